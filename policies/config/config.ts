@@ -1,0 +1,199 @@
+/**
+ * The configuration after it was read, checked and merged: plain data that passes between threads. Sizes are in
+ * bytes, durations in milliseconds, paths absolute.
+ */
+export interface Config {
+  /** Absolute path of the file that this was read from. */
+  readonly file: string;
+  readonly listen: ListenConfig;
+  readonly admin: AdminConfig;
+  readonly log: LogConfig;
+  readonly cache: CacheConfig;
+  readonly fence: FenceConfig;
+  readonly flights: FlightsConfig;
+  readonly origins: Readonly<Record<string, OriginConfig>>;
+  readonly feeds: Readonly<Record<string, FeedConfig>>;
+  readonly routes: readonly RouteConfig[];
+}
+
+export interface ListenConfig {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** `auto`: one a processor, at most 8. */
+  readonly workers: number | 'auto';
+  /** CIDR blocks or single addresses. */
+  readonly trustedProxies: readonly string[];
+  readonly limits: ListenLimits;
+  /** How long requests under way may take to finish after a stop was asked for. Key `stop-timeout`, default 30s. */
+  readonly stopTimeoutMs: number;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+}
+
+export interface ListenLimits {
+  readonly urlBytes: number;
+  readonly headersBytes: number;
+  readonly headerCount: number;
+  readonly bodyBytes: number;
+  /** Until a request's head and body have been read. */
+  readonly requestMs: number;
+  /** Between two requests of one connection. */
+  readonly idleMs: number;
+  /** Over all workers. */
+  readonly connections: number;
+}
+
+export interface AdminConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Empty: none. */
+  readonly token: string;
+}
+
+export interface LogConfig {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  readonly access: boolean;
+}
+
+export interface CacheConfig {
+  /** Over all workers; 0 switches the level off. */
+  readonly memoryBytes: number;
+  readonly disk: { readonly path: string; /** 0 switches the level off. */ readonly sizeBytes: number };
+  readonly maxObjectBytes: number;
+}
+
+export interface FenceConfig {
+  readonly records: number;
+}
+
+/** Key `flights`: bounds on what runs and waits for one key, in each worker. */
+export interface FlightsConfig {
+  /** Bytes of one body held while it streams; beyond it the origin or the slowest reader sets the pace. Key `window`, 1MiB. */
+  readonly windowBytes: number;
+  /** Clients that may wait for one flight. Key `waiters`, 10000. */
+  readonly waiters: number;
+  /** Clients that may wait for any flight, in each worker. Key `waiting`, 50000. */
+  readonly waiting: number;
+  /** Refreshes in the background at a time, in each worker. Key `background`, 32. */
+  readonly background: number;
+}
+
+export interface OriginConfig {
+  readonly name: string;
+  /** At least one; `demo:` is the built-in shop. */
+  readonly urls: readonly string[];
+  readonly hostHeader: 'origin' | 'client';
+  readonly connections: number;
+  readonly queue: { readonly size: number; readonly timeoutMs: number };
+  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyMs: number };
+  /** Retries of a safe request after the connection failed. */
+  readonly retry: number;
+  readonly maxProcessingMs: number;
+  readonly breaker: { readonly failures: number; readonly openMs: number } | null;
+  readonly health: { readonly path: string; readonly intervalMs: number } | null;
+  readonly tls: { readonly caFile: string | null; readonly serverName: string | null } | null;
+  /** Key `demo`: of the built-in shop, how long it takes over an answer (`delay`, 0ms). */
+  readonly demo: { readonly delayMs: number };
+}
+
+export interface FeedConfig {
+  readonly name: string;
+  readonly type: 'sse' | 'webhook' | 'redis-stream' | 'nats' | 'kafka' | 'postgres';
+  readonly format: 'json' | 'cloudevents' | 'debezium';
+  readonly maxSilenceMs: number;
+  readonly readLagMs: number;
+  readonly map: readonly FeedMapping[];
+  /** The type's own options, as its adapter's schema checked them. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface FeedMapping {
+  /** Conditions on dotted paths; null: always. */
+  readonly when: Readonly<Record<string, unknown>> | null;
+  readonly invalidate: InvalidationTemplates;
+}
+
+export interface InvalidationTemplates {
+  readonly tags: readonly string[];
+  readonly urls: readonly string[];
+  readonly prefixes: readonly string[];
+}
+
+export interface RouteConfig {
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly origin: string;
+  readonly cache: RouteCacheConfig;
+  readonly write: RouteWriteConfig;
+}
+
+export interface RouteMatch {
+  readonly path: string;
+  /** Lower case; null: any. */
+  readonly host: string | null;
+  /** Upper case; null: any. */
+  readonly methods: readonly string[] | null;
+}
+
+export type Freshness = 'headers' | 'fixed' | 'until-changed' | 'none';
+export type OriginRule = 'private' | 'no-store' | 'no-cache' | 'authorization';
+export type QueryKey =
+  'all' | 'none' | { readonly only: readonly string[] } | { readonly except: readonly string[] };
+
+export interface RouteCacheConfig {
+  readonly freshness: Freshness;
+  readonly ttlMs: number | null;
+  readonly defaultTtlMs: number | null;
+  readonly maxTtlMs: number;
+  readonly negativeTtlMs: number;
+  readonly feed: string | null;
+  readonly onFeedLoss: 'revalidate' | 'use-headers' | 'bypass';
+  /** null: as the response says. */
+  readonly staleWhileRevalidateMs: number | null;
+  readonly staleIfErrorMs: number | null;
+  readonly clientDirectives: 'ignore' | 'honor';
+  readonly ignoreOrigin: readonly OriginRule[];
+  readonly setCookie: 'pass' | 'strip';
+  /** Header and cookie names; headers in lower case. */
+  readonly key: {
+    readonly query: QueryKey;
+    readonly headers: readonly string[];
+    readonly cookies: readonly string[];
+  };
+  readonly tags: readonly string[];
+  readonly rangeMiss: 'whole' | 'pass';
+  readonly maxVariants: number;
+  readonly evict: 'normal' | 'last';
+  /** Lower case. */
+  readonly versionHeader: string | null;
+  readonly positionHeader: boolean;
+  /** Key `targeted-fields`: targeted cache-control fields in order of preference (RFC 9213). Default [cdn-cache-control]. */
+  readonly targetedFields: readonly string[];
+  /** Key `max-tags`: a response with more is not stored. Default 256. */
+  readonly maxTags: number;
+  /** What the CDN is told; null: as the origin said. */
+  readonly downstream: {
+    readonly cacheControl: string | null;
+    readonly cdnCacheControl: string | null;
+    readonly keepTags: boolean;
+  };
+}
+
+export interface RouteWriteConfig {
+  readonly policy: 'around' | 'through' | 'behind';
+  readonly invalidate: InvalidationTemplates;
+  readonly update: boolean;
+  readonly reads: 'pass' | 'wait' | 'pending';
+  readonly coalesce: boolean;
+  readonly maxBodyBytes: number;
+  readonly oversize: 'reject' | 'through';
+  readonly onFull: 'reject' | 'through';
+  readonly onDead: 'hold' | 'skip';
+  readonly retry: {
+    readonly baseMs: number;
+    readonly maxMs: number;
+    readonly attempts: number;
+    /** Key `statuses`: answers that are tried again; other 4xx are dead at once. Default 408, 425, 429 and every 5xx. */
+    readonly statuses: readonly number[] | null;
+  };
+}

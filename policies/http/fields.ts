@@ -1,0 +1,50 @@
+/**
+ * Header fields as they stand on the wire: a flat list of names and values in turn, in order, repeated fields
+ * kept apart. RFC 9110 §5.
+ */
+export type Fields = readonly string[];
+
+/** The values of one field in order, each as it was sent. `name` is in lower case. */
+export function fieldValues(fields: Fields, name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (isNamed(fields[i]!, name)) values.push(fields[i + 1]!);
+  }
+  return values;
+}
+
+/** One field's lines combined with a comma (RFC 9110 §5.3), or undefined where it is absent. */
+export function fieldValue(fields: Fields, name: string): string | undefined {
+  let combined: string | undefined;
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (!isNamed(fields[i]!, name)) continue;
+    combined = combined === undefined ? fields[i + 1]! : `${combined}, ${fields[i + 1]!}`;
+  }
+  return combined;
+}
+
+export function hasField(fields: Fields, name: string): boolean {
+  for (let i = 0; i + 1 < fields.length; i += 2) if (isNamed(fields[i]!, name)) return true;
+  return false;
+}
+
+/** The fields without those whose lower-case name is in `names`. */
+export function withoutFields(fields: Fields, names: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (!names.has(fields[i]!.toLowerCase())) kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
+}
+
+/** The comma-separated members of a list field over all its lines, trimmed, empty ones left out (RFC 9110 §5.6.1). */
+export function listMembers(fields: Fields, name: string): string[] {
+  return fieldValues(fields, name)
+    .flatMap((value) => value.split(','))
+    .map((member) => member.trim())
+    .filter((member) => member !== '');
+}
+
+function isNamed(actual: string, lowerName: string): boolean {
+  return actual === lowerName || (actual.length === lowerName.length && actual.toLowerCase() === lowerName);
+}
