@@ -1,0 +1,102 @@
+import type { Change, Data, DataObject } from '../../policies/change.ts';
+import { isDataObject } from '../../policies/change.ts';
+import { parseExactJson } from './exact-json.ts';
+import type { FormatMessage, ParsedMessage } from './format.ts';
+
+/** What Debezium writes for a TOAST column that was not told: neither NULL nor a value. */
+const unavailable = '__debezium_unavailable_value';
+
+const operations: Readonly<Record<string, string>> = {
+  c: 'insert',
+  r: 'snapshot',
+  u: 'update',
+  d: 'delete',
+  t: 'truncate',
+};
+
+/**
+ * Format `debezium`: the change envelope in JSON, with or without its schema. `table`, `schema`, `database` and `op` in words
+ * can be looked up beside the envelope's own members. Without `before` in an update (Postgres without REPLICA IDENTITY
+ * FULL) the message's key says which old values are known; where the transport carries no key, the old row's groups are
+ * not known to have changed.
+ */
+export function parseDebezium(message: FormatMessage): ParsedMessage {
+  // A tombstone follows a deletion for the topic's compaction; it has no content.
+  if (message.body.length === 0) return nothing;
+  const parsed = parseExactJson(message.body);
+  if (parsed.kind === 'malformed') return { kind: 'unintelligible', reason: parsed.reason };
+  const envelope = payloadOf(parsed.data);
+  if (envelope === null) return nothing;
+  if (!isDataObject(envelope)) return { kind: 'unintelligible', reason: 'expected a change envelope' };
+  return readEnvelope(envelope, message.key ?? null);
+}
+
+const nothing: ParsedMessage = { kind: 'transaction', changes: [] };
+
+function readEnvelope(envelope: DataObject, key: Uint8Array | null): ParsedMessage {
+  if (isMarker(envelope)) return nothing;
+  if ('ddl' in envelope || 'tableChanges' in envelope) {
+    return { kind: 'unintelligible', reason: 'the schema was changed' };
+  }
+  const op = envelope['op'];
+  // A message that the application wrote into the log itself.
+  if (op === 'm') return nothing;
+  const operation = typeof op === 'string' ? operations[op] : undefined;
+  if (operation === undefined) return { kind: 'unintelligible', reason: 'the envelope has no known op' };
+  return { kind: 'transaction', changes: [changeOf(envelope, operation, key)] };
+}
+
+/** The connector's heartbeats, and where transactions begin and end. */
+function isMarker(envelope: DataObject): boolean {
+  if (envelope['status'] === 'BEGIN' || envelope['status'] === 'END') return 'id' in envelope;
+  return Object.keys(envelope).length === 1 && 'ts_ms' in envelope;
+}
+
+function changeOf(envelope: DataObject, operation: string, key: Uint8Array | null): Change {
+  const source = isDataObject(envelope['source']) ? envelope['source'] : {};
+  const told = isDataObject(envelope['before']) ? envelope['before'] : null;
+  const keyRow = operation === 'update' && told === null ? keyOf(key) : null;
+  const where: Record<string, Data> = { op: operation };
+  for (const [name, member] of [
+    ['database', 'db'],
+    ['schema', 'schema'],
+    ['table', 'table'],
+  ] as const) {
+    const value = source[member];
+    if (value !== undefined) where[name] = value;
+  }
+  return {
+    message: [where, envelope],
+    before: keyRow ?? available(told, null),
+    after: available(isDataObject(envelope['after']) ? envelope['after'] : null, told),
+    known: knownOf(operation, keyRow),
+  };
+}
+
+function knownOf(operation: string, keyRow: DataObject | null): Change['known'] {
+  if (operation === 'truncate') return 'no-row';
+  return keyRow === null ? 'all' : 'key-of-before';
+}
+
+function keyOf(key: Uint8Array | null): DataObject | null {
+  if (key === null || key.length === 0) return null;
+  const parsed = parseExactJson(key);
+  const row = parsed.kind === 'data' ? payloadOf(parsed.data) : null;
+  return isDataObject(row) ? row : null;
+}
+
+/** The row without the values that were not told, or with the old row's, which they are by definition. */
+function available(row: DataObject | null, old: DataObject | null): DataObject | null {
+  if (row === null) return null;
+  const known: Record<string, Data> = {};
+  for (const [name, value] of Object.entries(row)) {
+    const told = value === unavailable ? old?.[name] : value;
+    if (told !== undefined && told !== unavailable) known[name] = told;
+  }
+  return known;
+}
+
+/** The converter adds `schema` beside `payload` when `schemas.enable` is on. */
+function payloadOf(data: Data): Data {
+  return isDataObject(data) && 'payload' in data && !('op' in data) ? data['payload']! : data;
+}
