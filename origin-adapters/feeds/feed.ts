@@ -103,7 +103,7 @@ export interface FeedClock {
   /** Monotonic milliseconds, of one origin for the whole process. */
   monotonicMs(): number;
   /** Wall-clock milliseconds since 1970. */
-  wallMs(): number;
+  nowMs(): number;
   /** Calls back once after that time, unless the returned function was called before. Keeps no process alive. */
   schedule(delayMs: number, callback: () => void): () => void;
 }

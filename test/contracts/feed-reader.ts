@@ -76,7 +76,7 @@ export function readFeed(feed: Feed, after: string | null): FeedReader {
 /** The real clock, with timers that keep no process alive. */
 export const systemFeedClock: FeedClock = {
   monotonicMs: () => performance.now(),
-  wallMs: () => Date.now(),
+  nowMs: () => Date.now(),
   schedule: (delayMs, callback) => {
     const timer = setTimeout(callback, delayMs);
     timer.unref();
