@@ -1,0 +1,83 @@
+/**
+ * The exclusive lock on the disk path: one Weir process a path. It is a SQLite file that is held in an exclusive
+ * transaction, because that is the one kernel lock (fcntl on POSIX) that Node.js can take by itself: it ends with the
+ * process, however that dies, so there is no stale lock to judge and no race between two that find one.
+ */
+import { accessSync, chmodSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+export type DiskLock =
+  | { readonly kind: 'locked'; release(): void }
+  /** `by`: the holder's process id, where it could be read. */
+  | { readonly kind: 'in-use'; readonly by?: number }
+  | { readonly kind: 'not-writable'; readonly reason: string };
+
+/**
+ * Makes the directory where it is missing, for its owner alone, and locks it until `release` or the process's end. One
+ * that is there keeps its mode: it may be shared on purpose, and what is secret lies in folders of its own below it.
+ */
+export function lockDiskPath(path: string): DiskLock {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return { kind: 'not-writable', reason: messageOf(error) };
+  }
+  return holdLock(join(path, 'weir.lock'), join(path, 'weir.pid'));
+}
+
+const SQLITE_BUSY = 5;
+
+function holdLock(lockFile: string, pidFile: string): DiskLock {
+  let database: DatabaseSync | null = null;
+  try {
+    database = new DatabaseSync(lockFile, { timeout: 0 });
+    // Nothing is ever written, so a file system without room can still be locked.
+    database.exec('PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    chmodSync(lockFile, 0o600);
+  } catch (error) {
+    database?.close();
+    if (isBusy(error)) return { kind: 'in-use', ...holderOf(pidFile) };
+    return { kind: 'not-writable', reason: messageOf(error) };
+  }
+  return keep(database, pidFile);
+}
+
+function keep(database: DatabaseSync, pidFile: string): DiskLock {
+  noteHolder(pidFile);
+  return {
+    kind: 'locked',
+    release(): void {
+      if (!database.isOpen) return;
+      rmSync(pidFile, { force: true });
+      database.close();
+    },
+  };
+}
+
+/** For the message that the next process prints; the lock does not depend on it, so a full disk is no reason to fail. */
+function noteHolder(pidFile: string): void {
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
+  } catch {
+    rmSync(pidFile, { force: true });
+  }
+}
+
+function holderOf(pidFile: string): { by?: number } {
+  try {
+    const pid = Number.parseInt(readFileSync(pidFile, 'latin1'), 10);
+    return Number.isSafeInteger(pid) && pid > 0 ? { by: pid } : {};
+  } catch {
+    return {};
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
