@@ -250,17 +250,21 @@ function scriptedAnswer(message: IncomingMessage, response: ServerResponse): Scr
   return {
     send(status, fields = [], body = '') {
       response.writeHead(status, framed(message, status, fields, body));
-      response.end(body);
+      // Node would write the head with a string's own encoding; in bytes it stays latin1.
+      response.end(Buffer.from(body));
     },
     head(status, fields = []) {
       response.writeHead(status, [...fields]);
       response.flushHeaders();
     },
     write(chunk) {
-      if (response.write(chunk) || response.destroyed) return Promise.resolve();
+      if (response.write(Buffer.from(chunk)) || response.destroyed) return Promise.resolve();
       return new Promise((resolve) => {
-        response.once('drain', resolve);
-        response.once('close', () => resolve());
+        const room = (): void => {
+          response.off('drain', room).off('close', room);
+          resolve();
+        };
+        response.on('drain', room).on('close', room);
       });
     },
     end(trailers = []) {

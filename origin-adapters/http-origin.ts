@@ -1,0 +1,147 @@
+/**
+ * An origin behind one or several http(s) URLs: bounded connections, a bounded queue, timeouts and retries, on
+ * undici's dispatch interface, which hands over the raw header pairs and the body without copying.
+ */
+import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import type { OriginConfig } from '../policies/config/config.ts';
+import { Call } from './http/call.ts';
+import type { CallHandler, CallOptions } from './http/call.ts';
+import { createConnectionPool } from './http/connections.ts';
+import { createLeases } from './http/leases.ts';
+import type {
+  Origin,
+  OriginCall,
+  OriginHandler,
+  OriginRequest,
+  OriginStats,
+  UpgradeResult,
+} from './origin.ts';
+
+export interface HttpOriginDependencies {
+  readonly clock: { monotonicMs(): number };
+}
+
+/**
+ * The limit on connections holds for each URL, the queue for the origin. A request that finds the queue full fails
+ * at once, one that waits longer than the queue's timeout then, both with `connection_limit_reached`. A try that
+ * fails before anything was sent, and any failed connection of a GET, HEAD or OPTIONS without a body, goes to the
+ * next URL as often as `retry` says.
+ *
+ * Throws where the file of `tls.ca` can't be read, or a URL is not an http(s) one.
+ */
+export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDependencies): Origin {
+  const ca = config.tls?.caFile ? readFileSync(config.tls.caFile, 'utf8') : undefined;
+  const pools = config.urls.map((url) =>
+    createConnectionPool(new URL(url).origin, {
+      limit: config.connections,
+      connectTimeoutMs: config.timeouts.connectMs,
+      headersTimeoutMs: config.timeouts.headersMs,
+      ca,
+      serverName: config.tls?.serverName ?? undefined,
+    }),
+  );
+  const leases = createLeases(pools, config.queue.size);
+  const calls = new Set<Call>();
+  let closed: Promise<void> | null = null;
+  let onIdle: (() => void) | null = null;
+
+  const counters = { requests: 0, failures: 0, retries: 0 };
+  const stats: OriginStats = Object.defineProperties(counters as OriginStats, {
+    running: { enumerable: true, get: () => calls.size - leases.queued },
+    queued: { enumerable: true, get: () => leases.queued },
+  });
+
+  const start = (request: OriginRequest, handler: CallHandler, upgrade: string | null): OriginCall => {
+    counters.requests++;
+    const options: CallOptions = {
+      upgrade,
+      bodyTimeoutMs: config.timeouts.bodyMs,
+      queueTimeoutMs: config.queue.timeoutMs,
+      retries: config.retry,
+    };
+    const call = new Call(request, handler, options, {
+      leases,
+      clock,
+      stats,
+      ended(ended) {
+        calls.delete(ended);
+        if (calls.size === 0) onIdle?.();
+      },
+    });
+    calls.add(call);
+    if (closed === null) call.start();
+    else queueMicrotask(() => call.terminate());
+    return call;
+  };
+
+  const finish = async (graceMs: number): Promise<void> => {
+    if (calls.size > 0) await idleWithin(graceMs, (listener) => (onIdle = listener));
+    for (const call of calls) call.terminate();
+    for (const pool of pools) pool.destroy();
+  };
+
+  return {
+    name: config.name,
+    send: (request, handler) => start(request, withoutSwitch(handler), null),
+    upgrade: (request, protocol) =>
+      new Promise((resolve) => {
+        const call: OriginCall = start(
+          request,
+          switching(resolve, () => call),
+          protocol,
+        );
+      }),
+    stats,
+    close: (graceMs) => (closed ??= finish(graceMs)),
+  };
+}
+
+function idleWithin(graceMs: number, listen: (listener: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, graceMs);
+    listen(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function withoutSwitch(handler: OriginHandler): CallHandler {
+  return {
+    onInformational: (status, fields) => handler.onInformational(status, fields),
+    onHead: (status, fields) => handler.onHead(status, fields),
+    onData: (chunk) => handler.onData(chunk),
+    onEnd: (trailers) => handler.onEnd(trailers),
+    onFailure: (failure) => handler.onFailure(failure),
+    // undici refuses a switch that was not asked for.
+    onSwitched: (_fields, socket) => socket.destroy(),
+  };
+}
+
+/** Resolves with the tunnel, or with the origin's refusal as a response whose body paces the origin. */
+function switching(resolve: (result: UpgradeResult) => void, call: () => OriginCall): CallHandler {
+  let body: Readable | null = null;
+  return {
+    onInformational: () => undefined,
+    onSwitched: (fields, socket) => resolve({ kind: 'switched', fields, socket, head: new Uint8Array(0) }),
+    onHead(status, fields) {
+      body = new Readable({
+        read: () => call().resume(),
+        destroy(error, callback) {
+          call().abort();
+          callback(error);
+        },
+      });
+      resolve({ kind: 'refused', status, fields, body });
+    },
+    onData(chunk) {
+      if (body?.push(chunk) === false) call().pause();
+    },
+    onEnd: () => void body?.push(null),
+    onFailure(failure) {
+      if (body === null) resolve({ kind: 'failed', failure });
+      else body.destroy(new Error(failure.message, { cause: failure.cause }));
+    },
+  };
+}

@@ -1,0 +1,178 @@
+/**
+ * One try of a request on one connection: turns undici's events into the adapter's words, times the body, and gives
+ * the connection back when it ends.
+ */
+import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import type { Fields } from '../../policies/http/fields.ts';
+import { fieldValue } from '../../policies/http/fields.ts';
+import type { OriginFailure } from '../origin.ts';
+import type { DispatchOptions } from './connections.ts';
+import type { Stage } from './failure.ts';
+import { failureOf, originFailure } from './failure.ts';
+import type { Lease } from './leases.ts';
+
+export interface AttemptListener {
+  onInformational(status: number, fields: Fields): void;
+  onHead(status: number, fields: Fields): void;
+  onData(chunk: Uint8Array): void;
+  onEnd(trailers: Fields): void;
+  onSwitched(fields: Fields, socket: Duplex): void;
+  onFailed(failed: FailedAttempt): void;
+}
+
+export interface FailedAttempt {
+  readonly failure: OriginFailure;
+  /** Something of the response, an interim one included, has come. */
+  readonly heard: boolean;
+  /** The connection had carried requests before: the origin may have closed it while this one was on its way. */
+  readonly reused: boolean;
+}
+
+export interface AttemptOptions {
+  readonly dispatch: DispatchOptions;
+  /** Between two chunks of the body; 0: no limit. An event stream has none. */
+  readonly bodyTimeoutMs: number;
+}
+
+export class Attempt implements Dispatcher.DispatchHandler {
+  readonly #lease: Lease;
+  readonly #listener: AttemptListener;
+  #bodyTimeoutMs: number;
+  #bodyTimer: NodeJS.Timeout | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #stage: Stage = 'connecting';
+  #heard = false;
+  #reused = false;
+  #paused = false;
+  #over = false;
+  #timedOut = false;
+
+  constructor(lease: Lease, options: AttemptOptions, listener: AttemptListener) {
+    this.#lease = lease;
+    this.#listener = listener;
+    this.#bodyTimeoutMs = options.bodyTimeoutMs;
+    lease.connection.dispatch(options.dispatch, this);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#stopBodyTimer();
+    this.#controller?.pause();
+  }
+
+  /** Not at once: undici's parser must not be entered from inside another one's callback. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    queueMicrotask(() => {
+      if (this.#paused || this.#over) return;
+      if (this.#stage === 'answered') this.#startBodyTimer();
+      this.#controller?.resume();
+    });
+  }
+
+  /** Ends the try; the listener hears nothing more. */
+  abort(): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#controller?.abort(new Error('given up by Weir'));
+    this.#lease.release();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#over) return controller.abort(new Error('given up by Weir'));
+    this.#stage = 'sent';
+    this.#reused = this.#lease.connection.carried > 0;
+    this.#lease.connection.countRequest();
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (this.#over) return;
+    this.#heard = true;
+    const fields = fieldsOf(controller.rawHeaders);
+    if (status < 200) return this.#listener.onInformational(status, fields);
+    this.#stage = 'answered';
+    if (isEventStream(fields)) this.#bodyTimeoutMs = 0;
+    this.#startBodyTimer();
+    this.#listener.onHead(status, fields);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#over) return;
+    this.#bodyTimer?.refresh();
+    this.#listener.onData(chunk);
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    if (this.#over) return;
+    // A body that ends with the connection has ended well only where the connection was closed in order; undici
+    // takes a reset for its end, too.
+    if (this.#lease.connection.broken) {
+      return this.#fail(
+        originFailure('http_response_incomplete', 'the connection was reset inside the body', true, null),
+      );
+    }
+    this.#finish();
+    this.#lease.release();
+    this.#listener.onEnd(fieldsOf(controller.rawTrailers));
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    _status: number,
+    _headers: unknown,
+    socket: Duplex,
+  ): void {
+    if (this.#over) return void socket.destroy();
+    this.#finish();
+    // The connection counts until the tunnel is closed.
+    socket.once('close', () => this.#lease.release());
+    this.#listener.onSwitched(fieldsOf(controller.rawHeaders), socket);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#over) return;
+    this.#fail(
+      this.#timedOut
+        ? originFailure('connection_read_timeout', 'the origin stopped sending inside the body', true, error)
+        : failureOf(error, this.#stage),
+    );
+  }
+
+  #fail(failure: OriginFailure): void {
+    this.#finish();
+    this.#lease.release();
+    this.#listener.onFailed({ failure, heard: this.#heard, reused: this.#reused });
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#stopBodyTimer();
+  }
+
+  #startBodyTimer(): void {
+    this.#stopBodyTimer();
+    if (this.#bodyTimeoutMs === 0 || this.#paused) return;
+    this.#bodyTimer = setTimeout(() => {
+      this.#timedOut = true;
+      this.#controller?.abort(new Error('body timeout'));
+    }, this.#bodyTimeoutMs);
+  }
+
+  #stopBodyTimer(): void {
+    if (this.#bodyTimer !== null) clearTimeout(this.#bodyTimer);
+    this.#bodyTimer = null;
+  }
+}
+
+/** undici hands over what came on the wire as buffers of latin1, name and value in turn. */
+function fieldsOf(raw: Dispatcher.DispatchController['rawHeaders']): Fields {
+  if (!Array.isArray(raw)) return [];
+  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
+}
+
+function isEventStream(fields: Fields): boolean {
+  return fieldValue(fields, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false;
+}

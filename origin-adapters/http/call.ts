@@ -1,0 +1,216 @@
+/**
+ * One request to the origin from the wait for a connection to its end, through as many tries as it may have.
+ */
+import { finished } from 'node:stream';
+import type { Duplex } from 'node:stream';
+import type { Fields } from '../../policies/http/fields.ts';
+import type { OriginCall, OriginFailure, OriginHandler, OriginRequest, OriginStats } from '../origin.ts';
+import { Attempt } from './attempt.ts';
+import type { AttemptListener, FailedAttempt } from './attempt.ts';
+import { isConnectionFailure, originFailure } from './failure.ts';
+import type { Cancel, Lease, Leases } from './leases.ts';
+import { dispatchOptions } from './request.ts';
+
+export interface CallHandler extends OriginHandler {
+  /** Only where a protocol switch was asked for. */
+  onSwitched(fields: Fields, socket: Duplex): void;
+}
+
+export interface CallOptions {
+  /** The protocol to switch to, or null. */
+  readonly upgrade: string | null;
+  readonly bodyTimeoutMs: number;
+  readonly queueTimeoutMs: number;
+  readonly retries: number;
+}
+
+export interface CallSurroundings {
+  readonly leases: Leases;
+  readonly clock: { monotonicMs(): number };
+  readonly stats: OriginStats;
+  /** The call has ended, in whichever way. */
+  ended(call: Call): void;
+}
+
+export class Call implements OriginCall, AttemptListener {
+  readonly #request: OriginRequest;
+  readonly #handler: CallHandler;
+  readonly #options: CallOptions;
+  readonly #around: CallSurroundings;
+  readonly #queueDeadlineMs: number;
+  readonly #tried = new Set<string>();
+  #retriesLeft: number;
+  /** A connection kept alive may fail a request that is not to blame: that costs no retry, once. */
+  #staleForgiven = false;
+  #cancelWait: Cancel = () => undefined;
+  #attempt: Attempt | null = null;
+  #tunnel: Duplex | null = null;
+  #url = '';
+  #paused = false;
+  #failing = false;
+  #over = false;
+
+  constructor(
+    request: OriginRequest,
+    handler: CallHandler,
+    options: CallOptions,
+    surroundings: CallSurroundings,
+  ) {
+    this.#request = request;
+    this.#handler = handler;
+    this.#options = options;
+    this.#around = surroundings;
+    this.#retriesLeft = options.retries;
+    this.#queueDeadlineMs = surroundings.clock.monotonicMs() + options.queueTimeoutMs;
+  }
+
+  start(): void {
+    const { body } = this.#request;
+    if (body !== null && !(body instanceof Uint8Array)) {
+      finished(body, { writable: false }, (error) => {
+        if (error) this.#failForBody(error);
+      });
+    }
+    this.#acquire(false);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#attempt?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#attempt?.resume();
+  }
+
+  abort(): void {
+    if (this.#over) return;
+    this.#end();
+    this.#cancelWait();
+    this.#attempt?.abort();
+    this.#tunnel?.destroy();
+  }
+
+  /** Ends the call because the adapter closes. */
+  terminate(): void {
+    if (this.#over) return;
+    const sent = this.#attempt !== null;
+    this.abort();
+    if (this.#tunnel !== null) return;
+    this.#around.stats.failures++;
+    this.#handler.onFailure(originFailure('connection_terminated', 'Weir is closing', sent, null));
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    this.#handler.onInformational(status, fields);
+  }
+
+  onHead(status: number, fields: Fields): void {
+    this.#handler.onHead(status, fields);
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#handler.onData(chunk);
+  }
+
+  onEnd(trailers: Fields): void {
+    this.#end();
+    this.#handler.onEnd(trailers);
+  }
+
+  onSwitched(fields: Fields, socket: Duplex): void {
+    this.#tunnel = socket;
+    socket.once('close', () => this.#end());
+    this.#handler.onSwitched(fields, socket);
+  }
+
+  onFailed(failed: FailedAttempt): void {
+    this.#attempt = null;
+    switch (this.#decideRetry(failed)) {
+      case 'give-up':
+        return this.#fail(failed.failure);
+      case 'retry-fresh':
+        this.#staleForgiven = true;
+        break;
+      case 'retry':
+        this.#retriesLeft--;
+        this.#tried.add(this.#url);
+        break;
+    }
+    this.#around.stats.retries++;
+    // Not at once: undici is still busy with the connection that failed.
+    queueMicrotask(() => {
+      if (!this.#over && !this.#failing) this.#acquire(failed.reused);
+    });
+  }
+
+  /** RFC 9110 §9.2.2: only what was surely not processed, or is safe, is sent again. */
+  #decideRetry({ failure, heard, reused }: FailedAttempt): 'retry' | 'retry-fresh' | 'give-up' {
+    if (heard || !isConnectionFailure(failure.kind) || !this.#isRepeatable(failure)) return 'give-up';
+    if (reused && !this.#staleForgiven) return 'retry-fresh';
+    return this.#retriesLeft > 0 ? 'retry' : 'give-up';
+  }
+
+  #isRepeatable(failure: OriginFailure): boolean {
+    const { method, body } = this.#request;
+    if (body !== null && !(body instanceof Uint8Array) && (body.destroyed || body.readableDidRead))
+      return false;
+    return !failure.maybeProcessed || (body === null && safeMethods.has(method));
+  }
+
+  #acquire(fresh: boolean): void {
+    this.#cancelWait = this.#around.leases.acquire({
+      priority: this.#request.priority,
+      fresh,
+      tried: this.#tried,
+      patienceMs: this.#queueDeadlineMs - this.#around.clock.monotonicMs(),
+      granted: (lease) => this.#try(lease),
+      refused: (failure) => this.#fail(failure),
+    });
+  }
+
+  #try(lease: Lease): void {
+    this.#url = lease.connection.pool.url;
+    const attempt = new Attempt(
+      lease,
+      {
+        dispatch: dispatchOptions(this.#request, this.#options.upgrade, this.#url),
+        bodyTimeoutMs: this.#request.unboundedBody ? 0 : this.#options.bodyTimeoutMs,
+      },
+      this,
+    );
+    if (this.#over) return;
+    this.#attempt = attempt;
+    if (this.#paused) attempt.pause();
+  }
+
+  /** Told in a turn of its own, so that nobody hears of a failure before `send` has returned. */
+  #fail(failure: OriginFailure): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    queueMicrotask(() => {
+      if (this.#over) return;
+      this.#end();
+      this.#around.stats.failures++;
+      this.#handler.onFailure(failure);
+    });
+  }
+
+  /** The client's body broke off; what the origin has of it must not look whole. */
+  #failForBody(error: Error): void {
+    if (this.#over || this.#failing) return;
+    const sent = this.#attempt !== null;
+    this.#cancelWait();
+    this.#attempt?.abort();
+    this.#fail(originFailure('proxy_internal_error', "the request's body was cut short", sent, error));
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#around.ended(this);
+  }
+}
+
+const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);

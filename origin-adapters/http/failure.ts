@@ -1,0 +1,158 @@
+/**
+ * Names what went wrong between Weir and the origin in the words of RFC 9209 §2.3, from the errors of undici, the
+ * socket, TLS and the resolver.
+ */
+import type { OriginFailure } from '../origin.ts';
+
+/** How far a try had got when it failed. */
+export type Stage =
+  /** Nothing of the request was sent. */
+  | 'connecting'
+  /** The request was sent in part or whole, no final response head has come. */
+  | 'sent'
+  /** The final head has come. */
+  | 'answered';
+
+type Kind = OriginFailure['kind'];
+
+export function originFailure(
+  kind: Kind,
+  message: string,
+  maybeProcessed: boolean,
+  cause: unknown,
+): OriginFailure {
+  return { kind, status: statusOf(kind), message, maybeProcessed, cause };
+}
+
+/** The failure of a try that ended with `error` at `stage`. */
+export function failureOf(error: unknown, stage: Stage): OriginFailure {
+  const kind = kindOf(error, stage);
+  return originFailure(kind, `${descriptions[kind]}${detail(error)}`, stage !== 'connecting', error);
+}
+
+/** True for failures of the connection itself, where the same request may do better on another one. */
+export function isConnectionFailure(kind: Kind): boolean {
+  return connectionFailures.has(kind);
+}
+
+const connectionFailures: ReadonlySet<Kind> = new Set([
+  'dns_error',
+  'dns_timeout',
+  'destination_unavailable',
+  'destination_ip_unroutable',
+  'connection_refused',
+  'connection_terminated',
+  'connection_timeout',
+]);
+
+const descriptions: Readonly<Record<Kind, string>> = {
+  dns_error: "the origin's name could not be resolved",
+  dns_timeout: "the origin's name could not be resolved in time",
+  destination_unavailable: 'the origin is not available',
+  destination_ip_unroutable: "there is no route to the origin's address",
+  connection_refused: 'the origin refused the connection',
+  connection_terminated: 'the connection to the origin was lost before it answered',
+  connection_timeout: 'the connection to the origin could not be made in time',
+  connection_read_timeout: 'the origin stopped sending in the middle of its answer',
+  connection_write_timeout: 'the origin stopped reading the request',
+  connection_limit_reached: 'all connections to the origin are in use',
+  tls_protocol_error: 'TLS with the origin failed',
+  tls_certificate_error: "the origin's certificate was not accepted",
+  http_response_incomplete: "the origin's answer was cut short",
+  http_response_timeout: 'the origin did not answer in time',
+  http_response_header_section_size: "the origin's header section is too large",
+  http_protocol_error: "the origin's answer is not valid HTTP",
+  proxy_internal_error: 'the request could not be sent to the origin',
+};
+
+/** The status that RFC 9209 recommends for each type, but 502 where it says 500. */
+function statusOf(kind: Kind): OriginFailure['status'] {
+  switch (kind) {
+    case 'destination_unavailable':
+    case 'connection_limit_reached':
+      return 503;
+    case 'dns_timeout':
+    case 'connection_timeout':
+    case 'connection_read_timeout':
+    case 'connection_write_timeout':
+    case 'http_response_timeout':
+      return 504;
+    default:
+      return 502;
+  }
+}
+
+function kindOf(error: unknown, stage: Stage): Kind {
+  const code = codeOf(error);
+  return kindsByCode.get(code) ?? kindByFamily(code, stage) ?? kindByStage(stage);
+}
+
+const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
+  ['ENOTFOUND', 'dns_error'],
+  ['ENODATA', 'dns_error'],
+  ['EAI_AGAIN', 'dns_timeout'],
+  ['EAI_FAIL', 'dns_error'],
+  ['ECONNREFUSED', 'connection_refused'],
+  ['ENETUNREACH', 'destination_ip_unroutable'],
+  ['EHOSTUNREACH', 'destination_ip_unroutable'],
+  ['EADDRNOTAVAIL', 'destination_ip_unroutable'],
+  ['UND_ERR_CONNECT_TIMEOUT', 'connection_timeout'],
+  ['UND_ERR_HEADERS_TIMEOUT', 'http_response_timeout'],
+  ['UND_ERR_BODY_TIMEOUT', 'connection_read_timeout'],
+  ['UND_ERR_HEADERS_OVERFLOW', 'http_response_header_section_size'],
+  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'http_response_incomplete'],
+  ['UND_ERR_INVALID_ARG', 'proxy_internal_error'],
+  ['UND_ERR_NOT_SUPPORTED', 'proxy_internal_error'],
+  ['UND_ERR_ABORTED', 'proxy_internal_error'],
+  ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'proxy_internal_error'],
+  ['EPROTO', 'tls_protocol_error'],
+  ['CERT_HAS_EXPIRED', 'tls_certificate_error'],
+  ['CERT_NOT_YET_VALID', 'tls_certificate_error'],
+  ['CERT_REVOKED', 'tls_certificate_error'],
+  ['CERT_UNTRUSTED', 'tls_certificate_error'],
+  ['CERT_REJECTED', 'tls_certificate_error'],
+  ['CERT_SIGNATURE_FAILURE', 'tls_certificate_error'],
+  ['CERT_CHAIN_TOO_LONG', 'tls_certificate_error'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'tls_certificate_error'],
+  ['SELF_SIGNED_CERT_IN_CHAIN', 'tls_certificate_error'],
+  ['UNABLE_TO_GET_ISSUER_CERT', 'tls_certificate_error'],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'tls_certificate_error'],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'tls_certificate_error'],
+  ['HOSTNAME_MISMATCH', 'tls_certificate_error'],
+  ['INVALID_CA', 'tls_certificate_error'],
+  ['INVALID_PURPOSE', 'tls_certificate_error'],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls_certificate_error'],
+]);
+
+function kindByFamily(code: string, stage: Stage): Kind | null {
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls_protocol_error';
+  // llhttp says so where the connection ended inside a message.
+  if (code === 'HPE_INVALID_EOF_STATE')
+    return stage === 'answered' ? 'http_response_incomplete' : 'connection_terminated';
+  return code.startsWith('HPE_') ? 'http_protocol_error' : null;
+}
+
+/** For errors that only say that the socket is gone, reset or closed. */
+function kindByStage(stage: Stage): Kind {
+  switch (stage) {
+    case 'connecting':
+      return 'destination_unavailable';
+    case 'sent':
+      return 'connection_terminated';
+    case 'answered':
+      return 'http_response_incomplete';
+  }
+}
+
+/** An attempt at several addresses fails with an AggregateError, whose own code is its first error's or none. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return error instanceof AggregateError ? codeOf(error.errors[0]) : '';
+}
+
+function detail(error: unknown): string {
+  const code = codeOf(error);
+  if (code !== '') return ` (${code})`;
+  return error instanceof Error && error.message !== '' ? ` (${error.message})` : '';
+}

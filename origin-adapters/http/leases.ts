@@ -1,0 +1,156 @@
+/**
+ * Who may use which connection: picks the URL, keeps the limit, and lets requests wait for a connection in a bounded
+ * queue, clients' before those of the background.
+ */
+import type { OriginFailure, OriginRequest } from '../origin.ts';
+import type { Connection, ConnectionPool } from './connections.ts';
+import { originFailure } from './failure.ts';
+
+export interface Leases {
+  /** Answers at once where a connection is free or the queue is full, else later; never after it was cancelled. */
+  acquire(wish: Wish): Cancel;
+  readonly queued: number;
+}
+
+export interface Wish {
+  readonly priority: OriginRequest['priority'];
+  /** A connection kept alive has just failed this request: give a new one. */
+  readonly fresh: boolean;
+  /** URLs that have failed this request already. */
+  readonly tried: ReadonlySet<string>;
+  /** How much longer it may wait, in milliseconds. */
+  readonly patienceMs: number;
+  granted(lease: Lease): void;
+  refused(failure: OriginFailure): void;
+}
+
+export type Cancel = () => void;
+
+export interface Lease {
+  readonly connection: Connection;
+  /** Gives the connection back. Further calls do nothing. */
+  release(): void;
+}
+
+interface Waiter {
+  readonly wish: Wish;
+  readonly timer: NodeJS.Timeout;
+}
+
+export function createLeases(pools: readonly ConnectionPool[], queueSize: number): Leases {
+  const inTurn = roundRobin(pools);
+  const waiting = { client: new Set<Waiter>(), background: new Set<Waiter>() };
+  let handingOut = false;
+
+  const queued = (): number => waiting.client.size + waiting.background.size;
+
+  const take = (wish: Wish): Connection | null => {
+    const order = inTurn();
+    const untried = order.filter((pool) => !wish.tried.has(pool.url));
+    return takeFirst(untried, wish.fresh) ?? takeFirst(order, wish.fresh);
+  };
+
+  const lease = (connection: Connection): Lease => {
+    let held = true;
+    return {
+      connection,
+      release() {
+        if (!held) return;
+        held = false;
+        connection.pool.give(connection);
+        handOutSoon();
+      },
+    };
+  };
+
+  /** Not at once: whoever gives a connection back may still be inside its parser. */
+  const handOutSoon = (): void => {
+    if (handingOut || queued() === 0) return;
+    handingOut = true;
+    queueMicrotask(() => {
+      handingOut = false;
+      handOut();
+    });
+  };
+
+  const handOut = (): void => {
+    for (const waiters of [waiting.client, waiting.background]) {
+      for (const waiter of waiters) {
+        const connection = take(waiter.wish);
+        if (connection === null) return;
+        leave(waiter);
+        waiter.wish.granted(lease(connection));
+      }
+    }
+  };
+
+  const leave = (waiter: Waiter): void => {
+    clearTimeout(waiter.timer);
+    waiting[waiter.wish.priority].delete(waiter);
+  };
+
+  const refuse = (waiter: Waiter, why: string): void => {
+    leave(waiter);
+    waiter.wish.refused(limitReached(why));
+  };
+
+  /** A client's request takes the place of one of the background where the queue is full. */
+  const makeRoom = (wish: Wish): boolean => {
+    if (queued() < queueSize) return true;
+    const displaced = wish.priority === 'client' ? [...waiting.background].at(-1) : undefined;
+    if (displaced === undefined) return false;
+    refuse(displaced, "a client's request took its place in the queue");
+    return true;
+  };
+
+  return {
+    acquire(wish) {
+      const overtakes = waiting.client.size > 0 || (wish.priority === 'background' && queued() > 0);
+      const connection = overtakes ? null : take(wish);
+      if (connection !== null) {
+        wish.granted(lease(connection));
+        return () => undefined;
+      }
+      if (!makeRoom(wish)) {
+        wish.refused(limitReached('the queue is full'));
+        return () => undefined;
+      }
+      const waiter: Waiter = {
+        wish,
+        timer: setTimeout(() => refuse(waiter, 'none became free in time'), Math.max(0, wish.patienceMs)),
+      };
+      waiting[wish.priority].add(waiter);
+      return () => leave(waiter);
+    },
+    get queued() {
+      return queued();
+    },
+  };
+}
+
+function takeFirst(pools: readonly ConnectionPool[], fresh: boolean): Connection | null {
+  for (const pool of pools) {
+    const connection = pool.take(fresh);
+    if (connection !== null) return connection;
+  }
+  return null;
+}
+
+/** Each call gives all items, beginning with the next one in turn. */
+function roundRobin<T>(items: readonly T[]): () => readonly T[] {
+  let next = 0;
+  return () => {
+    const first = next;
+    next = (next + 1) % items.length;
+    return [...items.slice(first), ...items.slice(0, first)];
+  };
+}
+
+function limitReached(why: string): OriginFailure {
+  return originFailure(
+    'connection_limit_reached',
+    `all connections to the origin are in use: ${why}`,
+    false,
+    null,
+  );
+}
