@@ -2,6 +2,7 @@
  * Names what went wrong between Weir and the origin in the words of RFC 9209 §2.3, from the errors of undici, the
  * socket, TLS and the resolver.
  */
+import { errors } from 'undici';
 import type { OriginFailure } from '../origin.ts';
 
 /** How far a try had got when it failed. */
@@ -83,8 +84,18 @@ function statusOf(kind: Kind): OriginFailure['status'] {
 }
 
 function kindOf(error: unknown, stage: Stage): Kind {
+  if (error instanceof errors.HTTPParserError) return kindOfParserError(error, stage);
   const code = codeOf(error);
-  return kindsByCode.get(code) ?? kindByFamily(code, stage) ?? kindByStage(stage);
+  const byCode = kindsByCode.get(code);
+  if (byCode !== undefined) return byCode;
+  return code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')
+    ? 'tls_protocol_error'
+    : kindByStage(stage);
+}
+
+/** undici leaves the parser's errors without a code; that a message ended too early stands in the text alone. */
+function kindOfParserError(error: Error, stage: Stage): Kind {
+  return error.message.includes('EOF') ? kindByStage(stage) : 'http_protocol_error';
 }
 
 const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
@@ -123,14 +134,6 @@ const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['INVALID_PURPOSE', 'tls_certificate_error'],
   ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls_certificate_error'],
 ]);
-
-function kindByFamily(code: string, stage: Stage): Kind | null {
-  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls_protocol_error';
-  // llhttp says so where the connection ended inside a message.
-  if (code === 'HPE_INVALID_EOF_STATE')
-    return stage === 'answered' ? 'http_response_incomplete' : 'connection_terminated';
-  return code.startsWith('HPE_') ? 'http_protocol_error' : null;
-}
 
 /** For errors that only say that the socket is gone, reset or closed. */
 function kindByStage(stage: Stage): Kind {

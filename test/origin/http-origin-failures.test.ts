@@ -1,0 +1,284 @@
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { OriginConfig } from '../../policies/config/config.ts';
+import { failureOf } from '../../origin-adapters/http/failure.ts';
+import type { Origin } from '../../origin-adapters/origin.ts';
+import { gate, settle } from '../support/barrier.ts';
+import { startScriptedOrigin } from '../support/scripted-origin.ts';
+import type { ScriptedAnswer, ScriptedOrigin } from '../support/scripted-origin.ts';
+import { originOf, run } from './exchange.ts';
+
+let server: ScriptedOrigin;
+let origins: Origin[];
+beforeEach(async () => {
+  origins = [];
+  server = await startScriptedOrigin();
+});
+afterEach(async () => {
+  await Promise.all(origins.map((origin) => origin.close(0)));
+  await server.close();
+});
+
+function start(changes: Partial<OriginConfig> = {}, urls: readonly string[] = [server.url]): Origin {
+  const origin = originOf(urls, changes);
+  origins.push(origin);
+  return origin;
+}
+
+const timeouts = { connectMs: 2_000, headersMs: 5_000, bodyMs: 5_000 };
+
+describe('the limit on connections', () => {
+  it('is never passed, and every request is answered', async () => {
+    const held = gate();
+    server.on('/a', (request) => held.promise.then(() => ({ body: request.url })));
+    const origin = start({ connections: 3, queue: { size: 100, timeoutMs: 5_000 } });
+
+    const running = Array.from({ length: 60 }, (_, i) => run(origin, `/a?${i}`).over);
+    await server.seen('/a', 3);
+    await settle();
+    held.open();
+    const answers = await Promise.all(running);
+
+    expect(answers.map(({ body }) => body)).toEqual(answers.map((_, i) => `/a?${i}`));
+    expect(server.maxRunning).toBe(3);
+    expect(server.connections).toBe(3);
+  });
+
+  it('refuses at once where the queue is full', async () => {
+    const held = gate();
+    server.on('/a', () => held.promise.then(() => ({})));
+    const origin = start({ connections: 1, queue: { size: 1, timeoutMs: 5_000 } });
+
+    const running = [run(origin, '/a'), run(origin, '/a')];
+    const refused = await run(origin, '/a').over;
+
+    expect(refused.failure).toMatchObject({
+      kind: 'connection_limit_reached',
+      status: 503,
+      maybeProcessed: false,
+    });
+    held.open();
+    for (const { over } of running) expect((await over).status).toBe(200);
+    expect(origin.stats).toMatchObject({ requests: 3, failures: 1, running: 0, queued: 0 });
+  });
+
+  it('fails what waited longer than the queue allows', async () => {
+    const held = gate();
+    server.on('/a', () => held.promise.then(() => ({})));
+    const origin = start({ connections: 1, queue: { size: 5, timeoutMs: 10 } });
+
+    const first = run(origin, '/a');
+    expect((await run(origin, '/a').over).failure?.kind).toBe('connection_limit_reached');
+
+    held.open();
+    expect((await first.over).status).toBe(200);
+    expect(server.count('/a')).toBe(1);
+  });
+
+  it("lets clients' requests pass those of the background, and take their place in a full queue", async () => {
+    const held = gate();
+    server.on('/held', () => held.promise.then(() => ({})));
+    const origin = start({ connections: 1, queue: { size: 2, timeoutMs: 5_000 } });
+
+    const first = run(origin, '/held');
+    const early = run(origin, '/background-early', { priority: 'background' });
+    const late = run(origin, '/background-late', { priority: 'background' });
+    const client = run(origin, '/client');
+    expect((await late.over).failure?.kind).toBe('connection_limit_reached');
+    held.open();
+    await Promise.all([first.over, early.over, client.over]);
+
+    expect(server.requests.map(({ url }) => url)).toEqual(['/held', '/client', '/background-early']);
+  });
+});
+
+describe('a connection failure', () => {
+  it('before the head lets a safe request be sent again, as often as configured', async () => {
+    server.on('/once', (request, answer) => {
+      if (server.count('/once') === 1) answer.reset();
+      else answer.send(200, [], request.url);
+    });
+    server.on('/always', (_request, answer) => answer.reset());
+    const origin = start({ retry: 2 });
+
+    expect((await run(origin, '/once').over).body).toBe('/once');
+    server.forget();
+    const failed = await run(origin, '/always').over;
+
+    expect(failed.failure).toMatchObject({
+      kind: 'connection_terminated',
+      status: 502,
+      maybeProcessed: true,
+    });
+    // Two retries, and one for the connection that had been kept alive.
+    expect(server.count('/always')).toBe(4);
+  });
+
+  it('is not retried for a write that the origin may have processed', async () => {
+    server.on('*', (_request, answer) => answer.reset());
+    const origin = start({ retry: 3 });
+    const heard = await run(origin, '/a', { method: 'PUT', body: Buffer.from('x') }).over;
+    expect(heard.failure).toMatchObject({ kind: 'connection_terminated', maybeProcessed: true });
+    await run(origin, '/a', { method: 'DELETE' }).over;
+    expect(server.count()).toBe(2);
+  });
+
+  it('of a connection kept alive gives no client a 502, even without retries', async () => {
+    const seen = new Set<number>();
+    server.on('/a', (request, answer) => {
+      if (seen.has(request.connection)) return answer.reset();
+      seen.add(request.connection);
+      answer.send(200, [], 'a');
+    });
+    const origin = start({ retry: 0 });
+
+    for (let i = 0; i < 5; i++) expect((await run(origin, '/a').over).status).toBe(200);
+  });
+
+  it('at one URL goes to the next, for a write, too, as nothing was sent', async () => {
+    const origin = start({ retry: 1 }, [await refusingUrl(), server.url]);
+    server.on('/a', { body: 'a' });
+
+    for (const method of ['GET', 'PUT', 'GET', 'PUT']) {
+      const heard = await run(origin, '/a', { method, body: method === 'PUT' ? Buffer.from('x') : null })
+        .over;
+      expect(heard.body).toBe('a');
+    }
+    expect(origin.stats.failures).toBe(0);
+    expect(origin.stats.retries).toBeGreaterThan(0);
+  });
+
+  it('at every URL is a failure that says so', async () => {
+    const origin = start({ retry: 1 }, [await refusingUrl()]);
+    expect((await run(origin, '/a').over).failure).toMatchObject({
+      kind: 'connection_refused',
+      status: 502,
+      maybeProcessed: false,
+    });
+  });
+
+  it('is spread evenly over URLs that stand', async () => {
+    const other = await startScriptedOrigin({ body: 'other' });
+    const origin = start({}, [server.url, other.url]);
+    for (let i = 0; i < 6; i++) await run(origin, '/a').over;
+    expect([server.count(), other.count()]).toEqual([3, 3]);
+    await other.close();
+  });
+});
+
+describe('a timeout', () => {
+  it('of the head is a 504 and is not retried', async () => {
+    server.on('/a', (_request, answer) => answer.gone);
+    const origin = start({ timeouts: { ...timeouts, headersMs: 20 } });
+    expect((await run(origin, '/a').over).failure).toMatchObject({
+      kind: 'http_response_timeout',
+      status: 504,
+      maybeProcessed: true,
+    });
+    expect(server.count()).toBe(1);
+  });
+
+  it('of the body holds between two chunks, but not for event streams, unbounded or paused calls', async () => {
+    const timedOut = gate();
+    const begin = (type: string) => async (_request: unknown, answer: ScriptedAnswer) => {
+      answer.head(200, ['Content-Type', type]);
+      void answer.write('begun.');
+      await timedOut.promise;
+      void answer.write('done.');
+      answer.end();
+    };
+    server.on('/text', begin('text/plain'));
+    server.on('/events', begin('text/event-stream'));
+    const origin = start({ timeouts: { ...timeouts, bodyMs: 30 } });
+
+    const events = run(origin, '/events');
+    const unbounded = run(origin, '/text', { unboundedBody: true });
+    const paused = run(origin, '/text', { onData: (call) => call.pause() });
+    await Promise.all([events.head, unbounded.head, paused.head]);
+    const bounded = await run(origin, '/text').over;
+    timedOut.open();
+    paused.call.resume();
+
+    expect(bounded.failure).toMatchObject({ kind: 'connection_read_timeout', status: 504 });
+    expect((await events.over).body).toBe('begun.done.');
+    expect((await unbounded.over).body).toBe('begun.done.');
+    expect(paused.heard.failure).toBeNull();
+    paused.call.abort();
+  });
+});
+
+describe('an answer that is not HTTP', () => {
+  it('is a failure of its own kind', async () => {
+    server.on('/garbage', (_request, answer) => answer.raw('220 smtp ready\r\n'));
+    server.on('/headers', (_request, answer) =>
+      answer.raw(`HTTP/1.1 200 OK\r\nX-Long: ${'a'.repeat(70_000)}\r\n\r\n`),
+    );
+    const origin = start();
+    expect((await run(origin, '/garbage').over).failure?.kind).toBe('http_protocol_error');
+    expect((await run(origin, '/headers').over).failure?.kind).toBe('http_response_header_section_size');
+  });
+
+  it('is never read as two answers', async () => {
+    server.on('/a', (_request, answer) =>
+      answer.raw(
+        'HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb',
+      ),
+    );
+    server.on('/b', { body: 'own' });
+    const origin = start({ connections: 1 });
+    expect((await run(origin, '/a').over).body).toBe('a');
+    expect((await run(origin, '/b').over).body).toBe('own');
+  });
+});
+
+describe('closing', () => {
+  it('waits for what is under way, and ends what takes too long', async () => {
+    const held = gate();
+    server.on('/held', () => held.promise.then(() => ({ body: 'done' })));
+    server.on('/never', (_request, answer) => answer.gone);
+    const patient = start();
+    const impatient = start();
+
+    const waited = run(patient, '/held');
+    const ended = run(impatient, '/never');
+    await server.seen('*', 2);
+    const closed = patient.close(5_000);
+    await impatient.close(0);
+    expect((await ended.over).failure).toMatchObject({ kind: 'connection_terminated', maybeProcessed: true });
+    held.open();
+    expect((await waited.over).body).toBe('done');
+    await closed;
+
+    expect((await run(patient, '/late').over).failure?.maybeProcessed).toBe(false);
+  });
+});
+
+describe('the names of failures', () => {
+  it.each([
+    ['ENOTFOUND', 'dns_error', 502],
+    ['EAI_AGAIN', 'dns_timeout', 504],
+    ['EHOSTUNREACH', 'destination_ip_unroutable', 502],
+    ['UND_ERR_CONNECT_TIMEOUT', 'connection_timeout', 504],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls_protocol_error', 502],
+    ['ECONNRESET', 'destination_unavailable', 503],
+  ])('%s while connecting is %s', (code, kind, status) => {
+    const failure = failureOf(Object.assign(new Error('x'), { code }), 'connecting');
+    expect(failure).toMatchObject({ kind, status, maybeProcessed: false });
+  });
+
+  it('look into the several errors of a name with several addresses', () => {
+    const refused = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
+    expect(failureOf(new AggregateError([refused]), 'connecting').kind).toBe('connection_refused');
+  });
+});
+
+async function refusingUrl(): Promise<string> {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  taken.close();
+  await once(taken, 'close');
+  return `http://127.0.0.1:${port}`;
+}
