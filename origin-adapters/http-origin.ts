@@ -36,7 +36,7 @@ export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDepe
     createConnectionPool(new URL(url).origin, {
       limit: config.connections,
       connectTimeoutMs: config.timeouts.connectMs,
-      headersTimeoutMs: config.timeouts.headersMs,
+      sendTimeoutMs: config.timeouts.headersMs,
       ca,
       serverName: config.tls?.serverName ?? undefined,
     }),
@@ -56,6 +56,7 @@ export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDepe
     counters.requests++;
     const options: CallOptions = {
       upgrade,
+      headersTimeoutMs: config.timeouts.headersMs,
       bodyTimeoutMs: config.timeouts.bodyMs,
       queueTimeoutMs: config.queue.timeoutMs,
       retries: config.retry,

@@ -1,5 +1,5 @@
 /**
- * One try of a request on one connection: turns undici's events into the adapter's words, times the body, and gives
+ * One try of a request on one connection: turns undici's events into the adapter's words, times the answer, and gives
  * the connection back when it ends.
  */
 import type { Duplex } from 'node:stream';
@@ -31,6 +31,8 @@ export interface FailedAttempt {
 
 export interface AttemptOptions {
   readonly dispatch: DispatchOptions;
+  /** From the end of the request to the head of the answer, interim ones counting. */
+  readonly headersTimeoutMs: number;
   /** Between two chunks of the body; 0: no limit. An event stream has none. */
   readonly bodyTimeoutMs: number;
 }
@@ -38,26 +40,28 @@ export interface AttemptOptions {
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly #lease: Lease;
   readonly #listener: AttemptListener;
+  readonly #headersTimeoutMs: number;
   #bodyTimeoutMs: number;
-  #bodyTimer: NodeJS.Timeout | null = null;
+  #timer: NodeJS.Timeout | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #stage: Stage = 'connecting';
   #heard = false;
   #reused = false;
   #paused = false;
   #over = false;
-  #timedOut = false;
+  #timedOut: OriginFailure['kind'] | null = null;
 
   constructor(lease: Lease, options: AttemptOptions, listener: AttemptListener) {
     this.#lease = lease;
     this.#listener = listener;
+    this.#headersTimeoutMs = options.headersTimeoutMs;
     this.#bodyTimeoutMs = options.bodyTimeoutMs;
     lease.connection.dispatch(options.dispatch, this);
   }
 
   pause(): void {
     this.#paused = true;
-    this.#stopBodyTimer();
+    if (this.#stage === 'answered') this.#stopTimer();
     this.#controller?.pause();
   }
 
@@ -88,11 +92,20 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#lease.connection.countRequest();
   }
 
+  /** undici's own timers are a second late or so; they are left to watch over the sending alone. */
+  onRequestSent(): void {
+    if (this.#over || this.#stage !== 'sent') return;
+    this.#startTimer(this.#headersTimeoutMs, 'http_response_timeout');
+  }
+
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (this.#over) return;
     this.#heard = true;
     const fields = fieldsOf(controller.rawHeaders);
-    if (status < 200) return this.#listener.onInformational(status, fields);
+    if (status < 200) {
+      this.#timer?.refresh();
+      return this.#listener.onInformational(status, fields);
+    }
     this.#stage = 'answered';
     if (isEventStream(fields)) this.#bodyTimeoutMs = 0;
     this.#startBodyTimer();
@@ -101,7 +114,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return;
-    this.#bodyTimer?.refresh();
+    this.#timer?.refresh();
     this.#listener.onData(chunk);
   }
 
@@ -134,11 +147,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
     if (this.#over) return;
-    this.#fail(
-      this.#timedOut
-        ? originFailure('connection_read_timeout', 'the origin stopped sending inside the body', true, error)
-        : failureOf(error, this.#stage),
-    );
+    this.#fail(failureOf(error, this.#stage, this.#timedOut));
   }
 
   #fail(failure: OriginFailure): void {
@@ -149,21 +158,27 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   #finish(): void {
     this.#over = true;
-    this.#stopBodyTimer();
+    this.#stopTimer();
   }
 
   #startBodyTimer(): void {
-    this.#stopBodyTimer();
-    if (this.#bodyTimeoutMs === 0 || this.#paused) return;
-    this.#bodyTimer = setTimeout(() => {
-      this.#timedOut = true;
-      this.#controller?.abort(new Error('body timeout'));
-    }, this.#bodyTimeoutMs);
+    this.#stopTimer();
+    if (!this.#paused && this.#bodyTimeoutMs > 0) {
+      this.#startTimer(this.#bodyTimeoutMs, 'connection_read_timeout');
+    }
   }
 
-  #stopBodyTimer(): void {
-    if (this.#bodyTimer !== null) clearTimeout(this.#bodyTimer);
-    this.#bodyTimer = null;
+  #startTimer(delayMs: number, kind: OriginFailure['kind']): void {
+    this.#stopTimer();
+    this.#timer = setTimeout(() => {
+      this.#timedOut = kind;
+      this.#controller?.abort(new Error('timed out'));
+    }, delayMs);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 }
 

@@ -19,6 +19,7 @@ export interface CallHandler extends OriginHandler {
 export interface CallOptions {
   /** The protocol to switch to, or null. */
   readonly upgrade: string | null;
+  readonly headersTimeoutMs: number;
   readonly bodyTimeoutMs: number;
   readonly queueTimeoutMs: number;
   readonly retries: number;
@@ -176,6 +177,7 @@ export class Call implements OriginCall, AttemptListener {
       lease,
       {
         dispatch: dispatchOptions(this.#request, this.#options.upgrade, this.#url),
+        headersTimeoutMs: this.#options.headersTimeoutMs,
         bodyTimeoutMs: this.#request.unboundedBody ? 0 : this.#options.bodyTimeoutMs,
       },
       this,

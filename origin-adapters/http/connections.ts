@@ -34,7 +34,8 @@ export type DispatchOptions = Dispatcher.DispatchOptions & { readonly servername
 export interface ConnectionOptions {
   readonly limit: number;
   readonly connectTimeoutMs: number;
-  readonly headersTimeoutMs: number;
+  /** How long the origin may leave the request unread. */
+  readonly sendTimeoutMs: number;
   /** PEM; undefined: the system's own authorities. */
   readonly ca: string | undefined;
   readonly serverName: string | undefined;
@@ -115,7 +116,8 @@ function openConnection(
     pipelining: 1,
     strictContentLength: true,
     maxHeaderSize: maxHeaderBytes,
-    headersTimeout: options.headersTimeoutMs,
+    // The slack keeps undici's coarse timer behind the attempt's own.
+    headersTimeout: options.sendTimeoutMs + 1_000,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMaxMs,
     connect: watchedConnector(options, () => {

@@ -25,9 +25,9 @@ export function originFailure(
   return { kind, status: statusOf(kind), message, maybeProcessed, cause };
 }
 
-/** The failure of a try that ended with `error` at `stage`. */
-export function failureOf(error: unknown, stage: Stage): OriginFailure {
-  const kind = kindOf(error, stage);
+/** The failure of a try that ended with `error` at `stage`; `timedOut`: what we ended it for, if we did. */
+export function failureOf(error: unknown, stage: Stage, timedOut: Kind | null = null): OriginFailure {
+  const kind = timedOut ?? kindOf(error, stage);
   return originFailure(kind, `${descriptions[kind]}${detail(error)}`, stage !== 'connecting', error);
 }
 
@@ -108,8 +108,8 @@ const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['EHOSTUNREACH', 'destination_ip_unroutable'],
   ['EADDRNOTAVAIL', 'destination_ip_unroutable'],
   ['UND_ERR_CONNECT_TIMEOUT', 'connection_timeout'],
-  ['UND_ERR_HEADERS_TIMEOUT', 'http_response_timeout'],
-  ['UND_ERR_BODY_TIMEOUT', 'connection_read_timeout'],
+  // Waiting for the answer is timed by the attempt; what is left to undici is an origin that does not read.
+  ['UND_ERR_HEADERS_TIMEOUT', 'connection_write_timeout'],
   ['UND_ERR_HEADERS_OVERFLOW', 'http_response_header_section_size'],
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'http_response_incomplete'],
   ['UND_ERR_INVALID_ARG', 'proxy_internal_error'],

@@ -17,7 +17,7 @@ export function dispatchOptions(
     headers: withoutFields(request.fields, streams ? connectionFields : framingFields),
     body: request.body,
     upgrade,
-    // The attempt times the body itself, since only the head says whether it is an event stream.
+    // The attempt times the body itself: only the head says whether it is an event stream.
     bodyTimeout: 0,
     // Else undici would take it from Host, and open a new connection whenever a client names another one.
     servername: new URL(url).hostname,

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OriginConfig } from '../../policies/config/config.ts';
 import { failureOf } from '../../origin-adapters/http/failure.ts';
@@ -178,6 +179,17 @@ describe('a timeout', () => {
       maybeProcessed: true,
     });
     expect(server.count()).toBe(1);
+  });
+
+  it('of a request that the origin does not read is a 504, too', async () => {
+    server.on('/a', (request, answer) => {
+      request.node.pause();
+      return answer.gone;
+    });
+    const origin = start({ timeouts: { ...timeouts, headersMs: 20 } });
+    const endless = new Readable({ read: () => void endless.push(Buffer.alloc(64 * 1024)) });
+    const heard = await run(origin, '/a', { method: 'POST', body: endless }).over;
+    expect(heard.failure).toMatchObject({ kind: 'connection_write_timeout', status: 504 });
   });
 
   it('of the body holds between two chunks, but not for event streams, unbounded or paused calls', async () => {
