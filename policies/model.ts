@@ -21,6 +21,10 @@ export interface StoredMeta {
   /** freshness_lifetime, RFC 9111 §4.2.1, or the route's. */
   readonly lifetimeSeconds: number;
   readonly lifetimeSource: LifetimeSource;
+  /** What the response's own fields gave, where the route replaced it; else the same as `lifetimeSeconds`. */
+  readonly headerLifetimeSeconds: number;
+  /** date_value, RFC 9111 §4.2.3: the Date field's, or the time of receipt where it is absent or malformed. */
+  readonly dateMs: number;
   /** Must be validated before every use (no-cache). */
   readonly noCache: boolean;
   /** Never served stale: must-revalidate, proxy-revalidate, s-maxage (§5.2.2.2, .8, .10). */

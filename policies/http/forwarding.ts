@@ -1,0 +1,127 @@
+/** What a proxy changes in the fields that it passes on, RFC 9110 §7.6 and RFC 7239. */
+import { fieldValue, fieldValues, listMembers, withoutFields } from './fields.ts';
+import type { Fields } from './fields.ts';
+import { endToEnd } from './hop-by-hop.ts';
+
+export { endToEnd } from './hop-by-hop.ts';
+
+/** Received-protocol and pseudonym, RFC 9110 §7.6.3. */
+export const VIA = '1.1 weir';
+
+export interface ClientView {
+  readonly fields: Fields;
+  /** The connection's peer is one of `listen.trusted-proxies`. */
+  readonly trusted: boolean;
+  /** Of the connection's peer. */
+  readonly remoteAddress: string;
+  /** Of the connection. */
+  readonly scheme: 'http' | 'https';
+  /** Effective, of the request (RFC 9112 §3.2.2). */
+  readonly authority: string;
+}
+
+/** Scheme and host as the client named them: those that a trusted proxy tells, else the connection's and the request's. */
+export function clientSite(client: ClientView): {
+  readonly scheme: 'http' | 'https';
+  readonly authority: string;
+} {
+  if (!client.trusted) return { scheme: client.scheme, authority: client.authority };
+  const forwarded = forwardedElements(client.fields)?.[0];
+  const scheme = (
+    forwarded?.get('proto') ?? listMembers(client.fields, 'x-forwarded-proto')[0]
+  )?.toLowerCase();
+  const authority = (
+    forwarded?.get('host') ?? listMembers(client.fields, 'x-forwarded-host')[0]
+  )?.toLowerCase();
+  return {
+    scheme: scheme === 'http' || scheme === 'https' ? scheme : client.scheme,
+    authority: authority !== undefined && AUTHORITY.test(authority) ? authority : client.authority,
+  };
+}
+
+/**
+ * The request's fields for the origin: end-to-end ones, Via, and who asked. With `host-header: origin` neither host
+ * nor scheme is told in any field, for they are not in the key; the adapter writes its own Host.
+ */
+export function originFields(client: ClientView & { readonly hostHeader: 'origin' | 'client' }): string[] {
+  const { fields, trusted, remoteAddress, hostHeader } = client;
+  const sent = withoutFields(endToEnd(fields), REWRITTEN);
+  const site = hostHeader === 'client' ? clientSite(client) : null;
+  if (site !== null) sent.push('Host', site.authority);
+  const via = fieldValue(fields, 'via');
+  sent.push('Via', via === undefined ? VIA : `${via}, ${VIA}`);
+  const before = trusted ? listMembers(fields, 'x-forwarded-for') : [];
+  sent.push('X-Forwarded-For', [...before, remoteAddress].join(', '));
+  if (site !== null) sent.push('X-Forwarded-Proto', site.scheme, 'X-Forwarded-Host', site.authority);
+  const elements = trusted ? (forwardedElements(fields) ?? []) : [];
+  const own = new Map([['for', forwardedNode(remoteAddress)]]);
+  if (site !== null) own.set('proto', site.scheme).set('host', site.authority);
+  sent.push(
+    'Forwarded',
+    [...elements, own].map((element) => forwardedText(element, site !== null)).join(', '),
+  );
+  return sent;
+}
+
+/** RFC 9110 §7.6.2: for OPTIONS and TRACE alone. */
+export type MaxForwards =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'forward'; readonly value: string }
+  /** The request goes no further: Weir answers as its final recipient. */
+  | { readonly kind: 'answer' };
+
+export function decideMaxForwards(method: string, fields: Fields): MaxForwards {
+  if (method !== 'OPTIONS' && method !== 'TRACE') return { kind: 'none' };
+  const value = fieldValue(fields, 'max-forwards')?.trim();
+  if (value === undefined || !/^\d{1,9}$/.test(value)) return { kind: 'none' };
+  return Number(value) === 0 ? { kind: 'answer' } : { kind: 'forward', value: String(Number(value) - 1) };
+}
+
+/** Fields that this hop writes anew. */
+const REWRITTEN: ReadonlySet<string> = new Set([
+  'host',
+  'via',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'expect',
+  'proxy-authorization',
+]);
+
+const AUTHORITY = /^(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/;
+
+/** In order, parameters by lower-case name; null where the field is absent or not as RFC 7239 §4 has it. */
+function forwardedElements(fields: Fields): Map<string, string>[] | null {
+  const text = fieldValues(fields, 'forwarded').join(',');
+  if (text === '') return null;
+  const elements: Map<string, string>[] = [new Map()];
+  const parameter =
+    /[ \t]*(?:([!#$%&'*+\-.^_`|~\w]+)=(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+\-.^_`|~\w:[\]]*)))?[ \t]*([,;]|$)/y;
+  while (parameter.lastIndex < text.length) {
+    const match = parameter.exec(text);
+    if (match === null) return null;
+    const [, name, quoted, token, separator] = match;
+    if (name !== undefined) {
+      elements.at(-1)!.set(name.toLowerCase(), quoted?.replaceAll(/\\(.)/g, '$1') ?? token ?? '');
+    }
+    if (separator === ',') elements.push(new Map());
+  }
+  return elements.filter((element) => element.size > 0);
+}
+
+function forwardedText(element: ReadonlyMap<string, string>, withSite: boolean): string {
+  const kept = [...element].filter(([name]) => withSite || (name !== 'host' && name !== 'proto'));
+  return (kept.length > 0 ? kept : ([['for', 'unknown']] as const))
+    .map(([name, value]) => `${name}=${/^[!#$%&'*+\-.^_`|~\w]+$/.test(value) ? value : quote(value)}`)
+    .join(';');
+}
+
+function quote(text: string): string {
+  return `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
+}
+
+/** RFC 7239 §6: an IPv6 address stands in brackets. */
+function forwardedNode(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}

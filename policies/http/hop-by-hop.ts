@@ -1,0 +1,39 @@
+/** Fields that concern one connection alone and are neither forwarded nor stored, RFC 9110 §7.6.1. */
+import { hasField, listMembers, withoutFields } from './fields.ts';
+import type { Fields } from './fields.ts';
+
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'proxy-connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+
+/** Naming one of these in Connection does not take it away: a client could else strip what the answer rests on. */
+const NEVER_NAMED: ReadonlySet<string> = new Set([
+  'age',
+  'authorization',
+  'cache-control',
+  'content-length',
+  'content-range',
+  'content-type',
+  'date',
+  'host',
+  'set-cookie',
+  'vary',
+]);
+
+/** The fields without those for this hop: the ones of the specification, and those that Connection names. */
+export function endToEnd(fields: Fields): string[] {
+  if (!hasField(fields, 'connection')) return withoutFields(fields, HOP_BY_HOP);
+  const names = new Set(HOP_BY_HOP);
+  for (const member of listMembers(fields, 'connection')) {
+    const name = member.toLowerCase();
+    if (!NEVER_NAMED.has(name)) names.add(name);
+  }
+  return withoutFields(fields, names);
+}

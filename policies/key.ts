@@ -1,0 +1,188 @@
+/**
+ * Under which key a response is stored. Path and query are normalised once, for the key and for the origin alike, and
+ * what the key leaves out does not reach the origin: so nothing outside the key can steer what is stored under it.
+ */
+import type { QueryKey, RouteCacheConfig } from './config/config.ts';
+import { fieldValue, fieldValues, withoutFields } from './http/fields.ts';
+import type { Fields } from './http/fields.ts';
+
+export interface NormalTarget {
+  readonly path: string;
+  /** Without `?`; empty: none. */
+  readonly query: string;
+}
+
+/**
+ * An origin-form target with dot segments removed, percent-encoding in upper case, unreserved characters decoded and
+ * all that may not stand bare encoded (RFC 3986 §6.2.2). Null: not a target that two servers would read alike — NUL,
+ * other controls, a fragment, a broken escape in the path, no leading slash.
+ */
+export function normalizeTarget(target: string): NormalTarget | null {
+  if (PLAIN_TARGET.test(target) && !target.includes('/.')) return splitTarget(target);
+  if (!target.startsWith('/') || FORBIDDEN.test(target) || /%00/.test(target)) return null;
+  const { path, query } = splitTarget(target);
+  if (BROKEN_ESCAPE.test(path)) return null;
+  return { path: withoutDotSegments(normalEscapes(path, 'path')), query: normalEscapes(query, 'query') };
+}
+
+/** The query as the key holds it and the origin is sent it. */
+export function keyedQuery(query: string, rule: QueryKey): string {
+  if (rule === 'all' || query === '') return query;
+  if (rule === 'none') return '';
+  const named = new Set('only' in rule ? rule.only : rule.except);
+  const wanted = 'only' in rule;
+  return query
+    .split('&')
+    .map((parameter) => ({ parameter, name: parameterName(parameter) }))
+    .filter(({ parameter, name }) => parameter !== '' && named.has(name) === wanted)
+    .toSorted((a, b) => (a.name === b.name ? 0 : a.name < b.name ? -1 : 1))
+    .map(({ parameter }) => parameter)
+    .join('&');
+}
+
+export interface KeyParts {
+  readonly origin: string;
+  /** Both null unless the origin sees the client's host (`host-header: client`). */
+  readonly scheme: string | null;
+  readonly authority: string | null;
+  readonly path: string;
+  readonly query: string;
+  readonly policy: RouteCacheConfig;
+  readonly fields: Fields;
+}
+
+/** `query` is what the origin is sent. No two different requests have the same key: no part can hold a line feed. */
+export function keyOf(parts: KeyParts): { readonly key: string; readonly query: string } {
+  const { headers, cookies, query: rule } = parts.policy.key;
+  const query = keyedQuery(parts.query, rule);
+  const site = parts.authority === null ? '' : `${parts.scheme}://${parts.authority}`;
+  let key = `${parts.origin}\n${site}\n${parts.path}${query === '' ? '' : `?${query}`}`;
+  for (const name of headers) key += chosen('h', name, fieldValue(parts.fields, name));
+  if (cookies.length > 0) {
+    const sent = cookiesOf(parts.fields);
+    for (const name of cookies) key += chosen('c', name, sent.get(name));
+  }
+  return { key, query };
+}
+
+/**
+ * Fields by which frameworks let a request pretend to another URL, host, method or client. They are taken away from
+ * requests whose answer may be stored, unless the route has them in its key.
+ */
+export const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
+  'x-original-url',
+  'x-rewrite-url',
+  'x-original-uri',
+  'x-original-host',
+  'x-host',
+  'x-forwarded-server',
+  'x-forwarded-scheme',
+  'x-forwarded-ssl',
+  'x-forwarded-port',
+  'x-forwarded-prefix',
+  'x-forwarded-path',
+  'x-forwarded-uri',
+  'x-http-host-override',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-url-scheme',
+  'front-end-https',
+  'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-language',
+  'expect',
+]);
+
+/**
+ * The fields with which the origin is asked on the cache way: without those above, without the client's own conditions
+ * and ranges (RFC 9111 §4.3), and without those of a body on GET, which is not forwarded.
+ */
+export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): string[] {
+  const { headers } = policy.key;
+  if (headers.length === 0) return withoutFields(fields, UNKEYED_REQUEST_FIELDS);
+  return withoutFields(
+    fields,
+    new Set([...UNKEYED_REQUEST_FIELDS].filter((name) => !headers.includes(name))),
+  );
+}
+
+const PLAIN_TARGET = /^\/[\w\-./~!$&'()*+,;=:@]*(?:\?[\w\-./~!$&'()*+,;=:@/?]*)?$/;
+// oxlint-disable-next-line no-control-regex -- controls are what it refuses
+const FORBIDDEN = /[\x00-\x20\x7f#]/;
+const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i;
+
+function splitTarget(target: string): NormalTarget {
+  const mark = target.indexOf('?');
+  return mark < 0
+    ? { path: target, query: '' }
+    : { path: target.slice(0, mark), query: target.slice(mark + 1) };
+}
+
+/** Reserved characters stay as they were sent, encoded or not: `%2F` is not `/` (RFC 3986 §2.2). */
+function normalEscapes(text: string, where: 'path' | 'query'): string {
+  const bare = text.replaceAll(/[^\w\-.~!$&'()*+,;=:@/?%]/gu, (character) => encodeBytes(character, where));
+  return bare.replaceAll(/%[0-9a-f]{2}/gi, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
+    return /[\w\-.~]/.test(character) ? character : escape.toUpperCase();
+  });
+}
+
+/** A target comes as one character a byte; one that does not is encoded as UTF-8. */
+function encodeBytes(character: string, where: 'path' | 'query'): string {
+  // Square brackets stand bare in many queries and mean the same to servers either way only if left alone.
+  if (where === 'query' && /[[\]{}|^`"<>\\]/.test(character)) return character;
+  const code = character.codePointAt(0)!;
+  const bytes = code <= 0xff ? [code] : [...new TextEncoder().encode(character)];
+  return bytes.map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+}
+
+/** RFC 3986 §5.2.4. */
+function withoutDotSegments(path: string): string {
+  if (!path.includes('/.')) return path;
+  const kept: string[] = [];
+  const segments = path.slice(1).split('/');
+  const last = segments.length - 1;
+  segments.forEach((segment, i) => {
+    const dots = segment === '.' || segment === '..';
+    if (segment === '..') kept.pop();
+    if (!dots) kept.push(segment);
+    else if (i === last) kept.push('');
+  });
+  return `/${kept.join('/')}`;
+}
+
+function parameterName(parameter: string): string {
+  const name = parameter.split('=', 1)[0]!.replaceAll('+', ' ');
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    // Not UTF-8: such a name is none that a route could list.
+    return name;
+  }
+}
+
+function chosen(kind: string, name: string, value: string | undefined): string {
+  return value === undefined ? `\n${kind}:${name}` : `\n${kind}:${name}=${value.trim()}`;
+}
+
+/** The first cookie of a name counts, as most servers have it; the others are in what the origin is sent. */
+function cookiesOf(fields: Fields): Map<string, string> {
+  const cookies = new Map<string, string>();
+  for (const pair of fieldValues(fields, 'cookie').flatMap((value) => value.split(';'))) {
+    const equals = pair.indexOf('=');
+    if (equals < 0) continue;
+    const name = pair.slice(0, equals).trim();
+    const value = pair.slice(equals + 1).trim();
+    const before = cookies.get(name);
+    cookies.set(name, before === undefined ? value : `${before}; ${value}`);
+  }
+  return cookies;
+}

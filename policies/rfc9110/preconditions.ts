@@ -1,0 +1,85 @@
+/** RFC 9110 §13: a request's preconditions evaluated against a stored response. */
+import { parseHttpDate } from '../http/dates.ts';
+import { etagsMatchStrongly, etagsMatchWeakly, parseEtagCondition } from '../http/etags.ts';
+import { fieldValue, fieldValues } from '../http/fields.ts';
+import type { RequestView, StoredMeta } from '../model.ts';
+
+/** What conditions are compared with. */
+export type Selected = Pick<StoredMeta, 'status' | 'etag' | 'lastModifiedMs' | 'dateMs'>;
+
+/**
+ * `failed`: If-Match or If-Unmodified-Since does not hold for the stored response. Those two are the origin's to judge
+ * (RFC 9111 §4.3.2), so such a request is passed to it rather than answered with 412.
+ */
+export type PreconditionResult = 'proceed' | 'not-modified' | 'failed';
+
+/** In the order of §13.2.2. If-Range is `decideRange`'s. Malformed dates are ignored (§13.1.3). */
+export function evaluatePreconditions(
+  request: RequestView,
+  selected: Selected,
+  nowMs: number,
+): PreconditionResult {
+  if (!hasCondition(request)) return 'proceed';
+  // §13.2.1: they count only where the answer without them would be a success.
+  if (selected.status < 200 || selected.status > 299) return 'proceed';
+
+  const ifMatch = fieldValue(request.fields, 'if-match');
+  if (ifMatch !== undefined) {
+    if (!matches(ifMatch, selected.etag, etagsMatchStrongly)) return 'failed';
+  } else {
+    const since = singleDate(request, 'if-unmodified-since', nowMs);
+    if (since !== null && (selected.lastModifiedMs === null || selected.lastModifiedMs > since))
+      return 'failed';
+  }
+
+  const ifNoneMatch = fieldValue(request.fields, 'if-none-match');
+  if (ifNoneMatch !== undefined) {
+    if (!matches(ifNoneMatch, selected.etag, etagsMatchWeakly)) return 'proceed';
+    return isRetrieval(request) ? 'not-modified' : 'failed';
+  }
+  const since = isRetrieval(request) ? singleDate(request, 'if-modified-since', nowMs) : null;
+  // RFC 9111 §4.3.2: without a Last-Modified the time of the response itself stands in for it.
+  return since !== null && (selected.lastModifiedMs ?? selected.dateMs) <= since ? 'not-modified' : 'proceed';
+}
+
+/** The fields of the stored response that a 304 carries (§15.4.5), beside Age, Via and Cache-Status. */
+export const NOT_MODIFIED_FIELDS: ReadonlySet<string> = new Set([
+  'cache-control',
+  'content-location',
+  'date',
+  'etag',
+  'expires',
+  'vary',
+]);
+
+function hasCondition(request: RequestView): boolean {
+  const { fields } = request;
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = fields[i]!;
+    if ((name.charCodeAt(0) | 0x20) === 0x69 && (name.charCodeAt(1) | 0x20) === 0x66) return true;
+  }
+  return false;
+}
+
+function isRetrieval(request: RequestView): boolean {
+  return request.method === 'GET' || request.method === 'HEAD';
+}
+
+function matches(condition: string, etag: string | null, match: (a: string, b: string) => boolean): boolean {
+  const parsed = parseEtagCondition(condition);
+  switch (parsed.kind) {
+    case 'any':
+      return true;
+    case 'malformed':
+      return false;
+    case 'list':
+      return etag !== null && parsed.etags.some((listed) => match(listed, etag));
+    default:
+      return parsed satisfies never;
+  }
+}
+
+function singleDate(request: RequestView, name: string, nowMs: number): number | null {
+  const values = fieldValues(request.fields, name);
+  return values.length === 1 ? parseHttpDate(values[0]!, nowMs) : null;
+}

@@ -1,0 +1,72 @@
+/** RFC 9111 §4.4 and RFC 9875: what an unsafe request's answer makes invalid. */
+import { fieldValues } from '../http/fields.ts';
+import type { Fields } from '../http/fields.ts';
+import { stringListField } from '../http/structured-fields.ts';
+import { normalizeTarget } from '../key.ts';
+import { tagOfGroup } from '../tags.ts';
+
+export interface UnsafeExchange {
+  readonly method: string;
+  /** Origin-form, as received or normalised. */
+  readonly target: string;
+  readonly authority: string;
+  readonly scheme: string;
+  readonly status: number;
+  readonly fields: Fields;
+}
+
+const SAFE: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'TRACE',
+  'QUERY',
+  'PROPFIND',
+  'REPORT',
+  'SEARCH',
+]);
+
+/** RFC 9110 §9.2.1 and the methods that IANA lists as safe. An unknown method is not. */
+export function isSafeMethod(method: string): boolean {
+  return SAFE.has(method);
+}
+
+/**
+ * Normalised targets in origin-form, each once: the request's own, and those of Location and Content-Location with the
+ * same origin. Empty for safe methods and for errors.
+ */
+export function invalidatedTargets(exchange: UnsafeExchange): string[] {
+  const { method, target, status, fields } = exchange;
+  if (isSafeMethod(method) || status < 200 || status >= 400) return [];
+  const targets = new Set<string>();
+  const own = normalizeTarget(target);
+  if (own !== null) targets.add(originForm(own));
+  for (const name of ['location', 'content-location']) {
+    for (const reference of fieldValues(fields, name)) {
+      const named = sameOriginTarget(reference, exchange);
+      if (named !== null) targets.add(named);
+    }
+  }
+  return [...targets];
+}
+
+/** The groups of Cache-Group-Invalidation as tags; none for a safe method (RFC 9875 §3). */
+export function invalidatedGroups(exchange: UnsafeExchange): string[] {
+  if (isSafeMethod(exchange.method)) return [];
+  const groups = stringListField(exchange.fields, 'cache-group-invalidation') ?? [];
+  return [...new Set(groups)].map((group) => tagOfGroup(exchange.authority, group));
+}
+
+/** §4.4: a reference to another origin could be used to clear what is not the sender's. */
+function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
+  const base = `${exchange.scheme}://${exchange.authority}${exchange.target}`;
+  const resolved = URL.parse(reference.trim(), base);
+  const origin = URL.parse(base)?.origin;
+  if (resolved === null || resolved.origin !== origin) return null;
+  const normalised = normalizeTarget(`${resolved.pathname}${resolved.search}`);
+  return normalised === null ? null : originForm(normalised);
+}
+
+function originForm({ path, query }: { readonly path: string; readonly query: string }): string {
+  return query === '' ? path : `${path}?${query}`;
+}

@@ -1,0 +1,142 @@
+/**
+ * RFC 9111 §4: whether a stored response answers a request, together with what the fence and the feed say of it. Runs
+ * for every hit in memory: nothing is parsed where the request has no Cache-Control or Pragma.
+ */
+import type { RouteCacheConfig } from '../config/config.ts';
+import type { Fields } from '../http/fields.ts';
+import type {
+  FeedTrust,
+  RequestView,
+  ReuseDecision,
+  RevalidateReason,
+  StoredMeta,
+  Verdict,
+} from '../model.ts';
+import { currentAgeSeconds } from './freshness.ts';
+import { NO_REQUEST_DIRECTIVES, requestDirectives } from './request-directives.ts';
+import type { RequestDirectives } from './request-directives.ts';
+
+export interface ReuseQuestion {
+  readonly meta: StoredMeta;
+  readonly request: RequestView;
+  readonly verdict: Verdict;
+  readonly trust: FeedTrust;
+  readonly policy: RouteCacheConfig;
+  readonly nowMs: number;
+}
+
+export function decideReuse(question: ReuseQuestion): ReuseDecision {
+  const { meta, verdict, trust, nowMs } = question;
+  if (trust === 'bypass') return { kind: 'bypass', reason: 'feed-lost' };
+  switch (verdict.kind) {
+    case 'hard':
+      return confirmInvalidated(meta, 'invalidated', 0);
+    case 'unproven':
+      return confirmInvalidated(meta, 'unproven', 0);
+    case 'soft':
+      return decideSoft(question, verdict.invalidatedAtMs);
+    case 'clear':
+      break;
+    default:
+      return verdict satisfies never;
+  }
+  if (meta.noCache) return validate(meta, 'no-cache', 0);
+  const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
+  const ageSeconds = currentAgeSeconds(meta, nowMs);
+  if (trust === 'revalidate') {
+    const untilMs = staleIfErrorUntilMs(meta, Math.min(expiryMs(lifetimeSeconds, ageSeconds, nowMs), nowMs));
+    return validate(meta, 'feed-not-live', untilMs);
+  }
+  return decideByAge(question, lifetimeSeconds, ageSeconds);
+}
+
+/** §5.2.1.7: the client wants a stored response or 504. Only where the route listens to clients' directives. */
+export function onlyIfCached(request: RequestView, policy: RouteCacheConfig): boolean {
+  return directivesHonored(request.fields, policy).onlyIfCached;
+}
+
+function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSeconds: number): ReuseDecision {
+  const { meta, request, policy, nowMs } = question;
+  const wanted = directivesHonored(request.fields, policy);
+  const ttlSeconds = lifetimeSeconds - ageSeconds;
+  // The client wants the origin's word, so no failure of the origin is papered over either.
+  if (
+    wanted.noCache ||
+    ageSeconds > wanted.maxAgeSeconds ||
+    wanted.minFreshSeconds > Math.max(ttlSeconds, 0)
+  ) {
+    return validate(meta, 'request', 0);
+  }
+  if (ttlSeconds > 0) return { kind: 'serve', ageSeconds, ttlSeconds };
+  if (!meta.mustRevalidate) {
+    if (-ttlSeconds < meta.staleWhileRevalidateSeconds) {
+      return {
+        kind: 'serve-stale',
+        refresh: true,
+        ageSeconds,
+        ttlSeconds,
+        reason: 'stale-while-revalidate',
+      };
+    }
+    if (-ttlSeconds <= wanted.maxStaleSeconds) {
+      return { kind: 'serve-stale', refresh: false, ageSeconds, ttlSeconds, reason: 'max-stale' };
+    }
+  }
+  const expired = expiryMs(lifetimeSeconds, ageSeconds, nowMs);
+  return validate(meta, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
+}
+
+/** Stale since the invalidation, or since it expired where that was earlier: RFC 5861's windows count from there. */
+function decideSoft(question: ReuseQuestion, invalidatedAtMs: number): ReuseDecision {
+  const { meta, request, policy, trust, nowMs } = question;
+  if (meta.noCache) return confirmInvalidated(meta, 'invalidated', 0);
+  const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
+  const ageSeconds = currentAgeSeconds(meta, nowMs);
+  const staleSinceMs = Math.min(invalidatedAtMs, expiryMs(lifetimeSeconds, ageSeconds, nowMs));
+  const untilMs = staleIfErrorUntilMs(meta, staleSinceMs);
+  const wanted = directivesHonored(request.fields, policy);
+  if (wanted.noCache || ageSeconds > wanted.maxAgeSeconds || wanted.minFreshSeconds > 0) {
+    return confirmInvalidated(meta, 'request', 0);
+  }
+  const inWindow = nowMs - staleSinceMs < meta.staleWhileRevalidateSeconds * 1000;
+  if (trust === 'revalidate' || meta.mustRevalidate || !inWindow) {
+    return confirmInvalidated(meta, 'invalidated', untilMs);
+  }
+  const ttlSeconds = Math.min(lifetimeSeconds - ageSeconds, (staleSinceMs - nowMs) / 1000);
+  return { kind: 'serve-stale', refresh: true, ageSeconds, ttlSeconds, reason: 'stale-while-revalidate' };
+}
+
+/** While its feed is lost, an entry that was to live until it changes has the response's own lifetime. */
+function usableLifetimeSeconds(meta: StoredMeta, trust: FeedTrust): number {
+  const own = trust === 'use-headers' && meta.lifetimeSource === 'until-changed';
+  return own ? meta.headerLifetimeSeconds : meta.lifetimeSeconds;
+}
+
+function expiryMs(lifetimeSeconds: number, ageSeconds: number, nowMs: number): number {
+  return nowMs + (lifetimeSeconds - ageSeconds) * 1000;
+}
+
+/** RFC 5861 §4, and never where §4.2.4 of RFC 9111 forbids stale responses. */
+function staleIfErrorUntilMs(meta: StoredMeta, staleSinceMs: number, requestedSeconds = 0): number {
+  const seconds = Math.max(meta.staleIfErrorSeconds, requestedSeconds);
+  return meta.mustRevalidate || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;
+}
+
+function validate(meta: StoredMeta, reason: RevalidateReason, staleIfErrorUntilMs: number): ReuseDecision {
+  const kind = meta.etag !== null || meta.lastModifiedMs !== null ? 'revalidate' : 'fetch';
+  return { kind, reason, staleIfErrorUntilMs };
+}
+
+/** Two states within one second share a Last-Modified: after an invalidation a weak one proves nothing. */
+function confirmInvalidated(
+  meta: StoredMeta,
+  reason: RevalidateReason,
+  staleIfErrorUntilMs: number,
+): ReuseDecision {
+  const kind = meta.etag !== null || meta.lastModifiedStrong ? 'revalidate' : 'fetch';
+  return { kind, reason, staleIfErrorUntilMs };
+}
+
+function directivesHonored(fields: Fields, policy: RouteCacheConfig): RequestDirectives {
+  return policy.clientDirectives === 'honor' ? requestDirectives(fields) : NO_REQUEST_DIRECTIVES;
+}

@@ -1,0 +1,251 @@
+/** RFC 9111 §3: whether a response may be stored, and what is then known of it. */
+import type { OriginRule, RouteCacheConfig } from '../config/config.ts';
+import { formatHttpDate, parseHttpDate } from '../http/dates.ts';
+import { parseEtag } from '../http/etags.ts';
+import { fieldValue, fieldValues, hasField, withoutFields } from '../http/fields.ts';
+import type { Fields } from '../http/fields.ts';
+import { endToEnd } from '../http/hop-by-hop.ts';
+import type { NotStoredReason, RequestView, StoredMeta, StoringDecision } from '../model.ts';
+import {
+  cacheControlOf,
+  directiveScope,
+  directiveSeconds,
+  governingDirectives,
+  hasDirective,
+} from './cache-control.ts';
+import type { Directives } from './cache-control.ts';
+import {
+  allowsHeuristics,
+  dateValueMs,
+  explicitLifetime,
+  heuristicLifetime,
+  initialAgeSeconds,
+} from './freshness.ts';
+import type { Lifetime } from './freshness.ts';
+import { partOf } from './parts.ts';
+import { responseTags } from './response-tags.ts';
+import { varyOf, varyValues } from './vary.ts';
+
+export interface Received {
+  readonly request: RequestView;
+  readonly status: number;
+  /** As the origin sent them. */
+  readonly fields: Fields;
+  /** Wall clock, when the request was sent and when the response's head came. */
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+  readonly policy: RouteCacheConfig;
+  /** Of the target, for Cache-Groups (RFC 9875). */
+  readonly authority: string;
+}
+
+/** `store` also means that the response may be given to others who wait for it (RFC 9111 §4, collapsed requests). */
+export function decideStoring(received: Received): StoringDecision {
+  const { policy, status, fields } = received;
+  const { directives, targeted } = governingDirectives(fields, policy.targetedFields);
+  const refused = refusal(received, directives);
+  if (refused !== null) return { kind: 'not', reason: refused };
+
+  const vary = varyOf(fields);
+  if (vary.kind === 'star') return { kind: 'not', reason: 'vary-star' };
+  const part = status === 206 ? partOf(received.request, fields) : null;
+  if (part === 'malformed') return { kind: 'not', reason: 'partial' };
+  const kept = storedFields(received, directives);
+  if (hasField(kept, 'set-cookie') || hasField(kept, 'set-cookie2'))
+    return { kind: 'not', reason: 'set-cookie' };
+  const tags = responseTags(fields, received.authority);
+  if (tags.length > policy.maxTags) return { kind: 'not', reason: 'too-many-tags' };
+
+  const dateMs = dateValueMs(fields, received.responseTimeMs);
+  const validators = validatorsOf(fields, dateMs);
+  const own = ownLifetime(received, {
+    directives,
+    targeted,
+    dateMs,
+    lastModifiedMs: validators.lastModifiedMs,
+  });
+  const lifetime = routeLifetime(policy, status, own);
+  if (lifetime === null) return { kind: 'not', reason: 'no-freshness' };
+
+  const meta: StoredMeta = {
+    status,
+    fields: kept,
+    requestTimeMs: received.requestTimeMs,
+    responseTimeMs: received.responseTimeMs,
+    initialAgeSeconds: initialAgeSeconds(fields, dateMs, received.requestTimeMs, received.responseTimeMs),
+    lifetimeSeconds: lifetime.seconds,
+    lifetimeSource: lifetime.source,
+    headerLifetimeSeconds: own?.seconds ?? 0,
+    dateMs,
+    noCache: !ignores(policy, 'no-cache') && directiveScope(directives, 'no-cache').kind === 'whole',
+    mustRevalidate: forbidsStale(directives),
+    staleWhileRevalidateSeconds: windowSeconds(
+      policy.staleWhileRevalidateMs,
+      directives,
+      'stale-while-revalidate',
+    ),
+    staleIfErrorSeconds: windowSeconds(policy.staleIfErrorMs, directives, 'stale-if-error'),
+    vary: vary.names,
+    varyValues: varyValues(vary.names, received.request.fields),
+    ...validators,
+    part,
+    responseTags: tags,
+  };
+  const useless = uselessness(meta);
+  return useless === null ? { kind: 'store', meta } : { kind: 'not', reason: useless };
+}
+
+/** ETag and Last-Modified as they may be used to validate; repeated or malformed ones may not. */
+export function validatorsOf(
+  fields: Fields,
+  dateMs: number,
+): Pick<StoredMeta, 'etag' | 'lastModifiedMs' | 'lastModifiedStrong'> {
+  const etags = fieldValues(fields, 'etag');
+  const dates = fieldValues(fields, 'last-modified');
+  const lastModifiedMs = dates.length === 1 ? parseHttpDate(dates[0]!, dateMs) : null;
+  return {
+    etag: etags.length === 1 ? parseEtag(etags[0]) : null,
+    lastModifiedMs,
+    lastModifiedStrong: lastModifiedMs !== null && isStrongDate(fields, lastModifiedMs, dateMs),
+  };
+}
+
+/** Statuses whose rules for caching are known here; `must-understand` asks for that (§5.2.2.3). */
+const UNDERSTOOD: ReadonlySet<number> = new Set([
+  200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408,
+  409, 410, 411, 413, 414, 415, 417, 421, 422, 425, 426, 500, 501, 502, 503, 504, 505,
+]);
+
+/**
+ * Answers to something that the key does not hold: a precondition, a range, the client's rate, its proxy or the
+ * network that it is in (RFC 9110 §15.4.5, §15.5.8, §15.5.13, §15.5.17; RFC 6585 §3 to §6).
+ */
+const NEVER_STORED: ReadonlySet<number> = new Set([304, 407, 412, 416, 428, 429, 431, 511]);
+
+const ROUTE_STATUSES: ReadonlySet<number> = new Set([200, 203, 300, 301, 308]);
+const NEGATIVE_STATUSES: ReadonlySet<number> = new Set([404, 410]);
+
+function refusal(received: Received, directives: Directives): NotStoredReason | null {
+  const { request, policy, status, fields } = received;
+  if (request.method !== 'GET') return 'method';
+  if (policy.freshness === 'none') return 'route';
+  if (status < 200 || status > 599 || NEVER_STORED.has(status)) return 'status';
+  if (isEventStream(fields)) return 'event-stream';
+  if (policy.clientDirectives === 'honor' && hasDirective(cacheControlOf(request.fields), 'no-store')) {
+    return 'request-no-store';
+  }
+  const mustUnderstand = hasDirective(directives, 'must-understand');
+  if (mustUnderstand && !UNDERSTOOD.has(status)) return 'must-understand';
+  // §5.2.2.3: where it is understood, the no-store beside it is for caches that know no must-understand.
+  if (hasDirective(directives, 'no-store') && !mustUnderstand && !ignores(policy, 'no-store'))
+    return 'no-store';
+  if (directiveScope(directives, 'private').kind === 'whole' && !ignores(policy, 'private')) return 'private';
+  if (
+    hasField(request.fields, 'authorization') &&
+    !allowsAuthorized(directives) &&
+    !ignores(policy, 'authorization')
+  ) {
+    return 'authorization';
+  }
+  return null;
+}
+
+/** §3.5. */
+function allowsAuthorized(directives: Directives): boolean {
+  return ['public', 's-maxage', 'must-revalidate'].some((name) => hasDirective(directives, name));
+}
+
+/** §4.2.4: s-maxage carries proxy-revalidate's meaning (§5.2.2.10). */
+function forbidsStale(directives: Directives): boolean {
+  return ['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => hasDirective(directives, name));
+}
+
+function isEventStream(fields: Fields): boolean {
+  return fieldValues(fields, 'content-type').some((type) => /^\s*text\/event-stream\s*(?:;|$)/i.test(type));
+}
+
+function ignores(policy: RouteCacheConfig, rule: OriginRule): boolean {
+  return policy.ignoreOrigin.includes(rule);
+}
+
+const PROXY_FIELDS = ['proxy-authenticate', 'proxy-authentication-info', 'proxy-authorization'];
+
+/**
+ * §3.1: without what concerns one hop, what `no-cache` and `private` name, and what the route strips. Age is kept as
+ * a number instead; a Date that is missing or malformed is that of receipt (RFC 9110 §6.6.1).
+ */
+function storedFields(received: Received, directives: Directives): string[] {
+  const { policy, fields, responseTimeMs } = received;
+  const left = new Set(['age', ...PROXY_FIELDS]);
+  if (policy.setCookie === 'strip') left.add('set-cookie').add('set-cookie2');
+  for (const name of ['no-cache', 'private'] as const) {
+    const scope = directiveScope(directives, name);
+    if (scope.kind === 'fields' && !ignores(policy, name)) for (const field of scope.names) left.add(field);
+  }
+  const dates = fieldValues(fields, 'date');
+  if (dates.length === 1 && parseHttpDate(dates[0]!, responseTimeMs) !== null) {
+    return withoutFields(endToEnd(fields), left);
+  }
+  left.add('date');
+  return [...withoutFields(endToEnd(fields), left), 'Date', formatHttpDate(responseTimeMs)];
+}
+
+/** The response's own lifetime, stated or guessed; null where §3 lets nothing store it. */
+function ownLifetime(
+  received: Received,
+  known: { directives: Directives; targeted: boolean; dateMs: number; lastModifiedMs: number | null },
+): Lifetime | null {
+  const explicit = explicitLifetime({ fields: received.fields, ...known });
+  if (explicit !== null) return explicit;
+  if (received.status === 206 || !allowsHeuristics(received.status, known.directives)) return null;
+  const { defaultTtlMs, freshness } = received.policy;
+  if (freshness === 'headers' && defaultTtlMs !== null) {
+    return { seconds: defaultTtlMs / 1000, source: 'default-ttl' };
+  }
+  return heuristicLifetime(known.lastModifiedMs, known.dateMs);
+}
+
+/** What the route puts in its place, for the statuses that `fixed` and `until-changed` speak of. */
+function routeLifetime(policy: RouteCacheConfig, status: number, own: Lifetime | null): Lifetime | null {
+  switch (policy.freshness) {
+    case 'headers':
+    case 'none':
+      return own;
+    case 'fixed':
+      if (ROUTE_STATUSES.has(status)) return { seconds: (policy.ttlMs ?? 0) / 1000, source: 'fixed' };
+      break;
+    case 'until-changed':
+      if (ROUTE_STATUSES.has(status)) return { seconds: policy.maxTtlMs / 1000, source: 'until-changed' };
+      break;
+    default:
+      return policy.freshness satisfies never;
+  }
+  if (NEGATIVE_STATUSES.has(status)) return { seconds: policy.negativeTtlMs / 1000, source: 'negative-ttl' };
+  return own;
+}
+
+function windowSeconds(routeMs: number | null, directives: Directives, name: string): number {
+  if (routeMs !== null) return routeMs / 1000;
+  const seconds = directiveSeconds(directives, name);
+  return seconds === null || seconds === 'invalid' ? 0 : seconds;
+}
+
+/** What could never be used again is not worth storing. */
+function uselessness(meta: StoredMeta): NotStoredReason | null {
+  if (meta.etag !== null || meta.lastModifiedMs !== null) return null;
+  if (meta.noCache) return 'no-cache';
+  const staleSeconds = meta.mustRevalidate
+    ? 0
+    : Math.max(meta.staleWhileRevalidateSeconds, meta.staleIfErrorSeconds);
+  return meta.lifetimeSeconds + staleSeconds > meta.initialAgeSeconds ? null : 'no-freshness';
+}
+
+/**
+ * RFC 9110 §8.8.2.2: Last-Modified is strong where it is at least a second before Date, both by the origin's own clock.
+ * A Date that was not sent proves nothing.
+ */
+function isStrongDate(fields: Fields, lastModifiedMs: number, dateMs: number): boolean {
+  return (
+    hasField(fields, 'date') && dateMs - lastModifiedMs >= 1000 && fieldValue(fields, 'date') !== undefined
+  );
+}

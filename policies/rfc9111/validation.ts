@@ -1,0 +1,122 @@
+/** RFC 9111 §4.3: asking the origin whether stored responses are still good, and what its answer makes of them. */
+import type { RouteCacheConfig } from '../config/config.ts';
+import { etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
+import { fieldValue, fieldValues, withoutFields } from '../http/fields.ts';
+import type { Fields } from '../http/fields.ts';
+import { endToEnd } from '../http/hop-by-hop.ts';
+import type { RequestView, StoredMeta, StoringDecision } from '../model.ts';
+import { dateValueMs } from './freshness.ts';
+import { decideStoring, validatorsOf } from './storing.ts';
+
+/**
+ * §4.3.1: the precondition for a validation. With entity tags, those of all entries; a date only for an entry alone,
+ * and only where there is no tag, for an origin that understands one alone could else confirm by the weaker.
+ */
+export function validationFields(entries: readonly StoredMeta[]): Fields {
+  const etags = new Set(entries.map(({ etag }) => etag).filter((etag) => etag !== null));
+  if (etags.size > 0) return ['If-None-Match', [...etags].join(', ')];
+  const [only, ...others] = entries;
+  const lastModified = only === undefined ? undefined : fieldValue(only.fields, 'last-modified');
+  if (only?.lastModifiedMs == null || others.length > 0 || lastModified === undefined) return [];
+  return ['If-Modified-Since', lastModified];
+}
+
+/**
+ * §4.3.4: which of the entries that were asked about a 304 confirms. A strong validator must be an entry's own; a weak
+ * one picks the newest that has it; without any, the entry alone that was asked about.
+ */
+export function selectByNotModified(fields: Fields, entries: readonly StoredMeta[]): number | null {
+  const confirmed = validatorsOf(fields, dateValueMs(fields, 0));
+  const { etag, lastModifiedMs } = confirmed;
+  if (etag !== null && !isWeakEtag(etag)) return newest(entries, (entry) => entry.etag === etag);
+  if (etag !== null) {
+    return newest(entries, (entry) => entry.etag !== null && etagsMatchWeakly(entry.etag, etag));
+  }
+  if (lastModifiedMs !== null) return newest(entries, (entry) => entry.lastModifiedMs === lastModifiedMs);
+  return entries.length === 1 ? 0 : null;
+}
+
+/** An answer by which a stored response is brought up to date. */
+export interface Update {
+  readonly request: RequestView;
+  readonly fields: Fields;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+  readonly policy: RouteCacheConfig;
+  readonly authority: string;
+}
+
+/**
+ * §3.2: the entry with the 304's fields. `not`: the origin now forbids keeping it; the answer to this request it may
+ * still be. Tags are added, never taken away.
+ */
+export function freshen(meta: StoredMeta, update: Update): StoringDecision {
+  const decision = decideStoring({ ...update, status: meta.status, fields: updatedFields(meta, update) });
+  if (decision.kind === 'not') return decision;
+  const sameVary = decision.meta.vary.join() === meta.vary.join();
+  return {
+    kind: 'store',
+    meta: {
+      ...decision.meta,
+      varyValues: sameVary ? meta.varyValues : decision.meta.varyValues,
+      responseTags: [...new Set([...meta.responseTags, ...decision.meta.responseTags])],
+    },
+  };
+}
+
+/** §4.3.5: what the answer to a HEAD says of the GET's entry. */
+export type HeadVerdict =
+  | { readonly kind: 'freshened'; readonly meta: StoredMeta }
+  /** Not the same representation any more. */
+  | { readonly kind: 'invalid' }
+  /** An error that says nothing of it. */
+  | { readonly kind: 'unchanged' };
+
+export function freshenByHead(meta: StoredMeta, status: number, update: Update): HeadVerdict {
+  if (status >= 500 || status === 304) return { kind: 'unchanged' };
+  if (status !== meta.status || !sameRepresentation(meta.fields, update.fields)) return { kind: 'invalid' };
+  const decision = freshen(meta, { ...update, request: { ...update.request, method: 'GET' } });
+  return decision.kind === 'store' ? { kind: 'freshened', meta: decision.meta } : { kind: 'invalid' };
+}
+
+/**
+ * What a 304 does not change although it may bring it: fields that describe the content as it is stored here (§3.2:
+ * Content-Length, and those that the stored response depends upon). Servers are known to put their defaults there.
+ */
+const OF_THE_CONTENT: ReadonlySet<string> = new Set([
+  'content-encoding',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'etag',
+  'content-digest',
+  'repr-digest',
+]);
+
+/** Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. */
+function updatedFields(meta: StoredMeta, update: Update): string[] {
+  const news = withoutFields(endToEnd(update.fields), OF_THE_CONTENT);
+  const replaced = new Set(['date']);
+  for (let i = 0; i < news.length; i += 2) replaced.add(news[i]!.toLowerCase());
+  return [...withoutFields(meta.fields, replaced), ...news];
+}
+
+const IDENTIFYING = ['etag', 'last-modified', 'content-length'];
+
+/** A field that the HEAD's answer leaves out proves nothing; one that differs does. */
+function sameRepresentation(stored: Fields, received: Fields): boolean {
+  return IDENTIFYING.every((name) => {
+    const now = fieldValues(received, name);
+    return now.length === 0 || now.join() === fieldValues(stored, name).join();
+  });
+}
+
+function newest(entries: readonly StoredMeta[], matches: (entry: StoredMeta) => boolean): number | null {
+  let best: number | null = null;
+  for (let i = 0; i < entries.length; i++) {
+    if (matches(entries[i]!) && (best === null || entries[i]!.dateMs > entries[best]!.dateMs)) best = i;
+  }
+  return best;
+}

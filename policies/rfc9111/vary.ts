@@ -1,0 +1,105 @@
+/** RFC 9111 §4.1: which stored variant answers a request. */
+import { fieldValue, listMembers } from '../http/fields.ts';
+import type { Fields } from '../http/fields.ts';
+import type { RequestView, StoredMeta } from '../model.ts';
+import { isToken } from './cache-control.ts';
+import { acceptsCodingOf, weighted } from './accept-encoding.ts';
+
+export type VaryNames =
+  { readonly kind: 'star' } | { readonly kind: 'names'; readonly names: readonly string[] };
+
+/** Vary's names in lower case, sorted, each once. A member that is no field name can't be matched: as `*`. */
+export function varyOf(fields: Fields): VaryNames {
+  const names = new Set<string>();
+  for (const member of listMembers(fields, 'vary')) {
+    if (member === '*' || !isToken(member)) return { kind: 'star' };
+    names.add(member.toLowerCase());
+  }
+  return { kind: 'names', names: [...names].toSorted() };
+}
+
+/** The request's normalised value of each name; null where the field is absent, which matches absence alone. */
+export function varyValues(names: readonly string[], requestFields: Fields): (string | null)[] {
+  return names.map((name) => {
+    const value = fieldValue(requestFields, name);
+    return value === undefined ? null : normalisedValue(name, value);
+  });
+}
+
+/** One string for a request's values, different for different values. */
+export function secondaryKey(names: readonly string[], requestFields: Fields): string {
+  const values = varyValues(names, requestFields);
+  return names.map((name, i) => `${name}${values[i] === null ? '' : `=${values[i]}`}`).join('\n');
+}
+
+/**
+ * The index of the entry that answers the request, fresh or not, or -1. Of several the newest by Date; one with a
+ * Vary goes before one without, which some resources leave out by mistake (§4.1).
+ */
+export function selectVariant(
+  entries: readonly { readonly meta: StoredMeta }[],
+  request: RequestView,
+): number {
+  let best = -1;
+  for (let i = 0; i < entries.length; i++) {
+    const meta = entries[i]!.meta;
+    if (!answers(meta, request.fields)) continue;
+    if (best < 0 || precedes(meta, entries[best]!.meta)) best = i;
+  }
+  return best;
+}
+
+/** Whether all the fields that the entry's Vary names match those of the request that it answered. */
+export function answers(meta: StoredMeta, requestFields: Fields): boolean {
+  for (let i = 0; i < meta.vary.length; i++) {
+    const name = meta.vary[i]!;
+    const stored = meta.varyValues[i]!;
+    const value = fieldValue(requestFields, name);
+    if (value === undefined) {
+      if (stored !== null) return false;
+      continue;
+    }
+    if (stored === null) return false;
+    if (value === stored || normalisedValue(name, value) === stored) continue;
+    if (name !== 'accept-encoding' || !acceptsCodingOf(meta, stored, value)) return false;
+  }
+  return true;
+}
+
+function precedes(a: StoredMeta, b: StoredMeta): boolean {
+  const aVaries = a.vary.length > 0;
+  if (aVaries !== b.vary.length > 0) return aVaries;
+  return a.dateMs !== b.dateMs ? a.dateMs > b.dateMs : a.responseTimeMs >= b.responseTimeMs;
+}
+
+/** Lists whose members are case-insensitive and may carry a weight, so that members of different weight have no order. */
+const WEIGHTED: ReadonlySet<string> = new Set(['accept-encoding', 'accept-language', 'accept-charset']);
+
+/**
+ * White space around commas never carries meaning in a list. More is done only where the field's own specification
+ * makes it harmless: quoted strings and unknown fields keep their case and order.
+ */
+function normalisedValue(name: string, value: string): string {
+  if (value.includes('"')) return value.trim();
+  const members = value
+    .split(',')
+    .map((member) => member.trim())
+    .filter((member) => member !== '');
+  return WEIGHTED.has(name) ? weightedOrder(name, members).join(',') : members.join(',');
+}
+
+/**
+ * By descending weight. Among equals the order is kept, for some origins read it as preference in spite of RFC 9110
+ * §12.5.4; Accept-Encoding's has none (§12.5.3).
+ */
+function weightedOrder(name: string, members: readonly string[]): string[] {
+  return members
+    .map((member) => weighted(member.toLowerCase()))
+    .toSorted((a, b) => b.weight - a.weight || (name === 'accept-encoding' ? compareText(a.text, b.text) : 0))
+    .map(({ text, weight }) => (weight === 1 ? text : `${text};q=${weight}`));
+}
+
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,100 @@
+/**
+ * The names that entries bear and invalidations use. Every kind has a prefix of its own, so that no application's tag
+ * can be taken for a URL or a route. What stands for a place has two forms, for one host (`url@HOST/p`) and for every
+ * host (`url:/p`): an authority has no `/` and no path begins without, so the forms can't meet.
+ */
+
+/** Whole path segments for which an entry bears a prefix tag; longer prefixes are cut to it and reach further. */
+export const PREFIX_SEGMENTS = 32;
+
+export const ALL_TAG = 'all';
+
+export interface TaggedPlace {
+  /** Host in lower case with its port where one was given. */
+  readonly authority: string;
+  /** Normalised. */
+  readonly path: string;
+  /** As keyed, without `?`; empty: none. */
+  readonly query: string;
+}
+
+/** All tags of an entry. `extra` are those of `tagOfName` and `tagOfGroup`; `feed` null where the route has none. */
+export function entryTags(
+  entry: TaggedPlace & {
+    readonly route: string;
+    readonly origin: string;
+    readonly feed: string | null;
+    readonly extra: readonly string[];
+  },
+): string[] {
+  const { authority, path, query } = entry;
+  const tags = new Set([
+    ALL_TAG,
+    tagOfRoute(entry.route),
+    tagOfOrigin(entry.origin),
+    tagOfHost(authority),
+    tagOfHost(hostname(authority)),
+    tagOfUrl(null, path, query),
+    tagOfUrl(authority, path, query),
+  ]);
+  if (entry.feed !== null) tags.add(tagOfFeed(entry.feed));
+  for (const prefix of prefixesOf(path)) tags.add(`prefix:${prefix}`).add(`prefix@${authority}${prefix}`);
+  for (const tag of entry.extra) tags.add(tag);
+  return [...tags];
+}
+
+/** Exactly this URL, with its keyed query. `authority` null: on every host. */
+export function tagOfUrl(authority: string | null, path: string, query: string): string {
+  return `${place('url', authority)}${path}${query === '' ? '' : `?${query}`}`;
+}
+
+/** Every URL whose path begins with these whole segments: `/a` takes `/a` and `/a/b`, not `/ab`. */
+export function tagOfPrefix(authority: string | null, path: string): string {
+  const prefixes = prefixesOf(path);
+  return `${place('prefix', authority)}${prefixes[prefixes.length - 1]!}`;
+}
+
+/** With a port: that port alone. Without: the host at every port. */
+export function tagOfHost(authority: string): string {
+  return `host:${authority.toLowerCase()}`;
+}
+
+export function tagOfRoute(route: string): string {
+  return `route:${route}`;
+}
+
+export function tagOfOrigin(origin: string): string {
+  return `origin:${origin}`;
+}
+
+export function tagOfFeed(feed: string): string {
+  return `feed:${feed}`;
+}
+
+/** An application's own tag: from Surrogate-Key, Cache-Tag, xkey, a route's or feed's template, or a purge. */
+export function tagOfName(name: string): string {
+  return `tag:${name}`;
+}
+
+/** RFC 9875: groups are those of one origin, here of one authority. */
+export function tagOfGroup(authority: string, group: string): string {
+  return `group@${authority.toLowerCase()}/${group}`;
+}
+
+function place(kind: 'url' | 'prefix', authority: string | null): string {
+  return authority === null ? `${kind}:` : `${kind}@${authority.toLowerCase()}`;
+}
+
+function prefixesOf(path: string): string[] {
+  const prefixes = ['/'];
+  for (let slash = path.indexOf('/', 1); slash > 0; slash = path.indexOf('/', slash + 1)) {
+    if (prefixes.length > PREFIX_SEGMENTS) return prefixes;
+    prefixes.push(path.slice(0, slash));
+  }
+  if (prefixes.length <= PREFIX_SEGMENTS && path.length > 1 && !path.endsWith('/')) prefixes.push(path);
+  return prefixes;
+}
+
+function hostname(authority: string): string {
+  return authority.replace(/:\d*$/, '');
+}
