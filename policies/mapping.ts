@@ -1,0 +1,222 @@
+import type { Change, Data, DataObject } from './change.ts';
+import { isDataObject } from './change.ts';
+import type { FeedMapping } from './config/config.ts';
+import { compileTemplate, encodeForUrl } from './templates.ts';
+import type { Template } from './templates.ts';
+
+/**
+ * What a change invalidates, as a feed's `map` says it. Where it can't be told whether a condition holds or what a name
+ * stands for, the answer is the one that invalidates more.
+ */
+export interface Mapping {
+  mapChange(change: Change): MappedChange;
+}
+
+export interface MappedChange {
+  readonly tags: readonly string[];
+  /** Paths, or absolute. */
+  readonly urls: readonly string[];
+  readonly prefixes: readonly string[];
+  /** No entry of the map took it. */
+  readonly unmapped: boolean;
+  /** Names that a template needs and the change doesn't tell: what it invalidates is not fully known. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Every entry whose `when` holds counts. A condition on a dotted path is a value (equal), a list (one of), or an object of
+ * `exists` and `changed`. The configuration's
+ * loader has checked both these and the templates.
+ */
+export function compileMapping(map: readonly FeedMapping[]): Mapping {
+  const entries = map.map(compileEntry);
+  return { mapChange: (change) => applyEntries(entries, lookupIn(change)) };
+}
+
+type Scalar = string | number | boolean | null;
+type Condition = Scalar | readonly Scalar[] | { readonly exists?: boolean; readonly changed?: boolean };
+
+interface Entry {
+  readonly conditions: readonly (readonly [path: string, condition: Condition])[];
+  readonly tags: readonly Template[];
+  readonly urls: readonly Template[];
+  readonly prefixes: readonly Template[];
+}
+
+function compileEntry(mapping: FeedMapping): Entry {
+  const conditions = Object.entries((mapping.when ?? {}) as Record<string, Condition>);
+  return {
+    conditions,
+    tags: mapping.invalidate.tags.map(compileTemplate),
+    urls: mapping.invalidate.urls.map(compileTemplate),
+    prefixes: mapping.invalidate.prefixes.map(compileTemplate),
+  };
+}
+
+function applyEntries(entries: readonly Entry[], lookup: Lookup): MappedChange {
+  const met = entries.filter((entry) =>
+    entry.conditions.every(([path, condition]) => holds(condition, path, lookup)),
+  );
+  const missing = new Set<string>();
+  const tags = expandAll(
+    met.flatMap((entry) => entry.tags),
+    lookup,
+    missing,
+  );
+  const urls = expandAll(
+    met.flatMap((entry) => entry.urls),
+    lookup,
+    missing,
+  );
+  const prefixes = expandAll(
+    met.flatMap((entry) => entry.prefixes),
+    lookup,
+    missing,
+  );
+  return {
+    tags: [...new Set(tags)],
+    urls: [...new Set(urls.map(encodeForUrl))],
+    prefixes: [...new Set(prefixes.map(encodeForUrl))],
+    unmapped: met.length === 0,
+    missing: [...missing],
+  };
+}
+
+function expandAll(templates: readonly Template[], lookup: Lookup, missing: Set<string>): string[] {
+  const values: string[] = [];
+  for (const template of templates) {
+    for (const name of template.names) if (lookup.isPartlyTold(name)) missing.add(name);
+    const expansion = template.expand((name) => lookup.texts(name));
+    switch (expansion.kind) {
+      case 'ok':
+        values.push(...expansion.values);
+        break;
+      case 'missing':
+        missing.add(expansion.name);
+        break;
+      case 'too-many':
+        for (const name of template.names) missing.add(name);
+        break;
+      default:
+        expansion satisfies never;
+    }
+  }
+  return values;
+}
+
+/** What one change says of a path. */
+interface Lookup {
+  /** Every value, of the message, of the old row and of the new one, as text. NULL is no value. */
+  texts(path: string): string[];
+  /** Some value of it was not told and may have been anything. */
+  isPartlyTold(path: string): boolean;
+  hasValue(path: string): boolean;
+  /** NULL or absent in some state of the row, or in the message where it tells no row. */
+  isSomewhereNull(path: string): boolean;
+  changed(path: string): 'yes' | 'no' | 'unknown';
+}
+
+function lookupIn(change: Change): Lookup {
+  const rows: DataObject = { before: change.before, after: change.after };
+  const states = [change.before, change.after].filter((row) => row !== null);
+  const messages = [...change.message, rows];
+  const inMessage = (path: string): Data[] => messages.flatMap((root) => valuesAt(root, path));
+  const inRows = (path: string): Data[] => states.flatMap((row) => valuesAt(row, path));
+  const isPartlyTold = (path: string): boolean => {
+    if (change.known === 'all' || inMessage(path).length > 0) return false;
+    const told = change.known === 'no-row' ? inRows(path) : valuesAt(change.before, path);
+    return told.length === 0;
+  };
+  return {
+    texts: (path) => [...new Set([...inMessage(path), ...inRows(path)].flatMap(textsOf))],
+    isPartlyTold,
+    hasValue: (path) => [...inMessage(path), ...inRows(path)].some((value) => value !== null),
+    isSomewhereNull: (path) => {
+      if (inMessage(path).some((value) => value !== null)) return false;
+      return (
+        states.length === 0 || states.some((row) => valuesAt(row, path).every((value) => value === null))
+      );
+    },
+    changed: (path) => {
+      if (change.before === null || change.after === null || isPartlyTold(path)) return 'unknown';
+      return isEqual(valuesAt(change.before, path), valuesAt(change.after, path), 0) ? 'no' : 'yes';
+    },
+  };
+}
+
+function holds(condition: Condition, path: string, lookup: Lookup): boolean {
+  if (isScalar(condition)) return isEqualTo(condition, path, lookup);
+  if (isList(condition)) return condition.some((one) => isEqualTo(one, path, lookup));
+  return holdsExists(condition.exists, path, lookup) && holdsChanged(condition.changed, path, lookup);
+}
+
+function isList(condition: Condition): condition is readonly Scalar[] {
+  return Array.isArray(condition);
+}
+
+/** Compared as text: what one transport writes as a number, another writes as a string. */
+function isEqualTo(wanted: Scalar, path: string, lookup: Lookup): boolean {
+  if (lookup.isPartlyTold(path)) return true;
+  return wanted === null ? lookup.isSomewhereNull(path) : lookup.texts(path).includes(String(wanted));
+}
+
+function holdsExists(exists: boolean | undefined, path: string, lookup: Lookup): boolean {
+  if (exists === undefined || lookup.isPartlyTold(path)) return true;
+  return exists ? lookup.hasValue(path) : lookup.isSomewhereNull(path);
+}
+
+function holdsChanged(changed: boolean | undefined, path: string, lookup: Lookup): boolean {
+  if (changed === undefined) return true;
+  return lookup.changed(path) !== (changed ? 'no' : 'yes');
+}
+
+/** The values at a dotted path: several where it leads through an array. */
+function valuesAt(root: Data, path: string): Data[] {
+  let values: Data[] = [root];
+  for (const segment of path.split('.')) values = values.flatMap((value) => membersOf(value, segment));
+  return values;
+}
+
+function membersOf(value: Data, segment: string): Data[] {
+  if (Array.isArray(value)) {
+    const items = value as readonly Data[];
+    return Object.hasOwn(items, segment)
+      ? [items[Number(segment)]!]
+      : items.flatMap((item) => memberOf(item, segment));
+  }
+  return memberOf(value, segment);
+}
+
+function memberOf(value: Data, segment: string): Data[] {
+  return isDataObject(value) && Object.hasOwn(value, segment) ? [value[segment]!] : [];
+}
+
+/** A list counts with each of its values; an object has none. */
+function textsOf(value: Data): string[] {
+  if (Array.isArray(value))
+    return (value as readonly Data[]).flatMap((item) => (isScalar(item) ? textsOf(item) : []));
+  return isScalar(value) && value !== null ? [String(value)] : [];
+}
+
+function isScalar(value: unknown): value is Scalar {
+  return (
+    value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+  );
+}
+
+/** Deeper than any sane row counts as changed. */
+const MAX_DEPTH = 64;
+
+function isEqual(a: Data | undefined, b: Data | undefined, depth: number): boolean {
+  if (a === b) return true;
+  if (depth > MAX_DEPTH || typeof a !== 'object' || typeof b !== 'object' || a === null || b === null)
+    return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  const left = a as DataObject;
+  const right = b as DataObject;
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(right, name) && isEqual(left[name], right[name], depth + 1))
+  );
+}

@@ -1,0 +1,42 @@
+/**
+ * The one way by which a feed's changes come into force: the same door and the same order as purges and writes.
+ */
+export interface FeedDoor {
+  /**
+   * The last position applied and durable; null: none, or the feed's configuration is another than the one under which
+   * it was saved, so that the feed begins anew, with a gap.
+   */
+  position(feed: string): string | null;
+  /**
+   * Resolves when every tag is in force in every worker, with one sequence, and that and the position are durable.
+   * Rejects when that could not be done; the tags may then be in force or not.
+   */
+  apply(invalidation: FeedInvalidation): Promise<{ readonly sequence: number }>;
+}
+
+export interface FeedInvalidation {
+  readonly feed: string;
+  /** May be empty: the position moves alone. */
+  readonly tags: readonly string[];
+  /** null: stays as it is. */
+  readonly position: string | null;
+  /** `scope`: more than the changes named, for what they name is not fully known. */
+  readonly kind: 'change' | 'gap' | 'scope';
+}
+
+/**
+ * Where the feed's state is published to the workers, which compute its silence themselves: a coordinator that stalls
+ * makes them cautious.
+ */
+export interface FeedHealth {
+  set(feed: string, health: FeedHealthReport): void;
+}
+
+export interface FeedHealthReport {
+  readonly state: FeedState;
+  /** When it last was proved to be at its head, on the process's monotonic clock; -Infinity: never. */
+  readonly silentSinceMonotonicMs: number;
+}
+
+/** `lost`: not connected. `catching-up`: connected, but not proved to be at its head within `max-silence`. */
+export type FeedState = 'live' | 'catching-up' | 'lost';

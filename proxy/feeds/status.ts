@@ -1,0 +1,44 @@
+import type { FeedConfig } from '../../policies/config/config.ts';
+import type { FeedState } from './door.ts';
+
+/** A feed as operators see it. */
+export interface FeedStatus extends Readonly<FeedCounts> {
+  readonly id: string;
+  readonly type: FeedConfig['type'];
+  readonly state: FeedState;
+  /** The last one applied and durable, as the feed's own world writes it; null: none yet. */
+  readonly position: string | null;
+  /** Since it was last proved to be at its head; Infinity: never. */
+  readonly silenceMs: number;
+  /** Events that wait upstream, as the feed last said; null: it can't tell. */
+  readonly behind: number | null;
+  /** Why it is not connected; null: it is live, or was never refused. */
+  readonly lastFailure: string | null;
+}
+
+/** Since the start; counted when they are in force and durable. */
+export interface FeedCounts {
+  changes: number;
+  /** Transactions, gaps and the like that invalidated anything. */
+  invalidations: number;
+  gaps: number;
+  /** Changes that no entry of the map took. */
+  unmapped: number;
+  unintelligible: number;
+  /** Transactions whose changes did not tell what a template needs. */
+  incomplete: number;
+  /** Connections that were refused or lost. */
+  failures: number;
+}
+
+export function newFeedCounts(): FeedCounts {
+  return {
+    changes: 0,
+    invalidations: 0,
+    gaps: 0,
+    unmapped: 0,
+    unintelligible: 0,
+    incomplete: 0,
+    failures: 0,
+  };
+}

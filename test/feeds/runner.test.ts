@@ -1,0 +1,468 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { FeedEvent, FeedFailure } from '../../origin-adapters/feeds/feed.ts';
+import type { Change } from '../../policies/change.ts';
+import type { FeedConfig } from '../../policies/config/config.ts';
+import type { FeedDoor, FeedHealthReport, FeedInvalidation } from '../../proxy/feeds/door.ts';
+import { FeedRunner } from '../../proxy/feeds/runner.ts';
+import { gate, settle, until, type Gate } from '../support/barrier.ts';
+import { FakeClock } from './fake-clock.ts';
+import { ScriptedFeed } from './scripted-feed.ts';
+
+const maxSilenceMs = 10_000;
+
+const config: FeedConfig = {
+  name: 'shop',
+  type: 'sse',
+  format: 'json',
+  maxSilenceMs,
+  readLagMs: 0,
+  map: [
+    {
+      when: { table: 'products' },
+      invalidate: { tags: ['product:{id}'], urls: ['/products/{id}'], prefixes: [] },
+    },
+  ],
+  options: {},
+};
+
+/** Keeps what came through, and lets a test hold or refuse it. */
+class RecordingDoor implements FeedDoor {
+  readonly applied: FeedInvalidation[] = [];
+  saved: string | null;
+  held: Gate | null = null;
+  refusal: Error | null = null;
+  #sequence = 0;
+
+  constructor(saved: string | null) {
+    this.saved = saved;
+  }
+
+  position(): string | null {
+    return this.saved;
+  }
+
+  async apply(invalidation: FeedInvalidation): Promise<{ sequence: number }> {
+    this.applied.push(invalidation);
+    await this.held?.promise;
+    if (this.refusal !== null) throw this.refusal;
+    this.saved = invalidation.position ?? this.saved;
+    this.#sequence += 1;
+    return { sequence: this.#sequence };
+  }
+
+  get tags(): string[] {
+    return this.applied.flatMap((one) => one.tags);
+  }
+}
+
+class Scene {
+  readonly clock = new FakeClock();
+  readonly feed = new ScriptedFeed();
+  readonly door: RecordingDoor;
+  readonly health: FeedHealthReport[] = [];
+  readonly lines: string[] = [];
+  readonly runner: FeedRunner;
+  random = 0.5;
+
+  constructor(saved: string | null) {
+    this.door = new RecordingDoor(saved);
+    this.runner = new FeedRunner({
+      config,
+      adapter: { showPosition: (position) => `#${position}` },
+      feed: this.feed,
+      clock: this.clock,
+      random: () => this.random,
+      log: (level, event) => this.lines.push(`${level} ${event}`),
+      door: this.door,
+      health: { set: (_feed, report) => this.health.push(report) },
+      scope: ['feed:shop', 'origin:shop'],
+      tagsOf: (named) => [...named.tags, ...named.urls.map((url) => `url:${url}`)],
+    });
+    this.runner.start();
+  }
+
+  get state(): string {
+    return this.health.at(-1)!.state;
+  }
+
+  head(position: string | null = null): FeedEvent {
+    return { kind: 'head', position, askedAtMonotonicMs: this.clock.monotonicMs() };
+  }
+
+  async live(): Promise<void> {
+    this.feed.say(this.head());
+    await until(() => this.state === 'live', 'live');
+  }
+
+  async reopened(times: number): Promise<void> {
+    for (let i = 0; i < 50 && this.feed.opened.length < times; i += 1) {
+      await settle();
+      this.clock.advance(100);
+    }
+    await settle();
+    expect(this.feed.opened).toHaveLength(times);
+  }
+}
+
+let scene: Scene;
+
+function scripted(saved: string | null): Scene {
+  scene = new Scene(saved);
+  return scene;
+}
+
+function change(position: string, ...ids: string[]): FeedEvent {
+  return { kind: 'change', position, changes: ids.map((id) => product({ id })) };
+}
+
+function product(after: Change['after'], table = 'products'): Change {
+  return { message: [{ table }], before: null, after, known: 'all' };
+}
+
+function failure(retry: FeedFailure['retry'], kind: FeedFailure['kind'] = 'unreachable'): FeedEvent {
+  return { kind: 'failed', failure: { kind, retry, message: `${kind} (${retry})`, cause: null } };
+}
+
+afterEach(async () => {
+  scene.door.held?.open();
+  await scene.runner.stop();
+  expect(scene.feed.isOpen).toBe(false);
+  expect(scene.clock.timers).toBe(0);
+});
+
+describe('a feed runner: what is applied', () => {
+  it('opens after the last durable position', () => {
+    expect(scripted('7').feed.latest.after).toBe('7');
+  });
+
+  it('brings all tags of a transaction into force in one call', async () => {
+    const { door, feed } = scripted('7');
+    feed.say(change('8', 'a', 'b'));
+    await until(() => door.applied.length > 0);
+    expect(door.applied).toEqual([
+      {
+        feed: 'shop',
+        kind: 'change',
+        position: '8',
+        tags: ['product:a', 'url:/products/a', 'product:b', 'url:/products/b'],
+      },
+    ]);
+  });
+
+  it('acknowledges a position only after it is durable', async () => {
+    const { door, feed } = scripted('7');
+    door.held = gate();
+    feed.say(change('8', 'a'));
+    await until(() => door.applied.length > 0);
+    await settle();
+    expect(feed.acknowledged).toEqual([]);
+    door.held.open();
+    await until(() => feed.acknowledged.length > 0);
+    expect(feed.acknowledged).toEqual(['8']);
+  });
+
+  it('joins what waited into one call, in order and with the last position', async () => {
+    const { door, feed } = scripted('7');
+    door.held = gate();
+    feed.say(change('8', 'a'));
+    await until(() => door.applied.length === 1);
+    feed.say(change('9', 'b'), change('10', 'c'));
+    await settle();
+    door.held.open();
+    await until(() => feed.acknowledged.includes('10'));
+    expect(door.applied.map((one) => one.position)).toEqual(['8', '10']);
+    expect(door.applied[1]!.tags.filter((tag) => tag.startsWith('product'))).toEqual([
+      'product:b',
+      'product:c',
+    ]);
+  });
+
+  it('moves the position over changes that the map does not take, and counts them', async () => {
+    const { door, feed, runner } = scripted('7');
+    feed.say({ kind: 'change', position: '8', changes: [product({ id: '1' }, 'orders')] });
+    await until(() => feed.acknowledged.length > 0);
+    expect(door.applied).toEqual([{ feed: 'shop', kind: 'change', position: '8', tags: [] }]);
+    expect(runner.status()).toMatchObject({ changes: 1, unmapped: 1, invalidations: 0, position: '#8' });
+  });
+
+  it('invalidates its scope at a gap', async () => {
+    const { door, feed, runner } = scripted('7');
+    feed.say({ kind: 'gap', reason: 'trimmed', position: '20' });
+    await until(() => feed.acknowledged.length > 0);
+    expect(door.applied).toEqual([
+      { feed: 'shop', kind: 'gap', position: '20', tags: ['feed:shop', 'origin:shop'] },
+    ]);
+    expect(runner.status().gaps).toBe(1);
+  });
+
+  it('invalidates its scope at a message that it can not understand', async () => {
+    const { door, feed, runner } = scripted('7');
+    feed.say({ kind: 'unintelligible', position: '8', reason: 'no JSON' });
+    await until(() => feed.acknowledged.length > 0);
+    expect(door.applied[0]).toMatchObject({
+      kind: 'scope',
+      position: '8',
+      tags: ['feed:shop', 'origin:shop'],
+    });
+    expect(runner.status()).toMatchObject({ unintelligible: 1, incomplete: 0 });
+  });
+
+  it('invalidates its scope beside what is known when a template finds no value', async () => {
+    const { door, feed, runner } = scripted('7');
+    feed.say({ kind: 'change', position: '8', changes: [product({ id: 'a' }), product({ name: 'x' })] });
+    await until(() => feed.acknowledged.length > 0);
+    expect(door.applied[0]).toMatchObject({ kind: 'scope', position: '8' });
+    expect(new Set(door.tags)).toEqual(new Set(['product:a', 'url:/products/a', 'feed:shop', 'origin:shop']));
+    expect(runner.status()).toMatchObject({ incomplete: 1, unintelligible: 0 });
+  });
+
+  it('begins with a gap where it has no position, even if the feed does not say so', async () => {
+    const { door, feed } = scripted(null);
+    feed.say(change('1', 'a'));
+    await until(() => feed.acknowledged.length > 0);
+    expect(door.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
+  });
+
+  it('takes the first gap of a feed without a position as that one', async () => {
+    const { door, feed } = scripted(null);
+    feed.say({ kind: 'gap', reason: 'no position', position: null }, change('1', 'a'));
+    await until(() => feed.acknowledged.length > 0);
+    expect(door.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
+  });
+
+  it('stops reading while the door is slow, and loses nothing', async () => {
+    const { door, feed } = scripted('0');
+    door.held = gate();
+    const flood = Array.from({ length: 20_000 }, (_, i) => change(String(i + 1), `p${i + 1}`));
+    feed.say(...flood);
+    await settle();
+    expect(feed.taken).toBeLessThan(15_000);
+    door.held.open();
+    await until(() => feed.acknowledged.includes('20000'));
+    expect(new Set(door.tags).size).toBe(40_000);
+    expect(Math.max(...door.applied.map((one) => one.tags.length))).toBeLessThanOrEqual(10_000);
+  });
+});
+
+describe('a feed runner: whether it is live', () => {
+  it('is lost until the feed says something, catching up until it is at its head, then live', async () => {
+    const { clock, feed, health } = scripted('7');
+    expect(health.at(-1)).toEqual({ state: 'lost', silentSinceMonotonicMs: -Infinity });
+    feed.say(change('8', 'a'));
+    await until(() => feed.acknowledged.length > 0);
+    expect(scene.state).toBe('catching-up');
+    const askedAt = clock.monotonicMs();
+    await scene.live();
+    expect(health.at(-1)).toEqual({ state: 'live', silentSinceMonotonicMs: askedAt });
+  });
+
+  it('counts a proof behind the changes that were said before it', async () => {
+    const { door, feed } = scripted('7');
+    door.held = gate();
+    feed.say(change('8', 'a'), scene.head());
+    await until(() => door.applied.length > 0);
+    await settle();
+    expect(scene.state).toBe('catching-up');
+    door.held.open();
+    await until(() => scene.state === 'live');
+  });
+
+  it('measures silence from when the proof was asked for', async () => {
+    const { clock, feed, health } = scripted('7');
+    const asked = scene.head();
+    clock.advance(2_000);
+    feed.say(asked);
+    await until(() => scene.state === 'live');
+    expect(health.at(-1)!.silentSinceMonotonicMs).toBe(clock.monotonicMs() - 2_000);
+  });
+
+  it('is not live by a proof older than max-silence', async () => {
+    const { clock, feed } = scripted('7');
+    const asked = scene.head();
+    feed.say(change('8', 'a'));
+    await until(() => feed.acknowledged.length > 0);
+    clock.advance(maxSilenceMs / 2);
+    feed.say(change('9', 'a'));
+    await until(() => feed.acknowledged.length > 1);
+    clock.advance(maxSilenceMs / 2 + 1);
+    feed.say(asked);
+    await settle();
+    expect(scene.state).toBe('catching-up');
+  });
+
+  it('is not live once it is busy but without proof for longer than max-silence', async () => {
+    const { clock, feed } = scripted('7');
+    await scene.live();
+    for (let i = 0; i < 11; i += 1) {
+      clock.advance(1_000);
+      feed.say(change(String(8 + i), 'a'));
+      await until(() => feed.acknowledged.length > i);
+    }
+    expect(scene.state).toBe('catching-up');
+    expect(feed.opened).toHaveLength(1);
+    await scene.live();
+  });
+
+  it('gives up a connection on which nothing was heard for longer than max-silence', async () => {
+    const { clock, feed } = scripted('7');
+    await scene.live();
+    clock.advance(maxSilenceMs + 3_000);
+    await until(() => !feed.isOpen);
+    expect(scene.state).toBe('lost');
+    await scene.reopened(2);
+  });
+
+  it('does not give up a connection that waits for the door', async () => {
+    const { clock, door, feed } = scripted('7');
+    await scene.live();
+    door.held = gate();
+    feed.say(change('8', 'a'));
+    await until(() => door.applied.length > 0);
+    clock.advance(2 * maxSilenceMs);
+    await settle();
+    expect(scene.state).toBe('catching-up');
+    expect(feed.opened).toHaveLength(1);
+    expect(feed.isOpen).toBe(true);
+    door.held.open();
+  });
+
+  it('asks anew after it stood still: what lay in the socket proves nothing', async () => {
+    const { clock, feed } = scripted('7');
+    await scene.live();
+    clock.stall(maxSilenceMs * 3);
+    feed.say({ ...scene.head() });
+    await until(() => !feed.isOpen);
+    expect(scene.state).not.toBe('live');
+    expect(scene.health.filter((report) => report.state === 'live')).toHaveLength(1);
+    await scene.reopened(2);
+    await scene.live();
+  });
+
+  it('asks anew after the wall clock jumped away from the monotonic one', async () => {
+    const { clock, feed } = scripted('7');
+    await scene.live();
+    clock.jump(maxSilenceMs);
+    clock.advance(1_000);
+    await until(() => !feed.isOpen);
+    expect(scene.state).not.toBe('live');
+  });
+
+  it('still applies the changes that lay in the socket over a stall', async () => {
+    const { clock, door, feed } = scripted('7');
+    await scene.live();
+    clock.stall(maxSilenceMs);
+    feed.say(change('8', 'a'), scene.head());
+    await until(() => !feed.isOpen);
+    await settle();
+    expect(door.tags).toContain('product:a');
+  });
+
+  it('makes the position of a head durable, but not with each', async () => {
+    const { clock, door, feed } = scripted('7');
+    feed.say(scene.head('8'));
+    await until(() => door.saved === '8');
+    expect(feed.acknowledged).toEqual(['8']);
+    clock.advance(1_000);
+    feed.say(scene.head('9'));
+    await settle();
+    expect(door.saved).toBe('8');
+    for (let i = 0; i < 10; i += 1) {
+      clock.advance(1_000);
+      feed.say(scene.head('10'));
+      await settle();
+    }
+    expect(door.saved).toBe('10');
+  });
+});
+
+describe('a feed runner: failures', () => {
+  it('is lost at once when the connection fails, and comes back after its last durable position', async () => {
+    const { feed } = scripted('7');
+    feed.say(change('8', 'a'));
+    await scene.live();
+    feed.say(failure('soon'));
+    await until(() => scene.state === 'lost');
+    await scene.reopened(2);
+    expect(feed.latest.after).toBe('8');
+    expect(scene.runner.status()).toMatchObject({ failures: 1, lastFailure: 'unreachable (soon)' });
+    await scene.live();
+    expect(scene.runner.status().lastFailure).toBeNull();
+  });
+
+  it('backs off exponentially with full jitter, and anew once it was live', async () => {
+    const { clock, feed } = scripted('7');
+    const waits: number[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const before = clock.monotonicMs();
+      feed.say(failure('soon'));
+      await settle();
+      while (feed.opened.length < i + 2) {
+        clock.advance(10);
+        await settle(5);
+      }
+      waits.push(clock.monotonicMs() - before);
+    }
+    expect(waits).toEqual([100, 200, 400, 800]);
+    await scene.live();
+    const before = clock.monotonicMs();
+    feed.say(failure('soon'));
+    await settle();
+    while (feed.opened.length < 6) {
+      clock.advance(10);
+      await settle(5);
+    }
+    expect(clock.monotonicMs() - before).toBe(100);
+  });
+
+  it('waits long at once where somebody must act first', async () => {
+    const { clock, feed } = scripted('7');
+    feed.say(failure('slowly', 'refused'));
+    await settle();
+    clock.advance(20_000);
+    await settle();
+    expect(feed.opened).toHaveLength(1);
+    clock.advance(3_000);
+    await settle();
+    expect(feed.opened).toHaveLength(2);
+  });
+
+  it('does not try again what can not come right before a restart', async () => {
+    const { clock, feed } = scripted('7');
+    feed.say(failure('never', 'library'));
+    await settle();
+    clock.advance(10 * 60_000);
+    await settle();
+    expect(feed.opened).toHaveLength(1);
+    expect(scene.runner.status().lastFailure).toBe('library (never)');
+  });
+
+  it('treats an adapter that throws as a lost connection', async () => {
+    const { feed } = scripted('7');
+    feed.latest.break(new Error('a bug'));
+    await scene.reopened(2);
+    expect(scene.lines).toContain('error the feed broke');
+  });
+
+  it('applies what was said before the connection failed', async () => {
+    const { door, feed } = scripted('7');
+    feed.say(change('8', 'a'), change('9', 'b'), failure('soon'));
+    await until(() => scene.state === 'lost' && door.saved === '9');
+    await scene.reopened(2);
+    expect(feed.latest.after).toBe('9');
+  });
+
+  it('falls silent, acknowledges nothing and starts over when a change can not be made durable', async () => {
+    const { door, feed } = scripted('7');
+    await scene.live();
+    door.refusal = new Error('no space');
+    feed.say(change('8', 'a'), scene.head());
+    await until(() => !feed.isOpen);
+    await settle();
+    expect(scene.state).toBe('lost');
+    expect(feed.acknowledged).toEqual([]);
+    expect(scene.health.filter((report) => report.state === 'live')).toHaveLength(1);
+    door.refusal = null;
+    await scene.reopened(2);
+    expect(feed.latest.after).toBe('7');
+  });
+});
