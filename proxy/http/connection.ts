@@ -1,0 +1,119 @@
+/**
+ * One client's connection: which exchanges are open on it, and how it is closed so that the client still reads what was
+ * said last.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Problem } from './problem.ts';
+
+/** How long a client may take to read the last answer while what it still sends is dropped (RFC 9112 §9.6). */
+const LINGER_MS = 1_000;
+
+const CONNECTION = Symbol('weir.connection');
+type MarkedSocket = Socket & { [CONNECTION]?: Connection };
+
+/** What a connection needs to know of an exchange that is open on it. */
+export interface OpenExchange {
+  readonly receiving: boolean;
+  refuse(refusal: Problem): void;
+}
+
+export class Connection {
+  readonly socket: Socket;
+  readonly remoteAddress: string;
+  /** Accepted although `limits.connections` was reached, to be told so. */
+  readonly overLimit: boolean;
+  readonly open = new Set<OpenExchange>();
+  /** Requests that follow are not answered: the last answer said `Connection: close`. */
+  closing = false;
+  /** The bytes no longer follow HTTP as the parser reads it. */
+  broken = false;
+  /** Ends the tunnel that the connection has become; null: it is none. */
+  endTunnel: (() => void) | null = null;
+  private newest: OpenExchange | null = null;
+  private refusal: Problem | null = null;
+  private lastAnswerGiven = false;
+  private closeWhenAnswered = false;
+
+  constructor(socket: Socket, overLimit: boolean) {
+    this.socket = socket;
+    this.remoteAddress = socket.remoteAddress ?? '';
+    this.overLimit = overLimit;
+    (socket as MarkedSocket)[CONNECTION] = this;
+  }
+
+  static of(socket: Socket): Connection | undefined {
+    return (socket as MarkedSocket)[CONNECTION];
+  }
+
+  /** The local address and port, as an authority. */
+  get localAuthority(): string {
+    const { localAddress = '', localPort = 0 } = this.socket;
+    return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`;
+  }
+
+  exchangeBegan(exchange: OpenExchange): void {
+    this.open.add(exchange);
+    this.newest = exchange;
+  }
+
+  /** Whether the exchange's answer is the last on this connection, and so must say `Connection: close`. */
+  closesAfter(exchange: OpenExchange): boolean {
+    return this.closing && !this.lastAnswerGiven && this.newest === exchange;
+  }
+
+  /** Takes no more requests: a refusal, which closes, stands behind the answers of those that are open. */
+  closeByRefusal(): void {
+    this.lastAnswerGiven = true;
+    this.linger();
+  }
+
+  /** Answers, when all that came before is answered, a message that could not be read; then closes. */
+  refuseUnread(refusal: Problem): void {
+    this.closeByRefusal();
+    this.refusal = refusal;
+    this.settle();
+  }
+
+  /** Closes as soon as no exchange is open. */
+  closeOnceAnswered(): void {
+    this.closeWhenAnswered = true;
+    this.settle();
+  }
+
+  exchangeEnded(exchange: OpenExchange): void {
+    this.open.delete(exchange);
+    this.settle();
+  }
+
+  /** From here on, closing waits for the client to read: there may be bytes of its request on the way. */
+  linger(): void {
+    this.closing = true;
+    const { socket } = this;
+    socket.destroySoon = () => {
+      socket.end();
+      const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+      socket.once('close', () => clearTimeout(timer));
+    };
+  }
+
+  private settle(): void {
+    if (this.open.size > 0 || this.socket.destroyed) return;
+    if (this.refusal !== null) {
+      const { refusal } = this;
+      this.refusal = null;
+      if (this.socket.writable) this.socket.write(serialise(refusal));
+      this.socket.destroySoon();
+    } else if (this.closeWhenAnswered && this.endTunnel === null) {
+      this.closeWhenAnswered = false;
+      this.socket.destroySoon();
+    }
+  }
+}
+
+function serialise({ status, fields, content }: Problem): Uint8Array {
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  head += `Date: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head, 'latin1'), content]);
+}

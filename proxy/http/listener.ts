@@ -1,0 +1,280 @@
+/**
+ * The listener: takes connections on one port, keeps `listen.limits`, and hands each request on as an exchange. What can't
+ * be read in one way alone is answered with a problem document and the connection closed.
+ */
+import { readFile } from 'node:fs/promises';
+import { createServer, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ListenConfig, ListenLimits } from '../../policies/config/config.ts';
+import { Connection } from './connection.ts';
+import type { Exchange } from './exchange.ts';
+import { NodeExchange } from './node-exchange.ts';
+import type { ListenerContext, ListenerLog, UpgradeRequest } from './node-exchange.ts';
+import { problem } from './problem.ts';
+import type { Problem } from './problem.ts';
+import { readRequestHead } from './request-head.ts';
+import { refusalOf } from './unreadable.ts';
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly reusePort: boolean;
+  readonly limits: ListenLimits;
+  readonly tls: ListenConfig['tls'];
+  /** Must not throw; what it throws is logged and answered with 500. */
+  readonly onExchange: (exchange: Exchange) => void;
+  /** Connections over all workers. */
+  readonly connectionsInUse: ConnectionCounter;
+  readonly log: ListenerLog;
+}
+
+export interface ConnectionCounter {
+  /** Adds to the number of connections and returns what it is now. */
+  add(change: number): number;
+}
+
+export type ListenResult =
+  | ({ readonly kind: 'listening' } & Listener)
+  | {
+      readonly kind: 'failed';
+      /** Of the system, as `EADDRINUSE`. */
+      readonly code: string;
+      readonly message: string;
+    };
+
+export interface Listener {
+  readonly port: number;
+  /**
+   * Takes no more connections, lets requests under way finish for at most `graceMs`, ends tunnels at once. Resolves, when
+   * everything is closed, with the number of exchanges that were cut.
+   */
+  stop(graceMs: number): Promise<number>;
+  /** Closes everything at once. */
+  end(): Promise<void>;
+}
+
+/** Connections beyond the limit that are let in to hear 503; what comes beyond these is closed unheard. */
+const REFUSED_AT_ONCE = 64;
+/** How long such a connection may take to ask. */
+const REFUSED_MS = 2_000;
+
+export async function startListener(options: ListenerOptions): Promise<ListenResult> {
+  let server: Server;
+  try {
+    server = await createHttpServer(options);
+  } catch (error) {
+    return failed(error);
+  }
+  const service = new ListenerService(server, options);
+  return new Promise((resolve) => {
+    server.once('error', (error) => resolve(failed(error)));
+    server.listen({ host: options.host, port: options.port, reusePort: options.reusePort }, () => {
+      server.removeAllListeners('error');
+      server.on('error', (error) => options.log.error({ err: error }, 'the listener failed'));
+      resolve({
+        kind: 'listening',
+        port: (server.address() as AddressInfo).port,
+        stop: (graceMs) => service.stop(graceMs),
+        end: async () => {
+          await service.stop(0);
+        },
+      });
+    });
+  });
+}
+
+async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Server> {
+  const http: ServerOptions = {
+    // Room for our own checks to speak first: 414 and 431 are told apart.
+    maxHeaderSize: limits.urlBytes + limits.headersBytes + 16 * 1024,
+    httpValidation: 'strict',
+    // Host is judged with the rest of the head, and answered with a problem document.
+    requireHostHeader: false,
+    requestTimeout: limits.requestMs,
+    headersTimeout: limits.requestMs,
+    // The timeouts are looked at this often: not so late that they would mean something else.
+    connectionsCheckingInterval: Math.ceil(Math.min(1_000, Math.max(20, limits.requestMs / 8))),
+    keepAliveTimeout: limits.idleMs,
+    keepAliveTimeoutBuffer: Math.ceil(Math.min(1_000, limits.idleMs / 4)),
+    optimizeEmptyRequests: true,
+    shouldUpgradeCallback: mayUpgrade,
+  };
+  if (tls === null) return createServer(http);
+  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
+  return createTlsServer({ ...http, cert, key });
+}
+
+/**
+ * Only a GET without content is given up to another protocol: after it, nothing on the connection is HTTP any more. Other
+ * requests with Upgrade are answered as if it were not there (RFC 9110 §7.8), and so is the old way to HTTP/2.
+ */
+function mayUpgrade({ method, httpVersionMinor, headers }: IncomingMessage): boolean {
+  if (method !== 'GET' || httpVersionMinor === 0) return false;
+  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return false;
+  return headers.upgrade !== undefined && !/^(?:h2c?|tls\/|http\/)/i.test(headers.upgrade.trim());
+}
+
+function failed(error: unknown): ListenResult {
+  const { code = 'ERR_LISTEN', message = String(error) } = error as NodeJS.ErrnoException;
+  return { kind: 'failed', code, message };
+}
+
+class ListenerService {
+  private readonly server: Server;
+  private readonly options: ListenerOptions;
+  private readonly context: ListenerContext;
+  private readonly connections = new Set<Connection>();
+  private readonly closed: Promise<void>;
+
+  constructor(server: Server, options: ListenerOptions) {
+    this.server = server;
+    this.options = options;
+    this.context = {
+      scheme: options.tls === null ? 'http' : 'https',
+      limits: options.limits,
+      log: options.log,
+      stopping: false,
+    };
+    this.closed = new Promise((resolve) => server.once('close', () => resolve()));
+    // 0: no field is dropped by the parser; their number is checked with the rest of the head.
+    server.maxHeadersCount = 0;
+    server.on('connection', (socket: Socket) => this.count(socket));
+    server.on(options.tls === null ? 'connection' : 'secureConnection', (socket: Socket) =>
+      this.accept(socket),
+    );
+    const onRequest = (request: IncomingMessage, response: ServerResponse) =>
+      this.receive(request, response, null);
+    server.on('request', onRequest);
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    server.on('upgrade', (request, socket, head) => this.receiveUpgrade(request, socket as Socket, head));
+    server.on('connect', (request, socket) => this.receiveConnect(request, socket as Socket));
+    server.on('clientError', (error: Error, socket: Duplex) => this.onUnreadable(error, socket as Socket));
+  }
+
+  async stop(graceMs: number): Promise<number> {
+    this.context.stopping = true;
+    this.server.close();
+    for (const connection of this.connections) this.wind(connection);
+    const expired = Promise.withResolvers<void>();
+    const timer = setTimeout(expired.resolve, graceMs);
+    await Promise.race([this.closed, expired.promise]);
+    clearTimeout(timer);
+    let cut = 0;
+    for (const connection of this.connections) {
+      cut += connection.open.size;
+      connection.socket.destroy();
+    }
+    await this.closed;
+    return cut;
+  }
+
+  private wind(connection: Connection): void {
+    if (connection.endTunnel !== null) connection.endTunnel();
+    else if (connection.open.size === 0 && connection.socket.bytesRead === 0) connection.socket.destroy();
+  }
+
+  private count(socket: Socket): void {
+    const { connectionsInUse, limits } = this.options;
+    const inUse = connectionsInUse.add(1);
+    socket.once('close', () => connectionsInUse.add(-1));
+    if (inUse > limits.connections + REFUSED_AT_ONCE) socket.destroy();
+  }
+
+  private accept(socket: Socket): void {
+    const { connectionsInUse, limits } = this.options;
+    const overLimit = connectionsInUse.add(0) > limits.connections;
+    const connection = new Connection(socket, overLimit);
+    this.connections.add(connection);
+    socket.once('close', () => this.connections.delete(connection));
+    if (overLimit) socket.setTimeout(REFUSED_MS);
+  }
+
+  private receive(request: IncomingMessage, response: ServerResponse, upgrade: UpgradeRequest | null): void {
+    const connection = Connection.of(request.socket);
+    // RFC 9112 §9.6: after an answer that closes, nothing more is taken from the connection.
+    if (connection === undefined || connection.closing) return;
+    const { limits, scheme } = this.context;
+    if (connection.overLimit) {
+      refuse(
+        connection,
+        response,
+        problem(503, 'Too many connections', `This server takes ${limits.connections} connections.`),
+      );
+      return;
+    }
+    const head = readRequestHead(request, scheme, limits);
+    if (head.kind === 'refused') {
+      refuse(connection, response, head.problem);
+      return;
+    }
+    const exchange = new NodeExchange(this.context, connection, head, request, response, upgrade);
+    try {
+      this.options.onExchange(exchange);
+    } catch (error) {
+      this.context.log.error({ err: error }, 'a request failed unexpectedly');
+      exchange.refuse(problem(500, 'Internal error', 'The request could not be processed.'));
+    }
+  }
+
+  private receiveUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const protocol = (request.headers.upgrade ?? '').trim().toLowerCase();
+    this.receive(request, responseOf(request, socket), { protocol, head });
+  }
+
+  private receiveConnect(request: IncomingMessage, socket: Socket): void {
+    const connection = Connection.of(socket);
+    if (connection === undefined) return;
+    const detail = 'This server is no tunnel: CONNECT is not taken.';
+    refuse(connection, responseOf(request, socket), problem(501, 'Not implemented', detail));
+  }
+
+  /** The parser gave up, or time did. Whoever was answered before is answered whole; then the connection closes. */
+  private onUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+    const connection = Connection.of(socket);
+    if (connection === undefined || socket.destroyed || error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    if (connection.broken) return;
+    connection.broken = true;
+    const refusal = refusalOf(error, this.options.limits);
+    for (const exchange of connection.open) {
+      if (!exchange.receiving) continue;
+      exchange.refuse(refusal);
+      return;
+    }
+    if (connection.closing) return;
+    // A connection on which nothing was asked has nobody to answer.
+    if (socket.bytesRead === 0) socket.destroy();
+    // What comes after a last request is not looked at.
+    else if (error.code === 'HPE_CLOSED_CONNECTION') connection.closing = true;
+    else connection.refuseUnread(refusal);
+  }
+}
+
+/** Answers in place of an exchange, and closes: what the request holds besides its head is not read. */
+function refuse(connection: Connection, response: ServerResponse, refusal: Problem): void {
+  connection.closeByRefusal();
+  response.writeHead(refusal.status, [...refusal.fields, 'Connection', 'close']);
+  response.end(refusal.content);
+}
+
+/** A way to answer on a connection that Node has handed over for another protocol. */
+function responseOf(request: IncomingMessage, socket: Socket): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  socket.on('error', () => socket.destroy());
+  socket.on('timeout', () => socket.destroy());
+  socket.on('drain', () => response.emit('drain'));
+  response.on('finish', () => {
+    if (response.socket === socket) response.detachSocket(socket);
+    socket.destroySoon();
+  });
+  return response;
+}

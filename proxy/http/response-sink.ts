@@ -1,0 +1,75 @@
+/**
+ * Where a streamed answer's content goes: counted against what the head declared, with the client's pace passed on.
+ */
+import type { ServerResponse } from 'node:http';
+import type { Fields } from '../../policies/http/fields.ts';
+import { writableFields } from './response-head.ts';
+import type { ResponseSink } from './exchange.ts';
+
+export interface SinkOwner {
+  readonly closed: boolean;
+  /** The client does not keep up: it must read on within `limits.idle`. */
+  stalled(): void;
+  caughtUp(): void;
+  /** The content did not meet its declared length. */
+  abort(): void;
+}
+
+export class NodeResponseSink implements ResponseSink {
+  writtenBytes = 0;
+  private readonly response: ServerResponse;
+  private readonly owner: SinkOwner;
+  /** Null: unknown, chunked or ended by the connection. */
+  private readonly declaredBytes: number | null;
+  /** HEAD, 204, 304: what is written is left out. */
+  private readonly withoutContent: boolean;
+
+  constructor(
+    response: ServerResponse,
+    owner: SinkOwner,
+    declaredBytes: number | null,
+    withoutContent: boolean,
+  ) {
+    this.response = response;
+    this.owner = owner;
+    this.declaredBytes = declaredBytes;
+    this.withoutContent = withoutContent;
+    if (!withoutContent) response.on('drain', () => owner.caughtUp());
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.owner.closed || this.withoutContent || chunk.length === 0) return true;
+    // Bytes beyond the declared length would be read as the head of the next answer.
+    if (this.declaredBytes !== null && this.writtenBytes + chunk.length > this.declaredBytes) {
+      this.owner.abort();
+      return true;
+    }
+    this.writtenBytes += chunk.length;
+    const room = this.response.write(chunk);
+    if (!room) this.owner.stalled();
+    return room;
+  }
+
+  onDrain(listener: () => void): void {
+    this.response.on('drain', listener);
+  }
+
+  end(trailers: Fields = []): void {
+    if (this.owner.closed) return;
+    if (!this.withoutContent && this.declaredBytes !== null && this.writtenBytes < this.declaredBytes) {
+      this.owner.abort();
+      return;
+    }
+    if (this.response.chunkedEncoding && trailers.length > 0) {
+      this.response.addTrailers(pairs(writableFields(trailers).kept));
+    }
+    this.response.end();
+    if (this.response.socket !== null && this.response.socket.writableLength > 0) this.owner.stalled();
+  }
+}
+
+function pairs(fields: Fields): [string, string][] {
+  const list: [string, string][] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) list.push([fields[i]!, fields[i + 1]!]);
+  return list;
+}

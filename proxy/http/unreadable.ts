@@ -1,0 +1,48 @@
+/**
+ * What is answered to bytes that Node's parser did not take for a request, or that did not come in time.
+ */
+import type { ListenLimits } from '../../policies/config/config.ts';
+import { problem } from './problem.ts';
+import type { Problem } from './problem.ts';
+import { fieldsTooLarge, malformedRequest, targetTooLong } from './request-head.ts';
+
+interface ParserError extends NodeJS.ErrnoException {
+  readonly reason?: string;
+  /** The last bytes that were read. */
+  readonly rawPacket?: Buffer;
+}
+
+export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
+  switch (error.code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return problem(408, 'Request timeout', `The request was not complete after ${limits.requestMs} ms.`);
+    case 'HPE_HEADER_OVERFLOW':
+      return isWithinTarget(error.rawPacket)
+        ? problem(414, 'URI too long', targetTooLong(limits))
+        : problem(431, 'Request header fields too large', fieldsTooLarge(limits));
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return problem(413, 'Content too large', 'The chunk extensions are too large.');
+    case 'HPE_INVALID_METHOD':
+      return beginsWithMethod(error.rawPacket)
+        ? problem(501, 'Not implemented', 'The method is not known here.')
+        : malformedRequest('The request line is malformed.');
+    case 'HPE_INVALID_VERSION':
+      return error.reason === 'Invalid HTTP version'
+        ? problem(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.')
+        : malformedRequest('The request line is malformed.');
+    default:
+      return malformedRequest(error.reason ?? 'The message does not follow RFC 9112.');
+  }
+}
+
+/** A request line that began in these bytes and has not ended: RFC 9110 §15.5.15 rather than RFC 6585 §5. */
+function isWithinTarget(packet: Buffer | undefined): boolean {
+  if (packet === undefined || packet.includes('\r\n')) return false;
+  return /^[A-Z-]{1,32} \S/.test(packet.subarray(0, 64).toString('latin1'));
+}
+
+/** RFC 9110 §9.1: a method of the right form that is not recognised is 501, not malformed. */
+function beginsWithMethod(packet: Buffer | undefined): boolean {
+  const start = packet?.subarray(0, 512).toString('latin1') ?? '';
+  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64} (?:\/|\*|https?:)[^\r\n]* HTTP\/1\.[01]\r\n/.test(start);
+}
