@@ -17,7 +17,7 @@ export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return problem(408, 'Request timeout', `The request was not complete after ${limits.requestMs} ms.`);
     case 'HPE_HEADER_OVERFLOW':
-      return isWithinTarget(error.rawPacket)
+      return beginsWithLongTarget(error.rawPacket, limits.urlBytes)
         ? problem(414, 'URI too long', targetTooLong(limits))
         : problem(431, 'Request header fields too large', fieldsTooLarge(limits));
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
@@ -35,10 +35,12 @@ export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
   }
 }
 
-/** A request line that began in these bytes and has not ended: RFC 9110 §15.5.15 rather than RFC 6585 §5. */
-function isWithinTarget(packet: Buffer | undefined): boolean {
-  if (packet === undefined || packet.includes('\r\n')) return false;
-  return /^[A-Z-]{1,32} \S/.test(packet.subarray(0, 64).toString('latin1'));
+/** These bytes begin with a request line longer than any target taken: RFC 9110 §15.5.15 rather than RFC 6585 §5. */
+function beginsWithLongTarget(packet: Buffer | undefined, urlBytes: number): boolean {
+  if (packet === undefined || !/^[A-Z-]{1,32} \S/.test(packet.subarray(0, 64).toString('latin1')))
+    return false;
+  const lineEnd = packet.indexOf('\r\n');
+  return lineEnd === -1 || lineEnd > urlBytes + 64;
 }
 
 /** RFC 9110 §9.1: a method of the right form that is not recognised is 501, not malformed. */

@@ -1,0 +1,450 @@
+import { describe, expect, it } from 'vitest';
+import type { Exchange } from '../../proxy/http/exchange.ts';
+import { answerOk, listen, RawClient, statuses, talk } from './harness.ts';
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+const LAST_GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+
+/** Sends one request that closes its connection, and gives the exchange as the pipeline would see it. */
+async function seen(request: string): Promise<Exchange> {
+  await using listener = await listen({ onExchange: answerOk });
+  expect(statuses(await talk(listener.port, request))).toEqual([200]);
+  return listener.exchanges[0]!;
+}
+
+/** What goes over the wire for one answer. */
+async function answered(answer: (exchange: Exchange) => void, request = LAST_GET): Promise<string> {
+  await using listener = await listen({ onExchange: answer });
+  return await talk(listener.port, request);
+}
+
+function content(received: string): string {
+  return received.slice(received.indexOf('\r\n\r\n') + 4);
+}
+
+describe('what an exchange says of its request', () => {
+  it('gives target, method and fields as they were received', async () => {
+    const exchange = await seen(
+      'GET /A/../b?x=%2f&y HTTP/1.1\r\nhOST: Shop.Example:8080\r\nConnection: close\r\nX: a\xff\r\nx:  b \r\nX:\r\n\r\n',
+    );
+    expect(exchange.method).toBe('GET');
+    expect(exchange.target).toBe('/A/../b?x=%2f&y');
+    expect(exchange.authority).toBe('shop.example:8080');
+    expect(exchange.scheme).toBe('http');
+    expect(exchange.fields).toEqual([
+      ...['hOST', 'Shop.Example:8080', 'Connection', 'close'],
+      ...['X', 'a\xff', 'x', 'b', 'X', ''],
+    ]);
+    expect(exchange.remoteAddress).toBe('127.0.0.1');
+    expect(exchange.body).toBeNull();
+    expect(exchange.upgrade).toBeNull();
+  });
+
+  it('RFC 9112 §3.2.2: an absolute target wins over Host, which is rewritten', async () => {
+    const exchange = await seen(
+      'GET http://Shop.Example:81/x?y HTTP/1.1\r\nX: 1\r\nHost: other\r\nConnection: close\r\n\r\n',
+    );
+    expect(exchange.target).toBe('/x?y');
+    expect(exchange.authority).toBe('shop.example:81');
+    expect(exchange.fields).toEqual(['Host', 'shop.example:81', 'X', '1', 'Connection', 'close']);
+  });
+
+  it.for([
+    ['GET http://b', '/'],
+    ['GET http://b?x', '/?x'],
+    ['OPTIONS http://b', '*'],
+    ['OPTIONS *', '*'],
+    ['OPTIONS /x', '/x'],
+    ['GET //evil/x', '//evil/x'],
+  ] as const)('RFC 9112 §3.2: the target of "%s" is %s', async ([start, target]) => {
+    expect((await seen(`${start} HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n`)).target).toBe(target);
+  });
+
+  it.for([
+    ['a:', 'a'],
+    ['A.B:80', 'a.b:80'],
+    ['[::1]:8080', '[::1]:8080'],
+    ['[FE80::1]', '[fe80::1]'],
+    ['a%2Db', 'a%2db'],
+  ] as const)('RFC 9110 §7.2: the authority of Host "%s" is %s', async ([host, authority]) => {
+    const request = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+    expect((await seen(request)).authority).toBe(authority);
+  });
+
+  it('takes HTTP/1.0 without Host, for the address that was connected to', async () => {
+    const { authority, fields } = await seen('GET / HTTP/1.0\r\n\r\n');
+    expect(authority).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(fields).toEqual([]);
+  });
+
+  it('has content with GET too, and none where Content-Length is 0', async () => {
+    const get = await seen('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx');
+    expect(get.body).not.toBeNull();
+    const post = await seen('POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    expect(post.body).toBeNull();
+  });
+
+  it('reads content whole in both framings', async () => {
+    for (const framed of [
+      'Content-Length: 5\r\n\r\nhello',
+      'Transfer-Encoding: Chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nT: x\r\n\r\n',
+    ]) {
+      await using listener = await listen();
+      const client = new RawClient(listener.port).send(`POST / HTTP/1.1\r\nHost: a\r\n${framed}`);
+      const { body } = await listener.exchange(0);
+      expect(Buffer.concat(await body!.toArray()).toString()).toBe('hello');
+      client.leave();
+    }
+  });
+});
+
+describe('Expect: 100-continue', () => {
+  const HEAD = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n';
+
+  it('sends 100 when the content is first read, not before', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(HEAD);
+    const exchange = await listener.exchange(0);
+    expect(client.received).toBe('');
+    const whole = exchange.body!.toArray();
+    expect(statuses(await client.until('\r\n\r\n'))).toEqual([100]);
+    client.send('hello');
+    expect(Buffer.concat(await whole).toString()).toBe('hello');
+    answerOk(exchange);
+    expect(statuses(await client.until('ok'))).toEqual([100, 200]);
+    client.leave();
+  });
+
+  it('sends no 100 where the request is refused before, and closes', async () => {
+    const received = await answered((exchange) => exchange.respond(403, [], null), HEAD);
+    expect(statuses(received)).toEqual([403]);
+    expect(received).toContain('Connection: close');
+  });
+
+  it('RFC 9110 §10.1.1: answers 417 to any other expectation', async () => {
+    const head = (expect: string) => `POST / HTTP/1.1\r\nHost: a\r\nExpect: ${expect}\r\n\r\n`;
+    expect(statuses(await answered(answerOk, head('x')))).toEqual([417]);
+    expect(statuses(await answered(answerOk, head('x, 100-continue')))).toEqual([417]);
+  });
+
+  it('RFC 9110 §10.1.1: ignores the expectation of an HTTP/1.0 client', async () => {
+    const request = 'POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx';
+    expect(
+      statuses(
+        await answered((exchange) => exchange.body!.on('end', () => answerOk(exchange)).resume(), request),
+      ),
+    ).toEqual([200]);
+  });
+});
+
+describe('requests on one connection', () => {
+  it('are answered in their order, in whatever order the answers come', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port);
+    client.send(
+      'GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n',
+    );
+    await listener.exchange(2);
+    for (const n of [2, 0, 1]) listener.exchanges[n]!.respond(200, [], Buffer.from(`<${n + 1}>`));
+    expect((await client.until('<3>')).match(/<\d>/g)).toEqual(['<1>', '<2>', '<3>']);
+    client.leave();
+  });
+
+  it('go on after a small content that nobody read', async () => {
+    await using listener = await listen({ onExchange: answerOk });
+    const client = new RawClient(listener.port);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n');
+    await client.until('ok');
+    client.send('GET GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    expect(statuses(await client.untilClosed())).toEqual([200, 200]);
+    expect(listener.exchanges.map(({ target }) => target)).toEqual(['/', '/2']);
+  });
+
+  it('end where much content was left unread, and the early answer arrives whole', async () => {
+    const early = Buffer.from('x'.repeat(200_000));
+    await using listener = await listen({ onExchange: (exchange) => exchange.respond(403, [], early) });
+    const client = new RawClient(listener.port);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n');
+    client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1_000));
+    const received = await client.untilClosed();
+    expect(statuses(received)).toEqual([403]);
+    expect(received).toContain('Connection: close');
+    expect(content(received).length).toBe(early.length);
+    expect(listener.exchanges.length).toBe(1);
+  });
+});
+
+describe('respond', () => {
+  it('keeps the fields in their order, repeated ones apart, with obs-text', async () => {
+    const fields = ['Set-Cookie', 'a=1', 'Vary', 'A', 'set-cookie', 'b=2', 'Vary', 'B', 'X', 'ä\xff'];
+    const received = await answered((exchange) => exchange.respond(200, fields, Buffer.from('x')));
+    expect(received).toContain('Set-Cookie: a=1\r\nVary: A\r\nset-cookie: b=2\r\nVary: B\r\nX: \xe4\xff\r\n');
+    expect(content(received)).toBe('x');
+  });
+
+  it('keeps Date where there is one, adds it where there is none', async () => {
+    const date = 'Mon, 01 Jan 2024 00:00:00 GMT';
+    const kept = await answered((exchange) => exchange.respond(200, ['Date', date], null));
+    expect(kept.match(/^Date: .*/gm)).toEqual([`Date: ${date}`]);
+    expect(await answered((exchange) => exchange.respond(200, [], null))).toMatch(/^Date: .* GMT\r$/m);
+  });
+
+  it('frames the content itself, whatever the fields say', async () => {
+    const fields = [
+      'Content-Length',
+      '9',
+      'Transfer-Encoding',
+      'chunked',
+      'Connection',
+      'X',
+      'Keep-Alive',
+      'max=1',
+      'Trailer',
+      'T',
+    ];
+    const received = await answered((exchange) => exchange.respond(200, fields, Buffer.from('four')));
+    expect(received).not.toMatch(/transfer-encoding|keep-alive|trailer/i);
+    expect(received.match(/^(Content-Length|Connection): .*/gm)).toEqual(
+      ['Connection: close', 'Content-Length: 4'].sort().reverse(),
+    );
+    expect(content(received)).toBe('four');
+  });
+
+  it('says Content-Length: 0 where there is no content', async () => {
+    expect(await answered((exchange) => exchange.respond(200, [], null))).toContain('Content-Length: 0');
+  });
+
+  it.for([
+    ['204', 204, null],
+    ['304', 304, '4'],
+  ] as const)('leaves the content out of %s', async ([, status, length]) => {
+    const received = await answered((exchange) =>
+      exchange.respond(status, ['Content-Length', '4'], Buffer.from('four')),
+    );
+    expect(content(received)).toBe('');
+    expect(/^Content-Length: (.*)\r$/m.exec(received)?.[1] ?? null).toBe(length);
+    expect(received).not.toContain('chunked');
+  });
+
+  it('leaves the content out for HEAD and keeps its length', async () => {
+    const head = LAST_GET.replace('GET', 'HEAD');
+    const received = await answered(
+      (exchange) => exchange.respond(200, ['Content-Length', '4'], Buffer.from('four')),
+      head,
+    );
+    expect(received).toContain('Content-Length: 4');
+    expect(content(received)).toBe('');
+    const streamed = await answered((exchange) => {
+      const sink = exchange.stream(200, ['Trailer', 'X']);
+      sink.write(Buffer.from('four'));
+      sink.end(['X', 'y']);
+    }, head);
+    expect(content(streamed)).toBe('');
+    expect(streamed).not.toContain('chunked');
+  });
+
+  it('says once that the connection goes on, or that it ends', async () => {
+    await using listener = await listen({ onExchange: answerOk });
+    const client = new RawClient(listener.port).send(GET);
+    expect((await client.until('ok')).match(/^Connection: .*/gm)).toEqual(['Connection: keep-alive']);
+    client.received = '';
+    client.send(LAST_GET);
+    expect((await client.untilClosed()).match(/^Connection: .*/gm)).toEqual(['Connection: close']);
+  });
+
+  it('leaves out fields that cannot be written, and says so', async () => {
+    await using listener = await listen({
+      onExchange: (exchange) =>
+        exchange.respond(
+          200,
+          ['X', 'a\r\nSet-Cookie: x', 'Y Z', 'b', 'V', '\u20ac', 'W', 'w'],
+          Buffer.from('x'),
+        ),
+    });
+    const received = await talk(listener.port, LAST_GET);
+    expect(statuses(received)).toEqual([200]);
+    expect(received).not.toContain('Set-Cookie');
+    expect(received).toContain('W: w');
+    expect(listener.logged.length).toBe(1);
+  });
+
+  it.for([99, 100, 101, 1000, Number.NaN])('answers 502 where the status is %s', async (status) => {
+    expect(statuses(await answered((exchange) => exchange.respond(status, [], null)))).toEqual([502]);
+    expect(statuses(await answered((exchange) => exchange.stream(status, []).end()))).toEqual([502]);
+  });
+
+  it('counts once: a second answer is not sent', async () => {
+    const received = await answered((exchange) => {
+      answerOk(exchange);
+      exchange.respond(500, [], Buffer.from('second'));
+    });
+    expect(statuses(received)).toEqual([200]);
+    expect(received).not.toContain('second');
+  });
+});
+
+describe('stream', () => {
+  it('sends the head before there is content', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const sink = (await listener.exchange(0)).stream(200, []);
+    await client.until('\r\n\r\n');
+    sink.write(Buffer.from('content'));
+    await client.until('content');
+    sink.end();
+    await client.until('\r\n0\r\n\r\n');
+    client.leave();
+  });
+
+  it('keeps a known length, chunks an unknown one, and ends with the connection for HTTP/1.0', async () => {
+    const send = (fields: string[]) => (exchange: Exchange) => {
+      const sink = exchange.stream(200, fields);
+      sink.write(Buffer.from('ab'));
+      sink.write(Buffer.from('cd'));
+      sink.end();
+    };
+    const known = await answered(send(['Content-Length', '4']));
+    expect(known).toContain('Content-Length: 4');
+    expect(content(known)).toBe('abcd');
+    const chunked = await answered(send([]));
+    expect(chunked).toContain('Transfer-Encoding: chunked');
+    expect(content(chunked)).toBe('2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n');
+    const old = await answered(send(['Trailer', 'T']), 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
+    expect(old).toContain('Connection: close');
+    expect(old).not.toMatch(/transfer-encoding|content-length|trailer/i);
+    expect(content(old)).toBe('abcd');
+  });
+
+  it('sends trailers', async () => {
+    const received = await answered((exchange) =>
+      exchange.stream(200, ['Trailer', 'X']).end(['X', 'a', 'X', 'b', 'Bad\n', 'c']),
+    );
+    expect(received.endsWith('0\r\nX: a\r\nX: b\r\n\r\n')).toBe(true);
+  });
+
+  it.for(['abcde', 'abc'])('never passes off "%s" as the four bytes it declared', async (bytes) => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(`${GET}${GET}`);
+    const exchange = await listener.exchange(0);
+    const end = new Promise((resolve) => exchange.onEnd(resolve));
+    const sink = exchange.stream(200, ['Content-Length', '4']);
+    sink.write(Buffer.from(bytes));
+    sink.end();
+    expect(await end).toMatchObject({ complete: false });
+    expect(content(await client.untilClosed()).length).toBeLessThan(4);
+  });
+
+  it('says when the client does not keep up, and when there is room again', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    client.socket.pause();
+    const exchange = await listener.exchange(0);
+    const sink = exchange.stream(200, ['Content-Length', String(64 * 1024 * 1024)]);
+    const chunk = Buffer.alloc(1024 * 1024);
+    let written = 0;
+    const write = () => {
+      while (written < 64) {
+        written += 1;
+        if (!sink.write(chunk)) return;
+      }
+      sink.end();
+    };
+    const stalledAt = new Promise<number>((resolve) => {
+      sink.onDrain(() => write());
+      write();
+      resolve(written);
+    });
+    expect(await stalledAt).toBeLessThan(64);
+    const end = new Promise((resolve) => exchange.onEnd(resolve));
+    client.socket.removeAllListeners('data').resume();
+    expect(await end).toEqual({ complete: true, bytes: 64 * 1024 * 1024 });
+    client.leave();
+  });
+});
+
+describe('inform', () => {
+  it('passes interim responses on before the answer, without fields of a connection', async () => {
+    const received = await answered((exchange) => {
+      exchange.inform(103, ['Link', '</a>; rel=preload', 'Connection', 'x', 'Bad\n', 'x']);
+      exchange.inform(100, []);
+      exchange.inform(101, []);
+      exchange.inform(200, []);
+      answerOk(exchange);
+      exchange.inform(103, []);
+    });
+    expect(
+      received.startsWith('HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 200'),
+    ).toBe(true);
+    expect(statuses(received)).toEqual([103, 200]);
+  });
+
+  it('RFC 9110 §15.2: sends none to an HTTP/1.0 client', async () => {
+    const received = await answered((exchange) => {
+      exchange.inform(103, []);
+      answerOk(exchange);
+    }, 'GET / HTTP/1.0\r\n\r\n');
+    expect(statuses(received)).toEqual([200]);
+  });
+});
+
+describe('how an exchange ends', () => {
+  it('tells once that the client has gone, and those who ask later at once', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const exchange = await listener.exchange(0);
+    const heard: string[] = [];
+    exchange.onGone(() => heard.push('gone'));
+    const end = new Promise((resolve) => exchange.onEnd(resolve));
+    client.leave();
+    expect(await end).toEqual({ complete: false, bytes: 0 });
+    exchange.onGone(() => heard.push('gone already'));
+    exchange.onEnd(({ complete }) => heard.push(`complete: ${complete}`));
+    expect(heard).toEqual(['gone', 'gone already', 'complete: false']);
+    expect(exchange.closed).toBe(true);
+    exchange.respond(200, [], Buffer.from('x'));
+    expect(exchange.stream(200, []).write(Buffer.from('x'))).toBe(true);
+  });
+
+  it('tells that the answer is complete, with its bytes, and that nobody has gone', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const exchange = await listener.exchange(0);
+    let gone = false;
+    exchange.onGone(() => (gone = true));
+    const end = new Promise((resolve) => exchange.onEnd(resolve));
+    answerOk(exchange);
+    expect(await end).toEqual({ complete: true, bytes: 2 });
+    expect(exchange.closed).toBe(true);
+    await client.until('ok');
+    client.leave();
+    expect(gone).toBe(false);
+  });
+
+  it.for(['HTTP/1.1', 'HTTP/1.0'])('shows by abort that an answer over %s is incomplete', async (version) => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(`GET / ${version}\r\nHost: a\r\n\r\n`);
+    let error: NodeJS.ErrnoException | null = null;
+    client.socket.on('error', (failure) => (error = failure));
+    const exchange = await listener.exchange(0);
+    const sink = exchange.stream(200, []);
+    sink.write(Buffer.from('half'));
+    await client.until('half');
+    exchange.abort();
+    const received = await client.untilClosed();
+    if (version === 'HTTP/1.0') expect(error).toMatchObject({ code: 'ECONNRESET' });
+    else expect(received).not.toContain('\r\n0\r\n');
+    expect(exchange.closed).toBe(true);
+  });
+
+  it('answers 500 where the pipeline throws, and lives on', async () => {
+    await using listener = await listen({
+      onExchange: ({ target }) => {
+        if (target === '/') throw new Error('secret');
+      },
+    });
+    const received = await talk(listener.port, GET);
+    expect(statuses(received)).toEqual([500]);
+    expect(received).not.toContain('secret');
+    expect(listener.logged.length).toBe(1);
+  });
+});

@@ -1,0 +1,185 @@
+import { describe, expect, it } from 'vitest';
+import { answerOk, LIMITS, listen, RawClient, statuses, talk } from './harness.ts';
+
+describe('limits.url', () => {
+  it('takes a target of just that length and answers 414 to a longer one', async () => {
+    await using listener = await listen({ onExchange: answerOk });
+    const longest = `/${'a'.repeat(LIMITS.urlBytes - 1)}`;
+    expect(statuses(await talk(listener.port, closing(`GET ${longest}`)))).toEqual([200]);
+    const received = await talk(listener.port, closing(`GET ${longest}a`));
+    expect(statuses(received)).toEqual([414]);
+    expect(received).toContain('"status":414');
+    expect(listener.exchanges.length).toBe(1);
+  });
+
+  it('answers 414, not 431, to a target that the parser itself gives up on', async () => {
+    await using listener = await listen();
+    expect(statuses(await talk(listener.port, closing(`GET /${'a'.repeat(60_000)}`)))).toEqual([414]);
+  });
+});
+
+describe('limits.headers and limits.header-count', () => {
+  it('answers 431 to fields that are too large together', async () => {
+    await using listener = await listen({ onExchange: answerOk });
+    const field = (bytes: number) => `X: ${'a'.repeat(bytes)}\r\n`;
+    expect(statuses(await talk(listener.port, closing('GET /', field(3_900))))).toEqual([200]);
+    expect(statuses(await talk(listener.port, closing('GET /', field(4_100))))).toEqual([431]);
+    expect(statuses(await talk(listener.port, closing('GET /', field(60_000))))).toEqual([431]);
+  });
+
+  it('answers 431 to too many fields, and drops none of those that it takes', async () => {
+    await using listener = await listen({ onExchange: answerOk });
+    const many = (count: number) => Array.from({ length: count }, (_, n) => `X-${n}: ${n}\r\n`).join('');
+    expect(statuses(await talk(listener.port, closing('GET /', many(18))))).toEqual([200]);
+    expect(listener.exchanges[0]!.fields.length).toBe(2 * 20);
+    expect(statuses(await talk(listener.port, closing('GET /', many(19))))).toEqual([431]);
+  });
+
+  it('counts beyond the number at which the parser starts to drop fields', async () => {
+    await using listener = await listen({
+      limits: { headerCount: 3_000, headersBytes: 100_000 },
+      onExchange: answerOk,
+    });
+    const many = Array.from({ length: 2_500 }, () => 'X: a\r\n').join('');
+    expect(statuses(await talk(listener.port, closing('GET /', many)))).toEqual([200]);
+    expect(listener.exchanges[0]!.fields.length).toBe(2 * 2_502);
+  });
+});
+
+describe('limits.body', () => {
+  it('answers 413 at once where Content-Length is beyond it, without an exchange', async () => {
+    await using listener = await listen();
+    const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${LIMITS.bodyBytes + 1}\r\n\r\n`;
+    expect(statuses(await talk(listener.port, head))).toEqual([413]);
+    expect(listener.exchanges.length).toBe(0);
+  });
+
+  it('answers 413 instead of 100 to a client that asks first', async () => {
+    await using listener = await listen();
+    const head = `POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n\r\n`;
+    expect(statuses(await talk(listener.port, head))).toEqual([413]);
+  });
+
+  it('answers 413 while chunked content streams, and tells its reader', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const exchange = await listener.exchange(0);
+    let gone = 0;
+    let bytes = 0;
+    exchange.onGone(() => (gone += 1));
+    exchange.body!.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    const failure = new Promise<Error>((resolve) => exchange.body!.on('error', resolve));
+    client.send(`C350\r\n${'x'.repeat(50_000)}\r\n`.repeat(3));
+    expect(statuses(await client.untilClosed())).toEqual([413]);
+    expect((await failure).message).toContain('100000');
+    expect(bytes).toBeLessThanOrEqual(LIMITS.bodyBytes);
+    expect(gone).toBe(1);
+    exchange.respond(200, [], Buffer.from('too late'));
+    expect(client.received).not.toContain('too late');
+  });
+
+  it('takes content of just that length', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port);
+    client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${LIMITS.bodyBytes}\r\n\r\n`);
+    client.send('x'.repeat(LIMITS.bodyBytes));
+    const exchange = await listener.exchange(0);
+    let bytes = 0;
+    for await (const chunk of exchange.body!) bytes += (chunk as Buffer).length;
+    answerOk(exchange);
+    expect(bytes).toBe(LIMITS.bodyBytes);
+    await client.until('ok');
+    client.leave();
+  });
+});
+
+describe('limits.request', () => {
+  it('answers 408 where the head is not complete in time', async () => {
+    await using listener = await listen({ limits: { requestMs: 60 } });
+    expect(statuses(await talk(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n'))).toEqual([408]);
+  });
+
+  it('answers 408 where the content is not complete in time, and tells its reader', async () => {
+    await using listener = await listen({ limits: { requestMs: 60 } });
+    const client = new RawClient(listener.port);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab');
+    const { body } = await listener.exchange(0);
+    const failure = new Promise<Error>((resolve) => body!.on('error', resolve));
+    body!.resume();
+    expect(statuses(await client.untilClosed())).toEqual([408]);
+    expect((await failure).message).not.toBe('');
+  });
+
+  it('closes a connection on which nothing was asked without an answer', async () => {
+    await using listener = await listen({ limits: { requestMs: 60 } });
+    expect(await new RawClient(listener.port).untilClosed()).toBe('');
+  });
+
+  it('does not count the time that the answer takes', async () => {
+    await using listener = await listen({ limits: { requestMs: 40 } });
+    const client = new RawClient(listener.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    const exchange = await listener.exchange(0);
+    // Another connection is timed out meanwhile: the check has run.
+    await new RawClient(listener.port).untilClosed();
+    answerOk(exchange);
+    expect(statuses(await client.until('ok'))).toEqual([200]);
+    client.leave();
+  });
+});
+
+describe('limits.idle', () => {
+  it('closes a connection that asks nothing more', async () => {
+    await using listener = await listen({ limits: { idleMs: 40 }, onExchange: answerOk });
+    expect(statuses(await talk(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'))).toEqual([200]);
+  });
+
+  it('closes a connection whose client has stopped reading', async () => {
+    await using listener = await listen({ limits: { idleMs: 80 } });
+    const client = new RawClient(listener.port);
+    client.socket.pause();
+    client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    const exchange = await listener.exchange(0);
+    const end = new Promise((resolve) => exchange.onEnd(resolve));
+    exchange.respond(200, [], Buffer.alloc(64 * 1024 * 1024));
+    expect(await end).toMatchObject({ complete: false });
+    client.leave();
+  });
+
+  it('does not close a connection that waits for its answer', async () => {
+    await using listener = await listen({ limits: { idleMs: 40 } });
+    const waiting = new RawClient(listener.port).send('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
+    const slow = await listener.exchange(0);
+    const other = new RawClient(listener.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    answerOk(await listener.exchange(1));
+    await other.untilClosed();
+    answerOk(slow);
+    expect(statuses(await waiting.until('ok'))).toEqual([200]);
+  });
+});
+
+describe('limits.connections', () => {
+  it('answers 503 to one connection too many, and takes one again when another has left', async () => {
+    await using listener = await listen({ limits: { connections: 1 }, onExchange: answerOk });
+    const first = new RawClient(listener.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await first.until('ok');
+    const received = await talk(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect(statuses(received)).toEqual([503]);
+    expect(received).toContain('Connection: close');
+    first.leave();
+    while (listener.connections() > 0) await new Promise(setImmediate);
+    expect(statuses(await talk(listener.port, closing('GET /')))).toEqual([200]);
+  });
+
+  it('closes unheard what comes beyond those that are let in to hear 503', async () => {
+    await using listener = await listen({ limits: { connections: 0 } });
+    const clients = Array.from({ length: 65 }, () => new RawClient(listener.port));
+    await Promise.race(clients.map((client) => client.closed));
+    expect(clients.filter((client) => client.socket.destroyed).length).toBe(1);
+    for (const client of clients) client.leave();
+  });
+});
+
+function closing(start: string, fields = ''): string {
+  return `${start} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${fields}\r\n`;
+}
