@@ -1,0 +1,42 @@
+/**
+ * `/changes`: the change log as server-sent events (WHATWG HTML §9.2). One event a transaction, `event: head` once the
+ * replay is through, `event: reset` where it can't be complete, and comments that prove that nothing is kept back.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RowChange } from './catalogue.ts';
+import type { ChangeLog } from './change-log.ts';
+
+/** A comment as often as this says: you have seen all there is. */
+const heartbeatMs = 2_000;
+/** A follower that reads so slowly is cut off; it may come back and have the rest replayed. */
+const maxUnreadBytes = 4 * 1024 * 1024;
+
+export function followChanges(log: ChangeLog, request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+  response.write(opening(log, request.headers['last-event-id']));
+
+  const write = (text: string): void => {
+    response.write(text);
+    if (response.writableLength > maxUnreadBytes) response.destroy();
+  };
+  const unfollow = log.follow(({ id, changes }) => write(changeEvent(id, changes)));
+  const heartbeat = setInterval(() => write(': at the head\n\n'), heartbeatMs);
+  response.once('close', () => {
+    unfollow();
+    clearInterval(heartbeat);
+  });
+}
+
+/** What a follower gets first: what it has missed, or word that nobody knows what that is. */
+function opening(log: ChangeLog, lastEventId: string | string[] | undefined): string {
+  const head = `event: head\nid: ${log.head}\ndata: {}\n\n`;
+  if (lastEventId === undefined) return head;
+  const missed = /^\d{1,15}$/.test(String(lastEventId)) ? log.after(Number(lastEventId)) : null;
+  if (missed === null) return `event: reset\nid: ${log.head}\ndata: {"reason":"not in the log"}\n\n${head}`;
+  return missed.map(({ id, changes }) => changeEvent(id, changes)).join('') + head;
+}
+
+function changeEvent(id: number, changes: readonly RowChange[]): string {
+  const data = changes.length === 1 ? changes[0] : changes;
+  return `id: ${id}\ndata: ${JSON.stringify(data)}\n\n`;
+}

@@ -1,0 +1,50 @@
+/** The demo shop's change log: its last transactions, numbered, to be replayed after any that is still known. */
+import type { RowChange } from './catalogue.ts';
+
+export interface Transaction {
+  readonly id: number;
+  readonly changes: readonly RowChange[];
+}
+
+export interface ChangeLog {
+  append(changes: readonly RowChange[]): void;
+  /** The number of the last transaction, or the one before the first. */
+  readonly head: number;
+  /** All after `id`, in order; null where the log can't prove that it has them all: too old, or never given out. */
+  after(id: number): readonly Transaction[] | null;
+  /** Calls back with each transaction from now on, until the returned function is called. */
+  follow(listener: (transaction: Transaction) => void): () => void;
+}
+
+/**
+ * Numbers begin at the wall clock's milliseconds: a shop that was started again gives out none that its predecessor
+ * gave to something else, so that a follower of that one is told that it has missed something.
+ *
+ * `limit`: how many transactions are kept.
+ */
+export function createChangeLog(limit = 1_000): ChangeLog {
+  const transactions: Transaction[] = [];
+  const listeners = new Set<(transaction: Transaction) => void>();
+  let head = Date.now();
+
+  return {
+    append(changes) {
+      const transaction: Transaction = { id: ++head, changes };
+      transactions.push(transaction);
+      if (transactions.length > limit) transactions.shift();
+      for (const listener of listeners) listener(transaction);
+    },
+    get head() {
+      return head;
+    },
+    after(id) {
+      const oldestProvable = head - transactions.length;
+      if (!Number.isSafeInteger(id) || id < oldestProvable || id > head) return null;
+      return transactions.slice(id - oldestProvable);
+    },
+    follow(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}
