@@ -5,9 +5,8 @@
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { Fields } from '../../policies/http/fields.ts';
-import { fieldValue } from '../../policies/http/fields.ts';
+import { fieldValue, hasField } from '../../policies/http/fields.ts';
 import type { OriginFailure } from '../origin.ts';
-import type { DispatchOptions } from './connections.ts';
 import type { Stage } from './failure.ts';
 import { failureOf, originFailure } from './failure.ts';
 import type { Lease } from './leases.ts';
@@ -30,7 +29,7 @@ export interface FailedAttempt {
 }
 
 export interface AttemptOptions {
-  readonly dispatch: DispatchOptions;
+  readonly dispatch: Dispatcher.DispatchOptions;
   /** From the end of the request to the head of the answer, interim ones counting. */
   readonly headersTimeoutMs: number;
   /** Between two chunks of the body; 0: no limit. An event stream has none. */
@@ -47,6 +46,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #stage: Stage = 'connecting';
   #heard = false;
   #reused = false;
+  #endsWithConnection = false;
   #paused = false;
   #over = false;
   #timedOut: OriginFailure['kind'] | null = null;
@@ -89,7 +89,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#over) return controller.abort(new Error('given up by Weir'));
     this.#stage = 'sent';
     this.#reused = this.#lease.connection.carried > 0;
-    this.#lease.connection.countRequest();
+    this.#lease.connection.beginRequest();
   }
 
   /** undici's own timers are a second late or so; they are left to watch over the sending alone. */
@@ -107,6 +107,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
       return this.#listener.onInformational(status, fields);
     }
     this.#stage = 'answered';
+    this.#endsWithConnection = !hasField(fields, 'content-length') && !hasField(fields, 'transfer-encoding');
     if (isEventStream(fields)) this.#bodyTimeoutMs = 0;
     this.#startBodyTimer();
     this.#listener.onHead(status, fields);
@@ -120,9 +121,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#over) return;
-    // A body that ends with the connection has ended well only where the connection was closed in order; undici
-    // takes a reset for its end, too.
-    if (this.#lease.connection.broken) {
+    // RFC 9112 §8: such a body is whole only where the connection was closed in order; undici takes a reset for its
+    // end, too.
+    if (this.#endsWithConnection && this.#lease.connection.broken) {
       return this.#fail(
         originFailure('http_response_incomplete', 'the connection was reset inside the body', true, null),
       );

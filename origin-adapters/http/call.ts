@@ -176,7 +176,7 @@ export class Call implements OriginCall, AttemptListener {
     const attempt = new Attempt(
       lease,
       {
-        dispatch: dispatchOptions(this.#request, this.#options.upgrade, this.#url),
+        dispatch: dispatchOptions(this.#request, this.#options.upgrade),
         headersTimeoutMs: this.#options.headersTimeoutMs,
         bodyTimeoutMs: this.#request.unboundedBody ? 0 : this.#options.bodyTimeoutMs,
       },

@@ -5,6 +5,8 @@
 import type { Socket } from 'node:net';
 import { buildConnector, Client } from 'undici';
 import type { Dispatcher } from 'undici';
+import { filterContinue } from './continue-filter.ts';
+import type { ContinueFilter } from './continue-filter.ts';
 
 export interface ConnectionPool {
   /** Without a path. */
@@ -19,17 +21,14 @@ export interface ConnectionPool {
 /** One connection at a time to the URL, opened when it is first used and again after it was lost. */
 export interface Connection {
   readonly pool: ConnectionPool;
-  dispatch(options: DispatchOptions, handler: Dispatcher.DispatchHandler): void;
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
   /** Requests that the open socket has carried, the running one included. */
   readonly carried: number;
   /** Called by the handler when its request is about to be written. */
-  countRequest(): void;
+  beginRequest(): void;
   /** The socket ended by an error, not by the origin's orderly close. */
   readonly broken: boolean;
 }
-
-/** undici takes `servername`, though its types do not say so. */
-export type DispatchOptions = Dispatcher.DispatchOptions & { readonly servername?: string };
 
 export interface ConnectionOptions {
   readonly limit: number;
@@ -105,9 +104,11 @@ function openConnection(
   options: ConnectionOptions,
   onDisconnect: () => void,
 ): PooledConnection {
+  const { hostname } = new URL(url);
   let connected = false;
   let carried = 0;
   let broken = false;
+  let filter: ContinueFilter | null = null;
 
   const client = new Client(url, {
     // HTTP/1.1 on purpose: the limit on connections is then the limit on requests at a time at the origin, and the
@@ -120,8 +121,11 @@ function openConnection(
     headersTimeout: options.sendTimeoutMs + 1_000,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMaxMs,
-    connect: watchedConnector(options, () => {
-      broken = true;
+    connect: watchedConnector(options, (socket) => {
+      filter = filterContinue(socket);
+      socket.on('error', () => {
+        broken = true;
+      });
     }),
   });
   client.on('connect', () => {
@@ -136,11 +140,22 @@ function openConnection(
 
   return {
     pool,
-    dispatch: (dispatchOptions, handler) => void client.dispatch(dispatchOptions, handler),
+    dispatch(dispatchOptions, handler) {
+      // undici would take the server name from Host, and open a new connection whenever a client names another one. It
+      // takes it from here, though its types do not say so.
+      const withServerName: Dispatcher.DispatchOptions & { servername: string } = {
+        ...dispatchOptions,
+        servername: hostname,
+      };
+      client.dispatch(withServerName, handler);
+    },
     get carried() {
       return carried;
     },
-    countRequest: () => void carried++,
+    beginRequest() {
+      carried++;
+      filter?.expectHead();
+    },
     get broken() {
       return broken;
     },
@@ -152,10 +167,13 @@ function openConnection(
 }
 
 /**
- * Opens sockets whose errors are noticed before undici handles them, and whose TLS server name is the origin's own
- * whatever Host a request bears.
+ * Opens sockets that `onSocket` sees before undici does, and whose TLS server name is the origin's own whatever Host a
+ * request bears.
  */
-function watchedConnector(options: ConnectionOptions, onError: () => void): buildConnector.connector {
+function watchedConnector(
+  options: ConnectionOptions,
+  onSocket: (socket: Socket) => void,
+): buildConnector.connector {
   const connect = buildConnector({
     allowH2: false,
     timeout: options.connectTimeoutMs,
@@ -165,7 +183,7 @@ function watchedConnector(options: ConnectionOptions, onError: () => void): buil
   return (target, callback) => {
     connect({ ...target, servername: undefined }, (...[error, socket]) => {
       if (error !== null) return callback(error, null);
-      (socket as Socket).on('error', onError);
+      onSocket(socket as Socket);
       callback(null, socket as Socket);
     });
   };

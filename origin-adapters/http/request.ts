@@ -1,15 +1,11 @@
 /**
  * A request as undici wants it. What frames the message and what speaks of the connection is undici's to write.
  */
+import type { Dispatcher } from 'undici';
 import { withoutFields } from '../../policies/http/fields.ts';
 import type { OriginRequest } from '../origin.ts';
-import type { DispatchOptions } from './connections.ts';
 
-export function dispatchOptions(
-  request: OriginRequest,
-  upgrade: string | null,
-  url: string,
-): DispatchOptions {
+export function dispatchOptions(request: OriginRequest, upgrade: string | null): Dispatcher.DispatchOptions {
   const streams = request.body !== null && !(request.body instanceof Uint8Array);
   return {
     method: request.method,
@@ -19,8 +15,6 @@ export function dispatchOptions(
     upgrade,
     // The attempt times the body itself: only the head says whether it is an event stream.
     bodyTimeout: 0,
-    // Else undici would take it from Host, and open a new connection whenever a client names another one.
-    servername: new URL(url).hostname,
   };
 }
 

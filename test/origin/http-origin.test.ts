@@ -85,6 +85,28 @@ describe('a request', () => {
     expect(heard.body).toBe('final');
   });
 
+  it.each([[1_000], [1], [7]])(
+    'does not hear of 100 (Continue), in pieces of %i bytes, RFC 9110 §15.2',
+    async (size) => {
+      const bytes = `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Again\r\nX-A: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nHTTP/1.1 100 no.`;
+      server.on('/a', async (_request, answer) => {
+        for (let at = 0; at < bytes.length; at += size) {
+          answer.raw(bytes.slice(at, at + size));
+          await settle(1);
+        }
+      });
+
+      const heard = await run(origin, '/a').over;
+
+      expect(heard).toMatchObject({
+        informational: [],
+        status: 200,
+        body: 'HTTP/1.1 100 no.',
+        failure: null,
+      });
+    },
+  );
+
   it('hears trailers', async () => {
     server.on('/a', (_request, answer) => {
       answer.head(200, ['Trailer', 'X-Sum']);
