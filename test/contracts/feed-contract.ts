@@ -1,12 +1,15 @@
-import { afterAll, describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { ChangeEvent, Feed, FeedAdapter, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
-import type { FeedReader } from './feed-reader.ts';
-import { readFeed } from './feed-reader.ts';
+import { settle } from '../support/barrier.ts';
+import { FeedFollower } from './feed-follower.ts';
+import { readFeed, type FeedReader } from './feed-reader.ts';
 
 /**
  * What every feed must show, against the real thing. `describeFeed` runs it; a harness says how to start the server,
- * how to make changes, and how to do it harm. What a harness can't do is left out of its suite by leaving out the
- * method, with the reason in `cannot`.
+ * how to make changes, and how to do it harm. What a kind of feed can't do by its nature is named in `cannot`, with the
+ * reason, and left out.
  */
 export interface FeedHarness {
   readonly adapter: FeedAdapter;
@@ -14,11 +17,10 @@ export interface FeedHarness {
   readonly skip: string | null;
   /** Starts the server with an empty stream. Called once for each test. */
   start(): Promise<FeedService>;
-  /** What this kind of feed can't do by its nature, and why. These tests are not registered. */
-  readonly cannot?: Partial<
-    Record<'resume' | 'trim' | 'recreate' | 'restart' | 'cut' | 'blackhole' | 'behind', string>
-  >;
+  readonly cannot?: Partial<Record<FeedAbility, string>>;
 }
+
+export type FeedAbility = 'resume' | 'trim' | 'recreate' | 'restart' | 'cut' | 'blackhole' | 'flood';
 
 export interface FeedService {
   /** A feed of this stream as Weir would make it at a start. `maxSilenceMs` of its configuration: `contractMaxSilenceMs`. */
@@ -40,8 +42,8 @@ export interface FeedService {
 }
 
 /**
- * A row whose id identifies it in the whole test. It must reach the feed such that `idOf` finds it: `after.id` or `id`
- * of the message.
+ * A row whose id identifies it in the whole test. It must reach the feed such that `{id}` finds it: in the message or in
+ * `after`.
  */
 export interface PublishedRow {
   readonly id: string;
@@ -54,93 +56,287 @@ export const contractMaxSilenceMs = 600;
 export function describeFeed(name: string, harness: FeedHarness): void {
   const suite = harness.skip === null ? describe : describe.skip;
   suite(harness.skip === null ? `feed ${name}` : `feed ${name} (${harness.skip})`, () => {
-    const started = new Running(harness);
-    const can = (ability: keyof NonNullable<FeedHarness['cannot']>): boolean =>
-      harness.cannot?.[ability] === undefined;
-    afterAll(() => started.stop());
+    const scene = new Scene(harness);
+    afterEach(() => scene.stop());
 
-    it('begins at its head with a gap when it has no position', async () => {
-      const service = await started.fresh();
-      await service.publish([[{ id: 'before' }]]);
-      const reader = started.read(service, null);
-      await reader.until((events) => events.length > 0);
-      await service.publish([[{ id: 'after' }]]);
-      const events = await reader.until((seen) => idsOf(seen).includes('after'));
-      expect(events[0]!.kind).toBe('gap');
-      expect(idsOf(events)).toEqual(['after']);
-    });
-
-    it('yields each transaction whole and in order', async () => {
-      const service = await started.fresh();
-      const reader = await started.attach(service);
-      await service.publish([[{ id: 'a1' }, { id: 'a2' }], [{ id: 'b1' }], [{ id: 'c1' }, { id: 'c2' }]]);
-      const events = await reader.until((seen) => idsOf(seen).length >= 5);
-      expect(transactionsOf(events)).toEqual([['a1', 'a2'], ['b1'], ['c1', 'c2']]);
-    });
-
-    if (can('resume')) {
-      it('resumes after its position without loss', async () => {
-        const service = await started.fresh();
-        const first = await started.attach(service);
-        await service.publish([[{ id: '1' }], [{ id: '2' }]]);
-        const seen = await first.until((events) => idsOf(events).length >= 2);
-        const after = changesOf(seen)[0]!.position;
-        await first.stop();
-        await service.publish([[{ id: '3' }], [{ id: '4' }]]);
-        const second = started.read(service, after);
-        const events = await second.until((all) => idsOf(all).includes('4'));
-        expect(events.filter((event) => event.kind === 'gap')).toEqual([]);
-        expect(idsOf(events)).toEqual(['2', '3', '4']);
-      });
-    }
-
-    it('ends promptly when it is aborted while it waits', async () => {
-      const service = await started.fresh();
-      const reader = await started.attach(service);
-      await reader.stop();
-    });
+    describeReading(scene);
+    if (scene.can('resume')) describeResuming(scene, harness.adapter);
+    describeGaps(scene);
+    describeFaults(scene);
+    describeEnding(scene);
+    if (scene.can('flood')) describeFlood(scene);
   });
 }
 
+function describeReading(scene: Scene): void {
+  it('begins at its head with a gap when it has no position', async () => {
+    const service = await scene.start();
+    await service.publish([[{ id: 'before' }]]);
+    const reader = await scene.attach();
+    await service.publish([[{ id: 'after' }]]);
+    const events = await reader.until((seen) => idsOf(seen).includes('after'));
+    expect(events.findIndex((event) => event.kind === 'gap')).toBe(0);
+    expect(idsOf(events)).toEqual(['after']);
+  });
+
+  it('yields each transaction whole and in order', async () => {
+    const service = await scene.start();
+    const reader = await scene.attach();
+    await service.publish([[{ id: 'a1' }, { id: 'a2' }], [{ id: 'b1' }], [{ id: 'c1' }, { id: 'c2' }]]);
+    const events = await reader.until((seen) => idsOf(seen).length >= 5);
+    expect(transactionsOf(events)).toEqual([['a1', 'a2'], ['b1'], ['c1', 'c2']]);
+  });
+
+  it('proves again and again that it is at its head while nothing changes', async () => {
+    await scene.start();
+    const reader = await scene.attach();
+    const events = await reader.until((seen) => headsOf(seen).length >= 3);
+    const asked = headsOf(events).map((event) => event.askedAtMonotonicMs);
+    expect(asked).toEqual(asked.toSorted((a, b) => a - b));
+    expect(asked[2]).toBeGreaterThan(asked[0]!);
+  });
+}
+
+function describeResuming(scene: Scene, adapter: FeedAdapter): void {
+  it('resumes after its position without loss, and a repetition is the same', async () => {
+    const service = await scene.start();
+    const first = await scene.attach();
+    await service.publish([[{ id: '1' }], [{ id: '2' }]]);
+    const after = changesOf(await first.until((events) => idsOf(events).length >= 2))[0]!.position;
+    await first.stop();
+    await service.publish([[{ id: '3' }], [{ id: '4' }]]);
+
+    const second = scene.read(after);
+    const events = [...(await second.until((all) => idsOf(all).includes('4')))];
+    await second.stop();
+    expect(events.filter((event) => event.kind === 'gap')).toEqual([]);
+    expect(idsOf(events)).toEqual(['2', '3', '4']);
+
+    const third = scene.read(after);
+    const again = await third.until((all) => idsOf(all).includes('4'));
+    expect(positionsOf(again)).toEqual(positionsOf(events));
+  });
+
+  it('says that it is at its head only behind everything published before', async () => {
+    const service = await scene.start();
+    const first = await scene.attach();
+    await service.publish([[{ id: 'start' }]]);
+    const after = changesOf(await first.until((events) => idsOf(events).length > 0))[0]!.position;
+    await first.stop();
+    const ids = Array.from({ length: 300 }, (_, i) => String(i));
+    await service.publish(ids.map((id) => [{ id }]));
+
+    const second = scene.read(after);
+    const events = await second.until((all) => headsOf(all).length > 0);
+    const head = events.findIndex((event) => event.kind === 'head');
+    expect(idsOf(events.slice(0, head))).toEqual(ids);
+  });
+
+  it('orders its positions, also as they are shown', async () => {
+    const service = await scene.start();
+    const reader = await scene.attach();
+    await service.publish(Array.from({ length: 12 }, (_, i) => [{ id: String(i) }]));
+    const events = await reader.until((seen) => idsOf(seen).length >= 12);
+    const positions = positionsOf(events);
+    const { comparePositions, showPosition } = adapter;
+    for (const [a, b] of positions.slice(1).map((position, i) => [positions[i]!, position] as const)) {
+      expect(comparePositions(a, b)).toBeLessThan(0);
+      expect(comparePositions(b, a)).toBeGreaterThan(0);
+      expect(comparePositions(a, a)).toBe(0);
+      expect(comparePositions(showPosition(a), b)).toBeLessThan(0);
+      expect(comparePositions(b, showPosition(b))).toBe(0);
+    }
+  });
+}
+
+function describeGaps(scene: Scene): void {
+  const harms = {
+    trim: 'was trimmed beyond its position',
+    recreate: 'was recreated under its name',
+  } as const;
+  for (const harm of ['trim', 'recreate'] as const) {
+    if (!scene.can(harm)) continue;
+    it(`finds a gap before anything else when the stream ${harms[harm]}`, async () => {
+      const service = await scene.start();
+      const first = await scene.attach();
+      await service.publish([[{ id: '1' }], [{ id: '2' }], [{ id: '3' }]]);
+      const after = changesOf(await first.until((events) => idsOf(events).length >= 3))[0]!.position;
+      await first.stop();
+      await service[harm]!();
+      // As many as before, so that the old place exists again where places are mere numbers.
+      await service.publish([[{ id: '4' }], [{ id: '5' }], [{ id: '6' }]]);
+
+      const second = scene.read(after);
+      await second.until((all) => all.some((event) => event.kind !== 'behind'));
+      await service.publish([[{ id: '7' }]]);
+      const events = await second.until((all) => idsOf(all).includes('7'));
+      expect(events.find((event) => event.kind !== 'behind')!.kind).toBe('gap');
+    });
+  }
+
+  if (scene.can('recreate')) {
+    it('finds a gap when the stream is recreated while it follows, and goes on', async () => {
+      const service = await scene.start();
+      const follower = await scene.follow();
+      await service.publish([[{ id: '1' }], [{ id: '2' }]]);
+      await follower.until(({ rows }) => rows.includes('2'));
+      await service.recreate!();
+      await service.publish([[{ id: '3' }]]);
+      await follower.until(({ gaps, state }) => gaps > 1 && state === 'live');
+      await service.publish([[{ id: '4' }]]);
+      await follower.until(({ rows }) => rows.includes('4'));
+    });
+  }
+}
+
+function describeFaults(scene: Scene): void {
+  for (const harm of ['restart', 'cut'] as const) {
+    if (!scene.can(harm)) continue;
+    it(`survives ${harm === 'restart' ? "the server's restart" : 'a cut connection'} without loss and without a gap`, async () => {
+      const service = await scene.start();
+      const follower = await scene.follow();
+      await service.publish([[{ id: '1' }]]);
+      await follower.until(({ rows }) => rows.includes('1'));
+      await service[harm]!();
+      await service.publish([[{ id: '2' }]]);
+      await follower.until(({ rows, state }) => rows.includes('2') && state === 'live');
+      expect(follower.gaps).toBe(1);
+    });
+  }
+
+  if (scene.can('blackhole')) {
+    it('is not live when the server falls silent, and comes back', async () => {
+      const service = await scene.start();
+      const follower = await scene.follow();
+      await service.publish([[{ id: '1' }]]);
+      await follower.until(({ rows, state }) => rows.includes('1') && state === 'live');
+      await service.blackhole!();
+      await follower.until(({ state }) => state !== 'live');
+      await service.resume!();
+      await service.publish([[{ id: '2' }]]);
+      await follower.until(({ rows, state }) => rows.includes('2') && state === 'live');
+    });
+  }
+}
+
+function describeEnding(scene: Scene): void {
+  it('ends promptly when it is aborted while it waits', async () => {
+    await scene.start();
+    const reader = await scene.attach();
+    await reader.stop();
+  });
+
+  it('ends promptly when it is aborted before it is connected', async () => {
+    await scene.start();
+    const reader = scene.read(null);
+    await reader.stop();
+    expect(reader.events.filter((event) => event.kind === 'failed')).toEqual([]);
+  });
+
+  if (scene.can('blackhole')) {
+    it('ends promptly when it is aborted while the server is silent', async () => {
+      const service = await scene.start();
+      const reader = await scene.attach();
+      await service.blackhole!();
+      await reader.stop();
+      await scene.read(null).stop();
+      await service.resume!();
+    });
+  }
+}
+
+/** 32 MiB, of which a feed whose reader waits may hold a part. */
+function describeFlood(scene: Scene): void {
+  const row = 'x'.repeat(64 * 1024);
+  const rows = 512;
+
+  it('leaves a flood upstream while its reader waits, and loses nothing of it', async () => {
+    const service = await scene.start();
+    const reader = await scene.attach();
+    reader.pause();
+    const before = heldBytes();
+    const ids = Array.from({ length: rows }, (_, i) => String(i));
+    await service.publish(ids.map((id) => [{ id, text: row }]));
+    await settle(2_000);
+    expect(heldBytes() - before).toBeLessThan((rows * row.length) / 2);
+    reader.resume();
+    const events = await reader.until((all) => idsOf(all).length >= rows);
+    expect(idsOf(events)).toEqual(ids);
+  });
+}
+
+function heldBytes(): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 /** The service of the test that runs, and everything that was opened on it. */
-class Running {
-  private readonly harness: FeedHarness;
-  private service: FeedService | null = null;
-  private readers: FeedReader[] = [];
+class Scene {
+  readonly #harness: FeedHarness;
+  #service: FeedService | null = null;
+  #readers: { stop(): Promise<void> }[] = [];
 
   constructor(harness: FeedHarness) {
-    this.harness = harness;
+    this.#harness = harness;
   }
 
-  async fresh(): Promise<FeedService> {
-    await this.stop();
-    this.service = await this.harness.start();
-    return this.service;
+  can(ability: FeedAbility): boolean {
+    return this.#harness.cannot?.[ability] === undefined;
   }
 
-  read(service: FeedService, after: string | null): FeedReader {
-    const reader = readFeed(service.feed(), after);
-    this.readers.push(reader);
+  async start(): Promise<FeedService> {
+    this.#service = await this.#harness.start();
+    return this.#service;
+  }
+
+  read(after: string | null): FeedReader {
+    const reader = readFeed(this.#service!.feed(), after);
+    this.#readers.push(reader);
     return reader;
   }
 
   /** A reader that has begun at the head. */
-  async attach(service: FeedService): Promise<FeedReader> {
-    const reader = this.read(service, null);
+  async attach(): Promise<FeedReader> {
+    const reader = this.read(null);
     await reader.until((events) => events.some((event) => event.kind === 'gap'));
     return reader;
   }
 
+  followFrom(position: string | null): FeedFollower {
+    const follower = new FeedFollower(
+      this.#harness.adapter,
+      this.#service!.feed(),
+      position,
+      contractMaxSilenceMs,
+    );
+    this.#readers.push(follower);
+    return follower;
+  }
+
+  /** Weir's own runner on the feed, live. */
+  async follow(): Promise<FeedFollower> {
+    const follower = this.followFrom(null);
+    await follower.until(({ state }) => state === 'live');
+    return follower;
+  }
+
   async stop(): Promise<void> {
-    await Promise.all(this.readers.map((reader) => reader.stop()));
-    this.readers = [];
-    await this.service?.stop();
-    this.service = null;
+    await Promise.all(this.#readers.map((reader) => reader.stop()));
+    this.#readers = [];
+    await this.#service?.stop();
+    this.#service = null;
   }
 }
 
 export function changesOf(events: readonly FeedEvent[]): ChangeEvent[] {
   return events.filter((event) => event.kind === 'change');
+}
+
+export function headsOf(events: readonly FeedEvent[]): Extract<FeedEvent, { kind: 'head' }>[] {
+  return events.filter((event) => event.kind === 'head');
 }
 
 /** The ids of the rows in each transaction; those that hold none are left out. */
@@ -154,8 +350,14 @@ export function idsOf(events: readonly FeedEvent[]): string[] {
   return transactionsOf(events).flat();
 }
 
+/** Of the transactions that hold rows. */
+function positionsOf(events: readonly FeedEvent[]): string[] {
+  return changesOf(events)
+    .filter((event) => event.changes.length > 0)
+    .map((event) => event.position);
+}
+
 function idOf(change: ChangeEvent['changes'][number]): string {
-  const id =
-    change.after?.['id'] ?? change.message.map((part) => part['id']).find((value) => value !== undefined);
-  return String(id);
+  const inMessage = change.message.map((part) => part['id']).find((value) => value !== undefined);
+  return String(change.after?.['id'] ?? inMessage);
 }
