@@ -1,0 +1,233 @@
+import type { Clock } from '../clock.ts';
+import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
+import type { StateStore, StateTable } from '../state/state-store.ts';
+import { fenceSize, SharedWords } from './layout.ts';
+import { hashTags, type TagHashes } from './tag-hash.ts';
+import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } from './rows.ts';
+import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
+
+/** Sequences reserved on disk at a time: none is handed out beyond what is reserved. */
+const BLOCK = 1_000_000;
+
+/** One invalidation: an operator's purge, a write's, or a feed's change. */
+export interface Invalidation {
+  readonly tags: readonly string[];
+  readonly mode: InvalidationMode;
+  /** Made durable in the same transaction, with or without tags. */
+  readonly also?: () => void;
+}
+
+/**
+ * The door that every invalidation goes through, in one order. It is in force for all threads at once, and answered
+ * when it is synced.
+ */
+export class Fence {
+  readonly buffer: SharedArrayBuffer;
+  readonly #writer: FenceWriter;
+  readonly #state: StateStore;
+  readonly #meta: StateTable;
+  readonly #records: StateTable;
+  readonly #overflow: StateTable;
+  readonly #clock: Clock;
+  readonly #mechanisms: Mechanisms;
+  readonly #buckets: number;
+  #next: number;
+  #reserved: number;
+  #reserving: Promise<void> | null = null;
+  #durable = 0;
+  invalidations = 0;
+  failures = 0;
+
+  private constructor(
+    deps: FenceDependencies,
+    buffer: SharedArrayBuffer,
+    writer: FenceWriter,
+    buckets: number,
+    sequence: number,
+  ) {
+    this.buffer = buffer;
+    this.#writer = writer;
+    this.#state = deps.state;
+    this.#meta = deps.state.table('meta');
+    this.#records = deps.state.table('records');
+    this.#overflow = deps.state.table('overflow');
+    this.#clock = deps.clock;
+    this.#mechanisms = deps.mechanisms ?? ALL_MECHANISMS;
+    this.#buckets = buckets;
+    this.#next = sequence;
+    this.#reserved = sequence;
+  }
+
+  /** Loads what earlier runs invalidated and reserves the first sequences. Rejects where the state can't be written. */
+  static async open(records: number, deps: FenceDependencies): Promise<Fence> {
+    const mechanisms = deps.mechanisms ?? ALL_MECHANISMS;
+    const size = fenceSize(records);
+    const buffer = new SharedArrayBuffer(size.words * 4);
+    const meta = deps.state.table('meta');
+    const reservedBefore = readNumber(meta.get('reserved')) ?? 0;
+    const sequence = mechanisms.reservedBlocks ? reservedBefore : (readNumber(meta.get('sequence')) ?? 0);
+    const start = { sequence, nowMs: deps.clock.nowMs() };
+    const writer = new FenceWriter(new SharedWords(buffer), size, start, mechanisms);
+    const fence = new Fence(deps, buffer, writer, size.buckets, sequence);
+    await fence.#restore();
+    await fence.#reserve();
+    return fence;
+  }
+
+  /** The last sequence in force. */
+  get sequence(): number {
+    return this.#writer.sequence;
+  }
+
+  /** The last sequence that is on disk. */
+  get durableSequence(): number {
+    return this.#durable;
+  }
+
+  /** Records that had to make room for others in a full bucket. */
+  get overflows(): number {
+    return this.#writer.overflows;
+  }
+
+  get holds(): number {
+    return this.#writer.holds;
+  }
+
+  /** Invalidates all tags together. Rejects with a `NotDurableError` where that can't be written down. */
+  async invalidate(
+    invalidation: Invalidation,
+  ): Promise<{ readonly sequence: number; readonly tags: number }> {
+    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    const sequence = this.#take();
+    const hashes = hashTags(invalidation.tags);
+    const change = this.#writer.invalidate(hashes, invalidation.mode, sequence, this.#clock.nowMs());
+    this.invalidations += 1;
+    const synced = this.#persist(change, sequence, invalidation.also);
+    if (this.#mechanisms.durableBeforeAnswer) await synced;
+    return { sequence, tags: invalidation.tags.length };
+  }
+
+  /** Holds tags, in force at once; `also` writes the hold down. Resolves when that is synced. */
+  async hold(tags: TagHashes, also: () => void): Promise<void> {
+    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    const sequence = this.#take();
+    this.#writer.hold(tags, sequence, this.#clock.nowMs());
+    await this.#persist({ records: [], overflows: [] }, sequence, also);
+  }
+
+  /** Puts a hold back that was written down in an earlier run. */
+  async restoreHold(tags: TagHashes): Promise<void> {
+    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    this.#writer.hold(tags, this.#take(), this.#clock.nowMs());
+  }
+
+  /** Invalidates the tags of a hold and ends it, in one transaction with `also`. */
+  async release(
+    tags: TagHashes,
+    moreTags: readonly string[],
+    also: () => void,
+  ): Promise<{ readonly sequence: number }> {
+    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    const sequence = this.#take();
+    const more = hashTags(moreTags);
+    const all = new Uint32Array(tags.length + more.length);
+    all.set(tags);
+    all.set(more, tags.length);
+    const change = this.#writer.invalidate(all, 'hard', sequence, this.#clock.nowMs());
+    this.invalidations += 1;
+    await this.#persist(change, sequence, also);
+    this.#writer.release(tags);
+    return { sequence };
+  }
+
+  #take(): number {
+    this.#next += 1;
+    if (this.#reserved - this.#next < BLOCK / 2) {
+      this.#reserve().catch(() => {
+        // Counted where it failed; whoever needs a number beyond the reservation tries again and hears of it.
+      });
+    }
+    return this.#next;
+  }
+
+  async #persist(change: FenceChange, sequence: number, also: (() => void) | undefined): Promise<void> {
+    try {
+      await this.#state.write(() => {
+        this.#putRows(change);
+        this.#meta.put('sequence', wide(sequence));
+        also?.();
+      });
+      this.#durable = Math.max(this.#durable, sequence);
+    } catch (error) {
+      this.failures += 1;
+      throw new NotDurableError(error);
+    }
+  }
+
+  #putRows(change: FenceChange): void {
+    for (const record of change.records) this.#records.put(...recordRow(record));
+    for (const overflow of change.overflows) this.#overflow.put(...overflowRow(overflow));
+  }
+
+  async #restore(): Promise<void> {
+    const buckets = readNumber(this.#meta.get('buckets')) ?? this.#buckets;
+    if (buckets !== this.#buckets) return this.#move();
+    for (const row of this.#overflow.range()) this.#writer.restoreOverflow(readOverflow(row));
+    for (const row of this.#records.range()) this.#writer.restoreRecord(readRecord(row));
+    await this.#state.write(() => this.#meta.put('buckets', wide(this.#buckets)));
+  }
+
+  /** Takes over the rows of a table of another size: records find their new buckets, overflow counts for all. */
+  async #move(): Promise<void> {
+    const overflows = [...this.#overflow.range()].map(readOverflow);
+    const records = [...this.#records.range()].map(readRecord);
+    const hard = overflows.reduce((most, overflow) => Math.max(most, overflow.hard), 0);
+    const soft = overflows.reduce((most, overflow) => Math.max(most, overflow.soft), 0);
+    const changes = records.map((record) => this.#writer.moveRecord(record));
+    this.#writer.restoreOverflowOfAll(hard, soft);
+    await this.#state.write(() => {
+      for (const record of records) this.#records.remove(recordRow(record)[0]);
+      for (const overflow of overflows) this.#overflow.remove(overflowRow(overflow)[0]);
+      for (const change of changes) this.#putRows(change);
+      if (hard > 0 || soft > 0) {
+        for (let bucket = 0; bucket < this.#buckets; bucket += 1) {
+          this.#overflow.put(...overflowRow({ bucket, hard, soft }));
+        }
+      }
+      this.#meta.put('buckets', wide(this.#buckets));
+    });
+  }
+
+  #reserve(): Promise<void> {
+    this.#reserving ??= this.#reserveBlock().finally(() => {
+      this.#reserving = null;
+    });
+    return this.#reserving;
+  }
+
+  async #reserveBlock(): Promise<void> {
+    const reserved = Math.max(this.#next, this.#reserved) + BLOCK;
+    try {
+      await this.#state.write(() => this.#meta.put('reserved', wide(reserved)));
+      this.#reserved = reserved;
+    } catch (error) {
+      this.failures += 1;
+      throw new NotDurableError(error);
+    }
+  }
+}
+
+export interface FenceDependencies {
+  readonly state: StateStore;
+  readonly clock: Clock;
+  readonly mechanisms?: Mechanisms;
+}
+
+/** The state could not be written: what was asked for is in force, but would not survive a crash. */
+export class NotDurableError extends Error {
+  readonly code = 'WEIR_NOT_DURABLE';
+
+  constructor(cause: unknown) {
+    super('the state could not be written and synced', { cause });
+  }
+}

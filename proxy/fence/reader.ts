@@ -1,0 +1,187 @@
+import type { Verdict } from '../../policies/model.ts';
+import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
+import {
+  bucketAt,
+  FINGERPRINT,
+  HARD,
+  HEADER,
+  HOLD_OVERFLOW,
+  HOLD_WORDS,
+  holdBucketAt,
+  HOLDS_A_BUCKET,
+  loadWide,
+  OVERFLOW,
+  RECORD_WORDS,
+  RECORDS_A_BUCKET,
+  SOFT,
+  TICK,
+  TICK_MS,
+  type Words,
+} from './layout.ts';
+import type { TagHashes } from './tag-hash.ts';
+
+/** What the fence needs to know of an entry. It keeps its own notes in the fields that are not readonly. */
+export interface Fenced {
+  readonly tagHashes: TagHashes;
+  /** The sequence at the moment before the request was sent to the origin. */
+  readonly floor: number;
+  /** Fetched so soon after an invalidation that the origin may have answered with the old state. */
+  readonly unproven: boolean;
+  /** The era and pending word at which nothing was found above the floor; -1: none. */
+  clearEra: number;
+  clearAt: number;
+  /** Wall clock of the earliest soft invalidation known of it; 0: none. */
+  softSinceMs: number;
+}
+
+const CLEAR: Verdict = { kind: 'clear' };
+const HARD_VERDICT: Verdict = { kind: 'hard' };
+const UNPROVEN: Verdict = { kind: 'unproven' };
+
+/**
+ * Judges entries by the fence, in any thread. An entry may be used as fresh only while no record of its tags holds a
+ * number above its floor. Wrong guesses are always on the careful side.
+ */
+export class FenceReader {
+  readonly #words: Words;
+  readonly #buckets: number;
+  readonly #holdBuckets: number;
+  readonly #mechanisms: Mechanisms;
+  #era = -1;
+  #base = 0;
+  #epochMs = 0;
+
+  constructor(words: Words, mechanisms: Mechanisms = ALL_MECHANISMS) {
+    this.#words = words;
+    this.#buckets = words.load(HEADER.buckets);
+    this.#holdBuckets = words.load(HEADER.holdBuckets);
+    this.#mechanisms = mechanisms;
+  }
+
+  /** The last sequence that is in force: what a flight takes as its floor, and a waiter as its arrival. */
+  published(): number {
+    for (;;) {
+      const era = this.#enterEra();
+      const published = this.#words.load(HEADER.published);
+      if (this.#words.load(HEADER.era) === era) return this.#base + published;
+    }
+  }
+
+  /**
+   * Whether the entry may be used now. One or two loads where nothing has changed since it was last found clear; else a
+   * scan of a bucket a tag. The answer holds until the next turn of the loop at the latest: await nothing in between.
+   */
+  verdict(entry: Fenced): Verdict {
+    if (entry.unproven) return UNPROVEN;
+    const words = this.#words;
+    const era = words.load(HEADER.era);
+    const pendingBefore = words.load(HEADER.pending);
+    if (entry.clearAt === pendingBefore && entry.clearEra === era) return CLEAR;
+    if (this.#enterEra() !== era || entry.floor < this.#base) return HARD_VERDICT;
+    const publishedBefore = words.load(HEADER.published);
+    const found = this.#scan(entry.tagHashes, entry.floor - this.#base);
+    if (found.hard || this.#isHeld(entry.tagHashes)) return HARD_VERDICT;
+    if (found.softTick >= 0) {
+      const sinceMs = this.#epochMs + found.softTick * TICK_MS;
+      if (entry.softSinceMs === 0 || sinceMs < entry.softSinceMs) entry.softSinceMs = sinceMs;
+      return { kind: 'soft', invalidatedAtMs: entry.softSinceMs };
+    }
+    const pendingAfter = words.load(HEADER.pending);
+    // A transaction is being written: of its tags some are invalid already and this entry's may follow.
+    if (words.load(HEADER.published) !== pendingAfter) return UNPROVEN;
+    if (words.load(HEADER.era) !== era) return HARD_VERDICT;
+    const remembered = this.#mechanisms.sequenceBeforeScan ? publishedBefore : pendingAfter;
+    entry.clearAt = remembered;
+    entry.clearEra = era;
+    return CLEAR;
+  }
+
+  /**
+   * Whether one of the tags may have been invalidated after `after` and not later than `until` (sequences). A record
+   * keeps its last number alone: where that is beyond `until`, an earlier one is assumed.
+   */
+  invalidatedBetween(tags: TagHashes, after: number, until: number): boolean {
+    if (after >= until) return false;
+    const era = this.#enterEra();
+    if (after < this.#base || this.#isHeld(tags)) return true;
+    const found = this.#scan(tags, after - this.#base);
+    return found.hard || found.softTick >= 0 || this.#words.load(HEADER.era) !== era;
+  }
+
+  /**
+   * Whether an answer asked for at `askedAtMs` (wall clock) may still show the state before the last invalidation of
+   * one of its tags, where the origin's read side lags by up to `readLagMs`.
+   */
+  withinReadLag(tags: TagHashes, askedAtMs: number, readLagMs: number): boolean {
+    return this.lastInvalidatedAtMs(tags) > askedAtMs - readLagMs - TICK_MS;
+  }
+
+  /** Wall-clock milliseconds of the last invalidation of any of the tags; -Infinity where none is known. */
+  lastInvalidatedAtMs(tags: TagHashes): number {
+    this.#enterEra();
+    let last = -1;
+    for (let i = 0; i < tags.length; i += 2) {
+      const bucket = bucketAt(tags[i]!, this.#buckets);
+      for (let r = 0; r <= RECORDS_A_BUCKET; r += 1) {
+        const record = bucket + r * RECORD_WORDS;
+        if (r < RECORDS_A_BUCKET && this.#words.load(record + FINGERPRINT) !== tags[i + 1]) continue;
+        if (this.#words.load(record + HARD) === 0 && this.#words.load(record + SOFT) === 0) continue;
+        last = Math.max(last, this.#words.load(record + TICK));
+      }
+    }
+    return last < 0 ? Number.NEGATIVE_INFINITY : this.#epochMs + last * TICK_MS;
+  }
+
+  /** Whether a write under way holds one of the tags. */
+  isHeld(tags: TagHashes): boolean {
+    return this.#isHeld(tags);
+  }
+
+  #scan(tags: TagHashes, floor: number): { hard: boolean; softTick: number } {
+    const words = this.#words;
+    let softTick = -1;
+    for (let i = 0; i < tags.length; i += 2) {
+      const bucket = bucketAt(tags[i]!, this.#buckets);
+      const fingerprint = tags[i + 1]!;
+      for (let record = bucket; record < bucket + OVERFLOW; record += RECORD_WORDS) {
+        if (words.load(record + FINGERPRINT) !== fingerprint) continue;
+        if (words.load(record + HARD) > floor) return { hard: true, softTick };
+        if (words.load(record + SOFT) > floor) softTick = Math.max(softTick, words.load(record + TICK));
+      }
+      // After the records: one that was overwritten meanwhile has raised this first.
+      if (words.load(bucket + OVERFLOW + HARD) > floor) return { hard: true, softTick };
+      if (words.load(bucket + OVERFLOW + SOFT) > floor) {
+        softTick = Math.max(softTick, words.load(bucket + OVERFLOW + TICK));
+      }
+    }
+    return { hard: false, softTick };
+  }
+
+  #isHeld(tags: TagHashes): boolean {
+    const words = this.#words;
+    if (words.load(HEADER.holds) === 0) return false;
+    for (let i = 0; i < tags.length; i += 2) {
+      const bucket = holdBucketAt(tags[i]!, this.#buckets, this.#holdBuckets);
+      for (let h = 0; h < HOLDS_A_BUCKET; h += 1) {
+        const at = bucket + h * HOLD_WORDS;
+        if (words.load(at) === tags[i + 1] && words.load(at + 1) > 0) return true;
+      }
+      if (words.load(bucket + HOLD_OVERFLOW) > 0) return true;
+    }
+    return false;
+  }
+
+  /** Makes base and epoch those of the present era, which it returns. An odd era is one that is being begun. */
+  #enterEra(): number {
+    for (;;) {
+      const era = this.#words.load(HEADER.era);
+      if (era === this.#era) return era;
+      const base = loadWide(this.#words, HEADER.baseHigh, HEADER.baseLow);
+      const epochMs = loadWide(this.#words, HEADER.epochHigh, HEADER.epochLow);
+      if (era % 2 === 1 || this.#words.load(HEADER.era) !== era) continue;
+      this.#era = era;
+      this.#base = base;
+      this.#epochMs = epochMs;
+    }
+  }
+}

@@ -1,0 +1,20 @@
+import { hash } from 'node:crypto';
+
+/**
+ * Tags as the fence knows them: two 32-bit words each, the first choosing a bucket, the second telling tags of one
+ * bucket apart. Hashes are the same in every run, for they are kept on disk. A collision makes two tags one, which
+ * costs a revalidation and is never stale.
+ */
+export type TagHashes = Uint32Array;
+
+/** Hashes tags in order; two words a tag. About a microsecond a tag: once an entry, never on a hit. */
+export function hashTags(tags: readonly string[]): TagHashes {
+  const words = new Uint32Array(tags.length * 2);
+  tags.forEach((tag, index) => {
+    const digest = hash('sha1', tag, 'buffer');
+    words[index * 2] = digest.readUInt32LE(0);
+    // Zero stands for an empty record.
+    words[index * 2 + 1] = digest.readUInt32LE(4) || 1;
+  });
+  return words;
+}

@@ -1,0 +1,320 @@
+import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
+import {
+  BUCKET_WORDS,
+  bucketAt,
+  FINGERPRINT,
+  HARD,
+  HEADER,
+  HEADER_WORDS,
+  HOLD_OVERFLOW,
+  HOLD_WORDS,
+  holdBucketAt,
+  HOLDS_A_BUCKET,
+  OVERFLOW,
+  RECORD_WORDS,
+  RECORDS_A_BUCKET,
+  SOFT,
+  storeWide,
+  TICK,
+  TICK_MS,
+  WORD_LIMIT,
+  type FenceSize,
+  type Words,
+} from './layout.ts';
+import type { TagHashes } from './tag-hash.ts';
+
+export type InvalidationMode = 'hard' | 'soft';
+
+/** A tag's last invalidations, in absolute sequences; 0: never. */
+export interface FenceRecord {
+  /** Its place in the table, counted over all buckets. */
+  readonly slot: number;
+  readonly bucketHash: number;
+  readonly fingerprint: number;
+  readonly hard: number;
+  readonly soft: number;
+}
+
+/** The numbers of a bucket's records that had to go. */
+export interface FenceOverflow {
+  readonly bucket: number;
+  readonly hard: number;
+  readonly soft: number;
+}
+
+/** What an invalidation changed: what must be on disk before it is answered. */
+export interface FenceChange {
+  readonly records: readonly FenceRecord[];
+  readonly overflows: readonly FenceOverflow[];
+}
+
+export interface FenceStart {
+  /** Above every number that was ever handed out. */
+  readonly sequence: number;
+  readonly nowMs: number;
+}
+
+/**
+ * The fence's one writer, in the coordinator. Reads of what it wrote itself need no order; what it stores does: a bucket's
+ * overflow before the record it replaces, records before the sequence, the sequence once for all tags.
+ */
+export class FenceWriter {
+  readonly #words: Words;
+  readonly #size: FenceSize;
+  readonly #mechanisms: Mechanisms;
+  readonly #wordLimit: number;
+  readonly #holds = new Map<number, { count: number; overflow: boolean }>();
+  #base: number;
+  #epochMs: number;
+  #sequence: number;
+  /** Records that were overwritten because their bucket was full. */
+  overflows = 0;
+
+  /** `wordLimit` is where an era ends; only a test gives one. */
+  constructor(
+    words: Words,
+    size: FenceSize,
+    start: FenceStart,
+    mechanisms: Mechanisms = ALL_MECHANISMS,
+    wordLimit: number = WORD_LIMIT - 2 ** 20,
+  ) {
+    this.#words = words;
+    this.#size = size;
+    this.#mechanisms = mechanisms;
+    this.#wordLimit = wordLimit;
+    this.#base = Math.max(0, start.sequence - Math.floor(wordLimit / 2));
+    this.#epochMs = start.nowMs;
+    this.#sequence = start.sequence;
+    words.store(HEADER.buckets, size.buckets);
+    words.store(HEADER.holdBuckets, size.holdBuckets);
+    this.#beginEra(this.#base, start.nowMs);
+  }
+
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  get era(): number {
+    return this.#words.load(HEADER.era);
+  }
+
+  /** Puts a record of an earlier run back where it stood, before any reader is there, as if changed just now. */
+  restoreRecord(record: FenceRecord): void {
+    const at = HEADER_WORDS + Math.floor(record.slot / RECORDS_A_BUCKET) * BUCKET_WORDS;
+    this.#write(
+      at + (record.slot % RECORDS_A_BUCKET) * RECORD_WORDS,
+      record.fingerprint,
+      this.#relative(record),
+    );
+  }
+
+  /** Puts a record of a table of another size where it belongs in this one. */
+  moveRecord(record: FenceRecord): FenceChange {
+    const change: MutableChange = { records: [], overflows: [] };
+    this.#place(record.bucketHash, record.fingerprint, this.#relative(record), change);
+    return change;
+  }
+
+  restoreOverflow(overflow: FenceOverflow): void {
+    this.#raiseOverflow(HEADER_WORDS + overflow.bucket * BUCKET_WORDS, this.#relative(overflow));
+  }
+
+  /** Raises every bucket's overflow: for records whose buckets are no longer known. */
+  restoreOverflowOfAll(hard: number, soft: number): void {
+    for (let bucket = 0; bucket < this.#size.buckets; bucket += 1)
+      this.restoreOverflow({ bucket, hard, soft });
+  }
+
+  /** Invalidates all tags with one sequence, in force for every thread when this returns. */
+  invalidate(tags: TagHashes, mode: InvalidationMode, sequence: number, nowMs: number): FenceChange {
+    this.#enter(sequence, nowMs);
+    const number = sequence - this.#base;
+    const tick = this.#tickAt(nowMs);
+    const numbers = mode === 'hard' ? { hard: number, soft: 0, tick } : { hard: 0, soft: number, tick };
+    const change: MutableChange = { records: [], overflows: [] };
+    for (let i = 0; i < tags.length; i += 2) this.#place(tags[i]!, tags[i + 1]!, numbers, change);
+    this.#publish(sequence);
+    return change;
+  }
+
+  /** Holds tags from now on; each `hold` wants its `release`. Takes a sequence, so that nothing remembers older ones. */
+  hold(tags: TagHashes, sequence: number, nowMs: number): void {
+    this.#enter(sequence, nowMs);
+    for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, 1);
+    this.#publish(sequence);
+  }
+
+  /** Ends a hold. To be called after the tags were invalidated. */
+  release(tags: TagHashes): void {
+    for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, -1);
+  }
+
+  get holds(): number {
+    return this.#words.load(HEADER.holds);
+  }
+
+  #enter(sequence: number, nowMs: number): void {
+    if (sequence <= this.#sequence) throw new Error(`sequence ${sequence} was handed out already`);
+    if (sequence - this.#base >= this.#wordLimit || this.#tickAt(nowMs) >= this.#wordLimit) {
+      this.#beginEra(this.#sequence, nowMs);
+    }
+    this.#words.store(HEADER.pending, sequence - this.#base);
+  }
+
+  #publish(sequence: number): void {
+    this.#sequence = sequence;
+    this.#words.store(HEADER.pending, sequence - this.#base);
+    this.#words.store(HEADER.published, sequence - this.#base);
+  }
+
+  /** All that was fetched before is to be revalidated once, then. Readers wait while the era is odd. */
+  #beginEra(base: number, nowMs: number): void {
+    const era = this.#words.load(HEADER.era);
+    this.#words.store(HEADER.era, (era + 1) % WORD_LIMIT);
+    const records = era === 0 ? 0 : this.#size.buckets * BUCKET_WORDS;
+    for (let w = HEADER_WORDS; w < HEADER_WORDS + records; w += 1) {
+      if (this.#words.load(w) !== 0) this.#words.store(w, 0);
+    }
+    this.#base = base;
+    this.#epochMs = nowMs;
+    storeWide(this.#words, HEADER.baseHigh, HEADER.baseLow, base);
+    storeWide(this.#words, HEADER.epochHigh, HEADER.epochLow, nowMs);
+    this.#words.store(HEADER.pending, this.#sequence - base);
+    this.#words.store(HEADER.published, this.#sequence - base);
+    this.#words.store(HEADER.era, (era + 2) % WORD_LIMIT);
+  }
+
+  #place(bucketHash: number, fingerprint: number, numbers: Numbers, change: MutableChange): void {
+    const bucket = bucketAt(bucketHash, this.#size.buckets);
+    const record = this.#recordFor(bucket, fingerprint);
+    const isSame = this.#words.load(record + FINGERPRINT) === fingerprint;
+    const before = this.#numbersAt(record);
+    const after = isSame ? highest(before, numbers) : numbers;
+    const overflows = !isSame && this.#words.load(record + FINGERPRINT) !== 0;
+    if (overflows && this.#mechanisms.overflowBeforeOverwrite) this.#raiseOverflow(bucket, before);
+    this.#write(record, fingerprint, after);
+    if (overflows && !this.#mechanisms.overflowBeforeOverwrite) this.#raiseOverflow(bucket, before);
+    const index = (bucket - HEADER_WORDS) / BUCKET_WORDS;
+    if (overflows) {
+      this.overflows += 1;
+      change.overflows.push({ bucket: index, ...this.#absolute(this.#numbersAt(bucket + OVERFLOW)) });
+    }
+    const slot = index * RECORDS_A_BUCKET + (record - bucket) / RECORD_WORDS;
+    change.records.push({ slot, bucketHash, fingerprint, ...this.#absolute(after) });
+  }
+
+  /** The tag's own record, else a free one, else the oldest. */
+  #recordFor(bucket: number, fingerprint: number): number {
+    let oldest = bucket;
+    let oldestNumber = Number.POSITIVE_INFINITY;
+    for (let record = bucket; record < bucket + OVERFLOW; record += RECORD_WORDS) {
+      const found = this.#words.load(record + FINGERPRINT);
+      if (found === fingerprint) return record;
+      const { hard, soft } = this.#numbersAt(record);
+      const last = found === 0 ? -1 : Math.max(hard, soft);
+      if (last < oldestNumber) {
+        oldest = record;
+        oldestNumber = last;
+      }
+    }
+    return oldest;
+  }
+
+  #write(record: number, fingerprint: number, numbers: Numbers): void {
+    if (this.#words.load(record + FINGERPRINT) !== fingerprint) this.#words.store(record + FINGERPRINT, 0);
+    this.#words.store(record + TICK, numbers.tick);
+    this.#words.store(record + HARD, numbers.hard);
+    this.#words.store(record + SOFT, numbers.soft);
+    this.#words.store(record + FINGERPRINT, fingerprint);
+  }
+
+  #raiseOverflow(bucket: number, numbers: Numbers): void {
+    const raised = highest(this.#numbersAt(bucket + OVERFLOW), numbers);
+    this.#words.store(bucket + OVERFLOW + TICK, raised.tick);
+    this.#words.store(bucket + OVERFLOW + HARD, raised.hard);
+    this.#words.store(bucket + OVERFLOW + SOFT, raised.soft);
+  }
+
+  #numbersAt(record: number): Numbers {
+    return {
+      hard: this.#words.load(record + HARD),
+      soft: this.#words.load(record + SOFT),
+      tick: this.#words.load(record + TICK),
+    };
+  }
+
+  #countHold(bucketHash: number, fingerprint: number, by: 1 | -1): void {
+    const bucket = holdBucketAt(bucketHash, this.#size.buckets, this.#size.holdBuckets);
+    const key = bucket * WORD_LIMIT + fingerprint;
+    const known = this.#holds.get(key);
+    const held = known ?? { count: 0, overflow: false };
+    held.count += by;
+    if (known === undefined) {
+      this.#holds.set(key, held);
+      held.overflow = !this.#setHold(bucket, fingerprint, held.count);
+      if (held.overflow)
+        this.#words.store(bucket + HOLD_OVERFLOW, this.#words.load(bucket + HOLD_OVERFLOW) + 1);
+    } else if (held.count === 0) {
+      this.#holds.delete(key);
+      if (held.overflow)
+        this.#words.store(bucket + HOLD_OVERFLOW, this.#words.load(bucket + HOLD_OVERFLOW) - 1);
+      else this.#setHold(bucket, fingerprint, 0);
+    } else if (!held.overflow) {
+      this.#setHold(bucket, fingerprint, held.count);
+    }
+    this.#words.store(HEADER.holds, this.#words.load(HEADER.holds) + by);
+  }
+
+  /** False: the bucket has no room for this tag. */
+  #setHold(bucket: number, fingerprint: number, count: number): boolean {
+    let free = -1;
+    for (let h = 0; h < HOLDS_A_BUCKET; h += 1) {
+      const at = bucket + h * HOLD_WORDS;
+      const found = this.#words.load(at);
+      if (found === fingerprint) {
+        this.#words.store(at + 1, count);
+        if (count === 0) this.#words.store(at, 0);
+        return true;
+      }
+      if (found === 0 && free < 0) free = at;
+    }
+    if (free < 0) return false;
+    this.#words.store(free + 1, count);
+    this.#words.store(free, fingerprint);
+    return true;
+  }
+
+  #absolute(numbers: Numbers): { hard: number; soft: number } {
+    const { hard, soft } = numbers;
+    return { hard: hard === 0 ? 0 : this.#base + hard, soft: soft === 0 ? 0 : this.#base + soft };
+  }
+
+  /** What is below the base concerns only floors that are below it too, and those count as invalidated anyhow. */
+  #relative(numbers: { readonly hard: number; readonly soft: number }): Numbers {
+    return {
+      hard: Math.max(0, numbers.hard - this.#base),
+      soft: Math.max(0, numbers.soft - this.#base),
+      tick: 0,
+    };
+  }
+
+  #tickAt(nowMs: number): number {
+    return Math.max(0, Math.ceil((nowMs - this.#epochMs) / TICK_MS));
+  }
+}
+
+/** Relative sequences, and the tick of the last one. */
+interface Numbers {
+  readonly hard: number;
+  readonly soft: number;
+  readonly tick: number;
+}
+
+interface MutableChange {
+  readonly records: FenceRecord[];
+  readonly overflows: FenceOverflow[];
+}
+
+function highest(a: Numbers, b: Numbers): Numbers {
+  return { hard: Math.max(a.hard, b.hard), soft: Math.max(a.soft, b.soft), tick: Math.max(a.tick, b.tick) };
+}

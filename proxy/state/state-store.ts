@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto';
+import { open as openFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { open, type Database, type RootDatabase } from 'lmdb';
+
+/**
+ * What Weir must not forget: the fence's records, the reserved sequences, feed positions, digests of the configuration
+ * and the journal of writes. One LMDB environment, written by the coordinator alone. A write has resolved when it was
+ * synced.
+ */
+export interface StateStore {
+  /** Random, made with the environment. A cache that carries another belongs to another state. */
+  readonly id: string;
+  /** Counts the starts on this environment; synced before the cache is opened. */
+  readonly boot: number;
+  /** A table of its own; made when first asked for. */
+  table(name: TableName): StateTable;
+  /** All puts and removals made by `change` before it returns become durable together, or the promise rejects. */
+  write(change: () => void): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type TableName =
+  | 'meta'
+  | 'records'
+  | 'overflow'
+  | 'positions'
+  | 'digests'
+  | 'holds'
+  | 'writes'
+  | 'write-bodies'
+  | 'write-keys';
+
+/** Keys are strings or buffers in byte order, of at most 1,900 bytes. Reads show what was committed. */
+export interface StateTable {
+  get(key: string | Buffer): Buffer | undefined;
+  put(key: string | Buffer, value: Buffer): void;
+  remove(key: string | Buffer): void;
+  /** In the order of keys; `from` included, `to` not. The values are the caller's own. */
+  range(range?: { from?: Buffer; to?: Buffer; limit?: number }): Iterable<{ key: Buffer; value: Buffer }>;
+  count(): number;
+}
+
+export type OpenedState =
+  | { readonly kind: 'open'; readonly state: StateStore; readonly report: readonly string[] }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+const FORMAT_VERSION = 1;
+const MAP_BYTES = 16 * 2 ** 30;
+
+/**
+ * Opens or makes the state below `path`. `reserveBytes` of its file are written beforehand, so that a cache that fills
+ * the file system can't starve it. A state of another format or that can't be read is a failure, never silently made
+ * anew: it may hold accepted writes.
+ */
+export async function openState(path: string, reserveBytes: number): Promise<OpenedState> {
+  const directory = join(path, 'state');
+  const report: string[] = [];
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const root = open<Buffer, Buffer>({
+      path: directory,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      maxDbs: 16,
+      mapSize: MAP_BYTES,
+      // A commit's promise then means that it was synced.
+      overlappingSync: false,
+    });
+    const state = new LmdbState(root);
+    const meta = state.table('meta');
+    const format = meta.get('format')?.readUInt32LE(0);
+    if (format !== undefined && format !== FORMAT_VERSION) {
+      await root.close();
+      return {
+        kind: 'failed',
+        reason: `${directory} has format ${format}, this Weir reads ${FORMAT_VERSION}`,
+      };
+    }
+    if (format === undefined) report.push(`no state in ${directory}: a new one was made`);
+    state.id = meta.get('id')?.toString() ?? randomBytes(16).toString('hex');
+    state.boot = (meta.get('boot')?.readUInt32LE(0) ?? 0) + 1;
+    await state.write(() => {
+      meta.put('format', uint32(FORMAT_VERSION));
+      meta.put('id', Buffer.from(state.id));
+      meta.put('boot', uint32(state.boot));
+    });
+    await reserve(join(directory, 'data.mdb'), reserveBytes);
+    return { kind: 'open', state, report };
+  } catch (error) {
+    return {
+      kind: 'failed',
+      reason: `${directory}: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+}
+
+class LmdbState implements StateStore {
+  id = '';
+  boot = 0;
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #tables = new Map<TableName, StateTable>();
+
+  constructor(root: RootDatabase<Buffer, Buffer>) {
+    this.#root = root;
+  }
+
+  table(name: TableName): StateTable {
+    let table = this.#tables.get(name);
+    if (table === undefined) {
+      const database = this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' });
+      table = new LmdbTable(database);
+      this.#tables.set(name, table);
+    }
+    return table;
+  }
+
+  async write(change: () => void): Promise<void> {
+    await this.#root.batch(change);
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+}
+
+class LmdbTable implements StateTable {
+  readonly #database: Database<Buffer, Buffer>;
+
+  constructor(database: Database<Buffer, Buffer>) {
+    this.#database = database;
+  }
+
+  get(key: string | Buffer): Buffer | undefined {
+    return this.#database.get(asKey(key));
+  }
+
+  put(key: string | Buffer, value: Buffer): void {
+    this.#database.put(asKey(key), value).catch(leftToTheWrite);
+  }
+
+  remove(key: string | Buffer): void {
+    this.#database.remove(asKey(key)).catch(leftToTheWrite);
+  }
+
+  *range(
+    range: { from?: Buffer; to?: Buffer; limit?: number } = {},
+  ): Iterable<{ key: Buffer; value: Buffer }> {
+    const { from, to, limit } = range;
+    const bounds = {
+      ...(from === undefined ? {} : { start: from }),
+      ...(to === undefined ? {} : { end: to }),
+      ...(limit === undefined ? {} : { limit }),
+    };
+    for (const { key, value } of this.#database.getRange(bounds)) {
+      yield { key: Buffer.from(key), value: Buffer.from(value) };
+    }
+  }
+
+  count(): number {
+    return this.#database.getCount();
+  }
+}
+
+/** The promise of the whole `write` rejects with the same error. */
+function leftToTheWrite(): void {}
+
+function asKey(key: string | Buffer): Buffer {
+  return typeof key === 'string' ? Buffer.from(key) : key;
+}
+
+export function uint32(value: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeUInt32LE(value);
+  return buffer;
+}
+
+/** Fills the file up to `bytes`. LMDB knows by itself which pages it uses and writes over the rest. */
+async function reserve(file: string, bytes: number): Promise<void> {
+  const handle = await openFile(file, 'r+');
+  try {
+    const { size } = await handle.stat();
+    const zeros = Buffer.alloc(2 ** 20);
+    for (let at = size; at < bytes; at += zeros.length) {
+      await handle.write(zeros, 0, Math.min(zeros.length, bytes - at), at);
+    }
+    if (size < bytes) await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
