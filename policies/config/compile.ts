@@ -1,0 +1,181 @@
+/** Turns the checked parts of the file into the configuration that Weir runs by. */
+import { basename, join, resolve } from 'node:path';
+import type { Config, FeedConfig, ListenConfig, OriginConfig, RouteConfig, RouteMatch } from './config.ts';
+import type { Parts } from './parts.ts';
+import type { RouteInput } from './route-schema.ts';
+import type { AdminInput, CacheInput, FeedInput, ListenInput, OriginInput } from './schema.ts';
+import { COMMON_FEED_KEYS } from './schema.ts';
+
+/** `directory`, absolute, holds the file; relative paths in it start there. Null where a part is missing. */
+export function compileConfig(parts: Parts, file: string, directory: string): Config | null {
+  const { listen, admin, log, cache, fence, flights } = parts;
+  if (!listen || !admin || !log || !cache || !fence || !flights) return null;
+  const [onlyOrigin] = parts.origins.keys();
+  const routes = parts.routes.flatMap(({ route }) => (route ? [compileRoute(route, onlyOrigin ?? '')] : []));
+  return {
+    file: join(directory, basename(file)),
+    listen: compileListen(listen, directory),
+    admin: compileAdmin(admin),
+    log,
+    cache: compileCache(cache, directory),
+    fence,
+    flights: {
+      windowBytes: flights.window,
+      waiters: flights.waiters,
+      waiting: flights.waiting,
+      background: flights.background,
+    },
+    origins: compileEach(parts.origins, (name, origin) => compileOrigin(name, origin, directory)),
+    feeds: compileEach(parts.feeds, compileFeed),
+    routes,
+  };
+}
+
+/** A route without a name is called after its pattern. */
+export function routeName(route: RouteInput): string {
+  if (route.name !== undefined) return route.name;
+  const { path, host, methods } = routeMatch(route);
+  return `${methods === null ? '' : `${methods.join(',')} `}${host ?? ''}${path}`;
+}
+
+export function routeMatch({ match }: RouteInput): RouteMatch {
+  if (typeof match === 'string') return { path: match, host: null, methods: null };
+  return { path: match.path, host: match.host ?? null, methods: match.methods ?? null };
+}
+
+function compileListen(listen: ListenInput, directory: string): ListenConfig {
+  const { limits, tls } = listen;
+  return {
+    host: listen.host,
+    port: listen.port,
+    workers: listen.workers,
+    trustedProxies: listen['trusted-proxies'],
+    limits: {
+      urlBytes: limits.url,
+      headersBytes: limits.headers,
+      headerCount: limits['header-count'],
+      bodyBytes: limits.body,
+      requestMs: limits.request,
+      idleMs: limits.idle,
+      connections: limits.connections,
+    },
+    stopTimeoutMs: listen['stop-timeout'],
+    tls: tls ? { certFile: resolve(directory, tls.cert), keyFile: resolve(directory, tls.key) } : null,
+  };
+}
+
+function compileAdmin({ host, port, token }: AdminInput): Config['admin'] {
+  return { host, port, token };
+}
+
+function compileCache(cache: CacheInput, directory: string): Config['cache'] {
+  return {
+    memoryBytes: cache.memory,
+    disk: { path: resolve(directory, cache.disk.path), sizeBytes: cache.disk.size },
+    maxObjectBytes: cache['max-object'],
+  };
+}
+
+function compileOrigin(name: string, origin: OriginInput, directory: string): OriginConfig {
+  const { queue, timeouts, breaker, health, tls } = origin;
+  return {
+    name,
+    urls: [origin.url].flat(),
+    hostHeader: origin['host-header'],
+    connections: origin.connections,
+    queue: { size: queue.size, timeoutMs: queue.timeout },
+    timeouts: { connectMs: timeouts.connect, headersMs: timeouts.headers, bodyMs: timeouts.body },
+    retry: origin.retry,
+    maxProcessingMs: origin['max-processing'],
+    breaker: breaker ? { failures: breaker.failures, openMs: breaker.open } : null,
+    health: health ? { path: health.path, intervalMs: health.interval } : null,
+    tls: tls
+      ? { caFile: tls.ca ? resolve(directory, tls.ca) : null, serverName: tls['server-name'] ?? null }
+      : null,
+    demo: { delayMs: origin.demo.delay },
+  };
+}
+
+function compileFeed(name: string, feed: FeedInput): FeedConfig {
+  return {
+    name,
+    type: feed.type,
+    format: feed.format,
+    maxSilenceMs: feed['max-silence'],
+    readLagMs: feed['read-lag'],
+    map: feed.map.map(({ when, invalidate }) => ({ when: when ?? null, invalidate })),
+    options: Object.fromEntries(Object.entries(feed).filter(([key]) => !COMMON_FEED_KEYS.includes(key))),
+  };
+}
+
+function compileRoute(route: RouteInput, onlyOrigin: string): RouteConfig {
+  return {
+    name: routeName(route),
+    match: routeMatch(route),
+    origin: route.origin ?? onlyOrigin,
+    cache: compileRouteCache(route.cache),
+    write: compileRouteWrite(route.write),
+  };
+}
+
+function compileRouteCache(cache: RouteInput['cache']): RouteConfig['cache'] {
+  const { downstream } = cache;
+  return {
+    freshness: cache.freshness,
+    ttlMs: cache.ttl ?? null,
+    defaultTtlMs: cache['default-ttl'] ?? null,
+    maxTtlMs: cache['max-ttl'],
+    negativeTtlMs: cache['negative-ttl'],
+    feed: cache.feed ?? null,
+    onFeedLoss: cache['on-feed-loss'],
+    staleWhileRevalidateMs: cache['stale-while-revalidate'] ?? null,
+    staleIfErrorMs: cache['stale-if-error'] ?? null,
+    clientDirectives: cache['client-directives'],
+    ignoreOrigin: cache['ignore-origin'],
+    setCookie: cache['set-cookie'],
+    key: cache.key,
+    tags: cache.tags,
+    rangeMiss: cache['range-miss'],
+    maxVariants: cache['max-variants'],
+    evict: cache.evict,
+    versionHeader: cache['version-header'] ?? null,
+    positionHeader: cache['position-header'],
+    targetedFields: cache['targeted-fields'],
+    maxTags: cache['max-tags'],
+    downstream: {
+      cacheControl: downstream['cache-control'] ?? null,
+      cdnCacheControl: downstream['cdn-cache-control'] ?? null,
+      keepTags: downstream['keep-tags'],
+    },
+  };
+}
+
+function compileRouteWrite(write: RouteInput['write']): RouteConfig['write'] {
+  const { retry } = write;
+  return {
+    policy: write.policy,
+    invalidate: write.invalidate,
+    update: write.update,
+    reads: write.reads,
+    coalesce: write.coalesce,
+    maxBodyBytes: write['max-body'],
+    oversize: write.oversize,
+    onFull: write['on-full'],
+    onDead: write['on-dead'],
+    retry: {
+      baseMs: retry.base,
+      maxMs: retry.max,
+      attempts: retry.attempts,
+      statuses: retry.statuses ?? null,
+    },
+  };
+}
+
+function compileEach<In, Out>(
+  named: ReadonlyMap<string, In | null>,
+  compile: (name: string, input: In) => Out,
+): Record<string, Out> {
+  return Object.fromEntries(
+    [...named].flatMap(([name, input]) => (input === null ? [] : [[name, compile(name, input)]])),
+  );
+}

@@ -1,0 +1,101 @@
+/** What is wrong at a place of the configuration file, and how it is told to people. */
+
+/** Keys and list indices from the root. */
+export type Path = readonly (string | number)[];
+
+export interface Diagnostic {
+  /** As it was named to the loader. */
+  readonly file: string;
+  /** Both from 1. */
+  readonly line: number;
+  readonly column: number;
+  /** As in `routes[0].cache.ttl`; `(document)` for the whole. */
+  readonly path: string;
+  /** `expected …, got …` */
+  readonly message: string;
+}
+
+/** What is to be pointed at: a key, its value, or the key where it stands again. */
+export type Part = 'key' | 'value' | 'repeated-key';
+
+/** A finding before its place in the text is known. */
+export interface Finding {
+  readonly path: Path;
+  readonly at: Part;
+  readonly message: string;
+}
+
+/** `file:line:column path: expected …, got …` */
+export function formatDiagnostic({ file, line, column, path, message }: Diagnostic): string {
+  return `${file}:${line}:${column} ${path}: ${message}`;
+}
+
+export function finding(path: Path, expected: string, got: string, at: Part = 'value'): Finding {
+  return { path, at, message: `expected ${expected}, got ${got}` };
+}
+
+export function showPath(path: Path): string {
+  if (path.length === 0) return '(document)';
+  const steps = path.map((step, i) => {
+    if (typeof step === 'number') return `[${step}]`;
+    const shown = /^[\w-]+$/.test(step) ? step : JSON.stringify(step);
+    return i === 0 ? shown : `.${shown}`;
+  });
+  return steps.join('');
+}
+
+/** What a path leads to in plain data; undefined where it leads nowhere. */
+export function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (inner, step) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, step) : undefined),
+    value,
+  );
+}
+
+/** A value in a few words. What may be secret, by its key or by its place in a URL, is not shown. */
+export function describeValue(value: unknown, path: Path): string {
+  if (value === undefined || value === null) return 'nothing';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty map' : 'a map';
+  if (/token|secret|password/i.test(String(path.at(-1)))) return 'something else';
+  if (typeof value !== 'string') return String(value);
+  const shown = value.replace(/\/\/[^/@]*@/, '//…@');
+  return JSON.stringify(shown.length > SHOWN_LENGTH ? `${shown.slice(0, SHOWN_LENGTH)}…` : shown);
+}
+
+/** `one of a, b (did you mean a?)`: the names that would do, and the one that was probably meant. */
+export function oneOf(names: readonly string[], written: string): string {
+  const near = nearest(written, names);
+  const hint = near === null ? '' : ` (did you mean ${near}?)`;
+  return `one of ${names.join(', ')}${hint}`;
+}
+
+const SHOWN_LENGTH = 60;
+
+/** The name that differs in the fewest letters, if they are few enough for a slip of the hand. */
+function nearest(written: string, names: readonly string[]): string | null {
+  let best: string | null = null;
+  let bestDistance = Math.min(written.length, Math.max(2, Math.floor(written.length / 3)) + 1);
+  for (const name of names) {
+    const distance = editDistance(written.toLowerCase(), name.toLowerCase());
+    if (distance < bestDistance) {
+      best = name;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein's distance, row by row. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,90 @@
+/**
+ * From the text of the configuration file to the configuration, or to everything that is wrong with it at once. Reads
+ * no file and no environment: both are handed in.
+ */
+import type { Config } from './config.ts';
+import { compileConfig } from './compile.ts';
+import type { Diagnostic, Finding } from './diagnostic.ts';
+import { showPath } from './diagnostic.ts';
+import type { Places } from './document.ts';
+import { readDocument } from './document.ts';
+import type { Environment } from './environment.ts';
+import { checkMeaning, notAvailableYet } from './meaning.ts';
+import { readParts } from './parts.ts';
+import type { FeedSchemas } from './schema.ts';
+
+export interface ConfigSource {
+  readonly text: string;
+  /** As diagnostics shall name it. */
+  readonly file: string;
+  /** Absolute path of the file's directory. */
+  readonly directory: string;
+  readonly env: Environment;
+  /** By type; a type that is not among them is not available yet. */
+  readonly feedSchemas: FeedSchemas;
+  readonly notYet: readonly NotYet[];
+}
+
+/** A part of the contract that is not built yet. What the file does not mention is never objected to. */
+export interface NotYet {
+  /** Keys and indices from the root; `*` is any one. */
+  readonly path: readonly string[];
+  /** Where given, only this value (a text, number or truth value) is not available. */
+  readonly value?: unknown;
+  /** In words, for the message. */
+  readonly what: string;
+}
+
+export type LoadedConfig =
+  | { readonly kind: 'ok'; readonly config: Config; readonly warnings: readonly Diagnostic[] }
+  | { readonly kind: 'invalid'; readonly errors: readonly Diagnostic[] };
+
+export function loadConfig(source: ConfigSource): LoadedConfig {
+  const document = readDocument(source.text, source.env);
+  if (document.kind === 'malformed') {
+    const { line, column } = document.place;
+    const message = `expected YAML, got this: ${document.message}`;
+    return { kind: 'invalid', errors: [{ file: source.file, line, column, path: showPath([]), message }] };
+  }
+  const { value, places } = document;
+  const errors: Finding[] = [...document.findings];
+  const parts = readParts(value, source.feedSchemas, errors);
+  const meaning = checkMeaning(parts, source.feedSchemas);
+  errors.push(...meaning.errors, ...unavailable(value, source.notYet));
+  const config = errors.length === 0 ? compileConfig(parts, source.file, source.directory) : null;
+  return config === null
+    ? { kind: 'invalid', errors: placed(errors, places, source.file) }
+    : { kind: 'ok', config, warnings: placed(meaning.warnings, places, source.file) };
+}
+
+function unavailable(document: unknown, notYet: readonly NotYet[]): Finding[] {
+  return notYet.flatMap(({ path, value, what }) =>
+    findAll(document, path, [])
+      .filter((found) => value === undefined || found.value === value)
+      .map((found) => notAvailableYet(found.path, what)),
+  );
+}
+
+interface Found {
+  readonly path: readonly (string | number)[];
+  readonly value: unknown;
+}
+
+function findAll(value: unknown, pattern: readonly string[], path: Found['path']): Found[] {
+  const [step, ...rest] = pattern;
+  if (step === undefined) return value === undefined ? [] : [{ path, value }];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value)
+    .filter(([key]) => step === '*' || step === key)
+    .flatMap(([key, inner]) => findAll(inner, rest, [...path, Array.isArray(value) ? Number(key) : key]));
+}
+
+/** In the order of the text; of several that say the same of one place, one. */
+function placed(findings: readonly Finding[], places: Places, file: string): Diagnostic[] {
+  const diagnostics = findings.map(({ path, at, message }): Diagnostic => {
+    const { line, column } = places.find(path, at);
+    return { file, line, column, path: showPath(path), message };
+  });
+  const unique = new Map(diagnostics.map((diagnostic) => [JSON.stringify(diagnostic), diagnostic]));
+  return [...unique.values()].toSorted((a, b) => a.line - b.line || a.column - b.column);
+}

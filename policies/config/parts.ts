@@ -1,0 +1,152 @@
+/** The file's parts, each checked against its schema on its own, so that an error in one hides none in another. */
+import type { z } from 'zod';
+import { checkAgainst } from './checking.ts';
+import type { Finding, Path } from './diagnostic.ts';
+import { describeValue, finding, oneOf } from './diagnostic.ts';
+import type { RouteInput } from './route-schema.ts';
+import { routeSchema } from './route-schema.ts';
+import type {
+  AdminInput,
+  CacheInput,
+  FeedInput,
+  FeedSchemas,
+  FenceInput,
+  FlightsInput,
+  ListenInput,
+  LogInput,
+  OriginInput,
+} from './schema.ts';
+import {
+  adminSchema,
+  cacheSchema,
+  configSchema,
+  defaultsSchema,
+  feedSchemaOf,
+  fenceSchema,
+  flightsSchema,
+  listenSchema,
+  logSchema,
+  originSchema,
+} from './schema.ts';
+import { identifier } from './words.ts';
+
+/** Null stands for what does not fit and was reported. */
+export interface Parts {
+  readonly listen: ListenInput | null;
+  readonly admin: AdminInput | null;
+  readonly log: LogInput | null;
+  readonly cache: CacheInput | null;
+  readonly fence: FenceInput | null;
+  readonly flights: FlightsInput | null;
+  readonly origins: ReadonlyMap<string, OriginInput | null>;
+  readonly feeds: ReadonlyMap<string, FeedInput | null>;
+  readonly routes: readonly RoutePart[];
+}
+
+export interface RoutePart {
+  /** With the defaults under it. */
+  readonly route: RouteInput | null;
+  readonly own: Layer;
+  readonly defaults: Layer;
+}
+
+/** Something that a route is merged from: as it was written, right or wrong, and where. */
+export interface Layer {
+  readonly path: Path;
+  readonly written: unknown;
+}
+
+export function readParts(document: unknown, feedSchemas: FeedSchemas, findings: Finding[]): Parts {
+  const root = mapAt(document ?? {}, [], findings);
+  reportUnknownKeys(root, Object.keys(configSchema(feedSchemas).shape), findings);
+  const part = <Schema extends z.ZodType>(key: string, schema: Schema): z.output<Schema> | null =>
+    checkAgainst(schema, root[key] ?? {}, [key], findings).value;
+  return {
+    listen: part('listen', listenSchema),
+    admin: part('admin', adminSchema),
+    log: part('log', logSchema),
+    cache: part('cache', cacheSchema),
+    fence: part('fence', fenceSchema),
+    flights: part('flights', flightsSchema),
+    origins: readNamed(root, 'origins', () => originSchema, findings),
+    feeds: readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedSchemas), findings),
+    routes: readRoutes(root, findings),
+  };
+}
+
+function readNamed<Schema extends z.ZodType>(
+  root: Readonly<Record<string, unknown>>,
+  key: string,
+  schemaFor: (written: unknown) => Schema,
+  findings: Finding[],
+): Map<string, z.output<Schema> | null> {
+  const named = new Map<string, z.output<Schema> | null>();
+  for (const [name, written] of Object.entries(mapAt(root[key] ?? {}, [key], findings))) {
+    const path = [key, name];
+    const asName = identifier.safeParse(name);
+    if (!asName.success) {
+      findings.push(finding(path, asName.error.issues[0]!.message, JSON.stringify(name), 'key'));
+    }
+    named.set(name, checkAgainst(schemaFor(written), written ?? {}, path, findings).value);
+  }
+  return named;
+}
+
+function readRoutes(root: Readonly<Record<string, unknown>>, findings: Finding[]): RoutePart[] {
+  const defaults = { path: ['defaults'], written: root['defaults'] ?? {} };
+  const { fitting: under } = checkAgainst(defaultsSchema, defaults.written, defaults.path, findings);
+  const routes = root['routes'] ?? [];
+  if (!Array.isArray(routes)) {
+    findings.push(finding(['routes'], 'a list', describeValue(routes, ['routes'])));
+    return [];
+  }
+  if (routes.length === 0) {
+    const route = routeSchema.parse(merged(under, IMPLICIT_ROUTE));
+    return [{ route, own: { path: ['routes'], written: IMPLICIT_ROUTE }, defaults }];
+  }
+  return routes.map((written: unknown, i) => {
+    const own = { path: ['routes', i], written };
+    const { value, fitting } = checkAgainst(routeSchema, written, own.path, findings);
+    const route = value === null ? null : routeSchema.parse(merged(under, fitting));
+    return { route, own, defaults };
+  });
+}
+
+/** What a file without routes has. */
+const IMPLICIT_ROUTE = { name: 'default', match: '/*' };
+
+/** Keys whose map is one value of several: `{ only: [] }` under `{ except: [] }` would be neither. */
+const ALTERNATIVES: ReadonlySet<string> = new Set(['query']);
+
+/** Maps key by key; all else, lists too, from `over` where it is there. */
+function merged(under: unknown, over: unknown): unknown {
+  if (!isMap(under) || !isMap(over)) return over === undefined ? under : over;
+  const keys = new Set([...Object.keys(under), ...Object.keys(over)]);
+  const one = (key: string) =>
+    ALTERNATIVES.has(key) ? (over[key] ?? under[key]) : merged(under[key], over[key]);
+  return Object.fromEntries([...keys].map((key) => [key, one(key)]));
+}
+
+function mapAt(value: unknown, path: Path, findings: Finding[]): Readonly<Record<string, unknown>> {
+  if (isMap(value)) return value;
+  findings.push(finding(path, 'a map', describeValue(value, path)));
+  return {};
+}
+
+function reportUnknownKeys(
+  map: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+  findings: Finding[],
+): void {
+  for (const key of Object.keys(map)) {
+    if (!known.includes(key)) findings.push(finding([key], oneOf(known, key), key, 'key'));
+  }
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function typeOf(feed: unknown): unknown {
+  return isMap(feed) ? feed['type'] : undefined;
+}

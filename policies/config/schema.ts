@@ -1,0 +1,252 @@
+/** The keys of the configuration file, as they are written; `route-schema.ts` has those of a route. */
+import { z } from 'zod';
+import { invalidationSchema, routeCacheSchema, routeSchema, routeWriteSchema } from './route-schema.ts';
+import { size, timeout } from './units.ts';
+import { absolutePath, addressBlock, count, originUrl, port, text } from './words.ts';
+
+/** A feed type's own keys, as its adapter gives them. */
+export type FeedSchemas = Readonly<Record<string, z.ZodObject>>;
+
+const limitsSchema = z.strictObject({
+  url: size({ least: 16 }).prefault('8KiB').describe('The longest target of a request; beyond it 414.'),
+  headers: size({ least: 256 }).prefault('32KiB').describe('All header fields of a request; beyond it 431.'),
+  'header-count': count({ least: 1, most: 10_000 }).prefault(100).describe('Header fields of a request.'),
+  body: size().prefault('100MiB').describe('The largest content of a request; beyond it 413.'),
+  request: timeout().prefault('60s').describe('Until a request was received; then 408.'),
+  idle: timeout().prefault('75s').describe('Between two requests of one connection.'),
+  connections: count({ least: 1 }).prefault(10_000).describe('Connections of clients, over all workers.'),
+});
+
+export const listenSchema = z.strictObject({
+  host: text.prefault('127.0.0.1').describe('The address to listen on.'),
+  port: port.prefault(8080).describe('0: any free one, printed at the start.'),
+  workers: z
+    .union([z.literal('auto'), count({ least: 1, most: 256 })], {
+      error: 'auto, or a whole number from 1 to 256',
+    })
+    .prefault('auto')
+    .describe('auto: one a processor, at most 8.'),
+  'trusted-proxies': z
+    .array(addressBlock)
+    .prefault([])
+    .describe('Addresses and CIDR blocks whose X-Forwarded-* and Forwarded are believed.'),
+  limits: limitsSchema.prefault({}).describe('Bounds on what clients may send.'),
+  'stop-timeout': timeout().prefault('30s').describe('How long requests under way may take after a stop.'),
+  tls: z
+    .strictObject({
+      cert: text.describe('File of the certificate chain (PEM).'),
+      key: text.describe('File of the private key (PEM).'),
+    })
+    .optional()
+    .describe('HTTPS on the main port.'),
+});
+
+export const adminSchema = z.strictObject({
+  host: text.prefault('127.0.0.1').describe('Off loopback a token is required.'),
+  port: port.prefault(8081).describe('0: any free one, printed at the start.'),
+  token: z.string().prefault('').describe('The bearer token that is asked for. Empty: none.'),
+});
+
+export const logSchema = z.strictObject({
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .prefault('info')
+    .describe('The least important lines to write.'),
+  access: z.boolean().prefault(false).describe('A line for each request.'),
+});
+
+export const cacheSchema = z.strictObject({
+  memory: size().prefault('256MiB').describe('Of all workers together. 0 switches the level off.'),
+  disk: z
+    .strictObject({
+      path: text.prefault('./.weir').describe('Folder, from the configuration file.'),
+      size: size().prefault('10GiB').describe('0 switches the level off.'),
+    })
+    .prefault({})
+    .describe('What outlasts a restart.'),
+  'max-object': size().prefault('1GiB').describe('A larger body is not stored.'),
+});
+
+export const fenceSchema = z.strictObject({
+  records: count({ least: 1, most: 2 ** 28 })
+    .prefault(4_000_000)
+    .describe('Invalidated tags that are remembered exactly.'),
+});
+
+export const flightsSchema = z.strictObject({
+  window: size({ least: 1 }).prefault('1MiB').describe('Bytes of one body held while it streams.'),
+  waiters: count({ least: 1 }).prefault(10_000).describe('Clients that may wait for one flight.'),
+  waiting: count({ least: 1 })
+    .prefault(50_000)
+    .describe('Clients that may wait for any flight, in each worker.'),
+  background: count({ least: 1 })
+    .prefault(32)
+    .describe('Refreshes behind clients at a time, in each worker.'),
+});
+
+export const originSchema = z.strictObject({
+  url: z
+    .union([originUrl, z.array(originUrl).min(1, { error: 'at least one URL' })], {
+      error: 'an http(s) URL, a list of them, or demo:',
+    })
+    .describe('http(s)://host:port, a list of them, or demo: (a small built-in shop).'),
+  'host-header': z
+    .enum(['origin', 'client'])
+    .prefault('origin')
+    .describe("Host as the origin sees it: its own, or the client's (then part of the key)."),
+  connections: count({ least: 1, most: 65_535 }).prefault(128).describe('To this origin, at most.'),
+  queue: z
+    .strictObject({
+      size: count({ least: 0 }).prefault(1024).describe('Requests that may wait for a connection.'),
+      timeout: timeout().prefault('5s').describe('How long they wait.'),
+    })
+    .prefault({})
+    .describe('Requests that wait for a connection.'),
+  timeouts: z
+    .strictObject({
+      connect: timeout().prefault('2s').describe('Until connected.'),
+      headers: timeout().prefault('30s').describe("From the request until the answer's head."),
+      body: timeout().prefault('60s').describe('Between two parts of a body.'),
+    })
+    .prefault({})
+    .describe('How long the origin may take.'),
+  retry: count({ least: 0, most: 10 }).prefault(1).describe('Of safe requests, where the connection failed.'),
+  'max-processing': timeout({ least: 0 })
+    .prefault('60s')
+    .describe('How long after a lost connection the origin may still carry out a write.'),
+  breaker: z
+    .strictObject({
+      failures: count({ least: 1 }).prefault(5).describe('In a row, until the origin is left alone.'),
+      open: timeout().prefault('10s').describe('How long it is left alone before a trial.'),
+    })
+    .optional()
+    .describe('Leaves an origin that fails alone for a while.'),
+  health: z
+    .strictObject({
+      path: absolutePath.prefault('/healthz').describe('Asked for with GET.'),
+      interval: timeout({ least: 100 }).prefault('5s').describe('Between two checks.'),
+    })
+    .optional()
+    .describe('Asks each URL of the origin whether it is well.'),
+  tls: z
+    .strictObject({
+      ca: text.optional().describe('File of the authorities to trust (PEM).'),
+      'server-name': text.optional().describe('The name that the certificate must bear.'),
+    })
+    .optional()
+    .describe('HTTPS to the origin.'),
+  demo: z
+    .strictObject({ delay: timeout({ least: 0 }).prefault('0ms').describe('What an answer takes.') })
+    .prefault({})
+    .describe('Of the built-in shop (demo:).'),
+});
+
+const FEED_TYPES = ['sse', 'webhook', 'redis-stream', 'nats', 'kafka', 'postgres'] as const;
+
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+
+const conditionSchema = z.union(
+  [
+    scalar,
+    z.array(scalar).min(1),
+    z.strictObject({ exists: z.boolean().describe('Whether the name is there.') }),
+    z.strictObject({ changed: z.boolean().describe('Whether before and after differ.') }),
+  ],
+  { error: 'a value, a list of values, { exists: true or false } or { changed: true or false }' },
+);
+
+const mappingSchema = z.strictObject({
+  when: z
+    .record(z.string(), conditionSchema)
+    .optional()
+    .describe('Dotted paths in the change and what they must be, all of them. Absent: always.'),
+  invalidate: invalidationSchema
+    .refine((templates) => Object.values(templates).some((list) => list.length > 0), {
+      error: 'at least one tag, URL or prefix',
+    })
+    .describe('With {name} for a value of the change, before and after both counting.'),
+});
+
+/** The keys of every feed; `read-lag` differs by type. */
+const commonFeedSchema = z.strictObject({
+  type: z.enum(FEED_TYPES).describe('Where changes come from.'),
+  format: z.enum(['json', 'cloudevents', 'debezium']).prefault('json').describe('What a message looks like.'),
+  'max-silence': timeout({ least: 100 })
+    .prefault('30s')
+    .describe('How long the feed may go without proving that it is current.'),
+  'read-lag': timeout({ least: 0 })
+    .prefault('0s')
+    .describe('How long after a change the origin may still answer with the old state. 1s for postgres.'),
+  map: z.array(mappingSchema).prefault([]).describe('What a change invalidates.'),
+});
+
+export const COMMON_FEED_KEYS: readonly string[] = Object.keys(commonFeedSchema.shape);
+
+/**
+ * What a feed of this type may say. Of a type that is unknown or has no adapter, only the keys of every feed are
+ * looked at.
+ */
+export function feedSchemaOf(type: unknown, feedSchemas: FeedSchemas): FeedSchema {
+  const own = typeof type === 'string' && Object.hasOwn(feedSchemas, type) ? feedSchemas[type] : undefined;
+  if (own === undefined) return commonFeedSchema.loose();
+  const common = withReadLag(String(type)).shape;
+  return z.strictObject({ ...own.shape, ...common });
+}
+
+/** What a route's `cache` and `write` begin with. */
+export const defaultsSchema = z.strictObject({
+  cache: routeCacheSchema.prefault({}).describe("Under every route's own cache keys."),
+  write: routeWriteSchema.prefault({}).describe("Under every route's own write keys."),
+});
+
+/** The whole file. */
+export function configSchema(feedSchemas: FeedSchemas) {
+  return z.strictObject({
+    listen: listenSchema.prefault({}).describe('The main port.'),
+    admin: adminSchema.prefault({}).describe('The admin port.'),
+    log: logSchema.prefault({}).describe('Log lines, on standard output.'),
+    cache: cacheSchema.prefault({}).describe('How much is stored, and where.'),
+    fence: fenceSchema.prefault({}).describe('The table of invalidations.'),
+    flights: flightsSchema
+      .prefault({})
+      .describe('Bounds on requests to the origin and on who waits for them.'),
+    origins: z
+      .record(z.string(), originSchema)
+      .describe('The HTTP servers behind Weir, by name. At least one.'),
+    feeds: z
+      .record(z.string(), anyFeedSchema(feedSchemas))
+      .prefault({})
+      .describe('Streams of changes from the origin, by name.'),
+    defaults: defaultsSchema.prefault({}).describe('Merged under every route; lists are replaced.'),
+    routes: z
+      .array(routeSchema)
+      .prefault([])
+      .describe('The first that matches wins. None, and one origin: one route /* with the defaults.'),
+  });
+}
+
+export type ListenInput = z.output<typeof listenSchema>;
+export type AdminInput = z.output<typeof adminSchema>;
+export type LogInput = z.output<typeof logSchema>;
+export type CacheInput = z.output<typeof cacheSchema>;
+export type FenceInput = z.output<typeof fenceSchema>;
+export type FlightsInput = z.output<typeof flightsSchema>;
+export type OriginInput = z.output<typeof originSchema>;
+export type FeedInput = z.output<typeof commonFeedSchema>;
+
+type FeedSchema =
+  | z.ZodObject<typeof commonFeedSchema.shape, z.core.$loose>
+  | z.ZodObject<typeof commonFeedSchema.shape, z.core.$strict>;
+
+function anyFeedSchema(feedSchemas: FeedSchemas) {
+  const typed = FEED_TYPES.map((type) =>
+    feedSchemaOf(type, feedSchemas).extend({ type: z.literal(type).describe('Where changes come from.') }),
+  );
+  return z.union(typed);
+}
+
+function withReadLag(type: string) {
+  if (type !== 'postgres') return commonFeedSchema;
+  const readLag = commonFeedSchema.shape['read-lag'].unwrap();
+  return commonFeedSchema.extend({ 'read-lag': readLag.prefault('1s') });
+}
