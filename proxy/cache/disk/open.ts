@@ -1,0 +1,158 @@
+/**
+ * Opens the cache's disk level for its one writer, or says why it can't be. What can't be trusted (damaged, of another
+ * format, or not of this state) is emptied: a cache may be lost, never wrong.
+ */
+import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { Commits } from './commits.ts';
+import { dataFile, lockFile, openForWriting, type Tables } from './environment.ts';
+import type { DiskEvent } from './events.ts';
+import { FORMAT_VERSION } from './format.ts';
+import { Room } from './room.ts';
+import { DiskWriter } from './writer.ts';
+
+/** Whose cache it is: the state's random id, and how often that state was opened. */
+export interface CacheIdentity {
+  readonly stateId: string;
+  readonly boot: number;
+}
+
+export interface DiskOptions {
+  /** A folder of the cache's own; made where it is missing, for its owner alone. */
+  readonly path: string;
+  /** What the data file may take of the file system. */
+  readonly sizeBytes: number;
+  readonly identity: CacheIdentity;
+  /** Wall-clock milliseconds. */
+  now(): number;
+  log(event: DiskEvent): void;
+}
+
+export type DiskOpening =
+  | {
+      readonly kind: 'open';
+      readonly writer: DiskWriter;
+      /** False: what was there was not of this state, or of a later boot of it, and was emptied. */
+      readonly trusted: boolean;
+      /** What an operator should know of how it was found; empty where all was well. */
+      readonly report: readonly string[];
+    }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+/** Below it there is no room for anything beside LMDB's own pages. */
+export const SMALLEST_BYTES = 4 * 1024 * 1024;
+
+export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening> {
+  const { path, sizeBytes, now, log } = options;
+  if (sizeBytes < SMALLEST_BYTES) return { kind: 'failed', reason: `a size below ${SMALLEST_BYTES} bytes` };
+  const report: string[] = [];
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+    const found = await openTrusted(options, report);
+    const writer = new DiskWriter({ path, tables: found.tables, room: new Room(sizeBytes), now, log });
+    return { kind: 'open', writer, trusted: found.trusted, report };
+  } catch (error) {
+    return { kind: 'failed', reason: messageOf(error) };
+  }
+}
+
+type Found =
+  | { readonly kind: 'trusted'; readonly tables: Tables }
+  | { readonly kind: 'none' }
+  /** Damaged, of another format, too large. */
+  | { readonly kind: 'unusable'; readonly reason: string }
+  /** Whole, and written under invalidations that this state has not seen. */
+  | { readonly kind: 'foreign'; readonly reason: string };
+
+async function openTrusted(
+  options: DiskOptions,
+  report: string[],
+): Promise<{ tables: Tables; trusted: boolean }> {
+  const found = await find(options);
+  switch (found.kind) {
+    case 'trusted':
+      return { tables: await claim(found.tables, options.identity), trusted: true };
+    case 'none':
+      return { tables: await openNew(options), trusted: true };
+    case 'unusable':
+    case 'foreign':
+      report.push(`the cache was emptied: ${found.reason}`);
+      return { tables: await openNew(options), trusted: found.kind === 'unusable' };
+    default:
+      return found satisfies never;
+  }
+}
+
+async function find({ path, sizeBytes, identity }: DiskOptions): Promise<Found> {
+  const fileBytes = statSync(dataFile(path), { throwIfNoEntry: false })?.size;
+  if (fileBytes === undefined || fileBytes === 0) return { kind: 'none' };
+  if (fileBytes > sizeBytes)
+    return { kind: 'unusable', reason: 'its file is larger than its size may be now' };
+  let tables: Tables;
+  try {
+    tables = openForWriting(path, sizeBytes);
+  } catch (error) {
+    return { kind: 'unusable', reason: messageOf(error) };
+  }
+  const distrust = judge(tables.about.get(IDENTITY), identity);
+  if (distrust === null) return { kind: 'trusted', tables };
+  await tables.root.close();
+  return distrust;
+}
+
+async function openNew({ path, sizeBytes, identity }: DiskOptions): Promise<Tables> {
+  rmSync(dataFile(path), { force: true });
+  rmSync(lockFile(path), { force: true });
+  return await claim(openForWriting(path, sizeBytes), identity);
+}
+
+const IDENTITY = Buffer.from('identity');
+
+interface IdentityRecord extends CacheIdentity {
+  readonly format: number;
+}
+
+/**
+ * Null: it may be believed. A boot number that is not below this boot's means that the state was restored from a copy: it
+ * lacks invalidations that the cache's entries were stored under.
+ */
+function judge(record: Buffer | undefined, identity: CacheIdentity): Found | null {
+  const written = record === undefined ? null : identityOf(record);
+  if (written === null) return { kind: 'unusable', reason: 'it does not say whose it is' };
+  if (written.format !== FORMAT_VERSION)
+    return { kind: 'unusable', reason: `its format is ${written.format}` };
+  if (written.stateId !== identity.stateId) return { kind: 'foreign', reason: 'it belongs to another state' };
+  if (written.boot < identity.boot) return null;
+  return { kind: 'foreign', reason: `it is of boot ${written.boot}, the state of boot ${identity.boot}` };
+}
+
+function identityOf(record: Buffer): IdentityRecord | null {
+  try {
+    const value: unknown = JSON.parse(record.toString());
+    return isIdentity(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function isIdentity(value: unknown): value is IdentityRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { format, stateId, boot } = value as Partial<Record<keyof IdentityRecord, unknown>>;
+  return typeof format === 'number' && typeof stateId === 'string' && typeof boot === 'number';
+}
+
+/** Writes whose the cache is, synced before anything is stored under this boot. */
+async function claim(tables: Tables, { stateId, boot }: CacheIdentity): Promise<Tables> {
+  const record: IdentityRecord = { format: FORMAT_VERSION, stateId, boot };
+  const commits = new Commits(tables.root);
+  const claimed = await commits.commit(
+    () => void tables.about.putSync(IDENTITY, Buffer.from(JSON.stringify(record))),
+  );
+  const failure = claimed ?? (await commits.sync());
+  if (failure !== null) throw new Error(failure.reason);
+  return tables;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

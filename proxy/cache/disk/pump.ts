@@ -1,0 +1,283 @@
+/**
+ * Does what the writer is asked, in order, in one transaction after another of a few milliseconds each; between them it
+ * makes room for what comes and deletes the chunks that nobody needs.
+ */
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
+import { SLICE_MS, type Commits, type CommitFailure } from './commits.ts';
+import { Debris } from './debris.ts';
+import { countPages, type PageCounts, type Tables } from './environment.ts';
+import type { DiskEvent } from './events.ts';
+import type { Ledger } from './ledger.ts';
+import { pagesOf, type Room } from './room.ts';
+import type { Storing } from './storing.ts';
+
+export interface PumpParts {
+  readonly tables: Tables;
+  readonly ledger: Ledger;
+  readonly commits: Commits;
+  readonly room: Room;
+  readonly storing: Storing;
+  log(event: DiskEvent): void;
+}
+
+export interface Removed {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+interface Operation {
+  /** Content that it adds; 0: it is done even where there is no room. */
+  readonly bytes: number;
+  run(): void;
+  settle(outcome: 'committed' | 'refused'): void;
+  reject(error: unknown): void;
+}
+
+/** A removed entry's chunks stay this long at least: a reader that has just found its head must be able to pin it. */
+const GRACE_MS = 50;
+/** Beyond it nothing more is taken: whoever sends does not wait for its answers. */
+const QUEUE_BYTES = 64 * 1024 * 1024;
+const CHUNKS_PER_STEP = 32;
+
+export class Pump {
+  readonly debris = new Debris();
+  evictions = 0;
+  evictLastFull = false;
+
+  readonly #parts: PumpParts;
+  readonly #queue: Operation[] = [];
+  #queuedBytes = 0;
+  #running: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  constructor(parts: PumpParts) {
+    this.#parts = parts;
+    for (const id of parts.ledger.debris()) this.debris.add(id, 0, 0);
+    this.#wake();
+  }
+
+  /**
+   * Runs `run` in a transaction, which must not throw once it has written, and resolves with what it gave when that is
+   * committed. Null: refused, for want of room or because the transaction was given up.
+   */
+  do<T>(bytes: number, run: () => T): Promise<T | null> {
+    if (!this.#takes(bytes)) return Promise.resolve(null);
+    return new Promise((resolve, reject) => {
+      let value: T | null = null;
+      const operation: Operation = {
+        bytes,
+        run: () => {
+          value = run();
+        },
+        settle: (outcome) => resolve(outcome === 'committed' ? value : null),
+        reject,
+      };
+      this.#queuedBytes += bytes;
+      this.#queue.push(operation);
+      this.#wake();
+    });
+  }
+
+  /** These have no head any more; their chunks are deleted when nobody reads them. */
+  discard(removed: readonly Removed[]): void {
+    if (removed.length === 0) return;
+    const readyAtMs = performance.now() + GRACE_MS;
+    for (const { id, sizeBytes } of removed) this.debris.add(id, sizeBytes, readyAtMs);
+    this.#wake();
+  }
+
+  unpin(id: string): void {
+    this.debris.unpin(id);
+    this.#wake();
+  }
+
+  /** Resolves when all that was asked is done, and all is deleted that may be. */
+  async idle(): Promise<void> {
+    for (;;) {
+      while (this.#running !== null) await this.#running;
+      const waitMs = this.#untilSweepMs();
+      if (waitMs === null) return;
+      await delay(waitMs + 1);
+      this.#wake();
+    }
+  }
+
+  /** Finishes what was asked; takes nothing more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    while (this.#running !== null) await this.#running;
+  }
+
+  #takes(bytes: number): boolean {
+    if (this.#closed || this.#parts.storing.state === 'stopped-until-restart') return false;
+    if (bytes === 0) return true;
+    return this.#parts.storing.state === 'on' && this.#queuedBytes + bytes <= QUEUE_BYTES;
+  }
+
+  #wake(): void {
+    if (this.#running !== null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+      this.#sleep();
+    });
+  }
+
+  #sleep(): void {
+    if (this.#queue.length > 0) return this.#wake();
+    const waitMs = this.#closed ? null : this.#untilSweepMs();
+    if (waitMs !== null) this.#timer = setTimeout(() => this.#wake(), waitMs + 1).unref();
+  }
+
+  #untilSweepMs(): number | null {
+    return this.#parts.storing.state === 'on' ? this.debris.untilDueMs(performance.now()) : null;
+  }
+
+  async #run(): Promise<void> {
+    // What is asked within one turn goes into one transaction.
+    await nextTurn();
+    for (;;) {
+      const counts = countPages(this.#parts.tables);
+      this.#parts.room.observe(counts);
+      const evicted = await this.#evict(counts);
+      const done = await this.#commitBatch(evicted ? countPages(this.#parts.tables) : counts);
+      const swept = this.#closed ? false : await this.#sweep();
+      if (!evicted && !done && !swept) return;
+    }
+  }
+
+  /** Takes from the queue what one transaction may hold. Empty though something waits: its room is being made. */
+  #takeBatch(counts: PageCounts): Operation[] {
+    const batch: Operation[] = [];
+    let bytes = 0;
+    while (this.#queue.length > 0) {
+      const next = this.#queue[0]!;
+      if (bytes > 0 && bytes + next.bytes > this.#parts.room.batchBytes) break;
+      if (next.bytes > 0 && !this.#parts.room.admits(counts, bytes + next.bytes)) {
+        if (batch.length > 0 || this.#mayGetRoom(counts)) break;
+        this.#take().settle('refused');
+        this.#noteRefusal();
+        continue;
+      }
+      bytes += next.bytes;
+      batch.push(this.#take());
+    }
+    if (bytes > 0) this.#noteRoom();
+    return batch;
+  }
+
+  #take(): Operation {
+    const operation = this.#queue.shift()!;
+    this.#queuedBytes -= operation.bytes;
+    return operation;
+  }
+
+  /** Whether waiting helps: something can be evicted, or is about to be deleted. */
+  #mayGetRoom(counts: PageCounts): boolean {
+    if (this.debris.untilDueMs(performance.now()) !== null) return true;
+    const excess = this.#parts.room.excessPages(counts, this.debris.pages);
+    return excess > 0 && this.#parts.ledger.rank() === 'normal';
+  }
+
+  /** True: something was done, or has to be waited for. */
+  async #commitBatch(counts: PageCounts): Promise<boolean> {
+    if (this.#queue.length === 0) return false;
+    if (this.#queue[0]!.bytes > 0 && !this.#parts.storing.check()) {
+      this.#take().settle('refused');
+      return true;
+    }
+    const batch = this.#takeBatch(counts);
+    if (batch.length > 0) await this.#commitOperations(batch);
+    else if (this.#queue.length > 0) await this.#waitForSweep();
+    return true;
+  }
+
+  async #waitForSweep(): Promise<void> {
+    const waitMs = this.debris.untilDueMs(performance.now()) ?? 0;
+    if (waitMs > 0) await delay(waitMs);
+  }
+
+  async #commitOperations(batch: readonly Operation[]): Promise<void> {
+    let ran = 0;
+    try {
+      const failure = await this.#parts.commits.commit(() => {
+        const deadline = performance.now() + SLICE_MS;
+        while (ran < batch.length && (ran === 0 || performance.now() < deadline)) batch[ran++]!.run();
+      });
+      this.#note(failure);
+      for (const each of batch.slice(0, ran)) each.settle(failure === null ? 'committed' : 'refused');
+    } catch (error) {
+      this.#parts.ledger.reload();
+      for (const each of batch.slice(0, ran)) each.reject(error);
+    }
+    this.#putBack(batch.slice(ran));
+  }
+
+  #putBack(operations: readonly Operation[]): void {
+    this.#queue.unshift(...operations);
+    for (const { bytes } of operations) this.#queuedBytes += bytes;
+  }
+
+  /** One step towards the room that the next transactions need. True: something was evicted. */
+  async #evict(counts: PageCounts): Promise<boolean> {
+    if (this.#parts.storing.state !== 'on') return false;
+    let excess = this.#parts.room.excessPages(counts, this.debris.pages);
+    if (excess <= 0) return false;
+    let removed: Removed[] = [];
+    const failure = await this.#parts.commits.commit(() => {
+      const deadline = performance.now() + SLICE_MS;
+      while (excess > 0 && performance.now() < deadline) {
+        const victim = this.#parts.ledger.evict();
+        if (victim === null) return;
+        removed.push(victim);
+        excess -= pagesOf(victim.sizeBytes);
+      }
+    });
+    this.#note(failure);
+    if (failure !== null) removed = [];
+    this.evictions += removed.length;
+    this.discard(removed);
+    return removed.length > 0;
+  }
+
+  /** Deletes some chunks that nobody reads. True: there were some. */
+  async #sweep(): Promise<boolean> {
+    if (this.#parts.storing.state === 'stopped-until-restart') return false;
+    const swept: string[] = [];
+    if (this.debris.due(performance.now()) === null) return false;
+    const failure = await this.#parts.commits.commit(() => {
+      const deadline = performance.now() + SLICE_MS;
+      let id = this.debris.due(performance.now());
+      while (id !== null && performance.now() < deadline) {
+        if (!this.#parts.ledger.sweep(id, CHUNKS_PER_STEP)) continue;
+        this.debris.delete(id);
+        swept.push(id);
+        id = this.debris.due(performance.now());
+      }
+    });
+    this.#note(failure);
+    if (failure !== null) for (const id of swept) this.debris.add(id, 0, performance.now());
+    return failure === null;
+  }
+
+  #note(failure: CommitFailure | null): void {
+    if (failure === null) return;
+    this.#parts.ledger.reload();
+    this.#parts.storing.failed(failure);
+  }
+
+  #noteRefusal(): void {
+    if (this.evictLastFull || this.#parts.ledger.rank() !== 'last') return;
+    this.evictLastFull = true;
+    this.#parts.log({ kind: 'evict-last-full' });
+  }
+
+  #noteRoom(): void {
+    if (!this.evictLastFull) return;
+    this.evictLastFull = false;
+    this.#parts.log({ kind: 'evict-last-room' });
+  }
+}

@@ -1,0 +1,142 @@
+/** Entries and bodies for tests of the disk level. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { StoredMeta } from '../../../policies/model.ts';
+import { CHUNK_BYTES } from '../../../proxy/cache/disk/format.ts';
+import { openDiskWriter, type DiskOptions } from '../../../proxy/cache/disk/open.ts';
+import { openDiskReader, type DiskReader } from '../../../proxy/cache/disk/reader.ts';
+import type { DiskEvent } from '../../../proxy/cache/disk/events.ts';
+import type { DiskWriter } from '../../../proxy/cache/disk/writer.ts';
+import type { EntryHead } from '../../../proxy/cache/entry.ts';
+
+export const MIB = 1024 * 1024;
+
+/** A folder that is gone after the test. */
+export function scratchFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-disk-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export const META: StoredMeta = {
+  status: 200,
+  fields: ['Content-Type', 'text/plain', 'X-Name', 'caf\u00e9'],
+  requestTimeMs: 1_000,
+  responseTimeMs: 2_000,
+  initialAgeSeconds: 0,
+  lifetimeSeconds: 60,
+  lifetimeSource: 'max-age',
+  headerLifetimeSeconds: 60,
+  dateMs: 1_000,
+  noCache: false,
+  mustRevalidate: false,
+  staleWhileRevalidateSeconds: 0,
+  staleIfErrorSeconds: 0,
+  vary: [],
+  varyValues: [],
+  etag: '"1"',
+  lastModifiedMs: null,
+  lastModifiedStrong: false,
+  part: null,
+  responseTags: [],
+};
+
+export function entryId(n: number): string {
+  return n.toString(16).padStart(16, '0');
+}
+
+export function entry(n: number, changes: Partial<EntryHead> = {}): EntryHead {
+  return {
+    id: entryId(n),
+    key: `shop /things/${n}`,
+    route: 'things',
+    origin: 'shop',
+    url: `/things/${n}`,
+    meta: META,
+    tags: ['things', `thing:${n}`],
+    tagHashes: Uint32Array.of(n, 0xffff_ffff, 7, n * 3),
+    floor: 5,
+    sizeBytes: 10,
+    evictLast: false,
+    ...changes,
+  };
+}
+
+/** Content that says whose it is and where: byte i of entry n. */
+export function content(n: number, sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let i = 0; i < sizeBytes; i += 1) bytes[i] = (n * 31 + i * 7 + (i >> 8)) & 0xff;
+  return bytes;
+}
+
+export function chunksOf(bytes: Uint8Array): Uint8Array[] {
+  const count = Math.ceil(bytes.length / CHUNK_BYTES);
+  return Array.from({ length: count }, (_, i) => bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));
+}
+
+export async function fill(writer: DiskWriter, id: string, bytes: Uint8Array): Promise<boolean> {
+  writer.begin(id);
+  const appended = await Promise.all(chunksOf(bytes).map((chunk, i) => writer.append(id, i, chunk)));
+  return !appended.includes(false);
+}
+
+/** Stores entry n with its `content`. */
+export async function store(
+  writer: DiskWriter,
+  n: number,
+  changes: Partial<EntryHead> = {},
+  maxVariants = 64,
+): Promise<'stored' | 'refused'> {
+  const head = entry(n, changes);
+  await fill(writer, head.id, content(n, head.sizeBytes));
+  return await writer.commit(head, { maxVariants });
+}
+
+/** The body of an entry as a reader finds it; null where a chunk is missing. */
+export function bodyOf(reader: DiskReader, head: EntryHead): Buffer | null {
+  const chunks: Uint8Array[] = [];
+  for (let i = 0; i * CHUNK_BYTES < head.sizeBytes; i += 1) {
+    const chunk = reader.chunk(head.id, i);
+    if (chunk === null) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+export interface OpenDisk {
+  readonly writer: DiskWriter;
+  readonly reader: DiskReader;
+  readonly trusted: boolean;
+  readonly report: readonly string[];
+  readonly events: DiskEvent[];
+  /** The clock that the writer sees, in milliseconds. */
+  readonly clock: { nowMs: number };
+  close(): Promise<void>;
+}
+
+/** Writer and reader in this thread, closed after the test. */
+export async function openDisk(path: string, options: Partial<DiskOptions> = {}): Promise<OpenDisk> {
+  const events: DiskEvent[] = [];
+  const clock = { nowMs: 1_700_000_000_000 };
+  const opening = await openDiskWriter({
+    path,
+    sizeBytes: 64 * MIB,
+    identity: { stateId: 'state', boot: 1 },
+    now: () => clock.nowMs,
+    log: (event) => events.push(event),
+    ...options,
+  });
+  if (opening.kind === 'failed') throw new Error(opening.reason);
+  const reading = openDiskReader({ path });
+  if (reading.kind === 'failed') throw new Error(reading.reason);
+  const { writer, trusted, report } = opening;
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= reading.reader.close().then(() => writer.close());
+    return closing;
+  };
+  onTestFinished(close);
+  return { writer, reader: reading.reader, trusted, report, events, clock, close };
+}
