@@ -47,6 +47,8 @@ export class Call implements OriginCall, AttemptListener {
   #attempt: Attempt | null = null;
   #tunnel: Duplex | null = null;
   #url = '';
+  /** Of any try: a later one that was refused does not undo an earlier one. */
+  #maybeProcessed = false;
   #paused = false;
   #failing = false;
   #over = false;
@@ -100,7 +102,9 @@ export class Call implements OriginCall, AttemptListener {
     this.abort();
     if (this.#tunnel !== null) return;
     this.#around.stats.failures++;
-    this.#handler.onFailure(originFailure('connection_terminated', 'Weir is closing', sent, null));
+    this.#handler.onFailure(
+      originFailure('connection_terminated', 'Weir is closing', sent || this.#maybeProcessed, null),
+    );
   }
 
   onInformational(status: number, fields: Fields): void {
@@ -128,6 +132,7 @@ export class Call implements OriginCall, AttemptListener {
 
   onFailed(failed: FailedAttempt): void {
     this.#attempt = null;
+    this.#maybeProcessed ||= failed.failure.maybeProcessed;
     switch (this.#decideRetry(failed)) {
       case 'give-up':
         return this.#fail(failed.failure);
@@ -195,7 +200,8 @@ export class Call implements OriginCall, AttemptListener {
       if (this.#over) return;
       this.#end();
       this.#around.stats.failures++;
-      this.#handler.onFailure(failure);
+      const maybeProcessed = failure.maybeProcessed || this.#maybeProcessed;
+      this.#handler.onFailure({ ...failure, maybeProcessed });
     });
   }
 

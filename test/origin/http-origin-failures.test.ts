@@ -151,6 +151,15 @@ describe('a connection failure', () => {
     expect(origin.stats.retries).toBeGreaterThan(0);
   });
 
+  it('after one that may have reached the origin does not make it certain that none did', async () => {
+    server.on('/a', (_request, answer) => answer.reset());
+    const origin = start({ retry: 1 }, [server.url, await refusingUrl()]);
+    expect((await run(origin, '/a').over).failure).toMatchObject({
+      kind: 'connection_refused',
+      maybeProcessed: true,
+    });
+  });
+
   it('at every URL is a failure that says so', async () => {
     const origin = start({ retry: 1 }, [await refusingUrl()]);
     expect((await run(origin, '/a').over).failure).toMatchObject({
