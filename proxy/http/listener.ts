@@ -166,7 +166,8 @@ class ListenerService {
     clearTimeout(timer);
     let cut = 0;
     for (const connection of this.connections) {
-      cut += connection.open.size;
+      if (connection.socket.destroyed) continue;
+      if (connection.endTunnel === null) cut += connection.open.size;
       connection.socket.destroy();
     }
     await this.closed;

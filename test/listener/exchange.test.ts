@@ -18,6 +18,19 @@ async function answered(answer: (exchange: Exchange) => void, request = LAST_GET
   return await talk(listener.port, request);
 }
 
+function expecting(value: string): string {
+  return `POST / HTTP/1.1\r\nHost: a\r\nExpect: ${value}\r\n\r\n`;
+}
+
+function streaming(fields: string[]): (exchange: Exchange) => void {
+  return (exchange) => {
+    const sink = exchange.stream(200, fields);
+    sink.write(Buffer.from('ab'));
+    sink.write(Buffer.from('cd'));
+    sink.end();
+  };
+}
+
 function content(received: string): string {
   return received.slice(received.indexOf('\r\n\r\n') + 4);
 }
@@ -32,8 +45,16 @@ describe('what an exchange says of its request', () => {
     expect(exchange.authority).toBe('shop.example:8080');
     expect(exchange.scheme).toBe('http');
     expect(exchange.fields).toEqual([
-      ...['hOST', 'Shop.Example:8080', 'Connection', 'close'],
-      ...['X', 'a\xff', 'x', 'b', 'X', ''],
+      'hOST',
+      'Shop.Example:8080',
+      'Connection',
+      'close',
+      'X',
+      'a\xff',
+      'x',
+      'b',
+      'X',
+      '',
     ]);
     expect(exchange.remoteAddress).toBe('127.0.0.1');
     expect(exchange.body).toBeNull();
@@ -122,9 +143,8 @@ describe('Expect: 100-continue', () => {
   });
 
   it('RFC 9110 §10.1.1: answers 417 to any other expectation', async () => {
-    const head = (expect: string) => `POST / HTTP/1.1\r\nHost: a\r\nExpect: ${expect}\r\n\r\n`;
-    expect(statuses(await answered(answerOk, head('x')))).toEqual([417]);
-    expect(statuses(await answered(answerOk, head('x, 100-continue')))).toEqual([417]);
+    expect(statuses(await answered(answerOk, expecting('x')))).toEqual([417]);
+    expect(statuses(await answered(answerOk, expecting('x, 100-continue')))).toEqual([417]);
   });
 
   it('RFC 9110 §10.1.1: ignores the expectation of an HTTP/1.0 client', async () => {
@@ -204,9 +224,10 @@ describe('respond', () => {
     ];
     const received = await answered((exchange) => exchange.respond(200, fields, Buffer.from('four')));
     expect(received).not.toMatch(/transfer-encoding|keep-alive|trailer/i);
-    expect(received.match(/^(Content-Length|Connection): .*/gm)).toEqual(
-      ['Connection: close', 'Content-Length: 4'].sort().reverse(),
-    );
+    expect(received.match(/^(Content-Length|Connection): .*/gm)).toEqual([
+      'Content-Length: 4',
+      'Connection: close',
+    ]);
     expect(content(received)).toBe('four');
   });
 
@@ -297,19 +318,16 @@ describe('stream', () => {
   });
 
   it('keeps a known length, chunks an unknown one, and ends with the connection for HTTP/1.0', async () => {
-    const send = (fields: string[]) => (exchange: Exchange) => {
-      const sink = exchange.stream(200, fields);
-      sink.write(Buffer.from('ab'));
-      sink.write(Buffer.from('cd'));
-      sink.end();
-    };
-    const known = await answered(send(['Content-Length', '4']));
+    const known = await answered(streaming(['Content-Length', '4']));
     expect(known).toContain('Content-Length: 4');
     expect(content(known)).toBe('abcd');
-    const chunked = await answered(send([]));
+    const chunked = await answered(streaming([]));
     expect(chunked).toContain('Transfer-Encoding: chunked');
     expect(content(chunked)).toBe('2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n');
-    const old = await answered(send(['Trailer', 'T']), 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
+    const old = await answered(
+      streaming(['Trailer', 'T']),
+      'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n',
+    );
     expect(old).toContain('Connection: close');
     expect(old).not.toMatch(/transfer-encoding|content-length|trailer/i);
     expect(content(old)).toBe('abcd');

@@ -21,7 +21,6 @@ describe('limits.url', () => {
 describe('limits.headers and limits.header-count', () => {
   it('answers 431 to fields that are too large together', async () => {
     await using listener = await listen({ onExchange: answerOk });
-    const field = (bytes: number) => `X: ${'a'.repeat(bytes)}\r\n`;
     expect(statuses(await talk(listener.port, closing('GET /', field(3_900))))).toEqual([200]);
     expect(statuses(await talk(listener.port, closing('GET /', field(4_100))))).toEqual([431]);
     expect(statuses(await talk(listener.port, closing('GET /', field(60_000))))).toEqual([431]);
@@ -29,7 +28,6 @@ describe('limits.headers and limits.header-count', () => {
 
   it('answers 431 to too many fields, and drops none of those that it takes', async () => {
     await using listener = await listen({ onExchange: answerOk });
-    const many = (count: number) => Array.from({ length: count }, (_, n) => `X-${n}: ${n}\r\n`).join('');
     expect(statuses(await talk(listener.port, closing('GET /', many(18))))).toEqual([200]);
     expect(listener.exchanges[0]!.fields.length).toBe(2 * 20);
     expect(statuses(await talk(listener.port, closing('GET /', many(19))))).toEqual([431]);
@@ -40,8 +38,7 @@ describe('limits.headers and limits.header-count', () => {
       limits: { headerCount: 3_000, headersBytes: 100_000 },
       onExchange: answerOk,
     });
-    const many = Array.from({ length: 2_500 }, () => 'X: a\r\n').join('');
-    expect(statuses(await talk(listener.port, closing('GET /', many)))).toEqual([200]);
+    expect(statuses(await talk(listener.port, closing('GET /', many(2_500))))).toEqual([200]);
     expect(listener.exchanges[0]!.fields.length).toBe(2 * 2_502);
   });
 });
@@ -182,4 +179,12 @@ describe('limits.connections', () => {
 
 function closing(start: string, fields = ''): string {
   return `${start} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${fields}\r\n`;
+}
+
+function field(bytes: number): string {
+  return `X: ${'a'.repeat(bytes)}\r\n`;
+}
+
+function many(count: number): string {
+  return Array.from({ length: count }, (_, n) => `X-${n}: ${n}\r\n`).join('');
 }

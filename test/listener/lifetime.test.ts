@@ -1,0 +1,156 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { IncomingMessage } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startListener } from '../../proxy/http/listener.ts';
+import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
+import { answerOk, LIMITS, listen, RawClient, statuses, talk } from './harness.ts';
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+
+describe('stop', () => {
+  it('lets requests under way finish, with Connection: close, and takes no new ones', async () => {
+    const listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const exchange = await listener.exchange(0);
+    const stopped = listener.stop(60_000);
+    const late = new RawClient(listener.port);
+    await late.closed;
+    expect(late.received).toBe('');
+    answerOk(exchange);
+    const received = await client.untilClosed();
+    expect(received).toContain('Connection: close');
+    expect(received.endsWith('ok')).toBe(true);
+    expect(await stopped).toBe(0);
+    expect(listener.connections()).toBe(0);
+  });
+
+  it('closes connections at once on which nothing is under way', async () => {
+    const listener = await listen({ onExchange: answerOk });
+    const silent = new RawClient(listener.port);
+    const idle = new RawClient(listener.port).send(GET);
+    await idle.until('ok');
+    while (listener.connections() < 2) await new Promise(setImmediate);
+    expect(await listener.stop(60_000)).toBe(0);
+    await Promise.all([silent.closed, idle.closed]);
+  });
+
+  it('finishes an answer whose head was sent before, and closes after it', async () => {
+    const listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const sink = (await listener.exchange(0)).stream(200, []);
+    await client.until('keep-alive');
+    const stopped = listener.stop(60_000);
+    sink.write(Buffer.from('whole'));
+    sink.end();
+    expect((await client.untilClosed()).endsWith('whole\r\n0\r\n\r\n')).toBe(true);
+    expect(await stopped).toBe(0);
+  });
+
+  it('answers all that were pipelined before it', async () => {
+    const listener = await listen();
+    const client = new RawClient(listener.port).send(GET + GET);
+    await listener.exchange(1);
+    const stopped = listener.stop(60_000);
+    for (const exchange of listener.exchanges) answerOk(exchange);
+    const received = await client.untilClosed();
+    expect(statuses(received)).toEqual([200, 200]);
+    expect(received.match(/^Connection: .*/gm)).toEqual(['Connection: keep-alive', 'Connection: close']);
+    expect(await stopped).toBe(0);
+  });
+
+  it('cuts what takes longer than it was given, and says how many', async () => {
+    const listener = await listen();
+    const clients = [1, 2].map(() => new RawClient(listener.port).send(GET));
+    const exchange = await listener.exchange(1);
+    const gone = new Promise<void>((resolve) => exchange.onGone(resolve));
+    expect(await listener.stop(20)).toBe(2);
+    await gone;
+    await Promise.all(clients.map((client) => client.closed));
+    expect(clients.map((client) => client.received)).toEqual(['', '']);
+  });
+});
+
+describe('startListener', () => {
+  it('says why it cannot listen', async () => {
+    await using listener = await listen();
+    const options = { host: '127.0.0.1', port: listener.port, reusePort: false, limits: LIMITS, tls: null };
+    const rest = {
+      onExchange: answerOk,
+      connectionsInUse: { add: () => 0 },
+      log: { warn: () => {}, error: () => {} },
+    };
+    expect(await startListener({ ...options, ...rest })).toMatchObject({
+      kind: 'failed',
+      code: 'EADDRINUSE',
+    });
+    const tls = { certFile: '/nonexistent/cert', keyFile: '/nonexistent/key' };
+    expect(await startListener({ ...options, port: 0, tls, ...rest })).toMatchObject({
+      kind: 'failed',
+      code: 'ENOENT',
+    });
+  });
+
+  it('shares a port where it is asked to', async () => {
+    const options = { host: '127.0.0.1', reusePort: true, limits: LIMITS, tls: null };
+    const rest = {
+      onExchange: answerOk,
+      connectionsInUse: { add: () => 0 },
+      log: { warn: () => {}, error: () => {} },
+    };
+    const first = await startListener({ ...options, port: 0, ...rest });
+    if (first.kind === 'failed') throw new Error(first.message);
+    const second = await startListener({ ...options, port: first.port, ...rest });
+    expect(second).toMatchObject({ kind: 'listening', port: first.port });
+    await first.end();
+    if (second.kind === 'listening') await second.end();
+  });
+});
+
+describe('listen.tls', () => {
+  let folder: string;
+  let tls: { certFile: string; keyFile: string };
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'weir-tls-'));
+    tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
+    await writeFile(tls.certFile, tlsCertificate);
+    await writeFile(tls.keyFile, tlsKey);
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('answers over TLS and says so in the scheme', async () => {
+    await using listener = await listen({ tls, onExchange: answerOk });
+    expect(await text(await ask(listener.port))).toBe('ok');
+    expect(listener.exchanges[0]!.scheme).toBe('https');
+    expect(listener.exchanges[0]!.authority).toBe(tlsName);
+    expect(listener.exchanges[0]!.remoteAddress).toBe('127.0.0.1');
+  });
+
+  it('answers 503 over TLS to one connection too many', async () => {
+    await using listener = await listen({ tls, limits: { connections: 0 } });
+    expect((await ask(listener.port)).statusCode).toBe(503);
+  });
+
+  it('closes a connection that does not speak TLS, and lives on', async () => {
+    await using listener = await listen({ tls, onExchange: answerOk });
+    expect(statuses(await talk(listener.port, GET))).toEqual([]);
+    expect((await ask(listener.port)).statusCode).toBe(200);
+  });
+
+  it('says why it cannot listen with a key that is none', async () => {
+    const broken = { certFile: tls.certFile, keyFile: tls.certFile };
+    await expect(listen({ tls: broken })).rejects.toThrow();
+  });
+});
+
+function ask(port: number): Promise<IncomingMessage> {
+  const options = { port, host: '127.0.0.1', servername: tlsName, ca: tlsCertificate, agent: false };
+  return new Promise((resolve, reject) => {
+    request({ ...options, headers: { Host: tlsName } }, resolve)
+      .on('error', reject)
+      .end();
+  });
+}
