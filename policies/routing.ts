@@ -1,5 +1,6 @@
 /** Finds the route of a request: the first in file order whose path, host and method fit. */
 import type { RouteConfig } from './config/config.ts';
+import { normalizeTarget } from './key.ts';
 
 export interface Router {
   /**
@@ -66,6 +67,9 @@ export function patternProblem(text: string): string | null {
     else if (segment.includes('*')) return 'a path pattern with * as the last segment alone';
     else if (segment === '.' || segment === '..') return 'a path pattern without . and .. segments';
     else if (!LITERAL.test(segment)) return 'a path pattern percent-encoded as in a URL, without query';
+    else if (normalSegment(segment) !== segment) {
+      return `a path pattern in normal form, with ${normalSegment(segment)} for ${segment}`;
+    }
   }
   return null;
 }
@@ -111,6 +115,11 @@ const LITERAL = /^(?:[A-Za-z0-9\-._~!$&'()+,;=:@]|%[0-9A-Fa-f]{2})*$/;
 const SLASH = 47;
 const COLON = 58;
 const NO_ROUTE = { kind: 'no-route' } as const;
+
+/** As paths are written before they are matched: anything else would never be met. */
+function normalSegment(segment: string): string | undefined {
+  return normalizeTarget(`/${segment}`)?.path.slice(1);
+}
 
 function compileRoute(route: RouteConfig, index: number): CompiledRoute {
   const { host, methods, path } = route.match;

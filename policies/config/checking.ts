@@ -1,7 +1,7 @@
 /** Checks a part of the file against its schema, and says in the configuration's own words what does not fit. */
 import { z } from 'zod';
 import type { Finding, Path } from './diagnostic.ts';
-import { describeValue, finding, oneOf, valueAt } from './diagnostic.ts';
+import { describeValue, finding, oneOf, showKey, valueAt } from './diagnostic.ts';
 
 export interface Checked<T> {
   /** Null where even what fits does not make a whole, as something required is missing. */
@@ -81,7 +81,7 @@ function explain(issue: Issue, within: Path, written: unknown, base: Path): Find
     case 'unrecognized_keys':
       return issue.keys.map((key) => {
         const expected = oneOf(issue.message.split(KEY_SEPARATOR), key);
-        return finding([...path, key], expected, key, 'key');
+        return finding([...path, key], expected, showKey(key), 'key');
       });
     case 'invalid_union': {
       const meant = meantOption(issue.errors);

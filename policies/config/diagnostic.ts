@@ -38,10 +38,14 @@ export function showPath(path: Path): string {
   if (path.length === 0) return '(document)';
   const steps = path.map((step, i) => {
     if (typeof step === 'number') return `[${step}]`;
-    const shown = /^[\w-]+$/.test(step) ? step : JSON.stringify(step);
-    return i === 0 ? shown : `.${shown}`;
+    return i === 0 ? showKey(step) : `.${showKey(step)}`;
   });
   return steps.join('');
+}
+
+/** Quoted unless it is a plain word. */
+export function showKey(key: string): string {
+  return /^[\w-]+$/.test(key) ? key : JSON.stringify(key);
 }
 
 /** What a path leads to in plain data; undefined where it leads nowhere. */

@@ -5,7 +5,7 @@
 import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Document, Scalar, YAMLMap } from 'yaml';
 import type { Finding, Part, Path } from './diagnostic.ts';
-import { finding } from './diagnostic.ts';
+import { finding, showKey } from './diagnostic.ts';
 import type { Environment } from './environment.ts';
 import { substitute } from './environment.ts';
 
@@ -90,7 +90,7 @@ class Reader {
       if (!isScalar(key) || name === '__proto__' || entries.has(name)) {
         this.#place([...valuePath, REPEATED], key, value);
         this.findings.push(
-          finding(valuePath, 'each key once, as a plain name', `${name} again`, 'repeated-key'),
+          finding(valuePath, 'each key once, as a plain name', `${showKey(name)} again`, 'repeated-key'),
         );
         continue;
       }

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { checkAgainst } from './checking.ts';
 import type { Finding, Path } from './diagnostic.ts';
-import { describeValue, finding, oneOf } from './diagnostic.ts';
+import { describeValue, finding, oneOf, showKey } from './diagnostic.ts';
 import type { RouteInput } from './route-schema.ts';
 import { routeSchema } from './route-schema.ts';
 import type {
@@ -139,7 +139,7 @@ function reportUnknownKeys(
   findings: Finding[],
 ): void {
   for (const key of Object.keys(map)) {
-    if (!known.includes(key)) findings.push(finding([key], oneOf(known, key), key, 'key'));
+    if (!known.includes(key)) findings.push(finding([key], oneOf(known, key), showKey(key), 'key'));
   }
 }
 

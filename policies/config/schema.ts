@@ -149,8 +149,15 @@ const conditionSchema = z.union(
   [
     scalar,
     z.array(scalar).min(1),
-    z.strictObject({ exists: z.boolean().describe('Whether the name is there.') }),
-    z.strictObject({ changed: z.boolean().describe('Whether before and after differ.') }),
+    z
+      .strictObject({
+        exists: z.boolean().optional().describe('Whether the name is there.'),
+        changed: z.boolean().optional().describe('Whether before and after differ.'),
+      })
+      .refine(({ exists, changed }) => exists !== undefined || changed !== undefined, {
+        error: '{ exists: true or false }, { changed: true or false } or both',
+        when: isFineSoFar,
+      }),
   ],
   { error: 'a value, a list of values, { exists: true or false } or { changed: true or false }' },
 );
@@ -163,6 +170,7 @@ const mappingSchema = z.strictObject({
   invalidate: invalidationSchema
     .refine((templates) => Object.values(templates).some((list) => list.length > 0), {
       error: 'at least one tag, URL or prefix',
+      when: isFineSoFar,
     })
     .describe('With {name} for a value of the change, before and after both counting.'),
 });
@@ -243,6 +251,11 @@ function anyFeedSchema(feedSchemas: FeedSchemas) {
     feedSchemaOf(type, feedSchemas).extend({ type: z.literal(type).describe('Where changes come from.') }),
   );
   return z.union(typed);
+}
+
+/** What a map lacks is not said of one with a key that is misspelt. */
+function isFineSoFar({ issues }: z.core.ParsePayload): boolean {
+  return issues.length === 0;
 }
 
 function withReadLag(type: string) {

@@ -36,7 +36,7 @@ routes:
       '8:48 origins.shop.queue.size: expected a whole number from 0 to 1000000000, got 1.5',
       '9:3 origins.third.url: expected an http(s) URL, a list of them, or demo:, got nothing',
       '11:3 feeds.g.url: expected a text, got nothing',
-      '11:38 feeds.g.map[0].when.a: expected a value, a list of values, { exists: true or false } or { changed: true or false }, got a map',
+      '11:40 feeds.g.map[0].when.a.exist: expected one of exists, changed (did you mean exists?), got exist',
       '11:69 feeds.g.map[0].invalidate: expected at least one tag, URL or prefix, got an empty map',
       '12:27 defaults.cache.ttl: expected a duration such as 200ms, 30s or 24h (ms, s, m, h, d), got "5x"',
       '14:23 routes[0].match: expected a path pattern that begins with /, got "products"',

@@ -159,6 +159,8 @@ describe('an error', () => {
     '/{}',
     '/{1}',
     '/a b',
+    '/%7Ea',
+    '/%2f',
   ])('is a pattern such as %s', (pattern) => {
     expect(errorsOf(`${ORIGIN}routes: [{ match: "${pattern}" }]`)).toEqual([
       expect.stringMatching(/^2:19 routes\[0\]\.match: expected a path pattern .*, got "/),
