@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
 import { jsonSchema, jsonSchemaText } from '../../policies/config/json-schema.ts';
+import { CONTRACT } from './contract.ts';
 import { feedSchemas, load } from './load.ts';
 
 type Schema = { readonly [key: string]: Schema };
@@ -40,6 +43,14 @@ describe('the JSON Schema', () => {
       default: 8080,
       anyOf: [{ type: 'integer', minimum: 0, maximum: 65_535 }, { $ref: '#/definitions/reference' }],
     });
+  });
+
+  it('takes what the loader takes, and refuses unknown keys', () => {
+    const validator = z.fromJSONSchema(jsonSchema(feedSchemas) as z.core.JSONSchema.JSONSchema);
+    expect(validator.safeParse(parse(CONTRACT)).error).toBeUndefined();
+    const referring = { origins: { shop: { url: 'demo:' } }, listen: { port: '${PORT}' } };
+    expect(validator.safeParse(referring).success).toBe(true);
+    expect(validator.safeParse({ ...referring, log: { levle: 'info' } }).success).toBe(false);
   });
 
   it("has the keys of each feed type's adapter", () => {
