@@ -61,7 +61,7 @@ export function describeValue(value: unknown, path: Path): string {
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty map' : 'a map';
-  if (/token|secret|password/i.test(String(path.at(-1)))) return 'something else';
+  if (path.some((step) => /token|secret|password/i.test(String(step)))) return 'something else';
   if (typeof value !== 'string') return String(value);
   const shown = value.replace(/\/\/[^/@]*@/, '//…@');
   return JSON.stringify(shown.length > SHOWN_LENGTH ? `${shown.slice(0, SHOWN_LENGTH)}…` : shown);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { NotYet } from '../../policies/config/load.ts';
 import { configOf, errorsOf, load } from './load.ts';
 
@@ -95,6 +96,11 @@ routes:
   it('do not show what may be secret', () => {
     const errors = errorsOf(`${ORIGIN}admin: { token: 12345 }`);
     expect(errors).toEqual(['2:17 admin.token: expected a text, got something else']);
+    const secrets = { sse: z.strictObject({ secrets: z.array(z.string().min(9)) }) };
+    const text = `${ORIGIN}feeds: { f: { type: sse, secrets: [hush] } }`;
+    expect(errorsOf(text, { feedSchemas: secrets })).toEqual([
+      '2:41 feeds.f.secrets[0]: expected a length of at least 9, got something else',
+    ]);
   });
 });
 
