@@ -99,7 +99,7 @@ routes:
     const secrets = { sse: z.strictObject({ secrets: z.array(z.string().min(9)) }) };
     const text = `${ORIGIN}feeds: { f: { type: sse, secrets: [hush] } }`;
     expect(errorsOf(text, { feedSchemas: secrets })).toEqual([
-      '2:41 feeds.f.secrets[0]: expected a length of at least 9, got something else',
+      '2:36 feeds.f.secrets[0]: expected a length of at least 9, got something else',
     ]);
   });
 });
