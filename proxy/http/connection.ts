@@ -16,6 +16,8 @@ type MarkedSocket = Socket & { [CONNECTION]?: Connection };
 export interface OpenExchange {
   readonly receiving: boolean;
   refuse(refusal: Problem): void;
+  /** The connection has room again. */
+  drained(): void;
 }
 
 export class Connection {

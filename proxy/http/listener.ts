@@ -112,8 +112,11 @@ async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Serve
  * Only a GET without content is given up to another protocol: after it, nothing on the connection is HTTP any more. Other
  * requests with Upgrade are answered as if it were not there (RFC 9110 §7.8), and so is the old way to HTTP/2.
  */
-function mayUpgrade({ method, httpVersionMinor, headers }: IncomingMessage): boolean {
+function mayUpgrade({ method, httpVersionMinor, headers, socket }: IncomingMessage): boolean {
   if (method !== 'GET' || httpVersionMinor === 0) return false;
+  // While answers to earlier requests are owed, the connection can't be handed over.
+  const connection = Connection.of(socket);
+  if (connection === undefined || connection.closing || connection.open.size > 0) return false;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return false;
   return headers.upgrade !== undefined && !/^(?:h2c?|tls\/|http\/)/i.test(headers.upgrade.trim());
 }
@@ -223,15 +226,25 @@ class ListenerService {
   }
 
   private receiveUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    takeOver(socket);
     const protocol = (request.headers.upgrade ?? '').trim().toLowerCase();
     this.receive(request, responseOf(request, socket), { protocol, head });
   }
 
+  /** Node hands the connection over, whatever is still to be answered on it. */
   private receiveConnect(request: IncomingMessage, socket: Socket): void {
+    takeOver(socket);
     const connection = Connection.of(socket);
-    if (connection === undefined) return;
-    const detail = 'This server is no tunnel: CONNECT is not taken.';
-    refuse(connection, responseOf(request, socket), problem(501, 'Not implemented', detail));
+    if (connection === undefined || connection.closing) return;
+    const refusal = problem(501, 'Not implemented', 'This server is no tunnel: CONNECT is not taken.');
+    if (connection.open.size === 0) {
+      refuse(connection, responseOf(request, socket), refusal);
+      return;
+    }
+    socket.on('drain', () => {
+      for (const exchange of connection.open) exchange.drained();
+    });
+    connection.refuseUnread(refusal);
   }
 
   /** The parser gave up, or time did. Whoever was answered before is answered whole; then the connection closes. */
@@ -265,13 +278,17 @@ function refuse(connection: Connection, response: ServerResponse, refusal: Probl
   response.end(refusal.content);
 }
 
-/** A way to answer on a connection that Node has handed over for another protocol. */
+/** Does what Node no longer does for a connection that it has handed over. */
+function takeOver(socket: Socket): void {
+  socket.on('error', () => socket.destroy());
+  socket.on('timeout', () => socket.destroy());
+}
+
+/** A way to answer on a connection that Node has handed over. */
 function responseOf(request: IncomingMessage, socket: Socket): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket);
-  socket.on('error', () => socket.destroy());
-  socket.on('timeout', () => socket.destroy());
   socket.on('drain', () => response.emit('drain'));
   response.on('finish', () => {
     if (response.socket === socket) response.detachSocket(socket);

@@ -130,7 +130,9 @@ export class NodeExchange implements Exchange, OpenExchange {
     // HTTP/1.0 has no interim responses; 100 is sent when the content is first read (RFC 9110 §15.2).
     if (this.answered || this.closed || this.request.httpVersionMinor === 0) return;
     if (status <= 101 || status > 199 || this.upgrade !== null) return;
-    this.response.writeInformation(status, writableFields(frameFields(fields, 'none', false)).kept);
+    // Behind answers that are still owed there is no place for it, and nobody relies on one.
+    if (this.response.socket === null) return;
+    this.response.writeInformation(status, writableFields(frameFields(fields, 'none', null)).kept);
   }
 
   respond(status: number, fields: readonly string[], content: Uint8Array | null): void {
@@ -208,6 +210,10 @@ export class NodeExchange implements Exchange, OpenExchange {
     }
   }
 
+  drained(): void {
+    this.response.emit('drain');
+  }
+
   stalled(): void {
     if (this.stalling === 'yes') return;
     if (this.response.socket === null) {
@@ -231,8 +237,9 @@ export class NodeExchange implements Exchange, OpenExchange {
       limitBytes: this.context.limits.bodyBytes,
       declaredBytes,
       onFirstRead: () => {
-        if (this.waitsForContinue && !this.response.headersSent) this.response.writeContinue();
-        this.waitsForContinue = false;
+        if (this.response.socket !== null) this.sendContinue();
+        // Behind answers that are still owed, an interim response must wait for its turn.
+        else this.response.once('socket', () => this.sendContinue());
       },
       onTooLarge: () => this.refuse(problem(413, 'Content too large', contentTooLarge(this.context.limits))),
     });
@@ -265,7 +272,7 @@ export class NodeExchange implements Exchange, OpenExchange {
   }
 
   private writeHead(status: number, fields: Fields, framing: Framing): void {
-    const framed = frameFields(fields, framing, this.mustClose());
+    const framed = frameFields(fields, framing, this.persistence());
     try {
       this.response.writeHead(status, framed as string[]);
     } catch {
@@ -275,13 +282,27 @@ export class NodeExchange implements Exchange, OpenExchange {
     }
   }
 
-  private mustClose(): boolean {
+  /** What the answer says of the connection; null: nothing that Node does not say by itself. */
+  private persistence(): 'close' | 'keep-alive' | null {
+    const { content, connection, request, response } = this;
     // RFC 9110 §10.1.1: who still waits for 100 may send the content or not, so nothing can follow it.
-    if (this.content !== null && (this.waitsForContinue || this.content.remainingBytes > DISCARD_BYTES)) {
-      this.connection.linger();
+    if (content !== null && (this.owesContinue() || content.remainingBytes > DISCARD_BYTES)) {
+      connection.linger();
     }
-    if (this.context.stopping || this.upgrade !== null) this.connection.closing = true;
-    return this.connection.closesAfter(this);
+    if (this.context.stopping || this.upgrade !== null) connection.closing = true;
+    if (connection.closesAfter(this)) return 'close';
+    // Node would close wherever no 100 was sent, though the content is here, or there is none.
+    const expected = request.httpVersionMinor === 1 && request.headers.expect !== undefined;
+    return expected && response.shouldKeepAlive ? 'keep-alive' : null;
+  }
+
+  private sendContinue(): void {
+    if (this.owesContinue() && !this.response.headersSent) this.response.writeContinue();
+    this.waitsForContinue = false;
+  }
+
+  private owesContinue(): boolean {
+    return this.waitsForContinue && !this.request.complete;
   }
 
   private switchingHead(status: number, fields: Fields): string {

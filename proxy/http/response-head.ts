@@ -12,11 +12,15 @@ import type { Fields } from '../../policies/http/fields.ts';
 export type Framing = number | 'as-given' | 'none' | 'chunked';
 
 /**
- * The fields with one true Content-Length, `Connection: close` where asked, and no field that speaks of another
- * connection. Returned as they are where nothing needs changing, which is the case for stored responses.
+ * The fields with one true Content-Length, Connection as given (null: as Node has it), and no field that speaks of
+ * another connection. Returned as they are where nothing needs changing, which is the case for stored responses.
  */
-export function frameFields(fields: Fields, length: Framing, close: boolean): Fields {
-  return isFramed(fields, length) && !close ? fields : reframe(fields, length, close);
+export function frameFields(
+  fields: Fields,
+  length: Framing,
+  connection: 'close' | 'keep-alive' | null,
+): Fields {
+  return connection === null && isFramed(fields, length) ? fields : reframe(fields, length, connection);
 }
 
 /** The length that the fields declare; null: none, or none that can be believed. */
@@ -66,7 +70,7 @@ function isFramed(fields: Fields, length: Framing): boolean {
   return declared !== null && Number(declared) === length;
 }
 
-function reframe(fields: Fields, length: Framing, close: boolean): string[] {
+function reframe(fields: Fields, length: Framing, connection: string | null): string[] {
   const framed: string[] = [];
   const given = declaredLength(fields);
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -77,7 +81,7 @@ function reframe(fields: Fields, length: Framing, close: boolean): string[] {
   }
   const declared = length === 'as-given' ? given : typeof length === 'number' ? length : null;
   if (declared !== null) framed.push('Content-Length', String(declared));
-  if (close) framed.push('Connection', 'close');
+  if (connection !== null) framed.push('Connection', connection);
   return framed;
 }
 

@@ -142,6 +142,46 @@ describe('Expect: 100-continue', () => {
     expect(received).toContain('Connection: close');
   });
 
+  it('sends no 100 where the content is here already or there is none, and the connection goes on', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(`${HEAD}hello${expecting('100-continue')}`);
+    await listener.exchange(1);
+    expect(Buffer.concat(await listener.exchanges[0]!.body!.toArray()).toString()).toBe('hello');
+    for (const exchange of listener.exchanges) answerOk(exchange);
+    client.send(GET.replace('/', '/last'));
+    (await listener.exchange(2)).respond(200, [], Buffer.from('last'));
+    expect(statuses(await client.until('last'))).toEqual([200, 200, 200]);
+    expect(client.received).not.toContain('close');
+    client.leave();
+  });
+
+  it('sends 100 in its turn, behind the answers that are still owed', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(`${GET}${HEAD}`);
+    const second = await listener.exchange(1);
+    const whole = second.body!.toArray();
+    second.inform(103, []);
+    listener.exchanges[0]!.respond(200, [], Buffer.from('first'));
+    await client.until('100 Continue\r\n\r\n');
+    client.send('hello');
+    expect(Buffer.concat(await whole).toString()).toBe('hello');
+    second.respond(200, [], Buffer.from('second'));
+    expect(statuses(await client.until('second'))).toEqual([200, 100, 200]);
+    client.leave();
+  });
+
+  it('sends no 100 in its turn where the answer has come first', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(`${GET}${HEAD}`);
+    const second = await listener.exchange(1);
+    second.body!.resume();
+    second.respond(403, [], Buffer.from('second'));
+    listener.exchanges[0]!.respond(200, [], Buffer.from('first'));
+    const received = await client.untilClosed();
+    expect(statuses(received)).toEqual([200, 403]);
+    expect(received.endsWith('second')).toBe(true);
+  });
+
   it('RFC 9110 §10.1.1: answers 417 to any other expectation', async () => {
     expect(statuses(await answered(answerOk, expecting('x')))).toEqual([417]);
     expect(statuses(await answered(answerOk, expecting('x, 100-continue')))).toEqual([417]);

@@ -137,6 +137,23 @@ describe('an exchange that asks to switch protocols', () => {
     expect(listener.exchanges[0]!.upgrade).toBeNull();
   });
 
+  it.for([
+    ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', [200, 501]],
+    ['Upgrade', UPGRADE, [200, 200]],
+  ] as const)(
+    'does not take the connection from requests that came before it: %s',
+    async ([, request, expected]) => {
+      await using listener = await listen();
+      const client = new RawClient(listener.port).send(`GET / HTTP/1.1\r\nHost: a\r\n\r\n${request}`);
+      const sink = (await listener.exchange(0)).stream(200, ['Content-Length', '8000000']);
+      sink.onDrain(() => sink.end());
+      expect(sink.write(Buffer.alloc(8_000_000))).toBe(false);
+      if (expected[1] === 200) (await listener.exchange(1)).respond(200, [], Buffer.from('not implemented'));
+      expect(statuses(await client.until('ot implemented'))).toEqual(expected);
+      client.leave();
+    },
+  );
+
   it('ends with the listener', async () => {
     const listener = await listen();
     const { near, far } = await originPair();
