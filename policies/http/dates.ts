@@ -5,15 +5,15 @@ const SHORT_DAY = '(?:mon|tue|wed|thu|fri|sat|sun)';
 const LONG_DAY = '(?:mon|tues|wednes|thurs|fri|satur|sun)day';
 const MONTH = `(${MONTHS.join('|')})`;
 const CLOCK = '(\\d{2}):(\\d{2}):(\\d{2})';
-const IMF_FIXDATE = new RegExp(`^${SHORT_DAY}, (\\d{2}) ${MONTH} (\\d{4}) ${CLOCK} (?:gmt|utc)$`);
-const RFC_850 = new RegExp(`^${LONG_DAY}, (\\d{2})-${MONTH}-(\\d{2}) ${CLOCK} (?:gmt|utc)$`);
+const IMF_FIXDATE = new RegExp(`^${SHORT_DAY}, (\\d{2}) ${MONTH} (\\d{4}) ${CLOCK} gmt$`);
+const RFC_850 = new RegExp(`^${LONG_DAY}, (\\d{2})-${MONTH}-(\\d{2}) ${CLOCK} gmt$`);
 const ASCTIME = new RegExp(`^${SHORT_DAY} ${MONTH} ([ \\d]\\d) ${CLOCK} (\\d{4})$`);
 const LONGEST_DATE = 40;
 const YEARS_AHEAD = 50;
 
 /**
  * Milliseconds since 1970, or null where the text is not an HTTP-date. `nowMs` settles the century of a two-digit
- * year: more than 50 years ahead means the past (RFC 9110 §5.6.7). Zones other than GMT and UTC are refused.
+ * year: more than 50 years ahead means the past (RFC 9110 §5.6.7). Zones other than GMT are refused.
  */
 export function parseHttpDate(text: string, nowMs: number): number | null {
   if (text.length > LONGEST_DATE) return null;

@@ -44,7 +44,8 @@ export function clientSite(client: ClientView): {
  * nor scheme is told in any field, for they are not in the key; the adapter writes its own Host.
  */
 export function originFields(client: ClientView & { readonly hostHeader: 'origin' | 'client' }): string[] {
-  const { fields, trusted, remoteAddress, hostHeader } = client;
+  const { fields, trusted, hostHeader } = client;
+  const remoteAddress = plainAddress(client.remoteAddress);
   const sent = withoutFields(endToEnd(fields), REWRITTEN);
   const site = hostHeader === 'client' ? clientSite(client) : null;
   if (site !== null) sent.push('Host', site.authority);
@@ -119,6 +120,11 @@ function forwardedText(element: ReadonlyMap<string, string>, withSite: boolean):
 
 function quote(text: string): string {
   return `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
+}
+
+/** A socket that takes both families shows IPv4 peers as IPv6. */
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
 }
 
 /** RFC 7239 §6: an IPv6 address stands in brackets. */

@@ -122,7 +122,7 @@ function contentRange({ first, last }: ByteRange, sizeBytes: number): string {
 }
 
 /** §13.1.5: a strong tag, or exactly the strong Last-Modified. */
-function ifRangeHolds(
+export function ifRangeHolds(
   request: RequestView,
   meta: Pick<StoredMeta, 'etag' | 'lastModifiedMs' | 'lastModifiedStrong' | 'dateMs'>,
 ): boolean {

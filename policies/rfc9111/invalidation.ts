@@ -11,6 +11,8 @@ export interface UnsafeExchange {
   readonly target: string;
   readonly authority: string;
   readonly scheme: string;
+  /** Further origins (`http://host:port`) that are the same site: the origin's own URL, where it does not see the client's host. */
+  readonly aliases?: readonly string[];
   readonly status: number;
   readonly fields: Fields;
 }
@@ -59,10 +61,11 @@ export function invalidatedGroups(exchange: UnsafeExchange): string[] {
 
 /** §4.4: a reference to another origin could be used to clear what is not the sender's. */
 function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
-  const base = `${exchange.scheme}://${exchange.authority}${exchange.target}`;
-  const resolved = URL.parse(reference.trim(), base);
-  const origin = URL.parse(base)?.origin;
-  if (resolved === null || resolved.origin !== origin) return null;
+  const base = URL.parse(`${exchange.scheme}://${exchange.authority}${exchange.target}`);
+  const resolved = base && URL.parse(reference.trim(), base.href);
+  if (!base || !resolved) return null;
+  const sites = [base.origin, ...(exchange.aliases ?? []).map((alias) => URL.parse(alias)?.origin)];
+  if (!sites.includes(resolved.origin)) return null;
   const normalised = normalizeTarget(`${resolved.pathname}${resolved.search}`);
   return normalised === null ? null : originForm(normalised);
 }

@@ -1,7 +1,9 @@
 /** RFC 9111 §3.3 and §3.4: partial responses, what they are parts of, and which may be put together. */
+import { etagsMatchStrongly } from '../http/etags.ts';
 import { fieldValues, hasField } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
+import { ifRangeHolds, parseByteRanges } from '../rfc9110/ranges.ts';
 
 export type Part = NonNullable<StoredMeta['part']>;
 
@@ -23,4 +25,59 @@ export function parseContentRange(text: string): Part | null {
   const completeBytes = match[3] === '*' ? null : Number(match[3]);
   if (first > last || (completeBytes !== null && last >= completeBytes)) return null;
   return { first, last, completeBytes };
+}
+
+export type PartDecision =
+  /** The part holds what is asked for: from `offset` of the stored bytes. `contentRange` is the answer's field. */
+  | {
+      readonly kind: 'slice';
+      readonly offset: number;
+      readonly lengthBytes: number;
+      readonly contentRange: string;
+    }
+  | { readonly kind: 'insufficient' };
+
+const INSUFFICIENT: PartDecision = { kind: 'insufficient' };
+
+/** §4 and §3.3: whether a stored 206 answers a request. Only for a single range that lies within the part. */
+export function decidePart(request: RequestView, meta: StoredMeta): PartDecision {
+  const { part } = meta;
+  const asked = fieldValues(request.fields, 'range');
+  if (part === null || request.method !== 'GET' || asked.length !== 1) return INSUFFICIENT;
+  if (!ifRangeHolds(request, meta)) return INSUFFICIENT;
+  // Without the complete length an open end or a suffix has no place; a bound past the part keeps such ranges out.
+  const ranges = parseByteRanges(asked[0]!, part.completeBytes ?? Number.MAX_SAFE_INTEGER);
+  const range = ranges?.length === 1 ? ranges[0]! : null;
+  if (range === null || range.first < part.first || range.last > part.last) return INSUFFICIENT;
+  return {
+    kind: 'slice',
+    offset: range.first - part.first,
+    lengthBytes: range.last - range.first + 1,
+    contentRange: `bytes ${range.first}-${range.last}/${part.completeBytes ?? '*'}`,
+  };
+}
+
+/** §3.4: the request fields that fetch what a stored part lacks at its end or beginning; null where none can. */
+export function completionFields(meta: StoredMeta): Fields | null {
+  const { part, etag } = meta;
+  if (part === null || part.completeBytes === null || etag === null || !etagsMatchStrongly(etag, etag))
+    return null;
+  if (part.first === 0) return ['Range', `bytes=${part.last + 1}-`, 'If-Range', etag];
+  if (part.last === part.completeBytes - 1) return ['Range', `bytes=0-${part.first - 1}`, 'If-Range', etag];
+  return null;
+}
+
+/** §3.4: the part that two make together, where they touch and share a strong validator; null: they do not combine. */
+export function combinedPart(
+  a: Pick<StoredMeta, 'etag' | 'part'>,
+  b: Pick<StoredMeta, 'etag' | 'part'>,
+): Part | null {
+  if (a.part === null || b.part === null || a.etag === null || b.etag === null) return null;
+  if (!etagsMatchStrongly(a.etag, b.etag) || a.part.completeBytes !== b.part.completeBytes) return null;
+  if (a.part.first > b.part.last + 1 || b.part.first > a.part.last + 1) return null;
+  return {
+    first: Math.min(a.part.first, b.part.first),
+    last: Math.max(a.part.last, b.part.last),
+    completeBytes: a.part.completeBytes,
+  };
 }

@@ -44,6 +44,8 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
   const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
   const ageSeconds = currentAgeSeconds(meta, nowMs);
   if (trust === 'revalidate') {
+    if (directivesHonored(question.request.fields, question.policy).noCache)
+      return validate(meta, 'request', 0);
     const untilMs = staleIfErrorUntilMs(meta, Math.min(expiryMs(lifetimeSeconds, ageSeconds, nowMs), nowMs));
     return validate(meta, 'feed-not-live', untilMs);
   }

@@ -2,7 +2,7 @@
 import type { OriginRule, RouteCacheConfig } from '../config/config.ts';
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts';
 import { parseEtag } from '../http/etags.ts';
-import { fieldValue, fieldValues, hasField, withoutFields } from '../http/fields.ts';
+import { fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
 import type { NotStoredReason, RequestView, StoredMeta, StoringDecision } from '../model.ts';
@@ -41,6 +41,13 @@ export interface Received {
 
 /** `store` also means that the response may be given to others who wait for it (RFC 9111 §4, collapsed requests). */
 export function decideStoring(received: Received): StoringDecision {
+  const part = received.status === 206 ? partOf(received.request, received.fields) : null;
+  if (part === 'malformed') return { kind: 'not', reason: 'partial' };
+  return decideKeeping(received, part);
+}
+
+/** As `decideStoring`, where it is known already which part of the whole the response is; null: all of it. */
+export function decideKeeping(received: Received, part: StoredMeta['part']): StoringDecision {
   const { policy, status, fields } = received;
   const { directives, targeted } = governingDirectives(fields, policy.targetedFields);
   const refused = refusal(received, directives);
@@ -48,8 +55,6 @@ export function decideStoring(received: Received): StoringDecision {
 
   const vary = varyOf(fields);
   if (vary.kind === 'star') return { kind: 'not', reason: 'vary-star' };
-  const part = status === 206 ? partOf(received.request, fields) : null;
-  if (part === 'malformed') return { kind: 'not', reason: 'partial' };
   const kept = storedFields(received, directives);
   if (hasField(kept, 'set-cookie') || hasField(kept, 'set-cookie2'))
     return { kind: 'not', reason: 'set-cookie' };
@@ -106,7 +111,7 @@ export function validatorsOf(
   return {
     etag: etags.length === 1 ? parseEtag(etags[0]) : null,
     lastModifiedMs,
-    lastModifiedStrong: lastModifiedMs !== null && isStrongDate(fields, lastModifiedMs, dateMs),
+    lastModifiedStrong: lastModifiedMs !== null && isStrongDate(fields, lastModifiedMs),
   };
 }
 
@@ -150,9 +155,10 @@ function refusal(received: Received, directives: Directives): NotStoredReason | 
   return null;
 }
 
-/** §3.5. */
+/** §3.5. An s-maxage without a usable value allows nothing. */
 function allowsAuthorized(directives: Directives): boolean {
-  return ['public', 's-maxage', 'must-revalidate'].some((name) => hasDirective(directives, name));
+  if (hasDirective(directives, 'public') || hasDirective(directives, 'must-revalidate')) return true;
+  return typeof directiveSeconds(directives, 's-maxage') === 'number';
 }
 
 /** §4.2.4: s-maxage carries proxy-revalidate's meaning (§5.2.2.10). */
@@ -242,10 +248,10 @@ function uselessness(meta: StoredMeta): NotStoredReason | null {
 
 /**
  * RFC 9110 §8.8.2.2: Last-Modified is strong where it is at least a second before Date, both by the origin's own clock.
- * A Date that was not sent proves nothing.
+ * The time of receipt in place of a Date proves nothing.
  */
-function isStrongDate(fields: Fields, lastModifiedMs: number, dateMs: number): boolean {
-  return (
-    hasField(fields, 'date') && dateMs - lastModifiedMs >= 1000 && fieldValue(fields, 'date') !== undefined
-  );
+function isStrongDate(fields: Fields, lastModifiedMs: number): boolean {
+  const dates = fieldValues(fields, 'date');
+  const dateMs = dates.length === 1 ? parseHttpDate(dates[0]!, lastModifiedMs) : null;
+  return dateMs !== null && dateMs - lastModifiedMs >= 1000;
 }

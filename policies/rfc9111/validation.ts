@@ -6,7 +6,7 @@ import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
 import type { RequestView, StoredMeta, StoringDecision } from '../model.ts';
 import { dateValueMs } from './freshness.ts';
-import { decideStoring, validatorsOf } from './storing.ts';
+import { decideKeeping, validatorsOf } from './storing.ts';
 
 /**
  * §4.3.1: the precondition for a validation. With entity tags, those of all entries; a date only for an entry alone,
@@ -47,11 +47,18 @@ export interface Update {
 }
 
 /**
- * §3.2: the entry with the 304's fields. `not`: the origin now forbids keeping it; the answer to this request it may
- * still be. Tags are added, never taken away.
+ * §3.2: the entry with the 304's fields. `not`: it may not be kept as it is now; it is still the answer to the request
+ * that was asked for. Where the reason is `request-no-store`, it is the 304 that must leave no trace, and the entry
+ * stays as it was (§5.2.1.5). Tags are added, never taken away.
  */
 export function freshen(meta: StoredMeta, update: Update): StoringDecision {
-  const decision = decideStoring({ ...update, status: meta.status, fields: updatedFields(meta, update) });
+  const received = {
+    ...update,
+    request: { ...update.request, method: 'GET' },
+    status: meta.status,
+    fields: updatedFields(meta, update),
+  };
+  const decision = decideKeeping(received, meta.part);
   if (decision.kind === 'not') return decision;
   const sameVary = decision.meta.vary.join() === meta.vary.join();
   return {
@@ -73,9 +80,11 @@ export type HeadVerdict =
   | { readonly kind: 'unchanged' };
 
 export function freshenByHead(meta: StoredMeta, status: number, update: Update): HeadVerdict {
-  if (status >= 500 || status === 304) return { kind: 'unchanged' };
-  if (status !== meta.status || !sameRepresentation(meta.fields, update.fields)) return { kind: 'invalid' };
-  const decision = freshen(meta, { ...update, request: { ...update.request, method: 'GET' } });
+  // Errors other than these speak of the request or of the server, not of the resource.
+  if (status === 304 || (status >= 400 && status !== 404 && status !== 410)) return { kind: 'unchanged' };
+  if (status !== meta.status) return { kind: 'invalid' };
+  if (!sameRepresentation(meta.fields, update.fields)) return { kind: 'invalid' };
+  const decision = freshen(meta, update);
   return decision.kind === 'store' ? { kind: 'freshened', meta: decision.meta } : { kind: 'invalid' };
 }
 

@@ -1,0 +1,258 @@
+import { describe, expect, it } from 'vitest';
+import type { Verdict } from '../../policies/model.ts';
+import { onlyIfCached } from '../../policies/rfc9111/reuse.ts';
+import { dateIn, get, NOW_MS, policy, reuse, stored } from './given.ts';
+
+const cc = (value: string, ...more: string[]) => stored(['Cache-Control', value, ...more]);
+const asking = (value: string) => ({ request: get('Cache-Control', value) });
+const HARD: Verdict = { kind: 'hard' };
+const UNPROVEN: Verdict = { kind: 'unproven' };
+const softAt = (seconds: number): Verdict => ({ kind: 'soft', invalidatedAtMs: NOW_MS + seconds * 1000 });
+const OLD = dateIn(-100_000);
+
+describe('§4 reuse', () => {
+  it('§4 validates what is stale, and fetches what can not be validated', () => {
+    expect(reuse(cc('max-age=10', 'ETag', '"a"'), 11)).toEqual({
+      kind: 'revalidate',
+      reason: 'stale',
+      staleIfErrorUntilMs: 0,
+    });
+    expect(reuse(cc('max-age=10', 'Last-Modified', OLD), 11).kind).toBe('revalidate');
+    expect(reuse(cc('max-age=10'), 11)).toMatchObject({ kind: 'fetch', reason: 'stale' });
+    expect(reuse(cc('max-age=10', 'ETag', 'broken'), 11).kind).toBe('fetch');
+  });
+
+  it('§5.2.2.4 validates a no-cache response at every use, and never serves it on error', () => {
+    expect(reuse(cc('no-cache, max-age=60, stale-if-error=60', 'ETag', '"a"'), 1)).toEqual({
+      kind: 'revalidate',
+      reason: 'no-cache',
+      staleIfErrorUntilMs: 0,
+    });
+  });
+});
+
+describe('RFC 5861 stale windows', () => {
+  it('RFC 5861 §3 serves within stale-while-revalidate and refreshes behind it', () => {
+    const meta = cc('max-age=10, stale-while-revalidate=20');
+    expect(reuse(meta, 29.9)).toMatchObject({
+      kind: 'serve-stale',
+      refresh: true,
+      reason: 'stale-while-revalidate',
+    });
+    expect(reuse(meta, 30).kind).toBe('fetch');
+  });
+
+  it('RFC 5861 §4 says until when an entry may stand in for an error', () => {
+    expect(reuse(cc('max-age=10, stale-if-error=20', 'ETag', '"a"'), 15)).toMatchObject({
+      staleIfErrorUntilMs: NOW_MS + 30_000,
+    });
+  });
+
+  it('RFC 5861 counts the age that the response came with', () => {
+    expect(reuse(cc('max-age=10, stale-if-error=20', 'Age', '4'), 7)).toMatchObject({
+      staleIfErrorUntilMs: NOW_MS + 26_000,
+    });
+  });
+
+  it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=10', 'no-cache'])(
+    '§4.2.4 never serves stale with %s',
+    (directive) => {
+      const meta = cc(
+        `max-age=10, ${directive}, stale-while-revalidate=60, stale-if-error=60`,
+        'ETag',
+        '"a"',
+      );
+      expect(reuse(meta, 11)).toMatchObject({ kind: 'revalidate', staleIfErrorUntilMs: 0 });
+      expect(reuse(meta, 11, asking('max-stale')).kind).toBe('revalidate');
+    },
+  );
+
+  it.each(['stale-while-revalidate=x', 'stale-while-revalidate', 'stale-while-revalidate=-5'])(
+    'RFC 5861 gives no window to %s',
+    (directive) => {
+      expect(reuse(cc(`max-age=10, ${directive}`), 11).kind).toBe('fetch');
+    },
+  );
+
+  it('RFC 5861 windows of the route replace those of the response', () => {
+    const route = policy({ staleWhileRevalidateMs: 0, staleIfErrorMs: 5000 });
+    const meta = stored(['Cache-Control', 'max-age=10, stale-while-revalidate=60, stale-if-error=60'], {
+      policy: route,
+    });
+    expect(reuse(meta, 11, { policy: route })).toEqual({
+      kind: 'fetch',
+      reason: 'stale',
+      staleIfErrorUntilMs: NOW_MS + 15_000,
+    });
+  });
+});
+
+describe('§5.2.1 request directives', () => {
+  const meta = cc('max-age=100', 'ETag', '"a"');
+
+  it.each([
+    'no-cache',
+    'max-age=0',
+    'max-age=9',
+    'min-fresh=91',
+    'max-age=x',
+    'min-fresh=x',
+    'NO-CACHE',
+    'max-age',
+  ])('§5.2.1 validates a fresh response for %s', (value) => {
+    expect(reuse(meta, 10, asking(value))).toEqual({
+      kind: 'revalidate',
+      reason: 'request',
+      staleIfErrorUntilMs: 0,
+    });
+  });
+
+  it.each([
+    'max-age=10',
+    'max-age=60',
+    'min-fresh=90',
+    'min-fresh=0',
+    'no-store',
+    'no-transform',
+    'foo',
+    'max-stale',
+  ])('§5.2.1 serves a fresh response for %s', (value) => {
+    expect(reuse(meta, 10, asking(value)).kind).toBe('serve');
+  });
+
+  it('§5.2.1.2 serves what is stale by no more than max-stale', () => {
+    expect(reuse(meta, 105, asking('max-stale=5'))).toMatchObject({
+      kind: 'serve-stale',
+      refresh: false,
+      reason: 'max-stale',
+    });
+    expect(reuse(meta, 105.1, asking('max-stale=5')).kind).toBe('revalidate');
+    expect(reuse(meta, 1e6, asking('max-stale')).kind).toBe('serve-stale');
+    expect(reuse(meta, 105, asking('max-stale=x')).kind).toBe('revalidate');
+    expect(reuse(meta, 105, asking('max-stale=60, max-age=104')).kind).toBe('revalidate');
+  });
+
+  it('RFC 5861 §4 lets a request ask for stale-if-error', () => {
+    expect(reuse(meta, 101, asking('stale-if-error=60'))).toMatchObject({
+      staleIfErrorUntilMs: NOW_MS + 160_000,
+    });
+  });
+
+  it('§5.4 takes Pragma: no-cache for Cache-Control: no-cache, where that is absent', () => {
+    expect(reuse(meta, 1, { request: get('Pragma', 'No-Cache') }).kind).toBe('revalidate');
+    expect(reuse(meta, 1, { request: get('pragma', 'foo') }).kind).toBe('serve');
+    expect(reuse(meta, 1, { request: get('Pragma', 'no-cache', 'Cache-Control', 'max-age=60') }).kind).toBe(
+      'serve',
+    );
+  });
+
+  it('§5.2.1 is not listened to unless the route says so', () => {
+    const deaf = policy({ clientDirectives: 'ignore' });
+    expect(reuse(meta, 10, { ...asking('no-cache'), policy: deaf }).kind).toBe('serve');
+    expect(reuse(meta, 110, { ...asking('max-stale'), policy: deaf }).kind).toBe('revalidate');
+    expect(onlyIfCached(get('Cache-Control', 'only-if-cached'), deaf)).toBe(false);
+  });
+
+  it('§5.2.1.7 knows only-if-cached', () => {
+    expect(onlyIfCached(get('Cache-Control', 'max-age=5, Only-If-Cached'), policy())).toBe(true);
+    expect(onlyIfCached(get('Cache-Control', 'foo="only-if-cached"'), policy())).toBe(false);
+    expect(onlyIfCached(get(), policy())).toBe(false);
+  });
+});
+
+describe('what the fence says', () => {
+  const full = cc('max-age=100, stale-while-revalidate=60, stale-if-error=60', 'ETag', '"a"');
+
+  it('a hard invalidation allows no stale window, whatever the age', () => {
+    for (const seconds of [1, 50, 101, 1000]) {
+      expect(reuse(full, seconds, { verdict: HARD })).toEqual({
+        kind: 'revalidate',
+        reason: 'invalidated',
+        staleIfErrorUntilMs: 0,
+      });
+    }
+    expect(reuse(full, 1, { ...asking('max-stale'), verdict: HARD }).kind).toBe('revalidate');
+  });
+
+  it('a soft one counts the windows from the invalidation, or from the expiry where that was earlier', () => {
+    expect(reuse(full, 69, { verdict: softAt(10) })).toMatchObject({ kind: 'serve-stale', refresh: true });
+    expect(reuse(full, 71, { verdict: softAt(10) })).toEqual({
+      kind: 'revalidate',
+      reason: 'invalidated',
+      staleIfErrorUntilMs: NOW_MS + 70_000,
+    });
+    expect(reuse(full, 159, { verdict: softAt(150) })).toMatchObject({ kind: 'serve-stale' });
+    expect(reuse(full, 161, { verdict: softAt(150) })).toMatchObject({
+      staleIfErrorUntilMs: NOW_MS + 160_000,
+    });
+  });
+
+  it('a soft one is never fresh, and never stale where that is forbidden', () => {
+    expect(reuse(cc('max-age=100', 'ETag', '"a"'), 1, { verdict: softAt(0) }).kind).toBe('revalidate');
+    const strict = cc(
+      'max-age=100, must-revalidate, stale-while-revalidate=60, stale-if-error=60',
+      'ETag',
+      '"a"',
+    );
+    expect(reuse(strict, 1, { verdict: softAt(0) })).toMatchObject({
+      kind: 'revalidate',
+      staleIfErrorUntilMs: 0,
+    });
+    expect(reuse(full, 1, { ...asking('no-cache'), verdict: softAt(0) })).toMatchObject({
+      reason: 'request',
+    });
+  });
+
+  it('after an invalidation only an ETag or a strong Last-Modified confirms', () => {
+    const tagged = cc('max-age=100', 'ETag', 'W/"a"');
+    const dated = cc('max-age=100', 'Last-Modified', dateIn(-1));
+    const justNow = cc('max-age=100', 'Last-Modified', dateIn(0));
+    for (const verdict of [HARD, UNPROVEN, softAt(0)]) {
+      expect(reuse(tagged, 1, { verdict }).kind).toBe('revalidate');
+      expect(reuse(dated, 1, { verdict }).kind).toBe('revalidate');
+      expect(reuse(justNow, 1, { verdict }).kind).toBe('fetch');
+    }
+    expect(reuse(justNow, 101).kind).toBe('revalidate');
+  });
+
+  it('RFC 9110 §8.8.2.2 needs a Date of the origin itself for a strong Last-Modified', () => {
+    const fields = ['Cache-Control', 'max-age=9', 'Last-Modified', OLD];
+    expect(stored(fields, { fields }).lastModifiedStrong).toBe(false);
+    expect(stored(fields).lastModifiedStrong).toBe(true);
+  });
+
+  it('an unproven one must be confirmed and stands in for no error', () => {
+    expect(reuse(full, 1, { verdict: UNPROVEN })).toEqual({
+      kind: 'revalidate',
+      reason: 'unproven',
+      staleIfErrorUntilMs: 0,
+    });
+  });
+});
+
+describe('what the feed is worth', () => {
+  const changed = policy({ freshness: 'until-changed', feed: 'f' });
+  const meta = stored(['Cache-Control', 'max-age=10, stale-if-error=60', 'ETag', '"a"'], { policy: changed });
+  const at = (seconds: number, trust: 'live' | 'revalidate' | 'use-headers' | 'bypass') =>
+    reuse(meta, seconds, { trust, policy: changed });
+
+  it('lives until it changes while the feed is live', () => {
+    expect(at(86_000, 'live').kind).toBe('serve');
+    expect(at(86_400, 'live').kind).toBe('revalidate');
+  });
+
+  it('is validated, or kept by its own lifetime, or passed, while it is not', () => {
+    expect(at(5, 'revalidate')).toMatchObject({ kind: 'revalidate', reason: 'feed-not-live' });
+    expect(at(9, 'use-headers').kind).toBe('serve');
+    expect(at(10, 'use-headers').kind).toBe('revalidate');
+    expect(at(5, 'bypass')).toEqual({ kind: 'bypass', reason: 'feed-lost' });
+  });
+
+  it('may stand in for an error while the feed is lost, where the response allows it', () => {
+    expect(at(5, 'revalidate')).toMatchObject({ staleIfErrorUntilMs: NOW_MS + 65_000 });
+    const silent = stored(['ETag', '"a"'], { policy: changed });
+    expect(reuse(silent, 5, { trust: 'revalidate', policy: changed })).toMatchObject({
+      staleIfErrorUntilMs: 0,
+    });
+  });
+});

@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import type { Fields } from '../../policies/http/fields.ts';
+import { secondaryKey, selectVariant, varyOf } from '../../policies/rfc9111/vary.ts';
+import { dateIn, get, refusal, stored } from './given.ts';
+
+function entry(vary: string | null, requestFields: Fields, ...more: string[]) {
+  const fields = ['Cache-Control', 'max-age=60', ...(vary === null ? [] : ['Vary', vary]), ...more];
+  return { meta: stored(fields, { request: get(...requestFields) }) };
+}
+
+function matches(vary: string, stored: Fields, asked: Fields): boolean {
+  return selectVariant([entry(vary, stored)], get(...asked)) === 0;
+}
+
+describe('§4.1 Vary', () => {
+  it.each(['*', '*, *', 'Accept, *', '*, Accept', ', *', ' * '])(
+    '§4.1 never stores with Vary: %s',
+    (value) => {
+      expect(refusal(['Cache-Control', 'max-age=60', 'Vary', value])).toBe('vary-star');
+    },
+  );
+
+  it('§4.1 never stores where one of several Vary lines has a star, or one can not be read', () => {
+    expect(refusal(['Cache-Control', 'max-age=60', 'Vary', 'Accept', 'vary', '*'])).toBe('vary-star');
+    expect(refusal(['Cache-Control', 'max-age=60', 'Vary', 'Accept Encoding'])).toBe('vary-star');
+  });
+
+  it('§4.1 reads names over all lines, without regard to case, each once', () => {
+    expect(varyOf(['Vary', 'B, a', 'vary', 'A,,C'])).toEqual({ kind: 'names', names: ['a', 'b', 'c'] });
+    expect(varyOf(['Vary', ''])).toEqual({ kind: 'names', names: [] });
+  });
+
+  it('§4.1 needs every named field to match', () => {
+    expect(matches('Foo', ['Foo', '1'], ['foo', '1'])).toBe(true);
+    expect(matches('Foo', ['Foo', '1'], ['Foo', '2'])).toBe(false);
+    expect(matches('Foo, Bar', ['Foo', '1', 'Bar', '2'], ['Bar', '2', 'Foo', '1', 'Baz', '3'])).toBe(true);
+    expect(matches('Foo, Bar', ['Foo', '1', 'Bar', '2'], ['Bar', '3', 'Foo', '1'])).toBe(false);
+  });
+
+  it('§4.1 matches absence with absence alone, not with an empty value', () => {
+    expect(matches('Foo', [], [])).toBe(true);
+    expect(matches('Foo', [], ['Foo', ''])).toBe(false);
+    expect(matches('Foo', ['Foo', ''], [])).toBe(false);
+    expect(matches('Foo', ['Foo', ''], ['Foo', ''])).toBe(true);
+    expect(matches('Foo', [], ['Foo', '1'])).toBe(false);
+    expect(matches('Foo', ['Foo', '1'], [])).toBe(false);
+  });
+
+  it('§4.1 combines lines and ignores white space around commas', () => {
+    expect(matches('Foo', ['Foo', '1, 2'], ['Foo', '1', 'Foo', '2'])).toBe(true);
+    expect(matches('Foo', ['Foo', '1,2'], ['Foo', ' 1 ,\t2 '])).toBe(true);
+    expect(matches('Foo', ['Foo', '1, 2'], ['Foo', '2, 1'])).toBe(false);
+    expect(matches('Foo', ['Foo', 'a'], ['Foo', 'A'])).toBe(false);
+    expect(matches('Foo', ['Foo', '"a,b"'], ['Foo', '"a, b"'])).toBe(false);
+  });
+
+  it('§4.1 knows Accept-Language: case, white space and the order of different weights do not matter', () => {
+    const al = (a: string, b: string) =>
+      matches('Accept-Language', ['Accept-Language', a], ['Accept-Language', b]);
+    expect(al('en, de', 'EN,de')).toBe(true);
+    expect(al('en;q=0.5, de', 'de, en; q=0.50')).toBe(true);
+    expect(al('en, de', 'en, fr')).toBe(false);
+    // Some origins read the order as preference.
+    expect(al('en, de', 'de, en')).toBe(false);
+  });
+
+  it('§4.1 knows Accept-Encoding: a set, of which a client may offer less as long as it takes what was chosen', () => {
+    const gzip = entry('Accept-Encoding', ['Accept-Encoding', 'gzip, br, zstd'], 'Content-Encoding', 'gzip');
+    const answers = (value: string) => selectVariant([gzip], get('Accept-Encoding', value)) === 0;
+    expect(['zstd,br,gzip', 'gzip', 'br, gzip', 'x-gzip', 'GZIP'].filter((value) => !answers(value))).toEqual(
+      [],
+    );
+    expect(
+      ['br', '', 'identity', 'gzip, deflate', 'gzip;q=0', 'gzip;q=0.5, br', '*', 'gzip, *'].filter(answers),
+    ).toEqual([]);
+    expect(selectVariant([gzip], get())).toBe(-1);
+  });
+
+  it('§4.1 does not give an uncompressed response to a client that offers more than was offered then', () => {
+    const plain = entry('Accept-Encoding', ['Accept-Encoding', 'br']);
+    expect(selectVariant([plain], get('Accept-Encoding', 'br, gzip'))).toBe(-1);
+    expect(selectVariant([plain], get('Accept-Encoding', 'br'))).toBe(0);
+  });
+
+  it('§4.1 takes the newest of several that match, by Date', () => {
+    const older = entry('Foo', ['Foo', '1'], 'Date', dateIn(-20));
+    const newer = entry('Foo', ['Foo', '1'], 'Date', dateIn(-10));
+    expect(selectVariant([older, newer], get('Foo', '1'))).toBe(1);
+    expect(selectVariant([newer, older], get('Foo', '1'))).toBe(0);
+  });
+
+  it('§4.1 prefers one with Vary to one that leaves it out', () => {
+    const varied = entry('Foo', ['Foo', '1'], 'Date', dateIn(-20));
+    const plain = entry(null, [], 'Date', dateIn(-10));
+    expect(selectVariant([plain, varied], get('Foo', '1'))).toBe(1);
+    expect(selectVariant([plain, varied], get('Foo', '2'))).toBe(0);
+  });
+
+  it('§4.1 finds each of three variants and none for a fourth', () => {
+    const entries = ['1', '2', '3'].map((value) => entry('Foo', ['Foo', value]));
+    expect(['1', '2', '3', '4'].map((value) => selectVariant(entries, get('Foo', value)))).toEqual([
+      0, 1, 2, -1,
+    ]);
+  });
+
+  it('§4.1 gives different values different secondary keys', () => {
+    const keys = [[], ['A', ''], ['A', 'x'], ['A', 'x', 'B', 'y'], ['B', 'x']].map((fields) =>
+      secondaryKey(['a', 'b'], fields),
+    );
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(secondaryKey(['a'], ['A', '1', 'a', '2'])).toBe(secondaryKey(['a'], ['a', '1,2']));
+  });
+});

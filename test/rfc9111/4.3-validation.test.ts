@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import { fieldValue, fieldValues } from '../../policies/http/fields.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import type { StoredMeta } from '../../policies/model.ts';
+import {
+  freshen,
+  freshenByHead,
+  selectByNotModified,
+  validationFields,
+} from '../../policies/rfc9111/validation.ts';
+import type { Update } from '../../policies/rfc9111/validation.ts';
+import { dateIn, get, NOW_MS, PLAIN_POLICY, stored } from './given.ts';
+
+const cc = (...more: string[]) => stored(['Cache-Control', 'max-age=10', ...more]);
+const LATER_MS = NOW_MS + 100_000;
+
+function update(fields: Fields, changes: Partial<Update> = {}): Update {
+  return {
+    request: get(),
+    fields,
+    requestTimeMs: LATER_MS,
+    responseTimeMs: LATER_MS,
+    policy: PLAIN_POLICY,
+    authority: 'shop.example',
+    ...changes,
+  };
+}
+
+function freshened(meta: StoredMeta, ...fields: string[]): StoredMeta {
+  const decision = freshen(meta, update(fields));
+  if (decision.kind === 'not') throw new Error(decision.reason);
+  return decision.meta;
+}
+
+describe('§4.3.1 the validation request', () => {
+  it('§4.3.1 sends the entity tags of all entries, weak ones as they are', () => {
+    expect(validationFields([cc('ETag', '"a"'), cc('ETag', 'W/"b"'), cc('ETag', '"a"')])).toEqual([
+      'If-None-Match',
+      '"a", W/"b"',
+    ]);
+  });
+
+  it('§4.3.1 sends Last-Modified as it was received, for one entry without a tag', () => {
+    const date = 'Sunday, 14-Jun-26 12:00:00 GMT';
+    expect(validationFields([cc('Last-Modified', date)])).toEqual(['If-Modified-Since', date]);
+    expect(validationFields([cc('Last-Modified', date, 'ETag', '"a"')])).toEqual(['If-None-Match', '"a"']);
+    expect(validationFields([cc('Last-Modified', date), cc('Last-Modified', date)])).toEqual([]);
+  });
+
+  it.each(['a', '"a', 'w/"a"', '"a" "b"', '"a"b'])(
+    '§4.3.1 sends no precondition for the malformed tag %s',
+    (tag) => {
+      expect(validationFields([cc('ETag', tag)])).toEqual([]);
+    },
+  );
+
+  it('§4.3.1 sends none for a malformed or repeated validator, or where there is none', () => {
+    expect(validationFields([cc('Last-Modified', 'yesterday')])).toEqual([]);
+    expect(validationFields([cc('ETag', '"a"', 'ETag', '"b"')])).toEqual([]);
+    expect(validationFields([cc()])).toEqual([]);
+    expect(validationFields([])).toEqual([]);
+  });
+});
+
+describe('§4.3.4 which entry a 304 confirms', () => {
+  const a = cc('ETag', '"a"', 'Date', dateIn(-30));
+  const b = cc('ETag', '"b"', 'Date', dateIn(-20));
+  const weak = cc('ETag', 'W/"c"', 'Date', dateIn(-10));
+  const newerWeak = cc('ETag', 'W/"c"', 'Date', dateIn(-5));
+
+  it('§4.3.4 takes the entry with the same strong tag', () => {
+    expect(selectByNotModified(['ETag', '"b"'], [a, b, weak])).toBe(1);
+  });
+
+  it('§4.3.4 takes none for a strong tag that no entry has', () => {
+    expect(selectByNotModified(['ETag', '"z"'], [a, b])).toBe(null);
+    expect(selectByNotModified(['ETag', '"z"'], [a])).toBe(null);
+    expect(selectByNotModified(['ETag', '"c"'], [weak])).toBe(null);
+  });
+
+  it('§4.3.4 takes the newest with a matching weak tag', () => {
+    expect(selectByNotModified(['ETag', 'W/"c"'], [a, weak, newerWeak])).toBe(2);
+    expect(selectByNotModified(['ETag', 'W/"a"'], [a, b])).toBe(0);
+  });
+
+  it('§4.3.4 takes the entry with the same Last-Modified where there is no tag', () => {
+    const dated = cc('Last-Modified', dateIn(-500));
+    expect(selectByNotModified(['Last-Modified', dateIn(-500)], [dated])).toBe(0);
+    expect(selectByNotModified(['Last-Modified', dateIn(-400)], [dated])).toBe(null);
+  });
+
+  it('§4.3.4 without any validator takes the only entry that was asked about', () => {
+    expect(selectByNotModified([], [a])).toBe(0);
+    expect(selectByNotModified([], [a, b])).toBe(null);
+  });
+});
+
+describe('§3.2 updating stored fields', () => {
+  it('§3.2 replaces the fields that the 304 brings, adds new ones and keeps the rest', () => {
+    const meta = freshened(cc('ETag', '"a"', 'X-A', '1', 'X-A', '2', 'X-B', '3'), 'x-a', '9', 'X-C', '4');
+    expect(fieldValues(meta.fields, 'x-a')).toEqual(['9']);
+    expect(fieldValue(meta.fields, 'x-b')).toBe('3');
+    expect(fieldValue(meta.fields, 'x-c')).toBe('4');
+  });
+
+  it.each([
+    'Content-Length',
+    'Content-Encoding',
+    'Content-Type',
+    'Content-Range',
+    'Content-Location',
+    'Content-MD5',
+  ])('§3.2 does not change %s, which describes the content that is stored', (name) => {
+    const meta = freshened(cc('ETag', '"a"', name, 'old'), name, 'new');
+    expect(fieldValues(meta.fields, name.toLowerCase())).toEqual(['old']);
+    expect(fieldValues(freshened(cc('ETag', '"a"'), name, 'new').fields, name.toLowerCase())).toEqual([]);
+  });
+
+  it('§3.2 does not take over what concerns one hop, nor cookies', () => {
+    const meta = freshened(
+      cc('ETag', '"a"'),
+      'Connection',
+      'X-Hop',
+      'X-Hop',
+      '1',
+      'Proxy-Authenticate',
+      'Basic',
+    );
+    expect(
+      ['connection', 'x-hop', 'proxy-authenticate'].filter((name) => fieldValue(meta.fields, name)),
+    ).toEqual([]);
+    expect(freshen(cc('ETag', '"a"'), update(['Set-Cookie', 'a=b']))).toEqual({
+      kind: 'not',
+      reason: 'set-cookie',
+    });
+  });
+
+  it('§4.3.4 makes the entry fresh again, from now', () => {
+    const meta = freshened(cc('ETag', '"a"', 'Age', '7'), 'Cache-Control', 'max-age=500');
+    expect(meta).toMatchObject({ lifetimeSeconds: 500, initialAgeSeconds: 0, responseTimeMs: LATER_MS });
+    expect(fieldValue(meta.fields, 'date')).toBe(dateIn(100));
+  });
+
+  it('§4.3.4 counts an Age that the 304 brings, and an old Expires as what it is', () => {
+    expect(freshened(cc('ETag', '"a"'), 'Age', '30').initialAgeSeconds).toBe(30);
+    expect(freshened(stored(['Expires', dateIn(10), 'ETag', '"a"'])).lifetimeSeconds).toBe(0);
+  });
+
+  it.each([
+    ['no-store', 'no-store'],
+    ['private', 'private'],
+  ])('§4.3.4 does not keep an entry whose 304 says %s', (value, reason) => {
+    expect(freshen(cc('ETag', '"a"'), update(['Cache-Control', value]))).toEqual({ kind: 'not', reason });
+  });
+
+  it('§4.3.4 keeps the values that the entry varies on, and its tags beside new ones', () => {
+    const meta = stored(['Cache-Control', 'max-age=10', 'ETag', '"a"', 'Vary', 'Foo', 'xkey', 'one'], {
+      request: get('Foo', '1'),
+    });
+    const decision = freshen(meta, update(['xkey', 'two'], { request: get('Foo', '2') }));
+    expect(decision).toMatchObject({ meta: { varyValues: ['1'], responseTags: ['tag:one', 'tag:two'] } });
+  });
+
+  it('§3.4 freshens a part as the part that it is', () => {
+    const part = stored(['Cache-Control', 'max-age=10', 'ETag', '"a"', 'Content-Range', 'bytes 0-4/10'], {
+      status: 206,
+      request: get('Range', 'bytes=0-4'),
+    });
+    expect(freshened(part)).toMatchObject({ status: 206, part: part.part });
+  });
+});
+
+describe('§4.3.5 HEAD', () => {
+  const meta = cc('ETag', '"a"', 'Content-Length', '10', 'X-A', '1');
+  const byHead = (status: number, ...fields: string[]) =>
+    freshenByHead(meta, status, update(fields, { request: { method: 'HEAD', fields: [] } }));
+
+  it('§4.3.5 freshens the entry of the same representation', () => {
+    const verdict = byHead(
+      200,
+      'Cache-Control',
+      'max-age=500',
+      'ETag',
+      '"a"',
+      'Content-Length',
+      '10',
+      'X-A',
+      '2',
+    );
+    expect(verdict).toMatchObject({ kind: 'freshened', meta: { lifetimeSeconds: 500 } });
+    expect(verdict.kind === 'freshened' && fieldValue(verdict.meta.fields, 'x-a')).toBe('2');
+  });
+
+  it('§4.3.5 takes a field that is left out for no difference', () => {
+    expect(byHead(200, 'Cache-Control', 'max-age=500').kind).toBe('freshened');
+  });
+
+  it.each([
+    ['ETag', '"b"'],
+    ['Content-Length', '11'],
+    ['Last-Modified', 'Thu, 18 Aug 2050 02:01:18 GMT'],
+  ])('§4.3.5 invalidates the entry where %s differs', (name, value) => {
+    expect(byHead(200, name, value).kind).toBe('invalid');
+  });
+
+  it.each([404, 410, 301, 204])('§4.3.5 invalidates the entry after %i', (status) => {
+    expect(byHead(status).kind).toBe('invalid');
+  });
+
+  it.each([304, 401, 405, 429, 500, 503])('§4.3.5 leaves the entry alone after %i', (status) => {
+    expect(byHead(status).kind).toBe('unchanged');
+  });
+
+  it('§4.3.5 invalidates the entry that may no longer be stored', () => {
+    expect(byHead(200, 'Cache-Control', 'no-store').kind).toBe('invalid');
+  });
+});
