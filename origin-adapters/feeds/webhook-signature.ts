@@ -1,0 +1,92 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { fieldValues, type Fields } from '../../policies/http/fields.ts';
+
+/** Verifies deliveries as Standard Webhooks 1.0 signs them: HMAC-SHA256 over the very bytes that were sent. */
+
+export type Authentication =
+  { readonly kind: 'authentic'; readonly id: string } | { readonly kind: 'refused'; readonly reason: string };
+
+const PREFIX = 'whsec_';
+/** Keys that rotate are signed with side by side; nobody needs more. */
+const MAX_SIGNATURES = 16;
+
+/** Says what is wrong with a secret, or null. */
+export function secretProblem(secret: string): string | null {
+  if (!secret.startsWith(PREFIX)) return secret === '' ? 'a secret that is not empty' : null;
+  return decodedBase64(secret.slice(PREFIX.length)) === null ? `base64 after ${PREFIX}` : null;
+}
+
+/** The keys of a secret: base64 after `whsec_`. Without the prefix senders differ: its bytes, or what it encodes. */
+export function keysOf(secret: string): Buffer[] {
+  if (secret.startsWith(PREFIX)) return [decodedBase64(secret.slice(PREFIX.length))!];
+  const decoded = decodedBase64(secret);
+  return decoded === null ? [Buffer.from(secret)] : [Buffer.from(secret), decoded];
+}
+
+/**
+ * Whether one of the signatures was made with one of the keys, at a time within `toleranceMs` of `nowMs` (wall clock).
+ * Takes as long for a wrong signature as for a right one.
+ */
+export function authenticate(
+  fields: Fields,
+  body: Uint8Array,
+  keys: readonly Buffer[],
+  nowMs: number,
+  toleranceMs: number,
+): Authentication {
+  const id = single(fields, 'webhook-id');
+  const timestamp = single(fields, 'webhook-timestamp');
+  const signatures = signaturesOf(fields);
+  if (id === null || timestamp === null || signatures.length === 0) {
+    return refused('expected webhook-id, webhook-timestamp and webhook-signature with v1');
+  }
+  if (!isSigned(`${id}.${timestamp}.`, body, keys, signatures))
+    return refused('the signature does not match');
+  // Written in seconds since 1970. Only what is signed is looked at further.
+  const isTime = /^\d{1,15}$/.test(timestamp);
+  if (!isTime || Math.abs(nowMs - Number(timestamp) * 1000) > toleranceMs) {
+    return refused('the timestamp is outside the tolerance');
+  }
+  return { kind: 'authentic', id };
+}
+
+function isSigned(
+  before: string,
+  body: Uint8Array,
+  keys: readonly Buffer[],
+  signatures: readonly Buffer[],
+): boolean {
+  let isMatching = false;
+  for (const key of keys) {
+    const expected = createHmac('sha256', key).update(before, 'latin1').update(body).digest();
+    for (const signature of signatures) isMatching = timingSafeEqual(expected, signature) || isMatching;
+  }
+  return isMatching;
+}
+
+/** Those of version 1, which are 32 bytes. */
+function signaturesOf(fields: Fields): Buffer[] {
+  return fieldValues(fields, 'webhook-signature')
+    .flatMap((value) => value.split(' '))
+    .filter((signature) => signature.startsWith('v1,'))
+    .slice(0, MAX_SIGNATURES)
+    .map((signature) => Buffer.from(signature.slice(3), 'base64'))
+    .filter((signature) => signature.length === 32);
+}
+
+/** A field that was sent twice says nothing. */
+function single(fields: Fields, name: string): string | null {
+  const values = fieldValues(fields, name);
+  return values.length === 1 && values[0] !== '' ? values[0]! : null;
+}
+
+function decodedBase64(text: string): Buffer | null {
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return null;
+  const decoded = Buffer.from(text, 'base64');
+  const isWhole = decoded.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '');
+  return isWhole && decoded.length > 0 ? decoded : null;
+}
+
+function refused(reason: string): Authentication {
+  return { kind: 'refused', reason };
+}

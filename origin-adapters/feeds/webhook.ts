@@ -1,0 +1,332 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { FeedConfig } from '../../policies/config/config.ts';
+import { size, timeout } from '../../policies/config/units.ts';
+import { readCloudEvents } from '../formats/cloudevents.ts';
+import type { Format } from '../formats/format.ts';
+import { formats, messageEvent } from '../formats/formats.ts';
+import {
+  defineFeed,
+  headIntervalMs,
+  type Delivery,
+  type DeliveryAnswer,
+  type Feed,
+  type FeedDeps,
+  type FeedEvent,
+  type FeedReceiver,
+} from './feed.ts';
+import {
+  advance,
+  afterGap,
+  firstPosition,
+  formatPosition,
+  parsePosition,
+  showPosition,
+  type WebhookPosition,
+} from './webhook-position.ts';
+import { authenticate, keysOf, secretProblem } from './webhook-signature.ts';
+
+/** Deliveries that may wait to be in force, and those that are remembered so that they are not applied twice. */
+const MAX_WAITING = 1_000;
+const MAX_WAITING_BYTES = 32 * 2 ** 20;
+const MAX_REMEMBERED = 10_000;
+
+const secretSchema = z
+  .string()
+  .refine((secret) => secretProblem(secret) === null, { error: 'whsec_ and base64, or another text' });
+
+const schema = z.strictObject({
+  path: z
+    .string()
+    .regex(/^\/[^?#]*$/, { error: 'a path such as /webhooks/shop' })
+    .describe('Where deliveries come, on the main port.'),
+  secret: z
+    .union([secretSchema, z.array(secretSchema).min(1)], { error: 'a secret, or a list while keys rotate' })
+    .describe('The signing secret (Standard Webhooks), or several while they rotate.'),
+  tolerance: timeout()
+    .prefault('5m')
+    .describe("How far a delivery's timestamp may be from this machine's time."),
+  'max-body': size({ least: 1 }).prefault('1MiB').describe('The largest delivery; beyond it 413.'),
+  heartbeats: z
+    .boolean()
+    .prefault(false)
+    .describe('The sender delivers at least once in max-silence; without a delivery the feed is not live.'),
+});
+
+type WebhookOptions = z.output<typeof schema>;
+
+/**
+ * Webhooks, signed as Standard Webhooks says, in any of the formats. Each delivery is one transaction and answered with
+ * 204 once it is in force and durable; a sender tries again what it got no 204 for.
+ *
+ * A webhook proves nothing of what was not delivered. So a start is a gap, and so is a delivery that had to be refused;
+ * unless every delivery is a CloudEvent with a `sequence`, whose holes show what is missing. Between deliveries the
+ * feed counts as live while Weir stands ready to take them: what is relied on is that the sender tries again. With
+ * `heartbeats` only deliveries themselves keep it live (one with an empty array will do).
+ *
+ * Deliveries are remembered by id and content in memory. One that comes again after it was forgotten, or after a
+ * restart, is applied again, which only costs revalidations.
+ */
+export const webhookFeed = defineFeed({
+  type: 'webhook',
+  schema,
+  create: (config, options, deps) => new WebhookFeed(config, options, deps),
+  showPosition: (position) => {
+    const parsed = parsePosition(position);
+    return parsed === null ? position : showPosition(parsed);
+  },
+  comparePositions: compareCounts,
+});
+
+function compareCounts(a: string, b: string): number | null {
+  const left = parsePosition(a);
+  const right = parsePosition(b);
+  if (left === null || right === null) return null;
+  if (left.count === right.count) return 0;
+  return left.count < right.count ? -1 : 1;
+}
+
+interface Waiting {
+  readonly delivery: Delivery;
+  readonly receivedAtMs: number;
+  readonly answer: (answer: DeliveryAnswer) => void;
+}
+
+/** What was yielded and is not yet durable. */
+interface Yielded {
+  readonly count: bigint;
+  readonly settle: (answer: DeliveryAnswer) => void;
+}
+
+class WebhookFeed implements Feed {
+  readonly receiver: FeedReceiver;
+  readonly #config: FeedConfig;
+  readonly #options: WebhookOptions;
+  readonly #deps: FeedDeps;
+  readonly #keys: readonly Buffer[];
+  readonly #format: Format;
+  /** The answers of deliveries by id and content: pending ones, and 204s. The oldest first. */
+  readonly #answers = new Map<string, Promise<DeliveryAnswer>>();
+  #arrived: Waiting[] = [];
+  #yielded: Yielded[] = [];
+  #waitingBytes = 0;
+  #isOpen = false;
+  /** Deliveries that were refused and may not come again, and how many of them a durable gap covers. */
+  #refused = 0;
+  #covered = 0;
+  #wake: () => void = ignore;
+
+  constructor(config: FeedConfig, options: WebhookOptions, deps: FeedDeps) {
+    this.#config = config;
+    this.#options = options;
+    this.#deps = deps;
+    this.#keys = [options.secret].flat().flatMap(keysOf);
+    this.#format = formats[config.format];
+    this.receiver = {
+      path: options.path,
+      maxBodyBytes: options['max-body'],
+      receive: (delivery) => this.#receive(delivery),
+    };
+  }
+
+  async *open(after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
+    const timer = new Repeating(this.#deps, headIntervalMs(this.#config.maxSilenceMs), () => this.#wake());
+    const onAbort = (): void => this.#wake();
+    signal.addEventListener('abort', onAbort);
+    this.#isOpen = true;
+    try {
+      yield* this.#follow(after, signal, timer);
+    } finally {
+      this.#isOpen = false;
+      timer.stop();
+      signal.removeEventListener('abort', onAbort);
+      this.#refuseAll();
+    }
+  }
+
+  acknowledge(position: string): void {
+    const count = parsePosition(position)?.count ?? 0n;
+    const done = this.#yielded.filter((one) => one.count <= count);
+    this.#yielded = this.#yielded.filter((one) => one.count > count);
+    for (const { settle } of done) settle(taken);
+  }
+
+  async *#follow(after: string | null, signal: AbortSignal, timer: Repeating): AsyncGenerator<FeedEvent> {
+    let position = (after === null ? null : parsePosition(after)) ?? firstPosition;
+    let reason = reasonAtStart(after, position);
+    let announced = this.#covered;
+    let isSignDue = true;
+    for (;;) {
+      if (signal.aborted) return;
+      if (this.#refused > announced) reason ??= 'a delivery was refused';
+      if (reason !== null) {
+        position = afterGap(position);
+        announced = this.#refused;
+        this.#expectCovered(position.count, announced);
+        yield { kind: 'gap', reason, position: formatPosition(position) };
+        reason = null;
+        continue;
+      }
+      const waiting = this.#arrived.shift();
+      if (waiting !== undefined) {
+        const next = this.#advance(position, waiting.delivery);
+        position = next.position;
+        this.#expectTaken(position.count, waiting);
+        if (next.kind === 'hole') yield { kind: 'gap', reason: next.reason, position: null };
+        yield messageEvent(this.#format, waiting.delivery, formatPosition(position));
+        if (this.#options.heartbeats) yield head(waiting.receivedAtMs);
+        continue;
+      }
+      if (isSignDue) yield this.#sign();
+      await this.#somethingToDo(timer);
+      isSignDue = timer.takeDue();
+    }
+  }
+
+  /** That Weir stands ready: a proof where nothing better is promised. */
+  #sign(): FeedEvent {
+    if (this.#options.heartbeats) return { kind: 'behind', events: this.#arrived.length };
+    return head(this.#deps.clock.monotonicMs());
+  }
+
+  #expectTaken(count: bigint, waiting: Waiting): void {
+    this.#yielded.push({
+      count,
+      settle: (answer) => {
+        this.#waitingBytes -= waiting.delivery.body.length;
+        waiting.answer(answer);
+      },
+    });
+  }
+
+  #expectCovered(count: bigint, refused: number): void {
+    this.#yielded.push({
+      count,
+      settle: ({ status }) => {
+        if (status === 204) this.#covered = Math.max(this.#covered, refused);
+      },
+    });
+  }
+
+  #advance(position: WebhookPosition, delivery: Delivery): ReturnType<typeof advance> {
+    if (this.#config.format !== 'cloudevents') return advance(position, null);
+    const read = readCloudEvents(delivery);
+    return advance(position, read.kind === 'events' ? read.events : null);
+  }
+
+  async #somethingToDo(timer: Repeating): Promise<void> {
+    if (this.#arrived.length > 0 || timer.isDue) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = ignore;
+  }
+
+  #receive(delivery: Delivery): Promise<DeliveryAnswer> {
+    if (delivery.method !== 'POST') return Promise.resolve(refusal(405, 'deliveries are POSTed'));
+    if (delivery.body.length > this.#options['max-body']) {
+      return Promise.resolve(refusal(413, `more than ${this.#options['max-body']} bytes`));
+    }
+    const { tolerance } = this.#options;
+    const nowMs = this.#deps.clock.nowMs();
+    const authentication = authenticate(delivery.fields, delivery.body, this.#keys, nowMs, tolerance);
+    if (authentication.kind === 'refused') {
+      this.#deps.log('warn', 'a delivery is not authentic', { reason: authentication.reason });
+      return Promise.resolve(refusal(401, authentication.reason));
+    }
+    return this.#once(authentication.id, delivery);
+  }
+
+  /** The same id with other content is another delivery: taking it for a repetition could lose a change. */
+  #once(id: string, delivery: Delivery): Promise<DeliveryAnswer> {
+    const key = createHash('sha256').update(`${id}\n`).update(delivery.body).digest('base64');
+    const known = this.#answers.get(key);
+    if (known !== undefined) return known;
+    const answer = this.#take(delivery);
+    this.#answers.set(key, answer);
+    void answer.then(({ status }) => {
+      if (status !== 204) this.#answers.delete(key);
+    });
+    this.#forgetOldest();
+    return answer;
+  }
+
+  #take(delivery: Delivery): Promise<DeliveryAnswer> {
+    const isFull =
+      this.#arrived.length + this.#yielded.length >= MAX_WAITING ||
+      this.#waitingBytes + delivery.body.length > MAX_WAITING_BYTES;
+    if (!this.#isOpen || isFull) {
+      this.#refused += 1;
+      this.#wake();
+      return Promise.resolve(tryAgain);
+    }
+    this.#waitingBytes += delivery.body.length;
+    return new Promise((answer) => {
+      this.#arrived.push({ delivery, receivedAtMs: this.#deps.clock.monotonicMs(), answer });
+      this.#wake();
+    });
+  }
+
+  #forgetOldest(): void {
+    for (const key of this.#answers.keys()) {
+      if (this.#answers.size <= MAX_REMEMBERED) return;
+      this.#answers.delete(key);
+    }
+  }
+
+  #refuseAll(): void {
+    const open = [...this.#yielded.map((one) => one.settle), ...this.#arrived.map((one) => one.answer)];
+    this.#refused += open.length;
+    this.#yielded = [];
+    this.#arrived = [];
+    this.#waitingBytes = 0;
+    for (const settle of open) settle(tryAgain);
+  }
+}
+
+function reasonAtStart(after: string | null, position: WebhookPosition): string | null {
+  if (after === null) return 'no position';
+  return position.sequences === null ? 'what was sent before the start is not known' : null;
+}
+
+/** Falls due again and again until it is stopped. */
+class Repeating {
+  isDue = false;
+  #cancel: () => void = ignore;
+
+  constructor(deps: FeedDeps, intervalMs: number, onDue: () => void) {
+    const next = (): void => {
+      this.#cancel = deps.clock.schedule(intervalMs, () => {
+        this.isDue = true;
+        next();
+        onDue();
+      });
+    };
+    next();
+  }
+
+  takeDue(): boolean {
+    const wasDue = this.isDue;
+    this.isDue = false;
+    return wasDue;
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+}
+
+const taken: DeliveryAnswer = { status: 204, detail: '' };
+const tryAgain = refusal(503, 'the delivery can not be kept now: try again');
+
+function refusal(status: Exclude<DeliveryAnswer['status'], 204>, detail: string): DeliveryAnswer {
+  return { status, detail };
+}
+
+function head(askedAtMonotonicMs: number): FeedEvent {
+  return { kind: 'head', position: null, askedAtMonotonicMs };
+}
+
+function ignore(): void {
+  // Until somebody waits.
+}
