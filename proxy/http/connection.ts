@@ -9,6 +9,9 @@ import type { Problem } from './problem.ts';
 /** How long a client may take to read the last answer while what it still sends is dropped (RFC 9112 §9.6). */
 const LINGER_MS = 1_000;
 
+/** Requests after the last one answered that are dropped before the connection is closed without ado. */
+const DROPPED = 1_000;
+
 const CONNECTION = Symbol('weir.connection');
 type MarkedSocket = Socket & { [CONNECTION]?: Connection };
 
@@ -35,6 +38,7 @@ export class Connection {
   private newest: OpenExchange | null = null;
   private refusal: Problem | null = null;
   private lastAnswerGiven = false;
+  private dropped = 0;
   private closeWhenAnswered = false;
 
   constructor(socket: Socket, overLimit: boolean) {
@@ -68,6 +72,12 @@ export class Connection {
   closeByRefusal(): void {
     this.lastAnswerGiven = true;
     this.linger();
+  }
+
+  /** A request that came although no more are taken. They cost memory until the connection is closed. */
+  drop(): void {
+    this.dropped += 1;
+    if (this.dropped > DROPPED) this.socket.destroy();
   }
 
   /** Answers, when all that came before is answered, a message that could not be read; then closes. */

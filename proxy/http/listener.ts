@@ -61,6 +61,8 @@ export interface Listener {
 const REFUSED_AT_ONCE = 64;
 /** How long such a connection may take to ask. */
 const REFUSED_MS = 2_000;
+/** Requests that may wait for their answers on one connection; one more is refused, and the connection closed after it. */
+const PIPELINED = 256;
 
 export async function startListener(options: ListenerOptions): Promise<ListenResult> {
   let server: Server;
@@ -130,6 +132,8 @@ class ListenerService {
   private readonly server: Server;
   private readonly options: ListenerOptions;
   private readonly context: ListenerContext;
+  /** Those accepted; with TLS, a connection is made of one when the handshake is done. */
+  private readonly sockets = new Set<Socket>();
   private readonly connections = new Set<Connection>();
   private readonly closed: Promise<void>;
 
@@ -173,6 +177,7 @@ class ListenerService {
       if (connection.endTunnel === null) cut += connection.open.size;
       connection.socket.destroy();
     }
+    for (const socket of this.sockets) socket.destroy();
     await this.closed;
     return cut;
   }
@@ -185,7 +190,11 @@ class ListenerService {
   private count(socket: Socket): void {
     const { connectionsInUse, limits } = this.options;
     const inUse = connectionsInUse.add(1);
-    socket.once('close', () => connectionsInUse.add(-1));
+    this.sockets.add(socket);
+    socket.once('close', () => {
+      this.sockets.delete(socket);
+      connectionsInUse.add(-1);
+    });
     if (inUse > limits.connections + REFUSED_AT_ONCE) socket.destroy();
   }
 
@@ -200,15 +209,21 @@ class ListenerService {
 
   private receive(request: IncomingMessage, response: ServerResponse, upgrade: UpgradeRequest | null): void {
     const connection = Connection.of(request.socket);
+    if (connection === undefined) return;
     // RFC 9112 §9.6: after an answer that closes, nothing more is taken from the connection.
-    if (connection === undefined || connection.closing) return;
+    if (connection.closing) {
+      connection.drop();
+      return;
+    }
     const { limits, scheme } = this.context;
     if (connection.overLimit) {
-      refuse(
-        connection,
-        response,
-        problem(503, 'Too many connections', `This server takes ${limits.connections} connections.`),
-      );
+      const detail = `This server takes ${limits.connections} connections.`;
+      refuse(connection, response, problem(503, 'Too many connections', detail));
+      return;
+    }
+    if (connection.open.size >= PIPELINED) {
+      const detail = `On one connection ${PIPELINED} requests may wait for their answers.`;
+      refuse(connection, response, problem(503, 'Too many requests', detail));
       return;
     }
     const head = readRequestHead(request, scheme, limits);

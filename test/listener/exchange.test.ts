@@ -210,6 +210,23 @@ describe('requests on one connection', () => {
     client.leave();
   });
 
+  it('are not taken without bound while answers are owed: 503, behind those answers', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET.repeat(300));
+    await listener.exchange(255);
+    for (const exchange of listener.exchanges) exchange.respond(204, [], null);
+    const received = statuses(await client.untilClosed());
+    expect(received).toEqual([...Array.from({ length: 256 }, () => 204), 503]);
+    expect(listener.exchanges.length).toBe(256);
+  });
+
+  it('are cut where a client sends many more than are taken', async () => {
+    await using listener = await listen();
+    await talk(listener.port, GET.repeat(20_000));
+    expect(listener.exchanges.length).toBe(256);
+    expect(listener.exchanges.every(({ closed }) => closed)).toBe(true);
+  });
+
   it('go on after a small content that nobody read', async () => {
     await using listener = await listen({ onExchange: answerOk });
     const client = new RawClient(listener.port);

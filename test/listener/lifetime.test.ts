@@ -127,6 +127,7 @@ describe('listen.tls', () => {
     expect(listener.exchanges[0]!.scheme).toBe('https');
     expect(listener.exchanges[0]!.authority).toBe(tlsName);
     expect(listener.exchanges[0]!.remoteAddress).toBe('127.0.0.1');
+    while (listener.connections() > 0) await new Promise(setImmediate);
   });
 
   it('answers 503 over TLS to one connection too many', async () => {
@@ -138,6 +139,14 @@ describe('listen.tls', () => {
     await using listener = await listen({ tls, onExchange: answerOk });
     expect(statuses(await talk(listener.port, GET))).toEqual([]);
     expect((await ask(listener.port)).statusCode).toBe(200);
+  });
+
+  it('stops although a client has not finished its handshake', async () => {
+    const listener = await listen({ tls });
+    const client = new RawClient(listener.port);
+    while (listener.connections() === 0) await new Promise(setImmediate);
+    expect(await listener.stop(20)).toBe(0);
+    await client.closed;
   });
 
   it('says why it cannot listen with a key that is none', async () => {
