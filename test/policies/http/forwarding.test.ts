@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { fieldValue, fieldValues, hasField } from '../../../policies/http/fields.ts';
+import type { Fields } from '../../../policies/http/fields.ts';
+import { clientSite, decideMaxForwards, endToEnd, originFields } from '../../../policies/http/forwarding.ts';
+import type { ClientView } from '../../../policies/http/forwarding.ts';
+
+function client(fields: Fields, changes: Partial<ClientView> = {}): ClientView {
+  return {
+    fields,
+    trusted: false,
+    remoteAddress: '192.0.2.1',
+    scheme: 'http',
+    authority: 'shop.example',
+    ...changes,
+  };
+}
+
+function sent(fields: Fields, hostHeader: 'origin' | 'client' = 'client', changes: Partial<ClientView> = {}) {
+  const all = originFields({ ...client(fields, changes), hostHeader });
+  return (name: string) => fieldValues(all, name).join(' | ');
+}
+
+const SPOOFED = [
+  'X-Forwarded-For',
+  '10.0.0.1',
+  'X-Forwarded-Proto',
+  'https',
+  'X-Forwarded-Host',
+  'evil.example',
+  'Forwarded',
+  'for=10.0.0.1;host=evil.example;proto=https',
+];
+
+describe('RFC 9110 §7.6.1 end-to-end fields', () => {
+  it('RFC 9110 §7.6.1 removes the fields of this hop and those that Connection names, in any case', () => {
+    const fields = [
+      'connection',
+      'Foo',
+      'CONNECTION',
+      'bar , close',
+      'foo',
+      '1',
+      'BAR',
+      '2',
+      'Baz',
+      '3',
+      'TE',
+      'x',
+    ];
+    expect(endToEnd(fields)).toEqual(['Baz', '3']);
+  });
+
+  it('RFC 9110 §7.6.1 does not let Connection take what the message needs', () => {
+    const fields = ['Connection', 'Authorization, Host', 'Authorization', 'x', 'Host', 'h'];
+    expect(endToEnd(fields)).toEqual(['Authorization', 'x', 'Host', 'h']);
+  });
+});
+
+describe('what the origin is told of the client', () => {
+  it('replaces what an untrusted client says of itself', () => {
+    const value = sent(SPOOFED);
+    expect(value('x-forwarded-for')).toBe('192.0.2.1');
+    expect(value('x-forwarded-proto')).toBe('http');
+    expect(value('x-forwarded-host')).toBe('shop.example');
+    expect(value('forwarded')).toBe('for=192.0.2.1;proto=http;host=shop.example');
+    expect(value('host')).toBe('shop.example');
+  });
+
+  it('extends what a trusted proxy says', () => {
+    const value = sent(
+      ['X-Forwarded-For', '203.0.113.9', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'www.example'],
+      'client',
+      { trusted: true },
+    );
+    expect(value('x-forwarded-for')).toBe('203.0.113.9, 192.0.2.1');
+    expect(value('x-forwarded-proto')).toBe('https');
+    expect(value('x-forwarded-host')).toBe('www.example');
+    expect(value('host')).toBe('www.example');
+  });
+
+  it('RFC 7239 extends Forwarded of a trusted proxy, and drops a malformed one', () => {
+    const of = (value: string) => sent(['Forwarded', value], 'client', { trusted: true })('forwarded');
+    const own = 'for=192.0.2.1;proto=https;host=a.example';
+    expect(of('For="[2001:db8::1]:4711";Proto=https;Host=a.example')).toBe(
+      `for="[2001:db8::1]:4711";proto=https;host=a.example, ${own}`,
+    );
+    expect(of('for=a, for="b,c";host=a.example;proto=https').split(', ').length).toBe(3);
+    expect(of('for="open')).toBe('for=192.0.2.1;proto=http;host=shop.example');
+  });
+
+  it('tells neither host nor scheme in any field where they are not in the key', () => {
+    for (const trusted of [false, true]) {
+      const fields = originFields({
+        ...client([...SPOOFED, 'Host', 'shop.example'], { trusted }),
+        hostHeader: 'origin',
+      });
+      for (const name of ['host', 'x-forwarded-host', 'x-forwarded-proto'])
+        expect(hasField(fields, name)).toBe(false);
+      expect(fields.join('\n')).not.toMatch(/evil|shop\.example|proto/);
+      expect(fieldValue(fields, 'forwarded')).toBe(trusted ? 'for=10.0.0.1, for=192.0.2.1' : 'for=192.0.2.1');
+    }
+  });
+
+  it('writes IPv6 in brackets, and IPv4 as such', () => {
+    expect(sent([], 'origin', { remoteAddress: '2001:db8::1' })('forwarded')).toBe('for="[2001:db8::1]"');
+    expect(sent([], 'origin', { remoteAddress: '::ffff:192.0.2.7' })('x-forwarded-for')).toBe('192.0.2.7');
+  });
+
+  it('RFC 9110 §7.6.3 appends to Via', () => {
+    expect(sent([])('via')).toBe('1.1 weir');
+    expect(sent(['Via', '1.0 a', 'via', '1.1 b'])('via')).toBe('1.0 a, 1.1 b, 1.1 weir');
+  });
+
+  it('RFC 9110 §10.1.1 and §11.7.1 does not pass on what was meant for it', () => {
+    const value = sent([
+      'Expect',
+      '100-continue',
+      'Proxy-Authorization',
+      'Basic x',
+      'TE',
+      'trailers',
+      'Accept',
+      'a',
+    ]);
+    expect([value('expect'), value('proxy-authorization'), value('te'), value('accept')]).toEqual([
+      '',
+      '',
+      '',
+      'a',
+    ]);
+  });
+
+  it('takes scheme and host from a trusted proxy alone, and only well-formed ones', () => {
+    expect(clientSite(client(SPOOFED))).toEqual({ scheme: 'http', authority: 'shop.example' });
+    expect(clientSite(client(SPOOFED, { trusted: true }))).toEqual({
+      scheme: 'https',
+      authority: 'evil.example',
+    });
+    const odd = ['X-Forwarded-Proto', 'ftp', 'X-Forwarded-Host', 'a b/c'];
+    expect(clientSite(client(odd, { trusted: true }))).toEqual({ scheme: 'http', authority: 'shop.example' });
+    const several = ['X-Forwarded-Proto', 'HTTPS, http', 'X-Forwarded-Host', 'A.example:444, b.example'];
+    expect(clientSite(client(several, { trusted: true }))).toEqual({
+      scheme: 'https',
+      authority: 'a.example:444',
+    });
+  });
+});
+
+describe('RFC 9110 §7.6.2 Max-Forwards', () => {
+  it.each([
+    ['TRACE', '0', { kind: 'answer' }],
+    ['OPTIONS', '0', { kind: 'answer' }],
+    ['OPTIONS', '5', { kind: 'forward', value: '4' }],
+    ['TRACE', '1', { kind: 'forward', value: '0' }],
+    ['GET', '0', { kind: 'none' }],
+    ['OPTIONS', 'x', { kind: 'none' }],
+    ['OPTIONS', '-1', { kind: 'none' }],
+  ])('RFC 9110 §7.6.2 %s with %s', (method, value, expected) => {
+    expect(decideMaxForwards(method, ['Max-Forwards', value])).toEqual(expected);
+  });
+
+  it('RFC 9110 §7.6.2 without the field there is no limit', () => {
+    expect(decideMaxForwards('TRACE', [])).toEqual({ kind: 'none' });
+  });
+});

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ALL_TAG,
+  entryTags,
+  PREFIX_SEGMENTS,
+  tagOfFeed,
+  tagOfGroup,
+  tagOfHost,
+  tagOfName,
+  tagOfOrigin,
+  tagOfPrefix,
+  tagOfRoute,
+  tagOfUrl,
+} from '../../policies/tags.ts';
+
+const of = (path: string, query = '', authority = 'shop.example:8080') =>
+  new Set(
+    entryTags({
+      authority,
+      path,
+      query,
+      route: 'r',
+      origin: 'o',
+      feed: 'f',
+      extra: [tagOfName('x'), tagOfName('x')],
+    }),
+  );
+
+describe('tags of an entry', () => {
+  it('are those by which purges reach it', () => {
+    const tags = of('/a/b', 'x=1');
+    for (const tag of [
+      ALL_TAG,
+      tagOfRoute('r'),
+      tagOfOrigin('o'),
+      tagOfFeed('f'),
+      tagOfName('x'),
+      tagOfHost('shop.example:8080'),
+      tagOfHost('Shop.Example'),
+      tagOfUrl(null, '/a/b', 'x=1'),
+      tagOfUrl('shop.example:8080', '/a/b', 'x=1'),
+      tagOfPrefix(null, '/'),
+      tagOfPrefix(null, '/a'),
+      tagOfPrefix(null, '/a/'),
+      tagOfPrefix('shop.example:8080', '/a/b'),
+    ]) {
+      expect(tags, tag).toContain(tag);
+    }
+    expect(tags.size).toBe(15);
+  });
+
+  it('are not those of another URL, host or prefix', () => {
+    const tags = of('/a/b', 'x=1');
+    for (const tag of [
+      tagOfUrl(null, '/a/b', ''),
+      tagOfUrl(null, '/a/b', 'x=2'),
+      tagOfUrl('other.example', '/a/b', 'x=1'),
+      tagOfPrefix(null, '/a/b/c'),
+      tagOfPrefix(null, '/a/bc'),
+      tagOfPrefix(null, '/b'),
+      tagOfPrefix('other.example', '/a'),
+      tagOfHost('shop.example:81'),
+      tagOfHost('other.example'),
+      tagOfRoute('x'),
+      tagOfName('r'),
+      tagOfGroup('shop.example', 'x'),
+    ]) {
+      expect(tags, tag).not.toContain(tag);
+    }
+  });
+
+  it('of different kinds never meet', () => {
+    const meeting = [
+      tagOfUrl(null, '//evil.example/p', ''),
+      tagOfUrl('evil.example', '/p', ''),
+      tagOfPrefix(null, '//evil.example/p'),
+      tagOfPrefix('evil.example', '/p'),
+      tagOfName('url:/p'),
+      tagOfUrl(null, '/p', ''),
+      tagOfName('all'),
+      ALL_TAG,
+      tagOfRoute('all'),
+    ];
+    expect(new Set(meeting).size).toBe(meeting.length);
+  });
+
+  it('reach every entry of a prefix by whole segments, with and without a slash at its end', () => {
+    for (const path of ['/a', '/a/', '/a/b', '/a//b', '/a/b/c/'])
+      expect(of(path)).toContain(tagOfPrefix(null, '/a'));
+    for (const path of ['/', '/ab', '/b/a']) expect(of(path)).not.toContain(tagOfPrefix(null, '/a'));
+    expect(of('/')).toContain(tagOfPrefix(null, '/'));
+  });
+
+  it('stop at a number of segments; a longer prefix reaches further rather than nothing', () => {
+    const deep = (segments: number) => `/${Array.from({ length: segments }, (_, i) => `s${i}`).join('/')}`;
+    const tags = of(deep(100));
+    expect([...tags].filter((tag) => tag.startsWith('prefix:')).length).toBe(PREFIX_SEGMENTS + 1);
+    expect(tags).toContain(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));
+    expect(tags).toContain(tagOfPrefix(null, deep(60)));
+    expect(tagOfPrefix(null, deep(60))).toBe(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));
+  });
+
+  it('know an IPv6 host with and without its port', () => {
+    expect(of('/', '', '[::1]:80')).toContain(tagOfHost('[::1]'));
+    expect(of('/', '', '[::1]')).toContain(tagOfHost('[::1]'));
+  });
+});

@@ -1,0 +1,177 @@
+import { describe, expect, it } from 'vitest';
+import type { Fields } from '../../policies/http/fields.ts';
+import { decideRange, MAX_RANGES, multipartLayout } from '../../policies/rfc9110/ranges.ts';
+import { combinedPart, completionFields, decidePart } from '../../policies/rfc9111/parts.ts';
+import { dateIn, get, stored } from './given.ts';
+
+const META = stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Last-Modified', dateIn(-100)]);
+const range = (value: string, sizeBytes = 1000, more: Fields = [], meta = META) =>
+  decideRange(get('Range', value, ...more), meta, sizeBytes);
+
+describe('RFC 9110 §14 ranges', () => {
+  it.each([
+    ['bytes=0-0', 0, 0],
+    ['bytes=0-499', 0, 499],
+    ['bytes=500-', 500, 999],
+    ['bytes=-1', 999, 999],
+    ['bytes=-5000', 0, 999],
+    ['bytes=999-5000', 999, 999],
+    ['BYTES=0-1', 0, 1],
+    ['bytes= 0-1 ,', 0, 1],
+    ['bytes=5000-, 0-1', 0, 1],
+    ['bytes=0-99999999999999999999', 0, 999],
+  ])('RFC 9110 §14.1 %s is one range', (value, first, last) => {
+    expect(range(value)).toEqual({
+      kind: 'single',
+      range: { first, last },
+      contentRange: `bytes ${first}-${last}/1000`,
+    });
+  });
+
+  it.each(['bytes=1000-', 'bytes=1000-1001', 'bytes=-0', 'bytes=99999999999999999999-'])(
+    'RFC 9110 §15.5.17 %s can not be satisfied',
+    (value) => {
+      expect(range(value)).toEqual({ kind: 'unsatisfiable', contentRange: 'bytes */1000' });
+    },
+  );
+
+  it('RFC 9110 §14.1.2 nothing of an empty content can be had', () => {
+    expect(range('bytes=0-', 0).kind).toBe('unsatisfiable');
+    expect(range('bytes=-5', 0).kind).toBe('unsatisfiable');
+  });
+
+  it.each([
+    'bytes=',
+    'bytes=-',
+    'bytes=5-4',
+    'bytes=a-b',
+    'bytes=0-1-2',
+    'items=0-1',
+    '0-1',
+    'bytes 0-1',
+    'bytes=0-1, x',
+    'bytes=+0-1',
+    '',
+  ])('RFC 9110 §14.2 %s is ignored', (value) => {
+    expect(range(value)).toEqual({ kind: 'whole' });
+  });
+
+  it('RFC 9110 §14.2 is for GET and a 200 alone, given once', () => {
+    expect(decideRange({ method: 'HEAD', fields: ['Range', 'bytes=0-1'] }, META, 9).kind).toBe('whole');
+    expect(range('bytes=0-1', 9, [], { ...META, status: 404 }).kind).toBe('whole');
+    expect(range('bytes=0-1', 9, ['Range', 'bytes=2-3']).kind).toBe('whole');
+    expect(decideRange(get(), META, 9).kind).toBe('whole');
+  });
+
+  it('RFC 9110 §14.6 several come in the order that they were asked for', () => {
+    expect(range('bytes=500-599, 0-9, -1')).toEqual({
+      kind: 'multiple',
+      ranges: [
+        { first: 500, last: 599 },
+        { first: 0, last: 9 },
+        { first: 999, last: 999 },
+      ],
+    });
+  });
+
+  it('RFC 9110 §14.2 too many, or more than two that overlap, give the whole', () => {
+    const apart = (count: number) =>
+      `bytes=${Array.from({ length: count }, (_, i) => `${i * 3}-${i * 3}`).join()}`;
+    expect(range(apart(MAX_RANGES)).kind).toBe('multiple');
+    expect(range(apart(MAX_RANGES + 1)).kind).toBe('whole');
+    expect(range('bytes=0-9,5-14').kind).toBe('multiple');
+    expect(range('bytes=0-,0-,0-').kind).toBe('whole');
+  });
+
+  it('RFC 9110 §14.6 lays out multipart/byteranges to the byte', () => {
+    const layout = multipartLayout(
+      [
+        { first: 0, last: 1 },
+        { first: 4, last: 4 },
+      ],
+      { type: 'text/plain', sizeBytes: 6, boundary: 'B' },
+    );
+    const body = `${layout.heads[0]}ab${layout.heads[1]}e${layout.tail}`;
+    expect(body).toBe(
+      '--B\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/6\r\n\r\nab' +
+        '\r\n--B\r\nContent-Type: text/plain\r\nContent-Range: bytes 4-4/6\r\n\r\ne\r\n--B--\r\n',
+    );
+    expect(layout.contentLength).toBe(body.length);
+    expect(layout.contentType).toBe('multipart/byteranges; boundary=B');
+  });
+
+  it.each([
+    ['"a"', true],
+    ['"b"', false],
+    ['W/"a"', false],
+    [dateIn(-100), true],
+    [dateIn(-99), false],
+    [dateIn(0), false],
+    ['broken', false],
+    ['"a", "b"', false],
+  ])('RFC 9110 §13.1.5 If-Range: %s', (value, holds) => {
+    expect(range('bytes=0-1', 9, ['If-Range', value]).kind).toBe(holds ? 'single' : 'whole');
+    // Without a match the whole is sent, even where the range itself could not be met.
+    expect(range('bytes=90-', 9, ['If-Range', value]).kind).toBe(holds ? 'unsatisfiable' : 'whole');
+  });
+
+  it('RFC 9110 §13.1.5 a weak tag or date never matches If-Range', () => {
+    const weak = stored(['Cache-Control', 'max-age=60', 'ETag', 'W/"a"']);
+    expect(range('bytes=0-1', 9, ['If-Range', 'W/"a"'], weak).kind).toBe('whole');
+    const recent = stored(['Cache-Control', 'max-age=60', 'Last-Modified', dateIn(0)]);
+    expect(range('bytes=0-1', 9, ['If-Range', dateIn(0)], recent).kind).toBe('whole');
+  });
+});
+
+describe('§3.3 and §3.4 stored parts', () => {
+  const part = (contentRange: string, etag = '"a"') =>
+    stored(['Cache-Control', 'max-age=60', 'ETag', etag, 'Content-Range', contentRange], {
+      status: 206,
+      request: get('Range', 'bytes=0-'),
+    });
+
+  it('§3.3 a part answers a range that lies within it', () => {
+    expect(decidePart(get('Range', 'bytes=6-7'), part('bytes 5-9/10'))).toEqual({
+      kind: 'slice',
+      offset: 1,
+      lengthBytes: 2,
+      contentRange: 'bytes 6-7/10',
+    });
+    expect(decidePart(get('Range', 'bytes=-5'), part('bytes 5-9/10'))).toMatchObject({
+      offset: 0,
+      lengthBytes: 5,
+    });
+    expect(decidePart(get('Range', 'bytes=5-'), part('bytes 5-9/10'))).toMatchObject({ kind: 'slice' });
+  });
+
+  it('§3.3 a part answers nothing else', () => {
+    const stored = part('bytes 5-9/20');
+    for (const value of ['bytes=4-9', 'bytes=5-10', 'bytes=-5', 'bytes=5-', 'bytes=5-6,7-8', 'bytes=x']) {
+      expect(decidePart(get('Range', value), stored).kind, value).toBe('insufficient');
+    }
+    expect(decidePart(get(), stored).kind).toBe('insufficient');
+    expect(decidePart(get('Range', 'bytes=5-6', 'If-Range', '"b"'), stored).kind).toBe('insufficient');
+    expect(decidePart(get('Range', 'bytes=5-'), part('bytes 5-9/*')).kind).toBe('insufficient');
+    expect(decidePart(get('Range', 'bytes=-5'), part('bytes 5-9/*')).kind).toBe('insufficient');
+  });
+
+  it('§3.4 asks for what a part lacks', () => {
+    expect(completionFields(part('bytes 0-4/10'))).toEqual(['Range', 'bytes=5-', 'If-Range', '"a"']);
+    expect(completionFields(part('bytes 5-9/10'))).toEqual(['Range', 'bytes=0-4', 'If-Range', '"a"']);
+    expect(completionFields(part('bytes 4-5/10'))).toBe(null);
+    expect(completionFields(part('bytes 0-4/*'))).toBe(null);
+    expect(completionFields(part('bytes 0-4/10', 'W/"a"'))).toBe(null);
+  });
+
+  it('§3.4 combines parts that touch and share a strong validator', () => {
+    expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/10'))).toEqual({
+      first: 0,
+      last: 9,
+      completeBytes: 10,
+    });
+    expect(combinedPart(part('bytes 0-4/10'), part('bytes 6-9/10'))).toBe(null);
+    expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/10', '"b"'))).toBe(null);
+    expect(combinedPart(part('bytes 0-4/10', 'W/"a"'), part('bytes 5-9/10', 'W/"a"'))).toBe(null);
+    expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/11'))).toBe(null);
+  });
+});
