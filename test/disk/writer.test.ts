@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { EntryHead } from '../../proxy/cache/entry.ts';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
 import {
   bodyOf,

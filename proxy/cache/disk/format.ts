@@ -94,7 +94,7 @@ export interface StoredHead {
  * (8 each), the tag hashes, and the rest as JSON.
  */
 const HEAD_FIXED_BYTES = 34;
-const EVICT_LAST = 1;
+const HEAD_FLAG = { evictLast: 1, unproven: 2 } as const;
 
 interface HeadText {
   readonly id: string;
@@ -112,7 +112,7 @@ export function sealHead(key: Uint8Array, { head, storedAtMs }: StoredHead): Buf
   const hashesEnd = HEAD_FIXED_BYTES + head.tagHashes.length * 4;
   const record = Buffer.allocUnsafe(hashesEnd + Buffer.byteLength(text));
   record.writeUInt8(FORMAT_VERSION, 4);
-  record.writeUInt8(head.evictLast ? EVICT_LAST : 0, 5);
+  record.writeUInt8(headFlags(head), 5);
   record.writeUInt32LE(head.tagHashes.length, 6);
   record.writeDoubleLE(storedAtMs, 10);
   record.writeDoubleLE(head.floor, 18);
@@ -140,9 +140,14 @@ export function openHead(key: Uint8Array, record: Uint8Array): StoredHead | null
     tagHashes,
     floor: bytes.readDoubleLE(18),
     sizeBytes: bytes.readDoubleLE(26),
-    evictLast: (bytes.readUInt8(5) & EVICT_LAST) !== 0,
+    evictLast: (bytes.readUInt8(5) & HEAD_FLAG.evictLast) !== 0,
+    unproven: (bytes.readUInt8(5) & HEAD_FLAG.unproven) !== 0,
   };
   return { head, storedAtMs: bytes.readDoubleLE(10) };
+}
+
+function headFlags({ evictLast, unproven }: EntryHead): number {
+  return (evictLast ? HEAD_FLAG.evictLast : 0) | (unproven ? HEAD_FLAG.unproven : 0);
 }
 
 /** What the writer keeps of an entry under its id, to find its other records. */

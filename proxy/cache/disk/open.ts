@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { Commits } from './commits.ts';
 import { dataFile, lockFile, openForWriting, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
+import { checkDatabaseFile } from './file-check.ts';
 import { FORMAT_VERSION } from './format.ts';
 import { Room } from './room.ts';
 import { DiskWriter } from './writer.ts';
@@ -88,6 +89,8 @@ async function find({ path, sizeBytes, identity }: DiskOptions): Promise<Found> 
   if (fileBytes === undefined || fileBytes === 0) return { kind: 'none' };
   if (fileBytes > sizeBytes)
     return { kind: 'unusable', reason: 'its file is larger than its size may be now' };
+  const damage = await checkDatabaseFile(dataFile(path));
+  if (damage !== null) return { kind: 'unusable', reason: damage };
   let tables: Tables;
   try {
     tables = openForWriting(path, sizeBytes);

@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { SLICE_MS, type Commits, type CommitFailure } from './commits.ts';
 import { Debris } from './debris.ts';
-import { countPages, type PageCounts, type Tables } from './environment.ts';
+import { countPages, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
 import type { Ledger } from './ledger.ts';
 import { pagesOf, type Room } from './room.ts';
@@ -139,25 +139,31 @@ export class Pump {
   async #run(): Promise<void> {
     // What is asked within one turn goes into one transaction.
     await nextTurn();
+    this.#observe();
     for (;;) {
-      const counts = countPages(this.#parts.tables);
-      this.#parts.room.observe(counts);
-      const evicted = await this.#evict(counts);
-      const done = await this.#commitBatch(evicted ? countPages(this.#parts.tables) : counts);
+      const evicted = await this.#evict();
+      const done = await this.#commitBatch();
       const swept = this.#closed ? false : await this.#sweep();
       if (!evicted && !done && !swept) return;
     }
   }
 
+  #observe(): void {
+    this.#parts.room.observe(countPages(this.#parts.tables));
+    if (!this.evictLastFull || !this.#parts.room.isAmple(this.debris.pages)) return;
+    this.evictLastFull = false;
+    this.#parts.log({ kind: 'evict-last-room' });
+  }
+
   /** Takes from the queue what one transaction may hold. Empty though something waits: its room is being made. */
-  #takeBatch(counts: PageCounts): Operation[] {
+  #takeBatch(): Operation[] {
     const batch: Operation[] = [];
     let bytes = 0;
     while (this.#queue.length > 0) {
       const next = this.#queue[0]!;
       if (bytes > 0 && bytes + next.bytes > this.#parts.room.batchBytes) break;
-      if (next.bytes > 0 && !this.#parts.room.admits(counts, bytes + next.bytes)) {
-        if (batch.length > 0 || this.#mayGetRoom(counts)) break;
+      if (next.bytes > 0 && !this.#parts.room.admits(bytes + next.bytes, this.debris.pages)) {
+        if (batch.length > 0 || this.#mayGetRoom()) break;
         this.#take().settle('refused');
         this.#noteRefusal();
         continue;
@@ -165,7 +171,6 @@ export class Pump {
       bytes += next.bytes;
       batch.push(this.#take());
     }
-    if (bytes > 0) this.#noteRoom();
     return batch;
   }
 
@@ -175,35 +180,42 @@ export class Pump {
     return operation;
   }
 
-  /** Whether waiting helps: something can be evicted, or is about to be deleted. */
-  #mayGetRoom(counts: PageCounts): boolean {
-    if (this.debris.untilDueMs(performance.now()) !== null) return true;
-    const excess = this.#parts.room.excessPages(counts, this.debris.pages);
-    return excess > 0 && this.#parts.ledger.rank() === 'normal';
+  /** Whether waiting helps: something can be evicted, is about to be deleted, or was just now. */
+  #mayGetRoom(): boolean {
+    if (this.#parts.room.isSettling || this.debris.untilDueMs(performance.now()) !== null) return true;
+    return this.#parts.room.excessPages(this.debris.pages) > 0 && this.#parts.ledger.rank() === 'normal';
   }
 
   /** True: something was done, or has to be waited for. */
-  async #commitBatch(counts: PageCounts): Promise<boolean> {
+  async #commitBatch(): Promise<boolean> {
     if (this.#queue.length === 0) return false;
     if (this.#queue[0]!.bytes > 0 && !this.#parts.storing.check()) {
       this.#take().settle('refused');
       return true;
     }
-    const batch = this.#takeBatch(counts);
+    const batch = this.#takeBatch();
     if (batch.length > 0) await this.#commitOperations(batch);
-    else if (this.#queue.length > 0) await this.#waitForSweep();
+    else if (this.#queue.length > 0) await this.#waitForRoom();
     return true;
   }
 
-  async #waitForSweep(): Promise<void> {
+  async #waitForRoom(): Promise<void> {
     const waitMs = this.debris.untilDueMs(performance.now()) ?? 0;
     if (waitMs > 0) await delay(waitMs);
+    else if (this.#parts.room.isSettling) this.#note(await this.#transact(() => this.#parts.ledger.tick()));
+  }
+
+  /** A transaction, and a look at what it did to the file. */
+  async #transact(work: () => void): Promise<CommitFailure | null> {
+    const failure = await this.#parts.commits.commit(work);
+    this.#observe();
+    return failure;
   }
 
   async #commitOperations(batch: readonly Operation[]): Promise<void> {
     let ran = 0;
     try {
-      const failure = await this.#parts.commits.commit(() => {
+      const failure = await this.#transact(() => {
         const deadline = performance.now() + SLICE_MS;
         while (ran < batch.length && (ran === 0 || performance.now() < deadline)) batch[ran++]!.run();
       });
@@ -222,12 +234,12 @@ export class Pump {
   }
 
   /** One step towards the room that the next transactions need. True: something was evicted. */
-  async #evict(counts: PageCounts): Promise<boolean> {
+  async #evict(): Promise<boolean> {
     if (this.#parts.storing.state !== 'on') return false;
-    let excess = this.#parts.room.excessPages(counts, this.debris.pages);
+    let excess = this.#parts.room.excessPages(this.debris.pages);
     if (excess <= 0) return false;
     let removed: Removed[] = [];
-    const failure = await this.#parts.commits.commit(() => {
+    const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
       while (excess > 0 && performance.now() < deadline) {
         const victim = this.#parts.ledger.evict();
@@ -248,7 +260,7 @@ export class Pump {
     if (this.#parts.storing.state === 'stopped-until-restart') return false;
     const swept: string[] = [];
     if (this.debris.due(performance.now()) === null) return false;
-    const failure = await this.#parts.commits.commit(() => {
+    const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
       let id = this.debris.due(performance.now());
       while (id !== null && performance.now() < deadline) {
@@ -273,11 +285,5 @@ export class Pump {
     if (this.evictLastFull || this.#parts.ledger.rank() !== 'last') return;
     this.evictLastFull = true;
     this.#parts.log({ kind: 'evict-last-full' });
-  }
-
-  #noteRoom(): void {
-    if (!this.evictLastFull) return;
-    this.evictLastFull = false;
-    this.#parts.log({ kind: 'evict-last-room' });
   }
 }

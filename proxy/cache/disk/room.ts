@@ -3,64 +3,74 @@
  * is the most that was ever in use, and more where free pages lie in runs too short for a chunk; what is in use must
  * therefore stay clear of the bound.
  */
-import { PAGE_BYTES } from './format.ts';
 import type { PageCounts } from './environment.ts';
+import { PAGE_BYTES } from './format.ts';
 
 /** Of the bound: what is in use above it is evicted, so that a tenth stays free. */
 const CEILING = 0.9;
-/** Of the bound: nothing is stored above it. Between the two lies what waits for its readers before it is deleted. */
+/** Of the bound: nothing is stored above it. Between the two lies what waits to be deleted until its readers are done. */
 const LIMIT = 0.95;
-/** Of the bound: a file beyond it means that free pages can't be used as they lie, and more must be free. */
+/** Of the bound, below the ceiling. */
+const AMPLE = 0.05;
+/** Of the bound: a larger file means that free pages can't be used as they lie, and more of them must be free. */
 const CROWDED = 0.97;
-/** Of the bound: for each such growth of a crowded file the ceiling is lowered by the step. */
-const CROWDED_GROWTH = 0.005;
-const CEILING_STEP = 0.06;
+/** The ceiling for a file that has reached the bound. */
 const LOWEST_CEILING = 0.5;
 /** Beside its chunks, a transaction copies the path to each leaf that it changes. */
 const TREE_PAGES = 32;
 
 export class Room {
-  /** Bytes that one transaction may write. */
+  /** Content bytes that one transaction may write. */
   readonly batchBytes: number;
   /** Content bytes that one entry may have: a larger one would empty the cache for itself. */
   readonly entryBytes: number;
 
   readonly #boundPages: number;
-  #ceiling = CEILING;
-  #crowdedFilePages: number;
+  #now: PageCounts = { used: 0, file: 0 };
+  #usedBefore = 0;
 
   constructor(sizeBytes: number) {
     this.#boundPages = Math.floor(sizeBytes / PAGE_BYTES);
-    this.batchBytes = Math.min(2 * 1024 * 1024, Math.floor(sizeBytes / 32));
+    this.batchBytes = Math.min(2 * 1024 * 1024, Math.floor(sizeBytes / 64));
     this.entryBytes = Math.floor(sizeBytes / 2);
-    this.#crowdedFilePages = Math.floor(this.#boundPages * CROWDED);
   }
 
-  /** Takes note of the file's growth, after each commit. */
+  /** To be told after each transaction. */
   observe(counts: PageCounts): void {
-    if (counts.file <= this.#crowdedFilePages) return;
-    this.#crowdedFilePages = counts.file + Math.ceil(this.#boundPages * CROWDED_GROWTH);
-    this.#ceiling = Math.max(LOWEST_CEILING, this.#ceiling - CEILING_STEP);
+    this.#usedBefore = this.#now.used;
+    this.#now = counts;
   }
 
   /** Pages' worth of entries that must go; none where it is not positive. `leavingPages`: about to be deleted anyway. */
-  excessPages(counts: PageCounts, leavingPages: number): number {
-    return counts.used - leavingPages + this.#batchPages() - Math.floor(this.#boundPages * this.#ceiling);
+  excessPages(leavingPages: number): number {
+    return this.#now.used - leavingPages + this.#pagesFor(this.batchBytes) - this.#ceilingPages();
+  }
+
+  /** Whether there is room to speak of without eviction. */
+  isAmple(leavingPages: number): boolean {
+    return this.excessPages(leavingPages) + this.#boundPages * AMPLE <= 0;
   }
 
   /** Whether a transaction that writes `bytes` may be begun. */
-  admits(counts: PageCounts, bytes: number): boolean {
-    const needed = Math.ceil(bytes / PAGE_BYTES) + TREE_PAGES;
-    if (counts.file + needed <= this.#boundPages) return counts.used + needed <= this.#boundPages * LIMIT;
-    // The file is as large as it may be: only what surely fits between the entries may be written.
-    return (
-      counts.used + needed <= this.#boundPages * (this.#ceiling + LIMIT - CEILING) &&
-      counts.file < this.#boundPages
-    );
+  admits(bytes: number, leavingPages: number): boolean {
+    // What one transaction frees, the next can't use yet: its sync must have ended first.
+    const used = Math.max(this.#now.used, this.#usedBefore) + this.#pagesFor(bytes);
+    if (this.#now.file >= this.#boundPages) return false;
+    return used - leavingPages <= this.#ceilingPages() && used <= this.#boundPages * LIMIT;
   }
 
-  #batchPages(): number {
-    return Math.ceil(this.batchBytes / PAGE_BYTES) + TREE_PAGES;
+  /** Whether pages were freed that can be used after one more transaction. */
+  get isSettling(): boolean {
+    return this.#usedBefore > this.#now.used;
+  }
+
+  #ceilingPages(): number {
+    const crowding = Math.max(0, this.#now.file / this.#boundPages - CROWDED) / (1 - CROWDED);
+    return Math.floor(this.#boundPages * (CEILING - crowding * (CEILING - LOWEST_CEILING)));
+  }
+
+  #pagesFor(bytes: number): number {
+    return Math.ceil(bytes / PAGE_BYTES) + TREE_PAGES;
   }
 }
 

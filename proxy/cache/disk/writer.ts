@@ -109,7 +109,7 @@ export class DiskWriter {
   async commit(head: EntryHead, { maxVariants }: { maxVariants: number }): Promise<'stored' | 'refused'> {
     const outcome = await this.#pump.do(0, () => this.#store(head, maxVariants));
     if (outcome === null) {
-      this.#refused += 1;
+      if (this.#fills.get(head.id)?.broken !== true) this.#refused += 1;
       this.abort(head.id);
       return 'refused';
     }

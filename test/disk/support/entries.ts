@@ -60,15 +60,15 @@ export function entry(n: number, changes: Partial<EntryHead> = {}): EntryHead {
     floor: 5,
     sizeBytes: 10,
     evictLast: false,
+    unproven: false,
     ...changes,
   };
 }
 
-/** Content that says whose it is and where: byte i of entry n. */
+/** Content that says whose it is and where: a pattern of entry n that fits no chunk evenly. */
 export function content(n: number, sizeBytes: number): Buffer {
-  const bytes = Buffer.alloc(sizeBytes);
-  for (let i = 0; i < sizeBytes; i += 1) bytes[i] = (n * 31 + i * 7 + (i >> 8)) & 0xff;
-  return bytes;
+  const pattern = Buffer.from(Array.from({ length: 1009 }, (_, i) => (n * 31 + i * 7 + (i >> 8)) & 0xff));
+  return Buffer.alloc(sizeBytes, pattern);
 }
 
 export function chunksOf(bytes: Uint8Array): Uint8Array[] {
