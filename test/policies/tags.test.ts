@@ -26,6 +26,8 @@ const of = (path: string, query = '', authority = 'shop.example:8080') =>
     }),
   );
 
+const deep = (segments: number) => `/${Array.from({ length: segments }, (_, i) => `s${i}`).join('/')}`;
+
 describe('tags of an entry', () => {
   it('are those by which purges reach it', () => {
     const tags = of('/a/b', 'x=1');
@@ -92,7 +94,6 @@ describe('tags of an entry', () => {
   });
 
   it('stop at a number of segments; a longer prefix reaches further rather than nothing', () => {
-    const deep = (segments: number) => `/${Array.from({ length: segments }, (_, i) => `s${i}`).join('/')}`;
     const tags = of(deep(100));
     expect([...tags].filter((tag) => tag.startsWith('prefix:')).length).toBe(PREFIX_SEGMENTS + 1);
     expect(tags).toContain(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));

@@ -41,9 +41,10 @@ describe('RFC 9209 Proxy-Status', () => {
   });
 });
 
+const told = (cacheControl: string | null, cdnCacheControl: string | null, keepTags = true) =>
+  policy({ downstream: { cacheControl, cdnCacheControl, keepTags } });
+
 describe('what the CDN is told', () => {
-  const told = (cacheControl: string | null, cdnCacheControl: string | null, keepTags = true) =>
-    policy({ downstream: { cacheControl, cdnCacheControl, keepTags } });
   const FIELDS = ['Cache-Control', 'max-age=5', 'Expires', '0', 'Surrogate-Key', 'a', 'X-A', '1'];
 
   it('is what the origin said, unless the route says otherwise', () => {
