@@ -57,6 +57,11 @@ export function onlyIfCached(request: RequestView, policy: RouteCacheConfig): bo
   return directivesHonored(request.fields, policy).onlyIfCached;
 }
 
+/** RFC 5861 §4: the answers that count as the origin's failure, for which a stale response may stand in. */
+export function isStaleIfErrorStatus(status: number): boolean {
+  return status === 500 || status === 502 || status === 503 || status === 504;
+}
+
 function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSeconds: number): ReuseDecision {
   const { meta, request, policy, nowMs } = question;
   const wanted = directivesHonored(request.fields, policy);

@@ -92,7 +92,7 @@ export function freshenByHead(meta: StoredMeta, status: number, update: Update):
  * What a 304 does not change although it may bring it: fields that describe the content as it is stored here (§3.2:
  * Content-Length, and those that the stored response depends upon). Servers are known to put their defaults there.
  */
-const OF_THE_CONTENT: ReadonlySet<string> = new Set([
+const NOT_UPDATED: ReadonlySet<string> = new Set([
   'content-encoding',
   'content-length',
   'content-location',
@@ -102,11 +102,16 @@ const OF_THE_CONTENT: ReadonlySet<string> = new Set([
   'etag',
   'content-digest',
   'repr-digest',
+  'set-cookie',
+  'set-cookie2',
 ]);
 
-/** Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. */
+/**
+ * Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. A cookie
+ * is for this client alone, and no reason to forget content that the 304 says is unchanged.
+ */
 function updatedFields(meta: StoredMeta, update: Update): string[] {
-  const news = withoutFields(endToEnd(update.fields), OF_THE_CONTENT);
+  const news = withoutFields(endToEnd(update.fields), NOT_UPDATED);
   const replaced = new Set(['date']);
   for (let i = 0; i < news.length; i += 2) replaced.add(news[i]!.toLowerCase());
   return [...withoutFields(meta.fields, replaced), ...news];

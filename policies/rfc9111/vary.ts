@@ -3,6 +3,7 @@ import { fieldValue, listMembers } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 import { isToken } from './cache-control.ts';
+import { decidePart } from './parts.ts';
 import { acceptsCodingOf, weighted } from './accept-encoding.ts';
 
 export type VaryNames =
@@ -34,7 +35,8 @@ export function secondaryKey(names: readonly string[], requestFields: Fields): s
 
 /**
  * The index of the entry that answers the request, fresh or not, or -1. Of several the newest by Date; one with a
- * Vary goes before one without, which some resources leave out by mistake (§4.1).
+ * Vary goes before one without, which some resources leave out by mistake (§4.1). A stored part answers only a range
+ * that lies within it, and only where there is no whole (§3.3).
  */
 export function selectVariant(
   entries: readonly { readonly meta: StoredMeta }[],
@@ -44,6 +46,7 @@ export function selectVariant(
   for (let i = 0; i < entries.length; i++) {
     const meta = entries[i]!.meta;
     if (!answers(meta, request.fields)) continue;
+    if (meta.part !== null && decidePart(request, meta).kind === 'insufficient') continue;
     if (best < 0 || precedes(meta, entries[best]!.meta)) best = i;
   }
   return best;
@@ -67,6 +70,7 @@ export function answers(meta: StoredMeta, requestFields: Fields): boolean {
 }
 
 function precedes(a: StoredMeta, b: StoredMeta): boolean {
+  if ((a.part === null) !== (b.part === null)) return a.part === null;
   const aVaries = a.vary.length > 0;
   if (aVaries !== b.vary.length > 0) return aVaries;
   return a.dateMs !== b.dateMs ? a.dateMs > b.dateMs : a.responseTimeMs >= b.responseTimeMs;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Verdict } from '../../policies/model.ts';
-import { onlyIfCached } from '../../policies/rfc9111/reuse.ts';
+import { isStaleIfErrorStatus, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
 import { dateIn, get, NOW_MS, policy, reuse, stored } from './given.ts';
 
 const cc = (value: string, ...more: string[]) => stored(['Cache-Control', value, ...more]);
@@ -254,5 +254,12 @@ describe('what the feed is worth', () => {
     expect(reuse(silent, 5, { trust: 'revalidate', policy: changed })).toMatchObject({
       staleIfErrorUntilMs: 0,
     });
+  });
+});
+
+describe('RFC 5861 §4 failures', () => {
+  it('RFC 5861 §4 are 500, 502, 503 and 504', () => {
+    const counting = [200, 404, 429, 500, 501, 502, 503, 504, 505].filter(isStaleIfErrorStatus);
+    expect(counting).toEqual([500, 502, 503, 504]);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
 import { decideRange, MAX_RANGES, multipartLayout } from '../../policies/rfc9110/ranges.ts';
 import { combinedPart, completionFields, decidePart } from '../../policies/rfc9111/parts.ts';
+import { selectVariant } from '../../policies/rfc9111/vary.ts';
 import { dateIn, get, stored } from './given.ts';
 
 const META = stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Last-Modified', dateIn(-100)]);
@@ -174,5 +175,20 @@ describe('§3.3 and §3.4 stored parts', () => {
     expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/10', '"b"'))).toBe(null);
     expect(combinedPart(part('bytes 0-4/10', 'W/"a"'), part('bytes 5-9/10', 'W/"a"'))).toBe(null);
     expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/11'))).toBe(null);
+  });
+});
+
+describe('§3.3 choosing between a whole and its parts', () => {
+  const whole = { meta: stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Date', dateIn(-30)]) };
+  const firstHalf = { meta: part('bytes 0-4/10') };
+
+  it('§3.3 a part never stands for the whole', () => {
+    expect(selectVariant([firstHalf], get())).toBe(-1);
+    expect(selectVariant([firstHalf], get('Range', 'bytes=5-9'))).toBe(-1);
+    expect(selectVariant([firstHalf], get('Range', 'bytes=1-2'))).toBe(0);
+  });
+
+  it('§3.3 a whole goes before a part', () => {
+    expect(selectVariant([firstHalf, whole], get('Range', 'bytes=1-2'))).toBe(1);
   });
 });

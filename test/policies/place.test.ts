@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { keyedQuery } from '../../policies/key.ts';
+import { parsePlace, urlTags } from '../../policies/place.ts';
+import { entryTags, tagOfUrl } from '../../policies/tags.ts';
+
+describe('a place', () => {
+  it.each([
+    ['/a/./%62?x=1', null, '/a/b', 'x=1'],
+    ['//evil.example/p', null, '//evil.example/p', ''],
+    ['http://Shop.Example/a', 'shop.example', '/a', ''],
+    ['HTTP://shop.example:80', 'shop.example', '/', ''],
+    ['https://shop.example:443/a?b#c', 'shop.example', '/a', 'b'],
+    ['https://shop.example:80/a', 'shop.example:80', '/a', ''],
+    ['http://[::1]:8080/?q', '[::1]:8080', '/', 'q'],
+  ])('%s', (text, authority, path, query) => {
+    expect(parsePlace(text)).toEqual({ authority, path, query });
+  });
+
+  it.each(['', 'a', 'ftp://h/a', 'http://', 'http://u:p@h/a', '/a%zz', '/a b', 'javascript:x'])(
+    'not %j',
+    (text) => {
+      expect(parsePlace(text)).toBe(null);
+    },
+  );
+
+  it('is found under every route\u2019s rule for queries', () => {
+    const rules = ['all', 'none', { only: ['a'] }, { except: ['a'] }] as const;
+    const place = { authority: null, path: '/p', query: 'b=2&a=1' };
+    const tags = urlTags(place, rules);
+    expect(tags).toEqual(['b=2&a=1', '', 'a=1', 'b=2'].map((query) => tagOfUrl(null, '/p', query)));
+    for (const rule of rules) {
+      const query = keyedQuery('b=2&a=1', rule);
+      const entry = { authority: 'h', path: '/p', query, route: 'r', origin: 'o', feed: null, extra: [] };
+      expect(entryTags(entry).some((tag) => tags.includes(tag))).toBe(true);
+    }
+  });
+});
