@@ -2,17 +2,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
-import {
-  bodyOf,
-  content,
-  entry,
-  entryId,
-  fill,
-  MIB,
-  openDisk,
-  scratchFolder,
-  store,
-} from './support/entries.ts';
+import { bodyOf, content, entry, entryId, fill, MIB, store } from './support/entries.ts';
+import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 describe('the size of the cache', () => {
   it('bounds the file while many times as much is stored, and a tenth of it stays free', async () => {

@@ -1,17 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { EntryHead } from '../../proxy/cache/entry.ts';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
-import {
-  bodyOf,
-  content,
-  entry,
-  entryId,
-  fill,
-  META,
-  openDisk,
-  scratchFolder,
-  store,
-} from './support/entries.ts';
+import { bodyOf, content, entry, entryId, fill, META, store } from './support/entries.ts';
+import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 describe('what is stored', () => {
   it('is found under its key, whole and word for word', async () => {

@@ -1,24 +1,11 @@
-/** Entries and bodies for tests of the disk level. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+/** Entries and bodies for tests of the disk level, without a test runner: threads and processes use them, too. */
 import type { StoredMeta } from '../../../policies/model.ts';
 import { CHUNK_BYTES } from '../../../proxy/cache/disk/format.ts';
-import { openDiskWriter, type DiskOptions } from '../../../proxy/cache/disk/open.ts';
-import { openDiskReader, type DiskReader } from '../../../proxy/cache/disk/reader.ts';
-import type { DiskEvent } from '../../../proxy/cache/disk/events.ts';
+import type { DiskReader } from '../../../proxy/cache/disk/reader.ts';
 import type { DiskWriter } from '../../../proxy/cache/disk/writer.ts';
 import type { EntryHead } from '../../../proxy/cache/entry.ts';
 
 export const MIB = 1024 * 1024;
-
-/** A folder that is gone after the test. */
-export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'weir-disk-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 export const META: StoredMeta = {
   status: 200,
@@ -103,40 +90,4 @@ export function bodyOf(reader: DiskReader, head: EntryHead): Buffer | null {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-export interface OpenDisk {
-  readonly writer: DiskWriter;
-  readonly reader: DiskReader;
-  readonly trusted: boolean;
-  readonly report: readonly string[];
-  readonly events: DiskEvent[];
-  /** The clock that the writer sees, in milliseconds. */
-  readonly clock: { nowMs: number };
-  close(): Promise<void>;
-}
-
-/** Writer and reader in this thread, closed after the test. */
-export async function openDisk(path: string, options: Partial<DiskOptions> = {}): Promise<OpenDisk> {
-  const events: DiskEvent[] = [];
-  const clock = { nowMs: 1_700_000_000_000 };
-  const opening = await openDiskWriter({
-    path,
-    sizeBytes: 64 * MIB,
-    identity: { stateId: 'state', boot: 1 },
-    now: () => clock.nowMs,
-    log: (event) => events.push(event),
-    ...options,
-  });
-  if (opening.kind === 'failed') throw new Error(opening.reason);
-  const reading = openDiskReader({ path });
-  if (reading.kind === 'failed') throw new Error(reading.reason);
-  const { writer, trusted, report } = opening;
-  let closing: Promise<void> | null = null;
-  const close = (): Promise<void> => {
-    closing ??= reading.reader.close().then(() => writer.close());
-    return closing;
-  };
-  onTestFinished(close);
-  return { writer, reader: reading.reader, trusted, report, events, clock, close };
 }

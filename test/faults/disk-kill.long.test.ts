@@ -1,0 +1,10 @@
+import { describe, expect, it } from 'vitest';
+import { runKillRounds } from '../disk/support/kill-rounds.ts';
+import { scratchFolder } from '../disk/support/open-disk.ts';
+
+describe('kill -9, fifty times at random moments', () => {
+  it('keeps what was committed, brings back nothing that was removed, and leaves the counts right', async () => {
+    const { stored } = await runKillRounds(scratchFolder(), 50, Math.random);
+    expect(stored.size).toBeGreaterThan(1000);
+  }, 600_000);
+});
