@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { Problem } from './problem.ts';
 
 /** How long a client may take to read the last answer while what it still sends is dropped (RFC 9112 §9.6). */
-const LINGER_MS = 1_000;
+const LINGER_MS = 5_000;
 
 /** Requests after the last one answered that are dropped before the connection is closed without ado. */
 const DROPPED = 1_000;
@@ -19,6 +19,7 @@ type MarkedSocket = Socket & { [CONNECTION]?: Connection };
 export interface OpenExchange {
   readonly receiving: boolean;
   refuse(refusal: Problem): void;
+  connectionClosed(): void;
   /** The connection has room again. */
   drained(): void;
 }
@@ -46,6 +47,10 @@ export class Connection {
     this.remoteAddress = socket.remoteAddress ?? '';
     this.overLimit = overLimit;
     (socket as MarkedSocket)[CONNECTION] = this;
+    // Node tells the first of several exchanges alone.
+    socket.once('close', () => {
+      for (const exchange of this.open) exchange.connectionClosed();
+    });
   }
 
   static of(socket: Socket): Connection | undefined {

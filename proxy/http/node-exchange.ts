@@ -47,6 +47,9 @@ export type ExchangeEnd = { readonly complete: boolean; readonly bytes: number }
 /** Content that may still be on its way when an answer ends; more, and the connection is closed. */
 const DISCARD_BYTES = 64 * 1024;
 
+/** For answers that nobody hears. */
+const DEAF_SINK: ResponseSink = { write: () => true, onDrain: () => {}, end: () => {} };
+
 export class NodeExchange implements Exchange, OpenExchange {
   readonly method: string;
   readonly target: string;
@@ -100,7 +103,6 @@ export class NodeExchange implements Exchange, OpenExchange {
     this.body = this.content;
     connection.exchangeBegan(this);
     response.on('finish', () => this.settle(true));
-    response.on('close', () => this.settle(false));
   }
 
   get remoteAddress(): string {
@@ -153,8 +155,8 @@ export class NodeExchange implements Exchange, OpenExchange {
   stream(status: number, fields: readonly string[]): ResponseSink {
     const withoutContent = this.leavesContentOut(status);
     const declared = declaredLength(fields);
+    if (!this.beginAnswer(status)) return DEAF_SINK;
     this.sink = new NodeResponseSink(this.response, this, declared, withoutContent);
-    if (!this.beginAnswer(status)) return this.sink;
     if (withoutContent) this.writeHead(status, fields, status === 204 ? 'none' : 'as-given');
     else if (declared !== null) this.writeHead(status, fields, declared);
     else {
@@ -190,6 +192,11 @@ export class NodeExchange implements Exchange, OpenExchange {
     if (this.endsWithConnection && this.context.scheme === 'http') socket.resetAndDestroy();
     else socket.destroy();
     this.settle(false);
+  }
+
+  connectionClosed(): void {
+    // A tunnel has ended when its other side has, too.
+    if (this.connection.endTunnel === null) this.settle(false);
   }
 
   /** Answers in the listener's own name while the request is still being received; its reader hears that the client has gone. */
@@ -319,7 +326,10 @@ export class NodeExchange implements Exchange, OpenExchange {
     const bytes = this.sink === null ? this.contentBytes : this.sink.writtenBytes;
     this.end = { complete: finished && !this.refused, bytes };
     if (!this.end.complete) this.tellGone();
-    if (this.receiving) this.content?.discard();
+    if (this.receiving) {
+      if (finished) this.content?.discard();
+      else this.content?.fail(new Error('The client left before its request was complete.'));
+    }
     this.connection.exchangeEnded(this);
     if (this.context.stopping) this.connection.closeOnceAnswered();
     for (const listener of this.endListeners ?? []) listener(this.end);

@@ -25,7 +25,6 @@ export class RequestBody extends Readable {
     this.options = options;
     // Whoever reads hears of a failure here; whoever does not hears that the client has gone.
     this.on('error', ignore);
-    request.on('close', () => this.onRequestClose());
   }
 
   /** The most that is still to come, in bytes. */
@@ -68,10 +67,6 @@ export class RequestBody extends Readable {
     } else if (!this.destroyed && !this.push(chunk)) {
       this.request.pause();
     }
-  }
-
-  private onRequestClose(): void {
-    if (!this.request.complete) this.fail(new Error('The client left before its request was complete.'));
   }
 }
 

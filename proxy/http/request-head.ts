@@ -27,104 +27,57 @@ export type RequestHead =
       /** The client waits for 100 before it sends its content (RFC 9110 §10.1.1). */
       readonly expectsContinue: boolean;
     }
-  | { readonly kind: 'refused'; readonly problem: Problem };
+  | Refused;
+
+interface Refused {
+  readonly kind: 'refused';
+  readonly problem: Problem;
+}
 
 /** `bytes`: as Content-Length says; null where chunked coding frames the content. */
 export type RequestContent =
   { readonly kind: 'none' } | { readonly kind: 'some'; readonly bytes: number | null };
 
 const NO_CONTENT: RequestContent = { kind: 'none' };
+const CHUNKED: RequestContent = { kind: 'some', bytes: null };
 
+/** In the order in which a client would want to know: version, sizes, framing, expectation, host, target. */
 export function readRequestHead(
   head: ReceivedHead,
   scheme: 'http' | 'https',
   limits: ListenLimits,
 ): RequestHead {
-  const method = head.method ?? '';
-  const url = head.url ?? '';
-  const minor = head.httpVersionMinor;
-  if (head.httpVersionMajor !== 1) {
-    return head.httpVersionMajor === 0
-      ? malformed('The request line names no HTTP version that is spoken here.')
-      : refused(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.');
-  }
+  const { method = '', url = '', rawHeaders: fields, httpVersionMinor: minor } = head;
+  if (head.httpVersionMajor !== 1) return refusedVersion(head.httpVersionMajor);
   if (url.length > limits.urlBytes) return refused(414, 'URI too long', targetTooLong(limits));
-  const fields = head.rawHeaders;
-  if (fields.length > 2 * limits.headerCount) {
-    return refused(
-      431,
-      'Request header fields too large',
-      `More than ${limits.headerCount} fields were sent.`,
-    );
-  }
+  const found = findSingular(fields);
+  if (typeof found === 'string') return malformed(found);
+  if (fields.length > 2 * limits.headerCount) return refused(431, FIELDS_TOO_LARGE, tooManyFields(limits));
+  if (found.bytes > limits.headersBytes) return refused(431, FIELDS_TOO_LARGE, fieldsTooLarge(limits));
 
-  let bytes = 0;
-  let host: string | null = null;
-  let contentLength: string | null = null;
-  let transferEncoding: string | null = null;
-  let expect: string | null = null;
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!;
-    const value = fields[i + 1]!;
-    bytes += name.length + value.length + 4;
-    switch (name.length) {
-      case 4:
-        if (name !== 'Host' && name.toLowerCase() !== 'host') break;
-        // RFC 9112 §3.2: more than one Host line is refused, whether or not they agree.
-        if (host !== null) return malformed('More than one Host field was sent.');
-        host = value;
-        break;
-      case 6:
-        if (name.toLowerCase() === 'expect') expect = expect === null ? value : `${expect}, ${value}`;
-        break;
-      case 14:
-        if (name.toLowerCase() !== 'content-length') break;
-        // RFC 9112 §6.3: repeated lengths may be merged where they agree; refusing is the safer choice it allows.
-        if (contentLength !== null) return malformed('More than one Content-Length was sent.');
-        contentLength = value;
-        break;
-      case 17:
-        if (name.toLowerCase() !== 'transfer-encoding') break;
-        transferEncoding = transferEncoding === null ? value : `${transferEncoding}, ${value}`;
-        break;
-    }
-  }
-  if (bytes > limits.headersBytes) {
-    return refused(431, 'Request header fields too large', fieldsTooLarge(limits));
-  }
-
-  let content = NO_CONTENT;
-  if (transferEncoding !== null) {
-    const fault = faultOfCoding(transferEncoding, contentLength, minor);
-    if (fault !== null) return fault;
-    content = { kind: 'some', bytes: null };
-  } else if (contentLength !== null) {
-    if (!/^\d{1,16}$/.test(contentLength)) return malformed('Content-Length is not a plain number.');
-    const declared = Number(contentLength);
-    if (declared > limits.bodyBytes) return refused(413, 'Content too large', contentTooLarge(limits));
-    if (declared > 0) content = { kind: 'some', bytes: declared };
-  }
+  const content = readContent(found, minor, limits);
+  if (content.kind === 'refused') return content;
 
   // RFC 9110 §10.1.1: 100-continue is the only expectation there is, and HTTP/1.0 has none.
-  if (minor === 0) expect = null;
-  else if (expect !== null && expect.toLowerCase() !== '100-continue') {
+  const expect = minor === 0 ? null : found.expect;
+  if (expect !== null && expect.toLowerCase() !== '100-continue') {
     return refused(417, 'Expectation failed', 'The only expectation that can be met is 100-continue.');
   }
+  const expectsContinue = expect !== null && content.kind === 'some';
 
   // RFC 9112 §3.2: an HTTP/1.1 request without Host is refused; HTTP/1.0 knew none.
-  if (host === null && minor !== 0) return malformed('An HTTP/1.1 request needs a Host field.');
-  const hostAuthority = host === null ? '' : authorityOf(host);
-  if (hostAuthority === null) return malformed('The Host field is not a host with an optional port.');
+  if (found.host === null && minor !== 0) return malformed('An HTTP/1.1 request needs a Host field.');
+  const authority = found.host === null ? '' : authorityOf(found.host);
+  if (authority === null) return malformed('The Host field is not a host with an optional port.');
 
-  const expectsContinue = expect !== null && content.kind === 'some';
   if (url.charCodeAt(0) === SLASH) {
     if (url.includes('#')) return malformed('A request target has no fragment.');
-    return { kind: 'accepted', target: url, authority: hostAuthority, fields, content, expectsContinue };
+    return { kind: 'accepted', target: url, authority, fields, content, expectsContinue };
   }
   if (url === '*') {
     // RFC 9112 §3.2.4: the asterisk-form is for OPTIONS alone.
     if (method !== 'OPTIONS') return malformed('The target * is for OPTIONS alone.');
-    return { kind: 'accepted', target: url, authority: hostAuthority, fields, content, expectsContinue };
+    return { kind: 'accepted', target: url, authority, fields, content, expectsContinue };
   }
   return readAbsoluteTarget(url, scheme, method, { fields, content, expectsContinue });
 }
@@ -137,6 +90,10 @@ export function fieldsTooLarge(limits: ListenLimits): string {
   return `The header fields are larger than ${limits.headersBytes} bytes.`;
 }
 
+function tooManyFields(limits: ListenLimits): string {
+  return `More than ${limits.headerCount} header fields were sent.`;
+}
+
 export function contentTooLarge(limits: ListenLimits): string {
   return `The content is larger than ${limits.bodyBytes} bytes.`;
 }
@@ -146,6 +103,76 @@ export function malformedRequest(detail: string): Problem {
 }
 
 const SLASH = 0x2f;
+const FIELDS_TOO_LARGE = 'Request header fields too large';
+
+interface SingularFields {
+  /** All fields together, as on the wire. */
+  bytes: number;
+  host: string | null;
+  contentLength: string | null;
+  transferEncoding: string | null;
+  expect: string | null;
+}
+
+/** The fields that decide where a request ends and whom it is for; or what is wrong with them. */
+function findSingular(fields: Fields): SingularFields | string {
+  const found: SingularFields = {
+    bytes: 0,
+    host: null,
+    contentLength: null,
+    transferEncoding: null,
+    expect: null,
+  };
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!;
+    const value = fields[i + 1]!;
+    found.bytes += name.length + value.length + 4;
+    switch (name.length) {
+      case 4:
+        if (name !== 'Host' && name.toLowerCase() !== 'host') break;
+        // RFC 9112 §3.2: more than one Host line is refused, whether or not they agree.
+        if (found.host !== null) return 'More than one Host field was sent.';
+        found.host = value;
+        break;
+      case 6:
+        if (name.toLowerCase() === 'expect') found.expect = joined(found.expect, value);
+        break;
+      case 14:
+        if (name.toLowerCase() !== 'content-length') break;
+        // RFC 9112 §6.3: repeated lengths may be merged where they agree; refusing is the safer choice it allows.
+        if (found.contentLength !== null) return 'More than one Content-Length was sent.';
+        found.contentLength = value;
+        break;
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') {
+          found.transferEncoding = joined(found.transferEncoding, value);
+        }
+        break;
+    }
+  }
+  return found;
+}
+
+function joined(before: string | null, value: string): string {
+  return before === null ? value : `${before}, ${value}`;
+}
+
+/** RFC 9112 §6.3: how the content is framed, where it is framed in one way alone. */
+function readContent(
+  { contentLength, transferEncoding }: SingularFields,
+  minor: number,
+  limits: ListenLimits,
+): RequestContent | Refused {
+  if (transferEncoding !== null) {
+    if (contentLength !== null) return malformed('Content-Length and Transfer-Encoding were both sent.');
+    return faultOfCoding(transferEncoding, minor) ?? CHUNKED;
+  }
+  if (contentLength === null) return NO_CONTENT;
+  if (!/^\d{1,16}$/.test(contentLength)) return malformed('Content-Length is not a plain number.');
+  const bytes = Number(contentLength);
+  if (bytes > limits.bodyBytes) return refused(413, 'Content too large', contentTooLarge(limits));
+  return bytes === 0 ? NO_CONTENT : { kind: 'some', bytes };
+}
 
 /** RFC 9110 §7.2, RFC 3986 §3.2: a name or address with an optional port; no user information, no empty host. */
 const AUTHORITY =
@@ -196,8 +223,7 @@ function withHost(fields: Fields, authority: string): Fields {
 const KNOWN_CODINGS = /^(?:(?:x-)?gzip|deflate|(?:x-)?compress)$/;
 
 /** RFC 9112 §6.1 and §6.3: which framings by Transfer-Encoding are not taken; null: plain chunked, which is. */
-function faultOfCoding(value: string, contentLength: string | null, minor: number): RequestHead | null {
-  if (contentLength !== null) return malformed('Content-Length and Transfer-Encoding were both sent.');
+function faultOfCoding(value: string, minor: number): Refused | null {
   if (minor === 0) return malformed('HTTP/1.0 has no Transfer-Encoding.');
   const coding = value.toLowerCase();
   if (coding === 'chunked') return null;
@@ -209,10 +235,16 @@ function faultOfCoding(value: string, contentLength: string | null, minor: numbe
   return malformed('Transfer-Encoding is not chunked.');
 }
 
-function malformed(detail: string): RequestHead {
+function refusedVersion(major: number): Refused {
+  return major === 0
+    ? malformed('The request line names no HTTP version that is spoken here.')
+    : refused(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.');
+}
+
+function malformed(detail: string): Refused {
   return { kind: 'refused', problem: malformedRequest(detail) };
 }
 
-function refused(status: number, title: string, detail: string): RequestHead {
+function refused(status: number, title: string, detail: string): Refused {
   return { kind: 'refused', problem: problem(status, title, detail) };
 }

@@ -38,7 +38,8 @@ export class NodeResponseSink implements ResponseSink {
   }
 
   write(chunk: Uint8Array): boolean {
-    if (this.owner.closed || this.withoutContent || chunk.length === 0) return true;
+    if (this.withoutContent || chunk.length === 0) return true;
+    if (this.owner.closed || this.response.writableEnded) return true;
     // Bytes beyond the declared length would be read as the head of the next answer.
     if (this.declaredBytes !== null && this.writtenBytes + chunk.length > this.declaredBytes) {
       this.owner.abort();

@@ -409,6 +409,21 @@ describe('stream', () => {
     expect(content(await client.untilClosed()).length).toBeLessThan(4);
   });
 
+  it('counts once: what comes after the end is not sent', async () => {
+    const received = await answered((exchange) => {
+      const sink = exchange.stream(200, []);
+      const second = exchange.stream(500, []);
+      sink.write(Buffer.from('ab'));
+      second.write(Buffer.from('xy'));
+      second.end();
+      sink.end();
+      sink.write(Buffer.from('cd'));
+      sink.end();
+    });
+    expect(statuses(received)).toEqual([200]);
+    expect(content(received)).toBe('2\r\nab\r\n0\r\n\r\n');
+  });
+
   it('says when the client does not keep up, and when there is room again', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
@@ -478,6 +493,30 @@ describe('how an exchange ends', () => {
     expect(exchange.closed).toBe(true);
     exchange.respond(200, [], Buffer.from('x'));
     expect(exchange.stream(200, []).write(Buffer.from('x'))).toBe(true);
+  });
+
+  it('tells all whose answers were owed on one connection', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET.repeat(3));
+    await listener.exchange(2);
+    listener.exchanges[2]!.respond(200, [], Buffer.from('never heard'));
+    const ends = listener.exchanges.map((exchange) => new Promise((resolve) => exchange.onEnd(resolve)));
+    client.leave();
+    expect(await Promise.all(ends)).toMatchObject([
+      { complete: false },
+      { complete: false },
+      { complete: false },
+    ]);
+  });
+
+  it('tells whoever reads the content that it is not whole', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf.');
+    const { body } = await listener.exchange(0);
+    const failure = new Promise<Error>((resolve) => body!.on('error', resolve));
+    body!.on('data', () => client.leave());
+    expect((await failure).message).toContain('request');
   });
 
   it('tells that the answer is complete, with its bytes, and that nobody has gone', async () => {
