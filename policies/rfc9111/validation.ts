@@ -9,16 +9,19 @@ import { dateValueMs } from './freshness.ts';
 import { decideKeeping, validatorsOf } from './storing.ts';
 
 /**
- * §4.3.1: the precondition for a validation. With entity tags, those of all entries; a date only for an entry alone,
- * and only where there is no tag, for an origin that understands one alone could else confirm by the weaker.
+ * §4.3.1: the precondition for a validation: the entity tags of all entries, and the date of an entry alone. Beside a tag
+ * only a strong date is sent: an origin that looks at dates alone could else confirm what an invalidation has put in
+ * doubt. A part counts only alone, with the range that it answers (§4.3.2).
  */
 export function validationFields(entries: readonly StoredMeta[]): Fields {
-  const etags = new Set(entries.map(({ etag }) => etag).filter((etag) => etag !== null));
-  if (etags.size > 0) return ['If-None-Match', [...etags].join(', ')];
-  const [only, ...others] = entries;
-  const lastModified = only === undefined ? undefined : fieldValue(only.fields, 'last-modified');
-  if (only?.lastModifiedMs == null || others.length > 0 || lastModified === undefined) return [];
-  return ['If-Modified-Since', lastModified];
+  const asked = entries.length > 1 ? entries.filter(({ part }) => part === null) : entries;
+  const etags = new Set(asked.map(({ etag }) => etag).filter((etag) => etag !== null));
+  const fields = etags.size > 0 ? ['If-None-Match', [...etags].join(', ')] : [];
+  const [only, ...others] = asked;
+  if (only === undefined || only.lastModifiedMs === null || others.length > 0) return fields;
+  const lastModified = fieldValue(only.fields, 'last-modified');
+  if (lastModified === undefined || (etags.size > 0 && !only.lastModifiedStrong)) return fields;
+  return [...fields, 'If-Modified-Since', lastModified];
 }
 
 /**
@@ -89,27 +92,21 @@ export function freshenByHead(meta: StoredMeta, status: number, update: Update):
 }
 
 /**
- * What a 304 does not change although it may bring it: fields that describe the content as it is stored here (§3.2:
- * Content-Length, and those that the stored response depends upon). Servers are known to put their defaults there.
+ * What a 304 does not change although it may bring it: Content-Length, and the fields on which the stored content depends
+ * (§3.2). Servers are known to put their defaults for a message without content there. A cookie is for one client alone,
+ * and no reason to forget content that the 304 says is unchanged.
  */
 const NOT_UPDATED: ReadonlySet<string> = new Set([
+  'content-digest',
   'content-encoding',
   'content-length',
-  'content-location',
-  'content-md5',
   'content-range',
   'content-type',
-  'etag',
-  'content-digest',
-  'repr-digest',
   'set-cookie',
   'set-cookie2',
 ]);
 
-/**
- * Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. A cookie
- * is for this client alone, and no reason to forget content that the 304 says is unchanged.
- */
+/** Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. */
 function updatedFields(meta: StoredMeta, update: Update): string[] {
   const news = withoutFields(endToEnd(update.fields), NOT_UPDATED);
   const replaced = new Set(['date']);

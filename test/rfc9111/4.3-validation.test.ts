@@ -43,8 +43,25 @@ describe('§4.3.1 the validation request', () => {
   it('§4.3.1 sends Last-Modified as it was received, for one entry without a tag', () => {
     const date = 'Sunday, 14-Jun-26 12:00:00 GMT';
     expect(validationFields([cc('Last-Modified', date)])).toEqual(['If-Modified-Since', date]);
-    expect(validationFields([cc('Last-Modified', date, 'ETag', '"a"')])).toEqual(['If-None-Match', '"a"']);
     expect(validationFields([cc('Last-Modified', date), cc('Last-Modified', date)])).toEqual([]);
+  });
+
+  it('§4.3.1 sends both for one entry, unless the date is weak', () => {
+    const date = dateIn(-100);
+    expect(validationFields([cc('Last-Modified', date, 'ETag', '"a"')])).toEqual([
+      'If-None-Match',
+      '"a"',
+      'If-Modified-Since',
+      date,
+    ]);
+    expect(validationFields([cc('Last-Modified', dateIn(0), 'ETag', '"a"')])).toEqual([
+      'If-None-Match',
+      '"a"',
+    ]);
+    expect(validationFields([cc('Last-Modified', date, 'ETag', '"a"'), cc('Last-Modified', date)])).toEqual([
+      'If-None-Match',
+      '"a"',
+    ]);
   });
 
   it.each(['a', '"a', 'w/"a"', '"a" "b"', '"a"b'])(
@@ -103,17 +120,28 @@ describe('§3.2 updating stored fields', () => {
     expect(fieldValue(meta.fields, 'x-c')).toBe('4');
   });
 
+  it.each(['Content-Length', 'Content-Encoding', 'Content-Type', 'Content-Range'])(
+    '§3.2 does not change %s, which describes the content that is stored',
+    (name) => {
+      const meta = freshened(cc('ETag', '"a"', name, 'old'), name, 'new');
+      expect(fieldValues(meta.fields, name.toLowerCase())).toEqual(['old']);
+      expect(fieldValues(freshened(cc('ETag', '"a"'), name, 'new').fields, name.toLowerCase())).toEqual([]);
+    },
+  );
+
   it.each([
-    'Content-Length',
-    'Content-Encoding',
-    'Content-Type',
-    'Content-Range',
     'Content-Location',
+    'Content-Language',
     'Content-MD5',
-  ])('§3.2 does not change %s, which describes the content that is stored', (name) => {
-    const meta = freshened(cc('ETag', '"a"', name, 'old'), name, 'new');
-    expect(fieldValues(meta.fields, name.toLowerCase())).toEqual(['old']);
-    expect(fieldValues(freshened(cc('ETag', '"a"'), name, 'new').fields, name.toLowerCase())).toEqual([]);
+    'Content-Foo',
+    'X-Content-Foo',
+    'Cache-Control',
+    'Expires',
+  ])('§3.2 changes %s: the prefix Content- is no sign', (name) => {
+    const old = name === 'Cache-Control' ? 'max-age=10' : 'old';
+    const now = name === 'Cache-Control' ? 'max-age=11' : 'new';
+    const meta = freshened(cc('ETag', '"a"', ...(name === 'Cache-Control' ? [] : [name, old])), name, now);
+    expect(fieldValues(meta.fields, name.toLowerCase())).toEqual([now]);
   });
 
   it('§3.2 does not take over what concerns one hop, nor cookies', () => {
