@@ -61,6 +61,8 @@ export interface Listener {
 const REFUSED_AT_ONCE = 64;
 /** How long such a connection may take to ask. */
 const REFUSED_MS = 2_000;
+/** Silence before TCP probes whether the peer is there. */
+const KEEP_ALIVE_MS = 60_000;
 /** Requests that may wait for their answers on one connection; one more is refused, and the connection closed after it. */
 const PIPELINED = 256;
 
@@ -102,6 +104,9 @@ async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Serve
     connectionsCheckingInterval: Math.ceil(Math.min(1_000, Math.max(20, limits.requestMs / 8))),
     keepAliveTimeout: limits.idleMs,
     keepAliveTimeoutBuffer: Math.ceil(Math.min(1_000, limits.idleMs / 4)),
+    // A peer that has vanished is noticed even where nothing is sent for long: event streams, tunnels.
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
     optimizeEmptyRequests: true,
     shouldUpgradeCallback: mayUpgrade,
   };

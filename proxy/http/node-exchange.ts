@@ -1,6 +1,7 @@
 /**
  * An exchange over `node:http`. Lean on purpose: a hit from memory makes one of these, one head and one write.
  */
+import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import type { ListenLimits } from '../../policies/config/config.ts';
@@ -149,7 +150,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     this.contentBytes = bytes;
     if (bytes === 0) this.response.end();
     else this.response.end(content);
-    if (this.connection.socket.writableLength > 0) this.stalled();
+    if (this.response.socket === null || this.response.socket.writableLength > 0) this.stalled();
   }
 
   stream(status: number, fields: readonly string[]): ResponseSink {
@@ -223,8 +224,9 @@ export class NodeExchange implements Exchange, OpenExchange {
 
   stalled(): void {
     if (this.stalling === 'yes') return;
+    // Behind answers that are still owed, it is not this one's client that is slow.
     if (this.response.socket === null) {
-      if (!this.response.writableEnded) this.response.once('socket', () => this.stalled());
+      this.response.once('socket', () => this.stalled());
       return;
     }
     // Node sets its own timeout for the idle time that follows, when the answer has finished: ours is gone by then.
@@ -313,10 +315,10 @@ export class NodeExchange implements Exchange, OpenExchange {
   }
 
   private switchingHead(status: number, fields: Fields): string {
-    const { kept } = writableFields(fields);
+    const { kept } = writableFields(frameFields(fields, 'none', null));
     if (!hasField(kept, 'upgrade')) kept.push('Upgrade', this.upgrade ?? '');
-    if (!hasField(kept, 'connection')) kept.push('Connection', 'Upgrade');
-    let head = `HTTP/1.1 ${status} Switching Protocols\r\n`;
+    kept.push('Connection', 'Upgrade');
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
     for (let i = 0; i < kept.length; i += 2) head += `${kept[i]}: ${kept[i + 1]}\r\n`;
     return `${head}\r\n`;
   }

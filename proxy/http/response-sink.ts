@@ -65,7 +65,8 @@ export class NodeResponseSink implements ResponseSink {
       this.response.addTrailers(pairs(writableFields(trailers).kept));
     }
     this.response.end();
-    if (this.response.socket !== null && this.response.socket.writableLength > 0) this.owner.stalled();
+    const { socket } = this.response;
+    if (socket === null || socket.writableLength > 0) this.owner.stalled();
   }
 }
 

@@ -43,6 +43,7 @@ export async function fuzzListener(seed: number, messages: number): Promise<Fuzz
         faults.push(describeFault('hangs', plan, ''));
         continue;
       }
+      if (plan.leaves) continue;
       const answers = readAnswers(received);
       const fault = faultOf(plan, answers);
       if (fault !== null) faults.push(describeFault(fault, plan, received));
@@ -69,6 +70,8 @@ interface Plan {
   readonly messages: readonly Message[];
   /** Where the bytes are cut into pieces that are sent one by one. */
   readonly pieces: readonly Buffer[];
+  /** The client leaves as soon as it has sent everything. */
+  readonly leaves: boolean;
 }
 
 function planConnection(seed: number, connection: number): Plan {
@@ -88,7 +91,7 @@ function planConnection(seed: number, connection: number): Plan {
     pieces.push(bytes.subarray(at, at + size));
     at += size;
   }
-  return { connection, messages, pieces };
+  return { connection, messages, pieces, leaves: random(12) === 0 };
 }
 
 function wholeRequest(random: Random, nonce: string, last: boolean): string {
@@ -238,6 +241,7 @@ async function converse(port: number, plan: Plan): Promise<string | null> {
     client.send(piece);
     if (plan.pieces.length > 1) await new Promise(setImmediate);
   }
+  if (plan.leaves) client.leave();
   const hung = Promise.withResolvers<null>();
   const timer = setTimeout(hung.resolve, HANG_MS, null);
   const received = await Promise.race([client.untilClosed(), hung.promise]);

@@ -143,6 +143,19 @@ describe('limits.idle', () => {
     client.leave();
   });
 
+  it('closes it too where the answer had to wait for another', async () => {
+    await using listener = await listen({ limits: { idleMs: 80 } });
+    const client = new RawClient(listener.port);
+    client.socket.pause();
+    client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(2));
+    const second = await listener.exchange(1);
+    const end = new Promise((resolve) => second.onEnd(resolve));
+    second.respond(200, [], Buffer.alloc(64 * 1024 * 1024));
+    answerOk(listener.exchanges[0]!);
+    expect(await end).toMatchObject({ complete: false });
+    client.leave();
+  });
+
   it('does not close a connection that waits for its answer', async () => {
     await using listener = await listen({ limits: { idleMs: 40 } });
     const waiting = new RawClient(listener.port).send('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
