@@ -26,7 +26,7 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
       background: flights.background,
     },
     origins: compileEach(parts.origins, (name, origin) => compileOrigin(name, origin, directory)),
-    feeds: compileEach(parts.feeds, compileFeed),
+    feeds: compileEach(parts.feeds, (name, feed) => compileFeed(name, feed, directory)),
     routes,
   };
 }
@@ -96,7 +96,8 @@ function compileOrigin(name: string, origin: OriginInput, directory: string): Or
   };
 }
 
-function compileFeed(name: string, feed: FeedInput): FeedConfig {
+function compileFeed(name: string, feed: FeedInput, directory: string): FeedConfig {
+  const own = Object.entries(feed).filter(([key]) => !COMMON_FEED_KEYS.includes(key));
   return {
     name,
     type: feed.type,
@@ -104,8 +105,22 @@ function compileFeed(name: string, feed: FeedInput): FeedConfig {
     maxSilenceMs: feed['max-silence'],
     readLagMs: feed['read-lag'],
     map: feed.map.map(({ when, invalidate }) => ({ when: when ?? null, invalidate })),
-    options: Object.fromEntries(Object.entries(feed).filter(([key]) => !COMMON_FEED_KEYS.includes(key))),
+    options: Object.fromEntries(
+      own.map(([key, value]) => [key, key === 'tls' ? resolveFiles(value, directory) : value]),
+    ),
   };
+}
+
+/** Of a feed's `tls`, which names the same files whatever the type. */
+function resolveFiles(tls: unknown, directory: string): unknown {
+  if (typeof tls !== 'object' || tls === null) return tls;
+  const files = ['ca', 'cert', 'key'];
+  return Object.fromEntries(
+    Object.entries(tls).map(([key, value]) => [
+      key,
+      files.includes(key) && typeof value === 'string' ? resolve(directory, value) : value,
+    ]),
+  );
 }
 
 function compileRoute(route: RouteInput, onlyOrigin: string): RouteConfig {
