@@ -47,7 +47,7 @@ export interface StoredMeta {
     readonly last: number;
     readonly completeBytes: number | null;
   } | null;
-  /** Tags that the response itself named: Surrogate-Key, Cache-Tag, xkey, Cache-Groups (`group:` before the latter's, with origin). */
+  /** Tags that the response itself named, as `tagOfName` (Surrogate-Key, Cache-Tag, xkey) and `tagOfGroup` (Cache-Groups) write them. */
   readonly responseTags: readonly string[];
 }
 

@@ -76,14 +76,35 @@ function precedes(a: StoredMeta, b: StoredMeta): boolean {
   return a.dateMs !== b.dateMs ? a.dateMs > b.dateMs : a.responseTimeMs >= b.responseTimeMs;
 }
 
-/** Lists whose members are case-insensitive and may carry a weight, so that members of different weight have no order. */
-const WEIGHTED: ReadonlySet<string> = new Set(['accept-encoding', 'accept-language', 'accept-charset']);
+/**
+ * Lists whose members are case-insensitive and may carry a weight, so that members of different weight have no order. With
+ * each its values that were normalised lately: browsers send few, and every hit needs one.
+ */
+const WEIGHTED: ReadonlyMap<string, Map<string, string>> = new Map([
+  ['accept-encoding', new Map()],
+  ['accept-language', new Map()],
+  ['accept-charset', new Map()],
+]);
+const REMEMBERED_VALUES = 256;
+const REMEMBERED_LENGTH = 128;
+
+function normalisedValue(name: string, value: string): string {
+  const lately = value.length > REMEMBERED_LENGTH ? undefined : WEIGHTED.get(name);
+  if (lately === undefined) return normalise(name, value);
+  let normalised = lately.get(value);
+  if (normalised === undefined) {
+    normalised = normalise(name, value);
+    if (lately.size >= REMEMBERED_VALUES) lately.clear();
+    lately.set(value, normalised);
+  }
+  return normalised;
+}
 
 /**
  * White space around commas never carries meaning in a list. More is done only where the field's own specification
  * makes it harmless: quoted strings and unknown fields keep their case and order.
  */
-function normalisedValue(name: string, value: string): string {
+function normalise(name: string, value: string): string {
   if (value.includes('"')) return value.trim();
   const members = value
     .split(',')
