@@ -17,6 +17,11 @@ export interface EntryHead {
   readonly tagHashes: Uint32Array;
   /** The fence's sequence before the request was sent to the origin; a safe integer. */
   readonly floor: number;
+  /**
+   * Fetched so soon after an invalidation of its tags that the origin may have answered with the old state: to be
+   * revalidated before it is used.
+   */
+  readonly unproven: boolean;
   /** Length of the content. */
   readonly sizeBytes: number;
   /** Goes only after all others when room is needed. */

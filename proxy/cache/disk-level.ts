@@ -1,0 +1,29 @@
+import type { EntryHead } from './entry.ts';
+
+/** The disk level as the request path of a worker uses it. Reads are synchronous, writes go to the coordinator. */
+export interface DiskLevel {
+  /** Every variant of a primary key that is on disk and whole. */
+  heads(key: string): EntryHead[];
+  /** From `position` to the end of the chunk that holds it; null: gone or damaged. */
+  read(id: string, position: number): Uint8Array | null;
+  /** Keeps the chunks of an entry while it is read; returns what ends that. */
+  pin(id: string): () => void;
+  /** Begins to store an entry; null where the level stores nothing now. */
+  begin(id: string): DiskFill | null;
+  /** Puts a changed head in place of the one with its id. */
+  update(head: EntryHead): void;
+  remove(key: string, id: string): void;
+  /** Tells that an entry was used. */
+  touch(id: string): void;
+}
+
+/** One entry on its way to the disk. */
+export interface DiskFill {
+  /** Bytes in order. The caller bounds what is under way by `onStored`. */
+  append(bytes: Uint8Array): void;
+  /** Called with the length that can be read from now on; -1 where storing has failed. */
+  onStored(listener: (length: number) => void): void;
+  /** Makes the entry visible once all its bytes are there. False: it was not stored. */
+  commit(head: EntryHead, maxVariants: number): Promise<boolean>;
+  abort(): void;
+}

@@ -1,0 +1,122 @@
+import type { RouteCacheConfig } from '../../policies/config/config.ts';
+import { downstreamFields } from '../../policies/http/downstream.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { withoutFields } from '../../policies/http/fields.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import type { RequestView } from '../../policies/model.ts';
+import { selectVariant } from '../../policies/rfc9111/vary.ts';
+import type { DiskLevel } from './disk-level.ts';
+import type { EntryHead } from './entry.ts';
+import type { MemoryLevel } from './memory.ts';
+import { StoredEntry } from './stored-entry.ts';
+
+/** The levels of one worker as one: memory first, then disk, from where small entries are promoted. */
+export class Levels {
+  readonly memory: MemoryLevel;
+  readonly disk: DiskLevel | null;
+  readonly #policyOf: (route: string) => RouteCacheConfig | null;
+  /** Entries whose content was gone or damaged when it was wanted. */
+  lost = 0;
+  promotions = 0;
+
+  constructor(
+    memory: MemoryLevel,
+    disk: DiskLevel | null,
+    policyOf: (route: string) => RouteCacheConfig | null,
+  ) {
+    this.memory = memory;
+    this.disk = disk;
+    this.#policyOf = policyOf;
+  }
+
+  /** The variant that answers the request, fresh or not; `others`: the key has variants for other requests. */
+  find(key: string, request: RequestView): { readonly entry: StoredEntry | null; readonly others: boolean } {
+    const inMemory = this.memory.get(key);
+    const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
+    if (index >= 0) return { entry: inMemory[index]!, others: false };
+    const heads = this.disk?.heads(key) ?? [];
+    const onDisk = selectVariant(heads, request);
+    const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
+    return { entry, others: entry === null && (inMemory.length > 0 || heads.length > 0) };
+  }
+
+  /** Every variant of a key, each once. */
+  all(key: string): StoredEntry[] {
+    const entries = [...this.memory.get(key)];
+    const known = new Set(entries.map((entry) => entry.head.id));
+    for (const head of this.disk?.heads(key) ?? []) {
+      if (!known.has(head.id)) entries.push(this.#withoutContent(head));
+    }
+    return entries;
+  }
+
+  /** Keeps a whole entry in memory, in place of older ones of the same variant. */
+  keep(entry: StoredEntry, maxVariants: number): boolean {
+    return this.memory.put(entry, maxVariants, (other) => isSameVariant(other.head, entry.head));
+  }
+
+  /** What a 304 made of an entry, in every level, and only where the very entry is still there. */
+  update(entry: StoredEntry): void {
+    this.memory.update(entry);
+    this.disk?.update(entry.head);
+  }
+
+  remove(key: string, id: string): void {
+    this.memory.remove(key, id);
+    this.disk?.remove(key, id);
+  }
+
+  /** The fields with which clients are sent an entry of this head. */
+  sentFieldsOf(head: EntryHead): Fields {
+    const policy = this.#policyOf(head.route);
+    const fields = policy === null ? head.meta.fields : downstreamFields(head.meta.fields, policy);
+    const sized = head.sizeBytes < 0 ? [...fields] : withoutFields(fields, CONTENT_LENGTH);
+    if (head.sizeBytes >= 0 && head.meta.status !== 204) sized.push('Content-Length', String(head.sizeBytes));
+    sized.push('Via', VIA);
+    return sized;
+  }
+
+  #withoutContent(head: EntryHead): StoredEntry {
+    return new StoredEntry(head, null, this.sentFieldsOf(head));
+  }
+
+  #promote(head: EntryHead): StoredEntry | null {
+    const { disk, memory } = this;
+    if (disk === null) return null;
+    disk.touch(head.id);
+    const isSmall = memory.admits(head.sizeBytes);
+    const content = isSmall ? readWhole(disk, head) : null;
+    const isThere = isSmall ? content !== null : head.sizeBytes === 0 || disk.read(head.id, 0) !== null;
+    if (!isThere) {
+      this.lost += 1;
+      disk.remove(head.key, head.id);
+      return null;
+    }
+    const entry = new StoredEntry(head, content, this.sentFieldsOf(head));
+    if (content !== null) {
+      const maxVariants = this.#policyOf(head.route)?.maxVariants ?? 1;
+      if (this.keep(entry, maxVariants)) this.promotions += 1;
+    }
+    return entry;
+  }
+}
+
+const CONTENT_LENGTH: ReadonlySet<string> = new Set(['content-length']);
+
+export function isSameVariant(a: EntryHead, b: EntryHead): boolean {
+  return (
+    a.meta.vary.length === b.meta.vary.length &&
+    a.meta.vary.every((name, i) => name === b.meta.vary[i] && a.meta.varyValues[i] === b.meta.varyValues[i])
+  );
+}
+
+function readWhole(disk: DiskLevel, head: EntryHead): Uint8Array | null {
+  const content = Buffer.allocUnsafeSlow(head.sizeBytes);
+  for (let position = 0; position < head.sizeBytes;) {
+    const bytes = disk.read(head.id, position);
+    if (bytes === null) return null;
+    content.set(bytes, position);
+    position += bytes.byteLength;
+  }
+  return content;
+}

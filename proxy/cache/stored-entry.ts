@@ -1,0 +1,66 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import type { StoredMeta } from '../../policies/model.ts';
+import type { Fenced } from '../fence/reader.ts';
+import type { EntryHead } from './entry.ts';
+
+/**
+ * An entry as a worker uses it: its head, the content where that is in memory, the fields rendered for sending, and
+ * what the fence noted of it. Replaced as a whole when a 304 changes its head; only the fence's notes change in place.
+ */
+export class StoredEntry implements Fenced {
+  readonly head: EntryHead;
+  /** null: on disk alone, or still coming. */
+  readonly content: Uint8Array | null;
+  /** The fields as sent to clients, without Age, Via and Cache-Status. */
+  readonly sentFields: Fields;
+  /** The bytes that it takes in memory, all told. */
+  readonly memoryBytes: number;
+  clearEra = -1;
+  clearAt = -1;
+  softSinceMs = 0;
+
+  constructor(head: EntryHead, content: Uint8Array | null, sentFields: Fields) {
+    this.head = head;
+    this.content = content;
+    this.sentFields = sentFields;
+    this.memoryBytes = memoryBytesOf(head, content, sentFields);
+  }
+
+  get meta(): StoredMeta {
+    return this.head.meta;
+  }
+
+  get tagHashes(): Uint32Array {
+    return this.head.tagHashes;
+  }
+
+  get floor(): number {
+    return this.head.floor;
+  }
+
+  get unproven(): boolean {
+    return this.head.unproven;
+  }
+}
+
+/** Objects, arrays, map slots and the list node of an entry, as heap snapshots show them. */
+const FIXED_BYTES = 1_600;
+/** Of a string beside its characters. */
+const STRING_BYTES = 24;
+/** Small buffers are allocated with a header and rounded up. */
+const BUFFER_BYTES = 192;
+
+function memoryBytesOf(head: EntryHead, content: Uint8Array | null, sentFields: Fields): number {
+  const strings = [
+    head.key,
+    head.url,
+    ...head.tags,
+    ...head.meta.fields,
+    ...sentFields,
+    ...head.meta.responseTags,
+  ];
+  // Rendered fields share most of their strings with the stored ones, but not the array of them.
+  const text = strings.reduce((sum, string) => sum + STRING_BYTES + string.length, 0);
+  const tagBytes = BUFFER_BYTES + head.tagHashes.byteLength;
+  return FIXED_BYTES + text + tagBytes + (content === null ? 0 : BUFFER_BYTES + content.byteLength);
+}

@@ -1,0 +1,276 @@
+import { fieldValue, type Fields } from '../../policies/http/fields.ts';
+import type { StoredMeta } from '../../policies/model.ts';
+import { decideReuse } from '../../policies/rfc9111/reuse.ts';
+import { decideStoring } from '../../policies/rfc9111/storing.ts';
+import {
+  freshen,
+  selectByNotModified,
+  validationFields,
+  type Update,
+} from '../../policies/rfc9111/validation.ts';
+import { entryTags } from '../../policies/tags.ts';
+import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
+import type { EntryHead } from '../cache/entry.ts';
+import type { Levels } from '../cache/levels.ts';
+import { StoredEntry } from '../cache/stored-entry.ts';
+import type { Clock } from '../clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import { FlightBody } from './body.ts';
+import type { FlightEvents } from './flight.ts';
+import { Storing } from './storing.ts';
+import type { FillRequest } from './waiter.ts';
+
+export interface FillDependencies {
+  readonly fence: FenceReader;
+  readonly levels: Levels;
+  readonly clock: Clock;
+  readonly mechanisms: Mechanisms;
+  readonly windowBytes: number;
+  readonly maxObjectBytes: number;
+  newEntryId(): string;
+}
+
+/**
+ * Asks the origin on behalf of a flight: validates what is stored, or fetches; stores while the answer streams, and
+ * commits the entry only when the body is whole.
+ */
+export class Fill implements OriginHandler {
+  readonly floor: number;
+  /** Tags that every answer to this request will bear. */
+  readonly knownTags: TagHashes;
+  readonly #deps: FillDependencies;
+  readonly #route: ActiveRoute;
+  readonly #request: FillRequest;
+  readonly #events: FlightEvents;
+  readonly #requestTimeMs: number;
+  readonly #knownTagNames: readonly string[];
+  #candidates: readonly StoredEntry[];
+  #call: OriginCall | null = null;
+  #landed = false;
+  #body: FlightBody | null = null;
+  #storing: Storing | null = null;
+
+  constructor(deps: FillDependencies, route: ActiveRoute, request: FillRequest, events: FlightEvents) {
+    this.#deps = deps;
+    this.#route = route;
+    this.#request = request;
+    this.#events = events;
+    this.#knownTagNames = entryTags({
+      authority: request.authority,
+      path: request.path,
+      query: request.query,
+      route: route.config.name,
+      origin: route.config.origin,
+      feed: route.feed?.name ?? null,
+      extra: request.routeTags,
+    });
+    this.knownTags = hashTags(this.#knownTagNames);
+    this.floor = deps.fence.published();
+    this.#requestTimeMs = deps.clock.nowMs();
+    this.#candidates = this.#confirmable();
+  }
+
+  send(): void {
+    const { request, originFields, path, query, priority } = this.#request;
+    this.#call = this.#route.origin.send(
+      {
+        method: request.method,
+        path: query === '' ? path : `${path}?${query}`,
+        fields: [...originFields, ...validationFields(this.#candidates.map((entry) => entry.meta))],
+        body: null,
+        priority,
+        unboundedBody: false,
+      },
+      this,
+    );
+  }
+
+  /** Nobody waits any more. What can be stored is stored all the same. */
+  abandon(): void {
+    if (this.#storing !== null) return;
+    this.#call?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    this.#events.inform(status, fields);
+  }
+
+  onHead(status: number, fields: Fields): void {
+    if (status === 304 && this.#candidates.length > 0) this.#confirm(fields);
+    else this.#receive(status, fields);
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#body?.append(chunk);
+    this.#storing?.append(chunk);
+  }
+
+  onEnd(trailers: Fields): void {
+    const body = this.#body;
+    if (body === null) return;
+    if (this.#storing === null) {
+      body.end(trailers);
+      this.#events.over();
+    } else {
+      this.#storing.finish(trailers);
+    }
+  }
+
+  onFailure(failure: OriginFailure): void {
+    if (!this.#landed) this.#events.land({ kind: 'failed', failure });
+    this.#storing?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+
+  /** Stored variants that the origin may confirm: after an invalidation only by a strong validator. */
+  #confirmable(): StoredEntry[] {
+    const { fence, levels } = this.#deps;
+    return levels.all(this.#request.key).filter((entry) => {
+      if (entry.meta.etag === null && entry.meta.lastModifiedMs === null) return false;
+      const decision = decideReuse({
+        meta: entry.meta,
+        request: this.#request.request,
+        verdict: fence.verdict(entry),
+        trust: 'untracked',
+        policy: this.#route.config.cache,
+        nowMs: this.#requestTimeMs,
+      });
+      return decision.kind !== 'fetch';
+    });
+  }
+
+  #confirm(fields: Fields): void {
+    const index = selectByNotModified(
+      fields,
+      this.#candidates.map((entry) => entry.meta),
+    );
+    const entry = index === null ? undefined : this.#candidates[index];
+    const decision = entry === undefined ? null : freshen(entry.meta, this.#received(fields));
+    const keeps = decision?.kind === 'store' || decision?.reason === 'request-no-store';
+    const present = entry !== undefined && keeps && this.#hasContent(entry) ? entry : null;
+    if (present === null || decision === null) {
+      if (entry !== undefined) this.#deps.levels.remove(entry.head.key, entry.head.id);
+      this.#askAnew();
+      return;
+    }
+    const meta = decision.kind === 'store' ? decision.meta : present.meta;
+    const confirmed = this.#confirmed(present, meta);
+    if (decision.kind === 'store') this.#deps.levels.update(confirmed);
+    this.#landed = true;
+    this.#events.land({ kind: 'entry', entry: confirmed, body: null, originStatus: 304, collapsed: false });
+    this.#events.over();
+  }
+
+  /** The very entry that was asked about, with its floor raised to this flight's. Tags are added, never removed. */
+  #confirmed(entry: StoredEntry, meta: StoredMeta): StoredEntry {
+    const { levels, mechanisms } = this.#deps;
+    const tags = [...new Set([...entry.head.tags, ...this.#knownTagNames, ...meta.responseTags])];
+    const tagHashes = tags.length === entry.head.tags.length ? entry.head.tagHashes : hashTags(tags);
+    const target = mechanisms.entryIdInNotModified
+      ? entry
+      : (levels.memory.get(entry.head.key).find((other) => other.head.id !== entry.head.id) ?? entry);
+    const head: EntryHead = {
+      ...target.head,
+      meta: target === entry ? meta : target.head.meta,
+      tags,
+      tagHashes,
+      floor: Math.max(this.floor, target.head.floor),
+      unproven: this.#isUnproven(tagHashes, meta.initialAgeSeconds),
+    };
+    return new StoredEntry(head, target.content, levels.sentFieldsOf(head));
+  }
+
+  #hasContent(entry: StoredEntry): boolean {
+    const { id, sizeBytes } = entry.head;
+    return entry.content !== null || sizeBytes === 0 || this.#deps.levels.disk?.read(id, 0) != null;
+  }
+
+  /** The 304 confirms nothing that is here: the same flight asks for the whole. */
+  #askAnew(): void {
+    this.#candidates = [];
+    this.#call?.abort();
+    this.send();
+  }
+
+  #receive(status: number, fields: Fields): void {
+    const decision = decideStoring({ ...this.#received(fields), status });
+    const storing = decision.kind === 'store' ? this.#beginStoring(decision.meta, fields) : null;
+    const body = new FlightBody({
+      windowBytes: this.#deps.windowBytes,
+      keepsAll: storing?.inMemory ?? false,
+      isStored: storing?.onDisk ?? false,
+      pause: () => this.#call?.pause(),
+      resume: () => this.#call?.resume(),
+    });
+    this.#body = body;
+    this.#storing = storing;
+    this.#landed = true;
+    if (storing === null) {
+      const reason = decision.kind === 'not' ? decision.reason : 'too-large';
+      this.#events.land({ kind: 'pass', status, fields, body, reason });
+      return;
+    }
+    storing.attach(body);
+    this.#events.land({ kind: 'entry', entry: storing.entry, body, originStatus: status, collapsed: false });
+  }
+
+  #beginStoring(meta: StoredMeta, fields: Fields): Storing | null {
+    const deps = this.#deps;
+    const route = this.#route;
+    const tags = [...new Set([...this.#knownTagNames, ...meta.responseTags])];
+    const tagHashes = hashTags(tags);
+    const { authority, path, query, key } = this.#request;
+    const site = route.originConfig.hostHeader === 'client' ? `${this.#request.scheme}://${authority}` : '';
+    const head: EntryHead = {
+      id: deps.newEntryId(),
+      key,
+      route: route.config.name,
+      origin: route.config.origin,
+      url: `${site}${path}${query === '' ? '' : `?${query}`}`,
+      meta,
+      tags,
+      tagHashes,
+      floor: this.floor,
+      unproven: this.#isUnproven(tagHashes, meta.initialAgeSeconds),
+      sizeBytes: contentLength(fields),
+      evictLast: route.config.cache.evict === 'last',
+    };
+    return Storing.begin(head, {
+      levels: deps.levels,
+      maxObjectBytes: deps.maxObjectBytes,
+      maxVariants: route.config.cache.maxVariants,
+      toDisk: true,
+      over: () => this.#events.over(),
+    });
+  }
+
+  #isUnproven(tagHashes: TagHashes, initialAgeSeconds: number): boolean {
+    const readLagMs = this.#route.feed?.readLagMs ?? 0;
+    const ageMs = Math.floor(initialAgeSeconds) * 1000;
+    if (readLagMs === 0 && ageMs === 0) return false;
+    return this.#deps.fence.withinReadLag(tagHashes, this.#requestTimeMs - ageMs, readLagMs);
+  }
+
+  #received(fields: Fields): Update {
+    return {
+      request: { method: 'GET', fields: this.#request.request.fields },
+      fields,
+      requestTimeMs: this.#requestTimeMs,
+      responseTimeMs: this.#deps.clock.nowMs(),
+      policy: this.#route.config.cache,
+      authority: this.#request.authority,
+    };
+  }
+}
+
+/** -1: not known before the end. */
+function contentLength(fields: Fields): number {
+  const text = fieldValue(fields, 'content-length');
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : -1;
+}

@@ -1,0 +1,176 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import type { NotStoredReason } from '../../policies/model.ts';
+import { answers } from '../../policies/rfc9111/vary.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { StoredEntry } from '../cache/stored-entry.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { FlightBody } from './body.ts';
+import type { Waiter } from './waiter.ts';
+
+/** What a flight came back with, before it is given to those who wait. */
+export type Landing =
+  | {
+      readonly kind: 'entry';
+      readonly entry: StoredEntry;
+      readonly body: FlightBody | null;
+      readonly originStatus: number | null;
+      readonly collapsed: boolean;
+    }
+  | {
+      readonly kind: 'pass';
+      readonly status: number;
+      readonly fields: Fields;
+      readonly body: FlightBody;
+      readonly reason: NotStoredReason;
+    }
+  | { readonly kind: 'unshareable'; readonly reason: NotStoredReason }
+  | { readonly kind: 'failed'; readonly failure: OriginFailure }
+  | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' }
+  /** The worker that it ran in has died: everybody starts anew. */
+  | { readonly kind: 'owner-lost' };
+
+/** Told by whoever asks on behalf of a flight. */
+export interface FlightEvents {
+  inform(status: number, fields: Fields): void;
+  land(landing: Landing): void;
+  /** Everything is over: the entry, if there is one, can be found in the levels. May be told more than once. */
+  over(): void;
+}
+
+/** Why a waiter can't have what the flight came back with, and waits for another. */
+export type Leaving = 'invalidated' | 'vary' | 'owner-lost';
+
+/**
+ * One request to the origin and everybody who waits for it. It is asked once; who may have the answer is judged when its
+ * head, and so its tags, are known, and before the first byte goes out.
+ */
+export class Flight {
+  readonly #deps: FlightDependencies;
+  readonly #waiters = new Set<Waiter>();
+  #leader: Waiter | null = null;
+  #landing: Landing | null = null;
+  #ended = false;
+
+  constructor(deps: FlightDependencies) {
+    this.#deps = deps;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  get isAsking(): boolean {
+    return this.#landing === null && !this.#ended;
+  }
+
+  /**
+   * Whether this flight may answer the waiter, as far as is known: before the head only the tags that every answer to
+   * the request will bear, after it those of the entry.
+   */
+  admits(waiter: Waiter): boolean {
+    if (this.#ended) return false;
+    if (this.#landing === null) {
+      const { knownTags, floor } = this.#deps;
+      return knownTags === null || !this.#isOutrun(waiter, knownTags, floor, false);
+    }
+    if (this.#landing.kind !== 'entry') return false;
+    const { body } = this.#landing;
+    if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return false;
+    return this.#departure(waiter, this.#landing.entry) === null;
+  }
+
+  /** The waiter hears of the answer, at once where the head is there. Call only where it is admitted. */
+  join(waiter: Waiter): void {
+    if (this.#landing?.kind === 'entry') {
+      waiter.take({ ...this.#landing, kind: 'entry', collapsed: true });
+      return;
+    }
+    this.#leader ??= waiter;
+    this.#waiters.add(waiter);
+  }
+
+  /** The waiter hears nothing more. Returns whether anybody is left. */
+  leave(waiter: Waiter): boolean {
+    this.#waiters.delete(waiter);
+    return this.#waiters.size > 0;
+  }
+
+  inform(status: number, fields: Fields): void {
+    for (const waiter of this.#waiters) waiter.inform(status, fields);
+  }
+
+  /** The head is there: everybody who may have it gets it, the others are handed back. */
+  land(landing: Landing): readonly { readonly waiter: Waiter; readonly why: Leaving }[] {
+    this.#landing = landing;
+    const leaving: { waiter: Waiter; why: Leaving }[] = [];
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) {
+      const why = this.#leavingAt(waiter, landing);
+      if (why === null) this.#give(waiter, landing);
+      else leaving.push({ waiter, why });
+    }
+    return leaving;
+  }
+
+  /** Nobody can join any more. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  #give(waiter: Waiter, landing: Landing): void {
+    const isLeader = waiter === this.#leader;
+    switch (landing.kind) {
+      case 'entry':
+        waiter.take({ ...landing, collapsed: landing.collapsed || !isLeader });
+        return;
+      case 'pass':
+        if (isLeader) waiter.take(landing);
+        else waiter.take({ kind: 'unshareable', reason: landing.reason });
+        return;
+      case 'unshareable':
+      case 'failed':
+      case 'refused':
+        waiter.take(landing);
+        return;
+      case 'owner-lost':
+        return;
+      default:
+        landing satisfies never;
+    }
+  }
+
+  #leavingAt(waiter: Waiter, landing: Landing): Leaving | null {
+    if (landing.kind === 'owner-lost') return 'owner-lost';
+    // The leader's own request was sent after it came, with its own fields.
+    return landing.kind === 'entry' && waiter !== this.#leader
+      ? this.#departure(waiter, landing.entry)
+      : null;
+  }
+
+  #departure(waiter: Waiter, entry: StoredEntry): Leaving | null {
+    if (!answers(entry.head.meta, waiter.request.fields)) return 'vary';
+    return this.#isOutrun(waiter, entry.tagHashes, entry.floor, entry.unproven) ? 'invalidated' : null;
+  }
+
+  /** Whether the waiter came after it was told of something that this flight may not show. */
+  #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
+    const { fence, mechanisms, readLagMs } = this.#deps;
+    if (!mechanisms.arrivalInFlights) return false;
+    if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
+    return unproven && waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + readLagMs;
+  }
+}
+
+export interface FlightDependencies {
+  readonly fence: FenceReader;
+  readonly mechanisms: Mechanisms;
+  /** Tags that every answer to this request will bear; null where another worker asks the origin. */
+  readonly knownTags: TagHashes | null;
+  /** The fence's sequence before the request was sent. */
+  readonly floor: number;
+  /** Of the route's feed; 0: none. */
+  readonly readLagMs: number;
+}

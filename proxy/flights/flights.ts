@@ -1,0 +1,264 @@
+import { LRUCache } from 'lru-cache';
+import { hasField } from '../../policies/http/fields.ts';
+import { secondaryKey } from '../../policies/rfc9111/vary.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import { Fill, type FillDependencies } from './fill.ts';
+import { Flight, type FlightEvents, type Landing } from './flight.ts';
+import type { Peers } from './peers.ts';
+import type { UncacheableMemory } from './uncacheable.ts';
+import type { FillRequest, Waiter } from './waiter.ts';
+
+export interface FlightsDependencies extends FillDependencies {
+  /** null: a single worker. */
+  readonly peers: Peers | null;
+  readonly uncacheable: UncacheableMemory;
+  readonly maxWaiters: number;
+  readonly maxWaiting: number;
+  routeNamed(name: string): ActiveRoute | null;
+}
+
+export interface FlightCounters {
+  /** Flights that asked the origin. */
+  asked: number;
+  /** Waiters that had the answer to another's request. */
+  collapsed: number;
+  /** Waiters that left a flight for a later one, for something was invalidated before they came. */
+  outrun: number;
+  refused: number;
+}
+
+/** At most one flight of a key runs and one waits, but for a body that still streams while the next one asks. */
+const FLIGHTS_A_KEY = 2;
+const KNOWN_VARIES = 10_000;
+
+/**
+ * The flights of one worker: for one thing that is missing or stale there is one request to the origin, however many
+ * wait, on whichever worker.
+ */
+export class Flights {
+  readonly counters: FlightCounters = { asked: 0, collapsed: 0, outrun: 0, refused: 0 };
+  readonly #deps: FlightsDependencies;
+  readonly #slots = new Map<string, Slot>();
+  /** By primary key, the names that the last answer's Vary gave. */
+  readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });
+  /** By the waiter that flights see. */
+  readonly #places = new Map<Waiter, Place>();
+  #waiting = 0;
+
+  constructor(deps: FlightsDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Clients, workers and refreshes that wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  get running(): number {
+    let running = 0;
+    for (const slot of this.#slots.values()) running += slot.flying.length;
+    return running;
+  }
+
+  isUncacheable(request: FillRequest): boolean {
+    return this.#deps.uncacheable.has(this.#flightKey(request), this.#deps.clock.monotonicMs());
+  }
+
+  /** What was answered to such a request can be stored after all. */
+  forgetUncacheable(request: FillRequest): void {
+    this.#deps.uncacheable.forget(this.#flightKey(request));
+  }
+
+  /** Whether somebody asks the origin about this already. */
+  isUnderWay(request: FillRequest): boolean {
+    return this.#slots.has(this.#flightKey(request));
+  }
+
+  /** Joins a flight that may answer the waiter, or starts one. Returns what a waiter that leaves calls. */
+  obtain(request: FillRequest, waiter: Waiter): () => void {
+    if (this.#waiting >= this.#deps.maxWaiting) return this.#refuse(waiter, 'waiting');
+    const place: Place = { request, waiter, slot: null, flying: null, isSettled: false };
+    place.waiter = this.#counted(waiter, place);
+    this.#places.set(place.waiter, place);
+    this.#waiting += 1;
+    this.#enter(place);
+    return () => this.#leave(place);
+  }
+
+  #enter(place: Place): void {
+    const key = this.#flightKey(place.request);
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      slot = { key, flying: [], next: [] };
+      this.#slots.set(key, slot);
+    }
+    place.slot = slot;
+    const admitting = slot.flying.findLast(({ flight }) => flight.admits(place.waiter));
+    const waiting = admitting?.flight.waiting ?? slot.next.length;
+    if (waiting >= this.#deps.maxWaiters) place.waiter.take(this.#refusal('waiters'));
+    else if (admitting !== undefined) this.#join(place, admitting);
+    else if (slot.flying.length < FLIGHTS_A_KEY) this.#start(slot, place);
+    else slot.next.push(place);
+  }
+
+  #join(place: Place, flying: Flying): void {
+    place.flying = flying;
+    flying.flight.join(place.waiter);
+  }
+
+  #start(slot: Slot, place: Place): void {
+    const { request } = place;
+    const route = this.#deps.routeNamed(request.route);
+    if (route === null) {
+      place.waiter.take({ kind: 'unshareable', reason: 'route' });
+      this.#startNext(slot);
+      return;
+    }
+    // Its methods are called only after `flying` is complete.
+    const flying: Flying = { flight: null as never, abandon: () => {}, isOver: false };
+    const events: FlightEvents = {
+      inform: (status, fields) => flying.flight.inform(status, fields),
+      land: (landing) => this.#land(slot, flying, request, landing),
+      over: () => this.#over(slot, flying),
+    };
+    const { fence, mechanisms } = this.#deps;
+    const readLagMs = route.feed?.readLagMs ?? 0;
+    const peer = this.#deps.peers?.ownerOf(request.key) ?? null;
+    slot.flying.push(flying);
+    if (peer !== null) {
+      flying.flight = new Flight({ fence, mechanisms, readLagMs, knownTags: null, floor: 0 });
+      this.#join(place, flying);
+      flying.abandon = peer.subscribe(request, place.waiter, route, events);
+      return;
+    }
+    this.counters.asked += 1;
+    const fill = new Fill(this.#deps, route, request, events);
+    flying.flight = new Flight({
+      fence,
+      mechanisms,
+      readLagMs,
+      knownTags: fill.knownTags,
+      floor: fill.floor,
+    });
+    flying.abandon = () => fill.abandon();
+    this.#join(place, flying);
+    fill.send();
+  }
+
+  #land(slot: Slot, flying: Flying, request: FillRequest, landing: Landing): void {
+    const { uncacheable, clock } = this.#deps;
+    if (landing.kind === 'entry') {
+      const { vary } = landing.entry.meta;
+      if (vary.length > 0) this.#varies.set(request.key, vary);
+      uncacheable.forget(slot.key);
+    } else {
+      if (landing.kind === 'pass' && landing.status < 500)
+        uncacheable.remember(slot.key, clock.monotonicMs());
+      flying.flight.end();
+      this.#detach(slot, flying);
+    }
+    for (const { waiter, why } of flying.flight.land(landing)) {
+      if (why === 'invalidated') this.counters.outrun += 1;
+      const place = this.#places.get(waiter);
+      if (place !== undefined) this.#enter(place);
+    }
+    this.#startNext(slot);
+  }
+
+  #over(slot: Slot, flying: Flying): void {
+    if (flying.isOver) return;
+    flying.isOver = true;
+    flying.flight.end();
+    this.#detach(slot, flying);
+    this.#startNext(slot);
+  }
+
+  #detach(slot: Slot, flying: Flying): void {
+    const at = slot.flying.indexOf(flying);
+    if (at >= 0) slot.flying.splice(at, 1);
+  }
+
+  /** Those who wait for any flight get the one that starts now: it begins after all of them came. */
+  #startNext(slot: Slot): void {
+    if (slot.next.length > 0 && slot.flying.length < FLIGHTS_A_KEY) {
+      for (const place of slot.next.splice(0)) this.#enter(place);
+    }
+    if (slot.flying.length === 0 && slot.next.length === 0 && this.#slots.get(slot.key) === slot) {
+      this.#slots.delete(slot.key);
+    }
+  }
+
+  #leave(place: Place): void {
+    if (!this.#settle(place)) return;
+    const { slot, flying, waiter } = place;
+    if (slot === null) return;
+    const queued = slot.next.indexOf(place);
+    if (queued >= 0) slot.next.splice(queued, 1);
+    if (flying === null) return;
+    const anybodyLeft = flying.flight.leave(waiter);
+    if (!anybodyLeft && flying.flight.isAsking) flying.abandon();
+  }
+
+  /** The waiter as flights see it: its place is settled when it is answered. */
+  #counted(waiter: Waiter, place: Place): Waiter {
+    return {
+      arrival: waiter.arrival,
+      arrivedAtMs: waiter.arrivedAtMs,
+      request: waiter.request,
+      inform: (status, fields) => waiter.inform(status, fields),
+      take: (found) => {
+        if (!this.#settle(place)) return;
+        if (found.kind === 'entry' && found.collapsed) this.counters.collapsed += 1;
+        waiter.take(found);
+      },
+    };
+  }
+
+  #settle(place: Place): boolean {
+    if (place.isSettled) return false;
+    place.isSettled = true;
+    this.#waiting -= 1;
+    this.#places.delete(place.waiter);
+    return true;
+  }
+
+  #refuse(waiter: Waiter, limit: 'waiting'): () => void {
+    waiter.take(this.#refusal(limit));
+    return () => {};
+  }
+
+  #refusal(limit: 'waiters' | 'waiting') {
+    this.counters.refused += 1;
+    return { kind: 'refused', limit } as const;
+  }
+
+  /** One flight a variant, as far as the variants are known; requests with credentials have flights of their own. */
+  #flightKey({ key, request }: FillRequest): string {
+    const names = this.#varies.get(key);
+    const variant = names === undefined ? '' : `\n\n${secondaryKey(names, request.fields)}`;
+    const credentials = hasField(request.fields, 'authorization') ? '\n\nauthorization' : '';
+    return `${key}${variant}${credentials}`;
+  }
+}
+
+interface Slot {
+  readonly key: string;
+  /** In the order of their start. */
+  readonly flying: Flying[];
+  readonly next: Place[];
+}
+
+interface Flying {
+  flight: Flight;
+  abandon: () => void;
+  isOver: boolean;
+}
+
+/** Where a waiter stands. */
+interface Place {
+  readonly request: FillRequest;
+  waiter: Waiter;
+  slot: Slot | null;
+  flying: Flying | null;
+  isSettled: boolean;
+}

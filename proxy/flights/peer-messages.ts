@@ -1,0 +1,45 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import type { NotStoredReason } from '../../policies/model.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { EntryHead } from '../cache/entry.ts';
+import type { FillRequest } from './waiter.ts';
+
+/**
+ * What workers say to each other about flights. A flight runs in the worker that the key's hash names; the others
+ * subscribe to it, each with a number of its own, and grant credit for the bytes of content that they are sent.
+ */
+export type PeerMessage =
+  | {
+      readonly kind: 'join';
+      readonly id: number;
+      readonly fill: FillRequest;
+      readonly arrival: number;
+      readonly arrivedAtMs: number;
+    }
+  | { readonly kind: 'credit'; readonly id: number; readonly bytes: number }
+  | { readonly kind: 'leave'; readonly id: number }
+  | { readonly kind: 'inform'; readonly id: number; readonly status: number; readonly fields: Fields }
+  | {
+      readonly kind: 'entry';
+      readonly id: number;
+      readonly head: EntryHead;
+      readonly originStatus: number | null;
+      readonly collapsed: boolean;
+      /** Whether content follows, against credit; else it is on disk. */
+      readonly streams: boolean;
+    }
+  | {
+      readonly kind: 'pass';
+      readonly id: number;
+      readonly status: number;
+      readonly fields: Fields;
+      readonly reason: NotStoredReason;
+    }
+  | { readonly kind: 'data'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** So much of the content can be read from disk. */
+  | { readonly kind: 'stored'; readonly id: number; readonly length: number }
+  | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
+  | { readonly kind: 'cut'; readonly id: number }
+  | { readonly kind: 'unshareable'; readonly id: number; readonly reason: NotStoredReason }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: Omit<OriginFailure, 'cause'> }
+  | { readonly kind: 'refused'; readonly id: number; readonly limit: 'waiters' | 'waiting' };

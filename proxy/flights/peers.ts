@@ -1,0 +1,119 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import type { FlightEvents } from './flight.ts';
+import type { PeerMessage } from './peer-messages.ts';
+import { Serving, type ServingDependencies } from './serving.ts';
+import { Subscription, type SubscriptionDependencies } from './subscription.ts';
+import { cheapHash } from './uncacheable.ts';
+import type { FillRequest, Waiter } from './waiter.ts';
+
+/** The other workers, as the place where flights of their keys run. */
+export interface Peers {
+  /** null: this worker itself, also while the owner is being replaced. */
+  ownerOf(key: string): Peer | null;
+}
+
+export interface Peer {
+  /** Subscribes to the owner's flight. Returns what gives that up. */
+  subscribe(request: FillRequest, waiter: Waiter, route: ActiveRoute, events: FlightEvents): () => void;
+}
+
+/** The ports to the other workers; `index` is this worker's place, the same after a replacement. */
+export class PeerPorts implements Peers {
+  readonly #index: number;
+  readonly #count: number;
+  readonly #deps: SubscriptionDependencies & ServingDependencies;
+  readonly #links: (PeerLink | null)[];
+
+  constructor(index: number, count: number, deps: SubscriptionDependencies & ServingDependencies) {
+    this.#index = index;
+    this.#count = count;
+    this.#deps = deps;
+    this.#links = Array.from({ length: count }, () => null);
+  }
+
+  /** A port to the worker at `index`, in place of one that was there. */
+  connect(index: number, port: MessagePort): void {
+    this.#links[index]?.close();
+    const link = new PeerLink(port, this.#deps, () => {
+      if (this.#links[index] === link) this.#links[index] = null;
+    });
+    this.#links[index] = link;
+  }
+
+  ownerOf(key: string): Peer | null {
+    const owner = cheapHash(key) % this.#count;
+    return owner === this.#index ? null : (this.#links[owner] ?? null);
+  }
+
+  close(): void {
+    for (const link of this.#links) link?.close();
+  }
+}
+
+/** One port, both ways: what this worker subscribed to there, and what the other subscribed to here. */
+class PeerLink implements Peer {
+  readonly #port: MessagePort;
+  readonly #deps: SubscriptionDependencies & ServingDependencies;
+  readonly #subscriptions = new Map<number, Subscription>();
+  readonly #servings = new Map<number, Serving>();
+  #next = 0;
+
+  constructor(port: MessagePort, deps: SubscriptionDependencies & ServingDependencies, onClosed: () => void) {
+    this.#port = port;
+    this.#deps = deps;
+    port.on('message', (message: { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }) => {
+      if (message.to === 'owner') this.#asked(message.message);
+      else this.#subscriptions.get(message.message.id)?.receive(message.message);
+    });
+    port.on('close', () => {
+      onClosed();
+      this.#lost();
+    });
+  }
+
+  subscribe(request: FillRequest, waiter: Waiter, route: ActiveRoute, events: FlightEvents): () => void {
+    this.#next += 1;
+    const id = this.#next;
+    const subscription = new Subscription(
+      this.#deps,
+      { id, request, route, arrival: waiter.arrival, arrivedAtMs: waiter.arrivedAtMs },
+      {
+        ...events,
+        over: () => {
+          this.#subscriptions.delete(id);
+          events.over();
+        },
+      },
+      (message) => this.#port.postMessage({ to: 'owner', message }),
+    );
+    this.#subscriptions.set(id, subscription);
+    subscription.start();
+    return () => subscription.abandon();
+  }
+
+  close(): void {
+    this.#port.close();
+  }
+
+  #asked(message: PeerMessage): void {
+    if (message.kind !== 'join') {
+      this.#servings.get(message.id)?.receive(message);
+      return;
+    }
+    const serving = new Serving(
+      this.#deps,
+      message,
+      (answer, transfer) => this.#port.postMessage({ to: 'subscriber', message: answer }, transfer),
+      () => this.#servings.delete(message.id),
+    );
+    this.#servings.set(message.id, serving);
+    serving.start();
+  }
+
+  /** The other worker has died: before the head its subscribers start anew, after it they are cut off. */
+  #lost(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.lost();
+    for (const serving of this.#servings.values()) serving.stop();
+  }
+}

@@ -1,0 +1,130 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import type { DiskFill } from '../cache/disk-level.ts';
+import type { EntryHead } from '../cache/entry.ts';
+import type { Levels } from '../cache/levels.ts';
+import type { Reservation } from '../cache/memory.ts';
+import { StoredEntry } from '../cache/stored-entry.ts';
+import type { FlightBody } from './body.ts';
+
+export interface StoringOptions {
+  readonly levels: Levels;
+  readonly maxObjectBytes: number;
+  readonly maxVariants: number;
+  /** False where another worker brings it to the disk. */
+  readonly toDisk: boolean;
+  /** Called when the entry can be found in the levels, or never will be. */
+  readonly over: () => void;
+}
+
+/** An entry on its way into the levels, as its content comes in. */
+export class Storing {
+  /** As it is known at the head: without its content, and maybe without its size. */
+  readonly entry: StoredEntry;
+  readonly #options: StoringOptions;
+  readonly #room: Reservation;
+  readonly #disk: DiskFill | null;
+  #body: FlightBody | null = null;
+  #lostMemory: boolean;
+  #lostDisk: boolean;
+  #reservedBytes = 0;
+
+  private constructor(entry: StoredEntry, options: StoringOptions, disk: DiskFill | null) {
+    this.entry = entry;
+    this.#options = options;
+    this.#disk = disk;
+    this.#lostDisk = disk === null;
+    this.#room = options.levels.memory.reserve(() => this.#loseMemory());
+    this.#lostMemory = !this.#reserve(Math.max(0, entry.head.sizeBytes));
+  }
+
+  /** null where no level takes it. */
+  static begin(head: EntryHead, options: StoringOptions): Storing | null {
+    if (head.sizeBytes > options.maxObjectBytes) return null;
+    const { levels } = options;
+    const disk = options.toDisk ? (levels.disk?.begin(head.id) ?? null) : null;
+    if (disk === null && !levels.memory.admits(Math.max(0, head.sizeBytes))) return null;
+    const storing = new Storing(new StoredEntry(head, null, levels.sentFieldsOf(head)), options, disk);
+    if (!storing.#isLost) return storing;
+    storing.#room.release();
+    return null;
+  }
+
+  get inMemory(): boolean {
+    return !this.#lostMemory;
+  }
+
+  get onDisk(): boolean {
+    return !this.#lostDisk;
+  }
+
+  attach(body: FlightBody): void {
+    this.#body = body;
+    this.#disk?.onStored((length) => {
+      if (length >= 0) body.storedUpTo(length);
+      else this.#loseDisk();
+    });
+  }
+
+  append(chunk: Uint8Array): void {
+    const length = this.#body?.length ?? 0;
+    if (length > this.#options.maxObjectBytes) {
+      this.#loseMemory();
+      this.#loseDisk();
+      return;
+    }
+    if (!this.#lostMemory && length > this.#reservedBytes && !this.#reserve(length * 2)) {
+      if (!this.#reserve(length)) this.#loseMemory();
+    }
+    if (!this.#lostDisk) this.#disk?.append(chunk);
+  }
+
+  finish(trailers: Fields): void {
+    const body = this.#body!;
+    const sizeBytes = body.length;
+    const head: EntryHead = { ...this.entry.head, sizeBytes };
+    this.#room.release();
+    const { levels, maxVariants, over } = this.#options;
+    const content = this.#lostMemory ? null : body.whole();
+    if (content !== null) {
+      levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
+    }
+    body.end(trailers);
+    if (this.#lostDisk || this.#disk === null) {
+      over();
+      return;
+    }
+    const committed = this.#disk.commit(head, maxVariants);
+    // What is in memory is found there already; what is on disk alone is joined until it is.
+    if (content !== null) over();
+    else void committed.then(over, over);
+  }
+
+  abort(): void {
+    this.#room.release();
+    if (!this.#lostDisk) this.#disk?.abort();
+  }
+
+  get #isLost(): boolean {
+    return this.#lostMemory && this.#lostDisk;
+  }
+
+  #reserve(bytes: number): boolean {
+    const grown = this.#room.grow(bytes);
+    if (grown) this.#reservedBytes = bytes;
+    return grown;
+  }
+
+  #loseMemory(): void {
+    if (this.#lostMemory) return;
+    this.#lostMemory = true;
+    this.#room.release();
+    this.#body?.stopKeeping();
+  }
+
+  #loseDisk(): void {
+    if (this.#lostDisk) return;
+    this.#lostDisk = true;
+    this.#disk?.abort();
+    this.#body?.stopStoring();
+  }
+}

@@ -1,0 +1,181 @@
+import type { Levels } from '../cache/levels.ts';
+import { StoredEntry } from '../cache/stored-entry.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import { FlightBody } from './body.ts';
+import type { FlightEvents } from './flight.ts';
+import type { PeerMessage } from './peer-messages.ts';
+import { Storing } from './storing.ts';
+import type { FillRequest } from './waiter.ts';
+
+export interface SubscriptionDependencies {
+  readonly levels: Levels;
+  readonly windowBytes: number;
+  readonly maxObjectBytes: number;
+}
+
+export interface SubscriptionRequest {
+  readonly id: number;
+  readonly request: FillRequest;
+  readonly route: ActiveRoute;
+  readonly arrival: number;
+  readonly arrivedAtMs: number;
+}
+
+/** This worker's side of a flight that runs in another: what comes from there feeds a flight here, as an origin would. */
+export class Subscription {
+  readonly #deps: SubscriptionDependencies;
+  readonly #asked: SubscriptionRequest;
+  readonly #events: FlightEvents;
+  readonly #send: (message: PeerMessage) => void;
+  #body: FlightBody | null = null;
+  #storing: Storing | null = null;
+  #hasHead = false;
+  #isPaused = false;
+  #owedBytes = 0;
+
+  constructor(
+    deps: SubscriptionDependencies,
+    asked: SubscriptionRequest,
+    events: FlightEvents,
+    send: (message: PeerMessage) => void,
+  ) {
+    this.#deps = deps;
+    this.#asked = asked;
+    this.#events = events;
+    this.#send = send;
+  }
+
+  start(): void {
+    const { id, request, arrival, arrivedAtMs } = this.#asked;
+    this.#send({ kind: 'join', id, fill: request, arrival, arrivedAtMs });
+  }
+
+  abandon(): void {
+    this.#send({ kind: 'leave', id: this.#asked.id });
+    this.#storing?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+
+  /** The worker that it runs in is gone. */
+  lost(): void {
+    if (this.#hasHead) this.#cut();
+    else this.#events.land({ kind: 'owner-lost' });
+    this.#events.over();
+  }
+
+  receive(message: PeerMessage): void {
+    switch (message.kind) {
+      case 'inform':
+        this.#events.inform(message.status, message.fields);
+        return;
+      case 'entry':
+        this.#landEntry(message);
+        return;
+      case 'pass': {
+        const body = this.#newBody(false);
+        this.#hasHead = true;
+        this.#events.land({ ...message, kind: 'pass', body });
+        this.#grant(this.#deps.windowBytes);
+        return;
+      }
+      case 'data':
+        this.#receiveData(message.bytes);
+        return;
+      case 'stored':
+        this.#body?.storedUpTo(message.length);
+        return;
+      case 'end':
+        if (this.#storing !== null) this.#storing.finish(message.trailers);
+        else {
+          this.#body?.end(message.trailers);
+          this.#events.over();
+        }
+        return;
+      case 'cut':
+        this.#cut();
+        return;
+      case 'unshareable':
+        this.#events.land({ kind: 'unshareable', reason: message.reason });
+        this.#events.over();
+        return;
+      case 'failed':
+        this.#events.land({ kind: 'failed', failure: { ...message.failure, cause: null } });
+        this.#events.over();
+        return;
+      case 'refused':
+        this.#events.land({ kind: 'refused', limit: message.limit });
+        this.#events.over();
+        return;
+      case 'join':
+      case 'credit':
+      case 'leave':
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #landEntry(message: PeerMessage & { readonly kind: 'entry' }): void {
+    const { head, originStatus, collapsed } = message;
+    const { levels } = this.#deps;
+    this.#hasHead = true;
+    const known = levels.memory.get(head.key).find((entry) => entry.head.id === head.id);
+    const content = known?.content ?? null;
+    if (content !== null || !message.streams) {
+      const entry = new StoredEntry(head, content, levels.sentFieldsOf(head));
+      if (content !== null) levels.memory.update(entry);
+      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed });
+      this.abandon();
+      return;
+    }
+    const storing = Storing.begin(head, {
+      levels,
+      maxObjectBytes: this.#deps.maxObjectBytes,
+      maxVariants: this.#asked.route.config.cache.maxVariants,
+      toDisk: false,
+      over: this.#events.over,
+    });
+    const body = this.#newBody(storing?.inMemory ?? false);
+    storing?.attach(body);
+    this.#storing = storing;
+    const entry = storing?.entry ?? new StoredEntry(head, null, levels.sentFieldsOf(head));
+    this.#events.land({ kind: 'entry', entry, body, originStatus, collapsed });
+    this.#grant(this.#deps.windowBytes);
+  }
+
+  #newBody(keepsAll: boolean): FlightBody {
+    this.#body = new FlightBody({
+      windowBytes: this.#deps.windowBytes,
+      keepsAll,
+      isStored: false,
+      pause: () => {
+        this.#isPaused = true;
+      },
+      resume: () => {
+        this.#isPaused = false;
+        this.#grant(this.#owedBytes);
+      },
+    });
+    return this.#body;
+  }
+
+  #receiveData(bytes: Uint8Array): void {
+    this.#owedBytes += bytes.byteLength;
+    this.#body?.append(bytes);
+    this.#storing?.append(bytes);
+    if (!this.#isPaused) this.#grant(this.#owedBytes);
+  }
+
+  #grant(bytes: number): void {
+    if (bytes === 0) return;
+    this.#owedBytes = 0;
+    this.#send({ kind: 'credit', id: this.#asked.id, bytes });
+  }
+
+  #cut(): void {
+    this.#storing?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+}

@@ -1,0 +1,56 @@
+import { hash } from 'node:crypto';
+
+/**
+ * Remembers, for all workers, what turned out not to be cacheable, so that such requests do not wait for one another.
+ * A table of fixed size in shared memory: a key that is forgotten, or taken for another, costs a wait or a request
+ * that is not collapsed, never a wrong answer.
+ */
+export interface UncacheableMemory {
+  /** `nowMs` monotonic. */
+  has(key: string, nowMs: number): boolean;
+  remember(key: string, nowMs: number): void;
+  forget(key: string): void;
+}
+
+const SLOTS = 65_536;
+const REMEMBERED_SECONDS = 60;
+
+export function uncacheableBuffer(): SharedArrayBuffer {
+  return new SharedArrayBuffer(SLOTS * 8);
+}
+
+export function createUncacheableMemory(buffer: SharedArrayBuffer): UncacheableMemory {
+  const words = new Uint32Array(buffer);
+  return {
+    has(key, nowMs) {
+      const slot = slotOf(key);
+      // Nearly all keys are none of them, and pay one load for that.
+      const until = Atomics.load(words, slot + 1);
+      return until !== 0 && until > nowMs / 1000 && Atomics.load(words, slot) === fingerprint(key);
+    },
+    remember(key, nowMs) {
+      const slot = slotOf(key);
+      Atomics.store(words, slot, fingerprint(key));
+      Atomics.store(words, slot + 1, Math.ceil(nowMs / 1000) + REMEMBERED_SECONDS);
+    },
+    forget(key) {
+      const slot = slotOf(key);
+      if (Atomics.load(words, slot) === fingerprint(key)) Atomics.store(words, slot + 1, 0);
+    },
+  };
+}
+
+function slotOf(key: string): number {
+  return (cheapHash(key) % SLOTS) * 2;
+}
+
+/** FNV-1a over UTF-16 units: spreads keys over slots and workers. */
+export function cheapHash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i += 1) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}
+
+function fingerprint(key: string): number {
+  return hash('sha1', key, 'buffer').readUInt32LE(0);
+}

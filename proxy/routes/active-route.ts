@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
+import { compileRoutes, type Router } from '../../policies/routing.ts';
+import { tagOfName } from '../../policies/tags.ts';
+import { compileTemplate, parametersForTags, type Template } from '../../policies/templates.ts';
+import type { Origin } from '../../origin-adapters/origin.ts';
+
+/** A route of the configuration in force, with all that a request needs of it. */
+export interface ActiveRoute {
+  readonly config: RouteConfig;
+  /** Its place among the counters. */
+  readonly index: number;
+  readonly origin: Origin;
+  readonly originConfig: OriginConfig;
+  /** In the cache key in place of the origin's name: another URL makes all its entries misses. */
+  readonly originKey: string;
+  readonly feed: { readonly name: string; readonly readLagMs: number } | null;
+  /** The route's own tags for a request's parameters. */
+  tagsFor(params: Readonly<Record<string, string>>): string[];
+}
+
+/** What a worker serves by: compiled from one configuration, swapped as a whole at a reload. */
+export interface Site {
+  readonly config: Config;
+  readonly router: Router;
+  readonly routes: ReadonlyMap<string, ActiveRoute>;
+}
+
+/** `origins` are adapters by name, as configured in `config`. */
+export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>): Site {
+  const routes = config.routes.map((route, index): [string, ActiveRoute] => {
+    const originConfig = config.origins[route.origin];
+    const origin = origins.get(route.origin);
+    if (originConfig === undefined || origin === undefined) throw new Error(`no origin ${route.origin}`);
+    const feed = route.cache.feed === null ? null : config.feeds[route.cache.feed];
+    const templates = route.cache.tags.map(compileTemplate);
+    return [
+      route.name,
+      {
+        config: route,
+        index,
+        origin,
+        originConfig,
+        originKey: originKeyOf(originConfig),
+        feed: feed ? { name: feed.name, readLagMs: feed.readLagMs } : null,
+        tagsFor: (params) => expandTags(templates, params),
+      },
+    ];
+  });
+  return { config, router: compileRoutes(config.routes), routes: new Map(routes) };
+}
+
+/** The same for the same origin in every run. */
+export function originKeyOf(origin: OriginConfig): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([origin.urls, origin.hostHeader]))
+    .digest('hex');
+  return `${origin.name}@${digest.slice(0, 12)}`;
+}
+
+function expandTags(templates: readonly Template[], params: Readonly<Record<string, string>>): string[] {
+  const lookup = parametersForTags(params);
+  return templates.flatMap((template) => {
+    const expansion = template.expand(lookup);
+    return expansion.kind === 'ok' ? expansion.values.map(tagOfName) : [];
+  });
+}
