@@ -177,6 +177,23 @@ describe('a feed runner: what is applied', () => {
     ]);
   });
 
+  it('keeps a gap apart from changes that waited together with it', async () => {
+    const { door, feed } = scripted('7');
+    door.held = gate();
+    feed.say(change('8', 'a'));
+    await until(() => door.applied.length === 1);
+    feed.say(change('9', 'b'), { kind: 'gap', reason: 'trimmed', position: '20' }, change('21', 'c'));
+    await settle();
+    door.held.open();
+    await until(() => feed.acknowledged.includes('21'));
+    expect(door.applied.map(({ kind, position }) => [kind, position])).toEqual([
+      ['change', '8'],
+      ['change', '9'],
+      ['gap', '20'],
+      ['change', '21'],
+    ]);
+  });
+
   it('moves the position over changes that the map does not take, and counts them', async () => {
     const { door, feed, runner } = scripted('7');
     feed.say({ kind: 'change', position: '8', changes: [product({ id: '1' }, 'orders')] });
@@ -264,6 +281,24 @@ describe('a feed runner: whether it is live', () => {
     await settle();
     expect(scene.state).toBe('catching-up');
     door.held.open();
+    await until(() => scene.state === 'live');
+  });
+
+  it('counts a proof behind the changes that waited together with it', async () => {
+    const { door, feed } = scripted('7');
+    const first = gate();
+    const second = gate();
+    door.held = first;
+    feed.say(change('8', 'a'));
+    await until(() => door.applied.length === 1);
+    feed.say(change('9', 'b'), scene.head());
+    await settle();
+    door.held = second;
+    first.open();
+    await until(() => door.applied.length === 2);
+    await settle();
+    expect(scene.state).toBe('catching-up');
+    second.open();
     await until(() => scene.state === 'live');
   });
 
@@ -449,6 +484,22 @@ describe('a feed runner: failures', () => {
     await until(() => scene.state === 'lost' && door.saved === '9');
     await scene.reopened(2);
     expect(feed.latest.after).toBe('9');
+  });
+
+  it('applies nothing that was said after a change that can not be made durable', async () => {
+    const { door, feed } = scripted('7');
+    door.held = gate();
+    feed.say(change('8', 'a'));
+    await until(() => door.applied.length === 1);
+    feed.say(change('9', 'b'));
+    await settle();
+    door.refusal = new Error('no space');
+    door.held.open();
+    await until(() => !feed.isOpen);
+    door.refusal = null;
+    await scene.reopened(2);
+    expect(door.applied.map((one) => one.position)).toEqual(['8']);
+    expect(feed.latest.after).toBe('7');
   });
 
   it('falls silent, acknowledges nothing and starts over when a change can not be made durable', async () => {

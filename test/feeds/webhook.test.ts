@@ -340,6 +340,30 @@ describe('webhook: CloudEvents and their sequence', () => {
     expect(events.map(({ kind }) => kind)).toEqual(['gap', 'change']);
   });
 
+  it('needs a gap after it ended with a delivery that was not durable', async () => {
+    const feed = makeFeed({ format: 'cloudevents' });
+    const first = await opened(feed);
+    const [last] = await deliver(feed, first, signed(cloudEvent('1'), { fields: structured }));
+    const answer = feed.receiver!.receive(signed(cloudEvent('2'), { fields: structured }));
+    await first.until((all) => all.filter(isMessage).length > 1);
+    await first.stop();
+    expect((await answer).status).toBe(503);
+    const second = await opened(feed, positionOf(last!));
+    expect(second.events[0]).toMatchObject({ kind: 'gap', reason: 'a delivery was refused' });
+    await second.stop();
+
+    // A gap that was not durable covers nothing; one that was, does.
+    const third = await opened(feed, positionOf(last!));
+    const [gap] = third.events;
+    expect(gap!.kind).toBe('gap');
+    const covered = gap!.kind === 'gap' ? gap!.position! : '';
+    feed.acknowledge(covered);
+    await deliver(feed, third, signed(cloudEvent('2'), { fields: structured }));
+    await third.stop();
+    const fourth = await opened(feed, positionOf(third.events.findLast(isMessage)!));
+    expect(fourth.events[0]!.kind).toBe('head');
+  });
+
   it('needs a gap at a start once a delivery bore no sequence', async () => {
     const feed = makeFeed({ format: 'cloudevents' });
     const reader = await opened(feed);
