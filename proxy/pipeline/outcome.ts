@@ -1,0 +1,29 @@
+/** What became of a request: one word, the same in logs, metrics and tests. Each has a reason beside it. */
+export const OUTCOMES = [
+  /** A fresh entry; reason: the level it came from, `memory`, `disk` or `peer`. */
+  'hit',
+  /** A stale entry, allowed; reason: stale-while-revalidate, max-stale or stale-if-error. */
+  'stale',
+  /** An entry that the origin confirmed; reason: why it was asked. */
+  'revalidated',
+  /** Fetched; reason: miss, vary-miss, or why the stored entry would not do. */
+  'miss',
+  /** Passed to the origin and back, not stored; reason: why. */
+  'pass',
+  /** An unsafe request; reason: its write policy. */
+  'write',
+  /** A protocol switch; reason: the protocol. */
+  'tunnel',
+  /** A PURGE on the main port. */
+  'purge',
+  /** Answered by Weir as final recipient: OPTIONS or TRACE with Max-Forwards: 0. */
+  'answered',
+  /** Refused by a limit or a rule; reason: which. */
+  'refused',
+  /** The origin failed; reason: the Proxy-Status error type. */
+  'failed',
+  'no-route',
+  'method-not-allowed',
+] as const;
+
+export type Outcome = (typeof OUTCOMES)[number];
