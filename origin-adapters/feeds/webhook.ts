@@ -178,7 +178,7 @@ class WebhookFeed implements Feed {
         continue;
       }
       if (isSignDue) yield this.#sign();
-      await this.#somethingToDo(timer);
+      await this.#somethingToDo(timer, signal);
       isSignDue = timer.takeDue();
     }
   }
@@ -214,8 +214,8 @@ class WebhookFeed implements Feed {
     return advance(position, read.kind === 'events' ? read.events : null);
   }
 
-  async #somethingToDo(timer: Repeating): Promise<void> {
-    if (this.#arrived.length > 0 || timer.isDue) return;
+  async #somethingToDo(timer: Repeating, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.#arrived.length > 0 || timer.isDue) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
