@@ -29,8 +29,8 @@ export function validationFields(entries: readonly StoredMeta[]): Fields {
  * one picks the newest that has it; without any, the entry alone that was asked about.
  */
 export function selectByNotModified(fields: Fields, entries: readonly StoredMeta[]): number | null {
-  const confirmed = validatorsOf(fields, dateValueMs(fields, 0));
-  const { etag, lastModifiedMs } = confirmed;
+  const receivedAtMs = entries[0]?.responseTimeMs ?? 0;
+  const { etag, lastModifiedMs } = validatorsOf(fields, dateValueMs(fields, receivedAtMs));
   if (etag !== null && !isWeakEtag(etag)) return newest(entries, (entry) => entry.etag === etag);
   if (etag !== null) {
     return newest(entries, (entry) => entry.etag !== null && etagsMatchWeakly(entry.etag, etag));

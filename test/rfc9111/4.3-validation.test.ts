@@ -106,6 +106,11 @@ describe('§4.3.4 which entry a 304 confirms', () => {
     expect(selectByNotModified(['Last-Modified', dateIn(-400)], [dated])).toBe(null);
   });
 
+  it('§4.3.4 reads a date with two digits for the year as it was read when it was stored', () => {
+    const date = 'Sunday, 14-Jun-26 12:00:00 GMT';
+    expect(selectByNotModified(['Last-Modified', date], [cc('Last-Modified', date)])).toBe(0);
+  });
+
   it('§4.3.4 without any validator takes the only entry that was asked about', () => {
     expect(selectByNotModified([], [a])).toBe(0);
     expect(selectByNotModified([], [a, b])).toBe(null);

@@ -1,0 +1,182 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { RouteCacheConfig } from '../../policies/config/config.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { withoutFields } from '../../policies/http/fields.ts';
+import { originFields } from '../../policies/http/forwarding.ts';
+import { keyOf, normalizeTarget, unkeyedRequestFields } from '../../policies/key.ts';
+import { get, policy, refusal, stored } from '../rfc9111/given.ts';
+
+interface Sent {
+  readonly key: string;
+  /** Target and fields as the origin gets them. */
+  readonly seen: string;
+}
+
+/** What becomes of a request on the cache way; null: refused. */
+function send(target: string, fields: Fields = [], rules: RouteCacheConfig = policy()): Sent | null {
+  const normal = normalizeTarget(target);
+  if (normal === null) return null;
+  const { key, query } = keyOf({
+    origin: 'shop',
+    scheme: null,
+    authority: null,
+    ...normal,
+    policy: rules,
+    fields,
+  });
+  const forwarded = originFields({
+    fields,
+    trusted: false,
+    remoteAddress: '192.0.2.1',
+    scheme: 'http',
+    authority: 'shop.example',
+    hostHeader: 'origin',
+  });
+  return { key, seen: JSON.stringify([normal.path, query, unkeyedRequestFields(forwarded, rules)]) };
+}
+
+const PLAIN = send('/p');
+
+describe('cache poisoning: what is not in the key does not steer the origin', () => {
+  it.each([
+    ['another host', ['Host', 'evil.example']],
+    ['another host, forwarded', ['X-Forwarded-Host', 'evil.example']],
+    ['another host, forwarded in the standard field', ['Forwarded', 'host=evil.example']],
+    ['another host in fields of frameworks', ['X-Host', 'evil.example', 'X-Original-Host', 'evil.example']],
+    ['another server', ['X-Forwarded-Server', 'evil.example']],
+    [
+      'another scheme',
+      ['X-Forwarded-Proto', 'nothttps', 'X-Forwarded-Scheme', 'nothttps', 'X-Forwarded-SSL', 'off'],
+    ],
+    ['another port', ['X-Forwarded-Port', '1337']],
+    ['another path prefix', ['X-Forwarded-Prefix', '/evil']],
+    ['another URL', ['X-Original-URL', '/admin', 'X-Rewrite-URL', '/admin']],
+    [
+      'another method',
+      ['X-HTTP-Method-Override', 'DELETE', 'X-HTTP-Method', 'PUT', 'X-Method-Override', 'POST'],
+    ],
+    ['another client', ['X-Forwarded-For', '127.0.0.1']],
+    [
+      'fat GET',
+      [
+        'Content-Length',
+        '9',
+        'Content-Type',
+        'application/x-www-form-urlencoded',
+        'Transfer-Encoding',
+        'chunked',
+      ],
+    ],
+    ['a range', ['Range', 'bytes=0-0', 'If-Range', '"x"']],
+    [
+      'conditions',
+      ['If-None-Match', '*', 'If-Match', '"x"', 'If-Modified-Since', 'x', 'If-Unmodified-Since', 'x'],
+    ],
+    ['fields of one hop', ['Connection', 'X-Evil, close', 'X-Evil', '1', 'TE', 'trailers', 'Upgrade', 'h2c']],
+    ['an expectation', ['Expect', '100-continue']],
+  ])('%s', (_, fields) => {
+    expect(send('/p', fields)).toEqual(PLAIN);
+  });
+
+  it.each([
+    ['an unkeyed parameter', '/p?id=1&evil=2', '/p?id=1'],
+    ['cloaking by an encoded name', '/p?id=1&%65vil=2', '/p?id=1'],
+    ['cloaking by a second separator', '/p?id=1&utm=x;id=2', '/p?id=1'],
+    ['parameters in another order', '/p?b=2&id=1', '/p?id=1&b=2'],
+  ])('%s', (_, attack, plain) => {
+    const rules = policy({ key: { query: { only: ['id', 'b'] }, headers: [], cookies: [] } });
+    expect(send(attack, [], rules)).toEqual(send(plain, [], rules));
+  });
+});
+
+describe('path confusion: two targets have one key only where the origin gets one target', () => {
+  it.each([
+    ['encoded slash', '/a%2Fb', '/a/b'],
+    ['encoded backslash', '/a%5Cb', '/a/b'],
+    ['encoded question mark', '/a%3Fb', '/a?b'],
+    ['encoded fragment', '/a%23b', '/a'],
+    ['encoded line feed', '/a%0Ab', '/a'],
+    ['double encoding', '/a%252Fb', '/a%2Fb'],
+    ['path parameter', '/a;x.css', '/a'],
+    ['path suffix', '/account/x.css', '/account'],
+    ['double slash', '//a', '/a'],
+    ['trailing slash', '/a/', '/a'],
+    ['case', '/A', '/a'],
+    ['a parameter twice', '/a?x=1&x=2', '/a?x=1'],
+    ['encoded dots before an encoded slash', '/static/..%2Fadmin', '/admin'],
+  ])('%s stays apart', (_, one, other) => {
+    expect(send(one)?.key).not.toBe(send(other)?.key);
+    expect(send(one)?.seen).not.toBe(send(other)?.seen);
+  });
+
+  it.each([
+    ['dot segments', '/static/../admin', '/admin'],
+    ['encoded dots', '/static/%2e%2E/admin', '/admin'],
+    ['encoded letters', '/%61dmin', '/admin'],
+    ['case of an escape', '/a%2fb', '/a%2Fb'],
+    ['a bare backslash', '/a\\b', '/a%5Cb'],
+  ])('%s become one, for both', (_, one, other) => {
+    expect(send(one)).toEqual(send(other));
+  });
+
+  it.each(['/a%00.css', '/a\0', '/a%', '/a#b', '/a b', 'a', 'http://evil.example/'])(
+    '%j is refused',
+    (target) => {
+      expect(send(target)).toBe(null);
+    },
+  );
+
+  it('holds for any two targets and any rule', () => {
+    const target = fc
+      .array(fc.constantFrom('/', '.', '%2e', '%2F', 'a', 'b', '=', '&', '?', ';', '%61', '\\', '%3F'), {
+        maxLength: 8,
+      })
+      .map((pieces) => `/${pieces.join('')}`);
+    const rule = fc.constantFrom('all' as const, 'none' as const, { only: ['a'] }, { except: ['a'] });
+    fc.assert(
+      fc.property(target, target, rule, (one, other, query) => {
+        const rules = policy({ key: { query, headers: [], cookies: [] } });
+        const a = send(one, [], rules);
+        const b = send(other, [], rules);
+        return a === null || b === null || (a.key === b.key) === (a.seen === b.seen);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('cache deception and denial: an answer for one is not kept for all', () => {
+  const PRIVATE = ['Cache-Control', 'private', 'Content-Type', 'text/css'];
+
+  it('a private answer at the address of a style sheet is not stored', () => {
+    expect(refusal(PRIVATE)).toBe('private');
+    expect(refusal(['Content-Type', 'text/css'])).toBe('no-freshness');
+  });
+
+  it.each([400, 403, 413, 429, 431, 500, 502, 503])(
+    'an error that a malformed request provoked is not guessed to last: %i',
+    (status) => {
+      expect(refusal(['Last-Modified', 'Thu, 01 Jan 2015 00:00:00 GMT'], { status })).not.toBe('stored');
+    },
+  );
+
+  it.each([412, 416, 429, 431])('an error about this request alone is never stored: %i', (status) => {
+    expect(refusal(['Cache-Control', 'max-age=600'], { status })).toBe('status');
+  });
+
+  it('a cookie is never given to another client', () => {
+    expect(refusal(['Cache-Control', 'max-age=600', 'Set-Cookie', 'sid=1'])).toBe('set-cookie');
+    const strip = policy({ setCookie: 'strip' });
+    const { fields } = stored(['Cache-Control', 'max-age=600', 'Set-Cookie', 'a=b', 'SET-COOKIE2', 'c'], {
+      policy: strip,
+    });
+    expect(withoutFields(fields, new Set(['set-cookie', 'set-cookie2']))).toEqual(fields);
+  });
+
+  it('an answer to credentials is not stored', () => {
+    expect(refusal(['Cache-Control', 'max-age=600'], { request: get('Authorization', 'Bearer x') })).toBe(
+      'authorization',
+    );
+  });
+});
