@@ -30,6 +30,7 @@ import { authenticate, keysOf, secretProblem } from './webhook-signature.ts';
 const MAX_WAITING = 1_000;
 const MAX_WAITING_BYTES = 32 * 2 ** 20;
 const MAX_REMEMBERED = 10_000;
+const REPORT_INTERVAL_MS = 10_000;
 
 const secretSchema = z
   .string()
@@ -110,6 +111,8 @@ class WebhookFeed implements Feed {
   #arrived: Waiting[] = [];
   #yielded: Yielded[] = [];
   #waitingBytes = 0;
+  #unauthentic = 0;
+  #reportedAtMs = -Infinity;
   #isOpen = false;
   /** Deliveries that were refused and may not come again, and how many of them a durable gap covers. */
   #refused = 0;
@@ -231,10 +234,20 @@ class WebhookFeed implements Feed {
     const nowMs = this.#deps.clock.nowMs();
     const authentication = authenticate(delivery.fields, delivery.body, this.#keys, nowMs, tolerance);
     if (authentication.kind === 'refused') {
-      this.#deps.log('warn', 'a delivery is not authentic', { reason: authentication.reason });
+      this.#reportUnauthentic(authentication.reason);
       return Promise.resolve(refusal(401, authentication.reason));
     }
     return this.#once(authentication.id, delivery);
+  }
+
+  /** Anybody can send such deliveries, as many as they like. */
+  #reportUnauthentic(reason: string): void {
+    this.#unauthentic += 1;
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (nowMs - this.#reportedAtMs < REPORT_INTERVAL_MS) return;
+    this.#deps.log('warn', 'deliveries are not authentic', { reason, times: this.#unauthentic });
+    this.#reportedAtMs = nowMs;
+    this.#unauthentic = 0;
   }
 
   /** The same id with other content is another delivery: taking it for a repetition could lose a change. */

@@ -201,6 +201,7 @@ export class FeedRunner {
       const position = batch.findLast((step) => step.position !== null)?.position ?? null;
       await this.#pass([...tags], position, batch[0]!.as);
       for (const step of batch) this.#count(step);
+      this.#report(batch);
     }
   }
 
@@ -251,6 +252,14 @@ export class FeedRunner {
     if (step.as === 'change' && step.tags.length > 0) {
       this.#deps.onApplied?.(this.#deps.clock.nowMs() - (step.committedAtMs ?? step.receivedAtMs));
     }
+  }
+
+  /** A feed of which nothing can be understood must not fill the log: one line a batch. */
+  #report(batch: readonly InvalidateStep[]): void {
+    const { as, reason } = batch[0]!;
+    if (as === 'change') return;
+    const details = { why: as, reason, times: batch.length };
+    this.#deps.log('warn', 'invalidated all that the feed may change', details);
   }
 
   /** Looks at everything that only time brings about. */
