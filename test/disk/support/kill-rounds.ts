@@ -21,7 +21,7 @@ interface Account {
 export async function runKillRounds(path: string, rounds: number, random: () => number): Promise<Account> {
   const account: Account = { stored: new Set(), removed: new Set(), doubtful: new Set() };
   for (let round = 0; round < rounds; round += 1) {
-    await writeUntilKilled(path, round, 1 + Math.floor(random() * 150), account);
+    await writeUntilKilled(path, round, 1 + Math.floor(random() * 80), account);
     await expectAllThere(path, round, account);
   }
   return account;
