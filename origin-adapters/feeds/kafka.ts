@@ -1,0 +1,291 @@
+import { z } from 'zod';
+import type { FeedConfig } from '../../policies/config/config.ts';
+import { size } from '../../policies/config/units.ts';
+import { formats } from '../formats/formats.ts';
+import { defineFeed, headIntervalMs, type Feed, type FeedDeps, type FeedEvent } from './feed.ts';
+import { decideBeginning } from './kafka/beginning.ts';
+import { KafkaClient, type FetchAnswer, type FetchedPartition } from './kafka/client.ts';
+import { failed, failureOf } from './kafka/failure.ts';
+import { comparePositions, parsePosition, showPosition } from './kafka/position.ts';
+import { HeadProof, Reading, type PartitionReading } from './kafka/reading.ts';
+import { endOf, hasHole, isControl, recordEvent } from './kafka/records.ts';
+import { readSecurity, saslSchema, tlsSchema } from './kafka/security.ts';
+
+/** The most that a broker may wait for something new before it answers, and that one request may take. */
+const MAX_WAIT_MS = 500;
+const MAX_TIMEOUT_MS = 30_000;
+/** Answers in a row that the broker forgot its session. */
+const MAX_LOST_SESSIONS = 3;
+
+const broker = z
+  .string()
+  .regex(/^([^\s:/,[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/, { error: 'a broker such as kafka1:9092' });
+const topic = z.string().regex(/^[\w.-]{1,249}$/, { error: 'the name of a topic' });
+
+const schema = z.strictObject({
+  brokers: z
+    .union([broker, z.array(broker).min(1)], { error: 'host:port, or a list of them' })
+    .describe('Brokers to begin with, host:port; the others are learnt from them.'),
+  topics: z
+    .union([topic, z.array(topic).min(1)], { error: "a topic's name, or a list of them" })
+    .describe('The topics to follow, all partitions of each.'),
+  tls: tlsSchema,
+  sasl: saslSchema,
+  'max-bytes': size({ least: 65_536 })
+    .refine((bytes) => bytes <= 2 ** 30, { error: 'a size from 64KiB to 1GiB' })
+    .prefault('4MiB')
+    .describe('How much is read ahead from each broker; a larger batch of messages is still read, alone.'),
+});
+
+type KafkaOptions = z.output<typeof schema>;
+
+/**
+ * Kafka, read without a consumer group: every node reads every partition. The position is a vector, the offset of each
+ * partition that is read next. Each message is one transaction, in the order of its partition.
+ *
+ * At its start it asks what each partition holds and compares: earliest ≤ wanted ≤ end. Later the broker compares, also
+ * the leader epoch under which the last record was written, which shows a log that was cut off and written anew.
+ *
+ * At its head it is when a round of questions that began at one moment has shown each partition's high watermark, on
+ * partitions and leaders that were asked for in the same round, and all up to there has been read. Whatever changes in
+ * the cluster (leaders, partitions) ends the feed, which begins anew where it was.
+ */
+export const kafkaFeed = defineFeed({
+  type: 'kafka',
+  schema,
+  create: (config, options, deps) => new KafkaFeed(config, options, deps),
+  showPosition,
+  comparePositions,
+});
+
+class KafkaFeed implements Feed {
+  readonly #config: FeedConfig;
+  readonly #options: KafkaOptions;
+  readonly #deps: FeedDeps;
+
+  constructor(config: FeedConfig, options: KafkaOptions, deps: FeedDeps) {
+    this.#config = config;
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  async *open(after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
+    const loaded = await this.#deps.loadLibrary('@platformatic/kafka', () => import('@platformatic/kafka'));
+    if (loaded.kind === 'failed') {
+      yield loaded;
+      return;
+    }
+    const security = await readSecurity(this.#options);
+    if (security.kind === 'failed') {
+      yield security;
+      return;
+    }
+    if (signal.aborted) return;
+    const client = new KafkaClient(loaded.library, {
+      brokers: [this.#options.brokers].flat(),
+      security: security.options,
+      maxBytes: this.#options['max-bytes'],
+      timeoutMs: Math.min(this.#config.maxSilenceMs, MAX_TIMEOUT_MS),
+    });
+    try {
+      yield* new Following(this.#config, this.#options, this.#deps, client, signal).from(after);
+    } catch (error) {
+      if (!signal.aborted) yield { kind: 'failed', failure: failureOf(error) };
+    } finally {
+      client.close();
+    }
+  }
+
+  acknowledge(): void {
+    // Brokers keep no place for us: there is no group.
+  }
+}
+
+/** A fetch and when it was sent. */
+interface Fetched {
+  readonly node: number;
+  readonly sentAtMs: number;
+  readonly answer: FetchAnswer;
+}
+
+/** One opening of the feed. */
+class Following {
+  readonly #deps: FeedDeps;
+  readonly #client: KafkaClient;
+  readonly #signal: AbortSignal;
+  readonly #format;
+  readonly #topics: readonly string[];
+  readonly #headIntervalMs: number;
+  readonly #pending = new Map<number, Promise<Fetched>>();
+  #proof: HeadProof | null = null;
+  #nextProofAtMs = -Infinity;
+  #saidBehind = 0;
+  #lostSessions = 0;
+
+  constructor(
+    config: FeedConfig,
+    options: KafkaOptions,
+    deps: FeedDeps,
+    client: KafkaClient,
+    signal: AbortSignal,
+  ) {
+    this.#deps = deps;
+    this.#client = client;
+    this.#signal = signal;
+    this.#format = formats[config.format];
+    this.#topics = [...new Set([options.topics].flat())];
+    this.#headIntervalMs = headIntervalMs(config.maxSilenceMs);
+  }
+
+  async *from(after: string | null): AsyncGenerator<FeedEvent> {
+    const topics = await this.#unlessAborted(this.#client.topics(this.#topics));
+    const observed = await this.#unlessAborted(this.#client.observe(topics));
+    const position = after === null ? null : parsePosition(after);
+    const beginning = decideBeginning(position, observed);
+    const reading = new Reading(topics, beginning.position);
+    if (beginning.gap !== null) yield { kind: 'gap', reason: beginning.gap, position: reading.position() };
+    yield* this.#follow(reading);
+  }
+
+  async *#follow(reading: Reading): AsyncGenerator<FeedEvent> {
+    for (;;) {
+      if (this.#signal.aborted) return;
+      const difference = await this.#beginProof(reading);
+      if (difference !== null) {
+        yield { kind: 'failed', failure: failed('unreachable', 'soon', difference) };
+        return;
+      }
+      for (const node of reading.nodes) this.#fetch(node, reading);
+      const fetched = await this.#unlessAborted(Promise.race(this.#pending.values()));
+      this.#pending.delete(fetched.node);
+      if (fetched.answer.kind === 'failed') {
+        yield { kind: 'failed', failure: failureOf(fetched.answer.error) };
+        return;
+      }
+      yield* this.#take(fetched, reading);
+      yield* this.#told(reading);
+    }
+  }
+
+  /** Where a proof is due: asks for the cluster's state. Why it can't be read on as it is; null: it can. */
+  async #beginProof(reading: Reading): Promise<string | null> {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (this.#proof !== null || nowMs < this.#nextProofAtMs) return null;
+    this.#proof = new HeadProof(nowMs);
+    const topics = await this.#unlessAborted(this.#client.topics(this.#topics));
+    return reading.differenceTo(topics);
+  }
+
+  #fetch(node: number, reading: Reading): void {
+    if (this.#pending.has(node)) return;
+    const isAwaited = this.#proof !== null && !this.#proof.knows(reading.of(node));
+    const waitMs = isAwaited ? 0 : Math.floor(Math.min(MAX_WAIT_MS, this.#headIntervalMs / 4));
+    const sentAtMs = this.#deps.clock.monotonicMs();
+    const fetching = this.#client.fetch(node, reading.wanted(node), waitMs);
+    this.#pending.set(
+      node,
+      fetching.then((answer) => ({ node, sentAtMs, answer })),
+    );
+  }
+
+  async *#take(fetched: Fetched, reading: Reading): AsyncGenerator<FeedEvent> {
+    const { answer } = fetched;
+    switch (answer.kind) {
+      case 'fetched':
+        this.#lostSessions = 0;
+        yield* this.#takePartitions(answer.partitions, reading);
+        this.#proof?.note(reading.of(fetched.node), fetched.sentAtMs);
+        return;
+      case 'out-of-range':
+        for (const { topicId, data } of answer.partitions) {
+          const partition = reading.find(topicId, data.partitionIndex);
+          if (partition !== null) yield* this.#restart(partition, 'is out of range', reading);
+        }
+        return;
+      case 'session-lost':
+        this.#lostSessions += 1;
+        if (this.#lostSessions > MAX_LOST_SESSIONS)
+          throw new Error('the broker keeps forgetting its fetch session');
+        return;
+      case 'failed':
+        throw answer.error;
+      default:
+        answer satisfies never;
+    }
+  }
+
+  async *#takePartitions(answered: readonly FetchedPartition[], reading: Reading): AsyncGenerator<FeedEvent> {
+    for (const { topicId, data } of answered) {
+      const partition = reading.find(topicId, data.partitionIndex);
+      if (partition === null) continue;
+      // A follower's high watermark may be old.
+      if ((data.preferredReadReplica ?? -1) >= 0) throw new Error('the broker sends readers to a follower');
+      if ((data.divergingEpoch?.endOffset ?? -1n) >= 0n) {
+        yield* this.#restart(partition, 'was cut off and written anew', reading);
+        continue;
+      }
+      if (data.highWatermark >= 0n) partition.highWatermark = data.highWatermark;
+      yield* this.#records(partition, data, reading);
+    }
+  }
+
+  *#records(
+    partition: PartitionReading,
+    data: FetchedPartition['data'],
+    reading: Reading,
+  ): Generator<FeedEvent> {
+    if (hasHole(data, partition.next)) {
+      const reason = `${partition.topic.name}/${partition.index} lacks messages behind ${partition.next}: is it compacted?`;
+      yield { kind: 'gap', reason, position: null };
+    }
+    // Batches come whole, also those that begin before the offset asked for.
+    for (const batch of data.records ?? []) {
+      for (const record of isControl(batch) ? [] : batch.records) {
+        const offset = batch.firstOffset + BigInt(record.offsetDelta);
+        if (offset < partition.next) continue;
+        if (this.#signal.aborted) return;
+        partition.advance(offset + 1n, batch.partitionLeaderEpoch);
+        yield recordEvent(this.#format, partition.topic.name, batch, record, reading.position());
+      }
+      partition.advance(endOf(batch), batch.partitionLeaderEpoch);
+    }
+  }
+
+  /** What was read is not what is there: the gap invalidates everything up to the end, and there it goes on. A proof
+   * that is under way knows other ends. */
+  async *#restart(partition: PartitionReading, problem: string, reading: Reading): AsyncGenerator<FeedEvent> {
+    const { topic, index, next } = partition;
+    this.#proof = null;
+    partition.restart(await this.#unlessAborted(this.#client.end(topic.name, index)));
+    yield {
+      kind: 'gap',
+      reason: `${topic.name}/${index} ${problem} at ${next}`,
+      position: reading.position(),
+    };
+  }
+
+  /** What can be said now that an answer was taken. */
+  *#told(reading: Reading): Generator<FeedEvent> {
+    const behind = reading.behind();
+    if (behind !== this.#saidBehind) yield { kind: 'behind', events: behind };
+    this.#saidBehind = behind;
+    const proof = this.#proof;
+    if (proof === null || !proof.isComplete(reading.partitions)) return;
+    this.#proof = null;
+    this.#nextProofAtMs = proof.askedAtMs + this.#headIntervalMs;
+    yield { kind: 'head', position: reading.position(), askedAtMonotonicMs: proof.askedAtMs };
+  }
+
+  /** Rejects at once when the feed is aborted; what was waited for ends with the client. */
+  async #unlessAborted<T>(promise: Promise<T>): Promise<T> {
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => reject(this.#signal.reason);
+    if (this.#signal.aborted) onAbort();
+    else this.#signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await Promise.race([promise, aborted]);
+    } finally {
+      this.#signal.removeEventListener('abort', onAbort);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import type { KafkaPosition, PartitionPlace, TopicPlace } from './position.ts';
+
+/** What a topic looked like when it was asked, before anything of it is read. */
+export interface ObservedTopic {
+  readonly name: string;
+  readonly identity: string;
+  /** In the partitions' order. `earliest`: the first offset kept; `end`: behind the last one that can be read. */
+  readonly partitions: readonly ObservedPartition[];
+}
+
+export interface ObservedPartition {
+  readonly earliest: bigint;
+  readonly end: bigint;
+}
+
+/** Where reading begins; `gap`: why it can't be proved that nothing was missed, null where it is proved. */
+export interface Beginning {
+  readonly position: KafkaPosition;
+  readonly gap: string | null;
+}
+
+/**
+ * Each partition goes on where it was while that place is still kept; where it isn't, at its end, for a gap invalidates
+ * everything before. A partition that was not there before has nothing behind us, and is read from its first record.
+ */
+export function decideBeginning(after: KafkaPosition | null, observed: readonly ObservedTopic[]): Beginning {
+  const reasons: string[] = [];
+  const topics = new Map<string, TopicPlace>();
+  for (const topic of observed) {
+    const before = after?.topics.get(topic.name) ?? null;
+    const reason = reasonAgainst(before, topic, after === null);
+    if (reason !== null) reasons.push(reason);
+    const partitions = topic.partitions.map((partition, index): PartitionPlace => {
+      const place = reason === null ? (before?.partitions[index] ?? begin) : null;
+      if (place === null) return { next: partition.end, epoch: -1 };
+      const problem = rangeProblem(place, partition);
+      if (problem === null) return place;
+      reasons.push(`${topic.name}/${index} ${problem}`);
+      return { next: partition.end, epoch: -1 };
+    });
+    topics.set(topic.name, { identity: topic.identity, partitions });
+  }
+  return { position: { topics }, gap: reasons.length === 0 ? null : reasons.join('; ') };
+}
+
+const begin: PartitionPlace = { next: 0n, epoch: -1 };
+
+/** Why the whole topic can't be resumed. */
+function reasonAgainst(before: TopicPlace | null, topic: ObservedTopic, isFirst: boolean): string | null {
+  if (before === null)
+    return isFirst ? `no position in ${topic.name}` : `${topic.name} was not followed before`;
+  if (before.identity !== topic.identity || before.partitions.length > topic.partitions.length) {
+    return `${topic.name} was recreated`;
+  }
+  return null;
+}
+
+function rangeProblem(place: PartitionPlace, partition: ObservedPartition): string | null {
+  if (place.next < partition.earliest)
+    return `was trimmed: ${place.next} wanted, ${partition.earliest} is first`;
+  if (place.next > partition.end) return `was cut off: ${place.next} wanted, it ends at ${partition.end}`;
+  return null;
+}

@@ -1,0 +1,85 @@
+/**
+ * A place in Kafka topics: for each partition of each topic the offset that is read next. Written as
+ * `topic~identity:12e3.7` with partitions in their order, topics separated by `/`; `e3` is the leader epoch of the record
+ * before, where one is known. Topic names hold none of these signs but `.` and digits, which only count behind the colon.
+ */
+export interface KafkaPosition {
+  readonly topics: ReadonlyMap<string, TopicPlace>;
+}
+
+export interface TopicPlace {
+  /** The topic's id, or the cluster's where topics have none; null: not written (`showPosition`). */
+  readonly identity: string | null;
+  readonly partitions: readonly PartitionPlace[];
+}
+
+export interface PartitionPlace {
+  /** The offset to read next. */
+  readonly next: bigint;
+  /** The leader epoch under which the record before `next` was written; −1: not known. */
+  readonly epoch: number;
+}
+
+/** null: not a position of this feed. */
+export function parsePosition(text: string): KafkaPosition | null {
+  const topics = new Map<string, TopicPlace>();
+  for (const part of text.split('/')) {
+    const [, name, identity, places] =
+      /^([\w.-]+)(?:~([^:/]*))?:((?:\d+(?:e\d+)?(?:\.|$))+)$/.exec(part) ?? [];
+    if (name === undefined || places === undefined || places.endsWith('.') || topics.has(name)) return null;
+    topics.set(name, { identity: identity ?? null, partitions: places.split('.').map(parsePlace) });
+  }
+  return { topics };
+}
+
+export function formatPosition(position: KafkaPosition): string {
+  return [...position.topics].map(([name, place]) => formatTopic(name, place)).join('/');
+}
+
+/** Offsets alone: `topic:12.7`. */
+export function showPosition(text: string): string {
+  const position = parsePosition(text);
+  if (position === null) return text;
+  return [...position.topics]
+    .map(([name, { partitions }]) => `${name}:${partitions.map((place) => place.next).join('.')}`)
+    .join('/');
+}
+
+/**
+ * Positions are vectors: one is before another when it is so in some partition and behind it in none. A partition that
+ * one of them does not have is one that was added later, and begins at 0.
+ */
+export function comparePositions(a: string, b: string): number | null {
+  const left = parsePosition(a);
+  const right = parsePosition(b);
+  if (left === null || right === null || left.topics.size !== right.topics.size) return null;
+  let isBefore = false;
+  let isAfter = false;
+  for (const [name, mine] of left.topics) {
+    const other = right.topics.get(name);
+    if (other === undefined || areDifferent(mine.identity, other.identity)) return null;
+    const count = Math.max(mine.partitions.length, other.partitions.length);
+    for (let partition = 0; partition < count; partition++) {
+      const difference = (mine.partitions[partition]?.next ?? 0n) - (other.partitions[partition]?.next ?? 0n);
+      isBefore ||= difference < 0n;
+      isAfter ||= difference > 0n;
+    }
+  }
+  if (isBefore && isAfter) return null;
+  return Number(isAfter) - Number(isBefore);
+}
+
+function parsePlace(text: string): PartitionPlace {
+  const [next, epoch] = text.split('e');
+  return { next: BigInt(next!), epoch: epoch === undefined ? -1 : Number(epoch) };
+}
+
+function formatTopic(name: string, place: TopicPlace): string {
+  const identity = place.identity === null ? '' : `~${encodeURIComponent(place.identity)}`;
+  const places = place.partitions.map(({ next, epoch }) => (epoch < 0 ? `${next}` : `${next}e${epoch}`));
+  return `${name}${identity}:${places.join('.')}`;
+}
+
+function areDifferent(a: string | null, b: string | null): boolean {
+  return a !== null && b !== null && a !== b;
+}

@@ -1,0 +1,144 @@
+import type { KafkaTopic, Leader, Wanted } from './client.ts';
+import { formatPosition, type KafkaPosition } from './position.ts';
+
+/** One partition and how far it has been read. */
+export class PartitionReading {
+  readonly topic: KafkaTopic;
+  readonly index: number;
+  next: bigint;
+  epoch: number;
+  /** Behind the last record that is safe, committed or not, as the leader last said; null: not asked yet. */
+  highWatermark: bigint | null = null;
+
+  constructor(topic: KafkaTopic, index: number, next: bigint, epoch: number) {
+    this.topic = topic;
+    this.index = index;
+    this.next = next;
+    this.epoch = epoch;
+  }
+
+  get leader(): Leader {
+    return this.topic.leaders[this.index]!;
+  }
+
+  /** Never back. */
+  advance(next: bigint, epoch: number): void {
+    if (next <= this.next) return;
+    this.next = next;
+    this.epoch = epoch;
+  }
+
+  /** Goes on there, whatever was read. */
+  restart(next: bigint): void {
+    this.next = next;
+    this.epoch = -1;
+    this.highWatermark = null;
+  }
+}
+
+/** All partitions of all topics of one feed. */
+export class Reading {
+  readonly partitions: readonly PartitionReading[];
+  readonly nodes: readonly number[];
+  readonly #topics: readonly (readonly [KafkaTopic, readonly PartitionReading[]])[];
+  #turn = 0;
+
+  constructor(topics: readonly KafkaTopic[], from: KafkaPosition) {
+    this.#topics = topics.map((topic) => {
+      const places = from.topics.get(topic.name)!.partitions;
+      return [
+        topic,
+        places.map(({ next, epoch }, index) => new PartitionReading(topic, index, next, epoch)),
+      ] as const;
+    });
+    this.partitions = this.#topics.flatMap(([, partitions]) => partitions);
+    this.nodes = [...new Set(this.partitions.map(({ leader }) => leader.node))];
+  }
+
+  find(topicId: string, index: number): PartitionReading | null {
+    const found = this.#topics.find(([topic]) => topic.id === topicId);
+    return found?.[1][index] ?? null;
+  }
+
+  of(node: number): PartitionReading[] {
+    return this.partitions.filter(({ leader }) => leader.node === node);
+  }
+
+  /** In an order that turns: a batch beyond the bounds is only sent for the first partition that has anything. */
+  wanted(node: number): Wanted[] {
+    const all = this.of(node);
+    const first = this.#turn++ % all.length;
+    return [...all.slice(first), ...all.slice(0, first)].map((partition) => ({
+      topicId: partition.topic.id,
+      partition: partition.index,
+      leaderEpoch: partition.leader.epoch,
+      next: partition.next,
+      epoch: partition.epoch,
+    }));
+  }
+
+  position(): string {
+    const topics = new Map(
+      this.#topics.map(
+        ([topic, partitions]) => [topic.name, { identity: topic.identity, partitions }] as const,
+      ),
+    );
+    return formatPosition({ topics });
+  }
+
+  /** Records upstream that were not read yet, as far as is known. */
+  behind(): number {
+    return this.partitions.reduce(
+      (sum, { highWatermark, next }) => sum + Number((highWatermark ?? next) - next),
+      0,
+    );
+  }
+
+  /** Why the cluster as it is now can't be read on as it was; null: it can. */
+  differenceTo(topics: readonly KafkaTopic[]): string | null {
+    for (const [index, now] of topics.entries()) {
+      const was = this.#topics[index]![0];
+      if (now.identity !== was.identity) return `the topic ${now.name} was recreated`;
+      if (now.leaders.length !== was.leaders.length) return `the topic ${now.name} has new partitions`;
+      const moved = now.leaders.findIndex(
+        (leader, partition) =>
+          leader.node !== was.leaders[partition]!.node || leader.epoch !== was.leaders[partition]!.epoch,
+      );
+      if (moved !== -1) return `the partition ${now.name}/${moved} has a new leader`;
+    }
+    return null;
+  }
+}
+
+/**
+ * A proof of being at the head: where each partition ended by an answer to a question that was put after `askedAtMs`, and
+ * that all of it has been read. A transaction that is open there delays the proof, for records behind it wait as well.
+ */
+export class HeadProof {
+  readonly askedAtMs: number;
+  readonly #ends = new Map<PartitionReading, bigint>();
+
+  constructor(askedAtMs: number) {
+    this.askedAtMs = askedAtMs;
+  }
+
+  /** The partitions as they were said to be in answer to a fetch of that time. */
+  note(partitions: readonly PartitionReading[], sentAtMs: number): void {
+    if (sentAtMs < this.askedAtMs) return;
+    for (const partition of partitions) {
+      const end = partition.highWatermark;
+      if (end !== null && !this.#ends.has(partition)) this.#ends.set(partition, end);
+    }
+  }
+
+  knows(partitions: readonly PartitionReading[]): boolean {
+    return partitions.every((partition) => this.#ends.has(partition));
+  }
+
+  isComplete(partitions: readonly PartitionReading[]): boolean {
+    return partitions.every((partition) => {
+      const end = this.#ends.get(partition);
+      return end !== undefined && partition.next >= end;
+    });
+  }
+}

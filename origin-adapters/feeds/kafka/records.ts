@@ -1,0 +1,92 @@
+import type { RecordsBatch } from '@platformatic/kafka';
+import type { DataObject } from '../../../policies/change.ts';
+import type { Fields } from '../../../policies/http/fields.ts';
+import type { Format } from '../../formats/format.ts';
+import { messageEvent } from '../../formats/formats.ts';
+import type { FeedEvent } from '../feed.ts';
+import type { PartitionAnswer } from './client.ts';
+
+export type KafkaRecord = RecordsBatch['records'][number];
+
+const CONTROL = 0x20;
+const LOG_APPEND_TIME = 0x08;
+
+/** Where transactions end: nothing of the topic's own. */
+export function isControl(batch: RecordsBatch): boolean {
+  return (batch.attributes & CONTROL) !== 0;
+}
+
+/** Behind the batch's last record, also where that was removed. */
+export function endOf(batch: RecordsBatch): bigint {
+  return batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n;
+}
+
+/**
+ * Whether offsets are missing from `next` on: the log was compacted, and who knows what had been said there. The client
+ * leaves out what was aborted, which excuses a hole; unless a producer aborted twice, where it can't be told apart.
+ */
+export function hasHole(data: PartitionAnswer, next: bigint): boolean {
+  const aborters = (data.abortedTransactions ?? []).map(({ producerId }) => producerId);
+  if (aborters.length > 0 && new Set(aborters).size === aborters.length) return false;
+  let expected = next;
+  for (const batch of data.records ?? []) {
+    const end = endOf(batch);
+    if (end <= expected) continue;
+    const isWhole = batch.records.length === batch.lastOffsetDelta + 1;
+    if (batch.firstOffset > expected || !isWhole) return true;
+    expected = end;
+  }
+  return false;
+}
+
+/** The record as an event. Names can also be looked up in `kafka`: the topic, and the key where it is text. */
+export function recordEvent(
+  format: Format,
+  topic: string,
+  batch: RecordsBatch,
+  record: KafkaRecord,
+  position: string,
+): FeedEvent {
+  const message = { body: record.value ?? empty, fields: fieldsOf(record), key: record.key };
+  const event = messageEvent(format, message, position);
+  if (event.kind !== 'change') return event;
+  const about = { kafka: aboutRecord(topic, record) };
+  const changes = event.changes.map((change) => ({ ...change, message: [...change.message, about] }));
+  const committedAtMs = timestampOf(batch, record);
+  return { ...event, changes, ...(committedAtMs === null ? {} : { committedAtMs }) };
+}
+
+const empty = new Uint8Array(0);
+const text = new TextDecoder('utf-8', { fatal: true });
+
+function aboutRecord(topic: string, record: KafkaRecord): DataObject {
+  const key = record.key === null ? null : textOf(record.key);
+  return key === null ? { topic } : { topic, key };
+}
+
+function textOf(bytes: Uint8Array): string | null {
+  try {
+    return text.decode(bytes);
+  } catch {
+    // Keys may be bytes of any kind; then there is no name to be looked up.
+    return null;
+  }
+}
+
+/** CloudEvents' Kafka binding §3.2: `ce_` before attributes, values in UTF-8, not percent-encoded as in HTTP. */
+function fieldsOf(record: KafkaRecord): Fields {
+  const fields: string[] = [];
+  for (const [nameBytes, valueBytes] of record.headers) {
+    const name = nameBytes?.toString('utf8').toLowerCase() ?? '';
+    const value = valueBytes?.toString('utf8') ?? '';
+    if (name.startsWith('ce_')) fields.push(`ce-${name.slice(3)}`, value.replaceAll('%', '%25'));
+    else fields.push(name, value);
+  }
+  return fields;
+}
+
+function timestampOf(batch: RecordsBatch, record: KafkaRecord): number | null {
+  const isAppendTime = (batch.attributes & LOG_APPEND_TIME) !== 0;
+  const timestamp = isAppendTime ? batch.maxTimestamp : batch.firstTimestamp + record.timestampDelta;
+  return timestamp < 0n ? null : Number(timestamp);
+}
