@@ -126,6 +126,7 @@ export class FeedRunner {
         if (connection.isGivenUp) break;
         if (event.kind === 'failed') {
           connection.failed(event.failure);
+          this.#ended(connection);
           break;
         }
         await this.#hear(connection, event, after);
@@ -134,9 +135,14 @@ export class FeedRunner {
       this.#deps.log('error', 'the feed broke', { error });
       connection.failed(broken(error));
     } finally {
-      connection.queue.close();
-      this.#become('lost', connection.failure.message);
+      this.#ended(connection);
     }
+  }
+
+  /** At once, for the adapter may take its time to close what it had open. */
+  #ended(connection: Connection): void {
+    connection.queue.close();
+    this.#become('lost', connection.failure.message);
   }
 
   async #hear(

@@ -424,6 +424,23 @@ describe('a feed runner: failures', () => {
     expect(scene.runner.status().lastFailure).toBeNull();
   });
 
+  it('is lost before the failed connection is closed, and does not believe what it had said', async () => {
+    const { door, feed } = scripted('7');
+    await scene.live();
+    const closing = gate();
+    feed.closing = closing.promise;
+    door.held = gate();
+    feed.say(change('8', 'a'), scene.head(), failure('soon'));
+    await until(() => scene.state === 'lost');
+    door.held.open();
+    await until(() => feed.acknowledged.includes('8'));
+    await settle();
+    expect(scene.state).toBe('lost');
+    expect(feed.isOpen).toBe(true);
+    closing.open();
+    await scene.reopened(2);
+  });
+
   it('backs off exponentially with full jitter, and anew once it was live', async () => {
     const { clock, feed } = scripted('7');
     const waits: number[] = [];

@@ -7,6 +7,8 @@ export class ScriptedFeed implements Feed {
   /** Events that the runner has asked for. */
   taken = 0;
   isOpen = false;
+  /** What closing a connection waits for. */
+  closing: Promise<void> = Promise.resolve();
 
   get latest(): Opening {
     return this.opened.at(-1)!;
@@ -25,6 +27,7 @@ export class ScriptedFeed implements Feed {
         yield event;
       }
     } finally {
+      await this.closing;
       this.isOpen = false;
     }
   }
