@@ -30,24 +30,24 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
   if (trust === 'bypass') return { kind: 'bypass', reason: 'feed-lost' };
   switch (verdict.kind) {
     case 'hard':
-      return confirmInvalidated(meta, 'invalidated', 0);
+      return confirm(meta, verdict, 'invalidated', 0);
     case 'unproven':
-      return confirmInvalidated(meta, 'unproven', 0);
+      return confirm(meta, verdict, 'unproven', 0);
     case 'soft':
-      return decideSoft(question, verdict.invalidatedAtMs);
+      return decideSoft(question, verdict);
     case 'clear':
       break;
     default:
       return verdict satisfies never;
   }
-  if (meta.noCache) return validate(meta, 'no-cache', 0);
+  if (meta.noCache) return confirm(meta, CLEAR, 'no-cache', 0);
   const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
   const ageSeconds = currentAgeSeconds(meta, nowMs);
   if (trust === 'revalidate') {
-    if (directivesHonored(question.request.fields, question.policy).noCache)
-      return validate(meta, 'request', 0);
+    const { noCache } = directivesHonored(question.request.fields, question.policy);
+    if (noCache) return confirm(meta, CLEAR, 'request', 0);
     const untilMs = staleIfErrorUntilMs(meta, Math.min(expiryMs(lifetimeSeconds, ageSeconds, nowMs), nowMs));
-    return validate(meta, 'feed-not-live', untilMs);
+    return confirm(meta, CLEAR, 'feed-not-live', untilMs);
   }
   return decideByAge(question, lifetimeSeconds, ageSeconds);
 }
@@ -55,6 +55,15 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
 /** §5.2.1.7: the client wants a stored response or 504. Only where the route listens to clients' directives. */
 export function onlyIfCached(request: RequestView, policy: RouteCacheConfig): boolean {
   return directivesHonored(request.fields, policy).onlyIfCached;
+}
+
+/**
+ * Whether the origin can confirm the entry by a 304. Two states within one second share a Last-Modified: after an
+ * invalidation, hard or soft, a weak one proves nothing (RFC 9110 §8.8.2.2).
+ */
+export function isConfirmable(meta: StoredMeta, verdict: Verdict): boolean {
+  if (meta.etag !== null) return true;
+  return verdict.kind === 'clear' ? meta.lastModifiedMs !== null : meta.lastModifiedStrong;
 }
 
 /** RFC 5861 §4: the answers that count as the origin's failure, for which a stale response may stand in. */
@@ -72,7 +81,7 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
     ageSeconds > wanted.maxAgeSeconds ||
     wanted.minFreshSeconds > Math.max(ttlSeconds, 0)
   ) {
-    return validate(meta, 'request', 0);
+    return confirm(meta, CLEAR, 'request', 0);
   }
   if (ttlSeconds > 0) return { kind: 'serve', ageSeconds, ttlSeconds };
   if (!meta.mustRevalidate) {
@@ -90,24 +99,24 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
     }
   }
   const expired = expiryMs(lifetimeSeconds, ageSeconds, nowMs);
-  return validate(meta, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
+  return confirm(meta, CLEAR, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
 }
 
 /** Stale since the invalidation, or since it expired where that was earlier: RFC 5861's windows count from there. */
-function decideSoft(question: ReuseQuestion, invalidatedAtMs: number): ReuseDecision {
+function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }): ReuseDecision {
   const { meta, request, policy, trust, nowMs } = question;
-  if (meta.noCache) return confirmInvalidated(meta, 'invalidated', 0);
+  if (meta.noCache) return confirm(meta, verdict, 'invalidated', 0);
   const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
   const ageSeconds = currentAgeSeconds(meta, nowMs);
-  const staleSinceMs = Math.min(invalidatedAtMs, expiryMs(lifetimeSeconds, ageSeconds, nowMs));
+  const staleSinceMs = Math.min(verdict.invalidatedAtMs, expiryMs(lifetimeSeconds, ageSeconds, nowMs));
   const untilMs = staleIfErrorUntilMs(meta, staleSinceMs);
   const wanted = directivesHonored(request.fields, policy);
   if (wanted.noCache || ageSeconds > wanted.maxAgeSeconds || wanted.minFreshSeconds > 0) {
-    return confirmInvalidated(meta, 'request', 0);
+    return confirm(meta, verdict, 'request', 0);
   }
   const inWindow = nowMs - staleSinceMs < meta.staleWhileRevalidateSeconds * 1000;
   if (trust === 'revalidate' || meta.mustRevalidate || !inWindow) {
-    return confirmInvalidated(meta, 'invalidated', untilMs);
+    return confirm(meta, verdict, 'invalidated', untilMs);
   }
   const ttlSeconds = Math.min(lifetimeSeconds - ageSeconds, (staleSinceMs - nowMs) / 1000);
   return { kind: 'serve-stale', refresh: true, ageSeconds, ttlSeconds, reason: 'stale-while-revalidate' };
@@ -129,18 +138,15 @@ function staleIfErrorUntilMs(meta: StoredMeta, staleSinceMs: number, requestedSe
   return meta.mustRevalidate || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;
 }
 
-function validate(meta: StoredMeta, reason: RevalidateReason, staleIfErrorUntilMs: number): ReuseDecision {
-  const kind = meta.etag !== null || meta.lastModifiedMs !== null ? 'revalidate' : 'fetch';
-  return { kind, reason, staleIfErrorUntilMs };
-}
+const CLEAR: Verdict = { kind: 'clear' };
 
-/** Two states within one second share a Last-Modified: after an invalidation a weak one proves nothing. */
-function confirmInvalidated(
+function confirm(
   meta: StoredMeta,
+  verdict: Verdict,
   reason: RevalidateReason,
   staleIfErrorUntilMs: number,
 ): ReuseDecision {
-  const kind = meta.etag !== null || meta.lastModifiedStrong ? 'revalidate' : 'fetch';
+  const kind = isConfirmable(meta, verdict) ? 'revalidate' : 'fetch';
   return { kind, reason, staleIfErrorUntilMs };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Verdict } from '../../policies/model.ts';
-import { isStaleIfErrorStatus, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
+import { isConfirmable, isStaleIfErrorStatus, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
 import { dateIn, get, NOW_MS, policy, reuse, stored } from './given.ts';
 
 const cc = (value: string, ...more: string[]) => stored(['Cache-Control', value, ...more]);
@@ -213,6 +213,9 @@ describe('what the fence says', () => {
       expect(reuse(justNow, 1, { verdict }).kind).toBe('fetch');
     }
     expect(reuse(justNow, 101).kind).toBe('revalidate');
+    expect(isConfirmable(justNow, { kind: 'clear' })).toBe(true);
+    expect(isConfirmable(justNow, softAt(0))).toBe(false);
+    expect(isConfirmable(cc('max-age=100'), { kind: 'clear' })).toBe(false);
   });
 
   it('RFC 9110 §8.8.2.2 needs a Date of the origin itself for a strong Last-Modified', () => {
