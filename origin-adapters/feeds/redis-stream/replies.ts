@@ -1,0 +1,79 @@
+import { RedisFault } from './fault.ts';
+import type { StreamState } from './place.ts';
+
+/** Reads what Redis answers in RESP2, with texts as bytes. */
+export interface StreamEntry {
+  readonly id: string;
+  /** Names and values in turn. */
+  readonly fields: readonly Buffer[];
+}
+
+/** Of `XINFO STREAM`: names and values in turn. */
+export function readStreamState(reply: unknown): StreamState {
+  const values = mapOf(reply);
+  if (!values.has('entries-added') || !values.has('recorded-first-entry-id')) {
+    throw new RedisFault(
+      'protocol',
+      'the server is older than Redis 7, which is needed to prove that nothing was missed',
+    );
+  }
+  return {
+    lastId: textAt(values, 'last-generated-id'),
+    added: numberAt(values, 'entries-added'),
+    length: numberAt(values, 'length'),
+    firstId: textAt(values, 'recorded-first-entry-id'),
+    maxDeletedId: textAt(values, 'max-deleted-entry-id'),
+  };
+}
+
+/** Of `XRANGE`. */
+export function readEntries(reply: unknown): StreamEntry[] {
+  return arrayOf(reply).map((item) => {
+    const [id, fields] = arrayOf(item);
+    return { id: textOf(id), fields: arrayOf(fields).map(bytesOf) };
+  });
+}
+
+/** `master`, `replica` or what else `HELLO` says; null where it says nothing. */
+export function readRole(reply: unknown): string | null {
+  const role = mapOf(reply).get('role');
+  return role === undefined ? null : textOf(role);
+}
+
+function mapOf(reply: unknown): Map<string, unknown> {
+  const items = arrayOf(reply);
+  const values = new Map<string, unknown>();
+  for (let i = 0; i + 1 < items.length; i += 2) values.set(textOf(items[i]), items[i + 1]);
+  return values;
+}
+
+function textAt(values: ReadonlyMap<string, unknown>, name: string): string {
+  return textOf(values.get(name));
+}
+
+function numberAt(values: ReadonlyMap<string, unknown>, name: string): number {
+  const value = values.get(name);
+  if (typeof value !== 'number') throw unexpected();
+  return value;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : bytesOf(value).toString('utf8');
+}
+
+function bytesOf(value: unknown): Buffer {
+  if (!Buffer.isBuffer(value)) throw unexpected();
+  return value;
+}
+
+/** The first failed command of a transaction is the failure of all. */
+export function arrayOf(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply)) throw reply instanceof Error ? reply : unexpected();
+  const failed: unknown = reply.find((item) => item instanceof Error);
+  if (failed !== undefined) throw failed;
+  return reply;
+}
+
+function unexpected(): RedisFault {
+  return new RedisFault('protocol', 'the server answered what Redis does not answer');
+}
