@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import {
+  compareIds,
+  formatPlace,
+  gapReason,
+  gapReasonAtEnd,
+  parsePlace,
+  type StreamState,
+} from '../../origin-adapters/feeds/redis-stream/place.ts';
+
+describe('a place in a Redis stream', () => {
+  const whole: StreamState = { lastId: '9-0', added: 9, length: 9, firstId: '1-0', maxDeletedId: '0-0' };
+  const place = { id: '4-0', ordinal: 4 };
+
+  it('is written and read', () => {
+    expect(parsePlace(formatPlace(place))).toEqual(place);
+    expect(parsePlace('0/16B3748')).toBeNull();
+    expect(parsePlace('4-0')).toBeNull();
+  });
+
+  it('compares ids of 64 bits as numbers', () => {
+    expect(compareIds('9-0', '10-0')).toBeLessThan(0);
+    expect(compareIds('10-9', '10-10')).toBeLessThan(0);
+    expect(compareIds('18446744073709551614-0', '18446744073709551615-0')).toBeLessThan(0);
+    expect(compareIds('7-7', '7-7')).toBe(0);
+  });
+
+  it('has everything after it while the stream holds it or an older entry', () => {
+    expect(gapReason(place, whole)).toBeNull();
+    expect(gapReason(place, { ...whole, firstId: '4-0', length: 6 })).toBeNull();
+  });
+
+  it('has everything after it when exactly what was read is gone', () => {
+    expect(gapReason(place, { ...whole, firstId: '5-0', length: 5 })).toBeNull();
+    expect(gapReason({ id: '9-0', ordinal: 9 }, { ...whole, firstId: '0-0', length: 0 })).toBeNull();
+  });
+
+  it('misses what was trimmed before it was read', () => {
+    expect(gapReason(place, { ...whole, firstId: '8-0', length: 2 })).toContain('3 entries were trimmed');
+    expect(gapReason(place, { ...whole, firstId: '0-0', length: 0 })).toContain('5 entries were trimmed');
+  });
+
+  it('misses what was deleted behind it, and nothing that was deleted before it', () => {
+    expect(gapReason(place, { ...whole, maxDeletedId: '5-0', length: 8 })).toContain('deleted');
+    expect(gapReason(place, { ...whole, maxDeletedId: '4-0', length: 8 })).toBeNull();
+  });
+
+  it('is not in a stream that ends before it', () => {
+    expect(gapReason(place, { ...whole, lastId: '3-0' })).toContain('recreated');
+    expect(gapReason(place, { ...whole, added: 3 })).toContain('recreated');
+  });
+
+  it('is not in a stream that holds more or fewer entries than it must', () => {
+    expect(gapReason(place, { ...whole, firstId: '5-0', length: 7 })).toContain('recreated');
+    expect(gapReasonAtEnd({ id: '9-0', ordinal: 8 }, whole)).toContain('recreated');
+    expect(gapReasonAtEnd({ id: '9-0', ordinal: 9 }, whole)).toBeNull();
+  });
+});

@@ -1,0 +1,84 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+
+/** A server that a test starts for itself: its folder, its process, and the harm that can be done to it. */
+export class ServerProcess {
+  readonly folder: string;
+  readonly port: number;
+  readonly #program: string;
+  readonly #parameters: readonly string[];
+  #child: ChildProcess | null = null;
+  #output = '';
+
+  /** `folder` is removed at the end. The server listens on `port` of 127.0.0.1. */
+  constructor(program: string, parameters: readonly string[], folder: string, port: number) {
+    this.folder = folder;
+    this.port = port;
+    this.#program = program;
+    this.#parameters = parameters;
+  }
+
+  /** Resolves when it accepts connections. */
+  async start(): Promise<void> {
+    const child = spawn(this.#program, this.#parameters, {
+      cwd: this.folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    this.#output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.#output = (this.#output + text).slice(-4_000);
+      });
+    }
+    while (!(await accepts(this.port))) {
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new Error(`${this.#program} ended at its start: ${this.#output}`);
+      }
+    }
+  }
+
+  /** Ends it as a crash does, or as `signal` says; its folder stays. */
+  async end(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGCONT');
+    child.kill(signal);
+    await ended;
+  }
+
+  async restart(): Promise<void> {
+    await this.end('SIGTERM');
+    await this.start();
+  }
+
+  /** Connections stay open and nothing is answered. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    await this.end();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // A refusal: it does not listen yet. The next try comes a turn later, and a child that ended is noticed.
+    socket.once('error', () => setTimeout(() => resolve(false), 5));
+  });
+}
