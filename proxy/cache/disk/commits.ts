@@ -12,7 +12,7 @@ export interface CommitFailure {
 }
 
 /** No transaction holds the loop longer than this, in milliseconds. */
-export const SLICE_MS = 4;
+export const SLICE_MS = 3;
 
 export class Commits {
   readonly #root: RootDatabase<Buffer, Buffer>;

@@ -37,27 +37,31 @@ export class Debris {
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
   }
 
-  unpin(id: string): void {
+  /** True: it waits, and may be deleted now for all its readers. */
+  unpin(id: string): boolean {
     const count = this.#pins.get(id) ?? 0;
     if (count > 1) this.#pins.set(id, count - 1);
     else this.#pins.delete(id);
+    return count === 1 && this.#waiting.has(id);
   }
 
   /** One that may be deleted now. */
   due(nowMs: number): string | null {
-    for (const [id, { readyAtMs }] of this.#waiting) {
-      if (readyAtMs <= nowMs && !this.#pins.has(id)) return id;
-    }
-    return null;
+    const next = this.#next();
+    return next !== null && next.readyAtMs <= nowMs ? next.id : null;
   }
 
   /** Milliseconds until one that nobody reads may be deleted; null: there is none. */
   untilDueMs(nowMs: number): number | null {
-    let earliest: number | null = null;
+    const next = this.#next();
+    return next === null ? null : Math.max(0, next.readyAtMs - nowMs);
+  }
+
+  /** They were added in the order in which they get ready. */
+  #next(): { readonly id: string; readonly readyAtMs: number } | null {
     for (const [id, { readyAtMs }] of this.#waiting) {
-      if (this.#pins.has(id)) continue;
-      if (earliest === null || readyAtMs < earliest) earliest = readyAtMs;
+      if (!this.#pins.has(id)) return { id, readyAtMs };
     }
-    return earliest === null ? null : Math.max(0, earliest - nowMs);
+    return null;
   }
 }

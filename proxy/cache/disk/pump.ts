@@ -35,8 +35,10 @@ interface Operation {
 
 /** A removed entry's chunks stay this long at least: a reader that has just found its head must be able to pin it. */
 const GRACE_MS = 50;
-/** Beyond it nothing more is taken: whoever sends does not wait for its answers. */
+/** Beyond these nothing more is taken: whoever sends does not wait for its answers. */
 const QUEUE_BYTES = 64 * 1024 * 1024;
+const QUEUE_OPERATIONS = 50_000;
+const BATCH_OPERATIONS = 256;
 const CHUNKS_PER_STEP = 32;
 
 export class Pump {
@@ -88,8 +90,7 @@ export class Pump {
   }
 
   unpin(id: string): void {
-    this.debris.unpin(id);
-    this.#wake();
+    if (this.debris.unpin(id)) this.#wake();
   }
 
   /** Resolves when all that was asked is done, and all is deleted that may be. */
@@ -112,6 +113,7 @@ export class Pump {
 
   #takes(bytes: number): boolean {
     if (this.#closed || this.#parts.storing.state === 'stopped-until-restart') return false;
+    if (this.#queue.length >= QUEUE_OPERATIONS) return false;
     if (bytes === 0) return true;
     return this.#parts.storing.state === 'on' && this.#queuedBytes + bytes <= QUEUE_BYTES;
   }
@@ -120,10 +122,19 @@ export class Pump {
     if (this.#running !== null) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#running = this.#run().finally(() => {
-      this.#running = null;
-      this.#sleep();
-    });
+    this.#running = this.#run()
+      .catch((error: unknown) => this.#giveUp(error))
+      .finally(() => {
+        this.#running = null;
+        this.#sleep();
+      });
+  }
+
+  /** LMDB can't read its own file, or we have a bug: what is there may still be served, but nothing more is tried. */
+  #giveUp(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#parts.storing.giveUp(reason);
+    while (this.#queue.length > 0) this.#take().settle('refused');
   }
 
   #sleep(): void {
@@ -159,11 +170,11 @@ export class Pump {
   #takeBatch(): Operation[] {
     const batch: Operation[] = [];
     let bytes = 0;
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 && batch.length < BATCH_OPERATIONS) {
       const next = this.#queue[0]!;
       if (bytes > 0 && bytes + next.bytes > this.#parts.room.batchBytes) break;
       if (next.bytes > 0 && !this.#parts.room.admits(bytes + next.bytes, this.debris.pages)) {
-        if (batch.length > 0 || this.#mayGetRoom()) break;
+        if (batch.length > 0 || (!this.#closed && this.#mayGetRoom())) break;
         this.#take().settle('refused');
         this.#noteRefusal();
         continue;

@@ -42,22 +42,32 @@ class LmdbReader implements DiskReader {
 
   heads(key: string): EntryHead[] {
     const heads: EntryHead[] = [];
-    for (const record of this.#tables.heads.getRange(variantRange(lookupOf(key)))) {
-      const stored = openHead(record.key, record.value);
-      if (stored === null) this.counters.corrupt += 1;
-      else if (stored.head.key === key) heads.push(stored.head);
+    try {
+      for (const record of this.#tables.heads.getRange(variantRange(lookupOf(key)))) {
+        const stored = openHead(record.key, record.value);
+        if (stored === null) this.counters.corrupt += 1;
+        else if (stored.head.key === key) heads.push(stored.head);
+      }
+    } catch {
+      // LMDB found its own tree damaged: as good as a wrong checksum.
+      this.counters.corrupt += 1;
     }
     return heads;
   }
 
   chunk(id: string, index: number): Uint8Array | null {
     const key = chunkKey(id, index);
-    // Not `getBinaryFast`, whose buffer the next read overwrites.
-    const sealed = this.#tables.chunks.getBinary(key);
-    if (sealed === undefined) return null;
-    const bytes = openChunk(key, sealed);
-    if (bytes === null) this.counters.corrupt += 1;
-    return bytes;
+    try {
+      // Not `getBinaryFast`, whose buffer the next read overwrites.
+      const sealed = this.#tables.chunks.getBinary(key);
+      if (sealed === undefined) return null;
+      const bytes = openChunk(key, sealed);
+      if (bytes !== null) return bytes;
+    } catch {
+      // As above.
+    }
+    this.counters.corrupt += 1;
+    return null;
   }
 
   refresh(): void {

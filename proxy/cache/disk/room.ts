@@ -6,6 +6,8 @@
 import type { PageCounts } from './environment.ts';
 import { PAGE_BYTES } from './format.ts';
 
+/** Of the size: what is aimed at, so that a transaction may err. */
+const BOUND = 0.99;
 /** Of the bound: what is in use above it is evicted, so that a tenth stays free. */
 const CEILING = 0.9;
 /** Of the bound: nothing is stored above it. Between the two lies what waits to be deleted until its readers are done. */
@@ -25,13 +27,15 @@ export class Room {
   /** Content bytes that one entry may have: a larger one would empty the cache for itself. */
   readonly entryBytes: number;
 
+  readonly #sizePages: number;
   readonly #boundPages: number;
   #now: PageCounts = { used: 0, file: 0 };
   #usedBefore = 0;
 
   constructor(sizeBytes: number) {
-    this.#boundPages = Math.floor(sizeBytes / PAGE_BYTES);
-    this.batchBytes = Math.min(2 * 1024 * 1024, Math.floor(sizeBytes / 64));
+    this.#sizePages = Math.floor(sizeBytes / PAGE_BYTES);
+    this.#boundPages = Math.floor(this.#sizePages * BOUND);
+    this.batchBytes = Math.min(1024 * 1024, Math.floor(sizeBytes / 64));
     this.entryBytes = Math.floor(sizeBytes / 2);
   }
 
@@ -55,7 +59,7 @@ export class Room {
   admits(bytes: number, leavingPages: number): boolean {
     // What one transaction frees, the next can't use yet: its sync must have ended first.
     const used = Math.max(this.#now.used, this.#usedBefore) + this.#pagesFor(bytes);
-    if (this.#now.file >= this.#boundPages) return false;
+    if (this.#now.file >= this.#sizePages) return false;
     return used - leavingPages <= this.#ceilingPages() && used <= this.#boundPages * LIMIT;
   }
 
@@ -65,13 +69,17 @@ export class Room {
   }
 
   #ceilingPages(): number {
-    const crowding = Math.max(0, this.#now.file / this.#boundPages - CROWDED) / (1 - CROWDED);
+    const crowding = clamp((this.#now.file / this.#boundPages - CROWDED) / (1 - CROWDED));
     return Math.floor(this.#boundPages * (CEILING - crowding * (CEILING - LOWEST_CEILING)));
   }
 
   #pagesFor(bytes: number): number {
     return Math.ceil(bytes / PAGE_BYTES) + TREE_PAGES;
   }
+}
+
+function clamp(share: number): number {
+  return Math.min(1, Math.max(0, share));
 }
 
 /** Pages that a content of this size takes, without the tree's. */

@@ -42,7 +42,11 @@ export class Storing {
    */
   failed(failure: CommitFailure): void {
     if (this.#freeBytes() < this.#neededBytes) this.#stop('stopped', failure.reason);
-    else this.#stop('stopped-until-restart', failure.reason);
+    else this.giveUp(failure.reason);
+  }
+
+  giveUp(reason: string): void {
+    this.#stop('stopped-until-restart', reason);
   }
 
   #stop(state: 'stopped' | 'stopped-until-restart', reason: string): void {

@@ -153,7 +153,7 @@ export class DiskWriter {
   /** These were used: they are evicted later. */
   touch(ids: readonly string[]): void {
     const nowMs = Math.trunc(this.#options.now());
-    const stale = ids.filter((id) => this.#ledger.isWorthTouching(id, nowMs, TOUCH_AFTER_MS));
+    const stale = this.#stale(ids, nowMs);
     for (let i = 0; i < stale.length; i += IDS_PER_TOUCH) {
       const some = stale.slice(i, i + IDS_PER_TOUCH);
       void this.#pump.do(0, () => some.forEach((id) => this.#ledger.touch(id, nowMs, TOUCH_AFTER_MS)));
@@ -228,6 +228,15 @@ export class DiskWriter {
     const fill = this.#fills.get(head.id);
     if (fill === undefined || fill.broken) return false;
     return fill.bytes === head.sizeBytes && fill.chunks === chunkCount(head.sizeBytes);
+  }
+
+  #stale(ids: readonly string[], nowMs: number): string[] {
+    try {
+      return ids.filter((id) => this.#ledger.isWorthTouching(id, nowMs, TOUCH_AFTER_MS));
+    } catch (error) {
+      this.#storing.giveUp(error instanceof Error ? error.message : String(error));
+      return [];
+    }
   }
 
   #removeKnown(id: string, key: string): Removed[] {
