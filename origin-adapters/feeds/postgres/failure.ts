@@ -1,0 +1,61 @@
+import type { FeedFailure } from '../feed.ts';
+import { Unreadable } from './byte-reader.ts';
+
+/** What went wrong, of whatever `pg`, the network, TLS or Postgres itself throws. `where`: `host:port`. */
+export function failureOf(cause: unknown, where: string): FeedFailure {
+  const { code, message, isFromServer } = detailsOf(cause);
+  if (isFromServer) return serverFailure(code, message, cause);
+  if (cause instanceof Unreadable) return failed('protocol', 'slowly', `${where}: ${message}`, cause);
+  if (isTlsProblem(code, message)) return failed('refused', 'slowly', `TLS with ${where}: ${message}`, cause);
+  if (message.startsWith('SASL') || cause instanceof NoPassword)
+    return failed('refused', 'slowly', `${where}: ${message}`, cause);
+  const why = code === '' || message.includes(code) ? message : `${code} ${message}`;
+  return failed('unreachable', 'soon', `${where}: ${why.trim()}`, cause);
+}
+
+/** The server asks for a password and the configuration has none. */
+export class NoPassword extends Error {
+  constructor() {
+    super('the server asks for a password: set password');
+  }
+}
+
+export function failed(
+  kind: FeedFailure['kind'],
+  retry: FeedFailure['retry'],
+  message: string,
+  cause: unknown = null,
+): FeedFailure {
+  return { kind, retry, message, cause };
+}
+
+/** By SQLSTATE (PostgreSQL manual, appendix A). */
+function serverFailure(code: string, text: string, cause: unknown): FeedFailure {
+  const message = `Postgres says: ${text}`;
+  if (code.startsWith('28') || code === '42501') return failed('refused', 'slowly', message, cause);
+  // A database, and a slot or a publication.
+  if (code === '3D000' || code === '42704') return failed('missing', 'slowly', message, cause);
+  if (code === '55006') return failed('in-use', 'soon', message, cause);
+  // It starts, stops, is overloaded, or lost the connection.
+  if (/^(57P|53|08|58)/.test(code)) return failed('unreachable', 'soon', message, cause);
+  return failed('protocol', 'slowly', message, cause);
+}
+
+function isTlsProblem(code: string, message: string): boolean {
+  return /CERT|SSL|TLS|UNABLE_TO_/.test(code) || message.includes('SSL');
+}
+
+interface Details {
+  readonly code: string;
+  readonly message: string;
+  /** An error message of Postgres, whose code is an SQLSTATE. */
+  readonly isFromServer: boolean;
+}
+
+function detailsOf(cause: unknown): Details {
+  // Every address of a name was tried.
+  if (cause instanceof AggregateError && cause.errors.length > 0) return detailsOf(cause.errors[0]);
+  if (!(cause instanceof Error)) return { code: '', message: String(cause), isFromServer: false };
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  return { code, message: cause.message, isFromServer: 'severity' in cause };
+}

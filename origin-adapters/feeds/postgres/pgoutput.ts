@@ -1,0 +1,158 @@
+import { type ByteReader, Unreadable } from './byte-reader.ts';
+
+/**
+ * Reads the messages of the output plugin pgoutput, protocol version 1 (PostgreSQL manual, "Logical Replication Message
+ * Formats"). Values stay text, as Postgres writes them.
+ */
+export type PgOutput =
+  | { readonly kind: 'begin' }
+  /** `endLsn`: the end of the commit record. `committedAtMs`: wall clock, since 1970. */
+  | { readonly kind: 'commit'; readonly endLsn: bigint; readonly committedAtMs: number }
+  | { readonly kind: 'relation'; readonly relation: Relation }
+  | { readonly kind: 'insert'; readonly relationId: number; readonly row: Tuple }
+  | {
+      readonly kind: 'update';
+      readonly relationId: number;
+      readonly old: OldTuple | null;
+      readonly row: Tuple;
+    }
+  | { readonly kind: 'delete'; readonly relationId: number; readonly old: OldTuple }
+  | { readonly kind: 'truncate'; readonly relationIds: readonly number[] }
+  /** Says nothing of rows: where a transaction came from, what a type is called. */
+  | { readonly kind: 'other' };
+
+export interface Relation {
+  readonly id: number;
+  readonly schema: string;
+  readonly table: string;
+  readonly columns: readonly Column[];
+}
+
+export interface Column {
+  readonly name: string;
+  readonly typeId: number;
+  /** Part of what identifies an old row: of the replica identity. */
+  readonly isKey: boolean;
+}
+
+/** In the order of the relation's columns. */
+export type Tuple = readonly TupleValue[];
+
+export type TupleValue =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'null' }
+  /** A TOASTed value that the change left as it was; it is not sent. */
+  | { readonly kind: 'unchanged' };
+
+/** `key`: only the columns of the replica identity are told, the others are nulls that mean nothing. */
+export interface OldTuple {
+  readonly kind: 'key' | 'full';
+  readonly row: Tuple;
+}
+
+/** One message. Throws `Unreadable` where the bytes are not what the manual says. */
+export function readPgOutput(reader: ByteReader): PgOutput {
+  const tag = reader.tag();
+  switch (tag) {
+    case 'B':
+      return { kind: 'begin' };
+    case 'C':
+      return readCommit(reader);
+    case 'R':
+      return { kind: 'relation', relation: readRelation(reader) };
+    case 'I':
+      return readInsert(reader);
+    case 'U':
+      return readUpdate(reader);
+    case 'D':
+      return readDelete(reader);
+    case 'T':
+      return readTruncate(reader);
+    case 'O':
+    case 'Y':
+      return { kind: 'other' };
+    default:
+      throw new Unreadable(`a message of unknown kind ${JSON.stringify(tag)}`);
+  }
+}
+
+function readCommit(reader: ByteReader): PgOutput {
+  // Flags, and where the commit record begins.
+  reader.skip(9);
+  const endLsn = reader.uint64();
+  return { kind: 'commit', endLsn, committedAtMs: reader.timeMs() };
+}
+
+function readRelation(reader: ByteReader): Relation {
+  const id = reader.uint32();
+  const schema = reader.name();
+  const table = reader.name();
+  // The replica identity's kind: each change tells what it has of the old row.
+  reader.skip(1);
+  const columns = Array.from({ length: reader.uint16() }, () => readColumn(reader));
+  return { id, schema: schema === '' ? 'pg_catalog' : schema, table, columns };
+}
+
+function readColumn(reader: ByteReader): Column {
+  const isKey = (reader.uint8() & 1) === 1;
+  const name = reader.name();
+  const typeId = reader.uint32();
+  // The type's modifier, such as a length.
+  reader.skip(4);
+  return { name, typeId, isKey };
+}
+
+function readInsert(reader: ByteReader): PgOutput {
+  const relationId = reader.uint32();
+  expectTag(reader.tag(), 'N');
+  return { kind: 'insert', relationId, row: readTuple(reader) };
+}
+
+function readUpdate(reader: ByteReader): PgOutput {
+  const relationId = reader.uint32();
+  const tag = reader.tag();
+  if (tag === 'N') return { kind: 'update', relationId, old: null, row: readTuple(reader) };
+  const old = readOld(tag, reader);
+  expectTag(reader.tag(), 'N');
+  return { kind: 'update', relationId, old, row: readTuple(reader) };
+}
+
+function readDelete(reader: ByteReader): PgOutput {
+  const relationId = reader.uint32();
+  return { kind: 'delete', relationId, old: readOld(reader.tag(), reader) };
+}
+
+function readTruncate(reader: ByteReader): PgOutput {
+  const count = reader.uint32();
+  // CASCADE, RESTART IDENTITY.
+  reader.skip(1);
+  return { kind: 'truncate', relationIds: Array.from({ length: count }, () => reader.uint32()) };
+}
+
+function readOld(tag: string, reader: ByteReader): OldTuple {
+  if (tag === 'K') return { kind: 'key', row: readTuple(reader) };
+  expectTag(tag, 'O');
+  return { kind: 'full', row: readTuple(reader) };
+}
+
+function readTuple(reader: ByteReader): Tuple {
+  return Array.from({ length: reader.uint16() }, () => readValue(reader));
+}
+
+function readValue(reader: ByteReader): TupleValue {
+  const tag = reader.tag();
+  switch (tag) {
+    case 'n':
+      return { kind: 'null' };
+    case 'u':
+      return { kind: 'unchanged' };
+    case 't':
+      return { kind: 'text', text: reader.text(reader.uint32()) };
+    default:
+      throw new Unreadable(`a value of unknown kind ${JSON.stringify(tag)}`);
+  }
+}
+
+function expectTag(tag: string, expected: string): void {
+  if (tag !== expected) throw new Unreadable(`expected ${expected}, got ${JSON.stringify(tag)}`);
+}

@@ -1,0 +1,155 @@
+import type { Client } from 'pg';
+import type { FeedClock } from '../feed.ts';
+import { ByteReader, Unreadable } from './byte-reader.ts';
+import { formatLsn } from './position.ts';
+import { TransactionReader, type Transaction } from './transactions.ts';
+
+/** What the server sends, in its order. */
+export type StreamItem =
+  | { readonly kind: 'transaction'; readonly transaction: Transaction }
+  /** Everything committed before `walEnd` was sent, if it stands between transactions. */
+  | {
+      readonly kind: 'keepalive';
+      readonly walEnd: bigint;
+      readonly isBetween: boolean;
+      readonly asksForReply: boolean;
+    }
+  /** Rows of a transaction keep coming, and its end has not come for a while. */
+  | { readonly kind: 'underway' };
+
+export interface StreamStart {
+  readonly slot: string;
+  readonly publications: readonly string[];
+  readonly lsn: bigint;
+  /** Up to here everything is durable with us; 0: nothing is known to be. */
+  readonly confirmedLsn: bigint;
+}
+
+/**
+ * The streaming replication protocol on one connection (PostgreSQL manual, "Streaming Replication Protocol"). Reads no
+ * further while items wait to be taken; what is read ahead is one piece from the socket and one open transaction.
+ */
+export class ReplicationStream {
+  readonly #client: Client;
+  readonly #clock: FeedClock;
+  readonly #quietMs: number;
+  readonly #reader: TransactionReader;
+  #items: StreamItem[] = [];
+  #itemAtMs: number;
+  #confirmedLsn = 0n;
+  #isStarted = false;
+  #end: { readonly error: unknown } | null = null;
+  #arrival: (() => void) | null = null;
+
+  /** `quietMs`: after how long a transaction without an end is spoken of. */
+  constructor(client: Client, clock: FeedClock, maxTransactionBytes: number, quietMs: number) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#quietMs = quietMs;
+    this.#reader = new TransactionReader(maxTransactionBytes);
+    this.#itemAtMs = clock.monotonicMs();
+  }
+
+  /** Resolves when the server streams. Rejects with what it answers otherwise. */
+  async start(start: StreamStart): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#confirmedLsn = start.confirmedLsn;
+    this.#client.connection.on('copyData', ({ chunk }: { readonly chunk: Buffer }) => this.#take(chunk));
+    this.#client.connection.once('replicationStart', () => {
+      this.#isStarted = true;
+      resolve();
+    });
+    const stop = (error: unknown): void => {
+      reject(error);
+      this.fail(error);
+    };
+    this.#client.query(startCommand(start)).then(() => stop(new Error('the server ended the stream')), stop);
+    await promise;
+  }
+
+  /** The next item, as soon as there is one. Rejects once nothing more can come. */
+  async next(): Promise<StreamItem> {
+    for (;;) {
+      const item = this.#items.shift();
+      if (item !== undefined) return item;
+      if (this.#end !== null) throw this.#end.error;
+      this.#client.connection.stream.resume();
+      await new Promise<void>((resolve) => {
+        this.#arrival = resolve;
+      });
+    }
+  }
+
+  /** After what has arrived, nothing more comes. The first reason counts. */
+  fail(error: unknown): void {
+    this.#end ??= { error };
+    this.#arrival?.();
+  }
+
+  /** Tells the server that it may forget what lies before. It can't be taken back. */
+  confirm(lsn: bigint): void {
+    if (lsn <= this.#confirmedLsn) return;
+    this.#confirmedLsn = lsn;
+    this.sendStatus({ asksForReply: false });
+  }
+
+  /** A standby status update: what is confirmed, which also keeps the server from giving us up. */
+  sendStatus({ asksForReply }: { readonly asksForReply: boolean }): void {
+    if (!this.#isStarted || this.#end !== null) return;
+    const update = Buffer.alloc(34);
+    update.write('r', 0, 'latin1');
+    // Written, flushed and applied here.
+    for (const offset of [1, 9, 17]) update.writeBigUInt64BE(this.#confirmedLsn, offset);
+    update.writeBigInt64BE(BigInt(Math.trunc(this.#clock.nowMs()) - POSTGRES_EPOCH_MS) * 1000n, 25);
+    update.writeUInt8(asksForReply ? 1 : 0, 33);
+    this.#client.connection.sendCopyFromChunk(update);
+  }
+
+  /** Reads the chunk before it returns: `pg` writes the next ones over it. */
+  #take(chunk: Buffer): void {
+    if (this.#end !== null) return;
+    try {
+      const item = this.#read(new ByteReader(chunk));
+      if (item !== null) this.#push(item);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #read(reader: ByteReader): StreamItem | null {
+    const tag = reader.tag();
+    if (tag === 'k') return this.#readKeepalive(reader);
+    if (tag !== 'w') throw new Unreadable(`a replication message of unknown kind ${JSON.stringify(tag)}`);
+    reader.skip(WAL_DATA_HEADER_BYTES);
+    const transaction = this.#reader.take(reader.rest());
+    if (transaction !== null) return { kind: 'transaction', transaction };
+    const isQuiet = this.#clock.monotonicMs() - this.#itemAtMs >= this.#quietMs;
+    return isQuiet ? { kind: 'underway' } : null;
+  }
+
+  #readKeepalive(reader: ByteReader): StreamItem {
+    const walEnd = reader.uint64();
+    // When it was sent.
+    reader.skip(8);
+    const asksForReply = reader.uint8() === 1;
+    if (asksForReply) this.sendStatus({ asksForReply: false });
+    return { kind: 'keepalive', walEnd, isBetween: !this.#reader.isOpen, asksForReply };
+  }
+
+  #push(item: StreamItem): void {
+    this.#items.push(item);
+    this.#itemAtMs = this.#clock.monotonicMs();
+    this.#client.connection.stream.pause();
+    this.#arrival?.();
+  }
+}
+
+/** Where the data begins and ends in the log, and when it was sent. */
+const WAL_DATA_HEADER_BYTES = 24;
+const POSTGRES_EPOCH_MS = 946_684_800_000;
+
+function startCommand({ slot, publications, lsn }: StreamStart): string {
+  const names = publications.map((name) => `"${name.replaceAll('"', '""')}"`).join(',');
+  const options = `proto_version '1', publication_names '${names.replaceAll("'", "''")}'`;
+  return `START_REPLICATION SLOT "${slot}" LOGICAL ${formatLsn(lsn)} (${options})`;
+}

@@ -1,0 +1,70 @@
+import type { Change, Data, DataObject } from '../../../policies/change.ts';
+import { Unreadable } from './byte-reader.ts';
+import { readColumnText } from './column-text.ts';
+import type { Column, OldTuple, PgOutput, Relation, Tuple } from './pgoutput.ts';
+
+export type RowOutput = Extract<PgOutput, { kind: 'insert' | 'update' | 'delete' }>;
+
+/**
+ * The change that a message tells of a row. Of the old row the replica identity decides what is known: FULL tells all of
+ * it, DEFAULT and USING INDEX the key, and nothing at all where an update leaves the key as it was; then the key is the
+ * new row's.
+ */
+export function rowChange(output: RowOutput, relation: Relation): Change {
+  const message = [{ schema: relation.schema, table: relation.table, op: output.kind }];
+  switch (output.kind) {
+    case 'insert':
+      return { message, before: null, after: rowOf(output.row, relation.columns), known: 'all' };
+    case 'update': {
+      const before = oldRow(output.old ?? { kind: 'key', row: output.row }, relation.columns);
+      const after = rowOf(output.row, relation.columns, before);
+      return { message, before, after, known: knownOf(output.old) };
+    }
+    case 'delete':
+      return {
+        message,
+        before: oldRow(output.old, relation.columns),
+        after: null,
+        known: knownOf(output.old),
+      };
+    default:
+      return output satisfies never;
+  }
+}
+
+/** TRUNCATE tells no rows. */
+export function truncation(relation: Relation): Change {
+  return {
+    message: [{ schema: relation.schema, table: relation.table, op: 'truncate' }],
+    before: null,
+    after: null,
+    known: 'no-row',
+  };
+}
+
+function knownOf(old: OldTuple | null): Change['known'] {
+  return old?.kind === 'full' ? 'all' : 'key-of-before';
+}
+
+function oldRow(old: OldTuple, columns: readonly Column[]): DataObject {
+  const row = rowOf(old.row, columns);
+  if (old.kind === 'full') return row;
+  // What is not of the key is sent as NULL, which it need not be.
+  const keys = new Set(columns.filter(({ isKey }) => isKey).map(({ name }) => name));
+  return Object.fromEntries(Object.entries(row).filter(([name]) => keys.has(name)));
+}
+
+/**
+ * `old`: where an unchanged value that was not sent may be found. Where it is not, the column is absent. Throws
+ * `Unreadable` where the row is of other columns.
+ */
+function rowOf(tuple: Tuple, columns: readonly Column[], old: DataObject = {}): DataObject {
+  if (tuple.length !== columns.length) throw new Unreadable('a row has other columns than its table');
+  const told = columns.flatMap(({ name, typeId }, i): [string, Data][] => {
+    const value = tuple[i]!;
+    if (value.kind === 'text') return [[name, readColumnText(value.text, typeId)]];
+    if (value.kind === 'null') return [[name, null]];
+    return Object.hasOwn(old, name) ? [[name, old[name]!]] : [];
+  });
+  return Object.fromEntries(told);
+}

@@ -1,0 +1,92 @@
+import type { Socket } from 'node:net';
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
+import type { Client, ClientConfig } from 'pg';
+import type { Address } from './address.ts';
+import { NoPassword } from './failure.ts';
+
+export interface Tls {
+  /** PEM; null: the authorities that the runtime knows. */
+  readonly ca: string | null;
+  /** The name that the certificate must bear; null: the host's. */
+  readonly serverName: string | null;
+}
+
+/**
+ * The two connections of a feed: one that streams, and an ordinary one that asks questions meanwhile. Both end together.
+ */
+export class Session {
+  readonly control: Client;
+  readonly replication: Client;
+  readonly #connected = new Set<Client>();
+
+  constructor(
+    library: { readonly Client: typeof Client },
+    address: Address,
+    tls: Tls | null,
+    connectTimeoutMs: number,
+  ) {
+    const config = configOf(address, tls, connectTimeoutMs);
+    this.control = new library.Client(config);
+    this.replication = new library.Client({ ...config, replication: 'database' });
+    // What is under way on a connection rejects with the same error, and what is asked next does so too.
+    for (const client of this.#clients) client.on('error', () => undefined);
+  }
+
+  /** Rejects with whatever `pg` gives; then the session is to be closed. */
+  async connect(): Promise<void> {
+    for (const client of this.#clients) {
+      await client.connect();
+      this.#connected.add(client);
+    }
+  }
+
+  /** Ends both at once, whatever they wait for, which rejects. May be called again. */
+  close(): void {
+    for (const client of this.#clients) {
+      const stream = client.connection.stream as Socket;
+      if (this.#connected.delete(client)) {
+        // Terminate, so that the server lets go of the slot without complaining.
+        stream.write(terminate);
+        stream.destroySoon();
+      } else {
+        stream.destroy();
+      }
+    }
+  }
+
+  get #clients(): readonly Client[] {
+    return [this.control, this.replication];
+  }
+}
+
+const terminate = Buffer.from([0x58, 0, 0, 0, 4]);
+
+/** Everything is said: what is left out, `pg` takes from the environment. */
+function configOf(address: Address, tls: Tls | null, connectTimeoutMs: number): ClientConfig {
+  return {
+    host: address.host,
+    port: address.port,
+    database: address.database,
+    user: address.user,
+    password: () => {
+      if (address.password === null) throw new NoPassword();
+      return address.password;
+    },
+    ssl: tls === null ? false : tlsOptions(tls),
+    // The forms that Postgres' own subscribers ask for; a flush is waited for here and at no standby.
+    options:
+      '-c client_encoding=UTF8 -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c synchronous_commit=local',
+    application_name: 'weir',
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+  };
+}
+
+function tlsOptions({ ca, serverName }: Tls): ConnectionOptions {
+  return {
+    ...(ca === null ? {} : { ca }),
+    ...(serverName === null
+      ? {}
+      : { checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate) }),
+  };
+}

@@ -1,0 +1,120 @@
+import type { Change } from '../../../policies/change.ts';
+import { ByteReader, Unreadable } from './byte-reader.ts';
+import { readPgOutput, type PgOutput, type Relation } from './pgoutput.ts';
+import { rowChange, truncation } from './row-changes.ts';
+
+/** One transaction, whole. Its place is the end of its commit record. */
+export type Transaction =
+  | {
+      readonly kind: 'changes';
+      readonly endLsn: bigint;
+      readonly committedAtMs: number;
+      readonly changes: readonly Change[];
+    }
+  /** It changed what is not known here. */
+  | { readonly kind: 'unintelligible'; readonly endLsn: bigint; readonly reason: string };
+
+/** What one value costs beside its bytes. */
+const VALUE_BYTES = 32;
+
+/**
+ * Gathers the messages of one connection into transactions. Of one that is larger than `maxBytes`, or that holds what
+ * can't be read, nothing is kept: it becomes unintelligible as a whole.
+ */
+export class TransactionReader {
+  readonly #maxBytes: number;
+  /** As last described: before the first of its rows on this connection, and after each change of its columns. */
+  readonly #relations = new Map<number, Relation>();
+  #open: OpenTransaction | null = null;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Begun and not yet committed. */
+  get isOpen(): boolean {
+    return this.#open !== null;
+  }
+
+  /** The transaction that ends with this message, if one does. Throws `Unreadable` where the stream has lost its order. */
+  take(message: Buffer): Transaction | null {
+    if (isRowMessage(message)) {
+      this.#takeRows(message);
+      return null;
+    }
+    const output = readPgOutput(new ByteReader(message));
+    switch (output.kind) {
+      case 'begin':
+        if (this.#open !== null) throw new Unreadable('a transaction begins within another');
+        this.#open = { changes: [], bytes: 0, problem: null };
+        return null;
+      case 'commit':
+        return this.#commit(output);
+      case 'relation':
+        this.#relations.set(output.relation.id, output.relation);
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  #takeRows(message: Buffer): void {
+    const open = this.#open;
+    if (open === null) throw new Unreadable('a change outside a transaction');
+    if (open.problem !== null) return;
+    try {
+      this.#keep(readPgOutput(new ByteReader(message)), open);
+      open.bytes += message.length;
+      if (open.bytes > this.#maxBytes)
+        throw new Unreadable(`a transaction is larger than ${this.#maxBytes} bytes`);
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      open.problem = error.message;
+      open.changes = [];
+    }
+  }
+
+  #keep(output: PgOutput, open: OpenTransaction): void {
+    switch (output.kind) {
+      case 'insert':
+      case 'update':
+      case 'delete': {
+        const relation = this.#relation(output.relationId);
+        open.bytes += relation.columns.length * VALUE_BYTES;
+        open.changes.push(rowChange(output, relation));
+        return;
+      }
+      case 'truncate':
+        open.changes.push(...output.relationIds.map((id) => truncation(this.#relation(id))));
+        return;
+      default:
+        throw new Unreadable('a message that is none of rows');
+    }
+  }
+
+  #relation(id: number): Relation {
+    const relation = this.#relations.get(id);
+    if (relation === undefined) throw new Unreadable('a row of a table that was not described');
+    return relation;
+  }
+
+  #commit({ endLsn, committedAtMs }: Extract<PgOutput, { kind: 'commit' }>): Transaction {
+    const open = this.#open;
+    if (open === null) throw new Unreadable('a commit outside a transaction');
+    this.#open = null;
+    if (open.problem !== null) return { kind: 'unintelligible', endLsn, reason: open.problem };
+    return { kind: 'changes', endLsn, committedAtMs, changes: open.changes };
+  }
+}
+
+interface OpenTransaction {
+  changes: Change[];
+  bytes: number;
+  /** Why nothing of it is kept. */
+  problem: string | null;
+}
+
+/** Insert, update, delete, truncate. */
+function isRowMessage(message: Buffer): boolean {
+  return 'IUDT'.includes(String.fromCharCode(message[0] ?? 0));
+}

@@ -1,0 +1,233 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client, type QueryResult } from 'pg';
+import { freePort } from './free-port.ts';
+import type { RequiredProgram } from './programs.ts';
+import { tlsCertificate, tlsKey } from './tls-identity.ts';
+
+const run = promisify(execFile);
+
+/** The role that feeds use: it may replicate and nothing else. */
+export const postgresRole = { user: 'weir', password: 'a%b:c' } as const;
+
+const settings = {
+  wal_level: 'logical',
+  fsync: 'off',
+  max_replication_slots: '50',
+  max_wal_senders: '50',
+  listen_addresses: '127.0.0.1',
+  ssl: 'on',
+};
+
+/** Everybody but the superuser gives a password. */
+const rules = `
+host all postgres 127.0.0.1/32 trust
+host all nobody 127.0.0.1/32 reject
+host all all 127.0.0.1/32 scram-sha-256
+`;
+
+/**
+ * A PostgreSQL of the test's own. Its databases, each with its publication and slots, are the tests'. As root its
+ * processes run as the user `postgres`, for it refuses root.
+ */
+export class PostgresServer {
+  readonly port: number;
+  readonly #program: string;
+  readonly #folder: string;
+  readonly #owner: Owner | null;
+  #child: ChildProcess | null = null;
+  #output = '';
+  #databases = 0;
+
+  private constructor(program: string, folder: string, port: number, owner: Owner | null) {
+    this.#program = program;
+    this.#folder = folder;
+    this.port = port;
+    this.#owner = owner;
+  }
+
+  static async start(initdb: RequiredProgram, postgres: RequiredProgram): Promise<PostgresServer> {
+    if (initdb.kind === 'missing' || postgres.kind === 'missing') throw new Error('not installed');
+    const owner = process.getuid?.() === 0 ? await postgresUser() : null;
+    const folder = await mkdtemp(join(tmpdir(), 'weir-postgres-'));
+    if (owner !== null) await chown(folder, owner.uid, owner.gid);
+    const parameters = [
+      '-D',
+      join(folder, 'data'),
+      '-U',
+      'postgres',
+      '-A',
+      'trust',
+      '-E',
+      'UTF8',
+      '--no-sync',
+    ];
+    await run(initdb.path, [...parameters, '--locale=C'], { cwd: folder, ...owner });
+    const server = new PostgresServer(postgres.path, folder, await freePort(), owner);
+    await server.#write('pg_hba.conf', rules);
+    await server.#write('server.crt', tlsCertificate);
+    await server.#write('server.key', tlsKey);
+    await server.begin();
+    const { user, password } = postgresRole;
+    await server.run('postgres', `CREATE ROLE ${user} LOGIN REPLICATION PASSWORD '${password}'`);
+    return server;
+  }
+
+  get folder(): string {
+    return this.#folder;
+  }
+
+  /** Starts it again, with its data, and resolves when it answers. */
+  async begin(): Promise<void> {
+    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const data = join(this.#folder, 'data');
+    const child = spawn(this.#program, ['-D', data, '-p', String(this.port), '-k', this.#folder, ...flags], {
+      cwd: this.#folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      ...this.#owner,
+    });
+    this.#child = child;
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#output = (this.#output + text).slice(-4_000);
+    });
+    while (!(await this.#answers())) {
+      if (child.exitCode !== null) throw new Error(`postgres ended at its start: ${this.#output}`);
+    }
+  }
+
+  /** `SIGINT`: it first has its subscribers confirm everything. `SIGQUIT`: at once, as in a crash. */
+  async end(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.end('SIGQUIT');
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Runs statements in order as the superuser, each a transaction unless it says BEGIN. */
+  run(database: string, ...statements: readonly string[]): Promise<QueryResult> {
+    return this.runAll(database, statements);
+  }
+
+  /** `statements` may make each one as late as it is needed. */
+  async runAll(database: string, statements: Iterable<string>): Promise<QueryResult> {
+    const client = this.#client(database);
+    await client.connect();
+    try {
+      let result: QueryResult = { rows: [] };
+      for (const statement of statements) result = await client.query(statement);
+      return result;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** A new database of its own name, for one test. */
+  async createDatabase(): Promise<string> {
+    this.#databases += 1;
+    const name = `test_${this.#databases}`;
+    await this.run('postgres', `CREATE DATABASE ${name}`);
+    return name;
+  }
+
+  /** With its slots, whoever holds them. */
+  async dropDatabase(name: string): Promise<void> {
+    await this.run(
+      name,
+      `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
+       WHERE database = current_database() AND active_pid IS NOT NULL`,
+      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()',
+    );
+    await this.run('postgres', `DROP DATABASE ${name} WITH (FORCE)`);
+  }
+
+  /** Every process of it stands still: connections stay open and nothing is answered. */
+  async freeze(): Promise<void> {
+    await this.#signalAll('SIGSTOP');
+  }
+
+  async thaw(): Promise<void> {
+    await this.#signalAll('SIGCONT');
+  }
+
+  async #signalAll(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return;
+    process.kill(pid, signal);
+    for (const child of await childrenOf(pid)) signalIfThere(child, signal);
+  }
+
+  #client(database: string): Client {
+    const client = new Client({
+      host: '127.0.0.1',
+      port: this.port,
+      user: 'postgres',
+      database,
+      password: () => '',
+      ssl: false,
+      options: '',
+      application_name: 'test',
+      connectionTimeoutMillis: 10_000,
+      keepAlive: false,
+    });
+    // What is under way rejects with it.
+    client.on('error', () => undefined);
+    return client;
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      await this.run('postgres', 'SELECT 1');
+      return true;
+    } catch {
+      // It does not listen yet, or still recovers.
+      return false;
+    }
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    const path = join(this.#folder, 'data', name);
+    await writeFile(path, text, { mode: 0o600 });
+    if (this.#owner !== null) await chown(path, this.#owner.uid, this.#owner.gid);
+  }
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+async function postgresUser(): Promise<Owner> {
+  const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => run('id', [flag, 'postgres'])));
+  return { uid: Number(uid!.stdout), gid: Number(gid!.stdout) };
+}
+
+/** One that ends by itself meanwhile is no failure. */
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+/** Postgres' processes are each a session of their own: no signal reaches them together. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const children: number[] = [];
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const stat = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => '');
+    if (Number(stat.replace(/^.*\) /s, '').split(' ')[1]) === pid) children.push(Number(entry));
+  }
+  return children;
+}
