@@ -1,0 +1,149 @@
+/** The admin side's endpoints: what an operator can see and do, as JSON, with problem documents for what goes wrong. */
+import { Hono, type Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { Fields } from '../../policies/http/fields.ts';
+import { parsePlace } from '../../policies/place.ts';
+import type { FeedStatus } from '../feeds/status.ts';
+import { problem } from '../http/problem.ts';
+import type { AdminDependencies } from './dependencies.ts';
+import { readPurgeRequest } from './purge-request.ts';
+import { purgeTags } from './purge-tags.ts';
+import { bearsToken } from './token.ts';
+
+/** Of one request to the admin side. */
+export const MAX_BODY_BYTES = 2 ** 20;
+
+export function createAdminApp(deps: AdminDependencies): Hono {
+  const app = new Hono();
+  const endpoints = endpointsOf(deps);
+  const open = new Set(endpoints.filter(({ open }) => open === true).map(({ path }) => path));
+  app.use(async (c, next) => {
+    if (!open.has(c.req.path) && !bearsToken(c.req.header('authorization'), deps.token))
+      return unauthorized();
+    await next();
+    return undefined;
+  });
+  app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
+  for (const { method, path, handle } of endpoints) app.on(method, path, handle);
+  for (const path of new Set(endpoints.map(({ path }) => path))) {
+    app.all(path, () => methodNotAllowed(endpoints.filter((endpoint) => endpoint.path === path)));
+  }
+  app.notFound((c) => answerProblem(404, 'Not found', `Nothing is at ${c.req.path}.`));
+  app.onError((error, c) => {
+    deps.log.error({ event: 'admin-failed', method: c.req.method, path: c.req.path, err: error });
+    return answerProblem(500, 'Internal error', 'Weir failed to answer; its log says why.');
+  });
+  return app;
+}
+
+interface Endpoint {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** As hono reads it. */
+  readonly path: string;
+  /** No token is needed. */
+  readonly open?: true;
+  handle(c: Context): Promise<Response> | Response;
+}
+
+/** Every endpoint of the contract that there is; one that is added stands here. */
+function endpointsOf(deps: AdminDependencies): Endpoint[] {
+  return [
+    { method: 'POST', path: '/purge', handle: (c) => purge(c, deps) },
+    { method: 'GET', path: '/entries', handle: (c) => entries(c, deps) },
+    { method: 'GET', path: '/feeds', handle: (c) => c.json({ feeds: deps.feeds().map(feedReport) }) },
+    { method: 'GET', path: '/stats', handle: async (c) => c.json(await deps.stats()) },
+    { method: 'GET', path: '/metrics', handle: async (c) => metrics(c, await deps.metrics()) },
+    { method: 'GET', path: '/healthz', open: true, handle: (c) => c.json({ status: 'ok' }) },
+    { method: 'GET', path: '/readyz', open: true, handle: (c) => readiness(c, deps) },
+  ];
+}
+
+async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
+  const read = readPurgeRequest(await c.req.text());
+  if (read.kind === 'invalid') return badRequest(read.problems);
+  const { mode, dryRun, ...selection } = read.request;
+  const found = purgeTags(selection, deps.routes());
+  if (found.kind === 'invalid') return badRequest(found.problems);
+  if (dryRun) return c.json(await deps.findEntries(found.tags));
+  const result = await deps.invalidate(found.tags, mode);
+  if (result.kind === 'not-durable') return answerProblem(503, 'Purge not durable', result.detail);
+  deps.log.info({ event: 'purge', mode, sequence: result.sequence, tags: found.tags.slice(0, LOGGED_TAGS) });
+  return c.json({ sequence: result.sequence, tags: found.tags.length });
+}
+
+async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
+  const url = c.req.query('url');
+  const place = url === undefined ? null : parsePlace(url);
+  if (place === null) {
+    const got = url === undefined ? 'none' : JSON.stringify(url);
+    return badRequest([`expected ?url= with a path or an absolute http(s) URL, got ${got}`]);
+  }
+  const fields = fieldsOf(c.req.queries('header') ?? []);
+  if (fields === null) return badRequest(['expected ?header=Name: value, got none with a colon']);
+  const result = await deps.entries(place, fields);
+  switch (result.kind) {
+    case 'report':
+      return c.json(result.report);
+    case 'no-route':
+      return answerProblem(404, 'No route', `No route takes GET ${place.path}.`);
+    case 'host-needed':
+      return badRequest(['expected an absolute URL, for the host is in the key of this route']);
+    default:
+      return result satisfies never;
+  }
+}
+
+/** The names of the contract; times in seconds, and null for never. */
+function feedReport({ silenceMs, ...status }: FeedStatus): object {
+  return { ...status, silence: Number.isFinite(silenceMs) ? silenceMs / 1000 : null };
+}
+
+async function readiness(c: Context, deps: AdminDependencies): Promise<Response> {
+  const readiness = await deps.ready();
+  return c.json(readiness, readiness.ready ? 200 : 503);
+}
+
+function metrics(c: Context, text: string): Response {
+  return c.body(text, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
+}
+
+/** Enough to know a purge by. */
+const LOGGED_TAGS = 20;
+
+/** Each `Name: value`; null: one is not. */
+function fieldsOf(lines: readonly string[]): Fields | null {
+  const pairs = lines.map((line) => /^([\w!#$%&'*+.^`|~-]+):\s*(.*)$/.exec(line));
+  return pairs.every((pair) => pair !== null) ? pairs.flatMap(([, name, value]) => [name!, value!]) : null;
+}
+
+function unauthorized(): Response {
+  const response = answerProblem(
+    401,
+    'Unauthorized',
+    'This needs "Authorization: Bearer" with the admin token.',
+  );
+  response.headers.set('WWW-Authenticate', 'Bearer realm="weir"');
+  return response;
+}
+
+function methodNotAllowed(endpoints: readonly Endpoint[]): Response {
+  const methods = endpoints.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  const response = answerProblem(405, 'Method not allowed', `This takes ${methods.join(', ')}.`);
+  response.headers.set('Allow', methods.join(', '));
+  return response;
+}
+
+function tooLarge(): Response {
+  return answerProblem(413, 'Content too large', `Expected at most ${MAX_BODY_BYTES} bytes.`);
+}
+
+function badRequest(problems: readonly string[]): Response {
+  return answerProblem(400, 'Bad request', problems.join('; '));
+}
+
+function answerProblem(status: number, title: string, detail: string): Response {
+  const { fields, content } = problem(status, title, detail);
+  const headers = new Headers();
+  for (let i = 0; i + 1 < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!);
+  return new Response(Buffer.from(content), { status, headers });
+}

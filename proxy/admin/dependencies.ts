@@ -1,0 +1,75 @@
+/** What the admin side shows and does, as the coordinator provides it. */
+import type { RouteConfig } from '../../policies/config/config.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import type { Place } from '../../policies/place.ts';
+import type { FeedStatus } from '../feeds/status.ts';
+import type { Log } from '../log/logger.ts';
+
+export interface AdminDependencies {
+  /** Empty: none is asked for. */
+  readonly token: string;
+  readonly log: Log;
+  /** Those in force; another list after a reload. */
+  routes(): readonly RouteConfig[];
+  /** Plain data for JSON. */
+  stats(): Promise<object>;
+  /** The Prometheus text format. */
+  metrics(): Promise<string>;
+  ready(): Promise<Readiness>;
+  /** Resolves when the invalidation binds every worker and is synced, or could not be. */
+  invalidate(tags: readonly string[], mode: 'hard' | 'soft'): Promise<InvalidateResult>;
+  /** Scans for entries that bear any of the tags, and changes nothing. */
+  findEntries(tags: readonly string[]): Promise<FoundEntries>;
+  /** What is stored for a GET of this place with these request fields. */
+  entries(place: Place, fields: Fields): Promise<EntriesResult>;
+  feeds(): readonly FeedStatus[];
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not, each in a few words. */
+  readonly reasons: readonly string[];
+}
+
+export type InvalidateResult =
+  | { readonly kind: 'done'; readonly sequence: number }
+  /** The state could not be written; what was asked for would not survive a crash. */
+  | { readonly kind: 'not-durable'; readonly detail: string };
+
+export interface FoundEntries {
+  readonly entries: number;
+  /** URLs of some of them. */
+  readonly sample: readonly string[];
+  /** False: the scan was ended before it had seen all. */
+  readonly complete: boolean;
+}
+
+export type EntriesResult =
+  | { readonly kind: 'report'; readonly report: EntriesReport }
+  | { readonly kind: 'no-route' }
+  /** The origin sees the client's host, and the URL names none. */
+  | { readonly kind: 'host-needed' };
+
+export interface EntriesReport {
+  readonly key: string;
+  readonly entries: readonly EntryReport[];
+}
+
+/** One stored response as operators see it. Ages and lifetimes in seconds, size in bytes. */
+export interface EntryReport {
+  readonly id: string;
+  readonly status: number;
+  /** The names that Vary gave, with the values that the entry answers to; null: the field was absent. */
+  readonly vary: Readonly<Record<string, string | null>>;
+  readonly tags: readonly string[];
+  readonly age: number;
+  /** Negative: stale for so long. */
+  readonly freshFor: number;
+  readonly floor: number;
+  readonly size: number;
+  readonly levels: readonly ('memory' | 'disk')[];
+  /** As fresh, without asking the origin. */
+  readonly usable: boolean;
+  /** The reason, in the words of logs and `Cache-Status`. */
+  readonly why: string;
+}
