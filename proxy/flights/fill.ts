@@ -1,6 +1,7 @@
-import { fieldValue, type Fields } from '../../policies/http/fields.ts';
+import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { StoredMeta } from '../../policies/model.ts';
-import { decideReuse } from '../../policies/rfc9111/reuse.ts';
+import { isConfirmable } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import {
   freshen,
@@ -74,10 +75,10 @@ export class Fill implements OriginHandler {
   }
 
   send(): void {
-    const { request, originFields, path, query, priority } = this.#request;
+    const { originFields, path, query, priority } = this.#request;
     this.#call = this.#route.origin.send(
       {
-        method: request.method,
+        method: 'GET',
         path: query === '' ? path : `${path}?${query}`,
         fields: [...originFields, ...validationFields(this.#candidates.map((entry) => entry.meta))],
         body: null,
@@ -131,18 +132,9 @@ export class Fill implements OriginHandler {
   /** Stored variants that the origin may confirm: after an invalidation only by a strong validator. */
   #confirmable(): StoredEntry[] {
     const { fence, levels } = this.#deps;
-    return levels.all(this.#request.key).filter((entry) => {
-      if (entry.meta.etag === null && entry.meta.lastModifiedMs === null) return false;
-      const decision = decideReuse({
-        meta: entry.meta,
-        request: this.#request.request,
-        verdict: fence.verdict(entry),
-        trust: 'untracked',
-        policy: this.#route.config.cache,
-        nowMs: this.#requestTimeMs,
-      });
-      return decision.kind !== 'fetch';
-    });
+    return levels
+      .all(this.#request.key)
+      .filter((entry) => entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry)));
   }
 
   #confirm(fields: Fields): void {
@@ -163,7 +155,14 @@ export class Fill implements OriginHandler {
     const confirmed = this.#confirmed(present, meta);
     if (decision.kind === 'store') this.#deps.levels.update(confirmed);
     this.#landed = true;
-    this.#events.land({ kind: 'entry', entry: confirmed, body: null, originStatus: 304, collapsed: false });
+    this.#events.land({
+      kind: 'entry',
+      entry: confirmed,
+      body: null,
+      originStatus: 304,
+      collapsed: false,
+      ownFields: setCookies(fields),
+    });
     this.#events.over();
   }
 
@@ -217,7 +216,14 @@ export class Fill implements OriginHandler {
       return;
     }
     storing.attach(body);
-    this.#events.land({ kind: 'entry', entry: storing.entry, body, originStatus: status, collapsed: false });
+    this.#events.land({
+      kind: 'entry',
+      entry: storing.entry,
+      body,
+      originStatus: status,
+      collapsed: false,
+      ownFields: unstoredFields(fields, storing.entry.meta.fields),
+    });
   }
 
   #beginStoring(meta: StoredMeta, fields: Fields): Storing | null {
@@ -267,6 +273,18 @@ export class Fill implements OriginHandler {
       authority: this.#request.authority,
     };
   }
+}
+
+/** What a 304 may set for the client that asked, and nobody else. */
+function setCookies(received: Fields): string[] {
+  return fieldValues(received, 'set-cookie').flatMap((value) => ['Set-Cookie', value]);
+}
+
+/** End-to-end fields that are not stored: Set-Cookie under `strip`, and those that no-cache or private name. */
+function unstoredFields(received: Fields, stored: Fields): string[] {
+  const names = new Set(['age']);
+  for (let i = 0; i < stored.length; i += 2) names.add(stored[i]!.toLowerCase());
+  return withoutFields(endToEnd(received), names);
 }
 
 /** -1: not known before the end. */

@@ -17,6 +17,8 @@ export type Landing =
       readonly body: FlightBody | null;
       readonly originStatus: number | null;
       readonly collapsed: boolean;
+      /** Fields of the origin's answer that are for the one who asked alone, and not stored. */
+      readonly ownFields: Fields;
     }
   | {
       readonly kind: 'pass';
@@ -84,7 +86,7 @@ export class Flight {
   /** The waiter hears of the answer, at once where the head is there. Call only where it is admitted. */
   join(waiter: Waiter): void {
     if (this.#landing?.kind === 'entry') {
-      waiter.take({ ...this.#landing, kind: 'entry', collapsed: true });
+      waiter.take({ ...this.#landing, collapsed: true, ownFields: [] });
       return;
     }
     this.#leader ??= waiter;
@@ -124,7 +126,8 @@ export class Flight {
     const isLeader = waiter === this.#leader;
     switch (landing.kind) {
       case 'entry':
-        waiter.take({ ...landing, collapsed: landing.collapsed || !isLeader });
+        if (isLeader) waiter.take(landing);
+        else waiter.take({ ...landing, collapsed: true, ownFields: [] });
         return;
       case 'pass':
         if (isLeader) waiter.take(landing);

@@ -25,6 +25,7 @@ export type PeerMessage =
       readonly head: EntryHead;
       readonly originStatus: number | null;
       readonly collapsed: boolean;
+      readonly ownFields: Fields;
       /** Whether content follows, against credit; else it is on disk. */
       readonly streams: boolean;
     }

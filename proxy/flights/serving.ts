@@ -102,11 +102,11 @@ export class Serving implements Waiter {
     this.#done();
   }
 
-  #takeEntry({ entry, body, originStatus, collapsed }: FoundEntry): void {
+  #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FoundEntry): void {
     const { levels } = this.#deps;
     const { id } = this.#join;
     const streams = body !== null || entry.content !== null || levels.disk === null;
-    this.#send({ kind: 'entry', id, head: entry.head, originStatus, collapsed, streams });
+    this.#send({ kind: 'entry', id, head: entry.head, originStatus, collapsed, ownFields, streams });
     if (!streams) {
       this.#done();
       return;
@@ -134,7 +134,7 @@ export class Serving implements Waiter {
       nowMs: clock.nowMs(),
     });
     if (decision.kind !== 'serve') return null;
-    return { kind: 'entry', entry, body: null, originStatus: null, collapsed: false };
+    return { kind: 'entry', entry, body: null, originStatus: null, collapsed: false, ownFields: [] };
   }
 
   #pump(): void {

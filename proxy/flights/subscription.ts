@@ -117,7 +117,7 @@ export class Subscription {
   }
 
   #landEntry(message: PeerMessage & { readonly kind: 'entry' }): void {
-    const { head, originStatus, collapsed } = message;
+    const { head, originStatus, collapsed, ownFields } = message;
     const { levels } = this.#deps;
     this.#hasHead = true;
     const known = levels.memory.get(head.key).find((entry) => entry.head.id === head.id);
@@ -125,7 +125,7 @@ export class Subscription {
     if (content !== null || !message.streams) {
       const entry = new StoredEntry(head, content, levels.sentFieldsOf(head));
       if (content !== null) levels.memory.update(entry);
-      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed });
+      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.abandon();
       return;
     }
@@ -140,7 +140,7 @@ export class Subscription {
     storing?.attach(body);
     this.#storing = storing;
     const entry = storing?.entry ?? new StoredEntry(head, null, levels.sentFieldsOf(head));
-    this.#events.land({ kind: 'entry', entry, body, originStatus, collapsed });
+    this.#events.land({ kind: 'entry', entry, body, originStatus, collapsed, ownFields });
     this.#grant(this.#deps.windowBytes);
   }
 

@@ -62,4 +62,6 @@ export interface FoundEntry {
   readonly originStatus: number | null;
   /** Somebody else's request was the one that was sent. */
   readonly collapsed: boolean;
+  /** Fields for this waiter alone, which are not stored. */
+  readonly ownFields: Fields;
 }

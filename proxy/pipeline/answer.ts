@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto';
+import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
+import { downstreamAgeSeconds } from '../../policies/http/downstream.ts';
+import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import { evaluatePreconditions, NOT_MODIFIED_FIELDS } from '../../policies/rfc9110/preconditions.ts';
+import { decideRange, multipartLayout, type ByteRange } from '../../policies/rfc9110/ranges.ts';
+import { currentAgeSeconds, formatAge } from '../../policies/rfc9111/freshness.ts';
+import { readBytes, readFlight, readStored, type ContentReader } from '../cache/content.ts';
+import type { Levels } from '../cache/levels.ts';
+import type { StoredEntry } from '../cache/stored-entry.ts';
+import type { FlightBody } from '../flights/body.ts';
+import { problem } from '../http/problem.ts';
+import { pumpContent } from './pump.ts';
+import type { KeyedVisit } from './visit.ts';
+
+/** An entry on its way to a client. */
+export interface EntryAnswer {
+  readonly entry: StoredEntry;
+  /** Where its content comes from while it is being stored; null: from the entry, or from disk. */
+  readonly body: FlightBody | null;
+  readonly status: CacheStatus;
+  /** Fields for this client alone. */
+  readonly ownFields: Fields;
+  readonly nowMs: number;
+}
+
+/**
+ * Answers with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. `to-origin`: the
+ * conditions are the origin's to judge, and nothing was sent.
+ */
+export function answerWithEntry(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+): 'sent' | 'to-origin' {
+  const { entry, nowMs } = answer;
+  const { exchange, request } = visit;
+  const condition = evaluatePreconditions(request, entry.meta, nowMs);
+  if (condition === 'failed') return 'to-origin';
+  if (condition === 'not-modified') {
+    exchange.respond(304, fieldsOf(visit, answer, notModifiedFields(entry.sentFields)), null);
+    return 'sent';
+  }
+  const size = entry.head.sizeBytes;
+  if (size >= 0 && request.method === 'GET' && hasField(request.fields, 'range')) {
+    const range = decideRange(request, entry.meta, size);
+    switch (range.kind) {
+      case 'whole':
+        break;
+      case 'single':
+        sendRange(visit, levels, answer, range.range, range.contentRange);
+        return 'sent';
+      case 'multiple':
+        sendRanges(visit, levels, answer, range.ranges);
+        return 'sent';
+      case 'unsatisfiable':
+        sendUnsatisfiable(visit, answer, range.contentRange);
+        return 'sent';
+      default:
+        range satisfies never;
+    }
+  }
+  sendWhole(visit, levels, answer);
+  return 'sent';
+}
+
+function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {
+  const { entry } = answer;
+  const { exchange } = visit;
+  const { status } = entry.meta;
+  const fields = fieldsOf(visit, answer, entry.sentFields);
+  if (exchange.method === 'HEAD') exchange.respond(status, fields, null);
+  else if (entry.content !== null) exchange.respond(status, fields, entry.content);
+  else sendFrom(visit, levels, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
+}
+
+function sendRange(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  range: ByteRange,
+  contentRange: string,
+): void {
+  const { entry } = answer;
+  const lengthBytes = range.last - range.first + 1;
+  const fields = fieldsOf(visit, answer, [
+    ...withoutFields(entry.sentFields, LENGTH),
+    'Content-Range',
+    contentRange,
+    'Content-Length',
+    String(lengthBytes),
+  ]);
+  if (entry.content !== null) {
+    visit.exchange.respond(206, fields, entry.content.subarray(range.first, range.last + 1));
+  } else sendFrom(visit, levels, answer, { status: 206, fields, first: range.first, lengthBytes });
+}
+
+/** RFC 9110 §14.6. Each part is read in turn; only one chunk is in memory at a time. */
+function sendRanges(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  ranges: readonly ByteRange[],
+): void {
+  const { entry } = answer;
+  const layout = multipartLayout(ranges, {
+    type: fieldValue(entry.sentFields, 'content-type'),
+    sizeBytes: entry.head.sizeBytes,
+    boundary: randomBytes(16).toString('hex'),
+  });
+  const fields = fieldsOf(visit, answer, [
+    ...withoutFields(entry.sentFields, LENGTH_AND_TYPE),
+    'Content-Type',
+    layout.contentType,
+    'Content-Length',
+    String(layout.contentLength),
+  ]);
+  const { exchange } = visit;
+  const sink = exchange.stream(206, fields);
+  let wake: () => void = () => {};
+  const parts: (() => ContentReader)[] = ranges.flatMap((range, i) => [
+    () => readBytes(Buffer.from(layout.heads[i]!, 'latin1'), 0),
+    () =>
+      limited(
+        readerOf(levels, answer, range.first, () => wake()),
+        range.last - range.first + 1,
+      ),
+  ]);
+  parts.push(() => readBytes(Buffer.from(layout.tail, 'latin1'), 0));
+  wake = pumpContent(inTurn(parts), exchange, sink, Number.POSITIVE_INFINITY);
+  wake();
+}
+
+function sendUnsatisfiable(visit: KeyedVisit, answer: EntryAnswer, contentRange: string): void {
+  const document = problem(
+    416,
+    'Range Not Satisfiable',
+    'No range that was asked for lies within the content.',
+  );
+  const status = cacheStatus(answer.status);
+  const fields = [...document.fields, 'Content-Range', contentRange, 'Cache-Status', status, 'Via', VIA];
+  visit.exchange.respond(416, fields, document.content);
+}
+
+function sendFrom(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  part: { status: number; fields: Fields; first: number; lengthBytes: number },
+): void {
+  const { exchange } = visit;
+  const sink = exchange.stream(part.status, part.fields);
+  let wake: () => void = () => {};
+  const reader = readerOf(levels, answer, part.first, () => wake());
+  wake = pumpContent(reader, exchange, sink, part.lengthBytes);
+  wake();
+}
+
+function readerOf(levels: Levels, answer: EntryAnswer, first: number, onProgress: () => void): ContentReader {
+  const { entry, body } = answer;
+  const { disk } = levels;
+  if (entry.content !== null) return readBytes(entry.content, first);
+  if (body !== null) {
+    return readFlight(body, disk === null ? null : { id: entry.head.id, disk }, first, onProgress);
+  }
+  return disk === null ? GONE : readStored(entry, disk, first);
+}
+
+const GONE: ContentReader = { next: () => ({ kind: 'cut' }), advance: () => {}, close: () => {} };
+
+function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): string[] {
+  const { entry, status, nowMs, ownFields } = answer;
+  const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
+  const age = downstreamAgeSeconds(entry.meta, visit.route.config.cache, ageSeconds);
+  const all = fields.concat(ownFields);
+  // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
+  if (status.hit || age >= 1) all.push('Age', formatAge(age));
+  all.push('Cache-Status', cacheStatus(status));
+  return all;
+}
+
+function notModifiedFields(fields: Fields): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!.toLowerCase();
+    if (NOT_MODIFIED_FIELDS.has(name) || name === 'via') kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
+}
+
+const LENGTH: ReadonlySet<string> = new Set(['content-length']);
+const LENGTH_AND_TYPE: ReadonlySet<string> = new Set(['content-length', 'content-type']);
+
+/** One reader after another, each made when its turn comes. */
+function inTurn(parts: readonly (() => ContentReader)[]): ContentReader {
+  let at = 0;
+  let current = parts[0]!();
+  return {
+    next() {
+      for (;;) {
+        const piece = current.next();
+        if (piece.kind !== 'end' || at === parts.length - 1) return piece;
+        current.close();
+        at += 1;
+        current = parts[at]!();
+      }
+    },
+    advance: (bytes) => current.advance(bytes),
+    close: () => current.close(),
+  };
+}
+
+/** The first `lengthBytes` of a reader. */
+function limited(reader: ContentReader, lengthBytes: number): ContentReader {
+  let left = lengthBytes;
+  return {
+    next() {
+      if (left === 0) return { kind: 'end', trailers: [] };
+      const piece = reader.next();
+      if (piece.kind !== 'bytes' || piece.bytes.byteLength <= left) return piece;
+      return { kind: 'bytes', bytes: piece.bytes.subarray(0, left) };
+    },
+    advance(bytes) {
+      left -= bytes;
+      reader.advance(bytes);
+    },
+    close: () => reader.close(),
+  };
+}

@@ -1,0 +1,490 @@
+import { cacheStatus, type CacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
+import { hasField, type Fields } from '../../policies/http/fields.ts';
+import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
+import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
+import type { FeedTrust, ReuseDecision, Verdict } from '../../policies/model.ts';
+import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
+import { decideReuse, isStaleIfErrorStatus, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
+import { decideStoring } from '../../policies/rfc9111/storing.ts';
+import { freshenByHead } from '../../policies/rfc9111/validation.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import { readFlight } from '../cache/content.ts';
+import type { Levels } from '../cache/levels.ts';
+import { StoredEntry } from '../cache/stored-entry.ts';
+import type { Clock } from '../clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { Flights } from '../flights/flights.ts';
+import type { FillRequest, Found, FoundEntry, Waiter } from '../flights/waiter.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import { answerWithEntry } from './answer.ts';
+import type { Conclusions } from './conclusion.ts';
+import type { Outcome } from './outcome.ts';
+import { acceptsEventStream, originForm, type PassWay } from './pass-way.ts';
+import { pumpContent } from './pump.ts';
+import { refuse, refuseFailed } from './refusals.ts';
+import type { KeyedVisit, RoutedVisit } from './visit.ts';
+
+export interface CacheWayDependencies {
+  readonly fence: FenceReader;
+  readonly levels: Levels;
+  readonly flights: Flights;
+  readonly clock: Clock;
+  readonly mechanisms: Mechanisms;
+  readonly conclusions: Conclusions;
+  readonly passWay: PassWay;
+  readonly maxRefreshes: number;
+  trustOf(route: ActiveRoute): FeedTrust;
+}
+
+export interface CacheWayCounters {
+  refreshes: number;
+  /** Refreshes that were not begun, for as many as may were under way. */
+  refreshesSkipped: number;
+}
+
+/** Why the origin is asked, and what may stand in for it if it fails. */
+interface Need {
+  readonly forward: ForwardReason;
+  readonly reason: string;
+  readonly stale: StoredEntry | null;
+  /** Wall clock until when `stale` may be served if the origin fails; 0: never. */
+  readonly staleUntilMs: number;
+}
+
+const CLEAR: Verdict = { kind: 'clear' };
+const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null, staleUntilMs: 0 };
+
+/**
+ * GET and HEAD. Every step returns the next:
+ *
+ *     key → lookup → decide → serve | serve stale | obtain | pass | refuse
+ *     obtain → answered by an entry | by an answer for this client alone | pass | stale | failed | refused
+ */
+type Step =
+  | { readonly to: 'lookup'; readonly visit: KeyedVisit }
+  | { readonly to: 'decide'; readonly visit: KeyedVisit; readonly entry: StoredEntry }
+  | {
+      readonly to: 'serve';
+      readonly visit: KeyedVisit;
+      readonly entry: StoredEntry;
+      readonly ttlSeconds: number;
+    }
+  | {
+      readonly to: 'serve-stale';
+      readonly visit: KeyedVisit;
+      readonly entry: StoredEntry;
+      readonly ttlSeconds: number;
+      readonly refresh: boolean;
+      readonly reason: string;
+    }
+  | { readonly to: 'obtain'; readonly visit: KeyedVisit; readonly need: Need }
+  | { readonly to: 'pass'; readonly visit: KeyedVisit; readonly reason: string; readonly need: Need }
+  | { readonly to: 'refuse-uncached'; readonly visit: KeyedVisit };
+
+export class CacheWay {
+  readonly counters: CacheWayCounters = { refreshes: 0, refreshesSkipped: 0 };
+  readonly #deps: CacheWayDependencies;
+  #refreshing = 0;
+
+  constructor(deps: CacheWayDependencies) {
+    this.#deps = deps;
+  }
+
+  enter(visit: RoutedVisit): void {
+    const { exchange, route } = visit;
+    if (route.config.cache.freshness === 'none') {
+      this.#deps.passWay.enter(visit, 'route');
+      return;
+    }
+    if (acceptsEventStream(exchange.fields)) {
+      this.#deps.passWay.enter(visit, 'event-stream');
+      return;
+    }
+    // Content is in no key: a request that has some is for its client alone.
+    if (exchange.body !== null) {
+      this.#deps.passWay.enter(visit, 'content');
+      return;
+    }
+    let step: Step | null = { to: 'lookup', visit: keyed(visit) };
+    while (step !== null) step = this.#take(step);
+  }
+
+  #take(step: Step): Step | null {
+    switch (step.to) {
+      case 'lookup':
+        return this.#lookup(step.visit);
+      case 'decide':
+        return this.#decide(step.visit, step.entry);
+      case 'serve':
+        return this.#serve(
+          step.visit,
+          step.entry,
+          { hit: true, ttlSeconds: step.ttlSeconds },
+          'hit',
+          'memory',
+        );
+      case 'serve-stale':
+        return this.#serveStale(step);
+      case 'obtain':
+        return this.#obtain(step.visit, step.need);
+      case 'pass':
+        return this.#pass(step.visit, step.reason, step.need);
+      case 'refuse-uncached':
+        return this.#refuseUncached(step.visit);
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #lookup(visit: KeyedVisit): Step {
+    const { entry, others } = this.#deps.levels.find(visit.key, visit.request);
+    if (entry !== null) return { to: 'decide', visit, entry };
+    if (onlyIfCached(visit.request, visit.route.config.cache)) return { to: 'refuse-uncached', visit };
+    return this.#need(visit, others ? { ...MISSING, forward: 'vary-miss', reason: 'vary-miss' } : MISSING);
+  }
+
+  #decide(visit: KeyedVisit, entry: StoredEntry): Step {
+    const { route, request, arrivedAtMs } = visit;
+    const { fence, mechanisms, trustOf } = this.#deps;
+    const decision: ReuseDecision = decideReuse({
+      meta: entry.meta,
+      request,
+      verdict: mechanisms.floorAtUse ? fence.verdict(entry) : CLEAR,
+      trust: trustOf(route),
+      policy: route.config.cache,
+      nowMs: arrivedAtMs,
+    });
+    switch (decision.kind) {
+      case 'serve':
+        return { to: 'serve', visit, entry, ttlSeconds: decision.ttlSeconds };
+      case 'serve-stale': {
+        const { ttlSeconds, refresh, reason } = decision;
+        return { to: 'serve-stale', visit, entry, ttlSeconds, refresh, reason };
+      }
+      case 'bypass':
+        return { to: 'pass', visit, reason: decision.reason, need: MISSING };
+      case 'revalidate':
+      case 'fetch': {
+        if (onlyIfCached(request, route.config.cache)) return { to: 'refuse-uncached', visit };
+        const { reason, staleIfErrorUntilMs } = decision;
+        const forward: ForwardReason = reason === 'request' ? 'request' : 'stale';
+        return this.#need(visit, { forward, reason, stale: entry, staleUntilMs: staleIfErrorUntilMs });
+      }
+      default:
+        return decision satisfies never;
+    }
+  }
+
+  /** The origin is to be asked: together with others, or alone where the answer would not be for them. */
+  #need(visit: KeyedVisit, need: Need): Step {
+    const { route, request } = visit;
+    if (request.method === 'HEAD') return { to: 'pass', visit, reason: 'head', need };
+    if (route.config.cache.rangeMiss === 'pass' && hasField(request.fields, 'range')) {
+      return { to: 'pass', visit, reason: 'range', need };
+    }
+    return { to: 'obtain', visit, need };
+  }
+
+  #serve(
+    visit: KeyedVisit,
+    entry: StoredEntry,
+    status: CacheStatus,
+    outcome: Outcome,
+    reason: string,
+  ): Step | null {
+    const { levels, conclusions } = this.#deps;
+    const { arrivedAtMs } = visit;
+    const fromDisk = entry.content === null;
+    const answer = { entry, body: null, status: withKey(status, visit), ownFields: [], nowMs: arrivedAtMs };
+    if (answerWithEntry(visit, levels, answer) === 'to-origin') {
+      return { to: 'pass', visit, reason: 'precondition', need: MISSING };
+    }
+    if (outcome === 'hit' && !fromDisk)
+      conclusions.now(visit, 'hit', reason, entry.meta.status, entry.head.sizeBytes);
+    else
+      conclusions.whenEnded(
+        visit,
+        outcome,
+        fromDisk && outcome === 'hit' ? 'disk' : reason,
+        entry.meta.status,
+      );
+    levels.disk?.touch(entry.head.id);
+    return null;
+  }
+
+  #serveStale(step: Step & { readonly to: 'serve-stale' }): Step | null {
+    const { visit, entry, ttlSeconds, refresh, reason } = step;
+    if (refresh) this.#refresh(visit);
+    return this.#serve(visit, entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
+  }
+
+  #refuseUncached(visit: KeyedVisit): null {
+    const status = cacheStatus(withKey({ detail: 'only-if-cached' }, visit));
+    refuse(
+      visit.exchange,
+      504,
+      'Gateway Timeout',
+      'Nothing stored answers this request, and it wants nothing else.',
+      ['Cache-Status', status, 'Via', VIA],
+    );
+    this.#deps.conclusions.whenEnded(visit, 'refused', 'only-if-cached', 504);
+    return null;
+  }
+
+  /** Asks the origin behind a response that was served stale. */
+  #refresh(visit: KeyedVisit): void {
+    const { flights, maxRefreshes } = this.#deps;
+    const fill = this.#fillOf(visit, 'background');
+    if (flights.isUnderWay(fill)) return;
+    if (this.#refreshing >= maxRefreshes) {
+      this.counters.refreshesSkipped += 1;
+      return;
+    }
+    this.#refreshing += 1;
+    this.counters.refreshes += 1;
+    flights.obtain(fill, {
+      ...this.#waiterOf(visit),
+      inform: () => {},
+      take: () => {
+        this.#refreshing -= 1;
+      },
+    });
+  }
+
+  #obtain(visit: KeyedVisit, need: Need): Step | null {
+    const { flights } = this.#deps;
+    const fill = this.#fillOf(visit, 'client');
+    if (flights.isUncacheable(fill)) return { to: 'pass', visit, reason: 'uncacheable', need };
+    let leave: () => void = () => {};
+    visit.exchange.onGone(() => leave());
+    leave = flights.obtain(fill, {
+      ...this.#waiterOf(visit),
+      inform: (status, fields) => visit.exchange.inform(status, endToEnd(fields)),
+      take: (found) => {
+        let step = this.#found(visit, need, found);
+        while (step !== null) step = this.#take(step);
+      },
+    });
+    return null;
+  }
+
+  #found(visit: KeyedVisit, need: Need, found: Found): Step | null {
+    if (visit.exchange.closed) return null;
+    switch (found.kind) {
+      case 'entry':
+        if (isStaleIfErrorStatus(found.originStatus ?? 200) && this.#staleMayStandIn(need)) {
+          return this.#serveIfError(visit, need, String(found.originStatus));
+        }
+        return this.#serveFound(visit, need, found);
+      case 'pass':
+        if (isStaleIfErrorStatus(found.status) && this.#staleMayStandIn(need)) {
+          return this.#serveIfError(visit, need, String(found.status));
+        }
+        return this.#servePassed(visit, need, found);
+      case 'unshareable':
+        return { to: 'pass', visit, reason: found.reason, need };
+      case 'failed':
+        return this.#fail(visit, need, found.failure);
+      case 'refused':
+        return this.#refuseBusy(visit, found.limit);
+      default:
+        return found satisfies never;
+    }
+  }
+
+  #serveFound(visit: KeyedVisit, need: Need, found: FoundEntry): Step | null {
+    const { levels, clock, conclusions } = this.#deps;
+    const { entry, body, originStatus, collapsed, ownFields } = found;
+    const nowMs = clock.nowMs();
+    const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, nowMs);
+    // Another worker had it fresh: nobody asked the origin.
+    const status: CacheStatus =
+      originStatus === null
+        ? { hit: true, ttlSeconds, detail: 'peer' }
+        : {
+            fwd: need.forward,
+            fwdStatus: originStatus,
+            stored: originStatus !== 304,
+            collapsed,
+            ttlSeconds,
+            ...(need.stale === null ? {} : { detail: need.reason }),
+          };
+    const answer = { entry, body, status: withKey(status, visit), ownFields, nowMs };
+    if (answerWithEntry(visit, levels, answer) === 'to-origin') {
+      return { to: 'pass', visit, reason: 'precondition', need };
+    }
+    const outcome = originStatus === null ? 'hit' : originStatus === 304 ? 'revalidated' : 'miss';
+    const reason = originStatus === null ? 'peer' : need.reason;
+    conclusions.whenEnded(visit, outcome, reason, entry.meta.status);
+    return null;
+  }
+
+  /** The answer to this client's own request, which may not be stored. */
+  #servePassed(visit: KeyedVisit, need: Need, found: Found & { readonly kind: 'pass' }): null {
+    const { exchange } = visit;
+    const status = withKey({ fwd: need.forward, fwdStatus: found.status, detail: found.reason }, visit);
+    const fields = [...endToEnd(found.fields), 'Via', VIA, 'Cache-Status', cacheStatus(status)];
+    const sink = exchange.stream(found.status, fields);
+    let wake: () => void = () => {};
+    const reader = readFlight(found.body, null, 0, () => wake());
+    wake = pumpContent(reader, exchange, sink, Number.POSITIVE_INFINITY);
+    wake();
+    this.#deps.conclusions.whenEnded(visit, 'pass', found.reason, found.status);
+    return null;
+  }
+
+  #pass(visit: KeyedVisit, reason: string, need: Need): null {
+    const { passWay, flights } = this.#deps;
+    const { exchange } = visit;
+    const isHead = exchange.method === 'HEAD';
+    const requestTimeMs = this.#deps.clock.nowMs();
+    passWay.enter(visit, reason, {
+      outcome: 'pass',
+      forward: need.forward,
+      path: originForm(visit.path, visit.keyedQuery),
+      onHead: (status, fields) => {
+        if (isHead) this.#learnFromHead(visit, need, status, fields, requestTimeMs);
+        else if (reason === 'uncacheable') {
+          const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
+          if (decision.kind === 'store') flights.forgetUncacheable(this.#fillOf(visit, 'client'));
+        }
+        return [];
+      },
+      onFailure: (failure) => {
+        if (!this.#staleMayStandIn(need)) return false;
+        this.#serveIfError(visit, need, failure.kind);
+        return true;
+      },
+    });
+    return null;
+  }
+
+  /** RFC 9111 §4.3.5: the answer to a HEAD freshens the GET's entry, or shows that it is no longer the same. */
+  #learnFromHead(visit: KeyedVisit, need: Need, status: number, fields: Fields, requestTimeMs: number): void {
+    const entry = need.stale;
+    if (entry === null) return;
+    const { levels, fence } = this.#deps;
+    const verdict = freshenByHead(entry.meta, status, this.#received(visit, status, fields, requestTimeMs));
+    if (verdict.kind === 'invalid') levels.remove(entry.head.key, entry.head.id);
+    // An invalidated entry is confirmed by a validator alone, which a HEAD does not send.
+    if (verdict.kind === 'freshened' && fence.verdict(entry).kind === 'clear') {
+      const head = { ...entry.head, meta: verdict.meta };
+      levels.update(new StoredEntry(head, entry.content, levels.sentFieldsOf(head)));
+    }
+  }
+
+  #fail(visit: KeyedVisit, need: Need, failure: OriginFailure): Step | null {
+    if (this.#staleMayStandIn(need)) return this.#serveIfError(visit, need, failure.kind);
+    const { exchange, route } = visit;
+    const detached = need.stale?.meta.mustRevalidate === true;
+    // RFC 9111 §5.2.2.2: what must be revalidated and can't be is answered with 504.
+    const status = detached ? 504 : failure.status;
+    refuseFailed(
+      exchange,
+      { ...failure, status },
+      route.config.origin,
+      withKey({ fwd: need.forward }, visit),
+    );
+    this.#deps.conclusions.whenEnded(visit, 'failed', failure.kind, status);
+    return null;
+  }
+
+  #staleMayStandIn(need: Need): boolean {
+    return need.stale !== null && need.staleUntilMs > this.#deps.clock.nowMs();
+  }
+
+  /** RFC 5861 §4. The entry may have been invalidated since the origin was asked: then nothing stands in. */
+  #serveIfError(visit: KeyedVisit, need: Need, why: string): Step | null {
+    const entry = need.stale!;
+    const { fence, clock } = this.#deps;
+    if (fence.verdict(entry).kind === 'hard') {
+      const failure = {
+        kind: 'http_response_incomplete',
+        status: 502,
+        message: why,
+        maybeProcessed: true,
+      } as const;
+      return this.#fail(visit, { ...need, stale: null }, { ...failure, cause: null });
+    }
+    const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, clock.nowMs());
+    const status: CacheStatus = { fwd: need.forward, ttlSeconds, detail: 'stale-if-error' };
+    return this.#serve(visit, entry, status, 'stale', 'stale-if-error');
+  }
+
+  #refuseBusy(visit: KeyedVisit, limit: string): null {
+    const status = cacheStatus(withKey({ fwd: 'miss', detail: limit }, visit));
+    refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
+      'Retry-After',
+      '1',
+      'Cache-Status',
+      status,
+      'Via',
+      VIA,
+    ]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', limit, 503);
+    return null;
+  }
+
+  #waiterOf(visit: KeyedVisit): Pick<Waiter, 'arrival' | 'arrivedAtMs' | 'request'> {
+    return { arrival: visit.arrival, arrivedAtMs: visit.arrivedAtMs, request: visit.request };
+  }
+
+  #fillOf(visit: KeyedVisit, priority: FillRequest['priority']): FillRequest {
+    const { exchange, route, params, authority, scheme, path, keyedQuery, key, trusted } = visit;
+    const { hostHeader } = route.originConfig;
+    const { remoteAddress } = exchange;
+    const sent = originFields({
+      fields: exchange.fields,
+      trusted,
+      remoteAddress,
+      scheme: exchange.scheme,
+      authority: exchange.authority,
+      hostHeader,
+    });
+    return {
+      key,
+      route: route.config.name,
+      path,
+      query: keyedQuery,
+      authority,
+      scheme,
+      request: { method: 'GET', fields: exchange.fields },
+      originFields: unkeyedRequestFields(sent, route.config.cache),
+      routeTags: route.tagsFor(params),
+      priority,
+    };
+  }
+
+  #received(visit: KeyedVisit, status: number, fields: Fields, requestTimeMs: number) {
+    return {
+      request: { method: 'GET', fields: visit.exchange.fields },
+      status,
+      fields,
+      requestTimeMs,
+      responseTimeMs: this.#deps.clock.nowMs(),
+      policy: visit.route.config.cache,
+      authority: visit.authority,
+    };
+  }
+}
+
+/** Makes the key: what is not in it does not steer the origin. */
+function keyed(visit: RoutedVisit): KeyedVisit {
+  const { exchange, route, scheme, authority, path, query } = visit;
+  const seesHost = route.originConfig.hostHeader === 'client';
+  const { key, query: keyedQuery } = keyOf({
+    origin: route.originKey,
+    scheme: seesHost ? scheme : null,
+    authority: seesHost ? authority : null,
+    path,
+    query,
+    policy: route.config.cache,
+    fields: exchange.fields,
+  });
+  return { ...visit, key, keyedQuery, request: exchange };
+}
+
+function withKey(status: CacheStatus, visit: KeyedVisit): CacheStatus {
+  return { ...status, key: visit.key.replaceAll('\n', ' ') };
+}

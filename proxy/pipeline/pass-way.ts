@@ -1,0 +1,163 @@
+import type { CacheStatus, ForwardReason } from '../../policies/http/cache-status.ts';
+import { fieldValue, type Fields } from '../../policies/http/fields.ts';
+import { decideMaxForwards, endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
+import { withoutFields } from '../../policies/http/fields.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { Clock } from '../clock.ts';
+import type { Conclusions } from './conclusion.ts';
+import type { Outcome } from './outcome.ts';
+import { passToOrigin } from './pass.ts';
+import { refuseFailed } from './refusals.ts';
+import type { RoutedVisit } from './visit.ts';
+
+/** What may be done otherwise with a request that is passed on. */
+export interface PassOptions {
+  readonly outcome: Outcome;
+  readonly forward: ForwardReason;
+  /** Path and query, where not the client's own. */
+  readonly path?: string;
+  /** Awaited before the head goes out; fields to add to the answer. */
+  readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
+  /** Answers in another way when the origin has failed; false: it can't. */
+  readonly onFailure?: (failure: OriginFailure) => boolean;
+  readonly onSettled?: (settled: 'whole' | 'cut' | OriginFailure) => void;
+}
+
+/** Requests that go to the origin for one client alone, and protocol switches. */
+export class PassWay {
+  readonly #clock: Clock;
+  readonly #conclusions: Conclusions;
+
+  constructor(clock: Clock, conclusions: Conclusions) {
+    this.#clock = clock;
+    this.#conclusions = conclusions;
+  }
+
+  enter(
+    visit: RoutedVisit,
+    reason: string,
+    options: PassOptions = { outcome: 'pass', forward: 'bypass' },
+  ): void {
+    const { exchange, route } = visit;
+    const name = route.config.name;
+    const forward: ForwardReason = reason === 'method' ? 'method' : options.forward;
+    const status: CacheStatus = { fwd: forward, detail: reason };
+    const startedAt = this.#clock.monotonicMs();
+    let answered = 0;
+    passToOrigin(
+      exchange,
+      route.origin,
+      {
+        method: exchange.method,
+        path: options.path ?? originForm(visit.path, visit.query),
+        fields: passFields(visit),
+        body: exchange.body,
+        unboundedBody: acceptsEventStream(exchange.fields),
+      },
+      status,
+      {
+        onHead: (originStatus, fields) => {
+          answered = originStatus;
+          this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
+          return options.onHead?.(originStatus, fields) ?? [];
+        },
+        onEnd: () => {
+          options.onSettled?.('whole');
+          this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
+        },
+        onCut: () => {
+          options.onSettled?.('cut');
+          this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
+        },
+        onFailure: (failure) => {
+          options.onSettled?.(failure);
+          if (options.onFailure?.(failure) === true) return;
+          refuseFailed(exchange, failure, route.config.origin, status);
+          this.#conclusions.whenEnded(visit, 'failed', failure.kind, failure.status);
+        },
+      },
+    );
+  }
+
+  /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
+  tunnel(visit: RoutedVisit): void {
+    const { exchange, route } = visit;
+    const protocol = exchange.upgrade!;
+    const request = {
+      method: exchange.method,
+      path: originForm(visit.path, visit.query),
+      fields: passFields(visit),
+      body: null,
+      priority: 'client' as const,
+      unboundedBody: true,
+    };
+    void route.origin.upgrade(request, protocol).then((result) => {
+      switch (result.kind) {
+        case 'switched':
+          if (exchange.closed) {
+            result.socket.destroy();
+            return;
+          }
+          exchange.tunnel(
+            101,
+            [
+              ...endToEnd(result.fields),
+              'Upgrade',
+              fieldValue(result.fields, 'upgrade') ?? protocol,
+              'Via',
+              VIA,
+            ],
+            result.socket,
+            result.head,
+          );
+          this.#conclusions.whenEnded(visit, 'tunnel', protocol, 101);
+          return;
+        case 'refused': {
+          const sink = exchange.stream(result.status, [...endToEnd(result.fields), 'Via', VIA]);
+          result.body.on('data', (chunk: Buffer) => {
+            if (!sink.write(chunk)) result.body.pause();
+          });
+          sink.onDrain(() => result.body.resume());
+          result.body.on('end', () => sink.end());
+          result.body.on('error', () => exchange.abort());
+          exchange.onGone(() => result.body.destroy());
+          this.#conclusions.whenEnded(visit, 'pass', 'upgrade-refused', result.status);
+          return;
+        }
+        case 'failed':
+          refuseFailed(exchange, result.failure, route.config.origin, { fwd: 'bypass' });
+          this.#conclusions.whenEnded(visit, 'failed', result.failure.kind, result.failure.status);
+          return;
+        default:
+          result satisfies never;
+      }
+    });
+  }
+}
+
+/** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
+export function passFields(visit: RoutedVisit): string[] {
+  const { exchange, route, trusted } = visit;
+  const fields = originFields({
+    fields: exchange.fields,
+    trusted,
+    remoteAddress: exchange.remoteAddress,
+    scheme: exchange.scheme,
+    authority: exchange.authority,
+    hostHeader: route.originConfig.hostHeader,
+  });
+  const forwards = decideMaxForwards(exchange.method, exchange.fields);
+  if (forwards.kind !== 'forward') return fields;
+  return [...withoutFields(fields, MAX_FORWARDS), 'Max-Forwards', forwards.value];
+}
+
+export function originForm(path: string, query: string): string {
+  return query === '' ? path : `${path}?${query}`;
+}
+
+/** The client wants a stream of events: it lasts, and is for this client alone. */
+export function acceptsEventStream(fields: Fields): boolean {
+  return fieldValue(fields, 'accept')?.includes('text/event-stream') === true;
+}
+
+const MAX_FORWARDS: ReadonlySet<string> = new Set(['max-forwards']);

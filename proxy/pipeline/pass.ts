@@ -1,0 +1,142 @@
+import type { Readable } from 'node:stream';
+import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { endToEnd, VIA } from '../../policies/http/forwarding.ts';
+import type { Origin, OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
+import type { Exchange, ResponseSink } from '../http/exchange.ts';
+
+/** A request that goes to the origin for one client alone. */
+export interface PassRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly fields: Fields;
+  readonly body: Readable | null;
+  readonly unboundedBody: boolean;
+}
+
+export interface PassEvents {
+  /** The head is there. What it resolves with is awaited before the client hears of it; fields to add. */
+  onHead(status: number, fields: Fields): Promise<Fields> | Fields;
+  onEnd(): void;
+  /** Nothing was sent yet: whoever passes answers. */
+  onFailure(failure: OriginFailure): void;
+  /** The client has gone, or the answer broke off after its head. */
+  onCut(): void;
+}
+
+/** Passes one request to the origin and streams the answer back, each side at the other's pace. */
+export function passToOrigin(
+  exchange: Exchange,
+  origin: Origin,
+  request: PassRequest,
+  status: CacheStatus,
+  events: PassEvents,
+): void {
+  new Pass(exchange, origin, request, status, events).start();
+}
+
+class Pass implements OriginHandler {
+  readonly #exchange: Exchange;
+  readonly #origin: Origin;
+  readonly #request: PassRequest;
+  readonly #status: CacheStatus;
+  readonly #events: PassEvents;
+  #call: OriginCall | null = null;
+  #sink: ResponseSink | null = null;
+  /** What came while the head was being held back. */
+  #early: Uint8Array[] = [];
+  #earlyEnd: Fields | null = null;
+  #isOver = false;
+
+  constructor(
+    exchange: Exchange,
+    origin: Origin,
+    request: PassRequest,
+    status: CacheStatus,
+    events: PassEvents,
+  ) {
+    this.#exchange = exchange;
+    this.#origin = origin;
+    this.#request = request;
+    this.#status = status;
+    this.#events = events;
+  }
+
+  start(): void {
+    this.#call = this.#origin.send({ ...this.#request, priority: 'client' }, this);
+    this.#exchange.onGone(() => this.#clientGone());
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    this.#exchange.inform(status, endToEnd(fields));
+  }
+
+  onHead(status: number, fields: Fields): void {
+    const more = this.#events.onHead(status, fields);
+    if (!(more instanceof Promise)) {
+      this.#begin(status, fields, more);
+      return;
+    }
+    this.#call?.pause();
+    more.then(
+      (added) => {
+        this.#begin(status, fields, added);
+        this.#call?.resume();
+      },
+      (error: unknown) => {
+        this.#call?.abort();
+        this.onFailure(internalFailure(error));
+      },
+    );
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.#sink === null) this.#early.push(chunk);
+    else if (!this.#sink.write(chunk)) this.#call?.pause();
+  }
+
+  onEnd(trailers: Fields): void {
+    if (this.#sink === null) this.#earlyEnd = trailers;
+    else this.#end(trailers);
+  }
+
+  onFailure(failure: OriginFailure): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#sink === null) this.#events.onFailure(failure);
+    else {
+      this.#exchange.abort();
+      this.#events.onCut();
+    }
+  }
+
+  #begin(status: number, fields: Fields, more: Fields): void {
+    if (this.#isOver) return;
+    const cache = cacheStatus({ ...this.#status, fwdStatus: status });
+    const sent = [...endToEnd(fields), 'Via', VIA, 'Cache-Status', cache, ...more];
+    this.#sink = this.#exchange.stream(status, sent);
+    this.#sink.onDrain(() => this.#call?.resume());
+    for (const chunk of this.#early.splice(0)) this.onData(chunk);
+    if (this.#earlyEnd !== null) this.#end(this.#earlyEnd);
+  }
+
+  #end(trailers: Fields): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#sink?.end(endToEnd(trailers));
+    this.#events.onEnd();
+  }
+
+  #clientGone(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#call?.abort();
+    this.#events.onCut();
+  }
+}
+
+function internalFailure(cause: unknown): OriginFailure {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return { kind: 'proxy_internal_error', status: 502, message, maybeProcessed: true, cause };
+}

@@ -1,0 +1,192 @@
+import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
+import { clientSite, decideMaxForwards, VIA } from '../../policies/http/forwarding.ts';
+import { normalizeTarget } from '../../policies/key.ts';
+import type { Clock } from '../clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { Site } from '../routes/active-route.ts';
+import type { CacheWay } from './cache-way.ts';
+import type { Conclusions } from './conclusion.ts';
+import type { PassWay } from './pass-way.ts';
+import type { PurgeWay } from './purge-way.ts';
+import { refuse } from './refusals.ts';
+import type { RoutedVisit, Visit } from './visit.ts';
+import type { WriteWay } from './write-way.ts';
+
+/**
+ * A request's life. Every step does one thing and returns the next:
+ *
+ *     enter → purge
+ *           → route → no-route | method-not-allowed | tunnel | answer | cache way | write way | pass
+ *
+ * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
+ */
+type Step =
+  | { readonly to: 'purge'; readonly visit: Visit }
+  | { readonly to: 'route'; readonly visit: Visit }
+  | { readonly to: 'malformed'; readonly visit: Visit }
+  | { readonly to: 'no-route'; readonly visit: Visit }
+  | { readonly to: 'method-not-allowed'; readonly visit: Visit; readonly allow: readonly string[] }
+  | { readonly to: 'answer'; readonly visit: Visit }
+  | { readonly to: 'tunnel'; readonly visit: RoutedVisit }
+  | { readonly to: 'cache-way'; readonly visit: RoutedVisit }
+  | { readonly to: 'write-way'; readonly visit: RoutedVisit }
+  | { readonly to: 'pass'; readonly visit: RoutedVisit };
+
+export interface PipelineDependencies {
+  readonly fence: FenceReader;
+  readonly clock: Clock;
+  readonly conclusions: Conclusions;
+  readonly cacheWay: CacheWay;
+  readonly writeWay: WriteWay;
+  readonly passWay: PassWay;
+  readonly purgeWay: PurgeWay;
+  site(): Site;
+  /** Whether the address is one of `listen.trusted-proxies`. */
+  isTrusted(remoteAddress: string): boolean;
+}
+
+export class Pipeline {
+  readonly #deps: PipelineDependencies;
+
+  constructor(deps: PipelineDependencies) {
+    this.#deps = deps;
+  }
+
+  handle(exchange: Exchange): void {
+    const { fence, clock, isTrusted } = this.#deps;
+    const visit: Visit = {
+      exchange,
+      site: this.#deps.site(),
+      arrival: fence.published(),
+      arrivedAtMs: clock.nowMs(),
+      trusted: isTrusted(exchange.remoteAddress),
+    };
+    let step: Step | null = exchange.method === 'PURGE' ? { to: 'purge', visit } : { to: 'route', visit };
+    while (step !== null) step = this.#take(step);
+  }
+
+  #take(step: Step): Step | null {
+    const { cacheWay, writeWay, passWay, purgeWay } = this.#deps;
+    switch (step.to) {
+      case 'route':
+        return this.#route(step.visit);
+      case 'cache-way':
+        cacheWay.enter(step.visit);
+        return null;
+      case 'write-way':
+        writeWay.enter(step.visit);
+        return null;
+      case 'pass':
+        passWay.enter(step.visit, 'method');
+        return null;
+      case 'tunnel':
+        passWay.tunnel(step.visit);
+        return null;
+      case 'purge':
+        purgeWay.enter(step.visit);
+        return null;
+      case 'answer':
+        return this.#answer(step.visit);
+      case 'malformed':
+        return this.#refuse(
+          step.visit,
+          400,
+          'Bad Request',
+          'The target is no path that can be read in one way alone.',
+        );
+      case 'no-route':
+        return this.#refuse(step.visit, 404, 'Not Found', 'No route takes this path.');
+      case 'method-not-allowed':
+        return this.#refuse(
+          step.visit,
+          405,
+          'Method Not Allowed',
+          'No route of this path takes this method.',
+          ['Allow', step.allow.join(', ')],
+        );
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #route(visit: Visit): Step {
+    const { exchange, site } = visit;
+    const { method } = exchange;
+    if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
+      return { to: 'answer', visit };
+    }
+    const target = normalizeTarget(exchange.target);
+    if (target === null) return { to: 'malformed', visit };
+    const { scheme, authority } = clientSite({
+      ...visit,
+      fields: exchange.fields,
+      remoteAddress: '',
+      scheme: exchange.scheme,
+      authority: exchange.authority,
+    });
+    const match = site.router.match(method, authority, target.path);
+    switch (match.kind) {
+      case 'no-route':
+        return { to: 'no-route', visit };
+      case 'method-not-allowed':
+        return { to: 'method-not-allowed', visit, allow: match.allow };
+      case 'route': {
+        const route = site.routes.get(match.route.name)!;
+        const { path, query } = target;
+        const routed: RoutedVisit = { ...visit, route, params: match.params, scheme, authority, path, query };
+        if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
+        if (method === 'GET' || method === 'HEAD') return { to: 'cache-way', visit: routed };
+        return { to: isSafeMethod(method) ? 'pass' : 'write-way', visit: routed };
+      }
+      default:
+        return match satisfies never;
+    }
+  }
+
+  /** OPTIONS for the server as a whole, and OPTIONS or TRACE that may go no further (RFC 9110 §7.6.2, §9.3.7, §9.3.8). */
+  #answer(visit: Visit): null {
+    const { exchange } = visit;
+    if (exchange.method === 'TRACE') {
+      const lines = [`TRACE ${exchange.target} HTTP/1.1`];
+      const { fields } = exchange;
+      for (let i = 0; i < fields.length; i += 2) {
+        if (!CREDENTIALS.has(fields[i]!.toLowerCase())) lines.push(`${fields[i]}: ${fields[i + 1]}`);
+      }
+      const content = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+      exchange.respond(200, ['Content-Type', 'message/http', 'Via', VIA], content);
+      this.#deps.conclusions.whenEnded(visit, 'answered', 'max-forwards', 200);
+    } else {
+      exchange.respond(204, ['Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS', 'Via', VIA], null);
+      this.#deps.conclusions.whenEnded(
+        visit,
+        'answered',
+        exchange.target === '*' ? 'options' : 'max-forwards',
+        204,
+      );
+    }
+    return null;
+  }
+
+  #refuse(
+    visit: Visit,
+    status: 400 | 404 | 405,
+    title: string,
+    detail: string,
+    more: readonly string[] = [],
+  ): null {
+    refuse(visit.exchange, status, title, detail, [
+      'Via',
+      VIA,
+      'Cache-Status',
+      'weir; detail=no-route',
+      ...more,
+    ]);
+    const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
+    this.#deps.conclusions.whenEnded(visit, outcome, status === 400 ? 'malformed-target' : '', status);
+    return null;
+  }
+}
+
+/** RFC 9110 §9.3.8: what a TRACE must not reflect. */
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'proxy-authorization', 'cookie']);

@@ -1,0 +1,72 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { fieldValue } from '../../policies/http/fields.ts';
+import { normalizeTarget } from '../../policies/key.ts';
+import { tagsOfPlace } from '../routes/url-tags.ts';
+import type { Conclusions } from './conclusion.ts';
+import { refuse } from './refusals.ts';
+import type { Visit } from './visit.ts';
+
+/** `PURGE URL` on the main port: that URL, hard, by the admin side's token. */
+export class PurgeWay {
+  readonly #conclusions: Conclusions;
+  readonly #purge: (tags: readonly string[]) => Promise<{ readonly sequence: number }>;
+
+  constructor(
+    conclusions: Conclusions,
+    purge: (tags: readonly string[]) => Promise<{ readonly sequence: number }>,
+  ) {
+    this.#conclusions = conclusions;
+    this.#purge = purge;
+  }
+
+  enter(visit: Visit): void {
+    const { exchange, site } = visit;
+    const { token } = site.config.admin;
+    if (token === '') {
+      this.#refuse(visit, 403, 'Forbidden', 'PURGE needs admin.token to be configured.');
+      return;
+    }
+    if (!bears(fieldValue(exchange.fields, 'authorization'), token)) {
+      this.#refuse(visit, 401, 'Unauthorized', 'PURGE needs the admin token.', [
+        'WWW-Authenticate',
+        'Bearer',
+      ]);
+      return;
+    }
+    const target = normalizeTarget(exchange.target);
+    if (target === null) {
+      this.#refuse(visit, 400, 'Bad Request', 'The target is no path that can be read in one way alone.');
+      return;
+    }
+    const tags = tagsOfPlace(site.config, { authority: exchange.authority, ...target });
+    this.#purge(tags).then(
+      ({ sequence }) => {
+        const content = Buffer.from(`${JSON.stringify({ sequence, tags: tags.length })}\n`);
+        exchange.respond(200, ['Content-Type', 'application/json', 'Cache-Control', 'no-store'], content);
+        this.#conclusions.whenEnded(visit, 'purge', '', 200);
+      },
+      () =>
+        this.#refuse(
+          visit,
+          503,
+          'Service Unavailable',
+          'The purge is in force but could not be written down.',
+        ),
+    );
+  }
+
+  #refuse(visit: Visit, status: number, title: string, detail: string, more: readonly string[] = []): void {
+    refuse(visit.exchange, status, title, detail, more);
+    this.#conclusions.whenEnded(visit, 'purge', 'refused', status);
+  }
+}
+
+/** Whether an Authorization field bears the token (RFC 6750 §2.1), compared in constant time. */
+export function bears(authorization: string | undefined, token: string): boolean {
+  const sent = /^bearer +(.+)$/i.exec(authorization ?? '')?.[1] ?? '';
+  return timingSafeEqual(digestOf(sent), digestOf(token));
+}
+
+function digestOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

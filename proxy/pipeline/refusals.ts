@@ -1,0 +1,46 @@
+import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
+import { proxyStatus } from '../../policies/http/proxy-status.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { problem } from '../http/problem.ts';
+
+/** Answers in Weir's own name: problem documents with Cache-Status and, where the origin failed, Proxy-Status. */
+
+export function refuse(
+  exchange: Exchange,
+  status: number,
+  title: string,
+  detail: string,
+  more: readonly string[] = [],
+): void {
+  const document = problem(status, title, detail);
+  exchange.respond(status, [...document.fields, ...more], document.content);
+}
+
+const TITLES: Readonly<Record<OriginFailure['status'], string>> = {
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+};
+
+/** The origin could not be asked, or its answer broke off before anything was sent. */
+export function refuseFailed(
+  exchange: Exchange,
+  failure: OriginFailure,
+  originName: string,
+  status: CacheStatus,
+): void {
+  const more = [
+    'Cache-Status',
+    cacheStatus({ ...status, detail: failure.kind }),
+    'Proxy-Status',
+    proxyStatus({ error: failure.kind, nextHop: originName }),
+  ];
+  if (failure.status === 503) more.push('Retry-After', '1');
+  refuse(exchange, failure.status, TITLES[failure.status], detailOf(failure), more);
+}
+
+/** What a client may know: not which address failed how. */
+function detailOf({ kind }: OriginFailure): string {
+  return `The origin gave no usable answer (${kind}).`;
+}

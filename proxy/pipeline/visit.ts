@@ -1,0 +1,42 @@
+import type { RequestView } from '../../policies/model.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { ActiveRoute, Site } from '../routes/active-route.ts';
+import type { Outcome } from './outcome.ts';
+
+/** One request on its way through the pipeline: what is known of it so far. */
+export interface Visit {
+  readonly exchange: Exchange;
+  readonly site: Site;
+  /** The fence's sequence when it came. */
+  readonly arrival: number;
+  /** Wall clock when it came: the one `now` of all that is decided about it before the origin is asked. */
+  readonly arrivedAtMs: number;
+  readonly trusted: boolean;
+}
+
+/** A visit whose route is known. */
+export interface RoutedVisit extends Visit {
+  readonly route: ActiveRoute;
+  readonly params: Readonly<Record<string, string>>;
+  /** As a trusted proxy tells them, else as the request has them. */
+  readonly authority: string;
+  readonly scheme: 'http' | 'https';
+  /** Normalised. */
+  readonly path: string;
+  /** As sent, normalised; empty: none. */
+  readonly query: string;
+}
+
+/** A visit on the cache way. */
+export interface KeyedVisit extends RoutedVisit {
+  readonly key: string;
+  /** As keyed, and as the origin is sent it. */
+  readonly keyedQuery: string;
+  readonly request: RequestView;
+}
+
+/** How a visit ended, for those who count and log. */
+export interface Ending {
+  readonly outcome: Outcome;
+  readonly reason: string;
+}
