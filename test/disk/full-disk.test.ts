@@ -1,11 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { scratchFolder } from './support/open-disk.ts';
+import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 const FULL_DISK_PROCESS = fileURLToPath(new URL('./support/full-disk-process.ts', import.meta.url));
+
+/** Tries to open a cache in a folder and says what came of it. */
+const OPENING = `
+  const { openDiskWriter } = await import(${JSON.stringify(new URL('../../proxy/cache/disk/open.ts', import.meta.url).href)});
+  const identity = { stateId: 'state', boot: 2 };
+  const path = process.argv[1];
+  console.log(JSON.stringify(await openDiskWriter({ path, sizeBytes: 2 ** 26, identity, now: Date.now, log() {} })));`;
 
 /** Runs a command in a mount namespace of its own, where `folder` is a file system of 24 MiB. */
 function onSmallDisk(folder: string, command: readonly string[]) {
@@ -56,5 +63,21 @@ describe.skipIf(!canMount)('a full disk', () => {
         events: [],
       },
     ]);
+  });
+});
+
+describe.skipIf(!canMount)('a file system that can only be read', () => {
+  it('is a reason, and the cache on it stays as it was', async () => {
+    const folder = scratchFolder();
+    const path = join(folder, 'cache');
+    await (await openDisk(path)).close();
+    const before = readFileSync(join(path, 'data.mdb'));
+    const script = `mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"`;
+    const command = [process.execPath, '--input-type=module', '-e', OPENING, path];
+    const { stdout } = spawnSync('unshare', ['-rm', 'sh', '-c', script, folder, ...command], {
+      encoding: 'utf8',
+    });
+    expect(JSON.parse(stdout)).toEqual({ kind: 'failed', reason: expect.stringContaining('EROFS') });
+    expect(readFileSync(join(path, 'data.mdb'))).toEqual(before);
   });
 });
