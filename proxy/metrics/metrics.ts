@@ -1,0 +1,310 @@
+/** Every metric of Weir's own: its name, what it says, and how it is read. `docs/metrics.md` lists them for users. */
+import { BOUNDS_SECONDS } from './layout.ts';
+import type { WeirStats } from './stats.ts';
+import type { HistogramTotals, RouteTotals } from './totals.ts';
+
+export interface Reading {
+  readonly stats: WeirStats;
+  /** By name; empty for requests that no route took. */
+  readonly routes: ReadonlyMap<string, RouteTotals>;
+}
+
+export interface MetricDefinition {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  samples(reading: Reading): Sample[];
+}
+
+export interface Sample {
+  readonly value: number;
+  readonly labels: Readonly<Record<string, string | number>>;
+  /** Where it is not the metric's own: of a histogram's parts. */
+  readonly metricName?: string;
+}
+
+export const METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'weir_requests_total',
+    type: 'counter',
+    help: 'Requests by route, outcome and reason',
+    samples: ({ routes }) =>
+      eachRoute(routes, (route, { requests }) =>
+        [...requests].flatMap(([outcome, reasons]) =>
+          [...reasons].map(([reason, value]) => ({ value, labels: { route, outcome, reason } })),
+        ),
+      ),
+  },
+  {
+    name: 'weir_response_bytes_total',
+    type: 'counter',
+    help: 'Bytes of content sent to clients, by route and outcome',
+    samples: ({ routes }) =>
+      eachRoute(routes, (route, { bytes }) =>
+        [...bytes].map(([outcome, value]) => ({ value, labels: { route, outcome } })),
+      ),
+  },
+  {
+    name: 'weir_responses_total',
+    type: 'counter',
+    help: 'Responses by route and class of status',
+    samples: ({ routes }) =>
+      eachRoute(routes, (route, { responses }) =>
+        [...responses].map(([status, value]) => ({ value, labels: { route, status } })),
+      ),
+  },
+  {
+    name: 'weir_request_duration_seconds',
+    type: 'histogram',
+    help: 'From the request to the end of the response: hit without asking the origin, miss after it',
+    samples: ({ routes }) =>
+      eachRoute(routes, (route, { hit, miss }) => [
+        ...histogramSamples('weir_request_duration_seconds', { route, kind: 'hit' }, hit),
+        ...histogramSamples('weir_request_duration_seconds', { route, kind: 'miss' }, miss),
+      ]),
+  },
+  {
+    name: 'weir_origin_duration_seconds',
+    type: 'histogram',
+    help: "From a request to the origin to its response's head, by route",
+    samples: ({ routes }) =>
+      eachRoute(routes, (route, { origin }) =>
+        histogramSamples('weir_origin_duration_seconds', { route }, origin),
+      ),
+  },
+
+  gauge('weir_info', 'Always 1; the version is its label', ({ version }) => [
+    { value: 1, labels: { version } },
+  ]),
+  gauge('weir_uptime_seconds', 'Since the start', ({ uptimeSeconds }) => one(uptimeSeconds)),
+  gauge('weir_workers', 'Workers that run', ({ workers }) => one(workers.running)),
+  counter('weir_workers_replaced_total', 'Workers that died and were replaced', ({ workers }) =>
+    one(workers.replaced),
+  ),
+  gauge('weir_connections', 'Open connections of clients', ({ connections }) => one(connections)),
+
+  gauge('weir_memory_bytes', 'Bytes that entries take in memory', ({ memory }) => one(memory.bytes)),
+  gauge('weir_memory_limit_bytes', 'Bytes that they may take', ({ memory }) => one(memory.limitBytes)),
+  gauge('weir_memory_entries', 'Entries in memory, each as often as it stands in a worker', ({ memory }) =>
+    one(memory.entries),
+  ),
+  counter('weir_memory_evictions_total', 'Entries that went to make room', ({ memory }) =>
+    one(memory.evictions),
+  ),
+  counter('weir_memory_variant_evictions_total', 'Variants beyond max-variants', ({ memory }) =>
+    one(memory.variantEvictions),
+  ),
+
+  gauge(
+    'weir_disk_bytes',
+    'Content bytes of the entries on disk',
+    onDisk(({ bytes }) => bytes),
+  ),
+  gauge(
+    'weir_disk_used_bytes',
+    'Bytes of the file that are in use',
+    onDisk(({ usedBytes }) => usedBytes),
+  ),
+  gauge(
+    'weir_disk_limit_bytes',
+    'Bytes that it may use',
+    onDisk(({ limitBytes }) => limitBytes),
+  ),
+  gauge(
+    'weir_disk_entries',
+    'Entries on disk',
+    onDisk(({ entries }) => entries),
+  ),
+  counter(
+    'weir_disk_evictions_total',
+    'Entries that went to make room',
+    onDisk(({ evictions }) => evictions),
+  ),
+  counter(
+    'weir_disk_variant_evictions_total',
+    'Variants beyond max-variants',
+    onDisk(({ variantsRemoved }) => variantsRemoved),
+  ),
+  counter(
+    'weir_disk_promotions_total',
+    'Entries taken into memory',
+    onDisk(({ promotions }) => promotions),
+  ),
+  counter(
+    'weir_disk_refused_total',
+    'Whole responses that were not stored',
+    onDisk(({ refused }) => refused),
+  ),
+  counter(
+    'weir_disk_corrupt_total',
+    'Records that failed their checksum',
+    onDisk(({ corrupt }) => corrupt),
+  ),
+  counter(
+    'weir_disk_full_errors_total',
+    'Times that the file system had no room or failed',
+    onDisk(({ fullErrors }) => fullErrors),
+  ),
+  gauge(
+    'weir_disk_evict_last_full',
+    '1: entries of routes with evict: last leave no room for others',
+    onDisk(({ evictLastFull }) => Number(evictLastFull)),
+  ),
+
+  gauge('weir_fence_sequence', 'The last sequence in force', ({ fence }) => one(fence.sequence)),
+  gauge('weir_fence_durable_sequence', 'The last sequence that is synced', ({ fence }) =>
+    one(fence.durableSequence),
+  ),
+  gauge('weir_fence_holds', 'Tags that writes under way hold', ({ fence }) => one(fence.holds)),
+  counter('weir_fence_invalidations_total', 'Invalidations', ({ fence }) => one(fence.invalidations)),
+  counter('weir_fence_overflows_total', 'Records that had to make room in a full bucket', ({ fence }) =>
+    one(fence.overflows),
+  ),
+  counter('weir_fence_failures_total', 'Invalidations that could not be made durable', ({ fence }) =>
+    one(fence.failures),
+  ),
+
+  gauge('weir_flights', 'Flights that run', ({ flights }) => one(flights.running)),
+  gauge('weir_flights_waiting', 'Requests that wait for a flight', ({ flights }) => one(flights.waiting)),
+  counter('weir_flights_total', 'Flights that asked the origin', ({ flights }) => one(flights.asked)),
+  counter('weir_flights_collapsed_total', "Requests answered by another one's flight", ({ flights }) =>
+    one(flights.collapsed),
+  ),
+  counter(
+    'weir_flights_outrun_total',
+    'Requests that left a flight for a later one, for something was invalidated before they came',
+    ({ flights }) => one(flights.outrun),
+  ),
+  counter('weir_flights_refused_total', 'Requests beyond the bounds on waiting', ({ flights }) =>
+    one(flights.refused),
+  ),
+
+  gauge(
+    'weir_origin_running',
+    'Requests under way at the origin',
+    eachOrigin(({ running }) => running),
+  ),
+  gauge(
+    'weir_origin_queued',
+    'Requests that wait for a connection',
+    eachOrigin(({ queued }) => queued),
+  ),
+  counter(
+    'weir_origin_requests_total',
+    'Requests to the origin',
+    eachOrigin(({ requests }) => requests),
+  ),
+  counter(
+    'weir_origin_failures_total',
+    'Requests that failed',
+    eachOrigin(({ failures }) => failures),
+  ),
+  counter(
+    'weir_origin_retries_total',
+    'Requests sent again',
+    eachOrigin(({ retries }) => retries),
+  ),
+
+  gauge('weir_feed_live', '1: proved to be at its head within max-silence', ({ feeds }) =>
+    feeds.map(({ id, state }) => ({ value: Number(state === 'live'), labels: { feed: id } })),
+  ),
+  gauge(
+    'weir_feed_silence_seconds',
+    'Since the feed was last proved to be at its head; absent: never',
+    eachFeed(({ silenceMs }) => (Number.isFinite(silenceMs) ? silenceMs / 1000 : null)),
+  ),
+  gauge(
+    'weir_feed_behind',
+    'Events that wait upstream, where the feed can tell',
+    eachFeed(({ behind }) => behind),
+  ),
+  counter(
+    'weir_feed_changes_total',
+    'Changes applied',
+    eachFeed(({ changes }) => changes),
+  ),
+  counter(
+    'weir_feed_invalidations_total',
+    'Times that the feed invalidated anything',
+    eachFeed(({ invalidations }) => invalidations),
+  ),
+  counter(
+    'weir_feed_gaps_total',
+    'Places where something may have been missed',
+    eachFeed(({ gaps }) => gaps),
+  ),
+  counter(
+    'weir_feed_unmapped_total',
+    'Changes that no entry of the map took',
+    eachFeed(({ unmapped }) => unmapped),
+  ),
+  counter(
+    'weir_feed_unintelligible_total',
+    'Messages that could not be understood',
+    eachFeed(({ unintelligible }) => unintelligible),
+  ),
+  counter(
+    'weir_feed_incomplete_total',
+    'Transactions without what a template needs',
+    eachFeed(({ incomplete }) => incomplete),
+  ),
+  counter(
+    'weir_feed_failures_total',
+    'Connections refused or lost',
+    eachFeed(({ failures }) => failures),
+  ),
+];
+
+function gauge(name: string, help: string, samples: (stats: WeirStats) => Sample[]): MetricDefinition {
+  return { name, type: 'gauge', help, samples: ({ stats }) => samples(stats) };
+}
+
+function counter(name: string, help: string, samples: (stats: WeirStats) => Sample[]): MetricDefinition {
+  return { name, type: 'counter', help, samples: ({ stats }) => samples(stats) };
+}
+
+function one(value: number): Sample[] {
+  return [{ value, labels: {} }];
+}
+
+/** Nothing where there is no disk level. */
+function onDisk(value: (disk: NonNullable<WeirStats['disk']>) => number) {
+  return ({ disk }: WeirStats): Sample[] => (disk === null ? [] : one(value(disk)));
+}
+
+function eachOrigin(value: (origin: WeirStats['origins'][string]) => number) {
+  return ({ origins }: WeirStats): Sample[] =>
+    Object.entries(origins).map(([name, stats]) => ({ value: value(stats), labels: { origin: name } }));
+}
+
+/** null: this feed can't tell. */
+function eachFeed(value: (feed: WeirStats['feeds'][number]) => number | null) {
+  return ({ feeds }: WeirStats): Sample[] =>
+    feeds.flatMap((feed) => {
+      const read = value(feed);
+      return read === null ? [] : [{ value: read, labels: { feed: feed.id } }];
+    });
+}
+
+function eachRoute(
+  routes: Reading['routes'],
+  samples: (route: string, totals: RouteTotals) => Sample[],
+): Sample[] {
+  return [...routes].flatMap(([route, totals]) => samples(route, totals));
+}
+
+/** Buckets added up, as the format wants them; none where nothing was counted. */
+function histogramSamples(name: string, labels: Sample['labels'], totals: HistogramTotals): Sample[] {
+  let count = 0;
+  const buckets = totals.buckets.map((bucket, i) => {
+    count += bucket;
+    const le = i < BOUNDS_SECONDS.length ? BOUNDS_SECONDS[i]! : '+Inf';
+    return { value: count, labels: { le, ...labels }, metricName: `${name}_bucket` };
+  });
+  if (count === 0) return [];
+  return [
+    ...buckets,
+    { value: totals.sumSeconds, labels, metricName: `${name}_sum` },
+    { value: count, labels, metricName: `${name}_count` },
+  ];
+}

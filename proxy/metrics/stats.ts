@@ -1,0 +1,36 @@
+/** The state of the whole process at one moment, beside what requests were counted: for `GET /stats` and the metrics. */
+import type { OriginStats } from '../../origin-adapters/origin.ts';
+import type { DiskStats } from '../cache/disk/writer.ts';
+import type { MemoryStats } from '../cache/memory.ts';
+import type { FeedStatus } from '../feeds/status.ts';
+import type { FlightCounters } from '../flights/flights.ts';
+
+/** Counters count since the start, ended workers' among them, and never go back. */
+export interface WeirStats {
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  readonly workers: { readonly running: number; readonly replaced: number };
+  /** Open connections of clients, over all workers. */
+  readonly connections: number;
+  readonly memory: MemoryStats & { readonly limitBytes: number };
+  /** null: the level is off, or could not be opened. */
+  readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;
+  readonly fence: FenceStats;
+  readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
+  /** By name, over all workers. */
+  readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
+  readonly feeds: readonly FeedStatus[];
+}
+
+export interface FenceStats {
+  /** The last one in force, and the last one that is synced. */
+  readonly sequence: number;
+  readonly durableSequence: number;
+  readonly invalidations: number;
+  /** Records that had to make room in a full bucket. */
+  readonly overflows: number;
+  /** Tags that writes under way hold. */
+  readonly holds: number;
+  /** Invalidations that could not be made durable. */
+  readonly failures: number;
+}
