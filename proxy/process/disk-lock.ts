@@ -29,6 +29,9 @@ export function lockDiskPath(path: string): DiskLock {
 
 const SQLITE_BUSY = 5;
 
+/** A database that is garbage collected is closed, and its lock with it, though nobody released it. */
+const held = new Set<DatabaseSync>();
+
 function holdLock(lockFile: string, pidFile: string): DiskLock {
   let database: DatabaseSync | null = null;
   try {
@@ -45,11 +48,12 @@ function holdLock(lockFile: string, pidFile: string): DiskLock {
 }
 
 function keep(database: DatabaseSync, pidFile: string): DiskLock {
+  held.add(database);
   noteHolder(pidFile);
   return {
     kind: 'locked',
     release(): void {
-      if (!database.isOpen) return;
+      if (!held.delete(database)) return;
       rmSync(pidFile, { force: true });
       database.close();
     },

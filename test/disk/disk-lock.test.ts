@@ -66,6 +66,18 @@ describe('the lock on the disk path', () => {
     await Promise.all(contenders.map((each) => each.kill()));
   });
 
+  it('holds though nobody keeps it in mind', async () => {
+    const code = `
+      const { lockDiskPath } = await import(${JSON.stringify(MODULE)});
+      console.log(lockDiskPath(${JSON.stringify(folder)}).kind);
+      for (let i = 0; i < 5; i += 1) await new Promise((resolve) => setImmediate(() => resolve(gc())));
+      console.log(lockDiskPath(${JSON.stringify(folder)}).kind);`;
+    const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', code]);
+    const said = [];
+    for await (const data of child.stdout) said.push(String(data));
+    expect(said.join('').trim().split('\n')).toEqual(['locked', 'in-use']);
+  });
+
   it('says why a path can not be written', () => {
     writeFileSync(join(folder, 'file'), '');
     const lock = lockDiskPath(join(folder, 'file', 'below'));
