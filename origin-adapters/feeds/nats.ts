@@ -1,0 +1,177 @@
+import type { JsMsg } from '@nats-io/jetstream';
+import type { FeedConfig } from '../../policies/config/config.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { formats, messageEvent } from '../formats/formats.ts';
+import { defineFeed, headIntervalMs, type Feed, type FeedDeps, type FeedEvent } from './feed.ts';
+import type { Arrivals } from './nats/arrivals.ts';
+import { NatsStreamConnection } from './nats/connection.ts';
+import { failureOf, NatsFault } from './nats/fault.ts';
+import { natsSchema, type NatsOptions } from './nats/options.ts';
+import {
+  comparePlaces,
+  formatPlace,
+  gapReason,
+  goneReason,
+  headOf,
+  parsePlace,
+  type Place,
+} from './nats/place.ts';
+import { matchesSubject } from './nats/subject.ts';
+
+/**
+ * A NATS JetStream stream, read by a consumer of this node alone and without acknowledgements. Each message is one
+ * transaction.
+ *
+ * All messages of the stream are read, also those of other subjects, so that every sequence number is accounted for: one
+ * that does not come was removed before it was read, which the server never says. The stream's leader tells where the
+ * head is; once that number was read, or nothing is left up to it, the head is proved as of the asking.
+ */
+export const natsFeed = defineFeed({
+  type: 'nats',
+  schema: natsSchema,
+  create: (config, options, deps) => new NatsFeed(config, options, deps),
+  showPosition: (position) => String(parsePlace(position)?.sequence ?? position),
+  comparePositions: comparePlaces,
+});
+
+class NatsFeed implements Feed {
+  readonly #config: FeedConfig;
+  readonly #options: NatsOptions;
+  readonly #deps: FeedDeps;
+
+  constructor(config: FeedConfig, options: NatsOptions, deps: FeedDeps) {
+    this.#config = config;
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  async *open(after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
+    let connection: NatsStreamConnection | null = null;
+    try {
+      const { maxSilenceMs } = this.#config;
+      const opened = await NatsStreamConnection.open(this.#options, maxSilenceMs, this.#deps, signal);
+      if (opened.kind === 'failed') {
+        yield opened;
+        return;
+      }
+      connection = opened.connection;
+      yield* this.#begin(connection, after);
+    } catch (error) {
+      if (!signal.aborted) yield { kind: 'failed', failure: failureOf(error, this.#options.stream) };
+    } finally {
+      connection?.close();
+    }
+  }
+
+  acknowledge(): void {
+    // The server keeps no place for us.
+  }
+
+  async *#begin(connection: NatsStreamConnection, after: string | null): AsyncGenerator<FeedEvent> {
+    const state = await connection.state();
+    const known = after === null ? null : parsePlace(after);
+    const reason = known === null ? beginning(after) : gapReason(known, state);
+    const place = known === null || reason !== null ? headOf(state) : known;
+    const arrivals = await connection.read(place.sequence + 1, this.#deps);
+    if (reason !== null) yield { kind: 'gap', reason, position: formatPlace(place) };
+    yield* this.#follow(connection, arrivals, place);
+  }
+
+  async *#follow(
+    connection: NatsStreamConnection,
+    arrivals: Arrivals<JsMsg>,
+    from: Place,
+  ): AsyncGenerator<FeedEvent> {
+    const { clock } = this.#deps;
+    const { created } = from;
+    const headMs = headIntervalMs(this.#config.maxSilenceMs);
+    let sequence = from.sequence;
+    let proof: Proof | null = null;
+    let dueAtMs = clock.monotonicMs();
+    for (;;) {
+      const nowMs = clock.monotonicMs();
+      if (nowMs >= dueAtMs) {
+        dueAtMs = nowMs + headMs;
+        proof ??= {
+          askedAtMonotonicMs: nowMs,
+          head: await this.#head(connection, from, sequence),
+          readTo: -1,
+        };
+        if (sequence < proof.head && sequence === proof.readTo && arrivals.isEmpty) {
+          await refuseUndelivered(connection, sequence, proof.head);
+          const reason = goneReason(sequence + 1, proof.head);
+          sequence = proof.head;
+          yield { kind: 'gap', reason, position: formatPlace({ sequence, created }) };
+        }
+        if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
+        proof.readTo = sequence;
+      }
+      if (proof !== null && sequence >= proof.head) {
+        const { askedAtMonotonicMs } = proof;
+        proof = null;
+        yield { kind: 'head', position: formatPlace({ sequence, created }), askedAtMonotonicMs };
+      }
+      const message = arrivals.take();
+      if (message === null) {
+        await arrivals.wait(dueAtMs - clock.monotonicMs());
+        continue;
+      }
+      if (message.seq <= sequence) throw new NatsFault('protocol', 'soon', 'a message came twice');
+      if (message.seq > sequence + 1) {
+        yield { kind: 'gap', reason: goneReason(sequence + 1, message.seq - 1), position: null };
+      }
+      sequence = message.seq;
+      yield this.#eventOf(message, formatPlace({ sequence, created }));
+    }
+  }
+
+  /** The last sequence of the stream that reading began in. */
+  async #head(connection: NatsStreamConnection, from: Place, sequence: number): Promise<number> {
+    const state = await connection.state();
+    if (state.created === from.created && state.lastSequence >= sequence) return state.lastSequence;
+    // The gap is found where reading begins anew.
+    throw new NatsFault('unreachable', 'soon', 'the stream was recreated or went back');
+  }
+
+  #eventOf(message: JsMsg, position: string): FeedEvent {
+    const { subjects } = this.#options;
+    if (subjects !== undefined && !subjects.some((pattern) => matchesSubject(message.subject, pattern))) {
+      return { kind: 'change', position, changes: [] };
+    }
+    const content = { body: message.data, fields: fieldsOf(message) };
+    const event = messageEvent(formats[this.#config.format], content, position);
+    if (event.kind !== 'change') return event;
+    return { ...event, committedAtMs: Math.floor(message.info.timestampNanos / 1e6) };
+  }
+}
+
+/** Where the head was when it was asked for, and how far reading was when that was last looked at. */
+interface Proof {
+  readonly askedAtMonotonicMs: number;
+  readonly head: number;
+  readTo: number;
+}
+
+/**
+ * Nothing came for a while although the head is further on: either nothing is left up to there, or the consumer has
+ * failed us.
+ */
+async function refuseUndelivered(
+  connection: NatsStreamConnection,
+  sequence: number,
+  head: number,
+): Promise<void> {
+  const next = await connection.nextSequence(sequence + 1);
+  if (next === null || next > head) return;
+  throw new NatsFault('unreachable', 'soon', 'the server does not deliver what the stream holds');
+}
+
+function beginning(after: string | null): string {
+  return after === null ? 'no position' : "the position is none of a JetStream stream's";
+}
+
+function fieldsOf(message: JsMsg): Fields {
+  const { headers } = message;
+  if (headers === undefined) return [];
+  return headers.keys().flatMap((name) => headers.values(name).flatMap((value) => [name, value]));
+}

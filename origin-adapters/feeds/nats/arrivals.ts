@@ -1,0 +1,91 @@
+import { BatchSize } from '../batch-size.ts';
+import type { FeedClock } from '../feed.ts';
+
+export interface ArrivalsSource<Message> {
+  readonly clock: FeedClock;
+  readonly signal: AbortSignal;
+  /** At most so many messages, as they come; ends when they are there or when nothing comes for long. */
+  fetch(messages: number): Promise<AsyncIterable<Message>>;
+  bytesOf(message: Message): number;
+  /** Why a fetch ended, where that was no ordinary end. */
+  whyEnded(): Error | null;
+}
+
+/**
+ * Messages that have come and were not yet taken: a batch at a time, the next one being asked for when all of the last
+ * one were taken. So whoever takes them can also wait for something else.
+ */
+export class Arrivals<Message> {
+  readonly #source: ArrivalsSource<Message>;
+  readonly #batch = new BatchSize();
+  #messages: Message[] = [];
+  #failure: unknown = null;
+  #onArrival: () => void = nothing;
+  #onEmpty: () => void = nothing;
+
+  constructor(source: ArrivalsSource<Message>) {
+    this.#source = source;
+    source.signal.addEventListener('abort', () => this.#fail(source.signal.reason), { once: true });
+    this.#fetchAll().catch((error: unknown) => this.#fail(error));
+  }
+
+  get isEmpty(): boolean {
+    return this.#messages.length === 0;
+  }
+
+  /** The next message; null: none is there. Throws why no more will come. */
+  take(): Message | null {
+    const message = this.#messages.shift();
+    if (message !== undefined) return message;
+    if (this.#failure !== null) throw this.#failure;
+    this.#onEmpty();
+    return null;
+  }
+
+  /** Resolves when there is something to take, or after that time. */
+  async wait(mostMs: number): Promise<void> {
+    if (!this.isEmpty || this.#failure !== null) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#source.clock.schedule(mostMs, resolve);
+    this.#onArrival = resolve;
+    await promise;
+    this.#onArrival = nothing;
+    cancel();
+  }
+
+  async #fetchAll(): Promise<void> {
+    while (this.#failure === null) {
+      let messages = 0;
+      let bytes = 0;
+      for await (const message of await this.#source.fetch(this.#batch.messages)) {
+        messages += 1;
+        bytes += this.#source.bytesOf(message);
+        this.#messages.push(message);
+        this.#onArrival();
+      }
+      const why = this.#source.whyEnded();
+      if (why !== null) throw why;
+      this.#batch.learn(messages, bytes);
+      if (!this.isEmpty) await this.#untilEmpty();
+    }
+  }
+
+  #untilEmpty(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onEmpty = () => {
+        this.#onEmpty = nothing;
+        resolve();
+      };
+    });
+  }
+
+  #fail(reason: unknown): void {
+    this.#failure ??= reason;
+    this.#onArrival();
+    this.#onEmpty();
+  }
+}
+
+function nothing(): void {
+  // Until somebody waits.
+}

@@ -1,0 +1,165 @@
+import type * as JetStreamLibrary from '@nats-io/jetstream';
+import type { JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
+import type * as NatsLibrary from '@nats-io/transport-node';
+import type { Authenticator, NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
+import { orAborted } from '../abort.ts';
+import type { FeedDeps, FeedFailure } from '../feed.ts';
+import { readTls, type TlsMaterial } from '../tls.ts';
+import { Arrivals } from './arrivals.ts';
+import { NatsFault } from './fault.ts';
+import type { NatsOptions } from './options.ts';
+import type { StreamState } from './place.ts';
+
+export type OpenedNats =
+  | { readonly kind: 'open'; readonly connection: NatsStreamConnection }
+  | { readonly kind: 'failed'; readonly failure: FeedFailure };
+
+/**
+ * The consumer that reads for us is of one connection and kept in memory; the server removes it by itself so long after
+ * its last use.
+ */
+const CONSUMER_IDLE_MS = 60_000;
+/** How long one request for messages stays with the server. */
+const FETCH_MS = 30_000;
+const NANOSECONDS = 1_000_000;
+
+/** One connection that reads one stream and never reconnects. Whatever waits on it ends when the signal aborts. */
+export class NatsStreamConnection {
+  readonly #connection: NatsConnection;
+  readonly #manager: JetStreamManager;
+  readonly #client: JetStreamClient;
+  readonly #library: typeof JetStreamLibrary;
+  readonly #stream: string;
+  readonly #signal: AbortSignal;
+
+  private constructor(
+    connection: NatsConnection,
+    library: typeof JetStreamLibrary,
+    manager: JetStreamManager,
+    options: NatsOptions,
+    signal: AbortSignal,
+  ) {
+    this.#connection = connection;
+    this.#library = library;
+    this.#manager = manager;
+    this.#client = manager.jetstream();
+    this.#stream = options.stream;
+    this.#signal = signal;
+  }
+
+  /** Rejects with what the client or the server says. `timeoutMs`: for connecting, and for each later answer. */
+  static async open(
+    options: NatsOptions,
+    timeoutMs: number,
+    deps: FeedDeps,
+    signal: AbortSignal,
+  ): Promise<OpenedNats> {
+    const transport = await deps.loadLibrary(
+      '@nats-io/transport-node',
+      () => import('@nats-io/transport-node'),
+    );
+    if (transport.kind === 'failed') return transport;
+    const jetstream = await deps.loadLibrary('@nats-io/jetstream', () => import('@nats-io/jetstream'));
+    if (jetstream.kind === 'failed') return jetstream;
+    const tls = await readTls(options.tls ?? {});
+    if (tls.kind === 'failed') return tls;
+
+    const connecting = transport.library.connect(
+      connectionOptions(options, tls.material, timeoutMs, transport.library),
+    );
+    const closeLate = (connection: NatsConnection): unknown => signal.aborted && connection.close();
+    connecting.then(closeLate).catch(() => undefined);
+    const connection = await orAborted(connecting, signal);
+    const { domain } = options;
+    const manager = await jetstream.library.jetstreamManager(connection, {
+      checkAPI: false,
+      timeout: timeoutMs,
+      ...(domain === undefined ? {} : { domain }),
+    });
+    const opened = new NatsStreamConnection(connection, jetstream.library, manager, options, signal);
+    return { kind: 'open', connection: opened };
+  }
+
+  /** As the stream's leader knows it. */
+  async state(): Promise<StreamState> {
+    const { config, created, state } = await orAborted(
+      this.#manager.streams.info(this.#stream),
+      this.#signal,
+    );
+    if (config.mirror !== undefined || (config.sources ?? []).length > 0) {
+      throw new NatsFault(
+        'protocol',
+        'slowly',
+        `the stream ${this.#stream} copies others, and can't tell how far it is behind them: name the one that is written to`,
+      );
+    }
+    return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
+  }
+
+  /** The first sequence from that one on of which there is a message; null: there is none. */
+  async nextSequence(from: number): Promise<number | null> {
+    // The server takes both (2.9), which the library's types do not know.
+    const query = { seq: from, next_by_subj: '>' };
+    const message = await orAborted(this.#manager.streams.getMessage(this.#stream, query), this.#signal);
+    return message?.seq ?? null;
+  }
+
+  /** Reads from that sequence on, or from wherever the server thinks best: who takes the messages must look. */
+  async read(sequence: number, deps: FeedDeps): Promise<Arrivals<JsMsg>> {
+    const { AckPolicy, DeliverPolicy } = this.#library;
+    const info = await orAborted(
+      this.#manager.consumers.add(this.#stream, {
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: sequence,
+        ack_policy: AckPolicy.None,
+        inactive_threshold: CONSUMER_IDLE_MS * NANOSECONDS,
+        mem_storage: true,
+        num_replicas: 1,
+      }),
+      this.#signal,
+    );
+    const consumer = this.#client.consumers.getConsumerFromInfo(info);
+    return new Arrivals({
+      clock: deps.clock,
+      signal: this.#signal,
+      fetch: (messages) => consumer.fetch({ max_messages: messages, expires: FETCH_MS }),
+      bytesOf: (message) => message.data.length,
+      whyEnded: () => (this.#connection.isClosed() ? new Error('the connection was lost') : null),
+    });
+  }
+
+  /** Does not wait for a server that may be silent. */
+  close(): void {
+    this.#connection.close().catch(() => undefined);
+  }
+}
+
+function connectionOptions(
+  options: NatsOptions,
+  tls: TlsMaterial,
+  timeoutMs: number,
+  library: typeof NatsLibrary,
+): NodeConnectionOptions {
+  const servers = [options.servers].flat();
+  const isTls = options.tls !== undefined || servers.some((server) => server.startsWith('tls:'));
+  return {
+    servers: servers.map((server) => server.replace(/^tls:/, 'nats:')),
+    name: 'weir',
+    reconnect: false,
+    timeout: timeoutMs,
+    ignoreClusterUpdates: true,
+    authenticator: authenticatorsOf(options, library),
+    ...(isTls ? { tls } : {}),
+  };
+}
+
+function authenticatorsOf(options: NatsOptions, library: typeof NatsLibrary): Authenticator[] {
+  const { username, password, token, credentials, nkey } = options;
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const authenticators: Authenticator[] = [];
+  if (username !== undefined) authenticators.push(library.usernamePasswordAuthenticator(username, password));
+  if (token !== undefined) authenticators.push(library.tokenAuthenticator(token));
+  if (credentials !== undefined) authenticators.push(library.credsAuthenticator(bytes(credentials)));
+  if (nkey !== undefined) authenticators.push(library.nkeyAuthenticator(bytes(nkey)));
+  return authenticators;
+}
