@@ -81,9 +81,12 @@ export class PostgresServer {
     return this.#folder;
   }
 
-  /** Starts it again, with its data, and resolves when it answers. */
-  async begin(): Promise<void> {
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  /** Starts it again, with its data and these settings, and resolves when it answers. */
+  async begin(changed: Readonly<Record<string, string>> = {}): Promise<void> {
+    const flags = Object.entries({ ...settings, ...changed }).flatMap(([name, value]) => [
+      '-c',
+      `${name}=${value}`,
+    ]);
     const data = join(this.#folder, 'data');
     const child = spawn(this.#program, ['-D', data, '-p', String(this.port), '-k', this.#folder, ...flags], {
       cwd: this.#folder,
