@@ -5,7 +5,7 @@ import { formats } from '../formats/formats.ts';
 import { defineFeed, headIntervalMs, type Feed, type FeedDeps, type FeedEvent } from './feed.ts';
 import { decideBeginning } from './kafka/beginning.ts';
 import { KafkaClient, type FetchAnswer, type FetchedPartition } from './kafka/client.ts';
-import { failed, failureOf } from './kafka/failure.ts';
+import { failed, failureOf, KafkaProblem } from './kafka/failure.ts';
 import { comparePositions, parsePosition, showPosition } from './kafka/position.ts';
 import { HeadProof, Reading, type PartitionReading } from './kafka/reading.ts';
 import { endOf, hasHole, isControl, recordEvent } from './kafka/records.ts';
@@ -205,7 +205,7 @@ class Following {
       case 'session-lost':
         this.#lostSessions += 1;
         if (this.#lostSessions > MAX_LOST_SESSIONS)
-          throw new Error('the broker keeps forgetting its fetch session');
+          throw new KafkaProblem('unreachable', 'soon', 'the broker keeps forgetting our fetch session');
         return;
       case 'failed':
         throw answer.error;
@@ -219,7 +219,8 @@ class Following {
       const partition = reading.find(topicId, data.partitionIndex);
       if (partition === null) continue;
       // A follower's high watermark may be old.
-      if ((data.preferredReadReplica ?? -1) >= 0) throw new Error('the broker sends readers to a follower');
+      if ((data.preferredReadReplica ?? -1) >= 0)
+        throw new KafkaProblem('protocol', 'slowly', 'the broker sends readers to a follower');
       if ((data.divergingEpoch?.endOffset ?? -1n) >= 0n) {
         yield* this.#restart(partition, 'was cut off and written anew', reading);
         continue;

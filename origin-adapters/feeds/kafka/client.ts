@@ -1,6 +1,6 @@
-import type { Connection, Consumer, ConsumerOptions } from '@platformatic/kafka';
+import type { ClusterTopicMetadata, Connection, Consumer, ConsumerOptions } from '@platformatic/kafka';
 import type { ObservedPartition, ObservedTopic } from './beginning.ts';
-import { isKafkaError } from './failure.ts';
+import { isKafkaError, KafkaProblem } from './failure.ts';
 
 /** FETCH and LIST_OFFSETS: only what is committed, so that a message is not taken for true before its transaction is. */
 const READ_COMMITTED = 1;
@@ -10,6 +10,7 @@ const LATEST = -1n;
 const CONCURRENCY = 8;
 /** Of one partition in one answer; a larger batch comes all the same. */
 const PARTITION_BYTES = 2 ** 20;
+const NO_ID = '00000000-0000-0000-0000-000000000000';
 
 type FetchResponse = Awaited<ReturnType<Consumer['fetch']>>;
 export type PartitionAnswer = FetchResponse['responses'][number]['partitions'][number];
@@ -18,7 +19,7 @@ export interface KafkaTopic {
   readonly name: string;
   /** What requests call it: its id, or its name where the cluster gives none. */
   readonly id: string;
-  /** Tells it from a topic of the same name that was deleted or is in another cluster. */
+  /** Tells it from a topic of the same name that was deleted or is in another cluster; percent-encoded. */
   readonly identity: string;
   readonly leaders: readonly Leader[];
 }
@@ -88,17 +89,8 @@ export class KafkaClient {
   /** The topics as the cluster knows them now; rejects when one is missing or has a partition without a leader. */
   async topics(names: readonly string[]): Promise<KafkaTopic[]> {
     const metadata = await this.#consumer.metadata({ topics: [...names], forceUpdate: true });
-    return names.map((name) => {
-      const topic = metadata.topics.get(name);
-      if (topic === undefined || topic.partitionsCount === 0) throw new Error(`Unknown topic ${name}.`);
-      this.#consumer.topics.track(name);
-      const id = topic.id ?? name;
-      const leaders = topic.partitions.map(({ leader, leaderEpoch }) => ({
-        node: leader,
-        epoch: leaderEpoch ?? -1,
-      }));
-      return { name, id, identity: id === name ? (metadata.id ?? '') : id, leaders };
-    });
+    for (const name of names) this.#consumer.topics.track(name);
+    return names.map((name) => topicOf(name, metadata.topics.get(name), metadata.id));
   }
 
   /** What their partitions hold. */
@@ -160,8 +152,9 @@ export class KafkaClient {
       isolationLevel: READ_COMMITTED,
     });
     const offset = offsets.get(topic)?.[partition];
-    if (offset === undefined || offset < 0n)
-      throw new Error(`the broker knows no offset of ${topic}/${partition}`);
+    if (offset === undefined || offset < 0n) {
+      throw new KafkaProblem('unreachable', 'soon', `the broker knows no offset of ${topic}/${partition}`);
+    }
     return offset;
   }
 }
@@ -173,6 +166,27 @@ export interface ClientOptions {
   readonly maxBytes: number;
   /** For connecting, and for one answer. */
   readonly timeoutMs: number;
+}
+
+function topicOf(name: string, topic: ClusterTopicMetadata | undefined, cluster: string | null): KafkaTopic {
+  if (topic === undefined || topic.partitionsCount === 0) {
+    throw new KafkaProblem('missing', 'slowly', `there is no topic ${name}`);
+  }
+  // Metadata v9 knows no ids, and the client takes them for such; before, it puts names in their place.
+  if (topic.id === NO_ID)
+    throw new KafkaProblem('protocol', 'slowly', 'brokers before Kafka 2.8: upgrade them');
+  const leaders = topic.partitions.map(({ leader, leaderEpoch }) => ({
+    node: leader,
+    epoch: leaderEpoch ?? -1,
+  }));
+  const orphan = leaders.findIndex(({ node }) => node < 0);
+  if (orphan !== -1) throw new KafkaProblem('unreachable', 'soon', `${name}/${orphan} has no leader`);
+  return {
+    name,
+    id: topic.id,
+    identity: encodeURIComponent(topic.id === name ? (cluster ?? '') : topic.id),
+    leaders,
+  };
 }
 
 function byTopic(wanted: readonly Wanted[]): Parameters<Consumer['fetch']>[0]['topics'] {

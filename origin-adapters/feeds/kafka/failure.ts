@@ -1,12 +1,14 @@
 import type { FeedFailure } from '../feed.ts';
 
+const refused = {
+  kind: 'refused',
+  retry: 'slowly',
+  message: 'the broker refuses the credentials: correct sasl',
+} as const;
+
 /** Kafka's names of errors, and what they mean to whoever has to act. */
 const meanings: Readonly<Record<string, Pick<FeedFailure, 'kind' | 'retry' | 'message'>>> = {
-  SASL_AUTHENTICATION_FAILED: {
-    kind: 'refused',
-    retry: 'slowly',
-    message: 'the broker refuses the credentials: correct sasl',
-  },
+  SASL_AUTHENTICATION_FAILED: refused,
   UNSUPPORTED_SASL_MECHANISM: {
     kind: 'refused',
     retry: 'slowly',
@@ -31,6 +33,7 @@ const meanings: Readonly<Record<string, Pick<FeedFailure, 'kind' | 'retry' | 'me
   NOT_LEADER_OR_FOLLOWER: { kind: 'unreachable', retry: 'soon', message: 'a partition has a new leader' },
   FENCED_LEADER_EPOCH: { kind: 'unreachable', retry: 'soon', message: 'a partition has a new leader' },
   UNKNOWN_LEADER_EPOCH: { kind: 'unreachable', retry: 'soon', message: 'a partition has a new leader' },
+  UNKNOWN_TOPIC_OR_PARTITION: { kind: 'missing', retry: 'slowly', message: 'a topic or partition is gone' },
   LEADER_NOT_AVAILABLE: { kind: 'unreachable', retry: 'soon', message: 'a partition has no leader' },
 };
 
@@ -40,15 +43,23 @@ const unreadable: ReadonlySet<unknown> = new Set([
   'PLT_KFK_UNSUPPORTED_FORMAT',
 ]);
 
+/** Carries what went wrong out of a call that can't go on. */
+export class KafkaProblem extends Error {
+  readonly failure: FeedFailure;
+
+  constructor(kind: FeedFailure['kind'], retry: FeedFailure['retry'], message: string) {
+    super(message);
+    this.failure = failed(kind, retry, message);
+  }
+}
+
 /** What the client's error comes to. */
 export function failureOf(error: unknown): FeedFailure {
+  if (error instanceof KafkaProblem) return error.failure;
   const errors = flatten(error);
-  for (const one of errors) {
-    const meaning = typeof one['apiId'] === 'string' ? meanings[one['apiId']] : undefined;
-    if (meaning !== undefined) return { ...meaning, cause: error };
-    if (one['code'] === 'PLT_KFK_AUTHENTICATION')
-      return { ...meanings['SASL_AUTHENTICATION_FAILED']!, cause: error };
-  }
+  const meaning = errors.map(({ apiId }) => meanings[String(apiId)]).find((found) => found !== undefined);
+  if (meaning !== undefined) return { ...meaning, cause: error };
+  if (errors.some(({ code }) => code === 'PLT_KFK_AUTHENTICATION')) return { ...refused, cause: error };
   const topic = errors.map(unknownTopic).find((name) => name !== null);
   if (topic !== undefined) return failed('missing', 'slowly', `there is no topic ${topic}`, error);
   if (errors.some((one) => unreadable.has(one['code']) || one instanceof RangeError)) {
@@ -56,7 +67,14 @@ export function failureOf(error: unknown): FeedFailure {
   }
   const tls = errors.find((one) => one['code'] === 'PLT_KFK_USER' || isCertificateProblem(one['code']));
   if (tls !== undefined) return failed('refused', 'slowly', messageOf(tls), error);
-  return failed('unreachable', 'soon', messageOf(errors.at(-1)), error);
+  const where = errors.map(connectionTo).find((broker) => broker !== null);
+  const message = messageOf(errors.at(-1));
+  return failed(
+    'unreachable',
+    'soon',
+    where === undefined ? message : `can't reach ${where}: ${message}`,
+    error,
+  );
 }
 
 export function failed(
@@ -83,16 +101,26 @@ function flatten(error: unknown): AnyError[] {
 }
 
 function unknownTopic(error: AnyError): string | null {
-  if (error['apiId'] === 'UNKNOWN_TOPIC_OR_PARTITION') return '(see topics)';
   return /^Unknown topic (\S+)\.$/.exec(error.message)?.[1] ?? null;
 }
 
-function isCertificateProblem(code: unknown): boolean {
-  return typeof code === 'string' && /CERT|TLS|SSL|SELF_SIGNED|ISSUER/.test(code);
+function connectionTo(error: AnyError): string | null {
+  return /^Connection to (\S+) (?:failed|timed out)\.$/.exec(error.message)?.[1] ?? null;
 }
 
+function isCertificateProblem(code: unknown): boolean {
+  return typeof code === 'string' && /CERT|TLS|SSL|UNABLE_TO_VERIFY/.test(code);
+}
+
+/** What the client says that only it understands. */
+const inWords: Readonly<Record<string, string>> = {
+  'Connection closed':
+    'the broker closed the connection; if it does so again and again, correct tls and sasl',
+  'Connection closed while waiting for ready.': 'the broker closed the connection: correct tls and sasl',
+  'Request timed out': 'the broker does not answer',
+};
+
 function messageOf(error: AnyError | undefined): string {
-  return error === undefined || error.message === ''
-    ? 'the connection failed'
-    : error.message.split('\n', 1)[0]!;
+  if (error === undefined || error.message === '') return 'the connection failed';
+  return inWords[error.message] ?? error.message.split('\n', 1)[0]!;
 }

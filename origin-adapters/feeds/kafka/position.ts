@@ -8,7 +8,7 @@ export interface KafkaPosition {
 }
 
 export interface TopicPlace {
-  /** The topic's id, or the cluster's where topics have none; null: not written (`showPosition`). */
+  /** The topic's id, or the cluster's where topics have none, percent-encoded; null: not written (`showPosition`). */
   readonly identity: string | null;
   readonly partitions: readonly PartitionPlace[];
 }
@@ -75,7 +75,7 @@ function parsePlace(text: string): PartitionPlace {
 }
 
 function formatTopic(name: string, place: TopicPlace): string {
-  const identity = place.identity === null ? '' : `~${encodeURIComponent(place.identity)}`;
+  const identity = place.identity === null ? '' : `~${place.identity}`;
   const places = place.partitions.map(({ next, epoch }) => (epoch < 0 ? `${next}` : `${next}e${epoch}`));
   return `${name}${identity}:${places.join('.')}`;
 }

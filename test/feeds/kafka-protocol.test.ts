@@ -1,0 +1,252 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import { kafkaFeed } from '../../origin-adapters/feeds/kafka.ts';
+import type { KafkaTopic } from '../../origin-adapters/feeds/kafka/client.ts';
+import { HeadProof, PartitionReading } from '../../origin-adapters/feeds/kafka/reading.ts';
+import { headsOf, idsOf } from '../contracts/feed-contract.ts';
+import { readFeed, type FeedReader } from '../contracts/feed-reader.ts';
+import { until } from '../support/barrier.ts';
+import { batchOf, kafkaError, ScriptedKafka } from './scripted-kafka.ts';
+
+const CONTROL = 0x20;
+
+let readers: FeedReader[] = [];
+afterEach(async () => {
+  await Promise.all(readers.map((reader) => reader.stop()));
+  readers = [];
+});
+
+function read(kafka: ScriptedKafka, after: string | null): FeedReader {
+  const config = {
+    name: 'feed',
+    type: 'kafka',
+    format: 'json',
+    maxSilenceMs: 60,
+    readLagMs: 0,
+    map: [],
+    options: kafkaFeed.schema.parse({ brokers: 'kafka:9092', topics: 'rows' }),
+  } as const;
+  const reader = readFeed(kafkaFeed.create(config, kafka.deps), after);
+  readers.push(reader);
+  return reader;
+}
+
+function gapsOf(events: readonly FeedEvent[]): string[] {
+  return events.filter((event) => event.kind === 'gap').map((event) => event.reason);
+}
+
+const hasGap = (events: readonly FeedEvent[]): boolean => gapsOf(events).length > 0;
+const hasHead = (events: readonly FeedEvent[]): boolean => headsOf(events).length > 0;
+const hasFailed = (events: readonly FeedEvent[]): boolean => events.at(-1)?.kind === 'failed';
+
+describe('what a broker answers', () => {
+  it('is asked for with the leader epochs of the partition and of the record before', async () => {
+    const kafka = new ScriptedKafka(5n);
+    kafka.partitions[0]!.epoch = 9;
+    kafka.answers.push({ 0: { highWatermark: 7n, records: [batchOf(5n, ['a', 'b'])] } });
+    await read(kafka, 'rows~first-id:5e3').until(
+      (events) => idsOf(events).length === 2 && kafka.fetches.length > 2,
+    );
+    expect(kafka.fetches[0]![0]).toEqual({
+      topicId: 'first-id',
+      partition: 0,
+      leaderEpoch: 9,
+      next: 5n,
+      epoch: 3,
+    });
+    expect(kafka.fetches[1]![0]).toMatchObject({ next: 7n, epoch: 7 });
+  });
+
+  it('is a gap where the log was cut off and written anew, and goes on at its end', async () => {
+    const kafka = new ScriptedKafka(12n);
+    kafka.answers.push({ 0: { divergingEpoch: { epoch: 2, endOffset: 3n } } });
+    kafka.answers.push({ 0: { highWatermark: 13n, records: [batchOf(12n, ['new'])] } });
+    const events = await read(kafka, 'rows~first-id:5e3').until((all) => idsOf(all).includes('new'));
+    expect(gapsOf(events)).toEqual(['rows/0 was cut off and written anew at 5']);
+    expect(events[0]).toMatchObject({ kind: 'gap', position: 'rows~first-id:12' });
+  });
+
+  it('is a gap where the place is out of range, though the answer says nothing else, and goes on at its end', async () => {
+    const kafka = new ScriptedKafka(20n, 4n);
+    const unknown = { partitionIndex: 0, errorCode: 1, highWatermark: -1n, logStartOffset: -1n };
+    kafka.answers.push(kafkaError('OFFSET_OUT_OF_RANGE', [unknown]));
+    const reader = read(kafka, 'rows~first-id:5.4');
+    const events = await reader.until((all) => hasGap(all) && hasHead(all));
+    expect(gapsOf(events)).toEqual(['rows/0 is out of range at 5']);
+    expect(headsOf(events)[0]!.position).toBe('rows~first-id:20.4');
+  });
+
+  it('is asked again where the broker forgot its session, and the feed fails where it always does', async () => {
+    const kafka = new ScriptedKafka(5n);
+    kafka.answers.push(kafkaError('FETCH_SESSION_ID_NOT_FOUND'));
+    await read(kafka, 'rows~first-id:5').until(hasHead);
+
+    const forgetful = new ScriptedKafka(5n);
+    forgetful.answers.push(...Array.from({ length: 10 }, () => kafkaError('INVALID_FETCH_SESSION_EPOCH')));
+    const events = await read(forgetful, 'rows~first-id:5').until(hasFailed);
+    expect(events.at(-1)).toMatchObject({ failure: { kind: 'unreachable', retry: 'soon' } });
+  });
+
+  it('yields what comes after the place asked for, though batches come whole', async () => {
+    const kafka = new ScriptedKafka(9n);
+    kafka.answers.push({ 0: { records: [batchOf(3n, ['3', '4', '5', '6']), batchOf(7n, ['7', '8'])] } });
+    const events = await read(kafka, 'rows~first-id:5').until((all) => hasHead(all));
+    expect(idsOf(events)).toEqual(['5', '6', '7', '8']);
+    expect(gapsOf(events)).toEqual([]);
+  });
+
+  it('moves over the ends of transactions, which are no changes', async () => {
+    const kafka = new ScriptedKafka(7n);
+    const marker = batchOf(6n, ['commit'], { attributes: CONTROL });
+    kafka.answers.push({ 0: { records: [batchOf(5n, ['a']), marker] } });
+    const events = await read(kafka, 'rows~first-id:5').until(hasHead);
+    expect(idsOf(events)).toEqual(['a']);
+    expect(headsOf(events)[0]!.position).toBe('rows~first-id:7e7');
+  });
+
+  it('is a gap before what follows a hole, for a compacted log has lost what changed between', async () => {
+    for (const records of [
+      [batchOf(7n, ['a'])],
+      [batchOf(5n, ['a'], { lastOffsetDelta: 2 })],
+      [batchOf(5n, [], { lastOffsetDelta: 2 })],
+    ]) {
+      const kafka = new ScriptedKafka(8n);
+      kafka.answers.push({ 0: { records } });
+      const events = await read(kafka, 'rows~first-id:5').until(hasHead);
+      expect(gapsOf(events)).toHaveLength(1);
+      expect(events[0]!.kind).toBe('gap');
+    }
+  });
+
+  it('has holes that are no gap where a transaction was aborted, unless one producer aborted twice', async () => {
+    const aborted = (...producers: readonly bigint[]) =>
+      producers.map((producerId) => ({ producerId, firstOffset: 5n }));
+    for (const [abortedTransactions, gaps] of [
+      [aborted(1n, 2n), 0],
+      [aborted(1n, 1n), 1],
+    ] as const) {
+      const kafka = new ScriptedKafka(8n);
+      kafka.answers.push({ 0: { abortedTransactions, records: [batchOf(7n, ['a'])] } });
+      const events = await read(kafka, 'rows~first-id:5').until(hasHead);
+      expect(gapsOf(events)).toHaveLength(gaps);
+    }
+  });
+
+  it('is not believed of followers, whose high watermark may be old', async () => {
+    const kafka = new ScriptedKafka(5n);
+    kafka.answers.push({ 0: { preferredReadReplica: 2 } });
+    const events = await read(kafka, 'rows~first-id:5').until(hasFailed);
+    expect(events.at(-1)).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly' } });
+  });
+});
+
+describe('the head', () => {
+  it('is not reached while a transaction is open before the high watermark', async () => {
+    const kafka = new ScriptedKafka(5n, 5n);
+    kafka.partitions[1]!.highWatermark = 8n;
+    const reader = read(kafka, 'rows~first-id:5.5');
+    await until(() => kafka.fetches.length > 5);
+    expect(hasHead(reader.events)).toBe(false);
+    kafka.answers.push({ 1: { records: [batchOf(5n, ['a', 'b', 'c'])] } });
+    const events = await reader.until(hasHead);
+    expect(idsOf(events)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('is proved also of partitions that an answer leaves out because nothing is new', async () => {
+    const kafka = new ScriptedKafka(5n, 5n);
+    kafka.isIncremental = true;
+    const events = await read(kafka, 'rows~first-id:5.5').until((all) => headsOf(all).length >= 3);
+    expect(gapsOf(events)).toEqual([]);
+  });
+
+  it('is proved by answers to questions that were put after it was asked for, and not by older ones', () => {
+    const topic: KafkaTopic = { name: 'rows', id: 'id', identity: 'id', leaders: [{ node: 1, epoch: 0 }] };
+    const partition = new PartitionReading(topic, 0, 5n, -1);
+    const proof = new HeadProof(1_000);
+    partition.highWatermark = 5n;
+    proof.note([partition], 999);
+    expect(proof.isComplete([partition])).toBe(false);
+    partition.highWatermark = 6n;
+    proof.note([partition], 1_000);
+    expect(proof.isComplete([partition])).toBe(false);
+    partition.highWatermark = 9n;
+    proof.note([partition], 1_001);
+    partition.advance(6n, 0);
+    expect(proof.isComplete([partition])).toBe(true);
+  });
+
+  it('is said to be as far away as there are records before it', async () => {
+    const kafka = new ScriptedKafka(9n);
+    kafka.answers.push({ 0: { records: [batchOf(5n, ['a'])] } });
+    const events = await read(kafka, 'rows~first-id:5').until((all) =>
+      all.some(({ kind }) => kind === 'behind'),
+    );
+    expect(events.at(-1)).toEqual({ kind: 'behind', events: 3 });
+  });
+});
+
+describe('a cluster that changes while it is read', () => {
+  it('ends the feed when the topic is recreated, and the next beginning is a gap', async () => {
+    const kafka = new ScriptedKafka(5n);
+    const first = read(kafka, 'rows~first-id:5');
+    await first.until(hasHead);
+    kafka.id = 'second-id';
+    const events = await first.until(hasFailed);
+    expect(events.at(-1)).toMatchObject({
+      failure: { retry: 'soon', message: 'the topic rows was recreated' },
+    });
+    const again = await read(kafka, 'rows~first-id:5').until(hasHead);
+    expect(gapsOf(again)).toEqual(['rows was recreated']);
+  });
+
+  it('ends the feed when partitions are added, and then reads them from their first record', async () => {
+    const kafka = new ScriptedKafka(5n);
+    const first = read(kafka, 'rows~first-id:5');
+    await first.until(hasHead);
+    kafka.partitions = new ScriptedKafka(5n, 2n).partitions;
+    const events = await first.until(hasFailed);
+    expect(events.at(-1)).toMatchObject({ failure: { message: 'the topic rows has new partitions' } });
+    kafka.answers.push({ 1: { records: [batchOf(0n, ['a', 'b'])] } });
+    const again = await read(kafka, 'rows~first-id:5').until(hasHead);
+    expect(idsOf(again)).toEqual(['a', 'b']);
+    expect(gapsOf(again)).toEqual([]);
+  });
+
+  it('ends the feed when a partition has a new leader or a new epoch, and begins anew without a gap', async () => {
+    for (const change of [{ leader: 2 }, { epoch: 1 }]) {
+      const kafka = new ScriptedKafka(5n);
+      const first = read(kafka, 'rows~first-id:5');
+      await first.until(hasHead);
+      Object.assign(kafka.partitions[0]!, change);
+      const events = await first.until(hasFailed);
+      expect(events.at(-1)).toMatchObject({ failure: { message: 'the partition rows/0 has a new leader' } });
+      expect(gapsOf(await read(kafka, 'rows~first-id:5').until(hasHead))).toEqual([]);
+    }
+  });
+
+  it('ends the feed when an answer names another leader, which is found at once', async () => {
+    for (const name of ['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'UNKNOWN_TOPIC_ID']) {
+      const kafka = new ScriptedKafka(5n);
+      kafka.answers.push(kafkaError(name));
+      const events = await read(kafka, 'rows~first-id:5').until(hasFailed);
+      expect(events.at(-1)).toMatchObject({ failure: { kind: 'unreachable', retry: 'soon' } });
+    }
+  });
+
+  it('is not read where it knows no ids and puts none in their place', async () => {
+    const kafka = new ScriptedKafka(5n);
+    kafka.id = '00000000-0000-0000-0000-000000000000';
+    const events = await read(kafka, null).until(hasFailed);
+    expect(events.at(-1)).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly' } });
+  });
+
+  it('says what can not be read in a batch, and stays before it', async () => {
+    const kafka = new ScriptedKafka(5n);
+    kafka.answers.push(
+      Object.assign(new Error('Unsupported compression'), { code: 'PLT_KFK_UNSUPPORTED_COMPRESSION' }),
+    );
+    const events = await read(kafka, 'rows~first-id:5').until(hasFailed);
+    const message = "a batch can't be read: Unsupported compression";
+    expect(events.at(-1)).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly', message } });
+  });
+});
