@@ -313,6 +313,21 @@ suite('redis-stream: what it can not work with', () => {
     expect(failure.message).toContain("its master's url");
   });
 
+  it('leaves no connection behind when it has failed or was stopped', async () => {
+    const server = await scene.start();
+    await failureOf(feedOf({ url: server.url, stream: 'other' }));
+    const replica = await RedisServer.start(path, ['--replicaof', '127.0.0.1', '1']);
+    await failureOf(feedOf({ url: replica.url }));
+    await (await scene.attached()).stop();
+    for (const one of [server, replica]) {
+      let [clients] = await one.run(['CLIENT', 'LIST', 'TYPE', 'NORMAL']);
+      while (String(clients).trim().split('\n').length > 1) {
+        [clients] = await one.run(['CLIENT', 'LIST', 'TYPE', 'NORMAL']);
+      }
+    }
+    await replica.stop();
+  });
+
   it('says which package is missing', async () => {
     const failure = await failureOf(feedOf({ url: 'redis://127.0.0.1:1' }, 'json', depsWithoutLibraries));
     expect(failure).toMatchObject({ kind: 'library', message: 'npm install redis' });
@@ -330,13 +345,8 @@ suite('redis-stream over TLS', () => {
     await writeFile(key, tlsKey);
     const port = await freePort();
     const files = { 'tls-cert-file': ca, 'tls-key-file': key, 'tls-ca-cert-file': ca };
-    await server.run(
-      ...Object.entries({ ...files, 'tls-auth-clients': 'no', 'tls-port': String(port) }).map((pair) => [
-        'CONFIG',
-        'SET',
-        ...pair,
-      ]),
-    );
+    const settings = { ...files, 'tls-auth-clients': 'no', 'tls-port': String(port) };
+    await server.run(...Object.entries(settings).map(([name, value]) => ['CONFIG', 'SET', name, value]));
     const url = `rediss://127.0.0.1:${port}`;
     await scene.attached({ url, tls: { ca, 'server-name': tlsName } });
     const untrusted = await failureOf(feedOf({ url, tls: { 'server-name': tlsName } }));

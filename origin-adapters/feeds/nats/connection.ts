@@ -1,5 +1,5 @@
 import type * as JetStreamLibrary from '@nats-io/jetstream';
-import type { JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
+import type { JetStreamClient, JetStreamManager, JsMsg, StreamConfig } from '@nats-io/jetstream';
 import type * as NatsLibrary from '@nats-io/transport-node';
 import type { Authenticator, NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { orAborted } from '../abort.ts';
@@ -86,13 +86,8 @@ export class NatsStreamConnection {
       this.#manager.streams.info(this.#stream),
       this.#signal,
     );
-    if (config.mirror !== undefined || (config.sources ?? []).length > 0) {
-      throw new NatsFault(
-        'protocol',
-        'slowly',
-        `the stream ${this.#stream} copies others, and can't tell how far it is behind them: name the one that is written to`,
-      );
-    }
+    const misfit = misfitOf(config);
+    if (misfit !== null) throw new NatsFault('protocol', 'slowly', `the stream ${this.#stream} ${misfit}`);
     return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
   }
 
@@ -132,6 +127,18 @@ export class NatsStreamConnection {
   close(): void {
     this.#connection.close().catch(() => undefined);
   }
+}
+
+/** Why a stream of that kind can't prove that nothing was missed; null: it can. */
+function misfitOf({ mirror, sources, retention }: StreamConfig): string | null {
+  if (mirror !== undefined || (sources ?? []).length > 0) {
+    return "copies others and can't tell how far it is behind them: name the one that is written to";
+  }
+  // The values of the library's enumeration, which is not loaded for its names.
+  if ((retention as string) === 'workqueue') {
+    return "is a work queue, which gives each message to one reader: take one with the retention 'limits'";
+  }
+  return null;
 }
 
 function connectionOptions(

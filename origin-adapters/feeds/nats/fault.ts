@@ -54,8 +54,17 @@ function meaningOf(error: Error, stream: string): Meaning | null {
     case 'TimeoutError':
       return { kind: 'unreachable', retry: 'soon', message: 'the server does not answer' };
     default:
-      return null;
+      return namelessMeaning(error);
   }
+}
+
+/** Of errors that have no name of their own. */
+function namelessMeaning({ message }: Error): Meaning | null {
+  if (/^nkeys: |unable to parse credentials/.test(message)) {
+    return refused(`the nkey or the credentials can't be read: correct them (${message})`);
+  }
+  if (message.startsWith('server does not support')) return { kind: 'protocol', retry: 'slowly', message };
+  return null;
 }
 
 /** 5xx is the server's own trouble, such as a cluster without a leader; others are of the stream's configuration. */

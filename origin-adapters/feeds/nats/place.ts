@@ -42,8 +42,8 @@ export function gapReason(place: Place, state: StreamState): string | null {
 
 /** Messages that the stream lost before they were read. */
 export function goneReason(first: number, last: number): string {
-  const which = first === last ? `message ${first} was` : `messages ${first} to ${last} were`;
-  return `${which} removed before they were read`;
+  const which = first === last ? `message ${first}` : `messages ${first} to ${last}`;
+  return `removed before it was read: ${which}`;
 }
 
 /** Takes what `formatPlace` wrote and mere sequences; null: of two streams. */

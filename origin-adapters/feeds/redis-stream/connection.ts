@@ -1,4 +1,5 @@
 import type { RedisClientOptions } from 'redis';
+import { orAborted } from '../abort.ts';
 import type { FeedDeps, FeedFailure } from '../feed.ts';
 import { readTls, type TlsMaterial } from '../tls.ts';
 import { RedisFault } from './fault.ts';
@@ -59,9 +60,14 @@ export class RedisConnection {
     });
     // What goes wrong rejects the command under way as well.
     client.on('error', () => undefined);
-    await connect(client, signal);
     const connection = new RedisConnection(client, options.stream);
-    await connection.#refuseReplica();
+    try {
+      await connect(client, signal);
+      await connection.#refuseReplica();
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
     return { kind: 'open', connection };
   }
 
@@ -101,21 +107,12 @@ export class RedisConnection {
 }
 
 async function connect(client: Client, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => {
-    client.destroy();
-    aborted.reject(signal.reason);
-  };
-  aborted.promise.catch(() => undefined);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', () => client.destroy(), { once: true });
   const connecting = client.connect();
-  // A socket that was not yet there when the client was destroyed.
-  connecting.then(
-    () => signal.aborted && client.destroy(),
-    () => undefined,
-  );
-  await Promise.race([connecting, aborted.promise]);
+  // A socket that came only after the client was destroyed.
+  const destroyLate = (): unknown => signal.aborted && client.destroy();
+  connecting.then(destroyLate).catch(() => undefined);
+  await orAborted(connecting, signal);
 }
 
 function addressOf(
