@@ -62,7 +62,7 @@ async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
   const read = readPurgeRequest(await c.req.text());
   if (read.kind === 'invalid') return badRequest(read.problems);
   const { mode, dryRun, ...selection } = read.request;
-  const found = purgeTags(selection, deps.routes());
+  const found = purgeTags(selection, deps.config());
   if (found.kind === 'invalid') return badRequest(found.problems);
   if (dryRun) return c.json(await deps.findEntries(found.tags));
   const result = await deps.invalidate(found.tags, mode);

@@ -1,5 +1,5 @@
 /** What the admin side shows and does, as the coordinator provides it. */
-import type { RouteConfig } from '../../policies/config/config.ts';
+import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { Place } from '../../policies/place.ts';
 import type { FeedStatus } from '../feeds/status.ts';
@@ -9,8 +9,8 @@ export interface AdminDependencies {
   /** Empty: none is asked for. */
   readonly token: string;
   readonly log: Log;
-  /** Those in force; another list after a reload. */
-  routes(): readonly RouteConfig[];
+  /** The one in force; another one after a reload. */
+  config(): Config;
   /** Plain data for JSON. */
   stats(): Promise<object>;
   /** The Prometheus text format. */

@@ -2,10 +2,10 @@
  * What an operator's purge names, as the tags that entries bear. Pure, and errors are values: a purge of something that
  * no entry can bear must not answer that it was done.
  */
-import type { QueryKey, RouteConfig } from '../../policies/config/config.ts';
-import { parsePlace, urlTags, type Place } from '../../policies/place.ts';
-import { compileRoutes } from '../../policies/routing.ts';
-import { ALL_TAG, tagOfHost, tagOfName, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
+import type { Config } from '../../policies/config/config.ts';
+import { parsePlace } from '../../policies/place.ts';
+import { ALL_TAG, tagOfHost, tagOfName, tagOfOrigin, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
+import { tagsOfUrl } from '../routes/url-tags.ts';
 
 /** Every list may be empty; `all` stands for everything. */
 export interface PurgeSelection {
@@ -22,8 +22,8 @@ export type PurgeTags =
   /** Each `expected …, got …`, after the place in the request. */
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
-/** `routes` are those in force: their names, and their rules for queries. */
-export function purgeTags(selection: PurgeSelection, routes: readonly RouteConfig[]): PurgeTags {
+/** `config` is the one in force. */
+export function purgeTags(selection: PurgeSelection, config: Config): PurgeTags {
   const problems: string[] = [];
   const collect = (key: string, texts: readonly string[], tagsOf: (text: string) => Tags): string[] =>
     texts.flatMap((text, i) => {
@@ -32,13 +32,12 @@ export function purgeTags(selection: PurgeSelection, routes: readonly RouteConfi
       problems.push(`${key}[${i}]: expected ${found.expected}, got ${JSON.stringify(text)}`);
       return [];
     });
-  const rulesOf = queryRules(routes);
   const tags = [
-    ...collect('urls', selection.urls, (text) => tagsOfUrl(text, rulesOf)),
-    ...collect('tags', selection.tags, tagsOfName),
-    ...collect('prefixes', selection.prefixes, tagsOfPrefix),
-    ...collect('hosts', selection.hosts, tagsOfHost),
-    ...collect('routes', selection.routes, (text) => tagsOfRoute(text, routes)),
+    ...collect('urls', selection.urls, (text) => urlNamed(text, config)),
+    ...collect('tags', selection.tags, tagNamed),
+    ...collect('prefixes', selection.prefixes, (text) => prefixNamed(text, config)),
+    ...collect('hosts', selection.hosts, (text) => hostNamed(text, config)),
+    ...collect('routes', selection.routes, (text) => routeNamed(text, config)),
     ...(selection.all ? [ALL_TAG] : []),
   ];
   if (problems.length > 0) return { kind: 'invalid', problems };
@@ -51,52 +50,38 @@ type Tags = { readonly tags: readonly string[] } | { readonly expected: string }
 const NOTHING = 'expected at least one of urls, tags, prefixes, hosts, routes or all, got nothing to purge';
 const PLACE = 'a path that begins with / or an absolute http(s) URL';
 
-function tagsOfUrl(text: string, rulesOf: (place: Place) => QueryKey[]): Tags {
-  const place = parsePlace(text);
-  return place === null ? { expected: PLACE } : { tags: urlTags(place, rulesOf(place)) };
+function urlNamed(text: string, config: Config): Tags {
+  const tags = tagsOfUrl(config, text);
+  return tags === null ? { expected: PLACE } : { tags };
 }
 
-function tagsOfPrefix(text: string): Tags {
+function prefixNamed(text: string, config: Config): Tags {
   const place = parsePlace(text);
   if (place === null) return { expected: PLACE };
-  if (place.query !== '' || text.includes('?')) return { expected: 'a path without a query' };
+  if (text.includes('?')) return { expected: 'a path without a query' };
   if (place.path.endsWith('/*')) return { expected: 'whole segments without the final /*' };
-  return { tags: [tagOfPrefix(place.authority, place.path)] };
+  return { tags: [tagOfPrefix(blindOrigins(config).length > 0 ? null : place.authority, place.path)] };
 }
 
-function tagsOfName(text: string): Tags {
+function tagNamed(text: string): Tags {
   return text === '' ? { expected: 'a tag' } : { tags: [tagOfName(text)] };
 }
 
-function tagsOfHost(text: string): Tags {
-  return HOST.test(text) ? { tags: [tagOfHost(text)] } : { expected: 'a host, with or without a port' };
+/** An origin that does not see the client's host has entries that all hosts share, whichever was the first to ask. */
+function hostNamed(text: string, config: Config): Tags {
+  if (!HOST.test(text)) return { expected: 'a host, with or without a port' };
+  return { tags: [tagOfHost(text), ...blindOrigins(config).map(tagOfOrigin)] };
 }
 
-function tagsOfRoute(text: string, routes: readonly RouteConfig[]): Tags {
+function routeNamed(text: string, { routes }: Config): Tags {
   const names = routes.map(({ name }) => name);
   return names.includes(text) ? { tags: [tagOfRoute(text)] } : { expected: `one of ${names.join(', ')}` };
 }
 
-const HOST = /^(?:[^\s/?#@:[\]]+|\[[0-9a-f:.]+\])(?::\d+)?$/i;
-
-/**
- * The rules by which an entry of this place may have its query in the key: the whole of it, and those of each route
- * that takes it, whichever of them came first.
- */
-function queryRules(routes: readonly RouteConfig[]): (place: Place) => QueryKey[] {
-  const compiled = routes.map((route) => ({
-    rule: route.cache.key.query,
-    onItsHost: compileRoutes([route]),
-    onAnyHost: compileRoutes([{ ...route, match: { ...route.match, host: null } }]),
-  }));
-  return ({ authority, path }) => [
-    'all',
-    ...compiled
-      .filter(({ onItsHost, onAnyHost }) => {
-        const router = authority === null ? onAnyHost : onItsHost;
-        // HEAD goes where GET goes.
-        return router.match('HEAD', authority ?? '', path).kind === 'route';
-      })
-      .map(({ rule }) => rule),
-  ];
+function blindOrigins({ origins }: Config): string[] {
+  return Object.values(origins)
+    .filter(({ hostHeader }) => hostHeader === 'origin')
+    .map(({ name }) => name);
 }
+
+const HOST = /^(?:[^\s/?#@:[\]]+|\[[0-9a-f:.]+\])(?::\d+)?$/i;

@@ -55,9 +55,13 @@ export interface AccessRecord {
   readonly route: string;
   readonly outcome: Outcome;
   readonly reason: string;
+  /** Of content. */
   readonly bytes: number;
   readonly durationMs: number;
+  /** The address of the connection's other end. */
   readonly client: string;
+  /** False: the answer was cut short. */
+  readonly complete: boolean;
 }
 
 const FORMAT = {

@@ -6,7 +6,7 @@ import { newFeedCounts } from '../../proxy/feeds/status.ts';
 import { logTo } from '../../proxy/log/logger.ts';
 import { configOf } from '../config/load.ts';
 
-const { routes } = configOf(`
+const CONFIG = configOf(`
 origins: { shop: { url: 'http://127.0.0.1:1' } }
 routes: [{ name: every, match: /*, cache: { key: { query: none } } }]
 `);
@@ -43,7 +43,7 @@ async function admin(given: Partial<AdminDependencies> = {}) {
   const deps: AdminDependencies = {
     token: '',
     log: logTo({ write: (line) => void lines.push(line) }, 'info', 'test'),
-    routes: () => routes,
+    config: () => CONFIG,
     stats: async () => ({ workers: 2 }),
     metrics: async () => '# HELP weir_up 1\n',
     ready: async () => ({ ready: true, reasons: [] }),

@@ -3,37 +3,29 @@ import type { PurgeSelection } from '../../proxy/admin/purge-tags.ts';
 import { purgeTags } from '../../proxy/admin/purge-tags.ts';
 import { configOf } from '../config/load.ts';
 
-const { routes } = configOf(`
-origins: { shop: { url: 'http://127.0.0.1:1' } }
+const ROUTES = `
 routes:
-  - { name: posted, match: { path: /products, methods: [POST] }, cache: { key: { query: none } } }
-  - { name: other-host, match: { path: /products, host: b.example }, cache: { key: { query: { except: [page] } } } }
   - { name: list, match: /products, cache: { key: { query: { only: [page] } } } }
   - { name: rest, match: /about/*, cache: { key: { query: none } } }
-`);
+`;
+
+const SHARED = configOf(`origins: { shop: { url: 'http://127.0.0.1:1' } }${ROUTES}`);
+const BY_HOST = configOf(`origins: { shop: { url: 'http://127.0.0.1:1', host-header: client } }${ROUTES}`);
 
 const NOTHING: PurgeSelection = { urls: [], tags: [], prefixes: [], hosts: [], routes: [], all: false };
 
-function tagsOf(selection: Partial<PurgeSelection>) {
-  const found = purgeTags({ ...NOTHING, ...selection }, routes);
+function tagsOf(selection: Partial<PurgeSelection>, config = BY_HOST) {
+  const found = purgeTags({ ...NOTHING, ...selection }, config);
   return found.kind === 'tags' ? found.tags : found.problems;
 }
 
 describe('what a purge names', () => {
-  it('a path is that URL on every host, also as routes that take it key its query', () => {
+  it('a path is that URL on every host, also as routes key its query', () => {
     expect(tagsOf({ urls: ['/products?utm=x&page=2'] })).toEqual([
       'url:/products?utm=x&page=2',
-      'url:/products?utm=x',
       'url:/products?page=2',
+      'url:/products',
     ]);
-  });
-
-  it('a route for another host, path or method has no say in an absolute URL', () => {
-    expect(tagsOf({ urls: ['http://a.example/products?utm=x&page=2'] })).toEqual([
-      'url@a.example/products?utm=x&page=2',
-      'url@a.example/products?page=2',
-    ]);
-    expect(tagsOf({ urls: ['/none?x=1'] })).toEqual(['url:/none?x=1']);
   });
 
   it('paths are normalised as those of requests are', () => {
@@ -43,6 +35,7 @@ describe('what a purge names', () => {
 
   it('tags, prefixes, hosts, routes and everything have tags of their own', () => {
     const selection = {
+      urls: ['https://A.example/a'],
       tags: ['product:1'],
       prefixes: ['/search', 'https://A.example/search'],
       hosts: ['A.example', '[::1]:8080'],
@@ -50,6 +43,7 @@ describe('what a purge names', () => {
       all: true,
     };
     expect(tagsOf(selection)).toEqual([
+      'url@a.example/a',
       'tag:product:1',
       'prefix:/search',
       'prefix@a.example/search',
@@ -58,6 +52,15 @@ describe('what a purge names', () => {
       'route:list',
       'all',
     ]);
+  });
+
+  it('a host takes what it shares with others, where the origin does not tell them apart', () => {
+    const selection = {
+      urls: ['https://a.example/a'],
+      prefixes: ['https://a.example/b'],
+      hosts: ['a.example'],
+    };
+    expect(tagsOf(selection, SHARED)).toEqual(['url:/a', 'prefix:/b', 'host:a.example', 'origin:shop']);
   });
 
   it('one thing named twice is purged once', () => {
@@ -78,7 +81,7 @@ describe('what a purge names', () => {
       'prefixes[0]: expected a path without a query, got "/a?b"',
       'prefixes[1]: expected whole segments without the final /*, got "/a/*"',
       'hosts[0]: expected a host, with or without a port, got "http://a"',
-      'routes[0]: expected one of posted, other-host, list, rest, got "lst"',
+      'routes[0]: expected one of list, rest, got "lst"',
     ]);
   });
 
