@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import { size } from '../../policies/config/units.ts';
@@ -16,8 +15,9 @@ import { HeadQuestion } from './postgres/head-question.ts';
 import { comparePositions, formatPosition, parsePosition, showPosition } from './postgres/position.ts';
 import { ReplicationStream, type StreamItem } from './postgres/replication-stream.ts';
 import { decideStart, inspect, type Inspection, type Standing } from './postgres/server.ts';
-import { Session, type Tls } from './postgres/session.ts';
+import { Session } from './postgres/session.ts';
 import type { Transaction } from './postgres/transactions.ts';
+import { readTls, tlsSchema } from './tls.ts';
 
 /** How long a slot that another connection holds is waited for: perhaps it is an old one of ours. */
 const HELD_MS = 2_000;
@@ -44,21 +44,7 @@ const schema = z.strictObject({
   publication: z
     .union([publicationSchema, z.array(publicationSchema).min(1)], { error: 'a name, or a list of names' })
     .describe('The publication whose tables are followed, or several.'),
-  tls: z
-    .strictObject({
-      ca: z
-        .string()
-        .min(1)
-        .optional()
-        .describe('A file of the certificates to trust (PEM); absent: those that Node.js knows.'),
-      'server-name': z
-        .string()
-        .min(1)
-        .optional()
-        .describe("The name that the server's certificate must bear, if not the host of url."),
-    })
-    .optional()
-    .describe('TLS with a verified certificate; absent: none.'),
+  tls: tlsSchema.optional().describe('TLS with a verified certificate; absent: none.'),
   'max-transaction': size({ least: 1024 })
     .prefault('64MiB')
     .describe(
@@ -106,12 +92,17 @@ class PostgresFeed implements Feed {
       yield loaded;
       return;
     }
-    const tls = await this.#readTls();
-    if (tls.kind === 'failed') {
+    const tls = this.#options.tls === undefined ? null : await readTls(this.#options.tls);
+    if (tls?.kind === 'failed') {
       yield tls;
       return;
     }
-    const session = new Session(loaded.library, this.#address, tls.tls, this.#config.maxSilenceMs);
+    const session = new Session(
+      loaded.library,
+      this.#address,
+      tls?.material ?? null,
+      this.#config.maxSilenceMs,
+    );
     const close = (): void => session.close();
     signal.addEventListener('abort', close);
     try {
@@ -186,21 +177,6 @@ class PostgresFeed implements Feed {
 
   get #publications(): readonly string[] {
     return [this.#options.publication].flat();
-  }
-
-  async #readTls(): Promise<
-    { readonly kind: 'read'; readonly tls: Tls | null } | Extract<FeedEvent, { kind: 'failed' }>
-  > {
-    const { tls } = this.#options;
-    if (tls === undefined) return { kind: 'read', tls: null };
-    const serverName = tls['server-name'] ?? null;
-    if (tls.ca === undefined) return { kind: 'read', tls: { ca: null, serverName } };
-    try {
-      return { kind: 'read', tls: { ca: await readFile(tls.ca, 'utf8'), serverName } };
-    } catch (error) {
-      const message = `tls.ca can't be read: ${error instanceof Error ? error.message : String(error)}`;
-      return { kind: 'failed', failure: failed('refused', 'slowly', message, error) };
-    }
   }
 }
 

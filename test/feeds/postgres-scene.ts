@@ -84,7 +84,6 @@ export class PostgresScene {
 
   /** A feed of the test's database, with these options changed. */
   feed(options: Readonly<Record<string, unknown>> = {}, deps: Partial<FeedDeps> = {}): Feed {
-    const { user, password } = postgresRole;
     return postgresFeed.create(
       {
         name: 'feed',
@@ -94,8 +93,8 @@ export class PostgresScene {
         readLagMs: 0,
         map: [],
         options: postgresFeed.schema.parse({
-          url: `postgres://${user}@127.0.0.1:${this.server.port}/${this.#database}`,
-          password,
+          url: this.urlOf(this.#database),
+          password: postgresRole.password,
           slot: this.#database,
           publication: 'changes',
           ...options,
@@ -103,6 +102,10 @@ export class PostgresScene {
       },
       { ...testFeedDeps, ...deps },
     );
+  }
+
+  urlOf(database: string): string {
+    return `postgres://${postgresRole.user}@127.0.0.1:${this.server.port}/${database}`;
   }
 
   read(feed: Feed, after: string | null): FeedReader {

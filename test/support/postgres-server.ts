@@ -112,6 +112,11 @@ export class PostgresServer {
     await ended;
   }
 
+  /** The next start is as one that nobody has promoted yet. */
+  async becomeStandby(): Promise<void> {
+    await this.#write('standby.signal', '');
+  }
+
   async stop(): Promise<void> {
     await this.end('SIGQUIT');
     await rm(this.#folder, { recursive: true, force: true });
@@ -124,8 +129,7 @@ export class PostgresServer {
 
   /** `statements` may make each one as late as it is needed. */
   async runAll(database: string, statements: Iterable<string>): Promise<QueryResult> {
-    const client = this.#client(database);
-    await client.connect();
+    const client = await this.connect(database);
     try {
       let result: QueryResult = { rows: [] };
       for (const statement of statements) result = await client.query(statement);
@@ -135,11 +139,18 @@ export class PostgresServer {
     }
   }
 
-  /** A new database of its own name, for one test. */
-  async createDatabase(): Promise<string> {
+  /** A connection of the superuser, for the test to end. */
+  async connect(database: string): Promise<Client> {
+    const client = this.#client(database);
+    await client.connect();
+    return client;
+  }
+
+  /** A new database of its own name, for one test. `options`: of CREATE DATABASE. */
+  async createDatabase(options = ''): Promise<string> {
     this.#databases += 1;
     const name = `test_${this.#databases}`;
-    await this.run('postgres', `CREATE DATABASE ${name}`);
+    await this.run('postgres', `CREATE DATABASE ${name} ${options}`);
     return name;
   }
 

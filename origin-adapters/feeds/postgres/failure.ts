@@ -1,4 +1,5 @@
 import type { FeedFailure } from '../feed.ts';
+import { isTlsFailure } from '../tls.ts';
 import { Unreadable } from './byte-reader.ts';
 
 /** What went wrong, of whatever `pg`, the network, TLS or Postgres itself throws. `where`: `host:port`. */
@@ -6,7 +7,8 @@ export function failureOf(cause: unknown, where: string): FeedFailure {
   const { code, message, isFromServer } = detailsOf(cause);
   if (isFromServer) return serverFailure(code, message, cause);
   if (cause instanceof Unreadable) return failed('protocol', 'slowly', `${where}: ${message}`, cause);
-  if (isTlsProblem(code, message)) return failed('refused', 'slowly', `TLS with ${where}: ${message}`, cause);
+  if (isTlsFailure(cause) || message.includes('SSL'))
+    return failed('refused', 'slowly', `TLS with ${where}: ${message}`, cause);
   if (message.startsWith('SASL') || cause instanceof NoPassword)
     return failed('refused', 'slowly', `${where}: ${message}`, cause);
   const why = code === '' || message.includes(code) ? message : `${code} ${message}`;
@@ -39,10 +41,6 @@ function serverFailure(code: string, text: string, cause: unknown): FeedFailure 
   // It starts, stops, is overloaded, or lost the connection.
   if (/^(57P|53|08|58)/.test(code)) return failed('unreachable', 'soon', message, cause);
   return failed('protocol', 'slowly', message, cause);
-}
-
-function isTlsProblem(code: string, message: string): boolean {
-  return /CERT|SSL|TLS|UNABLE_TO_/.test(code) || message.includes('SSL');
 }
 
 interface Details {

@@ -1,15 +1,9 @@
 import type { Socket } from 'node:net';
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import type { Client, ClientConfig } from 'pg';
+import type { TlsMaterial } from '../tls.ts';
 import type { Address } from './address.ts';
 import { NoPassword } from './failure.ts';
-
-export interface Tls {
-  /** PEM; null: the authorities that the runtime knows. */
-  readonly ca: string | null;
-  /** The name that the certificate must bear; null: the host's. */
-  readonly serverName: string | null;
-}
 
 /**
  * The two connections of a feed: one that streams, and an ordinary one that asks questions meanwhile. Both end together.
@@ -22,7 +16,7 @@ export class Session {
   constructor(
     library: { readonly Client: typeof Client },
     address: Address,
-    tls: Tls | null,
+    tls: TlsMaterial | null,
     connectTimeoutMs: number,
   ) {
     const config = configOf(address, tls, connectTimeoutMs);
@@ -37,6 +31,7 @@ export class Session {
     for (const client of this.#clients) {
       await client.connect();
       this.#connected.add(client);
+      await client.query(textEncoding);
     }
   }
 
@@ -59,10 +54,17 @@ export class Session {
   }
 }
 
+/**
+ * UTF-8, but of a database that keeps bytes of any encoding the bytes as they are: the server refuses to stream what is
+ * not UTF-8, and would come to it again and again.
+ */
+const textEncoding = `SELECT set_config('client_encoding',
+  CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)`;
+
 const terminate = Buffer.from([0x58, 0, 0, 0, 4]);
 
 /** Everything is said: what is left out, `pg` takes from the environment. */
-function configOf(address: Address, tls: Tls | null, connectTimeoutMs: number): ClientConfig {
+function configOf(address: Address, tls: TlsMaterial | null, connectTimeoutMs: number): ClientConfig {
   return {
     host: address.host,
     port: address.port,
@@ -74,19 +76,18 @@ function configOf(address: Address, tls: Tls | null, connectTimeoutMs: number): 
     },
     ssl: tls === null ? false : tlsOptions(tls),
     // The forms that Postgres' own subscribers ask for; a flush is waited for here and at no standby.
-    options:
-      '-c client_encoding=UTF8 -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c synchronous_commit=local',
+    options: '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c synchronous_commit=local',
     application_name: 'weir',
     connectionTimeoutMillis: connectTimeoutMs,
     keepAlive: true,
   };
 }
 
-function tlsOptions({ ca, serverName }: Tls): ConnectionOptions {
+/** `pg` sets the name to ask for by itself, from the host. */
+function tlsOptions({ servername, ...files }: TlsMaterial): ConnectionOptions {
+  if (servername === undefined) return files;
   return {
-    ...(ca === null ? {} : { ca }),
-    ...(serverName === null
-      ? {}
-      : { checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate) }),
+    ...files,
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(servername, certificate),
   };
 }

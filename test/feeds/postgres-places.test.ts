@@ -1,0 +1,241 @@
+import { describe, expect, it } from 'vitest';
+import type { Feed, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import { parsePosition } from '../../origin-adapters/feeds/postgres/position.ts';
+import { postgresFeed } from '../../origin-adapters/feeds/postgres.ts';
+import { changesOf, headsOf, idsOf } from '../contracts/feed-contract.ts';
+import { PostgresScene, postgresSkip } from './postgres-scene.ts';
+
+const scene = PostgresScene.forThisFile();
+
+async function begin(...tables: readonly string[]): Promise<void> {
+  await scene.begin('CREATE TABLE rows (id int PRIMARY KEY, text text)', ...tables);
+}
+
+function insert(...ids: readonly number[]): Promise<unknown> {
+  return scene.run(...ids.map((id) => `INSERT INTO rows VALUES (${id})`));
+}
+
+/** Follows from the head until these rows have come, and ends; the position after the last of them. */
+async function positionAfter(...ids: readonly number[]): Promise<string> {
+  const reader = await scene.attach();
+  await insert(...ids);
+  const events = await reader.until((all) => idsOf(all).length >= ids.length);
+  await reader.stop();
+  return rowsIn(events).at(-1)!.position;
+}
+
+const rowsIn = (events: readonly FeedEvent[]) =>
+  changesOf(events).filter((event) => event.changes.length > 0);
+
+async function confirmed(): Promise<string> {
+  return String((await scene.slot())['confirmed']);
+}
+
+function lastHead(events: readonly FeedEvent[]): string {
+  return headsOf(events).at(-1)!.position!;
+}
+
+describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
+  it('is confirmed exactly, so that the next transaction comes again', async () => {
+    await begin();
+    const feed = scene.feed();
+    const reader = await scene.attach(feed);
+    await insert(1, 2, 3);
+    const [first] = rowsIn(await reader.until((all) => idsOf(all).length >= 3));
+    feed.acknowledge(first!.position);
+    const shown = postgresFeed.showPosition(first!.position);
+    await reader.until(() => true);
+    await untilConfirmed(shown);
+    await reader.stop();
+    const again = scene.read(scene.feed(), first!.position);
+    expect(idsOf(await again.until((all) => idsOf(all).length >= 2))).toEqual(['2', '3']);
+    expect(again.events.filter((event) => event.kind === 'gap')).toEqual([]);
+  });
+
+  it('is not confirmed by what was merely received', async () => {
+    await begin();
+    const before = await confirmed();
+    const reader = await scene.attach();
+    await insert(1, 2);
+    await reader.until((all) => idsOf(all).length >= 2 && headsOf(all).length >= 5);
+    expect(await confirmed()).toBe(before);
+  });
+
+  it('moves on, and lets the log go, while only tables change that are not published', async () => {
+    await scene.begin('CREATE TABLE rows (id int PRIMARY KEY)');
+    await scene.run(
+      'DROP PUBLICATION changes',
+      'CREATE TABLE other (id int)',
+      'CREATE PUBLICATION changes FOR TABLE rows',
+    );
+    const position = await positionAfter(1);
+    await scene.run('INSERT INTO other SELECT generate_series(1, 10000)');
+    const reader = scene.read(scene.feed(), position);
+    const events = await reader.until((all) => headsOf(all).length > 0);
+    expect(idsOf(events)).toEqual([]);
+    expect(postgresFeed.comparePositions(lastHead(events), position)).toBeGreaterThan(0);
+    await reader.stop();
+
+    const follower = scene.follow(scene.feed(), position);
+    const [{ lsn } = {}] = await scene.run('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+    await follower.until(() => follower.position !== position);
+    expect(postgresFeed.comparePositions(follower.position!, String(lsn))).toBeGreaterThanOrEqual(0);
+    expect(follower.gaps).toBe(0);
+    await untilConfirmed(postgresFeed.showPosition(follower.position!));
+  });
+
+  it('is proved to be the head while another transaction stays open', async () => {
+    await begin();
+    const reader = await scene.attach();
+    const other = await scene.server.connect(scene.database);
+    await other.query('BEGIN');
+    await other.query('INSERT INTO rows VALUES (1)');
+    const before = headsOf(reader.events).length;
+    await reader.until((all) => headsOf(all).length >= before + 3);
+    await other.query('COMMIT');
+    await reader.until((all) => idsOf(all).includes('1'));
+    await other.end();
+  });
+
+  it('is proved to be the head only behind a commit that was not flushed', async () => {
+    await begin();
+    const reader = await scene.attach();
+    await scene.run('SET synchronous_commit = off', 'INSERT INTO rows VALUES (1)');
+    const askedAtMs = performance.now();
+    const events = await reader.until((all) =>
+      headsOf(all).some((head) => head.askedAtMonotonicMs > askedAtMs),
+    );
+    expect(idsOf(events)).toEqual(['1']);
+  });
+
+  it('survives a crash of the server without loss and without a gap', async () => {
+    await begin();
+    const follower = scene.follow(scene.feed(), null);
+    await follower.until(({ state }) => state === 'live');
+    await insert(1);
+    await follower.until(({ rows }) => rows.includes('1'));
+    await scene.server.end('SIGQUIT');
+    await scene.server.begin();
+    await insert(2);
+    await follower.until(({ rows, state }) => rows.includes('2') && state === 'live');
+    expect(follower.gaps).toBe(1);
+  });
+
+  it('keeps its connection while its reader waits', async () => {
+    await begin();
+    const reader = await scene.attach();
+    reader.pause();
+    await insert(1);
+    const replyTime = async (): Promise<unknown> => {
+      const rows = await scene.run(
+        "SELECT max(reply_time)::text AS at FROM pg_stat_replication WHERE usename = 'weir'",
+      );
+      return rows[0]!['at'];
+    };
+    const times = new Set<unknown>();
+    while (times.size < 4) times.add(await replyTime());
+    reader.resume();
+    await reader.until((all) => idsOf(all).includes('1'));
+  });
+
+  it('goes on to the next transaction when one is too large to be held', async () => {
+    await begin();
+    const reader = await scene.attach(scene.feed({ 'max-transaction': '64KiB' }));
+    await scene.run(
+      "INSERT INTO rows SELECT i, repeat('x', 100) FROM generate_series(1, 1000) i",
+      'INSERT INTO rows VALUES (1001)',
+    );
+    const events = await reader.until((all) => idsOf(all).includes('1001'));
+    expect(idsOf(events)).toEqual(['1001']);
+    const large = events.filter((event) => event.kind === 'unintelligible');
+    expect(large).toMatchObject([{ reason: 'a transaction is larger than 65536 bytes' }]);
+    expect(postgresFeed.comparePositions(large[0]!.position, rowsIn(events)[0]!.position)).toBeLessThan(0);
+  });
+
+  it('tells nothing of text that is not UTF-8, but that it is there', async () => {
+    await begin();
+    const latin = await scene.server.createDatabase("ENCODING 'SQL_ASCII' TEMPLATE template0");
+    await scene.server.run(
+      latin,
+      'CREATE TABLE rows (id int PRIMARY KEY, text text)',
+      'CREATE PUBLICATION changes FOR ALL TABLES',
+      `SELECT pg_create_logical_replication_slot('${latin}', 'pgoutput')`,
+    );
+    const reader = await scene.attach(scene.feed({ url: scene.urlOf(latin), slot: latin }));
+    await scene.server.run(latin, "INSERT INTO rows VALUES (1, E'\\xe9')", 'INSERT INTO rows VALUES (2)');
+    const events = await reader.until((all) => idsOf(all).includes('2'));
+    expect(events.filter((event) => event.kind === 'unintelligible')).toMatchObject([
+      { reason: 'a text is not UTF-8' },
+    ]);
+    await reader.stop();
+    await scene.server.dropDatabase(latin);
+  });
+});
+
+describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
+  /** The reason of the gap with which it begins, and that it then goes on. */
+  async function gapAfter(position: string, feed: Feed = scene.feed()): Promise<string> {
+    const reader = scene.read(feed, position);
+    const [first] = await reader.until((all) => all.length > 0);
+    if (first!.kind !== 'gap') throw new Error(`expected a gap, got ${first!.kind}`);
+    await insert(100);
+    await reader.until((all) => idsOf(all).includes('100'));
+    expect(parsePosition(first!.position!)).not.toBeNull();
+    return first!.reason;
+  }
+
+  it('is a position of another server', async () => {
+    await begin();
+    const position = await positionAfter(1);
+    expect(await gapAfter(position.replace(/@\d+/, '@1'))).toBe('the server is another one');
+  });
+
+  it('is a position that nobody gave', async () => {
+    await begin();
+    expect(await gapAfter('1-0')).toBe('no position');
+  });
+
+  it('is a log that ends before the position: the server was restored', async () => {
+    await begin();
+    const position = await positionAfter(1);
+    const ahead = position.replace(/^[^/]+/, 'FFFF');
+    expect(await gapAfter(ahead)).toMatch(/ends before FFFF\//);
+  });
+
+  it('is a slot that was moved by somebody else', async () => {
+    await begin();
+    const position = await positionAfter(1);
+    await insert(2);
+    await scene.run(`SELECT pg_replication_slot_advance('${scene.database}', pg_current_wal_insert_lsn())`);
+    expect(await gapAfter(position)).toMatch(/the slot has confirmed .*: recreated or moved/);
+  });
+
+  it('is a slot that was made anew, even where nothing changed meanwhile', async () => {
+    await begin();
+    const reader = await scene.attach();
+    const position = lastHead(await reader.until((all) => headsOf(all).length > 1));
+    await reader.stop();
+    await scene.dropSlot();
+    await scene.createSlot();
+    expect(await gapAfter(position)).toMatch(/recreated or moved/);
+  });
+
+  it('is a new timeline; a standby is not followed until it is promoted', async () => {
+    await begin();
+    const position = await positionAfter(1);
+    await scene.server.end();
+    await scene.server.becomeStandby();
+    await scene.server.begin();
+    expect(await scene.firstOf(scene.feed(), position)).toMatchObject({
+      kind: 'failed',
+      failure: { kind: 'protocol', retry: 'slowly', message: expect.stringContaining('standby') as string },
+    });
+    await scene.run('SELECT pg_promote()');
+    expect(await gapAfter(position)).toMatch(/timeline 2, not 1/);
+  });
+});
+
+/** The server learns it a moment after it was said. */
+async function untilConfirmed(lsn: string): Promise<void> {
+  while ((await confirmed()) !== lsn);
+}
