@@ -8,18 +8,21 @@ import { KafkaClient, type FetchAnswer, type FetchedPartition } from './kafka/cl
 import { failed, failureOf, KafkaProblem } from './kafka/failure.ts';
 import { comparePositions, parsePosition, showPosition } from './kafka/position.ts';
 import { HeadProof, Reading, type PartitionReading } from './kafka/reading.ts';
-import { endOf, hasHole, isControl, recordEvent } from './kafka/records.ts';
+import { endOf, hasHole, isControl, MESSAGE_FORMAT, recordEvent } from './kafka/records.ts';
 import { readSecurity, saslSchema, tlsSchema } from './kafka/security.ts';
 
-/** The most that a broker may wait for something new before it answers, and that one request may take. */
+/** The most that a broker may wait for something new before it answers. */
 const MAX_WAIT_MS = 500;
-const MAX_TIMEOUT_MS = 30_000;
+/** The most that a connection and an answer may take. A broker that is gone must leave time to ask the next one. */
+const MAX_CONNECT_MS = 5_000;
+const MAX_ANSWER_MS = 30_000;
 /** Answers in a row that the broker forgot its session. */
 const MAX_LOST_SESSIONS = 3;
 
 const broker = z
   .string()
-  .regex(/^([^\s:/,[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/, { error: 'a broker such as kafka1:9092' });
+  .regex(/^([^\s:/,[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$/, { error: 'a broker such as kafka1:9092' })
+  .refine((written) => Number(/:(\d+)$/.exec(written)?.[1] ?? 0) < 65_536, { error: 'a port below 65536' });
 const topic = z.string().regex(/^[\w.-]{1,249}$/, { error: 'the name of a topic' });
 
 const schema = z.strictObject({
@@ -62,6 +65,7 @@ class KafkaFeed implements Feed {
   readonly #config: FeedConfig;
   readonly #options: KafkaOptions;
   readonly #deps: FeedDeps;
+  #opens = 0;
 
   constructor(config: FeedConfig, options: KafkaOptions, deps: FeedDeps) {
     this.#config = config;
@@ -82,10 +86,11 @@ class KafkaFeed implements Feed {
     }
     if (signal.aborted) return;
     const client = new KafkaClient(loaded.library, {
-      brokers: [this.#options.brokers].flat(),
+      brokers: this.#nextBrokers(),
       security: security.options,
       maxBytes: this.#options['max-bytes'],
-      timeoutMs: Math.min(this.#config.maxSilenceMs, MAX_TIMEOUT_MS),
+      connectTimeoutMs: Math.min(this.#config.maxSilenceMs / 4, MAX_CONNECT_MS),
+      answerTimeoutMs: Math.min(this.#config.maxSilenceMs, MAX_ANSWER_MS),
     });
     try {
       yield* new Following(this.#config, this.#options, this.#deps, client, signal).from(after);
@@ -98,6 +103,13 @@ class KafkaFeed implements Feed {
 
   acknowledge(): void {
     // Brokers keep no place for us: there is no group.
+  }
+
+  /** The first is asked first; another time it is another one, for one that is frozen is not passed over. */
+  #nextBrokers(): string[] {
+    const brokers = [this.#options.brokers].flat();
+    const first = this.#opens++ % brokers.length;
+    return [...brokers.slice(first), ...brokers.slice(0, first)];
   }
 }
 
@@ -179,7 +191,7 @@ class Following {
   #fetch(node: number, reading: Reading): void {
     if (this.#pending.has(node)) return;
     const isAwaited = this.#proof !== null && !this.#proof.knows(reading.of(node));
-    const waitMs = isAwaited ? 0 : Math.floor(Math.min(MAX_WAIT_MS, this.#headIntervalMs / 4));
+    const waitMs = isAwaited ? 0 : Math.max(1, Math.floor(Math.min(MAX_WAIT_MS, this.#headIntervalMs / 4)));
     const sentAtMs = this.#deps.clock.monotonicMs();
     const fetching = this.#client.fetch(node, reading.wanted(node), waitMs);
     this.#pending.set(
@@ -204,8 +216,9 @@ class Following {
         return;
       case 'session-lost':
         this.#lostSessions += 1;
-        if (this.#lostSessions > MAX_LOST_SESSIONS)
+        if (this.#lostSessions > MAX_LOST_SESSIONS) {
           throw new KafkaProblem('unreachable', 'soon', 'the broker keeps forgetting our fetch session');
+        }
         return;
       case 'failed':
         throw answer.error;
@@ -219,8 +232,9 @@ class Following {
       const partition = reading.find(topicId, data.partitionIndex);
       if (partition === null) continue;
       // A follower's high watermark may be old.
-      if ((data.preferredReadReplica ?? -1) >= 0)
+      if ((data.preferredReadReplica ?? -1) >= 0) {
         throw new KafkaProblem('protocol', 'slowly', 'the broker sends readers to a follower');
+      }
       if ((data.divergingEpoch?.endOffset ?? -1n) >= 0n) {
         yield* this.#restart(partition, 'was cut off and written anew', reading);
         continue;
@@ -235,8 +249,12 @@ class Following {
     data: FetchedPartition['data'],
     reading: Reading,
   ): Generator<FeedEvent> {
+    const where = `${partition.topic.name}/${partition.index}`;
+    if (data.records?.some(({ magic }) => magic !== MESSAGE_FORMAT)) {
+      throw new KafkaProblem('protocol', 'slowly', `${where} holds messages of a format before Kafka 0.11`);
+    }
     if (hasHole(data, partition.next)) {
-      const reason = `${partition.topic.name}/${partition.index} lacks messages behind ${partition.next}: is it compacted?`;
+      const reason = `${where} lacks messages behind ${partition.next}: is it compacted?`;
       yield { kind: 'gap', reason, position: null };
     }
     // Batches come whole, also those that begin before the offset asked for.
@@ -252,8 +270,10 @@ class Following {
     }
   }
 
-  /** What was read is not what is there: the gap invalidates everything up to the end, and there it goes on. A proof
-   * that is under way knows other ends. */
+  /**
+   * What was read is not what is there: the gap invalidates everything up to the end, and there it goes on. A proof
+   * that is under way knows other ends.
+   */
   async *#restart(partition: PartitionReading, problem: string, reading: Reading): AsyncGenerator<FeedEvent> {
     const { topic, index, next } = partition;
     this.#proof = null;

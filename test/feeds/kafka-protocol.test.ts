@@ -249,4 +249,12 @@ describe('a cluster that changes while it is read', () => {
     const message = "a batch can't be read: Unsupported compression";
     expect(events.at(-1)).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly', message } });
   });
+
+  it('says that messages are of a format that is not read, and stays before them', async () => {
+    const kafka = new ScriptedKafka(6n);
+    kafka.answers.push({ 0: { records: [batchOf(5n, ['a'], { magic: 1 })] } });
+    const events = await read(kafka, 'rows~first-id:5').until(hasFailed);
+    expect(events).toHaveLength(1);
+    expect(events[0]).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly' } });
+  });
 });

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createServer as createTlsServer } from 'node:tls';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Feed, FeedDeps, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 import { kafkaFeed } from '../../origin-adapters/feeds/kafka.ts';
@@ -198,6 +198,16 @@ describe.skipIf(skip !== null)('partitions of Kafka', () => {
     expect(follower.gaps).toBe(1);
   });
 
+  it('are found by another broker when the first one that is named takes connections and says nothing', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const mock = await mockOf(1);
+    const brokers = [`127.0.0.1:${(silent.address() as AddressInfo).port}`, ...mock.brokers];
+    const follower = ended(new FeedFollower(kafkaFeed, feedOf({ brokers }), null, contractMaxSilenceMs));
+    await follower.until(({ state }) => state === 'live');
+    silent.close();
+  });
+
   it('leave a flood upstream while their reader waits, and lose nothing of it', async () => {
     const partitions = 16;
     const mock = await mockOf(partitions);
@@ -357,7 +367,7 @@ describe('the options of a feed of Kafka', () => {
   it('name brokers and topics, one or several', () => {
     expect(accepts({ brokers: 'kafka:9092', topics: 'rows' })).toBe(true);
     expect(accepts({ brokers: ['kafka', '[::1]:9092'], topics: ['shop.public.rows', 'orders'] })).toBe(true);
-    for (const brokers of ['', 'http://kafka:9092', 'a:1,b:2', []])
+    for (const brokers of ['', 'http://kafka:9092', 'a:1,b:2', 'a:65536', []])
       expect(accepts({ brokers, topics: 'rows' })).toBe(false);
     for (const topics of ['', 'a b', 'a/b', []]) expect(accepts({ brokers: 'kafka', topics })).toBe(false);
   });

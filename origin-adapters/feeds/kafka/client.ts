@@ -72,8 +72,8 @@ export class KafkaClient {
       bootstrapBrokers: [...options.brokers],
       retries: 0,
       autocreateTopics: false,
-      connectTimeout: options.timeoutMs,
-      requestTimeout: options.timeoutMs,
+      connectTimeout: options.connectTimeoutMs,
+      requestTimeout: options.answerTimeoutMs,
       // It is asked for by force with each proof of being at the head.
       metadataMaxAge: 3_600_000,
       ...options.security,
@@ -164,8 +164,9 @@ export interface ClientOptions {
   readonly security: Pick<ConsumerOptions<Buffer, Buffer, Buffer, Buffer>, 'tls' | 'tlsServerName' | 'sasl'>;
   /** Of one answer. */
   readonly maxBytes: number;
-  /** For connecting, and for one answer. */
-  readonly timeoutMs: number;
+  /** For one broker. */
+  readonly connectTimeoutMs: number;
+  readonly answerTimeoutMs: number;
 }
 
 function topicOf(name: string, topic: ClusterTopicMetadata | undefined, cluster: string | null): KafkaTopic {

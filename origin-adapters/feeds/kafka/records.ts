@@ -8,6 +8,8 @@ import type { PartitionAnswer } from './client.ts';
 
 export type KafkaRecord = RecordsBatch['records'][number];
 
+/** The only one that the client reads. */
+export const MESSAGE_FORMAT = 2;
 const CONTROL = 0x20;
 const LOG_APPEND_TIME = 0x08;
 
