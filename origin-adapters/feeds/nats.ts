@@ -3,19 +3,11 @@ import type { FeedConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { formats, messageEvent } from '../formats/formats.ts';
 import { defineFeed, headIntervalMs, type Feed, type FeedDeps, type FeedEvent } from './feed.ts';
-import type { Arrivals } from './nats/arrivals.ts';
 import { NatsStreamConnection } from './nats/connection.ts';
-import { failureOf, NatsFault } from './nats/fault.ts';
+import { failureOf } from './nats/fault.ts';
+import { followStream } from './nats/following.ts';
 import { natsSchema, type NatsOptions } from './nats/options.ts';
-import {
-  comparePlaces,
-  formatPlace,
-  gapReason,
-  goneReason,
-  headOf,
-  parsePlace,
-  type Place,
-} from './nats/place.ts';
+import { comparePlaces, formatPlace, gapReason, headOf, parsePlace } from './nats/place.ts';
 import { matchesSubject } from './nats/subject.ts';
 
 /**
@@ -74,63 +66,14 @@ class NatsFeed implements Feed {
     const place = known === null || reason !== null ? headOf(state) : known;
     const arrivals = await connection.read(place.sequence + 1, this.#deps);
     if (reason !== null) yield { kind: 'gap', reason, position: formatPlace(place) };
-    yield* this.#follow(connection, arrivals, place);
-  }
-
-  async *#follow(
-    connection: NatsStreamConnection,
-    arrivals: Arrivals<JsMsg>,
-    from: Place,
-  ): AsyncGenerator<FeedEvent> {
-    const { clock } = this.#deps;
-    const { created } = from;
-    const headMs = headIntervalMs(this.#config.maxSilenceMs);
-    let sequence = from.sequence;
-    let proof: Proof | null = null;
-    let dueAtMs = clock.monotonicMs();
-    for (;;) {
-      const nowMs = clock.monotonicMs();
-      if (nowMs >= dueAtMs) {
-        dueAtMs = nowMs + headMs;
-        proof ??= {
-          askedAtMonotonicMs: nowMs,
-          head: await this.#head(connection, from, sequence),
-          readTo: -1,
-        };
-        if (sequence < proof.head && sequence === proof.readTo && arrivals.isEmpty) {
-          await refuseUndelivered(connection, sequence, proof.head);
-          const reason = goneReason(sequence + 1, proof.head);
-          sequence = proof.head;
-          yield { kind: 'gap', reason, position: formatPlace({ sequence, created }) };
-        }
-        if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
-        proof.readTo = sequence;
-      }
-      if (proof !== null && sequence >= proof.head) {
-        const { askedAtMonotonicMs } = proof;
-        proof = null;
-        yield { kind: 'head', position: formatPlace({ sequence, created }), askedAtMonotonicMs };
-      }
-      const message = arrivals.take();
-      if (message === null) {
-        await arrivals.wait(dueAtMs - clock.monotonicMs());
-        continue;
-      }
-      if (message.seq <= sequence) throw new NatsFault('protocol', 'soon', 'a message came twice');
-      if (message.seq > sequence + 1) {
-        yield { kind: 'gap', reason: goneReason(sequence + 1, message.seq - 1), position: null };
-      }
-      sequence = message.seq;
-      yield this.#eventOf(message, formatPlace({ sequence, created }));
-    }
-  }
-
-  /** The last sequence of the stream that reading began in. */
-  async #head(connection: NatsStreamConnection, from: Place, sequence: number): Promise<number> {
-    const state = await connection.state();
-    if (state.created === from.created && state.lastSequence >= sequence) return state.lastSequence;
-    // The gap is found where reading begins anew.
-    throw new NatsFault('unreachable', 'soon', 'the stream was recreated or went back');
+    yield* followStream({
+      leader: connection,
+      arrivals,
+      from: place,
+      headMs: headIntervalMs(this.#config.maxSilenceMs),
+      clock: this.#deps.clock,
+      eventOf: (message, position) => this.#eventOf(message, position),
+    });
   }
 
   #eventOf(message: JsMsg, position: string): FeedEvent {
@@ -143,27 +86,6 @@ class NatsFeed implements Feed {
     if (event.kind !== 'change') return event;
     return { ...event, committedAtMs: Math.floor(message.info.timestampNanos / 1e6) };
   }
-}
-
-/** Where the head was when it was asked for, and how far reading was when that was last looked at. */
-interface Proof {
-  readonly askedAtMonotonicMs: number;
-  readonly head: number;
-  readTo: number;
-}
-
-/**
- * Nothing came for a while although the head is further on: either nothing is left up to there, or the consumer has
- * failed us.
- */
-async function refuseUndelivered(
-  connection: NatsStreamConnection,
-  sequence: number,
-  head: number,
-): Promise<void> {
-  const next = await connection.nextSequence(sequence + 1);
-  if (next === null || next > head) return;
-  throw new NatsFault('unreachable', 'soon', 'the server does not deliver what the stream holds');
 }
 
 function beginning(after: string | null): string {

@@ -7,6 +7,7 @@ import type { FeedDeps, FeedFailure } from '../feed.ts';
 import { readTls, type TlsMaterial } from '../tls.ts';
 import { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
+import type { StreamLeader } from './following.ts';
 import type { NatsOptions } from './options.ts';
 import type { StreamState } from './place.ts';
 
@@ -24,7 +25,7 @@ const FETCH_MS = 30_000;
 const NANOSECONDS = 1_000_000;
 
 /** One connection that reads one stream and never reconnects. Whatever waits on it ends when the signal aborts. */
-export class NatsStreamConnection {
+export class NatsStreamConnection implements StreamLeader {
   readonly #connection: NatsConnection;
   readonly #manager: JetStreamManager;
   readonly #client: JetStreamClient;
@@ -91,7 +92,6 @@ export class NatsStreamConnection {
     return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
   }
 
-  /** The first sequence from that one on of which there is a message; null: there is none. */
   async nextSequence(from: number): Promise<number | null> {
     // The server takes both (2.9), which the library's types do not know.
     const query = { seq: from, next_by_subj: '>' };
