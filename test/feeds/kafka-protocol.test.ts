@@ -57,6 +57,14 @@ describe('what a broker answers', () => {
     expect(kafka.fetches[1]![0]).toMatchObject({ next: 7n, epoch: 7 });
   });
 
+  it('is only what is committed, and comes at once while a proof of being at the head waits for it', async () => {
+    const kafka = new ScriptedKafka(5n);
+    await read(kafka, 'rows~first-id:5').until(hasHead);
+    await until(() => kafka.fetches.length > 2);
+    expect(kafka.fetchOptions[0]).toMatchObject({ isolationLevel: 1, maxWaitTime: 0 });
+    expect(kafka.fetchOptions[1]!.maxWaitTime).toBeGreaterThan(0);
+  });
+
   it('is a gap where the log was cut off and written anew, and goes on at its end', async () => {
     const kafka = new ScriptedKafka(12n);
     kafka.answers.push({ 0: { divergingEpoch: { epoch: 2, endOffset: 3n } } });
@@ -173,6 +181,18 @@ describe('the head', () => {
     proof.note([partition], 1_001);
     partition.advance(6n, 0);
     expect(proof.isComplete([partition])).toBe(true);
+  });
+
+  it('is proved anew where a log was cut off below the end that was asked for', async () => {
+    const kafka = new ScriptedKafka(20n);
+    kafka.partitions[0]!.highWatermark = 30n;
+    const reader = read(kafka, 'rows~first-id:20e3');
+    await until(() => kafka.fetches.length > 3);
+    Object.assign(kafka.partitions[0]!, { end: 10n, highWatermark: 10n });
+    kafka.answers.push({ 0: { divergingEpoch: { epoch: 2, endOffset: 8n } } });
+    const events = await reader.until(hasHead);
+    expect(gapsOf(events)).toHaveLength(1);
+    expect(headsOf(events)[0]!.position).toBe('rows~first-id:10');
   });
 
   it('is said to be as far away as there are records before it', async () => {

@@ -25,6 +25,7 @@ export class ScriptedKafka {
   partitions: ScriptedPartition[];
   readonly answers: ScriptedAnswer[] = [];
   readonly fetches: Wanted[][] = [];
+  readonly fetchOptions: { readonly maxWaitTime: number; readonly isolationLevel: number }[] = [];
   /** Partitions of which there is nothing new are left out, as in a fetch session (KIP-227). */
   isIncremental = false;
 
@@ -60,7 +61,10 @@ export class ScriptedKafka {
         offsets[index] = asked.timestamp === -2n ? earliest : end;
         return new Map([['rows', offsets]]);
       },
-      fetch: async (asked: { topics: FetchedTopic[] }) => this.#fetch(asked.topics),
+      fetch: async (asked: FetchOptions) => {
+        this.fetchOptions.push(asked);
+        return this.#fetch(asked.topics);
+      },
       close: async () => undefined,
     };
   }
@@ -101,6 +105,12 @@ export class ScriptedKafka {
       ...differing,
     };
   }
+}
+
+interface FetchOptions {
+  readonly topics: readonly FetchedTopic[];
+  readonly maxWaitTime: number;
+  readonly isolationLevel: number;
 }
 
 interface FetchedTopic {
