@@ -15,7 +15,7 @@ export const tlsSchema = z
       z.strictObject({
         ca: pem
           .optional()
-          .describe('The authority that signed the brokers’ certificates; absent: the well-known ones.'),
+          .describe("The authority that signed the brokers' certificates; absent: the well-known ones."),
         cert: pem.optional().describe('The certificate to show to brokers.'),
         key: pem.optional().describe('The private key of that certificate.'),
         'server-name': z
