@@ -108,6 +108,21 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     expect(idsOf(events)).toEqual(['1']);
   });
 
+  it('lets the server stop, which waits until everything it sent is confirmed', async () => {
+    await begin();
+    const feed = scene.feed();
+    const reader = await scene.attach(feed);
+    await scene.run("SELECT pg_logical_emit_message(true, 'other', '')");
+    const stopped = scene.server.end();
+    const events = await reader.until((all) => {
+      for (const event of changesOf(all)) feed.acknowledge(event.position);
+      return all.at(-1)!.kind === 'failed';
+    });
+    await stopped;
+    await scene.server.begin();
+    expect(idsOf(events)).toEqual([]);
+  });
+
   it('survives a crash of the server without loss and without a gap', async () => {
     await begin();
     const follower = scene.follow(scene.feed(), null);
@@ -206,7 +221,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     await begin();
     const position = await positionAfter(1);
     await insert(2);
-    await scene.run(`SELECT pg_replication_slot_advance('${scene.database}', pg_current_wal_insert_lsn())`);
+    await scene.advanceSlot();
     expect(await gapAfter(position)).toMatch(/the slot has confirmed .*: recreated or moved/);
   });
 

@@ -56,21 +56,16 @@ export class PostgresScene {
     await this.run(`SELECT pg_create_logical_replication_slot('${this.#database}', 'pgoutput')`);
   }
 
-  /** Whoever holds it, and although a feed takes it again as soon as it is let go. */
+  /** Whoever holds it. */
   async dropSlot(): Promise<void> {
-    const slot = this.#database;
-    const drop = `
-      SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
-      WHERE slot_name = '${slot}' AND active_pid IS NOT NULL;
-      SELECT pg_drop_replication_slot('${slot}')`;
-    for (;;) {
-      try {
-        await this.run(drop);
-        return;
-      } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === '55006')) throw error;
-      }
-    }
+    await this.#takeSlot(`SELECT pg_drop_replication_slot('${this.#database}')`);
+  }
+
+  /** Makes the slot forget everything up to now, as somebody else might. */
+  async advanceSlot(): Promise<void> {
+    await this.#takeSlot(
+      `SELECT pg_replication_slot_advance('${this.#database}', pg_current_wal_insert_lsn())`,
+    );
   }
 
   /** The slot as the server sees it. */
@@ -134,6 +129,20 @@ export class PostgresScene {
     const events = await reader.until((all) => all.length > 0);
     await reader.stop();
     return events[0]!;
+  }
+
+  /** A feed may take the slot again as soon as it is let go: tries until it was faster. */
+  async #takeSlot(statement: string): Promise<void> {
+    const letGo = `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
+      WHERE slot_name = '${this.#database}' AND active_pid IS NOT NULL`;
+    for (;;) {
+      try {
+        await this.run(`${letGo}; ${statement}`);
+        return;
+      } catch (error) {
+        if (!(error instanceof Error && 'code' in error && error.code === '55006')) throw error;
+      }
+    }
   }
 
   async #end(): Promise<void> {

@@ -14,9 +14,7 @@ async function start(): Promise<FeedService> {
     publish: async (transactions) => {
       await server.runAll(database, insertions(transactions));
     },
-    trim: async () => {
-      await scene.run(`SELECT pg_replication_slot_advance('${database}', pg_current_wal_insert_lsn())`);
-    },
+    trim: () => scene.advanceSlot(),
     recreate: async () => {
       await scene.dropSlot();
       await scene.createSlot();
