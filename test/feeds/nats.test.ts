@@ -1,3 +1,4 @@
+import { RetentionPolicy, StorageType, type JetStreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import { afterEach, expect, it } from 'vitest';
 import { natsFeed } from '../../origin-adapters/feeds/nats.ts';
@@ -5,6 +6,7 @@ import { changesOf, describeFeed, idsOf, type FeedService } from '../contracts/f
 import { NatsServer } from '../support/nats-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
+import { failureOf } from './feed-failure.ts';
 import { feedOf, kindsOf, path, program, Scene, stream, suite } from './nats-scene.ts';
 
 describeFeed('nats', {
@@ -103,6 +105,25 @@ suite('nats: what proves that nothing was missed', () => {
     expect(kindsOf(events)).toEqual(['gap', 'head']);
   });
 
+  it('misses a stream in memory after a restart, and finds a gap once it was made anew', async () => {
+    const server = await scene.startWithStream({ storage: StorageType.Memory });
+    const after = await scene.positionAfter('1', '2');
+    await server.restart();
+    expect(await failureOf(feedOf({ servers: server.url }), after)).toMatchObject({ kind: 'missing' });
+    await server.use((manager) => manager.streams.add(stream));
+    const events = await scene.read(after).until((all) => all.length > 0);
+    expect(events[0]).toMatchObject({ kind: 'gap', reason: 'the stream was recreated' });
+  });
+
+  it('finds a gap when a stream kept nothing because nobody was interested', async () => {
+    const server = await scene.startWithStream({ retention: RetentionPolicy.Interest });
+    const after = await scene.positionAfter('1');
+    await server.use(deleteConsumers);
+    await scene.publish('2');
+    const events = await scene.read(after).until((all) => all.length > 0);
+    expect(events[0]).toMatchObject({ kind: 'gap' });
+  });
+
   it('takes a position of another kind of feed for none', async () => {
     await scene.startWithStream();
     const events = await scene.read('1795216768160-0/3').until((all) => all.length > 0);
@@ -112,11 +133,7 @@ suite('nats: what proves that nothing was missed', () => {
   it('begins anew when its consumer is deleted by somebody', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached();
-    await server.use(async (manager) => {
-      for await (const consumer of manager.consumers.list('CHANGES')) {
-        await manager.consumers.delete('CHANGES', consumer.name);
-      }
-    });
+    await server.use(deleteConsumers);
     await reader.ended;
     expect(reader.events.at(-1)).toMatchObject({
       kind: 'failed',
@@ -166,3 +183,9 @@ suite('nats: what a message says', () => {
     expect(kindsOf(events).slice(-2)).toEqual(['unintelligible', 'change']);
   });
 });
+
+async function deleteConsumers(manager: JetStreamManager): Promise<void> {
+  for await (const { name } of manager.consumers.list('CHANGES')) {
+    await manager.consumers.delete('CHANGES', name);
+  }
+}
