@@ -31,6 +31,7 @@ export class Fence {
   readonly #clock: Clock;
   readonly #mechanisms: Mechanisms;
   readonly #buckets: number;
+  readonly #onDurable: (sequence: number) => void;
   #next: number;
   #reserved: number;
   #reserving: Promise<void> | null = null;
@@ -56,6 +57,8 @@ export class Fence {
     this.#buckets = buckets;
     this.#next = sequence;
     this.#reserved = sequence;
+    this.#durable = readNumber(this.#meta.get('sequence')) ?? 0;
+    this.#onDurable = deps.onDurable ?? (() => {});
   }
 
   /** Loads what earlier runs invalidated and reserves the first sequences. Rejects where the state can't be written. */
@@ -158,6 +161,7 @@ export class Fence {
         also?.();
       });
       this.#durable = Math.max(this.#durable, sequence);
+      this.#onDurable(this.#durable);
     } catch (error) {
       this.failures += 1;
       throw new NotDurableError(error);
@@ -221,6 +225,8 @@ export interface FenceDependencies {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly mechanisms?: Mechanisms;
+  /** Told of each sequence that is on disk, before whoever asked for it is answered. */
+  readonly onDurable?: (sequence: number) => void;
 }
 
 /** The state could not be written: what was asked for is in force, but would not survive a crash. */

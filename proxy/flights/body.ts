@@ -131,7 +131,7 @@ export class FlightBody {
   }
 
   #wakeReaders(): void {
-    for (const reader of [...this.#readers]) reader.wake();
+    for (const reader of this.#readers) reader.wake();
   }
 
   /** Lets go of what may leave the window, and holds the source back while it is full. */

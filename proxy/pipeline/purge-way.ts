@@ -1,7 +1,7 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { fieldValue } from '../../policies/http/fields.ts';
 import { normalizeTarget } from '../../policies/key.ts';
 import { tagsOfPlace } from '../routes/url-tags.ts';
+import { bearsToken } from '../admin/token.ts';
 import type { Conclusions } from './conclusion.ts';
 import { refuse } from './refusals.ts';
 import type { Visit } from './visit.ts';
@@ -26,7 +26,7 @@ export class PurgeWay {
       this.#refuse(visit, 403, 'Forbidden', 'PURGE needs admin.token to be configured.');
       return;
     }
-    if (!bears(fieldValue(exchange.fields, 'authorization'), token)) {
+    if (!bearsToken(fieldValue(exchange.fields, 'authorization'), token)) {
       this.#refuse(visit, 401, 'Unauthorized', 'PURGE needs the admin token.', [
         'WWW-Authenticate',
         'Bearer',
@@ -59,14 +59,4 @@ export class PurgeWay {
     refuse(visit.exchange, status, title, detail, more);
     this.#conclusions.whenEnded(visit, 'purge', 'refused', status);
   }
-}
-
-/** Whether an Authorization field bears the token (RFC 6750 §2.1), compared in constant time. */
-export function bears(authorization: string | undefined, token: string): boolean {
-  const sent = /^bearer +(.+)$/i.exec(authorization ?? '')?.[1] ?? '';
-  return timingSafeEqual(digestOf(sent), digestOf(token));
-}
-
-function digestOf(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

@@ -14,7 +14,7 @@ export interface ActiveRoute {
   readonly originConfig: OriginConfig;
   /** In the cache key in place of the origin's name: another URL makes all its entries misses. */
   readonly originKey: string;
-  readonly feed: { readonly name: string; readonly readLagMs: number } | null;
+  readonly feed: { readonly name: string; readonly readLagMs: number; readonly maxSilenceMs: number } | null;
   /** The route's own tags for a request's parameters. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
 }
@@ -42,7 +42,7 @@ export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>
         origin,
         originConfig,
         originKey: originKeyOf(originConfig),
-        feed: feed ? { name: feed.name, readLagMs: feed.readLagMs } : null,
+        feed: feed ? { name: feed.name, readLagMs: feed.readLagMs, maxSilenceMs: feed.maxSilenceMs } : null,
         tagsFor: (params) => expandTags(templates, params),
       },
     ];

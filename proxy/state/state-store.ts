@@ -15,7 +15,7 @@ export interface StateStore {
   readonly boot: number;
   /** A table of its own; made when first asked for. */
   table(name: TableName): StateTable;
-  /** All puts and removals made by `change` before it returns become durable together, or the promise rejects. */
+  /** All puts and removals that `change` makes become durable together, or the promise rejects. It runs later. */
   write(change: () => void): Promise<void>;
   close(): Promise<void>;
 }
@@ -34,6 +34,7 @@ export type TableName =
 /** Keys are strings or buffers in byte order, of at most 1,900 bytes. Reads show what was committed. */
 export interface StateTable {
   get(key: string | Buffer): Buffer | undefined;
+  /** Only within the `change` of a write, as `remove`. */
   put(key: string | Buffer, value: Buffer): void;
   remove(key: string | Buffer): void;
   /** In the order of keys; `from` included, `to` not. The values are the caller's own. */
@@ -64,8 +65,11 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       keyEncoding: 'binary',
       maxDbs: 16,
       mapSize: MAP_BYTES,
+      noSubdir: false,
       // A commit's promise then means that it was synced.
       overlappingSync: false,
+      // With it, lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one too.
+      eventTurnBatching: false,
     });
     const state = new LmdbState(root);
     const meta = state.table('meta');
@@ -95,11 +99,20 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
   }
 }
 
+/** One change and whoever waits until it is synced. */
+interface Waiting {
+  readonly change: () => void;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
 class LmdbState implements StateStore {
   id = '';
   boot = 0;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #tables = new Map<TableName, StateTable>();
+  #waiting: Waiting[] = [];
+  #writing: Promise<void> | null = null;
 
   constructor(root: RootDatabase<Buffer, Buffer>) {
     this.#root = root;
@@ -115,13 +128,40 @@ class LmdbState implements StateStore {
     return table;
   }
 
-  async write(change: () => void): Promise<void> {
-    await this.#root.batch(change);
+  /** What is asked for while a sync is under way shares the next one. */
+  write(change: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ change, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
   }
 
   async close(): Promise<void> {
+    await this.#writing;
     await this.#root.close();
   }
+
+  async #writeAll(): Promise<void> {
+    // What this turn asks for goes together.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const together = this.#waiting.splice(0);
+      try {
+        await this.#root.childTransaction(() => together.forEach(({ change }) => change()));
+        for (const { resolve } of together) resolve();
+      } catch (error) {
+        const cause = await causeOf(error);
+        for (const { reject } of together) reject(cause);
+      }
+    }
+    this.#writing = null;
+  }
+}
+
+/** lmdb rejects with an error that holds a promise of the cause. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error;
+  return await Promise.resolve(error.commitError).catch((cause: unknown) => cause);
 }
 
 class LmdbTable implements StateTable {
@@ -136,11 +176,11 @@ class LmdbTable implements StateTable {
   }
 
   put(key: string | Buffer, value: Buffer): void {
-    this.#database.put(asKey(key), value).catch(leftToTheWrite);
+    this.#database.putSync(asKey(key), value);
   }
 
   remove(key: string | Buffer): void {
-    this.#database.remove(asKey(key)).catch(leftToTheWrite);
+    this.#database.removeSync(asKey(key));
   }
 
   *range(
@@ -161,9 +201,6 @@ class LmdbTable implements StateTable {
     return this.#database.getCount();
   }
 }
-
-/** The promise of the whole `write` rejects with the same error. */
-function leftToTheWrite(): void {}
 
 function asKey(key: string | Buffer): Buffer {
   return typeof key === 'string' ? Buffer.from(key) : key;

@@ -1,0 +1,178 @@
+import type { CoordinatorCalls } from '../../process/calls.ts';
+import type { DiskFill, DiskLevel } from '../disk-level.ts';
+import type { EntryHead } from '../entry.ts';
+import { CHUNK_BYTES } from './format.ts';
+import type { DiskReader } from './reader.ts';
+
+/** How the coordinator's writer is reached; calls are answered in order. */
+export interface DiskWriterLink {
+  call<Name extends 'appendChunk' | 'commitEntry'>(
+    name: Name,
+    argument: Parameters<CoordinatorCalls[Name]>[0],
+    transfer?: readonly ArrayBuffer[],
+  ): Promise<boolean>;
+  tell<
+    Name extends
+      | 'beginEntry'
+      | 'abortEntry'
+      | 'updateEntry'
+      | 'removeEntry'
+      | 'touchEntries'
+      | 'pinEntry'
+      | 'unpinEntry',
+  >(
+    name: Name,
+    argument: Parameters<CoordinatorCalls[Name]>[0],
+  ): void;
+}
+
+/** Ids that were used are told in batches of at most this many, and at the end of a turn of this length. */
+const TOUCHES = 256;
+const TOUCH_MS = 1_000;
+
+/** The disk level of one worker: it reads by itself, and sends what is to be written to the coordinator. */
+export class WorkerDiskLevel implements DiskLevel {
+  readonly #reader: DiskReader;
+  readonly #writer: DiskWriterLink;
+  readonly #pins = new Map<string, number>();
+  readonly #touched = new Set<string>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(reader: DiskReader, writer: DiskWriterLink) {
+    this.#reader = reader;
+    this.#writer = writer;
+  }
+
+  heads(key: string): EntryHead[] {
+    return this.#reader.heads(key);
+  }
+
+  read(id: string, position: number): Uint8Array | null {
+    const index = Math.floor(position / CHUNK_BYTES);
+    let chunk = this.#reader.chunk(id, index);
+    if (chunk === null) {
+      // It may have been committed since this turn's snapshot was taken.
+      this.#reader.refresh();
+      chunk = this.#reader.chunk(id, index);
+    }
+    return chunk === null ? null : chunk.subarray(position - index * CHUNK_BYTES);
+  }
+
+  pin(id: string): () => void {
+    const pins = this.#pins.get(id) ?? 0;
+    this.#pins.set(id, pins + 1);
+    if (pins === 0) this.#writer.tell('pinEntry', { id });
+    let isPinned = true;
+    return () => {
+      if (!isPinned) return;
+      isPinned = false;
+      const left = this.#pins.get(id)! - 1;
+      if (left > 0) this.#pins.set(id, left);
+      else {
+        this.#pins.delete(id);
+        this.#writer.tell('unpinEntry', { id });
+      }
+    };
+  }
+
+  begin(id: string): DiskFill {
+    this.#writer.tell('beginEntry', { id });
+    return new ChunkedFill(id, this.#writer);
+  }
+
+  update(head: EntryHead): void {
+    this.#writer.tell('updateEntry', { head });
+  }
+
+  remove(key: string, id: string): void {
+    this.#writer.tell('removeEntry', { id, key });
+  }
+
+  touch(id: string): void {
+    this.#touched.add(id);
+    if (this.#touched.size >= TOUCHES) this.#tellTouched();
+    else this.#timer ??= setTimeout(() => this.#tellTouched(), TOUCH_MS).unref();
+  }
+
+  #tellTouched(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#writer.tell('touchEntries', { ids: [...this.#touched] });
+    this.#touched.clear();
+  }
+}
+
+/** Cuts an entry's content into chunks of the disk's size. */
+class ChunkedFill implements DiskFill {
+  readonly #id: string;
+  readonly #writer: DiskWriterLink;
+  #chunk = new Uint8Array(CHUNK_BYTES);
+  #filled = 0;
+  #index = 0;
+  #stored = 0;
+  #hasFailed = false;
+  #listener: (length: number) => void = () => {};
+
+  constructor(id: string, writer: DiskWriterLink) {
+    this.#id = id;
+    this.#writer = writer;
+  }
+
+  append(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.byteLength && !this.#hasFailed;) {
+      const length = Math.min(CHUNK_BYTES - this.#filled, bytes.byteLength - at);
+      this.#chunk.set(bytes.subarray(at, at + length), this.#filled);
+      this.#filled += length;
+      at += length;
+      if (this.#filled === CHUNK_BYTES) this.#send();
+    }
+  }
+
+  onStored(listener: (length: number) => void): void {
+    this.#listener = listener;
+  }
+
+  async commit(head: EntryHead, maxVariants: number): Promise<boolean> {
+    if (this.#filled > 0) this.#send();
+    if (this.#hasFailed) return false;
+    try {
+      return await this.#writer.call('commitEntry', { head, maxVariants });
+    } catch {
+      // The coordinator ends; so does this worker.
+      return false;
+    }
+  }
+
+  abort(): void {
+    this.#hasFailed = true;
+    this.#writer.tell('abortEntry', { id: this.#id });
+  }
+
+  #send(): void {
+    const length = this.#filled;
+    const bytes = length === CHUNK_BYTES ? this.#chunk : this.#chunk.slice(0, length);
+    const index = this.#index;
+    this.#index += 1;
+    this.#filled = 0;
+    this.#chunk = new Uint8Array(CHUNK_BYTES);
+    this.#writer.call('appendChunk', { id: this.#id, index, bytes }, [bytes.buffer]).then(
+      (isStored) => {
+        if (isStored) this.#advance(length);
+        else this.#fail();
+      },
+      () => this.#fail(),
+    );
+  }
+
+  #advance(length: number): void {
+    if (this.#hasFailed) return;
+    this.#stored += length;
+    this.#listener(this.#stored);
+  }
+
+  #fail(): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#listener(-1);
+  }
+}

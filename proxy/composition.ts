@@ -1,0 +1,38 @@
+import type { FeedConfig } from '../policies/config/config.ts';
+import type { NotYet } from '../policies/config/load.ts';
+import type { FeedSchemas } from '../policies/config/schema.ts';
+import type { FeedAdapter } from '../origin-adapters/feeds/feed.ts';
+import { kafkaFeed } from '../origin-adapters/feeds/kafka.ts';
+import { natsFeed } from '../origin-adapters/feeds/nats.ts';
+import { postgresFeed } from '../origin-adapters/feeds/postgres.ts';
+import { redisStreamFeed } from '../origin-adapters/feeds/redis-stream.ts';
+import { sseFeed } from '../origin-adapters/feeds/sse.ts';
+import { webhookFeed } from '../origin-adapters/feeds/webhook.ts';
+
+/** The composition root's lists: which feeds there are, and which parts of the configuration are not available yet. */
+
+export const FEED_ADAPTERS: Readonly<Record<FeedConfig['type'], FeedAdapter>> = {
+  sse: sseFeed,
+  webhook: webhookFeed,
+  'redis-stream': redisStreamFeed,
+  nats: natsFeed,
+  kafka: kafkaFeed,
+  postgres: postgresFeed,
+};
+
+export const FEED_SCHEMAS: FeedSchemas = Object.fromEntries(
+  Object.values(FEED_ADAPTERS).map(({ type, schema }) => [type, schema]),
+);
+
+export const NOT_YET: readonly NotYet[] = [
+  { path: ['routes', '*', 'write', 'policy'], value: 'through', what: 'write-through' },
+  { path: ['routes', '*', 'write', 'policy'], value: 'behind', what: 'write-behind' },
+  { path: ['defaults', 'write', 'policy'], value: 'through', what: 'write-through' },
+  { path: ['defaults', 'write', 'policy'], value: 'behind', what: 'write-behind' },
+  { path: ['routes', '*', 'cache', 'version-header'], what: 'attested origins' },
+  { path: ['defaults', 'cache', 'version-header'], what: 'attested origins' },
+  { path: ['routes', '*', 'cache', 'position-header'], value: true, what: 'position headers' },
+  { path: ['defaults', 'cache', 'position-header'], value: true, what: 'position headers' },
+  { path: ['origins', '*', 'breaker'], what: 'circuit breakers' },
+  { path: ['origins', '*', 'health'], what: 'health checks' },
+];

@@ -1,0 +1,34 @@
+import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/**
+ * The highest sequence that was answered for, kept in a file beside the cache. A state that has not come so far is an
+ * old copy: what the cache holds was stored under invalidations that it has not seen. Not synced: an operator's copies
+ * are what it finds out, not a machine's crash.
+ */
+export class HighWaterMark {
+  readonly #file: number;
+  readonly #bytes = Buffer.alloc(8);
+  /** As it was found; 0: there was none. */
+  readonly found: number;
+
+  /** Throws where the file can't be written. */
+  constructor(path: string) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    this.#file = openSync(path, 'a+', 0o600);
+    closeSync(this.#file);
+    this.#file = openSync(path, 'r+');
+    const read = readSync(this.#file, this.#bytes, 0, 8, 0);
+    this.found = read === 8 ? this.#bytes.readDoubleLE(0) : 0;
+  }
+
+  /** A few microseconds. */
+  note(sequence: number): void {
+    this.#bytes.writeDoubleLE(sequence);
+    writeSync(this.#file, this.#bytes, 0, 8, 0);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}

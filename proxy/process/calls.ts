@@ -1,0 +1,86 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { Config } from '../../policies/config/config.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
+import type { OriginStats } from '../../origin-adapters/origin.ts';
+import type { EntryHead } from '../cache/entry.ts';
+import type { MemoryStats } from '../cache/memory.ts';
+import type { FlightCounters } from '../flights/flights.ts';
+import type { RecorderPart } from '../metrics/shared-recorder.ts';
+import type { CacheWayCounters } from '../pipeline/cache-way.ts';
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  /** Its place, which a replacement takes over. */
+  readonly index: number;
+  /** A number that no other worker of this process has had. */
+  readonly instance: number;
+  readonly boot: number;
+  readonly workers: number;
+  readonly port: number;
+  readonly site: SiteSource;
+  readonly fence: SharedArrayBuffer;
+  readonly uncacheable: SharedArrayBuffer;
+  readonly connections: SharedArrayBuffer;
+  /** The cache on disk; null: the level is off. */
+  readonly diskPath: string | null;
+}
+
+/** What a worker compiles its routes from. */
+export interface SiteSource {
+  readonly config: Config;
+  /** Where the built-in shops of origins listen, by the origin's name. */
+  readonly demoUrls: Readonly<Record<string, string>>;
+  /** How the feeds stand, by their place in `feeds`. */
+  readonly feedHealth: { readonly feeds: readonly string[]; readonly buffer: SharedArrayBuffer };
+}
+
+/** What the coordinator asks of a worker. */
+export type WorkerCalls = {
+  reload(site: SiteSource): void;
+  peer(peer: { readonly index: number; readonly port: MessagePort }): void;
+  stats(argument: null): WorkerStats;
+  /** A key's entries as this worker finds them. */
+  entries(argument: { readonly key: string }): {
+    readonly memory: readonly EntryHead[];
+    readonly disk: readonly EntryHead[];
+  };
+  /** Resolves, when everything is closed, with the number of exchanges that were cut. */
+  stop(argument: { readonly graceMs: number }): number;
+};
+
+/** What a worker asks of the coordinator. */
+export type CoordinatorCalls = {
+  listening(argument: { readonly port: number }): void;
+  listenFailed(argument: { readonly code: string; readonly message: string }): void;
+  invalidate(argument: { readonly tags: readonly string[] }): { readonly sequence: number };
+  /** A delivery to a webhook feed. */
+  deliver(argument: Delivery): DeliveryAnswer;
+  recorded(part: RecorderPart): void;
+  beginEntry(argument: { readonly id: string }): void;
+  appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
+  commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
+  abortEntry(argument: { readonly id: string }): void;
+  updateEntry(argument: { readonly head: EntryHead }): void;
+  removeEntry(argument: { readonly id: string; readonly key: string }): void;
+  touchEntries(argument: { readonly ids: readonly string[] }): void;
+  pinEntry(argument: { readonly id: string }): void;
+  unpinEntry(argument: { readonly id: string }): void;
+};
+
+export interface Delivery {
+  readonly path: string;
+  readonly method: string;
+  readonly fields: Fields;
+  readonly body: Uint8Array;
+}
+
+export interface WorkerStats {
+  readonly memory: MemoryStats;
+  readonly promotions: number;
+  readonly lost: number;
+  readonly corrupt: number;
+  readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
+  readonly cacheWay: Readonly<CacheWayCounters>;
+  readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
+}

@@ -1,0 +1,443 @@
+import { existsSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Config, FeedConfig } from '../../policies/config/config.ts';
+import { feedScope } from '../../policies/feed-scope.ts';
+import { tagOfName, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
+import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
+import type { DeliveryAnswer, FeedLog, FeedReceiver } from '../../origin-adapters/feeds/feed.ts';
+import { createAdminApp } from '../admin/app.ts';
+import { startAdmin, type StartedAdmin } from '../admin/server.ts';
+import { openDiskWriter } from '../cache/disk/open.ts';
+import type { DiskWriter } from '../cache/disk/writer.ts';
+import type { Clock } from '../clock.ts';
+import { FEED_ADAPTERS } from '../composition.ts';
+import { feedDeps } from '../feeds/deps.ts';
+import { FenceDoor } from '../feeds/fence-door.ts';
+import { HealthBoard, healthBuffer } from '../feeds/health-board.ts';
+import { FeedRunner } from '../feeds/runner.ts';
+import { Fence, NotDurableError } from '../fence/fence.ts';
+import { HighWaterMark } from '../fence/high-water.ts';
+import { uncacheableBuffer } from '../flights/uncacheable.ts';
+import type { Log } from '../log/logger.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import { createExposition, type Exposition } from '../metrics/exposition.ts';
+import { Totals } from '../metrics/totals.ts';
+import { tagsOfUrl } from '../routes/url-tags.ts';
+import { openState, type StateStore } from '../state/state-store.ts';
+import type { Delivery, SiteSource } from './calls.ts';
+import { invalidateChangedRoutes } from './configured-digests.ts';
+import { connectionBuffer, forgetConnections } from './connection-counter.ts';
+import { diskCallsOf } from './disk-calls.ts';
+import { lockDiskPath } from './disk-lock.ts';
+import { inspection } from './inspection.ts';
+import { WorkerPool } from './worker-pool.ts';
+
+export interface CoordinatorDependencies {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly mechanisms: Mechanisms;
+  readonly log: Log;
+  readonly version: string;
+}
+
+export type CoordinatorStart =
+  | {
+      readonly kind: 'running';
+      readonly coordinator: Coordinator;
+      readonly port: number;
+      readonly adminPort: number;
+    }
+  /** One line for an operator. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export type ReloadResult =
+  | { readonly kind: 'reloaded'; readonly invalidatedRoutes: readonly string[] }
+  /** What can't change while it runs; nothing was changed. */
+  | { readonly kind: 'refused'; readonly reasons: readonly string[] };
+
+const MAX_WORKERS = 8;
+/** Kept for the state, so that a cache that fills the file system can't starve it. */
+const STATE_RESERVE_BYTES = 16 * 2 ** 20;
+
+/** What must be single in the process, opened in order and closed in the reverse of it. */
+interface Parts {
+  readonly state: StateStore;
+  readonly fence: Fence;
+  readonly disk: DiskWriter | null;
+  readonly highWater: HighWaterMark;
+}
+
+/** Runs what must be single: configuration, feeds, the fence's writing, the disk, the admin side, the workers. */
+export class Coordinator {
+  readonly #deps: CoordinatorDependencies;
+  readonly #closing: (() => Promise<unknown> | void)[] = [];
+  readonly #totals = new Totals();
+  readonly #demos = new Map<string, { readonly delayMs: number; readonly shop: DemoShop }>();
+  readonly #runners = new Map<string, { readonly source: string; readonly runner: FeedRunner }>();
+  readonly #receivers = new Map<string, FeedReceiver>();
+  #config: Config;
+  #parts!: Parts;
+  #pool!: WorkerPool;
+  #exposition!: Exposition;
+  #health!: { readonly board: HealthBoard; readonly source: SiteSource['feedHealth'] };
+  #isStopping = false;
+
+  private constructor(deps: CoordinatorDependencies) {
+    this.#deps = deps;
+    this.#config = deps.config;
+  }
+
+  static async start(deps: CoordinatorDependencies): Promise<CoordinatorStart> {
+    const coordinator = new Coordinator(deps);
+    try {
+      const { port, adminPort } = await coordinator.#start();
+      return { kind: 'running', coordinator, port, adminPort };
+    } catch (error) {
+      await coordinator.stop(0);
+      if (error instanceof StartFailure) return { kind: 'failed', reason: error.message };
+      throw error;
+    }
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  /** Checks what can't change, then swaps everything else. Nothing under way is dropped. */
+  async reload(config: Config): Promise<ReloadResult> {
+    const reasons = fixedDifferences(this.#config, config);
+    if (reasons.length > 0) return { kind: 'refused', reasons };
+    const { state, fence } = this.#parts;
+    await this.#startDemos(config);
+    this.#config = config;
+    const site = this.#newSite(config);
+    const invalidatedRoutes = await invalidateChangedRoutes(config, state, fence);
+    await this.#pool.reload(site);
+    // What was being fetched under the old routes while they were swapped.
+    if (invalidatedRoutes.length > 0) {
+      await fence.invalidate({ tags: invalidatedRoutes.map(tagOfRoute), mode: 'hard' });
+    }
+    await this.#startFeeds(config);
+    return { kind: 'reloaded', invalidatedRoutes };
+  }
+
+  /** Resolves, when everything is closed, with the number of exchanges that were cut. */
+  async stop(graceMs: number): Promise<number> {
+    this.#isStopping = true;
+    const cut = this.#pool === undefined ? 0 : await this.#pool.stop(graceMs);
+    for (const close of this.#closing.toReversed()) {
+      try {
+        await close();
+      } catch (error) {
+        this.#deps.log.error({ event: 'stop', err: error }, 'a part did not close cleanly');
+      }
+    }
+    return cut;
+  }
+
+  async #start(): Promise<{ port: number; adminPort: number }> {
+    const { config, log, clock } = this.#deps;
+    const { path } = config.cache.disk;
+    const lock = lockDiskPath(path);
+    if (lock.kind === 'in-use') {
+      throw new StartFailure(
+        `${path} is in use by another Weir${lock.by === undefined ? '' : ` (pid ${lock.by})`}`,
+      );
+    }
+    if (lock.kind === 'not-writable') throw new StartFailure(`${path} is not writable: ${lock.reason}`);
+    this.#closing.push(() => lock.release());
+    const port = await freePort(config.listen.host, config.listen.port);
+    this.#parts = await this.#openParts(config);
+    await this.#startDemos(config);
+    const { state, fence, disk } = this.#parts;
+    const changed = await invalidateChangedRoutes(config, state, fence);
+    if (changed.length > 0)
+      log.info({ event: 'routes-changed', routes: changed }, 'their entries are revalidated');
+    const workers = workersOf(config);
+    const connections = connectionBuffer(workers);
+    const site = this.#newSite(config);
+    const calls = new Map<number, ReturnType<typeof diskCallsOf>>();
+    this.#pool = new WorkerPool(
+      {
+        workers,
+        clock,
+        shared: {
+          boot: state.boot,
+          workers,
+          fence: fence.buffer,
+          uncacheable: uncacheableBuffer(),
+          connections,
+          diskPath: disk === null ? null : cachePath(config),
+        },
+        handlersFor: (_index, instance) => {
+          const diskCalls = diskCallsOf(disk);
+          calls.set(instance, diskCalls);
+          return {
+            ...diskCalls.calls,
+            invalidate: ({ tags }) => fence.invalidate({ tags, mode: 'hard' }),
+            deliver: (delivery) => this.#deliver(delivery),
+            recorded: (part) => this.#totals.take(instance, part),
+          };
+        },
+        onDeath: (index, instance, reason) => {
+          log.error({ event: 'worker-died', worker: index, reason }, 'a worker died and is replaced');
+          forgetConnections(connections, index);
+          calls.get(instance)?.forget();
+          calls.delete(instance);
+          this.#totals.retire(instance);
+        },
+      },
+      site,
+      port,
+    );
+    const listening = await this.#pool.start();
+    if (listening.kind === 'failed') {
+      throw new StartFailure(cannotListen(config.listen.host, port, listening.code, listening.message));
+    }
+    const inspect = inspection({
+      version: this.#deps.version,
+      clock,
+      fence,
+      disk,
+      pool: this.#pool,
+      connections,
+      config: () => this.#config,
+      feeds: () => this.#feedStatus(),
+    });
+    this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
+    const admin = await this.#startAdmin(inspect);
+    await this.#startFeeds(config);
+    return { port: listening.port, adminPort: admin.port };
+  }
+
+  async #openParts(config: Config): Promise<Parts> {
+    const { clock, mechanisms, log } = this.#deps;
+    const opened = await openState(config.cache.disk.path, STATE_RESERVE_BYTES);
+    if (opened.kind === 'failed') throw new StartFailure(`the state can't be opened: ${opened.reason}`);
+    const { state } = opened;
+    this.#closing.push(() => state.close());
+    for (const line of opened.report) log.info({ event: 'state', report: line });
+    const highWater = new HighWaterMark(join(config.cache.disk.path, 'sequence'));
+    this.#closing.push(() => highWater.close());
+    const fence = await Fence.open(config.fence.records, {
+      state,
+      clock,
+      mechanisms,
+      onDurable: (sequence) => highWater.note(sequence),
+    });
+    const isOldCopy = highWater.found > fence.durableSequence;
+    if (isOldCopy && mechanisms.identity) {
+      log.warn(
+        { event: 'state-older-than-cache', state: fence.durableSequence, cache: highWater.found },
+        'the state is an older copy: nothing in the cache can be trusted, and it is emptied',
+      );
+      rmSync(cachePath(config), { recursive: true, force: true });
+    }
+    highWater.note(fence.durableSequence);
+    return { state, fence, highWater, disk: await this.#openDisk(config, state) };
+  }
+
+  async #openDisk(config: Config, state: StateStore): Promise<DiskWriter | null> {
+    const { sizeBytes } = config.cache.disk;
+    if (sizeBytes === 0) return null;
+    const { clock, log } = this.#deps;
+    const hadCache = existsSync(cachePath(config));
+    const opened = await openDiskWriter({
+      path: cachePath(config),
+      sizeBytes,
+      identity: { stateId: state.id, boot: state.boot },
+      now: () => clock.nowMs(),
+      log: (event) => log.warn({ event: 'disk', ...event }),
+    });
+    if (opened.kind === 'failed') {
+      log.error(
+        { event: 'disk-level-off', reason: opened.reason },
+        'the cache on disk is off; serving goes on',
+      );
+      return null;
+    }
+    for (const line of opened.report) log.warn({ event: 'disk', report: line });
+    if (!opened.trusted && hadCache) log.warn({ event: 'disk-untrusted' }, 'the cache on disk was emptied');
+    this.#closing.push(() => opened.writer.close());
+    return opened.writer;
+  }
+
+  async #startDemos(config: Config): Promise<void> {
+    for (const origin of Object.values(config.origins)) {
+      if (!origin.urls.includes('demo:') || this.#demos.has(origin.name)) continue;
+      const shop = await startDemoShop({ port: 0, delayMs: origin.demo.delayMs });
+      this.#demos.set(origin.name, { delayMs: origin.demo.delayMs, shop });
+      this.#closing.push(() => shop.close());
+    }
+  }
+
+  #newSite(config: Config): SiteSource {
+    const feeds = Object.keys(config.feeds);
+    const source = { feeds, buffer: healthBuffer(feeds.length) };
+    this.#health = { board: new HealthBoard(feeds, source.buffer), source };
+    const demoUrls = Object.fromEntries([...this.#demos].map(([name, { shop }]) => [name, shop.url]));
+    return { config, demoUrls, feedHealth: source };
+  }
+
+  /** Feeds whose configuration is the same go on; their health is told on the new board. */
+  async #startFeeds(config: Config): Promise<void> {
+    const { clock, log } = this.#deps;
+    const { fence, state } = this.#parts;
+    for (const { runner } of this.#runners.values()) await runner.stop();
+    this.#runners.clear();
+    this.#receivers.clear();
+    const door = new FenceDoor(fence, state, Object.values(config.feeds));
+    const scopeOrigins = Object.keys(config.origins);
+    for (const feedConfig of Object.values(config.feeds)) {
+      const source = this.#withDemoUrl(feedConfig);
+      const adapter = FEED_ADAPTERS[feedConfig.type];
+      const feedLog: FeedLog = (level, event, details) =>
+        log[level]({ feed: feedConfig.name, event: 'feed', ...details }, event);
+      const feed = adapter.create(source, feedDeps(clock, feedLog));
+      if (feed.receiver !== undefined) this.#receivers.set(feed.receiver.path, feed.receiver);
+      const { board } = this.#health;
+      const runner = new FeedRunner({
+        config: source,
+        adapter,
+        feed,
+        clock: feedDeps(clock, feedLog).clock,
+        random: Math.random,
+        log: feedLog,
+        door,
+        health: board,
+        scope: feedScope(feedConfig, scopeOrigins),
+        tagsOf: (named) => this.#tagsOfChange(named),
+      });
+      this.#runners.set(feedConfig.name, { source: feedConfig.name, runner });
+      runner.start();
+    }
+    if (this.#runners.size > 0) this.#closing.push(() => this.#stopFeeds());
+  }
+
+  async #stopFeeds(): Promise<void> {
+    await Promise.all([...this.#runners.values()].map(({ runner }) => runner.stop()));
+    this.#runners.clear();
+  }
+
+  #withDemoUrl(feed: FeedConfig): FeedConfig {
+    const { url } = feed.options as { readonly url?: string };
+    if (url === undefined || !url.startsWith('demo:')) return feed;
+    const [demo] = this.#demos.values();
+    if (demo === undefined)
+      throw new StartFailure(`feeds.${feed.name}.url names the built-in shop, which no origin is`);
+    return { ...feed, options: { ...feed.options, url: `${demo.shop.url}${url.slice('demo:'.length)}` } };
+  }
+
+  #tagsOfChange(named: {
+    readonly tags: readonly string[];
+    readonly urls: readonly string[];
+    readonly prefixes: readonly string[];
+  }): string[] {
+    return [
+      ...named.tags.map(tagOfName),
+      ...named.urls.flatMap((url) => tagsOfUrl(this.#config, url) ?? []),
+      ...named.prefixes.map((prefix) => tagOfPrefix(null, prefix)),
+    ];
+  }
+
+  async #deliver(delivery: Delivery): Promise<DeliveryAnswer> {
+    const receiver = this.#receivers.get(delivery.path);
+    if (receiver === undefined) return { status: 503, detail: 'no such feed' };
+    return receiver.receive(delivery);
+  }
+
+  #feedStatus() {
+    return [...this.#runners.values()].map(({ runner }) => runner.status());
+  }
+
+  async #startAdmin(inspect: ReturnType<typeof inspection>): Promise<StartedAdmin & { kind: 'listening' }> {
+    const { host, port, token } = this.#config.admin;
+    const { fence } = this.#parts;
+    const app = createAdminApp({
+      token,
+      log: this.#deps.log,
+      config: () => this.#config,
+      stats: inspect.stats,
+      metrics: () => this.#exposition.text(),
+      ready: async () => {
+        const reasons = this.#isStopping
+          ? ['stopping']
+          : this.#pool.isComplete
+            ? []
+            : ['not all workers listen'];
+        return { ready: reasons.length === 0, reasons };
+      },
+      invalidate: async (tags, mode) => {
+        try {
+          const { sequence } = await fence.invalidate({ tags, mode });
+          return { kind: 'done', sequence };
+        } catch (error) {
+          if (error instanceof NotDurableError) return { kind: 'not-durable', detail: error.message };
+          throw error;
+        }
+      },
+      findEntries: inspect.findEntries,
+      entries: inspect.entries,
+      feeds: () => this.#feedStatus(),
+    });
+    const started = await startAdmin({ host, port, app });
+    if (started.kind === 'failed')
+      throw new StartFailure(cannotListen(host, port, started.code, started.reason));
+    this.#closing.push(() => started.close());
+    return started;
+  }
+}
+
+class StartFailure extends Error {}
+
+function cachePath(config: Config): string {
+  return join(config.cache.disk.path, 'cache');
+}
+
+function workersOf(config: Config): number {
+  const { workers } = config.listen;
+  if (process.platform === 'win32' || process.platform === 'darwin') return 1;
+  return workers === 'auto' ? Math.min(MAX_WORKERS, availableParallelism()) : workers;
+}
+
+/** Binds the port once without sharing it, so that no second process joins a port that is in use; 0: finds a free one. */
+function freePort(host: string, port: number): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(new StartFailure(cannotListen(host, port, error.code ?? '', error.message)));
+    });
+    server.listen({ host, port, exclusive: true }, () => {
+      const address = server.address();
+      const bound = typeof address === 'object' && address !== null ? address.port : port;
+      server.close(() => resolve(bound));
+    });
+  });
+}
+
+function cannotListen(host: string, port: number, code: string, message: string): string {
+  if (code === 'EADDRINUSE') return `${host}:${port} is in use by another program`;
+  if (code === 'EACCES') return `${host}:${port} may not be listened on by this user`;
+  return `cannot listen on ${host}:${port}: ${message}`;
+}
+
+/** What workers and files were set up by once. */
+function fixedDifferences(before: Config, after: Config): string[] {
+  const fixed: [string, (config: Config) => unknown][] = [
+    ['listen.host', (config) => config.listen.host],
+    ['listen.port', (config) => config.listen.port],
+    ['listen.workers', (config) => config.listen.workers],
+    ['listen.limits', (config) => config.listen.limits],
+    ['listen.tls', (config) => config.listen.tls],
+    ['admin', (config) => config.admin],
+    ['log', (config) => config.log],
+    ['cache', (config) => config.cache],
+    ['fence', (config) => config.fence],
+    ['flights', (config) => config.flights],
+  ];
+  return fixed
+    .filter(([, value]) => JSON.stringify(value(before)) !== JSON.stringify(value(after)))
+    .map(([key]) => `${key} can't change while Weir runs: restart it`);
+}

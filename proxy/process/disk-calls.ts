@@ -1,0 +1,63 @@
+import type { DiskWriter } from '../cache/disk/writer.ts';
+import type { CoordinatorCalls } from './calls.ts';
+import type { Handlers } from './channel.ts';
+
+type DiskCalls = Pick<
+  Handlers<CoordinatorCalls>,
+  | 'beginEntry'
+  | 'appendChunk'
+  | 'commitEntry'
+  | 'abortEntry'
+  | 'updateEntry'
+  | 'removeEntry'
+  | 'touchEntries'
+  | 'pinEntry'
+  | 'unpinEntry'
+>;
+
+/** What one worker asks of the disk's writer. What it leaves unfinished when it dies is given up by `forget`. */
+export function diskCallsOf(writer: DiskWriter | null): { readonly calls: DiskCalls; forget(): void } {
+  const fills = new Set<string>();
+  const pins = new Set<string>();
+  return {
+    calls: {
+      beginEntry({ id }) {
+        fills.add(id);
+        writer?.begin(id);
+      },
+      async appendChunk({ id, index, bytes }) {
+        return (await writer?.append(id, index, bytes)) ?? false;
+      },
+      async commitEntry({ head, maxVariants }) {
+        fills.delete(head.id);
+        return (await writer?.commit(head, { maxVariants })) === 'stored';
+      },
+      abortEntry({ id }) {
+        fills.delete(id);
+        writer?.abort(id);
+      },
+      async updateEntry({ head }) {
+        await writer?.update(head.id, head.key, () => head);
+      },
+      async removeEntry({ id, key }) {
+        await writer?.remove(id, key);
+      },
+      touchEntries({ ids }) {
+        writer?.touch(ids);
+      },
+      pinEntry({ id }) {
+        pins.add(id);
+        writer?.pin(id);
+      },
+      unpinEntry({ id }) {
+        if (pins.delete(id)) writer?.unpin(id);
+      },
+    },
+    forget() {
+      for (const id of fills) writer?.abort(id);
+      for (const id of pins) writer?.unpin(id);
+      fills.clear();
+      pins.clear();
+    },
+  };
+}

@@ -1,0 +1,195 @@
+import type { Config } from '../../policies/config/config.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { keyOf } from '../../policies/key.ts';
+import type { Place } from '../../policies/place.ts';
+import { compileRoutes } from '../../policies/routing.ts';
+import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
+import { decideReuse } from '../../policies/rfc9111/reuse.ts';
+import type { OriginStats } from '../../origin-adapters/origin.ts';
+import type { EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
+import type { DiskWriter } from '../cache/disk/writer.ts';
+import type { EntryHead } from '../cache/entry.ts';
+import { StoredEntry } from '../cache/stored-entry.ts';
+import type { Clock } from '../clock.ts';
+import type { FeedStatus } from '../feeds/status.ts';
+import { SharedWords } from '../fence/layout.ts';
+import { FenceReader } from '../fence/reader.ts';
+import type { Fence } from '../fence/fence.ts';
+import type { WeirStats } from '../metrics/stats.ts';
+import { originKeyOf } from '../routes/active-route.ts';
+import type { WorkerStats } from './calls.ts';
+import { openConnections } from './connection-counter.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+export interface InspectionDependencies {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly fence: Fence;
+  readonly disk: DiskWriter | null;
+  readonly pool: WorkerPool;
+  readonly connections: SharedArrayBuffer;
+  config(): Config;
+  feeds(): readonly FeedStatus[];
+}
+
+const SAMPLE = 20;
+const SCAN_MS = 10_000;
+
+/** What operators are shown of the whole process. */
+export function inspection(deps: InspectionDependencies) {
+  const startedAtMs = deps.clock.monotonicMs();
+  const reader = new FenceReader(new SharedWords(deps.fence.buffer));
+  return {
+    stats: async (): Promise<WeirStats> => statsOf(deps, startedAtMs, await deps.pool.stats()),
+    findEntries: (tags: readonly string[]) => findEntries(deps, tags),
+    entries: (place: Place, fields: Fields) => entriesOf(deps, reader, place, fields),
+  };
+}
+
+function statsOf(
+  deps: InspectionDependencies,
+  startedAtMs: number,
+  workers: readonly WorkerStats[],
+): WeirStats {
+  const { fence, disk, pool } = deps;
+  const sum = (pick: (worker: WorkerStats) => number): number =>
+    workers.reduce((total, worker) => total + pick(worker), 0);
+  const config = deps.config();
+  return {
+    version: deps.version,
+    uptimeSeconds: Math.round((deps.clock.monotonicMs() - startedAtMs) / 1000),
+    workers: { running: pool.running, replaced: pool.replaced },
+    connections: openConnections(deps.connections),
+    memory: {
+      bytes: sum(({ memory }) => memory.bytes),
+      entries: sum(({ memory }) => memory.entries),
+      evictions: sum(({ memory }) => memory.evictions),
+      variantEvictions: sum(({ memory }) => memory.variantEvictions),
+      limitBytes: config.cache.memoryBytes,
+    },
+    disk:
+      disk === null
+        ? null
+        : {
+            ...disk.stats(),
+            limitBytes: config.cache.disk.sizeBytes,
+            promotions: sum(({ promotions }) => promotions),
+          },
+    fence: {
+      sequence: fence.sequence,
+      durableSequence: fence.durableSequence,
+      invalidations: fence.invalidations,
+      overflows: fence.overflows,
+      holds: fence.holds,
+      failures: fence.failures,
+    },
+    flights: {
+      running: sum(({ flights }) => flights.running),
+      waiting: sum(({ flights }) => flights.waiting),
+      asked: sum(({ flights }) => flights.asked),
+      collapsed: sum(({ flights }) => flights.collapsed),
+      outrun: sum(({ flights }) => flights.outrun),
+      refused: sum(({ flights }) => flights.refused),
+    },
+    origins: Object.fromEntries(
+      Object.keys(config.origins).map((name) => [
+        name,
+        originStats(workers.map(({ origins }) => origins[name])),
+      ]),
+    ),
+    feeds: deps.feeds(),
+  };
+}
+
+function originStats(parts: readonly (Readonly<OriginStats> | undefined)[]): OriginStats {
+  const total = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+  for (const part of parts) {
+    if (part === undefined) continue;
+    for (const key of Object.keys(total) as (keyof OriginStats)[]) total[key] += part[key];
+  }
+  return total;
+}
+
+/** By scanning the disk, in slices; what is in memory alone is not seen. */
+async function findEntries(
+  { disk, clock }: InspectionDependencies,
+  tags: readonly string[],
+): Promise<FoundEntries> {
+  const wanted = new Set(tags);
+  const sample: string[] = [];
+  let entries = 0;
+  if (disk === null) return { entries, sample, complete: false };
+  const endsAtMs = clock.monotonicMs() + SCAN_MS;
+  for await (const head of disk.scan((candidate) => candidate.tags.some((tag) => wanted.has(tag)))) {
+    entries += 1;
+    if (sample.length < SAMPLE) sample.push(head.url);
+    if (clock.monotonicMs() > endsAtMs) return { entries, sample, complete: false };
+  }
+  return { entries, sample, complete: true };
+}
+
+async function entriesOf(
+  deps: InspectionDependencies,
+  reader: FenceReader,
+  place: Place,
+  fields: Fields,
+): Promise<EntriesResult> {
+  const config = deps.config();
+  const match = compileRoutes(config.routes).match('GET', place.authority ?? '', place.path);
+  if (match.kind !== 'route') return { kind: 'no-route' };
+  const { route } = match;
+  const origin = config.origins[route.origin]!;
+  const seesHost = origin.hostHeader === 'client';
+  if (seesHost && place.authority === null) return { kind: 'host-needed' };
+  const { key } = keyOf({
+    origin: originKeyOf(origin),
+    scheme: seesHost ? 'http' : null,
+    authority: seesHost ? place.authority : null,
+    path: place.path,
+    query: place.query,
+    policy: route.cache,
+    fields,
+  });
+  const found = new Map<string, { head: EntryHead; levels: Set<'memory' | 'disk'> }>();
+  for (const { memory, disk } of await deps.pool.entries(key)) {
+    for (const head of memory) noteLevel(found, head, 'memory');
+    for (const head of disk) noteLevel(found, head, 'disk');
+  }
+  const nowMs = deps.clock.nowMs();
+  const entries = [...found.values()].map(({ head, levels }): EntryReport => {
+    const entry = new StoredEntry(head, null, []);
+    const decision = decideReuse({
+      meta: head.meta,
+      request: { method: 'GET', fields: [] },
+      verdict: reader.verdict(entry),
+      trust: 'untracked',
+      policy: route.cache,
+      nowMs,
+    });
+    const age = currentAgeSeconds(head.meta, nowMs);
+    return {
+      id: head.id,
+      status: head.meta.status,
+      vary: Object.fromEntries(head.meta.vary.map((name, i) => [name, head.meta.varyValues[i] ?? null])),
+      tags: head.tags,
+      age: Math.floor(age),
+      freshFor: Math.floor(head.meta.lifetimeSeconds - age),
+      floor: head.floor,
+      size: head.sizeBytes,
+      levels: [...levels],
+      usable: decision.kind === 'serve',
+      why: decision.kind === 'serve' ? 'fresh' : decision.reason,
+    };
+  });
+  return { kind: 'report', report: { key, entries } };
+}
+
+function noteLevel(
+  found: Map<string, { head: EntryHead; levels: Set<'memory' | 'disk'> }>,
+  head: EntryHead,
+  level: 'memory' | 'disk',
+): void {
+  const known = found.get(head.id);
+  if (known === undefined) found.set(head.id, { head, levels: new Set([level]) });
+  else known.levels.add(level);
+}

@@ -1,0 +1,248 @@
+import { BlockList, isIPv6 } from 'node:net';
+import type { MessagePort } from 'node:worker_threads';
+import type { Config } from '../../policies/config/config.ts';
+import type { FeedTrust } from '../../policies/model.ts';
+import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
+import type { Origin } from '../../origin-adapters/origin.ts';
+import type { DiskLevel } from '../cache/disk-level.ts';
+import { Levels } from '../cache/levels.ts';
+import { createMemoryLevel } from '../cache/memory.ts';
+import type { Clock } from '../clock.ts';
+import { HealthBoard } from '../feeds/health-board.ts';
+import { SharedWords } from '../fence/layout.ts';
+import { FenceReader } from '../fence/reader.ts';
+import { Flights } from '../flights/flights.ts';
+import { PeerPorts } from '../flights/peers.ts';
+import { createUncacheableMemory } from '../flights/uncacheable.ts';
+import { startListener, type Listener } from '../http/listener.ts';
+import type { AccessLog, Log } from '../log/logger.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { Recorder } from '../metrics/recorder.ts';
+import { CacheWay } from '../pipeline/cache-way.ts';
+import { Conclusions } from '../pipeline/conclusion.ts';
+import { PassWay } from '../pipeline/pass-way.ts';
+import { Pipeline } from '../pipeline/pipeline.ts';
+import { PurgeWay } from '../pipeline/purge-way.ts';
+import { WriteWay } from '../pipeline/write-way.ts';
+import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
+import type { SiteSource, WorkerStart, WorkerStats } from './calls.ts';
+import { createConnectionCounter } from './connection-counter.ts';
+import { entryIds } from './entry-ids.ts';
+
+/** What a worker needs of its surroundings; in a thread of its own, or in one with the coordinator. */
+export interface RuntimeDependencies {
+  readonly start: WorkerStart;
+  readonly clock: Clock;
+  readonly mechanisms: Mechanisms;
+  readonly log: Log;
+  readonly accessLog: AccessLog;
+  readonly recorder: Recorder;
+  readonly disk: { readonly level: DiskLevel; readonly corrupt: () => number } | null;
+  invalidate(tags: readonly string[]): Promise<{ readonly sequence: number }>;
+}
+
+/** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
+const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
+/** Origins that a reload has replaced may finish what they do. */
+const ORIGIN_GRACE_MS = 60_000;
+
+/** The request path of one worker, from the listener to the origins. */
+export class WorkerRuntime {
+  readonly #deps: RuntimeDependencies;
+  readonly #levels: Levels;
+  readonly #flights: Flights;
+  readonly #cacheWay: CacheWay;
+  readonly #pipeline: Pipeline;
+  readonly #peers: PeerPorts;
+  #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
+  #site!: Site;
+  #health!: HealthBoard;
+  #isTrusted: (address: string) => boolean = () => false;
+  #listener: Listener | null = null;
+
+  constructor(deps: RuntimeDependencies) {
+    this.#deps = deps;
+    const { start, clock, mechanisms, log, recorder } = deps;
+    this.reload(start.site);
+    const { config } = start.site;
+    const fence = new FenceReader(new SharedWords(start.fence), mechanisms);
+    const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
+    const memory = createMemoryLevel(Math.floor(config.cache.memoryBytes / start.workers), largest);
+    const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
+    const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
+    this.#levels = new Levels(
+      memory,
+      deps.disk?.level ?? null,
+      (name) => routeNamed(name)?.config.cache ?? null,
+    );
+    const { flights } = config;
+    const shared = {
+      fence,
+      clock,
+      mechanisms,
+      levels: this.#levels,
+      windowBytes: flights.windowBytes,
+      maxObjectBytes: config.cache.maxObjectBytes,
+      routeNamed,
+      trustOf,
+    };
+    this.#peers = new PeerPorts(start.index, start.workers, { ...shared, flights: () => this.#flights });
+    this.#flights = new Flights({
+      ...shared,
+      peers: start.workers > 1 ? this.#peers : null,
+      uncacheable: createUncacheableMemory(start.uncacheable),
+      maxWaiters: flights.waiters,
+      maxWaiting: flights.waiting,
+      newEntryId: entryIds(start.boot, start.instance),
+    });
+    const { access } = config.log;
+    const conclusions = new Conclusions(
+      recorder,
+      clock,
+      access ? ({ target, ...line }) => deps.accessLog({ ...line, path: target.split('?', 1)[0]! }) : null,
+    );
+    const passWay = new PassWay(clock, conclusions);
+    this.#cacheWay = new CacheWay({
+      ...shared,
+      flights: this.#flights,
+      conclusions,
+      passWay,
+      maxRefreshes: flights.background,
+    });
+    const invalidator = {
+      invalidate: async (tags: readonly string[]): Promise<void> => {
+        await deps.invalidate(tags);
+      },
+    };
+    this.#pipeline = new Pipeline({
+      fence,
+      clock,
+      conclusions,
+      cacheWay: this.#cacheWay,
+      passWay,
+      writeWay: new WriteWay(passWay, invalidator, (error) =>
+        log.error(
+          { event: 'invalidation-not-durable', err: error },
+          'a write was invalidated, but not durably',
+        ),
+      ),
+      purgeWay: new PurgeWay(conclusions, (tags) => deps.invalidate(tags)),
+      site: () => this.#site,
+      isTrusted: (address) => this.#isTrusted(address),
+    });
+  }
+
+  async listen(): Promise<
+    | { readonly kind: 'listening'; readonly port: number }
+    | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  > {
+    const { start, log } = this.#deps;
+    const { listen } = start.site.config;
+    const result = await startListener({
+      host: listen.host,
+      port: start.port,
+      reusePort: start.workers > 1,
+      limits: listen.limits,
+      tls: listen.tls,
+      onExchange: (exchange) => this.#pipeline.handle(exchange),
+      connectionsInUse: createConnectionCounter(start.connections, start.index),
+      log,
+    });
+    if (result.kind === 'failed') return result;
+    this.#listener = result;
+    return { kind: 'listening', port: result.port };
+  }
+
+  /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
+  reload(source: SiteSource): void {
+    const { config, demoUrls, feedHealth } = source;
+    const before = this.#origins;
+    this.#origins = new Map(
+      Object.values(config.origins).map((origin) => {
+        const urls = origin.urls.map((url) => (url === 'demo:' ? demoUrls[origin.name]! : url));
+        const share = shareOf({ ...origin, urls }, this.#deps.start.workers);
+        const text = JSON.stringify(share);
+        const same = before.get(origin.name);
+        if (same?.source === text) return [origin.name, same];
+        return [origin.name, { source: text, origin: createHttpOrigin(share, { clock: this.#deps.clock }) }];
+      }),
+    );
+    for (const [name, old] of before) {
+      if (this.#origins.get(name) !== old) void old.origin.close(ORIGIN_GRACE_MS);
+    }
+    const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
+    this.#site = compileSite(config, adapters);
+    this.#health = new HealthBoard(feedHealth.feeds, feedHealth.buffer);
+    this.#isTrusted = trusts(config.listen.trustedProxies);
+  }
+
+  connectPeer(index: number, port: MessagePort): void {
+    this.#peers.connect(index, port);
+  }
+
+  get levels(): Levels {
+    return this.#levels;
+  }
+
+  stats(): WorkerStats {
+    return {
+      memory: this.#levels.memory.stats,
+      promotions: this.#levels.promotions,
+      lost: this.#levels.lost,
+      corrupt: this.#deps.disk?.corrupt() ?? 0,
+      flights: {
+        ...this.#flights.counters,
+        running: this.#flights.running,
+        waiting: this.#flights.waiting,
+      },
+      cacheWay: { ...this.#cacheWay.counters },
+      origins: Object.fromEntries(
+        [...this.#origins].map(([name, { origin }]) => [name, { ...origin.stats }]),
+      ),
+    };
+  }
+
+  /** Ends everything; resolves with the number of exchanges that had to be cut. */
+  async stop(graceMs: number): Promise<number> {
+    const cut = (await this.#listener?.stop(graceMs)) ?? 0;
+    await Promise.all([...this.#origins.values()].map(({ origin }) => origin.close(0)));
+    this.#peers.close();
+    return cut;
+  }
+
+  #trustOf(route: ActiveRoute): FeedTrust {
+    if (route.feed === null) return 'untracked';
+    const { name, maxSilenceMs } = route.feed;
+    return this.#health.trust(
+      name,
+      maxSilenceMs,
+      route.config.cache.onFeedLoss,
+      this.#deps.clock.monotonicMs(),
+    );
+  }
+}
+
+/** A worker's part of what an origin allows the whole process. */
+function shareOf<O extends Config['origins'][string]>(origin: O, workers: number): O {
+  const part = (whole: number): number => Math.max(1, Math.ceil(whole / workers));
+  return {
+    ...origin,
+    connections: part(origin.connections),
+    queue: { ...origin.queue, size: part(origin.queue.size) },
+  };
+}
+
+function trusts(blocks: readonly string[]): (address: string) => boolean {
+  if (blocks.length === 0) return () => false;
+  const list = new BlockList();
+  for (const block of blocks) {
+    const [address, bits] = block.split('/') as [string, string | undefined];
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return (address) => {
+    const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+    return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+  };
+}

@@ -1,0 +1,48 @@
+/** The entry of a worker thread. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { openDiskReader } from '../cache/disk/reader.ts';
+import { WorkerDiskLevel } from '../cache/disk/level.ts';
+import { systemClock } from '../clock.ts';
+import { createAccessLog, createLog, STANDARD_OUTPUT } from '../log/logger.ts';
+import { ALL_MECHANISMS } from '../mechanisms.ts';
+import { SharedRecorder } from '../metrics/shared-recorder.ts';
+import type { CoordinatorCalls, WorkerCalls, WorkerStart } from './calls.ts';
+import { Channel } from './channel.ts';
+import { WorkerRuntime } from './worker-runtime.ts';
+
+const start = workerData as WorkerStart;
+const thread = `worker ${start.index}`;
+const log = createLog({ level: start.site.config.log.level, thread, fd: STANDARD_OUTPUT });
+
+const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, {
+  reload: (site) => runtime.reload(site),
+  peer: ({ index, port }) => runtime.connectPeer(index, port),
+  stats: () => runtime.stats(),
+  entries: ({ key }) => ({
+    memory: runtime.levels.memory.get(key).map((entry) => entry.head),
+    disk: runtime.levels.disk?.heads(key) ?? [],
+  }),
+  stop: ({ graceMs }) => runtime.stop(graceMs),
+});
+
+const opened = start.diskPath === null ? null : openDiskReader({ path: start.diskPath });
+if (opened?.kind === 'failed') log.error({ event: 'disk-level-off', reason: opened.reason });
+const reader = opened?.kind === 'open' ? opened.reader : null;
+
+const runtime = new WorkerRuntime({
+  start,
+  clock: systemClock,
+  mechanisms: ALL_MECHANISMS,
+  log,
+  accessLog: createAccessLog({ thread, fd: STANDARD_OUTPUT }),
+  recorder: new SharedRecorder((part) => coordinator.tell('recorded', part)),
+  disk:
+    reader === null
+      ? null
+      : { level: new WorkerDiskLevel(reader, coordinator), corrupt: () => reader.counters.corrupt },
+  invalidate: (tags) => coordinator.call('invalidate', { tags }),
+});
+
+const listening = await runtime.listen();
+if (listening.kind === 'listening') coordinator.tell('listening', { port: listening.port });
+else coordinator.tell('listenFailed', { code: listening.code, message: listening.message });
