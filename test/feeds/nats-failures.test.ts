@@ -20,7 +20,7 @@ suite('nats: what it can not work with', () => {
 
   it('says that credentials are wrong or missing, and not which', async () => {
     const server = await scene.start('authorization { user: weir, password: right }');
-    await server.use((manager) => manager.streams.add(stream), { user: 'weir', pass: 'right' });
+    await server.atStreams((manager) => manager.streams.add(stream), { user: 'weir', pass: 'right' });
     const wrong = await failureOf(
       feedOf({ servers: server.url, username: 'weir', password: 'wrong-secret' }),
     );
@@ -32,7 +32,7 @@ suite('nats: what it can not work with', () => {
 
   it('shows a token', async () => {
     const server = await scene.start('authorization { token: right }');
-    await server.use((manager) => manager.streams.add(stream), { token: 'right' });
+    await server.atStreams((manager) => manager.streams.add(stream), { token: 'right' });
     expect(await failureOf(feedOf({ servers: server.url, token: 'wrong' }))).toMatchObject({
       kind: 'refused',
     });
@@ -44,7 +44,7 @@ suite('nats: what it can not work with', () => {
     const seed = new TextDecoder().decode(key.getSeed());
     const server = await scene.start(`authorization { users: [{ nkey: ${key.getPublicKey()} }] }`);
     const authenticator = nkeyAuthenticator(key.getSeed());
-    await server.use((manager) => manager.streams.add(stream), { authenticator });
+    await server.atStreams((manager) => manager.streams.add(stream), { authenticator });
     const other = new TextDecoder().decode(nkeys.createUser().getSeed());
     expect(await failureOf(feedOf({ servers: server.url, nkey: other }))).toMatchObject({ kind: 'refused' });
     expect(await failureOf(feedOf({ servers: server.url, nkey: 'none' }))).toMatchObject({ kind: 'refused' });
@@ -56,7 +56,7 @@ suite('nats: what it can not work with', () => {
       'authorization { users: [{ user: all, password: a }, { user: weir, password: w, permissions: ' +
         '{ publish: ["$JS.API.CONSUMER.>"], subscribe: ["_INBOX.>"] } }] }',
     );
-    await server.use((manager) => manager.streams.add(stream), { user: 'all', pass: 'a' });
+    await server.atStreams((manager) => manager.streams.add(stream), { user: 'all', pass: 'a' });
     const failure = await failureOf(feedOf({ servers: server.url, username: 'weir', password: 'w' }));
     expect(failure).toMatchObject({ kind: 'refused', retry: 'slowly' });
     expect(failure.message).toContain('$JS.API.STREAM.INFO.CHANGES');
@@ -69,11 +69,11 @@ suite('nats: what it can not work with', () => {
         '"$JS.API.CONSUMER.CREATE.CHANGES.>", "$JS.API.CONSUMER.MSG.NEXT.CHANGES.>"], subscribe: ["_INBOX.>"] } }] }',
     );
     const all = { user: 'all', pass: 'a' };
-    await server.use((manager) => manager.streams.add(stream), all);
+    await server.atStreams((manager) => manager.streams.add(stream), all);
     const reader = await scene.attached({ username: 'weir', password: 'w' });
-    await server.use((_manager, client) => client.publish('changes', '{"id":"1"}'), all);
+    await server.atStreams((_manager, client) => client.publish('changes', '{"id":"1"}'), all);
     await reader.until((events) => idsOf(events).includes('1'));
-    await server.use(async (manager, client) => {
+    await server.atStreams(async (manager, client) => {
       const { seq } = await client.publish('changes', '{"id":"2"}');
       await manager.streams.deleteMessage('CHANGES', seq);
     }, all);
@@ -121,7 +121,7 @@ suite('nats: what it can not work with', () => {
 
   it('does not take a copy of another stream, whose head is not the head', async () => {
     const server = await scene.startWithStream();
-    await server.use(async (manager) => {
+    await server.atStreams(async (manager) => {
       await manager.streams.add({ name: 'MIRROR', mirror: { name: 'CHANGES' } });
       await manager.streams.add({ name: 'SOURCED', sources: [{ name: 'CHANGES' }] });
     });
@@ -169,7 +169,7 @@ suite('nats over TLS', () => {
     await writeFile(key, tlsKey);
     const server = await scene.start(`tls { cert_file: "${ca}", key_file: "${key}" }`);
     const tls = { ca: tlsCertificate, servername: tlsName };
-    await server.use((manager) => manager.streams.add(stream), { tls });
+    await server.atStreams((manager) => manager.streams.add(stream), { tls });
     await scene.attached({ tls: { ca, 'server-name': tlsName } });
     await scene.attached({
       servers: server.url.replace('nats:', 'tls:'),

@@ -23,7 +23,7 @@ export class Scene {
 
   async startWithStream(more: Partial<StreamConfig> = {}): Promise<NatsServer> {
     const server = await this.start();
-    await server.use((manager) => manager.streams.add({ ...stream, ...more }));
+    await server.atStreams((manager) => manager.streams.add({ ...stream, ...more }));
     return server;
   }
 
@@ -48,7 +48,7 @@ export class Scene {
   }
 
   async publish(...ids: readonly string[]): Promise<void> {
-    await this.#server!.use(async (_manager, client) => {
+    await this.#server!.atStreams(async (_manager, client) => {
       for (const id of ids) await client.publish('changes', JSON.stringify({ id }));
     });
   }

@@ -5,7 +5,6 @@ import { natsFeed } from '../../origin-adapters/feeds/nats.ts';
 import { changesOf, describeFeed, idsOf, type FeedService } from '../contracts/feed-contract.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
-
 import { failureOf } from './feed-failure.ts';
 import { feedOf, kindsOf, path, program, Scene, stream, suite } from './nats-scene.ts';
 
@@ -17,19 +16,19 @@ describeFeed('nats', {
 
 async function start(): Promise<FeedService> {
   const server = await NatsServer.start(path);
-  await server.use((manager) => manager.streams.add(stream));
+  await server.atStreams((manager) => manager.streams.add(stream));
   const proxy = await TcpProxy.start(server.port);
   return {
     feed: () => feedOf({ servers: `nats://127.0.0.1:${proxy.port}` }),
     publish: (transactions) =>
-      server.use(async (_manager, client) => {
+      server.atStreams(async (_manager, client) => {
         for (const rows of transactions) await client.publish('changes', JSON.stringify(rows));
       }),
     trim: async () => {
-      await server.use((manager) => manager.streams.purge('CHANGES'));
+      await server.atStreams((manager) => manager.streams.purge('CHANGES'));
     },
     recreate: () =>
-      server.use(async (manager) => {
+      server.atStreams(async (manager) => {
         await manager.streams.delete('CHANGES');
         await manager.streams.add(stream);
       }),
@@ -52,7 +51,7 @@ suite('nats: what proves that nothing was missed', () => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1', '2');
     await scene.publish('3');
-    await server.use((manager) => manager.streams.purge('CHANGES', { seq: 3 }));
+    await server.atStreams((manager) => manager.streams.purge('CHANGES', { seq: 3 }));
     const events = await scene.read(after).until((all) => all.some(({ kind }) => kind === 'head'));
     expect(kindsOf(events)).toEqual(['change', 'head']);
   });
@@ -61,7 +60,7 @@ suite('nats: what proves that nothing was missed', () => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1');
     await scene.publish('2', '3', '4');
-    await server.use((manager) => manager.streams.deleteMessage('CHANGES', 3));
+    await server.atStreams((manager) => manager.streams.deleteMessage('CHANGES', 3));
     const events = await scene.read(after).until((all) => all.some(({ kind }) => kind === 'head'));
     expect(kindsOf(events)).toEqual(['change', 'gap', 'change', 'head']);
     expect(events.find(({ kind }) => kind === 'gap')).toMatchObject({
@@ -73,7 +72,7 @@ suite('nats: what proves that nothing was missed', () => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1');
     await scene.publish('2', '3', '4');
-    await server.use(async (manager) => {
+    await server.atStreams(async (manager) => {
       await manager.streams.deleteMessage('CHANGES', 3);
       await manager.streams.deleteMessage('CHANGES', 4);
     });
@@ -90,7 +89,7 @@ suite('nats: what proves that nothing was missed', () => {
     const reader = await scene.attached();
     reader.pause();
     await scene.publish(...Array.from({ length: 40 }, (_, i) => String(i)));
-    await server.use((manager) => manager.streams.purge('CHANGES'));
+    await server.atStreams((manager) => manager.streams.purge('CHANGES'));
     await scene.publish('last');
     reader.resume();
     const events = await reader.until((all) => idsOf(all).includes('last'));
@@ -110,7 +109,7 @@ suite('nats: what proves that nothing was missed', () => {
     const after = await scene.positionAfter('1', '2');
     await server.restart();
     expect(await failureOf(feedOf({ servers: server.url }), after)).toMatchObject({ kind: 'missing' });
-    await server.use((manager) => manager.streams.add(stream));
+    await server.atStreams((manager) => manager.streams.add(stream));
     const events = await scene.read(after).until((all) => all.length > 0);
     expect(events[0]).toMatchObject({ kind: 'gap', reason: 'the stream was recreated' });
   });
@@ -118,7 +117,7 @@ suite('nats: what proves that nothing was missed', () => {
   it('finds a gap when a stream kept nothing because nobody was interested', async () => {
     const server = await scene.startWithStream({ retention: RetentionPolicy.Interest });
     const after = await scene.positionAfter('1');
-    await server.use(deleteConsumers);
+    await server.atStreams(deleteConsumers);
     await scene.publish('2');
     const events = await scene.read(after).until((all) => all.length > 0);
     expect(events[0]).toMatchObject({ kind: 'gap' });
@@ -133,7 +132,7 @@ suite('nats: what proves that nothing was missed', () => {
   it('begins anew when its consumer is deleted by somebody', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached();
-    await server.use(deleteConsumers);
+    await server.atStreams(deleteConsumers);
     await reader.ended;
     expect(reader.events.at(-1)).toMatchObject({
       kind: 'failed',
@@ -149,7 +148,7 @@ suite('nats: what a message says', () => {
   it('passes over other subjects, and is at its head behind them', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached({ subjects: ['changes.products.*'] });
-    await server.use(async (_manager, client) => {
+    await server.atStreams(async (_manager, client) => {
       await client.publish('changes.products.eu', '{"id":"1"}');
       await client.publish('changes.orders', 'no JSON');
     });
@@ -161,7 +160,7 @@ suite('nats: what a message says', () => {
   it('reads CloudEvents in binary mode from its headers, and the time from the server', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached({}, 'cloudevents');
-    await server.use(async (_manager, client) => {
+    await server.atStreams(async (_manager, client) => {
       const attributes = headers();
       attributes.set('ce-specversion', '1.0');
       attributes.set('ce-id', 'e1');
@@ -177,7 +176,7 @@ suite('nats: what a message says', () => {
   it('calls what it can not read unintelligible, and goes on behind it', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached();
-    await server.use((_manager, client) => client.publish('changes', '{'));
+    await server.atStreams((_manager, client) => client.publish('changes', '{'));
     await scene.publish('9');
     const events = await reader.until((all) => idsOf(all).includes('9'));
     expect(kindsOf(events).slice(-2)).toEqual(['unintelligible', 'change']);

@@ -39,7 +39,7 @@ export class NatsServer {
   }
 
   /** Does something to its streams, on a connection of its own. */
-  async use<T>(
+  async atStreams<T>(
     work: (manager: JetStreamManager, client: JetStreamClient) => Promise<T>,
     options: NodeConnectionOptions = {},
   ): Promise<T> {
