@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { banner } from '../../proxy/log/banner.ts';
 import { accessLogTo, logTo } from '../../proxy/log/logger.ts';
-import { configOf } from '../config/load.ts';
 
 /** Collects what is logged, each line parsed. */
 function collected() {
@@ -84,24 +82,5 @@ describe('the log', () => {
       expect(numbers).toEqual(Array.from({ length: 500 }, (_, i) => i));
     }
     expect(events.at(-1)).toMatchObject({ event: 'last' });
-  });
-});
-
-describe('the banner', () => {
-  it('says where Weir listens and what stands behind it, without passwords', () => {
-    const config = configOf(
-      'listen: { host: "0.0.0.0" }\nadmin: { host: "::1" }\norigins: { app: { url: "http://127.0.0.1:3000" } }',
-    );
-    const listening = { config, version: '1.2.3', workers: 2, port: 8080, adminPort: 8081 };
-    expect(banner(listening)).toBe(
-      'weir 1.2.3: http://127.0.0.1:8080, 2 workers, in front of app (http://127.0.0.1:3000)\n' +
-        'admin: http://[::1]:8081   configuration: /etc/weir/weir.yaml\n',
-    );
-  });
-
-  it('says what to try next in front of the built-in shop', () => {
-    const config = configOf('origins: { shop: { url: "demo:" } }');
-    const listening = { config, version: '1.2.3', workers: 1, port: 49152, adminPort: 8081 };
-    expect(banner(listening)).toContain('curl -i http://127.0.0.1:49152/products/1 ');
   });
 });

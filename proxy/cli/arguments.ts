@@ -1,0 +1,149 @@
+/** Reads the command line. What is wrong with it is a value, told with the usage. */
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import type { Fields } from '../../policies/http/fields.ts';
+import { parsePlace, type Place } from '../../policies/place.ts';
+import type { PurgeRequest } from '../admin/purge-request.ts';
+import { isCommand, type CommandName } from './usage.ts';
+
+export type Command =
+  | { readonly kind: 'serve'; readonly file: string }
+  | { readonly kind: 'check'; readonly file: string; readonly json: boolean }
+  | ExplainCommand
+  | PurgeCommand
+  | { readonly kind: 'schema' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'help'; readonly command: CommandName | null }
+  | { readonly kind: 'wrong'; readonly command: CommandName | null; readonly message: string };
+
+export interface ExplainCommand {
+  readonly kind: 'explain';
+  readonly file: string;
+  readonly json: boolean;
+  /** In upper case. */
+  readonly method: string;
+  /** As written. */
+  readonly url: string;
+  readonly place: Place;
+  readonly fields: Fields;
+}
+
+export interface PurgeCommand {
+  readonly kind: 'purge';
+  readonly file: string;
+  readonly json: boolean;
+  readonly request: PurgeRequest;
+}
+
+export const DEFAULT_FILE = 'proxy.config.yaml';
+
+/** `argv` without the program and the script. */
+export function readArguments(argv: readonly string[]): Command {
+  const [first, ...rest] = argv;
+  if (first === undefined) return { kind: 'wrong', command: null, message: 'expected a command' };
+  if (first === '--help' || first === '-h' || first === 'help') return { kind: 'help', command: null };
+  if (first === '--version') return { kind: 'version' };
+  if (!isCommand(first)) {
+    return { kind: 'wrong', command: null, message: `expected a command, got ${JSON.stringify(first)}` };
+  }
+  try {
+    return READERS[first](rest);
+  } catch (error) {
+    if (!isParseError(error)) throw error;
+    // What follows in the message is how to write a positional argument that begins with a hyphen.
+    return { kind: 'wrong', command: first, message: error.message.split('. ', 1)[0]! };
+  }
+}
+
+const HELP = { help: { type: 'boolean', short: 'h', default: false } } as const;
+const CONFIG = { config: { type: 'string', default: DEFAULT_FILE }, ...HELP } as const;
+const CONFIG_AND_JSON = { json: { type: 'boolean', default: false }, ...CONFIG } as const;
+const LIST = { type: 'string', multiple: true, default: [] as string[] } as const;
+const FLAG = { type: 'boolean', default: false } as const;
+
+const READERS: Readonly<Record<CommandName, (args: string[]) => Command>> = {
+  serve(args) {
+    const { values } = read(args, CONFIG, false);
+    return values.help ? helpOn('serve') : { kind: 'serve', file: values.config };
+  },
+  check(args) {
+    const { values } = read(args, CONFIG_AND_JSON, false);
+    return values.help ? helpOn('check') : { kind: 'check', file: values.config, json: values.json };
+  },
+  explain: readExplain,
+  purge: readPurge,
+  schema(args) {
+    const { values } = read(args, CONFIG_AND_JSON, false);
+    return values.help ? helpOn('schema') : { kind: 'schema' };
+  },
+};
+
+function readExplain(args: string[]): Command {
+  const options = { ...CONFIG_AND_JSON, header: { ...LIST, short: 'H' } } as const;
+  const { values, positionals } = read(args, options, true);
+  if (values.help) return helpOn('explain');
+  const [method, url] = positionals;
+  if (method === undefined || url === undefined || positionals.length > 2) {
+    return wrong('explain', `expected METHOD and URL, got ${positionals.length} arguments`);
+  }
+  if (!TOKEN.test(method)) return wrong('explain', `expected a method, got ${JSON.stringify(method)}`);
+  const place = parsePlace(url);
+  if (place === null) {
+    return wrong('explain', `expected a path or an absolute http(s) URL, got ${JSON.stringify(url)}`);
+  }
+  const lines = values.header.map((line) => FIELD_LINE.exec(line));
+  const bad = lines.indexOf(null);
+  if (bad >= 0) {
+    return wrong('explain', `expected 'NAME: VALUE', got ${JSON.stringify(values.header[bad])}`);
+  }
+  const fields = lines.flatMap((line) => [line![1]!, line![2]!]);
+  const { config: file, json } = values;
+  return { kind: 'explain', file, json, method: method.toUpperCase(), url, place, fields };
+}
+
+function readPurge(args: string[]): Command {
+  const options = {
+    ...CONFIG_AND_JSON,
+    url: LIST,
+    tag: LIST,
+    prefix: LIST,
+    host: LIST,
+    route: LIST,
+    all: FLAG,
+    soft: FLAG,
+    'dry-run': FLAG,
+  } as const;
+  const { values } = read(args, options, false);
+  if (values.help) return helpOn('purge');
+  const { url, tag, prefix, host, route, all } = values;
+  if (!all && [url, tag, prefix, host, route].every((names) => names.length === 0)) {
+    return wrong('purge', 'expected what to purge: --url, --tag, --prefix, --host, --route or --all');
+  }
+  const mode = values.soft ? 'soft' : 'hard';
+  const selection = { urls: url, tags: tag, prefixes: prefix, hosts: host, routes: route, all };
+  const request = { ...selection, mode, dryRun: values['dry-run'] } as const;
+  return { kind: 'purge', file: values.config, json: values.json, request };
+}
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** RFC 9112 §5. */
+const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):\s*(.*?)\s*$/;
+
+function read<Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: string[],
+  options: Options,
+  allowPositionals: boolean,
+) {
+  return parseArgs({ args, options, allowPositionals, strict: true });
+}
+
+function helpOn(command: CommandName): Command {
+  return { kind: 'help', command };
+}
+
+function wrong(command: CommandName, message: string): Command {
+  return { kind: 'wrong', command, message };
+}
+
+function isParseError(error: unknown): error is Error {
+  return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');
+}

@@ -1,0 +1,216 @@
+/** What becomes of a request under a configuration, worked out without asking anybody. */
+import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
+import { fieldValue, type Fields } from '../../policies/http/fields.ts';
+import { keyOf } from '../../policies/key.ts';
+import type { StoringDecision } from '../../policies/model.ts';
+import type { Place } from '../../policies/place.ts';
+import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
+import { decideStoring } from '../../policies/rfc9111/storing.ts';
+import { compileRoutes } from '../../policies/routing.ts';
+import { entryTags, tagOfName } from '../../policies/tags.ts';
+import { compileTemplate, parametersForTags } from '../../policies/templates.ts';
+import { originKeyOf } from '../routes/active-route.ts';
+import { cachePolicyWords, durationWords, writePolicyWords } from './policy-words.ts';
+
+export interface ExplainedRequest {
+  /** In upper case. */
+  readonly method: string;
+  readonly place: Place;
+  readonly scheme: 'http' | 'https';
+  readonly fields: Fields;
+}
+
+export interface Explanation {
+  readonly method: string;
+  /** Absolute, as a client of this Weir would ask for it, and normalised. */
+  readonly url: string;
+  /** In file order, up to the one that takes the request. */
+  readonly routes: readonly RouteVerdict[];
+  readonly verdict:
+    | { readonly kind: 'route'; readonly route: RouteExplanation }
+    | { readonly kind: 'no-route' }
+    | { readonly kind: 'method-not-allowed'; readonly allow: readonly string[] };
+}
+
+export interface RouteVerdict {
+  readonly name: string;
+  readonly takes: boolean;
+  readonly why: string;
+}
+
+export interface RouteExplanation {
+  readonly name: string;
+  readonly way: 'cache' | 'pass' | 'write';
+  readonly policy: readonly string[];
+  readonly origin: { readonly name: string; readonly urls: readonly string[]; readonly target: string };
+  /** Null where nothing is looked up. */
+  readonly entry: { readonly key: string; readonly tags: readonly string[] } | null;
+  /** What would become of such responses. */
+  readonly responses: readonly { readonly response: string; readonly fate: string }[];
+}
+
+/** A path is explained as it would be asked of Weir's own address, unless the fields have a Host. */
+export function explain(config: Config, request: ExplainedRequest): Explanation {
+  const { method, place, fields, scheme } = request;
+  const { host, port } = config.listen;
+  const own = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const authority = place.authority ?? fieldValue(fields, 'host')?.toLowerCase() ?? own;
+  const asked: Asked = { method, fields, scheme, authority, path: place.path, query: place.query };
+  const match = compileRoutes(config.routes).match(method, authority, place.path);
+  const last = match.kind === 'route' ? match.index : config.routes.length - 1;
+  return {
+    method,
+    url: `${scheme}://${authority}${target(asked.path, asked.query)}`,
+    routes: config.routes.slice(0, last + 1).map((route) => verdictOn(route, asked)),
+    verdict:
+      match.kind === 'route'
+        ? {
+            kind: 'route',
+            route: explainRoute(config.origins[match.route.origin]!, match.route, match.params, asked),
+          }
+        : match,
+  };
+}
+
+interface Asked {
+  readonly method: string;
+  readonly fields: Fields;
+  readonly scheme: 'http' | 'https';
+  readonly authority: string;
+  readonly path: string;
+  readonly query: string;
+}
+
+function verdictOn(route: RouteConfig, { method, authority, path }: Asked): RouteVerdict {
+  const { name, match } = route;
+  switch (compileRoutes([route]).match(method, authority, path).kind) {
+    case 'route':
+      return { name, takes: true, why: `${match.path} takes it` };
+    case 'method-not-allowed':
+      return { name, takes: false, why: `takes ${match.methods?.join(', ')}, not ${method}` };
+    case 'no-route':
+      return { name, takes: false, why: misfit(route, path) };
+  }
+}
+
+function misfit(route: RouteConfig, path: string): string {
+  const onAnyHost = { ...route, match: { ...route.match, host: null, methods: null } };
+  return compileRoutes([onAnyHost]).match('GET', '', path).kind === 'route'
+    ? `is for the host ${route.match.host}`
+    : `${route.match.path} is another path`;
+}
+
+function explainRoute(
+  origin: OriginConfig,
+  route: RouteConfig,
+  params: Readonly<Record<string, string>>,
+  asked: Asked,
+): RouteExplanation {
+  const { path, query, method } = asked;
+  const isCached = (method === 'GET' || method === 'HEAD') && route.cache.freshness !== 'none';
+  const way = method === 'GET' || method === 'HEAD' ? 'cache' : isSafeMethod(method) ? 'pass' : 'write';
+  const { key, query: keyedQuery } = keyFor(origin, route, asked);
+  const about = { name: origin.name, urls: origin.urls };
+  const policy = { cache: cachePolicyWords, pass: passWords, write: writePolicyWords }[way](route);
+  if (!isCached) {
+    return {
+      name: route.name,
+      way,
+      policy,
+      origin: { ...about, target: target(path, query) },
+      entry: null,
+      responses: [],
+    };
+  }
+  return {
+    name: route.name,
+    way,
+    policy,
+    origin: { ...about, target: target(path, keyedQuery) },
+    entry: { key, tags: tagsFor(route, params, { ...asked, query: keyedQuery }) },
+    responses: SAMPLES.map((sample) => ({ response: sample.text, fate: fateOf(sample, route, asked) })),
+  };
+}
+
+function passWords(): string[] {
+  return ['a safe method that is not GET or HEAD: passed to the origin and back'];
+}
+
+function keyFor(origin: OriginConfig, { cache }: RouteConfig, asked: Asked) {
+  const { path, query, fields, scheme, authority } = asked;
+  const seesHost = origin.hostHeader === 'client';
+  return keyOf({
+    origin: originKeyOf(origin),
+    scheme: seesHost ? scheme : null,
+    authority: seesHost ? authority : null,
+    path,
+    query,
+    policy: cache,
+    fields,
+  });
+}
+
+/** Those that any response would have; its own come beside. */
+function tagsFor(
+  route: RouteConfig,
+  params: Readonly<Record<string, string>>,
+  { authority, path, query }: Asked,
+): string[] {
+  const extra = route.cache.tags.flatMap((text) => {
+    const expansion = compileTemplate(text).expand(parametersForTags(params));
+    return expansion.kind === 'ok' ? expansion.values.map(tagOfName) : [];
+  });
+  return entryTags({
+    authority,
+    path,
+    query,
+    route: route.name,
+    origin: route.origin,
+    feed: route.cache.feed,
+    extra,
+  });
+}
+
+interface Sample {
+  readonly text: string;
+  readonly status: number;
+  readonly fields: Fields;
+}
+
+/** Responses as origins often give them. */
+const SAMPLES: readonly Sample[] = [
+  { text: '200 with Cache-Control: max-age=60', status: 200, fields: ['Cache-Control', 'max-age=60'] },
+  { text: '200 with an ETag alone', status: 200, fields: ['ETag', '"1"'] },
+  { text: '200 with Cache-Control: private', status: 200, fields: ['Cache-Control', 'private, max-age=60'] },
+  { text: '200 with Cache-Control: no-store', status: 200, fields: ['Cache-Control', 'no-store'] },
+  {
+    text: '200 with Set-Cookie and max-age=60',
+    status: 200,
+    fields: ['Cache-Control', 'max-age=60', 'Set-Cookie', 'a=b'],
+  },
+  { text: '404 without a lifetime', status: 404, fields: [] },
+];
+
+function fateOf({ status, fields }: Sample, { cache }: RouteConfig, asked: Asked): string {
+  const decision = decideStoring({
+    request: { method: 'GET', fields: asked.fields },
+    status,
+    fields,
+    requestTimeMs: 0,
+    responseTimeMs: 0,
+    policy: cache,
+    authority: asked.authority,
+  });
+  return storedWords(decision);
+}
+
+function storedWords(decision: StoringDecision): string {
+  if (decision.kind === 'not') return `not stored: ${decision.reason}`;
+  const { noCache, lifetimeSeconds, lifetimeSource } = decision.meta;
+  if (noCache || lifetimeSeconds <= 0) return 'stored, and revalidated at every use';
+  return `stored, fresh for ${durationWords(lifetimeSeconds * 1000)} (${lifetimeSource})`;
+}
+
+function target(path: string, query: string): string {
+  return query === '' ? path : `${path}?${query}`;
+}

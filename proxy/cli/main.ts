@@ -1,0 +1,53 @@
+/** The command line: reads it, runs the command, and gives the exit code: 0 fine, 1 it is not, 2 wrong usage. */
+import type { Environment } from '../../policies/config/environment.ts';
+import { FEED_SCHEMAS, NOT_YET } from '../composition.ts';
+import { version } from '../version.ts';
+import { readArguments } from './arguments.ts';
+import { runCheck } from './check.ts';
+import { runExplain } from './explain.ts';
+import type { Output } from './output.ts';
+import { runPurge } from './purge.ts';
+import { runSchema } from './schema.ts';
+import { usageOf } from './usage.ts';
+
+/** What a program is given by its process. */
+export interface Surroundings {
+  readonly env: Environment;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+export interface MainOptions extends Surroundings {
+  /** Without the program and the script. */
+  readonly argv: readonly string[];
+  /** Runs until it is told to stop; the exit code. */
+  serve(options: Surroundings & { readonly file: string }): Promise<number>;
+}
+
+export async function main({ argv, env, stdout, stderr, serve }: MainOptions): Promise<number> {
+  const command = readArguments(argv);
+  const source = { env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET };
+  switch (command.kind) {
+    case 'serve':
+      return serve({ file: command.file, env, stdout, stderr });
+    case 'check':
+      return runCheck({ ...source, file: command.file, json: command.json, stdout, stderr });
+    case 'explain':
+      return runExplain({ ...source, command, stdout, stderr });
+    case 'purge':
+      return runPurge({ ...source, command, stdout, stderr });
+    case 'schema':
+      return runSchema({ feedSchemas: FEED_SCHEMAS, stdout });
+    case 'version':
+      stdout.write(`${version()}\n`);
+      return 0;
+    case 'help':
+      stdout.write(usageOf(command.command));
+      return 0;
+    case 'wrong':
+      stderr.write(`weir: ${command.message}\n\n${usageOf(command.command)}`);
+      return 2;
+    default:
+      return command satisfies never;
+  }
+}

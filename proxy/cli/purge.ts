@@ -1,0 +1,47 @@
+/** `weir purge`: invalidates through the admin side of a running Weir. */
+import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
+import type { FoundEntries } from '../admin/dependencies.ts';
+import { askAdmin } from './admin-client.ts';
+import type { PurgeCommand } from './arguments.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
+import type { Output } from './output.ts';
+
+export interface PurgeOptions extends Omit<ConfigFile, 'file'> {
+  readonly command: PurgeCommand;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+/** A scan of a large disk takes its time. */
+const TIMEOUT_MS = 60_000;
+
+/** The exit code: 0 it is in force and durable, 1 it is not. */
+export async function runPurge({ command, stdout, stderr, ...source }: PurgeOptions): Promise<0 | 1> {
+  const { file, json, request } = command;
+  const loaded = await readConfigFile({ ...source, file });
+  if (loaded.kind === 'invalid') {
+    for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
+    return 1;
+  }
+  const { admin } = loaded.config;
+  const question = { method: 'POST', path: '/purge', body: request, timeoutMs: TIMEOUT_MS } as const;
+  const answer = await askAdmin(admin, question);
+  if (answer.kind !== 'ok') {
+    stderr.write(`weir purge: ${answer.detail}\n`);
+    return 1;
+  }
+  if (json) stdout.write(`${JSON.stringify(answer.value)}\n`);
+  else if (request.dryRun) stdout.write(foundText(answer.value as FoundEntries));
+  else stdout.write(doneText(answer.value as { readonly sequence: number; readonly tags: number }));
+  return 0;
+}
+
+function doneText({ sequence, tags }: { readonly sequence: number; readonly tags: number }): string {
+  return `purged ${tags} ${tags === 1 ? 'tag' : 'tags'}, sequence ${sequence}\n`;
+}
+
+function foundText({ entries, sample, complete }: FoundEntries): string {
+  const count = `${complete ? '' : 'at least '}${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+  const more = entries > sample.length && sample.length > 0 ? '  ...\n' : '';
+  return `${count} would be purged\n${sample.map((url) => `  ${url}\n`).join('')}${more}`;
+}

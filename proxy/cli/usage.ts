@@ -1,0 +1,70 @@
+/** What the command line takes, as it is told to people. */
+
+export const COMMANDS = ['serve', 'check', 'explain', 'purge', 'schema'] as const;
+export type CommandName = (typeof COMMANDS)[number];
+
+export function isCommand(word: string): word is CommandName {
+  return COMMANDS.some((name) => name === word);
+}
+
+/** Of one command; null: of all. */
+export function usageOf(command: CommandName | null): string {
+  return command === null ? OVERVIEW : USAGE[command];
+}
+
+const OVERVIEW = `Usage: weir COMMAND [--config FILE] [--json]
+
+  serve               run the cache
+  check               say whether the configuration is fine, and everything that is wrong with it
+  explain METHOD URL  say which route takes a request, and what becomes of it and of its response
+  purge               invalidate what is stored, through the admin side of a running Weir
+  schema              print the JSON Schema of the configuration file
+
+  --config FILE       the configuration; default proxy.config.yaml
+  --json              print JSON; not with serve
+  --help, --version
+
+Exit codes: 0 fine, 1 it is not, 2 wrong usage. "weir COMMAND --help" says more.
+`;
+
+const CONFIG = '  --config FILE         the configuration; default proxy.config.yaml\n';
+const JSON_OPTION = '  --json                print JSON\n';
+
+const USAGE: Readonly<Record<CommandName, string>> = {
+  serve: `Usage: weir serve [--config FILE]
+
+Runs the cache. SIGHUP reads the configuration again; SIGTERM and SIGINT end it when the requests under
+way are done, a second one at once. The log goes to standard output, one line of JSON an event.
+
+${CONFIG}`,
+  check: `Usage: weir check [--config FILE] [--json]
+
+Says whether the configuration is fine, and everything that is wrong with it.
+
+${CONFIG}${JSON_OPTION}`,
+  explain: `Usage: weir explain METHOD URL [-H 'NAME: VALUE']... [--config FILE] [--json]
+
+Says which route takes a request and why those before it do not, under which key and tags its response is
+stored, and what is stored now, if a Weir runs. URL is a path or absolute. Exit code 1: no route takes it.
+
+  -H, --header LINE     a header field of the request; may be repeated
+${CONFIG}${JSON_OPTION}`,
+  purge: `Usage: weir purge [--url URL]... [--tag TAG]... [--prefix PREFIX]... [--host HOST]... [--route NAME]...
+                  [--all] [--soft] [--dry-run] [--config FILE] [--json]
+
+Invalidates what is stored, through the admin side that the configuration names.
+
+  --url URL             a path, on every host, or an absolute URL
+  --tag TAG             what bears this tag
+  --prefix PREFIX       what lies below a path of whole segments, or of an absolute URL
+  --host HOST           what belongs to a host
+  --route NAME          what a route stored
+  --all                 everything
+  --soft                may be served stale where stale-while-revalidate and stale-if-error allow
+  --dry-run             count what would be purged, and purge nothing
+${CONFIG}${JSON_OPTION}`,
+  schema: `Usage: weir schema [--json]
+
+Prints the JSON Schema of the configuration file.
+`,
+};

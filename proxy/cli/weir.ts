@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+/**
+ * The `weir` program. It imports nothing before it knows that this Node.js is one that Weir runs on, so that an older
+ * one says so instead of failing at the first thing that it does not know.
+ */
+const OLDEST_NODE = 24;
+
+if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+  process.stderr.write(`weir needs Node.js ${OLDEST_NODE} or later, and this is ${process.versions.node}\n`);
+  process.exitCode = 1;
+} else {
+  const { main } = await import('./main.ts');
+  // Whoever reads may have had enough: `weir schema | head`.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  process.exitCode = await main({
+    argv: process.argv.slice(2),
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    serve: async (options) => (await import('../process/serve.ts')).serve(options),
+  });
+}

@@ -1,0 +1,185 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createAdminApp } from '../../proxy/admin/app.ts';
+import type { AdminDependencies } from '../../proxy/admin/dependencies.ts';
+import { startAdmin } from '../../proxy/admin/server.ts';
+import { logTo } from '../../proxy/log/logger.ts';
+import { configOf } from '../config/load.ts';
+import { freePort } from '../support/free-port.ts';
+import { newPlace, type Place } from './support.ts';
+
+const ORIGIN = 'origins: { shop: { url: "http://127.0.0.1:1" } }\n';
+
+let place: Place;
+let close: (() => Promise<void>) | null = null;
+
+beforeAll(async () => {
+  place = await newPlace();
+  await place.write('proxy.config.yaml', ORIGIN);
+});
+
+afterAll(() => place.remove());
+
+afterEach(async () => {
+  await close?.();
+  close = null;
+});
+
+/** An admin side as the file `running.yaml` names it, and the tags that it was told to invalidate. */
+async function runAdmin(token = 'secret'): Promise<string[]> {
+  const invalidated: string[] = [];
+  const deps: AdminDependencies = {
+    token,
+    log: logTo({ write: () => {} }, 'silent', 'test'),
+    config: () => configOf(ORIGIN),
+    stats: async () => ({}),
+    metrics: async () => '',
+    ready: async () => ({ ready: true, reasons: [] }),
+    invalidate: async (tags) => {
+      invalidated.push(...tags);
+      return { kind: 'done', sequence: 7 };
+    },
+    findEntries: async () => ({ entries: 3, sample: ['/a', '/b'], complete: false }),
+    entries: async () => ({ kind: 'report', report: { key: 'k', entries: [] } }),
+    feeds: () => [],
+  };
+  const started = await startAdmin({ host: '127.0.0.1', port: 0, app: createAdminApp(deps) });
+  if (started.kind === 'failed') throw new Error(started.reason);
+  close = () => started.close();
+  await place.write('running.yaml', `${ORIGIN}admin: { port: ${started.port}, token: secret }\n`);
+  return invalidated;
+}
+
+describe('weir', () => {
+  it('tells its usage where it is asked, and where it is not understood', async () => {
+    const [help, none, unknown] = await Promise.all([
+      place.weir(['--help']),
+      place.weir([]),
+      place.weir(['check', '--jsn']),
+    ]);
+    expect(help).toMatchObject({ code: 0, err: '' });
+    expect(help.out).toContain('Usage: weir COMMAND');
+    expect(none).toMatchObject({ code: 2, out: '' });
+    expect(none.err).toContain('Usage: weir COMMAND');
+    expect(unknown).toMatchObject({ code: 2, out: '' });
+    expect(unknown.err).toMatch(/^weir: Unknown option '--jsn'\n\nUsage: weir check/);
+  });
+
+  it('tells its version', async () => {
+    expect(await place.weir(['--version'])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+/),
+    });
+  });
+
+  it('says which Node.js it needs where it runs on an older one', async () => {
+    const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })`;
+    const ran = await place.weir(['check'], ['--import', `data:text/javascript,${encodeURIComponent(old)}`]);
+    expect(ran).toEqual({ code: 1, out: '', err: 'weir needs Node.js 24 or later, and this is 20.1.0\n' });
+  });
+
+  it('checks the configuration in the working directory', async () => {
+    expect(await place.weir(['check'])).toEqual({
+      code: 0,
+      out: 'proxy.config.yaml: fine, 1 route\n',
+      err: '',
+    });
+    await place.write('bad.yaml', 'origins: { shop: { url: 7 } }');
+    const bad = await place.weir(['check', '--config', 'bad.yaml', '--json']);
+    expect(bad).toMatchObject({ code: 1, err: '' });
+    expect(JSON.parse(bad.out)).toMatchObject({ ok: false, errors: [{ file: 'bad.yaml', line: 1 }] });
+  });
+
+  it('prints the schema', async () => {
+    const { code, out } = await place.weir(['schema']);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ title: 'Weir configuration' });
+  });
+
+  it('refuses a bad configuration whatever it is to do', async () => {
+    await place.write('bad.yaml', 'origins: { shop: { url: 7 } }');
+    for (const command of [
+      ['purge', '--all'],
+      ['explain', 'GET', '/'],
+    ]) {
+      const ran = await place.weir([...command, '--config', 'bad.yaml']);
+      expect(ran).toMatchObject({
+        code: 1,
+        out: '',
+        err: expect.stringContaining('bad.yaml:1:25 origins.shop.url'),
+      });
+    }
+  });
+});
+
+describe('weir purge', () => {
+  it('invalidates through the admin side that the configuration names', async () => {
+    const invalidated = await runAdmin();
+    const ran = await place.weir(['purge', '--config', 'running.yaml', '--url', '/a', '--tag', 't']);
+    expect(ran).toEqual({ code: 0, out: 'purged 2 tags, sequence 7\n', err: '' });
+    expect(invalidated).toEqual(['url:/a', 'tag:t']);
+    const json = await place.weir(['purge', '--config', 'running.yaml', '--all', '--json']);
+    expect(JSON.parse(json.out)).toEqual({ sequence: 7, tags: 1 });
+  });
+
+  it('only counts in a dry run', async () => {
+    const invalidated = await runAdmin();
+    const ran = await place.weir(['purge', '--config', 'running.yaml', '--all', '--dry-run']);
+    expect(ran.out).toBe('at least 3 entries would be purged\n  /a\n  /b\n  ...\n');
+    expect(invalidated).toEqual([]);
+  });
+
+  it('says why it could not', async () => {
+    await runAdmin('another');
+    const refused = await place.weir(['purge', '--config', 'running.yaml', '--all']);
+    expect(refused).toMatchObject({ code: 1, out: '', err: expect.stringContaining('takes another token') });
+    await close?.();
+    await runAdmin();
+    const unknown = await place.weir(['purge', '--config', 'running.yaml', '--route', 'lst']);
+    expect(unknown).toMatchObject({
+      code: 1,
+      err: 'weir purge: routes[0]: expected one of default, got "lst"\n',
+    });
+  });
+
+  it('says that nothing listens', async () => {
+    const port = await freePort();
+    await place.write('idle.yaml', `${ORIGIN}admin: { port: ${port} }\n`);
+    const ran = await place.weir(['purge', '--config', 'idle.yaml', '--all']);
+    expect(ran).toEqual({
+      code: 1,
+      out: '',
+      err: `weir purge: nothing listens at http://127.0.0.1:${port}, the admin side: is weir serve running?\n`,
+    });
+  });
+});
+
+describe('weir explain', () => {
+  it('tells people', async () => {
+    await runAdmin();
+    const ran = await place.weir(['explain', 'GET', '/a', '--config', 'running.yaml']);
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    expect(ran.out).toContain('> default: /* takes it\n');
+    expect(ran.out).toContain('200 with Cache-Control: max-age=60: stored, fresh for 1m (max-age)\n');
+    expect(ran.out).toMatch(/Stored\n {2}nothing\n$/);
+  });
+
+  it('tells programs', async () => {
+    await runAdmin();
+    const ran = await place.weir(['explain', 'GET', '/a', '--config', 'running.yaml', '--json']);
+    expect(JSON.parse(ran.out)).toMatchObject({
+      url: 'http://127.0.0.1:8080/a',
+      verdict: {
+        kind: 'route',
+        route: { name: 'default', entry: { tags: expect.arrayContaining(['url:/a']) } },
+      },
+      stored: { kind: 'known', report: { key: 'k', entries: [] } },
+    });
+  });
+
+  it('is not fine where no route takes the request', async () => {
+    await place.write('narrow.yaml', `${ORIGIN}routes: [{ match: /a }]\n`);
+    const ran = await place.weir(['explain', 'GET', '/b', '--config', 'narrow.yaml']);
+    expect(ran).toMatchObject({ code: 1, err: '' });
+    expect(ran.out).toContain('No route takes this path: 404\n');
+  });
+});
