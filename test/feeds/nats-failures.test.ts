@@ -11,7 +11,6 @@ import { freePort } from '../support/free-port.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
 import { depsWithoutLibraries, failureOf } from './feed-failure.ts';
-
 import { feedOf, Scene, stream, suite } from './nats-scene.ts';
 
 suite('nats: what it can not work with', () => {

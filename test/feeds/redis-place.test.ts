@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { RedisFault } from '../../origin-adapters/feeds/redis-stream/fault.ts';
+import { arrayOf, readEntries, readStreamState } from '../../origin-adapters/feeds/redis-stream/replies.ts';
 import {
   compareIds,
   formatPlace,
@@ -54,5 +56,18 @@ describe('a place in a Redis stream', () => {
     expect(gapReason(place, { ...whole, firstId: '5-0', length: 7 })).toContain('recreated');
     expect(gapReasonAtEnd({ id: '9-0', ordinal: 8 }, whole)).toContain('recreated');
     expect(gapReasonAtEnd({ id: '9-0', ordinal: 9 }, whole)).toBeNull();
+  });
+});
+
+describe("Redis' replies", () => {
+  it('refuse a server that does not count what was added', () => {
+    const older = ['length', 1, 'last-generated-id', '1-0'];
+    expect(() => readStreamState(older)).toThrow('older than Redis 7');
+  });
+
+  it('refuse what is no reply to the command', () => {
+    expect(() => readStreamState('OK')).toThrow(RedisFault);
+    expect(() => readEntries([['1-0', 'text']])).toThrow(RedisFault);
+    expect(() => arrayOf([1, new Error('WRONGTYPE no stream')])).toThrow('WRONGTYPE');
   });
 });

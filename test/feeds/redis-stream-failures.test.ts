@@ -7,7 +7,6 @@ import { freePort } from '../support/free-port.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
 import { depsWithoutLibraries, failureOf } from './feed-failure.ts';
-
 import { feedOf, path, Scene, suite, xadd } from './redis-stream-scene.ts';
 
 suite('redis-stream: what it can not work with', () => {

@@ -2,7 +2,6 @@ import { afterEach, expect, it } from 'vitest';
 import { redisStreamFeed } from '../../origin-adapters/feeds/redis-stream.ts';
 import { changesOf, describeFeed, idsOf, type FeedService } from '../contracts/feed-contract.ts';
 import { RedisServer } from '../support/redis-server.ts';
-
 import { emptyStream, feedOf, kindsOf, path, program, Scene, suite, xadd } from './redis-stream-scene.ts';
 
 describeFeed('redis-stream', {
