@@ -12,55 +12,70 @@ export function pumpContent(
   exchange: Exchange,
   sink: ResponseSink,
   lengthBytes: number,
-  onEnd: () => void = () => {},
 ): () => void {
-  let left = lengthBytes;
-  let isBlocked = false;
-  let isOver = false;
+  const pump = new Pump(reader, exchange, sink, lengthBytes);
+  return () => pump.run();
+}
 
-  const finish = (): void => {
-    if (isOver) return;
-    isOver = true;
-    reader.close();
-    onEnd();
-  };
+class Pump {
+  readonly #reader: ContentReader;
+  readonly #exchange: Exchange;
+  readonly #sink: ResponseSink;
+  #leftBytes: number;
+  #isBlocked = false;
+  #isOver = false;
 
-  const run = (): void => {
-    while (!isOver && !isBlocked) {
-      if (left === 0) {
-        finish();
-        sink.end();
+  constructor(reader: ContentReader, exchange: Exchange, sink: ResponseSink, lengthBytes: number) {
+    this.#reader = reader;
+    this.#exchange = exchange;
+    this.#sink = sink;
+    this.#leftBytes = lengthBytes;
+    sink.onDrain(() => {
+      this.#isBlocked = false;
+      this.run();
+    });
+    exchange.onGone(() => this.#finish());
+  }
+
+  run(): void {
+    while (!this.#isOver && !this.#isBlocked) {
+      if (this.#leftBytes === 0) {
+        this.#finish();
+        this.#sink.end();
         return;
       }
-      const piece = reader.next();
+      const piece = this.#reader.next();
       switch (piece.kind) {
         case 'wait':
           return;
-        case 'bytes': {
-          const bytes = piece.bytes.byteLength > left ? piece.bytes.subarray(0, left) : piece.bytes;
-          left -= bytes.byteLength;
-          reader.advance(bytes.byteLength);
-          isBlocked = !sink.write(bytes);
+        case 'bytes':
+          this.#write(piece.bytes);
           break;
-        }
         case 'end':
-          finish();
-          sink.end(piece.trailers);
+          this.#finish();
+          this.#sink.end(piece.trailers);
           return;
         case 'cut':
-          finish();
-          exchange.abort();
+          this.#finish();
+          this.#exchange.abort();
           return;
         default:
           piece satisfies never;
       }
     }
-  };
+  }
 
-  sink.onDrain(() => {
-    isBlocked = false;
-    run();
-  });
-  exchange.onGone(finish);
-  return run;
+  #write(piece: Uint8Array): void {
+    const bytes = piece.byteLength > this.#leftBytes ? piece.subarray(0, this.#leftBytes) : piece;
+    this.#leftBytes -= bytes.byteLength;
+    this.#reader.advance(bytes.byteLength);
+    // Advancing may run others, and so the client's leaving.
+    if (!this.#isOver) this.#isBlocked = !this.#sink.write(bytes);
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#reader.close();
+  }
 }
