@@ -157,6 +157,16 @@ describe('the token', () => {
     expect(answer).toMatchObject({ status: 200, json: { workers: 2 } });
   });
 
+  it('is what a web page needs, lest any page could purge', async () => {
+    const headers = { origin: 'http://evil.example' };
+    const unguarded = await admin();
+    expect(await unguarded.ask('POST', '/purge', '{"all":true}', headers)).toMatchObject({ status: 403 });
+    expect(unguarded.invalidated).toEqual([]);
+    const guarded = await admin({ token: 'secret' });
+    const told = { ...headers, authorization: 'Bearer secret' };
+    expect(await guarded.ask('POST', '/purge', '{"all":true}', told)).toMatchObject({ status: 200 });
+  });
+
   it('is not needed for the health checks', async () => {
     const { ask } = await admin({ token: 'secret' });
     expect((await ask('GET', '/healthz')).status).toBe(200);

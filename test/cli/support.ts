@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-const PROGRAM = fileURLToPath(new URL('../../proxy/cli/weir.ts', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('../../proxy/cli/weir.ts', import.meta.url));
 
 export interface Ran {
   readonly code: number | null;

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { newPlace, PROGRAM, type Place } from './support.ts';
+
+let place: Place;
+
+beforeAll(async () => {
+  place = await newPlace();
+});
+
+afterAll(() => place.remove());
+
+/** `weir serve` in front of the built-in shop; resolves when it says that it listens. */
+async function serve() {
+  const adminPort = await freePort();
+  await place.write(
+    'shop.yaml',
+    `listen: { port: 0, workers: 1 }\nadmin: { port: ${adminPort} }\ncache: { disk: { path: ./disk } }\n` +
+      'origins: { shop: { url: "demo:" } }\n',
+  );
+  const child = spawn(process.execPath, [PROGRAM, 'serve', '--config', join(place.directory, 'shop.yaml')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  for await (const line of createInterface(child.stdout)) {
+    const { event, port } = (line.startsWith('{') ? JSON.parse(line) : {}) as {
+      event?: string;
+      port?: number;
+    };
+    if (event !== 'listening') continue;
+    child.stdout.resume();
+    const stop = async () => {
+      child.kill('SIGTERM');
+      const [code] = await exited;
+      return code as number | null;
+    };
+    return { url: `http://127.0.0.1:${port}`, stop };
+  }
+  throw new Error('it ended before it listened');
+}
+
+describe('weir serve', () => {
+  it('serves, is explained and purged, and stops when it is told to', async () => {
+    const { url, stop } = await serve();
+    const ask = async () => {
+      const response = await fetch(`${url}/products/1`);
+      await response.arrayBuffer();
+      return response.headers.get('cache-status');
+    };
+    expect(await ask()).toContain('fwd=uri-miss');
+    expect(await ask()).toContain('hit');
+    const before = await place.weir(['explain', 'GET', `${url}/products/1`, '--config', 'shop.yaml']);
+    expect(before.out).toContain('; usable: fresh\n');
+    const purged = await place.weir(['purge', '--url', '/products/1', '--config', 'shop.yaml']);
+    expect(purged).toMatchObject({ code: 0, out: expect.stringMatching(/^purged 1 tag, sequence \d+\n$/) });
+    const after = await place.weir(['explain', 'GET', `${url}/products/1`, '--config', 'shop.yaml']);
+    expect(after.out).toContain('; not usable as it is: invalidated\n');
+    expect(await stop()).toBe(0);
+  });
+
+  it('does not start on a configuration that is wrong', async () => {
+    await place.write('bad.yaml', 'origins: { shop: { url: 7 } }');
+    const ran = await place.weir(['serve', '--config', 'bad.yaml']);
+    expect(ran).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('bad.yaml:1:25 origins.shop.url'),
+    });
+  });
+});
