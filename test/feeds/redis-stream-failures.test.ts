@@ -4,10 +4,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { redisStreamFeed } from '../../origin-adapters/feeds/redis-stream.ts';
 import { idsOf } from '../contracts/feed-contract.ts';
 import { freePort } from '../support/free-port.ts';
-import { RedisServer } from '../support/redis-server.ts';
 import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
 import { depsWithoutLibraries, failureOf } from './feed-failure.ts';
-import { feedOf, path, Scene, suite, xadd } from './redis-stream-scene.ts';
+import { feedOf, Scene, suite, xadd } from './redis-stream-scene.ts';
 
 suite('redis-stream: what it can not work with', () => {
   const scene = new Scene();
@@ -77,10 +76,8 @@ suite('redis-stream: what it can not work with', () => {
 
   it('does not take a replica, whose head is not the head', async () => {
     const server = await scene.start();
-    const port = new URL(server.url).port;
-    const replica = await RedisServer.start(path, ['--replicaof', '127.0.0.1', port]);
+    const replica = await scene.startReplica(new URL(server.url).port);
     const failure = await failureOf(feedOf({ url: replica.url }));
-    await replica.stop();
     expect(failure).toMatchObject({ kind: 'protocol', retry: 'slowly' });
     expect(failure.message).toContain("its master's url");
   });
@@ -88,7 +85,7 @@ suite('redis-stream: what it can not work with', () => {
   it('leaves no connection behind when it has failed or was stopped', async () => {
     const server = await scene.start();
     await failureOf(feedOf({ url: server.url, stream: 'other' }));
-    const replica = await RedisServer.start(path, ['--replicaof', '127.0.0.1', '1']);
+    const replica = await scene.startReplica('1');
     await failureOf(feedOf({ url: replica.url }));
     await (await scene.attached()).stop();
     for (const one of [server, replica]) {
@@ -97,7 +94,6 @@ suite('redis-stream: what it can not work with', () => {
         [clients] = await one.run(['CLIENT', 'LIST', 'TYPE', 'NORMAL']);
       }
     }
-    await replica.stop();
   });
 
   it('says which package is missing', async () => {

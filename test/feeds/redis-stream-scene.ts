@@ -13,12 +13,20 @@ export const path = program.kind === 'found' ? program.path : '';
 /** The server of the test that runs, with an empty stream, and what reads it. */
 export class Scene {
   #server: RedisServer | null = null;
+  #replicas: RedisServer[] = [];
   #readers: FeedReader[] = [];
 
   async start(parameters: readonly string[] = []): Promise<RedisServer> {
     this.#server = await RedisServer.start(path, parameters);
     await this.#server.run(...emptyStream);
     return this.#server;
+  }
+
+  /** A server that copies the one at that port, or would if it could. */
+  async startReplica(port: string): Promise<RedisServer> {
+    const replica = await RedisServer.start(path, ['--replicaof', '127.0.0.1', port]);
+    this.#replicas.push(replica);
+    return replica;
   }
 
   read(
@@ -53,7 +61,8 @@ export class Scene {
   async stop(): Promise<void> {
     await Promise.all(this.#readers.map((reader) => reader.stop()));
     this.#readers = [];
-    await this.#server?.stop();
+    await Promise.all([...this.#replicas, this.#server].map((server) => server?.stop()));
+    this.#replicas = [];
     this.#server = null;
   }
 }
