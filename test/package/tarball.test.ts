@@ -1,0 +1,62 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'weir-package-'));
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('the packed tarball', () => {
+  it('installs elsewhere, serves, and has declarations and the schema', { timeout: 240_000 }, async () => {
+    const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
+      cwd: ROOT,
+      maxBuffer: 16 * 2 ** 20,
+    });
+    const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
+    writeFileSync(join(folder, 'package.json'), '{ "name": "elsewhere", "private": true, "type": "module" }');
+    await run('npm', ['install', '--no-audit', '--no-fund', join(folder, packed.filename)], { cwd: folder });
+    writeFileSync(
+      join(folder, 'weir.yaml'),
+      [
+        'listen: { port: 0, workers: 1 }',
+        'admin: { port: 0 }',
+        'cache: { memory: 16MiB, disk: { path: ./data, size: 64MiB } }',
+        'fence: { records: 1000 }',
+        'origins: { shop: { url: "demo:" } }',
+      ].join('\n'),
+    );
+    const weir = spawn(process.execPath, ['node_modules/.bin/weir', 'serve', '--config', 'weir.yaml'], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const port = await listeningPort(weir.stdout);
+      const first = await fetch(`http://127.0.0.1:${port}/products/1`);
+      await first.text();
+      const second = await fetch(`http://127.0.0.1:${port}/products/1`);
+      expect(second.status).toBe(200);
+      expect(second.headers.get('cache-status')).toMatch(/^weir; hit/);
+    } finally {
+      weir.kill('SIGTERM');
+      await new Promise((resolve) => weir.once('close', resolve));
+    }
+    const installed = join(folder, 'node_modules/@weir-cache/weir');
+    expect(readFileSync(join(installed, 'dist/proxy/index.d.ts'), 'utf8')).toContain('Coordinator');
+    expect(readFileSync(join(installed, 'proxy.config.schema.json'), 'utf8')).toContain('"routes"');
+  });
+});
+
+async function listeningPort(output: NodeJS.ReadableStream): Promise<number> {
+  for await (const line of createInterface({ input: output })) {
+    if (!line.startsWith('{')) continue;
+    const event = JSON.parse(line) as { event?: string; port?: number };
+    if (event.event === 'listening') return event.port!;
+  }
+  throw new Error('weir ended before it listened');
+}
