@@ -7,6 +7,7 @@ import type { Duplex, Readable } from 'node:stream';
 import type { ListenLimits } from '../../policies/config/config.ts';
 import { hasField } from '../../policies/http/fields.ts';
 import type { Fields } from '../../policies/http/fields.ts';
+import { systemClock } from '../clock.ts';
 import type { Connection, OpenExchange } from './connection.ts';
 import type { Exchange, ResponseSink } from './exchange.ts';
 import { problem } from './problem.ts';
@@ -92,7 +93,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     this.authority = head.authority === '' ? connection.localAuthority : head.authority;
     this.scheme = context.scheme;
     this.fields = head.fields;
-    this.startedAt = performance.now();
+    this.startedAt = systemClock.monotonicMs();
     this.upgrade = upgrade === null ? null : upgrade.protocol;
     this.context = context;
     this.connection = connection;
