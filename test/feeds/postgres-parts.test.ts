@@ -16,6 +16,7 @@ import {
 import { ReplicationStream } from '../../origin-adapters/feeds/postgres/replication-stream.ts';
 import { TransactionReader } from '../../origin-adapters/feeds/postgres/transactions.ts';
 import { postgresFeed } from '../../origin-adapters/feeds/postgres.ts';
+import { settle } from '../support/barrier.ts';
 import { FakeClock } from './fake-clock.ts';
 
 const { comparePositions, schema, showPosition } = postgresFeed;
@@ -207,6 +208,16 @@ describe('a replication stream', () => {
     expect(Buffer.from(connection.sent.at(-1)!).readBigUInt64BE(9)).toBe(9n);
     stream.confirm(4n);
     expect(connection.sent).toHaveLength(2);
+  });
+
+  it('lets other work go between the pieces of a large transaction', async () => {
+    const { connection, sendData } = await streaming();
+    for (const message of [begin, relation(7)]) sendData(message);
+    let rows = 0;
+    for (; rows < 100_000 && !connection.stream.isPaused(); rows++) sendData(insertInto(7));
+    expect(rows).toBeLessThan(10_000);
+    await settle(1);
+    expect(connection.stream.isPaused()).toBe(false);
   });
 
   it('proves nothing within a transaction', async () => {

@@ -110,9 +110,9 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
 
   it('lets the server stop, which waits until everything it sent is confirmed', async () => {
     await begin();
-    const feed = scene.feed();
+    const feed = scene.feed({}, { maxSilenceMs: 60_000 });
     const reader = await scene.attach(feed);
-    await scene.run("SELECT pg_logical_emit_message(true, 'other', '')");
+    const [{ lsn } = {}] = await scene.run("SELECT pg_logical_emit_message(true, 'other', '')::text AS lsn");
     const stopped = scene.server.end();
     const events = await reader.until((all) => {
       for (const event of changesOf(all)) feed.acknowledge(event.position);
@@ -121,6 +121,8 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     await stopped;
     await scene.server.begin();
     expect(idsOf(events)).toEqual([]);
+    const last = changesOf(events).at(-1)!;
+    expect(postgresFeed.comparePositions(last.position, String(lsn))).toBeGreaterThanOrEqual(0);
   });
 
   it('survives a crash of the server without loss and without a gap', async () => {

@@ -78,13 +78,16 @@ export class PostgresScene {
   }
 
   /** A feed of the test's database, with these options changed. */
-  feed(options: Readonly<Record<string, unknown>> = {}, deps: Partial<FeedDeps> = {}): Feed {
+  feed(
+    options: Readonly<Record<string, unknown>> = {},
+    { maxSilenceMs = contractMaxSilenceMs, ...deps }: Partial<FeedDeps & { maxSilenceMs: number }> = {},
+  ): Feed {
     return postgresFeed.create(
       {
         name: 'feed',
         type: 'postgres',
         format: 'json',
-        maxSilenceMs: contractMaxSilenceMs,
+        maxSilenceMs,
         readLagMs: 0,
         map: [],
         options: postgresFeed.schema.parse({

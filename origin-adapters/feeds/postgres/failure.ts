@@ -7,10 +7,12 @@ export function failureOf(cause: unknown, where: string): FeedFailure {
   const { code, message, isFromServer } = detailsOf(cause);
   if (isFromServer) return serverFailure(code, message, cause);
   if (cause instanceof Unreadable) return failed('protocol', 'slowly', `${where}: ${message}`, cause);
-  if (isTlsFailure(cause) || message.includes('SSL'))
+  if (isTlsFailure(cause) || message.includes('SSL')) {
     return failed('refused', 'slowly', `TLS with ${where}: ${message}`, cause);
-  if (message.startsWith('SASL') || cause instanceof NoPassword)
+  }
+  if (message.startsWith('SASL') || cause instanceof NoPassword) {
     return failed('refused', 'slowly', `${where}: ${message}`, cause);
+  }
   const why = code === '' || message.includes(code) ? message : `${code} ${message}`;
   return failed('unreachable', 'soon', `${where}: ${why.trim()}`, cause);
 }

@@ -36,6 +36,8 @@ export class ReplicationStream {
   readonly #reader: TransactionReader;
   #items: StreamItem[] = [];
   #itemAtMs: number;
+  /** Read since other work last had its turn. */
+  #sliceBytes = 0;
   #confirmedLsn = 0n;
   #isStarted = false;
   #end: { readonly error: unknown } | null = null;
@@ -111,6 +113,8 @@ export class ReplicationStream {
     try {
       const item = this.#read(new ByteReader(chunk));
       if (item !== null) this.#push(item);
+      this.#sliceBytes += chunk.length;
+      if (this.#sliceBytes > SLICE_BYTES) this.#giveTurn();
     } catch (error) {
       this.fail(error);
     }
@@ -136,6 +140,16 @@ export class ReplicationStream {
     return { kind: 'keepalive', walEnd, isBetween: !this.#reader.isOpen, asksForReply };
   }
 
+  /** A large transaction comes as fast as it is read: other work goes between. */
+  #giveTurn(): void {
+    this.#sliceBytes = 0;
+    const { stream } = this.#client.connection;
+    stream.pause();
+    setImmediate(() => {
+      if (this.#items.length === 0) stream.resume();
+    });
+  }
+
   #push(item: StreamItem): void {
     this.#items.push(item);
     this.#itemAtMs = this.#clock.monotonicMs();
@@ -143,6 +157,9 @@ export class ReplicationStream {
     this.#arrival?.();
   }
 }
+
+/** Some milliseconds' worth of rows. */
+const SLICE_BYTES = 128 * 1024;
 
 /** Where the data begins and ends in the log, and when it was sent. */
 const WAL_DATA_HEADER_BYTES = 24;

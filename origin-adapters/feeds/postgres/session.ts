@@ -12,6 +12,7 @@ export class Session {
   readonly control: Client;
   readonly replication: Client;
   readonly #connected = new Set<Client>();
+  #isClosed = false;
 
   constructor(
     library: { readonly Client: typeof Client },
@@ -29,6 +30,8 @@ export class Session {
   /** Rejects with whatever `pg` gives; then the session is to be closed. */
   async connect(): Promise<void> {
     for (const client of this.#clients) {
+      // A socket that was destroyed would connect all the same.
+      if (this.#isClosed) throw new Error('closed');
       await client.connect();
       this.#connected.add(client);
       await client.query(textEncoding);
@@ -37,9 +40,11 @@ export class Session {
 
   /** Ends both at once, whatever they wait for, which rejects. May be called again. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     for (const client of this.#clients) {
       const stream = client.connection.stream as Socket;
-      if (this.#connected.delete(client)) {
+      if (this.#connected.has(client)) {
         // Terminate, so that the server lets go of the slot without complaining.
         stream.write(terminate);
         stream.destroySoon();
