@@ -128,6 +128,13 @@ export class FlightBody {
   moved(reader: BodyReader, gone: boolean): void {
     if (gone) this.#readers.delete(reader);
     this.#settle();
+    if (gone) this.desertIfUnread();
+  }
+
+  /** Ends the source where nobody reads and nothing stores what it still brings. */
+  desertIfUnread(): void {
+    const isWanted = this.#readers.size > 0 || this.#keepsAll || this.#options.isStored;
+    if (this.#state.kind === 'open' && !isWanted) this.#options.onDeserted();
   }
 
   #wakeReaders(): void {
@@ -171,6 +178,8 @@ export interface BodyOptions {
   isStored: boolean;
   readonly pause: () => void;
   readonly resume: () => void;
+  /** Nobody wants what is still to come. */
+  readonly onDeserted: () => void;
 }
 
 export type BodyState =

@@ -91,10 +91,7 @@ export class Fill implements OriginHandler {
 
   /** Nobody waits any more. What can be stored is stored all the same. */
   abandon(): void {
-    if (this.#storing !== null) return;
-    this.#call?.abort();
-    this.#body?.fail();
-    this.#events.over();
+    if (this.#storing === null) this.#end();
   }
 
   onInformational(status: number, fields: Fields): void {
@@ -124,6 +121,14 @@ export class Fill implements OriginHandler {
 
   onFailure(failure: OriginFailure): void {
     if (!this.#landed) this.#events.land({ kind: 'failed', failure });
+    this.#storing?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+
+  /** Gives the request up. */
+  #end(): void {
+    this.#call?.abort();
     this.#storing?.abort();
     this.#body?.fail();
     this.#events.over();
@@ -206,6 +211,7 @@ export class Fill implements OriginHandler {
       isStored: storing?.onDisk ?? false,
       pause: () => this.#call?.pause(),
       resume: () => this.#call?.resume(),
+      onDeserted: () => this.#end(),
     });
     this.#body = body;
     this.#storing = storing;

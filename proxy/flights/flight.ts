@@ -52,6 +52,7 @@ export class Flight {
   readonly #deps: FlightDependencies;
   readonly #waiters = new Set<Waiter>();
   #leader: Waiter | null = null;
+  #leaderTook = false;
   #landing: Landing | null = null;
   #ended = false;
 
@@ -61,6 +62,11 @@ export class Flight {
 
   get waiting(): number {
     return this.#waiters.size;
+  }
+
+  /** An answer for the one who asked alone, who has left meanwhile. */
+  get isForNobody(): boolean {
+    return this.#landing?.kind === 'pass' && !this.#leaderTook;
   }
 
   get isAsking(): boolean {
@@ -124,6 +130,7 @@ export class Flight {
 
   #give(waiter: Waiter, landing: Landing): void {
     const isLeader = waiter === this.#leader;
+    this.#leaderTook ||= isLeader;
     switch (landing.kind) {
       case 'entry':
         if (isLeader) waiter.take(landing);

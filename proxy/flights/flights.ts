@@ -162,6 +162,7 @@ export class Flights {
       const place = this.#places.get(waiter);
       if (place !== undefined) this.#enter(place);
     }
+    if (flying.flight.isForNobody) flying.abandon();
     this.#startNext(slot);
   }
 

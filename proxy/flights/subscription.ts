@@ -156,6 +156,7 @@ export class Subscription {
         this.#isPaused = false;
         this.#grant(this.#owedBytes);
       },
+      onDeserted: () => this.abandon(),
     });
     return this.#body;
   }

@@ -270,7 +270,10 @@ export class CacheWay {
   }
 
   #found(visit: KeyedVisit, need: Need, found: Found): Step | null {
-    if (visit.exchange.closed) return null;
+    if (visit.exchange.closed) {
+      if (found.kind === 'pass') found.body.desertIfUnread();
+      return null;
+    }
     switch (found.kind) {
       case 'entry':
         if (isStaleIfErrorStatus(found.originStatus ?? 200) && this.#staleMayStandIn(need)) {
