@@ -1,0 +1,88 @@
+/** A process of the bench's own, started from a file of this folder, that answers one question at a time. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** Beside what a question itself may take. */
+const GRACE_MS = 30_000;
+
+export class Child<Question, Answer> {
+  readonly #process: ChildProcess;
+
+  private constructor(process: ChildProcess) {
+    this.#process = process;
+  }
+
+  /** `file` is relative to this folder. Resolves when the process says that it is ready; rejects where it ends first. */
+  static async start<Question, Answer>(
+    file: string,
+    parameters: readonly string[] = [],
+  ): Promise<Child<Question, Answer>> {
+    const path = fileURLToPath(new URL(file, import.meta.url));
+    const child = new Child<Question, Answer>(fork(path, parameters, { serialization: 'advanced' }));
+    try {
+      await child.#next(GRACE_MS);
+    } catch (error) {
+      await child.end();
+      throw error;
+    }
+    return child;
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  /** Rejects where the process ends, or takes 30 s longer than `mostMs`. */
+  ask(question: Question, mostMs = 0): Promise<Answer> {
+    const answer = this.#next(mostMs + GRACE_MS) as Promise<Answer>;
+    this.#process.send(question as object);
+    return answer;
+  }
+
+  async end(): Promise<void> {
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  #next(mostMs: number): Promise<unknown> {
+    const child = this.#process;
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        clearTimeout(timer);
+        child.off('message', onMessage);
+        child.off('exit', onExit);
+      };
+      const onMessage = (message: unknown): void => {
+        settle();
+        resolve(message);
+      };
+      const onExit = (): void => {
+        settle();
+        reject(new Error(`${child.spawnargs.at(1)} ended`));
+      };
+      const timer = setTimeout(() => {
+        settle();
+        reject(new Error(`${child.spawnargs.at(1)} gave no answer within ${mostMs} ms`));
+      }, mostMs);
+      child.on('message', onMessage);
+      child.on('exit', onExit);
+    });
+  }
+}
+
+/** What a process of this folder does: says that it is ready, and answers what it is asked, until its parent is gone. */
+export async function answerParent<Question, Answer>(
+  answer: (question: Question) => Answer | Promise<Answer>,
+): Promise<void> {
+  const tell = process.send!.bind(process);
+  tell('ready');
+  process.once('disconnect', () => process.exit(0));
+  for (;;) {
+    const [question] = (await once(process, 'message')) as [Question];
+    tell(await answer(question));
+  }
+}

@@ -1,0 +1,120 @@
+/** One question that the bench answers, and what it has at hand for that. */
+import type { BareAnswer } from './processes/bare-server.ts';
+import { Child } from './processes/child.ts';
+import type { LoadPlan, LoadResult } from './processes/load.ts';
+import type { OriginQuestion, OriginStatus } from './processes/origin.ts';
+import type { CommitsAnswer, CommitsQuestion } from './processes/synced-commits.ts';
+import { Weir, type WeirSetting } from './processes/weir.ts';
+import { processorSeconds } from './processor-time.ts';
+import type { LoadRow, ScenarioResult } from './report.ts';
+
+export interface ScenarioOptions {
+  /** How long is measured, in all. */
+  readonly seconds: number;
+  /** How many entries are stored, where it matters; null: as many as the scenario has by itself. */
+  readonly entries: number | null;
+  /** Run at full size, however long that takes. */
+  readonly long: boolean;
+  readonly seed: number;
+  readonly profileFolder: string | null;
+}
+
+export interface Scenario {
+  readonly name: string;
+  /** What it shows, in a sentence. */
+  readonly shows: string;
+  run(stage: Stage, options: ScenarioOptions): Promise<ScenarioResult>;
+}
+
+/** Starts the processes of one scenario, on free loopback ports, and ends them all. */
+export class Stage {
+  readonly #profileFolder: string | null;
+  readonly #ends: (() => Promise<void>)[] = [];
+
+  constructor(profileFolder: string | null) {
+    this.#profileFolder = profileFolder;
+  }
+
+  async origin(): Promise<Origin> {
+    const child = await this.#keep(Child.start<OriginQuestion, OriginStatus>('origin.ts'));
+    const { port } = await child.ask('status');
+    return { port, requests: async () => (await child.ask('status')).requests };
+  }
+
+  async weir(setting: Omit<WeirSetting, 'profileFolder'>): Promise<Weir> {
+    const weir = await Weir.start({ ...setting, profileFolder: this.#profileFolder });
+    this.#ends.push(() => weir.stop());
+    return weir;
+  }
+
+  /** Sends this answer to whoever asks. */
+  async bareServer(answer: BareAnswer): Promise<{ readonly url: string; readonly pid: number }> {
+    const child = await this.#keep(Child.start<BareAnswer, number>('bare-server.ts'));
+    return { url: `http://127.0.0.1:${await child.ask(answer)}`, pid: child.pid };
+  }
+
+  async load(): Promise<Load> {
+    const child = await this.#keep(Child.start<LoadPlan, LoadResult>('load.ts'));
+    return (plan) => child.ask(plan, plan.seconds * 1000);
+  }
+
+  /** Bare synced commits to a file in `folder`. */
+  async commits(folder: string): Promise<(commits: number) => Promise<CommitsAnswer>> {
+    const child = await this.#keep(
+      Child.start<CommitsQuestion, CommitsAnswer>('synced-commits.ts', [folder]),
+    );
+    return (commits) => child.ask(commits);
+  }
+
+  /** Ends all, the last one started first. */
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0).toReversed()) await end();
+  }
+
+  async #keep<Question, Answer>(
+    starting: Promise<Child<Question, Answer>>,
+  ): Promise<Child<Question, Answer>> {
+    const child = await starting;
+    this.#ends.push(() => child.end());
+    return child;
+  }
+}
+
+export type Load = (plan: LoadPlan) => Promise<LoadResult>;
+
+export interface Origin {
+  readonly port: number;
+  requests(): Promise<number>;
+}
+
+/** What a client sends beside what it must; the same to all servers that are compared. */
+export const CLIENT_FIELDS: Readonly<Record<string, string>> = {
+  Accept: '*/*',
+  'Accept-Encoding': 'gzip, br',
+  'User-Agent': 'weir-bench',
+};
+
+/** Runs a plan, and measures the server `pid` and the origin beside it. */
+export async function measure(
+  name: string,
+  load: Load,
+  plan: LoadPlan,
+  measured: { readonly pid: number; readonly origin: Origin | null },
+): Promise<LoadRow> {
+  const { pid, origin } = measured;
+  const originBefore = (await origin?.requests()) ?? 0;
+  const processorBefore = processorSeconds(pid);
+  const { requests, seconds, failures, latencyMs } = await load(plan);
+  const processor = processorSeconds(pid) - processorBefore;
+  const originRequests = ((await origin?.requests()) ?? 0) - originBefore;
+  return {
+    name,
+    requests,
+    failures,
+    requestsPerSecond: requests / seconds,
+    latencyMs,
+    originRequests: origin === null ? null : originRequests,
+    offload: origin === null ? null : 1 - originRequests / requests,
+    processorMicrosPerRequest: (processor * 1e6) / requests,
+  };
+}

@@ -1,0 +1,49 @@
+import { spreadOf } from '../report.ts';
+import { CLIENT_FIELDS, measure, type Scenario } from '../scenario.ts';
+
+const ROUNDS = 10;
+const CONNECTIONS = 50;
+const PATH = '/1024/0/hit';
+/** Until V8 has compiled what is measured. */
+const WARM_UP_REQUESTS = 20_000;
+/** Of the bare server's own making. */
+const LISTENERS_OWN: ReadonlySet<string> = new Set(['date', 'connection', 'keep-alive']);
+
+/** One worker, so that both sides have one thread that answers. Rounds alternate: what disturbs one disturbs the other. */
+export const hitMemory: Scenario = {
+  name: 'hit-memory',
+  shows: 'What a hit in memory costs beside a bare node:http server that sends the same bytes.',
+  async run(stage, { seconds }) {
+    const origin = await stage.origin();
+    const weir = await stage.weir({ originPort: origin.port, workers: 1, memory: '64MiB', disk: '256MiB' });
+    const load = await stage.load();
+    const bare = await stage.bareServer(await answerOf(`${weir.url}${PATH}`));
+    const plan = (url: string) => ({
+      url,
+      connections: CONNECTIONS,
+      seconds: seconds / ROUNDS / 2,
+      paths: { kind: 'same', path: PATH } as const,
+      fields: CLIENT_FIELDS,
+    });
+    for (const { url } of [weir, bare]) await load({ ...plan(url), amount: WARM_UP_REQUESTS });
+    const rows = [];
+    const ratios = [];
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      const own = await measure(`weir ${round}`, load, plan(weir.url), { pid: weir.pid, origin });
+      const other = await measure(`bare ${round}`, load, plan(bare.url), { pid: bare.pid, origin: null });
+      rows.push(own, other);
+      ratios.push(own.processorMicrosPerRequest / other.processorMicrosPerRequest);
+    }
+    const ratio = { name: 'processor time, weir / bare', ...spreadOf(ratios), unit: '', aimAtMost: 1.25 };
+    return { rows, figures: [ratio] };
+  },
+};
+
+/** A hit's own answer: the second one to the same request. */
+async function answerOf(url: string) {
+  await (await fetch(url)).arrayBuffer();
+  const response = await fetch(url);
+  const content = Buffer.from(await response.arrayBuffer());
+  const fields = [...response.headers].filter(([name]) => !LISTENERS_OWN.has(name)).flat();
+  return { status: response.status, fields, content };
+}
