@@ -73,12 +73,24 @@ export function tagOfFeed(feed: string): string {
 
 /** An application's own tag: from Surrogate-Key, Cache-Tag, xkey, a route's or feed's template, or a purge. */
 export function tagOfName(name: string): string {
-  return `tag:${name}`;
+  return `${NAME_PREFIX}${name}`;
 }
+
+/** A tag as operators know it: an application's own by its bare name. */
+export function shownTag(tag: string): string {
+  return tag.startsWith(NAME_PREFIX) ? tag.slice(NAME_PREFIX.length) : tag;
+}
+
+const NAME_PREFIX = 'tag:';
 
 /** RFC 9875: groups are those of one origin, here of one authority. */
 export function tagOfGroup(authority: string, group: string): string {
   return `group@${authority.toLowerCase()}/${group}`;
+}
+
+/** Held while writes to a URL wait in the journal. `authority` null: the origin does not see the client's host. */
+export function tagOfWrites(origin: string, authority: string | null, target: string): string {
+  return `write@${origin}/${authority ?? ''}${target}`;
 }
 
 function place(kind: 'url' | 'prefix', authority: string | null): string {

@@ -7,7 +7,7 @@ import type { Place } from '../../policies/place.ts';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { compileRoutes } from '../../policies/routing.ts';
-import { entryTags, tagOfName } from '../../policies/tags.ts';
+import { entryTags, shownTag, tagOfName } from '../../policies/tags.ts';
 import { compileTemplate, parametersForTags } from '../../policies/templates.ts';
 import { originKeyOf } from '../routes/active-route.ts';
 import { cachePolicyWords, durationWords, writePolicyWords } from './policy-words.ts';
@@ -127,7 +127,7 @@ function explainRoute(
     way,
     policy,
     origin: { ...about, target: target(path, keyedQuery) },
-    entry: { key, tags: tagsFor(route, params, { ...asked, query: keyedQuery }) },
+    entry: { key, tags: tagsFor(route, params, { ...asked, query: keyedQuery }).map(shownTag) },
     responses: SAMPLES.map((sample) => ({ response: sample.text, fate: fateOf(sample, route, asked) })),
   };
 }

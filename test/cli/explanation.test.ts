@@ -71,7 +71,7 @@ describe('what explains a request', () => {
     expect(origin.target).toBe('/products/7?a=1');
     expect(entry!.key).toMatch(/^shop@[0-9a-f]{12}\n\n\/products\/7\?a=1\nh:x-country=de$/);
     expect(entry!.tags).toEqual(
-      expect.arrayContaining(['all', 'route:product', 'feed:changes', 'tag:product:7']),
+      expect.arrayContaining(['all', 'route:product', 'feed:changes', 'product:7']),
     );
     const seen = routeOf(
       explained('GET', '/about', { place: { authority: 'a.example', path: '/about', query: '' } }),
