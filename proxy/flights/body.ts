@@ -38,7 +38,7 @@ export class FlightBody {
 
   /** Whether it can still be read from the beginning. */
   get reachesBack(): boolean {
-    return this.#base === 0 || this.#options.isStored;
+    return this.#base === 0 || this.#stored >= this.#base;
   }
 
   append(chunk: Uint8Array): void {
@@ -167,6 +167,7 @@ export class FlightBody {
   /** Tells that storing was given up: the window is all there is. */
   stopStoring(): void {
     this.#options.isStored = false;
+    this.#stored = 0;
     this.#settle();
   }
 }
