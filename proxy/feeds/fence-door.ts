@@ -4,40 +4,54 @@ import { feedDigest } from '../../policies/feed-digest.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import type { FeedDoor, FeedInvalidation } from './door.ts';
+import type { PositionBoard } from './position-board.ts';
 
-/** The feeds' way through the fence: a change's tags and its position become durable together. */
+/** A feed's way through the fence: a change's tags and its position become durable together. */
 export class FenceDoor implements FeedDoor {
   readonly #fence: Fence;
   readonly #positions: StateTable;
-  readonly #digests: ReadonlyMap<string, string>;
-  readonly #known = new Map<string, string>();
+  readonly #key: string;
+  readonly #digest: string;
+  readonly #board: PositionBoard;
+  #position: string | null;
 
-  constructor(fence: Fence, state: StateStore, feeds: readonly FeedConfig[]) {
+  constructor(fence: Fence, state: StateStore, feed: FeedConfig, board: PositionBoard) {
     this.#fence = fence;
     this.#positions = state.table('positions');
-    this.#digests = new Map(feeds.map((feed) => [feed.name, feedDigest(feed)]));
+    this.#key = keyOf(feed.name);
+    this.#digest = feedDigest(feed);
+    this.#board = board;
+    this.#position = this.#stored();
+    board.announce(this.#position);
+    board.apply(this.#position);
   }
 
-  position(feed: string): string | null {
-    const known = this.#known.get(feed);
-    if (known !== undefined) return known;
-    const stored = this.#positions.get(keyOf(feed));
-    if (stored === undefined) return null;
-    const { digest, position } = JSON.parse(stored.toString()) as { digest: string; position: string };
-    return digest === this.#digests.get(feed) ? position : null;
+  position(): string | null {
+    return this.#position;
   }
 
-  async apply({ feed, tags, position }: FeedInvalidation): Promise<{ readonly sequence: number }> {
-    const value = Buffer.from(JSON.stringify({ digest: this.#digests.get(feed), position }));
+  async apply({ tags, position, kind }: FeedInvalidation): Promise<{ readonly sequence: number }> {
+    // What was missed lies before a place without a name: until the next one, nobody can say how far the feed has got.
+    const isLost = kind === 'gap' && position === null;
+    const value = Buffer.from(JSON.stringify({ digest: this.#digest, position }));
+    if (position !== null || isLost) this.#board.announce(position);
     const { sequence } = await this.#fence.invalidate({
       tags,
       mode: 'hard',
       also: () => {
-        if (position !== null) this.#positions.put(keyOf(feed), value);
+        if (position !== null) this.#positions.put(this.#key, value);
       },
     });
-    if (position !== null) this.#known.set(feed, position);
+    if (position !== null) this.#position = position;
+    if (position !== null || isLost) this.#board.apply(position);
     return { sequence };
+  }
+
+  #stored(): string | null {
+    const stored = this.#positions.get(this.#key);
+    if (stored === undefined) return null;
+    const { digest, position } = JSON.parse(stored.toString()) as { digest: string; position: string };
+    return digest === this.#digest ? position : null;
   }
 }
 

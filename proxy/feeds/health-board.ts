@@ -1,44 +1,53 @@
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
 import type { FeedTrust } from '../../policies/model.ts';
-import type { FeedHealth, FeedHealthReport, FeedState } from './door.ts';
+import type { FeedHealthReport, FeedState } from './door.ts';
 
 /**
- * How the feeds stand, in shared memory: the coordinator writes, workers read and count the silence themselves, so that
- * a coordinator that stalls makes them cautious. Two 64-bit cells a feed: state, and the microsecond of the last proof.
+ * How one feed stands, in shared memory: the coordinator writes, workers read and count the silence themselves, so that
+ * a coordinator that stalls makes them cautious. Two 64-bit cells: the state, and the microsecond of the last proof.
  */
 const STATES: readonly FeedState[] = ['lost', 'catching-up', 'live'];
+const STATE = 0;
+const PROVED = 1;
 
-export function healthBuffer(feeds: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(Math.max(1, feeds) * 16);
+export function healthBuffer(): SharedArrayBuffer {
+  return new SharedArrayBuffer(16);
 }
 
-export class HealthBoard implements FeedHealth {
-  readonly #feeds: readonly string[];
-  readonly #cells: BigInt64Array;
+export class HealthBoard {
+  readonly #cells: BigInt64Array<SharedArrayBuffer>;
 
-  constructor(feeds: readonly string[], buffer: SharedArrayBuffer) {
-    this.#feeds = feeds;
+  constructor(buffer: SharedArrayBuffer) {
     this.#cells = new BigInt64Array(buffer);
   }
 
-  set(feed: string, { state, silentSinceMonotonicMs }: FeedHealthReport): void {
-    const at = this.#feeds.indexOf(feed) * 2;
-    if (at < 0) return;
+  set({ state, silentSinceMonotonicMs }: FeedHealthReport): void {
     const proved = Number.isFinite(silentSinceMonotonicMs);
-    Atomics.store(this.#cells, at + 1, proved ? BigInt(Math.floor(silentSinceMonotonicMs * 1000)) : 0n);
-    Atomics.store(this.#cells, at, BigInt(proved ? STATES.indexOf(state) : 0));
+    Atomics.store(this.#cells, PROVED, proved ? BigInt(Math.floor(silentSinceMonotonicMs * 1000)) : 0n);
+    Atomics.store(this.#cells, STATE, BigInt(proved ? STATES.indexOf(state) : 0));
+    Atomics.notify(this.#cells, PROVED);
   }
 
   /** How far entries of a route may be believed now. */
-  trust(
-    feed: string,
-    maxSilenceMs: number,
-    onLoss: RouteCacheConfig['onFeedLoss'],
-    nowMs: number,
-  ): FeedTrust {
-    const at = this.#feeds.indexOf(feed) * 2;
-    if (at < 0 || Atomics.load(this.#cells, at) !== 2n) return onLoss;
-    const provedAtMs = Number(Atomics.load(this.#cells, at + 1)) / 1000;
-    return nowMs - provedAtMs <= maxSilenceMs ? 'live' : onLoss;
+  trust(maxSilenceMs: number, onLoss: RouteCacheConfig['onFeedLoss'], nowMs: number): FeedTrust {
+    if (Atomics.load(this.#cells, STATE) !== 2n) return onLoss;
+    return nowMs - this.provedAtMs() <= maxSilenceMs ? 'live' : onLoss;
+  }
+
+  /** Monotonic; 0: never. */
+  provedAtMs(): number {
+    return Number(Atomics.load(this.#cells, PROVED)) / 1000;
+  }
+
+  /** Resolves when the feed was proved to be at its head at `sinceMs` (monotonic) or later; false: not in time. */
+  async provedSince(sinceMs: number, timeoutMs: number, now: () => number): Promise<boolean> {
+    const deadlineMs = now() + timeoutMs;
+    for (;;) {
+      const seen = Atomics.load(this.#cells, PROVED);
+      if (Number(seen) / 1000 >= sinceMs) return true;
+      const leftMs = deadlineMs - now();
+      if (leftMs <= 0) return false;
+      await Atomics.waitAsync(this.#cells, PROVED, seen, leftMs).value;
+    }
   }
 }

@@ -249,12 +249,6 @@ export class FeedRunner {
     if (step.as === 'gap') counts.gaps += 1;
     if (step.isUnintelligible) counts.unintelligible += 1;
     else if (step.as === 'scope') counts.incomplete += 1;
-    if (step.as !== 'change') {
-      this.#deps.log('warn', 'invalidated all that the feed may change', {
-        why: step.as,
-        reason: step.reason,
-      });
-    }
     if (step.as === 'change' && step.tags.length > 0) {
       this.#deps.onApplied?.(this.#deps.clock.nowMs() - (step.committedAtMs ?? step.receivedAtMs));
     }

@@ -7,6 +7,7 @@ import type { Exchange } from '../http/exchange.ts';
 import type { Site } from '../routes/active-route.ts';
 import type { CacheWay } from './cache-way.ts';
 import type { Conclusions } from './conclusion.ts';
+import type { DeliveryWay } from './delivery-way.ts';
 import type { PassWay } from './pass-way.ts';
 import type { PurgeWay } from './purge-way.ts';
 import { refuse } from './refusals.ts';
@@ -17,13 +18,14 @@ import type { WriteWay } from './write-way.ts';
  * A request's life. Every step does one thing and returns the next:
  *
  *     enter → purge
- *           → route → no-route | method-not-allowed | tunnel | answer | cache way | write way | pass
+ *           → route → deliver | no-route | method-not-allowed | tunnel | answer | cache way | write way | pass
  *
  * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
  */
 type Step =
   | { readonly to: 'purge'; readonly visit: Visit }
   | { readonly to: 'route'; readonly visit: Visit }
+  | { readonly to: 'deliver'; readonly visit: Visit; readonly path: string; readonly maxBytes: number }
   | { readonly to: 'malformed'; readonly visit: Visit }
   | { readonly to: 'no-route'; readonly visit: Visit }
   | { readonly to: 'method-not-allowed'; readonly visit: Visit; readonly allow: readonly string[] }
@@ -41,6 +43,9 @@ export interface PipelineDependencies {
   readonly writeWay: WriteWay;
   readonly passWay: PassWay;
   readonly purgeWay: PurgeWay;
+  readonly deliveryWay: DeliveryWay;
+  /** The most bytes of a delivery to a feed at this path, as normalised; null: no feed receives there. */
+  maxDeliveryBytes(path: string): number | null;
   site(): Site;
   /** Whether the address is one of `listen.trusted-proxies`. */
   isTrusted(remoteAddress: string): boolean;
@@ -67,7 +72,7 @@ export class Pipeline {
   }
 
   #take(step: Step): Step | null {
-    const { cacheWay, writeWay, passWay, purgeWay } = this.#deps;
+    const { cacheWay, writeWay, passWay, purgeWay, deliveryWay } = this.#deps;
     switch (step.to) {
       case 'route':
         return this.#route(step.visit);
@@ -85,6 +90,9 @@ export class Pipeline {
         return null;
       case 'purge':
         purgeWay.enter(step.visit);
+        return null;
+      case 'deliver':
+        deliveryWay.enter(step.visit, step.path, step.maxBytes);
         return null;
       case 'answer':
         return this.#answer(step.visit);
@@ -118,6 +126,8 @@ export class Pipeline {
     }
     const target = normalizeTarget(exchange.target);
     if (target === null) return { to: 'malformed', visit };
+    const maxBytes = this.#deps.maxDeliveryBytes(target.path);
+    if (maxBytes !== null) return { to: 'deliver', visit, path: target.path, maxBytes };
     const { scheme, authority } = clientSite({
       ...visit,
       fields: exchange.fields,

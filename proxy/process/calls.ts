@@ -5,6 +5,7 @@ import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
 import type { MemoryStats } from '../cache/memory.ts';
+import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../flights/flights.ts';
 import type { RecorderPart } from '../metrics/shared-recorder.ts';
 import type { CacheWayCounters } from '../pipeline/cache-way.ts';
@@ -31,8 +32,10 @@ export interface SiteSource {
   readonly config: Config;
   /** Where the built-in shops of origins listen, by the origin's name. */
   readonly demoUrls: Readonly<Record<string, string>>;
-  /** How the feeds stand, by their place in `feeds`. */
-  readonly feedHealth: { readonly feeds: readonly string[]; readonly buffer: SharedArrayBuffer };
+  /** How the feeds stand and how far they have got, by name. */
+  readonly feeds: Readonly<Record<string, SharedFeed>>;
+  /** Where deliveries to feeds come on the main port: paths as normalised, and what one may hold. */
+  readonly receivers: readonly { readonly path: string; readonly maxBodyBytes: number }[];
 }
 
 /** What the coordinator asks of a worker. */

@@ -2,21 +2,14 @@ import { existsSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { Config, FeedConfig } from '../../policies/config/config.ts';
-import { feedScope } from '../../policies/feed-scope.ts';
-import { tagOfName, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
+import type { Config } from '../../policies/config/config.ts';
+import { tagOfRoute } from '../../policies/tags.ts';
 import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
-import type { DeliveryAnswer, FeedLog, FeedReceiver } from '../../origin-adapters/feeds/feed.ts';
 import { createAdminApp } from '../admin/app.ts';
 import { startAdmin, type StartedAdmin } from '../admin/server.ts';
 import { openDiskWriter } from '../cache/disk/open.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import type { Clock } from '../clock.ts';
-import { FEED_ADAPTERS } from '../composition.ts';
-import { feedDeps } from '../feeds/deps.ts';
-import { FenceDoor } from '../feeds/fence-door.ts';
-import { HealthBoard, healthBuffer } from '../feeds/health-board.ts';
-import { FeedRunner } from '../feeds/runner.ts';
 import { Fence, NotDurableError } from '../fence/fence.ts';
 import { HighWaterMark } from '../fence/high-water.ts';
 import { uncacheableBuffer } from '../flights/uncacheable.ts';
@@ -24,13 +17,13 @@ import type { Log } from '../log/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
-import { tagsOfUrl } from '../routes/url-tags.ts';
 import { openState, type StateStore } from '../state/state-store.ts';
-import type { Delivery, SiteSource } from './calls.ts';
+import type { SiteSource } from './calls.ts';
 import { invalidateChangedRoutes } from './configured-digests.ts';
 import { connectionBuffer, forgetConnections } from './connection-counter.ts';
 import { diskCallsOf } from './disk-calls.ts';
 import { lockDiskPath } from './disk-lock.ts';
+import { FeedSet } from './feed-set.ts';
 import { inspection } from './inspection.ts';
 import { WorkerPool } from './worker-pool.ts';
 
@@ -75,13 +68,11 @@ export class Coordinator {
   readonly #closing: (() => Promise<unknown> | void)[] = [];
   readonly #totals = new Totals();
   readonly #demos = new Map<string, { readonly delayMs: number; readonly shop: DemoShop }>();
-  readonly #runners = new Map<string, { readonly source: string; readonly runner: FeedRunner }>();
-  readonly #receivers = new Map<string, FeedReceiver>();
   #config: Config;
   #parts!: Parts;
   #pool!: WorkerPool;
   #exposition!: Exposition;
-  #health!: { readonly board: HealthBoard; readonly source: SiteSource['feedHealth'] };
+  #feeds!: FeedSet;
   #isStopping = false;
 
   private constructor(deps: CoordinatorDependencies) {
@@ -107,11 +98,12 @@ export class Coordinator {
 
   /** Checks what can't change, then swaps everything else. Nothing under way is dropped. */
   async reload(config: Config): Promise<ReloadResult> {
-    const reasons = fixedDifferences(this.#config, config);
+    const reasons = [...fixedDifferences(this.#config, config), ...strayDemoFeeds(config)];
     if (reasons.length > 0) return { kind: 'refused', reasons };
     const { state, fence } = this.#parts;
     await this.#startDemos(config);
     this.#config = config;
+    await this.#feeds.prepare(config, this.#demoUrls());
     const site = this.#newSite(config);
     const invalidatedRoutes = await invalidateChangedRoutes(config, state, fence);
     await this.#pool.reload(site);
@@ -119,7 +111,7 @@ export class Coordinator {
     if (invalidatedRoutes.length > 0) {
       await fence.invalidate({ tags: invalidatedRoutes.map(tagOfRoute), mode: 'hard' });
     }
-    await this.#startFeeds(config);
+    this.#feeds.start();
     return { kind: 'reloaded', invalidatedRoutes };
   }
 
@@ -155,6 +147,7 @@ export class Coordinator {
     const changed = await invalidateChangedRoutes(config, state, fence);
     if (changed.length > 0)
       log.info({ event: 'routes-changed', routes: changed }, 'their entries are revalidated');
+    await this.#openFeeds(config);
     const workers = workersOf(config);
     const connections = connectionBuffer(workers);
     const site = this.#newSite(config);
@@ -177,7 +170,7 @@ export class Coordinator {
           return {
             ...diskCalls.calls,
             invalidate: ({ tags }) => fence.invalidate({ tags, mode: 'hard' }),
-            deliver: (delivery) => this.#deliver(delivery),
+            deliver: (delivery) => this.#feeds.deliver(delivery),
             recorded: (part) => this.#totals.take(instance, part),
           };
         },
@@ -204,11 +197,12 @@ export class Coordinator {
       pool: this.#pool,
       connections,
       config: () => this.#config,
-      feeds: () => this.#feedStatus(),
+      feeds: () => this.#feeds.status(),
+      trustOf: (route) => this.#feeds.trustOf(route),
     });
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
     const admin = await this.#startAdmin(inspect);
-    await this.#startFeeds(config);
+    this.#feeds.start();
     return { port: listening.port, adminPort: admin.port };
   }
 
@@ -273,83 +267,23 @@ export class Coordinator {
     }
   }
 
-  #newSite(config: Config): SiteSource {
-    const feeds = Object.keys(config.feeds);
-    const source = { feeds, buffer: healthBuffer(feeds.length) };
-    this.#health = { board: new HealthBoard(feeds, source.buffer), source };
-    const demoUrls = Object.fromEntries([...this.#demos].map(([name, { shop }]) => [name, shop.url]));
-    return { config, demoUrls, feedHealth: source };
-  }
-
-  /** Feeds whose configuration is the same go on; their health is told on the new board. */
-  async #startFeeds(config: Config): Promise<void> {
-    const { clock, log } = this.#deps;
+  async #openFeeds(config: Config): Promise<void> {
+    const [stray] = strayDemoFeeds(config);
+    if (stray !== undefined) throw new StartFailure(stray);
     const { fence, state } = this.#parts;
-    for (const { runner } of this.#runners.values()) await runner.stop();
-    this.#runners.clear();
-    this.#receivers.clear();
-    const door = new FenceDoor(fence, state, Object.values(config.feeds));
-    const scopeOrigins = Object.keys(config.origins);
-    for (const feedConfig of Object.values(config.feeds)) {
-      const source = this.#withDemoUrl(feedConfig);
-      const adapter = FEED_ADAPTERS[feedConfig.type];
-      const feedLog: FeedLog = (level, event, details) =>
-        log[level]({ feed: feedConfig.name, event: 'feed', ...details }, event);
-      const feed = adapter.create(source, feedDeps(clock, feedLog));
-      if (feed.receiver !== undefined) this.#receivers.set(feed.receiver.path, feed.receiver);
-      const { board } = this.#health;
-      const runner = new FeedRunner({
-        config: source,
-        adapter,
-        feed,
-        clock: feedDeps(clock, feedLog).clock,
-        random: Math.random,
-        log: feedLog,
-        door,
-        health: board,
-        scope: feedScope(feedConfig, scopeOrigins),
-        tagsOf: (named) => this.#tagsOfChange(named),
-      });
-      this.#runners.set(feedConfig.name, { source: feedConfig.name, runner });
-      runner.start();
-    }
-    if (this.#runners.size > 0) this.#closing.push(() => this.#stopFeeds());
+    const { clock, log } = this.#deps;
+    this.#feeds = new FeedSet({ fence, state, clock, log, config: () => this.#config });
+    this.#closing.push(() => this.#feeds.stop());
+    await this.#feeds.prepare(config, this.#demoUrls());
   }
 
-  async #stopFeeds(): Promise<void> {
-    await Promise.all([...this.#runners.values()].map(({ runner }) => runner.stop()));
-    this.#runners.clear();
+  #demoUrls(): Record<string, string> {
+    return Object.fromEntries([...this.#demos].map(([name, { shop }]) => [name, shop.url]));
   }
 
-  #withDemoUrl(feed: FeedConfig): FeedConfig {
-    const { url } = feed.options as { readonly url?: string };
-    if (url === undefined || !url.startsWith('demo:')) return feed;
-    const [demo] = this.#demos.values();
-    if (demo === undefined)
-      throw new StartFailure(`feeds.${feed.name}.url names the built-in shop, which no origin is`);
-    return { ...feed, options: { ...feed.options, url: `${demo.shop.url}${url.slice('demo:'.length)}` } };
-  }
-
-  #tagsOfChange(named: {
-    readonly tags: readonly string[];
-    readonly urls: readonly string[];
-    readonly prefixes: readonly string[];
-  }): string[] {
-    return [
-      ...named.tags.map(tagOfName),
-      ...named.urls.flatMap((url) => tagsOfUrl(this.#config, url) ?? []),
-      ...named.prefixes.map((prefix) => tagOfPrefix(null, prefix)),
-    ];
-  }
-
-  async #deliver(delivery: Delivery): Promise<DeliveryAnswer> {
-    const receiver = this.#receivers.get(delivery.path);
-    if (receiver === undefined) return { status: 503, detail: 'no such feed' };
-    return receiver.receive(delivery);
-  }
-
-  #feedStatus() {
-    return [...this.#runners.values()].map(({ runner }) => runner.status());
+  #newSite(config: Config): SiteSource {
+    const feeds = this.#feeds.shared();
+    return { config, demoUrls: this.#demoUrls(), feeds, receivers: this.#feeds.receivers() };
   }
 
   async #startAdmin(inspect: ReturnType<typeof inspection>): Promise<StartedAdmin & { kind: 'listening' }> {
@@ -380,7 +314,7 @@ export class Coordinator {
       },
       findEntries: inspect.findEntries,
       entries: inspect.entries,
-      feeds: () => this.#feedStatus(),
+      feeds: () => this.#feeds.status(),
     });
     const started = await startAdmin({ host, port, app });
     if (started.kind === 'failed')
@@ -421,6 +355,14 @@ function cannotListen(host: string, port: number, code: string, message: string)
   if (code === 'EADDRINUSE') return `${host}:${port} is in use by another program`;
   if (code === 'EACCES') return `${host}:${port} may not be listened on by this user`;
   return `cannot listen on ${host}:${port}: ${message}`;
+}
+
+/** Feeds of the built-in shop where no origin is the shop. */
+function strayDemoFeeds(config: Config): string[] {
+  if (Object.values(config.origins).some(({ urls }) => urls.includes('demo:'))) return [];
+  return Object.values(config.feeds)
+    .filter(({ options }) => String(options['url']).startsWith('demo:'))
+    .map(({ name }) => `feeds.${name}.url is that of the built-in shop, which no origin is`);
 }
 
 /** What workers and files were set up by once. */

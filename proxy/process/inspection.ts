@@ -1,7 +1,9 @@
-import type { Config } from '../../policies/config/config.ts';
+import type { Config, RouteConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { keyOf } from '../../policies/key.ts';
+import type { FeedTrust } from '../../policies/model.ts';
 import type { Place } from '../../policies/place.ts';
+import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { decideReuse } from '../../policies/rfc9111/reuse.ts';
@@ -30,6 +32,8 @@ export interface InspectionDependencies {
   readonly connections: SharedArrayBuffer;
   config(): Config;
   feeds(): readonly FeedStatus[];
+  /** How far entries of a route may be believed, as its feed stands. */
+  trustOf(route: RouteConfig): FeedTrust;
 }
 
 const SAMPLE = 20;
@@ -162,7 +166,7 @@ async function entriesOf(
       meta: head.meta,
       request: { method: 'GET', fields: [] },
       verdict: reader.verdict(entry),
-      trust: 'untracked',
+      trust: deps.trustOf(route),
       policy: route.cache,
       nowMs,
     });
@@ -171,7 +175,7 @@ async function entriesOf(
       id: head.id,
       status: head.meta.status,
       vary: Object.fromEntries(head.meta.vary.map((name, i) => [name, head.meta.varyValues[i] ?? null])),
-      tags: head.tags,
+      tags: head.tags.map(shownTag),
       age: Math.floor(age),
       freshFor: Math.floor(head.meta.lifetimeSeconds - age),
       floor: head.floor,

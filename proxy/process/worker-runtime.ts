@@ -2,13 +2,15 @@ import { BlockList, isIPv6 } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 import type { Config } from '../../policies/config/config.ts';
 import type { FeedTrust } from '../../policies/model.ts';
+import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import type { DiskLevel } from '../cache/disk-level.ts';
 import { Levels } from '../cache/levels.ts';
 import { createMemoryLevel } from '../cache/memory.ts';
 import type { Clock } from '../clock.ts';
-import { HealthBoard } from '../feeds/health-board.ts';
+import { FEED_ADAPTERS } from '../composition.ts';
+import { FeedView } from '../feeds/shared-feed.ts';
 import { SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import { Flights } from '../flights/flights.ts';
@@ -20,12 +22,13 @@ import type { Mechanisms } from '../mechanisms.ts';
 import type { Recorder } from '../metrics/recorder.ts';
 import { CacheWay } from '../pipeline/cache-way.ts';
 import { Conclusions } from '../pipeline/conclusion.ts';
+import { DeliveryWay } from '../pipeline/delivery-way.ts';
 import { PassWay } from '../pipeline/pass-way.ts';
 import { Pipeline } from '../pipeline/pipeline.ts';
 import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
 import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
-import type { SiteSource, WorkerStart, WorkerStats } from './calls.ts';
+import type { Delivery, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from './entry-ids.ts';
 
@@ -39,6 +42,7 @@ export interface RuntimeDependencies {
   readonly recorder: Recorder;
   readonly disk: { readonly level: DiskLevel; readonly corrupt: () => number } | null;
   invalidate(tags: readonly string[]): Promise<{ readonly sequence: number }>;
+  deliver(delivery: Delivery): Promise<DeliveryAnswer>;
 }
 
 /** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
@@ -56,7 +60,8 @@ export class WorkerRuntime {
   readonly #peers: PeerPorts;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
   #site!: Site;
-  #health!: HealthBoard;
+  #feeds: ReadonlyMap<string, FeedView> = new Map();
+  #receivers: ReadonlyMap<string, number> = new Map();
   #isTrusted: (address: string) => boolean = () => false;
   #listener: Listener | null = null;
 
@@ -127,6 +132,8 @@ export class WorkerRuntime {
         ),
       ),
       purgeWay: new PurgeWay(conclusions, (tags) => deps.invalidate(tags)),
+      deliveryWay: new DeliveryWay(conclusions, (delivery) => deps.deliver(delivery)),
+      maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
       site: () => this.#site,
       isTrusted: (address) => this.#isTrusted(address),
     });
@@ -155,7 +162,7 @@ export class WorkerRuntime {
 
   /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
   reload(source: SiteSource): void {
-    const { config, demoUrls, feedHealth } = source;
+    const { config, demoUrls, feeds } = source;
     const before = this.#origins;
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
@@ -172,7 +179,13 @@ export class WorkerRuntime {
     }
     const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
     this.#site = compileSite(config, adapters);
-    this.#health = new HealthBoard(feedHealth.feeds, feedHealth.buffer);
+    this.#receivers = new Map(source.receivers.map(({ path, maxBodyBytes }) => [path, maxBodyBytes]));
+    this.#feeds = new Map(
+      Object.entries(feeds).map(([name, shared]) => {
+        const feed = config.feeds[name]!;
+        return [name, new FeedView(feed, shared, FEED_ADAPTERS[feed.type], this.#deps.clock)];
+      }),
+    );
     this.#isTrusted = trusts(config.listen.trustedProxies);
   }
 
@@ -211,14 +224,11 @@ export class WorkerRuntime {
   }
 
   #trustOf(route: ActiveRoute): FeedTrust {
-    if (route.feed === null) return 'untracked';
-    const { name, maxSilenceMs } = route.feed;
-    return this.#health.trust(
-      name,
-      maxSilenceMs,
-      route.config.cache.onFeedLoss,
-      this.#deps.clock.monotonicMs(),
-    );
+    return this.#feedOf(route)?.trust(route.config.cache.onFeedLoss) ?? 'untracked';
+  }
+
+  #feedOf(route: ActiveRoute): FeedView | null {
+    return route.feed === null ? null : (this.#feeds.get(route.feed.name) ?? null);
   }
 }
 

@@ -41,6 +41,7 @@ const runtime = new WorkerRuntime({
       ? null
       : { level: new WorkerDiskLevel(reader, coordinator), corrupt: () => reader.counters.corrupt },
   invalidate: (tags) => coordinator.call('invalidate', { tags }),
+  deliver: (delivery) => coordinator.call('deliver', delivery),
 });
 
 const listening = await runtime.listen();
