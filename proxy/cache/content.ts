@@ -59,12 +59,12 @@ export function readFlight(
   onProgress: () => void,
 ): ContentReader {
   const reader = body.reader(from, onProgress);
-  let release: (() => void) | null = null;
+  // The entry may be replaced while this reader is still on its way through it.
+  let release = place === null || body.keepsAll ? null : place.disk.pin(place.id);
   return {
     next() {
       const piece = reader.next();
       if (piece.kind !== 'stored') return piece;
-      // The entry may be replaced while this reader is still on its way through it.
       if (place !== null) release ??= place.disk.pin(place.id);
       const bytes = place?.disk.read(place.id, reader.position) ?? null;
       return bytes === null ? CUT : { kind: 'bytes', bytes };

@@ -1,4 +1,5 @@
 import type { StoredMeta } from '../../policies/model.ts';
+import { hashTags } from '../fence/tag-hash.ts';
 
 /** One stored response without its content. */
 export interface EntryHead {
@@ -26,4 +27,24 @@ export interface EntryHead {
   readonly sizeBytes: number;
   /** Goes only after all others when room is needed. */
   readonly evictLast: boolean;
+}
+
+/**
+ * What is known of an entry when `changed` is learnt of it. Two flights may have asked about it at a time, and end in any
+ * order: the higher floor counts, and no tag that either has found is lost.
+ */
+export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
+  const tags = [...new Set([...known.tags, ...changed.tags])];
+  return {
+    ...changed,
+    tags,
+    tagHashes: tags.length === changed.tags.length ? changed.tagHashes : hashTags(tags),
+    floor: Math.max(known.floor, changed.floor),
+    unproven: isUnproven(known, changed),
+  };
+}
+
+function isUnproven(known: EntryHead, changed: EntryHead): boolean {
+  if (known.floor === changed.floor) return known.unproven && changed.unproven;
+  return (known.floor > changed.floor ? known : changed).unproven;
 }

@@ -6,7 +6,7 @@ import { VIA } from '../../policies/http/forwarding.ts';
 import type { RequestView } from '../../policies/model.ts';
 import { selectVariant } from '../../policies/rfc9111/vary.ts';
 import type { DiskLevel } from './disk-level.ts';
-import type { EntryHead } from './entry.ts';
+import { mergedHead, type EntryHead } from './entry.ts';
 import type { MemoryLevel } from './memory.ts';
 import { StoredEntry } from './stored-entry.ts';
 
@@ -29,36 +29,60 @@ export class Levels {
     this.#policyOf = policyOf;
   }
 
-  /** The variant that answers the request, fresh or not; `others`: the key has variants for other requests. */
-  find(key: string, request: RequestView): { readonly entry: StoredEntry | null; readonly others: boolean } {
-    const inMemory = this.memory.get(key);
+  /**
+   * The variant that answers the request, fresh or not; `others`: the key has variants for other requests. What was
+   * stored under another route bears that one's tags and lifetimes: to this one it is not there.
+   */
+  find(
+    key: string,
+    request: RequestView,
+    route: string,
+  ): { readonly entry: StoredEntry | null; readonly others: boolean } {
+    const inMemory = ofRoute(this.memory.get(key), route);
     const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
     if (index >= 0) return { entry: inMemory[index]!, others: false };
-    const heads = this.disk?.heads(key) ?? [];
+    const heads = (this.disk?.heads(key) ?? []).filter((head) => head.route === route);
     const onDisk = selectVariant(heads, request);
     const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
     return { entry, others: entry === null && (inMemory.length > 0 || heads.length > 0) };
   }
 
-  /** Every variant of a key, each once. */
-  all(key: string): StoredEntry[] {
+  /** Every variant of a key that was stored under the route, each once. */
+  all(key: string, route: string): StoredEntry[] {
     const entries = [...this.memory.get(key)];
     const known = new Set(entries.map((entry) => entry.head.id));
     for (const head of this.disk?.heads(key) ?? []) {
       if (!known.has(head.id)) entries.push(this.#withoutContent(head));
     }
-    return entries;
+    return entries.filter((entry) => entry.head.route === route);
   }
 
-  /** Keeps a whole entry in memory, in place of older ones of the same variant. */
+  /**
+   * Keeps a whole entry in memory, in place of older ones of the same variant: those go also where it is too large for
+   * memory or has no content here. Nothing happens where one from a later flight is there.
+   */
   keep(entry: StoredEntry, maxVariants: number): boolean {
-    return this.memory.put(entry, maxVariants, (other) => isSameVariant(other.head, entry.head));
+    const { head } = entry;
+    const isLate = this.memory
+      .get(head.key)
+      .some((other) => isSameVariant(other.head, head) && other.head.floor > head.floor);
+    if (isLate) return false;
+    return this.memory.put(entry, maxVariants, (other) => isSameVariant(other.head, head));
   }
 
   /** What a 304 made of an entry, in every level, and only where the very entry is still there. */
   update(entry: StoredEntry): void {
-    this.memory.update(entry);
+    this.updateMemory(entry);
     this.disk?.update(entry.head);
+  }
+
+  /** The same for what another worker has brought to the disk. */
+  updateMemory(entry: StoredEntry): void {
+    const { key, id } = entry.head;
+    const known = this.memory.get(key).find((other) => other.head.id === id);
+    if (known === undefined) return;
+    const head = mergedHead(known.head, entry.head);
+    this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 
   remove(key: string, id: string): void {
@@ -99,6 +123,13 @@ export class Levels {
     }
     return entry;
   }
+}
+
+/** Nearly always all of them, which costs no copy. */
+function ofRoute(entries: readonly StoredEntry[], route: string): readonly StoredEntry[] {
+  return entries.every(({ head }) => head.route === route)
+    ? entries
+    : entries.filter(({ head }) => head.route === route);
 }
 
 const CONTENT_LENGTH: ReadonlySet<string> = new Set(['content-length']);

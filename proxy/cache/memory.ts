@@ -8,8 +8,8 @@ export interface MemoryLevel {
   /** Whether an entry of this size is taken at all. */
   admits(contentBytes: number): boolean;
   /**
-   * Stores an entry, in place of those of its key that `replaced` picks. Beyond `maxVariants` the oldest goes. False
-   * where it is too large.
+   * Stores an entry, in place of those of its key that `replaced` picks. Beyond `maxVariants` the oldest goes. Where it
+   * is too large those are gone all the same, and the answer is false.
    */
   put(entry: StoredEntry, maxVariants: number, replaced: (other: StoredEntry) => boolean): boolean;
   /** Puts a changed entry in place of the one with its id; false where that is gone. */
@@ -59,7 +59,8 @@ class LruMemoryLevel implements MemoryLevel {
     this.#cache = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: (entries) => entries.reduce((sum, entry) => sum + entry.memoryBytes, 0),
-      dispose: (entries, key, reason) => {
+      // After the change that it was part of: who hears of a loss may change the level in turn.
+      disposeAfter: (entries, key, reason) => {
         if (reason === 'evict') this.#lost.get(key)?.();
         this.#entries -= entries.length;
         if (reason === 'evict') this.#evictions += entries.length;
@@ -76,9 +77,12 @@ class LruMemoryLevel implements MemoryLevel {
   }
 
   put(entry: StoredEntry, maxVariants: number, replaced: (other: StoredEntry) => boolean): boolean {
-    if (entry.memoryBytes > this.#largestBytes) return false;
     const { key } = entry.head;
     const others = (this.#cache.peek(key) ?? NONE).filter((other) => !replaced(other));
+    if (entry.content === null || entry.memoryBytes > this.#largestBytes) {
+      this.#replace(key, others);
+      return false;
+    }
     const kept = others.slice(0, maxVariants - 1);
     this.#variantEvictions += others.length - kept.length;
     this.#set(key, [entry, ...kept]);
@@ -99,9 +103,7 @@ class LruMemoryLevel implements MemoryLevel {
   remove(key: string, id: string): void {
     const entries = this.#cache.peek(key) ?? NONE;
     const kept = entries.filter((entry) => entry.head.id !== id);
-    if (kept.length === entries.length) return;
-    if (kept.length === 0) this.#cache.delete(key);
-    else this.#set(key, kept);
+    this.#replace(key, kept);
   }
 
   reserve(onLost: () => void): Reservation {
@@ -129,6 +131,13 @@ class LruMemoryLevel implements MemoryLevel {
       evictions: this.#evictions,
       variantEvictions: this.#variantEvictions,
     };
+  }
+
+  /** What is left of a key's entries. */
+  #replace(key: string, kept: readonly StoredEntry[]): void {
+    if (kept.length === (this.#cache.peek(key) ?? NONE).length) return;
+    if (kept.length === 0) this.#cache.delete(key);
+    else this.#set(key, kept);
   }
 
   #set(key: string, entries: readonly StoredEntry[]): void {

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { fenceSize, SharedWords } from './layout.ts';
+import { FenceReader } from './reader.ts';
 import { hashTags, type TagHashes } from './tag-hash.ts';
 import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } from './rows.ts';
 import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
@@ -24,6 +25,7 @@ export interface Invalidation {
 export class Fence {
   readonly buffer: SharedArrayBuffer;
   readonly #writer: FenceWriter;
+  readonly #reader: FenceReader;
   readonly #state: StateStore;
   readonly #meta: StateTable;
   readonly #records: StateTable;
@@ -36,6 +38,8 @@ export class Fence {
   #reserved: number;
   #reserving: Promise<void> | null = null;
   #durable = 0;
+  /** What is in force and not on disk, oldest first: the next write that succeeds takes it along. */
+  #unwritten: FenceChange[] = [];
   invalidations = 0;
   failures = 0;
 
@@ -48,6 +52,7 @@ export class Fence {
   ) {
     this.buffer = buffer;
     this.#writer = writer;
+    this.#reader = new FenceReader(new SharedWords(buffer));
     this.#state = deps.state;
     this.#meta = deps.state.table('meta');
     this.#records = deps.state.table('records');
@@ -69,8 +74,8 @@ export class Fence {
     const meta = deps.state.table('meta');
     const reservedBefore = readNumber(meta.get('reserved')) ?? 0;
     const sequence = mechanisms.reservedBlocks ? reservedBefore : (readNumber(meta.get('sequence')) ?? 0);
-    const start = { sequence, nowMs: deps.clock.nowMs() };
-    const writer = new FenceWriter(new SharedWords(buffer), size, start, mechanisms);
+    const start = { sequence, base: readNumber(meta.get('base')) ?? 0, nowMs: deps.clock.nowMs() };
+    const writer = new FenceWriter(new SharedWords(buffer), size, start, mechanisms, deps.wordLimit);
     const fence = new Fence(deps, buffer, writer, size.buckets, sequence);
     await fence.#restore();
     await fence.#reserve();
@@ -107,24 +112,36 @@ export class Fence {
     this.invalidations += 1;
     const synced = this.#persist(change, sequence, invalidation.also);
     if (this.#mechanisms.durableBeforeAnswer) await synced;
+    else synced.catch(() => {});
     return { sequence, tags: invalidation.tags.length };
   }
 
-  /** Holds tags, in force at once; `also` writes the hold down. Resolves when that is synced. */
-  async hold(tags: TagHashes, also: () => void): Promise<void> {
+  /**
+   * Holds tags, in force at once; `also` writes the hold down. Resolves when that is synced with the sequence from which
+   * on they are held; rejects with a `NotDurableError`, and holds nothing, where it can't be.
+   */
+  async hold(tags: TagHashes, also: () => void): Promise<{ readonly sequence: number }> {
     if (this.#next + 1 > this.#reserved) await this.#reserve();
     const sequence = this.#take();
     this.#writer.hold(tags, sequence, this.#clock.nowMs());
-    await this.#persist({ records: [], overflows: [] }, sequence, also);
+    try {
+      await this.#persist({ records: [], overflows: [] }, sequence, also);
+    } catch (error) {
+      this.#writer.release(tags);
+      throw error;
+    }
+    return { sequence };
   }
 
-  /** Puts a hold back that was written down in an earlier run. */
-  async restoreHold(tags: TagHashes): Promise<void> {
-    if (this.#next + 1 > this.#reserved) await this.#reserve();
-    this.#writer.hold(tags, this.#take(), this.#clock.nowMs());
+  /** Puts a hold back that was written down in an earlier run, before any reader is there. */
+  restoreHold(tags: TagHashes): void {
+    this.#writer.restoreHold(tags);
   }
 
-  /** Invalidates the tags of a hold and ends it, in one transaction with `also`. */
+  /**
+   * Invalidates the tags of a hold, and more, and ends it, in one transaction with `also`. Rejects with a
+   * `NotDurableError`, with the tags invalid and still held, where that can't be written down.
+   */
   async release(
     tags: TagHashes,
     moreTags: readonly string[],
@@ -143,6 +160,16 @@ export class Fence {
     return { sequence };
   }
 
+  /** Ends a hold under which nothing was changed. Whoever calls it has written that down, or never the hold. */
+  drop(tags: TagHashes): void {
+    this.#writer.release(tags);
+  }
+
+  /** Whether a tag was invalidated after that sequence; holds do not count. */
+  touchedSince(tags: TagHashes, sequence: number): boolean {
+    return this.#reader.touchedSince(tags, sequence);
+  }
+
   #take(): number {
     this.#next += 1;
     if (this.#reserved - this.#next < BLOCK / 2) {
@@ -154,15 +181,20 @@ export class Fence {
   }
 
   async #persist(change: FenceChange, sequence: number, also: (() => void) | undefined): Promise<void> {
+    this.#unwritten.push(change);
+    let written: FenceChange[] = [];
     try {
       await this.#state.write(() => {
-        this.#putRows(change);
+        written = this.#unwritten.splice(0);
+        for (const each of written) this.#putRows(each);
         this.#meta.put('sequence', wide(sequence));
+        this.#meta.put('base', wide(this.#writer.base));
         also?.();
       });
       this.#durable = Math.max(this.#durable, sequence);
       this.#onDurable(this.#durable);
     } catch (error) {
+      this.#unwritten.unshift(...written);
       this.failures += 1;
       throw new NotDurableError(error);
     }
@@ -187,17 +219,17 @@ export class Fence {
     const records = [...this.#records.range()].map(readRecord);
     const hard = overflows.reduce((most, overflow) => Math.max(most, overflow.hard), 0);
     const soft = overflows.reduce((most, overflow) => Math.max(most, overflow.soft), 0);
-    const changes = records.map((record) => this.#writer.moveRecord(record));
     this.#writer.restoreOverflowOfAll(hard, soft);
+    const changes = records.map((record) => this.#writer.moveRecord(record));
     await this.#state.write(() => {
       for (const record of records) this.#records.remove(recordRow(record)[0]);
       for (const overflow of overflows) this.#overflow.remove(overflowRow(overflow)[0]);
-      for (const change of changes) this.#putRows(change);
       if (hard > 0 || soft > 0) {
         for (let bucket = 0; bucket < this.#buckets; bucket += 1) {
           this.#overflow.put(...overflowRow({ bucket, hard, soft }));
         }
       }
+      for (const change of changes) this.#putRows(change);
       this.#meta.put('buckets', wide(this.#buckets));
     });
   }
@@ -227,6 +259,8 @@ export interface FenceDependencies {
   readonly mechanisms?: Mechanisms;
   /** Told of each sequence that is on disk, before whoever asked for it is answered. */
   readonly onDurable?: (sequence: number) => void;
+  /** Where an era ends; only a test gives one. */
+  readonly wordLimit?: number;
 }
 
 /** The state could not be written: what was asked for is in force, but would not survive a crash. */

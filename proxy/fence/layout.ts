@@ -28,6 +28,9 @@ export const HEADER = {
   holds: 9,
 } as const;
 
+/** The era that a writer begins with; those that follow have forgotten the records before them. */
+export const FIRST_ERA = 2;
+
 export const HEADER_WORDS = 32;
 export const BUCKET_WORDS = 32;
 export const RECORDS_A_BUCKET = 7;

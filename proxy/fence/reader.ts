@@ -3,6 +3,7 @@ import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
 import {
   bucketAt,
   FINGERPRINT,
+  FIRST_ERA,
   HARD,
   HEADER,
   HOLD_OVERFLOW,
@@ -72,6 +73,7 @@ export class FenceReader {
    * scan of a bucket a tag. The answer holds until the next turn of the loop at the latest: await nothing in between.
    */
   verdict(entry: Fenced): Verdict {
+    if (!this.#mechanisms.floorAtUse) return CLEAR;
     if (entry.unproven) return UNPROVEN;
     const words = this.#words;
     const era = words.load(HEADER.era);
@@ -108,6 +110,14 @@ export class FenceReader {
     return found.hard || found.softTick >= 0 || this.#words.load(HEADER.era) !== era;
   }
 
+  /** Whether one of the tags may have been invalidated after that sequence, holds left aside. */
+  touchedSince(tags: TagHashes, after: number): boolean {
+    const era = this.#enterEra();
+    if (after < this.#base) return true;
+    const found = this.#scan(tags, after - this.#base);
+    return found.hard || found.softTick >= 0 || this.#words.load(HEADER.era) !== era;
+  }
+
   /**
    * Whether an answer asked for at `askedAtMs` (wall clock) may still show the state before the last invalidation of
    * one of its tags, where the origin's read side lags by up to `readLagMs`.
@@ -116,9 +126,21 @@ export class FenceReader {
     return this.lastInvalidatedAtMs(tags) > askedAtMs - readLagMs - TICK_MS;
   }
 
-  /** Wall-clock milliseconds of the last invalidation of any of the tags; -Infinity where none is known. */
+  /**
+   * Wall-clock milliseconds of the last invalidation of any of the tags; -Infinity where there was none. What is not
+   * known any more counts as of the era's beginning.
+   */
   lastInvalidatedAtMs(tags: TagHashes): number {
-    this.#enterEra();
+    for (;;) {
+      const era = this.#enterEra();
+      const tick = Math.max(this.#lastTick(tags), era === FIRST_ERA ? -1 : 0);
+      if (this.#words.load(HEADER.era) !== era) continue;
+      return tick < 0 ? Number.NEGATIVE_INFINITY : this.#epochMs + tick * TICK_MS;
+    }
+  }
+
+  /** -1: there is no record of them. */
+  #lastTick(tags: TagHashes): number {
     let last = -1;
     for (let i = 0; i < tags.length; i += 2) {
       const bucket = bucketAt(tags[i]!, this.#buckets);
@@ -129,7 +151,7 @@ export class FenceReader {
         last = Math.max(last, this.#words.load(record + TICK));
       }
     }
-    return last < 0 ? Number.NEGATIVE_INFINITY : this.#epochMs + last * TICK_MS;
+    return last;
   }
 
   /** Whether a write under way holds one of the tags. */

@@ -18,3 +18,15 @@ export function hashTags(tags: readonly string[]): TagHashes {
   });
   return words;
 }
+
+export function bytesOfHashes(hashes: TagHashes): Buffer {
+  const bytes = Buffer.alloc(hashes.length * 4);
+  hashes.forEach((word, index) => bytes.writeUInt32LE(word, index * 4));
+  return bytes;
+}
+
+export function hashesOfBytes(bytes: Buffer): TagHashes {
+  const hashes = new Uint32Array(bytes.length / 4);
+  for (let index = 0; index < hashes.length; index += 1) hashes[index] = bytes.readUInt32LE(index * 4);
+  return hashes;
+}

@@ -51,6 +51,8 @@ export interface FenceChange {
 export interface FenceStart {
   /** Above every number that was ever handed out. */
   readonly sequence: number;
+  /** Of the last era of earlier runs: floors below it were invalid then and stay so. */
+  readonly base?: number;
   readonly nowMs: number;
 }
 
@@ -63,7 +65,8 @@ export class FenceWriter {
   readonly #size: FenceSize;
   readonly #mechanisms: Mechanisms;
   readonly #wordLimit: number;
-  readonly #holds = new Map<number, { count: number; overflow: boolean }>();
+  /** By hold bucket, the fingerprints that it has no room for, each with its count. */
+  readonly #overflowingHolds = new Map<number, Map<number, number>>();
   #base: number;
   #epochMs: number;
   #sequence: number;
@@ -82,7 +85,7 @@ export class FenceWriter {
     this.#size = size;
     this.#mechanisms = mechanisms;
     this.#wordLimit = wordLimit;
-    this.#base = Math.max(0, start.sequence - Math.floor(wordLimit / 2));
+    this.#base = Math.max(start.base ?? 0, start.sequence - Math.floor(wordLimit / 2));
     this.#epochMs = start.nowMs;
     this.#sequence = start.sequence;
     words.store(HEADER.buckets, size.buckets);
@@ -92,6 +95,11 @@ export class FenceWriter {
 
   get sequence(): number {
     return this.#sequence;
+  }
+
+  /** Every floor below it counts as invalidated. */
+  get base(): number {
+    return this.#base;
   }
 
   get era(): number {
@@ -142,6 +150,11 @@ export class FenceWriter {
     this.#enter(sequence, nowMs);
     for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, 1);
     this.#publish(sequence);
+  }
+
+  /** Puts a hold of an earlier run back, before any reader is there. */
+  restoreHold(tags: TagHashes): void {
+    for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, 1);
   }
 
   /** Ends a hold. To be called after the tags were invalidated. */
@@ -243,45 +256,48 @@ export class FenceWriter {
     };
   }
 
+  /** A tag is counted in its own record or, while its bucket has no room, with all others of the bucket. */
   #countHold(bucketHash: number, fingerprint: number, by: 1 | -1): void {
     const bucket = holdBucketAt(bucketHash, this.#size.buckets, this.#size.holdBuckets);
-    const key = bucket * WORD_LIMIT + fingerprint;
-    const known = this.#holds.get(key);
-    const held = known ?? { count: 0, overflow: false };
-    held.count += by;
+    const overflowing = this.#overflowingHolds.get(bucket);
+    const known = overflowing?.get(fingerprint);
     if (known === undefined) {
-      this.#holds.set(key, held);
-      held.overflow = !this.#setHold(bucket, fingerprint, held.count);
-      if (held.overflow)
-        this.#words.store(bucket + HOLD_OVERFLOW, this.#words.load(bucket + HOLD_OVERFLOW) + 1);
-    } else if (held.count === 0) {
-      this.#holds.delete(key);
-      if (held.overflow)
-        this.#words.store(bucket + HOLD_OVERFLOW, this.#words.load(bucket + HOLD_OVERFLOW) - 1);
-      else this.#setHold(bucket, fingerprint, 0);
-    } else if (!held.overflow) {
-      this.#setHold(bucket, fingerprint, held.count);
-    }
+      if (!this.#countOwnHold(bucket, fingerprint, by)) this.#setOverflowingHold(bucket, fingerprint, 1);
+    } else this.#setOverflowingHold(bucket, fingerprint, known + by);
     this.#words.store(HEADER.holds, this.#words.load(HEADER.holds) + by);
   }
 
-  /** False: the bucket has no room for this tag. */
-  #setHold(bucket: number, fingerprint: number, count: number): boolean {
+  /** False: the bucket has no record for this tag, and no room for one. */
+  #countOwnHold(bucket: number, fingerprint: number, by: 1 | -1): boolean {
     let free = -1;
     for (let h = 0; h < HOLDS_A_BUCKET; h += 1) {
       const at = bucket + h * HOLD_WORDS;
       const found = this.#words.load(at);
       if (found === fingerprint) {
+        const count = this.#words.load(at + 1) + by;
         this.#words.store(at + 1, count);
         if (count === 0) this.#words.store(at, 0);
         return true;
       }
       if (found === 0 && free < 0) free = at;
     }
+    if (by < 0) throw new Error('a hold was ended that is not there');
     if (free < 0) return false;
-    this.#words.store(free + 1, count);
+    this.#words.store(free + 1, 1);
     this.#words.store(free, fingerprint);
     return true;
+  }
+
+  #setOverflowingHold(bucket: number, fingerprint: number, count: number): void {
+    let overflowing = this.#overflowingHolds.get(bucket);
+    if (overflowing === undefined) {
+      overflowing = new Map();
+      this.#overflowingHolds.set(bucket, overflowing);
+    }
+    if (count > 0) overflowing.set(fingerprint, count);
+    else overflowing.delete(fingerprint);
+    this.#words.store(bucket + HOLD_OVERFLOW, overflowing.size);
+    if (overflowing.size === 0) this.#overflowingHolds.delete(bucket);
   }
 
   #absolute(numbers: Numbers): { hard: number; soft: number } {

@@ -41,6 +41,11 @@ export class FlightBody {
     return this.#base === 0 || this.#stored >= this.#base;
   }
 
+  /** Whether it is being stored elsewhere, as `onStored` tells. */
+  get isStored(): boolean {
+    return this.#options.isStored;
+  }
+
   append(chunk: Uint8Array): void {
     if (this.#state.kind !== 'open' || chunk.byteLength === 0) return;
     this.#chunks.push(chunk);
@@ -74,7 +79,7 @@ export class FlightBody {
     this.#onStored.forEach((listener) => listener(this.#stored));
   }
 
-  /** Called with the length that can be read from where it was stored, now and as it grows. */
+  /** Called with the length that can be read from where it was stored, now and as it grows; 0: storing was given up. */
   onStored(listener: (length: number) => void): void {
     this.#onStored.push(listener);
     if (this.#stored > 0) listener(this.#stored);
@@ -143,11 +148,12 @@ export class FlightBody {
 
   /** Lets go of what may leave the window, and holds the source back while it is full. */
   #settle(): void {
-    const { windowBytes, pause, resume } = this.#options;
+    const { windowBytes, isStored, pause, resume } = this.#options;
     if (!this.#keepsAll) {
       let slowest = this.#end;
       for (const reader of this.#readers) slowest = Math.min(slowest, reader.position);
-      const free = Math.max(slowest, this.#stored);
+      // While it is being stored, whoever comes later finds all of it: there or in the window.
+      const free = isStored ? this.#stored : Math.max(slowest, this.#stored);
       while (this.#chunks.length > 0 && this.#base + this.#chunks[0]!.byteLength <= free) {
         const held = this.#end - this.#base;
         // Where all readers have passed, it goes; where they lag, the window stays as long as there is room.
@@ -155,7 +161,7 @@ export class FlightBody {
         this.#base += this.#chunks.shift()!.byteLength;
       }
     }
-    const unstored = this.#options.isStored ? this.#end - this.#stored : 0;
+    const unstored = isStored ? this.#end - this.#stored : 0;
     const held = this.#keepsAll ? unstored : Math.max(this.#end - this.#base, unstored);
     const full = held > windowBytes;
     if (full === this.#paused || this.#state.kind !== 'open') return;
@@ -169,6 +175,7 @@ export class FlightBody {
     this.#options.isStored = false;
     this.#stored = 0;
     this.#settle();
+    this.#onStored.forEach((listener) => listener(0));
   }
 }
 

@@ -1,6 +1,7 @@
 import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { StoredMeta } from '../../policies/model.ts';
+import { ageValueSeconds } from '../../policies/rfc9111/freshness.ts';
 import { isConfirmable } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import {
@@ -12,7 +13,7 @@ import {
 import { entryTags } from '../../policies/tags.ts';
 import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
-import type { Levels } from '../cache/levels.ts';
+import { isSameVariant, type Levels } from '../cache/levels.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -40,13 +41,14 @@ export interface FillDependencies {
  */
 export class Fill implements OriginHandler {
   readonly floor: number;
+  /** Wall clock, when the origin was asked. */
+  readonly requestTimeMs: number;
   /** Tags that every answer to this request will bear. */
   readonly knownTags: TagHashes;
   readonly #deps: FillDependencies;
   readonly #route: ActiveRoute;
   readonly #request: FillRequest;
   readonly #events: FlightEvents;
-  readonly #requestTimeMs: number;
   readonly #knownTagNames: readonly string[];
   #candidates: readonly StoredEntry[];
   #call: OriginCall | null = null;
@@ -70,7 +72,7 @@ export class Fill implements OriginHandler {
     });
     this.knownTags = hashTags(this.#knownTagNames);
     this.floor = deps.fence.published();
-    this.#requestTimeMs = deps.clock.nowMs();
+    this.requestTimeMs = deps.clock.nowMs();
     this.#candidates = this.#confirmable();
   }
 
@@ -138,7 +140,7 @@ export class Fill implements OriginHandler {
   #confirmable(): StoredEntry[] {
     const { fence, levels } = this.#deps;
     return levels
-      .all(this.#request.key)
+      .all(this.#request.key, this.#route.config.name)
       .filter((entry) => entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry)));
   }
 
@@ -157,7 +159,7 @@ export class Fill implements OriginHandler {
       return;
     }
     const meta = decision.kind === 'store' ? decision.meta : present.meta;
-    const confirmed = this.#confirmed(present, meta);
+    const confirmed = this.#confirmed(present, meta, fields);
     if (decision.kind === 'store') this.#deps.levels.update(confirmed);
     this.#landed = true;
     this.#events.land({
@@ -172,20 +174,18 @@ export class Fill implements OriginHandler {
   }
 
   /** The very entry that was asked about, with its floor raised to this flight's. Tags are added, never removed. */
-  #confirmed(entry: StoredEntry, meta: StoredMeta): StoredEntry {
+  #confirmed(entry: StoredEntry, meta: StoredMeta, fields: Fields): StoredEntry {
     const { levels, mechanisms } = this.#deps;
     const tags = [...new Set([...entry.head.tags, ...this.#knownTagNames, ...meta.responseTags])];
     const tagHashes = tags.length === entry.head.tags.length ? entry.head.tagHashes : hashTags(tags);
-    const target = mechanisms.entryIdInNotModified
-      ? entry
-      : (levels.memory.get(entry.head.key).find((other) => other.head.id !== entry.head.id) ?? entry);
+    const target = mechanisms.entryIdInNotModified ? entry : standIn(levels, entry);
     const head: EntryHead = {
       ...target.head,
-      meta: target === entry ? meta : target.head.meta,
+      meta: target.head.id === entry.head.id ? meta : target.head.meta,
       tags,
       tagHashes,
       floor: Math.max(this.floor, target.head.floor),
-      unproven: this.#isUnproven(tagHashes, meta.initialAgeSeconds),
+      unproven: this.#isUnproven(tagHashes, fields),
     };
     return new StoredEntry(head, target.content, levels.sentFieldsOf(head));
   }
@@ -249,7 +249,7 @@ export class Fill implements OriginHandler {
       tags,
       tagHashes,
       floor: this.floor,
-      unproven: this.#isUnproven(tagHashes, meta.initialAgeSeconds),
+      unproven: this.#isUnproven(tagHashes, fields),
       sizeBytes: contentLength(fields),
       evictLast: route.config.cache.evict === 'last',
     };
@@ -262,23 +262,29 @@ export class Fill implements OriginHandler {
     });
   }
 
-  #isUnproven(tagHashes: TagHashes, initialAgeSeconds: number): boolean {
+  /** A response that has an Age was asked for so much earlier, by a cache before the origin. */
+  #isUnproven(tagHashes: TagHashes, fields: Fields): boolean {
     const readLagMs = this.#route.feed?.readLagMs ?? 0;
-    const ageMs = Math.floor(initialAgeSeconds) * 1000;
+    const ageMs = ageValueSeconds(fields) * 1000;
     if (readLagMs === 0 && ageMs === 0) return false;
-    return this.#deps.fence.withinReadLag(tagHashes, this.#requestTimeMs - ageMs, readLagMs);
+    return this.#deps.fence.withinReadLag(tagHashes, this.requestTimeMs - ageMs, readLagMs);
   }
 
   #received(fields: Fields): Update {
     return {
       request: { method: 'GET', fields: this.#request.request.fields },
       fields,
-      requestTimeMs: this.#requestTimeMs,
+      requestTimeMs: this.requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
       policy: this.#route.config.cache,
       authority: this.#request.authority,
     };
   }
+}
+
+/** What stands where the entry stood, whichever that is now. */
+function standIn(levels: Levels, entry: StoredEntry): StoredEntry {
+  return levels.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }
 
 /** What a 304 may set for the client that asked, and nobody else. */

@@ -162,15 +162,19 @@ export class Flight {
 
   #departure(waiter: Waiter, entry: StoredEntry): Leaving | null {
     if (!answers(entry.head.meta, waiter.request.fields)) return 'vary';
-    return this.#isOutrun(waiter, entry.tagHashes, entry.floor, entry.unproven) ? 'invalidated' : null;
+    // What another worker has found to be valid is so up to when it was asked.
+    const floor = Math.max(entry.floor, this.#deps.floor);
+    return this.#isOutrun(waiter, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
   }
 
   /** Whether the waiter came after it was told of something that this flight may not show. */
   #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
-    const { fence, mechanisms, readLagMs } = this.#deps;
+    const { fence, mechanisms, readLagMs, startedAtMs } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
-    return unproven && waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + readLagMs;
+    // Whoever was there before it began has it, as it is.
+    if (!unproven || waiter.arrivedAtMs <= startedAtMs) return false;
+    return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + readLagMs;
   }
 }
 
@@ -179,8 +183,10 @@ export interface FlightDependencies {
   readonly mechanisms: Mechanisms;
   /** Tags that every answer to this request will bear; null where another worker asks the origin. */
   readonly knownTags: TagHashes | null;
-  /** The fence's sequence before the request was sent. */
+  /** The fence's sequence before the request was sent, to the origin or to another worker. */
   readonly floor: number;
+  /** Wall clock then. */
+  readonly startedAtMs: number;
   /** Of the route's feed; 0: none. */
   readonly readLagMs: number;
 }

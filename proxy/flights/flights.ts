@@ -121,14 +121,16 @@ export class Flights {
       land: (landing) => this.#land(slot, flying, request, landing),
       over: () => this.#over(slot, flying),
     };
-    const { fence, mechanisms } = this.#deps;
+    const { fence, mechanisms, clock } = this.#deps;
     const readLagMs = route.feed?.readLagMs ?? 0;
     const peer = this.#deps.peers?.ownerOf(request.key) ?? null;
     slot.flying.push(flying);
     if (peer !== null) {
-      flying.flight = new Flight({ fence, mechanisms, readLagMs, knownTags: null, floor: 0 });
+      // It answers for all who wait here from now on: what they arrived after, it may not show.
+      const asked = { floor: fence.published(), startedAtMs: clock.nowMs() };
+      flying.flight = new Flight({ fence, mechanisms, readLagMs, knownTags: null, ...asked });
       this.#join(place, flying);
-      flying.abandon = peer.subscribe(request, place.waiter, route, events);
+      flying.abandon = peer.subscribe(request, route, asked, events);
       return;
     }
     this.counters.asked += 1;
@@ -139,6 +141,7 @@ export class Flights {
       readLagMs,
       knownTags: fill.knownTags,
       floor: fill.floor,
+      startedAtMs: fill.requestTimeMs,
     });
     flying.abandon = () => fill.abandon();
     this.#join(place, flying);

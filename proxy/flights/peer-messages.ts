@@ -28,6 +28,8 @@ export type PeerMessage =
       readonly ownFields: Fields;
       /** Whether content follows, against credit; else it is on disk. */
       readonly streams: boolean;
+      /** Whether the content is being brought to the disk, as `stored` tells. */
+      readonly stores: boolean;
     }
   | {
       readonly kind: 'pass';
@@ -37,7 +39,7 @@ export type PeerMessage =
       readonly reason: NotStoredReason;
     }
   | { readonly kind: 'data'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
-  /** So much of the content can be read from disk. */
+  /** So much of the content can be read from disk; 0: it is not stored any more. */
   | { readonly kind: 'stored'; readonly id: number; readonly length: number }
   | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
   | { readonly kind: 'cut'; readonly id: number }

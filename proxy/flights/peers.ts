@@ -5,7 +5,7 @@ import type { PeerMessage } from './peer-messages.ts';
 import { Serving, type ServingDependencies } from './serving.ts';
 import { Subscription, type SubscriptionDependencies } from './subscription.ts';
 import { cheapHash } from './uncacheable.ts';
-import type { FillRequest, Waiter } from './waiter.ts';
+import type { FillRequest } from './waiter.ts';
 
 /** The other workers, as the place where flights of their keys run. */
 export interface Peers {
@@ -14,8 +14,14 @@ export interface Peers {
 }
 
 export interface Peer {
-  /** Subscribes to the owner's flight. Returns what gives that up. */
-  subscribe(request: FillRequest, waiter: Waiter, route: ActiveRoute, events: FlightEvents): () => void;
+  /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
+  subscribe(request: FillRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void;
+}
+
+/** When: the fence's sequence, and wall clock. */
+export interface Asked {
+  readonly floor: number;
+  readonly startedAtMs: number;
 }
 
 /** The ports to the other workers; `index` is this worker's place, the same after a replacement. */
@@ -72,12 +78,12 @@ class PeerLink implements Peer {
     });
   }
 
-  subscribe(request: FillRequest, waiter: Waiter, route: ActiveRoute, events: FlightEvents): () => void {
+  subscribe(request: FillRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void {
     this.#next += 1;
     const id = this.#next;
     const subscription = new Subscription(
       this.#deps,
-      { id, request, route, arrival: waiter.arrival, arrivedAtMs: waiter.arrivedAtMs },
+      { id, request, route, arrival: asked.floor, arrivedAtMs: asked.startedAtMs },
       {
         ...events,
         over: () => {

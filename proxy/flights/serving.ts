@@ -106,7 +106,8 @@ export class Serving implements Waiter {
     const { levels } = this.#deps;
     const { id } = this.#join;
     const streams = body !== null || entry.content !== null || levels.disk === null;
-    this.#send({ kind: 'entry', id, head: entry.head, originStatus, collapsed, ownFields, streams });
+    const stores = body?.isStored === true;
+    this.#send({ kind: 'entry', id, head: entry.head, originStatus, collapsed, ownFields, streams, stores });
     if (!streams) {
       this.#done();
       return;
@@ -123,7 +124,7 @@ export class Serving implements Waiter {
     const { fill } = this.#join;
     const { levels, fence, clock } = this.#deps;
     const route = this.#deps.routeNamed(fill.route);
-    const { entry } = levels.find(fill.key, fill.request);
+    const { entry } = levels.find(fill.key, fill.request, fill.route);
     if (entry === null || route === null) return null;
     const decision = decideReuse({
       meta: entry.meta,

@@ -85,9 +85,7 @@ export class Storing {
     this.#room.release();
     const { levels, maxVariants, over } = this.#options;
     const content = this.#lostMemory ? null : body.whole();
-    if (content !== null) {
-      levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
-    }
+    levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
     body.end(trailers);
     if (this.#lostDisk || this.#disk === null) {
       over();

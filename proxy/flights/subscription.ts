@@ -73,7 +73,7 @@ export class Subscription {
         this.#landEntry(message);
         return;
       case 'pass': {
-        const body = this.#newBody(false);
+        const body = this.#newBody({ keepsAll: false, isStored: false });
         this.#hasHead = true;
         this.#events.land({ ...message, kind: 'pass', body });
         this.#grant(this.#deps.windowBytes);
@@ -83,7 +83,8 @@ export class Subscription {
         this.#receiveData(message.bytes);
         return;
       case 'stored':
-        this.#body?.storedUpTo(message.length);
+        if (message.length > 0) this.#body?.storedUpTo(message.length);
+        else this.#body?.stopStoring();
         return;
       case 'end':
         if (this.#storing !== null) this.#storing.finish(message.trailers);
@@ -124,7 +125,9 @@ export class Subscription {
     const content = known?.content ?? null;
     if (content !== null || !message.streams) {
       const entry = new StoredEntry(head, content, levels.sentFieldsOf(head));
-      if (content !== null) levels.memory.update(entry);
+      // Content in memory that is not this entry's is of an earlier one.
+      if (content !== null) levels.updateMemory(entry);
+      else levels.keep(entry, this.#asked.route.config.cache.maxVariants);
       this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.abandon();
       return;
@@ -136,7 +139,8 @@ export class Subscription {
       toDisk: false,
       over: this.#events.over,
     });
-    const body = this.#newBody(storing?.inMemory ?? false);
+    const isStored = message.stores && levels.disk !== null;
+    const body = this.#newBody({ keepsAll: storing?.inMemory ?? false, isStored });
     storing?.attach(body);
     this.#storing = storing;
     const entry = storing?.entry ?? new StoredEntry(head, null, levels.sentFieldsOf(head));
@@ -144,11 +148,10 @@ export class Subscription {
     this.#grant(this.#deps.windowBytes);
   }
 
-  #newBody(keepsAll: boolean): FlightBody {
+  #newBody(kind: { readonly keepsAll: boolean; readonly isStored: boolean }): FlightBody {
     this.#body = new FlightBody({
       windowBytes: this.#deps.windowBytes,
-      keepsAll,
-      isStored: false,
+      ...kind,
       pause: () => {
         this.#isPaused = true;
       },

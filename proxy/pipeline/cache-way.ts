@@ -2,7 +2,7 @@ import { cacheStatus, type CacheStatus, type ForwardReason } from '../../policie
 import { hasField, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
 import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
-import type { FeedTrust, ReuseDecision, Verdict } from '../../policies/model.ts';
+import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { decideReuse, isStaleIfErrorStatus, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
@@ -15,7 +15,6 @@ import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
 import type { FillRequest, Found, FoundEntry, Waiter } from '../flights/waiter.ts';
-import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { answerWithEntry } from './answer.ts';
 import type { Conclusions } from './conclusion.ts';
@@ -30,7 +29,6 @@ export interface CacheWayDependencies {
   readonly levels: Levels;
   readonly flights: Flights;
   readonly clock: Clock;
-  readonly mechanisms: Mechanisms;
   readonly conclusions: Conclusions;
   readonly passWay: PassWay;
   readonly maxRefreshes: number;
@@ -52,7 +50,6 @@ interface Need {
   readonly staleUntilMs: number;
 }
 
-const CLEAR: Verdict = { kind: 'clear' };
 const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null, staleUntilMs: 0 };
 
 /**
@@ -138,7 +135,7 @@ export class CacheWay {
   }
 
   #lookup(visit: KeyedVisit): Step {
-    const { entry, others } = this.#deps.levels.find(visit.key, visit.request);
+    const { entry, others } = this.#deps.levels.find(visit.key, visit.request, visit.route.config.name);
     if (entry !== null) return { to: 'decide', visit, entry };
     if (onlyIfCached(visit.request, visit.route.config.cache)) return { to: 'refuse-uncached', visit };
     return this.#need(visit, others ? { ...MISSING, forward: 'vary-miss', reason: 'vary-miss' } : MISSING);
@@ -146,11 +143,11 @@ export class CacheWay {
 
   #decide(visit: KeyedVisit, entry: StoredEntry): Step {
     const { route, request, arrivedAtMs } = visit;
-    const { fence, mechanisms, trustOf } = this.#deps;
+    const { fence, trustOf } = this.#deps;
     const decision: ReuseDecision = decideReuse({
       meta: entry.meta,
       request,
-      verdict: mechanisms.floorAtUse ? fence.verdict(entry) : CLEAR,
+      verdict: fence.verdict(entry),
       trust: trustOf(route),
       policy: route.config.cache,
       nowMs: arrivedAtMs,
@@ -397,11 +394,12 @@ export class CacheWay {
     return need.stale !== null && need.staleUntilMs > this.#deps.clock.nowMs();
   }
 
-  /** RFC 5861 §4. The entry may have been invalidated since the origin was asked: then nothing stands in. */
+  /** RFC 5861 §4. The entry may be invalid, or about to be, since the origin was asked: then nothing stands in. */
   #serveIfError(visit: KeyedVisit, need: Need, why: string): Step | null {
     const entry = need.stale!;
     const { fence, clock } = this.#deps;
-    if (fence.verdict(entry).kind === 'hard') {
+    const verdict = fence.verdict(entry).kind;
+    if (verdict === 'hard' || verdict === 'unproven') {
       const failure = {
         kind: 'http_response_incomplete',
         status: 502,

@@ -1,4 +1,5 @@
 import type { DiskWriter } from '../cache/disk/writer.ts';
+import { mergedHead } from '../cache/entry.ts';
 import type { CoordinatorCalls } from './calls.ts';
 import type { Handlers } from './channel.ts';
 
@@ -37,7 +38,7 @@ export function diskCallsOf(writer: DiskWriter | null): { readonly calls: DiskCa
         writer?.abort(id);
       },
       async updateEntry({ head }) {
-        await writer?.update(head.id, head.key, () => head);
+        await writer?.update(head.id, head.key, (known) => mergedHead(known, head));
       },
       async removeEntry({ id, key }) {
         await writer?.remove(id, key);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open as openFile, mkdir } from 'node:fs/promises';
+import { chmod, open as openFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 
@@ -15,7 +15,10 @@ export interface StateStore {
   readonly boot: number;
   /** A table of its own; made when first asked for. */
   table(name: TableName): StateTable;
-  /** All puts and removals that `change` makes become durable together, or the promise rejects. It runs later. */
+  /**
+   * All puts and removals that `change` makes become durable together, or the promise rejects. It runs later, and after
+   * whoever asked for an earlier one that failed has heard of it.
+   */
   write(change: () => void): Promise<void>;
   close(): Promise<void>;
 }
@@ -29,6 +32,8 @@ export type TableName =
   | 'holds'
   | 'writes'
   | 'write-bodies'
+  | 'write-lines'
+  | 'write-dues'
   | 'write-keys';
 
 /** Keys are strings or buffers in byte order, of at most 1,900 bytes. Reads show what was committed. */
@@ -37,9 +42,16 @@ export interface StateTable {
   /** Only within the `change` of a write, as `remove`. */
   put(key: string | Buffer, value: Buffer): void;
   remove(key: string | Buffer): void;
-  /** In the order of keys; `from` included, `to` not. The values are the caller's own. */
-  range(range?: { from?: Buffer; to?: Buffer; limit?: number }): Iterable<{ key: Buffer; value: Buffer }>;
+  /** In the order of keys; `from` included, `to` not. `backwards`: from `from` down. The values are the caller's own. */
+  range(range?: StateRange): Iterable<{ key: Buffer; value: Buffer }>;
   count(): number;
+}
+
+export interface StateRange {
+  readonly from?: Buffer;
+  readonly to?: Buffer;
+  readonly limit?: number;
+  readonly backwards?: boolean;
 }
 
 export type OpenedState =
@@ -90,6 +102,8 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       meta.put('boot', uint32(state.boot));
     });
     await reserve(join(directory, 'data.mdb'), reserveBytes);
+    // The journal holds what clients have sent, credentials included.
+    await Promise.all(['data.mdb', 'lock.mdb'].map((name) => chmod(join(directory, name), 0o600)));
     return { kind: 'open', state, report };
   } catch (error) {
     return {
@@ -152,6 +166,8 @@ class LmdbState implements StateStore {
       } catch (error) {
         const cause = await causeOf(error);
         for (const { reject } of together) reject(cause);
+        // Those who are told take their turns before the next transaction begins.
+        await Promise.resolve();
       }
     }
     this.#writing = null;
@@ -184,15 +200,15 @@ class LmdbTable implements StateTable {
   }
 
   *range(
-    range: { from?: Buffer; to?: Buffer; limit?: number } = {},
+    range: StateRange = {},
   ): Iterable<{ key: Buffer; value: Buffer }> {
-    const { from, to, limit } = range;
+    const { from, to, limit, backwards = false } = range;
     const bounds = {
       ...(from === undefined ? {} : { start: from }),
       ...(to === undefined ? {} : { end: to }),
       ...(limit === undefined ? {} : { limit }),
     };
-    for (const { key, value } of this.#database.getRange(bounds)) {
+    for (const { key, value } of this.#database.getRange({ ...bounds, reverse: backwards })) {
       yield { key: Buffer.from(key), value: Buffer.from(value) };
     }
   }
