@@ -29,6 +29,11 @@ export function cacheStatus(status: CacheStatus): string {
   return text;
 }
 
+/** With the cache key, whose parts are shown with spaces between them. */
+export function withKey(status: CacheStatus, key: string): CacheStatus {
+  return { ...status, key: key.replaceAll('\n', ' ') };
+}
+
 const SF_TOKEN = /^[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*$/;
 
 export function sfTokenOrString(text: string): string {

@@ -18,6 +18,8 @@ export class StoredEntry implements Fenced {
   clearEra = -1;
   clearAt = -1;
   softSinceMs = 0;
+  /** What the last hit was sent with; null: none yet. */
+  lastHit: SentHit | null = null;
 
   constructor(head: EntryHead, content: Uint8Array | null, sentFields: Fields) {
     this.head = head;
@@ -43,12 +45,22 @@ export class StoredEntry implements Fenced {
   }
 }
 
+/** The whole fields of a hit, with the Age and the remaining lifetime that they tell, both in whole seconds. */
+export interface SentHit {
+  readonly ageSeconds: number;
+  readonly ttlSeconds: number;
+  readonly fields: Fields;
+}
+
 /** Objects, arrays, map slots and the list node of an entry, as heap snapshots show them. */
 const FIXED_BYTES = 1_600;
 /** Of a string beside its characters. */
 const STRING_BYTES = 24;
 /** Small buffers are allocated with a header and rounded up. */
 const BUFFER_BYTES = 192;
+/** Of the fields of the last hit: an array with a slot each, and what they are besides. */
+const SLOT_BYTES = 8;
+const HIT_BYTES = 192;
 
 function memoryBytesOf(head: EntryHead, content: Uint8Array | null, sentFields: Fields): number {
   const strings = [
@@ -62,5 +74,8 @@ function memoryBytesOf(head: EntryHead, content: Uint8Array | null, sentFields: 
   // Rendered fields share most of their strings with the stored ones, but not the array of them.
   const text = strings.reduce((sum, string) => sum + STRING_BYTES + string.length, 0);
   const tagBytes = BUFFER_BYTES + head.tagHashes.byteLength;
-  return FIXED_BYTES + text + tagBytes + (content === null ? 0 : BUFFER_BYTES + content.byteLength);
+  const hitBytes = HIT_BYTES + sentFields.length * SLOT_BYTES + head.key.length;
+  return (
+    FIXED_BYTES + text + tagBytes + hitBytes + (content === null ? 0 : BUFFER_BYTES + content.byteLength)
+  );
 }

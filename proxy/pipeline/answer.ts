@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
+import { cacheStatus, withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
 import { downstreamAgeSeconds } from '../../policies/http/downstream.ts';
 import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
@@ -19,6 +19,7 @@ export interface EntryAnswer {
   readonly entry: StoredEntry;
   /** Where its content comes from while it is being stored; null: from the entry, or from disk. */
   readonly body: FlightBody | null;
+  /** Without the key, which is the visit's. */
   readonly status: CacheStatus;
   /** Fields for this client alone. */
   readonly ownFields: Fields;
@@ -69,7 +70,7 @@ function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void
   const { entry } = answer;
   const { exchange } = visit;
   const { status } = entry.meta;
-  const fields = fieldsOf(visit, answer, entry.sentFields);
+  const fields = wholeFields(visit, answer);
   if (exchange.method === 'HEAD') exchange.respond(status, fields, null);
   else if (entry.content !== null) exchange.respond(status, fields, entry.content);
   else sendFrom(visit, levels, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
@@ -138,7 +139,7 @@ function sendUnsatisfiable(visit: KeyedVisit, answer: EntryAnswer, contentRange:
     'Range Not Satisfiable',
     'No range that was asked for lies within the content.',
   );
-  const status = cacheStatus(answer.status);
+  const status = cacheStatus(withKey(answer.status, visit.key));
   const fields = [...document.fields, 'Content-Range', contentRange, 'Cache-Status', status, 'Via', VIA];
   visit.exchange.respond(416, fields, document.content);
 }
@@ -169,15 +170,33 @@ function readerOf(levels: Levels, answer: EntryAnswer, first: number, onProgress
 
 const GONE: ContentReader = { next: () => ({ kind: 'cut' }), advance: () => {}, close: () => {} };
 
-function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): string[] {
-  const { entry, status, nowMs, ownFields } = answer;
-  const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
-  const age = downstreamAgeSeconds(entry.meta, visit.route.config.cache, ageSeconds);
+/** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
+function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {
+  const { entry, status, ownFields } = answer;
+  if (!status.hit || status.detail !== undefined || ownFields.length > 0) {
+    return fieldsOf(visit, answer, entry.sentFields);
+  }
+  const ageSeconds = Math.floor(sentAgeSeconds(visit, answer));
+  const ttlSeconds = Math.floor(status.ttlSeconds ?? 0);
+  const last = entry.lastHit;
+  if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.fields;
+  const fields = fieldsOf(visit, answer, entry.sentFields);
+  entry.lastHit = { ageSeconds, ttlSeconds, fields };
+  return fields;
+}
+
+function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Fields {
+  const { status, ownFields } = answer;
+  const ageSeconds = sentAgeSeconds(visit, answer);
   const all = fields.concat(ownFields);
   // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
-  if (status.hit || age >= 1) all.push('Age', formatAge(age));
-  all.push('Cache-Status', cacheStatus(status));
+  if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
+  all.push('Cache-Status', cacheStatus(withKey(status, visit.key)));
   return all;
+}
+
+function sentAgeSeconds(visit: KeyedVisit, { entry, nowMs }: EntryAnswer): number {
+  return downstreamAgeSeconds(entry.meta, visit.route.config.cache, currentAgeSeconds(entry.meta, nowMs));
 }
 
 function notModifiedFields(fields: Fields): string[] {

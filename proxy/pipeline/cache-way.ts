@@ -1,4 +1,9 @@
-import { cacheStatus, type CacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
+import {
+  cacheStatus,
+  withKey,
+  type CacheStatus,
+  type ForwardReason,
+} from '../../policies/http/cache-status.ts';
 import { hasField, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
 import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
@@ -193,7 +198,7 @@ export class CacheWay {
     const { levels, conclusions } = this.#deps;
     const { arrivedAtMs } = visit;
     const fromDisk = entry.content === null;
-    const answer = { entry, body: null, status: withKey(status, visit), ownFields: [], nowMs: arrivedAtMs };
+    const answer = { entry, body: null, status, ownFields: NO_FIELDS, nowMs: arrivedAtMs };
     if (answerWithEntry(visit, levels, answer) === 'to-origin') {
       return { to: 'pass', visit, reason: 'precondition', need: MISSING };
     }
@@ -217,7 +222,7 @@ export class CacheWay {
   }
 
   #refuseUncached(visit: KeyedVisit): null {
-    const status = cacheStatus(withKey({ detail: 'only-if-cached' }, visit));
+    const status = cacheStatus(withKey({ detail: 'only-if-cached' }, visit.key));
     refuse(
       visit.exchange,
       504,
@@ -310,7 +315,7 @@ export class CacheWay {
             ttlSeconds,
             ...(need.stale === null ? {} : { detail: need.reason }),
           };
-    const answer = { entry, body, status: withKey(status, visit), ownFields, nowMs };
+    const answer = { entry, body, status, ownFields, nowMs };
     if (answerWithEntry(visit, levels, answer) === 'to-origin') {
       return { to: 'pass', visit, reason: 'precondition', need };
     }
@@ -323,7 +328,7 @@ export class CacheWay {
   /** The answer to this client's own request, which may not be stored. */
   #servePassed(visit: KeyedVisit, need: Need, found: Found & { readonly kind: 'pass' }): null {
     const { exchange } = visit;
-    const status = withKey({ fwd: need.forward, fwdStatus: found.status, detail: found.reason }, visit);
+    const status = withKey({ fwd: need.forward, fwdStatus: found.status, detail: found.reason }, visit.key);
     const fields = [...endToEnd(found.fields), 'Via', VIA, 'Cache-Status', cacheStatus(status)];
     const sink = exchange.stream(found.status, fields);
     let wake: () => void = () => {};
@@ -384,7 +389,7 @@ export class CacheWay {
       exchange,
       { ...failure, status },
       route.config.origin,
-      withKey({ fwd: need.forward }, visit),
+      withKey({ fwd: need.forward }, visit.key),
     );
     this.#deps.conclusions.whenEnded(visit, 'failed', failure.kind, status);
     return null;
@@ -414,7 +419,7 @@ export class CacheWay {
   }
 
   #refuseBusy(visit: KeyedVisit, limit: string): null {
-    const status = cacheStatus(withKey({ fwd: 'miss', detail: limit }, visit));
+    const status = cacheStatus(withKey({ fwd: 'miss', detail: limit }, visit.key));
     refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
       'Retry-After',
       '1',
@@ -486,6 +491,4 @@ function keyed(visit: RoutedVisit): KeyedVisit {
   return { ...visit, key, keyedQuery, request: exchange };
 }
 
-function withKey(status: CacheStatus, visit: KeyedVisit): CacheStatus {
-  return { ...status, key: visit.key.replaceAll('\n', ' ') };
-}
+const NO_FIELDS: Fields = [];
