@@ -1,4 +1,5 @@
-import type { CacheStatus, ForwardReason } from '../../policies/http/cache-status.ts';
+import type { Readable } from 'node:stream';
+import { cacheStatus, type CacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { decideMaxForwards, endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
@@ -16,6 +17,10 @@ export interface PassOptions {
   readonly forward: ForwardReason;
   /** Path and query, where not the client's own. */
   readonly path?: string;
+  /** Where not the client's own. */
+  readonly fields?: Fields;
+  readonly body?: Readable | null;
+  readonly outlivesClient?: boolean;
   /** Awaited before the head goes out; fields to add to the answer. */
   readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
   /** Answers in another way when the origin has failed; false: it can't. */
@@ -50,8 +55,9 @@ export class PassWay {
       {
         method: exchange.method,
         path: options.path ?? originForm(visit.path, visit.query),
-        fields: passFields(visit),
-        body: exchange.body,
+        fields: options.fields ?? passFields(visit),
+        body: options.body === undefined ? exchange.body : options.body,
+        outlivesClient: options.outlivesClient ?? false,
         unboundedBody: acceptsEventStream(exchange.fields),
       },
       status,
@@ -113,7 +119,14 @@ export class PassWay {
           this.#conclusions.whenEnded(visit, 'tunnel', protocol, 101);
           return;
         case 'refused': {
-          const sink = exchange.stream(result.status, [...endToEnd(result.fields), 'Via', VIA]);
+          const status = cacheStatus({ fwd: 'bypass', fwdStatus: result.status, detail: 'upgrade-refused' });
+          const sink = exchange.stream(result.status, [
+            ...endToEnd(result.fields),
+            'Via',
+            VIA,
+            'Cache-Status',
+            status,
+          ]);
           result.body.on('data', (chunk: Buffer) => {
             if (!sink.write(chunk)) result.body.pause();
           });

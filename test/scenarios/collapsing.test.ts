@@ -1,0 +1,226 @@
+/** Many who want one thing, on several workers: one request to the origin, and nobody stranded by another. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { gate, until } from '../support/barrier.ts';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, askHead, cacheStatusOf, firstBytes, readAll, RawConnection } from './client.ts';
+
+const CACHEABLE = ['Cache-Control', 'max-age=60'];
+
+describe.each([1, 2])('with %i worker(s)', (workers) => {
+  let origin: ScriptedOrigin;
+  let weir: RunningWeir;
+
+  beforeAll(async () => {
+    origin = await startScriptedOrigin();
+    weir = await startWeir(`
+      listen: { port: 0, workers: ${workers} }
+      cache: { memory: 32MiB, disk: { path: ./data, size: 64MiB } }
+      origins: { app: { url: "${origin.url}" } }
+    `);
+  });
+
+  beforeEach(() => origin.forget());
+
+  afterEach(async () => {
+    // Whatever a test does, nothing is left under way.
+    for (;;) {
+      const { flights } = (await weir.stats()) as { flights: { running: number; waiting: number } };
+      if (flights.running === 0 && flights.waiting === 0) return;
+    }
+  });
+
+  afterAll(async () => {
+    await weir?.stop();
+    await origin.close();
+  });
+
+  /** Until so many wait for flights, over all workers: what another worker waits for counts there, too. */
+  const waiting = async (atLeast: number): Promise<void> => {
+    for (;;) {
+      const { flights } = (await weir.stats()) as { flights: { waiting: number } };
+      if (flights.waiting >= atLeast) return;
+    }
+  };
+
+  it('asks the origin once for 64 clients', async () => {
+    const held = gate();
+    origin.on('/once', async (_request, answer) => {
+      await held.promise;
+      answer.send(200, CACHEABLE, 'content');
+    });
+    const asked = Array.from({ length: 64 }, () => ask(`${weir.url}/once`));
+    await waiting(63 + workers);
+    held.open();
+    const answers = await Promise.all(asked);
+    expect(answers.every(({ status, body, whole }) => status === 200 && body === 'content' && whole)).toBe(
+      true,
+    );
+    expect(origin.count()).toBe(1);
+    expect(answers.filter((answer) => cacheStatusOf(answer)['collapsed'] === true)).toHaveLength(63);
+  });
+
+  it('asks once whether what is stale is right, for all who wait', async () => {
+    let held = gate();
+    held.open();
+    origin.on('/confirm', async ({ headers }, answer) => {
+      await held.promise;
+      if (headers['if-none-match'] === '"1"')
+        answer.send(304, ['ETag', '"1"', 'Cache-Control', 'max-age=60']);
+      else answer.send(200, ['ETag', '"1"', 'Cache-Control', 'max-age=0'], 'content');
+    });
+    await ask(`${weir.url}/confirm`);
+    held = gate();
+    const asked = Array.from({ length: 16 }, () => ask(`${weir.url}/confirm`));
+    await waiting(16);
+    held.open();
+    for (const { body } of await Promise.all(asked)) expect(body).toBe('content');
+    expect(origin.count()).toBe(2);
+  });
+
+  it('goes on for those who wait when the one who asked first leaves', async () => {
+    const held = gate();
+    origin.on('/left', async (_request, answer) => {
+      await held.promise;
+      answer.send(200, CACHEABLE, 'content');
+    });
+    const first = new RawConnection(weir.port);
+    first.write('GET /left HTTP/1.1\r\nHost: a\r\n\r\n');
+    await origin.seen('/left');
+    const others = Array.from({ length: 8 }, () => ask(`${weir.url}/left`));
+    await waiting(9);
+    first.close();
+    await first.ended();
+    held.open();
+    for (const { body } of await Promise.all(others)) expect(body).toBe('content');
+    expect(origin.count()).toBe(1);
+  });
+
+  it('gives the request up when all have left before its head', async () => {
+    let isGone = false;
+    origin.on('/deserted', async (_request, answer) => {
+      await answer.gone;
+      isGone = true;
+    });
+    const clients = Array.from({ length: 4 }, () => new RawConnection(weir.port));
+    for (const client of clients) client.write('GET /deserted HTTP/1.1\r\nHost: a\r\n\r\n');
+    await waiting(4);
+    await origin.seen('/deserted');
+    for (const client of clients) client.close();
+    await until(() => isGone, 'the origin is left');
+    origin.on('/deserted', { fields: CACHEABLE, body: 'content' });
+    expect((await ask(`${weir.url}/deserted`)).body).toBe('content');
+  });
+
+  it('stores what has begun to come although all have left', async () => {
+    const held = gate();
+    origin.on('/stored', async (_request, answer) => {
+      answer.head(200, [...CACHEABLE, 'Content-Length', '8']);
+      await answer.write('half');
+      await held.promise;
+      await answer.write('half');
+      answer.end();
+    });
+    const client = await askHead(`${weir.url}/stored`);
+    await firstBytes(client);
+    client.destroy();
+    held.open();
+    let last;
+    do last = await ask(`${weir.url}/stored`);
+    while (cacheStatusOf(last)['hit'] !== true);
+    expect(last.body).toBe('halfhalf');
+    expect(origin.count()).toBe(1);
+  });
+
+  it('gives nobody a whole answer, and stores nothing, when the origin dies half-way', async () => {
+    const held = gate();
+    origin.on('/dies', async (_request, answer) => {
+      answer.head(200, [...CACHEABLE, 'Transfer-Encoding', 'chunked']);
+      await answer.write('half');
+      await held.promise;
+      answer.cut();
+    });
+    const heads = await Promise.all(Array.from({ length: 8 }, () => askHead(`${weir.url}/dies`)));
+    const answers = heads.map(readAll);
+    held.open();
+    for (const { whole, status } of await Promise.all(answers)) {
+      expect(status).toBe(200);
+      expect(whole).toBe(false);
+    }
+    expect(origin.count()).toBe(1);
+    origin.on('/dies', { fields: CACHEABLE, body: 'alive' });
+    const after = await ask(`${weir.url}/dies`);
+    expect(after.body).toBe('alive');
+    expect(cacheStatusOf(after)).toMatchObject({ fwd: 'uri-miss' });
+  });
+
+  it('stores no content that is shorter than its length', async () => {
+    origin.on('/short', async (_request, answer) => {
+      answer.head(200, [...CACHEABLE, 'Content-Length', '10']);
+      await answer.write('five.');
+      answer.cut();
+    });
+    expect((await ask(`${weir.url}/short`)).whole).toBe(false);
+    expect((await ask(`${weir.url}/short`)).whole).toBe(false);
+    expect(origin.count()).toBe(2);
+  });
+
+  it('lets nobody wait for an answer that is for another alone, once that is known', async () => {
+    const held = gate();
+    origin.on('/each', async (_request, answer) => {
+      await held.promise;
+      answer.send(200, ['Cache-Control', 'private'], 'yours');
+    });
+    const first = Array.from({ length: 8 }, () => ask(`${weir.url}/each`));
+    await waiting(8);
+    held.open();
+    for (const { body } of await Promise.all(first)) expect(body).toBe('yours');
+    expect(origin.count()).toBe(8);
+    const second = gate();
+    origin.on('/each', async (_request, answer) => {
+      await second.promise;
+      answer.send(200, ['Cache-Control', 'private'], 'yours');
+    });
+    origin.forget();
+    const together = Array.from({ length: 8 }, () => ask(`${weir.url}/each`));
+    await origin.seen('/each', 8);
+    second.open();
+    await Promise.all(together);
+    expect(origin.maxRunning).toBeGreaterThanOrEqual(8);
+  });
+
+  it('stops the origin when the one client of an answer that is not stored leaves', async () => {
+    let isGone = false;
+    origin.on('/endless', async (_request, answer) => {
+      answer.head(200, ['Cache-Control', 'no-store']);
+      const gone = answer.gone.then(() => {
+        isGone = true;
+      });
+      const sending = async (): Promise<void> => {
+        await answer.write(Buffer.alloc(65_536));
+        return isGone ? gone : sending();
+      };
+      await sending();
+    });
+    const client = await askHead(`${weir.url}/endless`);
+    await firstBytes(client);
+    client.destroy();
+    await until(() => isGone, 'the origin is left');
+  });
+
+  it('tells all who wait that the origin failed', async () => {
+    const held = gate();
+    origin.on('/fails', async (_request, answer) => {
+      await held.promise;
+      answer.cut();
+    });
+    const asked = Array.from({ length: 8 }, () => ask(`${weir.url}/fails`));
+    await waiting(8);
+    held.open();
+    for (const { status, headers } of await Promise.all(asked)) {
+      expect(status).toBe(502);
+      expect(headers['content-type']).toBe('application/problem+json');
+      expect(headers['proxy-status']).toContain('weir; error=');
+    }
+  });
+});

@@ -1,0 +1,173 @@
+/** An origin that fails in each way that it can: an answer that says so, never a hang, never a stack trace. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { gate } from '../support/barrier.ts';
+import { freePort } from '../support/free-port.ts';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
+import { ask, type Answer } from './client.ts';
+
+let origin: ScriptedOrigin;
+let secure: Server;
+let folder: string;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  secure = createServer({ key: tlsKey, cert: tlsCertificate }, (_request, response) =>
+    response.end('over TLS'),
+  );
+  await once(secure.listen(0, '127.0.0.1'), 'listening');
+  const secureUrl = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`;
+  folder = mkdtempSync(join(tmpdir(), 'weir-ca-'));
+  writeFileSync(join(folder, 'ca.pem'), tlsCertificate);
+  weir = await startWeir(`
+    listen: { port: 0, workers: 2 }
+    cache: { memory: 32MiB, disk: { path: ./data, size: 0 } }
+    origins:
+      app: { url: "${origin.url}", timeouts: { connect: 1s, headers: 300ms, body: 300ms } }
+      dead: { url: "http://127.0.0.1:${await freePort()}" }
+      nowhere: { url: "http://nowhere.invalid" }
+      secure: { url: "${secureUrl}", tls: { ca: "${join(folder, 'ca.pem')}", server-name: ${tlsName} } }
+      stranger: { url: "${secureUrl}" }
+      small: { url: "${origin.url}", connections: 2, queue: { size: 8, timeout: 30s } }
+    routes:
+      - { name: dead, match: /dead/*, origin: dead }
+      - { name: nowhere, match: /nowhere/*, origin: nowhere }
+      - { name: secure, match: /secure/*, origin: secure }
+      - { name: stranger, match: /stranger/*, origin: stranger }
+      - { name: small, match: /small/*, origin: small }
+      - { name: all, match: /*, origin: app }
+  `);
+});
+
+beforeEach(() => origin.forget());
+
+afterAll(async () => {
+  await weir?.stop();
+  await origin.close();
+  secure.closeAllConnections();
+  secure.close();
+  rmSync(folder, { recursive: true });
+});
+
+function expectFailure(answer: Answer, status: number, error: string): void {
+  expect(answer.status).toBe(status);
+  expect(answer.whole).toBe(true);
+  expect(answer.headers['proxy-status']).toMatch(new RegExp(`^weir; error=${error}`));
+  expect(answer.headers['content-type']).toBe('application/problem+json');
+  expect(answer.headers['cache-status']).toMatch(/^weir; /);
+  expect(answer.headers['cache-control']).toBe('no-store');
+  const document = JSON.parse(answer.body) as { status: number; title: string; detail: string };
+  expect(document.status).toBe(status);
+  expect(answer.body).not.toMatch(/ at |node:|\.ts|127\.0\.0\.1/);
+}
+
+describe('what a client is told when the origin', () => {
+  it.each(['GET', 'POST'])('refuses connections (%s)', async (method) => {
+    expectFailure(await ask(`${weir.url}/dead/a`, { method }), 502, 'connection_refused');
+  });
+
+  it('has no address', async () => {
+    expectFailure(await ask(`${weir.url}/nowhere/a`), 502, 'dns_error');
+  });
+
+  it('bears a certificate that nobody vouches for, and serves over TLS where its authority is configured', async () => {
+    expectFailure(await ask(`${weir.url}/stranger/a`), 502, 'tls_certificate_error');
+    expect(await ask(`${weir.url}/secure/a`)).toMatchObject({ status: 200, body: 'over TLS' });
+  });
+
+  it.each(['GET', 'POST'])('gives no head in time (%s)', async (method) => {
+    origin.on('/slow-head', (_request, answer) => answer.gone);
+    expectFailure(await ask(`${weir.url}/slow-head`, { method }), 504, 'http_response_timeout');
+  });
+
+  it('closes the connection in place of a head', async () => {
+    origin.on('/no-head', (_request, answer) => answer.cut());
+    expectFailure(await ask(`${weir.url}/no-head`), 502, '(connection_terminated|http_response_incomplete)');
+  });
+
+  it('says something that is not HTTP', async () => {
+    origin.on('/noise', (_request, answer) => answer.raw('noise\r\n\r\n'));
+    expectFailure(await ask(`${weir.url}/noise`), 502, 'http_protocol_error');
+  });
+
+  it('stops in the middle of the content, cacheable or not', async () => {
+    for (const policy of ['max-age=60', 'no-store']) {
+      origin.on('/stops', async (_request, answer) => {
+        answer.head(200, ['Cache-Control', policy, 'Content-Length', '10']);
+        await answer.write('five.');
+        await answer.gone;
+      });
+      expect(await ask(`${weir.url}/stops`)).toMatchObject({ status: 200, body: 'five.', whole: false });
+    }
+  });
+
+  it('cuts the content, cacheable or not', async () => {
+    for (const policy of ['max-age=60', 'no-store']) {
+      for (const framing of [
+        ['Content-Length', '10'],
+        ['Transfer-Encoding', 'chunked'],
+      ]) {
+        origin.on('/cuts', async (_request, answer) => {
+          answer.head(200, ['Cache-Control', policy, ...framing]);
+          await answer.write('five.');
+          answer.cut();
+        });
+        expect((await ask(`${weir.url}/cuts`)).whole).toBe(false);
+      }
+    }
+  });
+
+  it('closes a connection as it is used again: a safe request is tried once more', async () => {
+    let isCut = true;
+    origin.on('/retried', (_request, answer) => {
+      if (isCut) answer.cut();
+      else answer.send(200, [], 'fine');
+      isCut = false;
+    });
+    expect(await ask(`${weir.url}/retried`)).toMatchObject({ status: 200, body: 'fine' });
+    isCut = true;
+    expect(await ask(`${weir.url}/retried`, { method: 'POST' })).toMatchObject({ status: 502 });
+  });
+
+  it('has too many waiting for it', async () => {
+    const held = gate();
+    origin.on('/small/*', async (_request, answer) => {
+      await held.promise;
+      answer.send(200, ['Cache-Control', 'no-store'], 'served');
+    });
+    const asked = Array.from({ length: 100 }, (_, i) => ask(`${weir.url}/small/${i}`));
+    const refused: Answer[] = [];
+    // Those beyond connections and queue are answered while the others wait.
+    await new Promise<void>((resolve) => {
+      for (const one of asked) {
+        void one.then((answer) => {
+          if (answer.status === 503 && refused.push(answer) === 90) resolve();
+        });
+      }
+    });
+    held.open();
+    const answers = await Promise.all(asked);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(10);
+    for (const answer of refused) {
+      expectFailure(answer, 503, 'connection_limit_reached');
+      expect(answer.headers['retry-after']).toBe('1');
+    }
+    expect(origin.maxRunning).toBeLessThanOrEqual(8);
+  });
+});
+
+describe('a thousand at once', () => {
+  it('are all answered, though the origin serves few at a time', async () => {
+    origin.on('/many/*', { fields: ['Cache-Control', 'no-store'], body: 'served' });
+    const answers = await Promise.all(Array.from({ length: 1_000 }, (_, i) => ask(`${weir.url}/many/${i}`)));
+    expect(answers.filter(({ status, body }) => status === 200 && body === 'served')).toHaveLength(1_000);
+  });
+});
