@@ -31,6 +31,11 @@ export class EventStreamServer {
     return `http://127.0.0.1:${this.#port}/changes`;
   }
 
+  /** The id of what was published last; 0: nothing was. */
+  get lastId(): number {
+    return this.#nextId - 1;
+  }
+
   async start(): Promise<void> {
     this.#server = createServer((request, response) => this.#answer(request, response));
     this.#server.on('connection', (socket) => {

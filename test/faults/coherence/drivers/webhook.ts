@@ -1,0 +1,49 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { request } from 'undici';
+import { webhookFeed } from '../../../../origin-adapters/feeds/webhook.ts';
+import { signedDelivery, webhookSecret } from '../../../feeds/deliveries.ts';
+import type { Driver, Target } from '../driver.ts';
+
+const TRIES = 200;
+const PAUSE_MS = 50;
+
+/** A sender that tries each delivery until it gets a 204, delivers some again, and does not wait for one another. */
+export function webhookDriver(target: Target): Driver {
+  const random = target.random.fork();
+  const send = async (delivery: ReturnType<typeof signedDelivery>): Promise<number> => {
+    const headers: Record<string, string> = {};
+    for (let i = 0; i < delivery.fields.length; i += 2)
+      headers[delivery.fields[i]!] = delivery.fields[i + 1]!;
+    const response = await request(`${target.url}/hooks`, {
+      method: 'POST',
+      headers,
+      body: Buffer.from(delivery.body),
+    });
+    await response.body.dump();
+    return response.statusCode;
+  };
+  const deliver = async (delivery: ReturnType<typeof signedDelivery>): Promise<boolean> => {
+    for (let i = 0; i < TRIES; i += 1) {
+      try {
+        if ((await send(delivery)) === 204) return true;
+      } catch {
+        // Weir is down: tried again.
+      }
+      await delay(PAUSE_MS);
+    }
+    return false;
+  };
+  return {
+    name: 'webhook',
+    feed: { yaml: `type: webhook, path: /hooks, secret: "${webhookSecret}"`, adapter: webhookFeed },
+    async publish(keys) {
+      const delivery = signedDelivery(keys.map((key) => ({ key })));
+      if (random.below(4) === 0) await delay(random.between(0, 40));
+      const isInForce = await deliver(delivery);
+      if (random.below(4) === 0) void deliver(delivery);
+      return { position: null, isInForce };
+    },
+    faults: [],
+    stop: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,21 @@
+/** Loaded into Weir before itself: at each SIGUSR2 one of its worker threads dies, as a crash would end it. */
+import threads from 'node:worker_threads';
+import { syncBuiltinESMExports } from 'node:module';
+
+const { Worker } = threads;
+const alive = new Set();
+threads.Worker = class extends Worker {
+  constructor(...parameters) {
+    super(...parameters);
+    alive.add(this);
+    this.once('exit', () => alive.delete(this));
+  }
+};
+syncBuiltinESMExports();
+
+if (threads.isMainThread) {
+  process.on('SIGUSR2', () => {
+    const [oldest] = alive;
+    if (oldest !== undefined) void oldest.terminate();
+  });
+}
