@@ -33,6 +33,7 @@ export class Fence {
   readonly #clock: Clock;
   readonly #mechanisms: Mechanisms;
   readonly #buckets: number;
+  readonly #block: number;
   readonly #onDurable: (sequence: number) => void;
   #next: number;
   #reserved: number;
@@ -60,6 +61,7 @@ export class Fence {
     this.#clock = deps.clock;
     this.#mechanisms = deps.mechanisms ?? ALL_MECHANISMS;
     this.#buckets = buckets;
+    this.#block = deps.block ?? BLOCK;
     this.#next = sequence;
     this.#reserved = sequence;
     this.#durable = readNumber(this.#meta.get('sequence')) ?? 0;
@@ -105,7 +107,7 @@ export class Fence {
   async invalidate(
     invalidation: Invalidation,
   ): Promise<{ readonly sequence: number; readonly tags: number }> {
-    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    while (this.#next + 1 > this.#reserved) await this.#reserve();
     const sequence = this.#take();
     const hashes = hashTags(invalidation.tags);
     const change = this.#writer.invalidate(hashes, invalidation.mode, sequence, this.#clock.nowMs());
@@ -121,7 +123,7 @@ export class Fence {
    * on they are held; rejects with a `NotDurableError`, and holds nothing, where it can't be.
    */
   async hold(tags: TagHashes, also: () => void): Promise<{ readonly sequence: number }> {
-    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    while (this.#next + 1 > this.#reserved) await this.#reserve();
     const sequence = this.#take();
     this.#writer.hold(tags, sequence, this.#clock.nowMs());
     try {
@@ -147,7 +149,7 @@ export class Fence {
     moreTags: readonly string[],
     also: () => void,
   ): Promise<{ readonly sequence: number }> {
-    if (this.#next + 1 > this.#reserved) await this.#reserve();
+    while (this.#next + 1 > this.#reserved) await this.#reserve();
     const sequence = this.#take();
     const more = hashTags(moreTags);
     const all = new Uint32Array(tags.length + more.length);
@@ -172,7 +174,7 @@ export class Fence {
 
   #take(): number {
     this.#next += 1;
-    if (this.#reserved - this.#next < BLOCK / 2) {
+    if (this.#reserved - this.#next < this.#block / 2) {
       this.#reserve().catch(() => {
         // Counted where it failed; whoever needs a number beyond the reservation tries again and hears of it.
       });
@@ -242,7 +244,7 @@ export class Fence {
   }
 
   async #reserveBlock(): Promise<void> {
-    const reserved = Math.max(this.#next, this.#reserved) + BLOCK;
+    const reserved = Math.max(this.#next, this.#reserved) + this.#block;
     try {
       await this.#state.write(() => this.#meta.put('reserved', wide(reserved)));
       this.#reserved = reserved;
@@ -259,8 +261,9 @@ export interface FenceDependencies {
   readonly mechanisms?: Mechanisms;
   /** Told of each sequence that is on disk, before whoever asked for it is answered. */
   readonly onDurable?: (sequence: number) => void;
-  /** Where an era ends; only a test gives one. */
+  /** Where an era ends, and how many sequences are reserved at a time; only a test gives others. */
   readonly wordLimit?: number;
+  readonly block?: number;
 }
 
 /** The state could not be written: what was asked for is in force, but would not survive a crash. */

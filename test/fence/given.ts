@@ -1,0 +1,102 @@
+import { fenceSize, SharedWords, type FenceSize, type Words } from '../../proxy/fence/layout.ts';
+import { FenceReader, type Fenced } from '../../proxy/fence/reader.ts';
+import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { FenceWriter } from '../../proxy/fence/writer.ts';
+import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
+
+/** A clock that the test sets, in wall-clock milliseconds. */
+export interface SetClock {
+  now: number;
+  nowMs(): number;
+  monotonicMs(): number;
+}
+
+export function setClock(now = 1_700_000_000_000): SetClock {
+  return {
+    now,
+    nowMs() {
+      return this.now;
+    },
+    monotonicMs() {
+      return this.now;
+    },
+  };
+}
+
+export function entryOf(tags: readonly string[], floor: number, unproven = false): Fenced {
+  return { tagHashes: hashTags(tags), floor, unproven, clearEra: -1, clearAt: -1, softSinceMs: 0 };
+}
+
+export interface Table {
+  readonly size: FenceSize;
+  readonly words: SharedWords;
+  readonly writer: FenceWriter;
+  readonly reader: FenceReader;
+  /** Hard, with the next sequence, which it gives. */
+  hard(...tags: string[]): number;
+  soft(...tags: string[]): number;
+}
+
+/** Seven records are one bucket. */
+export function table(
+  records: number,
+  options: {
+    readonly sequence?: number;
+    readonly base?: number;
+    readonly wordLimit?: number;
+    readonly mechanisms?: Mechanisms;
+    readonly clock?: SetClock;
+  } = {},
+): Table {
+  const { sequence = 0, mechanisms = ALL_MECHANISMS, clock = setClock(), base = 0, wordLimit } = options;
+  const size = fenceSize(records);
+  const words = new SharedWords(new SharedArrayBuffer(size.words * 4));
+  const start = { sequence, base, nowMs: clock.nowMs() };
+  const writer = new FenceWriter(words, size, start, mechanisms, wordLimit);
+  const invalidate = (mode: 'hard' | 'soft', tags: readonly string[]): number => {
+    const next = writer.sequence + 1;
+    writer.invalidate(hashTags(tags), mode, next, clock.nowMs());
+    return next;
+  };
+  return {
+    size,
+    words,
+    writer,
+    reader: new FenceReader(words, mechanisms),
+    hard: (...tags) => invalidate('hard', tags),
+    soft: (...tags) => invalidate('soft', tags),
+  };
+}
+
+export interface Store {
+  readonly index: number;
+  readonly value: number;
+}
+
+/** Words that keep what is stored, in order. */
+export function recordingWords(words: Words): { readonly words: Words; readonly stores: Store[] } {
+  const stores: Store[] = [];
+  return {
+    stores,
+    words: {
+      load: (index) => words.load(index),
+      store(index, value) {
+        stores.push({ index, value });
+        words.store(index, value);
+      },
+    },
+  };
+}
+
+/** Words whose `before` runs ahead of each load, with the number of loads so far. */
+export function watchedWords(words: Words, before: (loads: number) => void): Words {
+  let loads = 0;
+  return {
+    load(index) {
+      before(loads);
+      loads += 1;
+      return words.load(index);
+    },
+    store: (index, value) => words.store(index, value),
+  };
+}

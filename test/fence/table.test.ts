@@ -1,0 +1,235 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { entryOf, setClock, table } from './given.ts';
+
+describe('the fence as a table', () => {
+  it('is exact until a bucket is full', () => {
+    const tags = Array.from({ length: 300 }, (_, i) => `tag:${i}`);
+    const fence = table(20_000);
+    const sequences = new Map(tags.slice(0, 150).map((tag) => [tag, fence.hard(tag)]));
+    expect(fence.writer.overflows).toBe(0);
+    for (const tag of tags) {
+      const last = sequences.get(tag) ?? 0;
+      expect(fence.reader.verdict(entryOf([tag], last)).kind).toBe('clear');
+      if (last > 0) expect(fence.reader.verdict(entryOf([tag], last - 1)).kind).toBe('hard');
+    }
+  });
+
+  it('compares with "above", not "at": an entry fetched at the sequence itself is good', () => {
+    const fence = table(7);
+    const sequence = fence.hard('a');
+    expect(fence.reader.verdict(entryOf(['a'], sequence)).kind).toBe('clear');
+    expect(fence.reader.verdict(entryOf(['a'], sequence - 1)).kind).toBe('hard');
+  });
+
+  it('says hard for every tag that was invalidated above the floor, however full it is, and errs on that side alone', () => {
+    const tag = fc.integer({ min: 0, max: 40 }).map((n) => `t${n}`);
+    const step = fc.record({ tags: fc.array(tag, { minLength: 1, maxLength: 3 }), soft: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(60), tag, (steps, floor, asked) => {
+        const fence = table(14);
+        let hard = 0;
+        let soft = 0;
+        for (const { tags, soft: isSoft } of steps) {
+          const sequence = isSoft ? fence.soft(...tags) : fence.hard(...tags);
+          if (!tags.includes(asked)) continue;
+          if (isSoft) soft = sequence;
+          else hard = sequence;
+        }
+        const { kind } = fence.reader.verdict(entryOf([asked], floor));
+        if (hard > floor) expect(kind).toBe('hard');
+        else if (soft > floor) expect(['soft', 'hard']).toContain(kind);
+        if (fence.writer.overflows === 0 && hard <= floor) expect(kind).toBe(soft > floor ? 'soft' : 'clear');
+      }),
+    );
+  });
+
+  it('revalidates once what is older than a record that had to go', () => {
+    const fence = table(7);
+    fence.hard('first');
+    for (const tag of ['b', 'c', 'd', 'e', 'f', 'g', 'h']) fence.hard(tag);
+    expect(fence.writer.overflows).toBe(1);
+    expect(fence.reader.verdict(entryOf(['first'], 0)).kind).toBe('hard');
+    expect(fence.reader.verdict(entryOf(['somebody else'], 0)).kind).toBe('hard');
+    expect(fence.reader.verdict(entryOf(['somebody else'], 1)).kind).toBe('clear');
+  });
+
+  it('keeps hard and soft apart in one record, and hard wins', () => {
+    const clock = setClock();
+    const fence = table(7, { clock });
+    fence.soft('a');
+    clock.now += 5_000;
+    const hard = fence.hard('a');
+    clock.now += 5_000;
+    fence.soft('a');
+    expect(fence.reader.verdict(entryOf(['a'], hard - 1)).kind).toBe('hard');
+    expect(fence.reader.verdict(entryOf(['a'], hard))).toEqual({
+      kind: 'soft',
+      invalidatedAtMs: clock.now,
+    });
+  });
+
+  it('counts an entry as stale since the first soft invalidation that it was seen under', () => {
+    const clock = setClock();
+    const fence = table(7, { clock });
+    const entry = entryOf(['a'], 0);
+    fence.soft('a');
+    const first = clock.now;
+    expect(fence.reader.verdict(entry)).toEqual({ kind: 'soft', invalidatedAtMs: first });
+    clock.now += 60_000;
+    fence.soft('a');
+    expect(fence.reader.verdict(entry)).toEqual({ kind: 'soft', invalidatedAtMs: first });
+  });
+
+  it('forgets what it remembered of an entry when anything is invalidated', () => {
+    const fence = table(7);
+    const entry = entryOf(['a'], 0);
+    expect(fence.reader.verdict(entry).kind).toBe('clear');
+    fence.hard('b');
+    expect(fence.reader.verdict(entry).kind).toBe('clear');
+    fence.hard('a');
+    expect(fence.reader.verdict(entry).kind).toBe('hard');
+  });
+
+  it('tells whether something was invalidated between a flight and a waiter', () => {
+    const fence = table(70);
+    fence.hard('a');
+    const floor = fence.hard('b');
+    const tags = hashTags(['a', 'c']);
+    expect(fence.reader.invalidatedBetween(tags, floor, fence.reader.published())).toBe(false);
+    fence.hard('other');
+    expect(fence.reader.invalidatedBetween(tags, floor, fence.reader.published())).toBe(false);
+    fence.soft('c');
+    expect(fence.reader.invalidatedBetween(tags, floor, fence.reader.published())).toBe(true);
+    expect(fence.reader.invalidatedBetween(tags, floor, floor)).toBe(false);
+  });
+});
+
+describe('eras', () => {
+  it('never let a number wrap unnoticed: all that is older counts as invalidated', () => {
+    const fence = table(7, { wordLimit: 20 });
+    const floors: number[] = [];
+    for (let i = 0; i < 100; i += 1) {
+      fence.hard(i % 10 === 0 ? 'a' : 'b');
+      const published = fence.reader.published();
+      expect(published).toBe(i + 1);
+      expect(fence.reader.verdict(entryOf(['c'], published)).kind).toBe('clear');
+      floors.push(published);
+      const last = i - (i % 10) + 1;
+      for (const floor of floors.filter((each) => each < last)) {
+        expect(fence.reader.verdict(entryOf(['a'], floor)).kind).toBe('hard');
+      }
+    }
+    expect(fence.writer.era).toBeGreaterThan(6);
+  });
+
+  it('begin anew before ticks could wrap', () => {
+    const clock = setClock();
+    const fence = table(7, { wordLimit: 1_000, clock });
+    fence.hard('a');
+    const entry = entryOf(['b'], 1);
+    expect(fence.reader.verdict(entry).kind).toBe('clear');
+    clock.now += 11_000;
+    fence.soft('c');
+    expect(fence.reader.verdict(entryOf(['c'], 1))).toEqual({ kind: 'soft', invalidatedAtMs: clock.now });
+  });
+
+  it('are noticed by an entry that was remembered as clear', () => {
+    const fence = table(7, { wordLimit: 4 });
+    const entry = entryOf(['a'], 0);
+    expect(fence.reader.verdict(entry).kind).toBe('clear');
+    fence.hard('a');
+    for (let i = 0; i < 8; i += 1) {
+      fence.hard('b');
+      expect(fence.reader.verdict(entry).kind).toBe('hard');
+    }
+  });
+
+  it('count what they have forgotten as changed when they began', () => {
+    const clock = setClock();
+    const fence = table(7, { wordLimit: 4, clock });
+    const tags = hashTags(['a']);
+    expect(fence.reader.lastInvalidatedAtMs(tags)).toBe(Number.NEGATIVE_INFINITY);
+    fence.hard('a');
+    clock.now += 1_000;
+    for (let i = 0; i < 4; i += 1) fence.hard('b');
+    expect(fence.reader.lastInvalidatedAtMs(tags)).toBe(clock.now);
+  });
+
+  it('leave holds as they are', () => {
+    const fence = table(7, { wordLimit: 4 });
+    const tags = hashTags(['a']);
+    fence.writer.hold(tags, 1, setClock().now);
+    for (let i = 0; i < 8; i += 1) fence.hard('b');
+    expect(fence.reader.isHeld(tags)).toBe(true);
+    expect(fence.reader.verdict(entryOf(['a'], fence.reader.published())).kind).toBe('hard');
+  });
+});
+
+describe('read lag', () => {
+  it('takes answers asked for within it for unproven, and later ones not', () => {
+    const clock = setClock();
+    const fence = table(70, { clock });
+    const tags = hashTags(['a', 'b']);
+    fence.hard('b');
+    expect(fence.reader.withinReadLag(tags, clock.now, 1_000)).toBe(true);
+    expect(fence.reader.withinReadLag(tags, clock.now + 900, 1_000)).toBe(true);
+    expect(fence.reader.withinReadLag(tags, clock.now + 1_050, 1_000)).toBe(false);
+    expect(fence.reader.withinReadLag(hashTags(['c']), clock.now, 1_000)).toBe(false);
+  });
+
+  it('leaves an entry unproven however clear its tags are', () => {
+    expect(table(7).reader.verdict(entryOf(['a'], 5, true)).kind).toBe('unproven');
+  });
+});
+
+describe('holds', () => {
+  it('are counted: a tag is held until as many were ended', () => {
+    const fence = table(70);
+    const tags = hashTags(['a', 'b']);
+    const nowMs = setClock().now;
+    fence.writer.hold(tags, 1, nowMs);
+    fence.writer.hold(hashTags(['a']), 2, nowMs);
+    expect(fence.writer.holds).toBe(3);
+    fence.writer.release(tags);
+    expect(fence.reader.verdict(entryOf(['a'], 9)).kind).toBe('hard');
+    expect(fence.reader.verdict(entryOf(['b'], 9)).kind).toBe('clear');
+    fence.writer.release(hashTags(['a']));
+    expect(fence.reader.verdict(entryOf(['a'], 9)).kind).toBe('clear');
+    expect(fence.writer.holds).toBe(0);
+  });
+
+  it('are seen by an entry that was remembered as clear', () => {
+    const fence = table(70);
+    const entry = entryOf(['a'], 0);
+    expect(fence.reader.verdict(entry).kind).toBe('clear');
+    fence.writer.hold(hashTags(['a']), 1, setClock().now);
+    expect(fence.reader.verdict(entry).kind).toBe('hard');
+  });
+
+  it('are never lost for want of room, in any order of holds and releases', () => {
+    const tag = fc.integer({ min: 0, max: 20 }).map((n) => `t${n}`);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(tag, fc.boolean()), { maxLength: 80 }), (steps) => {
+        const fence = table(7);
+        const counts = new Map<string, number>();
+        let sequence = 0;
+        for (const [name, isHold] of steps) {
+          const count = counts.get(name) ?? 0;
+          if (isHold) fence.writer.hold(hashTags([name]), (sequence += 1), 0);
+          else if (count > 0) fence.writer.release(hashTags([name]));
+          counts.set(name, Math.max(0, count + (isHold ? 1 : -1)));
+          for (const [each, held] of counts) {
+            if (held > 0) expect(fence.reader.isHeld(hashTags([each]))).toBe(true);
+          }
+        }
+        for (const [each, held] of counts) {
+          for (let i = 0; i < held; i += 1) fence.writer.release(hashTags([each]));
+        }
+        expect([...counts.keys()].filter((each) => fence.reader.isHeld(hashTags([each])))).toEqual([]);
+        expect(fence.writer.holds).toBe(0);
+      }),
+    );
+  });
+});
