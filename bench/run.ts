@@ -3,9 +3,15 @@ import { writeFileSync } from 'node:fs';
 import { readOptions, USAGE, type BenchOptions } from './options.ts';
 import { machine, table, type Report } from './report.ts';
 import { Stage, type Scenario } from './scenario.ts';
+import { hitDisk } from './scenarios/hit-disk.ts';
 import { hitMemory } from './scenarios/hit-memory.ts';
+import { miss } from './scenarios/miss.ts';
+import { purgeStorm } from './scenarios/purge-storm.ts';
+import { stampede } from './scenarios/stampede.ts';
+import { tagPurge } from './scenarios/tag-purge.ts';
+import { zipf } from './scenarios/zipf.ts';
 
-const SCENARIOS: readonly Scenario[] = [hitMemory];
+const SCENARIOS: readonly Scenario[] = [hitMemory, hitDisk, miss, stampede, zipf, purgeStorm, tagPurge];
 
 process.exitCode = await main(process.argv.slice(2));
 

@@ -1,0 +1,65 @@
+/** Single requests, timed: for what is not a load. Connections are kept. */
+import { Agent, request, type IncomingHttpHeaders } from 'node:http';
+
+export interface TimedAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** Monotonic milliseconds, of `performance.now()`. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+export interface Asking {
+  readonly method?: 'GET' | 'POST';
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+const TIMEOUT_MS = 30_000;
+
+export class Client {
+  readonly #agent = new Agent({ keepAlive: true });
+
+  /** Rejects where no whole answer comes within 30 s. */
+  ask(url: string, { method = 'GET', headers = {}, body }: Asking = {}): Promise<TimedAnswer> {
+    const startedAt = performance.now();
+    return new Promise((resolve, reject) => {
+      const sent = request(url, { agent: this.#agent, method, headers, timeout: TIMEOUT_MS }, (response) => {
+        let text = '';
+        response.setEncoding('latin1');
+        response.on('data', (part: string) => {
+          text += part;
+        });
+        response.once('error', reject);
+        response.once('end', () =>
+          resolve({
+            status: response.statusCode!,
+            headers: response.headers,
+            text,
+            startedAt,
+            endedAt: performance.now(),
+          }),
+        );
+      });
+      sent.once('error', reject);
+      sent.once('timeout', () => sent.destroy(new Error(`${url}: no answer within ${TIMEOUT_MS} ms`)));
+      sent.end(body);
+    });
+  }
+
+  /** Purges a tag; rejects where that is refused. */
+  async purge(adminUrl: string, tag: string): Promise<TimedAnswer> {
+    const answer = await this.ask(`${adminUrl}/purge`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ tags: [tag] }),
+    });
+    if (answer.status !== 200) throw new Error(`a purge was answered with ${answer.status}: ${answer.text}`);
+    return answer;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
