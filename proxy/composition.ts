@@ -25,9 +25,7 @@ export const FEED_SCHEMAS: FeedSchemas = Object.fromEntries(
 );
 
 export const NOT_YET: readonly NotYet[] = [
-  { path: ['routes', '*', 'write', 'policy'], value: 'through', what: 'write-through' },
   { path: ['routes', '*', 'write', 'policy'], value: 'behind', what: 'write-behind' },
-  { path: ['defaults', 'write', 'policy'], value: 'through', what: 'write-through' },
   { path: ['defaults', 'write', 'policy'], value: 'behind', what: 'write-behind' },
   { path: ['routes', '*', 'cache', 'version-header'], what: 'attested origins' },
   { path: ['defaults', 'cache', 'version-header'], what: 'attested origins' },

@@ -13,6 +13,8 @@ export interface PassRequest {
   readonly fields: Fields;
   readonly body: Readable | null;
   readonly unboundedBody: boolean;
+  /** Once the origin has all of the request it is heard out, though the client has gone. */
+  readonly outlivesClient?: boolean;
 }
 
 export interface PassEvents {
@@ -48,6 +50,7 @@ class Pass implements OriginHandler {
   #early: Uint8Array[] = [];
   #earlyEnd: Fields | null = null;
   #isOver = false;
+  #isClientGone = false;
 
   constructor(
     exchange: Exchange,
@@ -92,12 +95,14 @@ class Pass implements OriginHandler {
   }
 
   onData(chunk: Uint8Array): void {
+    if (this.#isClientGone) return;
     if (this.#sink === null) this.#early.push(chunk);
     else if (!this.#sink.write(chunk)) this.#call?.pause();
   }
 
   onEnd(trailers: Fields): void {
-    if (this.#sink === null) this.#earlyEnd = trailers;
+    if (this.#isClientGone) this.#cut();
+    else if (this.#sink === null) this.#earlyEnd = trailers;
     else this.#end(trailers);
   }
 
@@ -105,6 +110,7 @@ class Pass implements OriginHandler {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#sink === null) this.#events.onFailure(failure);
+    else if (this.#isClientGone) this.#events.onCut();
     else {
       this.#exchange.abort();
       this.#events.onCut();
@@ -112,7 +118,7 @@ class Pass implements OriginHandler {
   }
 
   #begin(status: number, fields: Fields, more: Fields): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isClientGone) return;
     const cache = cacheStatus({ ...this.#status, fwdStatus: status });
     const sent = [...endToEnd(fields), 'Via', VIA, 'Cache-Status', cache, ...more];
     this.#sink = this.#exchange.stream(status, sent);
@@ -130,8 +136,19 @@ class Pass implements OriginHandler {
 
   #clientGone(): void {
     if (this.#isOver) return;
-    this.#isOver = true;
+    const { outlivesClient, body } = this.#request;
+    if (outlivesClient === true && (body === null || body.readableEnded)) {
+      this.#isClientGone = true;
+      this.#early = [];
+      this.#call?.resume();
+      return;
+    }
     this.#call?.abort();
+    this.#cut();
+  }
+
+  #cut(): void {
+    this.#isOver = true;
     this.#events.onCut();
   }
 }

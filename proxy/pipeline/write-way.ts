@@ -1,8 +1,11 @@
-import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
+import type { WriteDesk } from '../writes/write-desk.ts';
+import { ThroughWay, type ThroughWayDependencies, routeTags, writeLineOf } from '../writes/through-way.ts';
+import { lineTagOf } from '../writes/line.ts';
+import { writtenTags } from '../writes/written-tags.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import { hashTags } from '../fence/tag-hash.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { normalizeTarget } from '../../policies/key.ts';
-import { tagsOfPlace } from '../routes/url-tags.ts';
-import type { PassWay } from './pass-way.ts';
+import { originForm } from './pass-way.ts';
 import type { RoutedVisit } from './visit.ts';
 
 /** The door of the fence, from a worker. */
@@ -11,55 +14,72 @@ export interface Invalidator {
   invalidate(tags: readonly string[]): Promise<void>;
 }
 
+export interface WriteWayDependencies extends ThroughWayDependencies {
+  readonly desk: WriteDesk;
+  readonly fence: FenceReader;
+  readonly invalidator: Invalidator;
+  onNotDurable(error: unknown): void;
+}
+
 /** Unsafe requests, by the write policy of their route. */
 export class WriteWay {
-  readonly #passWay: PassWay;
-  readonly #invalidator: Invalidator;
-  readonly #onNotDurable: (error: unknown) => void;
+  readonly #deps: WriteWayDependencies;
+  readonly #through: ThroughWay;
 
-  constructor(passWay: PassWay, invalidator: Invalidator, onNotDurable: (error: unknown) => void) {
-    this.#passWay = passWay;
-    this.#invalidator = invalidator;
-    this.#onNotDurable = onNotDurable;
+  constructor(deps: WriteWayDependencies) {
+    this.#deps = deps;
+    this.#through = new ThroughWay(deps);
   }
 
-  /** `around`: passed on; what RFC 9111 §4.4 names is invalid before the client hears of the success. */
   enter(visit: RoutedVisit): void {
-    this.#passWay.enter(visit, 'method', {
+    const { policy } = visit.route.config.write;
+    switch (policy) {
+      case 'around':
+        // Order holds across policies: what waits in the journal for this URL goes first.
+        if (this.#hasWaiting(visit)) this.#through.enter(visit, policy);
+        else this.#around(visit);
+        return;
+      case 'through':
+      case 'behind':
+        this.#through.enter(visit, policy);
+        return;
+      default:
+        policy satisfies never;
+    }
+  }
+
+  /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
+  #around(visit: RoutedVisit): void {
+    this.#deps.passWay.enter(visit, 'around', {
       outcome: 'write',
       forward: 'method',
       onHead: async (status, fields) => {
-        const tags = this.#tagsOf(visit, status, fields);
+        const tags = tagsOf(visit, status, fields);
         if (tags.length > 0) await this.#invalidate(tags);
         return [];
       },
     });
   }
 
-  #tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
-    const { exchange, site, route, authority, scheme, path, query } = visit;
-    const unsafe = {
-      method: exchange.method,
-      target: query === '' ? path : `${path}?${query}`,
-      authority,
-      scheme,
-      aliases: route.originConfig.urls,
-      status,
-      fields,
-    };
-    const urls = invalidatedTargets(unsafe).flatMap((target) => {
-      const normal = normalizeTarget(target);
-      return normal === null ? [] : tagsOfPlace(site.config, { authority, ...normal });
-    });
-    return [...new Set([...urls, ...invalidatedGroups(unsafe)])];
+  #hasWaiting(visit: RoutedVisit): boolean {
+    return this.#deps.fence.isHeld(hashTags([lineTagOf(writeLineOf(visit))]));
   }
 
   /** The origin has done it: a state that can't be written is the operator's trouble, not a failure of the write. */
   async #invalidate(tags: readonly string[]): Promise<void> {
     try {
-      await this.#invalidator.invalidate(tags);
+      await this.#deps.invalidator.invalidate(tags);
     } catch (error) {
-      this.#onNotDurable(error);
+      this.#deps.onNotDurable(error);
     }
   }
+}
+
+function tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
+  const { exchange, site, route } = visit;
+  const target = originForm(visit.path, visit.query);
+  const write = { ...visit, method: exchange.method, target };
+  const tags = writtenTags(site.config, route.originConfig.urls, write, { status, fields });
+  const isSuccess = status >= 200 && status < 400;
+  return isSuccess ? [...new Set([...tags, ...routeTags(visit)])] : tags;
 }

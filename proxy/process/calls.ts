@@ -9,6 +9,7 @@ import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../flights/flights.ts';
 import type { RecorderPart } from '../metrics/shared-recorder.ts';
 import type { CacheWayCounters } from '../pipeline/cache-way.ts';
+import type { Admission, ThroughEnd, ThroughRequest, ThroughSettled } from '../writes/through-desk.ts';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -48,14 +49,24 @@ export type WorkerCalls = {
     readonly memory: readonly EntryHead[];
     readonly disk: readonly EntryHead[];
   };
+  /** The entries in memory that bear any of the tags. */
+  find(argument: { readonly tags: readonly string[] }): readonly FoundInMemory[];
   /** Resolves, when everything is closed, with the number of exchanges that were cut. */
   stop(argument: { readonly graceMs: number }): number;
 };
+
+export interface FoundInMemory {
+  readonly id: string;
+  readonly url: string;
+}
 
 /** What a worker asks of the coordinator. */
 export type CoordinatorCalls = {
   listening(argument: { readonly port: number }): void;
   listenFailed(argument: { readonly code: string; readonly message: string }): void;
+  admitThrough(request: ThroughRequest): Admission;
+  abandonThrough(argument: { readonly ticket: number }): void;
+  settleThrough(end: ThroughEnd): ThroughSettled;
   invalidate(argument: { readonly tags: readonly string[] }): { readonly sequence: number };
   /** A delivery to a webhook feed. */
   deliver(argument: Delivery): DeliveryAnswer;

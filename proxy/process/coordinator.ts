@@ -18,6 +18,7 @@ import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
 import { openState, type StateStore } from '../state/state-store.ts';
+import { Writes } from '../writes/writes.ts';
 import type { SiteSource } from './calls.ts';
 import { invalidateChangedRoutes } from './configured-digests.ts';
 import { connectionBuffer, forgetConnections } from './connection-counter.ts';
@@ -25,7 +26,7 @@ import { diskCallsOf } from './disk-calls.ts';
 import { lockDiskPath } from './disk-lock.ts';
 import { FeedSet } from './feed-set.ts';
 import { inspection } from './inspection.ts';
-import { WorkerPool } from './worker-pool.ts';
+import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 export interface CoordinatorDependencies {
   readonly config: Config;
@@ -33,6 +34,8 @@ export interface CoordinatorDependencies {
   readonly mechanisms: Mechanisms;
   readonly log: Log;
   readonly version: string;
+  /** How worker threads are started, where a test wants to hold them. */
+  readonly newWorker?: WorkerPoolOptions['newWorker'];
 }
 
 export type CoordinatorStart =
@@ -71,6 +74,7 @@ export class Coordinator {
   #config: Config;
   #parts!: Parts;
   #pool!: WorkerPool;
+  #writes!: Writes;
   #exposition!: Exposition;
   #feeds!: FeedSet;
   #isStopping = false;
@@ -150,12 +154,15 @@ export class Coordinator {
     await this.#openFeeds(config);
     const workers = workersOf(config);
     const connections = connectionBuffer(workers);
+    this.#writes = await Writes.open({ state, fence, clock, log });
+    this.#closing.push(() => this.#writes.close());
     const site = this.#newSite(config);
     const calls = new Map<number, ReturnType<typeof diskCallsOf>>();
     this.#pool = new WorkerPool(
       {
         workers,
         clock,
+        newWorker: this.#deps.newWorker,
         shared: {
           boot: state.boot,
           workers,
@@ -171,6 +178,7 @@ export class Coordinator {
             ...diskCalls.calls,
             invalidate: ({ tags }) => fence.invalidate({ tags, mode: 'hard' }),
             deliver: (delivery) => this.#feeds.deliver(delivery),
+            ...this.#writes.callsOf(instance),
             recorded: (part) => this.#totals.take(instance, part),
           };
         },
@@ -180,6 +188,7 @@ export class Coordinator {
           calls.get(instance)?.forget();
           calls.delete(instance);
           this.#totals.retire(instance);
+          this.#writes.workerDied(instance);
         },
       },
       site,
@@ -236,12 +245,13 @@ export class Coordinator {
   async #openDisk(config: Config, state: StateStore): Promise<DiskWriter | null> {
     const { sizeBytes } = config.cache.disk;
     if (sizeBytes === 0) return null;
-    const { clock, log } = this.#deps;
+    const { clock, mechanisms, log } = this.#deps;
     const hadCache = existsSync(cachePath(config));
     const opened = await openDiskWriter({
       path: cachePath(config),
       sizeBytes,
       identity: { stateId: state.id, boot: state.boot },
+      mechanisms,
       now: () => clock.nowMs(),
       log: (event) => log.warn({ event: 'disk', ...event }),
     });
@@ -353,6 +363,7 @@ function freePort(host: string, port: number): Promise<number> {
 
 function cannotListen(host: string, port: number, code: string, message: string): string {
   if (code === 'EADDRINUSE') return `${host}:${port} is in use by another program`;
+  if (code === 'worker') return `a worker can't start: ${message}`;
   if (code === 'EACCES') return `${host}:${port} may not be listened on by this user`;
   return `cannot listen on ${host}:${port}: ${message}`;
 }

@@ -27,6 +27,7 @@ import { PassWay } from '../pipeline/pass-way.ts';
 import { Pipeline } from '../pipeline/pipeline.ts';
 import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
+import type { WriteDesk } from '../writes/write-desk.ts';
 import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
 import type { Delivery, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
@@ -42,6 +43,7 @@ export interface RuntimeDependencies {
   readonly recorder: Recorder;
   readonly disk: { readonly level: DiskLevel; readonly corrupt: () => number } | null;
   invalidate(tags: readonly string[]): Promise<{ readonly sequence: number }>;
+  readonly desk: WriteDesk;
   deliver(delivery: Delivery): Promise<DeliveryAnswer>;
 }
 
@@ -81,6 +83,7 @@ export class WorkerRuntime {
       (name) => routeNamed(name)?.config.cache ?? null,
     );
     const { flights } = config;
+    const newEntryId = entryIds(start.boot, start.instance);
     const shared = {
       fence,
       clock,
@@ -98,7 +101,7 @@ export class WorkerRuntime {
       uncacheable: createUncacheableMemory(start.uncacheable),
       maxWaiters: flights.waiters,
       maxWaiting: flights.waiting,
-      newEntryId: entryIds(start.boot, start.instance),
+      newEntryId,
     });
     const { access } = config.log;
     const conclusions = new Conclusions(
@@ -125,12 +128,19 @@ export class WorkerRuntime {
       conclusions,
       cacheWay: this.#cacheWay,
       passWay,
-      writeWay: new WriteWay(passWay, invalidator, (error) =>
-        log.error(
-          { event: 'invalidation-not-durable', err: error },
-          'a write was invalidated, but not durably',
-        ),
-      ),
+      writeWay: new WriteWay({
+        desk: deps.desk,
+        fence,
+        passWay,
+        conclusions,
+        invalidator,
+        keeper: { levels: this.#levels, clock, newEntryId },
+        onNotDurable: (error) =>
+          log.error(
+            { event: 'invalidation-not-durable', err: error },
+            'a write was invalidated, but not durably',
+          ),
+      }),
       purgeWay: new PurgeWay(conclusions, (tags) => deps.invalidate(tags)),
       deliveryWay: new DeliveryWay(conclusions, (delivery) => deps.deliver(delivery)),
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,

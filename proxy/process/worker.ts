@@ -41,6 +41,11 @@ const runtime = new WorkerRuntime({
       ? null
       : { level: new WorkerDiskLevel(reader, coordinator), corrupt: () => reader.counters.corrupt },
   invalidate: (tags) => coordinator.call('invalidate', { tags }),
+  desk: {
+    admitThrough: (request) => coordinator.call('admitThrough', request),
+    abandonThrough: (ticket) => coordinator.tell('abandonThrough', { ticket }),
+    settleThrough: (end) => coordinator.call('settleThrough', end),
+  },
   deliver: (delivery) => coordinator.call('deliver', delivery),
 });
 

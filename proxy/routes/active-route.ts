@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
 import { compileRoutes, type Router } from '../../policies/routing.ts';
 import { tagOfName } from '../../policies/tags.ts';
-import { compileTemplate, parametersForTags, type Template } from '../../policies/templates.ts';
+import {
+  compileTemplate,
+  parametersForTags,
+  parametersForUrls,
+  type Template,
+} from '../../policies/templates.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
+import { tagsOfPrefix, tagsOfUrl } from './url-tags.ts';
 
 /** A route of the configuration in force, with all that a request needs of it. */
 export interface ActiveRoute {
@@ -17,6 +23,8 @@ export interface ActiveRoute {
   readonly feed: { readonly name: string; readonly readLagMs: number; readonly maxSilenceMs: number } | null;
   /** The route's own tags for a request's parameters. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
+  /** What a write invalidates by the route's `write.invalidate`, beside its target. */
+  writeTagsFor(params: Readonly<Record<string, string>>): string[];
 }
 
 /** What a worker serves by: compiled from one configuration, swapped as a whole at a reload. */
@@ -44,6 +52,7 @@ export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>
         originKey: originKeyOf(originConfig),
         feed: feed ? { name: feed.name, readLagMs: feed.readLagMs, maxSilenceMs: feed.maxSilenceMs } : null,
         tagsFor: (params) => expandTags(templates, params),
+        writeTagsFor: compileWriteTags(config, route),
       },
     ];
   });
@@ -56,6 +65,26 @@ export function originKeyOf(origin: OriginConfig): string {
     .update(JSON.stringify([origin.urls, origin.hostHeader]))
     .digest('hex');
   return `${origin.name}@${digest.slice(0, 12)}`;
+}
+
+function compileWriteTags(config: Config, route: RouteConfig): ActiveRoute['writeTagsFor'] {
+  const { tags, urls, prefixes } = route.write.invalidate;
+  const tagTemplates = tags.map(compileTemplate);
+  const urlTemplates = urls.map(compileTemplate);
+  const prefixTemplates = prefixes.map(compileTemplate);
+  return (params) => [
+    ...expandTags(tagTemplates, params),
+    ...expandUrls(urlTemplates, params).flatMap((url) => tagsOfUrl(config, url) ?? []),
+    ...expandUrls(prefixTemplates, params).flatMap((prefix) => tagsOfPrefix(config, prefix) ?? []),
+  ];
+}
+
+function expandUrls(templates: readonly Template[], params: Readonly<Record<string, string>>): string[] {
+  const lookup = parametersForUrls(params);
+  return templates.flatMap((template) => {
+    const expansion = template.expand(lookup);
+    return expansion.kind === 'ok' ? [...expansion.values] : [];
+  });
 }
 
 function expandTags(templates: readonly Template[], params: Readonly<Record<string, string>>): string[] {

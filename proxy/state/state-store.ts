@@ -199,9 +199,7 @@ class LmdbTable implements StateTable {
     this.#database.removeSync(asKey(key));
   }
 
-  *range(
-    range: StateRange = {},
-  ): Iterable<{ key: Buffer; value: Buffer }> {
+  *range(range: StateRange = {}): Iterable<{ key: Buffer; value: Buffer }> {
     const { from, to, limit, backwards = false } = range;
     const bounds = {
       ...(from === undefined ? {} : { start: from }),

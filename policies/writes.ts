@@ -1,0 +1,212 @@
+/**
+ * What is decided of writes: what an answer tells of a write's outcome, whether and when it is sent again, which may be
+ * merged, and which answer to a PUT shows what a GET would get.
+ */
+import { createHash } from 'node:crypto';
+import type { RouteWriteConfig } from './config/config.ts';
+import { parseHttpDate } from './http/dates.ts';
+import { parseEtag } from './http/etags.ts';
+import { fieldValue, fieldValues, hasField, listMembers, type Fields } from './http/fields.ts';
+
+/**
+ * `applied`: it was carried out, or may have been in part, and is over. `rejected`: nothing was changed. `unknown`: it may
+ * be carried out even now.
+ */
+export type WriteOutcome = 'applied' | 'rejected' | 'unknown';
+
+/** A gateway behind which the origin may still be at work answers 502 or 504 (RFC 9110 §15.6.3, §15.6.5). */
+export function outcomeOfAnswer(status: number): WriteOutcome {
+  if (status === 502 || status === 504) return 'unknown';
+  return status >= 400 && status < 500 ? 'rejected' : 'applied';
+}
+
+export function outcomeOfFailure(failure: { readonly maybeProcessed: boolean }): WriteOutcome {
+  return failure.maybeProcessed ? 'unknown' : 'rejected';
+}
+
+/** What came of sending a write of the journal once. */
+export type Attempt =
+  | { readonly kind: 'answered'; readonly status: number; readonly fields: Fields }
+  | { readonly kind: 'failed'; readonly maybeProcessed: boolean; readonly message: string };
+
+export interface AttemptedWrite {
+  readonly method: string;
+  readonly fields: Fields;
+  /** This one included. */
+  readonly attempts: number;
+  /** An earlier attempt may have been carried out. */
+  readonly wasUncertain: boolean;
+}
+
+export type DeliveryDecision =
+  | { readonly kind: 'delivered' }
+  /** `error` for operators. */
+  | {
+      readonly kind: 'retry';
+      readonly afterMs: number;
+      readonly outcome: WriteOutcome;
+      readonly error: string;
+    }
+  | {
+      readonly kind: 'dead';
+      readonly state: 'dead' | 'uncertain';
+      readonly outcome: WriteOutcome;
+      readonly error: string;
+    };
+
+/** `random` from 0 to 1. */
+export function decideDelivery(
+  attempt: Attempt,
+  write: AttemptedWrite,
+  retry: RouteWriteConfig['retry'],
+  nowMs: number,
+  random: number,
+): DeliveryDecision {
+  if (attempt.kind === 'failed') {
+    return again(write, retry, outcomeOfFailure(attempt), attempt.message, backoffMs(write, retry, random));
+  }
+  const { status, fields } = attempt;
+  if (isDelivered(status)) return { kind: 'delivered' };
+  // What a first attempt has deleted is gone at the second (RFC 9110 §9.2.2).
+  if (write.wasUncertain && write.method === 'DELETE' && (status === 404 || status === 410)) {
+    return { kind: 'delivered' };
+  }
+  const outcome = outcomeOfAnswer(status);
+  const error = `the origin answered ${status}`;
+  if (isRetried(status, write, retry)) {
+    const pauseMs = Math.max(backoffMs(write, retry, random), retryAfterMs(fields, nowMs));
+    return again(write, retry, outcome, error, pauseMs);
+  }
+  if (status === 412 && write.wasUncertain && hasPrecondition(write.fields)) {
+    const why = `${error}: an earlier attempt may have been carried out, and the precondition fails since`;
+    return { kind: 'dead', state: 'uncertain', outcome, error: why };
+  }
+  return { kind: 'dead', state: 'dead', outcome, error };
+}
+
+/** A redirection after POST is a success (RFC 9110 §15.4.3, §15.4.4); one that asks to send it elsewhere is not. */
+function isDelivered(status: number): boolean {
+  return (status >= 200 && status < 300) || status === 302 || status === 303 || status === 304;
+}
+
+function isRetried(status: number, write: AttemptedWrite, { statuses }: RouteWriteConfig['retry']): boolean {
+  // The first attempt is still being carried out under the same Idempotency-Key
+  // (draft-ietf-httpapi-idempotency-key-header §2.6).
+  if (status === 409 && write.wasUncertain) return true;
+  if (statuses !== null) return statuses.includes(status);
+  return status === 408 || status === 425 || status === 429 || status >= 500;
+}
+
+function again(
+  write: AttemptedWrite,
+  retry: RouteWriteConfig['retry'],
+  outcome: WriteOutcome,
+  error: string,
+  afterMs: number,
+): DeliveryDecision {
+  if (write.attempts < retry.attempts) return { kind: 'retry', afterMs, outcome, error };
+  return {
+    kind: 'dead',
+    state: 'dead',
+    outcome,
+    error: `${error}, at the last of ${write.attempts} attempts`,
+  };
+}
+
+/** Exponential with full jitter: anything from nothing to base · 2^(attempts − 1), at most `max`. */
+function backoffMs({ attempts }: AttemptedWrite, retry: RouteWriteConfig['retry'], random: number): number {
+  return random * Math.min(retry.maxMs, retry.baseMs * 2 ** Math.min(attempts - 1, 40));
+}
+
+const MAX_RETRY_AFTER_MS = 86_400_000;
+
+/** RFC 9110 §10.2.3: seconds or a date; 0 where absent or malformed, a day at most. */
+export function retryAfterMs(fields: Fields, nowMs: number): number {
+  const value = fieldValue(fields, 'retry-after')?.trim();
+  if (value === undefined) return 0;
+  if (/^\d{1,9}$/.test(value)) return Math.min(MAX_RETRY_AFTER_MS, Number(value) * 1000);
+  const date = parseHttpDate(value, nowMs);
+  return date === null ? 0 : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, date - nowMs));
+}
+
+const PRECONDITIONS = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range'];
+
+export function hasPrecondition(fields: Fields): boolean {
+  return PRECONDITIONS.some((name) => hasField(fields, name));
+}
+
+/** Whether a PUT may take the place of an earlier one, or give way to a later one, before it was sent. */
+export function isMergeable(method: string, fields: Fields): boolean {
+  return method === 'PUT' && !hasPrecondition(fields) && !hasField(fields, 'content-range');
+}
+
+/** What makes two requests with one Idempotency-Key the same request. */
+export function requestDigest(request: {
+  readonly method: string;
+  readonly target: string;
+  readonly fields: Fields;
+  readonly body: Uint8Array | null;
+}): string {
+  const digest = createHash('sha256');
+  digest.update(`${request.method}\n${request.target}\n`);
+  for (const name of ['content-type', 'content-encoding', 'content-language', ...PRECONDITIONS]) {
+    digest.update(`${name}:${fieldValue(request.fields, name) ?? ''}\n`);
+  }
+  if (request.body !== null) digest.update(request.body);
+  return digest.digest('base64url');
+}
+
+/** Keys are those of one origin and one holder of credentials. Null: the request has none. */
+export function scopedIdempotencyKey(origin: string, fields: Fields): string | null {
+  const [key] = fieldValues(fields, 'idempotency-key');
+  if (key === undefined || key.trim() === '') return null;
+  const credentials = fieldValue(fields, 'authorization') ?? '';
+  return createHash('sha256').update(`${origin}\n${credentials}\n${key.trim()}`).digest('base64url');
+}
+
+const MAX_WAIT_SECONDS = 600;
+
+/** RFC 7240 §4.3: for how long the client would wait for the outcome; 0: not at all, at most ten minutes. */
+export function preferredWaitMs(fields: Fields): number {
+  for (const preference of listMembers(fields, 'prefer')) {
+    const seconds = /^wait\s*=\s*"?(\d{1,6})"?\s*(?:;|$)/i.exec(preference)?.[1];
+    if (seconds !== undefined) return Math.min(MAX_WAIT_SECONDS, Number(seconds)) * 1000;
+  }
+  return 0;
+}
+
+/**
+ * RFC 9110 §9.3.4: a validator in the answer to a PUT says that what was sent was saved as it is. The fields of the
+ * response that a GET would get then; null where the answer does not show it.
+ */
+export function representationOfPut(request: Fields, status: number, answer: Fields): Fields | null {
+  if (status !== 200 && status !== 201 && status !== 204) return null;
+  const etag = parseEtag(fieldValue(answer, 'etag'));
+  const hasValidator = etag !== null || hasField(answer, 'last-modified');
+  // An encoding is negotiated and a range is a part: neither shows what every GET gets.
+  const isWhole = !hasField(request, 'content-encoding') && !hasField(request, 'content-range');
+  if (!hasValidator || !isWhole || hasField(answer, 'vary')) return null;
+  return [...picked(request, OF_CONTENT), ...picked(answer, OF_ANSWER)];
+}
+
+const OF_CONTENT: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-disposition']);
+const OF_ANSWER: ReadonlySet<string> = new Set([
+  'etag',
+  'last-modified',
+  'date',
+  'cache-control',
+  'cdn-cache-control',
+  'expires',
+  'surrogate-key',
+  'cache-tag',
+  'xkey',
+  'cache-groups',
+]);
+
+function picked(fields: Fields, names: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (names.has(fields[i]!.toLowerCase())) kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
+}

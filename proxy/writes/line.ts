@@ -1,0 +1,25 @@
+import { hash } from 'node:crypto';
+import { tagOfWrites } from '../../policies/tags.ts';
+
+/** The writes to one URL of one origin, in their order: as it is named between threads and on disk. */
+export interface WriteLine {
+  readonly origin: string;
+  /** Null where the origin does not see the client's host. */
+  readonly authority: string | null;
+  /** Path and query, normalised. */
+  readonly target: string;
+}
+
+/** In hexadecimal; two lines never meet but by a collision of SHA-256, which would order what needs no order. */
+export type LineKey = string;
+
+export const LINE_BYTES = 16;
+
+export function lineKeyOf(line: WriteLine): LineKey {
+  return hash('sha256', lineTagOf(line), 'hex').slice(0, LINE_BYTES * 2);
+}
+
+/** Held while writes of the line wait in the journal. */
+export function lineTagOf({ origin, authority, target }: WriteLine): string {
+  return tagOfWrites(origin, authority, target);
+}

@@ -1,0 +1,203 @@
+import type { WriteOutcome } from '../../policies/writes.ts';
+import type { Clock } from '../clock.ts';
+import { NotDurableError, type Fence } from '../fence/fence.ts';
+import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import type { Log } from '../log/logger.ts';
+import type { StateStore, StateTable } from '../state/state-store.ts';
+import { otherHoldKey, writeHoldRow } from './hold-rows.ts';
+import { lineKeyOf, type LineKey, type WriteLine } from './line.ts';
+import type { Lines, Turn } from './lines.ts';
+import type { LingeringHolds } from './lingering-holds.ts';
+
+/** A write that a worker wants to send by itself. */
+export interface ThroughRequest {
+  /** The worker's own number for it. */
+  readonly ticket: number;
+  readonly line: WriteLine;
+  /** What is held until the outcome is known. */
+  readonly tags: readonly string[];
+  /** How long it may wait for its turn, how many may, and how long the origin may be at it. */
+  readonly waitMs: number;
+  readonly waiting: number;
+  readonly maxProcessingMs: number;
+}
+
+export type Admission =
+  | { readonly kind: 'admitted'; readonly hold: number }
+  /** Its turn did not come in time, or too many wait. */
+  | { readonly kind: 'busy' }
+  /** The hold can't be written down. */
+  | { readonly kind: 'not-durable' };
+
+export interface ThroughEnd {
+  readonly hold: number;
+  readonly outcome: WriteOutcome;
+  /** Invalidated beside what was held. */
+  readonly moreTags: readonly string[];
+  /** Those of the entry that the write would become; null: none. */
+  readonly entryTags: readonly string[] | null;
+}
+
+/** The floor for the entry that the write becomes; null: something else touched its tags, or it is not to be. */
+export type ThroughSettled = { readonly floor: number | null };
+
+interface Running {
+  readonly instance: number;
+  readonly line: LineKey;
+  readonly tags: TagHashes;
+  readonly maxProcessingMs: number;
+  /** The sequence from which on the tags are held. */
+  readonly heldAt: number;
+}
+
+export interface ThroughDeskDependencies {
+  readonly state: StateStore;
+  readonly fence: Fence;
+  readonly lines: Lines;
+  readonly lingering: LingeringHolds;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Gives writes that workers send by themselves their turn and their hold, and ends both when the outcome is known. */
+export class ThroughDesk {
+  readonly #deps: ThroughDeskDependencies;
+  readonly #holds: StateTable;
+  readonly #running = new Map<number, Running>();
+  /** By worker and ticket. */
+  readonly #turns = new Map<string, Turn>();
+
+  constructor(deps: ThroughDeskDependencies) {
+    this.#deps = deps;
+    this.#holds = deps.state.table('holds');
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Resolves when the hold is in force and durable. `instance` is the worker's. */
+  async admit(instance: number, request: ThroughRequest): Promise<Admission> {
+    const { lines } = this.#deps;
+    const line = lineKeyOf(request.line);
+    const ticket = `${instance}:${request.ticket}`;
+    const turn = lines.enter(line, request);
+    this.#turns.set(ticket, turn);
+    const how = await turn.granted;
+    this.#turns.delete(ticket);
+    if (how !== 'granted') return { kind: 'busy' };
+    return this.#hold(instance, line, request);
+  }
+
+  /** The client has gone before its turn came. */
+  abandon(instance: number, ticket: number): void {
+    this.#turns.get(`${instance}:${ticket}`)?.leave();
+  }
+
+  /** Resolves when the write is visible to every reader and its hold is over, or goes on because it must. */
+  async settle(end: ThroughEnd): Promise<ThroughSettled> {
+    const running = this.#running.get(end.hold);
+    if (running === undefined) return { floor: null };
+    this.#running.delete(end.hold);
+    switch (end.outcome) {
+      case 'applied':
+        return this.#applied(running, end);
+      case 'rejected':
+        await this.#rejected(running, end.hold);
+        return { floor: null };
+      case 'unknown':
+        await this.#unknown(running, end.hold);
+        return { floor: null };
+      default:
+        return end.outcome satisfies never;
+    }
+  }
+
+  /** What the worker had under way has an unknown outcome. */
+  workerDied(instance: number): void {
+    for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
+    for (const [hold, running] of this.#running) {
+      if (running.instance !== instance) continue;
+      this.#running.delete(hold);
+      void this.#unknown(running, hold);
+    }
+  }
+
+  async #hold(instance: number, line: LineKey, request: ThroughRequest): Promise<Admission> {
+    const { fence, lines, lingering } = this.#deps;
+    const { maxProcessingMs } = request;
+    const tags = hashTags(request.tags);
+    const hold = lingering.newId();
+    try {
+      const { sequence } = await fence.hold(tags, () =>
+        writeHoldRow(this.#holds, otherHoldKey(hold), { kind: 'running', line, tags, maxProcessingMs }),
+      );
+      this.#running.set(hold, { instance, line, tags, maxProcessingMs, heldAt: sequence });
+      return { kind: 'admitted', hold };
+    } catch (error) {
+      lines.leave(line);
+      if (error instanceof NotDurableError) return { kind: 'not-durable' };
+      throw error;
+    }
+  }
+
+  async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
+    const { fence, lines } = this.#deps;
+    const untouched = end.entryTags !== null && !fence.touchedSince(hashTags(end.entryTags), running.heldAt);
+    try {
+      const { sequence } = await fence.release(running.tags, end.moreTags, () =>
+        this.#holds.remove(otherHoldKey(end.hold)),
+      );
+      lines.leave(running.line);
+      return { floor: untouched ? sequence : null };
+    } catch (error) {
+      // It is invalid for every reader, and stays held until that can be written down.
+      this.#linger(running, end.hold, error);
+      return { floor: null };
+    }
+  }
+
+  async #rejected(running: Running, hold: number): Promise<void> {
+    const { state, fence, lines } = this.#deps;
+    try {
+      await state.write(() => this.#holds.remove(otherHoldKey(hold)));
+      fence.drop(running.tags);
+      lines.leave(running.line);
+    } catch (error) {
+      this.#linger(running, hold, error);
+    }
+  }
+
+  async #unknown(running: Running, hold: number): Promise<void> {
+    const { state, lingering, log } = this.#deps;
+    log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
+    try {
+      const row = this.#rowOf(running);
+      await state.write(() => lingering.write(hold, row));
+      this.#linger(running, hold, null);
+    } catch (error) {
+      this.#linger(running, hold, error);
+    }
+  }
+
+  /** What is written down is found at the next start as under way, which comes to the same. */
+  #linger(running: Running, hold: number, error: unknown): void {
+    const { lines, lingering, log } = this.#deps;
+    if (error !== null) log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be ended');
+    lingering.keep(hold, this.#rowOf(running));
+    lines.leave(running.line);
+  }
+
+  #rowOf({ line, tags, maxProcessingMs }: Running) {
+    const untilMs = this.#deps.clock.nowMs() + maxProcessingMs;
+    return {
+      kind: 'lingering',
+      line,
+      tags,
+      untilMs,
+      maxMs: maxProcessingMs,
+      blocks: true,
+      shown: 0,
+    } as const;
+  }
+}

@@ -1,0 +1,146 @@
+import { cacheStatus } from '../../policies/http/cache-status.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../policies/writes.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { Conclusions } from '../pipeline/conclusion.ts';
+import { originForm, type PassOptions, type PassWay } from '../pipeline/pass-way.ts';
+import { refuse } from '../pipeline/refusals.ts';
+import type { RoutedVisit } from '../pipeline/visit.ts';
+import { targetTags, writtenTags } from './written-tags.ts';
+import type { WriteLine } from './line.ts';
+import { WrittenEntry, type EntryKeeper } from './written-entry.ts';
+import type { WriteDesk } from './write-desk.ts';
+
+export interface ThroughWayDependencies {
+  readonly desk: WriteDesk;
+  readonly passWay: PassWay;
+  readonly conclusions: Conclusions;
+  /** Where a PUT becomes the entry. */
+  readonly keeper: EntryKeeper;
+}
+
+/** The request as it is sent, where that is not the client's own. */
+export type SentInstead = Pick<PassOptions, 'fields' | 'body'>;
+
+/** Writes that are sent at once: their tags held before, invalid after, and only then the client is answered. */
+export class ThroughWay {
+  readonly #deps: ThroughWayDependencies;
+  #tickets = 0;
+
+  constructor(deps: ThroughWayDependencies) {
+    this.#deps = deps;
+  }
+
+  enter(visit: RoutedVisit, reason: string, sent: SentInstead = {}): void {
+    void this.#admit(visit, reason, sent);
+  }
+
+  async #admit(visit: RoutedVisit, reason: string, sent: SentInstead): Promise<void> {
+    const { desk } = this.#deps;
+    const { exchange, route, site } = visit;
+    const { queue, maxProcessingMs } = route.originConfig;
+    this.#tickets += 1;
+    const ticket = this.#tickets;
+    const line = writeLineOf(visit);
+    const tags = [
+      ...new Set([
+        ...targetTags(site.config, { authority: visit.authority, target: line.target }),
+        ...routeTags(visit),
+      ]),
+    ];
+    exchange.onGone(() => desk.abandonThrough(ticket));
+    const admission = await desk
+      .admitThrough({ ticket, line, tags, waitMs: queue.timeoutMs, waiting: queue.size, maxProcessingMs })
+      .catch(() => ({ kind: 'not-durable' }) as const);
+    switch (admission.kind) {
+      case 'admitted':
+        if (exchange.closed) await this.#settle(admission.hold, 'rejected', []);
+        else this.#send(visit, reason, sent, admission.hold);
+        return;
+      case 'busy':
+        this.#refuse(visit, 'busy', 'Earlier writes to this URL have not been delivered yet.');
+        return;
+      case 'not-durable':
+        this.#refuse(visit, 'not-durable', 'The write could not be prepared durably.');
+        return;
+      default:
+        admission satisfies never;
+    }
+  }
+
+  #send(visit: RoutedVisit, reason: string, sent: SentInstead, hold: number): void {
+    const { passWay, keeper } = this.#deps;
+    const { route, site, exchange } = visit;
+    const entry = route.config.write.update ? WrittenEntry.capture(visit, keeper, sent.body) : null;
+    let isSettled = false;
+    passWay.enter(visit, reason, {
+      outcome: 'write',
+      forward: 'method',
+      ...sent,
+      ...(entry === null ? {} : { body: entry.body }),
+      outlivesClient: true,
+      onHead: async (status, fields) => {
+        isSettled = true;
+        const target = originForm(visit.path, visit.query);
+        const write = { ...visit, method: exchange.method, target };
+        const tags = writtenTags(site.config, route.originConfig.urls, write, { status, fields });
+        const outcome = outcomeOfAnswer(status);
+        const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
+        const floor = await this.#settle(hold, outcome, tags, entryTags);
+        if (floor !== null) entry?.store(floor);
+        return [];
+      },
+      onSettled: (settled) => {
+        if (!isSettled) void this.#settle(hold, outcomeOf(settled), []);
+      },
+    });
+  }
+
+  /** Where the coordinator can't be asked it is ending, and the hold that it wrote down outlasts it. */
+  async #settle(
+    hold: number,
+    outcome: WriteOutcome,
+    moreTags: readonly string[],
+    entryTags: readonly string[] | null = null,
+  ): Promise<number | null> {
+    try {
+      const { floor } = await this.#deps.desk.settleThrough({ hold, outcome, moreTags, entryTags });
+      return floor;
+    } catch {
+      return null;
+    }
+  }
+
+  #refuse(visit: RoutedVisit, reason: string, detail: string): void {
+    const status = cacheStatus({ fwd: 'method', detail: reason });
+    refuse(visit.exchange, 503, 'Service Unavailable', detail, [
+      'Retry-After',
+      '1',
+      'Cache-Status',
+      status,
+      'Via',
+      VIA,
+    ]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', reason, 503);
+  }
+}
+
+/** The line that a write of this visit stands in. */
+export function writeLineOf(visit: RoutedVisit): WriteLine {
+  const { route, authority, path, query } = visit;
+  return {
+    origin: route.config.origin,
+    authority: route.originConfig.hostHeader === 'client' ? authority : null,
+    target: originForm(path, query),
+  };
+}
+
+export function routeTags({ route, params }: RoutedVisit): string[] {
+  return route.writeTagsFor(params);
+}
+
+/** Of a request that ended before its answer began. */
+function outcomeOf(settled: 'whole' | 'cut' | OriginFailure): WriteOutcome {
+  if (typeof settled === 'object') return outcomeOfFailure(settled);
+  return 'unknown';
+}

@@ -1,0 +1,35 @@
+import type { Config } from '../../policies/config/config.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { normalizeTarget } from '../../policies/key.ts';
+import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
+import { tagsOfPlace } from '../routes/url-tags.ts';
+
+/** An unsafe request as it was sent. */
+export interface SentWrite {
+  readonly method: string;
+  /** Path and query, normalised. */
+  readonly target: string;
+  readonly authority: string;
+  readonly scheme: string;
+}
+
+/** The tags of the target itself, which are known before the origin is asked. */
+export function targetTags(config: Config, write: Pick<SentWrite, 'authority' | 'target'>): string[] {
+  const normal = normalizeTarget(write.target);
+  return normal === null ? [] : tagsOfPlace(config, { authority: write.authority, ...normal });
+}
+
+/** What the answer makes invalid: the target and what Location, Content-Location and groups name (RFC 9111 §4.4). */
+export function writtenTags(
+  config: Config,
+  /** The URLs of the origin. */
+  aliases: readonly string[],
+  write: SentWrite,
+  answer: { readonly status: number; readonly fields: Fields },
+): string[] {
+  const unsafe = { ...write, aliases, ...answer };
+  const urls = invalidatedTargets(unsafe).flatMap((target) =>
+    targetTags(config, { authority: write.authority, target }),
+  );
+  return [...new Set([...urls, ...invalidatedGroups(unsafe)])];
+}
