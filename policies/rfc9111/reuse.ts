@@ -57,6 +57,11 @@ export function onlyIfCached(request: RequestView, policy: RouteCacheConfig): bo
   return directivesHonored(request.fields, policy).onlyIfCached;
 }
 
+/** §5.2.1.4, §5.4: no stored answer will do that was not confirmed since the client asked. */
+export function wantsOrigin(request: RequestView, policy: RouteCacheConfig): boolean {
+  return directivesHonored(request.fields, policy).noCache;
+}
+
 /**
  * Whether the origin can confirm the entry by a 304. Two states within one second share a Last-Modified: after an
  * invalidation, hard or soft, a weak one proves nothing (RFC 9110 §8.8.2.2).

@@ -56,8 +56,7 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
   const vary = varyOf(fields);
   if (vary.kind === 'star') return { kind: 'not', reason: 'vary-star' };
   const kept = storedFields(received, directives);
-  if (hasField(kept, 'set-cookie') || hasField(kept, 'set-cookie2'))
-    return { kind: 'not', reason: 'set-cookie' };
+  if (hasField(kept, 'set-cookie')) return { kind: 'not', reason: 'set-cookie' };
   const tags = responseTags(fields, received.authority);
   if (tags.length > policy.maxTags) return { kind: 'not', reason: 'too-many-tags' };
 

@@ -103,7 +103,6 @@ const NOT_UPDATED: ReadonlySet<string> = new Set([
   'content-range',
   'content-type',
   'set-cookie',
-  'set-cookie2',
 ]);
 
 /** Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. */

@@ -5,6 +5,7 @@ import type { RequestView, StoredMeta } from '../model.ts';
 import { isToken } from './cache-control.ts';
 import { decidePart } from './parts.ts';
 import { acceptsCodingOf, weighted } from './accept-encoding.ts';
+import { wantsLanguageOf } from './accept-language.ts';
 
 export type VaryNames =
   { readonly kind: 'star' } | { readonly kind: 'names'; readonly names: readonly string[] };
@@ -64,9 +65,21 @@ export function answers(meta: StoredMeta, requestFields: Fields): boolean {
     }
     if (stored === null) return false;
     if (value === stored || normalisedValue(name, value) === stored) continue;
-    if (name !== 'accept-encoding' || !acceptsCodingOf(meta, stored, value)) return false;
+    if (!wouldBeChosen(name, meta, stored, value)) return false;
   }
   return true;
+}
+
+/** Whether the origin would answer the value with this very variant, though it answered another with it. */
+function wouldBeChosen(name: string, meta: StoredMeta, stored: string, value: string): boolean {
+  switch (name) {
+    case 'accept-encoding':
+      return acceptsCodingOf(meta, stored, value);
+    case 'accept-language':
+      return wantsLanguageOf(meta, value);
+    default:
+      return false;
+  }
 }
 
 function precedes(a: StoredMeta, b: StoredMeta): boolean {
@@ -110,17 +123,14 @@ function normalise(name: string, value: string): string {
     .split(',')
     .map((member) => member.trim())
     .filter((member) => member !== '');
-  return WEIGHTED.has(name) ? weightedOrder(name, members).join(',') : members.join(',');
+  return WEIGHTED.has(name) ? weightedOrder(members).join(',') : members.join(',');
 }
 
-/**
- * By descending weight. Among equals the order is kept, for some origins read it as preference in spite of RFC 9110
- * §12.5.4; Accept-Encoding's has none (§12.5.3).
- */
-function weightedOrder(name: string, members: readonly string[]): string[] {
+/** By descending weight; the order of equals has no meaning (RFC 9110 §12.5.3, §12.5.4). */
+function weightedOrder(members: readonly string[]): string[] {
   return members
     .map((member) => weighted(member.toLowerCase()))
-    .toSorted((a, b) => b.weight - a.weight || (name === 'accept-encoding' ? compareText(a.text, b.text) : 0))
+    .toSorted((a, b) => b.weight - a.weight || compareText(a.text, b.text))
     .map(({ text, weight }) => (weight === 1 ? text : `${text};q=${weight}`));
 }
 

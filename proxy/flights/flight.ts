@@ -1,11 +1,13 @@
 import type { Fields } from '../../policies/http/fields.ts';
-import type { NotStoredReason } from '../../policies/model.ts';
+import type { FeedTrust, NotStoredReason } from '../../policies/model.ts';
+import { decideReuse, wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { answers } from '../../policies/rfc9111/vary.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightBody } from './body.ts';
 import type { Waiter } from './waiter.ts';
 
@@ -80,13 +82,15 @@ export class Flight {
   admits(waiter: Waiter): boolean {
     if (this.#ended) return false;
     if (this.#landing === null) {
-      const { knownTags, floor } = this.#deps;
+      const { knownTags, floor, startedAtMs, route } = this.#deps;
+      // Who wants the origin's word wants it from after it asked.
+      if (waiter.arrivedAtMs > startedAtMs && wantsOrigin(waiter.request, route.config.cache)) return false;
       return knownTags === null || !this.#isOutrun(waiter, knownTags, floor, false);
     }
     if (this.#landing.kind !== 'entry') return false;
-    const { body } = this.#landing;
+    const { body, entry } = this.#landing;
     if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return false;
-    return this.#departure(waiter, this.#landing.entry) === null;
+    return this.#isReusable(waiter, entry) && this.#departure(waiter, entry) === null;
   }
 
   /** The waiter hears of the answer, at once where the head is there. Call only where it is admitted. */
@@ -167,14 +171,28 @@ export class Flight {
     return this.#isOutrun(waiter, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
   }
 
+  /** From its head on the answer is a stored one, as for those who find it in a level. */
+  #isReusable(waiter: Waiter, { meta }: StoredEntry): boolean {
+    const { route, trustOf } = this.#deps;
+    const decision = decideReuse({
+      meta,
+      request: waiter.request,
+      verdict: { kind: 'clear' },
+      trust: trustOf(route),
+      policy: route.config.cache,
+      nowMs: waiter.arrivedAtMs,
+    });
+    return decision.kind === 'serve';
+  }
+
   /** Whether the waiter came after it was told of something that this flight may not show. */
   #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
-    const { fence, mechanisms, readLagMs, startedAtMs } = this.#deps;
+    const { fence, mechanisms, route, startedAtMs } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
     // Whoever was there before it began has it, as it is.
     if (!unproven || waiter.arrivedAtMs <= startedAtMs) return false;
-    return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + readLagMs;
+    return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + (route.feed?.readLagMs ?? 0);
   }
 }
 
@@ -187,6 +205,6 @@ export interface FlightDependencies {
   readonly floor: number;
   /** Wall clock then. */
   readonly startedAtMs: number;
-  /** Of the route's feed; 0: none. */
-  readonly readLagMs: number;
+  readonly route: ActiveRoute;
+  trustOf(route: ActiveRoute): FeedTrust;
 }

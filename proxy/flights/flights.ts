@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { hasField } from '../../policies/http/fields.ts';
+import type { FeedTrust } from '../../policies/model.ts';
 import { secondaryKey } from '../../policies/rfc9111/vary.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { Fill, type FillDependencies } from './fill.ts';
@@ -15,6 +16,7 @@ export interface FlightsDependencies extends FillDependencies {
   readonly maxWaiters: number;
   readonly maxWaiting: number;
   routeNamed(name: string): ActiveRoute | null;
+  trustOf(route: ActiveRoute): FeedTrust;
 }
 
 export interface FlightCounters {
@@ -121,14 +123,13 @@ export class Flights {
       land: (landing) => this.#land(slot, flying, request, landing),
       over: () => this.#over(slot, flying),
     };
-    const { fence, mechanisms, clock } = this.#deps;
-    const readLagMs = route.feed?.readLagMs ?? 0;
+    const { fence, mechanisms, clock, trustOf } = this.#deps;
     const peer = this.#deps.peers?.ownerOf(request.key) ?? null;
     slot.flying.push(flying);
     if (peer !== null) {
       // It answers for all who wait here from now on: what they arrived after, it may not show.
       const asked = { floor: fence.published(), startedAtMs: clock.nowMs() };
-      flying.flight = new Flight({ fence, mechanisms, readLagMs, knownTags: null, ...asked });
+      flying.flight = new Flight({ fence, mechanisms, route, trustOf, knownTags: null, ...asked });
       this.#join(place, flying);
       flying.abandon = peer.subscribe(request, route, asked, events);
       return;
@@ -138,7 +139,8 @@ export class Flights {
     flying.flight = new Flight({
       fence,
       mechanisms,
-      readLagMs,
+      route,
+      trustOf,
       knownTags: fill.knownTags,
       floor: fill.floor,
       startedAtMs: fill.requestTimeMs,

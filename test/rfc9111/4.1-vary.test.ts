@@ -57,12 +57,21 @@ describe('§4.1 Vary', () => {
     expect(matches('Foo', ['Foo', '"a,b"'], ['Foo', '"a, b"'])).toBe(false);
   });
 
-  it('§4.1 knows Accept-Language: case, white space and the order of different weights do not matter', () => {
+  it('§4.1 knows Accept-Language: case, white space and order do not matter, weights do', () => {
     expect(al('en, de', 'EN,de')).toBe(true);
     expect(al('en;q=0.5, de', 'de, en; q=0.50')).toBe(true);
     expect(al('en, de', 'en, fr')).toBe(false);
-    // Some origins read the order as preference.
-    expect(al('en, de', 'de, en')).toBe(false);
+    expect(al('en, de', 'de, en')).toBe(true);
+    expect(al('en, de', 'en;q=0.9, de')).toBe(false);
+  });
+
+  it('§4.1 gives a variant in the language that is wanted most, and no other', () => {
+    const german = entry('Accept-Language', ['Accept-Language', 'en, de'], 'Content-Language', 'de');
+    const answers = (value: string) => selectVariant([german], get('Accept-Language', value)) === 0;
+    expect(['de', 'DE, en;q=0.9', 'fr;q=0.5, de;q=1.0'].filter((value) => !answers(value))).toEqual([]);
+    expect(['fr, de', 'fr, de;q=0.9', 'de-CH', '*', 'de;q=0', 'en', 'de, de;q=x'].filter(answers)).toEqual(
+      [],
+    );
   });
 
   it('§4.1 knows Accept-Encoding: a set, of which a client may offer less as long as it takes what was chosen', () => {
