@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { StoredEntry } from './stored-entry.ts';
 
@@ -20,6 +21,8 @@ export interface MemoryLevel {
    * room had to be given up again.
    */
   reserve(onLost: () => void): Reservation;
+  /** What stands here as this is asked, in slices, and without counting as use. What goes meanwhile may be left out. */
+  scan(): AsyncGenerator<StoredEntry, void, undefined>;
   readonly stats: MemoryStats;
 }
 
@@ -37,6 +40,8 @@ export interface MemoryStats {
 }
 
 const NONE: readonly StoredEntry[] = [];
+/** Keys that a scan looks at before others have their turn. */
+const SCAN_SLICE = 1_000;
 
 /** `largestShare` of the level is what one entry may take at most, lest it drive all others out. */
 export function createMemoryLevel(maxBytes: number, largestShare: number): MemoryLevel {
@@ -124,6 +129,14 @@ class LruMemoryLevel implements MemoryLevel {
     };
   }
 
+  async *scan(): AsyncGenerator<StoredEntry, void, undefined> {
+    const keys = [...this.#cache.keys()];
+    for (let at = 0; at < keys.length; at += SCAN_SLICE) {
+      for (const key of keys.slice(at, at + SCAN_SLICE)) yield* this.#cache.peek(key) ?? NONE;
+      await nextTurn();
+    }
+  }
+
   get stats(): MemoryStats {
     return {
       bytes: this.#cache.calculatedSize,
@@ -168,6 +181,8 @@ class NoMemoryLevel implements MemoryLevel {
   }
 
   remove(): void {}
+
+  async *scan(): AsyncGenerator<StoredEntry, void, undefined> {}
 
   reserve(): Reservation {
     return { grow: () => false, release: () => {} };

@@ -33,6 +33,8 @@ export interface FillDependencies {
   readonly windowBytes: number;
   readonly maxObjectBytes: number;
   newEntryId(): string;
+  /** How long the origin took over the head of its answer. */
+  originHead(route: string, durationMs: number): void;
 }
 
 /**
@@ -52,6 +54,7 @@ export class Fill implements OriginHandler {
   readonly #knownTagNames: readonly string[];
   #candidates: readonly StoredEntry[];
   #call: OriginCall | null = null;
+  #sentAtMs = 0;
   #landed = false;
   #body: FlightBody | null = null;
   #storing: Storing | null = null;
@@ -78,6 +81,7 @@ export class Fill implements OriginHandler {
 
   send(): void {
     const { originFields, path, query, priority } = this.#request;
+    this.#sentAtMs = this.#deps.clock.monotonicMs();
     this.#call = this.#route.origin.send(
       {
         method: 'GET',
@@ -101,6 +105,7 @@ export class Fill implements OriginHandler {
   }
 
   onHead(status: number, fields: Fields): void {
+    this.#deps.originHead(this.#request.route, this.#deps.clock.monotonicMs() - this.#sentAtMs);
     if (status === 304 && this.#candidates.length > 0) this.#confirm(fields);
     else this.#receive(status, fields);
   }

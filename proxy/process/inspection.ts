@@ -22,6 +22,7 @@ import { originKeyOf } from '../routes/active-route.ts';
 import type { WorkerStats } from './calls.ts';
 import { openConnections } from './connection-counter.ts';
 import type { WorkerPool } from './worker-pool.ts';
+import { sumOf } from './worker-totals.ts';
 
 export interface InspectionDependencies {
   readonly version: string;
@@ -50,35 +51,16 @@ export function inspection(deps: InspectionDependencies) {
   };
 }
 
-function statsOf(
-  deps: InspectionDependencies,
-  startedAtMs: number,
-  workers: readonly WorkerStats[],
-): WeirStats {
+function statsOf(deps: InspectionDependencies, startedAtMs: number, workers: WorkerStats): WeirStats {
   const { fence, disk, pool } = deps;
-  const sum = (pick: (worker: WorkerStats) => number): number =>
-    workers.reduce((total, worker) => total + pick(worker), 0);
   const config = deps.config();
   return {
     version: deps.version,
     uptimeSeconds: Math.round((deps.clock.monotonicMs() - startedAtMs) / 1000),
     workers: { running: pool.running, replaced: pool.replaced },
     connections: openConnections(deps.connections),
-    memory: {
-      bytes: sum(({ memory }) => memory.bytes),
-      entries: sum(({ memory }) => memory.entries),
-      evictions: sum(({ memory }) => memory.evictions),
-      variantEvictions: sum(({ memory }) => memory.variantEvictions),
-      limitBytes: config.cache.memoryBytes,
-    },
-    disk:
-      disk === null
-        ? null
-        : {
-            ...disk.stats(),
-            limitBytes: config.cache.disk.sizeBytes,
-            promotions: sum(({ promotions }) => promotions),
-          },
+    memory: { ...workers.memory, limitBytes: config.cache.memoryBytes },
+    disk: disk === null ? null : diskStats(disk, config, workers),
     fence: {
       sequence: fence.sequence,
       durableSequence: fence.durableSequence,
@@ -87,44 +69,36 @@ function statsOf(
       holds: fence.holds,
       failures: fence.failures,
     },
-    flights: {
-      running: sum(({ flights }) => flights.running),
-      waiting: sum(({ flights }) => flights.waiting),
-      asked: sum(({ flights }) => flights.asked),
-      collapsed: sum(({ flights }) => flights.collapsed),
-      outrun: sum(({ flights }) => flights.outrun),
-      refused: sum(({ flights }) => flights.refused),
-    },
+    flights: workers.flights,
     origins: Object.fromEntries(
-      Object.keys(config.origins).map((name) => [
-        name,
-        originStats(workers.map(({ origins }) => origins[name])),
-      ]),
+      Object.keys(config.origins).map((name) => [name, sumOf(NO_REQUESTS, workers.origins[name] ?? {})]),
     ),
     feeds: deps.feeds(),
   };
 }
 
-function originStats(parts: readonly (Readonly<OriginStats> | undefined)[]): OriginStats {
-  const total = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
-  for (const part of parts) {
-    if (part === undefined) continue;
-    for (const key of Object.keys(total) as (keyof OriginStats)[]) total[key] += part[key];
-  }
-  return total;
+const NO_REQUESTS: OriginStats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+
+function diskStats(disk: DiskWriter, config: Config, workers: WorkerStats): WeirStats['disk'] {
+  const written = disk.stats();
+  const { promotions, corrupt } = workers;
+  const limitBytes = config.cache.disk.sizeBytes;
+  return { ...written, corrupt: written.corrupt + corrupt, limitBytes, promotions };
 }
 
-/** By scanning the disk, in slices; what is in memory alone is not seen. */
+/** By scanning both levels, in slices; each entry counts once, wherever it stands. */
 async function findEntries(
-  { disk, clock }: InspectionDependencies,
+  { disk, pool, clock }: InspectionDependencies,
   tags: readonly string[],
 ): Promise<FoundEntries> {
   const wanted = new Set(tags);
-  const sample: string[] = [];
-  let entries = 0;
-  if (disk === null) return { entries, sample, complete: false };
   const endsAtMs = clock.monotonicMs() + SCAN_MS;
-  for await (const head of disk.scan((candidate) => candidate.tags.some((tag) => wanted.has(tag)))) {
+  const inMemory = new Map((await pool.find(tags)).map(({ id, url }) => [id, url]));
+  const sample = [...inMemory.values()].slice(0, SAMPLE);
+  let entries = inMemory.size;
+  if (disk === null) return { entries, sample, complete: true };
+  for await (const head of disk.scan(({ tags: borne }) => borne.some((tag) => wanted.has(tag)))) {
+    if (inMemory.has(head.id)) continue;
     entries += 1;
     if (sample.length < SAMPLE) sample.push(head.url);
     if (clock.monotonicMs() > endsAtMs) return { entries, sample, complete: false };

@@ -13,7 +13,6 @@ export interface ServeOptions {
   readonly file: string;
   /** Of the process, unless a test gives others. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly stdout?: Output;
   readonly stderr?: Output;
 }
 
@@ -22,7 +21,7 @@ export interface ServeOptions {
  * process at once.
  */
 export async function serve(options: ServeOptions): Promise<0 | 1> {
-  const { file, env = process.env, stdout = process.stdout, stderr = process.stderr } = options;
+  const { file, env = process.env, stderr = process.stderr } = options;
   const read = (): ReturnType<typeof readConfigFile> =>
     readConfigFile({ file, env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
   const loaded = await read();
@@ -46,7 +45,8 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   }
   const { coordinator, port, adminPort } = started;
   log.info({ event: 'listening', host: config.listen.host, port, adminHost: config.admin.host, adminPort });
-  stdout.write(banner(config, port, adminPort));
+  // For whoever started it by hand: standard output is the log, one line of JSON an event.
+  stderr.write(banner(config, port, adminPort));
   const reload = async (): Promise<void> => {
     const again = await read();
     if (again.kind === 'invalid') {
@@ -61,8 +61,12 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
       log.error({ event: 'reload-refused', errors: result.reasons }, 'the configuration was not reloaded');
     } else log.info({ event: 'reloaded', invalidatedRoutes: result.invalidatedRoutes });
   };
+  // One after the other: the last one asked for is the one in force.
+  let reloaded = Promise.resolve();
   const signal = await untilStopped(() => {
-    reload().catch((error: unknown) => log.error({ event: 'reload-failed', err: error }));
+    reloaded = reloaded
+      .then(reload)
+      .catch((error: unknown) => log.error({ event: 'reload-failed', err: error }));
   });
   log.info({ event: 'stopping', signal });
   const cut = await coordinator.stop(coordinator.config.listen.stopTimeoutMs);

@@ -1,7 +1,15 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Clock } from '../clock.ts';
-import type { CoordinatorCalls, SiteSource, WorkerCalls, WorkerStart, WorkerStats } from './calls.ts';
+import type {
+  CoordinatorCalls,
+  FoundInMemory,
+  SiteSource,
+  WorkerCalls,
+  WorkerStart,
+  WorkerStats,
+} from './calls.ts';
 import { Channel, type Handlers } from './channel.ts';
+import { WorkerTotals } from './worker-totals.ts';
 
 export interface WorkerPoolOptions {
   readonly workers: number;
@@ -13,8 +21,10 @@ export interface WorkerPoolOptions {
     index: number,
     instance: number,
   ): Omit<Handlers<CoordinatorCalls>, 'listening' | 'listenFailed'>;
-  /** A worker has ended that was not told to. */
+  /** A worker has ended that was not told to, and is replaced. */
   onDeath(index: number, instance: number, reason: string): void;
+  /** Starts a thread of `WORKER_FILE`, unless a test wants to hold it. */
+  readonly newWorker?: ((file: URL, start: WorkerStart) => Worker) | undefined;
 }
 
 export type PoolStart =
@@ -37,9 +47,12 @@ const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : '.
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #running: (Running | null)[];
+  readonly #totals = new WorkerTotals();
   #site: SiteSource;
   #port: number;
   #instances = 0;
+  /** From the moment that all listen: what ends before is not replaced. */
+  #isReplacing = false;
   #isStopping = false;
   replaced = 0;
 
@@ -55,6 +68,7 @@ export class WorkerPool {
     const starts = this.#running.map((_, index) => this.#spawn(index));
     const results = await Promise.all(starts);
     const failed = results.find((result) => result.kind === 'failed');
+    this.#isReplacing = failed === undefined;
     return failed ?? results[0]!;
   }
 
@@ -68,13 +82,24 @@ export class WorkerPool {
 
   reload(site: SiteSource): Promise<unknown> {
     this.#site = site;
-    return Promise.all(this.#live().map(({ channel }) => channel.call('reload', site)));
+    return Promise.all(
+      this.#live().map((running) =>
+        running.channel.call('reload', site).catch((error: unknown) => {
+          // One that has died meanwhile is replaced by one that knows nothing else.
+          if (this.#running.includes(running)) throw error;
+        }),
+      ),
+    );
   }
 
-  /** Of the workers that answer. */
-  async stats(): Promise<WorkerStats[]> {
-    const answers = await Promise.allSettled(this.#live().map(({ channel }) => channel.call('stats', null)));
-    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  /** Of all workers together, with the counters of those that have ended. */
+  async stats(): Promise<WorkerStats> {
+    await Promise.allSettled(
+      this.#live().map(async ({ channel, instance }) =>
+        this.#totals.note(instance, await channel.call('stats', null)),
+      ),
+    );
+    return this.#totals.read();
   }
 
   async entries(key: string): Promise<Awaited<ReturnType<WorkerCalls['entries']>>[]> {
@@ -82,6 +107,14 @@ export class WorkerPool {
       this.#live().map(({ channel }) => channel.call('entries', { key })),
     );
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  }
+
+  /** The entries in memory that bear any of the tags, each as often as it stands in a worker that answers. */
+  async find(tags: readonly string[]): Promise<FoundInMemory[]> {
+    const answers = await Promise.allSettled(
+      this.#live().map(({ channel }) => channel.call('find', { tags })),
+    );
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   }
 
   /** Lets requests under way finish for at most `graceMs`; resolves with the number that were cut. */
@@ -108,7 +141,9 @@ export class WorkerPool {
     const instance = this.#instances;
     const { shared, clock } = this.#options;
     const workerData: WorkerStart = { ...shared, index, instance, site: this.#site, port: this.#port };
-    const worker = new Worker(WORKER_FILE, { workerData });
+    const worker =
+      this.#options.newWorker?.(WORKER_FILE, workerData) ?? new Worker(WORKER_FILE, { workerData });
+    let reason = 'it exited';
     return new Promise((resolve) => {
       const channel: Running['channel'] = new Channel<WorkerCalls, CoordinatorCalls>(worker, {
         ...this.#options.handlersFor(index, instance),
@@ -116,7 +151,11 @@ export class WorkerPool {
           running.isListening = true;
           resolve({ kind: 'listening', port });
         },
-        listenFailed: (failure) => resolve({ kind: 'failed', ...failure }),
+        listenFailed: (failure) => {
+          resolve({ kind: 'failed', ...failure });
+          reason = `it could not listen: ${failure.message}`;
+          if (this.#isReplacing) void worker.terminate();
+        },
       });
       const running: Running = {
         worker,
@@ -126,12 +165,11 @@ export class WorkerPool {
         isListening: false,
       };
       this.#running[index] = running;
-      let reason = 'it exited';
       worker.on('error', (error: unknown) => {
         reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
       });
       worker.on('exit', () => {
-        resolve({ kind: 'failed', code: 'worker', message: reason });
+        resolve({ kind: 'failed', code: 'worker', message: reason.split('\n', 1)[0]! });
         this.#ended(index, running, reason);
       });
       this.#joinPeers(index, channel);
@@ -149,8 +187,9 @@ export class WorkerPool {
 
   #ended(index: number, ended: Running, reason: string): void {
     ended.channel.closed();
+    this.#totals.retire(ended.instance);
     if (this.#running[index] === ended) this.#running[index] = null;
-    if (this.#isStopping) return;
+    if (this.#isStopping || !this.#isReplacing) return;
     this.replaced += 1;
     this.#options.onDeath(index, ended.instance, reason);
     const wasYoung = this.#options.clock.monotonicMs() - ended.startedAtMs < YOUNG_MS;
@@ -159,7 +198,7 @@ export class WorkerPool {
         if (!this.#isStopping) void this.#spawn(index);
       },
       wasYoung ? YOUNG_MS : 0,
-    );
+    ).unref();
   }
 }
 

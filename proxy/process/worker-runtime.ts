@@ -4,7 +4,7 @@ import type { Config } from '../../policies/config/config.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
-import type { Origin } from '../../origin-adapters/origin.ts';
+import type { Origin, OriginStats } from '../../origin-adapters/origin.ts';
 import type { DiskLevel } from '../cache/disk-level.ts';
 import { Levels } from '../cache/levels.ts';
 import { createMemoryLevel } from '../cache/memory.ts';
@@ -29,9 +29,10 @@ import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
 import type { WriteDesk } from '../writes/write-desk.ts';
 import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
-import type { Delivery, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
+import type { Delivery, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from './entry-ids.ts';
+import { sumOf } from './worker-totals.ts';
 
 /** What a worker needs of its surroundings; in a thread of its own, or in one with the coordinator. */
 export interface RuntimeDependencies {
@@ -61,6 +62,8 @@ export class WorkerRuntime {
   readonly #pipeline: Pipeline;
   readonly #peers: PeerPorts;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
+  /** What origins had counted when a reload replaced them, by name. */
+  readonly #replacedOrigins = new Map<string, OriginStats>();
   #site!: Site;
   #feeds: ReadonlyMap<string, FeedView> = new Map();
   #receivers: ReadonlyMap<string, number> = new Map();
@@ -93,6 +96,7 @@ export class WorkerRuntime {
       maxObjectBytes: config.cache.maxObjectBytes,
       routeNamed,
       trustOf,
+      originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
     };
     this.#peers = new PeerPorts(start.index, start.workers, { ...shared, flights: () => this.#flights });
     this.#flights = new Flights({
@@ -185,7 +189,7 @@ export class WorkerRuntime {
       }),
     );
     for (const [name, old] of before) {
-      if (this.#origins.get(name) !== old) void old.origin.close(ORIGIN_GRACE_MS);
+      if (this.#origins.get(name) !== old) this.#replaceOrigin(name, old.origin);
     }
     const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
     this.#site = compileSite(config, adapters);
@@ -220,9 +224,22 @@ export class WorkerRuntime {
       },
       cacheWay: { ...this.#cacheWay.counters },
       origins: Object.fromEntries(
-        [...this.#origins].map(([name, { origin }]) => [name, { ...origin.stats }]),
+        [...this.#origins].map(([name, { origin }]) => [
+          name,
+          sumOf(origin.stats, this.#replacedOrigins.get(name) ?? {}),
+        ]),
       ),
     };
+  }
+
+  /** The entries in memory that bear any of the tags. */
+  async find(tags: readonly string[]): Promise<FoundInMemory[]> {
+    const wanted = new Set(tags);
+    const found: FoundInMemory[] = [];
+    for await (const { head } of this.#levels.memory.scan()) {
+      if (head.tags.some((tag) => wanted.has(tag))) found.push({ id: head.id, url: head.url });
+    }
+    return found;
   }
 
   /** Ends everything; resolves with the number of exchanges that had to be cut. */
@@ -231,6 +248,12 @@ export class WorkerRuntime {
     await Promise.all([...this.#origins.values()].map(({ origin }) => origin.close(0)));
     this.#peers.close();
     return cut;
+  }
+
+  #replaceOrigin(name: string, origin: Origin): void {
+    const counted = { ...origin.stats, running: 0, queued: 0 };
+    this.#replacedOrigins.set(name, sumOf(counted, this.#replacedOrigins.get(name) ?? {}));
+    void origin.close(ORIGIN_GRACE_MS);
   }
 
   #trustOf(route: ActiveRoute): FeedTrust {

@@ -22,6 +22,7 @@ const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, {
     memory: runtime.levels.memory.get(key).map((entry) => entry.head),
     disk: runtime.levels.disk?.heads(key) ?? [],
   }),
+  find: ({ tags }) => runtime.find(tags),
   stop: ({ graceMs }) => runtime.stop(graceMs),
 });
 
