@@ -48,8 +48,7 @@ class Reader {
     });
     const paths = VersionedOrigin.paths();
     while (!signal.aborted) {
-      const path =
-        this.#random.below(3) === 0 ? this.#random.pick(paths.slice(0, 4)) : this.#random.pick(paths);
+      const path = this.#random.below(2) === 0 ? paths[0]! : this.#random.pick(paths);
       try {
         const read = await this.#read(agent, path);
         if (read === null) this.#history.failures += 1;

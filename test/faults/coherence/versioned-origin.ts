@@ -59,12 +59,12 @@ export class VersionedOrigin {
 
   static paths(): string[] {
     const items = Array.from({ length: ITEMS }, (_, key) => `/items/${key}`);
-    return [...items, ...Array.from({ length: ITEMS / PAGE }, (_, page) => `/pages/${page}`)];
+    return [...Array.from({ length: ITEMS / PAGE }, (_, page) => `/pages/${page}`), ...items];
   }
 
   /** Keys that are shown together. */
   somePair(random: Random): number[] {
-    const page = random.below(ITEMS / PAGE) * PAGE;
+    const page = random.below(2) === 0 ? 0 : random.below(ITEMS / PAGE) * PAGE;
     const first = random.below(PAGE);
     return random.below(4) === 0 ? [page + first, page + ((first + 1) % PAGE)] : [page + first];
   }

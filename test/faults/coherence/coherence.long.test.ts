@@ -1,0 +1,68 @@
+import { describe, it } from 'vitest';
+import { kafkaMockSkip } from '../../support/kafka-mock.ts';
+import { requireProgram, type RequiredProgram } from '../../support/programs.ts';
+import type { Driver, Target } from './driver.ts';
+import { kafkaDriver } from './drivers/kafka.ts';
+import { natsDriver } from './drivers/nats.ts';
+import { postgresDriver } from './drivers/postgres.ts';
+import { purgeDriver } from './drivers/purge.ts';
+import { redisDriver } from './drivers/redis.ts';
+import { sseDriver } from './drivers/sse.ts';
+import { webhookDriver } from './drivers/webhook.ts';
+import { expectCoherent } from './expectations.ts';
+import { seedOf } from './random.ts';
+import { run, type RunOptions } from './run.ts';
+
+const durationMs = Number(process.env['WEIR_COHERENCE_SECONDS'] ?? 60) * 1_000;
+const redis = requireProgram('redis-server');
+const nats = requireProgram('nats-server');
+const initdb = requireProgram('initdb');
+const postgres = requireProgram('postgres');
+const all = ['kill', 'worker', 'stop'] as const;
+
+function path(program: RequiredProgram): string {
+  return program.kind === 'found' ? program.path : '';
+}
+
+type MakeDriver = (target: Target) => Driver | Promise<Driver>;
+
+const modes: readonly (readonly [
+  name: string,
+  skip: boolean,
+  driver: MakeDriver,
+  more?: Partial<RunOptions>,
+])[] = [
+  ['purge', false, purgeDriver],
+  ['sse', false, sseDriver],
+  ['webhook', false, webhookDriver, { proves: false }],
+  ['redis-stream', redis.kind === 'missing', redisDriver(path(redis))],
+  ['nats', nats.kind === 'missing', natsDriver(path(nats))],
+  ['kafka', kafkaMockSkip() !== null, kafkaDriver, { maxSilenceMs: 2_000 }],
+  [
+    'postgres',
+    initdb.kind === 'missing' || postgres.kind === 'missing',
+    postgresDriver(initdb, postgres),
+    { readLagMs: 50 },
+  ],
+];
+
+describe('coherence under every fault', () => {
+  for (const [name, skip, driver, more] of modes) {
+    it.skipIf(skip)(`by ${name}`, async () => {
+      const seed = seedOf(name);
+      expectCoherent(await run({ seed, durationMs, driver, weirFaults: all, ...more }));
+    });
+  }
+
+  it('of an origin whose replicas lag, within read-lag', async () => {
+    const seed = seedOf('read-lag');
+    const options = { origin: { lagMs: 150 }, readLagMs: 150, weirFaults: all } as const;
+    expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options }));
+  });
+
+  it('of an origin with Last-Modified alone that changes twice a second', async () => {
+    const seed = seedOf('last-modified');
+    const options = { origin: { validator: 'last-modified' }, writers: 8, writerPauseMs: 800 } as const;
+    expectCoherent(await run({ seed, durationMs, driver: sseDriver, weirFaults: all, ...options }));
+  });
+});

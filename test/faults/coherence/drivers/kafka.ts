@@ -1,0 +1,51 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { kafkaFeed } from '../../../../origin-adapters/feeds/kafka.ts';
+import { KafkaMock } from '../../../support/kafka-mock.ts';
+import type { Driver, Target } from '../driver.ts';
+import { untilDone } from './retrying.ts';
+
+const TOPIC = 'changes';
+const PARTITIONS = 3;
+
+/** Each key has its partition. Offsets are not told to producers, so only what Weir proves counts. */
+export async function kafkaDriver(_target: Target): Promise<Driver> {
+  const mock = await KafkaMock.start();
+  await mock.create(TOPIC, PARTITIONS);
+  return {
+    name: 'kafka',
+    feed: { yaml: `type: kafka, brokers: "${mock.brokers[0]}", topics: ${TOPIC}`, adapter: kafkaFeed },
+    async publish(keys) {
+      const value = JSON.stringify(keys.map((key) => ({ key })));
+      await untilDone(() => mock.produce(TOPIC, keys[0]! % PARTITIONS, [{ value }]));
+      return { position: null, isInForce: false };
+    },
+    faults: [
+      {
+        name: 'restarted',
+        async happen(random) {
+          await mock.down();
+          await delay(random.between(0, 1_500));
+          await mock.up();
+        },
+      },
+      { name: 'cut', happen: () => mock.cut() },
+      {
+        name: 'black hole',
+        async happen(random) {
+          mock.pause();
+          await delay(random.between(500, 3_500));
+          mock.resume();
+        },
+      },
+      { name: 'trimmed', happen: (random) => untilDone(() => mock.forget(TOPIC, random.below(PARTITIONS))) },
+      {
+        name: 'recreated',
+        async happen() {
+          await mock.replace();
+          await mock.create(TOPIC, PARTITIONS);
+        },
+      },
+    ],
+    stop: () => mock.stop(),
+  };
+}

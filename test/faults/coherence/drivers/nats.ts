@@ -1,0 +1,53 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { natsFeed } from '../../../../origin-adapters/feeds/nats.ts';
+import { NatsServer } from '../../../support/nats-server.ts';
+import type { Driver, Target } from '../driver.ts';
+import { untilDone } from './retrying.ts';
+
+const STREAM = { name: 'CHANGES', subjects: ['changes'] };
+
+export function natsDriver(program: string): (target: Target) => Promise<Driver> {
+  return async () => {
+    const server = await NatsServer.start(program);
+    await server.atStreams((manager) => manager.streams.add(STREAM));
+    let isRecreated = false;
+    return {
+      name: 'nats',
+      feed: { yaml: `type: nats, servers: "${server.url}", stream: ${STREAM.name}`, adapter: natsFeed },
+      async publish(keys) {
+        const wasRecreated = isRecreated;
+        const text = JSON.stringify(keys.map((key) => ({ key })));
+        const { seq } = await untilDone(() =>
+          server.atStreams((_manager, client) => client.publish('changes', text)),
+        );
+        // The numbers of a stream that was made anew say nothing beside those of the old one.
+        return { position: wasRecreated || isRecreated ? null : String(seq), isInForce: false };
+      },
+      faults: [
+        { name: 'restarted', happen: () => server.restart() },
+        {
+          name: 'black hole',
+          async happen(random) {
+            server.pause();
+            await delay(random.between(500, 3_500));
+            server.resume();
+          },
+        },
+        {
+          name: 'trimmed',
+          happen: async () =>
+            void (await untilDone(() => server.atStreams((manager) => manager.streams.purge(STREAM.name)))),
+        },
+        {
+          name: 'recreated',
+          async happen() {
+            isRecreated = true;
+            await untilDone(() => server.atStreams((manager) => manager.streams.delete(STREAM.name)));
+            await untilDone(() => server.atStreams((manager) => manager.streams.add(STREAM)));
+          },
+        },
+      ],
+      stop: () => server.stop(),
+    };
+  };
+}
