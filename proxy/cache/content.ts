@@ -33,21 +33,24 @@ export function readBytes(content: Uint8Array, from: number): ContentReader {
   };
 }
 
-/** Reads an entry that is on disk, whose chunks stay there while it is read. */
+/** Reads an entry that is on disk. What is left for a later turn stays there while it is read. */
 export function readStored(entry: StoredEntry, disk: DiskLevel, from: number): ContentReader {
   const { id, sizeBytes } = entry.head;
   let position = from;
-  const release = disk.pin(id);
+  let release: (() => void) | null = null;
   return {
     next() {
       if (position >= sizeBytes) return END;
       const bytes = disk.read(id, position);
-      return bytes === null ? CUT : { kind: 'bytes', bytes };
+      if (bytes === null) return CUT;
+      // Most entries are one chunk, and a message to the writer costs more than reading it.
+      if (position + bytes.byteLength < sizeBytes) release ??= disk.pin(id);
+      return { kind: 'bytes', bytes };
     },
     advance: (bytes) => {
       position += bytes;
     },
-    close: release,
+    close: () => release?.(),
   };
 }
 

@@ -129,9 +129,9 @@ export class Pipeline {
     const maxBytes = this.#deps.maxDeliveryBytes(target.path);
     if (maxBytes !== null) return { to: 'deliver', visit, path: target.path, maxBytes };
     const { scheme, authority } = clientSite({
-      ...visit,
       fields: exchange.fields,
-      remoteAddress: '',
+      trusted: visit.trusted,
+      remoteAddress: exchange.remoteAddress,
       scheme: exchange.scheme,
       authority: exchange.authority,
     });

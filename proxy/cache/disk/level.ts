@@ -150,11 +150,12 @@ class ChunkedFill implements DiskFill {
 
   #send(): void {
     const length = this.#filled;
-    const bytes = length === CHUNK_BYTES ? this.#chunk : this.#chunk.slice(0, length);
+    const isFull = length === CHUNK_BYTES;
+    const bytes = isFull ? this.#chunk : this.#chunk.slice(0, length);
+    if (isFull) this.#chunk = new Uint8Array(CHUNK_BYTES);
     const index = this.#index;
     this.#index += 1;
     this.#filled = 0;
-    this.#chunk = new Uint8Array(CHUNK_BYTES);
     this.#writer.call('appendChunk', { id: this.#id, index, bytes }, [bytes.buffer]).then(
       (isStored) => {
         if (isStored) this.#advance(length);
