@@ -1,6 +1,8 @@
 import type { MessagePort } from 'node:worker_threads';
+import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightEvents } from './flight.ts';
+import { Loans, type LoanMessage, type Wanted } from './loans.ts';
 import type { PeerMessage } from './peer-messages.ts';
 import { Serving, type ServingDependencies } from './serving.ts';
 import { Subscription, type SubscriptionDependencies } from './subscription.ts';
@@ -16,6 +18,8 @@ export interface Peers {
 export interface Peer {
   /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
   subscribe(request: FillRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void;
+  /** Asks for what the owner has stored for the request, fresh or not. `take` is called once, with null for nothing. */
+  borrow(wanted: Wanted, take: (entry: StoredEntry | null) => void): void;
 }
 
 /** When: the fence's sequence, and wall clock. */
@@ -63,14 +67,19 @@ class PeerLink implements Peer {
   readonly #deps: SubscriptionDependencies & ServingDependencies;
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #servings = new Map<number, Serving>();
+  readonly #loans: Loans;
   #next = 0;
 
   constructor(port: MessagePort, deps: SubscriptionDependencies & ServingDependencies, onClosed: () => void) {
     this.#port = port;
     this.#deps = deps;
-    port.on('message', (message: { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }) => {
-      if (message.to === 'owner') this.#asked(message.message);
-      else this.#subscriptions.get(message.message.id)?.receive(message.message);
+    this.#loans = new Loans(deps.levels, (message, transfer) =>
+      port.postMessage({ to: 'loans', message }, transfer ?? []),
+    );
+    port.on('message', (letter: Letter) => {
+      if (letter.to === 'loans') this.#loans.receive(letter.message);
+      else if (letter.to === 'owner') this.#asked(letter.message);
+      else this.#subscriptions.get(letter.message.id)?.receive(letter.message);
     });
     port.on('close', () => {
       onClosed();
@@ -98,6 +107,10 @@ class PeerLink implements Peer {
     return () => subscription.abandon();
   }
 
+  borrow(wanted: Wanted, take: (entry: StoredEntry | null) => void): void {
+    this.#loans.ask(wanted, take);
+  }
+
   close(): void {
     this.#port.close();
   }
@@ -121,5 +134,10 @@ class PeerLink implements Peer {
   #lost(): void {
     for (const subscription of this.#subscriptions.values()) subscription.lost();
     for (const serving of this.#servings.values()) serving.stop();
+    this.#loans.lost();
   }
 }
+
+type Letter =
+  | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
+  | { readonly to: 'loans'; readonly message: LoanMessage };

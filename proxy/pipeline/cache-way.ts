@@ -19,6 +19,7 @@ import { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
+import type { Peer } from '../flights/peers.ts';
 import type { FillRequest, Found, FoundEntry, Waiter } from '../flights/waiter.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { answerWithEntry } from './answer.ts';
@@ -38,6 +39,8 @@ export interface CacheWayDependencies {
   readonly passWay: PassWay;
   readonly maxRefreshes: number;
   trustOf(route: ActiveRoute): FeedTrust;
+  /** The worker that may have stored what this one has not, where no disk shows it to both; null: none. */
+  lenderOf(key: string): Peer | null;
 }
 
 export interface CacheWayCounters {
@@ -60,11 +63,13 @@ const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null, staleU
 /**
  * GET and HEAD. Every step returns the next:
  *
- *     key → lookup → decide → serve | serve stale | obtain | pass | refuse
+ *     key → lookup → borrow → decide → serve | serve stale | obtain | pass | refuse
  *     obtain → answered by an entry | by an answer for this client alone | pass | stale | failed | refused
  */
 type Step =
   | { readonly to: 'lookup'; readonly visit: KeyedVisit }
+  | { readonly to: 'borrow'; readonly visit: KeyedVisit; readonly lender: Peer; readonly missing: Need }
+  | { readonly to: 'absent'; readonly visit: KeyedVisit; readonly missing: Need }
   | { readonly to: 'decide'; readonly visit: KeyedVisit; readonly entry: StoredEntry }
   | {
       readonly to: 'serve';
@@ -108,7 +113,11 @@ export class CacheWay {
       this.#deps.passWay.enter(visit, 'content');
       return;
     }
-    let step: Step | null = { to: 'lookup', visit: keyed(visit) };
+    this.#run({ to: 'lookup', visit: keyed(visit) });
+  }
+
+  #run(first: Step): void {
+    let step: Step | null = first;
     while (step !== null) step = this.#take(step);
   }
 
@@ -116,6 +125,10 @@ export class CacheWay {
     switch (step.to) {
       case 'lookup':
         return this.#lookup(step.visit);
+      case 'borrow':
+        return this.#borrow(step.visit, step.lender, step.missing);
+      case 'absent':
+        return this.#absent(step.visit, step.missing);
       case 'decide':
         return this.#decide(step.visit, step.entry);
       case 'serve':
@@ -142,8 +155,26 @@ export class CacheWay {
   #lookup(visit: KeyedVisit): Step {
     const { entry, others } = this.#deps.levels.find(visit.key, visit.request, visit.route.config.name);
     if (entry !== null) return { to: 'decide', visit, entry };
+    const missing: Need = others ? { ...MISSING, forward: 'vary-miss', reason: 'vary-miss' } : MISSING;
+    const lender = this.#deps.lenderOf(visit.key);
+    return lender === null ? { to: 'absent', visit, missing } : { to: 'borrow', visit, lender, missing };
+  }
+
+  /** The worker that asks the origin about this key may have what this one has not. */
+  #borrow(visit: KeyedVisit, lender: Peer, missing: Need): null {
+    const { key, request, route } = visit;
+    const { maxVariants } = route.config.cache;
+    const { method, fields } = request;
+    lender.borrow({ key, request: { method, fields }, route: route.config.name, maxVariants }, (entry) => {
+      if (visit.exchange.closed) return;
+      this.#run(entry === null ? { to: 'absent', visit, missing } : { to: 'decide', visit, entry });
+    });
+    return null;
+  }
+
+  #absent(visit: KeyedVisit, missing: Need): Step {
     if (onlyIfCached(visit.request, visit.route.config.cache)) return { to: 'refuse-uncached', visit };
-    return this.#need(visit, others ? { ...MISSING, forward: 'vary-miss', reason: 'vary-miss' } : MISSING);
+    return this.#need(visit, missing);
   }
 
   #decide(visit: KeyedVisit, entry: StoredEntry): Step {

@@ -120,6 +120,7 @@ export class WorkerRuntime {
       conclusions,
       passWay,
       maxRefreshes: flights.background,
+      lenderOf: (key) => (deps.disk === null ? this.#peers.ownerOf(key) : null),
     });
     const invalidator = {
       invalidate: async (tags: readonly string[]): Promise<void> => {
