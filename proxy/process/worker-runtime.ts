@@ -16,6 +16,7 @@ import { FenceReader } from '../fence/reader.ts';
 import { Flights } from '../flights/flights.ts';
 import { PeerPorts } from '../flights/peers.ts';
 import { createUncacheableMemory } from '../flights/uncacheable.ts';
+import type { Exchange } from '../http/exchange.ts';
 import { startListener, type Listener } from '../http/listener.ts';
 import type { AccessLog, Log } from '../log/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
@@ -46,6 +47,8 @@ export interface RuntimeDependencies {
   invalidate(tags: readonly string[]): Promise<{ readonly sequence: number }>;
   readonly desk: WriteDesk;
   deliver(delivery: Delivery): Promise<DeliveryAnswer>;
+  /** By HTTP, unless a test has origins of its own. */
+  readonly createOrigin?: typeof createHttpOrigin;
 }
 
 /** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
@@ -166,7 +169,7 @@ export class WorkerRuntime {
       reusePort: start.workers > 1,
       limits: listen.limits,
       tls: listen.tls,
-      onExchange: (exchange) => this.#pipeline.handle(exchange),
+      onExchange: (exchange) => this.handle(exchange),
       connectionsInUse: createConnectionCounter(start.connections, start.index),
       log,
     });
@@ -186,7 +189,8 @@ export class WorkerRuntime {
         const text = JSON.stringify(share);
         const same = before.get(origin.name);
         if (same?.source === text) return [origin.name, same];
-        return [origin.name, { source: text, origin: createHttpOrigin(share, { clock: this.#deps.clock }) }];
+        const { clock, createOrigin = createHttpOrigin } = this.#deps;
+        return [origin.name, { source: text, origin: createOrigin(share, { clock }) }];
       }),
     );
     for (const [name, old] of before) {
@@ -202,6 +206,11 @@ export class WorkerRuntime {
       }),
     );
     this.#isTrusted = trusts(config.listen.trustedProxies);
+  }
+
+  /** Answers a request, wherever it came from. */
+  handle(exchange: Exchange): void {
+    this.#pipeline.handle(exchange);
   }
 
   connectPeer(index: number, port: MessagePort): void {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader, type Fenced } from '../../proxy/fence/reader.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { entryOf, setClock, table } from './given.ts';

@@ -1,0 +1,416 @@
+/**
+ * Two workers, an origin and the fence in one thread, of the parts that Weir runs: request path, levels, flights, peers. All
+ * that happens between them — messages, the origin's answers, commits — waits until `later` says that it may happen, so
+ * that a test decides the order of everything.
+ */
+import { tagOfName } from '../../policies/tags.ts';
+import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
+import type { DiskFill, DiskLevel } from '../../proxy/cache/disk-level.ts';
+import { mergedHead, type EntryHead } from '../../proxy/cache/entry.ts';
+import { isSameVariant } from '../../proxy/cache/levels.ts';
+import { Fence } from '../../proxy/fence/fence.ts';
+import { uncacheableBuffer } from '../../proxy/flights/uncacheable.ts';
+import type { Exchange } from '../../proxy/http/exchange.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import type { Mechanisms } from '../../proxy/mechanisms.ts';
+import type { SiteSource } from '../../proxy/process/calls.ts';
+import { WorkerRuntime } from '../../proxy/process/worker-runtime.ts';
+import { originKeyOf } from '../../proxy/routes/active-route.ts';
+import { fieldValue, type Fields } from '../../policies/http/fields.ts';
+import { configOf } from '../config/load.ts';
+import { setClock } from '../fence/given.ts';
+import { MemoryState } from '../support/memory-state.ts';
+
+/** Does `act` at a moment that the test chooses. */
+export type Later = (what: string, act: () => void) => void;
+
+const CONFIG = configOf(`
+  origins: { shop: { url: "http://shop" } }
+  routes: [{ name: all, match: /*, cache: { freshness: headers } }]
+`);
+const WORKERS = 2;
+const CLOCK = setClock();
+
+/** A tag that only the response tells. */
+export const SECRET_TAG = tagOfName('secret');
+
+export class RaceWorld {
+  readonly origin: VersionedOrigin;
+  /** Answers that were older than an invalidation that had been answered when their request began. */
+  readonly violations: string[] = [];
+  /** What was thrown where nobody waits for it. */
+  readonly errors: unknown[] = [];
+  answered = 0;
+  readonly #later: Later;
+  readonly #mechanisms: Mechanisms;
+  readonly #disk = new SharedDisk();
+  readonly #known = new Map<string, number>();
+  #run!: Run;
+  #state = new MemoryState();
+  #boots = 0;
+
+  private constructor(later: Later, mechanisms: Mechanisms) {
+    this.#later = (what, act) =>
+      later(what, () => {
+        try {
+          act();
+        } catch (error) {
+          this.errors.push(error);
+        }
+      });
+    this.#mechanisms = mechanisms;
+    this.origin = new VersionedOrigin(this.#later);
+  }
+
+  static async begin(later: Later, mechanisms: Mechanisms): Promise<RaceWorld> {
+    const world = new RaceWorld(later, mechanisms);
+    await world.#boot();
+    return world;
+  }
+
+  /** A client asks a worker for a path; what it is told is held against what was invalidated before it asked. */
+  get(worker: number, path: string): Promise<void> {
+    const known = this.#known.get(path) ?? 0;
+    return new Promise((resolve) => {
+      this.#run.workers[worker]!.ask(path, (status, content) => {
+        this.answered += 1;
+        if (status === 200 && !this.origin.wasAfter(path, known, content)) {
+          this.violations.push(`${path} from worker ${worker}: ${content}, though version ${known} was told`);
+        }
+        resolve();
+      });
+    });
+  }
+
+  /** The origin changes and says so; `known` to clients once that is answered. */
+  async change(path: string, value: number, tags: readonly string[]): Promise<void> {
+    const version = this.origin.change(path, value);
+    await this.#run.fence.invalidate({ tags, mode: 'hard' });
+    this.#known.set(path, Math.max(version, this.#known.get(path) ?? 0));
+  }
+
+  evict(worker: number, path: string): void {
+    this.#run.workers[worker]!.evict(path);
+  }
+
+  /** Kills the process and starts it again: what was not durable is gone, the disk has what was committed. */
+  async crash(): Promise<void> {
+    this.#run.isOver = true;
+    this.#state = this.#state.crashed();
+    await this.#boot();
+  }
+
+  async #boot(): Promise<void> {
+    const fence = await Fence.open(1_000, {
+      state: this.#state,
+      clock: CLOCK,
+      mechanisms: this.#mechanisms,
+      block: 100,
+    });
+    this.#boots += 1;
+    this.#state.beforeCommit = () => new Promise((resolve) => this.#later('commit', resolve));
+    const run: Run = { fence, workers: [], isOver: false };
+    const here: Later = (what, act) => this.#later(what, () => (run.isOver ? undefined : act()));
+    const shared = uncacheableBuffer();
+    const site: SiteSource = { config: CONFIG, demoUrls: {}, feeds: {}, receivers: [] };
+    for (let index = 0; index < WORKERS; index += 1) {
+      const deps = { index, boot: this.#boots, fence, site, shared, later: here, origin: this.origin };
+      run.workers.push(new RaceWorker({ ...deps, disk: this.#disk, mechanisms: this.#mechanisms }));
+    }
+    const [left, right] = portPair(here);
+    run.workers[0]!.runtime.connectPeer(1, left);
+    run.workers[1]!.runtime.connectPeer(0, right);
+    this.#run = run;
+  }
+}
+
+interface Run {
+  readonly fence: Fence;
+  readonly workers: RaceWorker[];
+  isOver: boolean;
+}
+
+interface WorkerDependencies {
+  readonly index: number;
+  readonly boot: number;
+  readonly fence: Fence;
+  readonly site: SiteSource;
+  /** For what is of no matter here. */
+  readonly shared: SharedArrayBuffer;
+  readonly origin: VersionedOrigin;
+  readonly disk: SharedDisk;
+  readonly mechanisms: Mechanisms;
+  readonly later: Later;
+}
+
+class RaceWorker {
+  readonly runtime: WorkerRuntime;
+  readonly #site: SiteSource;
+
+  constructor({ index, boot, fence, site, shared, disk, mechanisms, later, origin }: WorkerDependencies) {
+    this.#site = site;
+    this.runtime = new WorkerRuntime({
+      start: {
+        index,
+        instance: index + 1,
+        boot,
+        workers: WORKERS,
+        port: 0,
+        site,
+        fence: fence.buffer,
+        uncacheable: shared,
+        connections: shared,
+        diskPath: null,
+      },
+      clock: CLOCK,
+      mechanisms,
+      log: SILENT,
+      accessLog: () => {},
+      recorder: { request: () => {}, originHead: () => {} },
+      disk: { level: new RaceDisk(disk, later), corrupt: () => 0 },
+      invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
+      desk: { admitThrough: nobody, abandonThrough: nobody, settleThrough: nobody },
+      deliver: nobody,
+      createOrigin: () => origin,
+    });
+  }
+
+  evict(path: string): void {
+    const { memory } = this.runtime.levels;
+    const key = `${originKeyOf(this.#site.config.origins['shop']!)}\n\n${path}`;
+    for (const { head } of memory.get(key)) memory.remove(key, head.id);
+  }
+
+  ask(path: string, answer: (status: number, content: string) => void): void {
+    this.runtime.handle(exchangeOf(path, answer));
+  }
+}
+
+const SILENT = createLog({ level: 'silent', thread: 'test', fd: 1 });
+
+function nobody(): never {
+  throw new Error('nobody asks for it');
+}
+
+function exchangeOf(path: string, answer: (status: number, content: string) => void): Exchange {
+  let content = '';
+  return {
+    method: 'GET',
+    target: path,
+    authority: 'shop',
+    scheme: 'http',
+    fields: [],
+    remoteAddress: '127.0.0.1',
+    startedAt: 0,
+    body: null,
+    upgrade: null,
+    closed: false,
+    onGone: () => {},
+    onEnd: () => {},
+    inform: () => {},
+    tunnel: () => {},
+    respond: (status, _fields, bytes) => answer(status, Buffer.from(bytes ?? []).toString()),
+    stream: (status) => ({
+      write(chunk) {
+        content += Buffer.from(chunk).toString();
+        return true;
+      },
+      onDrain: () => {},
+      end: () => answer(status, content),
+    }),
+    abort: () => answer(0, content),
+  };
+}
+
+/** Content that changes; its ETag is its value, which may come back. */
+class VersionedOrigin implements Origin {
+  readonly name = 'shop';
+  readonly stats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+  confirmed = 0;
+  /** The most requests for one path that were under way at a time. */
+  maxRunning = 0;
+  readonly #later: Later;
+  readonly #values = new Map<string, number[]>();
+  readonly #running = new Map<string, number>();
+
+  constructor(later: Later) {
+    this.#later = later;
+  }
+
+  change(path: string, value: number): number {
+    return this.#valuesOf(path).push(value) - 1;
+  }
+
+  /** Whether the content was the origin's at that version or later. */
+  wasAfter(path: string, version: number, content: string): boolean {
+    return this.#valuesOf(path)
+      .slice(version)
+      .some((value) => content === contentOf(path, value));
+  }
+
+  send({ path, fields }: OriginRequest, handler: OriginHandler) {
+    let isAborted = false;
+    const running = (this.#running.get(path) ?? 0) + 1;
+    this.#running.set(path, running);
+    this.maxRunning = Math.max(this.maxRunning, running);
+    const ended = (): void => void this.#running.set(path, this.#running.get(path)! - 1);
+    const next = (what: string, act: () => void): void =>
+      this.#later(what, () => {
+        if (!isAborted) act();
+      });
+    next('the origin looks', () => {
+      const value = this.#valuesOf(path).at(-1)!;
+      const isSame = fieldValue(fields, 'if-none-match')?.includes(`"${value}"`) === true;
+      const answer: Fields = [
+        'Cache-Control',
+        'max-age=1000',
+        'ETag',
+        `"${value}"`,
+        'Surrogate-Key',
+        'secret',
+      ];
+      next('its head comes', () => {
+        if (isSame) this.confirmed += 1;
+        handler.onHead(isSame ? 304 : 200, answer);
+        next('its content comes', () => {
+          ended();
+          if (!isSame) handler.onData(Buffer.from(contentOf(path, value)));
+          handler.onEnd([]);
+        });
+      });
+    });
+    return {
+      pause: () => {},
+      resume: () => {},
+      abort: () => {
+        if (!isAborted) ended();
+        isAborted = true;
+      },
+    };
+  }
+
+  upgrade(): never {
+    throw new Error('nobody asks for it');
+  }
+
+  async close(): Promise<void> {}
+
+  #valuesOf(path: string): number[] {
+    const values = this.#values.get(path) ?? [0];
+    this.#values.set(path, values);
+    return values;
+  }
+}
+
+function contentOf(path: string, value: number): string {
+  return `${path} is ${value}`;
+}
+
+/** What is committed, as all workers and all runs see it. */
+class SharedDisk {
+  readonly heads = new Map<string, EntryHead>();
+  readonly contents = new Map<string, Buffer>();
+}
+
+class RaceDisk implements DiskLevel {
+  readonly #disk: SharedDisk;
+  readonly #toWriter: (act: () => void) => void;
+
+  constructor(disk: SharedDisk, later: Later) {
+    this.#disk = disk;
+    this.#toWriter = inOrder('the disk writes', later);
+  }
+
+  heads(key: string): EntryHead[] {
+    return [...this.#disk.heads.values()].filter((head) => head.key === key);
+  }
+
+  read(id: string, position: number): Uint8Array | null {
+    return this.#disk.contents.get(id)?.subarray(position) ?? null;
+  }
+
+  pin(): () => void {
+    return () => {};
+  }
+
+  begin(id: string): DiskFill {
+    let content = Buffer.alloc(0);
+    let listener: (length: number) => void = () => {};
+    return {
+      append: (bytes) => {
+        const chunk = Buffer.from(bytes);
+        this.#toWriter(() => {
+          content = Buffer.concat([content, chunk]);
+          this.#disk.contents.set(id, content);
+          listener(content.length);
+        });
+      },
+      onStored: (given) => {
+        listener = given;
+      },
+      commit: (head) => new Promise((resolve) => this.#toWriter(() => resolve(this.#commit(head)))),
+      abort: () => this.#toWriter(() => this.#disk.contents.delete(id)),
+    };
+  }
+
+  update(head: EntryHead): void {
+    this.#toWriter(() => {
+      const known = this.#disk.heads.get(head.id);
+      if (known !== undefined) this.#disk.heads.set(head.id, mergedHead(known, head));
+    });
+  }
+
+  remove(_key: string, id: string): void {
+    this.#toWriter(() => this.#disk.heads.delete(id));
+  }
+
+  touch(): void {}
+
+  #commit(head: EntryHead): boolean {
+    const same = this.heads(head.key).filter((other) => isSameVariant(other, head));
+    if (same.some((other) => other.floor > head.floor)) return false;
+    for (const { id } of same) this.#disk.heads.delete(id);
+    this.#disk.heads.set(head.id, head);
+    return true;
+  }
+}
+
+/** Acts happen at chosen moments, but one after another. */
+function inOrder(what: string, later: Later): (act: () => void) => void {
+  const queue: (() => void)[] = [];
+  return (act) => {
+    queue.push(act);
+    later(what, () => queue.shift()!());
+  };
+}
+
+type RacePort = Parameters<WorkerRuntime['connectPeer']>[1];
+
+/** Two ends of a channel: what workers use of a MessagePort, each message a copy. */
+function portPair(later: Later): [RacePort, RacePort] {
+  const ends = [new RaceEnd(later), new RaceEnd(later)] as const;
+  ends[0].other = ends[1];
+  ends[1].other = ends[0];
+  return ends as unknown as [RacePort, RacePort];
+}
+
+class RaceEnd {
+  other!: RaceEnd;
+  readonly #listeners: ((message: unknown) => void)[] = [];
+  readonly #deliver: (act: () => void) => void;
+
+  constructor(later: Later) {
+    this.#deliver = inOrder('a message comes', later);
+  }
+
+  on(event: string, listener: (message: unknown) => void): void {
+    if (event === 'message') this.#listeners.push(listener);
+  }
+
+  postMessage(message: unknown): void {
+    const copy = structuredClone(message);
+    this.#deliver(() => this.other.#listeners.forEach((listener) => listener(copy)));
+  }
+
+  close(): void {}
+}

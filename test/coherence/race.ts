@@ -1,0 +1,115 @@
+/** Random acts on a `RaceWorld`, in whatever order fast-check's scheduler finds. */
+import * as fc from 'fast-check';
+import { ALL_TAG, tagOfUrl } from '../../policies/tags.ts';
+import type { Mechanisms } from '../../proxy/mechanisms.ts';
+import { RaceWorld, SECRET_TAG } from './race-world.ts';
+
+type Act =
+  | { readonly kind: 'get'; readonly worker: number; readonly path: string }
+  | {
+      readonly kind: 'change';
+      readonly path: string;
+      readonly value: number;
+      readonly by: 'url' | 'tag' | 'all';
+    }
+  | { readonly kind: 'evict'; readonly worker: number; readonly path: string }
+  | { readonly kind: 'crash' };
+
+const worker = fc.nat(1);
+const path = fc.constantFrom('/a', '/b');
+
+const anAct: fc.Arbitrary<Act> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant('get'), worker, path }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('change'),
+      path,
+      value: fc.nat(2),
+      by: fc.constantFrom('url', 'tag', 'all'),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('evict'), worker, path }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash') }) },
+);
+
+/** Starts the acts in their order, each at a moment that the scheduler chooses, and lets all come to an end. */
+async function play(
+  acts: readonly Act[],
+  scheduler: fc.Scheduler,
+  mechanisms: Mechanisms,
+): Promise<RaceWorld> {
+  const world = await RaceWorld.begin((what, act) => {
+    void scheduler.schedule(Promise.resolve(), what).then(act);
+  }, mechanisms);
+  const { task } = scheduler.scheduleSequence(
+    acts.map((act) => ({ label: act.kind, builder: () => perform(world, act) })),
+  );
+  await finish(scheduler);
+  await task;
+  // What all workers hold in the end is looked at, too.
+  for (const each of [0, 1]) for (const of of ['/a', '/b']) void world.get(each, of);
+  await finish(scheduler);
+  return world;
+}
+
+async function finish(scheduler: fc.Scheduler): Promise<void> {
+  await settled();
+  while (scheduler.count() > 0) {
+    await scheduler.waitOne();
+    await settled();
+  }
+}
+
+/** All that is ready without the scheduler has run. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+async function perform(world: RaceWorld, act: Act): Promise<void> {
+  switch (act.kind) {
+    case 'get':
+      void world.get(act.worker, act.path);
+      return;
+    case 'change': {
+      const tag = { url: tagOfUrl(null, act.path, ''), tag: SECRET_TAG, all: ALL_TAG }[act.by];
+      void world.change(act.path, act.value, [tag]);
+      return;
+    }
+    case 'evict':
+      world.evict(act.worker, act.path);
+      return;
+    case 'crash':
+      await world.crash();
+      return;
+    default:
+      act satisfies never;
+  }
+}
+
+/**
+ * Plays so many races and stops at the first that shows something stale, or more than two requests for one thing at a time.
+ * `report` tells that race, with its seed.
+ */
+export async function race(mechanisms: Mechanisms, numRuns: number, seed?: number) {
+  let answered = 0;
+  let confirmed = 0;
+  const details = await fc.check(
+    fc.asyncProperty(
+      fc.array(anAct, { minLength: 4, maxLength: 24 }),
+      fc.scheduler(),
+      async (acts, scheduler) => {
+        const world = await play(acts, scheduler, mechanisms);
+        answered += world.answered;
+        confirmed += world.origin.confirmed;
+        if (world.errors.length > 0) throw world.errors[0];
+        if (world.violations.length > 0) throw new Error(world.violations.join('; '));
+        // A process that was killed leaves its requests behind.
+        const wasKilled = acts.some(({ kind }) => kind === 'crash');
+        if (world.origin.maxRunning > 2 && !wasKilled) throw new Error('more than two requests for one path');
+      },
+    ),
+    { numRuns, endOnFailure: true, ...(seed === undefined ? {} : { seed }) },
+  );
+  return { found: details.failed, report: fc.defaultReportMessage(details), answered, confirmed };
+}
