@@ -1,6 +1,6 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from '../exchange.ts';
+import { Client, type TimedAnswer } from '../exchange.ts';
 import { fill } from '../filling.ts';
 import type { Weir } from '../processes/weir.ts';
 import { percentile, type Figure } from '../report.ts';
@@ -8,7 +8,7 @@ import { measure, type Scenario } from '../scenario.ts';
 
 const ENTRIES = 20_000;
 const CONNECTIONS = 64;
-/** Purges, then commits, in turn: what disturbs the disk disturbs both. */
+/** Of purges, of commits and of plain answers, in turn: what disturbs one disturbs all. */
 const BATCH = 10;
 /** Every entry bears it. */
 const TAG = 'bench';
@@ -34,10 +34,9 @@ export const purgeStorm: Scenario = {
       const label = `with ${size} entries`;
       medians.push(percentile(taken.purgesMs, 50));
       figures.push(
-        figure(`purge p50, ${label}`, percentile(taken.purgesMs, 50), 'ms'),
-        figure(`purge p99, ${label}`, percentile(taken.purgesMs, 99), 'ms'),
-        figure(`bare commit p50, ${label}`, percentile(taken.commitsMs, 50), 'ms'),
-        figure(`bare commit p99, ${label}`, percentile(taken.commitsMs, 99), 'ms'),
+        ...pair('purge', label, taken.purgesMs),
+        ...pair('bare commit', label, taken.commitsMs),
+        ...pair('GET /healthz', label, taken.answersMs),
         {
           ...figure(
             `p99, purge / bare commit, ${label}`,
@@ -69,9 +68,11 @@ interface Taken {
   /** In ascending order. */
   readonly purgesMs: readonly number[];
   readonly commitsMs: readonly number[];
+  /** Of the admin side where nothing is to be done: what a purge takes for being a request. */
+  readonly answersMs: readonly number[];
 }
 
-/** One purge or commit at a time. */
+/** One at a time. */
 async function alternate(
   weir: Weir,
   commit: (commits: number) => Promise<readonly number[]>,
@@ -80,24 +81,39 @@ async function alternate(
   const client = new Client();
   const purgesMs: number[] = [];
   const commitsMs: number[] = [];
+  const answersMs: number[] = [];
   const until = performance.now() + forMs;
   for (let warm = true; warm || performance.now() < until; warm = false) {
-    const batchMs: number[] = [];
-    for (let i = 0; i < BATCH; i += 1) {
-      const { startedAt, endedAt } = await client.purge(weir.adminUrl, TAG);
-      batchMs.push(endedAt - startedAt);
-    }
-    const committedMs = await commit(BATCH);
+    const purges = await batch(() => client.purge(weir.adminUrl, TAG));
+    const commits = await commit(BATCH);
+    const answers = await batch(() => client.ask(`${weir.adminUrl}/healthz`));
     // The first ones pay for connections and for code that was never run.
     if (warm) continue;
-    purgesMs.push(...batchMs);
-    commitsMs.push(...committedMs);
+    purgesMs.push(...purges);
+    commitsMs.push(...commits);
+    answersMs.push(...answers);
   }
   client.close();
-  return {
-    purgesMs: purgesMs.toSorted((a, b) => a - b),
-    commitsMs: commitsMs.toSorted((a, b) => a - b),
-  };
+  return { purgesMs: ascending(purgesMs), commitsMs: ascending(commitsMs), answersMs: ascending(answersMs) };
+}
+
+async function batch(ask: () => Promise<TimedAnswer>): Promise<number[]> {
+  const tookMs: number[] = [];
+  for (let i = 0; i < BATCH; i += 1) {
+    const { startedAt, endedAt } = await ask();
+    tookMs.push(endedAt - startedAt);
+  }
+  return tookMs;
+}
+
+function ascending(values: readonly number[]): number[] {
+  return values.toSorted((a, b) => a - b);
+}
+
+function pair(what: string, label: string, ascendingMs: readonly number[]): Figure[] {
+  return [50, 99].map((percent) =>
+    figure(`${what} p${percent}, ${label}`, percentile(ascendingMs, percent), 'ms'),
+  );
 }
 
 function figure(name: string, value: number, unit: string): Figure {
