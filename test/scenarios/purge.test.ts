@@ -1,0 +1,179 @@
+/** Purges as operators and origins make them, on two workers, with both levels. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { gate } from '../support/barrier.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, cacheStatusOf } from './client.ts';
+import { isHit, purge, seen, startVersionedOrigin, type VersionedOrigin } from './purging.ts';
+
+let origin: VersionedOrigin;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startVersionedOrigin();
+  weir = await startWeir(`
+    admin: { port: 0, token: token }
+    origins: { app: { url: "${origin.url}" } }
+    routes:
+      - { name: soft, match: /soft/*, cache: { stale-while-revalidate: 1h, stale-if-error: 1h } }
+      - { name: shop, match: /shop/*, cache: { tags: [of-shop] } }
+      - { name: all, match: /* }
+  `);
+  const { admin } = weir;
+  weir.admin = (path, init = {}) =>
+    admin.call(weir, path, { ...init, headers: { ...init.headers, authorization: 'Bearer token' } });
+});
+
+beforeEach(() => {
+  origin.forget();
+  origin.wait = async () => {};
+});
+
+afterAll(async () => {
+  await weir?.stop();
+  await origin.close();
+});
+
+describe('a purge binds every worker when it is answered', () => {
+  it.each([
+    ['of a URL', '/url/a', { urls: ['/url/a'] }, '/url/b'],
+    ['of a prefix', '/pre/fix/a', { prefixes: ['/pre/fix'] }, '/pre/fixed'],
+    ['of a tag that only the response named', '/tag/a', { tags: ['of-tag-a'] }, '/tag/b'],
+    ["of a route's own tag", '/shop/a', { tags: ['of-shop'] }, '/tag/c'],
+    ['of a route', '/shop/b', { routes: ['shop'] }, '/tag/d'],
+    ['of a host', '/host/a', { hosts: ['127.0.0.1'] }, null],
+    ['of everything', '/all/a', { all: true }, null],
+  ])('%s', async (_what, path, selection, untouched) => {
+    expect(await seen(weir, path)).toEqual(new Set([`${path} 0`]));
+    if (untouched !== null) await seen(weir, untouched);
+    expect(await isHit(weir, path)).toBe(true);
+    origin.change(path);
+    const { sequence, tags } = await purge(weir, selection);
+    expect(sequence).toBeGreaterThan(0);
+    expect(tags).toBeGreaterThan(0);
+    expect(await seen(weir, path)).toEqual(new Set([`${path} 1`]));
+    expect(await isHit(weir, path)).toBe(true);
+    if (untouched !== null) expect(await isHit(weir, untouched)).toBe(true);
+  });
+
+  it('costs a 304 where nothing had changed', async () => {
+    await seen(weir, '/same');
+    origin.forget();
+    await purge(weir, { urls: ['/same'] });
+    const first = await ask(`${weir.url}/same`);
+    expect(first.body).toBe('/same 0');
+    expect(cacheStatusOf(first)).toMatchObject({ fwd: 'stale', 'fwd-status': '304' });
+    expect(await seen(weir, '/same')).toEqual(new Set(['/same 0']));
+    expect(origin.count()).toBe(1);
+  });
+
+  it('reaches a fill that was under way, and who joined it after the purge was answered is told the new state', async () => {
+    const held = gate();
+    origin.wait = () => held.promise;
+    const before = ask(`${weir.url}/slow`);
+    await origin.seen('/slow');
+    origin.change('/slow');
+    await purge(weir, { tags: ['secret'] });
+    const after = Array.from({ length: 6 }, () => ask(`${weir.url}/slow`));
+    held.open();
+    expect((await before).body).toBe('/slow 0');
+    expect(new Set((await Promise.all(after)).map(({ body }) => body))).toEqual(new Set(['/slow 1']));
+    expect(await seen(weir, '/slow')).toEqual(new Set(['/slow 1']));
+    expect(origin.count('/slow')).toBe(2);
+  });
+});
+
+describe('a hard purge', () => {
+  it('is never served again while the origin is down', async () => {
+    await seen(weir, '/soft/hard');
+    await purge(weir, { urls: ['/soft/hard'] });
+    origin.on('/soft/hard', (_request, answer) => answer.cut());
+    expect((await ask(`${weir.url}/soft/hard`)).status).toBe(502);
+  });
+});
+
+describe('a soft purge', () => {
+  it('is served once more while it is revalidated behind', async () => {
+    await seen(weir, '/soft/a');
+    origin.change('/soft/a');
+    await purge(weir, { urls: ['/soft/a'], mode: 'soft' });
+    const stale = await ask(`${weir.url}/soft/a`);
+    expect(stale.body).toBe('/soft/a 0');
+    expect(cacheStatusOf(stale)).toMatchObject({ hit: true, detail: 'stale-while-revalidate' });
+    await origin.seen('/soft/a', 2);
+    await expect.poll(() => seen(weir, '/soft/a')).toEqual(new Set(['/soft/a 1']));
+  });
+});
+
+describe('PURGE on the main port', () => {
+  const send = (path: string, token?: string) =>
+    ask(`${weir.url}${path}`, {
+      method: 'PURGE',
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    });
+
+  it('purges the URL with the admin token, and nothing without', async () => {
+    await seen(weir, '/main');
+    origin.change('/main');
+    expect((await send('/main')).status).toBe(401);
+    expect((await send('/main', 'wrong')).status).toBe(401);
+    expect(await seen(weir, '/main')).toEqual(new Set(['/main 0']));
+    const answer = await send('/main', 'token');
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body)).toMatchObject({ sequence: expect.any(Number), tags: expect.any(Number) });
+    expect(await seen(weir, '/main')).toEqual(new Set(['/main 1']));
+    expect(origin.count('PURGE /main')).toBe(0);
+  });
+});
+
+describe('an unsafe request', () => {
+  it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
+    '%s invalidates its target before its answer is given',
+    async (method) => {
+      const path = `/unsafe/${method}`;
+      await seen(weir, path);
+      origin.change(path);
+      expect((await ask(`${weir.url}${path}`, { method })).status).toBe(204);
+      expect(await seen(weir, path)).toEqual(new Set([`${path} 1`]));
+    },
+  );
+
+  it('invalidates Location, and nothing where it failed', async () => {
+    await seen(weir, '/unsafe/other');
+    await seen(weir, '/unsafe/failing');
+    origin.change('/unsafe/other');
+    origin.on('POST /unsafe/make', { status: 201, fields: ['Location', '/unsafe/other'] });
+    origin.on('POST /unsafe/failing', { status: 500 });
+    await ask(`${weir.url}/unsafe/make`, { method: 'POST' });
+    await ask(`${weir.url}/unsafe/failing`, { method: 'POST' });
+    expect(await seen(weir, '/unsafe/other')).toEqual(new Set(['/unsafe/other 1']));
+    expect(await isHit(weir, '/unsafe/failing')).toBe(true);
+  });
+});
+
+describe('a dry run', () => {
+  it('counts what would be purged, names some of it, and purges nothing', async () => {
+    for (const path of ['/dry/a', '/dry/b', '/wet/a']) await seen(weir, path);
+    await expect
+      .poll(() => purge(weir, { prefixes: ['/dry'], dryRun: true }))
+      .toEqual({ entries: 2, sample: expect.arrayContaining(['/dry/a', '/dry/b']), complete: true });
+    expect(await isHit(weir, '/dry/a')).toBe(true);
+  });
+});
+
+describe('GET /entries', () => {
+  it('says of each entry whether it may be used, and why', async () => {
+    const look = async () =>
+      (await (await weir.admin('/entries?url=/looked/at')).json()) as {
+        entries: { usable: boolean; why: string; levels: string[]; tags: string[]; floor: number }[];
+      };
+    expect((await look()).entries).toEqual([]);
+    await seen(weir, '/looked/at');
+    const [entry, ...others] = (await look()).entries;
+    expect(others).toEqual([]);
+    expect(entry).toMatchObject({ usable: true, why: 'fresh', floor: expect.any(Number) });
+    expect(entry!.levels).toContain('memory');
+    expect(entry!.tags.join(' ')).toContain('secret');
+    await purge(weir, { urls: ['/looked/at'] });
+    expect((await look()).entries).toMatchObject([{ usable: false, why: 'invalidated' }]);
+  });
+});
