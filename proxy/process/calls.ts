@@ -51,8 +51,10 @@ export type WorkerCalls = {
   };
   /** The entries in memory that bear any of the tags. */
   find(argument: { readonly tags: readonly string[] }): readonly FoundInMemory[];
-  /** Resolves, when everything is closed, with the number of exchanges that were cut. */
-  stop(argument: { readonly graceMs: number }): number;
+  /** Takes no more; resolves, when nothing is under way any more, with the number of exchanges that were cut. */
+  drain(argument: { readonly graceMs: number }): number;
+  /** Ends what clients of other workers may still have needed. */
+  close(argument: null): void;
 };
 
 export interface FoundInMemory {

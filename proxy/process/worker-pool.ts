@@ -41,6 +41,8 @@ interface Running {
 
 /** A worker that died younger than this is replaced only after a while, lest one that can't live takes all the time. */
 const YOUNG_MS = 1_000;
+/** A worker that takes so much longer than it was given is ended as it is. */
+const UNRESPONSIVE_MS = 5_000;
 const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
 
 /** The workers: started, joined to each other, replaced when one dies. */
@@ -117,18 +119,23 @@ export class WorkerPool {
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   }
 
-  /** Lets requests under way finish for at most `graceMs`; resolves with the number that were cut. */
+  /**
+   * Lets requests under way finish for at most `graceMs`; resolves with the number that were cut. No worker closes before
+   * all have finished, for the clients of one wait for flights of another.
+   */
   async stop(graceMs: number): Promise<number> {
     this.#isStopping = true;
-    const stops = this.#live().map(async ({ channel, worker }) => {
-      const cut = await withinMs(
-        graceMs + 5_000,
-        channel.call('stop', { graceMs }).catch(() => 0),
-      );
-      await worker.terminate();
-      return cut;
-    });
-    const cuts = await Promise.all(stops);
+    const workers = this.#live();
+    const drained = workers.map(({ channel }) =>
+      withinMs(graceMs + UNRESPONSIVE_MS, channel.call('drain', { graceMs }), 0),
+    );
+    const cuts = await Promise.all(drained);
+    await Promise.all(
+      workers.map(async ({ channel, worker }) => {
+        await withinMs(UNRESPONSIVE_MS, channel.call('close', null), undefined);
+        await worker.terminate();
+      }),
+    );
     return cuts.reduce((sum, cut) => sum + cut, 0);
   }
 
@@ -202,12 +209,15 @@ export class WorkerPool {
   }
 }
 
-function withinMs(limitMs: number, answer: Promise<number>): Promise<number> {
+/** The answer; or `otherwise`, where it does not come in time or the worker has ended. */
+function withinMs<T>(limitMs: number, answer: Promise<T>, otherwise: T): Promise<T> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(0), limitMs);
-    void answer.then((value) => {
-      clearTimeout(timer);
-      resolve(value);
-    });
+    const timer = setTimeout(() => resolve(otherwise), limitMs);
+    void answer
+      .catch(() => otherwise)
+      .then((value) => {
+        clearTimeout(timer);
+        resolve(value);
+      });
   });
 }

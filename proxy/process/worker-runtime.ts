@@ -252,12 +252,18 @@ export class WorkerRuntime {
     return found;
   }
 
-  /** Ends everything; resolves with the number of exchanges that had to be cut. */
-  async stop(graceMs: number): Promise<number> {
-    const cut = (await this.#listener?.stop(graceMs)) ?? 0;
+  /**
+   * Takes no more connections; resolves, when no client is left, with the number of exchanges that had to be cut. Clients
+   * of other workers may still wait for flights that run here.
+   */
+  async drain(graceMs: number): Promise<number> {
+    return (await this.#listener?.stop(graceMs)) ?? 0;
+  }
+
+  /** Ends everything. */
+  async close(): Promise<void> {
     await Promise.all([...this.#origins.values()].map(({ origin }) => origin.close(0)));
     this.#peers.close();
-    return cut;
   }
 
   #replaceOrigin(name: string, origin: Origin): void {

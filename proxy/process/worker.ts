@@ -23,7 +23,8 @@ const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, {
     disk: runtime.levels.disk?.heads(key) ?? [],
   }),
   find: ({ tags }) => runtime.find(tags),
-  stop: ({ graceMs }) => runtime.stop(graceMs),
+  drain: ({ graceMs }) => runtime.drain(graceMs),
+  close: () => runtime.close(),
 });
 
 const opened = start.diskPath === null ? null : openDiskReader({ path: start.diskPath });
