@@ -1,6 +1,6 @@
 /** RFC 9111 §3.3 and §3.4: partial responses, what they are parts of, and which may be put together. */
 import { etagsMatchStrongly } from '../http/etags.ts';
-import { fieldValues, hasField } from '../http/fields.ts';
+import { fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 import { ifRangeHolds, parseByteRanges } from '../rfc9110/ranges.ts';
@@ -65,6 +65,49 @@ export function completionFields(meta: StoredMeta): Fields | null {
   if (part.first === 0) return ['Range', `bytes=${part.last + 1}-`, 'If-Range', etag];
   if (part.last === part.completeBytes - 1) return ['Range', `bytes=0-${part.first - 1}`, 'If-Range', etag];
   return null;
+}
+
+/** Whether a new answer takes the place of a stored one of its variant: a part takes only that of parts that it overlaps. */
+export function replaces(newer: StoredMeta, older: StoredMeta): boolean {
+  if (!isSameVariant(newer, older)) return false;
+  if (newer.part === null) return true;
+  return older.part !== null && newer.part.first <= older.part.last && older.part.first <= newer.part.last;
+}
+
+export function isSameVariant(a: StoredMeta, b: StoredMeta): boolean {
+  return (
+    a.vary.length === b.vary.length &&
+    a.vary.every((name, i) => name === b.vary[i] && a.varyValues[i] === b.varyValues[i])
+  );
+}
+
+/**
+ * §3.4: what is known of two parts put together, the newer one's word before the older's; null: they do not combine. All of
+ * the whole is a 200 as any.
+ */
+export function combinedMeta(newer: StoredMeta, older: StoredMeta): StoredMeta | null {
+  const part = isSameVariant(newer, older) ? combinedPart(newer, older) : null;
+  if (part === null) return null;
+  const isWhole = part.first === 0 && part.completeBytes !== null && part.last === part.completeBytes - 1;
+  const said = new Set(fieldNames(newer.fields));
+  const fields = [
+    ...withoutFields(newer.fields, OF_ONE_PART),
+    ...withoutFields(older.fields, new Set([...said, ...OF_ONE_PART])),
+  ];
+  if (!isWhole) fields.push('Content-Range', `bytes ${part.first}-${part.last}/${part.completeBytes ?? '*'}`);
+  return {
+    ...newer,
+    status: isWhole ? 200 : 206,
+    fields,
+    part: isWhole ? null : part,
+    responseTags: [...new Set([...newer.responseTags, ...older.responseTags])],
+  };
+}
+
+const OF_ONE_PART: ReadonlySet<string> = new Set(['content-range', 'content-length']);
+
+function fieldNames(fields: Fields): string[] {
+  return fields.flatMap((name, i) => (i % 2 === 0 ? [name.toLowerCase()] : []));
 }
 
 /** §3.4: the part that two make together, where they touch and share a strong validator; null: they do not combine. */

@@ -4,6 +4,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import type { RequestView } from '../../policies/model.ts';
+import { isSameVariant as areSameVariant, replaces } from '../../policies/rfc9111/parts.ts';
 import { selectVariant } from '../../policies/rfc9111/vary.ts';
 import type { DiskLevel } from './disk-level.ts';
 import { mergedHead, type EntryHead } from './entry.ts';
@@ -65,9 +66,9 @@ export class Levels {
     const { head } = entry;
     const isLate = this.memory
       .get(head.key)
-      .some((other) => isSameVariant(other.head, head) && other.head.floor > head.floor);
+      .some((other) => replaces(head.meta, other.meta) && other.head.floor > head.floor);
     if (isLate) return false;
-    return this.memory.put(entry, maxVariants, (other) => isSameVariant(other.head, head));
+    return this.memory.put(entry, maxVariants, (other) => replaces(head.meta, other.meta));
   }
 
   /** What a 304 made of an entry, in every level, and only where the very entry is still there. */
@@ -135,10 +136,7 @@ function ofRoute(entries: readonly StoredEntry[], route: string): readonly Store
 const CONTENT_LENGTH: ReadonlySet<string> = new Set(['content-length']);
 
 export function isSameVariant(a: EntryHead, b: EntryHead): boolean {
-  return (
-    a.meta.vary.length === b.meta.vary.length &&
-    a.meta.vary.every((name, i) => name === b.meta.vary[i] && a.meta.varyValues[i] === b.meta.varyValues[i])
-  );
+  return areSameVariant(a.meta, b.meta);
 }
 
 function readWhole(disk: DiskLevel, head: EntryHead): Uint8Array | null {

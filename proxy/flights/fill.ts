@@ -1,7 +1,8 @@
 import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
-import type { StoredMeta } from '../../policies/model.ts';
+import type { NotStoredReason, StoredMeta } from '../../policies/model.ts';
 import { ageValueSeconds } from '../../policies/rfc9111/freshness.ts';
+import { combinedMeta, completionFields } from '../../policies/rfc9111/parts.ts';
 import { isConfirmable } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import {
@@ -10,6 +11,7 @@ import {
   validationFields,
   type Update,
 } from '../../policies/rfc9111/validation.ts';
+import { answers } from '../../policies/rfc9111/vary.ts';
 import { entryTags } from '../../policies/tags.ts';
 import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
@@ -53,6 +55,10 @@ export class Fill implements OriginHandler {
   readonly #events: FlightEvents;
   readonly #knownTagNames: readonly string[];
   #candidates: readonly StoredEntry[];
+  /** A stored part that the origin is asked to complete (RFC 9111 §3.4). */
+  #incomplete: StoredEntry | null;
+  /** Of that part, what comes after the origin's content. */
+  #rest: Uint8Array | null = null;
   #call: OriginCall | null = null;
   #sentAtMs = 0;
   #landed = false;
@@ -76,7 +82,8 @@ export class Fill implements OriginHandler {
     this.knownTags = hashTags(this.#knownTagNames);
     this.floor = deps.fence.published();
     this.requestTimeMs = deps.clock.nowMs();
-    this.#candidates = this.#confirmable();
+    this.#candidates = request.asksPart ? [] : this.#confirmable();
+    this.#incomplete = request.asksPart || this.#candidates.length > 0 ? null : this.#completable();
   }
 
   send(): void {
@@ -86,7 +93,7 @@ export class Fill implements OriginHandler {
       {
         method: 'GET',
         path: query === '' ? path : `${path}?${query}`,
-        fields: [...originFields, ...validationFields(this.#candidates.map((entry) => entry.meta))],
+        fields: [...originFields, ...this.#preconditions()],
         body: null,
         priority,
         unboundedBody: false,
@@ -107,6 +114,7 @@ export class Fill implements OriginHandler {
   onHead(status: number, fields: Fields): void {
     this.#deps.originHead(this.#request.route, this.#deps.clock.monotonicMs() - this.#sentAtMs);
     if (status === 304 && this.#candidates.length > 0) this.#confirm(fields);
+    else if (this.#incomplete !== null && (status === 206 || status === 416)) this.#complete(status, fields);
     else this.#receive(status, fields);
   }
 
@@ -118,6 +126,7 @@ export class Fill implements OriginHandler {
   onEnd(trailers: Fields): void {
     const body = this.#body;
     if (body === null) return;
+    if (this.#rest !== null) this.onData(this.#rest);
     if (this.#storing === null) {
       body.end(trailers);
       this.#events.over();
@@ -147,6 +156,40 @@ export class Fill implements OriginHandler {
     return levels
       .all(this.#request.key, this.#route.config.name)
       .filter((entry) => entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry)));
+  }
+
+  /** A part of the variant that answers the request, in memory and with a strong ETag. */
+  #completable(): StoredEntry | null {
+    const { levels } = this.#deps;
+    const parts = levels.memory
+      .get(this.#request.key)
+      .filter(({ head, content }) => head.route === this.#request.route && content !== null);
+    const wanted = this.#request.request.fields;
+    return parts.find(({ meta }) => answers(meta, wanted) && completionFields(meta) !== null) ?? null;
+  }
+
+  #preconditions(): Fields {
+    if (this.#incomplete !== null) return completionFields(this.#incomplete.meta) ?? [];
+    return validationFields(this.#candidates.map((entry) => entry.meta));
+  }
+
+  /** What is stored and what came make the whole, or the whole is asked for. */
+  #complete(status: number, fields: Fields): void {
+    const { meta, content } = this.#incomplete!;
+    const asked = this.#received(fields, completionFields(meta) ?? []);
+    const decision = decideStoring({ ...asked, status });
+    const whole = decision.kind === 'store' ? combinedMeta(decision.meta, meta) : null;
+    const storing =
+      whole === null || whole.part !== null
+        ? null
+        : this.#beginStoring(whole, meta.part?.completeBytes ?? -1, fields);
+    if (storing === null) {
+      this.#askAnew();
+      return;
+    }
+    this.#land(status, fields, storing);
+    if (meta.part?.first === 0) this.onData(content!);
+    else this.#rest = content;
   }
 
   #confirm(fields: Fields): void {
@@ -203,13 +246,26 @@ export class Fill implements OriginHandler {
   /** The 304 confirms nothing that is here: the same flight asks for the whole. */
   #askAnew(): void {
     this.#candidates = [];
+    this.#incomplete = null;
     this.#call?.abort();
     this.send();
   }
 
   #receive(status: number, fields: Fields): void {
     const decision = decideStoring({ ...this.#received(fields), status });
-    const storing = decision.kind === 'store' ? this.#beginStoring(decision.meta, fields) : null;
+    const storing =
+      decision.kind === 'store' && isAsLongAsItSays(decision.meta, fields)
+        ? this.#beginStoring(decision.meta, sizeOf(decision.meta, fields), fields)
+        : null;
+    this.#land(status, fields, storing, decision.kind === 'not' ? decision.reason : 'too-large');
+  }
+
+  #land(
+    status: number,
+    fields: Fields,
+    storing: Storing | null,
+    reason: NotStoredReason = 'too-large',
+  ): void {
     const body = new FlightBody({
       windowBytes: this.#deps.windowBytes,
       keepsAll: storing?.inMemory ?? false,
@@ -222,7 +278,6 @@ export class Fill implements OriginHandler {
     this.#storing = storing;
     this.#landed = true;
     if (storing === null) {
-      const reason = decision.kind === 'not' ? decision.reason : 'too-large';
       this.#events.land({ kind: 'pass', status, fields, body, reason });
       return;
     }
@@ -237,7 +292,7 @@ export class Fill implements OriginHandler {
     });
   }
 
-  #beginStoring(meta: StoredMeta, fields: Fields): Storing | null {
+  #beginStoring(meta: StoredMeta, sizeBytes: number, fields: Fields): Storing | null {
     const deps = this.#deps;
     const route = this.#route;
     const tags = [...new Set([...this.#knownTagNames, ...meta.responseTags])];
@@ -255,7 +310,7 @@ export class Fill implements OriginHandler {
       tagHashes,
       floor: this.floor,
       unproven: this.#isUnproven(tagHashes, fields),
-      sizeBytes: contentLength(fields),
+      sizeBytes,
       evictLast: route.config.cache.evict === 'last',
     };
     return Storing.begin(head, {
@@ -263,6 +318,7 @@ export class Fill implements OriginHandler {
       maxObjectBytes: deps.maxObjectBytes,
       maxVariants: route.config.cache.maxVariants,
       toDisk: true,
+      newEntryId: deps.newEntryId,
       over: () => this.#events.over(),
     });
   }
@@ -275,9 +331,12 @@ export class Fill implements OriginHandler {
     return this.#deps.fence.withinReadLag(tagHashes, this.requestTimeMs - ageMs, readLagMs);
   }
 
-  #received(fields: Fields): Update {
+  /** `range`: what was asked for instead of the whole. */
+  #received(fields: Fields, range: Fields = []): Update {
+    const { request, asksPart } = this.#request;
+    const asked = asksPart ? request.fields : [...withoutFields(request.fields, RANGE), ...range];
     return {
-      request: { method: 'GET', fields: this.#request.request.fields },
+      request: { method: 'GET', fields: asked },
       fields,
       requestTimeMs: this.requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
@@ -299,12 +358,24 @@ function setCookies(received: Fields): string[] {
 
 /** End-to-end fields that are not stored: Set-Cookie under `strip`, and those that no-cache or private name. */
 function unstoredFields(received: Fields, stored: Fields): string[] {
-  const names = new Set(['age']);
+  const names = new Set(['age', 'content-length', 'content-range']);
   for (let i = 0; i < stored.length; i += 2) names.add(stored[i]!.toLowerCase());
   return withoutFields(endToEnd(received), names);
 }
 
+const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);
+
 /** -1: not known before the end. */
+function sizeOf({ part }: StoredMeta, fields: Fields): number {
+  return part === null ? contentLength(fields) : part.last - part.first + 1;
+}
+
+/** A part of another length than its Content-Range holds other bytes than those that it names. */
+function isAsLongAsItSays(meta: StoredMeta, fields: Fields): boolean {
+  const length = contentLength(fields);
+  return meta.part === null || length < 0 || length === sizeOf(meta, fields);
+}
+
 function contentLength(fields: Fields): number {
   const text = fieldValue(fields, 'content-length');
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : -1;

@@ -182,7 +182,7 @@ export class Flight {
       policy: route.config.cache,
       nowMs: waiter.arrivedAtMs,
     });
-    return decision.kind === 'serve';
+    return decision.kind === 'serve' || decision.kind === 'serve-stale';
   }
 
   /** Whether the waiter came after it was told of something that this flight may not show. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { hasField } from '../../policies/http/fields.ts';
+import { fieldValue, hasField } from '../../policies/http/fields.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import { secondaryKey } from '../../policies/rfc9111/vary.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
@@ -238,12 +238,18 @@ export class Flights {
     return { kind: 'refused', limit } as const;
   }
 
-  /** One flight a variant, as far as the variants are known; requests with credentials have flights of their own. */
-  #flightKey({ key, request }: FillRequest): string {
+  /**
+   * One flight a variant, as far as the variants are known; requests with credentials, and for parts, have flights of their
+   * own.
+   */
+  #flightKey({ key, request, asksPart }: FillRequest): string {
     const names = this.#varies.get(key);
     const variant = names === undefined ? '' : `\n\n${secondaryKey(names, request.fields)}`;
     const credentials = hasField(request.fields, 'authorization') ? '\n\nauthorization' : '';
-    return `${key}${variant}${credentials}`;
+    const part = asksPart
+      ? `\n\npart ${fieldValue(request.fields, 'range')}\n${fieldValue(request.fields, 'if-range')}`
+      : '';
+    return `${key}${variant}${credentials}${part}`;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Fields } from '../../policies/http/fields.ts';
+import { combineParts, type PartEntry } from '../cache/combining.ts';
 import type { DiskFill } from '../cache/disk-level.ts';
 import type { EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
@@ -12,6 +13,8 @@ export interface StoringOptions {
   readonly maxVariants: number;
   /** False where another worker brings it to the disk. */
   readonly toDisk: boolean;
+  /** For what parts make together; null: another worker puts them together. */
+  readonly newEntryId: (() => string) | null;
   /** Called when the entry can be found in the levels, or never will be. */
   readonly over: () => void;
 }
@@ -82,9 +85,23 @@ export class Storing {
     const body = this.#body!;
     const sizeBytes = body.length;
     const head: EntryHead = { ...this.entry.head, sizeBytes };
-    this.#room.release();
     const { levels, maxVariants, over } = this.#options;
+    // A part that is not as long as it says holds other bytes than those that it names.
+    if (this.entry.head.sizeBytes >= 0 && sizeBytes !== this.entry.head.sizeBytes) {
+      this.abort();
+      body.fail();
+      over();
+      return;
+    }
+    this.#room.release();
     const content = this.#lostMemory ? null : body.whole();
+    const combined = content === null ? null : this.#combined(head, content);
+    if (combined !== null) {
+      this.#keepCombined(combined);
+      body.end(trailers);
+      over();
+      return;
+    }
     levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
     body.end(trailers);
     if (this.#lostDisk || this.#disk === null) {
@@ -95,6 +112,24 @@ export class Storing {
     // What is in memory is found there already; what is on disk alone is joined until it is.
     if (content !== null) over();
     else void committed.then(over, over);
+  }
+
+  /** With the parts that are in memory already; null: it stands alone. */
+  #combined(head: EntryHead, content: Uint8Array): PartEntry | null {
+    const { levels, newEntryId } = this.#options;
+    if (head.meta.part === null || newEntryId === null) return null;
+    const parts = levels.memory.get(head.key).filter((other) => other.head.route === head.route);
+    const combined = combineParts({ head, content }, parts.flatMap(withContent));
+    return combined === null ? null : { ...combined, head: { ...combined.head, id: newEntryId() } };
+  }
+
+  #keepCombined({ head, content }: PartEntry): void {
+    const { levels, maxVariants } = this.#options;
+    if (!this.#lostDisk) this.#disk?.abort();
+    levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
+    const disk = levels.disk?.begin(head.id) ?? null;
+    disk?.append(content);
+    void disk?.commit(head, maxVariants);
   }
 
   abort(): void {
@@ -125,4 +160,8 @@ export class Storing {
     this.#disk?.abort();
     this.#body?.stopStoring();
   }
+}
+
+function withContent({ head, content }: StoredEntry): PartEntry[] {
+  return content === null ? [] : [{ head, content }];
 }

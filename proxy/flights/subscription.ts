@@ -137,6 +137,7 @@ export class Subscription {
       maxObjectBytes: this.#deps.maxObjectBytes,
       maxVariants: this.#asked.route.config.cache.maxVariants,
       toDisk: false,
+      newEntryId: null,
       over: this.#events.over,
     });
     const isStored = message.stores && levels.disk !== null;

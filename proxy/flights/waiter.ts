@@ -19,6 +19,8 @@ export interface FillRequest {
   readonly request: RequestView;
   /** What the origin is sent, without validators. */
   readonly originFields: Fields;
+  /** A part is asked for, by the client's Range and If-Range among `originFields`; else the whole. */
+  readonly asksPart: boolean;
   /** Of the route's own templates, beside what every entry bears. */
   readonly routeTags: readonly string[];
   readonly priority: 'client' | 'background';

@@ -5,6 +5,7 @@ import { fieldValue, hasField, withoutFields, type Fields } from '../../policies
 import { VIA } from '../../policies/http/forwarding.ts';
 import { evaluatePreconditions, NOT_MODIFIED_FIELDS } from '../../policies/rfc9110/preconditions.ts';
 import { decideRange, multipartLayout, type ByteRange } from '../../policies/rfc9110/ranges.ts';
+import { decidePart } from '../../policies/rfc9111/parts.ts';
 import { currentAgeSeconds, formatAge } from '../../policies/rfc9111/freshness.ts';
 import { readBytes, readFlight, readStored, type ContentReader } from '../cache/content.ts';
 import type { Levels } from '../cache/levels.ts';
@@ -43,6 +44,10 @@ export function answerWithEntry(
     exchange.respond(304, fieldsOf(visit, answer, notModifiedFields(entry.sentFields)), null);
     return 'sent';
   }
+  if (entry.meta.part !== null) {
+    sendPart(visit, levels, answer);
+    return 'sent';
+  }
   const size = entry.head.sizeBytes;
   if (size >= 0 && request.method === 'GET' && hasField(request.fields, 'range')) {
     const range = decideRange(request, entry.meta, size);
@@ -76,6 +81,19 @@ function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void
   else sendFrom(visit, levels, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
 }
 
+/** What was asked for of a stored part; the part as it came, where the origin has sent another than was asked for. */
+function sendPart(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {
+  const { meta } = answer.entry;
+  const wanted = decidePart(visit.request, meta);
+  if (wanted.kind === 'insufficient') {
+    sendWhole(visit, levels, answer);
+    return;
+  }
+  const { offset, lengthBytes, contentRange } = wanted;
+  sendRange(visit, levels, answer, { first: offset, last: offset + lengthBytes - 1 }, contentRange);
+}
+
+/** `range`: of the content that is there. */
 function sendRange(
   visit: KeyedVisit,
   levels: Levels,
@@ -86,7 +104,7 @@ function sendRange(
   const { entry } = answer;
   const lengthBytes = range.last - range.first + 1;
   const fields = fieldsOf(visit, answer, [
-    ...withoutFields(entry.sentFields, LENGTH),
+    ...withoutFields(entry.sentFields, LENGTH_AND_RANGE),
     'Content-Range',
     contentRange,
     'Content-Length',
@@ -208,7 +226,7 @@ function notModifiedFields(fields: Fields): string[] {
   return kept;
 }
 
-const LENGTH: ReadonlySet<string> = new Set(['content-length']);
+const LENGTH_AND_RANGE: ReadonlySet<string> = new Set(['content-length', 'content-range']);
 const LENGTH_AND_TYPE: ReadonlySet<string> = new Set(['content-length', 'content-type']);
 
 /** One reader after another, each made when its turn comes. */

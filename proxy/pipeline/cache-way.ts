@@ -4,7 +4,7 @@ import {
   type CacheStatus,
   type ForwardReason,
 } from '../../policies/http/cache-status.ts';
-import { hasField, type Fields } from '../../policies/http/fields.ts';
+import { fieldValues, hasField, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
 import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
@@ -211,11 +211,7 @@ export class CacheWay {
 
   /** The origin is to be asked: together with others, or alone where the answer would not be for them. */
   #need(visit: KeyedVisit, need: Need): Step {
-    const { route, request } = visit;
-    if (request.method === 'HEAD') return { to: 'pass', visit, reason: 'head', need };
-    if (route.config.cache.rangeMiss === 'pass' && hasField(request.fields, 'range')) {
-      return { to: 'pass', visit, reason: 'range', need };
-    }
+    if (visit.request.method === 'HEAD') return { to: 'pass', visit, reason: 'head', need };
     return { to: 'obtain', visit, need };
   }
 
@@ -248,7 +244,7 @@ export class CacheWay {
 
   #serveStale(step: Step & { readonly to: 'serve-stale' }): Step | null {
     const { visit, entry, ttlSeconds, refresh, reason } = step;
-    if (refresh) this.#refresh(visit);
+    if (refresh) this.#refresh(visit, entry);
     return this.#serve(visit, entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
   }
 
@@ -266,9 +262,9 @@ export class CacheWay {
   }
 
   /** Asks the origin behind a response that was served stale. */
-  #refresh(visit: KeyedVisit): void {
+  #refresh(visit: KeyedVisit, stale: StoredEntry): void {
     const { flights, maxRefreshes } = this.#deps;
-    const fill = this.#fillOf(visit, 'background');
+    const fill = this.#fillOf(visit, 'background', stale);
     if (flights.isUnderWay(fill)) return;
     if (this.#refreshing >= maxRefreshes) {
       this.counters.refreshesSkipped += 1;
@@ -287,7 +283,7 @@ export class CacheWay {
 
   #obtain(visit: KeyedVisit, need: Need): Step | null {
     const { flights } = this.#deps;
-    const fill = this.#fillOf(visit, 'client');
+    const fill = this.#fillOf(visit, 'client', need.stale);
     if (flights.isUncacheable(fill)) return { to: 'pass', visit, reason: 'uncacheable', need };
     let leave: () => void = () => {};
     visit.exchange.onGone(() => leave());
@@ -383,7 +379,7 @@ export class CacheWay {
         if (isHead) this.#learnFromHead(visit, need, status, fields, requestTimeMs);
         else if (reason === 'uncacheable') {
           const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
-          if (decision.kind === 'store') flights.forgetUncacheable(this.#fillOf(visit, 'client'));
+          if (decision.kind === 'store') flights.forgetUncacheable(this.#fillOf(visit, 'client', need.stale));
         }
         return [];
       },
@@ -467,10 +463,14 @@ export class CacheWay {
     return { arrival: visit.arrival, arrivedAtMs: visit.arrivedAtMs, request: visit.request };
   }
 
-  #fillOf(visit: KeyedVisit, priority: FillRequest['priority']): FillRequest {
+  #fillOf(visit: KeyedVisit, priority: FillRequest['priority'], stale: StoredEntry | null): FillRequest {
     const { exchange, route, params, authority, scheme, path, keyedQuery, key, trusted } = visit;
     const { hostHeader } = route.originConfig;
     const { remoteAddress } = exchange;
+    // What is stored whole is validated, and the part cut from it.
+    const isWhole = stale !== null && stale.meta.part === null;
+    const asksPart =
+      route.config.cache.rangeMiss === 'pass' && !isWhole && hasField(exchange.fields, 'range');
     const sent = originFields({
       fields: exchange.fields,
       trusted,
@@ -487,7 +487,11 @@ export class CacheWay {
       authority,
       scheme,
       request: { method: 'GET', fields: exchange.fields },
-      originFields: unkeyedRequestFields(sent, route.config.cache),
+      originFields: [
+        ...unkeyedRequestFields(sent, route.config.cache),
+        ...(asksPart ? rangeFields(exchange.fields) : []),
+      ],
+      asksPart,
       routeTags: route.tagsFor(params),
       priority,
     };
@@ -505,6 +509,12 @@ export class CacheWay {
     };
   }
 }
+
+function rangeFields(fields: Fields): string[] {
+  return RANGE.flatMap((name) => fieldValues(fields, name).flatMap((value) => [name, value]));
+}
+
+const RANGE = ['range', 'if-range'];
 
 /** Makes the key: what is not in it does not steer the origin. */
 function keyed(visit: RoutedVisit): KeyedVisit {

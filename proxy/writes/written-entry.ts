@@ -130,6 +130,7 @@ export class WrittenEntry {
       maxObjectBytes: MAX_BYTES,
       maxVariants,
       toDisk: true,
+      newEntryId: null,
       over: () => {},
     });
     if (storing === null) return;

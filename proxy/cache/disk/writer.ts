@@ -3,6 +3,7 @@
  * is committed, and so visible to every reader.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { replaces } from '../../../policies/rfc9111/parts.ts';
 import type { EntryHead } from '../entry.ts';
 import { Commits, SLICE_MS } from './commits.ts';
 import { countPages, type Tables } from './environment.ts';
@@ -215,7 +216,7 @@ export class DiskWriter {
   #store(head: EntryHead, maxVariants: number): { removed: Removed[]; surplus: number } | null {
     if (!this.#isWhole(head)) return null;
     const variants = this.#ledger.variants(head.key);
-    const same = variants.filter((each) => isSameVariant(each.head, head));
+    const same = variants.filter((each) => replaces(head.meta, each.head.meta));
     if (same.some((each) => each.head.floor > head.floor)) return null;
     const others = variants.filter((each) => !same.includes(each)).toSorted(byStoringTime);
     const surplus = others.slice(0, Math.max(0, others.length - maxVariants + 1));
@@ -273,14 +274,6 @@ export class DiskWriter {
 /** In order, and behind chunks that are full: a reader knows from the size alone where each byte lies. */
 function continues(fill: Fill, index: number): boolean {
   return !fill.broken && fill.chunks === index && fill.bytes === index * CHUNK_BYTES;
-}
-
-function isSameVariant({ meta: a }: EntryHead, { meta: b }: EntryHead): boolean {
-  return sameList(a.vary, b.vary) && sameList(a.varyValues, b.varyValues);
-}
-
-function sameList(a: readonly (string | null)[], b: readonly (string | null)[]): boolean {
-  return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
 function byStoringTime(a: StoredHead, b: StoredHead): number {

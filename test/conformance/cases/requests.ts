@@ -178,7 +178,7 @@ function wanted(name: string, said: Values, asked: string, from: 'origin' | 'cac
 
 const STALE: Values = ['Cache-Control', 'max-age=1000', 'Age', '1500', 'ETag', '"1"'];
 const directives: Case[] = [
-  wanted('max-age=0', FRESH, 'max-age=0', 'origin'),
+  wanted('max-age=0', [...FRESH, 'Age', '10'], 'max-age=0', 'origin'),
   wanted('max-age below the age', [...FRESH, 'Age', '1800'], 'max-age=600', 'origin'),
   wanted('max-age above the age', [...FRESH, 'Age', '1800'], 'max-age=2000', 'cache'),
   wanted('max-stale within', STALE, 'max-stale=1000', 'cache'),
