@@ -27,10 +27,6 @@ export const FEED_SCHEMAS: FeedSchemas = Object.fromEntries(
 export const NOT_YET: readonly NotYet[] = [
   { path: ['routes', '*', 'write', 'policy'], value: 'behind', what: 'write-behind' },
   { path: ['defaults', 'write', 'policy'], value: 'behind', what: 'write-behind' },
-  { path: ['routes', '*', 'cache', 'version-header'], what: 'attested origins' },
-  { path: ['defaults', 'cache', 'version-header'], what: 'attested origins' },
-  { path: ['routes', '*', 'cache', 'position-header'], value: true, what: 'position headers' },
-  { path: ['defaults', 'cache', 'position-header'], value: true, what: 'position headers' },
   { path: ['origins', '*', 'breaker'], what: 'circuit breakers' },
   { path: ['origins', '*', 'health'], what: 'health checks' },
 ];

@@ -114,11 +114,11 @@ function compileFeed(name: string, feed: FeedInput, directory: string): FeedConf
 /** Of a feed's `tls`, which names the same files whatever the type. */
 function resolveFiles(tls: unknown, directory: string): unknown {
   if (typeof tls !== 'object' || tls === null) return tls;
-  const files = ['ca', 'cert', 'key'];
+  const files = new Set(['ca', 'cert', 'key']);
   return Object.fromEntries(
     Object.entries(tls).map(([key, value]) => [
       key,
-      files.includes(key) && typeof value === 'string' ? resolve(directory, value) : value,
+      files.has(key) && typeof value === 'string' ? resolve(directory, value) : value,
     ]),
   );
 }
@@ -155,6 +155,7 @@ function compileRouteCache(cache: RouteInput['cache']): RouteConfig['cache'] {
     evict: cache.evict,
     versionHeader: cache['version-header'] ?? null,
     positionHeader: cache['position-header'],
+    positionWaitMs: cache['position-wait'],
     targetedFields: cache['targeted-fields'],
     maxTags: cache['max-tags'],
     downstream: {

@@ -167,6 +167,8 @@ export interface RouteCacheConfig {
   /** Lower case. */
   readonly versionHeader: string | null;
   readonly positionHeader: boolean;
+  /** Key `position-wait`: how long a request may wait for a position, and the answer to a write for its own. Default 1s. */
+  readonly positionWaitMs: number;
   /** Key `targeted-fields`: targeted cache-control fields in order of preference (RFC 9213). Default [cdn-cache-control]. */
   readonly targetedFields: readonly string[];
   /** Key `max-tags`: a response with more is not stored. Default 256. */

@@ -107,6 +107,11 @@ function checkFreshness(part: RoutePart, { cache }: RouteInput, { feeds }: Parts
     const expected = names.length === 0 ? 'the name of a feed (there are none)' : oneOf(names, cache.feed);
     findings.push(finding(placeOf(part, ['cache', 'feed']), expected, JSON.stringify(cache.feed)));
   }
+  for (const key of ['version-header', 'position-header'] as const) {
+    if (cache[key] !== undefined && cache[key] !== false && !says(part, ['cache', 'feed'])) {
+      findings.push(finding(placeOf(part, ['cache', key]), `a feed beside ${key}`, 'none'));
+    }
+  }
   return findings;
 }
 

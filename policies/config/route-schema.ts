@@ -101,7 +101,13 @@ export const routeCacheSchema = z.strictObject({
   'version-header': headerName
     .optional()
     .describe("The origin's field that says how current an answer is, compared with the feed's position."),
-  'position-header': z.boolean().prefault(false).describe('Whether responses carry Weir-Position.'),
+  'position-header': z
+    .boolean()
+    .prefault(false)
+    .describe('Whether responses carry Weir-Position, and requests may ask for one with Weir-Min-Position.'),
+  'position-wait': timeout({ least: 0 })
+    .prefault('1s')
+    .describe('position-header: how long a request may wait for its position, and a write for its own.'),
   'targeted-fields': z
     .array(headerName)
     .prefault(['cdn-cache-control'])

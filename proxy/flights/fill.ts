@@ -18,6 +18,7 @@ import type { EntryHead } from '../cache/entry.ts';
 import { isSameVariant, type Levels } from '../cache/levels.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
+import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
@@ -35,6 +36,8 @@ export interface FillDependencies {
   readonly windowBytes: number;
   readonly maxObjectBytes: number;
   newEntryId(): string;
+  /** The route's own. */
+  feedOf(route: ActiveRoute): FeedView | null;
   /** How long the origin took over the head of its answer. */
   originHead(route: string, durationMs: number): void;
 }
@@ -54,6 +57,8 @@ export class Fill implements OriginHandler {
   readonly #request: FillRequest;
   readonly #events: FlightEvents;
   readonly #knownTagNames: readonly string[];
+  /** The position of everything that is in force at the floor; null: not known. */
+  readonly #announced: string | null;
   #candidates: readonly StoredEntry[];
   /** A stored part that the origin is asked to complete (RFC 9111 §3.4). */
   #incomplete: StoredEntry | null;
@@ -81,6 +86,8 @@ export class Fill implements OriginHandler {
     });
     this.knownTags = hashTags(this.#knownTagNames);
     this.floor = deps.fence.published();
+    // After the floor: what came into force up to it was announced before.
+    this.#announced = deps.feedOf(route)?.announced ?? null;
     this.requestTimeMs = deps.clock.nowMs();
     this.#candidates = request.asksPart ? [] : this.#confirmable();
     this.#incomplete = request.asksPart || this.#candidates.length > 0 ? null : this.#completable();
@@ -325,10 +332,19 @@ export class Fill implements OriginHandler {
 
   /** A response that has an Age was asked for so much earlier, by a cache before the origin. */
   #isUnproven(tagHashes: TagHashes, fields: Fields): boolean {
+    const { versionHeader } = this.#route.config.cache;
+    if (versionHeader !== null) return !this.#isAttested(fieldValue(fields, versionHeader));
     const readLagMs = this.#route.feed?.readLagMs ?? 0;
     const ageMs = ageValueSeconds(fields) * 1000;
     if (readLagMs === 0 && ageMs === 0) return false;
     return this.#deps.fence.withinReadLag(tagHashes, this.requestTimeMs - ageMs, readLagMs);
+  }
+
+  /** The origin says itself how current its answer is: it has to show all that was in force when it was asked. */
+  #isAttested(version: string | undefined): boolean {
+    const feed = this.#deps.feedOf(this.#route);
+    if (feed === null || version === undefined || this.#announced === null) return false;
+    return feed.isAtLeast(version, this.#announced);
   }
 
   /** `range`: what was asked for instead of the whole. */

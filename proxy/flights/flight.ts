@@ -90,6 +90,8 @@ export class Flight {
     if (this.#landing.kind !== 'entry') return false;
     const { body, entry } = this.#landing;
     if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return false;
+    // It says itself that it is older than what was in force: nobody else comes to have it.
+    if (entry.unproven && this.#deps.route.config.cache.versionHeader !== null) return false;
     return this.#isReusable(waiter, entry) && this.#departure(waiter, entry) === null;
   }
 
@@ -192,6 +194,8 @@ export class Flight {
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
     // Whoever was there before it began has it, as it is.
     if (!unproven || waiter.arrivedAtMs <= startedAtMs) return false;
+    // Of an origin that attests its answers, an older one gets newer at no time that could be told.
+    if (route.config.cache.versionHeader !== null) return false;
     return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + (route.feed?.readLagMs ?? 0);
   }
 }

@@ -3,6 +3,7 @@ import { cacheStatus, withKey, type CacheStatus } from '../../policies/http/cach
 import { downstreamAgeSeconds } from '../../policies/http/downstream.ts';
 import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
+import { POSITION_FIELD } from '../../policies/position-field.ts';
 import { evaluatePreconditions, NOT_MODIFIED_FIELDS } from '../../policies/rfc9110/preconditions.ts';
 import { decideRange, multipartLayout, type ByteRange } from '../../policies/rfc9110/ranges.ts';
 import { decidePart } from '../../policies/rfc9111/parts.ts';
@@ -191,7 +192,7 @@ const GONE: ContentReader = { next: () => ({ kind: 'cut' }), advance: () => {}, 
 /** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
 function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {
   const { entry, status, ownFields } = answer;
-  if (!status.hit || status.detail !== undefined || ownFields.length > 0) {
+  if (visit.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
     return fieldsOf(visit, answer, entry.sentFields);
   }
   const ageSeconds = Math.floor(sentAgeSeconds(visit, answer));
@@ -210,6 +211,8 @@ function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Field
   // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
   if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
   all.push('Cache-Status', cacheStatus(withKey(status, visit.key)));
+  // What may show the state before an invalidation is as new as nothing.
+  if (visit.position !== null && !answer.entry.unproven) all.push(POSITION_FIELD, visit.position.field);
   return all;
 }
 

@@ -27,6 +27,7 @@ import type { Conclusions } from './conclusion.ts';
 import type { Outcome } from './outcome.ts';
 import { acceptsEventStream, originForm, type PassWay } from './pass-way.ts';
 import { pumpContent } from './pump.ts';
+import type { Positions } from './positions.ts';
 import { refuse, refuseFailed } from './refusals.ts';
 import type { KeyedVisit, RoutedVisit } from './visit.ts';
 
@@ -37,6 +38,7 @@ export interface CacheWayDependencies {
   readonly clock: Clock;
   readonly conclusions: Conclusions;
   readonly passWay: PassWay;
+  readonly positions: Positions;
   readonly maxRefreshes: number;
   trustOf(route: ActiveRoute): FeedTrust;
   /** The worker that may have stored what this one has not, where no disk shows it to both; null: none. */
@@ -99,18 +101,47 @@ export class CacheWay {
   }
 
   enter(visit: RoutedVisit): void {
+    if (visit.route.config.cache.positionHeader) this.#enterPositioned(visit);
+    else this.#begin(visit);
+  }
+
+  /** What the request asks for comes first: then everything up to there is in force for whatever answers it. */
+  #enterPositioned(visit: RoutedVisit): void {
+    const { positions } = this.#deps;
+    const wanted = positions.wanted(visit);
+    if (wanted === 'unreachable') {
+      this.#beginNoted(visit, 'position');
+    } else if (wanted.length === 0) {
+      this.#beginNoted(visit, null);
+    } else {
+      void positions.reached(wanted, visit.route).then((isReached) => {
+        if (!visit.exchange.closed) this.#beginNoted(visit, isReached ? null : 'position');
+      });
+    }
+  }
+
+  /** The position before the sequence: no flight may answer that began before something up to there was in force. */
+  #beginNoted(visit: RoutedVisit, passBecause: string | null): void {
+    const { positions, fence, clock } = this.#deps;
+    const position = positions.note(visit.route);
+    const noted = { ...visit, position, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+    if (passBecause === null) this.#begin(noted);
+    else this.#passAlone(noted, passBecause);
+  }
+
+  #begin(visit: RoutedVisit): void {
     const { exchange, route } = visit;
     if (route.config.cache.freshness === 'none') {
-      this.#deps.passWay.enter(visit, 'route');
+      this.#passAlone(visit, 'route');
       return;
     }
     if (acceptsEventStream(exchange.fields)) {
-      this.#deps.passWay.enter(visit, 'event-stream');
+      this.#passAlone(visit, 'event-stream');
       return;
     }
     // Content is in no key: a request that has some is for its client alone.
     if (exchange.body !== null) {
-      this.#deps.passWay.enter(visit, 'content');
+      this.#passAlone(visit, 'content');
       return;
     }
     this.#run({ to: 'lookup', visit: keyed(visit) });
@@ -119,6 +150,14 @@ export class CacheWay {
   #run(first: Step): void {
     let step: Step | null = first;
     while (step !== null) step = this.#take(step);
+  }
+
+  #passAlone(visit: RoutedVisit, reason: string): void {
+    this.#deps.passWay.enter(visit, reason, {
+      outcome: 'pass',
+      forward: 'bypass',
+      onHead: (_status, fields) => this.#deps.positions.ofPassed(visit, fields),
+    });
   }
 
   #take(step: Step): Step | null {
@@ -245,7 +284,7 @@ export class CacheWay {
   #serveStale(step: Step & { readonly to: 'serve-stale' }): Step | null {
     const { visit, entry, ttlSeconds, refresh, reason } = step;
     if (refresh) this.#refresh(visit, entry);
-    return this.#serve(visit, entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
+    return this.#serve(unplaced(visit), entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
   }
 
   #refuseUncached(visit: KeyedVisit): null {
@@ -357,6 +396,7 @@ export class CacheWay {
     const { exchange } = visit;
     const status = withKey({ fwd: need.forward, fwdStatus: found.status, detail: found.reason }, visit.key);
     const fields = [...endToEnd(found.fields), 'Via', VIA, 'Cache-Status', cacheStatus(status)];
+    fields.push(...this.#deps.positions.ofPassed(visit, found.fields));
     const sink = exchange.stream(found.status, fields);
     let wake: () => void = () => {};
     const reader = readFlight(found.body, null, 0, () => wake());
@@ -381,7 +421,7 @@ export class CacheWay {
           const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
           if (decision.kind === 'store') flights.forgetUncacheable(this.#fillOf(visit, 'client', need.stale));
         }
-        return [];
+        return this.#deps.positions.ofPassed(visit, fields);
       },
       onFailure: (failure) => {
         if (!this.#staleMayStandIn(need)) return false;
@@ -442,7 +482,7 @@ export class CacheWay {
     }
     const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, clock.nowMs());
     const status: CacheStatus = { fwd: need.forward, ttlSeconds, detail: 'stale-if-error' };
-    return this.#serve(visit, entry, status, 'stale', 'stale-if-error');
+    return this.#serve(unplaced(visit), entry, status, 'stale', 'stale-if-error');
   }
 
   #refuseBusy(visit: KeyedVisit, limit: string): null {
@@ -508,6 +548,11 @@ export class CacheWay {
       authority: visit.authority,
     };
   }
+}
+
+/** What is served stale is as new as nothing. */
+function unplaced(visit: KeyedVisit): KeyedVisit {
+  return visit.position === null ? visit : { ...visit, position: null };
 }
 
 function rangeFields(fields: Fields): string[] {

@@ -144,7 +144,9 @@ export class Pipeline {
       case 'route': {
         const route = site.routes.get(match.route.name)!;
         const { path, query } = target;
-        const routed: RoutedVisit = { ...visit, route, params: match.params, scheme, authority, path, query };
+        const { params } = match;
+        const place = { scheme, authority, path, query };
+        const routed: RoutedVisit = { ...visit, ...place, route, params, position: null };
         if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
         if (method === 'GET' || method === 'HEAD') return { to: 'cache-way', visit: routed };
         return { to: isSafeMethod(method) ? 'pass' : 'write-way', visit: routed };

@@ -2,6 +2,7 @@ import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, Site } from '../routes/active-route.ts';
 import type { Outcome } from './outcome.ts';
+import type { NotedPosition } from './positions.ts';
 
 /** One request on its way through the pipeline: what is known of it so far. */
 export interface Visit {
@@ -25,6 +26,8 @@ export interface RoutedVisit extends Visit {
   readonly path: string;
   /** As sent, normalised; empty: none. */
   readonly query: string;
+  /** How far the route's feed had got when it came; null: its answer does not say. */
+  readonly position: NotedPosition | null;
 }
 
 /** A visit on the cache way. */

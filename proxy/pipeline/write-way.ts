@@ -56,7 +56,7 @@ export class WriteWay {
       onHead: async (status, fields) => {
         const tags = tagsOf(visit, status, fields);
         if (tags.length > 0) await this.#invalidate(tags);
-        return [];
+        return this.#deps.positions.ofWrite(visit, status, fields);
       },
     });
   }

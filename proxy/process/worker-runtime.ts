@@ -26,6 +26,7 @@ import { Conclusions } from '../pipeline/conclusion.ts';
 import { DeliveryWay } from '../pipeline/delivery-way.ts';
 import { PassWay } from '../pipeline/pass-way.ts';
 import { Pipeline } from '../pipeline/pipeline.ts';
+import { Positions } from '../pipeline/positions.ts';
 import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
 import type { WriteDesk } from '../writes/write-desk.ts';
@@ -99,8 +100,10 @@ export class WorkerRuntime {
       maxObjectBytes: config.cache.maxObjectBytes,
       routeNamed,
       trustOf,
+      feedOf: (route: ActiveRoute) => this.#feedOf(route),
       originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
     };
+    const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
     this.#peers = new PeerPorts(start.index, start.workers, { ...shared, flights: () => this.#flights });
     this.#flights = new Flights({
       ...shared,
@@ -122,6 +125,7 @@ export class WorkerRuntime {
       flights: this.#flights,
       conclusions,
       passWay,
+      positions,
       maxRefreshes: flights.background,
       lenderOf: (key) => (deps.disk === null ? this.#peers.ownerOf(key) : null),
     });
@@ -142,6 +146,7 @@ export class WorkerRuntime {
         passWay,
         conclusions,
         invalidator,
+        positions,
         keeper: { levels: this.#levels, clock, newEntryId },
         onNotDurable: (error) =>
           log.error(

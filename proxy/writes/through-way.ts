@@ -5,6 +5,7 @@ import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
 import { originForm, type PassOptions, type PassWay } from '../pipeline/pass-way.ts';
 import { refuse } from '../pipeline/refusals.ts';
+import type { Positions } from '../pipeline/positions.ts';
 import type { RoutedVisit } from '../pipeline/visit.ts';
 import { targetTags, writtenTags } from './written-tags.ts';
 import type { WriteLine } from './line.ts';
@@ -14,6 +15,7 @@ import type { WriteDesk } from './write-desk.ts';
 export interface ThroughWayDependencies {
   readonly desk: WriteDesk;
   readonly passWay: PassWay;
+  readonly positions: Positions;
   readonly conclusions: Conclusions;
   /** Where a PUT becomes the entry. */
   readonly keeper: EntryKeeper;
@@ -69,7 +71,7 @@ export class ThroughWay {
   }
 
   #send(visit: RoutedVisit, reason: string, sent: SentInstead, hold: number): void {
-    const { passWay, keeper } = this.#deps;
+    const { passWay, keeper, positions } = this.#deps;
     const { route, site, exchange } = visit;
     const entry = route.config.write.update ? WrittenEntry.capture(visit, keeper, sent.body) : null;
     let isSettled = false;
@@ -88,7 +90,7 @@ export class ThroughWay {
         const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
         const floor = await this.#settle(hold, outcome, tags, entryTags);
         if (floor !== null) entry?.store(floor);
-        return [];
+        return positions.ofWrite(visit, status, fields);
       },
       onSettled: (settled) => {
         if (!isSettled) void this.#settle(hold, outcomeOf(settled), []);

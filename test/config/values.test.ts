@@ -206,9 +206,10 @@ describe('anchors', () => {
 describe('names of fields, hosts and methods', () => {
   it('come out in the case in which they are compared', () => {
     const [route] = configOf(
-      `${ORIGIN}routes:
+      `${ORIGIN}feeds: { changes: { type: sse, url: http://x } }
+routes:
   - match: { path: /a, host: Shop.Example:80, methods: [get, POST] }
-    cache: { key: { headers: [X-Shop], cookies: [Lang] }, version-header: X-Version, targeted-fields: [My-Control] }`,
+    cache: { key: { headers: [X-Shop], cookies: [Lang] }, feed: changes, version-header: X-Version, targeted-fields: [My-Control] }`,
     ).routes;
     expect(route?.match).toEqual({ path: '/a', host: 'shop.example:80', methods: ['GET', 'POST'] });
     expect(route?.cache).toMatchObject({

@@ -35,6 +35,7 @@ export const PLAIN_POLICY: RouteCacheConfig = {
   evict: 'normal',
   versionHeader: null,
   positionHeader: false,
+  positionWaitMs: 1_000,
   targetedFields: ['cdn-cache-control'],
   maxTags: 256,
   downstream: { cacheControl: null, cdnCacheControl: null, keepTags: true },
