@@ -1,10 +1,11 @@
 /** Single requests, timed: for what is not a load. Connections are kept. */
-import { Agent, request, type IncomingHttpHeaders } from 'node:http';
+import { Agent, request } from 'node:http';
+import type { Fields } from '../policies/http/fields.ts';
 
 export interface TimedAnswer {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly text: string;
+  readonly fields: Fields;
+  readonly content: Buffer;
   /** Monotonic milliseconds, of `performance.now()`. */
   readonly startedAt: number;
   readonly endedAt: number;
@@ -26,17 +27,14 @@ export class Client {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
       const sent = request(url, { agent: this.#agent, method, headers, timeout: TIMEOUT_MS }, (response) => {
-        let text = '';
-        response.setEncoding('latin1');
-        response.on('data', (part: string) => {
-          text += part;
-        });
+        const parts: Buffer[] = [];
+        response.on('data', (part: Buffer) => parts.push(part));
         response.once('error', reject);
         response.once('end', () =>
           resolve({
             status: response.statusCode!,
-            headers: response.headers,
-            text,
+            fields: response.rawHeaders,
+            content: Buffer.concat(parts),
             startedAt,
             endedAt: performance.now(),
           }),
@@ -55,7 +53,8 @@ export class Client {
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({ tags: [tag] }),
     });
-    if (answer.status !== 200) throw new Error(`a purge was answered with ${answer.status}: ${answer.text}`);
+    if (answer.status !== 200)
+      throw new Error(`a purge was answered with ${answer.status}: ${answer.content.toString()}`);
     return answer;
   }
 

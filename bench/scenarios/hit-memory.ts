@@ -1,3 +1,6 @@
+import { withoutFields } from '../../policies/http/fields.ts';
+import { Client } from '../exchange.ts';
+import type { BareAnswer } from '../processes/bare-server.ts';
 import { spreadOf } from '../report.ts';
 import { CLIENT_FIELDS, measure, type Scenario } from '../scenario.ts';
 
@@ -40,10 +43,10 @@ export const hitMemory: Scenario = {
 };
 
 /** A hit's own answer: the second one to the same request. */
-async function answerOf(url: string) {
-  await (await fetch(url)).arrayBuffer();
-  const response = await fetch(url);
-  const content = Buffer.from(await response.arrayBuffer());
-  const fields = [...response.headers].filter(([name]) => !LISTENERS_OWN.has(name)).flat();
-  return { status: response.status, fields, content };
+async function answerOf(url: string): Promise<BareAnswer> {
+  const client = new Client();
+  await client.ask(url, { headers: CLIENT_FIELDS });
+  const { status, fields, content } = await client.ask(url, { headers: CLIENT_FIELDS });
+  client.close();
+  return { status, fields: withoutFields(fields, LISTENERS_OWN), content };
 }
