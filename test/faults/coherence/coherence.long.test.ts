@@ -60,6 +60,13 @@ describe('coherence under every fault', () => {
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options }));
   });
 
+  it('of an origin whose replicas lag as they like, and say how current they are', async () => {
+    const seed = seedOf('attested');
+    const options = { origin: { lagMs: 800, versionHeader: 'X-Version' }, weirFaults: all } as const;
+    const driverFaults = ['cut', 'restarted', 'black hole', 'trimmed'];
+    expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options, driverFaults }));
+  });
+
   it('of an origin with Last-Modified alone that changes twice a second', async () => {
     const seed = seedOf('last-modified');
     const options = { origin: { validator: 'last-modified' }, writers: 8, writerPauseMs: 800 } as const;
