@@ -24,6 +24,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   const { file, env = process.env, stderr = process.stderr } = options;
   const read = (): ReturnType<typeof readConfigFile> =>
     readConfigFile({ file, env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+  const signals = watchSignals();
   const loaded = await read();
   if (loaded.kind === 'invalid') {
     for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
@@ -63,29 +64,50 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   };
   // One after the other: the last one asked for is the one in force.
   let reloaded = Promise.resolve();
-  const signal = await untilStopped(() => {
+  signals.onHangup(() => {
     reloaded = reloaded
       .then(reload)
       .catch((error: unknown) => log.error({ event: 'reload-failed', err: error }));
   });
+  const signal = await signals.stop;
   log.info({ event: 'stopping', signal });
+  await reloaded;
   const cut = await coordinator.stop(coordinator.config.listen.stopTimeoutMs);
   logStopped(log, cut);
   return 0;
 }
 
-function untilStopped(onHangup: () => void): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let isStopping = false;
-    const stop = (signal: NodeJS.Signals): void => {
-      if (isStopping) process.exit(1);
-      isStopping = true;
-      resolve(signal);
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-    process.on('SIGHUP', onHangup);
+interface Signals {
+  /** Resolves when the process is told to end. */
+  readonly stop: Promise<NodeJS.Signals>;
+  /** What SIGHUP asks for, from now on, and at once where it was asked for before. */
+  onHangup(listener: () => void): void;
+}
+
+/** From the first moment on, so that no signal ends a process that is starting. A second one to stop does. */
+function watchSignals(): Signals {
+  const { promise: stop, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  let isStopping = false;
+  let onHangup: (() => void) | null = null;
+  let isAskedEarly = false;
+  const end = (signal: NodeJS.Signals): void => {
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    resolve(signal);
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+  process.on('SIGHUP', () => {
+    if (onHangup === null) isAskedEarly = true;
+    else onHangup();
   });
+  return {
+    stop,
+    onHangup(listener) {
+      onHangup = listener;
+      if (isAskedEarly) listener();
+    },
+  };
 }
 
 function logStopped(log: Log, cut: number): void {

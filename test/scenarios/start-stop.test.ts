@@ -103,8 +103,8 @@ describe('a Weir that was started', () => {
     expect(await weir.stop()).toBe(0);
     const isJson = weir.lines.map((line) => line.startsWith('{') && line.endsWith('}'));
     expect(isJson.filter(Boolean).length).toBeGreaterThan(2);
-    const spoken = weir.lines.filter((_, i) => !isJson[i]);
-    expect(spoken[0]).toBe(`Weir listens on ${weir.url}, its admin side on ${weir.adminUrl}.`);
+    const spoken = weir.lines.find((_, i) => !isJson[i]);
+    expect(spoken).toBe(`Weir listens on ${weir.url}, its admin side on ${weir.adminUrl}.`);
   });
 });
 
