@@ -8,6 +8,7 @@ import type { OriginConfig } from '../policies/config/config.ts';
 import { Call } from './http/call.ts';
 import type { CallHandler, CallOptions } from './http/call.ts';
 import { createConnectionPool } from './http/connections.ts';
+import { watched, type Breaker } from './http/breaker.ts';
 import { createLeases } from './http/leases.ts';
 import type {
   Origin,
@@ -20,6 +21,10 @@ import type {
 
 export interface HttpOriginDependencies {
   readonly clock: { monotonicMs(): number };
+  /** Absent: none. */
+  readonly breaker?: Breaker | null;
+  /** Whether the URL at this place of the configuration was well when it was last asked. Absent: all are. */
+  readonly isWell?: (url: number) => boolean;
 }
 
 /**
@@ -30,7 +35,10 @@ export interface HttpOriginDependencies {
  *
  * Throws where the file of `tls.ca` can't be read, or a URL is not an http(s) one.
  */
-export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDependencies): Origin {
+export function createHttpOrigin(
+  config: OriginConfig,
+  { clock, breaker = null, isWell }: HttpOriginDependencies,
+): Origin {
   const ca = config.tls?.caFile ? readFileSync(config.tls.caFile, 'utf8') : undefined;
   const pools = config.urls.map((url) =>
     createConnectionPool(new URL(url).origin, {
@@ -41,7 +49,7 @@ export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDepe
       serverName: config.tls?.serverName ?? undefined,
     }),
   );
-  const leases = createLeases(pools, config.queue.size);
+  const leases = createLeases(pools, config.queue.size, isWell);
   const calls = new Set<Call>();
   let closed: Promise<void> | null = null;
   let onIdle: (() => void) | null = null;
@@ -61,7 +69,9 @@ export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDepe
       queueTimeoutMs: config.queue.timeoutMs,
       retries: config.retry,
     };
-    const call = new Call(request, handler, options, {
+    const isLeftAlone = breaker !== null && !breaker.admits(clock.monotonicMs());
+    const watcher = breaker === null || isLeftAlone ? handler : watched(handler, breaker, clock);
+    const call = new Call(request, watcher, options, {
       leases,
       clock,
       stats,
@@ -71,7 +81,8 @@ export function createHttpOrigin(config: OriginConfig, { clock }: HttpOriginDepe
       },
     });
     calls.add(call);
-    if (closed === null) call.start();
+    if (isLeftAlone) queueMicrotask(() => call.refuse());
+    else if (closed === null) call.start();
     else queueMicrotask(() => call.terminate());
     return call;
   };

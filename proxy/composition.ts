@@ -24,9 +24,4 @@ export const FEED_SCHEMAS: FeedSchemas = Object.fromEntries(
   Object.values(FEED_ADAPTERS).map(({ type, schema }) => [type, schema]),
 );
 
-export const NOT_YET: readonly NotYet[] = [
-  { path: ['routes', '*', 'write', 'policy'], value: 'behind', what: 'write-behind' },
-  { path: ['defaults', 'write', 'policy'], value: 'behind', what: 'write-behind' },
-  { path: ['origins', '*', 'breaker'], what: 'circuit breakers' },
-  { path: ['origins', '*', 'health'], what: 'health checks' },
-];
+export const NOT_YET: readonly NotYet[] = [];

@@ -7,6 +7,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import type { OriginCall, OriginFailure, OriginHandler, OriginRequest, OriginStats } from '../origin.ts';
 import { Attempt } from './attempt.ts';
 import type { AttemptListener, FailedAttempt } from './attempt.ts';
+import { BreakerOpen } from './breaker.ts';
 import { isConnectionFailure, originFailure } from './failure.ts';
 import type { Cancel, Lease, Leases } from './leases.ts';
 import { dispatchOptions } from './request.ts';
@@ -105,6 +106,15 @@ export class Call implements OriginCall, AttemptListener {
     this.#handler.onFailure(
       originFailure('connection_terminated', 'Weir is closing', sent || this.#maybeProcessed, null),
     );
+  }
+
+  /** Ends the call because the origin is left alone. */
+  refuse(): void {
+    if (this.#over) return;
+    this.#end();
+    this.#around.stats.failures++;
+    const cause = new BreakerOpen();
+    this.#handler.onFailure(originFailure('destination_unavailable', cause.message, false, cause));
   }
 
   onInformational(status: number, fields: Fields): void {

@@ -37,7 +37,12 @@ interface Waiter {
   readonly timer: NodeJS.Timeout;
 }
 
-export function createLeases(pools: readonly ConnectionPool[], queueSize: number): Leases {
+/** `isWell` is asked for a pool's place; where none is well, all are used. */
+export function createLeases(
+  pools: readonly ConnectionPool[],
+  queueSize: number,
+  isWell: (pool: number) => boolean = () => true,
+): Leases {
   const inTurn = roundRobin(pools);
   const waiting = { client: new Set<Waiter>(), background: new Set<Waiter>() };
   let handingOut = false;
@@ -45,7 +50,9 @@ export function createLeases(pools: readonly ConnectionPool[], queueSize: number
   const queued = (): number => waiting.client.size + waiting.background.size;
 
   const take = (wish: Wish): Connection | null => {
-    const order = inTurn();
+    const all = inTurn();
+    const well = pools.length === 1 ? all : all.filter((pool) => isWell(pools.indexOf(pool)));
+    const order = well.length === 0 ? all : well;
     const untried = order.filter((pool) => !wish.tried.has(pool.url));
     return takeFirst(untried, wish.fresh) ?? takeFirst(order, wish.fresh);
   };

@@ -8,8 +8,8 @@ import { COMMON_FEED_KEYS } from './schema.ts';
 
 /** `directory`, absolute, holds the file; relative paths in it start there. Null where a part is missing. */
 export function compileConfig(parts: Parts, file: string, directory: string): Config | null {
-  const { listen, admin, log, cache, fence, flights } = parts;
-  if (!listen || !admin || !log || !cache || !fence || !flights) return null;
+  const { listen, admin, log, cache, fence, flights, journal } = parts;
+  if (!listen || !admin || !log || !cache || !fence || !flights || !journal) return null;
   const [onlyOrigin] = parts.origins.keys();
   const routes = parts.routes.flatMap(({ route }) => (route ? [compileRoute(route, onlyOrigin ?? '')] : []));
   return {
@@ -25,6 +25,7 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
       waiting: flights.waiting,
       background: flights.background,
     },
+    journal: { sizeBytes: journal.size, deliveries: journal.deliveries, done: journal.done },
     origins: compileEach(parts.origins, (name, origin) => compileOrigin(name, origin, directory)),
     feeds: compileEach(parts.feeds, (name, feed) => compileFeed(name, feed, directory)),
     routes,

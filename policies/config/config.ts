@@ -11,6 +11,7 @@ export interface Config {
   readonly cache: CacheConfig;
   readonly fence: FenceConfig;
   readonly flights: FlightsConfig;
+  readonly journal: JournalConfig;
   readonly origins: Readonly<Record<string, OriginConfig>>;
   readonly feeds: Readonly<Record<string, FeedConfig>>;
   readonly routes: readonly RouteConfig[];
@@ -76,6 +77,16 @@ export interface FlightsConfig {
   readonly waiting: number;
   /** Refreshes in the background at a time, in each worker. Key `background`, 32. */
   readonly background: number;
+}
+
+/** Key `journal`: of accepted writes, which lies with the state below `cache.disk.path`. */
+export interface JournalConfig {
+  /** Of writes that wait or are dead; beyond it the journal is full. Key `size`, 1GiB. */
+  readonly sizeBytes: number;
+  /** Writes on their way to one origin at a time. Key `deliveries`, 64. */
+  readonly deliveries: number;
+  /** Delivered writes that can still be asked for, and whose Idempotency-Key is still known. Key `done`, 100000. */
+  readonly done: number;
 }
 
 export interface OriginConfig {

@@ -12,6 +12,7 @@ import type {
   FeedSchemas,
   FenceInput,
   FlightsInput,
+  JournalInput,
   ListenInput,
   LogInput,
   OriginInput,
@@ -24,6 +25,7 @@ import {
   feedSchemaOf,
   fenceSchema,
   flightsSchema,
+  journalSchema,
   listenSchema,
   logSchema,
   originSchema,
@@ -38,6 +40,7 @@ export interface Parts {
   readonly cache: CacheInput | null;
   readonly fence: FenceInput | null;
   readonly flights: FlightsInput | null;
+  readonly journal: JournalInput | null;
   readonly origins: ReadonlyMap<string, OriginInput | null>;
   readonly feeds: ReadonlyMap<string, FeedInput | null>;
   readonly routes: readonly RoutePart[];
@@ -68,6 +71,7 @@ export function readParts(document: unknown, feedSchemas: FeedSchemas, findings:
     cache: part('cache', cacheSchema),
     fence: part('fence', fenceSchema),
     flights: part('flights', flightsSchema),
+    journal: part('journal', journalSchema),
     origins: readNamed(root, 'origins', () => originSchema, findings),
     feeds: readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedSchemas), findings),
     routes: readRoutes(root, findings),

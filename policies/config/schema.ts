@@ -84,6 +84,18 @@ export const flightsSchema = z.strictObject({
     .describe('Refreshes behind clients at a time, in each worker.'),
 });
 
+export const journalSchema = z.strictObject({
+  size: size({ most: 8 * 2 ** 30 })
+    .prefault('1GiB')
+    .describe('Of accepted writes that wait or are dead; beyond it the journal is full.'),
+  deliveries: count({ least: 1, most: 4096 })
+    .prefault(64)
+    .describe('Writes on their way to one origin at a time.'),
+  done: count({ least: 0, most: 10_000_000 })
+    .prefault(100_000)
+    .describe('Delivered writes that can still be asked for, and whose Idempotency-Key is still known.'),
+});
+
 export const originSchema = z.strictObject({
   url: z
     .union([originUrl, z.array(originUrl).min(1, { error: 'at least one URL' })], {
@@ -218,6 +230,7 @@ export function configSchema(feedSchemas: FeedSchemas) {
     flights: flightsSchema
       .prefault({})
       .describe('Bounds on requests to the origin and on who waits for them.'),
+    journal: journalSchema.prefault({}).describe('The durable queue of accepted writes.'),
     origins: z
       .record(z.string(), originSchema)
       .describe('The HTTP servers behind Weir, by name. At least one.'),
@@ -239,6 +252,7 @@ export type LogInput = z.output<typeof logSchema>;
 export type CacheInput = z.output<typeof cacheSchema>;
 export type FenceInput = z.output<typeof fenceSchema>;
 export type FlightsInput = z.output<typeof flightsSchema>;
+export type JournalInput = z.output<typeof journalSchema>;
 export type OriginInput = z.output<typeof originSchema>;
 export type FeedInput = z.output<typeof commonFeedSchema>;
 

@@ -8,9 +8,13 @@ const MILLISECONDS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } 
 const LONGEST_TIMER_DAYS = 24;
 
 /** In bytes, a whole number up to 2^53 − 1. */
-export function size({ least = 0 }: { readonly least?: number } = {}) {
-  const bound = least === 0 ? '' : ` of ${least} B or more`;
-  return quantity(BYTES, `a size such as 64MiB (B, KiB, MiB, GiB)${bound}`, least, Number.MAX_SAFE_INTEGER);
+export function size({
+  least = 0,
+  most = Number.MAX_SAFE_INTEGER,
+}: { readonly least?: number; readonly most?: number } = {}) {
+  const low = least === 0 ? '' : ` of ${least} B or more`;
+  const bound = most === Number.MAX_SAFE_INTEGER ? low : `${low} of at most ${most} B`;
+  return quantity(BYTES, `a size such as 64MiB (B, KiB, MiB, GiB)${bound}`, least, most);
 }
 
 /** In milliseconds, up to 2^53 − 1: lifetimes and other times that no timer waits for. */

@@ -8,6 +8,8 @@ import { problem } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { readPurgeRequest } from './purge-request.ts';
 import { purgeTags } from './purge-tags.ts';
+import type { Shelf } from '../writes/tables.ts';
+import type { WriteAction } from '../writes/write-office.ts';
 import { bearsToken } from './token.ts';
 
 /** Of one request to the admin side. */
@@ -52,6 +54,18 @@ function endpointsOf(deps: AdminDependencies): Endpoint[] {
     { method: 'POST', path: '/purge', handle: (c) => purge(c, deps) },
     { method: 'GET', path: '/entries', handle: (c) => entries(c, deps) },
     { method: 'GET', path: '/feeds', handle: (c) => c.json({ feeds: deps.feeds().map(feedReport) }) },
+    { method: 'GET', path: '/writes', handle: (c) => listWrites(c, deps) },
+    { method: 'GET', path: '/writes/:id', handle: (c) => showWrite(c, deps) },
+    {
+      method: 'POST',
+      path: '/writes/:id/retry',
+      handle: async (c) => changed(await deps.writes.retry(idOf(c)), c),
+    },
+    {
+      method: 'DELETE',
+      path: '/writes/:id',
+      handle: async (c) => changed(await deps.writes.discard(idOf(c)), c),
+    },
     { method: 'GET', path: '/stats', handle: async (c) => c.json(await deps.stats()) },
     { method: 'GET', path: '/metrics', handle: async (c) => metrics(c, await deps.metrics()) },
     { method: 'GET', path: '/healthz', open: true, handle: (c) => c.json({ status: 'ok' }) },
@@ -98,6 +112,55 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
 function feedReport({ silenceMs, ...status }: FeedStatus): object {
   return { ...status, silence: Number.isFinite(silenceMs) ? silenceMs / 1000 : null };
 }
+
+function idOf(c: Context): string {
+  return c.req.param('id') ?? '';
+}
+
+function listWrites(c: Context, { writes }: AdminDependencies): Response {
+  const state = c.req.query('state') ?? null;
+  if (state !== null && !isShelf(state)) {
+    return badRequest([`state: expected waiting, dead or done, got ${JSON.stringify(state)}`]);
+  }
+  const limit = c.req.query('limit') ?? String(LISTED);
+  if (!/^[1-9]\d{0,3}$/.test(limit)) {
+    return badRequest([`limit: expected a number from 1 to 9999, got ${JSON.stringify(limit)}`]);
+  }
+  const after = c.req.query('after') ?? null;
+  const found = writes.list(state, Number(limit), after);
+  return found === null
+    ? badRequest([`after: expected the id of a write, got ${JSON.stringify(after)}`])
+    : c.json({ writes: found });
+}
+
+function showWrite(c: Context, { writes }: AdminDependencies): Response {
+  const found = writes.show(idOf(c));
+  return found === null ? noSuchWrite() : c.json(found);
+}
+
+function changed(action: WriteAction, c: Context): Response {
+  switch (action.kind) {
+    case 'done':
+      return c.json(action.write);
+    case 'unknown':
+      return noSuchWrite();
+    case 'conflict':
+      return answerProblem(409, 'Not in this state', action.detail);
+    default:
+      return action satisfies never;
+  }
+}
+
+function noSuchWrite(): Response {
+  return answerProblem(404, 'Not found', 'There is no such write, or it is forgotten.');
+}
+
+function isShelf(text: string): text is Shelf {
+  return text === 'waiting' || text === 'dead' || text === 'done';
+}
+
+/** Of a list, unless it says otherwise. */
+const LISTED = 100;
 
 async function readiness(c: Context, deps: AdminDependencies): Promise<Response> {
   const readiness = await deps.ready();

@@ -2,6 +2,7 @@
 import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { Place } from '../../policies/place.ts';
+import type { WriteOffice } from '../writes/write-office.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { Log } from '../log/logger.ts';
 
@@ -23,6 +24,7 @@ export interface AdminDependencies {
   /** What is stored for a GET of this place with these request fields. */
   entries(place: Place, fields: Fields): Promise<EntriesResult>;
   feeds(): readonly FeedStatus[];
+  readonly writes: Pick<WriteOffice, 'list' | 'show' | 'retry' | 'discard'>;
 }
 
 export interface Readiness {

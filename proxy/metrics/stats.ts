@@ -1,4 +1,5 @@
 /** The state of the whole process at one moment, beside what requests were counted: for `GET /stats` and the metrics. */
+import type { WriteStats } from '../writes/write-office.ts';
 import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { DiskStats } from '../cache/disk/writer.ts';
 import type { MemoryStats } from '../cache/memory.ts';
@@ -20,6 +21,7 @@ export interface WeirStats {
   /** By name, over all workers. */
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
   readonly feeds: readonly FeedStatus[];
+  readonly writes: WriteStats;
 }
 
 export interface FenceStats {

@@ -1,5 +1,6 @@
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
-import { clientSite, decideMaxForwards, VIA } from '../../policies/http/forwarding.ts';
+import { clientSite, decideMaxForwards, isLooping, VIA } from '../../policies/http/forwarding.ts';
+import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import { normalizeTarget } from '../../policies/key.ts';
 import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -11,6 +12,7 @@ import type { DeliveryWay } from './delivery-way.ts';
 import type { PassWay } from './pass-way.ts';
 import type { PurgeWay } from './purge-way.ts';
 import { refuse } from './refusals.ts';
+import type { PendingWay } from '../writes/pending-way.ts';
 import type { RoutedVisit, Visit } from './visit.ts';
 import type { WriteWay } from './write-way.ts';
 
@@ -18,7 +20,8 @@ import type { WriteWay } from './write-way.ts';
  * A request's life. Every step does one thing and returns the next:
  *
  *     enter → purge
- *           → route → deliver | no-route | method-not-allowed | tunnel | answer | cache way | write way | pass
+ *           → route → deliver | no-route | method-not-allowed | tunnel | answer | cache way | pending way |
+ *             write way | pass
  *
  * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
  */
@@ -30,8 +33,10 @@ type Step =
   | { readonly to: 'no-route'; readonly visit: Visit }
   | { readonly to: 'method-not-allowed'; readonly visit: Visit; readonly allow: readonly string[] }
   | { readonly to: 'answer'; readonly visit: Visit }
+  | { readonly to: 'looping'; readonly visit: Visit }
   | { readonly to: 'tunnel'; readonly visit: RoutedVisit }
   | { readonly to: 'cache-way'; readonly visit: RoutedVisit }
+  | { readonly to: 'pending-way'; readonly visit: RoutedVisit }
   | { readonly to: 'write-way'; readonly visit: RoutedVisit }
   | { readonly to: 'pass'; readonly visit: RoutedVisit };
 
@@ -40,6 +45,7 @@ export interface PipelineDependencies {
   readonly clock: Clock;
   readonly conclusions: Conclusions;
   readonly cacheWay: CacheWay;
+  readonly pendingWay: PendingWay;
   readonly writeWay: WriteWay;
   readonly passWay: PassWay;
   readonly purgeWay: PurgeWay;
@@ -72,12 +78,15 @@ export class Pipeline {
   }
 
   #take(step: Step): Step | null {
-    const { cacheWay, writeWay, passWay, purgeWay, deliveryWay } = this.#deps;
+    const { cacheWay, pendingWay, writeWay, passWay, purgeWay, deliveryWay } = this.#deps;
     switch (step.to) {
       case 'route':
         return this.#route(step.visit);
       case 'cache-way':
         cacheWay.enter(step.visit);
+        return null;
+      case 'pending-way':
+        pendingWay.enter(step.visit, () => cacheWay.enter(step.visit));
         return null;
       case 'write-way':
         writeWay.enter(step.visit);
@@ -96,6 +105,8 @@ export class Pipeline {
         return null;
       case 'answer':
         return this.#answer(step.visit);
+      case 'looping':
+        return this.#refuseLoop(step.visit);
       case 'malformed':
         return this.#refuse(
           step.visit,
@@ -121,6 +132,7 @@ export class Pipeline {
   #route(visit: Visit): Step {
     const { exchange, site } = visit;
     const { method } = exchange;
+    if (isLooping(exchange.fields)) return { to: 'looping', visit };
     if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
       return { to: 'answer', visit };
     }
@@ -148,7 +160,9 @@ export class Pipeline {
         const place = { scheme, authority, path, query };
         const routed: RoutedVisit = { ...visit, ...place, route, params, position: null };
         if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
-        if (method === 'GET' || method === 'HEAD') return { to: 'cache-way', visit: routed };
+        if (method === 'GET' || method === 'HEAD') {
+          return { to: this.#deps.pendingWay.concerns(routed) ? 'pending-way' : 'cache-way', visit: routed };
+        }
         return { to: isSafeMethod(method) ? 'pass' : 'write-way', visit: routed };
       }
       default:
@@ -177,6 +191,14 @@ export class Pipeline {
         204,
       );
     }
+    return null;
+  }
+
+  #refuseLoop(visit: Visit): null {
+    const status = proxyStatus({ error: 'proxy_loop_detected' });
+    const detail = 'The request has passed through Weir too often: its origins lead back to it.';
+    refuse(visit.exchange, 508, 'Loop Detected', detail, ['Via', VIA, 'Proxy-Status', status]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', 'loop', 508);
     return null;
   }
 

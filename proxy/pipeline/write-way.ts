@@ -1,5 +1,6 @@
 import type { WriteDesk } from '../writes/write-desk.ts';
 import { ThroughWay, type ThroughWayDependencies, routeTags, writeLineOf } from '../writes/through-way.ts';
+import { BehindWay } from '../writes/behind-way.ts';
 import { lineTagOf } from '../writes/line.ts';
 import { writtenTags } from '../writes/written-tags.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -25,10 +26,12 @@ export interface WriteWayDependencies extends ThroughWayDependencies {
 export class WriteWay {
   readonly #deps: WriteWayDependencies;
   readonly #through: ThroughWay;
+  readonly #behind: BehindWay;
 
   constructor(deps: WriteWayDependencies) {
     this.#deps = deps;
     this.#through = new ThroughWay(deps);
+    this.#behind = new BehindWay({ ...deps, through: this.#through });
   }
 
   enter(visit: RoutedVisit): void {
@@ -40,8 +43,10 @@ export class WriteWay {
         else this.#around(visit);
         return;
       case 'through':
-      case 'behind':
         this.#through.enter(visit, policy);
+        return;
+      case 'behind':
+        this.#behind.enter(visit);
         return;
       default:
         policy satisfies never;

@@ -9,6 +9,9 @@ import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../flights/flights.ts';
 import type { RecorderPart } from '../metrics/shared-recorder.ts';
 import type { CacheWayCounters } from '../pipeline/cache-way.ts';
+import type { OriginBoardSource } from '../origins/origin-board.ts';
+import type { Pending } from '../writes/reading.ts';
+import type { AcceptedWrite, OfferedRequest, PendingRequest } from '../writes/write-desk.ts';
 import type { Admission, ThroughEnd, ThroughRequest, ThroughSettled } from '../writes/through-desk.ts';
 
 /** What a worker is started with. */
@@ -33,6 +36,8 @@ export interface SiteSource {
   readonly config: Config;
   /** Where the built-in shops of origins listen, by the origin's name. */
   readonly demoUrls: Readonly<Record<string, string>>;
+  /** How the origins are. */
+  readonly originBoard: OriginBoardSource;
   /** How the feeds stand and how far they have got, by name. */
   readonly feeds: Readonly<Record<string, SharedFeed>>;
   /** Where deliveries to feeds come on the main port: paths as normalised, and what one may hold. */
@@ -69,6 +74,8 @@ export type CoordinatorCalls = {
   admitThrough(request: ThroughRequest): Admission;
   abandonThrough(argument: { readonly ticket: number }): void;
   settleThrough(end: ThroughEnd): ThroughSettled;
+  acceptWrite(request: OfferedRequest): AcceptedWrite;
+  readPending(request: PendingRequest): Pending;
   invalidate(argument: { readonly tags: readonly string[] }): { readonly sequence: number };
   /** A delivery to a webhook feed. */
   deliver(argument: Delivery): DeliveryAnswer;

@@ -2,7 +2,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { Config } from '../../policies/config/config.ts';
+import type { Config, OriginConfig } from '../../policies/config/config.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
 import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
 import { createAdminApp } from '../admin/app.ts';
@@ -18,6 +18,8 @@ import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
 import { openState, type StateStore } from '../state/state-store.ts';
+import { HealthChecks } from '../origins/health-checks.ts';
+import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-board.ts';
 import { Writes } from '../writes/writes.ts';
 import type { SiteSource } from './calls.ts';
 import { invalidateChangedRoutes } from './configured-digests.ts';
@@ -75,6 +77,8 @@ export class Coordinator {
   #parts!: Parts;
   #pool!: WorkerPool;
   #writes!: Writes;
+  #health: HealthChecks | null = null;
+  #boardSource: OriginBoardSource | null = null;
   #exposition!: Exposition;
   #feeds!: FeedSet;
   #isStopping = false;
@@ -110,6 +114,7 @@ export class Coordinator {
     await this.#feeds.prepare(config, this.#demoUrls());
     const site = this.#newSite(config);
     const invalidatedRoutes = await invalidateChangedRoutes(config, state, fence);
+    this.#startWrites(config);
     await this.#pool.reload(site);
     // What was being fetched under the old routes while they were swapped.
     if (invalidatedRoutes.length > 0) {
@@ -154,9 +159,10 @@ export class Coordinator {
     await this.#openFeeds(config);
     const workers = workersOf(config);
     const connections = connectionBuffer(workers);
-    this.#writes = await Writes.open({ state, fence, clock, log });
+    this.#writes = await Writes.open({ config, state, fence, clock, log });
     this.#closing.push(() => this.#writes.close());
     const site = this.#newSite(config);
+    this.#closing.push(() => this.#health?.close());
     const calls = new Map<number, ReturnType<typeof diskCallsOf>>();
     this.#pool = new WorkerPool(
       {
@@ -207,11 +213,13 @@ export class Coordinator {
       connections,
       config: () => this.#config,
       feeds: () => this.#feeds.status(),
+      writes: () => this.#writes.office.stats(),
       trustOf: (route) => this.#feeds.trustOf(route),
     });
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
     const admin = await this.#startAdmin(inspect);
     this.#feeds.start();
+    this.#startWrites(config);
     return { port: listening.port, adminPort: admin.port };
   }
 
@@ -293,7 +301,20 @@ export class Coordinator {
 
   #newSite(config: Config): SiteSource {
     const feeds = this.#feeds.shared();
-    return { config, demoUrls: this.#demoUrls(), feeds, receivers: this.#feeds.receivers() };
+    const originBoard = originBoardSource(Object.keys(config.origins), this.#boardSource);
+    this.#boardSource = originBoard;
+    return { config, demoUrls: this.#demoUrls(), originBoard, feeds, receivers: this.#feeds.receivers() };
+  }
+
+  /** Delivers what waits, and asks origins how they are. */
+  #startWrites(config: Config): void {
+    const { clock, log } = this.#deps;
+    const board = new OriginBoard(this.#boardSource!);
+    const demoUrls = this.#demoUrls();
+    const origins = Object.values(config.origins).map((origin) => withDemoUrl(origin, demoUrls[origin.name]));
+    this.#health?.close();
+    this.#health = new HealthChecks(origins, { clock, log, board });
+    this.#writes.configure(config, origins, board);
   }
 
   async #startAdmin(inspect: ReturnType<typeof inspection>): Promise<StartedAdmin & { kind: 'listening' }> {
@@ -325,6 +346,7 @@ export class Coordinator {
       findEntries: inspect.findEntries,
       entries: inspect.entries,
       feeds: () => this.#feeds.status(),
+      writes: this.#writes.office,
     });
     const started = await startAdmin({ host, port, app });
     if (started.kind === 'failed')
@@ -332,6 +354,10 @@ export class Coordinator {
     this.#closing.push(() => started.close());
     return started;
   }
+}
+
+function withDemoUrl(origin: OriginConfig, demoUrl: string | undefined): OriginConfig {
+  return { ...origin, urls: origin.urls.map((url) => (url === 'demo:' ? demoUrl! : url)) };
 }
 
 class StartFailure extends Error {}

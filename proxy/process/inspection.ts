@@ -17,6 +17,7 @@ import type { FeedStatus } from '../feeds/status.ts';
 import { SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import type { Fence } from '../fence/fence.ts';
+import type { WriteStats } from '../writes/write-office.ts';
 import type { WeirStats } from '../metrics/stats.ts';
 import { originKeyOf } from '../routes/active-route.ts';
 import type { WorkerStats } from './calls.ts';
@@ -33,6 +34,7 @@ export interface InspectionDependencies {
   readonly connections: SharedArrayBuffer;
   config(): Config;
   feeds(): readonly FeedStatus[];
+  writes(): WriteStats;
   /** How far entries of a route may be believed, as its feed stands. */
   trustOf(route: RouteConfig): FeedTrust;
 }
@@ -74,6 +76,7 @@ function statsOf(deps: InspectionDependencies, startedAtMs: number, workers: Wor
       Object.keys(config.origins).map((name) => [name, sumOf(NO_REQUESTS, workers.origins[name] ?? {})]),
     ),
     feeds: deps.feeds(),
+    writes: deps.writes(),
   };
 }
 

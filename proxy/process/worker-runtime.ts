@@ -29,6 +29,8 @@ import { Pipeline } from '../pipeline/pipeline.ts';
 import { Positions } from '../pipeline/positions.ts';
 import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
+import { OriginBoard } from '../origins/origin-board.ts';
+import { PendingWay } from '../writes/pending-way.ts';
 import type { WriteDesk } from '../writes/write-desk.ts';
 import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
 import type { Delivery, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
@@ -154,6 +156,7 @@ export class WorkerRuntime {
             'a write was invalidated, but not durably',
           ),
       }),
+      pendingWay: new PendingWay({ desk: deps.desk, fence, conclusions }),
       purgeWay: new PurgeWay(conclusions, (tags) => deps.invalidate(tags)),
       deliveryWay: new DeliveryWay(conclusions, (delivery) => deps.deliver(delivery)),
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
@@ -185,17 +188,28 @@ export class WorkerRuntime {
 
   /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
   reload(source: SiteSource): void {
-    const { config, demoUrls, feeds } = source;
+    const { config, demoUrls, feeds, originBoard } = source;
+    const board = new OriginBoard(originBoard);
     const before = this.#origins;
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
         const urls = origin.urls.map((url) => (url === 'demo:' ? demoUrls[origin.name]! : url));
         const share = shareOf({ ...origin, urls }, this.#deps.start.workers);
-        const text = JSON.stringify(share);
+        const text = JSON.stringify([share, originBoard.generation]);
         const same = before.get(origin.name);
         if (same?.source === text) return [origin.name, same];
         const { clock, createOrigin = createHttpOrigin } = this.#deps;
-        return [origin.name, { source: text, origin: createOrigin(share, { clock }) }];
+        return [
+          origin.name,
+          {
+            source: text,
+            origin: createOrigin(share, {
+              clock,
+              breaker: board.breakerOf(origin),
+              isWell: (url) => board.isWell(origin.name, url),
+            }),
+          },
+        ];
       }),
     );
     for (const [name, old] of before) {

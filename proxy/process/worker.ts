@@ -47,6 +47,13 @@ const runtime = new WorkerRuntime({
     admitThrough: (request) => coordinator.call('admitThrough', request),
     abandonThrough: (ticket) => coordinator.tell('abandonThrough', { ticket }),
     settleThrough: (end) => coordinator.call('settleThrough', end),
+    acceptWrite: (request) =>
+      coordinator.call(
+        'acceptWrite',
+        request,
+        request.body === null ? [] : [request.body.buffer as ArrayBuffer],
+      ),
+    readPending: (request) => coordinator.call('readPending', request),
   },
   deliver: (delivery) => coordinator.call('deliver', delivery),
 });

@@ -5,6 +5,7 @@ import { startAdmin } from '../../proxy/admin/server.ts';
 import { newFeedCounts } from '../../proxy/feeds/status.ts';
 import { logTo } from '../../proxy/log/logger.ts';
 import { configOf } from '../config/load.ts';
+import { NO_WRITES } from '../writes/no-writes.ts';
 
 const CONFIG = configOf(`
 origins: { shop: { url: 'http://127.0.0.1:1' } }
@@ -54,6 +55,7 @@ async function admin(given: Partial<AdminDependencies> = {}) {
     findEntries: async () => ({ entries: 1, sample: ['/a'], complete: true }),
     entries: async () => ({ kind: 'report', report: { key: 'shop\n\n/a', entries: [ENTRY] } }),
     feeds: () => [],
+    writes: NO_WRITES,
     ...given,
   };
   const started = await startAdmin({ host: '127.0.0.1', port: 0, app: createAdminApp(deps) });

@@ -6,6 +6,7 @@ import { logTo } from '../../proxy/log/logger.ts';
 import { configOf } from '../config/load.ts';
 import { freePort } from '../support/free-port.ts';
 import { newPlace, type Place } from './support.ts';
+import { NO_WRITES } from '../writes/no-writes.ts';
 
 const ORIGIN = 'origins: { shop: { url: "http://127.0.0.1:1" } }\n';
 
@@ -41,6 +42,7 @@ async function runAdmin(token = 'secret'): Promise<string[]> {
     findEntries: async () => ({ entries: 3, sample: ['/a', '/b'], complete: false }),
     entries: async () => ({ kind: 'report', report: { key: 'k', entries: [] } }),
     feeds: () => [],
+    writes: NO_WRITES,
   };
   const started = await startAdmin({ host: '127.0.0.1', port: 0, app: createAdminApp(deps) });
   if (started.kind === 'failed') throw new Error(started.reason);

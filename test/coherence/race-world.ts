@@ -13,6 +13,7 @@ import { uncacheableBuffer } from '../../proxy/flights/uncacheable.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
 import { createLog } from '../../proxy/log/logger.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
+import { originBoardSource } from '../../proxy/origins/origin-board.ts';
 import type { SiteSource } from '../../proxy/process/calls.ts';
 import { WorkerRuntime } from '../../proxy/process/worker-runtime.ts';
 import { originKeyOf } from '../../proxy/routes/active-route.ts';
@@ -112,7 +113,13 @@ export class RaceWorld {
     const run: Run = { fence, workers: [], isOver: false };
     const here: Later = (what, act) => this.#later(what, () => (run.isOver ? undefined : act()));
     const shared = uncacheableBuffer();
-    const site: SiteSource = { config: CONFIG, demoUrls: {}, feeds: {}, receivers: [] };
+    const site: SiteSource = {
+      config: CONFIG,
+      demoUrls: {},
+      originBoard: originBoardSource(['shop'], null),
+      feeds: {},
+      receivers: [],
+    };
     for (let index = 0; index < WORKERS; index += 1) {
       const deps = { index, boot: this.#boots, fence, site, shared, later: here, origin: this.origin };
       run.workers.push(new RaceWorker({ ...deps, disk: this.#disk, mechanisms: this.#mechanisms }));
@@ -169,7 +176,13 @@ class RaceWorker {
       recorder: { request: () => {}, originHead: () => {} },
       disk: { level: new RaceDisk(disk, later), corrupt: () => 0 },
       invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
-      desk: { admitThrough: nobody, abandonThrough: nobody, settleThrough: nobody },
+      desk: {
+        admitThrough: nobody,
+        abandonThrough: nobody,
+        settleThrough: nobody,
+        acceptWrite: nobody,
+        readPending: nobody,
+      },
       deliver: nobody,
       createOrigin: () => origin,
     });
@@ -270,11 +283,17 @@ class VersionedOrigin implements Origin {
         'secret',
       ];
       next('its head comes', () => {
-        if (isSame) this.confirmed += 1;
-        handler.onHead(isSame ? 304 : 200, answer);
+        if (isSame) {
+          ended();
+          this.confirmed += 1;
+          handler.onHead(304, answer);
+          handler.onEnd([]);
+          return;
+        }
+        handler.onHead(200, answer);
         next('its content comes', () => {
           ended();
-          if (!isSame) handler.onData(Buffer.from(contentOf(path, value)));
+          handler.onData(Buffer.from(contentOf(path, value)));
           handler.onEnd([]);
         });
       });

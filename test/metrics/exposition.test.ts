@@ -6,6 +6,7 @@ import { METRICS } from '../../proxy/metrics/metrics.ts';
 import { SharedRecorder } from '../../proxy/metrics/shared-recorder.ts';
 import type { WeirStats } from '../../proxy/metrics/stats.ts';
 import { Totals } from '../../proxy/metrics/totals.ts';
+import { NO_WRITE_STATS } from '../writes/no-writes.ts';
 
 const STATS: WeirStats = {
   version: '0.1.0',
@@ -17,6 +18,7 @@ const STATS: WeirStats = {
   fence: { sequence: 9, durableSequence: 9, invalidations: 4, overflows: 0, holds: 0, failures: 0 },
   flights: { asked: 1, collapsed: 2, outrun: 0, refused: 0, running: 0, waiting: 0 },
   origins: { shop: { requests: 7, failures: 1, retries: 1, running: 0, queued: 0 } },
+  writes: NO_WRITE_STATS,
   feeds: [
     {
       id: 'changes',

@@ -1,0 +1,74 @@
+import type { OriginConfig } from '../../policies/config/config.ts';
+import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
+import type { Origin } from '../../origin-adapters/origin.ts';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log/logger.ts';
+import type { OriginBoard } from './origin-board.ts';
+
+/** Asks each URL of an origin whether it is well, and writes it on the board. */
+export class HealthChecks {
+  readonly #origins: Origin[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  /** `config.urls` are those that are asked; those of an origin without `health` are not. */
+  constructor(
+    configs: readonly OriginConfig[],
+    deps: { readonly clock: Clock; readonly log: Log; readonly board: OriginBoard },
+  ) {
+    for (const config of configs) {
+      if (config.health === null) continue;
+      config.urls.forEach((url, place) => this.#watch(config, url, place, deps));
+    }
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const origin of this.#origins) void origin.close(0);
+  }
+
+  #watch(
+    config: OriginConfig,
+    url: string,
+    place: number,
+    { clock, log, board }: { readonly clock: Clock; readonly log: Log; readonly board: OriginBoard },
+  ): void {
+    const { path, intervalMs } = config.health!;
+    const timeouts = { connectMs: intervalMs, headersMs: intervalMs, bodyMs: intervalMs };
+    const asked = { ...config, urls: [url], connections: 1, retry: 0, timeouts };
+    const origin = createHttpOrigin(asked, { clock });
+    let isAsking = false;
+    const ask = (): void => {
+      if (isAsking) return;
+      isAsking = true;
+      void isWell(origin, path).then((well) => {
+        isAsking = false;
+        if (well === board.isWell(config.name, place)) return;
+        board.setWell(config.name, place, well);
+        if (well) log.info({ event: 'origin-well', origin: config.name, url });
+        else log.warn({ event: 'origin-unwell', origin: config.name, url });
+      });
+    };
+    this.#origins.push(origin);
+    this.#timers.push(setInterval(ask, intervalMs));
+    ask();
+  }
+}
+
+/** Any answer below 400 says so. */
+function isWell(origin: Origin, path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    let status = 0;
+    origin.send(
+      { method: 'GET', path, fields: [], body: null, priority: 'background', unboundedBody: false },
+      {
+        onInformational: () => {},
+        onHead: (answered) => {
+          status = answered;
+        },
+        onData: () => {},
+        onEnd: () => resolve(status < 400),
+        onFailure: () => resolve(false),
+      },
+    );
+  });
+}

@@ -1,0 +1,233 @@
+import { PassThrough, type Readable } from 'node:stream';
+import { cacheStatus } from '../../policies/http/cache-status.ts';
+import { fieldValue, fieldValues } from '../../policies/http/fields.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import { isMergeable, preferredWaitMs, requestDigest, scopedIdempotencyKey } from '../../policies/writes.ts';
+import type { Conclusions } from '../pipeline/conclusion.ts';
+import { originForm, passFields } from '../pipeline/pass-way.ts';
+import { refuse } from '../pipeline/refusals.ts';
+import type { RoutedVisit } from '../pipeline/visit.ts';
+import type { OriginAnswer } from './origin-answer.ts';
+import { routeTags, writeLineOf, type ThroughWay } from './through-way.ts';
+import type { AcceptedWrite, WriteDesk } from './write-desk.ts';
+import { targetTags } from './written-tags.ts';
+
+export interface BehindWayDependencies {
+  readonly desk: WriteDesk;
+  readonly conclusions: Conclusions;
+  readonly through: ThroughWay;
+}
+
+type ReadBody =
+  | { readonly kind: 'whole'; readonly body: Uint8Array<ArrayBuffer> | null }
+  /** What was read so far, and the rest behind it. */
+  | { readonly kind: 'too-large'; readonly whole: Readable }
+  /** The client has gone. */
+  | { readonly kind: 'cut' };
+
+/** Writes that are acknowledged when they are durable in the journal, and delivered later. */
+export class BehindWay {
+  readonly #deps: BehindWayDependencies;
+
+  constructor(deps: BehindWayDependencies) {
+    this.#deps = deps;
+  }
+
+  enter(visit: RoutedVisit): void {
+    void this.#enter(visit);
+  }
+
+  async #enter(visit: RoutedVisit): Promise<void> {
+    const { exchange, route } = visit;
+    const { maxBodyBytes, oversize } = route.config.write;
+    const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
+    if (declared > maxBodyBytes && oversize === 'reject') {
+      this.#refuseTooLarge(visit);
+      return;
+    }
+    if (declared > maxBodyBytes) {
+      this.#deps.through.enter(visit, 'oversize');
+      return;
+    }
+    const read = await readBody(exchange.body, maxBodyBytes);
+    switch (read.kind) {
+      case 'whole':
+        await this.#offer(visit, read.body);
+        return;
+      case 'too-large':
+        if (oversize === 'through') this.#deps.through.enter(visit, 'oversize', { body: read.whole });
+        else {
+          read.whole.destroy();
+          this.#refuseTooLarge(visit);
+        }
+        return;
+      case 'cut':
+        this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+        return;
+      default:
+        read satisfies never;
+    }
+  }
+
+  async #offer(visit: RoutedVisit, body: Uint8Array<ArrayBuffer> | null): Promise<void> {
+    const { exchange, route, site, authority, scheme } = visit;
+    const { method } = exchange;
+    const { write, name } = route.config;
+    const line = writeLineOf(visit);
+    const scoped = scopedIdempotencyKey(line.origin, exchange.fields);
+    const target = originForm(visit.path, visit.query);
+    const waitMs = preferredWaitMs(exchange.fields);
+    // Sent over, the content is gone from here; it may be wanted again.
+    const kept = write.onFull === 'through' ? (body?.slice() ?? null) : null;
+    const accepted = await this.#deps.desk
+      .acceptWrite({
+        line,
+        route: name,
+        method,
+        authority,
+        scheme,
+        fields: passFields(visit),
+        body,
+        idempotencyKey: scoped === null ? null : fieldValues(exchange.fields, 'idempotency-key')[0]!,
+        clientKey:
+          scoped === null
+            ? null
+            : { scoped, digest: requestDigest({ method, target, fields: exchange.fields, body }) },
+        merges: write.coalesce && scoped === null && isMergeable(method, exchange.fields),
+        tags: [...new Set([...targetTags(site.config, { authority, target }), ...routeTags(visit)])],
+        waitMs,
+      })
+      .catch(() => ({ kind: 'not-durable' }) as const);
+    if (!exchange.closed) this.#answer(visit, accepted, kept);
+    else this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+  }
+
+  #answer(visit: RoutedVisit, accepted: AcceptedWrite, kept: Uint8Array | null): void {
+    const isThrough = visit.route.config.write.onFull === 'through';
+    switch (accepted.kind) {
+      case 'accepted':
+        if (accepted.answer !== null) this.#passAnswer(visit, accepted.id, accepted.answer);
+        else this.#acknowledge(visit, accepted.id);
+        return;
+      case 'mismatch':
+        this.#refuse(visit, 422, 'Unprocessable Content', 'key-reused', KEY_REUSED);
+        return;
+      case 'full':
+      case 'not-durable':
+        if (isThrough) this.#deps.through.enter(visit, accepted.kind, { body: asStream(kept) });
+        else this.#refuse(visit, 503, 'Service Unavailable', accepted.kind, NOT_TAKEN, ['Retry-After', '1']);
+        return;
+      default:
+        accepted satisfies never;
+    }
+  }
+
+  /** The same for the same request under the same Idempotency-Key, whatever has become of the write since. */
+  #acknowledge(visit: RoutedVisit, id: string): void {
+    const content = Buffer.from(`${JSON.stringify({ id, state: 'waiting' })}\n`);
+    const status = cacheStatus({ fwd: 'method', detail: 'behind' });
+    visit.exchange.respond(
+      202,
+      [
+        'Content-Type',
+        'application/json',
+        'Weir-Write',
+        id,
+        'Cache-Control',
+        'no-store',
+        'Cache-Status',
+        status,
+        'Via',
+        VIA,
+      ],
+      content,
+    );
+    this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 202);
+  }
+
+  #passAnswer(visit: RoutedVisit, id: string, answer: OriginAnswer): void {
+    const status = cacheStatus({ fwd: 'method', fwdStatus: answer.status, detail: 'behind' });
+    visit.exchange.respond(
+      answer.status,
+      [...answer.fields, 'Weir-Write', id, 'Preference-Applied', 'wait', 'Cache-Status', status, 'Via', VIA],
+      answer.content,
+    );
+    this.#deps.conclusions.whenEnded(visit, 'write', 'behind', answer.status);
+  }
+
+  #refuseTooLarge(visit: RoutedVisit): void {
+    const detail = `This route takes content of at most ${visit.route.config.write.maxBodyBytes} bytes.`;
+    this.#refuse(visit, 413, 'Content Too Large', 'too-large', detail);
+  }
+
+  #refuse(
+    visit: RoutedVisit,
+    status: 413 | 422 | 503,
+    title: string,
+    reason: string,
+    detail: string,
+    more: readonly string[] = [],
+  ): void {
+    const cache = cacheStatus({ detail: reason });
+    refuse(visit.exchange, status, title, detail, [...more, 'Cache-Status', cache, 'Via', VIA]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', reason, status);
+  }
+}
+
+const KEY_REUSED = 'Another request was sent with this Idempotency-Key before.';
+const NOT_TAKEN = 'The write could not be taken in durably; nothing of it was kept.';
+
+function asStream(body: Uint8Array | null): Readable | null {
+  if (body === null) return null;
+  const stream = new PassThrough();
+  stream.end(body);
+  return stream;
+}
+
+/** All of the content, where it is no larger than the limit; else what came and all that follows, as one stream. */
+function readBody(source: Readable | null, limitBytes: number): Promise<ReadBody> {
+  if (source === null) return Promise.resolve({ kind: 'whole', body: null });
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return new Promise((resolve) => {
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes <= limitBytes) return;
+      stop();
+      source.pause();
+      resolve({ kind: 'too-large', whole: behind(chunks, source) });
+    };
+    const onEnd = (): void => {
+      stop();
+      const body = new Uint8Array(bytes);
+      let at = 0;
+      for (const chunk of chunks) {
+        body.set(chunk, at);
+        at += chunk.length;
+      }
+      resolve({ kind: 'whole', body });
+    };
+    const onClose = (): void => {
+      stop();
+      resolve({ kind: 'cut' });
+    };
+    const stop = (): void => {
+      source.off('data', onData).off('end', onEnd).off('close', onClose);
+    };
+    source.on('data', onData).on('end', onEnd).on('close', onClose);
+  });
+}
+
+/** What was read, then the rest. A source that breaks off breaks it off, too. */
+function behind(chunks: readonly Buffer[], source: Readable): Readable {
+  const whole = new PassThrough();
+  whole.on('error', () => source.destroy());
+  whole.on('close', () => source.destroy());
+  for (const chunk of chunks) whole.write(chunk);
+  source.on('close', () => {
+    if (!source.readableEnded) whole.destroy(new Error('the client left before it had sent its content'));
+  });
+  source.pipe(whole);
+  return whole;
+}

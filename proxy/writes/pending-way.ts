@@ -1,0 +1,71 @@
+import { cacheStatus } from '../../policies/http/cache-status.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import { hashTags } from '../fence/tag-hash.ts';
+import type { Conclusions } from '../pipeline/conclusion.ts';
+import { refuse } from '../pipeline/refusals.ts';
+import type { RoutedVisit } from '../pipeline/visit.ts';
+import { lineTagOf } from './line.ts';
+import type { Pending } from './reading.ts';
+import { writeLineOf } from './through-way.ts';
+import type { WriteDesk } from './write-desk.ts';
+
+export interface PendingWayDependencies {
+  readonly desk: WriteDesk;
+  readonly fence: FenceReader;
+  readonly conclusions: Conclusions;
+}
+
+/** Readers of a URL with waiting writes, where the route does not send them to the origin at once. */
+export class PendingWay {
+  readonly #deps: PendingWayDependencies;
+
+  constructor(deps: PendingWayDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Whether writes to the URL may wait, as the fence tells without a message. */
+  concerns(visit: RoutedVisit): boolean {
+    if (visit.route.config.write.reads === 'pass') return false;
+    const { fence } = this.#deps;
+    return fence.isHeld(hashTags([lineTagOf(writeLineOf(visit))]));
+  }
+
+  /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */
+  enter(visit: RoutedVisit, otherwise: () => void): void {
+    const { reads } = visit.route.config.write;
+    const mode = reads === 'pending' ? 'pending' : 'wait';
+    const { timeoutMs: waitMs } = visit.route.originConfig.queue;
+    this.#deps.desk.readPending({ line: writeLineOf(visit), mode, waitMs }).then(
+      (pending) => this.#answer(visit, pending, otherwise),
+      () => {
+        if (!visit.exchange.closed) otherwise();
+      },
+    );
+  }
+
+  #answer(visit: RoutedVisit, pending: Pending, otherwise: () => void): void {
+    const { exchange } = visit;
+    if (exchange.closed) return;
+    const status = cacheStatus({ hit: true, detail: 'pending' });
+    switch (pending.kind) {
+      case 'none':
+        otherwise();
+        return;
+      case 'deleted':
+        refuse(exchange, 404, 'Not Found', 'It was deleted.', ['Cache-Status', status, 'Via', VIA]);
+        this.#deps.conclusions.whenEnded(visit, 'hit', 'pending', 404);
+        return;
+      case 'content':
+        exchange.respond(
+          200,
+          [...pending.fields, 'Cache-Control', 'no-store', 'Cache-Status', status, 'Via', VIA],
+          pending.content,
+        );
+        this.#deps.conclusions.whenEnded(visit, 'hit', 'pending', 200);
+        return;
+      default:
+        pending satisfies never;
+    }
+  }
+}

@@ -1,0 +1,221 @@
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log/logger.ts';
+import { DELIVERY_BOUNDS_SECONDS, type Deliveries } from './deliveries.ts';
+import type { Journal } from './journal.ts';
+import type { LineKey } from './line.ts';
+import type { WriteRecord } from './record.ts';
+import type { Numbered, Shelf } from './tables.ts';
+
+/** A write as operators see it. */
+export interface WriteReport {
+  readonly id: string;
+  readonly state: WriteRecord['state'];
+  readonly method: string;
+  readonly url: string;
+  readonly origin: string;
+  readonly route: string;
+  readonly acceptedAt: string;
+  readonly attempts: number;
+  /** Null: it is not to be sent again. */
+  readonly nextAttemptAt: string | null;
+  readonly lastError: string | null;
+  readonly idempotencyKey: string;
+  readonly bytes: number;
+  readonly endedAt: string | null;
+  readonly mergedInto: string | null;
+}
+
+export type WriteAction =
+  | { readonly kind: 'done'; readonly write: WriteReport }
+  | { readonly kind: 'unknown' }
+  /** It is being sent, or not in a state for this. */
+  | { readonly kind: 'conflict'; readonly detail: string };
+
+export interface WriteStats {
+  readonly waiting: number;
+  readonly dead: number;
+  readonly done: number;
+  readonly bytes: number;
+  readonly oldestSeconds: number;
+  readonly accepted: number;
+  readonly delivered: number;
+  readonly retries: number;
+  readonly givenUp: number;
+  readonly merged: number;
+  /** Deliveries and writes through that are under way, and holds that outlast theirs. */
+  readonly delivering: number;
+  readonly through: number;
+  readonly lingering: number;
+  readonly seconds: {
+    readonly bounds: readonly number[];
+    readonly buckets: readonly number[];
+    readonly sum: number;
+  };
+}
+
+export interface WriteOfficeDependencies {
+  readonly journal: Journal;
+  readonly deliveries: Deliveries;
+  readonly log: Log;
+  readonly clock: Clock;
+  moved(line: LineKey): void;
+  counts(): {
+    readonly accepted: number;
+    readonly merged: number;
+    readonly through: number;
+    readonly lingering: number;
+  };
+}
+
+const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
+
+/** What operators see of the journal, and do with it. */
+export class WriteOffice {
+  readonly #deps: WriteOfficeDependencies;
+
+  constructor(deps: WriteOfficeDependencies) {
+    this.#deps = deps;
+  }
+
+  /** In the order of acceptance; `after` is the id of the last one seen. Null: there is no such write. */
+  list(shelf: Shelf | null, limit: number, after: string | null): WriteReport[] | null {
+    const from = after === null ? 0 : numberOf(after);
+    if (from === null) return null;
+    const found: WriteReport[] = [];
+    for (const name of shelf === null ? SHELVES : [shelf]) {
+      for (const numbered of this.#deps.journal.tables.records(name, from, limit - found.length)) {
+        found.push(reportOf(numbered));
+      }
+      if (found.length >= limit) break;
+    }
+    return found;
+  }
+
+  show(id: string): WriteReport | null {
+    const found = this.#find(id);
+    return found === null ? null : reportOf(found);
+  }
+
+  /** Sends a dead write again. */
+  async retry(id: string): Promise<WriteAction> {
+    const found = this.#find(id);
+    if (found === null) return { kind: 'unknown' };
+    const { journal, deliveries, log, moved } = this.#deps;
+    const record = found.shelf === 'dead' ? await journal.retry(found.number) : null;
+    if (record === null) return { kind: 'conflict', detail: 'Only a dead write can be sent again.' };
+    log.info({ event: 'write-retry', write: id });
+    deliveries.poke(record.origin);
+    moved(record.line);
+    return { kind: 'done', write: reportOf({ number: found.number, record: { kind: 'record', record } }) };
+  }
+
+  /** Gives up a write for good. */
+  async discard(id: string): Promise<WriteAction> {
+    const found = this.#find(id);
+    if (found === null) return { kind: 'unknown' };
+    const { journal, deliveries, log, moved, clock } = this.#deps;
+    const { number, shelf } = found;
+    if (found.record.kind !== 'record') return { kind: 'conflict', detail: 'Its record is damaged.' };
+    const { record } = found.record;
+    if (shelf === 'done') return { kind: 'conflict', detail: 'It was delivered already.' };
+    const release = deliveries.reserve(record.origin, number);
+    if (release === null) return { kind: 'conflict', detail: 'It is being sent just now.' };
+    try {
+      const maxMs = record.unknownUntilMs - clock.nowMs();
+      const { unknownUntilMs: untilMs } = record;
+      const lingering =
+        maxMs > 0 ? ({ kind: 'lingering', untilMs, maxMs, blocks: true, shown: 0 } as const) : null;
+      await journal.leave(number, { shelf: 'gone', record, lingering, moreTags: [] });
+    } finally {
+      release();
+    }
+    log.warn({ event: 'write-discarded', write: id });
+    moved(record.line);
+    return { kind: 'done', write: reportOf(found) };
+  }
+
+  stats(): WriteStats {
+    const { journal, deliveries, clock, counts } = this.#deps;
+    const { waiting, dead, done, bytes } = journal.counts;
+    const { accepted, merged, through, lingering } = counts();
+    const { delivered, retries, dead: givenUp, seconds } = deliveries.counters;
+    const [oldest] = journal.tables.records('waiting', 0, 1);
+    const acceptedAtMs = oldest?.record.kind === 'record' ? oldest.record.record.acceptedAtMs : null;
+    return {
+      waiting,
+      dead,
+      done,
+      bytes,
+      oldestSeconds: acceptedAtMs === null ? 0 : Math.max(0, (clock.nowMs() - acceptedAtMs) / 1000),
+      accepted,
+      delivered,
+      retries,
+      givenUp,
+      merged,
+      delivering: deliveries.underWay,
+      through,
+      lingering,
+      seconds: { bounds: DELIVERY_BOUNDS_SECONDS, buckets: seconds.buckets, sum: seconds.sum },
+    };
+  }
+
+  #find(id: string): (Numbered & { readonly shelf: Shelf }) | null {
+    const number = numberOf(id);
+    if (number === null) return null;
+    for (const shelf of SHELVES) {
+      const record = this.#deps.journal.tables.record(shelf, number);
+      if (record === null) continue;
+      if (record.kind === 'record' && record.record.id !== id) return null;
+      return { number, record, shelf };
+    }
+    return null;
+  }
+}
+
+/** An id begins with the write's number. */
+function numberOf(id: string): number | null {
+  const text = /^([0-9a-z]{1,10})-[0-9a-f]{16}$/.exec(id)?.[1];
+  return text === undefined ? null : Number.parseInt(text, 36);
+}
+
+function reportOf({ number, record: read }: Numbered): WriteReport {
+  if (read.kind === 'damaged') return damaged(number);
+  const { record } = read;
+  const isWaiting = record.state === 'waiting';
+  return {
+    id: record.id,
+    state: record.state,
+    method: record.method,
+    url: `${record.scheme}://${record.authority}${record.target}`,
+    origin: record.origin,
+    route: record.route,
+    acceptedAt: new Date(record.acceptedAtMs).toISOString(),
+    attempts: record.attempts,
+    nextAttemptAt: isWaiting ? new Date(record.dueAtMs).toISOString() : null,
+    lastError: record.lastError,
+    idempotencyKey: record.idempotencyKey,
+    bytes: record.content?.bytes ?? 0,
+    endedAt: record.endedAtMs === null ? null : new Date(record.endedAtMs).toISOString(),
+    mergedInto: record.mergedInto,
+  };
+}
+
+/** Of a record that can't be read: there is no more to be told. */
+function damaged(number: number): WriteReport {
+  return {
+    id: `${number.toString(36)}-${'0'.repeat(16)}`,
+    state: 'dead',
+    method: '',
+    url: '',
+    origin: '',
+    route: '',
+    acceptedAt: '',
+    attempts: 0,
+    nextAttemptAt: null,
+    lastError: 'its record is damaged on disk',
+    idempotencyKey: '',
+    bytes: 0,
+    endedAt: null,
+    mergedInto: null,
+  };
+}

@@ -1,0 +1,70 @@
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+
+export interface Setting {
+  /** Of the route's `write`, beside the policy. */
+  readonly write?: string;
+  readonly policy?: string;
+  readonly cache?: string;
+  /** Of the origin. */
+  readonly origin?: string;
+  /** Top-level keys. */
+  readonly more?: string;
+  readonly routes?: string;
+}
+
+/** A real Weir before a scripted origin, with one route whose writes are to be seen. */
+export interface Scene {
+  readonly origin: ScriptedOrigin;
+  weir: RunningWeir;
+  send(method: string, path: string, body?: string, headers?: Record<string, string>): Promise<Response>;
+  get(path: string): Promise<Response>;
+  text(path: string): Promise<string>;
+  write(id: string): Promise<Record<string, unknown>>;
+  /** All of a state. */
+  writes(state: string): Promise<readonly Record<string, unknown>[]>;
+  stats(): Promise<Record<string, number>>;
+  /** Starts Weir again on its files, by another setting if one is given. */
+  restart(setting?: Setting): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startScene(setting: Setting = {}): Promise<Scene> {
+  const origin = await startScriptedOrigin();
+  const yaml = (of: Setting): string => `
+    origins: { shop: { url: "${origin.url}"${of.origin ?? ''} } }
+    ${of.more ?? ''}
+    routes:
+      - { name: item, match: "/items/{id}", cache: { freshness: headers${of.cache ?? ''} }, write: { policy: ${of.policy ?? 'behind'}${of.write ?? ''} } }
+      ${of.routes ?? ''}
+      - { name: rest, match: /*, cache: { freshness: headers } }`;
+  let weir = await startWeir(yaml(setting));
+  const json = async (path: string): Promise<Record<string, unknown>> =>
+    (await (await weir.admin(path)).json()) as Record<string, unknown>;
+  return {
+    origin,
+    get weir() {
+      return weir;
+    },
+    send: (method, path, body, headers = {}) =>
+      fetch(`${weir.url}${path}`, { method, headers, ...(body === undefined ? {} : { body }) }),
+    get: (path) => fetch(`${weir.url}${path}`),
+    text: async (path) => (await fetch(`${weir.url}${path}`)).text(),
+    write: (id) => json(`/writes/${id}`),
+    writes: async (state) => (await json(`/writes?state=${state}`))['writes'] as Record<string, unknown>[],
+    stats: async () => (await json('/stats'))['writes'] as Record<string, number>,
+    async restart(of = setting) {
+      const { folder } = weir;
+      await weir.stop({ keep: true });
+      weir = await startWeir(yaml(of), { folder });
+    },
+    async close() {
+      await weir.stop();
+      await origin.close();
+    },
+  };
+}
+
+export function idOf(response: Response): string {
+  return response.headers.get('weir-write') ?? '';
+}
