@@ -9,6 +9,7 @@ export type Command =
   | { readonly kind: 'serve'; readonly file: string }
   | { readonly kind: 'check'; readonly file: string; readonly json: boolean }
   | ExplainCommand
+  | ExplainEventCommand
   | PurgeCommand
   | { readonly kind: 'schema' }
   | { readonly kind: 'version' }
@@ -24,6 +25,18 @@ export interface ExplainCommand {
   /** As written. */
   readonly url: string;
   readonly place: Place;
+  readonly fields: Fields;
+}
+
+export interface ExplainEventCommand {
+  readonly kind: 'explain-event';
+  readonly file: string;
+  readonly json: boolean;
+  /** The file that holds the message. */
+  readonly event: string;
+  /** null: the only one. */
+  readonly feed: string | null;
+  /** The message's own headers. */
   readonly fields: Fields;
 }
 
@@ -78,9 +91,26 @@ const READERS: Readonly<Record<CommandName, (args: string[]) => Command>> = {
 };
 
 function readExplain(args: string[]): Command {
-  const options = { ...CONFIG_AND_JSON, header: { ...LIST, short: 'H' } } as const;
-  const { values, positionals } = read(args, options, true);
+  const own = {
+    header: { ...LIST, short: 'H' },
+    event: { type: 'string' },
+    feed: { type: 'string' },
+  } as const;
+  const { values, positionals } = read(args, { ...CONFIG_AND_JSON, ...own }, true);
   if (values.help) return helpOn('explain');
+  const lines = values.header.map((line) => FIELD_LINE.exec(line));
+  const bad = lines.indexOf(null);
+  if (bad >= 0) {
+    return wrong('explain', `expected 'NAME: VALUE', got ${JSON.stringify(values.header[bad])}`);
+  }
+  const fields = lines.flatMap((line) => [line![1]!, line![2]!]);
+  const { config: file, json, event, feed = null } = values;
+  if (event !== undefined) {
+    return positionals.length === 0
+      ? { kind: 'explain-event', file, json, event, feed, fields }
+      : wrong('explain', 'expected METHOD and URL or --event, got both');
+  }
+  if (feed !== null) return wrong('explain', 'expected --event beside --feed, got none');
   const [method, url] = positionals;
   if (method === undefined || url === undefined || positionals.length > 2) {
     return wrong('explain', `expected METHOD and URL, got ${positionals.length} arguments`);
@@ -90,13 +120,6 @@ function readExplain(args: string[]): Command {
   if (place === null) {
     return wrong('explain', `expected a path or an absolute http(s) URL, got ${JSON.stringify(url)}`);
   }
-  const lines = values.header.map((line) => FIELD_LINE.exec(line));
-  const bad = lines.indexOf(null);
-  if (bad >= 0) {
-    return wrong('explain', `expected 'NAME: VALUE', got ${JSON.stringify(values.header[bad])}`);
-  }
-  const fields = lines.flatMap((line) => [line![1]!, line![2]!]);
-  const { config: file, json } = values;
   return { kind: 'explain', file, json, method: method.toUpperCase(), url, place, fields };
 }
 

@@ -5,6 +5,7 @@ import { version } from '../version.ts';
 import { readArguments } from './arguments.ts';
 import { runCheck } from './check.ts';
 import { runExplain } from './explain.ts';
+import { runExplainEvent } from './explain-event.ts';
 import type { Output } from './output.ts';
 import { runPurge } from './purge.ts';
 import { runSchema } from './schema.ts';
@@ -34,6 +35,8 @@ export async function main({ argv, env, stdout, stderr, serve }: MainOptions): P
       return runCheck({ ...source, file: command.file, json: command.json, stdout, stderr });
     case 'explain':
       return runExplain({ ...source, command, stdout, stderr });
+    case 'explain-event':
+      return runExplainEvent({ ...source, command, stdout, stderr });
     case 'purge':
       return runPurge({ ...source, command, stdout, stderr });
     case 'schema':

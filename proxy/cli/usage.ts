@@ -17,6 +17,7 @@ const OVERVIEW = `Usage: weir COMMAND [--config FILE] [--json]
   serve               run the cache
   check               say whether the configuration is fine, and everything that is wrong with it
   explain METHOD URL  say which route takes a request, and what becomes of it and of its response
+  explain --event F   say what a message of a feed would invalidate
   purge               invalidate what is stored, through the admin side of a running Weir
   schema              print the JSON Schema of the configuration file
 
@@ -43,11 +44,16 @@ Says whether the configuration is fine, and everything that is wrong with it.
 
 ${CONFIG}${JSON_OPTION}`,
   explain: `Usage: weir explain METHOD URL [-H 'NAME: VALUE']... [--config FILE] [--json]
+       weir explain --event FILE [--feed NAME] [-H 'NAME: VALUE']... [--config FILE] [--json]
 
 Says which route takes a request and why those before it do not, under which key and tags its response is
 stored, and what is stored now, if a Weir runs. URL is a path or absolute. Exit code 1: no route takes it.
 
-  -H, --header LINE     a header field of the request; may be repeated
+With --event, says what a message of a feed would invalidate. Exit code 1: not all of it is mapped.
+
+  -H, --header LINE     a header field of the request or the message; may be repeated
+  --event FILE          a message, as the feed would bring it
+  --feed NAME           the feed, where there are several
 ${CONFIG}${JSON_OPTION}`,
   purge: `Usage: weir purge [--url URL]... [--tag TAG]... [--prefix PREFIX]... [--host HOST]... [--route NAME]...
                   [--all] [--soft] [--dry-run] [--config FILE] [--json]

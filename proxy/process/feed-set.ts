@@ -1,10 +1,10 @@
 import type { Config, FeedConfig, RouteConfig } from '../../policies/config/config.ts';
 import { feedScope } from '../../policies/feed-scope.ts';
 import type { FeedTrust } from '../../policies/model.ts';
-import { tagOfName } from '../../policies/tags.ts';
 import type { DeliveryAnswer, FeedLog, FeedReceiver } from '../../origin-adapters/feeds/feed.ts';
 import type { Clock } from '../clock.ts';
 import { FEED_ADAPTERS } from '../composition.ts';
+import { tagsOfChange } from '../feeds/change-tags.ts';
 import { feedDeps } from '../feeds/deps.ts';
 import { FenceDoor } from '../feeds/fence-door.ts';
 import { HealthBoard } from '../feeds/health-board.ts';
@@ -14,7 +14,6 @@ import { sharedFeed, type SharedFeed } from '../feeds/shared-feed.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../log/logger.ts';
-import { tagsOfPrefix, tagsOfUrl } from '../routes/url-tags.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { Delivery, SiteSource } from './calls.ts';
 
@@ -140,23 +139,6 @@ export class FeedSet {
     const { log } = this.#deps;
     return (level, event, details) => log[level]({ feed, event: 'feed', ...details }, event);
   }
-}
-
-/** The tags under which the fence knows what a change names; where that is no place at all, the feed's whole scope. */
-export function tagsOfChange(
-  config: Config,
-  named: {
-    readonly tags: readonly string[];
-    readonly urls: readonly string[];
-    readonly prefixes: readonly string[];
-  },
-  scope: readonly string[],
-): string[] {
-  return [
-    ...named.tags.map(tagOfName),
-    ...named.urls.flatMap((url) => tagsOfUrl(config, url) ?? scope),
-    ...named.prefixes.flatMap((prefix) => tagsOfPrefix(config, prefix) ?? scope),
-  ];
 }
 
 /** A `demo:` address is that of the built-in shop; where no origin is one, nothing answers there. */

@@ -1,0 +1,17 @@
+import type { Config } from '../../policies/config/config.ts';
+import type { MappedChange } from '../../policies/mapping.ts';
+import { tagOfName } from '../../policies/tags.ts';
+import { tagsOfPrefix, tagsOfUrl } from '../routes/url-tags.ts';
+
+/** The tags under which the fence knows what a change names; where that is no place at all, the feed's whole scope. */
+export function tagsOfChange(
+  config: Config,
+  named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>,
+  scope: readonly string[],
+): string[] {
+  return [
+    ...named.tags.map(tagOfName),
+    ...named.urls.flatMap((url) => tagsOfUrl(config, url) ?? scope),
+    ...named.prefixes.flatMap((prefix) => tagsOfPrefix(config, prefix) ?? scope),
+  ];
+}
