@@ -1,5 +1,5 @@
 /** What a proxy changes in the fields that it passes on, RFC 9110 §7.6 and RFC 7239. */
-import { fieldValue, fieldValues, listMembers, withoutFields } from './fields.ts';
+import { fieldValue, fieldValues, hasField, listMembers, withoutFields } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { endToEnd } from './hop-by-hop.ts';
 
@@ -63,6 +63,17 @@ export function originFields(client: ClientView & { readonly hostHeader: 'origin
   );
   return sent;
 }
+
+/** Several Weirs may stand in a row, each with its own line in Via; more than these are one that leads back to itself. */
+const MAX_PASSES = 5;
+
+/** RFC 9110 §7.6.3: whether the request has come through Weir so often that it runs in a circle. */
+export function isLooping(fields: Fields): boolean {
+  if (!hasField(fields, 'via')) return false;
+  return listMembers(fields, 'via').filter((member) => OWN_VIA.test(member)).length >= MAX_PASSES;
+}
+
+const OWN_VIA = /^\S+[ \t]+weir(?:[ \t]|$)/;
 
 /** RFC 9110 §7.6.2: for OPTIONS and TRACE alone. */
 export type MaxForwards =

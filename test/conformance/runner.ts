@@ -23,9 +23,16 @@ export class Bench {
   readonly weir: RunningWeir;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   readonly #scripts: Map<string, Scene>;
+  readonly #workers: number;
   #cases = 0;
 
-  private constructor(origin: ScriptedOrigin, weir: RunningWeir, scripts: Map<string, Scene>) {
+  private constructor(
+    workers: number,
+    origin: ScriptedOrigin,
+    weir: RunningWeir,
+    scripts: Map<string, Scene>,
+  ) {
+    this.#workers = workers;
     this.origin = origin;
     this.weir = weir;
     this.#scripts = scripts;
@@ -48,7 +55,7 @@ export class Bench {
       listen: { port: 0, workers: ${workers} }
       origins: { app: { url: "${origin.url}" } }
       routes: [{ name: all, match: /*, origin: app, cache: { freshness: headers, client-directives: honor } }]`);
-    return new Bench(origin, weir, scripts);
+    return new Bench(workers, origin, weir, scripts);
   }
 
   async stop(): Promise<void> {
@@ -62,12 +69,21 @@ export class Bench {
     this.#cases += 1;
     const path = `/case-${this.#cases}`;
     for (const [number, step] of steps.entries()) {
+      if (number > 0) await this.#stored();
       const scene: Scene = { step, at: number, asked: [] };
       this.#scripts.set(sceneOf(path), scene);
       const answer = await this.ask(path, step.ask);
       if (step.from === 'refresh') await this.origin.seen(`${path}*`, number + 1);
       check(steps, number, answer, scene.asked);
     }
+  }
+
+  /** A client may have all of an answer before another worker finds it stored. */
+  async #stored(): Promise<void> {
+    while (
+      this.#workers > 1 &&
+      ((await this.weir.stats()) as { flights: { running: number } }).flights.running > 0
+    );
   }
 
   async ask(path: string, { method = 'GET', fields = [], body, more = '' }: Ask = {}): Promise<Answer> {
@@ -85,7 +101,8 @@ export class Bench {
     request.end(body);
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     const chunks: Buffer[] = [];
-    for await (const chunk of response) chunks.push(chunk as Buffer);
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await once(response, 'end');
     return {
       status: response.statusCode!,
       fields: response.rawHeaders,
