@@ -111,5 +111,7 @@ export async function race(mechanisms: Mechanisms, numRuns: number, seed?: numbe
     ),
     { numRuns, endOnFailure: true, ...(seed === undefined ? {} : { seed }) },
   );
-  return { found: details.failed, report: fc.defaultReportMessage(details), answered, confirmed };
+  const why = details.errorInstance instanceof Error ? details.errorInstance.stack : '';
+  const report = `${why}\n${fc.defaultReportMessage(details)}`;
+  return { found: details.failed, report, answered, confirmed };
 }

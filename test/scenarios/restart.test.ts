@@ -1,0 +1,223 @@
+/** What a new start finds of the old one's entries and invalidations, whatever was done to its files meanwhile. */
+import { cpSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { systemClock } from '../../proxy/clock.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
+import { Coordinator } from '../../proxy/process/coordinator.ts';
+import { configOf } from '../config/load.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, cacheStatusOf } from './client.ts';
+import { isHit, purge, seen, startVersionedOrigin, type VersionedOrigin } from './purging.ts';
+
+// Each test starts several processes, on a machine that may have other things to do.
+vi.setConfig({ testTimeout: 120_000 });
+
+let origin: VersionedOrigin;
+let weir: RunningWeir;
+
+const start = async (
+  routes = '[{ name: all, match: /* }]',
+  cache = '{ memory: 16MiB, disk: { path: ./data, size: 64MiB } }',
+): Promise<void> => {
+  weir = await startWeir(
+    `
+      cache: ${cache}
+      origins: { app: { url: "${origin.url}" } }
+      routes: ${routes}
+    `,
+    { folder: weir.folder },
+  );
+  const running = weir;
+  onTestFinished(async () => void (await running.stop({ keep: true })));
+};
+
+beforeEach(async () => {
+  origin = await startVersionedOrigin();
+  const folder = mkdtempSync(join(tmpdir(), 'weir-restart-'));
+  weir = { folder } as RunningWeir;
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+});
+
+afterEach(() => origin.close());
+
+const stop = async (): Promise<void> => void (await weir.stop({ keep: true }));
+const data = (name: string): string => join(weir.folder, 'data', name);
+
+/** Resolves when the entry is on disk. */
+async function stored(path: string): Promise<void> {
+  await seen(weir, path);
+  await expect
+    .poll(async () => JSON.stringify(await (await weir.admin(`/entries?url=${path}`)).json()))
+    .toContain('"disk"');
+}
+
+describe('a restart', () => {
+  it.each(['stopped', 'killed'])(
+    'after it was %s keeps entries, and brings nothing purged back',
+    async (how) => {
+      await start();
+      for (const path of ['/kept', '/purged', '/confirmed']) await stored(path);
+      origin.change('/purged');
+      await purge(weir, { urls: ['/purged', '/confirmed'] });
+      expect(await seen(weir, '/confirmed')).toEqual(new Set(['/confirmed 0']));
+      if (how === 'killed') await weir.kill();
+      else await stop();
+      await start();
+      origin.forget();
+      expect(await seen(weir, '/kept')).toEqual(new Set(['/kept 0']));
+      expect(origin.count('/kept')).toBe(0);
+      expect(((await weir.stats())['disk'] as { promotions: number }).promotions).toBeGreaterThan(0);
+      expect(await seen(weir, '/purged')).toEqual(new Set(['/purged 1']));
+      expect(await seen(weir, '/confirmed')).toEqual(new Set(['/confirmed 0']));
+      await purge(weir, { tags: ['of-kept'] });
+      expect(await isHit(weir, '/kept')).toBe(false);
+    },
+  );
+});
+
+describe('files that were changed while it was down', () => {
+  it('a state that was deleted: the cache is not believed', async () => {
+    await start();
+    await stored('/a');
+    origin.change('/a');
+    await purge(weir, { urls: ['/a'] });
+    await stop();
+    rmSync(data('state'), { recursive: true });
+    await start();
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
+    expect(
+      weir.events('disk-untrusted').length + weir.events('state-older-than-cache').length,
+    ).toBeGreaterThan(0);
+  });
+
+  it.each(['while it was stopped', 'while it ran'])(
+    'a state that is an older copy, taken %s: the cache is not believed',
+    async (when) => {
+      await start();
+      await stored('/a');
+      const copy = data('copy');
+      if (when === 'while it was stopped') {
+        await stop();
+        cpSync(data('state'), copy, { recursive: true });
+        await start();
+      } else cpSync(data('state'), copy, { recursive: true });
+      origin.change('/a');
+      await purge(weir, { urls: ['/a'] });
+      await stop();
+      rmSync(data('state'), { recursive: true });
+      cpSync(copy, data('state'), { recursive: true });
+      await start();
+      expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
+      expect(await isHit(weir, '/a')).toBe(true);
+    },
+  );
+
+  it('a cache that was deleted: it is filled anew', async () => {
+    await start();
+    await stored('/a');
+    await stop();
+    rmSync(data('cache'), { recursive: true });
+    await start();
+    expect(await isHit(weir, '/a')).toBe(false);
+    expect(await isHit(weir, '/a')).toBe(true);
+  });
+
+  it('a cache that was damaged: nothing wrong is served, and the log says so', async () => {
+    await start();
+    for (let i = 0; i < 20; i += 1) await stored(`/damaged/${i}`);
+    await stop();
+    const file = data('cache/data.mdb');
+    const { length } = readFileSync(file);
+    const handle = openSync(file, 'r+');
+    for (let at = 8_192; at < length; at += 512) writeSync(handle, Buffer.from('damage'), 0, 6, at);
+    closeSync(handle);
+    await start();
+    for (let i = 0; i < 20; i += 1) {
+      expect(await seen(weir, `/damaged/${i}`)).toEqual(new Set([`/damaged/${i} 0`]));
+    }
+    expect(weir.events('disk').length).toBeGreaterThan(0);
+  });
+});
+
+describe('a configuration that was changed while it was down', () => {
+  it("a route's own: its entries are revalidated; and another route takes what the first had stored", async () => {
+    const routes = (ttl: string, more = ''): string =>
+      `[{ name: one, match: /one/*, cache: { freshness: fixed, ttl: ${ttl} } }, ${more} { name: all, match: /* }]`;
+    await start(routes('1h'));
+    for (const path of ['/one/a', '/two/a', '/moved/a']) await stored(path);
+    await stop();
+    await start(routes('2h', '{ name: moved, match: /moved/*, cache: { tags: [mine] } },'));
+    expect(cacheStatusOf(await ask(`${weir.url}/one/a`))).toMatchObject({
+      fwd: 'stale',
+      'fwd-status': '304',
+    });
+    expect(await isHit(weir, '/two/a')).toBe(true);
+    expect(await isHit(weir, '/moved/a')).toBe(false);
+    await stored('/moved/a');
+    origin.change('/moved/a');
+    await purge(weir, { tags: ['mine'] });
+    expect(await seen(weir, '/moved/a')).toEqual(new Set(['/moved/a 1']));
+  });
+
+  it("an origin's URL: its entries are misses", async () => {
+    await start();
+    await stored('/a');
+    await stop();
+    const other = await startVersionedOrigin();
+    onTestFinished(() => other.close());
+    other.change('/a');
+    const first = origin;
+    origin = other;
+    await start();
+    origin = first;
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
+  });
+});
+
+describe('identity', () => {
+  /** Stores, copies the state, purges, puts the copy back and starts again; gives what is served then. */
+  async function servedFromAnOldState(mechanisms: Mechanisms): Promise<string> {
+    const coordinator = async (): Promise<{ url: string; coordinator: Coordinator }> => {
+      const config = configOf(
+        `
+          listen: { port: 0, workers: 1 }
+          admin: { port: 0 }
+          cache: { memory: 1MiB, disk: { path: ./own, size: 64MiB } }
+          origins: { app: { url: "${origin.url}" } }
+          routes: [{ name: all, match: /* }]
+        `,
+        { directory: weir.folder },
+      );
+      const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+      const started = await Coordinator.start({ config, clock: systemClock, mechanisms, log, version: '0' });
+      if (started.kind === 'failed') throw new Error(started.reason);
+      return { url: `http://127.0.0.1:${started.port}`, coordinator: started.coordinator };
+    };
+    const own = join(weir.folder, 'own');
+    const first = await coordinator();
+    await ask(`${first.url}/a`);
+    await first.coordinator.stop(1_000);
+    cpSync(join(own, 'state'), join(own, 'copy'), { recursive: true });
+    const second = await coordinator();
+    origin.change('/a');
+    await ask(`${second.url}/a`, { method: 'POST' });
+    await second.coordinator.stop(1_000);
+    rmSync(join(own, 'state'), { recursive: true });
+    cpSync(join(own, 'copy'), join(own, 'state'), { recursive: true });
+    const third = await coordinator();
+    const { body } = await ask(`${third.url}/a`);
+    await third.coordinator.stop(1_000);
+    return body;
+  }
+
+  it('keeps a cache from a state that has not seen its invalidations', async () => {
+    expect(await servedFromAnOldState(ALL_MECHANISMS)).toBe('/a 1');
+  });
+
+  it('is what keeps it: without, something stale is served', async () => {
+    expect(await servedFromAnOldState({ ...ALL_MECHANISMS, identity: false })).toBe('/a 0');
+  });
+});
