@@ -29,25 +29,25 @@ export interface EntryAnswer {
 }
 
 /**
- * Answers with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. `to-origin`: the
- * conditions are the origin's to judge, and nothing was sent.
+ * Answers with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. Returns the status
+ * that was sent, or `to-origin`: the conditions are the origin's to judge, and nothing was sent.
  */
 export function answerWithEntry(
   visit: KeyedVisit,
   levels: Levels,
   answer: EntryAnswer,
-): 'sent' | 'to-origin' {
+): number | 'to-origin' {
   const { entry, nowMs } = answer;
   const { exchange, request } = visit;
   const condition = evaluatePreconditions(request, entry.meta, nowMs);
   if (condition === 'failed') return 'to-origin';
   if (condition === 'not-modified') {
     exchange.respond(304, fieldsOf(visit, answer, notModifiedFields(entry.sentFields)), null);
-    return 'sent';
+    return 304;
   }
   if (entry.meta.part !== null) {
     sendPart(visit, levels, answer);
-    return 'sent';
+    return 206;
   }
   const size = entry.head.sizeBytes;
   if (size >= 0 && request.method === 'GET' && hasField(request.fields, 'range')) {
@@ -57,19 +57,19 @@ export function answerWithEntry(
         break;
       case 'single':
         sendRange(visit, levels, answer, range.range, range.contentRange);
-        return 'sent';
+        return 206;
       case 'multiple':
         sendRanges(visit, levels, answer, range.ranges);
-        return 'sent';
+        return 206;
       case 'unsatisfiable':
         sendUnsatisfiable(visit, answer, range.contentRange);
-        return 'sent';
+        return 416;
       default:
         range satisfies never;
     }
   }
   sendWhole(visit, levels, answer);
-  return 'sent';
+  return entry.meta.status;
 }
 
 function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {

@@ -265,18 +265,12 @@ export class CacheWay {
     const { arrivedAtMs } = visit;
     const fromDisk = entry.content === null;
     const answer = { entry, body: null, status, ownFields: NO_FIELDS, nowMs: arrivedAtMs };
-    if (answerWithEntry(visit, levels, answer) === 'to-origin') {
-      return { to: 'pass', visit, reason: 'precondition', need: MISSING };
-    }
-    if (outcome === 'hit' && !fromDisk)
-      conclusions.now(visit, 'hit', reason, entry.meta.status, entry.head.sizeBytes);
-    else
-      conclusions.whenEnded(
-        visit,
-        outcome,
-        fromDisk && outcome === 'hit' ? 'disk' : reason,
-        entry.meta.status,
-      );
+    const sent = answerWithEntry(visit, levels, answer);
+    if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need: MISSING };
+    const isWhole = sent === entry.meta.status && visit.exchange.method === 'GET';
+    if (outcome === 'hit' && !fromDisk && isWhole)
+      conclusions.now(visit, 'hit', reason, sent, entry.head.sizeBytes);
+    else conclusions.whenEnded(visit, outcome, fromDisk && outcome === 'hit' ? 'disk' : reason, sent);
     levels.disk?.touch(entry.head.id);
     return null;
   }
@@ -382,12 +376,11 @@ export class CacheWay {
             ...(need.stale === null ? {} : { detail: need.reason }),
           };
     const answer = { entry, body, status, ownFields, nowMs };
-    if (answerWithEntry(visit, levels, answer) === 'to-origin') {
-      return { to: 'pass', visit, reason: 'precondition', need };
-    }
+    const sent = answerWithEntry(visit, levels, answer);
+    if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
     const outcome = originStatus === null ? 'hit' : originStatus === 304 ? 'revalidated' : 'miss';
     const reason = originStatus === null ? 'peer' : need.reason;
-    conclusions.whenEnded(visit, outcome, reason, entry.meta.status);
+    conclusions.whenEnded(visit, outcome, reason, sent);
     return null;
   }
 

@@ -174,9 +174,10 @@ export class WorkerPool {
       this.#running[index] = running;
       worker.on('error', (error: unknown) => {
         reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        resolve({ kind: 'failed', code: 'worker', message: String(error).split('\n', 1)[0]! });
       });
       worker.on('exit', () => {
-        resolve({ kind: 'failed', code: 'worker', message: reason.split('\n', 1)[0]! });
+        resolve({ kind: 'failed', code: 'worker', message: reason });
         this.#ended(index, running, reason);
       });
       this.#joinPeers(index, channel);

@@ -1,0 +1,175 @@
+/** A worker that dies: it is replaced and counted, and whoever waited for it is told or served by another. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readConfigFile } from '../../proxy/cli/config-file.ts';
+import { systemClock } from '../../proxy/clock.ts';
+import { FEED_SCHEMAS, NOT_YET } from '../../proxy/composition.ts';
+import { logTo } from '../../proxy/log/logger.ts';
+import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
+import { Coordinator } from '../../proxy/process/coordinator.ts';
+import type { WeirStats } from '../../proxy/metrics/stats.ts';
+import { cheapHash } from '../../proxy/flights/uncacheable.ts';
+import { gate } from '../support/barrier.ts';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { ask, askHead, cacheStatusOf, firstBytes, readAll } from './client.ts';
+
+let folder: string;
+let origin: ScriptedOrigin;
+let weir: InProcessWeir;
+
+/** Weir in this process, its workers in threads that the test can end. */
+interface InProcessWeir {
+  readonly url: string;
+  readonly lines: readonly string[];
+  /** By place: the one that runs there now. */
+  readonly workers: readonly Worker[];
+  admin(path: string): Promise<Response>;
+  stats(): Promise<WeirStats>;
+  /** Ends the worker at this place as a crash would, and resolves when the next one listens there. */
+  crash(index: number): Promise<void>;
+  stop(): Promise<number>;
+}
+
+async function startInProcess(): Promise<InProcessWeir> {
+  const file = join(folder, 'weir.yaml');
+  writeFileSync(
+    file,
+    `listen: { port: 0, workers: 2 }\nadmin: { port: 0 }\nlog: { level: silent }\nfence: { records: 1000 }\n` +
+      `cache: { memory: 16MiB, disk: { path: ./data, size: 16MiB } }\norigins: { app: { url: "${origin.url}" } }\n`,
+  );
+  const loaded = await readConfigFile({ file, env: {}, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+  if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
+  const workers: Worker[] = [];
+  const lines: string[] = [];
+  const started = await Coordinator.start({
+    config: loaded.config,
+    clock: systemClock,
+    mechanisms: ALL_MECHANISMS,
+    log: logTo({ write: (line) => void lines.push(line) }, 'info', 'coordinator'),
+    version: 'test',
+    newWorker: (entry, workerData) => {
+      const worker = new Worker(entry, { workerData });
+      workers[workerData.index] = worker;
+      return worker;
+    },
+  });
+  if (started.kind === 'failed') throw new Error(started.reason);
+  const admin = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${started.adminPort}${path}`);
+  const untilReady = async (): Promise<void> => {
+    while ((await admin('/readyz')).status !== 200);
+  };
+  return {
+    url: `http://127.0.0.1:${started.port}`,
+    lines,
+    workers,
+    admin,
+    stats: async () => (await (await admin('/stats')).json()) as WeirStats,
+    async crash(index) {
+      await workers[index]!.terminate();
+      expect((await admin('/readyz')).status).toBe(503);
+      await untilReady();
+    },
+    stop: () => started.coordinator.stop(5_000),
+  };
+}
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'weir-death-'));
+  origin = await startScriptedOrigin();
+  weir = await startInProcess();
+});
+
+afterEach(async () => {
+  await weir.stop();
+  await origin.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The place of the worker in which flights for this path run. */
+async function ownerOf(path: string): Promise<number> {
+  const { key } = (await (await weir.admin(`/entries?url=${path}`)).json()) as { key: string };
+  return cheapHash(key) % 2;
+}
+
+/** Requests on so many connections that both workers have some. */
+const many = <T>(start: () => Promise<T>): Promise<T>[] => Array.from({ length: 16 }, start);
+
+describe('when a worker dies', () => {
+  it('another takes its place, and the death is counted and logged', async () => {
+    origin.on('/a', { fields: ['Cache-Control', 'max-age=60'], body: 'a' });
+    await ask(`${weir.url}/a`);
+    for (const index of [0, 1]) await weir.crash(index);
+    const { workers } = await weir.stats();
+    expect(workers).toEqual({ running: 2, replaced: 2 });
+    expect(weir.lines.filter((line) => line.includes('"worker-died"'))).toHaveLength(2);
+    for (const answer of await Promise.all(many(() => ask(`${weir.url}/a`)))) expect(answer.body).toBe('a');
+    expect(await (await weir.admin('/metrics')).text()).toContain('\nweir_workers_replaced_total 2\n');
+  });
+
+  it('no counter goes back', async () => {
+    origin.on('/a', { fields: ['Cache-Control', 'no-store'], body: 'a' });
+    await Promise.all(many(() => ask(`${weir.url}/a`)));
+    const counters = async () => {
+      const { flights, origins } = await weir.stats();
+      const metrics = await (await weir.admin('/metrics')).text();
+      const requests = [...metrics.matchAll(/^weir_requests_total\{.*\} (\d+)$/gm)];
+      return {
+        asked: flights.asked,
+        origin: origins['app']!.requests,
+        requests: requests.reduce((sum, [, value]) => sum + Number(value), 0),
+      };
+    };
+    const before = await counters();
+    expect(before.requests).toBe(16);
+    expect(before.origin).toBe(16);
+    for (const index of [0, 1]) await weir.crash(index);
+    expect(await counters()).toEqual(before);
+    await ask(`${weir.url}/a`);
+    expect((await counters()).requests).toBe(17);
+  });
+
+  it('before the head, those who waited for it in other workers start anew', async () => {
+    const held = gate();
+    let asked = 0;
+    origin.on('/late', async (_request, answer) => {
+      asked += 1;
+      // The first one is lost with the worker.
+      if (asked > 1) await held.promise;
+      else await answer.gone;
+      answer.send(200, ['Cache-Control', 'max-age=60'], 'served');
+    });
+    const answers = many(() => ask(`${weir.url}/late`).catch(() => null));
+    await origin.seen('/late');
+    // All of them wait: those of the owner, those of the other worker, and that worker at the owner's.
+    while ((await weir.stats()).flights.waiting < 17);
+    await weir.workers[await ownerOf('/late')]!.terminate();
+    await origin.seen('/late', 2);
+    held.open();
+    const served = (await Promise.all(answers)).filter((answer) => answer !== null);
+    expect(served.length).toBeGreaterThan(0);
+    expect(served.length).toBeLessThan(16);
+    for (const { status, body } of served) expect([status, body]).toEqual([200, 'served']);
+    expect(asked).toBe(2);
+  });
+
+  it('after the head, they are cut off, and nothing is stored', async () => {
+    origin.on('/cut', async (_request, answer) => {
+      answer.head(200, ['Cache-Control', 'max-age=60', 'Content-Length', '10']);
+      await answer.write('half.');
+      await answer.gone;
+    });
+    const messages = await Promise.all(many(() => askHead(`${weir.url}/cut`)));
+    const answers = messages.map(readAll);
+    await Promise.all(messages.map(firstBytes));
+    expect(origin.count()).toBe(1);
+    await weir.workers[await ownerOf('/cut')]!.terminate();
+    for (const answer of await Promise.all(answers)) expect(answer.whole).toBe(false);
+    origin.on('/cut', { fields: ['Cache-Control', 'max-age=60'], body: 'whole' });
+    const after = await ask(`${weir.url}/cut`);
+    expect(after.body).toBe('whole');
+    expect(cacheStatusOf(after)).toMatchObject({ fwd: 'uri-miss' });
+  });
+});
