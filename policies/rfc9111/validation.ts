@@ -69,6 +69,8 @@ export function freshen(meta: StoredMeta, update: Update): StoringDecision {
     meta: {
       ...decision.meta,
       varyValues: sameVary ? meta.varyValues : decision.meta.varyValues,
+      // RFC 9110 §8.8.2.2: of the content when it was sent. A later Date says nothing of what changed in that second.
+      lastModifiedStrong: meta.lastModifiedStrong && decision.meta.lastModifiedStrong,
       responseTags: [...new Set([...meta.responseTags, ...decision.meta.responseTags])],
     },
   };

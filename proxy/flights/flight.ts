@@ -194,8 +194,8 @@ export class Flight {
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
     // Whoever was there before it began has it, as it is.
     if (!unproven || waiter.arrivedAtMs <= startedAtMs) return false;
-    // Of an origin that attests its answers, an older one gets newer at no time that could be told.
-    if (route.config.cache.versionHeader !== null) return false;
+    // The origin itself says that it is older than what was in force: when that ends, no clock tells.
+    if (route.config.cache.versionHeader !== null) return true;
     return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + (route.feed?.readLagMs ?? 0);
   }
 }

@@ -32,6 +32,16 @@ function freshened(meta: StoredMeta, ...fields: string[]): StoredMeta {
   return decision.meta;
 }
 
+describe('RFC 9110 §8.8.2.2', () => {
+  it('a weak Last-Modified is no stronger for a 304 that comes later: it may stand for another state of that second', () => {
+    const weak = cc('Last-Modified', dateIn(0));
+    expect(weak.lastModifiedStrong).toBe(false);
+    expect(freshened(weak, 'Last-Modified', dateIn(0), 'Date', dateIn(100)).lastModifiedStrong).toBe(false);
+    const strong = cc('Last-Modified', dateIn(-100));
+    expect(freshened(strong, 'Date', dateIn(100)).lastModifiedStrong).toBe(true);
+  });
+});
+
 describe('§4.3.1 the validation request', () => {
   it('§4.3.1 sends the entity tags of all entries, weak ones as they are', () => {
     expect(validationFields([cc('ETag', '"a"'), cc('ETag', 'W/"b"'), cc('ETag', '"a"')])).toEqual([

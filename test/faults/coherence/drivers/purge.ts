@@ -1,7 +1,8 @@
 import { request } from 'undici';
 import type { Driver, Target } from '../driver.ts';
+import { untilDone } from './retrying.ts';
 
-/** No feed: the writer purges by tag and believes the answer. */
+/** No feed: the writer purges by tag until it is answered, and believes the answer. */
 export function purgeDriver(target: Target): Driver {
   return {
     name: 'purge',
@@ -9,14 +10,12 @@ export function purgeDriver(target: Target): Driver {
     faults: [],
     async publish(keys) {
       const body = JSON.stringify({ tags: keys.map((key) => `k:${key}`) });
-      try {
+      await untilDone(async () => {
         const response = await request(`${target.adminUrl}/purge`, { method: 'POST', body });
         await response.body.dump();
-        return { position: null, isInForce: response.statusCode === 200 };
-      } catch {
-        // Weir is down: nothing was promised.
-        return { position: null, isInForce: false };
-      }
+        if (response.statusCode !== 200) throw new Error(`the purge was answered ${response.statusCode}`);
+      });
+      return { position: null, isInForce: true };
     },
     stop: () => Promise.resolve(),
   };
