@@ -13,6 +13,8 @@ import { zipf } from './scenarios/zipf.ts';
 
 const SCENARIOS: readonly Scenario[] = [hitMemory, hitDisk, miss, stampede, zipf, purgeStorm, tagPurge];
 
+const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
+
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(parameters: readonly string[]): Promise<0 | 1 | 2> {
@@ -58,11 +60,15 @@ async function runAll(
     const { name, shows } = scenario;
     print(`\n${name}: ${shows}`);
     const stage = new Stage(options.profileFolder);
+    // The scenario then fails, for nobody answers it any more.
+    const interrupt = (): void => void stage.end();
+    for (const signal of INTERRUPTS) process.once(signal, interrupt);
     try {
       const result = await scenario.run(stage, options);
       print(table(result));
       scenarios.push({ name, shows, ...result });
     } finally {
+      for (const signal of INTERRUPTS) process.off(signal, interrupt);
       await stage.end();
     }
   }

@@ -30,53 +30,61 @@ export interface Scenario {
 export class Stage {
   readonly #profileFolder: string | null;
   readonly #ends: (() => Promise<void>)[] = [];
+  #isOver = false;
 
   constructor(profileFolder: string | null) {
     this.#profileFolder = profileFolder;
   }
 
   async origin(): Promise<Origin> {
-    const child = await this.#keep(Child.start<OriginQuestion, OriginStatus>('origin.ts'));
+    const child = await this.#start<OriginQuestion, OriginStatus>('origin.ts');
     const { port } = await child.ask('status');
     return { port, requests: async () => (await child.ask('status')).requests };
   }
 
   async weir(setting: Omit<WeirSetting, 'profileFolder'>): Promise<Weir> {
     const weir = await Weir.start({ ...setting, profileFolder: this.#profileFolder });
-    this.#ends.push(() => weir.stop());
+    await this.#keep(() => weir.stop());
     return weir;
   }
 
   /** Sends this answer to whoever asks. */
   async bareServer(answer: BareAnswer): Promise<{ readonly url: string; readonly pid: number }> {
-    const child = await this.#keep(Child.start<BareAnswer, number>('bare-server.ts'));
+    const child = await this.#start<BareAnswer, number>('bare-server.ts');
     return { url: `http://127.0.0.1:${await child.ask(answer)}`, pid: child.pid };
   }
 
   async load(): Promise<Load> {
-    const child = await this.#keep(Child.start<LoadPlan, LoadResult>('load.ts'));
+    const child = await this.#start<LoadPlan, LoadResult>('load.ts');
     return (plan) => child.ask(plan, plan.seconds * 1000);
   }
 
   /** Bare synced commits to a file in `folder`. */
   async commits(folder: string): Promise<(commits: number) => Promise<CommitsAnswer>> {
-    const child = await this.#keep(
-      Child.start<CommitsQuestion, CommitsAnswer>('synced-commits.ts', [folder]),
-    );
+    const child = await this.#start<CommitsQuestion, CommitsAnswer>('synced-commits.ts', [folder]);
     return (commits) => child.ask(commits);
   }
 
-  /** Ends all, the last one started first. */
+  /** Ends all, the last one started first; nothing more is started. */
   async end(): Promise<void> {
+    this.#isOver = true;
     for (const end of this.#ends.splice(0).toReversed()) await end();
   }
 
-  async #keep<Question, Answer>(
-    starting: Promise<Child<Question, Answer>>,
+  async #start<Question, Answer>(
+    file: string,
+    parameters: readonly string[] = [],
   ): Promise<Child<Question, Answer>> {
-    const child = await starting;
-    this.#ends.push(() => child.end());
+    const child = await Child.start<Question, Answer>(file, parameters);
+    await this.#keep(() => child.end());
     return child;
+  }
+
+  async #keep(end: () => Promise<void>): Promise<void> {
+    this.#ends.push(end);
+    if (!this.#isOver) return;
+    await this.end();
+    throw new Error('interrupted');
   }
 }
 
