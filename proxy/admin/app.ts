@@ -109,7 +109,7 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
 }
 
 /** The names of the contract; times in seconds, and null for never. */
-function feedReport({ silenceMs, ...status }: FeedStatus): object {
+function feedReport({ silenceMs, delays: _delays, ...status }: FeedStatus): object {
   return { ...status, silence: Number.isFinite(silenceMs) ? silenceMs / 1000 : null };
 }
 

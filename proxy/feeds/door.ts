@@ -39,4 +39,5 @@ export interface FeedHealthReport {
 }
 
 /** `lost`: not connected. `catching-up`: connected, but not proved to be at its head within `max-silence`. */
-export type FeedState = 'live' | 'catching-up' | 'lost';
+export const FEED_STATES = ['live', 'catching-up', 'lost'] as const;
+export type FeedState = (typeof FEED_STATES)[number];

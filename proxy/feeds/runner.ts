@@ -11,7 +11,7 @@ import { compileMapping } from '../../policies/mapping.ts';
 import { backoffMs } from './backoff.ts';
 import { Connection } from './connection.ts';
 import type { FeedDoor, FeedHealth, FeedState } from './door.ts';
-import { newFeedCounts, type FeedStatus } from './status.ts';
+import { countDelay, newFeedCounts, type FeedStatus } from './status.ts';
 import { StallDetector } from './stall.ts';
 import { batchesOf, scopeStep, stepOf, type FeedStep, type InvalidateStep, type StepMaker } from './step.ts';
 
@@ -31,8 +31,6 @@ export interface FeedRunnerDeps extends Pick<StepMaker, 'scope' | 'tagsOf'> {
   readonly log: FeedLog;
   readonly door: FeedDoor;
   readonly health: FeedHealth;
-  /** Told of each transaction that came into force: how long after its commit, or after it was received. */
-  onApplied?(delayMs: number): void;
 }
 
 /**
@@ -250,7 +248,7 @@ export class FeedRunner {
     if (step.isUnintelligible) counts.unintelligible += 1;
     else if (step.as === 'scope') counts.incomplete += 1;
     if (step.as === 'change' && step.tags.length > 0) {
-      this.#deps.onApplied?.(this.#deps.clock.nowMs() - (step.committedAtMs ?? step.receivedAtMs));
+      countDelay(counts, this.#deps.clock.nowMs() - (step.committedAtMs ?? step.receivedAtMs));
     }
   }
 

@@ -1,4 +1,5 @@
 import type { FeedConfig } from '../../policies/config/config.ts';
+import { BOUNDS_SECONDS } from '../metrics/layout.ts';
 import type { FeedState } from './door.ts';
 
 /** A feed as operators see it. */
@@ -29,6 +30,8 @@ export interface FeedCounts {
   incomplete: number;
   /** Connections that were refused or lost. */
   failures: number;
+  /** How long after its commit, or else after it was received, a transaction was in force and durable. */
+  readonly delays: { readonly buckets: number[]; sumSeconds: number };
 }
 
 export function newFeedCounts(): FeedCounts {
@@ -40,5 +43,14 @@ export function newFeedCounts(): FeedCounts {
     unintelligible: 0,
     incomplete: 0,
     failures: 0,
+    delays: { buckets: Array.from({ length: BOUNDS_SECONDS.length + 1 }, () => 0), sumSeconds: 0 },
   };
+}
+
+/** `delayMs` may be negative, where the origin's clock is ahead of ours. */
+export function countDelay({ delays }: FeedCounts, delayMs: number): void {
+  const seconds = Math.max(0, delayMs / 1000);
+  const bucket = BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
+  delays.buckets[bucket < 0 ? BOUNDS_SECONDS.length : bucket]! += 1;
+  delays.sumSeconds += seconds;
 }

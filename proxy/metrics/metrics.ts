@@ -1,4 +1,5 @@
 /** Every metric of Weir's own: its name, what it says, and how it is read. `docs/metrics.md` lists them for users. */
+import { FEED_STATES } from '../feeds/door.ts';
 import { BOUNDS_SECONDS } from './layout.ts';
 import type { WeirStats } from './stats.ts';
 import type { HistogramTotals, RouteTotals } from './totals.ts';
@@ -208,6 +209,20 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge('weir_feed_live', '1: proved to be at its head within max-silence', ({ feeds }) =>
     feeds.map(({ id, state }) => ({ value: Number(state === 'live'), labels: { feed: id } })),
   ),
+  gauge('weir_feed_state', '1 for the state that the feed is in', ({ feeds }) =>
+    feeds.flatMap(({ id, state }) =>
+      FEED_STATES.map((each) => ({ value: Number(each === state), labels: { feed: id, state: each } })),
+    ),
+  ),
+  {
+    name: 'weir_feed_delay_seconds',
+    type: 'histogram',
+    help: 'From the commit of a change, or else its receipt, until it was in force and durable',
+    samples: ({ stats }) =>
+      stats.feeds.flatMap(({ id, delays }) =>
+        histogramSamples('weir_feed_delay_seconds', { feed: id }, delays),
+      ),
+  },
   gauge(
     'weir_feed_silence_seconds',
     'Since the feed was last proved to be at its head; absent: never',

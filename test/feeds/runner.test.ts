@@ -503,6 +503,18 @@ describe('a feed runner: failures', () => {
     expect(feed.latest.after).toBe('9');
   });
 
+  it('counts how long after its commit a change was in force and durable, and no delay below none', async () => {
+    const { clock, door, feed } = scripted('7');
+    const committedAtMs = clock.nowMs() - 300;
+    feed.say({ ...change('8', 'a'), committedAtMs } as FeedEvent);
+    feed.say({ ...change('9', 'b'), committedAtMs: clock.nowMs() + 5_000 } as FeedEvent);
+    await until(() => door.saved === '9');
+    await settle();
+    const { delays } = scene.runner.status();
+    expect(delays.sumSeconds).toBeCloseTo(0.3, 5);
+    expect(delays.buckets.reduce((sum, count) => sum + count)).toBe(2);
+  });
+
   it('applies nothing that was said after a change that can not be made durable', async () => {
     const { door, feed } = scripted('7');
     door.held = gate();
