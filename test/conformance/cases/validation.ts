@@ -241,7 +241,7 @@ const updating: Case[] = [
       stale([...TAGGED, 'Foo', '1', 'Bar', '1']),
       {
         ask: { method: 'HEAD' },
-        say: { fields: [...FRESH, ...TAGGED, 'Foo', '2'], body: '' },
+        say: { fields: [...FRESH, ...TAGGED, 'Foo', '2'] },
         from: 'origin',
       },
       { from: 'cache', has: ['Foo', '2', 'Bar', '1'] },
