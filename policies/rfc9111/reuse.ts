@@ -30,9 +30,9 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
   if (trust === 'bypass') return { kind: 'bypass', reason: 'feed-lost' };
   switch (verdict.kind) {
     case 'hard':
-      return confirm(meta, verdict, 'invalidated', 0);
+      return confirm(meta, verdict, trust, 'invalidated', 0);
     case 'unproven':
-      return confirm(meta, verdict, 'unproven', 0);
+      return confirm(meta, verdict, trust, 'unproven', 0);
     case 'soft':
       return decideSoft(question, verdict);
     case 'clear':
@@ -40,14 +40,14 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
     default:
       return verdict satisfies never;
   }
-  if (meta.noCache) return confirm(meta, CLEAR, 'no-cache', 0);
+  if (meta.noCache) return confirm(meta, CLEAR, trust, 'no-cache', 0);
   const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
   const ageSeconds = currentAgeSeconds(meta, nowMs);
   if (trust === 'revalidate') {
     const { noCache } = directivesHonored(question.request.fields, question.policy);
-    if (noCache) return confirm(meta, CLEAR, 'request', 0);
+    if (noCache) return confirm(meta, CLEAR, trust, 'request', 0);
     const untilMs = staleIfErrorUntilMs(meta, Math.min(expiryMs(lifetimeSeconds, ageSeconds, nowMs), nowMs));
-    return confirm(meta, CLEAR, 'feed-not-live', untilMs);
+    return confirm(meta, CLEAR, trust, 'feed-not-live', untilMs);
   }
   return decideByAge(question, lifetimeSeconds, ageSeconds);
 }
@@ -64,11 +64,12 @@ export function wantsOrigin(request: RequestView, policy: RouteCacheConfig): boo
 
 /**
  * Whether the origin can confirm the entry by a 304. Two states within one second share a Last-Modified: after an
- * invalidation, hard or soft, a weak one proves nothing (RFC 9110 §8.8.2.2).
+ * invalidation, hard or soft, a weak one proves nothing (RFC 9110 §8.8.2.2); nor while a feed may keep one back.
  */
-export function isConfirmable(meta: StoredMeta, verdict: Verdict): boolean {
+export function isConfirmable(meta: StoredMeta, verdict: Verdict, trust: FeedTrust): boolean {
   if (meta.etag !== null) return true;
-  return verdict.kind === 'clear' ? meta.lastModifiedMs !== null : meta.lastModifiedStrong;
+  const isInDoubt = verdict.kind !== 'clear' || trust === 'revalidate';
+  return isInDoubt ? meta.lastModifiedStrong : meta.lastModifiedMs !== null;
 }
 
 /** RFC 5861 §4: the answers that count as the origin's failure, for which a stale response may stand in. */
@@ -77,7 +78,7 @@ export function isStaleIfErrorStatus(status: number): boolean {
 }
 
 function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSeconds: number): ReuseDecision {
-  const { meta, request, policy, nowMs } = question;
+  const { meta, request, trust, policy, nowMs } = question;
   const wanted = directivesHonored(request.fields, policy);
   const ttlSeconds = lifetimeSeconds - ageSeconds;
   // The client wants the origin's word, so no failure of the origin is papered over either.
@@ -86,7 +87,7 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
     ageSeconds > wanted.maxAgeSeconds ||
     wanted.minFreshSeconds > Math.max(ttlSeconds, 0)
   ) {
-    return confirm(meta, CLEAR, 'request', 0);
+    return confirm(meta, CLEAR, trust, 'request', 0);
   }
   if (ttlSeconds > 0) return { kind: 'serve', ageSeconds, ttlSeconds };
   if (!meta.mustRevalidate) {
@@ -104,24 +105,24 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
     }
   }
   const expired = expiryMs(lifetimeSeconds, ageSeconds, nowMs);
-  return confirm(meta, CLEAR, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
+  return confirm(meta, CLEAR, trust, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
 }
 
 /** Stale since the invalidation, or since it expired where that was earlier: RFC 5861's windows count from there. */
 function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }): ReuseDecision {
   const { meta, request, policy, trust, nowMs } = question;
-  if (meta.noCache) return confirm(meta, verdict, 'invalidated', 0);
+  if (meta.noCache) return confirm(meta, verdict, trust, 'invalidated', 0);
   const lifetimeSeconds = usableLifetimeSeconds(meta, trust);
   const ageSeconds = currentAgeSeconds(meta, nowMs);
   const staleSinceMs = Math.min(verdict.invalidatedAtMs, expiryMs(lifetimeSeconds, ageSeconds, nowMs));
   const untilMs = staleIfErrorUntilMs(meta, staleSinceMs);
   const wanted = directivesHonored(request.fields, policy);
   if (wanted.noCache || ageSeconds > wanted.maxAgeSeconds || wanted.minFreshSeconds > 0) {
-    return confirm(meta, verdict, 'request', 0);
+    return confirm(meta, verdict, trust, 'request', 0);
   }
   const inWindow = nowMs - staleSinceMs < meta.staleWhileRevalidateSeconds * 1000;
   if (trust === 'revalidate' || meta.mustRevalidate || !inWindow) {
-    return confirm(meta, verdict, 'invalidated', untilMs);
+    return confirm(meta, verdict, trust, 'invalidated', untilMs);
   }
   const ttlSeconds = Math.min(lifetimeSeconds - ageSeconds, (staleSinceMs - nowMs) / 1000);
   return { kind: 'serve-stale', refresh: true, ageSeconds, ttlSeconds, reason: 'stale-while-revalidate' };
@@ -148,10 +149,11 @@ const CLEAR: Verdict = { kind: 'clear' };
 function confirm(
   meta: StoredMeta,
   verdict: Verdict,
+  trust: FeedTrust,
   reason: RevalidateReason,
   staleIfErrorUntilMs: number,
 ): ReuseDecision {
-  const kind = isConfirmable(meta, verdict) ? 'revalidate' : 'fetch';
+  const kind = isConfirmable(meta, verdict, trust) ? 'revalidate' : 'fetch';
   return { kind, reason, staleIfErrorUntilMs };
 }
 

@@ -1,6 +1,6 @@
 import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
-import type { NotStoredReason, StoredMeta } from '../../policies/model.ts';
+import type { FeedTrust, NotStoredReason, StoredMeta } from '../../policies/model.ts';
 import { ageValueSeconds } from '../../policies/rfc9111/freshness.ts';
 import { combinedMeta, completionFields } from '../../policies/rfc9111/parts.ts';
 import { isConfirmable } from '../../policies/rfc9111/reuse.ts';
@@ -36,6 +36,7 @@ export interface FillDependencies {
   readonly windowBytes: number;
   readonly maxObjectBytes: number;
   newEntryId(): string;
+  trustOf(route: ActiveRoute): FeedTrust;
   /** The route's own. */
   feedOf(route: ActiveRoute): FeedView | null;
   /** How long the origin took over the head of its answer. */
@@ -159,10 +160,11 @@ export class Fill implements OriginHandler {
 
   /** Stored variants that the origin may confirm: after an invalidation only by a strong validator. */
   #confirmable(): StoredEntry[] {
-    const { fence, levels } = this.#deps;
+    const { fence, levels, trustOf } = this.#deps;
+    const trust = trustOf(this.#route);
     return levels
       .all(this.#request.key, this.#route.config.name)
-      .filter((entry) => entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry)));
+      .filter((entry) => entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry), trust));
   }
 
   /** A part of the variant that answers the request, in memory and with a strong ETag. */

@@ -213,9 +213,11 @@ describe('what the fence says', () => {
       expect(reuse(justNow, 1, { verdict }).kind).toBe('fetch');
     }
     expect(reuse(justNow, 101).kind).toBe('revalidate');
-    expect(isConfirmable(justNow, { kind: 'clear' })).toBe(true);
-    expect(isConfirmable(justNow, softAt(0))).toBe(false);
-    expect(isConfirmable(cc('max-age=100'), { kind: 'clear' })).toBe(false);
+    expect(isConfirmable(justNow, { kind: 'clear' }, 'live')).toBe(true);
+    expect(isConfirmable(justNow, softAt(0), 'live')).toBe(false);
+    expect(isConfirmable(justNow, { kind: 'clear' }, 'revalidate')).toBe(false);
+    expect(isConfirmable(justNow, { kind: 'clear' }, 'use-headers')).toBe(true);
+    expect(isConfirmable(cc('max-age=100'), { kind: 'clear' }, 'live')).toBe(false);
   });
 
   it('RFC 9110 §8.8.2.2 needs a Date of the origin itself for a strong Last-Modified', () => {
