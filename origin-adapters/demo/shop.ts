@@ -8,7 +8,7 @@ import { problem, sendAnswer } from './answer.ts';
 import { createCatalogue } from './catalogue.ts';
 import type { Catalogue } from './catalogue.ts';
 import { followChanges } from './change-feed.ts';
-import { createChangeLog } from './change-log.ts';
+import { createChangeLog, type ChangeLog } from './change-log.ts';
 import { answerRequest } from './routes.ts';
 
 export interface DemoShop {
@@ -37,7 +37,7 @@ export async function startDemoShop({ port, delayMs }: DemoShopOptions): Promise
       followChanges(log, request, response);
       return;
     }
-    void answerAfter(delayMs, catalogue, request, response);
+    void answerAfter(delayMs, catalogue, log, request, response);
   });
   // Longer than Weir keeps its connections, so that it is never the shop that closes one in use.
   server.keepAliveTimeout = 65_000;
@@ -58,6 +58,7 @@ export async function startDemoShop({ port, delayMs }: DemoShopOptions): Promise
 async function answerAfter(
   delayMs: number,
   catalogue: Catalogue,
+  log: ChangeLog,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -72,7 +73,10 @@ async function answerAfter(
   const url = URL.parse(request.url ?? '', 'http://shop');
   if (url === null) return sendAnswer(request, response, problem(400, 'Not a URL'));
   const { method = 'GET', headers } = request;
-  sendAnswer(request, response, answerRequest({ method, url, headers, body }, catalogue));
+  const answer = answerRequest({ method, url, headers, body }, catalogue);
+  // How current the answer is, in the change feed's own terms: it shows everything up to there.
+  response.setHeader('X-Shop-Position', log.head);
+  sendAnswer(request, response, answer);
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too-large' | 'gone'> {
