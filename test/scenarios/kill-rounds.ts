@@ -1,0 +1,108 @@
+/** Rounds of a Weir that is killed with -9 under load and started again on its files. */
+import { rmSync } from 'node:fs';
+import * as fc from 'fast-check';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, cacheStatusOf } from './client.ts';
+import { purge, startVersionedOrigin, type VersionedOrigin } from './purging.ts';
+
+export interface KillReport {
+  /** Older than a purge that had been answered before. */
+  readonly stale: string[];
+  /** On disk before, never purged since, and asked for again all the same. */
+  readonly lost: string[];
+  readonly purges: number;
+  readonly kept: number;
+}
+
+const PATHS = Array.from({ length: 12 }, (_, n) => `/things/${n}`);
+
+export async function runKillRounds(rounds: number, seed: number): Promise<KillReport> {
+  const random = fc.sample(fc.double({ min: 0, max: 0.999, noNaN: true }), { numRuns: rounds * 200, seed });
+  const next = (): number => random.pop() ?? 0;
+  const origin = await startVersionedOrigin();
+  const report = { stale: [] as string[], lost: [] as string[], purges: 0, kept: 0 };
+  const account: Account = { origin, next, known: new Map(), report };
+  let folder: string | undefined;
+  let onDisk = new Set<string>();
+  for (let round = 0; round < rounds; round += 1) {
+    const weir = await startWeir(
+      `
+        cache: { memory: 8MiB, disk: { path: ./data, size: 64MiB } }
+        origins: { app: { url: "${origin.url}" } }
+        routes: [{ name: all, match: /* }]
+      `,
+      folder === undefined ? {} : { folder },
+    );
+    folder = weir.folder;
+    await lookAgain(weir, account, onDisk);
+    onDisk = await workUntilKilled(weir, account);
+  }
+  await origin.close();
+  rmSync(folder!, { recursive: true, force: true });
+  return report;
+}
+
+interface Account {
+  readonly origin: VersionedOrigin;
+  readonly next: () => number;
+  /** The version that the last answered purge of a path told. */
+  readonly known: Map<string, number>;
+  readonly report: { readonly stale: string[]; readonly lost: string[]; purges: number; kept: number };
+}
+
+async function get(weir: RunningWeir, account: Account, path: string): Promise<boolean> {
+  const known = account.known.get(path) ?? 0;
+  const answer = await ask(`${weir.url}${path}`);
+  if (answer.status !== 200 || Number(answer.body.split(' ')[1]) < known) {
+    account.report.stale.push(`${path}: ${answer.status} ${answer.body}, though version ${known} was told`);
+  }
+  return cacheStatusOf(answer)['hit'] === true;
+}
+
+/** After a start: nothing purged is back, and what was on disk is there. */
+async function lookAgain(weir: RunningWeir, account: Account, onDisk: ReadonlySet<string>): Promise<void> {
+  for (const path of PATHS) {
+    const isHit = await get(weir, account, path);
+    if (!onDisk.has(path)) continue;
+    if (isHit) account.report.kept += 1;
+    else account.report.lost.push(path);
+  }
+}
+
+/** Gives what was on disk and valid when it was killed, as far as nothing was under way about it. */
+async function workUntilKilled(weir: RunningWeir, account: Account): Promise<Set<string>> {
+  const { origin, next, known, report } = account;
+  const doubtful = new Set<string>();
+  const kept = new Set<string>();
+  for (const path of PATHS.slice(0, 6)) {
+    await get(weir, account, path);
+    if (await isOnDisk(weir, path)) kept.add(path);
+  }
+  const working = Array.from({ length: 4 }, async () => {
+    for (let i = 0; i < 1_000; i += 1) {
+      const path = PATHS[Math.floor(next() * PATHS.length)]!;
+      if (next() < 0.7) await get(weir, account, path);
+      else {
+        doubtful.add(path);
+        origin.change(path);
+        const version = origin.versionOf(path);
+        await purge(weir, { urls: [path] });
+        report.purges += 1;
+        known.set(path, Math.max(version, known.get(path) ?? 0));
+      }
+    }
+  });
+  // Whoever is in the middle of something when it dies hears of it.
+  const ended = Promise.allSettled(working);
+  const until = origin.count() + 1 + Math.floor(next() * 60);
+  await Promise.race([origin.seen('*', until), ended]);
+  await weir.kill();
+  await ended;
+  return new Set([...kept].filter((path) => !doubtful.has(path)));
+}
+
+async function isOnDisk(weir: RunningWeir, path: string): Promise<boolean> {
+  const report = await (await weir.admin(`/entries?url=${path}`)).json();
+  const { entries } = report as { entries: { levels: string[]; usable: boolean }[] };
+  return entries.some(({ levels, usable }) => usable && levels.includes('disk'));
+}

@@ -1,0 +1,9 @@
+import { expect, it } from 'vitest';
+import { runKillRounds } from './kill-rounds.ts';
+
+it('kill -9 under load loses nothing that was on disk, and brings back nothing whose purge was answered', async () => {
+  const { stale, lost, purges, kept } = await runKillRounds(3, 7);
+  expect({ stale, lost }).toEqual({ stale: [], lost: [] });
+  expect(purges).toBeGreaterThan(0);
+  expect(kept).toBeGreaterThan(0);
+}, 120_000);
