@@ -156,9 +156,21 @@ export class Pipeline {
       case 'route': {
         const route = site.routes.get(match.route.name)!;
         const { path, query } = target;
-        const { params } = match;
-        const place = { scheme, authority, path, query };
-        const routed: RoutedVisit = { ...visit, ...place, route, params, position: null };
+        // Named one by one, which costs each request a fraction of what spreading objects does.
+        const routed: RoutedVisit = {
+          exchange,
+          site,
+          arrival: visit.arrival,
+          arrivedAtMs: visit.arrivedAtMs,
+          trusted: visit.trusted,
+          scheme,
+          authority,
+          path,
+          query,
+          route,
+          params: match.params,
+          position: null,
+        };
         if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
         if (method === 'GET' || method === 'HEAD') {
           return { to: this.#deps.pendingWay.concerns(routed) ? 'pending-way' : 'cache-way', visit: routed };
