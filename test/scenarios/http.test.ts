@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { gate, until } from '../support/barrier.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
-import { ask } from './client.ts';
+import { ask, askHead, readAll } from './client.ts';
 
 const FRESH = ['Cache-Control', 'max-age=3600'];
 const MIB = 1024 * 1024;
@@ -178,6 +179,46 @@ describe('only-if-cached', () => {
     expect((await get('/whole/oic', wanted)).status).toBe(504);
     expect((await get('/whole/oic', { 'cache-control': 'only-if-cached, max-stale' })).body).toBe('a');
     expect(origin.count()).toBe(1);
+  });
+});
+
+describe('who joins a request that is under way', () => {
+  it('is nobody who wants the origin’s word', async () => {
+    const held = gate();
+    origin.on('/whole/word', async () => {
+      await held.promise;
+      return { fields: FRESH, body: 'a' };
+    });
+    const first = get('/whole/word');
+    await origin.seen('/whole/word');
+    // A millisecond later by the clock that requests are dated by.
+    const asked = Date.now();
+    await until(() => Date.now() > asked);
+    const others = [
+      get('/whole/word', { 'cache-control': 'no-cache' }),
+      get('/whole/word', { pragma: 'no-cache' }),
+    ];
+    await origin.seen('/whole/word', 2);
+    held.open();
+    for (const { body } of await Promise.all([first, ...others])) expect(body).toBe('a');
+  });
+
+  it('is nobody for whom what comes is too old', async () => {
+    const held = gate();
+    origin.on('/whole/old', async (_, answer) => {
+      answer.head(200, [...FRESH, 'Age', '1800', 'Content-Length', '2']);
+      await answer.write('a');
+      await held.promise;
+      await answer.write('b');
+      answer.end();
+    });
+    const first = await askHead(`${weir.url}/whole/old`);
+    const same = await askHead(`${weir.url}/whole/old`, { headers: { 'cache-control': 'max-age=2000' } });
+    const younger = get('/whole/old', { 'cache-control': 'max-age=600' });
+    await origin.seen('/whole/old', 2);
+    held.open();
+    for (const message of [first, same]) expect((await readAll(message)).body).toBe('ab');
+    expect((await younger).body).toBe('ab');
   });
 });
 

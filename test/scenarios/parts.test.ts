@@ -8,19 +8,6 @@ let weir: RunningWeir;
 let paths = 0;
 let path = '';
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
-    listen: { port: 0, workers: 1 }
-    origins: { app: { url: "${origin.url}" } }
-    routes: [{ name: all, match: /*, origin: app, cache: { range-miss: pass } }]`);
-});
-
-afterAll(async () => {
-  await weir.stop();
-  await origin.close();
-});
-
 beforeEach(() => {
   paths += 1;
   path = `/part-${paths}`;
@@ -59,126 +46,142 @@ function askedRanges(): (string | undefined)[] {
   return origin.requests.filter(({ url }) => url === path).map(({ headers }) => headers.range);
 }
 
-describe('parts, where a route asks for no more than its clients', () => {
-  it('stores a part, and cuts from it what lies within', async () => {
-    expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);
-    expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);
-    expect(await get('bytes=3-4')).toEqual([206, 'bytes 3-4/10', '34']);
-    expect(askedRanges()).toEqual(['bytes=2-7']);
-  });
+describe.each([1, 2])(
+  'parts, where a route asks for no more than its clients, with %i worker(s)',
+  (workers) => {
+    beforeAll(async () => {
+      origin = await startScriptedOrigin();
+      weir = await startWeir(`
+      listen: { port: 0, workers: ${workers} }
+      origins: { app: { url: "${origin.url}" } }
+      routes: [{ name: all, match: /*, origin: app, cache: { range-miss: pass } }]`);
+    });
 
-  it('cuts an open end and a suffix from a part that reaches the end', async () => {
-    await get('bytes=-5');
-    expect(await get('bytes=6-')).toEqual([206, 'bytes 6-9/10', '6789']);
-    expect(await get('bytes=-1')).toEqual([206, 'bytes 9-9/10', '9']);
-    expect(askedRanges()).toEqual(['bytes=-5']);
-  });
+    afterAll(async () => {
+      await weir.stop();
+      await origin.close();
+    });
 
-  it('asks for what lies outside', async () => {
-    await get('bytes=2-4');
-    expect(await get('bytes=4-6')).toEqual([206, 'bytes 4-6/10', '456']);
-    expect(askedRanges()).toEqual(['bytes=2-4', 'bytes=4-6']);
-  });
+    it('stores a part, and cuts from it what lies within', async () => {
+      expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);
+      expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);
+      expect(await get('bytes=3-4')).toEqual([206, 'bytes 3-4/10', '34']);
+      expect(askedRanges()).toEqual(['bytes=2-7']);
+    });
 
-  it('puts together parts that touch and share a strong tag', async () => {
-    await get('bytes=0-3');
-    await get('bytes=4-6');
-    expect(await get('bytes=2-5')).toEqual([206, 'bytes 2-5/10', '2345']);
-    await get('bytes=7-9');
-    expect(await get()).toEqual([200, null, CONTENT]);
-    expect(askedRanges()).toEqual(['bytes=0-3', 'bytes=4-6', 'bytes=7-9']);
-  });
+    it('cuts an open end and a suffix from a part that reaches the end', async () => {
+      await get('bytes=-5');
+      expect(await get('bytes=6-')).toEqual([206, 'bytes 6-9/10', '6789']);
+      expect(await get('bytes=-1')).toEqual([206, 'bytes 9-9/10', '9']);
+      expect(askedRanges()).toEqual(['bytes=-5']);
+    });
 
-  it('does not put together parts of another tag, a weak one or none', async () => {
-    for (const [one, other] of [
-      ['"1"', '"2"'],
-      ['W/"1"', 'W/"1"'],
-      [null, null],
-    ] as const) {
-      paths += 1;
-      path = `/part-${paths}`;
-      serve(one);
+    it('asks for what lies outside', async () => {
+      await get('bytes=2-4');
+      expect(await get('bytes=4-6')).toEqual([206, 'bytes 4-6/10', '456']);
+      expect(askedRanges()).toEqual(['bytes=2-4', 'bytes=4-6']);
+    });
+
+    it('puts together parts that touch and share a strong tag', async () => {
+      await get('bytes=0-3');
+      await get('bytes=4-6');
+      expect(await get('bytes=2-5')).toEqual([206, 'bytes 2-5/10', '2345']);
+      await get('bytes=7-9');
+      expect(await get()).toEqual([200, null, CONTENT]);
+      expect(askedRanges()).toEqual(['bytes=0-3', 'bytes=4-6', 'bytes=7-9']);
+    });
+
+    it('does not put together parts of another tag, a weak one or none', async () => {
+      for (const [one, other] of [
+        ['"1"', '"2"'],
+        ['W/"1"', 'W/"1"'],
+        [null, null],
+      ] as const) {
+        paths += 1;
+        path = `/part-${paths}`;
+        serve(one);
+        await get('bytes=0-4');
+        serve(other);
+        await get('bytes=5-9');
+        expect(await get('bytes=4-5')).toEqual([206, 'bytes 4-5/10', '45']);
+        expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-9', 'bytes=4-5']);
+      }
+    });
+
+    it.each(['bytes=0-4', 'bytes=5-9'])('completes a stored part %s to the whole', async (range) => {
+      await get(range);
+      expect(await get()).toEqual([200, null, CONTENT]);
+      expect(await get()).toEqual([200, null, CONTENT]);
+      expect(await get('bytes=1-8')).toEqual([206, 'bytes 1-8/10', '12345678']);
+      expect(askedRanges()).toEqual([range, range === 'bytes=0-4' ? 'bytes=5-' : 'bytes=0-4']);
+    });
+
+    it('takes the whole where the rest would be of something else', async () => {
       await get('bytes=0-4');
-      serve(other);
-      await get('bytes=5-9');
-      expect(await get('bytes=4-5')).toEqual([206, 'bytes 4-5/10', '45']);
-      expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-9', 'bytes=4-5']);
-    }
-  });
-
-  it.each(['bytes=0-4', 'bytes=5-9'])('completes a stored part %s to the whole', async (range) => {
-    await get(range);
-    expect(await get()).toEqual([200, null, CONTENT]);
-    expect(await get()).toEqual([200, null, CONTENT]);
-    expect(await get('bytes=1-8')).toEqual([206, 'bytes 1-8/10', '12345678']);
-    expect(askedRanges()).toEqual([range, range === 'bytes=0-4' ? 'bytes=5-' : 'bytes=0-4']);
-  });
-
-  it('takes the whole where the rest would be of something else', async () => {
-    await get('bytes=0-4');
-    serve('"2"', 'abcdefghij');
-    expect(await get()).toEqual([200, null, 'abcdefghij']);
-    expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
-    expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-']);
-  });
-
-  it('asks anew where an origin that does not know If-Range sends the rest of something else', async () => {
-    await get('bytes=0-4');
-    origin.on(path, ({ headers }) => {
-      const fields = ['Cache-Control', 'max-age=60', 'ETag', '"2"'];
-      if (headers.range === undefined) return { fields, body: 'abcdefghij' };
-      return { status: 206, fields: [...fields, 'Content-Range', 'bytes 5-9/10'], body: 'fghij' };
+      serve('"2"', 'abcdefghij');
+      expect(await get()).toEqual([200, null, 'abcdefghij']);
+      expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
+      expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-']);
     });
-    expect(await get()).toEqual([200, null, 'abcdefghij']);
-    expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-', undefined]);
-  });
 
-  it('asks once for what many want at once', async () => {
-    const answers = await Promise.all(Array.from({ length: 20 }, () => get('bytes=1-3')));
-    expect(answers).toEqual(answers.map(() => [206, 'bytes 1-3/10', '123']));
-    expect(askedRanges()).toEqual(['bytes=1-3']);
-  });
-
-  it('judges If-Range against a part', async () => {
-    await get('bytes=0-4');
-    expect(await get('bytes=1-2', { 'if-range': '"1"' })).toEqual([206, 'bytes 1-2/10', '12']);
-    expect(await get('bytes=1-2', { 'if-range': '"2"' })).toEqual([200, null, CONTENT]);
-    expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=1-2']);
-  });
-
-  it('stores the whole where the origin answers with it', async () => {
-    origin.on(path, { fields: ['Cache-Control', 'max-age=60'], body: CONTENT });
-    expect(await get('bytes=1-2')).toEqual([206, 'bytes 1-2/10', '12']);
-    expect(await get()).toEqual([200, null, CONTENT]);
-    expect(askedRanges()).toEqual(['bytes=1-2']);
-  });
-
-  it('passes on, and does not store, what is not as long as it says', async () => {
-    const fields = ['Cache-Control', 'max-age=60', 'Content-Range', 'bytes 4-9/10'];
-    origin.on(path, { status: 206, fields, body: '56789' });
-    expect(await get('bytes=4-9')).toEqual([206, 'bytes 4-9/10', '56789']);
-    await get('bytes=4-9');
-    expect(askedRanges()).toHaveLength(2);
-  });
-
-  it('passes on a 416 and several parts in one', async () => {
-    origin.on(path, { status: 416, fields: ['Content-Range', 'bytes */10'], body: 'no' });
-    expect(await get('bytes=20-')).toEqual([416, 'bytes */10', 'no']);
-    const type = 'multipart/byteranges; boundary=x';
-    origin.on(path, {
-      status: 206,
-      fields: ['Cache-Control', 'max-age=60', 'Content-Type', type],
-      body: '--x--',
+    it('asks anew where an origin that does not know If-Range sends the rest of something else', async () => {
+      await get('bytes=0-4');
+      origin.on(path, ({ headers }) => {
+        const fields = ['Cache-Control', 'max-age=60', 'ETag', '"2"'];
+        if (headers.range === undefined) return { fields, body: 'abcdefghij' };
+        return { status: 206, fields: [...fields, 'Content-Range', 'bytes 5-9/10'], body: 'fghij' };
+      });
+      expect(await get()).toEqual([200, null, 'abcdefghij']);
+      expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-', undefined]);
     });
-    expect(await get('bytes=0-1,4-5')).toEqual([206, null, '--x--']);
-    expect(await get('bytes=0-1,4-5')).toEqual([206, null, '--x--']);
-    expect(askedRanges()).toHaveLength(3);
-  });
 
-  it('does not answer with an invalidated part', async () => {
-    await get('bytes=0-4');
-    await fetch(`${weir.url}${path}`, { method: 'POST', body: 'x' });
-    serve('"2"', 'abcdefghij');
-    expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
-  });
-});
+    it('asks once for what many want at once', async () => {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => get('bytes=1-3')));
+      expect(answers).toEqual(answers.map(() => [206, 'bytes 1-3/10', '123']));
+      expect(askedRanges()).toEqual(['bytes=1-3']);
+    });
+
+    it('judges If-Range against a part', async () => {
+      await get('bytes=0-4');
+      expect(await get('bytes=1-2', { 'if-range': '"1"' })).toEqual([206, 'bytes 1-2/10', '12']);
+      expect(await get('bytes=1-2', { 'if-range': '"2"' })).toEqual([200, null, CONTENT]);
+      expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=1-2']);
+    });
+
+    it('stores the whole where the origin answers with it', async () => {
+      origin.on(path, { fields: ['Cache-Control', 'max-age=60'], body: CONTENT });
+      expect(await get('bytes=1-2')).toEqual([206, 'bytes 1-2/10', '12']);
+      expect(await get()).toEqual([200, null, CONTENT]);
+      expect(askedRanges()).toEqual(['bytes=1-2']);
+    });
+
+    it('passes on, and does not store, what is not as long as it says', async () => {
+      const fields = ['Cache-Control', 'max-age=60', 'Content-Range', 'bytes 4-9/10'];
+      origin.on(path, { status: 206, fields, body: '56789' });
+      expect(await get('bytes=4-9')).toEqual([206, 'bytes 4-9/10', '56789']);
+      await get('bytes=4-9');
+      expect(askedRanges()).toHaveLength(2);
+    });
+
+    it('passes on a 416 and several parts in one', async () => {
+      origin.on(path, { status: 416, fields: ['Content-Range', 'bytes */10'], body: 'no' });
+      expect(await get('bytes=20-')).toEqual([416, 'bytes */10', 'no']);
+      const type = 'multipart/byteranges; boundary=x';
+      origin.on(path, {
+        status: 206,
+        fields: ['Cache-Control', 'max-age=60', 'Content-Type', type],
+        body: '--x--',
+      });
+      expect(await get('bytes=0-1,4-5')).toEqual([206, null, '--x--']);
+      expect(await get('bytes=0-1,4-5')).toEqual([206, null, '--x--']);
+      expect(askedRanges()).toHaveLength(3);
+    });
+
+    it('does not answer with an invalidated part', async () => {
+      await get('bytes=0-4');
+      await fetch(`${weir.url}${path}`, { method: 'POST', body: 'x' });
+      serve('"2"', 'abcdefghij');
+      expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
+    });
+  },
+);
