@@ -1,17 +1,21 @@
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
 import type { FeedTrust } from '../../policies/model.ts';
+import type { Clock } from '../clock.ts';
 import type { FeedHealthReport, FeedState } from './door.ts';
 
 /**
  * How one feed stands, in shared memory: the coordinator writes, workers read and count the silence themselves, so that
- * a coordinator that stalls makes them cautious. Two 64-bit cells: the state, and the microsecond of the last proof.
+ * a coordinator that stalls makes them cautious. Three 64-bit cells: the state, and the microsecond of the last proof by
+ * both clocks. While a machine sleeps the monotonic one stands still, and when it wakes the coordinator may be the last
+ * to notice.
  */
 const STATES: readonly FeedState[] = ['lost', 'catching-up', 'live'];
 const STATE = 0;
 const PROVED = 1;
+const PROVED_WALL = 2;
 
 export function healthBuffer(): SharedArrayBuffer {
-  return new SharedArrayBuffer(16);
+  return new SharedArrayBuffer(24);
 }
 
 export class HealthBoard {
@@ -21,17 +25,21 @@ export class HealthBoard {
     this.#cells = new BigInt64Array(buffer);
   }
 
-  set({ state, silentSinceMonotonicMs }: FeedHealthReport): void {
+  set({ state, silentSinceMonotonicMs }: FeedHealthReport, clock: Clock): void {
     const proved = Number.isFinite(silentSinceMonotonicMs);
+    const wallMs = proved ? clock.nowMs() - (clock.monotonicMs() - silentSinceMonotonicMs) : 0;
+    Atomics.store(this.#cells, PROVED_WALL, BigInt(Math.floor(wallMs * 1000)));
     Atomics.store(this.#cells, PROVED, proved ? BigInt(Math.floor(silentSinceMonotonicMs * 1000)) : 0n);
     Atomics.store(this.#cells, STATE, BigInt(proved ? STATES.indexOf(state) : 0));
     Atomics.notify(this.#cells, PROVED);
   }
 
   /** How far entries of a route may be believed now. */
-  trust(maxSilenceMs: number, onLoss: RouteCacheConfig['onFeedLoss'], nowMs: number): FeedTrust {
+  trust(maxSilenceMs: number, onLoss: RouteCacheConfig['onFeedLoss'], clock: Clock): FeedTrust {
     if (Atomics.load(this.#cells, STATE) !== 2n) return onLoss;
-    return nowMs - this.provedAtMs() <= maxSilenceMs ? 'live' : onLoss;
+    const silenceMs = clock.monotonicMs() - this.provedAtMs();
+    const wallSilenceMs = clock.nowMs() - Number(Atomics.load(this.#cells, PROVED_WALL)) / 1000;
+    return Math.max(silenceMs, wallSilenceMs) <= maxSilenceMs ? 'live' : onLoss;
   }
 
   /** Monotonic; 0: never. */

@@ -40,7 +40,7 @@ export class FeedView {
 
   /** How far entries of a route may be believed now. */
   trust(onLoss: RouteCacheConfig['onFeedLoss']): FeedTrust {
-    return this.#health.trust(this.#maxSilenceMs, onLoss, this.#clock.monotonicMs());
+    return this.#health.trust(this.#maxSilenceMs, onLoss, this.#clock);
   }
 
   /** Covers every change up to the fence's sequence that was read before; null: not known. */

@@ -100,7 +100,7 @@ export class FeedSet {
     if (feed === null) return 'untracked';
     const { maxSilenceMs } = this.#deps.config().feeds[feed]!;
     const running = this.#running.get(feed);
-    return running?.board.trust(maxSilenceMs, onFeedLoss, this.#deps.clock.monotonicMs()) ?? onFeedLoss;
+    return running?.board.trust(maxSilenceMs, onFeedLoss, this.#deps.clock) ?? onFeedLoss;
   }
 
   async deliver(delivery: Delivery): Promise<DeliveryAnswer> {
@@ -127,7 +127,7 @@ export class FeedSet {
       random: Math.random,
       log,
       door: new FenceDoor(fence, state, feed, new PositionBoard(shared.positions)),
-      health: { set: (_feed, report) => board.set(report) },
+      health: { set: (_feed, report) => board.set(report, clock) },
       scope,
       tagsOf: (change) => tagsOfChange(this.#deps.config(), change, scope),
     });
