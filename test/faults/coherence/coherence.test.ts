@@ -6,7 +6,7 @@ import { expectCoherent } from './expectations.ts';
 import { seedOf } from './random.ts';
 import { run } from './run.ts';
 
-const durationMs = 3_000;
+const durationMs = 2_000;
 
 describe('coherence: no response is older than an invalidation that was in force when its request began', () => {
   it('with purges, while a worker dies', async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { natsFeed } from '../../../../origin-adapters/feeds/nats.ts';
 import { NatsServer } from '../../../support/nats-server.ts';
+import { DelayProxy } from '../delay-proxy.ts';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
@@ -10,10 +11,14 @@ export function natsDriver(program: string): (target: Target) => Promise<Driver>
   return async () => {
     const server = await NatsServer.start(program);
     await server.atStreams((manager) => manager.streams.add(STREAM));
+    const proxy = await DelayProxy.start(server.port);
     let isRecreated = false;
     return {
       name: 'nats',
-      feed: { yaml: `type: nats, servers: "${server.url}", stream: ${STREAM.name}`, adapter: natsFeed },
+      feed: {
+        yaml: `type: nats, servers: "nats://127.0.0.1:${proxy.port}", stream: ${STREAM.name}`,
+        adapter: natsFeed,
+      },
       async publish(keys) {
         const wasRecreated = isRecreated;
         const text = JSON.stringify(keys.map((key) => ({ key })));
@@ -34,6 +39,14 @@ export function natsDriver(program: string): (target: Target) => Promise<Driver>
           },
         },
         {
+          name: 'delayed while busy',
+          async happen(random) {
+            proxy.delayMs = random.between(1_500, 3_000);
+            await delay(3_000);
+            proxy.delayMs = 0;
+          },
+        },
+        {
           name: 'trimmed',
           happen: async () =>
             void (await untilDone(() => server.atStreams((manager) => manager.streams.purge(STREAM.name)))),
@@ -47,7 +60,10 @@ export function natsDriver(program: string): (target: Target) => Promise<Driver>
           },
         },
       ],
-      stop: () => server.stop(),
+      async stop() {
+        await proxy.stop();
+        await server.stop();
+      },
     };
   };
 }

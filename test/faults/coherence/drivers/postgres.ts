@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { postgresFeed } from '../../../../origin-adapters/feeds/postgres.ts';
 import { PostgresServer, postgresRole } from '../../../support/postgres-server.ts';
 import type { RequiredProgram } from '../../../support/programs.ts';
+import { DelayProxy } from '../delay-proxy.ts';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
@@ -24,7 +25,8 @@ export function postgresDriver(
       createSlot,
     );
     const { user, password } = postgresRole;
-    const url = `postgres://${user}@127.0.0.1:${server.port}/${database}`;
+    const proxy = await DelayProxy.start(server.port);
+    const url = `postgres://${user}@127.0.0.1:${proxy.port}/${database}`;
     const terminate =
       'SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE active_pid IS NOT NULL';
     return {
@@ -59,6 +61,14 @@ export function postgresDriver(
           },
         },
         {
+          name: 'delayed while busy',
+          async happen(random) {
+            proxy.delayMs = random.between(1_500, 3_000);
+            await delay(3_000);
+            proxy.delayMs = 0;
+          },
+        },
+        {
           name: 'recreated',
           happen: () =>
             untilDone(async () => {
@@ -67,7 +77,10 @@ export function postgresDriver(
             }),
         },
       ],
-      stop: () => server.stop(),
+      async stop() {
+        await proxy.stop();
+        await server.stop();
+      },
     };
   };
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisStreamFeed } from '../../../../origin-adapters/feeds/redis-stream.ts';
 import { RedisServer } from '../../../support/redis-server.ts';
+import { DelayProxy } from '../delay-proxy.ts';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
@@ -9,6 +10,7 @@ const STREAM = 'changes';
 export function redisDriver(program: string): (target: Target) => Promise<Driver> {
   return async ({ random: source }) => {
     const server = await RedisServer.start(program);
+    const proxy = await DelayProxy.start(Number(new URL(server.url).port));
     const random = source.fork();
     const add = (keys: readonly number[]): Promise<unknown[]> => {
       const data = JSON.stringify(keys.map((key) => ({ key })));
@@ -17,7 +19,10 @@ export function redisDriver(program: string): (target: Target) => Promise<Driver
     await add([]);
     return {
       name: 'redis-stream',
-      feed: { yaml: `type: redis-stream, url: "${server.url}", stream: ${STREAM}`, adapter: redisStreamFeed },
+      feed: {
+        yaml: `type: redis-stream, url: "redis://127.0.0.1:${proxy.port}", stream: ${STREAM}`,
+        adapter: redisStreamFeed,
+      },
       async publish(keys) {
         // Told twice, as a sender does that has not heard whether it was taken.
         if (random.below(8) === 0) await add(keys);
@@ -39,12 +44,23 @@ export function redisDriver(program: string): (target: Target) => Promise<Driver
           },
         },
         {
+          name: 'delayed while busy',
+          async happen(chance) {
+            proxy.delayMs = chance.between(1_500, 3_000);
+            await delay(3_000);
+            proxy.delayMs = 0;
+          },
+        },
+        {
           name: 'trimmed',
           happen: async () => void (await untilDone(() => server.run(['XTRIM', STREAM, 'MAXLEN', '0']))),
         },
         { name: 'recreated', happen: async () => void (await untilDone(() => server.run(['DEL', STREAM]))) },
       ],
-      stop: () => server.stop(),
+      async stop() {
+        await proxy.stop();
+        await server.stop();
+      },
     };
   };
 }
