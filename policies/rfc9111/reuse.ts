@@ -62,6 +62,11 @@ export function wantsOrigin(request: RequestView, policy: RouteCacheConfig): boo
   return directivesHonored(request.fields, policy).noCache;
 }
 
+/** §5.2.1.5: nothing of the request or its answer may be kept. */
+export function forbidsStoring(request: RequestView, policy: RouteCacheConfig): boolean {
+  return directivesHonored(request.fields, policy).noStore;
+}
+
 /**
  * Whether the origin can confirm the entry by a 304. Two states within one second share a Last-Modified: after an
  * invalidation, hard or soft, a weak one proves nothing (RFC 9110 §8.8.2.2); nor while a feed may keep one back.

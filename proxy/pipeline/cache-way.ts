@@ -9,7 +9,12 @@ import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
 import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
-import { decideReuse, isStaleIfErrorStatus, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
+import {
+  decideReuse,
+  forbidsStoring,
+  isStaleIfErrorStatus,
+  onlyIfCached,
+} from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { freshenByHead } from '../../policies/rfc9111/validation.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
@@ -250,7 +255,12 @@ export class CacheWay {
 
   /** The origin is to be asked: together with others, or alone where the answer would not be for them. */
   #need(visit: KeyedVisit, need: Need): Step {
-    if (visit.request.method === 'HEAD') return { to: 'pass', visit, reason: 'head', need };
+    const { request, route } = visit;
+    if (request.method === 'HEAD') return { to: 'pass', visit, reason: 'head', need };
+    // What may not be kept is shared with nobody, and spoils nothing for those who would share.
+    if (forbidsStoring(request, route.config.cache)) {
+      return { to: 'pass', visit, reason: 'request-no-store', need };
+    }
     return { to: 'obtain', visit, need };
   }
 

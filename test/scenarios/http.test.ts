@@ -203,6 +203,23 @@ describe('who joins a request that is under way', () => {
     for (const { body } of await Promise.all([first, ...others])) expect(body).toBe('a');
   });
 
+  it('is everybody else, though one of them forbids that anything is kept', async () => {
+    const held = gate();
+    origin.on('/whole/secret', async () => {
+      await held.promise;
+      return { fields: FRESH, body: 'a' };
+    });
+    const secret = get('/whole/secret', { 'cache-control': 'no-store' });
+    await origin.seen('/whole/secret');
+    const others = Array.from({ length: 5 }, () => get('/whole/secret'));
+    await origin.seen('/whole/secret', 2);
+    held.open();
+    for (const { body } of await Promise.all([secret, ...others])) expect(body).toBe('a');
+    expect((await secret).headers['cache-status']).toContain('detail=request-no-store');
+    expect((await get('/whole/secret')).headers['cache-status']).toContain('hit');
+    expect(origin.count()).toBe(2);
+  });
+
   it('is nobody for whom what comes is too old', async () => {
     const held = gate();
     origin.on('/whole/old', async (_, answer) => {
