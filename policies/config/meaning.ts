@@ -21,6 +21,7 @@ export function checkMeaning(parts: Parts, feedSchemas: FeedSchemas): Meaning {
       ...checkAdmin(parts),
       ...checkOrigins(parts),
       ...checkFeeds(parts, feedSchemas),
+      ...checkReceivers(parts),
       ...parts.routes.flatMap((part) => checkRoute(part, parts)),
       ...checkNames(parts.routes),
       ...checkReach(parts.routes),
@@ -61,6 +62,19 @@ function checkFeeds({ feeds }: Parts, feedSchemas: FeedSchemas): Finding[] {
     return Object.hasOwn(feedSchemas, feed.type)
       ? []
       : [notAvailableYet(['feeds', name, 'type'], `a feed of type ${feed.type}`)];
+  });
+}
+
+/** Deliveries are told apart by their path alone. */
+function checkReceivers({ feeds }: Parts): Finding[] {
+  const seen = new Set<unknown>();
+  return [...feeds].flatMap(([name, feed]) => {
+    if (feed === null || !('path' in feed)) return [];
+    const isTaken = seen.has(feed.path);
+    seen.add(feed.path);
+    return isTaken
+      ? [finding(['feeds', name, 'path'], 'a path of its own', `${JSON.stringify(feed.path)} again`)]
+      : [];
   });
 }
 

@@ -313,7 +313,8 @@ export class FeedRunner {
     if (this.#state === state) return;
     const before = this.#state;
     this.#state = state;
-    this.#deps.log(state === 'live' ? 'info' : 'warn', `the feed is ${state}`, { before, reason });
+    const isBetter = state === 'live' || before === 'lost';
+    this.#deps.log(isBetter ? 'info' : 'warn', `the feed is ${state}`, { before, reason });
     this.#publish();
   }
 

@@ -1,5 +1,6 @@
 import type { Config, FeedConfig, RouteConfig } from '../../policies/config/config.ts';
 import { feedScope } from '../../policies/feed-scope.ts';
+import { normalizeTarget } from '../../policies/key.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { DeliveryAnswer, FeedLog, FeedReceiver } from '../../origin-adapters/feeds/feed.ts';
 import type { Clock } from '../clock.ts';
@@ -87,7 +88,7 @@ export class FeedSet {
 
   receivers(): SiteSource['receivers'] {
     return [...this.#running.values()].flatMap(({ receiver }) =>
-      receiver === undefined ? [] : [{ path: receiver.path, maxBodyBytes: receiver.maxBodyBytes }],
+      receiver === undefined ? [] : [{ path: pathOf(receiver), maxBodyBytes: receiver.maxBodyBytes }],
     );
   }
 
@@ -105,7 +106,7 @@ export class FeedSet {
 
   async deliver(delivery: Delivery): Promise<DeliveryAnswer> {
     for (const { receiver } of this.#running.values()) {
-      if (receiver?.path === delivery.path) return receiver.receive(delivery);
+      if (receiver !== undefined && pathOf(receiver) === delivery.path) return receiver.receive(delivery);
     }
     return { status: 503, detail: 'no such feed' };
   }
@@ -139,6 +140,11 @@ export class FeedSet {
     const { log } = this.#deps;
     return (level, event, details) => log[level]({ feed, event: 'feed', ...details }, event);
   }
+}
+
+/** As requests are routed by. */
+function pathOf({ path }: FeedReceiver): string {
+  return normalizeTarget(path)?.path ?? path;
 }
 
 /** A `demo:` address is that of the built-in shop; where no origin is one, nothing answers there. */
