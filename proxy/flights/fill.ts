@@ -336,7 +336,7 @@ export class Fill implements OriginHandler {
   #isUnproven(tagHashes: TagHashes, fields: Fields): boolean {
     const { versionHeader } = this.#route.config.cache;
     if (versionHeader !== null) return !this.#isAttested(fieldValue(fields, versionHeader));
-    const readLagMs = this.#route.feed?.readLagMs ?? 0;
+    const { readLagMs } = this.#route;
     const ageMs = ageValueSeconds(fields) * 1000;
     if (readLagMs === 0 && ageMs === 0) return false;
     return this.#deps.fence.withinReadLag(tagHashes, this.requestTimeMs - ageMs, readLagMs);
@@ -383,8 +383,9 @@ function unstoredFields(received: Fields, stored: Fields): string[] {
 
 const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);
 
-/** -1: not known before the end. */
-function sizeOf({ part }: StoredMeta, fields: Fields): number {
+/** -1: not known before the end. A 204 has no content, whatever it says. */
+function sizeOf({ part, status }: StoredMeta, fields: Fields): number {
+  if (status === 204) return 0;
   return part === null ? contentLength(fields) : part.last - part.first + 1;
 }
 

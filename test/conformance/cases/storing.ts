@@ -17,6 +17,18 @@ const statuses: Case[] = [
   ];
 });
 
+const lengths: Case[] = [
+  reused(
+    'required',
+    'RFC 9110 §8.6 a 204 has no content, whatever its length says',
+    [...FRESH, 'Content-Length', '5'],
+    {
+      status: 204,
+      body: '',
+    },
+  ),
+];
+
 const directives: Case[] = [
   notReused('required', '§5.2.2.7 private', ['Cache-Control', 'private, max-age=3600']),
   notReused('required', '§5.2.2.7 Private in mixed case', ['Cache-Control', 'pRiVaTe, max-age=3600']),
@@ -259,4 +271,11 @@ const cdn: Case[] = [
   reused('optional', 'RFC 9213 an empty one is as if absent', [...FRESH, TARGET, '']),
 ];
 
-export const storing: readonly Case[] = [...statuses, ...directives, ...authorization, ...fields, ...cdn];
+export const storing: readonly Case[] = [
+  ...statuses,
+  ...lengths,
+  ...directives,
+  ...authorization,
+  ...fields,
+  ...cdn,
+];
