@@ -7,8 +7,20 @@ import { tagOfFeed, tagOfOrigin } from './tags.ts';
  * anything reaches them all.
  */
 export function feedScope(feed: FeedConfig, origins: readonly string[]): string[] {
-  const isReaching = feed.map.some(
+  return [tagOfFeed(feed.name), ...(reachesAll(feed) ? origins.map(tagOfOrigin) : [])];
+}
+
+/**
+ * How long after an invalidation the origin may still show the old state to a route. Which feed a tag was invalidated
+ * by is not kept, so the longest read lag counts of those that can reach the route's entries.
+ */
+export function readLagMsOf(feeds: readonly FeedConfig[], routeFeed: string | null): number {
+  const reaching = feeds.filter((feed) => feed.name === routeFeed || reachesAll(feed));
+  return Math.max(0, ...reaching.map(({ readLagMs }) => readLagMs));
+}
+
+function reachesAll({ map }: FeedConfig): boolean {
+  return map.some(
     ({ invalidate }) => invalidate.tags.length + invalidate.urls.length + invalidate.prefixes.length > 0,
   );
-  return [tagOfFeed(feed.name), ...(isReaching ? origins.map(tagOfOrigin) : [])];
 }

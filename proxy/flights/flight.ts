@@ -196,7 +196,7 @@ export class Flight {
     if (!unproven || waiter.arrivedAtMs <= startedAtMs) return false;
     // The origin itself says that it is older than what was in force: when that ends, no clock tells.
     if (route.config.cache.versionHeader !== null) return true;
-    return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + (route.feed?.readLagMs ?? 0);
+    return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + route.readLagMs;
   }
 }
 

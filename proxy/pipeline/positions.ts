@@ -83,7 +83,7 @@ export class Positions {
     const version = versionHeader === null ? undefined : fieldValue(received, versionHeader);
     const isCurrent =
       versionHeader === null
-        ? route.feed!.readLagMs === 0
+        ? route.readLagMs === 0
         : version !== undefined && feed.isAtLeast(version, noted.position);
     return isCurrent ? [POSITION_FIELD, noted.field] : [];
   }

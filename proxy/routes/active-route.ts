@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
+import { readLagMsOf } from '../../policies/feed-scope.ts';
 import { compileRoutes, type Router } from '../../policies/routing.ts';
 import { tagOfName } from '../../policies/tags.ts';
 import {
@@ -20,7 +21,9 @@ export interface ActiveRoute {
   readonly originConfig: OriginConfig;
   /** In the cache key in place of the origin's name: another URL makes all its entries misses. */
   readonly originKey: string;
-  readonly feed: { readonly name: string; readonly readLagMs: number; readonly maxSilenceMs: number } | null;
+  readonly feed: { readonly name: string; readonly maxSilenceMs: number } | null;
+  /** How long after an invalidation the origin may still show the old state; 0: never. */
+  readonly readLagMs: number;
   /** The route's own tags for a request's parameters. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
   /** What a write invalidates by the route's `write.invalidate`, beside its target. */
@@ -50,7 +53,8 @@ export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>
         origin,
         originConfig,
         originKey: originKeyOf(originConfig),
-        feed: feed ? { name: feed.name, readLagMs: feed.readLagMs, maxSilenceMs: feed.maxSilenceMs } : null,
+        feed: feed ? { name: feed.name, maxSilenceMs: feed.maxSilenceMs } : null,
+        readLagMs: readLagMsOf(Object.values(config.feeds), route.cache.feed),
         tagsFor: (params) => expandTags(templates, params),
         writeTagsFor: compileWriteTags(config, route),
       },
