@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { forbidsStoring, wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { parseDirectives } from '../../policies/rfc9111/cache-control.ts';
 import { get, isReused, policy, refusal, reuse, stored } from './given.ts';
 
@@ -78,6 +79,25 @@ describe('§5.2.2 response directives', () => {
     expect(refusal(['Cache-Control', 'max-age=60'], { request })).toBe('request-no-store');
     const deaf = policy({ clientDirectives: 'ignore' });
     expect(refusal(['Cache-Control', 'max-age=60'], { request, policy: deaf })).toBe('stored');
+  });
+});
+
+describe('§5.2.1 what a request forbids to share', () => {
+  const listens = policy();
+  const deaf = policy({ clientDirectives: 'ignore' });
+
+  it('§5.2.1.4 no-cache and §5.4 Pragma want the origin’s word, where the route listens', () => {
+    for (const request of [get('Cache-Control', 'no-cache'), get('Pragma', 'no-cache')]) {
+      expect(wantsOrigin(request, listens)).toBe(true);
+      expect(wantsOrigin(request, deaf)).toBe(false);
+    }
+    expect(wantsOrigin(get('Cache-Control', 'max-age=0'), listens)).toBe(false);
+  });
+
+  it('§5.2.1.5 no-store forbids that anything is kept, where the route listens', () => {
+    const request = get('Cache-Control', 'no-store');
+    expect([forbidsStoring(request, listens), forbidsStoring(request, deaf)]).toEqual([true, false]);
+    expect(forbidsStoring(get('Cache-Control', 'no-cache'), listens)).toBe(false);
   });
 });
 

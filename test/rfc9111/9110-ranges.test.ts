@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
 import { decideRange, MAX_RANGES, multipartLayout } from '../../policies/rfc9110/ranges.ts';
-import { combinedPart, completionFields, decidePart } from '../../policies/rfc9111/parts.ts';
+import { fieldValues, hasField } from '../../policies/http/fields.ts';
+import {
+  combinedMeta,
+  combinedPart,
+  completionFields,
+  decidePart,
+  replaces,
+} from '../../policies/rfc9111/parts.ts';
 import { selectVariant } from '../../policies/rfc9111/vary.ts';
 import { dateIn, get, stored } from './given.ts';
 
@@ -175,6 +182,57 @@ describe('§3.3 and §3.4 stored parts', () => {
     expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/10', '"b"'))).toBe(null);
     expect(combinedPart(part('bytes 0-4/10', 'W/"a"'), part('bytes 5-9/10', 'W/"a"'))).toBe(null);
     expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/11'))).toBe(null);
+  });
+});
+
+describe('§3.4 what is known of parts put together', () => {
+  const made = (first: string, second: string) => combinedMeta(part(first), part(second));
+
+  it('§3.4 all of the whole is a 200 without Content-Range', () => {
+    const whole = made('bytes 5-9/10', 'bytes 0-4/10');
+    expect(whole).toMatchObject({ status: 200, part: null });
+    expect(hasField(whole!.fields, 'content-range')).toBe(false);
+  });
+
+  it('§3.4 less is a 206 that says which part it is', () => {
+    const more = made('bytes 5-7/10', 'bytes 2-4/10');
+    expect(more).toMatchObject({ status: 206, part: { first: 2, last: 7, completeBytes: 10 } });
+    expect(fieldValues(more!.fields, 'content-range')).toEqual(['bytes 2-7/10']);
+    expect(made('bytes 0-4/*', 'bytes 5-9/*')).toMatchObject({ status: 206, part: { first: 0, last: 9 } });
+    expect(made('bytes 0-3/10', 'bytes 5-9/10')).toBe(null);
+  });
+
+  it('§3.4 the newer answer’s fields go before the older’s', () => {
+    const said = (contentRange: string, ...more: string[]) =>
+      stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Content-Range', contentRange, ...more], {
+        status: 206,
+        request: get('Range', 'bytes=0-'),
+      });
+    const newer = said('bytes 5-9/10', 'A', 'new', 'Surrogate-Key', 'x');
+    const older = said('bytes 0-4/10', 'A', 'old', 'B', 'old', 'Surrogate-Key', 'y');
+    const whole = combinedMeta(newer, older)!;
+    expect([fieldValues(whole.fields, 'a'), fieldValues(whole.fields, 'b')]).toEqual([['new'], ['old']]);
+    expect(whole.responseTags).toEqual([...newer.responseTags, ...older.responseTags]);
+  });
+});
+
+describe('§3.3 what takes whose place', () => {
+  const whole = stored(['Cache-Control', 'max-age=60']);
+  const french = stored(['Cache-Control', 'max-age=60', 'Vary', 'Accept-Language'], {
+    request: get('Accept-Language', 'fr'),
+  });
+
+  it('§3.3 a whole that of a whole and of every part, a part that of parts that it overlaps', () => {
+    expect(replaces(whole, whole)).toBe(true);
+    expect(replaces(whole, part('bytes 0-4/10'))).toBe(true);
+    expect(replaces(part('bytes 0-4/10'), whole)).toBe(false);
+    expect(replaces(part('bytes 4-6/10'), part('bytes 0-4/10'))).toBe(true);
+    expect(replaces(part('bytes 5-6/10'), part('bytes 0-4/10'))).toBe(false);
+  });
+
+  it('§4.1 nothing that of another variant', () => {
+    expect(replaces(whole, french)).toBe(false);
+    expect(replaces(french, french)).toBe(true);
   });
 });
 

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { fieldValue, fieldValues, hasField } from '../../../policies/http/fields.ts';
 import type { Fields } from '../../../policies/http/fields.ts';
-import { clientSite, decideMaxForwards, endToEnd, originFields } from '../../../policies/http/forwarding.ts';
+import {
+  clientSite,
+  decideMaxForwards,
+  endToEnd,
+  isLooping,
+  originFields,
+} from '../../../policies/http/forwarding.ts';
 import type { ClientView } from '../../../policies/http/forwarding.ts';
 
 function client(fields: Fields, changes: Partial<ClientView> = {}): ClientView {
@@ -163,4 +169,25 @@ describe('RFC 9110 §7.6.2 Max-Forwards', () => {
   it('RFC 9110 §7.6.2 without the field there is no limit', () => {
     expect(decideMaxForwards('TRACE', [])).toEqual({ kind: 'none' });
   });
+});
+
+describe('RFC 9110 §7.6.3 Via', () => {
+  const through = (times: number, entry = '1.1 weir') => [
+    'Via',
+    Array.from({ length: times }, () => entry).join(', '),
+  ];
+
+  it('RFC 9110 §7.6.3 tells when a request runs in a circle', () => {
+    expect(isLooping([])).toBe(false);
+    expect(isLooping(through(4))).toBe(false);
+    expect(isLooping(through(5))).toBe(true);
+    expect(isLooping([...through(3), 'VIA', '2 weir (a comment), HTTP/1.1 weir'])).toBe(true);
+  });
+
+  it.each(['1.1 weird', '1.1 other', 'weir', '1.1 other (1.1 weir)'])(
+    'RFC 9110 §7.6.3 %s is somebody else',
+    (entry) => {
+      expect(isLooping(through(20, entry))).toBe(false);
+    },
+  );
 });
