@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+import { formatPosition, parsePositions } from '../../policies/position-field.ts';
+
+describe('positions in fields', () => {
+  it('are lists, over several lines, of feed=position', () => {
+    expect(parsePositions(['a=1, b=x:1.2/y:3=4', '', 'c=0/16B3748'])).toEqual([
+      { feed: 'a', position: '1' },
+      { feed: 'b', position: 'x:1.2/y:3=4' },
+      { feed: 'c', position: '0/16B3748' },
+    ]);
+  });
+
+  it.each(['a', '=1', 'a=', 'a=1 b=2'])('are none where a member is not: %s', (line) => {
+    expect(parsePositions([line])).toBeNull();
+  });
+
+  it.each(['with space', 'a,b', 'line\nbreak', 'ü', ''])(
+    'are not sent where a field can not carry them',
+    (position) => {
+      expect(formatPosition({ feed: 'f', position })).toBeNull();
+    },
+  );
+});
