@@ -88,11 +88,6 @@ export function tagOfGroup(authority: string, group: string): string {
   return `group@${authority.toLowerCase()}/${group}`;
 }
 
-/** Held while writes to a URL wait in the journal. `authority` null: the origin does not see the client's host. */
-export function tagOfWrites(origin: string, authority: string | null, target: string): string {
-  return `write@${origin}/${authority ?? ''}${target}`;
-}
-
 function place(kind: 'url' | 'prefix', authority: string | null): string {
   return authority === null ? `${kind}:` : `${kind}@${authority.toLowerCase()}`;
 }

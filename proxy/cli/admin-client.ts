@@ -3,7 +3,7 @@ import { Agent, request } from 'undici';
 import type { AdminConfig } from '../../policies/config/config.ts';
 
 export interface AdminQuestion {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   /** Sent as JSON. */

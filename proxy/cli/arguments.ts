@@ -11,6 +11,7 @@ export type Command =
   | ExplainCommand
   | ExplainEventCommand
   | PurgeCommand
+  | WritesCommand
   | { readonly kind: 'schema' }
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly command: CommandName | null }
@@ -45,6 +46,20 @@ export interface PurgeCommand {
   readonly file: string;
   readonly json: boolean;
   readonly request: PurgeRequest;
+}
+
+export interface WritesCommand {
+  readonly kind: 'writes';
+  readonly file: string;
+  readonly json: boolean;
+  readonly action:
+    | {
+        readonly kind: 'list';
+        readonly state: string;
+        readonly limit: string;
+        readonly after: string | null;
+      }
+    | { readonly kind: 'show' | 'retry' | 'discard'; readonly ids: readonly string[] };
 }
 
 export const DEFAULT_FILE = 'proxy.config.yaml';
@@ -84,6 +99,7 @@ const READERS: Readonly<Record<CommandName, (args: string[]) => Command>> = {
   },
   explain: readExplain,
   purge: readPurge,
+  writes: readWrites,
   schema(args) {
     const { values } = read(args, CONFIG_AND_JSON, false);
     return values.help ? helpOn('schema') : { kind: 'schema' };
@@ -145,6 +161,31 @@ function readPurge(args: string[]): Command {
   const selection = { urls: url, tags: tag, prefixes: prefix, hosts: host, routes: route, all };
   const request = { ...selection, mode, dryRun: values['dry-run'] } as const;
   return { kind: 'purge', file: values.config, json: values.json, request };
+}
+
+function readWrites(args: string[]): Command {
+  const options = {
+    ...CONFIG_AND_JSON,
+    state: { type: 'string', default: 'dead' },
+    limit: { type: 'string', default: '100' },
+    after: { type: 'string' },
+  } as const;
+  const { values, positionals } = read(args, options, true);
+  if (values.help) return helpOn('writes');
+  const [kind, ...ids] = positionals;
+  const { config: file, json, state, limit, after = null } = values;
+  switch (kind) {
+    case 'list':
+      if (ids.length > 0) return wrong('writes', `expected nothing after list, got ${ids.join(' ')}`);
+      return { kind: 'writes', file, json, action: { kind, state, limit, after } };
+    case 'show':
+    case 'retry':
+    case 'discard':
+      if (ids.length === 0) return wrong('writes', `expected the id of a write after ${kind}`);
+      return { kind: 'writes', file, json, action: { kind, ids } };
+    default:
+      return wrong('writes', `expected list, show, retry or discard, got ${kind ?? 'nothing'}`);
+  }
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

@@ -9,6 +9,7 @@ import { runExplainEvent } from './explain-event.ts';
 import type { Output } from './output.ts';
 import { runPurge } from './purge.ts';
 import { runSchema } from './schema.ts';
+import { runWrites } from './writes.ts';
 import { usageOf } from './usage.ts';
 
 /** What a program is given by its process. */
@@ -39,6 +40,8 @@ export async function main({ argv, env, stdout, stderr, serve }: MainOptions): P
       return runExplainEvent({ ...source, command, stdout, stderr });
     case 'purge':
       return runPurge({ ...source, command, stdout, stderr });
+    case 'writes':
+      return runWrites({ ...source, command, stdout, stderr });
     case 'schema':
       return runSchema({ feedSchemas: FEED_SCHEMAS, stdout });
     case 'version':

@@ -1,6 +1,6 @@
 /** What the command line takes, as it is told to people. */
 
-export const COMMANDS = ['serve', 'check', 'explain', 'purge', 'schema'] as const;
+export const COMMANDS = ['serve', 'check', 'explain', 'purge', 'writes', 'schema'] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export function isCommand(word: string): word is CommandName {
@@ -19,6 +19,7 @@ const OVERVIEW = `Usage: weir COMMAND [--config FILE] [--json]
   explain METHOD URL  say which route takes a request, and what becomes of it and of its response
   explain --event F   say what a message of a feed would invalidate
   purge               invalidate what is stored, through the admin side of a running Weir
+  writes ...          list, show, retry or discard writes of the journal, through the admin side of a running Weir
   schema              print the JSON Schema of the configuration file
 
   --config FILE       the configuration; default proxy.config.yaml
@@ -68,6 +69,19 @@ Invalidates what is stored, through the admin side that the configuration names.
   --all                 everything
   --soft                may be served stale where stale-while-revalidate and stale-if-error allow
   --dry-run             count what would be purged, and purge nothing
+${CONFIG}${JSON_OPTION}`,
+  writes: `Usage: weir writes list [--state waiting|dead|done] [--limit N] [--after ID] [--config FILE] [--json]
+       weir writes show ID [--config FILE] [--json]
+       weir writes retry ID... [--config FILE] [--json]
+       weir writes discard ID... [--config FILE] [--json]
+
+Looks after the writes that a route with policy: behind has acknowledged, through the admin side that the
+configuration names. retry sends a dead write again: in its place where it stops its URL, else behind all others of its
+URL. discard gives one up for good.
+
+  --state STATE         those that wait, are dead, or were delivered; default dead
+  --limit N             at most so many; default 100
+  --after ID            those that were accepted later than this one
 ${CONFIG}${JSON_OPTION}`,
   schema: `Usage: weir schema [--json]
 

@@ -59,10 +59,10 @@ export interface FenceSize {
   readonly words: number;
 }
 
-/** For at least `records` tags, and a quarter as many holds. 18 bytes a record; untouched pages cost nothing. */
+/** For at least `records` tags, and half as many holds. 23 bytes a record; untouched pages cost nothing. */
 export function fenceSize(records: number): FenceSize {
   const buckets = Math.max(1, Math.ceil(records / RECORDS_A_BUCKET));
-  const holdBuckets = Math.max(1, Math.ceil(records / 4 / HOLDS_A_BUCKET));
+  const holdBuckets = Math.max(1, Math.ceil(records / 2 / HOLDS_A_BUCKET));
   return {
     buckets,
     holdBuckets,

@@ -154,6 +154,11 @@ export class FenceReader {
     return last;
   }
 
+  /** Whether any write holds anything. */
+  holdsAny(): boolean {
+    return this.#words.load(HEADER.holds) > 0;
+  }
+
   /** Whether a write under way holds one of the tags. */
   isHeld(tags: TagHashes): boolean {
     return this.#isHeld(tags);

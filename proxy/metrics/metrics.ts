@@ -206,6 +206,57 @@ export const METRICS: readonly MetricDefinition[] = [
     eachOrigin(({ retries }) => retries),
   ),
 
+  gauge(
+    'weir_origin_well',
+    '1: the URL answered its last health check, by its place in the configuration',
+    ({ originWell }) =>
+      Object.entries(originWell).flatMap(([origin, urls]) =>
+        urls.map((well, url) => ({ value: Number(well), labels: { origin, url } })),
+      ),
+  ),
+  gauge('weir_origin_open', '1: the breaker leaves the origin alone', ({ originOpen }) =>
+    Object.entries(originOpen).map(([origin, open]) => ({ value: Number(open), labels: { origin } })),
+  ),
+
+  gauge(
+    'weir_writes',
+    'Writes of the journal, by state: waiting, dead, done',
+    ({ writes: { waiting, dead, done } }) =>
+      Object.entries({ waiting, dead, done }).map(([state, value]) => ({ value, labels: { state } })),
+  ),
+  gauge('weir_writes_bytes', 'Bytes of writes that wait or are dead', ({ writes }) => one(writes.bytes)),
+  gauge('weir_writes_oldest_seconds', 'Since the oldest waiting write was accepted', ({ writes }) =>
+    one(writes.oldestSeconds),
+  ),
+  gauge('weir_writes_delivering', 'Writes of the journal on their way to an origin', ({ writes }) =>
+    one(writes.delivering),
+  ),
+  gauge('weir_writes_through', 'Writes through on their way to an origin', ({ writes }) =>
+    one(writes.through),
+  ),
+  gauge('weir_writes_lingering', 'Holds that outlast their write, for its outcome is unknown', ({ writes }) =>
+    one(writes.lingering),
+  ),
+  counter('weir_writes_accepted_total', 'Writes acknowledged', ({ writes }) => one(writes.accepted)),
+  counter('weir_writes_delivered_total', 'Writes that their origin has', ({ writes }) =>
+    one(writes.delivered),
+  ),
+  counter('weir_writes_retries_total', 'Attempts that are made again', ({ writes }) => one(writes.retries)),
+  counter('weir_writes_dead_total', 'Writes given up', ({ writes }) => one(writes.givenUp)),
+  counter('weir_writes_merged_total', 'Writes that gave way to a later one', ({ writes }) =>
+    one(writes.merged),
+  ),
+  {
+    name: 'weir_write_delivery_seconds',
+    type: 'histogram',
+    help: 'From the acknowledgement of a write to its delivery',
+    samples: ({ stats: { writes } }) =>
+      bucketSamples('weir_write_delivery_seconds', {}, writes.seconds.bounds, {
+        buckets: writes.seconds.buckets,
+        sumSeconds: writes.seconds.sum,
+      }),
+  },
+
   gauge('weir_feed_live', '1: proved to be at its head within max-silence', ({ feeds }) =>
     feeds.map(({ id, state }) => ({ value: Number(state === 'live'), labels: { feed: id } })),
   ),
@@ -308,12 +359,21 @@ function eachRoute(
   return [...routes].flatMap(([route, totals]) => samples(route, totals));
 }
 
-/** Buckets added up, as the format wants them; none where nothing was counted. */
 function histogramSamples(name: string, labels: Sample['labels'], totals: HistogramTotals): Sample[] {
+  return bucketSamples(name, labels, BOUNDS_SECONDS, totals);
+}
+
+/** Buckets added up, as the format wants them; none where nothing was counted. */
+function bucketSamples(
+  name: string,
+  labels: Sample['labels'],
+  bounds: readonly number[],
+  totals: Pick<HistogramTotals, 'buckets' | 'sumSeconds'>,
+): Sample[] {
   let count = 0;
   const buckets = totals.buckets.map((bucket, i) => {
     count += bucket;
-    const le = i < BOUNDS_SECONDS.length ? BOUNDS_SECONDS[i]! : '+Inf';
+    const le = i < bounds.length ? bounds[i]! : '+Inf';
     return { value: count, labels: { le, ...labels }, metricName: `${name}_bucket` };
   });
   if (count === 0) return [];

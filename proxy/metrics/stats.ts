@@ -22,6 +22,10 @@ export interface WeirStats {
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
   readonly feeds: readonly FeedStatus[];
   readonly writes: WriteStats;
+  /** By name: of each URL whether it answered its last health check. */
+  readonly originWell: Readonly<Record<string, readonly boolean[]>>;
+  /** By name, of origins with a breaker: whether it leaves the origin alone. */
+  readonly originOpen: Readonly<Record<string, boolean>>;
 }
 
 export interface FenceStats {

@@ -1,10 +1,9 @@
 import type { WriteDesk } from '../writes/write-desk.ts';
-import { ThroughWay, type ThroughWayDependencies, routeTags, writeLineOf } from '../writes/through-way.ts';
+import { ThroughWay, type ThroughWayDependencies, routeTags } from '../writes/through-way.ts';
 import { BehindWay } from '../writes/behind-way.ts';
-import { lineTagOf } from '../writes/line.ts';
+import { mayHaveWrites } from '../writes/pending-way.ts';
 import { writtenTags } from '../writes/written-tags.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import { hashTags } from '../fence/tag-hash.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { originForm } from './pass-way.ts';
 import type { RoutedVisit } from './visit.ts';
@@ -39,7 +38,7 @@ export class WriteWay {
     switch (policy) {
       case 'around':
         // Order holds across policies: what waits in the journal for this URL goes first.
-        if (this.#hasWaiting(visit)) this.#through.enter(visit, policy);
+        if (mayHaveWrites(visit, this.#deps.fence)) this.#through.enter(visit, policy);
         else this.#around(visit);
         return;
       case 'through':
@@ -64,10 +63,6 @@ export class WriteWay {
         return this.#deps.positions.ofWrite(visit, status, fields);
       },
     });
-  }
-
-  #hasWaiting(visit: RoutedVisit): boolean {
-    return this.#deps.fence.isHeld(hashTags([lineTagOf(writeLineOf(visit))]));
   }
 
   /** The origin has done it: a state that can't be written is the operator's trouble, not a failure of the write. */

@@ -214,6 +214,7 @@ export class Coordinator {
       config: () => this.#config,
       feeds: () => this.#feeds.status(),
       writes: () => this.#writes.office.stats(),
+      originBoard: () => new OriginBoard(this.#boardSource!),
       trustOf: (route) => this.#feeds.trustOf(route),
     });
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });

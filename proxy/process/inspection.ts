@@ -17,6 +17,7 @@ import type { FeedStatus } from '../feeds/status.ts';
 import { SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import type { Fence } from '../fence/fence.ts';
+import type { OriginBoard } from '../origins/origin-board.ts';
 import type { WriteStats } from '../writes/write-office.ts';
 import type { WeirStats } from '../metrics/stats.ts';
 import { originKeyOf } from '../routes/active-route.ts';
@@ -35,6 +36,7 @@ export interface InspectionDependencies {
   config(): Config;
   feeds(): readonly FeedStatus[];
   writes(): WriteStats;
+  originBoard(): OriginBoard;
   /** How far entries of a route may be believed, as its feed stands. */
   trustOf(route: RouteConfig): FeedTrust;
 }
@@ -77,6 +79,7 @@ function statsOf(deps: InspectionDependencies, startedAtMs: number, workers: Wor
     ),
     feeds: deps.feeds(),
     writes: deps.writes(),
+    ...originHealth(deps),
   };
 }
 
@@ -173,4 +176,24 @@ function noteLevel(
   const known = found.get(head.id);
   if (known === undefined) found.set(head.id, { head, levels: new Set([level]) });
   else known.levels.add(level);
+}
+
+/** Only of origins that are asked, or have a breaker. */
+function originHealth({ config, clock, originBoard }: InspectionDependencies) {
+  const board = originBoard();
+  const nowMs = clock.monotonicMs();
+  const origins = Object.values(config().origins);
+  return {
+    originWell: Object.fromEntries(
+      origins
+        .filter(({ health }) => health !== null)
+        .map(({ name, urls }) => [name, urls.map((_, url) => board.isWell(name, url))]),
+    ),
+    originOpen: Object.fromEntries(
+      origins.flatMap((origin) => {
+        const breaker = board.breakerOf(origin);
+        return breaker === null ? [] : [[origin.name, breaker.isOpen(nowMs)]];
+      }),
+    ),
+  };
 }

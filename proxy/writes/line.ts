@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import { tagOfWrites } from '../../policies/tags.ts';
 
 /** The writes to one URL of one origin, in their order: as it is named between threads and on disk. */
 export interface WriteLine {
@@ -16,10 +15,6 @@ export type LineKey = string;
 export const LINE_BYTES = 16;
 
 export function lineKeyOf(line: WriteLine): LineKey {
-  return hash('sha256', lineTagOf(line), 'hex').slice(0, LINE_BYTES * 2);
-}
-
-/** Held while writes of the line wait in the journal. */
-export function lineTagOf({ origin, authority, target }: WriteLine): string {
-  return tagOfWrites(origin, authority, target);
+  const { origin, authority, target } = line;
+  return hash('sha256', `${origin}\n${authority ?? ''}\n${target}`, 'hex').slice(0, LINE_BYTES * 2);
 }

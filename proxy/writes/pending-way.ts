@@ -5,10 +5,18 @@ import { hashTags } from '../fence/tag-hash.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
 import { refuse } from '../pipeline/refusals.ts';
 import type { RoutedVisit } from '../pipeline/visit.ts';
-import { lineTagOf } from './line.ts';
 import type { Pending } from './reading.ts';
+import { originForm } from '../pipeline/pass-way.ts';
 import { writeLineOf } from './through-way.ts';
 import type { WriteDesk } from './write-desk.ts';
+import { targetTag } from './written-tags.ts';
+
+/** Whether writes to the visit's URL wait or are under way, or seem to. */
+export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader): boolean {
+  if (!fence.holdsAny()) return false;
+  const { site, authority, path, query } = visit;
+  return fence.isHeld(hashTags(targetTag(site.config, { authority, target: originForm(path, query) })));
+}
 
 export interface PendingWayDependencies {
   readonly desk: WriteDesk;
@@ -28,7 +36,7 @@ export class PendingWay {
   concerns(visit: RoutedVisit): boolean {
     if (visit.route.config.write.reads === 'pass') return false;
     const { fence } = this.#deps;
-    return fence.isHeld(hashTags([lineTagOf(writeLineOf(visit))]));
+    return mayHaveWrites(visit, fence);
   }
 
   /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */

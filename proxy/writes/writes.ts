@@ -10,7 +10,7 @@ import type { Handlers } from '../process/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './deliveries.ts';
 import { Journal } from './journal.ts';
-import { lineKeyOf, lineTagOf, type LineKey } from './line.ts';
+import { lineKeyOf, type LineKey } from './line.ts';
 import { LingeringHolds } from './lingering-holds.ts';
 import { Lines } from './lines.ts';
 import { Reading } from './reading.ts';
@@ -150,12 +150,10 @@ export class Writes {
 
   async #accept({ line, waitMs, ...offered }: OfferedRequest): Promise<AcceptedWrite> {
     const key = lineKeyOf(line);
-    const tags = [...offered.tags, lineTagOf(line)];
     const acceptance = await this.#journal.accept({
       ...offered,
       origin: line.origin,
       target: line.target,
-      tags,
       line: key,
     });
     switch (acceptance.kind) {

@@ -19,6 +19,11 @@ export function targetTags(config: Config, write: Pick<SentWrite, 'authority' | 
   return normal === null ? [] : tagsOfPlace(config, { authority: write.authority, ...normal });
 }
 
+/** Held while a write to the target waits or is under way, whatever else it holds. */
+export function targetTag(config: Config, write: Pick<SentWrite, 'authority' | 'target'>): string[] {
+  return targetTags(config, write).slice(0, 1);
+}
+
 /** What the answer makes invalid: the target and what Location, Content-Location and groups name (RFC 9111 §4.4). */
 export function writtenTags(
   config: Config,

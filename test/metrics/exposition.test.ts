@@ -19,6 +19,8 @@ const STATS: WeirStats = {
   flights: { asked: 1, collapsed: 2, outrun: 0, refused: 0, running: 0, waiting: 0 },
   origins: { shop: { requests: 7, failures: 1, retries: 1, running: 0, queued: 0 } },
   writes: NO_WRITE_STATS,
+  originWell: {},
+  originOpen: {},
   feeds: [
     {
       id: 'changes',

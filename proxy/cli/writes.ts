@@ -1,0 +1,78 @@
+/** `weir writes`: looks after the journal through the admin side of a running Weir. */
+import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
+import type { AdminConfig } from '../../policies/config/config.ts';
+import type { WriteReport } from '../writes/write-office.ts';
+import { askAdmin, type AdminAnswer, type AdminQuestion } from './admin-client.ts';
+import type { WritesCommand } from './arguments.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
+import type { Output } from './output.ts';
+
+export interface WritesOptions extends Omit<ConfigFile, 'file'> {
+  readonly command: WritesCommand;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+const TIMEOUT_MS = 30_000;
+
+/** The exit code: 0 it was done for all, 1 it was not. */
+export async function runWrites({ command, stdout, stderr, ...source }: WritesOptions): Promise<0 | 1> {
+  const { file, json, action } = command;
+  const loaded = await readConfigFile({ ...source, file });
+  if (loaded.kind === 'invalid') {
+    for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
+    return 1;
+  }
+  const { admin } = loaded.config;
+  const questions =
+    action.kind === 'list' ? [listing(action)] : action.ids.map((id) => about(action.kind, id));
+  let code: 0 | 1 = 0;
+  for (const question of questions) {
+    const answer = await ask(admin, question);
+    if (answer.kind === 'ok') stdout.write(json ? `${JSON.stringify(answer.value)}\n` : textOf(answer.value));
+    else {
+      stderr.write(`weir writes: ${answer.detail}\n`);
+      code = 1;
+    }
+  }
+  return code;
+}
+
+function ask(admin: AdminConfig, question: Pick<AdminQuestion, 'method' | 'path'>): Promise<AdminAnswer> {
+  return askAdmin(admin, { ...question, timeoutMs: TIMEOUT_MS });
+}
+
+function listing({ state, limit, after }: WritesCommand['action'] & { readonly kind: 'list' }) {
+  const query = new URLSearchParams({ state, limit, ...(after === null ? {} : { after }) });
+  return { method: 'GET', path: `/writes?${query.toString()}` } as const;
+}
+
+function about(kind: 'show' | 'retry' | 'discard', id: string): Pick<AdminQuestion, 'method' | 'path'> {
+  const path = `/writes/${encodeURIComponent(id)}`;
+  switch (kind) {
+    case 'show':
+      return { method: 'GET', path };
+    case 'retry':
+      return { method: 'POST', path: `${path}/retry` };
+    case 'discard':
+      return { method: 'DELETE', path };
+    default:
+      return kind satisfies never;
+  }
+}
+
+function textOf(value: unknown): string {
+  const listed = (value as { readonly writes?: readonly WriteReport[] }).writes;
+  if (listed === undefined) return details(value as WriteReport);
+  return listed.length === 0 ? 'none\n' : listed.map(line).join('');
+}
+
+function line({ id, state, method, url, acceptedAt, attempts, lastError }: WriteReport): string {
+  const error = lastError === null ? '' : `  ${lastError}`;
+  return `${id}  ${state}  ${acceptedAt}  ${method} ${url}  attempts ${attempts}${error}\n`;
+}
+
+function details(report: WriteReport): string {
+  const told = Object.entries(report).filter(([, value]) => value !== null);
+  return told.map(([name, value]) => `${name}: ${String(value)}\n`).join('');
+}

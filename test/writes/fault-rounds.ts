@@ -1,0 +1,231 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { startScriptedOrigin, type ScriptedRequest } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+
+/**
+ * Clients that write to a few URLs, each URL by one client, and others that read them, before a Weir that is killed at
+ * random moments and an origin that fails in every way that it can. Both sides keep ledgers, which are compared when all
+ * is quiet. Seeded: the same seed makes the same requests and the same failures, as far as time allows.
+ */
+export interface FaultPlan {
+  readonly seed: number;
+  readonly urls: number;
+  readonly writesPerUrl: number;
+  readonly kills: number;
+}
+
+export interface FaultReport {
+  readonly acknowledged: number;
+  readonly applied: number;
+  readonly reads: number;
+  readonly kills: number;
+  /** Each a sentence; none: every promise was kept. */
+  readonly violations: readonly string[];
+}
+
+const MAX_PROCESSING_MS = 500;
+const MAX_BODY = 512;
+
+interface Line {
+  readonly url: string;
+  /** The number of the last write sent, and of the last acknowledged. */
+  sent: number;
+  acknowledged: number[];
+  readonly deletes: Set<number>;
+  /** At the origin, in order. */
+  readonly applied: number[];
+}
+
+export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
+  const random = mulberry32(plan.seed);
+  const lines: Line[] = Array.from({ length: plan.urls }, (_, i) => ({
+    url: `/items/${i}`,
+    sent: 0,
+    acknowledged: [],
+    deletes: new Set(),
+    applied: [],
+  }));
+  const lineOf = (url: string): Line => lines.find((line) => line.url === url)!;
+  const violations: string[] = [];
+  const keys = new Set<string>();
+  let isCalm = false;
+  let reads = 0;
+
+  const origin = await startScriptedOrigin();
+  const apply = (request: ScriptedRequest): void => {
+    const key = String(request.headers['idempotency-key'] ?? '');
+    // What was done under this key is answered again, not done again.
+    if (key !== '' && keys.has(key)) return;
+    if (key !== '') keys.add(key);
+    lineOf(request.url).applied.push(Number(request.headers['x-number']));
+  };
+  for (const method of ['PUT', 'PATCH', 'DELETE']) {
+    origin.on(`${method} *`, async (request, answer) => {
+      await request.received.catch(() => null);
+      const chance = isCalm ? 1 : random();
+      if (chance < 0.08) return answer.reset();
+      if (chance < 0.16) {
+        apply(request);
+        return answer.reset();
+      }
+      if (chance < 0.22) {
+        // At work long after nobody listens any more, but within max-processing.
+        setTimeout(() => apply(request), MAX_PROCESSING_MS * 0.6 * random());
+        return answer.reset();
+      }
+      if (chance < 0.3) return answer.send(503, ['Retry-After', '0']);
+      if (chance < 0.36) return answer.send(429);
+      if (chance < 0.5) await pause(random() * 60);
+      apply(request);
+      return answer.send(204);
+    });
+  }
+  origin.on('GET *', (request) => {
+    const line = lineOf(request.url);
+    const last = line.applied.at(-1);
+    if (last === undefined || line.deletes.has(last)) return { status: 404, fields: FRESH };
+    return { fields: FRESH, body: String(last) };
+  });
+
+  const yaml = `
+    origins: { shop: { url: "${origin.url}", max-processing: ${MAX_PROCESSING_MS}ms, queue: { timeout: 2s } } }
+    routes:
+      - name: through
+        match: { path: "/items/{id}", methods: [PATCH] }
+        write: { policy: through }
+      - name: item
+        match: "/items/{id}"
+        write: { policy: behind, reads: pending, max-body: ${MAX_BODY}B, retry: { base: 5ms, max: 60ms, attempts: 10000 } }`;
+  let weir: RunningWeir = await startWeir(yaml);
+  const readers = new AbortController();
+  let up: Promise<unknown> = Promise.resolve();
+
+  const ask = async (url: string, init: RequestInit): Promise<Response | null> => {
+    try {
+      return await fetch(`${weir.url}${url}`, init);
+    } catch {
+      // Killed under it: whether it was taken in is not known.
+      return null;
+    }
+  };
+
+  const write = async (line: Line): Promise<void> => {
+    for (let i = 0; i < plan.writesPerUrl; i += 1) {
+      await up;
+      const number = line.sent + 1;
+      line.sent = number;
+      const headers = { 'X-Number': String(number) };
+      const chance = random();
+      const isThrough = chance < 0.2;
+      const isTooLarge = chance > 0.95;
+      const method = isThrough ? 'PATCH' : chance < 0.35 ? 'DELETE' : 'PUT';
+      if (method === 'DELETE') line.deletes.add(number);
+      const body = String(number).padEnd(isTooLarge ? MAX_BODY * 2 : 1);
+      const response = await ask(line.url, { method, headers, ...(method === 'DELETE' ? {} : { body }) });
+      await response?.arrayBuffer().catch(() => null);
+      if (response !== null && (response.status === 202 || response.status === 204)) {
+        line.acknowledged.push(number);
+      } else if (
+        isTooLarge &&
+        response !== null &&
+        response.status !== 413 &&
+        !isThrough &&
+        method === 'PUT'
+      ) {
+        violations.push(`${line.url}: a body beyond the limit was answered ${response.status}`);
+      }
+      // Who wants order after a write of unknown outcome waits until it can't come any more.
+      if (isThrough && response?.status !== 204) await pause(MAX_PROCESSING_MS * 1.2);
+    }
+  };
+
+  const read = async (line: Line): Promise<void> => {
+    while (!readers.signal.aborted) {
+      const least = line.acknowledged.at(-1) ?? 0;
+      const response = await ask(line.url, {});
+      const text = await response?.text().catch(() => null);
+      if (response === null || text === null || text === undefined || response.status >= 500) {
+        await pause(20);
+        continue;
+      }
+      reads += 1;
+      const isFine =
+        response.status === 404
+          ? least === 0 || [...line.deletes].some((number) => number >= least)
+          : Number(text) >= least;
+      if (!isFine) {
+        violations.push(
+          `${line.url}: read ${response.status} ${text.trim()} after ${least} was acknowledged`,
+        );
+      }
+      await pause(2);
+    }
+  };
+
+  const killing = async (): Promise<void> => {
+    for (let i = 0; i < plan.kills; i += 1) {
+      await pause(200 + random() * 600);
+      const { folder } = weir;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      up = promise;
+      await weir.kill();
+      weir = await startWeir(yaml, { folder });
+      resolve();
+    }
+  };
+
+  const reading = lines.map(read);
+  await Promise.all([...lines.map(write), killing()]);
+  isCalm = true;
+  await untilQuiet(() => weir);
+  readers.abort();
+  await Promise.all(reading);
+  for (const line of lines) violations.push(...compare(line));
+  await weir.stop();
+  await origin.close();
+  return {
+    acknowledged: lines.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0),
+    applied: lines.reduce((sum, { applied }) => sum + applied.length, 0),
+    reads,
+    kills: plan.kills,
+    violations,
+  };
+}
+
+const FRESH = ['Cache-Control', 'max-age=600', 'ETag', '"x"'];
+
+async function untilQuiet(weir: () => RunningWeir): Promise<void> {
+  for (;;) {
+    const { writes } = (await weir().stats()) as { writes: Record<string, number> };
+    if (writes['waiting'] === 0 && writes['lingering'] === 0 && writes['delivering'] === 0) return;
+    if (writes['dead']! > 0) return;
+    await pause(50);
+  }
+}
+
+function compare({ url, acknowledged, applied, sent }: Line): string[] {
+  const found: string[] = [];
+  const known = new Set(applied);
+  const lost = acknowledged.filter((number) => !known.has(number));
+  if (lost.length > 0) found.push(`${url}: acknowledged and not applied: ${lost.join(', ')}`);
+  if (known.size !== applied.length) found.push(`${url}: applied twice: ${applied.join(', ')}`);
+  const inOrder = applied.filter((number) => acknowledged.includes(number));
+  if (inOrder.some((number, i) => i > 0 && number < inOrder[i - 1]!)) {
+    found.push(`${url}: applied out of order: ${applied.join(', ')}`);
+  }
+  const last = acknowledged.at(-1) ?? 0;
+  const state = applied.at(-1) ?? 0;
+  // A later one that was not acknowledged may have been taken in all the same.
+  if (state < last || state > sent) found.push(`${url}: ends with ${state}, acknowledged last was ${last}`);
+  return found;
+}
+
+function mulberry32(seed: number): () => number {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
