@@ -74,7 +74,10 @@ export const fenceSchema = z.strictObject({
 });
 
 export const flightsSchema = z.strictObject({
-  window: size({ least: 1 }).prefault('1MiB').describe('Bytes of one body held while it streams.'),
+  // Less than a few of the disk's chunks and of the network's reads would wait for one another.
+  window: size({ least: 256 * 1024 })
+    .prefault('1MiB')
+    .describe('Bytes of one body held while it streams.'),
   waiters: count({ least: 1 }).prefault(10_000).describe('Clients that may wait for one flight.'),
   waiting: count({ least: 1 })
     .prefault(50_000)
