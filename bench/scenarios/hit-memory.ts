@@ -9,7 +9,7 @@ const MOST_ROUNDS = 10;
 const CONNECTIONS = 50;
 const PATH = '/1024/0/hit';
 /** Until V8 has compiled what is measured. */
-const WARM_UP_REQUESTS = 20_000;
+const WARM_UP_REQUESTS = 40_000;
 /** Of the bare server's own making. */
 const LISTENERS_OWN: ReadonlySet<string> = new Set(['date', 'connection', 'keep-alive']);
 
