@@ -96,19 +96,15 @@ export class Storing {
     this.#room.release();
     const content = this.#lostMemory ? null : body.whole();
     const combined = content === null ? null : this.#combined(head, content);
-    if (combined !== null) {
-      this.#keepCombined(combined);
-      body.end(trailers);
-      over();
-      return;
-    }
     levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
     body.end(trailers);
-    if (this.#lostDisk || this.#disk === null) {
+    const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
+    // Behind it, and in its place: who reads the part itself from disk finds it there until then.
+    if (combined !== null) this.#keepCombined(combined);
+    if (committed === null) {
       over();
       return;
     }
-    const committed = this.#disk.commit(head, maxVariants);
     // What is in memory is found there already; what is on disk alone is joined until it is.
     if (content !== null) over();
     else void committed.then(over, over);
@@ -125,7 +121,6 @@ export class Storing {
 
   #keepCombined({ head, content }: PartEntry): void {
     const { levels, maxVariants } = this.#options;
-    if (!this.#lostDisk) this.#disk?.abort();
     levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
     const disk = levels.disk?.begin(head.id) ?? null;
     disk?.append(content);
