@@ -29,13 +29,16 @@ type Transfer = readonly (ArrayBuffer | MessagePort)[];
 export class Channel<Theirs extends Calls, Ours extends Calls> {
   readonly #port: Port;
   readonly #handlers: Handlers<Ours>;
+  readonly #onFailed: (name: string, error: unknown) => void;
   readonly #open = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #next = 0;
   #isClosed = false;
 
-  constructor(port: Port, handlers: Handlers<Ours>) {
+  /** `onFailed` hears of calls that failed here and whose result nobody waits for. */
+  constructor(port: Port, handlers: Handlers<Ours>, onFailed: (name: string, error: unknown) => void) {
     this.#port = port;
     this.#handlers = handlers;
+    this.#onFailed = onFailed;
     port.on('message', (message: Message) => this.#receive(message));
   }
 
@@ -81,7 +84,9 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
         );
         return;
       case 'tell':
-        void this.#serve(message.name, message.argument);
+        this.#serve(message.name, message.argument).catch((error: unknown) =>
+          this.#onFailed(message.name, error),
+        );
         return;
       case 'done':
         this.#open.get(message.id)?.resolve(message.result);

@@ -196,6 +196,11 @@ export class Coordinator {
           this.#totals.retire(instance);
           this.#writes.workerDied(instance);
         },
+        onFailed: (index, call, error) =>
+          log.error(
+            { event: 'call-failed', worker: index, call, err: error },
+            'what a worker told was not done',
+          ),
       },
       site,
       port,

@@ -23,6 +23,8 @@ export interface WorkerPoolOptions {
   ): Omit<Handlers<CoordinatorCalls>, 'listening' | 'listenFailed'>;
   /** A worker has ended that was not told to, and is replaced. */
   onDeath(index: number, instance: number, reason: string): void;
+  /** What a worker told could not be done, and it does not wait to hear so. */
+  onFailed(index: number, call: string, error: unknown): void;
   /** Starts a thread of `WORKER_FILE`, unless a test wants to hold it. */
   readonly newWorker?: ((file: URL, start: WorkerStart) => Worker) | undefined;
 }
@@ -152,7 +154,7 @@ export class WorkerPool {
       this.#options.newWorker?.(WORKER_FILE, workerData) ?? new Worker(WORKER_FILE, { workerData });
     let reason = 'it exited';
     return new Promise((resolve) => {
-      const channel: Running['channel'] = new Channel<WorkerCalls, CoordinatorCalls>(worker, {
+      const handlers: Handlers<CoordinatorCalls> = {
         ...this.#options.handlersFor(index, instance),
         listening: ({ port }) => {
           running.isListening = true;
@@ -163,7 +165,12 @@ export class WorkerPool {
           reason = `it could not listen: ${failure.message}`;
           if (this.#isReplacing) void worker.terminate();
         },
-      });
+      };
+      const channel: Running['channel'] = new Channel<WorkerCalls, CoordinatorCalls>(
+        worker,
+        handlers,
+        (call, error) => this.#options.onFailed(index, call, error),
+      );
       const running: Running = {
         worker,
         channel,

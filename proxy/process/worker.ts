@@ -7,14 +7,14 @@ import { createAccessLog, createLog, STANDARD_OUTPUT } from '../log/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { SharedRecorder } from '../metrics/shared-recorder.ts';
 import type { CoordinatorCalls, WorkerCalls, WorkerStart } from './calls.ts';
-import { Channel } from './channel.ts';
+import { Channel, type Handlers } from './channel.ts';
 import { WorkerRuntime } from './worker-runtime.ts';
 
 const start = workerData as WorkerStart;
 const thread = `worker ${start.index}`;
 const log = createLog({ level: start.site.config.log.level, thread, fd: STANDARD_OUTPUT });
 
-const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, {
+const handlers: Handlers<WorkerCalls> = {
   reload: (site) => runtime.reload(site),
   peer: ({ index, port }) => runtime.connectPeer(index, port),
   stats: () => runtime.stats(),
@@ -25,7 +25,10 @@ const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, {
   find: ({ tags }) => runtime.find(tags),
   drain: ({ graceMs }) => runtime.drain(graceMs),
   close: () => runtime.close(),
-});
+};
+const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, handlers, (call, error) =>
+  log.error({ event: 'call-failed', call, err: error }, 'what the coordinator told was not done'),
+);
 
 const opened = start.diskPath === null ? null : openDiskReader({ path: start.diskPath });
 if (opened?.kind === 'failed') log.error({ event: 'disk-level-off', reason: opened.reason });
