@@ -90,8 +90,6 @@ export class Flight {
     if (this.#landing.kind !== 'entry') return false;
     const { body, entry } = this.#landing;
     if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return false;
-    // It says itself that it is older than what was in force: nobody else comes to have it.
-    if (entry.unproven && this.#deps.route.config.cache.versionHeader !== null) return false;
     return this.#isReusable(waiter, entry) && this.#departure(waiter, entry) === null;
   }
 
@@ -189,14 +187,12 @@ export class Flight {
 
   /** Whether the waiter came after it was told of something that this flight may not show. */
   #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
-    const { fence, mechanisms, route, startedAtMs } = this.#deps;
+    const { fence, mechanisms, startedAtMs } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
-    // Whoever was there before it began has it, as it is.
-    if (!unproven || waiter.arrivedAtMs <= startedAtMs) return false;
-    // The origin itself says that it is older than what was in force: when that ends, no clock tells.
-    if (route.config.cache.versionHeader !== null) return true;
-    return waiter.arrivedAtMs >= fence.lastInvalidatedAtMs(tags) + route.readLagMs;
+    // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
+    // passed meanwhile. Whoever was there before it began has it, as it is.
+    return unproven && waiter.arrivedAtMs > startedAtMs;
   }
 }
 

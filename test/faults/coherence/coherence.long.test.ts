@@ -56,7 +56,9 @@ describe('coherence under every fault', () => {
 
   it('of an origin whose replicas lag, within read-lag', async () => {
     const seed = seedOf('read-lag');
-    const options = { origin: { lagMs: 150 }, readLagMs: 150, weirFaults: all } as const;
+    // Few changes, so that what was stored too early would be used for long.
+    const slow = { writers: 2, writerPauseMs: 1_000 };
+    const options = { origin: { lagMs: 300 }, readLagMs: 300, weirFaults: all, ...slow } as const;
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options }));
   });
 
