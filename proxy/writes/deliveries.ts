@@ -4,11 +4,12 @@ import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log/logger.ts';
 import type { Lingering } from './hold-rows.ts';
-import type { Begun, Journal } from './journal.ts';
+import type { Journal } from './journal.ts';
 import type { LineKey } from './line.ts';
 import type { Lines } from './lines.ts';
 import { sendOnce, type OriginAnswer } from './origin-answer.ts';
 import { originPrefix, type WriteRecord } from './record.ts';
+import type { DueRow } from './tables.ts';
 import { writtenTags } from './written-tags.ts';
 
 export interface DeliveriesDependencies {
@@ -181,7 +182,7 @@ export class Deliveries {
         if (Number.isFinite(atMs)) this.#wakeIn(lane, atMs - nowMs);
         return;
       }
-      if (lines.admitsJournal(row.line, row.order)) this.#start(lane, row.number);
+      if (lines.admitsJournal(row.line, row.order)) this.#start(lane, row);
       else this.#parked.set(row.line, { number: row.number, lane: lane.name });
     }
   }
@@ -196,10 +197,10 @@ export class Deliveries {
     }, boundedMs);
   }
 
-  #start(lane: Lane, number: number): void {
+  #start(lane: Lane, { number, line }: DueRow): void {
     lane.busy.add(number);
     this.#track(
-      this.#deliver(lane, number)
+      this.#deliver(lane, number, line)
         .catch((error: unknown) => {
           this.#deps.log.error({ event: 'delivery-failed', err: error }, 'a write could not be delivered');
           lane.pausedUntilMs = this.#deps.clock.monotonicMs() + PAUSE_MS;
@@ -217,11 +218,12 @@ export class Deliveries {
   }
 
   /** One attempt. Rejects where the state can't be written before anything was sent. */
-  async #deliver(lane: Lane, number: number): Promise<void> {
+  async #deliver(lane: Lane, number: number, line: LineKey): Promise<void> {
     const { journal, clock, random } = this.#deps;
     const maxProcessingMs = this.#config.origins[lane.name]!.maxProcessingMs;
     const begun = await journal.begin(number, maxProcessingMs);
-    if (begun.kind !== 'begun') return this.#notBegun(number, begun);
+    if (begun.kind === 'damaged') return this.#damaged(lane, number, line);
+    if (begun.kind === 'gone') return;
     const { record, body } = begun;
     const sent = await sendOnce(lane.target.origin, {
       method: record.method,
@@ -260,16 +262,20 @@ export class Deliveries {
     for (const take of this.#waiters.get(number) ?? []) take(answer);
   }
 
-  async #notBegun(number: number, begun: Exclude<Begun, { kind: 'begun' }>): Promise<void> {
-    if (begun.kind === 'gone') return;
-    const read = this.#deps.journal.tables.record('waiting', number);
+  /** It is never sent. Where not even its record can be read, it stops its own line and nothing else. */
+  async #damaged(lane: Lane, number: number, line: LineKey): Promise<void> {
+    const { journal, clock, log } = this.#deps;
+    const read = journal.tables.record('waiting', number);
     if (read?.kind !== 'record') {
-      this.#deps.log.error({ event: 'write-damaged', number }, 'a record of the journal can not be read');
-      throw new Error('a damaged record');
+      this.#parked.set(line, { number, lane: lane.name });
+      log.error(
+        { event: 'write-damaged', number },
+        'a record of the journal can not be read: it is not sent',
+      );
+      return;
     }
-    const endedAtMs = this.#deps.clock.nowMs();
     const lastError = 'its content is damaged on disk: it was not sent';
-    await this.#dead(number, { ...read.record, state: 'dead', lastError, endedAtMs }, 'hold');
+    await this.#dead(number, { ...read.record, state: 'dead', lastError, endedAtMs: clock.nowMs() }, 'hold');
   }
 
   async #delivered(number: number, record: WriteRecord, attempt: Attempt): Promise<void> {

@@ -42,12 +42,13 @@ export class MemoryState implements StateStore {
       get: (key) => rows().get(hexOf(key)),
       put: (key, value) => void rows().set(hexOf(key), value),
       remove: (key) => void rows().delete(hexOf(key)),
-      *range({ from, to, limit = Number.POSITIVE_INFINITY } = {}) {
+      *range({ from, to, limit = Number.POSITIVE_INFINITY, backwards = false } = {}) {
         const keys = [...rows().keys()].toSorted();
+        const isBefore = (a: string, b: string): boolean => (backwards ? a > b : a < b);
         let count = 0;
-        for (const hex of keys) {
-          if (from !== undefined && hex < hexOf(from)) continue;
-          if ((to !== undefined && hex >= hexOf(to)) || count === limit) return;
+        for (const hex of backwards ? keys.toReversed() : keys) {
+          if (from !== undefined && isBefore(hex, hexOf(from))) continue;
+          if ((to !== undefined && !isBefore(hex, hexOf(to))) || count === limit) return;
           count += 1;
           yield { key: Buffer.from(hex, 'hex'), value: rows().get(hex)! };
         }

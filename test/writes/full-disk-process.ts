@@ -1,0 +1,70 @@
+/**
+ * A process on a small file system: accepts writes until there is no room, says how many it has acknowledged, opens the
+ * state again and says how many of them are there, whole.
+ */
+import { Fence } from '../../proxy/fence/fence.ts';
+import { systemClock as clock } from '../../proxy/clock.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import { openState } from '../../proxy/state/state-store.ts';
+import { Journal } from '../../proxy/writes/journal.ts';
+import { lineKeyOf } from '../../proxy/writes/line.ts';
+import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
+import { Lines } from '../../proxy/writes/lines.ts';
+
+const [, , path] = process.argv;
+const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+
+async function open() {
+  const opened = await openState(path!, 2 ** 20);
+  if (opened.kind === 'failed') throw new Error(opened.reason);
+  const { state } = opened;
+  const fence = await Fence.open(1000, { state, clock });
+  const lines = new Lines({ first: () => null, last: () => null }, () => {});
+  const lingering = new LingeringHolds({ state, fence, clock, log, lines: () => lines });
+  const limits = { sizeBytes: 2 ** 30, done: 0 };
+  const deps = { state, fence, clock, lingering, limits: () => limits, hasWaitingBehind: () => false };
+  return { state, fence, journal: new Journal(deps) };
+}
+
+const first = await open();
+const acknowledged: number[] = [];
+let refused = 0;
+for (let i = 0; i < 2_000 && refused < 20; i += 1) {
+  const target = `/${i}`;
+  const acceptance = await first.journal.accept({
+    origin: 'shop',
+    route: 'item',
+    method: 'PUT',
+    target,
+    authority: 'weir',
+    scheme: 'http',
+    fields: [],
+    body: Buffer.alloc(64 * 1024, i % 251),
+    idempotencyKey: null,
+    clientKey: null,
+    merges: false,
+    line: lineKeyOf({ origin: 'shop', authority: null, target }),
+    tags: [`url:${target}`],
+  });
+  if (acceptance.kind === 'accepted') acknowledged.push(acceptance.number);
+  else if (acceptance.kind === 'not-durable') refused += 1;
+  else throw new Error(acceptance.kind);
+}
+await first.state.close();
+
+const again = await open();
+let whole = 0;
+for (const number of acknowledged) {
+  const read = again.journal.tables.record('waiting', number);
+  const body = again.journal.tables.body(number);
+  if (read?.kind === 'record' && body?.length === 64 * 1024) whole += 1;
+}
+process.stdout.write(
+  JSON.stringify({
+    acknowledged: acknowledged.length,
+    refused,
+    whole,
+    waiting: again.journal.counts.waiting,
+  }),
+);
+await again.state.close();
