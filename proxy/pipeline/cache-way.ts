@@ -6,6 +6,7 @@ import {
 } from '../../policies/http/cache-status.ts';
 import { fieldValues, hasField, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
+import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
@@ -493,6 +494,8 @@ export class CacheWay {
     refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
       'Retry-After',
       '1',
+      'Proxy-Status',
+      proxyStatus({ error: 'connection_limit_reached' }),
       'Cache-Status',
       status,
       'Via',

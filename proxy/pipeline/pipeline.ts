@@ -221,13 +221,16 @@ export class Pipeline {
     detail: string,
     more: readonly string[] = [],
   ): null {
-    refuse(visit.exchange, status, title, detail, [
+    const error = status === 404 ? 'destination_not_found' : 'http_request_error';
+    const said = [
       'Via',
       VIA,
       'Cache-Status',
       'weir; detail=no-route',
-      ...more,
-    ]);
+      'Proxy-Status',
+      proxyStatus({ error }),
+    ];
+    refuse(visit.exchange, status, title, detail, [...said, ...more]);
     const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
     this.#deps.conclusions.whenEnded(visit, outcome, status === 400 ? 'malformed-target' : '', status);
     return null;

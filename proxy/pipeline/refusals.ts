@@ -1,4 +1,5 @@
 import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -31,6 +32,8 @@ export function refuseFailed(
   status: CacheStatus,
 ): void {
   const more = [
+    'Via',
+    VIA,
     'Cache-Status',
     cacheStatus({ ...status, detail: failure.kind }),
     'Proxy-Status',

@@ -163,8 +163,11 @@ describe('Cache-Status', () => {
     const missing = await ask(`${weir.url}/two`);
     expect(missing).toMatchObject({ status: 404 });
     expect(missing.headers['cache-status']).toBe('weir; detail=no-route');
+    expect(missing.headers['proxy-status']).toBe('weir; error=destination_not_found');
+    expect(missing.headers['content-type']).toBe('application/problem+json');
     const method = await ask(`${weir.url}/one`, { method: 'POST' });
     expect(method).toMatchObject({ status: 405 });
+    expect(method.headers['proxy-status']).toBe('weir; error=http_request_error');
     expect(method.headers['allow']).toContain('GET');
     await weir.stop();
   });

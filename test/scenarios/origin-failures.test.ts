@@ -36,12 +36,14 @@ beforeAll(async () => {
       nowhere: { url: "http://nowhere.invalid" }
       secure: { url: "${secureUrl}", tls: { ca: "${join(folder, 'ca.pem')}", server-name: ${tlsName} } }
       stranger: { url: "${secureUrl}" }
+      many: { url: "${origin.url}", connections: 16, queue: { size: 4096, timeout: 30s } }
       small: { url: "${origin.url}", connections: 2, queue: { size: 8, timeout: 30s } }
     routes:
       - { name: dead, match: /dead/*, origin: dead }
       - { name: nowhere, match: /nowhere/*, origin: nowhere }
       - { name: secure, match: /secure/*, origin: secure }
       - { name: stranger, match: /stranger/*, origin: stranger }
+      - { name: many, match: /many/*, origin: many }
       - { name: small, match: /small/*, origin: small }
       - { name: all, match: /*, origin: app }
   `);
@@ -64,6 +66,7 @@ function expectFailure(answer: Answer, status: number, error: string): void {
   expect(answer.headers['content-type']).toBe('application/problem+json');
   expect(answer.headers['cache-status']).toMatch(/^weir; /);
   expect(answer.headers['cache-control']).toBe('no-store');
+  expect(answer.headers['via']).toBe('1.1 weir');
   const document = JSON.parse(answer.body) as { status: number; title: string; detail: string };
   expect(document.status).toBe(status);
   expect(answer.body).not.toMatch(/ at |node:|\.ts|127\.0\.0\.1/);
