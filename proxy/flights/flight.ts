@@ -187,12 +187,14 @@ export class Flight {
 
   /** Whether the waiter came after it was told of something that this flight may not show. */
   #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
-    const { fence, mechanisms, startedAtMs } = this.#deps;
+    const { fence, mechanisms, route, startedAtMs, trustOf } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
+    // Whoever was there before it began has it, as it is.
+    if (waiter.arrivedAtMs <= startedAtMs) return false;
     // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
-    // passed meanwhile. Whoever was there before it began has it, as it is.
-    return unproven && waiter.arrivedAtMs > startedAtMs;
+    // passed meanwhile; and while the feed is not live, something that nobody has told of may have changed since.
+    return unproven || trustOf(route) === 'revalidate';
   }
 }
 

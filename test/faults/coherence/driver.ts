@@ -5,7 +5,12 @@ import type { Random } from './random.ts';
 export interface Driver {
   readonly name: string;
   /** Of the one feed, named `changes`; null: there is none, and purges tell Weir. */
-  readonly feed: { readonly yaml: string; readonly adapter: FeedAdapter } | null;
+  readonly feed: {
+    readonly yaml: string;
+    readonly adapter: FeedAdapter;
+    /** How long what is said may be on its way; proofs that are not asked for count when they arrive. */
+    readonly pushDelayMs: number;
+  } | null;
   /** That keys have changed. Resolves when the feed has it, with its position where it has one. */
   publish(keys: readonly number[]): Promise<Published>;
   readonly faults: readonly Fault[];

@@ -159,7 +159,7 @@ class Scene {
       if (status !== null) {
         const nowMs = performance.now();
         const isProved = this.#options.proves !== false && status.state === 'live' && status.silence !== null;
-        const provedAtMs = isProved ? askedAtMs - status.silence! * 1000 - 1 : -Infinity;
+        const provedAtMs = isProved ? askedAtMs - status.silence! * 1000 - 1 - feed.pushDelayMs : -Infinity;
         for (const write of writes.slice(pending)) {
           const isApplied =
             write.position !== null &&

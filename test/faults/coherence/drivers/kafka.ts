@@ -13,7 +13,11 @@ export async function kafkaDriver(_target: Target): Promise<Driver> {
   await mock.create(TOPIC, PARTITIONS);
   return {
     name: 'kafka',
-    feed: { yaml: `type: kafka, brokers: "${mock.brokers[0]}", topics: ${TOPIC}`, adapter: kafkaFeed },
+    feed: {
+      yaml: `type: kafka, brokers: "${mock.brokers[0]}", topics: ${TOPIC}`,
+      adapter: kafkaFeed,
+      pushDelayMs: 0,
+    },
     async publish(keys) {
       const value = JSON.stringify(keys.map((key) => ({ key })));
       await untilDone(() => mock.produce(TOPIC, keys[0]! % PARTITIONS, [{ value }]));

@@ -18,6 +18,7 @@ export function natsDriver(program: string): (target: Target) => Promise<Driver>
       feed: {
         yaml: `type: nats, servers: "nats://127.0.0.1:${proxy.port}", stream: ${STREAM.name}`,
         adapter: natsFeed,
+        pushDelayMs: 0,
       },
       async publish(keys) {
         const wasRecreated = isRecreated;

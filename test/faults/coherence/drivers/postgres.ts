@@ -34,6 +34,7 @@ export function postgresDriver(
       feed: {
         yaml: `type: postgres, url: "${url}", password: "${password}", slot: ${SLOT}, publication: changes`,
         adapter: postgresFeed,
+        pushDelayMs: 0,
       },
       async publish(keys) {
         const change = `UPDATE items SET version = version + 1 WHERE key IN (${keys.join(', ')})`;

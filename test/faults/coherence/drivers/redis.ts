@@ -22,6 +22,7 @@ export function redisDriver(program: string): (target: Target) => Promise<Driver
       feed: {
         yaml: `type: redis-stream, url: "redis://127.0.0.1:${proxy.port}", stream: ${STREAM}`,
         adapter: redisStreamFeed,
+        pushDelayMs: 0,
       },
       async publish(keys) {
         // Told twice, as a sender does that has not heard whether it was taken.

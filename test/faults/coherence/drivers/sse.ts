@@ -12,7 +12,7 @@ export async function sseDriver(_target: Target): Promise<Driver> {
     server.publish(() => JSON.stringify(keys.map((key) => ({ key }))));
   return {
     name: 'sse',
-    feed: { yaml: `type: sse, url: "${server.url}"`, adapter: sseFeed },
+    feed: { yaml: `type: sse, url: "${server.url}"`, adapter: sseFeed, pushDelayMs: 300 },
     publish(keys) {
       publish(keys);
       return Promise.resolve({ position: String(server.lastId), isInForce: false });

@@ -35,7 +35,11 @@ export function webhookDriver(target: Target): Driver {
   };
   return {
     name: 'webhook',
-    feed: { yaml: `type: webhook, path: /hooks, secret: "${webhookSecret}"`, adapter: webhookFeed },
+    feed: {
+      yaml: `type: webhook, path: /hooks, secret: "${webhookSecret}"`,
+      adapter: webhookFeed,
+      pushDelayMs: 0,
+    },
     async publish(keys) {
       const delivery = signedDelivery(keys.map((key) => ({ key })));
       if (random.below(4) === 0) await delay(random.between(0, 40));
