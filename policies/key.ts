@@ -114,6 +114,11 @@ export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): 
   );
 }
 
+/** Whether the origin's answer may rest on something that the key leaves out, as far as is known. */
+export function hasUnkeyedFields(fields: Fields, policy: RouteCacheConfig): boolean {
+  return unkeyedRequestFields(fields, policy).length < fields.length;
+}
+
 const PLAIN_TARGET = /^\/[\w\-./~!$&'()*+,;=:@]*(?:\?[\w\-./~!$&'()*+,;=:@/?]*)?$/;
 // oxlint-disable-next-line no-control-regex -- controls are what it refuses
 const FORBIDDEN = /[\x00-\x20\x7f#]/;

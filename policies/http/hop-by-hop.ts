@@ -1,5 +1,5 @@
 /** Fields that concern one connection alone and are neither forwarded nor stored, RFC 9110 §7.6.1. */
-import { hasField, listMembers, withoutFields } from './fields.ts';
+import { fieldValue, hasField, listMembers, withoutFields } from './fields.ts';
 import type { Fields } from './fields.ts';
 
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -37,3 +37,15 @@ export function endToEnd(fields: Fields): string[] {
   }
   return withoutFields(fields, names);
 }
+
+/** Whether Connection takes away more of these fields than the specification does. */
+export function namesOthers(fields: Fields): boolean {
+  const connection = fieldValue(fields, 'connection');
+  if (connection === undefined || PERSISTENCE.test(connection)) return false;
+  return listMembers(fields, 'connection').some((member) => {
+    const name = member.toLowerCase();
+    return !HOP_BY_HOP.has(name) && !NEVER_NAMED.has(name) && hasField(fields, name);
+  });
+}
+
+const PERSISTENCE = /^(?:keep-alive|close)$/i;

@@ -6,8 +6,9 @@ import {
 } from '../../policies/http/cache-status.ts';
 import { fieldValues, hasField, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
+import { namesOthers } from '../../policies/http/hop-by-hop.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
-import { keyOf, unkeyedRequestFields } from '../../policies/key.ts';
+import { hasUnkeyedFields, keyOf, unkeyedRequestFields } from '../../policies/key.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import {
@@ -148,6 +149,11 @@ export class CacheWay {
     // Content is in no key: a request that has some is for its client alone.
     if (exchange.body !== null) {
       this.#passAlone(visit, 'content');
+      return;
+    }
+    // The key and Vary would see what Connection takes away, and the origin would not.
+    if (namesOthers(exchange.fields)) {
+      this.#passAlone(visit, 'connection');
       return;
     }
     this.#run({ to: 'lookup', visit: keyed(visit) });
@@ -413,14 +419,16 @@ export class CacheWay {
   #pass(visit: KeyedVisit, reason: string, need: Need): null {
     const { passWay, flights } = this.#deps;
     const { exchange } = visit;
-    const isHead = exchange.method === 'HEAD';
+    // It is passed as it is: what the key leaves out may steer the answer, but not what is stored.
+    const teaches =
+      exchange.method === 'HEAD' && !hasUnkeyedFields(exchange.fields, visit.route.config.cache);
     const requestTimeMs = this.#deps.clock.nowMs();
     passWay.enter(visit, reason, {
       outcome: 'pass',
       forward: need.forward,
       path: originForm(visit.path, visit.keyedQuery),
       onHead: (status, fields) => {
-        if (isHead) this.#learnFromHead(visit, need, status, fields, requestTimeMs);
+        if (teaches) this.#learnFromHead(visit, need, status, fields, requestTimeMs);
         else if (reason === 'uncacheable') {
           const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
           if (decision.kind === 'store') flights.forgetUncacheable(this.#fillOf(visit, 'client', need.stale));
