@@ -19,7 +19,7 @@ export interface NotedPosition {
 }
 
 /** Requests that may wait for a position, in each worker; beyond it they go to the origin. */
-const MAX_WAITING = 10_000;
+const MAX_WAITING = 1_000;
 
 /** Answers of routes with `position-header` say how current they are, and requests how current they have to be. */
 export class Positions {
