@@ -9,9 +9,19 @@ import { miss } from './scenarios/miss.ts';
 import { purgeStorm } from './scenarios/purge-storm.ts';
 import { stampede } from './scenarios/stampede.ts';
 import { tagPurge } from './scenarios/tag-purge.ts';
+import { writes } from './scenarios/writes.ts';
 import { zipf } from './scenarios/zipf.ts';
 
-const SCENARIOS: readonly Scenario[] = [hitMemory, hitDisk, miss, stampede, zipf, purgeStorm, tagPurge];
+const SCENARIOS: readonly Scenario[] = [
+  hitMemory,
+  hitDisk,
+  miss,
+  stampede,
+  zipf,
+  purgeStorm,
+  tagPurge,
+  writes,
+];
 
 const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
 

@@ -11,7 +11,7 @@ export interface LoadPlan {
   readonly seconds: number;
   readonly amount?: number;
   readonly paths: PathPlan;
-  readonly method?: 'GET' | 'POST';
+  readonly method?: 'GET' | 'POST' | 'PUT';
   readonly fields?: Readonly<Record<string, string>>;
   readonly body?: string;
 }

@@ -13,8 +13,9 @@ export interface WeirSetting {
   /** As in a configuration file. */
   readonly memory: string;
   readonly disk: string;
-  /** YAML of the one route's `cache`. */
+  /** YAML of the one route's `cache` and `write`. */
   readonly cache?: string;
+  readonly write?: string;
   /** Where profiles of its processor time go, when it ends; null: none are taken. */
   readonly profileFolder: string | null;
 }
@@ -71,12 +72,19 @@ export class Weir {
   }
 }
 
-function configurationOf({ originPort, workers, memory, disk, cache = '{}' }: WeirSetting): string {
+function configurationOf({
+  originPort,
+  workers,
+  memory,
+  disk,
+  cache = '{}',
+  write = '{}',
+}: WeirSetting): string {
   return `listen: { port: 0, workers: ${workers} }
 admin: { port: 0 }
 cache: { memory: ${memory}, disk: { path: ./data, size: ${disk} } }
 origins: { bench: { url: "http://127.0.0.1:${originPort}" } }
-routes: [{ name: all, match: /*, cache: ${cache} }]
+routes: [{ name: all, match: /*, cache: ${cache}, write: ${write} }]
 `;
 }
 
