@@ -76,8 +76,11 @@ export class Flights {
     return this.#slots.has(this.#flightKey(request));
   }
 
-  /** Joins a flight that may answer the waiter, or starts one. Returns what a waiter that leaves calls. */
-  obtain(request: FillRequest, waiter: Waiter): () => void {
+  /**
+   * Joins a flight that may answer the waiter, or starts one. Returns what a waiter that leaves calls; false: it was
+   * answered before.
+   */
+  obtain(request: FillRequest, waiter: Waiter): () => boolean {
     if (this.#waiting >= this.#deps.maxWaiting) return this.#refuse(waiter, 'waiting');
     const place: Place = { request, waiter, slot: null, flying: null, isSettled: false };
     place.waiter = this.#counted(waiter, place);
@@ -194,15 +197,15 @@ export class Flights {
     }
   }
 
-  #leave(place: Place): void {
-    if (!this.#settle(place)) return;
+  #leave(place: Place): boolean {
+    if (!this.#settle(place)) return false;
     const { slot, flying, waiter } = place;
-    if (slot === null) return;
-    const queued = slot.next.indexOf(place);
-    if (queued >= 0) slot.next.splice(queued, 1);
-    if (flying === null) return;
+    const queued = slot?.next.indexOf(place) ?? -1;
+    if (queued >= 0) slot!.next.splice(queued, 1);
+    if (flying === null) return true;
     const anybodyLeft = flying.flight.leave(waiter);
     if (!anybodyLeft && flying.flight.isAsking) flying.abandon();
+    return true;
   }
 
   /** The waiter as flights see it: its place is settled when it is answered. */
@@ -228,9 +231,9 @@ export class Flights {
     return true;
   }
 
-  #refuse(waiter: Waiter, limit: 'waiting'): () => void {
+  #refuse(waiter: Waiter, limit: 'waiting'): () => boolean {
     waiter.take(this.#refusal(limit));
-    return () => {};
+    return () => false;
   }
 
   #refusal(limit: 'waiters' | 'waiting') {

@@ -122,7 +122,8 @@ export class CacheWay {
       this.#beginNoted(visit, null);
     } else {
       void positions.reached(wanted, visit.route).then((isReached) => {
-        if (!visit.exchange.closed) this.#beginNoted(visit, isReached ? null : 'position');
+        if (visit.exchange.closed) this.#deps.conclusions.abandoned(visit, 'position');
+        else this.#beginNoted(visit, isReached ? null : 'position');
       });
     }
   }
@@ -217,7 +218,10 @@ export class CacheWay {
     const { maxVariants } = route.config.cache;
     const { method, fields } = request;
     lender.borrow({ key, request: { method, fields }, route: route.config.name, maxVariants }, (entry) => {
-      if (visit.exchange.closed) return;
+      if (visit.exchange.closed) {
+        this.#deps.conclusions.abandoned(visit, 'peer');
+        return;
+      }
       this.#run(entry === null ? { to: 'absent', visit, missing } : { to: 'decide', visit, entry });
     });
     return null;
@@ -332,11 +336,13 @@ export class CacheWay {
   }
 
   #obtain(visit: KeyedVisit, need: Need): Step | null {
-    const { flights } = this.#deps;
+    const { flights, conclusions } = this.#deps;
     const fill = this.#fillOf(visit, 'client', need.stale);
     if (flights.isUncacheable(fill)) return { to: 'pass', visit, reason: 'uncacheable', need };
-    let leave: () => void = () => {};
-    visit.exchange.onGone(() => leave());
+    let leave: () => boolean = () => false;
+    visit.exchange.onGone(() => {
+      if (leave()) conclusions.abandoned(visit, 'flight');
+    });
     leave = flights.obtain(fill, {
       ...this.#waiterOf(visit),
       inform: (status, fields) => visit.exchange.inform(status, endToEnd(fields)),
@@ -350,6 +356,7 @@ export class CacheWay {
 
   #found(visit: KeyedVisit, need: Need, found: Found): Step | null {
     if (visit.exchange.closed) {
+      this.#deps.conclusions.abandoned(visit, 'flight');
       if (found.kind === 'pass') found.body.desertIfUnread();
       return null;
     }

@@ -43,6 +43,11 @@ export class Conclusions {
     else this.whenEnded(visit, outcome, reason, status);
   }
 
+  /** The client has left, and nothing was answered. `waitedFor` says what it left. */
+  abandoned(visit: Visit | RoutedVisit, waitedFor: string): void {
+    this.#note(visit, 'abandoned', waitedFor, 0, 0, false);
+  }
+
   originHead(route: string, durationMs: number): void {
     this.#recorder.originHead(route, durationMs);
   }

@@ -30,13 +30,13 @@ export class DeliveryWay {
       // The coordinator is stopping: the sender tries again.
       .catch((): DeliveryAnswer => ({ status: 503, detail: 'Weir is stopping.' }))
       .then((answer) => {
-        if (answer !== null) this.#answer(visit, answer);
+        if (answer === null) this.#conclusions.abandoned(visit, 'delivery');
+        else this.#answer(visit, answer);
       });
   }
 
   #answer(visit: Visit, { status, detail }: DeliveryAnswer): void {
     const { exchange } = visit;
-    if (exchange.closed) return;
     if (status === 204) exchange.respond(204, ['Via', VIA], null);
     else refuse(exchange, status, TITLES[status], detail, ['Via', VIA, ...(MORE[status] ?? [])]);
     this.#conclusions.whenEnded(visit, status === 204 ? 'answered' : 'refused', 'delivery', status);

@@ -22,6 +22,8 @@ export const OUTCOMES = [
   'refused',
   /** The origin failed; reason: the Proxy-Status error type. */
   'failed',
+  /** The client left before anything was answered; reason: what it waited for. */
+  'abandoned',
   'no-route',
   'method-not-allowed',
 ] as const;

@@ -102,6 +102,7 @@ export class PassWay {
         case 'switched':
           if (exchange.closed) {
             result.socket.destroy();
+            this.#conclusions.abandoned(visit, protocol);
             return;
           }
           exchange.tunnel(

@@ -13,7 +13,7 @@ export interface PassRequest {
   readonly fields: Fields;
   readonly body: Readable | null;
   readonly unboundedBody: boolean;
-  /** Once the origin has all of the request it is heard out, though the client has gone. */
+  /** Once the origin has all of the request the head of its answer is waited for, though the client has gone. */
   readonly outlivesClient?: boolean;
 }
 
@@ -51,6 +51,7 @@ class Pass implements OriginHandler {
   #earlyEnd: Fields | null = null;
   #isOver = false;
   #isClientGone = false;
+  #hasHead = false;
 
   constructor(
     exchange: Exchange,
@@ -76,6 +77,7 @@ class Pass implements OriginHandler {
   }
 
   onHead(status: number, fields: Fields): void {
+    this.#hasHead = true;
     const more = this.#events.onHead(status, fields);
     if (!(more instanceof Promise)) {
       this.#begin(status, fields, more);
@@ -118,7 +120,12 @@ class Pass implements OriginHandler {
   }
 
   #begin(status: number, fields: Fields, more: Fields): void {
-    if (this.#isOver || this.#isClientGone) return;
+    if (this.#isOver) return;
+    if (this.#isClientGone) {
+      this.#call?.abort();
+      this.#cut();
+      return;
+    }
     const cache = cacheStatus({ ...this.#status, fwdStatus: status });
     const sent = [...endToEnd(fields), 'Via', VIA, 'Cache-Status', cache, ...more];
     this.#sink = this.#exchange.stream(status, sent);
@@ -137,10 +144,8 @@ class Pass implements OriginHandler {
   #clientGone(): void {
     if (this.#isOver) return;
     const { outlivesClient, body } = this.#request;
-    if (outlivesClient === true && (body === null || body.readableEnded)) {
+    if (outlivesClient === true && !this.#hasHead && (body === null || body.readableEnded)) {
       this.#isClientGone = true;
-      this.#early = [];
-      this.#call?.resume();
       return;
     }
     this.#call?.abort();

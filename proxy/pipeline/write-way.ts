@@ -57,6 +57,8 @@ export class WriteWay {
     this.#deps.passWay.enter(visit, 'around', {
       outcome: 'write',
       forward: 'method',
+      // What the origin has done is to be invalid though nobody hears of it.
+      outlivesClient: true,
       onHead: async (status, fields) => {
         const tags = tagsOf(visit, status, fields);
         if (tags.length > 0) await this.#invalidate(tags);

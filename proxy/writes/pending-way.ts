@@ -46,15 +46,16 @@ export class PendingWay {
     const { timeoutMs: waitMs } = visit.route.originConfig.queue;
     this.#deps.desk.readPending({ line: writeLineOf(visit), mode, waitMs }).then(
       (pending) => this.#answer(visit, pending, otherwise),
-      () => {
-        if (!visit.exchange.closed) otherwise();
-      },
+      () => this.#answer(visit, { kind: 'none' }, otherwise),
     );
   }
 
   #answer(visit: RoutedVisit, pending: Pending, otherwise: () => void): void {
     const { exchange } = visit;
-    if (exchange.closed) return;
+    if (exchange.closed) {
+      this.#deps.conclusions.abandoned(visit, 'pending');
+      return;
+    }
     const status = cacheStatus({ hit: true, detail: 'pending' });
     switch (pending.kind) {
       case 'none':

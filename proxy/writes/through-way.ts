@@ -56,8 +56,10 @@ export class ThroughWay {
       .catch(() => ({ kind: 'not-durable' }) as const);
     switch (admission.kind) {
       case 'admitted':
-        if (exchange.closed) await this.#settle(admission.hold, 'rejected', []);
-        else this.#send(visit, reason, sent, admission.hold);
+        if (exchange.closed) {
+          this.#deps.conclusions.whenEnded(visit, 'write', reason, 0);
+          await this.#settle(admission.hold, 'rejected', []);
+        } else this.#send(visit, reason, sent, admission.hold);
         return;
       case 'busy':
         this.#refuse(visit, 'busy', 'Earlier writes to this URL have not been delivered yet.');

@@ -1,0 +1,64 @@
+/** Clients that leave before they are answered: what they did counts all the same, and each is told of once. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { gate } from '../support/barrier.ts';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, RawConnection } from './client.ts';
+
+let origin: ScriptedOrigin;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
+    listen: { port: 0, workers: 1 }
+    log: { access: true }
+    cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
+    origins: { app: { url: "${origin.url}" } }
+  `);
+});
+
+afterAll(async () => {
+  await weir?.stop();
+  await origin.close();
+});
+
+/** Asks, leaves when the origin has been asked, and resolves when Weir has noticed. */
+async function leaveAfter(request: string, path: string): Promise<void> {
+  const client = new RawConnection(weir.port);
+  client.write(request.replaceAll('\n', '\r\n'));
+  await origin.seen(path);
+  client.close();
+  const connections = async () => (await weir.stats())['connections'];
+  while ((await connections()) !== 0);
+}
+
+const told = (path: string) => weir.events('request').filter((event) => event['path'] === path);
+
+describe('a client that leaves', () => {
+  it('leaves a write to be finished, and what it changed is invalid', async () => {
+    let version = 1;
+    const held = gate();
+    origin.on('GET /written', () => ({ fields: ['Cache-Control', 'max-age=60'], body: String(version) }));
+    origin.on('POST /written', async (_, answer) => {
+      await held.promise;
+      answer.send(204, []);
+    });
+    await ask(`${weir.url}/written`);
+    await leaveAfter('POST /written HTTP/1.1\nHost: a\nContent-Length: 1\n\nx', 'POST /written');
+    version = 2;
+    held.open();
+    while (told('/written').length < 2) await weir.stats();
+    expect(told('/written')[1]).toMatchObject({ method: 'POST', outcome: 'write', complete: false });
+    expect((await ask(`${weir.url}/written`)).body).toBe('2');
+  });
+
+  it('is told of once, though nothing was answered', async () => {
+    origin.on('/awaited', async (_, answer) => answer.gone);
+    await leaveAfter('GET /awaited HTTP/1.1\nHost: a\n\n', '/awaited');
+    while (told('/awaited').length === 0) await weir.stats();
+    expect(told('/awaited')).toEqual([
+      expect.objectContaining({ outcome: 'abandoned', reason: 'flight', status: 0, complete: false }),
+    ]);
+  });
+});
