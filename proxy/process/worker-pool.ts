@@ -1,4 +1,4 @@
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, type ResourceLimits } from 'node:worker_threads';
 import type { Clock } from '../clock.ts';
 import type {
   CoordinatorCalls,
@@ -150,8 +150,10 @@ export class WorkerPool {
     const instance = this.#instances;
     const { shared, clock } = this.#options;
     const workerData: WorkerStart = { ...shared, index, instance, site: this.#site, port: this.#port };
+    const resourceLimits = heapLimits(this.#site.config.cache.memoryBytes / shared.workers);
     const worker =
-      this.#options.newWorker?.(WORKER_FILE, workerData) ?? new Worker(WORKER_FILE, { workerData });
+      this.#options.newWorker?.(WORKER_FILE, workerData) ??
+      new Worker(WORKER_FILE, { workerData, resourceLimits });
     let reason = 'it exited';
     return new Promise((resolve) => {
       const handlers: Handlers<CoordinatorCalls> = {
@@ -228,4 +230,17 @@ function withinMs<T>(limitMs: number, answer: Promise<T>, otherwise: T): Promise
         resolve(value);
       });
   });
+}
+
+const MIB = 2 ** 20;
+
+/**
+ * V8 lets garbage grow to four times of what lives where a heap may become large, and to half of it where it may not. So a
+ * worker's may become as large as it can need at most: requests under way, and its memory level twice.
+ */
+function heapLimits(memoryBytes: number): ResourceLimits {
+  return {
+    maxOldGenerationSizeMb: 512 + Math.ceil((memoryBytes / MIB) * 2),
+    maxYoungGenerationSizeMb: 24,
+  };
 }

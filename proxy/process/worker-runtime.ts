@@ -56,6 +56,8 @@ export interface RuntimeDependencies {
 
 /** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
 const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
+/** External memory that V8 lets become garbage before it collects. */
+const UNCOLLECTED_BYTES = 16 * 2 ** 20;
 /** Origins that a reload has replaced may finish what they do. */
 const ORIGIN_GRACE_MS = 60_000;
 
@@ -83,7 +85,7 @@ export class WorkerRuntime {
     const { config } = start.site;
     const fence = new FenceReader(new SharedWords(start.fence), mechanisms);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
-    const memory = createMemoryLevel(Math.floor(config.cache.memoryBytes / start.workers), largest);
+    const memory = createMemoryLevel(levelBytes(config.cache.memoryBytes / start.workers), largest);
     const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
     const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
     this.#levels = new Levels(
@@ -298,6 +300,11 @@ export class WorkerRuntime {
   #feedOf(route: ActiveRoute): FeedView | null {
     return route.feed === null ? null : (this.#feeds.get(route.feed.name) ?? null);
   }
+}
+
+/** Of a worker's share of the memory, without content that was let go and is not collected yet. */
+function levelBytes(shareBytes: number): number {
+  return Math.floor(shareBytes - Math.min(shareBytes / 8, UNCOLLECTED_BYTES));
 }
 
 /** A worker's part of what an origin allows the whole process. */
