@@ -20,12 +20,15 @@ export interface ClientView {
   readonly authority: string;
 }
 
-/** Scheme and host as the client named them: those that a trusted proxy tells, else the connection's and the request's. */
+/**
+ * Scheme and host as the client named them: those that a trusted proxy tells, else the connection's and the request's.
+ * Without the port that is the scheme's own, with which it is the same URL (RFC 9110 §4.2.3).
+ */
 export function clientSite(client: ClientView): {
   readonly scheme: 'http' | 'https';
   readonly authority: string;
 } {
-  if (!client.trusted) return { scheme: client.scheme, authority: client.authority };
+  if (!client.trusted) return normalSite(client.scheme, client.authority);
   const forwarded = forwardedElements(client.fields)?.[0];
   const scheme = (
     forwarded?.get('proto') ?? listMembers(client.fields, 'x-forwarded-proto')[0]
@@ -33,10 +36,15 @@ export function clientSite(client: ClientView): {
   const authority = (
     forwarded?.get('host') ?? listMembers(client.fields, 'x-forwarded-host')[0]
   )?.toLowerCase();
-  return {
-    scheme: scheme === 'http' || scheme === 'https' ? scheme : client.scheme,
-    authority: authority !== undefined && AUTHORITY.test(authority) ? authority : client.authority,
-  };
+  return normalSite(
+    scheme === 'http' || scheme === 'https' ? scheme : client.scheme,
+    authority !== undefined && AUTHORITY.test(authority) ? authority : client.authority,
+  );
+}
+
+function normalSite(scheme: 'http' | 'https', authority: string): ReturnType<typeof clientSite> {
+  const port = scheme === 'https' ? ':443' : ':80';
+  return { scheme, authority: authority.endsWith(port) ? authority.slice(0, -port.length) : authority };
 }
 
 /**

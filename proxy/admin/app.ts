@@ -95,7 +95,8 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
   }
   const fields = fieldsOf(c.req.queries('header') ?? []);
   if (fields === null) return badRequest(['expected ?header=Name: value, got none with a colon']);
-  const result = await deps.entries(place, fields);
+  const scheme = /^https:/i.test(url!) ? 'https' : 'http';
+  const result = await deps.entries(place, fields, scheme);
   switch (result.kind) {
     case 'report':
       return c.json(result.report);

@@ -21,8 +21,8 @@ export interface AdminDependencies {
   invalidate(tags: readonly string[], mode: 'hard' | 'soft'): Promise<InvalidateResult>;
   /** Scans for entries that bear any of the tags, and changes nothing. */
   findEntries(tags: readonly string[]): Promise<FoundEntries>;
-  /** What is stored for a GET of this place with these request fields. */
-  entries(place: Place, fields: Fields): Promise<EntriesResult>;
+  /** What is stored for a GET of this place with these request fields; `scheme` of an absolute URL. */
+  entries(place: Place, fields: Fields, scheme: 'http' | 'https'): Promise<EntriesResult>;
   feeds(): readonly FeedStatus[];
   readonly writes: Pick<WriteOffice, 'list' | 'show' | 'retry' | 'discard'>;
 }

@@ -70,7 +70,8 @@ function tagNamed(text: string): Tags {
 /** An origin that does not see the client's host has entries that all hosts share, whichever was the first to ask. */
 function hostNamed(text: string, config: Config): Tags {
   if (!HOST.test(text)) return { expected: 'a host, with or without a port' };
-  return { tags: [tagOfHost(text), ...blindOrigins(config).map(tagOfOrigin)] };
+  // Entries name no port that is their scheme's own.
+  return { tags: [tagOfHost(text.replace(/:(?:80|443)$/, '')), ...blindOrigins(config).map(tagOfOrigin)] };
 }
 
 function routeNamed(text: string, { routes }: Config): Tags {

@@ -1,4 +1,5 @@
 import { fieldValue } from '../../policies/http/fields.ts';
+import { clientSite } from '../../policies/http/forwarding.ts';
 import { normalizeTarget } from '../../policies/key.ts';
 import { tagsOfPlace } from '../routes/url-tags.ts';
 import { bearsToken } from '../admin/token.ts';
@@ -38,7 +39,14 @@ export class PurgeWay {
       this.#refuse(visit, 400, 'Bad Request', 'The target is no path that can be read in one way alone.');
       return;
     }
-    const tags = tagsOfPlace(site.config, { authority: exchange.authority, ...target });
+    const { authority } = clientSite({
+      fields: exchange.fields,
+      trusted: visit.trusted,
+      remoteAddress: exchange.remoteAddress,
+      scheme: exchange.scheme,
+      authority: exchange.authority,
+    });
+    const tags = tagsOfPlace(site.config, { authority, ...target });
     this.#purge(tags).then(
       ({ sequence }) => {
         const content = Buffer.from(`${JSON.stringify({ sequence, tags: tags.length })}\n`);

@@ -51,7 +51,8 @@ export function inspection(deps: InspectionDependencies) {
   return {
     stats: async (): Promise<WeirStats> => statsOf(deps, startedAtMs, await deps.pool.stats()),
     findEntries: (tags: readonly string[]) => findEntries(deps, tags),
-    entries: (place: Place, fields: Fields) => entriesOf(deps, reader, place, fields),
+    entries: (place: Place, fields: Fields, scheme: 'http' | 'https') =>
+      entriesOf(deps, reader, { place, fields, scheme }),
   };
 }
 
@@ -115,9 +116,9 @@ async function findEntries(
 async function entriesOf(
   deps: InspectionDependencies,
   reader: FenceReader,
-  place: Place,
-  fields: Fields,
+  asked: { readonly place: Place; readonly fields: Fields; readonly scheme: 'http' | 'https' },
 ): Promise<EntriesResult> {
+  const { place, fields, scheme } = asked;
   const config = deps.config();
   const match = compileRoutes(config.routes).match('GET', place.authority ?? '', place.path);
   if (match.kind !== 'route') return { kind: 'no-route' };
@@ -127,7 +128,7 @@ async function entriesOf(
   if (seesHost && place.authority === null) return { kind: 'host-needed' };
   const { key } = keyOf({
     origin: originKeyOf(origin),
-    scheme: seesHost ? 'http' : null,
+    scheme: seesHost ? scheme : null,
     authority: seesHost ? place.authority : null,
     path: place.path,
     query: place.query,

@@ -89,6 +89,36 @@ describe('forwarding fields', () => {
       'b.example',
     ]);
   });
+
+  it("name the same site with the scheme's own port as without, for the key and for purges", async () => {
+    let version = 1;
+    origin.on('/ports', () => ({ fields: ['Cache-Control', 'max-age=60'], body: String(version) }));
+    const get = (host: string, proto: string) =>
+      ask(`${behind.url}/ports`, { headers: { Host: host, 'X-Forwarded-Proto': proto } });
+    const purge = (selection: object) =>
+      behind.admin('/purge', { method: 'POST', body: JSON.stringify(selection) });
+    for (const [named, proto, selection] of [
+      ['c.example:80', 'http', { urls: ['http://c.example/ports'] }],
+      ['c.example:443', 'https', { urls: ['https://c.example/ports'] }],
+      ['c.example:80', 'http', { hosts: ['c.example:80'] }],
+    ] as const) {
+      const { body } = await get(named, proto);
+      expect(cacheStatusOf(await get('c.example', proto))).toMatchObject({ hit: true });
+      version += 1;
+      expect((await purge(selection)).status).toBe(200);
+      expect((await get(named, proto)).body).not.toBe(body);
+    }
+  });
+
+  it('give the scheme by which an entry is found', async () => {
+    await received(behind, '/secure', { 'X-Forwarded-Host': 'd.example', 'X-Forwarded-Proto': 'https' });
+    const found = async (url: string) => {
+      const report = await behind.admin(`/entries?url=${encodeURIComponent(url)}`);
+      return ((await report.json()) as { entries: unknown[] }).entries.length;
+    };
+    expect(await found('https://d.example/secure')).toBe(1);
+    expect(await found('http://d.example/secure')).toBe(0);
+  });
 });
 
 describe('fields of one hop', () => {
