@@ -4,6 +4,7 @@
  * one says so instead of failing at the first thing that it does not know.
  */
 const OLDEST_NODE = 24;
+const LEFT_OPEN_MS = 2_000;
 
 if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   process.stderr.write(`weir needs Node.js ${OLDEST_NODE} or later, and this is ${process.versions.node}\n`);
@@ -19,6 +20,11 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
     env: process.env,
     stdout: process.stdout,
     stderr: process.stderr,
-    serve: async (options) => (await import('../process/serve.ts')).serve(options),
+    serve: async (options) => {
+      const code = await (await import('../process/serve.ts')).serve(options);
+      // Everything of ours is closed: what a client library has left open must not keep the process.
+      setTimeout(() => process.exit(code), LEFT_OPEN_MS).unref();
+      return code;
+    },
   });
 }
