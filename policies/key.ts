@@ -3,7 +3,7 @@
  * what the key leaves out does not reach the origin: so nothing outside the key can steer what is stored under it.
  */
 import type { QueryKey, RouteCacheConfig } from './config/config.ts';
-import { fieldValue, fieldValues, withoutFields } from './http/fields.ts';
+import { fieldValue, fieldValues, hasField, withoutFields } from './http/fields.ts';
 import type { Fields } from './http/fields.ts';
 
 export interface NormalTarget {
@@ -65,11 +65,8 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
   return { key, query };
 }
 
-/**
- * Fields by which frameworks let a request pretend to another URL, host, method or client. They are taken away from
- * requests whose answer may be stored, unless the route has them in its key.
- */
-export const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
+/** Fields by which frameworks let a request pretend to another URL, host, method or client. */
+const STEERING_FIELDS = [
   'x-original-url',
   'x-rewrite-url',
   'x-original-uri',
@@ -88,6 +85,11 @@ export const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
   'x-method-override',
   'x-url-scheme',
   'front-end-https',
+];
+
+/** Taken away from requests whose answer may be stored, unless the route has them in its key. */
+export const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
+  ...STEERING_FIELDS,
   'range',
   'if-match',
   'if-none-match',
@@ -117,6 +119,11 @@ export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): 
 /** Whether the origin's answer may rest on something that the key leaves out, as far as is known. */
 export function hasUnkeyedFields(fields: Fields, policy: RouteCacheConfig): boolean {
   return unkeyedRequestFields(fields, policy).length < fields.length;
+}
+
+/** Whether the origin may take the request for one of another URL, host, method or client. */
+export function isSteered(fields: Fields): boolean {
+  return STEERING_FIELDS.some((name) => hasField(fields, name));
 }
 
 const PLAIN_TARGET = /^\/[\w\-./~!$&'()*+,;=:@]*(?:\?[\w\-./~!$&'()*+,;=:@/?]*)?$/;

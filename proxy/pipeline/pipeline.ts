@@ -1,4 +1,5 @@
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
+import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { clientSite, decideMaxForwards, isLooping, VIA } from '../../policies/http/forwarding.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import { normalizeTarget } from '../../policies/key.ts';
@@ -221,18 +222,19 @@ export class Pipeline {
     detail: string,
     more: readonly string[] = [],
   ): null {
+    const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
+    const reason = status === 400 ? 'malformed-target' : '';
     const error = status === 404 ? 'destination_not_found' : 'http_request_error';
     const said = [
       'Via',
       VIA,
       'Cache-Status',
-      'weir; detail=no-route',
+      cacheStatus({ detail: reason || outcome }),
       'Proxy-Status',
       proxyStatus({ error }),
     ];
     refuse(visit.exchange, status, title, detail, [...said, ...more]);
-    const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
-    this.#deps.conclusions.whenEnded(visit, outcome, status === 400 ? 'malformed-target' : '', status);
+    this.#deps.conclusions.whenEnded(visit, outcome, reason, status);
     return null;
   }
 }

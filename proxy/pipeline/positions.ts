@@ -63,7 +63,8 @@ export class Positions {
     try {
       for (const { feed, position } of wanted) {
         const leftMs = deadlineMs - this.#clock.monotonicMs();
-        if (!(await this.#feedNamed(feed)!.reaches(position, leftMs))) return false;
+        // Meanwhile a reload may have taken it away.
+        if ((await this.#feedNamed(feed)?.reaches(position, leftMs)) !== true) return false;
       }
       return true;
     } finally {

@@ -1,6 +1,7 @@
 import { Transform, type Readable } from 'node:stream';
 import { fieldValue, withoutFields, type Fields } from '../../policies/http/fields.ts';
-import { keyOf } from '../../policies/key.ts';
+import { namesOthers } from '../../policies/http/hop-by-hop.ts';
+import { isSteered, keyOf } from '../../policies/key.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { entryTags } from '../../policies/tags.ts';
 import { representationOfPut } from '../../policies/writes.ts';
@@ -54,13 +55,17 @@ export class WrittenEntry {
     this.body = source.pipe(body);
   }
 
-  /** Null where the request can't become the entry: it is no PUT, or its key is not that of every GET. */
+  /**
+   * Null where the request can't become the entry: it is no PUT, its key is not that of every GET, or the origin may have
+   * understood another than Weir has.
+   */
   static capture(visit: RoutedVisit, keeper: EntryKeeper, instead?: Readable | null): WrittenEntry | null {
     const { exchange, route } = visit;
     const { key } = route.config.cache;
     const source = instead ?? exchange.body;
     const isPlain = key.headers.length === 0 && key.cookies.length === 0;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
+    if (isSteered(exchange.fields) || namesOthers(exchange.fields)) return null;
     if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_BYTES) return null;
     return new WrittenEntry(visit, keeper, source);
   }

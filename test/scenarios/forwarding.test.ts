@@ -199,6 +199,10 @@ describe('Cache-Status', () => {
     expect(method).toMatchObject({ status: 405 });
     expect(method.headers['proxy-status']).toBe('weir; error=http_request_error');
     expect(method.headers['allow']).toContain('GET');
+    expect(method.headers['cache-status']).toBe('weir; detail=method-not-allowed');
+    const malformed = await ask(`${weir.url}/%00`);
+    expect(malformed).toMatchObject({ status: 400 });
+    expect(malformed.headers['cache-status']).toBe('weir; detail=malformed-target');
     await weir.stop();
   });
 });

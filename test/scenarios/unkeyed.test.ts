@@ -15,6 +15,7 @@ beforeAll(async () => {
     origins: { app: { url: "${origin.url}" } }
     routes:
       - { name: keyed, match: /keyed/*, cache: { key: { headers: [x-tenant] } } }
+      - { name: written, match: /written/*, write: { policy: through, update: true } }
       - { name: all, match: /* }
   `);
 });
@@ -70,5 +71,19 @@ describe('the answer to a HEAD', () => {
     expect(await confirmed()).toBe('/page');
     await get('/page', {}, 'HEAD');
     expect(await confirmed()).toBe('/page');
+  });
+});
+
+describe('the content of a PUT', () => {
+  it.each([
+    ['X-Original-URL', { 'X-Original-URL': '/mine' }],
+    ['Connection', { Connection: 'close, X-Part', 'X-Part': '1' }],
+  ])('becomes no entry where the origin may have understood another request: %s', async (name, headers) => {
+    const path = `/written/${name}`;
+    const fresh = ['ETag', '"1"', 'Cache-Control', 'max-age=60'];
+    origin.on(`PUT ${path}`, { status: 204, fields: fresh });
+    origin.on(`GET ${path}`, { fields: fresh, body: "the origin's" });
+    await ask(`${weir.url}${path}`, { method: 'PUT', headers, body: 'sent' });
+    expect((await get(path)).body).toBe("the origin's");
   });
 });
