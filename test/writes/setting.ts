@@ -10,7 +10,9 @@ export interface Setting {
   readonly origin?: string;
   /** Top-level keys. */
   readonly more?: string;
-  readonly routes?: string;
+  readonly routes?: readonly string[];
+  /** More origins, by name, at the same URL. */
+  readonly origins?: (url: string) => Readonly<Record<string, string>>;
 }
 
 /** A real Weir before a scripted origin, with one route whose writes are to be seen. */
@@ -32,12 +34,14 @@ export interface Scene {
 export async function startScene(setting: Setting = {}): Promise<Scene> {
   const origin = await startScriptedOrigin();
   const yaml = (of: Setting): string => `
-    origins: { shop: { url: "${origin.url}"${of.origin ?? ''} } }
+    origins:
+      shop: { url: "${origin.url}"${of.origin ?? ''} }
+${lines(Object.entries(of.origins?.(origin.url) ?? {}).map(([name, text]) => `${name}: ${text}`))}
     ${of.more ?? ''}
     routes:
-      - { name: item, match: "/items/{id}", cache: { freshness: headers${of.cache ?? ''} }, write: { policy: ${of.policy ?? 'behind'}${of.write ?? ''} } }
-      ${of.routes ?? ''}
-      - { name: rest, match: /*, cache: { freshness: headers } }`;
+      - { name: item, match: "/items/{id}", origin: shop, cache: { freshness: headers${of.cache ?? ''} }, write: { policy: ${of.policy ?? 'behind'}${of.write ?? ''} } }
+${lines(of.routes ?? [])}
+      - { name: rest, match: /*, origin: shop, cache: { freshness: headers } }`;
   let weir = await startWeir(yaml(setting));
   const json = async (path: string): Promise<Record<string, unknown>> =>
     (await (await weir.admin(path)).json()) as Record<string, unknown>;
@@ -63,6 +67,10 @@ export async function startScene(setting: Setting = {}): Promise<Scene> {
       await origin.close();
     },
   };
+}
+
+function lines(texts: readonly string[]): string {
+  return texts.map((text) => `      ${text}`).join('\n');
 }
 
 export function idOf(response: Response): string {
