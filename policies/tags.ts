@@ -83,9 +83,17 @@ export function shownTag(tag: string): string {
 
 const NAME_PREFIX = 'tag:';
 
-/** RFC 9875: groups are those of one origin, here of one authority. */
-export function tagOfGroup(authority: string, group: string): string {
-  return `group@${authority.toLowerCase()}/${group}`;
+/** RFC 9875: groups are those of one site, as `groupSite` has it. */
+export function tagOfGroup(site: string, group: string): string {
+  return `group@${site.toLowerCase()}/${group}`;
+}
+
+/** Whose groups they are: the host's, or an origin's that does not see it, for then all hosts share its entries. */
+export function groupSite(
+  origin: { readonly name: string; readonly hostHeader: 'origin' | 'client' },
+  authority: string,
+): string {
+  return origin.hostHeader === 'client' ? authority : origin.name;
 }
 
 function place(kind: 'url' | 'prefix', authority: string | null): string {

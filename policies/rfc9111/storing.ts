@@ -35,7 +35,7 @@ export interface Received {
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
   readonly policy: RouteCacheConfig;
-  /** Of the target, for Cache-Groups (RFC 9875). */
+  /** Whose groups Cache-Groups names (RFC 9875), as `groupSite` has it. */
   readonly authority: string;
 }
 

@@ -12,7 +12,7 @@ import {
   type Update,
 } from '../../policies/rfc9111/validation.ts';
 import { answers } from '../../policies/rfc9111/vary.ts';
-import { entryTags } from '../../policies/tags.ts';
+import { entryTags, groupSite } from '../../policies/tags.ts';
 import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
 import { isSameVariant, type Levels } from '../cache/levels.ts';
@@ -359,7 +359,7 @@ export class Fill implements OriginHandler {
       requestTimeMs: this.requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
       policy: this.#route.config.cache,
-      authority: this.#request.authority,
+      authority: groupSite(this.#route.originConfig, this.#request.authority),
     };
   }
 }

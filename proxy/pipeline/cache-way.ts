@@ -19,6 +19,7 @@ import {
 } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { freshenByHead } from '../../policies/rfc9111/validation.ts';
+import { groupSite } from '../../policies/tags.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import { readFlight } from '../cache/content.ts';
 import type { Levels } from '../cache/levels.ts';
@@ -566,7 +567,7 @@ export class CacheWay {
       requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
       policy: visit.route.config.cache,
-      authority: visit.authority,
+      authority: groupSite(visit.route.originConfig, visit.authority),
     };
   }
 }

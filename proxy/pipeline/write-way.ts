@@ -81,7 +81,7 @@ function tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
   const { exchange, site, route } = visit;
   const target = originForm(visit.path, visit.query);
   const write = { ...visit, method: exchange.method, target };
-  const tags = writtenTags(site.config, route.originConfig.urls, write, { status, fields });
+  const tags = writtenTags(site.config, route.originConfig, write, { status, fields });
   const isSuccess = status >= 200 && status < 400;
   return isSuccess ? [...new Set([...tags, ...routeTags(visit)])] : tags;
 }

@@ -282,8 +282,8 @@ export class Deliveries {
     const { journal, clock } = this.#deps;
     const { counters } = this;
     const answer = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
-    const urls = this.#config.origins[record.origin]?.urls ?? [];
-    const moreTags = writtenTags(this.#config, urls, record, answer);
+    const origin = this.#config.origins[record.origin] ?? null;
+    const moreTags = writtenTags(this.#config, origin, record, answer);
     const lingering = this.#lingeringOf(number, record);
     await this.#persist(() => journal.leave(number, { shelf: 'done', record, lingering, moreTags }));
     counters.delivered += 1;

@@ -87,7 +87,7 @@ export class ThroughWay {
         isSettled = true;
         const target = originForm(visit.path, visit.query);
         const write = { ...visit, method: exchange.method, target };
-        const tags = writtenTags(site.config, route.originConfig.urls, write, { status, fields });
+        const tags = writtenTags(site.config, route.originConfig, write, { status, fields });
         const outcome = outcomeOfAnswer(status);
         const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
         const floor = await this.#settle(hold, outcome, tags, entryTags);

@@ -3,7 +3,7 @@ import { fieldValue, withoutFields, type Fields } from '../../policies/http/fiel
 import { namesOthers } from '../../policies/http/hop-by-hop.ts';
 import { isSteered, keyOf } from '../../policies/key.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
-import { entryTags } from '../../policies/tags.ts';
+import { entryTags, groupSite } from '../../policies/tags.ts';
 import { representationOfPut } from '../../policies/writes.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import type { EntryHead } from '../cache/entry.ts';
@@ -82,7 +82,7 @@ export class WrittenEntry {
       requestTimeMs: this.#requestTimeMs,
       responseTimeMs: this.#keeper.clock.nowMs(),
       policy: route.config.cache,
-      authority,
+      authority: groupSite(route.originConfig, authority),
     });
     if (decision.kind === 'not') return null;
     this.#meta = decision.meta;

@@ -1,7 +1,8 @@
-import type { Config } from '../../policies/config/config.ts';
+import type { Config, OriginConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { normalizeTarget } from '../../policies/key.ts';
 import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
+import { groupSite } from '../../policies/tags.ts';
 import { tagsOfPlace } from '../routes/url-tags.ts';
 
 /** An unsafe request as it was sent. */
@@ -27,14 +28,15 @@ export function targetTag(config: Config, write: Pick<SentWrite, 'authority' | '
 /** What the answer makes invalid: the target and what Location, Content-Location and groups name (RFC 9111 §4.4). */
 export function writtenTags(
   config: Config,
-  /** The URLs of the origin. */
-  aliases: readonly string[],
+  /** null: it is not configured any more. */
+  origin: OriginConfig | null,
   write: SentWrite,
   answer: { readonly status: number; readonly fields: Fields },
 ): string[] {
-  const unsafe = { ...write, aliases, ...answer };
+  const unsafe = { ...write, aliases: origin?.urls ?? [], ...answer };
   const urls = invalidatedTargets(unsafe).flatMap((target) =>
     targetTags(config, { authority: write.authority, target }),
   );
-  return [...new Set([...urls, ...invalidatedGroups(unsafe)])];
+  const site = origin === null ? write.authority : groupSite(origin, write.authority);
+  return [...new Set([...urls, ...invalidatedGroups({ ...unsafe, authority: site })])];
 }

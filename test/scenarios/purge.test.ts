@@ -148,6 +148,19 @@ describe('an unsafe request', () => {
     expect(await seen(weir, '/unsafe/other')).toEqual(new Set(['/unsafe/other 1']));
     expect(await isHit(weir, '/unsafe/failing')).toBe(true);
   });
+
+  it('RFC 9875: invalidates groups, of all hosts where the origin sees none of them', async () => {
+    const path = '/unsafe/grouped';
+    const fields = ['Cache-Control', 'max-age=60', 'Cache-Groups', '"g"'];
+    origin.on(`GET ${path}`, { fields, body: 'x' });
+    origin.on('POST /unsafe/grouping', { status: 204, fields: ['Cache-Group-Invalidation', '"g"'] });
+    const of = (host: string) => ({ headers: { Host: host } });
+    for (const host of ['a.example', 'b.example']) await ask(`${weir.url}${path}`, of(host));
+    expect(origin.count(`GET ${path}`)).toBe(1);
+    await ask(`${weir.url}/unsafe/grouping`, { method: 'POST', ...of('b.example') });
+    await ask(`${weir.url}${path}`, of('a.example'));
+    expect(origin.count(`GET ${path}`)).toBe(2);
+  });
 });
 
 describe('a dry run', () => {
