@@ -309,12 +309,8 @@ function levelBytes(shareBytes: number): number {
 
 /** A worker's part of what an origin allows the whole process. */
 function shareOf<O extends Config['origins'][string]>(origin: O, workers: number): O {
-  const part = (whole: number): number => Math.max(1, Math.ceil(whole / workers));
-  return {
-    ...origin,
-    connections: part(origin.connections),
-    queue: { ...origin.queue, size: part(origin.queue.size) },
-  };
+  // Clients spread unevenly over workers: a queue that was divided would refuse some while there is room for all.
+  return { ...origin, connections: Math.max(1, Math.ceil(origin.connections / workers)) };
 }
 
 function trusts(blocks: readonly string[]): (address: string) => boolean {
