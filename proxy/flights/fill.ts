@@ -136,10 +136,10 @@ export class Fill implements OriginHandler {
     if (body === null) return;
     if (this.#rest !== null) this.onData(this.#rest);
     if (this.#storing === null) {
-      body.end(trailers);
+      body.end(endToEnd(trailers));
       this.#events.over();
     } else {
-      this.#storing.finish(trailers);
+      this.#storing.finish(withoutFields(endToEnd(trailers), COOKIES));
     }
   }
 
@@ -380,6 +380,9 @@ function unstoredFields(received: Fields, stored: Fields): string[] {
   for (let i = 0; i < stored.length; i += 2) names.add(stored[i]!.toLowerCase());
   return withoutFields(endToEnd(received), names);
 }
+
+/** Nothing for one client alone may stand in what all who wait are sent. */
+const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2']);
 
 const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
-import { ask, cacheStatusOf } from './client.ts';
+import { ask, askHead, cacheStatusOf, readAll } from './client.ts';
 
 let origin: ScriptedOrigin;
 let open: RunningWeir;
@@ -139,6 +139,15 @@ describe('fields of one hop', () => {
     expect(sent).not.toHaveProperty('keep-alive');
     expect(sent['x-kept']).toBe('2');
     expect(sent['via']).toMatch(/^1\.1 weir/);
+  });
+
+  it('RFC 9110 §6.5: are no trailers either; of a shared answer no cookie is', async () => {
+    const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n';
+    const trailers = 'Keep-Alive: timeout=7\r\nSet-Cookie: a=b\r\nX-Sum: 1\r\n\r\n';
+    origin.on('/trailers', (_, answer) => answer.raw(`${head}1\r\nx\r\n0\r\n${trailers}`));
+    const message = await askHead(`${open.url}/trailers`);
+    await readAll(message);
+    expect(message.rawTrailers).toEqual(['X-Sum', '1']);
   });
 
   it.each(['max-age=60', 'no-store'])('of an answer are neither sent on nor stored (%s)', async (policy) => {
