@@ -142,7 +142,8 @@ describe('fields of one hop', () => {
   });
 
   it('RFC 9110 §6.5: are no trailers either; of a shared answer no cookie is', async () => {
-    const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n';
+    const fields = ['Connection: close', 'Transfer-Encoding: chunked', 'Cache-Control: max-age=60'];
+    const head = `HTTP/1.1 200 OK\r\n${fields.join('\r\n')}\r\n\r\n`;
     const trailers = 'Keep-Alive: timeout=7\r\nSet-Cookie: a=b\r\nX-Sum: 1\r\n\r\n';
     origin.on('/trailers', (_, answer) => answer.raw(`${head}1\r\nx\r\n0\r\n${trailers}`));
     const message = await askHead(`${open.url}/trailers`);
