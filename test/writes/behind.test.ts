@@ -395,6 +395,26 @@ describe('readers of a URL with waiting writes', () => {
     await expect.poll(() => own!.text('/items/1'), { timeout: 10_000 }).toBe('after');
   });
 
+  it('reads: pending goes on for the read lag, over a restart too, though a feed has told of the write', async () => {
+    const setting = {
+      write: `${FAST}, reads: pending`,
+      cache: ', feed: changes',
+      more: 'feeds: { changes: { type: sse, url: "http://127.0.0.1:9/changes", read-lag: 60s } }',
+    };
+    own = await startScene(setting);
+    // The read side does not show the write yet.
+    own.origin.on('GET *', { fields, body: 'old' });
+    own.origin.on('PUT *', { status: 204 });
+    await deliveredBy(own, idOf(await own.send('PUT', '/items/1', 'new')));
+    expect(await own.text('/items/1')).toBe('new');
+    const purge = { method: 'POST', body: JSON.stringify({ urls: ['/items/1'] }) };
+    expect((await own.weir.admin('/purge', purge)).status).toBe(200);
+    expect(await own.text('/items/1')).toBe('new');
+    await own.restart();
+    expect(await own.text('/items/1')).toBe('new');
+    expect(own.origin.count('GET /items/1')).toBe(0);
+  });
+
   it('reads: wait waits until the origin has them, and no longer than it may', async () => {
     const held = gate();
     let value = 'old';
