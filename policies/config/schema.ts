@@ -94,7 +94,7 @@ export const journalSchema = z.strictObject({
   deliveries: count({ least: 1, most: 4096 })
     .prefault(64)
     .describe('Writes on their way to one origin at a time.'),
-  done: count({ least: 0, most: 10_000_000 })
+  done: count({ least: 1_000, most: 10_000_000 })
     .prefault(100_000)
     .describe('Delivered writes that can still be asked for, and whose Idempotency-Key is still known.'),
 });

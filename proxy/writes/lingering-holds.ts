@@ -23,7 +23,7 @@ export interface LingeringHoldsDependencies {
 }
 
 interface Held {
-  readonly row: HoldOfLine & Lingering;
+  row: HoldOfLine & Lingering;
   timer: NodeJS.Timeout;
 }
 
@@ -39,6 +39,7 @@ export class LingeringHolds {
   readonly #table: StateTable;
   readonly #bodies: StateTable;
   readonly #held = new Map<number, Held>();
+  /** By line, the hold during which a delivered write is shown. */
   readonly #shown = new Map<LineKey, number>();
   #next: number;
   #isClosed = false;
@@ -62,7 +63,8 @@ export class LingeringHolds {
 
   /** The delivered write whose content readers of the line are shown still; null: none. */
   shownOf(line: LineKey): number | null {
-    return this.#shown.get(line) ?? null;
+    const id = this.#shown.get(line);
+    return id === undefined ? null : (this.#held.get(id)?.row.shown ?? null);
   }
 
   /** Takes over what earlier runs left; what was under way then is unknown now. */
@@ -96,6 +98,20 @@ export class LingeringHolds {
     this.#keep(id, row);
   }
 
+  /** A later write of the line was carried out: what was shown is old. The change of the state that goes with it. */
+  stopShowing(line: LineKey): () => void {
+    const id = this.#shown.get(line);
+    const held = id === undefined ? undefined : this.#held.get(id);
+    this.#shown.delete(line);
+    if (id === undefined || held === undefined) return () => {};
+    const { shown } = held.row;
+    held.row = { ...held.row, shown: 0 };
+    return () => {
+      this.write(id, held.row);
+      this.#bodies.remove(numberKey(shown));
+    };
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const { timer } of this.#held.values()) clearTimeout(timer);
@@ -105,7 +121,7 @@ export class LingeringHolds {
     // A wall clock that was set back must not hold for longer than was meant.
     const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.clock.nowMs()));
     if (row.blocks) this.#deps.lines().unsettled(row.line);
-    if (row.shown > 0) this.#shown.set(row.line, row.shown);
+    if (row.shown > 0) this.#shown.set(row.line, id);
     this.#held.set(id, { row, timer: setTimeout(() => this.#end(id), lastsMs) });
   }
 
@@ -121,7 +137,7 @@ export class LingeringHolds {
     fence.release(row.tags, [], forget).then(
       () => {
         this.#held.delete(id);
-        if (this.#shown.get(row.line) === row.shown) this.#shown.delete(row.line);
+        if (this.#shown.get(row.line) === id) this.#shown.delete(row.line);
         if (row.blocks) lines().settled(row.line);
       },
       (error: unknown) => {

@@ -142,12 +142,14 @@ export class ThroughDesk {
   }
 
   async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
-    const { fence, lines } = this.#deps;
+    const { fence, lines, lingering } = this.#deps;
+    const hide = lingering.stopShowing(running.line);
     const untouched = end.entryTags !== null && !fence.touchedSince(hashTags(end.entryTags), running.heldAt);
     try {
-      const { sequence } = await fence.release(running.tags, end.moreTags, () =>
-        this.#holds.remove(otherHoldKey(end.hold)),
-      );
+      const { sequence } = await fence.release(running.tags, end.moreTags, () => {
+        this.#holds.remove(otherHoldKey(end.hold));
+        hide();
+      });
       lines.leave(running.line);
       return { floor: untouched ? sequence : null };
     } catch (error) {

@@ -415,6 +415,25 @@ describe('readers of a URL with waiting writes', () => {
     expect(own.origin.count('GET /items/1')).toBe(0);
   });
 
+  it('reads: pending gives way to a later write through to the URL', async () => {
+    own = await startScene({
+      policy: 'through',
+      write: `${FAST}, reads: pending`,
+      cache: ', feed: changes',
+      more: 'feeds: { changes: { type: sse, url: "http://127.0.0.1:9/changes", read-lag: 60s } }',
+      before: [
+        '- { name: put, match: { path: "/items/{id}", methods: [PUT] }, origin: shop, cache: { feed: changes }, write: { policy: behind, reads: pending } }',
+      ],
+    });
+    own.origin.on('PUT *', { status: 204 });
+    own.origin.on('PATCH *', { status: 204 });
+    await deliveredBy(own, idOf(await own.send('PUT', '/items/1', 'put')));
+    expect(await own.text('/items/1')).toBe('put');
+    own.origin.on('GET *', { fields, body: 'patched' });
+    expect((await own.send('PATCH', '/items/1', 'patch')).status).toBe(204);
+    expect(await own.text('/items/1')).toBe('patched');
+  });
+
   it('reads: wait waits until the origin has them, and no longer than it may', async () => {
     const held = gate();
     let value = 'old';

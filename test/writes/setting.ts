@@ -10,7 +10,9 @@ export interface Setting {
   readonly origin?: string;
   /** Top-level keys. */
   readonly more?: string;
+  /** Further routes, and those before the one. */
   readonly routes?: readonly string[];
+  readonly before?: readonly string[];
   /** More origins, by name, at the same URL. */
   readonly origins?: (url: string) => Readonly<Record<string, string>>;
 }
@@ -39,6 +41,7 @@ export async function startScene(setting: Setting = {}): Promise<Scene> {
 ${lines(Object.entries(of.origins?.(origin.url) ?? {}).map(([name, text]) => `${name}: ${text}`))}
     ${of.more ?? ''}
     routes:
+${lines(of.before ?? [])}
       - { name: item, match: "/items/{id}", origin: shop, cache: { freshness: headers${of.cache ?? ''} }, write: { policy: ${of.policy ?? 'behind'}${of.write ?? ''} } }
 ${lines(of.routes ?? [])}
       - { name: rest, match: /*, origin: shop, cache: { freshness: headers } }`;
