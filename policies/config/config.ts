@@ -83,7 +83,7 @@ export interface FlightsConfig {
 export interface JournalConfig {
   /** Of writes that wait or are dead; beyond it the journal is full. Key `size`, 1GiB. */
   readonly sizeBytes: number;
-  /** Writes on their way to one origin at a time. Key `deliveries`, 64. */
+  /** Writes on their way to one origin at a time. Key `deliveries`, 16. */
   readonly deliveries: number;
   /** Delivered writes that can still be asked for, and whose Idempotency-Key is still known. Key `done`, 100000. */
   readonly done: number;

@@ -92,7 +92,8 @@ export const journalSchema = z.strictObject({
     .prefault('1GiB')
     .describe('Of accepted writes that wait or are dead; beyond it the journal is full.'),
   deliveries: count({ least: 1, most: 4096 })
-    .prefault(64)
+    // More would take from acknowledgements what they gain: each delivery is two synced changes.
+    .prefault(16)
     .describe('Writes on their way to one origin at a time.'),
   done: count({ least: 1_000, most: 10_000_000 })
     .prefault(100_000)
