@@ -171,19 +171,31 @@ export class Journal {
     const row = this.#holds.get(waitingHoldKey(number));
     const tags = row === undefined ? new Uint32Array(0) : readHoldRow(row).tags;
     const { line } = leaving.record;
+    const isShown = leaving.lingering?.shown === number;
+    const hide = leaving.shelf === 'done' && !isShown ? lingering.stopShowing(line) : () => {};
     if (leaving.lingering === null) {
-      await fence.release(tags, leaving.moreTags, () => this.#move(number, leaving));
+      await fence.release(tags, leaving.moreTags, () => {
+        this.#move(number, leaving);
+        hide();
+      });
       return;
     }
     const held: HoldOfLine & Lingering = { ...leaving.lingering, line, tags };
     const id = lingering.newId();
     const change = (): void => {
       this.#move(number, leaving);
+      hide();
       lingering.write(id, held);
     };
-    if (leaving.moreTags.length === 0) await state.write(change);
-    else await fence.invalidate({ tags: leaving.moreTags, mode: 'hard', also: change });
-    lingering.keep(id, held);
+    // Once it is committed the next of the line is due, and that may be seen before it is heard of here.
+    const unblock = held.blocks ? lingering.block(line) : () => {};
+    try {
+      if (leaving.moreTags.length === 0) await state.write(change);
+      else await fence.invalidate({ tags: leaving.moreTags, mode: 'hard', also: change });
+      lingering.keep(id, held);
+    } finally {
+      unblock();
+    }
   }
 
   /** Given up, and nothing behind it is delivered until somebody decides. Its hold goes on. */

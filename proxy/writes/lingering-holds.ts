@@ -98,6 +98,12 @@ export class LingeringHolds {
     this.#keep(id, row);
   }
 
+  /** Nothing of the journal is delivered to the line until the returned is called. */
+  block(line: LineKey): () => void {
+    this.#deps.lines().unsettled(line);
+    return () => this.#deps.lines().settled(line);
+  }
+
   /** A later write of the line was carried out: what was shown is old. The change of the state that goes with it. */
   stopShowing(line: LineKey): () => void {
     const id = this.#shown.get(line);

@@ -66,6 +66,8 @@ export class ThroughDesk {
   readonly #running = new Map<number, Running>();
   /** By worker and ticket. */
   readonly #turns = new Map<string, Turn>();
+  /** Workers that died, by instance: what they asked for may come to pass after that. */
+  readonly #dead = new Set<number>();
 
   constructor(deps: ThroughDeskDependencies) {
     this.#deps = deps;
@@ -115,6 +117,7 @@ export class ThroughDesk {
 
   /** What the worker had under way has an unknown outcome. */
   workerDied(instance: number): void {
+    this.#dead.add(instance);
     for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
     for (const [hold, running] of this.#running) {
       if (running.instance !== instance) continue;
@@ -132,7 +135,9 @@ export class ThroughDesk {
       const { sequence } = await fence.hold(tags, () =>
         writeHoldRow(this.#holds, otherHoldKey(hold), { kind: 'running', line, tags, maxProcessingMs }),
       );
-      this.#running.set(hold, { instance, line, tags, maxProcessingMs, heldAt: sequence });
+      const running = { instance, line, tags, maxProcessingMs, heldAt: sequence };
+      if (this.#dead.has(instance)) await this.#rejected(running, hold);
+      else this.#running.set(hold, running);
       return { kind: 'admitted', hold };
     } catch (error) {
       lines.leave(line);

@@ -4,6 +4,7 @@ import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
 import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { createLog } from '../../proxy/log/logger.ts';
+import type { Lingering } from '../../proxy/writes/hold-rows.ts';
 import { Journal, type Acceptance, type OfferedWrite } from '../../proxy/writes/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/line.ts';
 import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
@@ -63,6 +64,14 @@ function offer(target: string, body: string, more: Partial<OfferedWrite> = {}): 
     ...more,
   };
 }
+
+const BLOCKING: Lingering = {
+  kind: 'lingering',
+  untilMs: clock.nowMs() + 60_000,
+  maxMs: 60_000,
+  blocks: true,
+  shown: 0,
+};
 
 function numberOf(acceptance: Acceptance): number {
   if (acceptance.kind !== 'accepted') throw new Error(acceptance.kind);
@@ -147,6 +156,41 @@ describe('the journal', () => {
     expect((await journal.begin(numberOf(two), 0)).kind).toBe('damaged');
   });
 
+  it('stops the line of an attempt of unknown outcome before the next of it can be seen', async () => {
+    const state = new MemoryState();
+    const { journal, lines } = await open(state);
+    const number = numberOf(await journal.accept(offer('/1', 'x')));
+    const next = numberOf(await journal.accept(offer('/1', 'y')));
+    const begun = await journal.begin(number, 1000);
+    if (begun.kind !== 'begun') throw new Error(begun.kind);
+    const record = { ...begun.record, state: 'done' } as const;
+    const admitted: boolean[] = [];
+    state.beforeCommit = async () => void admitted.push(lines.admitsJournal(record.line, next));
+    await journal.leave(number, { shelf: 'done', record, lingering: BLOCKING, moreTags: [] });
+    expect([...admitted, lines.admitsJournal(record.line, next)]).toEqual([false, false]);
+  });
+
+  it('shows a delivered write no more when a later one of the line was delivered', async () => {
+    const state = new MemoryState();
+    const { journal, lingering } = await open(state);
+    const [one, two] = [
+      numberOf(await journal.accept(offer('/1', 'x'))),
+      numberOf(await journal.accept(offer('/1', 'y', { method: 'PATCH' }))),
+    ];
+    const { line } = offer('/1', '');
+    const deliver = async (number: number, how: Lingering | null) => {
+      const begun = await journal.begin(number, 1000);
+      if (begun.kind !== 'begun') throw new Error(begun.kind);
+      const record = { ...begun.record, state: 'done' } as const;
+      await journal.leave(number, { shelf: 'done', record, lingering: how, moreTags: [] });
+    };
+    await deliver(one, { ...BLOCKING, blocks: false, shown: one });
+    expect(lingering.shownOf(line)).toBe(one);
+    await deliver(two, null);
+    expect(lingering.shownOf(line)).toBe(null);
+    expect((await open(state.crashed())).lingering.shownOf(line)).toBe(null);
+  });
+
   it('is full at its limit, and takes more when something was delivered', async () => {
     const { journal } = await open(new MemoryState(), 5000);
     const accepted = [];
@@ -211,6 +255,22 @@ describe('writes through', () => {
     expect(after.lingering.size).toBe(2);
     expect(after.isHeld('url:/1')).toBe(true);
     expect(after.lines.admitsJournal(line, 1)).toBe(false);
+  });
+
+  it('of a worker that died while its hold was written down are not begun, and hold nothing', async () => {
+    const state = new MemoryState();
+    const { desk, fence, lines } = await open(state);
+    const synced = Promise.withResolvers<void>();
+    state.beforeCommit = () => synced.promise;
+    const admission = desk.admit(1, { ...REQUEST, ticket: 1 });
+    await new Promise((resolve) => setImmediate(resolve));
+    desk.workerDied(1);
+    synced.resolve();
+    await admission;
+    expect(desk.running).toBe(0);
+    expect(fence.holds).toBe(0);
+    expect(lines.admitsJournal(lineKeyOf(REQUEST.line), 1)).toBe(true);
+    expect((await open(state.crashed())).fence.holds).toBe(0);
   });
 
   it('stay held where their end can not be written down, and invalid at once', async () => {
