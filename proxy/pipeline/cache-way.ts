@@ -330,8 +330,9 @@ export class CacheWay {
     flights.obtain(fill, {
       ...this.#waiterOf(visit),
       inform: () => {},
-      take: () => {
+      take: (found) => {
         this.#refreshing -= 1;
+        if (found.kind === 'pass') found.body.desertIfUnread();
       },
     });
   }
@@ -369,6 +370,7 @@ export class CacheWay {
         return this.#serveFound(visit, need, found);
       case 'pass':
         if (isStaleIfErrorStatus(found.status) && this.#staleMayStandIn(need)) {
+          found.body.desertIfUnread();
           return this.#serveIfError(visit, need, String(found.status));
         }
         return this.#servePassed(visit, need, found);

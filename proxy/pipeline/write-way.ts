@@ -64,6 +64,11 @@ export class WriteWay {
         if (tags.length > 0) await this.#invalidate(tags);
         return this.#deps.positions.ofWrite(visit, status, fields);
       },
+      // Nobody knows whether it was done: one revalidation too many is better than one too few.
+      onSettled: (settled) => {
+        const isUnknown = typeof settled === 'object' && settled.maybeProcessed;
+        if (isUnknown) void this.#invalidate(tagsOf(visit, 200, []));
+      },
     });
   }
 

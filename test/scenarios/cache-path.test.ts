@@ -220,4 +220,17 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     for (let i = 0; i < 4; i += 1) expect((await get('/thing')).body).toBe('new');
     expect(origin.count('GET /thing')).toBe(2);
   });
+
+  it('asks again after a write whose outcome nobody knows', async () => {
+    let name = 'old';
+    origin.on('GET /thing', () => ({ fields: ['Cache-Control', 'max-age=60'], body: name }));
+    origin.on('PUT /thing', async ({ received }, answer) => {
+      name = String(await received);
+      answer.cut();
+    });
+    await get('/thing');
+    const put = await ask(`${weir.url}/thing`, { method: 'PUT', body: 'new' });
+    expect(put.status).toBe(502);
+    await expect.poll(async () => (await get('/thing')).body).toBe('new');
+  });
 });
