@@ -45,6 +45,8 @@ const RETRY: RouteWriteConfig['retry'] = { baseMs: 200, maxMs: 60_000, attempts:
 /** After the state could not be written. */
 const PAUSE_MS = 1_000;
 const LONGEST_TIMER_MS = 60_000;
+/** Dead writes that are looked at together. */
+const PAGE = 256;
 
 /** One origin's deliveries: side by side up to a bound, which an origin that comes back grows into. */
 interface Lane {
@@ -67,10 +69,13 @@ export class Deliveries {
   };
   readonly #deps: DeliveriesDependencies;
   readonly #lanes = new Map<string, Lane>();
+  /** What is being sent or changed, by origin; those that are configured no more among them. */
+  readonly #busy = new Map<string, Set<number>>();
   /** Writes whose turn has not come, by line. */
   readonly #parked = new Map<LineKey, { readonly number: number; readonly lane: string }>();
   readonly #waiters = new Map<number, Set<(answer: OriginAnswer | null) => void>>();
   readonly #underWay = new Set<Promise<void>>();
+  #givingUp: Promise<void> = Promise.resolve();
   #config!: Config;
   #isClosed = false;
 
@@ -93,7 +98,7 @@ export class Deliveries {
       this.#lanes.set(name, {
         name,
         target,
-        busy: old?.busy ?? new Set(),
+        busy: this.#busyOf(name),
         window: config.journal.deliveries,
         timer: null,
         pumping: false,
@@ -104,7 +109,12 @@ export class Deliveries {
       if (!this.#lanes.has(name) && lane.timer) clearTimeout(lane.timer);
     }
     for (const name of this.#lanes.keys()) this.poke(name);
-    this.#track(this.#giveUpOrphans());
+    this.#giveUpOrphans();
+  }
+
+  /** Whether writes to the origin are delivered at all. */
+  knows(origin: string): boolean {
+    return this.#lanes.has(origin);
   }
 
   /** There may be something to deliver to the origin. */
@@ -128,12 +138,11 @@ export class Deliveries {
 
   /** Keeps a write from being sent until the returned is called; null: it is being sent. */
   reserve(origin: string, number: number): (() => void) | null {
-    const lane = this.#lanes.get(origin);
-    if (lane === undefined) return () => {};
-    if (lane.busy.has(number)) return null;
-    lane.busy.add(number);
+    const busy = this.#busyOf(origin);
+    if (busy.has(number)) return null;
+    busy.add(number);
     return () => {
-      lane.busy.delete(number);
+      busy.delete(number);
       this.poke(origin);
     };
   }
@@ -207,9 +216,16 @@ export class Deliveries {
         })
         .finally(() => {
           lane.busy.delete(number);
-          this.poke(lane.name);
+          if (this.knows(lane.name)) this.poke(lane.name);
+          else this.#giveUpOrphans();
         }),
     );
+  }
+
+  #busyOf(origin: string): Set<number> {
+    const busy = this.#busy.get(origin) ?? new Set();
+    this.#busy.set(origin, busy);
+    return busy;
   }
 
   #track(work: Promise<void>): void {
@@ -296,7 +312,6 @@ export class Deliveries {
   }
 
   async #dead(number: number, record: WriteRecord, onDead: RouteWriteConfig['onDead']): Promise<void> {
-    const { journal } = this.#deps;
     this.counters.dead += 1;
     this.#deps.log.error(
       {
@@ -308,10 +323,15 @@ export class Deliveries {
       },
       'a write was given up: see weir writes',
     );
-    const lingering = this.#blockingOf(record);
-    if (onDead === 'hold') await this.#persist(() => journal.stopLine(number, record));
-    else await this.#persist(() => journal.leave(number, { shelf: 'dead', record, lingering, moreTags: [] }));
+    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopLine(number, record));
+    else await this.#leaveDead(number, record);
     this.#deps.moved(record.line);
+  }
+
+  async #leaveDead(number: number, record: WriteRecord): Promise<void> {
+    const lingering = this.#blockingOf(record);
+    const leaving = { shelf: 'dead', record, lingering, moreTags: [] } as const;
+    await this.#persist(() => this.#deps.journal.leave(number, leaving));
   }
 
   /** What is held on: while an attempt may still be carried out, and for readers of a pending value the read lag. */
@@ -345,24 +365,63 @@ export class Deliveries {
     return this.#routeOf(record)?.write ?? { retry: RETRY, onDead: 'hold' };
   }
 
-  /** Writes whose origin is in the configuration no more are dead, each of them. */
-  async #giveUpOrphans(): Promise<void> {
+  /** Writes whose origin is in the configuration no more are dead, each of them, and stop nothing. */
+  #giveUpOrphans(): void {
+    this.#givingUp = this.#givingUp.then(async () => {
+      await this.#freeOrphanLines();
+      await this.#giveUpFirstOrphans();
+    });
+    this.#track(this.#givingUp);
+  }
+
+  /** Those behind a dead write that stopped its line become its first. */
+  async #freeOrphanLines(): Promise<void> {
+    const { tables } = this.#deps.journal;
+    let after = 0;
+    while (!this.#isClosed) {
+      const page = Array.from(tables.records('dead', after, PAGE));
+      if (page.length === 0) return;
+      after = page.at(-1)!.number;
+      for (const { number, record: read } of page) {
+        if (read.kind !== 'record' || this.knows(read.record.origin)) continue;
+        const { record } = read;
+        if (tables.first(record.line)?.number !== number) continue;
+        await this.#unlessBusy(record.origin, number, async () => {
+          await this.#leaveDead(number, record);
+          this.#deps.moved(record.line);
+        });
+      }
+    }
+  }
+
+  async #giveUpFirstOrphans(): Promise<void> {
     const { journal, clock } = this.#deps;
-    const known = new Set(
-      Object.keys(this.#config.origins).map((name) => originPrefix(name).toString('hex')),
-    );
+    const known = new Set([...this.#lanes.keys()].map((name) => originPrefix(name).toString('hex')));
     for (let isDone = false; !isDone && !this.#isClosed;) {
       isDone = true;
       for (const { prefix, number } of journal.tables.origins()) {
         if (known.has(prefix)) continue;
         const read = journal.tables.record('waiting', number);
         if (read?.kind !== 'record') continue;
-        const lastError = `there is no origin ${read.record.origin} in the configuration`;
-        const endedAtMs = clock.nowMs();
-        await this.#dead(number, { ...read.record, state: 'dead', lastError, endedAtMs }, 'skip');
-        isDone = false;
+        const { record } = read;
+        const lastError = `there is no origin ${record.origin} in the configuration`;
+        const dead = { ...record, state: 'dead', lastError, endedAtMs: clock.nowMs() } as const;
+        const giveUp = (): Promise<void> => this.#dead(number, dead, 'skip');
+        if (await this.#unlessBusy(record.origin, number, giveUp)) isDone = false;
       }
     }
+  }
+
+  /** False: it is being sent still, or an operator is at it. */
+  async #unlessBusy(origin: string, number: number, change: () => Promise<void>): Promise<boolean> {
+    const release = this.reserve(origin, number);
+    if (release === null) return false;
+    try {
+      await change();
+    } finally {
+      release();
+    }
+    return true;
   }
 
   /** What the origin was asked is written down whatever it takes: else it would be asked again. */

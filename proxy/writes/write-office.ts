@@ -101,6 +101,9 @@ export class WriteOffice {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
     const { journal, deliveries, log, moved } = this.#deps;
+    if (found.record.kind === 'record' && !deliveries.knows(found.record.record.origin)) {
+      return { kind: 'conflict', detail: 'Its origin is not in the configuration.' };
+    }
     const record = found.shelf === 'dead' ? await journal.retry(found.number) : null;
     if (record === null) return { kind: 'conflict', detail: 'Only a dead write can be sent again.' };
     log.info({ event: 'write-retry', write: id });

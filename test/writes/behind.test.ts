@@ -169,6 +169,22 @@ describe('a write behind', () => {
       routes: [{ name: all, match: /* }]`);
     await expect.poll(async () => (await own!.writes('dead')).map(({ id }) => id)).toEqual(ids);
   });
+
+  it('whose origin is gone is dead behind a dead one, too, and not sent again while there is none', async () => {
+    own = await startScene({ write: FAST });
+    own.origin.on('*', { status: 400 });
+    const first = idOf(await own.send('PUT', '/items/1', 'a'));
+    await expect.poll(async () => (await own!.write(first))['state']).toBe('dead');
+    const second = idOf(await own.send('PUT', '/items/1', 'b'));
+    await own.weir.reload(`
+      origins: { other: { url: "${own.origin.url}" } }
+      routes: [{ name: all, match: /* }]`);
+    await expect.poll(async () => (await own!.writes('dead')).map(({ id }) => id)).toEqual([first, second]);
+    expect(await own.stats()).toMatchObject({ waiting: 0, dead: 2, givenUp: 2 });
+    expect((await own.weir.admin(`/writes/${second}/retry`, { method: 'POST' })).status).toBe(409);
+    expect((await own.weir.admin(`/writes/${first}`, { method: 'DELETE' })).status).toBe(200);
+    expect(await own.stats()).toMatchObject({ waiting: 0, dead: 1 });
+  });
 });
 
 describe('what is retried', () => {
