@@ -459,7 +459,8 @@ function afterAttempt(
     ...record,
     isAttempting: false,
     lastError: decision.error,
-    wasUncertain: record.wasUncertain || isUnknown,
+    // A failure of the origin may have come after the change.
+    wasUncertain: record.wasUncertain || decision.outcome !== 'rejected',
     unknownUntilMs: isUnknown ? nowMs + maxProcessingMs : record.unknownUntilMs,
   };
   if (decision.kind === 'retry') return { ...after, dueAtMs: nowMs + decision.afterMs };

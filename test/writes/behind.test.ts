@@ -256,6 +256,17 @@ describe('what is retried', () => {
     expect((await scene.writes('dead')).map((write) => write['id'])).toContain(id);
   });
 
+  it('what an attempt may have done before the origin failed is no failure of the next', async () => {
+    for (const method of ['PUT', 'DELETE']) {
+      const answers = [500, method === 'PUT' ? 412 : 404];
+      scene.origin.on(`${method} /brief/*`, () => ({ status: answers.shift() ?? 400 }));
+    }
+    const put = idOf(await scene.send('PUT', '/brief/14-2', 'x', { 'if-match': '"a"' }));
+    const gone = idOf(await scene.send('DELETE', '/brief/14-3'));
+    await expect.poll(async () => (await scene.write(put))['state']).toBe('uncertain');
+    await expect.poll(async () => (await scene.write(gone))['state']).toBe('done');
+  });
+
   it('a precondition that fails after an attempt of unknown outcome is uncertain', async () => {
     scene.origin.on('PUT /brief/14-1', async (request, answer) => {
       await request.received;
