@@ -292,8 +292,8 @@ class WebhookFeed implements Feed {
     this.#refused += open.length;
     this.#yielded = [];
     this.#arrived = [];
-    this.#waitingBytes = 0;
     for (const settle of open) settle(tryAgain);
+    this.#waitingBytes = 0;
   }
 }
 

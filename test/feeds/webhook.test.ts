@@ -226,6 +226,19 @@ describe('webhook: deliveries', () => {
     });
   });
 
+  it('keeps to its bound in bytes after it was ended with deliveries that were not durable', async () => {
+    const feed = makeFeed();
+    const send = (i: number) => feed.receiver!.receive(signed({ i, text: 'x'.repeat(2 ** 20 - 64) }));
+    const first = await opened(feed);
+    const given = Array.from({ length: 20 }, (_, i) => send(i));
+    await first.until((all) => all.filter(isMessage).length === 20);
+    await first.stop();
+    expect((await Promise.all(given)).every(({ status }) => status === 503)).toBe(true);
+    (await opened(feed, '1')).pause();
+    const answers = Array.from({ length: 40 }, (_, i) => send(100 + i));
+    expect((await answers.at(-1)!).status).toBe(503);
+  });
+
   it('gives one delivery that comes twice at a time to one change, and both answers', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
