@@ -117,6 +117,12 @@ export class Deliveries {
     return this.#lanes.has(origin);
   }
 
+  /** A write to the origin was accepted: by a worker that has not heard yet that it is gone, perhaps. */
+  accepted(origin: string): void {
+    if (this.knows(origin)) this.poke(origin);
+    else if (this.#lanes.size > 0) this.#giveUpOrphans();
+  }
+
   /** There may be something to deliver to the origin. */
   poke(origin: string): void {
     const lane = this.#lanes.get(origin);

@@ -167,7 +167,7 @@ export class Writes {
           origin: line.origin,
           ...(acceptance.merged === null ? {} : { merged: acceptance.merged }),
         });
-        this.#deliveries.poke(line.origin);
+        this.#deliveries.accepted(line.origin);
         return this.#answered(acceptance, waitMs);
       }
       case 'repeated': {

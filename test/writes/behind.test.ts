@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
@@ -168,6 +170,17 @@ describe('a write behind', () => {
       origins: { other: { url: "${own.origin.url}" } }
       routes: [{ name: all, match: /* }]`);
     await expect.poll(async () => (await own!.writes('dead')).map(({ id }) => id)).toEqual(ids);
+  });
+
+  it('whose origin goes while it is sent to Weir is dead, not lost', async () => {
+    own = await startScene({ write: FAST });
+    const sending = sendSlowly(`${own.weir.url}/items/1`, 'PUT', 'a');
+    await sending.begun;
+    await own.weir.reload(`
+      origins: { other: { url: "${own.origin.url}" } }
+      routes: [{ name: all, match: /* }]`);
+    expect(await sending.finish()).toBe(202);
+    await expect.poll(async () => (await own!.writes('dead')).length).toBe(1);
   });
 
   it('whose origin is gone is dead behind a dead one, too, and not sent again while there is none', async () => {
@@ -478,3 +491,20 @@ describe('readers of a URL with waiting writes', () => {
     expect(scene.origin.count('GET /wait/22-1')).toBe(1);
   });
 });
+
+/** A request whose head has come to Weir's listener, and whose content comes with `finish`. */
+function sendSlowly(url: string, method: string, body: string) {
+  const sent = request(url, { method, headers: { Expect: '100-continue', 'Content-Length': body.length } });
+  const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+  const begun = once(sent, 'continue');
+  sent.flushHeaders();
+  return {
+    begun,
+    async finish(): Promise<number | undefined> {
+      sent.end(body);
+      const [answer] = await answered;
+      answer.resume();
+      return answer.statusCode;
+    },
+  };
+}
