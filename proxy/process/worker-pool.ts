@@ -242,6 +242,6 @@ const MIB = 2 ** 20;
 function heapLimits(memoryBytes: number): ResourceLimits {
   return {
     maxOldGenerationSizeMb: 512 + Math.ceil((memoryBytes / MIB) * 2),
-    maxYoungGenerationSizeMb: 64,
+    maxYoungGenerationSizeMb: 48,
   };
 }

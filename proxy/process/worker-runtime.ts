@@ -56,8 +56,8 @@ export interface RuntimeDependencies {
 
 /** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
 const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
-/** External memory that V8 lets become garbage before it collects. */
-const UNCOLLECTED_BYTES = 16 * 2 ** 20;
+/** What V8 lets become garbage before it collects: young objects, and external memory. */
+const UNCOLLECTED_BYTES = 32 * 2 ** 20;
 /** Origins that a reload has replaced may finish what they do. */
 const ORIGIN_GRACE_MS = 60_000;
 
@@ -304,7 +304,7 @@ export class WorkerRuntime {
 
 /** Of a worker's share of the memory, without content that was let go and is not collected yet. */
 function levelBytes(shareBytes: number): number {
-  return Math.floor(shareBytes - Math.min(shareBytes / 8, UNCOLLECTED_BYTES));
+  return Math.floor(shareBytes - Math.min(shareBytes / 4, UNCOLLECTED_BYTES));
 }
 
 /** A worker's part of what an origin allows the whole process. */
