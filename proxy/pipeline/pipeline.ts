@@ -78,6 +78,12 @@ export class Pipeline {
     while (step !== null) step = this.#take(step);
   }
 
+  /** After a wait: what the origin was asked for before is too old for it. */
+  #asIfNow(visit: RoutedVisit): RoutedVisit {
+    const { fence, clock } = this.#deps;
+    return { ...visit, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+  }
+
   #take(step: Step): Step | null {
     const { cacheWay, pendingWay, writeWay, passWay, purgeWay, deliveryWay } = this.#deps;
     switch (step.to) {
@@ -87,7 +93,7 @@ export class Pipeline {
         cacheWay.enter(step.visit);
         return null;
       case 'pending-way':
-        pendingWay.enter(step.visit, () => cacheWay.enter(step.visit));
+        pendingWay.enter(step.visit, () => cacheWay.enter(this.#asIfNow(step.visit)));
         return null;
       case 'write-way':
         writeWay.enter(step.visit);

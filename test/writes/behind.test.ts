@@ -490,6 +490,32 @@ describe('readers of a URL with waiting writes', () => {
     expect(await read).toBe('new');
     expect(scene.origin.count('GET /wait/22-1')).toBe(1);
   });
+
+  it('reads: wait takes no answer that the origin was asked for before it had them', async () => {
+    own = await startScene({ write: `${FAST}, reads: wait`, origin: ', queue: { timeout: 500ms }' });
+    const [held, slow] = [gate(), gate()];
+    let value = 'old';
+    own.origin.on('GET /items/1', async () => {
+      const body = value;
+      if (body === 'old') await slow.promise;
+      return { fields, body };
+    });
+    own.origin.on('PUT /items/1', async (request) => {
+      await held.promise;
+      value = (await request.received).toString();
+      return { status: 204 };
+    });
+    const id = idOf(await own.send('PUT', '/items/1', 'new'));
+    const impatient = own.text('/items/1');
+    await own.origin.seen('GET /items/1');
+    const patient = own.text('/items/1');
+    await own.get('/other');
+    held.open();
+    await deliveredBy(own, id);
+    await own.get('/other');
+    slow.open();
+    expect([await impatient, await patient]).toEqual(['old', 'new']);
+  });
 });
 
 /** A request whose head has come to Weir's listener, and whose content comes with `finish`. */
