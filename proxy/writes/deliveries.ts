@@ -8,7 +8,8 @@ import type { Journal } from './journal.ts';
 import type { LineKey } from './line.ts';
 import type { Lines } from './lines.ts';
 import { sendOnce, type OriginAnswer } from './origin-answer.ts';
-import { originPrefix, type WriteRecord } from './record.ts';
+import { Orphans } from './orphans.ts';
+import type { WriteRecord } from './record.ts';
 import type { DueRow } from './tables.ts';
 import { writtenTags } from './written-tags.ts';
 
@@ -45,8 +46,6 @@ const RETRY: RouteWriteConfig['retry'] = { baseMs: 200, maxMs: 60_000, attempts:
 /** After the state could not be written. */
 const PAUSE_MS = 1_000;
 const LONGEST_TIMER_MS = 60_000;
-/** Dead writes that are looked at together. */
-const PAGE = 256;
 
 /** One origin's deliveries: side by side up to a bound, which an origin that comes back grows into. */
 interface Lane {
@@ -75,12 +74,24 @@ export class Deliveries {
   readonly #parked = new Map<LineKey, { readonly number: number; readonly lane: string }>();
   readonly #waiters = new Map<number, Set<(answer: OriginAnswer | null) => void>>();
   readonly #underWay = new Set<Promise<void>>();
-  #givingUp: Promise<void> = Promise.resolve();
+  readonly #orphans: Orphans;
   #config!: Config;
   #isClosed = false;
 
   constructor(deps: DeliveriesDependencies) {
     this.#deps = deps;
+    this.#orphans = new Orphans({
+      journal: deps.journal,
+      clock: deps.clock,
+      isOver: () => this.#isClosed,
+      knows: (origin) => this.knows(origin),
+      unlessBusy: (record, number, change) => this.#unlessBusy(record.origin, number, change),
+      giveUp: (number, record) => this.#dead(number, record, 'skip'),
+      free: async (number, record) => {
+        await this.#leaveDead(number, record);
+        deps.moved(record.line);
+      },
+    });
   }
 
   get underWay(): number {
@@ -371,51 +382,8 @@ export class Deliveries {
     return this.#routeOf(record)?.write ?? { retry: RETRY, onDead: 'hold' };
   }
 
-  /** Writes whose origin is in the configuration no more are dead, each of them, and stop nothing. */
   #giveUpOrphans(): void {
-    this.#givingUp = this.#givingUp.then(async () => {
-      await this.#freeOrphanLines();
-      await this.#giveUpFirstOrphans();
-    });
-    this.#track(this.#givingUp);
-  }
-
-  /** Those behind a dead write that stopped its line become its first. */
-  async #freeOrphanLines(): Promise<void> {
-    const { tables } = this.#deps.journal;
-    let after = 0;
-    while (!this.#isClosed) {
-      const page = Array.from(tables.records('dead', after, PAGE));
-      if (page.length === 0) return;
-      after = page.at(-1)!.number;
-      for (const { number, record: read } of page) {
-        if (read.kind !== 'record' || this.knows(read.record.origin)) continue;
-        const { record } = read;
-        if (tables.first(record.line)?.number !== number) continue;
-        await this.#unlessBusy(record.origin, number, async () => {
-          await this.#leaveDead(number, record);
-          this.#deps.moved(record.line);
-        });
-      }
-    }
-  }
-
-  async #giveUpFirstOrphans(): Promise<void> {
-    const { journal, clock } = this.#deps;
-    const known = new Set([...this.#lanes.keys()].map((name) => originPrefix(name).toString('hex')));
-    for (let isDone = false; !isDone && !this.#isClosed;) {
-      isDone = true;
-      for (const { prefix, number } of journal.tables.origins()) {
-        if (known.has(prefix)) continue;
-        const read = journal.tables.record('waiting', number);
-        if (read?.kind !== 'record') continue;
-        const { record } = read;
-        const lastError = `there is no origin ${record.origin} in the configuration`;
-        const dead = { ...record, state: 'dead', lastError, endedAtMs: clock.nowMs() } as const;
-        const giveUp = (): Promise<void> => this.#dead(number, dead, 'skip');
-        if (await this.#unlessBusy(record.origin, number, giveUp)) isDone = false;
-      }
-    }
+    this.#track(this.#orphans.giveUp());
   }
 
   /** False: it is being sent still, or an operator is at it. */

@@ -145,12 +145,12 @@ export class JournalTables {
   }
 
   /** One due write of each origin for which any is. */
-  *origins(): Iterable<{ readonly prefix: string; readonly number: number }> {
+  *origins(): Iterable<{ readonly number: number }> {
     let from: Buffer = Buffer.alloc(0);
     for (;;) {
-      let found: { readonly prefix: string; readonly number: number } | null = null;
+      let found: { readonly number: number } | null = null;
       for (const { key, value } of this.#dues.range({ from, limit: 1 })) {
-        found = { prefix: key.toString('hex', 0, 8), number: Number(value.readBigUInt64BE(0)) };
+        found = { number: Number(value.readBigUInt64BE(0)) };
         from = Buffer.concat([key.subarray(0, 8), Buffer.alloc(17, 0xff)]);
       }
       if (found === null) return;
