@@ -120,7 +120,8 @@ describe.each([1, 2])(
       await get('bytes=0-4');
       serve('"2"', 'abcdefghij');
       expect(await get()).toEqual([200, null, 'abcdefghij']);
-      expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
+      // Another worker may still have the part in its memory, fresh as the origin said, and nothing has invalidated it.
+      if (workers === 1) expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
       expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-']);
     });
 
