@@ -27,7 +27,10 @@ export function diskCallsOf(writer: DiskWriter | null): { readonly calls: DiskCa
         writer?.begin(id);
       },
       async appendChunk({ id, index, bytes }) {
-        return (await writer?.append(id, index, bytes)) ?? false;
+        const isStored = (await writer?.append(id, index, bytes)) ?? false;
+        // The worker has given the memory away: let go of it now, not at some collection.
+        if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+        return isStored;
       },
       async commitEntry({ head, maxVariants }) {
         fills.delete(head.id);
