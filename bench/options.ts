@@ -15,8 +15,8 @@ export type ReadOptions =
 export const USAGE = `npm run bench [-- OPTIONS]
   --scenario NAME   one scenario; may be given several times (default: all)
   --seconds N       how long each measures (default 10)
-  --entries N       how many entries are stored, for scenarios about that
-  --long            at full size: tag-purge with 1,000,000 entries
+  --entries N       how many entries are stored, or writes wait, for scenarios about that
+  --long            at full size: tag-purge with 1,000,000 entries, journal with 1,000,000 writes
   --seed N          of what is drawn at random (default 1)
   --json FILE       the report as JSON too; - for standard output, in place of the tables
   --profile FOLDER  CPU profiles of the Weir process, one a thread`;

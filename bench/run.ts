@@ -5,6 +5,7 @@ import { machine, table, type Report } from './report.ts';
 import { Stage, type Scenario } from './scenario.ts';
 import { hitDisk } from './scenarios/hit-disk.ts';
 import { hitMemory } from './scenarios/hit-memory.ts';
+import { journal } from './scenarios/journal.ts';
 import { miss } from './scenarios/miss.ts';
 import { purgeStorm } from './scenarios/purge-storm.ts';
 import { stampede } from './scenarios/stampede.ts';
@@ -21,6 +22,7 @@ const SCENARIOS: readonly Scenario[] = [
   purgeStorm,
   tagPurge,
   writes,
+  journal,
 ];
 
 const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;

@@ -59,7 +59,7 @@ export class Stage {
     return (plan) => child.ask(plan, plan.seconds * 1000);
   }
 
-  /** Bare synced commits to a file in `folder`. */
+  /** Bare synced commits and invalidations to files in `folder`. */
   async commits(folder: string): Promise<(commits: number) => Promise<CommitsAnswer>> {
     const child = await this.#start<CommitsQuestion, CommitsAnswer>('synced-commits.ts', [folder]);
     return (commits) => child.ask(commits);

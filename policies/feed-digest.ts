@@ -6,8 +6,11 @@ import type { FeedConfig } from './config/config.ts';
  * stream nor of what another map would have invalidated. How long it may be silent or lag does not count.
  */
 export function feedDigest(feed: FeedConfig): string {
-  const { type, format, map, options } = feed;
-  return createHash('sha256').update(canonical({ type, format, map, options })).digest('hex');
+  const { type, format, map, options, versionField } = feed;
+  const version = versionField === null ? {} : { versionField };
+  return createHash('sha256')
+    .update(canonical({ type, format, map, options, ...version }))
+    .digest('hex');
 }
 
 function canonical(value: unknown): string {

@@ -1,4 +1,4 @@
-import type { FeedConfig } from './config/config.ts';
+import type { FeedConfig, RouteCacheConfig } from './config/config.ts';
 import { tagOfFeed, tagOfOrigin } from './tags.ts';
 
 /**
@@ -11,11 +11,15 @@ export function feedScope(feed: FeedConfig, origins: readonly string[]): string[
 }
 
 /**
- * How long after an invalidation the origin may still show the old state to a route. Which feed a tag was invalidated
- * by is not kept, so the longest read lag counts of those that can reach the route's entries.
+ * How long after an invalidation the origin may still show the old state to a route, where its answers do not say how
+ * current they are: that they say of the route's own feed alone. Which feed a tag was invalidated by is not kept, so the
+ * longest read lag counts of those that can reach the route's entries.
  */
-export function readLagMsOf(feeds: readonly FeedConfig[], routeFeed: string | null): number {
-  const reaching = feeds.filter((feed) => feed.name === routeFeed || reachesAll(feed));
+export function readLagMsOf(
+  feeds: readonly FeedConfig[],
+  { feed: own, versionHeader }: Pick<RouteCacheConfig, 'feed' | 'versionHeader'>,
+): number {
+  const reaching = feeds.filter((feed) => (feed.name === own ? versionHeader === null : reachesAll(feed)));
   return Math.max(0, ...reaching.map(({ readLagMs }) => readLagMs));
 }
 

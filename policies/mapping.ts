@@ -33,6 +33,11 @@ export function compileMapping(map: readonly FeedMapping[]): Mapping {
   return { mapChange: (change) => applyEntries(entries, lookupIn(change)) };
 }
 
+/** Every value at a dotted path, of the message, of the old row and of the new one, as text. NULL is no value. */
+export function textsAt(change: Change, path: string): string[] {
+  return lookupIn(change).texts(path);
+}
+
 type Scalar = string | number | boolean | null;
 type Condition = Scalar | readonly Scalar[] | { readonly exists?: boolean; readonly changed?: boolean };
 

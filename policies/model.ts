@@ -4,6 +4,8 @@ import type { Fields } from './http/fields.ts';
 export interface RequestView {
   readonly method: string;
   readonly fields: Fields;
+  /** The fields that Weir writes for the origin in place of the client's own; absent: nothing is sent to it. */
+  readonly written?: Fields;
 }
 
 /**

@@ -2,7 +2,12 @@
  * The names that entries bear and invalidations use. Every kind has a prefix of its own, so that no application's tag
  * can be taken for a URL or a route. What stands for a place has two forms, for one host (`url@HOST/p`) and for every
  * host (`url:/p`): an authority has no `/` and no path begins without, so the forms can't meet.
+ *
+ * They are of the decoded URL: a change names a value, clients encode it in one way or another, and what differs in that
+ * alone is invalidated together. The key still tells it apart.
  */
+
+import { decoded } from './templates.ts';
 
 /** Whole path segments for which an entry bears a prefix tag; longer prefixes are cut to it and reach further. */
 export const PREFIX_SEGMENTS = 32;
@@ -38,19 +43,21 @@ export function entryTags(
     tagOfUrl(authority, path, query),
   ]);
   if (entry.feed !== null) tags.add(tagOfFeed(entry.feed));
-  for (const prefix of prefixesOf(path)) tags.add(`prefix:${prefix}`).add(`prefix@${authority}${prefix}`);
+  for (const prefix of prefixesOf(plain(path)))
+    tags.add(`prefix:${prefix}`).add(`prefix@${authority}${prefix}`);
   for (const tag of entry.extra) tags.add(tag);
   return [...tags];
 }
 
 /** Exactly this URL, with its keyed query. `authority` null: on every host. */
 export function tagOfUrl(authority: string | null, path: string, query: string): string {
-  return `${place('url', authority)}${path}${query === '' ? '' : `?${query}`}`;
+  const asked = query === '' ? '' : `?${plain(query).replaceAll('+', ' ')}`;
+  return `${place('url', authority)}${plain(path)}${asked}`;
 }
 
 /** Every URL whose path begins with these whole segments: `/a` takes `/a` and `/a/b`, not `/ab`. */
 export function tagOfPrefix(authority: string | null, path: string): string {
-  const prefixes = prefixesOf(path);
+  const prefixes = prefixesOf(plain(path));
   return `${place('prefix', authority)}${prefixes[prefixes.length - 1]!}`;
 }
 
@@ -94,6 +101,11 @@ export function groupSite(
   authority: string,
 ): string {
   return origin.hostHeader === 'client' ? authority : origin.name;
+}
+
+/** Each run of encoded bytes by itself: one that is no UTF-8 must not keep a prefix before it from being decoded. */
+function plain(text: string): string {
+  return text.includes('%') ? text.replaceAll(/(?:%[0-9a-f]{2})+/gi, (run) => decoded(run)) : text;
 }
 
 function place(kind: 'url' | 'prefix', authority: string | null): string {

@@ -89,7 +89,8 @@ function fill(parts: readonly string[], binding: ReadonlyMap<string, string>): s
   return parts.map((part, i) => (i % 2 === 1 ? binding.get(part)! : part)).join('');
 }
 
-function decoded(value: string): string {
+/** Percent-decoded; what is no UTF-8 stays as it is. */
+export function decoded(value: string): string {
   if (!value.includes('%')) return value;
   try {
     return decodeURIComponent(value);

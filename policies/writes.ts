@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { RouteWriteConfig } from './config/config.ts';
 import { parseHttpDate } from './http/dates.ts';
 import { parseEtag } from './http/etags.ts';
-import { fieldValue, fieldValues, hasField, listMembers, type Fields } from './http/fields.ts';
+import { fieldValue, hasField, listMembers, type Fields } from './http/fields.ts';
 
 /**
  * `applied`: it was carried out, or may have been in part, and is over. `rejected`: nothing was changed. `unknown`: it may
@@ -124,7 +124,7 @@ const MAX_RETRY_AFTER_MS = 86_400_000;
 export function retryAfterMs(fields: Fields, nowMs: number): number {
   const value = fieldValue(fields, 'retry-after')?.trim();
   if (value === undefined) return 0;
-  if (/^\d{1,9}$/.test(value)) return Math.min(MAX_RETRY_AFTER_MS, Number(value) * 1000);
+  if (/^\d+$/.test(value)) return Math.min(MAX_RETRY_AFTER_MS, Number(value) * 1000);
   const date = parseHttpDate(value, nowMs);
   return date === null ? 0 : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, date - nowMs));
 }
@@ -139,6 +139,13 @@ export function hasPrecondition(fields: Fields): boolean {
 export function isMergeable(method: string, fields: Fields): boolean {
   return method === 'PUT' && !hasPrecondition(fields) && !hasField(fields, 'content-range');
 }
+
+/** Whether the origin would refuse the one where it refuses the other, as far as fields tell it who asks. */
+export function hasSameCredentials(one: Fields, other: Fields): boolean {
+  return CREDENTIALS.every((name) => fieldValue(one, name) === fieldValue(other, name));
+}
+
+const CREDENTIALS = ['authorization', 'cookie'];
 
 /** What makes two requests with one Idempotency-Key the same request. */
 export function requestDigest(request: {
@@ -156,12 +163,19 @@ export function requestDigest(request: {
   return digest.digest('base64url');
 }
 
-/** Keys are those of one origin and one holder of credentials. Null: the request has none. */
-export function scopedIdempotencyKey(origin: string, fields: Fields): string | null {
-  const [key] = fieldValues(fields, 'idempotency-key');
+/**
+ * Keys are those of one origin, one host where the origin sees it (`authority`; null: it does not), and one holder of
+ * credentials. Null: the request has none.
+ */
+export function scopedIdempotencyKey(
+  { origin, authority }: { readonly origin: string; readonly authority: string | null },
+  fields: Fields,
+): string | null {
+  const key = fieldValue(fields, 'idempotency-key');
   if (key === undefined || key.trim() === '') return null;
   const credentials = fieldValue(fields, 'authorization') ?? '';
-  return createHash('sha256').update(`${origin}\n${credentials}\n${key.trim()}`).digest('base64url');
+  const site = authority === null ? origin : `${origin}@${authority}`;
+  return createHash('sha256').update(`${site}\n${credentials}\n${key.trim()}`).digest('base64url');
 }
 
 const MAX_WAIT_SECONDS = 600;

@@ -1,34 +1,56 @@
-/** A process: commits of one small record each to an LMDB file, one after another, each awaited until it is synced. */
+/**
+ * A process: commits of one small record each to an LMDB file, and invalidations of one tag by a fence of its own, in
+ * turn and one after another, each awaited until it is synced.
+ */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { open } from 'lmdb';
+import { systemClock } from '../../proxy/clock.ts';
+import { Fence } from '../../proxy/fence/fence.ts';
+import { openState } from '../../proxy/state/state-store.ts';
 import { answerParent } from './child.ts';
 
-/** How many commits. */
+/** How many of each. */
 export type CommitsQuestion = number;
 /** What each took, in milliseconds. */
-export type CommitsAnswer = readonly number[];
+export interface CommitsAnswer {
+  readonly commitsMs: readonly number[];
+  readonly invalidationsMs: readonly number[];
+}
 
 const RECORD_BYTES = 24;
 /** Written over in turn, so that the file does not grow. */
 const RECORDS = 1_000;
 
+const folder = process.argv[2]!;
 const database = open<Buffer, Buffer>({
-  path: process.argv[2]!,
+  path: join(folder, 'bare'),
   encoding: 'binary',
   keyEncoding: 'binary',
   // A commit's promise then means that it was synced.
   overlappingSync: false,
   eventTurnBatching: false,
 });
+const opened = await openState(folder, 0);
+if (opened.kind === 'failed') throw new Error(opened.reason);
+const fence = await Fence.open(RECORDS, { state: opened.state, clock: systemClock });
 
 let next = 0;
 
-void answerParent<CommitsQuestion, CommitsAnswer>(async (commits) => {
-  const tookMs: number[] = [];
-  for (let i = 0; i < commits; i += 1) {
-    const startedAt = performance.now();
-    await database.put(Buffer.from(String(next++ % RECORDS)), randomBytes(RECORD_BYTES));
-    tookMs.push(performance.now() - startedAt);
+void answerParent<CommitsQuestion, CommitsAnswer>(async (count) => {
+  const commitsMs: number[] = [];
+  const invalidationsMs: number[] = [];
+  for (let i = 0; i < count; i += 1) {
+    next += 1;
+    const key = String(next % RECORDS);
+    commitsMs.push(await timed(() => database.put(Buffer.from(key), randomBytes(RECORD_BYTES))));
+    invalidationsMs.push(await timed(() => fence.invalidate({ tags: [`tag:${key}`], mode: 'hard' })));
   }
-  return tookMs;
+  return { commitsMs, invalidationsMs };
 });
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await work();
+  return performance.now() - startedAt;
+}

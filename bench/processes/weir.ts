@@ -16,6 +16,9 @@ export interface WeirSetting {
   /** YAML of the one route's `cache` and `write`. */
   readonly cache?: string;
   readonly write?: string;
+  /** YAML of further keys of the one origin, and of the journal. */
+  readonly origin?: string;
+  readonly journal?: string;
   /** Where profiles of its processor time go, when it ends; null: none are taken. */
   readonly profileFolder: string | null;
 }
@@ -27,48 +30,86 @@ const STOP_MS = 15_000;
 /** A real `weir serve` on free ports, with its files in a temporary folder. */
 export class Weir {
   readonly folder: string;
-  readonly url: string;
-  readonly adminUrl: string;
-  readonly #process: ChildProcess;
+  readonly #profileFolder: string | null;
+  #running: Running;
 
-  private constructor(folder: string, process: ChildProcess, ports: { port: number; adminPort: number }) {
+  private constructor(folder: string, profileFolder: string | null, running: Running) {
     this.folder = folder;
-    this.#process = process;
-    this.url = `http://127.0.0.1:${ports.port}`;
-    this.adminUrl = `http://127.0.0.1:${ports.adminPort}`;
+    this.#profileFolder = profileFolder;
+    this.#running = running;
   }
 
   /** Rejects, with what it wrote, where it does not listen within 30 s. */
   static async start(setting: WeirSetting): Promise<Weir> {
     const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
-    const file = join(folder, 'weir.yaml');
-    writeFileSync(file, configurationOf(setting));
-    const profiling =
-      setting.profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${setting.profileFolder}`];
-    const child = spawn(process.execPath, [...profiling, PROGRAM, 'serve', '--config', file], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    writeFileSync(join(folder, FILE), configurationOf(setting));
     try {
-      return new Weir(folder, child, await portsOf(child));
+      return new Weir(folder, setting.profileFolder, await launch(folder, setting.profileFolder));
     } catch (error) {
-      await end(child);
       rmSync(folder, { recursive: true, force: true });
       throw error;
     }
   }
 
-  get pid(): number {
-    return this.#process.pid!;
+  get url(): string {
+    return `http://127.0.0.1:${this.#running.port}`;
   }
 
-  async stats(): Promise<{ readonly disk: { readonly entries: number } | null }> {
+  get adminUrl(): string {
+    return `http://127.0.0.1:${this.#running.adminPort}`;
+  }
+
+  /** Kills it and starts it on its files again; resolves when it is ready, with the seconds since that start. */
+  async crash(): Promise<number> {
+    const { process } = this.#running;
+    const ended = once(process, 'exit');
+    process.kill('SIGKILL');
+    await ended;
+    const startedAt = performance.now();
+    this.#running = await launch(this.folder, this.#profileFolder);
+    while ((await fetch(`${this.adminUrl}/readyz`)).status !== 200);
+    return (performance.now() - startedAt) / 1000;
+  }
+
+  get pid(): number {
+    return this.#running.process.pid!;
+  }
+
+  async stats(): Promise<WeirStats> {
     const response = await fetch(`${this.adminUrl}/stats`);
-    return (await response.json()) as { disk: { entries: number } | null };
+    return (await response.json()) as WeirStats;
   }
 
   async stop(): Promise<void> {
-    await end(this.#process);
+    await end(this.#running.process);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** What of `GET /stats` scenarios look at. */
+interface WeirStats {
+  readonly disk: { readonly entries: number } | null;
+  readonly writes: { readonly waiting: number };
+}
+
+interface Running {
+  readonly process: ChildProcess;
+  readonly port: number;
+  readonly adminPort: number;
+}
+
+const FILE = 'weir.yaml';
+
+async function launch(folder: string, profileFolder: string | null): Promise<Running> {
+  const profiling = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
+  const child = spawn(process.execPath, [...profiling, PROGRAM, 'serve', '--config', join(folder, FILE)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  try {
+    return { process: child, ...(await portsOf(child)) };
+  } catch (error) {
+    await end(child);
+    throw error;
   }
 }
 
@@ -79,11 +120,14 @@ function configurationOf({
   disk,
   cache = '{}',
   write = '{}',
+  origin = '',
+  journal = '{}',
 }: WeirSetting): string {
   return `listen: { port: 0, workers: ${workers} }
 admin: { port: 0 }
 cache: { memory: ${memory}, disk: { path: ./data, size: ${disk} } }
-origins: { bench: { url: "http://127.0.0.1:${originPort}" } }
+journal: ${journal}
+origins: { bench: { url: "http://127.0.0.1:${originPort}"${origin} } }
 routes: [{ name: all, match: /*, cache: ${cache}, write: ${write} }]
 `;
 }

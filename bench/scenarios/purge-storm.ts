@@ -2,13 +2,14 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, type TimedAnswer } from '../exchange.ts';
 import { fill } from '../filling.ts';
+import type { CommitsAnswer } from '../processes/synced-commits.ts';
 import type { Weir } from '../processes/weir.ts';
 import { percentile, type Figure } from '../report.ts';
 import { measure, type Scenario } from '../scenario.ts';
 
 const ENTRIES = 20_000;
 const CONNECTIONS = 64;
-/** Of purges, of commits and of plain answers, in turn: what disturbs one disturbs all. */
+/** Of purges, of commits and invalidations, and of plain answers, in turn: what disturbs one disturbs all. */
 const BATCH = 10;
 /** Every entry bears it. */
 const TAG = 'bench';
@@ -35,16 +36,11 @@ export const purgeStorm: Scenario = {
       medians.push(percentile(taken.purgesMs, 50));
       figures.push(
         ...pair('purge', label, taken.purgesMs),
+        ...pair('invalidation', label, taken.invalidationsMs),
         ...pair('bare commit', label, taken.commitsMs),
         ...pair('GET /healthz', label, taken.answersMs),
-        {
-          ...figure(
-            `p99, purge / bare commit, ${label}`,
-            percentile(taken.purgesMs, 99) / percentile(taken.commitsMs, 99),
-            '',
-          ),
-          aimAtMost: 3,
-        },
+        toCommit('purge', label, taken.purgesMs, taken),
+        toCommit('invalidation', label, taken.invalidationsMs, taken),
       );
       const plan = {
         url: weir.adminUrl,
@@ -68,6 +64,8 @@ interface Taken {
   /** In ascending order. */
   readonly purgesMs: readonly number[];
   readonly commitsMs: readonly number[];
+  /** Of a fence beside Weir's: what a purge takes without a request and another process. */
+  readonly invalidationsMs: readonly number[];
   /** Of the admin side where nothing is to be done: what a purge takes for being a request. */
   readonly answersMs: readonly number[];
 }
@@ -75,12 +73,13 @@ interface Taken {
 /** One at a time. */
 async function alternate(
   weir: Weir,
-  commit: (commits: number) => Promise<readonly number[]>,
+  commit: (count: number) => Promise<CommitsAnswer>,
   forMs: number,
 ): Promise<Taken> {
   const client = new Client();
   const purgesMs: number[] = [];
   const commitsMs: number[] = [];
+  const invalidationsMs: number[] = [];
   const answersMs: number[] = [];
   const until = performance.now() + forMs;
   for (let warm = true; warm || performance.now() < until; warm = false) {
@@ -90,11 +89,17 @@ async function alternate(
     // The first ones pay for connections and for code that was never run.
     if (warm) continue;
     purgesMs.push(...purges);
-    commitsMs.push(...commits);
+    commitsMs.push(...commits.commitsMs);
+    invalidationsMs.push(...commits.invalidationsMs);
     answersMs.push(...answers);
   }
   client.close();
-  return { purgesMs: ascending(purgesMs), commitsMs: ascending(commitsMs), answersMs: ascending(answersMs) };
+  return {
+    purgesMs: ascending(purgesMs),
+    commitsMs: ascending(commitsMs),
+    invalidationsMs: ascending(invalidationsMs),
+    answersMs: ascending(answersMs),
+  };
 }
 
 async function batch(ask: () => Promise<TimedAnswer>): Promise<number[]> {
@@ -114,6 +119,12 @@ function pair(what: string, label: string, ascendingMs: readonly number[]): Figu
   return [50, 99].map((percent) =>
     figure(`${what} p${percent}, ${label}`, percentile(ascendingMs, percent), 'ms'),
   );
+}
+
+/** The aim is on the 99th percentile. */
+function toCommit(what: string, label: string, ascendingMs: readonly number[], taken: Taken): Figure {
+  const ratio = percentile(ascendingMs, 99) / percentile(taken.commitsMs, 99);
+  return { ...figure(`p99, ${what} / bare commit, ${label}`, ratio, ''), aimAtMost: 3 };
 }
 
 function figure(name: string, value: number, unit: string): Figure {

@@ -78,7 +78,7 @@ export interface FeedFailure {
     | 'protocol'
     /** The client library is not installed. */
     | 'library';
-  /** `soon`: with backoff. `slowly`: the longest backoff at once, for somebody must act. `never`: until a restart. */
+  /** `soon`: with backoff. `slowly`: soon at the longest backoff, for somebody must act. `never`: until a restart. */
   readonly retry: 'soon' | 'slowly' | 'never';
   /** For logs and operators: what is wrong and what to do about it; no secrets, no stack. */
   readonly message: string;
@@ -142,6 +142,11 @@ export interface DeliveryAnswer {
 /** A kind of feed, as the composition root knows it. */
 export interface FeedAdapter {
   readonly type: FeedConfig['type'];
+  /**
+   * Whether its heads prove what `Feed` says of them. Not where the feed is told of changes when their sender likes: then
+   * they only say that it stands ready.
+   */
+  readonly provesHead: boolean;
   /** The type's own keys in the configuration (`url` among them where it has one), beside those of every feed. */
   readonly schema: z.ZodObject;
   /** Connects nothing: that is `open`'s. `config.options` has been through `schema`. */
@@ -161,12 +166,15 @@ export interface FeedAdapter {
 /** Makes an adapter whose `create` gets its options with the type that `schema` gives them. */
 export function defineFeed<Schema extends z.ZodObject>(definition: {
   readonly type: FeedConfig['type'];
+  /** Absent: true. */
+  readonly provesHead?: boolean;
   readonly schema: Schema;
   create(config: FeedConfig, options: z.output<Schema>, deps: FeedDeps): Feed;
   showPosition(position: string): string;
   comparePositions(a: string, b: string): number | null;
 }): FeedAdapter {
   return {
+    provesHead: true,
     ...definition,
     // The configuration's loader has put the options through this very schema.
     create: (config, deps) => definition.create(config, config.options as z.output<Schema>, deps),

@@ -36,7 +36,8 @@ type SseOptions = z.output<typeof schema>;
  *
  * A comment that greets a connection which has something to be replayed proves nothing, for the replay may follow it;
  * and of an origin that says `event: head`, comments count only behind it. Later comments and heads are the heartbeat:
- * they are believed at the moment at which they arrive, for the origin was not asked.
+ * they are believed at the moment at which they arrive, for the origin was not asked. What may have waited for us to read
+ * it counts as having come when there last was nothing to read.
  */
 export const sseFeed = defineFeed({
   type: 'sse',
@@ -93,8 +94,7 @@ class SseFeed implements Feed {
   }
 
   async *#follow(agent: Agent, after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
-    // An empty id is what a stream without ids leaves: it names no place.
-    const lastId = this.#options.replay && after !== '' ? after : null;
+    const lastId = this.#options.replay && after !== null && namesPlace(after) ? after : null;
     const askedAtMs = this.#deps.clock.monotonicMs();
     const response = await request(this.#options.url, {
       dispatcher: agent,
@@ -107,12 +107,14 @@ class SseFeed implements Feed {
       yield { kind: 'failed', failure: refusal };
       return;
     }
-    if (lastId === null) yield { kind: 'gap', reason: beginning(after), position: null };
+    if (lastId === null) {
+      yield { kind: 'gap', reason: beginning(after, this.#options.replay), position: null };
+    }
 
     const reading = new Reading(lastId, askedAtMs);
     const parser = new EventStreamParser(MAX_EVENT_LENGTH);
     const decoder = new TextDecoder();
-    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+    for await (const chunk of this.#piecesOf(response.body as AsyncIterable<Uint8Array>, reading)) {
       for (const item of parser.feed(decoder.decode(chunk, { stream: true }))) {
         if (signal.aborted) return;
         const event = this.#eventOf(item, reading);
@@ -124,6 +126,21 @@ class SseFeed implements Feed {
       }
     }
     if (!signal.aborted) yield { kind: 'failed', failure: ended };
+  }
+
+  async *#piecesOf(body: AsyncIterable<Uint8Array>, reading: Reading): AsyncGenerator<Uint8Array> {
+    const pieces = body[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const idling = new Idling();
+        const piece = await pieces.next();
+        if (idling.end()) reading.emptyAtMs = this.#deps.clock.monotonicMs();
+        if (piece.done === true) return;
+        yield piece.value;
+      }
+    } finally {
+      await pieces.return?.();
+    }
   }
 
   #headers(lastId: string | null): Record<string, string> {
@@ -173,7 +190,7 @@ class SseFeed implements Feed {
 
   /** The first one answers our request; the origin was not asked for the others. */
   #head(reading: Reading): FeedEvent {
-    const askedAtMonotonicMs = reading.hasProved ? this.#deps.clock.monotonicMs() : reading.askedAtMs;
+    const askedAtMonotonicMs = reading.hasProved ? reading.emptyAtMs : reading.askedAtMs;
     reading.hasProved = true;
     return { kind: 'head', position: reading.lastId, askedAtMonotonicMs };
   }
@@ -182,6 +199,8 @@ class SseFeed implements Feed {
 /** How far one connection has been read. */
 class Reading {
   readonly askedAtMs: number;
+  /** When there last was nothing to read: what was read since has come since. */
+  emptyAtMs: number;
   lastId: string | null;
   /** The replay may have begun: what is said now is no mere greeting. */
   isGreeted: boolean;
@@ -191,12 +210,39 @@ class Reading {
   constructor(lastId: string | null, askedAtMs: number) {
     this.lastId = lastId;
     this.askedAtMs = askedAtMs;
+    this.emptyAtMs = askedAtMs;
     this.isGreeted = lastId === null;
   }
 }
 
-function beginning(after: string | null): string {
-  return after === null ? 'no position' : 'the connection was lost and nothing is replayed';
+/** What the socket holds already is read within that many turns of the loop. */
+const IDLE_TURNS = 3;
+
+/** Notices whether something had to be waited for, from its making on. */
+class Idling {
+  #turns = 0;
+  #next = setImmediate(() => this.#turn());
+
+  /** True: there was nothing to read until now. */
+  end(): boolean {
+    clearImmediate(this.#next);
+    return this.#turns >= IDLE_TURNS;
+  }
+
+  #turn(): void {
+    this.#turns += 1;
+    if (this.#turns < IDLE_TURNS) this.#next = setImmediate(() => this.#turn());
+  }
+}
+
+/** An empty id is what a stream without ids leaves; one with control characters is none that a header can carry. */
+function namesPlace(id: string): boolean {
+  return id !== '' && !/[^\t\P{Cc}]/u.test(id);
+}
+
+function beginning(after: string | null, replay: boolean): string {
+  if (after === null) return 'no position';
+  return replay ? 'the last id is none to ask for' : 'the connection was lost and nothing is replayed';
 }
 
 function refusalOf(response: Dispatcher.ResponseData): FeedFailure | null {

@@ -70,6 +70,7 @@ type WebhookOptions = z.output<typeof schema>;
  */
 export const webhookFeed = defineFeed({
   type: 'webhook',
+  provesHead: false,
   schema,
   create: (config, options, deps) => new WebhookFeed(config, options, deps),
   showPosition: (position) => {

@@ -6,7 +6,8 @@ import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { Fields } from '../../policies/http/fields.ts';
 import { fieldValue, hasField } from '../../policies/http/fields.ts';
-import type { OriginFailure } from '../origin.ts';
+import type { OriginFailure, OriginRequest } from '../origin.ts';
+import { faultOfHead } from './answer-head.ts';
 import type { Stage } from './failure.ts';
 import { failureOf, originFailure } from './failure.ts';
 import type { Lease } from './leases.ts';
@@ -29,6 +30,7 @@ export interface FailedAttempt {
 }
 
 export interface AttemptOptions {
+  readonly request: OriginRequest;
   readonly dispatch: Dispatcher.DispatchOptions;
   /** From the end of the request to the head of the answer, interim ones counting. */
   readonly headersTimeoutMs: number;
@@ -37,6 +39,7 @@ export interface AttemptOptions {
 }
 
 export class Attempt implements Dispatcher.DispatchHandler {
+  readonly #request: OriginRequest;
   readonly #lease: Lease;
   readonly #listener: AttemptListener;
   readonly #headersTimeoutMs: number;
@@ -52,6 +55,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #timedOut: OriginFailure['kind'] | null = null;
 
   constructor(lease: Lease, options: AttemptOptions, listener: AttemptListener) {
+    this.#request = options.request;
     this.#lease = lease;
     this.#listener = listener;
     this.#headersTimeoutMs = options.headersTimeoutMs;
@@ -105,6 +109,13 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (status < 200) {
       this.#timer?.refresh();
       return this.#listener.onInformational(status, fields);
+    }
+    const fault = faultOfHead(this.#request, status, fields);
+    if (fault !== null) {
+      // The connection goes first, lest it carry another request.
+      this.#finish();
+      controller.abort(new Error(fault));
+      return this.#fail(originFailure('http_protocol_error', fault, true, null));
     }
     this.#stage = 'answered';
     this.#endsWithConnection = !hasField(fields, 'content-length') && !hasField(fields, 'transfer-encoding');

@@ -191,6 +191,7 @@ export class Call implements OriginCall, AttemptListener {
     const attempt = new Attempt(
       lease,
       {
+        request: this.#request,
         dispatch: dispatchOptions(this.#request, this.#options.upgrade),
         headersTimeoutMs: this.#options.headersTimeoutMs,
         bodyTimeoutMs: this.#request.unboundedBody ? 0 : this.#options.bodyTimeoutMs,

@@ -10,8 +10,11 @@ export interface ContinueFilter {
 }
 
 const endOfHead = Buffer.from('\r\n\r\n');
-const beginnings = [Buffer.from('HTTP/1.1 100'), Buffer.from('HTTP/1.0 100')];
-/** A head of 100 that is longer is left for undici to refuse. */
+/** Up to the status, of which the last two digits may be any but those of 101, behind which is no HTTP. */
+const interimStart = /^HTTP\/1\.[01] 1(?!01)\d\d$/;
+const continueStart = /^HTTP\/1\.[01] 100$/;
+const likeliestStart = 'HTTP/1.1 100';
+/** An interim head that is longer is passed on with what follows. */
 const maxHeadBytes = 8 * 1024;
 
 export function filterContinue(socket: Socket): ContinueFilter {
@@ -19,24 +22,20 @@ export function filterContinue(socket: Socket): ContinueFilter {
   let expecting = false;
   let held: Buffer = Buffer.alloc(0);
 
-  const passOn = (): Buffer => {
-    const passed = held;
-    expecting = false;
-    held = Buffer.alloc(0);
-    return passed;
-  };
-
   socket.read = (size?: number): Buffer | null => {
     const chunk = read(size);
     if (!expecting || chunk === null) return chunk;
     held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const passed: Buffer[] = [];
     while (held.length > 0) {
-      if (!mayBeContinue(held)) return passOn();
-      const end = held.indexOf(endOfHead);
-      if (end < 0) return held.length > maxHeadBytes ? passOn() : null;
-      held = held.subarray(end + endOfHead.length);
+      const end = mayBe(interimStart, held) ? held.indexOf(endOfHead) : 0;
+      if (end < 0 && held.length <= maxHeadBytes) break;
+      expecting = end > 0;
+      const length = expecting ? end + endOfHead.length : held.length;
+      if (!expecting || !mayBe(continueStart, held)) passed.push(held.subarray(0, length));
+      held = held.subarray(length);
     }
-    return null;
+    return passed.length === 0 ? null : Buffer.concat(passed);
   };
 
   return {
@@ -47,9 +46,7 @@ export function filterContinue(socket: Socket): ContinueFilter {
 }
 
 /** True also for the first bytes of what may become one. */
-function mayBeContinue(bytes: Buffer): boolean {
-  return beginnings.some((beginning) => {
-    const length = Math.min(bytes.length, beginning.length);
-    return bytes.compare(beginning, 0, length, 0, length) === 0;
-  });
+function mayBe(start: RegExp, bytes: Buffer): boolean {
+  const first = bytes.toString('latin1', 0, likeliestStart.length);
+  return start.test(first + likeliestStart.slice(first.length));
 }

@@ -86,6 +86,8 @@ function statusOf(kind: Kind): OriginFailure['status'] {
 function kindOf(error: unknown, stage: Stage): Kind {
   if (error instanceof errors.HTTPParserError) return kindOfParserError(error, stage);
   const code = codeOf(error);
+  // undici names so whatever is wrong in a head that has a length; what has no content yet is not short of it.
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' && stage !== 'answered') return 'http_protocol_error';
   const byCode = kindsByCode.get(code);
   if (byCode !== undefined) return byCode;
   return code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')

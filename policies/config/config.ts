@@ -40,6 +40,7 @@ export interface ListenLimits {
   readonly requestMs: number;
   /** Between two requests of one connection. */
   readonly idleMs: number;
+  readonly tunnelMs: number;
   /** Over all workers. */
   readonly connections: number;
 }
@@ -83,6 +84,8 @@ export interface FlightsConfig {
 export interface JournalConfig {
   /** Of writes that wait or are dead; beyond it the journal is full. Key `size`, 1GiB. */
   readonly sizeBytes: number;
+  /** Of content that is being received, in each worker; beyond it `on-full` decides. Key `receiving`, 32MiB. */
+  readonly receivingBytes: number;
   /** Writes on their way to one origin at a time. Key `deliveries`, 16. */
   readonly deliveries: number;
   /** Delivered writes that can still be asked for, and whose Idempotency-Key is still known. Key `done`, 100000. */
@@ -113,6 +116,8 @@ export interface FeedConfig {
   readonly format: 'json' | 'cloudevents' | 'debezium';
   readonly maxSilenceMs: number;
   readonly readLagMs: number;
+  /** The dotted path at which each change tells its version; null: answers attest the feed's positions. */
+  readonly versionField: string | null;
   readonly map: readonly FeedMapping[];
   /** The type's own options, as its adapter's schema checked them. */
   readonly options: Readonly<Record<string, unknown>>;

@@ -100,7 +100,9 @@ export const routeCacheSchema = z.strictObject({
     .describe('When the disk is full. last: after all others.'),
   'version-header': headerName
     .optional()
-    .describe("The origin's field that says how current an answer is, compared with the feed's position."),
+    .describe(
+      "The origin's field that says how current an answer is: the feed's position, or its version-field.",
+    ),
   'position-header': z
     .boolean()
     .prefault(false)

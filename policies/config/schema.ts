@@ -14,6 +14,9 @@ const limitsSchema = z.strictObject({
   body: size().prefault('100MiB').describe('The largest content of a request; beyond it 413.'),
   request: timeout().prefault('60s').describe('Until a request was received; then 408.'),
   idle: timeout().prefault('75s').describe('Between two requests of one connection.'),
+  tunnel: timeout()
+    .prefault('1h')
+    .describe('How long both sides of a switched protocol (WebSocket) may be silent.'),
   connections: count({ least: 1 }).prefault(10_000).describe('Connections of clients, over all workers.'),
 });
 
@@ -91,6 +94,9 @@ export const journalSchema = z.strictObject({
   size: size({ most: 8 * 2 ** 30 })
     .prefault('1GiB')
     .describe('Of accepted writes that wait or are dead; beyond it the journal is full.'),
+  receiving: size()
+    .prefault('32MiB')
+    .describe('Content of writes behind that is being received, in each worker; beyond it on-full decides.'),
   deliveries: count({ least: 1, most: 4096 })
     // More would take from acknowledgements what they gain: each delivery is two synced changes.
     .prefault(16)
@@ -201,6 +207,9 @@ const commonFeedSchema = z.strictObject({
   'read-lag': timeout({ least: 0 })
     .prefault('0s')
     .describe('How long after a change the origin may still answer with the old state. 1s for postgres.'),
+  'version-field': text
+    .optional()
+    .describe('Dotted path in each change to a number that rises along the feed, as version-header says it.'),
   map: z.array(mappingSchema).prefault([]).describe('What a change invalidates.'),
 });
 

@@ -9,7 +9,7 @@ export interface CacheStatus {
   readonly fwdStatus?: number;
   readonly stored?: boolean;
   readonly collapsed?: boolean;
-  /** Remaining freshness; negative where stale. */
+  /** Remaining freshness; not above 0 where stale. */
   readonly ttlSeconds?: number;
   readonly key?: string;
   readonly detail?: string;
@@ -23,10 +23,15 @@ export function cacheStatus(status: CacheStatus): string {
   if (status.fwdStatus !== undefined) text += `; fwd-status=${status.fwdStatus}`;
   if (status.stored) text += '; stored';
   if (status.collapsed) text += '; collapsed';
-  if (status.ttlSeconds !== undefined) text += `; ttl=${Math.floor(status.ttlSeconds)}`;
+  if (status.ttlSeconds !== undefined) text += `; ttl=${remainingSeconds(status.ttlSeconds)}`;
   if (status.key !== undefined) text += `; key=${sfString(status.key)}`;
   if (status.detail !== undefined) text += `; detail=${sfTokenOrString(status.detail)}`;
   return text;
+}
+
+/** §2.3: a whole number, so that it and Age, which is cut to whole seconds, make up the lifetime. */
+export function remainingSeconds(ttlSeconds: number): number {
+  return Math.ceil(ttlSeconds);
 }
 
 /** With the cache key, whose parts are shown with spaces between them. */

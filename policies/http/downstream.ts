@@ -1,16 +1,17 @@
 /** What the CDN in front is told of an entry: its lifetime there, its age and its tags (`cache.downstream`). */
 import type { RouteCacheConfig } from '../config/config.ts';
 import type { StoredMeta } from '../model.ts';
+import { directiveSeconds, parseDirectives } from '../rfc9111/cache-control.ts';
 import { withoutFields } from './fields.ts';
 import type { Fields } from './fields.ts';
 
-const TAG_FIELDS = ['surrogate-key', 'cache-tag', 'xkey'];
+const OWN_TAGS: ReadonlySet<string> = new Set(['surrogate-key', 'cache-tag', 'xkey']);
 
 /** The entry's fields with the route's Cache-Control and CDN-Cache-Control in place of the origin's. */
 export function downstreamFields(fields: Fields, policy: RouteCacheConfig): Fields {
   const { cacheControl, cdnCacheControl, keepTags } = policy.downstream;
   if (cacheControl === null && cdnCacheControl === null && keepTags) return fields;
-  const replaced = new Set(keepTags ? [] : TAG_FIELDS);
+  const replaced = new Set(keepTags ? [] : OWN_TAGS);
   // Expires would say otherwise to a cache that reads it (RFC 9111 §5.3).
   if (cacheControl !== null) replaced.add('cache-control').add('expires').add('pragma');
   if (cdnCacheControl !== null) replaced.add('cdn-cache-control');
@@ -20,13 +21,28 @@ export function downstreamFields(fields: Fields, policy: RouteCacheConfig): Fiel
   return sent;
 }
 
+/** The fields of an answer that is not stored: as the origin said, but for tags that are not for the CDN. */
+export function passedFields(fields: Fields, policy: RouteCacheConfig): Fields {
+  return policy.downstream.keepTags ? fields : withoutFields(fields, OWN_TAGS);
+}
+
 /**
- * The Age to send. A rewritten lifetime begins here, so nothing before counts. An entry that the route keeps beyond the
- * origin's own lifetime is vouched for by Weir: its time here does not count, or no CDN could keep it.
+ * The Age to send. A rewritten lifetime begins here, so what counts is the age that the response came with, as long as it
+ * leaves something of that lifetime. An entry that the route keeps beyond the origin's own lifetime is vouched for by
+ * Weir: its time here does not count, or no CDN could keep it. A rewritten CDN-Cache-Control alone changes nothing for
+ * those who read Cache-Control: they are told the whole age.
  */
 export function downstreamAgeSeconds(meta: StoredMeta, policy: RouteCacheConfig, ageSeconds: number): number {
-  const { cacheControl, cdnCacheControl } = policy.downstream;
-  if (cacheControl !== null || cdnCacheControl !== null) return 0;
+  const { cacheControl } = policy.downstream;
+  const ownAgeSeconds = Math.min(ageSeconds, meta.initialAgeSeconds);
+  if (cacheControl !== null)
+    return ownAgeSeconds < 1 || isWithin(ownAgeSeconds, cacheControl) ? ownAgeSeconds : 0;
   const prolonged = policy.freshness !== 'headers' && meta.lifetimeSeconds > meta.headerLifetimeSeconds;
-  return prolonged ? Math.min(ageSeconds, meta.initialAgeSeconds) : ageSeconds;
+  return prolonged ? ownAgeSeconds : ageSeconds;
+}
+
+function isWithin(ageSeconds: number, cacheControl: string): boolean {
+  const directives = parseDirectives([cacheControl]);
+  const lifetime = directiveSeconds(directives, 's-maxage') ?? directiveSeconds(directives, 'max-age');
+  return typeof lifetime !== 'number' || ageSeconds < lifetime;
 }

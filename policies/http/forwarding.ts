@@ -6,10 +6,16 @@ import { endToEnd } from './hop-by-hop.ts';
 export { endToEnd } from './hop-by-hop.ts';
 
 /** Received-protocol and pseudonym, RFC 9110 §7.6.3. */
-export const VIA = '1.1 weir';
+export function viaOf(version: string): string {
+  return `${version} weir`;
+}
+
+export const VIA = viaOf('1.1');
 
 export interface ClientView {
   readonly fields: Fields;
+  /** Of HTTP, in which the request came: `1.0`, `1.1`. */
+  readonly version: string;
   /** The connection's peer is one of `listen.trusted-proxies`. */
   readonly trusted: boolean;
   /** Of the connection's peer. */
@@ -24,7 +30,7 @@ export interface ClientView {
  * Scheme and host as the client named them: those that a trusted proxy tells, else the connection's and the request's.
  * Without the port that is the scheme's own, with which it is the same URL (RFC 9110 §4.2.3).
  */
-export function clientSite(client: ClientView): {
+export function clientSite(client: Omit<ClientView, 'version'>): {
   readonly scheme: 'http' | 'https';
   readonly authority: string;
 } {
@@ -58,19 +64,32 @@ export function originFields(client: ClientView & { readonly hostHeader: 'origin
   const site = hostHeader === 'client' ? clientSite(client) : null;
   if (site !== null) sent.push('Host', site.authority);
   const via = fieldValue(fields, 'via');
-  sent.push('Via', via === undefined ? VIA : `${via}, ${VIA}`);
+  const own = viaOf(client.version);
+  sent.push('Via', via === undefined ? own : `${via}, ${own}`);
   const before = trusted ? listMembers(fields, 'x-forwarded-for') : [];
   sent.push('X-Forwarded-For', [...before, remoteAddress].join(', '));
   if (site !== null) sent.push('X-Forwarded-Proto', site.scheme, 'X-Forwarded-Host', site.authority);
   const elements = trusted ? (forwardedElements(fields) ?? []) : [];
-  const own = new Map([['for', forwardedNode(remoteAddress)]]);
-  if (site !== null) own.set('proto', site.scheme).set('host', site.authority);
+  const element = new Map([['for', forwardedNode(remoteAddress)]]);
+  if (site !== null) element.set('proto', site.scheme).set('host', site.authority);
   sent.push(
     'Forwarded',
-    [...elements, own].map((element) => forwardedText(element, site !== null)).join(', '),
+    [...elements, element].map((element) => forwardedText(element, site !== null)).join(', '),
   );
   return sent;
 }
+
+/** Of what the origin is sent, the fields that rest on more than the client's own of that name and the key. */
+export function writtenFields(sent: Fields): string[] {
+  const written: string[] = [];
+  for (let i = 0; i < sent.length; i += 2) {
+    if (WRITTEN.has(sent[i]!.toLowerCase())) written.push(sent[i]!, sent[i + 1]!);
+  }
+  return written;
+}
+
+/** Host, and X-Forwarded-Proto and -Host, are in the key or not sent. */
+export const WRITTEN: ReadonlySet<string> = new Set(['via', 'forwarded', 'x-forwarded-for']);
 
 /** Several Weirs may stand in a row, each with its own line in Via; more than these are one that leads back to itself. */
 const MAX_PASSES = 5;

@@ -1,7 +1,8 @@
 /** RFC 9110 §13: a request's preconditions evaluated against a stored response. */
 import { parseHttpDate } from '../http/dates.ts';
 import { etagsMatchStrongly, etagsMatchWeakly, parseEtagCondition } from '../http/etags.ts';
-import { fieldValue, fieldValues } from '../http/fields.ts';
+import { fieldValue, fieldValues, hasField } from '../http/fields.ts';
+import type { Fields } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 
 /** What conditions are compared with. */
@@ -42,14 +43,44 @@ export function evaluatePreconditions(
   return since !== null && (selected.lastModifiedMs ?? selected.dateMs) <= since ? 'not-modified' : 'proceed';
 }
 
-/** The fields of the stored response that a 304 carries (§15.4.5), beside Age, Via and Cache-Status. */
-export const NOT_MODIFIED_FIELDS: ReadonlySet<string> = new Set([
+/**
+ * §13.1.1, §13.1.4: the request may fail as its client wants it to, which is the origin's to judge: no answer to a request
+ * without the condition will do.
+ */
+export function mayFail(request: RequestView): boolean {
+  return hasField(request.fields, 'if-match') || hasField(request.fields, 'if-unmodified-since');
+}
+
+/**
+ * §15.4.5: of the fields that a 200 would be sent with, those for a 304: beside what it must carry, what tells caches how
+ * long and under which tags they keep the response, Last-Modified where there is no ETag, and Via.
+ */
+export function notModifiedFields(fields: Fields, targetedFields: readonly string[]): string[] {
+  const hasEtag = hasField(fields, 'etag');
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!.toLowerCase();
+    const isKept =
+      NOT_MODIFIED.has(name) || targetedFields.includes(name) || (name === 'last-modified' && !hasEtag);
+    if (isKept) kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
+}
+
+const NOT_MODIFIED: ReadonlySet<string> = new Set([
   'cache-control',
+  'cache-groups',
+  'cache-tag',
+  'cdn-cache-control',
   'content-location',
   'date',
   'etag',
   'expires',
+  'surrogate-control',
+  'surrogate-key',
   'vary',
+  'via',
+  'xkey',
 ]);
 
 function hasCondition(request: RequestView): boolean {

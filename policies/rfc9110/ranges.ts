@@ -101,9 +101,15 @@ function parseSpec(spec: string, sizeBytes: number): ByteRange | 'malformed' | '
     return length === 0 ? 'unsatisfiable' : { first: sizeBytes - length, last: sizeBytes - 1 };
   }
   const first = Number(from);
-  if (to !== '' && Number(to) < first) return 'malformed';
+  if (to !== '' && isLess(to, from)) return 'malformed';
   if (first >= sizeBytes) return 'unsatisfiable';
   return { first, last: to === '' ? sizeBytes - 1 : Math.min(Number(to), sizeBytes - 1) };
+}
+
+/** Of digits, however many: beyond 2^53 different ones are the same number here. */
+function isLess(a: string, b: string): boolean {
+  const [x, y] = [a, b].map((digits) => digits.replace(/^0+/, '')) as [string, string];
+  return x.length === y.length ? x < y : x.length < y.length;
 }
 
 function isExcessive(ranges: readonly ByteRange[]): boolean {

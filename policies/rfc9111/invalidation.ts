@@ -59,8 +59,8 @@ export function invalidatedGroups(exchange: UnsafeExchange): string[] {
   return [...new Set(groups)].map((group) => tagOfGroup(exchange.authority, group));
 }
 
-/** §4.4: a reference to another origin could be used to clear what is not the sender's. */
-function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
+/** What a reference names, normalised; null: another origin's, by which could be cleared what is not the sender's (§4.4). */
+export function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
   const base = URL.parse(`${exchange.scheme}://${exchange.authority}${exchange.target}`);
   const resolved = base && URL.parse(reference.trim(), base.href);
   if (!base || !resolved) return null;
@@ -70,6 +70,6 @@ function sameOriginTarget(reference: string, exchange: UnsafeExchange): string |
   return normalised === null ? null : originForm(normalised);
 }
 
-function originForm({ path, query }: { readonly path: string; readonly query: string }): string {
+export function originForm({ path, query }: { readonly path: string; readonly query: string }): string {
   return query === '' ? path : `${path}?${query}`;
 }

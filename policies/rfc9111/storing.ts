@@ -90,7 +90,7 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
     ),
     staleIfErrorSeconds: windowSeconds(policy.staleIfErrorMs, directives, 'stale-if-error'),
     vary: vary.names,
-    varyValues: varyValues(vary.names, received.request.fields),
+    varyValues: varyValues(vary.names, received.request),
     ...validators,
     part,
     responseTags: tags,

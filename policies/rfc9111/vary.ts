@@ -1,6 +1,7 @@
 /** RFC 9111 §4.1: which stored variant answers a request. */
 import { fieldValue, listMembers } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
+import { WRITTEN } from '../http/forwarding.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 import { isToken } from './cache-control.ts';
 import { decidePart } from './parts.ts';
@@ -21,16 +22,16 @@ export function varyOf(fields: Fields): VaryNames {
 }
 
 /** The request's normalised value of each name; null where the field is absent, which matches absence alone. */
-export function varyValues(names: readonly string[], requestFields: Fields): (string | null)[] {
+export function varyValues(names: readonly string[], request: RequestView): (string | null)[] {
   return names.map((name) => {
-    const value = fieldValue(requestFields, name);
+    const value = valueOf(request, name);
     return value === undefined ? null : normalisedValue(name, value);
   });
 }
 
 /** One string for a request's values, different for different values. */
-export function secondaryKey(names: readonly string[], requestFields: Fields): string {
-  const values = varyValues(names, requestFields);
+export function secondaryKey(names: readonly string[], request: RequestView): string {
+  const values = varyValues(names, request);
   return names.map((name, i) => `${name}${values[i] === null ? '' : `=${values[i]}`}`).join('\n');
 }
 
@@ -46,19 +47,32 @@ export function selectVariant(
   let best = -1;
   for (let i = 0; i < entries.length; i++) {
     const meta = entries[i]!.meta;
-    if (!answers(meta, request.fields)) continue;
+    if (!answers(meta, request)) continue;
     if (meta.part !== null && decidePart(request, meta).kind === 'insufficient') continue;
     if (best < 0 || precedes(meta, entries[best]!.meta)) best = i;
   }
   return best;
 }
 
+/** RFC 9211 §2.2: what there is of a key of which no entry answers the request. */
+export type Miss = 'uri-miss' | 'vary-miss' | 'partial';
+
+/** `partial`: a part that would, of which not all that is asked for is there; `vary-miss`: none but for other requests. */
+export function missOf(entries: readonly { readonly meta: StoredMeta }[], request: RequestView): Miss {
+  let miss: Miss = 'uri-miss';
+  for (const { meta } of entries) {
+    if (!answers(meta, request)) miss = 'vary-miss';
+    else if (meta.part !== null) return 'partial';
+  }
+  return miss;
+}
+
 /** Whether all the fields that the entry's Vary names match those of the request that it answered. */
-export function answers(meta: StoredMeta, requestFields: Fields): boolean {
+export function answers(meta: StoredMeta, request: RequestView): boolean {
   for (let i = 0; i < meta.vary.length; i++) {
     const name = meta.vary[i]!;
     const stored = meta.varyValues[i]!;
-    const value = fieldValue(requestFields, name);
+    const value = valueOf(request, name);
     if (value === undefined) {
       if (stored !== null) return false;
       continue;
@@ -69,6 +83,13 @@ export function answers(meta: StoredMeta, requestFields: Fields): boolean {
   }
   return true;
 }
+
+/** As the origin sees it: what Weir writes itself steers the answer as it was written. */
+function valueOf(request: RequestView, name: string): string | undefined {
+  return fieldValue(WRITTEN.has(name) ? (request.written ?? NOTHING) : request.fields, name);
+}
+
+const NOTHING: Fields = [];
 
 /** Whether the origin would answer the value with this very variant, though it answered another with it. */
 function wouldBeChosen(name: string, meta: StoredMeta, stored: string, value: string): boolean {
@@ -113,17 +134,32 @@ function normalisedValue(name: string, value: string): string {
   return normalised;
 }
 
+/** Fields whose value is no list: a comma in it is a character like others. */
+const NO_LISTS: ReadonlySet<string> = new Set([
+  'authorization',
+  'content-type',
+  'cookie',
+  'date',
+  'from',
+  'host',
+  'if-modified-since',
+  'if-range',
+  'if-unmodified-since',
+  'proxy-authorization',
+  'range',
+  'referer',
+  'user-agent',
+]);
+
 /**
  * White space around commas never carries meaning in a list. More is done only where the field's own specification
- * makes it harmless: quoted strings and unknown fields keep their case and order.
+ * makes it harmless: quoted strings and unknown fields keep their case, their order and their empty members.
  */
 function normalise(name: string, value: string): string {
-  if (value.includes('"')) return value.trim();
-  const members = value
-    .split(',')
-    .map((member) => member.trim())
-    .filter((member) => member !== '');
-  return WEIGHTED.has(name) ? weightedOrder(members).join(',') : members.join(',');
+  if (NO_LISTS.has(name) || value.includes('"')) return value.trim();
+  const members = value.split(',').map((member) => member.trim());
+  if (!WEIGHTED.has(name)) return members.join(',');
+  return weightedOrder(members.filter((member) => member !== '')).join(',');
 }
 
 /** By descending weight; the order of equals has no meaning (RFC 9110 §12.5.3, §12.5.4). */

@@ -8,7 +8,7 @@ import { problem } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { readPurgeRequest } from './purge-request.ts';
 import { purgeTags } from './purge-tags.ts';
-import type { Shelf } from '../writes/tables.ts';
+import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
 import type { WriteAction } from '../writes/write-office.ts';
 import { bearsToken } from './token.ts';
 
@@ -68,7 +68,7 @@ function endpointsOf(deps: AdminDependencies): Endpoint[] {
     },
     { method: 'GET', path: '/stats', handle: async (c) => c.json(await deps.stats()) },
     { method: 'GET', path: '/metrics', handle: async (c) => metrics(c, await deps.metrics()) },
-    { method: 'GET', path: '/healthz', open: true, handle: (c) => c.json({ status: 'ok' }) },
+    { method: 'GET', path: '/healthz', open: true, handle: (c) => health(c, deps) },
     { method: 'GET', path: '/readyz', open: true, handle: (c) => readiness(c, deps) },
   ];
 }
@@ -124,7 +124,7 @@ function listWrites(c: Context, { writes }: AdminDependencies): Response {
     return badRequest([`state: expected waiting, dead or done, got ${JSON.stringify(state)}`]);
   }
   const limit = c.req.query('limit') ?? String(LISTED);
-  if (!/^[1-9]\d{0,3}$/.test(limit)) {
+  if (!LIST_LIMIT.test(limit)) {
     return badRequest([`limit: expected a number from 1 to 9999, got ${JSON.stringify(limit)}`]);
   }
   const after = c.req.query('after') ?? null;
@@ -156,12 +156,14 @@ function noSuchWrite(): Response {
   return answerProblem(404, 'Not found', 'There is no such write, or it is forgotten.');
 }
 
-function isShelf(text: string): text is Shelf {
-  return text === 'waiting' || text === 'dead' || text === 'done';
-}
-
 /** Of a list, unless it says otherwise. */
 const LISTED = 100;
+
+/** It serves, whatever it can't do beside that. */
+function health(c: Context, deps: AdminDependencies): Response {
+  const problems = deps.problems();
+  return c.json({ status: problems.length === 0 ? 'ok' : 'impaired', problems });
+}
 
 async function readiness(c: Context, deps: AdminDependencies): Promise<Response> {
   const readiness = await deps.ready();

@@ -17,6 +17,8 @@ export interface AdminDependencies {
   /** The Prometheus text format. */
   metrics(): Promise<string>;
   ready(): Promise<Readiness>;
+  /** What it can't do although it serves; each in a sentence. */
+  problems(): readonly string[];
   /** Resolves when the invalidation binds every worker and is synced, or could not be. */
   invalidate(tags: readonly string[], mode: 'hard' | 'soft'): Promise<InvalidateResult>;
   /** Scans for entries that bear any of the tags, and changes nothing. */
@@ -38,12 +40,16 @@ export type InvalidateResult =
   /** The state could not be written; what was asked for would not survive a crash. */
   | { readonly kind: 'not-durable'; readonly detail: string };
 
+/** The places of the workers that did not answer in time, if any: what only they hold in memory is left out. */
+export type SilentWorkers = readonly number[];
+
 export interface FoundEntries {
   readonly entries: number;
   /** URLs of some of them. */
   readonly sample: readonly string[];
-  /** False: the scan was ended before it had seen all. */
+  /** False: the scan was ended before it had seen all, or a worker was silent. */
   readonly complete: boolean;
+  readonly silent?: SilentWorkers;
 }
 
 export type EntriesResult =
@@ -55,6 +61,7 @@ export type EntriesResult =
 export interface EntriesReport {
   readonly key: string;
   readonly entries: readonly EntryReport[];
+  readonly silent?: SilentWorkers;
 }
 
 /** One stored response as operators see it. Ages and lifetimes in seconds, size in bytes. */

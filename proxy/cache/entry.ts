@@ -1,3 +1,4 @@
+import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import { hashTags } from '../fence/tag-hash.ts';
 
@@ -29,6 +30,23 @@ export interface EntryHead {
   readonly evictLast: boolean;
 }
 
+/** The head with what an answer has made of its response. Tags are added, never removed. */
+export function updatedHead(head: EntryHead, meta: StoredMeta, more: readonly string[] = []): EntryHead {
+  const tags = [...new Set([...head.tags, ...more, ...meta.responseTags])];
+  const tagHashes = tags.length === head.tags.length ? head.tagHashes : hashTags(tags);
+  return { ...head, meta, tags, tagHashes };
+}
+
+/** Whether the answer has named a tag that copies of the entry elsewhere do not bear. */
+export function namesNewTags(head: EntryHead, meta: StoredMeta): boolean {
+  return meta.responseTags.some((tag) => !head.tags.includes(tag));
+}
+
+/** Whether the answer has changed more of the fields than their times. */
+export function changesFields(head: EntryHead, meta: StoredMeta): boolean {
+  return linesOf(head.meta.fields) !== linesOf(meta.fields);
+}
+
 /**
  * What is known of an entry when `changed` is learnt of it. Two flights may have asked about it at a time, and end in any
  * order: the higher floor counts, and no tag that either has found is lost.
@@ -47,4 +65,14 @@ export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
 function isUnproven(known: EntryHead, changed: EntryHead): boolean {
   if (known.floor === changed.floor) return known.unproven && changed.unproven;
   return (known.floor > changed.floor ? known : changed).unproven;
+}
+
+const TIMES: ReadonlySet<string> = new Set(['age', 'date', 'expires']);
+
+/** In one order, for an update puts the fields that it brings behind the others. */
+function linesOf(fields: Fields): string {
+  const lines: string[] = [];
+  const kept = withoutFields(fields, TIMES);
+  for (let i = 0; i < kept.length; i += 2) lines.push(`${kept[i]!.toLowerCase()}: ${kept[i + 1]!}`);
+  return lines.toSorted().join('\n');
 }

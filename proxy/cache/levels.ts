@@ -5,11 +5,15 @@ import { withoutFields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import type { RequestView } from '../../policies/model.ts';
 import { isSameVariant as areSameVariant, replaces } from '../../policies/rfc9111/parts.ts';
-import { selectVariant } from '../../policies/rfc9111/vary.ts';
+import { missOf, selectVariant, type Miss } from '../../policies/rfc9111/vary.ts';
 import type { DiskLevel } from './disk-level.ts';
 import { mergedHead, type EntryHead } from './entry.ts';
 import type { MemoryLevel } from './memory.ts';
 import { StoredEntry } from './stored-entry.ts';
+
+/** What the levels have for a request. */
+export type Findings =
+  { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
 
 /** The levels of one worker as one: memory first, then disk, from where small entries are promoted. */
 export class Levels {
@@ -31,21 +35,17 @@ export class Levels {
   }
 
   /**
-   * The variant that answers the request, fresh or not; `others`: the key has variants for other requests. What was
-   * stored under another route bears that one's tags and lifetimes: to this one it is not there.
+   * The variant that answers the request, fresh or not, or what there is beside it. What was stored under another route
+   * bears that one's tags and lifetimes: to this one it is not there.
    */
-  find(
-    key: string,
-    request: RequestView,
-    route: string,
-  ): { readonly entry: StoredEntry | null; readonly others: boolean } {
+  find(key: string, request: RequestView, route: string): Findings {
     const inMemory = ofRoute(this.memory.get(key), route);
     const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
-    if (index >= 0) return { entry: inMemory[index]!, others: false };
+    if (index >= 0) return { entry: inMemory[index]!, miss: null };
     const heads = (this.disk?.heads(key) ?? []).filter((head) => head.route === route);
     const onDisk = selectVariant(heads, request);
     const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
-    return { entry, others: entry === null && (inMemory.length > 0 || heads.length > 0) };
+    return entry === null ? { entry, miss: missOf([...inMemory, ...heads], request) } : { entry, miss: null };
   }
 
   /** Every variant of a key that was stored under the route, each once. */
@@ -71,18 +71,18 @@ export class Levels {
     return this.memory.put(entry, maxVariants, (other) => replaces(head.meta, other.meta));
   }
 
-  /** What a 304 made of an entry, in every level, and only where the very entry is still there. */
-  update(entry: StoredEntry): void {
-    this.updateMemory(entry);
-    this.disk?.update(entry.head);
+  /** What an answer has made of an entry, in every level, and only where the very entry is still there. */
+  update(head: EntryHead): void {
+    this.updateMemory(head);
+    this.disk?.update(head);
   }
 
   /** The same for what another worker has brought to the disk. */
-  updateMemory(entry: StoredEntry): void {
-    const { key, id } = entry.head;
+  updateMemory(learnt: EntryHead): void {
+    const { key, id } = learnt;
     const known = this.memory.get(key).find((other) => other.head.id === id);
     if (known === undefined) return;
-    const head = mergedHead(known.head, entry.head);
+    const head = mergedHead(known.head, learnt);
     this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 

@@ -40,6 +40,10 @@ export class StoredEntry implements Fenced {
     return this.head.floor;
   }
 
+  get requestTimeMs(): number {
+    return this.head.meta.requestTimeMs;
+  }
+
   get unproven(): boolean {
     return this.head.unproven;
   }

@@ -3,6 +3,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { Fields } from '../../policies/http/fields.ts';
 import { parsePlace, type Place } from '../../policies/place.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
+import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
 import { isCommand, type CommandName } from './usage.ts';
 
 export type Command =
@@ -177,6 +178,8 @@ function readWrites(args: string[]): Command {
   switch (kind) {
     case 'list':
       if (ids.length > 0) return wrong('writes', `expected nothing after list, got ${ids.join(' ')}`);
+      if (!isShelf(state)) return wrong('writes', `expected waiting, dead or done, got ${state}`);
+      if (!LIST_LIMIT.test(limit)) return wrong('writes', `expected a number from 1 to 9999, got ${limit}`);
       return { kind: 'writes', file, json, action: { kind, state, limit, after } };
     case 'show':
     case 'retry':

@@ -4,6 +4,7 @@ import { feedScope } from '../../policies/feed-scope.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { compileMapping, type MappedChange } from '../../policies/mapping.ts';
 import { formats, messageEvent } from '../../origin-adapters/formats/formats.ts';
+import { systemClock } from '../clock.ts';
 import { tagsOfChange } from '../feeds/change-tags.ts';
 import { stepOf } from '../feeds/step.ts';
 
@@ -23,18 +24,19 @@ export interface ExplainedEvent {
 }
 
 /** `body`: the message as the feed would bring it; `fields`: its headers. */
-export function explainEvent(
+export async function explainEvent(
   config: Config,
   feed: FeedConfig,
   body: Uint8Array,
   fields: Fields,
-): ExplainedEvent {
+): Promise<ExplainedEvent> {
   const mapping = compileMapping(feed.map);
   const scope = feedScope(feed, Object.keys(config.origins));
   const event = messageEvent(formats[feed.format], { body, fields }, '');
   const tagsOf = (named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>): string[] =>
     tagsOfChange(config, named, scope);
-  const step = event.kind === 'failed' ? null : stepOf(event, { mapping, scope, tagsOf }, 0);
+  const maker = { mapping, versionField: feed.versionField, clock: systemClock, scope, tagsOf };
+  const step = event.kind === 'failed' ? null : await stepOf(event, maker, 0);
   const tags = step?.kind === 'invalidate' ? step.tags : [];
   const reason = step?.kind === 'invalidate' ? step.reason : '';
   return {

@@ -1,12 +1,12 @@
 /** `weir explain --event FILE`: what a sample message of a feed would invalidate. */
 import { readFile } from 'node:fs/promises';
 import type { Config, FeedConfig } from '../../policies/config/config.ts';
-import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { MappedChange } from '../../policies/mapping.ts';
 import { shownTag } from '../../policies/tags.ts';
 import type { ExplainEventCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
 import { explainEvent, type ExplainedEvent } from './event-explanation.ts';
+import { tellInvalid } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface ExplainEventOptions extends Omit<ConfigFile, 'file'> {
@@ -20,7 +20,7 @@ export async function runExplainEvent(options: ExplainEventOptions): Promise<0 |
   const { command, stdout, stderr, ...source } = options;
   const loaded = await readConfigFile({ ...source, file: command.file });
   if (loaded.kind === 'invalid') {
-    for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
+    tellInvalid(loaded.errors, { json: command.json, stdout, stderr });
     return 1;
   }
   const feed = feedOf(loaded.config, command.feed);
@@ -36,7 +36,7 @@ export async function runExplainEvent(options: ExplainEventOptions): Promise<0 |
     stderr.write(`weir: ${command.event}: expected a file that can be read, got ${reason}\n`);
     return 1;
   }
-  const explained = explainEvent(loaded.config, feed, body, command.fields);
+  const explained = await explainEvent(loaded.config, feed, body, command.fields);
   stdout.write(command.json ? `${JSON.stringify(explained)}\n` : textOf(explained));
   const isMapped = explained.changes.every(({ unmapped }) => !unmapped);
   return explained.verdict.kind === 'named' && isMapped ? 0 : 1;

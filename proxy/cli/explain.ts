@@ -1,10 +1,10 @@
 /** `weir explain`: what becomes of a request, and what is stored for it where a Weir runs. */
 import type { AdminConfig } from '../../policies/config/config.ts';
-import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { EntriesReport, EntryReport } from '../admin/dependencies.ts';
 import { askAdmin } from './admin-client.ts';
 import type { ExplainCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
+import { tellInvalid } from './failure.ts';
 import { explain, type Explanation, type RouteExplanation } from './explanation.ts';
 import type { Output } from './output.ts';
 
@@ -19,7 +19,7 @@ export async function runExplain({ command, stdout, stderr, ...source }: Explain
   const { file, json, method, url, place, fields } = command;
   const loaded = await readConfigFile({ ...source, file });
   if (loaded.kind === 'invalid') {
-    for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
+    tellInvalid(loaded.errors, { json, stdout, stderr });
     return 1;
   }
   const { config } = loaded;

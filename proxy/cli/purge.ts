@@ -1,9 +1,9 @@
 /** `weir purge`: invalidates through the admin side of a running Weir. */
-import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { FoundEntries } from '../admin/dependencies.ts';
 import { askAdmin } from './admin-client.ts';
 import type { PurgeCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
+import { tellInvalid, tellUndone } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface PurgeOptions extends Omit<ConfigFile, 'file'> {
@@ -20,14 +20,14 @@ export async function runPurge({ command, stdout, stderr, ...source }: PurgeOpti
   const { file, json, request } = command;
   const loaded = await readConfigFile({ ...source, file });
   if (loaded.kind === 'invalid') {
-    for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
+    tellInvalid(loaded.errors, { json, stdout, stderr });
     return 1;
   }
   const { admin } = loaded.config;
   const question = { method: 'POST', path: '/purge', body: request, timeoutMs: TIMEOUT_MS } as const;
   const answer = await askAdmin(admin, question);
   if (answer.kind !== 'ok') {
-    stderr.write(`weir purge: ${answer.detail}\n`);
+    tellUndone('purge', answer, { json, stdout, stderr });
     return 1;
   }
   if (json) stdout.write(`${JSON.stringify(answer.value)}\n`);

@@ -1,10 +1,10 @@
 /** `weir writes`: looks after the journal through the admin side of a running Weir. */
-import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { AdminConfig } from '../../policies/config/config.ts';
 import type { WriteReport } from '../writes/write-office.ts';
 import { askAdmin, type AdminAnswer, type AdminQuestion } from './admin-client.ts';
 import type { WritesCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
+import { tellInvalid, tellUndone } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface WritesOptions extends Omit<ConfigFile, 'file'> {
@@ -20,7 +20,7 @@ export async function runWrites({ command, stdout, stderr, ...source }: WritesOp
   const { file, json, action } = command;
   const loaded = await readConfigFile({ ...source, file });
   if (loaded.kind === 'invalid') {
-    for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
+    tellInvalid(loaded.errors, { json, stdout, stderr });
     return 1;
   }
   const { admin } = loaded.config;
@@ -31,7 +31,7 @@ export async function runWrites({ command, stdout, stderr, ...source }: WritesOp
     const answer = await ask(admin, question);
     if (answer.kind === 'ok') stdout.write(json ? `${JSON.stringify(answer.value)}\n` : textOf(answer.value));
     else {
-      stderr.write(`weir writes: ${answer.detail}\n`);
+      tellUndone('writes', answer, { json, stdout, stderr });
       code = 1;
     }
   }

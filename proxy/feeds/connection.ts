@@ -10,8 +10,8 @@ export class Connection {
   readonly queue = new StepQueue<FeedStep>(QUEUE_LIMIT);
   readonly #abort = new AbortController();
   hasSpoken = false;
-  /** Something of it is on its way through the door. */
-  isApplying = false;
+  /** So many things of it are being mapped, or on their way through the door. */
+  works = 0;
   /** When it last said anything, or was last kept waiting by us; monotonic. */
   heardAtMs: number;
   #failure: FeedFailure | null = null;

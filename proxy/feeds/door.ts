@@ -1,3 +1,5 @@
+import type { VersionMark } from '../../policies/feed-version.ts';
+
 /**
  * The one way by which a feed's changes come into force: the same door and the same order as purges and writes.
  */
@@ -7,11 +9,15 @@ export interface FeedDoor {
    * it was saved, so that the feed begins anew, with a gap.
    */
   position(feed: string): string | null;
+  /** What was told up to that position; `NO_MARK` where there is none. */
+  mark(feed: string): VersionMark;
   /**
-   * Resolves when every tag is in force in every worker, with one sequence, and that and the position are durable.
+   * Resolves when every tag is in force in every worker, for all to see at once, and that and the position are durable.
    * Rejects when that could not be done; the tags may then be in force or not.
    */
   apply(invalidation: FeedInvalidation): Promise<{ readonly sequence: number }>;
+  /** Where the feed has proved its head to be: from now on an answer has to show everything up to there. */
+  announceHead(feed: string, position: string): void;
 }
 
 export interface FeedInvalidation {
@@ -20,6 +26,8 @@ export interface FeedInvalidation {
   readonly tags: readonly string[];
   /** null: stays as it is. */
   readonly position: string | null;
+  /** What an answer has to show from then on. */
+  readonly mark: VersionMark;
   /** `scope`: more than the changes named, for what they name is not fully known. */
   readonly kind: 'change' | 'gap' | 'scope';
 }

@@ -1,33 +1,39 @@
+import type { VersionMark } from '../../policies/feed-version.ts';
+import { MAX_POSITION_BYTES } from '../../policies/position-field.ts';
+
 /**
  * How far one feed has got, in shared memory. The coordinator writes two positions, and workers read them:
  * `announced` is written before a change comes into force, so that whoever reads a fence's sequence and then this knows
  * the position of everything up to that sequence; `applied` after it is in force and durable, so that whoever reads this
  * and then judges by the fence judges by everything up to that position.
  *
+ * Beside what is announced stands the version that was told up to there, for origins that attest versions.
+ *
  * A cell is a version, odd while it is written, a length, and the text. A position that is too long for it is unknown.
  */
-const MAX_BYTES = 4096;
-const CELL_WORDS = 2 + MAX_BYTES / 4;
+const CELL_WORDS = 2 + MAX_POSITION_BYTES / 4;
+const CELLS = 3;
 const VERSION = 0;
 const LENGTH = 1;
 const TEXT = 2;
 const UNKNOWN = -1;
 
 export function positionBuffer(): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(2 * CELL_WORDS * 4);
+  const buffer = new SharedArrayBuffer(CELLS * CELL_WORDS * 4);
   const words = new Int32Array(buffer);
-  words[LENGTH] = UNKNOWN;
-  words[CELL_WORDS + LENGTH] = UNKNOWN;
+  for (let cell = 0; cell < CELLS; cell += 1) words[cell * CELL_WORDS + LENGTH] = UNKNOWN;
   return buffer;
 }
 
 export class PositionBoard {
   readonly #announced: Cell;
   readonly #applied: Cell;
+  readonly #version: Cell;
 
   constructor(buffer: SharedArrayBuffer) {
     this.#announced = new Cell(buffer, 0);
     this.#applied = new Cell(buffer, CELL_WORDS);
+    this.#version = new Cell(buffer, 2 * CELL_WORDS);
   }
 
   /** null: not known, for nothing was followed yet, or for something was missed before a place that has no name. */
@@ -39,8 +45,17 @@ export class PositionBoard {
     return this.#applied.read();
   }
 
+  /** The version that an answer needs to show everything announced, in decimal; null: not known. */
+  get version(): string | null {
+    return this.#version.read();
+  }
+
   announce(position: string | null): void {
     this.#announced.write(position);
+  }
+
+  announceVersion({ highest, isKnown }: VersionMark): void {
+    this.#version.write(isKnown ? String(highest) : null);
   }
 
   apply(position: string | null): void {
@@ -88,7 +103,7 @@ class Cell {
     const words = this.#words;
     const version = Atomics.load(words, VERSION);
     Atomics.store(words, VERSION, version + 1);
-    if (bytes === null || bytes.length > MAX_BYTES) Atomics.store(words, LENGTH, UNKNOWN);
+    if (bytes === null || bytes.length > MAX_POSITION_BYTES) Atomics.store(words, LENGTH, UNKNOWN);
     else {
       const padded = Buffer.alloc(Math.ceil(bytes.length / 4) * 4);
       bytes.copy(padded);

@@ -7,16 +7,16 @@ import type {
   FeedLog,
 } from '../../origin-adapters/feeds/feed.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
+import { markAfter, type VersionMark } from '../../policies/feed-version.ts';
 import { compileMapping } from '../../policies/mapping.ts';
+import { SLICE_TAGS } from '../fence/fence.ts';
 import { backoffMs } from './backoff.ts';
 import { Connection } from './connection.ts';
-import type { FeedDoor, FeedHealth, FeedState } from './door.ts';
+import type { FeedDoor, FeedHealth, FeedInvalidation, FeedState } from './door.ts';
 import { countDelay, newFeedCounts, type FeedStatus } from './status.ts';
 import { StallDetector } from './stall.ts';
 import { batchesOf, scopeStep, stepOf, type FeedStep, type InvalidateStep, type StepMaker } from './step.ts';
 
-/** The most tags that go through the door in one call, unless one transaction has more. */
-const BATCH_TAGS = 10_000;
 /** How often a head alone makes a new position durable. */
 const HEAD_SAVE_MS = 10_000;
 const MAX_TICK_MS = 1_000;
@@ -47,6 +47,8 @@ export class FeedRunner {
   readonly #stalls: StallDetector;
   readonly #counts = newFeedCounts();
   #running: Promise<void> | null = null;
+  /** What was told by everything that is in force and durable. */
+  #mark: VersionMark;
   #connection: Connection | null = null;
   #state: FeedState = 'lost';
   #provedAtMs = -Infinity;
@@ -61,7 +63,10 @@ export class FeedRunner {
 
   constructor(deps: FeedRunnerDeps) {
     this.#deps = deps;
-    this.#maker = { mapping: compileMapping(deps.config.map), scope: deps.scope, tagsOf: deps.tagsOf };
+    const { clock, scope, tagsOf } = deps;
+    const { map, versionField } = deps.config;
+    this.#maker = { mapping: compileMapping(map), versionField, clock, scope, tagsOf };
+    this.#mark = deps.door.mark(deps.config.name);
     this.#stalls = new StallDetector(deps.clock, deps.config.maxSilenceMs / 2);
   }
 
@@ -160,7 +165,10 @@ export class FeedRunner {
         scopeStep('gap', null, 'no position', this.#maker, this.#deps.clock.nowMs()),
       );
     }
-    const step = stepOf(event, this.#maker, this.#deps.clock.nowMs());
+    connection.works += 1;
+    const step = await stepOf(event, this.#maker, this.#deps.clock.nowMs());
+    connection.works -= 1;
+    connection.heardAtMs = this.#deps.clock.monotonicMs();
     if (step !== null) await this.#queue(connection, step);
   }
 
@@ -172,14 +180,14 @@ export class FeedRunner {
     for (;;) {
       const steps = await connection.queue.takeAll();
       if (steps === null) return;
-      connection.isApplying = true;
+      connection.works += 1;
       try {
         await this.#applySteps(connection, steps);
       } catch (error) {
         connection.queue.discard();
         connection.giveUp(notDurable(error));
       }
-      connection.isApplying = false;
+      connection.works -= 1;
       connection.heardAtMs = this.#deps.clock.monotonicMs();
     }
   }
@@ -200,17 +208,21 @@ export class FeedRunner {
   }
 
   async #invalidate(steps: readonly InvalidateStep[]): Promise<void> {
-    for (const batch of batchesOf(steps, BATCH_TAGS)) {
-      const tags = new Set(batch.flatMap((step) => step.tags));
+    for (const batch of batchesOf(steps, SLICE_TAGS)) {
+      const [first, ...others] = batch;
+      const tags = others.length === 0 ? first!.tags : [...new Set(batch.flatMap((step) => step.tags))];
       const position = batch.findLast((step) => step.position !== null)?.position ?? null;
-      await this.#pass([...tags], position, batch[0]!.as);
+      const mark = batch.reduce(markAfter, this.#mark);
+      await this.#pass({ tags, position, mark, kind: first!.as });
       for (const step of batch) this.#count(step);
       this.#report(batch);
     }
   }
 
-  async #pass(tags: readonly string[], position: string | null, kind: InvalidateStep['as']): Promise<void> {
-    await this.#deps.door.apply({ feed: this.#deps.config.name, tags, position, kind });
+  async #pass(invalidation: Omit<FeedInvalidation, 'feed'>): Promise<void> {
+    const { position, mark } = invalidation;
+    await this.#deps.door.apply({ feed: this.#deps.config.name, ...invalidation });
+    this.#mark = mark;
     if (position === null) return;
     this.#positionSavedAtMs = this.#deps.clock.monotonicMs();
     this.#deps.feed.acknowledge(position);
@@ -218,6 +230,7 @@ export class FeedRunner {
 
   async #proved(connection: Connection, head: Extract<FeedStep, { kind: 'head' }>): Promise<void> {
     if (this.#gaveUpAfterStall(connection) || connection.isGivenUp) return;
+    if (head.position !== null) this.#deps.door.announceHead(this.#deps.config.name, head.position);
     await this.#saveHead(head.position);
     const nowMs = this.#deps.clock.monotonicMs();
     this.#provedAtMs = Math.max(this.#provedAtMs, Math.min(head.askedAtMonotonicMs, nowMs));
@@ -236,7 +249,7 @@ export class FeedRunner {
   async #saveHead(position: string | null): Promise<void> {
     if (position === null || position === this.#deps.door.position(this.#deps.config.name)) return;
     if (this.#deps.clock.monotonicMs() - this.#positionSavedAtMs < HEAD_SAVE_MS) return;
-    await this.#pass([], position, 'change');
+    await this.#pass({ tags: [], position, mark: this.#mark, kind: 'change' });
   }
 
   #count(step: InvalidateStep): void {
@@ -288,7 +301,7 @@ export class FeedRunner {
 
   /** A connection on which nothing comes may be dead without knowing it; one that we keep waiting is not meant. */
   #giveUpIfDeaf(connection: Connection): void {
-    if (connection.isApplying || !connection.queue.isEmpty) return;
+    if (connection.works > 0 || !connection.queue.isEmpty) return;
     if (this.#deps.clock.monotonicMs() - connection.heardAtMs <= this.#deps.config.maxSilenceMs) return;
     connection.giveUp({
       kind: 'unreachable',

@@ -1,5 +1,6 @@
 import type { FeedAdapter } from '../../origin-adapters/feeds/feed.ts';
-import type { RouteCacheConfig } from '../../policies/config/config.ts';
+import type { FeedConfig, RouteCacheConfig } from '../../policies/config/config.ts';
+import { readVersion } from '../../policies/feed-version.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { Clock } from '../clock.ts';
 import { HealthBoard, healthBuffer } from './health-board.ts';
@@ -18,19 +19,22 @@ export function sharedFeed(): SharedFeed {
 /** A feed as a worker sees it. */
 export class FeedView {
   readonly name: string;
+  /** Answers attest versions that changes tell, not positions. */
+  readonly #hasVersions: boolean;
   readonly #maxSilenceMs: number;
   readonly #health: HealthBoard;
   readonly #positions: PositionBoard;
-  readonly #adapter: Pick<FeedAdapter, 'showPosition' | 'comparePositions'>;
+  readonly #adapter: Pick<FeedAdapter, 'provesHead' | 'showPosition' | 'comparePositions'>;
   readonly #clock: Clock;
 
   constructor(
-    feed: { readonly name: string; readonly maxSilenceMs: number },
+    feed: Pick<FeedConfig, 'name' | 'maxSilenceMs' | 'versionField'>,
     shared: SharedFeed,
-    adapter: Pick<FeedAdapter, 'showPosition' | 'comparePositions'>,
+    adapter: Pick<FeedAdapter, 'provesHead' | 'showPosition' | 'comparePositions'>,
     clock: Clock,
   ) {
     this.name = feed.name;
+    this.#hasVersions = feed.versionField !== null;
     this.#maxSilenceMs = feed.maxSilenceMs;
     this.#health = new HealthBoard(shared.health);
     this.#positions = new PositionBoard(shared.positions);
@@ -43,9 +47,37 @@ export class FeedView {
     return this.#health.trust(this.#maxSilenceMs, onLoss, this.#clock);
   }
 
-  /** Covers every change up to the fence's sequence that was read before; null: not known. */
+  /**
+   * What an answer has to attest, to be asked for after the fence's sequence was read: it covers every change up to
+   * there. null: not known.
+   */
   get announced(): string | null {
-    return this.#positions.announced;
+    return this.#hasVersions ? this.#positions.version : this.#positions.announced;
+  }
+
+  /**
+   * When it was last proved to be at its head (monotonic): what is asked for as announced afterwards covers every change
+   * that was committed before. 0: never.
+   */
+  get provedAtMs(): number {
+    return this.#health.provedAtMs();
+  }
+
+  /** The same for an applied position: what an answer that shows everything up to it attests at least. */
+  attestationOf(position: string): string | null {
+    return this.#hasVersions ? this.#positions.version : position;
+  }
+
+  /** Whether an answer of that version shows all that `wanted` stands for. */
+  attests(version: string, wanted: string): boolean {
+    if (!this.#hasVersions) return this.isAtLeast(version, wanted);
+    const shown = readVersion(version);
+    return shown !== null && shown >= BigInt(wanted);
+  }
+
+  /** What the origin's field says of the answer to a write, where that is a position of this feed. */
+  positionAttested(version: string | undefined): string | null {
+    return this.#hasVersions ? null : (version ?? null);
   }
 
   /** Everything up to it is in force for whoever judges by the fence afterwards; null: not known. */
@@ -73,8 +105,9 @@ export class FeedView {
     );
   }
 
-  /** Resolves when everything that was committed by now is in force; false: not proved within `timeoutMs`. */
-  catchesUp(timeoutMs: number): Promise<boolean> {
+  /** Resolves when everything that was committed by now is in force; false: not proved within `timeoutMs`, or never. */
+  async catchesUp(timeoutMs: number): Promise<boolean> {
+    if (!this.#adapter.provesHead) return false;
     const now = (): number => this.#clock.monotonicMs();
     return this.#health.provedSince(now(), timeoutMs, now);
   }

@@ -26,7 +26,7 @@ export interface FeedCounts {
   /** Changes that no entry of the map took. */
   unmapped: number;
   unintelligible: number;
-  /** Transactions whose changes did not tell what a template needs. */
+  /** Transactions whose changes did not tell what a template needs, or named too much. */
   incomplete: number;
   /** Connections that were refused or lost. */
   failures: number;

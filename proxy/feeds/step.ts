@@ -1,4 +1,6 @@
-import type { FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FeedClock, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import { highestOf, versionOf } from '../../policies/feed-version.ts';
 import type { MappedChange, Mapping } from '../../policies/mapping.ts';
 import type { FeedInvalidation } from './door.ts';
 
@@ -12,6 +14,8 @@ export interface InvalidateStep {
   readonly as: FeedInvalidation['kind'];
   readonly tags: readonly string[];
   readonly position: string | null;
+  /** The highest that its changes tell; null: none. */
+  readonly version: bigint | null;
   /** Why more than what changes named is invalidated; empty for `change`. */
   readonly reason: string;
   readonly changes: number;
@@ -21,7 +25,15 @@ export interface InvalidateStep {
   readonly committedAtMs: number | null;
 }
 
+/** The most tags that one transaction may name; beyond it the feed's scope stands for them. */
+export const MAX_TAGS = 100_000;
+/** How long changes are mapped at a time before others have their turn. */
+const SLICE_MS = 3;
+
 export interface StepMaker {
+  /** Where changes tell their version; null: they do not. */
+  readonly versionField: string | null;
+  readonly clock: Pick<FeedClock, 'monotonicMs'>;
   readonly mapping: Mapping;
   /** What stands for the whole of what the feed may change. */
   readonly scope: readonly string[];
@@ -29,12 +41,12 @@ export interface StepMaker {
   tagsOf(named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>): readonly string[];
 }
 
-/** The step of an event; null where it asks for nothing. `nowMs`: wall clock. */
-export function stepOf(
+/** The step of an event; null where it asks for nothing. `nowMs`: wall clock. Large transactions take several turns. */
+export async function stepOf(
   event: Exclude<FeedEvent, { kind: 'failed' }>,
   maker: StepMaker,
   nowMs: number,
-): FeedStep | null {
+): Promise<FeedStep | null> {
   switch (event.kind) {
     case 'change':
       return changeStep(event, maker, nowMs);
@@ -66,6 +78,7 @@ export function scopeStep(
     as,
     tags: maker.scope,
     position,
+    version: null,
     reason,
     changes: 0,
     unmapped: 0,
@@ -76,33 +89,56 @@ export function scopeStep(
 }
 
 /** The tags of a whole transaction are one step, so that they come into force together. */
-function changeStep(
+async function changeStep(
   event: Extract<FeedEvent, { kind: 'change' }>,
   maker: StepMaker,
   nowMs: number,
-): InvalidateStep {
+): Promise<InvalidateStep> {
+  const { versionField } = maker;
   const tags = new Set<string>();
   const missing = new Set<string>();
   let unmapped = 0;
+  let version: bigint | null = null;
+  let sliceEndsAtMs = maker.clock.monotonicMs() + SLICE_MS;
   for (const change of event.changes) {
     const mapped = maker.mapping.mapChange(change);
     for (const tag of maker.tagsOf(mapped)) tags.add(tag);
     for (const name of mapped.missing) missing.add(name);
     if (mapped.unmapped) unmapped += 1;
+    else if (versionField !== null) version = highestOf([version, versionOf(change, versionField)]);
+    if (tags.size > MAX_TAGS) break;
+    if (maker.clock.monotonicMs() < sliceEndsAtMs) continue;
+    await nextTurn();
+    sliceEndsAtMs = maker.clock.monotonicMs() + SLICE_MS;
   }
-  if (missing.size > 0) for (const tag of maker.scope) tags.add(tag);
   return {
     kind: 'invalidate',
-    as: missing.size > 0 ? 'scope' : 'change',
-    tags: [...tags],
+    ...whatIsNamed(tags, missing, maker.scope),
     position: event.position,
-    reason: missing.size > 0 ? `a change does not tell ${[...missing].join(', ')}` : '',
+    // Of one that was not read to its end, none is known.
+    version: tags.size > MAX_TAGS ? null : version,
     changes: event.changes.length,
     unmapped,
     isUnintelligible: false,
     receivedAtMs: nowMs,
     committedAtMs: event.committedAtMs ?? null,
   };
+}
+
+/** More than the changes name, where that is not fully known or too much. */
+function whatIsNamed(
+  tags: ReadonlySet<string>,
+  missing: ReadonlySet<string>,
+  scope: readonly string[],
+): Pick<InvalidateStep, 'as' | 'tags' | 'reason'> {
+  if (tags.size > MAX_TAGS) {
+    return { as: 'scope', tags: scope, reason: `a transaction names more than ${MAX_TAGS} tags` };
+  }
+  if (missing.size > 0) {
+    const reason = `a change does not tell ${[...missing].join(', ')}`;
+    return { as: 'scope', tags: [...new Set([...tags, ...scope])], reason };
+  }
+  return { as: 'change', tags: [...tags], reason: '' };
 }
 
 /**

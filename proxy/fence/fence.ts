@@ -1,21 +1,46 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { fenceSize, SharedWords } from './layout.ts';
 import { FenceReader } from './reader.ts';
-import { hashTags, type TagHashes } from './tag-hash.ts';
+import { aheadHashes, hashTags, type TagHashes } from './tag-hash.ts';
 import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } from './rows.ts';
+import { Unwritten } from './unwritten.ts';
 import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
 
 /** Sequences reserved on disk at a time: none is handed out beyond what is reserved. */
 const BLOCK = 1_000_000;
+/** The most tags that are brought into force, or written down, in one turn of the loop: some two milliseconds. */
+export const SLICE_TAGS = 1_000;
 
 /** One invalidation: an operator's purge, a write's, or a feed's change. */
 export interface Invalidation {
   readonly tags: readonly string[];
   readonly mode: InvalidationMode;
+  /** The feed that told it. Absent: a purge or a write. */
+  readonly by?: string;
+  /**
+   * Tags that between them every entry bears that bears one of `tags`: held while those take several turns, so that
+   * nobody sees some of them invalid and others not. Absent: in parts is fine.
+   */
+  readonly under?: readonly string[];
   /** Made durable in the same transaction, with or without tags. */
   readonly also?: () => void;
+  /** What may become an entry as it is then, where nothing else has touched it since. */
+  readonly entry?: AskedEntry;
+}
+
+/** By the tags that it bears, and the sequence before it was asked for. */
+export interface AskedEntry {
+  readonly tags: TagHashes;
+  readonly floor: number;
+}
+
+export interface Invalidated {
+  readonly sequence: number;
+  /** Something else has invalidated a tag of `entry` after its floor, or may have. */
+  readonly isTouched: boolean;
 }
 
 /**
@@ -35,14 +60,21 @@ export class Fence {
   readonly #buckets: number;
   readonly #block: number;
   readonly #onDurable: (sequence: number) => void;
+  readonly #attested: () => readonly string[];
   #next: number;
+  /** Numbers that invalidations under way have yet to take. */
+  #promised = 0;
   #reserved: number;
   #reserving: Promise<void> | null = null;
   #durable = 0;
-  /** What is in force and not on disk, oldest first: the next write that succeeds takes it along. */
-  #unwritten: FenceChange[] = [];
+  /** The highest sequence that was to be written down. */
+  #noted: number;
+  /** The next write that succeeds takes it along. */
+  readonly #unwritten = new Unwritten();
   invalidations = 0;
   failures = 0;
+  /** Whether the last attempt to write the state down was in vain. */
+  isFailing = false;
 
   private constructor(
     deps: FenceDependencies,
@@ -53,7 +85,7 @@ export class Fence {
   ) {
     this.buffer = buffer;
     this.#writer = writer;
-    this.#reader = new FenceReader(new SharedWords(buffer));
+    this.#reader = new FenceReader(new SharedWords(buffer), deps.clock);
     this.#state = deps.state;
     this.#meta = deps.state.table('meta');
     this.#records = deps.state.table('records');
@@ -65,7 +97,9 @@ export class Fence {
     this.#next = sequence;
     this.#reserved = sequence;
     this.#durable = readNumber(this.#meta.get('sequence')) ?? 0;
+    this.#noted = this.#durable;
     this.#onDurable = deps.onDurable ?? (() => {});
+    this.#attested = deps.attested ?? (() => []);
   }
 
   /** Loads what earlier runs invalidated and reserves the first sequences. Rejects where the state can't be written. */
@@ -76,7 +110,7 @@ export class Fence {
     const meta = deps.state.table('meta');
     const reservedBefore = readNumber(meta.get('reserved')) ?? 0;
     const sequence = mechanisms.reservedBlocks ? reservedBefore : (readNumber(meta.get('sequence')) ?? 0);
-    const start = { sequence, base: readNumber(meta.get('base')) ?? 0, nowMs: deps.clock.nowMs() };
+    const start = { sequence, base: readNumber(meta.get('base')) ?? 0, nowMs: deps.clock.monotonicMs() };
     const writer = new FenceWriter(new SharedWords(buffer), size, start, mechanisms, deps.wordLimit);
     const fence = new Fence(deps, buffer, writer, size.buckets, sequence);
     await fence.#restore();
@@ -103,19 +137,35 @@ export class Fence {
     return this.#writer.holds;
   }
 
-  /** Invalidates all tags together. Rejects with a `NotDurableError` where that can't be written down. */
-  async invalidate(
-    invalidation: Invalidation,
-  ): Promise<{ readonly sequence: number; readonly tags: number }> {
-    while (this.#next + 1 > this.#reserved) await this.#reserve();
-    const sequence = this.#take();
-    const hashes = hashTags(invalidation.tags);
-    const change = this.#writer.invalidate(hashes, invalidation.mode, sequence, this.#clock.nowMs());
+  /** Invalidates all tags. Rejects with a `NotDurableError` where that can't be written down. */
+  async invalidate(invalidation: Invalidation): Promise<Invalidated & { readonly tags: number }> {
+    const { tags, also, entry } = invalidation;
     this.invalidations += 1;
-    const synced = this.#persist(change, sequence, invalidation.also);
+    if (tags.length > SLICE_TAGS) {
+      const sequence = await this.#invalidateInSlices(invalidation);
+      return { sequence, tags: tags.length, isTouched: true };
+    }
+    while (!this.#hasRoomFor(1)) await this.#reserve();
+    const isTouched = entry !== undefined && this.#reader.touchedSince(entry.tags, entry.floor);
+    const placed = this.#place(invalidation);
+    const synced = this.#persist(placed, also);
     if (this.#mechanisms.durableBeforeAnswer) await synced;
     else synced.catch(() => {});
-    return { sequence, tags: invalidation.tags.length };
+    return { sequence: placed.sequence, tags: tags.length, isTouched };
+  }
+
+  /**
+   * Invalidates all that bears the tag but for one entry, of `tags` and asked for at `floor`. Resolves, when that is
+   * synced, with the floor that this entry may have: the new sequence, or its own where one of its tags was invalidated
+   * after it. Rejects as `invalidate` does.
+   */
+  async invalidateBut(tag: string, { tags, floor }: AskedEntry): Promise<{ readonly floor: number }> {
+    while (!this.#hasRoomFor(1)) await this.#reserve();
+    const isTouched = this.#reader.touchedSince(tags, floor);
+    const placed = this.#placeHashes(hashTags([tag]), 'hard');
+    this.invalidations += 1;
+    await this.#persist(placed, undefined);
+    return { floor: isTouched ? floor : placed.sequence };
   }
 
   /**
@@ -123,11 +173,11 @@ export class Fence {
    * on they are held; rejects with a `NotDurableError`, and holds nothing, where it can't be.
    */
   async hold(tags: TagHashes, also: () => void): Promise<{ readonly sequence: number }> {
-    while (this.#next + 1 > this.#reserved) await this.#reserve();
+    while (!this.#hasRoomFor(1)) await this.#reserve();
     const sequence = this.#take();
-    this.#writer.hold(tags, sequence, this.#clock.nowMs());
+    this.#writer.hold(tags, sequence, this.#clock.monotonicMs());
     try {
-      await this.#persist({ records: [], overflows: [] }, sequence, also);
+      await this.#persist({ sequence, change: { records: [], overflows: [] } }, also);
     } catch (error) {
       this.#writer.release(tags);
       throw error;
@@ -149,15 +199,12 @@ export class Fence {
     moreTags: readonly string[],
     also: () => void,
   ): Promise<{ readonly sequence: number }> {
-    while (this.#next + 1 > this.#reserved) await this.#reserve();
+    while (!this.#hasRoomFor(1)) await this.#reserve();
     const sequence = this.#take();
-    const more = hashTags(moreTags);
-    const all = new Uint32Array(tags.length + more.length);
-    all.set(tags);
-    all.set(more, tags.length);
-    const change = this.#writer.invalidate(all, 'hard', sequence, this.#clock.nowMs());
+    const all = this.#alsoAhead(joined([tags, hashTags(moreTags)]));
+    const change = this.#writer.invalidate(all, 'hard', sequence, this.#clock.monotonicMs());
     this.invalidations += 1;
-    await this.#persist(change, sequence, also);
+    await this.#persist({ sequence, change }, also);
     this.#writer.release(tags);
     return { sequence };
   }
@@ -172,6 +219,53 @@ export class Fence {
     return this.#reader.touchedSince(tags, sequence);
   }
 
+  /** A slice a turn, while all of them are held, and then a slice a commit. */
+  async #invalidateInSlices(invalidation: Invalidation): Promise<number> {
+    const { tags, under = [], also } = invalidation;
+    const slices = Array.from({ length: Math.ceil(tags.length / SLICE_TAGS) }, (_, i) => ({
+      ...invalidation,
+      tags: tags.slice(i * SLICE_TAGS, (i + 1) * SLICE_TAGS),
+    }));
+    const held = hashTags(under);
+    const placed: Placed[] = [];
+    while (!this.#hasRoomFor(1 + slices.length)) await this.#reserve();
+    this.#writer.hold(held, this.#take(), this.#clock.monotonicMs());
+    this.#promised += slices.length;
+    for (const slice of slices) {
+      this.#promised -= 1;
+      placed.push(this.#place(slice));
+      await nextTurn();
+    }
+    this.#writer.release(held);
+    const last = placed.pop()!;
+    for (const each of placed) {
+      // Counted where it failed; the next commit that succeeds takes it along.
+      await this.#persist(each, undefined).catch(() => {});
+    }
+    await this.#persist(last, also);
+    return last.sequence;
+  }
+
+  /** In force for all threads when this returns. */
+  #place({ tags, mode, by }: Invalidation): Placed {
+    return this.#placeHashes(this.#alsoAhead(hashTags(tags), by), mode);
+  }
+
+  #placeHashes(tags: TagHashes, mode: InvalidationMode): Placed {
+    const sequence = this.#take();
+    return { sequence, change: this.#writer.invalidate(tags, mode, sequence, this.#clock.monotonicMs()) };
+  }
+
+  /** With their names for each feed that may have yet to tell of it: all but the one that did. */
+  #alsoAhead(tags: TagHashes, by?: string): TagHashes {
+    const feeds = this.#attested().filter((feed) => feed !== by);
+    return feeds.length === 0 ? tags : joined([tags, ...feeds.map((feed) => aheadHashes(tags, feed))]);
+  }
+
+  #hasRoomFor(sequences: number): boolean {
+    return this.#next + this.#promised + sequences <= this.#reserved;
+  }
+
   #take(): number {
     this.#next += 1;
     if (this.#reserved - this.#next < this.#block / 2) {
@@ -182,27 +276,30 @@ export class Fence {
     return this.#next;
   }
 
-  async #persist(change: FenceChange, sequence: number, also: (() => void) | undefined): Promise<void> {
-    this.#unwritten.push(change);
-    let written: FenceChange[] = [];
+  async #persist({ sequence, change }: Placed, also: (() => void) | undefined): Promise<void> {
+    this.#noted = Math.max(this.#noted, sequence);
+    this.#unwritten.add(change);
+    let written: FenceChange = { records: [], overflows: [] };
     try {
       await this.#state.write(() => {
-        written = this.#unwritten.splice(0);
-        for (const each of written) this.#putRows(each);
-        this.#meta.put('sequence', wide(sequence));
+        written = this.#unwritten.take();
+        this.#putRows(written);
+        this.#meta.put('sequence', wide(this.#noted));
         this.#meta.put('base', wide(this.#writer.base));
         also?.();
       });
+      this.isFailing = false;
       this.#durable = Math.max(this.#durable, sequence);
       this.#onDurable(this.#durable);
     } catch (error) {
-      this.#unwritten.unshift(...written);
-      this.failures += 1;
-      throw new NotDurableError(error);
+      this.#unwritten.giveBack(written);
+      throw this.#failed(error);
     }
   }
 
-  #putRows(change: FenceChange): void {
+  /** As it stands now: what was written down meanwhile may be newer than the change. */
+  #putRows(placed: FenceChange): void {
+    const change = this.#writer.latest(placed);
     for (const record of change.records) this.#records.put(...recordRow(record));
     for (const overflow of change.overflows) this.#overflow.put(...overflowRow(overflow));
   }
@@ -249,9 +346,14 @@ export class Fence {
       await this.#state.write(() => this.#meta.put('reserved', wide(reserved)));
       this.#reserved = reserved;
     } catch (error) {
-      this.failures += 1;
-      throw new NotDurableError(error);
+      throw this.#failed(error);
     }
+  }
+
+  #failed(cause: unknown): NotDurableError {
+    this.failures += 1;
+    this.isFailing = true;
+    return new NotDurableError(cause);
   }
 }
 
@@ -261,9 +363,27 @@ export interface FenceDependencies {
   readonly mechanisms?: Mechanisms;
   /** Told of each sequence that is on disk, before whoever asked for it is answered. */
   readonly onDurable?: (sequence: number) => void;
-  /** Where an era ends, and how many sequences are reserved at a time; only a test gives others. */
+  /** The feeds of which anybody asks what was invalidated ahead of them. */
+  readonly attested?: () => readonly string[];
+  /** Where an era ends, and how many sequences are reserved at a time. */
   readonly wordLimit?: number;
   readonly block?: number;
+}
+
+/** What is in force. */
+interface Placed {
+  readonly sequence: number;
+  readonly change: FenceChange;
+}
+
+function joined(parts: readonly TagHashes[]): TagHashes {
+  const all = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 /** The state could not be written: what was asked for is in force, but would not survive a crash. */

@@ -1,10 +1,10 @@
-import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * The highest sequence that was answered for, kept in a file beside the cache. A state that has not come so far is an
- * old copy: what the cache holds was stored under invalidations that it has not seen. Not synced: an operator's copies
- * are what it finds out, not a machine's crash.
+ * The highest sequence that was answered for, kept in a file in the cache's folder: it goes where the cache goes. A state
+ * that has not come so far is an old copy: what the cache holds was stored under invalidations that it has not seen. Not
+ * synced: an operator's copies are what it finds out, not a machine's crash.
  */
 export class HighWaterMark {
   readonly #file: number;
@@ -15,11 +15,11 @@ export class HighWaterMark {
   /** Throws where the file can't be written. */
   constructor(path: string) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#file = openSync(path, 'a+', 0o600);
-    closeSync(this.#file);
-    this.#file = openSync(path, 'r+');
+    this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     const read = readSync(this.#file, this.#bytes, 0, 8, 0);
     this.found = read === 8 ? this.#bytes.readDoubleLE(0) : 0;
+    // Its place in the file system is taken now, not when a purge waits for it.
+    this.note(this.found);
   }
 
   /** A few microseconds. */

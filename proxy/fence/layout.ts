@@ -19,7 +19,7 @@ export const HEADER = {
   era: 2,
   baseHigh: 3,
   baseLow: 4,
-  /** Wall-clock milliseconds of tick 0, as two words. */
+  /** Monotonic milliseconds of tick 0, as two words. */
   epochHigh: 5,
   epochLow: 6,
   buckets: 7,
@@ -43,6 +43,11 @@ export const SOFT = 2;
 export const TICK = 3;
 /** Within a bucket: its overflow, as a record without a fingerprint. */
 export const OVERFLOW = RECORDS_A_BUCKET * RECORD_WORDS;
+/**
+ * In the fingerprint's place of the overflow, a bit a record and one for the overflow itself: softly invalidated more
+ * than once, so that the tick is not that of the first time.
+ */
+export const REPEATED = OVERFLOW + FINGERPRINT;
 
 export const HOLD_BUCKET_WORDS = 16;
 export const HOLDS_A_BUCKET = 7;

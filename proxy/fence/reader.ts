@@ -1,4 +1,5 @@
 import type { Verdict } from '../../policies/model.ts';
+import type { Clock } from '../clock.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
 import {
   bucketAt,
@@ -14,6 +15,7 @@ import {
   OVERFLOW,
   RECORD_WORDS,
   RECORDS_A_BUCKET,
+  REPEATED,
   SOFT,
   TICK,
   TICK_MS,
@@ -26,12 +28,14 @@ export interface Fenced {
   readonly tagHashes: TagHashes;
   /** The sequence at the moment before the request was sent to the origin. */
   readonly floor: number;
+  /** Wall clock then: nothing above the floor is older. */
+  readonly requestTimeMs: number;
   /** Fetched so soon after an invalidation that the origin may have answered with the old state. */
   readonly unproven: boolean;
   /** The era and pending word at which nothing was found above the floor; -1: none. */
   clearEra: number;
   clearAt: number;
-  /** Wall clock of the earliest soft invalidation known of it; 0: none. */
+  /** Monotonic time of the first soft invalidation above the floor, or earlier; 0: none is known. */
   softSinceMs: number;
 }
 
@@ -47,13 +51,15 @@ export class FenceReader {
   readonly #words: Words;
   readonly #buckets: number;
   readonly #holdBuckets: number;
+  readonly #clock: Clock;
   readonly #mechanisms: Mechanisms;
   #era = -1;
   #base = 0;
   #epochMs = 0;
 
-  constructor(words: Words, mechanisms: Mechanisms = ALL_MECHANISMS) {
+  constructor(words: Words, clock: Clock, mechanisms: Mechanisms = ALL_MECHANISMS) {
     this.#words = words;
+    this.#clock = clock;
     this.#buckets = words.load(HEADER.buckets);
     this.#holdBuckets = words.load(HEADER.holdBuckets);
     this.#mechanisms = mechanisms;
@@ -83,11 +89,7 @@ export class FenceReader {
     const publishedBefore = words.load(HEADER.published);
     const found = this.#scan(entry.tagHashes, entry.floor - this.#base);
     if (found.hard || this.#isHeld(entry.tagHashes)) return HARD_VERDICT;
-    if (found.softTick >= 0) {
-      const sinceMs = this.#epochMs + found.softTick * TICK_MS;
-      if (entry.softSinceMs === 0 || sinceMs < entry.softSinceMs) entry.softSinceMs = sinceMs;
-      return { kind: 'soft', invalidatedAtMs: entry.softSinceMs };
-    }
+    if (found.softTick >= 0) return this.#softVerdict(entry, found);
     const pendingAfter = words.load(HEADER.pending);
     // A transaction is being written: of its tags some are invalid already and this entry's may follow.
     if (words.load(HEADER.published) !== pendingAfter) return UNPROVEN;
@@ -119,15 +121,15 @@ export class FenceReader {
   }
 
   /**
-   * Whether an answer asked for at `askedAtMs` (wall clock) may still show the state before the last invalidation of
-   * one of its tags, where the origin's read side lags by up to `readLagMs`.
+   * Whether an answer asked for at `askedAtMs` (monotonic) may still show the state before the last invalidation of one
+   * of its tags, where the origin's read side lags by up to `readLagMs`.
    */
   withinReadLag(tags: TagHashes, askedAtMs: number, readLagMs: number): boolean {
     return this.lastInvalidatedAtMs(tags) > askedAtMs - readLagMs - TICK_MS;
   }
 
   /**
-   * Wall-clock milliseconds of the last invalidation of any of the tags; -Infinity where there was none. What is not
+   * Monotonic milliseconds of the last invalidation of any of the tags; -Infinity where there was none. What is not
    * known any more counts as of the era's beginning.
    */
   lastInvalidatedAtMs(tags: TagHashes): number {
@@ -164,24 +166,45 @@ export class FenceReader {
     return this.#isHeld(tags);
   }
 
-  #scan(tags: TagHashes, floor: number): { hard: boolean; softTick: number } {
+  /** The stale windows count from the first time; a wall clock that jumps meanwhile moves them along. */
+  #softVerdict(entry: Fenced, { softTick, isRepeated }: Found): Verdict {
+    const monotonicMs = this.#clock.monotonicMs();
+    const nowMs = this.#clock.nowMs();
+    if (entry.softSinceMs === 0) {
+      const lastMs = this.#epochMs + softTick * TICK_MS;
+      // Between two times at which the entry was not looked at, all that is known of the first is what it can't precede.
+      const requestMs = monotonicMs - Math.max(0, nowMs - entry.requestTimeMs);
+      entry.softSinceMs = isRepeated ? Math.min(lastMs, requestMs) : lastMs;
+    }
+    return { kind: 'soft', invalidatedAtMs: nowMs - (monotonicMs - entry.softSinceMs) };
+  }
+
+  #scan(tags: TagHashes, floor: number): Found {
     const words = this.#words;
-    let softTick = -1;
+    let soft = NO_SOFT;
     for (let i = 0; i < tags.length; i += 2) {
       const bucket = bucketAt(tags[i]!, this.#buckets);
       const fingerprint = tags[i + 1]!;
       for (let record = bucket; record < bucket + OVERFLOW; record += RECORD_WORDS) {
         if (words.load(record + FINGERPRINT) !== fingerprint) continue;
-        if (words.load(record + HARD) > floor) return { hard: true, softTick };
-        if (words.load(record + SOFT) > floor) softTick = Math.max(softTick, words.load(record + TICK));
+        if (words.load(record + HARD) > floor) return FOUND_HARD;
+        if (words.load(record + SOFT) > floor) soft = this.#first(soft, bucket, record);
       }
       // After the records: one that was overwritten meanwhile has raised this first.
-      if (words.load(bucket + OVERFLOW + HARD) > floor) return { hard: true, softTick };
-      if (words.load(bucket + OVERFLOW + SOFT) > floor) {
-        softTick = Math.max(softTick, words.load(bucket + OVERFLOW + TICK));
-      }
+      if (words.load(bucket + OVERFLOW + HARD) > floor) return FOUND_HARD;
+      if (words.load(bucket + OVERFLOW + SOFT) > floor) soft = this.#first(soft, bucket, bucket + OVERFLOW);
     }
-    return { hard: false, softTick };
+    return soft;
+  }
+
+  #first(soft: Found, bucket: number, record: number): Found {
+    const tick = this.#words.load(record + TICK);
+    const bit = 1 << ((record - bucket) / RECORD_WORDS);
+    return {
+      hard: false,
+      softTick: soft.softTick < 0 ? tick : Math.min(soft.softTick, tick),
+      isRepeated: soft.isRepeated || (this.#words.load(bucket + REPEATED) & bit) !== 0,
+    };
   }
 
   #isHeld(tags: TagHashes): boolean {
@@ -212,3 +235,15 @@ export class FenceReader {
     }
   }
 }
+
+/** What the records say of an entry's tags above its floor. */
+interface Found {
+  readonly hard: boolean;
+  /** The earliest of the soft ones' last times; -1: there is none. */
+  readonly softTick: number;
+  /** Whether one of them was there before. */
+  readonly isRepeated: boolean;
+}
+
+const NO_SOFT: Found = { hard: false, softTick: -1, isRepeated: false };
+const FOUND_HARD: Found = { hard: true, softTick: -1, isRepeated: false };

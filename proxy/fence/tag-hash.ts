@@ -19,6 +19,16 @@ export function hashTags(tags: readonly string[]): TagHashes {
   return words;
 }
 
+/**
+ * The same tags under names of their own, by which the fence knows those that were invalidated ahead of a feed: by a
+ * purge, a write or another feed, of which this one may tell only later.
+ */
+export function aheadHashes(tags: TagHashes, feed: string): TagHashes {
+  const [mark] = hashTags([`ahead of ${feed}`]);
+  // Zero stands for an empty record.
+  return tags.map((word) => word ^ mark! || 1);
+}
+
 export function bytesOfHashes(hashes: TagHashes): Buffer {
   const bytes = Buffer.alloc(hashes.length * 4);
   hashes.forEach((word, index) => bytes.writeUInt32LE(word, index * 4));

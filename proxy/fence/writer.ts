@@ -13,6 +13,7 @@ import {
   OVERFLOW,
   RECORD_WORDS,
   RECORDS_A_BUCKET,
+  REPEATED,
   SOFT,
   storeWide,
   TICK,
@@ -53,6 +54,7 @@ export interface FenceStart {
   readonly sequence: number;
   /** Of the last era of earlier runs: floors below it were invalid then and stay so. */
   readonly base?: number;
+  /** Monotonic. */
   readonly nowMs: number;
 }
 
@@ -86,7 +88,7 @@ export class FenceWriter {
     this.#mechanisms = mechanisms;
     this.#wordLimit = wordLimit;
     this.#base = Math.max(start.base ?? 0, start.sequence - Math.floor(wordLimit / 2));
-    this.#epochMs = start.nowMs;
+    this.#epochMs = Math.floor(start.nowMs);
     this.#sequence = start.sequence;
     words.store(HEADER.buckets, size.buckets);
     words.store(HEADER.holdBuckets, size.holdBuckets);
@@ -108,12 +110,9 @@ export class FenceWriter {
 
   /** Puts a record of an earlier run back where it stood, before any reader is there, as if changed just now. */
   restoreRecord(record: FenceRecord): void {
-    const at = HEADER_WORDS + Math.floor(record.slot / RECORDS_A_BUCKET) * BUCKET_WORDS;
-    this.#write(
-      at + (record.slot % RECORDS_A_BUCKET) * RECORD_WORDS,
-      record.fingerprint,
-      this.#relative(record),
-    );
+    const bucket = HEADER_WORDS + Math.floor(record.slot / RECORDS_A_BUCKET) * BUCKET_WORDS;
+    const at = bucket + (record.slot % RECORDS_A_BUCKET) * RECORD_WORDS;
+    this.#write(bucket, at, record.fingerprint, this.#relative(record));
   }
 
   /** Puts a record of a table of another size where it belongs in this one. */
@@ -133,16 +132,32 @@ export class FenceWriter {
       this.restoreOverflow({ bucket, hard, soft });
   }
 
-  /** Invalidates all tags with one sequence, in force for every thread when this returns. */
+  /** Invalidates all tags with one sequence, in force for every thread when this returns. `nowMs` is monotonic. */
   invalidate(tags: TagHashes, mode: InvalidationMode, sequence: number, nowMs: number): FenceChange {
     this.#enter(sequence, nowMs);
     const number = sequence - this.#base;
     const tick = this.#tickAt(nowMs);
-    const numbers = mode === 'hard' ? { hard: number, soft: 0, tick } : { hard: 0, soft: number, tick };
+    const once = { tick, isRepeated: false };
+    const numbers = mode === 'hard' ? { ...once, hard: number, soft: 0 } : { ...once, hard: 0, soft: number };
     const change: MutableChange = { records: [], overflows: [] };
     for (let i = 0; i < tags.length; i += 2) this.#place(tags[i]!, tags[i + 1]!, numbers, change);
     this.#publish(sequence);
     return change;
+  }
+
+  /** What stands by now where a change was made: a record that had to make room stands in its bucket's overflow. */
+  latest({ records, overflows }: FenceChange): FenceChange {
+    const latest: MutableChange = { records: [], overflows: [] };
+    for (const record of records) {
+      const index = Math.floor(record.slot / RECORDS_A_BUCKET);
+      const bucket = HEADER_WORDS + index * BUCKET_WORDS;
+      const at = bucket + (record.slot % RECORDS_A_BUCKET) * RECORD_WORDS;
+      if (this.#words.load(at + FINGERPRINT) === record.fingerprint) {
+        latest.records.push({ ...record, ...this.#absolute(this.#numbersAt(bucket, at)) });
+      } else latest.overflows.push(this.#overflowOf(index));
+    }
+    for (const { bucket } of overflows) latest.overflows.push(this.#overflowOf(bucket));
+    return latest;
   }
 
   /** Holds tags from now on; each `hold` wants its `release`. Takes a sequence, so that nothing remembers older ones. */
@@ -189,9 +204,9 @@ export class FenceWriter {
       if (this.#words.load(w) !== 0) this.#words.store(w, 0);
     }
     this.#base = base;
-    this.#epochMs = nowMs;
+    this.#epochMs = Math.floor(nowMs);
     storeWide(this.#words, HEADER.baseHigh, HEADER.baseLow, base);
-    storeWide(this.#words, HEADER.epochHigh, HEADER.epochLow, nowMs);
+    storeWide(this.#words, HEADER.epochHigh, HEADER.epochLow, this.#epochMs);
     this.#words.store(HEADER.pending, this.#sequence - base);
     this.#words.store(HEADER.published, this.#sequence - base);
     this.#words.store(HEADER.era, (era + 2) % WORD_LIMIT);
@@ -201,16 +216,16 @@ export class FenceWriter {
     const bucket = bucketAt(bucketHash, this.#size.buckets);
     const record = this.#recordFor(bucket, fingerprint);
     const isSame = this.#words.load(record + FINGERPRINT) === fingerprint;
-    const before = this.#numbersAt(record);
-    const after = isSame ? highest(before, numbers) : numbers;
+    const before = this.#numbersAt(bucket, record);
+    const after = isSame ? changed(before, numbers) : numbers;
     const overflows = !isSame && this.#words.load(record + FINGERPRINT) !== 0;
     if (overflows && this.#mechanisms.overflowBeforeOverwrite) this.#raiseOverflow(bucket, before);
-    this.#write(record, fingerprint, after);
+    this.#write(bucket, record, fingerprint, after);
     if (overflows && !this.#mechanisms.overflowBeforeOverwrite) this.#raiseOverflow(bucket, before);
     const index = (bucket - HEADER_WORDS) / BUCKET_WORDS;
     if (overflows) {
       this.overflows += 1;
-      change.overflows.push({ bucket: index, ...this.#absolute(this.#numbersAt(bucket + OVERFLOW)) });
+      change.overflows.push(this.#overflowOf(index));
     }
     const slot = index * RECORDS_A_BUCKET + (record - bucket) / RECORD_WORDS;
     change.records.push({ slot, bucketHash, fingerprint, ...this.#absolute(after) });
@@ -223,8 +238,8 @@ export class FenceWriter {
     for (let record = bucket; record < bucket + OVERFLOW; record += RECORD_WORDS) {
       const found = this.#words.load(record + FINGERPRINT);
       if (found === fingerprint) return record;
-      const { hard, soft } = this.#numbersAt(record);
-      const last = found === 0 ? -1 : Math.max(hard, soft);
+      const last =
+        found === 0 ? -1 : Math.max(this.#words.load(record + HARD), this.#words.load(record + SOFT));
       if (last < oldestNumber) {
         oldest = record;
         oldestNumber = last;
@@ -233,26 +248,33 @@ export class FenceWriter {
     return oldest;
   }
 
-  #write(record: number, fingerprint: number, numbers: Numbers): void {
+  #write(bucket: number, record: number, fingerprint: number, numbers: Numbers): void {
     if (this.#words.load(record + FINGERPRINT) !== fingerprint) this.#words.store(record + FINGERPRINT, 0);
-    this.#words.store(record + TICK, numbers.tick);
-    this.#words.store(record + HARD, numbers.hard);
-    this.#words.store(record + SOFT, numbers.soft);
+    this.#writeNumbers(bucket, record, numbers);
     this.#words.store(record + FINGERPRINT, fingerprint);
   }
 
   #raiseOverflow(bucket: number, numbers: Numbers): void {
-    const raised = highest(this.#numbersAt(bucket + OVERFLOW), numbers);
-    this.#words.store(bucket + OVERFLOW + TICK, raised.tick);
-    this.#words.store(bucket + OVERFLOW + HARD, raised.hard);
-    this.#words.store(bucket + OVERFLOW + SOFT, raised.soft);
+    const overflow = bucket + OVERFLOW;
+    this.#writeNumbers(bucket, overflow, highest(this.#numbersAt(bucket, overflow), numbers));
   }
 
-  #numbersAt(record: number): Numbers {
+  /** Whether it is repeated before when it was: a reader that has seen the later time must not take it for the first. */
+  #writeNumbers(bucket: number, record: number, { hard, soft, tick, isRepeated }: Numbers): void {
+    const bit = repeatedBit(bucket, record);
+    const bits = this.#words.load(bucket + REPEATED);
+    if (((bits & bit) !== 0) !== isRepeated) this.#words.store(bucket + REPEATED, bits ^ bit);
+    this.#words.store(record + TICK, tick);
+    this.#words.store(record + HARD, hard);
+    this.#words.store(record + SOFT, soft);
+  }
+
+  #numbersAt(bucket: number, record: number): Numbers {
     return {
       hard: this.#words.load(record + HARD),
       soft: this.#words.load(record + SOFT),
       tick: this.#words.load(record + TICK),
+      isRepeated: (this.#words.load(bucket + REPEATED) & repeatedBit(bucket, record)) !== 0,
     };
   }
 
@@ -300,18 +322,23 @@ export class FenceWriter {
     if (overflowing.size === 0) this.#overflowingHolds.delete(bucket);
   }
 
+  #overflowOf(index: number): FenceOverflow {
+    const bucket = HEADER_WORDS + index * BUCKET_WORDS;
+    return { bucket: index, ...this.#absolute(this.#numbersAt(bucket, bucket + OVERFLOW)) };
+  }
+
   #absolute(numbers: Numbers): { hard: number; soft: number } {
     const { hard, soft } = numbers;
     return { hard: hard === 0 ? 0 : this.#base + hard, soft: soft === 0 ? 0 : this.#base + soft };
   }
 
-  /** What is below the base concerns only floors that are below it too, and those count as invalidated anyhow. */
+  /**
+   * What is below the base concerns only floors that are below it too, and those count as invalidated anyhow. When it
+   * was is not known any more: just now for the read lag, and not the first time for the stale windows.
+   */
   #relative(numbers: { readonly hard: number; readonly soft: number }): Numbers {
-    return {
-      hard: Math.max(0, numbers.hard - this.#base),
-      soft: Math.max(0, numbers.soft - this.#base),
-      tick: 0,
-    };
+    const soft = Math.max(0, numbers.soft - this.#base);
+    return { hard: Math.max(0, numbers.hard - this.#base), soft, tick: 0, isRepeated: soft > 0 };
   }
 
   #tickAt(nowMs: number): number {
@@ -319,11 +346,12 @@ export class FenceWriter {
   }
 }
 
-/** Relative sequences, and the tick of the last one. */
+/** Relative sequences, the tick of the last one, and whether the soft one is not the first since the hard one. */
 interface Numbers {
   readonly hard: number;
   readonly soft: number;
   readonly tick: number;
+  readonly isRepeated: boolean;
 }
 
 interface MutableChange {
@@ -331,6 +359,22 @@ interface MutableChange {
   readonly overflows: FenceOverflow[];
 }
 
+/** A tag's numbers after it was invalidated again. What lies below the hard one is of no matter any more. */
+function changed(before: Numbers, next: Numbers): Numbers {
+  const isRepeated = next.soft > 0 && before.soft > before.hard;
+  return { ...highest(before, next), isRepeated: next.isRepeated || isRepeated };
+}
+
+/** Of several tags. */
 function highest(a: Numbers, b: Numbers): Numbers {
-  return { hard: Math.max(a.hard, b.hard), soft: Math.max(a.soft, b.soft), tick: Math.max(a.tick, b.tick) };
+  return {
+    hard: Math.max(a.hard, b.hard),
+    soft: Math.max(a.soft, b.soft),
+    tick: Math.max(a.tick, b.tick),
+    isRepeated: a.isRepeated || b.isRepeated || (a.soft > 0 && b.soft > 0),
+  };
+}
+
+function repeatedBit(bucket: number, record: number): number {
+  return 1 << ((record - bucket) / RECORD_WORDS);
 }

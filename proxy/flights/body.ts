@@ -1,4 +1,5 @@
 import type { Fields } from '../../policies/http/fields.ts';
+import { noteContent } from '../cache/garbage.ts';
 
 /**
  * The content of one response as it comes in, read by many at their own speeds. It holds a window of bytes; what left
@@ -50,6 +51,7 @@ export class FlightBody {
     if (this.#state.kind !== 'open' || chunk.byteLength === 0) return;
     this.#chunks.push(chunk);
     this.#end += chunk.byteLength;
+    noteContent(chunk.byteLength);
     this.#settle();
     this.#wakeReaders();
   }

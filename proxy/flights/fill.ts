@@ -1,9 +1,8 @@
-import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { FeedTrust, NotStoredReason, StoredMeta } from '../../policies/model.ts';
-import { ageValueSeconds } from '../../policies/rfc9111/freshness.ts';
 import { combinedMeta, completionFields } from '../../policies/rfc9111/parts.ts';
-import { isConfirmable } from '../../policies/rfc9111/reuse.ts';
+import { decideReuse, isConfirmable } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import {
   freshen,
@@ -12,9 +11,9 @@ import {
   type Update,
 } from '../../policies/rfc9111/validation.ts';
 import { answers } from '../../policies/rfc9111/vary.ts';
-import { entryTags, groupSite } from '../../policies/tags.ts';
+import { entryTags, groupSite, tagOfUrl } from '../../policies/tags.ts';
 import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
-import type { EntryHead } from '../cache/entry.ts';
+import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import { isSameVariant, type Levels } from '../cache/levels.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
@@ -25,6 +24,8 @@ import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from './body.ts';
 import type { FlightEvents } from './flight.ts';
+import { Moment } from './moment.ts';
+import { isAsLongAsItSays, setCookies, sizeOf, unstoredFields } from './received.ts';
 import { Storing } from './storing.ts';
 import type { FillRequest } from './waiter.ts';
 
@@ -39,6 +40,13 @@ export interface FillDependencies {
   trustOf(route: ActiveRoute): FeedTrust;
   /** The route's own. */
   feedOf(route: ActiveRoute): FeedView | null;
+  /**
+   * Makes every older copy of the entry invalid, for it lacks what the entry has got. Resolves with the head as it
+   * may be used then; never rejects.
+   */
+  outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
+  /** Makes all that bears the tag invalid, on every worker. Never rejects. */
+  outdate(tag: string): Promise<void>;
   /** How long the origin took over the head of its answer. */
   originHead(route: string, durationMs: number): void;
 }
@@ -48,9 +56,8 @@ export interface FillDependencies {
  * commits the entry only when the body is whole.
  */
 export class Fill implements OriginHandler {
-  readonly floor: number;
-  /** Wall clock, when the origin was asked. */
-  readonly requestTimeMs: number;
+  /** When the origin was asked. */
+  readonly moment: Moment;
   /** Tags that every answer to this request will bear. */
   readonly knownTags: TagHashes;
   readonly #deps: FillDependencies;
@@ -58,8 +65,8 @@ export class Fill implements OriginHandler {
   readonly #request: FillRequest;
   readonly #events: FlightEvents;
   readonly #knownTagNames: readonly string[];
-  /** The position of everything that is in force at the floor; null: not known. */
-  readonly #announced: string | null;
+  /** Only the client's directives had it asked for: others are served still, from copies of what is stored. */
+  readonly #replacesServed: boolean;
   #candidates: readonly StoredEntry[];
   /** A stored part that the origin is asked to complete (RFC 9111 §3.4). */
   #incomplete: StoredEntry | null;
@@ -68,6 +75,9 @@ export class Fill implements OriginHandler {
   #call: OriginCall | null = null;
   #sentAtMs = 0;
   #landed = false;
+  /** What the origin does once the head is there for others: the landing takes its time. */
+  #afterLanding: (() => void) | null = null;
+  #isGivenUp = false;
   #body: FlightBody | null = null;
   #storing: Storing | null = null;
 
@@ -86,11 +96,10 @@ export class Fill implements OriginHandler {
       extra: request.routeTags,
     });
     this.knownTags = hashTags(this.#knownTagNames);
-    this.floor = deps.fence.published();
-    // After the floor: what came into force up to it was announced before.
-    this.#announced = deps.feedOf(route)?.announced ?? null;
-    this.requestTimeMs = deps.clock.nowMs();
-    this.#candidates = request.asksPart ? [] : this.#confirmable();
+    this.moment = new Moment(deps, route, deps.feedOf(route));
+    const stored = request.asksPart ? [] : deps.levels.all(request.key, route.config.name);
+    this.#candidates = stored.filter((entry) => this.#isConfirmable(entry));
+    this.#replacesServed = stored.some((entry) => this.#isServed(entry));
     this.#incomplete = request.asksPart || this.#candidates.length > 0 ? null : this.#completable();
   }
 
@@ -129,11 +138,17 @@ export class Fill implements OriginHandler {
   onData(chunk: Uint8Array): void {
     this.#body?.append(chunk);
     this.#storing?.append(chunk);
+    // It may have no end.
+    if (this.#landed && this.#storing?.isLost === true) this.#body?.desertIfUnread();
   }
 
   onEnd(trailers: Fields): void {
     const body = this.#body;
     if (body === null) return;
+    if (!this.#landed) {
+      this.#afterLanding = () => this.onEnd(trailers);
+      return;
+    }
     if (this.#rest !== null) this.onData(this.#rest);
     if (this.#storing === null) {
       body.end(endToEnd(trailers));
@@ -144,6 +159,7 @@ export class Fill implements OriginHandler {
   }
 
   onFailure(failure: OriginFailure): void {
+    this.#isGivenUp = true;
     if (!this.#landed) this.#events.land({ kind: 'failed', failure });
     this.#storing?.abort();
     this.#body?.fail();
@@ -152,19 +168,33 @@ export class Fill implements OriginHandler {
 
   /** Gives the request up. */
   #end(): void {
+    this.#isGivenUp = true;
     this.#call?.abort();
     this.#storing?.abort();
     this.#body?.fail();
     this.#events.over();
   }
 
-  /** Stored variants that the origin may confirm: after an invalidation only by a strong validator. */
-  #confirmable(): StoredEntry[] {
-    const { fence, levels, trustOf } = this.#deps;
-    const trust = trustOf(this.#route);
-    return levels
-      .all(this.#request.key, this.#route.config.name)
-      .filter((entry) => entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry), trust));
+  /** Stored variants may be confirmed by the origin: after an invalidation only by a strong validator. */
+  #isConfirmable(entry: StoredEntry): boolean {
+    const { fence, trustOf } = this.#deps;
+    return entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry), trustOf(this.#route));
+  }
+
+  /** Whether it is the answer to whoever asks the same without directives of their own. */
+  #isServed(entry: StoredEntry): boolean {
+    const { meta } = entry;
+    if (meta.part !== null || !answers(meta, this.#request.request)) return false;
+    const { fence, trustOf } = this.#deps;
+    const decision = decideReuse({
+      meta,
+      request: { method: 'GET', fields: [] },
+      verdict: fence.verdict(entry),
+      trust: trustOf(this.#route),
+      policy: this.#route.config.cache,
+      nowMs: this.moment.requestTimeMs,
+    });
+    return decision.kind === 'serve';
   }
 
   /** A part of the variant that answers the request, in memory and with a strong ETag. */
@@ -173,7 +203,7 @@ export class Fill implements OriginHandler {
     const parts = levels.memory
       .get(this.#request.key)
       .filter(({ head, content }) => head.route === this.#request.route && content !== null);
-    const wanted = this.#request.request.fields;
+    const wanted = this.#request.request;
     return parts.find(({ meta }) => answers(meta, wanted) && completionFields(meta) !== null) ?? null;
   }
 
@@ -212,13 +242,35 @@ export class Fill implements OriginHandler {
     const present = entry !== undefined && keeps && this.#hasContent(entry) ? entry : null;
     if (present === null || decision === null) {
       if (entry !== undefined) this.#deps.levels.remove(entry.head.key, entry.head.id);
-      this.#askAnew();
+      if (decision?.kind === 'not' && this.#replacesServed) void this.#askAnewAlone();
+      else this.#askAnew();
       return;
     }
     const meta = decision.kind === 'store' ? decision.meta : present.meta;
     const confirmed = this.#confirmed(present, meta, fields);
-    if (decision.kind === 'store') this.#deps.levels.update(confirmed);
     this.#landed = true;
+    if (decision.kind === 'not') this.#landConfirmed(confirmed, fields);
+    else if (this.#outdatesCopies(present.head, meta)) void this.#landAlone(confirmed, fields);
+    else {
+      this.#deps.levels.update(confirmed.head);
+      this.#landConfirmed(confirmed, fields);
+    }
+  }
+
+  /** Nobody hears of a tag that some copy of the entry could still do without, or of fields that some do not have. */
+  #outdatesCopies(head: EntryHead, meta: StoredMeta): boolean {
+    return namesNewTags(head, meta) || (this.#replacesServed && changesFields(head, meta));
+  }
+
+  async #landAlone({ head, content }: StoredEntry, fields: Fields): Promise<void> {
+    const { levels, outdateCopies } = this.#deps;
+    const latest = await outdateCopies(head, this.#urlTag);
+    const confirmed = new StoredEntry(latest, content, levels.sentFieldsOf(latest));
+    levels.update(latest);
+    this.#landConfirmed(confirmed, fields);
+  }
+
+  #landConfirmed(confirmed: StoredEntry, fields: Fields): void {
     this.#events.land({
       kind: 'entry',
       entry: confirmed,
@@ -233,23 +285,33 @@ export class Fill implements OriginHandler {
   /** The very entry that was asked about, with its floor raised to this flight's. Tags are added, never removed. */
   #confirmed(entry: StoredEntry, meta: StoredMeta, fields: Fields): StoredEntry {
     const { levels, mechanisms } = this.#deps;
-    const tags = [...new Set([...entry.head.tags, ...this.#knownTagNames, ...meta.responseTags])];
-    const tagHashes = tags.length === entry.head.tags.length ? entry.head.tagHashes : hashTags(tags);
+    const { tags, tagHashes } = updatedHead(entry.head, meta, this.#knownTagNames);
     const target = mechanisms.entryIdInNotModified ? entry : standIn(levels, entry);
     const head: EntryHead = {
       ...target.head,
       meta: target.head.id === entry.head.id ? meta : target.head.meta,
       tags,
       tagHashes,
-      floor: Math.max(this.floor, target.head.floor),
-      unproven: this.#isUnproven(tagHashes, fields),
+      floor: Math.max(this.moment.floor, target.head.floor),
+      unproven: this.moment.isUnproven(tagHashes, fields),
     };
     return new StoredEntry(head, target.content, levels.sentFieldsOf(head));
+  }
+
+  get #urlTag(): string {
+    const { path, query } = this.#request;
+    return tagOfUrl(null, path, query);
   }
 
   #hasContent(entry: StoredEntry): boolean {
     const { id, sizeBytes } = entry.head;
     return entry.content !== null || sizeBytes === 0 || this.#deps.levels.disk?.read(id, 0) != null;
+  }
+
+  /** What may be kept no longer is so on no worker. */
+  async #askAnewAlone(): Promise<void> {
+    await this.#deps.outdate(this.#urlTag);
+    if (!this.#isGivenUp) this.#askAnew();
   }
 
   /** The 304 confirms nothing that is here: the same flight asks for the whole. */
@@ -285,12 +347,30 @@ export class Fill implements OriginHandler {
     });
     this.#body = body;
     this.#storing = storing;
-    this.#landed = true;
     if (storing === null) {
+      this.#landed = true;
       this.#events.land({ kind: 'pass', status, fields, body, reason });
       return;
     }
     storing.attach(body);
+    if (this.#replacesServed) void this.#landInPlace(status, fields, storing, body);
+    else this.#landStored(status, fields, storing, body);
+  }
+
+  /** Nobody is told of what is new before it counts on every worker. */
+  async #landInPlace(status: number, fields: Fields, storing: Storing, body: FlightBody): Promise<void> {
+    // Those who wait read from the beginning, also where nothing can store what comes meanwhile.
+    const beginning = body.reader(0, () => {});
+    const { floor } = await this.#deps.outdateCopies(storing.entry.head, this.#urlTag);
+    if (this.#isGivenUp) return;
+    storing.raiseFloor(floor);
+    this.#landStored(status, fields, storing, body);
+    this.#afterLanding?.();
+    beginning.close();
+  }
+
+  #landStored(status: number, fields: Fields, storing: Storing, body: FlightBody): void {
+    this.#landed = true;
     this.#events.land({
       kind: 'entry',
       entry: storing.entry,
@@ -317,8 +397,8 @@ export class Fill implements OriginHandler {
       meta,
       tags,
       tagHashes,
-      floor: this.floor,
-      unproven: this.#isUnproven(tagHashes, fields),
+      floor: this.moment.floor,
+      unproven: this.moment.isUnproven(tagHashes, fields),
       sizeBytes,
       evictLast: route.config.cache.evict === 'last',
     };
@@ -332,31 +412,14 @@ export class Fill implements OriginHandler {
     });
   }
 
-  /** A response that has an Age was asked for so much earlier, by a cache before the origin. */
-  #isUnproven(tagHashes: TagHashes, fields: Fields): boolean {
-    const { versionHeader } = this.#route.config.cache;
-    if (versionHeader !== null) return !this.#isAttested(fieldValue(fields, versionHeader));
-    const { readLagMs } = this.#route;
-    const ageMs = ageValueSeconds(fields) * 1000;
-    if (readLagMs === 0 && ageMs === 0) return false;
-    return this.#deps.fence.withinReadLag(tagHashes, this.requestTimeMs - ageMs, readLagMs);
-  }
-
-  /** The origin says itself how current its answer is: it has to show all that was in force when it was asked. */
-  #isAttested(version: string | undefined): boolean {
-    const feed = this.#deps.feedOf(this.#route);
-    if (feed === null || version === undefined || this.#announced === null) return false;
-    return feed.isAtLeast(version, this.#announced);
-  }
-
   /** `range`: what was asked for instead of the whole. */
   #received(fields: Fields, range: Fields = []): Update {
     const { request, asksPart } = this.#request;
     const asked = asksPart ? request.fields : [...withoutFields(request.fields, RANGE), ...range];
     return {
-      request: { method: 'GET', fields: asked },
+      request: { ...request, fields: asked },
       fields,
-      requestTimeMs: this.requestTimeMs,
+      requestTimeMs: this.moment.requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
       policy: this.#route.config.cache,
       authority: groupSite(this.#route.originConfig, this.#request.authority),
@@ -369,36 +432,7 @@ function standIn(levels: Levels, entry: StoredEntry): StoredEntry {
   return levels.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }
 
-/** What a 304 may set for the client that asked, and nobody else. */
-function setCookies(received: Fields): string[] {
-  return fieldValues(received, 'set-cookie').flatMap((value) => ['Set-Cookie', value]);
-}
-
-/** End-to-end fields that are not stored: Set-Cookie under `strip`, and those that no-cache or private name. */
-function unstoredFields(received: Fields, stored: Fields): string[] {
-  const names = new Set(['age', 'content-length', 'content-range']);
-  for (let i = 0; i < stored.length; i += 2) names.add(stored[i]!.toLowerCase());
-  return withoutFields(endToEnd(received), names);
-}
-
 /** Nothing for one client alone may stand in what all who wait are sent. */
 const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2']);
 
 const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);
-
-/** -1: not known before the end. A 204 has no content, whatever it says. */
-function sizeOf({ part, status }: StoredMeta, fields: Fields): number {
-  if (status === 204) return 0;
-  return part === null ? contentLength(fields) : part.last - part.first + 1;
-}
-
-/** A part of another length than its Content-Range holds other bytes than those that it names. */
-function isAsLongAsItSays(meta: StoredMeta, fields: Fields): boolean {
-  const length = contentLength(fields);
-  return meta.part === null || length < 0 || length === sizeOf(meta, fields);
-}
-
-function contentLength(fields: Fields): number {
-  const text = fieldValue(fields, 'content-length');
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : -1;
-}

@@ -84,7 +84,7 @@ export class Flight {
     if (this.#landing === null) {
       const { knownTags, floor, startedAtMs, route } = this.#deps;
       // Who wants the origin's word wants it from after it asked.
-      if (waiter.arrivedAtMs > startedAtMs && wantsOrigin(waiter.request, route.config.cache)) return false;
+      if (waiter.waitsSinceMs > startedAtMs && wantsOrigin(waiter.request, route.config.cache)) return false;
       return knownTags === null || !this.#isOutrun(waiter, knownTags, floor, false);
     }
     if (this.#landing.kind !== 'entry') return false;
@@ -165,7 +165,7 @@ export class Flight {
   }
 
   #departure(waiter: Waiter, entry: StoredEntry): Leaving | null {
-    if (!answers(entry.head.meta, waiter.request.fields)) return 'vary';
+    if (!answers(entry.head.meta, waiter.request)) return 'vary';
     // What another worker has found to be valid is so up to when it was asked.
     const floor = Math.max(entry.floor, this.#deps.floor);
     return this.#isOutrun(waiter, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
@@ -191,7 +191,7 @@ export class Flight {
     if (!mechanisms.arrivalInFlights) return false;
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
     // Whoever was there before it began has it, as it is.
-    if (waiter.arrivedAtMs <= startedAtMs) return false;
+    if (waiter.waitsSinceMs <= startedAtMs) return false;
     // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
     // passed meanwhile; and while the feed is not live, something that nobody has told of may have changed since.
     return unproven || trustOf(route) === 'revalidate';
@@ -205,7 +205,7 @@ export interface FlightDependencies {
   readonly knownTags: TagHashes | null;
   /** The fence's sequence before the request was sent, to the origin or to another worker. */
   readonly floor: number;
-  /** Wall clock then. */
+  /** Monotonic, then. */
   readonly startedAtMs: number;
   readonly route: ActiveRoute;
   trustOf(route: ActiveRoute): FeedTrust;

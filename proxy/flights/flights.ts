@@ -131,7 +131,7 @@ export class Flights {
     slot.flying.push(flying);
     if (peer !== null) {
       // It answers for all who wait here from now on: what they arrived after, it may not show.
-      const asked = { floor: fence.published(), startedAtMs: clock.nowMs() };
+      const asked = { floor: fence.published(), startedAtMs: clock.monotonicMs(), nowMs: clock.nowMs() };
       flying.flight = new Flight({ fence, mechanisms, route, trustOf, knownTags: null, ...asked });
       this.#join(place, flying);
       flying.abandon = peer.subscribe(request, route, asked, events);
@@ -145,8 +145,8 @@ export class Flights {
       route,
       trustOf,
       knownTags: fill.knownTags,
-      floor: fill.floor,
-      startedAtMs: fill.requestTimeMs,
+      floor: fill.moment.floor,
+      startedAtMs: fill.moment.askedAtMs,
     });
     flying.abandon = () => fill.abandon();
     this.#join(place, flying);
@@ -213,6 +213,7 @@ export class Flights {
     return {
       arrival: waiter.arrival,
       arrivedAtMs: waiter.arrivedAtMs,
+      waitsSinceMs: waiter.waitsSinceMs,
       request: waiter.request,
       inform: (status, fields) => waiter.inform(status, fields),
       take: (found) => {
@@ -247,7 +248,7 @@ export class Flights {
    */
   #flightKey({ key, request, asksPart }: FillRequest): string {
     const names = this.#varies.get(key);
-    const variant = names === undefined ? '' : `\n\n${secondaryKey(names, request.fields)}`;
+    const variant = names === undefined ? '' : `\n\n${secondaryKey(names, request)}`;
     const credentials = hasField(request.fields, 'authorization') ? '\n\nauthorization' : '';
     const part = asksPart
       ? `\n\npart ${fieldValue(request.fields, 'range')}\n${fieldValue(request.fields, 'if-range')}`

@@ -28,8 +28,8 @@ const MAX_BYTES = 2 ** 20;
 type Taker = (entry: StoredEntry | null) => void;
 
 /**
- * Entries lent between two workers that have no disk in common. Fresh or stale, the borrower judges them as if they had
- * stood in its own memory, where it keeps them.
+ * Entries lent between two workers where no disk shows them to both, or not yet. Fresh or stale, the borrower judges them
+ * as if they had stood in its own memory, where it keeps them.
  */
 export class Loans {
   readonly #levels: Levels;

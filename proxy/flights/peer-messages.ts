@@ -15,6 +15,7 @@ export type PeerMessage =
       readonly fill: FillRequest;
       readonly arrival: number;
       readonly arrivedAtMs: number;
+      readonly waitsSinceMs: number;
     }
   | { readonly kind: 'credit'; readonly id: number; readonly bytes: number }
   | { readonly kind: 'leave'; readonly id: number }

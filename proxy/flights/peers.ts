@@ -1,12 +1,13 @@
 import type { MessagePort } from 'node:worker_threads';
+import type { EntryHead } from '../cache/entry.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
+import { cheapHash } from '../cheap-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightEvents } from './flight.ts';
 import { Loans, type LoanMessage, type Wanted } from './loans.ts';
 import type { PeerMessage } from './peer-messages.ts';
 import { Serving, type ServingDependencies } from './serving.ts';
 import { Subscription, type SubscriptionDependencies } from './subscription.ts';
-import { cheapHash } from './uncacheable.ts';
 import type { FillRequest } from './waiter.ts';
 
 /** The other workers, as the place where flights of their keys run. */
@@ -18,14 +19,15 @@ export interface Peers {
 export interface Peer {
   /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
   subscribe(request: FillRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void;
-  /** Asks for what the owner has stored for the request, fresh or not. `take` is called once, with null for nothing. */
+  /** Asks for what it has stored for the request, fresh or not. `take` is called once, with null for nothing. */
   borrow(wanted: Wanted, take: (entry: StoredEntry | null) => void): void;
 }
 
-/** When: the fence's sequence, and wall clock. */
+/** When: the fence's sequence, monotonic and wall clock. */
 export interface Asked {
   readonly floor: number;
   readonly startedAtMs: number;
+  readonly nowMs: number;
 }
 
 /** The ports to the other workers; `index` is this worker's place, the same after a replacement. */
@@ -53,7 +55,17 @@ export class PeerPorts implements Peers {
 
   ownerOf(key: string): Peer | null {
     const owner = cheapHash(key) % this.#count;
-    return owner === this.#index ? null : (this.#links[owner] ?? null);
+    return owner === this.#index ? null : this.at(owner);
+  }
+
+  /** null: there is none, or it is being replaced. */
+  at(index: number): Peer | null {
+    return this.#links[index] ?? null;
+  }
+
+  /** Tells the others what this worker has learnt of an entry of which they may have copies. */
+  tell(head: EntryHead): void {
+    for (const link of this.#links) link?.tell(head);
   }
 
   close(): void {
@@ -77,7 +89,8 @@ class PeerLink implements Peer {
       port.postMessage({ to: 'loans', message }, transfer ?? []),
     );
     port.on('message', (letter: Letter) => {
-      if (letter.to === 'loans') this.#loans.receive(letter.message);
+      if (letter.to === 'levels') deps.levels.updateMemory(letter.head);
+      else if (letter.to === 'loans') this.#loans.receive(letter.message);
       else if (letter.to === 'owner') this.#asked(letter.message);
       else this.#subscriptions.get(letter.message.id)?.receive(letter.message);
     });
@@ -92,7 +105,14 @@ class PeerLink implements Peer {
     const id = this.#next;
     const subscription = new Subscription(
       this.#deps,
-      { id, request, route, arrival: asked.floor, arrivedAtMs: asked.startedAtMs },
+      {
+        id,
+        request,
+        route,
+        arrival: asked.floor,
+        arrivedAtMs: asked.nowMs,
+        waitsSinceMs: asked.startedAtMs,
+      },
       {
         ...events,
         over: () => {
@@ -109,6 +129,10 @@ class PeerLink implements Peer {
 
   borrow(wanted: Wanted, take: (entry: StoredEntry | null) => void): void {
     this.#loans.ask(wanted, take);
+  }
+
+  tell(head: EntryHead): void {
+    this.#port.postMessage({ to: 'levels', head });
   }
 
   close(): void {
@@ -140,4 +164,5 @@ class PeerLink implements Peer {
 
 type Letter =
   | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
-  | { readonly to: 'loans'; readonly message: LoanMessage };
+  | { readonly to: 'loans'; readonly message: LoanMessage }
+  | { readonly to: 'levels'; readonly head: EntryHead };

@@ -24,6 +24,7 @@ type Join = PeerMessage & { readonly kind: 'join' };
 export class Serving implements Waiter {
   readonly arrival: number;
   readonly arrivedAtMs: number;
+  readonly waitsSinceMs: number;
   readonly request: Join['fill']['request'];
   readonly #deps: ServingDependencies;
   readonly #join: Join;
@@ -45,6 +46,7 @@ export class Serving implements Waiter {
     this.#done = done;
     this.arrival = join.arrival;
     this.arrivedAtMs = join.arrivedAtMs;
+    this.waitsSinceMs = join.waitsSinceMs;
     this.request = join.fill.request;
   }
 

@@ -22,7 +22,7 @@ export interface StoringOptions {
 /** An entry on its way into the levels, as its content comes in. */
 export class Storing {
   /** As it is known at the head: without its content, and maybe without its size. */
-  readonly entry: StoredEntry;
+  entry: StoredEntry;
   readonly #options: StoringOptions;
   readonly #room: Reservation;
   readonly #disk: DiskFill | null;
@@ -47,9 +47,14 @@ export class Storing {
     const disk = options.toDisk ? (levels.disk?.begin(head.id) ?? null) : null;
     if (disk === null && !levels.memory.admits(Math.max(0, head.sizeBytes))) return null;
     const storing = new Storing(new StoredEntry(head, null, levels.sentFieldsOf(head)), options, disk);
-    if (!storing.#isLost) return storing;
+    if (!storing.isLost) return storing;
     storing.#room.release();
     return null;
+  }
+
+  /** Before anybody is told of it. */
+  raiseFloor(floor: number): void {
+    this.entry = new StoredEntry({ ...this.entry.head, floor }, null, this.entry.sentFields);
   }
 
   get inMemory(): boolean {
@@ -58,6 +63,11 @@ export class Storing {
 
   get onDisk(): boolean {
     return !this.#lostDisk;
+  }
+
+  /** No level takes it any more. */
+  get isLost(): boolean {
+    return this.#lostMemory && this.#lostDisk;
   }
 
   attach(body: FlightBody): void {
@@ -97,8 +107,9 @@ export class Storing {
     const content = this.#lostMemory ? null : body.whole();
     const combined = content === null ? null : this.#combined(head, content);
     levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
-    body.end(trailers);
     const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
+    // Behind both: who has all of it may ask again at once, another worker, too.
+    body.end(trailers);
     // Behind it, and in its place: who reads the part itself from disk finds it there until then.
     if (combined !== null) this.#keepCombined(combined);
     if (committed === null) {
@@ -130,10 +141,6 @@ export class Storing {
   abort(): void {
     this.#room.release();
     if (!this.#lostDisk) this.#disk?.abort();
-  }
-
-  get #isLost(): boolean {
-    return this.#lostMemory && this.#lostDisk;
   }
 
   #reserve(bytes: number): boolean {

@@ -19,7 +19,11 @@ export interface SubscriptionRequest {
   readonly route: ActiveRoute;
   readonly arrival: number;
   readonly arrivedAtMs: number;
+  readonly waitsSinceMs: number;
 }
+
+/** Credit is given back for this part of the window at least. */
+const GRANTS_A_WINDOW = 4;
 
 /** This worker's side of a flight that runs in another: what comes from there feeds a flight here, as an origin would. */
 export class Subscription {
@@ -46,8 +50,8 @@ export class Subscription {
   }
 
   start(): void {
-    const { id, request, arrival, arrivedAtMs } = this.#asked;
-    this.#send({ kind: 'join', id, fill: request, arrival, arrivedAtMs });
+    const { id, request, arrival, arrivedAtMs, waitsSinceMs } = this.#asked;
+    this.#send({ kind: 'join', id, fill: request, arrival, arrivedAtMs, waitsSinceMs });
   }
 
   abandon(): void {
@@ -126,7 +130,7 @@ export class Subscription {
     if (content !== null || !message.streams) {
       const entry = new StoredEntry(head, content, levels.sentFieldsOf(head));
       // Content in memory that is not this entry's is of an earlier one.
-      if (content !== null) levels.updateMemory(entry);
+      if (content !== null) levels.updateMemory(head);
       else levels.keep(entry, this.#asked.route.config.cache.maxVariants);
       this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.abandon();
@@ -158,7 +162,7 @@ export class Subscription {
       },
       resume: () => {
         this.#isPaused = false;
-        this.#grant(this.#owedBytes);
+        this.#grantOwed();
       },
       onDeserted: () => this.abandon(),
     });
@@ -169,12 +173,18 @@ export class Subscription {
     this.#owedBytes += bytes.byteLength;
     this.#body?.append(bytes);
     this.#storing?.append(bytes);
-    if (!this.#isPaused) this.#grant(this.#owedBytes);
+    this.#grantOwed();
+  }
+
+  /** In large parts: a piece that is cut where credit ends would come back as credit that cuts another, without end. */
+  #grantOwed(): void {
+    const bytes = this.#owedBytes;
+    if (this.#isPaused || bytes < this.#deps.windowBytes / GRANTS_A_WINDOW) return;
+    this.#owedBytes = 0;
+    this.#grant(bytes);
   }
 
   #grant(bytes: number): void {
-    if (bytes === 0) return;
-    this.#owedBytes = 0;
     this.#send({ kind: 'credit', id: this.#asked.id, bytes });
   }
 

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { cheapHash } from '../cheap-hash.ts';
 
 /**
  * Remembers, for all workers, what turned out not to be cacheable, so that such requests do not wait for one another.
@@ -42,13 +43,6 @@ export function createUncacheableMemory(buffer: SharedArrayBuffer): UncacheableM
 
 function slotOf(key: string): number {
   return (cheapHash(key) % SLOTS) * 2;
-}
-
-/** FNV-1a over UTF-16 units: spreads keys over slots and workers. */
-export function cheapHash(text: string): number {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < text.length; i += 1) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
-  return value >>> 0;
 }
 
 function fingerprint(key: string): number {

@@ -32,6 +32,8 @@ export interface Waiter {
   readonly arrival: number;
   /** Wall clock, when the request came. */
   readonly arrivedAtMs: number;
+  /** Monotonic, when it began to wait: what is asked of the origin from then on is asked after it came. */
+  readonly waitsSinceMs: number;
   readonly request: RequestView;
   /** Called once. */
   take(found: Found): void;

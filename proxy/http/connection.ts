@@ -4,6 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import type { Problem } from './problem.ts';
 
 /** How long a client may take to read the last answer while what it still sends is dropped (RFC 9112 §9.6). */
@@ -17,6 +18,7 @@ type MarkedSocket = Socket & { [CONNECTION]?: Connection };
 
 /** What a connection needs to know of an exchange that is open on it. */
 export interface OpenExchange {
+  readonly method: string;
   readonly receiving: boolean;
   refuse(refusal: Problem): void;
   connectionClosed(): void;
@@ -36,6 +38,8 @@ export class Connection {
   broken = false;
   /** Ends the tunnel that the connection has become; null: it is none. */
   endTunnel: (() => void) | null = null;
+  /** Exchanges whose turn has not come, and what begins them. */
+  private readonly turns: { readonly exchange: OpenExchange; begin(): void }[] = [];
   private newest: OpenExchange | null = null;
   private refusal: Problem | null = null;
   private lastAnswerGiven = false;
@@ -49,6 +53,7 @@ export class Connection {
     (socket as MarkedSocket)[CONNECTION] = this;
     // Node tells the first of several exchanges alone.
     socket.once('close', () => {
+      this.turns.length = 0;
       for (const exchange of this.open) exchange.connectionClosed();
     });
   }
@@ -66,6 +71,12 @@ export class Connection {
   exchangeBegan(exchange: OpenExchange): void {
     this.open.add(exchange);
     this.newest = exchange;
+  }
+
+  /** RFC 9112 §9.3.2: at once where it and all those before it are safe, else when they are answered. */
+  inTurn(exchange: OpenExchange, begin: () => void): void {
+    this.turns.push({ exchange, begin });
+    this.takeTurns();
   }
 
   /** Whether the exchange's answer is the last on this connection, and so must say `Connection: close`. */
@@ -101,6 +112,7 @@ export class Connection {
   exchangeEnded(exchange: OpenExchange): void {
     this.open.delete(exchange);
     this.settle();
+    this.takeTurns();
   }
 
   /** From here on, closing waits for the client to read: there may be bytes of its request on the way. */
@@ -112,6 +124,22 @@ export class Connection {
       const timer = setTimeout(() => socket.destroy(), LINGER_MS);
       socket.once('close', () => clearTimeout(timer));
     };
+  }
+
+  private hasTurn(exchange: OpenExchange): boolean {
+    let isFirst = true;
+    for (const open of this.open) {
+      if (open === exchange) return isFirst || isSafeMethod(open.method);
+      if (!isSafeMethod(open.method)) return false;
+      isFirst = false;
+    }
+    return false;
+  }
+
+  private takeTurns(): void {
+    while (this.turns.length > 0 && !this.socket.destroyed && this.hasTurn(this.turns[0]!.exchange)) {
+      this.turns.shift()!.begin();
+    }
   }
 
   private settle(): void {

@@ -8,6 +8,8 @@ import type { Fields } from '../../policies/http/fields.ts';
  */
 export interface Exchange {
   readonly method: string;
+  /** Of HTTP: `1.0`, `1.1`. */
+  readonly version: string;
   /** Path and query in origin-form, as received: begins with `/`, or is `*` for OPTIONS. Not normalised. */
   readonly target: string;
   /** The effective authority in lower case with its port where one was given: an absolute target's, else Host's. */

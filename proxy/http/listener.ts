@@ -13,7 +13,7 @@ import { Connection } from './connection.ts';
 import type { Exchange } from './exchange.ts';
 import { NodeExchange } from './node-exchange.ts';
 import type { ListenerContext, ListenerLog, UpgradeRequest } from './node-exchange.ts';
-import { problem } from './problem.ts';
+import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { readRequestHead } from './request-head.ts';
 import { refusalOf } from './unreadable.ts';
@@ -223,12 +223,12 @@ class ListenerService {
     const { limits, scheme } = this.context;
     if (connection.overLimit) {
       const detail = `This server takes ${limits.connections} connections.`;
-      refuse(connection, response, problem(503, 'Too many connections', detail));
+      refuse(connection, response, refusal(503, 'Too many connections', detail));
       return;
     }
     if (connection.open.size >= PIPELINED) {
       const detail = `On one connection ${PIPELINED} requests may wait for their answers.`;
-      refuse(connection, response, problem(503, 'Too many requests', detail));
+      refuse(connection, response, refusal(503, 'Too many requests', detail));
       return;
     }
     const head = readRequestHead(request, scheme, limits);
@@ -237,11 +237,17 @@ class ListenerService {
       return;
     }
     const exchange = new NodeExchange(this.context, connection, head, request, response, upgrade);
+    connection.inTurn(exchange, () => this.begin(exchange));
+  }
+
+  private begin(exchange: NodeExchange): void {
+    // Refused before its turn: it could not be received whole.
+    if (exchange.closed) return;
     try {
       this.options.onExchange(exchange);
     } catch (error) {
       this.context.log.error({ err: error }, 'a request failed unexpectedly');
-      exchange.refuse(problem(500, 'Internal error', 'The request could not be processed.'));
+      exchange.refuse(refusal(500, 'Internal error', 'The request could not be processed.'));
     }
   }
 
@@ -256,15 +262,15 @@ class ListenerService {
     takeOver(socket);
     const connection = Connection.of(socket);
     if (connection === undefined || connection.closing) return;
-    const refusal = problem(501, 'Not implemented', 'This server is no tunnel: CONNECT is not taken.');
+    const refused = refusal(501, 'Not implemented', 'This server is no tunnel: CONNECT is not taken.');
     if (connection.open.size === 0) {
-      refuse(connection, responseOf(request, socket), refusal);
+      refuse(connection, responseOf(request, socket), refused);
       return;
     }
     socket.on('drain', () => {
       for (const exchange of connection.open) exchange.drained();
     });
-    connection.refuseUnread(refusal);
+    connection.refuseUnread(refused);
   }
 
   /** The parser gave up, or time did. Whoever was answered before is answered whole; then the connection closes. */
@@ -276,10 +282,10 @@ class ListenerService {
     }
     if (connection.broken) return;
     connection.broken = true;
-    const refusal = refusalOf(error, this.options.limits);
+    const refused = refusalOf(error, this.options.limits);
     for (const exchange of connection.open) {
       if (!exchange.receiving) continue;
-      exchange.refuse(refusal);
+      exchange.refuse(refused);
       return;
     }
     if (connection.closing) return;
@@ -287,15 +293,15 @@ class ListenerService {
     if (socket.bytesRead === 0) socket.destroy();
     // What comes after a last request is not looked at.
     else if (error.code === 'HPE_CLOSED_CONNECTION') connection.closing = true;
-    else connection.refuseUnread(refusal);
+    else connection.refuseUnread(refused);
   }
 }
 
 /** Answers in place of an exchange, and closes: what the request holds besides its head is not read. */
-function refuse(connection: Connection, response: ServerResponse, refusal: Problem): void {
+function refuse(connection: Connection, response: ServerResponse, refused: Problem): void {
   connection.closeByRefusal();
-  response.writeHead(refusal.status, [...refusal.fields, 'Connection', 'close']);
-  response.end(refusal.content);
+  response.writeHead(refused.status, [...refused.fields, 'Connection', 'close']);
+  response.end(refused.content);
 }
 
 /** Does what Node no longer does for a connection that it has handed over. */

@@ -10,7 +10,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { systemClock } from '../clock.ts';
 import type { Connection, OpenExchange } from './connection.ts';
 import type { Exchange, ResponseSink } from './exchange.ts';
-import { problem } from './problem.ts';
+import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { RequestBody } from './request-body.ts';
 import { contentTooLarge } from './request-head.ts';
@@ -49,11 +49,14 @@ export type ExchangeEnd = { readonly complete: boolean; readonly bytes: number }
 /** Content that may still be on its way when an answer ends; more, and the connection is closed. */
 const DISCARD_BYTES = 64 * 1024;
 
+const NO_BYTES = new Uint8Array(0);
+
 /** For answers that nobody hears. */
 const DEAF_SINK: ResponseSink = { write: () => true, onDrain: () => {}, end: () => {} };
 
 export class NodeExchange implements Exchange, OpenExchange {
   readonly method: string;
+  readonly version: string;
   readonly target: string;
   readonly authority: string;
   readonly scheme: 'http' | 'https';
@@ -89,6 +92,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     upgrade: UpgradeRequest | null,
   ) {
     this.method = request.method!;
+    this.version = request.httpVersion;
     this.target = head.target;
     this.authority = head.authority === '' ? connection.localAuthority : head.authority;
     this.scheme = context.scheme;
@@ -181,7 +185,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     socket.write(this.switchingHead(status, fields), 'latin1');
     if (head.length > 0) socket.write(head);
     if (this.clientHead.length > 0) origin.write(this.clientHead);
-    this.connection.endTunnel = joinStreams(socket, origin, () => {
+    this.connection.endTunnel = joinStreams(socket, origin, this.context.limits.tunnelMs, () => {
       this.contentBytes = socket.bytesWritten - before;
       this.settle(true);
     });
@@ -251,7 +255,7 @@ export class NodeExchange implements Exchange, OpenExchange {
         // Behind answers that are still owed, an interim response must wait for its turn.
         else this.response.once('socket', () => this.sendContinue());
       },
-      onTooLarge: () => this.refuse(problem(413, 'Content too large', contentTooLarge(this.context.limits))),
+      onTooLarge: () => this.refuse(refusal(413, 'Content too large', contentTooLarge(this.context.limits))),
     });
   }
 
@@ -263,17 +267,18 @@ export class NodeExchange implements Exchange, OpenExchange {
     this.context.log.warn({ status }, 'an answer had no valid status');
     this.refused = true;
     this.tellGone();
-    const refusal = problem(502, 'Bad gateway', 'The answer had no valid status.');
-    this.contentBytes = refusal.content.length;
-    this.writeHead(refusal.status, refusal.fields, refusal.content.length);
-    this.response.end(refusal.content);
+    const refused = refusal(502, 'Bad gateway', 'The answer had no valid status.');
+    this.contentBytes = refused.content.length;
+    this.writeHead(refused.status, refused.fields, refused.content.length);
+    this.response.end(refused.content);
     return false;
   }
 
   /** The head does not wait for content, but goes out with it where that comes at once. */
   private flushHead(): void {
     if (this.end === null && this.sink?.writtenBytes === 0 && !this.response.writableEnded) {
-      this.response.flushHeaders();
+      // With bytes, be they none, it goes out as it is; Node's own flushing would encode it as UTF-8.
+      this.response.write(NO_BYTES);
     }
   }
 

@@ -2,6 +2,8 @@
  * Problem documents (RFC 9457): what Weir says in its own name when it refuses or fails a request.
  */
 import type { Fields } from '../../policies/http/fields.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import { errorOfRefusal, proxyStatus } from '../../policies/http/proxy-status.ts';
 
 export interface Problem {
   readonly status: number;
@@ -28,4 +30,11 @@ export function problem(status: number, title: string, detail: string, type = 'a
     ],
     content,
   };
+}
+
+/** What the listener refuses by itself: nothing was looked up, and nobody asked. */
+export function refusal(status: number, title: string, detail: string): Problem {
+  const { fields, content } = problem(status, title, detail);
+  const error = proxyStatus({ error: errorOfRefusal(status) });
+  return { status, fields: [...fields, 'Proxy-Status', error, 'Via', VIA], content };
 }

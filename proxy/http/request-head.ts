@@ -4,7 +4,7 @@
  */
 import type { ListenLimits } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { problem } from './problem.ts';
+import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 
 /** The parts of `IncomingMessage` that are looked at. */
@@ -57,6 +57,8 @@ export function readRequestHead(
 
   const content = readContent(found, minor, limits);
   if (content.kind === 'refused') return content;
+  // RFC 9110 §9.3.8.
+  if (method === 'TRACE' && content.kind === 'some') return malformed('A TRACE request has no content.');
 
   // RFC 9110 §10.1.1: 100-continue is the only expectation there is, and HTTP/1.0 has none.
   const expect = minor === 0 ? null : found.expect;
@@ -99,7 +101,7 @@ export function contentTooLarge(limits: ListenLimits): string {
 }
 
 export function malformedRequest(detail: string): Problem {
-  return problem(400, 'Malformed request', detail);
+  return refusal(400, 'Malformed request', detail);
 }
 
 const SLASH = 0x2f;
@@ -246,5 +248,5 @@ function malformed(detail: string): Refused {
 }
 
 function refused(status: number, title: string, detail: string): Refused {
-  return { kind: 'refused', problem: problem(status, title, detail) };
+  return { kind: 'refused', problem: refusal(status, title, detail) };
 }

@@ -2,13 +2,17 @@
  * Two byte streams joined after a protocol switch (RFC 9110 §7.8): what one side says the other hears, a side that has
  * finished is heard out, and a side that fails takes the other with it.
  */
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** How long one side may take to read the rest after the other has closed. */
 const FLUSH_MS = 5_000;
 
-/** `onEnd` is called once, when both are closed. Returns what ends the tunnel at once. */
-export function joinStreams(client: Duplex, origin: Duplex, onEnd: () => void): () => void {
+/**
+ * Ends when for `idleMs` neither side could say anything to the other. `onEnd` is called once, when both are closed.
+ * Returns what ends the tunnel at once.
+ */
+export function joinStreams(client: Socket, origin: Duplex, idleMs: number, onEnd: () => void): () => void {
   const end = () => {
     client.destroy();
     origin.destroy();
@@ -27,6 +31,8 @@ export function joinStreams(client: Duplex, origin: Duplex, onEnd: () => void): 
       else if (!other.destroyed) flush(other);
     });
   };
+  // Whatever either says is read from it or written to it.
+  client.setTimeout(idleMs, end);
   watch(client, origin);
   watch(origin, client);
   client.pipe(origin);

@@ -2,7 +2,7 @@
  * What is answered to bytes that Node's parser did not take for a request, or that did not come in time.
  */
 import type { ListenLimits } from '../../policies/config/config.ts';
-import { problem } from './problem.ts';
+import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { fieldsTooLarge, malformedRequest, targetTooLong } from './request-head.ts';
 
@@ -15,20 +15,20 @@ interface ParserError extends NodeJS.ErrnoException {
 export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
   switch (error.code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return problem(408, 'Request timeout', `The request was not complete after ${limits.requestMs} ms.`);
+      return refusal(408, 'Request timeout', `The request was not complete after ${limits.requestMs} ms.`);
     case 'HPE_HEADER_OVERFLOW':
       return beginsWithLongTarget(error.rawPacket, limits.urlBytes)
-        ? problem(414, 'URI too long', targetTooLong(limits))
-        : problem(431, 'Request header fields too large', fieldsTooLarge(limits));
+        ? refusal(414, 'URI too long', targetTooLong(limits))
+        : refusal(431, 'Request header fields too large', fieldsTooLarge(limits));
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return problem(413, 'Content too large', 'The chunk extensions are too large.');
+      return refusal(413, 'Content too large', 'The chunk extensions are too large.');
     case 'HPE_INVALID_METHOD':
       return beginsWithMethod(error.rawPacket)
-        ? problem(501, 'Not implemented', 'The method is not known here.')
+        ? refusal(501, 'Not implemented', 'The method is not known here.')
         : malformedRequest('The request line is malformed.');
     case 'HPE_INVALID_VERSION':
       return error.reason === 'Invalid HTTP version'
-        ? problem(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.')
+        ? refusal(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.')
         : malformedRequest('The request line is malformed.');
     default:
       return malformedRequest(error.reason ?? 'The message does not follow RFC 9112.');

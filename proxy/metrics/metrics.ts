@@ -147,6 +147,11 @@ export const METRICS: readonly MetricDefinition[] = [
     onDisk(({ fullErrors }) => fullErrors),
   ),
   gauge(
+    'weir_disk_storing',
+    '1: what is fetched is stored on disk; 0: the file system has no room or failed',
+    onDisk(({ storing }) => Number(storing === 'on')),
+  ),
+  gauge(
     'weir_disk_evict_last_full',
     '1: entries of routes with evict: last leave no room for others',
     onDisk(({ evictLastFull }) => Number(evictLastFull)),
@@ -163,6 +168,9 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter('weir_fence_failures_total', 'Invalidations that could not be made durable', ({ fence }) =>
     one(fence.failures),
+  ),
+  gauge('weir_fence_failing', '1: the state could not be written when it was last tried', ({ fence }) =>
+    one(Number(fence.isFailing)),
   ),
 
   gauge('weir_flights', 'Flights that run', ({ flights }) => one(flights.running)),
@@ -234,8 +242,10 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge('weir_writes_through', 'Writes through on their way to an origin', ({ writes }) =>
     one(writes.through),
   ),
-  gauge('weir_writes_lingering', 'Holds that outlast their write, for its outcome is unknown', ({ writes }) =>
-    one(writes.lingering),
+  gauge(
+    'weir_writes_lingering',
+    'Holds that outlast their write: its outcome is unknown, or the read lag has not passed',
+    ({ writes }) => one(writes.lingering),
   ),
   counter('weir_writes_accepted_total', 'Writes acknowledged', ({ writes }) => one(writes.accepted)),
   counter('weir_writes_delivered_total', 'Writes that their origin has', ({ writes }) =>

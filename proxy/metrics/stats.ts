@@ -10,7 +10,12 @@ import type { FlightCounters } from '../flights/flights.ts';
 export interface WeirStats {
   readonly version: string;
   readonly uptimeSeconds: number;
-  readonly workers: { readonly running: number; readonly replaced: number };
+  /** `silent`: the places of those that did not answer in time, and count as they last did. */
+  readonly workers: {
+    readonly running: number;
+    readonly replaced: number;
+    readonly silent?: readonly number[];
+  };
   /** Open connections of clients, over all workers. */
   readonly connections: number;
   readonly memory: MemoryStats & { readonly limitBytes: number };
@@ -37,6 +42,7 @@ export interface FenceStats {
   readonly overflows: number;
   /** Tags that writes under way hold. */
   readonly holds: number;
-  /** Invalidations that could not be made durable. */
+  /** Invalidations that could not be made durable, and whether the last attempt was one. */
   readonly failures: number;
+  readonly isFailing: boolean;
 }

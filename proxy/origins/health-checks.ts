@@ -4,17 +4,24 @@ import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log/logger.ts';
 import type { OriginBoard } from './origin-board.ts';
+import type { OriginTally } from './origin-tally.ts';
+
+export interface HealthChecksDependencies {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly board: OriginBoard;
+  readonly asked: OriginTally;
+}
 
 /** Asks each URL of an origin whether it is well, and writes it on the board. */
 export class HealthChecks {
+  readonly #asked: OriginTally;
   readonly #origins: Origin[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
 
   /** `config.urls` are those that are asked; those of an origin without `health` are not. */
-  constructor(
-    configs: readonly OriginConfig[],
-    deps: { readonly clock: Clock; readonly log: Log; readonly board: OriginBoard },
-  ) {
+  constructor(configs: readonly OriginConfig[], deps: HealthChecksDependencies) {
+    this.#asked = deps.asked;
     for (const config of configs) {
       if (config.health === null) continue;
       config.urls.forEach((url, place) => this.#watch(config, url, place, deps));
@@ -23,19 +30,20 @@ export class HealthChecks {
 
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
-    for (const origin of this.#origins) void origin.close(0);
+    for (const origin of this.#origins) void this.#asked.end(origin, 0);
   }
 
   #watch(
     config: OriginConfig,
     url: string,
     place: number,
-    { clock, log, board }: { readonly clock: Clock; readonly log: Log; readonly board: OriginBoard },
+    { clock, log, board, asked: tally }: HealthChecksDependencies,
   ): void {
     const { path, intervalMs } = config.health!;
     const timeouts = { connectMs: intervalMs, headersMs: intervalMs, bodyMs: intervalMs };
-    const asked = { ...config, urls: [url], connections: 1, retry: 0, timeouts };
-    const origin = createHttpOrigin(asked, { clock });
+    const single = { ...config, urls: [url], connections: 1, retry: 0, timeouts };
+    const origin = createHttpOrigin(single, { clock });
+    tally.add(config.name, origin);
     let isAsking = false;
     const ask = (): void => {
       if (isAsking) return;

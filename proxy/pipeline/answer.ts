@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { cacheStatus, withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
+import {
+  cacheStatus,
+  remainingSeconds,
+  withKey,
+  type CacheStatus,
+} from '../../policies/http/cache-status.ts';
 import { downstreamAgeSeconds } from '../../policies/http/downstream.ts';
 import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { POSITION_FIELD } from '../../policies/position-field.ts';
-import { evaluatePreconditions, NOT_MODIFIED_FIELDS } from '../../policies/rfc9110/preconditions.ts';
+import { evaluatePreconditions, notModifiedFields } from '../../policies/rfc9110/preconditions.ts';
 import { decideRange, multipartLayout, type ByteRange } from '../../policies/rfc9110/ranges.ts';
 import { decidePart } from '../../policies/rfc9111/parts.ts';
 import { currentAgeSeconds, formatAge } from '../../policies/rfc9111/freshness.ts';
@@ -42,7 +47,9 @@ export function answerWithEntry(
   const condition = evaluatePreconditions(request, entry.meta, nowMs);
   if (condition === 'failed') return 'to-origin';
   if (condition === 'not-modified') {
-    exchange.respond(304, fieldsOf(visit, answer, notModifiedFields(entry.sentFields)), null);
+    const { targetedFields } = visit.route.config.cache;
+    const fields = fieldsOf(visit, answer, notModifiedFields(entry.sentFields, targetedFields));
+    exchange.respond(304, fields, null);
     return 304;
   }
   if (entry.meta.part !== null) {
@@ -196,7 +203,7 @@ function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {
     return fieldsOf(visit, answer, entry.sentFields);
   }
   const ageSeconds = Math.floor(sentAgeSeconds(visit, answer));
-  const ttlSeconds = Math.floor(status.ttlSeconds ?? 0);
+  const ttlSeconds = remainingSeconds(status.ttlSeconds ?? 0);
   const last = entry.lastHit;
   if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.fields;
   const fields = fieldsOf(visit, answer, entry.sentFields);
@@ -218,15 +225,6 @@ function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Field
 
 function sentAgeSeconds(visit: KeyedVisit, { entry, nowMs }: EntryAnswer): number {
   return downstreamAgeSeconds(entry.meta, visit.route.config.cache, currentAgeSeconds(entry.meta, nowMs));
-}
-
-function notModifiedFields(fields: Fields): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!.toLowerCase();
-    if (NOT_MODIFIED_FIELDS.has(name) || name === 'via') kept.push(fields[i]!, fields[i + 1]!);
-  }
-  return kept;
 }
 
 const LENGTH_AND_RANGE: ReadonlySet<string> = new Set(['content-length', 'content-range']);

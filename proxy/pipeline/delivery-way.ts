@@ -5,10 +5,18 @@ import type { Conclusions } from './conclusion.ts';
 import { refuse } from './refusals.ts';
 import type { Visit } from './visit.ts';
 
+/**
+ * Bytes of deliveries that are being read, in each worker. Anybody can begin one: beyond it those are refused that have
+ * come further than most ever do.
+ */
+const MAX_READING_BYTES = 64 * 2 ** 20;
+const MOST_BYTES = 16 * 2 ** 10;
+
 /** Deliveries to feeds that receive on the main port: read whole, within their bound, and answered by the feed. */
 export class DeliveryWay {
   readonly #conclusions: Conclusions;
   readonly #deliver: (delivery: Delivery & { readonly path: string }) => Promise<DeliveryAnswer>;
+  #readingBytes = 0;
 
   constructor(
     conclusions: Conclusions,
@@ -21,10 +29,11 @@ export class DeliveryWay {
   enter(visit: Visit, path: string, maxBytes: number): void {
     const { exchange } = visit;
     const { method, fields } = exchange;
-    contentOf(exchange.body, maxBytes)
+    this.#contentOf(exchange.body, maxBytes)
       .then((body) => {
         if (body === 'cut') return null;
         if (body === 'too-large') return tooLarge(maxBytes);
+        if (body === 'too-many') return TOO_MANY;
         return this.#deliver({ path, method, fields, body });
       })
       // The coordinator is stopping: the sender tries again.
@@ -41,7 +50,38 @@ export class DeliveryWay {
     else refuse(exchange, status, TITLES[status], detail, ['Via', VIA, ...(MORE[status] ?? [])]);
     this.#conclusions.whenEnded(visit, status === 204 ? 'answered' : 'refused', 'delivery', status);
   }
+
+  #contentOf(body: Readable | null, maxBytes: number): Promise<Content> {
+    if (body === null) return Promise.resolve(new Uint8Array());
+    const { promise, resolve } = Promise.withResolvers<Content>();
+    let chunks: Uint8Array[] = [];
+    let bytes = 0;
+    const end = (content: Content): void => {
+      this.#readingBytes -= bytes;
+      bytes = 0;
+      chunks = [];
+      resolve(content);
+    };
+    const refuseRest = (why: 'too-large' | 'too-many'): void => {
+      body.off('data', onData).pause();
+      end(why);
+    };
+    const onData = (chunk: Uint8Array): void => {
+      bytes += chunk.byteLength;
+      this.#readingBytes += chunk.byteLength;
+      chunks.push(chunk);
+      if (bytes > maxBytes) refuseRest('too-large');
+      else if (bytes > MOST_BYTES && this.#readingBytes > MAX_READING_BYTES) refuseRest('too-many');
+    };
+    body.on('data', onData);
+    body.on('end', () => end(Buffer.concat(chunks)));
+    body.on('close', () => end('cut'));
+    return promise;
+  }
 }
+
+/** `cut`: the client has gone before it had sent all. */
+type Content = Uint8Array | 'too-large' | 'too-many' | 'cut';
 
 const TITLES: Readonly<Record<Exclude<DeliveryAnswer['status'], 204>, string>> = {
   400: 'Bad Request',
@@ -61,22 +101,4 @@ function tooLarge(maxBytes: number): DeliveryAnswer {
   return { status: 413, detail: `more than ${maxBytes} bytes` };
 }
 
-/** `cut`: the client has gone before it had sent all. */
-function contentOf(body: Readable | null, maxBytes: number): Promise<Uint8Array | 'too-large' | 'cut'> {
-  if (body === null) return Promise.resolve(new Uint8Array());
-  return new Promise((resolve) => {
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    body.on('data', (chunk: Uint8Array) => {
-      bytes += chunk.byteLength;
-      if (bytes <= maxBytes) chunks.push(chunk);
-      else {
-        chunks.length = 0;
-        body.pause();
-        resolve('too-large');
-      }
-    });
-    body.on('end', () => resolve(Buffer.concat(chunks)));
-    body.on('close', () => resolve('cut'));
-  });
-}
+const TOO_MANY: DeliveryAnswer = { status: 503, detail: 'too many deliveries are being read: try again' };

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import { cacheStatus, type CacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
+import { passedFields } from '../../policies/http/downstream.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
-import { decideMaxForwards, endToEnd, originFields, VIA } from '../../policies/http/forwarding.ts';
+import { decideMaxForwards, endToEnd, VIA } from '../../policies/http/forwarding.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
@@ -9,7 +10,7 @@ import type { Conclusions } from './conclusion.ts';
 import type { Outcome } from './outcome.ts';
 import { passToOrigin } from './pass.ts';
 import { refuseFailed } from './refusals.ts';
-import type { RoutedVisit } from './visit.ts';
+import { sentFields, type RoutedVisit } from './visit.ts';
 
 /** What may be done otherwise with a request that is passed on. */
 export interface PassOptions {
@@ -23,8 +24,13 @@ export interface PassOptions {
   readonly outlivesClient?: boolean;
   /** Awaited before the head goes out; fields to add to the answer. */
   readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
+  /** The answer's fields as the client is told them; absent: as those of what is not stored. */
+  readonly told?: (status: number, fields: Fields) => Fields;
+  readonly onContent?: (chunk: Uint8Array) => void;
   /** Answers in another way when the origin has failed; false: it can't. */
   readonly onFailure?: (failure: OriginFailure) => boolean;
+  /** Awaited before the client hears that the origin has failed. Never rejects. */
+  readonly beforeRefusal?: (failure: OriginFailure) => Promise<void>;
   readonly onSettled?: (settled: 'whole' | 'cut' | OriginFailure) => void;
 }
 
@@ -67,6 +73,8 @@ export class PassWay {
           this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
           return options.onHead?.(originStatus, fields) ?? [];
         },
+        told: options.told ?? ((_status, fields) => passedFields(fields, route.config.cache)),
+        onContent: (chunk) => options.onContent?.(chunk),
         onEnd: () => {
           options.onSettled?.('whole');
           this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
@@ -78,8 +86,12 @@ export class PassWay {
         onFailure: (failure) => {
           options.onSettled?.(failure);
           if (options.onFailure?.(failure) === true) return;
-          refuseFailed(exchange, failure, route.config.origin, status);
-          this.#conclusions.whenEnded(visit, 'failed', failure.kind, failure.status);
+          const refuse = (): void => {
+            refuseFailed(exchange, failure, route.config.origin, status);
+            this.#conclusions.whenEnded(visit, 'failed', failure.kind, failure.status);
+          };
+          if (options.beforeRefusal === undefined) refuse();
+          else void options.beforeRefusal(failure).then(refuse);
         },
       },
     );
@@ -122,7 +134,7 @@ export class PassWay {
         case 'refused': {
           const status = cacheStatus({ fwd: 'bypass', fwdStatus: result.status, detail: 'upgrade-refused' });
           const sink = exchange.stream(result.status, [
-            ...endToEnd(result.fields),
+            ...endToEnd(passedFields(result.fields, route.config.cache)),
             'Via',
             VIA,
             'Cache-Status',
@@ -151,15 +163,8 @@ export class PassWay {
 
 /** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
 export function passFields(visit: RoutedVisit): string[] {
-  const { exchange, route, trusted } = visit;
-  const fields = originFields({
-    fields: exchange.fields,
-    trusted,
-    remoteAddress: exchange.remoteAddress,
-    scheme: exchange.scheme,
-    authority: exchange.authority,
-    hostHeader: route.originConfig.hostHeader,
-  });
+  const { exchange } = visit;
+  const fields = sentFields(visit);
   const forwards = decideMaxForwards(exchange.method, exchange.fields);
   if (forwards.kind !== 'forward') return fields;
   return [...withoutFields(fields, MAX_FORWARDS), 'Max-Forwards', forwards.value];

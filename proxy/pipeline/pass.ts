@@ -20,6 +20,10 @@ export interface PassRequest {
 export interface PassEvents {
   /** The head is there. What it resolves with is awaited before the client hears of it; fields to add. */
   onHead(status: number, fields: Fields): Promise<Fields> | Fields;
+  /** A piece of the content, as the client is sent it. */
+  onContent(chunk: Uint8Array): void;
+  /** The answer's fields as the client is told them. */
+  told(status: number, fields: Fields): Fields;
   onEnd(): void;
   /** Nothing was sent yet: whoever passes answers. */
   onFailure(failure: OriginFailure): void;
@@ -98,8 +102,12 @@ class Pass implements OriginHandler {
 
   onData(chunk: Uint8Array): void {
     if (this.#isClientGone) return;
-    if (this.#sink === null) this.#early.push(chunk);
-    else if (!this.#sink.write(chunk)) this.#call?.pause();
+    if (this.#sink === null) {
+      this.#early.push(chunk);
+      return;
+    }
+    this.#events.onContent(chunk);
+    if (!this.#sink.write(chunk)) this.#call?.pause();
   }
 
   onEnd(trailers: Fields): void {
@@ -127,7 +135,7 @@ class Pass implements OriginHandler {
       return;
     }
     const cache = cacheStatus({ ...this.#status, fwdStatus: status });
-    const sent = [...endToEnd(fields), 'Via', VIA, 'Cache-Status', cache, ...more];
+    const sent = [...endToEnd(this.#events.told(status, fields)), 'Via', VIA, 'Cache-Status', cache, ...more];
     this.#sink = this.#exchange.stream(status, sent);
     this.#sink.onDrain(() => this.#call?.resume());
     for (const chunk of this.#early.splice(0)) this.onData(chunk);
@@ -137,8 +145,9 @@ class Pass implements OriginHandler {
   #end(trailers: Fields): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#sink?.end(endToEnd(trailers));
+    // What follows from it comes first: who has all of it may ask again at once.
     this.#events.onEnd();
+    this.#sink?.end(endToEnd(trailers));
   }
 
   #clientGone(): void {

@@ -193,7 +193,7 @@ export class Pipeline {
   #answer(visit: Visit): null {
     const { exchange } = visit;
     if (exchange.method === 'TRACE') {
-      const lines = [`TRACE ${exchange.target} HTTP/1.1`];
+      const lines = [`TRACE ${exchange.target} HTTP/${exchange.version}`];
       const { fields } = exchange;
       for (let i = 0; i < fields.length; i += 2) {
         if (!CREDENTIALS.has(fields[i]!.toLowerCase())) lines.push(`${fields[i]}: ${fields[i + 1]}`);
@@ -214,9 +214,16 @@ export class Pipeline {
   }
 
   #refuseLoop(visit: Visit): null {
-    const status = proxyStatus({ error: 'proxy_loop_detected' });
+    const said = [
+      'Via',
+      VIA,
+      'Cache-Status',
+      cacheStatus({ detail: 'loop' }),
+      'Proxy-Status',
+      proxyStatus({ error: 'proxy_loop_detected' }),
+    ];
     const detail = 'The request has passed through Weir too often: its origins lead back to it.';
-    refuse(visit.exchange, 508, 'Loop Detected', detail, ['Via', VIA, 'Proxy-Status', status]);
+    refuse(visit.exchange, 508, 'Loop Detected', detail, said);
     this.#deps.conclusions.whenEnded(visit, 'refused', 'loop', 508);
     return null;
   }

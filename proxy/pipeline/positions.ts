@@ -13,7 +13,8 @@ import type { RoutedVisit } from './visit.ts';
 
 /** How far a route's feed had got when a request came: what its answer is at least as new as, if the fence lets it go. */
 export interface NotedPosition {
-  readonly position: string;
+  /** Whether an answer from the origin that attests this shows as much. */
+  isShownBy(version: string): boolean;
   /** As `Weir-Position` carries it. */
   readonly field: string;
 }
@@ -41,7 +42,9 @@ export class Positions {
     const position = feed?.applied ?? null;
     if (feed === null || position === null) return null;
     const field = formatPosition({ feed: feed.name, position: feed.show(position) });
-    return field === null ? null : { position, field };
+    if (field === null) return null;
+    const attestation = feed.attestationOf(position);
+    return { field, isShownBy: (version) => attestation !== null && feed.attests(version, attestation) };
   }
 
   /** What a request asks for, where its route listens; `unreachable`: nobody can say when that would be. */
@@ -78,20 +81,17 @@ export class Positions {
    */
   ofPassed(visit: RoutedVisit, received: Fields): string[] {
     const { position: noted, route } = visit;
-    const feed = this.#feedOf(route);
-    if (noted === null || feed === null) return [];
+    if (noted === null) return [];
     const { versionHeader } = route.config.cache;
     const version = versionHeader === null ? undefined : fieldValue(received, versionHeader);
     const isCurrent =
-      versionHeader === null
-        ? route.readLagMs === 0
-        : version !== undefined && feed.isAtLeast(version, noted.position);
+      versionHeader === null ? route.readLagMs === 0 : version !== undefined && noted.isShownBy(version);
     return isCurrent ? [POSITION_FIELD, noted.field] : [];
   }
 
   /**
-   * Of the answer to a write: a position that includes it. The origin names it in the route's `version-header`; else the
-   * feed is waited for until it was proved to be at its head after the answer, at most for `position-wait`.
+   * Of the answer to a write: a position that includes it. The origin names it in the route's `version-header`, where that
+   * is a position; else the feed is waited for until it was proved to be at its head after the answer, at most for `position-wait`.
    */
   async ofWrite(visit: RoutedVisit, status: number, received: Fields): Promise<string[]> {
     const { route } = visit;
@@ -99,8 +99,9 @@ export class Positions {
     if (feed === null || status >= 400) return [];
     const { versionHeader, positionWaitMs } = route.config.cache;
     const version = versionHeader === null ? undefined : fieldValue(received, versionHeader);
-    if (version !== undefined) {
-      const field = formatPosition({ feed: feed.name, position: version });
+    const position = feed.positionAttested(version);
+    if (position !== null) {
+      const field = formatPosition({ feed: feed.name, position });
       return field === null ? [] : [POSITION_FIELD, field];
     }
     const isCaughtUp = await feed.catchesUp(positionWaitMs);

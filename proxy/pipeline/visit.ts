@@ -1,3 +1,5 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import { originFields, writtenFields } from '../../policies/http/forwarding.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, Site } from '../routes/active-route.ts';
@@ -42,4 +44,35 @@ export interface KeyedVisit extends RoutedVisit {
 export interface Ending {
   readonly outcome: Outcome;
   readonly reason: string;
+}
+
+/** What the origin is sent of a request, its end-to-end fields. */
+export function sentFields({ exchange, route, trusted }: RoutedVisit): string[] {
+  return originFields({
+    fields: exchange.fields,
+    version: exchange.version,
+    trusted,
+    remoteAddress: exchange.remoteAddress,
+    scheme: exchange.scheme,
+    authority: exchange.authority,
+    hostHeader: route.originConfig.hostHeader,
+  });
+}
+
+/** A visit's request as decisions see it. What Weir writes is made only where a Vary names it, which few do. */
+export class VisitedRequest implements RequestView {
+  readonly method: string;
+  readonly fields: Fields;
+  readonly #visit: RoutedVisit;
+  #written: Fields | null = null;
+
+  constructor(visit: RoutedVisit) {
+    this.#visit = visit;
+    this.method = visit.exchange.method;
+    this.fields = visit.exchange.fields;
+  }
+
+  get written(): Fields {
+    return (this.#written ??= writtenFields(sentFields(this.#visit)));
+  }
 }

@@ -1,17 +1,25 @@
+import { outcomeOfAnswer, outcomeOfFailure } from '../../policies/writes.ts';
 import type { WriteDesk } from '../writes/write-desk.ts';
-import { ThroughWay, type ThroughWayDependencies, routeTags } from '../writes/through-way.ts';
+import {
+  ThroughWay,
+  type ThroughWayDependencies,
+  routeTags,
+  sentWrite,
+  writeLineOf,
+} from '../writes/through-way.ts';
 import { BehindWay } from '../writes/behind-way.ts';
 import { mayHaveWrites } from '../writes/pending-way.ts';
-import { writtenTags } from '../writes/written-tags.ts';
+import { PostedEntry } from '../writes/posted-entry.ts';
+import { laterTags, writtenTags } from '../writes/written-tags.ts';
+import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { originForm } from './pass-way.ts';
 import type { RoutedVisit } from './visit.ts';
 
 /** The door of the fence, from a worker. */
 export interface Invalidator {
   /** Resolves when the tags are invalid for every worker and that is synced; rejects where it can't be synced. */
-  invalidate(tags: readonly string[]): Promise<void>;
+  invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
 }
 
 export interface WriteWayDependencies extends ThroughWayDependencies {
@@ -54,39 +62,65 @@ export class WriteWay {
 
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
   #around(visit: RoutedVisit): void {
+    const { keeper } = this.#deps;
+    const entry = PostedEntry.expect(visit, keeper);
+    let isKnown = false;
     this.#deps.passWay.enter(visit, 'around', {
       outcome: 'write',
       forward: 'method',
       // What the origin has done is to be invalid though nobody hears of it.
       outlivesClient: true,
       onHead: async (status, fields) => {
-        const tags = tagsOf(visit, status, fields);
-        if (tags.length > 0) await this.#invalidate(tags);
+        isKnown = true;
+        const tags = this.#tagsOf(visit, status, fields);
+        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit);
+        else if (tags.length > 0) {
+          const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
+          if (invalidated !== null) entry?.invalidated(invalidated);
+        }
         return this.#deps.positions.ofWrite(visit, status, fields);
       },
-      // Nobody knows whether it was done: one revalidation too many is better than one too few.
+      onContent: (chunk) => entry?.append(chunk),
+      beforeRefusal: async (failure) => {
+        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit);
+      },
       onSettled: (settled) => {
-        const isUnknown = typeof settled === 'object' && settled.maybeProcessed;
-        if (isUnknown) void this.#invalidate(tagsOf(visit, 200, []));
+        if (settled === 'whole') entry?.finish();
+        if (settled === 'cut' && !isKnown) void this.#outlast(visit);
       },
     });
   }
 
-  /** The origin has done it: a state that can't be written is the operator's trouble, not a failure of the write. */
-  async #invalidate(tags: readonly string[]): Promise<void> {
+  /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
+  async #outlast(visit: RoutedVisit): Promise<void> {
+    const { maxProcessingMs } = visit.route.originConfig;
+    const tags = this.#tagsOf(visit, 200, []);
     try {
-      await this.#deps.invalidator.invalidate(tags);
-    } catch (error) {
-      this.#deps.onNotDurable(error);
+      await this.#deps.desk.holdUnknown({ line: writeLineOf(visit), tags, maxProcessingMs });
+    } catch {
+      await this.#invalidate(tags);
     }
   }
-}
 
-function tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
-  const { exchange, site, route } = visit;
-  const target = originForm(visit.path, visit.query);
-  const write = { ...visit, method: exchange.method, target };
-  const tags = writtenTags(site.config, route.originConfig, write, { status, fields });
-  const isSuccess = status >= 200 && status < 400;
-  return isSuccess ? [...new Set([...tags, ...routeTags(visit)])] : tags;
+  /** The origin has done it: a state that can't be written (null) is the operator's trouble, not a failure of the write. */
+  async #invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated | null> {
+    try {
+      return await this.#deps.invalidator.invalidate(tags, entry);
+    } catch (error) {
+      this.#deps.onNotDurable(error);
+      return null;
+    }
+  }
+
+  /** By the rules under which it was taken, and by those in force. */
+  #tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
+    const { originConfig } = visit.route;
+    const write = sentWrite(visit);
+    const answer = { status, fields };
+    const tags = writtenTags(visit.site.config, originConfig, write, answer);
+    if (status < 200 || status >= 400) return tags;
+    const site = this.#deps.site();
+    const later = site === visit.site ? [] : laterTags(site, originConfig, write, answer);
+    return [...new Set([...tags, ...routeTags(visit), ...later])];
+  }
 }

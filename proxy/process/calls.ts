@@ -5,14 +5,22 @@ import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
 import type { MemoryStats } from '../cache/memory.ts';
+import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../flights/flights.ts';
 import type { RecorderPart } from '../metrics/shared-recorder.ts';
-import type { CacheWayCounters } from '../pipeline/cache-way.ts';
+import type { RefreshCounters } from '../pipeline/refreshes.ts';
 import type { OriginBoardSource } from '../origins/origin-board.ts';
+import type { OriginAnswer } from '../writes/origin-answer.ts';
 import type { Pending } from '../writes/reading.ts';
 import type { AcceptedWrite, OfferedRequest, PendingRequest } from '../writes/write-desk.ts';
-import type { Admission, ThroughEnd, ThroughRequest, ThroughSettled } from '../writes/through-desk.ts';
+import type {
+  Admission,
+  ThroughEnd,
+  ThroughRequest,
+  ThroughSettled,
+  UnknownWrite,
+} from '../writes/through-desk.ts';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -26,6 +34,7 @@ export interface WorkerStart {
   readonly site: SiteSource;
   readonly fence: SharedArrayBuffer;
   readonly uncacheable: SharedArrayBuffer;
+  readonly onTheWay: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
   /** The cache on disk; null: the level is off. */
   readonly diskPath: string | null;
@@ -54,6 +63,8 @@ export type WorkerCalls = {
     readonly memory: readonly EntryHead[];
     readonly disk: readonly EntryHead[];
   };
+  /** These entries of a key are kept no longer, anywhere. */
+  dropEntries(argument: { readonly key: string; readonly ids: readonly string[] }): void;
   /** The entries in memory that bear any of the tags. */
   find(argument: { readonly tags: readonly string[] }): readonly FoundInMemory[];
   /** Takes no more; resolves, when nothing is under way any more, with the number of exchanges that were cut. */
@@ -74,9 +85,13 @@ export type CoordinatorCalls = {
   admitThrough(request: ThroughRequest): Admission;
   abandonThrough(argument: { readonly ticket: number }): void;
   settleThrough(end: ThroughEnd): ThroughSettled;
+  holdUnknown(write: UnknownWrite): void;
   acceptWrite(request: OfferedRequest): AcceptedWrite;
+  originAnswer(argument: { readonly ticket: number }): OriginAnswer | null;
   readPending(request: PendingRequest): Pending;
-  invalidate(argument: { readonly tags: readonly string[] }): { readonly sequence: number };
+  invalidate(argument: { readonly tags: readonly string[]; readonly entry?: AskedEntry }): Invalidated;
+  /** All that bears the tag but for this entry is invalid; gives the floor that it may have. */
+  invalidateBut(argument: AskedEntry & { readonly tag: string }): { readonly floor: number };
   /** A delivery to a webhook feed. */
   deliver(argument: Delivery): DeliveryAnswer;
   recorded(part: RecorderPart): void;
@@ -104,6 +119,6 @@ export interface WorkerStats {
   readonly lost: number;
   readonly corrupt: number;
   readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
-  readonly cacheWay: Readonly<CacheWayCounters>;
+  readonly cacheWay: Readonly<RefreshCounters>;
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
 }

@@ -1,33 +1,44 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '../../policies/config/config.ts';
-import { tagOfRoute } from '../../policies/tags.ts';
-import type { Fence } from '../fence/fence.ts';
 import type { StateStore } from '../state/state-store.ts';
 
-/**
- * Invalidates the entries of every route whose configuration is another than the one under which they may have been
- * stored, in this run or an earlier one. A route that is taken out keeps its digest, for it may come back changed.
- */
-export async function invalidateChangedRoutes(
-  config: Config,
-  state: StateStore,
-  fence: Fence,
-): Promise<string[]> {
+/** Routes that are configured otherwise than when entries may have been stored under them, in this run or an earlier one. */
+export interface ChangedRoutes {
+  /** Whether there is anything to note. */
+  readonly isAny: boolean;
+  /** Those whose entries are to be invalid. */
+  readonly names: readonly string[];
+  /** These, and those that are new: nothing of them can have been stored but while threads change over. */
+  readonly withNew: readonly string[];
+  /** Notes how all routes are configured now. Within the change that invalidates. */
+  readonly note: () => void;
+}
+
+/** Of a route that was taken out: while it is, invalidations do not go by its rules. */
+const TAKEN_OUT = Buffer.alloc(0);
+const FIRST = 'route:';
+const BEYOND = 'route;';
+
+export function changedRoutes(config: Config, state: StateStore): ChangedRoutes {
   const digests = state.table('digests');
-  const changed = config.routes.flatMap((route) => {
-    const key = `route:${createHash('sha256').update(route.name).digest('hex')}`;
+  const wanted = config.routes.map((route) => {
+    const key = `${FIRST}${createHash('sha256').update(route.name).digest('hex')}`;
     const { match, origin, cache } = route;
     const digest = createHash('sha256').update(JSON.stringify({ match, origin, cache })).digest();
-    const before = digests.get(key);
-    return before?.equals(digest) === true
-      ? []
-      : [{ name: route.name, key, digest, isNew: before === undefined }];
+    return { name: route.name, key, digest, before: digests.get(key) };
   });
-  if (changed.length === 0) return [];
-  await fence.invalidate({
-    tags: changed.filter(({ isNew }) => !isNew).map(({ name }) => tagOfRoute(name)),
-    mode: 'hard',
-    also: () => changed.forEach(({ key, digest }) => digests.put(key, digest)),
-  });
-  return changed.filter(({ isNew }) => !isNew).map(({ name }) => name);
+  const changed = wanted.filter(({ digest, before }) => before?.equals(digest) !== true);
+  const kept = new Set(wanted.map(({ key }) => key));
+  const gone = Array.from(digests.range({ from: Buffer.from(FIRST), to: Buffer.from(BEYOND) })).filter(
+    ({ key, value }) => !kept.has(key.toString()) && !value.equals(TAKEN_OUT),
+  );
+  return {
+    isAny: changed.length + gone.length > 0,
+    withNew: changed.map(({ name }) => name),
+    names: changed.filter(({ before }) => before !== undefined).map(({ name }) => name),
+    note() {
+      for (const { key, digest } of changed) digests.put(key, digest);
+      for (const { key } of gone) digests.put(key, TAKEN_OUT);
+    },
+  };
 }

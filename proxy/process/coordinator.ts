@@ -1,5 +1,3 @@
-import { existsSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Config, OriginConfig } from '../../policies/config/config.ts';
@@ -7,27 +5,34 @@ import { tagOfRoute } from '../../policies/tags.ts';
 import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
 import { createAdminApp } from '../admin/app.ts';
 import { startAdmin, type StartedAdmin } from '../admin/server.ts';
-import { openDiskWriter } from '../cache/disk/open.ts';
+import { emptyCache, openDiskWriter } from '../cache/disk/open.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import type { Clock } from '../clock.ts';
 import { Fence, NotDurableError } from '../fence/fence.ts';
 import { HighWaterMark } from '../fence/high-water.ts';
+import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import { onTheWayBuffer } from '../cache/disk/on-the-way.ts';
 import { uncacheableBuffer } from '../flights/uncacheable.ts';
 import type { Log } from '../log/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
+import { ReadOnlyState } from '../state/read-only-state.ts';
 import { openState, type StateStore } from '../state/state-store.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
+import { OriginTally } from '../origins/origin-tally.ts';
 import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-board.ts';
 import { Writes } from '../writes/writes.ts';
 import type { SiteSource } from './calls.ts';
-import { invalidateChangedRoutes } from './configured-digests.ts';
+import { changedRoutes, type ChangedRoutes } from './configured-digests.ts';
 import { connectionBuffer, forgetConnections } from './connection-counter.ts';
 import { diskCallsOf } from './disk-calls.ts';
 import { lockDiskPath } from './disk-lock.ts';
 import { FeedSet } from './feed-set.ts';
+import { fixedDifferences, strayDemoFeeds } from './fixed-config.ts';
 import { inspection } from './inspection.ts';
+import { cannotListen, freePort, StartFailure } from './main-port.ts';
+import { problemsOf } from './problems.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 export interface CoordinatorDependencies {
@@ -58,13 +63,14 @@ export type ReloadResult =
 const MAX_WORKERS = 8;
 /** Kept for the state, so that a cache that fills the file system can't starve it. */
 const STATE_RESERVE_BYTES = 16 * 2 ** 20;
+/** Where sequences are not kept they can't be handed out twice, and no more can be reserved. */
+const UNBOUNDED_BLOCK = 2 ** 50;
 
 /** What must be single in the process, opened in order and closed in the reverse of it. */
 interface Parts {
   readonly state: StateStore;
   readonly fence: Fence;
   readonly disk: DiskWriter | null;
-  readonly highWater: HighWaterMark;
 }
 
 /** Runs what must be single: configuration, feeds, the fence's writing, the disk, the admin side, the workers. */
@@ -79,9 +85,14 @@ export class Coordinator {
   #writes!: Writes;
   #health: HealthChecks | null = null;
   #boardSource: OriginBoardSource | null = null;
+  readonly #asked = new OriginTally();
   #exposition!: Exposition;
   #feeds!: FeedSet;
   #isStopping = false;
+  /** The disk path's file system can only be read. */
+  #isReadOnly = false;
+  /** Ends what a start may note without having it written. */
+  #seal = (): void => {};
 
   private constructor(deps: CoordinatorDependencies) {
     this.#deps = deps;
@@ -110,23 +121,28 @@ export class Coordinator {
     if (reasons.length > 0) return { kind: 'refused', reasons };
     const { state, fence } = this.#parts;
     await this.#startDemos(config);
-    this.#config = config;
-    await this.#feeds.prepare(config, this.#demoUrls());
-    const site = this.#newSite(config);
-    const invalidatedRoutes = await invalidateChangedRoutes(config, state, fence);
-    this.#startWrites(config);
-    await this.#pool.reload(site);
-    // What was being fetched under the old routes while they were swapped.
-    if (invalidatedRoutes.length > 0) {
-      await fence.invalidate({ tags: invalidatedRoutes.map(tagOfRoute), mode: 'hard' });
+    const changed = changedRoutes(config, state);
+    const held = hashTags(changed.withNew.map(tagOfRoute));
+    try {
+      // While some threads have the old routes and some the new, neither's invalidations reach all that is stored.
+      await fence.hold(held, () => {});
+    } catch (error) {
+      if (error instanceof NotDurableError) return { kind: 'refused', reasons: [error.message] };
+      throw error;
+    }
+    try {
+      await this.#swap(config);
+    } finally {
+      await this.#release(held, changed);
     }
     this.#feeds.start();
-    return { kind: 'reloaded', invalidatedRoutes };
+    return { kind: 'reloaded', invalidatedRoutes: changed.names };
   }
 
   /** Resolves, when everything is closed, with the number of exchanges that were cut. */
   async stop(graceMs: number): Promise<number> {
     this.#isStopping = true;
+    this.#writes?.endWaiting();
     const cut = this.#pool === undefined ? 0 : await this.#pool.stop(graceMs);
     for (const close of this.#closing.toReversed()) {
       try {
@@ -136,6 +152,26 @@ export class Coordinator {
       }
     }
     return cut;
+  }
+
+  async #swap(config: Config): Promise<void> {
+    this.#config = config;
+    await this.#feeds.prepare(config, this.#demoUrls());
+    const site = this.#newSite(config);
+    this.#startWrites(config);
+    await this.#pool.reload(site);
+  }
+
+  /** What is stored of changed routes is invalid, and will be at the next start where that can't be written down. */
+  async #release(held: TagHashes, changed: ChangedRoutes): Promise<void> {
+    const { fence } = this.#parts;
+    try {
+      await fence.release(held, [], changed.note);
+    } catch (error) {
+      fence.drop(held);
+      if (!(error instanceof NotDurableError)) throw error;
+      this.#deps.log.error({ event: 'reload-not-durable', err: error }, 'the new routes could not be noted');
+    }
   }
 
   async #start(): Promise<{ port: number; adminPort: number }> {
@@ -148,18 +184,21 @@ export class Coordinator {
       );
     }
     if (lock.kind === 'not-writable') throw new StartFailure(`${path} is not writable: ${lock.reason}`);
-    this.#closing.push(() => lock.release());
+    if (lock.kind === 'locked') this.#closing.push(() => lock.release());
+    this.#isReadOnly = lock.kind === 'read-only';
     const port = await freePort(config.listen.host, config.listen.port);
     this.#parts = await this.#openParts(config);
     await this.#startDemos(config);
     const { state, fence, disk } = this.#parts;
-    const changed = await invalidateChangedRoutes(config, state, fence);
-    if (changed.length > 0)
-      log.info({ event: 'routes-changed', routes: changed }, 'their entries are revalidated');
+    const changed = changedRoutes(config, state);
+    if (changed.isAny)
+      await fence.invalidate({ tags: changed.names.map(tagOfRoute), mode: 'hard', also: changed.note });
+    if (changed.names.length > 0)
+      log.info({ event: 'routes-changed', routes: changed.names }, 'their entries are revalidated');
     await this.#openFeeds(config);
     const workers = workersOf(config);
     const connections = connectionBuffer(workers);
-    this.#writes = await Writes.open({ config, state, fence, clock, log });
+    this.#writes = await Writes.open({ config, state, fence, clock, log, asked: this.#asked, workers });
     this.#closing.push(() => this.#writes.close());
     const site = this.#newSite(config);
     this.#closing.push(() => this.#health?.close());
@@ -174,6 +213,7 @@ export class Coordinator {
           workers,
           fence: fence.buffer,
           uncacheable: uncacheableBuffer(),
+          onTheWay: onTheWayBuffer(),
           connections,
           diskPath: disk === null ? null : cachePath(config),
         },
@@ -182,7 +222,8 @@ export class Coordinator {
           calls.set(instance, diskCalls);
           return {
             ...diskCalls.calls,
-            invalidate: ({ tags }) => fence.invalidate({ tags, mode: 'hard' }),
+            invalidate: ({ tags, entry }) => fence.invalidate({ tags, mode: 'hard', entry }),
+            invalidateBut: ({ tag, ...entry }) => fence.invalidateBut(tag, entry),
             deliver: (delivery) => this.#feeds.deliver(delivery),
             ...this.#writes.callsOf(instance),
             recorded: (part) => this.#totals.take(instance, part),
@@ -219,48 +260,87 @@ export class Coordinator {
       config: () => this.#config,
       feeds: () => this.#feeds.status(),
       writes: () => this.#writes.office.stats(),
+      asked: this.#asked,
       originBoard: () => new OriginBoard(this.#boardSource!),
       trustOf: (route) => this.#feeds.trustOf(route),
     });
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
     const admin = await this.#startAdmin(inspect);
+    this.#seal();
     this.#feeds.start();
     this.#startWrites(config);
     return { port: listening.port, adminPort: admin.port };
   }
 
   async #openParts(config: Config): Promise<Parts> {
+    if (this.#isReadOnly) return await this.#openReadOnly(config);
     const { clock, mechanisms, log } = this.#deps;
     const opened = await openState(config.cache.disk.path, STATE_RESERVE_BYTES);
     if (opened.kind === 'failed') throw new StartFailure(`the state can't be opened: ${opened.reason}`);
     const { state } = opened;
     this.#closing.push(() => state.close());
     for (const line of opened.report) log.info({ event: 'state', report: line });
-    const highWater = new HighWaterMark(join(config.cache.disk.path, 'sequence'));
-    this.#closing.push(() => highWater.close());
+    const highWater = this.#openHighWater(config);
     const fence = await Fence.open(config.fence.records, {
       state,
       clock,
       mechanisms,
-      onDurable: (sequence) => highWater.note(sequence),
+      onDurable: (sequence) => highWater?.note(sequence),
+      attested: () => attestedFeeds(this.#config),
     });
-    const isOldCopy = highWater.found > fence.durableSequence;
-    if (isOldCopy && mechanisms.identity) {
+    if (highWater === null) return { state, fence, disk: null };
+    if (highWater.found > fence.durableSequence && mechanisms.identity) {
       log.warn(
         { event: 'state-older-than-cache', state: fence.durableSequence, cache: highWater.found },
         'the state is an older copy: nothing in the cache can be trusted, and it is emptied',
       );
-      rmSync(cachePath(config), { recursive: true, force: true });
+      emptyCache(cachePath(config));
     }
     highWater.note(fence.durableSequence);
-    return { state, fence, highWater, disk: await this.#openDisk(config, state) };
+    return { state, fence, disk: await this.#openDisk(config, state) };
+  }
+
+  /** Serving goes on, and invalidations are in force; nothing is claimed to be durable. */
+  async #openReadOnly(config: Config): Promise<Parts> {
+    const { clock, mechanisms, log } = this.#deps;
+    const { path } = config.cache.disk;
+    log.error(
+      { event: 'disk-read-only', path },
+      'nothing can be written: the cache on disk is off, and purges and writes are refused',
+    );
+    const state = new ReadOnlyState(path);
+    this.#closing.push(() => state.close());
+    const fence = await Fence.open(config.fence.records, {
+      state,
+      clock,
+      mechanisms,
+      block: UNBOUNDED_BLOCK,
+      attested: () => attestedFeeds(this.#config),
+    });
+    this.#seal = () => state.seal();
+    return { state, fence, disk: null };
+  }
+
+  /** null: the cache's folder can't be written, and so the cache is off. */
+  #openHighWater(config: Config): HighWaterMark | null {
+    try {
+      const highWater = new HighWaterMark(join(cachePath(config), 'sequence'));
+      this.#closing.push(() => highWater.close());
+      return highWater;
+    } catch (error) {
+      if (config.cache.disk.sizeBytes > 0) this.#diskIsOff((error as Error).message);
+      return null;
+    }
+  }
+
+  #diskIsOff(reason: string): void {
+    this.#deps.log.error({ event: 'disk-level-off', reason }, 'the cache on disk is off; serving goes on');
   }
 
   async #openDisk(config: Config, state: StateStore): Promise<DiskWriter | null> {
     const { sizeBytes } = config.cache.disk;
     if (sizeBytes === 0) return null;
     const { clock, mechanisms, log } = this.#deps;
-    const hadCache = existsSync(cachePath(config));
     const opened = await openDiskWriter({
       path: cachePath(config),
       sizeBytes,
@@ -268,16 +348,14 @@ export class Coordinator {
       mechanisms,
       now: () => clock.nowMs(),
       log: (event) => log.warn({ event: 'disk', ...event }),
+      surplus: (key, ids) => this.#pool.dropEntries(key, ids),
     });
     if (opened.kind === 'failed') {
-      log.error(
-        { event: 'disk-level-off', reason: opened.reason },
-        'the cache on disk is off; serving goes on',
-      );
+      this.#diskIsOff(opened.reason);
       return null;
     }
     for (const line of opened.report) log.warn({ event: 'disk', report: line });
-    if (!opened.trusted && hadCache) log.warn({ event: 'disk-untrusted' }, 'the cache on disk was emptied');
+    if (!opened.trusted) log.warn({ event: 'disk-untrusted' }, 'the cache on disk was emptied');
     this.#closing.push(() => opened.writer.close());
     return opened.writer;
   }
@@ -319,7 +397,7 @@ export class Coordinator {
     const demoUrls = this.#demoUrls();
     const origins = Object.values(config.origins).map((origin) => withDemoUrl(origin, demoUrls[origin.name]));
     this.#health?.close();
-    this.#health = new HealthChecks(origins, { clock, log, board });
+    this.#health = new HealthChecks(origins, { clock, log, board, asked: this.#asked });
     this.#writes.configure(config, origins, board);
   }
 
@@ -349,6 +427,8 @@ export class Coordinator {
           throw error;
         }
       },
+      problems: () =>
+        problemsOf(this.#config, { isFailing: this.#isReadOnly || fence.isFailing }, this.#parts.disk),
       findEntries: inspect.findEntries,
       entries: inspect.entries,
       feeds: () => this.#feeds.status(),
@@ -366,7 +446,11 @@ function withDemoUrl(origin: OriginConfig, demoUrl: string | undefined): OriginC
   return { ...origin, urls: origin.urls.map((url) => (url === 'demo:' ? demoUrl! : url)) };
 }
 
-class StartFailure extends Error {}
+/** Those by whose positions answers say how current they are. */
+function attestedFeeds(config: Config): string[] {
+  const feeds = config.routes.map(({ cache }) => (cache.versionHeader === null ? null : cache.feed));
+  return [...new Set(feeds.filter((feed) => feed !== null))];
+}
 
 function cachePath(config: Config): string {
   return join(config.cache.disk.path, 'cache');
@@ -376,53 +460,4 @@ function workersOf(config: Config): number {
   const { workers } = config.listen;
   if (process.platform === 'win32' || process.platform === 'darwin') return 1;
   return workers === 'auto' ? Math.min(MAX_WORKERS, availableParallelism()) : workers;
-}
-
-/** Binds the port once without sharing it, so that no second process joins a port that is in use; 0: finds a free one. */
-function freePort(host: string, port: number): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new StartFailure(cannotListen(host, port, error.code ?? '', error.message)));
-    });
-    server.listen({ host, port, exclusive: true }, () => {
-      const address = server.address();
-      const bound = typeof address === 'object' && address !== null ? address.port : port;
-      server.close(() => resolve(bound));
-    });
-  });
-}
-
-function cannotListen(host: string, port: number, code: string, message: string): string {
-  if (code === 'EADDRINUSE') return `${host}:${port} is in use by another program`;
-  if (code === 'worker') return `a worker can't start: ${message}`;
-  if (code === 'EACCES') return `${host}:${port} may not be listened on by this user`;
-  return `cannot listen on ${host}:${port}: ${message}`;
-}
-
-/** Feeds of the built-in shop where no origin is the shop. */
-function strayDemoFeeds(config: Config): string[] {
-  if (Object.values(config.origins).some(({ urls }) => urls.includes('demo:'))) return [];
-  return Object.values(config.feeds)
-    .filter(({ options }) => String(options['url']).startsWith('demo:'))
-    .map(({ name }) => `feeds.${name}.url is that of the built-in shop, which no origin is`);
-}
-
-/** What workers and files were set up by once. */
-function fixedDifferences(before: Config, after: Config): string[] {
-  const fixed: [string, (config: Config) => unknown][] = [
-    ['listen.host', (config) => config.listen.host],
-    ['listen.port', (config) => config.listen.port],
-    ['listen.workers', (config) => config.listen.workers],
-    ['listen.limits', (config) => config.listen.limits],
-    ['listen.tls', (config) => config.listen.tls],
-    ['admin', (config) => config.admin],
-    ['log', (config) => config.log],
-    ['cache', (config) => config.cache],
-    ['fence', (config) => config.fence],
-    ['flights', (config) => config.flights],
-  ];
-  return fixed
-    .filter(([, value]) => JSON.stringify(value(before)) !== JSON.stringify(value(after)))
-    .map(([key]) => `${key} can't change while Weir runs: restart it`);
 }

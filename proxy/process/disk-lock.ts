@@ -11,6 +11,8 @@ export type DiskLock =
   | { readonly kind: 'locked'; release(): void }
   /** `by`: the holder's process id, where it could be read. */
   | { readonly kind: 'in-use'; readonly by?: number }
+  /** The file system can only be read: nobody writes there, and nothing is locked. */
+  | { readonly kind: 'read-only'; readonly reason: string }
   | { readonly kind: 'not-writable'; readonly reason: string };
 
 /**
@@ -22,7 +24,7 @@ export function lockDiskPath(path: string): DiskLock {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
-    return { kind: 'not-writable', reason: messageOf(error) };
+    return refused(error);
   }
   return holdLock(join(path, 'weir.lock'), join(path, 'weir.pid'));
 }
@@ -37,12 +39,12 @@ function holdLock(lockFile: string, pidFile: string): DiskLock {
   try {
     database = new DatabaseSync(lockFile, { timeout: 0 });
     // Nothing is ever written, so a file system without room can still be locked.
-    database.exec('PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     chmodSync(lockFile, 0o600);
   } catch (error) {
     database?.close();
     if (isBusy(error)) return { kind: 'in-use', ...holderOf(pidFile) };
-    return { kind: 'not-writable', reason: messageOf(error) };
+    return refused(error);
   }
   return keep(database, pidFile);
 }
@@ -76,6 +78,11 @@ function holderOf(pidFile: string): { by?: number } {
   } catch {
     return {};
   }
+}
+
+function refused(error: unknown): DiskLock {
+  const isReadOnly = error instanceof Error && 'code' in error && error.code === 'EROFS';
+  return { kind: isReadOnly ? 'read-only' : 'not-writable', reason: messageOf(error) };
 }
 
 function isBusy(error: unknown): boolean {

@@ -127,7 +127,7 @@ export class FeedSet {
       clock: deps.clock,
       random: Math.random,
       log,
-      door: new FenceDoor(fence, state, feed, new PositionBoard(shared.positions)),
+      door: new FenceDoor(fence, state, feed, scope, new PositionBoard(shared.positions)),
       health: { set: (_feed, report) => board.set(report, clock) },
       scope,
       tagsOf: (change) => tagsOfChange(this.#deps.config(), change, scope),

@@ -7,7 +7,6 @@ import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { decideReuse } from '../../policies/rfc9111/reuse.ts';
-import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import type { EntryHead } from '../cache/entry.ts';
@@ -18,10 +17,10 @@ import { SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { OriginBoard } from '../origins/origin-board.ts';
+import type { OriginTally } from '../origins/origin-tally.ts';
 import type { WriteStats } from '../writes/write-office.ts';
 import type { WeirStats } from '../metrics/stats.ts';
 import { originKeyOf } from '../routes/active-route.ts';
-import type { WorkerStats } from './calls.ts';
 import { openConnections } from './connection-counter.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { sumOf } from './worker-totals.ts';
@@ -36,6 +35,8 @@ export interface InspectionDependencies {
   config(): Config;
   feeds(): readonly FeedStatus[];
   writes(): WriteStats;
+  /** What origins are asked beside what workers ask. */
+  readonly asked: OriginTally;
   originBoard(): OriginBoard;
   /** How far entries of a route may be believed, as its feed stands. */
   trustOf(route: RouteConfig): FeedTrust;
@@ -47,7 +48,7 @@ const SCAN_MS = 10_000;
 /** What operators are shown of the whole process. */
 export function inspection(deps: InspectionDependencies) {
   const startedAtMs = deps.clock.monotonicMs();
-  const reader = new FenceReader(new SharedWords(deps.fence.buffer));
+  const reader = new FenceReader(new SharedWords(deps.fence.buffer), deps.clock);
   return {
     stats: async (): Promise<WeirStats> => statsOf(deps, startedAtMs, await deps.pool.stats()),
     findEntries: (tags: readonly string[]) => findEntries(deps, tags),
@@ -56,13 +57,17 @@ export function inspection(deps: InspectionDependencies) {
   };
 }
 
-function statsOf(deps: InspectionDependencies, startedAtMs: number, workers: WorkerStats): WeirStats {
+function statsOf(
+  deps: InspectionDependencies,
+  startedAtMs: number,
+  { totals: workers, silent }: PoolStats,
+): WeirStats {
   const { fence, disk, pool } = deps;
   const config = deps.config();
   return {
     version: deps.version,
     uptimeSeconds: Math.round((deps.clock.monotonicMs() - startedAtMs) / 1000),
-    workers: { running: pool.running, replaced: pool.replaced },
+    workers: { running: pool.running, replaced: pool.replaced, ...named(silent) },
     connections: openConnections(deps.connections),
     memory: { ...workers.memory, limitBytes: config.cache.memoryBytes },
     disk: disk === null ? null : diskStats(disk, config, workers),
@@ -73,10 +78,14 @@ function statsOf(deps: InspectionDependencies, startedAtMs: number, workers: Wor
       overflows: fence.overflows,
       holds: fence.holds,
       failures: fence.failures,
+      isFailing: fence.isFailing,
     },
     flights: workers.flights,
     origins: Object.fromEntries(
-      Object.keys(config.origins).map((name) => [name, sumOf(NO_REQUESTS, workers.origins[name] ?? {})]),
+      Object.keys(config.origins).map((name) => [
+        name,
+        sumOf(deps.asked.of(name), workers.origins[name] ?? {}),
+      ]),
     ),
     feeds: deps.feeds(),
     writes: deps.writes(),
@@ -84,9 +93,14 @@ function statsOf(deps: InspectionDependencies, startedAtMs: number, workers: Wor
   };
 }
 
-const NO_REQUESTS: OriginStats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+/** Said only where there is one. */
+function named(silent: readonly number[]): { readonly silent?: readonly number[] } {
+  return silent.length === 0 ? {} : { silent };
+}
 
-function diskStats(disk: DiskWriter, config: Config, workers: WorkerStats): WeirStats['disk'] {
+type PoolStats = Awaited<ReturnType<WorkerPool['stats']>>;
+
+function diskStats(disk: DiskWriter, config: Config, workers: PoolStats['totals']): WeirStats['disk'] {
   const written = disk.stats();
   const { promotions, corrupt } = workers;
   const limitBytes = config.cache.disk.sizeBytes;
@@ -100,17 +114,19 @@ async function findEntries(
 ): Promise<FoundEntries> {
   const wanted = new Set(tags);
   const endsAtMs = clock.monotonicMs() + SCAN_MS;
-  const inMemory = new Map((await pool.find(tags)).map(({ id, url }) => [id, url]));
+  const { answers, silent } = await pool.find(tags);
+  const inMemory = new Map(answers.flat().map(({ id, url }) => [id, url]));
   const sample = [...inMemory.values()].slice(0, SAMPLE);
   let entries = inMemory.size;
-  if (disk === null) return { entries, sample, complete: true };
+  const isComplete = silent.length === 0;
+  if (disk === null) return { entries, sample, complete: isComplete, ...named(silent) };
   for await (const head of disk.scan(({ tags: borne }) => borne.some((tag) => wanted.has(tag)))) {
     if (inMemory.has(head.id)) continue;
     entries += 1;
     if (sample.length < SAMPLE) sample.push(head.url);
-    if (clock.monotonicMs() > endsAtMs) return { entries, sample, complete: false };
+    if (clock.monotonicMs() > endsAtMs) return { entries, sample, complete: false, ...named(silent) };
   }
-  return { entries, sample, complete: true };
+  return { entries, sample, complete: isComplete, ...named(silent) };
 }
 
 async function entriesOf(
@@ -136,7 +152,8 @@ async function entriesOf(
     fields,
   });
   const found = new Map<string, { head: EntryHead; levels: Set<'memory' | 'disk'> }>();
-  for (const { memory, disk } of await deps.pool.entries(key)) {
+  const { answers, silent } = await deps.pool.entries(key);
+  for (const { memory, disk } of answers) {
     for (const head of memory) noteLevel(found, head, 'memory');
     for (const head of disk) noteLevel(found, head, 'disk');
   }
@@ -166,7 +183,7 @@ async function entriesOf(
       why: decision.kind === 'serve' ? 'fresh' : decision.reason,
     };
   });
-  return { kind: 'report', report: { key, entries } };
+  return { kind: 'report', report: { key, entries, ...named(silent) } };
 }
 
 function noteLevel(

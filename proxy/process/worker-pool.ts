@@ -33,6 +33,16 @@ export type PoolStart =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string };
 
+/** What workers answered. One that has ended meanwhile is left out. */
+export interface Answers<T> {
+  readonly answers: readonly T[];
+  /** The places of those that did not answer in time. */
+  readonly silent: readonly number[];
+}
+
+type Told<T> =
+  { readonly kind: 'told'; readonly answer: T } | { readonly kind: 'ended' } | { readonly kind: 'silent' };
+
 interface Running {
   readonly worker: Worker;
   readonly channel: Channel<WorkerCalls, CoordinatorCalls>;
@@ -43,6 +53,9 @@ interface Running {
 
 /** A worker that died younger than this is replaced only after a while, lest one that can't live takes all the time. */
 const YOUNG_MS = 1_000;
+/** How long a worker may take to tell what it has at hand, and to look through all that it holds. */
+const TELL_MS = 2_000;
+const FIND_MS = 5_000;
 /** A worker that takes so much longer than it was given is ended as it is. */
 const UNRESPONSIVE_MS = 5_000;
 const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
@@ -96,29 +109,26 @@ export class WorkerPool {
     );
   }
 
-  /** Of all workers together, with the counters of those that have ended. */
-  async stats(): Promise<WorkerStats> {
-    await Promise.allSettled(
-      this.#live().map(async ({ channel, instance }) =>
-        this.#totals.note(instance, await channel.call('stats', null)),
-      ),
+  /** Of all workers together, with the counters of those that have ended; of a silent one, what it told last. */
+  async stats(): Promise<{ readonly totals: WorkerStats; readonly silent: readonly number[] }> {
+    const { silent } = await this.#askAll(TELL_MS, async ({ channel, instance }) =>
+      this.#totals.note(instance, await channel.call('stats', null)),
     );
-    return this.#totals.read();
+    return { totals: this.#totals.read(), silent };
   }
 
-  async entries(key: string): Promise<Awaited<ReturnType<WorkerCalls['entries']>>[]> {
-    const answers = await Promise.allSettled(
-      this.#live().map(({ channel }) => channel.call('entries', { key })),
-    );
-    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  /** Every worker lets go of these entries of the key. */
+  dropEntries(key: string, ids: readonly string[]): void {
+    for (const { channel } of this.#live()) channel.tell('dropEntries', { key, ids });
   }
 
-  /** The entries in memory that bear any of the tags, each as often as it stands in a worker that answers. */
-  async find(tags: readonly string[]): Promise<FoundInMemory[]> {
-    const answers = await Promise.allSettled(
-      this.#live().map(({ channel }) => channel.call('find', { tags })),
-    );
-    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  entries(key: string): Promise<Answers<ReturnType<WorkerCalls['entries']>>> {
+    return this.#askAll(TELL_MS, ({ channel }) => channel.call('entries', { key }));
+  }
+
+  /** The entries in memory that bear any of the tags, each as often as it stands in a worker. */
+  find(tags: readonly string[]): Promise<Answers<readonly FoundInMemory[]>> {
+    return this.#askAll(FIND_MS, ({ channel }) => channel.call('find', { tags }));
   }
 
   /**
@@ -139,6 +149,24 @@ export class WorkerPool {
       }),
     );
     return cuts.reduce((sum, cut) => sum + cut, 0);
+  }
+
+  async #askAll<T>(limitMs: number, ask: (running: Running) => Promise<T>): Promise<Answers<T>> {
+    const answers: T[] = [];
+    const silent: number[] = [];
+    await Promise.all(
+      this.#running.map(async (running, index) => {
+        if (running === null) return;
+        const asked = ask(running).then(
+          (answer): Told<T> => ({ kind: 'told', answer }),
+          (): Told<T> => ({ kind: 'ended' }),
+        );
+        const told = await withinMs<Told<T>>(limitMs, asked, { kind: 'silent' });
+        if (told.kind === 'told') answers.push(told.answer);
+        else if (told.kind === 'silent') silent.push(index);
+      }),
+    );
+    return { answers, silent };
   }
 
   #live(): Running[] {

@@ -1,20 +1,22 @@
 import { BlockList, isIPv6 } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
-import type { Config } from '../../policies/config/config.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
-import type { Origin, OriginStats } from '../../origin-adapters/origin.ts';
+import type { Origin } from '../../origin-adapters/origin.ts';
+import { createOnTheWay, type OnTheWay } from '../cache/disk/on-the-way.ts';
 import type { DiskLevel } from '../cache/disk-level.ts';
+import type { EntryHead } from '../cache/entry.ts';
 import { Levels } from '../cache/levels.ts';
 import { createMemoryLevel } from '../cache/memory.ts';
 import type { Clock } from '../clock.ts';
 import { FEED_ADAPTERS } from '../composition.ts';
 import { FeedView } from '../feeds/shared-feed.ts';
+import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import { Flights } from '../flights/flights.ts';
-import { PeerPorts } from '../flights/peers.ts';
+import { PeerPorts, type Peer } from '../flights/peers.ts';
 import { createUncacheableMemory } from '../flights/uncacheable.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { startListener, type Listener } from '../http/listener.ts';
@@ -29,14 +31,15 @@ import { Pipeline } from '../pipeline/pipeline.ts';
 import { Positions } from '../pipeline/positions.ts';
 import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
+import { workerConnections } from '../origins/connection-shares.ts';
 import { OriginBoard } from '../origins/origin-board.ts';
+import { OriginTally } from '../origins/origin-tally.ts';
 import { PendingWay } from '../writes/pending-way.ts';
 import type { WriteDesk } from '../writes/write-desk.ts';
 import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
 import type { Delivery, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from './entry-ids.ts';
-import { sumOf } from './worker-totals.ts';
 
 /** What a worker needs of its surroundings; in a thread of its own, or in one with the coordinator. */
 export interface RuntimeDependencies {
@@ -47,7 +50,8 @@ export interface RuntimeDependencies {
   readonly accessLog: AccessLog;
   readonly recorder: Recorder;
   readonly disk: { readonly level: DiskLevel; readonly corrupt: () => number } | null;
-  invalidate(tags: readonly string[]): Promise<{ readonly sequence: number }>;
+  invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
+  invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
   readonly desk: WriteDesk;
   deliver(delivery: Delivery): Promise<DeliveryAnswer>;
   /** By HTTP, unless a test has origins of its own. */
@@ -58,7 +62,7 @@ export interface RuntimeDependencies {
 const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
 /** What V8 lets become garbage before it collects: young objects, and external memory. */
 const UNCOLLECTED_BYTES = 32 * 2 ** 20;
-/** Origins that a reload has replaced may finish what they do. */
+/** Origins that a reload has replaced are asked no more after this, and may then finish what they do for as long. */
 const ORIGIN_GRACE_MS = 60_000;
 
 /** The request path of one worker, from the listener to the origins. */
@@ -69,9 +73,10 @@ export class WorkerRuntime {
   readonly #cacheWay: CacheWay;
   readonly #pipeline: Pipeline;
   readonly #peers: PeerPorts;
+  readonly #onTheWay: OnTheWay;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
-  /** What origins had counted when a reload replaced them, by name. */
-  readonly #replacedOrigins = new Map<string, OriginStats>();
+  /** Counts what origins are asked, those that a reload has replaced among them. */
+  readonly #asked = new OriginTally();
   #site!: Site;
   #feeds: ReadonlyMap<string, FeedView> = new Map();
   #receivers: ReadonlyMap<string, number> = new Map();
@@ -83,7 +88,7 @@ export class WorkerRuntime {
     const { start, clock, mechanisms, log, recorder } = deps;
     this.reload(start.site);
     const { config } = start.site;
-    const fence = new FenceReader(new SharedWords(start.fence), mechanisms);
+    const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
     const memory = createMemoryLevel(levelBytes(config.cache.memoryBytes / start.workers), largest);
     const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
@@ -106,7 +111,11 @@ export class WorkerRuntime {
       trustOf,
       feedOf: (route: ActiveRoute) => this.#feedOf(route),
       originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
+      outdateCopies: (head: EntryHead, urlTag: string) => this.#outdateCopies(head, urlTag),
+      outdate: (tag: string) => this.#outdate(tag),
+      tellPeers: (head: EntryHead) => this.#peers.tell(head),
     };
+    this.#onTheWay = createOnTheWay(start.onTheWay, start.index);
     const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
     this.#peers = new PeerPorts(start.index, start.workers, { ...shared, flights: () => this.#flights });
     this.#flights = new Flights({
@@ -131,13 +140,8 @@ export class WorkerRuntime {
       passWay,
       positions,
       maxRefreshes: flights.background,
-      lenderOf: (key) => (deps.disk === null ? this.#peers.ownerOf(key) : null),
+      lenderOf: (key) => this.#lenderOf(key),
     });
-    const invalidator = {
-      invalidate: async (tags: readonly string[]): Promise<void> => {
-        await deps.invalidate(tags);
-      },
-    };
     this.#pipeline = new Pipeline({
       fence,
       clock,
@@ -149,9 +153,10 @@ export class WorkerRuntime {
         fence,
         passWay,
         conclusions,
-        invalidator,
+        invalidator: deps,
         positions,
         keeper: { levels: this.#levels, clock, newEntryId },
+        site: () => this.#site,
         onNotDurable: (error) =>
           log.error(
             { event: 'invalidation-not-durable', err: error },
@@ -196,26 +201,24 @@ export class WorkerRuntime {
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
         const urls = origin.urls.map((url) => (url === 'demo:' ? demoUrls[origin.name]! : url));
-        const share = shareOf({ ...origin, urls }, this.#deps.start.workers);
+        // Clients spread unevenly over workers: a queue that was divided would refuse some while there is room for all.
+        const connections = workerConnections(config, origin, this.#deps.start);
+        const share = { ...origin, urls, connections };
         const text = JSON.stringify([share, originBoard.generation]);
         const same = before.get(origin.name);
         if (same?.source === text) return [origin.name, same];
         const { clock, createOrigin = createHttpOrigin } = this.#deps;
-        return [
-          origin.name,
-          {
-            source: text,
-            origin: createOrigin(share, {
-              clock,
-              breaker: board.breakerOf(origin),
-              isWell: (url) => board.isWell(origin.name, url),
-            }),
-          },
-        ];
+        const created = createOrigin(share, {
+          clock,
+          breaker: board.breakerOf(origin),
+          isWell: (url) => board.isWell(origin.name, url),
+        });
+        this.#asked.add(origin.name, created);
+        return [origin.name, { source: text, origin: created }];
       }),
     );
     for (const [name, old] of before) {
-      if (this.#origins.get(name) !== old) this.#replaceOrigin(name, old.origin);
+      if (this.#origins.get(name) !== old) this.#leaveOrigin(old.origin);
     }
     const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
     this.#site = compileSite(config, adapters);
@@ -254,12 +257,7 @@ export class WorkerRuntime {
         waiting: this.#flights.waiting,
       },
       cacheWay: { ...this.#cacheWay.counters },
-      origins: Object.fromEntries(
-        [...this.#origins].map(([name, { origin }]) => [
-          name,
-          sumOf(origin.stats, this.#replacedOrigins.get(name) ?? {}),
-        ]),
-      ),
+      origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
     };
   }
 
@@ -287,10 +285,40 @@ export class WorkerRuntime {
     this.#peers.close();
   }
 
-  #replaceOrigin(name: string, origin: Origin): void {
-    const counted = { ...origin.stats, running: 0, queued: 0 };
-    this.#replacedOrigins.set(name, sumOf(counted, this.#replacedOrigins.get(name) ?? {}));
-    void origin.close(ORIGIN_GRACE_MS);
+  /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
+  #lenderOf(key: string): Peer | null {
+    if (this.#deps.disk === null) return this.#peers.ownerOf(key);
+    const holder = this.#onTheWay.holderOf(key);
+    return holder === null ? null : this.#peers.at(holder);
+  }
+
+  /** What came before the reload may still wait for its turn to be sent. */
+  #leaveOrigin(origin: Origin): void {
+    setTimeout(() => void this.#asked.end(origin, ORIGIN_GRACE_MS), ORIGIN_GRACE_MS).unref();
+  }
+
+  /** The same head with the floor that it may have then. */
+  async #outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead> {
+    const { log, invalidateBut } = this.#deps;
+    try {
+      const { floor } = await invalidateBut(urlTag, { tags: head.tagHashes, floor: head.floor });
+      return { ...head, floor };
+    } catch (error) {
+      log.error({ event: 'invalidation-not-durable', err: error }, 'an entry has got tags, but not durably');
+      return head;
+    }
+  }
+
+  async #outdate(tag: string): Promise<void> {
+    const { log, invalidate } = this.#deps;
+    try {
+      await invalidate([tag]);
+    } catch (error) {
+      log.error(
+        { event: 'invalidation-not-durable', err: error },
+        'what is out of date is invalid, but not durably',
+      );
+    }
   }
 
   #trustOf(route: ActiveRoute): FeedTrust {
@@ -305,12 +333,6 @@ export class WorkerRuntime {
 /** Of a worker's share of the memory, without content that was let go and is not collected yet. */
 function levelBytes(shareBytes: number): number {
   return Math.floor(shareBytes - Math.min(shareBytes / 4, UNCOLLECTED_BYTES));
-}
-
-/** A worker's part of what an origin allows the whole process. */
-function shareOf<O extends Config['origins'][string]>(origin: O, workers: number): O {
-  // Clients spread unevenly over workers: a queue that was divided would refuse some while there is room for all.
-  return { ...origin, connections: Math.max(1, Math.ceil(origin.connections / workers)) };
 }
 
 function trusts(blocks: readonly string[]): (address: string) => boolean {

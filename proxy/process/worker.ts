@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDiskReader } from '../cache/disk/reader.ts';
 import { WorkerDiskLevel } from '../cache/disk/level.ts';
+import { createOnTheWay } from '../cache/disk/on-the-way.ts';
 import { systemClock } from '../clock.ts';
 import { createAccessLog, createLog, STANDARD_OUTPUT } from '../log/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
@@ -22,6 +23,7 @@ const handlers: Handlers<WorkerCalls> = {
     memory: runtime.levels.memory.get(key).map((entry) => entry.head),
     disk: runtime.levels.disk?.heads(key) ?? [],
   }),
+  dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.levels.memory.remove(key, id)),
   find: ({ tags }) => runtime.find(tags),
   drain: ({ graceMs }) => runtime.drain(graceMs),
   close: () => runtime.close(),
@@ -44,18 +46,24 @@ const runtime = new WorkerRuntime({
   disk:
     reader === null
       ? null
-      : { level: new WorkerDiskLevel(reader, coordinator), corrupt: () => reader.counters.corrupt },
-  invalidate: (tags) => coordinator.call('invalidate', { tags }),
+      : {
+          level: new WorkerDiskLevel(reader, coordinator, createOnTheWay(start.onTheWay, start.index)),
+          corrupt: () => reader.counters.corrupt,
+        },
+  invalidate: (tags, entry) => coordinator.call('invalidate', { tags, entry }),
+  invalidateBut: (tag, entry) => coordinator.call('invalidateBut', { tag, ...entry }),
   desk: {
     admitThrough: (request) => coordinator.call('admitThrough', request),
     abandonThrough: (ticket) => coordinator.tell('abandonThrough', { ticket }),
     settleThrough: (end) => coordinator.call('settleThrough', end),
+    holdUnknown: (write) => coordinator.call('holdUnknown', write),
     acceptWrite: (request) =>
       coordinator.call(
         'acceptWrite',
         request,
         request.body === null ? [] : [request.body.buffer as ArrayBuffer],
       ),
+    originAnswer: (ticket) => coordinator.call('originAnswer', { ticket }),
     readPending: (request) => coordinator.call('readPending', request),
   },
   deliver: (delivery) => coordinator.call('deliver', delivery),

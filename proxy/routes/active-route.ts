@@ -22,7 +22,7 @@ export interface ActiveRoute {
   /** In the cache key in place of the origin's name: another URL makes all its entries misses. */
   readonly originKey: string;
   readonly feed: { readonly name: string; readonly maxSilenceMs: number } | null;
-  /** How long after an invalidation the origin may still show the old state; 0: never. */
+  /** How long after an invalidation the origin may still show the old state, without saying so; 0: never. */
   readonly readLagMs: number;
   /** The route's own tags for a request's parameters. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
@@ -36,6 +36,11 @@ export interface Site {
   readonly router: Router;
   readonly routes: ReadonlyMap<string, ActiveRoute>;
 }
+
+/** The part of it by which writes are mapped to tags. */
+export type WriteRules = Pick<Site, 'config' | 'router'> & {
+  readonly routes: ReadonlyMap<string, Pick<ActiveRoute, 'writeTagsFor'>>;
+};
 
 /** `origins` are adapters by name, as configured in `config`. */
 export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>): Site {
@@ -54,12 +59,20 @@ export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>
         originConfig,
         originKey: originKeyOf(originConfig),
         feed: feed ? { name: feed.name, maxSilenceMs: feed.maxSilenceMs } : null,
-        readLagMs: readLagMsOf(Object.values(config.feeds), route.cache.feed),
+        readLagMs: readLagMsOf(Object.values(config.feeds), route.cache),
         tagsFor: (params) => expandTags(templates, params),
         writeTagsFor: compileWriteTags(config, route),
       },
     ];
   });
+  return { config, router: compileRoutes(config.routes), routes: new Map(routes) };
+}
+
+/** What maps writes to tags, where nothing is served. */
+export function compileWriteRules(config: Config): WriteRules {
+  const routes = config.routes.map(
+    (route) => [route.name, { writeTagsFor: compileWriteTags(config, route) }] as const,
+  );
   return { config, router: compileRoutes(config.routes), routes: new Map(routes) };
 }
 

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { chmod, open as openFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
+import { LmdbGate } from './lmdb-panic.ts';
+import { WriteProbe } from './write-probe.ts';
 
 /**
  * What Weir must not forget: the fence's records, the reserved sequences, feed positions, digests of the configuration
@@ -83,11 +85,11 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       // With it, lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one too.
       eventTurnBatching: false,
     });
-    const state = new LmdbState(root);
+    const state = new LmdbState(root, new WriteProbe(directory));
     const meta = state.table('meta');
     const format = meta.get('format')?.readUInt32LE(0);
     if (format !== undefined && format !== FORMAT_VERSION) {
-      await root.close();
+      await state.close();
       return {
         kind: 'failed',
         reason: `${directory} has format ${format}, this Weir reads ${FORMAT_VERSION}`,
@@ -124,19 +126,22 @@ class LmdbState implements StateStore {
   id = '';
   boot = 0;
   readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #probe: WriteProbe;
   readonly #tables = new Map<TableName, StateTable>();
+  readonly #gate = new LmdbGate();
   #waiting: Waiting[] = [];
   #writing: Promise<void> | null = null;
 
-  constructor(root: RootDatabase<Buffer, Buffer>) {
+  constructor(root: RootDatabase<Buffer, Buffer>, probe: WriteProbe) {
     this.#root = root;
+    this.#probe = probe;
   }
 
   table(name: TableName): StateTable {
     let table = this.#tables.get(name);
     if (table === undefined) {
       const database = this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' });
-      table = new LmdbTable(database);
+      table = new LmdbTable(database, this.#gate);
       this.#tables.set(name, table);
     }
     return table;
@@ -153,6 +158,7 @@ class LmdbState implements StateStore {
   async close(): Promise<void> {
     await this.#writing;
     await this.#root.close();
+    this.#probe.close();
   }
 
   async #writeAll(): Promise<void> {
@@ -161,10 +167,15 @@ class LmdbState implements StateStore {
     while (this.#waiting.length > 0) {
       const together = this.#waiting.splice(0);
       try {
-        await this.#root.childTransaction(() => together.forEach(({ change }) => change()));
+        const refusal = this.#probe.check();
+        if (refusal !== null) throw refusal;
+        await this.#gate.pass(() =>
+          this.#root.childTransaction(() => together.forEach(({ change }) => change())),
+        );
         for (const { resolve } of together) resolve();
       } catch (error) {
         const cause = await causeOf(error);
+        this.#gate.note(cause);
         for (const { reject } of together) reject(cause);
         // Those who are told take their turns before the next transaction begins.
         await Promise.resolve();
@@ -182,13 +193,15 @@ async function causeOf(error: unknown): Promise<unknown> {
 
 class LmdbTable implements StateTable {
   readonly #database: Database<Buffer, Buffer>;
+  readonly #gate: LmdbGate;
 
-  constructor(database: Database<Buffer, Buffer>) {
+  constructor(database: Database<Buffer, Buffer>, gate: LmdbGate) {
     this.#database = database;
+    this.#gate = gate;
   }
 
   get(key: string | Buffer): Buffer | undefined {
-    return this.#database.get(asKey(key));
+    return this.#gate.pass(() => this.#database.get(asKey(key)));
   }
 
   put(key: string | Buffer, value: Buffer): void {
@@ -206,13 +219,14 @@ class LmdbTable implements StateTable {
       ...(to === undefined ? {} : { end: to }),
       ...(limit === undefined ? {} : { limit }),
     };
-    for (const { key, value } of this.#database.getRange({ ...bounds, reverse: backwards })) {
+    const rows = this.#gate.pass(() => this.#database.getRange({ ...bounds, reverse: backwards }));
+    for (const { key, value } of rows) {
       yield { key: Buffer.from(key), value: Buffer.from(value) };
     }
   }
 
   count(): number {
-    return this.#database.getCount();
+    return this.#gate.pass(() => this.#database.getCount());
   }
 }
 

@@ -1,6 +1,6 @@
 import { PassThrough, type Readable } from 'node:stream';
 import { cacheStatus } from '../../policies/http/cache-status.ts';
-import { fieldValue, fieldValues } from '../../policies/http/fields.ts';
+import { fieldValue } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { isMergeable, preferredWaitMs, requestDigest, scopedIdempotencyKey } from '../../policies/writes.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
@@ -8,6 +8,7 @@ import { originForm, passFields } from '../pipeline/pass-way.ts';
 import { refuse } from '../pipeline/refusals.ts';
 import type { RoutedVisit } from '../pipeline/visit.ts';
 import type { OriginAnswer } from './origin-answer.ts';
+import { Receiving, type Received } from './receiving.ts';
 import { routeTags, writeLineOf, type ThroughWay } from './through-way.ts';
 import type { AcceptedWrite, WriteDesk } from './write-desk.ts';
 import { targetTags } from './written-tags.ts';
@@ -20,14 +21,15 @@ export interface BehindWayDependencies {
 
 type ReadBody =
   | { readonly kind: 'whole'; readonly body: Uint8Array<ArrayBuffer> | null }
-  /** What was read so far, and the rest behind it. */
-  | { readonly kind: 'too-large'; readonly whole: Readable }
+  /** What was read so far, and the rest behind it: more than a write may have, or than there is room for now. */
+  | { readonly kind: 'too-large' | 'no-room'; readonly whole: Readable }
   /** The client has gone. */
   | { readonly kind: 'cut' };
 
 /** Writes that are acknowledged when they are durable in the journal, and delivered later. */
 export class BehindWay {
   readonly #deps: BehindWayDependencies;
+  readonly #receiving = new Receiving();
 
   constructor(deps: BehindWayDependencies) {
     this.#deps = deps;
@@ -49,16 +51,27 @@ export class BehindWay {
       this.#deps.through.enter(visit, 'oversize');
       return;
     }
-    const read = await readBody(exchange.body, maxBodyBytes);
+    const received = this.#receiving.begin();
+    exchange.onEnd(() => received.end());
+    const { receivingBytes } = visit.site.config.journal;
+    const read = await readBody(exchange.body, maxBodyBytes, (bytes) => received.take(bytes, receivingBytes));
     switch (read.kind) {
       case 'whole':
-        await this.#offer(visit, read.body);
+        await this.#offer(visit, read.body, received);
         return;
       case 'too-large':
         if (oversize === 'through') this.#deps.through.enter(visit, 'oversize', { body: read.whole });
         else {
           read.whole.destroy();
           this.#refuseTooLarge(visit);
+        }
+        return;
+      case 'no-room':
+        if (route.config.write.onFull === 'through') {
+          this.#deps.through.enter(visit, 'receiving', { body: read.whole });
+        } else {
+          read.whole.destroy();
+          this.#refuseNotTaken(visit, 'receiving');
         }
         return;
       case 'cut':
@@ -69,12 +82,12 @@ export class BehindWay {
     }
   }
 
-  async #offer(visit: RoutedVisit, body: Uint8Array<ArrayBuffer> | null): Promise<void> {
+  async #offer(visit: RoutedVisit, body: Uint8Array<ArrayBuffer> | null, received: Received): Promise<void> {
     const { exchange, route, site, authority, scheme } = visit;
     const { method } = exchange;
     const { write, name } = route.config;
     const line = writeLineOf(visit);
-    const scoped = scopedIdempotencyKey(line.origin, exchange.fields);
+    const scoped = scopedIdempotencyKey(line, exchange.fields);
     const target = originForm(visit.path, visit.query);
     const waitMs = preferredWaitMs(exchange.fields);
     // Sent over, the content is gone from here; it may be wanted again.
@@ -88,7 +101,7 @@ export class BehindWay {
         scheme,
         fields: passFields(visit),
         body,
-        idempotencyKey: scoped === null ? null : fieldValues(exchange.fields, 'idempotency-key')[0]!,
+        idempotencyKey: scoped === null ? null : fieldValue(exchange.fields, 'idempotency-key')!,
         clientKey:
           scoped === null
             ? null
@@ -98,24 +111,39 @@ export class BehindWay {
         waitMs,
       })
       .catch(() => ({ kind: 'not-durable' }) as const);
-    if (!exchange.closed) this.#answer(visit, accepted, kept);
-    else this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+    if (accepted.kind === 'accepted') {
+      // It is the journal's now, however long its client waits.
+      received.end();
+      await this.#accepted(visit, accepted);
+    } else if (exchange.closed) this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+    else this.#notTaken(visit, accepted, kept);
   }
 
-  #answer(visit: RoutedVisit, accepted: AcceptedWrite, kept: Uint8Array | null): void {
+  async #accepted(
+    visit: RoutedVisit,
+    { id, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
+  ): Promise<void> {
+    const { desk, conclusions } = this.#deps;
+    const answer = ticket === null ? null : await desk.originAnswer(ticket).catch(() => null);
+    if (visit.exchange.closed) conclusions.whenEnded(visit, 'write', 'behind', 0);
+    else if (answer !== null) this.#passAnswer(visit, id, answer);
+    else this.#acknowledge(visit, id);
+  }
+
+  #notTaken(
+    visit: RoutedVisit,
+    accepted: Exclude<AcceptedWrite, { readonly kind: 'accepted' }>,
+    kept: Uint8Array | null,
+  ): void {
     const isThrough = visit.route.config.write.onFull === 'through';
     switch (accepted.kind) {
-      case 'accepted':
-        if (accepted.answer !== null) this.#passAnswer(visit, accepted.id, accepted.answer);
-        else this.#acknowledge(visit, accepted.id);
-        return;
       case 'mismatch':
         this.#refuse(visit, 422, 'Unprocessable Content', 'key-reused', KEY_REUSED);
         return;
       case 'full':
       case 'not-durable':
         if (isThrough) this.#deps.through.enter(visit, accepted.kind, { body: asStream(kept) });
-        else this.#refuse(visit, 503, 'Service Unavailable', accepted.kind, NOT_TAKEN, ['Retry-After', '1']);
+        else this.#refuseNotTaken(visit, accepted.kind);
         return;
       default:
         accepted satisfies never;
@@ -160,6 +188,10 @@ export class BehindWay {
     this.#refuse(visit, 413, 'Content Too Large', 'too-large', detail);
   }
 
+  #refuseNotTaken(visit: RoutedVisit, reason: 'full' | 'not-durable' | 'receiving'): void {
+    this.#refuse(visit, 503, 'Service Unavailable', reason, NOT_TAKEN, ['Retry-After', '1']);
+  }
+
   #refuse(
     visit: RoutedVisit,
     status: 413 | 422 | 503,
@@ -184,8 +216,15 @@ function asStream(body: Uint8Array | null): Readable | null {
   return stream;
 }
 
-/** All of the content, where it is no larger than the limit; else what came and all that follows, as one stream. */
-function readBody(source: Readable | null, limitBytes: number): Promise<ReadBody> {
+/**
+ * All of the content, where it is no larger than the limit and there is room for it; else what came and all that follows,
+ * as one stream.
+ */
+function readBody(
+  source: Readable | null,
+  limitBytes: number,
+  take: (bytes: number) => boolean,
+): Promise<ReadBody> {
   if (source === null) return Promise.resolve({ kind: 'whole', body: null });
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -193,10 +232,11 @@ function readBody(source: Readable | null, limitBytes: number): Promise<ReadBody
     const onData = (chunk: Buffer): void => {
       chunks.push(chunk);
       bytes += chunk.length;
-      if (bytes <= limitBytes) return;
+      const hasRoom = take(chunk.length);
+      if (hasRoom && bytes <= limitBytes) return;
       stop();
       source.pause();
-      resolve({ kind: 'too-large', whole: behind(chunks, source) });
+      resolve({ kind: hasRoom ? 'too-large' : 'no-room', whole: behind(chunks, source) });
     };
     const onEnd = (): void => {
       stop();

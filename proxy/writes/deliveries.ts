@@ -1,22 +1,23 @@
-import type { Config, RouteConfig, RouteWriteConfig } from '../../policies/config/config.ts';
-import { decideDelivery, type Attempt, type DeliveryDecision } from '../../policies/writes.ts';
+import type { Config } from '../../policies/config/config.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log/logger.ts';
-import type { Lingering } from './hold-rows.ts';
+import { Answers } from './answers.ts';
+import { Attempts, type DeliveryCounters } from './attempts.ts';
 import type { Journal } from './journal.ts';
 import type { LineKey } from './line.ts';
 import type { Lines } from './lines.ts';
-import { sendOnce, type OriginAnswer } from './origin-answer.ts';
+import type { OriginAnswer } from './origin-answer.ts';
 import { Orphans } from './orphans.ts';
-import type { WriteRecord } from './record.ts';
+import { originPrefix } from './record.ts';
+import type { SteadyTime } from './steady-time.ts';
 import type { DueRow } from './tables.ts';
-import { writtenTags } from './written-tags.ts';
 
 export interface DeliveriesDependencies {
   readonly journal: Journal;
   readonly lines: Lines;
   readonly clock: Clock;
+  readonly time: SteadyTime;
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
@@ -27,22 +28,14 @@ export interface DeliveriesDependencies {
 /** An origin that writes are delivered to. */
 export interface DeliveryOrigin {
   readonly origin: Origin;
+  /** Deliveries at a time, at most: as many as have connections. */
+  readonly atOnce: number;
   /** Monotonic milliseconds until which it is left alone; 0: it is not. */
   openUntilMs(): number;
 }
 
-export interface DeliveryCounters {
-  delivered: number;
-  retries: number;
-  dead: number;
-  /** From acceptance to delivery. */
-  readonly seconds: { readonly buckets: number[]; sum: number };
-}
-
-export const DELIVERY_BOUNDS_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600, 86_400] as const;
-
-/** The policy of writes whose route is gone. */
-const RETRY: RouteWriteConfig['retry'] = { baseMs: 200, maxMs: 60_000, attempts: 20, statuses: null };
+/** Writes whose turn has not come that are looked at in one turn of the loop. */
+const PASSED_AT_ONCE = 500;
 /** After the state could not be written. */
 const PAUSE_MS = 1_000;
 const LONGEST_TIMER_MS = 60_000;
@@ -55,43 +48,52 @@ interface Lane {
   window: number;
   timer: NodeJS.Timeout | null;
   pumping: boolean;
+  /** The last write looked at, of those that are due; null: begins with the first. */
+  at: DueRow | null;
+  /** Something has changed since the first was looked at. */
+  again: boolean;
   pausedUntilMs: number;
 }
 
 /** Delivers the journal's writes: in order for each URL, side by side for different ones. */
 export class Deliveries {
-  readonly counters: DeliveryCounters = {
-    delivered: 0,
-    retries: 0,
-    dead: 0,
-    seconds: { buckets: DELIVERY_BOUNDS_SECONDS.map(() => 0).concat(0), sum: 0 },
-  };
   readonly #deps: DeliveriesDependencies;
   readonly #lanes = new Map<string, Lane>();
   /** What is being sent or changed, by origin; those that are configured no more among them. */
   readonly #busy = new Map<string, Set<number>>();
   /** Writes whose turn has not come, by line. */
   readonly #parked = new Map<LineKey, { readonly number: number; readonly lane: string }>();
-  readonly #waiters = new Map<number, Set<(answer: OriginAnswer | null) => void>>();
+  readonly #answers = new Answers();
   readonly #underWay = new Set<Promise<void>>();
+  readonly #attempts: Attempts;
   readonly #orphans: Orphans;
-  #config!: Config;
   #isClosed = false;
 
   constructor(deps: DeliveriesDependencies) {
     this.#deps = deps;
+    this.#attempts = new Attempts({
+      ...deps,
+      isOver: () => this.#isClosed,
+      ended: (number, answer) => this.#answers.give(number, answer),
+    });
     this.#orphans = new Orphans({
       journal: deps.journal,
       clock: deps.clock,
       isOver: () => this.#isClosed,
       knows: (origin) => this.knows(origin),
+      knowsPrefix: (prefix) => [...this.#lanes.keys()].some((name) => originPrefix(name).equals(prefix)),
       unlessBusy: (record, number, change) => this.#unlessBusy(record.origin, number, change),
-      giveUp: (number, record) => this.#dead(number, record, 'skip'),
+      giveUp: (number, record) => this.#attempts.giveUp(number, record, 'skip'),
+      bury: (row) => this.#attempts.bury(row),
       free: async (number, record) => {
-        await this.#leaveDead(number, record);
+        await this.#attempts.leaveDead(number, record);
         deps.moved(record.line);
       },
     });
+  }
+
+  get counters(): DeliveryCounters {
+    return this.#attempts.counters;
   }
 
   get underWay(): number {
@@ -100,7 +102,7 @@ export class Deliveries {
 
   /** Delivers by this configuration from now on. Writes to origins that are not in it any more are dead. */
   configure(config: Config, targets: ReadonlyMap<string, DeliveryOrigin>): void {
-    this.#config = config;
+    this.#attempts.configure(config);
     const before = new Map(this.#lanes);
     this.#lanes.clear();
     for (const [name, target] of targets) {
@@ -110,17 +112,18 @@ export class Deliveries {
         name,
         target,
         busy: this.#busyOf(name),
-        window: config.journal.deliveries,
+        window: target.atOnce,
         timer: null,
         pumping: false,
+        at: null,
+        again: false,
         pausedUntilMs: 0,
       });
     }
     for (const [name, lane] of before) {
       if (!this.#lanes.has(name) && lane.timer) clearTimeout(lane.timer);
     }
-    for (const name of this.#lanes.keys()) this.poke(name);
-    this.#giveUpOrphans();
+    this.pokeAll();
   }
 
   /** Whether writes to the origin are delivered at all. */
@@ -137,12 +140,20 @@ export class Deliveries {
   /** There may be something to deliver to the origin. */
   poke(origin: string): void {
     const lane = this.#lanes.get(origin);
-    if (lane === undefined || lane.pumping || this.#isClosed) return;
-    lane.pumping = true;
-    setImmediate(() => {
-      lane.pumping = false;
-      this.#pump(lane);
-    });
+    if (lane === undefined) return;
+    lane.again = true;
+    this.#pumpSoon(lane);
+  }
+
+  /** There may be something to deliver to any origin, or to one that is gone. */
+  pokeAll(): void {
+    for (const name of this.#lanes.keys()) this.poke(name);
+    this.#giveUpOrphans();
+  }
+
+  /** One whose record can't be read was given up. */
+  buried(number: number): void {
+    this.#attempts.buried(number);
   }
 
   /** What waited for its turn in the line may have it. */
@@ -166,56 +177,83 @@ export class Deliveries {
 
   /** Resolves with the origin's own answer, or null where it does not come in time. */
   answerTo(number: number, waitMs: number): Promise<OriginAnswer | null> {
-    return new Promise((resolve) => {
-      const waiters = this.#waiters.get(number) ?? new Set();
-      this.#waiters.set(number, waiters);
-      const take = (answer: OriginAnswer | null): void => {
-        clearTimeout(timer);
-        waiters.delete(take);
-        if (waiters.size === 0) this.#waiters.delete(number);
-        resolve(answer);
-      };
-      const timer = setTimeout(() => take(null), waitMs);
-      waiters.add(take);
-    });
+    return this.#answers.to(number, waitMs);
+  }
+
+  /** There will be no answer to it. */
+  unanswered(number: number): void {
+    this.#answers.give(number, null);
+  }
+
+  /** Nobody is to wait for an answer any more. */
+  endWaiting(): void {
+    this.#answers.close();
   }
 
   /** Begins nothing more; resolves when what is under way is written down. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const { timer } of this.#lanes.values()) if (timer !== null) clearTimeout(timer);
-    for (const waiters of this.#waiters.values()) for (const take of waiters) take(null);
+    this.#answers.close();
     await Promise.all(this.#underWay);
+  }
+
+  #pumpSoon(lane: Lane): void {
+    if (lane.pumping || this.#isClosed) return;
+    lane.pumping = true;
+    setImmediate(() => {
+      lane.pumping = false;
+      this.#pump(lane);
+    });
   }
 
   #pump(lane: Lane): void {
     if (this.#isClosed || this.#lanes.get(lane.name) !== lane) return;
-    const { journal, lines, clock } = this.#deps;
+    const { clock } = this.#deps;
     const monotonicMs = clock.monotonicMs();
     const heldBackUntilMs = Math.max(lane.target.openUntilMs(), lane.pausedUntilMs);
     if (heldBackUntilMs > monotonicMs) {
       // One at a time when it comes back, and more with each that succeeds.
       lane.window = 1;
+      lane.at = null;
       this.#wakeIn(lane, heldBackUntilMs - monotonicMs);
       return;
     }
-    const isWaiting = ({ number, line }: { number: number; line: LineKey }): boolean =>
-      lane.busy.has(number) || this.#parked.get(line)?.number === number;
-    while (lane.busy.size < lane.window) {
-      const nowMs = clock.nowMs();
-      const { row, atMs } = journal.nextDue(lane.name, nowMs, isWaiting);
-      if (row === null) {
-        if (Number.isFinite(atMs)) this.#wakeIn(lane, atMs - nowMs);
-        return;
+    if (lane.at === null) lane.again = false;
+    if (!this.#startDue(lane)) return;
+    lane.at = null;
+    if (lane.again) this.#pumpSoon(lane);
+  }
+
+  /** True: all that is due was looked at. Else it goes on behind `lane.at`, when there is room or in a turn to come. */
+  #startDue(lane: Lane): boolean {
+    const { journal, lines, time } = this.#deps;
+    const nowMs = time.nowMs();
+    let passed = 0;
+    for (const row of journal.tables.dues(lane.name, lane.at)) {
+      if (lane.busy.size >= lane.window) return false;
+      if (row.dueAtMs > nowMs) {
+        this.#wakeIn(lane, row.dueAtMs - nowMs);
+        return true;
       }
-      if (lines.admitsJournal(row.line, row.order)) this.#start(lane, row);
-      else this.#parked.set(row.line, { number: row.number, lane: lane.name });
+      if (passed === PASSED_AT_ONCE) {
+        this.#pumpSoon(lane);
+        return false;
+      }
+      lane.at = row;
+      const isWaiting = lane.busy.has(row.number) || this.#parked.get(row.line)?.number === row.number;
+      if (!isWaiting && lines.admitsJournal(row.line, row.order)) this.#start(lane, row);
+      else {
+        passed += 1;
+        if (!isWaiting) this.#parked.set(row.line, { number: row.number, lane: lane.name });
+      }
     }
+    return true;
   }
 
   #wakeIn(lane: Lane, delayMs: number): void {
     if (lane.timer !== null) clearTimeout(lane.timer);
-    // A wall clock that was set back must not keep it asleep.
+    // A pause may be longer than a timer takes.
     const boundedMs = Math.min(LONGEST_TIMER_MS, Math.max(1, Math.ceil(delayMs)));
     lane.timer = setTimeout(() => {
       lane.timer = null;
@@ -223,10 +261,11 @@ export class Deliveries {
     }, boundedMs);
   }
 
-  #start(lane: Lane, { number, line }: DueRow): void {
+  #start(lane: Lane, row: DueRow): void {
+    const { number } = row;
     lane.busy.add(number);
     this.#track(
-      this.#deliver(lane, number, line)
+      this.#deliver(lane, row)
         .catch((error: unknown) => {
           this.#deps.log.error({ event: 'delivery-failed', err: error }, 'a write could not be delivered');
           lane.pausedUntilMs = this.#deps.clock.monotonicMs() + PAUSE_MS;
@@ -239,6 +278,11 @@ export class Deliveries {
     );
   }
 
+  async #deliver(lane: Lane, row: DueRow): Promise<void> {
+    const made = await this.#attempts.make(row, { name: lane.name, origin: lane.target.origin });
+    if (made === 'answered') lane.window = Math.min(lane.target.atOnce, lane.window + 1);
+  }
+
   #busyOf(origin: string): Set<number> {
     const busy = this.#busy.get(origin) ?? new Set();
     this.#busy.set(origin, busy);
@@ -248,138 +292,6 @@ export class Deliveries {
   #track(work: Promise<void>): void {
     this.#underWay.add(work);
     void work.finally(() => this.#underWay.delete(work));
-  }
-
-  /** One attempt. Rejects where the state can't be written before anything was sent. */
-  async #deliver(lane: Lane, number: number, line: LineKey): Promise<void> {
-    const { journal, clock, random } = this.#deps;
-    const maxProcessingMs = this.#config.origins[lane.name]!.maxProcessingMs;
-    const begun = await journal.begin(number, maxProcessingMs);
-    if (begun.kind === 'damaged') return this.#damaged(lane, number, line);
-    if (begun.kind === 'gone') return;
-    const { record, body } = begun;
-    const sent = await sendOnce(lane.target.origin, {
-      method: record.method,
-      path: record.target,
-      fields: record.fields,
-      body,
-      priority: 'background',
-      unboundedBody: false,
-    });
-    if (sent.kind === 'refused') {
-      const attempts = record.attempts - 1;
-      await this.#persist(() => journal.again(number, { ...record, attempts, isAttempting: false }));
-      return;
-    }
-    const { attempt, answer } = sent;
-    const nowMs = clock.nowMs();
-    const { retry } = this.#writePolicy(record);
-    const decision = decideDelivery(attempt, record, retry, nowMs, random());
-    if (attempt.kind === 'answered') lane.window = Math.min(this.#config.journal.deliveries, lane.window + 1);
-    const after = afterAttempt(record, decision, nowMs, maxProcessingMs);
-    switch (decision.kind) {
-      case 'delivered':
-        await this.#delivered(number, after, attempt);
-        break;
-      case 'retry':
-        this.counters.retries += 1;
-        this.#log('write-retried', after, { error: decision.error, afterMs: Math.round(decision.afterMs) });
-        await this.#persist(() => journal.again(number, after));
-        return;
-      case 'dead':
-        await this.#dead(number, after, this.#writePolicy(record).onDead);
-        break;
-      default:
-        decision satisfies never;
-    }
-    for (const take of this.#waiters.get(number) ?? []) take(answer);
-  }
-
-  /** It is never sent. Where not even its record can be read, it stops its own line and nothing else. */
-  async #damaged(lane: Lane, number: number, line: LineKey): Promise<void> {
-    const { journal, clock, log } = this.#deps;
-    const read = journal.tables.record('waiting', number);
-    if (read?.kind !== 'record') {
-      this.#parked.set(line, { number, lane: lane.name });
-      log.error(
-        { event: 'write-damaged', number },
-        'a record of the journal can not be read: it is not sent',
-      );
-      return;
-    }
-    const lastError = 'its content is damaged on disk: it was not sent';
-    await this.#dead(number, { ...read.record, state: 'dead', lastError, endedAtMs: clock.nowMs() }, 'hold');
-  }
-
-  async #delivered(number: number, record: WriteRecord, attempt: Attempt): Promise<void> {
-    const { journal, clock } = this.#deps;
-    const { counters } = this;
-    const answer = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
-    const origin = this.#config.origins[record.origin] ?? null;
-    const moreTags = writtenTags(this.#config, origin, record, answer);
-    const lingering = this.#lingeringOf(number, record);
-    await this.#persist(() => journal.leave(number, { shelf: 'done', record, lingering, moreTags }));
-    counters.delivered += 1;
-    const seconds = (clock.nowMs() - record.acceptedAtMs) / 1000;
-    const bucket = DELIVERY_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
-    counters.seconds.buckets[bucket < 0 ? DELIVERY_BOUNDS_SECONDS.length : bucket]! += 1;
-    counters.seconds.sum += seconds;
-    this.#log('write-delivered', record, { status: answer.status });
-    this.#deps.moved(record.line);
-  }
-
-  async #dead(number: number, record: WriteRecord, onDead: RouteWriteConfig['onDead']): Promise<void> {
-    this.counters.dead += 1;
-    this.#deps.log.error(
-      {
-        event: 'write-dead',
-        write: record.id,
-        state: record.state,
-        error: record.lastError,
-        origin: record.origin,
-      },
-      'a write was given up: see weir writes',
-    );
-    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopLine(number, record));
-    else await this.#leaveDead(number, record);
-    this.#deps.moved(record.line);
-  }
-
-  async #leaveDead(number: number, record: WriteRecord): Promise<void> {
-    const lingering = this.#blockingOf(record);
-    const leaving = { shelf: 'dead', record, lingering, moreTags: [] } as const;
-    await this.#persist(() => this.#deps.journal.leave(number, leaving));
-  }
-
-  /** What is held on: while an attempt may still be carried out, and for readers of a pending value the read lag. */
-  #lingeringOf(number: number, record: WriteRecord): Lingering | null {
-    const blocking = this.#blockingOf(record);
-    const isShown = record.method === 'PUT' || record.method === 'DELETE';
-    const readLagMs = this.#pendingReadLagMs(record);
-    const isLast = this.#deps.journal.tables.last(record.line)?.number === number;
-    if (blocking !== null || readLagMs === 0 || !isShown || !isLast) return blocking;
-    const untilMs = this.#deps.clock.nowMs() + readLagMs;
-    return { kind: 'lingering', untilMs, maxMs: readLagMs, blocks: false, shown: number };
-  }
-
-  #blockingOf(record: WriteRecord): Lingering | null {
-    const maxMs = record.unknownUntilMs - this.#deps.clock.nowMs();
-    if (maxMs <= 0) return null;
-    return { kind: 'lingering', untilMs: record.unknownUntilMs, maxMs, blocks: true, shown: 0 };
-  }
-
-  #pendingReadLagMs(record: WriteRecord): number {
-    const route = this.#routeOf(record);
-    if (route?.write.reads !== 'pending' || route.cache.feed === null) return 0;
-    return this.#config.feeds[route.cache.feed]?.readLagMs ?? 0;
-  }
-
-  #routeOf(record: WriteRecord): RouteConfig | undefined {
-    return this.#config.routes.find(({ name }) => name === record.route);
-  }
-
-  #writePolicy(record: WriteRecord): Pick<RouteWriteConfig, 'retry' | 'onDead'> {
-    return this.#routeOf(record)?.write ?? { retry: RETRY, onDead: 'hold' };
   }
 
   #giveUpOrphans(): void {
@@ -397,46 +309,4 @@ export class Deliveries {
     }
     return true;
   }
-
-  /** What the origin was asked is written down whatever it takes: else it would be asked again. */
-  async #persist(change: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        await change();
-        return;
-      } catch (error) {
-        this.#deps.log.error({ event: 'journal-not-durable', err: error }, 'the journal can not be written');
-        if (this.#isClosed) return;
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      }
-    }
-  }
-
-  #log(event: string, record: WriteRecord, more: object): void {
-    const { id, method, origin, attempts } = record;
-    this.#deps.log.info({ event, write: id, method, origin, attempts, ...more });
-  }
-}
-
-/** The record as it is after an attempt. */
-function afterAttempt(
-  record: WriteRecord,
-  decision: DeliveryDecision,
-  nowMs: number,
-  maxProcessingMs: number,
-): WriteRecord {
-  if (decision.kind === 'delivered') {
-    return { ...record, state: 'done', isAttempting: false, lastError: null, endedAtMs: nowMs };
-  }
-  const isUnknown = decision.outcome === 'unknown';
-  const after: WriteRecord = {
-    ...record,
-    isAttempting: false,
-    lastError: decision.error,
-    // A failure of the origin may have come after the change.
-    wasUncertain: record.wasUncertain || decision.outcome !== 'rejected',
-    unknownUntilMs: isUnknown ? nowMs + maxProcessingMs : record.unknownUntilMs,
-  };
-  if (decision.kind === 'retry') return { ...after, dueAtMs: nowMs + decision.afterMs };
-  return { ...after, state: decision.state, endedAtMs: nowMs };
 }

@@ -19,13 +19,23 @@ export interface HoldOfLine {
 /** A hold that outlasts its write. */
 export interface Lingering {
   readonly kind: 'lingering';
-  /** Wall clock. */
+  /** By `SteadyTime`. */
   readonly untilMs: number;
   readonly maxMs: number;
   /** An attempt may still be carried out: nothing else of the line is delivered. */
   readonly blocks: boolean;
   /** The number of the delivered write whose content readers are shown meanwhile; 0: none. */
   readonly shown: number;
+}
+
+/** Of a write that leaves its line at `nowMs` while an attempt may still be carried out; null: none may. */
+export function whileUnknown(
+  { unknownUntilMs }: { readonly unknownUntilMs: number },
+  nowMs: number,
+): Lingering | null {
+  const maxMs = unknownUntilMs - nowMs;
+  if (maxMs <= 0) return null;
+  return { kind: 'lingering', untilMs: unknownUntilMs, maxMs, blocks: true, shown: 0 };
 }
 
 const KINDS = ['waiting', 'running', 'lingering'] as const;

@@ -10,7 +10,10 @@ export interface JournalLine {
 export interface LineLimits {
   /** Writes that may wait in one line for their turn. */
   readonly waiting: number;
+  /** How long one may. */
   readonly waitMs: number;
+  /** How long where nothing but attempts of unknown outcome come first: these are over by then. */
+  readonly maxProcessingMs: number;
 }
 
 /** What waits for its turn, and can leave before. */
@@ -36,12 +39,14 @@ interface Waiting {
 
 /**
  * The turns of writes that do not go through the journal, and of those that do: in each line the one who came first
- * goes first. Only lines where something runs or waits beside the journal are in memory.
+ * goes first, and none while an attempt before it may still be carried out. Only lines where something runs or waits
+ * beside the journal are in memory.
  */
 export class Lines {
   readonly #journal: JournalLine;
   readonly #onFree: (line: LineKey) => void;
   readonly #lines = new Map<LineKey, Line>();
+  #isEnding = false;
 
   /** `onFree` is told when the journal's writes may have their turn again. */
   constructor(journal: JournalLine, onFree: (line: LineKey) => void) {
@@ -49,21 +54,21 @@ export class Lines {
     this.#onFree = onFree;
   }
 
-  /** Waits behind the journal's writes and those who wait already; without any, its turn is at once. */
+  /** Waits behind the journal's writes, attempts of unknown outcome and those who wait already; else its turn is at once. */
   enter(key: LineKey, limits: LineLimits): Turn {
     const last = this.#journal.last(key);
     const line = this.#line(key);
-    if (last === null && line.queue.length === 0) {
+    if (last === null && line.queue.length === 0 && line.unsettled === 0) {
       line.running += 1;
       return { granted: Promise.resolve('granted'), leave: () => {} };
     }
-    if (line.queue.length >= limits.waiting) {
+    if (line.queue.length >= limits.waiting || (this.#isEnding && line.unsettled > 0)) {
       this.#tidy(key, line);
       return { granted: Promise.resolve('busy'), leave: () => {} };
     }
     const { promise, resolve } = Promise.withResolvers<'granted' | 'busy' | 'left'>();
     const waiting: Waiting = {
-      after: last ?? line.queue.at(-1)!.after,
+      after: last ?? line.queue.at(-1)?.after ?? 0,
       end: (how) => {
         const at = line.queue.indexOf(waiting);
         if (at < 0) return;
@@ -74,7 +79,8 @@ export class Lines {
         if (how !== 'granted') this.#freed(key, line);
       },
     };
-    const timer = setTimeout(() => waiting.end('busy'), limits.waitMs);
+    const waitMs = last === null ? Math.max(limits.waitMs, limits.maxProcessingMs) : limits.waitMs;
+    const timer = setTimeout(() => waiting.end('busy'), waitMs);
     line.queue.push(waiting);
     return { granted: promise, leave: () => waiting.end('left') };
   }
@@ -86,7 +92,14 @@ export class Lines {
     this.#freed(key, line);
   }
 
-  /** Nothing of the journal is delivered to the line until `settled`. */
+  /** What waits for an attempt of unknown outcome, longer than a stop lasts, does so no more. */
+  endWaiting(): void {
+    this.#isEnding = true;
+    const unsettled = [...this.#lines.values()].filter((line) => line.unsettled > 0);
+    for (const waiting of unsettled.flatMap(({ queue }) => queue)) waiting.end('busy');
+  }
+
+  /** Nothing else of the line is sent until `settled`. */
   unsettled(key: LineKey): void {
     this.#line(key).unsettled += 1;
   }
@@ -94,15 +107,14 @@ export class Lines {
   settled(key: LineKey): void {
     const line = this.#line(key);
     line.unsettled -= 1;
+    this.#grant(key, line);
     this.#freed(key, line);
   }
 
   /** A write of the journal has left the line. */
   journalMoved(key: LineKey): void {
     const line = this.#lines.get(key);
-    if (line === undefined || line.queue.length === 0) return;
-    const first = this.#journal.first(key) ?? Number.POSITIVE_INFINITY;
-    for (const waiting of line.queue.filter(({ after }) => after < first)) waiting.end('granted');
+    if (line !== undefined) this.#grant(key, line);
   }
 
   /** Whether a write of the journal has its turn now. */
@@ -124,6 +136,12 @@ export class Lines {
       this.#lines.set(key, line);
     }
     return line;
+  }
+
+  #grant(key: LineKey, line: Line): void {
+    if (line.queue.length === 0 || line.unsettled > 0) return;
+    const first = this.#journal.first(key) ?? Number.POSITIVE_INFINITY;
+    for (const waiting of line.queue.filter(({ after }) => after < first)) waiting.end('granted');
   }
 
   #freed(key: LineKey, line: Line): void {

@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../log/logger.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
@@ -13,17 +12,18 @@ import {
 } from './hold-rows.ts';
 import type { LineKey } from './line.ts';
 import type { Lines } from './lines.ts';
+import type { SteadyTime } from './steady-time.ts';
 
 export interface LingeringHoldsDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
-  readonly clock: Clock;
+  readonly time: SteadyTime;
   readonly log: Log;
   readonly lines: () => Lines;
 }
 
 interface Held {
-  row: HoldOfLine & Lingering;
+  readonly row: HoldOfLine & Lingering;
   timer: NodeJS.Timeout;
 }
 
@@ -41,6 +41,10 @@ export class LingeringHolds {
   readonly #held = new Map<number, Held>();
   /** By line, the hold during which a delivered write is shown. */
   readonly #shown = new Map<LineKey, number>();
+  /** Of these holds, those whose write is shown no more. */
+  readonly #hidden = new Set<number>();
+  /** By line, the delivered write that is shown as soon as that is written down. */
+  readonly #coming = new Map<LineKey, number>();
   #next: number;
   #isClosed = false;
 
@@ -63,13 +67,15 @@ export class LingeringHolds {
 
   /** The delivered write whose content readers of the line are shown still; null: none. */
   shownOf(line: LineKey): number | null {
+    const coming = this.#coming.get(line);
+    if (coming !== undefined) return coming;
     const id = this.#shown.get(line);
-    return id === undefined ? null : (this.#held.get(id)?.row.shown ?? null);
+    return id === undefined || this.#hidden.has(id) ? null : (this.#held.get(id)?.row.shown ?? null);
   }
 
   /** Takes over what earlier runs left; what was under way then is unknown now. */
   async restore(): Promise<void> {
-    const { state, fence, clock } = this.#deps;
+    const { state, fence, time } = this.#deps;
     const changes: (() => void)[] = [];
     for (const { key, value } of this.#table.range(OTHER_HOLDS)) {
       const found = readHoldRow(value);
@@ -78,7 +84,7 @@ export class LingeringHolds {
       if (found.kind === 'lingering') this.#keep(id, found);
       else if (found.kind === 'running') {
         const maxMs = found.maxProcessingMs;
-        const untilMs = clock.nowMs() + maxMs;
+        const untilMs = time.nowMs() + maxMs;
         const { line, tags } = found;
         const row = { kind: 'lingering', line, tags, untilMs, maxMs, blocks: true, shown: 0 } as const;
         changes.push(() => writeHoldRow(this.#table, key, row));
@@ -98,24 +104,35 @@ export class LingeringHolds {
     this.#keep(id, row);
   }
 
-  /** Nothing of the journal is delivered to the line until the returned is called. */
+  /** In force before it is written down, until the returned is called: what is committed may be seen before `keep`. */
+  announce({ line, blocks, shown }: HoldOfLine & Lingering): () => void {
+    const unblock = blocks ? this.block(line) : () => {};
+    if (shown > 0) this.#coming.set(line, shown);
+    return () => {
+      if (shown > 0) this.#coming.delete(line);
+      unblock();
+    };
+  }
+
+  /** Nothing else of the line is sent until the returned is called. */
   block(line: LineKey): () => void {
     this.#deps.lines().unsettled(line);
     return () => this.#deps.lines().settled(line);
   }
 
-  /** A later write of the line was carried out: what was shown is old. The change of the state that goes with it. */
-  stopShowing(line: LineKey): () => void {
+  /** A later write of the line was carried out, or is about to be: what was shown is old. `writeHidden` goes with it. */
+  stopShowing(line: LineKey): void {
+    const id = this.#shown.get(line);
+    if (id !== undefined) this.#hidden.add(id);
+  }
+
+  /** Within a change of the state: what is shown no more is not shown after a restart either. */
+  writeHidden(line: LineKey): void {
     const id = this.#shown.get(line);
     const held = id === undefined ? undefined : this.#held.get(id);
-    this.#shown.delete(line);
-    if (id === undefined || held === undefined) return () => {};
-    const { shown } = held.row;
-    held.row = { ...held.row, shown: 0 };
-    return () => {
-      this.write(id, held.row);
-      this.#bodies.remove(numberKey(shown));
-    };
+    if (id === undefined || held === undefined) return;
+    this.write(id, { ...held.row, shown: 0 });
+    this.#bodies.remove(numberKey(held.row.shown));
   }
 
   close(): void {
@@ -125,7 +142,7 @@ export class LingeringHolds {
 
   #keep(id: number, row: HoldOfLine & Lingering): void {
     // A wall clock that was set back must not hold for longer than was meant.
-    const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.clock.nowMs()));
+    const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.time.nowMs()));
     if (row.blocks) this.#deps.lines().unsettled(row.line);
     if (row.shown > 0) this.#shown.set(row.line, id);
     this.#held.set(id, { row, timer: setTimeout(() => this.#end(id), lastsMs) });
@@ -143,6 +160,7 @@ export class LingeringHolds {
     fence.release(row.tags, [], forget).then(
       () => {
         this.#held.delete(id);
+        this.#hidden.delete(id);
         if (this.#shown.get(row.line) === id) this.#shown.delete(row.line);
         if (row.blocks) lines().settled(row.line);
       },

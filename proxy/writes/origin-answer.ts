@@ -15,8 +15,8 @@ export interface OriginAnswer {
 /** One attempt, and the answer where it was whole and short enough to be kept. */
 export type Sent =
   | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly answer: OriginAnswer | null }
-  /** The breaker let nothing through: it was no attempt. */
-  | { readonly kind: 'refused' };
+  /** Nothing of it has left Weir: it was no attempt. */
+  | { readonly kind: 'kept-back' };
 
 const MAX_ANSWER_BYTES = 2 ** 20;
 
@@ -49,11 +49,19 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
       onFailure(failure) {
         // The head told the outcome; what broke off is only what the origin says of it.
         if (status !== 0) answered(null);
-        else if (failure.cause instanceof BreakerOpen) resolve({ kind: 'refused' });
+        else if (wasKeptBack(failure)) resolve({ kind: 'kept-back' });
         else resolve({ kind: 'attempted', attempt: failed(failure), answer: null });
       },
     });
   });
+}
+
+/** By the breaker, by our own limit on connections, or because we close. */
+function wasKeptBack({ kind, maybeProcessed, cause }: OriginFailure): boolean {
+  if (maybeProcessed) return false;
+  return (
+    cause instanceof BreakerOpen || kind === 'connection_limit_reached' || kind === 'connection_terminated'
+  );
 }
 
 function failed({ maybeProcessed, message }: OriginFailure): Attempt {

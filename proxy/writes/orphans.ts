@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Journal } from './journal.ts';
 import type { WriteRecord } from './record.ts';
+import type { DueRow } from './tables.ts';
 
 export interface OrphansDependencies {
   readonly journal: Journal;
@@ -9,9 +10,12 @@ export interface OrphansDependencies {
   isOver(): boolean;
   /** Whether the origin is in the configuration. */
   knows(origin: string): boolean;
+  knowsPrefix(prefix: Buffer): boolean;
   /** False, and nothing is changed, where the write is being sent still or an operator is at it. */
   unlessBusy(record: WriteRecord, number: number, change: () => Promise<void>): Promise<boolean>;
   giveUp(number: number, record: WriteRecord): Promise<void>;
+  /** Gives up one whose record can't be read. */
+  bury(row: DueRow): Promise<void>;
   /** Has a dead write stop its line no more. */
   free(number: number, record: WriteRecord): Promise<void>;
 }
@@ -55,17 +59,26 @@ export class Orphans {
   }
 
   async #giveUpFirsts(): Promise<void> {
-    const { journal, clock, isOver, knows, unlessBusy, giveUp } = this.#deps;
+    const { journal, isOver } = this.#deps;
     for (let isDone = false; !isDone && !isOver();) {
       isDone = true;
-      for (const { number } of journal.tables.origins()) {
-        const read = journal.tables.record('waiting', number);
-        if (read?.kind !== 'record' || knows(read.record.origin)) continue;
-        const { record } = read;
-        const lastError = `there is no origin ${record.origin} in the configuration`;
-        const dead = { ...record, state: 'dead', lastError, endedAtMs: clock.nowMs() } as const;
-        if (await unlessBusy(record, number, () => giveUp(number, dead))) isDone = false;
-      }
+      for (const row of journal.tables.origins()) if (await this.#giveUpFirst(row)) isDone = false;
     }
+  }
+
+  /** False: it is none, or busy. */
+  async #giveUpFirst(row: DueRow): Promise<boolean> {
+    const { journal, clock, knows, knowsPrefix, unlessBusy, giveUp, bury } = this.#deps;
+    const { number } = row;
+    const read = journal.tables.record('waiting', number);
+    if (read?.kind === 'damaged' && !knowsPrefix(row.prefix)) {
+      await bury(row);
+      return true;
+    }
+    if (read?.kind !== 'record' || knows(read.record.origin)) return false;
+    const { record } = read;
+    const lastError = `there is no origin ${record.origin} in the configuration`;
+    const dead = { ...record, state: 'dead', lastError, endedAtMs: clock.nowMs() } as const;
+    return unlessBusy(record, number, () => giveUp(number, dead));
   }
 }

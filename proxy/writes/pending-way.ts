@@ -1,5 +1,6 @@
 import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
+import { keyedQuery } from '../../policies/key.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import { hashTags } from '../fence/tag-hash.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
@@ -11,11 +12,16 @@ import { writeLineOf } from './through-way.ts';
 import type { WriteDesk } from './write-desk.ts';
 import { targetTag } from './written-tags.ts';
 
-/** Whether writes to the visit's URL wait or are under way, or seem to. */
-export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader): boolean {
+/** Whether writes to the visit's URL, with that query, wait or are under way, or seem to. */
+export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader, query = visit.query): boolean {
   if (!fence.holdsAny()) return false;
-  const { site, authority, path, query } = visit;
+  const { site, authority, path } = visit;
   return fence.isHeld(hashTags(targetTag(site.config, { authority, target: originForm(path, query) })));
+}
+
+/** As the client has it, and as the origin is asked for it. */
+function queriesOf({ query, route }: RoutedVisit): string[] {
+  return [...new Set([query, keyedQuery(query, route.config.cache.key.query)])];
 }
 
 export interface PendingWayDependencies {
@@ -36,7 +42,7 @@ export class PendingWay {
   concerns(visit: RoutedVisit): boolean {
     if (visit.route.config.write.reads === 'pass') return false;
     const { fence } = this.#deps;
-    return mayHaveWrites(visit, fence);
+    return fence.holdsAny() && queriesOf(visit).some((query) => mayHaveWrites(visit, fence, query));
   }
 
   /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */
@@ -44,7 +50,8 @@ export class PendingWay {
     const { reads } = visit.route.config.write;
     const mode = reads === 'pending' ? 'pending' : 'wait';
     const { timeoutMs: waitMs } = visit.route.originConfig.queue;
-    this.#deps.desk.readPending({ line: writeLineOf(visit), mode, waitMs }).then(
+    const lines = queriesOf(visit).map((query) => writeLineOf(visit, query));
+    this.#deps.desk.readPending({ lines, mode, waitMs }).then(
       (pending) => this.#answer(visit, pending, otherwise),
       () => this.#answer(visit, { kind: 'none' }, otherwise),
     );

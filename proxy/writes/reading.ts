@@ -4,6 +4,7 @@ import type { LineKey } from './line.ts';
 import type { LingeringHolds } from './lingering-holds.ts';
 import type { WriteRecord } from './record.ts';
 import { isWhole } from './record.ts';
+import type { Numbered } from './tables.ts';
 
 /** What a reader of a URL with waiting writes is told. */
 export type Pending =
@@ -26,11 +27,13 @@ export class Reading {
   }
 
   /** `pending`: the last write's own content where that is what a GET will get; else waits as `wait` does. */
-  async read(line: LineKey, mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
-    const shown = mode === 'pending' ? this.#pendingOf(line) : null;
+  async read(lines: readonly LineKey[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
+    const shown = mode === 'pending' ? this.#pendingOf(lines) : null;
     if (shown !== null) return shown;
-    if (this.#journal.tables.hasWaiting(line)) await this.#emptied(line, waitMs);
-    return (mode === 'pending' ? this.#pendingOf(line) : null) ?? { kind: 'none' };
+    const { tables } = this.#journal;
+    const waiting = lines.filter((line) => tables.hasWaiting(line));
+    await Promise.all(waiting.map((line) => this.#emptied(line, waitMs)));
+    return (mode === 'pending' ? this.#pendingOf(lines) : null) ?? { kind: 'none' };
   }
 
   /** A write has left the line, or stopped it. */
@@ -55,18 +58,23 @@ export class Reading {
     });
   }
 
-  #pendingOf(line: LineKey): Pending | null {
-    const { tables } = this.#journal;
-    const last = tables.last(line);
-    if (last !== null) {
-      return this.#shown(last.number, tables.record(last.isDead ? 'dead' : 'waiting', last.number));
-    }
-    const delivered = this.#lingering.shownOf(line);
-    return delivered === null ? null : this.#shown(delivered, tables.record('done', delivered));
+  #pendingOf(lines: readonly LineKey[]): Pending | null {
+    const [last] = lines.flatMap((line) => this.#lastOf(line)).toSorted((a, b) => b.number - a.number);
+    return last === undefined ? null : this.#shown(last);
   }
 
-  #shown(number: number, read: ReturnType<Journal['tables']['record']>): Pending | null {
-    if (read?.kind !== 'record') return null;
+  /** The last write of the line that waits, or that was delivered and is shown still; empty: none. */
+  #lastOf(line: LineKey): Numbered[] {
+    const { tables } = this.#journal;
+    const last = tables.last(line);
+    const number = last?.number ?? this.#lingering.shownOf(line);
+    if (number === null) return [];
+    const record = tables.record(last === null ? 'done' : last.isDead ? 'dead' : 'waiting', number);
+    return record === null ? [] : [{ number, record }];
+  }
+
+  #shown({ number, record: read }: Numbered): Pending | null {
+    if (read.kind === 'damaged') return null;
     const { record } = read;
     if (record.method === 'DELETE') return { kind: 'deleted' };
     const body = this.#journal.tables.body(number);

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { LineKey } from './line.ts';
@@ -33,19 +33,19 @@ export interface WriteRecord {
   readonly bytes: number;
   /** Whether one that was not attempted yet may be merged with the next. */
   readonly merges: boolean;
-  /** Wall clock, as all times here. */
+  /** Wall clock. */
   readonly acceptedAtMs: number;
-  /** When it is to be sent next, once it is the first of its line. */
+  /** When it is to be sent next, once it is the first of its line; by `SteadyTime`. */
   readonly dueAtMs: number;
   readonly attempts: number;
   /** An attempt is under way; found at a start, its outcome is unknown. */
   readonly isAttempting: boolean;
   /** An attempt may have been carried out. */
   readonly wasUncertain: boolean;
-  /** Until then an attempt may still be carried out; 0: none. */
+  /** Until then an attempt may still be carried out, by `SteadyTime`; 0: none. */
   readonly unknownUntilMs: number;
   readonly lastError: string | null;
-  /** When it was delivered or given up. */
+  /** When it was delivered or given up, by the wall clock. */
   readonly endedAtMs: number | null;
   /** The one that took its place before it was sent. */
   readonly mergedInto: string | null;
@@ -54,6 +54,27 @@ export interface WriteRecord {
 /** A record, or what was found in its place: torn by a crash, or not of this version. */
 export type ReadRecord =
   { readonly kind: 'record'; readonly record: WriteRecord } | { readonly kind: 'damaged' };
+
+/** Names a write; begins with its number. */
+export function newWriteId(number: number): string {
+  return `${number.toString(36)}-${randomBytes(ID_BYTES).toString('hex')}`;
+}
+
+/** Of one whose own can't be read. */
+export function unreadableId(number: number): string {
+  return `${number.toString(36)}-${'0'.repeat(2 * ID_BYTES)}`;
+}
+
+/** Null: it is no write's id. */
+export function numberOf(id: string): number | null {
+  const text = /^([0-9a-z]{1,10})-[0-9a-f]{16}$/.exec(id)?.[1];
+  return text === undefined ? null : Number.parseInt(text, 36);
+}
+
+/** What operators are told of such a write. */
+export const UNREADABLE = 'its record is damaged on disk: it is not sent, and can only be discarded';
+
+const ID_BYTES = 8;
 
 export function encodeRecord(record: WriteRecord): Buffer {
   const json = Buffer.from(JSON.stringify(record));
@@ -78,7 +99,9 @@ export function isWhole(content: WriteRecord['content'], body: Buffer | undefine
   return body !== undefined && body.length === content.bytes && crc32(body) === content.crc;
 }
 
+export const PREFIX_BYTES = 8;
+
 /** Writes of an origin that are due lie together. */
 export function originPrefix(origin: string): Buffer {
-  return hash('sha256', origin, 'buffer').subarray(0, 8);
+  return hash('sha256', origin, 'buffer').subarray(0, PREFIX_BYTES);
 }

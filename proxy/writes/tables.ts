@@ -1,11 +1,28 @@
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { numberKey } from './hold-rows.ts';
 import { LINE_BYTES, type LineKey } from './line.ts';
-import { decodeRecord, encodeRecord, originPrefix, type ReadRecord, type WriteRecord } from './record.ts';
+import {
+  decodeRecord,
+  encodeRecord,
+  originPrefix,
+  PREFIX_BYTES,
+  type ReadRecord,
+  type WriteRecord,
+} from './record.ts';
 
 /** How far a write has come, as the first byte of its record's key. */
 export type Shelf = 'waiting' | 'dead' | 'done';
 const SHELVES: Readonly<Record<Shelf, string>> = { waiting: 'w', dead: 'x', done: 'z' };
+
+export function isShelf(text: string): text is Shelf {
+  return Object.hasOwn(SHELVES, text);
+}
+
+/** How many a list may have at once, as it is written. */
+export const LIST_LIMIT = /^[1-9]\d{0,3}$/;
+
+/** Beside them, the numbers of those that are done, in the order in which they came to be. */
+const ENDED = 'y';
 
 export interface Numbered {
   readonly number: number;
@@ -21,6 +38,8 @@ export interface LineRow {
 }
 
 export interface DueRow {
+  /** Of the origin: `originPrefix`. */
+  readonly prefix: Buffer;
   readonly number: number;
   readonly order: number;
   readonly line: LineKey;
@@ -68,6 +87,13 @@ export class JournalTables {
     this.#writes.put(recordKey(shelf, number), encodeRecord(record));
   }
 
+  /** As it stands, whether or not it can be read. */
+  moveRecord(from: Shelf, to: Shelf, number: number): void {
+    const value = this.#writes.get(recordKey(from, number));
+    this.removeRecord(from, number);
+    if (value !== undefined) this.#writes.put(recordKey(to, number), value);
+  }
+
   removeRecord(shelf: Shelf, number: number): void {
     this.#writes.remove(recordKey(shelf, number));
   }
@@ -77,6 +103,25 @@ export class JournalTables {
     for (const { key, value } of this.#writes.range(range)) {
       yield { number: Number(key.readBigUInt64BE(1)), record: decodeRecord(value) };
     }
+  }
+
+  /** Those that are done, the first to become it first. */
+  *ended(limit: number): Iterable<{ readonly place: number; readonly number: number }> {
+    const range = { from: rowKey(ENDED, FIRST_KEY), to: rowKey(ENDED, LAST_KEY), limit };
+    for (const { key, value } of this.#writes.range(range)) {
+      yield { place: Number(key.readBigUInt64BE(1)), number: Number(value.readBigUInt64BE(0)) };
+    }
+  }
+
+  putEnded(number: number): void {
+    const range = { from: rowKey(ENDED, LAST_KEY), to: rowKey(ENDED, FIRST_KEY), limit: 1, backwards: true };
+    const [last] = this.#writes.range(range);
+    const place = last === undefined ? 1 : Number(last.key.readBigUInt64BE(1)) + 1;
+    this.#writes.put(rowKey(ENDED, numberKey(place)), numberKey(number));
+  }
+
+  removeEnded(place: number): void {
+    this.#writes.remove(rowKey(ENDED, numberKey(place)));
   }
 
   body(number: number): Buffer | undefined {
@@ -123,38 +168,36 @@ export class JournalTables {
 
   putDue(number: number, { origin, dueAtMs, order, line }: WriteRecord): void {
     const value = Buffer.concat([numberKey(number), Buffer.from(line, 'hex')]);
-    this.#dues.put(dueKey(origin, dueAtMs, order), value);
+    this.#dues.put(dueKey(originPrefix(origin), dueAtMs, order), value);
   }
 
   removeDue({ origin, dueAtMs, order }: WriteRecord): void {
-    this.#dues.remove(dueKey(origin, dueAtMs, order));
+    this.removeDueRow({ prefix: originPrefix(origin), dueAtMs, order });
   }
 
-  /** The first of each line, the earliest due first. */
-  *dues(origin: string): Iterable<DueRow> {
+  removeDueRow({ prefix, dueAtMs, order }: Pick<DueRow, 'prefix' | 'dueAtMs' | 'order'>): void {
+    this.#dues.remove(dueKey(prefix, dueAtMs, order));
+  }
+
+  /** The first of each line, the earliest due first; `after` one of them, null: from the first on. */
+  *dues(origin: string, after: DueRow | null): Iterable<DueRow> {
     const prefix = originPrefix(origin);
-    const range = { from: prefix, to: Buffer.concat([prefix, Buffer.alloc(17, 0xff)]) };
-    for (const { key, value } of this.#dues.range(range)) {
-      yield {
-        dueAtMs: Number(key.readBigUInt64BE(8)),
-        order: Number(key.readBigUInt64BE(16)),
-        number: Number(value.readBigUInt64BE(0)),
-        line: value.toString('hex', 8, 8 + LINE_BYTES),
-      };
-    }
+    const from =
+      after === null
+        ? prefix
+        : Buffer.concat([dueKey(after.prefix, after.dueAtMs, after.order), Buffer.alloc(1)]);
+    const range = { from, to: Buffer.concat([prefix, Buffer.alloc(17, 0xff)]) };
+    for (const row of this.#dues.range(range)) yield dueRow(row);
   }
 
   /** One due write of each origin for which any is. */
-  *origins(): Iterable<{ readonly number: number }> {
+  *origins(): Iterable<DueRow> {
     let from: Buffer = Buffer.alloc(0);
     for (;;) {
-      let found: { readonly number: number } | null = null;
-      for (const { key, value } of this.#dues.range({ from, limit: 1 })) {
-        found = { number: Number(value.readBigUInt64BE(0)) };
-        from = Buffer.concat([key.subarray(0, 8), Buffer.alloc(17, 0xff)]);
-      }
-      if (found === null) return;
-      yield found;
+      const [row] = this.#dues.range({ from, limit: 1 });
+      if (row === undefined) return;
+      from = Buffer.concat([row.key.subarray(0, PREFIX_BYTES), Buffer.alloc(17, 0xff)]);
+      yield dueRow(row);
     }
   }
 
@@ -179,7 +222,30 @@ export class JournalTables {
       : (JSON.parse(value.toString()) as JournalCounts);
   }
 
-  putCounts(counts: JournalCounts): void {
+  /** Within a change, as `count`. */
+  nextNumber(): number {
+    const counts = this.counts();
+    const last = counts.last + 1;
+    this.#putCounts({ ...counts, last });
+    return last;
+  }
+
+  count(by: Partial<Record<'waiting' | 'dead' | 'done' | 'bytes', number>>): void {
+    const counts = this.counts();
+    const waiting = counts.waiting + (by.waiting ?? 0);
+    const dead = counts.dead + (by.dead ?? 0);
+    const bytes = Math.max(0, counts.bytes + (by.bytes ?? 0));
+    this.#putCounts({
+      last: counts.last,
+      waiting,
+      dead,
+      done: counts.done + (by.done ?? 0),
+      // What a record that can't be read was counted with is not known any more.
+      bytes: waiting + dead === 0 ? 0 : bytes,
+    });
+  }
+
+  #putCounts(counts: JournalCounts): void {
     this.#meta.put(COUNTS, Buffer.from(JSON.stringify(counts)));
   }
 }
@@ -193,11 +259,15 @@ export interface KeyedWrite {
 const COUNTS = 'journal';
 
 function recordKey(shelf: Shelf, number: number): Buffer {
-  return Buffer.concat([Buffer.from(SHELVES[shelf]), numberKey(number)]);
+  return rowKey(SHELVES[shelf], numberKey(number));
 }
 
 function shelfEnd(shelf: Shelf): Buffer {
-  return Buffer.concat([Buffer.from(SHELVES[shelf]), LAST_KEY]);
+  return rowKey(SHELVES[shelf], LAST_KEY);
+}
+
+function rowKey(kind: string, key: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(kind), key]);
 }
 
 function lineKey(line: LineKey, order: Buffer): Buffer {
@@ -212,6 +282,16 @@ function lineRow({ key, value }: { readonly key: Buffer; readonly value: Buffer 
   };
 }
 
-function dueKey(origin: string, dueAtMs: number, order: number): Buffer {
-  return Buffer.concat([originPrefix(origin), numberKey(Math.max(0, Math.round(dueAtMs))), numberKey(order)]);
+function dueKey(prefix: Buffer, dueAtMs: number, order: number): Buffer {
+  return Buffer.concat([prefix, numberKey(Math.max(0, Math.round(dueAtMs))), numberKey(order)]);
+}
+
+function dueRow({ key, value }: { readonly key: Buffer; readonly value: Buffer }): DueRow {
+  return {
+    prefix: key.subarray(0, PREFIX_BYTES),
+    dueAtMs: Number(key.readBigUInt64BE(PREFIX_BYTES)),
+    order: Number(key.readBigUInt64BE(PREFIX_BYTES + 8)),
+    number: Number(value.readBigUInt64BE(0)),
+    line: value.toString('hex', 8, 8 + LINE_BYTES),
+  };
 }

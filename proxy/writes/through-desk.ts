@@ -1,5 +1,4 @@
 import type { WriteOutcome } from '../../policies/writes.ts';
-import type { Clock } from '../clock.ts';
 import { NotDurableError, type Fence } from '../fence/fence.ts';
 import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
 import type { Log } from '../log/logger.ts';
@@ -8,6 +7,7 @@ import { otherHoldKey, writeHoldRow } from './hold-rows.ts';
 import { lineKeyOf, type LineKey, type WriteLine } from './line.ts';
 import type { Lines, Turn } from './lines.ts';
 import type { LingeringHolds } from './lingering-holds.ts';
+import type { SteadyTime } from './steady-time.ts';
 
 /** A write that a worker wants to send by itself. */
 export interface ThroughRequest {
@@ -16,7 +16,7 @@ export interface ThroughRequest {
   readonly line: WriteLine;
   /** What is held until the outcome is known. */
   readonly tags: readonly string[];
-  /** How long it may wait for its turn, how many may, and how long the origin may be at it. */
+  /** How long it may wait for writes before it, how many may, and how long the origin may be at one. */
   readonly waitMs: number;
   readonly waiting: number;
   readonly maxProcessingMs: number;
@@ -29,10 +29,17 @@ export type Admission =
   /** The hold can't be written down. */
   | { readonly kind: 'not-durable' };
 
+/** A write that was sent without a hold, and of which nobody knows whether it was, or will be, carried out. */
+export interface UnknownWrite {
+  readonly line: WriteLine;
+  readonly tags: readonly string[];
+  readonly maxProcessingMs: number;
+}
+
 export interface ThroughEnd {
   readonly hold: number;
   readonly outcome: WriteOutcome;
-  /** Invalidated beside what was held. */
+  /** Invalidated beside what was held; of an unknown outcome: held. */
   readonly moreTags: readonly string[];
   /** Those of the entry that the write would become; null: none. */
   readonly entryTags: readonly string[] | null;
@@ -55,7 +62,7 @@ export interface ThroughDeskDependencies {
   readonly fence: Fence;
   readonly lines: Lines;
   readonly lingering: LingeringHolds;
-  readonly clock: Clock;
+  readonly time: SteadyTime;
   readonly log: Log;
 }
 
@@ -108,11 +115,25 @@ export class ThroughDesk {
         await this.#rejected(running, end.hold);
         return { floor: null };
       case 'unknown':
-        await this.#unknown(running, end.hold);
+        await this.#unknown(running, end.hold, end.moreTags);
         return { floor: null };
       default:
         return end.outcome satisfies never;
     }
+  }
+
+  /**
+   * Holds what the write may have changed, or change, until it can't any more; nothing waits for that. Rejects, and holds
+   * nothing, where that can't be written down.
+   */
+  async holdUnknown({ line, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
+    const { fence, lingering, time } = this.#deps;
+    const hold = lingering.newId();
+    const untilMs = time.nowMs() + maxProcessingMs;
+    const how = { kind: 'lingering', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
+    const row = { ...how, line: lineKeyOf(line), tags: hashTags(tags) };
+    await fence.hold(row.tags, () => lingering.write(hold, row));
+    lingering.keep(hold, row);
   }
 
   /** What the worker had under way has an unknown outcome. */
@@ -122,7 +143,7 @@ export class ThroughDesk {
     for (const [hold, running] of this.#running) {
       if (running.instance !== instance) continue;
       this.#running.delete(hold);
-      void this.#unknown(running, hold);
+      void this.#unknown(running, hold, []);
     }
   }
 
@@ -148,12 +169,12 @@ export class ThroughDesk {
 
   async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
     const { fence, lines, lingering } = this.#deps;
-    const hide = lingering.stopShowing(running.line);
+    lingering.stopShowing(running.line);
     const untouched = end.entryTags !== null && !fence.touchedSince(hashTags(end.entryTags), running.heldAt);
     try {
       const { sequence } = await fence.release(running.tags, end.moreTags, () => {
         this.#holds.remove(otherHoldKey(end.hold));
-        hide();
+        lingering.writeHidden(running.line);
       });
       lines.leave(running.line);
       return { floor: untouched ? sequence : null };
@@ -175,15 +196,22 @@ export class ThroughDesk {
     }
   }
 
-  async #unknown(running: Running, hold: number): Promise<void> {
-    const { state, lingering, log } = this.#deps;
+  async #unknown(running: Running, hold: number, moreTags: readonly string[]): Promise<void> {
+    const { state, fence, lingering, log } = this.#deps;
     log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
+    // What comes while it is written down comes after it, too.
+    const unblock = lingering.block(running.line);
     try {
-      const row = this.#rowOf(running);
-      await state.write(() => lingering.write(hold, row));
-      this.#linger(running, hold, null);
+      const more = hashTags(moreTags);
+      const longer = { ...running, tags: Uint32Array.of(...running.tags, ...more) };
+      const change = (): void => lingering.write(hold, this.#rowOf(longer));
+      if (more.length === 0) await state.write(change);
+      else await fence.hold(more, change);
+      this.#linger(longer, hold, null);
     } catch (error) {
       this.#linger(running, hold, error);
+    } finally {
+      unblock();
     }
   }
 
@@ -196,7 +224,7 @@ export class ThroughDesk {
   }
 
   #rowOf({ line, tags, maxProcessingMs }: Running) {
-    const untilMs = this.#deps.clock.nowMs() + maxProcessingMs;
+    const untilMs = this.#deps.time.nowMs() + maxProcessingMs;
     return {
       kind: 'lingering',
       line,

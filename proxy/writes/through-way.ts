@@ -1,15 +1,16 @@
 import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../policies/writes.ts';
-import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
 import { originForm, type PassOptions, type PassWay } from '../pipeline/pass-way.ts';
 import { refuse } from '../pipeline/refusals.ts';
 import type { Positions } from '../pipeline/positions.ts';
 import type { RoutedVisit } from '../pipeline/visit.ts';
-import { targetTags, writtenTags } from './written-tags.ts';
+import type { Site } from '../routes/active-route.ts';
+import { laterTags, targetTags, writtenTags, type SentWrite } from './written-tags.ts';
 import type { WriteLine } from './line.ts';
-import { WrittenEntry, type EntryKeeper } from './written-entry.ts';
+import type { EntryKeeper } from './kept-entry.ts';
+import { WrittenEntry } from './written-entry.ts';
 import type { WriteDesk } from './write-desk.ts';
 
 export interface ThroughWayDependencies {
@@ -19,6 +20,8 @@ export interface ThroughWayDependencies {
   readonly conclusions: Conclusions;
   /** Where a PUT becomes the entry. */
   readonly keeper: EntryKeeper;
+  /** The one in force. */
+  site(): Site;
 }
 
 /** The request as it is sent, where that is not the client's own. */
@@ -74,7 +77,7 @@ export class ThroughWay {
 
   #send(visit: RoutedVisit, reason: string, sent: SentInstead, hold: number): void {
     const { passWay, keeper, positions } = this.#deps;
-    const { route, site, exchange } = visit;
+    const { route, site } = visit;
     const entry = route.config.write.update ? WrittenEntry.capture(visit, keeper, sent.body) : null;
     let isSettled = false;
     passWay.enter(visit, reason, {
@@ -85,19 +88,31 @@ export class ThroughWay {
       outlivesClient: true,
       onHead: async (status, fields) => {
         isSettled = true;
-        const target = originForm(visit.path, visit.query);
-        const write = { ...visit, method: exchange.method, target };
-        const tags = writtenTags(site.config, route.originConfig, write, { status, fields });
+        const tags = writtenTags(site.config, route.originConfig, sentWrite(visit), { status, fields });
         const outcome = outcomeOfAnswer(status);
+        if (outcome !== 'rejected') tags.push(...this.#laterTags(visit, { status, fields }));
         const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
         const floor = await this.#settle(hold, outcome, tags, entryTags);
         if (floor !== null) entry?.store(floor);
         return positions.ofWrite(visit, status, fields);
       },
+      beforeRefusal: async (failure) => {
+        if (isSettled) return;
+        const outcome = outcomeOfFailure(failure);
+        const tags = outcome === 'rejected' ? [] : this.#laterTags(visit, null);
+        await this.#settle(hold, outcome, tags);
+      },
       onSettled: (settled) => {
-        if (!isSettled) void this.#settle(hold, outcomeOf(settled), []);
+        if (isSettled || typeof settled !== 'string') return;
+        void this.#settle(hold, 'unknown', this.#laterTags(visit, null));
       },
     });
+  }
+
+  #laterTags(visit: RoutedVisit, answer: Parameters<typeof laterTags>[3]): string[] {
+    const site = this.#deps.site();
+    if (site === visit.site) return [];
+    return laterTags(site, visit.route.originConfig, sentWrite(visit), answer);
   }
 
   /** Where the coordinator can't be asked it is ending, and the hold that it wrote down outlasts it. */
@@ -116,7 +131,7 @@ export class ThroughWay {
   }
 
   #refuse(visit: RoutedVisit, reason: string, detail: string): void {
-    const status = cacheStatus({ fwd: 'method', detail: reason });
+    const status = cacheStatus({ detail: reason });
     refuse(visit.exchange, 503, 'Service Unavailable', detail, [
       'Retry-After',
       '1',
@@ -129,9 +144,9 @@ export class ThroughWay {
   }
 }
 
-/** The line that a write of this visit stands in. */
-export function writeLineOf(visit: RoutedVisit): WriteLine {
-  const { route, authority, path, query } = visit;
+/** The line that a write of this visit stands in; `query` where it is not as the client has it. */
+export function writeLineOf(visit: RoutedVisit, query = visit.query): WriteLine {
+  const { route, authority, path } = visit;
   return {
     origin: route.config.origin,
     authority: route.originConfig.hostHeader === 'client' ? authority : null,
@@ -139,12 +154,10 @@ export function writeLineOf(visit: RoutedVisit): WriteLine {
   };
 }
 
-export function routeTags({ route, params }: RoutedVisit): string[] {
-  return route.writeTagsFor(params);
+export function sentWrite({ exchange, path, query, authority, scheme }: RoutedVisit): SentWrite {
+  return { method: exchange.method, target: originForm(path, query), authority, scheme };
 }
 
-/** Of a request that ended before its answer began. */
-function outcomeOf(settled: 'whole' | 'cut' | OriginFailure): WriteOutcome {
-  if (typeof settled === 'object') return outcomeOfFailure(settled);
-  return 'unknown';
+export function routeTags({ route, params }: RoutedVisit): string[] {
+  return route.writeTagsFor(params);
 }

@@ -1,15 +1,18 @@
-import type { OfferedWrite } from './journal.ts';
+import type { OfferedWrite } from './intake.ts';
 import type { WriteLine } from './line.ts';
 import type { OriginAnswer } from './origin-answer.ts';
 import type { Pending } from './reading.ts';
-import type { Admission, ThroughEnd, ThroughRequest, ThroughSettled } from './through-desk.ts';
+import type { Admission, ThroughEnd, ThroughRequest, ThroughSettled, UnknownWrite } from './through-desk.ts';
 
 /** What a worker asks the coordinator about writes. */
 export interface WriteDesk {
   admitThrough(request: ThroughRequest): Promise<Admission>;
   abandonThrough(ticket: number): void;
   settleThrough(end: ThroughEnd): Promise<ThroughSettled>;
+  holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
+  /** Resolves with null where it does not come in time, or is too long. To be asked for once. */
+  originAnswer(ticket: number): Promise<OriginAnswer | null>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
 
@@ -23,15 +26,16 @@ export type AcceptedWrite =
   | {
       readonly kind: 'accepted';
       readonly id: string;
-      /** The origin's own, where it came in time and is not too long. */
-      readonly answer: OriginAnswer | null;
+      /** For `originAnswer`; null: the client does not wait for it. */
+      readonly ticket: number | null;
     }
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'full' }
   | { readonly kind: 'not-durable' };
 
 export interface PendingRequest {
-  readonly line: WriteLine;
+  /** Of the URL as it was asked for, and as the origin would be. */
+  readonly lines: readonly WriteLine[];
   readonly mode: 'wait' | 'pending';
   readonly waitMs: number;
 }

@@ -1,9 +1,12 @@
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log/logger.ts';
-import { DELIVERY_BOUNDS_SECONDS, type Deliveries } from './deliveries.ts';
+import { DELIVERY_BOUNDS_SECONDS } from './attempts.ts';
+import type { Deliveries } from './deliveries.ts';
+import { whileUnknown } from './hold-rows.ts';
 import type { Journal } from './journal.ts';
 import type { LineKey } from './line.ts';
-import type { WriteRecord } from './record.ts';
+import { numberOf, UNREADABLE, unreadableId, type WriteRecord } from './record.ts';
+import type { SteadyTime } from './steady-time.ts';
 import type { Numbered, Shelf } from './tables.ts';
 
 /** A write as operators see it. */
@@ -58,6 +61,7 @@ export interface WriteOfficeDependencies {
   readonly deliveries: Deliveries;
   readonly log: Log;
   readonly clock: Clock;
+  readonly time: SteadyTime;
   moved(line: LineKey): void;
   counts(): {
     readonly accepted: number;
@@ -67,6 +71,13 @@ export interface WriteOfficeDependencies {
   };
 }
 
+const BUSY: WriteAction = {
+  kind: 'conflict',
+  detail: 'It is being sent just now, or another operator is at it.',
+};
+
+/** Of a write whose origin can't be read. */
+const NO_ORIGIN = '';
 const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
 
 /** What operators see of the journal, and do with it. */
@@ -81,19 +92,17 @@ export class WriteOffice {
   list(shelf: Shelf | null, limit: number, after: string | null): WriteReport[] | null {
     const from = after === null ? 0 : numberOf(after);
     if (from === null) return null;
-    const found: WriteReport[] = [];
-    for (const name of shelf === null ? SHELVES : [shelf]) {
-      for (const numbered of this.#deps.journal.tables.records(name, from, limit - found.length)) {
-        found.push(reportOf(numbered));
-      }
-      if (found.length >= limit) break;
-    }
-    return found;
+    const { tables } = this.#deps.journal;
+    return (shelf === null ? SHELVES : [shelf])
+      .flatMap((name) => Array.from(tables.records(name, from, limit), (found) => ({ name, found })))
+      .toSorted((a, b) => a.found.number - b.found.number)
+      .slice(0, limit)
+      .map(({ name, found }) => this.#report(found, name));
   }
 
   show(id: string): WriteReport | null {
     const found = this.#find(id);
-    return found === null ? null : reportOf(found);
+    return found === null ? null : this.#report(found, found.shelf);
   }
 
   /** Sends a dead write again. */
@@ -101,40 +110,51 @@ export class WriteOffice {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
     const { journal, deliveries, log, moved } = this.#deps;
-    if (found.record.kind === 'record' && !deliveries.knows(found.record.record.origin)) {
+    if (found.record.kind === 'damaged') return { kind: 'conflict', detail: 'Its record is damaged.' };
+    if (!deliveries.knows(found.record.record.origin)) {
       return { kind: 'conflict', detail: 'Its origin is not in the configuration.' };
     }
-    const record = found.shelf === 'dead' ? await journal.retry(found.number) : null;
+    const release = deliveries.reserve(found.record.record.origin, found.number);
+    if (release === null) return BUSY;
+    let record: WriteRecord | null;
+    try {
+      record = found.shelf === 'dead' ? await journal.retry(found.number) : null;
+    } finally {
+      release();
+    }
     if (record === null) return { kind: 'conflict', detail: 'Only a dead write can be sent again.' };
     log.info({ event: 'write-retry', write: id });
     deliveries.poke(record.origin);
     moved(record.line);
-    return { kind: 'done', write: reportOf({ number: found.number, record: { kind: 'record', record } }) };
+    return {
+      kind: 'done',
+      write: this.#report({ number: found.number, record: { kind: 'record', record } }, 'waiting'),
+    };
   }
 
   /** Gives up a write for good. */
   async discard(id: string): Promise<WriteAction> {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
-    const { journal, deliveries, log, moved, clock } = this.#deps;
+    const { journal, deliveries, log, moved, time } = this.#deps;
     const { number, shelf } = found;
-    if (found.record.kind !== 'record') return { kind: 'conflict', detail: 'Its record is damaged.' };
+    if (found.record.kind === 'damaged') return this.#discardBuried(found);
     const { record } = found.record;
     if (shelf === 'done') return { kind: 'conflict', detail: 'It was delivered already.' };
     const release = deliveries.reserve(record.origin, number);
-    if (release === null) return { kind: 'conflict', detail: 'It is being sent just now.' };
+    if (release === null) return BUSY;
+    let hasLeft: boolean;
     try {
-      const maxMs = record.unknownUntilMs - clock.nowMs();
-      const { unknownUntilMs: untilMs } = record;
-      const lingering =
-        maxMs > 0 ? ({ kind: 'lingering', untilMs, maxMs, blocks: true, shown: 0 } as const) : null;
-      await journal.leave(number, { shelf: 'gone', record, lingering, moreTags: [] });
+      const lingering = whileUnknown(record, time.nowMs());
+      hasLeft = await journal.leave(number, { shelf: 'gone', record, lingering, moreTags: [] });
     } finally {
       release();
     }
+    if (!hasLeft) return { kind: 'conflict', detail: 'A later write has taken its place.' };
     log.warn({ event: 'write-discarded', write: id });
     moved(record.line);
-    return { kind: 'done', write: reportOf(found) };
+    deliveries.unanswered(number);
+    return { kind: 'done', write: this.#report(found, found.shelf) };
   }
 
   stats(): WriteStats {
@@ -162,6 +182,29 @@ export class WriteOffice {
     };
   }
 
+  async #discardBuried(found: Numbered & { readonly shelf: Shelf }): Promise<WriteAction> {
+    const { journal, deliveries, log, moved } = this.#deps;
+    const { number, shelf } = found;
+    if (shelf !== 'dead')
+      return { kind: 'conflict', detail: 'It is not given up yet: its turn comes first.' };
+    const release = deliveries.reserve(NO_ORIGIN, number);
+    if (release === null) return { kind: 'conflict', detail: 'It is being discarded just now.' };
+    let line: LineKey | null;
+    try {
+      line = await journal.discardBuried(number);
+    } finally {
+      release();
+    }
+    log.warn({ event: 'write-discarded', write: unreadableId(number) });
+    if (line !== null) moved(line);
+    deliveries.pokeAll();
+    return { kind: 'done', write: this.#report(found, found.shelf) };
+  }
+
+  #report(numbered: Numbered, shelf: Shelf): WriteReport {
+    return reportOf(numbered, shelf, this.#deps.time);
+  }
+
   #find(id: string): (Numbered & { readonly shelf: Shelf }) | null {
     const number = numberOf(id);
     if (number === null) return null;
@@ -175,14 +218,8 @@ export class WriteOffice {
   }
 }
 
-/** An id begins with the write's number. */
-function numberOf(id: string): number | null {
-  const text = /^([0-9a-z]{1,10})-[0-9a-f]{16}$/.exec(id)?.[1];
-  return text === undefined ? null : Number.parseInt(text, 36);
-}
-
-function reportOf({ number, record: read }: Numbered): WriteReport {
-  if (read.kind === 'damaged') return damaged(number);
+function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: SteadyTime): WriteReport {
+  if (read.kind === 'damaged') return unreadable(number, shelf);
   const { record } = read;
   const isWaiting = record.state === 'waiting';
   return {
@@ -194,7 +231,7 @@ function reportOf({ number, record: read }: Numbered): WriteReport {
     route: record.route,
     acceptedAt: new Date(record.acceptedAtMs).toISOString(),
     attempts: record.attempts,
-    nextAttemptAt: isWaiting ? new Date(record.dueAtMs).toISOString() : null,
+    nextAttemptAt: isWaiting ? new Date(time.wallMs(record.dueAtMs)).toISOString() : null,
     lastError: record.lastError,
     idempotencyKey: record.idempotencyKey,
     bytes: record.content?.bytes ?? 0,
@@ -204,10 +241,10 @@ function reportOf({ number, record: read }: Numbered): WriteReport {
 }
 
 /** Of a record that can't be read: there is no more to be told. */
-function damaged(number: number): WriteReport {
+function unreadable(number: number, shelf: Shelf): WriteReport {
   return {
-    id: `${number.toString(36)}-${'0'.repeat(16)}`,
-    state: 'dead',
+    id: unreadableId(number),
+    state: shelf,
     method: '',
     url: '',
     origin: '',
@@ -215,7 +252,7 @@ function damaged(number: number): WriteReport {
     acceptedAt: '',
     attempts: 0,
     nextAttemptAt: null,
-    lastError: 'its record is damaged on disk',
+    lastError: UNREADABLE,
     idempotencyKey: '',
     bytes: 0,
     endedAt: null,

@@ -4,7 +4,9 @@ import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../log/logger.ts';
+import { journalConnections } from '../origins/connection-shares.ts';
 import type { OriginBoard } from '../origins/origin-board.ts';
+import type { OriginTally } from '../origins/origin-tally.ts';
 import type { CoordinatorCalls } from '../process/calls.ts';
 import type { Handlers } from '../process/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
@@ -14,8 +16,11 @@ import { lineKeyOf, type LineKey } from './line.ts';
 import { LingeringHolds } from './lingering-holds.ts';
 import { Lines } from './lines.ts';
 import { Reading } from './reading.ts';
+import { SteadyTime } from './steady-time.ts';
 import { ThroughDesk } from './through-desk.ts';
 import { WriteOffice } from './write-office.ts';
+import type { OriginAnswer } from './origin-answer.ts';
+import { numberOf } from './record.ts';
 import type { AcceptedWrite, OfferedRequest } from './write-desk.ts';
 
 export interface WritesDependencies {
@@ -24,11 +29,19 @@ export interface WritesDependencies {
   readonly fence: Fence;
   readonly clock: Clock;
   readonly log: Log;
+  readonly asked: OriginTally;
+  readonly workers: number;
 }
 
 type WriteCalls = Pick<
   Handlers<CoordinatorCalls>,
-  'admitThrough' | 'abandonThrough' | 'settleThrough' | 'acceptWrite' | 'readPending'
+  | 'admitThrough'
+  | 'abandonThrough'
+  | 'settleThrough'
+  | 'holdUnknown'
+  | 'acceptWrite'
+  | 'originAnswer'
+  | 'readPending'
 >;
 
 /** Origins that a reload has replaced may finish what they do. */
@@ -45,12 +58,16 @@ export class Writes {
   readonly #deliveries: Deliveries;
   readonly #reading: Reading;
   readonly #desk: ThroughDesk;
+  /** What clients wait for, by worker and ticket. */
+  readonly #promised = new Map<string, Promise<OriginAnswer | null>>();
+  #tickets = 0;
   #config: Config;
   #origins: Origin[] = [];
   #merged = 0;
   #accepted = 0;
 
   private constructor(deps: WritesDependencies) {
+    const time = new SteadyTime(deps);
     this.#deps = deps;
     this.#config = deps.config;
     this.#lines = new Lines(
@@ -60,12 +77,14 @@ export class Writes {
       },
       (line) => this.#deliveries.freed(line),
     );
-    this.#lingering = new LingeringHolds({ ...deps, lines: () => this.#lines });
+    this.#lingering = new LingeringHolds({ ...deps, time, lines: () => this.#lines });
     this.#journal = new Journal({
       ...deps,
+      time,
       lingering: this.#lingering,
       limits: () => this.#config.journal,
       hasWaitingBehind: (line) => this.#lines.hasWaiting(line),
+      onBuried: (number) => this.#deliveries.buried(number),
     });
     const moved = (line: LineKey): void => {
       this.#lines.journalMoved(line);
@@ -73,18 +92,20 @@ export class Writes {
     };
     this.#deliveries = new Deliveries({
       ...deps,
+      time,
       journal: this.#journal,
       lines: this.#lines,
       random: Math.random,
       moved,
     });
     this.#reading = new Reading(this.#journal, this.#lingering);
-    this.#desk = new ThroughDesk({ ...deps, lines: this.#lines, lingering: this.#lingering });
+    this.#desk = new ThroughDesk({ ...deps, time, lines: this.#lines, lingering: this.#lingering });
     this.office = new WriteOffice({
       journal: this.#journal,
       deliveries: this.#deliveries,
       log: deps.log,
       clock: deps.clock,
+      time,
       moved,
       counts: () => ({
         accepted: this.#accepted,
@@ -105,23 +126,29 @@ export class Writes {
 
   /** Delivers by this configuration from now on. `origins` are its own, as they are reached. */
   configure(config: Config, origins: readonly OriginConfig[], board: OriginBoard): void {
-    const { clock } = this.#deps;
+    const { clock, asked, workers } = this.#deps;
     const before = this.#origins;
     this.#config = config;
     const targets = new Map<string, DeliveryOrigin>();
     this.#origins = origins.map((configured) => {
       const { name } = configured;
       const breaker = board.breakerOf(configured);
-      const origin = createHttpOrigin(forDeliveries(config, configured), {
+      const connections = journalConnections(config, configured, workers);
+      const origin = createHttpOrigin(forDeliveries(config, configured, connections), {
         clock,
         breaker,
         isWell: (url) => board.isWell(name, url),
       });
-      targets.set(name, { origin, openUntilMs: () => breaker?.openUntilMs ?? 0 });
+      asked.add(name, origin);
+      targets.set(name, {
+        origin,
+        atOnce: Math.min(config.journal.deliveries, connections * configured.urls.length),
+        openUntilMs: () => breaker?.openUntilMs ?? 0,
+      });
       return origin;
     });
     this.#deliveries.configure(config, targets);
-    for (const origin of before) void origin.close(ORIGIN_GRACE_MS);
+    for (const origin of before) void asked.end(origin, ORIGIN_GRACE_MS);
   }
 
   /** `instance` is the worker's. */
@@ -130,14 +157,23 @@ export class Writes {
       admitThrough: (request) => this.#desk.admit(instance, request),
       abandonThrough: ({ ticket }) => this.#desk.abandon(instance, ticket),
       settleThrough: (end) => this.#desk.settle(end),
-      acceptWrite: (request) => this.#accept(request),
-      readPending: ({ line, mode, waitMs }) => this.#reading.read(lineKeyOf(line), mode, waitMs),
+      holdUnknown: (write) => this.#desk.holdUnknown(write),
+      acceptWrite: (request) => this.#accept(instance, request),
+      originAnswer: ({ ticket }) => this.#originAnswer(`${instance}:${ticket}`),
+      readPending: ({ lines, mode, waitMs }) => this.#reading.read(lines.map(lineKeyOf), mode, waitMs),
     };
   }
 
   /** What the worker had under way has an unknown outcome. */
   workerDied(instance: number): void {
     this.#desk.workerDied(instance);
+    for (const key of this.#promised.keys()) if (key.startsWith(`${instance}:`)) this.#promised.delete(key);
+  }
+
+  /** Weir stops: clients are not to wait for what may come later than that. They get their answers at once. */
+  endWaiting(): void {
+    this.#lines.endWaiting();
+    this.#deliveries.endWaiting();
   }
 
   /** Begins no delivery more; resolves when those under way are written down. What is not delivered stays. */
@@ -148,7 +184,7 @@ export class Writes {
     this.#lingering.close();
   }
 
-  async #accept({ line, waitMs, ...offered }: OfferedRequest): Promise<AcceptedWrite> {
+  async #accept(instance: number, { line, waitMs, ...offered }: OfferedRequest): Promise<AcceptedWrite> {
     const key = lineKeyOf(line);
     const acceptance = await this.#journal.accept({
       ...offered,
@@ -158,21 +194,23 @@ export class Writes {
     });
     switch (acceptance.kind) {
       case 'accepted': {
+        const { id, number, merged } = acceptance;
         this.#accepted += 1;
-        if (acceptance.merged !== null) this.#merged += 1;
+        if (merged !== null) this.#gaveWay(merged);
         this.#deps.log.info({
           event: 'write-accepted',
-          write: acceptance.id,
+          write: id,
           method: offered.method,
           origin: line.origin,
-          ...(acceptance.merged === null ? {} : { merged: acceptance.merged }),
+          ...(merged === null ? {} : { merged }),
         });
         this.#deliveries.accepted(line.origin);
-        return this.#answered(acceptance, waitMs);
+        return { kind: 'accepted', id, ticket: this.#promise(instance, number, waitMs) };
       }
       case 'repeated': {
-        const isWaiting = this.#journal.tables.record('waiting', acceptance.number) !== null;
-        return this.#answered(acceptance, isWaiting ? waitMs : 0);
+        const { id, number } = acceptance;
+        const isWaiting = this.#journal.tables.record('waiting', number) !== null;
+        return { kind: 'accepted', id, ticket: this.#promise(instance, number, isWaiting ? waitMs : 0) };
       }
       case 'mismatch':
       case 'full':
@@ -183,20 +221,35 @@ export class Writes {
     }
   }
 
-  async #answered({ number, id }: { readonly number: number; readonly id: string }, waitMs: number) {
-    const answer = waitMs === 0 ? null : await this.#deliveries.answerTo(number, waitMs);
-    return { kind: 'accepted', id, answer } as const;
+  /** A later write has taken its place: no answer will come for it. */
+  #gaveWay(id: string): void {
+    this.#merged += 1;
+    this.#deliveries.unanswered(numberOf(id)!);
+  }
+
+  /** From now on, lest the answer comes before it is asked for. */
+  #promise(instance: number, number: number, waitMs: number): number | null {
+    if (waitMs === 0) return null;
+    this.#tickets += 1;
+    this.#promised.set(`${instance}:${this.#tickets}`, this.#deliveries.answerTo(number, waitMs));
+    return this.#tickets;
+  }
+
+  async #originAnswer(key: string): Promise<OriginAnswer | null> {
+    const answer = this.#promised.get(key);
+    this.#promised.delete(key);
+    return (await answer) ?? null;
   }
 }
 
 const STOP_GRACE_MS = 5_000;
 
 /** As many connections as deliveries; none waits long for one. */
-function forDeliveries(config: Config, origin: OriginConfig): OriginConfig {
+function forDeliveries(config: Config, origin: OriginConfig, connections: number): OriginConfig {
   const { deliveries } = config.journal;
   return {
     ...origin,
-    connections: Math.min(origin.connections, deliveries),
+    connections,
     queue: { size: deliveries, timeoutMs: Math.max(60_000, origin.queue.timeoutMs) },
   };
 }

@@ -3,6 +3,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { normalizeTarget } from '../../policies/key.ts';
 import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
 import { groupSite } from '../../policies/tags.ts';
+import type { WriteRules } from '../routes/active-route.ts';
 import { tagsOfPlace } from '../routes/url-tags.ts';
 
 /** An unsafe request as it was sent. */
@@ -39,4 +40,22 @@ export function writtenTags(
   );
   const site = origin === null ? write.authority : groupSite(origin, write.authority);
   return [...new Set([...urls, ...invalidatedGroups({ ...unsafe, authority: site })])];
+}
+
+/** What the route that takes the write names, beside its target. */
+export function namedTags({ router, routes }: WriteRules, write: Omit<SentWrite, 'scheme'>): string[] {
+  const normal = normalizeTarget(write.target);
+  const match = normal === null ? null : router.match(write.method, write.authority, normal.path);
+  return match?.kind === 'route' ? routes.get(match.route.name)!.writeTagsFor(match.params) : [];
+}
+
+/** What the write may have changed of what is stored by rules that came into force after it was taken. */
+export function laterTags(
+  rules: WriteRules,
+  origin: OriginConfig,
+  write: SentWrite,
+  answer: { readonly status: number; readonly fields: Fields } | null,
+): string[] {
+  const written = answer === null ? [] : writtenTags(rules.config, origin, write, answer);
+  return [...new Set([...targetTags(rules.config, write), ...namedTags(rules, write), ...written])];
 }

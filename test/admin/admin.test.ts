@@ -48,6 +48,7 @@ async function admin(given: Partial<AdminDependencies> = {}) {
     stats: async () => ({ workers: 2 }),
     metrics: async () => '# HELP weir_up 1\n',
     ready: async () => ({ ready: true, reasons: [] }),
+    problems: () => [],
     invalidate: async (tags, mode) => {
       invalidated.push({ tags, mode });
       return { kind: 'done', sequence: 7 };

@@ -23,8 +23,8 @@ function explained(message: unknown) {
 }
 
 describe('what explains a message', () => {
-  it('names what its changes invalidate, under the tags that entries bear', () => {
-    expect(explained({ table: 'products', before: { id: 1 }, after: { id: 2 } })).toMatchObject({
+  it('names what its changes invalidate, under the tags that entries bear', async () => {
+    expect(await explained({ table: 'products', before: { id: 1 }, after: { id: 2 } })).toMatchObject({
       verdict: { kind: 'named' },
       tags: [
         'tag:product:1',
@@ -37,19 +37,19 @@ describe('what explains a message', () => {
     });
   });
 
-  it('says that a change which no entry of the map takes invalidates nothing', () => {
-    expect(explained({ table: 'orders', id: 1 })).toMatchObject({
+  it('says that a change which no entry of the map takes invalidates nothing', async () => {
+    expect(await explained({ table: 'orders', id: 1 })).toMatchObject({
       verdict: { kind: 'nothing' },
       changes: [{ unmapped: true }],
       tags: [],
     });
   });
 
-  it('says why all that the feed may change is invalidated', () => {
-    expect(explained({ table: 'products' })).toMatchObject({
+  it('says why all that the feed may change is invalidated', async () => {
+    expect(await explained({ table: 'products' })).toMatchObject({
       verdict: { kind: 'scope', reason: 'a change does not tell id' },
     });
-    expect(explained('text').verdict.kind).toBe('scope');
+    expect((await explained('text')).verdict.kind).toBe('scope');
   });
 });
 

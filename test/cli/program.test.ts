@@ -35,6 +35,7 @@ async function runAdmin(token = 'secret'): Promise<string[]> {
     stats: async () => ({}),
     metrics: async () => '',
     ready: async () => ({ ready: true, reasons: [] }),
+    problems: () => [],
     invalidate: async (tags) => {
       invalidated.push(...tags);
       return { kind: 'done', sequence: 7 };
@@ -109,6 +110,8 @@ describe('weir', () => {
         out: '',
         err: expect.stringContaining('bad.yaml:1:25 origins.shop.url'),
       });
+      const json = await place.weir([...command, '--config', 'bad.yaml', '--json']);
+      expect(JSON.parse(json.out)).toMatchObject({ ok: false, errors: [{ path: 'origins.shop.url' }] });
     }
   });
 });
@@ -152,6 +155,24 @@ describe('weir purge', () => {
       out: '',
       err: `weir purge: nothing listens at http://127.0.0.1:${port}, the admin side: is weir serve running?\n`,
     });
+  });
+
+  it('says what went wrong in JSON, too', async () => {
+    const port = await freePort();
+    await place.write('idle.yaml', `${ORIGIN}admin: { port: ${port} }\n`);
+    const idle = await place.weir(['purge', '--config', 'idle.yaml', '--all', '--json']);
+    expect(idle.code).toBe(1);
+    const nothing = {
+      kind: 'unreachable',
+      status: null,
+      message: expect.stringContaining('nothing listens'),
+    };
+    expect(JSON.parse(idle.out)).toEqual({ ok: false, errors: [nothing] });
+    await runAdmin('another');
+    const refused = await place.weir(['purge', '--config', 'running.yaml', '--all', '--json']);
+    expect(refused.code).toBe(1);
+    const token = { kind: 'refused', status: 401, message: expect.stringContaining('another token') };
+    expect(JSON.parse(refused.out)).toEqual({ ok: false, errors: [token] });
   });
 });
 

@@ -6,6 +6,7 @@
 import { tagOfName } from '../../policies/tags.ts';
 import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
 import type { DiskFill, DiskLevel } from '../../proxy/cache/disk-level.ts';
+import { createOnTheWay, onTheWayBuffer, type OnTheWay } from '../../proxy/cache/disk/on-the-way.ts';
 import { mergedHead, type EntryHead } from '../../proxy/cache/entry.ts';
 import { isSameVariant } from '../../proxy/cache/levels.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
@@ -27,7 +28,7 @@ export type Later = (what: string, act: () => void) => void;
 
 const CONFIG = configOf(`
   origins: { shop: { url: "http://shop" } }
-  routes: [{ name: all, match: /*, cache: { freshness: headers } }]
+  routes: [{ name: all, match: /*, cache: { freshness: headers, client-directives: honor } }]
 `);
 const WORKERS = 2;
 const CLOCK = setClock();
@@ -46,6 +47,7 @@ export class RaceWorld {
   readonly #mechanisms: Mechanisms;
   readonly #disk = new SharedDisk();
   readonly #known = new Map<string, number>();
+  readonly #shown = new Set<string>();
   #run!: Run;
   #state = new MemoryState();
   #boots = 0;
@@ -69,18 +71,32 @@ export class RaceWorld {
     return world;
   }
 
-  /** A client asks a worker for a path; what it is told is held against what was invalidated before it asked. */
-  get(worker: number, path: string): Promise<void> {
+  /**
+   * A client asks a worker for a path, and may want the origin's word; what it is told is held against what was
+   * invalidated before it asked. Resolves with the status.
+   */
+  get(worker: number, path: string, directives: Fields = []): Promise<number> {
     const known = this.#known.get(path) ?? 0;
     return new Promise((resolve) => {
-      this.#run.workers[worker]!.ask(path, (status, content) => {
+      this.#run.workers[worker]!.ask(path, directives, (status, content, fields) => {
         this.answered += 1;
+        if (fieldValue(fields, 'surrogate-key')?.includes(ownName(path)) === true) this.#shown.add(path);
         if (status === 200 && !this.origin.wasAfter(path, known, content)) {
           this.violations.push(`${path} from worker ${worker}: ${content}, though version ${known} was told`);
         }
-        resolve();
+        resolve(status);
       });
     });
+  }
+
+  /** From now on the origin names a tag of its own for the path, and what had been answered stays good. */
+  retag(path: string): void {
+    this.origin.retagged.add(path);
+  }
+
+  /** Whether some client was told that the path bears that tag. */
+  isTagShown(path: string): boolean {
+    return this.#shown.has(path);
   }
 
   /** The origin changes and says so; `known` to clients once that is answered. */
@@ -113,6 +129,7 @@ export class RaceWorld {
     const run: Run = { fence, workers: [], isOver: false };
     const here: Later = (what, act) => this.#later(what, () => (run.isOver ? undefined : act()));
     const shared = uncacheableBuffer();
+    const onTheWay = onTheWayBuffer();
     const site: SiteSource = {
       config: CONFIG,
       demoUrls: {},
@@ -121,7 +138,16 @@ export class RaceWorld {
       receivers: [],
     };
     for (let index = 0; index < WORKERS; index += 1) {
-      const deps = { index, boot: this.#boots, fence, site, shared, later: here, origin: this.origin };
+      const deps = {
+        index,
+        boot: this.#boots,
+        fence,
+        site,
+        shared,
+        onTheWay,
+        later: here,
+        origin: this.origin,
+      };
       run.workers.push(new RaceWorker({ ...deps, disk: this.#disk, mechanisms: this.#mechanisms }));
     }
     const [left, right] = portPair(here);
@@ -144,6 +170,7 @@ interface WorkerDependencies {
   readonly site: SiteSource;
   /** For what is of no matter here. */
   readonly shared: SharedArrayBuffer;
+  readonly onTheWay: SharedArrayBuffer;
   readonly origin: VersionedOrigin;
   readonly disk: SharedDisk;
   readonly mechanisms: Mechanisms;
@@ -154,7 +181,18 @@ class RaceWorker {
   readonly runtime: WorkerRuntime;
   readonly #site: SiteSource;
 
-  constructor({ index, boot, fence, site, shared, disk, mechanisms, later, origin }: WorkerDependencies) {
+  constructor({
+    index,
+    boot,
+    fence,
+    site,
+    shared,
+    onTheWay,
+    disk,
+    mechanisms,
+    later,
+    origin,
+  }: WorkerDependencies) {
     this.#site = site;
     this.runtime = new WorkerRuntime({
       start: {
@@ -166,6 +204,7 @@ class RaceWorker {
         site,
         fence: fence.buffer,
         uncacheable: shared,
+        onTheWay,
         connections: shared,
         diskPath: null,
       },
@@ -174,13 +213,16 @@ class RaceWorker {
       log: SILENT,
       accessLog: () => {},
       recorder: { request: () => {}, originHead: () => {} },
-      disk: { level: new RaceDisk(disk, later), corrupt: () => 0 },
+      disk: { level: new RaceDisk(disk, createOnTheWay(onTheWay, index), later), corrupt: () => 0 },
       invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
+      invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
       desk: {
         admitThrough: nobody,
         abandonThrough: nobody,
         settleThrough: nobody,
+        holdUnknown: nobody,
         acceptWrite: nobody,
+        originAnswer: nobody,
         readPending: nobody,
       },
       deliver: nobody,
@@ -194,8 +236,8 @@ class RaceWorker {
     for (const { head } of memory.get(key)) memory.remove(key, head.id);
   }
 
-  ask(path: string, answer: (status: number, content: string) => void): void {
-    this.runtime.handle(exchangeOf(path, answer));
+  ask(path: string, fields: Fields, answer: Answer): void {
+    this.runtime.handle(exchangeOf(path, fields, answer));
   }
 }
 
@@ -205,14 +247,17 @@ function nobody(): never {
   throw new Error('nobody asks for it');
 }
 
-function exchangeOf(path: string, answer: (status: number, content: string) => void): Exchange {
+type Answer = (status: number, content: string, fields: Fields) => void;
+
+function exchangeOf(path: string, fields: Fields, answer: Answer): Exchange {
   let content = '';
   return {
     method: 'GET',
+    version: '1.1',
     target: path,
     authority: 'shop',
     scheme: 'http',
-    fields: [],
+    fields,
     remoteAddress: '127.0.0.1',
     startedAt: 0,
     body: null,
@@ -222,17 +267,26 @@ function exchangeOf(path: string, answer: (status: number, content: string) => v
     onEnd: () => {},
     inform: () => {},
     tunnel: () => {},
-    respond: (status, _fields, bytes) => answer(status, Buffer.from(bytes ?? []).toString()),
-    stream: (status) => ({
+    respond: (status, sent, bytes) => answer(status, Buffer.from(bytes ?? []).toString(), sent),
+    stream: (status, sent) => ({
       write(chunk) {
         content += Buffer.from(chunk).toString();
         return true;
       },
       onDrain: () => {},
-      end: () => answer(status, content),
+      end: () => answer(status, content, sent),
     }),
-    abort: () => answer(0, content),
+    abort: () => answer(0, content, []),
   };
+}
+
+/** Of the tag that the origin gives a path later. */
+function ownName(path: string): string {
+  return `of-${path.slice(1)}`;
+}
+
+export function ownTag(path: string): string {
+  return tagOfName(ownName(path));
 }
 
 /** Content that changes; its ETag is its value, which may come back. */
@@ -240,6 +294,7 @@ class VersionedOrigin implements Origin {
   readonly name = 'shop';
   readonly stats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
   confirmed = 0;
+  readonly retagged = new Set<string>();
   /** The most requests for one path that were under way at a time. */
   maxRunning = 0;
   readonly #later: Later;
@@ -280,7 +335,7 @@ class VersionedOrigin implements Origin {
         'ETag',
         `"${value}"`,
         'Surrogate-Key',
-        'secret',
+        this.retagged.has(path) ? `secret ${ownName(path)}` : 'secret',
       ];
       next('its head comes', () => {
         if (isSame) {
@@ -333,10 +388,12 @@ class SharedDisk {
 
 class RaceDisk implements DiskLevel {
   readonly #disk: SharedDisk;
+  readonly #onTheWay: OnTheWay;
   readonly #toWriter: (act: () => void) => void;
 
-  constructor(disk: SharedDisk, later: Later) {
+  constructor(disk: SharedDisk, onTheWay: OnTheWay, later: Later) {
     this.#disk = disk;
+    this.#onTheWay = onTheWay;
     this.#toWriter = inOrder('the disk writes', later);
   }
 
@@ -367,7 +424,15 @@ class RaceDisk implements DiskLevel {
       onStored: (given) => {
         listener = given;
       },
-      commit: (head) => new Promise((resolve) => this.#toWriter(() => resolve(this.#commit(head)))),
+      commit: (head) => {
+        const arrived = this.#onTheWay.sent(head.key);
+        return new Promise((resolve) =>
+          this.#toWriter(() => {
+            resolve(this.#commit(head));
+            arrived();
+          }),
+        );
+      },
       abort: () => this.#toWriter(() => this.#disk.contents.delete(id)),
     };
   }

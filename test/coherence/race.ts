@@ -5,21 +5,29 @@ import type { Mechanisms } from '../../proxy/mechanisms.ts';
 import { RaceWorld, SECRET_TAG } from './race-world.ts';
 
 type Act =
-  | { readonly kind: 'get'; readonly worker: number; readonly path: string }
+  | {
+      readonly kind: 'get';
+      readonly worker: number;
+      readonly path: string;
+      readonly directives: readonly string[];
+    }
   | {
       readonly kind: 'change';
       readonly path: string;
       readonly value: number;
       readonly by: 'url' | 'tag' | 'all';
     }
+  | { readonly kind: 'retag'; readonly path: string }
   | { readonly kind: 'evict'; readonly worker: number; readonly path: string }
   | { readonly kind: 'crash' };
 
 const worker = fc.nat(1);
 const path = fc.constantFrom('/a', '/b');
+/** Rarely, for they end what a worker holds. */
+const directives = fc.constantFrom([], [], [], ['Cache-Control', 'no-cache']);
 
 const anAct: fc.Arbitrary<Act> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('get'), worker, path }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant('get'), worker, path, directives }) },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -29,6 +37,7 @@ const anAct: fc.Arbitrary<Act> = fc.oneof(
       by: fc.constantFrom('url', 'tag', 'all'),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('retag'), path }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('evict'), worker, path }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash') }) },
 );
@@ -69,13 +78,16 @@ function settled(): Promise<void> {
 async function perform(world: RaceWorld, act: Act): Promise<void> {
   switch (act.kind) {
     case 'get':
-      void world.get(act.worker, act.path);
+      void world.get(act.worker, act.path, act.directives);
       return;
     case 'change': {
       const tag = { url: tagOfUrl(null, act.path, ''), tag: SECRET_TAG, all: ALL_TAG }[act.by];
       void world.change(act.path, act.value, [tag]);
       return;
     }
+    case 'retag':
+      world.retag(act.path);
+      return;
     case 'evict':
       world.evict(act.worker, act.path);
       return;

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
+import { tagOfUrl } from '../../policies/tags.ts';
+import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
+import { settle } from '../support/barrier.ts';
 import { race } from './race.ts';
+import { ownTag, RaceWorld } from './race-world.ts';
+
+const URL_OF_A = tagOfUrl(null, '/a', '');
 
 describe('fills, joins from two workers, 304s, purges, evictions and crashes in whatever order', () => {
   it('serve nothing that is older than what was invalidated before the request began', async () => {
@@ -9,6 +14,96 @@ describe('fills, joins from two workers, 304s, purges, evictions and crashes in 
     expect(answered).toBeGreaterThan(300);
     expect(confirmed).toBeGreaterThan(30);
   });
+});
+
+/** A world in which the test says what happens next. */
+async function directed(mechanisms: Mechanisms) {
+  const waiting: { readonly what: string; act(): void }[] = [];
+  const world = await RaceWorld.begin((what, act) => waiting.push({ what, act }), mechanisms);
+  /** The first of these that waits, once all that happens by itself has happened. */
+  const next = async (what: string): Promise<void> => {
+    await settle();
+    const at = waiting.findIndex((each) => each.what === what);
+    if (at < 0)
+      throw new Error(`nothing waits to be ${what}: ${waiting.map((each) => each.what).join(', ')}`);
+    waiting.splice(at, 1)[0]!.act();
+    await settle();
+  };
+  const all = async (): Promise<void> => {
+    await settle();
+    while (waiting.length > 0) await next(waiting[0]!.what);
+  };
+  return { world, next, all };
+}
+
+describe('what is on its way to the disk', () => {
+  it('is found by a worker that has it neither in memory nor there', async () => {
+    const { world, next } = await directed(ALL_MECHANISMS);
+    const owner = 1;
+    const first = world.get(owner, '/a');
+    await next('the origin looks');
+    await next('its head comes');
+    await next('its content comes');
+    expect(await first).toBe(200);
+    const other = world.get(1 - owner, '/a', ['Cache-Control', 'only-if-cached']);
+    await next('a message comes');
+    await next('a message comes');
+    expect(await other).toBe(200);
+  });
+});
+
+describe('a 304 about an entry that was replaced meanwhile', () => {
+  /** What is served when an older flight's content has come between a 304 and the entry that it is about. */
+  async function servedBehind(mechanisms: Mechanisms): Promise<readonly string[]> {
+    const { world, next, all } = await directed(mechanisms);
+    const owner = 1;
+    void world.get(owner, '/a');
+    await all();
+    void world.change('/a', 1, [URL_OF_A]);
+    await all();
+    void world.get(owner, '/a');
+    await next('the origin looks');
+    // What it has seen is changed back before it comes.
+    void world.change('/a', 0, [URL_OF_A]);
+    await next('commit');
+    void world.get(owner, '/a');
+    await next('the origin looks');
+    await next('its head comes');
+    await next('its content comes');
+    await next('its head comes');
+    expect(world.origin.confirmed).toBe(1);
+    void world.get(owner, '/a');
+    await all();
+    return world.violations;
+  }
+
+  it('says nothing of the one in its place', async () => {
+    expect(await servedBehind(ALL_MECHANISMS)).toEqual([]);
+  });
+
+  it('would make it fresh if it went by the variant, not by the id', async () => {
+    const found = await servedBehind({ ...ALL_MECHANISMS, entryIdInNotModified: false });
+    const stale: unknown = expect.stringContaining('/a is 1, though version 2 was told');
+    // To the client whose request was confirmed, and to the one that came after it.
+    expect(found).toEqual([stale, stale]);
+  });
+});
+
+describe('a 304 that names a tag', () => {
+  it.each([0, 1])(
+    'reaches every copy of the entry before a client of worker %i hears of the tag',
+    async (asked) => {
+      const world = await RaceWorld.begin((_what, act) => setImmediate(act), ALL_MECHANISMS);
+      for (const worker of [0, 1]) await world.get(worker, '/a');
+      world.retag('/a');
+      await world.get(asked, '/a', ['Cache-Control', 'no-cache']);
+      expect(world.isTagShown('/a')).toBe(true);
+      await world.change('/a', 1, [ownTag('/a')]);
+      for (const worker of [1, 0]) await world.get(worker, '/a');
+      expect(world.violations).toEqual([]);
+      expect(world.origin.confirmed).toBe(1);
+    },
+  );
 });
 
 describe('the checker finds what breaks without', () => {

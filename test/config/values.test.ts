@@ -29,7 +29,13 @@ describe('defaults', () => {
       file: '/etc/weir/weir.yaml',
       listen: {
         port: 8080,
-        limits: { urlBytes: 8192, bodyBytes: 104_857_600, requestMs: 60_000, idleMs: 75_000 },
+        limits: {
+          urlBytes: 8192,
+          bodyBytes: 104_857_600,
+          requestMs: 60_000,
+          idleMs: 75_000,
+          tunnelMs: 3_600_000,
+        },
         stopTimeoutMs: 30_000,
         tls: null,
       },

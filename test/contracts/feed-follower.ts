@@ -1,3 +1,4 @@
+import { NO_MARK } from '../../policies/feed-version.ts';
 import type { Feed, FeedAdapter } from '../../origin-adapters/feeds/feed.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import type { FeedDoor, FeedInvalidation, FeedState } from '../../proxy/feeds/door.ts';
@@ -20,6 +21,7 @@ export class FeedFollower {
       format: 'json',
       maxSilenceMs,
       readLagMs: 0,
+      versionField: null,
       map: [{ when: null, invalidate: { tags: ['row:{id}'], urls: [], prefixes: [] } }],
       options: {},
     };
@@ -75,12 +77,14 @@ export class FeedFollower {
   #door(): FeedDoor {
     return {
       position: () => this.#position,
+      mark: () => NO_MARK,
       apply: (invalidation) => {
         this.applied.push(invalidation);
         this.#position = invalidation.position ?? this.#position;
         this.#changed();
         return Promise.resolve({ sequence: this.applied.length });
       },
+      announceHead: () => undefined,
     };
   }
 

@@ -17,6 +17,7 @@ async function start(): Promise<FeedService> {
           format: 'json',
           maxSilenceMs: contractMaxSilenceMs,
           readLagMs: 0,
+          versionField: null,
           map: [],
           options: { url: server.url, replay: true },
         },

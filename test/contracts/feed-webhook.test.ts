@@ -32,6 +32,7 @@ async function start(): Promise<FeedService> {
           format: 'json',
           maxSilenceMs: contractMaxSilenceMs,
           readLagMs: 0,
+          versionField: null,
           map: [],
           options: {
             path: '/webhook',

@@ -8,6 +8,8 @@ it.each(SEEDS)(
   async (seed) => {
     const report = await runFaults({ seed, urls: 8, writesPerUrl: 150, kills: 8 });
     expect(report.violations).toEqual([]);
+    const answered = ['behind', 'through', 'oversize', 'full', 'full-through', 'too-large'];
+    for (const answer of answered) expect(report.answers.get(answer), answer).toBeGreaterThan(0);
   },
   600_000,
 );

@@ -5,14 +5,18 @@ import type { AddressInfo, Socket } from 'node:net';
 interface Entry {
   readonly id: number;
   readonly data: () => string;
+  readonly atMs: number;
 }
 
 /**
  * An origin with a change log behind server-sent events: replays after Last-Event-ID, says `event: reset` where it can't,
- * `event: head` at the end of the replay, and comments after that. It can be cut, silenced, trimmed and restarted.
+ * `event: head` at the end of the replay, and comments after that. It can be cut, silenced, trimmed and restarted, and be
+ * behind.
  */
 export class EventStreamServer {
   readonly requests: IncomingMessage[] = [];
+  /** How long it keeps back what was published. */
+  behindMs = 0;
   readonly #heartbeatMs: number;
   readonly #sockets = new Set<Socket>();
   readonly #streams = new Set<Stream>();
@@ -45,7 +49,7 @@ export class EventStreamServer {
     this.#server.listen(this.#port, '127.0.0.1');
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;
-    this.#heartbeat = setInterval(() => this.#beat(), this.#heartbeatMs);
+    this.#heartbeat = setInterval(() => this.beat(), this.#heartbeatMs);
   }
 
   async stop(): Promise<void> {
@@ -60,7 +64,7 @@ export class EventStreamServer {
   }
 
   publish(data: () => string): void {
-    this.#log.push({ id: this.#nextId, data });
+    this.#log.push({ id: this.#nextId, data, atMs: performance.now() });
     this.#nextId += 1;
     this.#sendAll();
   }
@@ -78,6 +82,13 @@ export class EventStreamServer {
 
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Says at once that everybody who has it all is at the head. */
+  beat(): void {
+    if (this.#isSilent) return;
+    this.#sendAll();
+    for (const stream of this.#streams) if (stream.next >= this.#nextId) stream.response.write(':\n\n');
   }
 
   silence(): void {
@@ -115,8 +126,10 @@ export class EventStreamServer {
 
   #send(stream: Stream): void {
     if (this.#isSilent) return;
+    const dueMs = performance.now() - this.behindMs;
     for (const entry of this.#log) {
       if (entry.id < stream.next) continue;
+      if (entry.atMs > dueMs) return;
       if (stream.response.writableNeedDrain) return;
       stream.next = entry.id + 1;
       stream.response.write(`id: ${entry.id}\ndata: ${entry.data()}\n\n`);
@@ -124,11 +137,6 @@ export class EventStreamServer {
     if (stream.hasHead || stream.next < this.#nextId) return;
     stream.hasHead = true;
     stream.response.write('event: head\n\n');
-  }
-
-  #beat(): void {
-    if (this.#isSilent) return;
-    for (const stream of this.#streams) if (stream.next >= this.#nextId) stream.response.write(':\n\n');
   }
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FeedConfig } from '../../policies/config/config.ts';
+import { NO_MARK, type VersionMark } from '../../policies/feed-version.ts';
 import { FenceDoor } from '../../proxy/feeds/fence-door.ts';
 import { PositionBoard, positionBuffer } from '../../proxy/feeds/position-board.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
@@ -17,6 +18,7 @@ const FEED: FeedConfig = {
   format: 'json',
   maxSilenceMs: 1_000,
   readLagMs: 0,
+  versionField: null,
   map: [],
   options: {},
 };
@@ -44,14 +46,15 @@ async function open(): Promise<void> {
   board = new PositionBoard(positionBuffer());
 }
 
-const doorOf = (feed: FeedConfig = FEED): FenceDoor => new FenceDoor(fence, state, feed, board);
-const change = (position: string | null, kind: 'change' | 'gap' = 'change') =>
-  ({ feed: FEED.name, tags: ['tag:a'], position, kind }) as const;
+const doorOf = (feed: FeedConfig = FEED): FenceDoor =>
+  new FenceDoor(fence, state, feed, ['feed:shop'], board);
+const change = (position: string | null, kind: 'change' | 'gap' = 'change', mark: VersionMark = NO_MARK) =>
+  ({ feed: FEED.name, tags: ['tag:a'], position, mark, kind }) as const;
 
 describe("a feed's door", () => {
   it('announces a position before its changes are in force, and applies it when they are durable', async () => {
     const door = doorOf();
-    const reader = new FenceReader(new SharedWords(fence.buffer));
+    const reader = new FenceReader(new SharedWords(fence.buffer), systemClock);
     const before = reader.published();
     const applied = door.apply(change('5'));
     // In force at once, not yet on disk: whoever reads the sequence now has to find the position announced.
@@ -66,6 +69,21 @@ describe("a feed's door", () => {
     await door.apply(change('5'));
     await door.apply(change(null, 'gap'));
     expect([board.announced, board.applied, door.position()]).toEqual([null, null, '5']);
+  });
+
+  it('announces a version before its changes are in force, and keeps it over a restart', async () => {
+    const feed = { ...FEED, versionField: 'version' };
+    const applied = doorOf(feed).apply(change('5', 'change', { highest: 2n ** 70n, isKnown: true }));
+    expect(board.version).toBe(String(2n ** 70n));
+    await applied;
+    await state.close();
+    await open();
+    expect(doorOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: true });
+    expect(board.version).toBe(String(2n ** 70n));
+    await doorOf(feed).apply(change('6', 'change', { highest: 2n ** 70n, isKnown: false }));
+    expect(board.version).toBeNull();
+    expect(doorOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: false });
+    expect(doorOf({ ...feed, versionField: 'other' }).mark()).toEqual(NO_MARK);
   });
 
   it('goes on where an earlier run was, unless the feed was configured otherwise', async () => {

@@ -23,6 +23,7 @@ function read(kafka: ScriptedKafka, after: string | null): FeedReader {
     format: 'json',
     maxSilenceMs: 60,
     readLagMs: 0,
+    versionField: null,
     map: [],
     options: kafkaFeed.schema.parse({ brokers: 'kafka:9092', topics: 'rows' }),
   } as const;

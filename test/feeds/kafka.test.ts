@@ -73,6 +73,7 @@ function feedOf(
     format,
     maxSilenceMs: contractMaxSilenceMs,
     readLagMs: 0,
+    versionField: null,
     map: [],
     options: kafkaFeed.schema.parse({ topics: TOPIC, ...options }),
   };

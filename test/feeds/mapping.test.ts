@@ -210,6 +210,7 @@ describe("a feed's scope and digest", () => {
     format: 'json',
     maxSilenceMs: 1,
     readLagMs: 1,
+    versionField: null,
     map: [entry({ a: 1, b: 2 })],
     options: { url: 'http://a/' },
   };
@@ -224,5 +225,6 @@ describe("a feed's scope and digest", () => {
     expect(feedDigest({ ...feed, options: { url: 'http://b/' } })).not.toBe(feedDigest(feed));
     expect(feedDigest({ ...feed, map: [entry({ a: 1 })] })).not.toBe(feedDigest(feed));
     expect(feedDigest({ ...feed, format: 'debezium' })).not.toBe(feedDigest(feed));
+    expect(feedDigest({ ...feed, versionField: 'version' })).not.toBe(feedDigest(feed));
   });
 });

@@ -8,6 +8,7 @@ import { natsFeed } from '../../origin-adapters/feeds/nats.ts';
 import { idsOf } from '../contracts/feed-contract.ts';
 import { until } from '../support/barrier.ts';
 import { freePort } from '../support/free-port.ts';
+import { SilentServer } from '../support/silent-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
 import { depsWithoutLibraries, failureOf } from './feed-failure.ts';
@@ -148,6 +149,34 @@ suite('nats: what it can not work with', () => {
     await until(() => proxy.clients === 1);
     await early.stop();
     await until(() => proxy.clients === 0);
+    await proxy.stop();
+  });
+
+  it('leaves no connection to a server that accepts and says nothing', async () => {
+    await scene.start();
+    const silent = await SilentServer.start();
+    const servers = `nats://127.0.0.1:${silent.port}`;
+    expect(await failureOf(feedOf({ servers }))).toMatchObject({ kind: 'unreachable', retry: 'soon' });
+    await until(() => silent.clients === 0, 'closed once it has given up');
+    const reader = scene.read(null, { servers });
+    await until(() => silent.clients === 1, 'connected');
+    await reader.stop();
+    await until(() => silent.clients === 0, 'closed once it was stopped');
+    await silent.stop();
+  });
+
+  it('leaves no connection to a server that has fallen silent', async () => {
+    const server = await scene.startWithStream();
+    const proxy = await TcpProxy.start(server.port);
+    const servers = `nats://127.0.0.1:${proxy.port}`;
+    const reader = await scene.attached({ servers });
+    server.pause();
+    await reader.stop();
+    await until(() => proxy.clients === 0, 'closed');
+    const early = scene.read(null, { servers });
+    await until(() => proxy.clients === 1, 'connected');
+    await early.stop();
+    await until(() => proxy.clients === 0, 'closed');
     await proxy.stop();
   });
 

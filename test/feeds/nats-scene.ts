@@ -87,6 +87,7 @@ export function feedOf(
       format,
       maxSilenceMs: contractMaxSilenceMs,
       readLagMs: 0,
+      versionField: null,
       map: [],
       options: natsFeed.schema.parse({ stream: 'CHANGES', ...options }),
     },

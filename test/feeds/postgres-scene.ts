@@ -89,6 +89,7 @@ export class PostgresScene {
         format: 'json',
         maxSilenceMs,
         readLagMs: 0,
+        versionField: null,
         map: [],
         options: postgresFeed.schema.parse({
           url: this.urlOf(this.#database),

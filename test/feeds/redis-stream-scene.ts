@@ -94,6 +94,7 @@ export function feedOf(
       format,
       maxSilenceMs: contractMaxSilenceMs,
       readLagMs: 0,
+      versionField: null,
       map: [],
       options: redisStreamFeed.schema.parse({ stream: 'changes', ...options }),
     },

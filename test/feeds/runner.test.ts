@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { FeedEvent, FeedFailure } from '../../origin-adapters/feeds/feed.ts';
 import type { Change } from '../../policies/change.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
+import { NO_MARK, type VersionMark } from '../../policies/feed-version.ts';
 import type { FeedDoor, FeedHealthReport, FeedInvalidation } from '../../proxy/feeds/door.ts';
 import { FeedRunner } from '../../proxy/feeds/runner.ts';
 import { gate, settle, until, type Gate } from '../support/barrier.ts';
@@ -16,6 +17,7 @@ const config: FeedConfig = {
   format: 'json',
   maxSilenceMs,
   readLagMs: 0,
+  versionField: 'version',
   map: [
     {
       when: { table: 'products' },
@@ -27,7 +29,9 @@ const config: FeedConfig = {
 
 /** Keeps what came through, and lets a test hold or refuse it. */
 class RecordingDoor implements FeedDoor {
-  readonly applied: FeedInvalidation[] = [];
+  readonly applied: Omit<FeedInvalidation, 'mark'>[] = [];
+  readonly marks: VersionMark[] = [];
+  readonly heads: string[] = [];
   saved: string | null;
   held: Gate | null = null;
   refusal: Error | null = null;
@@ -41,13 +45,23 @@ class RecordingDoor implements FeedDoor {
     return this.saved;
   }
 
+  mark(): VersionMark {
+    return NO_MARK;
+  }
+
   async apply(invalidation: FeedInvalidation): Promise<{ sequence: number }> {
-    this.applied.push(invalidation);
+    const { mark, ...applied } = invalidation;
+    this.applied.push(applied);
+    this.marks.push(mark);
     await this.held?.promise;
     if (this.refusal !== null) throw this.refusal;
     this.saved = invalidation.position ?? this.saved;
     this.#sequence += 1;
     return { sequence: this.#sequence };
+  }
+
+  announceHead(_feed: string, position: string): void {
+    this.heads.push(position);
   }
 
   get tags(): string[] {
@@ -63,6 +77,12 @@ class Scene {
   readonly lines: string[] = [];
   readonly runner: FeedRunner;
   random = 0.5;
+  /** What mapping a change takes. */
+  mappingMs = 0;
+  /** Called before a change is mapped. */
+  onMapping = (): void => undefined;
+  /** Called when the feed's health is told. */
+  onHealth = (): void => undefined;
 
   constructor(saved: string | null) {
     this.door = new RecordingDoor(saved);
@@ -74,9 +94,18 @@ class Scene {
       random: () => this.random,
       log: (level, event) => this.lines.push(`${level} ${event}`),
       door: this.door,
-      health: { set: (_feed, report) => this.health.push(report) },
+      health: {
+        set: (_feed, report) => {
+          this.health.push(report);
+          this.onHealth();
+        },
+      },
       scope: ['feed:shop', 'origin:shop'],
-      tagsOf: (named) => [...named.tags, ...named.urls.map((url) => `url:${url}`)],
+      tagsOf: (named) => {
+        this.onMapping();
+        this.clock.advance(this.mappingMs);
+        return [...named.tags, ...named.urls.map((url) => `url:${url}`)];
+      },
     });
     this.runner.start();
   }
@@ -121,6 +150,17 @@ function product(after: Change['after'], table = 'products'): Change {
 
 function failure(retry: FeedFailure['retry'], kind: FeedFailure['kind'] = 'unreachable'): FeedEvent {
   return { kind: 'failed', failure: { kind, retry, message: `${kind} (${retry})`, cause: null } };
+}
+
+/** Of the event loop. */
+function countTurns(): { readonly count: number; stop(): void } {
+  const turns = { count: 0, stop: () => clearImmediate(next) };
+  const onTurn = (): void => {
+    turns.count += 1;
+    next = setImmediate(onTurn);
+  };
+  let next = setImmediate(onTurn);
+  return turns;
 }
 
 afterEach(async () => {
@@ -257,7 +297,79 @@ describe('a feed runner: what is applied', () => {
     door.held.open();
     await until(() => feed.acknowledged.includes('20000'));
     expect(new Set(door.tags).size).toBe(40_000);
-    expect(Math.max(...door.applied.map((one) => one.tags.length))).toBeLessThanOrEqual(10_000);
+    expect(Math.max(...door.applied.map((one) => one.tags.length))).toBeLessThanOrEqual(2_000);
+  });
+
+  it('lets others have their turn while it maps a large transaction, whose tags come into force together', async () => {
+    const { door, feed } = scripted('7');
+    const turns = countTurns();
+    const mappedIn: number[] = [];
+    scene.mappingMs = 1;
+    scene.onMapping = () => mappedIn.push(turns.count);
+    feed.say(change('8', ...Array.from({ length: 50 }, (_, i) => `p${i}`)), scene.head());
+    await until(() => scene.state === 'live');
+    turns.stop();
+    expect(mappedIn).toHaveLength(50);
+    const aTurn = Map.groupBy(mappedIn, (turn) => turn);
+    expect(Math.max(...[...aTurn.values()].map(({ length }) => length))).toBeLessThanOrEqual(5);
+    expect(door.applied.map(({ tags }) => tags.length)).toEqual([100]);
+  });
+
+  it('does not take a connection for dead while it maps what that has said', async () => {
+    const { clock, feed } = scripted('7');
+    await scene.live();
+    scene.mappingMs = 1_000;
+    feed.say(change('8', ...Array.from({ length: 20 }, (_, i) => `p${i}`)));
+    await until(() => feed.acknowledged.includes('8'));
+    clock.advance(1_000);
+    await settle();
+    expect(feed.opened).toHaveLength(1);
+    expect(feed.isOpen).toBe(true);
+  });
+
+  it('says with each call the version that an answer has to show from then on', async () => {
+    const { door, feed } = scripted('7');
+    const versioned = (position: string, ...versions: readonly (number | null)[]) => ({
+      kind: 'change' as const,
+      position,
+      changes: versions.map((version) => product({ id: 'a', ...(version === null ? {} : { version }) })),
+    });
+    const told: (FeedEvent & { readonly position: string | null })[] = [
+      versioned('8', 20, 30, 10),
+      versioned('9', 25),
+      versioned('10', null),
+      versioned('11', 26),
+      { kind: 'change', position: '12', changes: [product({ id: '1', version: 99 }, 'orders')] },
+      { kind: 'unintelligible', position: '13', reason: 'no JSON' },
+      versioned('14', 27),
+      { kind: 'gap', reason: 'trimmed', position: '20' },
+      versioned('21', 5),
+    ];
+    for (const event of told) {
+      feed.say(event);
+      await until(() => feed.acknowledged.at(-1) === event.position);
+    }
+    expect(door.marks.map(({ highest, isKnown }) => (isKnown ? Number(highest) : null))).toEqual([
+      30,
+      30,
+      null,
+      30,
+      30,
+      null,
+      30,
+      null,
+      5,
+    ]);
+  });
+
+  it('invalidates its scope where a transaction names more tags than may be', async () => {
+    const { door, feed, runner } = scripted('7');
+    feed.say(change('8', ...Array.from({ length: 50_001 }, (_, i) => `p${i}`)));
+    await until(() => feed.acknowledged.includes('8'));
+    expect(door.applied).toEqual([
+      { feed: 'shop', kind: 'scope', position: '8', tags: ['feed:shop', 'origin:shop'] },
+    ]);
+    expect(runner.status()).toMatchObject({ changes: 50_001, incomplete: 1 });
   });
 });
 
@@ -392,6 +504,15 @@ describe('a feed runner: whether it is live', () => {
     expect(door.tags).toContain('product:a');
   });
 
+  it('announces where a head is before it counts as proved', async () => {
+    const { door, feed } = scripted('7');
+    const announcedWhenProved: (string | undefined)[] = [];
+    scene.onHealth = () => void announcedWhenProved.push(door.heads.at(-1));
+    feed.say(scene.head('8'));
+    await until(() => scene.state === 'live');
+    expect(announcedWhenProved.at(-1)).toBe('8');
+  });
+
   it('makes the position of a head durable, but not with each', async () => {
     const { clock, door, feed } = scripted('7');
     feed.say(scene.head('8'));
@@ -466,16 +587,20 @@ describe('a feed runner: failures', () => {
     expect(clock.monotonicMs() - before).toBe(100);
   });
 
-  it('waits long at once where somebody must act first', async () => {
+  it('waits long after few attempts where somebody must act first', async () => {
     const { clock, feed } = scripted('7');
-    feed.say(failure('slowly', 'refused'));
-    await settle();
-    clock.advance(20_000);
-    await settle();
-    expect(feed.opened).toHaveLength(1);
-    clock.advance(3_000);
-    await settle();
-    expect(feed.opened).toHaveLength(2);
+    const waits: number[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const before = clock.monotonicMs();
+      feed.say(failure('slowly', 'refused'));
+      await settle();
+      while (feed.opened.length < i + 2) {
+        clock.advance(100);
+        await settle(5);
+      }
+      waits.push(clock.monotonicMs() - before);
+    }
+    expect(waits).toEqual([1_500, 6_000, 22_500, 22_500]);
   });
 
   it('does not try again what can not come right before a restart', async () => {

@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import type { FeedClock, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 import { sseFeed } from '../../origin-adapters/feeds/sse.ts';
 import { readFeed, testFeedDeps, type FeedReader } from '../contracts/feed-reader.ts';
+import { gate, settle } from '../support/barrier.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { FakeClock } from './fake-clock.ts';
 
 const stream = ['Content-Type', 'text/event-stream'];
 
@@ -20,7 +22,7 @@ async function feedOf(pieces: readonly string[], options: Record<string, unknown
   return feedAt(origin.url, options);
 }
 
-function feedAt(url: string, options: Record<string, unknown> = {}) {
+function feedAt(url: string, options: Record<string, unknown> = {}, clock: FeedClock = testFeedDeps.clock) {
   return sseFeed.create(
     {
       name: 'feed',
@@ -28,10 +30,11 @@ function feedAt(url: string, options: Record<string, unknown> = {}) {
       format: 'json',
       maxSilenceMs: 5_000,
       readLagMs: 0,
+      versionField: null,
       map: [],
       options: sseFeed.schema.parse({ url: `${url}/changes`, ...options }),
     },
-    testFeedDeps,
+    { ...testFeedDeps, clock },
   );
 }
 
@@ -82,6 +85,12 @@ describe('sse: what it asks', () => {
     await reader.stop();
     const again = read(feedAt(origin.url), '');
     expect(await kindsUntilEnd(again)).toEqual(['gap', 'change']);
+  });
+
+  it.each(['a\u0001', 'a\u007f'])('begins with a gap after an id that no header can carry', async (id) => {
+    const reader = read(await feedOf(['data: {"id":1}\n\n', end]), id);
+    expect(await kindsUntilEnd(reader)).toEqual(['gap', 'change']);
+    expect(origin.requests[0]!.fields.map((field) => field.toLowerCase())).not.toContain('last-event-id');
   });
 });
 
@@ -172,6 +181,36 @@ describe('sse: what proves that it is at its head', () => {
     });
     const second = read(feed, '4');
     expect(await kindsUntilEnd(second)).toEqual(['change']);
+  });
+});
+
+describe('sse: when it was at its head', () => {
+  it('is when a comment came, not when we got round to it', async () => {
+    const clock = new FakeClock();
+    const later = gate();
+    origin = await startScriptedOrigin({});
+    origin.on('/changes', async (_request, answer) => {
+      answer.head(200, stream);
+      await answer.write('event: head\n\nid: 5\ndata: {}\n\n:\n\n');
+      await later.promise;
+      await answer.write(':\n\n');
+      await answer.gone;
+    });
+    const abort = new AbortController();
+    const events = feedAt(origin.url, {}, clock).open('4', abort.signal)[Symbol.asyncIterator]();
+    const next = async (): Promise<FeedEvent> => ((await events.next()) as { value: FeedEvent }).value;
+    expect(await next()).toMatchObject({ kind: 'head' });
+    expect(await next()).toMatchObject({ kind: 'change' });
+    const askedAtMonotonicMs = clock.monotonicMs();
+    clock.stall(60_000);
+    expect(await next()).toMatchObject({ kind: 'head', askedAtMonotonicMs });
+    const awaited = next();
+    await settle();
+    clock.stall(1_000);
+    later.open();
+    expect(await awaited).toMatchObject({ kind: 'head', askedAtMonotonicMs: clock.monotonicMs() });
+    abort.abort();
+    await events.return?.();
   });
 });
 

@@ -22,6 +22,7 @@ function makeFeed(setup: Setup = {}): Feed {
     format: setup.format ?? 'json',
     maxSilenceMs: 3_000,
     readLagMs: 0,
+    versionField: null,
     map: [],
     options: webhookFeed.schema.parse({ path: '/hook', secret: webhookSecret, ...setup.options }),
   };

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Fence, NotDurableError } from '../../proxy/fence/fence.ts';
+import { Fence, NotDurableError, SLICE_TAGS } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { aheadHashes, hashTags } from '../../proxy/fence/tag-hash.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 import { gate, settle } from '../support/barrier.ts';
 import { MemoryState } from '../support/memory-state.ts';
@@ -10,13 +10,17 @@ import { entryOf, setClock } from './given.ts';
 
 const RECORDS = 7;
 
-async function open(state: MemoryState, options: Partial<Parameters<typeof Fence.open>[1]> = {}) {
-  const fence = await Fence.open(RECORDS, { state, clock: setClock(), ...options });
+async function open(
+  state: MemoryState,
+  options: Partial<Parameters<typeof Fence.open>[1]> = {},
+  records = RECORDS,
+) {
+  const fence = await Fence.open(records, { state, clock: setClock(), ...options });
   return { fence, ...handsOn(fence) };
 }
 
 function handsOn(fence: Fence) {
-  const reader = new FenceReader(new SharedWords(fence.buffer));
+  const reader = new FenceReader(new SharedWords(fence.buffer), setClock());
   return {
     reader,
     hard: async (...tags: string[]) => (await fence.invalidate({ tags, mode: 'hard' })).sequence,
@@ -83,6 +87,47 @@ describe('an invalidation', () => {
   });
 });
 
+describe('an invalidation but for one entry', () => {
+  const entry = (floor: number) => ({ tags: hashTags(['url', 'a']), floor });
+
+  it('raises the floor of that entry above it, and reaches all others that bear the tag', async () => {
+    const { fence, hard, verdict } = await open(new MemoryState());
+    const before = await hard('elsewhere');
+    const { floor } = await fence.invalidateBut('url', entry(before));
+    expect(floor).toBe(fence.sequence);
+    expect(verdict('url', before)).toBe('hard');
+    expect(verdict('url', floor)).toBe('clear');
+  });
+
+  it('leaves the floor where one of its tags was invalidated meanwhile', async () => {
+    const { fence, hard, verdict } = await open(new MemoryState());
+    const before = fence.sequence;
+    await hard('a');
+    const { floor } = await fence.invalidateBut('url', entry(before));
+    expect(floor).toBe(before);
+    expect(verdict('a', floor)).toBe('hard');
+  });
+
+  it('is in force though it can not be written down', async () => {
+    const state = new MemoryState();
+    const { fence, verdict } = await open(state);
+    const before = fence.sequence;
+    state.beforeCommit = () => Promise.reject(new Error('no space left'));
+    await expect(fence.invalidateBut('url', entry(before))).rejects.toThrow(NotDurableError);
+    expect(verdict('url', before)).toBe('hard');
+  });
+});
+
+it('an invalidation tells whether something else has touched an entry since it was asked for', async () => {
+  const { fence, hard } = await open(new MemoryState());
+  const entry = { tags: hashTags(['url', 'a']), floor: fence.sequence };
+  const own = { tags: ['url'], mode: 'hard' as const, entry };
+  await hard('elsewhere');
+  expect(await fence.invalidate(own)).toEqual({ sequence: fence.sequence, tags: 1, isTouched: false });
+  await hard('a');
+  expect(await fence.invalidate(own)).toMatchObject({ isTouched: true });
+});
+
 describe('a state that can not be written', () => {
   it('refuses the purge, which is in force all the same', async () => {
     const state = new MemoryState();
@@ -108,6 +153,29 @@ describe('a state that can not be written', () => {
     const again = await open(state.crashed());
     expect(again.verdict('a', floor)).toBe('hard');
     expect(again.verdict('h', floor)).toBe('hard');
+  });
+
+  it('is made up for at the cost of what changed, however often that was asked for', async () => {
+    const state = new MemoryState();
+    const tableOf = state.table.bind(state);
+    let written = 0;
+    state.table = (name) => {
+      const table = tableOf(name);
+      if (name !== 'records') return table;
+      return { ...table, put: (key, value) => void ((written += 1), table.put(key, value)) };
+    };
+    const { fence, hard } = await open(state);
+    const floor = fence.sequence;
+    state.beforeCommit = () => Promise.reject(new Error('no space left'));
+    for (let i = 0; i < 50; i += 1) await expect(hard('a', 'b')).rejects.toThrow(NotDurableError);
+    state.beforeCommit = async () => {};
+    written = 0;
+    const last = await hard('c');
+    expect(written).toBe(3);
+    const again = await open(state.crashed());
+    expect(again.verdict('a', last - 2)).toBe('hard');
+    expect(again.verdict('b', floor)).toBe('hard');
+    expect(again.verdict('a', last)).toBe('clear');
   });
 
   it('does not open', async () => {
@@ -191,6 +259,22 @@ describe('a table that is opened again', () => {
     expect(tags.filter((tag) => verdict(tag, floor) !== 'hard')).toEqual([]);
   });
 
+  it('does not take a soft invalidation of an earlier run for one of now', async () => {
+    const state = new MemoryState();
+    const clock = setClock();
+    const { fence } = await open(state, { clock });
+    const floor = fence.sequence;
+    const requestTimeMs = clock.nowMs();
+    clock.now += 60_000;
+    await fence.invalidate({ tags: ['a'], mode: 'soft' });
+    clock.now += 3_600_000;
+    const { fence: after } = await open(state.crashed(), { clock });
+    clock.now += 1_000;
+    const reader = new FenceReader(new SharedWords(after.buffer), clock);
+    const verdict = reader.verdict(entryOf(['a'], floor, { requestTimeMs }));
+    expect(verdict).toEqual({ kind: 'soft', invalidatedAtMs: requestTimeMs });
+  });
+
   it('keeps the base of an era: what was forgotten in it stays invalid', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state, { wordLimit: 20 });
@@ -209,6 +293,136 @@ describe('a table that is opened again', () => {
     const { reader } = await open(state.crashed(), { clock });
     expect(reader.lastInvalidatedAtMs(hashTags(['a']))).toBe(clock.now);
     expect(reader.lastInvalidatedAtMs(hashTags(['b']))).toBe(Number.NEGATIVE_INFINITY);
+  });
+});
+
+describe('an invalidation of more tags than one turn takes', () => {
+  const tags = Array.from({ length: 2 * SLICE_TAGS + 1 }, (_, i) => `tag ${i}`);
+  const [first, last] = [tags[0]!, tags.at(-1)!];
+
+  it('lets others have their turn, and is seen as a whole or not at all', async () => {
+    const state = new MemoryState();
+    const { fence, reader, hard } = await open(state, {}, 1_000_000);
+    const seen = (tag: string, floor: number): string => reader.verdict(entryOf([tag, 'scope'], floor)).kind;
+    const floor = fence.sequence;
+    const answer = fence.invalidate({ tags, mode: 'hard', under: ['scope'] });
+    const between = hard('between');
+    const turns: string[] = [];
+    while (seen('untouched', floor) === 'hard') {
+      turns.push(`${seen(first, floor)} ${seen(last, floor)}`);
+      await settle(1);
+    }
+    expect(new Set(turns)).toEqual(new Set(['hard hard']));
+    expect(turns.length).toBeGreaterThan(2);
+    expect([seen(first, floor), seen(last, floor)]).toEqual(['hard', 'hard']);
+    const { sequence } = await answer;
+    expect(await between).toBeLessThan(sequence);
+    expect(seen(last, sequence)).toBe('clear');
+  });
+
+  it('writes nothing down that is older than what was written down meanwhile', async () => {
+    const state = new MemoryState();
+    const { fence, hard } = await open(state, {}, 1_000_000);
+    const sync = gate();
+    state.beforeCommit = () => sync.promise;
+    const answer = fence.invalidate({ tags, mode: 'hard' });
+    await settle();
+    const purged = hard(last);
+    sync.open();
+    await answer;
+    const later = await purged;
+    expect(later).toBe(fence.sequence);
+    const again = await open(state.crashed(), {}, 1_000_000);
+    expect(again.verdict(last, later - 1)).toBe('hard');
+    expect(again.verdict(last, later)).toBe('clear');
+    expect(again.fence.durableSequence).toBe(fence.sequence);
+  });
+
+  it('is durable with what comes along when its last part is, also where an earlier one failed', async () => {
+    const state = new MemoryState();
+    const { fence } = await open(state, {}, 1_000_000);
+    const floor = fence.sequence;
+    const also = (): void => state.table('positions').put('feed', Buffer.from('7'));
+    const found: (string | undefined)[] = [];
+    state.beforeCommit = () => {
+      found.push(state.copy().table('positions').get('feed')?.toString());
+      return found.length === 2 ? Promise.reject(new Error('no space left')) : Promise.resolve();
+    };
+    await fence.invalidate({ tags, mode: 'hard', also });
+    expect(found).toEqual([undefined, undefined, undefined]);
+    const after = state.crashed();
+    expect(after.table('positions').get('feed')?.toString()).toBe('7');
+    const { verdict } = await open(after, {}, 1_000_000);
+    expect([first, tags[SLICE_TAGS]!, last].map((tag) => verdict(tag, floor))).toEqual([
+      'hard',
+      'hard',
+      'hard',
+    ]);
+  });
+
+  it('leaves no sequence beyond those reserved to others or to itself', async () => {
+    const state = new MemoryState();
+    const { fence, hard } = await open(state, { block: 10 }, 1_000_000);
+    const reserved = fence.sequence + 10;
+    state.beforeCommit = () => Promise.reject(new Error('no space left'));
+    const answer = fence.invalidate({ tags, mode: 'hard' });
+    const between = Array.from({ length: 20 }, () => hard('between'));
+    expect((await Promise.allSettled([answer, ...between])).map(({ status }) => status)).not.toContain(
+      'fulfilled',
+    );
+    expect(fence.sequence).toBe(reserved);
+  });
+
+  it('rejects, and holds nothing any more, where its last part can not be written down', async () => {
+    const state = new MemoryState();
+    const { fence, verdict } = await open(state, {}, 1_000_000);
+    const floor = fence.sequence;
+    state.beforeCommit = () => Promise.reject(new Error('no space left'));
+    const answer = fence.invalidate({ tags, mode: 'hard', under: ['scope'] });
+    await expect(answer).rejects.toThrow(NotDurableError);
+    expect([first, last, 'scope'].map((tag) => verdict(tag, floor))).toEqual(['hard', 'hard', 'clear']);
+  });
+});
+
+describe('an invalidation ahead of a feed', () => {
+  const aheadIn = (reader: FenceReader, tag: string, feed = 'asked'): number =>
+    reader.lastInvalidatedAtMs(aheadHashes(hashTags([tag]), feed));
+
+  it('is noted beside those that this feed tells, where anybody asks', async () => {
+    const state = new MemoryState();
+    const clock = setClock();
+    const { fence } = await open(state, { clock, attested: () => ['asked'] }, 700);
+    const reader = new FenceReader(new SharedWords(fence.buffer), clock);
+    const aheadAt = (tag: string): number => aheadIn(reader, tag);
+    await fence.invalidate({ tags: ['purged'], mode: 'soft' });
+    await fence.hold(hashTags(['written']), () => {});
+    clock.now += 100;
+    await fence.release(hashTags(['written']), ['named'], () => {});
+    await fence.invalidate({ tags: ['purged', 'told'], mode: 'hard', by: 'asked' });
+    await fence.invalidate({ tags: ['elsewhere'], mode: 'hard', by: 'other' });
+    expect(['purged', 'written', 'named', 'told', 'elsewhere'].map(aheadAt)).toEqual([
+      clock.now - 100,
+      clock.now,
+      clock.now,
+      Number.NEGATIVE_INFINITY,
+      clock.now,
+    ]);
+    const { reader: later } = await open(state.crashed(), {}, 700);
+    expect(aheadIn(later, 'purged')).toBe(setClock().now);
+  });
+
+  it('is ahead of each feed of those that are asked of, but of the one that told it', async () => {
+    const { fence, reader } = await open(new MemoryState(), { attested: () => ['a', 'b'] }, 700);
+    await fence.invalidate({ tags: ['tag'], mode: 'hard', by: 'a' });
+    expect(aheadIn(reader, 'tag', 'a')).toBe(Number.NEGATIVE_INFINITY);
+    expect(aheadIn(reader, 'tag', 'b')).toBeGreaterThan(0);
+  });
+
+  it('costs nothing where nobody asks', async () => {
+    const { fence, reader, hard } = await open(new MemoryState());
+    await hard('a');
+    expect(aheadIn(reader, 'a')).toBe(Number.NEGATIVE_INFINITY);
+    expect(fence.sequence).toBe(1);
   });
 });
 

@@ -4,9 +4,10 @@ import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { FenceWriter } from '../../proxy/fence/writer.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 
-/** A clock that the test sets, in wall-clock milliseconds. */
+/** A clock that the test sets, in milliseconds; the wall clock is ahead of the monotonic one by `wallAhead`. */
 export interface SetClock {
   now: number;
+  wallAhead: number;
   nowMs(): number;
   monotonicMs(): number;
 }
@@ -14,8 +15,9 @@ export interface SetClock {
 export function setClock(now = 1_700_000_000_000): SetClock {
   return {
     now,
+    wallAhead: 0,
     nowMs() {
-      return this.now;
+      return this.now + this.wallAhead;
     },
     monotonicMs() {
       return this.now;
@@ -23,8 +25,13 @@ export function setClock(now = 1_700_000_000_000): SetClock {
   };
 }
 
-export function entryOf(tags: readonly string[], floor: number, unproven = false): Fenced {
-  return { tagHashes: hashTags(tags), floor, unproven, clearEra: -1, clearAt: -1, softSinceMs: 0 };
+export function entryOf(
+  tags: readonly string[],
+  floor: number,
+  { unproven = false, requestTimeMs = 0 }: Partial<Pick<Fenced, 'unproven' | 'requestTimeMs'>> = {},
+): Fenced {
+  const unjudged = { clearEra: -1, clearAt: -1, softSinceMs: 0 };
+  return { tagHashes: hashTags(tags), floor, requestTimeMs, unproven, ...unjudged };
 }
 
 export interface Table {
@@ -51,18 +58,18 @@ export function table(
   const { sequence = 0, mechanisms = ALL_MECHANISMS, clock = setClock(), base = 0, wordLimit } = options;
   const size = fenceSize(records);
   const words = new SharedWords(new SharedArrayBuffer(size.words * 4));
-  const start = { sequence, base, nowMs: clock.nowMs() };
+  const start = { sequence, base, nowMs: clock.monotonicMs() };
   const writer = new FenceWriter(words, size, start, mechanisms, wordLimit);
   const invalidate = (mode: 'hard' | 'soft', tags: readonly string[]): number => {
     const next = writer.sequence + 1;
-    writer.invalidate(hashTags(tags), mode, next, clock.nowMs());
+    writer.invalidate(hashTags(tags), mode, next, clock.monotonicMs());
     return next;
   };
   return {
     size,
     words,
     writer,
-    reader: new FenceReader(words, mechanisms),
+    reader: new FenceReader(words, clock, mechanisms),
     hard: (...tags) => invalidate('hard', tags),
     soft: (...tags) => invalidate('soft', tags),
   };

@@ -30,6 +30,7 @@ function judgeAmong(scene: Scene, mechanisms: Mechanisms, due: (loads: number) =
   };
   const reader = new FenceReader(
     watchedWords(words, (loads) => advance(due(loads))),
+    setClock(),
     mechanisms,
   );
   const entry = scene.entry();

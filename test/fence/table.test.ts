@@ -82,6 +82,62 @@ describe('the fence as a table', () => {
     expect(fence.reader.verdict(entry)).toEqual({ kind: 'soft', invalidatedAtMs: first });
   });
 
+  it("counts from the earliest of an entry's tags", () => {
+    const clock = setClock();
+    const fence = table(70, { clock });
+    fence.soft('a');
+    const first = clock.now;
+    clock.now += 60_000;
+    fence.soft('b');
+    const entry = entryOf(['b', 'a'], 0);
+    expect(fence.reader.verdict(entry)).toEqual({ kind: 'soft', invalidatedAtMs: first });
+  });
+
+  it('never counts a stale window from later than the first soft invalidation above the floor', () => {
+    const tag = fc.integer({ min: 0, max: 9 }).map((n) => `t${n}`);
+    const step = fc.record({
+      tag,
+      mode: fc.constantFrom('soft', 'soft', 'hard'),
+      waitMs: fc.integer({ min: 10, max: 100_000 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), fc.nat(30), tag, (steps, fetchedAt, asked) => {
+        const clock = setClock();
+        const fence = table(7, { clock });
+        const start = clock.now;
+        let fetchedMs = start;
+        const soft: number[] = [];
+        for (const [index, step] of steps.entries()) {
+          if (index < fetchedAt) fetchedMs = clock.now;
+          clock.now += step.waitMs;
+          fence[step.mode](step.tag);
+          if (index >= fetchedAt && step.tag === asked && step.mode === 'soft') soft.push(clock.now);
+        }
+        clock.now += 1;
+        const floor = Math.min(fetchedAt, steps.length);
+        const verdict = fence.reader.verdict(entryOf([asked], floor, { requestTimeMs: fetchedMs }));
+        if (verdict.kind !== 'soft') return;
+        if (soft.length > 0) expect(verdict.invalidatedAtMs).toBeLessThan(soft[0]! + 10);
+        if (soft.length === 1 && floor === 0 && fence.writer.overflows === 0) {
+          expect(verdict.invalidatedAtMs).toBeGreaterThanOrEqual(soft[0]!);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('lets no wall clock that jumps prolong a stale window, or cut it short', () => {
+    const clock = setClock();
+    const fence = table(7, { clock });
+    fence.soft('a');
+    clock.now += 5_000;
+    for (const jump of [-3_600_000, 3_600_000]) {
+      clock.wallAhead += jump;
+      const { invalidatedAtMs } = fence.reader.verdict(entryOf(['a'], 0)) as { invalidatedAtMs: number };
+      expect(clock.nowMs() - invalidatedAtMs).toBe(5_000);
+    }
+  });
+
   it('forgets what it remembered of an entry when anything is invalidated', () => {
     const fence = table(7);
     const entry = entryOf(['a'], 0);
@@ -179,8 +235,24 @@ describe('read lag', () => {
     expect(fence.reader.withinReadLag(hashTags(['c']), clock.now, 1_000)).toBe(false);
   });
 
+  it('is measured on the monotonic clock, whatever the wall clock says', () => {
+    const clock = setClock();
+    const fence = table(70, { clock });
+    const tags = hashTags(['a']);
+    fence.hard('a');
+    clock.wallAhead += 3_600_000;
+    clock.now += 500;
+    expect(fence.reader.withinReadLag(tags, clock.monotonicMs(), 1_000)).toBe(true);
+    clock.wallAhead -= 7_200_000;
+    fence.hard('a');
+    clock.now += 500;
+    expect(fence.reader.withinReadLag(tags, clock.monotonicMs(), 1_000)).toBe(true);
+    clock.now += 600;
+    expect(fence.reader.withinReadLag(tags, clock.monotonicMs(), 1_000)).toBe(false);
+  });
+
   it('leaves an entry unproven however clear its tags are', () => {
-    expect(table(7).reader.verdict(entryOf(['a'], 5, true)).kind).toBe('unproven');
+    expect(table(7).reader.verdict(entryOf(['a'], 5, { unproven: true })).kind).toBe('unproven');
   });
 });
 

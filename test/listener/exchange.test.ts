@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../proxy/http/exchange.ts';
-import { answerOk, listen, RawClient, statuses, talk } from './harness.ts';
+import { answerOk, listen, RawClient, statuses, talk, type TestListener } from './harness.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const LAST_GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
@@ -92,6 +92,11 @@ describe('what an exchange says of its request', () => {
     expect((await seen(request)).authority).toBe(authority);
   });
 
+  it.each(['1.0', '1.1'])('RFC 9110 §7.6.3: says that a request came in HTTP/%s', async (version) => {
+    const request = `GET / HTTP/${version}\r\nHost: a\r\nConnection: close\r\n\r\n`;
+    expect((await seen(request)).version).toBe(version);
+  });
+
   it('takes HTTP/1.0 without Host, for the address that was connected to', async () => {
     const { authority, fields } = await seen('GET / HTTP/1.0\r\n\r\n');
     expect(authority).toMatch(/^127\.0\.0\.1:\d+$/);
@@ -121,6 +126,8 @@ describe('what an exchange says of its request', () => {
 
 describe('Expect: 100-continue', () => {
   const HEAD = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n';
+  /** Taken up beside others. */
+  const SAFE_HEAD = HEAD.replace('POST', 'GET');
 
   it('sends 100 when the content is first read, not before', async () => {
     await using listener = await listen();
@@ -144,7 +151,9 @@ describe('Expect: 100-continue', () => {
 
   it('sends no 100 where the content is here already or there is none, and the connection goes on', async () => {
     await using listener = await listen();
-    const client = new RawClient(listener.port).send(`${HEAD}hello${expecting('100-continue')}`);
+    const client = new RawClient(listener.port).send(
+      `${SAFE_HEAD}hello${expecting('100-continue').replace('POST', 'GET')}`,
+    );
     await listener.exchange(1);
     expect(Buffer.concat(await listener.exchanges[0]!.body!.toArray()).toString()).toBe('hello');
     for (const exchange of listener.exchanges) answerOk(exchange);
@@ -157,7 +166,7 @@ describe('Expect: 100-continue', () => {
 
   it('sends 100 in its turn, behind the answers that are still owed', async () => {
     await using listener = await listen();
-    const client = new RawClient(listener.port).send(`${GET}${HEAD}`);
+    const client = new RawClient(listener.port).send(`${GET}${SAFE_HEAD}`);
     const second = await listener.exchange(1);
     const whole = second.body!.toArray();
     second.inform(103, []);
@@ -172,7 +181,7 @@ describe('Expect: 100-continue', () => {
 
   it('sends no 100 in its turn where the answer has come first', async () => {
     await using listener = await listen();
-    const client = new RawClient(listener.port).send(`${GET}${HEAD}`);
+    const client = new RawClient(listener.port).send(`${GET}${SAFE_HEAD}`);
     const second = await listener.exchange(1);
     second.body!.resume();
     second.respond(403, [], Buffer.from('second'));
@@ -560,5 +569,55 @@ describe('how an exchange ends', () => {
     expect(statuses(received)).toEqual([500]);
     expect(received).not.toContain('secret');
     expect(listener.logged.length).toBe(1);
+  });
+});
+
+describe('requests that were pipelined', () => {
+  const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx';
+  const methods = ({ exchanges }: TestListener): string[] => exchanges.map(({ method }) => method);
+
+  it('RFC 9112 §9.3.2: are taken up together where they are safe, else each after those before it', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET + GET + POST + POST + GET + LAST_GET);
+    await listener.exchange(1);
+    answerOk(listener.exchanges[1]!);
+    expect(methods(listener)).toEqual(['GET', 'GET']);
+    answerOk(listener.exchanges[0]!);
+    answerOk(await listener.exchange(2));
+    const second = await listener.exchange(3);
+    expect(methods(listener)).toEqual(['GET', 'GET', 'POST', 'POST']);
+    answerOk(second);
+    answerOk(await listener.exchange(5));
+    answerOk(listener.exchanges[4]!);
+    expect(statuses(await client.untilClosed())).toEqual([200, 200, 200, 200, 200, 200]);
+  });
+
+  it('are not begun where the client leaves before their turn', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(POST + POST);
+    const first = await listener.exchange(0);
+    const gone = new Promise<void>((resolve) => first.onGone(resolve));
+    client.socket.destroy();
+    await gone;
+    await expect.poll(() => listener.connections()).toBe(0);
+    expect(methods(listener)).toEqual(['POST']);
+  });
+
+  it('are not begun where they could not be received whole before their turn', async () => {
+    await using listener = await listen();
+    const broken = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n';
+    const client = new RawClient(listener.port).send(GET + broken);
+    answerOk(await listener.exchange(0));
+    expect(statuses(await client.untilClosed())).toEqual([200, 400]);
+    expect(methods(listener)).toEqual(['GET']);
+  });
+
+  it('are not begun where the answer before them is cut', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(POST + POST);
+    (await listener.exchange(0)).abort();
+    await client.closed;
+    await expect.poll(() => listener.connections()).toBe(0);
+    expect(methods(listener)).toEqual(['POST']);
   });
 });

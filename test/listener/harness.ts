@@ -16,6 +16,7 @@ export const LIMITS: ListenLimits = {
   bodyBytes: 100_000,
   requestMs: 20_000,
   idleMs: 20_000,
+  tunnelMs: 20_000,
   connections: 1_000,
 };
 

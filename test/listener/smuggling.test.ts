@@ -119,6 +119,12 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
   ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400],
   ['white space before the method', ' GET / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['an unknown method', 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n', 501],
+  ['TRACE with content', 'TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na', 400],
+  [
+    'TRACE with chunked content, though empty',
+    'TRACE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
   ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 501],
   ['the first bytes of TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400],
 ];

@@ -49,6 +49,15 @@ describe('an exchange that asks to switch protocols', () => {
     client.leave();
   });
 
+  it('is let go when both sides have been silent for limits.tunnel', async () => {
+    await using listener = await listen({ limits: { tunnelMs: 40 } });
+    const { near, far } = await originPair();
+    const client = new RawClient(listener.port).send(UPGRADE);
+    (await listener.exchange(0)).tunnel(101, [], near, Buffer.alloc(0));
+    far.resume();
+    await Promise.all([client.closed, once(far, 'end')]);
+  });
+
   it('hears out the side that has not finished', async () => {
     await using listener = await listen();
     const { near, far } = await originPair();

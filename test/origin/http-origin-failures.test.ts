@@ -254,6 +254,56 @@ describe('an answer that is not HTTP', () => {
   });
 });
 
+describe('an answer whose head can not be taken', () => {
+  it.each([
+    ['RFC 9112 §6.3 two lengths', '200 OK', 'Content-Length: 5\r\nContent-Length: 6'],
+    ['RFC 9112 §6.3 a list of lengths', '200 OK', 'Content-Length: 5, 6'],
+    [
+      'RFC 9112 §6.3 a length beside chunked coding',
+      '200 OK',
+      'Content-Length: 5\r\nTransfer-Encoding: chunked',
+    ],
+    ['RFC 9112 §7 a transfer coding that was not asked for', '200 OK', 'Transfer-Encoding: gzip, chunked'],
+    ['RFC 9112 §6.3 a last transfer coding other than chunked', '200 OK', 'Transfer-Encoding: gzip'],
+    [
+      'RFC 9112 §7.1 chunked coding twice',
+      '200 OK',
+      'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked',
+    ],
+    ['RFC 9110 §15.4.5 a 304 that no condition asked for', '304 Not Modified', 'ETag: "1"'],
+  ])('%s: a failure, and the connection is not used again', async (_, status, fields) => {
+    server.on('/a', (_request, answer) =>
+      answer.raw(`HTTP/1.1 ${status}\r\n${fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`),
+    );
+    server.on('/b', { body: 'own' });
+    const origin = start({ connections: 1 });
+    const heard = await run(origin, '/a').over;
+    expect(heard).toMatchObject({ status: null, failure: { kind: 'http_protocol_error', status: 502 } });
+    expect((await run(origin, '/b').over).body).toBe('own');
+    expect(server.requests.map(({ connection }) => connection)).toEqual([1, 2]);
+  });
+
+  it('is none with a transfer coding that nobody knows: the content ends with the connection', async () => {
+    server.on('/a', (_request, answer) => {
+      answer.raw('HTTP/1.1 200 OK\r\nTransfer-Encoding: none-such\r\n\r\nas it is');
+      answer.cut();
+    });
+    expect(await run(start(), '/a').over).toMatchObject({ status: 200, body: 'as it is', failure: null });
+  });
+
+  it('is none where a condition asked for the 304, or there is no content to be coded', async () => {
+    server.on('/a', (_request, answer) => answer.raw('HTTP/1.1 304 Not Modified\r\n\r\n'));
+    server.on('/b', (_request, answer) =>
+      answer.raw('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'),
+    );
+    const origin = start();
+    for (const name of ['If-None-Match', 'If-Modified-Since']) {
+      expect((await run(origin, '/a', { fields: [name, 'x'] }).over).status).toBe(304);
+    }
+    expect((await run(origin, '/b', { method: 'HEAD' }).over).status).toBe(200);
+  });
+});
+
 describe('closing', () => {
   it('waits for what is under way, and ends what takes too long', async () => {
     const held = gate();

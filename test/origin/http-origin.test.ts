@@ -107,6 +107,27 @@ describe('a request', () => {
     },
   );
 
+  it.each([[1_000], [1], [7]])(
+    'nor of one behind another interim answer, in pieces of %i bytes',
+    async (size) => {
+      const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n';
+      const bytes = `${interim}${interim}HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na`;
+      server.on('/a', async (_request, answer) => {
+        for (let at = 0; at < bytes.length; at += size) {
+          answer.raw(bytes.slice(at, at + size));
+          await settle(1);
+        }
+      });
+      const hint = { status: 103, fields: ['Link', '</a>'] };
+      expect(await run(origin, '/a').over).toMatchObject({
+        informational: [hint, hint],
+        status: 200,
+        body: 'a',
+        failure: null,
+      });
+    },
+  );
+
   it('hears trailers', async () => {
     server.on('/a', (_request, answer) => {
       answer.head(200, ['Trailer', 'X-Sum']);

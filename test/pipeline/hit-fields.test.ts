@@ -41,7 +41,7 @@ function hits() {
 }
 
 describe('the fields of hits on one entry', () => {
-  it('tell the age and the remaining lifetime of each second', () => {
+  it('tell the age and the remaining lifetime of each second, which make up the whole', () => {
     const { request } = hits();
     const fields = (age: number, ttl: number) => [
       'Content-Type',
@@ -52,9 +52,9 @@ describe('the fields of hits on one entry', () => {
       `weir; hit; ttl=${ttl}; key="shop  /a"`,
     ];
     expect(request(0)).toEqual(fields(0, 60));
-    expect(request(0.2)).toEqual(fields(0, 59));
+    expect(request(0.2)).toEqual(fields(0, 60));
     expect(request(1)).toEqual(fields(1, 59));
-    expect(request(1.5)).toEqual(fields(1, 58));
+    expect(request(1.5)).toEqual(fields(1, 59));
     expect(request(30)).toEqual(fields(30, 30));
     expect(request(1)).toEqual(fields(1, 59));
   });

@@ -27,6 +27,7 @@ function send(target: string, fields: Fields = [], rules: RouteCacheConfig = pol
   });
   const forwarded = originFields({
     fields,
+    version: '1.1',
     trusted: false,
     remoteAddress: '192.0.2.1',
     scheme: 'http',

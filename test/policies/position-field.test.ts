@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatPosition, parsePositions } from '../../policies/position-field.ts';
+import { formatPosition, MAX_POSITION_BYTES, parsePositions } from '../../policies/position-field.ts';
 
 describe('positions in fields', () => {
   it('are lists, over several lines, of feed=position', () => {
@@ -12,6 +12,12 @@ describe('positions in fields', () => {
 
   it.each(['a', '=1', 'a=', 'a=1 b=2'])('are none where a member is not: %s', (line) => {
     expect(parsePositions([line])).toBeNull();
+  });
+
+  it('are none where one is longer than any that a feed has: comparing it costs, and waiting is in vain', () => {
+    const longest = '9'.repeat(MAX_POSITION_BYTES);
+    expect(parsePositions([`a=${longest}`])).toEqual([{ feed: 'a', position: longest }]);
+    expect(parsePositions([`a=${longest}9`])).toBeNull();
   });
 
   it.each(['with space', 'a,b', 'line\nbreak', 'ü', ''])(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parsePlace } from '../../policies/place.ts';
 import {
   ALL_TAG,
   entryTags,
@@ -12,6 +13,7 @@ import {
   tagOfRoute,
   tagOfUrl,
 } from '../../policies/tags.ts';
+import { encodeForUrl } from '../../policies/templates.ts';
 
 const of = (path: string, query = '', authority = 'shop.example:8080') =>
   new Set(
@@ -69,6 +71,36 @@ describe('tags of an entry', () => {
     ]) {
       expect(tags, tag).not.toContain(tag);
     }
+  });
+
+  it.each(['a:b', 'x@y', 'a/b', 'a?b', 'AT&T', 'a+b', 'a b', "it's", 'ü', '1;2', 'a=b'])(
+    'reach a URL however %s is encoded in it',
+    (value) => {
+      const named = parsePlace(encodeForUrl(`/p/${value}`))!;
+      expect(of(`/p/${encodeURIComponent(value)}`)).toContain(tagOfUrl(null, named.path, named.query));
+      if (named.query === '')
+        expect(of(`/p/${encodeURIComponent(value)}/x`)).toContain(tagOfPrefix(null, named.path));
+      const searched = parsePlace(encodeForUrl(`/s?q=${value}`))!;
+      for (const query of [
+        encodeURIComponent(value),
+        new URLSearchParams({ '': value }).toString().slice(1),
+      ]) {
+        expect(of('/s', `q=${query}`)).toContain(tagOfUrl(null, searched.path, searched.query));
+      }
+    },
+  );
+
+  it('reach by a prefix also what goes on in other bytes than UTF-8', () => {
+    const named = parsePlace(encodeForUrl('/caf\u00e9'))!;
+    expect(of('/caf%C3%A9/%FF')).toContain(tagOfPrefix(null, named.path));
+    expect(of('/caf%C3%A9/x', 'q=%FF')).toContain(tagOfPrefix(null, named.path));
+  });
+
+  it('tell URLs apart that differ in more than how they are encoded', () => {
+    expect(of('/50%25')).not.toContain(tagOfUrl(null, '/50', ''));
+    expect(of('/%2541')).not.toContain(tagOfUrl(null, '/A', ''));
+    expect(of('/a%ff')).not.toContain(tagOfUrl(null, '/a%fe', ''));
+    expect(of('/a+b')).not.toContain(tagOfUrl(null, '/a%20b', ''));
   });
 
   it('of different kinds never meet', () => {

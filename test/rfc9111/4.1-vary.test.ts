@@ -57,6 +57,34 @@ describe('§4.1 Vary', () => {
     expect(matches('Foo', ['Foo', '"a,b"'], ['Foo', '"a, b"'])).toBe(false);
   });
 
+  it.each([
+    ['Cookie', 'sid=a,b', 'sid=a,,b'],
+    ['Cookie', 'sid=a,b', 'sid=a, b'],
+    ['User-Agent', 'A (x,y)', 'A (x, y)'],
+    ['Referer', '/a,b', '/a, b'],
+    ['Foo', 'a,b', 'a,,b'],
+    ['Foo', 'a', 'a,'],
+  ])('§4.1 keeps values apart that may mean different things: %s: %s and %s', (name, one, other) => {
+    expect(matches(name, [name, one], [name, other])).toBe(false);
+    expect(matches(name, [name, other], [name, one])).toBe(false);
+    expect(matches(name, [name, other], [name, other])).toBe(true);
+  });
+
+  it.each(['Via', 'Forwarded', 'X-Forwarded-For'])(
+    '§4.1 matches %s on what the origin was sent, not on what the client sent',
+    (name) => {
+      const asked = (own: string, written: string) => ({
+        ...get(name, own),
+        written: [name, written],
+      });
+      const fields = ['Cache-Control', 'max-age=60', 'Vary', name];
+      const entries = [{ meta: stored(fields, { request: asked('same', 'one') }) }];
+      expect(selectVariant(entries, asked('other', 'one'))).toBe(0);
+      expect(selectVariant(entries, asked('same', 'two'))).toBe(-1);
+      expect(selectVariant(entries, get(name, 'one'))).toBe(-1);
+    },
+  );
+
   it('§4.1 knows Accept-Language: case, white space and order do not matter, weights do', () => {
     expect(al('en, de', 'EN,de')).toBe(true);
     expect(al('en;q=0.5, de', 'de, en; q=0.50')).toBe(true);
@@ -115,9 +143,9 @@ describe('§4.1 Vary', () => {
 
   it('§4.1 gives different values different secondary keys', () => {
     const keys = [[], ['A', ''], ['A', 'x'], ['A', 'x', 'B', 'y'], ['B', 'x']].map((fields) =>
-      secondaryKey(['a', 'b'], fields),
+      secondaryKey(['a', 'b'], get(...fields)),
     );
     expect(new Set(keys).size).toBe(keys.length);
-    expect(secondaryKey(['a'], ['A', '1', 'a', '2'])).toBe(secondaryKey(['a'], ['a', '1,2']));
+    expect(secondaryKey(['a'], get('A', '1', 'a', '2'))).toBe(secondaryKey(['a'], get('a', '1,2')));
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
-import { evaluatePreconditions } from '../../policies/rfc9110/preconditions.ts';
+import { evaluatePreconditions, notModifiedFields } from '../../policies/rfc9110/preconditions.ts';
 import { dateIn, NOW_MS, stored } from './given.ts';
 
 const META = stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Last-Modified', dateIn(-100)]);
@@ -82,5 +82,25 @@ describe('RFC 9110 §13 preconditions', () => {
   it('RFC 9110 §13.2.1 counts only where the answer would be a success', () => {
     const missing = stored(['Cache-Control', 'max-age=60', 'ETag', '"a"'], { status: 404 });
     expect(judge(['If-None-Match', '"a"'], missing)).toBe('proceed');
+  });
+});
+
+describe('what a 304 carries', () => {
+  const told = (fields: string[], targeted: string[] = []) => notModifiedFields(fields, targeted);
+
+  it('RFC 9110 §15.4.5 what a 200 would, of that which says how long and under which tags it is kept', () => {
+    const lifetimes = ['Cache-Control', 'max-age=5', 'CDN-Cache-Control', 'max-age=60', 'Expires', 'e'];
+    const others = ['Date', 'd', 'ETag', '"1"', 'Content-Location', '/b', 'Vary', 'Foo', 'Via', '1.1 weir'];
+    const tags = ['Surrogate-Key', 'a b', 'Cache-Tag', 'c', 'xkey', 'd', 'Cache-Groups', '"g"'];
+    const kept = [...lifetimes, ...others, ...tags];
+    expect(told([...kept, 'Content-Type', 'text/plain', 'Content-Length', '5', 'X-A', '1'])).toEqual(kept);
+    const targeted = ['Weir-Cache-Control', 'max-age=7'];
+    expect(told(targeted)).toEqual([]);
+    expect(told(targeted, ['weir-cache-control'])).toEqual(targeted);
+  });
+
+  it('RFC 9110 §15.4.5 Last-Modified where there is no ETag', () => {
+    expect(told(['Last-Modified', 'm'])).toEqual(['Last-Modified', 'm']);
+    expect(told(['Last-Modified', 'm', 'ETag', '"1"'])).toEqual(['ETag', '"1"']);
   });
 });

@@ -31,6 +31,7 @@ describe('RFC 9110 §14 ranges', () => {
     ['bytes= 0-1 ,', 0, 1],
     ['bytes=5000-, 0-1', 0, 1],
     ['bytes=0-99999999999999999999', 0, 999],
+    ['bytes=009-00010', 9, 10],
   ])('RFC 9110 §14.1 %s is one range', (value, first, last) => {
     expect(range(value)).toEqual({
       kind: 'single',
@@ -55,6 +56,7 @@ describe('RFC 9110 §14 ranges', () => {
     'bytes=',
     'bytes=-',
     'bytes=5-4',
+    'bytes=9007199254740993-9007199254740992',
     'bytes=a-b',
     'bytes=0-1-2',
     'items=0-1',

@@ -156,7 +156,7 @@ describe('parsers under fuzz', () => {
           freshen(meta, update);
           freshenByHead(meta, code, update);
           selectVariant([{ meta }], request);
-          secondaryKey(['accept-encoding', 'accept-language', 'cookie'], asked);
+          secondaryKey(['accept-encoding', 'accept-language', 'cookie'], request);
           const exchange = {
             method,
             target: '/a',
@@ -169,6 +169,7 @@ describe('parsers under fuzz', () => {
           invalidatedGroups(exchange);
           const client = {
             fields: asked,
+            version: '1.1',
             trusted: true,
             remoteAddress: '::1',
             scheme: 'http',

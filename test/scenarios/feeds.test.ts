@@ -13,7 +13,7 @@ let version = 1;
 
 function configuration(ttl = '1h'): string {
   const cache = (feed: string): string => `{ freshness: until-changed, feed: ${feed}, tags: ["item:{id}"] }`;
-  const map = 'map: [{ invalidate: { tags: ["item:{id}"], prefixes: [/below/*] } }]';
+  const map = 'map: [{ invalidate: { tags: ["item:{id}"], urls: ["/named/{id}"], prefixes: [/below/*] } }]';
   return `
     origins: { shop: { url: "http://127.0.0.1:${(origin.address() as AddressInfo).port}" } }
     feeds:
@@ -22,6 +22,7 @@ function configuration(ttl = '1h'): string {
     routes:
       - { name: streamed, match: "/streamed/{id}", cache: ${cache('changes')} }
       - { name: hooked, match: "/hooked/{id}", cache: ${cache('hooks')} }
+      - { name: named, match: "/named/{id}", cache: { freshness: fixed, ttl: 1h } }
       - { name: below, match: "/below/*", cache: { freshness: fixed, ttl: ${ttl} } }
       - { name: rest, match: "/*" }`;
 }
@@ -107,6 +108,15 @@ describe('feeds', () => {
     ]);
     const got = await fetch(`${weir.url}/hooks/shop`);
     expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST']);
+  });
+
+  it('reach a URL however clients encode the value that a change names', async () => {
+    await hit('/named/a:b');
+    await hit('/named/a%3Ab');
+    version += 1;
+    await deliver({ id: 'a:b' });
+    expect(await text('/named/a:b')).toBe(String(version));
+    expect(await text('/named/a%3Ab')).toBe(String(version));
   });
 
   it('reach what lies below a prefix, as it is written with a final /*', async () => {

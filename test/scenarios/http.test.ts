@@ -67,7 +67,12 @@ describe('a proxy as RFC 9110 has it', () => {
     expect(origin.requests[0]!.headers['via']).toBe('1.1 weir, 1.1 weir, 1.1 weir');
     expect(await through(5)).toMatchObject({
       status: 508,
-      headers: { 'proxy-status': 'weir; error=proxy_loop_detected', 'cache-control': 'no-store' },
+      headers: {
+        'proxy-status': 'weir; error=proxy_loop_detected',
+        'cache-status': 'weir; detail=loop',
+        'cache-control': 'no-store',
+        via: '1.1 weir',
+      },
     });
     expect(origin.count()).toBe(1);
   });
@@ -178,6 +183,15 @@ describe('only-if-cached', () => {
     await get('/whole/oic');
     expect((await get('/whole/oic', wanted)).status).toBe(504);
     expect((await get('/whole/oic', { 'cache-control': 'only-if-cached, max-stale' })).body).toBe('a');
+    expect(origin.count()).toBe(1);
+  });
+
+  it('is 504 where the origin would have to judge a condition', async () => {
+    origin.on('/whole/judged', { fields: [...FRESH, 'ETag', '"1"'], body: 'a' });
+    await get('/whole/judged');
+    const wanted = { 'cache-control': 'only-if-cached' };
+    expect((await get('/whole/judged', { ...wanted, 'if-match': '"2"' })).status).toBe(504);
+    expect((await get('/whole/judged', { ...wanted, 'if-match': '"1"' })).status).toBe(200);
     expect(origin.count()).toBe(1);
   });
 });

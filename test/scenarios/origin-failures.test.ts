@@ -101,6 +101,21 @@ describe('what a client is told when the origin', () => {
     expectFailure(await ask(`${weir.url}/noise`), 502, 'http_protocol_error');
   });
 
+  it.each([
+    ['sends lengths that differ', 'HTTP/1.1 200 OK', 'Content-Length: 5\r\nContent-Length: 6'],
+    ['codes what it sends unasked', 'HTTP/1.1 200 OK', 'Transfer-Encoding: gzip, chunked'],
+    ['confirms what nobody asked about', 'HTTP/1.1 304 Not Modified', 'ETag: "1"'],
+  ])('%s: nothing of it is stored', async (what, status, fields) => {
+    const path = `/fault/${what.replaceAll(' ', '-')}`;
+    origin.on(path, (_request, answer) =>
+      answer.raw(`${status}\r\nCache-Control: max-age=60\r\n${fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`),
+    );
+    for (const method of ['GET', 'GET', 'POST']) {
+      expectFailure(await ask(`${weir.url}${path}`, { method }), 502, 'http_protocol_error');
+    }
+    expect(origin.count(path)).toBe(3);
+  });
+
   it('stops in the middle of the content, cacheable or not', async () => {
     for (const policy of ['max-age=60', 'no-store']) {
       origin.on('/stops', async (_request, answer) => {

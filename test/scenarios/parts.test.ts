@@ -116,6 +116,20 @@ describe.each([1, 2])(
       expect(askedRanges()).toEqual([range, range === 'bytes=0-4' ? 'bytes=5-' : 'bytes=0-4']);
     });
 
+    it('RFC 9211 §2.2 says that a part was there, of which not all that was asked for was', async () => {
+      const forwarded = async (range?: string): Promise<string | undefined> => {
+        const answer = await fetch(`${weir.url}${path}`, { headers: range === undefined ? {} : { range } });
+        await answer.arrayBuffer();
+        return /; fwd=([^;]+)/.exec(answer.headers.get('cache-status') ?? '')?.[1];
+      };
+      expect(await forwarded('bytes=0-1')).toBe('uri-miss');
+      // Another worker finds the part when it is on disk.
+      if (workers > 1) return;
+      expect(await forwarded('bytes=4-5')).toBe('partial');
+      expect(await forwarded()).toBe('partial');
+      expect(await forwarded('bytes=6-7')).toBeUndefined();
+    });
+
     it('takes the whole where the rest would be of something else', async () => {
       await get('bytes=0-4');
       serve('"2"', 'abcdefghij');

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EventStreamServer } from '../feeds/event-stream-server.ts';
+import { gate } from '../support/barrier.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 
 let feed: EventStreamServer;
@@ -22,15 +23,38 @@ beforeAll(async () => {
     origins: { shop: { url: "http://127.0.0.1:${(origin.address() as AddressInfo).port}" } }
     feeds:
       changes: { type: sse, url: "${feed.url}", max-silence: 5s, map: [{ invalidate: { tags: ["item:{id}"] } }] }
+      versions:
+        type: sse
+        url: "${feed.url}"
+        max-silence: 5s
+        version-field: row.version
+        map: [{ invalidate: { tags: ["versioned:{id}"] } }]
+      hooks: { type: webhook, path: /hooks, secret: secret, max-silence: 6s }
     routes:
       - { name: items, match: "/items/{id}", cache: { ${tracked}, position-header: true, position-wait: 20s } }
       - { name: brief, match: "/brief/{id}", cache: { ${tracked}, position-header: true, position-wait: 50ms } }
+      - name: hooked
+        match: "/hooked/{id}"
+        cache: { freshness: until-changed, feed: hooks, position-header: true, position-wait: 20s }
+      - { name: later, match: "/later/{id}", cache: { ${tracked}, position-header: true }, write: { policy: behind } }
       - name: attested
         match: "/attested/{id}"
-        cache: { ${tracked}, position-header: true, version-header: X-Version }`);
+        cache: { ${tracked}, position-header: true, version-header: X-Version }
+      - name: versioned
+        match: "/versioned/{id}"
+        cache:
+          freshness: until-changed
+          feed: versions
+          tags: ["versioned:{id}"]
+          position-header: true
+          position-wait: 20s
+          version-header: X-Version`);
   await reached(null);
   // At its head it knows the place once a change came.
-  await change('0');
+  await change('0', 1);
+  // With its gap at the start each feed was ahead of the other.
+  answer = (_request, response) => response.setHeader('X-Version', '9999').end('x');
+  for (const path of ['/attested/0', '/versioned/0']) while (position(await get(path)) === null);
 });
 
 afterAll(async () => {
@@ -44,16 +68,18 @@ afterAll(async () => {
 async function reached(id: number | null): Promise<void> {
   for (;;) {
     const { feeds } = (await (await weir.admin('/feeds')).json()) as {
-      feeds: { position: string | null; state: string }[];
+      feeds: { type: string; position: string | null; state: string }[];
     };
-    const isThere = id === null || Number(feeds[0]!.position) >= id;
-    if (isThere && feeds[0]!.state === 'live') return;
+    const areThere = feeds.every(
+      ({ type, position }) => id === null || type === 'webhook' || Number(position) >= id,
+    );
+    if (areThere && feeds.every((one) => one.state === 'live')) return;
   }
 }
 
 /** Resolves when it is in force. */
-async function change(id: string): Promise<void> {
-  feed.publish(() => JSON.stringify({ id }));
+async function change(id: string, version?: number): Promise<void> {
+  feed.publish(() => JSON.stringify({ id, row: { version } }));
   await reached(feed.lastId);
 }
 
@@ -120,10 +146,31 @@ describe('position-header', () => {
     expect(position(written)).toBe(here());
   });
 
+  it('names none on the answer to a write whose change the feed may not have been told of yet', async () => {
+    answer = (_request, response) => response.end('x');
+    expect(position(await get('/hooked/1'))).toMatch(/^hooks=/);
+    const written = await fetch(`${weir.url}/hooked/1`, { method: 'PUT', body: 'y' });
+    expect([written.status, position(written)]).toEqual([200, null]);
+  });
+
   it('takes the position of a write from the origin where that names it', async () => {
     answer = (_request, response) => response.setHeader('X-Version', '1700').end('x');
     const written = await fetch(`${weir.url}/attested/4`, { method: 'PUT', body: 'y' });
     expect(position(written)).toBe('changes=1700');
+  });
+});
+
+describe('a write behind', () => {
+  it('names no position, for none includes it yet', async () => {
+    const delivered = gate();
+    answer = (_request, response) => {
+      response.setHeader('X-Version', '1').end('x');
+      delivered.open();
+    };
+    const accepted = await fetch(`${weir.url}/later/1`, { method: 'PUT', body: 'y' });
+    expect([accepted.status, position(accepted)]).toEqual([202, null]);
+    expect(accepted.headers.get('weir-write')).not.toBeNull();
+    await delivered.promise;
   });
 });
 
@@ -153,5 +200,56 @@ describe('version-header', () => {
     };
     for (let i = 0; i < 4; i += 1) await get('/attested/6');
     expect(requests).toBe(4);
+  });
+});
+
+describe("version-header beside the feed's version-field", () => {
+  let attested = '';
+  let requests = 0;
+
+  function attest(): void {
+    requests = 0;
+    answer = (_request, response) => {
+      requests += 1;
+      if (attested !== '') response.setHeader('X-Version', attested);
+      response.end('x');
+    };
+  }
+
+  /** Whether answers to that path are used again. */
+  async function isReused(path: string): Promise<boolean> {
+    attest();
+    for (let i = 0; i < 3; i += 1) await get(path);
+    return requests < 3;
+  }
+
+  it('lets an answer be used by others once it shows the highest version that the feed has told', async () => {
+    await change('7', 1700);
+    await change('8', 1699);
+    attested = '1699';
+    expect(await isReused('/versioned/7')).toBe(false);
+    expect(position(await get('/versioned/7'))).toBeNull();
+    attested = '';
+    expect(await isReused('/versioned/7')).toBe(false);
+    attested = '1700';
+    expect(position(await get('/versioned/7'))).toBe(`versions=${feed.lastId}`);
+    expect(await isReused('/versioned/7')).toBe(true);
+  });
+
+  it('trusts no answer after a change that tells no version, until the next that does', async () => {
+    await change('7');
+    attested = '9999';
+    expect(await isReused('/versioned/7')).toBe(false);
+    await change('8', 1701);
+    expect(await isReused('/versioned/7')).toBe(true);
+  });
+
+  it('does not take the version of a write for a position', async () => {
+    answer = (request, response) => {
+      if (request.method === 'PUT') feed.publish(() => '{"id":9,"row":{"version":1702}}');
+      response.setHeader('X-Version', '1702').end('x');
+    };
+    const written = await fetch(`${weir.url}/versioned/9`, { method: 'PUT', body: 'y' });
+    expect(position(written)).toBe(`versions=${feed.lastId}`);
   });
 });

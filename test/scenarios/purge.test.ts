@@ -16,6 +16,7 @@ beforeAll(async () => {
     routes:
       - { name: soft, match: /soft/*, cache: { stale-while-revalidate: 1h, stale-if-error: 1h } }
       - { name: shop, match: /shop/*, cache: { tags: [of-shop] } }
+      - { name: asking, match: /asking/*, cache: { client-directives: honor } }
       - { name: all, match: /* }
   `);
   const { admin } = weir;
@@ -26,6 +27,7 @@ beforeAll(async () => {
 beforeEach(() => {
   origin.forget();
   origin.wait = async () => {};
+  origin.more = [];
 });
 
 afterAll(async () => {
@@ -79,6 +81,33 @@ describe('a purge binds every worker when it is answered', () => {
     expect(new Set((await Promise.all(after)).map(({ body }) => body))).toEqual(new Set(['/slow 1']));
     expect(await seen(weir, '/slow')).toEqual(new Set(['/slow 1']));
     expect(origin.count('/slow')).toBe(2);
+  });
+});
+
+describe('a tag that the origin names only when it confirms an entry', () => {
+  it.each(['GET', 'HEAD'])('counts on every worker once a %s was answered with it', async (method) => {
+    const path = `/asking/${method}`;
+    await seen(weir, path, 12);
+    origin.more = ['Cache-Tag', `later-${method}`];
+    const fields = { 'cache-control': 'no-cache' };
+    const answer = await ask(`${weir.url}${path}`, { method, headers: fields });
+    expect(cacheStatusOf(answer)).toMatchObject({ 'fwd-status': method === 'GET' ? '304' : '200' });
+    origin.change(path);
+    await purge(weir, { tags: [`later-${method}`] });
+    expect(await seen(weir, path, 12)).toEqual(new Set([`${path} 1`]));
+  });
+});
+
+describe('RFC 9111 §4.3.5: a HEAD that shows another state', () => {
+  it('makes what is stored stale on every worker, for the origin to confirm', async () => {
+    await seen(weir, '/asking/moved', 12);
+    origin.change('/asking/moved');
+    origin.forget();
+    const headers = { 'cache-control': 'no-cache' };
+    await ask(`${weir.url}/asking/moved`, { method: 'HEAD', headers });
+    expect(await seen(weir, '/asking/moved', 12)).toEqual(new Set(['/asking/moved 1']));
+    expect(origin.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
+    expect(origin.requests[1]!.headers['if-none-match']).toBe('"0"');
   });
 });
 

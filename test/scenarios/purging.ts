@@ -52,6 +52,8 @@ export async function seen(weir: RunningWeir, path: string, times = 6): Promise<
   return new Set(answers.map(({ status, body }) => (status === 200 ? body : String(status))));
 }
 
+/** Whether a GET is answered without the origin: from what is stored, or from what another worker is just told the end of. */
 export async function isHit(weir: RunningWeir, path: string): Promise<boolean> {
-  return cacheStatusOf(await ask(`${weir.url}${path}`))['hit'] === true;
+  const status = cacheStatusOf(await ask(`${weir.url}${path}`));
+  return status['hit'] === true || status['collapsed'] === true;
 }

@@ -103,6 +103,20 @@ describe('a reload', () => {
     expect(cacheStatusOf(after)).toMatchObject({ fwd: 'stale', 'fwd-status': '304' });
   });
 
+  it('brings a route back without what was invalidated while it was taken out', async () => {
+    let value = 'old';
+    origin.on('*', () => ({ fields: ['Cache-Control', 'max-age=60'], body: value }));
+    const routes = ['{ name: page, match: /page, cache: { key: { query: { only: [id] } } } }'];
+    await weir.reload(site({ routes }));
+    await ask(`${weir.url}/page?id=1&from=mail`);
+    await weir.reload(site());
+    value = 'new';
+    const body = JSON.stringify({ urls: ['/page?id=1&from=mail'] });
+    expect((await weir.admin('/purge', { method: 'POST', body })).status).toBe(200);
+    await weir.reload(site({ routes }));
+    expect((await ask(`${weir.url}/page?id=1&from=mail`)).body).toBe('new');
+  });
+
   it('is refused where the file is wrong: every error is logged with its place, and the old one stays', async () => {
     origin.on('/page', { fields: ['Cache-Control', 'max-age=60'], body: 'page' });
     await weir.reload(

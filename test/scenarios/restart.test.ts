@@ -1,5 +1,14 @@
 /** What a new start finds of the old one's entries and invalidations, whatever was done to its files meanwhile. */
-import { cpSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -93,27 +102,35 @@ describe('files that were changed while it was down', () => {
     ).toBeGreaterThan(0);
   });
 
-  it.each(['while it was stopped', 'while it ran'])(
-    'a state that is an older copy, taken %s: the cache is not believed',
-    async (when) => {
-      await start();
-      await stored('/a');
-      const copy = data('copy');
-      if (when === 'while it was stopped') {
-        await stop();
-        cpSync(data('state'), copy, { recursive: true });
-        await start();
-      } else cpSync(data('state'), copy, { recursive: true });
-      origin.change('/a');
-      await purge(weir, { urls: ['/a'] });
+  const everythingButTheCache = (source: string): boolean => !source.startsWith(data('cache'));
+
+  it.each([
+    ['the state', 'while it was stopped'],
+    ['the state', 'while it ran'],
+    ['everything but the cache', 'while it was stopped'],
+    ['everything but the cache', 'while it ran'],
+  ])('an older copy of %s, taken %s: the cache is not believed', async (what, when) => {
+    await start();
+    await stored('/a');
+    const copy = join(weir.folder, 'copy');
+    const put = (from: string, to: string): void => {
+      if (what === 'the state') cpSync(join(from, 'state'), join(to, 'state'), { recursive: true });
+      else cpSync(from, to, { recursive: true, filter: everythingButTheCache });
+    };
+    if (when === 'while it was stopped') {
       await stop();
-      rmSync(data('state'), { recursive: true });
-      cpSync(copy, data('state'), { recursive: true });
+      put(data(''), copy);
       await start();
-      expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
-      expect(await isHit(weir, '/a')).toBe(true);
-    },
-  );
+    } else put(data(''), copy);
+    origin.change('/a');
+    await purge(weir, { urls: ['/a'] });
+    await stop();
+    rmSync(data('state'), { recursive: true });
+    put(copy, data(''));
+    await start();
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
+    expect(await isHit(weir, '/a')).toBe(true);
+  });
 
   it('a cache that was deleted: it is filled anew', async () => {
     await start();
@@ -123,6 +140,20 @@ describe('files that were changed while it was down', () => {
     await start();
     expect(await isHit(weir, '/a')).toBe(false);
     expect(await isHit(weir, '/a')).toBe(true);
+  });
+
+  it('a cache whose place is taken by something else: serves without, keeps purges, and says so', async () => {
+    await start();
+    await stored('/a');
+    await stop();
+    rmSync(data('cache'), { recursive: true });
+    writeFileSync(data('cache'), 'something else');
+    await start();
+    expect(weir.events('disk-level-off')).toHaveLength(1);
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 0']));
+    origin.change('/a');
+    expect(await purge(weir, { urls: ['/a'] })).toMatchObject({ tags: 1 });
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
   });
 
   it('a cache that was damaged: nothing wrong is served, and the log says so', async () => {

@@ -11,7 +11,7 @@ import { logTo } from '../../proxy/log/logger.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
 import { Coordinator } from '../../proxy/process/coordinator.ts';
 import type { WeirStats } from '../../proxy/metrics/stats.ts';
-import { cheapHash } from '../../proxy/flights/uncacheable.ts';
+import { cheapHash } from '../../proxy/cheap-hash.ts';
 import { gate } from '../support/barrier.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { ask, askHead, cacheStatusOf, firstBytes, readAll } from './client.ts';
@@ -26,12 +26,18 @@ interface InProcessWeir {
   readonly lines: readonly string[];
   /** By place: the one that runs there now. */
   readonly workers: readonly Worker[];
-  admin(path: string): Promise<Response>;
+  admin(path: string, init?: RequestInit): Promise<Response>;
   stats(): Promise<WeirStats>;
   /** Ends the worker at this place as a crash would, and resolves when the next one listens there. */
   crash(index: number): Promise<void>;
   stop(): Promise<number>;
 }
+
+/** A worker that stands still, as in a loop without end, from when it is told until the shared cell is no longer 0. */
+const HANGING = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  parentPort.on('message', ({ hang }) => hang && Atomics.wait(hang, 0, 0));
+  import(workerData.entry);`;
 
 async function startInProcess(): Promise<InProcessWeir> {
   const file = join(folder, 'weir.yaml');
@@ -51,13 +57,14 @@ async function startInProcess(): Promise<InProcessWeir> {
     log: logTo({ write: (line) => void lines.push(line) }, 'info', 'coordinator'),
     version: 'test',
     newWorker: (entry, workerData) => {
-      const worker = new Worker(entry, { workerData });
+      const worker = new Worker(HANGING, { eval: true, workerData: { ...workerData, entry: entry.href } });
       workers[workerData.index] = worker;
       return worker;
     },
   });
   if (started.kind === 'failed') throw new Error(started.reason);
-  const admin = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${started.adminPort}${path}`);
+  const admin = (path: string, init?: RequestInit): Promise<Response> =>
+    fetch(`http://127.0.0.1:${started.adminPort}${path}`, init);
   const untilReady = async (): Promise<void> => {
     while ((await admin('/readyz')).status !== 200);
   };
@@ -96,6 +103,35 @@ async function ownerOf(path: string): Promise<number> {
 
 /** Requests on so many connections that both workers have some. */
 const many = <T>(start: () => Promise<T>): Promise<T>[] => Array.from({ length: 16 }, start);
+
+describe('when a worker stands still', () => {
+  it('operators are told of the others, and which one did not answer', async () => {
+    origin.on('/a', { fields: ['Cache-Control', 'max-age=60'], body: 'a' });
+    await ask(`${weir.url}/a`);
+    const { memory } = await weir.stats();
+    const hang = new Int32Array(new SharedArrayBuffer(4));
+    weir.workers[1]!.postMessage({ kind: 'none', hang });
+    try {
+      const body = JSON.stringify({ urls: ['/a'], dryRun: true });
+      const [stats, entries, dry, metrics] = await Promise.all([
+        weir.stats(),
+        weir.admin('/entries?url=/a').then((answer) => answer.json()),
+        weir.admin('/purge', { method: 'POST', body }).then((answer) => answer.json()),
+        weir.admin('/metrics'),
+      ]);
+      expect(stats.workers).toEqual({ running: 2, replaced: 0, silent: [1] });
+      expect(stats.memory).toEqual(memory);
+      expect(entries).toMatchObject({ silent: [1] });
+      expect(dry).toMatchObject({ complete: false, silent: [1] });
+      expect(metrics.status).toBe(200);
+    } finally {
+      Atomics.store(hang, 0, 1);
+      Atomics.notify(hang, 0);
+    }
+    const { workers } = await weir.stats();
+    expect(workers).toEqual({ running: 2, replaced: 0 });
+  });
+});
 
 describe('when a worker dies', () => {
   it('another takes its place, and the death is counted and logged', async () => {

@@ -37,6 +37,8 @@ static rd_kafka_resp_err_t run(rd_kafka_mock_cluster_t *cluster, const char *lin
     return rd_kafka_mock_topic_create(cluster, topic, a, 1);
   if (sscanf(line, "leader %255s %d %d", topic, &a, &b) == 3)
     return rd_kafka_mock_partition_set_leader(cluster, topic, a, b);
+  if (sscanf(line, "delay %d", &a) == 1)
+    return rd_kafka_mock_broker_set_rtt(cluster, -1, a);
   if (sscanf(line, "down %d", &a) == 1)
     return rd_kafka_mock_broker_set_down(cluster, a);
   if (sscanf(line, "up %d", &a) == 1)

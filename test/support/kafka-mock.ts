@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { Producer } from '@platformatic/kafka';
 import { freePort } from './free-port.ts';
 import { requireProgram } from './programs.ts';
+import { endWithTests } from './end-with-tests.ts';
 
 const HEADER = '/usr/include/librdkafka/rdkafka_mock.h';
 /** What the mock keeps of a partition; older records are forgotten. */
@@ -58,7 +59,7 @@ export class KafkaMock {
     return this.ports.map((port) => `127.0.0.1:${port}`);
   }
 
-  /** One of: `create TOPIC PARTITIONS`, `leader TOPIC PARTITION BROKER`, `down BROKER`, `up BROKER`,
+  /** One of: `create TOPIC PARTITIONS`, `leader TOPIC PARTITION BROKER`, `down BROKER`, `up BROKER`, `delay MS`,
    * `topic-error TOPIC CODE`, `error API CODE COUNT`. Brokers count from 1; −1 is all of them. */
   async command(command: string): Promise<void> {
     this.#child!.stdin.write(`${command}\n`);
@@ -108,6 +109,11 @@ export class KafkaMock {
     await this.command('up -1');
   }
 
+  /** From now on every answer takes so long. */
+  async delay(ms: number): Promise<void> {
+    await this.command(`delay ${Math.round(ms)}`);
+  }
+
   /** A new cluster on the old addresses, with nothing in it. */
   async replace(): Promise<void> {
     await this.#end();
@@ -130,6 +136,7 @@ export class KafkaMock {
 
   async #run(): Promise<void> {
     const child = spawn(join(this.#folder, 'kafka-mock'), this.ports.map(String));
+    endWithTests(child);
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
     this.#child = child;

@@ -8,6 +8,7 @@ import { Client, type QueryResult } from 'pg';
 import { freePort } from './free-port.ts';
 import type { RequiredProgram } from './programs.ts';
 import { tlsCertificate, tlsKey } from './tls-identity.ts';
+import { endWithTests } from './end-with-tests.ts';
 
 const run = promisify(execFile);
 
@@ -93,6 +94,7 @@ export class PostgresServer {
       stdio: ['ignore', 'ignore', 'pipe'],
       ...this.#owner,
     });
+    endWithTests(child);
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#output = (this.#output + text).slice(-4_000);

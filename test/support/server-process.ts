@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { endWithTests } from './end-with-tests.ts';
 
 /** A server that a test starts for itself: its folder, its process, and the harm that can be done to it. */
 export class ServerProcess {
@@ -26,6 +27,7 @@ export class ServerProcess {
       cwd: this.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    endWithTests(child);
     this.#child = child;
     this.#output = '';
     for (const stream of [child.stdout, child.stderr]) {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { endWithTests } from './end-with-tests.ts';
 
 /**
  * Starts Weir as its users do: `weir serve` in a process of its own, with a configuration file in a temporary folder.
@@ -61,6 +62,7 @@ export async function startWeir(yaml: string, options: StartOptions = {}): Promi
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  endWithTests(child);
   const run = new Run(child, folder, configFile);
   const listening = await Promise.race([run.event('listening'), run.exited]);
   if (typeof listening !== 'object') {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { createBreaker } from '../../origin-adapters/http/breaker.ts';
+import { until } from '../support/barrier.ts';
 import { startScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { idOf, startScene, type Scene } from './setting.ts';
@@ -66,6 +67,59 @@ describe('an origin with a breaker', () => {
     await expect.poll(async () => (await scene.stats())['waiting'], { timeout: 10_000 }).toBe(0);
     expect((await scene.stats())['dead']).toBe(0);
     expect(scene.origin.requests.at(-1)!.at - scene.origin.requests[2]!.at).toBeGreaterThan(600);
+  });
+});
+
+describe('an origin that comes back', () => {
+  let scene: Scene;
+  afterEach(() => scene.close());
+
+  it('gets one delivery, then one more at a time with each that succeeds, and never more than the bound', async () => {
+    scene = await startScene({
+      origin: ', breaker: { failures: 1, open: 500ms }',
+      write: ', retry: { base: 1ms, max: 5ms, attempts: 1000 }',
+      more: 'journal: { deliveries: 4 }',
+    });
+    let isBack = false;
+    let answered = 0;
+    const found: { running: number; answered: number }[] = [];
+    scene.origin.on('PUT *', async () => {
+      if (!isBack) return { status: 500 };
+      found.push({ running: scene.origin.running, answered });
+      await until(() => scene.origin.running >= Math.min(4, answered + 1, 30 - answered));
+      // More than may come at the same time would have come by then.
+      await scene.stats();
+      answered += 1;
+      return { status: 204 };
+    });
+    for (let i = 0; i < 30; i += 1) await scene.send('PUT', `/items/${i}`, 'x');
+    await expect.poll(async () => (await scene.stats())['delivering']).toBe(0);
+    isBack = true;
+    await expect.poll(async () => (await scene.stats())['waiting'], { timeout: 10_000 }).toBe(0);
+    expect(found.filter(({ running, answered: before }) => running > before + 1)).toEqual([]);
+    expect(Math.max(...found.map(({ running }) => running))).toBe(4);
+  });
+});
+
+describe('what origins are asked', () => {
+  let scene: Scene;
+  afterEach(() => scene.close());
+
+  it('is counted with deliveries and health checks, over reloads', async () => {
+    scene = await startScene({ origin: ', health: { path: /healthz, interval: 1h }' });
+    scene.origin.on('*', { status: 204 });
+    const id = idOf(await scene.send('PUT', '/items/1', 'x'));
+    await expect.poll(async () => (await scene.write(id))['state']).toBe('done');
+    await scene.get('/other');
+    const counted = async (): Promise<string | undefined> =>
+      /^weir_origin_requests_total\{origin="shop"\} (\d+)$/m.exec(
+        await (await scene.weir.admin('/metrics')).text(),
+      )?.[1];
+    await expect.poll(counted).toBe('3');
+    scene.weir.signal('SIGHUP');
+    await scene.weir.event('reloaded');
+    await scene.origin.seen('/healthz', 2);
+    await expect.poll(counted).toBe('4');
   });
 });
 

@@ -44,7 +44,8 @@ describe('weir writes', () => {
     expect((await weir('writes', 'burn')).code).toBe(2);
     expect((await weir('writes', 'retry')).code).toBe(2);
     const list = await weir('writes', 'list', '--state', 'lost');
-    expect(list.code).toBe(1);
-    expect(list.err).toContain('expected waiting, dead or done');
+    expect([list.code, list.err]).toEqual([2, expect.stringContaining('expected waiting, dead or done')]);
+    const many = await weir('writes', 'list', '--limit', '10000');
+    expect([many.code, many.err]).toEqual([2, expect.stringContaining('expected a number from 1 to 9999')]);
   });
 });

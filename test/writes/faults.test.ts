@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { runFaults } from './fault-rounds.ts';
 
 it('nothing acknowledged is lost, doubled, out of order or unseen, over kills and an origin that fails', async () => {
-  const report = await runFaults({ seed: 7, urls: 5, writesPerUrl: 40, kills: 2 });
+  const report = await runFaults({ seed: 7, urls: 6, writesPerUrl: 40, kills: 2 });
   expect(report.violations).toEqual([]);
   expect(report.acknowledged).toBeGreaterThan(50);
   expect(report.reads).toBeGreaterThan(20);

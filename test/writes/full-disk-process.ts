@@ -10,6 +10,7 @@ import { Journal } from '../../proxy/writes/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/line.ts';
 import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
 import { Lines } from '../../proxy/writes/lines.ts';
+import { SteadyTime } from '../../proxy/writes/steady-time.ts';
 
 const [, , path] = process.argv;
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
@@ -20,9 +21,19 @@ async function open() {
   const { state } = opened;
   const fence = await Fence.open(1000, { state, clock });
   const lines = new Lines({ first: () => null, last: () => null }, () => {});
-  const lingering = new LingeringHolds({ state, fence, clock, log, lines: () => lines });
+  const time = new SteadyTime({ state, clock });
+  const lingering = new LingeringHolds({ state, fence, time, log, lines: () => lines });
   const limits = { sizeBytes: 2 ** 30, done: 0 };
-  const deps = { state, fence, clock, lingering, limits: () => limits, hasWaitingBehind: () => false };
+  const deps = {
+    state,
+    fence,
+    clock,
+    time,
+    lingering,
+    limits: () => limits,
+    hasWaitingBehind: () => false,
+    onBuried: () => {},
+  };
   return { state, fence, journal: new Journal(deps) };
 }
 

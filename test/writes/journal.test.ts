@@ -1,69 +1,8 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { Fence } from '../../proxy/fence/fence.ts';
-import { SharedWords } from '../../proxy/fence/layout.ts';
-import { FenceReader } from '../../proxy/fence/reader.ts';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
-import { createLog } from '../../proxy/log/logger.ts';
-import type { Lingering } from '../../proxy/writes/hold-rows.ts';
-import { Journal, type Acceptance, type OfferedWrite } from '../../proxy/writes/journal.ts';
-import { lineKeyOf } from '../../proxy/writes/line.ts';
-import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
-import { Lines } from '../../proxy/writes/lines.ts';
-import { ThroughDesk } from '../../proxy/writes/through-desk.ts';
+import { describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../proxy/clock.ts';
+import { numberKey, type Lingering } from '../../proxy/writes/hold-rows.ts';
 import { MemoryState } from '../support/memory-state.ts';
-
-const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
-const opened: LingeringHolds[] = [];
-
-afterEach(() => {
-  for (const lingering of opened.splice(0)) lingering.close();
-});
-
-async function open(state: MemoryState, sizeBytes = 2 ** 20) {
-  const fence = await Fence.open(1000, { state, clock });
-  const lines: Lines = new Lines(
-    {
-      first: (line) => journal.tables.first(line)?.order ?? null,
-      last: (line) => journal.tables.last(line)?.order ?? null,
-    },
-    () => {},
-  );
-  const lingering = new LingeringHolds({ state, fence, clock, log, lines: () => lines });
-  opened.push(lingering);
-  const journal: Journal = new Journal({
-    state,
-    fence,
-    clock,
-    lingering,
-    limits: () => ({ sizeBytes, done: 3 }),
-    hasWaitingBehind: (line) => lines.hasWaiting(line),
-  });
-  journal.restoreHolds();
-  await lingering.restore();
-  const desk = new ThroughDesk({ state, fence, lines, lingering, clock, log });
-  const reader = new FenceReader(new SharedWords(fence.buffer));
-  return { fence, journal, lines, lingering, desk, isHeld: (tag: string) => reader.isHeld(hashTags([tag])) };
-}
-
-function offer(target: string, body: string, more: Partial<OfferedWrite> = {}): OfferedWrite {
-  return {
-    origin: 'shop',
-    route: 'item',
-    method: 'PUT',
-    target,
-    authority: 'weir',
-    scheme: 'http',
-    fields: [],
-    body: Buffer.from(body),
-    idempotencyKey: null,
-    clientKey: null,
-    merges: false,
-    line: lineKeyOf({ origin: 'shop', authority: null, target }),
-    tags: [`url:${target}`],
-    ...more,
-  };
-}
+import { numberOf, offer, open } from './opened.ts';
 
 const BLOCKING: Lingering = {
   kind: 'lingering',
@@ -73,9 +12,8 @@ const BLOCKING: Lingering = {
   shown: 0,
 };
 
-function numberOf(acceptance: Acceptance): number {
-  if (acceptance.kind !== 'accepted') throw new Error(acceptance.kind);
-  return acceptance.number;
+function recordKey(number: number): Buffer {
+  return Buffer.concat([Buffer.from('w'), numberKey(number)]);
 }
 
 describe('the journal', () => {
@@ -106,6 +44,15 @@ describe('the journal', () => {
     expect(isAccepted).toBe(false);
     synced.resolve();
     await accepting;
+  });
+
+  it('has writes that come together share a sync', async () => {
+    const state = new MemoryState();
+    const { journal } = await open(state);
+    const before = state.commits;
+    const offers = Array.from({ length: 64 }, (_, i) => journal.accept(offer(`/${i}`, 'x')));
+    await Promise.all(offers);
+    expect(state.commits - before).toBeLessThanOrEqual(2);
   });
 
   it('holds again after a crash what it held before, and counts what waits', async () => {
@@ -147,13 +94,38 @@ describe('the journal', () => {
     ];
     await state.write(() => {
       journal.tables.putBody(numberOf(one), Buffer.from('who'));
-      const key = Buffer.alloc(9);
-      key.write('w');
-      key.writeBigUInt64BE(BigInt(numberOf(two)), 1);
+      const key = recordKey(numberOf(two));
       state.table('writes').put(key, state.table('writes').get(key)!.subarray(0, 40));
     });
     expect((await journal.begin(numberOf(one), 0)).kind).toBe('damaged');
-    expect((await journal.begin(numberOf(two), 0)).kind).toBe('damaged');
+    expect((await journal.begin(numberOf(two), 0)).kind).toBe('unreadable');
+  });
+
+  it('has a record that can not be read stop its line, until it is discarded', async () => {
+    const state = new MemoryState();
+    const { journal, fence, buried } = await open(state);
+    const numbers = [];
+    for (const body of ['x', 'y', 'z']) numbers.push(numberOf(await journal.accept(offer('/1', body))));
+    const [one, two, three] = numbers as [number, number, number];
+    await state.write(() => {
+      for (const number of [one, two]) state.table('writes').put(recordKey(number), Buffer.from('torn'));
+    });
+    const due = (): number[] => Array.from(journal.tables.dues('shop', null), ({ number }) => number);
+    const [row] = journal.tables.dues('shop', null);
+    await journal.bury(row!);
+    expect([due(), buried, journal.counts.dead]).toEqual([[], [one], 1]);
+    expect(journal.tables.first(row!.line)).toMatchObject({ number: one, isDead: true });
+    // The next one can't be read either.
+    expect(await journal.discardBuried(one)).toBe(row!.line);
+    expect([due(), buried, journal.counts]).toEqual([
+      [],
+      [one, two],
+      expect.objectContaining({ waiting: 1, dead: 1 }),
+    ]);
+    await journal.discardBuried(two);
+    expect(due()).toEqual([three]);
+    expect(journal.counts).toMatchObject({ waiting: 1, dead: 0 });
+    expect(fence.holds).toBe(1);
   });
 
   it('stops the line of an attempt of unknown outcome before the next of it can be seen', async () => {
@@ -168,6 +140,34 @@ describe('the journal', () => {
     state.beforeCommit = async () => void admitted.push(lines.admitsJournal(record.line, next));
     await journal.leave(number, { shelf: 'done', record, lingering: BLOCKING, moreTags: [] });
     expect([...admitted, lines.admitsJournal(record.line, next)]).toEqual([false, false]);
+  });
+
+  it('holds what an attempt of unknown outcome may change until it can not any more, over a crash too', async () => {
+    const state = new MemoryState();
+    const { journal, isHeld } = await open(state);
+    const number = numberOf(await journal.accept(offer('/1', 'x')));
+    const begun = await journal.begin(number, 1000);
+    if (begun.kind !== 'begun') throw new Error(begun.kind);
+    const record = { ...begun.record, state: 'done' } as const;
+    const moreTags = ['url:/made'];
+    await journal.leave(number, { shelf: 'done', record, lingering: BLOCKING, moreTags });
+    expect([isHeld('url:/1'), isHeld('url:/made')]).toEqual([true, true]);
+    const again = await open(state.crashed());
+    expect([again.isHeld('url:/1'), again.isHeld('url:/made')]).toEqual([true, true]);
+  });
+
+  it('shows a delivered write from before its delivery can be seen', async () => {
+    const state = new MemoryState();
+    const { journal, lingering } = await open(state);
+    const number = numberOf(await journal.accept(offer('/1', 'x')));
+    const begun = await journal.begin(number, 1000);
+    if (begun.kind !== 'begun') throw new Error(begun.kind);
+    const record = { ...begun.record, state: 'done' } as const;
+    const shown: (number | null)[] = [];
+    state.beforeCommit = async () => void shown.push(lingering.shownOf(record.line));
+    const lasting = { ...BLOCKING, blocks: false, shown: number };
+    await journal.leave(number, { shelf: 'done', record, lingering: lasting, moreTags: [] });
+    expect([...shown, lingering.shownOf(record.line)]).toEqual([number, number]);
   });
 
   it('shows a delivered write no more when a later one of the line was delivered', async () => {
@@ -191,6 +191,40 @@ describe('the journal', () => {
     expect((await open(state.crashed())).lingering.shownOf(line)).toBe(null);
   });
 
+  it('shows it no more after a restart either, where writing that down failed at first', async () => {
+    const state = new MemoryState();
+    const { journal, lingering } = await open(state);
+    const { line } = offer('/1', '');
+    const leave = async (number: number, how: Lingering | null): Promise<unknown> => {
+      const read = journal.tables.record('waiting', number);
+      if (read?.kind !== 'record') throw new Error('gone');
+      const record = { ...read.record, state: 'done' } as const;
+      return journal.leave(number, { shelf: 'done', record, lingering: how, moreTags: [] });
+    };
+    const one = numberOf(await journal.accept(offer('/1', 'x')));
+    const two = numberOf(await journal.accept(offer('/1', 'y', { method: 'PATCH' })));
+    await leave(one, { ...BLOCKING, blocks: false, shown: one });
+    state.beforeCommit = () => Promise.reject(new Error('EIO'));
+    await expect(leave(two, null)).rejects.toThrow();
+    state.beforeCommit = async () => {};
+    await leave(two, null);
+    expect([lingering.shownOf(line), journal.tables.body(one)]).toEqual([null, undefined]);
+    expect((await open(state.crashed())).lingering.shownOf(line)).toBe(null);
+  });
+
+  it('ends no hold of the write by which one was merged that is discarded just then', async () => {
+    const { journal, isHeld, fence } = await open(new MemoryState());
+    const put = (body: string) => journal.accept(offer('/1', body, { merges: true }));
+    const one = numberOf(await put('one'));
+    const read = journal.tables.record('waiting', one);
+    if (read?.kind !== 'record') throw new Error('gone');
+    const merging = put('two');
+    const leaving = { shelf: 'gone', record: read.record, lingering: null, moreTags: [] } as const;
+    expect(await journal.leave(one, leaving)).toBe(false);
+    expect(await merging).toMatchObject({ kind: 'accepted', merged: read.record.id });
+    expect([isHeld('url:/1'), fence.holds, journal.counts.waiting]).toEqual([true, 1, 1]);
+  });
+
   it('is full at its limit, and takes more when something was delivered', async () => {
     const { journal } = await open(new MemoryState(), 5000);
     const accepted = [];
@@ -202,6 +236,29 @@ describe('the journal', () => {
     const record = { ...begun.record, state: 'done' } as const;
     await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
     expect((await journal.accept(offer('/3', 'x'.repeat(1000)))).kind).toBe('accepted');
+  });
+
+  it('merges no write with one of other credentials, which the origin may refuse', async () => {
+    const { journal } = await open(new MemoryState());
+    const put = (body: string, token: string) =>
+      journal.accept(offer('/1', body, { merges: true, fields: ['Authorization', token] }));
+    const accepted = [await put('one', 'a'), await put('two', 'a'), await put('three', 'b')];
+    expect(accepted.map((each) => (each.kind === 'accepted' ? each.merged !== null : each.kind))).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    expect(journal.counts.waiting).toBe(2);
+  });
+
+  it('sends one Idempotency-Key, also where the client gave an empty one', async () => {
+    const { journal } = await open(new MemoryState());
+    const fields = ['Idempotency-Key', '', 'Content-Type', 'a/b'];
+    const number = numberOf(await journal.accept(offer('/1', 'x', { fields })));
+    const begun = await journal.begin(number, 0);
+    if (begun.kind !== 'begun') throw new Error(begun.kind);
+    const { id } = begun.record;
+    expect(begun.record.fields).toEqual(['Content-Type', 'a/b', 'Idempotency-Key', `"${id}"`]);
   });
 
   it('forgets delivered writes beyond its bound, with their keys', async () => {
@@ -222,104 +279,22 @@ describe('the journal', () => {
       expect.objectContaining({ digest: 'd' }),
     ]);
   });
-});
 
-describe('writes through', () => {
-  const REQUEST = {
-    line: { origin: 'shop', authority: null, target: '/1' },
-    tags: ['url:/1'],
-    waitMs: 60_000,
-    waiting: 10,
-    maxProcessingMs: 60_000,
-  };
-
-  it('are not begun where their hold can not be written down', async () => {
-    const state = new MemoryState();
-    const { desk, fence } = await open(state);
-    state.beforeCommit = () => Promise.reject(new Error('EIO'));
-    expect(await desk.admit(1, { ...REQUEST, ticket: 1 })).toEqual({ kind: 'not-durable' });
-    expect(fence.holds).toBe(0);
-  });
-
-  it('of a worker that died, or of a process that was killed, go on being held', async () => {
-    const state = new MemoryState();
-    const { desk, isHeld, lingering, lines } = await open(state);
-    const line = lineKeyOf(REQUEST.line);
-    expect((await desk.admit(1, { ...REQUEST, ticket: 1 })).kind).toBe('admitted');
-    desk.workerDied(1);
-    await expect.poll(() => lingering.size).toBe(1);
-    expect(isHeld('url:/1')).toBe(true);
-    expect(lines.admitsJournal(line, 1)).toBe(false);
-    expect((await desk.admit(2, { ...REQUEST, ticket: 1 })).kind).toBe('admitted');
-    const after = await open(state.crashed());
-    expect(after.lingering.size).toBe(2);
-    expect(after.isHeld('url:/1')).toBe(true);
-    expect(after.lines.admitsJournal(line, 1)).toBe(false);
-  });
-
-  it('of a worker that died while its hold was written down are not begun, and hold nothing', async () => {
-    const state = new MemoryState();
-    const { desk, fence, lines } = await open(state);
-    const synced = Promise.withResolvers<void>();
-    state.beforeCommit = () => synced.promise;
-    const admission = desk.admit(1, { ...REQUEST, ticket: 1 });
-    await new Promise((resolve) => setImmediate(resolve));
-    desk.workerDied(1);
-    synced.resolve();
-    await admission;
-    expect(desk.running).toBe(0);
-    expect(fence.holds).toBe(0);
-    expect(lines.admitsJournal(lineKeyOf(REQUEST.line), 1)).toBe(true);
-    expect((await open(state.crashed())).fence.holds).toBe(0);
-  });
-
-  it('stay held where their end can not be written down, and invalid at once', async () => {
-    const state = new MemoryState();
-    const { desk, isHeld, fence } = await open(state);
-    const admission = await desk.admit(1, { ...REQUEST, ticket: 1 });
-    if (admission.kind !== 'admitted') throw new Error(admission.kind);
-    const before = fence.sequence;
-    state.beforeCommit = () => Promise.reject(new Error('EIO'));
-    await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
-    expect(fence.touchedSince(hashTags(['url:/1']), before)).toBe(true);
-    expect(isHeld('url:/1')).toBe(true);
-  });
-
-  it('wait behind the journal in the order of their coming, in bounded number and for a bounded time', async () => {
-    const state = new MemoryState();
-    const { desk, journal, lines } = await open(state);
-    const number = numberOf(await journal.accept(offer('/1', 'x')));
-    const one = desk.admit(1, { ...REQUEST, ticket: 1, waiting: 1 });
-    expect(await desk.admit(1, { ...REQUEST, ticket: 2, waiting: 1 })).toEqual({ kind: 'busy' });
-    const later = numberOf(await journal.accept(offer('/1', 'y')));
-    const line = lineKeyOf(REQUEST.line);
-    expect([lines.admitsJournal(line, number), lines.admitsJournal(line, later)]).toEqual([true, false]);
-    const begun = await journal.begin(number, 0);
-    if (begun.kind !== 'begun') throw new Error(begun.kind);
-    const record = { ...begun.record, state: 'done' } as const;
-    await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
-    lines.journalMoved(line);
-    const admission = await one;
-    expect(admission.kind).toBe('admitted');
-    expect(lines.admitsJournal(line, later)).toBe(false);
-    if (admission.kind !== 'admitted') return;
-    await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
-    expect(lines.admitsJournal(line, later)).toBe(true);
-    expect(await desk.admit(1, { ...REQUEST, ticket: 3, waitMs: 1 })).toEqual({ kind: 'busy' });
-  });
-});
-
-describe('holds', () => {
-  it('are counted, and more than a bucket has room for hold all of it', async () => {
-    const { fence, isHeld } = await open(new MemoryState());
-    const tags = hashTags(Array.from({ length: 5000 }, (_, i) => `tag:${i}`));
-    await fence.hold(tags, () => {});
-    await fence.hold(tags, () => {});
-    expect(isHeld('tag:4999')).toBe(true);
-    fence.drop(tags);
-    expect(isHeld('tag:4999')).toBe(true);
-    await fence.release(tags, [], () => {});
-    expect(fence.holds).toBe(0);
-    expect(Array.from({ length: 5000 }, (_, i) => isHeld(`tag:${i}`)).includes(true)).toBe(false);
+  it('forgets those first that were delivered first, whenever they were accepted', async () => {
+    const { journal } = await open(new MemoryState());
+    const numbers = [];
+    for (let i = 0; i < 5; i += 1) {
+      const clientKey = { scoped: `key-${i}`, digest: 'd' };
+      numbers.push(numberOf(await journal.accept(offer(`/${i}`, 'x', { clientKey }))));
+    }
+    for (const number of [...numbers.slice(1), numbers[0]!]) {
+      const begun = await journal.begin(number, 0);
+      if (begun.kind !== 'begun') throw new Error(begun.kind);
+      const record = { ...begun.record, state: 'done' } as const;
+      await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+    }
+    const isKnown = numbers.map((_, i) => journal.tables.keyed(`key-${i}`) !== null);
+    expect(isKnown).toEqual([true, false, false, true, true]);
+    expect(journal.counts.done).toBe(3);
   });
 });

@@ -30,6 +30,8 @@ export interface Scene {
   stats(): Promise<Record<string, number>>;
   /** Starts Weir again on its files, by another setting if one is given. */
   restart(setting?: Setting): Promise<void>;
+  /** Has it read its configuration again. */
+  reload(setting: Setting): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -65,6 +67,7 @@ ${lines(of.routes ?? [])}
       await weir.stop({ keep: true });
       weir = await startWeir(yaml(of), { folder });
     },
+    reload: (of) => weir.reload(yaml(of)),
     async close() {
       await weir.stop();
       await origin.close();

@@ -10,6 +10,7 @@ import { NatsFault } from './fault.ts';
 import type { StreamLeader } from './following.ts';
 import type { NatsOptions } from './options.ts';
 import type { StreamState } from './place.ts';
+import { ConnectionSockets } from './sockets.ts';
 
 export type OpenedNats =
   | { readonly kind: 'open'; readonly connection: NatsStreamConnection }
@@ -65,12 +66,16 @@ export class NatsStreamConnection implements StreamLeader {
     const tls = await readTls(options.tls ?? {});
     if (tls.kind === 'failed') return tls;
 
-    const connecting = transport.library.connect(
-      connectionOptions(options, tls.material, timeoutMs, transport.library),
+    const sockets = new ConnectionSockets();
+    const connecting = sockets.collect(() =>
+      transport.library.connect(connectionOptions(options, tls.material, timeoutMs, transport.library)),
     );
     const closeLate = (connection: NatsConnection): unknown => signal.aborted && connection.close();
     connecting.then(closeLate).catch(() => undefined);
-    const connection = await orAborted(connecting, signal);
+    const connection = await orAborted(connecting, signal).catch((error: unknown) => {
+      sockets.destroy();
+      throw error;
+    });
     const { domain } = options;
     const manager = await jetstream.library.jetstreamManager(connection, {
       checkAPI: false,

@@ -4,11 +4,15 @@
  * and at most one sync trails behind it.
  */
 import type { RootDatabase } from 'lmdb';
+import { isPanic } from '../../state/lmdb-panic.ts';
+import type { WriteProbe } from '../../state/write-probe.ts';
 
 /** Why a transaction was given up; `code` is the system's or LMDB's number where there is one. */
 export interface CommitFailure {
   readonly reason: string;
   readonly code: number | null;
+  /** LMDB refuses everything from now on. */
+  readonly isPanic: boolean;
 }
 
 /** No transaction holds the loop longer than this, in milliseconds. */
@@ -16,10 +20,12 @@ export const SLICE_MS = 3;
 
 export class Commits {
   readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #probe: WriteProbe;
   #trailing: Promise<CommitFailure | null> = Promise.resolve(null);
 
-  constructor(root: RootDatabase<Buffer, Buffer>) {
+  constructor(root: RootDatabase<Buffer, Buffer>, probe: WriteProbe) {
     this.#root = root;
+    this.#probe = probe;
   }
 
   /**
@@ -30,6 +36,8 @@ export class Commits {
     const unsynced = await this.#trailing;
     this.#trailing = Promise.resolve(null);
     if (unsynced !== null) return unsynced;
+    const refusal = this.#probe.check();
+    if (refusal !== null) return { reason: refusal.message, code: refusal.errno ?? null, isPanic: false };
     try {
       await this.#root.childTransaction(work);
     } catch (error) {
@@ -59,11 +67,12 @@ async function failureOf(error: unknown): Promise<CommitFailure> {
   if (!(error instanceof Error)) throw error;
   if ('commitError' in error) {
     const cause: unknown = await Promise.resolve(error.commitError).catch((reason: unknown) => reason);
-    return { reason: cause instanceof Error ? cause.message : error.message, code: codeOf(cause) };
+    const reason = cause instanceof Error ? cause.message : error.message;
+    return { reason, code: codeOf(cause), isPanic: isPanic(error) || isPanic(cause) };
   }
   const code = codeOf(error);
   if (code === null) throw error;
-  return { reason: error.message, code };
+  return { reason: error.message, code, isPanic: isPanic(error) };
 }
 
 function codeOf(error: unknown): number | null {

@@ -8,7 +8,7 @@ import type { StoredMeta } from '../../../policies/model.ts';
 import type { EntryHead } from '../entry.ts';
 
 /** Raised by any change below that an older reader would misread; a cache of another version is emptied. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 export const PAGE_BYTES = 4096;
 const PAGE_HEADER_BYTES = 24;

@@ -1,7 +1,9 @@
 import type { CoordinatorCalls } from '../../process/calls.ts';
 import type { DiskFill, DiskLevel } from '../disk-level.ts';
 import type { EntryHead } from '../entry.ts';
+import { noteContent } from '../garbage.ts';
 import { CHUNK_BYTES } from './format.ts';
+import type { OnTheWay } from './on-the-way.ts';
 import type { DiskReader } from './reader.ts';
 
 /** How the coordinator's writer is reached; calls are answered in order. */
@@ -34,16 +36,22 @@ const TOUCH_MS = 1_000;
 export class WorkerDiskLevel implements DiskLevel {
   readonly #reader: DiskReader;
   readonly #writer: DiskWriterLink;
+  readonly #onTheWay: OnTheWay;
   readonly #pins = new Map<string, number>();
   readonly #touched = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(reader: DiskReader, writer: DiskWriterLink) {
+  constructor(reader: DiskReader, writer: DiskWriterLink, onTheWay: OnTheWay) {
     this.#reader = reader;
     this.#writer = writer;
+    this.#onTheWay = onTheWay;
   }
 
   heads(key: string): EntryHead[] {
+    const heads = this.#reader.heads(key);
+    if (heads.length > 0) return heads;
+    // They may have been committed since this turn's snapshot was taken.
+    this.#reader.refresh();
     return this.#reader.heads(key);
   }
 
@@ -55,7 +63,9 @@ export class WorkerDiskLevel implements DiskLevel {
       this.#reader.refresh();
       chunk = this.#reader.chunk(id, index);
     }
-    return chunk === null ? null : chunk.subarray(position - index * CHUNK_BYTES);
+    if (chunk === null) return null;
+    noteContent(chunk.byteLength);
+    return chunk.subarray(position - index * CHUNK_BYTES);
   }
 
   pin(id: string): () => void {
@@ -77,7 +87,7 @@ export class WorkerDiskLevel implements DiskLevel {
 
   begin(id: string): DiskFill {
     this.#writer.tell('beginEntry', { id });
-    return new ChunkedFill(id, this.#writer);
+    return new ChunkedFill(id, this.#writer, this.#onTheWay);
   }
 
   update(head: EntryHead): void {
@@ -106,6 +116,7 @@ export class WorkerDiskLevel implements DiskLevel {
 class ChunkedFill implements DiskFill {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
+  readonly #onTheWay: OnTheWay;
   #chunk = new Uint8Array(CHUNK_BYTES);
   #filled = 0;
   #index = 0;
@@ -113,9 +124,10 @@ class ChunkedFill implements DiskFill {
   #hasFailed = false;
   #listener: (length: number) => void = () => {};
 
-  constructor(id: string, writer: DiskWriterLink) {
+  constructor(id: string, writer: DiskWriterLink, onTheWay: OnTheWay) {
     this.#id = id;
     this.#writer = writer;
+    this.#onTheWay = onTheWay;
   }
 
   append(bytes: Uint8Array): void {
@@ -135,11 +147,14 @@ class ChunkedFill implements DiskFill {
   async commit(head: EntryHead, maxVariants: number): Promise<boolean> {
     if (this.#filled > 0) this.#send();
     if (this.#hasFailed) return false;
+    const arrived = this.#onTheWay.sent(head.key);
     try {
       return await this.#writer.call('commitEntry', { head, maxVariants });
     } catch {
       // The coordinator ends; so does this worker.
       return false;
+    } finally {
+      arrived();
     }
   }
 

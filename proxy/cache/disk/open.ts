@@ -4,13 +4,13 @@
  */
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import type { Mechanisms } from '../../mechanisms.ts';
+import { WriteProbe } from '../../state/write-probe.ts';
 import { Commits } from './commits.ts';
 import { dataFile, lockFile, openForWriting, type Tables } from './environment.ts';
-import type { DiskEvent } from './events.ts';
 import { checkDatabaseFile } from './file-check.ts';
 import { FORMAT_VERSION } from './format.ts';
 import { Room } from './room.ts';
-import { DiskWriter } from './writer.ts';
+import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
 /** Whose cache it is: the state's random id, and how often that state was opened. */
 export interface CacheIdentity {
@@ -18,7 +18,7 @@ export interface CacheIdentity {
   readonly boot: number;
 }
 
-export interface DiskOptions {
+export interface DiskOptions extends Pick<DiskWriterOptions, 'now' | 'log' | 'surplus'> {
   /** A folder of the cache's own; made where it is missing, for its owner alone. */
   readonly path: string;
   /** What the data file may take of the file system. */
@@ -26,9 +26,6 @@ export interface DiskOptions {
   readonly identity: CacheIdentity;
   /** All of them, unless a test leaves some out. */
   readonly mechanisms?: Pick<Mechanisms, 'identity'>;
-  /** Wall-clock milliseconds. */
-  now(): number;
-  log(event: DiskEvent): void;
 }
 
 export type DiskOpening =
@@ -46,18 +43,29 @@ export type DiskOpening =
 export const SMALLEST_BYTES = 4 * 1024 * 1024;
 
 export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening> {
-  const { path, sizeBytes, now, log } = options;
+  const { path, sizeBytes } = options;
   if (sizeBytes < SMALLEST_BYTES) return { kind: 'failed', reason: `a size below ${SMALLEST_BYTES} bytes` };
   const report: string[] = [];
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     chmodSync(path, 0o700);
-    const found = await openTrusted(options, report);
-    const writer = new DiskWriter({ path, tables: found.tables, room: new Room(sizeBytes), now, log });
+    const probe = new WriteProbe(path);
+    const found = await openTrusted({ ...options, probe }, report);
+    const writer = new DiskWriter({ ...options, probe, tables: found.tables, room: new Room(sizeBytes) });
     return { kind: 'open', writer, trusted: found.trusted, report };
   } catch (error) {
     return { kind: 'failed', reason: messageOf(error) };
   }
+}
+
+/** Takes away all that is stored, while nobody has it open. */
+export function emptyCache(path: string): void {
+  rmSync(dataFile(path), { force: true });
+  rmSync(lockFile(path), { force: true });
+}
+
+interface Opening extends DiskOptions {
+  readonly probe: WriteProbe;
 }
 
 type Found =
@@ -69,13 +77,13 @@ type Found =
   | { readonly kind: 'foreign'; readonly reason: string };
 
 async function openTrusted(
-  options: DiskOptions,
+  options: Opening,
   report: string[],
 ): Promise<{ tables: Tables; trusted: boolean }> {
   const found = await find(options);
   switch (found.kind) {
     case 'trusted':
-      return { tables: await claim(found.tables, options.identity), trusted: true };
+      return { tables: await claim(found.tables, options), trusted: true };
     case 'none':
       return { tables: await openNew(options), trusted: true };
     case 'unusable':
@@ -107,10 +115,10 @@ async function find({ path, sizeBytes, identity, mechanisms }: DiskOptions): Pro
   return distrust;
 }
 
-async function openNew({ path, sizeBytes, identity }: DiskOptions): Promise<Tables> {
-  rmSync(dataFile(path), { force: true });
-  rmSync(lockFile(path), { force: true });
-  return await claim(openForWriting(path, sizeBytes), identity);
+async function openNew(options: Opening): Promise<Tables> {
+  const { path, sizeBytes } = options;
+  emptyCache(path);
+  return await claim(openForWriting(path, sizeBytes), options);
 }
 
 const IDENTITY = Buffer.from('identity');
@@ -149,9 +157,10 @@ function isIdentity(value: unknown): value is IdentityRecord {
 }
 
 /** Writes whose the cache is, synced before anything is stored under this boot. */
-async function claim(tables: Tables, { stateId, boot }: CacheIdentity): Promise<Tables> {
+async function claim(tables: Tables, { identity, probe }: Opening): Promise<Tables> {
+  const { stateId, boot } = identity;
   const record: IdentityRecord = { format: FORMAT_VERSION, stateId, boot };
-  const commits = new Commits(tables.root);
+  const commits = new Commits(tables.root, probe);
   const claimed = await commits.commit(
     () => void tables.about.putSync(IDENTITY, Buffer.from(JSON.stringify(record))),
   );

@@ -112,14 +112,14 @@ export class Pump {
   }
 
   #takes(bytes: number): boolean {
-    if (this.#closed || this.#parts.storing.state === 'stopped-until-restart') return false;
+    if (this.#closed || this.#isGivenUp) return false;
     if (this.#queue.length >= QUEUE_OPERATIONS) return false;
     if (bytes === 0) return true;
     return this.#parts.storing.state === 'on' && this.#queuedBytes + bytes <= QUEUE_BYTES;
   }
 
   #wake(): void {
-    if (this.#running !== null) return;
+    if (this.#running !== null || this.#isGivenUp) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#running = this.#run()
@@ -134,10 +134,13 @@ export class Pump {
   #giveUp(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     this.#parts.storing.giveUp(reason);
-    while (this.#queue.length > 0) this.#take().settle('refused');
   }
 
   #sleep(): void {
+    if (this.#isGivenUp) {
+      while (this.#queue.length > 0) this.#take().settle('refused');
+      return;
+    }
     if (this.#queue.length > 0) return this.#wake();
     const waitMs = this.#closed ? null : this.#untilSweepMs();
     if (waitMs !== null) this.#timer = setTimeout(() => this.#wake(), waitMs + 1).unref();
@@ -153,7 +156,7 @@ export class Pump {
     this.#observe();
     for (;;) {
       const evicted = await this.#evict();
-      const done = await this.#commitBatch();
+      const done = this.#isGivenUp ? false : await this.#commitBatch();
       const swept = this.#closed ? false : await this.#sweep();
       if (!evicted && !done && !swept) return;
     }
@@ -219,7 +222,7 @@ export class Pump {
   /** A transaction, and a look at what it did to the file. */
   async #transact(work: () => void): Promise<CommitFailure | null> {
     const failure = await this.#parts.commits.commit(work);
-    this.#observe();
+    if (failure === null) this.#observe();
     return failure;
   }
 
@@ -268,7 +271,7 @@ export class Pump {
 
   /** Deletes some chunks that nobody reads. True: there were some. */
   async #sweep(): Promise<boolean> {
-    if (this.#parts.storing.state === 'stopped-until-restart') return false;
+    if (this.#isGivenUp) return false;
     const swept: string[] = [];
     if (this.debris.due(performance.now()) === null) return false;
     const failure = await this.#transact(() => {
@@ -288,8 +291,13 @@ export class Pump {
 
   #note(failure: CommitFailure | null): void {
     if (failure === null) return;
-    this.#parts.ledger.reload();
     this.#parts.storing.failed(failure);
+    if (!this.#isGivenUp) this.#parts.ledger.reload();
+  }
+
+  /** LMDB is not asked any more. */
+  get #isGivenUp(): boolean {
+    return this.#parts.storing.state === 'stopped-until-restart';
   }
 
   #noteRefusal(): void {

@@ -2,6 +2,7 @@
  * The disk level as a worker sees it: synchronous reads of what the coordinator has committed. The writer must have
  * opened the cache before, in the same process.
  */
+import { isPanic } from '../../state/lmdb-panic.ts';
 import type { EntryHead } from '../entry.ts';
 import { openForReading, type Tables } from './environment.ts';
 import { chunkKey, lookupOf, openChunk, openHead, variantRange } from './format.ts';
@@ -35,6 +36,7 @@ export function openDiskReader({ path }: { readonly path: string }): DiskReaderO
 class LmdbReader implements DiskReader {
   readonly counters = { corrupt: 0 };
   readonly #tables: Tables;
+  #isDead = false;
 
   constructor(tables: Tables) {
     this.#tables = tables;
@@ -42,39 +44,46 @@ class LmdbReader implements DiskReader {
 
   heads(key: string): EntryHead[] {
     const heads: EntryHead[] = [];
+    if (this.#isDead) return heads;
     try {
       for (const record of this.#tables.heads.getRange(variantRange(lookupOf(key)))) {
         const stored = openHead(record.key, record.value);
         if (stored === null) this.counters.corrupt += 1;
         else if (stored.head.key === key) heads.push(stored.head);
       }
-    } catch {
-      // LMDB found its own tree damaged: as good as a wrong checksum.
-      this.counters.corrupt += 1;
+    } catch (error) {
+      this.#failed(error);
     }
     return heads;
   }
 
   chunk(id: string, index: number): Uint8Array | null {
+    if (this.#isDead) return null;
     const key = chunkKey(id, index);
     try {
       // Not `getBinaryFast`, whose buffer the next read overwrites.
       const sealed = this.#tables.chunks.getBinary(key);
       if (sealed === undefined) return null;
       const bytes = openChunk(key, sealed);
-      if (bytes !== null) return bytes;
-    } catch {
-      // As above.
+      if (bytes === null) this.counters.corrupt += 1;
+      return bytes;
+    } catch (error) {
+      this.#failed(error);
+      return null;
     }
-    this.counters.corrupt += 1;
-    return null;
   }
 
   refresh(): void {
-    this.#tables.root.resetReadTxn();
+    if (!this.#isDead) this.#tables.root.resetReadTxn();
   }
 
   async close(): Promise<void> {
     await this.#tables.root.close();
+  }
+
+  /** LMDB found its own tree damaged, which is as good as a wrong checksum; or it lets nobody in any more. */
+  #failed(error: unknown): void {
+    this.counters.corrupt += 1;
+    this.#isDead ||= isPanic(error);
   }
 }

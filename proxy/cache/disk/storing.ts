@@ -41,7 +41,7 @@ export class Storing {
    * other failure it can't be relied on to end another transaction.
    */
   failed(failure: CommitFailure): void {
-    if (this.#freeBytes() < this.#neededBytes) this.#stop('stopped', failure.reason);
+    if (!failure.isPanic && this.#freeBytes() < this.#neededBytes) this.#stop('stopped', failure.reason);
     else this.giveUp(failure.reason);
   }
 

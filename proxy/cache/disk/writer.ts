@@ -4,9 +4,10 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { replaces } from '../../../policies/rfc9111/parts.ts';
+import type { WriteProbe } from '../../state/write-probe.ts';
 import type { EntryHead } from '../entry.ts';
 import { Commits, SLICE_MS } from './commits.ts';
-import { countPages, type Tables } from './environment.ts';
+import { countPages, type PageCounts, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
 import { chunkCount, CHUNK_BYTES, idKey, openHead, PAGE_BYTES, type StoredHead } from './format.ts';
 import { Ledger } from './ledger.ts';
@@ -37,11 +38,14 @@ export interface DiskStats {
 
 export interface DiskWriterOptions {
   readonly path: string;
+  readonly probe: WriteProbe;
   readonly tables: Tables;
   readonly room: Room;
   /** Wall-clock milliseconds. */
   now(): number;
   log(event: DiskEvent): void;
+  /** Variants of a key that had to go, for it has more than its route allows. Absent: nobody has them elsewhere. */
+  surplus?(key: string, ids: readonly string[]): void;
 }
 
 /** A fill under way: its chunks in order, its head still to come. */
@@ -62,17 +66,20 @@ export class DiskWriter {
   readonly #storing: Storing;
   readonly #pump: Pump;
   readonly #fills = new Map<string, Fill>();
+  /** As of the last time that LMDB could be asked. */
+  #counted: PageCounts & { readonly entries: number };
   #refused = 0;
   #variantsRemoved = 0;
 
   constructor(options: DiskWriterOptions) {
     this.#options = options;
-    const { tables, room, path, log } = options;
+    const { tables, probe, room, path, log } = options;
     this.#ledger = new Ledger(tables);
-    this.#commits = new Commits(tables.root);
+    this.#commits = new Commits(tables.root, probe);
     this.#storing = new Storing(path, room.batchBytes, log);
     const parts = { tables, ledger: this.#ledger, commits: this.#commits, room, storing: this.#storing, log };
     this.#pump = new Pump(parts);
+    this.#counted = this.#count();
   }
 
   /** A fill begins: `append` its content in order, then `commit` or `abort`. The id was never used before. */
@@ -115,7 +122,8 @@ export class DiskWriter {
       return 'refused';
     }
     this.#fills.delete(head.id);
-    this.#variantsRemoved += outcome.surplus;
+    this.#variantsRemoved += outcome.surplus.length;
+    if (outcome.surplus.length > 0) this.#options.surplus?.(head.key, outcome.surplus);
     this.#pump.discard(outcome.removed);
     return 'stored';
   }
@@ -183,9 +191,10 @@ export class DiskWriter {
   }
 
   stats(): DiskStats {
-    const { used, file } = countPages(this.#options.tables);
+    if (this.#storing.state !== 'stopped-until-restart') this.#counted = this.#count();
+    const { used, file, entries } = this.#counted;
     return {
-      entries: this.#ledger.entries,
+      entries,
       bytes: this.#ledger.bytes,
       usedBytes: used * PAGE_BYTES,
       fileBytes: file * PAGE_BYTES,
@@ -211,9 +220,14 @@ export class DiskWriter {
     if (this.#storing.state === 'stopped-until-restart') return;
     await this.#commits.sync();
     await this.#options.tables.root.close();
+    this.#options.probe.close();
   }
 
-  #store(head: EntryHead, maxVariants: number): { removed: Removed[]; surplus: number } | null {
+  #count(): PageCounts & { readonly entries: number } {
+    return { ...countPages(this.#options.tables), entries: this.#ledger.entries };
+  }
+
+  #store(head: EntryHead, maxVariants: number): { removed: Removed[]; surplus: string[] } | null {
     if (!this.#isWhole(head)) return null;
     const variants = this.#ledger.variants(head.key);
     const same = variants.filter((each) => replaces(head.meta, each.head.meta));
@@ -222,7 +236,7 @@ export class DiskWriter {
     const surplus = others.slice(0, Math.max(0, others.length - maxVariants + 1));
     const removed = [...same, ...surplus].flatMap((each) => this.#removeKnown(each.head.id, head.key));
     this.#ledger.insert({ head, storedAtMs: Math.trunc(this.#options.now()) });
-    return { removed, surplus: surplus.length };
+    return { removed, surplus: surplus.map((each) => each.head.id) };
   }
 
   #isWhole(head: EntryHead): boolean {
@@ -232,6 +246,7 @@ export class DiskWriter {
   }
 
   #stale(ids: readonly string[], nowMs: number): string[] {
+    if (this.#storing.state === 'stopped-until-restart') return [];
     try {
       return ids.filter((id) => this.#ledger.isWorthTouching(id, nowMs, TOUCH_AFTER_MS));
     } catch (error) {

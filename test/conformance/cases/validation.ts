@@ -287,6 +287,26 @@ function invalidatesNamed(method: string, field: string): Case {
   };
 }
 
+const posted: Case[] = [
+  {
+    name: 'RFC 9110 §9.3.3 an answer to POST that is located at its target, and fresh, is that of a GET',
+    level: 'optional',
+    steps: [
+      {
+        ask: { method: 'POST', body: 'x', more: '/posted' },
+        say: { fields: [...FRESH, 'Content-Location', 'posted'] },
+        from: 'origin',
+      },
+      { ask: { more: '/posted' }, from: 'cache' },
+    ],
+  },
+  {
+    name: 'RFC 9110 §9.3.3 one without Content-Location is not',
+    level: 'required',
+    steps: [{ ask: { method: 'POST', body: 'x' }, say: { fields: FRESH }, from: 'origin' }, fresh()],
+  },
+];
+
 const unaffected: Case[] = [
   {
     name: '§4.4 nothing of another site can be invalidated so',
@@ -512,6 +532,7 @@ export const validation: readonly Case[] = [
   ...conditions,
   ...updating,
   ...invalidation,
+  ...posted,
   ...unaffected,
   ...ranges,
   ...staleness,

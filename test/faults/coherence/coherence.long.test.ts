@@ -62,18 +62,25 @@ describe('coherence under every fault', () => {
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options }));
   });
 
-  it('of an origin whose replicas lag as they like, and say how current they are', async () => {
-    const seed = seedOf('attested');
-    // Few changes: an answer is current only where its replica shows all that the feed has told.
-    const slow = { writers: 1, writerPauseMs: 2_500 };
-    const options = {
-      origin: { lagMs: 800, versionHeader: 'X-Version' },
-      weirFaults: all,
-      ...slow,
-    } as const;
-    const driverFaults = ['cut', 'restarted', 'black hole', 'trimmed'];
-    expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options, driverFaults }));
-  });
+  it.each([
+    ['by positions', 'attested', {}],
+    ['by a number in the changes', 'attested-version', { versionField: 'version' }],
+  ])(
+    'of an origin whose replicas lag as they like, and say how current they are, %s',
+    async (_how, name, by) => {
+      const seed = seedOf(name);
+      // Few changes: an answer is current only where its replica shows all that the feed has told.
+      const slow = { writers: 1, writerPauseMs: 2_500 };
+      const options = {
+        origin: { lagMs: 800, versionHeader: 'X-Version' },
+        weirFaults: all,
+        ...slow,
+        ...by,
+      } as const;
+      const driverFaults = ['cut', 'restarted', 'black hole', 'trimmed'];
+      expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options, driverFaults }));
+    },
+  );
 
   it('of an origin with Last-Modified alone that changes twice a second', async () => {
     const seed = seedOf('last-modified');

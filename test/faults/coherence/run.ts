@@ -18,6 +18,8 @@ export interface RunOptions {
   /** By name; absent: all that the driver has. */
   readonly driverFaults?: readonly string[];
   readonly readLagMs?: number;
+  /** Where changes tell the number that the origin attests; absent: it attests positions. */
+  readonly versionField?: string;
   /** Milliseconds; 1000 where absent. */
   readonly maxSilenceMs?: number;
   /** False for a feed that can't prove that it is at its head: only what Weir has said counts. */
@@ -230,7 +232,7 @@ class Scene {
 const ENVIRONMENT = { NODE_OPTIONS: `--import ${PRELOAD}` };
 
 function configuration(
-  { readLagMs = 0, maxSilenceMs = 1_000, origin: given }: RunOptions,
+  { readLagMs = 0, maxSilenceMs = 1_000, versionField, origin: given }: RunOptions,
   origin: VersionedOrigin,
   { feed }: Driver,
   port: number,
@@ -241,7 +243,8 @@ function configuration(
     feed === null
       ? '{ freshness: headers }'
       : `{ freshness: until-changed, feed: changes, on-feed-loss: revalidate${version} }`;
-  const map = `map: [{ invalidate: { tags: ["k:{key}"] } }]`;
+  const field = versionField === undefined ? '' : `version-field: ${versionField}, `;
+  const map = `${field}map: [{ invalidate: { tags: ["k:{key}"] } }]`;
   const feeds =
     feed === null
       ? ''

@@ -13,6 +13,7 @@ import type { ClientView } from '../../../policies/http/forwarding.ts';
 function client(fields: Fields, changes: Partial<ClientView> = {}): ClientView {
   return {
     fields,
+    version: '1.1',
     trusted: false,
     remoteAddress: '192.0.2.1',
     scheme: 'http',
@@ -116,6 +117,7 @@ describe('what the origin is told of the client', () => {
   it('RFC 9110 §7.6.3 appends to Via', () => {
     expect(sent([])('via')).toBe('1.1 weir');
     expect(sent(['Via', '1.0 a', 'via', '1.1 b'])('via')).toBe('1.0 a, 1.1 b, 1.1 weir');
+    expect(sent(['Via', '1.1 a'], 'client', { version: '1.0' })('via')).toBe('1.1 a, 1.0 weir');
   });
 
   it('RFC 9110 §10.1.1 and §11.7.1 does not pass on what was meant for it', () => {

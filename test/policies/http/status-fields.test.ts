@@ -8,8 +8,9 @@ import { policy, stored } from '../../rfc9111/given.ts';
 
 describe('RFC 9211 Cache-Status', () => {
   it('RFC 9211 §2 says what was done', () => {
-    expect(cacheStatus({ hit: true, ttlSeconds: 12.9 })).toBe('weir; hit; ttl=12');
-    expect(cacheStatus({ hit: true, ttlSeconds: -0.5 })).toBe('weir; hit; ttl=-1');
+    expect(cacheStatus({ hit: true, ttlSeconds: 12.1 })).toBe('weir; hit; ttl=13');
+    expect(cacheStatus({ hit: true, ttlSeconds: -1.5 })).toBe('weir; hit; ttl=-1');
+    expect(cacheStatus({ hit: true, ttlSeconds: -0.5 })).toBe('weir; hit; ttl=0');
     expect(cacheStatus({ fwd: 'uri-miss', fwdStatus: 200, stored: true, collapsed: true })).toBe(
       'weir; fwd=uri-miss; fwd-status=200; stored; collapsed',
     );
@@ -68,11 +69,17 @@ describe('what the CDN is told', () => {
   it('counts our residence, but not for a rewritten lifetime or beyond the origin\u2019s own', () => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Age', '7']);
     expect(downstreamAgeSeconds(meta, policy(), 30)).toBe(30);
-    expect(downstreamAgeSeconds(meta, told('max-age=60', null), 30)).toBe(0);
+    expect(downstreamAgeSeconds(meta, told('max-age=60', null), 30)).toBe(7);
+    expect(downstreamAgeSeconds(meta, told('max-age=60', 'max-age=9'), 30)).toBe(7);
+    expect(downstreamAgeSeconds(meta, told('max-age=60, s-maxage=7', null), 30)).toBe(0);
+    expect(downstreamAgeSeconds(meta, told('no-cache', null), 30)).toBe(7);
     const long = policy({ freshness: 'fixed', ttlMs: 3_600_000 });
     expect(
       downstreamAgeSeconds(stored(['Cache-Control', 'max-age=60', 'Age', '7'], { policy: long }), long, 600),
     ).toBe(7);
+    const alone = told(null, 'max-age=600');
+    expect(downstreamAgeSeconds(meta, alone, 30)).toBe(30);
+    expect(downstreamAgeSeconds(meta, alone, 3)).toBe(3);
     const short = policy({ freshness: 'fixed', ttlMs: 30_000 });
     expect(downstreamAgeSeconds(stored(['Cache-Control', 'max-age=60'], { policy: short }), short, 20)).toBe(
       20,

@@ -41,6 +41,14 @@ export async function kafkaDriver(_target: Target): Promise<Driver> {
           mock.resume();
         },
       },
+      {
+        name: 'delayed while busy',
+        async happen(random) {
+          await mock.delay(random.between(300, 900));
+          await delay(3_000);
+          await mock.delay(0);
+        },
+      },
       { name: 'trimmed', happen: (random) => untilDone(() => mock.forget(TOPIC, random.below(PARTITIONS))) },
       {
         name: 'recreated',

@@ -8,8 +8,10 @@ const HEARTBEAT_MS = 100;
 export async function sseDriver(_target: Target): Promise<Driver> {
   const server = new EventStreamServer(HEARTBEAT_MS);
   await server.start();
-  const publish = (keys: readonly number[]): void =>
-    server.publish(() => JSON.stringify(keys.map((key) => ({ key }))));
+  const publish = (keys: readonly number[]): void => {
+    const version = server.lastId + 1;
+    server.publish(() => JSON.stringify(keys.map((key) => ({ key, version }))));
+  };
   return {
     name: 'sse',
     feed: { yaml: `type: sse, url: "${server.url}"`, adapter: sseFeed, pushDelayMs: 300 },
@@ -33,6 +35,14 @@ export async function sseDriver(_target: Target): Promise<Driver> {
           server.silence();
           await delay(random.between(500, 3_500));
           server.speak();
+        },
+      },
+      {
+        name: 'delayed while busy',
+        async happen(random) {
+          server.behindMs = random.between(1_500, 3_000);
+          await delay(3_000);
+          server.behindMs = 0;
         },
       },
       {

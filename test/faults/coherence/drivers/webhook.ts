@@ -10,6 +10,7 @@ const PAUSE_MS = 50;
 /** A sender that tries each delivery until it gets a 204, delivers some again, and does not wait for one another. */
 export function webhookDriver(target: Target): Driver {
   const random = target.random.fork();
+  let delayMs = 0;
   const send = async (delivery: ReturnType<typeof signedDelivery>): Promise<number> => {
     const headers: Record<string, string> = {};
     for (let i = 0; i < delivery.fields.length; i += 2)
@@ -43,11 +44,21 @@ export function webhookDriver(target: Target): Driver {
     async publish(keys) {
       const delivery = signedDelivery(keys.map((key) => ({ key })));
       if (random.below(4) === 0) await delay(random.between(0, 40));
+      await delay(delayMs);
       const isInForce = await deliver(delivery);
       if (random.below(4) === 0) void deliver(delivery);
       return { position: null, isInForce };
     },
-    faults: [],
+    faults: [
+      {
+        name: 'delayed while busy',
+        async happen(chance) {
+          delayMs = chance.between(500, 1_500);
+          await delay(3_000);
+          delayMs = 0;
+        },
+      },
+    ],
     stop: () => Promise.resolve(),
   };
 }

@@ -1,0 +1,31 @@
+/** RFC 9110 §9.3.3: the answer to a POST that is the answer to a later GET of its target as well. */
+import { fieldValues, hasField } from '../http/fields.ts';
+import { normalizeTarget } from '../key.ts';
+import type { LifetimeSource, StoringDecision } from '../model.ts';
+import { originForm, sameOriginTarget, type UnsafeExchange } from './invalidation.ts';
+import { decideStoring, type Received } from './storing.ts';
+
+/**
+ * `store` only where the origin says itself for how long the answer is fresh, and by Content-Location that it is what the
+ * target is now. A route's own lifetimes say nothing of that, and what has an Age comes from before the POST.
+ */
+export function decidePosted(received: Received, exchange: UnsafeExchange): StoringDecision {
+  const { request, status, fields, policy } = received;
+  const mayAnswerGet =
+    request.method === 'POST' && status === 200 && policy.freshness === 'headers' && !hasField(fields, 'age');
+  if (!mayAnswerGet || !isLocatedAtTarget(exchange)) return { kind: 'not', reason: 'method' };
+  const decision = decideStoring({ ...received, request: { ...request, method: 'GET' } });
+  if (decision.kind === 'store' && !EXPLICIT.has(decision.meta.lifetimeSource)) {
+    return { kind: 'not', reason: 'no-freshness' };
+  }
+  return decision;
+}
+
+const EXPLICIT: ReadonlySet<LifetimeSource> = new Set(['targeted', 's-maxage', 'max-age', 'expires']);
+
+function isLocatedAtTarget(exchange: UnsafeExchange): boolean {
+  const target = normalizeTarget(exchange.target);
+  const [location, ...others] = fieldValues(exchange.fields, 'content-location');
+  if (target === null || location === undefined || others.length > 0) return false;
+  return sameOriginTarget(location, exchange) === originForm(target);
+}

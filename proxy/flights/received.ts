@@ -1,0 +1,33 @@
+/** What is read of an origin's answer besides what the RFCs' rules read. */
+import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { endToEnd } from '../../policies/http/hop-by-hop.ts';
+import type { StoredMeta } from '../../policies/model.ts';
+
+/** What a 304 may set for the client that asked, and nobody else. */
+export function setCookies(received: Fields): string[] {
+  return fieldValues(received, 'set-cookie').flatMap((value) => ['Set-Cookie', value]);
+}
+
+/** End-to-end fields that are not stored: Set-Cookie under `strip`, and those that no-cache or private name. */
+export function unstoredFields(received: Fields, stored: Fields): string[] {
+  const names = new Set(['age', 'content-length', 'content-range']);
+  for (let i = 0; i < stored.length; i += 2) names.add(stored[i]!.toLowerCase());
+  return withoutFields(endToEnd(received), names);
+}
+
+/** -1: not known before the end. A 204 has no content, whatever it says. */
+export function sizeOf({ part, status }: StoredMeta, fields: Fields): number {
+  if (status === 204) return 0;
+  return part === null ? contentLength(fields) : part.last - part.first + 1;
+}
+
+/** A part of another length than its Content-Range holds other bytes than those that it names. */
+export function isAsLongAsItSays(meta: StoredMeta, fields: Fields): boolean {
+  const length = contentLength(fields);
+  return meta.part === null || length < 0 || length === sizeOf(meta, fields);
+}
+
+function contentLength(fields: Fields): number {
+  const text = fieldValue(fields, 'content-length');
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : -1;
+}

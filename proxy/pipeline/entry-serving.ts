@@ -1,0 +1,131 @@
+import { withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { Levels } from '../cache/levels.ts';
+import type { StoredEntry } from '../cache/stored-entry.ts';
+import type { Clock } from '../clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { FoundEntry } from '../flights/waiter.ts';
+import { answerWithEntry } from './answer.ts';
+import { MISSING, type CacheStep, type Need } from './cache-step.ts';
+import type { Conclusions } from './conclusion.ts';
+import type { Outcome } from './outcome.ts';
+import { refuseFailed } from './refusals.ts';
+import type { KeyedVisit } from './visit.ts';
+
+export interface EntryServingDependencies {
+  readonly levels: Levels;
+  readonly fence: FenceReader;
+  readonly clock: Clock;
+  readonly conclusions: Conclusions;
+}
+
+/** The steps that answer with an entry: fresh, stale, just obtained, or in place of an origin that fails. */
+export class EntryServing {
+  readonly #deps: EntryServingDependencies;
+
+  constructor(deps: EntryServingDependencies) {
+    this.#deps = deps;
+  }
+
+  serve(visit: KeyedVisit, entry: StoredEntry, ttlSeconds: number): CacheStep | null {
+    return this.#send(visit, entry, { hit: true, ttlSeconds }, 'hit', 'memory');
+  }
+
+  serveStale(visit: KeyedVisit, entry: StoredEntry, ttlSeconds: number, reason: string): CacheStep | null {
+    return this.#send(unplaced(visit), entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
+  }
+
+  serveFound(visit: KeyedVisit, need: Need, found: FoundEntry): CacheStep | null {
+    const { levels, clock, conclusions } = this.#deps;
+    const { entry, body, originStatus, collapsed, ownFields } = found;
+    const nowMs = clock.nowMs();
+    const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, nowMs);
+    // Another worker had it fresh: nobody asked the origin.
+    const status: CacheStatus =
+      originStatus === null
+        ? { hit: true, ttlSeconds, detail: 'peer' }
+        : {
+            fwd: need.forward,
+            fwdStatus: originStatus,
+            stored: originStatus !== 304,
+            collapsed,
+            ttlSeconds,
+            ...(need.stale === null ? {} : { detail: need.reason }),
+          };
+    const answer = { entry, body, status, ownFields, nowMs };
+    const sent = answerWithEntry(visit, levels, answer);
+    if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
+    const outcome = originStatus === null ? 'hit' : originStatus === 304 ? 'revalidated' : 'miss';
+    const reason = originStatus === null ? 'peer' : need.reason;
+    conclusions.whenEnded(visit, outcome, reason, sent);
+    return null;
+  }
+
+  /** RFC 5861 §4. The entry may be invalid, or about to be, since the origin was asked: then nothing stands in. */
+  standIn(visit: KeyedVisit, need: Need, why: string): CacheStep | null {
+    const entry = need.stale!;
+    const { fence, clock } = this.#deps;
+    const verdict = fence.verdict(entry).kind;
+    if (verdict === 'hard' || verdict === 'unproven') {
+      const failure: OriginFailure = {
+        kind: 'http_response_incomplete',
+        status: 502,
+        message: why,
+        maybeProcessed: true,
+        cause: null,
+      };
+      return { to: 'fail', visit, need: { ...need, stale: null }, failure };
+    }
+    const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, clock.nowMs());
+    const status: CacheStatus = { fwd: need.forward, ttlSeconds, detail: 'stale-if-error' };
+    return this.#send(unplaced(visit), entry, status, 'stale', 'stale-if-error');
+  }
+
+  /** The origin has failed, and nothing stands in. */
+  fail(visit: KeyedVisit, need: Need, failure: OriginFailure): null {
+    const { exchange, route } = visit;
+    const detached = need.stale?.meta.mustRevalidate === true;
+    // RFC 9111 §5.2.2.2: what must be revalidated and can't be is answered with 504.
+    const status = detached ? 504 : failure.status;
+    refuseFailed(
+      exchange,
+      { ...failure, status },
+      route.config.origin,
+      withKey({ fwd: need.forward }, visit.key),
+    );
+    this.#deps.conclusions.whenEnded(visit, 'failed', failure.kind, status);
+    return null;
+  }
+
+  #send(
+    visit: KeyedVisit,
+    entry: StoredEntry,
+    status: CacheStatus,
+    outcome: Outcome,
+    reason: string,
+  ): CacheStep | null {
+    const { levels, conclusions } = this.#deps;
+    const { arrivedAtMs } = visit;
+    const fromDisk = entry.content === null;
+    const answer = { entry, body: null, status, ownFields: NO_FIELDS, nowMs: arrivedAtMs };
+    const sent = answerWithEntry(visit, levels, answer);
+    if (sent === 'to-origin') {
+      return { to: 'pass', visit, reason: 'precondition', need: { ...MISSING, forward: 'request' } };
+    }
+    const isWhole = sent === entry.meta.status && visit.exchange.method === 'GET';
+    if (outcome === 'hit' && !fromDisk && isWhole)
+      conclusions.now(visit, 'hit', reason, sent, entry.head.sizeBytes);
+    else conclusions.whenEnded(visit, outcome, fromDisk && outcome === 'hit' ? 'disk' : reason, sent);
+    levels.disk?.touch(entry.head.id);
+    return null;
+  }
+}
+
+/** What is served stale is as new as nothing. */
+function unplaced(visit: KeyedVisit): KeyedVisit {
+  return visit.position === null ? visit : { ...visit, position: null };
+}
+
+const NO_FIELDS: Fields = [];

@@ -1,0 +1,28 @@
+import type { Config } from '../../policies/config/config.ts';
+
+/** Feeds of the built-in shop where no origin is the shop. */
+export function strayDemoFeeds(config: Config): string[] {
+  if (Object.values(config.origins).some(({ urls }) => urls.includes('demo:'))) return [];
+  return Object.values(config.feeds)
+    .filter(({ options }) => String(options['url']).startsWith('demo:'))
+    .map(({ name }) => `feeds.${name}.url is that of the built-in shop, which no origin is`);
+}
+
+/** What workers and files were set up by once. */
+export function fixedDifferences(before: Config, after: Config): string[] {
+  const fixed: [string, (config: Config) => unknown][] = [
+    ['listen.host', (config) => config.listen.host],
+    ['listen.port', (config) => config.listen.port],
+    ['listen.workers', (config) => config.listen.workers],
+    ['listen.limits', (config) => config.listen.limits],
+    ['listen.tls', (config) => config.listen.tls],
+    ['admin', (config) => config.admin],
+    ['log', (config) => config.log],
+    ['cache', (config) => config.cache],
+    ['fence', (config) => config.fence],
+    ['flights', (config) => config.flights],
+  ];
+  return fixed
+    .filter(([, value]) => JSON.stringify(value(before)) !== JSON.stringify(value(after)))
+    .map(([key]) => `${key} can't change while Weir runs: restart it`);
+}

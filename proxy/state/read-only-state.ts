@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { open, type Database, type RootDatabase } from 'lmdb';
+import type { StateRange, StateStore, StateTable, TableName } from './state-store.ts';
+
+/**
+ * The state where its file system can only be read: what is there can be looked up, so that holds and invalidations of
+ * earlier runs count. What a start notes for itself is kept in memory; from `seal` on every write is refused.
+ */
+export class ReadOnlyState implements StateStore {
+  readonly id = 'read-only';
+  readonly boot: number;
+  readonly #root: RootDatabase<Buffer, Buffer> | null;
+  readonly #tables = new Map<TableName, OverlaidTable>();
+  #isSealed = false;
+
+  /** Throws where there is a state that can't be read. */
+  constructor(path: string) {
+    const directory = join(path, 'state');
+    const options = { encoding: 'binary', keyEncoding: 'binary', maxDbs: 16, noSubdir: false } as const;
+    this.#root = existsSync(directory)
+      ? open<Buffer, Buffer>({ ...options, path: directory, readOnly: true })
+      : null;
+    this.boot = (this.table('meta').get('boot')?.readUInt32LE(0) ?? 0) + 1;
+  }
+
+  seal(): void {
+    this.#isSealed = true;
+  }
+
+  table(name: TableName): StateTable {
+    let table = this.#tables.get(name);
+    if (table === undefined) {
+      // lmdb declares a table, and gives undefined where there is none.
+      const stored: Database<Buffer, Buffer> | undefined = this.#root?.openDB<Buffer, Buffer>({
+        name,
+        encoding: 'binary',
+        keyEncoding: 'binary',
+      });
+      table = new OverlaidTable(stored ?? null);
+      this.#tables.set(name, table);
+    }
+    return table;
+  }
+
+  async write(change: () => void): Promise<void> {
+    await Promise.resolve();
+    if (this.#isSealed) throw new Error('the state is on a file system that can only be read');
+    change();
+  }
+
+  async close(): Promise<void> {
+    await this.#root?.close();
+  }
+}
+
+/** What is stored, with what was put or removed (null) since. */
+class OverlaidTable implements StateTable {
+  readonly #stored: Database<Buffer, Buffer> | null;
+  readonly #changed = new Map<string, Buffer | null>();
+
+  constructor(stored: Database<Buffer, Buffer> | null) {
+    this.#stored = stored;
+  }
+
+  get(key: string | Buffer): Buffer | undefined {
+    const changed = this.#changed.get(hexOf(key));
+    return changed === undefined ? this.#stored?.get(Buffer.from(key)) : (changed ?? undefined);
+  }
+
+  put(key: string | Buffer, value: Buffer): void {
+    this.#changed.set(hexOf(key), Buffer.from(value));
+  }
+
+  remove(key: string | Buffer): void {
+    this.#changed.set(hexOf(key), null);
+  }
+
+  *range({ from, to, limit = Infinity, backwards = false }: StateRange = {}): Generator<Row> {
+    const bounds = {
+      ...(from === undefined ? {} : { start: from }),
+      ...(to === undefined ? {} : { end: to }),
+    };
+    const stored = this.#stored?.getRange({ ...bounds, reverse: backwards }) ?? [];
+    const order = (a: Buffer, b: Buffer): number => (backwards ? -1 : 1) * a.compare(b);
+    const isWithin = (key: Buffer): boolean =>
+      (from === undefined || order(key, from) >= 0) && (to === undefined || order(key, to) < 0);
+    const added = [...this.#changed]
+      .flatMap(([hex, value]): Row[] => (value === null ? [] : [{ key: Buffer.from(hex, 'hex'), value }]))
+      .filter(({ key }) => isWithin(key))
+      .toSorted((a, b) => order(a.key, b.key));
+    let left = limit;
+    for (const row of merged(this.#unchanged(stored), added, order)) {
+      if (left <= 0) return;
+      left -= 1;
+      yield row;
+    }
+  }
+
+  count(): number {
+    return [...this.range()].length;
+  }
+
+  *#unchanged(rows: Iterable<Row>): Generator<Row> {
+    for (const { key, value } of rows) {
+      if (!this.#changed.has(hexOf(key))) yield { key: Buffer.from(key), value: Buffer.from(value) };
+    }
+  }
+}
+
+interface Row {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Two ordered sequences as one. */
+function* merged(
+  stored: Iterable<Row>,
+  added: readonly Row[],
+  order: (a: Buffer, b: Buffer) => number,
+): Generator<Row> {
+  let next = 0;
+  for (const row of stored) {
+    while (next < added.length && order(added[next]!.key, row.key) < 0) yield added[next++]!;
+    yield row;
+  }
+  yield* added.slice(next);
+}
+
+function hexOf(key: string | Buffer): string {
+  return Buffer.from(key).toString('hex');
+}

@@ -1,0 +1,32 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Whether a folder's file system takes writes, asked before LMDB is. After a write that failed, lmdb leaves its locks
+ * taken and its memory damaged, which can end the process: so it is not asked to write where we know that it would fail.
+ */
+export class WriteProbe {
+  readonly #file: number;
+
+  /** Throws where a file can't be made in the folder. */
+  constructor(folder: string) {
+    this.#file = openSync(join(folder, 'probe'), 'w', 0o600);
+    writeSync(this.#file, BYTE, 0, 1, 0);
+  }
+
+  /** The system's error; null: a write has just gone through. A few microseconds. */
+  check(): NodeJS.ErrnoException | null {
+    try {
+      writeSync(this.#file, BYTE, 0, 1, 0);
+      return null;
+    } catch (error) {
+      return error as NodeJS.ErrnoException;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+const BYTE = Buffer.alloc(1);

@@ -1,0 +1,91 @@
+/** What the CDN is told of answers that do not come from the cache, or have no content. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask } from './client.ts';
+
+const MODIFIED = 'Mon, 05 Jan 2026 08:00:00 GMT';
+const TAGS = ['Surrogate-Key', 'a b', 'Cache-Tag', 'c', 'xkey', 'd'];
+const TAG_NAMES = ['surrogate-key', 'cache-tag', 'xkey'];
+let origin: ScriptedOrigin;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
+    listen: { port: 0, workers: 1 }
+    cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
+    origins: { app: { url: "${origin.url}" } }
+    routes:
+      - { name: told, match: /told/*, cache: { downstream: {
+          cache-control: "max-age=5", cdn-cache-control: "max-age=60", keep-tags: false } } }
+      - { name: all, match: /* }`);
+});
+
+afterAll(async () => {
+  await weir.stop();
+  await origin.close();
+});
+
+const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+  ask(`${weir.url}${path}`, { headers, method });
+const tagsOf = ({ headers }: { headers: Readonly<Record<string, string | undefined>> }) =>
+  TAG_NAMES.filter((name) => headers[name] !== undefined);
+
+describe('a 304', () => {
+  it('RFC 9110 §15.4.5 tells the CDN its lifetime and tags, and the date that stands for an ETag', async () => {
+    const said = ['Cache-Control', 'max-age=60', 'CDN-Cache-Control', 'max-age=600', 'Cache-Groups', '"g"'];
+    origin.on('/a', { fields: [...said, ...TAGS, 'Last-Modified', MODIFIED], body: 'a' });
+    await get('/a');
+    const answer = await get('/a', { 'If-Modified-Since': MODIFIED });
+    expect(answer).toMatchObject({
+      status: 304,
+      headers: {
+        'last-modified': MODIFIED,
+        'cache-control': 'max-age=60',
+        'cdn-cache-control': 'max-age=600',
+        'cache-groups': '"g"',
+        'surrogate-key': 'a b',
+      },
+    });
+    expect(tagsOf(answer)).toEqual(TAG_NAMES);
+  });
+
+  it('says what a 200 would, where the route rewrites it', async () => {
+    origin.on('/told/a', { fields: ['Cache-Control', 'max-age=60', ...TAGS, 'ETag', '"1"'], body: 'a' });
+    await get('/told/a');
+    const answer = await get('/told/a', { 'If-None-Match': '"1"' });
+    const lifetimes = { 'cache-control': 'max-age=5', 'cdn-cache-control': 'max-age=60' };
+    expect(answer).toMatchObject({ status: 304, headers: lifetimes });
+    expect(tagsOf(answer)).toEqual([]);
+  });
+});
+
+describe('an answer that is passed on', () => {
+  it('bears no tags where the route keeps them from the CDN', async () => {
+    origin.on('/told/passed', { fields: ['Cache-Control', 'no-store', ...TAGS], body: 'a' });
+    // The first shares a flight, the second is known not to be cacheable, the third writes.
+    for (const method of ['GET', 'GET', 'POST']) {
+      const answer = await get('/told/passed', {}, method);
+      expect(answer).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } });
+      expect(tagsOf(answer)).toEqual([]);
+    }
+  });
+
+  it('bears them else', async () => {
+    origin.on('/passed', { fields: ['Cache-Control', 'no-store', ...TAGS], body: 'a' });
+    for (const _ of [1, 2]) expect(tagsOf(await get('/passed'))).toEqual(TAG_NAMES);
+  });
+
+  it('says of a HEAD what it would of a GET', async () => {
+    const fields = ['Cache-Control', 'max-age=60', 'Expires', MODIFIED, ...TAGS, 'ETag', '"1"'];
+    origin.on('/told/head', { fields, body: 'a' });
+    const lifetimes = { 'cache-control': 'max-age=5', 'cdn-cache-control': 'max-age=60' };
+    const answer = await get('/told/head', {}, 'HEAD');
+    expect(answer).toMatchObject({ status: 200, headers: lifetimes });
+    expect([...tagsOf(answer), answer.headers['expires']]).toEqual([undefined]);
+    origin.on('/told/confirmed', (_, { send }) => send(304, [...fields, 'X-A', '1']));
+    const confirmed = await get('/told/confirmed', { 'If-None-Match': '"1"' }, 'HEAD');
+    expect(confirmed).toMatchObject({ status: 304, headers: lifetimes });
+  });
+});

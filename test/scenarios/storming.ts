@@ -1,0 +1,79 @@
+/** A storm of purges of a prefix that hot keys bear, from several connections at once, while clients ask for the keys. */
+import { Agent, request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startWeir } from '../support/weir.ts';
+import { startScriptedOrigin } from '../support/scripted-origin.ts';
+import { ask } from './client.ts';
+
+const KEYS = 3;
+const CLIENTS = 12;
+const ORIGIN_MS = 200;
+/** Purges under way at a time: what is asked while a sync is under way shares the next one. */
+const PURGERS = 64;
+
+export interface Storm {
+  readonly purges: number;
+  /** From the first to the last. */
+  readonly seconds: number;
+  /** Of each client, the statuses that it was answered with. */
+  readonly answers: readonly (readonly number[])[];
+  /** The most requests for one key that were at the origin at a time, and how many there were in all. */
+  readonly mostAtOrigin: number;
+  readonly originRequests: number;
+  readonly flights: { readonly waiting: number; readonly running: number; readonly outrun: number };
+}
+
+/** Goes on until so many purges were answered, and every client was twice. */
+export async function storm(purgesWanted: number): Promise<Storm> {
+  const origin = await startScriptedOrigin();
+  const running = new Map<string, number>();
+  let mostAtOrigin = 0;
+  origin.on('*', async ({ url }) => {
+    const now = (running.get(url) ?? 0) + 1;
+    running.set(url, now);
+    mostAtOrigin = Math.max(mostAtOrigin, now);
+    await delay(ORIGIN_MS);
+    running.set(url, running.get(url)! - 1);
+    return { fields: ['Cache-Control', 'max-age=60'], body: 'content' };
+  });
+  const weir = await startWeir(`
+    origins: { app: { url: "${origin.url}" } }
+    routes: [{ name: all, match: /* }]
+  `);
+  const answers: number[][] = Array.from({ length: CLIENTS }, () => []);
+  let purges = 0;
+  const isOver = (): boolean => purges >= purgesWanted && answers.every(({ length }) => length >= 2);
+  const agent = new Agent({ keepAlive: true, maxSockets: PURGERS });
+  const purger = async (): Promise<void> => {
+    while (!isOver()) {
+      const status = await purgeHot(`${weir.adminUrl}/purge`, agent);
+      if (status !== 200) throw new Error(`a purge was answered with ${status}`);
+      purges += 1;
+    }
+  };
+  const client = async (n: number): Promise<void> => {
+    while (!isOver()) answers[n]!.push((await ask(`${weir.url}/hot/${n % KEYS}`)).status);
+  };
+  const startedMs = performance.now();
+  const purged = Promise.all(Array.from({ length: PURGERS }, purger)).then(() => performance.now());
+  await Promise.all([purged, ...answers.map((_, n) => client(n))]);
+  const seconds = ((await purged) - startedMs) / 1000;
+  const { flights } = (await weir.stats()) as unknown as Pick<Storm, 'flights'>;
+  agent.destroy();
+  await weir.stop();
+  await origin.close();
+  return { purges, seconds, answers, mostAtOrigin, originRequests: origin.count(), flights };
+}
+
+const BODY = JSON.stringify({ prefixes: ['/hot'] });
+
+function purgeHot(url: string, agent: Agent): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: 'POST', agent }, (message) => {
+      message.resume();
+      message.once('end', () => resolve(message.statusCode ?? 0));
+    });
+    sent.once('error', reject);
+    sent.end(BODY);
+  });
+}

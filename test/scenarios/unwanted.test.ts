@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { gate } from '../support/barrier.ts';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, askHead } from './client.ts';
+
+let origin: ScriptedOrigin;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
+    cache: { max-object: 16KiB }
+    origins: { app: { url: "${origin.url}" } }
+    routes: [{ name: all, match: /* }]`);
+});
+
+afterAll(async () => {
+  await weir.stop();
+  await origin.close();
+});
+
+describe('content whose clients have all left', () => {
+  it('is fetched to its end where it can be stored', async () => {
+    const left = gate();
+    origin.on('/small', async (_request, answer) => {
+      answer.head(200, ['Cache-Control', 'max-age=600']);
+      await answer.write('first ');
+      await left.promise;
+      await answer.write('and last');
+      answer.end();
+    });
+    const message = await askHead(`${weir.url}/small`);
+    message.destroy();
+    left.open();
+    await expect.poll(async () => (await ask(`${weir.url}/small`)).body).toBe('first and last');
+    expect(origin.count('/small')).toBe(1);
+  });
+
+  it('is given up where it has grown too large to be stored', async () => {
+    let isGone = false;
+    origin.on('/endless', async (_request, answer) => {
+      const gone = answer.gone.then(() => true);
+      answer.head(200, ['Cache-Control', 'max-age=600']);
+      for (;;) {
+        const written = answer.write('x'.repeat(1024)).then(() => false);
+        isGone = await Promise.race([gone, written]);
+        if (isGone) return;
+      }
+    });
+    const message = await askHead(`${weir.url}/endless`);
+    message.destroy();
+    await expect.poll(() => isGone).toBe(true);
+  });
+});

@@ -1,0 +1,43 @@
+/** Variants of one URL, over all workers and levels. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask } from './client.ts';
+
+let origin: ScriptedOrigin;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
+    listen: { port: 0, workers: 2 }
+    cache: { memory: 16MiB, disk: { path: ./data, size: 64MiB } }
+    origins: { app: { url: "${origin.url}" } }
+    routes: [{ name: all, match: /*, cache: { max-variants: 2 } }]
+  `);
+});
+
+afterAll(async () => {
+  await weir?.stop();
+  await origin.close();
+});
+
+async function stored(path: string): Promise<number> {
+  const answer = await weir.admin(`/entries?url=${path}`);
+  return ((await answer.json()) as { entries: unknown[] }).entries.length;
+}
+
+it('are no more than max-variants, whichever worker has kept which', async () => {
+  origin.on('*', ({ headers }) => ({
+    fields: ['Cache-Control', 'max-age=3600', 'Vary', 'Foo'],
+    body: String(headers['foo']),
+  }));
+  const paths = ['/a', '/b', '/c', '/d', '/e', '/f'];
+  for (const path of paths) {
+    for (const foo of ['1', '2', '3', '4', '5', '6']) {
+      expect((await ask(`${weir.url}${path}`, { headers: { foo } })).body).toBe(foo);
+    }
+  }
+  const all = (): Promise<number[]> => Promise.all(paths.map(stored));
+  await expect.poll(all, { timeout: 10_000 }).toEqual(paths.map(() => 2));
+});

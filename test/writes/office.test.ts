@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+import { systemClock as clock } from '../../proxy/clock.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import type { Deliveries } from '../../proxy/writes/deliveries.ts';
+import { numberOf as numberOfId } from '../../proxy/writes/record.ts';
+import { WriteOffice } from '../../proxy/writes/write-office.ts';
+import { MemoryState } from '../support/memory-state.ts';
+import { numberOf, offer, open } from './opened.ts';
+
+const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+
+const counts = () => ({ accepted: 0, merged: 0, through: 0, lingering: 0 });
+
+it('of two operators at one dead write only one is heard', async () => {
+  const { journal, fence, time } = await open(new MemoryState());
+  const number = numberOf(await journal.accept(offer('/1', 'x')));
+  const begun = await journal.begin(number, 0);
+  if (begun.kind !== 'begun') throw new Error(begun.kind);
+  const record = { ...begun.record, state: 'dead' } as const;
+  await journal.leave(number, { shelf: 'dead', record, lingering: null, moreTags: [] });
+  const busy = new Set<number>();
+  const deliveries = {
+    knows: () => true,
+    poke: () => {},
+    unanswered: () => {},
+    reserve(_origin: string, reserved: number) {
+      if (busy.has(reserved)) return null;
+      busy.add(reserved);
+      return () => void busy.delete(reserved);
+    },
+  } as unknown as Deliveries;
+  const office = new WriteOffice({ journal, deliveries, log, clock, time, moved: () => {}, counts });
+  const actions = await Promise.all([office.retry(record.id), office.discard(record.id)]);
+  expect(actions.map(({ kind }) => kind)).toEqual(['done', 'conflict']);
+  expect([journal.counts.waiting, fence.holds]).toEqual([1, 1]);
+  expect((await office.discard(record.id)).kind).toBe('done');
+  expect([journal.counts.waiting, fence.holds]).toEqual([0, 0]);
+});
+
+it('lists writes in the order of their acceptance, page by page, whatever has become of them', async () => {
+  const { journal, time } = await open(new MemoryState());
+  const first = numberOf(await journal.accept(offer('/1', 'x')));
+  const second = numberOf(await journal.accept(offer('/2', 'x')));
+  const begun = await journal.begin(second, 0);
+  if (begun.kind !== 'begun') throw new Error(begun.kind);
+  const record = { ...begun.record, state: 'dead' } as const;
+  await journal.leave(second, { shelf: 'dead', record, lingering: null, moreTags: [] });
+  const deliveries = {} as Deliveries;
+  const office = new WriteOffice({ journal, deliveries, log, clock, time, moved: () => {}, counts });
+  const [one] = office.list(null, 1, null)!;
+  const [two] = office.list(null, 1, one!.id)!;
+  expect([one!.id, two!.id].map(numberOfId)).toEqual([first, second]);
+  expect(office.list(null, 1, two!.id)).toEqual([]);
+});

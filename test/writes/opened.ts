@@ -1,0 +1,86 @@
+import { afterEach } from 'vitest';
+import { systemClock as clock } from '../../proxy/clock.ts';
+import { Fence } from '../../proxy/fence/fence.ts';
+import { SharedWords } from '../../proxy/fence/layout.ts';
+import { FenceReader } from '../../proxy/fence/reader.ts';
+import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import type { Acceptance, OfferedWrite } from '../../proxy/writes/intake.ts';
+import { Journal } from '../../proxy/writes/journal.ts';
+import { lineKeyOf } from '../../proxy/writes/line.ts';
+import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
+import { Lines } from '../../proxy/writes/lines.ts';
+import { SteadyTime } from '../../proxy/writes/steady-time.ts';
+import { ThroughDesk } from '../../proxy/writes/through-desk.ts';
+import type { MemoryState } from '../support/memory-state.ts';
+
+const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+const opened: LingeringHolds[] = [];
+
+afterEach(() => {
+  for (const lingering of opened.splice(0)) lingering.close();
+});
+
+/** What of the journal rests on this state; closed after each test. */
+export async function open(state: MemoryState, sizeBytes = 2 ** 20) {
+  const fence = await Fence.open(1000, { state, clock });
+  const lines: Lines = new Lines(
+    {
+      first: (line) => journal.tables.first(line)?.order ?? null,
+      last: (line) => journal.tables.last(line)?.order ?? null,
+    },
+    () => {},
+  );
+  const time = new SteadyTime({ state, clock });
+  const lingering = new LingeringHolds({ state, fence, time, log, lines: () => lines });
+  opened.push(lingering);
+  const buried: number[] = [];
+  const journal: Journal = new Journal({
+    state,
+    fence,
+    clock,
+    time,
+    lingering,
+    limits: () => ({ sizeBytes, done: 3 }),
+    hasWaitingBehind: (line) => lines.hasWaiting(line),
+    onBuried: (number) => buried.push(number),
+  });
+  journal.restoreHolds();
+  await lingering.restore();
+  const desk = new ThroughDesk({ state, fence, lines, lingering, time, log });
+  const reader = new FenceReader(new SharedWords(fence.buffer), clock);
+  return {
+    fence,
+    journal,
+    lines,
+    lingering,
+    desk,
+    time,
+    buried,
+    isHeld: (tag: string) => reader.isHeld(hashTags([tag])),
+  };
+}
+
+export function offer(target: string, body: string, more: Partial<OfferedWrite> = {}): OfferedWrite {
+  return {
+    origin: 'shop',
+    route: 'item',
+    method: 'PUT',
+    target,
+    authority: 'weir',
+    scheme: 'http',
+    fields: [],
+    body: Buffer.from(body),
+    idempotencyKey: null,
+    clientKey: null,
+    merges: false,
+    line: lineKeyOf({ origin: 'shop', authority: null, target }),
+    tags: [`url:${target}`],
+    ...more,
+  };
+}
+
+export function numberOf(acceptance: Acceptance): number {
+  if (acceptance.kind !== 'accepted') throw new Error(acceptance.kind);
+  return acceptance.number;
+}

@@ -1,0 +1,95 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { gate } from '../support/barrier.ts';
+import { idOf, startScene, type Scene } from './setting.ts';
+
+let scene: Scene;
+
+afterEach(() => scene.close());
+
+const FAST = ', retry: { base: 1ms, max: 20ms, attempts: 10000 }';
+const LONG = { Prefer: 'wait=600' };
+
+describe('Prefer: wait', () => {
+  it("RFC 7240 §4.3: holds the answer up to then for the origin's own", async () => {
+    scene = await startScene();
+    scene.origin.on('PUT /items/1', { status: 201, fields: ['ETag', '"7"'], body: 'made' });
+    const put = await scene.send('PUT', '/items/1', 'x', { Prefer: 'wait=10' });
+    expect(put.status).toBe(201);
+    expect(put.headers.get('etag')).toBe('"7"');
+    expect(await put.text()).toBe('made');
+    const held = gate();
+    scene.origin.on('PUT /items/2', async () => {
+      await held.promise;
+      return { status: 204 };
+    });
+    expect((await scene.send('PUT', '/items/2', 'x', { Prefer: 'wait=1' })).status).toBe(202);
+    held.open();
+  });
+
+  it("gives the origin's refusal", async () => {
+    scene = await startScene();
+    scene.origin.on('PUT *', { status: 422, body: 'no' });
+    const put = await scene.send('PUT', '/items/1', 'x', LONG);
+    expect([put.status, await put.text()]).toEqual([422, 'no']);
+    expect(await scene.write(idOf(put))).toMatchObject({ state: 'dead' });
+  });
+
+  it('ends with 202 where no answer can come any more: it was merged, discarded, or its origin is gone', async () => {
+    scene = await startScene({ write: `${FAST}, coalesce: true` });
+    scene.origin.on('*', { status: 400 });
+    const first = idOf(await scene.send('PUT', '/items/1', 'first'));
+    await expect.poll(async () => (await scene.write(first))['state']).toBe('dead');
+    const send = async (body: string): Promise<{ id: string; answered: Promise<Response> }> => {
+      const answered = scene.send('PUT', '/items/1', body, LONG);
+      let id = '';
+      await expect
+        .poll(async () => {
+          const { write } = scene.weir.events('write-accepted').at(-1)!;
+          id = String(write);
+          return (await scene.write(id))['bytes'];
+        })
+        .toBe(body.length);
+      return { id, answered };
+    };
+    const merged = await send('one');
+    const discarded = await send('three');
+    expect((await merged.answered).status).toBe(202);
+    expect(await scene.write(merged.id)).toMatchObject({ mergedInto: discarded.id });
+    expect((await scene.weir.admin(`/writes/${discarded.id}`, { method: 'DELETE' })).status).toBe(200);
+    expect((await discarded.answered).status).toBe(202);
+    const orphan = await send('orphan');
+    await scene.weir.reload(`
+      origins: { other: { url: "${scene.origin.url}" } }
+      routes: [{ name: all, match: /* }]`);
+    expect((await orphan.answered).status).toBe(202);
+    expect(await scene.write(orphan.id)).toMatchObject({ state: 'dead' });
+  });
+
+  it('holds up no stop: clients get their 202 then', async () => {
+    scene = await startScene({ write: FAST });
+    scene.origin.on('*', { status: 503 });
+    const put = scene.send('PUT', '/items/1', 'x', LONG);
+    await scene.origin.seen('PUT /items/1');
+    await scene.restart();
+    expect((await put).status).toBe(202);
+    expect(await scene.stats()).toMatchObject({ waiting: 1 });
+  });
+
+  it('takes no room of content that is being received', async () => {
+    scene = await startScene({
+      more: 'journal: { receiving: 4KiB }\n    listen: { port: 0, workers: 1 }',
+      write: FAST,
+    });
+    const held = gate();
+    scene.origin.on('PUT *', async () => {
+      await held.promise;
+      return { status: 204 };
+    });
+    const waiting = scene.send('PUT', '/items/1', 'x'.repeat(3000), LONG);
+    await scene.origin.seen('PUT /items/1');
+    const send = async () => (await scene.send('PUT', '/items/2', 'x'.repeat(3000))).status;
+    await expect.poll(send).toBe(202);
+    held.open();
+    expect((await waiting).status).toBe(204);
+  });
+});

@@ -1,0 +1,161 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock as clock } from '../../proxy/clock.ts';
+import { Fence } from '../../proxy/fence/fence.ts';
+import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import { OriginTally } from '../../proxy/origins/origin-tally.ts';
+import { lineKeyOf } from '../../proxy/writes/line.ts';
+import { Writes } from '../../proxy/writes/writes.ts';
+import { configOf } from '../config/load.ts';
+import { MemoryState } from '../support/memory-state.ts';
+import { numberOf, offer, open } from './opened.ts';
+
+const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+
+describe('writes through', () => {
+  const REQUEST = {
+    line: { origin: 'shop', authority: null, target: '/1' },
+    tags: ['url:/1'],
+    waitMs: 60_000,
+    waiting: 10,
+    maxProcessingMs: 60_000,
+  };
+
+  it('are not begun where their hold can not be written down', async () => {
+    const state = new MemoryState();
+    const { desk, fence } = await open(state);
+    state.beforeCommit = () => Promise.reject(new Error('EIO'));
+    expect(await desk.admit(1, { ...REQUEST, ticket: 1 })).toEqual({ kind: 'not-durable' });
+    expect(fence.holds).toBe(0);
+  });
+
+  it('of a worker that died, or of a process that was killed, go on being held', async () => {
+    const state = new MemoryState();
+    const { desk, isHeld, lingering, lines } = await open(state);
+    const line = lineKeyOf(REQUEST.line);
+    expect((await desk.admit(1, { ...REQUEST, ticket: 1 })).kind).toBe('admitted');
+    desk.workerDied(1);
+    await expect.poll(() => lingering.size).toBe(1);
+    expect(isHeld('url:/1')).toBe(true);
+    expect(lines.admitsJournal(line, 1)).toBe(false);
+    const other = { ...REQUEST.line, target: '/2' };
+    expect((await desk.admit(2, { ...REQUEST, line: other, ticket: 1 })).kind).toBe('admitted');
+    const after = await open(state.crashed());
+    expect(after.lingering.size).toBe(2);
+    expect(after.isHeld('url:/1')).toBe(true);
+    expect(after.lines.admitsJournal(line, 1)).toBe(false);
+  });
+
+  it('of a worker that died while its hold was written down are not begun, and hold nothing', async () => {
+    const state = new MemoryState();
+    const { desk, fence, lines } = await open(state);
+    const synced = Promise.withResolvers<void>();
+    state.beforeCommit = () => synced.promise;
+    const admission = desk.admit(1, { ...REQUEST, ticket: 1 });
+    await new Promise((resolve) => setImmediate(resolve));
+    desk.workerDied(1);
+    synced.resolve();
+    await admission;
+    expect(desk.running).toBe(0);
+    expect(fence.holds).toBe(0);
+    expect(lines.admitsJournal(lineKeyOf(REQUEST.line), 1)).toBe(true);
+    expect((await open(state.crashed())).fence.holds).toBe(0);
+  });
+
+  it('stay held where their end can not be written down, and invalid at once', async () => {
+    const state = new MemoryState();
+    const { desk, isHeld, fence } = await open(state);
+    const admission = await desk.admit(1, { ...REQUEST, ticket: 1 });
+    if (admission.kind !== 'admitted') throw new Error(admission.kind);
+    const before = fence.sequence;
+    state.beforeCommit = () => Promise.reject(new Error('EIO'));
+    await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
+    expect(fence.touchedSince(hashTags(['url:/1']), before)).toBe(true);
+    expect(isHeld('url:/1')).toBe(true);
+  });
+
+  it('wait while an earlier one of unknown outcome may still be carried out, and no longer than that', async () => {
+    const { desk, lingering, lines } = await open(new MemoryState());
+    const request = { ...REQUEST, waitMs: 0, maxProcessingMs: 30 };
+    const admission = await desk.admit(1, { ...request, ticket: 1 });
+    if (admission.kind !== 'admitted') throw new Error(admission.kind);
+    const settling = desk.settle({
+      hold: admission.hold,
+      outcome: 'unknown',
+      moreTags: [],
+      entryTags: null,
+    });
+    // Before its end is on disk.
+    const second = desk.admit(1, { ...request, ticket: 2, maxProcessingMs: 60_000 });
+    const impatient = desk.admit(1, { ...request, ticket: 3, maxProcessingMs: 1 });
+    await settling;
+    const line = lineKeyOf(REQUEST.line);
+    expect([lingering.size, lines.admitsJournal(line, 1)]).toEqual([1, false]);
+    expect(await impatient).toEqual({ kind: 'busy' });
+    expect([(await second).kind, lingering.size]).toEqual(['admitted', 0]);
+    // What was accepted meanwhile comes behind it.
+    expect(lines.admitsJournal(line, 1)).toBe(false);
+  });
+
+  it('wait for no attempt of unknown outcome when Weir stops', async () => {
+    const state = new MemoryState();
+    const fence = await Fence.open(1000, { state, clock });
+    const config = configOf('origins: { shop: { url: "http://127.0.0.1:1" } }');
+    const writes = await Writes.open({
+      config,
+      state,
+      fence,
+      clock,
+      log,
+      asked: new OriginTally(),
+      workers: 1,
+    });
+    const { admitThrough, settleThrough } = writes.callsOf(1);
+    const first = await admitThrough({ ...REQUEST, ticket: 1 });
+    if (first.kind !== 'admitted') throw new Error(first.kind);
+    await settleThrough({ hold: first.hold, outcome: 'unknown', moreTags: [], entryTags: null });
+    const before = admitThrough({ ...REQUEST, ticket: 2 });
+    writes.endWaiting();
+    const after = admitThrough({ ...REQUEST, ticket: 3 });
+    expect(await Promise.all([before, after])).toEqual([{ kind: 'busy' }, { kind: 'busy' }]);
+    await writes.close();
+  });
+
+  it('wait behind the journal in the order of their coming, in bounded number and for a bounded time', async () => {
+    const state = new MemoryState();
+    const { desk, journal, lines } = await open(state);
+    const number = numberOf(await journal.accept(offer('/1', 'x')));
+    const one = desk.admit(1, { ...REQUEST, ticket: 1, waiting: 1 });
+    expect(await desk.admit(1, { ...REQUEST, ticket: 2, waiting: 1 })).toEqual({ kind: 'busy' });
+    const later = numberOf(await journal.accept(offer('/1', 'y')));
+    const line = lineKeyOf(REQUEST.line);
+    expect([lines.admitsJournal(line, number), lines.admitsJournal(line, later)]).toEqual([true, false]);
+    const begun = await journal.begin(number, 0);
+    if (begun.kind !== 'begun') throw new Error(begun.kind);
+    const record = { ...begun.record, state: 'done' } as const;
+    await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+    lines.journalMoved(line);
+    const admission = await one;
+    expect(admission.kind).toBe('admitted');
+    expect(lines.admitsJournal(line, later)).toBe(false);
+    if (admission.kind !== 'admitted') return;
+    await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
+    expect(lines.admitsJournal(line, later)).toBe(true);
+    expect(await desk.admit(1, { ...REQUEST, ticket: 3, waitMs: 1 })).toEqual({ kind: 'busy' });
+  });
+});
+
+describe('holds', () => {
+  it('are counted, and more than a bucket has room for hold all of it', async () => {
+    const { fence, isHeld } = await open(new MemoryState());
+    const tags = hashTags(Array.from({ length: 5000 }, (_, i) => `tag:${i}`));
+    await fence.hold(tags, () => {});
+    await fence.hold(tags, () => {});
+    expect(isHeld('tag:4999')).toBe(true);
+    fence.drop(tags);
+    expect(isHeld('tag:4999')).toBe(true);
+    await fence.release(tags, [], () => {});
+    expect(fence.holds).toBe(0);
+    expect(Array.from({ length: 5000 }, (_, i) => isHeld(`tag:${i}`)).includes(true)).toBe(false);
+  });
+});
