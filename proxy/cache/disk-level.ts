@@ -10,8 +10,8 @@ export interface DiskLevel {
   pin(id: string): () => void;
   /** Begins to store an entry; null where the level stores nothing now. */
   begin(id: string): DiskFill | null;
-  /** Puts a changed head in place of the one with its id. */
-  update(head: EntryHead): void;
+  /** Puts a changed head in place of the one with its id. Resolves when every worker finds it; never rejects. */
+  update(head: EntryHead): Promise<void>;
   remove(key: string, id: string): void;
   /** Tells that an entry was used. */
   touch(id: string): void;

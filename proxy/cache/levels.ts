@@ -71,10 +71,13 @@ export class Levels {
     return this.memory.put(entry, maxVariants, (other) => replaces(head.meta, other.meta));
   }
 
-  /** What an answer has made of an entry, in every level, and only where the very entry is still there. */
-  update(head: EntryHead): void {
+  /**
+   * What an answer has made of an entry, in every level, and only where the very entry is still there. Resolves when every
+   * worker finds it on disk.
+   */
+  async update(head: EntryHead): Promise<void> {
     this.updateMemory(head);
-    this.disk?.update(head);
+    await this.disk?.update(head);
   }
 
   /** The same for what another worker has brought to the disk. */

@@ -252,7 +252,7 @@ export class Fill implements OriginHandler {
     if (decision.kind === 'not') this.#landConfirmed(confirmed, fields);
     else if (this.#outdatesCopies(present.head, meta)) void this.#landAlone(confirmed, fields);
     else {
-      this.#deps.levels.update(confirmed.head);
+      void this.#deps.levels.update(confirmed.head);
       this.#landConfirmed(confirmed, fields);
     }
   }
@@ -266,7 +266,7 @@ export class Fill implements OriginHandler {
     const { levels, outdateCopies } = this.#deps;
     const latest = await outdateCopies(head, this.#urlTag);
     const confirmed = new StoredEntry(latest, content, levels.sentFieldsOf(latest));
-    levels.update(latest);
+    void levels.update(latest);
     this.#landConfirmed(confirmed, fields);
   }
 

@@ -63,9 +63,9 @@ export class PeerPorts implements Peers {
     return this.#links[index] ?? null;
   }
 
-  /** Tells the others what this worker has learnt of an entry of which they may have copies. */
-  tell(head: EntryHead): void {
-    for (const link of this.#links) link?.tell(head);
+  /** Tells the others what this worker has learnt of an entry of which they may have copies. Resolves when they know. */
+  async tell(head: EntryHead): Promise<void> {
+    await Promise.all(this.#links.map((link) => link?.tell(head)));
   }
 
   close(): void {
@@ -80,6 +80,8 @@ class PeerLink implements Peer {
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #servings = new Map<number, Serving>();
   readonly #loans: Loans;
+  /** What was told, and is not known there yet. */
+  readonly #told = new Map<number, () => void>();
   #next = 0;
 
   constructor(port: MessagePort, deps: SubscriptionDependencies & ServingDependencies, onClosed: () => void) {
@@ -89,10 +91,7 @@ class PeerLink implements Peer {
       port.postMessage({ to: 'loans', message }, transfer ?? []),
     );
     port.on('message', (letter: Letter) => {
-      if (letter.to === 'levels') deps.levels.updateMemory(letter.head);
-      else if (letter.to === 'loans') this.#loans.receive(letter.message);
-      else if (letter.to === 'owner') this.#asked(letter.message);
-      else this.#subscriptions.get(letter.message.id)?.receive(letter.message);
+      this.#receive(letter);
     });
     port.on('close', () => {
       onClosed();
@@ -131,12 +130,45 @@ class PeerLink implements Peer {
     this.#loans.ask(wanted, take);
   }
 
-  tell(head: EntryHead): void {
-    this.#port.postMessage({ to: 'levels', head });
+  tell(head: EntryHead): Promise<void> {
+    this.#next += 1;
+    const id = this.#next;
+    return new Promise((known) => {
+      this.#told.set(id, known);
+      this.#port.postMessage({ to: 'levels', id, head });
+    });
   }
 
   close(): void {
     this.#port.close();
+  }
+
+  #receive(letter: Letter): void {
+    switch (letter.to) {
+      case 'owner':
+        this.#asked(letter.message);
+        return;
+      case 'subscriber':
+        this.#subscriptions.get(letter.message.id)?.receive(letter.message);
+        return;
+      case 'loans':
+        this.#loans.receive(letter.message);
+        return;
+      case 'levels':
+        this.#deps.levels.updateMemory(letter.head);
+        this.#port.postMessage({ to: 'teller', id: letter.id });
+        return;
+      case 'teller':
+        this.#known(letter.id);
+        return;
+      default:
+        letter satisfies never;
+    }
+  }
+
+  #known(id: number): void {
+    this.#told.get(id)?.();
+    this.#told.delete(id);
   }
 
   #asked(message: PeerMessage): void {
@@ -159,10 +191,12 @@ class PeerLink implements Peer {
     for (const subscription of this.#subscriptions.values()) subscription.lost();
     for (const serving of this.#servings.values()) serving.stop();
     this.#loans.lost();
+    for (const id of this.#told.keys()) this.#known(id);
   }
 }
 
 type Letter =
   | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
   | { readonly to: 'loans'; readonly message: LoanMessage }
-  | { readonly to: 'levels'; readonly head: EntryHead };
+  | { readonly to: 'levels'; readonly id: number; readonly head: EntryHead }
+  | { readonly to: 'teller'; readonly id: number };

@@ -26,8 +26,8 @@ export interface AskingAloneDependencies {
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
   /** Makes all that bears the tag invalid, on every worker. Never rejects. */
   outdate(tag: string): Promise<void>;
-  /** What this worker has learnt of an entry of which others may have copies in memory. */
-  tellPeers(head: EntryHead): void;
+  /** What this worker has learnt of an entry of which others may have copies in memory. Resolves when they know. */
+  tellPeers(head: EntryHead): Promise<void>;
 }
 
 /** The step that asks the origin for one client alone. What is stored may learn from the answer. */
@@ -96,8 +96,7 @@ export class AskingAlone {
       const updated = updatedHead(entry.head, verdict.meta);
       const isElsewhere = namesNewTags(entry.head, verdict.meta) || changesFields(entry.head, verdict.meta);
       const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
-      levels.update(head);
-      tellPeers(head);
+      await Promise.all([levels.update(head), tellPeers(head)]);
     }
   }
 

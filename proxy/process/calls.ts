@@ -99,7 +99,7 @@ export type CoordinatorCalls = {
   appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
   commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
   abortEntry(argument: { readonly id: string }): void;
-  updateEntry(argument: { readonly head: EntryHead }): void;
+  updateEntry(argument: { readonly head: EntryHead }): boolean;
   removeEntry(argument: { readonly id: string; readonly key: string }): void;
   touchEntries(argument: { readonly ids: readonly string[] }): void;
   pinEntry(argument: { readonly id: string }): void;

@@ -41,7 +41,7 @@ export function diskCallsOf(writer: DiskWriter | null): { readonly calls: DiskCa
         writer?.abort(id);
       },
       async updateEntry({ head }) {
-        await writer?.update(head.id, head.key, (known) => mergedHead(known, head));
+        return (await writer?.update(head.id, head.key, (known) => mergedHead(known, head))) ?? false;
       },
       async removeEntry({ id, key }) {
         await writer?.remove(id, key);

@@ -437,11 +437,14 @@ class RaceDisk implements DiskLevel {
     };
   }
 
-  update(head: EntryHead): void {
-    this.#toWriter(() => {
-      const known = this.#disk.heads.get(head.id);
-      if (known !== undefined) this.#disk.heads.set(head.id, mergedHead(known, head));
-    });
+  update(head: EntryHead): Promise<void> {
+    return new Promise((resolve) =>
+      this.#toWriter(() => {
+        const known = this.#disk.heads.get(head.id);
+        if (known !== undefined) this.#disk.heads.set(head.id, mergedHead(known, head));
+        resolve();
+      }),
+    );
   }
 
   remove(_key: string, id: string): void {

@@ -8,21 +8,12 @@ import type { DiskReader } from './reader.ts';
 
 /** How the coordinator's writer is reached; calls are answered in order. */
 export interface DiskWriterLink {
-  call<Name extends 'appendChunk' | 'commitEntry'>(
+  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry'>(
     name: Name,
     argument: Parameters<CoordinatorCalls[Name]>[0],
     transfer?: readonly ArrayBuffer[],
   ): Promise<boolean>;
-  tell<
-    Name extends
-      | 'beginEntry'
-      | 'abortEntry'
-      | 'updateEntry'
-      | 'removeEntry'
-      | 'touchEntries'
-      | 'pinEntry'
-      | 'unpinEntry',
-  >(
+  tell<Name extends 'beginEntry' | 'abortEntry' | 'removeEntry' | 'touchEntries' | 'pinEntry' | 'unpinEntry'>(
     name: Name,
     argument: Parameters<CoordinatorCalls[Name]>[0],
   ): void;
@@ -90,8 +81,9 @@ export class WorkerDiskLevel implements DiskLevel {
     return new ChunkedFill(id, this.#writer, this.#onTheWay);
   }
 
-  update(head: EntryHead): void {
-    this.#writer.tell('updateEntry', { head });
+  async update(head: EntryHead): Promise<void> {
+    // Where it fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('updateEntry', { head }).catch(() => {});
   }
 
   remove(key: string, id: string): void {
