@@ -10,7 +10,7 @@ const OWN_TAGS: ReadonlySet<string> = new Set(['surrogate-key', 'cache-tag', 'xk
 /** The entry's fields with the route's Cache-Control and CDN-Cache-Control in place of the origin's. */
 export function downstreamFields(fields: Fields, policy: RouteCacheConfig): Fields {
   const { cacheControl, cdnCacheControl, keepTags } = policy.downstream;
-  if (cacheControl === null && cdnCacheControl === null && keepTags) return fields;
+  if (!rewritesLifetime(policy) && keepTags) return fields;
   const replaced = new Set(keepTags ? [] : OWN_TAGS);
   // Expires would say otherwise to a cache that reads it (RFC 9111 §5.3).
   if (cacheControl !== null) replaced.add('cache-control').add('expires').add('pragma');
@@ -19,6 +19,11 @@ export function downstreamFields(fields: Fields, policy: RouteCacheConfig): Fiel
   if (cacheControl !== null) sent.push('Cache-Control', cacheControl);
   if (cdnCacheControl !== null) sent.push('CDN-Cache-Control', cdnCacheControl);
   return sent;
+}
+
+/** Whether what is stored is told with another lifetime than the origin's. */
+export function rewritesLifetime({ downstream }: RouteCacheConfig): boolean {
+  return downstream.cacheControl !== null || downstream.cdnCacheControl !== null;
 }
 
 /** The fields of an answer that is not stored: as the origin said, but for tags that are not for the CDN. */

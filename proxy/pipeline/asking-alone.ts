@@ -1,4 +1,4 @@
-import { downstreamFields, passedFields } from '../../policies/http/downstream.ts';
+import { downstreamFields, passedFields, rewritesLifetime } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { hasUnkeyedFields } from '../../policies/key.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
@@ -63,6 +63,7 @@ export class AskingAlone {
       // What a GET would store, or a 304 confirms, is told as a hit on it would be.
       told: (status, fields) => {
         const { cache } = visit.route.config;
+        if (!rewritesLifetime(cache)) return passedFields(fields, cache);
         const stored = status === 304 ? 200 : status;
         const decision = decideStoring(this.#received(visit, stored, fields, requestTimeMs));
         return decision.kind === 'store' ? downstreamFields(fields, cache) : passedFields(fields, cache);
