@@ -1,6 +1,6 @@
 /**
- * What tests wait for instead of sleeping: a gate that the test opens, and a condition that is looked at once a turn
- * of the event loop.
+ * What tests wait for instead of sleeping: a gate that the test opens, and a condition that is looked at again
+ * and again.
  */
 export interface Gate {
   readonly promise: Promise<void>;
@@ -13,20 +13,19 @@ export function gate(): Gate {
   return { promise, open: resolve };
 }
 
-/**
- * Resolves once `predicate` holds, looking after each turn of the event loop. The bound is in turns and far beyond
- * what any test needs; it is there so that a condition that never comes fails with a name.
- */
-export async function until(
-  predicate: () => boolean,
-  what = 'the condition',
-  turns = 5_000_000,
-): Promise<void> {
-  for (let turn = 0; turn < turns; turn++) {
+/** Of the limit of a test, so much that a condition which never comes fails with its name. */
+const PATIENCE_MS = 50_000;
+/** After so many turns what is waited for is somebody else's doing, who needs the processor. */
+const BUSY_TURNS = 1_000;
+
+/** Resolves once `predicate` holds, looking after each turn of the event loop, and each millisecond after many. */
+export async function until(predicate: () => boolean, what = 'the condition'): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS;
+  for (let turn = 0; performance.now() < endMs; turn += 1) {
     if (predicate()) return;
-    await nextTurn();
+    await (turn < BUSY_TURNS ? nextTurn() : oneMillisecond());
   }
-  throw new Error(`${what} did not come true within ${turns} turns`);
+  throw new Error(`${what} did not come true within ${PATIENCE_MS} ms`);
 }
 
 /** Lets everything run that is ready now: sockets read, promises settled. */
@@ -36,4 +35,8 @@ export async function settle(turns = 20): Promise<void> {
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+function oneMillisecond(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
 }
