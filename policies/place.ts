@@ -10,12 +10,15 @@ export interface Place {
   readonly query: string;
 }
 
-/** Null where the text is neither a path nor an absolute http(s) URL, or can't be normalised. */
+/**
+ * Null where the text is neither a path nor an absolute http(s) URL, or can't be normalised. Characters beyond ASCII are
+ * encoded as UTF-8; a host must be written in ASCII, as clients send it.
+ */
 export function parsePlace(text: string): Place | null {
   const absolute = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(text);
   if (absolute === null) return placed(null, text);
   const [, scheme, authority, rest] = absolute as unknown as [string, string, string, string];
-  if (authority.includes('@')) return null;
+  if (!/^[!-?A-~]+$/.test(authority)) return null;
   const ownPort = scheme.toLowerCase() === 'https' ? /:(?:443)?$/ : /:(?:80)?$/;
   return placed(authority.toLowerCase().replace(ownPort, ''), rest.startsWith('/') ? rest : `/${rest}`);
 }
@@ -30,6 +33,6 @@ export function urlTags(place: Place, rules: readonly QueryKey[]): string[] {
 }
 
 function placed(authority: string | null, target: string): Place | null {
-  const normal = normalizeTarget(target);
+  const normal = normalizeTarget(target.toWellFormed().replace(/[\u0080-\u{10ffff}]+/gu, encodeURIComponent));
   return normal === null ? null : { authority, ...normal };
 }

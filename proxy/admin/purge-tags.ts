@@ -85,4 +85,5 @@ function blindOrigins({ origins }: Config): string[] {
     .map(({ name }) => name);
 }
 
-const HOST = /^(?:[^\s/?#@:[\]]+|\[[0-9a-f:.]+\])(?::\d+)?$/i;
+/** Of ASCII, as clients send it. */
+const HOST = /^(?:(?:(?![/?#@:[\]])[!-~])+|\[[0-9a-f:.]+\])(?::\d+)?$/i;
