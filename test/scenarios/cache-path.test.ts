@@ -84,9 +84,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(stale.body).toBe('1');
     expect(cacheStatusOf(stale)).toMatchObject({ hit: true, detail: 'stale-while-revalidate' });
     await origin.seen('/swr', 2);
-    let body = '';
-    for (let i = 0; body !== '2' && i < 200; i += 1) ({ body } = await get('/swr'));
-    expect(body).toBe('2');
+    await expect.poll(async () => (await get('/swr')).body).toBe('2');
     expect(origin.count()).toBe(2);
   });
 

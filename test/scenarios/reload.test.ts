@@ -79,7 +79,7 @@ describe('a reload', () => {
     expect(back.body).toBe(origin.url);
     expect(cacheStatusOf(back)).toMatchObject({ hit: true });
     expect(Object.values(agent.freeSockets).flat()).toHaveLength(1);
-    expect((await weir.stats())['connections']).toBe(1);
+    await expect.poll(async () => (await weir.stats())['connections']).toBe(1);
     agent.destroy();
   });
 

@@ -67,7 +67,8 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
     weir = await startWeir(`
       listen: { port: 0, workers: 2 }
       cache: { memory: 8MiB, disk: { path: ./data, size: 64MiB } }
-      origins: { app: { url: "${origin.url}" } }
+      # Enough for a hundred at once on either worker, however the kernel shares the clients out.
+      origins: { app: { url: "${origin.url}", connections: 256 } }
       routes: [{ name: all, match: /*, origin: app }]`);
   });
   afterAll(async () => {
@@ -155,7 +156,7 @@ describe('who may wait', () => {
     weir = await startWeir(`
       listen: { port: 0, workers: 1 }
       flights: { waiters: 5, waiting: 8, background: 1 }
-      origins: { app: { url: "${origin.url}", connections: 1 } }
+      origins: { app: { url: "${origin.url}", connections: 1, queue: { timeout: 60s } } }
       routes: [{ name: all, match: /*, origin: app }]`);
   });
   afterAll(async () => {

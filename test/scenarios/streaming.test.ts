@@ -66,6 +66,11 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
     });
   };
 
+  /** Clients may have all of an answer before the last of it is on disk. */
+  const untilStored = async (): Promise<void> => {
+    while (((await weir.stats()) as { flights: { running: number } }).flights.running > 0);
+  };
+
   it('sends the first byte on when it has come, to all who wait', async () => {
     const held = gate();
     origin.on('/first', async (_request, answer) => {
@@ -99,6 +104,7 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
       for (const digest of await Promise.all(fast.map(digested))) expect(digest).toBe(WHOLE);
       expect(await digested(slow)).toBe(WHOLE);
       expect(origin.count()).toBe(1);
+      await untilStored();
       const again = await askHead(`${weir.url}${path}`);
       expect(cacheStatusOf({ headers: again.headers as Record<string, string> })).toMatchObject({
         hit: true,

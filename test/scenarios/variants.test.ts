@@ -39,5 +39,5 @@ it('are no more than max-variants, whichever worker has kept which', async () =>
     }
   }
   const all = (): Promise<number[]> => Promise.all(paths.map(stored));
-  await expect.poll(all, { timeout: 10_000 }).toEqual(paths.map(() => 2));
+  await expect.poll(all).toEqual(paths.map(() => 2));
 });
