@@ -31,7 +31,9 @@ beforeAll(async () => {
     listen: { port: 0, workers: 2 }
     cache: { memory: 32MiB, disk: { path: ./data, size: 0 } }
     origins:
-      app: { url: "${origin.url}", timeouts: { connect: 1s, headers: 300ms, body: 300ms } }
+      app: { url: "${origin.url}" }
+      hasty: { url: "${origin.url}", timeouts: { headers: 300ms } }
+      brisk: { url: "${origin.url}", timeouts: { body: 300ms } }
       dead: { url: "http://127.0.0.1:${await freePort()}" }
       nowhere: { url: "http://nowhere.invalid" }
       secure: { url: "${secureUrl}", tls: { ca: "${join(folder, 'ca.pem')}", server-name: ${tlsName} } }
@@ -43,6 +45,8 @@ beforeAll(async () => {
       - { name: nowhere, match: /nowhere/*, origin: nowhere }
       - { name: secure, match: /secure/*, origin: secure }
       - { name: stranger, match: /stranger/*, origin: stranger }
+      - { name: hasty, match: /slow-head, origin: hasty }
+      - { name: brisk, match: /stops, origin: brisk }
       - { name: many, match: /many/*, origin: many }
       - { name: small, match: /small/*, origin: small }
       - { name: all, match: /*, origin: app }
@@ -119,8 +123,7 @@ describe('what a client is told when the origin', () => {
   it('stops in the middle of the content, cacheable or not', async () => {
     for (const policy of ['max-age=60', 'no-store']) {
       origin.on('/stops', async (_request, answer) => {
-        answer.head(200, ['Cache-Control', policy, 'Content-Length', '10']);
-        await answer.write('five.');
+        answer.raw(`HTTP/1.1 200 OK\r\nCache-Control: ${policy}\r\nContent-Length: 10\r\n\r\nfive.`);
         await answer.gone;
       });
       expect(await ask(`${weir.url}/stops`)).toMatchObject({ status: 200, body: 'five.', whole: false });

@@ -22,14 +22,14 @@ beforeAll(async () => {
   weir = await startWeir(`
     origins: { shop: { url: "http://127.0.0.1:${(origin.address() as AddressInfo).port}" } }
     feeds:
-      changes: { type: sse, url: "${feed.url}", max-silence: 5s, map: [{ invalidate: { tags: ["item:{id}"] } }] }
+      changes: { type: sse, url: "${feed.url}", max-silence: 30s, map: [{ invalidate: { tags: ["item:{id}"] } }] }
       versions:
         type: sse
         url: "${feed.url}"
-        max-silence: 5s
+        max-silence: 30s
         version-field: row.version
         map: [{ invalidate: { tags: ["versioned:{id}"] } }]
-      hooks: { type: webhook, path: /hooks, secret: secret, max-silence: 6s }
+      hooks: { type: webhook, path: /hooks, secret: secret, max-silence: 30s }
     routes:
       - { name: items, match: "/items/{id}", cache: { ${tracked}, position-header: true, position-wait: 20s } }
       - { name: brief, match: "/brief/{id}", cache: { ${tracked}, position-header: true, position-wait: 50ms } }
