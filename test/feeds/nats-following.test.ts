@@ -65,6 +65,21 @@ describe('following a stream', () => {
     expect(scene.events.filter(({ kind }) => kind === 'gap')).toEqual([]);
   });
 
+  it('gives messages their time to come though the head was told late', async () => {
+    const answer = gate();
+    const scene = new Scene({ created, firstSequence: 1, lastSequence: 2 }, answer.promise);
+    scene.next = 1;
+    await settle();
+    scene.clock.advance(2 * headMs);
+    answer.open();
+    await settle();
+    scene.clock.advance(headMs - 1);
+    await settle();
+    scene.deliver(1, 2);
+    await settle();
+    expect(scene.heads).toHaveLength(1);
+  });
+
   it('finds a gap up to the head when nothing is left before it', async () => {
     const scene = new Scene({ created, firstSequence: 1, lastSequence: 2 });
     scene.next = 3;
@@ -85,11 +100,14 @@ class Scene {
   readonly ended: Promise<void>;
   state: StreamState;
   next: number | null = null;
+  readonly #answering: Promise<void>;
   readonly #deliveries = Array.from({ length: 10 }, () => Promise.withResolvers<readonly number[]>());
   #delivered = 0;
 
-  constructor(state: StreamState) {
+  /** `answering`: what the leader's answers wait for. */
+  constructor(state: StreamState, answering: Promise<void> = Promise.resolve()) {
     this.state = state;
+    this.#answering = answering;
     this.ended = this.#follow();
     this.ended.catch(() => undefined);
   }
@@ -105,7 +123,13 @@ class Scene {
 
   async #follow(): Promise<void> {
     const following = followStream({
-      leader: { state: async () => this.state, nextSequence: async () => this.next },
+      leader: {
+        state: async () => {
+          await this.#answering;
+          return this.state;
+        },
+        nextSequence: async () => this.next,
+      },
       arrivals: this.#arrivals(),
       from: { sequence: 0, created },
       headMs,

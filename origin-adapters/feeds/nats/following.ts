@@ -42,7 +42,6 @@ export async function* followStream<Message extends { readonly seq: number }>(
   for (;;) {
     const nowMs = clock.monotonicMs();
     if (nowMs >= dueAtMs) {
-      dueAtMs = nowMs + headMs;
       proof ??= { askedAtMonotonicMs: nowMs, head: await headOf(leader, from, sequence), readTo: -1 };
       if (sequence < proof.head && sequence === proof.readTo && arrivals.isEmpty) {
         await refuseUndelivered(leader, sequence, proof.head);
@@ -52,6 +51,8 @@ export async function* followStream<Message extends { readonly seq: number }>(
       }
       if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
       proof.readTo = sequence;
+      // From the answer on, for what the stream holds may come as late as that did.
+      dueAtMs = clock.monotonicMs() + headMs;
     }
     if (proof !== null && sequence >= proof.head) {
       const { askedAtMonotonicMs } = proof;
