@@ -51,7 +51,10 @@ export interface PublishedRow {
   readonly text?: string;
 }
 
-export const contractMaxSilenceMs = 600;
+/**
+ * What feeds take for their timeouts, and a runner for a stall of this process: longer than a busy machine stands still.
+ */
+export const contractMaxSilenceMs = 6_000;
 
 export function describeFeed(name: string, harness: FeedHarness): void {
   const suite = harness.skip === null ? describe : describe.skip;
@@ -180,9 +183,10 @@ function describeGaps(scene: Scene): void {
       const follower = await scene.follow();
       await service.publish([[{ id: '1' }], [{ id: '2' }]]);
       await follower.until(({ rows }) => rows.includes('2'));
+      const before = follower.gaps;
       await service.recreate!();
       await service.publish([[{ id: '3' }]]);
-      await follower.until(({ gaps, state }) => gaps > 1 && state === 'live');
+      await follower.until(({ gaps, state }) => gaps > before && state === 'live');
       await service.publish([[{ id: '4' }]]);
       await follower.until(({ rows }) => rows.includes('4'));
     });
@@ -197,10 +201,11 @@ function describeFaults(scene: Scene): void {
       const follower = await scene.follow();
       await service.publish([[{ id: '1' }]]);
       await follower.until(({ rows }) => rows.includes('1'));
+      const { gaps } = follower;
       await service[harm]!();
       await service.publish([[{ id: '2' }]]);
       await follower.until(({ rows, state }) => rows.includes('2') && state === 'live');
-      expect(follower.gaps).toBe(1);
+      expect(follower.gaps).toBe(gaps);
     });
   }
 

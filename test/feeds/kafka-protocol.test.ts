@@ -16,12 +16,13 @@ afterEach(async () => {
   readers = [];
 });
 
-function read(kafka: ScriptedKafka, after: string | null): FeedReader {
+/** `maxSilenceMs`: a third of it goes by from one proof to the next. */
+function read(kafka: ScriptedKafka, after: string | null, maxSilenceMs = 60): FeedReader {
   const config = {
     name: 'feed',
     type: 'kafka',
     format: 'json',
-    maxSilenceMs: 60,
+    maxSilenceMs,
     readLagMs: 0,
     versionField: null,
     map: [],
@@ -60,7 +61,7 @@ describe('what a broker answers', () => {
 
   it('is only what is committed, and comes at once while a proof of being at the head waits for it', async () => {
     const kafka = new ScriptedKafka(5n);
-    await read(kafka, 'rows~first-id:5').until(hasHead);
+    await read(kafka, 'rows~first-id:5', 3_600_000).until(hasHead);
     await until(() => kafka.fetches.length > 2);
     expect(kafka.fetchOptions[0]).toMatchObject({ isolationLevel: 1, maxWaitTime: 0 });
     expect(kafka.fetchOptions[1]!.maxWaitTime).toBeGreaterThan(0);

@@ -135,18 +135,10 @@ export class PostgresScene {
     return events[0]!;
   }
 
-  /** A feed may take the slot again as soon as it is let go: tries until it was faster. */
   async #takeSlot(statement: string): Promise<void> {
     const letGo = `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
       WHERE slot_name = '${this.#database}' AND active_pid IS NOT NULL`;
-    for (;;) {
-      try {
-        await this.run(`${letGo}; ${statement}`);
-        return;
-      } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === '55006')) throw error;
-      }
-    }
+    await this.server.takeSlots(this.#database, `${letGo}; ${statement}`);
   }
 
   async #end(): Promise<void> {

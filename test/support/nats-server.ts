@@ -6,6 +6,9 @@ import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { freePort } from './free-port.ts';
 import { ServerProcess } from './server-process.ts';
 
+/** How long an answer of a busy machine may take. */
+const ANSWER_MS = 30_000;
+
 /** A NATS server of the test's own, with JetStream, that keeps its streams over a restart. */
 export class NatsServer {
   readonly #process: ServerProcess;
@@ -45,7 +48,7 @@ export class NatsServer {
   ): Promise<T> {
     const connection = await connect({ servers: this.url, reconnect: false, ...options });
     try {
-      const manager = await jetstreamManager(connection, { checkAPI: false });
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
       return await work(manager, jetstream(connection));
     } finally {
       await connection.close();

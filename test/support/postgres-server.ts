@@ -141,6 +141,18 @@ export class PostgresServer {
     }
   }
 
+  /** Statements on slots, which somebody may take again as soon as they are let go: tries until it was faster. */
+  async takeSlots(database: string, ...statements: readonly string[]): Promise<void> {
+    for (;;) {
+      try {
+        await this.run(database, ...statements);
+        return;
+      } catch (error) {
+        if (!(error instanceof Error && 'code' in error && error.code === '55006')) throw error;
+      }
+    }
+  }
+
   /** A connection of the superuser, for the test to end. */
   async connect(database: string): Promise<Client> {
     const client = this.#client(database);
@@ -158,7 +170,7 @@ export class PostgresServer {
 
   /** With its slots, whoever holds them. */
   async dropDatabase(name: string): Promise<void> {
-    await this.run(
+    await this.takeSlots(
       name,
       `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
        WHERE database = current_database() AND active_pid IS NOT NULL`,
