@@ -4,6 +4,9 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin, OriginCall, OriginFailure, OriginRequest } from '../../origin-adapters/origin.ts';
 
+/** Longer than a busy machine stands still. */
+export const timeouts = { connectMs: 30_000, headersMs: 30_000, bodyMs: 30_000 };
+
 export interface Heard {
   readonly informational: { readonly status: number; readonly fields: Fields }[];
   status: number | null;
@@ -34,8 +37,8 @@ export function originOf(urls: readonly string[], changes: Partial<OriginConfig>
       urls,
       hostHeader: 'origin',
       connections: 4,
-      queue: { size: 16, timeoutMs: 5_000 },
-      timeouts: { connectMs: 2_000, headersMs: 5_000, bodyMs: 5_000 },
+      queue: { size: 16, timeoutMs: 30_000 },
+      timeouts,
       retry: 1,
       maxProcessingMs: 60_000,
       breaker: null,

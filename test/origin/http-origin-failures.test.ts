@@ -1,15 +1,13 @@
-import { createServer } from 'node:net';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OriginConfig } from '../../policies/config/config.ts';
 import { failureOf } from '../../origin-adapters/http/failure.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import { gate, settle } from '../support/barrier.ts';
+import { freePort } from '../support/free-port.ts';
 import { startScriptedOrigin } from '../support/scripted-origin.ts';
 import type { ScriptedAnswer, ScriptedOrigin } from '../support/scripted-origin.ts';
-import { originOf, run } from './exchange.ts';
+import { originOf, run, timeouts } from './exchange.ts';
 
 let server: ScriptedOrigin;
 let origins: Origin[];
@@ -28,13 +26,11 @@ function start(changes: Partial<OriginConfig> = {}, urls: readonly string[] = [s
   return origin;
 }
 
-const timeouts = { connectMs: 2_000, headersMs: 5_000, bodyMs: 5_000 };
-
 describe('the limit on connections', () => {
   it('is never passed, and every request is answered', async () => {
     const held = gate();
     server.on('/a', (request) => held.promise.then(() => ({ body: request.url })));
-    const origin = start({ connections: 3, queue: { size: 100, timeoutMs: 5_000 } });
+    const origin = start({ connections: 3, queue: { size: 100, timeoutMs: 30_000 } });
 
     const running = Array.from({ length: 60 }, (_, i) => run(origin, `/a?${i}`).over);
     await server.seen('/a', 3);
@@ -50,7 +46,7 @@ describe('the limit on connections', () => {
   it('refuses at once where the queue is full', async () => {
     const held = gate();
     server.on('/a', () => held.promise.then(() => ({})));
-    const origin = start({ connections: 1, queue: { size: 1, timeoutMs: 5_000 } });
+    const origin = start({ connections: 1, queue: { size: 1, timeoutMs: 30_000 } });
 
     const running = [run(origin, '/a'), run(origin, '/a')];
     const refused = await run(origin, '/a').over;
@@ -81,7 +77,7 @@ describe('the limit on connections', () => {
   it("lets clients' requests pass those of the background, and take their place in a full queue", async () => {
     const held = gate();
     server.on('/held', () => held.promise.then(() => ({})));
-    const origin = start({ connections: 1, queue: { size: 2, timeoutMs: 5_000 } });
+    const origin = start({ connections: 1, queue: { size: 2, timeoutMs: 30_000 } });
 
     const first = run(origin, '/held');
     const early = run(origin, '/background-early', { priority: 'background' });
@@ -187,6 +183,7 @@ describe('a timeout', () => {
       status: 504,
       maybeProcessed: true,
     });
+    await server.seen('/a');
     expect(server.count()).toBe(1);
   });
 
@@ -212,7 +209,7 @@ describe('a timeout', () => {
     };
     server.on('/text', begin('text/plain'));
     server.on('/events', begin('text/event-stream'));
-    const origin = start({ timeouts: { ...timeouts, bodyMs: 30 } });
+    const origin = start({ timeouts: { ...timeouts, bodyMs: 300 } });
 
     const events = run(origin, '/events');
     const unbounded = run(origin, '/text', { unboundedBody: true });
@@ -346,10 +343,5 @@ describe('the names of failures', () => {
 });
 
 async function refusingUrl(): Promise<string> {
-  const taken = createServer().listen(0, '127.0.0.1');
-  await once(taken, 'listening');
-  const { port } = taken.address() as AddressInfo;
-  taken.close();
-  await once(taken, 'close');
-  return `http://127.0.0.1:${port}`;
+  return `http://127.0.0.1:${await freePort()}`;
 }

@@ -50,7 +50,7 @@ describe('an origin with a breaker', () => {
 
   it('is left alone, by deliveries too, and these go on when it is back', async () => {
     scene = await startScene({
-      origin: ', breaker: { failures: 3, open: 700ms }',
+      origin: ', breaker: { failures: 3, open: 5s }',
       write: ', retry: { base: 1ms, max: 5ms, attempts: 30 }',
     });
     scene.origin.on('*', { status: 500 });
@@ -64,9 +64,9 @@ describe('an origin with a breaker', () => {
     expect((await scene.get('/elsewhere')).headers.get('proxy-status')).toContain('destination_unavailable');
     expect(scene.origin.count()).toBe(asked);
     scene.origin.on('*', { status: 204 });
-    await expect.poll(async () => (await scene.stats())['waiting'], { timeout: 10_000 }).toBe(0);
+    await expect.poll(async () => (await scene.stats())['waiting']).toBe(0);
     expect((await scene.stats())['dead']).toBe(0);
-    expect(scene.origin.requests.at(-1)!.at - scene.origin.requests[2]!.at).toBeGreaterThan(600);
+    expect(scene.origin.requests.at(-1)!.at - scene.origin.requests[2]!.at).toBeGreaterThan(4_900);
   });
 });
 
@@ -95,7 +95,7 @@ describe('an origin that comes back', () => {
     for (let i = 0; i < 30; i += 1) await scene.send('PUT', `/items/${i}`, 'x');
     await expect.poll(async () => (await scene.stats())['delivering']).toBe(0);
     isBack = true;
-    await expect.poll(async () => (await scene.stats())['waiting'], { timeout: 10_000 }).toBe(0);
+    await expect.poll(async () => (await scene.stats())['waiting']).toBe(0);
     expect(found.filter(({ running, answered: before }) => running > before + 1)).toEqual([]);
     expect(Math.max(...found.map(({ running }) => running))).toBe(4);
   });
@@ -128,7 +128,7 @@ describe('health checks', () => {
     const sick = await startScriptedOrigin({ '/healthz': { status: 503 }, '*': { body: 'sick' } });
     const well = await startScriptedOrigin({ '/healthz': { status: 200 }, '*': { body: 'well' } });
     const weir: RunningWeir = await startWeir(`
-      origins: { shop: { url: ["${sick.url}", "${well.url}"], health: { path: /healthz, interval: 100ms } } }
+      origins: { shop: { url: ["${sick.url}", "${well.url}"], health: { path: /healthz, interval: 5s } } }
       routes: [{ name: all, match: /*, cache: { freshness: none } }]`);
     await weir.event('origin-unwell');
     const answers = new Set<string>();

@@ -40,8 +40,7 @@ it('a record that was torn is listed with the dead, stops its URL alone, and can
   expect(dead).toMatchObject({ state: 'dead', lastError: expect.stringContaining('damaged') });
   await expect.poll(async () => (await scene.stats())['waiting']).toBe(1);
   expect(await scene.stats()).toMatchObject({ dead: 1, givenUp: 1, delivered: 1 });
-  const [line] = scene.weir.events('write-dead');
-  expect(line).toMatchObject({ write: dead!['id'] });
+  expect(await scene.weir.event('write-dead')).toMatchObject({ write: dead!['id'] });
   const path = `/writes/${String(dead!['id'])}`;
   expect((await scene.weir.admin(`${path}/retry`, { method: 'POST' })).status).toBe(409);
   // The log of its acceptance names it otherwise.

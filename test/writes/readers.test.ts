@@ -9,7 +9,7 @@ afterEach(() => scene.close());
 const FAST = ', retry: { base: 1ms, max: 20ms, attempts: 10000 }';
 
 async function delivered(id: string): Promise<void> {
-  await expect.poll(async () => (await scene.write(id))['state'], { timeout: 10_000 }).toBe('done');
+  await expect.poll(async () => (await scene.write(id))['state']).toBe('done');
 }
 
 describe('readers of a URL with waiting writes', () => {
@@ -34,7 +34,7 @@ describe('readers of a URL with waiting writes', () => {
     scene.origin.on('PUT *', { status: 204 });
     scene.origin.on('DELETE *', { status: 204 });
     scene.origin.on('GET *', { fields, body: 'after' });
-    await expect.poll(() => scene.text('/items/1'), { timeout: 10_000 }).toBe('after');
+    await expect.poll(() => scene.text('/items/1')).toBe('after');
   });
 
   it('reads: pending finds what waits for the URL that the origin would be asked for', async () => {
@@ -154,7 +154,7 @@ describe('readers of a URL with waiting writes', () => {
   });
 
   it('reads: wait takes no answer that the origin was asked for before it had them', async () => {
-    scene = await startScene({ write: `${FAST}, reads: wait`, origin: ', queue: { timeout: 500ms }' });
+    scene = await startScene({ write: `${FAST}, reads: wait`, origin: ', queue: { timeout: 4s }' });
     const [held, slow] = [gate(), gate()];
     let value = 'old';
     scene.origin.on('GET /items/1', async () => {

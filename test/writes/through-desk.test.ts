@@ -76,7 +76,7 @@ describe('writes through', () => {
 
   it('wait while an earlier one of unknown outcome may still be carried out, and no longer than that', async () => {
     const { desk, lingering, lines } = await open(new MemoryState());
-    const request = { ...REQUEST, waitMs: 0, maxProcessingMs: 30 };
+    const request = { ...REQUEST, waitMs: 0, maxProcessingMs: 3_000 };
     const admission = await desk.admit(1, { ...request, ticket: 1 });
     if (admission.kind !== 'admitted') throw new Error(admission.kind);
     const settling = desk.settle({
