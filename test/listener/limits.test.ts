@@ -92,13 +92,16 @@ describe('limits.body', () => {
 });
 
 describe('limits.request', () => {
+  /** What is to have come before stays far below, also where this process has to wait for a processor. */
+  const SOON = { requestMs: 2_000 };
+
   it('answers 408 where the head is not complete in time', async () => {
-    await using listener = await listen({ limits: { requestMs: 60 } });
+    await using listener = await listen({ limits: SOON });
     expect(statuses(await talk(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n'))).toEqual([408]);
   });
 
   it('answers 408 where the content is not complete in time, and tells its reader', async () => {
-    await using listener = await listen({ limits: { requestMs: 60 } });
+    await using listener = await listen({ limits: SOON });
     const client = new RawClient(listener.port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab');
     const { body } = await listener.exchange(0);
@@ -114,7 +117,7 @@ describe('limits.request', () => {
   });
 
   it('does not count the time that the answer takes', async () => {
-    await using listener = await listen({ limits: { requestMs: 40 } });
+    await using listener = await listen({ limits: SOON });
     const client = new RawClient(listener.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     const exchange = await listener.exchange(0);
     // Another connection is timed out meanwhile: the check has run.

@@ -33,10 +33,14 @@ interface InProcessWeir {
   stop(): Promise<number>;
 }
 
-/** A worker that stands still, as in a loop without end, from when it is told until the shared cell is no longer 0. */
+/**
+ * A worker that stands still, as in a loop without end, from when it is told until the shared cell is no longer 0; and that
+ * begins only when the other one is no longer 0.
+ */
 const HANGING = `
   const { parentPort, workerData } = require('node:worker_threads');
   parentPort.on('message', ({ hang }) => hang && Atomics.wait(hang, 0, 0));
+  Atomics.wait(workerData.mayBegin, 0, 0);
   import(workerData.entry);`;
 
 async function startInProcess(): Promise<InProcessWeir> {
@@ -49,6 +53,7 @@ async function startInProcess(): Promise<InProcessWeir> {
   const loaded = await readConfigFile({ file, env: {}, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
   if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
   const workers: Worker[] = [];
+  const mayBegin = new Int32Array(new SharedArrayBuffer(4)).fill(1);
   const lines: string[] = [];
   const started = await Coordinator.start({
     config: loaded.config,
@@ -57,7 +62,8 @@ async function startInProcess(): Promise<InProcessWeir> {
     log: logTo({ write: (line) => void lines.push(line) }, 'info', 'coordinator'),
     version: 'test',
     newWorker: (entry, workerData) => {
-      const worker = new Worker(HANGING, { eval: true, workerData: { ...workerData, entry: entry.href } });
+      const data = { ...workerData, entry: entry.href, mayBegin };
+      const worker = new Worker(HANGING, { eval: true, workerData: data });
       workers[workerData.index] = worker;
       return worker;
     },
@@ -75,8 +81,11 @@ async function startInProcess(): Promise<InProcessWeir> {
     admin,
     stats: async () => (await (await admin('/stats')).json()) as WeirStats,
     async crash(index) {
+      Atomics.store(mayBegin, 0, 0);
       await workers[index]!.terminate();
       expect((await admin('/readyz')).status).toBe(503);
+      Atomics.store(mayBegin, 0, 1);
+      Atomics.notify(mayBegin, 0);
       await untilReady();
     },
     stop: () => started.coordinator.stop(5_000),
