@@ -68,9 +68,7 @@ describe.skipIf(nginx.kind === 'missing')('in front of nginx', () => {
       expect(cacheStatusOf(second.get(path)!), path).toMatchObject({ hit: true });
       expect(second.get(path)!.body === answer.body, path).toBe(true);
     }
-    await expect
-      .poll(() => asked(accessLog).toSorted())
-      .toEqual(missed.map(([path]) => path).toSorted());
+    await expect.poll(() => asked(accessLog).toSorted()).toEqual(missed.map(([path]) => path).toSorted());
     const { memory } = (await weir.stats()) as {
       memory: { bytes: number; limitBytes: number; entries: number };
     };
