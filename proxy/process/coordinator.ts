@@ -18,7 +18,7 @@ import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
 import { ReadOnlyState } from '../state/read-only-state.ts';
-import { openState, type StateStore } from '../state/state-store.ts';
+import { damageOfState, openState, type StateStore } from '../state/state-store.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
 import { OriginTally } from '../origins/origin-tally.ts';
 import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-board.ts';
@@ -308,6 +308,8 @@ export class Coordinator {
       { event: 'disk-read-only', path },
       'nothing can be written: the cache on disk is off, and purges and writes are refused',
     );
+    const damage = await damageOfState(path);
+    if (damage !== null) throw new StartFailure(`the state can't be opened: ${damage}`);
     const state = new ReadOnlyState(path);
     this.#closing.push(() => state.close());
     const fence = await Fence.open(config.fence.records, {

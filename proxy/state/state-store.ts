@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { chmod, open as openFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
+import { checkDatabaseFile } from './file-check.ts';
 import { LmdbGate } from './lmdb-panic.ts';
 import { WriteProbe } from './write-probe.ts';
 
@@ -73,6 +75,8 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
   const report: string[] = [];
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    const damage = await damageOfState(path);
+    if (damage !== null) return { kind: 'failed', reason: damage };
     const root = open<Buffer, Buffer>({
       path: directory,
       encoding: 'binary',
@@ -113,6 +117,14 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       reason: `${directory}: ${error instanceof Error ? error.message : String(error)}`,
     };
   }
+}
+
+/** What is wrong with the file of the state below `path`, for an operator; null: nothing, or there is none. */
+export async function damageOfState(path: string): Promise<string | null> {
+  const file = join(path, 'state', 'data.mdb');
+  const bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const damage = bytes === 0 ? null : await checkDatabaseFile(file);
+  return damage === null ? null : `${file}: ${damage}`;
 }
 
 /** One change and whoever waits until it is synced. */

@@ -7,11 +7,11 @@ import {
   lookupOf,
   openChunk,
   openHead,
-  PAGE_BYTES,
   sealChunk,
   SEALED_CHUNK_BYTES,
   sealHead,
 } from '../../proxy/cache/disk/format.ts';
+import { PAGE_BYTES } from '../../proxy/state/file-check.ts';
 import { entry, entryId } from './support/entries.ts';
 
 const scratch = Buffer.alloc(SEALED_CHUNK_BYTES);

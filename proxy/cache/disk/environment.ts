@@ -4,7 +4,7 @@
  */
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { join } from 'node:path';
-import { PAGE_BYTES } from './format.ts';
+import { PAGE_BYTES } from '../../state/file-check.ts';
 
 export type Table = Database<Buffer, Buffer>;
 

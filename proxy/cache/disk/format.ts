@@ -5,12 +5,12 @@
 import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { StoredMeta } from '../../../policies/model.ts';
+import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { EntryHead } from '../entry.ts';
 
 /** Raised by any change below that an older reader would misread; a cache of another version is emptied. */
 export const FORMAT_VERSION = 2;
 
-export const PAGE_BYTES = 4096;
 const PAGE_HEADER_BYTES = 24;
 const CHECKSUM_BYTES = 4;
 

@@ -4,10 +4,10 @@
  */
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import type { Mechanisms } from '../../mechanisms.ts';
+import { checkDatabaseFile } from '../../state/file-check.ts';
 import { WriteProbe } from '../../state/write-probe.ts';
 import { Commits } from './commits.ts';
 import { dataFile, lockFile, openForWriting, type Tables } from './environment.ts';
-import { checkDatabaseFile } from './file-check.ts';
 import { FORMAT_VERSION } from './format.ts';
 import { Room } from './room.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';

@@ -3,8 +3,8 @@
  * is the most that was ever in use, and more where free pages lie in runs too short for a chunk; what is in use must
  * therefore stay clear of the bound.
  */
+import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { PageCounts } from './environment.ts';
-import { PAGE_BYTES } from './format.ts';
 
 /** Of the size: what is aimed at, so that a transaction may err. */
 const BOUND = 0.99;

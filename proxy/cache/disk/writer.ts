@@ -4,12 +4,13 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { replaces } from '../../../policies/rfc9111/parts.ts';
+import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { WriteProbe } from '../../state/write-probe.ts';
 import type { EntryHead } from '../entry.ts';
 import { Commits, SLICE_MS } from './commits.ts';
 import { countPages, type PageCounts, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
-import { chunkCount, CHUNK_BYTES, idKey, openHead, PAGE_BYTES, type StoredHead } from './format.ts';
+import { chunkCount, CHUNK_BYTES, idKey, openHead, type StoredHead } from './format.ts';
 import { Ledger } from './ledger.ts';
 import { Pump, type Removed } from './pump.ts';
 import type { Room } from './room.ts';

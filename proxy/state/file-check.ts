@@ -6,9 +6,10 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SLICE_MS } from './commits.ts';
-import { PAGE_BYTES } from './format.ts';
 
+/** Of LMDB's files, the state's and the cache's alike. */
+export const PAGE_BYTES = 4096;
+const SLICE_MS = 3;
 const HEADER_BYTES = 24;
 const PAGE_ROOM = PAGE_BYTES - HEADER_BYTES;
 const MAGIC = 0xbeef_c0de;
@@ -172,8 +173,9 @@ class FileCheck {
   /** A record in a run of pages of its own; gives their count. */
   #longRecord({ value: reference, sizeBytes }: Node, onRecord: OnRecord): number {
     const first = pageNumber(reference.readBigUInt64LE(0));
-    const pages = Math.floor((HEADER_BYTES - 1 + sizeBytes) / PAGE_BYTES) + 1;
-    if (reference.readBigUInt64LE(16) !== BigInt(pages)) throw new Damage('a record is damaged');
+    // More than it needs, where it took the place of a longer one of the same transaction.
+    const pages = pageNumber(reference.readBigUInt64LE(16));
+    if (pages * PAGE_BYTES < HEADER_BYTES + sizeBytes) throw new Damage('a record is damaged');
     this.#use(first, pages);
     if (onRecord === passOver && performance.now() > this.#headsUntilMs) return pages;
     const run = this.#read(first * PAGE_BYTES, HEADER_BYTES + (onRecord === passOver ? 0 : sizeBytes));

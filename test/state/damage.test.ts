@@ -1,0 +1,60 @@
+/** A state that was damaged while Weir was down is told; it never ends the process. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, openSync, closeSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, expect, it, onTestFinished, afterAll } from 'vitest';
+import { openState } from '../../proxy/state/state-store.ts';
+
+const OPENING_PROCESS = fileURLToPath(new URL('./opening-process.ts', import.meta.url));
+
+let original: string;
+
+beforeAll(async () => {
+  original = mkdtempSync(join(tmpdir(), 'weir-state-'));
+  const opened = await openState(original, 2 ** 20);
+  if (opened.kind === 'failed') throw new Error(opened.reason);
+  const { state } = opened;
+  for (let i = 0; i < 400; i += 1) {
+    await state.write(() => {
+      state.table('records').put(`key ${i}`, Buffer.alloc(24, i));
+      // A shorter value in place of one of the same transaction keeps the pages of that.
+      if (i % 10 === 0) state.table('write-bodies').put(`key ${i}`, Buffer.alloc(50_000));
+      state.table('write-bodies').put(`key ${i}`, Buffer.alloc(i * 50, i));
+      if (i >= 20) state.table('write-bodies').remove(`key ${i - 20}`);
+    });
+  }
+  await state.close();
+});
+
+afterAll(() => rmSync(original, { recursive: true, force: true }));
+
+/** Opens a copy that was changed in a process of its own, and gives what that says of it. */
+function openedAfter(damage: (file: string, bytes: number) => void): string {
+  const path = mkdtempSync(join(tmpdir(), 'weir-damaged-'));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  cpSync(original, path, { recursive: true });
+  const file = join(path, 'state', 'data.mdb');
+  damage(file, statSync(file).size);
+  const { stdout, signal } = spawnSync(process.execPath, [OPENING_PROCESS, path], { encoding: 'utf8' });
+  return signal ?? stdout.trim();
+}
+
+function overwrite(file: string, from: number, to: number): void {
+  const descriptor = openSync(file, 'r+');
+  writeSync(descriptor, Buffer.alloc(to - from, 0x5a), 0, to - from, from);
+  closeSync(descriptor);
+}
+
+it('one that is whole is opened', () => {
+  expect(openedAfter(() => {})).toBe('open');
+});
+
+it.each([
+  ['its first pages', (file: string) => overwrite(file, 0, 8_192)],
+  ['all but its first pages', (file: string, bytes: number) => overwrite(file, 8_192, bytes)],
+  ['its end', (file: string) => truncateSync(file, 12_288)],
+])('one that has lost %s is refused, with what is wrong', (_, damage) => {
+  expect(openedAfter(damage)).toMatch(/^failed: .*state.*: (its|it|a) /);
+});

@@ -1,0 +1,6 @@
+/** Opens the state below the folder that it is given, and prints what came of it. */
+import { openState } from '../../proxy/state/state-store.ts';
+
+const opened = await openState(process.argv[2]!, 0);
+console.log(opened.kind === 'open' ? 'open' : `failed: ${opened.reason}`);
+if (opened.kind === 'open') await opened.state.close();
