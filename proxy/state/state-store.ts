@@ -77,6 +77,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const damage = await damageOfState(path);
     if (damage !== null) return { kind: 'failed', reason: damage };
+    const probe = new WriteProbe(directory);
     const root = open<Buffer, Buffer>({
       path: directory,
       encoding: 'binary',
@@ -89,7 +90,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       // With it, lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one too.
       eventTurnBatching: false,
     });
-    const state = new LmdbState(root, new WriteProbe(directory));
+    const state = new LmdbState(root, probe);
     const meta = state.table('meta');
     const format = meta.get('format')?.readUInt32LE(0);
     if (format !== undefined && format !== FORMAT_VERSION) {

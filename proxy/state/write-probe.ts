@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -8,9 +8,14 @@ import { join } from 'node:path';
 export class WriteProbe {
   readonly #file: number;
 
-  /** Throws where a file can't be made in the folder. */
+  /**
+   * To be made before LMDB opens the folder. Throws where no file can be made in it, or where there is no room for those
+   * with which LMDB begins: it maps its lock file, and would end the process.
+   */
   constructor(folder: string) {
     this.#file = openSync(join(folder, 'probe'), 'w', 0o600);
+    if (!existsSync(join(folder, 'lock.mdb'))) writeFileSync(this.#file, Buffer.alloc(FIRST_BYTES));
+    ftruncateSync(this.#file, 0);
     writeSync(this.#file, BYTE, 0, 1, 0);
   }
 
@@ -30,3 +35,5 @@ export class WriteProbe {
 }
 
 const BYTE = Buffer.alloc(1);
+/** More than the lock file and a few pages take. */
+const FIRST_BYTES = 128 * 1024;

@@ -1,11 +1,22 @@
-/** A state that was damaged while Weir was down is told; it never ends the process. */
+/** A state that can't be opened is told; it never ends the process. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, openSync, closeSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it, onTestFinished, afterAll } from 'vitest';
 import { openState } from '../../proxy/state/state-store.ts';
+import { mountSmall } from '../support/file-systems.ts';
 
 const OPENING_PROCESS = fileURLToPath(new URL('./opening-process.ts', import.meta.url));
 
@@ -37,6 +48,10 @@ function openedAfter(damage: (file: string, bytes: number) => void): string {
   cpSync(original, path, { recursive: true });
   const file = join(path, 'state', 'data.mdb');
   damage(file, statSync(file).size);
+  return opened(path);
+}
+
+function opened(path: string): string {
   const { stdout, signal } = spawnSync(process.execPath, [OPENING_PROCESS, path], { encoding: 'utf8' });
   return signal ?? stdout.trim();
 }
@@ -57,4 +72,15 @@ it.each([
   ['its end', (file: string) => truncateSync(file, 12_288)],
 ])('one that has lost %s is refused, with what is wrong', (_, damage) => {
   expect(openedAfter(damage)).toMatch(/^failed: .*state.*: (its|it|a) /);
+});
+
+it.each([0, 8, 16, 32])('one for which there is no room but %i KiB is refused', (freeKiB) => {
+  const small = mountSmall(1);
+  if (small === null) return;
+  onTestFinished(() => small.unmount());
+  mkdirSync(join(small.folder, 'state'));
+  const fill = join(small.folder, 'fill');
+  spawnSync('dd', ['if=/dev/zero', `of=${fill}`, 'bs=4096']);
+  truncateSync(fill, statSync(fill).size - freeKiB * 1024);
+  expect(opened(small.folder)).toMatch(/^failed: .*(ENOSPC|No space left)/);
 });
