@@ -79,6 +79,11 @@ export class History {
     return this.reads.filter(({ how }) => /; hit/.test(how)).length;
   }
 
+  /** Something was used again, and enough was in force: what is stale could have been seen. */
+  get isTelling(): boolean {
+    return this.hits > this.reads.length / 50 && this.inForce > this.writes.length / 4;
+  }
+
   get inForce(): number {
     return this.writes.filter(({ inForceAtMs }) => inForceAtMs < Infinity).length;
   }

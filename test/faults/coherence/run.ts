@@ -37,6 +37,12 @@ export interface RunResult {
 
 const READERS = 10;
 const POLL_MS = 10;
+/** Between two changes of one writer, so that on a busy machine, too, something is used again. */
+const READS_BETWEEN = 3;
+/** The most that a writer waits for them. */
+const LONGEST_PAUSE_MS = 1_000;
+/** How much longer than it should a run lasts on a busy machine, until it could have shown something. */
+const PATIENCE_MS = 30_000;
 /** What answers take beyond what is promised: timers and the scheduler. */
 const SLACK_MS = 400;
 const PRELOAD = fileURLToPath(new URL('./kill-workers.mjs', import.meta.url));
@@ -116,7 +122,8 @@ class Scene {
       ...Array.from({ length: writers }, () => this.#write(writing.signal, this.#random.fork())),
       this.#watch(reading.signal),
     ];
-    await Promise.race([this.#trouble(performance.now() + durationMs), Promise.all(all)]);
+    const telling = this.#trouble(performance.now() + durationMs).then(() => this.#untilTelling());
+    await Promise.race([telling, Promise.all(all)]);
     writing.abort();
     await delay(500);
     reading.abort();
@@ -145,8 +152,22 @@ class Scene {
       if (position !== null) this.#origin.committedAt(position, nowMs);
       const writes = this.#history.written(versions, nowMs, position);
       if (isInForce) for (const write of writes) write.inForceAtMs = nowMs;
+      const { length: readBefore } = this.#history.reads;
       await delay(random.between(0, pauseMs));
+      await this.#until(
+        () => signal.aborted || this.#history.reads.length >= readBefore + READS_BETWEEN,
+        LONGEST_PAUSE_MS,
+      );
     }
+  }
+
+  #untilTelling(): Promise<void> {
+    return this.#until(() => this.#history.isTelling, PATIENCE_MS);
+  }
+
+  async #until(isFine: () => boolean, mostMs: number): Promise<void> {
+    const endMs = performance.now() + mostMs;
+    while (!isFine() && performance.now() < endMs) await delay(POLL_MS);
   }
 
   /** Notes what Weir says of itself: how far the feed is applied, and when it was last proved to be at its head. */
