@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { fc } from '../support/properties.ts';
 import { load } from './load.ts';
 
 const SHIPPED = readFileSync(new URL('../../proxy.config.yaml', import.meta.url), 'utf8');

@@ -1,8 +1,8 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RouteConfig } from '../../policies/config/config.ts';
 import type { Router } from '../../policies/routing.ts';
 import { compileRoutes, patternProblem, takesAllOf } from '../../policies/routing.ts';
+import { fc } from '../support/properties.ts';
 import { configOf } from './load.ts';
 
 const [BASE] = configOf('origins: { shop: { url: "demo:" } }').routes;

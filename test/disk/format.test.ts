@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   CHUNK_BYTES,
@@ -12,6 +11,7 @@ import {
   sealHead,
 } from '../../proxy/cache/disk/format.ts';
 import { PAGE_BYTES } from '../../proxy/state/file-check.ts';
+import { fc } from '../support/properties.ts';
 import { entry, entryId } from './support/entries.ts';
 
 const scratch = Buffer.alloc(SEALED_CHUNK_BYTES);

@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser';
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EventStreamParser, type StreamItem } from '../../origin-adapters/feeds/event-stream.ts';
+import { fc } from '../support/properties.ts';
 
 function parse(pieces: readonly string[], limit = 1_000): StreamItem[] {
   const parser = new EventStreamParser(limit);

@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseCloudEvents } from '../../origin-adapters/formats/cloudevents.ts';
 import { parseDebezium } from '../../origin-adapters/formats/debezium.ts';
@@ -6,6 +5,7 @@ import type { Format, ParsedMessage } from '../../origin-adapters/formats/format
 import { formats, messageEvent } from '../../origin-adapters/formats/formats.ts';
 import { parseJson } from '../../origin-adapters/formats/json.ts';
 import type { Change } from '../../policies/change.ts';
+import { fc } from '../support/properties.ts';
 
 interface Extras {
   readonly fields?: readonly string[];

@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decideBeginning, type ObservedTopic } from '../../origin-adapters/feeds/kafka/beginning.ts';
 import {
@@ -7,6 +6,7 @@ import {
   parsePosition,
   showPosition,
 } from '../../origin-adapters/feeds/kafka/position.ts';
+import { fc } from '../support/properties.ts';
 
 describe('positions of Kafka', () => {
   it('are read as they were written, whatever the topics are called', () => {

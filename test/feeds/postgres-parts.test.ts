@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
-import * as fc from 'fast-check';
 import type { Client } from 'pg';
 import { describe, expect, it } from 'vitest';
 import { parseAddress } from '../../origin-adapters/feeds/postgres/address.ts';
@@ -17,6 +16,7 @@ import { ReplicationStream } from '../../origin-adapters/feeds/postgres/replicat
 import { TransactionReader } from '../../origin-adapters/feeds/postgres/transactions.ts';
 import { postgresFeed } from '../../origin-adapters/feeds/postgres.ts';
 import { settle } from '../support/barrier.ts';
+import { fc } from '../support/properties.ts';
 import { FakeClock } from './fake-clock.ts';
 
 const { comparePositions, schema, showPosition } = postgresFeed;

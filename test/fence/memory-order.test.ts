@@ -1,10 +1,10 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader, type Fenced } from '../../proxy/fence/reader.ts';
 import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { FenceWriter } from '../../proxy/fence/writer.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
+import { fc } from '../support/properties.ts';
 import { entryOf, recordingWords, setClock, table, watchedWords, type Store } from './given.ts';
 
 /** A fence as it stands, and the stores that an invalidation makes on it, one by one. */

@@ -1,6 +1,6 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { fc } from '../support/properties.ts';
 import { entryOf, setClock, table } from './given.ts';
 
 describe('the fence as a table', () => {

@@ -1,6 +1,6 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FlightBody, type BodyOptions } from '../../proxy/flights/body.ts';
+import { fc } from '../support/properties.ts';
 
 function bodyWith(options: Partial<BodyOptions> = {}): { body: FlightBody; calls: string[] } {
   const calls: string[] = [];

@@ -1,9 +1,9 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { QueryKey } from '../../policies/config/config.ts';
 import { keyedQuery, keyOf, normalizeTarget, unkeyedRequestFields } from '../../policies/key.ts';
 import type { KeyParts } from '../../policies/key.ts';
 import { policy } from '../rfc9111/given.ts';
+import { fc } from '../support/properties.ts';
 
 const normal = (target: string) => {
   const parts = normalizeTarget(target);

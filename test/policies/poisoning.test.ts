@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -6,6 +5,7 @@ import { withoutFields } from '../../policies/http/fields.ts';
 import { originFields } from '../../policies/http/forwarding.ts';
 import { keyOf, normalizeTarget, unkeyedRequestFields } from '../../policies/key.ts';
 import { get, policy, refusal, stored } from '../rfc9111/given.ts';
+import { fc } from '../support/properties.ts';
 
 interface Sent {
   readonly key: string;

@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseHttpDate } from '../../policies/http/dates.ts';
 import { parseEtagCondition } from '../../policies/http/etags.ts';
@@ -17,6 +16,7 @@ import {
   validationFields,
 } from '../../policies/rfc9111/validation.ts';
 import { secondaryKey, selectVariant } from '../../policies/rfc9111/vary.ts';
+import { fc } from '../support/properties.ts';
 import { dateIn, get, NOW_MS, PLAIN_POLICY, policy, reuse, storing, stored } from './given.ts';
 
 const NAMES = [

@@ -1,10 +1,10 @@
-import * as fc from 'fast-check';
 import { parseList } from 'structured-headers';
 import { describe, expect, it } from 'vitest';
 import { cacheStatus } from '../../../policies/http/cache-status.ts';
 import { downstreamAgeSeconds, downstreamFields } from '../../../policies/http/downstream.ts';
 import { proxyStatus } from '../../../policies/http/proxy-status.ts';
 import { policy, stored } from '../../rfc9111/given.ts';
+import { fc } from '../../support/properties.ts';
 
 describe('RFC 9211 Cache-Status', () => {
   it('RFC 9211 §2 says what was done', () => {
