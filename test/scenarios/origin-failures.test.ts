@@ -38,7 +38,7 @@ beforeAll(async () => {
       nowhere: { url: "http://nowhere.invalid" }
       secure: { url: "${secureUrl}", tls: { ca: "${join(folder, 'ca.pem')}", server-name: ${tlsName} } }
       stranger: { url: "${secureUrl}" }
-      many: { url: "${origin.url}", connections: 16, queue: { size: 4096, timeout: 30s } }
+      many: { url: "${origin.url}", connections: 16, queue: { size: 4096, timeout: 60s } }
       small: { url: "${origin.url}", connections: 2, queue: { size: 8, timeout: 30s } }
     routes:
       - { name: dead, match: /dead/*, origin: dead }
