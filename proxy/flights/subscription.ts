@@ -174,6 +174,8 @@ export class Subscription {
     this.#body?.append(bytes);
     this.#storing?.append(bytes);
     this.#grantOwed();
+    // It may have no end, and whoever read it, and what stored it here or there, may be gone.
+    this.#body?.desertIfUnread();
   }
 
   /** In large parts: a piece that is cut where credit ends would come back as credit that cuts another, without end. */

@@ -37,19 +37,23 @@ describe('content whose clients have all left', () => {
     expect(origin.count('/small')).toBe(1);
   });
 
-  it('is given up where it has grown too large to be stored', async () => {
-    let isGone = false;
-    origin.on('/endless', async (_request, answer) => {
-      const gone = answer.gone.then(() => true);
-      answer.head(200, ['Cache-Control', 'max-age=600']);
-      for (;;) {
-        const written = answer.write('x'.repeat(1024)).then(() => false);
-        isGone = await Promise.race([gone, written]);
-        if (isGone) return;
-      }
-    });
-    const message = await askHead(`${weir.url}/endless`);
-    message.destroy();
-    await expect.poll(() => isGone).toBe(true);
+  it('is given up where it has grown too large to be stored, whichever worker asks for whom', async () => {
+    const paths = Array.from({ length: 8 }, (_, n) => `/endless/${n}`);
+    const ended: string[] = [];
+    const left = gate();
+    for (const path of paths) {
+      origin.on(path, async (_request, answer) => {
+        const gone = answer.gone.then(() => true);
+        answer.head(200, ['Cache-Control', 'max-age=600']);
+        await answer.write('first');
+        await left.promise;
+        while (!(await Promise.race([gone, answer.write('x'.repeat(1024)).then(() => false)])));
+        ended.push(path);
+      });
+    }
+    for (const path of paths) (await askHead(`${weir.url}${path}`)).destroy();
+    await expect.poll(async () => (await weir.stats())['connections']).toBe(0);
+    left.open();
+    await expect.poll(() => ended.toSorted()).toEqual(paths);
   });
 });
