@@ -17,8 +17,7 @@ import type { Log } from '../log/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
-import { ReadOnlyState } from '../state/read-only-state.ts';
-import { damageOfState, openState, type StateStore } from '../state/state-store.ts';
+import type { StateStore } from '../state/state-store.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
 import { OriginTally } from '../origins/origin-tally.ts';
 import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-board.ts';
@@ -33,6 +32,7 @@ import { fixedDifferences, strayDemoFeeds } from './fixed-config.ts';
 import { inspection } from './inspection.ts';
 import { cannotListen, freePort, StartFailure } from './main-port.ts';
 import { problemsOf } from './problems.ts';
+import { openReadOnlyState, openStateFor } from './state-opening.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 export interface CoordinatorDependencies {
@@ -61,8 +61,6 @@ export type ReloadResult =
   | { readonly kind: 'refused'; readonly reasons: readonly string[] };
 
 const MAX_WORKERS = 8;
-/** Kept for the state, so that a cache that fills the file system can't starve it. */
-const STATE_RESERVE_BYTES = 16 * 2 ** 20;
 /** Where sequences are not kept they can't be handed out twice, and no more can be reserved. */
 const UNBOUNDED_BLOCK = 2 ** 50;
 
@@ -275,11 +273,8 @@ export class Coordinator {
   async #openParts(config: Config): Promise<Parts> {
     if (this.#isReadOnly) return await this.#openReadOnly(config);
     const { clock, mechanisms, log } = this.#deps;
-    const opened = await openState(config.cache.disk.path, STATE_RESERVE_BYTES);
-    if (opened.kind === 'failed') throw new StartFailure(`the state can't be opened: ${opened.reason}`);
-    const { state } = opened;
+    const state = await openStateFor(config, clock, log);
     this.#closing.push(() => state.close());
-    for (const line of opened.report) log.info({ event: 'state', report: line });
     const highWater = this.#openHighWater(config);
     const fence = await Fence.open(config.fence.records, {
       state,
@@ -308,9 +303,7 @@ export class Coordinator {
       { event: 'disk-read-only', path },
       'nothing can be written: the cache on disk is off, and purges and writes are refused',
     );
-    const damage = await damageOfState(path);
-    if (damage !== null) throw new StartFailure(`the state can't be opened: ${damage}`);
-    const state = new ReadOnlyState(path);
+    const state = await openReadOnlyState(path);
     this.#closing.push(() => state.close());
     const fence = await Fence.open(config.fence.records, {
       state,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { renameSync, statSync } from 'node:fs';
 import { chmod, open as openFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
@@ -60,7 +60,8 @@ export interface StateRange {
 
 export type OpenedState =
   | { readonly kind: 'open'; readonly state: StateStore; readonly report: readonly string[] }
-  | { readonly kind: 'failed'; readonly reason: string };
+  /** `isDamaged`: it is LMDB's file that is not sound. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly isDamaged: boolean };
 
 const FORMAT_VERSION = 1;
 const MAP_BYTES = 16 * 2 ** 30;
@@ -76,7 +77,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const damage = await damageOfState(path);
-    if (damage !== null) return { kind: 'failed', reason: damage };
+    if (damage !== null) return { kind: 'failed', reason: damage, isDamaged: true };
     const probe = new WriteProbe(directory);
     const root = open<Buffer, Buffer>({
       path: directory,
@@ -98,6 +99,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       return {
         kind: 'failed',
         reason: `${directory} has format ${format}, this Weir reads ${FORMAT_VERSION}`,
+        isDamaged: false,
       };
     }
     if (format === undefined) report.push(`no state in ${directory}: a new one was made`);
@@ -116,8 +118,16 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
     return {
       kind: 'failed',
       reason: `${directory}: ${error instanceof Error ? error.message : String(error)}`,
+      isDamaged: false,
     };
   }
+}
+
+/** Takes the state below `path` out of the way, and gives the folder where it is then. */
+export function setStateAside(path: string, nowMs: number): string {
+  const aside = join(path, `state-damaged-${nowMs}`);
+  renameSync(join(path, 'state'), aside);
+  return aside;
 }
 
 /** What is wrong with the file of the state below `path`, for an operator; null: nothing, or there is none. */

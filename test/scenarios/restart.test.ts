@@ -5,6 +5,7 @@ import {
   openSync,
   closeSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -100,6 +101,37 @@ describe('files that were changed while it was down', () => {
     expect(
       weir.events('disk-untrusted').length + weir.events('state-older-than-cache').length,
     ).toBeGreaterThan(0);
+  });
+
+  it('a state that was damaged: a new one takes its place, and the cache is not believed', async () => {
+    await start();
+    await stored('/a');
+    origin.change('/a');
+    await purge(weir, { urls: ['/a'] });
+    await stop();
+    writeFileSync(data('state/data.mdb'), 'damaged'.repeat(10_000));
+    await start();
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
+    await stored('/a');
+    const [line] = weir.events('state-damaged');
+    expect(line).toMatchObject({
+      level: 'error',
+      reason: expect.stringContaining('its first pages are damaged'),
+    });
+    expect(readFileSync(join(line!['aside'] as string, 'data.mdb'), 'utf8')).toContain('damaged');
+    expect(await isHit(weir, '/a')).toBe(true);
+  });
+
+  it('a state that was damaged, and in which writes may wait: it is not given up unasked', async () => {
+    const behind = '[{ name: all, match: /*, write: { policy: behind } }]';
+    await start(behind);
+    await stop();
+    const damaged = 'damaged'.repeat(10_000);
+    writeFileSync(data('state/data.mdb'), damaged);
+    await expect(start(behind)).rejects.toThrow(/the state can't be opened: .* may hold writes/);
+    expect(readFileSync(data('state/data.mdb'), 'utf8')).toBe(damaged);
+    renameSync(data('state'), data('state-before'));
+    await start(behind);
   });
 
   const everythingButTheCache = (source: string): boolean => !source.startsWith(data('cache'));
