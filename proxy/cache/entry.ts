@@ -49,22 +49,17 @@ export function changesFields(head: EntryHead, meta: StoredMeta): boolean {
 
 /**
  * What is known of an entry when `changed` is learnt of it. Two flights may have asked about it at a time, and end in any
- * order: the higher floor counts, and no tag that either has found is lost.
+ * order: what was asked for later counts, and no tag that either has found is lost.
  */
 export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
+  const latest = known.floor > changed.floor ? known : changed;
   const tags = [...new Set([...known.tags, ...changed.tags])];
   return {
-    ...changed,
+    ...latest,
     tags,
-    tagHashes: tags.length === changed.tags.length ? changed.tagHashes : hashTags(tags),
-    floor: Math.max(known.floor, changed.floor),
-    unproven: isUnproven(known, changed),
+    tagHashes: tags.length === latest.tags.length ? latest.tagHashes : hashTags(tags),
+    unproven: latest.unproven && (known.floor !== changed.floor || known.unproven),
   };
-}
-
-function isUnproven(known: EntryHead, changed: EntryHead): boolean {
-  if (known.floor === changed.floor) return known.unproven && changed.unproven;
-  return (known.floor > changed.floor ? known : changed).unproven;
 }
 
 const TIMES: ReadonlySet<string> = new Set(['age', 'date', 'expires']);

@@ -68,6 +68,28 @@ describe('a purge binds every worker when it is answered', () => {
     expect(origin.count()).toBe(1);
   });
 
+  it('reaches a 304 that was under way, and comes behind one that was asked for later', async () => {
+    const late = gate();
+    let meta = 'old';
+    origin.on('/late', async ({ headers }) => {
+      const fields = ['Cache-Control', 'max-age=3600', 'ETag', '"same"', 'X-Meta', meta];
+      if (headers['if-none-match'] === undefined) return { fields, body: 'content' };
+      if (meta === 'old') await late.promise;
+      return { status: 304, fields };
+    });
+    const metaOf = async (): Promise<string> => (await ask(`${weir.url}/late`)).headers['x-meta']!;
+    await metaOf();
+    await purge(weir, { urls: ['/late'] });
+    const first = metaOf();
+    await origin.seen('/late', 2);
+    meta = 'new';
+    await purge(weir, { urls: ['/late'] });
+    expect(await metaOf()).toBe('new');
+    late.open();
+    await first;
+    for (let n = 0; n < 6; n += 1) expect(await metaOf()).toBe('new');
+  });
+
   it('reaches a fill that was under way, and who joined it after the purge was answered is told the new state', async () => {
     const held = gate();
     origin.wait = () => held.promise;
