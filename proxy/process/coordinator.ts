@@ -336,12 +336,13 @@ export class Coordinator {
     const { sizeBytes } = config.cache.disk;
     if (sizeBytes === 0) return null;
     const { clock, mechanisms, log } = this.#deps;
+    const zeroMs = clock.nowMs() - clock.monotonicMs();
     const opened = await openDiskWriter({
       path: cachePath(config),
       sizeBytes,
       identity: { stateId: state.id, boot: state.boot },
       mechanisms,
-      now: () => clock.nowMs(),
+      now: () => zeroMs + clock.monotonicMs(),
       log: (event) => log.warn({ event: 'disk', ...event }),
       surplus: (key, ids) => this.#pool.dropEntries(key, ids),
     });

@@ -60,6 +60,25 @@ describe('the size of the cache', () => {
     expect(writer.stats().evictions).toBe(40 - kept.length);
   });
 
+  it('is made of what was used least lately, also where the clock was set back since', async () => {
+    const folder = scratchFolder();
+    const options = { sizeBytes: 4 * MIB };
+    const before = await openDisk(folder, options);
+    before.clock.nowMs += 86_400_000;
+    for (let n = 1; n <= 15; n += 1) await store(before.writer, n, { sizeBytes: 200_000 });
+    await before.close();
+    const identity = { stateId: 'state', boot: 2 };
+    const { writer, reader } = await openDisk(folder, { ...options, identity });
+    for (let n = 16; n <= 30; n += 1) await store(writer, n, { sizeBytes: 200_000 });
+    await writer.idle();
+    reader.refresh();
+    const kept = Array.from({ length: 30 }, (_, n) => n + 1).filter(
+      (n) => reader.heads(entry(n).key).length > 0,
+    );
+    expect(kept).toContain(30);
+    expect(kept).not.toContain(1);
+  });
+
   it('is not given to one entry that would take half of it', async () => {
     const { writer } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
     await store(writer, 1, { sizeBytes: MIB });

@@ -85,7 +85,7 @@ export function openChunk<Memory extends ArrayBufferLike>(
 
 export interface StoredHead {
   readonly head: EntryHead;
-  /** Wall-clock milliseconds. */
+  /** Milliseconds, as the order of eviction counts them. */
   readonly storedAtMs: number;
 }
 
@@ -188,6 +188,11 @@ export function recencyKey(id: string, place: EntryPlace): Buffer {
   key.writeUIntBE(place.usedAtMs, 1, 6);
   key.write(id, 7, 8, 'hex');
   return key;
+}
+
+/** 0 where the key is damaged. */
+export function usedAtOf(recency: Uint8Array): number {
+  return recency.length < RECENCY_ID_OFFSET ? 0 : Buffer.from(recency).readUIntBE(1, 6);
 }
 
 export const RECENCY_ID_OFFSET = 7;

@@ -14,6 +14,7 @@ import {
   RECENCY_ID_OFFSET,
   RECENCY_LAST,
   recencyKey,
+  usedAtOf,
   sealChunk,
   SEALED_CHUNK_BYTES,
   sealHead,
@@ -131,6 +132,14 @@ export class Ledger {
       return { id, sizeBytes: place?.sizeBytes ?? 0 };
     }
     return null;
+  }
+
+  /** The latest moment under which an entry stands in the order of eviction; 0: there is none. */
+  newestUseMs(): number {
+    const newest = [{}, { start: RECENCY_LAST }].flatMap((range) =>
+      Array.from(this.#tables.recency.getKeys({ ...range, reverse: true, limit: 1 }), usedAtOf),
+    );
+    return Math.max(0, ...newest);
   }
 
   /** Which entries there are to evict: any, or only such as go last. */

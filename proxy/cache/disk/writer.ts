@@ -42,12 +42,15 @@ export interface DiskWriterOptions {
   readonly probe: WriteProbe;
   readonly tables: Tables;
   readonly room: Room;
-  /** Wall-clock milliseconds. */
+  /** Milliseconds, as the wall clock's, but never going back. */
   now(): number;
   log(event: DiskEvent): void;
   /** Variants of a key that had to go, for it has more than its route allows. Absent: nobody has them elsewhere. */
   surplus?(key: string, ids: readonly string[]): void;
 }
+
+/** The latest moment that there is room for on disk. */
+const LAST_MS = 2 ** 48 - 1;
 
 /** A fill under way: its chunks in order, its head still to come. */
 interface Fill {
@@ -69,6 +72,8 @@ export class DiskWriter {
   readonly #fills = new Map<string, Fill>();
   /** As of the last time that LMDB could be asked. */
   #counted: PageCounts & { readonly entries: number };
+  /** How far the clock was set back since the cache was last used: the order of eviction goes on from there. */
+  readonly #behindMs: number;
   #refused = 0;
   #variantsRemoved = 0;
 
@@ -81,6 +86,7 @@ export class DiskWriter {
     const parts = { tables, ledger: this.#ledger, commits: this.#commits, room, storing: this.#storing, log };
     this.#pump = new Pump(parts);
     this.#counted = this.#count();
+    this.#behindMs = Math.max(0, this.#ledger.newestUseMs() - options.now());
   }
 
   /** A fill begins: `append` its content in order, then `commit` or `abort`. The id was never used before. */
@@ -162,7 +168,7 @@ export class DiskWriter {
 
   /** These were used: they are evicted later. */
   touch(ids: readonly string[]): void {
-    const nowMs = Math.trunc(this.#options.now());
+    const nowMs = this.#nowMs();
     const stale = this.#stale(ids, nowMs);
     for (let i = 0; i < stale.length; i += IDS_PER_TOUCH) {
       const some = stale.slice(i, i + IDS_PER_TOUCH);
@@ -236,8 +242,12 @@ export class DiskWriter {
     const others = variants.filter((each) => !same.includes(each)).toSorted(byStoringTime);
     const surplus = others.slice(0, Math.max(0, others.length - maxVariants + 1));
     const removed = [...same, ...surplus].flatMap((each) => this.#removeKnown(each.head.id, head.key));
-    this.#ledger.insert({ head, storedAtMs: Math.trunc(this.#options.now()) });
+    this.#ledger.insert({ head, storedAtMs: this.#nowMs() });
     return { removed, surplus: surplus.map((each) => each.head.id) };
+  }
+
+  #nowMs(): number {
+    return Math.min(LAST_MS, Math.trunc(this.#options.now() + this.#behindMs));
   }
 
   #isWhole(head: EntryHead): boolean {
