@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 /** What of a configuration a scenario chooses. */
@@ -25,6 +25,7 @@ export interface WeirSetting {
 
 const PROGRAM = fileURLToPath(new URL('../../proxy/cli/weir.ts', import.meta.url));
 const START_MS = 30_000;
+const LOOK_MS = 10;
 const STOP_MS = 15_000;
 
 /** A real `weir serve` on free ports, with its files in a temporary folder. */
@@ -99,14 +100,19 @@ interface Running {
 }
 
 const FILE = 'weir.yaml';
+const LOG = 'weir.log';
 
 async function launch(folder: string, profileFolder: string | null): Promise<Running> {
   const profiling = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
+  const log = join(folder, LOG);
+  // No pipe: whoever reads it would share the processors with what is measured, at each line.
+  const file = openSync(log, 'w');
   const child = spawn(process.execPath, [...profiling, PROGRAM, 'serve', '--config', join(folder, FILE)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', file, file],
   });
+  closeSync(file);
   try {
-    return { process: child, ...(await portsOf(child)) };
+    return { process: child, ...(await portsOf(child, log)) };
   } catch (error) {
     await end(child);
     throw error;
@@ -133,27 +139,24 @@ routes: [{ name: all, match: /*, cache: ${cache}, write: ${write} }]
 }
 
 /** As the log line with the event `listening` has them. */
-async function portsOf(child: ChildProcess): Promise<{ port: number; adminPort: number }> {
-  const lines: string[] = [];
-  const { promise, resolve, reject } = Promise.withResolvers<{ port: number; adminPort: number }>();
-  const timer = setTimeout(() => reject(new Error(`weir does not listen:\n${lines.join('\n')}`)), START_MS);
-  child.once('exit', () => reject(new Error(`weir ended:\n${lines.join('\n')}`)));
-  for (const stream of [child.stdout!, child.stderr!]) {
-    createInterface({ input: stream }).on('line', (line) => {
-      if (lines.length < 100) lines.push(line);
-      if (line.includes('"event":"listening"'))
-        resolve(JSON.parse(line) as { port: number; adminPort: number });
-    });
-  }
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
+async function portsOf(child: ChildProcess, log: string): Promise<{ port: number; adminPort: number }> {
+  const untilMs = performance.now() + START_MS;
+  for (;;) {
+    const text = readFileSync(log, 'utf8');
+    const line = text.split('\n').find((line) => line.includes('"event":"listening"') && line.endsWith('}'));
+    if (line !== undefined) return JSON.parse(line) as { port: number; adminPort: number };
+    if (hasEnded(child)) throw new Error(`weir ended:\n${text}`);
+    if (performance.now() > untilMs) throw new Error(`weir does not listen:\n${text}`);
+    await delay(LOOK_MS);
   }
 }
 
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
 async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (hasEnded(child)) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);

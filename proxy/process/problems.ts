@@ -6,7 +6,7 @@ import type { Fence } from '../fence/fence.ts';
 export function problemsOf(
   config: Config,
   fence: Pick<Fence, 'isFailing'>,
-  disk: Pick<DiskWriter, 'stats'> | null,
+  disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null,
 ): string[] {
   const problems: string[] = [];
   if (fence.isFailing) problems.push('the state can not be written: purges and writes are refused');
@@ -14,7 +14,7 @@ export function problemsOf(
     if (config.cache.disk.sizeBytes > 0) problems.push('the cache on disk could not be opened and is off');
     return problems;
   }
-  const { storing, evictLastFull } = disk.stats();
+  const { storing, evictLastFull } = disk;
   if (storing === 'stopped') problems.push('nothing more is stored on disk until there is room');
   if (storing === 'stopped-until-restart')
     problems.push('the disk failed: nothing more is stored on it until a restart');

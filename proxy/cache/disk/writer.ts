@@ -197,6 +197,16 @@ export class DiskWriter {
     }
   }
 
+  /** Whether anything is stored, and until when not. */
+  get storing(): DiskStats['storing'] {
+    return this.#storing.state;
+  }
+
+  /** Entries of `evict: last` leave no room for others. */
+  get evictLastFull(): boolean {
+    return this.#pump.evictLastFull;
+  }
+
   stats(): DiskStats {
     if (this.#storing.state !== 'stopped-until-restart') this.#counted = this.#count();
     const { used, file, entries } = this.#counted;
