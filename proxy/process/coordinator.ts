@@ -340,7 +340,7 @@ export class Coordinator {
     const opened = await openDiskWriter({
       path: cachePath(config),
       sizeBytes,
-      identity: { stateId: state.id, boot: state.boot },
+      starts: state.starts,
       mechanisms,
       now: () => zeroMs + clock.monotonicMs(),
       log: (event) => log.warn({ event: 'disk', ...event }),

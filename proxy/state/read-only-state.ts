@@ -8,7 +8,7 @@ import type { StateRange, StateStore, StateTable, TableName } from './state-stor
  * earlier runs count. What a start notes for itself is kept in memory; from `seal` on every write is refused.
  */
 export class ReadOnlyState implements StateStore {
-  readonly id = 'read-only';
+  readonly starts = [];
   readonly boot: number;
   readonly #root: RootDatabase<Buffer, Buffer> | null;
   readonly #tables = new Map<TableName, OverlaidTable>();

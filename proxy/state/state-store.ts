@@ -13,9 +13,12 @@ import { WriteProbe } from './write-probe.ts';
  * synced.
  */
 export interface StateStore {
-  /** Random, made with the environment. A cache that carries another belongs to another state. */
-  readonly id: string;
-  /** Counts the starts on this environment; synced before the cache is opened. */
+  /**
+   * A random id for each of the last hundred starts on this environment, this one's last; synced before the cache is
+   * opened. A cache that carries another has seen invalidations that this state has not.
+   */
+  readonly starts: readonly string[];
+  /** Counts the starts on this environment. */
   readonly boot: number;
   /** A table of its own; made when first asked for. */
   table(name: TableName): StateTable;
@@ -65,6 +68,7 @@ export type OpenedState =
 
 const FORMAT_VERSION = 1;
 const MAP_BYTES = 16 * 2 ** 30;
+const KNOWN_STARTS = 100;
 
 /**
  * Opens or makes the state below `path`. `reserveBytes` of its file are written beforehand, so that a cache that fills
@@ -103,11 +107,12 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       };
     }
     if (format === undefined) report.push(`no state in ${directory}: a new one was made`);
-    state.id = meta.get('id')?.toString() ?? randomBytes(16).toString('hex');
+    const earlier = meta.get('starts')?.toString().split(' ') ?? [];
+    state.starts = [...earlier, randomBytes(16).toString('hex')].slice(-KNOWN_STARTS);
     state.boot = (meta.get('boot')?.readUInt32LE(0) ?? 0) + 1;
     await state.write(() => {
       meta.put('format', uint32(FORMAT_VERSION));
-      meta.put('id', Buffer.from(state.id));
+      meta.put('starts', Buffer.from(state.starts.join(' ')));
       meta.put('boot', uint32(state.boot));
     });
     await reserve(join(directory, 'data.mdb'), reserveBytes);
@@ -146,7 +151,7 @@ interface Waiting {
 }
 
 class LmdbState implements StateStore {
-  id = '';
+  starts: readonly string[] = [];
   boot = 0;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #probe: WriteProbe;

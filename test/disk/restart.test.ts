@@ -15,12 +15,10 @@ import { describe, expect, it } from 'vitest';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
 import { openDiskWriter } from '../../proxy/cache/disk/open.ts';
 import { openDiskReader } from '../../proxy/cache/disk/reader.ts';
-import { bodyOf, content, entry, entryId, fill, MIB, store } from './support/entries.ts';
+import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
 import { openDisk, scratchFolder, type OpenDisk } from './support/open-disk.ts';
 
-const identity = (boot: number, stateId = 'state') => ({ identity: { stateId, boot } });
-
-/** A folder with a closed cache of `count` entries, written in boot 1. */
+/** A folder with a closed cache of `count` entries, written under the first start. */
 async function closedCache(count: number): Promise<string> {
   const path = scratchFolder();
   const disk = await openDisk(path);
@@ -47,7 +45,7 @@ function foundIn({ reader }: OpenDisk, count: number): number {
 describe('after a restart', () => {
   it('what was stored is there, counted, and in the same order of eviction', async () => {
     const path = await closedCache(50);
-    const disk = await openDisk(path, identity(2));
+    const disk = await openDisk(path, { starts: startsUntil(2) });
     expect(disk).toMatchObject({ trusted: true, report: [] });
     expect(foundIn(disk, 50)).toBe(50);
     expect(disk.writer.stats()).toMatchObject({ entries: 50, bytes: (50 * 51 * 1000) / 2 });
@@ -58,7 +56,7 @@ describe('after a restart', () => {
     const first = await openDisk(path);
     await fill(first.writer, entryId(1), content(1, CHUNK_BYTES * 100));
     await first.close();
-    const disk = await openDisk(path, identity(2));
+    const disk = await openDisk(path, { starts: startsUntil(2) });
     await disk.writer.idle();
     disk.reader.refresh();
     expect(disk.reader.chunk(entryId(1), 0)).toBeNull();
@@ -69,34 +67,29 @@ describe('after a restart', () => {
   it('a smaller size means an empty cache where the file is larger already', async () => {
     const path = await closedCache(100);
     expect(statSync(join(path, 'data.mdb')).size).toBeGreaterThan(4 * MIB);
-    const disk = await openDisk(path, { ...identity(2), sizeBytes: 4 * MIB });
+    const disk = await openDisk(path, { starts: startsUntil(2), sizeBytes: 4 * MIB });
     expect(disk.report).toEqual(['the cache was emptied: its file is larger than its size may be now']);
     expect(disk.writer.stats().entries).toBe(0);
     expect(statSync(join(path, 'data.mdb')).size).toBeLessThan(MIB);
   });
 });
 
-describe('the identity of the state', () => {
-  it('of another id empties the cache', async () => {
-    const disk = await openDisk(await closedCache(3), identity(2, 'another'));
-    expect(disk).toMatchObject({
-      trusted: false,
-      report: ['the cache was emptied: it belongs to another state'],
-    });
-    expect(foundIn(disk, 3)).toBe(0);
-  });
-
-  it.each([1, 0])('at boot %i, no later than the cache saw it, empties the cache', async (boot) => {
-    const disk = await openDisk(await closedCache(3), identity(boot));
-    const reason = `it is of boot 1, the state of boot ${boot}`;
+describe('a start', () => {
+  it.each([
+    ['of another state', ['another 1', 'another 2']],
+    ['of the same start again, as of an older copy', startsUntil(1)],
+    ['of a copy that went its own way', ['start 0', 'another 1', 'another 2']],
+  ])('%s empties the cache', async (_, starts) => {
+    const disk = await openDisk(await closedCache(3), { starts });
+    const reason = 'it was last opened under another state, or a later start of this one';
     expect(disk).toMatchObject({ trusted: false, report: [`the cache was emptied: ${reason}`] });
     expect(foundIn(disk, 3)).toBe(0);
   });
 
-  it('is written before anything is stored, so that an older copy of the state is found out', async () => {
+  it('is noted before anything is stored, so that an older copy of the state is found out', async () => {
     const path = await closedCache(3);
-    await (await openDisk(path, identity(7))).close();
-    expect((await openDisk(path, identity(7))).trusted).toBe(false);
+    await (await openDisk(path, { starts: startsUntil(7) })).close();
+    expect((await openDisk(path, { starts: startsUntil(7) })).trusted).toBe(false);
   });
 });
 
@@ -113,7 +106,7 @@ describe('a cache that was touched while nobody had it open', () => {
   it.each(Object.entries(cases))('%s: is reported and empty, and stores again', async (_name, damage) => {
     const path = await closedCache(20);
     damage(join(path, 'data.mdb'));
-    const disk = await openDisk(path, identity(2));
+    const disk = await openDisk(path, { starts: startsUntil(2) });
     expect(foundIn(disk, 20)).toBe(0);
     expect(disk.report).toHaveLength(_name === 'deleted' || _name === 'empty' ? 0 : 1);
     expect(await store(disk.writer, 1, { sizeBytes: 1000 })).toBe('stored');
@@ -132,7 +125,7 @@ describe('a cache that was touched while nobody had it open', () => {
       const file = openSync(join(damaged, 'data.mdb'), 'r+');
       writeSync(file, Buffer.alloc(4096, 0xa5), 0, 4096, page * 4096);
       closeSync(file);
-      const disk = await openDisk(damaged, identity(2));
+      const disk = await openDisk(damaged, { starts: startsUntil(2) });
       foundIn(disk, 40);
       for (let n = 1; n <= 40; n += 1) await disk.writer.remove(entryId(n), entry(n).key);
       expect(await store(disk.writer, 100, { sizeBytes: 50_000 })).toBe('stored');
@@ -153,7 +146,7 @@ describe('a cache that was touched while nobody had it open', () => {
     const at = bytes.indexOf(second.subarray(0, 500));
     bytes[at + 300]! ^= 1;
     writeFileSync(file, bytes);
-    const disk = await openDisk(path, identity(2));
+    const disk = await openDisk(path, { starts: startsUntil(2) });
     expect(disk.report).toEqual([]);
     const [head] = disk.reader.heads(entry(1).key);
     expect(disk.reader.chunk(head!.id, 0)).not.toBeNull();
@@ -169,7 +162,7 @@ describe('a path that can not be used', () => {
     const opening = await openDiskWriter({
       path: join(folder, 'file', 'cache'),
       sizeBytes: 8 * MIB,
-      ...identity(1),
+      starts: startsUntil(1),
       now: Date.now,
       log: () => {},
     });

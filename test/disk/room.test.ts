@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
-import { bodyOf, content, entry, entryId, fill, MIB, store } from './support/entries.ts';
+import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 describe('the size of the cache', () => {
@@ -67,8 +67,7 @@ describe('the size of the cache', () => {
     before.clock.nowMs += 86_400_000;
     for (let n = 1; n <= 15; n += 1) await store(before.writer, n, { sizeBytes: 200_000 });
     await before.close();
-    const identity = { stateId: 'state', boot: 2 };
-    const { writer, reader } = await openDisk(folder, { ...options, identity });
+    const { writer, reader } = await openDisk(folder, { ...options, starts: startsUntil(2) });
     for (let n = 16; n <= 30; n += 1) await store(writer, n, { sizeBytes: 200_000 });
     await writer.idle();
     reader.refresh();

@@ -164,6 +164,32 @@ describe('files that were changed while it was down', () => {
     expect(await isHit(weir, '/a')).toBe(true);
   });
 
+  it('the cache of a copy that went its own way: it is not believed', async () => {
+    await start();
+    await stored('/a');
+    await stop();
+    const [original, copy] = [join(weir.folder, 'original'), join(weir.folder, 'copy')];
+    cpSync(data(''), copy, { recursive: true });
+    for (let n = 0; n < 2; n += 1) {
+      await start();
+      await purge(weir, { tags: ['other'] });
+      await stop();
+    }
+    renameSync(data(''), original);
+    renameSync(copy, data(''));
+    await start();
+    origin.change('/a');
+    await purge(weir, { urls: ['/a'] });
+    await stop();
+    rmSync(join(original, 'cache'), { recursive: true });
+    renameSync(data('cache'), join(original, 'cache'));
+    rmSync(data(''), { recursive: true });
+    renameSync(original, data(''));
+    await start();
+    expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
+    expect(weir.events('disk-untrusted').length).toBe(1);
+  });
+
   it('a cache that was deleted: it is filled anew', async () => {
     await start();
     await stored('/a');

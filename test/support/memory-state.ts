@@ -7,7 +7,7 @@ type Rows = Map<string, Buffer>;
  * after this one was killed: the commits that were done, and a boot more.
  */
 export class MemoryState implements StateStore {
-  readonly id: string;
+  readonly starts: readonly string[];
   readonly boot: number;
   /** Awaited before each commit; a rejection fails it. */
   beforeCommit: () => Promise<void> = async () => {};
@@ -19,10 +19,10 @@ export class MemoryState implements StateStore {
   #isRunning = false;
   #isDead = false;
 
-  constructor(tables: ReadonlyMap<TableName, Rows> = new Map(), boot = 1, id = 'state') {
+  constructor(tables: ReadonlyMap<TableName, Rows> = new Map(), boot = 1) {
     this.#tables = copied(tables);
     this.boot = boot;
-    this.id = id;
+    this.starts = Array.from({ length: boot }, (_, start) => `start ${start + 1}`);
   }
 
   /** Nothing more is committed here. */
@@ -33,7 +33,7 @@ export class MemoryState implements StateStore {
 
   /** As an operator copies it while it runs. */
   copy(): MemoryState {
-    return new MemoryState(this.#tables, this.boot + 1, this.id);
+    return new MemoryState(this.#tables, this.boot + 1);
   }
 
   table(name: TableName): StateTable {

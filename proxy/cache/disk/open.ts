@@ -12,18 +12,13 @@ import { FORMAT_VERSION } from './format.ts';
 import { Room } from './room.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
-/** Whose cache it is: the state's random id, and how often that state was opened. */
-export interface CacheIdentity {
-  readonly stateId: string;
-  readonly boot: number;
-}
-
 export interface DiskOptions extends Pick<DiskWriterOptions, 'now' | 'log' | 'surplus'> {
   /** A folder of the cache's own; made where it is missing, for its owner alone. */
   readonly path: string;
   /** What the data file may take of the file system. */
   readonly sizeBytes: number;
-  readonly identity: CacheIdentity;
+  /** The state's ids of its starts, this one's last. */
+  readonly starts: readonly string[];
   /** All of them, unless a test leaves some out. */
   readonly mechanisms?: Pick<Mechanisms, 'identity'>;
 }
@@ -95,7 +90,7 @@ async function openTrusted(
   }
 }
 
-async function find({ path, sizeBytes, identity, mechanisms }: DiskOptions): Promise<Found> {
+async function find({ path, sizeBytes, starts, mechanisms }: DiskOptions): Promise<Found> {
   const fileBytes = statSync(dataFile(path), { throwIfNoEntry: false })?.size;
   if (fileBytes === undefined || fileBytes === 0) return { kind: 'none' };
   if (fileBytes > sizeBytes)
@@ -109,7 +104,7 @@ async function find({ path, sizeBytes, identity, mechanisms }: DiskOptions): Pro
     return { kind: 'unusable', reason: messageOf(error) };
   }
   const isBelieved = mechanisms?.identity === false;
-  const distrust = isBelieved ? null : judge(tables.about.get(IDENTITY), identity);
+  const distrust = isBelieved ? null : judge(tables.about.get(IDENTITY), starts);
   if (distrust === null) return { kind: 'trusted', tables };
   await tables.root.close();
   return distrust;
@@ -123,22 +118,23 @@ async function openNew(options: Opening): Promise<Tables> {
 
 const IDENTITY = Buffer.from('identity');
 
-interface IdentityRecord extends CacheIdentity {
+interface IdentityRecord {
   readonly format: number;
+  /** The state's id of the start under which it was last opened. */
+  readonly start: string;
 }
 
 /**
- * Null: it may be believed. A boot number that is not below this boot's means that the state was restored from a copy: it
- * lacks invalidations that the cache's entries were stored under.
+ * Null: it may be believed. A start that this state does not know of, or that has this one's id, was of another state, or
+ * of a copy that went its own way: this state lacks invalidations that the cache's entries were stored under.
  */
-function judge(record: Buffer | undefined, identity: CacheIdentity): Found | null {
+function judge(record: Buffer | undefined, starts: readonly string[]): Found | null {
   const written = record === undefined ? null : identityOf(record);
   if (written === null) return { kind: 'unusable', reason: 'it does not say whose it is' };
   if (written.format !== FORMAT_VERSION)
     return { kind: 'unusable', reason: `its format is ${written.format}` };
-  if (written.stateId !== identity.stateId) return { kind: 'foreign', reason: 'it belongs to another state' };
-  if (written.boot < identity.boot) return null;
-  return { kind: 'foreign', reason: `it is of boot ${written.boot}, the state of boot ${identity.boot}` };
+  if (starts.slice(0, -1).includes(written.start)) return null;
+  return { kind: 'foreign', reason: 'it was last opened under another state, or a later start of this one' };
 }
 
 function identityOf(record: Buffer): IdentityRecord | null {
@@ -152,14 +148,13 @@ function identityOf(record: Buffer): IdentityRecord | null {
 
 function isIdentity(value: unknown): value is IdentityRecord {
   if (typeof value !== 'object' || value === null) return false;
-  const { format, stateId, boot } = value as Partial<Record<keyof IdentityRecord, unknown>>;
-  return typeof format === 'number' && typeof stateId === 'string' && typeof boot === 'number';
+  const { format, start } = value as Partial<Record<keyof IdentityRecord, unknown>>;
+  return typeof format === 'number' && typeof start === 'string';
 }
 
-/** Writes whose the cache is, synced before anything is stored under this boot. */
-async function claim(tables: Tables, { identity, probe }: Opening): Promise<Tables> {
-  const { stateId, boot } = identity;
-  const record: IdentityRecord = { format: FORMAT_VERSION, stateId, boot };
+/** Writes whose the cache is, synced before anything is stored under this start. */
+async function claim(tables: Tables, { starts, probe }: Opening): Promise<Tables> {
+  const record: IdentityRecord = { format: FORMAT_VERSION, start: starts.at(-1)! };
   const commits = new Commits(tables.root, probe);
   const claimed = await commits.commit(
     () => void tables.about.putSync(IDENTITY, Buffer.from(JSON.stringify(record))),

@@ -6,7 +6,7 @@ import { closeSync, cpSync, openSync, rmSync, statSync, truncateSync, writeSync 
 import { join } from 'node:path';
 import { openDiskWriter } from '../../../proxy/cache/disk/open.ts';
 import { openDiskReader } from '../../../proxy/cache/disk/reader.ts';
-import { bodyOf, content, entry, entryId, MIB, store } from './entries.ts';
+import { bodyOf, content, entry, entryId, MIB, startsUntil, store } from './entries.ts';
 
 const [original, scratch, seed, rounds] = process.argv.slice(2);
 let state = Number(seed);
@@ -37,8 +37,13 @@ for (let round = 0; round < Number(rounds); round += 1) {
   rmSync(path, { recursive: true, force: true });
   cpSync(original!, path, { recursive: true });
   damage(join(path, 'data.mdb'));
-  const identity = { stateId: 'state', boot: 2 };
-  const opening = await openDiskWriter({ path, sizeBytes: 16 * MIB, identity, now: Date.now, log: () => {} });
+  const opening = await openDiskWriter({
+    path,
+    sizeBytes: 16 * MIB,
+    starts: startsUntil(2),
+    now: Date.now,
+    log: () => {},
+  });
   if (opening.kind === 'failed') throw new Error(opening.reason);
   const reading = openDiskReader({ path });
   if (reading.kind === 'failed') throw new Error(reading.reason);

@@ -30,6 +30,11 @@ export const META: StoredMeta = {
   responseTags: [],
 };
 
+/** The ids of a state's starts, the last one that of its `start`th. */
+export function startsUntil(start: number): string[] {
+  return Array.from({ length: start }, (_, n) => `start ${n + 1}`);
+}
+
 export function entryId(n: number): string {
   return n.toString(16).padStart(16, '0');
 }

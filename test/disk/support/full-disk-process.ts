@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { DiskEvent } from '../../../proxy/cache/disk/events.ts';
 import { openDiskWriter } from '../../../proxy/cache/disk/open.ts';
 import { openDiskReader } from '../../../proxy/cache/disk/reader.ts';
-import { bodyOf, content, entry, MIB, store } from './entries.ts';
+import { bodyOf, content, entry, MIB, startsUntil, store } from './entries.ts';
 
 const root = process.argv[2]!;
 const ballast = join(root, 'ballast');
@@ -18,11 +18,10 @@ const moreBallast = join(root, 'more-ballast');
 fs.writeFileSync(ballast, Buffer.alloc(5 * MIB, 1));
 fs.writeFileSync(moreBallast, Buffer.alloc(6 * MIB, 1));
 
-const identity = { stateId: 'state', boot: 1 };
 const opening = await openDiskWriter({
   path,
   sizeBytes: 64 * MIB,
-  identity,
+  starts: startsUntil(1),
   now: Date.now,
   log: (event) => events.push(event),
 });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { bodyOf, content, entry, MIB } from './entries.ts';
+import { bodyOf, content, entry, MIB, startsUntil } from './entries.ts';
 import { openDisk } from './open-disk.ts';
 
 const WRITING_PROCESS = fileURLToPath(new URL('./writing-process.ts', import.meta.url));
@@ -51,7 +51,7 @@ function note(line: string, { stored, removed, doubtful }: Account): void {
 async function expectAllThere(path: string, round: number, account: Account): Promise<void> {
   const disk = await openDisk(path, {
     sizeBytes: 512 * MIB,
-    identity: { stateId: 'state', boot: round * 2 + 2 },
+    starts: startsUntil(round * 2 + 2),
   });
   expect(disk).toMatchObject({ trusted: true, report: [] });
   const found = new Set<number>();

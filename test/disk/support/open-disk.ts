@@ -7,7 +7,7 @@ import type { DiskEvent } from '../../../proxy/cache/disk/events.ts';
 import { openDiskWriter, type DiskOptions } from '../../../proxy/cache/disk/open.ts';
 import { openDiskReader, type DiskReader } from '../../../proxy/cache/disk/reader.ts';
 import type { DiskWriter } from '../../../proxy/cache/disk/writer.ts';
-import { MIB } from './entries.ts';
+import { MIB, startsUntil } from './entries.ts';
 
 /** A folder that is gone after the test. */
 export function scratchFolder(): string {
@@ -34,7 +34,7 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
   const opening = await openDiskWriter({
     path,
     sizeBytes: 64 * MIB,
-    identity: { stateId: 'state', boot: 1 },
+    starts: startsUntil(1),
     now: () => clock.nowMs,
     log: (event) => events.push(event),
     ...options,

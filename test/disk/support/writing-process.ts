@@ -1,18 +1,18 @@
 /**
- * A process that stores and removes entries until it is killed: `path boot first`. It says what it did, once that is
+ * A process that stores and removes entries until it is killed: `path start first`. It says what it did, once that is
  * committed, and before each removal what it is about to do: `+7`, `?7`, `-7`.
  */
 import { writeSync } from 'node:fs';
 import { openDiskWriter } from '../../../proxy/cache/disk/open.ts';
-import { entry, entryId, MIB, store } from './entries.ts';
+import { entry, entryId, MIB, startsUntil, store } from './entries.ts';
 
-const [path, boot, first] = process.argv.slice(2);
+const [path, start, first] = process.argv.slice(2);
 const say = (line: string): void => void writeSync(1, `${line}\n`);
 
 const opening = await openDiskWriter({
   path: path!,
   sizeBytes: 512 * MIB,
-  identity: { stateId: 'state', boot: Number(boot) },
+  starts: startsUntil(Number(start)),
   now: Date.now,
   log: (event) => say(`! ${JSON.stringify(event)}`),
 });
