@@ -120,10 +120,10 @@ async function findEntries(
   let entries = inMemory.size;
   const isComplete = silent.length === 0;
   if (disk === null) return { entries, sample, complete: isComplete, ...named(silent) };
-  for await (const head of disk.scan(({ tags: borne }) => borne.some((tag) => wanted.has(tag)))) {
-    if (inMemory.has(head.id)) continue;
-    entries += 1;
-    if (sample.length < SAMPLE) sample.push(head.url);
+  for await (const heads of disk.scan(({ tags: borne }) => borne.some((tag) => wanted.has(tag)))) {
+    const onlyThere = heads.filter((head) => !inMemory.has(head.id));
+    entries += onlyThere.length;
+    sample.push(...onlyThere.slice(0, SAMPLE - sample.length).map((head) => head.url));
     if (clock.monotonicMs() > endsAtMs) return { entries, sample, complete: false, ...named(silent) };
   }
   return { entries, sample, complete: isComplete, ...named(silent) };

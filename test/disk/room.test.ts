@@ -2,7 +2,17 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
-import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
+import {
+  bodyOf,
+  content,
+  entry,
+  entryId,
+  fill,
+  MIB,
+  scanned,
+  startsUntil,
+  store,
+} from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 describe('the size of the cache', () => {
@@ -27,7 +37,7 @@ describe('the size of the cache', () => {
     expect(stats).toMatchObject({ refused: 0, fullErrors: 0, corrupt: 0, storing: 'on' });
     reader.refresh();
     let bytes = 0;
-    for await (const head of writer.scan(() => true)) {
+    for (const head of await scanned(writer)) {
       expect(bodyOf(reader, head)).toEqual(content(Number.parseInt(head.id, 16), head.sizeBytes));
       bytes += head.sizeBytes;
     }

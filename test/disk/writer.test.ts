@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EntryHead } from '../../proxy/cache/entry.ts';
 import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
-import { bodyOf, content, entry, entryId, fill, META, store } from './support/entries.ts';
+import { bodyOf, content, entry, entryId, fill, META, scanned, store } from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 describe('what is stored', () => {
@@ -180,12 +180,10 @@ describe('an entry that is there', () => {
   it('is scanned once, with all others that match', async () => {
     const { writer } = await openDisk(scratchFolder());
     await Promise.all(Array.from({ length: 500 }, (_, n) => store(writer, n)));
-    const found: string[] = [];
-    for await (const head of writer.scan((each) => each.tags.includes('things'))) found.push(head.id);
-    expect(found.toSorted()).toEqual(Array.from({ length: 500 }, (_, n) => entryId(n)));
-    const some = [];
-    for await (const head of writer.scan((each) => each.tags.includes('thing:7'))) some.push(head.id);
-    expect(some).toEqual([entryId(7)]);
+    const idsOf = async (tag: string): Promise<string[]> =>
+      (await scanned(writer, ({ tags }) => tags.includes(tag))).map(({ id }) => id);
+    expect((await idsOf('things')).toSorted()).toEqual(Array.from({ length: 500 }, (_, n) => entryId(n)));
+    expect(await idsOf('thing:7')).toEqual([entryId(7)]);
   });
 });
 

@@ -185,12 +185,15 @@ export class DiskWriter {
     this.#pump.unpin(id);
   }
 
-  /** Every entry that `matches`, in no order, without holding the loop; what is stored meanwhile may be missing. */
-  async *scan(matches: (head: EntryHead) => boolean): AsyncGenerator<EntryHead, void, undefined> {
+  /**
+   * Every entry that `matches`, in no order, without holding the loop: what a few milliseconds found at a time, be it
+   * nothing. What is stored meanwhile may be missing.
+   */
+  async *scan(matches: (head: EntryHead) => boolean): AsyncGenerator<readonly EntryHead[], void, undefined> {
     let from: Buffer | null = null;
     for (;;) {
       const slice = this.#scanSlice(from, matches);
-      yield* slice.heads;
+      yield slice.heads;
       if (slice.next === null) return;
       from = slice.next;
       await nextTurn();

@@ -6,7 +6,7 @@ import { closeSync, cpSync, openSync, rmSync, statSync, truncateSync, writeSync 
 import { join } from 'node:path';
 import { openDiskWriter } from '../../../proxy/cache/disk/open.ts';
 import { openDiskReader } from '../../../proxy/cache/disk/reader.ts';
-import { bodyOf, content, entry, entryId, MIB, startsUntil, store } from './entries.ts';
+import { bodyOf, content, entry, entryId, MIB, scanned, startsUntil, store } from './entries.ts';
 
 const [original, scratch, seed, rounds] = process.argv.slice(2);
 let state = Number(seed);
@@ -49,7 +49,7 @@ for (let round = 0; round < Number(rounds); round += 1) {
   if (reading.kind === 'failed') throw new Error(reading.reason);
   const { writer } = opening;
   const { reader } = reading;
-  for await (const head of writer.scan(() => true)) {
+  for (const head of await scanned(writer)) {
     const body = bodyOf(reader, head);
     const stored = content(Number.parseInt(head.id, 16), head.sizeBytes);
     if (body !== null && !body.equals(stored)) throw new Error(`${head.id} is not as it was stored`);

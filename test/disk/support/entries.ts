@@ -96,3 +96,13 @@ export function bodyOf(reader: DiskReader, head: EntryHead): Buffer | null {
   }
   return Buffer.concat(chunks);
 }
+
+/** The heads of all entries that match, as a scan finds them. */
+export async function scanned(
+  writer: DiskWriter,
+  matches: (head: EntryHead) => boolean = () => true,
+): Promise<EntryHead[]> {
+  const found: EntryHead[] = [];
+  for await (const heads of writer.scan(matches)) found.push(...heads);
+  return found;
+}

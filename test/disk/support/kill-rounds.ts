@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { bodyOf, content, entry, MIB, startsUntil } from './entries.ts';
+import { bodyOf, content, entry, MIB, scanned, startsUntil } from './entries.ts';
 import { openDisk } from './open-disk.ts';
 
 const WRITING_PROCESS = fileURLToPath(new URL('./writing-process.ts', import.meta.url));
@@ -56,7 +56,7 @@ async function expectAllThere(path: string, round: number, account: Account): Pr
   expect(disk).toMatchObject({ trusted: true, report: [] });
   const found = new Set<number>();
   let bytes = 0;
-  for await (const head of disk.writer.scan(() => true)) {
+  for (const head of await scanned(disk.writer)) {
     const n = Number.parseInt(head.id, 16);
     expect(head).toEqual(entry(n, { sizeBytes: (n * 7919) % 150_000 }));
     expect(bodyOf(disk.reader, head)).toEqual(content(n, head.sizeBytes));
