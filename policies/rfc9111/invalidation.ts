@@ -62,12 +62,20 @@ export function invalidatedGroups(exchange: UnsafeExchange): string[] {
 /** What a reference names, normalised; null: another origin's, by which could be cleared what is not the sender's (§4.4). */
 export function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
   const base = URL.parse(`${exchange.scheme}://${exchange.authority}${exchange.target}`);
-  const resolved = base && URL.parse(reference.trim(), base.href);
+  const resolved = base && URL.parse(ofAscii(reference.trim()), base.href);
   if (!base || !resolved) return null;
   const sites = [base.origin, ...(exchange.aliases ?? []).map((alias) => URL.parse(alias)?.origin)];
   if (!sites.includes(resolved.origin)) return null;
   const normalised = normalizeTarget(`${resolved.pathname}${resolved.search}`);
   return normalised === null ? null : originForm(normalised);
+}
+
+/** Octets beyond ASCII, each a character of the field, as a client that follows the reference encodes them. */
+function ofAscii(reference: string): string {
+  return reference.replace(
+    /[\u0080-\u00ff]/g,
+    (octet) => `%${octet.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 export function originForm({ path, query }: { readonly path: string; readonly query: string }): string {
