@@ -9,7 +9,7 @@ import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { decideReuse } from '../../policies/rfc9111/reuse.ts';
 import type { EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
-import type { EntryHead } from '../cache/entry.ts';
+import { mergedHead, type EntryHead } from '../cache/entry.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
 import type { FeedStatus } from '../feeds/status.ts';
@@ -151,7 +151,7 @@ async function entriesOf(
     policy: route.cache,
     fields,
   });
-  const found = new Map<string, { head: EntryHead; levels: Set<'memory' | 'disk'> }>();
+  const found = new Map<string, Copies>();
   const { answers, silent } = await deps.pool.entries(key);
   for (const { memory, disk } of answers) {
     for (const head of memory) noteLevel(found, head, 'memory');
@@ -186,14 +186,20 @@ async function entriesOf(
   return { kind: 'report', report: { key, entries, ...named(silent) } };
 }
 
-function noteLevel(
-  found: Map<string, { head: EntryHead; levels: Set<'memory' | 'disk'> }>,
-  head: EntryHead,
-  level: 'memory' | 'disk',
-): void {
+/** Of one entry, on all workers; the head is what is known of it between them. */
+interface Copies {
+  readonly head: EntryHead;
+  readonly levels: ReadonlySet<Level>;
+}
+
+type Level = 'memory' | 'disk';
+
+function noteLevel(found: Map<string, Copies>, head: EntryHead, level: Level): void {
   const known = found.get(head.id);
-  if (known === undefined) found.set(head.id, { head, levels: new Set([level]) });
-  else known.levels.add(level);
+  found.set(head.id, {
+    head: known === undefined ? head : mergedHead(known.head, head),
+    levels: new Set([...(known?.levels ?? []), level]),
+  });
 }
 
 /** Only of origins that are asked, or have a breaker. */
