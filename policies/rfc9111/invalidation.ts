@@ -62,7 +62,7 @@ export function invalidatedGroups(exchange: UnsafeExchange): string[] {
 /** What a reference names, normalised; null: another origin's, by which could be cleared what is not the sender's (§4.4). */
 export function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
   const base = URL.parse(`${exchange.scheme}://${exchange.authority}${exchange.target}`);
-  const resolved = base && URL.parse(ofAscii(reference.trim()), base.href);
+  const resolved = base && URL.parse(ofAscii(reference), base.href);
   if (!base || !resolved) return null;
   const sites = [base.origin, ...(exchange.aliases ?? []).map((alias) => URL.parse(alias)?.origin)];
   if (!sites.includes(resolved.origin)) return null;

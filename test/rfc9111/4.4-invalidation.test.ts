@@ -47,6 +47,7 @@ describe('§4.4 invalidation', () => {
     ['http://SHOP.example:80/f', '/f'],
     ['http://shop.example/%7Eg#top', '/~g'],
     ['/caf\u00c3\u00a9', '/caf%C3%A9'],
+    ['/voil\u00c3\u00a0', '/voil%C3%A0'],
   ])('§4.4 invalidates what Location and Content-Location name: %s', (reference, target) => {
     expect(invalidatedTargets({ ...post, fields: ['Location', reference] })).toEqual(['/a/b?x=1', target]);
     expect(invalidatedTargets({ ...post, fields: ['content-location', reference] })).toContain(target);
