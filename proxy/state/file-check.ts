@@ -31,11 +31,17 @@ const DEEPEST = 32;
  */
 const HEADS_MS = 2_000;
 
-/** Null: sound. Otherwise what is wrong, for an operator. Holds the loop for a few milliseconds at a time. */
-export async function checkDatabaseFile(file: string): Promise<string | null> {
+/**
+ * Null: sound. Otherwise what is wrong, for an operator. Holds the loop for a few milliseconds at a time, and ends after
+ * `forMs`: what was not read until then is believed.
+ */
+export async function checkDatabaseFile(
+  file: string,
+  forMs = Number.POSITIVE_INFINITY,
+): Promise<string | null> {
   const descriptor = openSync(file, 'r');
   try {
-    await new FileCheck(descriptor).run();
+    await new FileCheck(descriptor, performance.now() + forMs).run();
     return null;
   } catch (error) {
     if (error instanceof Damage) return error.message;
@@ -88,11 +94,14 @@ class FileCheck {
   #lastPage = 0;
   /** A bit a page: in use. */
   #used = new Uint8Array(0);
-  readonly #headsUntilMs = performance.now() + HEADS_MS;
+  readonly #untilMs: number;
+  readonly #headsUntilMs: number;
   #sliceEndsAtMs = performance.now() + SLICE_MS;
 
-  constructor(descriptor: number) {
+  constructor(descriptor: number, untilMs: number) {
     this.#descriptor = descriptor;
+    this.#untilMs = untilMs;
+    this.#headsUntilMs = Math.min(untilMs, performance.now() + HEADS_MS);
     this.#fileBytes = fstatSync(descriptor).size;
   }
 
@@ -136,6 +145,7 @@ class FileCheck {
       tables.push(tableHeader(value));
     });
     for (const table of tables) await this.#tree(table, Buffer.compare, passOver);
+    if (this.#isOver) return;
     const lists: Buffer[] = [];
     await this.#tree(free, compareIntegers, (value) => void lists.push(Buffer.from(value)));
     for (const list of lists) this.#freeList(list);
@@ -146,6 +156,7 @@ class FileCheck {
     const pending: Visit[] = [];
     if (table.root !== null) pending.push({ page: table.root, depth: 1, from: null, to: null });
     for (let visit = pending.pop(); visit !== undefined; visit = pending.pop()) {
+      if (this.#isOver) return;
       if (visit.depth > Math.min(table.depth, DEEPEST)) throw new Damage('a tree is damaged');
       this.#use(visit.page, 1);
       const page = this.#page(visit.page);
@@ -160,6 +171,10 @@ class FileCheck {
     for (const name of ['branchPages', 'leafPages', 'overflowPages', 'entries'] as const) {
       if (counts[name] !== table[name]) throw new Damage('a tree is not what its header says');
     }
+  }
+
+  get #isOver(): boolean {
+    return performance.now() > this.#untilMs;
   }
 
   #leaf(nodes: readonly Node[], counts: Counts, onRecord: OnRecord): void {

@@ -69,6 +69,8 @@ export type OpenedState =
 const FORMAT_VERSION = 1;
 const MAP_BYTES = 16 * 2 ** 30;
 const KNOWN_STARTS = 100;
+/** A million waiting writes take several seconds to look through; the other tables come first. */
+const CHECK_MS = 1_000;
 
 /**
  * Opens or makes the state below `path`. `reserveBytes` of its file are written beforehand, so that a cache that fills
@@ -139,7 +141,7 @@ export function setStateAside(path: string, nowMs: number): string {
 export async function damageOfState(path: string): Promise<string | null> {
   const file = join(path, 'state', 'data.mdb');
   const bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  const damage = bytes === 0 ? null : await checkDatabaseFile(file);
+  const damage = bytes === 0 ? null : await checkDatabaseFile(file, CHECK_MS);
   return damage === null ? null : `${file}: ${damage}`;
 }
 

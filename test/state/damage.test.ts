@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it, onTestFinished, afterAll } from 'vitest';
+import { checkDatabaseFile } from '../../proxy/state/file-check.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { mountSmall } from '../support/file-systems.ts';
 
@@ -42,13 +43,19 @@ beforeAll(async () => {
 afterAll(() => rmSync(original, { recursive: true, force: true }));
 
 /** Opens a copy that was changed in a process of its own, and gives what that says of it. */
-function openedAfter(damage: (file: string, bytes: number) => void): string {
+function openedAfter(damage: Damage): string {
+  return opened(damagedBy(damage));
+}
+
+type Damage = (file: string, bytes: number) => void;
+
+function damagedBy(damage: Damage): string {
   const path = mkdtempSync(join(tmpdir(), 'weir-damaged-'));
   onTestFinished(() => rmSync(path, { recursive: true, force: true }));
   cpSync(original, path, { recursive: true });
   const file = join(path, 'state', 'data.mdb');
   damage(file, statSync(file).size);
-  return opened(path);
+  return path;
 }
 
 function opened(path: string): string {
@@ -83,4 +90,11 @@ it.each([0, 8, 16, 32])('one for which there is no room but %i KiB is refused', 
   spawnSync('dd', ['if=/dev/zero', `of=${fill}`, 'bs=4096']);
   truncateSync(fill, statSync(fill).size - freeKiB * 1024);
   expect(opened(small.folder)).toMatch(/^failed: .*(ENOSPC|No space left)/);
+});
+
+it('one that takes too long to look through is believed when its time is over', async () => {
+  const path = damagedBy((file, bytes) => overwrite(file, 8_192, bytes));
+  const file = join(path, 'state', 'data.mdb');
+  expect(await checkDatabaseFile(file)).toMatch(/damaged/);
+  expect(await checkDatabaseFile(file, 0)).toBeNull();
 });
