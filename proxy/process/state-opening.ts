@@ -18,7 +18,7 @@ export async function openStateFor(config: Config, clock: Clock, log: Log): Prom
   if (opened.kind === 'failed' && opened.isDamaged) {
     const { reason } = opened;
     if (config.routes.some(({ write }) => write.policy === 'behind')) throw refused(reason, MAY_HOLD_WRITES);
-    const aside = setStateAside(path, clock.nowMs());
+    const aside = movedAside(path, clock, reason);
     log.error({ event: 'state-damaged', reason, aside }, 'the state is damaged: a new one takes its place');
     opened = await openState(path, RESERVE_BYTES);
   }
@@ -32,6 +32,14 @@ export async function openReadOnlyState(path: string): Promise<ReadOnlyState> {
   const damage = await damageOfState(path);
   if (damage !== null) throw refused(damage);
   return new ReadOnlyState(path);
+}
+
+function movedAside(path: string, clock: Clock, reason: string): string {
+  try {
+    return setStateAside(path, clock.nowMs());
+  } catch (error) {
+    throw refused(reason, `; it can't be moved away: ${(error as Error).message}`);
+  }
 }
 
 const MAY_HOLD_WRITES =
