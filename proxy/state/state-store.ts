@@ -3,7 +3,7 @@ import { renameSync, statSync } from 'node:fs';
 import { chmod, open as openFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
-import { checkDatabaseFile } from './file-check.ts';
+import { checkDatabaseFile, PAGE_BYTES } from './file-check.ts';
 import { LmdbGate } from './lmdb-panic.ts';
 import { WriteProbe } from './write-probe.ts';
 
@@ -89,6 +89,8 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       path: directory,
       encoding: 'binary',
       keyEncoding: 'binary',
+      // Otherwise they are as large as the machine's own.
+      pageSize: PAGE_BYTES,
       maxDbs: 16,
       mapSize: MAP_BYTES,
       noSubdir: false,
