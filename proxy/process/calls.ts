@@ -31,6 +31,8 @@ export interface WorkerStart {
   readonly boot: number;
   readonly workers: number;
   readonly port: number;
+  /** Others listen on it, too. */
+  readonly sharesPort: boolean;
   readonly site: SiteSource;
   readonly fence: SharedArrayBuffer;
   readonly uncacheable: SharedArrayBuffer;

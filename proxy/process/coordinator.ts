@@ -30,7 +30,7 @@ import { lockDiskPath } from './disk-lock.ts';
 import { FeedSet } from './feed-set.ts';
 import { fixedDifferences, strayDemoFeeds } from './fixed-config.ts';
 import { inspection } from './inspection.ts';
-import { cannotListen, freePort, StartFailure } from './main-port.ts';
+import { CAN_SHARE, cannotListen, StartFailure, takePort } from './main-port.ts';
 import { problemsOf } from './problems.ts';
 import { openReadOnlyState, openStateFor } from './state-opening.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
@@ -184,7 +184,8 @@ export class Coordinator {
     if (lock.kind === 'not-writable') throw new StartFailure(`${path} is not writable: ${lock.reason}`);
     if (lock.kind === 'locked') this.#closing.push(() => lock.release());
     this.#isReadOnly = lock.kind === 'read-only';
-    const port = await freePort(config.listen.host, config.listen.port);
+    const { port, isHeld, release } = await takePort(config.listen.host, config.listen.port);
+    this.#closing.push(release);
     this.#parts = await this.#openParts(config);
     await this.#startDemos(config);
     const { state, fence, disk } = this.#parts;
@@ -209,6 +210,7 @@ export class Coordinator {
         shared: {
           boot: state.boot,
           workers,
+          sharesPort: workers > 1 || isHeld,
           fence: fence.buffer,
           uncacheable: uncacheableBuffer(),
           onTheWay: onTheWayBuffer(),
@@ -248,6 +250,7 @@ export class Coordinator {
     if (listening.kind === 'failed') {
       throw new StartFailure(cannotListen(config.listen.host, port, listening.code, listening.message));
     }
+    release();
     const inspect = inspection({
       version: this.#deps.version,
       clock,
@@ -454,6 +457,6 @@ function cachePath(config: Config): string {
 
 function workersOf(config: Config): number {
   const { workers } = config.listen;
-  if (process.platform === 'win32' || process.platform === 'darwin') return 1;
+  if (!CAN_SHARE) return 1;
   return workers === 'auto' ? Math.min(MAX_WORKERS, availableParallelism()) : workers;
 }

@@ -181,7 +181,7 @@ export class WorkerRuntime {
     const result = await startListener({
       host: listen.host,
       port: start.port,
-      reusePort: start.workers > 1,
+      reusePort: start.sharesPort,
       limits: listen.limits,
       tls: listen.tls,
       onExchange: (exchange) => this.handle(exchange),

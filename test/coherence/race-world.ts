@@ -200,6 +200,7 @@ class RaceWorker {
         instance: index + 1,
         boot,
         workers: WORKERS,
+        sharesPort: false,
         port: 0,
         site,
         fence: fence.buffer,
