@@ -17,6 +17,7 @@ export class Wire {
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    socket.on('error', (error) => this.#settle?.reject(error));
     socket.once('close', () =>
       this.#settle?.reject(new Error('the connection was closed before the answer')),
     );
