@@ -41,11 +41,11 @@ export function createAdminApp(deps: AdminDependencies): Hono {
 
 const countBody = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge });
 
-/** Only a length that is not told is counted: that costs a purge as much as all the rest of it. */
+/** Only a length that is not told is counted (RFC 9112 §6.3): that costs a purge as much as all the rest of it. */
 function limitBody(c: Context, next: Next): Promise<Response | void> {
-  const length = c.req.header('content-length');
-  if (length === undefined) return countBody(c, next);
-  return Number(length) > MAX_BODY_BYTES ? Promise.resolve(tooLarge()) : next();
+  if (c.req.header('transfer-encoding') !== undefined) return countBody(c, next);
+  const length = Number(c.req.header('content-length') ?? 0);
+  return length > MAX_BODY_BYTES ? Promise.resolve(tooLarge()) : next();
 }
 
 interface Endpoint {
