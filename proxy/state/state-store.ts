@@ -70,7 +70,7 @@ const FORMAT_VERSION = 1;
 const MAP_BYTES = 16 * 2 ** 30;
 const KNOWN_STARTS = 100;
 /** A million waiting writes take several seconds to look through; the other tables come first. */
-const CHECK_MS = 1_000;
+const CHECK_MS = 500;
 
 /**
  * Opens or makes the state below `path`. `reserveBytes` of its file are written beforehand, so that a cache that fills
