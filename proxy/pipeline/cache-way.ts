@@ -1,7 +1,6 @@
 import { cacheStatus, withKey, type ForwardReason } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { namesOthers } from '../../policies/http/hop-by-hop.ts';
-import { keyOf } from '../../policies/key.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { mayFail } from '../../policies/rfc9110/preconditions.ts';
 import { decideReuse, forbidsStoring, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
@@ -15,7 +14,7 @@ import { EntryServing, type EntryServingDependencies } from './entry-serving.ts'
 import { acceptsEventStream } from './pass-way.ts';
 import { Refreshes, type RefreshCounters } from './refreshes.ts';
 import { refuse } from './refusals.ts';
-import { VisitedRequest, type KeyedVisit, type RoutedVisit } from './visit.ts';
+import { keyOfVisit, VisitedRequest, type KeyedVisit, type RoutedVisit } from './visit.ts';
 
 export interface CacheWayDependencies
   extends AskingDependencies, AskingAloneDependencies, EntryServingDependencies {
@@ -232,18 +231,7 @@ export class CacheWay {
   }
 }
 
-/** Makes the key: what is not in it does not steer the origin. */
 function keyed(visit: RoutedVisit): KeyedVisit {
-  const { exchange, route, scheme, authority, path, query } = visit;
-  const seesHost = route.originConfig.hostHeader === 'client';
-  const { key, query: keyedQuery } = keyOf({
-    origin: route.originKey,
-    scheme: seesHost ? scheme : null,
-    authority: seesHost ? authority : null,
-    path,
-    query,
-    policy: route.config.cache,
-    fields: exchange.fields,
-  });
+  const { key, query: keyedQuery } = keyOfVisit(visit);
   return { ...visit, key, keyedQuery, request: new VisitedRequest(visit) };
 }

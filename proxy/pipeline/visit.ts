@@ -1,5 +1,6 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import { originFields, writtenFields } from '../../policies/http/forwarding.ts';
+import { keyOf } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, Site } from '../routes/active-route.ts';
@@ -44,6 +45,24 @@ export interface KeyedVisit extends RoutedVisit {
 export interface Ending {
   readonly outcome: Outcome;
   readonly reason: string;
+}
+
+/**
+ * The key of a GET of the visit's target with the visit's fields, and the query that the origin is sent then: what is not
+ * in it does not steer the origin.
+ */
+export function keyOfVisit(visit: RoutedVisit): { readonly key: string; readonly query: string } {
+  const { exchange, route, scheme, authority, path, query } = visit;
+  const seesHost = route.originConfig.hostHeader === 'client';
+  return keyOf({
+    origin: route.originKey,
+    scheme: seesHost ? scheme : null,
+    authority: seesHost ? authority : null,
+    path,
+    query,
+    policy: route.config.cache,
+    fields: exchange.fields,
+  });
 }
 
 /** What the origin is sent of a request, its end-to-end fields. */

@@ -1,4 +1,3 @@
-import { keyOf } from '../../policies/key.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import { entryTags } from '../../policies/tags.ts';
 import type { EntryHead } from '../cache/entry.ts';
@@ -8,7 +7,7 @@ import { hashTags } from '../fence/tag-hash.ts';
 import { FlightBody } from '../flights/body.ts';
 import { Storing } from '../flights/storing.ts';
 import { originForm } from '../pipeline/pass-way.ts';
-import type { RoutedVisit } from '../pipeline/visit.ts';
+import { keyOfVisit, type RoutedVisit } from '../pipeline/visit.ts';
 
 /** Where an entry is put that no flight has fetched. */
 export interface EntryKeeper {
@@ -44,28 +43,13 @@ export function tagsOfTarget(visit: RoutedVisit, meta: StoredMeta): readonly str
   return [...new Set([...known, ...meta.responseTags])];
 }
 
-/** The key of a GET of the visit's target with the visit's fields, and the query that the origin is sent then. */
-export function keyOfTarget(visit: RoutedVisit): { readonly key: string; readonly query: string } {
-  const { exchange, route, authority, scheme, path, query } = visit;
-  const seesHost = route.originConfig.hostHeader === 'client';
-  return keyOf({
-    origin: route.originKey,
-    scheme: seesHost ? scheme : null,
-    authority: seesHost ? authority : null,
-    path,
-    query,
-    policy: route.config.cache,
-    fields: exchange.fields,
-  });
-}
-
 /** Puts it into the levels, unless one of a later flight is there. */
 export function keepEntry(visit: RoutedVisit, keeper: EntryKeeper, kept: KeptEntry): void {
   const { route, authority, scheme, path } = visit;
   const { levels, newEntryId } = keeper;
   const { meta, tags, floor, content } = kept;
   const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
-  const { key, query } = keyOfTarget(visit);
+  const { key, query } = keyOfVisit(visit);
   const head: EntryHead = {
     id: newEntryId(),
     key,

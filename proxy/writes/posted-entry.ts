@@ -8,8 +8,8 @@ import { groupSite } from '../../policies/tags.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { hashTags } from '../fence/tag-hash.ts';
 import { originForm } from '../pipeline/pass-way.ts';
-import { sentFields, type RoutedVisit } from '../pipeline/visit.ts';
-import { keepEntry, keyOfTarget, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './kept-entry.ts';
+import { keyOfVisit, sentFields, type RoutedVisit } from '../pipeline/visit.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './kept-entry.ts';
 
 /** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
 export class PostedEntry {
@@ -37,7 +37,7 @@ export class PostedEntry {
     const { exchange, site, route, authority, path, query } = visit;
     if (exchange.method !== 'POST' || isSteered(exchange.fields) || namesOthers(exchange.fields)) return null;
     if (route.readLagMs > 0 || route.config.cache.versionHeader !== null) return null;
-    if (keyOfTarget(visit).query !== query) return null;
+    if (keyOfVisit(visit).query !== query) return null;
     const found = site.router.match('GET', authority, path);
     const isSameRoute = found.kind === 'route' && found.route.name === route.config.name;
     return isSameRoute ? new PostedEntry(visit, keeper) : null;

@@ -6,8 +6,8 @@ import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { groupSite } from '../../policies/tags.ts';
 import { representationOfPut } from '../../policies/writes.ts';
 import type { StoredMeta } from '../../policies/model.ts';
-import type { RoutedVisit } from '../pipeline/visit.ts';
-import { keepEntry, keyOfTarget, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './kept-entry.ts';
+import { keyOfVisit, type RoutedVisit } from '../pipeline/visit.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './kept-entry.ts';
 
 /** What a PUT sent, on its way to become the entry that a GET is answered with. */
 export class WrittenEntry {
@@ -52,7 +52,7 @@ export class WrittenEntry {
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
     if (isSteered(exchange.fields) || namesOthers(exchange.fields)) return null;
     // What the origin was sent is the target of a GET only where that is sent the same query.
-    if (keyOfTarget(visit).query !== query) return null;
+    if (keyOfVisit(visit).query !== query) return null;
     if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_KEPT_BYTES) return null;
     return new WrittenEntry(visit, keeper, source);
   }
