@@ -3,8 +3,10 @@
  * what the key leaves out does not reach the origin: so nothing outside the key can steer what is stored under it.
  */
 import type { QueryKey, RouteCacheConfig } from './config/config.ts';
-import { fieldValue, fieldValues, hasField, withoutFields } from './http/fields.ts';
-import type { Fields } from './http/fields.ts';
+import { readCookies } from './http/cookies.ts';
+import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
+import { fieldValues, type Fields } from './http/fields.ts';
+import { isSteering } from './http/steering.ts';
 
 export interface NormalTarget {
   readonly path: string;
@@ -57,39 +59,18 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
   const query = keyedQuery(parts.query, rule);
   const site = parts.authority === null ? '' : `${parts.scheme}://${parts.authority}`;
   let key = `${parts.origin}\n${site}\n${parts.path}${query === '' ? '' : `?${query}`}`;
-  for (const name of headers) key += chosen('h', name, fieldValue(parts.fields, name));
+  for (const name of headers) key += chosen('h', name, comparedValue(parts.fields, name));
   if (cookies.length > 0) {
-    const sent = cookiesOf(parts.fields);
-    for (const name of cookies) key += chosen('c', name, sent.get(name));
+    const reading = readCookies(parts.fields, cookies);
+    if (reading.kind === 'read') {
+      for (const name of cookies) key += chosen('c', name, reading.values.get(name));
+    } else for (const value of fieldValues(parts.fields, 'cookie')) key += chosen('c', '*', value);
   }
   return { key, query };
 }
 
-/** Fields by which frameworks let a request pretend to another URL, host, method or client. */
-const STEERING_FIELDS = [
-  'x-original-url',
-  'x-rewrite-url',
-  'x-original-uri',
-  'x-original-host',
-  'x-host',
-  'x-forwarded-server',
-  'x-forwarded-scheme',
-  'x-forwarded-ssl',
-  'x-forwarded-port',
-  'x-forwarded-prefix',
-  'x-forwarded-path',
-  'x-forwarded-uri',
-  'x-http-host-override',
-  'x-http-method',
-  'x-http-method-override',
-  'x-method-override',
-  'x-url-scheme',
-  'front-end-https',
-];
-
-/** Taken away from requests whose answer may be stored, unless the route has them in its key. */
-export const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
-  ...STEERING_FIELDS,
+/** Beside the steering ones, what is taken away from requests whose answer may be stored. */
+const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
   'range',
   'if-match',
   'if-none-match',
@@ -104,15 +85,15 @@ export const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The fields with which the origin is asked on the cache way: without those above, without the client's own conditions
- * and ranges (RFC 9111 §4.3), and without those of a body on GET, which is not forwarded.
+ * The fields with which the origin is asked on the cache way: without those that steer it, without the client's own
+ * conditions and ranges (RFC 9111 §4.3), and without those of a body on GET, which is not forwarded. What the route has
+ * in its key stays.
  */
 export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): string[] {
-  const { headers } = policy.key;
-  if (headers.length === 0) return withoutFields(fields, UNKEYED_REQUEST_FIELDS);
-  return withoutFields(
+  const keyed = new Set(policy.key.headers.map(nameForm));
+  return withoutFieldsLike(
     fields,
-    new Set([...UNKEYED_REQUEST_FIELDS].filter((name) => !headers.includes(name))),
+    (form) => (UNKEYED_REQUEST_FIELDS.has(form) || isSteering(form)) && !keyed.has(form),
   );
 }
 
@@ -123,7 +104,8 @@ export function hasUnkeyedFields(fields: Fields, policy: RouteCacheConfig): bool
 
 /** Whether the origin may take the request for one of another URL, host, method or client. */
 export function isSteered(fields: Fields): boolean {
-  return STEERING_FIELDS.some((name) => hasField(fields, name));
+  for (let i = 0; i < fields.length; i += 2) if (isSteering(nameForm(fields[i]!))) return true;
+  return false;
 }
 
 const PLAIN_TARGET = /^\/[\w\-./~!$&'()*+,;=:@]*(?:\?[\w\-./~!$&'()*+,;=:@/?]*)?$/;
@@ -182,19 +164,5 @@ function parameterName(parameter: string): string {
 }
 
 function chosen(kind: string, name: string, value: string | undefined): string {
-  return value === undefined ? `\n${kind}:${name}` : `\n${kind}:${name}=${value.trim()}`;
-}
-
-/** The first cookie of a name counts, as most servers have it; the others are in what the origin is sent. */
-function cookiesOf(fields: Fields): Map<string, string> {
-  const cookies = new Map<string, string>();
-  for (const pair of fieldValues(fields, 'cookie').flatMap((value) => value.split(';'))) {
-    const equals = pair.indexOf('=');
-    if (equals < 0) continue;
-    const name = pair.slice(0, equals).trim();
-    const value = pair.slice(equals + 1).trim();
-    const before = cookies.get(name);
-    cookies.set(name, before === undefined ? value : `${before}; ${value}`);
-  }
-  return cookies;
+  return value === undefined ? `\n${kind}:${name}` : `\n${kind}:${name}=${value}`;
 }

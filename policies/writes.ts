@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { RouteWriteConfig } from './config/config.ts';
 import { parseHttpDate } from './http/dates.ts';
 import { parseEtag } from './http/etags.ts';
-import { fieldValue, hasField, listMembers, type Fields } from './http/fields.ts';
+import { fieldValue, hasField, listMembers, trimmed, type Fields } from './http/fields.ts';
 
 /**
  * `applied`: it was carried out, or may have been in part, and is over. `rejected`: nothing was changed. `unknown`: it may
@@ -172,10 +172,12 @@ export function scopedIdempotencyKey(
   fields: Fields,
 ): string | null {
   const key = fieldValue(fields, 'idempotency-key');
-  if (key === undefined || key.trim() === '') return null;
+  if (key === undefined || trimmed(key) === '') return null;
   const credentials = fieldValue(fields, 'authorization') ?? '';
   const site = authority === null ? origin : `${origin}@${authority}`;
-  return createHash('sha256').update(`${site}\n${credentials}\n${key.trim()}`).digest('base64url');
+  return createHash('sha256')
+    .update(`${site}\n${credentials}\n${trimmed(key)}`)
+    .digest('base64url');
 }
 
 const MAX_WAIT_SECONDS = 600;

@@ -56,6 +56,7 @@ function compileListen(listen: ListenInput, directory: string): ListenConfig {
     port: listen.port,
     workers: listen.workers,
     trustedProxies: listen['trusted-proxies'],
+    underscores: listen.underscores,
     limits: {
       urlBytes: limits.url,
       headersBytes: limits.headers,
@@ -156,6 +157,7 @@ function compileRouteCache(cache: RouteInput['cache']): RouteConfig['cache'] {
     clientDirectives: cache['client-directives'],
     ignoreOrigin: cache['ignore-origin'],
     setCookie: cache['set-cookie'],
+    bypass: cache.bypass,
     key: cache.key,
     tags: cache.tags,
     rangeMiss: cache['range-miss'],

@@ -1,3 +1,5 @@
+import type { UnderscoreRule } from '../http/field-names.ts';
+
 /**
  * The configuration after it was read, checked and merged: plain data that passes between threads. Sizes are in
  * bytes, durations in milliseconds, paths absolute.
@@ -25,6 +27,8 @@ export interface ListenConfig {
   readonly workers: number | 'auto';
   /** CIDR blocks or single addresses. */
   readonly trustedProxies: readonly string[];
+  /** Request fields whose names an origin may read as others: key `underscores`, default drop. */
+  readonly underscores: UnderscoreRule;
   readonly limits: ListenLimits;
   /** How long requests under way may take to finish after a stop was asked for. Key `stop-timeout`, default 30s. */
   readonly stopTimeoutMs: number;
@@ -170,6 +174,8 @@ export interface RouteCacheConfig {
   readonly clientDirectives: 'ignore' | 'honor';
   readonly ignoreOrigin: readonly OriginRule[];
   readonly setCookie: 'pass' | 'strip';
+  /** Requests that bear one of these are passed; headers in lower case. */
+  readonly bypass: { readonly cookies: readonly string[]; readonly headers: readonly string[] };
   /** Header and cookie names; headers in lower case. */
   readonly key: {
     readonly query: QueryKey;

@@ -38,6 +38,11 @@ const keySchema = z.strictObject({
   cookies: z.array(cookieName).prefault([]).describe('Cookies that tell responses apart.'),
 });
 
+const bypassSchema = z.strictObject({
+  cookies: z.array(cookieName).prefault([]).describe('Those that bear one of these cookies.'),
+  headers: z.array(headerName).prefault([]).describe('Those that bear one of these header fields.'),
+});
+
 const downstreamSchema = z.strictObject({
   'cache-control': headerValue.optional().describe('Cache-Control for clients. Absent: as the origin said.'),
   'cdn-cache-control': headerValue
@@ -84,6 +89,9 @@ export const routeCacheSchema = z.strictObject({
     .enum(['pass', 'strip'])
     .prefault('pass')
     .describe('A response with Set-Cookie. pass: not stored. strip: stored without it.'),
+  bypass: bypassSchema
+    .prefault({})
+    .describe('Requests that are passed to the origin and back, neither answered from the cache nor stored.'),
   key: keySchema.prefault({}).describe('What tells responses apart, beside origin and path.'),
   tags: z
     .array(tagTemplate)

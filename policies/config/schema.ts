@@ -33,6 +33,12 @@ export const listenSchema = z.strictObject({
     .array(addressBlock)
     .prefault([])
     .describe('Addresses and CIDR blocks whose X-Forwarded-* and Forwarded are believed.'),
+  underscores: z
+    .enum(['drop', 'keep'])
+    .prefault('drop')
+    .describe(
+      'Request fields whose names have other characters than letters, digits and hyphens, as X_Name, which many origins read as X-Name. drop: they are left out. keep: they are sent on.',
+    ),
   limits: limitsSchema.prefault({}).describe('Bounds on what clients may send.'),
   'stop-timeout': timeout().prefault('30s').describe('How long requests under way may take after a stop.'),
   tls: z

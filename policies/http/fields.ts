@@ -41,8 +41,21 @@ export function withoutFields(fields: Fields, names: ReadonlySet<string>): strin
 export function listMembers(fields: Fields, name: string): string[] {
   return fieldValues(fields, name)
     .flatMap((value) => value.split(','))
-    .map((member) => member.trim())
+    .map(trimmed)
     .filter((member) => member !== '');
+}
+
+/** Without the white space that may stand around values (RFC 9110 §5.6.3); other bytes may be parts of characters. */
+export function trimmed(value: string): string {
+  let from = 0;
+  let to = value.length;
+  while (from < to && isSpace(value.charCodeAt(from))) from += 1;
+  while (to > from && isSpace(value.charCodeAt(to - 1))) to -= 1;
+  return value.slice(from, to);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 function isNamed(actual: string, lowerName: string): boolean {

@@ -1,7 +1,9 @@
 /** What a proxy changes in the fields that it passes on, RFC 9110 §7.6 and RFC 7239. */
-import { fieldValue, fieldValues, hasField, listMembers, withoutFields } from './fields.ts';
+import { nameForm, withoutFieldsLike } from './field-names.ts';
+import { fieldValue, fieldValues, hasField, listMembers } from './fields.ts';
 import type { Fields } from './fields.ts';
-import { endToEnd } from './hop-by-hop.ts';
+import { endToEnd, isHopByHop } from './hop-by-hop.ts';
+import { isNeverSent, isToldByProxies, tellsSite } from './steering.ts';
 
 export { endToEnd } from './hop-by-hop.ts';
 
@@ -55,12 +57,21 @@ function normalSite(scheme: 'http' | 'https', authority: string): ReturnType<typ
 
 /**
  * The request's fields for the origin: end-to-end ones, Via, and who asked. With `host-header: origin` neither host
- * nor scheme is told in any field, for they are not in the key; the adapter writes its own Host.
+ * nor scheme is told in any field, for they are not in the key; the adapter writes its own Host. What proxies tell of the
+ * client is sent on from trusted ones alone. `keyed`: the route's key.headers, which are sent whatever they say.
  */
-export function originFields(client: ClientView & { readonly hostHeader: 'origin' | 'client' }): string[] {
-  const { fields, trusted, hostHeader } = client;
+export function originFields(
+  client: ClientView & { readonly hostHeader: 'origin' | 'client'; readonly keyed?: readonly string[] },
+): string[] {
+  const { fields, trusted, hostHeader, keyed = [] } = client;
   const remoteAddress = plainAddress(client.remoteAddress);
-  const sent = withoutFields(endToEnd(fields), REWRITTEN);
+  const inKey = new Set(keyed.map(nameForm));
+  const sent = withoutFieldsLike(endToEnd(fields), (form) => {
+    if (isHopByHop(form) || REWRITTEN.has(form)) return true;
+    if (inKey.has(form)) return false;
+    if (isNeverSent(form)) return true;
+    return isToldByProxies(form) && (!trusted || (hostHeader === 'origin' && tellsSite(form)));
+  });
   const site = hostHeader === 'client' ? clientSite(client) : null;
   if (site !== null) sent.push('Host', site.authority);
   const via = fieldValue(fields, 'via');

@@ -13,6 +13,11 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
+/** By its name in lower case. */
+export function isHopByHop(name: string): boolean {
+  return HOP_BY_HOP.has(name);
+}
+
 /** Naming one of these in Connection does not take it away: a client could else strip what the answer rests on. */
 const NEVER_NAMED: ReadonlySet<string> = new Set([
   'age',

@@ -1,5 +1,6 @@
 /** RFC 9111 §4.1: which stored variant answers a request. */
-import { fieldValue, listMembers } from '../http/fields.ts';
+import { comparedValue } from '../http/field-names.ts';
+import { fieldValue, listMembers, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { WRITTEN } from '../http/forwarding.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
@@ -86,7 +87,9 @@ export function answers(meta: StoredMeta, request: RequestView): boolean {
 
 /** As the origin sees it: what Weir writes itself steers the answer as it was written. */
 function valueOf(request: RequestView, name: string): string | undefined {
-  return fieldValue(WRITTEN.has(name) ? (request.written ?? NOTHING) : request.fields, name);
+  return WRITTEN.has(name)
+    ? fieldValue(request.written ?? NOTHING, name)
+    : comparedValue(request.fields, name);
 }
 
 const NOTHING: Fields = [];
@@ -156,8 +159,8 @@ const NO_LISTS: ReadonlySet<string> = new Set([
  * makes it harmless: quoted strings and unknown fields keep their case, their order and their empty members.
  */
 function normalise(name: string, value: string): string {
-  if (NO_LISTS.has(name) || value.includes('"')) return value.trim();
-  const members = value.split(',').map((member) => member.trim());
+  if (NO_LISTS.has(name) || value.includes('"')) return trimmed(value);
+  const members = value.split(',').map(trimmed);
   if (!WEIGHTED.has(name)) return members.join(',');
   return weightedOrder(members.filter((member) => member !== '')).join(',');
 }

@@ -21,6 +21,7 @@ export function cachePolicyWords({ cache }: RouteConfig): string[] {
     cache.setCookie === 'strip'
       ? 'a response with Set-Cookie is stored without it'
       : 'a response with Set-Cookie is not stored',
+    ...bypassWords(cache),
     `in the key: ${list(['the path', ...queryWords(cache.key.query), ...keyedWords(cache)])}`,
     ...(cache.rangeMiss === 'pass' ? ['a range of what is not stored is passed to the origin'] : []),
     ...(cache.evict === 'last' ? ['evicted last'] : []),
@@ -85,6 +86,16 @@ function queryWords(rule: QueryKey): string[] {
   if (rule === 'all') return ['the whole query'];
   if (rule === 'none') return [];
   return 'only' in rule ? [`of the query ${list(rule.only)}`] : [`the query without ${list(rule.except)}`];
+}
+
+function bypassWords({ bypass }: RouteCacheConfig): string[] {
+  const named = [
+    ...bypass.headers.map((name) => `the header ${name}`),
+    ...bypass.cookies.map((name) => `the cookie ${name}`),
+  ];
+  return named.length === 0
+    ? []
+    : [`passed to the origin and not stored: a request that bears ${list(named)}`];
 }
 
 function keyedWords({ key }: RouteCacheConfig): string[] {

@@ -15,7 +15,10 @@ export interface Exchange {
   /** The effective authority in lower case with its port where one was given: an absolute target's, else Host's. */
   readonly authority: string;
   readonly scheme: 'http' | 'https';
-  /** As received, without any change, Host rewritten where an absolute target overrides it. */
+  /**
+   * As received, without those that `listen.underscores` drops; Host rewritten where an absolute target overrides it,
+   * several Cookie fields joined.
+   */
   readonly fields: Fields;
   /** Of the connection: no forwarding field counted. */
   readonly remoteAddress: string;

@@ -24,6 +24,9 @@ export interface ListenerOptions {
   readonly port: number;
   readonly reusePort: boolean;
   readonly limits: ListenLimits;
+  readonly underscores: ListenConfig['underscores'];
+  /** Called with how many fields of a request `underscores` has left out. */
+  readonly onFieldsDropped: (count: number) => void;
   readonly tls: ListenConfig['tls'];
   /** Must not throw; what it throws is logged and answered with 500. */
   readonly onExchange: (exchange: Exchange) => void;
@@ -231,11 +234,12 @@ class ListenerService {
       refuse(connection, response, refusal(503, 'Too many requests', detail));
       return;
     }
-    const head = readRequestHead(request, scheme, limits);
+    const head = readRequestHead(request, scheme, this.options);
     if (head.kind === 'refused') {
       refuse(connection, response, head.problem);
       return;
     }
+    if (head.dropped > 0) this.options.onFieldsDropped(head.dropped);
     const exchange = new NodeExchange(this.context, connection, head, request, response, upgrade);
     connection.inTurn(exchange, () => this.begin(exchange));
   }

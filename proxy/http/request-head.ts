@@ -3,6 +3,8 @@
  * has refused what breaks the grammar; here is what it lets through although two recipients could read it in two ways.
  */
 import type { ListenLimits } from '../../policies/config/config.ts';
+import { withOneCookie } from '../../policies/http/cookies.ts';
+import { decideFieldNames, type UnderscoreRule } from '../../policies/http/field-names.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
@@ -23,6 +25,8 @@ export type RequestHead =
       /** Lower case; empty where an HTTP/1.0 client named no host. */
       readonly authority: string;
       readonly fields: Fields;
+      /** Fields that `listen.underscores` has left out of these. */
+      readonly dropped: number;
       readonly content: RequestContent;
       /** The client waits for 100 before it sends its content (RFC 9110 §10.1.1). */
       readonly expectsContinue: boolean;
@@ -45,14 +49,15 @@ const CHUNKED: RequestContent = { kind: 'some', bytes: null };
 export function readRequestHead(
   head: ReceivedHead,
   scheme: 'http' | 'https',
-  limits: ListenLimits,
+  { limits, underscores }: { readonly limits: ListenLimits; readonly underscores: UnderscoreRule },
 ): RequestHead {
-  const { method = '', url = '', rawHeaders: fields, httpVersionMinor: minor } = head;
+  const { method = '', url = '', rawHeaders, httpVersionMinor: minor } = head;
   if (head.httpVersionMajor !== 1) return refusedVersion(head.httpVersionMajor);
   if (url.length > limits.urlBytes) return refused(414, 'URI too long', targetTooLong(limits));
-  const found = findSingular(fields);
+  const found = findSingular(rawHeaders);
   if (typeof found === 'string') return malformed(found);
-  if (fields.length > 2 * limits.headerCount) return refused(431, FIELDS_TOO_LARGE, tooManyFields(limits));
+  if (rawHeaders.length > 2 * limits.headerCount)
+    return refused(431, FIELDS_TOO_LARGE, tooManyFields(limits));
   if (found.bytes > limits.headersBytes) return refused(431, FIELDS_TOO_LARGE, fieldsTooLarge(limits));
 
   const content = readContent(found, minor, limits);
@@ -72,16 +77,19 @@ export function readRequestHead(
   const authority = found.host === null ? '' : authorityOf(found.host);
   if (authority === null) return malformed('The Host field is not a host with an optional port.');
 
+  const { fields: named, dropped } = decideFieldNames(rawHeaders, underscores);
+  const fields = found.cookies > 1 ? withOneCookie(named) : named;
+  const rest = { fields, dropped, content, expectsContinue };
   if (url.charCodeAt(0) === SLASH) {
     if (url.includes('#')) return malformed('A request target has no fragment.');
-    return { kind: 'accepted', target: url, authority, fields, content, expectsContinue };
+    return { kind: 'accepted', target: url, authority, ...rest };
   }
   if (url === '*') {
     // RFC 9112 §3.2.4: the asterisk-form is for OPTIONS alone.
     if (method !== 'OPTIONS') return malformed('The target * is for OPTIONS alone.');
-    return { kind: 'accepted', target: url, authority, fields, content, expectsContinue };
+    return { kind: 'accepted', target: url, authority, ...rest };
   }
-  return readAbsoluteTarget(url, scheme, method, { fields, content, expectsContinue });
+  return readAbsoluteTarget(url, scheme, method, rest);
 }
 
 export function targetTooLong(limits: ListenLimits): string {
@@ -114,6 +122,7 @@ interface SingularFields {
   contentLength: string | null;
   transferEncoding: string | null;
   expect: string | null;
+  cookies: number;
 }
 
 /** The fields that decide where a request ends and whom it is for; or what is wrong with them. */
@@ -124,6 +133,7 @@ function findSingular(fields: Fields): SingularFields | string {
     contentLength: null,
     transferEncoding: null,
     expect: null,
+    cookies: 0,
   };
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i]!;
@@ -138,6 +148,7 @@ function findSingular(fields: Fields): SingularFields | string {
         break;
       case 6:
         if (name.toLowerCase() === 'expect') found.expect = joined(found.expect, value);
+        else if (name.toLowerCase() === 'cookie') found.cookies += 1;
         break;
       case 14:
         if (name.toLowerCase() !== 'content-length') break;
@@ -198,7 +209,10 @@ function readAbsoluteTarget(
   url: string,
   scheme: 'http' | 'https',
   method: string,
-  rest: { readonly fields: Fields; readonly content: RequestContent; readonly expectsContinue: boolean },
+  rest: Pick<
+    Extract<RequestHead, { kind: 'accepted' }>,
+    'fields' | 'dropped' | 'content' | 'expectsContinue'
+  >,
 ): RequestHead {
   const match = ABSOLUTE.exec(url);
   if (match === null) return malformed('The request target is neither a path nor an http or https URI.');

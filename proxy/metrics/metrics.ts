@@ -84,6 +84,12 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   gauge('weir_connections', 'Open connections of clients', ({ connections }) => one(connections)),
 
+  counter(
+    'weir_request_fields_dropped_total',
+    'Fields of requests that listen.underscores has left out',
+    ({ requests }) => one(requests.droppedFields),
+  ),
+
   gauge('weir_memory_bytes', 'Bytes that entries take in memory', ({ memory }) => one(memory.bytes)),
   gauge('weir_memory_limit_bytes', 'Bytes that they may take', ({ memory }) => one(memory.limitBytes)),
   gauge('weir_memory_entries', 'Entries in memory, each as often as it stands in a worker', ({ memory }) =>

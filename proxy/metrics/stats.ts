@@ -18,6 +18,7 @@ export interface WeirStats {
   };
   /** Open connections of clients, over all workers. */
   readonly connections: number;
+  readonly requests: RequestCounters;
   readonly memory: MemoryStats & { readonly limitBytes: number };
   /** null: the level is off, or could not be opened. */
   readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;
@@ -31,6 +32,11 @@ export interface WeirStats {
   readonly originWell: Readonly<Record<string, readonly boolean[]>>;
   /** By name, of origins with a breaker: whether it leaves the origin alone. */
   readonly originOpen: Readonly<Record<string, boolean>>;
+}
+
+export interface RequestCounters {
+  /** Fields of requests that `listen.underscores` has left out. */
+  readonly droppedFields: number;
 }
 
 export interface FenceStats {

@@ -1,6 +1,6 @@
+import { decideBypass } from '../../policies/bypass.ts';
 import { cacheStatus, withKey, type ForwardReason } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
-import { namesOthers } from '../../policies/http/hop-by-hop.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { mayFail } from '../../policies/rfc9110/preconditions.ts';
 import { decideReuse, forbidsStoring, onlyIfCached } from '../../policies/rfc9111/reuse.ts';
@@ -90,9 +90,9 @@ export class CacheWay {
       this.#passAlone(visit, 'content');
       return;
     }
-    // The key and Vary would see what Connection takes away, and the origin would not.
-    if (namesOthers(exchange.fields)) {
-      this.#passAlone(visit, 'connection');
+    const bypass = decideBypass(exchange.fields, route.config.cache);
+    if (bypass !== null) {
+      this.#passAlone(visit, bypass);
       return;
     }
     this.#run({ to: 'lookup', visit: keyed(visit) });

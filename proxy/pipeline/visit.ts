@@ -75,6 +75,7 @@ export function sentFields({ exchange, route, trusted }: RoutedVisit): string[] 
     scheme: exchange.scheme,
     authority: exchange.authority,
     hostHeader: route.originConfig.hostHeader,
+    keyed: route.config.cache.key.headers,
   });
 }
 

@@ -4,6 +4,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
+import type { RequestCounters } from '../metrics/stats.ts';
 import type { MemoryStats } from '../cache/memory.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { SharedFeed } from '../feeds/shared-feed.ts';
@@ -122,5 +123,6 @@ export interface WorkerStats {
   readonly corrupt: number;
   readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
   readonly cacheWay: Readonly<RefreshCounters>;
+  readonly requests: RequestCounters;
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
 }

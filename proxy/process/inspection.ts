@@ -81,6 +81,7 @@ function statsOf(
       isFailing: fence.isFailing,
     },
     flights: workers.flights,
+    requests: workers.requests,
     origins: Object.fromEntries(
       Object.keys(config.origins).map((name) => [
         name,

@@ -82,6 +82,7 @@ export class WorkerRuntime {
   #receivers: ReadonlyMap<string, number> = new Map();
   #isTrusted: (address: string) => boolean = () => false;
   #listener: Listener | null = null;
+  #droppedFields = 0;
 
   constructor(deps: RuntimeDependencies) {
     this.#deps = deps;
@@ -183,6 +184,10 @@ export class WorkerRuntime {
       port: start.port,
       reusePort: start.sharesPort,
       limits: listen.limits,
+      underscores: listen.underscores,
+      onFieldsDropped: (count) => {
+        this.#droppedFields += count;
+      },
       tls: listen.tls,
       onExchange: (exchange) => this.handle(exchange),
       connectionsInUse: createConnectionCounter(start.connections, start.index),
@@ -257,6 +262,7 @@ export class WorkerRuntime {
         waiting: this.#flights.waiting,
       },
       cacheWay: { ...this.#cacheWay.counters },
+      requests: { droppedFields: this.#droppedFields },
       origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
     };
   }

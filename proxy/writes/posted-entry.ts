@@ -1,6 +1,6 @@
+import { decideBypass } from '../../policies/bypass.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { writtenFields } from '../../policies/http/forwarding.ts';
-import { namesOthers } from '../../policies/http/hop-by-hop.ts';
 import { isSteered } from '../../policies/key.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import { decidePosted } from '../../policies/rfc9111/posted.ts';
@@ -35,7 +35,8 @@ export class PostedEntry {
    */
   static expect(visit: RoutedVisit, keeper: EntryKeeper): PostedEntry | null {
     const { exchange, site, route, authority, path, query } = visit;
-    if (exchange.method !== 'POST' || isSteered(exchange.fields) || namesOthers(exchange.fields)) return null;
+    if (exchange.method !== 'POST' || isSteered(exchange.fields)) return null;
+    if (decideBypass(exchange.fields, route.config.cache) !== null) return null;
     if (route.readLagMs > 0 || route.config.cache.versionHeader !== null) return null;
     if (keyOfVisit(visit).query !== query) return null;
     const found = site.router.match('GET', authority, path);

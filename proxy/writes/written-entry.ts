@@ -1,6 +1,6 @@
 import { Transform, type Readable } from 'node:stream';
+import { decideBypass } from '../../policies/bypass.ts';
 import { fieldValue, withoutFields, type Fields } from '../../policies/http/fields.ts';
-import { namesOthers } from '../../policies/http/hop-by-hop.ts';
 import { isSteered } from '../../policies/key.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { groupSite } from '../../policies/tags.ts';
@@ -50,7 +50,7 @@ export class WrittenEntry {
     const source = instead ?? exchange.body;
     const isPlain = key.headers.length === 0 && key.cookies.length === 0;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
-    if (isSteered(exchange.fields) || namesOthers(exchange.fields)) return null;
+    if (isSteered(exchange.fields) || decideBypass(exchange.fields, route.config.cache) !== null) return null;
     // What the origin was sent is the target of a GET only where that is sent the same query.
     if (keyOfVisit(visit).query !== query) return null;
     if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_KEPT_BYTES) return null;

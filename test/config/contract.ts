@@ -5,6 +5,7 @@ listen:
   port: 8080
   workers: auto
   trusted-proxies: []
+  underscores: drop
   limits: { url: 8KiB, headers: 32KiB, header-count: 100, body: 100MiB, request: 60s, idle: 75s, connections: 10000 }
   stop-timeout: 30s
 admin: { host: 127.0.0.1, port: 8081, token: "\${WEIR_ADMIN_TOKEN:-}" }
@@ -45,6 +46,7 @@ routes:
       client-directives: ignore
       ignore-origin: []
       set-cookie: pass
+      bypass: { cookies: [], headers: [] }
       key: { query: all, headers: [], cookies: [] }
       tags: []
       range-miss: whole

@@ -25,12 +25,14 @@ export interface TestListener extends Listener, AsyncDisposable {
   /** Connections counted at present. */
   readonly connections: () => number;
   readonly logged: readonly string[];
+  readonly droppedFields: () => number;
   /** Resolves with the exchange of this number, counted from 0, once it is there. */
   exchange(number: number): Promise<Exchange>;
 }
 
 export interface TestListenerOptions {
   readonly limits?: Partial<ListenLimits>;
+  readonly underscores?: ListenerOptions['underscores'];
   readonly tls?: ListenerOptions['tls'];
   readonly onExchange?: (exchange: Exchange) => void;
 }
@@ -41,11 +43,14 @@ export async function listen(options: TestListenerOptions = {}): Promise<TestLis
   const logged: string[] = [];
   const waiting: (() => void)[] = [];
   let connections = 0;
+  let droppedFields = 0;
   const result = await startListener({
     host: '127.0.0.1',
     port: 0,
     reusePort: false,
     limits: { ...LIMITS, ...options.limits },
+    underscores: options.underscores ?? 'drop',
+    onFieldsDropped: (count) => (droppedFields += count),
     tls: options.tls ?? null,
     onExchange: (exchange) => {
       exchanges.push(exchange);
@@ -62,6 +67,7 @@ export async function listen(options: TestListenerOptions = {}): Promise<TestLis
     ...result,
     exchanges,
     logged,
+    droppedFields: () => droppedFields,
     connections: () => connections,
     exchange: async (number) => {
       while (exchanges.length <= number) await new Promise<void>((wake) => waiting.push(wake));

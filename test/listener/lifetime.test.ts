@@ -79,6 +79,8 @@ describe('startListener', () => {
     await using listener = await listen();
     const options = { host: '127.0.0.1', port: listener.port, reusePort: false, limits: LIMITS, tls: null };
     const rest = {
+      underscores: 'drop' as const,
+      onFieldsDropped: () => {},
       onExchange: answerOk,
       connectionsInUse: { add: () => 0 },
       log: { warn: () => {}, error: () => {} },
@@ -97,6 +99,8 @@ describe('startListener', () => {
   it('shares a port where it is asked to', async () => {
     const options = { host: '127.0.0.1', reusePort: true, limits: LIMITS, tls: null };
     const rest = {
+      underscores: 'drop' as const,
+      onFieldsDropped: () => {},
       onExchange: answerOk,
       connectionsInUse: { add: () => 0 },
       log: { warn: () => {}, error: () => {} },

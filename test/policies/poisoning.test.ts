@@ -4,6 +4,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
 import { originFields } from '../../policies/http/forwarding.ts';
 import { keyOf, normalizeTarget, unkeyedRequestFields } from '../../policies/key.ts';
+import { secondaryKey } from '../../policies/rfc9111/vary.ts';
 import { get, policy, refusal, stored } from '../rfc9111/given.ts';
 import { fc } from '../support/properties.ts';
 
@@ -33,6 +34,7 @@ function send(target: string, fields: Fields = [], rules: RouteCacheConfig = pol
     scheme: 'http',
     authority: 'shop.example',
     hostHeader: 'origin',
+    keyed: rules.key.headers,
   });
   return { key, seen: JSON.stringify([normal.path, query, unkeyedRequestFields(forwarded, rules)]) };
 }
@@ -76,9 +78,55 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
     ],
     ['fields of one hop', ['Connection', 'X-Evil, close', 'X-Evil', '1', 'TE', 'trailers', 'Upgrade', 'h2c']],
     ['an expectation', ['Expect', '100-continue']],
+    ['a proxy for scripts (httpoxy)', ['Proxy', 'http://evil.example']],
+    [
+      'a path of the server',
+      ['X-Envoy-Original-Path', '/evil', 'X-Matched-Path', '/evil', 'Script-Name', '/x'],
+    ],
+    ['a file of the server', ['X-Sendfile-Type', 'X-Accel-Redirect', 'X-Accel-Mapping', '/=/evil']],
+    [
+      'a part of the framework',
+      ['X-Middleware-Subrequest', 'middleware', 'X-Now-Route-Matches', '1=a', 'X-Invoke-Status', '404'],
+    ],
+    [
+      'another client in fields of CDNs',
+      ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'X-Cluster-Client-IP']
+        .concat('Fastly-Client-IP', 'X-Forwarded-User', 'X-Forward-For', 'Forwarded-For')
+        .flatMap((name) => [name, '127.0.0.1']),
+    ],
+    [
+      'another site in fields of proxies',
+      ['X-Forwarded-Protocol', 'X-Url-Scheme', 'Front-End-Https', 'X-Forwarded-Proto-Version', 'X-Scheme']
+        .concat('X-HTTP-Host-Override', 'X-Original-Proto', 'X-Forwarded')
+        .flatMap((name) => [name, 'evil']),
+    ],
   ])('%s', (_, fields) => {
     expect(send('/p', fields)).toEqual(PLAIN);
+    // What Connection names is what it spells.
+    if (fields.includes('Connection')) return;
+    for (const other of ['_', '.', '!', '~']) {
+      const respelled = fields.map((text, i) => (i % 2 === 0 ? text.replaceAll('-', other) : text));
+      expect(send('/p', respelled)!.seen).toBe(PLAIN!.seen);
+    }
   });
+
+  it.each(['X_Tenant', 'x.tenant', 'X!Tenant', 'X_tenant'])(
+    'another spelling of a field in the key or in Vary: %s',
+    (name) => {
+      const rules = policy({ key: { query: 'all', headers: ['x-tenant'], cookies: [] } });
+      const spelled = [
+        [],
+        ['X-Tenant', 'a'],
+        [name, 'a'],
+        ['X-Tenant', 'a', name, 'b'],
+        [name, 'b', 'X-Tenant', 'a'],
+      ];
+      const keys = spelled.map((fields) => send('/p', fields, rules)!.key);
+      expect(new Set(keys).size).toBe(keys.length);
+      const varied = spelled.map((fields) => secondaryKey(['x-tenant'], get(...fields)));
+      expect(new Set(varied).size).toBe(varied.length);
+    },
+  );
 
   it.each([
     ['an unkeyed parameter', '/p?id=1&evil=2', '/p?id=1'],

@@ -28,6 +28,7 @@ export const PLAIN_POLICY: RouteCacheConfig = {
   clientDirectives: 'honor',
   ignoreOrigin: [],
   setCookie: 'pass',
+  bypass: { cookies: [], headers: [] },
   key: { query: 'all', headers: [], cookies: [] },
   tags: [],
   rangeMiss: 'whole',

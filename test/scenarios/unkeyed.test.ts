@@ -1,4 +1,5 @@
 /** What the key leaves out steers nothing that is stored, over the wire. */
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -6,22 +7,28 @@ import { ask, cacheStatusOf } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
+let keeping: RunningWeir;
 
 beforeAll(async () => {
   origin = await startScriptedOrigin();
-  weir = await startWeir(`
-    listen: { port: 0, workers: 1 }
+  [weir, keeping] = await Promise.all([start('drop'), start('keep')]);
+});
+
+const start = (underscores: string) =>
+  startWeir(`
+    listen: { port: 0, workers: 1, underscores: ${underscores} }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
     origins: { app: { url: "${origin.url}" } }
     routes:
       - { name: keyed, match: /keyed/*, cache: { key: { headers: [x-tenant] } } }
+      - { name: cookies, match: /cookies/*, cache: { key: { cookies: [tenant] } } }
+      - { name: members, match: /members/*, cache: { bypass: { cookies: [session], headers: [x-user] } } }
       - { name: written, match: /written/*, write: { policy: through, update: true } }
       - { name: all, match: /* }
   `);
-});
 
 afterAll(async () => {
-  await weir?.stop();
+  await Promise.all([weir?.stop(), keeping?.stop()]);
   await origin.close();
 });
 
@@ -85,5 +92,131 @@ describe('the content of a PUT', () => {
     origin.on(`GET ${path}`, { fields: fresh, body: "the origin's" });
     await ask(`${weir.url}${path}`, { method: 'PUT', headers, body: 'sent' });
     expect((await get(path)).body).toBe("the origin's");
+  });
+});
+
+/** As CGI would give them to an application: the fields of the request by the names of their variables. */
+const variablesOf = (fields: readonly string[]) =>
+  new Map(
+    fields.flatMap((name, i): [string, string][] =>
+      i % 2 === 0 ? [[name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_'), fields[i + 1]!]] : [],
+    ),
+  );
+
+describe('a field that an origin reads under the name of another', () => {
+  it.each(['GET', 'POST', 'HEAD', 'PUT'])('does not reach it by another spelling (%s)', async (method) => {
+    for (const server of [weir, keeping]) {
+      for (const spelling of ['_', '.']) {
+        const path = `/spelled/${method}/${spelling}/${server.port}`;
+        origin.on(path, { fields: ['Cache-Control', 'max-age=60'], body: 'x' });
+        const names = [
+          'X-Forwarded-Host',
+          'X-Original-URL',
+          'X-Forwarded-For',
+          'Transfer-Encoding',
+          'X-Real-IP',
+        ];
+        const headers = Object.fromEntries(names.map((name) => [name.replaceAll('-', spelling), 'evil']));
+        await ask(`${server.url}${path}`, { headers, method });
+        const seen = variablesOf(origin.requests.at(-1)!.fields);
+        expect([...seen.values()].filter((value) => value.includes('evil'))).toEqual([]);
+      }
+    }
+  });
+
+  it('reaches it, and is in the key and in Vary, where such fields are kept', async () => {
+    origin.on('*', ({ fields }) => ({
+      fields: ['Cache-Control', 'max-age=60', 'Vary', 'X-Tenant'],
+      body: String(variablesOf(fields).get('X_TENANT')),
+    }));
+    for (const path of ['/keyed/spelled', '/spelled']) {
+      const bodies = [];
+      for (const name of ['X_Tenant', 'X-Tenant', 'X_Tenant', 'X.Tenant']) {
+        bodies.push((await ask(`${keeping.url}${path}`, { headers: { [name]: name } })).body);
+      }
+      expect(bodies).toEqual(['X_Tenant', 'X-Tenant', 'X_Tenant', 'X.Tenant']);
+      expect((await ask(`${weir.url}${path}`, { headers: { X_Tenant: 'evil' } })).body).toBe('undefined');
+    }
+  });
+
+  it('is counted', async () => {
+    const count = async () => {
+      const text = await (await weir.admin('/metrics')).text();
+      return Number(/^weir_request_fields_dropped_total (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await count();
+    await get('/counted', { X_One: '1', 'X.Two': '2', 'X-Three': '3' });
+    expect(await count()).toBe(before + 2);
+  });
+
+  it('RFC 9110 §6.5: does not reach it as a trailer', async () => {
+    origin.on('/trailing', async ({ received, node }) => {
+      await received;
+      return { body: JSON.stringify(node.rawTrailers) };
+    });
+    const answer = await new Promise<string>((resolve) => {
+      const socket = connect(weir.port, '127.0.0.1');
+      let text = '';
+      socket.on('data', (chunk) => (text += String(chunk))).on('close', () => resolve(text));
+      const fields =
+        'Host: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X-Forwarded-Host';
+      socket.write(
+        `POST /trailing HTTP/1.1\r\n${fields}\r\n\r\n1\r\nx\r\n0\r\nX-Forwarded-Host: evil\r\n\r\n`,
+      );
+    });
+    expect(answer).toMatch(/\r\n\r\n.*\[\]/s);
+  });
+});
+
+describe('a cookie in the key', () => {
+  it('is passed unstored where origins may read it in two ways', async () => {
+    origin.on('/cookies/a', ({ headers }) => ({
+      fields: ['Cache-Control', 'max-age=60'],
+      body: headers.cookie ?? '',
+    }));
+    for (const cookie of [
+      'x="; tenant=v; "',
+      'a=b, tenant=v',
+      'tenant=v; Tenant=evil',
+      '$Version=1; tenant=v',
+    ]) {
+      const passed = await get('/cookies/a', { Cookie: cookie });
+      expect(cacheStatusOf(passed)).toMatchObject({ fwd: 'bypass', detail: 'ambiguous-cookies' });
+      expect(passed.body).toBe(cookie);
+    }
+    expect(cacheStatusOf(await get('/cookies/a', { Cookie: 'tenant=v' }))).toMatchObject({ stored: true });
+    expect(cacheStatusOf(await get('/cookies/a', { Cookie: 'tenant=v; x=1' }))).toMatchObject({ hit: true });
+  });
+
+  it('is read by the origin as by the key where it came in several fields', async () => {
+    origin.on('/cookies/several', ({ fields }) => ({
+      fields: ['Cache-Control', 'max-age=60'],
+      body: fields.filter((_, i) => /^cookie$/i.test(fields[i - 1] ?? '')).join('|'),
+    }));
+    const headers = { Cookie: ['a=1', 'tenant=v'] };
+    expect((await ask(`${weir.url}/cookies/several`, { headers })).body).toBe('a=1; tenant=v');
+    const again = await get('/cookies/several', { Cookie: 'tenant=v' });
+    expect(cacheStatusOf(again)).toMatchObject({ hit: true });
+  });
+});
+
+describe('a request that the route lets by', () => {
+  it.each([
+    ['a cookie', { Cookie: 'a=1; session=x' }, 'bypass-cookie'],
+    ['a field', { 'X-User': 'alice' }, 'bypass-header'],
+    ['a Cookie that may hold one', { Cookie: 'a="; session=x' }, 'ambiguous-cookies'],
+  ])('is passed, neither answered from the cache nor stored: %s', async (_, headers, detail) => {
+    const path = `/members/${detail}`;
+    let asked = 0;
+    origin.on(path, () => ({ fields: ['Cache-Control', 'max-age=60'], body: String((asked += 1)) }));
+    await get(path);
+    for (const method of ['GET', 'HEAD', 'GET']) {
+      const passed = await get(path, headers as unknown as Record<string, string>, method);
+      expect(cacheStatusOf(passed)).toMatchObject({ fwd: 'bypass', detail });
+    }
+    expect(asked).toBe(4);
+    const hit = await get(path, { Cookie: 'a=1' });
+    expect(hit.body).toBe('1');
+    expect(cacheStatusOf(hit)).toMatchObject({ hit: true });
   });
 });

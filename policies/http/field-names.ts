@@ -1,0 +1,79 @@
+/**
+ * How names of request fields are compared. CGI and its successors (CGI, FastCGI, WSGI, Rack, PHP) give a field to the
+ * application as a variable, in whose name every character but letters and digits is `_` (RFC 3875 §4.1.18): for such an
+ * origin `X_Tenant` and `X.Tenant` are `X-Tenant`.
+ */
+import { fieldValue, type Fields } from './fields.ts';
+
+/** Key `listen.underscores`. */
+export type UnderscoreRule = 'drop' | 'keep';
+
+/** The form in which names are compared: lower case, all but letters and digits as hyphens. */
+export function nameForm(name: string): string {
+  const lower = name.toLowerCase();
+  return PLAIN.test(lower) ? lower : lower.replaceAll(/[^0-9a-z-]/g, '-');
+}
+
+/**
+ * The fields that a request is taken to have. With `drop`, a name of anything but letters, digits and hyphens is not
+ * among them: an origin may read it as the name of a field that the key, Vary or a rule compares in another spelling.
+ */
+export function decideFieldNames(
+  fields: Fields,
+  rule: UnderscoreRule,
+): { readonly fields: Fields; readonly dropped: number } {
+  if (rule === 'keep') return { fields, dropped: 0 };
+  let i = 0;
+  while (i < fields.length && UNAMBIGUOUS.test(fields[i]!)) i += 2;
+  if (i >= fields.length) return { fields, dropped: 0 };
+  const kept = fields.slice(0, i);
+  for (; i < fields.length; i += 2) if (UNAMBIGUOUS.test(fields[i]!)) kept.push(fields[i]!, fields[i + 1]!);
+  return { fields: kept, dropped: (fields.length - kept.length) / 2 };
+}
+
+/** Whether `drop` leaves no field of this name. */
+export function isDroppedName(name: string): boolean {
+  return !UNAMBIGUOUS.test(name);
+}
+
+/** Whether the fields have one that an origin may read under this name, which is in lower case. */
+export function hasFieldLike(fields: Fields, name: string): boolean {
+  const form = nameForm(name);
+  for (let i = 0; i < fields.length; i += 2) if (nameForm(fields[i]!) === form) return true;
+  return false;
+}
+
+/**
+ * A request field's value as keys and Vary compare it; undefined where no field can be read under this name, which is in
+ * lower case. Where one is spelled otherwise the spellings are part of the value: origins differ in which of them counts.
+ */
+export function comparedValue(fields: Fields, name: string): string | undefined {
+  let form: string | null = null;
+  for (let i = 0; i < fields.length; i += 2) {
+    const other = fields[i]!;
+    if (other.length !== name.length || UNAMBIGUOUS.test(other)) continue;
+    form ??= nameForm(name);
+    if (nameForm(other) === form && other.toLowerCase() !== name) return spelledValue(fields, form);
+  }
+  return fieldValue(fields, name);
+}
+
+/** The fields without those that an origin may read under a name for which `isLeftOut`, which is given its form. */
+export function withoutFieldsLike(fields: Fields, isLeftOut: (form: string) => boolean): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (!isLeftOut(nameForm(fields[i]!))) kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
+}
+
+const PLAIN = /^[0-9a-z-]*$/;
+const UNAMBIGUOUS = /^[0-9A-Za-z-]*$/;
+
+function spelledValue(fields: Fields, form: string): string {
+  const lines: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (nameForm(fields[i]!) === form) lines.push(`${fields[i]}:${fields[i + 1]}`);
+  }
+  return lines.join(', ');
+}

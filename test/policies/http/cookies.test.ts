@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { decideBypass } from '../../../policies/bypass.ts';
+import { readCookies, withOneCookie } from '../../../policies/http/cookies.ts';
+import { policy } from '../../rfc9111/given.ts';
+
+const read = (...lines: string[]) => {
+  const reading = readCookies(
+    lines.flatMap((line) => ['Cookie', line]),
+    ['tenant'],
+  );
+  return reading.kind === 'read' ? (reading.values.get('tenant') ?? null) : reading.kind;
+};
+
+describe('RFC 6265 §4.1.1 a cookie that every origin reads alike', () => {
+  it.each([
+    ['tenant=v', 'v'],
+    ['a=1; tenant=v; b=2', 'v'],
+    ['a=1;tenant=v;b=2', 'v'],
+    ['tenant=', ''],
+    ['tenant="v"', '"v"'],
+    ['tenant=a=b', 'a=b'],
+    ['tenant=eyJh.b-c_d/e+f==', 'eyJh.b-c_d/e+f=='],
+    ['tenant=%7B%22a%22%3A1%7D', '%7B%22a%22%3A1%7D'],
+    ['a=1; b=2', null],
+    ['', null],
+  ])('%s', (line, value) => {
+    expect(read(line)).toBe(value);
+  });
+
+  it('is not looked for in what can hold no cookie of its name', () => {
+    expect(read('prefs={"a": "b, c"}; x')).toBe(null);
+  });
+});
+
+describe('a Cookie field that origins may read in two ways', () => {
+  it.each([
+    ['a quote that holds a separator', 'x="; tenant=v; "'],
+    ['a comma', 'a=b, tenant=evil'],
+    ['a comma in the value', 'tenant=a,b'],
+    ['the name twice', 'tenant=a; tenant=b'],
+    ['the name in another case', 'tenant=a; Tenant=b'],
+    ['the name in another case alone', 'TENANT=b'],
+    ['an encoded name', 'tenant=a; ten%61nt=b'],
+    ['an array of PHP', 'tenant[]=b'],
+    ['a space before the equals sign', 'tenant =b'],
+    ['a space behind it', 'tenant= b'],
+    ['a space behind the value', 'tenant=b ; a=1'],
+    ['a space within the value', 'tenant=a b'],
+    ['a tab', 'a=1;\ttenant=v'],
+    ['$Version', '$Version=1; tenant=v'],
+    ['a pair without a name', '=x; tenant=v'],
+    ['a pair without a value', 'x; tenant=v'],
+    ['an empty pair', 'a=1;; tenant=v'],
+    ["an attribute's name", 'tenant=v; path=/'],
+    ['a name that is no token', 'a(b)=1; tenant=v'],
+    ['a backslash', 'a=\\073; tenant=v'],
+    ['a byte beyond ASCII', 'a=\u00a0; tenant=v'],
+    ['a name within a quoted value', 'a="x; tenant=v"'],
+    ['more cookies than servers read', `${'a=1; '.repeat(180)}tenant=v`],
+  ])('%s', (_, line) => {
+    expect(read(line)).toBe('ambiguous');
+  });
+
+  it('is one of several', () => {
+    expect(read('a=1', 'tenant=v')).toBe('ambiguous');
+  });
+});
+
+describe('several Cookie fields', () => {
+  it('become one, as a server joins them', () => {
+    const fields = ['A', '1', 'cookie', 'a=1', 'B', '2', 'Cookie', 'b=2'];
+    expect(withOneCookie(fields)).toEqual(['A', '1', 'cookie', 'a=1; b=2', 'B', '2']);
+    const one = ['Cookie', 'a=1'];
+    expect(withOneCookie(one)).toBe(one);
+  });
+});
+
+describe('requests that are passed', () => {
+  const rules = (bypass: { cookies?: string[]; headers?: string[] }, cookies: string[] = []) =>
+    policy({
+      bypass: { cookies: [], headers: [], ...bypass },
+      key: { query: 'all', headers: [], cookies },
+    });
+
+  it.each([
+    ['bears such a cookie', ['Cookie', 'a=1; session=x'], 'bypass-cookie'],
+    ['bears an empty one', ['Cookie', 'session='], 'bypass-cookie'],
+    ['may bear one', ['Cookie', 'a="; session=x'], 'ambiguous-cookies'],
+    ['may bear one by another case', ['Cookie', 'SESSION=x'], 'ambiguous-cookies'],
+    ['bears others', ['Cookie', 'a=1; b="'], null],
+    ['bears none', [], null],
+    ['bears such a field', ['X-User', '1'], 'bypass-header'],
+    ['bears one that an origin reads as it', ['X_User', '1'], 'bypass-header'],
+    ['takes one away again', ['X-User', '1', 'Connection', 'X-User'], 'connection'],
+  ])('one that %s', (_, fields, reason) => {
+    expect(decideBypass(fields, rules({ cookies: ['session'], headers: ['x-user'] }))).toBe(reason);
+  });
+
+  it('are those with an ambiguous Cookie where a cookie is in the key, and there alone', () => {
+    expect(decideBypass(['Cookie', 'a=b, tenant=evil'], rules({}, ['tenant']))).toBe('ambiguous-cookies');
+    expect(decideBypass(['Cookie', 'a=b, tenant=evil'], rules({}))).toBe(null);
+  });
+});

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { decideFieldNames, hasFieldLike, nameForm } from '../../../policies/http/field-names.ts';
+import { originFields } from '../../../policies/http/forwarding.ts';
+
+describe('the fields that a request is taken to have', () => {
+  const SENT = ['Host', 'a', 'X_Forwarded_Host', 'evil', 'X-Kept', '1', 'X.Tenant', 'b', '_', 'c'];
+
+  it('are those of letters, digits and hyphens where others are dropped, which are counted', () => {
+    expect(decideFieldNames(SENT, 'drop')).toEqual({ fields: ['Host', 'a', 'X-Kept', '1'], dropped: 3 });
+    const plain = ['Host', 'a', 'DNT', '1'];
+    expect(decideFieldNames(plain, 'drop')).toEqual({ fields: plain, dropped: 0 });
+    expect(decideFieldNames(plain, 'drop').fields).toBe(plain);
+  });
+
+  it('are all where others are kept', () => {
+    expect(decideFieldNames(SENT, 'keep')).toEqual({ fields: SENT, dropped: 0 });
+  });
+
+  it('are compared as an origin may read them', () => {
+    expect(nameForm('X_Forwarded.Host')).toBe('x-forwarded-host');
+    expect(nameForm('ETag')).toBe('etag');
+    expect(hasFieldLike(['X_User', '1'], 'x-user')).toBe(true);
+    expect(hasFieldLike(['X-Users', '1'], 'x-user')).toBe(false);
+  });
+});
+
+describe('what the origin is sent of what proxies tell', () => {
+  const TOLD = [
+    'X-Real-IP',
+    '10.0.0.1',
+    'X-Forwarded-User',
+    'root',
+    'X-Forwarded-Port',
+    '444',
+    'X-Host',
+    'evil',
+  ];
+  const OWN = ['X-Original-URL', '/admin', 'X-Middleware-Subrequest', '1', 'Proxy', 'evil'];
+  const sent = (trusted: boolean, hostHeader: 'origin' | 'client', keyed: string[] = []) => {
+    const fields = originFields({
+      fields: [...TOLD, ...OWN, 'X-HTTP-Method-Override', 'DELETE'],
+      version: '1.1',
+      trusted,
+      remoteAddress: '192.0.2.1',
+      scheme: 'http',
+      authority: 'shop.example',
+      hostHeader,
+      keyed,
+    });
+    return fields.filter((name, i) => i % 2 === 0 && (TOLD.includes(name) || OWN.includes(name)));
+  };
+
+  it('is nothing of a stranger, whether the answer may be stored or not', () => {
+    expect(sent(false, 'origin')).toEqual([]);
+    expect(sent(false, 'client')).toEqual([]);
+  });
+
+  it('is what a trusted proxy says, without host and scheme where the origin does not see them', () => {
+    expect(sent(true, 'client')).toEqual(['X-Real-IP', 'X-Forwarded-User', 'X-Forwarded-Port', 'X-Host']);
+    expect(sent(true, 'origin')).toEqual(['X-Real-IP', 'X-Forwarded-User']);
+  });
+
+  it('is what the route has in its key', () => {
+    expect(sent(false, 'origin', ['x-real-ip', 'x-original-url'])).toEqual(['X-Real-IP', 'X-Original-URL']);
+  });
+});
