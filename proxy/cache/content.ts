@@ -1,7 +1,7 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import type { FlightBody } from '../flights/body.ts';
-import type { DiskLevel } from './disk-level.ts';
-import type { StoredEntry } from './stored-entry.ts';
+import type { EntryHead } from './entry.ts';
+import type { Levels } from './levels.ts';
 
 /** The content of a response, wherever it stands, read at the reader's own speed. */
 export interface ContentReader {
@@ -19,6 +19,7 @@ export type ContentPiece =
   | { readonly kind: 'cut' };
 
 const CUT: ContentPiece = { kind: 'cut' };
+const WAIT: ContentPiece = { kind: 'wait' };
 const END: ContentPiece = { kind: 'end', trailers: [] };
 
 /** Reads bytes in memory. */
@@ -33,19 +34,30 @@ export function readBytes(content: Uint8Array, from: number): ContentReader {
   };
 }
 
-/** Reads an entry that is on disk. What is left for a later turn stays there while it is read. */
-export function readStored(entry: StoredEntry, disk: DiskLevel, from: number): ContentReader {
-  const { id, sizeBytes } = entry.head;
+/** Where content that is on disk is read, and what is told where it can't be. */
+export interface StoredPlace {
+  readonly head: EntryHead;
+  readonly levels: Pick<Levels, 'disk' | 'discard'>;
+}
+
+/**
+ * Reads an entry that is on disk. What is left for a later turn stays there while it is read. Where content is missing or
+ * damaged, the reader breaks off once no worker finds the entry any more: a client that asks again gets a new one.
+ */
+export function readStored(place: StoredPlace, from: number, onProgress: () => void): ContentReader {
+  const { id, sizeBytes } = place.head;
   let position = from;
   let release: (() => void) | null = null;
+  const pieces = new StoredPieces(place, onProgress);
   return {
     next() {
       if (position >= sizeBytes) return END;
-      const bytes = disk.read(id, position);
-      if (bytes === null) return CUT;
+      const piece = pieces.at(position);
       // Most entries are one chunk, and a message to the writer costs more than reading it.
-      if (position + bytes.byteLength < sizeBytes) release ??= disk.pin(id);
-      return { kind: 'bytes', bytes };
+      if (piece.kind === 'bytes' && position + piece.bytes.byteLength < sizeBytes) {
+        release ??= place.levels.disk?.pin(id) ?? null;
+      }
+      return piece;
     },
     advance: (bytes) => {
       position += bytes;
@@ -54,23 +66,24 @@ export function readStored(entry: StoredEntry, disk: DiskLevel, from: number): C
   };
 }
 
-/** Reads a body that is still coming; what has left its window is read from disk, as `id`. */
+/** Reads a body that is still coming; what has left its window is read from disk, at `place`. */
 export function readFlight(
   body: FlightBody,
-  place: { readonly id: string; readonly disk: DiskLevel } | null,
+  place: StoredPlace | null,
   from: number,
   onProgress: () => void,
 ): ContentReader {
   const reader = body.reader(from, onProgress);
+  const pieces = place === null ? null : new StoredPieces(place, onProgress);
+  const pin = (): (() => void) | null => place?.levels.disk?.pin(place.head.id) ?? null;
   // The entry may be replaced while this reader is still on its way through it.
-  let release = place === null || body.keepsAll ? null : place.disk.pin(place.id);
+  let release = body.keepsAll ? null : pin();
   return {
     next() {
       const piece = reader.next();
       if (piece.kind !== 'stored') return piece;
-      if (place !== null) release ??= place.disk.pin(place.id);
-      const bytes = place?.disk.read(place.id, reader.position) ?? null;
-      return bytes === null ? CUT : { kind: 'bytes', bytes };
+      release ??= pin();
+      return pieces?.at(reader.position) ?? CUT;
     },
     advance: (bytes) => reader.advance(bytes),
     close() {
@@ -78,4 +91,29 @@ export function readFlight(
       release?.();
     },
   };
+}
+
+/** Pieces of an entry on disk, by their position. */
+class StoredPieces {
+  readonly #place: StoredPlace;
+  readonly #onProgress: () => void;
+  #lost: 'no' | 'being-discarded' | 'yes' = 'no';
+
+  constructor(place: StoredPlace, onProgress: () => void) {
+    this.#place = place;
+    this.#onProgress = onProgress;
+  }
+
+  at(position: number): ContentPiece {
+    const { head, levels } = this.#place;
+    if (this.#lost !== 'no') return this.#lost === 'yes' ? CUT : WAIT;
+    const bytes = levels.disk?.read(head.id, position) ?? null;
+    if (bytes !== null) return { kind: 'bytes', bytes };
+    this.#lost = 'being-discarded';
+    void levels.discard(head).then(() => {
+      this.#lost = 'yes';
+      this.#onProgress();
+    });
+    return WAIT;
+  }
 }

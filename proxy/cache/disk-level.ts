@@ -13,6 +13,13 @@ export interface DiskLevel {
   /** Puts a changed head in place of the one with its id. Resolves when every worker finds it; never rejects. */
   update(head: EntryHead): Promise<void>;
   remove(key: string, id: string): void;
+  /**
+   * The content of this entry is missing or damaged: no worker finds the entry from now on. This level hides it at once;
+   * resolves when every worker does. Never rejects.
+   */
+  discard(key: string, id: string): Promise<void>;
+  /** This level finds the entry no longer, whatever the disk still has of it. */
+  hide(id: string): void;
   /** Tells that an entry was used. */
   touch(id: string): void;
 }

@@ -15,6 +15,12 @@ import { StoredEntry } from './stored-entry.ts';
 export type Findings =
   { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
 
+/**
+ * Content on disk up to this size is read as a whole before a 304 confirms it, which takes about a millisecond. A larger
+ * one is checked as it is read.
+ */
+const VERIFIED_BYTES = 2 ** 20;
+
 /** The levels of one worker as one: memory first, then disk, from where small entries are promoted. */
 export class Levels {
   readonly memory: MemoryLevel;
@@ -94,6 +100,31 @@ export class Levels {
     this.disk?.remove(key, id);
   }
 
+  /** The content of the entry is missing or damaged: resolves when no worker finds it any more. Never rejects. */
+  async discard({ key, id }: EntryHead): Promise<void> {
+    this.lost += 1;
+    this.memory.remove(key, id);
+    await this.disk?.discard(key, id);
+  }
+
+  /** Whether the entry's content is there and whole, as far as that is looked at before any of it is sent. */
+  isReadable({ head: { id, sizeBytes }, content }: StoredEntry): boolean {
+    if (content !== null) return true;
+    const lookedAt = sizeBytes <= VERIFIED_BYTES ? sizeBytes : Math.min(1, sizeBytes);
+    for (let position = 0; position < lookedAt;) {
+      const bytes = this.disk?.read(id, position) ?? null;
+      if (bytes === null) return false;
+      position += bytes.byteLength;
+    }
+    return true;
+  }
+
+  /** This worker finds the entry no longer. */
+  forget(key: string, id: string): void {
+    this.memory.remove(key, id);
+    this.disk?.hide(id);
+  }
+
   /** The fields with which clients are sent an entry of this head. */
   sentFieldsOf(head: EntryHead): Fields {
     const policy = this.#policyOf(head.route);
@@ -116,8 +147,7 @@ export class Levels {
     const content = isSmall ? readWhole(disk, head) : null;
     const isThere = isSmall ? content !== null : head.sizeBytes === 0 || disk.read(head.id, 0) !== null;
     if (!isThere) {
-      this.lost += 1;
-      disk.remove(head.key, head.id);
+      void this.discard(head);
       return null;
     }
     const entry = new StoredEntry(head, content, this.sentFieldsOf(head));

@@ -304,8 +304,9 @@ export class Fill implements OriginHandler {
   }
 
   #hasContent(entry: StoredEntry): boolean {
-    const { id, sizeBytes } = entry.head;
-    return entry.content !== null || sizeBytes === 0 || this.#deps.levels.disk?.read(id, 0) != null;
+    if (this.#deps.levels.isReadable(entry)) return true;
+    void this.#deps.levels.discard(entry.head);
+    return false;
   }
 
   /** What may be kept no longer is so on no worker. */

@@ -116,10 +116,11 @@ export class Serving implements Waiter {
     }
     if (entry.content !== null) this.#reader = readBytes(entry.content, 0);
     else if (body !== null) {
-      const place = levels.disk === null ? null : { id: entry.head.id, disk: levels.disk };
+      const place = levels.disk === null ? null : { head: entry.head, levels };
       this.#reader = readFlight(body, place, 0, () => this.#pump());
       body.onStored((length) => this.#send({ kind: 'stored', id, length }));
-    } else if (levels.disk !== null) this.#reader = readStored(entry, levels.disk, 0);
+    } else if (levels.disk !== null)
+      this.#reader = readStored({ head: entry.head, levels }, 0, () => this.#pump());
   }
 
   #freshHere(): FoundEntry | null {

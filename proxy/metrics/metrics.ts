@@ -148,6 +148,11 @@ export const METRICS: readonly MetricDefinition[] = [
     onDisk(({ corrupt }) => corrupt),
   ),
   counter(
+    'weir_disk_discarded_total',
+    'Entries removed because content of theirs was missing or failed its checksum',
+    onDisk(({ discarded }) => discarded),
+  ),
+  counter(
     'weir_disk_full_errors_total',
     'Times that the file system had no room or failed',
     onDisk(({ fullErrors }) => fullErrors),

@@ -35,13 +35,14 @@ export interface EntryAnswer {
 
 /**
  * Answers with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. Returns the status
- * that was sent, or `to-origin`: the conditions are the origin's to judge, and nothing was sent.
+ * that was sent, or why nothing was: the conditions are for the origin to evaluate (`to-origin`), or content that this
+ * answer begins with is missing or damaged on disk (`damaged`), and no worker finds the entry from now on.
  */
 export function answerWithEntry(
   visit: KeyedVisit,
   levels: Levels,
   answer: EntryAnswer,
-): number | 'to-origin' {
+): number | 'to-origin' | 'damaged' {
   const { entry, nowMs } = answer;
   const { exchange, request } = visit;
   const condition = evaluatePreconditions(request, entry.meta, nowMs);
@@ -53,7 +54,10 @@ export function answerWithEntry(
     return 304;
   }
   if (entry.meta.part !== null) {
-    sendPart(visit, levels, answer);
+    const wanted = decidePart(request, entry.meta);
+    if (!isReadable(visit, levels, answer, [wanted.kind === 'insufficient' ? 0 : wanted.offset]))
+      return 'damaged';
+    sendPart(visit, levels, answer, wanted);
     return 206;
   }
   const size = entry.head.sizeBytes;
@@ -63,9 +67,11 @@ export function answerWithEntry(
       case 'whole':
         break;
       case 'single':
+        if (!isReadable(visit, levels, answer, [range.range.first])) return 'damaged';
         sendRange(visit, levels, answer, range.range, range.contentRange);
         return 206;
       case 'multiple':
+        if (!isReadable(visit, levels, answer, firstsOf(range.ranges))) return 'damaged';
         sendRanges(visit, levels, answer, range.ranges);
         return 206;
       case 'unsatisfiable':
@@ -75,8 +81,27 @@ export function answerWithEntry(
         range satisfies never;
     }
   }
+  if (!isReadable(visit, levels, answer, [0])) return 'damaged';
   sendWhole(visit, levels, answer);
   return entry.meta.status;
+}
+
+function firstsOf(ranges: readonly ByteRange[]): number[] {
+  return ranges.map(({ first }) => first);
+}
+
+/** Whether the content can be read at these positions. Once the head has been sent, the answer could only be cut. */
+function isReadable(
+  { exchange }: KeyedVisit,
+  levels: Levels,
+  { entry, body }: EntryAnswer,
+  positions: readonly number[],
+): boolean {
+  if (entry.content !== null || body !== null || exchange.method === 'HEAD') return true;
+  const { id, sizeBytes } = entry.head;
+  const isThere = positions.every((at) => at >= sizeBytes || (levels.disk?.read(id, at) ?? null) !== null);
+  if (!isThere) void levels.discard(entry.head);
+  return isThere;
 }
 
 function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {
@@ -90,9 +115,12 @@ function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void
 }
 
 /** What was asked for of a stored part; the part as it came, where the origin has sent another than was asked for. */
-function sendPart(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {
-  const { meta } = answer.entry;
-  const wanted = decidePart(visit.request, meta);
+function sendPart(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  wanted: ReturnType<typeof decidePart>,
+): void {
   if (wanted.kind === 'insufficient') {
     sendWhole(visit, levels, answer);
     return;
@@ -186,15 +214,11 @@ function sendFrom(
 
 function readerOf(levels: Levels, answer: EntryAnswer, first: number, onProgress: () => void): ContentReader {
   const { entry, body } = answer;
-  const { disk } = levels;
   if (entry.content !== null) return readBytes(entry.content, first);
-  if (body !== null) {
-    return readFlight(body, disk === null ? null : { id: entry.head.id, disk }, first, onProgress);
-  }
-  return disk === null ? GONE : readStored(entry, disk, first);
+  const place = { head: entry.head, levels };
+  if (body !== null) return readFlight(body, levels.disk === null ? null : place, first, onProgress);
+  return readStored(place, first, onProgress);
 }
-
-const GONE: ContentReader = { next: () => ({ kind: 'cut' }), advance: () => {}, close: () => {} };
 
 /** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
 function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {

@@ -57,6 +57,7 @@ export class EntryServing {
     const answer = { entry, body, status, ownFields, nowMs };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
+    if (sent === 'damaged') return { to: 'lookup', visit };
     const outcome = originStatus === null ? 'hit' : originStatus === 304 ? 'revalidated' : 'miss';
     const reason = originStatus === null ? 'peer' : need.reason;
     conclusions.whenEnded(visit, outcome, reason, sent);
@@ -114,6 +115,7 @@ export class EntryServing {
     if (sent === 'to-origin') {
       return { to: 'pass', visit, reason: 'precondition', need: { ...MISSING, forward: 'request' } };
     }
+    if (sent === 'damaged') return { to: 'lookup', visit };
     const isWhole = sent === entry.meta.status && visit.exchange.method === 'GET';
     if (outcome === 'hit' && !fromDisk && isWhole)
       conclusions.now(visit, 'hit', reason, sent, entry.head.sizeBytes);

@@ -104,6 +104,8 @@ export type CoordinatorCalls = {
   abortEntry(argument: { readonly id: string }): void;
   updateEntry(argument: { readonly head: EntryHead }): boolean;
   removeEntry(argument: { readonly id: string; readonly key: string }): void;
+  /** The entry's content is missing or damaged. True once no worker finds it. */
+  discardEntry(argument: { readonly id: string; readonly key: string }): boolean;
   touchEntries(argument: { readonly ids: readonly string[] }): void;
   pinEntry(argument: { readonly id: string }): void;
   unpinEntry(argument: { readonly id: string }): void;

@@ -218,7 +218,7 @@ export class Coordinator {
           diskPath: disk === null ? null : cachePath(config),
         },
         handlersFor: (_index, instance) => {
-          const diskCalls = diskCallsOf(disk);
+          const diskCalls = diskCallsOf(disk, (key, id) => this.#pool.dropEntries(key, [id]));
           calls.set(instance, diskCalls);
           return {
             ...diskCalls.calls,

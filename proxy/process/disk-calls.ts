@@ -11,13 +11,18 @@ type DiskCalls = Pick<
   | 'abortEntry'
   | 'updateEntry'
   | 'removeEntry'
+  | 'discardEntry'
   | 'touchEntries'
   | 'pinEntry'
   | 'unpinEntry'
 >;
 
 /** What one worker asks of the disk's writer. What it leaves unfinished when it dies is given up by `forget`. */
-export function diskCallsOf(writer: DiskWriter | null): { readonly calls: DiskCalls; forget(): void } {
+export function diskCallsOf(
+  writer: DiskWriter | null,
+  /** Every worker forgets this entry. */
+  dropEntry: (key: string, id: string) => void,
+): { readonly calls: DiskCalls; forget(): void } {
   const fills = new Set<string>();
   const pins = new Set<string>();
   return {
@@ -45,6 +50,11 @@ export function diskCallsOf(writer: DiskWriter | null): { readonly calls: DiskCa
       },
       async removeEntry({ id, key }) {
         await writer?.remove(id, key);
+      },
+      async discardEntry({ id, key }) {
+        dropEntry(key, id);
+        await writer?.discard(id, key);
+        return true;
       },
       touchEntries({ ids }) {
         writer?.touch(ids);

@@ -23,7 +23,7 @@ const handlers: Handlers<WorkerCalls> = {
     memory: runtime.levels.memory.get(key).map((entry) => entry.head),
     disk: runtime.levels.disk?.heads(key) ?? [],
   }),
-  dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.levels.memory.remove(key, id)),
+  dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.levels.forget(key, id)),
   find: ({ tags }) => runtime.find(tags),
   drain: ({ graceMs }) => runtime.drain(graceMs),
   close: () => runtime.close(),

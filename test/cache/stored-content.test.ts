@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readStored } from '../../proxy/cache/content.ts';
 import type { DiskLevel } from '../../proxy/cache/disk-level.ts';
-import { StoredEntry } from '../../proxy/cache/stored-entry.ts';
 import { content, entry } from '../disk/support/entries.ts';
 
 const CHUNK = 100;
@@ -25,7 +24,8 @@ function diskWith(body: Buffer) {
 function bodyOf(sizeBytes: number, from = 0) {
   const body = content(1, sizeBytes);
   const { disk, pins, pinned } = diskWith(body);
-  const reader = readStored(new StoredEntry(entry(1, { sizeBytes }), null, []), disk, from);
+  const levels = { disk, discard: () => Promise.reject(new Error('all of it is there')) };
+  const reader = readStored({ head: entry(1, { sizeBytes }), levels }, from, () => {});
   const pieces: Uint8Array[] = [];
   const pinnedBetween: number[] = [];
   for (let piece = reader.next(); piece.kind === 'bytes'; piece = reader.next()) {
@@ -47,5 +47,26 @@ describe('content on disk', () => {
     expect(bodyOf(100)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [0] });
     expect(bodyOf(250, 200)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [0] });
     expect(bodyOf(0)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [] });
+  });
+
+  it('breaks off where it is damaged, once no worker finds the entry any more', async () => {
+    const discarded = Promise.withResolvers<void>();
+    const { disk } = diskWith(content(1, 250));
+    const damaged = { ...disk, read: (id: string, at: number) => (at < 100 ? disk.read(id, at) : null) };
+    const lost: string[] = [];
+    const discard = ({ id }: { id: string }): Promise<void> => {
+      lost.push(id);
+      return discarded.promise;
+    };
+    const progress = Promise.withResolvers<void>();
+    const head = entry(1, { sizeBytes: 250 });
+    const reader = readStored({ head, levels: { disk: damaged, discard } }, 0, progress.resolve);
+    expect(reader.next().kind).toBe('bytes');
+    reader.advance(100);
+    expect([reader.next().kind, reader.next().kind]).toEqual(['wait', 'wait']);
+    expect(lost).toEqual([head.id]);
+    discarded.resolve();
+    await progress.promise;
+    expect(reader.next().kind).toBe('cut');
   });
 });

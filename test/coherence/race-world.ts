@@ -452,6 +452,17 @@ class RaceDisk implements DiskLevel {
     this.#toWriter(() => this.#disk.heads.delete(id));
   }
 
+  discard(_key: string, id: string): Promise<void> {
+    return new Promise((resolve) =>
+      this.#toWriter(() => {
+        this.#disk.heads.delete(id);
+        resolve();
+      }),
+    );
+  }
+
+  hide(): void {}
+
   touch(): void {}
 
   #commit(head: EntryHead): boolean {

@@ -5,4 +5,6 @@ export type DiskEvent =
   | { readonly kind: 'storing-resumed' }
   /** Entries of routes with `evict: last` leave no room for anything; new ones are refused. */
   | { readonly kind: 'evict-last-full' }
-  | { readonly kind: 'evict-last-room' };
+  | { readonly kind: 'evict-last-room' }
+  /** Content of this entry was missing or failed its checksum; the entry is gone, and the origin is asked for it again. */
+  | { readonly kind: 'entry-damaged'; readonly id: string };

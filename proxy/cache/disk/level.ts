@@ -8,7 +8,7 @@ import type { DiskReader } from './reader.ts';
 
 /** How the coordinator's writer is reached; calls are answered in order. */
 export interface DiskWriterLink {
-  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry'>(
+  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'discardEntry'>(
     name: Name,
     argument: Parameters<CoordinatorCalls[Name]>[0],
     transfer?: readonly ArrayBuffer[],
@@ -22,6 +22,8 @@ export interface DiskWriterLink {
 /** Ids that were used are told in batches of at most this many, and at the end of a turn of this length. */
 const TOUCHES = 256;
 const TOUCH_MS = 1_000;
+/** Ids of entries that may still stand on disk and must not be found; the oldest is forgotten beyond this number. */
+const HIDDEN_IDS = 4_096;
 
 /** The disk level of one worker: it reads by itself, and sends what is to be written to the coordinator. */
 export class WorkerDiskLevel implements DiskLevel {
@@ -30,6 +32,7 @@ export class WorkerDiskLevel implements DiskLevel {
   readonly #onTheWay: OnTheWay;
   readonly #pins = new Map<string, number>();
   readonly #touched = new Set<string>();
+  readonly #hidden = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(reader: DiskReader, writer: DiskWriterLink, onTheWay: OnTheWay) {
@@ -39,14 +42,15 @@ export class WorkerDiskLevel implements DiskLevel {
   }
 
   heads(key: string): EntryHead[] {
-    const heads = this.#reader.heads(key);
+    const heads = this.#visible(this.#reader.heads(key));
     if (heads.length > 0) return heads;
     // They may have been committed since this turn's snapshot was taken.
     this.#reader.refresh();
-    return this.#reader.heads(key);
+    return this.#visible(this.#reader.heads(key));
   }
 
   read(id: string, position: number): Uint8Array | null {
+    if (this.#hidden.has(id)) return null;
     const index = Math.floor(position / CHUNK_BYTES);
     let chunk = this.#reader.chunk(id, index);
     if (chunk === null) {
@@ -90,10 +94,25 @@ export class WorkerDiskLevel implements DiskLevel {
     this.#writer.tell('removeEntry', { id, key });
   }
 
+  async discard(key: string, id: string): Promise<void> {
+    this.hide(id);
+    // Where it fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('discardEntry', { id, key }).catch(() => {});
+  }
+
+  hide(id: string): void {
+    this.#hidden.add(id);
+    if (this.#hidden.size > HIDDEN_IDS) this.#hidden.delete(this.#hidden.values().next().value!);
+  }
+
   touch(id: string): void {
     this.#touched.add(id);
     if (this.#touched.size >= TOUCHES) this.#tellTouched();
     else this.#timer ??= setTimeout(() => this.#tellTouched(), TOUCH_MS).unref();
+  }
+
+  #visible(heads: EntryHead[]): EntryHead[] {
+    return this.#hidden.size === 0 ? heads : heads.filter(({ id }) => !this.#hidden.has(id));
   }
 
   #tellTouched(): void {

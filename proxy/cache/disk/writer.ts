@@ -30,6 +30,8 @@ export interface DiskStats {
   readonly refused: number;
   /** Records that failed their checksum when the writer read them. */
   readonly corrupt: number;
+  /** Entries removed because content of theirs was missing or failed its checksum. */
+  readonly discarded: number;
   /** Times that the file system had no room or failed. */
   readonly fullErrors: number;
   /** Entries of routes with `evict: last` leave no room for anything. */
@@ -75,6 +77,7 @@ export class DiskWriter {
   /** How far the clock was set back since the cache was last used: the order of eviction goes on from there. */
   readonly #behindMs: number;
   #refused = 0;
+  #discarded = 0;
   #variantsRemoved = 0;
 
   constructor(options: DiskWriterOptions) {
@@ -166,6 +169,17 @@ export class DiskWriter {
     return removed !== null && removed.length > 0;
   }
 
+  /**
+   * Content of this entry, or of a fill that is under way with its id, is missing or damaged. Resolves when no reader
+   * finds it; where nothing can be written, it stays on the disk.
+   */
+  async discard(id: string, key: string): Promise<void> {
+    this.#break(id);
+    if (!(await this.remove(id, key))) return;
+    this.#discarded += 1;
+    this.#options.log({ kind: 'entry-damaged', id });
+  }
+
   /** These were used: they are evicted later. */
   touch(ids: readonly string[]): void {
     const nowMs = this.#nowMs();
@@ -222,6 +236,7 @@ export class DiskWriter {
       variantsRemoved: this.#variantsRemoved,
       refused: this.#refused,
       corrupt: this.#ledger.corrupt,
+      discarded: this.#discarded,
       fullErrors: this.#storing.stops,
       evictLastFull: this.#pump.evictLastFull,
       storing: this.#storing.state,
