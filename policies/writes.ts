@@ -6,7 +6,16 @@ import { createHash } from 'node:crypto';
 import type { RouteWriteConfig } from './config/config.ts';
 import { parseHttpDate } from './http/dates.ts';
 import { parseEtag } from './http/etags.ts';
-import { fieldValue, hasField, listMembers, trimmed, type Fields } from './http/fields.ts';
+import {
+  COOKIES,
+  CREDENTIALS,
+  fieldValue,
+  hasField,
+  listMembers,
+  trimmed,
+  withoutFields,
+  type Fields,
+} from './http/fields.ts';
 
 /**
  * `applied`: it was carried out, or may have been in part, and is over. `rejected`: nothing was changed. `unknown`: it may
@@ -145,8 +154,6 @@ export function hasSameCredentials(one: Fields, other: Fields): boolean {
   return CREDENTIALS.every((name) => fieldValue(one, name) === fieldValue(other, name));
 }
 
-const CREDENTIALS = ['authorization', 'cookie'];
-
 /** What makes two requests with one Idempotency-Key the same request. */
 export function requestDigest(request: {
   readonly method: string;
@@ -165,7 +172,7 @@ export function requestDigest(request: {
 
 /**
  * Keys are those of one origin, one host where the origin sees it (`authority`; null: it does not), and one holder of
- * credentials. Null: the request has none.
+ * credentials (Authorization and Cookie). Null: the request has none.
  */
 export function scopedIdempotencyKey(
   { origin, authority }: { readonly origin: string; readonly authority: string | null },
@@ -173,11 +180,21 @@ export function scopedIdempotencyKey(
 ): string | null {
   const key = fieldValue(fields, 'idempotency-key');
   if (key === undefined || trimmed(key) === '') return null;
-  const credentials = fieldValue(fields, 'authorization') ?? '';
+  // A request without a Cookie has the scope that it had before cookies counted: journals hold such scopes.
+  const cookie = fieldValue(fields, 'cookie');
+  const credentials = `${fieldValue(fields, 'authorization') ?? ''}${cookie === undefined ? '' : `\n${cookie}`}`;
   const site = authority === null ? origin : `${origin}@${authority}`;
   return createHash('sha256')
     .update(`${site}\n${credentials}\n${trimmed(key)}`)
     .digest('base64url');
+}
+
+/**
+ * The fields of the origin's answer for a request that repeats an earlier one by its Idempotency-Key: without cookies,
+ * which belong to the request that was delivered.
+ */
+export function repeatedAnswerFields(fields: Fields): string[] {
+  return withoutFields(fields, COOKIES);
 }
 
 const MAX_WAIT_SECONDS = 600;

@@ -4,6 +4,12 @@
  */
 export type Fields = readonly string[];
 
+/** The fields by which a client shows who it is, in lower case (RFC 9110 §11.6.2, RFC 6265 §5.4). */
+export const CREDENTIALS: readonly string[] = ['authorization', 'cookie'];
+
+/** The fields that set cookies, in lower case: for the client alone whose request they answer. */
+export const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2']);
+
 /** The values of one field in order, each as it was sent. `name` is in lower case. */
 export function fieldValues(fields: Fields, name: string): string[] {
   const values: string[] = [];

@@ -26,6 +26,7 @@ const NEVER_NAMED: ReadonlySet<string> = new Set([
   'content-length',
   'content-range',
   'content-type',
+  'cookie',
   'date',
   'host',
   'set-cookie',

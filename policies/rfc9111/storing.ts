@@ -2,7 +2,7 @@
 import type { OriginRule, RouteCacheConfig } from '../config/config.ts';
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts';
 import { parseEtag } from '../http/etags.ts';
-import { fieldValues, hasField, withoutFields } from '../http/fields.ts';
+import { COOKIES, fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
 import type { NotStoredReason, RequestView, StoredMeta, StoringDecision } from '../model.ts';
@@ -182,7 +182,7 @@ const PROXY_FIELDS = ['proxy-authenticate', 'proxy-authentication-info', 'proxy-
 function storedFields(received: Received, directives: Directives): string[] {
   const { policy, fields, responseTimeMs } = received;
   const left = new Set(['age', ...PROXY_FIELDS]);
-  if (policy.setCookie === 'strip') left.add('set-cookie').add('set-cookie2');
+  if (policy.setCookie === 'strip') for (const name of COOKIES) left.add(name);
   for (const name of ['no-cache', 'private'] as const) {
     const scope = directiveScope(directives, name);
     if (scope.kind === 'fields' && !ignores(policy, name)) for (const field of scope.names) left.add(field);

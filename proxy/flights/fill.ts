@@ -1,4 +1,4 @@
-import { withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { COOKIES, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { FeedTrust, NotStoredReason, StoredMeta } from '../../policies/model.ts';
 import { combinedMeta, completionFields } from '../../policies/rfc9111/parts.ts';
@@ -432,8 +432,5 @@ export class Fill implements OriginHandler {
 function standIn(levels: Levels, entry: StoredEntry): StoredEntry {
   return levels.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }
-
-/** Nothing for one client alone may stand in what all who wait are sent. */
-const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2']);
 
 const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);

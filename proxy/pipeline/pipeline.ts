@@ -1,5 +1,6 @@
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import { cacheStatus } from '../../policies/http/cache-status.ts';
+import { CREDENTIALS } from '../../policies/http/fields.ts';
 import { clientSite, decideMaxForwards, isLooping, VIA } from '../../policies/http/forwarding.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import { normalizeTarget } from '../../policies/key.ts';
@@ -196,7 +197,7 @@ export class Pipeline {
       const lines = [`TRACE ${exchange.target} HTTP/${exchange.version}`];
       const { fields } = exchange;
       for (let i = 0; i < fields.length; i += 2) {
-        if (!CREDENTIALS.has(fields[i]!.toLowerCase())) lines.push(`${fields[i]}: ${fields[i + 1]}`);
+        if (!NOT_REFLECTED.has(fields[i]!.toLowerCase())) lines.push(`${fields[i]}: ${fields[i + 1]}`);
       }
       const content = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
       exchange.respond(200, ['Content-Type', 'message/http', 'Via', VIA], content);
@@ -253,4 +254,4 @@ export class Pipeline {
 }
 
 /** RFC 9110 §9.3.8: what a TRACE must not reflect. */
-const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'proxy-authorization', 'cookie']);
+const NOT_REFLECTED: ReadonlySet<string> = new Set([...CREDENTIALS, 'proxy-authorization']);

@@ -1,4 +1,5 @@
 import type { Config, OriginConfig } from '../../policies/config/config.ts';
+import { repeatedAnswerFields } from '../../policies/writes.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
@@ -205,12 +206,20 @@ export class Writes {
           ...(merged === null ? {} : { merged }),
         });
         this.#deliveries.accepted(line.origin);
-        return { kind: 'accepted', id, ticket: this.#promise(instance, number, waitMs) };
+        const answer = waitMs > 0 ? this.#deliveries.answerTo(number, waitMs) : null;
+        return { kind: 'accepted', id, ticket: this.#promise(instance, answer) };
       }
       case 'repeated': {
         const { id, number } = acceptance;
+        this.#deps.log.info({
+          event: 'write-repeated',
+          write: id,
+          method: offered.method,
+          origin: line.origin,
+        });
         const isWaiting = this.#journal.tables.record('waiting', number) !== null;
-        return { kind: 'accepted', id, ticket: this.#promise(instance, number, isWaiting ? waitMs : 0) };
+        const answer = isWaiting && waitMs > 0 ? this.#repeatedAnswer(number, waitMs) : null;
+        return { kind: 'accepted', id, ticket: this.#promise(instance, answer) };
       }
       case 'mismatch':
       case 'full':
@@ -228,11 +237,16 @@ export class Writes {
   }
 
   /** From now on, lest the answer comes before it is asked for. */
-  #promise(instance: number, number: number, waitMs: number): number | null {
-    if (waitMs === 0) return null;
+  #promise(instance: number, answer: Promise<OriginAnswer | null> | null): number | null {
+    if (answer === null) return null;
     this.#tickets += 1;
-    this.#promised.set(`${instance}:${this.#tickets}`, this.#deliveries.answerTo(number, waitMs));
+    this.#promised.set(`${instance}:${this.#tickets}`, answer);
     return this.#tickets;
+  }
+
+  async #repeatedAnswer(number: number, waitMs: number): Promise<OriginAnswer | null> {
+    const answer = await this.#deliveries.answerTo(number, waitMs);
+    return answer === null ? null : { ...answer, fields: repeatedAnswerFields(answer.fields) };
   }
 
   async #originAnswer(key: string): Promise<OriginAnswer | null> {

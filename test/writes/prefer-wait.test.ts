@@ -75,6 +75,54 @@ describe('Prefer: wait', () => {
     expect(await scene.stats()).toMatchObject({ waiting: 1 });
   });
 
+  it("gives one client's answer to nobody who repeats its Idempotency-Key with other credentials", async () => {
+    scene = await startScene();
+    const held = gate();
+    scene.origin.on('POST *', async ({ headers }) => {
+      await held.promise;
+      return { status: 201, fields: ['Set-Cookie', `of=${headers.cookie}`], body: `for ${headers.cookie}` };
+    });
+    const send = (who: Record<string, string>): Promise<Response> =>
+      scene.send('POST', '/items/1', 'x', { ...LONG, 'Idempotency-Key': '"k"', ...who });
+    const senders: Record<string, string>[] = [
+      { Cookie: 'alice' },
+      { Cookie: 'bob' },
+      { Cookie: 'alice', Authorization: 'a' },
+      { Cookie: 'alice', Authorization: 'b' },
+    ];
+    const answers = senders.map(send);
+    await expect.poll(() => scene.weir.events('write-accepted').length).toBe(senders.length);
+    held.open();
+    for (const [i, answer] of (await Promise.all(answers)).entries()) {
+      expect(answer.status).toBe(201);
+      expect(answer.headers.get('set-cookie')).toBe(`of=${senders[i]!['Cookie']}`);
+      expect(await answer.text()).toBe(`for ${senders[i]!['Cookie']}`);
+    }
+    const keys = scene.origin.requests.map(({ headers }) => headers['idempotency-key']);
+    expect(keys).toEqual(senders.map(() => '"k"'));
+  });
+
+  it('gives a repetition the same answer without the cookies that it sets', async () => {
+    scene = await startScene();
+    const held = gate();
+    scene.origin.on('POST *', async () => {
+      await held.promise;
+      return { status: 201, fields: ['Set-Cookie', 'sid=1'], body: 'made' };
+    });
+    const send = (): Promise<Response> =>
+      scene.send('POST', '/items/1', 'x', { ...LONG, 'Idempotency-Key': '"k"', Cookie: 'alice' });
+    const first = send();
+    await scene.origin.seen('POST /items/1');
+    const repeated = send();
+    await expect.poll(() => scene.weir.events('write-repeated').length).toBe(1);
+    held.open();
+    expect((await first).headers.get('set-cookie')).toBe('sid=1');
+    const answer = await repeated;
+    expect([answer.status, await answer.text()]).toEqual([201, 'made']);
+    expect(answer.headers.get('set-cookie')).toBe(null);
+    expect(scene.origin.count()).toBe(1);
+  });
+
   it('takes no room of content that is being received', async () => {
     scene = await startScene({
       more: 'journal: { receiving: 4KiB }\n    listen: { port: 0, workers: 1 }',
