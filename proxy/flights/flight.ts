@@ -1,7 +1,7 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import type { FeedTrust, NotStoredReason } from '../../policies/model.ts';
-import { decideReuse, wantsOrigin } from '../../policies/rfc9111/reuse.ts';
-import { answers } from '../../policies/rfc9111/vary.ts';
+import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
+import { decideSharing } from '../../policies/rfc9111/sharing.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -44,7 +44,12 @@ export interface FlightEvents {
 }
 
 /** Why a waiter can't have what the flight came back with, and waits for another. */
-export type Leaving = 'invalidated' | 'vary' | 'owner-lost';
+export type Leaving =
+  | 'invalidated'
+  | 'vary'
+  | 'owner-lost'
+  /** The answer was for the one alone whose request was sent: it asks for itself. */
+  | 'private';
 
 /**
  * One request to the origin and everybody who waits for it. It is asked once; who may have the answer is judged when its
@@ -90,7 +95,7 @@ export class Flight {
     if (this.#landing.kind !== 'entry') return false;
     const { body, entry } = this.#landing;
     if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return false;
-    return this.#isReusable(waiter, entry) && this.#departure(waiter, entry) === null;
+    return this.#departure(waiter, entry) === null;
   }
 
   /** The waiter hears of the answer, at once where the head is there. Call only where it is admitted. */
@@ -109,8 +114,10 @@ export class Flight {
     return this.#waiters.size > 0;
   }
 
+  /** An interim response is for the one alone whose request caused it. */
   inform(status: number, fields: Fields): void {
-    for (const waiter of this.#waiters) waiter.inform(status, fields);
+    const leader = this.#leader;
+    if (leader !== null && this.#waiters.has(leader)) leader.inform(status, fields);
   }
 
   /** The head is there: everybody who may have it gets it, the others are handed back. */
@@ -165,24 +172,30 @@ export class Flight {
   }
 
   #departure(waiter: Waiter, entry: StoredEntry): Leaving | null {
-    if (!answers(entry.head.meta, waiter.request)) return 'vary';
+    const { route, startedAtMs, trustOf } = this.#deps;
+    const decision = decideSharing({
+      meta: entry.meta,
+      request: waiter.request,
+      trust: trustOf(route),
+      policy: route.config.cache,
+      arrivedAtMs: waiter.arrivedAtMs,
+      isAskedSince: waiter.waitsSinceMs <= startedAtMs,
+    });
+    switch (decision.kind) {
+      case 'other-variant':
+        return 'vary';
+      case 'private':
+        return 'private';
+      case 'superseded':
+        return 'invalidated';
+      case 'share':
+        break;
+      default:
+        return decision satisfies never;
+    }
     // What another worker has found to be valid is so up to when it was asked.
     const floor = Math.max(entry.floor, this.#deps.floor);
     return this.#isOutrun(waiter, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
-  }
-
-  /** From its head on the answer is a stored one, as for those who find it in a level. */
-  #isReusable(waiter: Waiter, { meta }: StoredEntry): boolean {
-    const { route, trustOf } = this.#deps;
-    const decision = decideReuse({
-      meta,
-      request: waiter.request,
-      verdict: { kind: 'clear' },
-      trust: trustOf(route),
-      policy: route.config.cache,
-      nowMs: waiter.arrivedAtMs,
-    });
-    return decision.kind === 'serve' || decision.kind === 'serve-stale';
   }
 
   /** Whether the waiter came after it was told of something that this flight may not show. */

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { fieldValue, hasField } from '../../policies/http/fields.ts';
-import type { FeedTrust } from '../../policies/model.ts';
+import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
+import { isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey } from '../../policies/rfc9111/vary.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { Fill, type FillDependencies } from './fill.ts';
@@ -26,6 +27,8 @@ export interface FlightCounters {
   collapsed: number;
   /** Waiters that left a flight for a later one, for something was invalidated before they came. */
   outrun: number;
+  /** Waiters that asked the origin for themselves, for answers to one are no answers to another. */
+  alone: number;
   refused: number;
 }
 
@@ -38,9 +41,11 @@ const KNOWN_VARIES = 10_000;
  * wait, on whichever worker.
  */
 export class Flights {
-  readonly counters: FlightCounters = { asked: 0, collapsed: 0, outrun: 0, refused: 0 };
+  readonly counters: FlightCounters = { asked: 0, collapsed: 0, outrun: 0, alone: 0, refused: 0 };
   readonly #deps: FlightsDependencies;
   readonly #slots = new Map<string, Slot>();
+  /** Flights that nobody joins. */
+  readonly #alone = new Set<Slot>();
   /** By primary key, the names that the last answer's Vary gave. */
   readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });
   /** By the waiter that flights see. */
@@ -59,6 +64,7 @@ export class Flights {
   get running(): number {
     let running = 0;
     for (const slot of this.#slots.values()) running += slot.flying.length;
+    for (const slot of this.#alone) running += slot.flying.length;
     return running;
   }
 
@@ -92,9 +98,13 @@ export class Flights {
 
   #enter(place: Place): void {
     const key = this.#flightKey(place.request);
+    if (this.#asksAlone(place.request, key)) {
+      this.#startAlone(place);
+      return;
+    }
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { key, flying: [], next: [] };
+      slot = { key, flying: [], next: [], isShared: true };
       this.#slots.set(key, slot);
     }
     place.slot = slot;
@@ -109,6 +119,21 @@ export class Flights {
   #join(place: Place, flying: Flying): void {
     place.flying = flying;
     flying.flight.join(place.waiter);
+  }
+
+  /** Clients that would wait for one another in vain; a refresh that nobody waits for is begun once, as ever. */
+  #asksAlone({ priority }: FillRequest, key: string): boolean {
+    const { uncacheable, clock } = this.#deps;
+    return priority === 'client' && uncacheable.has(aloneKey(key), clock.monotonicMs());
+  }
+
+  /** A flight for one waiter, which validates and stores like any other. */
+  #startAlone(place: Place): void {
+    const slot: Slot = { key: this.#flightKey(place.request), flying: [], next: [], isShared: false };
+    place.slot = slot;
+    this.#alone.add(slot);
+    this.counters.alone += 1;
+    this.#start(slot, place);
   }
 
   #start(slot: Slot, place: Place): void {
@@ -127,7 +152,7 @@ export class Flights {
       over: () => this.#over(slot, flying),
     };
     const { fence, mechanisms, clock, trustOf } = this.#deps;
-    const peer = this.#deps.peers?.ownerOf(request.key) ?? null;
+    const peer = slot.isShared ? (this.#deps.peers?.ownerOf(request.key) ?? null) : null;
     slot.flying.push(flying);
     if (peer !== null) {
       // It answers for all who wait here from now on: what they arrived after, it may not show.
@@ -156,9 +181,12 @@ export class Flights {
   #land(slot: Slot, flying: Flying, request: FillRequest, landing: Landing): void {
     const { uncacheable, clock } = this.#deps;
     if (landing.kind === 'entry') {
-      const { vary } = landing.entry.meta;
-      if (vary.length > 0) this.#varies.set(request.key, vary);
+      const { meta } = landing.entry;
+      if (meta.vary.length > 0) this.#varies.set(request.key, meta.vary);
       uncacheable.forget(slot.key);
+      const isShareable = this.#isShareable(request, meta);
+      if (isShareable) uncacheable.forget(aloneKey(slot.key));
+      else if (!slot.isShared) uncacheable.remember(aloneKey(slot.key), clock.monotonicMs());
     } else {
       if (landing.kind === 'pass' && landing.status < 500)
         uncacheable.remember(slot.key, clock.monotonicMs());
@@ -167,8 +195,11 @@ export class Flights {
     }
     for (const { waiter, why } of flying.flight.land(landing)) {
       if (why === 'invalidated') this.counters.outrun += 1;
+      if (why === 'private') uncacheable.remember(aloneKey(slot.key), clock.monotonicMs());
       const place = this.#places.get(waiter);
-      if (place !== undefined) this.#enter(place);
+      if (place === undefined) continue;
+      if (why === 'private') this.#startAlone(place);
+      else this.#enter(place);
     }
     if (flying.flight.isForNobody) flying.abandon();
     this.#startNext(slot);
@@ -189,6 +220,7 @@ export class Flights {
 
   /** Those who wait for any flight get the one that starts now: it begins after all of them came. */
   #startNext(slot: Slot): void {
+    if (slot.flying.length === 0) this.#alone.delete(slot);
     if (slot.next.length > 0 && slot.flying.length < FLIGHTS_A_KEY) {
       for (const place of slot.next.splice(0)) this.#enter(place);
     }
@@ -224,6 +256,11 @@ export class Flights {
     };
   }
 
+  #isShareable({ route: name }: FillRequest, meta: StoredMeta): boolean {
+    const route = this.#deps.routeNamed(name);
+    return route !== null && isShareable(meta, route.config.cache);
+  }
+
   #settle(place: Place): boolean {
     if (place.isSettled) return false;
     place.isSettled = true;
@@ -257,11 +294,18 @@ export class Flights {
   }
 }
 
+/** Under which it is remembered that the answers to a key's requests are each for one of them, though they are stored. */
+function aloneKey(key: string): string {
+  return `${key}\n\nalone`;
+}
+
 interface Slot {
   readonly key: string;
   /** In the order of their start. */
   readonly flying: Flying[];
   readonly next: Place[];
+  /** Whether others may join. */
+  readonly isShared: boolean;
 }
 
 interface Flying {

@@ -195,6 +195,11 @@ export const METRICS: readonly MetricDefinition[] = [
     'Requests that left a flight for a later one, for something was invalidated before they came',
     ({ flights }) => one(flights.outrun),
   ),
+  counter(
+    'weir_flights_alone_total',
+    'Requests that asked for themselves, for what was answered to another was for that one alone',
+    ({ flights }) => one(flights.alone),
+  ),
   counter('weir_flights_refused_total', 'Requests beyond the bounds on waiting', ({ flights }) =>
     one(flights.refused),
   ),

@@ -2,6 +2,7 @@ import { cacheStatus, withKey } from '../../policies/http/cache-status.ts';
 import { passedFields } from '../../policies/http/downstream.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
 import { endToEnd, VIA } from '../../policies/http/forwarding.ts';
+import { interimFields } from '../../policies/http/interim.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import { evaluatePreconditions } from '../../policies/rfc9110/preconditions.ts';
 import { dateValueMs } from '../../policies/rfc9111/freshness.ts';
@@ -46,7 +47,7 @@ export class Asking {
     });
     leave = flights.obtain(fill, {
       ...waiterOf(visit, clock),
-      inform: (status, fields) => visit.exchange.inform(status, endToEnd(fields)),
+      inform: (status, fields) => visit.exchange.inform(status, interimFields(fields)),
       take: (found) => {
         const next = this.#found(visit, need, found);
         if (next !== null) this.#run(next);

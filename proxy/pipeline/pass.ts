@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { endToEnd, VIA } from '../../policies/http/forwarding.ts';
+import { interimFields } from '../../policies/http/interim.ts';
 import type { Origin, OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { Exchange, ResponseSink } from '../http/exchange.ts';
 
@@ -77,7 +78,7 @@ class Pass implements OriginHandler {
   }
 
   onInformational(status: number, fields: Fields): void {
-    this.#exchange.inform(status, endToEnd(fields));
+    this.#exchange.inform(status, interimFields(fields));
   }
 
   onHead(status: number, fields: Fields): void {

@@ -190,6 +190,30 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.maxRunning).toBeGreaterThanOrEqual(8);
   });
 
+  it('gives nobody what was answered to another and may not be used again without asking', async () => {
+    const held = gate();
+    origin.on('/personal', async ({ headers }, answer) => {
+      answer.inform(103, ['Link', `</${headers.cookie}>; rel=preload`, 'Set-Cookie', 'a=b']);
+      await held.promise;
+      answer.send(200, ['ETag', '"1"'], `for ${headers.cookie}`);
+    });
+    const names = Array.from({ length: 16 }, (_, i) => `client-${i}`);
+    const asked = names.map((name) => {
+      const client = new RawConnection(weir.port);
+      client.write(`GET /personal HTTP/1.1\r\nHost: a\r\nCookie: ${name}\r\nConnection: close\r\n\r\n`);
+      return client.ended();
+    });
+    await waiting(names.length);
+    held.open();
+    for (const [i, all] of (await Promise.all(asked)).entries()) {
+      expect(all).toMatch(new RegExp(`for ${names[i]!}$`));
+      expect(all).toContain(`Link: </${names[i]!}>`);
+      expect(all.match(/^link:/gim)).toHaveLength(1);
+      expect(all).not.toMatch(/set-cookie/i);
+    }
+    expect(origin.count()).toBe(names.length);
+  });
+
   it('stops the origin when the one client of an answer that is not stored leaves', async () => {
     let isGone = false;
     origin.on('/endless', async (_request, answer) => {

@@ -1,0 +1,11 @@
+/** RFC 9110 §15.2: interim responses other than 100 and 101, such as 103 Early Hints (RFC 8297). */
+import { COOKIES, withoutFields, type Fields } from './fields.ts';
+import { endToEnd } from './hop-by-hop.ts';
+
+/**
+ * The fields of an interim response as the client is sent them whose request caused it. A cookie that is set before the
+ * origin has decided on its answer belongs to no answer.
+ */
+export function interimFields(fields: Fields): string[] {
+  return withoutFields(endToEnd(fields), COOKIES);
+}
