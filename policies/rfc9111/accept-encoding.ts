@@ -2,7 +2,7 @@
  * Accept-Encoding reduced to what the origin's variants can tell apart: a client that offers fewer codings than the
  * stored variant's own, the chosen one among them, would have been given the same (RFC 9110 §12.5.3, RFC 9111 §4.1).
  */
-import { fieldValue } from '../http/fields.ts';
+import { fieldValue, listMembers } from '../http/fields.ts';
 import type { StoredMeta } from '../model.ts';
 
 export interface WeightedMember {
@@ -27,6 +27,18 @@ export function acceptsCodingOf(meta: StoredMeta, storedValue: string, value: st
   for (const coding of offered) if (!offeredThen.has(coding)) return false;
   const coding = fieldValue(meta.fields, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
   return coding === 'identity' || offered.has(canonical(coding));
+}
+
+/** Whether the request says itself that it takes the entry's coding; no coding at all needs no word. */
+export function namesCodingOf(meta: StoredMeta, value: string | undefined): boolean {
+  const codings = listMembers(meta.fields, 'content-encoding').map((coding) => coding.toLowerCase());
+  const named = new Map(
+    (value ?? '').split(',').map((member) => {
+      const { text, weight } = weighted(member.trim().toLowerCase());
+      return [canonical(text), weight];
+    }),
+  );
+  return codings.every((coding) => coding === 'identity' || (named.get(canonical(coding)) ?? 0) > 0);
 }
 
 /** The codings, or null where there is none, a weight or a wildcard. */

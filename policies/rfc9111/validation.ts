@@ -1,12 +1,13 @@
 /** RFC 9111 §4.3: asking the origin whether stored responses are still good, and what its answer makes of them. */
 import type { RouteCacheConfig } from '../config/config.ts';
 import { etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
-import { fieldValue, fieldValues, withoutFields } from '../http/fields.ts';
+import { fieldValue, fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
 import type { RequestView, StoredMeta, StoringDecision } from '../model.ts';
 import { dateValueMs } from './freshness.ts';
 import { decideKeeping, validatorsOf } from './storing.ts';
+import { varyOf } from './vary.ts';
 
 /**
  * §4.3.1: the precondition for a validation: the entity tags of all entries, and the date of an entry alone. Beside a tag
@@ -37,6 +38,101 @@ export function selectByNotModified(fields: Fields, entries: readonly StoredMeta
   }
   if (lastModifiedMs !== null) return newest(entries, (entry) => entry.lastModifiedMs === lastModifiedMs);
   return entries.length === 1 ? 0 : null;
+}
+
+/** What a 304 says of what was asked about. */
+export type Confirmation =
+  /** Of those that could have answered the request themselves, this one is still right. */
+  | { readonly kind: 'own'; readonly index: number }
+  /** Of those of other requests, this one has the content that answers this one, too. */
+  | { readonly kind: 'other'; readonly index: number }
+  /** Nothing that is known here. */
+  | { readonly kind: 'none' };
+
+/**
+ * §4.3.4 with §4.1: a 304 confirms only what could have been chosen for the request (`own`). Those stored for other
+ * requests (`others`) it picks by a strong tag alone, which names the very bytes; a weak one may name every coding of them.
+ */
+export function decideConfirmation(
+  fields: Fields,
+  own: readonly StoredMeta[],
+  others: readonly StoredMeta[],
+): Confirmation {
+  const etag = etagOf(fields);
+  const isStrong = etag !== null && !isWeakEtag(etag);
+  // Without a validator it names the one that was asked about, which may be any of several here.
+  const index = others.length > 0 && !hasValidator(fields) ? null : selectOwn(fields, own, others);
+  if (index !== null) {
+    // What it adds to Vary the stored one's own request may have had otherwise.
+    const isSure = isStrong || !changesVary(own[index]!, fields);
+    return isSure ? { kind: 'own', index } : NONE;
+  }
+  const other = isStrong ? newest(others, (entry) => entry.etag === etag) : null;
+  return other === null ? NONE : { kind: 'other', index: other };
+}
+
+const NONE: Confirmation = { kind: 'none' };
+
+/**
+ * Servers that weaken the tag of what they compress send a 304 with the strong one. Where a single tag was asked about, the
+ * answer can be about no other.
+ */
+function selectOwn(fields: Fields, own: readonly StoredMeta[], others: readonly StoredMeta[]): number | null {
+  const selected = selectByNotModified(fields, own);
+  const [only] = own;
+  if (selected !== null || only === undefined || own.length + others.length > 1) return selected;
+  const etag = etagOf(fields);
+  const isWeakened = only.etag !== null && isWeakEtag(only.etag) && etag !== null;
+  return isWeakened && etagsMatchWeakly(only.etag, etag) ? 0 : null;
+}
+
+function etagOf(fields: Fields): string | null {
+  return validatorsOf(fields, 0).etag;
+}
+
+function hasValidator(fields: Fields): boolean {
+  const { etag, lastModifiedMs } = validatorsOf(fields, 0);
+  return etag !== null || lastModifiedMs !== null;
+}
+
+function changesVary(meta: StoredMeta, fields: Fields): boolean {
+  if (!hasField(fields, 'vary')) return false;
+  const vary = varyOf(fields);
+  return vary.kind === 'star' || vary.names.join() !== meta.vary.join();
+}
+
+/**
+ * §3.2, §4.1: what is stored for another request, as the answer to this one, where a 304 says by a strong tag that its
+ * content is. What describes the content comes with it; all else may differ between the two, and has to be in the 304. Null:
+ * the 304 leaves some of that out.
+ */
+export function adopt(meta: StoredMeta, update: Update): StoringDecision | null {
+  const news = withoutFields(endToEnd(update.fields), NOT_UPDATED);
+  const brought = namesOf(news);
+  for (const name of namesOf(meta.fields)) if (!brought.has(name) && !OF_CONTENT.has(name)) return null;
+  const others = new Set([...namesOf(meta.fields)].filter((name) => !OF_CONTENT.has(name)));
+  const fields = [...withoutFields(meta.fields, new Set([...others, ...brought, 'date'])), ...news];
+  return decideKeeping({ ...update, status: meta.status, fields }, null);
+}
+
+/** What belongs to the content, and may be left out of a 304. Vary must not be, and is by some. */
+const OF_CONTENT: ReadonlySet<string> = new Set([
+  'accept-ranges',
+  'content-digest',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-md5',
+  'content-type',
+  'date',
+  'etag',
+  'last-modified',
+  'repr-digest',
+  'vary',
+]);
+
+function namesOf(fields: Fields): Set<string> {
+  return new Set(fields.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()));
 }
 
 /** An answer by which a stored response is brought up to date. */
@@ -109,10 +205,17 @@ const NOT_UPDATED: ReadonlySet<string> = new Set([
 
 /** Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. */
 function updatedFields(meta: StoredMeta, update: Update): string[] {
-  const news = withoutFields(endToEnd(update.fields), NOT_UPDATED);
+  const kept = keepsEtag(meta, update.fields) ? new Set([...NOT_UPDATED, 'etag']) : NOT_UPDATED;
+  const news = withoutFields(endToEnd(update.fields), kept);
   const replaced = new Set(['date']);
   for (let i = 0; i < news.length; i += 2) replaced.add(news[i]!.toLowerCase());
   return [...withoutFields(meta.fields, replaced), ...news];
+}
+
+/** A strong tag is that of content without the coding for which the stored one was weakened. */
+function keepsEtag(meta: StoredMeta, fields: Fields): boolean {
+  const etag = etagOf(fields);
+  return etag !== null && !isWeakEtag(etag) && meta.etag !== null && isWeakEtag(meta.etag);
 }
 
 const IDENTIFYING = ['etag', 'last-modified', 'content-length'];

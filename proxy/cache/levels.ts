@@ -95,6 +95,11 @@ export class Levels {
     this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 
+  /** The content of an entry that is on disk; null: gone or damaged. */
+  read(head: EntryHead): Uint8Array | null {
+    return this.disk === null ? null : readWhole(this.disk, head);
+  }
+
   remove(key: string, id: string): void {
     this.memory.remove(key, id);
     this.disk?.remove(key, id);

@@ -1,12 +1,15 @@
-import { COOKIES, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { isWeakEtag } from '../../policies/http/etags.ts';
+import { COOKIES, fieldValue, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { FeedTrust, NotStoredReason, StoredMeta } from '../../policies/model.ts';
+import { namesCodingOf } from '../../policies/rfc9111/accept-encoding.ts';
 import { combinedMeta, completionFields } from '../../policies/rfc9111/parts.ts';
 import { decideReuse, isConfirmable } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import {
+  adopt,
+  decideConfirmation,
   freshen,
-  selectByNotModified,
   validationFields,
   type Update,
 } from '../../policies/rfc9111/validation.ts';
@@ -67,7 +70,10 @@ export class Fill implements OriginHandler {
   readonly #knownTagNames: readonly string[];
   /** Only the client's directives had it asked for: others are served still, from copies of what is stored. */
   readonly #replacesServed: boolean;
-  #candidates: readonly StoredEntry[];
+  /** What is asked about, and could have answered the request itself. */
+  #own: readonly StoredEntry[] = [];
+  /** What is asked about beside it: its content would do, though it was stored for other requests (RFC 9111 §4.1). */
+  #others: readonly StoredEntry[] = [];
   /** A stored part that the origin is asked to complete (RFC 9111 §3.4). */
   #incomplete: StoredEntry | null;
   /** Of that part, what comes after the origin's content. */
@@ -98,9 +104,13 @@ export class Fill implements OriginHandler {
     this.knownTags = hashTags(this.#knownTagNames);
     this.moment = new Moment(deps, route, deps.feedOf(route));
     const stored = request.asksPart ? [] : deps.levels.all(request.key, route.config.name);
-    this.#candidates = stored.filter((entry) => this.#isConfirmable(entry));
+    const confirmable = stored.filter((entry) => this.#isConfirmable(entry));
+    this.#own = confirmable.filter(({ meta }) => answers(meta, request.request));
+    // A date alone asks about one entry.
+    const asksByDate = this.#own.length > 0 && this.#own.every(({ meta }) => meta.etag === null);
+    if (!asksByDate) this.#others = confirmable.filter((entry) => this.#isAdoptable(entry));
     this.#replacesServed = stored.some((entry) => this.#isServed(entry));
-    this.#incomplete = request.asksPart || this.#candidates.length > 0 ? null : this.#completable();
+    this.#incomplete = request.asksPart || confirmable.length > 0 ? null : this.#completable();
   }
 
   send(): void {
@@ -130,7 +140,7 @@ export class Fill implements OriginHandler {
 
   onHead(status: number, fields: Fields): void {
     this.#deps.originHead(this.#request.route, this.#deps.clock.monotonicMs() - this.#sentAtMs);
-    if (status === 304 && this.#candidates.length > 0) this.#confirm(fields);
+    if (status === 304 && this.#own.length + this.#others.length > 0) this.#confirm(fields);
     else if (this.#incomplete !== null && (status === 206 || status === 416)) this.#complete(status, fields);
     else this.#receive(status, fields);
   }
@@ -181,6 +191,14 @@ export class Fill implements OriginHandler {
     return entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry), trustOf(this.#route));
   }
 
+  /** Whether the content of an entry for other requests may answer this one, should the origin say so. */
+  #isAdoptable({ meta, head, content }: StoredEntry): boolean {
+    const wanted = this.#request.request;
+    if (answers(meta, wanted) || meta.etag === null || isWeakEtag(meta.etag)) return false;
+    if (!namesCodingOf(meta, fieldValue(wanted.fields, 'accept-encoding'))) return false;
+    return content !== null || head.sizeBytes <= this.#deps.windowBytes;
+  }
+
   /** Whether it is the answer to whoever asks the same without directives of their own. */
   #isServed(entry: StoredEntry): boolean {
     const { meta } = entry;
@@ -209,7 +227,7 @@ export class Fill implements OriginHandler {
 
   #preconditions(): Fields {
     if (this.#incomplete !== null) return completionFields(this.#incomplete.meta) ?? [];
-    return validationFields(this.#candidates.map((entry) => entry.meta));
+    return validationFields([...this.#own, ...this.#others].map((entry) => entry.meta));
   }
 
   /** What is stored and what came make the whole, or the whole is asked for. */
@@ -232,29 +250,56 @@ export class Fill implements OriginHandler {
   }
 
   #confirm(fields: Fields): void {
-    const index = selectByNotModified(
-      fields,
-      this.#candidates.map((entry) => entry.meta),
-    );
-    const entry = index === null ? undefined : this.#candidates[index];
-    const decision = entry === undefined ? null : freshen(entry.meta, this.#received(fields));
-    const keeps = decision?.kind === 'store' || decision?.reason === 'request-no-store';
-    const present = entry !== undefined && keeps && this.#hasContent(entry) ? entry : null;
-    if (present === null || decision === null) {
-      if (entry !== undefined) this.#deps.levels.remove(entry.head.key, entry.head.id);
-      if (decision?.kind === 'not' && this.#replacesServed) void this.#askAnewAlone();
+    const own = this.#own.map(({ meta }) => meta);
+    const others = this.#others.map(({ meta }) => meta);
+    const confirmation = decideConfirmation(fields, own, others);
+    switch (confirmation.kind) {
+      case 'own':
+        this.#confirmOwn(this.#own[confirmation.index]!, fields);
+        return;
+      case 'other':
+        this.#adopt(this.#others[confirmation.index]!, fields);
+        return;
+      case 'none':
+        this.#askAnew();
+        return;
+      default:
+        confirmation satisfies never;
+    }
+  }
+
+  #confirmOwn(entry: StoredEntry, fields: Fields): void {
+    const decision = freshen(entry.meta, this.#received(fields));
+    const keeps = decision.kind === 'store' || decision.reason === 'request-no-store';
+    if (!keeps || !this.#hasContent(entry)) {
+      this.#deps.levels.remove(entry.head.key, entry.head.id);
+      if (decision.kind === 'not' && this.#replacesServed) void this.#askAnewAlone();
       else this.#askAnew();
       return;
     }
-    const meta = decision.kind === 'store' ? decision.meta : present.meta;
-    const confirmed = this.#confirmed(present, meta, fields);
+    const meta = decision.kind === 'store' ? decision.meta : entry.meta;
+    const confirmed = this.#confirmed(entry, meta, fields);
     this.#landed = true;
     if (decision.kind === 'not') this.#landConfirmed(confirmed, fields);
-    else if (this.#outdatesCopies(present.head, meta)) void this.#landAlone(confirmed, fields);
+    else if (this.#outdatesCopies(entry.head, meta)) void this.#landAlone(confirmed, fields);
     else {
       void this.#deps.levels.update(confirmed.head);
       this.#landConfirmed(confirmed, fields);
     }
+  }
+
+  /** The content of another variant becomes an entry of this request's own; nothing of the other one changes. */
+  #adopt(other: StoredEntry, fields: Fields): void {
+    const content = other.content ?? this.#deps.levels.read(other.head);
+    const decision = content === null ? null : adopt(other.meta, this.#received(fields));
+    const storing =
+      decision?.kind === 'store' ? this.#beginStoring(decision.meta, other.head.sizeBytes, fields) : null;
+    if (storing === null) {
+      this.#askAnew();
+      return;
+    }
+    this.#land(304, fields, storing);
+    if (content!.byteLength > 0) this.onData(content!);
   }
 
   /** Nobody hears of a tag that some copy of the entry could still do without, or of fields that some do not have. */
@@ -317,7 +362,8 @@ export class Fill implements OriginHandler {
 
   /** The 304 confirms nothing that is here: the same flight asks for the whole. */
   #askAnew(): void {
-    this.#candidates = [];
+    this.#own = [];
+    this.#others = [];
     this.#incomplete = null;
     this.#call?.abort();
     this.send();

@@ -49,7 +49,7 @@ export class EntryServing {
         : {
             fwd: need.forward,
             fwdStatus: originStatus,
-            stored: originStatus !== 304,
+            stored: originStatus !== 304 || body !== null,
             collapsed,
             ttlSeconds,
             ...(need.stale === null ? {} : { detail: need.reason }),

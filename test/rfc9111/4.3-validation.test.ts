@@ -3,6 +3,8 @@ import { fieldValue, fieldValues } from '../../policies/http/fields.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import {
+  adopt,
+  decideConfirmation,
   freshen,
   freshenByHead,
   selectByNotModified,
@@ -124,6 +126,70 @@ describe('§4.3.4 which entry a 304 confirms', () => {
   it('§4.3.4 without any validator takes the only entry that was asked about', () => {
     expect(selectByNotModified([], [a])).toBe(0);
     expect(selectByNotModified([], [a, b])).toBe(null);
+  });
+});
+
+describe('§4.3.4 with §4.1 what a 304 confirms', () => {
+  const vary = (etag: string, ...more: string[]) => cc('ETag', etag, 'Vary', 'Foo', ...more);
+  const none = { kind: 'none' };
+
+  it.each([
+    ['its own by its strong tag', ['ETag', '"a"'], ['"a"'], ['"a"'], { kind: 'own', index: 0 }],
+    ['its own by its weak tag', ['ETag', 'W/"a"'], ['W/"a"'], [], { kind: 'own', index: 0 }],
+    ['its own by a tag that was weakened', ['ETag', 'W/"a"'], ['"a"'], [], { kind: 'own', index: 0 }],
+    ['the only one, weakened, by its strong tag', ['ETag', '"a"'], ['W/"a"'], [], { kind: 'own', index: 0 }],
+    ['none of several weakened ones by a strong tag', ['ETag', '"a"'], ['W/"a"', 'W/"b"'], [], none],
+    ['none weakened beside another’s tag', ['ETag', '"a"'], ['W/"a"'], ['"b"'], none],
+    ['another’s by a strong tag', ['ETag', '"b"'], ['"a"'], ['"c"', '"b"'], { kind: 'other', index: 1 }],
+    ['not another’s by a weak tag', ['ETag', 'W/"b"'], ['"a"'], ['"b"'], none],
+    ['not another’s without a tag', [], [], ['"b"'], none],
+    ['nothing without a tag where others were asked about', [], ['"a"'], ['"b"'], none],
+    ['the only one without a tag', [], ['"a"'], [], { kind: 'own', index: 0 }],
+  ] as const)('§4.3.4 %s', (_, fields, own, others, confirmation) => {
+    const metas = (etags: readonly string[]) => etags.map((etag) => vary(etag));
+    expect(decideConfirmation(fields, metas(own), metas(others))).toEqual(confirmation);
+  });
+
+  it('§4.1 where the 304 names more in Vary, a strong tag alone confirms', () => {
+    const more = ['Vary', 'Foo, Bar'];
+    expect(decideConfirmation(['ETag', 'W/"a"', ...more], [vary('W/"a"')], [])).toEqual(none);
+    expect(decideConfirmation(['ETag', '"a"', ...more], [vary('"a"')], []).kind).toBe('own');
+    expect(decideConfirmation(['ETag', 'W/"a"', 'Vary', 'foo'], [vary('W/"a"')], []).kind).toBe('own');
+  });
+
+  it('§3.2 a weak tag stays weak, whatever the 304 says', () => {
+    expect(freshened(cc('ETag', 'W/"a"'), 'ETag', '"a"').etag).toBe('W/"a"');
+    expect(freshened(cc('ETag', '"a"'), 'ETag', 'W/"a"').etag).toBe('W/"a"');
+  });
+});
+
+describe('§4.1 the content of another variant', () => {
+  const other = stored(
+    ['Cache-Control', 'max-age=10', 'Vary', 'Foo', 'ETag', '"a"', 'Content-Type', 'text/css', 'X-For', '1'],
+    { request: get('Foo', '1') },
+  );
+  const adopted = (...fields: string[]) => adopt(other, update(fields, { request: get('Foo', '2') }));
+  const said = ['ETag', '"a"', 'Cache-Control', 'max-age=20', 'X-For', '2'];
+
+  it('§4.1 becomes a variant of this request’s, with the 304’s fields', () => {
+    const decision = adopted(...said);
+    expect(decision).toMatchObject({
+      kind: 'store',
+      meta: { varyValues: ['2'], lifetimeSeconds: 20, etag: '"a"' },
+    });
+    const { fields } = (decision as { meta: StoredMeta }).meta;
+    expect(fieldValues(fields, 'x-for')).toEqual(['2']);
+    expect(fieldValues(fields, 'content-type')).toEqual(['text/css']);
+    expect(fieldValues(fields, 'cache-control')).toEqual(['max-age=20']);
+  });
+
+  it.each(['Cache-Control', 'X-For'])('§4.1 is not reused where the 304 leaves out %s', (name) => {
+    const at = said.indexOf(name);
+    expect(adopted(...said.toSpliced(at, 2))).toBe(null);
+  });
+
+  it('§3 is not stored where the 304 says private', () => {
+    expect(adopted(...said, 'Cache-Control', 'private')).toEqual({ kind: 'not', reason: 'private' });
   });
 });
 
