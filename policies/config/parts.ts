@@ -30,7 +30,7 @@ import {
   logSchema,
   originSchema,
 } from './schema.ts';
-import { identifier } from './words.ts';
+import { DEMO_URL, identifier } from './words.ts';
 
 /** Null stands for what does not fit and was reported. */
 export interface Parts {
@@ -64,6 +64,9 @@ export function readParts(document: unknown, feedSchemas: FeedSchemas, findings:
   reportUnknownKeys(root, Object.keys(configSchema(feedSchemas).shape), findings);
   const part = <Schema extends z.ZodType>(key: string, schema: Schema): z.output<Schema> | null =>
     checkAgainst(schema, root[key] ?? {}, [key], findings).value;
+  const origins = readNamed(root, 'origins', () => originSchema, findings);
+  const feeds = readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedSchemas), findings);
+  const hasDemo = [...origins.values()].some(isDemo);
   return {
     listen: part('listen', listenSchema),
     admin: part('admin', adminSchema),
@@ -72,10 +75,14 @@ export function readParts(document: unknown, feedSchemas: FeedSchemas, findings:
     fence: part('fence', fenceSchema),
     flights: part('flights', flightsSchema),
     journal: part('journal', journalSchema),
-    origins: readNamed(root, 'origins', () => originSchema, findings),
-    feeds: readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedSchemas), findings),
-    routes: readRoutes(root, findings),
+    origins,
+    feeds: new Map([...feeds].filter(([, feed]) => hasDemo || feed?.demo !== true)),
+    routes: readRoutes(root, origins, findings),
   };
+}
+
+function isDemo(origin: OriginInput | null | undefined): boolean {
+  return origin !== null && origin !== undefined && [origin.url].flat().includes(DEMO_URL);
 }
 
 function readNamed<Schema extends z.ZodType>(
@@ -96,7 +103,11 @@ function readNamed<Schema extends z.ZodType>(
   return named;
 }
 
-function readRoutes(root: Readonly<Record<string, unknown>>, findings: Finding[]): RoutePart[] {
+function readRoutes(
+  root: Readonly<Record<string, unknown>>,
+  origins: Parts['origins'],
+  findings: Finding[],
+): RoutePart[] {
   const defaults = { path: ['defaults'], written: root['defaults'] ?? {} };
   const { fitting: under } = checkAgainst(defaultsSchema, defaults.written, defaults.path, findings);
   const routes = root['routes'] ?? [];
@@ -104,19 +115,20 @@ function readRoutes(root: Readonly<Record<string, unknown>>, findings: Finding[]
     findings.push(finding(['routes'], 'a list', describeValue(routes, ['routes'])));
     return [];
   }
-  if (routes.length === 0) {
-    const route = routeSchema.parse(merged(under, IMPLICIT_ROUTE));
-    return [{ route, own: { path: ['routes'], written: IMPLICIT_ROUTE }, defaults }];
-  }
-  return routes.map((written: unknown, i) => {
+  const [onlyOrigin] = origins.keys();
+  const read = routes.flatMap((written: unknown, i): RoutePart[] => {
     const own = { path: ['routes', i], written };
     const { value, fitting } = checkAgainst(routeSchema, written, own.path, findings);
     const route = value === null ? null : routeSchema.parse(merged(under, fitting));
-    return { route, own, defaults };
+    const isLeftOut = route?.demo === true && !isDemo(origins.get(route.origin ?? onlyOrigin ?? ''));
+    return isLeftOut ? [] : [{ route, own, defaults }];
   });
+  if (read.length > 0) return read;
+  const route = routeSchema.parse(merged(under, IMPLICIT_ROUTE));
+  return [{ route, own: { path: ['routes'], written: IMPLICIT_ROUTE }, defaults }];
 }
 
-/** What a file without routes has. */
+/** Of a file without routes, or with none but those of a demo shop that it does not have. */
 const IMPLICIT_ROUTE = { name: 'default', match: '/*' };
 
 /** Keys whose map is one value of several: `{ only: [] }` under `{ except: [] }` would be neither. */

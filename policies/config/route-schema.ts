@@ -199,6 +199,10 @@ export const routeSchema = z.strictObject({
   origin: identifier.optional().describe('Required where there are several origins.'),
   cache: routeCacheSchema.prefault({}).describe('What is stored, and for how long it is used.'),
   write: routeWriteSchema.prefault({}).describe('What happens to unsafe requests.'),
+  demo: z
+    .boolean()
+    .prefault(false)
+    .describe('true: left out unless its origin is the built-in shop (demo:).'),
 });
 
 export type RouteInput = z.output<typeof routeSchema>;

@@ -217,6 +217,7 @@ const commonFeedSchema = z.strictObject({
     .optional()
     .describe('Dotted path in each change to a number that rises along the feed, as version-header says it.'),
   map: z.array(mappingSchema).prefault([]).describe('What a change invalidates.'),
+  demo: z.boolean().prefault(false).describe('true: left out unless an origin is the built-in shop (demo:).'),
 });
 
 export const COMMON_FEED_KEYS: readonly string[] = Object.keys(commonFeedSchema.shape);

@@ -165,7 +165,7 @@ describe('ports and addresses', () => {
 describe('feeds', () => {
   it('have the keys of all feeds and those of their type', () => {
     expect(errorsOf(feed(', slot: s'))).toEqual([
-      '2:34 feeds.f.slot: expected one of url, replay, type, format, max-silence, read-lag, version-field, map, got slot',
+      '2:34 feeds.f.slot: expected one of url, replay, type, format, max-silence, read-lag, version-field, map, demo, got slot',
     ]);
     expect(errorsOf(`${ORIGIN}feeds: { f: { url: u } }`)).toEqual([
       '2:10 feeds.f.type: expected one of sse, webhook, redis-stream, nats, kafka, postgres, got nothing',
