@@ -72,7 +72,7 @@ function compileListen(listen: ListenInput, directory: string): ListenConfig {
   };
 }
 
-function compileAdmin({ host, port, token }: AdminInput): Config['admin'] {
+export function compileAdmin({ host, port, token }: AdminInput): Config['admin'] {
   return { host, port, token };
 }
 

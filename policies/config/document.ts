@@ -10,7 +10,14 @@ import type { Environment } from './environment.ts';
 import { substitute } from './environment.ts';
 
 export type SourceDocument =
-  | { readonly kind: 'read'; readonly value: unknown; readonly places: Places; readonly findings: Finding[] }
+  | {
+      readonly kind: 'read';
+      readonly value: unknown;
+      readonly places: Places;
+      readonly findings: Finding[];
+      /** Where the environment has no variable of that name; each of these is among the findings. */
+      readonly unset: readonly Path[];
+    }
   /** The first fault alone: what follows is mostly its consequence. */
   | { readonly kind: 'malformed'; readonly place: Place; readonly message: string };
 
@@ -41,7 +48,8 @@ export function readDocument(text: string, environment: Environment): SourceDocu
   }
   const reader = new Reader(document, environment);
   const value = reader.read(document.contents, [], []);
-  return { kind: 'read', value, places: new TextPlaces(reader.offsets, lines), findings: reader.findings };
+  const { findings, unset } = reader;
+  return { kind: 'read', value, places: new TextPlaces(reader.offsets, lines), findings, unset };
 }
 
 interface Offsets {
@@ -52,6 +60,7 @@ interface Offsets {
 class Reader {
   readonly offsets = new Map<string, Offsets>();
   readonly findings: Finding[] = [];
+  readonly unset: Path[] = [];
   readonly #document: Document;
   readonly #environment: Environment;
 
@@ -107,6 +116,7 @@ class Reader {
     const substitution = substitute(value, this.#environment);
     switch (substitution.kind) {
       case 'failed':
+        if (substitution.isUnset) this.unset.push(path);
         return this.#fail(path, substitution.expected, substitution.got);
       case 'ok':
         return scalar.type === 'PLAIN' ? typed(substitution.text) : substitution.text;

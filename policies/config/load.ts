@@ -2,8 +2,8 @@
  * From the text of the configuration file to the configuration, or to everything that is wrong with it at once. Reads
  * no file and no environment: both are handed in.
  */
-import type { Config } from './config.ts';
-import { compileConfig } from './compile.ts';
+import type { AdminConfig, Config } from './config.ts';
+import { compileAdmin, compileConfig } from './compile.ts';
 import type { Diagnostic, Finding } from './diagnostic.ts';
 import { showPath } from './diagnostic.ts';
 import type { Places } from './document.ts';
@@ -55,6 +55,34 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   return config === null
     ? { kind: 'invalid', errors: placed(errors, places, source.file) }
     : { kind: 'ok', config, warnings: placed(meaning.warnings, places, source.file) };
+}
+
+export type LoadedAdmin =
+  | { readonly kind: 'ok'; readonly admin: AdminConfig }
+  | { readonly kind: 'invalid'; readonly errors: readonly Diagnostic[] };
+
+/**
+ * Where the admin side is, for a program that only talks to it. That program runs without the secrets of the rest: outside
+ * of `admin` a variable that is not set is no error.
+ */
+export function loadAdminConfig(source: ConfigSource): LoadedAdmin {
+  const loaded = loadConfig(source);
+  if (loaded.kind === 'ok') return { kind: 'ok', admin: loaded.config.admin };
+  const document = readDocument(source.text, source.env);
+  if (document.kind === 'malformed') return loaded;
+  const unset = document.unset.map(showPath);
+  const errors = loaded.errors.filter(
+    ({ path }) =>
+      isBelow(path, 'admin') || !unset.some((other) => isBelow(path, other) || isBelow(other, path)),
+  );
+  if (errors.length > 0) return { kind: 'invalid', errors };
+  const { admin } = readParts(document.value, source.feedSchemas, []);
+  if (admin === null) return loaded;
+  return { kind: 'ok', admin: compileAdmin(admin) };
+}
+
+function isBelow(path: string, above: string): boolean {
+  return path === above || (path.startsWith(above) && /^[.[]/.test(path.slice(above.length)));
 }
 
 function unavailable(document: unknown, notYet: readonly NotYet[]): Finding[] {

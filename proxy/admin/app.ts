@@ -4,7 +4,7 @@ import { bodyLimit } from 'hono/body-limit';
 import type { Fields } from '../../policies/http/fields.ts';
 import { parsePlace } from '../../policies/place.ts';
 import type { FeedStatus } from '../feeds/status.ts';
-import { problem } from '../http/problem.ts';
+import { problem, type ProblemMembers } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { readPurgeRequest } from './purge-request.ts';
 import { purgeTags } from './purge-tags.ts';
@@ -75,6 +75,8 @@ function endpointsOf(deps: AdminDependencies): Endpoint[] {
       path: '/writes/:id',
       handle: async (c) => changed(await deps.writes.discard(idOf(c)), c),
     },
+    { method: 'POST', path: '/reload', handle: (c) => reload(c, deps) },
+    { method: 'POST', path: '/stop', handle: (c) => stop(c, deps) },
     { method: 'GET', path: '/stats', handle: async (c) => c.json(await deps.stats()) },
     { method: 'GET', path: '/metrics', handle: async (c) => metrics(c, await deps.metrics()) },
     { method: 'GET', path: '/healthz', open: true, handle: (c) => health(c, deps) },
@@ -168,6 +170,29 @@ function noSuchWrite(): Response {
 /** Of a list, unless it says otherwise. */
 const LISTED = 100;
 
+async function reload(c: Context, { control = null }: AdminDependencies): Promise<Response> {
+  if (control === null) return notOurs();
+  const answer = await control.reload();
+  switch (answer.kind) {
+    case 'reloaded':
+      return c.json({ invalidatedRoutes: answer.invalidatedRoutes, warnings: answer.warnings });
+    case 'refused': {
+      const detail = 'The configuration was not reloaded: the old one stays in force.';
+      return answerProblem(422, 'Reload refused', detail, { errors: answer.errors });
+    }
+    default:
+      return answer satisfies never;
+  }
+}
+
+function stop(c: Context, { control = null }: AdminDependencies): Response {
+  return control === null ? notOurs() : c.json(control.stop(), 202);
+}
+
+function notOurs(): Response {
+  return answerProblem(409, 'Not available', 'The program that embeds this Weir decides over it.');
+}
+
 /** It serves, whatever it can't do beside that. */
 function health(c: Context, deps: AdminDependencies): Response {
   const problems = deps.problems();
@@ -229,8 +254,13 @@ function badRequest(problems: readonly string[]): Response {
   return answerProblem(400, 'Bad request', problems.join('; '));
 }
 
-function answerProblem(status: number, title: string, detail: string): Response {
-  const { fields, content } = problem(status, title, detail);
+function answerProblem(
+  status: number,
+  title: string,
+  detail: string,
+  members: ProblemMembers = {},
+): Response {
+  const { fields, content } = problem(status, title, detail, members);
   const headers = new Headers();
   for (let i = 0; i + 1 < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!);
   return new Response(Buffer.from(content), { status, headers });

@@ -27,6 +27,33 @@ export interface AdminDependencies {
   entries(place: Place, fields: Fields, scheme: 'http' | 'https'): Promise<EntriesResult>;
   feeds(): readonly FeedStatus[];
   readonly writes: Pick<WriteOffice, 'list' | 'show' | 'retry' | 'discard'>;
+  /** Null or absent where the program that embeds Weir decides over both. */
+  readonly control?: Control | null;
+}
+
+/** What `weir serve` does for a signal or for an operator's request. */
+export interface Control {
+  /** Reads the configuration again and puts it in force. */
+  reload(): Promise<ReloadAnswer>;
+  /** Begins to stop; once more does nothing. */
+  stop(): Stopping;
+}
+
+export type ReloadAnswer =
+  | ({ readonly kind: 'reloaded' } & Reloaded)
+  /** Nothing was changed; each thing that is wrong is a line. */
+  | { readonly kind: 'refused'; readonly errors: readonly string[] };
+
+export interface Reloaded {
+  /** Those whose entries are revalidated. */
+  readonly invalidatedRoutes: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface Stopping {
+  readonly pid: number;
+  /** How long requests under way may take. */
+  readonly graceSeconds: number;
 }
 
 export interface Readiness {

@@ -1,6 +1,6 @@
-/** Asks the admin side of a running Weir, where the configuration puts it. */
+/** Asks the admin side of a running Weir. */
 import { Agent, request } from 'undici';
-import type { AdminConfig } from '../../policies/config/config.ts';
+import type { AdminTarget } from './admin-target.ts';
 
 export interface AdminQuestion {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -14,42 +14,59 @@ export interface AdminQuestion {
 export type AdminAnswer =
   | { readonly kind: 'ok'; readonly value: unknown }
   /** It answers, and says what is wrong; or there is no Weir, and what answers is something else. */
-  | { readonly kind: 'refused'; readonly status: number; readonly detail: string }
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly detail: string;
+      /** Each thing that is wrong, where there may be several. */
+      readonly errors: readonly string[];
+    }
   | { readonly kind: 'unreachable'; readonly detail: string };
 
-export async function askAdmin(admin: AdminConfig, question: AdminQuestion): Promise<AdminAnswer> {
+export async function askAdmin(target: AdminTarget, question: AdminQuestion): Promise<AdminAnswer> {
   const { method, path, body, timeoutMs } = question;
-  const origin = originOf(admin);
+  const { url, token } = target;
   const agent = new Agent({ connect: { timeout: timeoutMs } });
   try {
-    const response = await request(`${origin}${path}`, {
+    const response = await request(`${url}${path}`, {
       method,
       dispatcher: agent,
       headers: {
-        ...(admin.token === '' ? {} : { authorization: `Bearer ${admin.token}` }),
+        ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       body: body === undefined ? null : JSON.stringify(body),
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
     });
-    return read(response.statusCode, await response.body.text(), origin);
+    return read(response.statusCode, await response.body.text(), target);
   } catch (error) {
-    return { kind: 'unreachable', detail: unreachable(origin, error) };
+    return { kind: 'unreachable', detail: unreachable(url, error) };
   } finally {
     await agent.close();
   }
 }
 
-function read(status: number, text: string, origin: string): AdminAnswer {
+/** As far as a problem document (RFC 9457) is read. */
+interface Problem {
+  readonly detail?: unknown;
+  readonly errors?: unknown;
+}
+
+function read(status: number, text: string, { url, token }: AdminTarget): AdminAnswer {
   const value = parsed(text);
-  if (status === 200 && typeof value === 'object' && value !== null) return { kind: 'ok', value };
+  if (status >= 200 && status < 300 && typeof value === 'object' && value !== null)
+    return { kind: 'ok', value };
   if (status === 401) {
-    return { kind: 'refused', status, detail: `the admin side at ${origin} takes another token` };
+    const detail = token === '' ? 'asks for a token: --token, or WEIR_ADMIN_TOKEN' : 'takes another token';
+    return { kind: 'refused', status, detail: `the admin side at ${url} ${detail}`, errors: [] };
   }
-  const detail = typeof value === 'object' && value !== null ? Reflect.get(value, 'detail') : undefined;
-  if (typeof detail === 'string') return { kind: 'refused', status, detail };
-  return { kind: 'refused', status, detail: `what answers at ${origin} is not Weir's admin side` };
+  const { detail, errors } = (typeof value === 'object' && value !== null ? value : {}) as Problem;
+  if (typeof detail === 'string') {
+    const each = Array.isArray(errors) ? errors.map(String) : [];
+    return { kind: 'refused', status, detail, errors: each };
+  }
+  return { kind: 'refused', status, detail: `what answers at ${url} is not Weir's admin side`, errors: [] };
 }
 
 function parsed(text: string): unknown {
@@ -60,15 +77,9 @@ function parsed(text: string): unknown {
   }
 }
 
-function unreachable(origin: string, error: unknown): string {
+function unreachable(url: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (code === 'ECONNREFUSED') return `nothing listens at ${origin}, the admin side: is weir serve running?`;
+  if (code === 'ECONNREFUSED') return `nothing listens at ${url}, the admin side: is weir serve running?`;
   const reason = error instanceof Error && error.message !== '' ? error.message : code;
-  return `the admin side at ${origin} can't be asked: ${reason}`;
-}
-
-/** As it is reached from this machine. */
-function originOf({ host, port }: AdminConfig): string {
-  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+  return `the admin side at ${url} can't be asked: ${reason}`;
 }

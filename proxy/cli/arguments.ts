@@ -2,6 +2,7 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { Fields } from '../../policies/http/fields.ts';
 import { parsePlace, type Place } from '../../policies/place.ts';
+import { ADMIN_URL, readAdminUrl, type RunningOptions } from './admin-target.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
 import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
 import { isCommand, type CommandName } from './usage.ts';
@@ -13,14 +14,32 @@ export type Command =
   | ExplainEventCommand
   | PurgeCommand
   | WritesCommand
+  | ReloadCommand
+  | StopCommand
   | { readonly kind: 'schema' }
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly command: CommandName | null }
   | { readonly kind: 'wrong'; readonly command: CommandName | null; readonly message: string };
 
-export interface ExplainCommand {
-  readonly kind: 'explain';
+/** Of a command that talks to a running Weir. */
+export interface AdminCommand {
   readonly file: string;
+  /** Absent: the command line says nothing of it. */
+  readonly running?: RunningOptions;
+}
+
+export interface ReloadCommand extends AdminCommand {
+  readonly kind: 'reload';
+  readonly json: boolean;
+}
+
+export interface StopCommand extends AdminCommand {
+  readonly kind: 'stop';
+  readonly json: boolean;
+}
+
+export interface ExplainCommand extends AdminCommand {
+  readonly kind: 'explain';
   readonly json: boolean;
   /** In upper case. */
   readonly method: string;
@@ -42,16 +61,14 @@ export interface ExplainEventCommand {
   readonly fields: Fields;
 }
 
-export interface PurgeCommand {
+export interface PurgeCommand extends AdminCommand {
   readonly kind: 'purge';
-  readonly file: string;
   readonly json: boolean;
   readonly request: PurgeRequest;
 }
 
-export interface WritesCommand {
+export interface WritesCommand extends AdminCommand {
   readonly kind: 'writes';
-  readonly file: string;
   readonly json: boolean;
   readonly action:
     | {
@@ -86,6 +103,14 @@ export function readArguments(argv: readonly string[]): Command {
 const HELP = { help: { type: 'boolean', short: 'h', default: false } } as const;
 const CONFIG = { config: { type: 'string', default: DEFAULT_FILE }, ...HELP } as const;
 const CONFIG_AND_JSON = { json: { type: 'boolean', default: false }, ...CONFIG } as const;
+/** Of every command that talks to a running Weir. `config` has no default here: whether it was given matters. */
+const RUNNING = {
+  json: { type: 'boolean', default: false },
+  config: { type: 'string' },
+  admin: { type: 'string' },
+  token: { type: 'string' },
+  ...HELP,
+} as const;
 const LIST = { type: 'string', multiple: true, default: [] as string[] } as const;
 const FLAG = { type: 'boolean', default: false } as const;
 
@@ -101,11 +126,36 @@ const READERS: Readonly<Record<CommandName, (args: string[]) => Command>> = {
   explain: readExplain,
   purge: readPurge,
   writes: readWrites,
+  reload: (args) => readControl('reload', args),
+  stop: (args) => readControl('stop', args),
   schema(args) {
     const { values } = read(args, CONFIG_AND_JSON, false);
     return values.help ? helpOn('schema') : { kind: 'schema' };
   },
 };
+
+interface RunningValues {
+  readonly config?: string;
+  readonly admin?: string;
+  readonly token?: string;
+  readonly json: boolean;
+}
+
+/** The keys that all commands have that talk to a running Weir. */
+function adminCommand({ config, admin, token, json }: RunningValues) {
+  const url = admin === undefined ? null : readAdminUrl(admin);
+  const isSaid = config !== undefined || admin !== undefined || token !== undefined;
+  const running = { admin: url, token: token ?? null, isFileNamed: config !== undefined };
+  const message = admin !== undefined && url === null ? `${ADMIN_URL}, got ${JSON.stringify(admin)}` : null;
+  return { common: { file: config ?? DEFAULT_FILE, json, ...(isSaid ? { running } : {}) }, message };
+}
+
+function readControl(kind: 'reload' | 'stop', args: string[]): Command {
+  const { values } = read(args, RUNNING, false);
+  if (values.help) return helpOn(kind);
+  const { common, message } = adminCommand(values);
+  return message === null ? { kind, ...common } : wrong(kind, message);
+}
 
 function readExplain(args: string[]): Command {
   const own = {
@@ -113,15 +163,18 @@ function readExplain(args: string[]): Command {
     event: { type: 'string' },
     feed: { type: 'string' },
   } as const;
-  const { values, positionals } = read(args, { ...CONFIG_AND_JSON, ...own }, true);
+  const { values, positionals } = read(args, { ...RUNNING, ...own }, true);
   if (values.help) return helpOn('explain');
+  const { common, message } = adminCommand(values);
+  if (message !== null) return wrong('explain', message);
   const lines = values.header.map((line) => FIELD_LINE.exec(line));
   const bad = lines.indexOf(null);
   if (bad >= 0) {
     return wrong('explain', `expected 'NAME: VALUE', got ${JSON.stringify(values.header[bad])}`);
   }
   const fields = lines.flatMap((line) => [line![1]!, line![2]!]);
-  const { config: file, json, event, feed = null } = values;
+  const { file, json } = common;
+  const { event, feed = null } = values;
   if (event !== undefined) {
     return positionals.length === 0
       ? { kind: 'explain-event', file, json, event, feed, fields }
@@ -137,12 +190,12 @@ function readExplain(args: string[]): Command {
   if (place === null) {
     return wrong('explain', `expected a path or an absolute http(s) URL, got ${JSON.stringify(url)}`);
   }
-  return { kind: 'explain', file, json, method: method.toUpperCase(), url, place, fields };
+  return { kind: 'explain', ...common, method: method.toUpperCase(), url, place, fields };
 }
 
 function readPurge(args: string[]): Command {
   const options = {
-    ...CONFIG_AND_JSON,
+    ...RUNNING,
     url: LIST,
     tag: LIST,
     prefix: LIST,
@@ -154,6 +207,8 @@ function readPurge(args: string[]): Command {
   } as const;
   const { values } = read(args, options, false);
   if (values.help) return helpOn('purge');
+  const { common, message } = adminCommand(values);
+  if (message !== null) return wrong('purge', message);
   const { url, tag, prefix, host, route, all } = values;
   if (!all && [url, tag, prefix, host, route].every((names) => names.length === 0)) {
     return wrong('purge', 'expected what to purge: --url, --tag, --prefix, --host, --route or --all');
@@ -161,12 +216,12 @@ function readPurge(args: string[]): Command {
   const mode = values.soft ? 'soft' : 'hard';
   const selection = { urls: url, tags: tag, prefixes: prefix, hosts: host, routes: route, all };
   const request = { ...selection, mode, dryRun: values['dry-run'] } as const;
-  return { kind: 'purge', file: values.config, json: values.json, request };
+  return { kind: 'purge', ...common, request };
 }
 
 function readWrites(args: string[]): Command {
   const options = {
-    ...CONFIG_AND_JSON,
+    ...RUNNING,
     state: { type: 'string', default: 'dead' },
     limit: { type: 'string', default: '100' },
     after: { type: 'string' },
@@ -174,18 +229,20 @@ function readWrites(args: string[]): Command {
   const { values, positionals } = read(args, options, true);
   if (values.help) return helpOn('writes');
   const [kind, ...ids] = positionals;
-  const { config: file, json, state, limit, after = null } = values;
+  const { common, message } = adminCommand(values);
+  if (message !== null) return wrong('writes', message);
+  const { state, limit, after = null } = values;
   switch (kind) {
     case 'list':
       if (ids.length > 0) return wrong('writes', `expected nothing after list, got ${ids.join(' ')}`);
       if (!isShelf(state)) return wrong('writes', `expected waiting, dead or done, got ${state}`);
       if (!LIST_LIMIT.test(limit)) return wrong('writes', `expected a number from 1 to 9999, got ${limit}`);
-      return { kind: 'writes', file, json, action: { kind, state, limit, after } };
+      return { kind: 'writes', ...common, action: { kind, state, limit, after } };
     case 'show':
     case 'retry':
     case 'discard':
       if (ids.length === 0) return wrong('writes', `expected the id of a write after ${kind}`);
-      return { kind: 'writes', file, json, action: { kind, ids } };
+      return { kind: 'writes', ...common, action: { kind, ids } };
     default:
       return wrong('writes', `expected list, show, retry or discard, got ${kind ?? 'nothing'}`);
   }

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Environment } from '../../policies/config/environment.ts';
-import { showPath } from '../../policies/config/diagnostic.ts';
-import type { LoadedConfig, NotYet } from '../../policies/config/load.ts';
-import { loadConfig } from '../../policies/config/load.ts';
+import { showPath, type Diagnostic } from '../../policies/config/diagnostic.ts';
+import type { ConfigSource, LoadedAdmin, LoadedConfig, NotYet } from '../../policies/config/load.ts';
+import { loadAdminConfig, loadConfig } from '../../policies/config/load.ts';
 import type { FeedSchemas } from '../../policies/config/schema.ts';
 
 export interface ConfigFile {
@@ -16,14 +16,28 @@ export interface ConfigFile {
 }
 
 /** A file that can't be read is an invalid configuration like any other. */
-export async function readConfigFile({ file, env, feedSchemas, notYet }: ConfigFile): Promise<LoadedConfig> {
-  let text: string;
+export async function readConfigFile(source: ConfigFile): Promise<LoadedConfig> {
+  const read = await readSource(source);
+  return read.kind === 'invalid' ? read : loadConfig(read.source);
+}
+
+/** The admin section, for a command that only talks to a running Weir. */
+export async function readAdminConfig(source: ConfigFile): Promise<LoadedAdmin> {
+  const read = await readSource(source);
+  return read.kind === 'invalid' ? read : loadAdminConfig(read.source);
+}
+
+type ReadSource =
+  | { readonly kind: 'read'; readonly source: ConfigSource }
+  | { readonly kind: 'invalid'; readonly errors: readonly Diagnostic[] };
+
+async function readSource({ file, ...rest }: ConfigFile): Promise<ReadSource> {
   try {
-    text = await readFile(file, 'utf8');
+    const text = await readFile(file, 'utf8');
+    return { kind: 'read', source: { ...rest, text, file, directory: dirname(resolve(file)) } };
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     const message = `expected a file that can be read, got ${reason}`;
     return { kind: 'invalid', errors: [{ file, line: 1, column: 1, path: showPath([]), message }] };
   }
-  return loadConfig({ text, file, directory: dirname(resolve(file)), env, feedSchemas, notYet });
 }

@@ -1,10 +1,12 @@
 /** `weir explain`: what becomes of a request, and what is stored for it where a Weir runs. */
-import type { AdminConfig } from '../../policies/config/config.ts';
+import { existsSync } from 'node:fs';
+import type { Fields } from '../../policies/http/fields.ts';
 import type { EntriesReport, EntryReport } from '../admin/dependencies.ts';
 import { askAdmin } from './admin-client.ts';
+import { namedTarget, NOTHING_SAID, targetOf, type AdminTarget } from './admin-target.ts';
 import type { ExplainCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
-import { tellInvalid } from './failure.ts';
+import { tellInvalid, tellNoTarget, tellUndone, type Told } from './failure.ts';
 import { explain, type Explanation, type RouteExplanation } from './explanation.ts';
 import type { Output } from './output.ts';
 
@@ -16,7 +18,15 @@ export interface ExplainOptions extends Omit<ConfigFile, 'file'> {
 
 /** The exit code: 0 a route takes the request, 1 none does. */
 export async function runExplain({ command, stdout, stderr, ...source }: ExplainOptions): Promise<0 | 1> {
-  const { file, json, method, url, place, fields } = command;
+  const { file, json, method, url, place, fields, running = NOTHING_SAID } = command;
+  const named = namedTarget(running, source.env);
+  if (named?.kind === 'wrong') {
+    tellNoTarget('explain', named, { json, stdout, stderr });
+    return 1;
+  }
+  if (named !== null && !running.isFileNamed && !existsSync(file)) {
+    return showStored(named.target, { method, url, fields }, { json, stdout, stderr });
+  }
   const loaded = await readConfigFile({ ...source, file });
   if (loaded.kind === 'invalid') {
     tellInvalid(loaded.errors, { json, stdout, stderr });
@@ -25,9 +35,42 @@ export async function runExplain({ command, stdout, stderr, ...source }: Explain
   const { config } = loaded;
   const isSecure = place.authority === null ? config.listen.tls !== null : /^https:/i.test(url);
   const explanation = explain(config, { method, place, fields, scheme: isSecure ? 'https' : 'http' });
-  const stored = await findStored(config.admin, explanation, fields);
+  const target = named?.target ?? targetOf(config.admin, running, source.env);
+  const stored = await findStored(target, explanation, fields);
   stdout.write(json ? `${JSON.stringify({ ...explanation, stored })}\n` : textOf(explanation, stored));
   return explanation.verdict.kind === 'route' ? 0 : 1;
+}
+
+/** Without a configuration, what the running Weir alone can say. */
+async function showStored(
+  target: AdminTarget,
+  { method, url, fields }: { readonly method: string; readonly url: string; readonly fields: Fields },
+  told: Told,
+): Promise<0 | 1> {
+  const answer = await askAdmin(target, {
+    method: 'GET',
+    path: entriesPath(url, fields),
+    timeoutMs: TIMEOUT_MS,
+  });
+  if (answer.kind !== 'ok') {
+    tellUndone('explain', answer, told);
+    return 1;
+  }
+  const stored: Stored = { kind: 'known', report: answer.value as EntriesReport };
+  const lines = [
+    `${method} ${url}`,
+    'Key',
+    `  ${stored.report.key.split('\n').join(' ')}`,
+    ...storedLines(stored),
+  ];
+  told.stdout.write(told.json ? `${JSON.stringify({ method, url, stored })}\n` : `${lines.join('\n')}\n`);
+  return 0;
+}
+
+function entriesPath(url: string, fields: Fields): string {
+  const query = new URLSearchParams({ url });
+  for (let i = 0; i < fields.length; i += 2) query.append('header', `${fields[i]}: ${fields[i + 1]}`);
+  return `/entries?${query.toString()}`;
 }
 
 type Stored =
@@ -38,15 +81,13 @@ const TIMEOUT_MS = 3000;
 
 /** Null where nothing is stored by this configuration. */
 async function findStored(
-  admin: AdminConfig,
+  target: AdminTarget,
   { url, verdict }: Explanation,
-  fields: readonly string[],
+  fields: Fields,
 ): Promise<Stored | null> {
   if (verdict.kind !== 'route' || verdict.route.entry === null) return null;
-  const query = new URLSearchParams({ url });
-  for (let i = 0; i < fields.length; i += 2) query.append('header', `${fields[i]}: ${fields[i + 1]}`);
-  const path = `/entries?${query.toString()}`;
-  const answer = await askAdmin(admin, { method: 'GET', path, timeoutMs: TIMEOUT_MS });
+  const path = entriesPath(url, fields);
+  const answer = await askAdmin(target, { method: 'GET', path, timeoutMs: TIMEOUT_MS });
   return answer.kind === 'ok'
     ? { kind: 'known', report: answer.value as EntriesReport }
     : { kind: 'unknown', why: answer.detail };

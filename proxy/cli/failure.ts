@@ -1,6 +1,7 @@
 /** How a command that could not be done says so: people on standard error, and with `--json` programs on standard output. */
 import { formatDiagnostic, type Diagnostic } from '../../policies/config/diagnostic.ts';
 import type { AdminAnswer } from './admin-client.ts';
+import type { FoundTarget } from './admin-target.ts';
 import type { Output } from './output.ts';
 
 export interface Told {
@@ -15,14 +16,38 @@ export function tellInvalid(errors: readonly Diagnostic[], { json, stdout, stder
   if (json) stdout.write(`${JSON.stringify({ ok: false, errors, warnings: [] })}\n`);
 }
 
+/** Nothing says in a way that can be read where the admin side is. */
+export function tellNoTarget(
+  command: string,
+  found: Exclude<FoundTarget, { readonly kind: 'found' }>,
+  told: Told,
+): void {
+  if (found.kind === 'invalid') {
+    tellInvalid(found.errors, told);
+    return;
+  }
+  const { message } = found;
+  told.stderr.write(`weir ${command}: ${message}\n`);
+  if (told.json) {
+    told.stdout.write(
+      `${JSON.stringify({ ok: false, errors: [{ kind: 'wrong', status: null, message }] })}\n`,
+    );
+  }
+}
+
 /** The admin side refused, or could not be asked: `{ok, errors: [{kind, status, message}]}`, `status` as it answered. */
 export function tellUndone(
   command: string,
   answer: Exclude<AdminAnswer, { readonly kind: 'ok' }>,
   { json, stdout, stderr }: Told,
 ): void {
-  const { kind, detail: message } = answer;
-  stderr.write(`weir ${command}: ${message}\n`);
-  const status = kind === 'refused' ? answer.status : null;
-  if (json) stdout.write(`${JSON.stringify({ ok: false, errors: [{ kind, status, message }] })}\n`);
+  const { kind, detail } = answer;
+  const [status, several] = kind === 'refused' ? [answer.status, answer.errors] : [null, []];
+  const messages = several.length === 0 ? [detail] : several;
+  if (several.length > 0) stderr.write(`weir ${command}: ${detail}\n`);
+  for (const message of messages) {
+    stderr.write(several.length > 0 ? `${message}\n` : `weir ${command}: ${message}\n`);
+  }
+  const errors = messages.map((message) => ({ kind, status, message }));
+  if (json) stdout.write(`${JSON.stringify({ ok: false, errors })}\n`);
 }

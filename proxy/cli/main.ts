@@ -8,6 +8,7 @@ import { runExplain } from './explain.ts';
 import { runExplainEvent } from './explain-event.ts';
 import type { Output } from './output.ts';
 import { runPurge } from './purge.ts';
+import { runReload, runStop } from './control.ts';
 import { runSchema } from './schema.ts';
 import { runWrites } from './writes.ts';
 import { usageOf } from './usage.ts';
@@ -42,6 +43,10 @@ export async function main({ argv, env, stdout, stderr, serve }: MainOptions): P
       return runPurge({ ...source, command, stdout, stderr });
     case 'writes':
       return runWrites({ ...source, command, stdout, stderr });
+    case 'reload':
+      return runReload({ ...source, command, stdout, stderr });
+    case 'stop':
+      return runStop({ ...source, command, stdout, stderr });
     case 'schema':
       return runSchema({ feedSchemas: FEED_SCHEMAS, stdout });
     case 'version':

@@ -1,9 +1,10 @@
 /** `weir purge`: invalidates through the admin side of a running Weir. */
 import type { FoundEntries } from '../admin/dependencies.ts';
 import { askAdmin } from './admin-client.ts';
+import { findTarget, NOTHING_SAID } from './admin-target.ts';
 import type { PurgeCommand } from './arguments.ts';
-import { readConfigFile, type ConfigFile } from './config-file.ts';
-import { tellInvalid, tellUndone } from './failure.ts';
+import type { ConfigFile } from './config-file.ts';
+import { tellNoTarget, tellUndone } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface PurgeOptions extends Omit<ConfigFile, 'file'> {
@@ -17,15 +18,14 @@ const TIMEOUT_MS = 60_000;
 
 /** The exit code: 0 it is in force and durable, 1 it is not. */
 export async function runPurge({ command, stdout, stderr, ...source }: PurgeOptions): Promise<0 | 1> {
-  const { file, json, request } = command;
-  const loaded = await readConfigFile({ ...source, file });
-  if (loaded.kind === 'invalid') {
-    tellInvalid(loaded.errors, { json, stdout, stderr });
+  const { file, json, request, running = NOTHING_SAID } = command;
+  const found = await findTarget(running, { ...source, file });
+  if (found.kind !== 'found') {
+    tellNoTarget('purge', found, { json, stdout, stderr });
     return 1;
   }
-  const { admin } = loaded.config;
   const question = { method: 'POST', path: '/purge', body: request, timeoutMs: TIMEOUT_MS } as const;
-  const answer = await askAdmin(admin, question);
+  const answer = await askAdmin(found.target, question);
   if (answer.kind !== 'ok') {
     tellUndone('purge', answer, { json, stdout, stderr });
     return 1;

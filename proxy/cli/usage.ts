@@ -1,6 +1,6 @@
 /** What the command line takes, as it is told to people. */
 
-export const COMMANDS = ['serve', 'check', 'explain', 'purge', 'writes', 'schema'] as const;
+export const COMMANDS = ['serve', 'check', 'explain', 'purge', 'writes', 'reload', 'stop', 'schema'] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export function isCommand(word: string): word is CommandName {
@@ -20,10 +20,14 @@ const OVERVIEW = `Usage: weir COMMAND [--config FILE] [--json]
   explain --event F   say what a message of a feed would invalidate
   purge               invalidate what is stored, through the admin side of a running Weir
   writes ...          list, show, retry or discard writes of the journal, through the admin side of a running Weir
+  reload              make a running Weir read its configuration again
+  stop                end a running Weir when the requests under way are done
   schema              print the JSON Schema of the configuration file
 
   --config FILE       the configuration; default proxy.config.yaml
   --json              print JSON; not with serve
+  --admin URL         the admin side of the running Weir; also WEIR_ADMIN. No configuration file is then needed
+  --token TOKEN       its token; also WEIR_ADMIN_TOKEN, which other users of the machine can't see
   --help, --version
 
 Exit codes: 0 fine, 1 it is not, 2 wrong usage. "weir COMMAND --help" says more.
@@ -31,6 +35,11 @@ Exit codes: 0 fine, 1 it is not, 2 wrong usage. "weir COMMAND --help" says more.
 
 const CONFIG = '  --config FILE         the configuration; default proxy.config.yaml\n';
 const JSON_OPTION = '  --json                print JSON\n';
+const ADMIN_OPTIONS = `  --admin URL           the admin side, in place of the one that the configuration names; also WEIR_ADMIN, unless
+                        --config is given. No configuration file is then needed
+  --token TOKEN         its token; also WEIR_ADMIN_TOKEN, which other users of the machine can't see
+`;
+const RUNNING = '[--admin URL] [--token TOKEN] [--config FILE] [--json]';
 
 const USAGE: Readonly<Record<CommandName, string>> = {
   serve: `Usage: weir serve [--config FILE]
@@ -44,7 +53,7 @@ ${CONFIG}`,
 Says whether the configuration is fine, and everything that is wrong with it.
 
 ${CONFIG}${JSON_OPTION}`,
-  explain: `Usage: weir explain METHOD URL [-H 'NAME: VALUE']... [--config FILE] [--json]
+  explain: `Usage: weir explain METHOD URL [-H 'NAME: VALUE']... ${RUNNING}
        weir explain --event FILE [--feed NAME] [-H 'NAME: VALUE']... [--config FILE] [--json]
 
 Says which route takes a request and why those before it do not, under which key and tags its response is
@@ -55,11 +64,12 @@ With --event, says what a message of a feed would invalidate. Exit code 1: not a
   -H, --header LINE     a header field of the request or the message; may be repeated
   --event FILE          a message, as the feed would bring it
   --feed NAME           the feed, where there are several
-${CONFIG}${JSON_OPTION}`,
+${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   purge: `Usage: weir purge [--url URL]... [--tag TAG]... [--prefix PREFIX]... [--host HOST]... [--route NAME]...
-                  [--all] [--soft] [--dry-run] [--config FILE] [--json]
+                  [--all] [--soft] [--dry-run]
+                  ${RUNNING}
 
-Invalidates what is stored, through the admin side that the configuration names.
+Invalidates what is stored, through the admin side of a running Weir.
 
   --url URL             a path, on every host, or an absolute URL
   --tag TAG             what bears this tag
@@ -69,20 +79,32 @@ Invalidates what is stored, through the admin side that the configuration names.
   --all                 everything
   --soft                may be served stale where stale-while-revalidate and stale-if-error allow
   --dry-run             count what would be purged, and purge nothing
-${CONFIG}${JSON_OPTION}`,
-  writes: `Usage: weir writes list [--state waiting|dead|done] [--limit N] [--after ID] [--config FILE] [--json]
-       weir writes show ID [--config FILE] [--json]
-       weir writes retry ID... [--config FILE] [--json]
-       weir writes discard ID... [--config FILE] [--json]
+${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
+  writes: `Usage: weir writes list [--state waiting|dead|done] [--limit N] [--after ID] ...
+       weir writes show ID ...
+       weir writes retry ID... ...
+       weir writes discard ID... ...
+where ... is ${RUNNING}
 
-Looks after the writes that a route with policy: behind has acknowledged, through the admin side that the
-configuration names. retry sends a dead write again: in its place where it stops its URL, else behind all others of its
+Looks after the writes that a route with policy: behind has acknowledged, through the admin side of a running
+Weir. retry sends a dead write again: in its place where it stops its URL, else behind all others of its
 URL. discard gives one up for good.
 
   --state STATE         those that wait, are dead, or were delivered; default dead
   --limit N             at most so many; default 100
   --after ID            those that were accepted later than this one
-${CONFIG}${JSON_OPTION}`,
+${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
+  reload: `Usage: weir reload ${RUNNING}
+
+Makes a running Weir read its own configuration file again. What is wrong with the file is printed, and the old
+configuration stays in force: exit code 1.
+
+${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
+  stop: `Usage: weir stop ${RUNNING}
+
+Ends a running Weir when the requests under way are done, and waits until it has ended.
+
+${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   schema: `Usage: weir schema [--json]
 
 Prints the JSON Schema of the configuration file.

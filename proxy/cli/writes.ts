@@ -1,10 +1,10 @@
 /** `weir writes`: looks after the journal through the admin side of a running Weir. */
-import type { AdminConfig } from '../../policies/config/config.ts';
 import type { WriteReport } from '../writes/write-office.ts';
+import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
 import { askAdmin, type AdminAnswer, type AdminQuestion } from './admin-client.ts';
 import type { WritesCommand } from './arguments.ts';
-import { readConfigFile, type ConfigFile } from './config-file.ts';
-import { tellInvalid, tellUndone } from './failure.ts';
+import type { ConfigFile } from './config-file.ts';
+import { tellNoTarget, tellUndone } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface WritesOptions extends Omit<ConfigFile, 'file'> {
@@ -17,18 +17,17 @@ const TIMEOUT_MS = 30_000;
 
 /** The exit code: 0 it was done for all, 1 it was not. */
 export async function runWrites({ command, stdout, stderr, ...source }: WritesOptions): Promise<0 | 1> {
-  const { file, json, action } = command;
-  const loaded = await readConfigFile({ ...source, file });
-  if (loaded.kind === 'invalid') {
-    tellInvalid(loaded.errors, { json, stdout, stderr });
+  const { file, json, action, running = NOTHING_SAID } = command;
+  const found = await findTarget(running, { ...source, file });
+  if (found.kind !== 'found') {
+    tellNoTarget('writes', found, { json, stdout, stderr });
     return 1;
   }
-  const { admin } = loaded.config;
   const questions =
     action.kind === 'list' ? [listing(action)] : action.ids.map((id) => about(action.kind, id));
   let code: 0 | 1 = 0;
   for (const question of questions) {
-    const answer = await ask(admin, question);
+    const answer = await ask(found.target, question);
     if (answer.kind === 'ok') stdout.write(json ? `${JSON.stringify(answer.value)}\n` : textOf(answer.value));
     else {
       tellUndone('writes', answer, { json, stdout, stderr });
@@ -38,8 +37,8 @@ export async function runWrites({ command, stdout, stderr, ...source }: WritesOp
   return code;
 }
 
-function ask(admin: AdminConfig, question: Pick<AdminQuestion, 'method' | 'path'>): Promise<AdminAnswer> {
-  return askAdmin(admin, { ...question, timeoutMs: TIMEOUT_MS });
+function ask(target: AdminTarget, question: Pick<AdminQuestion, 'method' | 'path'>): Promise<AdminAnswer> {
+  return askAdmin(target, { ...question, timeoutMs: TIMEOUT_MS });
 }
 
 function listing({ state, limit, after }: WritesCommand['action'] & { readonly kind: 'list' }) {

@@ -12,12 +12,23 @@ export interface Problem {
   readonly content: Uint8Array;
 }
 
+/** More of it (RFC 9457 §3.2). */
+export interface ProblemMembers {
+  readonly type?: string;
+  readonly errors?: readonly string[];
+}
+
 /**
  * `title` names the kind of problem and is the same each time, `detail` speaks of this occurrence and holds no secrets
  * (RFC 9457 §3.1). Not to be stored: 404, 405, 414 and 501 would be heuristically cacheable (RFC 9110 §15.1).
  */
-export function problem(status: number, title: string, detail: string, type = 'about:blank'): Problem {
-  const content = Buffer.from(`${JSON.stringify({ type, title, status, detail })}\n`, 'utf8');
+export function problem(
+  status: number,
+  title: string,
+  detail: string,
+  { type = 'about:blank', ...members }: ProblemMembers = {},
+): Problem {
+  const content = Buffer.from(`${JSON.stringify({ type, title, status, detail, ...members })}\n`, 'utf8');
   return {
     status,
     fields: [

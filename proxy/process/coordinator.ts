@@ -4,6 +4,7 @@ import type { Config, OriginConfig } from '../../policies/config/config.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
 import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
 import { createAdminApp } from '../admin/app.ts';
+import type { Control } from '../admin/dependencies.ts';
 import { startAdmin, type StartedAdmin } from '../admin/server.ts';
 import { emptyCache, openDiskWriter } from '../cache/disk/open.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
@@ -41,6 +42,8 @@ export interface CoordinatorDependencies {
   readonly mechanisms: Mechanisms;
   readonly log: Log;
   readonly version: string;
+  /** How operators reload and stop it; absent: the program that embeds it does. */
+  readonly control?: Control;
   /** How worker threads are started, where a test wants to hold them. */
   readonly newWorker?: WorkerPoolOptions['newWorker'];
 }
@@ -432,6 +435,7 @@ export class Coordinator {
       entries: inspect.entries,
       feeds: () => this.#feeds.status(),
       writes: this.#writes.office,
+      control: this.#deps.control ?? null,
     });
     const started = await startAdmin({ host, port, app });
     if (started.kind === 'failed')

@@ -1,5 +1,7 @@
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { Config } from '../../policies/config/config.ts';
+import type { LoadedConfig } from '../../policies/config/load.ts';
+import type { ReloadAnswer } from '../admin/dependencies.ts';
 import { readConfigFile } from '../cli/config-file.ts';
 import type { Output } from '../cli/output.ts';
 import { systemClock } from '../clock.ts';
@@ -8,6 +10,7 @@ import { createLog, STANDARD_OUTPUT, type Log } from '../log/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { version } from '../version.ts';
 import { Coordinator } from './coordinator.ts';
+import { watchSignals } from './signals.ts';
 
 export interface ServeOptions {
   readonly file: string;
@@ -30,84 +33,87 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
     for (const error of loaded.errors) stderr.write(`${formatDiagnostic(error)}\n`);
     return 1;
   }
-  for (const warning of loaded.warnings) stderr.write(`${formatDiagnostic(warning)}\n`);
+  for (const warning of loaded.warnings) stderr.write(`warning: ${formatDiagnostic(warning)}\n`);
   const { config } = loaded;
   const log = createLog({ level: config.log.level, thread: 'coordinator', fd: STANDARD_OUTPUT });
+  let coordinator: Coordinator | null = null;
+  const reload = inTurn(async (): Promise<ReloadAnswer> => {
+    const answer = coordinator === null ? NOT_RUNNING : await reloadFrom(await read(), coordinator);
+    tellReload(answer, log, stderr);
+    return answer;
+  });
   const started = await Coordinator.start({
     config,
     clock: systemClock,
     mechanisms: ALL_MECHANISMS,
     log,
     version: version(),
+    control: {
+      reload,
+      stop: () => {
+        signals.end('admin');
+        const { stopTimeoutMs } = (coordinator?.config ?? config).listen;
+        return { pid: process.pid, graceSeconds: stopTimeoutMs / 1000 };
+      },
+    },
   });
   if (started.kind === 'failed') {
     stderr.write(`weir: ${started.reason}\n`);
     return 1;
   }
-  const { coordinator, port, adminPort } = started;
+  coordinator = started.coordinator;
+  const { port, adminPort } = started;
   log.info({ event: 'listening', host: config.listen.host, port, adminHost: config.admin.host, adminPort });
   // For whoever started it by hand: standard output is the log, one line of JSON an event.
   stderr.write(banner(config, port, adminPort));
-  const reload = async (): Promise<void> => {
-    const again = await read();
-    if (again.kind === 'invalid') {
-      log.error(
-        { event: 'reload-refused', errors: again.errors.map(formatDiagnostic) },
-        'the configuration was not reloaded: the old one stays in force',
-      );
-      return;
-    }
-    const result = await coordinator.reload(again.config);
-    if (result.kind === 'refused') {
-      log.error({ event: 'reload-refused', errors: result.reasons }, 'the configuration was not reloaded');
-    } else log.info({ event: 'reloaded', invalidatedRoutes: result.invalidatedRoutes });
-  };
-  // One after the other: the last one asked for is the one in force.
-  let reloaded = Promise.resolve();
   signals.onHangup(() => {
-    reloaded = reloaded
-      .then(reload)
-      .catch((error: unknown) => log.error({ event: 'reload-failed', err: error }));
+    reload().catch((error: unknown) => log.error({ event: 'reload-failed', err: error }));
   });
-  const signal = await signals.stop;
-  log.info({ event: 'stopping', signal });
-  await reloaded;
+  const cause = await signals.stop;
+  log.info({ event: 'stopping', signal: cause });
+  await reload.settled();
   const cut = await coordinator.stop(coordinator.config.listen.stopTimeoutMs);
   logStopped(log, cut);
   return 0;
 }
 
-interface Signals {
-  /** Resolves when the process is told to end. */
-  readonly stop: Promise<NodeJS.Signals>;
-  /** What SIGHUP asks for, from now on, and at once where it was asked for before. */
-  onHangup(listener: () => void): void;
+const NOT_RUNNING: ReloadAnswer = { kind: 'refused', errors: ['Weir has not started yet'] };
+
+async function reloadFrom(loaded: LoadedConfig, coordinator: Coordinator): Promise<ReloadAnswer> {
+  if (loaded.kind === 'invalid') return { kind: 'refused', errors: loaded.errors.map(formatDiagnostic) };
+  const result = await coordinator.reload(loaded.config);
+  if (result.kind === 'refused') return { kind: 'refused', errors: result.reasons };
+  const { invalidatedRoutes } = result;
+  return { kind: 'reloaded', invalidatedRoutes, warnings: loaded.warnings.map(formatDiagnostic) };
 }
 
-/** From the first moment on, so that no signal ends a process that is starting. A second one to stop does. */
-function watchSignals(): Signals {
-  const { promise: stop, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  let isStopping = false;
-  let onHangup: (() => void) | null = null;
-  let isAskedEarly = false;
-  const end = (signal: NodeJS.Signals): void => {
-    if (isStopping) process.exit(1);
-    isStopping = true;
-    resolve(signal);
+/** In the log for programs, and on standard error for people, as at a start. */
+function tellReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
+  if (answer.kind === 'reloaded') {
+    for (const warning of answer.warnings) stderr.write(`warning: ${warning}\n`);
+    log.info({ event: 'reloaded', invalidatedRoutes: answer.invalidatedRoutes });
+    return;
+  }
+  const { errors } = answer;
+  for (const error of errors) stderr.write(`${error}\n`);
+  stderr.write('weir: the configuration was not reloaded: the old one stays in force\n');
+  log.error(
+    { event: 'reload-refused', errors },
+    'the configuration was not reloaded: the old one stays in force',
+  );
+}
+
+/** One after the other: the last one asked for is the one in force. `settled` resolves when none is under way. */
+function inTurn<Result>(
+  work: () => Promise<Result>,
+): (() => Promise<Result>) & { settled(): Promise<unknown> } {
+  let last: Promise<unknown> = Promise.resolve();
+  const next = (): Promise<Result> => {
+    const result = last.then(work);
+    last = result.catch(() => {});
+    return result;
   };
-  process.on('SIGTERM', end);
-  process.on('SIGINT', end);
-  process.on('SIGHUP', () => {
-    if (onHangup === null) isAskedEarly = true;
-    else onHangup();
-  });
-  return {
-    stop,
-    onHangup(listener) {
-      onHangup = listener;
-      if (isAskedEarly) listener();
-    },
-  };
+  return Object.assign(next, { settled: () => last });
 }
 
 function logStopped(log: Log, cut: number): void {

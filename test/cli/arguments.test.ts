@@ -16,6 +16,20 @@ describe('the command line', () => {
     expect(words('purge --help')).toEqual({ kind: 'help', command: 'purge' });
   });
 
+  it('reads where a running Weir is asked', () => {
+    expect(words('reload')).toEqual({ kind: 'reload', file: 'proxy.config.yaml', json: false });
+    expect(words('stop --admin http://[::1]:9/ --token t --json')).toEqual({
+      kind: 'stop',
+      file: 'proxy.config.yaml',
+      json: true,
+      running: { admin: 'http://[::1]:9', token: 't', isFileNamed: false },
+    });
+    expect(words('purge --all --config a.yaml')).toMatchObject({
+      file: 'a.yaml',
+      running: { admin: null, token: null, isFileNamed: true },
+    });
+  });
+
   it('reads a request to explain, with its fields', () => {
     const argv = ['explain', 'get', 'http://a.example/b?c', '-H', 'X-Country: de', '--header', 'Accept:x'];
     expect(readArguments(argv)).toEqual({
@@ -59,6 +73,8 @@ describe('the command line', () => {
     ['explain GET a', 'explain', 'expected a path or an absolute http(s) URL, got "a"'],
     ['explain G/T /a', 'explain', 'expected a method, got "G/T"'],
     ['explain GET /a -H x', 'explain', `expected 'NAME: VALUE', got "x"`],
+    ['stop --admin localhost:8081', 'stop', 'expected an http(s) URL without query or credentials'],
+    ['reload --admin http://u:p@h/', 'reload', 'expected an http(s) URL without query or credentials'],
     ['purge --soft', 'purge', 'expected what to purge: --url, --tag, --prefix, --host, --route or --all'],
   ])('refuses "weir %s"', (line, command, message) => {
     const read = words(line);

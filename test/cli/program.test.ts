@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createAdminApp } from '../../proxy/admin/app.ts';
 import type { AdminDependencies } from '../../proxy/admin/dependencies.ts';
@@ -173,6 +175,59 @@ describe('weir purge', () => {
     expect(refused.code).toBe(1);
     const token = { kind: 'refused', status: 401, message: expect.stringContaining('another token') };
     expect(JSON.parse(refused.out)).toEqual({ ok: false, errors: [token] });
+  });
+});
+
+describe('a command that talks to a running Weir', () => {
+  /** Where the admin side is that `runAdmin` has started, and a directory without any file. */
+  async function away() {
+    await runAdmin();
+    const { admin } = configOf(await readFile(join(place.directory, 'running.yaml'), 'utf8'));
+    const empty = await newPlace();
+    return { url: `http://127.0.0.1:${admin.port}`, empty };
+  }
+
+  it('needs no configuration file with --admin and --token, or with the environment', async () => {
+    const { url, empty } = await away();
+    const given = ['--admin', url, '--token', 'secret'];
+    const env = { WEIR_ADMIN: url, WEIR_ADMIN_TOKEN: 'secret' };
+    const purged = { code: 0, out: 'purged 1 tag, sequence 7\n', err: '' };
+    expect(await empty.weir(['purge', '--all', ...given])).toEqual(purged);
+    expect(await empty.weir(['purge', '--all'], [], env)).toEqual(purged);
+    expect(await empty.weir(['writes', 'list', ...given])).toEqual({ code: 0, out: 'none\n', err: '' });
+    const explained = await empty.weir(['explain', 'GET', '/a'], [], env);
+    expect(explained).toEqual({ code: 0, out: 'GET /a\nKey\n  k\nStored\n  nothing\n', err: '' });
+    const denied = await empty.weir(['purge', '--all', '--admin', url]);
+    expect(denied).toMatchObject({ code: 1, err: expect.stringContaining('asks for a token: --token') });
+    const wrong = await empty.weir(['purge', '--all'], [], { WEIR_ADMIN: '127.0.0.1:8081' });
+    expect(wrong).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('WEIR_ADMIN: expected an http(s) URL'),
+    });
+    await empty.remove();
+  });
+
+  it('is led by a file that is named rather than by the environment', async () => {
+    await runAdmin();
+    const env = { WEIR_ADMIN: 'http://127.0.0.1:1' };
+    const ran = await place.weir(['purge', '--all', '--config', 'running.yaml'], [], env);
+    expect(ran.code).toBe(0);
+  });
+
+  it('does not need the secrets of the file beside those of the admin side', async () => {
+    await runAdmin();
+    const running = await readFile(join(place.directory, 'running.yaml'), 'utf8');
+    const feeds = 'feeds: { orders: { type: webhook, path: /hook, secret: "${NO_SUCH_SECRET}" } }\n';
+    await place.write('secrets.yaml', running + feeds);
+    expect(await place.weir(['purge', '--all', '--config', 'secrets.yaml'])).toMatchObject({
+      code: 0,
+      err: '',
+    });
+    await place.write('secrets.yaml', running.replace('token: secret', 'token: "${NO_SUCH_SECRET}"'));
+    expect(await place.weir(['purge', '--all', '--config', 'secrets.yaml'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('admin.token: expected the environment variable NO_SUCH_SECRET'),
+    });
   });
 });
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endWithTests } from '../support/end-with-tests.ts';
 import { freePort } from '../support/free-port.ts';
 import { newPlace, PROGRAM, type Place } from './support.ts';
 
@@ -25,6 +26,7 @@ async function serve() {
   const child = spawn(process.execPath, [PROGRAM, 'serve', '--config', join(place.directory, 'shop.yaml')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  endWithTests(child);
   const exited = once(child, 'exit');
   for await (const line of createInterface(child.stdout)) {
     const { event, port } = (line.startsWith('{') ? JSON.parse(line) : {}) as {
@@ -38,7 +40,7 @@ async function serve() {
       const [code] = await exited;
       return code as number | null;
     };
-    return { url: `http://127.0.0.1:${port}`, stop };
+    return { url: `http://127.0.0.1:${port}`, admin: `http://127.0.0.1:${adminPort}`, exited, stop };
   }
   throw new Error('it ended before it listened');
 }
@@ -60,6 +62,35 @@ describe('weir serve', () => {
     const after = await place.weir(['explain', 'GET', `${url}/products/1`, '--config', 'shop.yaml']);
     expect(after.out).toContain('; not usable as it is: invalidated\n');
     expect(await stop()).toBe(0);
+  });
+
+  it('is reloaded, told what is wrong, and stopped through its admin side alone', async () => {
+    const { url, admin, exited } = await serve();
+    const away = ['--admin', `${admin}/`];
+    const fine = await place.weir(['reload', ...away]);
+    expect(fine).toEqual({ code: 0, out: 'reloaded\n', err: '' });
+    await place.write('shop.yaml', 'origins: { shop: { url: 7 } }\nlog: { level: loud }');
+    const refused = await place.weir(['reload', ...away]);
+    expect(refused).toMatchObject({ code: 1, out: '' });
+    expect(refused.err).toContain('shop.yaml:1:25 origins.shop.url: expected');
+    expect(refused.err).toContain('log.level: expected');
+    const json = await place.weir(['reload', ...away, '--json']);
+    expect(JSON.parse(json.out)).toMatchObject({
+      ok: false,
+      errors: [
+        { kind: 'refused', status: 422, message: expect.stringContaining('origins.shop.url') },
+        { kind: 'refused', status: 422, message: expect.stringContaining('log.level') },
+      ],
+    });
+    const response = await fetch(`${url}/products/1`);
+    expect(await response.text()).toContain('"id":1');
+    const stopped = await place.weir(['stop', ...away]);
+    expect(stopped).toMatchObject({
+      code: 0,
+      err: '',
+      out: expect.stringMatching(/^stopped \(pid \d+\)\n$/),
+    });
+    expect(await exited).toEqual([0, null]);
   });
 
   it('does not start on a configuration that is wrong', async () => {

@@ -17,7 +17,11 @@ export interface Ran {
 export interface Place {
   readonly directory: string;
   write(file: string, content: string): Promise<void>;
-  weir(args: readonly string[], nodeArgs?: readonly string[]): Promise<Ran>;
+  weir(
+    args: readonly string[],
+    nodeArgs?: readonly string[],
+    env?: Readonly<Record<string, string>>,
+  ): Promise<Ran>;
   remove(): Promise<void>;
 }
 
@@ -26,13 +30,21 @@ export async function newPlace(): Promise<Place> {
   return {
     directory,
     write: (file, content) => writeFile(join(directory, file), content),
-    weir: (args, nodeArgs = []) => run([...nodeArgs, PROGRAM, ...args], directory),
+    weir: (args, nodeArgs = [], env = {}) => run([...nodeArgs, PROGRAM, ...args], directory, env),
     remove: () => rm(directory, { recursive: true }),
   };
 }
 
-async function run(args: readonly string[], cwd: string): Promise<Ran> {
-  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+async function run(
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Ran> {
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const exited = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => resolve(code));

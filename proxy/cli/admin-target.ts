@@ -1,0 +1,78 @@
+/** Where the admin side of a running Weir is, and with which token: as the command line, the environment or a file says. */
+import type { AdminConfig } from '../../policies/config/config.ts';
+import type { Diagnostic } from '../../policies/config/diagnostic.ts';
+import type { Environment } from '../../policies/config/environment.ts';
+import { readAdminConfig, type ConfigFile } from './config-file.ts';
+
+export interface AdminTarget {
+  /** Without a final slash. */
+  readonly url: string;
+  /** Empty: none is sent. */
+  readonly token: string;
+}
+
+/** What a command line says of it. */
+export interface RunningOptions {
+  /** `--admin`, without a final slash; null: not given. */
+  readonly admin: string | null;
+  /** `--token`; null: not given. */
+  readonly token: string | null;
+  /** `--config` was given, which outranks `WEIR_ADMIN`. */
+  readonly isFileNamed: boolean;
+}
+
+export const NOTHING_SAID: RunningOptions = { admin: null, token: null, isFileNamed: false };
+
+export type FoundTarget =
+  | { readonly kind: 'found'; readonly target: AdminTarget }
+  | { readonly kind: 'invalid'; readonly errors: readonly Diagnostic[] }
+  /** One line: `WEIR_ADMIN` is not a URL. */
+  | { readonly kind: 'wrong'; readonly message: string };
+
+/**
+ * The admin side that is named without a file: by `--admin`, else by `WEIR_ADMIN`. Null: the configuration file names it.
+ * The token of a file is never sent to another address than the file's own.
+ */
+export function namedTarget(
+  { admin, token, isFileNamed }: RunningOptions,
+  env: Environment,
+): Exclude<FoundTarget, { readonly kind: 'invalid' }> | null {
+  const fromEnvironment = isFileNamed ? '' : (env['WEIR_ADMIN'] ?? '');
+  if (admin === null && fromEnvironment === '') return null;
+  const url = admin ?? readAdminUrl(fromEnvironment);
+  if (url === null) {
+    return { kind: 'wrong', message: `WEIR_ADMIN: ${ADMIN_URL}, got ${JSON.stringify(fromEnvironment)}` };
+  }
+  return { kind: 'found', target: { url, token: token ?? env['WEIR_ADMIN_TOKEN'] ?? '' } };
+}
+
+/** The file is read only where nothing else names the admin side. */
+export async function findTarget(running: RunningOptions, source: ConfigFile): Promise<FoundTarget> {
+  const named = namedTarget(running, source.env);
+  if (named !== null) return named;
+  const loaded = await readAdminConfig(source);
+  if (loaded.kind === 'invalid') return loaded;
+  return { kind: 'found', target: targetOf(loaded.admin, running, source.env) };
+}
+
+export function targetOf(admin: AdminConfig, { token }: RunningOptions, env: Environment): AdminTarget {
+  const own = admin.token === '' ? (env['WEIR_ADMIN_TOKEN'] ?? '') : admin.token;
+  return { url: urlOf(admin), token: token ?? own };
+}
+
+export const ADMIN_URL =
+  'expected an http(s) URL without query or credentials, such as http://127.0.0.1:8081';
+
+/** Null where it is none. */
+export function readAdminUrl(written: string): string | null {
+  const url = URL.parse(written);
+  if (url === null || !/^https?:\/\//i.test(written)) return null;
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return null;
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+/** As it is reached from this machine. */
+function urlOf({ host, port }: AdminConfig): string {
+  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+}

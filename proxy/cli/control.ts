@@ -1,0 +1,102 @@
+/** `weir reload` and `weir stop`: as SIGHUP and SIGTERM, through the admin side of a running Weir. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Reloaded, Stopping } from '../admin/dependencies.ts';
+import { askAdmin } from './admin-client.ts';
+import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
+import type { ReloadCommand, StopCommand } from './arguments.ts';
+import type { ConfigFile } from './config-file.ts';
+import { tellNoTarget, tellUndone } from './failure.ts';
+import type { Output } from './output.ts';
+
+export interface ControlOptions<Command> extends Omit<ConfigFile, 'file'> {
+  readonly command: Command;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+/** A reload waits for every worker. */
+const RELOAD_MS = 60_000;
+const STOP_MS = 10_000;
+const POLL_MS = 50;
+/** What Weir needs to close its stores, beyond the time that it gives to requests under way. */
+const CLOSING_SECONDS = 30;
+
+/** The exit code: 0 the configuration is in force, 1 it is not, and everything that is wrong with it was told. */
+export async function runReload(options: ControlOptions<ReloadCommand>): Promise<0 | 1> {
+  const { command, stdout, stderr, ...source } = options;
+  const { file, json, running = NOTHING_SAID } = command;
+  const found = await findTarget(running, { ...source, file });
+  if (found.kind !== 'found') {
+    tellNoTarget('reload', found, { json, stdout, stderr });
+    return 1;
+  }
+  const answer = await askAdmin(found.target, {
+    method: 'POST',
+    path: '/reload',
+    body: {},
+    timeoutMs: RELOAD_MS,
+  });
+  if (answer.kind !== 'ok') {
+    tellUndone('reload', answer, { json, stdout, stderr });
+    return 1;
+  }
+  const reloaded = answer.value as Reloaded;
+  for (const warning of reloaded.warnings) stderr.write(`warning: ${warning}\n`);
+  stdout.write(json ? `${JSON.stringify(reloaded)}\n` : reloadedText(reloaded));
+  return 0;
+}
+
+function reloadedText({ invalidatedRoutes }: Reloaded): string {
+  const routes = invalidatedRoutes.length === 0 ? '' : `; revalidated: ${invalidatedRoutes.join(', ')}`;
+  return `reloaded${routes}\n`;
+}
+
+/** The exit code: 0 it has ended, 1 it has not. */
+export async function runStop(options: ControlOptions<StopCommand>): Promise<0 | 1> {
+  const { command, stdout, stderr, ...source } = options;
+  const { file, json, running = NOTHING_SAID } = command;
+  const found = await findTarget(running, { ...source, file });
+  if (found.kind !== 'found') {
+    tellNoTarget('stop', found, { json, stdout, stderr });
+    return 1;
+  }
+  const answer = await askAdmin(found.target, {
+    method: 'POST',
+    path: '/stop',
+    body: {},
+    timeoutMs: STOP_MS,
+  });
+  if (answer.kind !== 'ok') {
+    tellUndone('stop', answer, { json, stdout, stderr });
+    return 1;
+  }
+  const { pid, graceSeconds } = answer.value as Stopping;
+  const deadline = performance.now() + (graceSeconds + CLOSING_SECONDS) * 1000;
+  while (await isRunning(found.target, pid)) {
+    if (performance.now() > deadline) {
+      const detail = `Weir (pid ${pid}) was told to stop and has not ended yet`;
+      tellUndone('stop', { kind: 'unreachable', detail }, { json, stdout, stderr });
+      return 1;
+    }
+    await sleep(POLL_MS);
+  }
+  stdout.write(json ? `${JSON.stringify({ stopped: true, pid })}\n` : `stopped (pid ${pid})\n`);
+  return 0;
+}
+
+/** Its admin side closes before its stores do, so the process itself counts where it runs on this machine. */
+async function isRunning(target: AdminTarget, pid: number): Promise<boolean> {
+  const answer = await askAdmin(target, { method: 'GET', path: '/readyz', timeoutMs: STOP_MS });
+  if (answer.kind !== 'unreachable') return true;
+  return LOOPBACK.test(new URL(target.url).hostname) && isAlive(pid);
+}
+
+const LOOPBACK = /^(?:localhost|127\..*|\[::1\])$/;
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}

@@ -1,0 +1,98 @@
+/** What the process is told from outside: by signals, or by the end of the npm that started it. */
+import { readFileSync } from 'node:fs';
+
+/** Why it stops, for the log. */
+export type StopCause = NodeJS.Signals | 'admin' | 'npm-ended';
+
+export interface Signals {
+  /** Resolves when the process is told to end. */
+  readonly stop: Promise<StopCause>;
+  /** Tells it to end; once more does nothing. */
+  end(cause: 'admin'): void;
+  /** What SIGHUP asks for, from now on, and at once where it was asked for before. */
+  onHangup(listener: () => void): void;
+}
+
+/** What `watchSignals` uses of the process. */
+export interface SignalledProcess {
+  readonly ppid: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  on(signal: NodeJS.Signals, listener: () => void): unknown;
+  exit(code: number): void;
+}
+
+/** How often it is looked whether npm still runs. */
+const PARENT_MS = 250;
+/** Within this, npm's copy of a signal follows the signal that the terminal sent to all. */
+const COPY_MS = 500;
+
+/**
+ * From the first moment on, so that no signal ends a process that is starting. A second one to stop does.
+ *
+ * npm passes SIGTERM and SIGINT on, also those that the terminal has sent to Weir as well. It ends at a SIGHUP, and where a
+ * shell stands between, that shell alone gets what npm passes on: the end of the process that started Weir is therefore
+ * taken for the word to stop.
+ */
+export function watchSignals(host: SignalledProcess = process, now = () => performance.now()): Signals {
+  const { promise: stop, resolve } = Promise.withResolvers<StopCause>();
+  const isOfNpm = isStartedByNpm(host.env);
+  let stoppingSince: number | null = null;
+  let onHangup: (() => void) | null = null;
+  let isAskedEarly = false;
+  const begin = (cause: StopCause): boolean => {
+    if (stoppingSince !== null) return false;
+    stoppingSince = now();
+    resolve(cause);
+    return true;
+  };
+  const receive = (signal: NodeJS.Signals): void => {
+    const since = stoppingSince;
+    if (begin(signal) || since === null) return;
+    if (!isOfNpm || now() - since > COPY_MS) host.exit(1);
+  };
+  host.on('SIGTERM', () => receive('SIGTERM'));
+  host.on('SIGINT', () => receive('SIGINT'));
+  host.on('SIGHUP', () => {
+    if (onHangup === null) isAskedEarly = true;
+    else onHangup();
+  });
+  if (isOfNpm) watchParent(host, () => begin('npm-ended'));
+  return {
+    stop,
+    end: begin,
+    onHangup(listener) {
+      onHangup = listener;
+      if (isAskedEarly) listener();
+    },
+  };
+}
+
+/** A script of Weir's own checkout, or `npx weir`: both wait for Weir. Another package's script may leave it running. */
+function isStartedByNpm(env: SignalledProcess['env']): boolean {
+  return env['npm_package_name'] === OWN_PACKAGE || env['npm_lifecycle_event'] === 'npx';
+}
+
+const OWN_PACKAGE = '@weir-cache/weir';
+
+/** A shell that npm has started outlives npm, so the shell's own parent counts as well, where the system shows it. */
+function watchParent(host: SignalledProcess, onGone: () => void): void {
+  const parent = host.ppid;
+  const grandparent = parentOf(parent);
+  const timer = setInterval(() => {
+    if (host.ppid === parent && parentOf(parent) === grandparent) return;
+    clearInterval(timer);
+    onGone();
+  }, PARENT_MS);
+  timer.unref();
+}
+
+/** On Linux; null elsewhere. */
+function parentOf(pid: number): number | null {
+  try {
+    // The program's name, in parentheses, may hold anything (proc_pid_stat(5)).
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(stat.slice(stat.lastIndexOf(')') + 1).split(' ')[2]);
+  } catch {
+    return null;
+  }
+}
