@@ -7,6 +7,7 @@ import { readCookies } from './http/cookies.ts';
 import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
 import { fieldValues, type Fields } from './http/fields.ts';
 import { isSteering } from './http/steering.ts';
+import { decodedEscapes, normalName } from './names.ts';
 
 export interface NormalTarget {
   readonly path: string;
@@ -31,7 +32,7 @@ export function normalizeTarget(target: string): NormalTarget | null {
 export function keyedQuery(query: string, rule: QueryKey): string {
   if (rule === 'all' || query === '') return query;
   if (rule === 'none') return '';
-  const named = new Set('only' in rule ? rule.only : rule.except);
+  const named = new Set(('only' in rule ? rule.only : rule.except).map(normalName));
   const wanted = 'only' in rule;
   return query
     .split('&')
@@ -59,7 +60,7 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
   const query = keyedQuery(parts.query, rule);
   const site = parts.authority === null ? '' : `${parts.scheme}://${parts.authority}`;
   let key = `${parts.origin}\n${site}\n${parts.path}${query === '' ? '' : `?${query}`}`;
-  for (const name of headers) key += chosen('h', name, comparedValue(parts.fields, name));
+  for (const name of headers) key += chosenField(parts.fields, name);
   if (cookies.length > 0) {
     const reading = readCookies(parts.fields, cookies);
     if (reading.kind === 'read') {
@@ -154,13 +155,14 @@ function withoutDotSegments(path: string): string {
 }
 
 function parameterName(parameter: string): string {
-  const name = parameter.split('=', 1)[0]!.replaceAll('+', ' ');
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    // Not UTF-8: such a name is none that a route could list.
-    return name;
-  }
+  return normalName(decodedEscapes(parameter.split('=', 1)[0]!.replaceAll('+', ' ')));
+}
+
+/** Origins differ in what they make of several lines: they are not the same as one with their values in a list. */
+function chosenField(fields: Fields, name: string): string {
+  const lines = fieldValues(fields, name);
+  const value = chosen('h', name, comparedValue(fields, name));
+  return lines.length < 2 ? value : value + lines.map((line) => chosen('h', name, line)).join('');
 }
 
 function chosen(kind: string, name: string, value: string | undefined): string {

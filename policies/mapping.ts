@@ -1,6 +1,7 @@
 import type { Change, Data, DataObject } from './change.ts';
 import { isDataObject } from './change.ts';
 import type { FeedMapping } from './config/config.ts';
+import { normalName } from './names.ts';
 import { compileTemplate, encodeForUrl } from './templates.ts';
 import type { Template } from './templates.ts';
 
@@ -159,10 +160,12 @@ function isList(condition: Condition): condition is readonly Scalar[] {
   return Array.isArray(condition);
 }
 
-/** Compared as text: what one transport writes as a number, another writes as a string. */
+/** Compared as text, in normal form: what one transport writes as a number, another writes as a string. */
 function isEqualTo(wanted: Scalar, path: string, lookup: Lookup): boolean {
   if (lookup.isPartlyTold(path)) return true;
-  return wanted === null ? lookup.isSomewhereNull(path) : lookup.texts(path).includes(String(wanted));
+  return wanted === null
+    ? lookup.isSomewhereNull(path)
+    : lookup.texts(path).some((text) => normalName(text) === normalName(String(wanted)));
 }
 
 function holdsExists(exists: boolean | undefined, path: string, lookup: Lookup): boolean {

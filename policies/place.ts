@@ -1,6 +1,7 @@
 /** A URL as operators, feeds and origins name it: a path on every host, or absolute; and the tags that find it. */
 import type { QueryKey } from './config/config.ts';
 import { keyedQuery, normalizeTarget } from './key.ts';
+import { normalAuthority } from './names.ts';
 import { tagOfUrl } from './tags.ts';
 
 export interface Place {
@@ -12,15 +13,17 @@ export interface Place {
 
 /**
  * Null where the text is neither a path nor an absolute http(s) URL, or can't be normalised. Characters beyond ASCII are
- * encoded as UTF-8; a host must be written in ASCII, as clients send it.
+ * encoded as UTF-8, those of a host as Punycode.
  */
 export function parsePlace(text: string): Place | null {
   const absolute = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(text);
   if (absolute === null) return placed(null, text);
   const [, scheme, authority, rest] = absolute as unknown as [string, string, string, string];
-  if (!/^[!-?A-~]+$/.test(authority)) return null;
-  const ownPort = scheme.toLowerCase() === 'https' ? /:(?:443)?$/ : /:(?:80)?$/;
-  return placed(authority.toLowerCase().replace(ownPort, ''), rest.startsWith('/') ? rest : `/${rest}`);
+  const normal = normalAuthority(authority);
+  if (normal === null) return null;
+  const ownPort = scheme.toLowerCase() === 'https' ? ':443' : ':80';
+  const host = normal.endsWith(ownPort) ? normal.slice(0, -ownPort.length) : normal;
+  return placed(host, rest.startsWith('/') ? rest : `/${rest}`);
 }
 
 /**

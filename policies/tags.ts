@@ -3,11 +3,11 @@
  * can be taken for a URL or a route. What stands for a place has two forms, for one host (`url@HOST/p`) and for every
  * host (`url:/p`): an authority has no `/` and no path begins without, so the forms can't meet.
  *
- * They are of the decoded URL: a change names a value, clients encode it in one way or another, and what differs in that
+ * Each is in the normal form of its name, whatever it was made of. Those of URLs are of the decoded URL: a change names a value, clients encode it in one way or another, and what differs in that
  * alone is invalidated together. The key still tells it apart.
  */
 
-import { decoded } from './templates.ts';
+import { decodedEscapes, normalAuthority, normalName } from './names.ts';
 
 /** Whole path segments for which an entry bears a prefix tag; longer prefixes are cut to it and reach further. */
 export const PREFIX_SEGMENTS = 32;
@@ -32,7 +32,8 @@ export function entryTags(
     readonly extra: readonly string[];
   },
 ): string[] {
-  const { authority, path, query } = entry;
+  const { path, query } = entry;
+  const authority = hostForm(entry.authority);
   const tags = new Set([
     ALL_TAG,
     tagOfRoute(entry.route),
@@ -43,8 +44,9 @@ export function entryTags(
     tagOfUrl(authority, path, query),
   ]);
   if (entry.feed !== null) tags.add(tagOfFeed(entry.feed));
-  for (const prefix of prefixesOf(plain(path)))
+  for (const prefix of prefixesOf(plain(path))) {
     tags.add(`prefix:${prefix}`).add(`prefix@${authority}${prefix}`);
+  }
   for (const tag of entry.extra) tags.add(tag);
   return [...tags];
 }
@@ -63,11 +65,11 @@ export function tagOfPrefix(authority: string | null, path: string): string {
 
 /** With a port: that port alone. Without: the host at every port. */
 export function tagOfHost(authority: string): string {
-  return `host:${authority.toLowerCase()}`;
+  return `host:${hostForm(authority)}`;
 }
 
 export function tagOfRoute(route: string): string {
-  return `route:${route}`;
+  return `route:${normalName(route)}`;
 }
 
 export function tagOfOrigin(origin: string): string {
@@ -80,7 +82,7 @@ export function tagOfFeed(feed: string): string {
 
 /** An application's own tag: from Surrogate-Key, Cache-Tag, xkey, a route's or feed's template, or a purge. */
 export function tagOfName(name: string): string {
-  return `${NAME_PREFIX}${name}`;
+  return `${NAME_PREFIX}${normalName(name)}`;
 }
 
 /** A tag as operators know it: an application's own by its bare name. */
@@ -92,7 +94,7 @@ const NAME_PREFIX = 'tag:';
 
 /** RFC 9875: groups are those of one site, as `groupSite` has it. */
 export function tagOfGroup(site: string, group: string): string {
-  return `group@${site.toLowerCase()}/${group}`;
+  return `group@${hostForm(site)}/${normalName(group)}`;
 }
 
 /** Whose groups they are: the host's, or an origin's that does not see it, for then all hosts share its entries. */
@@ -103,13 +105,16 @@ export function groupSite(
   return origin.hostHeader === 'client' ? authority : origin.name;
 }
 
-/** Each run of encoded bytes by itself: one that is no UTF-8 must not keep a prefix before it from being decoded. */
 function plain(text: string): string {
-  return text.includes('%') ? text.replaceAll(/(?:%[0-9a-f]{2})+/gi, (run) => decoded(run)) : text;
+  return normalName(decodedEscapes(text));
+}
+
+function hostForm(authority: string): string {
+  return normalAuthority(authority) ?? authority.toLowerCase();
 }
 
 function place(kind: 'url' | 'prefix', authority: string | null): string {
-  return authority === null ? `${kind}:` : `${kind}@${authority.toLowerCase()}`;
+  return authority === null ? `${kind}:` : `${kind}@${hostForm(authority)}`;
 }
 
 function prefixesOf(path: string): string[] {

@@ -1,3 +1,5 @@
+import { decodedEscapes } from './names.ts';
+
 /**
  * Texts with `{name}` in them, from which tags, URLs and prefixes are made: of a route's parameters, or of the values
  * in a feed's change.
@@ -40,12 +42,12 @@ export function compileTemplate(text: string): Template {
 
 /**
  * Looks up a route's parameters for tags: percent-decoded, so that `product:{id}` makes the same tag of a URL as of a
- * change that names the id itself. What does not decode stays as it is.
+ * change that names the id itself.
  */
 export function parametersForTags(parameters: Readonly<Record<string, string>>) {
   return (name: string): readonly string[] | undefined => {
     const value = parameters[name];
-    return value === undefined ? undefined : [decoded(value)];
+    return value === undefined ? undefined : [decodedEscapes(value)];
   };
 }
 
@@ -87,14 +89,4 @@ function expand(
 
 function fill(parts: readonly string[], binding: ReadonlyMap<string, string>): string {
   return parts.map((part, i) => (i % 2 === 1 ? binding.get(part)! : part)).join('');
-}
-
-/** Percent-decoded; what is no UTF-8 stays as it is. */
-export function decoded(value: string): string {
-  if (!value.includes('%')) return value;
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
 }

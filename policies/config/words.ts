@@ -1,6 +1,7 @@
 /** The single values that the configuration is made of, each with what it should be, in words. */
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { normalAuthority } from '../names.ts';
 import { patternProblem } from '../routing.ts';
 import { templateProblem } from '../templates.ts';
 
@@ -36,11 +37,11 @@ export const method = worded(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'a method such as
   name.toUpperCase(),
 );
 
-/** An authority (RFC 9110 §7.2), in lower case; without a port it stands for every port. */
+/** An authority (RFC 9110 §7.2), in normal form; without a port it stands for every port. */
 export const host = worded(
-  /^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/,
+  /^(?:[A-Za-z0-9_\u0080-\uffff](?:[A-Za-z0-9._\u0080-\uffff-]*[A-Za-z0-9_\u0080-\uffff])?\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/,
   'a host such as shop.example or shop.example:8080',
-).transform((name) => name.toLowerCase());
+).transform((name) => normalAuthority(name) ?? name.toLowerCase());
 
 export const pathPattern = z.string().superRefine((pattern, context) => {
   const problem = patternProblem(pattern);

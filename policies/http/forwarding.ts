@@ -3,6 +3,7 @@ import { nameForm, withoutFieldsLike } from './field-names.ts';
 import { fieldValue, fieldValues, hasField, listMembers } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { endToEnd, isHopByHop } from './hop-by-hop.ts';
+import { normalAuthority } from '../names.ts';
 import { isNeverSent, isToldByProxies, tellsSite } from './steering.ts';
 
 export { endToEnd } from './hop-by-hop.ts';
@@ -50,7 +51,8 @@ export function clientSite(client: Omit<ClientView, 'version'>): {
   );
 }
 
-function normalSite(scheme: 'http' | 'https', authority: string): ReturnType<typeof clientSite> {
+function normalSite(scheme: 'http' | 'https', named: string): ReturnType<typeof clientSite> {
+  const authority = normalAuthority(named) ?? named;
   const port = scheme === 'https' ? ':443' : ':80';
   return { scheme, authority: authority.endsWith(port) ? authority.slice(0, -port.length) : authority };
 }

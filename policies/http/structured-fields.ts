@@ -1,6 +1,7 @@
 /** Structured fields (RFC 9651) read without throwing: what does not parse is absent, as §4.2 asks. */
-import { parseDictionary, parseList } from 'structured-headers';
+import { DisplayString, parseDictionary, parseList } from 'structured-headers';
 import type { Dictionary, List } from 'structured-headers';
+import { textOfBytes } from '../names.ts';
 import { fieldValue } from './fields.ts';
 import type { Fields } from './fields.ts';
 
@@ -10,12 +11,34 @@ export function dictionaryField(fields: Fields, name: string): Dictionary | null
   return dictionary === null || dictionary.size === 0 ? null : dictionary;
 }
 
-/** The members of a list of strings; null where it is absent, malformed or holds anything else. */
+/**
+ * The members of a list of strings, as text; null where it is absent, malformed or holds anything else. Strings are of
+ * ASCII (§3.3.3), and Display Strings of any characters; bytes beyond ASCII that stand bare in a string are taken, too.
+ */
 export function stringListField(fields: Fields, name: string): string[] | null {
-  const list: List | null = parsed(fieldValue(fields, name), parseList);
+  const value = fieldValue(fields, name);
+  if (value === undefined) return null;
+  const isBare = BEYOND_ASCII.test(value);
+  // The parser takes none: they go through it as escapes.
+  const list: List | null = parsed(isBare ? value.replaceAll(ESCAPED, escapeOf) : value, parseList);
   if (list === null) return null;
-  const strings = list.map(([member]) => member).filter((member) => typeof member === 'string');
+  const strings = list.flatMap(([member]) => {
+    if (member instanceof DisplayString) return [member.toString()];
+    if (typeof member !== 'string') return [];
+    return [isBare ? textOfBytes(member.replaceAll(/%([0-9a-f]{2})/g, byteOf)) : member];
+  });
   return strings.length === list.length ? strings : null;
+}
+
+const BEYOND_ASCII = /[\u0080-\u00ff]/;
+const ESCAPED = /[%\u0080-\u00ff]/g;
+
+function escapeOf(character: string): string {
+  return `%${character.charCodeAt(0).toString(16)}`;
+}
+
+function byteOf(_escape: string, digits: string): string {
+  return String.fromCharCode(Number.parseInt(digits, 16));
 }
 
 function parsed<T>(text: string | undefined, parse: (text: string) => T): T | null {

@@ -3,6 +3,7 @@ import { fieldValues } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { stringListField } from '../http/structured-fields.ts';
 import { normalizeTarget } from '../key.ts';
+import { normalAuthority } from '../names.ts';
 import { tagOfGroup } from '../tags.ts';
 
 export interface UnsafeExchange {
@@ -64,10 +65,14 @@ export function sameOriginTarget(reference: string, exchange: UnsafeExchange): s
   const base = URL.parse(`${exchange.scheme}://${exchange.authority}${exchange.target}`);
   const resolved = base && URL.parse(ofAscii(reference), base.href);
   if (!base || !resolved) return null;
-  const sites = [base.origin, ...(exchange.aliases ?? []).map((alias) => URL.parse(alias)?.origin)];
-  if (!sites.includes(resolved.origin)) return null;
+  const aliases = (exchange.aliases ?? []).flatMap((alias) => URL.parse(alias) ?? []);
+  if (![base, ...aliases].map(siteOf).includes(siteOf(resolved))) return null;
   const normalised = normalizeTarget(`${resolved.pathname}${resolved.search}`);
   return normalised === null ? null : originForm(normalised);
+}
+
+function siteOf({ protocol, host }: URL): string {
+  return `${protocol}//${normalAuthority(host) ?? host}`;
 }
 
 /** Octets beyond ASCII, each a character of the field, as a client that follows the reference encodes them. */

@@ -85,7 +85,7 @@ function endpointsOf(deps: AdminDependencies): Endpoint[] {
 }
 
 async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
-  const read = readPurgeRequest(await c.req.text());
+  const read = readPurgeRequest(new Uint8Array(await c.req.arrayBuffer()));
   if (read.kind === 'invalid') return badRequest(read.problems);
   const { mode, dryRun, ...selection } = read.request;
   const found = purgeTags(selection, deps.config());

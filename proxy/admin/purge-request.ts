@@ -1,4 +1,5 @@
 /** The body of `POST /purge`: read strictly, and told in words where it is wrong. */
+import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { PurgeSelection } from './purge-tags.ts';
 
@@ -12,10 +13,14 @@ export type ReadPurgeRequest =
   | { readonly kind: 'request'; readonly request: PurgeRequest }
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
-export function readPurgeRequest(text: string): ReadPurgeRequest {
+export function readPurgeRequest(bytes: Uint8Array): ReadPurgeRequest {
+  // A name in another encoding would be another name, and its purge would answer that it was done.
+  if (!isUtf8(bytes)) {
+    return { kind: 'invalid', problems: ['expected a JSON object, got something that is not UTF-8'] };
+  }
   let body: unknown;
   try {
-    body = JSON.parse(text);
+    body = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     return { kind: 'invalid', problems: ['expected a JSON object, got something that is not JSON'] };
   }

@@ -3,6 +3,7 @@
  * no entry can bear must not answer that it was done.
  */
 import type { Config } from '../../policies/config/config.ts';
+import { normalAuthority, normalName } from '../../policies/names.ts';
 import { parsePlace } from '../../policies/place.ts';
 import { ALL_TAG, tagOfHost, tagOfName, tagOfOrigin, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
 import { tagsOfUrl } from '../routes/url-tags.ts';
@@ -69,14 +70,17 @@ function tagNamed(text: string): Tags {
 
 /** An origin that does not see the client's host has entries that all hosts share, whichever was the first to ask. */
 function hostNamed(text: string, config: Config): Tags {
-  if (!HOST.test(text)) return { expected: 'a host, with or without a port' };
+  const host = normalAuthority(text);
+  if (host === null) return { expected: 'a host, with or without a port' };
   // Entries name no port that is their scheme's own.
-  return { tags: [tagOfHost(text.replace(/:(?:80|443)$/, '')), ...blindOrigins(config).map(tagOfOrigin)] };
+  return { tags: [tagOfHost(host.replace(/:(?:80|443)$/, '')), ...blindOrigins(config).map(tagOfOrigin)] };
 }
 
 function routeNamed(text: string, { routes }: Config): Tags {
   const names = routes.map(({ name }) => name);
-  return names.includes(text) ? { tags: [tagOfRoute(text)] } : { expected: `one of ${names.join(', ')}` };
+  return names.some((name) => normalName(name) === normalName(text))
+    ? { tags: [tagOfRoute(text)] }
+    : { expected: `one of ${names.join(', ')}` };
 }
 
 function blindOrigins({ origins }: Config): string[] {
@@ -84,6 +88,3 @@ function blindOrigins({ origins }: Config): string[] {
     .filter(({ hostHeader }) => hostHeader === 'origin')
     .map(({ name }) => name);
 }
-
-/** Of ASCII, as clients send it. */
-const HOST = /^(?:(?:(?![/?#@:[\]])[!-~])+|\[[0-9a-f:.]+\])(?::\d+)?$/i;

@@ -7,6 +7,7 @@ import type { Place } from '../../policies/place.ts';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { compileRoutes } from '../../policies/routing.ts';
+import { normalAuthority } from '../../policies/names.ts';
 import { entryTags, shownTag, tagOfName } from '../../policies/tags.ts';
 import { compileTemplate, parametersForTags } from '../../policies/templates.ts';
 import { originKeyOf } from '../routes/active-route.ts';
@@ -54,7 +55,9 @@ export function explain(config: Config, request: ExplainedRequest): Explanation 
   const { method, place, fields, scheme } = request;
   const { host, port } = config.listen;
   const own = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const authority = place.authority ?? fieldValue(fields, 'host')?.toLowerCase() ?? own;
+  const named = fieldValue(fields, 'host');
+  const authority =
+    place.authority ?? (named === undefined ? own : (normalAuthority(named) ?? named.toLowerCase()));
   const asked: Asked = { method, fields, scheme, authority, path: place.path, query: place.query };
   const match = compileRoutes(config.routes).match(method, authority, place.path);
   const last = match.kind === 'route' ? match.index : config.routes.length - 1;

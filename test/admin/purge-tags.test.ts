@@ -72,7 +72,7 @@ describe('what a purge names', () => {
       urls: ['products/1'],
       tags: [''],
       prefixes: ['/a?b', '/a/*'],
-      hosts: ['http://a', 'b\u00fccher.example'],
+      hosts: ['http://a'],
       routes: ['lst'],
     };
     expect(tagsOf(selection)).toEqual([
@@ -81,7 +81,6 @@ describe('what a purge names', () => {
       'prefixes[0]: expected a path without a query, got "/a?b"',
       'prefixes[1]: expected whole segments without the final /*, got "/a/*"',
       'hosts[0]: expected a host, with or without a port, got "http://a"',
-      'hosts[1]: expected a host, with or without a port, got "b\u00fccher.example"',
       'routes[0]: expected one of list, rest, got "lst"',
     ]);
   });

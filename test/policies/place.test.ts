@@ -12,24 +12,18 @@ describe('a place', () => {
     ['https://shop.example:443/a?b#c', 'shop.example', '/a', 'b'],
     ['https://shop.example:80/a', 'shop.example:80', '/a', ''],
     ['http://[::1]:8080/?q', '[::1]:8080', '/', 'q'],
+    ['http://B\u00fccher.example./a', 'xn--bcher-kva.example', '/a', ''],
     ['/caf\u00e9/\u65e5?n=\u00fc', null, '/caf%C3%A9/%E6%97%A5', 'n=%C3%BC'],
   ])('%s', (text, authority, path, query) => {
     expect(parsePlace(text)).toEqual({ authority, path, query });
   });
 
-  it.each([
-    '',
-    'a',
-    'ftp://h/a',
-    'http://',
-    'http://u:p@h/a',
-    '/a%zz',
-    '/a b',
-    'javascript:x',
-    'http://b\u00fccher.example/',
-  ])('not %j', (text) => {
-    expect(parsePlace(text)).toBe(null);
-  });
+  it.each(['', 'a', 'ftp://h/a', 'http://', 'http://u:p@h/a', '/a%zz', '/a b', 'javascript:x'])(
+    'not %j',
+    (text) => {
+      expect(parsePlace(text)).toBe(null);
+    },
+  );
 
   it('is found under every route\u2019s rule for queries', () => {
     const rules = ['all', 'none', { only: ['a'] }, { except: ['a'] }] as const;

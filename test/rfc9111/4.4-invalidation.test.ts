@@ -2,7 +2,7 @@ import { METHODS } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
 import type { UnsafeExchange } from '../../policies/rfc9111/invalidation.ts';
-import { tagOfGroup } from '../../policies/tags.ts';
+import { tagOfGroup, tagOfName } from '../../policies/tags.ts';
 import { stored } from './given.ts';
 
 const post: UnsafeExchange = {
@@ -78,7 +78,7 @@ describe('§4.4 invalidation', () => {
 });
 
 describe('RFC 9875 groups', () => {
-  it('RFC 9875 §2 makes a tag of each group, of its own origin', () => {
+  it('RFC 9875 §2 makes a tag of each group, of its own origin, and one that operators name', () => {
     const meta = stored([
       'Cache-Control',
       'max-age=9',
@@ -87,7 +87,9 @@ describe('RFC 9875 groups', () => {
       'cache-groups',
       '"a"',
     ]);
-    expect(meta.responseTags).toEqual([tagOfGroup('shop.example', 'a'), tagOfGroup('shop.example', 'B c')]);
+    expect(meta.responseTags).toEqual(
+      ['a', 'B c'].flatMap((group) => [tagOfGroup('shop.example', group), tagOfName(group)]),
+    );
   });
 
   it.each(['a', '1', '"a', '("a" "b")', '"a",'])('RFC 9875 §2 ignores the malformed %s', (value) => {
@@ -103,7 +105,7 @@ describe('RFC 9875 groups', () => {
 
   it('RFC 9875 §2 takes 32 groups of 32 characters', () => {
     const groups = Array.from({ length: 32 }, (_, i) => `"${String(i).padStart(32, 'x')}"`).join(', ');
-    expect(stored(['Cache-Control', 'max-age=9', 'Cache-Groups', groups]).responseTags).toHaveLength(32);
+    expect(stored(['Cache-Control', 'max-age=9', 'Cache-Groups', groups]).responseTags).toHaveLength(64);
   });
 
   it('reads the tags of Surrogate-Key, xkey and Cache-Tag, each in its own spelling', () => {

@@ -57,6 +57,19 @@ describe('a purge binds every worker when it is answered', () => {
     if (untouched !== null) expect(await isHit(weir, untouched)).toBe(true);
   });
 
+  it('of a tag beyond ASCII, whose bytes the response sent in UTF-8, in ISO-8859-1 or decomposed', async () => {
+    const utf8 = (text: string) => Buffer.from(text).toString('latin1');
+    for (const tag of [utf8('kind:m\u00f6bel'), 'kind:m\u00f6bel', utf8('kind:mo\u0308bel')]) {
+      const path = `/named/${Buffer.from(tag, 'latin1').toString('hex')}`;
+      origin.more = ['Surrogate-Key', tag];
+      expect(await seen(weir, path)).toEqual(new Set([`${path} 0`]));
+      expect(await isHit(weir, path)).toBe(true);
+      origin.change(path);
+      await purge(weir, { tags: ['kind:m\u00f6bel'] });
+      expect(await seen(weir, path)).toEqual(new Set([`${path} 1`]));
+    }
+  });
+
   it('costs a 304 where nothing had changed', async () => {
     await seen(weir, '/same');
     origin.forget();

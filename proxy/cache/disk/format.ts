@@ -9,7 +9,7 @@ import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { EntryHead } from '../entry.ts';
 
 /** Raised by any change below that an older reader would misread; a cache of another version is emptied. */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 
 const PAGE_HEADER_BYTES = 24;
 const CHECKSUM_BYTES = 4;
