@@ -1,23 +1,17 @@
 import { z } from 'zod';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import { size } from '../../policies/config/units.ts';
-import {
-  defineFeed,
-  headIntervalMs,
-  type ChangeEvent,
-  type Feed,
-  type FeedDeps,
-  type FeedEvent,
-} from './feed.ts';
+import { defineFeed, headIntervalMs, type Feed, type FeedDeps, type FeedEvent } from './feed.ts';
 import { parseAddress, showAddress, type Address } from './postgres/address.ts';
-import { failed, failureOf } from './postgres/failure.ts';
+import { failed, failureOf, Undecodable } from './postgres/failure.ts';
 import { HeadQuestion } from './postgres/head-question.ts';
-import { comparePositions, formatPosition, parsePosition, showPosition } from './postgres/position.ts';
+import { comparePositions, parsePosition, showPosition } from './postgres/position.ts';
 import { ReplicationStream, type StreamItem } from './postgres/replication-stream.ts';
-import { decideStart, inspect, type Inspection, type Standing } from './postgres/server.ts';
+import { decideStart, inspect, type Inspection, type Standing, type Start } from './postgres/server.ts';
 import { Session } from './postgres/session.ts';
-import type { Transaction } from './postgres/transactions.ts';
+import { Telling } from './postgres/telling.ts';
 import { readTls, tlsSchema } from './tls.ts';
+import { within } from './within.ts';
 
 /** How long a slot that another connection holds is waited for: perhaps it is an old one of ours. */
 const HELD_MS = 2_000;
@@ -50,13 +44,19 @@ const schema = z.strictObject({
     .describe(
       'The most of one transaction that is held in memory; a larger one invalidates all that it may change.',
     ),
+  'mark-after': size({ least: 1024 })
+    .prefault('256KiB')
+    .describe(
+      'How much of the log may lie behind the last commit seen, which the slot keeps, before Weir commits an empty message of its own.',
+    ),
 });
 
 type PostgresOptions = z.output<typeof schema>;
 
 /**
  * PostgreSQL's logical decoding by its own plugin, pgoutput. A transaction is told when it has committed, whole; the
- * position is the end of its commit record, and the slot keeps everything behind what was confirmed.
+ * position is the end of its commit record. The slot keeps the last commit that was seen and everything behind it: at the
+ * next start that commit comes first, and shows that the log is still the one that was followed.
  *
  * Head: the server is asked where its log ends and then, in the stream, how far it has sent. Between transactions its
  * answer, a keepalive, lies behind every change before it.
@@ -77,6 +77,8 @@ class PostgresFeed implements Feed {
   readonly #deps: FeedDeps;
   readonly #address: Address;
   #stream: ReplicationStream | null = null;
+  /** The log can't be read on from where we were. */
+  #isUndecodable = false;
 
   constructor(config: FeedConfig, options: PostgresOptions, deps: FeedDeps) {
     this.#config = config;
@@ -107,7 +109,7 @@ class PostgresFeed implements Feed {
     signal.addEventListener('abort', close);
     try {
       if (signal.aborted) return;
-      await session.connect();
+      await this.#inTime(session.connect(), 'the server did not let us in');
       yield* this.#follow(session, after, signal);
     } catch (error) {
       if (!signal.aborted) yield { kind: 'failed', failure: failureOf(error, showAddress(this.#address)) };
@@ -120,7 +122,7 @@ class PostgresFeed implements Feed {
 
   acknowledge(position: string): void {
     const place = parsePosition(position);
-    if (place !== null) this.#stream?.confirm(place.lsn);
+    if (place !== null) this.#stream?.confirm(place.lsn, place.commit?.beginLsn ?? 0n);
   }
 
   async *#follow(session: Session, after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
@@ -130,31 +132,70 @@ class PostgresFeed implements Feed {
       return;
     }
     const { standing } = inspection;
-    const start = decideStart(after === null ? null : parsePosition(after), standing);
-    const startLsn = start.kind === 'resume' ? start.lsn : standing.insertLsn;
+    const start = this.#start(after, standing);
     const intervalMs = headIntervalMs(this.#config.maxSilenceMs);
     const { clock } = this.#deps;
     const maxBytes = this.#options['max-transaction'];
     const stream = new ReplicationStream(session.replication, clock, maxBytes, intervalMs);
-    await stream.start({
+    const starting = stream.start({
       slot: this.#options.slot,
       publications: this.#publications,
-      lsn: startLsn,
-      confirmedLsn: start.kind === 'resume' ? start.lsn : 0n,
+      lsn: start.kind === 'resume' ? start.commit.beginLsn : standing.insertLsn,
+      durableLsn: start.kind === 'resume' ? start.lsn : 0n,
+      withMessages: standing.sendsMessages,
     });
+    await this.#inTime(starting, 'the server did not begin to stream');
     this.#stream = stream;
-    const question = new HeadQuestion(session.control, stream, clock, intervalMs);
-    const telling = new Telling(standing, startLsn, question, intervalMs, clock.monotonicMs());
-    if (start.kind === 'gap') yield { kind: 'gap', reason: start.reason, position: telling.position };
+    const telling = new Telling({
+      standing,
+      start,
+      markAfterBytes: this.#options['mark-after'],
+      quietMs: intervalMs,
+      nowMs: clock.monotonicMs(),
+    });
+    const question = new HeadQuestion({
+      control: session.control,
+      stream,
+      clock,
+      intervalMs,
+      answerMs: this.#config.maxSilenceMs,
+      isMarkDue: (endLsn, markLsn) => telling.isMarkDue(endLsn, markLsn),
+    });
     question.start();
     try {
       while (!signal.aborted) {
-        const event = telling.eventOf(await stream.next(), clock.monotonicMs());
-        if (event !== null) yield event;
+        const item = await this.#next(stream);
+        yield* telling.eventsOf(item, question, clock.monotonicMs());
       }
     } finally {
       question.stop();
     }
+  }
+
+  #start(after: string | null, standing: Standing): Start {
+    const start = decideStart(after === null ? null : parsePosition(after), standing);
+    if (!this.#isUndecodable) return start;
+    this.#isUndecodable = false;
+    return { kind: 'gap', reason: 'a publication did not exist for a part of the log' };
+  }
+
+  /**
+   * Rows are decoded as the server was when they were written. What was written while a publication did not exist can't be
+   * sent for it ever, and the server would come to it again and again: the next start goes on behind it, with a gap.
+   */
+  async #next(stream: ReplicationStream): Promise<StreamItem> {
+    try {
+      return await stream.next();
+    } catch (error) {
+      const undecodable = Undecodable.from(error);
+      if (undecodable === null) throw error;
+      this.#isUndecodable = true;
+      throw undecodable;
+    }
+  }
+
+  #inTime<T>(promise: Promise<T>, what: string): Promise<T> {
+    return within(promise, this.#config.maxSilenceMs, this.#deps.clock, what);
   }
 
   /** Waits a little for a slot that is held. */
@@ -163,7 +204,8 @@ class PostgresFeed implements Feed {
     const { slot } = this.#options;
     const untilMs = clock.monotonicMs() + HELD_MS;
     for (;;) {
-      const inspection = await inspect(session.control, session.replication, slot, this.#publications);
+      const inspecting = inspect(session.control, session.replication, slot, this.#publications);
+      const inspection = await this.#inTime(inspecting, 'the server did not tell how it stands');
       if (inspection.kind !== 'held') return inspection;
       if (clock.monotonicMs() >= untilMs) {
         const message = `slot ${slot} is held by the server's process ${inspection.pid}: every node needs a slot of its own`;
@@ -177,82 +219,5 @@ class PostgresFeed implements Feed {
 
   get #publications(): readonly string[] {
     return [this.#options.publication].flat();
-  }
-}
-
-/** What one stream's items tell, and up to which place everything was told. */
-class Telling {
-  readonly #standing: Standing;
-  readonly #question: HeadQuestion;
-  readonly #quietMs: number;
-  #reachedLsn: bigint;
-  /** As last told by a change, whose place becomes durable at once; a head's need not. */
-  #movedLsn: bigint;
-  #toldAtMs: number;
-
-  /** `quietMs`: how long nothing may be told while the stream is busy. */
-  constructor(standing: Standing, startLsn: bigint, question: HeadQuestion, quietMs: number, nowMs: number) {
-    this.#standing = standing;
-    this.#reachedLsn = startLsn;
-    this.#movedLsn = startLsn;
-    this.#question = question;
-    this.#quietMs = quietMs;
-    this.#toldAtMs = nowMs;
-  }
-
-  get position(): string {
-    return formatPosition({ ...this.#standing, lsn: this.#reachedLsn });
-  }
-
-  eventOf(item: StreamItem, nowMs: number): FeedEvent | null {
-    const event = this.#tell(item) ?? this.#signOfLife(nowMs);
-    if (event !== null) this.#toldAtMs = nowMs;
-    return event;
-  }
-
-  #tell(item: StreamItem): FeedEvent | null {
-    switch (item.kind) {
-      case 'transaction':
-        return this.#tellTransaction(item.transaction);
-      case 'keepalive':
-        return this.#tellKeepalive(item);
-      case 'underway':
-        return null;
-      default:
-        return item satisfies never;
-    }
-  }
-
-  #tellTransaction(transaction: Transaction): FeedEvent | null {
-    this.#reach(transaction.endLsn);
-    if (transaction.kind === 'changes') {
-      const { changes, committedAtMs } = transaction;
-      // Of tables that are not published.
-      return changes.length === 0 ? null : this.#move({ changes, committedAtMs });
-    }
-    this.#movedLsn = this.#reachedLsn;
-    return { kind: 'unintelligible', position: this.position, reason: transaction.reason };
-  }
-
-  #tellKeepalive(item: Extract<StreamItem, { kind: 'keepalive' }>): FeedEvent | null {
-    if (item.isBetween) this.#reach(item.walEnd);
-    const askedAtMonotonicMs = this.#question.answer(item.isBetween ? item.walEnd : null);
-    if (askedAtMonotonicMs !== null) return { kind: 'head', position: this.position, askedAtMonotonicMs };
-    // A server that stops waits until everything it has sent is confirmed.
-    return item.asksForReply && this.#reachedLsn > this.#movedLsn ? this.#move({ changes: [] }) : null;
-  }
-
-  /** Work upstream that tells nothing must not look like a dead connection. */
-  #signOfLife(nowMs: number): FeedEvent | null {
-    return nowMs - this.#toldAtMs >= this.#quietMs ? this.#move({ changes: [] }) : null;
-  }
-
-  #move(told: Pick<ChangeEvent, 'changes' | 'committedAtMs'>): FeedEvent {
-    this.#movedLsn = this.#reachedLsn;
-    return { kind: 'change', position: this.position, ...told };
-  }
-
-  #reach(lsn: bigint): void {
-    if (lsn > this.#reachedLsn) this.#reachedLsn = lsn;
   }
 }

@@ -9,6 +9,7 @@ const QUEUE_LIMIT = 20_000;
 export class Connection {
   readonly queue = new StepQueue<FeedStep>(QUEUE_LIMIT);
   readonly #abort = new AbortController();
+  readonly openedAtMs: number;
   hasSpoken = false;
   /** So many things of it are being mapped, or on their way through the door. */
   works = 0;
@@ -17,6 +18,7 @@ export class Connection {
   #failure: FeedFailure | null = null;
 
   constructor(nowMs: number) {
+    this.openedAtMs = nowMs;
     this.heardAtMs = nowMs;
   }
 

@@ -277,10 +277,17 @@ export class FeedRunner {
   #tick(): void {
     const connection = this.#connection;
     if (connection !== null && !this.#gaveUpAfterStall(connection)) this.#giveUpIfDeaf(connection);
-    if (this.#state === 'live' && this.#silenceMs() > this.#deps.config.maxSilenceMs) {
-      this.#become('catching-up', 'silent for longer than max-silence');
-    }
+    this.#lookForProof();
     this.#scheduleTick();
+  }
+
+  /** A connection may live on, and say this and that, without the one thing that matters. */
+  #lookForProof(): void {
+    const { maxSilenceMs } = this.#deps.config;
+    if (this.#silenceMs() <= maxSilenceMs) return;
+    if (this.#state === 'live') this.#become('catching-up', unproved);
+    const connectedMs = this.#deps.clock.monotonicMs() - (this.#connection?.openedAtMs ?? Infinity);
+    if (this.#state === 'catching-up' && connectedMs > maxSilenceMs) this.#lastFailure = unproved;
   }
 
   #scheduleTick(): void {
@@ -353,6 +360,8 @@ export class FeedRunner {
     return promise;
   }
 }
+
+const unproved = 'not proved to be at its head for longer than max-silence';
 
 const stopped: FeedFailure = { kind: 'unreachable', retry: 'never', message: 'stopped', cause: null };
 

@@ -13,7 +13,7 @@ export interface FeedStatus extends Readonly<FeedCounts> {
   readonly silenceMs: number;
   /** Events that wait upstream, as the feed last said; null: it can't tell. */
   readonly behind: number | null;
-  /** Why it is not connected; null: it is live, or was never refused. */
+  /** Why it is not connected, or not live although it is; null: it is live, or nothing went wrong yet. */
   readonly lastFailure: string | null;
 }
 

@@ -20,7 +20,8 @@ export interface FeedHarness {
   readonly cannot?: Partial<Record<FeedAbility, string>>;
 }
 
-export type FeedAbility = 'resume' | 'trim' | 'recreate' | 'restart' | 'cut' | 'blackhole' | 'flood';
+export type FeedAbility =
+  'resume' | 'trim' | 'recreate' | 'restore' | 'restart' | 'cut' | 'blackhole' | 'flood';
 
 export interface FeedService {
   /** A feed of this stream as Weir would make it at a start. `maxSilenceMs` of its configuration: `contractMaxSilenceMs`. */
@@ -31,6 +32,13 @@ export interface FeedService {
   trim?(): Promise<void>;
   /** Deletes the stream and makes it anew under the same name, empty. */
   recreate?(): Promise<void>;
+  /** Keeps a copy of the server's data as they are now. The server may be ended and started again for it. */
+  copy?(): Promise<void>;
+  /**
+   * Ends the server, puts its data back as they were copied, and starts it again on the same address. Nobody sees it before
+   * these transactions are published.
+   */
+  restore?(transactions: readonly (readonly PublishedRow[])[]): Promise<void>;
   /** Ends the server and starts it again on the same address, with its data. */
   restart?(): Promise<void>;
   /** Cuts every connection; new ones are accepted. */
@@ -65,6 +73,7 @@ export function describeFeed(name: string, harness: FeedHarness): void {
     describeReading(scene);
     if (scene.can('resume')) describeResuming(scene, harness.adapter);
     describeGaps(scene);
+    if (scene.can('restore')) describeRestoring(scene);
     describeFaults(scene);
     describeEnding(scene);
     if (scene.can('flood')) describeFlood(scene);
@@ -191,6 +200,67 @@ function describeGaps(scene: Scene): void {
       await follower.until(({ rows }) => rows.includes('4'));
     });
   }
+}
+
+/** More than what is lost, so that the old place exists again where places are mere numbers. */
+const otherRows = Array.from({ length: 8 }, (_, i) => [{ id: `other-${i}` }]);
+
+function describeRestoring(scene: Scene): void {
+  it('finds a gap before anything else when an older copy was restored beneath a stopped Weir and written on', async () => {
+    const service = await scene.start();
+    const first = await scene.attach();
+    await service.publish([[{ id: '1' }], [{ id: '2' }]]);
+    const kept = changesOf(await first.until((events) => idsOf(events).includes('2'))).at(-1)!.position;
+    await first.stop();
+    await service.copy!();
+    await service.publish([[{ id: '3' }], [{ id: '4' }]]);
+    const second = scene.read(kept);
+    const after = changesOf(await second.until((events) => idsOf(events).includes('4'))).at(-1)!.position;
+    await second.stop();
+    await service.restore!(otherRows);
+
+    const third = scene.read(after);
+    await third.until((all) => all.some((event) => event.kind !== 'behind'));
+    await service.publish([[{ id: '5' }]]);
+    const events = await third.until((all) => idsOf(all).includes('5'));
+    expect(events.find((event) => event.kind !== 'behind')!.kind).toBe('gap');
+    await third.stop();
+
+    const goesOn = changesOf(events).at(-1)!.position;
+    await service.publish([[{ id: '6' }]]);
+    const fourth = scene.read(goesOn);
+    const resumed = await fourth.until((all) => idsOf(all).includes('6'));
+    expect(resumed.filter((event) => event.kind === 'gap')).toEqual([]);
+  });
+
+  it('finds a gap when an older copy was restored beneath a running Weir and written on, and goes on', async () => {
+    const service = await scene.start();
+    await service.publish([[{ id: '1' }]]);
+    await service.copy!();
+    const follower = await scene.follow();
+    await service.publish([[{ id: '2' }], [{ id: '3' }]]);
+    await follower.until(({ rows, state }) => rows.includes('3') && state === 'live');
+    const { gaps } = follower;
+    await service.restore!(otherRows);
+    await follower.until((seen) => seen.gaps > gaps && seen.state === 'live');
+    await service.publish([[{ id: '4' }]]);
+    await follower.until(({ rows }) => rows.includes('4'));
+  });
+
+  it('goes on without a gap when a copy was restored that holds all that was seen', async () => {
+    const service = await scene.start();
+    const first = await scene.attach();
+    await service.publish([[{ id: '1' }], [{ id: '2' }]]);
+    const after = changesOf(await first.until((events) => idsOf(events).includes('2'))).at(-1)!.position;
+    await first.stop();
+    await service.copy!();
+    await service.publish([[{ id: '3' }]]);
+    await service.restore!(otherRows);
+    const second = scene.read(after);
+    const events = await second.until((all) => idsOf(all).length >= otherRows.length);
+    expect(events.filter((event) => event.kind === 'gap')).toEqual([]);
+    expect(idsOf(events)).toEqual(otherRows.flat().map(({ id }) => id));
+  });
 }
 
 function describeFaults(scene: Scene): void {

@@ -14,6 +14,7 @@ describeFeed('webhook', {
     resume: 'what was delivered is not sent again',
     trim: noConnection,
     recreate: noConnection,
+    restore: noConnection,
     restart: noConnection,
     cut: noConnection,
     blackhole: noConnection,

@@ -5,6 +5,7 @@ import type { FeedFailure } from '../../origin-adapters/feeds/feed.ts';
 import { postgresRole } from '../support/postgres-server.ts';
 import { tlsCertificate, tlsName } from '../support/tls-identity.ts';
 import { freePort } from '../support/free-port.ts';
+import { SilentServer } from '../support/silent-server.ts';
 import { PostgresScene, postgresSkip } from './postgres-scene.ts';
 
 const scene = PostgresScene.forThisFile();
@@ -145,6 +146,71 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     const failure = await failureWith(urlOf({ host: 'localhost', port: await freePort() }));
     expect(failure).toMatchObject({ kind: 'unreachable', retry: 'soon' });
     expect(failure.message).toMatch(/localhost:\d+.*ECONNREFUSED/);
+  });
+
+  it('says that the publication is gone, and what making it anew means', async () => {
+    await begin();
+    const follower = scene.follow(scene.feed(), null);
+    await follower.until(({ state }) => state === 'live');
+    await scene.run('DROP PUBLICATION changes', 'INSERT INTO rows VALUES (1)');
+    await expect
+      .poll(() => follower.runner.status().lastFailure, { timeout: 20_000 })
+      .toContain('there is no publication changes: CREATE PUBLICATION changes');
+  });
+
+  it('ends when its ordinary connection hangs while the other one lives', async () => {
+    await begin();
+    const reader = await scene.attach(scene.feed({}, { maxSilenceMs: 1_500 }));
+    const [{ pid } = {}] = await scene.run(
+      "SELECT pid FROM pg_stat_activity WHERE usename = 'weir' AND backend_type = 'client backend'",
+    );
+    process.kill(Number(pid), 'SIGSTOP');
+    const events = await reader.until((all) => all.at(-1)!.kind === 'failed');
+    process.kill(Number(pid), 'SIGCONT');
+    expect(events.at(-1)).toMatchObject({
+      failure: {
+        kind: 'unreachable',
+        retry: 'soon',
+        message: expect.stringContaining('the ordinary connection gave no answer within 1500 ms') as string,
+      },
+    });
+  });
+
+  it('ends when its other connection hangs, and says who holds the slot', async () => {
+    await begin();
+    const follower = scene.follow(scene.feed(), null);
+    await follower.until(({ state }) => state === 'live');
+    const { active_pid: pid } = await scene.slot();
+    process.kill(Number(pid), 'SIGSTOP');
+    await expect
+      .poll(() => follower.runner.status().lastFailure, { timeout: 30_000 })
+      .toContain(`held by the server's process ${String(pid)}`);
+    process.kill(Number(pid), 'SIGCONT');
+    await follower.until(({ state }) => state === 'live');
+  });
+
+  it('ends when the server takes the connection and says nothing', async () => {
+    await begin();
+    const silent = await SilentServer.start();
+    const feed = scene.feed(urlOf({ port: silent.port }), { maxSilenceMs: 500 });
+    expect(await scene.firstOf(feed)).toMatchObject({ failure: { kind: 'unreachable', retry: 'soon' } });
+    await silent.stop();
+  });
+
+  it('ends when the server does not answer how it stands', async () => {
+    await begin();
+    const other = await scene.server.connect(scene.database);
+    await other.query('BEGIN');
+    await other.query('LOCK TABLE pg_publication IN ACCESS EXCLUSIVE MODE');
+    const event = await scene.firstOf(scene.feed({}, { maxSilenceMs: 1_000 }));
+    await other.query('ROLLBACK');
+    await other.end();
+    expect(event).toMatchObject({
+      failure: {
+        kind: 'unreachable',
+        message: expect.stringContaining('the server did not tell how it stands within 1000 ms') as string,
+      },
+    });
   });
 
   it('says when the server stops under it', async () => {

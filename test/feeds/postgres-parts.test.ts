@@ -27,8 +27,11 @@ describe('a Postgres position', () => {
   it('is the number it was, in 64 bits', () => {
     fc.assert(
       fc.property(lsn, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value, system) => {
-        const position = { lsn: value, system: String(system), timeline: '3' };
+        const commit = { beginLsn: value, endLsn: value, xid: 7, atMicros: value >> 1n };
+        const position = { lsn: value, system: String(system), timeline: '3', publications: '1.2', commit };
         expect(parsePosition(formatPosition(position))).toEqual(position);
+        const bare = { ...position, publications: '', commit: null };
+        expect(parsePosition(formatPosition(bare))).toEqual(bare);
         expect(parseLsn(formatLsn(value))).toBe(value);
         expect(showPosition(formatPosition(position))).toBe(formatLsn(value));
       }),
@@ -43,6 +46,17 @@ describe('a Postgres position', () => {
       }),
     );
     expect(comparePositions('0/9@1:1', '0/10@1:1')).toBe(-1);
+    expect(comparePositions('0/9@1:1#5#0/8-0/9-700-1', '0/10@1:1#6#')).toBe(-1);
+  });
+
+  it('that was kept without a commit is read, and holds no proof', () => {
+    expect(parsePosition('0/9@1:1')).toEqual({
+      lsn: 9n,
+      system: '1',
+      timeline: '1',
+      publications: '',
+      commit: null,
+    });
   });
 
   it('has no order with one of another log, nor with what is none', () => {
@@ -57,7 +71,11 @@ describe('the options of a Postgres feed', () => {
   const options = { url: 'postgres://weir@db.example/shop', slot: 'weir_a', publication: 'weir' };
 
   it('are a url, a slot and a publication', () => {
-    expect(schema.parse(options)).toEqual({ ...options, 'max-transaction': 64 * 2 ** 20 });
+    expect(schema.parse(options)).toEqual({
+      ...options,
+      'max-transaction': 64 * 2 ** 20,
+      'mark-after': 256 * 2 ** 10,
+    });
   });
 
   it.each([
@@ -114,7 +132,7 @@ describe('the text of a column', () => {
 
 describe('messages of pgoutput', () => {
   it('that are not what the manual says are unreadable, whatever they are', () => {
-    const message = fc.tuple(fc.constantFrom(...'BCRIUDTOYX'), fc.uint8Array({ maxLength: 60 }));
+    const message = fc.tuple(fc.constantFrom(...'BCRIUDTOYMX'), fc.uint8Array({ maxLength: 60 }));
     fc.assert(
       fc.property(message, ([tag, bytes]) => {
         try {
@@ -131,7 +149,7 @@ describe('messages of pgoutput', () => {
     expect([begin, insertInto(7), commit(1)].map((message) => reader.take(message)).at(-1)).toMatchObject({
       kind: 'unintelligible',
       reason: 'a row of a table that was not described',
-      endLsn: 1n,
+      commit: { endLsn: 1n },
     });
     expect(
       [begin, relation(7), insertInto(7), commit(2)].map((message) => reader.take(message)).at(-1),
@@ -154,9 +172,8 @@ describe('messages of pgoutput', () => {
     reader.take(begin);
     reader.take(relation(7));
     for (let row = 0; row < 1_000; row++) reader.take(insertInto(7));
-    expect(reader.take(commit(1))).toEqual({
+    expect(reader.take(commit(1))).toMatchObject({
       kind: 'unintelligible',
-      endLsn: 1n,
       reason: 'a transaction is larger than 1000 bytes',
     });
   });
@@ -177,7 +194,13 @@ describe('a replication stream', () => {
       end: () => Promise.resolve(),
     }) satisfies Client;
     const stream = new ReplicationStream(client, clock, 1_000, 5_000);
-    const started = stream.start({ slot: 's', publications: ['p'], lsn: 1n, confirmedLsn: 1n });
+    const started = stream.start({
+      slot: 's',
+      publications: ['p'],
+      lsn: 1n,
+      durableLsn: 1n,
+      withMessages: true,
+    });
     connection.emit('replicationStart');
     await started;
     const send = (chunk: Buffer): void => void connection.emit('copyData', { chunk });
@@ -194,20 +217,26 @@ describe('a replication stream', () => {
     sendData(insertInto(7));
     sendData(commit(9));
     expect(await stream.next()).toEqual({ kind: 'underway' });
-    expect(await stream.next()).toMatchObject({ kind: 'transaction', transaction: { endLsn: 9n } });
+    expect(await stream.next()).toMatchObject({
+      kind: 'transaction',
+      transaction: { commit: { endLsn: 9n } },
+    });
   });
 
-  it('answers a keepalive that asks at once, with what is confirmed and no more', async () => {
+  it('answers a keepalive that asks at once, with what is durable and no more, and moves no slot by it', async () => {
     const { connection, stream, send, sendData } = await streaming();
     for (const message of [begin, relation(7), insertInto(7), commit(9)]) sendData(message);
     send(keepalive(9n, true));
     const update = Buffer.from(connection.sent.at(-1)!);
     expect(update.toString('latin1', 0, 1)).toBe('r');
-    expect([1, 9, 17].map((offset) => update.readBigUInt64BE(offset))).toEqual([1n, 1n, 1n]);
-    stream.confirm(9n);
-    expect(Buffer.from(connection.sent.at(-1)!).readBigUInt64BE(9)).toBe(9n);
-    stream.confirm(4n);
+    expect([1, 9, 17].map((offset) => update.readBigUInt64BE(offset))).toEqual([1n, 0n, 1n]);
+    stream.confirm(9n, 7n);
+    const confirmation = Buffer.from(connection.sent.at(-1)!);
+    expect([1, 9, 17].map((offset) => confirmation.readBigUInt64BE(offset))).toEqual([9n, 7n, 9n]);
+    stream.confirm(4n, 3n);
     expect(connection.sent).toHaveLength(2);
+    stream.confirm(10n, 7n);
+    expect(Buffer.from(connection.sent.at(-1)!).readBigUInt64BE(9)).toBe(0n);
   });
 
   it('lets other work go between the pieces of a large transaction', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Feed, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
-import { parsePosition } from '../../origin-adapters/feeds/postgres/position.ts';
+import { formatLsn, parsePosition } from '../../origin-adapters/feeds/postgres/position.ts';
 import { postgresFeed } from '../../origin-adapters/feeds/postgres.ts';
 import { changesOf, headsOf, idsOf } from '../contracts/feed-contract.ts';
 import { PostgresScene, postgresSkip } from './postgres-scene.ts';
@@ -36,17 +36,17 @@ function lastHead(events: readonly FeedEvent[]): string {
 }
 
 describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
-  it('is confirmed exactly, so that the next transaction comes again', async () => {
+  it('is confirmed up to its last transaction, so that this one and the next come again', async () => {
     await begin();
     const feed = scene.feed();
     const reader = await scene.attach(feed);
     await insert(1, 2, 3);
     const [first] = rowsIn(await reader.until((all) => idsOf(all).length >= 3));
     feed.acknowledge(first!.position);
-    const shown = postgresFeed.showPosition(first!.position);
-    await reader.until(() => true);
-    await untilConfirmed(shown);
-    expect(await confirmed()).toBe(shown);
+    const kept = formatLsn(parsePosition(first!.position)!.commit!.beginLsn);
+    await untilConfirmed(kept);
+    expect(await confirmed()).toBe(kept);
+    expect(postgresFeed.comparePositions(kept, first!.position)).toBeLessThan(0);
     await reader.stop();
     const again = scene.read(scene.feed(), first!.position);
     expect(idsOf(await again.until((all) => idsOf(all).length >= 2))).toEqual(['2', '3']);
@@ -82,6 +82,31 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     await follower.until(() => reaches(follower.position!, String(lsn)));
     expect(follower.gaps).toBe(0);
     await untilConfirmed(String(lsn));
+  });
+
+  it('is marked in the log as often as the bound says, and not while nothing happens', async () => {
+    await scene.begin('CREATE TABLE rows (id int PRIMARY KEY)');
+    await scene.run(
+      'DROP PUBLICATION changes',
+      'CREATE TABLE other (text text)',
+      'CREATE PUBLICATION changes FOR TABLE rows',
+    );
+    const feed = scene.feed({ 'mark-after': '64KiB' }, { maxSilenceMs: 300 });
+    const reader = await scene.attach(feed);
+    const lastCommit = (): bigint => parsePosition(lastHead(reader.events))!.commit!.beginLsn;
+    const heads = async (count: number): Promise<void> => {
+      const before = headsOf(reader.events).length;
+      await reader.until((all) => headsOf(all).length >= before + count);
+    };
+    await heads(2);
+    const first = lastCommit();
+    await heads(5);
+    expect(lastCommit()).toBe(first);
+    for (let round = 0; round < 3; round++) {
+      const before = lastCommit();
+      await scene.run("INSERT INTO other SELECT repeat('x', 100) FROM generate_series(1, 1000)");
+      await reader.until((all) => parsePosition(lastHead(all))!.commit!.beginLsn > before);
+    }
   });
 
   it('is proved to be the head while another transaction stays open', async () => {
@@ -225,6 +250,57 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     await insert(2);
     await scene.advanceSlot();
     expect(await gapAfter(position)).toMatch(/the slot has confirmed .*: recreated or moved/);
+  });
+
+  it('is a history that was not seen in the position, as one kept by an older Weir', async () => {
+    await begin();
+    const position = await positionAfter(1);
+    expect(await gapAfter(position.replace(/#.*/, ''))).toMatch(/holds no commit/);
+  });
+
+  it.each([
+    ['', []],
+    [', and a change made meanwhile', ['INSERT INTO rows VALUES (2)']],
+  ] as const)('is a publication that was dropped and made anew%s', async (_name, meanwhile) => {
+    await begin();
+    const position = await positionAfter(1);
+    await scene.run(
+      'DROP PUBLICATION changes',
+      ...meanwhile,
+      'CREATE PUBLICATION changes FOR ALL TABLES',
+      'DELETE FROM rows',
+    );
+    expect(await gapAfter(position)).toBe('a publication was made anew');
+  });
+
+  it('is a change made while there was no publication, beneath a running Weir, which goes on by itself', async () => {
+    await begin();
+    const follower = scene.follow(scene.feed(), null);
+    await follower.until(({ state }) => state === 'live');
+    await scene.run(
+      'DROP PUBLICATION changes',
+      'INSERT INTO rows VALUES (1)',
+      'CREATE PUBLICATION changes FOR ALL TABLES',
+    );
+    await follower.until(({ gaps, state }) => gaps > 1 && state === 'live');
+    await insert(2);
+    await follower.until(({ rows }) => rows.includes('2'));
+  });
+
+  it('is a change made while there was no publication, in a transaction that commits long after', async () => {
+    await begin();
+    const other = await scene.server.connect(scene.database);
+    await scene.run('DROP PUBLICATION changes');
+    await other.query('BEGIN');
+    await other.query('INSERT INTO rows VALUES (1)');
+    await scene.run('CREATE PUBLICATION changes FOR ALL TABLES');
+    const follower = scene.follow(scene.feed(), null);
+    await follower.until(({ state }) => state === 'live');
+    await other.query('COMMIT');
+    await other.end();
+    await follower.until(({ gaps, state }) => gaps > 1 && state === 'live');
+    await insert(3);
+    await follower.until(({ rows }) => rows.includes('3'));
   });
 
   it('is a slot that was made anew, even where nothing changed meanwhile', async () => {

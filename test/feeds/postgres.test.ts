@@ -19,6 +19,9 @@ async function start(): Promise<FeedService> {
       await scene.dropSlot();
       await scene.createSlot();
     },
+    copy: () => server.copy(),
+    restore: (transactions) =>
+      server.restore(async () => void (await server.runAll(database, insertions(transactions)))),
     restart: async () => {
       await server.end();
       await server.begin();

@@ -447,7 +447,21 @@ describe('a feed runner: whether it is live', () => {
     }
     expect(scene.state).toBe('catching-up');
     expect(feed.opened).toHaveLength(1);
+    expect(scene.runner.status().lastFailure).toMatch(/^not proved to be at its head/);
     await scene.live();
+    expect(scene.runner.status().lastFailure).toBeNull();
+  });
+
+  it('says that it never was proved to be at its head, where a new connection says everything but that', async () => {
+    const { clock, feed } = scripted('7');
+    for (let i = 0; i < 11; i += 1) {
+      feed.say({ kind: 'behind', events: 1 });
+      await until(() => feed.taken > i);
+      expect(scene.runner.status().lastFailure).toBeNull();
+      clock.advance(1_000);
+    }
+    expect(feed.opened).toHaveLength(1);
+    expect(scene.runner.status().lastFailure).toMatch(/^not proved to be at its head/);
   });
 
   it('gives up a connection on which nothing was heard for longer than max-silence', async () => {

@@ -43,6 +43,7 @@ export class PostgresServer {
   #child: ChildProcess | null = null;
   #output = '';
   #databases = 0;
+  #copyFolder: string | null = null;
 
   private constructor(program: string, folder: string, port: number, owner: Owner | null) {
     this.#program = program;
@@ -114,6 +115,25 @@ export class PostgresServer {
     await ended;
   }
 
+  /** Keeps a copy of its data; it is ended for it and started again. */
+  async copy(): Promise<void> {
+    await this.end('SIGQUIT');
+    this.#copyFolder ??= await mkdtemp(join(tmpdir(), 'weir-copy-'));
+    await replaceWith(join(this.#copyFolder, 'data'), join(this.#folder, 'data'));
+    await this.begin();
+  }
+
+  /** Ends it, puts back what was copied and starts it again; until `work` is done, the superuser alone is let in. */
+  async restore(work: () => Promise<void>): Promise<void> {
+    await this.end('SIGQUIT');
+    await replaceWith(join(this.#folder, 'data'), join(this.#copyFolder!, 'data'));
+    await this.#write('pg_hba.conf', 'host all postgres 127.0.0.1/32 trust\n');
+    await this.begin();
+    await work();
+    await this.#write('pg_hba.conf', rules);
+    await this.run('postgres', 'SELECT pg_reload_conf()');
+  }
+
   /** The next start is as one that nobody has promoted yet. */
   async becomeStandby(): Promise<void> {
     await this.#write('standby.signal', '');
@@ -121,7 +141,9 @@ export class PostgresServer {
 
   async stop(): Promise<void> {
     await this.end('SIGQUIT');
-    await rm(this.#folder, { recursive: true, force: true });
+    for (const folder of [this.#folder, this.#copyFolder]) {
+      if (folder !== null) await rm(folder, { recursive: true, force: true });
+    }
   }
 
   /** Runs statements in order as the superuser, each a transaction unless it says BEGIN. */
@@ -233,6 +255,11 @@ export class PostgresServer {
 interface Owner {
   readonly uid: number;
   readonly gid: number;
+}
+
+async function replaceWith(folder: string, source: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await run('cp', ['-a', source, folder]);
 }
 
 async function postgresUser(): Promise<Owner> {

@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { endWithTests } from './end-with-tests.ts';
 
 /** A server that a test starts for itself: its folder, its process, and the harm that can be done to it. */
@@ -12,6 +14,7 @@ export class ServerProcess {
   readonly #parameters: readonly string[];
   #child: ChildProcess | null = null;
   #output = '';
+  #copy: string | null = null;
 
   /** `folder` is removed at the end. The server listens on `port` of 127.0.0.1. */
   constructor(program: string, parameters: readonly string[], folder: string, port: number) {
@@ -21,9 +24,10 @@ export class ServerProcess {
     this.#parameters = parameters;
   }
 
-  /** Resolves when it accepts connections. */
-  async start(): Promise<void> {
-    const child = spawn(this.#program, this.#parameters, {
+  /** Resolves when it accepts connections. `elsewhere`: on another port, which this flag names. */
+  async start(elsewhere: { readonly flag: string; readonly port: number } | null = null): Promise<void> {
+    const moved = elsewhere === null ? [] : [elsewhere.flag, String(elsewhere.port)];
+    const child = spawn(this.#program, [...this.#parameters, ...moved], {
       cwd: this.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -35,7 +39,7 @@ export class ServerProcess {
         this.#output = (this.#output + text).slice(-4_000);
       });
     }
-    while (!(await accepts(this.port))) {
+    while (!(await accepts(elsewhere?.port ?? this.port))) {
       if (child.exitCode !== null || child.signalCode !== null) {
         throw new Error(`${this.#program} ended at its start: ${this.#output}`);
       }
@@ -58,6 +62,20 @@ export class ServerProcess {
     await this.start();
   }
 
+  /** Keeps a copy of its folder; it is ended for it and started again. */
+  async copy(): Promise<void> {
+    await this.end('SIGTERM');
+    this.#copy ??= await mkdtemp(join(tmpdir(), 'weir-copy-'));
+    await replaceFolder(this.#copy, this.folder);
+    await this.start();
+  }
+
+  /** Ends it and puts its folder back as it was copied. */
+  async endAndPutBack(): Promise<void> {
+    await this.end();
+    await replaceFolder(this.folder, this.#copy!);
+  }
+
   /** Connections stay open and nothing is answered. */
   pause(): void {
     this.#child?.kill('SIGSTOP');
@@ -69,8 +87,16 @@ export class ServerProcess {
 
   async stop(): Promise<void> {
     await this.end();
-    await rm(this.folder, { recursive: true, force: true });
+    for (const folder of [this.folder, this.#copy]) {
+      if (folder !== null) await rm(folder, { recursive: true, force: true });
+    }
   }
+}
+
+/** The folder itself stays, for processes run in it. */
+async function replaceFolder(folder: string, source: string): Promise<void> {
+  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
+  await cp(source, folder, { recursive: true, preserveTimestamps: true });
 }
 
 function accepts(port: number): Promise<boolean> {

@@ -6,6 +6,11 @@ export class Unreadable extends Error {}
 /** Milliseconds between 1970 and 2000, where Postgres begins to count. */
 const EPOCH_MS = 946_684_800_000;
 
+/** Microseconds since 2000 as milliseconds since 1970. */
+export function epochMs(micros: bigint): number {
+  return Number(micros / 1000n) + EPOCH_MS;
+}
+
 /** Reads what Postgres writes into its messages, in the network's byte order. Throws `Unreadable` beyond the end. */
 export class ByteReader {
   readonly #bytes: Buffer;
@@ -36,9 +41,9 @@ export class ByteReader {
     return this.#bytes.readBigUInt64BE(this.#move(8));
   }
 
-  /** A time in microseconds since 2000, as milliseconds since 1970. */
-  timeMs(): number {
-    return Number(this.#bytes.readBigInt64BE(this.#move(8)) / 1000n) + EPOCH_MS;
+  /** A time in microseconds since 2000. */
+  micros(): bigint {
+    return this.#bytes.readBigInt64BE(this.#move(8));
   }
 
   /** Ends with a zero byte. */

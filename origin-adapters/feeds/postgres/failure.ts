@@ -6,6 +6,7 @@ import { Unreadable } from './byte-reader.ts';
 export function failureOf(cause: unknown, where: string): FeedFailure {
   const { code, message, isFromServer } = detailsOf(cause);
   if (isFromServer) return serverFailure(code, message, cause);
+  if (cause instanceof Undecodable) return failed('missing', 'soon', cause.message, cause.cause);
   if (cause instanceof Unreadable) return failed('protocol', 'slowly', `${where}: ${message}`, cause);
   if (isTlsFailure(cause) || message.includes('SSL')) {
     return failed('refused', 'slowly', `TLS with ${where}: ${message}`, cause);
@@ -21,6 +22,17 @@ export function failureOf(cause: unknown, where: string): FeedFailure {
 export class NoPassword extends Error {
   constructor() {
     super('the server asks for a password: set password');
+  }
+}
+
+/** Something was not there when the log was written, and so it can't be decoded, then as now. */
+export class Undecodable extends Error {
+  /** null: the stream ended for another reason. */
+  static from(cause: unknown): Undecodable | null {
+    const { code, message, isFromServer } = detailsOf(cause);
+    if (!isFromServer || code !== '42704') return null;
+    const text = `Postgres says of a part of its log: ${message}; Weir goes on behind that part, with a gap`;
+    return new Undecodable(text, { cause });
   }
 }
 

@@ -1,13 +1,13 @@
 import { type ByteReader, Unreadable } from './byte-reader.ts';
+import type { Commit } from './position.ts';
 
 /**
  * Reads the messages of the output plugin pgoutput, protocol version 1 (PostgreSQL manual, "Logical Replication Message
  * Formats"). Values stay text, as Postgres writes them.
  */
 export type PgOutput =
-  | { readonly kind: 'begin' }
-  /** `endLsn`: the end of the commit record. `committedAtMs`: wall clock, since 1970. */
-  | { readonly kind: 'commit'; readonly endLsn: bigint; readonly committedAtMs: number }
+  | { readonly kind: 'begin'; readonly xid: number }
+  | ({ readonly kind: 'commit' } & Omit<Commit, 'xid'>)
   | { readonly kind: 'relation'; readonly relation: Relation }
   | { readonly kind: 'insert'; readonly relationId: number; readonly row: Tuple }
   | {
@@ -18,7 +18,7 @@ export type PgOutput =
     }
   | { readonly kind: 'delete'; readonly relationId: number; readonly old: OldTuple }
   | { readonly kind: 'truncate'; readonly relationIds: readonly number[] }
-  /** Says nothing of rows: where a transaction came from, what a type is called. */
+  /** Says nothing of rows: where a transaction came from, what a type is called, an application's message. */
   | { readonly kind: 'other' };
 
 export interface Relation {
@@ -55,7 +55,7 @@ export function readPgOutput(reader: ByteReader): PgOutput {
   const tag = reader.tag();
   switch (tag) {
     case 'B':
-      return { kind: 'begin' };
+      return readBegin(reader);
     case 'C':
       return readCommit(reader);
     case 'R':
@@ -70,17 +70,25 @@ export function readPgOutput(reader: ByteReader): PgOutput {
       return readTruncate(reader);
     case 'O':
     case 'Y':
+    case 'M':
       return { kind: 'other' };
     default:
       throw new Unreadable(`a message of unknown kind ${JSON.stringify(tag)}`);
   }
 }
 
+function readBegin(reader: ByteReader): PgOutput {
+  // Where its commit record will begin, and when it commits.
+  reader.skip(16);
+  return { kind: 'begin', xid: reader.uint32() };
+}
+
 function readCommit(reader: ByteReader): PgOutput {
-  // Flags, and where the commit record begins.
-  reader.skip(9);
+  // Flags.
+  reader.skip(1);
+  const beginLsn = reader.uint64();
   const endLsn = reader.uint64();
-  return { kind: 'commit', endLsn, committedAtMs: reader.timeMs() };
+  return { kind: 'commit', beginLsn, endLsn, atMicros: reader.micros() };
 }
 
 function readRelation(reader: ByteReader): Relation {

@@ -1,6 +1,8 @@
 /**
- * A place in a cluster's write-ahead log: `0/16B3748@7445300000000000000:1`, an LSN of that system on that timeline. The
- * LSN is the end of a commit record or of what was decoded after it.
+ * A place in a cluster's write-ahead log, and what proves that a log is the one that it was taken from:
+ * `0/16B3748@7445300000000000000:1#16400.16401#0/16B3700-0/16B3730-734-848000000000000`, an LSN of that system on that
+ * timeline, the publications, and the last commit seen up to there. The LSN is the end of a commit record or of what was
+ * decoded after it.
  */
 export interface PostgresPosition {
   readonly lsn: bigint;
@@ -8,18 +10,46 @@ export interface PostgresPosition {
   readonly system: string;
   /** Counted up when a standby is promoted or a backup restored to a point in time. */
   readonly timeline: string;
+  /** The numbers of the publications, which one that is made anew does not keep; empty: not known. */
+  readonly publications: string;
+  /** The last one seen; the slot keeps it, so that it can be seen again. null: none was seen. */
+  readonly commit: Commit | null;
 }
 
-export function formatPosition({ lsn, system, timeline }: PostgresPosition): string {
-  return `${formatLsn(lsn)}@${system}:${timeline}`;
+/** What tells the commit of one transaction from every other. */
+export interface Commit {
+  /** Of its record in the log. */
+  readonly beginLsn: bigint;
+  readonly endLsn: bigint;
+  readonly xid: number;
+  /** When, by the server's clock, in microseconds since 2000. */
+  readonly atMicros: bigint;
+}
+
+export function formatPosition({ lsn, system, timeline, publications, commit }: PostgresPosition): string {
+  const proof =
+    commit === null
+      ? ''
+      : [formatLsn(commit.beginLsn), formatLsn(commit.endLsn), commit.xid, commit.atMicros].join('-');
+  return `${formatLsn(lsn)}@${system}:${timeline}#${publications}#${proof}`;
 }
 
 /** null: not what `formatPosition` writes. */
 export function parsePosition(text: string): PostgresPosition | null {
-  const [, lsnText, system, timeline] = /^([^@]+)@(\d+):(\d+)$/.exec(text) ?? [];
+  const [, lsnText, system, timeline, publications = '', proof = ''] =
+    /^([^@]+)@(\d+):(\d+)(?:#([\d.]*)#([^#]*))?$/.exec(text) ?? [];
   const lsn = parseLsn(lsnText ?? '');
   if (lsn === null || system === undefined || timeline === undefined) return null;
-  return { lsn, system, timeline };
+  const commit = parseCommit(proof);
+  if (commit === null && proof !== '') return null;
+  return { lsn, system, timeline, publications, commit };
+}
+
+function parseCommit(text: string): Commit | null {
+  const [, begin, end, xid, at] = /^([^-]+)-([^-]+)-(\d{1,10})-(\d{1,19})$/.exec(text) ?? [];
+  const [beginLsn, endLsn] = [parseLsn(begin ?? ''), parseLsn(end ?? '')];
+  if (beginLsn === null || endLsn === null) return null;
+  return { beginLsn, endLsn, xid: Number(xid), atMicros: BigInt(at!) };
 }
 
 /** The LSN alone, as Postgres writes it. */
@@ -41,7 +71,11 @@ function lsnOf(text: string): bigint | null {
 
 function isSameLog(a: string, b: string): boolean {
   if (!a.includes('@') || !b.includes('@')) return true;
-  return a.slice(a.indexOf('@')) === b.slice(b.indexOf('@'));
+  return logOf(a) === logOf(b);
+}
+
+function logOf(text: string): string {
+  return text.replace(/^[^@]*@/, '').replace(/#.*$/s, '');
 }
 
 /** Two halves of 32 bits in hexadecimal, without leading zeros. */

@@ -20,9 +20,12 @@ export type StreamItem =
 export interface StreamStart {
   readonly slot: string;
   readonly publications: readonly string[];
+  /** The first commit that is sent is the one that begins here, or the next. */
   readonly lsn: bigint;
   /** Up to here everything is durable with us; 0: nothing is known to be. */
-  readonly confirmedLsn: bigint;
+  readonly durableLsn: bigint;
+  /** Whether messages of `pg_logical_emit_message` are sent as well, as from Postgres 14 on they can be. */
+  readonly withMessages: boolean;
 }
 
 /**
@@ -38,7 +41,8 @@ export class ReplicationStream {
   #itemAtMs: number;
   /** Read since other work last had its turn. */
   #sliceBytes = 0;
-  #confirmedLsn = 0n;
+  #durableLsn = 0n;
+  #keptLsn = 0n;
   #isStarted = false;
   #end: { readonly error: unknown } | null = null;
   #arrival: (() => void) | null = null;
@@ -55,7 +59,7 @@ export class ReplicationStream {
   /** Resolves when the server streams. Rejects with what it answers otherwise. */
   async start(start: StreamStart): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#confirmedLsn = start.confirmedLsn;
+    this.#durableLsn = start.durableLsn;
     this.#client.connection.on('copyData', ({ chunk }: { readonly chunk: Buffer }) => this.#take(chunk));
     this.#client.connection.once('replicationStart', () => {
       this.#isStarted = true;
@@ -88,20 +92,34 @@ export class ReplicationStream {
     this.#arrival?.();
   }
 
-  /** Tells the server that it may forget what lies before. It can't be taken back. */
-  confirm(lsn: bigint): void {
-    if (lsn <= this.#confirmedLsn) return;
-    this.#confirmedLsn = lsn;
-    this.sendStatus({ asksForReply: false });
+  /**
+   * Tells the server that everything up to `durableLsn` is durable here, and that the slot may forget what lies before
+   * `keptLsn`, which can't be taken back.
+   */
+  confirm(durableLsn: bigint, keptLsn: bigint): void {
+    if (durableLsn <= this.#durableLsn && keptLsn <= this.#keptLsn) return;
+    if (durableLsn > this.#durableLsn) this.#durableLsn = durableLsn;
+    const movesSlot = keptLsn > this.#keptLsn;
+    if (movesSlot) this.#keptLsn = keptLsn;
+    this.#send(movesSlot ? keptLsn : NOT_TOLD, { asksForReply: false });
   }
 
-  /** A standby status update: what is confirmed, which also keeps the server from giving us up. */
+  /** A standby status update: what is durable, which also keeps the server from giving us up. */
   sendStatus({ asksForReply }: { readonly asksForReply: boolean }): void {
+    this.#send(NOT_TOLD, { asksForReply });
+  }
+
+  /**
+   * What is said to be flushed moves the slot. Where nothing is said of it, a server that stops goes by what was written,
+   * and need not wait for a slot that stays behind.
+   */
+  #send(flushedLsn: bigint, { asksForReply }: { readonly asksForReply: boolean }): void {
     if (!this.#isStarted || this.#end !== null) return;
     const update = Buffer.alloc(34);
     update.write('r', 0, 'latin1');
-    // Written, flushed and applied here.
-    for (const offset of [1, 9, 17]) update.writeBigUInt64BE(this.#confirmedLsn, offset);
+    update.writeBigUInt64BE(this.#durableLsn, 1);
+    update.writeBigUInt64BE(flushedLsn, 9);
+    update.writeBigUInt64BE(this.#durableLsn, 17);
     update.writeBigInt64BE(BigInt(Math.trunc(this.#clock.nowMs()) - POSTGRES_EPOCH_MS) * 1000n, 25);
     update.writeUInt8(asksForReply ? 1 : 0, 33);
     this.#client.connection.sendCopyFromChunk(update);
@@ -158,6 +176,8 @@ export class ReplicationStream {
   }
 }
 
+/** As Postgres writes it: no place in the log. */
+const NOT_TOLD = 0n;
 /** Some milliseconds' worth of rows. */
 const SLICE_BYTES = 128 * 1024;
 
@@ -165,8 +185,9 @@ const SLICE_BYTES = 128 * 1024;
 const WAL_DATA_HEADER_BYTES = 24;
 const POSTGRES_EPOCH_MS = 946_684_800_000;
 
-function startCommand({ slot, publications, lsn }: StreamStart): string {
+function startCommand({ slot, publications, lsn, withMessages }: StreamStart): string {
   const names = publications.map((name) => `"${name.replaceAll('"', '""')}"`).join(',');
-  const options = `proto_version '1', publication_names '${names.replaceAll("'", "''")}'`;
+  const messages = withMessages ? ", messages 'true'" : '';
+  const options = `proto_version '1', publication_names '${names.replaceAll("'", "''")}'${messages}`;
   return `START_REPLICATION SLOT "${slot}" LOGICAL ${formatLsn(lsn)} (${options})`;
 }

@@ -1,12 +1,16 @@
 import type { Client } from 'pg';
 import type { FeedFailure } from '../feed.ts';
 import { failed } from './failure.ts';
-import { formatLsn, parseLsn, type PostgresPosition } from './position.ts';
+import { formatLsn, parseLsn, type Commit, type PostgresPosition } from './position.ts';
 
 /** What the server says of itself and of the slot before anything is followed. */
 export interface Standing {
   readonly system: string;
   readonly timeline: string;
+  /** The numbers of the publications. */
+  readonly publications: string;
+  /** Whether it can send messages of applications along with rows. */
+  readonly sendsMessages: boolean;
   /** Where its log ends: every commit from now on lies behind it. */
   readonly insertLsn: bigint;
   /** Up to here the slot's owner has said that it needs nothing any more. */
@@ -26,8 +30,10 @@ export async function inspect(
   slot: string,
   publications: readonly string[],
 ): Promise<Inspection> {
-  const problem = (await serverProblem(control)) ?? (await publicationProblem(control, publications));
-  if (problem !== null) return { kind: 'failed', failure: problem };
+  const server = await lookAtServer(control);
+  if (server.kind === 'failed') return server;
+  const published = await lookAtPublications(control, publications);
+  if (published.kind === 'failed') return published;
   const row = (await control.query(slotQuery, [slot])).rows[0];
   const slotIssue = slotProblem(slot, row);
   if (row === undefined || slotIssue !== null) return { kind: 'failed', failure: slotIssue! };
@@ -38,34 +44,46 @@ export async function inspect(
     standing: {
       system: String(rows[0]?.['systemid']),
       timeline: String(rows[0]?.['timeline']),
+      publications: published.numbers,
+      sendsMessages: server.version >= 140_000,
       insertLsn: (await logEnd(control)).insertLsn,
       confirmedLsn: lsnOf(row['confirmed']),
     },
   };
 }
 
+export type Start =
+  /** With the last commit that was seen; what the log holds there shows whether it is the same log. */
+  | { readonly kind: 'resume'; readonly lsn: bigint; readonly commit: Commit }
+  | { readonly kind: 'gap'; readonly reason: string };
+
 /**
- * Whether the place can be resumed: the log is the same and reaches as far, and the slot still keeps everything behind
- * it. A slot has no time of creation; one made anew under the same name has confirmed more than we have.
+ * Whether the place can be resumed: the log is of the same server and reaches as far, and the slot still keeps the last
+ * commit seen and everything behind it. A slot has no time of creation; one made anew under the same name has confirmed
+ * more than we have.
  */
-export function decideStart(
-  after: PostgresPosition | null,
-  standing: Standing,
-): { readonly kind: 'resume'; readonly lsn: bigint } | { readonly kind: 'gap'; readonly reason: string } {
+export function decideStart(after: PostgresPosition | null, standing: Standing): Start {
   if (after === null) return { kind: 'gap', reason: 'no position' };
   if (after.system !== standing.system) return { kind: 'gap', reason: 'the server is another one' };
   if (after.timeline !== standing.timeline) {
     const reason = `the server is on timeline ${standing.timeline}, not ${after.timeline}: promoted or restored`;
     return { kind: 'gap', reason };
   }
-  if (standing.confirmedLsn > after.lsn) {
+  const { commit } = after;
+  if (commit === null) {
+    return { kind: 'gap', reason: 'the position holds no commit by which its history could be known again' };
+  }
+  if (after.publications !== standing.publications) {
+    return { kind: 'gap', reason: 'a publication was made anew' };
+  }
+  if (standing.confirmedLsn > commit.beginLsn) {
     const confirmed = `the slot has confirmed ${formatLsn(standing.confirmedLsn)}`;
-    return { kind: 'gap', reason: `${confirmed}, beyond ${formatLsn(after.lsn)}: recreated or moved` };
+    return { kind: 'gap', reason: `${confirmed}, beyond ${formatLsn(commit.beginLsn)}: recreated or moved` };
   }
   if (after.lsn > standing.insertLsn) {
     return { kind: 'gap', reason: `the server's log ends before ${formatLsn(after.lsn)}: restored` };
   }
-  return { kind: 'resume', lsn: after.lsn };
+  return { kind: 'resume', lsn: after.lsn, commit };
 }
 
 /**
@@ -82,9 +100,10 @@ export async function logEnd(
   return { insertLsn, isFlushed: lsnOf(rows[0]?.['flushed']) >= insertLsn };
 }
 
-/** Commits a message that nobody asked pgoutput for, which flushes the log up to it. */
-export async function flushLog(control: Client): Promise<void> {
-  await control.query("SELECT pg_logical_emit_message(true, 'weir', '')");
+/** Commits a message of our own, which flushes the log up to it and is a commit to be seen. Where it lies. */
+export async function leaveMark(control: Client): Promise<bigint> {
+  const { rows } = await control.query("SELECT pg_logical_emit_message(true, 'weir', '')::text AS mark");
+  return lsnOf(rows[0]?.['mark']);
 }
 
 const slotQuery = `
@@ -110,30 +129,42 @@ function slotProblem(slot: string, row: Readonly<Record<string, unknown>> | unde
   return null;
 }
 
-async function serverProblem(control: Client): Promise<FeedFailure | null> {
+type Failed = { readonly kind: 'failed'; readonly failure: FeedFailure };
+
+async function lookAtServer(
+  control: Client,
+): Promise<{ readonly kind: 'fit'; readonly version: number } | Failed> {
   const { rows } = await control.query(
-    "SELECT pg_is_in_recovery() AS is_standby, current_setting('wal_level') AS wal_level",
+    `SELECT pg_is_in_recovery() AS is_standby, current_setting('wal_level') AS wal_level,
+            current_setting('server_version_num') AS version`,
   );
   if (rows[0]?.['is_standby'] === true) {
-    return failed('protocol', 'slowly', 'the server is a standby: name the primary in url');
+    const message = 'the server is a standby: name the primary in url';
+    return { kind: 'failed', failure: failed('protocol', 'slowly', message) };
   }
   const level = String(rows[0]?.['wal_level']);
-  if (level === 'logical') return null;
-  return failed('protocol', 'slowly', `wal_level is ${level}: set it to logical and restart Postgres`);
+  if (level === 'logical') return { kind: 'fit', version: Number(rows[0]?.['version']) };
+  const message = `wal_level is ${level}: set it to logical and restart Postgres`;
+  return { kind: 'failed', failure: failed('protocol', 'slowly', message) };
 }
 
-async function publicationProblem(
+async function lookAtPublications(
   control: Client,
   publications: readonly string[],
-): Promise<FeedFailure | null> {
+): Promise<{ readonly kind: 'there'; readonly numbers: string } | Failed> {
   const { rows } = await control.query(
-    `SELECT wanted FROM unnest($1::text[]) AS wanted
-     WHERE NOT EXISTS (SELECT FROM pg_publication WHERE pubname = wanted)`,
+    `SELECT wanted, oid::text AS number
+     FROM unnest($1::text[]) WITH ORDINALITY AS list(wanted, place) LEFT JOIN pg_publication ON pubname = wanted
+     ORDER BY place`,
     [publications],
   );
-  if (rows.length === 0) return null;
-  const names = rows.map((row) => String(row['wanted'])).join(', ');
-  return failed('missing', 'slowly', `there is no publication ${names}: CREATE PUBLICATION … FOR TABLE …`);
+  const missing = rows.filter((row) => row['number'] === null).map((row) => String(row['wanted']));
+  if (missing.length === 0) {
+    return { kind: 'there', numbers: rows.map((row) => String(row['number'])).join('.') };
+  }
+  const create = `CREATE PUBLICATION ${missing[0]} FOR TABLE …`;
+  const message = `there is no publication ${missing.join(', ')}: ${create}; what changed before is then a gap`;
+  return { kind: 'failed', failure: failed('missing', 'slowly', message) };
 }
 
 function lsnOf(value: unknown): bigint {

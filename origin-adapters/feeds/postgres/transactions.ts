@@ -1,18 +1,19 @@
 import type { Change } from '../../../policies/change.ts';
-import { ByteReader, Unreadable } from './byte-reader.ts';
+import { ByteReader, Unreadable, epochMs } from './byte-reader.ts';
+import type { Commit } from './position.ts';
 import { readPgOutput, type PgOutput, type Relation } from './pgoutput.ts';
 import { rowChange, truncation } from './row-changes.ts';
 
 /** One transaction, whole. Its place is the end of its commit record. */
-export type Transaction =
-  | {
-      readonly kind: 'changes';
-      readonly endLsn: bigint;
-      readonly committedAtMs: number;
-      readonly changes: readonly Change[];
-    }
+export type Transaction = {
+  readonly commit: Commit;
+  /** What the server sent of it. */
+  readonly bytes: number;
+} & (
+  | { readonly kind: 'changes'; readonly committedAtMs: number; readonly changes: readonly Change[] }
   /** It changed what is not known here. */
-  | { readonly kind: 'unintelligible'; readonly endLsn: bigint; readonly reason: string };
+  | { readonly kind: 'unintelligible'; readonly reason: string }
+);
 
 /** What one value costs beside its bytes. */
 const VALUE_BYTES = 32;
@@ -38,6 +39,7 @@ export class TransactionReader {
 
   /** The transaction that ends with this message, if one does. Throws `Unreadable` where the stream has lost its order. */
   take(message: Buffer): Transaction | null {
+    if (this.#open !== null) this.#open.sentBytes += message.length;
     if (isRowMessage(message)) {
       this.#takeRows(message);
       return null;
@@ -46,7 +48,7 @@ export class TransactionReader {
     switch (output.kind) {
       case 'begin':
         if (this.#open !== null) throw new Unreadable('a transaction begins within another');
-        this.#open = { changes: [], bytes: 0, problem: null };
+        this.#open = { xid: output.xid, changes: [], bytes: 0, sentBytes: 0, problem: null };
         return null;
       case 'commit':
         return this.#commit(output);
@@ -98,18 +100,22 @@ export class TransactionReader {
     return relation;
   }
 
-  #commit({ endLsn, committedAtMs }: Extract<PgOutput, { kind: 'commit' }>): Transaction {
+  #commit({ beginLsn, endLsn, atMicros }: Extract<PgOutput, { kind: 'commit' }>): Transaction {
     const open = this.#open;
     if (open === null) throw new Unreadable('a commit outside a transaction');
     this.#open = null;
-    if (open.problem !== null) return { kind: 'unintelligible', endLsn, reason: open.problem };
-    return { kind: 'changes', endLsn, committedAtMs, changes: open.changes };
+    const about = { commit: { beginLsn, endLsn, xid: open.xid, atMicros }, bytes: open.sentBytes };
+    if (open.problem !== null) return { kind: 'unintelligible', ...about, reason: open.problem };
+    return { kind: 'changes', ...about, committedAtMs: epochMs(atMicros), changes: open.changes };
   }
 }
 
 interface OpenTransaction {
+  readonly xid: number;
   changes: Change[];
+  /** What is kept of it takes so much memory. */
   bytes: number;
+  sentBytes: number;
   /** Why nothing of it is kept. */
   problem: string | null;
 }
