@@ -3,6 +3,12 @@ import type { StoredMeta } from '../../policies/model.ts';
 import { hashTags } from '../fence/tag-hash.ts';
 
 /** One stored response without its content. */
+/** Whether `a` is of a later answer than `b`, an entry of the same variant: by floor, then by when the origin was asked. */
+export function isLater(a: EntryHead, b: EntryHead): boolean {
+  if (a.floor !== b.floor) return a.floor > b.floor;
+  return a.meta.requestTimeMs > b.meta.requestTimeMs;
+}
+
 export interface EntryHead {
   /** 16 hexadecimal digits, unique over boots and workers. */
   readonly id: string;

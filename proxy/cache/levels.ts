@@ -7,7 +7,7 @@ import type { RequestView } from '../../policies/model.ts';
 import { isSameVariant as areSameVariant, replaces } from '../../policies/rfc9111/parts.ts';
 import { missOf, selectVariant, type Miss } from '../../policies/rfc9111/vary.ts';
 import type { DiskLevel } from './disk-level.ts';
-import { mergedHead, type EntryHead } from './entry.ts';
+import { isLater, mergedHead, type EntryHead } from './entry.ts';
 import type { MemoryLevel } from './memory.ts';
 import { StoredEntry } from './stored-entry.ts';
 
@@ -52,6 +52,15 @@ export class Levels {
     const onDisk = selectVariant(heads, request);
     const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
     return entry === null ? { entry, miss: missOf([...inMemory, ...heads], request) } : { entry, miss: null };
+  }
+
+  /** What the disk has for the request that is later than an entry in memory, as another worker may have stored it; else null. */
+  findLater({ head }: StoredEntry, request: RequestView): StoredEntry | null {
+    const later = (this.disk?.heads(head.key) ?? []).filter(
+      (other) => other.route === head.route && isLater(other, head),
+    );
+    const index = selectVariant(later, request);
+    return index < 0 ? null : this.#promote(later[index]!);
   }
 
   /** Every variant of a key that was stored under the route, each once. */

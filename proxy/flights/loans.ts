@@ -1,5 +1,5 @@
 import type { RequestView } from '../../policies/model.ts';
-import type { EntryHead } from '../cache/entry.ts';
+import { isLater, type EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
 
@@ -85,10 +85,9 @@ export class Loans {
     const loan = this.#open.get(id);
     if (loan === undefined) return;
     this.#open.delete(id);
-    // What came here meanwhile is newer.
-    const entry = this.#find(loan.wanted);
-    if (entry !== null || lent === null) {
-      loan.take(entry);
+    const own = this.#find(loan.wanted);
+    if (lent === null || (own !== null && !isLater(lent.head, own.head))) {
+      loan.take(own);
       return;
     }
     const { head, content } = lent;

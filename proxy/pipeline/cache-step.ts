@@ -24,15 +24,27 @@ export function mayStandIn(need: Need, nowMs: number): boolean {
 /**
  * GET and HEAD. Every step returns the next; null: the request is answered, or will be from elsewhere.
  *
- *     key → lookup → borrow → absent | decide → serve | serve stale | obtain | pass | refuse
+ *     key → lookup → borrow → absent | decide → borrow → decide → serve | serve stale | obtain | pass | refuse
  *     obtain → serve found | pass | stand in | fail | refuse
  *     pass → stand in | fail
  */
 export type CacheStep =
   | { readonly to: 'lookup'; readonly visit: KeyedVisit }
-  | { readonly to: 'borrow'; readonly visit: KeyedVisit; readonly lender: Peer; readonly missing: Need }
+  | {
+      readonly to: 'borrow';
+      readonly visit: KeyedVisit;
+      readonly lender: Peer;
+      /** Taken where nothing is lent. */
+      readonly otherwise: CacheStep;
+    }
   | { readonly to: 'absent'; readonly visit: KeyedVisit; readonly missing: Need }
-  | { readonly to: 'decide'; readonly visit: KeyedVisit; readonly entry: StoredEntry }
+  | {
+      readonly to: 'decide';
+      readonly visit: KeyedVisit;
+      readonly entry: StoredEntry;
+      /** Whether later copies have been looked for on disk and in the memory of other workers. */
+      readonly isLatest: boolean;
+    }
   | {
       readonly to: 'serve';
       readonly visit: KeyedVisit;

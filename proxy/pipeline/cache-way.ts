@@ -116,11 +116,11 @@ export class CacheWay {
       case 'lookup':
         return this.#lookup(step.visit);
       case 'borrow':
-        return this.#borrow(step.visit, step.lender, step.missing);
+        return this.#borrow(step.visit, step.lender, step.otherwise);
       case 'absent':
         return this.#need(step.visit, step.missing);
       case 'decide':
-        return this.#decide(step.visit, step.entry);
+        return this.#decide(step.visit, step.entry, step.isLatest);
       case 'serve':
         return this.#serving.serve(step.visit, step.entry, step.ttlSeconds);
       case 'serve-stale':
@@ -145,14 +145,26 @@ export class CacheWay {
 
   #lookup(visit: KeyedVisit): CacheStep {
     const { entry, miss } = this.#deps.levels.find(visit.key, visit.request, visit.route.config.name);
-    if (entry !== null) return { to: 'decide', visit, entry };
+    if (entry !== null) return { to: 'decide', visit, entry, isLatest: false };
     const missing: Need = miss === 'uri-miss' ? MISSING : { ...MISSING, forward: miss, reason: miss };
     const lender = this.#deps.lenderOf(visit.key);
-    return lender === null ? { to: 'absent', visit, missing } : { to: 'borrow', visit, lender, missing };
+    const absent: CacheStep = { to: 'absent', visit, missing };
+    return lender === null ? absent : { to: 'borrow', visit, lender, otherwise: absent };
+  }
+
+  /**
+   * An entry of this worker's memory can't be served as fresh: another worker may have stored a later one. Serving this one
+   * stale would show what the origin has replaced since.
+   */
+  #lookFurther(visit: KeyedVisit, entry: StoredEntry): CacheStep {
+    const latest = this.#deps.levels.findLater(entry, visit.request) ?? entry;
+    const lender = this.#deps.lenderOf(visit.key);
+    const decide: CacheStep = { to: 'decide', visit, entry: latest, isLatest: true };
+    return lender === null ? decide : { to: 'borrow', visit, lender, otherwise: decide };
   }
 
   /** Another worker may have what this one has not. */
-  #borrow(visit: KeyedVisit, lender: Peer, missing: Need): null {
+  #borrow(visit: KeyedVisit, lender: Peer, otherwise: CacheStep): null {
     const { key, request, route } = visit;
     const { maxVariants } = route.config.cache;
     const { method, fields, written = [] } = request;
@@ -162,12 +174,12 @@ export class CacheWay {
         this.#deps.conclusions.abandoned(visit, 'peer');
         return;
       }
-      this.#run(entry === null ? { to: 'absent', visit, missing } : { to: 'decide', visit, entry });
+      this.#run(entry === null ? otherwise : { to: 'decide', visit, entry, isLatest: true });
     });
     return null;
   }
 
-  #decide(visit: KeyedVisit, entry: StoredEntry): CacheStep {
+  #decide(visit: KeyedVisit, entry: StoredEntry, isLatest: boolean): CacheStep {
     const { route, request, arrivedAtMs } = visit;
     const { fence, trustOf } = this.#deps;
     const decision: ReuseDecision = decideReuse({
@@ -178,6 +190,9 @@ export class CacheWay {
       policy: route.config.cache,
       nowMs: arrivedAtMs,
     });
+    if (!isLatest && decision.kind !== 'serve' && decision.kind !== 'bypass') {
+      return this.#lookFurther(visit, entry);
+    }
     switch (decision.kind) {
       case 'serve':
         return { to: 'serve', visit, entry, ttlSeconds: decision.ttlSeconds };
