@@ -72,8 +72,9 @@ function compileListen(listen: ListenInput, directory: string): ListenConfig {
   };
 }
 
-export function compileAdmin({ host, port, token }: AdminInput): Config['admin'] {
-  return { host, port, token };
+export function compileAdmin({ host, port, token, limits }: AdminInput): Config['admin'] {
+  const { body, request, connections } = limits;
+  return { host, port, token, limits: { bodyBytes: body, requestMs: request, connections } };
 }
 
 function compileCache(cache: CacheInput, directory: string): Config['cache'] {

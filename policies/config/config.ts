@@ -54,6 +54,14 @@ export interface AdminConfig {
   readonly port: number;
   /** Empty: none. */
   readonly token: string;
+  readonly limits: AdminLimits;
+}
+
+export interface AdminLimits {
+  readonly bodyBytes: number;
+  /** Until a request's head and content have been read. */
+  readonly requestMs: number;
+  readonly connections: number;
 }
 
 export interface LogConfig {

@@ -50,10 +50,24 @@ export const listenSchema = z.strictObject({
     .describe('HTTPS on the main port.'),
 });
 
+const adminLimitsSchema = z.strictObject({
+  body: size({ least: 1_024 }).prefault('1MiB').describe('The largest content of a request; beyond it 413.'),
+  request: timeout().prefault('30s').describe('Until a request was received; then 408.'),
+  connections: count({ least: 1, most: 65_536 })
+    .prefault(256)
+    .describe('Connections at a time; one more is closed.'),
+});
+
 export const adminSchema = z.strictObject({
   host: text.prefault('127.0.0.1').describe('Off loopback a token is required.'),
   port: port.prefault(8081).describe('0: any free one, printed at the start.'),
-  token: z.string().prefault('').describe('The bearer token that is asked for. Empty: none.'),
+  token: z
+    .string()
+    .prefault('')
+    .describe(
+      'The bearer token that is asked for. Empty: none, and only loopback names in Host are answered.',
+    ),
+  limits: adminLimitsSchema.prefault({}).describe('Bounds on what the admin port takes.'),
 });
 
 export const logSchema = z.strictObject({

@@ -1,6 +1,7 @@
 /** The admin side's endpoints: what an operator can see and do, as JSON, with problem documents for what goes wrong. */
 import { Hono, type Context, type Next } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { decideAdminAccess } from '../../policies/admin-access.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { parsePlace } from '../../policies/place.ts';
 import type { FeedStatus } from '../feeds/status.ts';
@@ -12,21 +13,19 @@ import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
 import type { WriteAction } from '../writes/write-office.ts';
 import { bearsToken } from './token.ts';
 
-/** Of one request to the admin side. */
-export const MAX_BODY_BYTES = 2 ** 20;
-
 export function createAdminApp(deps: AdminDependencies): Hono {
   const app = new Hono();
   const endpoints = endpointsOf(deps);
   const open = new Set(endpoints.filter(({ open }) => open === true).map(({ path }) => path));
   app.use(async (c, next) => {
-    if (deps.token === '' && isFromWebPage(c)) return forbidden();
+    const refusal = deps.token === '' ? refusalOf(c, open.has(c.req.path)) : null;
+    if (refusal !== null) return refusal;
     if (!open.has(c.req.path) && !bearsToken(c.req.header('authorization'), deps.token))
       return unauthorized();
     await next();
     return undefined;
   });
-  app.use(limitBody);
+  app.use(bodyBound(deps.config().admin.limits.bodyBytes));
   for (const { method, path, handle } of endpoints) app.on(method, path, handle);
   for (const path of new Set(endpoints.map(({ path }) => path))) {
     app.all(path, () => methodNotAllowed(endpoints.filter((endpoint) => endpoint.path === path)));
@@ -39,13 +38,15 @@ export function createAdminApp(deps: AdminDependencies): Hono {
   return app;
 }
 
-const countBody = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge });
-
 /** Only a length that is not told is counted (RFC 9112 §6.3): that costs a purge as much as all the rest of it. */
-function limitBody(c: Context, next: Next): Promise<Response | void> {
-  if (c.req.header('transfer-encoding') !== undefined) return countBody(c, next);
-  const length = Number(c.req.header('content-length') ?? 0);
-  return length > MAX_BODY_BYTES ? Promise.resolve(tooLarge()) : next();
+function bodyBound(maxBytes: number): (c: Context, next: Next) => Promise<Response | void> {
+  const onError = (): Response => tooLarge(maxBytes);
+  const countBody = bodyLimit({ maxSize: maxBytes, onError });
+  return (c, next) => {
+    if (c.req.header('transfer-encoding') !== undefined) return countBody(c, next);
+    const length = Number(c.req.header('content-length') ?? 0);
+    return length > maxBytes ? Promise.resolve(onError()) : next();
+  };
 }
 
 interface Endpoint {
@@ -217,16 +218,39 @@ function fieldsOf(lines: readonly string[]): Fields | null {
   return pairs.every((pair) => pair !== null) ? pairs.flatMap(([, name, value]) => [name!, value!]) : null;
 }
 
-/**
- * Without a token, any page that a browser on this machine shows could post to the admin side, for a plain POST needs
- * nobody's leave; but it can't hide where it comes from (Fetch Standard, Origin header).
- */
-function isFromWebPage(c: Context): boolean {
-  return c.req.method !== 'GET' && c.req.method !== 'HEAD' && c.req.header('origin') !== undefined;
-}
-
-function forbidden(): Response {
-  return answerProblem(403, 'Forbidden', 'A web page may change nothing here without an admin token.');
+/** Why a request is not taken where no token is set; null: it is. */
+function refusalOf(c: Context, isOpen: boolean): Response | null {
+  const field = (name: string): string | null => c.req.header(name) ?? null;
+  const length = field('content-length');
+  const request = {
+    method: c.req.method,
+    host: field('host'),
+    origin: field('origin'),
+    fetchSite: field('sec-fetch-site'),
+    contentType: field('content-type'),
+    hasContent: field('transfer-encoding') !== null || (length !== null && Number(length) !== 0),
+  };
+  const access = decideAdminAccess(request, isOpen);
+  switch (access.kind) {
+    case 'allowed':
+      return null;
+    case 'foreign-host':
+      return answerProblem(
+        421,
+        'Misdirected request',
+        'Without an admin token only localhost, 127.0.0.1 and [::1] are answered, as the Host of a request.',
+      );
+    case 'foreign-page':
+      return answerProblem(403, 'Forbidden', 'A web page may change nothing here without an admin token.');
+    case 'not-json':
+      return answerProblem(
+        415,
+        'Unsupported media type',
+        'Expected "Content-Type: application/json": without an admin token, no other content is taken.',
+      );
+    default:
+      return access satisfies never;
+  }
 }
 
 function unauthorized(): Response {
@@ -246,8 +270,8 @@ function methodNotAllowed(endpoints: readonly Endpoint[]): Response {
   return response;
 }
 
-function tooLarge(): Response {
-  return answerProblem(413, 'Content too large', `Expected at most ${MAX_BODY_BYTES} bytes.`);
+function tooLarge(maxBytes: number): Response {
+  return answerProblem(413, 'Content too large', `Expected at most ${maxBytes} bytes.`);
 }
 
 function badRequest(problems: readonly string[]): Response {

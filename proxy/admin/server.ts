@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
+import type { AdminLimits } from '../../policies/config/config.ts';
 
 export type StartedAdmin =
   | {
@@ -18,9 +19,21 @@ export async function startAdmin(options: {
   readonly host: string;
   readonly port: number;
   readonly app: Hono;
+  readonly limits: AdminLimits;
 }): Promise<StartedAdmin> {
-  const { host, port, app } = options;
-  const server = createAdaptorServer({ fetch: app.fetch, autoCleanupIncoming: true }) as Server;
+  const { host, port, app, limits } = options;
+  const { requestMs, connections } = limits;
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    autoCleanupIncoming: true,
+    serverOptions: {
+      requestTimeout: requestMs,
+      headersTimeout: requestMs,
+      // The timeouts are looked at this often: not so late that they would mean something else.
+      connectionsCheckingInterval: Math.ceil(Math.min(1_000, Math.max(20, requestMs / 8))),
+    },
+  }) as Server;
+  server.maxConnections = connections;
   return new Promise((resolve) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       resolve({ kind: 'failed', code: error.code ?? 'unknown', reason: error.message });

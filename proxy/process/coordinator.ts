@@ -404,7 +404,7 @@ export class Coordinator {
   }
 
   async #startAdmin(inspect: ReturnType<typeof inspection>): Promise<StartedAdmin & { kind: 'listening' }> {
-    const { host, port, token } = this.#config.admin;
+    const { host, port, token, limits } = this.#config.admin;
     const { fence } = this.#parts;
     const app = createAdminApp({
       token,
@@ -437,7 +437,7 @@ export class Coordinator {
       writes: this.#writes.office,
       control: this.#deps.control ?? null,
     });
-    const started = await startAdmin({ host, port, app });
+    const started = await startAdmin({ host, port, app, limits });
     if (started.kind === 'failed')
       throw new StartFailure(cannotListen(host, port, started.code, started.reason));
     this.#closing.push(() => started.close());

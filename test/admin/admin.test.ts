@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createAdminApp, MAX_BODY_BYTES } from '../../proxy/admin/app.ts';
+import { createAdminApp } from '../../proxy/admin/app.ts';
 import type { AdminDependencies, EntryReport } from '../../proxy/admin/dependencies.ts';
 import { startAdmin } from '../../proxy/admin/server.ts';
+import type { AdminLimits } from '../../policies/config/config.ts';
 import { newFeedCounts } from '../../proxy/feeds/status.ts';
 import { logTo } from '../../proxy/log/logger.ts';
 import { configOf } from '../config/load.ts';
@@ -38,7 +41,7 @@ interface Invalidated {
 }
 
 /** A real listener in front of a coordinator that does as it is told. */
-async function admin(given: Partial<AdminDependencies> = {}) {
+async function admin(given: Partial<AdminDependencies> = {}, limits: Partial<AdminLimits> = {}) {
   const invalidated: Invalidated[] = [];
   const lines: string[] = [];
   const deps: AdminDependencies = {
@@ -59,12 +62,18 @@ async function admin(given: Partial<AdminDependencies> = {}) {
     writes: NO_WRITES,
     ...given,
   };
-  const started = await startAdmin({ host: '127.0.0.1', port: 0, app: createAdminApp(deps) });
+  const started = await startAdmin({
+    host: '127.0.0.1',
+    port: 0,
+    app: createAdminApp(deps),
+    limits: { ...CONFIG.admin.limits, ...limits },
+  });
   if (started.kind === 'failed') throw new Error(started.reason);
   closing.push(() => started.close());
   const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
     const url = `http://127.0.0.1:${started.port}${path}`;
-    const response = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
+    const all = { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers };
+    const response = await fetch(url, { method, headers: all, ...(body === undefined ? {} : { body }) });
     const text = await response.text();
     const type = response.headers.get('content-type') ?? '';
     const json: unknown = type.includes('json') && text !== '' ? JSON.parse(text) : null;
@@ -133,8 +142,13 @@ describe('POST /purge', () => {
     const { port, invalidated } = await admin();
     const url = `http://127.0.0.1:${port}/purge`;
     const purge = (tag: string) =>
-      fetch(url, { method: 'POST', body: sent(JSON.stringify({ tags: [tag] })), duplex: 'half' });
-    const length = MAX_BODY_BYTES - '{"tags":[""]}'.length;
+      fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: sent(JSON.stringify({ tags: [tag] })),
+        duplex: 'half',
+      });
+    const length = CONFIG.admin.limits.bodyBytes - '{"tags":[""]}'.length;
     const refused = await purge('x'.repeat(length + 1));
     expect(refused.headers.get('content-type')).toBe('application/problem+json');
     expect(refused.status).toBe(413);
@@ -300,8 +314,130 @@ describe('its port', () => {
     const second = await startAdmin({
       host: '127.0.0.1',
       port,
-      app: createAdminApp({} as AdminDependencies),
+      app: createAdminApp({ config: () => CONFIG } as AdminDependencies),
+      limits: CONFIG.admin.limits,
     });
     expect(second).toMatchObject({ kind: 'failed', code: 'EADDRINUSE' });
+  });
+});
+
+/** A request as its bytes are, on a connection of its own; resolves with all that came back. */
+function talk(port: number, request: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    let received = '';
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+    socket.on('error', () => {});
+    socket.once('close', () => resolve(received));
+    socket.write(request);
+  });
+}
+
+function request(line: string, host: string, fields = '', content = ''): string {
+  const length = content === '' ? '' : `Content-Length: ${content.length}\r\n`;
+  return `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${fields}${length}\r\n${content}`;
+}
+
+const statusOf = (received: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1]);
+const JSON_TYPE = 'Content-Type: application/json\r\n';
+const PURGE = '{"all":true}';
+
+describe('without a token', () => {
+  it.each(['127.0.0.1:8081', '127.9.9.9', 'localhost:1', 'LOCALHOST', '[::1]:8081', '[::1]'])(
+    'a request to %s is answered',
+    async (host) => {
+      const { port, invalidated } = await admin();
+      expect(statusOf(await talk(port, request('GET /stats', host)))).toBe(200);
+      expect(statusOf(await talk(port, request('POST /purge', host, JSON_TYPE, PURGE)))).toBe(200);
+      expect(invalidated).toHaveLength(1);
+    },
+  );
+
+  it.each([
+    'rebound.evil.test:8081',
+    'rebound.evil.test',
+    '127.0.0.1.evil.test',
+    'localhost.evil.test',
+    'evil.test:80',
+    '127.0.0.256',
+    '127.1',
+    '0x7f.0.0.1',
+    '128.0.0.1',
+    '0.0.0.0:8081',
+    '[::2]:8081',
+    '192.168.1.1',
+  ])('a request to %s is misdirected, on every route but the health checks', async (host) => {
+    const { port, invalidated } = await admin();
+    const asked = [
+      'GET /stats',
+      'GET /metrics',
+      'GET /entries?url=/',
+      'GET /feeds',
+      'GET /writes',
+      'GET /none',
+    ];
+    for (const line of asked) expect(statusOf(await talk(port, request(line, host)))).toBe(421);
+    expect(statusOf(await talk(port, request('POST /purge', host, JSON_TYPE, PURGE)))).toBe(421);
+    expect(invalidated).toEqual([]);
+    expect(statusOf(await talk(port, request('GET /healthz', host)))).toBe(200);
+    expect(statusOf(await talk(port, request('GET /readyz', host)))).toBe(200);
+  });
+
+  it.each([
+    ['content of no type', '', 415],
+    ['a form', 'Content-Type: application/x-www-form-urlencoded\r\n', 415],
+    ['plain text', 'Content-Type: text/plain\r\n', 415],
+    ['plain text that names JSON', 'Content-Type: text/plain; x=application/json\r\n', 415],
+    ['JSON with a parameter', 'Content-Type: Application/JSON; charset=utf-8\r\n', 200],
+    ['a page of another site', `${JSON_TYPE}Sec-Fetch-Site: cross-site\r\n`, 403],
+    ['a page of the same site', `${JSON_TYPE}Sec-Fetch-Site: same-site\r\n`, 403],
+    ['a page of another origin', `${JSON_TYPE}Origin: http://localhost:3000\r\n`, 403],
+    ['a page of no origin', `${JSON_TYPE}Origin: null\r\n`, 403],
+    ['a page of its own', `${JSON_TYPE}Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n`, 200],
+    ['a typed address', `${JSON_TYPE}Sec-Fetch-Site: none\r\n`, 200],
+  ])('a purge from %s', async (_, fields, status) => {
+    const { port, invalidated } = await admin();
+    expect(statusOf(await talk(port, request('POST /purge', 'localhost', fields, PURGE)))).toBe(status);
+    expect(invalidated).toHaveLength(status === 200 ? 1 : 0);
+  });
+
+  it('a change without content is taken, but from no other page', async () => {
+    const { port } = await admin();
+    for (const line of ['POST /writes/1/retry', 'DELETE /writes/1']) {
+      expect(statusOf(await talk(port, request(line, 'localhost')))).toBe(404);
+      expect(statusOf(await talk(port, request(line, 'localhost', 'Origin: http://evil.test\r\n')))).toBe(
+        403,
+      );
+      expect(statusOf(await talk(port, request(line, 'localhost', 'Sec-Fetch-Site: cross-site\r\n')))).toBe(
+        403,
+      );
+    }
+  });
+
+  it('with one, the token decides, whatever the name and the type', async () => {
+    const { port, invalidated } = await admin({ token: 'secret' });
+    const bearer = 'Authorization: Bearer secret\r\n';
+    expect(statusOf(await talk(port, request('POST /purge', 'weir.internal', bearer, PURGE)))).toBe(200);
+    expect(statusOf(await talk(port, request('POST /purge', 'localhost', JSON_TYPE, PURGE)))).toBe(401);
+    expect(invalidated).toHaveLength(1);
+  });
+});
+
+describe('its limits', () => {
+  it('end a request that is not received in time', async () => {
+    const { port } = await admin({}, { requestMs: 500 });
+    const head = `POST /purge HTTP/1.1\r\nHost: localhost\r\n${JSON_TYPE}Content-Length: 12\r\n\r\n{"all"`;
+    expect(statusOf(await talk(port, head))).toBe(408);
+    expect(statusOf(await talk(port, 'GET /stats HTTP/1.1\r\n'))).toBe(408);
+  });
+
+  it('close a connection beyond their number', async () => {
+    const { port } = await admin({}, { connections: 1 });
+    const first = connect({ port, host: '127.0.0.1' });
+    await once(first, 'connect');
+    first.write('GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await once(first, 'data');
+    expect(await talk(port, request('GET /stats', 'localhost'))).toBe('');
+    first.destroy();
   });
 });

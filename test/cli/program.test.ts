@@ -47,7 +47,8 @@ async function runAdmin(token = 'secret'): Promise<string[]> {
     feeds: () => [],
     writes: NO_WRITES,
   };
-  const started = await startAdmin({ host: '127.0.0.1', port: 0, app: createAdminApp(deps) });
+  const { limits } = configOf(ORIGIN).admin;
+  const started = await startAdmin({ host: '127.0.0.1', port: 0, app: createAdminApp(deps), limits });
   if (started.kind === 'failed') throw new Error(started.reason);
   close = () => started.close();
   await place.write('running.yaml', `${ORIGIN}admin: { port: ${started.port}, token: secret }\n`);

@@ -8,7 +8,11 @@ listen:
   underscores: drop
   limits: { url: 8KiB, headers: 32KiB, header-count: 100, body: 100MiB, request: 60s, idle: 75s, connections: 10000 }
   stop-timeout: 30s
-admin: { host: 127.0.0.1, port: 8081, token: "\${WEIR_ADMIN_TOKEN:-}" }
+admin:
+  host: 127.0.0.1
+  port: 8081
+  token: "\${WEIR_ADMIN_TOKEN:-}"
+  limits: { body: 1MiB, request: 30s, connections: 256 }
 log: { level: info, access: false }
 cache: { memory: 256MiB, disk: { path: ./.weir, size: 10GiB }, max-object: 1GiB }
 fence: { records: 4000000 }

@@ -31,7 +31,7 @@ routes:
       '3:9 listen.port: expected a whole number from 0 to 65535, got 80800',
       '4:12 listen.workers: expected auto, or a whole number from 1 to 256, got "none"',
       '5:16 admin.host: expected a loopback address, or a token beside it, got "0.0.0.0"',
-      '5:25 admin.tokn: expected one of host, port, token (did you mean token?), got tokn',
+      '5:25 admin.tokn: expected one of host, port, token, limits (did you mean token?), got tokn',
       '6:8 cache: expected a map, got "big"',
       '8:16 origins.shop.url: expected an origin URL without credentials, got "http://…@h/"',
       '8:48 origins.shop.queue.size: expected a whole number from 0 to 1000000000, got 1.5',

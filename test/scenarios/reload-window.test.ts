@@ -63,7 +63,11 @@ async function startInProcess(originUrl: string) {
     get: (path: string) => ask(`http://127.0.0.1:${started.port}${path}`),
     purge: async (url: string) => {
       const body = JSON.stringify({ urls: [url] });
-      const answer = await fetch(`http://127.0.0.1:${started.adminPort}/purge`, { method: 'POST', body });
+      const answer = await fetch(`http://127.0.0.1:${started.adminPort}/purge`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
       expect(answer.status).toBe(200);
     },
   };

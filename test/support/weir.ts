@@ -136,7 +136,10 @@ class Run implements RunningWeir {
   }
 
   admin(path: string, init?: RequestInit): Promise<Response> {
-    return fetch(`${this.adminUrl}${path}`, init);
+    const headers = new Headers(init?.headers);
+    if (typeof init?.body === 'string' && !headers.has('content-type'))
+      headers.set('content-type', 'application/json');
+    return fetch(`${this.adminUrl}${path}`, { ...init, headers });
   }
 
   async stats(): Promise<Record<string, unknown>> {

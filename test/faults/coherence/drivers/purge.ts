@@ -11,7 +11,11 @@ export function purgeDriver(target: Target): Driver {
     async publish(keys) {
       const body = JSON.stringify({ tags: keys.map((key) => `k:${key}`) });
       await untilDone(async () => {
-        const response = await request(`${target.adminUrl}/purge`, { method: 'POST', body });
+        const response = await request(`${target.adminUrl}/purge`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+        });
         await response.body.dump();
         if (response.statusCode !== 200) throw new Error(`the purge was answered ${response.statusCode}`);
       });

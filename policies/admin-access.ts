@@ -1,0 +1,56 @@
+/**
+ * Who may ask the admin port where no token is set: programs on this machine. A browser on this machine is one, too, on
+ * behalf of any page that it shows; such a page gives itself away by the name that it asked for (DNS rebinding), by Origin
+ * and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
+ */
+export interface AdminRequest {
+  readonly method: string;
+  /** Host, Origin, Sec-Fetch-Site and Content-Type as received; null where the field is absent. */
+  readonly host: string | null;
+  readonly origin: string | null;
+  readonly fetchSite: string | null;
+  readonly contentType: string | null;
+  readonly hasContent: boolean;
+}
+
+export type AdminAccess =
+  | { readonly kind: 'allowed' }
+  /** The name asked for is none of this machine's own. */
+  | { readonly kind: 'foreign-host' }
+  /** A web page of another origin asks for a change. */
+  | { readonly kind: 'foreign-page' }
+  | { readonly kind: 'not-json' };
+
+const ALLOWED: AdminAccess = { kind: 'allowed' };
+
+/** `isOpen`: the endpoint tells nothing that anybody may not know. */
+export function decideAdminAccess(request: AdminRequest, isOpen: boolean): AdminAccess {
+  if (!isOpen && !isLoopbackAuthority(request.host)) return { kind: 'foreign-host' };
+  if (request.method === 'GET' || request.method === 'HEAD') return ALLOWED;
+  if (isForeignPage(request)) return { kind: 'foreign-page' };
+  return !request.hasContent || isJson(request.contentType) ? ALLOWED : { kind: 'not-json' };
+}
+
+/** `localhost`, 127.0.0.0/8 or [::1], with or without a port: no name server resolves these to another place. */
+export function isLoopbackAuthority(host: string | null): boolean {
+  const name = /^(\[[^\]]*\]|[^:]*)(?::\d{1,5})?$/.exec(host ?? '')?.[1]?.toLowerCase();
+  if (name === undefined) return false;
+  if (name === 'localhost' || name === '[::1]') return true;
+  const octets = name.split('.');
+  return octets.length === 4 && octets[0] === '127' && octets.every(isOctet);
+}
+
+function isOctet(text: string): boolean {
+  return /^(?:0|[1-9]\d{0,2})$/.test(text) && Number(text) <= 255;
+}
+
+function isForeignPage({ host, origin, fetchSite }: AdminRequest): boolean {
+  const site = fetchSite?.trim().toLowerCase() ?? 'none';
+  if (site !== 'none' && site !== 'same-origin') return true;
+  return origin !== null && origin.trim().toLowerCase() !== `http://${(host ?? '').toLowerCase()}`;
+}
+
+function isJson(contentType: string | null): boolean {
+  const type = (contentType ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  return type === 'application/json' || /^application\/[\w.!#$&^-]+\+json$/.test(type);
+}
