@@ -28,6 +28,24 @@ export function normalizeTarget(target: string): NormalTarget | null {
   return { path: withoutDotSegments(normalEscapes(path, 'path')), query: normalEscapes(query, 'query') };
 }
 
+/** Key `listen.ambiguous-paths`. */
+export type AmbiguousPathRule = 'refuse' | 'pass';
+
+export type TargetDecision =
+  /** `isAmbiguous`: an answer may be that of another path, and is not stored. */
+  | (NormalTarget & { readonly kind: 'target'; readonly isAmbiguous: boolean })
+  | { readonly kind: 'malformed' }
+  | { readonly kind: 'ambiguous' };
+
+/** What a request's target means, and whether every origin finds the same path in it. */
+export function decideTarget(target: string, rule: AmbiguousPathRule): TargetDecision {
+  const normal = normalizeTarget(target);
+  if (normal === null) return { kind: 'malformed' };
+  const isAmbiguous = hidesDotSegment(target.split('?', 1)[0]!);
+  if (isAmbiguous && rule === 'refuse') return { kind: 'ambiguous' };
+  return { kind: 'target', ...normal, isAmbiguous };
+}
+
 /** The query as the key holds it and the origin is sent it. */
 export function keyedQuery(query: string, rule: QueryKey): string {
   if (rule === 'all' || query === '') return query;
@@ -152,6 +170,39 @@ function withoutDotSegments(path: string): string {
     else if (i === last) kept.push('');
   });
   return `/${kept.join('/')}`;
+}
+
+/**
+ * Whether a path that is decoded, once or more, has a dot segment that it did not show: behind `%2F` or `\\`, before a
+ * parameter (`..;`), or encoded itself. Origins that decode first find another path than the one that chose route and key.
+ */
+function hidesDotSegment(path: string): boolean {
+  if (!/[%\\]|\/\./.test(path)) return false;
+  let text = withoutDotSegments(path);
+  for (let round = 0; round <= DECODINGS; round += 1) {
+    if (text.split(/[/\\]/).some(isDotSegment)) return true;
+    const decoded = decodedOnce(text);
+    if (decoded === text) return false;
+    text = decoded;
+  }
+  return false;
+}
+
+/** Servers behind servers decode a path more than once. */
+const DECODINGS = 3;
+
+function isDotSegment(segment: string): boolean {
+  const name = segment.split(/[;?#]/, 1)[0]!.trim();
+  return name === '.' || name === '..';
+}
+
+/** Overlong UTF-8 with its characters, as lax decoders read it. */
+function decodedOnce(text: string): string {
+  return text
+    .replaceAll(/%(?:c0|e0%80|f0%80%80)%(?:ae|2e)/gi, '.')
+    .replaceAll(/%(?:c0|e0%80|f0%80%80)%(?:af|2f)/gi, '/')
+    .replaceAll(/%(?:c1|e0%81|f0%80%81)%9c/gi, '\\')
+    .replaceAll(/%[0-9a-f]{2}/gi, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)));
 }
 
 function parameterName(parameter: string): string {

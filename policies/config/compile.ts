@@ -56,6 +56,8 @@ function compileListen(listen: ListenInput, directory: string): ListenConfig {
     port: listen.port,
     workers: listen.workers,
     trustedProxies: listen['trusted-proxies'],
+    forwarding: listen.forwarding,
+    ambiguousPaths: listen['ambiguous-paths'],
     underscores: listen.underscores,
     limits: {
       urlBytes: limits.url,

@@ -1,4 +1,6 @@
 import type { UnderscoreRule } from '../http/field-names.ts';
+import type { ForwardingForm } from '../http/forwarding.ts';
+import type { AmbiguousPathRule } from '../key.ts';
 
 /**
  * The configuration after it was read, checked and merged: plain data that passes between threads. Sizes are in
@@ -27,6 +29,10 @@ export interface ListenConfig {
   readonly workers: number | 'auto';
   /** CIDR blocks or single addresses. */
   readonly trustedProxies: readonly string[];
+  /** Key `forwarding`, default any. */
+  readonly forwarding: ForwardingForm;
+  /** Key `ambiguous-paths`, default refuse. */
+  readonly ambiguousPaths: AmbiguousPathRule;
   /** Request fields whose names an origin may read as others: key `underscores`, default drop. */
   readonly underscores: UnderscoreRule;
   readonly limits: ListenLimits;

@@ -33,6 +33,18 @@ export const listenSchema = z.strictObject({
     .array(addressBlock)
     .prefault([])
     .describe('Addresses and CIDR blocks whose X-Forwarded-* and Forwarded are believed.'),
+  forwarding: z
+    .enum(['any', 'forwarded', 'x-forwarded'])
+    .prefault('any')
+    .describe(
+      'By which fields trusted proxies are believed. any: both, and requests in which they contradict each other get 400. forwarded, x-forwarded: these alone.',
+    ),
+  'ambiguous-paths': z
+    .enum(['refuse', 'pass'])
+    .prefault('refuse')
+    .describe(
+      'Paths that have a dot segment once they are decoded, as /a/..%2Fb. refuse: 400. pass: passed to the origin, unstored.',
+    ),
   underscores: z
     .enum(['drop', 'keep'])
     .prefault('drop')

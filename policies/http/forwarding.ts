@@ -15,12 +15,17 @@ export function viaOf(version: string): string {
 
 export const VIA = viaOf('1.1');
 
+/** Key `listen.forwarding`: the fields by which trusted proxies are believed. */
+export type ForwardingForm = 'any' | 'forwarded' | 'x-forwarded';
+
 export interface ClientView {
   readonly fields: Fields;
   /** Of HTTP, in which the request came: `1.0`, `1.1`. */
   readonly version: string;
   /** The connection's peer is one of `listen.trusted-proxies`. */
   readonly trusted: boolean;
+  /** Absent: `any`. */
+  readonly forwarding?: ForwardingForm;
   /** Of the connection's peer. */
   readonly remoteAddress: string;
   /** Of the connection. */
@@ -38,13 +43,9 @@ export function clientSite(client: Omit<ClientView, 'version'>): {
   readonly authority: string;
 } {
   if (!client.trusted) return normalSite(client.scheme, client.authority);
-  const forwarded = forwardedElements(client.fields)?.[0];
-  const scheme = (
-    forwarded?.get('proto') ?? listMembers(client.fields, 'x-forwarded-proto')[0]
-  )?.toLowerCase();
-  const authority = (
-    forwarded?.get('host') ?? listMembers(client.fields, 'x-forwarded-host')[0]
-  )?.toLowerCase();
+  const forwarded = believedElements(client)?.[0];
+  const scheme = (forwarded?.get('proto') ?? believedMembers(client, 'x-forwarded-proto')[0])?.toLowerCase();
+  const authority = (forwarded?.get('host') ?? believedMembers(client, 'x-forwarded-host')[0])?.toLowerCase();
   return normalSite(
     scheme === 'http' || scheme === 'https' ? scheme : client.scheme,
     authority !== undefined && AUTHORITY.test(authority) ? authority : client.authority,
@@ -55,6 +56,45 @@ function normalSite(scheme: 'http' | 'https', named: string): ReturnType<typeof 
   const authority = normalAuthority(named) ?? named;
   const port = scheme === 'https' ? ':443' : ':80';
   return { scheme, authority: authority.endsWith(port) ? authority.slice(0, -port.length) : authority };
+}
+
+/**
+ * Whether a trusted proxy's Forwarded and X-Forwarded-* contradict each other: then one of them is a client's, which the
+ * proxy has let through. They must name one host, where a form that names none means the request's own; one scheme, and
+ * one client of the nearest proxy, where both tell it.
+ */
+export function hasForwardingConflict(client: Omit<ClientView, 'version'>): boolean {
+  const { fields, trusted, forwarding = 'any' } = client;
+  if (!trusted || forwarding !== 'any' || !hasField(fields, 'forwarded')) return false;
+  if (!X_FORWARDED.some((name) => hasField(fields, name))) return false;
+  const elements = forwardedElements(fields);
+  if (elements === null) return false;
+  const by = (form: ForwardingForm) => clientSite({ ...client, forwarding: form });
+  if (by('forwarded').authority !== by('x-forwarded').authority) return true;
+  const proto = elements[0]?.get('proto')?.toLowerCase();
+  const otherProto = listMembers(fields, 'x-forwarded-proto')[0]?.toLowerCase();
+  if (proto !== undefined && otherProto !== undefined && proto !== otherProto) return true;
+  const node = nodeAddress(elements.at(-1)?.get('for'));
+  const otherNode = nodeAddress(listMembers(fields, 'x-forwarded-for').at(-1));
+  return node !== null && otherNode !== null && node !== otherNode;
+}
+
+const X_FORWARDED = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'];
+
+function believedElements({ fields, forwarding }: Omit<ClientView, 'version'>) {
+  return forwarding === 'x-forwarded' ? null : forwardedElements(fields);
+}
+
+function believedMembers({ fields, forwarding }: Omit<ClientView, 'version'>, name: string): string[] {
+  return forwarding === 'forwarded' ? [] : listMembers(fields, name);
+}
+
+/** RFC 7239 §6 without port and brackets; null: absent, unknown or obfuscated. */
+function nodeAddress(node: string | undefined): string | null {
+  if (node === undefined || node === '' || /^(?:unknown|_)/i.test(node)) return null;
+  const address =
+    /^\[([^\]]*)\]/.exec(node)?.[1] ?? (/^[^:]*:\d+$/.test(node) ? node.split(':', 1)[0]! : node);
+  return plainAddress(address.toLowerCase());
 }
 
 /**
@@ -79,10 +119,10 @@ export function originFields(
   const via = fieldValue(fields, 'via');
   const own = viaOf(client.version);
   sent.push('Via', via === undefined ? own : `${via}, ${own}`);
-  const before = trusted ? listMembers(fields, 'x-forwarded-for') : [];
+  const before = trusted ? believedMembers(client, 'x-forwarded-for') : [];
   sent.push('X-Forwarded-For', [...before, remoteAddress].join(', '));
   if (site !== null) sent.push('X-Forwarded-Proto', site.scheme, 'X-Forwarded-Host', site.authority);
-  const elements = trusted ? (forwardedElements(fields) ?? []) : [];
+  const elements = trusted ? (believedElements(client) ?? []) : [];
   const element = new Map([['for', forwardedNode(remoteAddress)]]);
   if (site !== null) element.set('proto', site.scheme).set('host', site.authority);
   sent.push(

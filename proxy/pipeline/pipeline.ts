@@ -1,9 +1,15 @@
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { CREDENTIALS } from '../../policies/http/fields.ts';
-import { clientSite, decideMaxForwards, isLooping, VIA } from '../../policies/http/forwarding.ts';
+import {
+  clientSite,
+  decideMaxForwards,
+  hasForwardingConflict,
+  isLooping,
+  VIA,
+} from '../../policies/http/forwarding.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
-import { normalizeTarget } from '../../policies/key.ts';
+import { decideTarget } from '../../policies/key.ts';
 import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -15,14 +21,14 @@ import type { PassWay } from './pass-way.ts';
 import type { PurgeWay } from './purge-way.ts';
 import { refuse } from './refusals.ts';
 import type { PendingWay } from '../writes/pending-way.ts';
-import type { RoutedVisit, Visit } from './visit.ts';
+import { clientOf, type RoutedVisit, type Visit } from './visit.ts';
 import type { WriteWay } from './write-way.ts';
 
 /**
  * A request's life. Every step does one thing and returns the next:
  *
  *     enter → purge
- *           → route → deliver | no-route | method-not-allowed | tunnel | answer | cache way | pending way |
+ *           → route → deliver | refuse | no-route | method-not-allowed | tunnel | answer | cache way | pending way |
  *             write way | pass
  *
  * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
@@ -32,6 +38,8 @@ type Step =
   | { readonly to: 'route'; readonly visit: Visit }
   | { readonly to: 'deliver'; readonly visit: Visit; readonly path: string; readonly maxBytes: number }
   | { readonly to: 'malformed'; readonly visit: Visit }
+  | { readonly to: 'ambiguous'; readonly visit: Visit }
+  | { readonly to: 'forwarding-conflict'; readonly visit: Visit }
   | { readonly to: 'no-route'; readonly visit: Visit }
   | { readonly to: 'method-not-allowed'; readonly visit: Visit; readonly allow: readonly string[] }
   | { readonly to: 'answer'; readonly visit: Visit }
@@ -40,7 +48,7 @@ type Step =
   | { readonly to: 'cache-way'; readonly visit: RoutedVisit }
   | { readonly to: 'pending-way'; readonly visit: RoutedVisit }
   | { readonly to: 'write-way'; readonly visit: RoutedVisit }
-  | { readonly to: 'pass'; readonly visit: RoutedVisit };
+  | { readonly to: 'pass'; readonly visit: RoutedVisit; readonly reason: string };
 
 export interface PipelineDependencies {
   readonly fence: FenceReader;
@@ -100,7 +108,7 @@ export class Pipeline {
         writeWay.enter(step.visit);
         return null;
       case 'pass':
-        passWay.enter(step.visit, 'method');
+        passWay.enter(step.visit, step.reason);
         return null;
       case 'tunnel':
         passWay.tunnel(step.visit);
@@ -121,15 +129,33 @@ export class Pipeline {
           400,
           'Bad Request',
           'The target is no path that can be read in one way alone.',
+          'malformed-target',
+        );
+      case 'ambiguous':
+        return this.#refuse(
+          step.visit,
+          400,
+          'Bad Request',
+          'The path has a dot segment when it is decoded.',
+          'ambiguous-path',
+        );
+      case 'forwarding-conflict':
+        return this.#refuse(
+          step.visit,
+          400,
+          'Bad Request',
+          'Forwarded and X-Forwarded-* contradict each other.',
+          'forwarding-conflict',
         );
       case 'no-route':
-        return this.#refuse(step.visit, 404, 'Not Found', 'No route takes this path.');
+        return this.#refuse(step.visit, 404, 'Not Found', 'No route takes this path.', '');
       case 'method-not-allowed':
         return this.#refuse(
           step.visit,
           405,
           'Method Not Allowed',
           'No route of this path takes this method.',
+          '',
           ['Allow', step.allow.join(', ')],
         );
       default:
@@ -144,17 +170,13 @@ export class Pipeline {
     if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
       return { to: 'answer', visit };
     }
-    const target = normalizeTarget(exchange.target);
-    if (target === null) return { to: 'malformed', visit };
+    const target = decideTarget(exchange.target, site.config.listen.ambiguousPaths);
+    if (target.kind !== 'target') return { to: target.kind, visit };
     const maxBytes = this.#deps.maxDeliveryBytes(target.path);
     if (maxBytes !== null) return { to: 'deliver', visit, path: target.path, maxBytes };
-    const { scheme, authority } = clientSite({
-      fields: exchange.fields,
-      trusted: visit.trusted,
-      remoteAddress: exchange.remoteAddress,
-      scheme: exchange.scheme,
-      authority: exchange.authority,
-    });
+    const client = clientOf(visit);
+    if (hasForwardingConflict(client)) return { to: 'forwarding-conflict', visit };
+    const { scheme, authority } = clientSite(client);
     const match = site.router.match(method, authority, target.path);
     switch (match.kind) {
       case 'no-route':
@@ -181,9 +203,12 @@ export class Pipeline {
         };
         if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
         if (method === 'GET' || method === 'HEAD') {
+          if (target.isAmbiguous) return { to: 'pass', visit: routed, reason: 'ambiguous-path' };
           return { to: this.#deps.pendingWay.concerns(routed) ? 'pending-way' : 'cache-way', visit: routed };
         }
-        return { to: isSafeMethod(method) ? 'pass' : 'write-way', visit: routed };
+        return isSafeMethod(method)
+          ? { to: 'pass', visit: routed, reason: 'method' }
+          : { to: 'write-way', visit: routed };
       }
       default:
         return match satisfies never;
@@ -234,10 +259,10 @@ export class Pipeline {
     status: 400 | 404 | 405,
     title: string,
     detail: string,
+    reason: string,
     more: readonly string[] = [],
   ): null {
     const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
-    const reason = status === 400 ? 'malformed-target' : '';
     const error = status === 404 ? 'destination_not_found' : 'http_request_error';
     const said = [
       'Via',

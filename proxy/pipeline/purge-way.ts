@@ -1,11 +1,11 @@
 import { fieldValue } from '../../policies/http/fields.ts';
 import { clientSite } from '../../policies/http/forwarding.ts';
-import { normalizeTarget } from '../../policies/key.ts';
+import { decideTarget } from '../../policies/key.ts';
 import { tagsOfPlace } from '../routes/url-tags.ts';
 import { bearsToken } from '../admin/token.ts';
 import type { Conclusions } from './conclusion.ts';
 import { refuse } from './refusals.ts';
-import type { Visit } from './visit.ts';
+import { clientOf, type Visit } from './visit.ts';
 
 /** `PURGE URL` on the main port: that URL, hard, by the admin side's token. */
 export class PurgeWay {
@@ -34,19 +34,14 @@ export class PurgeWay {
       ]);
       return;
     }
-    const target = normalizeTarget(exchange.target);
-    if (target === null) {
+    const target = decideTarget(exchange.target, 'pass');
+    if (target.kind !== 'target') {
       this.#refuse(visit, 400, 'Bad Request', 'The target is no path that can be read in one way alone.');
       return;
     }
-    const { authority } = clientSite({
-      fields: exchange.fields,
-      trusted: visit.trusted,
-      remoteAddress: exchange.remoteAddress,
-      scheme: exchange.scheme,
-      authority: exchange.authority,
-    });
-    const tags = tagsOfPlace(site.config, { authority, ...target });
+    const { authority } = clientSite(clientOf(visit));
+    const { path, query } = target;
+    const tags = tagsOfPlace(site.config, { authority, path, query });
     this.#purge(tags).then(
       ({ sequence }) => {
         const content = Buffer.from(`${JSON.stringify({ sequence, tags: tags.length })}\n`);

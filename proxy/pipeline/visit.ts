@@ -1,5 +1,5 @@
 import type { Fields } from '../../policies/http/fields.ts';
-import { originFields, writtenFields } from '../../policies/http/forwarding.ts';
+import { originFields, writtenFields, type ClientView } from '../../policies/http/forwarding.ts';
 import { keyOf } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -65,17 +65,26 @@ export function keyOfVisit(visit: RoutedVisit): { readonly key: string; readonly
   });
 }
 
-/** What the origin is sent of a request, its end-to-end fields. */
-export function sentFields({ exchange, route, trusted }: RoutedVisit): string[] {
-  return originFields({
+/** A request as forwarding fields are judged by. */
+export function clientOf({ exchange, trusted, site }: Visit): ClientView {
+  return {
     fields: exchange.fields,
     version: exchange.version,
     trusted,
+    forwarding: site.config.listen.forwarding,
     remoteAddress: exchange.remoteAddress,
     scheme: exchange.scheme,
     authority: exchange.authority,
-    hostHeader: route.originConfig.hostHeader,
-    keyed: route.config.cache.key.headers,
+  };
+}
+
+/** What the origin is sent of a request, its end-to-end fields. */
+export function sentFields(visit: RoutedVisit): string[] {
+  const { config, originConfig } = visit.route;
+  return originFields({
+    ...clientOf(visit),
+    hostHeader: originConfig.hostHeader,
+    keyed: config.cache.key.headers,
   });
 }
 

@@ -5,6 +5,8 @@ listen:
   port: 8080
   workers: auto
   trusted-proxies: []
+  forwarding: any
+  ambiguous-paths: refuse
   underscores: drop
   limits: { url: 8KiB, headers: 32KiB, header-count: 100, body: 100MiB, request: 60s, idle: 75s, connections: 10000 }
   stop-timeout: 30s

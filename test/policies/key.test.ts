@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { QueryKey } from '../../policies/config/config.ts';
-import { keyedQuery, keyOf, normalizeTarget, unkeyedRequestFields } from '../../policies/key.ts';
+import {
+  decideTarget,
+  keyedQuery,
+  keyOf,
+  normalizeTarget,
+  unkeyedRequestFields,
+} from '../../policies/key.ts';
 import type { KeyParts } from '../../policies/key.ts';
 import { policy } from '../rfc9111/given.ts';
 import { fc } from '../support/properties.ts';
@@ -106,6 +112,100 @@ describe('the normalised target', () => {
     );
   });
 });
+
+describe('RFC 3986 §3.3 a path in which an origin that decodes first finds a dot segment', () => {
+  it.each([
+    '/fixed/..%2faccount',
+    '/fixed/..%2Faccount?x=1',
+    '/fixed/%2e%2e/account',
+    '/fixed/.%2E/account',
+    '/fixed/%2e%2e%2faccount',
+    '/fixed%2f../account',
+    '/fixed%2f..%2faccount',
+    '/fixed/..%5caccount',
+    '/fixed/..\\account',
+    '/fixed\\..\\account',
+    '/fixed\\../account',
+    '/fixed/..;/account',
+    '/fixed/..;a=b/account',
+    '/fixed/..%3b/account',
+    '/fixed/..%3Ba%2faccount',
+    '/fixed/%252e%252e/account',
+    '/fixed/%252e%252e%252faccount',
+    '/fixed/..%252faccount',
+    '/fixed/..%25252faccount',
+    '/fixed/..%c0%afaccount',
+    '/fixed/%c0%ae%c0%ae/account',
+    '/fixed/..%c1%9caccount',
+    '/fixed/..%3f',
+    '/fixed/..%23x',
+    '/fixed/..%20/account',
+    '/fixed/..%09%2faccount',
+    '/fixed/.%2faccount',
+    '/fixed/%2e',
+    '/fixed/x/..;',
+    '/fixed/a/../..%2faccount',
+    '/fixed;x%2f../account',
+  ])('%s', (target) => {
+    expect(decideTarget(target, 'refuse')).toEqual({ kind: 'ambiguous' });
+    expect(decideTarget(target, 'pass')).toMatchObject({ kind: 'target', isAmbiguous: true });
+  });
+
+  it.each([
+    '/a/../b',
+    '/a/./b',
+    '/a%2Fb',
+    '/a%5Cb',
+    '/a\\b',
+    '/a;v=1/b;c',
+    '/a;..x/b',
+    '/.well-known/x',
+    '/...',
+    '/..a/b..',
+    '/%2e%2e%2e/x',
+    '/%2ewell-known',
+    '/100%25',
+    '/a%3Fb',
+    '/a?x=..%2f..',
+    '/a?next=/%2e%2e/b',
+    '/m%C3%B6bel',
+  ])('is not %s', (target) => {
+    expect(decideTarget(target, 'refuse')).toEqual({
+      kind: 'target',
+      ...normalizeTarget(target),
+      isAmbiguous: false,
+    });
+  });
+
+  it('is looked for only in a target that is one', () => {
+    expect(decideTarget('/..%2f%', 'refuse')).toEqual({ kind: 'malformed' });
+  });
+
+  it('is none of what is left where nothing is refused', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('/', '.', '%2e', '%2F', '%25', '2e', 'a', ';', '\\', '%5c', '%252f')),
+        (pieces) => {
+          const target = `/${pieces.join('')}`;
+          const decided = decideTarget(target, 'refuse');
+          if (decided.kind !== 'target') return true;
+          const once = decodeURIComponent(decided.path);
+          return [once, decodedTwice(once)].every(
+            (path) => !path.split(/[/\\]/).some((segment) => /^\.\.?(?:;|$)/.test(segment)),
+          );
+        },
+      ),
+    );
+  });
+});
+
+function decodedTwice(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 describe('the keyed query', () => {
   const cases: [string, QueryKey, string][] = [

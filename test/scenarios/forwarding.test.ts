@@ -77,6 +77,17 @@ describe('forwarding fields', () => {
     expect(sent.host).toBe('shop.example');
   });
 
+  it.each(['GET', 'POST', 'HEAD'])(
+    'of a trusted proxy that contradict each other are refused (%s)',
+    async (method) => {
+      const headers = { ...LIES, Forwarded: 'host=evil.example' };
+      const refused = await ask(`${behind.url}/contradicted`, { headers, method });
+      expect(refused.status).toBe(400);
+      expect(refused.headers['cache-status']).toBe('weir; detail=forwarding-conflict');
+      expect(origin.count('/contradicted')).toBe(0);
+    },
+  );
+
   it('steer the key where the origin sees the host, and nowhere else', async () => {
     for (const weir of [open, behind]) {
       for (const host of ['a.example', 'b.example']) {

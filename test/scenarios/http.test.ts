@@ -391,12 +391,7 @@ describe('what is in no key does not steer what is stored', () => {
       fields: ['Cache-Control', 'private, no-store'],
       body: `for ${headers['cookie']}`,
     }));
-    for (const path of [
-      '/account/style.css',
-      '/account/;a.js',
-      '/account/%2e%2e%2fa.png',
-      '/account/x.ico?y',
-    ]) {
+    for (const path of ['/account/style.css', '/account/;a.js', '/account/x%2fa.png', '/account/x.ico?y']) {
       expect((await get(path, { cookie: 'alice' })).body).toBe('for alice');
       expect((await get(path, { cookie: 'bob' })).body).toBe('for bob');
     }

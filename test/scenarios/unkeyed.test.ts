@@ -11,12 +11,15 @@ let keeping: RunningWeir;
 
 beforeAll(async () => {
   origin = await startScriptedOrigin();
-  [weir, keeping] = await Promise.all([start('drop'), start('keep')]);
+  [weir, keeping] = await Promise.all([
+    start('underscores: drop'),
+    start('underscores: keep, ambiguous-paths: pass'),
+  ]);
 });
 
-const start = (underscores: string) =>
+const start = (listen: string) =>
   startWeir(`
-    listen: { port: 0, workers: 1, underscores: ${underscores} }
+    listen: { port: 0, workers: 1, ${listen} }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
     origins: { app: { url: "${origin.url}" } }
     routes:
@@ -165,6 +168,26 @@ describe('a field that an origin reads under the name of another', () => {
       );
     });
     expect(answer).toMatch(/\r\n\r\n.*\[\]/s);
+  });
+});
+
+describe('a path in which the origin may find a dot segment', () => {
+  it.each(['GET', 'HEAD', 'PUT'])('is refused (%s)', async (method) => {
+    for (const path of ['/keyed/..%2faccount', '/keyed/..;/account', '/keyed/%252e%252e/account']) {
+      const refused = await get(path, {}, method);
+      expect(refused.status).toBe(400);
+      expect(refused.headers['cache-status']).toBe('weir; detail=ambiguous-path');
+      expect(origin.count(path)).toBe(0);
+    }
+  });
+
+  it('is passed unstored where such paths are', async () => {
+    origin.on('*', { fields: ['Cache-Control', 'max-age=60'], body: 'x' });
+    for (let i = 0; i < 2; i += 1) {
+      const passed = await ask(`${keeping.url}/keyed/..%2faccount`);
+      expect(cacheStatusOf(passed)).toMatchObject({ fwd: 'bypass', detail: 'ambiguous-path' });
+    }
+    expect(origin.requests.at(-1)!.url).toBe('/keyed/..%2Faccount');
   });
 });
 

@@ -5,6 +5,7 @@ import {
   clientSite,
   decideMaxForwards,
   endToEnd,
+  hasForwardingConflict,
   isLooping,
   originFields,
 } from '../../../policies/http/forwarding.ts';
@@ -192,4 +193,71 @@ describe('RFC 9110 §7.6.3 Via', () => {
       expect(isLooping(through(20, entry))).toBe(false);
     },
   );
+});
+
+describe('what a trusted proxy tells in two forms', () => {
+  const conflict = (fields: Fields, changes: Partial<ClientView> = {}) =>
+    hasForwardingConflict(client(fields, { trusted: true, ...changes }));
+  const X = [
+    'X-Forwarded-For',
+    '192.0.2.9',
+    'X-Forwarded-Proto',
+    'https',
+    'X-Forwarded-Host',
+    'shop.example',
+  ];
+
+  it.each([
+    ['another host', [...X, 'Forwarded', 'host=evil.example']],
+    ['another host in a second spelling', [...X, 'Forwarded', 'for=192.0.2.9;Host="evil.example"']],
+    ['another scheme', [...X, 'Forwarded', 'proto=http']],
+    ['another client', [...X, 'Forwarded', 'for=10.0.0.1']],
+    ['another client of the nearest proxy', [...X, 'Forwarded', 'for=192.0.2.9, for=10.0.0.1']],
+    [
+      'a host where the other form tells none',
+      ['X-Forwarded-For', '192.0.2.9', 'Forwarded', 'host=evil.example'],
+    ],
+    [
+      'a host where the standard form tells none',
+      ['X-Forwarded-Host', 'evil.example', 'Forwarded', 'for=192.0.2.9'],
+    ],
+  ])('contradicts itself by %s', (_, fields) => {
+    expect(conflict(fields)).toBe(true);
+    expect(conflict(fields, { trusted: false })).toBe(false);
+    expect(conflict(fields, { forwarding: 'forwarded' })).toBe(false);
+    expect(conflict(fields, { forwarding: 'x-forwarded' })).toBe(false);
+  });
+
+  it.each([
+    ['the same', [...X, 'Forwarded', 'for=192.0.2.9;proto=https;host=shop.example']],
+    [
+      'the same in other spellings',
+      [...X, 'Forwarded', 'for="192.0.2.9:4711";proto=HTTPS;host="Shop.Example.:443"'],
+    ],
+    ['an address of IPv6', ['X-Forwarded-For', '2001:DB8::1', 'Forwarded', 'for="[2001:db8::1]:80"']],
+    ['a client that one form hides', [...X, 'Forwarded', 'for=_hidden;host=shop.example']],
+    ['one form alone', ['Forwarded', 'host=other.example']],
+    ['the other form alone', X],
+    ['a form that is malformed', [...X, 'Forwarded', 'host="evil']],
+  ])('does not by %s', (_, fields) => {
+    expect(conflict(fields)).toBe(false);
+  });
+
+  it('counts in the one form that is configured, for the key and for the origin', () => {
+    const fields = [...X, 'Forwarded', 'for=10.0.0.1;host=evil.example;proto=http'];
+    const by = (forwarding: 'forwarded' | 'x-forwarded') => ({ trusted: true, forwarding });
+    expect(clientSite(client(fields, by('x-forwarded')))).toEqual({
+      scheme: 'https',
+      authority: 'shop.example',
+    });
+    expect(clientSite(client(fields, by('forwarded')))).toEqual({
+      scheme: 'http',
+      authority: 'evil.example',
+    });
+    const sentBy = sent(fields, 'client', by('x-forwarded'));
+    expect(sentBy('forwarded')).not.toContain('evil.example');
+    expect(sentBy('forwarded')).not.toContain('10.0.0.1');
+    expect(sentBy('x-forwarded-for')).toBe('192.0.2.9, 192.0.2.1');
+    expect(sent(fields, 'client', by('forwarded'))('x-forwarded-for')).toBe('192.0.2.1');
+  });
 });
