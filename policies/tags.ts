@@ -13,6 +13,8 @@ import { decodedEscapes, normalAuthority, normalName } from './names.ts';
 export const PREFIX_SEGMENTS = 32;
 
 export const ALL_TAG = 'all';
+/** Every path of every host begins with it. */
+const ROOT_PREFIX_TAG = 'prefix:/';
 
 export interface TaggedPlace {
   /** Host in lower case with its port where one was given. */
@@ -78,6 +80,21 @@ export function tagOfOrigin(origin: string): string {
 
 export function tagOfFeed(feed: string): string {
   return `feed:${feed}`;
+}
+
+/**
+ * How much of what is stored may bear a tag. `everything`: each entry. `configured`: all of a route, an origin or a feed,
+ * of which the configuration tells how many there are. `host`: all of one host. `part`: anything else, of which clients
+ * choose as many names as they like.
+ */
+export type TagReach = 'everything' | 'configured' | 'host' | 'part';
+
+/** By the name alone: what an entry bears and what an invalidation names must agree, whatever is configured by then. */
+export function tagReach(tag: string): TagReach {
+  if (tag === ALL_TAG || tag === ROOT_PREFIX_TAG) return 'everything';
+  const kind = /^(?:route|origin|feed|host):|^prefix@[^/]*\/$/.exec(tag)?.[0];
+  if (kind === undefined) return 'part';
+  return kind === 'host:' || kind.startsWith('prefix@') ? 'host' : 'configured';
 }
 
 /** An application's own tag: from Surrogate-Key, Cache-Tag, xkey, a route's or feed's template, or a purge. */

@@ -17,6 +17,8 @@ export interface Mechanisms {
   readonly durableBeforeAnswer: boolean;
   /** Sequences are handed out of synced blocks only. */
   readonly reservedBlocks: boolean;
+  /** Tags are hashed by a random key of the state, not by one that clients could know. */
+  readonly tagKey: boolean;
   /** State and cache must belong together. */
   readonly identity: boolean;
 }
@@ -29,5 +31,6 @@ export const ALL_MECHANISMS: Mechanisms = {
   overflowBeforeOverwrite: true,
   durableBeforeAnswer: true,
   reservedBlocks: true,
+  tagKey: true,
   identity: true,
 };

@@ -1,5 +1,5 @@
 import { combinedMeta, type Part } from '../../policies/rfc9111/parts.ts';
-import { hashTags } from '../fence/tag-hash.ts';
+import { joinedTags } from '../fence/tag-hash.ts';
 import type { EntryHead } from './entry.ts';
 
 /** Parts of one representation put together, RFC 9111 §3.4: only what is in memory, and shares a strong ETag. */
@@ -23,8 +23,12 @@ function combineTwo(newer: PartEntry, older: PartEntry): PartEntry | null {
   const meta = combinedMeta(newer.head.meta, older.head.meta);
   if (part === null || olderPart === null || meta === null) return null;
   const content = joined(part, newer.content, olderPart, older.content);
-  const tags = [...new Set([...newer.head.tags, ...older.head.tags])];
-  const head = { ...newer.head, meta, tags, tagHashes: hashTags(tags), sizeBytes: content.byteLength };
+  const head = {
+    ...newer.head,
+    ...joinedTags(newer.head, older.head),
+    meta,
+    sizeBytes: content.byteLength,
+  };
   return { head, content };
 }
 

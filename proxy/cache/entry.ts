@@ -1,6 +1,6 @@
 import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
-import { hashTags } from '../fence/tag-hash.ts';
+import { joinedTags, type TagHasher } from '../fence/tag-hash.ts';
 
 /** One stored response without its content. */
 /** Whether `a` is of a later answer than `b`, an entry of the same variant: by floor, then by when the origin was asked. */
@@ -37,10 +37,15 @@ export interface EntryHead {
 }
 
 /** The head with what an answer has made of its response. Tags are added, never removed. */
-export function updatedHead(head: EntryHead, meta: StoredMeta, more: readonly string[] = []): EntryHead {
-  const tags = [...new Set([...head.tags, ...more, ...meta.responseTags])];
-  const tagHashes = tags.length === head.tags.length ? head.tagHashes : hashTags(tags);
-  return { ...head, meta, tags, tagHashes };
+export function updatedHead(
+  head: EntryHead,
+  meta: StoredMeta,
+  hasher: TagHasher,
+  more: readonly string[] = [],
+): EntryHead {
+  const named = [...new Set([...more, ...meta.responseTags])];
+  const added = named.filter((tag) => !head.tags.includes(tag));
+  return { ...head, meta, ...joinedTags(head, { tags: added, tagHashes: hasher.hash(added) }) };
 }
 
 /** Whether the answer has named a tag that copies of the entry elsewhere do not bear. */
@@ -59,11 +64,9 @@ export function changesFields(head: EntryHead, meta: StoredMeta): boolean {
  */
 export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
   const latest = known.floor > changed.floor ? known : changed;
-  const tags = [...new Set([...known.tags, ...changed.tags])];
   return {
     ...latest,
-    tags,
-    tagHashes: tags.length === latest.tags.length ? latest.tagHashes : hashTags(tags),
+    ...joinedTags(latest, latest === known ? changed : known),
     unproven: latest.unproven && (known.floor !== changed.floor || known.unproven),
   };
 }

@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
+import { HASH_KEY_WORDS } from '../keyed-hash.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
-import { fenceSize, SharedWords } from './layout.ts';
+import { fenceSize, SharedWords, storeKey, type FenceSize } from './layout.ts';
 import { FenceReader } from './reader.ts';
-import { aheadHashes, hashTags, type TagHashes } from './tag-hash.ts';
+import { bytesOfHashes, newTagKey, TagHasher, tagKeyOfBytes, type TagHashes } from './tag-hash.ts';
 import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } from './rows.ts';
 import { Unwritten } from './unwritten.ts';
 import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
@@ -57,7 +58,7 @@ export class Fence {
   readonly #overflow: StateTable;
   readonly #clock: Clock;
   readonly #mechanisms: Mechanisms;
-  readonly #buckets: number;
+  readonly #size: FenceSize;
   readonly #block: number;
   readonly #onDurable: (sequence: number) => void;
   readonly #attested: () => readonly string[];
@@ -80,7 +81,7 @@ export class Fence {
     deps: FenceDependencies,
     buffer: SharedArrayBuffer,
     writer: FenceWriter,
-    buckets: number,
+    size: FenceSize,
     sequence: number,
   ) {
     this.buffer = buffer;
@@ -92,7 +93,7 @@ export class Fence {
     this.#overflow = deps.state.table('overflow');
     this.#clock = deps.clock;
     this.#mechanisms = deps.mechanisms ?? ALL_MECHANISMS;
-    this.#buckets = buckets;
+    this.#size = size;
     this.#block = deps.block ?? BLOCK;
     this.#next = sequence;
     this.#reserved = sequence;
@@ -104,18 +105,23 @@ export class Fence {
 
   /** Loads what earlier runs invalidated and reserves the first sequences. Rejects where the state can't be written. */
   static async open(records: number, deps: FenceDependencies): Promise<Fence> {
-    const mechanisms = deps.mechanisms ?? ALL_MECHANISMS;
+    const { state, clock, wordLimit, mechanisms = ALL_MECHANISMS } = deps;
     const size = fenceSize(records);
     const buffer = new SharedArrayBuffer(size.words * 4);
-    const meta = deps.state.table('meta');
-    const reservedBefore = readNumber(meta.get('reserved')) ?? 0;
-    const sequence = mechanisms.reservedBlocks ? reservedBefore : (readNumber(meta.get('sequence')) ?? 0);
-    const start = { sequence, base: readNumber(meta.get('base')) ?? 0, nowMs: deps.clock.monotonicMs() };
-    const writer = new FenceWriter(new SharedWords(buffer), size, start, mechanisms, deps.wordLimit);
-    const fence = new Fence(deps, buffer, writer, size.buckets, sequence);
+    const words = new SharedWords(buffer);
+    const { sequence, base } = await startOf(deps, mechanisms);
+    storeKey(words, tagKeyOfBytes(state.table('meta').get(KEY)!));
+    const start = { sequence, base, nowMs: clock.monotonicMs() };
+    const writer = new FenceWriter(words, size, start, mechanisms, wordLimit);
+    const fence = new Fence(deps, buffer, writer, size, sequence);
     await fence.#restore();
     await fence.#reserve();
     return fence;
+  }
+
+  /** Hashes tags by the state's key, as every thread does. */
+  get hasher(): TagHasher {
+    return this.#reader.hasher;
   }
 
   /** The last sequence in force. */
@@ -162,7 +168,7 @@ export class Fence {
   async invalidateBut(tag: string, { tags, floor }: AskedEntry): Promise<{ readonly floor: number }> {
     while (!this.#hasRoomFor(1)) await this.#reserve();
     const isTouched = this.#reader.touchedSince(tags, floor);
-    const placed = this.#placeHashes(hashTags([tag]), 'hard');
+    const placed = this.#placeHashes(this.hasher.hash([tag]), 'hard');
     this.invalidations += 1;
     await this.#persist(placed, undefined);
     return { floor: isTouched ? floor : placed.sequence };
@@ -201,7 +207,7 @@ export class Fence {
   ): Promise<{ readonly sequence: number }> {
     while (!this.#hasRoomFor(1)) await this.#reserve();
     const sequence = this.#take();
-    const all = this.#alsoAhead(joined([tags, hashTags(moreTags)]));
+    const all = this.#alsoAhead(joined([tags, this.hasher.hash(moreTags)]));
     const change = this.#writer.invalidate(all, 'hard', sequence, this.#clock.monotonicMs());
     this.invalidations += 1;
     await this.#persist({ sequence, change }, also);
@@ -226,7 +232,7 @@ export class Fence {
       ...invalidation,
       tags: tags.slice(i * SLICE_TAGS, (i + 1) * SLICE_TAGS),
     }));
-    const held = hashTags(under);
+    const held = this.hasher.hash(under);
     const placed: Placed[] = [];
     while (!this.#hasRoomFor(1 + slices.length)) await this.#reserve();
     this.#writer.hold(held, this.#take(), this.#clock.monotonicMs());
@@ -248,7 +254,7 @@ export class Fence {
 
   /** In force for all threads when this returns. */
   #place({ tags, mode, by }: Invalidation): Placed {
-    return this.#placeHashes(this.#alsoAhead(hashTags(tags), by), mode);
+    return this.#placeHashes(this.#alsoAhead(this.hasher.hash(tags), by), mode);
   }
 
   #placeHashes(tags: TagHashes, mode: InvalidationMode): Placed {
@@ -259,7 +265,9 @@ export class Fence {
   /** With their names for each feed that may have yet to tell of it: all but the one that did. */
   #alsoAhead(tags: TagHashes, by?: string): TagHashes {
     const feeds = this.#attested().filter((feed) => feed !== by);
-    return feeds.length === 0 ? tags : joined([tags, ...feeds.map((feed) => aheadHashes(tags, feed))]);
+    return feeds.length === 0
+      ? tags
+      : joined([tags, ...feeds.map((feed) => this.hasher.hashAhead(tags, feed))]);
   }
 
   #hasRoomFor(sequences: number): boolean {
@@ -305,31 +313,44 @@ export class Fence {
   }
 
   async #restore(): Promise<void> {
-    const buckets = readNumber(this.#meta.get('buckets')) ?? this.#buckets;
-    if (buckets !== this.#buckets) return this.#move();
+    const buckets = readNumber(this.#meta.get('buckets')) ?? this.#size.buckets;
+    if (buckets !== this.#size.buckets) return this.#move(buckets);
     for (const row of this.#overflow.range()) this.#writer.restoreOverflow(readOverflow(row));
     for (const row of this.#records.range()) this.#writer.restoreRecord(readRecord(row));
-    await this.#state.write(() => this.#meta.put('buckets', wide(this.#buckets)));
+    await this.#state.write(() => this.#meta.put('buckets', wide(this.#size.buckets)));
   }
 
-  /** Takes over the rows of a table of another size: records find their new buckets, overflow counts for all. */
-  async #move(): Promise<void> {
+  /**
+   * Takes over the rows of a table of another size: records find their new buckets, and overflow counts for all buckets
+   * of ordinary tags. Those behind them are as many in a table of any size.
+   */
+  async #move(bucketsBefore: number): Promise<void> {
     const overflows = [...this.#overflow.range()].map(readOverflow);
     const records = [...this.#records.range()].map(readRecord);
-    const hard = overflows.reduce((most, overflow) => Math.max(most, overflow.hard), 0);
-    const soft = overflows.reduce((most, overflow) => Math.max(most, overflow.soft), 0);
+    const ordinary = overflows.filter(({ bucket }) => bucket < bucketsBefore);
+    const special = overflows
+      .filter(({ bucket }) => bucket >= bucketsBefore)
+      .map(({ bucket, hard: ofHard, soft: ofSoft }) => ({
+        bucket: bucket - bucketsBefore + this.#size.buckets,
+        hard: ofHard,
+        soft: ofSoft,
+      }));
+    const hard = ordinary.reduce((most, overflow) => Math.max(most, overflow.hard), 0);
+    const soft = ordinary.reduce((most, overflow) => Math.max(most, overflow.soft), 0);
     this.#writer.restoreOverflowOfAll(hard, soft);
+    for (const overflow of special) this.#writer.restoreOverflow(overflow);
     const changes = records.map((record) => this.#writer.moveRecord(record));
     await this.#state.write(() => {
       for (const record of records) this.#records.remove(recordRow(record)[0]);
       for (const overflow of overflows) this.#overflow.remove(overflowRow(overflow)[0]);
       if (hard > 0 || soft > 0) {
-        for (let bucket = 0; bucket < this.#buckets; bucket += 1) {
+        for (let bucket = 0; bucket < this.#size.buckets; bucket += 1) {
           this.#overflow.put(...overflowRow({ bucket, hard, soft }));
         }
       }
+      for (const overflow of special) this.#overflow.put(...overflowRow(overflow));
       for (const change of changes) this.#putRows(change);
-      this.#meta.put('buckets', wide(this.#buckets));
+      this.#meta.put('buckets', wide(this.#size.buckets));
     });
   }
 
@@ -357,6 +378,41 @@ export class Fence {
   }
 }
 
+const KEY = 'tag-key';
+
+/**
+ * Where the sequence goes on, and the base. Nothing that was stored earlier is believed, and no record of it is needed,
+ * where the state has no key, as the records of such a state are those of unkeyed hashes, and where it is distrusted.
+ */
+async function startOf(
+  { state, onNewKey, distrust = false }: FenceDependencies,
+  mechanisms: Mechanisms,
+): Promise<{ readonly sequence: number; readonly base: number }> {
+  const meta = state.table('meta');
+  const reserved = readNumber(meta.get('reserved')) ?? 0;
+  const base = readNumber(meta.get('base')) ?? 0;
+  const hasKey = meta.get(KEY) !== undefined;
+  if (hasKey && !distrust) {
+    const sequence = mechanisms.reservedBlocks ? reserved : (readNumber(meta.get('sequence')) ?? 0);
+    return { sequence, base };
+  }
+  // Above every floor that was ever given, if any was.
+  const above = reserved === 0 ? 0 : reserved + 1;
+  const tables = [state.table('records'), state.table('overflow')];
+  const rows = tables.flatMap((table) => [...table.range()].map(({ key }) => ({ table, key })));
+  await state.write(() => {
+    for (const { table, key } of rows) table.remove(key);
+    if (!hasKey) {
+      const key = mechanisms.tagKey ? newTagKey() : new Uint32Array(HASH_KEY_WORDS);
+      meta.put(KEY, bytesOfHashes(key));
+      onNewKey?.(new TagHasher(key));
+    }
+    meta.put('reserved', wide(above));
+    meta.put('base', wide(above));
+  });
+  return { sequence: above, base: above };
+}
+
 export interface FenceDependencies {
   readonly state: StateStore;
   readonly clock: Clock;
@@ -365,6 +421,10 @@ export interface FenceDependencies {
   readonly onDurable?: (sequence: number) => void;
   /** The feeds of which anybody asks what was invalidated ahead of them. */
   readonly attested?: () => readonly string[];
+  /** Within the change that gives the state a key: what other tables have of tags' hashes is hashed anew. */
+  readonly onNewKey?: (hasher: TagHasher) => void;
+  /** Nothing that was stored in earlier runs is believed until the origin has confirmed it. */
+  readonly distrust?: boolean;
   /** Where an era ends, and how many sequences are reserved at a time. */
   readonly wordLimit?: number;
   readonly block?: number;

@@ -1,3 +1,5 @@
+import { HASH_KEY_WORDS } from '../keyed-hash.ts';
+
 /**
  * Where things stand in the fence's shared memory, in 32-bit words. Every access is an `Atomics` load or store, so the
  * order of memory is the order of the program.
@@ -26,6 +28,8 @@ export const HEADER = {
   holdBuckets: 8,
   /** How many holds there are in all. */
   holds: 9,
+  /** The key of the tags' hashes, four words. */
+  key: 10,
 } as const;
 
 /** The era that a writer begins with; those that follow have forgotten the records before them. */
@@ -58,9 +62,30 @@ export const HOLD_OVERFLOW = HOLDS_A_BUCKET * HOLD_WORDS;
 export const TICK_MS = 10;
 export const WORD_LIMIT = 2 ** 32;
 
+/**
+ * Two bits of a tag's first word say in which region of the table its bucket lies. Clients choose the names of ordinary
+ * tags, and so how many records of them there are; a full bucket then has everything revalidated that bears one of its
+ * tags. What all entries of a route, an origin, a feed or a host bear therefore stands behind them, in buckets of its own.
+ */
+export const REGION_BITS = 0xc0000000;
+export const ORDINARY_BITS = 0x7fffffff;
+export const CONFIGURED_TAG = 0x80000000;
+export const HOST_TAG = 0xc0000000;
+/** For routes, origins and feeds, and in the first of them for everything. The size is fixed, as records keep their slots. */
+export const CONFIGURED_BUCKETS = 1024;
+/** Only purges, feeds and rules that name a whole host put records here. */
+export const HOST_BUCKETS = 8192;
+const SPECIAL_BUCKETS = CONFIGURED_BUCKETS + HOST_BUCKETS;
+const CONFIGURED_HOLD_BUCKETS = 256;
+const HOST_HOLD_BUCKETS = 256;
+const SPECIAL_HOLD_BUCKETS = CONFIGURED_HOLD_BUCKETS + HOST_HOLD_BUCKETS;
+
 export interface FenceSize {
+  /** Of ordinary tags. */
   readonly buckets: number;
   readonly holdBuckets: number;
+  /** Of all tags: slots count through these. */
+  readonly allBuckets: number;
   readonly words: number;
 }
 
@@ -68,20 +93,37 @@ export interface FenceSize {
 export function fenceSize(records: number): FenceSize {
   const buckets = Math.max(1, Math.ceil(records / RECORDS_A_BUCKET));
   const holdBuckets = Math.max(1, Math.ceil(records / 2 / HOLDS_A_BUCKET));
-  return {
-    buckets,
-    holdBuckets,
-    words: HEADER_WORDS + buckets * BUCKET_WORDS + holdBuckets * HOLD_BUCKET_WORDS,
-  };
+  const allBuckets = buckets + SPECIAL_BUCKETS;
+  const allHoldBuckets = holdBuckets + SPECIAL_HOLD_BUCKETS;
+  const words = HEADER_WORDS + allBuckets * BUCKET_WORDS + allHoldBuckets * HOLD_BUCKET_WORDS;
+  return { buckets, holdBuckets, allBuckets, words };
 }
 
 /** Where the bucket of a tag's first hash word begins. */
 export function bucketAt(hash: number, buckets: number): number {
-  return HEADER_WORDS + (hash % buckets) * BUCKET_WORDS;
+  const index =
+    hash < CONFIGURED_TAG ? hash % buckets : buckets + specialIndex(hash, CONFIGURED_BUCKETS, HOST_BUCKETS);
+  return HEADER_WORDS + index * BUCKET_WORDS;
 }
 
 export function holdBucketAt(hash: number, buckets: number, holdBuckets: number): number {
-  return HEADER_WORDS + buckets * BUCKET_WORDS + (hash % holdBuckets) * HOLD_BUCKET_WORDS;
+  const index =
+    hash < CONFIGURED_TAG
+      ? hash % holdBuckets
+      : holdBuckets + specialIndex(hash, CONFIGURED_HOLD_BUCKETS, HOST_HOLD_BUCKETS);
+  return HEADER_WORDS + (buckets + SPECIAL_BUCKETS) * BUCKET_WORDS + index * HOLD_BUCKET_WORDS;
+}
+
+function specialIndex(hash: number, configured: number, hosts: number): number {
+  return hash < HOST_TAG ? (hash - CONFIGURED_TAG) % configured : configured + ((hash - HOST_TAG) % hosts);
+}
+
+export function loadKey(words: Words): Uint32Array {
+  return Uint32Array.from({ length: HASH_KEY_WORDS }, (_, i) => words.load(HEADER.key + i));
+}
+
+export function storeKey(words: Words, key: Uint32Array): void {
+  key.forEach((word, i) => words.store(HEADER.key + i, word));
 }
 
 export class SharedWords implements Words {

@@ -11,6 +11,7 @@ import {
   HOLD_WORDS,
   holdBucketAt,
   HOLDS_A_BUCKET,
+  loadKey,
   loadWide,
   OVERFLOW,
   RECORD_WORDS,
@@ -21,7 +22,7 @@ import {
   TICK_MS,
   type Words,
 } from './layout.ts';
-import type { TagHashes } from './tag-hash.ts';
+import { TagHasher, type TagHashes } from './tag-hash.ts';
 
 /** What the fence needs to know of an entry. It keeps its own notes in the fields that are not readonly. */
 export interface Fenced {
@@ -48,6 +49,8 @@ const UNPROVEN: Verdict = { kind: 'unproven' };
  * number above its floor. Wrong guesses are always on the careful side.
  */
 export class FenceReader {
+  /** By the key of the state that the fence is of. */
+  readonly hasher: TagHasher;
   readonly #words: Words;
   readonly #buckets: number;
   readonly #holdBuckets: number;
@@ -63,6 +66,7 @@ export class FenceReader {
     this.#buckets = words.load(HEADER.buckets);
     this.#holdBuckets = words.load(HEADER.holdBuckets);
     this.#mechanisms = mechanisms;
+    this.hasher = new TagHasher(loadKey(words));
   }
 
   /** The last sequence that is in force: what a flight takes as its floor, and a waiter as its arrival. */

@@ -126,7 +126,7 @@ export class FenceWriter {
     this.#raiseOverflow(HEADER_WORDS + overflow.bucket * BUCKET_WORDS, this.#relative(overflow));
   }
 
-  /** Raises every bucket's overflow: for records whose buckets are no longer known. */
+  /** Raises the overflow of every bucket of ordinary tags: for records whose buckets are no longer known. */
   restoreOverflowOfAll(hard: number, soft: number): void {
     for (let bucket = 0; bucket < this.#size.buckets; bucket += 1)
       this.restoreOverflow({ bucket, hard, soft });
@@ -199,7 +199,7 @@ export class FenceWriter {
   #beginEra(base: number, nowMs: number): void {
     const era = this.#words.load(HEADER.era);
     this.#words.store(HEADER.era, (era + 1) % WORD_LIMIT);
-    const records = era === 0 ? 0 : this.#size.buckets * BUCKET_WORDS;
+    const records = era === 0 ? 0 : this.#size.allBuckets * BUCKET_WORDS;
     for (let w = HEADER_WORDS; w < HEADER_WORDS + records; w += 1) {
       if (this.#words.load(w) !== 0) this.#words.store(w, 0);
     }

@@ -22,7 +22,7 @@ import { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from './body.ts';
@@ -101,7 +101,7 @@ export class Fill implements OriginHandler {
       feed: route.feed?.name ?? null,
       extra: request.routeTags,
     });
-    this.knownTags = hashTags(this.#knownTagNames);
+    this.knownTags = deps.fence.hasher.hash(this.#knownTagNames);
     this.moment = new Moment(deps, route, deps.feedOf(route));
     const stored = request.asksPart ? [] : deps.levels.all(request.key, route.config.name);
     const confirmable = stored.filter((entry) => this.#isConfirmable(entry));
@@ -329,8 +329,8 @@ export class Fill implements OriginHandler {
 
   /** The very entry that was asked about, with its floor raised to this flight's. Tags are added, never removed. */
   #confirmed(entry: StoredEntry, meta: StoredMeta, fields: Fields): StoredEntry {
-    const { levels, mechanisms } = this.#deps;
-    const { tags, tagHashes } = updatedHead(entry.head, meta, this.#knownTagNames);
+    const { levels, mechanisms, fence } = this.#deps;
+    const { tags, tagHashes } = updatedHead(entry.head, meta, fence.hasher, this.#knownTagNames);
     const target = mechanisms.entryIdInNotModified ? entry : standIn(levels, entry);
     const head: EntryHead = {
       ...target.head,
@@ -432,7 +432,7 @@ export class Fill implements OriginHandler {
     const deps = this.#deps;
     const route = this.#route;
     const tags = [...new Set([...this.#knownTagNames, ...meta.responseTags])];
-    const tagHashes = hashTags(tags);
+    const tagHashes = deps.fence.hasher.hash(tags);
     const { authority, path, query, key } = this.#request;
     const site = route.originConfig.hostHeader === 'client' ? `${this.#request.scheme}://${authority}` : '';
     const head: EntryHead = {

@@ -3,7 +3,7 @@ import { ageValueSeconds } from '../../policies/rfc9111/freshness.ts';
 import type { Clock } from '../clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import { aheadHashes, type TagHashes } from '../fence/tag-hash.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 
 /** The moment at which the origin is asked: an answer may show what was there before, and has to show what was in force. */
@@ -49,7 +49,7 @@ export class Moment {
     // The origin says itself how current its answer is: it has to show all that was in force when it was asked.
     if (!feed.attests(version, this.#announced)) return true;
     // A purge, a write or another feed may speak of what was committed after that.
-    const ahead = aheadHashes(tagHashes, feed.name);
+    const ahead = this.#fence.hasher.hashAhead(tagHashes, feed.name);
     return this.#fence.lastInvalidatedAtMs(ahead) >= this.#provedAtMs || this.#isWithinReadLag(ahead, fields);
   }
 

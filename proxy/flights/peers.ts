@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { EntryHead } from '../cache/entry.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
-import { cheapHash } from '../cheap-hash.ts';
+import type { KeyedHash } from '../keyed-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightEvents } from './flight.ts';
 import { Loans, type LoanMessage, type Wanted } from './loans.ts';
@@ -34,12 +34,19 @@ export interface Asked {
 export class PeerPorts implements Peers {
   readonly #index: number;
   readonly #count: number;
+  readonly #hash: KeyedHash;
   readonly #deps: SubscriptionDependencies & ServingDependencies;
   readonly #links: (PeerLink | null)[];
 
-  constructor(index: number, count: number, deps: SubscriptionDependencies & ServingDependencies) {
+  constructor(
+    index: number,
+    count: number,
+    hash: KeyedHash,
+    deps: SubscriptionDependencies & ServingDependencies,
+  ) {
     this.#index = index;
     this.#count = count;
+    this.#hash = hash;
     this.#deps = deps;
     this.#links = Array.from({ length: count }, () => null);
   }
@@ -54,7 +61,7 @@ export class PeerPorts implements Peers {
   }
 
   ownerOf(key: string): Peer | null {
-    const owner = cheapHash(key) % this.#count;
+    const owner = this.#hash.hash(key) % this.#count;
     return owner === this.#index ? null : this.at(owner);
   }
 

@@ -1,5 +1,4 @@
-import { hash } from 'node:crypto';
-import { cheapHash } from '../cheap-hash.ts';
+import type { KeyedHash } from '../keyed-hash.ts';
 
 /**
  * Remembers, for all workers, what turned out not to be cacheable, so that such requests do not wait for one another.
@@ -20,31 +19,24 @@ export function uncacheableBuffer(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * 8);
 }
 
-export function createUncacheableMemory(buffer: SharedArrayBuffer): UncacheableMemory {
+export function createUncacheableMemory(buffer: SharedArrayBuffer, hash: KeyedHash): UncacheableMemory {
   const words = new Uint32Array(buffer);
+  const slotOf = (key: string): number => (hash.hash(key) % SLOTS) * 2;
   return {
     has(key, nowMs) {
       const slot = slotOf(key);
       // Nearly all keys are none of them, and pay one load for that.
       const until = Atomics.load(words, slot + 1);
-      return until !== 0 && until > nowMs / 1000 && Atomics.load(words, slot) === fingerprint(key);
+      return until !== 0 && until > nowMs / 1000 && Atomics.load(words, slot) === hash.high;
     },
     remember(key, nowMs) {
       const slot = slotOf(key);
-      Atomics.store(words, slot, fingerprint(key));
+      Atomics.store(words, slot, hash.high);
       Atomics.store(words, slot + 1, Math.ceil(nowMs / 1000) + REMEMBERED_SECONDS);
     },
     forget(key) {
       const slot = slotOf(key);
-      if (Atomics.load(words, slot) === fingerprint(key)) Atomics.store(words, slot + 1, 0);
+      if (Atomics.load(words, slot) === hash.high) Atomics.store(words, slot + 1, 0);
     },
   };
-}
-
-function slotOf(key: string): number {
-  return (cheapHash(key) % SLOTS) * 2;
-}
-
-function fingerprint(key: string): number {
-  return hash('sha1', key, 'buffer').readUInt32LE(0);
 }

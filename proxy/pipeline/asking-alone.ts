@@ -94,7 +94,7 @@ export class AskingAlone {
     if (verdict.kind === 'invalid' && (state === 'clear' || state === 'soft')) await outdate(urlTag);
     // An invalidated entry is confirmed by a validator alone, which a HEAD does not send.
     if (verdict.kind === 'freshened' && state === 'clear') {
-      const updated = updatedHead(entry.head, verdict.meta);
+      const updated = updatedHead(entry.head, verdict.meta, fence.hasher);
       const isElsewhere = namesNewTags(entry.head, verdict.meta) || changesFields(entry.head, verdict.meta);
       const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
       await Promise.all([levels.update(head), tellPeers(head)]);

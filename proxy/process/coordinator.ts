@@ -11,7 +11,7 @@ import type { DiskWriter } from '../cache/disk/writer.ts';
 import type { Clock } from '../clock.ts';
 import { Fence, NotDurableError } from '../fence/fence.ts';
 import { HighWaterMark } from '../fence/high-water.ts';
-import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
 import { onTheWayBuffer } from '../cache/disk/on-the-way.ts';
 import { uncacheableBuffer } from '../flights/uncacheable.ts';
 import type { Log } from '../log/logger.ts';
@@ -22,6 +22,7 @@ import type { StateStore } from '../state/state-store.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
 import { OriginTally } from '../origins/origin-tally.ts';
 import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-board.ts';
+import { rekeyHolds } from '../writes/rekeyed-holds.ts';
 import { Writes } from '../writes/writes.ts';
 import type { SiteSource } from './calls.ts';
 import { changedRoutes, type ChangedRoutes } from './configured-digests.ts';
@@ -123,7 +124,7 @@ export class Coordinator {
     const { state, fence } = this.#parts;
     await this.#startDemos(config);
     const changed = changedRoutes(config, state);
-    const held = hashTags(changed.withNew.map(tagOfRoute));
+    const held = fence.hasher.hash(changed.withNew.map(tagOfRoute));
     try {
       // While some threads have the old routes and some the new, neither's invalidations reach all that is stored.
       await fence.hold(held, () => {});
@@ -288,6 +289,7 @@ export class Coordinator {
       mechanisms,
       onDurable: (sequence) => highWater?.note(sequence),
       attested: () => attestedFeeds(this.#config),
+      onNewKey: (hasher) => rekeyHolds(state, hasher),
     });
     if (highWater === null) return { state, fence, disk: null };
     if (highWater.found > fence.durableSequence && mechanisms.identity) {
@@ -317,6 +319,7 @@ export class Coordinator {
       mechanisms,
       block: UNBOUNDED_BLOCK,
       attested: () => attestedFeeds(this.#config),
+      onNewKey: (hasher) => rekeyHolds(state, hasher),
     });
     this.#seal = () => state.seal();
     return { state, fence, disk: null };

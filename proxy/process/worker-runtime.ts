@@ -13,13 +13,14 @@ import type { Clock } from '../clock.ts';
 import { FEED_ADAPTERS } from '../composition.ts';
 import { FeedView } from '../feeds/shared-feed.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
-import { SharedWords } from '../fence/layout.ts';
+import { loadKey, SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import { Flights } from '../flights/flights.ts';
 import { PeerPorts, type Peer } from '../flights/peers.ts';
 import { createUncacheableMemory } from '../flights/uncacheable.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { startListener, type Listener } from '../http/listener.ts';
+import { KeyedHash } from '../keyed-hash.ts';
 import type { AccessLog, Log } from '../log/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { Recorder } from '../metrics/recorder.ts';
@@ -90,6 +91,7 @@ export class WorkerRuntime {
     this.reload(start.site);
     const { config } = start.site;
     const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
+    const keyHash = keyHashOf(start);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
     const memory = createMemoryLevel(levelBytes(config.cache.memoryBytes / start.workers), largest);
     const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
@@ -116,13 +118,16 @@ export class WorkerRuntime {
       outdate: (tag: string) => this.#outdate(tag),
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
     };
-    this.#onTheWay = createOnTheWay(start.onTheWay, start.index);
+    this.#onTheWay = createOnTheWay(start.onTheWay, start.index, keyHash);
     const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
-    this.#peers = new PeerPorts(start.index, start.workers, { ...shared, flights: () => this.#flights });
+    this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
+      ...shared,
+      flights: () => this.#flights,
+    });
     this.#flights = new Flights({
       ...shared,
       peers: start.workers > 1 ? this.#peers : null,
-      uncacheable: createUncacheableMemory(start.uncacheable),
+      uncacheable: createUncacheableMemory(start.uncacheable, keyHash),
       maxWaiters: flights.waiters,
       maxWaiting: flights.waiting,
       newEntryId,
@@ -156,7 +161,7 @@ export class WorkerRuntime {
         conclusions,
         invalidator: deps,
         positions,
-        keeper: { levels: this.#levels, clock, newEntryId },
+        keeper: { levels: this.#levels, clock, hasher: fence.hasher, newEntryId },
         site: () => this.#site,
         onNotDurable: (error) =>
           log.error(
@@ -334,6 +339,11 @@ export class WorkerRuntime {
   #feedOf(route: ActiveRoute): FeedView | null {
     return route.feed === null ? null : (this.#feeds.get(route.feed.name) ?? null);
   }
+}
+
+/** By which every worker finds the slots and the owner of a cache's key: keyed, for clients choose those. */
+export function keyHashOf({ fence }: Pick<WorkerStart, 'fence'>): KeyedHash {
+  return new KeyedHash(loadKey(new SharedWords(fence)));
 }
 
 /** Of a worker's share of the memory, without content that was let go and is not collected yet. */

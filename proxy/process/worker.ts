@@ -9,7 +9,7 @@ import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { SharedRecorder } from '../metrics/shared-recorder.ts';
 import type { CoordinatorCalls, WorkerCalls, WorkerStart } from './calls.ts';
 import { Channel, type Handlers } from './channel.ts';
-import { WorkerRuntime } from './worker-runtime.ts';
+import { keyHashOf, WorkerRuntime } from './worker-runtime.ts';
 
 const start = workerData as WorkerStart;
 const thread = `worker ${start.index}`;
@@ -47,7 +47,11 @@ const runtime = new WorkerRuntime({
     reader === null
       ? null
       : {
-          level: new WorkerDiskLevel(reader, coordinator, createOnTheWay(start.onTheWay, start.index)),
+          level: new WorkerDiskLevel(
+            reader,
+            coordinator,
+            createOnTheWay(start.onTheWay, start.index, keyHashOf(start)),
+          ),
           corrupt: () => reader.counters.corrupt,
         },
   invalidate: (tags, entry) => coordinator.call('invalidate', { tags, entry }),

@@ -66,7 +66,8 @@ export type OpenedState =
   /** `isDamaged`: it is LMDB's file that is not sound. */
   | { readonly kind: 'failed'; readonly reason: string; readonly isDamaged: boolean };
 
-const FORMAT_VERSION = 1;
+/** 2: the fence's tags are hashed by a key of the state; one without is taken over. */
+const FORMAT_VERSION = 2;
 const MAP_BYTES = 16 * 2 ** 30;
 const KNOWN_STARTS = 100;
 /** A million waiting writes take several seconds to look through; the other tables come first. */
@@ -102,11 +103,11 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
     const state = new LmdbState(root, probe);
     const meta = state.table('meta');
     const format = meta.get('format')?.readUInt32LE(0);
-    if (format !== undefined && format !== FORMAT_VERSION) {
+    if (format !== undefined && format > FORMAT_VERSION) {
       await state.close();
       return {
         kind: 'failed',
-        reason: `${directory} has format ${format}, this Weir reads ${FORMAT_VERSION}`,
+        reason: `${directory} has format ${format}, this Weir reads up to ${FORMAT_VERSION}`,
         isDamaged: false,
       };
     }

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { NotDurableError, type Fence } from '../fence/fence.ts';
-import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { DoneShelf } from './done-shelf.ts';
 import { Intake, type Acceptance, type OfferedWrite } from './intake.ts';
@@ -81,7 +81,7 @@ export class Journal {
   /** In force, durable and in its place in the line when it resolves with `accepted`. */
   async accept(write: OfferedWrite): Promise<Acceptance> {
     const { fence } = this.#deps;
-    const tags = hashTags(write.tags);
+    const tags = fence.hasher.hash(write.tags);
     let acceptance: Acceptance = { kind: 'not-durable' };
     let replaced: TagHashes | null = null;
     try {
@@ -158,7 +158,7 @@ export class Journal {
       if (hasLeft) fence.drop(tags);
       return hasLeft;
     }
-    const more = hashTags(leaving.moreTags);
+    const more = fence.hasher.hash(leaving.moreTags);
     const held = { ...leaving.lingering, line, tags: Uint32Array.of(...tags, ...more) };
     const id = lingering.newId();
     const lingers = (): void => {
@@ -225,7 +225,7 @@ export class Journal {
     if (found?.kind !== 'record') return null;
     const { line, order } = found.record;
     const isInLine = this.tables.first(line)?.order === order;
-    const tags = hashTags(found.record.tags);
+    const tags = fence.hasher.hash(found.record.tags);
     let retried: WriteRecord | null = null;
     const change = (): void => {
       const read = this.tables.record('dead', number);

@@ -3,7 +3,7 @@ import { entryTags } from '../../policies/tags.ts';
 import type { EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
 import type { Clock } from '../clock.ts';
-import { hashTags } from '../fence/tag-hash.ts';
+import type { TagHasher } from '../fence/tag-hash.ts';
 import { FlightBody } from '../flights/body.ts';
 import { Storing } from '../flights/storing.ts';
 import { originForm } from '../pipeline/pass-way.ts';
@@ -13,6 +13,7 @@ import { keyOfVisit, type RoutedVisit } from '../pipeline/visit.ts';
 export interface EntryKeeper {
   readonly levels: Levels;
   readonly clock: Clock;
+  readonly hasher: TagHasher;
   newEntryId(): string;
 }
 
@@ -58,7 +59,7 @@ export function keepEntry(visit: RoutedVisit, keeper: EntryKeeper, kept: KeptEnt
     url: `${site}${originForm(path, query)}`,
     meta,
     tags,
-    tagHashes: hashTags(tags),
+    tagHashes: keeper.hasher.hash(tags),
     floor,
     unproven: false,
     sizeBytes: content.length,

@@ -2,7 +2,6 @@ import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { keyedQuery } from '../../policies/key.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import { hashTags } from '../fence/tag-hash.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
 import { refuse } from '../pipeline/refusals.ts';
 import type { RoutedVisit } from '../pipeline/visit.ts';
@@ -16,7 +15,8 @@ import { targetTag } from './written-tags.ts';
 export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader, query = visit.query): boolean {
   if (!fence.holdsAny()) return false;
   const { site, authority, path } = visit;
-  return fence.isHeld(hashTags(targetTag(site.config, { authority, target: originForm(path, query) })));
+  const tags = targetTag(site.config, { authority, target: originForm(path, query) });
+  return fence.isHeld(fence.hasher.hash(tags));
 }
 
 /** As the client has it, and as the origin is asked for it. */

@@ -6,7 +6,6 @@ import type { StoredMeta } from '../../policies/model.ts';
 import { decidePosted } from '../../policies/rfc9111/posted.ts';
 import { groupSite } from '../../policies/tags.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
-import { hashTags } from '../fence/tag-hash.ts';
 import { originForm } from '../pipeline/pass-way.ts';
 import { keyOfVisit, sentFields, type RoutedVisit } from '../pipeline/visit.ts';
 import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './kept-entry.ts';
@@ -47,7 +46,7 @@ export class PostedEntry {
   /** The head has come, and what the POST has changed is about to be invalidated. Undefined: nothing comes of it. */
   answered(status: number, fields: Fields): AskedEntry | undefined {
     if (!this.#decide(status, fields)) return undefined;
-    return { tags: hashTags(this.#tags), floor: this.#visit.arrival };
+    return { tags: this.#keeper.hasher.hash(this.#tags), floor: this.#visit.arrival };
   }
 
   /** It was. What nothing else has touched since the POST came is as the POST has made it. */

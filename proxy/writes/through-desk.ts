@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../../policies/writes.ts';
 import { NotDurableError, type Fence } from '../fence/fence.ts';
-import { hashTags, type TagHashes } from '../fence/tag-hash.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Log } from '../log/logger.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { otherHoldKey, writeHoldRow } from './hold-rows.ts';
@@ -131,7 +131,7 @@ export class ThroughDesk {
     const hold = lingering.newId();
     const untilMs = time.nowMs() + maxProcessingMs;
     const how = { kind: 'lingering', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
-    const row = { ...how, line: lineKeyOf(line), tags: hashTags(tags) };
+    const row = { ...how, line: lineKeyOf(line), tags: fence.hasher.hash(tags) };
     await fence.hold(row.tags, () => lingering.write(hold, row));
     lingering.keep(hold, row);
   }
@@ -150,7 +150,7 @@ export class ThroughDesk {
   async #hold(instance: number, line: LineKey, request: ThroughRequest): Promise<Admission> {
     const { fence, lines, lingering } = this.#deps;
     const { maxProcessingMs } = request;
-    const tags = hashTags(request.tags);
+    const tags = fence.hasher.hash(request.tags);
     const hold = lingering.newId();
     try {
       const { sequence } = await fence.hold(tags, () =>
@@ -170,7 +170,8 @@ export class ThroughDesk {
   async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
     const { fence, lines, lingering } = this.#deps;
     lingering.stopShowing(running.line);
-    const untouched = end.entryTags !== null && !fence.touchedSince(hashTags(end.entryTags), running.heldAt);
+    const { entryTags } = end;
+    const untouched = entryTags !== null && !fence.touchedSince(fence.hasher.hash(entryTags), running.heldAt);
     try {
       const { sequence } = await fence.release(running.tags, end.moreTags, () => {
         this.#holds.remove(otherHoldKey(end.hold));
@@ -202,7 +203,7 @@ export class ThroughDesk {
     // What comes while it is written down comes after it, too.
     const unblock = lingering.block(running.line);
     try {
-      const more = hashTags(moreTags);
+      const more = fence.hasher.hash(moreTags);
       const longer = { ...running, tags: Uint32Array.of(...running.tags, ...more) };
       const change = (): void => lingering.write(hold, this.#rowOf(longer));
       if (more.length === 0) await state.write(change);

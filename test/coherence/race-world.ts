@@ -16,7 +16,7 @@ import { createLog } from '../../proxy/log/logger.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
 import { originBoardSource } from '../../proxy/origins/origin-board.ts';
 import type { SiteSource } from '../../proxy/process/calls.ts';
-import { WorkerRuntime } from '../../proxy/process/worker-runtime.ts';
+import { keyHashOf, WorkerRuntime } from '../../proxy/process/worker-runtime.ts';
 import { originKeyOf } from '../../proxy/routes/active-route.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { configOf } from '../config/load.ts';
@@ -121,7 +121,8 @@ export class RaceWorld {
     const fence = await Fence.open(1_000, {
       state: this.#state,
       clock: CLOCK,
-      mechanisms: this.#mechanisms,
+      // Without a random key the same worker owns a path in every run.
+      mechanisms: { ...this.#mechanisms, tagKey: false },
       block: 100,
     });
     this.#boots += 1;
@@ -214,7 +215,10 @@ class RaceWorker {
       log: SILENT,
       accessLog: () => {},
       recorder: { request: () => {}, originHead: () => {} },
-      disk: { level: new RaceDisk(disk, createOnTheWay(onTheWay, index), later), corrupt: () => 0 },
+      disk: {
+        level: new RaceDisk(disk, createOnTheWay(onTheWay, index, keyHashOf({ fence: fence.buffer })), later),
+        corrupt: () => 0,
+      },
       invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
       invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
       desk: {

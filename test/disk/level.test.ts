@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { WorkerDiskLevel, type DiskWriterLink } from '../../proxy/cache/disk/level.ts';
 import { createOnTheWay, onTheWayBuffer } from '../../proxy/cache/disk/on-the-way.ts';
+import { HASH_KEY_WORDS, KeyedHash } from '../../proxy/keyed-hash.ts';
 import type { DiskReader } from '../../proxy/cache/disk/reader.ts';
 import type { EntryHead } from '../../proxy/cache/entry.ts';
 import { entry } from './support/entries.ts';
@@ -19,10 +20,12 @@ function disk() {
   return { committed, reader };
 }
 
+const HASH = new KeyedHash(new Uint32Array(HASH_KEY_WORDS));
+
 describe('the disk level of a worker', () => {
   it('finds what was committed since its snapshot was taken', () => {
     const { committed, reader } = disk();
-    const level = new WorkerDiskLevel(reader, nobody, createOnTheWay(onTheWayBuffer(), 0));
+    const level = new WorkerDiskLevel(reader, nobody, createOnTheWay(onTheWayBuffer(), 0, HASH));
     committed.push(entry(1));
     expect(level.heads(entry(1).key)).toEqual([entry(1)]);
   });
@@ -31,10 +34,10 @@ describe('the disk level of a worker', () => {
     const buffer = onTheWayBuffer();
     const answer = Promise.withResolvers<boolean>();
     const writer: DiskWriterLink = { call: () => answer.promise, tell: () => {} };
-    const level = new WorkerDiskLevel(disk().reader, writer, createOnTheWay(buffer, 1));
+    const level = new WorkerDiskLevel(disk().reader, writer, createOnTheWay(buffer, 1, HASH));
     const head = entry(1, { sizeBytes: 0 });
     const committed = level.begin(head.id).commit(head, 64);
-    const other = createOnTheWay(buffer, 0);
+    const other = createOnTheWay(buffer, 0, HASH);
     expect(other.holderOf(head.key)).toBe(1);
     answer.resolve(isStored);
     expect(await committed).toBe(isStored);

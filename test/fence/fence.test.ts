@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { Fence, NotDurableError, SLICE_TAGS } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
-import { aheadHashes, hashTags } from '../../proxy/fence/tag-hash.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 import { gate, settle } from '../support/barrier.ts';
 import { MemoryState } from '../support/memory-state.ts';
@@ -24,7 +23,7 @@ function handsOn(fence: Fence) {
   return {
     reader,
     hard: async (...tags: string[]) => (await fence.invalidate({ tags, mode: 'hard' })).sequence,
-    verdict: (tag: string, floor: number) => reader.verdict(entryOf([tag], floor)).kind,
+    verdict: (tag: string, floor: number) => reader.verdict(entryOf([tag], floor, {}, reader.hasher)).kind,
   };
 }
 
@@ -88,12 +87,12 @@ describe('an invalidation', () => {
 });
 
 describe('an invalidation but for one entry', () => {
-  const entry = (floor: number) => ({ tags: hashTags(['url', 'a']), floor });
+  const entryIn = (fence: Fence) => (floor: number) => ({ tags: fence.hasher.hash(['url', 'a']), floor });
 
   it('raises the floor of that entry above it, and reaches all others that bear the tag', async () => {
     const { fence, hard, verdict } = await open(new MemoryState());
     const before = await hard('elsewhere');
-    const { floor } = await fence.invalidateBut('url', entry(before));
+    const { floor } = await fence.invalidateBut('url', entryIn(fence)(before));
     expect(floor).toBe(fence.sequence);
     expect(verdict('url', before)).toBe('hard');
     expect(verdict('url', floor)).toBe('clear');
@@ -103,7 +102,7 @@ describe('an invalidation but for one entry', () => {
     const { fence, hard, verdict } = await open(new MemoryState());
     const before = fence.sequence;
     await hard('a');
-    const { floor } = await fence.invalidateBut('url', entry(before));
+    const { floor } = await fence.invalidateBut('url', entryIn(fence)(before));
     expect(floor).toBe(before);
     expect(verdict('a', floor)).toBe('hard');
   });
@@ -113,14 +112,14 @@ describe('an invalidation but for one entry', () => {
     const { fence, verdict } = await open(state);
     const before = fence.sequence;
     state.beforeCommit = () => Promise.reject(new Error('no space left'));
-    await expect(fence.invalidateBut('url', entry(before))).rejects.toThrow(NotDurableError);
+    await expect(fence.invalidateBut('url', entryIn(fence)(before))).rejects.toThrow(NotDurableError);
     expect(verdict('url', before)).toBe('hard');
   });
 });
 
 it('an invalidation tells whether something else has touched an entry since it was asked for', async () => {
   const { fence, hard } = await open(new MemoryState());
-  const entry = { tags: hashTags(['url', 'a']), floor: fence.sequence };
+  const entry = { tags: fence.hasher.hash(['url', 'a']), floor: fence.sequence };
   const own = { tags: ['url'], mode: 'hard' as const, entry };
   await hard('elsewhere');
   expect(await fence.invalidate(own)).toEqual({ sequence: fence.sequence, tags: 1, isTouched: false });
@@ -271,7 +270,7 @@ describe('a table that is opened again', () => {
     const { fence: after } = await open(state.crashed(), { clock });
     clock.now += 1_000;
     const reader = new FenceReader(new SharedWords(after.buffer), clock);
-    const verdict = reader.verdict(entryOf(['a'], floor, { requestTimeMs }));
+    const verdict = reader.verdict(entryOf(['a'], floor, { requestTimeMs }, reader.hasher));
     expect(verdict).toEqual({ kind: 'soft', invalidatedAtMs: requestTimeMs });
   });
 
@@ -291,8 +290,8 @@ describe('a table that is opened again', () => {
     await hard('a');
     const clock = setClock(2_000_000_000_000);
     const { reader } = await open(state.crashed(), { clock });
-    expect(reader.lastInvalidatedAtMs(hashTags(['a']))).toBe(clock.now);
-    expect(reader.lastInvalidatedAtMs(hashTags(['b']))).toBe(Number.NEGATIVE_INFINITY);
+    expect(reader.lastInvalidatedAtMs(reader.hasher.hash(['a']))).toBe(clock.now);
+    expect(reader.lastInvalidatedAtMs(reader.hasher.hash(['b']))).toBe(Number.NEGATIVE_INFINITY);
   });
 });
 
@@ -303,7 +302,8 @@ describe('an invalidation of more tags than one turn takes', () => {
   it('lets others have their turn, and is seen as a whole or not at all', async () => {
     const state = new MemoryState();
     const { fence, reader, hard } = await open(state, {}, 1_000_000);
-    const seen = (tag: string, floor: number): string => reader.verdict(entryOf([tag, 'scope'], floor)).kind;
+    const seen = (tag: string, floor: number): string =>
+      reader.verdict(entryOf([tag, 'scope'], floor, {}, reader.hasher)).kind;
     const floor = fence.sequence;
     const answer = fence.invalidate({ tags, mode: 'hard', under: ['scope'] });
     const between = hard('between');
@@ -386,7 +386,7 @@ describe('an invalidation of more tags than one turn takes', () => {
 
 describe('an invalidation ahead of a feed', () => {
   const aheadIn = (reader: FenceReader, tag: string, feed = 'asked'): number =>
-    reader.lastInvalidatedAtMs(aheadHashes(hashTags([tag]), feed));
+    reader.lastInvalidatedAtMs(reader.hasher.hashAhead(reader.hasher.hash([tag]), feed));
 
   it('is noted beside those that this feed tells, where anybody asks', async () => {
     const state = new MemoryState();
@@ -395,9 +395,9 @@ describe('an invalidation ahead of a feed', () => {
     const reader = new FenceReader(new SharedWords(fence.buffer), clock);
     const aheadAt = (tag: string): number => aheadIn(reader, tag);
     await fence.invalidate({ tags: ['purged'], mode: 'soft' });
-    await fence.hold(hashTags(['written']), () => {});
+    await fence.hold(fence.hasher.hash(['written']), () => {});
     clock.now += 100;
-    await fence.release(hashTags(['written']), ['named'], () => {});
+    await fence.release(fence.hasher.hash(['written']), ['named'], () => {});
     await fence.invalidate({ tags: ['purged', 'told'], mode: 'hard', by: 'asked' });
     await fence.invalidate({ tags: ['elsewhere'], mode: 'hard', by: 'other' });
     expect(['purged', 'written', 'named', 'told', 'elsewhere'].map(aheadAt)).toEqual([
@@ -429,7 +429,7 @@ describe('an invalidation ahead of a feed', () => {
 describe('a hold', () => {
   it('is in force from before it is written down until it is released, and invalid from then on', async () => {
     const { fence, verdict } = await open(new MemoryState());
-    const tags = hashTags(['a']);
+    const tags = fence.hasher.hash(['a']);
     const { sequence } = await fence.hold(tags, () => {});
     expect(verdict('a', fence.sequence)).toBe('hard');
     const released = await fence.release(tags, ['b'], () => {});
@@ -441,7 +441,7 @@ describe('a hold', () => {
   it('stays while its end can not be written down', async () => {
     const state = new MemoryState();
     const { fence, verdict } = await open(state);
-    const tags = hashTags(['a']);
+    const tags = fence.hasher.hash(['a']);
     await fence.hold(tags, () => {});
     state.beforeCommit = () => Promise.reject(new Error('no space left'));
     await expect(fence.release(tags, [], () => {})).rejects.toThrow(NotDurableError);

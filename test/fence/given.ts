@@ -1,7 +1,8 @@
 import { fenceSize, SharedWords, type FenceSize, type Words } from '../../proxy/fence/layout.ts';
 import { FenceReader, type Fenced } from '../../proxy/fence/reader.ts';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
+import { TagHasher, type TagHashes } from '../../proxy/fence/tag-hash.ts';
 import { FenceWriter } from '../../proxy/fence/writer.ts';
+import { HASH_KEY_WORDS } from '../../proxy/keyed-hash.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 
 /** A clock that the test sets, in milliseconds; the wall clock is ahead of the monotonic one by `wallAhead`. */
@@ -25,13 +26,21 @@ export function setClock(now = 1_700_000_000_000): SetClock {
   };
 }
 
+/** By the key of a fence to which none was given. */
+export const KEYLESS = new TagHasher(new Uint32Array(HASH_KEY_WORDS));
+
+export function hashTags(tags: readonly string[]): TagHashes {
+  return KEYLESS.hash(tags);
+}
+
 export function entryOf(
   tags: readonly string[],
   floor: number,
   { unproven = false, requestTimeMs = 0 }: Partial<Pick<Fenced, 'unproven' | 'requestTimeMs'>> = {},
+  hasher = KEYLESS,
 ): Fenced {
   const unjudged = { clearEra: -1, clearAt: -1, softSinceMs: 0 };
-  return { tagHashes: hashTags(tags), floor, requestTimeMs, unproven, ...unjudged };
+  return { tagHashes: hasher.hash(tags), floor, requestTimeMs, unproven, ...unjudged };
 }
 
 export interface Table {

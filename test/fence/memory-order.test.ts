@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader, type Fenced } from '../../proxy/fence/reader.ts';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { FenceWriter } from '../../proxy/fence/writer.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 import { fc } from '../support/properties.ts';
-import { entryOf, recordingWords, setClock, table, watchedWords, type Store } from './given.ts';
+import { entryOf, recordingWords, setClock, table, watchedWords, type Store, hashTags } from './given.ts';
 
 /** A fence as it stands, and the stores that an invalidation makes on it, one by one. */
 interface Scene {
-  readonly before: Uint32Array;
+  /** What is not zero. */
+  readonly before: ReadonlyMap<number, number>;
   readonly stores: readonly Store[];
   /** Of the tag that is invalidated, or was before. */
   readonly entry: () => Fenced;
@@ -20,8 +20,11 @@ interface Scene {
  * are. Nothing that the writer does depends on a reader, so its stores can be played in any rhythm.
  */
 function judgeAmong(scene: Scene, mechanisms: Mechanisms, due: (loads: number) => number): string[] {
-  const words = new SharedWords(new SharedArrayBuffer(scene.before.byteLength));
-  scene.before.forEach((value, index) => words.store(index, value));
+  const held = new Map(scene.before);
+  const words = {
+    load: (index: number) => held.get(index) ?? 0,
+    store: (index: number, value: number) => void held.set(index, value),
+  };
   let done = 0;
   const advance = (to: number): void => {
     for (; done < Math.min(to, scene.stores.length); done += 1) {
@@ -74,7 +77,8 @@ function sceneOf(
   }
   recording.stores.length = 0;
   writer.invalidate(hashTags([tag]), 'hard', fence.writer.sequence + 1, NOW_MS);
-  return { before, stores: [...recording.stores], entry };
+  const filled = new Map([...before.entries()].filter(([, value]) => value !== 0));
+  return { before: filled, stores: [...recording.stores], entry };
 }
 
 const NOW_MS = setClock().nowMs();

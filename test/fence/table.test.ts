@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { fc } from '../support/properties.ts';
-import { entryOf, setClock, table } from './given.ts';
+import { entryOf, setClock, table, hashTags } from './given.ts';
 
 describe('the fence as a table', () => {
   it('is exact until a bucket is full', () => {

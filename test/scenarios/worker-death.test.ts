@@ -9,9 +9,10 @@ import { systemClock } from '../../proxy/clock.ts';
 import { FEED_SCHEMAS, NOT_YET } from '../../proxy/composition.ts';
 import { logTo } from '../../proxy/log/logger.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
+import type { KeyedHash } from '../../proxy/keyed-hash.ts';
 import { Coordinator } from '../../proxy/process/coordinator.ts';
+import { keyHashOf } from '../../proxy/process/worker-runtime.ts';
 import type { WeirStats } from '../../proxy/metrics/stats.ts';
-import { cheapHash } from '../../proxy/cheap-hash.ts';
 import { gate } from '../support/barrier.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { ask, askHead, cacheStatusOf, firstBytes, readAll } from './client.ts';
@@ -28,6 +29,8 @@ interface InProcessWeir {
   readonly workers: readonly Worker[];
   admin(path: string, init?: RequestInit): Promise<Response>;
   stats(): Promise<WeirStats>;
+  /** The place of the worker in which flights of this key run. */
+  ownerOf(key: string): number;
   /** Ends the worker at this place as a crash would, and resolves when the next one listens there. */
   crash(index: number): Promise<void>;
   stop(): Promise<number>;
@@ -53,6 +56,7 @@ async function startInProcess(): Promise<InProcessWeir> {
   const loaded = await readConfigFile({ file, env: {}, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
   if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
   const workers: Worker[] = [];
+  let hash!: KeyedHash;
   const mayBegin = new Int32Array(new SharedArrayBuffer(4)).fill(1);
   const lines: string[] = [];
   const started = await Coordinator.start({
@@ -62,6 +66,7 @@ async function startInProcess(): Promise<InProcessWeir> {
     log: logTo({ write: (line) => void lines.push(line) }, 'info', 'coordinator'),
     version: 'test',
     newWorker: (entry, workerData) => {
+      hash = keyHashOf(workerData);
       const data = { ...workerData, entry: entry.href, mayBegin };
       const worker = new Worker(HANGING, { eval: true, workerData: data });
       workers[workerData.index] = worker;
@@ -78,6 +83,7 @@ async function startInProcess(): Promise<InProcessWeir> {
     url: `http://127.0.0.1:${started.port}`,
     lines,
     workers,
+    ownerOf: (key) => hash.hash(key) % 2,
     admin,
     stats: async () => (await (await admin('/stats')).json()) as WeirStats,
     async crash(index) {
@@ -107,7 +113,7 @@ afterEach(async () => {
 /** The place of the worker in which flights for this path run. */
 async function ownerOf(path: string): Promise<number> {
   const { key } = (await (await weir.admin(`/entries?url=${path}`)).json()) as { key: string };
-  return cheapHash(key) % 2;
+  return weir.ownerOf(key);
 }
 
 /** Requests on so many connections that both workers have some. */

@@ -3,7 +3,6 @@ import { systemClock as clock } from '../../proxy/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { createLog } from '../../proxy/log/logger.ts';
 import type { Acceptance, OfferedWrite } from '../../proxy/writes/intake.ts';
 import { Journal } from '../../proxy/writes/journal.ts';
@@ -57,7 +56,7 @@ export async function open(state: MemoryState, sizeBytes = 2 ** 20) {
     desk,
     time,
     buried,
-    isHeld: (tag: string) => reader.isHeld(hashTags([tag])),
+    isHeld: (tag: string) => reader.isHeld(fence.hasher.hash([tag])),
   };
 }
 

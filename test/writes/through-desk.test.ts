@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../proxy/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
-import { hashTags } from '../../proxy/fence/tag-hash.ts';
 import { createLog } from '../../proxy/log/logger.ts';
 import { OriginTally } from '../../proxy/origins/origin-tally.ts';
 import { lineKeyOf } from '../../proxy/writes/line.ts';
@@ -70,7 +69,7 @@ describe('writes through', () => {
     const before = fence.sequence;
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
     await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
-    expect(fence.touchedSince(hashTags(['url:/1']), before)).toBe(true);
+    expect(fence.touchedSince(fence.hasher.hash(['url:/1']), before)).toBe(true);
     expect(isHeld('url:/1')).toBe(true);
   });
 
@@ -148,7 +147,7 @@ describe('writes through', () => {
 describe('holds', () => {
   it('are counted, and more than a bucket has room for hold all of it', async () => {
     const { fence, isHeld } = await open(new MemoryState());
-    const tags = hashTags(Array.from({ length: 5000 }, (_, i) => `tag:${i}`));
+    const tags = fence.hasher.hash(Array.from({ length: 5000 }, (_, i) => `tag:${i}`));
     await fence.hold(tags, () => {});
     await fence.hold(tags, () => {});
     expect(isHeld('tag:4999')).toBe(true);

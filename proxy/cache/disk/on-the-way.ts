@@ -1,4 +1,4 @@
-import { cheapHash } from '../../cheap-hash.ts';
+import type { KeyedHash } from '../../keyed-hash.ts';
 
 /**
  * Which worker has in its memory what is on its way to the disk: until it is committed, no other worker finds it there. A
@@ -21,24 +21,20 @@ export function onTheWayBuffer(): SharedArrayBuffer {
 }
 
 /** `index`: this worker's place. */
-export function createOnTheWay(buffer: SharedArrayBuffer, index: number): OnTheWay {
+export function createOnTheWay(buffer: SharedArrayBuffer, index: number, hash: KeyedHash): OnTheWay {
   const words = new Uint32Array(buffer);
   let count = 0;
   return {
     sent(key) {
       count += 1;
-      const slot = slotOf(key);
+      const slot = hash.hash(key) % SLOTS;
       const own = ((count << HOLDER_BITS) | (index + 1)) >>> 0;
       Atomics.store(words, slot, own);
       return () => void Atomics.compareExchange(words, slot, own, 0);
     },
     holderOf(key) {
-      const holder = (Atomics.load(words, slotOf(key)) & ((1 << HOLDER_BITS) - 1)) - 1;
+      const holder = (Atomics.load(words, hash.hash(key) % SLOTS) & ((1 << HOLDER_BITS) - 1)) - 1;
       return holder < 0 || holder === index ? null : holder;
     },
   };
-}
-
-function slotOf(key: string): number {
-  return cheapHash(key) % SLOTS;
 }
