@@ -7,11 +7,13 @@ import { entryEvent } from './redis-stream/message.ts';
 import { redisStreamSchema, type RedisStreamOptions } from './redis-stream/options.ts';
 import {
   compareIds,
+  decideSameStream,
   formatPlace,
   gapReason,
   gapReasonAtEnd,
   headOf,
   parsePlace,
+  placeOf,
   type Place,
 } from './redis-stream/place.ts';
 import type { StreamEntry } from './redis-stream/replies.ts';
@@ -21,8 +23,8 @@ import type { StreamEntry } from './redis-stream/replies.ts';
  * transaction.
  *
  * Redis starts in silence at whatever is left, so state and entries are read in one transaction, and each time it is
- * shown from the state's numbers that nothing between our place and these entries is missing. Where nothing more
- * follows, that is the head. XREAD only says when it is worth looking again.
+ * shown from the state's numbers that nothing between our place and these entries is missing, and from our own last entry
+ * that the stream is still the same. Where nothing more follows, that is the head. XREAD only says when it is worth looking again.
  */
 export const redisStreamFeed = defineFeed({
   type: 'redis-stream',
@@ -82,15 +84,15 @@ class RedisStreamFeed implements Feed {
     while (!signal.aborted) {
       const askedAtMonotonicMs = this.#deps.clock.monotonicMs();
       const most = batch.messages;
-      const { state, entries } = await connection.snapshot(place?.id ?? null, most);
-      const reason = place === null ? null : gapReason(place, state);
+      const { state, own, entries } = await connection.snapshot(place?.id ?? null, most);
+      const reason = place === null ? null : (gapReason(place, state) ?? decideSameStream(place, own, state));
       if (place === null || reason !== null) {
         place = headOf(state);
         yield gapBefore(place, reason ?? beginning(after));
         continue;
       }
       for (const entry of entries) {
-        place = { id: entry.id, ordinal: place.ordinal + 1 };
+        place = placeOf(entry, place.ordinal + 1);
         yield this.#eventOf(entry, place);
       }
       batch.learn(entries.length, bytesOf(entries));

@@ -7,15 +7,26 @@ import {
   gapReason,
   gapReasonAtEnd,
   parsePlace,
+  placeOf,
   type StreamState,
 } from '../../origin-adapters/feeds/redis-stream/place.ts';
 
 describe('a place in a Redis stream', () => {
-  const whole: StreamState = { lastId: '9-0', added: 9, length: 9, firstId: '1-0', maxDeletedId: '0-0' };
+  const whole: StreamState = {
+    lastId: '9-0',
+    added: 9,
+    length: 9,
+    firstId: '1-0',
+    maxDeletedId: '0-0',
+    lastEntry: null,
+  };
   const place = { id: '4-0', ordinal: 4 };
 
   it('is written and read', () => {
     expect(parsePlace(formatPlace(place))).toEqual(place);
+    const known = placeOf({ id: '4-0', fields: [Buffer.from('a'), Buffer.from('b')] }, 4);
+    expect(parsePlace(formatPlace(known))).toEqual(known);
+    expect(placeOf({ id: '4-0', fields: [Buffer.from('ab'), Buffer.from('')] }, 4)).not.toEqual(known);
     expect(parsePlace('0/16B3748')).toBeNull();
     expect(parsePlace('4-0')).toBeNull();
   });

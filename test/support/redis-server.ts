@@ -10,9 +10,12 @@ export class RedisServer {
   readonly #process: ServerProcess;
   readonly #password: string | null;
 
-  private constructor(process: ServerProcess, password: string | null) {
+  readonly #port: number;
+
+  private constructor(process: ServerProcess, password: string | null, port = process.port) {
     this.#process = process;
     this.#password = password;
+    this.#port = port;
   }
 
   /** `parameters`: beside those that every such server gets, such as `--requirepass`. */
@@ -30,7 +33,7 @@ export class RedisServer {
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${this.#process.port}`;
+    return `redis://127.0.0.1:${this.#port}`;
   }
 
   get folder(): string {
@@ -55,6 +58,22 @@ export class RedisServer {
 
   async restart(): Promise<void> {
     await this.#process.restart();
+    await this.#untilLoaded();
+  }
+
+  /** Keeps a copy of its data. */
+  async copy(): Promise<void> {
+    await this.#process.copy();
+    await this.#untilLoaded();
+  }
+
+  /** Ends it, puts back what was copied, and starts it again; the commands are run where nobody else looks for it. */
+  async restore(...commands: readonly (readonly string[])[]): Promise<void> {
+    await this.#process.restore('--port', async (port) => {
+      const hidden = new RedisServer(this.#process, this.#password, port);
+      await hidden.#untilLoaded();
+      await hidden.run(...commands);
+    });
     await this.#untilLoaded();
   }
 

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endWithTests } from './end-with-tests.ts';
+import { freePort } from './free-port.ts';
 
 /** A server that a test starts for itself: its folder, its process, and the harm that can be done to it. */
 export class ServerProcess {
@@ -70,10 +71,15 @@ export class ServerProcess {
     await this.start();
   }
 
-  /** Ends it and puts its folder back as it was copied. */
-  async endAndPutBack(): Promise<void> {
+  /** Ends it, puts its folder back as it was copied, and starts it again; first on another port, which `flag` names. */
+  async restore(flag: string, work: (port: number) => Promise<void>): Promise<void> {
     await this.end();
     await replaceFolder(this.folder, this.#copy!);
+    const port = await freePort();
+    await this.start({ flag, port });
+    await work(port);
+    await this.end('SIGTERM');
+    await this.start();
   }
 
   /** Connections stay open and nothing is answered. */

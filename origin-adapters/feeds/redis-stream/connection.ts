@@ -1,15 +1,18 @@
 import type { RedisClientOptions } from 'redis';
 import { orAborted } from '../abort.ts';
-import type { FeedDeps, FeedFailure } from '../feed.ts';
+import type { FeedClock, FeedDeps, FeedFailure } from '../feed.ts';
 import { readTls, type TlsMaterial } from '../tls.ts';
+import { within } from '../within.ts';
 import { RedisFault } from './fault.ts';
 import type { StreamState } from './place.ts';
 import { arrayOf, readEntries, readRole, readStreamState, type StreamEntry } from './replies.ts';
 import type { RedisStreamOptions } from './options.ts';
 
-/** The stream at one moment: its state, and what comes after the id asked for. */
+/** The stream at one moment: its state, the entry with the id asked for, and what comes after it. */
 export interface Snapshot {
   readonly state: StreamState;
+  /** null: it is not there. */
+  readonly own: StreamEntry | null;
   /** As many as were asked for, or all that there are. */
   readonly entries: readonly StreamEntry[];
 }
@@ -33,13 +36,17 @@ interface Client {
 export class RedisConnection {
   readonly #client: Client;
   readonly #stream: string;
+  readonly #answerMs: number;
+  readonly #clock: FeedClock;
 
-  private constructor(client: Client, stream: string) {
+  private constructor(client: Client, stream: string, answerMs: number, clock: FeedClock) {
     this.#client = client;
     this.#stream = stream;
+    this.#answerMs = answerMs;
+    this.#clock = clock;
   }
 
-  /** Rejects with what the client or the server says. `timeoutMs`: for the connection to be made. */
+  /** Rejects with what the client or the server says. `timeoutMs`: for the connection to be made, and for each answer. */
   static async open(
     options: RedisStreamOptions,
     timeoutMs: number,
@@ -60,9 +67,9 @@ export class RedisConnection {
     });
     // What goes wrong rejects the command under way as well.
     client.on('error', () => undefined);
-    const connection = new RedisConnection(client, options.stream);
+    const connection = new RedisConnection(client, options.stream, timeoutMs, deps.clock);
     try {
-      await connect(client, signal);
+      await within(connect(client, signal), timeoutMs, deps.clock, 'the server did not let us in');
       await connection.#refuseReplica();
     } catch (error) {
       connection.close();
@@ -77,27 +84,40 @@ export class RedisConnection {
 
   /** State and entries of the same moment, for they are read in one transaction. After null: no entries. */
   async snapshot(afterId: string | null, most: number): Promise<Snapshot> {
-    const client = this.#client;
     const from = afterId === null ? '+' : `(${afterId}`;
-    const [, , , replies] = await Promise.all([
-      client.sendCommand(['MULTI']),
-      client.sendCommand(['XINFO', 'STREAM', this.#stream]),
-      client.sendCommand(['XRANGE', this.#stream, from, '+', 'COUNT', String(most)]),
-      client.sendCommand(['EXEC']),
-    ]);
-    const [info, entries] = arrayOf(replies);
-    return { state: readStreamState(info), entries: readEntries(entries) };
+    const own = afterId ?? '+';
+    const replies = await this.#answer(
+      ['MULTI'],
+      ['XINFO', 'STREAM', this.#stream],
+      ['XRANGE', this.#stream, own, own],
+      ['XRANGE', this.#stream, from, '+', 'COUNT', String(most)],
+      ['EXEC'],
+    );
+    const [info, owns, entries] = arrayOf(replies);
+    return {
+      state: readStreamState(info),
+      own: readEntries(owns)[0] ?? null,
+      entries: readEntries(entries),
+    };
   }
 
   /** Resolves when there is an entry after that id, or after that time. */
   async waitForMore(afterId: string, mostMs: number): Promise<void> {
     const block = String(Math.max(1, Math.round(mostMs)));
-    await this.#client.sendCommand(['XREAD', 'COUNT', '1', 'BLOCK', block, 'STREAMS', this.#stream, afterId]);
+    const command = ['XREAD', 'COUNT', '1', 'BLOCK', block, 'STREAMS', this.#stream, afterId];
+    const limitMs = mostMs + this.#answerMs;
+    await within(this.#client.sendCommand(command), limitMs, this.#clock, unanswered);
+  }
+
+  /** To the last of them. */
+  async #answer(...commands: readonly (readonly string[])[]): Promise<unknown> {
+    const answers = Promise.all(commands.map((command) => this.#client.sendCommand(command)));
+    return (await within(answers, this.#answerMs, this.#clock, unanswered)).at(-1);
   }
 
   /** A replica may lag behind, and does not know how far: its head is not the stream's. */
   async #refuseReplica(): Promise<void> {
-    const role = readRole(await this.#client.sendCommand(['HELLO']));
+    const role = readRole(await this.#answer(['HELLO']));
     if (role === null || role === 'master') return;
     throw new RedisFault(
       'protocol',
@@ -105,6 +125,8 @@ export class RedisConnection {
     );
   }
 }
+
+const unanswered = 'the server gave no answer';
 
 async function connect(client: Client, signal: AbortSignal): Promise<void> {
   signal.addEventListener('abort', () => client.destroy(), { once: true });

@@ -1,10 +1,16 @@
+import { createHash } from 'node:crypto';
+import type { StreamEntry } from './replies.ts';
+
 /**
- * A place in a Redis stream and whether the stream still holds everything after it. Written `ID/ORDINAL`, the ordinal
- * being how many entries had ever been added up to there (`entries-added`): ids tell the order, ordinals the number.
+ * A place in a Redis stream and whether the stream still holds everything after it. Written `ID/ORDINAL/DIGEST`, the ordinal
+ * being how many entries had ever been added up to there (`entries-added`): ids tell the order, ordinals the number. The
+ * digest is that of the entry's content, by which the stream is known again.
  */
 export interface Place {
   readonly id: string;
   readonly ordinal: number;
+  /** Absent: there was no entry at this place when it was taken. */
+  readonly digest?: string;
 }
 
 /** What `XINFO STREAM` says (Redis 7). */
@@ -16,20 +22,55 @@ export interface StreamState {
   readonly firstId: string;
   /** The highest id that XDEL removed; trimming does not count. */
   readonly maxDeletedId: string;
+  /** null: there is none. */
+  readonly lastEntry: StreamEntry | null;
 }
 
-export function formatPlace({ id, ordinal }: Place): string {
-  return `${id}/${ordinal}`;
+export function formatPlace({ id, ordinal, digest }: Place): string {
+  return digest === undefined ? `${id}/${ordinal}` : `${id}/${ordinal}/${digest}`;
 }
+
+/** Behind that entry. */
+export function placeOf(entry: StreamEntry, ordinal: number): Place {
+  return { id: entry.id, ordinal, digest: digestOf(entry) };
+}
+
+function digestOf({ fields }: StreamEntry): string {
+  const hash = createHash('sha256');
+  for (const field of fields) hash.update(`${field.length}:`).update(field);
+  return hash.digest('base64url').slice(0, DIGEST_LENGTH);
+}
+
+const DIGEST_LENGTH = 22;
 
 /** null where the text is none of ours. */
 export function parsePlace(position: string): Place | null {
-  const match = /^(\d+-\d+)\/(\d+)$/.exec(position);
-  return match === null ? null : { id: match[1]!, ordinal: Number(match[2]) };
+  const match = /^(\d+-\d+)\/(\d+)(?:\/([\w-]+))?$/.exec(position);
+  if (match === null) return null;
+  const place = { id: match[1]!, ordinal: Number(match[2]) };
+  return match[3] === undefined ? place : { ...place, digest: match[3] };
 }
 
-export function headOf(state: StreamState): Place {
-  return { id: state.lastId, ordinal: state.added };
+export function headOf({ lastId, added, lastEntry }: StreamState): Place {
+  return lastEntry?.id === lastId ? placeOf(lastEntry, added) : { id: lastId, ordinal: added };
+}
+
+/**
+ * Why it can't be proved that the stream is the one that the place was taken from; null: it is. Numbers alone come again
+ * where a stream is made anew or restored and written on: `own`, the entry at the place, must be there and be the same
+ * (null: it is not there). A stream that never had an entry has none of that; everything in it comes after.
+ */
+export function decideSameStream(place: Place, own: StreamEntry | null, state: StreamState): string | null {
+  if (place.digest === undefined) {
+    const isUnchanged = state.lastId === place.id && state.added === place.ordinal;
+    return isUnchanged || place.ordinal === 0
+      ? null
+      : 'no entry is known by which the stream could be known again';
+  }
+  if (own === null)
+    return 'the last entry read is gone: it was trimmed or deleted, or the stream is another one';
+  if (digestOf(own) === place.digest) return null;
+  return 'the last entry read is another one: the stream was recreated, or restored to an older state';
 }
 
 /** Why it can't be proved that nothing after the place is missing; null: all of it is there. */

@@ -23,15 +23,20 @@ export function readStreamState(reply: unknown): StreamState {
     length: numberAt(values, 'length'),
     firstId: textAt(values, 'recorded-first-entry-id'),
     maxDeletedId: textAt(values, 'max-deleted-entry-id'),
+    lastEntry: readEntry(values.get('last-entry')),
   };
 }
 
 /** Of `XRANGE`. */
 export function readEntries(reply: unknown): StreamEntry[] {
-  return arrayOf(reply).map((item) => {
-    const [id, fields] = arrayOf(item);
-    return { id: textOf(id), fields: arrayOf(fields).map(bytesOf) };
-  });
+  return arrayOf(reply).map((item) => readEntry(item) ?? refuse());
+}
+
+/** null where there is none. */
+function readEntry(reply: unknown): StreamEntry | null {
+  if (reply === null || reply === undefined) return null;
+  const [id, fields] = arrayOf(reply);
+  return { id: textOf(id), fields: arrayOf(fields).map(bytesOf) };
 }
 
 /** `master`, `replica` or what else `HELLO` says; null where it says nothing. */
@@ -72,6 +77,10 @@ export function arrayOf(reply: unknown): readonly unknown[] {
   const failed: unknown = reply.find((item) => item instanceof Error);
   if (failed !== undefined) throw failed;
   return reply;
+}
+
+function refuse(): never {
+  throw unexpected();
 }
 
 function unexpected(): RedisFault {
