@@ -1,8 +1,18 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { Agent, request } from 'undici';
+import { fieldsOf, someClient, type ClientIdentity } from './client-identity.ts';
 import type { History, Read } from './history.ts';
 import type { Random } from './random.ts';
-import { versionsOfEtag, VersionedOrigin, type Versions } from './versioned-origin.ts';
+import {
+  VERSIONS_FIELD,
+  VersionedOrigin,
+  versionsOf,
+  type Character,
+  type OriginOptions,
+  type Versions,
+} from './versioned-origin.ts';
 
 /** A request that takes longer has failed. */
 const TIMEOUT_MS = 20_000;
@@ -18,10 +28,10 @@ export async function readWhile(
   url: string,
   history: History,
   random: Random,
-  hasEtags: boolean,
+  origin: Pick<OriginOptions, 'character' | 'validator'>,
 ): Promise<void> {
   await Promise.all(
-    Array.from({ length: readers }, () => new Reader(url, history, random.fork(), hasEtags).run(signal)),
+    Array.from({ length: readers }, () => new Reader(url, history, random.fork(), origin).run(signal)),
   );
 }
 
@@ -30,13 +40,22 @@ class Reader {
   readonly #history: History;
   readonly #random: Random;
   readonly #hasEtags: boolean;
+  readonly #character: Character;
+  readonly #client: ClientIdentity;
   readonly #etags = new Map<string, string>();
 
-  constructor(url: string, history: History, random: Random, hasEtags: boolean) {
+  constructor(
+    url: string,
+    history: History,
+    random: Random,
+    { character, validator }: Pick<OriginOptions, 'character' | 'validator'>,
+  ) {
     this.#url = url;
     this.#history = history;
     this.#random = random;
-    this.#hasEtags = hasEtags;
+    this.#hasEtags = validator === 'etag';
+    this.#character = character;
+    this.#client = someClient(random);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -66,7 +85,7 @@ class Reader {
   async #read(agent: Agent, path: string): Promise<Read | null> {
     const known = this.#etags.get(path);
     const way = this.#hasEtags ? this.#random.below(8) : 7;
-    const headers: Record<string, string> = {};
+    const headers: Record<string, string> = this.#identity();
     if (way === 0) headers['range'] = 'bytes=0-3';
     if (way === 1 && known !== undefined) headers['if-none-match'] = known;
     const startedAtMs = performance.now();
@@ -76,22 +95,61 @@ class Reader {
       headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const text = await response.body.text();
-    if (response.statusCode >= 400) return null;
-    const etag = response.headers['etag'];
+    const content = Buffer.from(await response.body.arrayBuffer());
+    const told = response.headers[VERSIONS_FIELD.toLowerCase()];
+    if (response.statusCode >= 500 || typeof told !== 'string') return null;
+    const { etag } = response.headers;
     if (typeof etag === 'string') this.#etags.set(path, etag);
     const how = `${response.statusCode} ${String(response.headers['cache-status'])}`;
+    const versions = versionsOf(told);
     const isWhole = response.statusCode === 200 && way !== 2;
-    const versions = isWhole ? (JSON.parse(text) as Versions) : versionsOfEtag(String(etag));
-    if (isWhole && typeof etag === 'string' && !isSame(versions, versionsOfEtag(etag))) {
-      throw new TornResponse(`${path}: ${text} under ${etag}: ${how}`);
-    }
+    const wrong = this.#wrongIn(versions, response.headers, isWhole ? content : null);
+    if (wrong !== null)
+      this.#history.wrong.push(`${path}, asked at ${startedAtMs.toFixed(1)}: ${wrong}: ${how}`);
     return { path, startedAtMs, endedAtMs: performance.now(), versions, how };
+  }
+
+  #identity(): Record<string, string> {
+    switch (this.#character) {
+      case 'plain':
+      case 'turning':
+        return {};
+      case 'varying':
+        return fieldsOf(this.#client, 'authorization');
+      case 'personal':
+        return fieldsOf(this.#client);
+      default:
+        return this.#character satisfies never;
+    }
+  }
+
+  /** What the response has that is not for this client, or that is of another version; null: nothing. */
+  #wrongIn(versions: Versions, headers: IncomingHttpHeaders, content: Buffer | null): string | null {
+    const { language, takesGzip, origin, user } = this.#client;
+    const { etag } = headers;
+    if (typeof etag === 'string' && !isSame(versions, versionsOf(etag)))
+      return `another version's tag, ${etag}`;
+    if (this.#character === 'varying') {
+      if ((headers['content-language'] ?? language) !== language) return `not in ${language}`;
+      if ((headers['access-control-allow-origin'] ?? origin) !== origin) return `not for ${origin}`;
+      if (headers['content-encoding'] === 'gzip' && !takesGzip) return 'coded for others';
+    }
+    if (content === null) return null;
+    const text = (headers['content-encoding'] === 'gzip' ? gunzipSync(content) : content).toString();
+    const shown = JSON.parse(text) as Shown;
+    if (!isSame(versions, shown.versions)) return `another version's content, ${text}`;
+    if ((shown.language ?? language) !== language) return `content not in ${language}, ${text}`;
+    if ((shown.user ?? user) !== user) return `content not for ${user}, ${text}`;
+    return null;
   }
 }
 
-/** Content of one version under the head of another. */
-export class TornResponse extends Error {}
+/** The content of an answer. */
+interface Shown {
+  readonly versions: Versions;
+  readonly language?: string;
+  readonly user?: string;
+}
 
 function isSame(a: Versions, b: Versions): boolean {
   return Object.entries(a).every(([key, version]) => b[Number(key)] === version);

@@ -9,9 +9,10 @@ import { purgeDriver } from './drivers/purge.ts';
 import { redisDriver } from './drivers/redis.ts';
 import { sseDriver } from './drivers/sse.ts';
 import { webhookDriver } from './drivers/webhook.ts';
-import { expectCoherent } from './expectations.ts';
+import { expectCoherent, expectLearnt } from './expectations.ts';
 import { seedOf } from './random.ts';
 import { run, type RunOptions } from './run.ts';
+import { PERSONAL, TURNING } from './characters.ts';
 
 const durationMs = Number(process.env['WEIR_COHERENCE_SECONDS'] ?? 60) * 1_000;
 const redis = requireProgram('redis-server');
@@ -86,5 +87,26 @@ describe('coherence under every fault', () => {
     const seed = seedOf('last-modified');
     const options = { origin: { validator: 'last-modified' }, writers: 8, writerPauseMs: 800 } as const;
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, weirFaults: all, ...options }));
+  });
+
+  it.each([
+    ['purge', purgeDriver],
+    ['sse', sseDriver],
+  ])('of an origin that varies under shared validators, by %s', async (name, driver) => {
+    const seed = seedOf(`varying-${name}`);
+    const origin = { character: 'varying' } as const;
+    expectCoherent(await run({ seed, durationMs, driver, origin, weirFaults: all, writerPauseMs: 300 }));
+  });
+
+  it('of an origin whose pages turn into others, into nothing and into errors', async () => {
+    const result = await run({ seed: seedOf('turning'), durationMs, weirFaults: all, ...TURNING });
+    expectCoherent(result);
+    expectLearnt(result);
+  });
+
+  it('of an origin that answers each user in his own time', async () => {
+    const result = await run({ seed: seedOf('personal'), durationMs, weirFaults: all, ...PERSONAL });
+    expectCoherent(result);
+    expectLearnt(result);
   });
 });

@@ -1,8 +1,9 @@
 import { describe, it } from 'vitest';
+import { PERSONAL, TURNING } from './characters.ts';
 import { purgeDriver } from './drivers/purge.ts';
 import { sseDriver } from './drivers/sse.ts';
 import { webhookDriver } from './drivers/webhook.ts';
-import { expectCoherent } from './expectations.ts';
+import { expectCoherent, expectLearnt } from './expectations.ts';
 import { seedOf } from './random.ts';
 import { run } from './run.ts';
 
@@ -25,5 +26,23 @@ describe('coherence: no response is older than an invalidation that was in force
     const seed = seedOf('webhook');
     const options = { weirFaults: [], driverFaults: [], proves: false } as const;
     expectCoherent(await run({ seed, durationMs, driver: webhookDriver, ...options }));
+  });
+
+  it('with purges, of an origin that varies under shared validators', async () => {
+    const origin = { character: 'varying' } as const;
+    const options = { driver: purgeDriver, origin, weirFaults: [], writerPauseMs: 200 } as const;
+    expectCoherent(await run({ seed: seedOf('varying'), durationMs, ...options }));
+  });
+
+  it('of an origin whose pages turn into others, into nothing and into errors', async () => {
+    const result = await run({ seed: seedOf('turning'), durationMs, weirFaults: [], ...TURNING });
+    expectCoherent(result);
+    expectLearnt(result);
+  });
+
+  it('of an origin that answers each user in his own time', async () => {
+    const result = await run({ seed: seedOf('personal'), durationMs, weirFaults: [], ...PERSONAL });
+    expectCoherent(result);
+    expectLearnt(result);
   });
 });

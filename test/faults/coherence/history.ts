@@ -1,4 +1,4 @@
-import type { Versions } from './versioned-origin.ts';
+import type { Said, Versions } from './versioned-origin.ts';
 
 /** One version of a key. Times are monotonic milliseconds of the process that writes and reads. */
 export interface Write {
@@ -37,6 +37,8 @@ export interface Bounds {
 export class History {
   readonly writes: Write[] = [];
   readonly reads: Read[] = [];
+  /** Responses that were another client's, or whose parts are of two versions, in words. */
+  readonly wrong: string[] = [];
   failures = 0;
 
   written(versions: Versions, publishedAtMs: number, position: string | null): Write[] {
@@ -73,6 +75,35 @@ export class History {
         return missed === undefined ? [] : [{ read, key, expected: missed }];
       }),
     );
+  }
+
+  /** Responses older than what the origin had said of the same path `knownAfterMs` before their request began. */
+  outdated(said: readonly Said[], knownAfterMs: number): string[] {
+    const saidOf = Map.groupBy(said, ({ path }) => path);
+    return [...Map.groupBy(this.reads, ({ path }) => path)].flatMap(([path, reads]) => {
+      const answers = (saidOf.get(path) ?? []).toSorted((a, b) => a.atMs - b.atMs);
+      const newest = new Map<string, Said>();
+      let known = 0;
+      return reads
+        .toSorted((a, b) => a.startedAtMs - b.startedAtMs)
+        .flatMap((read) => {
+          for (; (answers[known]?.atMs ?? Infinity) < read.startedAtMs - knownAfterMs; known += 1) {
+            for (const [key, version] of Object.entries(answers[known]!.versions)) {
+              if (version > (newest.get(key)?.versions[Number(key)] ?? -1)) newest.set(key, answers[known]!);
+            }
+          }
+          return Object.entries(read.versions).flatMap(([key, version]) => {
+            const last = newest.get(key);
+            const lastVersion = last?.versions[Number(key)] ?? -1;
+            if (last === undefined || lastVersion <= version) return [];
+            const since = (read.startedAtMs - last.atMs).toFixed(1);
+            return [
+              `${path} (asked at ${read.startedAtMs.toFixed(1)}) shows ${key} at version ${version}, but the origin ` +
+                `had said version ${lastVersion} ${since} ms before: ${read.how}`,
+            ];
+          });
+        });
+    });
   }
 
   get hits(): number {

@@ -6,13 +6,15 @@ import { readWhile } from './clients.ts';
 import type { Driver, Fault, Target } from './driver.ts';
 import { History, type Bounds } from './history.ts';
 import { Random } from './random.ts';
-import { VersionedOrigin, type OriginOptions } from './versioned-origin.ts';
+import { VersionedOrigin, type OriginOptions, type Said } from './versioned-origin.ts';
 
 export interface RunOptions {
   readonly seed: number;
   readonly durationMs: number;
   driver(target: Target): Driver | Promise<Driver>;
-  readonly origin?: Partial<Pick<OriginOptions, 'validator' | 'lagMs' | 'versionHeader' | 'slownessMs'>>;
+  readonly origin?: Partial<
+    Pick<OriginOptions, 'character' | 'validator' | 'lagMs' | 'versionHeader' | 'slownessMs'>
+  >;
   /** Of Weir: which of its own faults happen. */
   readonly weirFaults: readonly ('kill' | 'worker' | 'stop')[];
   /** By name; absent: all that the driver has. */
@@ -26,10 +28,17 @@ export interface RunOptions {
   readonly proves?: boolean;
   readonly writers?: number;
   readonly writerPauseMs?: number;
+  /** Of the one route, in place of what the driver's feed asks for. */
+  readonly cache?: string;
+  /** Whether the run could have shown what it looks for; the history's own answer where absent. */
+  isTelling?(history: History): boolean;
 }
 
 export interface RunResult {
   readonly history: History;
+  /** What the origin said, as far as Weir has not been killed since. */
+  readonly said: readonly Said[];
+  readonly isTelling: boolean;
   readonly bounds: Bounds;
   readonly faults: readonly string[];
   readonly weirLines: readonly string[];
@@ -94,6 +103,7 @@ class Scene {
     const origin = await VersionedOrigin.start({
       random: random.fork(),
       slownessMs: 40,
+      character: 'plain',
       validator: 'etag',
       lagMs: 0,
       versionHeader: null,
@@ -115,10 +125,9 @@ class Scene {
     const { durationMs, origin, writers = 3, proves = true, maxSilenceMs = 1_000 } = this.#options;
     const reading = new AbortController();
     const writing = new AbortController();
-    const hasEtags = origin?.validator !== 'last-modified';
     const { url } = this.#target;
     const all = [
-      readWhile(reading.signal, READERS, url, this.#history, this.#random.fork(), hasEtags),
+      readWhile(reading.signal, READERS, url, this.#history, this.#random.fork(), this.#origin.options),
       ...Array.from({ length: writers }, () => this.#write(writing.signal, this.#random.fork())),
       this.#watch(reading.signal),
     ];
@@ -132,7 +141,15 @@ class Scene {
     const tracked = this.#driver.feed !== null && proves;
     const knownAfterMs = tracked ? maxSilenceMs * 1.5 + originLagMs + SLACK_MS : Infinity;
     const weirLines = [...this.#lines, ...this.#weir.lines];
-    return { history: this.#history, bounds: { knownAfterMs, originLagMs }, faults: this.#faults, weirLines };
+    const { isTelling = (history: History) => history.isTelling } = this.#options;
+    return {
+      history: this.#history,
+      said: this.#origin.said,
+      isTelling: isTelling(this.#history),
+      bounds: { knownAfterMs, originLagMs },
+      faults: this.#faults,
+      weirLines,
+    };
   }
 
   async close(): Promise<void> {
@@ -162,7 +179,8 @@ class Scene {
   }
 
   #untilTelling(): Promise<void> {
-    return this.#until(() => this.#history.isTelling, PATIENCE_MS);
+    const { isTelling = (history: History) => history.isTelling } = this.#options;
+    return this.#until(() => isTelling(this.#history), PATIENCE_MS);
   }
 
   async #until(isFine: () => boolean, mostMs: number): Promise<void> {
@@ -235,6 +253,8 @@ class Scene {
 
   async #killAndRestart(random: Random): Promise<void> {
     await this.#weir.kill();
+    // What it had learnt and not yet written is gone.
+    this.#origin.said.length = 0;
     this.#lines.push(...this.#weir.lines);
     await delay(random.between(0, 2_500));
     const spawnedAtMs = performance.now();
@@ -253,7 +273,7 @@ class Scene {
 const ENVIRONMENT = { NODE_OPTIONS: `--import ${PRELOAD}` };
 
 function configuration(
-  { readLagMs = 0, maxSilenceMs = 1_000, versionField, origin: given }: RunOptions,
+  { readLagMs = 0, maxSilenceMs = 1_000, versionField, origin: given, cache: own }: RunOptions,
   origin: VersionedOrigin,
   { feed }: Driver,
   port: number,
@@ -261,9 +281,10 @@ function configuration(
 ): string {
   const version = given?.versionHeader ? `, version-header: ${given.versionHeader}` : '';
   const cache =
-    feed === null
+    own ??
+    (feed === null
       ? '{ freshness: headers }'
-      : `{ freshness: until-changed, feed: changes, on-feed-loss: revalidate${version} }`;
+      : `{ freshness: until-changed, feed: changes, on-feed-loss: revalidate${version} }`);
   const field = versionField === undefined ? '' : `version-field: ${versionField}, `;
   const map = `${field}map: [{ invalidate: { tags: ["k:{key}"] } }]`;
   const feeds =

@@ -2,13 +2,35 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { clientOf, type ClientIdentity } from './client-identity.ts';
 import type { Random } from './random.ts';
 
 /** Versions of keys at one moment. */
 export type Versions = Readonly<Record<number, number>>;
 
+/**
+ * What the answers of the origin are like:
+ *
+ * - `plain`: one answer for everybody, fresh for an hour;
+ * - `varying`: items differ by language, coding and credentials under one weak validator; pages have one content under one
+ *   strong validator, with fields that differ by the client's origin;
+ * - `turning`: fresh for a second with long stale windows; each version is a page, a 404 or a private page, and some requests
+ *   are answered with a cacheable 503;
+ * - `personal`: each user has an answer of his own that no rule of HTTP lets anybody else have, and waits his own time for it.
+ */
+export type Character = 'plain' | 'varying' | 'turning' | 'personal';
+
+/** One answer of the origin. */
+export interface Said {
+  readonly path: string;
+  readonly versions: Versions;
+  readonly atMs: number;
+}
+
 export interface OriginOptions {
   readonly random: Random;
+  readonly character: Character;
   /** The longest that an answer takes after its state was read. */
   readonly slownessMs: number;
   readonly validator: 'etag' | 'last-modified';
@@ -34,6 +56,8 @@ export class VersionedOrigin {
   /** By key: each version with the time of its commit. */
   readonly #commits: { version: number; atMs: number; atWallMs: number }[][] = [];
   readonly #positions: { position: string; atMs: number }[] = [];
+  /** Every answer that was sent whole and says something of what is asked for: no 5xx. */
+  readonly said: Said[] = [];
   requests = 0;
 
   private constructor(options: OriginOptions) {
@@ -99,39 +123,45 @@ export class VersionedOrigin {
     const seenMs = performance.now() - (lagMs === 0 ? 0 : this.#random.between(0, lagMs));
     const keys = keysOf(request.url ?? '');
     const shown = keys.map((key) => this.#commits[key]!.findLast(({ atMs }) => atMs <= seenMs)!);
+    const entries = keys.map((key, i): [number, number] => [key, shown[i]!.version]);
+    const client = clientOf(request.headers);
+    const answer = answerOf(this.options.character, request.url ?? '', entries, client, this.#random);
     const headers: Record<string, string> = {
       'Content-Type': 'application/json',
-      'Cache-Control': 'max-age=3600',
       'Surrogate-Key': keys.map((key) => `k:${key}`).join(' '),
+      [VERSIONS_FIELD]: textOf(entries),
+      ...answer.headers,
     };
     if (versionHeader !== null) {
       headers[versionHeader] = this.#positions.findLast(({ atMs }) => atMs <= seenMs)?.position ?? '0';
     }
-    const entries = keys.map((key, i): [number, number] => [key, shown[i]!.version]);
-    const isConfirmed = this.#validate(
-      request,
-      headers,
-      entries,
-      Math.max(...shown.map((one) => one.atWallMs)),
-    );
-    await delay(this.#random.between(0, slownessMs));
+    const changedAtWallMs = Math.max(...shown.map((one) => one.atWallMs));
+    const isConfirmed =
+      answer.status === 200 && this.#validate(request, headers, answer.etag, changedAtWallMs);
+    await delay(this.#random.between(0, slownessMs) * answer.patience);
     if (response.destroyed) return;
-    response.writeHead(isConfirmed ? 304 : 200, headers);
-    response.end(isConfirmed ? undefined : JSON.stringify(Object.fromEntries(entries)));
+    if (answer.status < 500) {
+      const versions = Object.fromEntries(entries);
+      response.once('finish', () =>
+        this.said.push({ path: request.url ?? '', versions, atMs: performance.now() }),
+      );
+    }
+    response.writeHead(isConfirmed ? 304 : answer.status, headers);
+    response.end(isConfirmed ? undefined : answer.content);
   }
 
   /** Adds the validator, and says whether the request's own is still good. */
   #validate(
     request: IncomingMessage,
     headers: Record<string, string>,
-    entries: readonly (readonly [number, number])[],
+    etag: string,
     changedAtWallMs: number,
   ): boolean {
     headers['Date'] = new Date().toUTCString();
     if (this.options.validator === 'etag') {
-      const etag = etagOf(entries);
       headers['ETag'] = etag;
-      return request.headers['if-none-match']?.includes(etag) === true;
+      // Weak comparison (RFC 9110 §8.8.3.2).
+      return request.headers['if-none-match']?.includes(etag.replace(/^W\//, '')) === true;
     }
     const lastModified = new Date(changedAtWallMs).toUTCString();
     headers['Last-Modified'] = lastModified;
@@ -145,15 +175,100 @@ function keysOf(path: string): number[] {
   return path.startsWith('/pages/') ? Array.from({ length: PAGE }, (_, i) => number * PAGE + i) : [number];
 }
 
-/** Says which versions it stands for. */
-function etagOf(entries: readonly (readonly [number, number])[]): string {
-  return `"${entries.map(([key, version]) => `${key}.${version}`).join('-')}"`;
+type Entries = readonly (readonly [key: number, version: number])[];
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly etag: string;
+  readonly content: string | Buffer;
+  /** How many times as long as others it takes. */
+  readonly patience: number;
 }
 
-export function versionsOfEtag(etag: string): Versions {
+/** What only the client that asked may be given, by path. */
+const PERSONAL_DIRECTIVES: readonly Readonly<Record<string, string>>[] = [
+  {},
+  { 'Cache-Control': 'no-cache' },
+  { 'Cache-Control': 'max-age=0' },
+  { 'Cache-Control': 'max-age=0, must-revalidate' },
+  { 'Cache-Control': 'private, max-age=60' },
+  { 'Cache-Control': 'no-store' },
+];
+const STALE_WINDOWS = 'max-age=1, stale-while-revalidate=600, stale-if-error=600';
+
+function answerOf(
+  character: Character,
+  path: string,
+  entries: Entries,
+  client: ClientIdentity,
+  random: Random,
+): Answer {
+  const text = textOf(entries);
+  const versions = Object.fromEntries(entries);
+  const whole = { status: 200, etag: `"${text}"`, patience: 1, content: JSON.stringify({ versions }) };
+  switch (character) {
+    case 'plain':
+      return { ...whole, headers: { 'Cache-Control': 'max-age=3600' } };
+    case 'varying': {
+      const headers = { 'Cache-Control': 'public, max-age=3600' };
+      if (path.startsWith('/pages/')) {
+        const allowed = { 'Access-Control-Allow-Origin': client.origin, Vary: 'Origin' };
+        return { ...whole, headers: { ...headers, ...allowed } };
+      }
+      const { language, user } = client;
+      const plain = JSON.stringify({ versions, language, user });
+      const coding: Record<string, string> = client.takesGzip ? { 'Content-Encoding': 'gzip' } : {};
+      return {
+        ...whole,
+        headers: {
+          ...headers,
+          ...coding,
+          'Content-Language': language,
+          Vary: 'Accept-Language, Accept-Encoding, Authorization',
+        },
+        etag: `W/"${text}"`,
+        content: client.takesGzip ? gzipSync(plain) : plain,
+      };
+    }
+    case 'turning': {
+      const headers = { 'Cache-Control': STALE_WINDOWS };
+      if (random.below(8) === 0) return { ...whole, status: 503, headers };
+      // Of pages the last key's version says what has become of them.
+      const turn = entries.at(-1)![1] % 4;
+      if (turn === 1) return { ...whole, status: 404, headers: { 'Cache-Control': 'no-store' } };
+      if (turn === 3) return { ...whole, headers: { 'Cache-Control': 'private' } };
+      return { ...whole, headers };
+    }
+    case 'personal': {
+      const { user } = client;
+      const directives =
+        PERSONAL_DIRECTIVES[Number(/\d+/.exec(path)?.[0] ?? 0) % PERSONAL_DIRECTIVES.length]!;
+      return {
+        ...whole,
+        headers: directives,
+        etag: `"${text}+${user}"`,
+        content: JSON.stringify({ versions, user }),
+        patience: 1 + (user.length % 3),
+      };
+    }
+    default:
+      return character satisfies never;
+  }
+}
+
+/** The field of every answer that says which versions it shows. */
+export const VERSIONS_FIELD = 'X-Versions';
+
+function textOf(entries: Entries): string {
+  return entries.map(([key, version]) => `${key}.${version}`).join('-');
+}
+
+/** What an entity tag, or the field of versions, stands for. */
+export function versionsOf(text: string): Versions {
   return Object.fromEntries(
-    etag
-      .replaceAll('"', '')
+    text
+      .replaceAll(/^W\/|"|\+.*$/g, '')
       .split('-')
       .map((part) => part.split('.').map(Number) as [number, number]),
   );
