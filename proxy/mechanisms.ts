@@ -19,6 +19,8 @@ export interface Mechanisms {
   readonly reservedBlocks: boolean;
   /** Tags are hashed by a random key of the state, not by one that clients could know. */
   readonly tagKey: boolean;
+  /** A reader takes its feed's proof before it asks the fence. */
+  readonly proofBeforeFence: boolean;
   /** State and cache must belong together. */
   readonly identity: boolean;
 }
@@ -32,5 +34,6 @@ export const ALL_MECHANISMS: Mechanisms = {
   durableBeforeAnswer: true,
   reservedBlocks: true,
   tagKey: true,
+  proofBeforeFence: true,
   identity: true,
 };

@@ -37,9 +37,11 @@ export class HealthBoard {
   /** How far entries of a route may be believed now. */
   trust(maxSilenceMs: number, onLoss: RouteCacheConfig['onFeedLoss'], clock: Clock): FeedTrust {
     if (Atomics.load(this.#cells, STATE) !== 2n) return onLoss;
-    const silenceMs = clock.monotonicMs() - this.provedAtMs();
-    const wallSilenceMs = clock.nowMs() - Number(Atomics.load(this.#cells, PROVED_WALL)) / 1000;
-    return Math.max(silenceMs, wallSilenceMs) <= maxSilenceMs ? 'live' : onLoss;
+    // The proof before the clock: a thread that is stopped between the two counts the time for which it stood.
+    const provedAtMs = this.provedAtMs();
+    const provedAtWallMs = Number(Atomics.load(this.#cells, PROVED_WALL)) / 1000;
+    const silenceMs = Math.max(clock.monotonicMs() - provedAtMs, clock.nowMs() - provedAtWallMs);
+    return silenceMs <= maxSilenceMs ? 'live' : onLoss;
   }
 
   /** Monotonic; 0: never. */

@@ -19,6 +19,7 @@ import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adap
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import { isSameVariant, type Levels } from '../cache/levels.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
+import { judge } from '../feeds/judging.ts';
 import type { Clock } from '../clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -187,8 +188,8 @@ export class Fill implements OriginHandler {
 
   /** Stored variants may be confirmed by the origin: after an invalidation only by a strong validator. */
   #isConfirmable(entry: StoredEntry): boolean {
-    const { fence, trustOf } = this.#deps;
-    return entry.meta.part === null && isConfirmable(entry.meta, fence.verdict(entry), trustOf(this.#route));
+    const { verdict, trust } = judge(this.#deps, entry, this.#route);
+    return entry.meta.part === null && isConfirmable(entry.meta, verdict, trust);
   }
 
   /** Whether the content of an entry for other requests may answer this one, should the origin say so. */
@@ -203,12 +204,10 @@ export class Fill implements OriginHandler {
   #isServed(entry: StoredEntry): boolean {
     const { meta } = entry;
     if (meta.part !== null || !answers(meta, this.#request.request)) return false;
-    const { fence, trustOf } = this.#deps;
     const decision = decideReuse({
       meta,
       request: { method: 'GET', fields: [] },
-      verdict: fence.verdict(entry),
-      trust: trustOf(this.#route),
+      ...judge(this.#deps, entry, this.#route),
       policy: this.#route.config.cache,
       nowMs: this.moment.requestTimeMs,
     });

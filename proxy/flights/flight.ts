@@ -202,12 +202,14 @@ export class Flight {
   #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
     const { fence, mechanisms, route, startedAtMs, trustOf } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
+    // As in `judge`: the feed's proof before the fence.
+    const trust = trustOf(route);
     if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
     // Whoever was there before it began has it, as it is.
     if (waiter.waitsSinceMs <= startedAtMs) return false;
     // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
     // passed meanwhile; and while the feed is not live, something that nobody has told of may have changed since.
-    return unproven || trustOf(route) === 'revalidate';
+    return unproven || trust === 'revalidate';
   }
 }
 

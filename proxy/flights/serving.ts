@@ -2,6 +2,7 @@ import { decideReuse } from '../../policies/rfc9111/reuse.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import { readBytes, readFlight, readStored, type ContentReader } from '../cache/content.ts';
 import type { Levels } from '../cache/levels.ts';
+import { judge } from '../feeds/judging.ts';
 import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
@@ -125,15 +126,14 @@ export class Serving implements Waiter {
 
   #freshHere(): FoundEntry | null {
     const { fill } = this.#join;
-    const { levels, fence, clock } = this.#deps;
+    const { levels, clock } = this.#deps;
     const route = this.#deps.routeNamed(fill.route);
     const { entry } = levels.find(fill.key, fill.request, fill.route);
     if (entry === null || route === null) return null;
     const decision = decideReuse({
       meta: entry.meta,
       request: fill.request,
-      verdict: fence.verdict(entry),
-      trust: this.#deps.trustOf(route),
+      ...judge(this.#deps, entry, route),
       policy: route.config.cache,
       nowMs: clock.nowMs(),
     });

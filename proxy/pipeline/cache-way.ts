@@ -1,4 +1,5 @@
 import { decideBypass } from '../../policies/bypass.ts';
+import { judge } from '../feeds/judging.ts';
 import { cacheStatus, withKey, type ForwardReason } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
@@ -181,12 +182,10 @@ export class CacheWay {
 
   #decide(visit: KeyedVisit, entry: StoredEntry, isLatest: boolean): CacheStep {
     const { route, request, arrivedAtMs } = visit;
-    const { fence, trustOf } = this.#deps;
     const decision: ReuseDecision = decideReuse({
       meta: entry.meta,
       request,
-      verdict: fence.verdict(entry),
-      trust: trustOf(route),
+      ...judge(this.#deps, entry, route),
       policy: route.config.cache,
       nowMs: arrivedAtMs,
     });

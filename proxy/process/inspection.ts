@@ -11,6 +11,7 @@ import type { EntriesResult, EntryReport, FoundEntries } from '../admin/dependen
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import { mergedHead, type EntryHead } from '../cache/entry.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
+import { judge } from '../feeds/judging.ts';
 import type { Clock } from '../clock.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import { SharedWords } from '../fence/layout.ts';
@@ -164,8 +165,7 @@ async function entriesOf(
     const decision = decideReuse({
       meta: head.meta,
       request: { method: 'GET', fields: [] },
-      verdict: reader.verdict(entry),
-      trust: deps.trustOf(route),
+      ...judge({ fence: reader, trustOf: deps.trustOf }, entry, route),
       policy: route.cache,
       nowMs,
     });
