@@ -14,6 +14,7 @@ import type {
   Origin,
   OriginCall,
   OriginHandler,
+  OriginObserver,
   OriginRequest,
   OriginStats,
   UpgradeResult,
@@ -25,6 +26,8 @@ export interface HttpOriginDependencies {
   readonly breaker?: Breaker | null;
   /** Whether the URL at this place of the configuration was well when it was last asked. Absent: all are. */
   readonly isWell?: (url: number) => boolean;
+  /** Absent: nobody. */
+  readonly observer?: OriginObserver | null;
 }
 
 /**
@@ -37,7 +40,7 @@ export interface HttpOriginDependencies {
  */
 export function createHttpOrigin(
   config: OriginConfig,
-  { clock, breaker = null, isWell }: HttpOriginDependencies,
+  { clock, breaker = null, isWell, observer }: HttpOriginDependencies,
 ): Origin {
   const ca = config.tls?.caFile ? readFileSync(config.tls.caFile, 'utf8') : undefined;
   const pools = config.urls.map((url) =>
@@ -50,6 +53,7 @@ export function createHttpOrigin(
     }),
   );
   const leases = createLeases(pools, config.queue.size, isWell);
+  const places = new Map(pools.map(({ url }, place) => [url, place]));
   const calls = new Set<Call>();
   let closed: Promise<void> | null = null;
   let onIdle: (() => void) | null = null;
@@ -75,6 +79,8 @@ export function createHttpOrigin(
       leases,
       clock,
       stats,
+      failed: (url, failure) => observer?.failed(url === null ? null : (places.get(url) ?? null), failure),
+      answered: (url) => observer?.answered(places.get(url) ?? 0),
       ended(ended) {
         calls.delete(ended);
         if (calls.size === 0) onIdle?.();

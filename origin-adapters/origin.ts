@@ -74,6 +74,14 @@ export interface OriginFailure {
   readonly cause: unknown;
 }
 
+/** Hears how an origin does, try by try, so that also failures that a retry made good are known. */
+export interface OriginObserver {
+  /** `url` is its place in the configuration; null: no connection could be had, or the origin is left alone. */
+  failed(url: number | null, failure: OriginFailure): void;
+  /** An answer was whole, or a protocol was switched. */
+  answered(url: number): void;
+}
+
 export type UpgradeResult =
   | { readonly kind: 'switched'; readonly fields: Fields; readonly socket: Duplex; readonly head: Uint8Array }
   | { readonly kind: 'refused'; readonly status: number; readonly fields: Fields; readonly body: Readable }

@@ -30,6 +30,9 @@ export interface CallSurroundings {
   readonly leases: Leases;
   readonly clock: { monotonicMs(): number };
   readonly stats: OriginStats;
+  /** Hears of each try; the URL is null where none was tried. */
+  failed(url: string | null, failure: OriginFailure): void;
+  answered(url: string): void;
   /** The call has ended, in whichever way. */
   ended(call: Call): void;
 }
@@ -114,7 +117,9 @@ export class Call implements OriginCall, AttemptListener {
     this.#end();
     this.#around.stats.failures++;
     const cause = new BreakerOpen();
-    this.#handler.onFailure(originFailure('destination_unavailable', cause.message, false, cause));
+    const failure = originFailure('destination_unavailable', cause.message, false, cause);
+    this.#around.failed(null, failure);
+    this.#handler.onFailure(failure);
   }
 
   onInformational(status: number, fields: Fields): void {
@@ -131,19 +136,23 @@ export class Call implements OriginCall, AttemptListener {
 
   onEnd(trailers: Fields): void {
     this.#end();
+    this.#around.answered(this.#url);
     this.#handler.onEnd(trailers);
   }
 
   onSwitched(fields: Fields, socket: Duplex): void {
     this.#tunnel = socket;
     socket.once('close', () => this.#end());
+    this.#around.answered(this.#url);
     this.#handler.onSwitched(fields, socket);
   }
 
   onFailed(failed: FailedAttempt): void {
     this.#attempt = null;
     this.#maybeProcessed ||= failed.failure.maybeProcessed;
-    switch (this.#decideRetry(failed)) {
+    const decision = this.#decideRetry(failed);
+    if (decision !== 'retry-fresh') this.#around.failed(this.#url, failed.failure);
+    switch (decision) {
       case 'give-up':
         return this.#fail(failed.failure);
       case 'retry-fresh':
@@ -182,7 +191,10 @@ export class Call implements OriginCall, AttemptListener {
       tried: this.#tried,
       patienceMs: this.#queueDeadlineMs - this.#around.clock.monotonicMs(),
       granted: (lease) => this.#try(lease),
-      refused: (failure) => this.#fail(failure),
+      refused: (failure) => {
+        this.#around.failed(null, failure);
+        this.#fail(failure);
+      },
     });
   }
 

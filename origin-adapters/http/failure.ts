@@ -161,3 +161,12 @@ function detail(error: unknown): string {
   if (code !== '') return ` (${code})`;
   return error instanceof Error && error.message !== '' ? ` (${error.message})` : '';
 }
+
+const CAUSE_LENGTH = 200;
+
+/** What the system or a library said, on one line, for the log; it may name addresses. */
+export function causeText(cause: unknown): string {
+  if (cause instanceof AggregateError && cause.message === '') return causeText(cause.errors[0]);
+  if (!(cause instanceof Error)) return '';
+  return cause.message.replaceAll(/\s+/g, ' ').trim().slice(0, CAUSE_LENGTH);
+}

@@ -48,12 +48,13 @@ export class HealthChecks {
     const ask = (): void => {
       if (isAsking) return;
       isAsking = true;
-      void isWell(origin, path).then((well) => {
+      void faultOf(origin, path).then((fault) => {
         isAsking = false;
+        const well = fault === null;
         if (well === board.isWell(config.name, place)) return;
         board.setWell(config.name, place, well);
         if (well) log.info({ event: 'origin-well', origin: config.name, url });
-        else log.warn({ event: 'origin-unwell', origin: config.name, url });
+        else log.warn({ event: 'origin-unwell', origin: config.name, url, path, cause: fault });
       });
     };
     this.#origins.push(origin);
@@ -62,8 +63,8 @@ export class HealthChecks {
   }
 }
 
-/** Any answer below 400 says so. */
-function isWell(origin: Origin, path: string): Promise<boolean> {
+/** Null: it is well, as any answer below 400 says; else what is wrong. */
+function faultOf(origin: Origin, path: string): Promise<string | null> {
   return new Promise((resolve) => {
     let status = 0;
     origin.send(
@@ -74,8 +75,8 @@ function isWell(origin: Origin, path: string): Promise<boolean> {
           status = answered;
         },
         onData: () => {},
-        onEnd: () => resolve(status < 400),
-        onFailure: () => resolve(false),
+        onEnd: () => resolve(status < 400 ? null : `it answers ${status}`),
+        onFailure: ({ message }) => resolve(message),
       },
     );
   });

@@ -1,7 +1,7 @@
 import type { OriginConfig } from '../../policies/config/config.ts';
 import { BREAKER_BYTES, createBreaker, type Breaker } from '../../origin-adapters/http/breaker.ts';
 
-/** How the origins are, in memory that all threads share: their breakers, and which of their URLs are well. */
+/** How the origins are, in memory that all threads share: their breakers, and which of their URLs are well or fail. */
 export interface OriginBoardSource {
   readonly origins: readonly string[];
   readonly buffer: SharedArrayBuffer;
@@ -10,9 +10,12 @@ export interface OriginBoardSource {
 }
 
 const WELL_BYTES = 8;
-const ORIGIN_BYTES = BREAKER_BYTES + WELL_BYTES;
+const FAILING_BYTES = 8;
+const ORIGIN_BYTES = BREAKER_BYTES + WELL_BYTES + FAILING_BYTES;
 /** URLs beyond are taken for well. */
 const MAX_URLS = 62;
+/** The bit of the origin as a whole: its queue is full, or its breaker is open. */
+const WHOLE = 62;
 
 /** The same memory as before where it has a place for each of the origins. */
 export function originBoardSource(
@@ -51,6 +54,19 @@ export class OriginBoard {
     const bit = 1n << BigInt(url);
     if (isWell) Atomics.and(this.#cells, this.#wellCell(origin), ~bit);
     else Atomics.or(this.#cells, this.#wellCell(origin), bit);
+  }
+
+  /** Whether requests to this URL, or to the origin as a whole, have failed and were not seen to succeed since. */
+  isFailing(origin: string, url: number): boolean {
+    const bits = (1n << BigInt(Math.min(url, MAX_URLS - 1))) | (1n << BigInt(WHOLE));
+    return (Atomics.load(this.#cells, this.#wellCell(origin) + 1) & bits) !== 0n;
+  }
+
+  /** null: the origin as a whole. */
+  setFailing(origin: string, url: number | null, isFailing: boolean): void {
+    const bit = 1n << BigInt(url === null ? WHOLE : Math.min(url, MAX_URLS - 1));
+    if (isFailing) Atomics.or(this.#cells, this.#wellCell(origin) + 1, bit);
+    else Atomics.and(this.#cells, this.#wellCell(origin) + 1, ~bit);
   }
 
   #wellCell(origin: string): number {

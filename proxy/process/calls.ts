@@ -11,6 +11,7 @@ import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../flights/flights.ts';
 import type { RecorderPart } from '../metrics/shared-recorder.ts';
 import type { RefreshCounters } from '../pipeline/refreshes.ts';
+import type { OriginReports } from '../origins/failure-reports.ts';
 import type { OriginBoardSource } from '../origins/origin-board.ts';
 import type { OriginAnswer } from '../writes/origin-answer.ts';
 import type { Pending } from '../writes/reading.ts';
@@ -98,6 +99,8 @@ export type CoordinatorCalls = {
   /** A delivery to a webhook feed. */
   deliver(argument: Delivery): DeliveryAnswer;
   recorded(part: RecorderPart): void;
+  /** How origins fail, and answer again. */
+  originReports(reports: OriginReports): void;
   beginEntry(argument: { readonly id: string }): void;
   appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
   commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;

@@ -19,7 +19,9 @@ import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
 import type { StateStore } from '../state/state-store.ts';
+import { FailureReports } from '../origins/failure-reports.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
+import { OriginFailures, SUMMARY_MS } from '../origins/origin-failures.ts';
 import { OriginTally } from '../origins/origin-tally.ts';
 import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-board.ts';
 import { rekeyHolds } from '../writes/rekeyed-holds.ts';
@@ -88,6 +90,9 @@ export class Coordinator {
   #health: HealthChecks | null = null;
   #boardSource: OriginBoardSource | null = null;
   readonly #asked = new OriginTally();
+  readonly #originFailures: OriginFailures;
+  /** Of what the coordinator itself asks. */
+  readonly #reports: FailureReports;
   #exposition!: Exposition;
   #feeds!: FeedSet;
   #isStopping = false;
@@ -99,6 +104,13 @@ export class Coordinator {
   private constructor(deps: CoordinatorDependencies) {
     this.#deps = deps;
     this.#config = deps.config;
+    this.#reports = new FailureReports(deps.clock, (reports) => this.#originFailures.take(reports));
+    this.#originFailures = new OriginFailures({
+      clock: deps.clock,
+      log: deps.log,
+      board: () => new OriginBoard(this.#boardSource!),
+      urlsOf: (origin) => this.#config.origins[origin]?.urls ?? [],
+    });
   }
 
   static async start(deps: CoordinatorDependencies): Promise<CoordinatorStart> {
@@ -231,6 +243,7 @@ export class Coordinator {
             deliver: (delivery) => this.#feeds.deliver(delivery),
             ...this.#writes.callsOf(instance),
             recorded: (part) => this.#totals.take(instance, part),
+            originReports: (reports) => this.#originFailures.take(reports),
           };
         },
         onDeath: (index, instance, reason) => {
@@ -272,6 +285,8 @@ export class Coordinator {
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
     const admin = await this.#startAdmin(inspect);
     this.#seal();
+    const summary = setInterval(() => this.#originFailures.summarise(), SUMMARY_MS);
+    this.#closing.push(() => clearInterval(summary));
     this.#feeds.start();
     this.#startWrites(config);
     return { port: listening.port, adminPort: admin.port };
@@ -403,7 +418,7 @@ export class Coordinator {
     const origins = Object.values(config.origins).map((origin) => withDemoUrl(origin, demoUrls[origin.name]));
     this.#health?.close();
     this.#health = new HealthChecks(origins, { clock, log, board, asked: this.#asked });
-    this.#writes.configure(config, origins, board);
+    this.#writes.configure(config, origins, board, (name) => this.#reports.observerOf(name, board));
   }
 
   async #startAdmin(inspect: ReturnType<typeof inspection>): Promise<StartedAdmin & { kind: 'listening' }> {
@@ -433,7 +448,13 @@ export class Coordinator {
         }
       },
       problems: () =>
-        problemsOf(this.#config, { isFailing: this.#isReadOnly || fence.isFailing }, this.#parts.disk),
+        problemsOf({
+          config: this.#config,
+          fence: { isFailing: this.#isReadOnly || fence.isFailing },
+          disk: this.#parts.disk,
+          board: new OriginBoard(this.#boardSource!),
+          originFailures: this.#originFailures.problems(),
+        }),
       findEntries: inspect.findEntries,
       entries: inspect.entries,
       feeds: () => this.#feeds.status(),

@@ -1,13 +1,32 @@
 import type { Config } from '../../policies/config/config.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import type { Fence } from '../fence/fence.ts';
+import type { OriginBoard } from '../origins/origin-board.ts';
 
-/** What keeps Weir from doing all that it is configured for, while it serves; each in a sentence, for operators. */
-export function problemsOf(
-  config: Config,
-  fence: Pick<Fence, 'isFailing'>,
-  disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null,
-): string[] {
+export interface Condition {
+  readonly config: Config;
+  readonly fence: Pick<Fence, 'isFailing'>;
+  readonly disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null;
+  readonly board: Pick<OriginBoard, 'isWell'>;
+  /** Each in a sentence. */
+  readonly originFailures: readonly string[];
+}
+
+/**
+ * What keeps Weir from doing all that it is configured for, while it serves; each in a sentence, for operators. Whoever
+ * reaches the admin side reads it without a token: no addresses, no secrets.
+ */
+export function problemsOf({ config, fence, disk, board, originFailures }: Condition): string[] {
+  const problems = [...diskProblems(config, fence, disk), ...originFailures];
+  for (const { name, urls, health } of Object.values(config.origins)) {
+    const unwell = urls.filter((_, place) => !board.isWell(name, place)).length;
+    if (health === null || unwell === 0) continue;
+    problems.push(`the health check of the origin ${name} fails for ${unwell} of ${urls.length} URLs`);
+  }
+  return problems;
+}
+
+function diskProblems(config: Config, fence: Condition['fence'], disk: Condition['disk']): string[] {
   const problems: string[] = [];
   if (fence.isFailing) problems.push('the state can not be written: purges and writes are refused');
   if (disk === null) {

@@ -33,6 +33,7 @@ import { Positions } from '../pipeline/positions.ts';
 import { PurgeWay } from '../pipeline/purge-way.ts';
 import { WriteWay } from '../pipeline/write-way.ts';
 import { workerConnections } from '../origins/connection-shares.ts';
+import { FailureReports, type OriginReports } from '../origins/failure-reports.ts';
 import { OriginBoard } from '../origins/origin-board.ts';
 import { OriginTally } from '../origins/origin-tally.ts';
 import { PendingWay } from '../writes/pending-way.ts';
@@ -55,6 +56,8 @@ export interface RuntimeDependencies {
   invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
   readonly desk: WriteDesk;
   deliver(delivery: Delivery): Promise<DeliveryAnswer>;
+  /** How origins fail, and answer again. Absent: nobody is told. */
+  originReports?(reports: OriginReports): void;
   /** By HTTP, unless a test has origins of its own. */
   readonly createOrigin?: typeof createHttpOrigin;
 }
@@ -78,6 +81,7 @@ export class WorkerRuntime {
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
   /** Counts what origins are asked, those that a reload has replaced among them. */
   readonly #asked = new OriginTally();
+  readonly #reports: FailureReports;
   #site!: Site;
   #feeds: ReadonlyMap<string, FeedView> = new Map();
   #receivers: ReadonlyMap<string, number> = new Map();
@@ -87,6 +91,7 @@ export class WorkerRuntime {
 
   constructor(deps: RuntimeDependencies) {
     this.#deps = deps;
+    this.#reports = new FailureReports(deps.clock, (reports) => this.#deps.originReports?.(reports));
     const { start, clock, mechanisms, log, recorder } = deps;
     this.reload(start.site);
     const { config } = start.site;
@@ -222,6 +227,7 @@ export class WorkerRuntime {
           clock,
           breaker: board.breakerOf(origin),
           isWell: (url) => board.isWell(origin.name, url),
+          observer: this.#reports.observerOf(origin.name, board),
         });
         this.#asked.add(origin.name, created);
         return [origin.name, { source: text, origin: created }];

@@ -70,6 +70,7 @@ const runtime = new WorkerRuntime({
     originAnswer: (ticket) => coordinator.call('originAnswer', { ticket }),
     readPending: (request) => coordinator.call('readPending', request),
   },
+  originReports: (reports) => coordinator.tell('originReports', reports),
   deliver: (delivery) => coordinator.call('deliver', delivery),
 });
 

@@ -1,7 +1,7 @@
 import type { Config, OriginConfig } from '../../policies/config/config.ts';
 import { repeatedAnswerFields } from '../../policies/writes.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
-import type { Origin } from '../../origin-adapters/origin.ts';
+import type { Origin, OriginObserver } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../log/logger.ts';
@@ -126,7 +126,12 @@ export class Writes {
   }
 
   /** Delivers by this configuration from now on. `origins` are its own, as they are reached. */
-  configure(config: Config, origins: readonly OriginConfig[], board: OriginBoard): void {
+  configure(
+    config: Config,
+    origins: readonly OriginConfig[],
+    board: OriginBoard,
+    observerOf: (origin: string) => OriginObserver | null = () => null,
+  ): void {
     const { clock, asked, workers } = this.#deps;
     const before = this.#origins;
     this.#config = config;
@@ -139,6 +144,7 @@ export class Writes {
         clock,
         breaker,
         isWell: (url) => board.isWell(name, url),
+        observer: observerOf(name),
       });
       asked.add(name, origin);
       targets.set(name, {

@@ -1,0 +1,78 @@
+/** Tells the coordinator how origins fail and answer again: at once the first time, then gathered, whatever the load. */
+import { BreakerOpen } from '../../origin-adapters/http/breaker.ts';
+import { causeText } from '../../origin-adapters/http/failure.ts';
+import type { OriginFailure, OriginObserver } from '../../origin-adapters/origin.ts';
+import type { Clock } from '../clock.ts';
+import type { OriginBoard } from './origin-board.ts';
+
+/** Failures of one kind, with the last one's words. */
+export interface FailureReport {
+  readonly origin: string;
+  /** Its place in the configuration; null: no URL was tried. */
+  readonly url: number | null;
+  readonly kind: OriginFailure['kind'];
+  /** The breaker was open. */
+  readonly isLeftAlone: boolean;
+  readonly count: number;
+  /** Of the last one, by the monotonic clock that all threads share. */
+  readonly atMs: number;
+  readonly message: string;
+  /** What the system or a library said; it may name addresses. */
+  readonly cause: string;
+}
+
+export interface OriginReports {
+  readonly failures: readonly FailureReport[];
+  readonly answered: readonly { readonly origin: string; readonly url: number; readonly atMs: number }[];
+}
+
+const GATHER_MS = 1000;
+
+export class FailureReports {
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #send: (reports: OriginReports) => void;
+  readonly #failures = new Map<string, FailureReport>();
+  readonly #answered = new Map<string, OriginReports['answered'][number]>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>, send: (reports: OriginReports) => void) {
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  observerOf(origin: string, board: OriginBoard): OriginObserver {
+    return {
+      failed: (url, { kind, message, cause }) => {
+        const isLeftAlone = cause instanceof BreakerOpen;
+        const key = `${origin}\n${url}\n${kind}\n${isLeftAlone}`;
+        const count = (this.#failures.get(key)?.count ?? 0) + 1;
+        const atMs = this.#clock.monotonicMs();
+        const words = { message, cause: causeText(cause) };
+        this.#failures.set(key, { origin, url, kind, isLeftAlone, count, atMs, ...words });
+        this.#report();
+      },
+      answered: (url) => {
+        if (!board.isFailing(origin, url)) return;
+        this.#answered.set(`${origin}\n${url}`, { origin, url, atMs: this.#clock.monotonicMs() });
+        this.#report();
+      },
+    };
+  }
+
+  #report(): void {
+    if (this.#timer !== null) return;
+    this.#flush();
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      if (this.#failures.size + this.#answered.size > 0) this.#report();
+    }, GATHER_MS);
+    this.#timer.unref();
+  }
+
+  #flush(): void {
+    const reports = { failures: [...this.#failures.values()], answered: [...this.#answered.values()] };
+    this.#failures.clear();
+    this.#answered.clear();
+    this.#send(reports);
+  }
+}
