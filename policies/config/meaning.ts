@@ -6,6 +6,7 @@ import { routeMatch, routeName } from './compile.ts';
 import type { Finding, Path } from './diagnostic.ts';
 import { finding, oneOf, valueAt } from './diagnostic.ts';
 import type { Layer, Parts, RoutePart } from './parts.ts';
+import { warnOfUnreached } from './reach.ts';
 import type { RouteInput } from './route-schema.ts';
 import type { FeedSchemas } from './schema.ts';
 import { DEMO_URL } from './words.ts';
@@ -26,7 +27,11 @@ export function checkMeaning(parts: Parts, feedSchemas: FeedSchemas): Meaning {
       ...checkNames(parts.routes),
       ...checkReach(parts.routes),
     ],
-    warnings: [...parts.routes.flatMap(warnOfIdleKeys), ...warnOfUncaught(parts.routes)],
+    warnings: [
+      ...parts.routes.flatMap(warnOfIdleKeys),
+      ...warnOfUncaught(parts.routes),
+      ...warnOfUnreached(parts),
+    ],
   };
 }
 

@@ -15,6 +15,7 @@ import { Connection } from './connection.ts';
 import type { FeedDoor, FeedHealth, FeedInvalidation, FeedState } from './door.ts';
 import { countDelay, newFeedCounts, type FeedStatus } from './status.ts';
 import { StallDetector } from './stall.ts';
+import { OddChanges } from './odd-changes.ts';
 import { batchesOf, scopeStep, stepOf, type FeedStep, type InvalidateStep, type StepMaker } from './step.ts';
 
 /** How often a head alone makes a new position durable. */
@@ -63,9 +64,10 @@ export class FeedRunner {
 
   constructor(deps: FeedRunnerDeps) {
     this.#deps = deps;
-    const { clock, scope, tagsOf } = deps;
+    const { clock, scope, tagsOf, log } = deps;
     const { map, versionField } = deps.config;
-    this.#maker = { mapping: compileMapping(map), versionField, clock, scope, tagsOf };
+    const odd = new OddChanges(map, log);
+    this.#maker = { mapping: compileMapping(map), versionField, clock, scope, tagsOf, odd };
     this.#mark = deps.door.mark(deps.config.name);
     this.#stalls = new StallDetector(deps.clock, deps.config.maxSilenceMs / 2);
   }

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FeedClock, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import type { Change } from '../../policies/change.ts';
 import { highestOf, versionOf } from '../../policies/feed-version.ts';
 import type { MappedChange, Mapping } from '../../policies/mapping.ts';
 import type { FeedInvalidation } from './door.ts';
@@ -39,6 +40,11 @@ export interface StepMaker {
   readonly scope: readonly string[];
   /** The tags under which the fence knows what a change named. */
   tagsOf(named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>): readonly string[];
+  /** Hears of changes that the map does not take, or not with all that it needs. Absent: nobody does. */
+  readonly odd?: {
+    unmapped(change: Change): void;
+    incomplete(change: Change, missing: readonly string[]): void;
+  };
 }
 
 /** The step of an event; null where it asks for nothing. `nowMs`: wall clock. Large transactions take several turns. */
@@ -104,8 +110,11 @@ async function changeStep(
     const mapped = maker.mapping.mapChange(change);
     for (const tag of maker.tagsOf(mapped)) tags.add(tag);
     for (const name of mapped.missing) missing.add(name);
-    if (mapped.unmapped) unmapped += 1;
-    else if (versionField !== null) version = highestOf([version, versionOf(change, versionField)]);
+    if (mapped.missing.length > 0) maker.odd?.incomplete(change, mapped.missing);
+    if (mapped.unmapped) {
+      unmapped += 1;
+      maker.odd?.unmapped(change);
+    } else if (versionField !== null) version = highestOf([version, versionOf(change, versionField)]);
     if (tags.size > MAX_TAGS) break;
     if (maker.clock.monotonicMs() < sliceEndsAtMs) continue;
     await nextTurn();
