@@ -95,7 +95,18 @@ async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
   const result = await deps.invalidate(found.tags, mode);
   if (result.kind === 'not-durable') return answerProblem(503, 'Purge not durable', result.detail);
   deps.log.info({ event: 'purge', mode, sequence: result.sequence, tags: found.tags.slice(0, LOGGED_TAGS) });
-  return c.json({ sequence: result.sequence, tags: found.tags.length });
+  const answer = { sequence: result.sequence, tags: found.tags.length };
+  const warnings = [
+    ...found.warnings,
+    ...(c.req.query('count') === 'true' ? await unborne(found.tags, deps) : []),
+  ];
+  return c.json(warnings.length === 0 ? answer : { ...answer, warnings });
+}
+
+/** A name that was misspelt is purged like any other. To find that out costs a scan, so only `?count=true` asks for it. */
+async function unborne(tags: readonly string[], deps: AdminDependencies): Promise<string[]> {
+  const { entries, complete } = await deps.findEntries(tags);
+  return entries === 0 && complete ? ['no stored entry bears what was purged'] : [];
 }
 
 async function entries(c: Context, deps: AdminDependencies): Promise<Response> {

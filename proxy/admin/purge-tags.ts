@@ -19,7 +19,12 @@ export interface PurgeSelection {
 }
 
 export type PurgeTags =
-  | { readonly kind: 'tags'; readonly tags: readonly string[] }
+  | {
+      readonly kind: 'tags';
+      readonly tags: readonly string[];
+      /** What is purged beyond what was named, and why. */
+      readonly warnings: readonly string[];
+    }
   /** Each `expected …, got …`, after the place in the request. */
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
@@ -43,13 +48,24 @@ export function purgeTags(selection: PurgeSelection, config: Config): PurgeTags 
   ];
   if (problems.length > 0) return { kind: 'invalid', problems };
   if (tags.length === 0) return { kind: 'invalid', problems: [NOTHING] };
-  return { kind: 'tags', tags: [...new Set(tags)] };
+  return { kind: 'tags', tags: [...new Set(tags)], warnings: warningsOf(selection, config) };
 }
 
 type Tags = { readonly tags: readonly string[] } | { readonly expected: string };
 
 const NOTHING = 'expected at least one of urls, tags, prefixes, hosts, routes or all, got nothing to purge';
 const PLACE = 'a path that begins with / or an absolute http(s) URL';
+
+function warningsOf({ hosts, all }: PurgeSelection, config: Config): string[] {
+  const blind = blindOrigins(config);
+  if (hosts.length === 0 || blind.length === 0 || all) return [];
+  const known = [...new Set(config.routes.flatMap(({ match }) => (match.host === null ? [] : [match.host])))];
+  const named = known.length === 0 ? '' : `; routes name the hosts ${known.join(', ')}`;
+  const origins = blind.length === 1 ? `the origin ${blind[0]!}` : `the origins ${blind.join(', ')}`;
+  return [
+    `hosts: every entry of ${origins} is purged, for it belongs to all hosts alike (host-header: origin)${named}`,
+  ];
+}
 
 function urlNamed(text: string, config: Config): Tags {
   const tags = tagsOfUrl(config, text);

@@ -24,12 +24,19 @@ export async function runPurge({ command, stdout, stderr, ...source }: PurgeOpti
     tellNoTarget('purge', found, { json, stdout, stderr });
     return 1;
   }
-  const question = { method: 'POST', path: '/purge', body: request, timeoutMs: TIMEOUT_MS } as const;
+  const question = {
+    method: 'POST',
+    path: '/purge?count=true',
+    body: request,
+    timeoutMs: TIMEOUT_MS,
+  } as const;
   const answer = await askAdmin(found.target, question);
   if (answer.kind !== 'ok') {
     tellUndone('purge', answer, { json, stdout, stderr });
     return 1;
   }
+  const { warnings = [] } = answer.value as { readonly warnings?: readonly string[] };
+  for (const warning of warnings) stderr.write(`warning: ${warning}\n`);
   if (json) stdout.write(`${JSON.stringify(answer.value)}\n`);
   else if (request.dryRun) stdout.write(foundText(answer.value as FoundEntries));
   else stdout.write(doneText(answer.value as { readonly sequence: number; readonly tags: number }));

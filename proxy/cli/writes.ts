@@ -66,12 +66,18 @@ function textOf(value: unknown): string {
   return listed.length === 0 ? 'none\n' : listed.map(line).join('');
 }
 
-function line({ id, state, method, url, acceptedAt, attempts, lastError }: WriteReport): string {
+function line(write: WriteReport): string {
+  const { id, state, method, url, acceptedAt, attempts, lastError, mergedInto, waitsFor } = write;
+  const fate = mergedInto === null ? `attempts ${attempts}` : `merged into ${mergedInto}`;
+  const before = waitsFor === null ? '' : `  waits for ${waitsFor.id} (${waitsFor.state})`;
   const error = lastError === null ? '' : `  ${lastError}`;
-  return `${id}  ${state}  ${acceptedAt}  ${method} ${url}  attempts ${attempts}${error}\n`;
+  const shown = mergedInto === null ? state : 'merged';
+  return `${id}  ${shown}  ${acceptedAt}  ${method} ${url}  ${fate}${before}${error}\n`;
 }
 
 function details(report: WriteReport): string {
   const told = Object.entries(report).filter(([, value]) => value !== null);
-  return told.map(([name, value]) => `${name}: ${String(value)}\n`).join('');
+  return told
+    .map(([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}\n`)
+    .join('');
 }

@@ -35,7 +35,7 @@ import { FeedSet } from './feed-set.ts';
 import { fixedDifferences, strayDemoFeeds } from './fixed-config.ts';
 import { inspection } from './inspection.ts';
 import { CAN_SHARE, cannotListen, StartFailure, takePort } from './main-port.ts';
-import { problemsOf } from './problems.ts';
+import { problemsOf, STOPPED_AT_MOST } from './problems.ts';
 import { openReadOnlyState, openStateFor } from './state-opening.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
@@ -454,6 +454,7 @@ export class Coordinator {
           disk: this.#parts.disk,
           board: new OriginBoard(this.#boardSource!),
           originFailures: this.#originFailures.problems(),
+          stopped: this.#writes.office.stopped(STOPPED_AT_MOST),
         }),
       findEntries: inspect.findEntries,
       entries: inspect.entries,

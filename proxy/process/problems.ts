@@ -1,6 +1,7 @@
 import type { Config } from '../../policies/config/config.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import type { Fence } from '../fence/fence.ts';
+import type { StoppedUrl } from '../writes/write-office.ts';
 import type { OriginBoard } from '../origins/origin-board.ts';
 
 export interface Condition {
@@ -10,14 +11,15 @@ export interface Condition {
   readonly board: Pick<OriginBoard, 'isWell'>;
   /** Each in a sentence. */
   readonly originFailures: readonly string[];
+  readonly stopped: readonly StoppedUrl[];
 }
 
 /**
  * What keeps Weir from doing all that it is configured for, while it serves; each in a sentence, for operators. Whoever
  * reaches the admin side reads it without a token: no addresses, no secrets.
  */
-export function problemsOf({ config, fence, disk, board, originFailures }: Condition): string[] {
-  const problems = [...diskProblems(config, fence, disk), ...originFailures];
+export function problemsOf({ config, fence, disk, board, originFailures, stopped }: Condition): string[] {
+  const problems = [...diskProblems(config, fence, disk), ...originFailures, ...stopped.map(stoppedProblem)];
   for (const { name, urls, health } of Object.values(config.origins)) {
     const unwell = urls.filter((_, place) => !board.isWell(name, place)).length;
     if (health === null || unwell === 0) continue;
@@ -25,6 +27,13 @@ export function problemsOf({ config, fence, disk, board, originFailures }: Condi
   }
   return problems;
 }
+
+function stoppedProblem({ id, method, origin, path }: StoppedUrl): string {
+  return `writes to ${path} of the origin ${origin} wait for ${method} ${id}, which is dead: retry or discard it`;
+}
+
+/** Dead writes that are looked at, each time that somebody asks. */
+export const STOPPED_AT_MOST = 20;
 
 function diskProblems(config: Config, fence: Condition['fence'], disk: Condition['disk']): string[] {
   const problems: string[] = [];

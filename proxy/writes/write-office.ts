@@ -26,6 +26,17 @@ export interface WriteReport {
   readonly bytes: number;
   readonly endedAt: string | null;
   readonly mergedInto: string | null;
+  /** The first of its URL's order, which is delivered or discarded before this one; null: none comes first. */
+  readonly waitsFor: { readonly id: string; readonly state: string } | null;
+}
+
+/** A dead write that keeps others of its URL from being delivered. */
+export interface StoppedUrl {
+  readonly id: string;
+  readonly method: string;
+  readonly origin: string;
+  /** Without the query. */
+  readonly path: string;
 }
 
 export type WriteAction =
@@ -182,6 +193,21 @@ export class WriteOffice {
     };
   }
 
+  /** Of the first `limit` dead writes, those that others wait for. */
+  stopped(limit: number): StoppedUrl[] {
+    const { tables, counts } = this.#deps.journal;
+    if (counts.dead === 0 || counts.waiting === 0) return [];
+    const stopped: StoppedUrl[] = [];
+    for (const { number, record: read } of tables.records('dead', 0, limit)) {
+      if (read.kind === 'damaged') continue;
+      const { id, method, origin, target, line } = read.record;
+      const first = tables.first(line);
+      if (first?.number !== number || !first.isDead || !tables.hasWaiting(line)) continue;
+      stopped.push({ id, method, origin, path: target.split('?', 1)[0]! });
+    }
+    return stopped;
+  }
+
   async #discardBuried(found: Numbered & { readonly shelf: Shelf }): Promise<WriteAction> {
     const { journal, deliveries, log, moved } = this.#deps;
     const { number, shelf } = found;
@@ -202,7 +228,16 @@ export class WriteOffice {
   }
 
   #report(numbered: Numbered, shelf: Shelf): WriteReport {
-    return reportOf(numbered, shelf, this.#deps.time);
+    const { journal, time } = this.#deps;
+    const report = reportOf(numbered, shelf, time);
+    if (shelf !== 'waiting' || numbered.record.kind === 'damaged') return report;
+    const first = journal.tables.first(numbered.record.record.line);
+    if (first === null || first.number === numbered.number) return report;
+    const shelfOfFirst = first.isDead ? 'dead' : 'waiting';
+    const read = journal.tables.record(shelfOfFirst, first.number);
+    const isRead = read?.kind === 'record';
+    const id = isRead ? read.record.id : unreadableId(first.number);
+    return { ...report, waitsFor: { id, state: isRead ? read.record.state : shelfOfFirst } };
   }
 
   #find(id: string): (Numbered & { readonly shelf: Shelf }) | null {
@@ -237,6 +272,7 @@ function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: Steady
     bytes: record.content?.bytes ?? 0,
     endedAt: record.endedAtMs === null ? null : new Date(record.endedAtMs).toISOString(),
     mergedInto: record.mergedInto,
+    waitsFor: null,
   };
 }
 
@@ -257,5 +293,6 @@ function unreadable(number: number, shelf: Shelf): WriteReport {
     bytes: 0,
     endedAt: null,
     mergedInto: null,
+    waitsFor: null,
   };
 }

@@ -104,6 +104,26 @@ describe('POST /purge', () => {
     expect(invalidated).toEqual([]);
   });
 
+  it('warns where no entry bears what is purged, if it is to look', async () => {
+    const { ask, purge } = await admin({
+      findEntries: async () => ({ entries: 0, sample: [], complete: true }),
+    });
+    expect((await purge({ tags: ['t'] })).json).toEqual({ sequence: 7, tags: 1 });
+    expect((await ask('POST', '/purge?count=true', '{"tags":["t"]}')).json).toEqual({
+      sequence: 7,
+      tags: 1,
+      warnings: ['no stored entry bears what was purged'],
+    });
+  });
+
+  it('warns where a host stands for every entry of an origin that does not tell hosts apart', async () => {
+    const { purge } = await admin();
+    expect((await purge({ hosts: ['nosuch.example'] })).json).toMatchObject({
+      sequence: 7,
+      warnings: [expect.stringContaining('hosts: every entry of the origin')],
+    });
+  });
+
   it.each([
     ['not JSON', '{', 'expected a JSON object, got something that is not JSON'],
     ['a list', '[]', 'expected a JSON object'],

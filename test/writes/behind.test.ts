@@ -232,7 +232,15 @@ describe('what is retried', () => {
       await ledger.apply(request);
       return { status: 204 };
     });
-    expect((await scene.write(second))['state']).toBe('waiting');
+    expect(await scene.write(second)).toMatchObject({
+      state: 'waiting',
+      waitsFor: { id: first, state: 'dead' },
+    });
+    expect(await (await scene.weir.admin('/healthz')).json()).toMatchObject({
+      problems: [
+        expect.stringMatching(`writes to /items/10-1 of the origin .* wait for PUT ${first}, which is dead`),
+      ],
+    });
     expect((await scene.weir.admin(`/writes/${first}/retry`, { method: 'POST' })).status).toBe(200);
     await delivered(second);
     expect(ledger.applied('/items/10-1')).toEqual(['one', 'two']);

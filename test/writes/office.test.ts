@@ -52,3 +52,23 @@ it('lists writes in the order of their acceptance, page by page, whatever has be
   expect([one!.id, two!.id].map(numberOfId)).toEqual([first, second]);
   expect(office.list(null, 1, two!.id)).toEqual([]);
 });
+
+it('says which write the others of a URL wait for, and which URLs a dead one stops', async () => {
+  const { journal, time } = await open(new MemoryState());
+  const first = numberOf(await journal.accept(offer('/1', 'x')));
+  await journal.accept(offer('/1', 'y'));
+  await journal.accept(offer('/2', 'z'));
+  const deliveries = {} as Deliveries;
+  const office = new WriteOffice({ journal, deliveries, log, clock, time, moved: () => {}, counts });
+  const head = office.list('waiting', 10, null)![0]!.id;
+  const waitsFor = () => office.list(null, 10, null)!.map((write) => write.waitsFor);
+  expect(waitsFor()).toEqual([null, { id: head, state: 'waiting' }, null]);
+  expect(office.stopped(10)).toEqual([]);
+  const begun = await journal.begin(first, 0);
+  if (begun.kind !== 'begun') throw new Error(begun.kind);
+  const record = { ...begun.record, state: 'dead' } as const;
+  await journal.stopLine(first, record);
+  expect(waitsFor()).toEqual([null, { id: head, state: 'dead' }, null]);
+  expect(office.stopped(10)).toEqual([{ id: head, method: 'PUT', origin: 'shop', path: '/1' }]);
+  expect(office.stopped(0)).toEqual([]);
+});
