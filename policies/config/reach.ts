@@ -75,9 +75,9 @@ function pathOf(template: string): Glob {
 
 /** Whether some text is of both kinds. */
 function meet(a: Glob, b: Glob): boolean {
-  let row = new Array<boolean>(b.length + 1).fill(false);
+  let row = Array.from({ length: b.length + 1 }, () => false);
   for (let i = 0; i <= a.length; i += 1) {
-    const next = new Array<boolean>(b.length + 1).fill(false);
+    const next = Array.from({ length: b.length + 1 }, () => false);
     for (let j = 0; j <= b.length; j += 1) {
       if (i === 0 && j === 0) next[j] = true;
       else {
