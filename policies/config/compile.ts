@@ -24,6 +24,7 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
       waiters: flights.waiters,
       waiting: flights.waiting,
       background: flights.background,
+      failures: flights.failures,
     },
     journal: {
       sizeBytes: journal.size,
@@ -153,6 +154,7 @@ function compileRouteCache(cache: RouteInput['cache']): RouteConfig['cache'] {
     defaultTtlMs: cache['default-ttl'] ?? null,
     maxTtlMs: cache['max-ttl'],
     negativeTtlMs: cache['negative-ttl'],
+    failureTtlMs: cache['failure-ttl'],
     feed: cache.feed ?? null,
     onFeedLoss: cache['on-feed-loss'],
     staleWhileRevalidateMs: cache['stale-while-revalidate'] ?? null,

@@ -96,6 +96,8 @@ export interface FlightsConfig {
   readonly waiting: number;
   /** Refreshes in the background at a time, in each worker. Key `background`, 32. */
   readonly background: number;
+  /** Keys whose failure is remembered for their route's `failure-ttl`, in each worker. Key `failures`, 10000. */
+  readonly failures: number;
 }
 
 /** Key `journal`: of accepted writes, which lies with the state below `cache.disk.path`. */
@@ -180,6 +182,8 @@ export interface RouteCacheConfig {
   readonly defaultTtlMs: number | null;
   readonly maxTtlMs: number;
   readonly negativeTtlMs: number;
+  /** Key `failure-ttl`: how long a failure of the origin answers others who ask for the same. Default 1s. */
+  readonly failureTtlMs: number;
   readonly feed: string | null;
   readonly onFeedLoss: 'revalidate' | 'use-headers' | 'bypass';
   /** null: as the response says. */

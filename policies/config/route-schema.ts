@@ -64,6 +64,9 @@ export const routeCacheSchema = z.strictObject({
     .describe('headers: the lifetime where the response gives none, in place of the heuristic.'),
   'max-ttl': duration().prefault('24h').describe('until-changed: the longest lifetime.'),
   'negative-ttl': duration().prefault('10s').describe('fixed, until-changed: the lifetime of 404 and 410.'),
+  'failure-ttl': duration()
+    .prefault('1s')
+    .describe('How long a failure of the origin answers others who ask for the same. 0s: not at all.'),
   feed: identifier.optional().describe('until-changed: the feed that tells of changes. Required there.'),
   'on-feed-loss': z
     .enum(['revalidate', 'use-headers', 'bypass'])

@@ -120,6 +120,9 @@ export const flightsSchema = z.strictObject({
   background: count({ least: 1 })
     .prefault(32)
     .describe('Refreshes behind clients at a time, in each worker.'),
+  failures: count({ least: 1 })
+    .prefault(10_000)
+    .describe("Keys whose failure is remembered for their route's failure-ttl, in each worker."),
 });
 
 export const journalSchema = z.strictObject({

@@ -171,7 +171,7 @@ export class Fill implements OriginHandler {
 
   onFailure(failure: OriginFailure): void {
     this.#isGivenUp = true;
-    if (!this.#landed) this.#events.land({ kind: 'failed', failure });
+    if (!this.#landed) this.#events.land({ kind: 'failed', failure, told: null });
     this.#storing?.abort();
     this.#body?.fail();
     this.#events.over();

@@ -9,7 +9,7 @@ import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightBody } from './body.ts';
-import type { Waiter } from './waiter.ts';
+import type { FailureTerms, Found, Waiter } from './waiter.ts';
 
 /** What a flight came back with, before it is given to those who wait. */
 export type Landing =
@@ -30,7 +30,9 @@ export type Landing =
       readonly reason: NotStoredReason;
     }
   | { readonly kind: 'unshareable'; readonly reason: NotStoredReason }
-  | { readonly kind: 'failed'; readonly failure: OriginFailure }
+  /** `told`: as another worker has judged it. */
+  | { readonly kind: 'failed'; readonly failure: OriginFailure; readonly told: FailureTerms | null }
+  | { readonly kind: 'failing'; readonly status: number; readonly told: FailureTerms }
   | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' }
   /** The worker that it ran in has died: everybody starts anew. */
   | { readonly kind: 'owner-lost' };
@@ -49,7 +51,15 @@ export type Leaving =
   | 'vary'
   | 'owner-lost'
   /** The answer was for the one alone whose request was sent: it asks for itself. */
-  | 'private';
+  | 'private'
+  /** The origin has failed at the leader's request, and may not fail at this one. */
+  | 'failed';
+
+/** The origin has failed at the leader's request: who else has that for an answer, and which. */
+export interface SharedFailure {
+  readonly found: Found & { readonly kind: 'failed' | 'failing' };
+  concerns(waiter: Waiter): boolean;
+}
 
 /**
  * One request to the origin and everybody who waits for it. It is asked once; who may have the answer is judged when its
@@ -120,16 +130,32 @@ export class Flight {
     if (leader !== null && this.#waiters.has(leader)) leader.inform(status, fields);
   }
 
-  /** The head is there: everybody who may have it gets it, the others are handed back. */
-  land(landing: Landing): readonly { readonly waiter: Waiter; readonly why: Leaving }[] {
+  /**
+   * The head is there: everybody who may have it gets it, the others are handed back. `failure`: what it says of the origin,
+   * where it says that the origin fails.
+   */
+  land(
+    landing: Landing,
+    failure: SharedFailure | null,
+  ): readonly { readonly waiter: Waiter; readonly why: Leaving }[] {
     this.#landing = landing;
     const leaving: { waiter: Waiter; why: Leaving }[] = [];
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) {
-      const why = this.#leavingAt(waiter, landing);
-      if (why === null) this.#give(waiter, landing);
-      else leaving.push({ waiter, why });
+      if (waiter === this.#leader) {
+        if (landing.kind === 'owner-lost') leaving.push({ waiter, why: 'owner-lost' });
+        else this.#giveLeader(waiter, landing, failure);
+        continue;
+      }
+      const why =
+        failure === null
+          ? this.#give(waiter, landing)
+          : failure.concerns(waiter)
+            ? null
+            : ('failed' as const);
+      if (why !== null) leaving.push({ waiter, why });
+      else if (failure !== null) waiter.take(failure.found);
     }
     return leaving;
   }
@@ -139,36 +165,53 @@ export class Flight {
     this.#ended = true;
   }
 
-  #give(waiter: Waiter, landing: Landing): void {
-    const isLeader = waiter === this.#leader;
-    this.#leaderTook ||= isLeader;
+  /** Its own request was sent after it came, with its own fields. */
+  #giveLeader(
+    leader: Waiter,
+    landing: Exclude<Landing, { readonly kind: 'owner-lost' }>,
+    failure: SharedFailure | null,
+  ): void {
+    this.#leaderTook = true;
     switch (landing.kind) {
-      case 'entry':
-        if (isLeader) waiter.take(landing);
-        else waiter.take({ ...landing, collapsed: true, ownFields: [] });
-        return;
-      case 'pass':
-        if (isLeader) waiter.take(landing);
-        else waiter.take({ kind: 'unshareable', reason: landing.reason });
-        return;
-      case 'unshareable':
       case 'failed':
-      case 'refused':
-        waiter.take(landing);
+      case 'failing':
+        leader.take(failure?.found ?? failureOf(landing));
         return;
-      case 'owner-lost':
+      case 'entry':
+      case 'pass':
+      case 'unshareable':
+      case 'refused':
+        leader.take(landing);
         return;
       default:
         landing satisfies never;
     }
   }
 
-  #leavingAt(waiter: Waiter, landing: Landing): Leaving | null {
-    if (landing.kind === 'owner-lost') return 'owner-lost';
-    // The leader's own request was sent after it came, with its own fields.
-    return landing.kind === 'entry' && waiter !== this.#leader
-      ? this.#departure(waiter, landing.entry)
-      : null;
+  /** To one whose request was not sent; returns why not. */
+  #give(waiter: Waiter, landing: Landing): Leaving | null {
+    switch (landing.kind) {
+      case 'entry': {
+        const why = this.#departure(waiter, landing.entry);
+        if (why === null) waiter.take({ ...landing, collapsed: true, ownFields: [] });
+        return why;
+      }
+      case 'pass':
+        waiter.take({ kind: 'unshareable', reason: landing.reason });
+        return null;
+      case 'failed':
+      case 'failing':
+        waiter.take(failureOf(landing));
+        return null;
+      case 'unshareable':
+      case 'refused':
+        waiter.take(landing);
+        return null;
+      case 'owner-lost':
+        return 'owner-lost';
+      default:
+        return landing satisfies never;
+    }
   }
 
   #departure(waiter: Waiter, entry: StoredEntry): Leaving | null {
@@ -224,4 +267,14 @@ export interface FlightDependencies {
   readonly startedAtMs: number;
   readonly route: ActiveRoute;
   trustOf(route: ActiveRoute): FeedTrust;
+}
+
+/** A failure that says nothing of the origin: it stands for those alone who waited. */
+function failureOf(
+  landing: Landing & { readonly kind: 'failed' | 'failing' },
+): Found & { readonly kind: 'failed' | 'failing' } {
+  const terms = landing.told ?? { scope: 'all', untilMs: 0 };
+  return landing.kind === 'failed'
+    ? { kind: 'failed', failure: landing.failure, ...terms }
+    : { kind: 'failing', status: landing.status, ...terms };
 }

@@ -1,11 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import { fieldValue, hasField } from '../../policies/http/fields.ts';
 import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
+import {
+  concerns,
+  decideFailure,
+  sentDigest,
+  type KnownFailure,
+  type OriginTrouble,
+} from '../../policies/origin-failures.ts';
+import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey } from '../../policies/rfc9111/vary.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { Fill, type FillDependencies } from './fill.ts';
-import { Flight, type FlightEvents, type Landing } from './flight.ts';
+import { Flight, type FlightEvents, type Landing, type SharedFailure } from './flight.ts';
 import type { Peers } from './peers.ts';
 import type { UncacheableMemory } from './uncacheable.ts';
 import type { FillRequest, Waiter } from './waiter.ts';
@@ -16,6 +24,8 @@ export interface FlightsDependencies extends FillDependencies {
   readonly uncacheable: UncacheableMemory;
   readonly maxWaiters: number;
   readonly maxWaiting: number;
+  /** Keys whose failure is remembered. */
+  readonly maxFailures: number;
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
 }
@@ -29,31 +39,39 @@ export interface FlightCounters {
   outrun: number;
   /** Waiters that asked the origin for themselves, for answers to one are no answers to another. */
   alone: number;
+  /** Requests that were answered by the origin's failure at another one. */
+  failing: number;
   refused: number;
 }
 
 /** At most one flight of a key runs and one waits, but for a body that still streams while the next one asks. */
 const FLIGHTS_A_KEY = 2;
 const KNOWN_VARIES = 10_000;
+const METHOD = 'GET';
+
+type FailureFound = SharedFailure['found'];
 
 /**
  * The flights of one worker: for one thing that is missing or stale there is one request to the origin, however many
  * wait, on whichever worker.
  */
 export class Flights {
-  readonly counters: FlightCounters = { asked: 0, collapsed: 0, outrun: 0, alone: 0, refused: 0 };
+  readonly counters: FlightCounters = { asked: 0, collapsed: 0, outrun: 0, alone: 0, failing: 0, refused: 0 };
   readonly #deps: FlightsDependencies;
   readonly #slots = new Map<string, Slot>();
   /** Flights that nobody joins. */
   readonly #alone = new Set<Slot>();
   /** By primary key, the names that the last answer's Vary gave. */
   readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });
+  /** By flight key. */
+  readonly #failures: LRUCache<string, RememberedFailure>;
   /** By the waiter that flights see. */
   readonly #places = new Map<Waiter, Place>();
   #waiting = 0;
 
   constructor(deps: FlightsDependencies) {
     this.#deps = deps;
+    this.#failures = new LRUCache({ max: deps.maxFailures });
   }
 
   /** Clients, workers and refreshes that wait. */
@@ -68,6 +86,12 @@ export class Flights {
     return running;
   }
 
+  /** Whether the origin is asked about this already, or is known to fail at it. */
+  isUnderWay(request: FillRequest): boolean {
+    const key = this.#flightKey(request);
+    return this.#slots.has(key) || this.#failureFor(request, key) !== null;
+  }
+
   isUncacheable(request: FillRequest): boolean {
     return this.#deps.uncacheable.has(this.#flightKey(request), this.#deps.clock.monotonicMs());
   }
@@ -75,11 +99,6 @@ export class Flights {
   /** What was answered to such a request can be stored after all. */
   forgetUncacheable(request: FillRequest): void {
     this.#deps.uncacheable.forget(this.#flightKey(request));
-  }
-
-  /** Whether somebody asks the origin about this already. */
-  isUnderWay(request: FillRequest): boolean {
-    return this.#slots.has(this.#flightKey(request));
   }
 
   /**
@@ -98,13 +117,19 @@ export class Flights {
 
   #enter(place: Place): void {
     const key = this.#flightKey(place.request);
+    const known = this.#failureFor(place.request, key);
+    if (known !== null) {
+      this.counters.failing += 1;
+      place.waiter.take(known);
+      return;
+    }
     if (this.#asksAlone(place.request, key)) {
       this.#startAlone(place);
       return;
     }
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { key, flying: [], next: [], isShared: true };
+      slot = { key, flying: [], next: [], isShared: true, failure: null };
       this.#slots.set(key, slot);
     }
     place.slot = slot;
@@ -129,7 +154,13 @@ export class Flights {
 
   /** A flight for one waiter, which validates and stores like any other. */
   #startAlone(place: Place): void {
-    const slot: Slot = { key: this.#flightKey(place.request), flying: [], next: [], isShared: false };
+    const slot: Slot = {
+      key: this.#flightKey(place.request),
+      flying: [],
+      next: [],
+      isShared: false,
+      failure: null,
+    };
     place.slot = slot;
     this.#alone.add(slot);
     this.counters.alone += 1;
@@ -193,7 +224,8 @@ export class Flights {
       flying.flight.end();
       this.#detach(slot, flying);
     }
-    for (const { waiter, why } of flying.flight.land(landing)) {
+    const failure = this.#failureAt(slot, flying.flight, request, landing);
+    for (const { waiter, why } of flying.flight.land(landing, failure)) {
       if (why === 'invalidated') this.counters.outrun += 1;
       if (why === 'private') uncacheable.remember(aloneKey(slot.key), clock.monotonicMs());
       const place = this.#places.get(waiter);
@@ -256,6 +288,84 @@ export class Flights {
     };
   }
 
+  /** What a landing says of the origin, where it says that it fails; it is remembered then, and else forgotten. */
+  #failureAt(slot: Slot, flight: Flight, request: FillRequest, landing: Landing): SharedFailure | null {
+    const trouble = this.#troubleOf(request, landing);
+    if (trouble === null) {
+      if (landing.kind === 'entry' || landing.kind === 'pass') {
+        slot.failure = null;
+        this.#failures.delete(slot.key);
+      }
+      return null;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    const sent = sentDigest(METHOD, request.originFields);
+    const known = this.#failures.get(slot.key);
+    const before =
+      slot.failure ?? (known !== undefined && known.found.untilMs > nowMs ? known.failure : null);
+    const told = 'told' in landing ? landing.told : null;
+    const failure = told === null ? decideFailure(trouble, sent, before) : { scope: told.scope, sent };
+    if (failure === null) return null;
+    const ttlMs = this.#deps.routeNamed(request.route)?.config.cache.failureTtlMs ?? 0;
+    const untilMs = told?.untilMs ?? (ttlMs === 0 ? 0 : nowMs + ttlMs);
+    const terms = { scope: failure.scope, untilMs };
+    const found: FailureFound =
+      landing.kind === 'failed'
+        ? { kind: 'failed', failure: landing.failure, ...terms }
+        : { kind: 'failing', status: trouble.kind === 'answered' ? trouble.status : 502, ...terms };
+    slot.failure = failure;
+    // One client alone that tries again is told what the origin says.
+    const isShared = told !== null || before !== null || flight.waiting > 1 || slot.next.length > 0;
+    if (untilMs > nowMs) this.#failures.set(slot.key, { failure, found, isShared });
+    return {
+      // Another worker remembers it for as long as this one does.
+      found: isShared ? found : { ...found, untilMs: 0 },
+      concerns: (waiter) => {
+        const other = this.#places.get(waiter)?.request;
+        const isConcerned = other !== undefined && concerns(failure, METHOD, other.originFields);
+        if (isConcerned) this.counters.failing += 1;
+        return isConcerned;
+      },
+    };
+  }
+
+  /** An error that may be used again, as the origin says itself, is an answer like others. */
+  #troubleOf(request: FillRequest, landing: Landing): OriginTrouble | null {
+    switch (landing.kind) {
+      case 'pass':
+        return landing.status >= 500 ? { kind: 'answered', status: landing.status } : null;
+      case 'entry': {
+        const { status } = landing.entry.meta;
+        const isTrouble = status >= 500 && !this.#isShareable(request, landing.entry.meta);
+        return isTrouble ? { kind: 'answered', status } : null;
+      }
+      case 'failing':
+        return { kind: 'answered', status: landing.status };
+      case 'failed':
+        return { kind: 'failed', error: landing.failure.kind };
+      case 'unshareable':
+      case 'refused':
+      case 'owner-lost':
+        return null;
+      default:
+        return landing satisfies never;
+    }
+  }
+
+  /** What is remembered of the origin's failure, where it answers the request; who demands the origin's answer asks. */
+  #failureFor({ route, request, originFields }: FillRequest, key: string): FailureFound | null {
+    if (this.#failures.size === 0) return null;
+    const known = this.#failures.get(key);
+    if (known === undefined) return null;
+    if (known.found.untilMs <= this.#deps.clock.monotonicMs()) {
+      this.#failures.delete(key);
+      return null;
+    }
+    const policy = this.#deps.routeNamed(route)?.config.cache;
+    if (policy === undefined || !known.isShared || wantsOrigin(request, policy)) return null;
+    return concerns(known.failure, METHOD, originFields) ? known.found : null;
+  }
+
   #isShareable({ route: name }: FillRequest, meta: StoredMeta): boolean {
     const route = this.#deps.routeNamed(name);
     return route !== null && isShareable(meta, route.config.cache);
@@ -305,6 +415,15 @@ interface Slot {
   readonly flying: Flying[];
   readonly next: Place[];
   /** Whether others may join. */
+  readonly isShared: boolean;
+  /** At the last request, where the origin failed. */
+  failure: KnownFailure | null;
+}
+
+interface RememberedFailure {
+  readonly failure: KnownFailure;
+  readonly found: FailureFound;
+  /** Somebody else waited for it, or the origin had failed before: it answers those who come later. */
   readonly isShared: boolean;
 }
 

@@ -2,7 +2,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import type { NotStoredReason } from '../../policies/model.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../cache/entry.ts';
-import type { FillRequest } from './waiter.ts';
+import type { FailureTerms, FillRequest } from './waiter.ts';
 
 /**
  * What workers say to each other about flights. A flight runs in the worker that the key's hash names; the others
@@ -45,5 +45,10 @@ export type PeerMessage =
   | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
   | { readonly kind: 'cut'; readonly id: number }
   | { readonly kind: 'unshareable'; readonly id: number; readonly reason: NotStoredReason }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: Omit<OriginFailure, 'cause'> }
+  | ({
+      readonly kind: 'failed';
+      readonly id: number;
+      readonly failure: Omit<OriginFailure, 'cause'>;
+    } & FailureTerms)
+  | ({ readonly kind: 'failing'; readonly id: number; readonly status: number } & FailureTerms)
   | { readonly kind: 'refused'; readonly id: number; readonly limit: 'waiters' | 'waiting' };

@@ -93,9 +93,19 @@ export class Serving implements Waiter {
         break;
       case 'failed': {
         const { kind, status, message, maybeProcessed } = found.failure;
-        this.#send({ kind: 'failed', id, failure: { kind, status, message, maybeProcessed } });
+        const { scope, untilMs } = found;
+        this.#send({
+          kind: 'failed',
+          id,
+          failure: { kind, status, message, maybeProcessed },
+          scope,
+          untilMs,
+        });
         break;
       }
+      case 'failing':
+        this.#send({ ...found, id });
+        break;
       case 'refused':
         this.#send({ kind: 'refused', id, limit: found.limit });
         break;

@@ -104,10 +104,19 @@ export class Subscription {
         this.#events.land({ kind: 'unshareable', reason: message.reason });
         this.#events.over();
         return;
-      case 'failed':
-        this.#events.land({ kind: 'failed', failure: { ...message.failure, cause: null } });
+      case 'failed': {
+        const { scope, untilMs } = message;
+        const failure = { ...message.failure, cause: null };
+        this.#events.land({ kind: 'failed', failure, told: { scope, untilMs } });
         this.#events.over();
         return;
+      }
+      case 'failing': {
+        const { status, scope, untilMs } = message;
+        this.#events.land({ kind: 'failing', status, told: { scope, untilMs } });
+        this.#events.over();
+        return;
+      }
       case 'refused':
         this.#events.land({ kind: 'refused', limit: message.limit });
         this.#events.over();

@@ -1,5 +1,6 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import type { NotStoredReason, RequestView } from '../../policies/model.ts';
+import type { FailureScope } from '../../policies/origin-failures.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { FlightBody } from './body.ts';
@@ -53,9 +54,17 @@ export type Found =
     }
   /** The answer was for another client alone: ask the origin for oneself. */
   | { readonly kind: 'unshareable'; readonly reason: NotStoredReason }
-  | { readonly kind: 'failed'; readonly failure: OriginFailure }
+  | ({ readonly kind: 'failed'; readonly failure: OriginFailure } & FailureTerms)
+  /** The origin answered another request with this status, and would do so with this one. */
+  | ({ readonly kind: 'failing'; readonly status: number } & FailureTerms)
   /** More wait than may. */
   | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' };
+
+/** For whom else a failure stands, and until when (monotonic); 0: for nobody who comes later. */
+export interface FailureTerms {
+  readonly scope: FailureScope;
+  readonly untilMs: number;
+}
 
 export interface FoundEntry {
   readonly kind: 'entry';

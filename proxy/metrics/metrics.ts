@@ -200,6 +200,11 @@ export const METRICS: readonly MetricDefinition[] = [
     'Requests that asked for themselves, for what was answered to another was for that one alone',
     ({ flights }) => one(flights.alone),
   ),
+  counter(
+    'weir_flights_failing_total',
+    'Requests answered by the failure of the origin at another one',
+    ({ flights }) => one(flights.failing),
+  ),
   counter('weir_flights_refused_total', 'Requests beyond the bounds on waiting', ({ flights }) =>
     one(flights.refused),
   ),

@@ -1,6 +1,7 @@
 import { downstreamFields, passedFields, rewritesLifetime } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { hasUnkeyedFields } from '../../policies/key.ts';
+import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { freshenByHead } from '../../policies/rfc9111/validation.ts';
 import { groupSite, tagOfUrl } from '../../policies/tags.ts';
@@ -41,7 +42,7 @@ export class AskingAlone {
   }
 
   pass(visit: KeyedVisit, reason: string, need: Need): null {
-    const { passWay, flights, clock } = this.#deps;
+    const { passWay, flights, fence, clock } = this.#deps;
     const { exchange } = visit;
     // It is passed as it is: what the key leaves out may steer the answer, but not what is stored.
     const teaches =
@@ -68,9 +69,16 @@ export class AskingAlone {
         const decision = decideStoring(this.#received(visit, stored, fields, requestTimeMs));
         return decision.kind === 'store' ? downstreamFields(fields, cache) : passedFields(fields, cache);
       },
-      onFailure: (failure) => {
-        if (!mayStandIn(need, clock.nowMs())) return false;
-        this.#run({ to: 'stand-in', visit, need, why: failure.kind });
+      // A client's own condition is the origin's to judge.
+      onStatus: (status) => {
+        if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
+        if (!mayStandIn(need, clock.nowMs(), fence)) return false;
+        this.#run({ to: 'stand-in', visit, need });
+        return true;
+      },
+      onFailure: () => {
+        if (!mayStandIn(need, clock.nowMs(), fence)) return false;
+        this.#run({ to: 'stand-in', visit, need });
         return true;
       },
     });

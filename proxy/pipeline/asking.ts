@@ -10,6 +10,7 @@ import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { validatorsOf } from '../../policies/rfc9111/storing.ts';
 import { readFlight } from '../cache/content.ts';
 import type { Clock } from '../clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
 import type { Found } from '../flights/waiter.ts';
 import { mayStandIn, type CacheStep, type Need, type RunSteps } from './cache-step.ts';
@@ -22,6 +23,7 @@ import type { KeyedVisit } from './visit.ts';
 
 export interface AskingDependencies {
   readonly flights: Flights;
+  readonly fence: FenceReader;
   readonly clock: Clock;
   readonly conclusions: Conclusions;
   readonly positions: Positions;
@@ -65,20 +67,25 @@ export class Asking {
     switch (found.kind) {
       case 'entry':
         if (isStaleIfErrorStatus(found.originStatus ?? 200) && this.#mayStandIn(need)) {
-          return { to: 'stand-in', visit, need, why: String(found.originStatus) };
+          return { to: 'stand-in', visit, need };
         }
         return { to: 'serve-found', visit, need, found };
       case 'pass':
         if (isStaleIfErrorStatus(found.status) && this.#mayStandIn(need)) {
           found.body.desertIfUnread();
-          return { to: 'stand-in', visit, need, why: String(found.status) };
+          return { to: 'stand-in', visit, need };
         }
         return this.#servePassed(visit, need, found);
       case 'unshareable':
         return { to: 'pass', visit, reason: found.reason, need };
       case 'failed':
-        if (this.#mayStandIn(need)) return { to: 'stand-in', visit, need, why: found.failure.kind };
+        if (this.#mayStandIn(need)) return { to: 'stand-in', visit, need };
         return { to: 'fail', visit, need, failure: found.failure };
+      case 'failing':
+        if (isStaleIfErrorStatus(found.status) && this.#mayStandIn(need)) {
+          return { to: 'stand-in', visit, need };
+        }
+        return { to: 'fail-alike', visit, need, status: found.status };
       case 'refused':
         return this.#refuseBusy(visit, found.limit);
       default:
@@ -126,7 +133,7 @@ export class Asking {
   }
 
   #mayStandIn(need: Need): boolean {
-    return mayStandIn(need, this.#deps.clock.nowMs());
+    return mayStandIn(need, this.#deps.clock.nowMs(), this.#deps.fence);
   }
 }
 

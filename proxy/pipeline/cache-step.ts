@@ -2,6 +2,7 @@ import type { ForwardReason } from '../../policies/http/cache-status.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { Peer } from '../flights/peers.ts';
+import type { FenceReader } from '../fence/reader.ts';
 import type { FoundEntry } from '../flights/waiter.ts';
 import type { KeyedVisit } from './visit.ts';
 
@@ -17,15 +18,18 @@ export interface Need {
 export const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null, staleUntilMs: 0 };
 
 /** RFC 5861 §4: whether what is stale may be served in place of the origin's failure. */
-export function mayStandIn(need: Need, nowMs: number): boolean {
-  return need.stale !== null && need.staleUntilMs > nowMs;
+export function mayStandIn(need: Need, nowMs: number, fence: FenceReader): boolean {
+  if (need.stale === null || need.staleUntilMs <= nowMs) return false;
+  // It may have been invalidated, or be about to, since the origin was asked.
+  const verdict = fence.verdict(need.stale).kind;
+  return verdict === 'clear' || verdict === 'soft';
 }
 
 /**
  * GET and HEAD. Every step returns the next; null: the request is answered, or will be from elsewhere.
  *
  *     key → lookup → borrow → absent | decide → borrow → decide → serve | serve stale | obtain | pass | refuse
- *     obtain → serve found | pass | stand in | fail | refuse
+ *     obtain → serve found | pass | stand in | fail | fail alike | refuse
  *     pass → stand in | fail
  */
 export type CacheStep =
@@ -67,12 +71,19 @@ export type CacheStep =
       readonly found: FoundEntry;
     }
   | { readonly to: 'pass'; readonly visit: KeyedVisit; readonly reason: string; readonly need: Need }
-  | { readonly to: 'stand-in'; readonly visit: KeyedVisit; readonly need: Need; readonly why: string }
+  | { readonly to: 'stand-in'; readonly visit: KeyedVisit; readonly need: Need }
   | {
       readonly to: 'fail';
       readonly visit: KeyedVisit;
       readonly need: Need;
       readonly failure: OriginFailure;
+    }
+  /** The origin has failed with this status at another request. */
+  | {
+      readonly to: 'fail-alike';
+      readonly visit: KeyedVisit;
+      readonly need: Need;
+      readonly status: number;
     }
   | { readonly to: 'refuse-uncached'; readonly visit: KeyedVisit };
 

@@ -134,9 +134,11 @@ export class CacheWay {
       case 'pass':
         return this.#pass(step.visit, step.reason, step.need);
       case 'stand-in':
-        return this.#serving.standIn(step.visit, step.need, step.why);
+        return this.#serving.standIn(step.visit, step.need);
       case 'fail':
         return this.#serving.fail(step.visit, step.need, step.failure);
+      case 'fail-alike':
+        return this.#serving.failAlike(step.visit, step.need, step.status);
       case 'refuse-uncached':
         return this.#refuseUncached(step.visit);
       default:

@@ -5,18 +5,16 @@ import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Levels } from '../cache/levels.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
-import type { FenceReader } from '../fence/reader.ts';
 import type { FoundEntry } from '../flights/waiter.ts';
 import { answerWithEntry } from './answer.ts';
 import { MISSING, type CacheStep, type Need } from './cache-step.ts';
 import type { Conclusions } from './conclusion.ts';
 import type { Outcome } from './outcome.ts';
-import { refuseFailed } from './refusals.ts';
+import { refuseAlike, refuseFailed } from './refusals.ts';
 import type { KeyedVisit } from './visit.ts';
 
 export interface EntryServingDependencies {
   readonly levels: Levels;
-  readonly fence: FenceReader;
   readonly clock: Clock;
   readonly conclusions: Conclusions;
 }
@@ -64,21 +62,10 @@ export class EntryServing {
     return null;
   }
 
-  /** RFC 5861 §4. The entry may be invalid, or about to be, since the origin was asked: then nothing stands in. */
-  standIn(visit: KeyedVisit, need: Need, why: string): CacheStep | null {
+  /** RFC 5861 §4. Only where it may stand in. */
+  standIn(visit: KeyedVisit, need: Need): CacheStep | null {
     const entry = need.stale!;
-    const { fence, clock } = this.#deps;
-    const verdict = fence.verdict(entry).kind;
-    if (verdict === 'hard' || verdict === 'unproven') {
-      const failure: OriginFailure = {
-        kind: 'http_response_incomplete',
-        status: 502,
-        message: why,
-        maybeProcessed: true,
-        cause: null,
-      };
-      return { to: 'fail', visit, need: { ...need, stale: null }, failure };
-    }
+    const { clock } = this.#deps;
     const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, clock.nowMs());
     const status: CacheStatus = { fwd: need.forward, ttlSeconds, detail: 'stale-if-error' };
     return this.#send(unplaced(visit), entry, status, 'stale', 'stale-if-error');
@@ -95,8 +82,19 @@ export class EntryServing {
       { ...failure, status },
       route.config.origin,
       withKey({ fwd: need.forward }, visit.key),
+      ['Retry-After', '1'],
     );
     this.#deps.conclusions.whenEnded(visit, 'failed', failure.kind, status);
+    return null;
+  }
+
+  /**
+   * The origin has failed at another request, and would at this one. Its answer was for that one: it may tell of its client.
+   */
+  failAlike(visit: KeyedVisit, need: Need, status: number): null {
+    const answered = withKey({ fwd: need.forward, fwdStatus: status, collapsed: true }, visit.key);
+    refuseAlike(visit.exchange, status, visit.route.config.origin, answered);
+    this.#deps.conclusions.whenEnded(visit, 'failed', 'destination_unavailable', status);
     return null;
   }
 

@@ -27,6 +27,8 @@ export interface PassOptions {
   /** The answer's fields as the client is told them; absent: as those of what is not stored. */
   readonly told?: (status: number, fields: Fields) => Fields;
   readonly onContent?: (chunk: Uint8Array) => void;
+  /** Answers in another way than the origin did; false: it does not. */
+  readonly onStatus?: (status: number) => boolean;
   /** Answers in another way when the origin has failed; false: it can't. */
   readonly onFailure?: (failure: OriginFailure) => boolean;
   /** Awaited before the client hears that the origin has failed. Never rejects. */
@@ -68,6 +70,12 @@ export class PassWay {
       },
       status,
       {
+        onStatus: (originStatus) => {
+          if (options.onStatus?.(originStatus) !== true) return false;
+          this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
+          options.onSettled?.('cut');
+          return true;
+        },
         onHead: (originStatus, fields) => {
           answered = originStatus;
           this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);

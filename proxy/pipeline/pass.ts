@@ -19,6 +19,8 @@ export interface PassRequest {
 }
 
 export interface PassEvents {
+  /** Before all else; true: whoever passes answers itself, and hears nothing more. */
+  readonly onStatus?: (status: number) => boolean;
   /** The head is there. What it resolves with is awaited before the client hears of it; fields to add. */
   onHead(status: number, fields: Fields): Promise<Fields> | Fields;
   /** A piece of the content, as the client is sent it. */
@@ -83,6 +85,11 @@ class Pass implements OriginHandler {
 
   onHead(status: number, fields: Fields): void {
     this.#hasHead = true;
+    if (this.#events.onStatus?.(status) === true) {
+      this.#isOver = true;
+      this.#call?.abort();
+      return;
+    }
     const more = this.#events.onHead(status, fields);
     if (!(more instanceof Promise)) {
       this.#begin(status, fields, more);

@@ -30,8 +30,10 @@ export function refuseFailed(
   failure: OriginFailure,
   originName: string,
   status: CacheStatus,
+  also: readonly string[] = [],
 ): void {
   const more = [
+    ...also,
     'Via',
     VIA,
     'Cache-Status',
@@ -39,11 +41,36 @@ export function refuseFailed(
     'Proxy-Status',
     proxyStatus({ error: failure.kind, nextHop: originName }),
   ];
-  if (failure.status === 503) more.push('Retry-After', '1');
+  if (failure.status === 503 && also.length === 0) more.push('Retry-After', '1');
   refuse(exchange, failure.status, TITLES[failure.status], detailOf(failure), more);
 }
 
 /** What a client may know: not which address failed how. */
 function detailOf({ kind }: OriginFailure): string {
   return `The origin gave no usable answer (${kind}).`;
+}
+
+const SERVER_ERRORS: Readonly<Record<number, string>> = {
+  ...TITLES,
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+};
+
+/** The origin has failed with this status at another request for the same. */
+export function refuseAlike(
+  exchange: Exchange,
+  status: number,
+  originName: string,
+  cache: CacheStatus,
+): void {
+  refuse(exchange, status, SERVER_ERRORS[status] ?? 'Server Error', 'The origin fails at this.', [
+    'Via',
+    VIA,
+    'Cache-Status',
+    cacheStatus({ ...cache, detail: 'failing' }),
+    'Proxy-Status',
+    proxyStatus({ error: 'destination_unavailable', receivedStatus: status, nextHop: originName }),
+    'Retry-After',
+    '1',
+  ]);
 }

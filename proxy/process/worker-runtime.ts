@@ -135,6 +135,7 @@ export class WorkerRuntime {
       uncacheable: createUncacheableMemory(start.uncacheable, keyHash),
       maxWaiters: flights.waiters,
       maxWaiting: flights.waiting,
+      maxFailures: flights.failures,
       newEntryId,
     });
     const { access } = config.log;

@@ -28,7 +28,7 @@ const NOTHING: WorkerStats = {
   promotions: 0,
   lost: 0,
   corrupt: 0,
-  flights: { asked: 0, collapsed: 0, outrun: 0, alone: 0, refused: 0, running: 0, waiting: 0 },
+  flights: { asked: 0, collapsed: 0, outrun: 0, alone: 0, failing: 0, refused: 0, running: 0, waiting: 0 },
   cacheWay: { refreshes: 0, refreshesSkipped: 0 },
   requests: { droppedFields: 0 },
   origins: {},

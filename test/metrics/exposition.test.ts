@@ -24,7 +24,7 @@ const STATS: WeirStats = {
     failures: 0,
     isFailing: false,
   },
-  flights: { asked: 1, collapsed: 2, outrun: 0, alone: 0, refused: 0, running: 0, waiting: 0 },
+  flights: { asked: 1, collapsed: 2, outrun: 0, alone: 0, failing: 0, refused: 0, running: 0, waiting: 0 },
   requests: { droppedFields: 0 },
   origins: { shop: { requests: 7, failures: 1, retries: 1, running: 0, queued: 0 } },
   writes: NO_WRITE_STATS,

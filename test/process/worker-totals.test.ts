@@ -8,7 +8,7 @@ function told(asked: number, bytes: number, requests: number): WorkerStats {
     promotions: 0,
     lost: 0,
     corrupt: 0,
-    flights: { asked, collapsed: 0, outrun: 0, alone: 0, refused: 0, running: 1, waiting: 2 },
+    flights: { asked, collapsed: 0, outrun: 0, alone: 0, failing: 0, refused: 0, running: 1, waiting: 2 },
     cacheWay: { refreshes: 0, refreshesSkipped: 0 },
     requests: { droppedFields: 0 },
     origins: { app: { requests, failures: 0, retries: 0, running: 1, queued: 0 } },

@@ -21,6 +21,7 @@ export const PLAIN_POLICY: RouteCacheConfig = {
   defaultTtlMs: null,
   maxTtlMs: 86_400_000,
   negativeTtlMs: 10_000,
+  failureTtlMs: 1_000,
   feed: null,
   onFeedLoss: 'revalidate',
   staleWhileRevalidateMs: null,

@@ -193,3 +193,25 @@ describe('a thousand at once', () => {
     expect(answers.filter(({ status, body }) => status === 200 && body === 'served')).toHaveLength(1_000);
   });
 });
+
+describe('many who ask a failing origin for one thing', () => {
+  it.each([500, 502, 503, 504])('are all told of its %i, and cost it few requests', async (status) => {
+    const held = gate();
+    origin.on('/failing', async ({ headers }, answer) => {
+      await held.promise;
+      answer.send(status, ['Set-Cookie', `of=${headers.cookie}`], `for ${headers.cookie}`);
+    });
+    const asked = Array.from({ length: 100 }, (_, i) =>
+      ask(`${weir.url}/failing?${status}`, { headers: { Cookie: String(i) } }),
+    );
+    await origin.seen('/failing');
+    held.open();
+    for (const [i, answer] of (await Promise.all(asked)).entries()) {
+      expect(answer.status).toBe(status);
+      if (answer.body === `for ${i}`) continue;
+      expect(answer.headers['content-type']).toBe('application/problem+json');
+      expect(answer.headers['set-cookie']).toBe(undefined);
+    }
+    expect(origin.count()).toBeLessThan(10);
+  });
+});

@@ -1,0 +1,187 @@
+/** An origin that fails: few requests for many clients, an answer of one status for all of them, and no content of another. */
+import { describe, expect, it } from 'vitest';
+import { fieldValue } from '../../policies/http/fields.ts';
+import type { OriginRequest } from '../../origin-adapters/origin.ts';
+import { settle } from '../support/barrier.ts';
+import { startWorkers, type Answered, type OriginResult, type Workers } from './workers.ts';
+
+const CLIENTS = 12;
+const STORED = ['Cache-Control', 'max-age=10', 'ETag', '"1"'];
+
+/** Says whom it speaks to. */
+const answering =
+  (status: number, ...fields: string[]) =>
+  ({ fields: sent }: OriginRequest): OriginResult => ({
+    status,
+    fields,
+    body: `for ${fieldValue(sent, 'x-client')}`,
+  });
+
+const FAILURES: readonly (readonly [string, number, (request: OriginRequest) => OriginResult])[] = [
+  ...[500, 501, 502, 503, 504].map((status) => [`${status}`, status, answering(status)] as const),
+  ['503 with an ETag', 503, answering(503, 'ETag', '"e"', 'Cache-Control', 'no-cache')],
+  ['500 that is private', 500, answering(500, 'Cache-Control', 'private', 'Set-Cookie', 'a=b')],
+  ['connection_refused', 502, () => ({ kind: 'connection_refused', status: 502 })],
+  ['http_response_timeout', 504, () => ({ kind: 'http_response_timeout', status: 504 })],
+  ['http_protocol_error', 502, () => ({ kind: 'http_protocol_error', status: 502 })],
+];
+
+/** Clients on all workers in turn; each has a name that the key leaves out, unless they are alike. */
+function ask(scene: Workers, workers: number, areAlike: boolean, method = 'GET'): Promise<Answered>[] {
+  return Array.from({ length: CLIENTS }, (_, i) => {
+    const name = areAlike ? 'all' : String(i);
+    return scene.ask(i % workers, '/', { method, fields: ['X-Client', name] });
+  });
+}
+
+describe.each([1, 2])('with %i worker(s)', (workers) => {
+  describe.each([true, false])('for requests of which all are alike: %s', (areAlike) => {
+    it.each(FAILURES)('%s costs few requests, and all are told of it', async (_what, status, answer) => {
+      const scene = await startWorkers(workers);
+      const asked = ask(scene, workers, areAlike);
+      await scene.answerAll(answer);
+      for (const [i, one] of (await Promise.all(asked)).entries()) {
+        expect(one.status).toBe(status);
+        const own = `for ${areAlike ? 'all' : i}`;
+        if (one.body === own) continue;
+        expect(fieldValue(one.fields, 'content-type')).toBe('application/problem+json');
+        expect(JSON.parse(one.body)).toMatchObject({ status });
+        expect(fieldValue(one.fields, 'retry-after')).toBe('1');
+        expect(fieldValue(one.fields, 'proxy-status')).toContain('weir; error=');
+        expect(fieldValue(one.fields, 'cache-status')).toContain('weir; fwd=uri-miss');
+        expect(fieldValue(one.fields, 'cache-control')).toBe('no-store');
+        expect(fieldValue(one.fields, 'set-cookie')).toBe(undefined);
+      }
+      expect(scene.origin.requests.length).toBeLessThanOrEqual(areAlike ? 1 : 2);
+      expect(scene.origin.maxRunning).toBeLessThanOrEqual(2);
+    });
+
+    it.each(FAILURES.filter(([what]) => what !== '501' && what !== '500 that is private'))(
+      '%s: each is served what is stale and may stand in',
+      async (_what, _status, answer) => {
+        const scene = await startWorkers(workers, 'stale-if-error: 60s');
+        const first = scene.ask(0, '/');
+        await scene.answerAll(() => ({ fields: STORED, body: 'good' }));
+        await first;
+        scene.clock.now += 20_000;
+        scene.origin.forget();
+        const asked = ask(scene, workers, areAlike);
+        await scene.answerAll(answer);
+        for (const { status, body, fields } of await Promise.all(asked)) {
+          expect([status, body]).toEqual([200, 'good']);
+          expect(fieldValue(fields, 'cache-status')).toContain('detail=stale-if-error');
+        }
+        expect(scene.origin.requests.length).toBeLessThanOrEqual(areAlike ? 1 : 2);
+      },
+    );
+  });
+
+  it.each(FAILURES.slice(2))(
+    '%s: nothing stands in that was invalidated meanwhile',
+    async (_what, status, answer) => {
+      const scene = await startWorkers(workers, 'stale-if-error: 60s');
+      const first = scene.ask(0, '/');
+      await scene.answerAll(() => ({ fields: STORED, body: 'good' }));
+      await first;
+      scene.clock.now += 20_000;
+      const asked = ask(scene, workers, true);
+      await settle();
+      await scene.fence.invalidate({ tags: ['all'], mode: 'hard' });
+      await scene.answerAll(answer);
+      for (const one of await Promise.all(asked)) expect(one.status).toBe(status);
+    },
+  );
+
+  it('is remembered for failure-ttl, and no longer', async () => {
+    const scene = await startWorkers(workers, 'failure-ttl: 2s');
+    const first = ask(scene, workers, true);
+    await scene.answerAll(answering(503));
+    await Promise.all(first);
+    scene.clock.now += 1_999;
+    for (const { status } of await Promise.all(ask(scene, workers, false))) expect(status).toBe(503);
+    expect(scene.origin.requests).toHaveLength(1);
+    scene.clock.now += 1;
+    const later = ask(scene, workers, false);
+    await scene.answerAll(() => ({ fields: STORED, body: 'well' }));
+    for (const { body } of await Promise.all(later)) expect(body).toBe('well');
+  });
+
+  it('is remembered from the second of clients that come one after the other', async () => {
+    const scene = await startWorkers(workers);
+    const bodies: string[] = [];
+    for (const name of ['a', 'b', 'c']) {
+      const asked = scene.ask(0, '/', { fields: ['X-Client', name] });
+      await scene.answerAll(answering(503));
+      bodies.push((await asked).body);
+    }
+    expect(bodies.slice(0, 2)).toEqual(['for a', 'for b']);
+    expect(scene.origin.requests).toHaveLength(2);
+  });
+
+  it('is not remembered with failure-ttl: 0s, though all who wait share it', async () => {
+    const scene = await startWorkers(workers, 'failure-ttl: 0s');
+    const first = ask(scene, workers, false);
+    await scene.answerAll(answering(500));
+    for (const { status } of await Promise.all(first)) expect(status).toBe(500);
+    expect(scene.origin.requests.length).toBeLessThanOrEqual(2 * workers);
+    const later = ask(scene, workers, false);
+    await scene.answerAll(() => ({ fields: STORED, body: 'well' }));
+    for (const { body } of await Promise.all(later)) expect(body).toBe('well');
+  });
+
+  it('keeps no one from an answer, where one request fails for what it carries itself', async () => {
+    const scene = await startWorkers(workers);
+    const bad = scene.ask(0, '/', { fields: ['X-Client', 'bad'] });
+    const others = ask(scene, workers, false);
+    await scene.answerAll(({ fields }) =>
+      fieldValue(fields, 'x-client') === 'bad' ? { status: 500 } : { fields: STORED, body: 'good' },
+    );
+    expect((await bad).status).toBe(500);
+    for (const { body } of await Promise.all(others)) expect(body).toBe('good');
+    expect(scene.origin.requests).toHaveLength(2);
+  });
+
+  it('does not stand for a request that demands the answer of the origin', async () => {
+    const scene = await startWorkers(workers, 'client-directives: honor');
+    const first = ask(scene, workers, true);
+    await scene.answerAll(answering(503));
+    await Promise.all(first);
+    const demanding = scene.ask(0, '/', { fields: ['Cache-Control', 'no-cache'] });
+    await scene.answerAll(() => ({ fields: STORED, body: 'well' }));
+    expect((await demanding).body).toBe('well');
+  });
+
+  it('of which the origin says itself how long it lasts is an answer like others', async () => {
+    const scene = await startWorkers(workers);
+    const asked = ask(scene, workers, false);
+    await scene.answerAll(() => ({ status: 503, fields: ['Cache-Control', 'max-age=10'], body: 'closed' }));
+    for (const { status, body } of await Promise.all(asked)) expect([status, body]).toEqual([503, 'closed']);
+    expect(scene.origin.requests).toHaveLength(1);
+  });
+
+  it('stands for those who wait when the one who asked first has left', async () => {
+    const scene = await startWorkers(workers);
+    const first = scene.begin(0, '/', { fields: ['X-Client', 'first'] });
+    await settle();
+    const asked = ask(scene, workers, true);
+    await settle();
+    first.leave();
+    await scene.answerAll(answering(503));
+    for (const { status } of await Promise.all(asked)) expect(status).toBe(503);
+    expect(scene.origin.requests.length).toBeLessThanOrEqual(2);
+  });
+});
+
+it('is remembered of a bounded number of keys', async () => {
+  const scene = await startWorkers(1, '', 'flights: { failures: 2 }');
+  const paths = ['/a', '/b', '/c'];
+  const ask3 = async (): Promise<void> => {
+    const asked = paths.concat(paths).map((path) => scene.ask(0, path));
+    await scene.answerAll(answering(503));
+    await Promise.all(asked);
+  };
+  await ask3();
+  scene.origin.forget();
+  await ask3();
+  expect(scene.origin.requests.map(({ path }) => path)).toEqual(['/a']);
+});
