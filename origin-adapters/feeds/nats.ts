@@ -7,7 +7,16 @@ import { NatsStreamConnection } from './nats/connection.ts';
 import { failureOf } from './nats/fault.ts';
 import { followStream } from './nats/following.ts';
 import { natsSchema, type NatsOptions } from './nats/options.ts';
-import { comparePlaces, formatPlace, gapReason, headOf, parsePlace } from './nats/place.ts';
+import {
+  comparePlaces,
+  decideSameHistory,
+  formatPlace,
+  gapReason,
+  headOf,
+  parsePlace,
+  type Place,
+  type StreamState,
+} from './nats/place.ts';
 import { matchesSubject } from './nats/subject.ts';
 
 /**
@@ -15,7 +24,8 @@ import { matchesSubject } from './nats/subject.ts';
  * transaction.
  *
  * All messages of the stream are read, also those of other subjects, so that every sequence number is accounted for: one
- * that does not come was removed before it was read, which the server never says. The stream's leader tells where the
+ * that does not come was removed before it was read, which the server never says. Where reading begins anew, the last message
+ * read must still be there and be the same: a stream restored from an older copy and written on has others. The stream's leader tells where the
  * head is; once that number was read, or nothing is left up to it, the head is proved as of the asking.
  */
 export const natsFeed = defineFeed({
@@ -62,8 +72,9 @@ class NatsFeed implements Feed {
   async *#begin(connection: NatsStreamConnection, after: string | null): AsyncGenerator<FeedEvent> {
     const state = await connection.state();
     const known = after === null ? null : parsePlace(after);
-    const reason = known === null ? beginning(after) : gapReason(known, state);
-    const place = known === null || reason !== null ? headOf(state) : known;
+    const reason = known === null ? beginning(after) : await this.#gapReason(connection, known, state);
+    const isHead = known === null || reason !== null;
+    const place = isHead ? headOf(state, await connection.message(state.lastSequence)) : known;
     const arrivals = await connection.read(place.sequence + 1, this.#deps);
     if (reason !== null) yield { kind: 'gap', reason, position: formatPlace(place) };
     yield* followStream({
@@ -73,7 +84,17 @@ class NatsFeed implements Feed {
       headMs: headIntervalMs(this.#config.maxSilenceMs),
       clock: this.#deps.clock,
       eventOf: (message, position) => this.#eventOf(message, position),
+      knownBy: ({ subject, data, info: { timestampNanos } }) => ({ subject, data, timestampNanos }),
     });
+  }
+
+  async #gapReason(
+    connection: NatsStreamConnection,
+    place: Place,
+    state: StreamState,
+  ): Promise<string | null> {
+    const reason = gapReason(place, state);
+    return reason ?? decideSameHistory(place, await connection.message(place.sequence), state);
   }
 
   #eventOf(message: JsMsg, position: string): FeedEvent {

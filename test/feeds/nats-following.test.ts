@@ -18,7 +18,13 @@ describe('following a stream', () => {
     scene.clock.advance(30);
     scene.deliver(1, 2);
     await settle();
-    expect(scene.heads).toEqual([{ kind: 'head', position: `2@${created}`, askedAtMonotonicMs }]);
+    const [head, ...others] = scene.heads;
+    expect(head).toMatchObject({
+      kind: 'head',
+      position: expect.stringContaining(`2@${created}`) as string,
+      askedAtMonotonicMs,
+    });
+    expect(others).toEqual([]);
   });
 
   it('keeps an older proof until it is reached, though the head goes on', async () => {
@@ -135,6 +141,7 @@ class Scene {
       headMs,
       clock: this.clock,
       eventOf: (_message, position) => ({ kind: 'change', position, changes: [] }),
+      knownBy: ({ seq }) => ({ subject: 'changes', data: new Uint8Array(0), timestampNanos: seq }),
     });
     for await (const event of following) this.events.push(event);
   }

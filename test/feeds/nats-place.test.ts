@@ -3,6 +3,7 @@ import {
   comparePlaces,
   formatPlace,
   gapReason,
+  headOf,
   parsePlace,
   type StreamState,
 } from '../../origin-adapters/feeds/nats/place.ts';
@@ -14,6 +15,10 @@ describe('a place in a JetStream stream', () => {
 
   it('is written and read', () => {
     expect(parsePlace(formatPlace({ sequence: 4, created }))).toEqual({ sequence: 4, created });
+    const message = { subject: 'a', data: Buffer.from('b'), timestampNanos: 1.795e18 };
+    const known = headOf({ created, firstSequence: 1, lastSequence: 4 }, message);
+    expect(parsePlace(formatPlace(known))).toEqual(known);
+    expect(comparePlaces(formatPlace(known), `5@${created}`)).toBeLessThan(0);
     expect(parsePlace('1795216768160-0/3')).toBeNull();
   });
 

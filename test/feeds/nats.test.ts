@@ -1,8 +1,19 @@
-import { RetentionPolicy, StorageType, type JetStreamManager } from '@nats-io/jetstream';
+import {
+  RetentionPolicy,
+  StorageType,
+  type JetStreamClient,
+  type JetStreamManager,
+} from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import { afterEach, expect, it } from 'vitest';
 import { natsFeed } from '../../origin-adapters/feeds/nats.ts';
-import { changesOf, describeFeed, idsOf, type FeedService } from '../contracts/feed-contract.ts';
+import {
+  changesOf,
+  describeFeed,
+  idsOf,
+  type FeedService,
+  type PublishedRow,
+} from '../contracts/feed-contract.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { failureOf } from './feed-failure.ts';
@@ -12,7 +23,6 @@ describeFeed('nats', {
   adapter: natsFeed,
   skip: program.kind === 'found' ? null : program.reason,
   start,
-  cannot: { restore: 'its server is not copied yet' },
 });
 
 async function start(): Promise<FeedService> {
@@ -21,10 +31,9 @@ async function start(): Promise<FeedService> {
   const proxy = await TcpProxy.start(server.port);
   return {
     feed: () => feedOf({ servers: `nats://127.0.0.1:${proxy.port}` }),
-    publish: (transactions) =>
-      server.atStreams(async (_manager, client) => {
-        for (const rows of transactions) await client.publish('changes', JSON.stringify(rows));
-      }),
+    publish: (transactions) => server.atStreams((_manager, client) => publishAll(client, transactions)),
+    copy: () => server.copy(),
+    restore: (transactions) => server.restore((_manager, client) => publishAll(client, transactions)),
     trim: async () => {
       await server.atStreams((manager) => manager.streams.purge('CHANGES'));
     },
@@ -44,15 +53,49 @@ async function start(): Promise<FeedService> {
   };
 }
 
+async function publishAll(
+  client: JetStreamClient,
+  transactions: readonly (readonly PublishedRow[])[],
+): Promise<void> {
+  for (const rows of transactions) await client.publish('changes', JSON.stringify(rows));
+}
+
 suite('nats: what proves that nothing was missed', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('goes on without a gap when only messages that it had read were removed', async () => {
+  it.each(['purged', 'deleted'])('finds a gap when the last message that it had read was %s', async (how) => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1', '2');
     await scene.publish('3');
-    await server.atStreams((manager) => manager.streams.purge('CHANGES', { seq: 3 }));
+    await server.atStreams(async ({ streams }) => {
+      if (how === 'purged') await streams.purge('CHANGES', { seq: 3 });
+      else await streams.deleteMessage('CHANGES', 2);
+    });
+    const events = await scene.read(after).until((all) => all.length > 0);
+    expect(events[0]).toMatchObject({
+      kind: 'gap',
+      reason: expect.stringContaining('the last message read is gone') as string,
+    });
+  });
+
+  it('takes a position of before, without its message, for a gap as soon as there is another', async () => {
+    await scene.startWithStream();
+    const after = (await scene.positionAfter('1')).replace(/#.*/, '');
+    const unchanged = scene.read(after);
+    await unchanged.until((all) => all.some(({ kind }) => kind === 'head'));
+    expect(kindsOf(unchanged.events)).toEqual(['head']);
+    await unchanged.stop();
+    await scene.publish('2');
+    const events = await scene.read(after).until((all) => all.length > 0);
+    expect(events[0]!.kind).toBe('gap');
+  });
+
+  it('goes on without a gap when only messages before the last one that it had read were removed', async () => {
+    const server = await scene.startWithStream();
+    const after = await scene.positionAfter('1', '2');
+    await scene.publish('3');
+    await server.atStreams((manager) => manager.streams.purge('CHANGES', { seq: 2 }));
     const events = await scene.read(after).until((all) => all.some(({ kind }) => kind === 'head'));
     expect(kindsOf(events)).toEqual(['change', 'head']);
   });

@@ -59,6 +59,18 @@ export class NatsServer {
     return this.#process.restart();
   }
 
+  /** Keeps a copy of its streams. */
+  copy(): Promise<void> {
+    return this.#process.copy();
+  }
+
+  /** Ends it, puts back what was copied, and starts it again; `work` is done where nobody else looks for it. */
+  async restore(work: (manager: JetStreamManager, client: JetStreamClient) => Promise<void>): Promise<void> {
+    await this.#process.restore('-p', async (port) => {
+      await this.atStreams(work, { servers: `nats://127.0.0.1:${port}` });
+    });
+  }
+
   /** Ends it without restarting it. */
   end(): Promise<void> {
     return this.#process.end();

@@ -9,7 +9,7 @@ import { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
 import type { StreamLeader } from './following.ts';
 import type { NatsOptions } from './options.ts';
-import type { StreamState } from './place.ts';
+import type { KnownMessage, StreamState } from './place.ts';
 import { ConnectionSockets } from './sockets.ts';
 
 export type OpenedNats =
@@ -97,6 +97,17 @@ export class NatsStreamConnection implements StreamLeader {
     return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
   }
 
+  /** null: it is not there. */
+  async message(sequence: number): Promise<KnownMessage | null> {
+    // The first one has the number 1.
+    if (sequence === 0) return null;
+    const query = { seq: sequence };
+    const message = await orAborted(this.#manager.streams.getMessage(this.#stream, query), this.#signal);
+    if (message === null) return null;
+    const { subject, data, timestamp } = message;
+    return { subject, data, timestampNanos: nanosOf(timestamp) };
+  }
+
   async nextSequence(from: number): Promise<number | null> {
     // The server takes both (2.9), which the library's types do not know.
     const query = { seq: from, next_by_subj: '>' };
@@ -132,6 +143,14 @@ export class NatsStreamConnection implements StreamLeader {
   close(): void {
     this.#connection.close().catch(() => undefined);
   }
+}
+
+/** Of a time such as `2026-11-20T23:19:28.1566814Z`; rounded as the client rounds those of deliveries. */
+function nanosOf(timestamp: string): number {
+  const [, seconds = '', fraction = '', zone = ''] =
+    /^([^.Z+]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/.exec(timestamp) ?? [];
+  const nanos = BigInt(Date.parse(seconds + zone)) * BigInt(NANOSECONDS) + BigInt(fraction.padEnd(9, '0'));
+  return Number(nanos);
 }
 
 /** Why a stream of that kind can't prove that nothing was missed; null: it can. */

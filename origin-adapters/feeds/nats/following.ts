@@ -1,7 +1,7 @@
 import type { FeedClock, FeedEvent } from '../feed.ts';
 import type { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
-import { formatPlace, goneReason, type Place, type StreamState } from './place.ts';
+import { formatPlace, goneReason, markOf, type KnownMessage, type Place, type StreamState } from './place.ts';
 
 /** Who knows what the stream holds, whatever the consumer delivers. */
 export interface StreamLeader {
@@ -18,6 +18,8 @@ export interface Following<Message> {
   readonly headMs: number;
   readonly clock: FeedClock;
   eventOf(message: Message, position: string): FeedEvent;
+  /** What the message is known again by. */
+  knownBy(message: Message): KnownMessage;
 }
 
 /** Where the head was when it was asked for, and how far reading was when that was last looked at. */
@@ -35,7 +37,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
   following: Following<Message>,
 ): AsyncGenerator<FeedEvent> {
   const { leader, arrivals, clock, from, headMs } = following;
-  const positionOf = (sequence: number): string => formatPlace({ ...from, sequence });
+  let place = from;
   let { sequence } = from;
   let proof: Proof | null = null;
   let dueAtMs = clock.monotonicMs();
@@ -47,7 +49,8 @@ export async function* followStream<Message extends { readonly seq: number }>(
         await refuseUndelivered(leader, sequence, proof.head);
         const reason = goneReason(sequence + 1, proof.head);
         sequence = proof.head;
-        yield { kind: 'gap', reason, position: positionOf(sequence) };
+        place = { sequence, created: from.created };
+        yield { kind: 'gap', reason, position: formatPlace(place) };
       }
       if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
       proof.readTo = sequence;
@@ -57,7 +60,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
     if (proof !== null && sequence >= proof.head) {
       const { askedAtMonotonicMs } = proof;
       proof = null;
-      yield { kind: 'head', position: positionOf(sequence), askedAtMonotonicMs };
+      yield { kind: 'head', position: formatPlace(place), askedAtMonotonicMs };
     }
     const message = arrivals.take();
     if (message === null) {
@@ -68,7 +71,8 @@ export async function* followStream<Message extends { readonly seq: number }>(
     if (seq <= sequence) throw new NatsFault('protocol', 'soon', 'messages came out of order');
     if (seq > sequence + 1) yield { kind: 'gap', reason: goneReason(sequence + 1, seq - 1), position: null };
     sequence = seq;
-    yield following.eventOf(message, positionOf(sequence));
+    place = { sequence, created: from.created, mark: markOf(following.knownBy(message)) };
+    yield following.eventOf(message, formatPlace(place));
   }
 }
 

@@ -1,11 +1,32 @@
+import { createHash } from 'node:crypto';
+
 /**
- * A place in a JetStream stream and whether the stream still holds everything after it. Written `SEQUENCE@CREATED`: a
- * stream made anew under its name begins at 1 again, and only the time of its creation tells it from the old one.
+ * A place in a JetStream stream and whether the stream still holds everything after it. Written
+ * `SEQUENCE@CREATED#TIME-DIGEST`: a stream made anew under its name begins at 1 again, and only the time of its creation tells
+ * it from the old one; one restored from an older copy has that time, and only the message at the place tells it from the
+ * one that was read.
  */
 export interface Place {
   readonly sequence: number;
   readonly created: string;
+  /** Of the message at this place, as `markOf` makes it. Absent: there was none when the place was taken. */
+  readonly mark?: string;
 }
+
+/** What a message is known again by. */
+export interface KnownMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** When the server took it, in nanoseconds since 1970, as exactly as a number can be. */
+  readonly timestampNanos: number;
+}
+
+export function markOf({ subject, data, timestampNanos }: KnownMessage): string {
+  const hash = createHash('sha256').update(`${subject}\n`).update(data);
+  return `${timestampNanos}-${hash.digest('base64url').slice(0, DIGEST_LENGTH)}`;
+}
+
+const DIGEST_LENGTH = 22;
 
 export interface StreamState {
   readonly created: string;
@@ -14,18 +35,40 @@ export interface StreamState {
   readonly lastSequence: number;
 }
 
-export function formatPlace({ sequence, created }: Place): string {
-  return `${sequence}@${created}`;
+export function formatPlace({ sequence, created, mark }: Place): string {
+  return mark === undefined ? `${sequence}@${created}` : `${sequence}@${created}#${mark}`;
 }
 
 /** null where the text is none of ours. */
 export function parsePlace(position: string): Place | null {
-  const match = /^(\d+)@(\S+)$/.exec(position);
-  return match === null ? null : { sequence: Number(match[1]), created: match[2]! };
+  const match = /^(\d+)@([^\s#]+)(?:#(\S+))?$/.exec(position);
+  if (match === null) return null;
+  const place = { sequence: Number(match[1]), created: match[2]! };
+  return match[3] === undefined ? place : { ...place, mark: match[3] };
 }
 
-export function headOf({ created, lastSequence }: StreamState): Place {
-  return { sequence: lastSequence, created };
+/** `last`: the message at the head; null: it is not there. */
+export function headOf({ created, lastSequence }: StreamState, last: KnownMessage | null): Place {
+  const place = { sequence: lastSequence, created };
+  return last === null ? place : { ...place, mark: markOf(last) };
+}
+
+/**
+ * Why it can't be proved that the stream has the history that the place was taken from; null: it has. One that was restored
+ * from an older copy has other messages under the numbers that were read, once it is written on: `own`, the message at the
+ * place, must be there and be the same (null: it is not there). Where no message was read yet, all that the stream holds
+ * comes after.
+ */
+export function decideSameHistory(place: Place, own: KnownMessage | null, state: StreamState): string | null {
+  if (place.mark === undefined) {
+    const isUnchanged = state.lastSequence === place.sequence;
+    return isUnchanged || place.sequence === 0
+      ? null
+      : 'no message is known by which the stream could be known again';
+  }
+  if (own === null) return 'the last message read is gone: it was removed, or the stream has another history';
+  if (markOf(own) === place.mark) return null;
+  return 'the last message read is another one: the stream was restored to an older state';
 }
 
 /**
@@ -56,6 +99,6 @@ export function comparePlaces(a: string, b: string): number | null {
 }
 
 function partsOf(position: string): { readonly sequence: bigint; readonly created: string } | null {
-  const match = /^(\d+)(?:@(\S+))?$/.exec(position);
+  const match = /^(\d+)(?:@([^\s#]+)(?:#\S+)?)?$/.exec(position);
   return match === null ? null : { sequence: BigInt(match[1]!), created: match[2] ?? '' };
 }
