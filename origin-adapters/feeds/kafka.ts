@@ -8,7 +8,15 @@ import { KafkaClient, type FetchAnswer, type FetchedPartition } from './kafka/cl
 import { failed, failureOf, KafkaProblem } from './kafka/failure.ts';
 import { comparePositions, parsePosition, showPosition } from './kafka/position.ts';
 import { HeadProof, Reading, type PartitionReading } from './kafka/reading.ts';
-import { endOf, hasHole, isControl, MESSAGE_FORMAT, recordEvent } from './kafka/records.ts';
+import {
+  decideSameLog,
+  endOf,
+  hasHole,
+  isControl,
+  markOf,
+  MESSAGE_FORMAT,
+  recordEvent,
+} from './kafka/records.ts';
 import { readSecurity, saslSchema, tlsSchema } from './kafka/security.ts';
 
 /** The most that a broker may wait for something new before it answers. */
@@ -46,7 +54,8 @@ type KafkaOptions = z.output<typeof schema>;
  * Kafka, read without a consumer group: every node reads every partition. The position is a vector, the offset of each
  * partition that is read next. Each message is one transaction, in the order of its partition.
  *
- * At its start it asks what each partition holds and compares: earliest ≤ wanted ≤ end. Later the broker compares, also
+ * At its start it asks what each partition holds and compares: earliest ≤ wanted ≤ end; and it reads the last message once more,
+ * which has to be the same, for a cluster that was restored and written on has others under the same offsets. Later the broker compares, also
  * the leader epoch under which the last record was written, which shows a log that was cut off and written anew.
  *
  * At its head it is when a round of questions that began at one moment has shown each partition's high watermark, on
@@ -240,6 +249,13 @@ class Following {
         continue;
       }
       if (data.highWatermark >= 0n) partition.highWatermark = data.highWatermark;
+      const verdict = partition.expected === null ? 'same' : decideSameLog(partition.expected, data);
+      if (verdict === 'other') {
+        yield* this.#restart(partition, 'no longer holds the last message read: was it restored?', reading);
+        continue;
+      }
+      if (verdict === 'unknown') continue;
+      partition.expected = null;
       yield* this.#records(partition, data, reading);
     }
   }
@@ -263,7 +279,7 @@ class Following {
         const offset = batch.firstOffset + BigInt(record.offsetDelta);
         if (offset < partition.next) continue;
         if (this.#signal.aborted) return;
-        partition.advance(offset + 1n, batch.partitionLeaderEpoch);
+        partition.advance(offset + 1n, batch.partitionLeaderEpoch, markOf(batch, record));
         yield recordEvent(this.#format, partition.topic.name, batch, record, reading.position());
       }
       partition.advance(endOf(batch), batch.partitionLeaderEpoch);

@@ -15,11 +15,19 @@ describe('positions of Kafka', () => {
       next: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
       epoch: fc.nat().map((n) => n - 1),
     });
+    const marked = fc.record({
+      next: fc.bigInt({ min: 2n ** 40n, max: 2n ** 63n - 1n }),
+      epoch: fc.nat(),
+      mark: fc.record({
+        offset: fc.bigInt({ min: 0n, max: 2n ** 40n - 1n }),
+        digest: fc.stringMatching(/^[\w-]{12}$/),
+      }),
+    });
     const topic = fc.record({
       identity: fc.option(fc.string({ unit: 'grapheme' }).map(encodeURIComponent), {
         nil: null,
       }),
-      partitions: fc.array(place, { minLength: 1, maxLength: 5 }),
+      partitions: fc.array(fc.oneof(place, marked), { minLength: 1, maxLength: 5 }),
     });
     const topics = fc.uniqueArray(fc.tuple(name, topic), {
       minLength: 1,
@@ -36,7 +44,7 @@ describe('positions of Kafka', () => {
   });
 
   it('are shown as offsets alone', () => {
-    expect(showPosition('orders~id:3e1/rows~id:12e0.5')).toBe('orders:3/rows:12.5');
+    expect(showPosition('orders~id:3e1/rows~id:12e0m1-e-1_m.5')).toBe('orders:3/rows:12.5');
   });
 
   it('are compared as vectors of 64-bit numbers', () => {
@@ -96,6 +104,16 @@ describe('the beginning', () => {
     expect(begin('rows~id:8.4', topic([0n, 7n], [3n, 9n]))).toEqual({
       at: 'rows~id:7.4',
       gap: 'rows/0 was cut off: 8 wanted, it ends at 7',
+    });
+  });
+
+  it('is a gap where the last message read is gone and others came since', () => {
+    const after = 'rows~id:5m2-digest';
+    expect(begin(after, topic([3n, 7n]))).toEqual({ at: after, gap: null });
+    expect(begin(after, topic([4n, 5n]))).toEqual({ at: 'rows~id:5', gap: null });
+    expect(begin(after, topic([4n, 7n]))).toEqual({
+      at: 'rows~id:7',
+      gap: 'rows/0 no longer holds the last message read, 3, by which it could be known again',
     });
   });
 

@@ -15,6 +15,7 @@ import {
   headsOf,
   idsOf,
   type FeedService,
+  type PublishedRow,
 } from '../contracts/feed-contract.ts';
 import { FeedFollower } from '../contracts/feed-follower.ts';
 import { readFeed, testFeedDeps, type FeedReader } from '../contracts/feed-reader.ts';
@@ -33,21 +34,37 @@ describeFeed('kafka', {
   start,
   cannot: {
     flood: 'the mock keeps 5 MB of a partition; the flood below is of several',
-    restore: 'its server is not copied yet',
   },
 });
 
 async function start(): Promise<FeedService> {
-  const mock = await KafkaMock.start();
+  const mock = await KafkaMock.start(1, { hasSameId: true });
   await mock.create(TOPIC, 3);
+  // The mock keeps its messages in memory alone: what was in it when it was copied is written anew.
+  const published: KafkaMessage[][] = [];
+  let copied: KafkaMessage[][] = [];
+  // One partition, for only there is an order.
+  const publish = (transactions: readonly (readonly PublishedRow[])[]): Promise<void> => {
+    const batches = transactions.map((rows) => [
+      {
+        value: JSON.stringify(rows.map((row) => ({ table: 'rows', op: 'insert', after: row }))),
+        timestamp: Date.now(),
+      },
+    ]);
+    published.push(...batches);
+    return mock.produce(TOPIC, 0, ...batches);
+  };
   return {
     feed: () => feedOf({ brokers: mock.brokers }),
-    // One partition, for only there is an order.
-    publish: (transactions) => {
-      const batches = transactions.map((rows) => [
-        { value: JSON.stringify(rows.map((row) => ({ table: 'rows', op: 'insert', after: row }))) },
-      ]);
-      return mock.produce(TOPIC, 0, ...batches);
+    publish,
+    copy: async () => {
+      copied = [...published];
+    },
+    restore: async (transactions) => {
+      await mock.replace();
+      await mock.create(TOPIC, 3);
+      await mock.produce(TOPIC, 0, ...copied);
+      await publish(transactions);
     },
     trim: () => mock.forget(TOPIC, 0),
     recreate: async () => {

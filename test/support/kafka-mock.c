@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -58,6 +59,11 @@ static rd_kafka_resp_err_t run(rd_kafka_mock_cluster_t *cluster, const char *lin
 
 int main(int argc, char **argv) {
   char message[512], line[512];
+  /* The cluster's id is made of an address: without its randomness a cluster that is restored has the one that it had. */
+  if (getenv("KAFKA_MOCK_SAME_ID") && !(personality(0xffffffff) & ADDR_NO_RANDOMIZE)) {
+    personality(ADDR_NO_RANDOMIZE);
+    execv(argv[0], argv);
+  }
   for (int i = 1; i < argc && port_count < 16; i++) ports[port_count++] = atoi(argv[i]);
   rd_kafka_t *handle = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, message, sizeof message);
   rd_kafka_mock_cluster_t *cluster = handle ? rd_kafka_mock_cluster_new(handle, port_count) : NULL;

@@ -30,6 +30,8 @@ export interface KafkaMessage {
   readonly value: string | null;
   readonly key?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970; absent: now. */
+  readonly timestamp?: number;
 }
 
 /** librdkafka's mock cluster in a process of its own: no broker is in Debian, but this speaks the protocol. */
@@ -38,19 +40,22 @@ export class KafkaMock {
   readonly #folder: string;
   #child: ChildProcessWithoutNullStreams | null = null;
   #lines: Interface | null = null;
+  /** Each cluster on these addresses has the same id. */
+  readonly #hasSameId: boolean;
 
-  private constructor(folder: string, ports: readonly number[]) {
+  private constructor(folder: string, ports: readonly number[], hasSameId: boolean) {
+    this.#hasSameId = hasSameId;
     this.#folder = folder;
     this.ports = ports;
   }
 
-  static async start(brokerCount = 1): Promise<KafkaMock> {
+  static async start(brokerCount = 1, { hasSameId = false } = {}): Promise<KafkaMock> {
     const folder = await mkdtemp(join(tmpdir(), 'weir-kafka-'));
     const source = join(import.meta.dirname, 'kafka-mock.c');
     const target = join(folder, 'kafka-mock');
     await promisify(execFile)('gcc', ['-rdynamic', '-o', target, source, '-lrdkafka']);
     const ports = await Promise.all(Array.from({ length: brokerCount }, freePort));
-    const mock = new KafkaMock(folder, ports);
+    const mock = new KafkaMock(folder, ports, hasSameId);
     await mock.#run();
     return mock;
   }
@@ -135,7 +140,9 @@ export class KafkaMock {
   }
 
   async #run(): Promise<void> {
-    const child = spawn(join(this.#folder, 'kafka-mock'), this.ports.map(String));
+    const child = spawn(join(this.#folder, 'kafka-mock'), this.ports.map(String), {
+      env: this.#hasSameId ? { ...process.env, KAFKA_MOCK_SAME_ID: '1' } : process.env,
+    });
     endWithTests(child);
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
@@ -156,13 +163,14 @@ export class KafkaMock {
   }
 }
 
-function toSend(topic: string, partition: number, { value, key, headers }: KafkaMessage) {
+function toSend(topic: string, partition: number, { value, key, headers, timestamp }: KafkaMessage) {
   return {
     topic,
     partition,
     // The producer's types know no tombstones, its protocol does.
     value: (value === null ? null : Buffer.from(value)) as Buffer,
     ...(key === undefined ? {} : { key: Buffer.from(key) }),
+    ...(timestamp === undefined ? {} : { timestamp: BigInt(timestamp) }),
     headers: new Map(
       Object.entries(headers ?? {}).map(([name, text]) => [Buffer.from(name), Buffer.from(text)] as const),
     ),

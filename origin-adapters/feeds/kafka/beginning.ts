@@ -33,8 +33,9 @@ export function decideBeginning(after: KafkaPosition | null, observed: readonly 
     const partitions = topic.partitions.map((partition, index): PartitionPlace => {
       const place = reason === null ? (before?.partitions[index] ?? begin) : null;
       if (place === null) return { next: partition.end, epoch: -1 };
-      const problem = rangeProblem(place, partition);
-      if (problem === null) return place;
+      const problem = rangeProblem(place, partition) ?? markProblem(place, partition);
+      if (problem === null)
+        return isMarkKept(place, partition) ? place : { next: place.next, epoch: place.epoch };
       reasons.push(`${topic.name}/${index} ${problem}`);
       return { next: partition.end, epoch: -1 };
     });
@@ -53,6 +54,16 @@ function reasonAgainst(before: TopicPlace | null, topic: ObservedTopic, isFirst:
     return `${topic.name} was recreated`;
   }
   return null;
+}
+
+function isMarkKept({ mark }: PartitionPlace, { earliest }: ObservedPartition): boolean {
+  return mark === undefined || mark.offset >= earliest;
+}
+
+/** Where nothing was written since, it does not matter that the last message read is no longer kept. */
+function markProblem(place: PartitionPlace, partition: ObservedPartition): string | null {
+  if (isMarkKept(place, partition) || place.next === partition.end) return null;
+  return `no longer holds the last message read, ${place.mark!.offset}, by which it could be known again`;
 }
 
 function rangeProblem(place: PartitionPlace, partition: ObservedPartition): string | null {

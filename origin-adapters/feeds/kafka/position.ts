@@ -1,7 +1,7 @@
 /**
  * A place in Kafka topics: for each partition of each topic the offset that is read next. Written as
- * `topic~identity:12e3.7` with partitions in their order, topics separated by `/`; `e3` is the leader epoch of the record
- * before, where one is known. Topic names hold none of these signs but `.` and digits, which only count behind the colon.
+ * `topic~identity:12e3m1-mO3hXk9aQz.7` with partitions in their order, topics separated by `/`; `e3` is the leader epoch of the
+ * record before, `m1-…` how far back the last message read lies and its digest, where they are known. Topic names hold none of these signs but `.` and digits, which only count behind the colon.
  */
 export interface KafkaPosition {
   readonly topics: ReadonlyMap<string, TopicPlace>;
@@ -18,6 +18,13 @@ export interface PartitionPlace {
   readonly next: bigint;
   /** The leader epoch under which the record before `next` was written; −1: not known. */
   readonly epoch: number;
+  /** The last message read, by which the log is known again; absent: none is known. */
+  readonly mark?: RecordMark;
+}
+
+export interface RecordMark {
+  readonly offset: bigint;
+  readonly digest: string;
 }
 
 /** null: not a position of this feed. */
@@ -25,7 +32,7 @@ export function parsePosition(text: string): KafkaPosition | null {
   const topics = new Map<string, TopicPlace>();
   for (const part of text.split('/')) {
     const [, name, identity, places] =
-      /^([\w.-]+)(?:~([^:/]*))?:((?:\d+(?:e\d+)?(?:\.|$))+)$/.exec(part) ?? [];
+      /^([\w.-]+)(?:~([^:/]*))?:((?:\d+(?:e\d+)?(?:m\d+-[\w-]+)?(?:\.|$))+)$/.exec(part) ?? [];
     if (name === undefined || places === undefined || places.endsWith('.') || topics.has(name)) return null;
     topics.set(name, { identity: identity ?? null, partitions: places.split('.').map(parsePlace) });
   }
@@ -70,14 +77,21 @@ export function comparePositions(a: string, b: string): number | null {
 }
 
 function parsePlace(text: string): PartitionPlace {
-  const [next, epoch] = text.split('e');
-  return { next: BigInt(next!), epoch: epoch === undefined ? -1 : Number(epoch) };
+  const [, nextText, epochText, back, digest] = /^(\d+)(?:e(\d+))?(?:m(\d+)-([\w-]+))?$/.exec(text)!;
+  const next = BigInt(nextText!);
+  const place = { next, epoch: epochText === undefined ? -1 : Number(epochText) };
+  if (back === undefined || digest === undefined) return place;
+  return { ...place, mark: { offset: next - BigInt(back), digest } };
 }
 
 function formatTopic(name: string, place: TopicPlace): string {
   const identity = place.identity === null ? '' : `~${place.identity}`;
-  const places = place.partitions.map(({ next, epoch }) => (epoch < 0 ? `${next}` : `${next}e${epoch}`));
-  return `${name}${identity}:${places.join('.')}`;
+  return `${name}${identity}:${place.partitions.map(formatPlace).join('.')}`;
+}
+
+function formatPlace({ next, epoch, mark }: PartitionPlace): string {
+  const inEpoch = epoch < 0 ? '' : `e${epoch}`;
+  return `${next}${inEpoch}${mark === undefined ? '' : `m${next - mark.offset}-${mark.digest}`}`;
 }
 
 function areDifferent(a: string | null, b: string | null): boolean {

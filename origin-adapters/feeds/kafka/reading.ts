@@ -1,5 +1,5 @@
 import type { KafkaTopic, Leader, Wanted } from './client.ts';
-import { formatPosition, type KafkaPosition } from './position.ts';
+import { formatPosition, type KafkaPosition, type PartitionPlace, type RecordMark } from './position.ts';
 
 /** One partition and how far it has been read. */
 export class PartitionReading {
@@ -7,6 +7,9 @@ export class PartitionReading {
   readonly index: number;
   next: bigint;
   epoch: number;
+  mark?: RecordMark;
+  /** The message that was read last, which has to come again first; null: it has come, or none is known. */
+  expected: RecordMark | null = null;
   /** Behind the last record that is safe, committed or not, as the leader last said; null: not asked yet. */
   highWatermark: bigint | null = null;
 
@@ -21,17 +24,32 @@ export class PartitionReading {
     return this.topic.leaders[this.index]!;
   }
 
+  /** Where it is read from: what was read before comes again until it is known to be the same. */
+  get from(): bigint {
+    return this.expected?.offset ?? this.next;
+  }
+
+  /** Goes on from there, once the log has shown itself to be the one that the place was taken from. */
+  resume({ mark }: PartitionPlace): void {
+    if (mark === undefined) return;
+    this.mark = mark;
+    this.expected = mark;
+  }
+
   /** Never back. */
-  advance(next: bigint, epoch: number): void {
+  advance(next: bigint, epoch: number, mark: RecordMark | null = null): void {
     if (next <= this.next) return;
     this.next = next;
     this.epoch = epoch;
+    if (mark !== null) this.mark = mark;
   }
 
   /** Goes on there, whatever was read. */
   restart(next: bigint): void {
     this.next = next;
     this.epoch = -1;
+    delete this.mark;
+    this.expected = null;
     this.highWatermark = null;
   }
 }
@@ -48,7 +66,11 @@ export class Reading {
       const places = from.topics.get(topic.name)!.partitions;
       return [
         topic,
-        places.map(({ next, epoch }, index) => new PartitionReading(topic, index, next, epoch)),
+        places.map((place, index) => {
+          const partition = new PartitionReading(topic, index, place.next, place.epoch);
+          partition.resume(place);
+          return partition;
+        }),
       ] as const;
     });
     this.partitions = this.#topics.flatMap(([, partitions]) => partitions);
@@ -72,7 +94,7 @@ export class Reading {
       topicId: partition.topic.id,
       partition: partition.index,
       leaderEpoch: partition.leader.epoch,
-      next: partition.next,
+      next: partition.from,
       epoch: partition.epoch,
     }));
   }
@@ -138,7 +160,7 @@ export class HeadProof {
   isComplete(partitions: readonly PartitionReading[]): boolean {
     return partitions.every((partition) => {
       const end = this.#ends.get(partition);
-      return end !== undefined && partition.next >= end;
+      return end !== undefined && partition.next >= end && partition.expected === null;
     });
   }
 }

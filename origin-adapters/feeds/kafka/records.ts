@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { RecordsBatch } from '@platformatic/kafka';
 import type { DataObject } from '../../../policies/change.ts';
 import type { Fields } from '../../../policies/http/fields.ts';
@@ -5,6 +6,7 @@ import type { Format } from '../../formats/format.ts';
 import { messageEvent } from '../../formats/formats.ts';
 import type { FeedEvent } from '../feed.ts';
 import type { PartitionAnswer } from './client.ts';
+import type { RecordMark } from './position.ts';
 
 export type KafkaRecord = RecordsBatch['records'][number];
 
@@ -39,6 +41,36 @@ export function hasHole(data: PartitionAnswer, next: bigint): boolean {
     expected = end;
   }
   return false;
+}
+
+/** What a message is known again by: its time, key and value. */
+export function markOf(batch: RecordsBatch, record: KafkaRecord): RecordMark {
+  const hash = createHash('sha256').update(`${timestampOf(batch, record)}\n`);
+  for (const bytes of [record.key, record.value])
+    hash.update(`${bytes?.length ?? -1}:`).update(bytes ?? empty);
+  const digest = hash.digest('base64url').slice(0, DIGEST_LENGTH);
+  return { offset: batch.firstOffset + BigInt(record.offsetDelta), digest };
+}
+
+/** Positions hold one for each partition. */
+const DIGEST_LENGTH = 12;
+
+/**
+ * Whether the log is the one in which `expected` was read, which the answer should begin with. One that was restored to an
+ * older state and written on has another message there. `unknown`: nothing has come yet.
+ */
+export function decideSameLog(expected: RecordMark, data: PartitionAnswer): 'same' | 'other' | 'unknown' {
+  const batches = (data.records ?? []).filter((batch) => endOf(batch) > expected.offset);
+  if (batches.length === 0) return 'unknown';
+  const isThere = batches.some((batch) => {
+    const record = isControl(batch) ? undefined : recordAt(batch, expected.offset);
+    return record !== undefined && markOf(batch, record).digest === expected.digest;
+  });
+  return isThere ? 'same' : 'other';
+}
+
+function recordAt(batch: RecordsBatch, offset: bigint): KafkaRecord | undefined {
+  return batch.records.find(({ offsetDelta }) => batch.firstOffset + BigInt(offsetDelta) === offset);
 }
 
 /** The record as an event. Names can also be looked up in `kafka`: the topic, and the key where it is text. */
