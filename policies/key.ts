@@ -2,6 +2,7 @@
  * Under which key a response is stored. Path and query are normalised once, for the key and for the origin alike, and
  * what the key leaves out does not reach the origin: so nothing outside the key can steer what is stored under it.
  */
+import { createHash } from 'node:crypto';
 import type { QueryKey, RouteCacheConfig } from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
@@ -87,6 +88,22 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
   }
   return { key, query };
 }
+
+/** The key as others may see it: values of fields and cookies, which may be secrets, as a digest that tells them apart. */
+export function shownKey(key: string): string {
+  return key
+    .split('\n')
+    .map((part, i) => (i < UNHASHED_PARTS ? part : part.replace(/(?<==).+$/s, shownValue)))
+    .join('\n');
+}
+
+/** What stands for a value that may be a secret. */
+export function shownValue(value: string): string {
+  return `#${createHash('sha256').update(value).digest('hex').slice(0, 12)}`;
+}
+
+/** Origin, site and target. */
+const UNHASHED_PARTS = 3;
 
 /** Beside the steering ones, what is taken away from requests whose answer may be stored. */
 const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([

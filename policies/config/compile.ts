@@ -8,8 +8,8 @@ import { COMMON_FEED_KEYS } from './schema.ts';
 
 /** `directory`, absolute, holds the file; relative paths in it start there. Null where a part is missing. */
 export function compileConfig(parts: Parts, file: string, directory: string): Config | null {
-  const { listen, admin, log, cache, fence, flights, journal } = parts;
-  if (!listen || !admin || !log || !cache || !fence || !flights || !journal) return null;
+  const { listen, admin, log, cache, cacheStatus, fence, flights, journal } = parts;
+  if (!listen || !admin || !log || !cache || !cacheStatus || !fence || !flights || !journal) return null;
   const [onlyOrigin] = parts.origins.keys();
   const routes = parts.routes.flatMap(({ route }) => (route ? [compileRoute(route, onlyOrigin ?? '')] : []));
   return {
@@ -18,6 +18,7 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
     admin: compileAdmin(admin),
     log,
     cache: compileCache(cache, directory),
+    cacheStatus,
     fence,
     flights: {
       windowBytes: flights.window,

@@ -13,6 +13,8 @@ export interface Config {
   readonly admin: AdminConfig;
   readonly log: LogConfig;
   readonly cache: CacheConfig;
+  /** Key `cache-status`: whether Cache-Status tells the cache key, its values hashed. */
+  readonly cacheStatus: { readonly key: boolean };
   readonly fence: FenceConfig;
   readonly flights: FlightsConfig;
   readonly journal: JournalConfig;

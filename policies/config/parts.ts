@@ -8,6 +8,7 @@ import { routeSchema } from './route-schema.ts';
 import type {
   AdminInput,
   CacheInput,
+  CacheStatusInput,
   FeedInput,
   FeedSchemas,
   FenceInput,
@@ -20,6 +21,7 @@ import type {
 import {
   adminSchema,
   cacheSchema,
+  cacheStatusSchema,
   configSchema,
   defaultsSchema,
   feedSchemaOf,
@@ -38,6 +40,7 @@ export interface Parts {
   readonly admin: AdminInput | null;
   readonly log: LogInput | null;
   readonly cache: CacheInput | null;
+  readonly cacheStatus: CacheStatusInput | null;
   readonly fence: FenceInput | null;
   readonly flights: FlightsInput | null;
   readonly journal: JournalInput | null;
@@ -72,6 +75,7 @@ export function readParts(document: unknown, feedSchemas: FeedSchemas, findings:
     admin: part('admin', adminSchema),
     log: part('log', logSchema),
     cache: part('cache', cacheSchema),
+    cacheStatus: part('cache-status', cacheStatusSchema),
     fence: part('fence', fenceSchema),
     flights: part('flights', flightsSchema),
     journal: part('journal', journalSchema),

@@ -102,6 +102,15 @@ export const cacheSchema = z.strictObject({
   'max-object': size().prefault('1GiB').describe('A larger body is not stored.'),
 });
 
+export const cacheStatusSchema = z.strictObject({
+  key: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'Whether Cache-Status tells the cache key; values of header fields and cookies in it are hashed.',
+    ),
+});
+
 export const fenceSchema = z.strictObject({
   records: count({ least: 1, most: 2 ** 28 })
     .prefault(4_000_000)
@@ -275,6 +284,7 @@ export function configSchema(feedSchemas: FeedSchemas) {
     admin: adminSchema.prefault({}).describe('The admin port.'),
     log: logSchema.prefault({}).describe('Log lines, on standard output.'),
     cache: cacheSchema.prefault({}).describe('How much is stored, and where.'),
+    'cache-status': cacheStatusSchema.prefault({}).describe('What Cache-Status tells clients.'),
     fence: fenceSchema.prefault({}).describe('The table of invalidations.'),
     flights: flightsSchema
       .prefault({})
@@ -299,6 +309,7 @@ export type ListenInput = z.output<typeof listenSchema>;
 export type AdminInput = z.output<typeof adminSchema>;
 export type LogInput = z.output<typeof logSchema>;
 export type CacheInput = z.output<typeof cacheSchema>;
+export type CacheStatusInput = z.output<typeof cacheStatusSchema>;
 export type FenceInput = z.output<typeof fenceSchema>;
 export type FlightsInput = z.output<typeof flightsSchema>;
 export type JournalInput = z.output<typeof journalSchema>;

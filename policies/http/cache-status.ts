@@ -1,5 +1,7 @@
 /** Cache-Status, RFC 9211: what Weir did with a request, for whoever reads the response. */
 
+import { shownKey } from '../key.ts';
+
 export type ForwardReason =
   'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial';
 
@@ -34,9 +36,9 @@ export function remainingSeconds(ttlSeconds: number): number {
   return Math.ceil(ttlSeconds);
 }
 
-/** With the cache key, whose parts are shown with spaces between them. */
+/** With the cache key as `shownKey` has it, its parts with spaces between them. */
 export function withKey(status: CacheStatus, key: string): CacheStatus {
-  return { ...status, key: key.replaceAll('\n', ' ') };
+  return { ...status, key: shownKey(key).replaceAll('\n', ' ') };
 }
 
 const SF_TOKEN = /^[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*$/;

@@ -26,8 +26,8 @@ export interface Exchange {
   readonly startedAt: number;
   /** The request's content, bounded by `listen.limits.body`; null where the request has none. */
   readonly body: Readable | null;
-  /** `websocket` or another protocol where the client asked to switch (Upgrade), else null. */
-  readonly upgrade: string | null;
+  /** `websocket` and other protocols that the client may switch to, where it asked to (Upgrade), else null. */
+  readonly upgrade: readonly string[] | null;
   /** True once the client has gone or the answer is complete. */
   readonly closed: boolean;
 

@@ -9,6 +9,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ListenConfig, ListenLimits } from '../../policies/config/config.ts';
+import { decideUpgrade } from '../../policies/http/upgrade.ts';
 import { Connection } from './connection.ts';
 import type { Exchange } from './exchange.ts';
 import { NodeExchange } from './node-exchange.ts';
@@ -120,7 +121,8 @@ async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Serve
 
 /**
  * Only a GET without content is given up to another protocol: after it, nothing on the connection is HTTP any more. Other
- * requests with Upgrade are answered as if it were not there (RFC 9110 §7.8), and so is the old way to HTTP/2.
+ * requests with Upgrade are answered as if it were not there (RFC 9110 §7.8), and so are those that ask for no protocol but
+ * another HTTP or TLS.
  */
 function mayUpgrade({ method, httpVersionMinor, headers, socket }: IncomingMessage): boolean {
   if (method !== 'GET' || httpVersionMinor === 0) return false;
@@ -128,7 +130,7 @@ function mayUpgrade({ method, httpVersionMinor, headers, socket }: IncomingMessa
   const connection = Connection.of(socket);
   if (connection === undefined || connection.closing || connection.open.size > 0) return false;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return false;
-  return headers.upgrade !== undefined && !/^(?:h2c?|tls\/|http\/)/i.test(headers.upgrade.trim());
+  return headers.upgrade !== undefined && decideUpgrade(['upgrade', headers.upgrade]) !== null;
 }
 
 function failed(error: unknown): ListenResult {
@@ -257,8 +259,8 @@ class ListenerService {
 
   private receiveUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     takeOver(socket);
-    const protocol = (request.headers.upgrade ?? '').trim().toLowerCase();
-    this.receive(request, responseOf(request, socket), { protocol, head });
+    const protocols = decideUpgrade(request.rawHeaders) ?? [];
+    this.receive(request, responseOf(request, socket), { protocols, head });
   }
 
   /** Node hands the connection over, whatever is still to be answered on it. */

@@ -38,8 +38,8 @@ export interface ListenerLog {
 }
 
 export interface UpgradeRequest {
-  /** Lower case. */
-  readonly protocol: string;
+  /** Lower case, at least one. */
+  readonly protocols: readonly string[];
   /** What the client sent after its head already. */
   readonly head: Buffer;
 }
@@ -63,7 +63,7 @@ export class NodeExchange implements Exchange, OpenExchange {
   readonly fields: Fields;
   readonly startedAt: number;
   readonly body: Readable | null;
-  readonly upgrade: string | null;
+  readonly upgrade: readonly string[] | null;
 
   private readonly context: ListenerContext;
   private readonly connection: Connection;
@@ -98,7 +98,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     this.scheme = context.scheme;
     this.fields = head.fields;
     this.startedAt = systemClock.monotonicMs();
-    this.upgrade = upgrade === null ? null : upgrade.protocol;
+    this.upgrade = upgrade === null ? null : upgrade.protocols;
     this.context = context;
     this.connection = connection;
     this.request = request;
@@ -322,7 +322,7 @@ export class NodeExchange implements Exchange, OpenExchange {
 
   private switchingHead(status: number, fields: Fields): string {
     const { kept } = writableFields(frameFields(fields, 'none', null));
-    if (!hasField(kept, 'upgrade')) kept.push('Upgrade', this.upgrade ?? '');
+    if (!hasField(kept, 'upgrade')) kept.push('Upgrade', this.upgrade?.join(', ') ?? '');
     kept.push('Connection', 'Upgrade');
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
     for (let i = 0; i < kept.length; i += 2) head += `${kept[i]}: ${kept[i + 1]}\r\n`;

@@ -1,10 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import {
-  cacheStatus,
-  remainingSeconds,
-  withKey,
-  type CacheStatus,
-} from '../../policies/http/cache-status.ts';
+import { cacheStatus, remainingSeconds, type CacheStatus } from '../../policies/http/cache-status.ts';
 import { downstreamAgeSeconds } from '../../policies/http/downstream.ts';
 import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
@@ -19,7 +14,7 @@ import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { FlightBody } from '../flights/body.ts';
 import { problem } from '../http/problem.ts';
 import { pumpContent } from './pump.ts';
-import type { KeyedVisit } from './visit.ts';
+import { keyedStatus, type KeyedVisit } from './visit.ts';
 
 /** An entry on its way to a client. */
 export interface EntryAnswer {
@@ -193,7 +188,7 @@ function sendUnsatisfiable(visit: KeyedVisit, answer: EntryAnswer, contentRange:
     'Range Not Satisfiable',
     'No range that was asked for lies within the content.',
   );
-  const status = cacheStatus(withKey(answer.status, visit.key));
+  const status = cacheStatus(keyedStatus(visit, answer.status));
   const fields = [...document.fields, 'Content-Range', contentRange, 'Cache-Status', status, 'Via', VIA];
   visit.exchange.respond(416, fields, document.content);
 }
@@ -241,7 +236,7 @@ function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Field
   const all = fields.concat(ownFields);
   // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
   if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
-  all.push('Cache-Status', cacheStatus(withKey(status, visit.key)));
+  all.push('Cache-Status', cacheStatus(keyedStatus(visit, status)));
   // What may show the state before an invalidation is as new as nothing.
   if (visit.position !== null && !answer.entry.unproven) all.push(POSITION_FIELD, visit.position.field);
   return all;

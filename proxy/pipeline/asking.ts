@@ -1,4 +1,4 @@
-import { cacheStatus, withKey } from '../../policies/http/cache-status.ts';
+import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { passedFields } from '../../policies/http/downstream.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
 import { endToEnd, VIA } from '../../policies/http/forwarding.ts';
@@ -19,7 +19,7 @@ import { fillOf, waiterOf } from './fill-request.ts';
 import type { Positions } from './positions.ts';
 import { pumpContent } from './pump.ts';
 import { refuse } from './refusals.ts';
-import type { KeyedVisit } from './visit.ts';
+import { keyedStatus, type KeyedVisit } from './visit.ts';
 
 export interface AskingDependencies {
   readonly flights: Flights;
@@ -96,7 +96,7 @@ export class Asking {
   /** The answer to this client's own request, which may not be stored; its conditions were not sent. */
   #servePassed(visit: KeyedVisit, need: Need, found: Found & { readonly kind: 'pass' }): null {
     const { exchange } = visit;
-    const status = withKey({ fwd: need.forward, fwdStatus: found.status, detail: found.reason }, visit.key);
+    const status = keyedStatus(visit, { fwd: need.forward, fwdStatus: found.status, detail: found.reason });
     const own = ['Via', VIA, 'Cache-Status', cacheStatus(status)];
     own.push(...this.#deps.positions.ofPassed(visit, found.fields));
     const received = endToEnd(passedFields(found.fields, visit.route.config.cache));
@@ -117,7 +117,7 @@ export class Asking {
   }
 
   #refuseBusy(visit: KeyedVisit, limit: string): null {
-    const status = cacheStatus(withKey({ fwd: 'miss', detail: limit }, visit.key));
+    const status = cacheStatus(keyedStatus(visit, { fwd: 'miss', detail: limit }));
     refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
       'Retry-After',
       '1',

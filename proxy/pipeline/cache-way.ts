@@ -1,6 +1,6 @@
 import { decideBypass } from '../../policies/bypass.ts';
 import { judge } from '../feeds/judging.ts';
-import { cacheStatus, withKey, type ForwardReason } from '../../policies/http/cache-status.ts';
+import { cacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { mayFail } from '../../policies/rfc9110/preconditions.ts';
@@ -15,7 +15,7 @@ import { EntryServing, type EntryServingDependencies } from './entry-serving.ts'
 import { acceptsEventStream } from './pass-way.ts';
 import { Refreshes, type RefreshCounters } from './refreshes.ts';
 import { refuse } from './refusals.ts';
-import { keyOfVisit, VisitedRequest, type KeyedVisit, type RoutedVisit } from './visit.ts';
+import { keyedStatus, keyOfVisit, VisitedRequest, type KeyedVisit, type RoutedVisit } from './visit.ts';
 
 export interface CacheWayDependencies
   extends AskingDependencies, AskingAloneDependencies, EntryServingDependencies {
@@ -234,7 +234,7 @@ export class CacheWay {
   }
 
   #refuseUncached(visit: KeyedVisit): null {
-    const status = cacheStatus(withKey({ detail: 'only-if-cached' }, visit.key));
+    const status = cacheStatus(keyedStatus(visit, { detail: 'only-if-cached' }));
     refuse(
       visit.exchange,
       504,

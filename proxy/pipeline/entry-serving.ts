@@ -1,4 +1,4 @@
-import { withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
+import type { CacheStatus } from '../../policies/http/cache-status.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
@@ -11,7 +11,7 @@ import { MISSING, type CacheStep, type Need } from './cache-step.ts';
 import type { Conclusions } from './conclusion.ts';
 import type { Outcome } from './outcome.ts';
 import { refuseAlike, refuseFailed } from './refusals.ts';
-import type { KeyedVisit } from './visit.ts';
+import { keyedStatus, type KeyedVisit } from './visit.ts';
 
 export interface EntryServingDependencies {
   readonly levels: Levels;
@@ -81,7 +81,7 @@ export class EntryServing {
       exchange,
       { ...failure, status },
       route.config.origin,
-      withKey({ fwd: need.forward }, visit.key),
+      keyedStatus(visit, { fwd: need.forward }),
       ['Retry-After', '1'],
     );
     this.#deps.conclusions.whenEnded(visit, 'failed', failure.kind, status);
@@ -92,7 +92,7 @@ export class EntryServing {
    * The origin has failed at another request, and would at this one. Its answer was for that one: it may tell of its client.
    */
   failAlike(visit: KeyedVisit, need: Need, status: number): null {
-    const answered = withKey({ fwd: need.forward, fwdStatus: status, collapsed: true }, visit.key);
+    const answered = keyedStatus(visit, { fwd: need.forward, fwdStatus: status, collapsed: true });
     refuseAlike(visit.exchange, status, visit.route.config.origin, answered);
     this.#deps.conclusions.whenEnded(visit, 'failed', 'destination_unavailable', status);
     return null;

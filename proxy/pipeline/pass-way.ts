@@ -4,6 +4,7 @@ import { passedFields } from '../../policies/http/downstream.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { decideMaxForwards, endToEnd, VIA } from '../../policies/http/forwarding.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
+import { isSwitchOffered } from '../../policies/http/upgrade.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../clock.ts';
 import type { Conclusions } from './conclusion.ts';
@@ -108,7 +109,7 @@ export class PassWay {
   /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
   tunnel(visit: RoutedVisit): void {
     const { exchange, route } = visit;
-    const protocol = exchange.upgrade!;
+    const offered = exchange.upgrade!;
     const request = {
       method: exchange.method,
       path: originForm(visit.path, visit.query),
@@ -117,28 +118,30 @@ export class PassWay {
       priority: 'client' as const,
       unboundedBody: true,
     };
-    void route.origin.upgrade(request, protocol).then((result) => {
+    void route.origin.upgrade(request, offered.join(', ')).then((result) => {
       switch (result.kind) {
-        case 'switched':
+        case 'switched': {
           if (exchange.closed) {
             result.socket.destroy();
-            this.#conclusions.abandoned(visit, protocol);
+            this.#conclusions.abandoned(visit, offered[0]!);
             return;
           }
+          if (!isSwitchOffered(offered, result.fields)) {
+            result.socket.destroy();
+            refuseFailed(exchange, SWITCHED_ELSEWHERE, route.config.origin, { fwd: 'bypass' });
+            this.#conclusions.whenEnded(visit, 'failed', SWITCHED_ELSEWHERE.kind, SWITCHED_ELSEWHERE.status);
+            return;
+          }
+          const protocol = fieldValue(result.fields, 'upgrade')!;
           exchange.tunnel(
             101,
-            [
-              ...endToEnd(result.fields),
-              'Upgrade',
-              fieldValue(result.fields, 'upgrade') ?? protocol,
-              'Via',
-              VIA,
-            ],
+            [...endToEnd(result.fields), 'Upgrade', protocol, 'Via', VIA],
             result.socket,
             result.head,
           );
-          this.#conclusions.whenEnded(visit, 'tunnel', protocol, 101);
+          this.#conclusions.whenEnded(visit, 'tunnel', protocol.toLowerCase(), 101);
           return;
+        }
         case 'refused': {
           const status = cacheStatus({ fwd: 'bypass', fwdStatus: result.status, detail: 'upgrade-refused' });
           const sink = exchange.stream(result.status, [
@@ -168,6 +171,14 @@ export class PassWay {
     });
   }
 }
+
+const SWITCHED_ELSEWHERE: OriginFailure = {
+  kind: 'http_protocol_error',
+  status: 502,
+  message: 'the origin switched to a protocol that it was not asked for',
+  maybeProcessed: true,
+  cause: null,
+};
 
 /** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
 export function passFields(visit: RoutedVisit): string[] {

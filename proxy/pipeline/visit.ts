@@ -1,3 +1,4 @@
+import { withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { originFields, writtenFields, type ClientView } from '../../policies/http/forwarding.ts';
 import { keyOf } from '../../policies/key.ts';
@@ -63,6 +64,14 @@ export function keyOfVisit(visit: RoutedVisit): { readonly key: string; readonly
     policy: route.config.cache,
     fields: exchange.fields,
   });
+}
+
+/** With the key, where the configuration asks for it. */
+export function keyedStatus(
+  { site, key }: Pick<KeyedVisit, 'site' | 'key'>,
+  status: CacheStatus,
+): CacheStatus {
+  return site.config.cacheStatus.key ? withKey(status, key) : status;
 }
 
 /** A request as forwarding fields are judged by. */

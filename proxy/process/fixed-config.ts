@@ -14,6 +14,7 @@ export function fixedDifferences(before: Config, after: Config): string[] {
     ['listen.host', (config) => config.listen.host],
     ['listen.port', (config) => config.listen.port],
     ['listen.workers', (config) => config.listen.workers],
+    ['listen.underscores', (config) => config.listen.underscores],
     ['listen.limits', (config) => config.listen.limits],
     ['listen.tls', (config) => config.listen.tls],
     ['admin', (config) => config.admin],

@@ -1,7 +1,7 @@
 import type { Config, RouteConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { keyOf } from '../../policies/key.ts';
-import type { FeedTrust } from '../../policies/model.ts';
+import { keyOf, shownKey, shownValue } from '../../policies/key.ts';
+import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
 import type { Place } from '../../policies/place.ts';
 import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
@@ -173,7 +173,7 @@ async function entriesOf(
     return {
       id: head.id,
       status: head.meta.status,
-      vary: Object.fromEntries(head.meta.vary.map((name, i) => [name, head.meta.varyValues[i] ?? null])),
+      vary: shownVary(head.meta, route.cache.key.headers),
       tags: head.tags.map(shownTag),
       age: Math.floor(age),
       freshFor: Math.floor(head.meta.lifetimeSeconds - age),
@@ -184,8 +184,25 @@ async function entriesOf(
       why: decision.kind === 'serve' ? 'fresh' : decision.reason,
     };
   });
-  return { kind: 'report', report: { key, entries, ...named(silent) } };
+  return { kind: 'report', report: { key: shownKey(key), entries, ...named(silent) } };
 }
+
+/** Values that may be secrets as digests, as in the key. */
+function shownVary(
+  { vary, varyValues }: StoredMeta,
+  keyed: readonly string[],
+): Record<string, string | null> {
+  return Object.fromEntries(
+    vary.map((name, i) => {
+      const value = varyValues[i] ?? null;
+      const isSecret = !SHOWN_NAME.test(name) || keyed.includes(name);
+      return [name, value !== null && isSecret ? shownValue(value) : value];
+    }),
+  );
+}
+
+/** Fields that are in no way secret. */
+const SHOWN_NAME = /^(?:accept(?:-[a-z-]+)?|origin|user-agent|save-data|sec-[a-z-]+|x-requested-with)$/;
 
 /** Of one entry, on all workers; the head is what is known of it between them. */
 interface Copies {

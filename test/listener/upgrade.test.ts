@@ -34,7 +34,7 @@ describe('an exchange that asks to switch protocols', () => {
     const { near, far } = await originPair();
     const client = new RawClient(listener.port).send(`${UPGRADE}early `);
     const exchange = await listener.exchange(0);
-    expect(exchange.upgrade).toBe('websocket');
+    expect(exchange.upgrade).toEqual(['websocket']);
     expect(exchange.body).toBeNull();
     exchange.tunnel(101, ['X-Protocol', 'chat'], near, Buffer.from('welcome'));
     const received = await client.until('welcome');
@@ -139,11 +139,33 @@ describe('an exchange that asks to switch protocols', () => {
     ['another method', 'DELETE / HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n\r\n'],
     ['HTTP/1.0', 'GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'],
     ['h2c', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n'],
+    ...['h2c, HTTP/2.0', 'H2C-14', 'h2', 'TLS/1.2', 'http/1.1, tls/1.0, h3', 'a b', ','].map(
+      (value) =>
+        [
+          value,
+          `GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: ${value}\r\n\r\n`,
+        ] as const,
+    ),
     ['no Connection: Upgrade', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUpgrade: x\r\n\r\n'],
   ] as const)('RFC 9110 §7.8: Upgrade is ignored with %s', async ([, request]) => {
     await using listener = await listen({ onExchange: answerOk });
     expect(statuses(await talk(listener.port, request))).toEqual([200]);
     expect(listener.exchanges[0]!.upgrade).toBeNull();
+  });
+
+  it.for([
+    ['websocket, h2c', ['websocket']],
+    ['h2c, websocket', ['websocket']],
+    ['H2C ,WebSocket, HTTP/2.0, TLS/1.0', ['websocket']],
+    ['foo/2, websocket, FOO/2', ['foo/2', 'websocket']],
+    ['h2c\r\nUpgrade: websocket', ['websocket']],
+  ] as const)('RFC 9110 §7.8: offers no other HTTP among its protocols: %s', async ([value, offered]) => {
+    await using listener = await listen({ onExchange: answerOk });
+    await talk(
+      listener.port,
+      `GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${value}\r\n\r\n`,
+    );
+    expect(listener.exchanges[0]!.upgrade).toEqual(offered);
   });
 
   it.for([

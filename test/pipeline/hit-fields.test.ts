@@ -27,7 +27,8 @@ function hits() {
       },
     };
     const route = { config: { cache: PLAIN_POLICY } };
-    const visit = { exchange, route, request: get(), key: kept.head.key, position: null };
+    const site = { config: { cacheStatus: { key: true } } };
+    const visit = { exchange, route, site, request: get(), key: kept.head.key, position: null };
     answerWithEntry(visit as unknown as KeyedVisit, LEVELS, {
       entry: kept,
       body: null,

@@ -190,7 +190,7 @@ describe('Cache-Status', () => {
     const hit = await statusOf('/said');
     expect(hit).toMatchObject({ hit: true });
     expect(Number(hit['ttl'])).toBeGreaterThan(50);
-    expect(hit['key']).toContain('/said');
+    expect(hit).not.toHaveProperty('key');
     expect(await statusOf('/said', { 'X-Kind': 'a' })).toMatchObject({ fwd: 'vary-miss' });
     expect(await statusOf('/said', {}, 'POST')).toMatchObject({ fwd: 'method' });
     expect(await statusOf('/said', {}, 'OPTIONS')).toMatchObject({ fwd: 'method' });

@@ -13,13 +13,15 @@ beforeAll(async () => {
   origin = await startScriptedOrigin();
   [weir, keeping] = await Promise.all([
     start('underscores: drop'),
-    start('underscores: keep, ambiguous-paths: pass'),
+    start('underscores: keep, ambiguous-paths: pass', 'cache-status: { key: true }'),
   ]);
 });
 
-const start = (listen: string) =>
+const start = (listen: string, more = '') =>
   startWeir(`
     listen: { port: 0, workers: 1, ${listen} }
+    log: { level: trace, access: true }
+    ${more}
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
     origins: { app: { url: "${origin.url}" } }
     routes:
@@ -220,6 +222,35 @@ describe('a cookie in the key', () => {
     expect((await ask(`${weir.url}/cookies/several`, { headers })).body).toBe('a=1; tenant=v');
     const again = await get('/cookies/several', { Cookie: 'tenant=v' });
     expect(cacheStatusOf(again)).toMatchObject({ hit: true });
+  });
+});
+
+describe('secrets in the key', () => {
+  it.each([
+    ['unless it is asked for', () => weir],
+    ['even where the key is told', () => keeping],
+  ])('stand in no answer, log line, metric or list of entries %s', async (_, server) => {
+    const fields = ['Cache-Control', 'max-age=60', 'Vary', 'Cookie, Authorization, X-Tenant'];
+    origin.on('/keyed/secret', { fields, body: 'x' });
+    origin.on('/cookies/secret', { fields, body: 'x' });
+    const told: string[] = [];
+    const tell = (text: string) => void told.push(text);
+    for (const path of ['/keyed/secret', '/cookies/secret']) {
+      const headers = { Cookie: 'tenant=s3cret', 'X-Tenant': 's3cret' };
+      for (const asked of [headers, headers, { ...headers, 'Cache-Control': 'only-if-cached' }]) {
+        const answer = await ask(`${server().url}${path}`, { headers: asked });
+        const { key } = cacheStatusOf(answer);
+        expect(key === undefined).toBe(server() === weir);
+        tell(JSON.stringify(answer));
+      }
+      const query = new URLSearchParams({ url: path });
+      for (const [name, value] of Object.entries(headers)) query.append('header', `${name}: ${value}`);
+      const report = await (await server().admin(`/entries?${query.toString()}`)).text();
+      expect(JSON.parse(report)).toMatchObject({ entries: [{ status: 200 }] });
+      tell(report);
+    }
+    for (const path of ['/metrics', '/stats', '/healthz']) tell(await (await server().admin(path)).text());
+    expect([...told, ...server().lines].filter((text) => text.includes('s3cret'))).toEqual([]);
   });
 });
 

@@ -27,10 +27,10 @@ const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const acceptOf = (key: string): string =>
   createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
 
-function handshake(path: string): RawConnection {
+function handshake(path: string, protocols = 'websocket'): RawConnection {
   const client = new RawConnection(weir.port);
   client.write(
-    `GET ${path} HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+    `GET ${path} HTTP/1.1\r\nHost: a.test\r\nUpgrade: ${protocols}\r\nConnection: Upgrade\r\n` +
       `Sec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
   );
   return client;
@@ -80,6 +80,22 @@ describe('WebSocket', () => {
     expect(answer).toMatch(/X-Why: rule/i);
     expect(answer).toMatch(/Cache-Status: weir; fwd=bypass/i);
     expect(answer).toMatch(/\r\n\r\nno$/);
+  });
+
+  it('RFC 9110 §7.8: is not switched to another protocol than those that were asked for', async () => {
+    for (const answered of ['h2c', 'websocket, h2c', 'other', null]) {
+      origin.onUpgrade((request, socket) => {
+        expect(request.headers.upgrade).toBe('websocket');
+        const upgrade = answered === null ? '' : `Upgrade: ${answered}\r\n`;
+        socket.write(`HTTP/1.1 101 Switching Protocols\r\n${upgrade}Connection: Upgrade\r\n\r\nsmuggled`);
+      });
+      const answer = await handshake('/elsewhere', 'websocket, h2c').ended();
+      expect(answer).toMatch(/^HTTP\/1\.1 502 /);
+      // Without the field the client of HTTP takes it for a broken answer.
+      const error = answered === null ? 'connection_terminated' : 'http_protocol_error';
+      expect(answer).toContain(`Proxy-Status: weir; error=${error}`);
+      expect(answer).not.toContain('smuggled');
+    }
   });
 
   it('is told that the origin failed', async () => {

@@ -1,6 +1,6 @@
 import { parseList } from 'structured-headers';
 import { describe, expect, it } from 'vitest';
-import { cacheStatus } from '../../../policies/http/cache-status.ts';
+import { cacheStatus, withKey } from '../../../policies/http/cache-status.ts';
 import { downstreamAgeSeconds, downstreamFields } from '../../../policies/http/downstream.ts';
 import { proxyStatus } from '../../../policies/http/proxy-status.ts';
 import { policy, stored } from '../../rfc9111/given.ts';
@@ -18,6 +18,19 @@ describe('RFC 9211 Cache-Status', () => {
       String.raw`weir; fwd=stale; key="a\"b\\??"; detail=no-store`,
     );
     expect(cacheStatus({ fwd: 'miss', detail: 'two words' })).toBe('weir; fwd=miss; detail="two words"');
+  });
+
+  it('RFC 9211 §2.7 tells the key without the values of fields and cookies', () => {
+    const told = (secret: string) =>
+      withKey(
+        {},
+        `shop@1\nhttps://a.example\n/p?x=1\nh:x-tenant=${secret}\nc:sid=${secret}\nc:none\nh:empty=`,
+      ).key!;
+    expect(told('s3=cret')).toMatch(
+      /^shop@1 https:\/\/a\.example \/p\?x=1 h:x-tenant=#[0-9a-f]{12} c:sid=#[0-9a-f]{12} c:none h:empty=$/,
+    );
+    expect(told('one')).toBe(told('one'));
+    expect(told('one')).not.toBe(told('two'));
   });
 
   it('RFC 9211 §2 is a structured field whatever the key and the detail', () => {
