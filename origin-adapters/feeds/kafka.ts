@@ -13,6 +13,7 @@ import {
   endOf,
   hasHole,
   isControl,
+  markAt,
   markOf,
   MESSAGE_FORMAT,
   recordEvent,
@@ -163,7 +164,7 @@ class Following {
     const observed = await this.#unlessAborted(this.#client.observe(topics));
     const position = after === null ? null : parsePosition(after);
     const beginning = decideBeginning(position, observed);
-    const reading = new Reading(topics, beginning.position);
+    const reading = new Reading(topics, beginning.position, beginning.unmarked);
     if (beginning.gap !== null) yield { kind: 'gap', reason: beginning.gap, position: reading.position() };
     yield* this.#follow(reading);
   }
@@ -256,6 +257,10 @@ class Following {
       }
       if (verdict === 'unknown') continue;
       partition.expected = null;
+      if (partition.wantsMark) {
+        partition.wantsMark = false;
+        partition.mark = markAt(partition.next - 1n, data) ?? undefined;
+      }
       yield* this.#records(partition, data, reading);
     }
   }

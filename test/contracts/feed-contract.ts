@@ -247,6 +247,20 @@ function describeRestoring(scene: Scene): void {
     await follower.until(({ rows }) => rows.includes('4'));
   });
 
+  it('finds a gap when an older copy was restored though nothing had changed since it began', async () => {
+    const service = await scene.start();
+    await service.publish([[{ id: '1' }]]);
+    await service.copy!();
+    await service.publish([[{ id: '2' }]]);
+    const first = await scene.attach();
+    const after = headsOf(await first.until((events) => headsOf(events).length > 0))[0]!.position;
+    await first.stop();
+    await service.restore!(otherRows);
+    const second = scene.read(after);
+    const events = await second.until((all) => all.some((event) => event.kind !== 'behind'));
+    expect(events.find((event) => event.kind !== 'behind')!.kind).toBe('gap');
+  });
+
   it('goes on without a gap when a copy was restored that holds all that was seen', async () => {
     const service = await scene.start();
     const first = await scene.attach();

@@ -75,6 +75,16 @@ describe('the history of a partition', () => {
     });
   });
 
+  it('is known by the message before the end where it begins there, which is not told', async () => {
+    const kafka = new ScriptedKafka(7n);
+    kafka.answers.push({ 0: { records: [batchOf(5n, ['a', 'b'])] } });
+    const events = await read(kafka, null).until(hasHead);
+    expect(kafka.fetches[0]![0]).toMatchObject({ next: 6n });
+    expect(idsOf(events)).toEqual([]);
+    const place = (await marked()).replace('7e7', '7');
+    expect(headsOf(events)[0]!.position).toBe(place);
+  });
+
   it('keeps the head unproved until the last message read has come again', async () => {
     const position = await marked();
     const kafka = new ScriptedKafka(7n);

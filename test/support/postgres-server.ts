@@ -44,11 +44,13 @@ export class PostgresServer {
   #output = '';
   #databases = 0;
   #copyFolder: string | null = null;
+  #listensOn: number;
 
   private constructor(program: string, folder: string, port: number, owner: Owner | null) {
     this.#program = program;
     this.#folder = folder;
     this.port = port;
+    this.#listensOn = port;
     this.#owner = owner;
   }
 
@@ -90,11 +92,15 @@ export class PostgresServer {
       `${name}=${value}`,
     ]);
     const data = join(this.#folder, 'data');
-    const child = spawn(this.#program, ['-D', data, '-p', String(this.port), '-k', this.#folder, ...flags], {
-      cwd: this.#folder,
-      stdio: ['ignore', 'ignore', 'pipe'],
-      ...this.#owner,
-    });
+    const child = spawn(
+      this.#program,
+      ['-D', data, '-p', String(this.#listensOn), '-k', this.#folder, ...flags],
+      {
+        cwd: this.#folder,
+        stdio: ['ignore', 'ignore', 'pipe'],
+        ...this.#owner,
+      },
+    );
     endWithTests(child);
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -123,15 +129,16 @@ export class PostgresServer {
     await this.begin();
   }
 
-  /** Ends it, puts back what was copied and starts it again; until `work` is done, the superuser alone is let in. */
+  /** Ends it, puts back what was copied and starts it again; `work` is done where nobody else looks for it. */
   async restore(work: () => Promise<void>): Promise<void> {
     await this.end('SIGQUIT');
     await replaceWith(join(this.#folder, 'data'), join(this.#copyFolder!, 'data'));
-    await this.#write('pg_hba.conf', 'host all postgres 127.0.0.1/32 trust\n');
+    this.#listensOn = await freePort();
     await this.begin();
     await work();
-    await this.#write('pg_hba.conf', rules);
-    await this.run('postgres', 'SELECT pg_reload_conf()');
+    await this.end();
+    this.#listensOn = this.port;
+    await this.begin();
   }
 
   /** The next start is as one that nobody has promoted yet. */
@@ -220,7 +227,7 @@ export class PostgresServer {
   #client(database: string): Client {
     const client = new Client({
       host: '127.0.0.1',
-      port: this.port,
+      port: this.#listensOn,
       user: 'postgres',
       database,
       password: () => '',

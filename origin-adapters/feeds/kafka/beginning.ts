@@ -16,6 +16,8 @@ export interface ObservedPartition {
 /** Where reading begins; `gap`: why it can't be proved that nothing was missed, null where it is proved. */
 export interface Beginning {
   readonly position: KafkaPosition;
+  /** Partitions that begin at an end, behind a message by which they can be known again: `topic/partition`. */
+  readonly unmarked: ReadonlySet<string>;
   readonly gap: string | null;
 }
 
@@ -26,22 +28,27 @@ export interface Beginning {
 export function decideBeginning(after: KafkaPosition | null, observed: readonly ObservedTopic[]): Beginning {
   const reasons: string[] = [];
   const topics = new Map<string, TopicPlace>();
+  const unmarked = new Set<string>();
   for (const topic of observed) {
     const before = after?.topics.get(topic.name) ?? null;
     const reason = reasonAgainst(before, topic, after === null);
     if (reason !== null) reasons.push(reason);
+    const beginAtEnd = ({ earliest, end }: ObservedPartition, index: number): PartitionPlace => {
+      if (end > earliest) unmarked.add(`${topic.name}/${index}`);
+      return { next: end, epoch: -1 };
+    };
     const partitions = topic.partitions.map((partition, index): PartitionPlace => {
       const place = reason === null ? (before?.partitions[index] ?? begin) : null;
-      if (place === null) return { next: partition.end, epoch: -1 };
+      if (place === null) return beginAtEnd(partition, index);
       const problem = rangeProblem(place, partition) ?? markProblem(place, partition);
       if (problem === null)
         return isMarkKept(place, partition) ? place : { next: place.next, epoch: place.epoch };
       reasons.push(`${topic.name}/${index} ${problem}`);
-      return { next: partition.end, epoch: -1 };
+      return beginAtEnd(partition, index);
     });
     topics.set(topic.name, { identity: topic.identity, partitions });
   }
-  return { position: { topics }, gap: reasons.length === 0 ? null : reasons.join('; ') };
+  return { position: { topics }, unmarked, gap: reasons.length === 0 ? null : reasons.join('; ') };
 }
 
 const begin: PartitionPlace = { next: 0n, epoch: -1 };

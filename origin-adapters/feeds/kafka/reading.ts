@@ -10,6 +10,8 @@ export class PartitionReading {
   mark?: RecordMark;
   /** The message that was read last, which has to come again first; null: it has come, or none is known. */
   expected: RecordMark | null = null;
+  /** The message before `next` is asked for as well, so that there is one to be known again by. */
+  wantsMark = false;
   /** Behind the last record that is safe, committed or not, as the leader last said; null: not asked yet. */
   highWatermark: bigint | null = null;
 
@@ -26,7 +28,7 @@ export class PartitionReading {
 
   /** Where it is read from: what was read before comes again until it is known to be the same. */
   get from(): bigint {
-    return this.expected?.offset ?? this.next;
+    return this.expected?.offset ?? (this.wantsMark ? this.next - 1n : this.next);
   }
 
   /** Goes on from there, once the log has shown itself to be the one that the place was taken from. */
@@ -50,6 +52,7 @@ export class PartitionReading {
     this.epoch = -1;
     delete this.mark;
     this.expected = null;
+    this.wantsMark = false;
     this.highWatermark = null;
   }
 }
@@ -61,7 +64,7 @@ export class Reading {
   readonly #topics: readonly (readonly [KafkaTopic, readonly PartitionReading[]])[];
   #turn = 0;
 
-  constructor(topics: readonly KafkaTopic[], from: KafkaPosition) {
+  constructor(topics: readonly KafkaTopic[], from: KafkaPosition, unmarked: ReadonlySet<string>) {
     this.#topics = topics.map((topic) => {
       const places = from.topics.get(topic.name)!.partitions;
       return [
@@ -69,6 +72,7 @@ export class Reading {
         places.map((place, index) => {
           const partition = new PartitionReading(topic, index, place.next, place.epoch);
           partition.resume(place);
+          partition.wantsMark = unmarked.has(`${topic.name}/${index}`);
           return partition;
         }),
       ] as const;

@@ -62,11 +62,16 @@ const DIGEST_LENGTH = 12;
 export function decideSameLog(expected: RecordMark, data: PartitionAnswer): 'same' | 'other' | 'unknown' {
   const batches = (data.records ?? []).filter((batch) => endOf(batch) > expected.offset);
   if (batches.length === 0) return 'unknown';
-  const isThere = batches.some((batch) => {
-    const record = isControl(batch) ? undefined : recordAt(batch, expected.offset);
-    return record !== undefined && markOf(batch, record).digest === expected.digest;
-  });
-  return isThere ? 'same' : 'other';
+  return markAt(expected.offset, data)?.digest === expected.digest ? 'same' : 'other';
+}
+
+/** Of the message at that offset; null: the answer does not hold it. */
+export function markAt(offset: bigint, data: PartitionAnswer): RecordMark | null {
+  for (const batch of data.records ?? []) {
+    const record = isControl(batch) ? undefined : recordAt(batch, offset);
+    if (record !== undefined) return markOf(batch, record);
+  }
+  return null;
 }
 
 function recordAt(batch: RecordsBatch, offset: bigint): KafkaRecord | undefined {
