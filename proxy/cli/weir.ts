@@ -10,6 +10,7 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   process.stderr.write(`weir needs Node.js ${OLDEST_NODE} or later, and this is ${process.versions.node}\n`);
   process.exitCode = 1;
 } else {
+  if (process.argv[2] === 'serve') (await import('./bounded-memory.ts')).boundMemory();
   const { main } = await import('./main.ts');
   // Whoever reads may have had enough: `weir schema | head`.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

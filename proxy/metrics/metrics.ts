@@ -90,6 +90,14 @@ export const METRICS: readonly MetricDefinition[] = [
     ({ requests }) => one(requests.droppedFields),
   ),
 
+  gauge('weir_process_anonymous_bytes', 'Memory of heaps, buffers and tables in use', ({ process }) =>
+    process.anonymousBytes === null ? [] : one(process.anonymousBytes),
+  ),
+  gauge(
+    'weir_process_resident_bytes',
+    'The same with pages of files, the cache on disk among them',
+    ({ process }) => one(process.rssBytes),
+  ),
   gauge('weir_memory_bytes', 'Bytes that entries take in memory', ({ memory }) => one(memory.bytes)),
   gauge('weir_memory_limit_bytes', 'Bytes that they may take', ({ memory }) => one(memory.limitBytes)),
   gauge('weir_memory_entries', 'Entries in memory, each as often as it stands in a worker', ({ memory }) =>

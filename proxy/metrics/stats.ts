@@ -19,6 +19,13 @@ export interface WeirStats {
   /** Open connections of clients, over all workers. */
   readonly connections: number;
   readonly requests: RequestCounters;
+  /** What the operating system counts; null where it does not tell. `fenceBytes`: of the fence's table, untouched ones as well. */
+  readonly process: {
+    readonly rssBytes: number;
+    readonly anonymousBytes: number | null;
+    readonly fileBytes: number | null;
+    readonly fenceBytes: number;
+  };
   readonly memory: MemoryStats & { readonly limitBytes: number };
   /** null: the level is off, or could not be opened. */
   readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;

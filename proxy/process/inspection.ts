@@ -23,6 +23,7 @@ import type { WriteStats } from '../writes/write-office.ts';
 import type { WeirStats } from '../metrics/stats.ts';
 import { originKeyOf } from '../routes/active-route.ts';
 import { openConnections } from './connection-counter.ts';
+import { processMemory } from './process-memory.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { sumOf } from './worker-totals.ts';
 
@@ -70,6 +71,7 @@ function statsOf(
     uptimeSeconds: Math.round((deps.clock.monotonicMs() - startedAtMs) / 1000),
     workers: { running: pool.running, replaced: pool.replaced, ...named(silent) },
     connections: openConnections(deps.connections),
+    process: { ...processMemory(), fenceBytes: fence.buffer.byteLength },
     memory: { ...workers.memory, limitBytes: config.cache.memoryBytes },
     disk: disk === null ? null : diskStats(disk, config, workers),
     fence: {

@@ -10,6 +10,7 @@ import { createLog, STANDARD_OUTPUT, type Log } from '../log/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { version } from '../version.ts';
 import { Coordinator } from './coordinator.ts';
+import { tuneHeaps } from './process-memory.ts';
 import { watchSignals } from './signals.ts';
 
 export interface ServeOptions {
@@ -42,6 +43,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
     tellReload(answer, log, stderr);
     return answer;
   });
+  tuneHeaps(config.cache.memoryBytes);
   const started = await Coordinator.start({
     config,
     clock: systemClock,

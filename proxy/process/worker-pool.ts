@@ -1,4 +1,4 @@
-import { MessageChannel, Worker, type ResourceLimits } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Clock } from '../clock.ts';
 import type {
   CoordinatorCalls,
@@ -9,6 +9,7 @@ import type {
   WorkerStats,
 } from './calls.ts';
 import { Channel, type Handlers } from './channel.ts';
+import { heapLimits } from './process-memory.ts';
 import { WorkerTotals } from './worker-totals.ts';
 
 export interface WorkerPoolOptions {
@@ -178,7 +179,7 @@ export class WorkerPool {
     const instance = this.#instances;
     const { shared, clock } = this.#options;
     const workerData: WorkerStart = { ...shared, index, instance, site: this.#site, port: this.#port };
-    const resourceLimits = heapLimits(this.#site.config.cache.memoryBytes / shared.workers);
+    const resourceLimits = heapLimits(this.#site.config.cache.memoryBytes, shared.workers);
     const worker =
       this.#options.newWorker?.(WORKER_FILE, workerData) ??
       new Worker(WORKER_FILE, { workerData, resourceLimits });
@@ -258,18 +259,4 @@ function withinMs<T>(limitMs: number, answer: Promise<T>, otherwise: T): Promise
         resolve(value);
       });
   });
-}
-
-const MIB = 2 ** 20;
-
-/**
- * V8 lets garbage grow to four times of what lives where a heap may become large, and to half of it where it may not. So a
- * worker's may become as large as it can need at most: requests under way, and its memory level twice. The young generation
- * is kept at the size where a hit costs least: at 24 MB it costs nearly twice as much (`npm run bench`, `hit-memory`).
- */
-function heapLimits(memoryBytes: number): ResourceLimits {
-  return {
-    maxOldGenerationSizeMb: 512 + Math.ceil((memoryBytes / MIB) * 2),
-    maxYoungGenerationSizeMb: 48,
-  };
 }

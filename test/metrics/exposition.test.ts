@@ -12,6 +12,7 @@ const STATS: WeirStats = {
   version: '0.1.0',
   uptimeSeconds: 5,
   workers: { running: 2, replaced: 1 },
+  process: { rssBytes: 400, anonymousBytes: 300, fileBytes: 100, fenceBytes: 50 },
   connections: 3,
   memory: { bytes: 10, entries: 2, evictions: 1, variantEvictions: 0, limitBytes: 100 },
   disk: null,

@@ -123,12 +123,15 @@ export class WorkerDiskLevel implements DiskLevel {
   }
 }
 
+/** Of the buffer that a chunk begins with: most entries are far smaller than a chunk. */
+const FIRST_BYTES = 512;
+
 /** Cuts an entry's content into chunks of the disk's size. */
 class ChunkedFill implements DiskFill {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
   readonly #onTheWay: OnTheWay;
-  #chunk = new Uint8Array(CHUNK_BYTES);
+  #chunk = new Uint8Array(FIRST_BYTES);
   #filled = 0;
   #index = 0;
   #stored = 0;
@@ -144,6 +147,7 @@ class ChunkedFill implements DiskFill {
   append(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.byteLength && !this.#hasFailed;) {
       const length = Math.min(CHUNK_BYTES - this.#filled, bytes.byteLength - at);
+      this.#makeRoom(this.#filled + length);
       this.#chunk.set(bytes.subarray(at, at + length), this.#filled);
       this.#filled += length;
       at += length;
@@ -178,7 +182,7 @@ class ChunkedFill implements DiskFill {
     const length = this.#filled;
     const isFull = length === CHUNK_BYTES;
     const bytes = isFull ? this.#chunk : this.#chunk.slice(0, length);
-    if (isFull) this.#chunk = new Uint8Array(CHUNK_BYTES);
+    if (isFull) this.#chunk = new Uint8Array(FIRST_BYTES);
     const index = this.#index;
     this.#index += 1;
     this.#filled = 0;
@@ -189,6 +193,13 @@ class ChunkedFill implements DiskFill {
       },
       () => this.#fail(),
     );
+  }
+
+  #makeRoom(bytes: number): void {
+    if (bytes <= this.#chunk.byteLength) return;
+    const larger = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(bytes, this.#chunk.byteLength * 2)));
+    larger.set(this.#chunk.subarray(0, this.#filled));
+    this.#chunk = larger;
   }
 
   #advance(length: number): void {
