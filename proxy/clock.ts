@@ -1,13 +1,22 @@
 /** The two clocks that everything is given: wall time for HTTP's dates, monotonic time for durations. */
 export interface Clock {
-  /** Milliseconds since 1970; may jump. */
+  /** Milliseconds since 1970; may jump, unless it is a `LifetimeClock`'s. */
   nowMs(): number;
+  /** The wall clock, where `nowMs` is another time. */
+  wallMs?(): number;
   /** Milliseconds from an arbitrary start, the same for every thread of the process; never goes back. */
   monotonicMs(): number;
 }
 
-/** `performance.timeOrigin` differs by thread: `hrtime` does not. */
+/** `performance` counts from the thread's own start, and `hrtime` costs a BigInt: one is read once, the other each time. */
+const performanceZeroMs = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  monotonicMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+  monotonicMs: () => performanceZeroMs + performance.now(),
 };
+
+/** For comparison with dates of other machines. */
+export function wallMs(clock: Clock): number {
+  return clock.wallMs?.() ?? clock.nowMs();
+}

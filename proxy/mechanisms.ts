@@ -21,6 +21,8 @@ export interface Mechanisms {
   readonly tagKey: boolean;
   /** A reader takes its feed's proof before it asks the fence. */
   readonly proofBeforeFence: boolean;
+  /** What was put back from a copy, or is from after the clock's present time, is revalidated. */
+  readonly restoredCopies: boolean;
   /** State and cache must belong together. */
   readonly identity: boolean;
 }
@@ -35,5 +37,6 @@ export const ALL_MECHANISMS: Mechanisms = {
   reservedBlocks: true,
   tagKey: true,
   proofBeforeFence: true,
+  restoredCopies: true,
   identity: true,
 };

@@ -69,11 +69,18 @@ export function ageValueSeconds(fields: Fields): number {
 /** corrected_initial_age (§4.2.3), in seconds; a fraction where the origin took a fraction to answer. */
 export function initialAgeSeconds(
   fields: Fields,
-  dateMs: number,
-  requestTimeMs: number,
-  responseTimeMs: number,
+  {
+    requestTimeMs,
+    responseTimeMs,
+    apparentAgeMs,
+  }: {
+    readonly requestTimeMs: number;
+    readonly responseTimeMs: number;
+    /** By the wall clock, as Date is. */
+    readonly apparentAgeMs: number;
+  },
 ): number {
-  const apparentAge = Math.max(0, Math.floor((responseTimeMs - dateMs) / 1000));
+  const apparentAge = Math.max(0, Math.floor(apparentAgeMs / 1000));
   const responseDelay = Math.max(0, responseTimeMs - requestTimeMs) / 1000;
   return Math.min(Math.max(apparentAge, ageValueSeconds(fields) + responseDelay), MAX_DELTA_SECONDS);
 }

@@ -34,6 +34,8 @@ export interface Received {
   /** Wall clock, when the request was sent and when the response's head came. */
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  /** What the wall clock showed at the latter, where lifetimes count by another; Date is compared with it. */
+  readonly receiptMs?: number;
   readonly policy: RouteCacheConfig;
   /** Whose groups Cache-Groups names (RFC 9875), as `groupSite` has it. */
   readonly authority: string;
@@ -60,7 +62,8 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
   const tags = responseTags(fields, received.authority);
   if (tags.length > policy.maxTags) return { kind: 'not', reason: 'too-many-tags' };
 
-  const dateMs = dateValueMs(fields, received.responseTimeMs);
+  const { requestTimeMs, responseTimeMs, receiptMs = responseTimeMs } = received;
+  const dateMs = dateValueMs(fields, receiptMs);
   const validators = validatorsOf(fields, dateMs);
   const own = ownLifetime(received, {
     directives,
@@ -74,9 +77,13 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
   const meta: StoredMeta = {
     status,
     fields: kept,
-    requestTimeMs: received.requestTimeMs,
-    responseTimeMs: received.responseTimeMs,
-    initialAgeSeconds: initialAgeSeconds(fields, dateMs, received.requestTimeMs, received.responseTimeMs),
+    requestTimeMs,
+    responseTimeMs,
+    initialAgeSeconds: initialAgeSeconds(fields, {
+      requestTimeMs,
+      responseTimeMs,
+      apparentAgeMs: receiptMs - dateMs,
+    }),
     lifetimeSeconds: lifetime.seconds,
     lifetimeSource: lifetime.source,
     headerLifetimeSeconds: own?.seconds ?? 0,
@@ -180,7 +187,7 @@ const PROXY_FIELDS = ['proxy-authenticate', 'proxy-authentication-info', 'proxy-
  * a number instead; a Date that is missing or malformed is that of receipt (RFC 9110 §6.6.1).
  */
 function storedFields(received: Received, directives: Directives): string[] {
-  const { policy, fields, responseTimeMs } = received;
+  const { policy, fields, responseTimeMs, receiptMs = responseTimeMs } = received;
   const left = new Set(['age', ...PROXY_FIELDS]);
   if (policy.setCookie === 'strip') for (const name of COOKIES) left.add(name);
   for (const name of ['no-cache', 'private'] as const) {
@@ -188,11 +195,11 @@ function storedFields(received: Received, directives: Directives): string[] {
     if (scope.kind === 'fields' && !ignores(policy, name)) for (const field of scope.names) left.add(field);
   }
   const dates = fieldValues(fields, 'date');
-  if (dates.length === 1 && parseHttpDate(dates[0]!, responseTimeMs) !== null) {
+  if (dates.length === 1 && parseHttpDate(dates[0]!, receiptMs) !== null) {
     return withoutFields(endToEnd(fields), left);
   }
   left.add('date');
-  return [...withoutFields(endToEnd(fields), left), 'Date', formatHttpDate(responseTimeMs)];
+  return [...withoutFields(endToEnd(fields), left), 'Date', formatHttpDate(receiptMs)];
 }
 
 /** The response's own lifetime, stated or guessed; null where §3 lets nothing store it. */

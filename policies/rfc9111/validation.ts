@@ -141,6 +141,7 @@ export interface Update {
   readonly fields: Fields;
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  readonly receiptMs?: number;
   readonly policy: RouteCacheConfig;
   readonly authority: string;
 }

@@ -8,7 +8,7 @@ import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
 import { isCommand, type CommandName } from './usage.ts';
 
 export type Command =
-  | { readonly kind: 'serve'; readonly file: string }
+  | { readonly kind: 'serve'; readonly file: string; readonly distrust: boolean }
   | { readonly kind: 'check'; readonly file: string; readonly json: boolean }
   | ExplainCommand
   | ExplainEventCommand
@@ -116,8 +116,8 @@ const FLAG = { type: 'boolean', default: false } as const;
 
 const READERS: Readonly<Record<CommandName, (args: string[]) => Command>> = {
   serve(args) {
-    const { values } = read(args, CONFIG, false);
-    return values.help ? helpOn('serve') : { kind: 'serve', file: values.config };
+    const { values } = read(args, { distrust: FLAG, ...CONFIG }, false);
+    return values.help ? helpOn('serve') : { kind: 'serve', file: values.config, distrust: values.distrust };
   },
   check(args) {
     const { values } = read(args, CONFIG_AND_JSON, false);

@@ -24,7 +24,7 @@ export interface MainOptions extends Surroundings {
   /** Without the program and the script. */
   readonly argv: readonly string[];
   /** Runs until it is told to stop; the exit code. */
-  serve(options: Surroundings & { readonly file: string }): Promise<number>;
+  serve(options: Surroundings & { readonly file: string; readonly distrust: boolean }): Promise<number>;
 }
 
 export async function main({ argv, env, stdout, stderr, serve }: MainOptions): Promise<number> {
@@ -32,7 +32,7 @@ export async function main({ argv, env, stdout, stderr, serve }: MainOptions): P
   const source = { env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET };
   switch (command.kind) {
     case 'serve':
-      return serve({ file: command.file, env, stdout, stderr });
+      return serve({ file: command.file, distrust: command.distrust, env, stdout, stderr });
     case 'check':
       return runCheck({ ...source, file: command.file, json: command.json, stdout, stderr });
     case 'explain':

@@ -42,11 +42,13 @@ const ADMIN_OPTIONS = `  --admin URL           the admin side, in place of the o
 const RUNNING = '[--admin URL] [--token TOKEN] [--config FILE] [--json]';
 
 const USAGE: Readonly<Record<CommandName, string>> = {
-  serve: `Usage: weir serve [--config FILE]
+  serve: `Usage: weir serve [--config FILE] [--distrust]
 
 Runs the cache. SIGHUP reads the configuration again; SIGTERM and SIGINT end it when the requests under
 way are done, a second one at once. The log goes to standard output, one line of JSON an event.
 
+  --distrust            the disk path was restored in a way that its files do not show, as from a snapshot of
+                        the machine: revalidate everything stored, and send no waiting write until you decide
 ${CONFIG}`,
   check: `Usage: weir check [--config FILE] [--json]
 

@@ -20,7 +20,7 @@ import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cac
 import { isSameVariant, type Levels } from '../cache/levels.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
 import { judge } from '../feeds/judging.ts';
-import type { Clock } from '../clock.ts';
+import { wallMs, type Clock } from '../clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
@@ -467,6 +467,7 @@ export class Fill implements OriginHandler {
       fields,
       requestTimeMs: this.moment.requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
+      receiptMs: wallMs(this.#deps.clock),
       policy: this.#route.config.cache,
       authority: groupSite(this.#route.originConfig, this.#request.authority),
     };

@@ -7,7 +7,7 @@ import { freshenByHead } from '../../policies/rfc9111/validation.ts';
 import { groupSite, tagOfUrl } from '../../policies/tags.ts';
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
-import type { Clock } from '../clock.ts';
+import { wallMs, type Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
 import { mayStandIn, type Need, type RunSteps } from './cache-step.ts';
@@ -116,6 +116,7 @@ export class AskingAlone {
       fields,
       requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
+      receiptMs: wallMs(this.#deps.clock),
       policy: visit.route.config.cache,
       authority: groupSite(visit.route.originConfig, visit.authority),
     };

@@ -13,6 +13,7 @@ import type { RecorderPart } from '../metrics/shared-recorder.ts';
 import type { RefreshCounters } from '../pipeline/refreshes.ts';
 import type { OriginReports } from '../origins/failure-reports.ts';
 import type { OriginBoardSource } from '../origins/origin-board.ts';
+import type { LifetimeStart } from '../lifetime-clock.ts';
 import type { OriginAnswer } from '../writes/origin-answer.ts';
 import type { Pending } from '../writes/reading.ts';
 import type { AcceptedWrite, OfferedRequest, PendingRequest } from '../writes/write-desk.ts';
@@ -40,6 +41,8 @@ export interface WorkerStart {
   readonly uncacheable: SharedArrayBuffer;
   readonly onTheWay: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
+  /** The time by which lifetimes count, the same for all. */
+  readonly lifetimes: LifetimeStart;
   /** The cache on disk; null: the level is off. */
   readonly diskPath: string | null;
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Config, OriginConfig } from '../../policies/config/config.ts';
+import { decideDistrust, type Distrust } from '../../policies/restored-copy.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
 import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
 import { createAdminApp } from '../admin/app.ts';
@@ -15,9 +16,11 @@ import type { TagHashes } from '../fence/tag-hash.ts';
 import { onTheWayBuffer } from '../cache/disk/on-the-way.ts';
 import { uncacheableBuffer } from '../flights/uncacheable.ts';
 import type { Log } from '../log/logger.ts';
+import { createLifetimeClock, startLifetimes, type LifetimeStart } from '../lifetime-clock.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from '../metrics/exposition.ts';
 import { Totals } from '../metrics/totals.ts';
+import { StoredPlaces } from '../state/file-places.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { FailureReports } from '../origins/failure-reports.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
@@ -45,6 +48,8 @@ export interface CoordinatorDependencies {
   readonly mechanisms: Mechanisms;
   readonly log: Log;
   readonly version: string;
+  /** An operator says that the disk path was restored: nothing of it is believed until it is confirmed. */
+  readonly distrust?: boolean;
   /** How operators reload and stop it; absent: the program that embeds it does. */
   readonly control?: Control;
   /** How worker threads are started, where a test wants to hold them. */
@@ -66,6 +71,13 @@ export type ReloadResult =
   /** What can't change while it runs; nothing was changed. */
   | { readonly kind: 'refused'; readonly reasons: readonly string[] };
 
+const NOTE_TIME_MS = 1_000;
+const WHY_DISTRUSTED = {
+  asked: 'everything stored is revalidated, as --distrust asks',
+  'state-copied': 'the state is a copy, as of a backup: everything stored is revalidated',
+  'cache-copied': 'the cache is a copy, as of a backup: everything stored is revalidated',
+  'clock-set-back': 'the clock was set back while Weir was down: everything stored is revalidated',
+} as const;
 const MAX_WORKERS = 8;
 /** Where sequences are not kept they can't be handed out twice, and no more can be reserved. */
 const UNBOUNDED_BLOCK = 2 ** 50;
@@ -98,6 +110,9 @@ export class Coordinator {
   #isStopping = false;
   /** The disk path's file system can only be read. */
   #isReadOnly = false;
+  #lifetimes!: LifetimeStart;
+  #distrust: Distrust = { kind: 'believed' };
+  #places: StoredPlaces | null = null;
   /** Ends what a start may note without having it written. */
   #seal = (): void => {};
 
@@ -191,6 +206,7 @@ export class Coordinator {
   async #start(): Promise<{ port: number; adminPort: number }> {
     const { config, log, clock } = this.#deps;
     const { path } = config.cache.disk;
+    this.#lifetimes = startLifetimes(clock);
     const lock = lockDiskPath(path);
     if (lock.kind === 'in-use') {
       throw new StartFailure(
@@ -215,6 +231,9 @@ export class Coordinator {
     const connections = connectionBuffer(workers);
     this.#writes = await Writes.open({ config, state, fence, clock, log, asked: this.#asked, workers });
     this.#closing.push(() => this.#writes.close());
+    if (this.#distrust.kind === 'distrusted' && this.#distrust.writesToo)
+      await this.#writes.distrustWaiting();
+    await this.#places?.note();
     const site = this.#newSite(config);
     this.#closing.push(() => this.#health?.close());
     const calls = new Map<number, ReturnType<typeof diskCallsOf>>();
@@ -231,6 +250,7 @@ export class Coordinator {
           uncacheable: uncacheableBuffer(),
           onTheWay: onTheWayBuffer(),
           connections,
+          lifetimes: this.#lifetimes,
           diskPath: disk === null ? null : cachePath(config),
         },
         handlersFor: (_index, instance) => {
@@ -270,7 +290,7 @@ export class Coordinator {
     release();
     const inspect = inspection({
       version: this.#deps.version,
-      clock,
+      clock: createLifetimeClock(clock, this.#lifetimes),
       fence,
       disk,
       pool: this.#pool,
@@ -298,6 +318,7 @@ export class Coordinator {
     const state = await openStateFor(config, clock, log);
     this.#closing.push(() => state.close());
     const highWater = this.#openHighWater(config);
+    this.#distrust = this.#judgeFiles(config, state, highWater);
     const fence = await Fence.open(config.fence.records, {
       state,
       clock,
@@ -305,6 +326,7 @@ export class Coordinator {
       onDurable: (sequence) => highWater?.note(sequence),
       attested: () => attestedFeeds(this.#config),
       onNewKey: (hasher) => rekeyHolds(state, hasher),
+      distrust: this.#distrust.kind === 'distrusted',
     });
     if (highWater === null) return { state, fence, disk: null };
     if (highWater.found > fence.durableSequence && mechanisms.identity) {
@@ -315,6 +337,7 @@ export class Coordinator {
       emptyCache(cachePath(config));
     }
     highWater.note(fence.durableSequence);
+    this.#noteTimes(highWater);
     return { state, fence, disk: await this.#openDisk(config, state) };
   }
 
@@ -338,6 +361,32 @@ export class Coordinator {
     });
     this.#seal = () => state.seal();
     return { state, fence, disk: null };
+  }
+
+  /** Whether this is what an earlier run has left, and not a copy of it or from after the clock's present time. */
+  #judgeFiles(config: Config, state: StateStore, highWater: HighWaterMark | null): Distrust {
+    const { clock, log, mechanisms, distrust: isAsked = false } = this.#deps;
+    this.#places = new StoredPlaces(config.cache.disk.path, state);
+    if (!mechanisms.restoredCopies) return { kind: 'believed' };
+    const { written } = this.#places;
+    const lastTimeMs = highWater?.foundTimeMs ?? 0;
+    const found = this.#places.found();
+    const distrust = decideDistrust({ isAsked, written, found, lastTimeMs, nowMs: clock.nowMs() });
+    if (distrust.kind === 'distrusted') {
+      const { why, writesToo } = distrust;
+      log.warn({ event: 'distrusted', why }, WHY_DISTRUSTED[why]);
+      if (writesToo)
+        log.warn({ event: 'writes-distrusted' }, 'writes that wait are for an operator to decide');
+    }
+    return distrust;
+  }
+
+  /** Notes each second how late it is, for a start whose clock is set back. */
+  #noteTimes(highWater: HighWaterMark): void {
+    const times = createLifetimeClock(this.#deps.clock, this.#lifetimes);
+    highWater.noteTime(times.nowMs());
+    const timer = setInterval(() => highWater.noteTime(times.nowMs()), NOTE_TIME_MS).unref();
+    this.#closing.push(() => clearInterval(timer));
   }
 
   /** null: the cache's folder can't be written, and so the cache is off. */

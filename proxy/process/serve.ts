@@ -15,6 +15,8 @@ import { watchSignals } from './signals.ts';
 
 export interface ServeOptions {
   readonly file: string;
+  /** `--distrust`: the disk path was restored. */
+  readonly distrust?: boolean;
   /** Of the process, unless a test gives others. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stderr?: Output;
@@ -25,7 +27,7 @@ export interface ServeOptions {
  * process at once.
  */
 export async function serve(options: ServeOptions): Promise<0 | 1> {
-  const { file, env = process.env, stderr = process.stderr } = options;
+  const { file, distrust = false, env = process.env, stderr = process.stderr } = options;
   const read = (): ReturnType<typeof readConfigFile> =>
     readConfigFile({ file, env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
   const signals = watchSignals();
@@ -50,6 +52,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
     mechanisms: ALL_MECHANISMS,
     log,
     version: version(),
+    distrust,
     control: {
       reload,
       stop: () => {

@@ -21,6 +21,7 @@ import { createUncacheableMemory } from '../flights/uncacheable.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { startListener, type Listener } from '../http/listener.ts';
 import { KeyedHash } from '../keyed-hash.ts';
+import { createLifetimeClock } from '../lifetime-clock.ts';
 import type { AccessLog, Log } from '../log/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { Recorder } from '../metrics/recorder.ts';
@@ -92,7 +93,8 @@ export class WorkerRuntime {
   constructor(deps: RuntimeDependencies) {
     this.#deps = deps;
     this.#reports = new FailureReports(deps.clock, (reports) => this.#deps.originReports?.(reports));
-    const { start, clock, mechanisms, log, recorder } = deps;
+    const { start, mechanisms, log, recorder } = deps;
+    const clock = createLifetimeClock(deps.clock, start.lifetimes);
     this.reload(start.site);
     const { config } = start.site;
     const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);

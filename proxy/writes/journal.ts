@@ -191,6 +191,31 @@ export class Journal {
     });
   }
 
+  /**
+   * Every write that waits stops its line where it stands, for an operator to decide: the state was put back from a copy,
+   * and may have forgotten its delivery. Their holds go on.
+   */
+  async distrustWaiting(): Promise<void> {
+    const { state, clock } = this.#deps;
+    let after = 0;
+    for (;;) {
+      const found = [...this.tables.records('waiting', after, DISTRUSTED_AT_ONCE)];
+      if (found.length === 0) return;
+      after = found.at(-1)!.number;
+      await state.write(() => {
+        for (const { number, record: read } of found) {
+          if (read.kind !== 'record') continue;
+          const record = { ...read.record, ...whenDistrusted(clock.nowMs()) };
+          this.tables.removeDue(record);
+          this.tables.removeRecord('waiting', number);
+          this.tables.putRecord('dead', number, record);
+          this.tables.putLine(record.line, { order: record.order, number, isDead: true });
+          this.tables.count({ waiting: -1, dead: 1 });
+        }
+      });
+    }
+  }
+
   /** Given up where it stands, as nothing of its record can be read. Its line stops, and its hold goes on. */
   async bury(row: DueRow): Promise<void> {
     await this.#deps.state.write(() => {
@@ -224,7 +249,7 @@ export class Journal {
     const found = this.tables.record('dead', number);
     if (found?.kind !== 'record') return null;
     const { line, order } = found.record;
-    const isInLine = this.tables.first(line)?.order === order;
+    const isInLine = this.tables.hasLine(line, order);
     const tags = fence.hasher.hash(found.record.tags);
     let retried: WriteRecord | null = null;
     const change = (): void => {
@@ -239,7 +264,8 @@ export class Journal {
         dueAtMs: time.nowMs(),
         endedAtMs: null,
       };
-      const isFirst = isInLine || this.tables.first(line) === null;
+      const first = this.tables.first(line);
+      const isFirst = first === null || first.order === place;
       time.note();
       this.tables.removeRecord('dead', number);
       this.tables.putRecord('waiting', number, record);
@@ -321,6 +347,14 @@ export interface JournalDependencies {
   hasWaitingBehind(line: LineKey): boolean;
   /** The record of a write can't be read: it was given up. */
   onBuried(number: number): void;
+}
+
+/** Moved in one transaction, in which nothing else of the state is written. */
+const DISTRUSTED_AT_ONCE = 1_000;
+
+function whenDistrusted(nowMs: number): Pick<WriteRecord, 'state' | 'lastError' | 'endedAtMs'> {
+  const lastError = 'the state was restored from a copy: it may have been delivered since the copy was taken';
+  return { state: 'uncertain', lastError, endedAtMs: nowMs };
 }
 
 /** An attempt that was under way when an earlier run ended may have been carried out, or be so still. */

@@ -5,6 +5,7 @@ import { isSteered } from '../../policies/key.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import { decidePosted } from '../../policies/rfc9111/posted.ts';
 import { groupSite } from '../../policies/tags.ts';
+import { wallMs } from '../clock.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { originForm } from '../pipeline/pass-way.ts';
 import { keyOfVisit, sentFields, type RoutedVisit } from '../pipeline/visit.ts';
@@ -80,6 +81,7 @@ export class PostedEntry {
         fields,
         requestTimeMs: this.#requestTimeMs,
         responseTimeMs: this.#keeper.clock.nowMs(),
+        receiptMs: wallMs(this.#keeper.clock),
         policy: route.config.cache,
         authority: groupSite(route.originConfig, authority),
       },

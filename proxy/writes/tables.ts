@@ -149,6 +149,11 @@ export class JournalTables {
     return null;
   }
 
+  /** Whether a write has this place in the line. */
+  hasLine(line: LineKey, order: number): boolean {
+    return this.#lines.get(lineKey(line, numberKey(order))) !== undefined;
+  }
+
   hasWaiting(line: LineKey): boolean {
     const from = lineKey(line, FIRST_KEY);
     for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY) })) {

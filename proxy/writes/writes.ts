@@ -125,6 +125,11 @@ export class Writes {
     return writes;
   }
 
+  /** The state was put back from a copy: no write is sent of which nobody knows whether it was delivered since. */
+  distrustWaiting(): Promise<void> {
+    return this.#journal.distrustWaiting();
+  }
+
   /** Delivers by this configuration from now on. `origins` are its own, as they are reached. */
   configure(
     config: Config,

@@ -4,6 +4,7 @@ import { fieldValue, withoutFields, type Fields } from '../../policies/http/fiel
 import { isSteered } from '../../policies/key.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { groupSite } from '../../policies/tags.ts';
+import { wallMs } from '../clock.ts';
 import { representationOfPut } from '../../policies/writes.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import { keyOfVisit, type RoutedVisit } from '../pipeline/visit.ts';
@@ -68,6 +69,7 @@ export class WrittenEntry {
       fields: [...fields, 'Content-Length', String(this.#bytes)],
       requestTimeMs: this.#requestTimeMs,
       responseTimeMs: this.#keeper.clock.nowMs(),
+      receiptMs: wallMs(this.#keeper.clock),
       policy: route.config.cache,
       authority: groupSite(route.originConfig, authority),
     });

@@ -7,8 +7,9 @@ function words(line: string) {
 
 describe('the command line', () => {
   it('reads each command with its configuration', () => {
-    expect(words('serve')).toEqual({ kind: 'serve', file: 'proxy.config.yaml' });
-    expect(words('serve --config a.yaml')).toEqual({ kind: 'serve', file: 'a.yaml' });
+    expect(words('serve')).toEqual({ kind: 'serve', file: 'proxy.config.yaml', distrust: false });
+    expect(words('serve --config a.yaml')).toEqual({ kind: 'serve', file: 'a.yaml', distrust: false });
+    expect(words('serve --distrust')).toMatchObject({ kind: 'serve', distrust: true });
     expect(words('check --json --config=a.yaml')).toEqual({ kind: 'check', file: 'a.yaml', json: true });
     expect(words('schema --json')).toEqual({ kind: 'schema' });
     expect(words('--version')).toEqual({ kind: 'version' });

@@ -13,6 +13,7 @@ import { Fence } from '../../proxy/fence/fence.ts';
 import { uncacheableBuffer } from '../../proxy/flights/uncacheable.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
 import { createLog } from '../../proxy/log/logger.ts';
+import { startLifetimes } from '../../proxy/lifetime-clock.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
 import { originBoardSource } from '../../proxy/origins/origin-board.ts';
 import type { SiteSource } from '../../proxy/process/calls.ts';
@@ -208,6 +209,7 @@ class RaceWorker {
         uncacheable: shared,
         onTheWay,
         connections: shared,
+        lifetimes: startLifetimes(CLOCK),
         diskPath: null,
       },
       clock: CLOCK,

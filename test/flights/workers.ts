@@ -15,6 +15,7 @@ import { uncacheableBuffer } from '../../proxy/flights/uncacheable.ts';
 import { onTheWayBuffer } from '../../proxy/cache/disk/on-the-way.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
 import { createLog } from '../../proxy/log/logger.ts';
+import { startLifetimes } from '../../proxy/lifetime-clock.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
 import { originBoardSource } from '../../proxy/origins/origin-board.ts';
 import type { SiteSource } from '../../proxy/process/calls.ts';
@@ -71,7 +72,8 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
   const fence = await Fence.open(1_000, {
     state: new MemoryState(),
     clock,
-    mechanisms: ALL_MECHANISMS,
+    // Without a random key the same worker owns a path in every run.
+    mechanisms: { ...ALL_MECHANISMS, tagKey: false },
     block: 100,
   });
   const origin = new HeldOrigin();
@@ -99,6 +101,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
           uncacheable: shared,
           onTheWay: onTheWayBuffer(),
           connections: shared,
+          lifetimes: startLifetimes(clock),
           diskPath: null,
         },
         clock,

@@ -1,0 +1,67 @@
+import { closeSync, fsyncSync, openSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { FilePlaces } from '../../policies/restored-copy.ts';
+import type { StateStore } from './state-store.ts';
+
+const KEY = 'file-places';
+const NO_FILE = '';
+
+/** Where the files of a disk path lie, as the state has it written down and as they are found. */
+export class StoredPlaces {
+  readonly written: FilePlaces | null;
+  readonly #path: string;
+  readonly #state: StateStore;
+
+  constructor(path: string, state: StateStore) {
+    this.#path = path;
+    this.#state = state;
+    const row = state.table('meta').get(KEY);
+    this.written = row === undefined ? null : (JSON.parse(row.toString()) as FilePlaces);
+  }
+
+  found(): FilePlaces {
+    return {
+      state: placeOf(join(this.#path, 'state', 'data.mdb')) ?? NO_FILE,
+      marker: placeOf(this.#marker, true),
+      cache: placeOf(join(this.#path, 'cache', 'data.mdb')),
+    };
+  }
+
+  /**
+   * Writes down where they lie now. To be called when all that follows from a copy is durable: a start that ends before
+   * finds the copy again.
+   */
+  async note(): Promise<void> {
+    const { written } = this;
+    let found = this.found();
+    const isSame = written?.state === found.state && written.marker === found.marker && found.marker !== null;
+    if (!isSame) {
+      writeMarker(this.#marker);
+      found = this.found();
+    }
+    // A cache that is switched off stays where it is.
+    const next = { ...found, cache: found.cache ?? written?.cache ?? null };
+    const row = Buffer.from(JSON.stringify(next));
+    const meta = this.#state.table('meta');
+    if (meta.get(KEY)?.equals(row) !== true) await this.#state.write(() => meta.put(KEY, row));
+  }
+
+  get #marker(): string {
+    return join(this.#path, 'state', 'place');
+  }
+}
+
+/** Never changed afterwards: where another file's content is copied over it in place, that changes its time. */
+function writeMarker(file: string): void {
+  rmSync(file, { force: true });
+  const handle = openSync(file, 'wx', 0o600);
+  fsyncSync(handle);
+  closeSync(handle);
+}
+
+function placeOf(file: string, withChange = false): string | null {
+  const found = statSync(file, { throwIfNoEntry: false, bigint: true });
+  if (found === undefined) return null;
+  const place = `${found.dev}:${found.ino}`;
+  return withChange ? `${place}:${found.ctimeNs}` : place;
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { decideDistrust, type DistrustQuestion } from '../../policies/restored-copy.ts';
+
+const PLACES = { state: '1:2', marker: '1:3:4', cache: '1:5' };
+const QUESTION: DistrustQuestion = {
+  isAsked: false,
+  written: PLACES,
+  found: PLACES,
+  lastTimeMs: 1_000_000,
+  nowMs: 1_000_001,
+};
+
+describe('what earlier runs have left', () => {
+  it.each<[string, Partial<DistrustQuestion>, string, boolean?]>([
+    ['as it was', {}, 'believed'],
+    ['never written down', { written: null }, 'believed'],
+    ['asked for', { isAsked: true }, 'asked', true],
+    ['another file of the state', { found: { ...PLACES, state: '1:9' } }, 'state-copied', true],
+    ['another device', { found: { ...PLACES, state: '2:2' } }, 'state-copied', true],
+    ['a marker that was written to', { found: { ...PLACES, marker: '1:3:5' } }, 'state-copied', true],
+    ['no marker', { found: { ...PLACES, marker: null } }, 'state-copied', true],
+    ['another cache', { found: { ...PLACES, cache: '1:9' } }, 'cache-copied', false],
+    ['a cache that was deleted', { found: { ...PLACES, cache: null } }, 'believed'],
+    ['a cache where there was none', { written: { ...PLACES, cache: null } }, 'believed'],
+    ['a clock that was set back', { nowMs: 900_000 }, 'clock-set-back', false],
+    ['a clock that is kept right', { nowMs: 999_500 }, 'believed'],
+  ])('%s', (_, more, expected, writesToo) => {
+    const decision = decideDistrust({ ...QUESTION, ...more });
+    expect(decision).toEqual(
+      expected === 'believed' ? { kind: 'believed' } : { kind: 'distrusted', why: expected, writesToo },
+    );
+  });
+});

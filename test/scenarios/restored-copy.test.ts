@@ -1,0 +1,126 @@
+/** What a start believes of a disk path that was put back from a copy, or that is from after the clock's present time. */
+import { cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { systemClock, type Clock } from '../../proxy/clock.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
+import { Coordinator, type CoordinatorDependencies } from '../../proxy/process/coordinator.ts';
+import { configOf } from '../config/load.ts';
+import { ask, cacheStatusOf } from './client.ts';
+import { startVersionedOrigin, type VersionedOrigin } from './purging.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+let origin: VersionedOrigin;
+let folder: string;
+const own = (): string => join(folder, 'own');
+const copy = (): string => join(folder, 'copy');
+
+beforeEach(async () => {
+  origin = await startVersionedOrigin();
+  folder = mkdtempSync(join(tmpdir(), 'weir-restored-'));
+});
+
+afterEach(async () => {
+  await origin.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+
+/** Runs Weir on the folder while `during` lasts. */
+async function run<T>(
+  during: (url: string) => Promise<T>,
+  more: Partial<Pick<CoordinatorDependencies, 'clock' | 'mechanisms' | 'distrust'>> = {},
+): Promise<T> {
+  const config = configOf(
+    `
+      listen: { port: 0, workers: 1 }
+      admin: { port: 0 }
+      cache: { memory: 1MiB, disk: { path: ./own, size: 64MiB } }
+      origins: { app: { url: "${origin.url}" } }
+    `,
+    { directory: folder },
+  );
+  const base = { config, clock: systemClock, mechanisms: ALL_MECHANISMS, log, version: '0' };
+  const started = await Coordinator.start({ ...base, ...more });
+  if (started.kind === 'failed') throw new Error(started.reason);
+  try {
+    return await during(`http://127.0.0.1:${started.port}`);
+  } finally {
+    await started.coordinator.stop(1_000);
+  }
+}
+
+const fill = (url: string): Promise<unknown> => Promise.all(['/a', '/b'].map((path) => ask(`${url}${path}`)));
+const change = async (url: string): Promise<void> => {
+  origin.change('/a');
+  await ask(`${url}/a`, { method: 'POST' });
+};
+/** Of what was invalidated, the content; of what was not, how it was answered. */
+const look = async (url: string): Promise<readonly unknown[]> => [
+  (await ask(`${url}/a`)).body,
+  cacheStatusOf(await ask(`${url}/b`)),
+];
+const REVALIDATED = ['/a 1', expect.objectContaining({ fwd: 'stale', 'fwd-status': '304' })];
+const BELIEVED = ['/a 0', expect.objectContaining({ hit: true })];
+
+/** Fills, takes a copy of everything, and then learns of a change. */
+async function copied(): Promise<void> {
+  await run(fill);
+  cpSync(own(), copy(), { recursive: true, preserveTimestamps: true });
+  await run(change);
+}
+
+const put = (force = true): void =>
+  cpSync(copy(), own(), { recursive: true, preserveTimestamps: true, force });
+
+describe('a disk path that was put back from a copy', () => {
+  it('is revalidated once: the copy in place of the folder', async () => {
+    await copied();
+    rmSync(own(), { recursive: true });
+    put();
+    expect(await run(look)).toEqual(REVALIDATED);
+    expect(await run(look)).toEqual(['/a 1', expect.objectContaining({ hit: true })]);
+  });
+
+  it('is revalidated once: the content of each file copied over it', async () => {
+    await copied();
+    put();
+    expect(await run(look)).toEqual(REVALIDATED);
+  });
+
+  it('would be believed without that', async () => {
+    await copied();
+    rmSync(own(), { recursive: true });
+    put();
+    const mechanisms = { ...ALL_MECHANISMS, restoredCopies: false };
+    expect(await run(look, { mechanisms })).toEqual(BELIEVED);
+  });
+
+  it('is revalidated where an operator says so', async () => {
+    await run(fill);
+    origin.change('/a');
+    expect(await run(look, { distrust: true })).toEqual(REVALIDATED);
+  });
+});
+
+describe('a disk path that is what it was', () => {
+  it('is believed: after a restart, and where the folder was moved', async () => {
+    await run(fill);
+    const believed = ['/a 0', expect.objectContaining({ hit: true })];
+    expect(await run(look)).toEqual(believed);
+    renameSync(own(), join(folder, 'elsewhere'));
+    renameSync(join(folder, 'elsewhere'), own());
+    expect(await run(look)).toEqual(believed);
+  });
+
+  it('is revalidated where the clock was set back since', async () => {
+    await run(fill);
+    origin.change('/a');
+    const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() - 3_600_000 };
+    expect(await run(look, { clock })).toEqual(REVALIDATED);
+  });
+});
