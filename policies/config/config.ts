@@ -48,8 +48,13 @@ export interface ListenLimits {
   readonly headersBytes: number;
   readonly headerCount: number;
   readonly bodyBytes: number;
-  /** Until a request's head and body have been read. */
+  /** Until a request's head has been read, and the longest that its content may bring nothing. */
   readonly requestMs: number;
+  /** The least that a request's content must bring, over `bodyGraceMs`. 0: any. */
+  readonly bodyBytesPerSecond: number;
+  readonly bodyGraceMs: number;
+  /** Until a request has been read as a whole; null: no bound. */
+  readonly totalMs: number | null;
   /** Between two requests of one connection. */
   readonly idleMs: number;
   readonly tunnelMs: number;

@@ -12,7 +12,22 @@ const limitsSchema = z.strictObject({
   headers: size({ least: 256 }).prefault('32KiB').describe('All header fields of a request; beyond it 431.'),
   'header-count': count({ least: 1, most: 10_000 }).prefault(100).describe('Header fields of a request.'),
   body: size().prefault('100MiB').describe('The largest content of a request; beyond it 413.'),
-  request: timeout().prefault('60s').describe('Until a request was received; then 408.'),
+  request: timeout()
+    .prefault('60s')
+    .describe(
+      'Until the head of a request was received, and the longest that its content may bring nothing; then 408.',
+    ),
+  'body-rate': size()
+    .prefault('1KiB')
+    .describe('The least content that a request must bring each second, over body-grace; else 408. 0: any.'),
+  'body-grace': timeout()
+    .prefault('10s')
+    .describe(
+      'Over which body-rate is measured; at most as long as request. Time in which Weir itself holds content back does not count.',
+    ),
+  total: timeout()
+    .optional()
+    .describe('Until a request was received as a whole, however fast it comes; then 408.'),
   idle: timeout().prefault('75s').describe('Between two requests of one connection.'),
   tunnel: timeout()
     .prefault('1h')

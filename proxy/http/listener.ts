@@ -102,10 +102,13 @@ async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Serve
     httpValidation: 'strict',
     // Host is judged with the rest of the head, and answered with a problem document.
     requireHostHeader: false,
-    requestTimeout: limits.requestMs,
+    // Content has as long as it takes, while it comes fast enough: see `RequestBody`.
+    requestTimeout: limits.totalMs ?? 0,
     headersTimeout: limits.requestMs,
     // The timeouts are looked at this often: not so late that they would mean something else.
-    connectionsCheckingInterval: Math.ceil(Math.min(1_000, Math.max(20, limits.requestMs / 8))),
+    connectionsCheckingInterval: Math.ceil(
+      Math.min(1_000, Math.max(20, Math.min(limits.requestMs, limits.totalMs ?? limits.requestMs) / 8)),
+    ),
     keepAliveTimeout: limits.idleMs,
     keepAliveTimeoutBuffer: Math.ceil(Math.min(1_000, limits.idleMs / 4)),
     // A peer that has vanished is noticed even where nothing is sent for long: event streams, tunnels.

@@ -13,7 +13,7 @@ import type { Exchange, ResponseSink } from './exchange.ts';
 import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { RequestBody } from './request-body.ts';
-import { contentTooLarge } from './request-head.ts';
+import { contentTooLarge, contentTooSlow } from './request-head.ts';
 import type { RequestHead } from './request-head.ts';
 import { declaredLength, frameFields, writableFields } from './response-head.ts';
 import type { Framing } from './response-head.ts';
@@ -255,6 +255,9 @@ export class NodeExchange implements Exchange, OpenExchange {
         // Behind answers that are still owed, an interim response must wait for its turn.
         else this.response.once('socket', () => this.sendContinue());
       },
+      leastBytesPerSecond: this.context.limits.bodyBytesPerSecond,
+      rateWindowMs: Math.min(this.context.limits.bodyGraceMs, this.context.limits.requestMs),
+      onTooSlow: () => this.refuse(refusal(408, 'Request timeout', contentTooSlow(this.context.limits))),
       onTooLarge: () => this.refuse(refusal(413, 'Content too large', contentTooLarge(this.context.limits))),
     });
   }

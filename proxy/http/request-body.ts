@@ -4,6 +4,8 @@
  */
 import { Readable } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
+import { decideProgress } from '../../policies/request-progress.ts';
+import { systemClock } from '../clock.ts';
 
 export interface RequestBodyOptions {
   readonly limitBytes: number;
@@ -11,6 +13,10 @@ export interface RequestBodyOptions {
   readonly declaredBytes: number | null;
   readonly onFirstRead: () => void;
   readonly onTooLarge: () => void;
+  readonly leastBytesPerSecond: number;
+  /** How often the rate is looked at. */
+  readonly rateWindowMs: number;
+  readonly onTooSlow: () => void;
 }
 
 export class RequestBody extends Readable {
@@ -18,6 +24,10 @@ export class RequestBody extends Readable {
   private readonly request: IncomingMessage;
   private readonly options: RequestBodyOptions;
   private reading = false;
+  private watch: NodeJS.Timeout | null = null;
+  private lookedAtMs = 0;
+  private bytesThen = 0;
+  private wasHeldBack = false;
 
   constructor(request: IncomingMessage, options: RequestBodyOptions) {
     super();
@@ -38,12 +48,17 @@ export class RequestBody extends Readable {
   discard(): void {
     this.reading = true;
     this.request.removeAllListeners('data');
+    this.request.on('data', (chunk: Buffer) => {
+      this.receivedBytes += chunk.length;
+    });
+    this.watchProgress();
     this.request.resume();
     this.destroy();
   }
 
   /** Ends the content as incomplete. */
   fail(error: Error): void {
+    this.endWatch();
     this.request.removeAllListeners('data');
     this.destroy(error);
   }
@@ -55,6 +70,7 @@ export class RequestBody extends Readable {
     }
     this.reading = true;
     this.options.onFirstRead();
+    this.watchProgress();
     this.request.on('data', (chunk: Buffer) => this.onChunk(chunk));
     this.request.on('end', () => this.push(null));
   }
@@ -65,8 +81,43 @@ export class RequestBody extends Readable {
       this.fail(new Error(`The content is larger than ${this.options.limitBytes} bytes.`));
       this.options.onTooLarge();
     } else if (!this.destroyed && !this.push(chunk)) {
+      this.wasHeldBack = true;
       this.request.pause();
     }
+  }
+
+  private watchProgress(): void {
+    if (this.watch !== null || this.request.complete) return;
+    this.lookedAtMs = systemClock.monotonicMs();
+    this.bytesThen = this.receivedBytes;
+    this.watch = setInterval(() => this.look(), this.options.rateWindowMs).unref();
+    this.request.once('end', () => this.endWatch());
+    this.request.once('close', () => this.endWatch());
+  }
+
+  private look(): void {
+    if (this.request.complete) {
+      this.endWatch();
+      return;
+    }
+    const nowMs = systemClock.monotonicMs();
+    const progress = decideProgress({
+      bytes: this.receivedBytes - this.bytesThen,
+      elapsedMs: nowMs - this.lookedAtMs,
+      wasHeldBack: this.wasHeldBack,
+      leastBytesPerSecond: this.options.leastBytesPerSecond,
+    });
+    this.lookedAtMs = nowMs;
+    this.bytesThen = this.receivedBytes;
+    this.wasHeldBack = this.request.isPaused();
+    if (progress === 'goes-on') return;
+    this.endWatch();
+    this.options.onTooSlow();
+  }
+
+  private endWatch(): void {
+    if (this.watch !== null) clearInterval(this.watch);
+    this.watch = null;
   }
 }
 

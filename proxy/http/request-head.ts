@@ -104,6 +104,10 @@ function tooManyFields(limits: ListenLimits): string {
   return `More than ${limits.headerCount} header fields were sent.`;
 }
 
+export function contentTooSlow({ bodyBytesPerSecond }: ListenLimits): string {
+  return `The content of the request came at less than ${Math.max(1, bodyBytesPerSecond)} bytes a second.`;
+}
+
 export function contentTooLarge(limits: ListenLimits): string {
   return `The content is larger than ${limits.bodyBytes} bytes.`;
 }

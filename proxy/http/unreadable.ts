@@ -15,7 +15,11 @@ interface ParserError extends NodeJS.ErrnoException {
 export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
   switch (error.code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return refusal(408, 'Request timeout', `The request was not complete after ${limits.requestMs} ms.`);
+      return refusal(
+        408,
+        'Request timeout',
+        `The request was not complete after ${limits.totalMs ?? limits.requestMs} ms.`,
+      );
     case 'HPE_HEADER_OVERFLOW':
       return beginsWithLongTarget(error.rawPacket, limits.urlBytes)
         ? refusal(414, 'URI too long', targetTooLong(limits))

@@ -111,6 +111,57 @@ describe('limits.request', () => {
     expect((await failure).message).not.toBe('');
   });
 
+  it('answers 408 where content comes a byte at a time, also where the answer is given already', async () => {
+    const slow = { requestMs: 20_000, bodyGraceMs: 200, bodyBytesPerSecond: 1_000 };
+    await using listener = await listen({ limits: slow });
+    for (const isAnswered of [false, true]) {
+      const client = new RawClient(listener.port);
+      client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n');
+      const exchange = await listener.exchange(listener.exchanges.length);
+      exchange.body!.resume();
+      if (isAnswered) answerOk(exchange);
+      const trickle = setInterval(() => client.send('x'), 20);
+      const received = await client.untilClosed();
+      clearInterval(trickle);
+      expect(statuses(received)).toEqual([isAnswered ? 200 : 408]);
+    }
+  });
+
+  it('takes content that comes steadily, however long that takes in all', async () => {
+    const limits = { requestMs: 400, bodyGraceMs: 200, bodyBytesPerSecond: 1_000 };
+    await using listener = await listen({ limits });
+    const client = new RawClient(listener.port);
+    const length = 60_000;
+    client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
+    const exchange = await listener.exchange(0);
+    let bytes = 0;
+    exchange.body!.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    const whole = new Promise((resolve) => exchange.body!.once('end', resolve));
+    const steady = setInterval(() => client.send('x'.repeat(1_000)), 20);
+    await whole;
+    clearInterval(steady);
+    expect(bytes).toBe(length);
+    answerOk(exchange);
+    expect(statuses(await client.until('ok'))).toEqual([200]);
+    client.leave();
+  });
+
+  it('does not count the time for which content is held back', async () => {
+    await using listener = await listen({ limits: { requestMs: 300, bodyGraceMs: 100 } });
+    const client = new RawClient(listener.port);
+    client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(100_000)}`);
+    const { body } = await listener.exchange(0);
+    body!.once('readable', () => {});
+    // Other connections are timed out meanwhile: the rate was looked at.
+    for (let i = 0; i < 3; i += 1) await talk(listener.port, 'GET / HTTP/1.1\r\n');
+    let bytes = 0;
+    for await (const chunk of body!) bytes += (chunk as Buffer).length;
+    expect(bytes).toBe(100_000);
+    answerOk(listener.exchanges[0]!);
+    await client.until('ok');
+    client.leave();
+  });
+
   it('closes a connection on which nothing was asked without an answer', async () => {
     await using listener = await listen({ limits: { requestMs: 60 } });
     expect(await new RawClient(listener.port).untilClosed()).toBe('');
