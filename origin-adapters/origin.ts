@@ -43,6 +43,8 @@ export interface OriginCall {
   pause(): void;
   resume(): void;
   abort(): void;
+  /** Whether anything of the request may have gone to the origin; absent: it may have. */
+  hasSent?(): boolean;
 }
 
 /** Why there is no (whole) answer. `kind` is the Proxy-Status error type (RFC 9209 §2.3). */

@@ -80,6 +80,11 @@ export class Attempt implements Dispatcher.DispatchHandler {
     });
   }
 
+  /** Bytes of the request may have gone. */
+  get hasSent(): boolean {
+    return this.#stage !== 'connecting';
+  }
+
   /** Ends the try; the listener hears nothing more. */
   abort(): void {
     if (this.#over) return;

@@ -99,6 +99,10 @@ export class Call implements OriginCall, AttemptListener {
     this.#tunnel?.destroy();
   }
 
+  hasSent(): boolean {
+    return this.#maybeProcessed || this.#attempt?.hasSent === true;
+  }
+
   /** Ends the call because the adapter closes. */
   terminate(): void {
     if (this.#over) return;

@@ -193,6 +193,7 @@ function compileRouteWrite(write: RouteInput['write']): RouteConfig['write'] {
     update: write.update,
     reads: write.reads,
     coalesce: write.coalesce,
+    readWholeBytes: write['read-whole'],
     maxBodyBytes: write['max-body'],
     oversize: write.oversize,
     onFull: write['on-full'],

@@ -234,6 +234,8 @@ export interface RouteWriteConfig {
   readonly update: boolean;
   readonly reads: 'pass' | 'wait' | 'pending';
   readonly coalesce: boolean;
+  /** around, through: content up to it is read whole before anything is sent. */
+  readonly readWholeBytes: number;
   readonly maxBodyBytes: number;
   readonly oversize: 'reject' | 'through';
   readonly onFull: 'reject' | 'through';

@@ -162,6 +162,9 @@ export const routeWriteSchema = z.strictObject({
     .boolean()
     .prefault(false)
     .describe('behind: whether PUTs that were never attempted may be merged.'),
+  'read-whole': size()
+    .prefault('16KiB')
+    .describe('around, through: content up to it is read whole before anything is sent; 0: none.'),
   'max-body': size().prefault('1MiB').describe('behind: the largest body.'),
   oversize: z
     .enum(['reject', 'through'])

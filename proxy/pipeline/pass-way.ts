@@ -23,6 +23,8 @@ export interface PassOptions {
   readonly fields?: Fields;
   readonly body?: Readable | null;
   readonly outlivesClient?: boolean;
+  /** All of `body` is at hand. */
+  readonly isWhole?: boolean;
   /** Awaited before the head goes out; fields to add to the answer. */
   readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
   /** The answer's fields as the client is told them; absent: as those of what is not stored. */
@@ -34,7 +36,8 @@ export interface PassOptions {
   readonly onFailure?: (failure: OriginFailure) => boolean;
   /** Awaited before the client hears that the origin has failed. Never rejects. */
   readonly beforeRefusal?: (failure: OriginFailure) => Promise<void>;
-  readonly onSettled?: (settled: 'whole' | 'cut' | OriginFailure) => void;
+  /** `unsent`: the client left before the origin can have had anything of the request. */
+  readonly onSettled?: (settled: 'whole' | 'cut' | 'unsent' | OriginFailure) => void;
 }
 
 /** Requests that go to the origin for one client alone, and protocol switches. */
@@ -67,6 +70,7 @@ export class PassWay {
         fields: options.fields ?? passFields(visit),
         body: options.body === undefined ? exchange.body : options.body,
         outlivesClient: options.outlivesClient ?? false,
+        isWhole: options.isWhole ?? false,
         unboundedBody: acceptsEventStream(exchange.fields),
       },
       status,
@@ -88,8 +92,8 @@ export class PassWay {
           options.onSettled?.('whole');
           this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
         },
-        onCut: () => {
-          options.onSettled?.('cut');
+        onCut: (hasSent) => {
+          options.onSettled?.(hasSent ? 'cut' : 'unsent');
           this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
         },
         onFailure: (failure) => {

@@ -16,6 +16,8 @@ export interface PassRequest {
   readonly unboundedBody: boolean;
   /** Once the origin has all of the request the head of its answer is waited for, though the client has gone. */
   readonly outlivesClient?: boolean;
+  /** All of the content is at hand, whether or not the origin has read it. */
+  readonly isWhole?: boolean;
 }
 
 export interface PassEvents {
@@ -30,8 +32,8 @@ export interface PassEvents {
   onEnd(): void;
   /** Nothing was sent yet: whoever passes answers. */
   onFailure(failure: OriginFailure): void;
-  /** The client has gone, or the answer broke off after its head. */
-  onCut(): void;
+  /** The client has gone, or the answer broke off after its head; `hasSent`: the origin may have some of the request. */
+  onCut(hasSent: boolean): void;
 }
 
 /** Passes one request to the origin and streams the answer back, each side at the other's pace. */
@@ -128,10 +130,10 @@ class Pass implements OriginHandler {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#sink === null) this.#events.onFailure(failure);
-    else if (this.#isClientGone) this.#events.onCut();
+    else if (this.#isClientGone) this.#events.onCut(true);
     else {
       this.#exchange.abort();
-      this.#events.onCut();
+      this.#events.onCut(true);
     }
   }
 
@@ -160,18 +162,20 @@ class Pass implements OriginHandler {
 
   #clientGone(): void {
     if (this.#isOver) return;
-    const { outlivesClient, body } = this.#request;
-    if (outlivesClient === true && !this.#hasHead && (body === null || body.readableEnded)) {
+    const { outlivesClient, isWhole, body } = this.#request;
+    const hasAll = isWhole === true || body === null || body.readableEnded;
+    if (outlivesClient === true && !this.#hasHead && hasAll) {
       this.#isClientGone = true;
       return;
     }
+    const hasSent = this.#hasHead || (this.#call?.hasSent?.() ?? true);
     this.#call?.abort();
-    this.#cut();
+    this.#cut(hasSent);
   }
 
-  #cut(): void {
+  #cut(hasSent = true): void {
     this.#isOver = true;
-    this.#events.onCut();
+    this.#events.onCut(hasSent);
   }
 }
 

@@ -3,17 +3,19 @@ import type { WriteDesk } from '../writes/write-desk.ts';
 import {
   ThroughWay,
   type ThroughWayDependencies,
+  type SentInstead,
   routeTags,
   sentWrite,
   writeLineOf,
 } from '../writes/through-way.ts';
+import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { BehindWay } from '../writes/behind-way.ts';
 import { mayHaveWrites } from '../writes/pending-way.ts';
+import { asStream, readBody } from '../writes/read-body.ts';
 import { PostedEntry } from '../writes/posted-entry.ts';
 import { laterTags, writtenTags } from '../writes/written-tags.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { Fields } from '../../policies/http/fields.ts';
 import type { RoutedVisit } from './visit.ts';
 
 /** The door of the fence, from a worker. */
@@ -45,12 +47,14 @@ export class WriteWay {
     const { policy } = visit.route.config.write;
     switch (policy) {
       case 'around':
-        // Order holds across policies: what waits in the journal for this URL goes first.
-        if (mayHaveWrites(visit, this.#deps.fence)) this.#through.enter(visit, policy);
-        else this.#around(visit);
+        this.#readSmall(visit, (sent) => {
+          // Order holds across policies: what waits in the journal for this URL goes first.
+          if (mayHaveWrites(visit, this.#deps.fence)) this.#through.enter(visit, policy, sent);
+          else this.#around(visit, sent);
+        });
         return;
       case 'through':
-        this.#through.enter(visit, policy);
+        this.#readSmall(visit, (sent) => this.#through.enter(visit, policy, sent));
         return;
       case 'behind':
         this.#behind.enter(visit);
@@ -60,14 +64,45 @@ export class WriteWay {
     }
   }
 
+  /**
+   * Reads small content whole before anything is held or sent: a client that leaves before has done nothing, and one that
+   * leaves later cuts nothing off, so that the outcome of its write is known.
+   */
+  #readSmall(visit: RoutedVisit, next: (sent: SentInstead) => void): void {
+    const { exchange, route } = visit;
+    const { readWholeBytes } = route.config.write;
+    const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
+    if (exchange.body === null || readWholeBytes === 0 || declared > readWholeBytes) {
+      next({});
+      return;
+    }
+    void readBody(exchange.body, readWholeBytes, () => true).then((read) => {
+      switch (read.kind) {
+        case 'whole':
+          next({ body: asStream(read.body), isWhole: true });
+          return;
+        case 'too-large':
+        case 'no-room':
+          next({ body: read.whole });
+          return;
+        case 'cut':
+          this.#deps.conclusions.whenEnded(visit, 'write', visit.route.config.write.policy, 0);
+          return;
+        default:
+          read satisfies never;
+      }
+    });
+  }
+
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
-  #around(visit: RoutedVisit): void {
+  #around(visit: RoutedVisit, sent: SentInstead): void {
     const { keeper } = this.#deps;
     const entry = PostedEntry.expect(visit, keeper);
     let isKnown = false;
     this.#deps.passWay.enter(visit, 'around', {
       outcome: 'write',
       forward: 'method',
+      ...sent,
       // What the origin has done is to be invalid though nobody hears of it.
       outlivesClient: true,
       onHead: async (status, fields) => {

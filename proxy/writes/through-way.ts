@@ -25,7 +25,7 @@ export interface ThroughWayDependencies {
 }
 
 /** The request as it is sent, where that is not the client's own. */
-export type SentInstead = Pick<PassOptions, 'fields' | 'body'>;
+export type SentInstead = Pick<PassOptions, 'fields' | 'body' | 'isWhole'>;
 
 /** Writes that are sent at once: their tags held before, invalid after, and only then the client is answered. */
 export class ThroughWay {
@@ -104,7 +104,8 @@ export class ThroughWay {
       },
       onSettled: (settled) => {
         if (isSettled || typeof settled !== 'string') return;
-        void this.#settle(hold, 'unknown', this.#laterTags(visit, null));
+        if (settled === 'unsent') void this.#settle(hold, 'rejected', []);
+        else void this.#settle(hold, 'unknown', this.#laterTags(visit, null));
       },
     });
   }

@@ -45,7 +45,7 @@ routes:
       '14:68 routes[0].cache.freshness: expected one of headers, fixed, until-changed, none (did you mean fixed?), got "fix"',
       '15:35 routes[1].match.mehtods: expected one of path, host, methods (did you mean methods?), got mehtods',
       '15:82 routes[1].write.update: expected policy: through beside update: true, got policy: around',
-      '15:88 routes[1].write.polycy: expected one of policy, invalidate, update, reads, coalesce, max-body, oversize, on-full, on-dead, retry (did you mean policy?), got polycy',
+      '15:88 routes[1].write.polycy: expected one of policy, invalidate, update, reads, coalesce, read-whole, max-body, oversize, on-full, on-dead, retry (did you mean policy?), got polycy',
       '16:5 routes[2]: expected a map, got 5',
     ]);
   });
