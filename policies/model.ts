@@ -115,6 +115,8 @@ export type NotStoredReason =
   | 'request-no-store'
   | 'route'
   | 'event-stream'
+  /** An error, and what is stored may be served in its place. */
+  | 'stale-kept'
   | 'malformed';
 
 export type StoringDecision =

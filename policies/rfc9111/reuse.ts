@@ -143,10 +143,10 @@ function expiryMs(lifetimeSeconds: number, ageSeconds: number, nowMs: number): n
   return nowMs + (lifetimeSeconds - ageSeconds) * 1000;
 }
 
-/** RFC 5861 §4, and never where §4.2.4 of RFC 9111 forbids stale responses. */
+/** RFC 5861 §4, never where §4.2.4 of RFC 9111 forbids stale responses, and no error in place of another. */
 function staleIfErrorUntilMs(meta: StoredMeta, staleSinceMs: number, requestedSeconds = 0): number {
   const seconds = Math.max(meta.staleIfErrorSeconds, requestedSeconds);
-  return meta.mustRevalidate || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;
+  return meta.mustRevalidate || meta.status >= 500 || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;
 }
 
 const CLEAR: Verdict = { kind: 'clear' };

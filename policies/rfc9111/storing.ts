@@ -90,12 +90,7 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
     dateMs,
     noCache: !ignores(policy, 'no-cache') && directiveScope(directives, 'no-cache').kind === 'whole',
     mustRevalidate: forbidsStale(directives),
-    staleWhileRevalidateSeconds: windowSeconds(
-      policy.staleWhileRevalidateMs,
-      directives,
-      'stale-while-revalidate',
-    ),
-    staleIfErrorSeconds: windowSeconds(policy.staleIfErrorMs, directives, 'stale-if-error'),
+    ...staleWindows(received, directives),
     vary: vary.names,
     varyValues: varyValues(vary.names, received.request),
     ...validators,
@@ -234,6 +229,19 @@ function routeLifetime(policy: RouteCacheConfig, status: number, own: Lifetime |
   }
   if (NEGATIVE_STATUSES.has(status)) return { seconds: policy.negativeTtlMs / 1000, source: 'negative-ttl' };
   return own;
+}
+
+/** RFC 5861. An error has none: a stale one would stand in for others, and be told when the origin is well again. */
+function staleWindows(
+  { policy, status }: Received,
+  directives: Directives,
+): Pick<StoredMeta, 'staleWhileRevalidateSeconds' | 'staleIfErrorSeconds'> {
+  if (status >= 500) return { staleWhileRevalidateSeconds: 0, staleIfErrorSeconds: 0 };
+  const { staleWhileRevalidateMs, staleIfErrorMs } = policy;
+  return {
+    staleWhileRevalidateSeconds: windowSeconds(staleWhileRevalidateMs, directives, 'stale-while-revalidate'),
+    staleIfErrorSeconds: windowSeconds(staleIfErrorMs, directives, 'stale-if-error'),
+  };
 }
 
 function windowSeconds(routeMs: number | null, directives: Directives, name: string): number {

@@ -1,6 +1,6 @@
 /** RFC 9111 §4.3: asking the origin whether stored responses are still good, and what its answer makes of them. */
 import type { RouteCacheConfig } from '../config/config.ts';
-import { etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
+import { etagsMatchStrongly, etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
 import { fieldValue, fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
@@ -176,18 +176,32 @@ export function freshen(meta: StoredMeta, update: Update): StoringDecision {
 /** §4.3.5: what the answer to a HEAD says of the GET's entry. */
 export type HeadVerdict =
   | { readonly kind: 'freshened'; readonly meta: StoredMeta }
-  /** Not the same representation any more. */
-  | { readonly kind: 'invalid' }
+  /** Not the same representation any more; or the answer to a GET would not be, or not be stored. */
+  | { readonly kind: 'invalid'; readonly because: 'differs' | 'status' | 'unkept' }
   /** An error that says nothing of it. */
   | { readonly kind: 'unchanged' };
 
-export function freshenByHead(meta: StoredMeta, status: number, update: Update): HeadVerdict {
+/** `sizeBytes`: of the stored content; -1: not known but from its fields. */
+export function freshenByHead(meta: StoredMeta, status: number, update: Update, sizeBytes = -1): HeadVerdict {
   // Errors other than these speak of the request or of the server, not of the resource.
   if (status === 304 || (status >= 400 && status !== 404 && status !== 410)) return { kind: 'unchanged' };
-  if (status !== meta.status) return { kind: 'invalid' };
-  if (!sameRepresentation(meta.fields, update.fields)) return { kind: 'invalid' };
+  if (status !== (meta.part === null ? meta.status : 200)) return { kind: 'invalid', because: 'status' };
+  const isSame = sameRepresentation(meta, sizeBytes, update.fields);
   const decision = freshen(meta, update);
-  return decision.kind === 'store' ? { kind: 'freshened', meta: decision.meta } : { kind: 'invalid' };
+  if (decision.kind === 'not') {
+    if (decision.reason === 'request-no-store' && isSame) return { kind: 'unchanged' };
+    return { kind: 'invalid', because: 'unkept' };
+  }
+  // What it adds to Vary the stored one's own request may have had otherwise.
+  if (!isSame || (changesVary(meta, update.fields) && !hasStrongTagOf(meta, update.fields))) {
+    return { kind: 'invalid', because: 'differs' };
+  }
+  return { kind: 'freshened', meta: decision.meta };
+}
+
+function hasStrongTagOf(meta: StoredMeta, fields: Fields): boolean {
+  const etag = etagOf(fields);
+  return etag !== null && meta.etag !== null && etagsMatchStrongly(etag, meta.etag);
 }
 
 /**
@@ -219,14 +233,27 @@ function keepsEtag(meta: StoredMeta, fields: Fields): boolean {
   return etag !== null && !isWeakEtag(etag) && meta.etag !== null && isWeakEtag(meta.etag);
 }
 
-const IDENTIFYING = ['etag', 'last-modified', 'content-length'];
-
 /** A field that the HEAD's answer leaves out proves nothing; one that differs does. */
-function sameRepresentation(stored: Fields, received: Fields): boolean {
-  return IDENTIFYING.every((name) => {
-    const now = fieldValues(received, name);
-    return now.length === 0 || now.join() === fieldValues(stored, name).join();
-  });
+function sameRepresentation(meta: StoredMeta, sizeBytes: number, received: Fields): boolean {
+  const etags = fieldValues(received, 'etag');
+  const stored = fieldValues(meta.fields, 'etag');
+  const { etag } = meta;
+  const isTagged = etags.length === 1 && etag !== null && etagsMatchWeakly(etags[0]!.trim(), etag);
+  if (etags.length > 0 && !isTagged && etags.join() !== stored.join()) return false;
+  const dates = fieldValues(received, 'last-modified');
+  if (dates.length > 0 && dates.join() !== fieldValues(meta.fields, 'last-modified').join()) return false;
+  return isOfLength(meta, sizeBytes, received);
+}
+
+/** The length in another coding says nothing; servers are known not to code what they only tell the length of. */
+function isOfLength(meta: StoredMeta, sizeBytes: number, received: Fields): boolean {
+  const lengths = fieldValues(received, 'content-length');
+  const coding = (fields: Fields) => fieldValues(fields, 'content-encoding').join().toLowerCase();
+  if (lengths.length === 0 || coding(received) !== coding(meta.fields)) return true;
+  const known = meta.part === null ? sizeBytes : (meta.part.completeBytes ?? -1);
+  if (known < 0)
+    return meta.part !== null || lengths.join() === fieldValues(meta.fields, 'content-length').join();
+  return lengths.every((length) => length.trim() === String(known));
 }
 
 function newest(entries: readonly StoredMeta[], matches: (entry: StoredMeta) => boolean): number | null {

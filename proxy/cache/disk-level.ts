@@ -12,7 +12,8 @@ export interface DiskLevel {
   begin(id: string): DiskFill | null;
   /** Puts a changed head in place of the one with its id. Resolves when every worker finds it; never rejects. */
   update(head: EntryHead): Promise<void>;
-  remove(key: string, id: string): void;
+  /** Resolves when no worker finds the entry any more; those who read it read on. Never rejects. */
+  remove(key: string, id: string): Promise<void>;
   /**
    * The content of this entry is missing or damaged: no worker finds the entry from now on. This level hides it at once;
    * resolves when every worker does. Never rejects.

@@ -11,6 +11,9 @@ import { isLater, mergedHead, type EntryHead } from './entry.ts';
 import type { MemoryLevel } from './memory.ts';
 import { StoredEntry } from './stored-entry.ts';
 
+/** Ids that are remembered as long as copies may be on their way from another worker, or in somebody's hands. */
+const DROPPED_IDS = 10_000;
+
 /** What the levels have for a request. */
 export type Findings =
   { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
@@ -26,6 +29,7 @@ export class Levels {
   readonly memory: MemoryLevel;
   readonly disk: DiskLevel | null;
   readonly #policyOf: (route: string) => RouteCacheConfig | null;
+  readonly #dropped = new Set<string>();
   /** Entries whose content was gone or damaged when it was wanted. */
   lost = 0;
   promotions = 0;
@@ -48,7 +52,7 @@ export class Levels {
     const inMemory = ofRoute(this.memory.get(key), route);
     const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
     if (index >= 0) return { entry: inMemory[index]!, miss: null };
-    const heads = (this.disk?.heads(key) ?? []).filter((head) => head.route === route);
+    const heads = this.#headsOnDisk(key).filter((head) => head.route === route);
     const onDisk = selectVariant(heads, request);
     const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
     return entry === null ? { entry, miss: missOf([...inMemory, ...heads], request) } : { entry, miss: null };
@@ -67,7 +71,7 @@ export class Levels {
   all(key: string, route: string): StoredEntry[] {
     const entries = [...this.memory.get(key)];
     const known = new Set(entries.map((entry) => entry.head.id));
-    for (const head of this.disk?.heads(key) ?? []) {
+    for (const head of this.#headsOnDisk(key)) {
       if (!known.has(head.id)) entries.push(this.#withoutContent(head));
     }
     return entries.filter((entry) => entry.head.route === route);
@@ -79,6 +83,7 @@ export class Levels {
    */
   keep(entry: StoredEntry, maxVariants: number): boolean {
     const { head } = entry;
+    if (this.isDropped(head.id)) return false;
     const isLate = this.memory
       .get(head.key)
       .some((other) => replaces(head.meta, other.meta) && other.head.floor > head.floor);
@@ -109,9 +114,22 @@ export class Levels {
     return this.disk === null ? null : readWhole(this.disk, head);
   }
 
-  remove(key: string, id: string): void {
+  /** Nobody is served the entry any more: resolves when no worker finds it on disk. Never rejects. */
+  async drop(head: EntryHead): Promise<void> {
+    this.dropHere(head);
+    await this.disk?.remove(head.key, head.id);
+  }
+
+  /** This worker serves the entry to nobody any more. Those who read it already have all of it. */
+  dropHere({ key, id }: EntryHead): void {
+    this.#dropped.add(id);
+    if (this.#dropped.size > DROPPED_IDS) this.#dropped.delete(this.#dropped.values().next().value!);
     this.memory.remove(key, id);
-    this.disk?.remove(key, id);
+  }
+
+  /** Whether it was dropped, lately: whoever has found it before must not serve it. */
+  isDropped(id: string): boolean {
+    return this.#dropped.has(id);
   }
 
   /** The content of the entry is missing or damaged: resolves when no worker finds it any more. Never rejects. */
@@ -147,6 +165,11 @@ export class Levels {
     if (head.sizeBytes >= 0 && head.meta.status !== 204) sized.push('Content-Length', String(head.sizeBytes));
     sized.push('Via', VIA);
     return sized;
+  }
+
+  #headsOnDisk(key: string): readonly EntryHead[] {
+    const heads = this.disk?.heads(key) ?? [];
+    return this.#dropped.size === 0 ? heads : heads.filter(({ id }) => !this.#dropped.has(id));
   }
 
   #withoutContent(head: EntryHead): StoredEntry {

@@ -1,7 +1,7 @@
 import { isWeakEtag } from '../../policies/http/etags.ts';
 import { COOKIES, fieldValue, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
-import type { FeedTrust, NotStoredReason, StoredMeta } from '../../policies/model.ts';
+import type { FeedTrust, NotStoredReason, StoredMeta, StoringDecision } from '../../policies/model.ts';
 import { namesCodingOf } from '../../policies/rfc9111/accept-encoding.ts';
 import { combinedMeta, completionFields } from '../../policies/rfc9111/parts.ts';
 import { decideReuse, isConfirmable } from '../../policies/rfc9111/reuse.ts';
@@ -28,6 +28,7 @@ import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from './body.ts';
 import type { FlightEvents } from './flight.ts';
+import type { Learner, Lesson } from './learner.ts';
 import { Moment } from './moment.ts';
 import { isAsLongAsItSays, setCookies, sizeOf, unstoredFields } from './received.ts';
 import { Storing } from './storing.ts';
@@ -36,6 +37,7 @@ import type { FillRequest } from './waiter.ts';
 export interface FillDependencies {
   readonly fence: FenceReader;
   readonly levels: Levels;
+  readonly learner: Learner;
   readonly clock: Clock;
   readonly mechanisms: Mechanisms;
   readonly windowBytes: number;
@@ -49,8 +51,6 @@ export interface FillDependencies {
    * may be used then; never rejects.
    */
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
-  /** Makes all that bears the tag invalid, on every worker. Never rejects. */
-  outdate(tag: string): Promise<void>;
   /** How long the origin took over the head of its answer. */
   originHead(route: string, durationMs: number): void;
 }
@@ -85,6 +85,7 @@ export class Fill implements OriginHandler {
   /** What the origin does once the head is there for others: the landing takes its time. */
   #afterLanding: (() => void) | null = null;
   #isGivenUp = false;
+  #lessonAtEnd: Lesson | null = null;
   #body: FlightBody | null = null;
   #storing: Storing | null = null;
 
@@ -243,7 +244,7 @@ export class Fill implements OriginHandler {
       this.#askAnew();
       return;
     }
-    this.#land(status, fields, storing);
+    this.#land(status, fields, storing, this.#lesson(status, fields, { kind: 'store', meta: whole! }, true));
     if (meta.part?.first === 0) this.onData(content!);
     else this.#rest = content;
   }
@@ -268,12 +269,15 @@ export class Fill implements OriginHandler {
   }
 
   #confirmOwn(entry: StoredEntry, fields: Fields): void {
+    const { levels, learner } = this.#deps;
     const decision = freshen(entry.meta, this.#received(fields));
-    const keeps = decision.kind === 'store' || decision.reason === 'request-no-store';
-    if (!keeps || !this.#hasContent(entry)) {
-      this.#deps.levels.remove(entry.head.key, entry.head.id);
-      if (decision.kind === 'not' && this.#replacesServed) void this.#askAnewAlone();
-      else this.#askAnew();
+    if (decision.kind === 'not' && decision.reason !== 'request-no-store') {
+      void this.#askAnewAfter(learner.learn(this.#lesson(304, fields, decision, false)));
+      return;
+    }
+    // A newer answer than this may have outdated it meanwhile.
+    if (levels.isDropped(entry.head.id) || !this.#hasContent(entry)) {
+      this.#askAnew();
       return;
     }
     const meta = decision.kind === 'store' ? decision.meta : entry.meta;
@@ -297,7 +301,7 @@ export class Fill implements OriginHandler {
       this.#askAnew();
       return;
     }
-    this.#land(304, fields, storing);
+    this.#land(304, fields, storing, null);
     if (content!.byteLength > 0) this.onData(content!);
   }
 
@@ -354,8 +358,8 @@ export class Fill implements OriginHandler {
   }
 
   /** What may be kept no longer is so on no worker. */
-  async #askAnewAlone(): Promise<void> {
-    await this.#deps.outdate(this.#urlTag);
+  async #askAnewAfter(learnt: Promise<void>): Promise<void> {
+    await learnt;
     if (!this.#isGivenUp) this.#askAnew();
   }
 
@@ -370,19 +374,45 @@ export class Fill implements OriginHandler {
 
   #receive(status: number, fields: Fields): void {
     const decision = decideStoring({ ...this.#received(fields), status });
+    const lesson = this.#lesson(status, fields, decision, true);
+    const displaces = this.#deps.learner.mayDisplace(lesson);
     const storing =
-      decision.kind === 'store' && isAsLongAsItSays(decision.meta, fields)
+      decision.kind === 'store' && displaces && isAsLongAsItSays(decision.meta, fields)
         ? this.#beginStoring(decision.meta, sizeOf(decision.meta, fields), fields)
         : null;
-    this.#land(status, fields, storing, decision.kind === 'not' ? decision.reason : 'too-large');
+    if (storing !== null) {
+      this.#land(status, fields, storing, lesson);
+      return;
+    }
+    const refused = displaces ? 'too-large' : 'stale-kept';
+    const reason = decision.kind === 'not' ? decision.reason : refused;
+    this.#landPassed(status, fields, reason, { ...lesson, answer: { ...lesson.answer, isKept: false } });
   }
 
-  #land(
-    status: number,
-    fields: Fields,
-    storing: Storing | null,
-    reason: NotStoredReason = 'too-large',
-  ): void {
+  /** `lesson`: what there is to learn of it once it is stored; null: nothing. */
+  #land(status: number, fields: Fields, storing: Storing, lesson: Lesson | null): void {
+    const body = this.#newBody(storing);
+    storing.attach(body);
+    const { learner } = this.#deps;
+    if (lesson !== null && learner.concerns(lesson, this.#request.hasStored)) this.#lessonAtEnd = lesson;
+    if (this.#replacesServed) void this.#landInPlace(status, fields, storing, body);
+    else this.#landStored(status, fields, storing, body);
+  }
+
+  /** For one alone, and not before what it means for what is stored is so on every worker. */
+  #landPassed(status: number, fields: Fields, reason: NotStoredReason, lesson: Lesson): void {
+    const body = this.#newBody(null);
+    const { learner } = this.#deps;
+    const land = (): void => {
+      this.#landed = true;
+      this.#events.land({ kind: 'pass', status, fields, body, reason });
+    };
+    if (learner.concerns(lesson, this.#request.hasStored))
+      void this.#landAfter(learner.learn(lesson), body, land);
+    else land();
+  }
+
+  #newBody(storing: Storing | null): FlightBody {
     const body = new FlightBody({
       windowBytes: this.#deps.windowBytes,
       keepsAll: storing?.inMemory ?? false,
@@ -393,24 +423,24 @@ export class Fill implements OriginHandler {
     });
     this.#body = body;
     this.#storing = storing;
-    if (storing === null) {
-      this.#landed = true;
-      this.#events.land({ kind: 'pass', status, fields, body, reason });
-      return;
-    }
-    storing.attach(body);
-    if (this.#replacesServed) void this.#landInPlace(status, fields, storing, body);
-    else this.#landStored(status, fields, storing, body);
+    return body;
   }
 
   /** Nobody is told of what is new before it counts on every worker. */
   async #landInPlace(status: number, fields: Fields, storing: Storing, body: FlightBody): Promise<void> {
+    const outdated = this.#deps.outdateCopies(storing.entry.head, this.#urlTag);
+    await this.#landAfter(outdated, body, ({ floor }) => {
+      storing.raiseFloor(floor);
+      this.#landStored(status, fields, storing, body);
+    });
+  }
+
+  async #landAfter<T>(ready: Promise<T>, body: FlightBody, land: (result: T) => void): Promise<void> {
     // Those who wait read from the beginning, also where nothing can store what comes meanwhile.
     const beginning = body.reader(0, () => {});
-    const { floor } = await this.#deps.outdateCopies(storing.entry.head, this.#urlTag);
+    const result = await ready;
     if (this.#isGivenUp) return;
-    storing.raiseFloor(floor);
-    this.#landStored(status, fields, storing, body);
+    land(result);
     this.#afterLanding?.();
     beginning.close();
   }
@@ -455,7 +485,30 @@ export class Fill implements OriginHandler {
       toDisk: true,
       newEntryId: deps.newEntryId,
       over: () => this.#events.over(),
+      settled: (isKept) => this.#learnAtEnd(isKept ? head.id : null),
     });
+  }
+
+  /** What was to be stored has come whole, and was stored under this id, or not after all. */
+  #learnAtEnd(entryId: string | null): void {
+    const lesson = this.#lessonAtEnd;
+    if (lesson === null) return;
+    const isKept = entryId !== null;
+    void this.#deps.learner.learn({ ...lesson, entryId, answer: { ...lesson.answer, isKept } });
+  }
+
+  #lesson(status: number, fields: Fields, storing: StoringDecision, isKept: boolean): Lesson {
+    const conditions = this.#own.length > 0 ? 'own' : 'none';
+    const answer = {
+      ...this.#received(fields),
+      status,
+      // What is fresh, and was passed over at a client's word, is in question only where it was asked about.
+      asked: { method: 'GET', conditions, isInQuestion: !this.#replacesServed || this.#own.length > 0 },
+      floor: this.moment.floor,
+      storing,
+      isKept,
+    } as const;
+    return { key: this.#request.key, route: this.#request.route, answer, entryId: null };
   }
 
   /** `range`: what was asked for instead of the whole. */

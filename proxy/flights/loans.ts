@@ -86,7 +86,8 @@ export class Loans {
     if (loan === undefined) return;
     this.#open.delete(id);
     const own = this.#find(loan.wanted);
-    if (lent === null || (own !== null && !isLater(lent.head, own.head))) {
+    const isOver = lent !== null && this.#levels.isDropped(lent.head.id);
+    if (lent === null || isOver || (own !== null && !isLater(lent.head, own.head))) {
       loan.take(own);
       return;
     }

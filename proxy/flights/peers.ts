@@ -4,6 +4,7 @@ import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { KeyedHash } from '../keyed-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightEvents } from './flight.ts';
+import type { Lesson } from './learner.ts';
 import { Loans, type LoanMessage, type Wanted } from './loans.ts';
 import type { PeerMessage } from './peer-messages.ts';
 import { Serving, type ServingDependencies } from './serving.ts';
@@ -30,20 +31,20 @@ export interface Asked {
   readonly nowMs: number;
 }
 
+export interface PeerDependencies extends SubscriptionDependencies, ServingDependencies {
+  /** What another worker has learnt, for what this one has in memory. */
+  learnInMemory(lesson: Lesson): void;
+}
+
 /** The ports to the other workers; `index` is this worker's place, the same after a replacement. */
 export class PeerPorts implements Peers {
   readonly #index: number;
   readonly #count: number;
   readonly #hash: KeyedHash;
-  readonly #deps: SubscriptionDependencies & ServingDependencies;
+  readonly #deps: PeerDependencies;
   readonly #links: (PeerLink | null)[];
 
-  constructor(
-    index: number,
-    count: number,
-    hash: KeyedHash,
-    deps: SubscriptionDependencies & ServingDependencies,
-  ) {
+  constructor(index: number, count: number, hash: KeyedHash, deps: PeerDependencies) {
     this.#index = index;
     this.#count = count;
     this.#hash = hash;
@@ -75,6 +76,11 @@ export class PeerPorts implements Peers {
     await Promise.all(this.#links.map((link) => link?.tell(head)));
   }
 
+  /** The others learn from an answer of the origin, too. Resolves when they have. */
+  async teach(lesson: Lesson): Promise<void> {
+    await Promise.all(this.#links.map((link) => link?.teach(lesson)));
+  }
+
   close(): void {
     for (const link of this.#links) link?.close();
   }
@@ -83,7 +89,7 @@ export class PeerPorts implements Peers {
 /** One port, both ways: what this worker subscribed to there, and what the other subscribed to here. */
 class PeerLink implements Peer {
   readonly #port: MessagePort;
-  readonly #deps: SubscriptionDependencies & ServingDependencies;
+  readonly #deps: PeerDependencies;
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #servings = new Map<number, Serving>();
   readonly #loans: Loans;
@@ -91,7 +97,7 @@ class PeerLink implements Peer {
   readonly #told = new Map<number, () => void>();
   #next = 0;
 
-  constructor(port: MessagePort, deps: SubscriptionDependencies & ServingDependencies, onClosed: () => void) {
+  constructor(port: MessagePort, deps: PeerDependencies, onClosed: () => void) {
     this.#port = port;
     this.#deps = deps;
     this.#loans = new Loans(deps.levels, (message, transfer) =>
@@ -138,16 +144,24 @@ class PeerLink implements Peer {
   }
 
   tell(head: EntryHead): Promise<void> {
-    this.#next += 1;
-    const id = this.#next;
-    return new Promise((known) => {
-      this.#told.set(id, known);
-      this.#port.postMessage({ to: 'levels', id, head });
-    });
+    return this.#untilKnown((id) => ({ to: 'levels', id, head }));
+  }
+
+  teach(lesson: Lesson): Promise<void> {
+    return this.#untilKnown((id) => ({ to: 'learner', id, lesson }));
   }
 
   close(): void {
     this.#port.close();
+  }
+
+  #untilKnown(letterOf: (id: number) => Letter): Promise<void> {
+    this.#next += 1;
+    const id = this.#next;
+    return new Promise((known) => {
+      this.#told.set(id, known);
+      this.#port.postMessage(letterOf(id));
+    });
   }
 
   #receive(letter: Letter): void {
@@ -163,6 +177,10 @@ class PeerLink implements Peer {
         return;
       case 'levels':
         this.#deps.levels.updateMemory(letter.head);
+        this.#port.postMessage({ to: 'teller', id: letter.id });
+        return;
+      case 'learner':
+        this.#deps.learnInMemory(letter.lesson);
         this.#port.postMessage({ to: 'teller', id: letter.id });
         return;
       case 'teller':
@@ -206,4 +224,5 @@ type Letter =
   | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
   | { readonly to: 'loans'; readonly message: LoanMessage }
   | { readonly to: 'levels'; readonly id: number; readonly head: EntryHead }
+  | { readonly to: 'learner'; readonly id: number; readonly lesson: Lesson }
   | { readonly to: 'teller'; readonly id: number };

@@ -17,6 +17,8 @@ export interface StoringOptions {
   readonly newEntryId: (() => string) | null;
   /** Called when the entry can be found in the levels, or never will be. */
   readonly over: () => void;
+  /** Called before that where all of the content has come: whether any level has taken it. */
+  readonly settled?: (isKept: boolean) => void;
 }
 
 /** An entry on its way into the levels, as its content comes in. */
@@ -95,7 +97,7 @@ export class Storing {
     const body = this.#body!;
     const sizeBytes = body.length;
     const head: EntryHead = { ...this.entry.head, sizeBytes };
-    const { levels, maxVariants, over } = this.#options;
+    const { levels, maxVariants, over, settled } = this.#options;
     // A part that is not as long as it says holds other bytes than those that it names.
     if (this.entry.head.sizeBytes >= 0 && sizeBytes !== this.entry.head.sizeBytes) {
       this.abort();
@@ -106,16 +108,18 @@ export class Storing {
     this.#room.release();
     const content = this.#lostMemory ? null : body.whole();
     const combined = content === null ? null : this.#combined(head, content);
-    levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
+    const isInMemory = levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
     const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
     // Behind both: who has all of it may ask again at once, another worker, too.
     body.end(trailers);
     // Behind it, and in its place: who reads the part itself from disk finds it there until then.
     if (combined !== null) this.#keepCombined(combined);
     if (committed === null) {
+      settled?.(isInMemory);
       over();
       return;
     }
+    void committed.then((isOnDisk) => settled?.(isInMemory || isOnDisk));
     // What is in memory is found there already; what is on disk alone is joined until it is.
     if (content !== null) over();
     else void committed.then(over, over);

@@ -25,6 +25,8 @@ export interface FillRequest {
   /** Of the route's own templates, beside what every entry bears. */
   readonly routeTags: readonly string[];
   readonly priority: 'client' | 'background';
+  /** Whoever asks has something stored that could have answered it. */
+  readonly hasStored: boolean;
 }
 
 /** Somebody who waits for the answer to a fill: a client, another worker, or nobody in the background. */

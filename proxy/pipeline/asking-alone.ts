@@ -1,15 +1,17 @@
 import { downstreamFields, passedFields, rewritesLifetime } from '../../policies/http/downstream.ts';
-import type { Fields } from '../../policies/http/fields.ts';
+import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { hasUnkeyedFields } from '../../policies/key.ts';
+import type { StoredMeta } from '../../policies/model.ts';
 import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
-import { freshenByHead } from '../../policies/rfc9111/validation.ts';
 import { groupSite, tagOfUrl } from '../../policies/tags.ts';
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
+import type { StoredEntry } from '../cache/stored-entry.ts';
 import { wallMs, type Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
+import type { Learner, Lesson } from '../flights/learner.ts';
 import { mayStandIn, type Need, type RunSteps } from './cache-step.ts';
 import { fillOf } from './fill-request.ts';
 import { originForm, type PassWay } from './pass-way.ts';
@@ -23,10 +25,9 @@ export interface AskingAloneDependencies {
   readonly fence: FenceReader;
   readonly clock: Clock;
   readonly positions: Positions;
+  readonly learner: Learner;
   /** As a fill has it. */
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
-  /** Makes all that bears the tag invalid, on every worker. Never rejects. */
-  outdate(tag: string): Promise<void>;
   /** What this worker has learnt of an entry of which others may have copies in memory. Resolves when they know. */
   tellPeers(head: EntryHead): Promise<void>;
 }
@@ -42,24 +43,23 @@ export class AskingAlone {
   }
 
   pass(visit: KeyedVisit, reason: string, need: Need): null {
-    const { passWay, flights, fence, clock } = this.#deps;
-    const { exchange } = visit;
-    // It is passed as it is: what the key leaves out may steer the answer, but not what is stored.
-    const teaches =
-      exchange.method === 'HEAD' && !hasUnkeyedFields(exchange.fields, visit.route.config.cache);
-    const requestTimeMs = clock.nowMs();
+    const { passWay, flights, fence, levels, clock } = this.#deps;
+    const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
+    const { requestTimeMs } = asked;
+    const teaches = mayTeach(visit, need);
     passWay.enter(visit, reason, {
       outcome: 'pass',
       forward: need.forward,
       path: originForm(visit.path, visit.keyedQuery),
       onHead: (status, fields) => {
         const ownFields = (): Fields => this.#deps.positions.ofPassed(visit, fields);
-        if (teaches) return this.#learnFromHead(visit, need, status, fields, requestTimeMs).then(ownFields);
         if (reason === 'uncacheable') {
           const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
           if (decision.kind === 'store') flights.forgetUncacheable(fillOf(visit, 'client', need.stale));
         }
-        return ownFields();
+        const lesson = teaches ? this.#lesson(visit, need, { ...asked, status, fields }) : null;
+        if (lesson === null || !this.#deps.learner.concerns(lesson, need.stale !== null)) return ownFields();
+        return this.#learn(visit, lesson).then(ownFields);
       },
       // What a GET would store, or a 304 confirms, is told as a hit on it would be.
       told: (status, fields) => {
@@ -72,12 +72,12 @@ export class AskingAlone {
       // A client's own condition is the origin's to judge.
       onStatus: (status) => {
         if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
-        if (!mayStandIn(need, clock.nowMs(), fence)) return false;
+        if (!mayStandIn(need, clock.nowMs(), fence, levels)) return false;
         this.#run({ to: 'stand-in', visit, need });
         return true;
       },
       onFailure: () => {
-        if (!mayStandIn(need, clock.nowMs(), fence)) return false;
+        if (!mayStandIn(need, clock.nowMs(), fence, levels)) return false;
         this.#run({ to: 'stand-in', visit, need });
         return true;
       },
@@ -85,28 +85,40 @@ export class AskingAlone {
     return null;
   }
 
-  /** RFC 9111 §4.3.5: the answer to a HEAD freshens the GET's entry, or shows that it is no longer the same. */
-  async #learnFromHead(
-    visit: KeyedVisit,
-    need: Need,
-    status: number,
-    fields: Fields,
-    requestTimeMs: number,
-  ): Promise<void> {
-    const entry = need.stale;
-    if (entry === null) return;
-    const { levels, fence, outdate, outdateCopies, tellPeers } = this.#deps;
-    const state = fence.verdict(entry).kind;
-    const verdict = freshenByHead(entry.meta, status, this.#received(visit, status, fields, requestTimeMs));
-    const urlTag = tagOfUrl(null, visit.path, visit.keyedQuery);
-    if (verdict.kind === 'invalid' && (state === 'clear' || state === 'soft')) await outdate(urlTag);
-    // An invalidated entry is confirmed by a validator alone, which a HEAD does not send.
-    if (verdict.kind === 'freshened' && state === 'clear') {
-      const updated = updatedHead(entry.head, verdict.meta, fence.hasher);
-      const isElsewhere = namesNewTags(entry.head, verdict.meta) || changesFields(entry.head, verdict.meta);
-      const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
-      await Promise.all([levels.update(head), tellPeers(head)]);
+  /** Awaited before the client is sent the answer. */
+  async #learn(visit: KeyedVisit, lesson: Lesson): Promise<void> {
+    const { learner } = this.#deps;
+    for (const { entry, learning } of learner.decide(lesson)) {
+      if (learning.kind === 'confirmed') await this.#freshen(visit, entry, learning.meta);
     }
+    await learner.learn(lesson);
+  }
+
+  /** RFC 9111 §4.3.5. An invalidated entry is confirmed by a validator alone, which a HEAD does not send. */
+  async #freshen(visit: KeyedVisit, entry: StoredEntry, meta: StoredMeta): Promise<void> {
+    const { levels, fence, outdateCopies, tellPeers } = this.#deps;
+    if (fence.verdict(entry).kind !== 'clear') return;
+    const updated = updatedHead(entry.head, meta, fence.hasher);
+    const isElsewhere = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
+    const urlTag = tagOfUrl(null, visit.path, visit.keyedQuery);
+    const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
+    await Promise.all([levels.update(head), tellPeers(head)]);
+  }
+
+  #lesson(visit: KeyedVisit, need: Need, answered: Answered): Lesson {
+    const { exchange, key, route, request } = visit;
+    const { status, fields, floor, requestTimeMs } = answered;
+    const received = this.#received(visit, status, fields, requestTimeMs);
+    const answer = {
+      ...received,
+      // Plain, for it passes between workers.
+      request: { ...received.request, written: request.written ?? [] },
+      asked: { method: exchange.method, conditions: 'client', isInQuestion: need.stale !== null },
+      floor,
+      storing: decideStoring(received),
+      isKept: false,
+    } as const;
+    return { key, route: route.config.name, answer, entryId: null };
   }
 
   #received(visit: KeyedVisit, status: number, fields: Fields, requestTimeMs: number) {
@@ -121,4 +133,29 @@ export class AskingAlone {
       authority: groupSite(visit.route.originConfig, visit.authority),
     };
   }
+}
+
+/**
+ * A request that is passed as it is may be answered by what the key leaves out, but for its conditions and ranges, which the
+ * answer's status tells. Where nothing was found that could have answered it there is nothing to learn.
+ */
+function mayTeach({ exchange, route }: KeyedVisit, { forward }: Need): boolean {
+  if (forward === 'uri-miss' || forward === 'vary-miss') return false;
+  return !hasUnkeyedFields(withoutFields(exchange.fields, CONDITIONS), route.config.cache);
+}
+
+const CONDITIONS: ReadonlySet<string> = new Set([
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
+]);
+
+interface Answered {
+  readonly status: number;
+  readonly fields: Fields;
+  readonly floor: number;
+  readonly requestTimeMs: number;
 }

@@ -9,6 +9,7 @@ import { dateValueMs } from '../../policies/rfc9111/freshness.ts';
 import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { validatorsOf } from '../../policies/rfc9111/storing.ts';
 import { readFlight } from '../cache/content.ts';
+import type { Levels } from '../cache/levels.ts';
 import type { Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
@@ -24,6 +25,7 @@ import { keyedStatus, type KeyedVisit } from './visit.ts';
 export interface AskingDependencies {
   readonly flights: Flights;
   readonly fence: FenceReader;
+  readonly levels: Levels;
   readonly clock: Clock;
   readonly conclusions: Conclusions;
   readonly positions: Positions;
@@ -133,7 +135,8 @@ export class Asking {
   }
 
   #mayStandIn(need: Need): boolean {
-    return mayStandIn(need, this.#deps.clock.nowMs(), this.#deps.fence);
+    const { clock, fence, levels } = this.#deps;
+    return mayStandIn(need, clock.nowMs(), fence, levels);
   }
 }
 

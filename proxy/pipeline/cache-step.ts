@@ -1,5 +1,6 @@
 import type { ForwardReason } from '../../policies/http/cache-status.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { Levels } from '../cache/levels.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { Peer } from '../flights/peers.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -18,9 +19,10 @@ export interface Need {
 export const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null, staleUntilMs: 0 };
 
 /** RFC 5861 §4: whether what is stale may be served in place of the origin's failure. */
-export function mayStandIn(need: Need, nowMs: number, fence: FenceReader): boolean {
+export function mayStandIn(need: Need, nowMs: number, fence: FenceReader, levels: Levels): boolean {
   if (need.stale === null || need.staleUntilMs <= nowMs) return false;
-  // It may have been invalidated, or be about to, since the origin was asked.
+  // It may have been outdated, invalidated, or be about to, since the origin was asked.
+  if (levels.isDropped(need.stale.head.id)) return false;
   const verdict = fence.verdict(need.stale).kind;
   return verdict === 'clear' || verdict === 'soft';
 }

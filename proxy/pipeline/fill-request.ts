@@ -32,6 +32,7 @@ export function fillOf(
     asksPart,
     routeTags: route.tagsFor(params),
     priority,
+    hasStored: stale !== null,
   };
 }
 

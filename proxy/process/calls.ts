@@ -109,7 +109,7 @@ export type CoordinatorCalls = {
   commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
   abortEntry(argument: { readonly id: string }): void;
   updateEntry(argument: { readonly head: EntryHead }): boolean;
-  removeEntry(argument: { readonly id: string; readonly key: string }): void;
+  removeEntry(argument: { readonly id: string; readonly key: string }): boolean;
   /** The entry's content is missing or damaged. True once no worker finds it. */
   discardEntry(argument: { readonly id: string; readonly key: string }): boolean;
   touchEntries(argument: { readonly ids: readonly string[] }): void;

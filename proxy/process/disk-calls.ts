@@ -49,7 +49,7 @@ export function diskCallsOf(
         return (await writer?.update(head.id, head.key, (known) => mergedHead(known, head))) ?? false;
       },
       async removeEntry({ id, key }) {
-        await writer?.remove(id, key);
+        return (await writer?.remove(id, key)) ?? false;
       },
       async discardEntry({ id, key }) {
         dropEntry(key, id);

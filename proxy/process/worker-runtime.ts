@@ -16,6 +16,7 @@ import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { loadKey, SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import { Flights } from '../flights/flights.ts';
+import { Learner } from '../flights/learner.ts';
 import { PeerPorts, type Peer } from '../flights/peers.ts';
 import { createUncacheableMemory } from '../flights/uncacheable.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -122,17 +123,19 @@ export class WorkerRuntime {
       feedOf: (route: ActiveRoute) => this.#feedOf(route),
       originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
       outdateCopies: (head: EntryHead, urlTag: string) => this.#outdateCopies(head, urlTag),
-      outdate: (tag: string) => this.#outdate(tag),
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
     };
+    const learner = new Learner({ ...shared, teachOthers: (lesson) => this.#peers.teach(lesson) });
     this.#onTheWay = createOnTheWay(start.onTheWay, start.index, keyHash);
     const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
       ...shared,
       flights: () => this.#flights,
+      learnInMemory: (lesson) => learner.learnInMemory(lesson),
     });
     this.#flights = new Flights({
       ...shared,
+      learner,
       peers: start.workers > 1 ? this.#peers : null,
       uncacheable: createUncacheableMemory(start.uncacheable, keyHash),
       maxWaiters: flights.waiters,
@@ -149,6 +152,7 @@ export class WorkerRuntime {
     const passWay = new PassWay(clock, conclusions);
     this.#cacheWay = new CacheWay({
       ...shared,
+      learner,
       flights: this.#flights,
       conclusions,
       passWay,
@@ -326,18 +330,6 @@ export class WorkerRuntime {
     } catch (error) {
       log.error({ event: 'invalidation-not-durable', err: error }, 'an entry has got tags, but not durably');
       return head;
-    }
-  }
-
-  async #outdate(tag: string): Promise<void> {
-    const { log, invalidate } = this.#deps;
-    try {
-      await invalidate([tag]);
-    } catch (error) {
-      log.error(
-        { event: 'invalidation-not-durable', err: error },
-        'what is out of date is invalid, but not durably',
-      );
     }
   }
 

@@ -454,8 +454,13 @@ class RaceDisk implements DiskLevel {
     );
   }
 
-  remove(_key: string, id: string): void {
-    this.#toWriter(() => this.#disk.heads.delete(id));
+  remove(_key: string, id: string): Promise<void> {
+    return new Promise((resolve) =>
+      this.#toWriter(() => {
+        this.#disk.heads.delete(id);
+        resolve();
+      }),
+    );
   }
 
   discard(_key: string, id: string): Promise<void> {

@@ -43,10 +43,13 @@ describe.each([
   /** Resolves once something that was stored can be found. */
   async function get(headers: Record<string, string> = {}): Promise<Answer> {
     const answer = await ask(`${weir.url}${path}`, { headers });
-    const stored = async () =>
-      (await (await weir.admin(`/entries?url=${path}`)).json()) as { entries: unknown[] };
-    await expect.poll(async () => (await stored()).entries.length).toBeGreaterThan(0);
+    await expect.poll(entries).toBeGreaterThan(0);
     return answer;
+  }
+
+  async function entries(): Promise<number> {
+    const answer = await weir.admin(`/entries?url=${path}`);
+    return ((await answer.json()) as { entries: unknown[] }).entries.length;
   }
 
   /** Content and fields for a request, or a 304 where the request has its tag. */
@@ -95,7 +98,10 @@ describe.each([
 
   it('each coding is confirmed by itself where all share a weak tag', async () => {
     codedBy('W/"v1"', 'max-age=0');
-    for (let i = 0; i < 3; i++) {
+    await get(GZIP);
+    await get();
+    await expect.poll(entries).toBe(2);
+    for (let i = 0; i < 2; i++) {
       expect((await get(GZIP)).body).toBe('coded');
       expect((await get()).body).toBe('plain');
     }

@@ -8,12 +8,12 @@ import type { DiskReader } from './reader.ts';
 
 /** How the coordinator's writer is reached; calls are answered in order. */
 export interface DiskWriterLink {
-  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'discardEntry'>(
+  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry'>(
     name: Name,
     argument: Parameters<CoordinatorCalls[Name]>[0],
     transfer?: readonly ArrayBuffer[],
   ): Promise<boolean>;
-  tell<Name extends 'beginEntry' | 'abortEntry' | 'removeEntry' | 'touchEntries' | 'pinEntry' | 'unpinEntry'>(
+  tell<Name extends 'beginEntry' | 'abortEntry' | 'touchEntries' | 'pinEntry' | 'unpinEntry'>(
     name: Name,
     argument: Parameters<CoordinatorCalls[Name]>[0],
   ): void;
@@ -90,8 +90,9 @@ export class WorkerDiskLevel implements DiskLevel {
     await this.#writer.call('updateEntry', { head }).catch(() => {});
   }
 
-  remove(key: string, id: string): void {
-    this.#writer.tell('removeEntry', { id, key });
+  async remove(key: string, id: string): Promise<void> {
+    // Where it fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('removeEntry', { id, key }).catch(() => {});
   }
 
   async discard(key: string, id: string): Promise<void> {

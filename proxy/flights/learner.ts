@@ -1,0 +1,146 @@
+import type { FeedTrust } from '../../policies/model.ts';
+import {
+  decideLearning,
+  mayDisplace,
+  teaches,
+  type KnownResponse,
+  type Learning,
+  type OriginAnswer,
+} from '../../policies/rfc9111/learning.ts';
+import { decideReuse, isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
+import type { Levels } from '../cache/levels.ts';
+import type { StoredEntry } from '../cache/stored-entry.ts';
+import type { Clock } from '../clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+
+/** An answer of the origin for a key: plain data that passes between workers. */
+export interface Lesson {
+  readonly key: string;
+  readonly route: string;
+  readonly answer: OriginAnswer;
+  /** What the answer is stored as; null: it is not. */
+  readonly entryId: string | null;
+}
+
+export interface LearnerDependencies {
+  readonly levels: Levels;
+  readonly fence: FenceReader;
+  readonly clock: Clock;
+  routeNamed(name: string): ActiveRoute | null;
+  trustOf(route: ActiveRoute): FeedTrust;
+  /** The other workers learn from it, too, each in its own memory. Resolves when they have. */
+  teachOthers(lesson: Lesson): Promise<void>;
+}
+
+interface Learnt {
+  readonly entry: StoredEntry;
+  readonly learning: Learning;
+}
+
+/** Does to what is stored what the origin's answers mean for it, on every worker, in memory and on disk. */
+export class Learner {
+  readonly #deps: LearnerDependencies;
+
+  constructor(deps: LearnerDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Whether there is something to learn. `isStoredElsewhere`: another worker has something that this one need not have.
+   */
+  concerns(lesson: Lesson, isStoredElsewhere: boolean): boolean {
+    return this.decide(lesson).length > 0 || (isStoredElsewhere && teaches(lesson.answer));
+  }
+
+  /** What the answer means for each stored response that it concerns. */
+  decide(lesson: Lesson): readonly Learnt[] {
+    return this.#decideFor(this.#deps.levels.all(lesson.key, lesson.route), lesson);
+  }
+
+  /** Whether the answer may take the place of what is stored: an error may not, where something stands in for it. */
+  mayDisplace({ key, route, answer }: Lesson): boolean {
+    if (!isStaleIfErrorStatus(answer.status)) return true;
+    const stored = this.#deps.levels.all(key, route);
+    return mayDisplace(
+      stored.map((entry) => this.#known(entry, answer)),
+      answer,
+    );
+  }
+
+  /**
+   * Resolves when no worker serves any more what the answer has replaced or outdated, and each knows what is stale. What is
+   * confirmed is updated by whoever asked.
+   */
+  async learn(lesson: Lesson): Promise<void> {
+    await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt)));
+    // Behind the disk: nobody can promote from there what is dropped.
+    await this.#deps.teachOthers(lesson);
+  }
+
+  /** What another worker has learnt, for what this one has in memory. */
+  learnInMemory(lesson: Lesson): void {
+    const { levels } = this.#deps;
+    const inMemory = levels.memory.get(lesson.key).filter(({ head }) => head.route === lesson.route);
+    for (const { entry, learning } of this.#decideFor(inMemory, lesson)) {
+      const { head } = entry;
+      if (learning.kind === 'stale') levels.updateMemory({ ...head, meta: learning.meta });
+      else if (isOver(learning)) levels.dropHere(head);
+    }
+  }
+
+  #decideFor(entries: readonly StoredEntry[], { answer, entryId }: Lesson): Learnt[] {
+    return entries
+      .filter(({ head }) => head.id !== entryId)
+      .map((entry) => ({ entry, learning: decideLearning(this.#known(entry, answer), answer) }))
+      .filter(({ learning }) => learning.kind !== 'nothing');
+  }
+
+  async #carryOut({ entry: { head }, learning }: Learnt): Promise<void> {
+    const { levels } = this.#deps;
+    if (learning.kind === 'stale') await levels.update({ ...head, meta: learning.meta });
+    else if (isOver(learning)) await levels.drop(head);
+  }
+
+  #known(entry: StoredEntry, answer: OriginAnswer): KnownResponse {
+    const { meta, head } = entry;
+    const standsIn = isStaleIfErrorStatus(answer.status) && this.#standsIn(entry, answer);
+    return { meta, sizeBytes: head.sizeBytes, floor: head.floor, standsIn };
+  }
+
+  /** For a client without directives of its own, or for the one that asked. */
+  #standsIn(entry: StoredEntry, { request, policy, responseTimeMs: nowMs }: OriginAnswer): boolean {
+    const { fence, routeNamed, trustOf } = this.#deps;
+    const route = routeNamed(entry.head.route);
+    if (route === null) return false;
+    const verdict = fence.verdict(entry);
+    const views = [{ method: 'GET', fields: [] }, request];
+    return views.some((view) => {
+      const decision = decideReuse({
+        meta: entry.meta,
+        request: view,
+        verdict,
+        trust: trustOf(route),
+        policy,
+        nowMs,
+      });
+      switch (decision.kind) {
+        case 'serve':
+        case 'serve-stale':
+          return true;
+        case 'revalidate':
+        case 'fetch':
+          return decision.staleIfErrorUntilMs > nowMs;
+        case 'bypass':
+          return false;
+        default:
+          return decision satisfies never;
+      }
+    });
+  }
+}
+
+/** Nothing is served from it any more. */
+function isOver({ kind }: Learning): boolean {
+  return kind === 'replaced' || kind === 'outdated';
+}

@@ -1,0 +1,240 @@
+import { describe, expect, it } from 'vitest';
+import type { Fields } from '../../policies/http/fields.ts';
+import type { StoredMeta } from '../../policies/model.ts';
+import {
+  decideLearning,
+  mayDisplace,
+  type KnownResponse,
+  type OriginAnswer,
+} from '../../policies/rfc9111/learning.ts';
+import { decideStoring } from '../../policies/rfc9111/storing.ts';
+import { get, NOW_MS, PLAIN_POLICY, reuse, stored } from './given.ts';
+
+const LATER_MS = NOW_MS + 100_000;
+const OLD = stored([
+  'Cache-Control',
+  'max-age=10, stale-if-error=600',
+  'ETag',
+  '"a"',
+  'Content-Length',
+  '10',
+]);
+
+function known(changes: Partial<KnownResponse> = {}): KnownResponse {
+  return { meta: OLD, sizeBytes: 10, floor: 5, standsIn: false, ...changes };
+}
+
+function answer(
+  status: number,
+  fields: Fields,
+  changes: Omit<Partial<OriginAnswer>, 'asked'> & { asked?: Partial<OriginAnswer['asked']> } = {},
+): OriginAnswer {
+  const request = changes.request ?? get();
+  const received = {
+    request,
+    status,
+    fields,
+    requestTimeMs: LATER_MS,
+    responseTimeMs: LATER_MS,
+    policy: PLAIN_POLICY,
+    authority: 'shop.example',
+  };
+  const storing = decideStoring(received);
+  return {
+    ...received,
+    floor: 5,
+    storing,
+    isKept: storing.kind === 'store',
+    ...changes,
+    asked: { method: 'GET', conditions: 'own', isInQuestion: true, ...changes.asked },
+  };
+}
+
+const learnt = (...given: Parameters<typeof answer>) => decideLearning(known(), answer(...given)).kind;
+
+const FRESH = ['Cache-Control', 'max-age=60'];
+const NO_STORE = ['Cache-Control', 'no-store'];
+
+describe('§4.3.3 a full answer to a GET', () => {
+  it.each([
+    [200, [...FRESH, 'ETag', '"b"'], 'replaced'],
+    [404, FRESH, 'replaced'],
+    [503, FRESH, 'replaced'],
+    [404, NO_STORE, 'outdated'],
+    [410, NO_STORE, 'outdated'],
+    [401, NO_STORE, 'outdated'],
+    [403, NO_STORE, 'outdated'],
+    [451, NO_STORE, 'outdated'],
+    [204, NO_STORE, 'outdated'],
+    [302, ['Location', '/'], 'outdated'],
+    [200, NO_STORE, 'outdated'],
+    [200, ['Cache-Control', 'private', 'ETag', '"a"'], 'outdated'],
+    [200, ['Cache-Control', 'private', 'ETag', '"b"'], 'outdated'],
+    [200, [...FRESH, 'Vary', '*'], 'outdated'],
+    [200, ['Cache-Control', 'max-age=0'], 'outdated'],
+    [200, [...FRESH, 'Set-Cookie', 'a=b'], 'outdated'],
+    [200, [...FRESH, 'Set-Cookie', 'a=b', 'ETag', '"b"'], 'outdated'],
+    [200, [...FRESH, 'Set-Cookie', 'a=b', 'ETag', 'W/"a"'], 'nothing'],
+    [500, NO_STORE, 'nothing'],
+    [501, NO_STORE, 'nothing'],
+    [503, NO_STORE, 'nothing'],
+    [429, NO_STORE, 'nothing'],
+    [400, NO_STORE, 'nothing'],
+    [408, NO_STORE, 'nothing'],
+    [412, NO_STORE, 'nothing'],
+    [416, NO_STORE, 'nothing'],
+  ] as const)('§4.3.3 %i with %j: %s', (status, fields, expected) => {
+    expect(learnt(status, fields)).toBe(expected);
+  });
+
+  it('§4.3.3 that could be stored, and is not, outdates all but the same representation', () => {
+    expect(learnt(200, [...FRESH, 'ETag', '"b"'], { isKept: false })).toBe('outdated');
+    expect(learnt(200, FRESH, { isKept: false })).toBe('outdated');
+    expect(learnt(200, [...FRESH, 'ETag', '"a"'], { isKept: false })).toBe('nothing');
+    expect(learnt(404, [...FRESH, 'ETag', '"a"'], { isKept: false })).toBe('outdated');
+    expect(learnt(503, FRESH, { isKept: false })).toBe('nothing');
+  });
+
+  it('§4.3.3 to a request that asked about nothing that is stored outdates only what it shows to be another', () => {
+    const beside = { isKept: false, asked: { conditions: 'client', isInQuestion: false } } as const;
+    expect(learnt(200, FRESH, beside)).toBe('nothing');
+    expect(learnt(200, NO_STORE, beside)).toBe('nothing');
+    expect(learnt(200, [...NO_STORE, 'ETag', '"a"'], beside)).toBe('outdated');
+    expect(learnt(200, [...FRESH, 'ETag', '"b"'], beside)).toBe('outdated');
+    expect(learnt(404, NO_STORE, beside)).toBe('outdated');
+  });
+
+  it('§4.1 says nothing of what could not have been chosen for its request', () => {
+    const meta = stored(['Cache-Control', 'max-age=10', 'Vary', 'Foo'], { request: get('Foo', '1') });
+    const other = answer(404, NO_STORE, { request: get('Foo', '2') });
+    expect(decideLearning(known({ meta }), other).kind).toBe('nothing');
+    const own = answer(404, NO_STORE, { request: get('Foo', '1') });
+    expect(decideLearning(known({ meta }), own).kind).toBe('outdated');
+  });
+
+  it('§4.1 that varies by other fields leaves nothing to be chosen without them', () => {
+    expect(learnt(200, [...FRESH, 'Vary', 'Foo'])).toBe('outdated');
+  });
+
+  it('says nothing of what was asked for later', () => {
+    const gone = answer(404, NO_STORE);
+    expect(decideLearning(known({ floor: 6 }), gone).kind).toBe('nothing');
+    const meta = { ...OLD, requestTimeMs: LATER_MS + 1 };
+    expect(decideLearning(known({ meta }), gone).kind).toBe('nothing');
+  });
+});
+
+describe('RFC 5861 §4 an error that may be stored', () => {
+  const error = (status: number) => answer(status, FRESH);
+
+  it.each([500, 502, 503, 504])('%i does not displace what stands in for it', (status) => {
+    expect(decideLearning(known({ standsIn: true }), error(status)).kind).toBe('nothing');
+    expect(mayDisplace([known({ standsIn: true })], error(status))).toBe(false);
+    expect(mayDisplace([known()], error(status))).toBe(true);
+    expect(mayDisplace([], error(status))).toBe(true);
+  });
+
+  it('displaces what is for other requests as little', () => {
+    const meta = stored(['Cache-Control', 'max-age=10', 'Vary', 'Foo'], { request: get('Foo', '1') });
+    expect(mayDisplace([known({ meta, standsIn: true })], error(503))).toBe(true);
+  });
+
+  it('404 is no error for which anything stands in', () => {
+    expect(decideLearning(known({ standsIn: true }), error(404)).kind).toBe('replaced');
+    expect(mayDisplace([known({ standsIn: true })], error(404))).toBe(true);
+  });
+
+  it('has no stale windows of its own', () => {
+    const meta = stored(['Cache-Control', 'max-age=10, stale-if-error=60, stale-while-revalidate=60'], {
+      status: 503,
+    });
+    expect(meta).toMatchObject({ staleIfErrorSeconds: 0, staleWhileRevalidateSeconds: 0 });
+    const wanted = { request: get('Cache-Control', 'stale-if-error=60') };
+    expect(reuse(meta, 20, wanted)).toMatchObject({ staleIfErrorUntilMs: 0 });
+  });
+});
+
+describe('§4.3.4 a 304', () => {
+  it.each([
+    [['ETag', '"a"', ...FRESH], 'own', 'confirmed'],
+    [['ETag', '"a"', 'Cache-Control', 'private'], 'own', 'outdated'],
+    [['ETag', '"a"', 'Cache-Control', 'no-store'], 'own', 'outdated'],
+    [['ETag', '"a"', ...FRESH], 'client', 'nothing'],
+    [['ETag', '"a"', ...FRESH], 'none', 'nothing'],
+  ] as const)('§4.3.4 with %j to the conditions %s: %s', (fields, conditions, expected) => {
+    expect(learnt(304, fields, { asked: { conditions } })).toBe(expected);
+  });
+
+  it('§5.2.1.5 to a request that forbids storing leaves no trace', () => {
+    const request = get('Cache-Control', 'no-store');
+    expect(learnt(304, ['ETag', '"a"', ...FRESH], { request })).toBe('nothing');
+  });
+});
+
+describe('§4.3.5 the answer to a HEAD', () => {
+  const HEAD = { isKept: false, asked: { method: 'HEAD', conditions: 'client' } } as const;
+
+  it.each([
+    [200, [...FRESH, 'ETag', '"a"'], 'confirmed'],
+    [200, [...FRESH, 'ETag', 'W/"a"'], 'confirmed'],
+    [200, [...FRESH, 'Content-Length', '10'], 'confirmed'],
+    [200, [...FRESH, 'Content-Length', '11'], 'stale'],
+    [200, [...FRESH, 'Content-Length', '11', 'Content-Encoding', 'gzip'], 'confirmed'],
+    [200, [...FRESH, 'ETag', '"b"'], 'stale'],
+    [200, NO_STORE, 'outdated'],
+    [404, NO_STORE, 'outdated'],
+    [410, NO_STORE, 'outdated'],
+    [301, NO_STORE, 'outdated'],
+    [304, [], 'nothing'],
+    [401, NO_STORE, 'nothing'],
+    [405, NO_STORE, 'nothing'],
+    [429, NO_STORE, 'nothing'],
+    [503, NO_STORE, 'nothing'],
+    [503, FRESH, 'nothing'],
+  ] as const)('§4.3.5 %i with %j: %s', (status, fields, expected) => {
+    expect(learnt(status, fields, HEAD)).toBe(expected);
+  });
+
+  it('§4.3.5 is compared with the size that is known, whatever the fields say', () => {
+    const chunked = stored(['Cache-Control', 'max-age=10']);
+    const byHead = (length: string) =>
+      decideLearning(known({ meta: chunked }), answer(200, [...FRESH, 'Content-Length', length], HEAD)).kind;
+    expect(byHead('10')).toBe('confirmed');
+    expect(byHead('9')).toBe('stale');
+  });
+
+  it('§4.3.5 what is stale is not served while it is refreshed, and stands in for errors', () => {
+    const meta = stored(['Cache-Control', 'max-age=1000, stale-if-error=600, stale-while-revalidate=600']);
+    const learning = decideLearning(known({ meta }), answer(200, [...FRESH, 'ETag', '"b"'], HEAD));
+    expect(learning.kind).toBe('stale');
+    const { meta: stale } = learning as { meta: StoredMeta };
+    expect(reuse(stale, 101)).toMatchObject({ kind: 'fetch', staleIfErrorUntilMs: expect.any(Number) });
+    expect(reuse(stale, 101)).not.toMatchObject({ staleIfErrorUntilMs: 0 });
+  });
+});
+
+describe('§3.3 a part', () => {
+  const RANGE = get('Range', 'bytes=4-7');
+  const part = (etag: string, range: string, length = 20) =>
+    answer(206, [...FRESH, 'ETag', etag, 'Content-Range', `bytes ${range}/${length}`], { request: RANGE });
+  const meta = stored(['Cache-Control', 'max-age=10', 'ETag', '"a"', 'Content-Range', 'bytes 0-3/20'], {
+    status: 206,
+    request: get('Range', 'bytes=0-3'),
+  });
+
+  it.each([
+    ['of the same representation', part('"a"', '4-7'), 'nothing'],
+    ['that overlaps', part('"a"', '2-7'), 'replaced'],
+    ['of another representation', part('"b"', '4-7'), 'outdated'],
+    ['of another length', part('"a"', '4-7', 30), 'outdated'],
+    ['in place of which there is nothing', answer(404, NO_STORE, { request: RANGE }), 'outdated'],
+    ['that does not lie within', answer(416, NO_STORE, { request: RANGE }), 'nothing'],
+  ] as const)('§3.3 %s', (_, given, expected) => {
+    expect(decideLearning(known({ meta, sizeBytes: 4 }), given).kind).toBe(expected);
+  });
+
+  it('§3.3 of another representation outdates the whole', () => {
+    expect(decideLearning(known({ sizeBytes: 20 }), part('"a"', '4-7')).kind).toBe('nothing');
+    expect(decideLearning(known({ sizeBytes: 20 }), part('"b"', '4-7')).kind).toBe('outdated');
+  });
+});
