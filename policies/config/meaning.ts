@@ -1,5 +1,6 @@
 /** Checks what no schema can say: names that lead nowhere, keys that contradict each other, routes never reached. */
 import ipaddr from 'ipaddr.js';
+import { isDroppedName } from '../http/field-names.ts';
 import { parsePattern, takesAllOf } from '../routing.ts';
 import { compileTemplate } from '../templates.ts';
 import { routeMatch, routeName } from './compile.ts';
@@ -29,6 +30,7 @@ export function checkMeaning(parts: Parts, feedSchemas: FeedSchemas): Meaning {
     ],
     warnings: [
       ...parts.routes.flatMap(warnOfIdleKeys),
+      ...parts.routes.flatMap((part) => warnOfDroppedNames(part, parts)),
       ...warnOfUncaught(parts.routes),
       ...warnOfUnreached(parts),
     ],
@@ -227,6 +229,22 @@ const EFFECTIVE_BESIDE: readonly (readonly [string, readonly string[]])[] = [
   ['ttl', ['fixed']],
   ['default-ttl', ['headers']],
 ];
+
+/** Names of fields that no request has, as `listen.underscores` drops them. */
+function warnOfDroppedNames(part: RoutePart, { listen }: Parts): Finding[] {
+  const { route } = part;
+  if (route === null || listen?.underscores !== 'drop') return [];
+  return (['key', 'bypass'] as const).flatMap((key) =>
+    route.cache[key].headers.filter(isDroppedName).map((name) => {
+      const place = placeOf(part, ['cache', key, 'headers']);
+      return finding(
+        place,
+        'underscores: keep in listen beside such a name',
+        `${name}: it is always dropped`,
+      );
+    }),
+  );
+}
 
 function warnOfUncaught(routes: readonly RoutePart[]): Finding[] {
   const all = { path: '/*', host: null, methods: null };

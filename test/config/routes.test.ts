@@ -72,6 +72,16 @@ routes:
     expect(warningsOf(`${ORIGIN}routes: [{ match: { path: /*, host: a } }]`)).toHaveLength(1);
   });
 
+  it('warn of a field that listen.underscores drops', () => {
+    const routes =
+      'routes: [{ match: /*, cache: { key: { headers: [x_a, x-b] }, bypass: { headers: [x.c] } } }]';
+    expect(warningsOf(`${ORIGIN}${routes}`)).toEqual([
+      expect.stringContaining('got x_a: it is always dropped'),
+      expect.stringContaining('got x.c: it is always dropped'),
+    ]);
+    expect(warningsOf(`${ORIGIN}listen: { underscores: keep }\n${routes}`)).toEqual([]);
+  });
+
   it('warn of a lifetime that has no effect', () => {
     expect(warningsOf(`${ORIGIN}routes: [{ match: /*, cache: { ttl: 5s } }]`)).toEqual([
       '2:37 routes[0].cache.ttl: expected freshness: fixed beside ttl, got headers: it has no effect',
