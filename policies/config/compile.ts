@@ -101,6 +101,7 @@ function compileOrigin(name: string, origin: OriginInput, directory: string): Or
     connections: origin.connections,
     queue: { size: queue.size, timeoutMs: queue.timeout },
     timeouts: { connectMs: timeouts.connect, headersMs: timeouts.headers, bodyMs: timeouts.body },
+    abandonedMs: timeouts.abandoned,
     retry: origin.retry,
     maxProcessingMs: origin['max-processing'],
     breaker: breaker ? { failures: breaker.failures, openMs: breaker.open } : null,

@@ -127,6 +127,8 @@ export interface OriginConfig {
   readonly connections: number;
   readonly queue: { readonly size: number; readonly timeoutMs: number };
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyMs: number };
+  /** How long a write keeps its connection though its client has gone. Key `timeouts.abandoned`, default 5s. */
+  readonly abandonedMs: number;
   /** Retries of a safe request after the connection failed. */
   readonly retry: number;
   readonly maxProcessingMs: number;

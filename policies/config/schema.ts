@@ -188,6 +188,9 @@ export const originSchema = z.strictObject({
       connect: timeout().prefault('2s').describe('Until connected.'),
       headers: timeout().prefault('30s').describe("From the request until the answer's head."),
       body: timeout().prefault('60s').describe('Between two parts of a body.'),
+      abandoned: timeout()
+        .prefault('5s')
+        .describe('How long the head of the answer to a write is waited for after its client has gone.'),
     })
     .prefault({})
     .describe('How long the origin may take.'),

@@ -69,7 +69,7 @@ export class PassWay {
         path: options.path ?? originForm(visit.path, visit.query),
         fields: options.fields ?? passFields(visit),
         body: options.body === undefined ? exchange.body : options.body,
-        outlivesClient: options.outlivesClient ?? false,
+        ...(options.outlivesClient === true ? { outlivesClientMs: route.originConfig.abandonedMs } : {}),
         isWhole: options.isWhole ?? false,
         unboundedBody: acceptsEventStream(exchange.fields),
       },

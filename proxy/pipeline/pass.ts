@@ -14,8 +14,11 @@ export interface PassRequest {
   readonly fields: Fields;
   readonly body: Readable | null;
   readonly unboundedBody: boolean;
-  /** Once the origin has all of the request the head of its answer is waited for, though the client has gone. */
-  readonly outlivesClient?: boolean;
+  /**
+   * For so long, once the origin has all of the request, the head of its answer is waited for though the client has gone.
+   * Absent: the request ends with its client.
+   */
+  readonly outlivesClientMs?: number;
   /** All of the content is at hand, whether or not the origin has read it. */
   readonly isWhole?: boolean;
 }
@@ -61,6 +64,7 @@ class Pass implements OriginHandler {
   #isOver = false;
   #isClientGone = false;
   #hasHead = false;
+  #abandonment: NodeJS.Timeout | null = null;
 
   constructor(
     exchange: Exchange,
@@ -87,6 +91,7 @@ class Pass implements OriginHandler {
 
   onHead(status: number, fields: Fields): void {
     this.#hasHead = true;
+    if (this.#abandonment !== null) clearTimeout(this.#abandonment);
     if (this.#events.onStatus?.(status) === true) {
       this.#isOver = true;
       this.#call?.abort();
@@ -129,6 +134,7 @@ class Pass implements OriginHandler {
   onFailure(failure: OriginFailure): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#abandonment !== null) clearTimeout(this.#abandonment);
     if (this.#sink === null) this.#events.onFailure(failure);
     else if (this.#isClientGone) this.#events.onCut(true);
     else {
@@ -162,12 +168,19 @@ class Pass implements OriginHandler {
 
   #clientGone(): void {
     if (this.#isOver) return;
-    const { outlivesClient, isWhole, body } = this.#request;
+    const { outlivesClientMs, isWhole, body } = this.#request;
     const hasAll = isWhole === true || body === null || body.readableEnded;
-    if (outlivesClient === true && !this.#hasHead && hasAll) {
+    if (outlivesClientMs !== undefined && !this.#hasHead && hasAll) {
       this.#isClientGone = true;
+      this.#abandonment = setTimeout(() => this.#abandon(), outlivesClientMs).unref();
       return;
     }
+    this.#abandon();
+  }
+
+  /** Frees the connection to the origin. */
+  #abandon(): void {
+    if (this.#isOver) return;
     const hasSent = this.#hasHead || (this.#call?.hasSent?.() ?? true);
     this.#call?.abort();
     this.#cut(hasSent);

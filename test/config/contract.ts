@@ -26,7 +26,7 @@ origins:
     host-header: origin
     connections: 128
     queue: { size: 1024, timeout: 5s }
-    timeouts: { connect: 2s, headers: 30s, body: 60s }
+    timeouts: { connect: 2s, headers: 30s, body: 60s, abandoned: 5s }
     retry: 1
     max-processing: 60s
     demo: { delay: 0ms }

@@ -57,6 +57,7 @@ describe('defaults', () => {
       connections: 128,
       queue: { size: 1024, timeoutMs: 5000 },
       timeouts: { connectMs: 2000, headersMs: 30_000, bodyMs: 60_000 },
+      abandonedMs: 5_000,
       retry: 1,
       maxProcessingMs: 60_000,
       breaker: null,

@@ -39,6 +39,7 @@ export function originOf(urls: readonly string[], changes: Partial<OriginConfig>
       connections: 4,
       queue: { size: 16, timeoutMs: 30_000 },
       timeouts,
+      abandonedMs: 5_000,
       retry: 1,
       maxProcessingMs: 60_000,
       breaker: null,

@@ -53,6 +53,27 @@ describe('a client that leaves', () => {
     expect((await ask(`${weir.url}/written`)).body).toBe('2');
   });
 
+  it('keeps a connection to the origin no longer than a write that was abandoned may', async () => {
+    const app = `{ url: "${origin.url}", connections: 8, timeouts: { headers: 60s, abandoned: 100ms } }`;
+    const bounded = await startWeir(`
+      listen: { port: 0, workers: 1 }
+      cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
+      origins: { app: ${app} }
+      routes: [{ match: /through/*, write: { policy: through } }, { match: /* }]
+    `);
+    for (const path of ['/around', '/through/x']) {
+      origin.on(`POST ${path}`, async (_, answer) => answer.gone);
+      const clients = Array.from({ length: 8 }, () => new RawConnection(bounded.port));
+      for (const [i, client] of clients.entries()) {
+        client.write(`POST ${path}?${i} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx`);
+      }
+      await origin.seen(`POST ${path}`, 8);
+      for (const client of clients) client.close();
+      expect((await ask(`${bounded.url}/free${path}`)).status).toBe(404);
+    }
+    await bounded.stop();
+  });
+
   it('is told of once, though nothing was answered', async () => {
     origin.on('/awaited', async (_, answer) => answer.gone);
     await leaveAfter('GET /awaited HTTP/1.1\nHost: a\n\n', '/awaited');
