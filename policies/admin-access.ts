@@ -3,6 +3,7 @@
  * behalf of any page that it shows; such a page gives itself away by the name that it asked for (DNS rebinding), by Origin
  * and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
  */
+import { trimmed } from './http/fields.ts';
 export interface AdminRequest {
   readonly method: string;
   /** Host, Origin, Sec-Fetch-Site and Content-Type as received; null where the field is absent. */
@@ -45,12 +46,12 @@ function isOctet(text: string): boolean {
 }
 
 function isForeignPage({ host, origin, fetchSite }: AdminRequest): boolean {
-  const site = fetchSite?.trim().toLowerCase() ?? 'none';
+  const site = trimmed(fetchSite ?? 'none').toLowerCase();
   if (site !== 'none' && site !== 'same-origin') return true;
-  return origin !== null && origin.trim().toLowerCase() !== `http://${(host ?? '').toLowerCase()}`;
+  return origin !== null && trimmed(origin).toLowerCase() !== `http://${(host ?? '').toLowerCase()}`;
 }
 
 function isJson(contentType: string | null): boolean {
-  const type = (contentType ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  const type = trimmed((contentType ?? '').split(';', 1)[0]!).toLowerCase();
   return type === 'application/json' || /^application\/[\w.!#$&^-]+\+json$/.test(type);
 }

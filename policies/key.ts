@@ -93,8 +93,13 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
 export function shownKey(key: string): string {
   return key
     .split('\n')
-    .map((part, i) => (i < UNHASHED_PARTS ? part : part.replace(/(?<==).+$/s, shownValue)))
+    .map((part, i) => (i < UNHASHED_PARTS ? part : shownPart(part)))
     .join('\n');
+}
+
+function shownPart(part: string): string {
+  const value = part.indexOf('=') + 1;
+  return value === 0 || value === part.length ? part : part.slice(0, value) + shownValue(part.slice(value));
 }
 
 /** What stands for a value that may be a secret. */

@@ -106,6 +106,7 @@ export type NotStoredReason =
   | 'authorization'
   | 'set-cookie'
   | 'vary-star'
+  | 'vary-too-large'
   | 'no-freshness'
   | 'no-cache'
   | 'must-understand'

@@ -2,6 +2,8 @@
  * `Weir-Position: feed=position` says how current an answer is, in a feed's own terms; `Weir-Min-Position` says how
  * current it has to be. Of a request only those of known feeds can be judged: `null` where one can't be.
  */
+import { trimmed } from './http/fields.ts';
+
 export interface FeedPosition {
   readonly feed: string;
   readonly position: string;
@@ -20,12 +22,15 @@ export function formatPosition({ feed, position }: FeedPosition): string | null 
 
 /** Members are parted by commas, lines count as one list (RFC 9110 §5.3). null: something in it is no `feed=position`. */
 export function parsePositions(lines: readonly string[]): FeedPosition[] | null {
-  const members = lines.flatMap((line) => line.split(',')).map((member) => member.trim());
-  const positions = members
-    .filter((member) => member !== '')
-    .map((member) => MEMBER.exec(member))
-    .map((match) => (match === null ? null : { feed: match[1]!, position: match[2]! }));
+  const members = lines.flatMap((line) => line.split(',')).map(trimmed);
+  const positions = members.filter((member) => member !== '').map(parsePosition);
   return positions.every((position) => position !== null) ? positions : null;
 }
 
-const MEMBER = new RegExp(String.raw`^([^=\s]+)=(\S{1,${MAX_POSITION_BYTES}})$`);
+function parsePosition(member: string): FeedPosition | null {
+  const equals = member.indexOf('=');
+  if (equals < 1 || /[ \t]/.test(member)) return null;
+  const position = member.slice(equals + 1);
+  if (position === '' || position.length > MAX_POSITION_BYTES) return null;
+  return { feed: member.slice(0, equals), position };
+}

@@ -131,8 +131,7 @@ const MAX_RETRY_AFTER_MS = 86_400_000;
 
 /** RFC 9110 §10.2.3: seconds or a date; 0 where absent or malformed, a day at most. */
 export function retryAfterMs(fields: Fields, nowMs: number): number {
-  const value = fieldValue(fields, 'retry-after')?.trim();
-  if (value === undefined) return 0;
+  const value = trimmed(fieldValue(fields, 'retry-after') ?? '');
   if (/^\d+$/.test(value)) return Math.min(MAX_RETRY_AFTER_MS, Number(value) * 1000);
   const date = parseHttpDate(value, nowMs);
   return date === null ? 0 : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, date - nowMs));
@@ -202,7 +201,7 @@ const MAX_WAIT_SECONDS = 600;
 /** RFC 7240 §4.3: for how long the client would wait for the outcome; 0: not at all, at most ten minutes. */
 export function preferredWaitMs(fields: Fields): number {
   for (const preference of listMembers(fields, 'prefer')) {
-    const seconds = /^wait\s*=\s*"?(\d{1,6})"?\s*(?:;|$)/i.exec(preference)?.[1];
+    const seconds = /^wait[ \t]*=[ \t]*"?(\d{1,6})"?[ \t]*(?:;|$)/i.exec(preference)?.[1];
     if (seconds !== undefined) return Math.min(MAX_WAIT_SECONDS, Number(seconds)) * 1000;
   }
   return 0;

@@ -83,7 +83,7 @@ function single(fields: Fields, name: string): string | null {
 function decodedBase64(text: string): Buffer | null {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return null;
   const decoded = Buffer.from(text, 'base64');
-  const isWhole = decoded.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, '');
+  const isWhole = decoded.toString('base64').replaceAll('=', '') === text.replaceAll('=', '');
   return isWhole && decoded.length > 0 ? decoded : null;
 }
 

@@ -172,6 +172,7 @@ function compileRouteCache(cache: RouteInput['cache']): RouteConfig['cache'] {
     tags: cache.tags,
     rangeMiss: cache['range-miss'],
     maxVariants: cache['max-variants'],
+    maxVaryBytes: cache['max-vary'],
     evict: cache.evict,
     versionHeader: cache['version-header'] ?? null,
     positionHeader: cache['position-header'],

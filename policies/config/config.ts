@@ -212,6 +212,8 @@ export interface RouteCacheConfig {
   readonly tags: readonly string[];
   readonly rangeMiss: 'whole' | 'pass';
   readonly maxVariants: number;
+  /** Key `max-vary`: of the names and values of the fields that Vary names, for one variant. */
+  readonly maxVaryBytes: number;
   readonly evict: 'normal' | 'last';
   /** Lower case. */
   readonly versionHeader: string | null;

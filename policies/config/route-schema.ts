@@ -105,6 +105,11 @@ export const routeCacheSchema = z.strictObject({
     .prefault('whole')
     .describe('A range of what is not stored. whole: all of it is fetched. pass: the range alone, unstored.'),
   'max-variants': count({ least: 1 }).prefault(64).describe('Variants (Vary) that one key may have.'),
+  'max-vary': size()
+    .prefault('4KiB')
+    .describe(
+      'What the request fields that Vary names may take, names and values. The answer to a request with more is not stored.',
+    ),
   evict: z
     .enum(['normal', 'last'])
     .prefault('normal')

@@ -1,4 +1,5 @@
 /** HTTP-date in its three forms, RFC 9110 §5.6.7, matched without regard to case as RFC 9111 §4.2 asks of caches. */
+import { trimmed } from './fields.ts';
 
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const SHORT_DAY = '(?:mon|tue|wed|thu|fri|sat|sun)';
@@ -17,7 +18,7 @@ const YEARS_AHEAD = 50;
  */
 export function parseHttpDate(text: string, nowMs: number): number | null {
   if (text.length > LONGEST_DATE) return null;
-  const lower = text.trim().toLowerCase();
+  const lower = trimmed(text).toLowerCase();
   const imf = IMF_FIXDATE.exec(lower);
   if (imf) return utc(imf[3]!, imf[2]!, imf[1]!, imf.slice(4));
   const asctime = ASCTIME.exec(lower);

@@ -1,12 +1,13 @@
 /** Entity tags and their two comparisons, RFC 9110 §8.8.3. */
+import { trimmed } from './fields.ts';
 
 const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
 
 /** The entity tag as sent, or null where the text is not one. */
 export function parseEtag(text: string | undefined): string | null {
   if (text === undefined) return null;
-  const trimmed = text.trim();
-  return ETAG.test(trimmed) ? trimmed : null;
+  const etag = trimmed(text);
+  return ETAG.test(etag) ? etag : null;
 }
 
 export function isWeakEtag(etag: string): boolean {
@@ -30,7 +31,7 @@ export type EtagCondition =
 
 /** The value of If-Match or If-None-Match (RFC 9110 §13.1.1, §13.1.2). Commas may stand inside a tag. */
 export function parseEtagCondition(value: string): EtagCondition {
-  if (value.trim() === '*') return { kind: 'any' };
+  if (trimmed(value) === '*') return { kind: 'any' };
   const etags: string[] = [];
   let at = 0;
   while (at < value.length) {

@@ -1,6 +1,6 @@
 /** What a proxy changes in the fields that it passes on, RFC 9110 §7.6 and RFC 7239. */
 import { nameForm, withoutFieldsLike } from './field-names.ts';
-import { fieldValue, fieldValues, hasField, listMembers } from './fields.ts';
+import { fieldValue, fieldValues, hasField, listMembers, trimmed } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { endToEnd, isHopByHop } from './hop-by-hop.ts';
 import { normalAuthority } from '../names.ts';
@@ -153,7 +153,7 @@ export function isLooping(fields: Fields): boolean {
   return listMembers(fields, 'via').filter((member) => OWN_VIA.test(member)).length >= MAX_PASSES;
 }
 
-const OWN_VIA = /^\S+[ \t]+weir(?:[ \t]|$)/;
+const OWN_VIA = /^[^ \t]+[ \t]+weir(?:[ \t]|$)/;
 
 /** RFC 9110 §7.6.2: for OPTIONS and TRACE alone. */
 export type MaxForwards =
@@ -164,8 +164,8 @@ export type MaxForwards =
 
 export function decideMaxForwards(method: string, fields: Fields): MaxForwards {
   if (method !== 'OPTIONS' && method !== 'TRACE') return { kind: 'none' };
-  const value = fieldValue(fields, 'max-forwards')?.trim();
-  if (value === undefined || !/^\d{1,9}$/.test(value)) return { kind: 'none' };
+  const value = trimmed(fieldValue(fields, 'max-forwards') ?? '');
+  if (!/^\d{1,9}$/.test(value)) return { kind: 'none' };
   return Number(value) === 0 ? { kind: 'answer' } : { kind: 'forward', value: String(Number(value) - 1) };
 }
 
@@ -188,18 +188,36 @@ function forwardedElements(fields: Fields): Map<string, string>[] | null {
   const text = fieldValues(fields, 'forwarded').join(',');
   if (text === '') return null;
   const elements: Map<string, string>[] = [new Map()];
-  const parameter =
-    /[ \t]*(?:([!#$%&'*+\-.^_`|~\w]+)=(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+\-.^_`|~\w:[\]]*)))?[ \t]*([,;]|$)/y;
-  while (parameter.lastIndex < text.length) {
-    const match = parameter.exec(text);
-    if (match === null) return null;
-    const [, name, quoted, token, separator] = match;
-    if (name !== undefined) {
-      elements.at(-1)!.set(name.toLowerCase(), quoted?.replaceAll(/\\(.)/g, '$1') ?? token ?? '');
+  for (let at = 0; at < text.length; at++) {
+    at += runAt(text, at, WHITE_SPACE).length;
+    const name = runAt(text, at, NAME);
+    if (name !== '') {
+      at += name.length;
+      const quoted = runAt(text, at, QUOTED_VALUE);
+      const written = quoted === '' ? runAt(text, at, PLAIN_VALUE) : quoted;
+      if (written === '') return null;
+      at += written.length;
+      const value = quoted === '' ? written.slice(1) : quoted.slice(2, -1).replaceAll(/\\(.)/g, '$1');
+      elements.at(-1)!.set(name.toLowerCase(), value);
     }
+    at += runAt(text, at, WHITE_SPACE).length;
+    const separator = text[at] ?? ';';
     if (separator === ',') elements.push(new Map());
+    else if (separator !== ';') return null;
   }
   return elements.filter((element) => element.size > 0);
+}
+
+const WHITE_SPACE = /[ \t]+/y;
+const NAME = /[!#$%&'*+\-.^_`|~\w]+/y;
+const QUOTED_VALUE = /="(?:[^"\\]|\\.)*"/y;
+/** More than a token: addresses with their ports are often sent bare. */
+const PLAIN_VALUE = /=[!#$%&'*+\-.^_`|~\w:[\]]*/y;
+
+/** What of the pattern stands at that place, or an empty text. */
+function runAt(text: string, at: number, pattern: RegExp): string {
+  pattern.lastIndex = at;
+  return pattern.exec(text)?.[0] ?? '';
 }
 
 function forwardedText(element: ReadonlyMap<string, string>, withSite: boolean): string {

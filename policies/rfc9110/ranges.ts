@@ -1,7 +1,7 @@
 /** RFC 9110 §14: which part of a stored response a request asks for. */
 import { parseHttpDate } from '../http/dates.ts';
 import { etagsMatchStrongly, parseEtag } from '../http/etags.ts';
-import { fieldValues } from '../http/fields.ts';
+import { fieldValues, trimmed } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 
 export interface ByteRange {
@@ -80,7 +80,7 @@ export function parseByteRanges(text: string, sizeBytes: number): ByteRange[] | 
   if (!match) return null;
   const specs = match[1]!
     .split(',')
-    .map((spec) => spec.trim())
+    .map(trimmed)
     .filter((spec) => spec !== '');
   if (specs.length === 0 || specs.length > MAX_RANGES) return null;
   const ranges: ByteRange[] = [];

@@ -2,7 +2,7 @@
  * RFC 9111 §5.2: the directives of Cache-Control, read so that no broken spelling makes a response more cacheable
  * than its plain reading.
  */
-import { fieldValues } from '../http/fields.ts';
+import { fieldValues, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { dictionaryField } from '../http/structured-fields.ts';
 
@@ -108,7 +108,7 @@ export function isToken(text: string): boolean {
 function fieldNames(text: string): string[] | null {
   const names = text
     .split(',')
-    .map((name) => name.trim().toLowerCase())
+    .map((name) => trimmed(name).toLowerCase())
     .filter((name) => name !== '');
   return names.length > 0 && names.every((name) => TOKEN.test(name)) ? names : null;
 }
@@ -140,9 +140,10 @@ function scanArgument(line: string, from: number, name: string, scan: Scan): num
   const valueEnd = endOf(line, quoted === null ? from : quoted.end, /[,;]/g);
   if (line[valueEnd] === ';') scan.malformed = true;
   if (quoted === null) {
-    addNames(scan, name, { kind: 'token', text: line.slice(from, valueEnd).trimEnd() });
+    const text = trimmed(line.slice(from, valueEnd));
+    addNames(scan, name, line.startsWith(text, from) ? { kind: 'token', text } : { kind: 'broken' });
   } else {
-    const clean = line.slice(quoted.end, valueEnd).trim() === '';
+    const clean = trimmed(line.slice(quoted.end, valueEnd)) === '';
     addNames(scan, name, clean ? { kind: 'quoted', text: quoted.text } : { kind: 'broken' });
   }
   return valueEnd + 1;

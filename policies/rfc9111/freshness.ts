@@ -1,6 +1,6 @@
 /** RFC 9111 §4.2: how long a response is fresh and how old it is. All decisions on seconds as the RFC's, clock given. */
 import { parseHttpDate } from '../http/dates.ts';
-import { fieldValue, fieldValues } from '../http/fields.ts';
+import { fieldValue, fieldValues, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import type { LifetimeSource, StoredMeta } from '../model.ts';
 import { directiveSeconds, MAX_DELTA_SECONDS, parseDeltaSeconds } from './cache-control.ts';
@@ -62,8 +62,8 @@ export function dateValueMs(fields: Fields, responseTimeMs: number): number {
 
 /** age_value (§5.1): the first member counts, and one that is not a non-negative integer is ignored. */
 export function ageValueSeconds(fields: Fields): number {
-  const first = fieldValue(fields, 'age')?.split(',')[0]!.trim();
-  return first === undefined ? 0 : (parseDeltaSeconds(first) ?? 0);
+  const value = fieldValue(fields, 'age');
+  return value === undefined ? 0 : (parseDeltaSeconds(trimmed(value.split(',', 1)[0]!)) ?? 0);
 }
 
 /** corrected_initial_age (§4.2.3), in seconds; a fraction where the origin took a fraction to answer. */
@@ -104,7 +104,7 @@ function orStale(seconds: number | 'invalid'): number {
 
 /** §5.3: an invalid date, `0` above all, means already expired; so do several that differ. */
 function expiresSeconds(values: readonly string[], dateMs: number): number {
-  if (new Set(values.map((value) => value.trim())).size > 1) return 0;
+  if (new Set(values.map(trimmed)).size > 1) return 0;
   const expiresMs = parseHttpDate(values[0]!, dateMs);
   if (expiresMs === null) return 0;
   return Math.min(Math.max(0, Math.floor((expiresMs - dateMs) / 1000)), MAX_DELTA_SECONDS);

@@ -7,7 +7,7 @@ import { ifRangeHolds, parseByteRanges } from '../rfc9110/ranges.ts';
 
 export type Part = NonNullable<StoredMeta['part']>;
 
-const CONTENT_RANGE = /^\s*bytes[ \t]+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)\s*$/i;
+const CONTENT_RANGE = /^[ \t]*bytes[ \t]+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)[ \t]*$/i;
 
 /** The single part that a 206 holds. Several in one (multipart/byteranges) and what was not asked for are malformed. */
 export function partOf(request: RequestView, fields: Fields): Part | 'malformed' {

@@ -48,8 +48,15 @@ export function decideStoring(received: Received): StoringDecision {
   return decideKeeping(received, part);
 }
 
-/** As `decideStoring`, where it is known already which part of the whole the response is; null: all of it. */
-export function decideKeeping(received: Received, part: StoredMeta['part']): StoringDecision {
+/**
+ * As `decideStoring`, where it is known already which part of the whole the response is; null: all of it. An update of what
+ * is stored leaves it to the requests that it answers, as long as it varies by the same fields.
+ */
+export function decideKeeping(
+  received: Received,
+  part: StoredMeta['part'],
+  updated: StoredMeta | null = null,
+): StoringDecision {
   const { policy, status, fields } = received;
   const { directives, targeted } = governingDirectives(fields, policy.targetedFields);
   const refused = refusal(received, directives);
@@ -61,6 +68,12 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
   if (hasField(kept, 'set-cookie')) return { kind: 'not', reason: 'set-cookie' };
   const tags = responseTags(fields, received.authority);
   if (tags.length > policy.maxTags) return { kind: 'not', reason: 'too-many-tags' };
+
+  const values =
+    updated !== null && updated.vary.join() === vary.names.join()
+      ? updated.varyValues
+      : varyValues(vary.names, received.request, policy.maxVaryBytes);
+  if (values === 'too-large') return { kind: 'not', reason: 'vary-too-large' };
 
   const { requestTimeMs, responseTimeMs, receiptMs = responseTimeMs } = received;
   const dateMs = dateValueMs(fields, receiptMs);
@@ -92,7 +105,7 @@ export function decideKeeping(received: Received, part: StoredMeta['part']): Sto
     mustRevalidate: forbidsStale(directives),
     ...staleWindows(received, directives),
     vary: vary.names,
-    varyValues: varyValues(vary.names, received.request),
+    varyValues: values,
     ...validators,
     part,
     responseTags: tags,
@@ -168,7 +181,9 @@ function forbidsStale(directives: Directives): boolean {
 }
 
 function isEventStream(fields: Fields): boolean {
-  return fieldValues(fields, 'content-type').some((type) => /^\s*text\/event-stream\s*(?:;|$)/i.test(type));
+  return fieldValues(fields, 'content-type').some((type) =>
+    /^[ \t]*text\/event-stream[ \t]*(?:;|$)/i.test(type),
+  );
 }
 
 function ignores(policy: RouteCacheConfig, rule: OriginRule): boolean {

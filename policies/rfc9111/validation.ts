@@ -1,7 +1,7 @@
 /** RFC 9111 §4.3: asking the origin whether stored responses are still good, and what its answer makes of them. */
 import type { RouteCacheConfig } from '../config/config.ts';
 import { etagsMatchStrongly, etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
-import { fieldValue, fieldValues, hasField, withoutFields } from '../http/fields.ts';
+import { fieldValue, fieldValues, hasField, trimmed, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
 import type { RequestView, StoredMeta, StoringDecision } from '../model.ts';
@@ -158,14 +158,12 @@ export function freshen(meta: StoredMeta, update: Update): StoringDecision {
     status: meta.status,
     fields: updatedFields(meta, update),
   };
-  const decision = decideKeeping(received, meta.part);
+  const decision = decideKeeping(received, meta.part, meta);
   if (decision.kind === 'not') return decision;
-  const sameVary = decision.meta.vary.join() === meta.vary.join();
   return {
     kind: 'store',
     meta: {
       ...decision.meta,
-      varyValues: sameVary ? meta.varyValues : decision.meta.varyValues,
       // RFC 9110 §8.8.2.2: of the content when it was sent. A later Date says nothing of what changed in that second.
       lastModifiedStrong: meta.lastModifiedStrong && decision.meta.lastModifiedStrong,
       responseTags: [...new Set([...meta.responseTags, ...decision.meta.responseTags])],
@@ -238,7 +236,7 @@ function sameRepresentation(meta: StoredMeta, sizeBytes: number, received: Field
   const etags = fieldValues(received, 'etag');
   const stored = fieldValues(meta.fields, 'etag');
   const { etag } = meta;
-  const isTagged = etags.length === 1 && etag !== null && etagsMatchWeakly(etags[0]!.trim(), etag);
+  const isTagged = etags.length === 1 && etag !== null && etagsMatchWeakly(trimmed(etags[0]!), etag);
   if (etags.length > 0 && !isTagged && etags.join() !== stored.join()) return false;
   const dates = fieldValues(received, 'last-modified');
   if (dates.length > 0 && dates.join() !== fieldValues(meta.fields, 'last-modified').join()) return false;
@@ -253,7 +251,7 @@ function isOfLength(meta: StoredMeta, sizeBytes: number, received: Fields): bool
   const known = meta.part === null ? sizeBytes : (meta.part.completeBytes ?? -1);
   if (known < 0)
     return meta.part !== null || lengths.join() === fieldValues(meta.fields, 'content-length').join();
-  return lengths.every((length) => length.trim() === String(known));
+  return lengths.every((length) => trimmed(length) === String(known));
 }
 
 function newest(entries: readonly StoredMeta[], matches: (entry: StoredMeta) => boolean): number | null {

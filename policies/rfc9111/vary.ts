@@ -6,8 +6,8 @@ import { WRITTEN } from '../http/forwarding.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 import { isToken } from './cache-control.ts';
 import { decidePart } from './parts.ts';
-import { acceptsCodingOf, weighted } from './accept-encoding.ts';
-import { wantsLanguageOf } from './accept-language.ts';
+import { acceptsCodingOf, plainCodings, weighted, type Codings } from './accept-encoding.ts';
+import { isInLanguage, mostWantedLanguage } from './accept-language.ts';
 
 export type VaryNames =
   { readonly kind: 'star' } | { readonly kind: 'names'; readonly names: readonly string[] };
@@ -22,17 +22,25 @@ export function varyOf(fields: Fields): VaryNames {
   return { kind: 'names', names: [...names].toSorted() };
 }
 
-/** The request's normalised value of each name; null where the field is absent, which matches absence alone. */
-export function varyValues(names: readonly string[], request: RequestView): (string | null)[] {
-  return names.map((name) => {
-    const value = valueOf(request, name);
-    return value === undefined ? null : normalisedValue(name, value);
-  });
+/**
+ * The request's normalised value of each name; null where the field is absent, which matches absence alone. No list where
+ * names and values as they were sent take more than `maxBytes`: every request would be compared with them.
+ */
+export function varyValues(
+  names: readonly string[],
+  request: RequestView,
+  maxBytes: number,
+): (string | null)[] | 'too-large' {
+  const values = names.map((name) => valueOf(request, name));
+  const bytes = names.reduce((sum, name, i) => sum + name.length + (values[i]?.length ?? 0), 0);
+  if (bytes > maxBytes) return 'too-large';
+  return names.map((name, i) => (values[i] === undefined ? null : normalisedValue(name, values[i])));
 }
 
-/** One string for a request's values, different for different values. */
-export function secondaryKey(names: readonly string[], request: RequestView): string {
-  const values = varyValues(names, request);
+/** One string for a request's values, different for different values; one for all whose values are too large. */
+export function secondaryKey(names: readonly string[], request: RequestView, maxBytes: number): string {
+  const values = varyValues(names, request, maxBytes);
+  if (values === 'too-large') return values;
   return names.map((name, i) => `${name}${values[i] === null ? '' : `=${values[i]}`}`).join('\n');
 }
 
@@ -46,9 +54,10 @@ export function selectVariant(
   request: RequestView,
 ): number {
   let best = -1;
+  const asked = entries.length > 1 ? new Map<string, AskedField>() : null;
   for (let i = 0; i < entries.length; i++) {
     const meta = entries[i]!.meta;
-    if (!answers(meta, request)) continue;
+    if (!answers(meta, request, asked)) continue;
     if (meta.part !== null && decidePart(request, meta).kind === 'insufficient') continue;
     if (best < 0 || precedes(meta, entries[best]!.meta)) best = i;
   }
@@ -61,28 +70,72 @@ export type Miss = 'uri-miss' | 'vary-miss' | 'partial';
 /** `partial`: a part that would, of which not all that is asked for is there; `vary-miss`: none but for other requests. */
 export function missOf(entries: readonly { readonly meta: StoredMeta }[], request: RequestView): Miss {
   let miss: Miss = 'uri-miss';
+  const asked = new Map<string, AskedField>();
   for (const { meta } of entries) {
-    if (!answers(meta, request)) miss = 'vary-miss';
+    if (!answers(meta, request, asked)) miss = 'vary-miss';
     else if (meta.part !== null) return 'partial';
   }
   return miss;
 }
 
-/** Whether all the fields that the entry's Vary names match those of the request that it answered. */
-export function answers(meta: StoredMeta, request: RequestView): boolean {
+/**
+ * Whether all the fields that the entry's Vary names match those of the request that it answered. `asked` holds what was
+ * read of the request for the entries before, so that its fields are read once, however many variants there are.
+ */
+export function answers(
+  meta: StoredMeta,
+  request: RequestView,
+  asked: Map<string, AskedField> | null = null,
+): boolean {
   for (let i = 0; i < meta.vary.length; i++) {
     const name = meta.vary[i]!;
     const stored = meta.varyValues[i]!;
-    const value = valueOf(request, name);
-    if (value === undefined) {
+    const field = askedField(request, name, asked);
+    if (field.value === undefined) {
       if (stored !== null) return false;
       continue;
     }
     if (stored === null) return false;
-    if (value === stored || normalisedValue(name, value) === stored) continue;
-    if (!wouldBeChosen(name, meta, stored, value)) return false;
+    if (field.value === stored || field.normalised === stored) continue;
+    if (!wouldBeChosen(name, meta, stored, field)) return false;
   }
   return true;
+}
+
+function askedField(request: RequestView, name: string, asked: Map<string, AskedField> | null): AskedField {
+  const known = asked?.get(name);
+  if (known !== undefined) return known;
+  const field = new AskedField(name, valueOf(request, name));
+  asked?.set(name, field);
+  return field;
+}
+
+/** A field of a request as variants are compared with it; each reading is made when it is first needed. */
+class AskedField {
+  readonly #name: string;
+  readonly value: string | undefined;
+  #normalised: string | undefined;
+  #codings: Codings | null | undefined;
+  #language: string | null | undefined;
+
+  constructor(name: string, value: string | undefined) {
+    this.#name = name;
+    this.value = value;
+  }
+
+  get normalised(): string {
+    return (this.#normalised ??= normalisedValue(this.#name, this.value ?? ''));
+  }
+
+  get codings(): Codings | null {
+    if (this.#codings === undefined) this.#codings = plainCodings(this.value ?? '');
+    return this.#codings;
+  }
+
+  get language(): string | null {
+    if (this.#language === undefined) this.#language = mostWantedLanguage(this.value ?? '');
+    return this.#language;
+  }
 }
 
 /** As the origin sees it: what Weir writes itself steers the answer as it was written. */
@@ -95,12 +148,12 @@ function valueOf(request: RequestView, name: string): string | undefined {
 const NOTHING: Fields = [];
 
 /** Whether the origin would answer the value with this very variant, though it answered another with it. */
-function wouldBeChosen(name: string, meta: StoredMeta, stored: string, value: string): boolean {
+function wouldBeChosen(name: string, meta: StoredMeta, stored: string, asked: AskedField): boolean {
   switch (name) {
     case 'accept-encoding':
-      return acceptsCodingOf(meta, stored, value);
+      return acceptsCodingOf(meta, stored, asked.codings);
     case 'accept-language':
-      return wantsLanguageOf(meta, value);
+      return isInLanguage(meta, asked.language);
     default:
       return false;
   }

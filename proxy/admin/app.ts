@@ -2,7 +2,7 @@
 import { Hono, type Context, type Next } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { decideAdminAccess } from '../../policies/admin-access.ts';
-import type { Fields } from '../../policies/http/fields.ts';
+import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parsePlace } from '../../policies/place.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import { problem, type ProblemMembers } from '../http/problem.ts';
@@ -225,8 +225,10 @@ const LOGGED_TAGS = 20;
 
 /** Each `Name: value`; null: one is not. */
 function fieldsOf(lines: readonly string[]): Fields | null {
-  const pairs = lines.map((line) => /^([\w!#$%&'*+.^`|~-]+):\s*(.*)$/.exec(line));
-  return pairs.every((pair) => pair !== null) ? pairs.flatMap(([, name, value]) => [name!, value!]) : null;
+  const pairs = lines.map((line) => /^([\w!#$%&'*+.^`|~-]+):(.*)$/.exec(line));
+  return pairs.every((pair) => pair !== null)
+    ? pairs.flatMap(([, name, value]) => [name!, trimmed(value!)])
+    : null;
 }
 
 /** Why a request is not taken where no token is set; null: it is. */

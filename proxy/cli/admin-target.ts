@@ -68,7 +68,10 @@ export function readAdminUrl(written: string): string | null {
   const url = URL.parse(written);
   if (url === null || !/^https?:\/\//i.test(written)) return null;
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return null;
-  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+  const path = url.pathname;
+  let end = path.length;
+  while (path[end - 1] === '/') end -= 1;
+  return `${url.origin}${path.slice(0, end)}`;
 }
 
 /** As it is reached from this machine. */

@@ -1,6 +1,6 @@
 /** Reads the command line. What is wrong with it is a value, told with the usage. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import type { Fields } from '../../policies/http/fields.ts';
+import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parsePlace, type Place } from '../../policies/place.ts';
 import { ADMIN_URL, readAdminUrl, type RunningOptions } from './admin-target.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
@@ -172,7 +172,7 @@ function readExplain(args: string[]): Command {
   if (bad >= 0) {
     return wrong('explain', `expected 'NAME: VALUE', got ${JSON.stringify(values.header[bad])}`);
   }
-  const fields = lines.flatMap((line) => [line![1]!, line![2]!]);
+  const fields = lines.flatMap((line) => [line![1]!, trimmed(line![2]!)]);
   const { file, json } = common;
   const { event, feed = null } = values;
   if (event !== undefined) {
@@ -250,7 +250,7 @@ function readWrites(args: string[]): Command {
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** RFC 9112 §5. */
-const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):\s*(.*?)\s*$/;
+const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)$/;
 
 function read<Options extends NonNullable<ParseArgsConfig['options']>>(
   args: string[],

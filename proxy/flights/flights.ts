@@ -10,7 +10,7 @@ import {
 } from '../../policies/origin-failures.ts';
 import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { isShareable } from '../../policies/rfc9111/sharing.ts';
-import { secondaryKey } from '../../policies/rfc9111/vary.ts';
+import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { Fill, type FillDependencies } from './fill.ts';
 import { Flight, type FlightEvents, type Landing, type SharedFailure } from './flight.ts';
@@ -219,8 +219,12 @@ export class Flights {
       if (isShareable) uncacheable.forget(aloneKey(slot.key));
       else if (!slot.isShared) uncacheable.remember(aloneKey(slot.key), clock.monotonicMs());
     } else {
-      if (landing.kind === 'pass' && landing.status < 500)
-        uncacheable.remember(slot.key, clock.monotonicMs());
+      if (landing.kind === 'pass' && landing.status < 500) {
+        // Not stored for what this request sent in fields that Vary names: the answers to others may be.
+        const vary = landing.reason === 'vary-too-large' ? varyOf(landing.fields) : null;
+        if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
+        uncacheable.remember(vary === null ? slot.key : this.#flightKey(request), clock.monotonicMs());
+      }
       flying.flight.end();
       this.#detach(slot, flying);
     }
@@ -393,14 +397,19 @@ export class Flights {
    * One flight a variant, as far as the variants are known; requests with credentials, and for parts, have flights of their
    * own.
    */
-  #flightKey({ key, request, asksPart }: FillRequest): string {
+  #flightKey({ key, request, asksPart, route }: FillRequest): string {
     const names = this.#varies.get(key);
-    const variant = names === undefined ? '' : `\n\n${secondaryKey(names, request)}`;
+    const variant =
+      names === undefined ? '' : `\n\n${secondaryKey(names, request, this.#maxVaryBytes(route))}`;
     const credentials = hasField(request.fields, 'authorization') ? '\n\nauthorization' : '';
     const part = asksPart
       ? `\n\npart ${fieldValue(request.fields, 'range')}\n${fieldValue(request.fields, 'if-range')}`
       : '';
     return `${key}${variant}${credentials}${part}`;
+  }
+
+  #maxVaryBytes(route: string): number {
+    return this.#deps.routeNamed(route)?.config.cache.maxVaryBytes ?? 0;
   }
 }
 

@@ -5,7 +5,7 @@
 import type { ListenLimits } from '../../policies/config/config.ts';
 import { withOneCookie } from '../../policies/http/cookies.ts';
 import { decideFieldNames, type UnderscoreRule } from '../../policies/http/field-names.ts';
-import type { Fields } from '../../policies/http/fields.ts';
+import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 
@@ -206,7 +206,7 @@ function authorityOf(text: string): string | null {
   return port.length <= 5 && Number(port) <= 65_535 ? lower : null;
 }
 
-const ABSOLUTE = /^(https?):\/\/([^/?#]*)([^#]*)$/i;
+const ABSOLUTE = /^(https?):\/\/([^/?#]*)((?:[/?][^#]*)?)$/i;
 
 /** RFC 9112 §3.2.2: the target's authority is the request's, and Host is rewritten to say so. */
 function readAbsoluteTarget(
@@ -247,7 +247,7 @@ function faultOfCoding(value: string, minor: number): Refused | null {
   if (minor === 0) return malformed('HTTP/1.0 has no Transfer-Encoding.');
   const coding = value.toLowerCase();
   if (coding === 'chunked') return null;
-  const codings = coding.split(',').map((name) => name.trim());
+  const codings = coding.split(',').map(trimmed);
   const last = codings.pop();
   if (last === 'chunked' && codings.every((name) => KNOWN_CODINGS.test(name))) {
     return refused(501, 'Not implemented', 'The only transfer coding taken is chunked.');

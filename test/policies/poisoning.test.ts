@@ -123,7 +123,7 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
       ];
       const keys = spelled.map((fields) => send('/p', fields, rules)!.key);
       expect(new Set(keys).size).toBe(keys.length);
-      const varied = spelled.map((fields) => secondaryKey(['x-tenant'], get(...fields)));
+      const varied = spelled.map((fields) => secondaryKey(['x-tenant'], get(...fields), 4096));
       expect(new Set(varied).size).toBe(varied.length);
     },
   );

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
+import { freshen } from '../../policies/rfc9111/validation.ts';
 import { secondaryKey, selectVariant, varyOf } from '../../policies/rfc9111/vary.ts';
-import { dateIn, get, refusal, stored } from './given.ts';
+import { dateIn, get, NOW_MS, policy, refusal, stored } from './given.ts';
 
 function entry(vary: string | null, requestFields: Fields, ...more: string[]) {
   const fields = ['Cache-Control', 'max-age=60', ...(vary === null ? [] : ['Vary', vary]), ...more];
@@ -141,11 +142,54 @@ describe('§4.1 Vary', () => {
     ]);
   });
 
+  it('§4.1 keeps values apart that differ in a byte of 0xA0, which ends characters in UTF-8', () => {
+    expect(matches('Foo', ['Foo', 'voil\u00c3\u00a0'], ['Foo', 'voil\u00c3'])).toBe(false);
+    expect(matches('Cookie', ['Cookie', 'a=\u00c3\u00a0'], ['Cookie', 'a=\u00c3'])).toBe(false);
+    expect(matches('Foo', ['Foo', 'x\u00a0, y'], ['Foo', 'x, y'])).toBe(false);
+  });
+
+  it('§4.1 stores nothing where the fields that Vary names take more than max-vary', () => {
+    const bounded = { policy: policy({ maxVaryBytes: 20 }) };
+    const ofFoo = (...asked: string[]) =>
+      refusal(['Cache-Control', 'max-age=60', 'Vary', 'Foo, Bar'], { ...bounded, request: get(...asked) });
+    expect(ofFoo('Foo', 'x'.repeat(14))).toBe('stored');
+    expect(ofFoo('Foo', 'x'.repeat(15))).toBe('vary-too-large');
+    expect(ofFoo('Foo', 'x'.repeat(10), 'Bar', 'x'.repeat(5))).toBe('vary-too-large');
+    expect(ofFoo('Foo', 'x', 'Foo', 'x'.repeat(12))).toBe('vary-too-large');
+    expect(ofFoo('Foo', ' '.repeat(20))).toBe('vary-too-large');
+    expect(ofFoo('Baz', 'x'.repeat(40))).toBe('stored');
+  });
+
+  it('§4.1 an update asked for with larger fields leaves the entry to the requests that it answers', () => {
+    const meta = stored(['Cache-Control', 'max-age=60', 'Vary', 'Foo', 'ETag', '"a"'], {
+      request: get('Foo', '1'),
+    });
+    const update = {
+      request: get('Foo', 'x'.repeat(9_000)),
+      fields: ['ETag', '"a"'],
+      requestTimeMs: NOW_MS,
+      responseTimeMs: NOW_MS,
+      policy: policy(),
+      authority: 'shop.example',
+    };
+    expect(freshen(meta, update)).toMatchObject({ kind: 'store', meta: { varyValues: ['1'] } });
+  });
+
+  it('§4.1 compares an Accept-Encoding of more codings than there are as a whole alone', () => {
+    const many = Array.from({ length: 40 }, (_, i) => `c${i}`).join();
+    const asked = (offered: string) =>
+      matches('Accept-Encoding', ['Accept-Encoding', `gzip,${many}`], ['Accept-Encoding', offered]);
+    expect([`gzip,${many}`, `${many},gzip`].map(asked)).toEqual([true, true]);
+    expect(['gzip', 'c1', many].map(asked)).toEqual([false, false, false]);
+  });
+
   it('§4.1 gives different values different secondary keys', () => {
     const keys = [[], ['A', ''], ['A', 'x'], ['A', 'x', 'B', 'y'], ['B', 'x']].map((fields) =>
-      secondaryKey(['a', 'b'], get(...fields)),
+      secondaryKey(['a', 'b'], get(...fields), 4096),
     );
     expect(new Set(keys).size).toBe(keys.length);
-    expect(secondaryKey(['a'], get('A', '1', 'a', '2'))).toBe(secondaryKey(['a'], get('a', '1,2')));
+    expect(secondaryKey(['a'], get('A', '1', 'a', '2'), 4096)).toBe(
+      secondaryKey(['a'], get('a', '1,2'), 4096),
+    );
   });
 });

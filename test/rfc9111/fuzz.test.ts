@@ -156,7 +156,7 @@ describe('parsers under fuzz', () => {
           freshen(meta, update);
           freshenByHead(meta, code, update);
           selectVariant([{ meta }], request);
-          secondaryKey(['accept-encoding', 'accept-language', 'cookie'], request);
+          secondaryKey(['accept-encoding', 'accept-language', 'cookie'], request, 4096);
           const exchange = {
             method,
             target: '/a',

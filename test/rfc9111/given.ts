@@ -34,6 +34,7 @@ export const PLAIN_POLICY: RouteCacheConfig = {
   tags: [],
   rangeMiss: 'whole',
   maxVariants: 64,
+  maxVaryBytes: 4096,
   evict: 'normal',
   versionHeader: null,
   positionHeader: false,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
-import { ask } from './client.ts';
+import { ask, cacheStatusOf } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
@@ -13,7 +13,7 @@ beforeAll(async () => {
     listen: { port: 0, workers: 2 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 64MiB } }
     origins: { app: { url: "${origin.url}" } }
-    routes: [{ name: all, match: /*, cache: { max-variants: 2 } }]
+    routes: [{ name: all, match: /*, cache: { max-variants: 2, max-vary: 1KiB } }]
   `);
 });
 
@@ -40,4 +40,23 @@ it('are no more than max-variants, whichever worker has kept which', async () =>
   }
   const all = (): Promise<number[]> => Promise.all(paths.map(stored));
   await expect.poll(all).toEqual(paths.map(() => 2));
+});
+
+it('are not stored for requests that send more than max-vary, which is counted, and stay for all others', async () => {
+  origin.on('/large', ({ headers }) => ({
+    fields: ['Cache-Control', 'max-age=3600', 'Vary', 'Accept-Encoding'],
+    body: String(headers['accept-encoding']).slice(0, 4),
+  }));
+  const get = (coding: string) => ask(`${weir.url}/large`, { headers: { 'accept-encoding': coding } });
+  for (const i of Array.from({ length: 20 }).keys()) {
+    const answer = await get(`c${i % 10},${'x'.repeat(20_000)}`);
+    expect(cacheStatusOf(answer).detail).toMatch(/^(vary-too-large|uncacheable)$/);
+  }
+  expect(await stored('/large')).toBe(0);
+  await get('gzip');
+  await expect.poll(async () => cacheStatusOf(await get('gzip')).hit).toBe(true);
+  await get(`br,${'x'.repeat(20_000)}`);
+  expect(cacheStatusOf(await get('gzip')).hit).toBe(true);
+  expect(await stored('/large')).toBe(1);
+  expect(await (await weir.admin('/metrics')).text()).toMatch(/reason="vary-too-large"[^\n]* [1-9]/);
 });

@@ -54,7 +54,7 @@ function parseCommit(text: string): Commit | null {
 
 /** The LSN alone, as Postgres writes it. */
 export function showPosition(text: string): string {
-  return text.replace(/@.*$/s, '');
+  return text.split('@', 1)[0]!;
 }
 
 /** Takes bare LSNs too, which are of whichever system the other one is of. */
@@ -75,7 +75,7 @@ function isSameLog(a: string, b: string): boolean {
 }
 
 function logOf(text: string): string {
-  return text.replace(/^[^@]*@/, '').replace(/#.*$/s, '');
+  return text.replace(/^[^@]*@/, '').split('#', 1)[0]!;
 }
 
 /** Two halves of 32 bits in hexadecimal, without leading zeros. */
