@@ -29,9 +29,9 @@ export interface StoredMeta {
   readonly dateMs: number;
   /** Must be validated before every use (no-cache). */
   readonly noCache: boolean;
-  /** Never served stale: must-revalidate, proxy-revalidate, s-maxage (§5.2.2.2, .8, .10). */
+  /** Served stale by no wish of a client: must-revalidate, proxy-revalidate, s-maxage (§5.2.2.2, .8, .10). */
   readonly mustRevalidate: boolean;
-  /** RFC 5861 or the route's; 0: none. */
+  /** RFC 5861 or the route's; 0: none, also where the response forbids it. */
   readonly staleWhileRevalidateSeconds: number;
   readonly staleIfErrorSeconds: number;
   /** Lower-case names that Vary gave, sorted; `*` is never stored. */

@@ -75,13 +75,14 @@ export function decideDelivery(
     return again(write, retry, outcomeOfFailure(attempt), attempt.message, backoffMs(write, retry, random));
   }
   const { status, fields } = attempt;
-  if (isDelivered(status)) return { kind: 'delivered' };
+  if (isDelivered(write.method, status)) return { kind: 'delivered' };
   // What a first attempt has deleted is gone at the second (RFC 9110 §9.2.2).
   if (write.wasUncertain && write.method === 'DELETE' && (status === 404 || status === 410)) {
     return { kind: 'delivered' };
   }
   const outcome = outcomeOfAnswer(status);
-  const error = `the origin answered ${status}`;
+  const isRedirected = status >= 300 && status < 400;
+  const error = `the origin answered ${status}${isRedirected ? ', a redirection, which carries nothing out' : ''}`;
   if (isRetried(status, write, retry)) {
     const pauseMs = Math.max(backoffMs(write, retry, random), retryAfterMs(fields, nowMs));
     return again(write, retry, outcome, error, pauseMs);
@@ -93,9 +94,13 @@ export function decideDelivery(
   return { kind: 'dead', state: 'dead', outcome, error };
 }
 
-/** A redirection after POST is a success (RFC 9110 §15.4.3, §15.4.4); one that asks to send it elsewhere is not. */
-function isDelivered(status: number): boolean {
-  return (status >= 200 && status < 300) || status === 302 || status === 303 || status === 304;
+/**
+ * 303 points to another resource that tells of the outcome (RFC 9110 §15.4.4), and browsers take 302 to a POST likewise
+ * (§15.4.3). Every other redirection says that the write was not carried out here; a 302 to PUT, PATCH or DELETE is what
+ * login pages and gateways answer.
+ */
+function isDelivered(method: string, status: number): boolean {
+  return (status >= 200 && status < 300) || status === 303 || (status === 302 && method === 'POST');
 }
 
 function isRetried(status: number, write: AttemptedWrite, { statuses }: RouteWriteConfig['retry']): boolean {

@@ -95,19 +95,11 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
     return confirm(meta, CLEAR, trust, 'request', 0);
   }
   if (ttlSeconds > 0) return { kind: 'serve', ageSeconds, ttlSeconds };
-  if (!meta.mustRevalidate) {
-    if (-ttlSeconds < meta.staleWhileRevalidateSeconds) {
-      return {
-        kind: 'serve-stale',
-        refresh: true,
-        ageSeconds,
-        ttlSeconds,
-        reason: 'stale-while-revalidate',
-      };
-    }
-    if (-ttlSeconds <= wanted.maxStaleSeconds) {
-      return { kind: 'serve-stale', refresh: false, ageSeconds, ttlSeconds, reason: 'max-stale' };
-    }
+  if (-ttlSeconds < meta.staleWhileRevalidateSeconds) {
+    return { kind: 'serve-stale', refresh: true, ageSeconds, ttlSeconds, reason: 'stale-while-revalidate' };
+  }
+  if (!meta.mustRevalidate && -ttlSeconds <= wanted.maxStaleSeconds) {
+    return { kind: 'serve-stale', refresh: false, ageSeconds, ttlSeconds, reason: 'max-stale' };
   }
   const expired = expiryMs(lifetimeSeconds, ageSeconds, nowMs);
   return confirm(meta, CLEAR, trust, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
@@ -126,7 +118,7 @@ function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }
     return confirm(meta, verdict, trust, 'request', 0);
   }
   const inWindow = nowMs - staleSinceMs < meta.staleWhileRevalidateSeconds * 1000;
-  if (trust === 'revalidate' || meta.mustRevalidate || !inWindow) {
+  if (trust === 'revalidate' || !inWindow) {
     return confirm(meta, verdict, trust, 'invalidated', untilMs);
   }
   const ttlSeconds = Math.min(lifetimeSeconds - ageSeconds, (staleSinceMs - nowMs) / 1000);
@@ -143,10 +135,10 @@ function expiryMs(lifetimeSeconds: number, ageSeconds: number, nowMs: number): n
   return nowMs + (lifetimeSeconds - ageSeconds) * 1000;
 }
 
-/** RFC 5861 §4, never where §4.2.4 of RFC 9111 forbids stale responses, and no error in place of another. */
+/** RFC 5861 §4; by a client's wish never where §4.2.4 of RFC 9111 forbids stale responses; no error in place of another. */
 function staleIfErrorUntilMs(meta: StoredMeta, staleSinceMs: number, requestedSeconds = 0): number {
-  const seconds = Math.max(meta.staleIfErrorSeconds, requestedSeconds);
-  return meta.mustRevalidate || meta.status >= 500 || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;
+  const seconds = Math.max(meta.staleIfErrorSeconds, meta.mustRevalidate ? 0 : requestedSeconds);
+  return meta.status >= 500 || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;
 }
 
 const CLEAR: Verdict = { kind: 'clear' };

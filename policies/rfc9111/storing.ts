@@ -175,7 +175,7 @@ function allowsAuthorized(directives: Directives): boolean {
   return typeof directiveSeconds(directives, 's-maxage') === 'number';
 }
 
-/** §4.2.4: s-maxage carries proxy-revalidate's meaning (§5.2.2.10). */
+/** §4.2.4 of a shared cache: s-maxage carries proxy-revalidate's meaning (§5.2.2.10). */
 function forbidsStale(directives: Directives): boolean {
   return ['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => hasDirective(directives, name));
 }
@@ -246,7 +246,11 @@ function routeLifetime(policy: RouteCacheConfig, status: number, own: Lifetime |
   return own;
 }
 
-/** RFC 5861. An error has none: a stale one would stand in for others, and be told when the origin is well again. */
+/**
+ * RFC 5861, as far as §4.2.4 allows. An explicit window of the route is the operator's word: of the directives that forbid
+ * stale responses only must-revalidate outranks it, not s-maxage and proxy-revalidate, which forbid the response's own
+ * windows. An error has none: a stale one would stand in for others, and be told when the origin is well again.
+ */
 function staleWindows(
   { policy, status }: Received,
   directives: Directives,
@@ -260,7 +264,9 @@ function staleWindows(
 }
 
 function windowSeconds(routeMs: number | null, directives: Directives, name: string): number {
+  if (hasDirective(directives, 'must-revalidate')) return 0;
   if (routeMs !== null) return routeMs / 1000;
+  if (forbidsStale(directives)) return 0;
   const seconds = directiveSeconds(directives, name);
   return seconds === null || seconds === 'invalid' ? 0 : seconds;
 }
@@ -269,9 +275,7 @@ function windowSeconds(routeMs: number | null, directives: Directives, name: str
 function uselessness(meta: StoredMeta): NotStoredReason | null {
   if (meta.etag !== null || meta.lastModifiedMs !== null) return null;
   if (meta.noCache) return 'no-cache';
-  const staleSeconds = meta.mustRevalidate
-    ? 0
-    : Math.max(meta.staleWhileRevalidateSeconds, meta.staleIfErrorSeconds);
+  const staleSeconds = Math.max(meta.staleWhileRevalidateSeconds, meta.staleIfErrorSeconds);
   return meta.lifetimeSeconds + staleSeconds > meta.initialAgeSeconds ? null : 'no-freshness';
 }
 

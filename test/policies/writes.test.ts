@@ -58,6 +58,17 @@ describe('a delivery', () => {
     expect(decideDelivery(answered(status), write(), RETRY, NOW, 0).kind).toBe(kind);
   });
 
+  it.each(['PUT', 'PATCH', 'DELETE', 'POST'])(
+    'RFC 9110 §15.4: a redirection of %s is no delivery, but 303',
+    (method) => {
+      const kinds = [301, 302, 303, 304, 307, 308].map(
+        (status) => decideDelivery(answered(status), write({ method }), RETRY, NOW, 0).kind,
+      );
+      const found = method === 'POST' ? 'delivered' : 'dead';
+      expect(kinds).toEqual(['dead', found, 'delivered', 'dead', 'dead', 'dead']);
+    },
+  );
+
   it('retries the statuses that are configured, and no others', () => {
     const retry = { ...RETRY, statuses: [409, 503] };
     const kinds = [409, 429, 500, 503].map(

@@ -74,6 +74,35 @@ describe('RFC 5861 stale windows', () => {
     },
   );
 
+  it.each([
+    ['s-maxage=10', 30, 40],
+    ['proxy-revalidate', 30, 40],
+    ['must-revalidate', 0, 0],
+    ['s-maxage=10, must-revalidate', 0, 0],
+  ])(
+    'RFC 5861 windows of the route apply unless it is must-revalidate: %s',
+    (directive, whileSeconds, errorSeconds) => {
+      const route = policy({ staleWhileRevalidateMs: 30_000, staleIfErrorMs: 40_000 });
+      const meta = stored(['Cache-Control', `max-age=10, ${directive}`, 'ETag', '"a"'], { policy: route });
+      expect(reuse(meta, 11).kind).toBe(whileSeconds === 0 ? 'revalidate' : 'serve-stale');
+      const untilMs = errorSeconds === 0 ? 0 : NOW_MS + (10 + errorSeconds) * 1000;
+      expect(reuse(meta, 45)).toMatchObject({ kind: 'revalidate', staleIfErrorUntilMs: untilMs });
+      // What the client wishes is no word of the operator's.
+      expect(reuse(meta, 45, asking('max-stale, stale-if-error=600'))).toMatchObject({
+        kind: 'revalidate',
+        staleIfErrorUntilMs: untilMs,
+      });
+    },
+  );
+
+  it('RFC 5861 windows of the response do not apply where only one of the route does', () => {
+    const text = 'max-age=10, s-maxage=10, stale-while-revalidate=60, stale-if-error=60';
+    const meta = stored(['Cache-Control', text, 'ETag', '"a"'], {
+      policy: policy({ staleIfErrorMs: 40_000 }),
+    });
+    expect(reuse(meta, 11)).toMatchObject({ kind: 'revalidate', staleIfErrorUntilMs: NOW_MS + 50_000 });
+  });
+
   it('RFC 5861 windows of the route replace those of the response', () => {
     const route = policy({ staleWhileRevalidateMs: 0, staleIfErrorMs: 5000 });
     const meta = stored(['Cache-Control', 'max-age=10, stale-while-revalidate=60, stale-if-error=60'], {
