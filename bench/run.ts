@@ -27,9 +27,15 @@ const SCENARIOS: readonly Scenario[] = [
 
 const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
 
+const HELP = new Set(['--help', '-h']);
+
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(parameters: readonly string[]): Promise<0 | 1 | 2> {
+  if (parameters.some((parameter) => HELP.has(parameter))) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const read = readOptions(parameters);
   if (read.kind === 'wrong') return usage(read.message);
   const { options } = read;

@@ -1,9 +1,17 @@
 /** Weir as a library: everything that `weir serve` runs, in the caller's own process. */
-export { serve, type ServeOptions } from './process/serve.ts';
-export {
-  Coordinator,
-  type CoordinatorDependencies,
-  type CoordinatorStart,
-  type ReloadResult,
-} from './process/coordinator.ts';
+import { nodeProblem } from './node-version.ts';
+
+const problem = nodeProblem();
+if (problem !== null) throw new Error(problem);
+
+// Only now: an older Node.js fails to link what these import.
+const serving = await import('./process/serve.ts');
+const embedding = await import('./process/embedding.ts');
+
+export const serve = serving.serve;
+/** Runs Weir's Coordinator and its workers: the whole of `weir serve` but signals and standard error. */
+export const start = embedding.start;
+
+export type { ServeOptions } from './process/serve.ts';
+export type { EmbeddedWeir, StartOptions, Started, Reloading } from './process/embedding.ts';
 export type { Config } from '../policies/config/config.ts';

@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 /**
- * The `weir` program. It imports nothing before it knows that this Node.js is one that Weir runs on, so that an older
+ * The `weir` program. It imports nothing else before it knows that this Node.js is one that Weir runs on, so that an older
  * one says so instead of failing at the first thing that it does not know.
  */
-const OLDEST_NODE = 24;
+import { nodeProblem } from '../node-version.ts';
+
 const LEFT_OPEN_MS = 2_000;
 
-if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
-  process.stderr.write(`weir needs Node.js ${OLDEST_NODE} or later, and this is ${process.versions.node}\n`);
+const problem = nodeProblem();
+if (problem !== null) {
+  process.stderr.write(`${problem}\n`);
   process.exitCode = 1;
 } else {
   if (process.argv[2] === 'serve') (await import('./bounded-memory.ts')).boundMemory();

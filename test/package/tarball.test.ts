@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 
@@ -11,6 +12,23 @@ const ROOT = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'weir-package-'));
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What another program does with the library. */
+const EMBEDDED = `
+import { start } from '@weir-cache/weir';
+const yaml = (url) => 'listen: { port: 0, workers: 1 }\\nadmin: { port: 0 }\\nlog: { level: silent }\\n' +
+  'cache: { memory: 16MiB, disk: { path: ./embedded, size: 64MiB } }\\nfence: { records: 1000 }\\n' +
+  'origins: { shop: { url: "' + url + '" } }\\n';
+const failed = await start({ yaml: yaml('ftp://nowhere') });
+const started = await start({ yaml: yaml('demo:') });
+if (started.kind === 'failed') throw new Error(started.errors.join());
+const { weir } = started;
+const { status } = await fetch('http://127.0.0.1:' + weir.port + '/products/1');
+const refused = await weir.reload(yaml('ftp://nowhere'));
+const cut = await weir.stop();
+console.log([failed.kind, failed.errors.length + ',', status + ',', refused.kind, refused.errors.length + ', stopped', cut].join(' '));
+process.exit(0);
+`;
 
 describe('the packed tarball', () => {
   it('installs elsewhere, serves, and has declarations and the schema', { timeout: 240_000 }, async () => {
@@ -23,6 +41,11 @@ describe('the packed tarball', () => {
     // Of the registry it asks what `npm ci` has not brought, and more than once where that fails.
     const sparing = ['--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=5'];
     await run('npm', ['install', ...sparing, join(folder, packed.filename)], { cwd: folder });
+    const { peerDependencies } = JSON.parse(
+      readFileSync(join(folder, 'node_modules/@weir-cache/weir/package.json'), 'utf8'),
+    ) as { readonly peerDependencies: Readonly<Record<string, string>> };
+    // Pinned peers keep an application with another version of its own from installing Weir at all.
+    expect(Object.values(peerDependencies).filter((range) => !range.startsWith('^'))).toEqual([]);
     writeFileSync(
       join(folder, 'weir.yaml'),
       [
@@ -48,8 +71,16 @@ describe('the packed tarball', () => {
       weir.kill('SIGTERM');
       await new Promise((resolve) => weir.once('close', resolve));
     }
+    writeFileSync(join(folder, 'embedded.mjs'), EMBEDDED);
+    const embedded = spawn(process.execPath, ['embedded.mjs'], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    expect(await text(embedded.stdout)).toBe('failed 1, 200, refused 1, stopped 0\n');
     const installed = join(folder, 'node_modules/@weir-cache/weir');
-    expect(readFileSync(join(installed, 'dist/proxy/index.d.ts'), 'utf8')).toContain('Coordinator');
+    expect(readFileSync(join(installed, 'dist/proxy/index.d.ts'), 'utf8')).toMatch(
+      /Coordinator[^]*EmbeddedWeir/,
+    );
     expect(readFileSync(join(installed, 'proxy.config.schema.json'), 'utf8')).toContain('"routes"');
   });
 });
