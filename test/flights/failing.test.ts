@@ -132,6 +132,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   it('keeps no one from an answer, where one request fails for what it carries itself', async () => {
     const scene = await startWorkers(workers);
     const bad = scene.ask(0, '/', { fields: ['X-Client', 'bad'] });
+    await settle();
     const others = ask(scene, workers, false);
     await scene.answerAll(({ fields }) =>
       fieldValue(fields, 'x-client') === 'bad' ? { status: 500 } : { fields: STORED, body: 'good' },

@@ -7,7 +7,8 @@ import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { answers } from '../../policies/rfc9111/vary.ts';
 import { policy } from '../rfc9111/given.ts';
 import { fc } from '../support/properties.ts';
-import { startWorkers, type OriginAnswer } from './workers.ts';
+import { settle } from '../support/barrier.ts';
+import { startWorkers, type Answered, type OriginAnswer } from './workers.ts';
 import type { OriginRequest } from '../../origin-adapters/origin.ts';
 
 /** Whoever asks is told who it is. */
@@ -154,10 +155,13 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       fc.asyncProperty(ANSWER, REQUEST, REQUEST, async (fields, one, two) => {
         const scene = await startWorkers(workers, 'client-directives: honor');
         const requests = [one, two].map((own, i) => own.concat('X-Name', String(i)));
-        const asked = requests.map((own, i) => {
+        const asked: Promise<Answered>[] = [];
+        for (const [i, own] of requests.entries()) {
           scene.clock.now += 1;
-          return scene.ask(i % workers, '/', { fields: own });
-        });
+          asked.push(scene.ask(i % workers, '/', { fields: own }));
+          // The first one's request is what the origin is asked, whichever worker the key belongs to.
+          await settle();
+        }
         await scene.answerAll((request) => ({ fields, body: fieldValue(request.fields, 'x-name')! }));
         const [first, second] = await Promise.all(asked);
         expect([first!.body, first!.status]).toEqual(['0', 200]);
