@@ -105,14 +105,15 @@ export class Fill implements OriginHandler {
     });
     this.knownTags = deps.fence.hasher.hash(this.#knownTagNames);
     this.moment = new Moment(deps, route, deps.feedOf(route));
-    const stored = request.asksPart ? [] : deps.levels.all(request.key, route.config.name);
+    const asksOtherwise = request.asksPart || request.method === 'HEAD';
+    const stored = asksOtherwise ? [] : deps.levels.all(request.key, route.config.name);
     const confirmable = stored.filter((entry) => this.#isConfirmable(entry));
     this.#own = confirmable.filter(({ meta }) => answers(meta, request.request));
     // A date alone asks about one entry.
     const asksByDate = this.#own.length > 0 && this.#own.every(({ meta }) => meta.etag === null);
     if (!asksByDate) this.#others = confirmable.filter((entry) => this.#isAdoptable(entry));
     this.#replacesServed = stored.some((entry) => this.#isServed(entry));
-    this.#incomplete = request.asksPart || confirmable.length > 0 ? null : this.#completable();
+    this.#incomplete = asksOtherwise || confirmable.length > 0 ? null : this.#completable();
   }
 
   send(): void {
@@ -120,7 +121,7 @@ export class Fill implements OriginHandler {
     this.#sentAtMs = this.#deps.clock.monotonicMs();
     this.#call = this.#route.origin.send(
       {
-        method: 'GET',
+        method: this.#request.method,
         path: query === '' ? path : `${path}?${query}`,
         fields: [...originFields, ...this.#preconditions()],
         body: null,
@@ -144,6 +145,7 @@ export class Fill implements OriginHandler {
     this.#deps.originHead(this.#request.route, this.#deps.clock.monotonicMs() - this.#sentAtMs);
     if (status === 304 && this.#own.length + this.#others.length > 0) this.#confirm(fields);
     else if (this.#incomplete !== null && (status === 206 || status === 416)) this.#complete(status, fields);
+    else if (this.#request.method === 'HEAD') this.#receiveHead(status, fields);
     else this.#receive(status, fields);
   }
 
@@ -457,14 +459,54 @@ export class Fill implements OriginHandler {
     });
   }
 
+  /** Nothing is stored of it; but what the GET would be allowed with its answer holds for this one, too. */
+  #receiveHead(status: number, fields: Fields): void {
+    const decision = decideStoring({ ...this.#received(fields), status });
+    this.#landed = true;
+    if (decision.kind === 'not') {
+      const none = (): void => {};
+      const { windowBytes } = this.#deps;
+      const ends = { pause: none, resume: none, onDeserted: none };
+      const body = new FlightBody({ windowBytes, keepsAll: false, isStored: false, ...ends });
+      this.#body = body;
+      this.#events.land({ kind: 'pass', status, fields, body, reason: decision.reason });
+      return;
+    }
+    const head: EntryHead = { ...this.#entryHead(decision.meta, -1, fields), id: '' };
+    this.#events.land({
+      kind: 'entry',
+      entry: new StoredEntry(head, null, this.#deps.levels.sentFieldsOf(head)),
+      body: null,
+      originStatus: status,
+      collapsed: false,
+      ownFields: unstoredFields(fields, decision.meta.fields),
+    });
+    this.#events.over();
+  }
+
   #beginStoring(meta: StoredMeta, sizeBytes: number, fields: Fields): Storing | null {
+    const deps = this.#deps;
+    const route = this.#route;
+    const head = this.#entryHead(meta, sizeBytes, fields);
+    return Storing.begin(head, {
+      levels: deps.levels,
+      maxObjectBytes: deps.maxObjectBytes,
+      maxVariants: route.config.cache.maxVariants,
+      toDisk: true,
+      newEntryId: deps.newEntryId,
+      over: () => this.#events.over(),
+      settled: (isKept) => this.#learnAtEnd(isKept ? head.id : null),
+    });
+  }
+
+  #entryHead(meta: StoredMeta, sizeBytes: number, fields: Fields): EntryHead {
     const deps = this.#deps;
     const route = this.#route;
     const tags = [...new Set([...this.#knownTagNames, ...meta.responseTags])];
     const tagHashes = deps.fence.hasher.hash(tags);
     const { authority, path, query, key } = this.#request;
     const site = route.originConfig.hostHeader === 'client' ? `${this.#request.scheme}://${authority}` : '';
-    const head: EntryHead = {
+    return {
       id: deps.newEntryId(),
       key,
       route: route.config.name,
@@ -478,15 +520,6 @@ export class Fill implements OriginHandler {
       sizeBytes,
       evictLast: route.config.cache.evict === 'last',
     };
-    return Storing.begin(head, {
-      levels: deps.levels,
-      maxObjectBytes: deps.maxObjectBytes,
-      maxVariants: route.config.cache.maxVariants,
-      toDisk: true,
-      newEntryId: deps.newEntryId,
-      over: () => this.#events.over(),
-      settled: (isKept) => this.#learnAtEnd(isKept ? head.id : null),
-    });
   }
 
   /** What was to be stored has come whole, and was stored under this id, or not after all. */

@@ -96,6 +96,8 @@ export class Flight {
    */
   admits(waiter: Waiter): boolean {
     if (this.#ended) return false;
+    // A HEAD has no content for a GET; the answer to a GET has all that a HEAD asks for.
+    if (this.#deps.method === 'HEAD' && waiter.request.method !== 'HEAD') return false;
     if (this.#landing === null) {
       const { knownTags, floor, startedAtMs, route } = this.#deps;
       // Who wants the origin's word wants it from after it asked.
@@ -266,6 +268,8 @@ export interface FlightDependencies {
   /** Monotonic, then. */
   readonly startedAtMs: number;
   readonly route: ActiveRoute;
+  /** With which the origin is asked. */
+  readonly method: 'GET' | 'HEAD';
   trustOf(route: ActiveRoute): FeedTrust;
 }
 

@@ -47,7 +47,6 @@ export interface FlightCounters {
 /** At most one flight of a key runs and one waits, but for a body that still streams while the next one asks. */
 const FLIGHTS_A_KEY = 2;
 const KNOWN_VARIES = 10_000;
-const METHOD = 'GET';
 
 type FailureFound = SharedFailure['found'];
 
@@ -93,12 +92,18 @@ export class Flights {
   }
 
   isUncacheable(request: FillRequest): boolean {
-    return this.#deps.uncacheable.has(this.#flightKey(request), this.#deps.clock.monotonicMs());
+    const { uncacheable, clock } = this.#deps;
+    const key = this.#flightKey(request);
+    const nowMs = clock.monotonicMs();
+    return (
+      uncacheable.has(key, nowMs) ||
+      (request.method === 'HEAD' && uncacheable.has(knownBy(key, 'HEAD'), nowMs))
+    );
   }
 
   /** What was answered to such a request can be stored after all. */
   forgetUncacheable(request: FillRequest): void {
-    this.#deps.uncacheable.forget(this.#flightKey(request));
+    this.#deps.uncacheable.forget(knownBy(this.#flightKey(request), request.method));
   }
 
   /**
@@ -147,9 +152,9 @@ export class Flights {
   }
 
   /** Clients that would wait for one another in vain; a refresh that nobody waits for is begun once, as ever. */
-  #asksAlone({ priority }: FillRequest, key: string): boolean {
+  #asksAlone({ priority, method }: FillRequest, key: string): boolean {
     const { uncacheable, clock } = this.#deps;
-    return priority === 'client' && uncacheable.has(aloneKey(key), clock.monotonicMs());
+    return priority === 'client' && uncacheable.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
   }
 
   /** A flight for one waiter, which validates and stores like any other. */
@@ -188,7 +193,15 @@ export class Flights {
     if (peer !== null) {
       // It answers for all who wait here from now on: what they arrived after, it may not show.
       const asked = { floor: fence.published(), startedAtMs: clock.monotonicMs(), nowMs: clock.nowMs() };
-      flying.flight = new Flight({ fence, mechanisms, route, trustOf, knownTags: null, ...asked });
+      flying.flight = new Flight({
+        fence,
+        mechanisms,
+        route,
+        trustOf,
+        method: request.method,
+        knownTags: null,
+        ...asked,
+      });
       this.#join(place, flying);
       flying.abandon = peer.subscribe(request, route, asked, events);
       return;
@@ -200,6 +213,7 @@ export class Flights {
       mechanisms,
       route,
       trustOf,
+      method: request.method,
       knownTags: fill.knownTags,
       floor: fill.moment.floor,
       startedAtMs: fill.moment.askedAtMs,
@@ -211,19 +225,23 @@ export class Flights {
 
   #land(slot: Slot, flying: Flying, request: FillRequest, landing: Landing): void {
     const { uncacheable, clock } = this.#deps;
+    const known = knownBy(slot.key, request.method);
     if (landing.kind === 'entry') {
       const { meta } = landing.entry;
       if (meta.vary.length > 0) this.#varies.set(request.key, meta.vary);
-      uncacheable.forget(slot.key);
+      uncacheable.forget(known);
       const isShareable = this.#isShareable(request, meta);
-      if (isShareable) uncacheable.forget(aloneKey(slot.key));
-      else if (!slot.isShared) uncacheable.remember(aloneKey(slot.key), clock.monotonicMs());
+      if (isShareable) uncacheable.forget(aloneKey(known));
+      else if (!slot.isShared) uncacheable.remember(aloneKey(known), clock.monotonicMs());
     } else {
       if (landing.kind === 'pass' && landing.status < 500) {
         // Not stored for what this request sent in fields that Vary names: the answers to others may be.
         const vary = landing.reason === 'vary-too-large' ? varyOf(landing.fields) : null;
         if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
-        uncacheable.remember(vary === null ? slot.key : this.#flightKey(request), clock.monotonicMs());
+        uncacheable.remember(
+          vary === null ? known : knownBy(this.#flightKey(request), request.method),
+          clock.monotonicMs(),
+        );
       }
       flying.flight.end();
       this.#detach(slot, flying);
@@ -231,7 +249,7 @@ export class Flights {
     const failure = this.#failureAt(slot, flying.flight, request, landing);
     for (const { waiter, why } of flying.flight.land(landing, failure)) {
       if (why === 'invalidated') this.counters.outrun += 1;
-      if (why === 'private') uncacheable.remember(aloneKey(slot.key), clock.monotonicMs());
+      if (why === 'private') uncacheable.remember(aloneKey(known), clock.monotonicMs());
       const place = this.#places.get(waiter);
       if (place === undefined) continue;
       if (why === 'private') this.#startAlone(place);
@@ -258,7 +276,10 @@ export class Flights {
   #startNext(slot: Slot): void {
     if (slot.flying.length === 0) this.#alone.delete(slot);
     if (slot.next.length > 0 && slot.flying.length < FLIGHTS_A_KEY) {
-      for (const place of slot.next.splice(0)) this.#enter(place);
+      // A HEAD joins a GET, not the other way round.
+      const [gets, heads] = [[] as Place[], [] as Place[]];
+      for (const place of slot.next.splice(0)) (place.request.method === 'GET' ? gets : heads).push(place);
+      for (const place of gets.concat(heads)) this.#enter(place);
     }
     if (slot.flying.length === 0 && slot.next.length === 0 && this.#slots.get(slot.key) === slot) {
       this.#slots.delete(slot.key);
@@ -303,7 +324,7 @@ export class Flights {
       return null;
     }
     const nowMs = this.#deps.clock.monotonicMs();
-    const sent = sentDigest(METHOD, request.originFields);
+    const sent = sentDigest(request.method, request.originFields);
     const known = this.#failures.get(slot.key);
     const before =
       slot.failure ?? (known !== undefined && known.found.untilMs > nowMs ? known.failure : null);
@@ -326,7 +347,7 @@ export class Flights {
       found: isShared ? found : { ...found, untilMs: 0 },
       concerns: (waiter) => {
         const other = this.#places.get(waiter)?.request;
-        const isConcerned = other !== undefined && concerns(failure, METHOD, other.originFields);
+        const isConcerned = other !== undefined && concerns(failure, other.method, other.originFields);
         if (isConcerned) this.counters.failing += 1;
         return isConcerned;
       },
@@ -357,7 +378,7 @@ export class Flights {
   }
 
   /** What is remembered of the origin's failure, where it answers the request; who demands the origin's answer asks. */
-  #failureFor({ route, request, originFields }: FillRequest, key: string): FailureFound | null {
+  #failureFor({ route, method, request, originFields }: FillRequest, key: string): FailureFound | null {
     if (this.#failures.size === 0) return null;
     const known = this.#failures.get(key);
     if (known === undefined) return null;
@@ -367,7 +388,7 @@ export class Flights {
     }
     const policy = this.#deps.routeNamed(route)?.config.cache;
     if (policy === undefined || !known.isShared || wantsOrigin(request, policy)) return null;
-    return concerns(known.failure, METHOD, originFields) ? known.found : null;
+    return concerns(known.failure, method, originFields) ? known.found : null;
   }
 
   #isShareable({ route: name }: FillRequest, meta: StoredMeta): boolean {
@@ -411,6 +432,11 @@ export class Flights {
   #maxVaryBytes(route: string): number {
     return this.#deps.routeNamed(route)?.config.cache.maxVaryBytes ?? 0;
   }
+}
+
+/** What the origin answers to a HEAD is not taken for what it would answer to a GET: some leave fields out. */
+function knownBy(key: string, method: FillRequest['method']): string {
+  return method === 'GET' ? key : `${key}\n\nhead`;
 }
 
 /** Under which it is remembered that the answers to a key's requests are each for one of them, though they are stored. */

@@ -48,7 +48,7 @@ export class Serving implements Waiter {
     this.arrival = join.arrival;
     this.arrivedAtMs = join.arrivedAtMs;
     this.waitsSinceMs = join.waitsSinceMs;
-    this.request = join.fill.request;
+    this.request = { ...join.fill.request, method: join.fill.method };
   }
 
   /** What is fresh here needs no flight. */
@@ -117,10 +117,12 @@ export class Serving implements Waiter {
 
   #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FoundEntry): void {
     const { levels } = this.#deps;
-    const { id } = this.#join;
-    const streams = body !== null || entry.content !== null || levels.disk === null;
-    const stores = body?.isStored === true;
-    this.#send({ kind: 'entry', id, head: entry.head, originStatus, collapsed, ownFields, streams, stores });
+    const { id, fill } = this.#join;
+    const isWanted = fill.method !== 'HEAD';
+    const streams = isWanted && (body !== null || entry.content !== null || levels.disk === null);
+    const stores = isWanted && body?.isStored === true;
+    const head = isWanted ? entry.head : { ...entry.head, id: '' };
+    this.#send({ kind: 'entry', id, head, originStatus, collapsed, ownFields, streams, stores });
     if (!streams) {
       this.#done();
       return;

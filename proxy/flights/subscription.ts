@@ -134,6 +134,12 @@ export class Subscription {
     const { head, originStatus, collapsed, ownFields } = message;
     const { levels } = this.#deps;
     this.#hasHead = true;
+    if (head.id === '') {
+      const entry = new StoredEntry(head, null, levels.sentFieldsOf(head));
+      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
+      this.#events.over();
+      return;
+    }
     const known = levels.memory.get(head.key).find((entry) => entry.head.id === head.id);
     const content = known?.content ?? null;
     if (content !== null || !message.streams) {

@@ -10,6 +10,8 @@ export interface FillRequest {
   /** The primary cache key. */
   readonly key: string;
   readonly route: string;
+  /** HEAD: the origin is asked for no content. */
+  readonly method: 'GET' | 'HEAD';
   /** Normalised; `query` as keyed, empty: none. */
   readonly path: string;
   readonly query: string;
@@ -70,7 +72,7 @@ export interface FailureTerms {
 
 export interface FoundEntry {
   readonly kind: 'entry';
-  /** Its content is in memory, or else in `body` where that is given, or else on disk. */
+  /** Without an id it has no content at all, and is not stored. Else its content is in memory, or else in `body` where that is given, or else on disk. */
   readonly entry: StoredEntry;
   readonly body: FlightBody | null;
   /** Of the origin's answer: 304 where it confirmed the entry; null: the origin was not asked. */

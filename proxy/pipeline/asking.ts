@@ -98,14 +98,15 @@ export class Asking {
   /** The answer to this client's own request, which may not be stored; its conditions were not sent. */
   #servePassed(visit: KeyedVisit, need: Need, found: Found & { readonly kind: 'pass' }): null {
     const { exchange } = visit;
-    const status = keyedStatus(visit, { fwd: need.forward, fwdStatus: found.status, detail: found.reason });
+    const reason = exchange.method === 'HEAD' ? 'head' : found.reason;
+    const status = keyedStatus(visit, { fwd: need.forward, fwdStatus: found.status, detail: reason });
     const own = ['Via', VIA, 'Cache-Status', cacheStatus(status)];
     own.push(...this.#deps.positions.ofPassed(visit, found.fields));
     const received = endToEnd(passedFields(found.fields, visit.route.config.cache));
     if (isUnmodified(visit, found, this.#deps.clock.nowMs())) {
       found.body.desertIfUnread();
       exchange.respond(304, [...withoutFields(received, OF_CONTENT), ...own], null);
-      this.#deps.conclusions.whenEnded(visit, 'pass', found.reason, 304);
+      this.#deps.conclusions.whenEnded(visit, 'pass', reason, 304);
       return null;
     }
     const fields = [...received, ...own];
@@ -114,7 +115,7 @@ export class Asking {
     const reader = readFlight(found.body, null, 0, () => wake());
     wake = pumpContent(reader, exchange, sink, Number.POSITIVE_INFINITY);
     wake();
-    this.#deps.conclusions.whenEnded(visit, 'pass', found.reason, found.status);
+    this.#deps.conclusions.whenEnded(visit, 'pass', reason, found.status);
     return null;
   }
 

@@ -52,10 +52,18 @@ export class EntryServing {
             ttlSeconds,
             ...(need.stale === null ? {} : { detail: need.reason }),
           };
-    const answer = { entry, body, status, ownFields, nowMs };
+    const isHeadAlone = entry.head.id === '' && originStatus !== null;
+    const told = isHeadAlone
+      ? { fwd: need.forward, fwdStatus: originStatus, collapsed, detail: 'head' }
+      : status;
+    const answer = { entry, body, status: told, ownFields, nowMs };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
     if (sent === 'damaged') return { to: 'lookup', visit };
+    if (isHeadAlone) {
+      conclusions.whenEnded(visit, 'pass', 'head', sent);
+      return null;
+    }
     const outcome = originStatus === null ? 'hit' : originStatus === 304 ? 'revalidated' : 'miss';
     const reason = originStatus === null ? 'peer' : need.reason;
     conclusions.whenEnded(visit, outcome, reason, sent);

@@ -15,11 +15,17 @@ export function fillOf(
   const { exchange, route, params, authority, scheme, path, keyedQuery, key } = visit;
   // What is stored whole is validated, and the part cut from it.
   const isWhole = stale !== null && stale.meta.part === null;
-  const asksPart = route.config.cache.rangeMiss === 'pass' && !isWhole && hasField(exchange.fields, 'range');
+  const method = priority === 'client' && exchange.method === 'HEAD' ? 'HEAD' : 'GET';
+  const asksPart =
+    method === 'GET' &&
+    route.config.cache.rangeMiss === 'pass' &&
+    !isWhole &&
+    hasField(exchange.fields, 'range');
   const sent = sentFields(visit);
   return {
     key,
     route: route.config.name,
+    method,
     path,
     query: keyedQuery,
     authority,
