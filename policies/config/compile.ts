@@ -173,6 +173,8 @@ function compileRouteCache(cache: RouteInput['cache']): RouteConfig['cache'] {
     rangeMiss: cache['range-miss'],
     maxVariants: cache['max-variants'],
     maxVaryBytes: cache['max-vary'],
+    maxConditionBytes: cache['max-conditions'],
+    maxConditionTags: cache['max-condition-tags'],
     evict: cache.evict,
     versionHeader: cache['version-header'] ?? null,
     positionHeader: cache['position-header'],

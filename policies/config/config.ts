@@ -214,6 +214,10 @@ export interface RouteCacheConfig {
   readonly maxVariants: number;
   /** Key `max-vary`: of the names and values of the fields that Vary names, for one variant. */
   readonly maxVaryBytes: number;
+  /** Key `max-conditions`: of the entity tags that one request asks about. */
+  readonly maxConditionBytes: number;
+  /** Key `max-condition-tags`. */
+  readonly maxConditionTags: number;
   readonly evict: 'normal' | 'last';
   /** Lower case. */
   readonly versionHeader: string | null;

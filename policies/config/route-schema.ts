@@ -110,6 +110,14 @@ export const routeCacheSchema = z.strictObject({
     .describe(
       'What the request fields that Vary names may take, names and values. The answer to a request with more is not stored.',
     ),
+  'max-conditions': size()
+    .prefault('2KiB')
+    .describe(
+      'What the entity tags may take by which one request asks the origin about stored responses, its own variant first.',
+    ),
+  'max-condition-tags': count({ least: 1 })
+    .prefault(32)
+    .describe('How many tags these may be. What has no room is fetched, not asked about.'),
   evict: z
     .enum(['normal', 'last'])
     .prefault('normal')

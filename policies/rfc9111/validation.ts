@@ -9,6 +9,61 @@ import { dateValueMs } from './freshness.ts';
 import { decideKeeping, validatorsOf } from './storing.ts';
 import { varyOf } from './vary.ts';
 
+/** What a request can ask about within the bounds of its conditions. */
+export interface AskedAbout<T> {
+  readonly own: readonly T[];
+  readonly others: readonly T[];
+  /** Entity tags that have no room. */
+  readonly leftOut: number;
+}
+
+type ConditionBounds = Pick<RouteCacheConfig, 'maxConditionBytes' | 'maxConditionTags'>;
+
+/**
+ * §4.3.1: those of the entries whose tags have room in one field: first what could have answered the request itself (`own`),
+ * then what is stored for other requests, the newest first. What has no room is as good as not stored for this request.
+ */
+export function decideAskedAbout<T extends { readonly meta: StoredMeta }>(
+  own: readonly T[],
+  others: readonly T[],
+  bounds: ConditionBounds,
+): AskedAbout<T> {
+  const tags = new Set<string>();
+  const leftOut = new Set<string>();
+  let bytes = 0;
+  const hasRoom = ({ meta: { etag } }: T): boolean => {
+    if (etag === null || tags.has(etag)) return true;
+    const more = etag.length + (tags.size === 0 ? 0 : SEPARATOR.length);
+    if (tags.size === bounds.maxConditionTags || bytes + more > bounds.maxConditionBytes) {
+      leftOut.add(etag);
+      return false;
+    }
+    tags.add(etag);
+    bytes += more;
+    return true;
+  };
+  const asked = [own, others].map((entries) => entries.toSorted(newestFirst).filter(hasRoom));
+  return { own: asked[0]!, others: asked[1]!, leftOut: leftOut.size };
+}
+
+const SEPARATOR = ', ';
+
+function newestFirst(a: { readonly meta: StoredMeta }, b: { readonly meta: StoredMeta }): number {
+  return b.meta.responseTimeMs - a.meta.responseTimeMs;
+}
+
+/**
+ * Whether an answer may be due to the conditions that Weir has added to a request (`conditions`), so that the request has to be
+ * sent again without them. Origins refuse a head that is too large by 400, 413 or 431; no GET of Weir's own bears a condition
+ * for which 412 is the right answer; and the range of a stored part may lie outside the content of today.
+ */
+export function mayBeDueTo(conditions: Fields, status: number): boolean {
+  if (conditions.length === 0) return false;
+  return REFUSALS.has(status) || (status === 416 && hasField(conditions, 'range'));
+}
+
+const REFUSALS: ReadonlySet<number> = new Set([400, 412, 413, 431]);
+
 /**
  * §4.3.1: the precondition for a validation: the entity tags of all entries, and the date of an entry alone. Beside a tag
  * only a strong date is sent: an origin that looks at dates alone could else confirm what an invalidation has put in
@@ -17,7 +72,7 @@ import { varyOf } from './vary.ts';
 export function validationFields(entries: readonly StoredMeta[]): Fields {
   const asked = entries.length > 1 ? entries.filter(({ part }) => part === null) : entries;
   const etags = new Set(asked.map(({ etag }) => etag).filter((etag) => etag !== null));
-  const fields = etags.size > 0 ? ['If-None-Match', [...etags].join(', ')] : [];
+  const fields = etags.size > 0 ? ['If-None-Match', [...etags].join(SEPARATOR)] : [];
   const [only, ...others] = asked;
   if (only === undefined || only.lastModifiedMs === null || others.length > 0) return fields;
   const lastModified = fieldValue(only.fields, 'last-modified');

@@ -8,8 +8,10 @@ import { decideReuse, isConfirmable } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import {
   adopt,
+  decideAskedAbout,
   decideConfirmation,
   freshen,
+  mayBeDueTo,
   validationFields,
   type Update,
 } from '../../policies/rfc9111/validation.ts';
@@ -55,6 +57,13 @@ export interface FillDependencies {
   originHead(route: string, durationMs: number): void;
 }
 
+export interface FillCounters {
+  /** Entity tags of stored responses that the bounds on conditions kept from being asked about. */
+  tagsLeftOut: number;
+  /** Requests that were sent again without conditions, for the origin had refused them with. */
+  conditionsRefused: number;
+}
+
 /**
  * Asks the origin on behalf of a flight: validates what is stored, or fetches; stores while the answer streams, and
  * commits the entry only when the body is whole.
@@ -68,6 +77,7 @@ export class Fill implements OriginHandler {
   readonly #route: ActiveRoute;
   readonly #request: FillRequest;
   readonly #events: FlightEvents;
+  readonly #counters: FillCounters;
   readonly #knownTagNames: readonly string[];
   /** Only the client's directives had it asked for: others are served still, from copies of what is stored. */
   readonly #replacesServed: boolean;
@@ -79,6 +89,8 @@ export class Fill implements OriginHandler {
   #incomplete: StoredEntry | null;
   /** Of that part, what comes after the origin's content. */
   #rest: Uint8Array | null = null;
+  /** What was added to the request that the origin answers. */
+  #conditions: Fields = [];
   #call: OriginCall | null = null;
   #sentAtMs = 0;
   #landed = false;
@@ -89,11 +101,18 @@ export class Fill implements OriginHandler {
   #body: FlightBody | null = null;
   #storing: Storing | null = null;
 
-  constructor(deps: FillDependencies, route: ActiveRoute, request: FillRequest, events: FlightEvents) {
+  constructor(
+    deps: FillDependencies,
+    route: ActiveRoute,
+    request: FillRequest,
+    events: FlightEvents,
+    counters: FillCounters,
+  ) {
     this.#deps = deps;
     this.#route = route;
     this.#request = request;
     this.#events = events;
+    this.#counters = counters;
     this.#knownTagNames = entryTags({
       authority: request.authority,
       path: request.path,
@@ -108,10 +127,14 @@ export class Fill implements OriginHandler {
     const asksOtherwise = request.asksPart || request.method === 'HEAD';
     const stored = asksOtherwise ? [] : deps.levels.all(request.key, route.config.name);
     const confirmable = stored.filter((entry) => this.#isConfirmable(entry));
-    this.#own = confirmable.filter(({ meta }) => answers(meta, request.request));
+    const own = confirmable.filter(({ meta }) => answers(meta, request.request));
     // A date alone asks about one entry.
-    const asksByDate = this.#own.length > 0 && this.#own.every(({ meta }) => meta.etag === null);
-    if (!asksByDate) this.#others = confirmable.filter((entry) => this.#isAdoptable(entry));
+    const asksByDate = own.length > 0 && own.every(({ meta }) => meta.etag === null);
+    const others = asksByDate ? [] : confirmable.filter((entry) => this.#isAdoptable(entry));
+    const asked = decideAskedAbout(own, others, route.config.cache);
+    this.#own = asked.own;
+    this.#others = asked.others;
+    counters.tagsLeftOut += asked.leftOut;
     this.#replacesServed = stored.some((entry) => this.#isServed(entry));
     this.#incomplete = asksOtherwise || confirmable.length > 0 ? null : this.#completable();
   }
@@ -119,11 +142,12 @@ export class Fill implements OriginHandler {
   send(): void {
     const { originFields, path, query, priority } = this.#request;
     this.#sentAtMs = this.#deps.clock.monotonicMs();
+    this.#conditions = this.#preconditions();
     this.#call = this.#route.origin.send(
       {
         method: this.#request.method,
         path: query === '' ? path : `${path}?${query}`,
-        fields: [...originFields, ...this.#preconditions()],
+        fields: [...originFields, ...this.#conditions],
         body: null,
         priority,
         unboundedBody: false,
@@ -143,8 +167,9 @@ export class Fill implements OriginHandler {
 
   onHead(status: number, fields: Fields): void {
     this.#deps.originHead(this.#request.route, this.#deps.clock.monotonicMs() - this.#sentAtMs);
-    if (status === 304 && this.#own.length + this.#others.length > 0) this.#confirm(fields);
-    else if (this.#incomplete !== null && (status === 206 || status === 416)) this.#complete(status, fields);
+    if (mayBeDueTo(this.#conditions, status)) this.#askWithout();
+    else if (status === 304 && this.#own.length + this.#others.length > 0) this.#confirm(fields);
+    else if (this.#incomplete !== null && status === 206) this.#complete(status, fields);
     else if (this.#request.method === 'HEAD') this.#receiveHead(status, fields);
     else this.#receive(status, fields);
   }
@@ -224,7 +249,15 @@ export class Fill implements OriginHandler {
       .get(this.#request.key)
       .filter(({ head, content }) => head.route === this.#request.route && content !== null);
     const wanted = this.#request.request;
-    return parts.find(({ meta }) => answers(meta, wanted) && completionFields(meta) !== null) ?? null;
+    return parts.find(({ meta }) => answers(meta, wanted) && this.#isCompletable(meta)) ?? null;
+  }
+
+  /** A tag that is too long to be sent counts as left out. */
+  #isCompletable(meta: StoredMeta): boolean {
+    if (completionFields(meta) === null) return false;
+    const { own, leftOut } = decideAskedAbout([{ meta }], [], this.#route.config.cache);
+    this.#counters.tagsLeftOut += leftOut;
+    return own.length > 0;
   }
 
   #preconditions(): Fields {
@@ -363,6 +396,12 @@ export class Fill implements OriginHandler {
   async #askAnewAfter(learnt: Promise<void>): Promise<void> {
     await learnt;
     if (!this.#isGivenUp) this.#askAnew();
+  }
+
+  /** The answer to the request without conditions counts, whatever it is. */
+  #askWithout(): void {
+    this.#counters.conditionsRefused += 1;
+    this.#askAnew();
   }
 
   /** The 304 confirms nothing that is here: the same flight asks for the whole. */

@@ -12,7 +12,7 @@ import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
-import { Fill, type FillDependencies } from './fill.ts';
+import { Fill, type FillCounters, type FillDependencies } from './fill.ts';
 import { Flight, type FlightEvents, type Landing, type SharedFailure } from './flight.ts';
 import type { Peers } from './peers.ts';
 import type { UncacheableMemory } from './uncacheable.ts';
@@ -30,7 +30,7 @@ export interface FlightsDependencies extends FillDependencies {
   trustOf(route: ActiveRoute): FeedTrust;
 }
 
-export interface FlightCounters {
+export interface FlightCounters extends FillCounters {
   /** Flights that asked the origin. */
   asked: number;
   /** Waiters that had the answer to another's request. */
@@ -55,7 +55,16 @@ type FailureFound = SharedFailure['found'];
  * wait, on whichever worker.
  */
 export class Flights {
-  readonly counters: FlightCounters = { asked: 0, collapsed: 0, outrun: 0, alone: 0, failing: 0, refused: 0 };
+  readonly counters: FlightCounters = {
+    asked: 0,
+    collapsed: 0,
+    outrun: 0,
+    alone: 0,
+    failing: 0,
+    refused: 0,
+    tagsLeftOut: 0,
+    conditionsRefused: 0,
+  };
   readonly #deps: FlightsDependencies;
   readonly #slots = new Map<string, Slot>();
   /** Flights that nobody joins. */
@@ -207,7 +216,7 @@ export class Flights {
       return;
     }
     this.counters.asked += 1;
-    const fill = new Fill(this.#deps, route, request, events);
+    const fill = new Fill(this.#deps, route, request, events, this.counters);
     flying.flight = new Flight({
       fence,
       mechanisms,

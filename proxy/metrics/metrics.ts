@@ -213,6 +213,16 @@ export const METRICS: readonly MetricDefinition[] = [
     'Requests answered by the failure of the origin at another one',
     ({ flights }) => one(flights.failing),
   ),
+  counter(
+    'weir_flights_tags_left_out_total',
+    'Entity tags that max-conditions and max-condition-tags kept out of requests',
+    ({ flights }) => one(flights.tagsLeftOut),
+  ),
+  counter(
+    'weir_flights_conditions_refused_total',
+    'Requests sent again without conditions, for the origin refused them with',
+    ({ flights }) => one(flights.conditionsRefused),
+  ),
   counter('weir_flights_refused_total', 'Requests beyond the bounds on waiting', ({ flights }) =>
     one(flights.refused),
   ),

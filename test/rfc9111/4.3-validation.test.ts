@@ -8,10 +8,12 @@ import {
   freshen,
   freshenByHead,
   selectByNotModified,
+  decideAskedAbout,
+  mayBeDueTo,
   validationFields,
 } from '../../policies/rfc9111/validation.ts';
 import type { Update } from '../../policies/rfc9111/validation.ts';
-import { dateIn, get, NOW_MS, PLAIN_POLICY, stored } from './given.ts';
+import { dateIn, get, NOW_MS, PLAIN_POLICY, policy, stored } from './given.ts';
 
 const cc = (...more: string[]) => stored(['Cache-Control', 'max-age=10', ...more]);
 const LATER_MS = NOW_MS + 100_000;
@@ -41,6 +43,60 @@ describe('RFC 9110 §8.8.2.2', () => {
     expect(freshened(weak, 'Last-Modified', dateIn(0), 'Date', dateIn(100)).lastModifiedStrong).toBe(false);
     const strong = cc('Last-Modified', dateIn(-100));
     expect(freshened(strong, 'Date', dateIn(100)).lastModifiedStrong).toBe(true);
+  });
+});
+
+describe('§4.3.1 the bounds on what one request asks about', () => {
+  const tagged = (etag: string, ageMs = 0) => ({
+    meta: { ...cc('ETag', etag), responseTimeMs: NOW_MS - ageMs },
+  });
+  const bounds = (maxConditionBytes: number, maxConditionTags: number) =>
+    policy({ maxConditionBytes, maxConditionTags });
+  const askedTags = (...asked: Parameters<typeof decideAskedAbout>) => {
+    const { own, others, leftOut } = decideAskedAbout(...asked);
+    const fields = validationFields([...own, ...others].map(({ meta }) => meta));
+    return [fields[1] ?? '', leftOut];
+  };
+
+  it('§4.3.1 asks about what could answer the request itself, then about others, the newest first', () => {
+    const own = [tagged('"a"', 2000), tagged('"b"', 1000)];
+    const others = [tagged('"c"', 30), tagged('"d"', 10), tagged('"e"', 20)];
+    expect(askedTags(own, others, bounds(2048, 64))).toEqual(['"b", "a", "d", "e", "c"', 0]);
+    expect(askedTags(own, others, bounds(2048, 3))).toEqual(['"b", "a", "d"', 2]);
+    expect(askedTags(own, others, bounds(13, 64))).toEqual(['"b", "a", "d"', 2]);
+    expect(askedTags(own, others, bounds(12, 64))).toEqual(['"b", "a"', 3]);
+    expect(askedTags(own, others, bounds(2, 64))).toEqual(['', 5]);
+  });
+
+  it('§4.3.1 never exceeds the bounds, whatever the lengths of the tags', () => {
+    const others = Array.from({ length: 200 }, (_, i) => tagged(`"${'x'.repeat((i * 37) % 300)}-${i}"`, i));
+    for (const bytes of [0, 1, 10, 100, 1000, 2048]) {
+      const [field] = askedTags([], others, bounds(bytes, 64));
+      expect(String(field).length).toBeLessThanOrEqual(bytes);
+    }
+  });
+
+  it('§4.3.1 a tag that several have takes room once, and a date takes none', () => {
+    const dated = { meta: cc('Last-Modified', dateIn(-100)) };
+    const asked = decideAskedAbout([tagged('"a"'), tagged('"a"'), dated], [tagged('"a"')], bounds(3, 1));
+    expect(asked).toMatchObject({ own: { length: 3 }, others: { length: 1 }, leftOut: 0 });
+  });
+
+  it('§4.3.1 does not ask by its date about what has a tag without room: that may be in doubt', () => {
+    const long = { meta: cc('ETag', `"${'x'.repeat(3000)}"`, 'Last-Modified', dateIn(0)) };
+    expect(decideAskedAbout([long], [], bounds(2048, 64))).toEqual({ own: [], others: [], leftOut: 1 });
+  });
+
+  it('takes a refusal for one of conditions only where there were some', () => {
+    const match = ['If-None-Match', '"a"'];
+    const range = ['Range', 'bytes=5-', 'If-Range', '"a"'];
+    for (const status of [400, 412, 413, 431]) {
+      expect([match, range, []].map((fields) => mayBeDueTo(fields, status))).toEqual([true, true, false]);
+    }
+    expect([match, range, []].map((fields) => mayBeDueTo(fields, 416))).toEqual([false, true, false]);
+    for (const status of [200, 206, 304, 401, 403, 404, 410, 414, 429, 500, 503]) {
+      expect(mayBeDueTo(match, status)).toBe(false);
+    }
   });
 });
 

@@ -35,6 +35,8 @@ export const PLAIN_POLICY: RouteCacheConfig = {
   rangeMiss: 'whole',
   maxVariants: 64,
   maxVaryBytes: 4096,
+  maxConditionBytes: 2048,
+  maxConditionTags: 32,
   evict: 'normal',
   versionHeader: null,
   positionHeader: false,
