@@ -1,7 +1,7 @@
 /** RFC 9110 §14: which part of a stored response a request asks for. */
 import { parseHttpDate } from '../http/dates.ts';
 import { etagsMatchStrongly, parseEtag } from '../http/etags.ts';
-import { fieldValues, trimmed } from '../http/fields.ts';
+import { fieldValue, fieldValues, trimmed } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 
 export interface ByteRange {
@@ -20,12 +20,18 @@ export type RangeDecision =
 /** §14.2: more ranges, or more than two that overlap, are an attack or a mistake; the whole is sent instead. */
 export const MAX_RANGES = 32;
 
+/** Of the boundary between parts, in characters. */
+export const BOUNDARY_LENGTH = 32;
+
 const WHOLE: RangeDecision = { kind: 'whole' };
 
-/** For GET and a stored 200 alone. What is malformed, of another unit or made void by If-Range gives the whole. */
+/**
+ * For GET and a stored 200 alone. What is malformed, of another unit or made void by If-Range gives the whole, and so do
+ * several ranges whose parts, with what frames them, are no smaller than the whole (§15.3.7.2).
+ */
 export function decideRange(
   request: RequestView,
-  meta: Pick<StoredMeta, 'status' | 'etag' | 'lastModifiedMs' | 'lastModifiedStrong' | 'dateMs'>,
+  meta: Pick<StoredMeta, 'status' | 'fields' | 'etag' | 'lastModifiedMs' | 'lastModifiedStrong' | 'dateMs'>,
   sizeBytes: number,
 ): RangeDecision {
   if (request.method !== 'GET' || meta.status !== 200) return WHOLE;
@@ -38,7 +44,12 @@ export function decideRange(
   if (others.length === 0) {
     return { kind: 'single', range: range!, contentRange: contentRange(range!, sizeBytes) };
   }
-  return isExcessive(asked) ? WHOLE : { kind: 'multiple', ranges: asked };
+  const { contentLength } = multipartLayout(asked, {
+    type: fieldValue(meta.fields, 'content-type'),
+    sizeBytes,
+    boundary: 'b'.repeat(BOUNDARY_LENGTH),
+  });
+  return isExcessive(asked) || contentLength >= sizeBytes ? WHOLE : { kind: 'multiple', ranges: asked };
 }
 
 /** How a multipart/byteranges answer is put together (§14.6). `boundary` must not occur in the content. */

@@ -5,7 +5,12 @@ import { fieldValue, hasField, withoutFields, type Fields } from '../../policies
 import { VIA } from '../../policies/http/forwarding.ts';
 import { POSITION_FIELD } from '../../policies/position-field.ts';
 import { evaluatePreconditions, notModifiedFields } from '../../policies/rfc9110/preconditions.ts';
-import { decideRange, multipartLayout, type ByteRange } from '../../policies/rfc9110/ranges.ts';
+import {
+  BOUNDARY_LENGTH,
+  decideRange,
+  multipartLayout,
+  type ByteRange,
+} from '../../policies/rfc9110/ranges.ts';
 import { decidePart } from '../../policies/rfc9111/parts.ts';
 import { currentAgeSeconds, formatAge } from '../../policies/rfc9111/freshness.ts';
 import { readBytes, readFlight, readStored, type ContentReader } from '../cache/content.ts';
@@ -157,7 +162,7 @@ function sendRanges(
   const layout = multipartLayout(ranges, {
     type: fieldValue(entry.sentFields, 'content-type'),
     sizeBytes: entry.head.sizeBytes,
-    boundary: randomBytes(16).toString('hex'),
+    boundary: randomBytes(BOUNDARY_LENGTH / 2).toString('hex'),
   });
   const fields = fieldsOf(visit, answer, [
     ...withoutFields(entry.sentFields, LENGTH_AND_TYPE),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
-import { decideRange, MAX_RANGES, multipartLayout } from '../../policies/rfc9110/ranges.ts';
+import { BOUNDARY_LENGTH, decideRange, MAX_RANGES, multipartLayout } from '../../policies/rfc9110/ranges.ts';
 import { fieldValues, hasField } from '../../policies/http/fields.ts';
 import {
   combinedMeta,
@@ -88,10 +88,28 @@ describe('RFC 9110 §14 ranges', () => {
   });
 
   it('RFC 9110 §14.2 too many, or more than two that overlap, give the whole', () => {
-    expect(range(apart(MAX_RANGES)).kind).toBe('multiple');
-    expect(range(apart(MAX_RANGES + 1)).kind).toBe('whole');
+    expect(range(apart(MAX_RANGES), 10_000).kind).toBe('multiple');
+    expect(range(apart(MAX_RANGES + 1), 10_000).kind).toBe('whole');
     expect(range('bytes=0-9,5-14').kind).toBe('multiple');
     expect(range('bytes=0-,0-,0-').kind).toBe('whole');
+  });
+
+  it('RFC 9110 §15.3.7.2 several that would take as much as the whole give the whole', () => {
+    const pixels = 'bytes=0-0,2-2,4-4';
+    expect(range(pixels, 100).kind).toBe('whole');
+    expect(range('bytes=0-0,-1', 100).kind).toBe('whole');
+    expect(range('bytes=0-499,500-999').kind).toBe('whole');
+    expect(range('bytes=0-0', 2).kind).toBe('single');
+    const { contentLength } = multipartLayout(
+      [0, 2, 4].map((at) => ({ first: at, last: at })),
+      { type: undefined, sizeBytes: 300, boundary: 'b'.repeat(BOUNDARY_LENGTH) },
+    );
+    expect(contentLength).toBeGreaterThan(100);
+    expect(range(pixels, contentLength).kind).toBe('whole');
+    expect(range(pixels, contentLength + 1).kind).toBe('multiple');
+    // The type is repeated in each part.
+    const typed = stored(['Cache-Control', 'max-age=60', 'Content-Type', 'text/plain']);
+    expect(range(pixels, contentLength + 1, [], typed).kind).toBe('whole');
   });
 
   it('RFC 9110 §14.6 lays out multipart/byteranges to the byte', () => {
