@@ -87,19 +87,19 @@ export function decideKeeping(
   const lifetime = routeLifetime(policy, status, own);
   if (lifetime === null) return { kind: 'not', reason: 'no-freshness' };
 
+  const ageBy = (apparentAgeMs: number) =>
+    initialAgeSeconds(fields, { requestTimeMs, responseTimeMs, apparentAgeMs });
+  const clockAge = ageBy(receiptMs - dateMs);
+  const age = ROUTE_LIFETIMES.has(lifetime.source) ? ageBy(0) : clockAge;
   const meta: StoredMeta = {
     status,
     fields: kept,
     requestTimeMs,
     responseTimeMs,
-    initialAgeSeconds: initialAgeSeconds(fields, {
-      requestTimeMs,
-      responseTimeMs,
-      apparentAgeMs: receiptMs - dateMs,
-    }),
+    initialAgeSeconds: age,
     lifetimeSeconds: lifetime.seconds,
     lifetimeSource: lifetime.source,
-    headerLifetimeSeconds: own?.seconds ?? 0,
+    headerLifetimeSeconds: Math.max(0, (own?.seconds ?? 0) - (clockAge - age)),
     dateMs,
     noCache: !ignores(policy, 'no-cache') && directiveScope(directives, 'no-cache').kind === 'whole',
     mustRevalidate: forbidsStale(directives),
@@ -142,6 +142,11 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
 const NEVER_STORED: ReadonlySet<number> = new Set([304, 407, 412, 416, 428, 429, 431, 511]);
 
 const ROUTE_STATUSES: ReadonlySet<number> = new Set([200, 203, 300, 301, 308]);
+/**
+ * Lifetimes that the route states count from receipt, plus the Age that the response states. Date, by the origin's clock,
+ * shortens only the response's own lifetime: a clock that is slow would leave nothing of the route's.
+ */
+const ROUTE_LIFETIMES: ReadonlySet<Lifetime['source']> = new Set(['fixed', 'until-changed', 'negative-ttl']);
 const NEGATIVE_STATUSES: ReadonlySet<number> = new Set([404, 410]);
 
 function refusal(received: Received, directives: Directives): NotStoredReason | null {

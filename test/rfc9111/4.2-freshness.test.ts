@@ -170,6 +170,28 @@ describe('§4.2.3 age', () => {
     expect(decision).toMatchObject({ kind: 'serve', ageSeconds: 42, ttlSeconds: 3558 });
   });
 
+  it.each([
+    ['fixed', 200, 60],
+    ['until-changed', 200, 86_400],
+    ['fixed', 404, 10],
+    ['until-changed', 404, 10],
+  ] as const)(
+    '§4.2.3 the lifetime that %s gives a %i counts from receipt, whatever Date says',
+    (freshness, status, seconds) => {
+      const slow = (...more: string[]) =>
+        stored(['Cache-Control', 'max-age=3600', 'Date', dateIn(-3000), ...more], {
+          status,
+          policy: policy({ freshness, ttlMs: 60_000 }),
+        });
+      expect(slow()).toMatchObject({ lifetimeSeconds: seconds, initialAgeSeconds: 0 });
+      expect(reuse(slow(), 5)).toMatchObject({ kind: 'serve', ageSeconds: 5 });
+      expect(slow('Age', '7').initialAgeSeconds).toBe(7);
+      // The response's own lifetime is as much shorter as Date makes the response older.
+      expect(slow().headerLifetimeSeconds).toBe(600);
+      expect(slow('Age', '7').headerLifetimeSeconds).toBe(607);
+    },
+  );
+
   it('§4.2.3 counts the time that the origin took', () => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Age', '5'], { requestTimeMs: NOW_MS - 2500 });
     expect(meta.initialAgeSeconds).toBe(7.5);
