@@ -4,6 +4,7 @@
  * and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
  */
 import { trimmed } from './http/fields.ts';
+
 export interface AdminRequest {
   readonly method: string;
   /** Host, Origin, Sec-Fetch-Site and Content-Type as received; null where the field is absent. */
@@ -29,7 +30,7 @@ export function decideAdminAccess(request: AdminRequest, isOpen: boolean): Admin
   if (!isOpen && !isLoopbackAuthority(request.host)) return { kind: 'foreign-host' };
   if (request.method === 'GET' || request.method === 'HEAD') return ALLOWED;
   if (isForeignPage(request)) return { kind: 'foreign-page' };
-  return !request.hasContent || isJson(request.contentType) ? ALLOWED : { kind: 'not-json' };
+  return !request.hasContent || isJson(request) ? ALLOWED : { kind: 'not-json' };
 }
 
 /** `localhost`, 127.0.0.0/8 or [::1], with or without a port: no name server resolves these to another place. */
@@ -51,7 +52,9 @@ function isForeignPage({ host, origin, fetchSite }: AdminRequest): boolean {
   return origin !== null && trimmed(origin).toLowerCase() !== `http://${(host ?? '').toLowerCase()}`;
 }
 
-function isJson(contentType: string | null): boolean {
-  const type = trimmed((contentType ?? '').split(';', 1)[0]!).toLowerCase();
+/** Content without a type is JSON where no browser sent it: browsers name an origin with every POST and DELETE. */
+function isJson({ contentType, origin, fetchSite }: AdminRequest): boolean {
+  if (contentType === null) return origin === null && fetchSite === null;
+  const type = trimmed(contentType.split(';', 1)[0]!).toLowerCase();
   return type === 'application/json' || /^application\/[\w.!#$&^-]+\+json$/.test(type);
 }

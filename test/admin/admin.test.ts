@@ -404,7 +404,9 @@ describe('without a token', () => {
   });
 
   it.each([
-    ['content of no type', '', 415],
+    ['content of no type, from a program', '', 200],
+    ['content of no type, from a page', 'Sec-Fetch-Site: same-origin\r\n', 415],
+    ['content of no type, from a page of its own', 'Origin: http://localhost\r\n', 415],
     ['a form', 'Content-Type: application/x-www-form-urlencoded\r\n', 415],
     ['plain text', 'Content-Type: text/plain\r\n', 415],
     ['plain text that names JSON', 'Content-Type: text/plain; x=application/json\r\n', 415],

@@ -83,7 +83,7 @@ describe('weir serve', () => {
       ],
     });
     const response = await fetch(`${url}/products/1`);
-    expect(await response.text()).toContain('"id":1');
+    expect(await response.text()).toContain('"id":"1"');
     const stopped = await place.weir(['stop', ...away]);
     expect(stopped).toMatchObject({
       code: 0,

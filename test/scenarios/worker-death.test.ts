@@ -127,11 +127,12 @@ describe('when a worker stands still', () => {
     const hang = new Int32Array(new SharedArrayBuffer(4));
     weir.workers[1]!.postMessage({ kind: 'none', hang });
     try {
+      const headers = { 'Content-Type': 'application/json' };
       const body = JSON.stringify({ urls: ['/a'], dryRun: true });
       const [stats, entries, dry, metrics] = await Promise.all([
         weir.stats(),
         weir.admin('/entries?url=/a').then((answer) => answer.json()),
-        weir.admin('/purge', { method: 'POST', body }).then((answer) => answer.json()),
+        weir.admin('/purge', { method: 'POST', headers, body }).then((answer) => answer.json()),
         weir.admin('/metrics'),
       ]);
       expect(stats.workers).toEqual({ running: 2, replaced: 0, silent: [1] });
