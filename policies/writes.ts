@@ -3,7 +3,7 @@
  * merged, and which answer to a PUT shows what a GET would get.
  */
 import { createHash } from 'node:crypto';
-import type { RouteWriteConfig } from './config/config.ts';
+import type { RouteWriteConfig, WritesConfig } from './config/config.ts';
 import { parseHttpDate } from './http/dates.ts';
 import { parseEtag } from './http/etags.ts';
 import {
@@ -31,6 +31,43 @@ export function outcomeOfAnswer(status: number): WriteOutcome {
 
 export function outcomeOfFailure(failure: { readonly maybeProcessed: boolean }): WriteOutcome {
   return failure.maybeProcessed ? 'unknown' : 'rejected';
+}
+
+/** What keeps a write from being sent: the holds that its client has, or those of all clients. */
+export type HoldBound = 'client' | 'all';
+
+/** Whether a write may be sent of which a hold may be left; `held` are those that there are, or may be. */
+export function decideSlot(
+  held: Readonly<Record<HoldBound, number>>,
+  limits: WritesConfig,
+): { readonly kind: 'free' } | { readonly kind: 'refused'; readonly bound: HoldBound } {
+  if (held.client >= limits.heldPerClient) return { kind: 'refused', bound: 'client' };
+  if (held.all >= limits.held) return { kind: 'refused', bound: 'all' };
+  return { kind: 'free' };
+}
+
+/**
+ * Whose holds are counted together: those of an address, of IPv6 those of its 64 bits of network, which one client has all
+ * to itself. A digest, for it is written down.
+ */
+export function holdClientOf(address: string): string {
+  const text = address.includes(':') ? networkOf(address) : address;
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
+
+/** The first four groups of an IPv6 address. */
+function networkOf(address: string): string {
+  const [head = '', tail] = address.toLowerCase().split('%', 1)[0]!.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  if (tail !== undefined) {
+    const after = tail === '' ? [] : tail.split(':');
+    const width = after.length + (tail.includes('.') ? 1 : 0);
+    groups.push(...Array.from({ length: Math.max(0, 8 - groups.length - width) }, () => '0'), ...after);
+  }
+  return groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16))
+    .join(':');
 }
 
 /** What came of sending a write of the journal once. */

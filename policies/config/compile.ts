@@ -8,8 +8,9 @@ import { COMMON_FEED_KEYS } from './schema.ts';
 
 /** `directory`, absolute, holds the file; relative paths in it start there. Null where a part is missing. */
 export function compileConfig(parts: Parts, file: string, directory: string): Config | null {
-  const { listen, admin, log, cache, cacheStatus, fence, flights, journal } = parts;
-  if (!listen || !admin || !log || !cache || !cacheStatus || !fence || !flights || !journal) return null;
+  const { listen, admin, log, cache, cacheStatus, fence, flights, journal, writes } = parts;
+  if (!listen || !admin || !log || !cache || !cacheStatus || !fence || !flights || !journal || !writes)
+    return null;
   const [onlyOrigin] = parts.origins.keys();
   const routes = parts.routes.flatMap(({ route }) => (route ? [compileRoute(route, onlyOrigin ?? '')] : []));
   return {
@@ -33,6 +34,7 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
       deliveries: journal.deliveries,
       done: journal.done,
     },
+    writes: { heldPerClient: writes['held-per-client'], held: writes.held },
     origins: compileEach(parts.origins, (name, origin) => compileOrigin(name, origin, directory)),
     feeds: compileEach(parts.feeds, (name, feed) => compileFeed(name, feed, directory)),
     routes,

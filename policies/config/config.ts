@@ -18,6 +18,7 @@ export interface Config {
   readonly fence: FenceConfig;
   readonly flights: FlightsConfig;
   readonly journal: JournalConfig;
+  readonly writes: WritesConfig;
   readonly origins: Readonly<Record<string, OriginConfig>>;
   readonly feeds: Readonly<Record<string, FeedConfig>>;
   readonly routes: readonly RouteConfig[];
@@ -117,6 +118,14 @@ export interface JournalConfig {
   readonly deliveries: number;
   /** Delivered writes that can still be asked for, and whose Idempotency-Key is still known. Key `done`, 100000. */
   readonly done: number;
+}
+
+/** Key `writes`: bounds on writes that are under way or of unknown outcome, but for those of the journal. */
+export interface WritesConfig {
+  /** Of one client. Key `held-per-client`, 1000. */
+  readonly heldPerClient: number;
+  /** Of all clients. Key `held`, 10000. */
+  readonly held: number;
 }
 
 export interface OriginConfig {

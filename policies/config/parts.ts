@@ -14,6 +14,7 @@ import type {
   FenceInput,
   FlightsInput,
   JournalInput,
+  WritesInput,
   ListenInput,
   LogInput,
   OriginInput,
@@ -28,6 +29,7 @@ import {
   fenceSchema,
   flightsSchema,
   journalSchema,
+  writesSchema,
   listenSchema,
   logSchema,
   originSchema,
@@ -44,6 +46,7 @@ export interface Parts {
   readonly fence: FenceInput | null;
   readonly flights: FlightsInput | null;
   readonly journal: JournalInput | null;
+  readonly writes: WritesInput | null;
   readonly origins: ReadonlyMap<string, OriginInput | null>;
   readonly feeds: ReadonlyMap<string, FeedInput | null>;
   readonly routes: readonly RoutePart[];
@@ -79,6 +82,7 @@ export function readParts(document: unknown, feedSchemas: FeedSchemas, findings:
     fence: part('fence', fenceSchema),
     flights: part('flights', flightsSchema),
     journal: part('journal', journalSchema),
+    writes: part('writes', writesSchema),
     origins,
     feeds: new Map([...feeds].filter(([, feed]) => hasDemo || feed?.demo !== true)),
     routes: readRoutes(root, origins, findings),

@@ -165,6 +165,17 @@ export const journalSchema = z.strictObject({
     .describe('Delivered writes that can still be asked for, and whose Idempotency-Key is still known.'),
 });
 
+export const writesSchema = z.strictObject({
+  'held-per-client': count({ least: 1, most: 1_000_000 })
+    .prefault(1_000)
+    .describe(
+      'Writes of one client address (of IPv6: one /64) that are under way or of unknown outcome; beyond it 429.',
+    ),
+  held: count({ least: 1, most: 1_000_000 })
+    .prefault(10_000)
+    .describe('The same of all clients; beyond it 503.'),
+});
+
 export const originSchema = z.strictObject({
   url: z
     .union([originUrl, z.array(originUrl).min(1, { error: 'at least one URL' })], {
@@ -308,6 +319,7 @@ export function configSchema(feedSchemas: FeedSchemas) {
       .prefault({})
       .describe('Bounds on requests to the origin and on who waits for them.'),
     journal: journalSchema.prefault({}).describe('The durable queue of accepted writes.'),
+    writes: writesSchema.prefault({}).describe('Bounds on writes that go to the origin at once.'),
     origins: z
       .record(z.string(), originSchema)
       .describe('The HTTP servers behind Weir, by name. At least one.'),
@@ -331,6 +343,7 @@ export type CacheStatusInput = z.output<typeof cacheStatusSchema>;
 export type FenceInput = z.output<typeof fenceSchema>;
 export type FlightsInput = z.output<typeof flightsSchema>;
 export type JournalInput = z.output<typeof journalSchema>;
+export type WritesInput = z.output<typeof writesSchema>;
 export type OriginInput = z.output<typeof originSchema>;
 export type FeedInput = z.output<typeof commonFeedSchema>;
 

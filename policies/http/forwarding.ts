@@ -79,6 +79,14 @@ export function hasForwardingConflict(client: Omit<ClientView, 'version'>): bool
   return node !== null && otherNode !== null && node !== otherNode;
 }
 
+/** The client's address: what a trusted proxy tells of its own peer, else the connection's. */
+export function clientAddress(client: Omit<ClientView, 'version'>): string {
+  const own = plainAddress(client.remoteAddress);
+  if (!client.trusted) return own;
+  const told = nodeAddress(believedElements(client)?.at(-1)?.get('for'));
+  return told ?? nodeAddress(believedMembers(client, 'x-forwarded-for').at(-1)) ?? own;
+}
+
 const X_FORWARDED = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'];
 
 function believedElements({ fields, forwarding }: Omit<ClientView, 'version'>) {

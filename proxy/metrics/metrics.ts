@@ -286,6 +286,16 @@ export const METRICS: readonly MetricDefinition[] = [
     'Holds that outlast their write: its outcome is unknown, or the read lag has not passed',
     ({ writes }) => one(writes.lingering),
   ),
+  gauge(
+    'weir_writes_held',
+    'Writes under way or of unknown outcome that count against writes.held',
+    ({ writes }) => one(writes.held),
+  ),
+  counter(
+    'weir_writes_refused_total',
+    'Writes refused since too many were held, by bound: client, all',
+    ({ writes }) => Object.entries(writes.refused).map(([bound, value]) => ({ value, labels: { bound } })),
+  ),
   counter('weir_writes_accepted_total', 'Writes acknowledged', ({ writes }) => one(writes.accepted)),
   counter('weir_writes_delivered_total', 'Writes that their origin has', ({ writes }) =>
     one(writes.delivered),

@@ -1,6 +1,7 @@
 import { cacheStatus, type CacheStatus } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
-import { proxyStatus } from '../../policies/http/proxy-status.ts';
+import type { HoldBound } from '../../policies/writes.ts';
+import { errorOfRefusal, proxyStatus } from '../../policies/http/proxy-status.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { problem } from '../http/problem.ts';
@@ -17,6 +18,40 @@ export function refuse(
   const document = problem(status, title, detail);
   exchange.respond(status, [...document.fields, ...more], document.content);
 }
+
+/** There are too many writes whose holds are in force, or may be. */
+export function refuseHeld(
+  exchange: Exchange,
+  bound: HoldBound,
+): { readonly reason: string; readonly status: number } {
+  const { status, title, reason, detail } = HELD[bound];
+  refuse(exchange, status, title, detail, [
+    'Retry-After',
+    '1',
+    'Via',
+    VIA,
+    'Cache-Status',
+    cacheStatus({ detail: reason }),
+    'Proxy-Status',
+    proxyStatus({ error: errorOfRefusal(status), details: reason }),
+  ]);
+  return { reason, status };
+}
+
+const HELD = {
+  client: {
+    status: 429,
+    title: 'Too Many Requests',
+    reason: 'held-per-client',
+    detail: 'Too many writes of this client are under way or of unknown outcome.',
+  },
+  all: {
+    status: 503,
+    title: 'Service Unavailable',
+    reason: 'held',
+    detail: 'Too many writes are under way or of unknown outcome.',
+  },
+} as const;
 
 const TITLES: Readonly<Record<OriginFailure['status'], string>> = {
   502: 'Bad Gateway',

@@ -1,6 +1,12 @@
 import { withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { originFields, writtenFields, type ClientView } from '../../policies/http/forwarding.ts';
+import {
+  clientAddress,
+  originFields,
+  writtenFields,
+  type ClientView,
+} from '../../policies/http/forwarding.ts';
+import { holdClientOf } from '../../policies/writes.ts';
 import { keyOf } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -85,6 +91,11 @@ export function clientOf({ exchange, trusted, site }: Visit): ClientView {
     scheme: exchange.scheme,
     authority: exchange.authority,
   };
+}
+
+/** Whose holds those of this visit are counted with. */
+export function holdClient(visit: Visit): string {
+  return holdClientOf(clientAddress(clientOf(visit)));
 }
 
 /** What the origin is sent of a request, its end-to-end fields. */

@@ -16,7 +16,10 @@ import { PostedEntry } from '../writes/posted-entry.ts';
 import { laterTags, writtenTags } from '../writes/written-tags.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { RoutedVisit } from './visit.ts';
+import { refuse, refuseHeld } from './refusals.ts';
+import { cacheStatus } from '../../policies/http/cache-status.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import { holdClient, type RoutedVisit } from './visit.ts';
 
 /** The door of the fence, from a worker. */
 export interface Invalidator {
@@ -29,6 +32,12 @@ export interface WriteWayDependencies extends ThroughWayDependencies {
   readonly fence: FenceReader;
   readonly invalidator: Invalidator;
   onNotDurable(error: unknown): void;
+}
+
+/** What a write around has for the hold that it may leave. */
+interface TakenSlot {
+  readonly client: string;
+  readonly slot: number;
 }
 
 /** Unsafe requests, by the write policy of their route. */
@@ -50,7 +59,7 @@ export class WriteWay {
         this.#readSmall(visit, (sent) => {
           // Order holds across policies: what waits in the journal for this URL goes first.
           if (mayHaveWrites(visit, this.#deps.fence)) this.#through.enter(visit, policy, sent);
-          else this.#around(visit, sent);
+          else void this.#around(visit, sent);
         });
         return;
       case 'through':
@@ -95,8 +104,25 @@ export class WriteWay {
   }
 
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
-  #around(visit: RoutedVisit, sent: SentInstead): void {
-    const { keeper } = this.#deps;
+  async #around(visit: RoutedVisit, sent: SentInstead): Promise<void> {
+    const { desk, conclusions } = this.#deps;
+    const client = holdClient(visit);
+    const admission = await desk.takeSlot(client).catch(() => null);
+    if (visit.exchange.closed) {
+      if (admission?.kind === 'admitted') desk.giveSlot(admission.slot);
+      conclusions.whenEnded(visit, 'write', 'around', 0);
+    } else if (admission === null) {
+      const more = ['Retry-After', '1', 'Cache-Status', cacheStatus({ detail: 'stopping' }), 'Via', VIA];
+      refuse(visit.exchange, 503, 'Service Unavailable', 'Weir is stopping.', more);
+      conclusions.whenEnded(visit, 'refused', 'stopping', 503);
+    } else if (admission.kind === 'beyond') {
+      const { reason, status } = refuseHeld(visit.exchange, admission.bound);
+      conclusions.whenEnded(visit, 'refused', reason, status);
+    } else this.#sendAround(visit, sent, { client, slot: admission.slot });
+  }
+
+  #sendAround(visit: RoutedVisit, sent: SentInstead, taken: TakenSlot): void {
+    const { keeper, desk } = this.#deps;
     const entry = PostedEntry.expect(visit, keeper);
     let isKnown = false;
     this.#deps.passWay.enter(visit, 'around', {
@@ -108,8 +134,9 @@ export class WriteWay {
       onHead: async (status, fields) => {
         isKnown = true;
         const tags = this.#tagsOf(visit, status, fields);
-        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit);
-        else if (tags.length > 0) {
+        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit, taken);
+        else desk.giveSlot(taken.slot);
+        if (outcomeOfAnswer(status) !== 'unknown' && tags.length > 0) {
           const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
           if (invalidated !== null) entry?.invalidated(invalidated);
         }
@@ -117,21 +144,23 @@ export class WriteWay {
       },
       onContent: (chunk) => entry?.append(chunk),
       beforeRefusal: async (failure) => {
-        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit);
+        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit, taken);
+        else desk.giveSlot(taken.slot);
       },
       onSettled: (settled) => {
         if (settled === 'whole') entry?.finish();
-        if (settled === 'cut' && !isKnown) void this.#outlast(visit);
+        if (settled === 'cut' && !isKnown) void this.#outlast(visit, taken);
+        if (settled === 'unsent') desk.giveSlot(taken.slot);
       },
     });
   }
 
   /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
-  async #outlast(visit: RoutedVisit): Promise<void> {
+  async #outlast(visit: RoutedVisit, taken: TakenSlot): Promise<void> {
     const { maxProcessingMs } = visit.route.originConfig;
     const tags = this.#tagsOf(visit, 200, []);
     try {
-      await this.#deps.desk.holdUnknown({ line: writeLineOf(visit), tags, maxProcessingMs });
+      await this.#deps.desk.holdUnknown({ ...taken, line: writeLineOf(visit), tags, maxProcessingMs });
     } catch {
       await this.#invalidate(tags);
     }

@@ -19,6 +19,7 @@ import type { Pending } from '../writes/reading.ts';
 import type { AcceptedWrite, OfferedRequest, PendingRequest } from '../writes/write-desk.ts';
 import type {
   Admission,
+  SlotAdmission,
   ThroughEnd,
   ThroughRequest,
   ThroughSettled,
@@ -92,6 +93,8 @@ export type CoordinatorCalls = {
   admitThrough(request: ThroughRequest): Admission;
   abandonThrough(argument: { readonly ticket: number }): void;
   settleThrough(end: ThroughEnd): ThroughSettled;
+  takeSlot(argument: { readonly client: string }): SlotAdmission;
+  giveSlot(argument: { readonly slot: number }): void;
   holdUnknown(write: UnknownWrite): void;
   acceptWrite(request: OfferedRequest): AcceptedWrite;
   originAnswer(argument: { readonly ticket: number }): OriginAnswer | null;

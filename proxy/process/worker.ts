@@ -60,6 +60,8 @@ const runtime = new WorkerRuntime({
     admitThrough: (request) => coordinator.call('admitThrough', request),
     abandonThrough: (ticket) => coordinator.tell('abandonThrough', { ticket }),
     settleThrough: (end) => coordinator.call('settleThrough', end),
+    takeSlot: (client) => coordinator.call('takeSlot', { client }),
+    giveSlot: (slot) => coordinator.tell('giveSlot', { slot }),
     holdUnknown: (write) => coordinator.call('holdUnknown', write),
     acceptWrite: (request) =>
       coordinator.call(

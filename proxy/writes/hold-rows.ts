@@ -14,6 +14,8 @@ export type HoldRow = HoldOfLine &
 export interface HoldOfLine {
   readonly line: LineKey;
   readonly tags: TagHashes;
+  /** Whose slot it takes, as `holdClientOf` has it; absent: nobody's, for the journal bounds it. */
+  readonly client?: string;
 }
 
 /** A hold that outlasts its write. */
@@ -39,37 +41,46 @@ export function whileUnknown(
 }
 
 const KINDS = ['waiting', 'running', 'lingering'] as const;
+const BLOCKS = 1;
+const HAS_CLIENT = 2;
+const CLIENT_BYTES = 8;
 const HEAD_BYTES = 2 + 8 + 8 + 8 + LINE_BYTES;
 
 export function writeHoldRow(table: StateTable, key: Buffer, row: HoldRow): void {
-  const value = Buffer.alloc(HEAD_BYTES + row.tags.byteLength);
+  const client = Buffer.from(row.client ?? '', 'hex');
+  const value = Buffer.alloc(HEAD_BYTES + client.length + row.tags.byteLength);
   value[0] = KINDS.indexOf(row.kind);
   if (row.kind === 'lingering') {
-    value[1] = Number(row.blocks);
+    value[1] = row.blocks ? BLOCKS : 0;
     value.writeDoubleBE(row.untilMs, 2);
     value.writeDoubleBE(row.maxMs, 10);
     value.writeDoubleBE(row.shown, 18);
   } else if (row.kind === 'running') value.writeDoubleBE(row.maxProcessingMs, 10);
   value.write(row.line, 26, 'hex');
-  bytesOfHashes(row.tags).copy(value, HEAD_BYTES);
+  if (client.length > 0) value[1]! |= HAS_CLIENT;
+  client.copy(value, HEAD_BYTES);
+  bytesOfHashes(row.tags).copy(value, HEAD_BYTES + client.length);
   table.put(key, value);
 }
 
 export function readHoldRow(value: Buffer): HoldRow {
   const line = value.toString('hex', 26, HEAD_BYTES);
-  const tags = hashesOfBytes(value.subarray(HEAD_BYTES));
+  const tagsAt = HEAD_BYTES + ((value[1]! & HAS_CLIENT) === 0 ? 0 : CLIENT_BYTES);
+  const tags = hashesOfBytes(value.subarray(tagsAt));
+  const whose = tagsAt === HEAD_BYTES ? {} : { client: value.toString('hex', HEAD_BYTES, tagsAt) };
   const kind = KINDS[value[0]!];
   switch (kind) {
     case 'waiting':
-      return { kind, line, tags };
+      return { kind, line, tags, ...whose };
     case 'running':
-      return { kind, line, tags, maxProcessingMs: value.readDoubleBE(10) };
+      return { kind, line, tags, ...whose, maxProcessingMs: value.readDoubleBE(10) };
     case 'lingering':
       return {
         kind,
         line,
         tags,
-        blocks: value[1] === 1,
+        ...whose,
+        blocks: (value[1]! & BLOCKS) !== 0,
         untilMs: value.readDoubleBE(2),
         maxMs: value.readDoubleBE(10),
         shown: value.readDoubleBE(18),

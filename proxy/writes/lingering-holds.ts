@@ -10,6 +10,7 @@ import {
   type HoldOfLine,
   type Lingering,
 } from './hold-rows.ts';
+import type { HoldSlots } from './hold-slots.ts';
 import type { LineKey } from './line.ts';
 import type { Lines } from './lines.ts';
 import type { SteadyTime } from './steady-time.ts';
@@ -19,6 +20,7 @@ export interface LingeringHoldsDependencies {
   readonly fence: Fence;
   readonly time: SteadyTime;
   readonly log: Log;
+  readonly slots: HoldSlots;
   readonly lines: () => Lines;
 }
 
@@ -75,18 +77,19 @@ export class LingeringHolds {
 
   /** Takes over what earlier runs left; what was under way then is unknown now. */
   async restore(): Promise<void> {
-    const { state, fence, time } = this.#deps;
+    const { state, fence, time, slots } = this.#deps;
     const changes: (() => void)[] = [];
     for (const { key, value } of this.#table.range(OTHER_HOLDS)) {
       const found = readHoldRow(value);
       const id = Number(key.readBigUInt64BE(1));
       fence.restoreHold(found.tags);
+      if (found.client !== undefined) slots.add(found.client);
       if (found.kind === 'lingering') this.#keep(id, found);
       else if (found.kind === 'running') {
         const maxMs = found.maxProcessingMs;
         const untilMs = time.nowMs() + maxMs;
-        const { line, tags } = found;
-        const row = { kind: 'lingering', line, tags, untilMs, maxMs, blocks: true, shown: 0 } as const;
+        const { maxProcessingMs: _, ...ofLine } = found;
+        const row = { ...ofLine, kind: 'lingering', untilMs, maxMs, blocks: true, shown: 0 } as const;
         changes.push(() => writeHoldRow(this.#table, key, row));
         this.#keep(id, row);
       }
@@ -152,7 +155,7 @@ export class LingeringHolds {
     const held = this.#held.get(id);
     if (held === undefined || this.#isClosed) return;
     const { row } = held;
-    const { fence, log, lines } = this.#deps;
+    const { fence, log, lines, slots } = this.#deps;
     const forget = (): void => {
       this.#table.remove(otherHoldKey(id));
       if (row.shown > 0) this.#bodies.remove(numberKey(row.shown));
@@ -162,6 +165,7 @@ export class LingeringHolds {
         this.#held.delete(id);
         this.#hidden.delete(id);
         if (this.#shown.get(row.line) === id) this.#shown.delete(row.line);
+        if (row.client !== undefined) slots.give(row.client);
         if (row.blocks) lines().settled(row.line);
       },
       (error: unknown) => {

@@ -1,9 +1,10 @@
-import type { WriteOutcome } from '../../policies/writes.ts';
+import type { HoldBound, WriteOutcome } from '../../policies/writes.ts';
 import { NotDurableError, type Fence } from '../fence/fence.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Log } from '../log/logger.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { otherHoldKey, writeHoldRow } from './hold-rows.ts';
+import type { HoldSlots } from './hold-slots.ts';
 import { lineKeyOf, type LineKey, type WriteLine } from './line.ts';
 import type { Lines, Turn } from './lines.ts';
 import type { LingeringHolds } from './lingering-holds.ts';
@@ -14,6 +15,8 @@ export interface ThroughRequest {
   /** The worker's own number for it. */
   readonly ticket: number;
   readonly line: WriteLine;
+  /** As `holdClientOf` has it. */
+  readonly client: string;
   /** What is held until the outcome is known. */
   readonly tags: readonly string[];
   /** How long it may wait for writes before it, how many may, and how long the origin may be at one. */
@@ -26,11 +29,24 @@ export type Admission =
   | { readonly kind: 'admitted'; readonly hold: number }
   /** Its turn did not come in time, or too many wait. */
   | { readonly kind: 'busy' }
+  /** There are too many holds. */
+  | Beyond
   /** The hold can't be written down. */
   | { readonly kind: 'not-durable' };
 
+export interface Beyond {
+  readonly kind: 'beyond';
+  readonly bound: HoldBound;
+}
+
+/** Of a write that is sent without a hold, and may leave one. */
+export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | Beyond;
+
 /** A write that was sent without a hold, and of which nobody knows whether it was, or will be, carried out. */
 export interface UnknownWrite {
+  /** The one that it was given before it was sent. */
+  readonly slot: number;
+  readonly client: string;
   readonly line: WriteLine;
   readonly tags: readonly string[];
   readonly maxProcessingMs: number;
@@ -50,6 +66,7 @@ export type ThroughSettled = { readonly floor: number | null };
 
 interface Running {
   readonly instance: number;
+  readonly client: string;
   readonly line: LineKey;
   readonly tags: TagHashes;
   readonly maxProcessingMs: number;
@@ -62,6 +79,7 @@ export interface ThroughDeskDependencies {
   readonly fence: Fence;
   readonly lines: Lines;
   readonly lingering: LingeringHolds;
+  readonly slots: HoldSlots;
   readonly time: SteadyTime;
   readonly log: Log;
 }
@@ -71,6 +89,9 @@ export class ThroughDesk {
   readonly #deps: ThroughDeskDependencies;
   readonly #holds: StateTable;
   readonly #running = new Map<number, Running>();
+  /** Of writes that are under way without a hold, by slot. */
+  readonly #unheld = new Map<number, { readonly instance: number; readonly client: string }>();
+  #slots = 0;
   /** By worker and ticket. */
   readonly #turns = new Map<string, Turn>();
   /** Workers that died, by instance: what they asked for may come to pass after that. */
@@ -95,7 +116,30 @@ export class ThroughDesk {
     const how = await turn.granted;
     this.#turns.delete(ticket);
     if (how !== 'granted') return { kind: 'busy' };
+    const bound = this.#deps.slots.take(request.client);
+    if (bound !== null) {
+      lines.leave(line);
+      return { kind: 'beyond', bound };
+    }
     return this.#hold(instance, line, request);
+  }
+
+  /** A write that is sent without a hold takes a slot for the one that it may leave. */
+  takeSlot(instance: number, client: string): SlotAdmission {
+    const bound = this.#deps.slots.take(client);
+    if (bound !== null) return { kind: 'beyond', bound };
+    this.#slots += 1;
+    if (this.#dead.has(instance)) this.#deps.slots.give(client);
+    else this.#unheld.set(this.#slots, { instance, client });
+    return { kind: 'admitted', slot: this.#slots };
+  }
+
+  /** Its outcome is known. */
+  giveSlot(slot: number): void {
+    const unheld = this.#unheld.get(slot);
+    if (unheld === undefined) return;
+    this.#unheld.delete(slot);
+    this.#deps.slots.give(unheld.client);
   }
 
   /** The client has gone before its turn came. */
@@ -126,13 +170,19 @@ export class ThroughDesk {
    * Holds what the write may have changed, or change, until it can't any more; nothing waits for that. Rejects, and holds
    * nothing, where that can't be written down.
    */
-  async holdUnknown({ line, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
-    const { fence, lingering, time } = this.#deps;
+  async holdUnknown({ slot, client, line, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
+    const { fence, lingering, time, slots } = this.#deps;
+    if (!this.#unheld.delete(slot)) slots.add(client);
     const hold = lingering.newId();
     const untilMs = time.nowMs() + maxProcessingMs;
     const how = { kind: 'lingering', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
-    const row = { ...how, line: lineKeyOf(line), tags: fence.hasher.hash(tags) };
-    await fence.hold(row.tags, () => lingering.write(hold, row));
+    const row = { ...how, client, line: lineKeyOf(line), tags: fence.hasher.hash(tags) };
+    try {
+      await fence.hold(row.tags, () => lingering.write(hold, row));
+    } catch (error) {
+      slots.give(client);
+      throw error;
+    }
     lingering.keep(hold, row);
   }
 
@@ -140,6 +190,7 @@ export class ThroughDesk {
   workerDied(instance: number): void {
     this.#dead.add(instance);
     for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
+    for (const [slot, unheld] of this.#unheld) if (unheld.instance === instance) this.giveSlot(slot);
     for (const [hold, running] of this.#running) {
       if (running.instance !== instance) continue;
       this.#running.delete(hold);
@@ -148,19 +199,26 @@ export class ThroughDesk {
   }
 
   async #hold(instance: number, line: LineKey, request: ThroughRequest): Promise<Admission> {
-    const { fence, lines, lingering } = this.#deps;
-    const { maxProcessingMs } = request;
+    const { fence, lines, lingering, slots } = this.#deps;
+    const { client, maxProcessingMs } = request;
     const tags = fence.hasher.hash(request.tags);
     const hold = lingering.newId();
     try {
       const { sequence } = await fence.hold(tags, () =>
-        writeHoldRow(this.#holds, otherHoldKey(hold), { kind: 'running', line, tags, maxProcessingMs }),
+        writeHoldRow(this.#holds, otherHoldKey(hold), {
+          kind: 'running',
+          client,
+          line,
+          tags,
+          maxProcessingMs,
+        }),
       );
-      const running = { instance, line, tags, maxProcessingMs, heldAt: sequence };
+      const running = { instance, client, line, tags, maxProcessingMs, heldAt: sequence };
       if (this.#dead.has(instance)) await this.#rejected(running, hold);
       else this.#running.set(hold, running);
       return { kind: 'admitted', hold };
     } catch (error) {
+      slots.give(client);
       lines.leave(line);
       if (error instanceof NotDurableError) return { kind: 'not-durable' };
       throw error;
@@ -168,7 +226,7 @@ export class ThroughDesk {
   }
 
   async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
-    const { fence, lines, lingering } = this.#deps;
+    const { fence, lines, lingering, slots } = this.#deps;
     lingering.stopShowing(running.line);
     const { entryTags } = end;
     const untouched = entryTags !== null && !fence.touchedSince(fence.hasher.hash(entryTags), running.heldAt);
@@ -177,6 +235,7 @@ export class ThroughDesk {
         this.#holds.remove(otherHoldKey(end.hold));
         lingering.writeHidden(running.line);
       });
+      slots.give(running.client);
       lines.leave(running.line);
       return { floor: untouched ? sequence : null };
     } catch (error) {
@@ -187,10 +246,11 @@ export class ThroughDesk {
   }
 
   async #rejected(running: Running, hold: number): Promise<void> {
-    const { state, fence, lines } = this.#deps;
+    const { state, fence, lines, slots } = this.#deps;
     try {
       await state.write(() => this.#holds.remove(otherHoldKey(hold)));
       fence.drop(running.tags);
+      slots.give(running.client);
       lines.leave(running.line);
     } catch (error) {
       this.#linger(running, hold, error);
@@ -224,10 +284,11 @@ export class ThroughDesk {
     lines.leave(running.line);
   }
 
-  #rowOf({ line, tags, maxProcessingMs }: Running) {
+  #rowOf({ client, line, tags, maxProcessingMs }: Running) {
     const untilMs = this.#deps.time.nowMs() + maxProcessingMs;
     return {
       kind: 'lingering',
+      client,
       line,
       tags,
       untilMs,

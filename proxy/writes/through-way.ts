@@ -3,9 +3,9 @@ import { VIA } from '../../policies/http/forwarding.ts';
 import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../policies/writes.ts';
 import type { Conclusions } from '../pipeline/conclusion.ts';
 import { originForm, type PassOptions, type PassWay } from '../pipeline/pass-way.ts';
-import { refuse } from '../pipeline/refusals.ts';
+import { refuse, refuseHeld } from '../pipeline/refusals.ts';
 import type { Positions } from '../pipeline/positions.ts';
-import type { RoutedVisit } from '../pipeline/visit.ts';
+import { holdClient, type RoutedVisit } from '../pipeline/visit.ts';
 import type { Site } from '../routes/active-route.ts';
 import { laterTags, targetTags, writtenTags, type SentWrite } from './written-tags.ts';
 import type { WriteLine } from './line.ts';
@@ -55,7 +55,15 @@ export class ThroughWay {
     ];
     exchange.onGone(() => desk.abandonThrough(ticket));
     const admission = await desk
-      .admitThrough({ ticket, line, tags, waitMs: queue.timeoutMs, waiting: queue.size, maxProcessingMs })
+      .admitThrough({
+        ticket,
+        line,
+        client: holdClient(visit),
+        tags,
+        waitMs: queue.timeoutMs,
+        waiting: queue.size,
+        maxProcessingMs,
+      })
       .catch(() => ({ kind: 'not-durable' }) as const);
     switch (admission.kind) {
       case 'admitted':
@@ -67,6 +75,11 @@ export class ThroughWay {
       case 'busy':
         this.#refuse(visit, 'busy', 'Earlier writes to this URL have not been delivered yet.');
         return;
+      case 'beyond': {
+        const { reason: why, status } = refuseHeld(exchange, admission.bound);
+        this.#deps.conclusions.whenEnded(visit, 'refused', why, status);
+        return;
+      }
       case 'not-durable':
         this.#refuse(visit, 'not-durable', 'The write could not be prepared durably.');
         return;

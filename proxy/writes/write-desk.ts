@@ -2,13 +2,23 @@ import type { OfferedWrite } from './intake.ts';
 import type { WriteLine } from './line.ts';
 import type { OriginAnswer } from './origin-answer.ts';
 import type { Pending } from './reading.ts';
-import type { Admission, ThroughEnd, ThroughRequest, ThroughSettled, UnknownWrite } from './through-desk.ts';
+import type {
+  Admission,
+  SlotAdmission,
+  ThroughEnd,
+  ThroughRequest,
+  ThroughSettled,
+  UnknownWrite,
+} from './through-desk.ts';
 
 /** What a worker asks the coordinator about writes. */
 export interface WriteDesk {
   admitThrough(request: ThroughRequest): Promise<Admission>;
   abandonThrough(ticket: number): void;
   settleThrough(end: ThroughEnd): Promise<ThroughSettled>;
+  /** `client` as `holdClientOf` has it. */
+  takeSlot(client: string): Promise<SlotAdmission>;
+  giveSlot(slot: number): void;
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
   /** Resolves with null where it does not come in time, or is too long. To be asked for once. */

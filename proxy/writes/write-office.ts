@@ -1,3 +1,4 @@
+import type { HoldBound } from '../../policies/writes.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log/logger.ts';
 import { DELIVERY_BOUNDS_SECONDS } from './attempts.ts';
@@ -60,6 +61,9 @@ export interface WriteStats {
   readonly delivering: number;
   readonly through: number;
   readonly lingering: number;
+  /** Slots for holds that are taken, and writes that were refused for want of one, by the bound that was reached. */
+  readonly held: number;
+  readonly refused: Readonly<Record<HoldBound, number>>;
   readonly seconds: {
     readonly bounds: readonly number[];
     readonly buckets: readonly number[];
@@ -79,6 +83,8 @@ export interface WriteOfficeDependencies {
     readonly merged: number;
     readonly through: number;
     readonly lingering: number;
+    readonly held: number;
+    readonly refused: Readonly<Record<HoldBound, number>>;
   };
 }
 
@@ -171,7 +177,7 @@ export class WriteOffice {
   stats(): WriteStats {
     const { journal, deliveries, clock, counts } = this.#deps;
     const { waiting, dead, done, bytes } = journal.counts;
-    const { accepted, merged, through, lingering } = counts();
+    const { accepted, merged, through, lingering, held, refused } = counts();
     const { delivered, retries, dead: givenUp, seconds } = deliveries.counters;
     const [oldest] = journal.tables.records('waiting', 0, 1);
     const acceptedAtMs = oldest?.record.kind === 'record' ? oldest.record.record.acceptedAtMs : null;
@@ -189,6 +195,8 @@ export class WriteOffice {
       delivering: deliveries.underWay,
       through,
       lingering,
+      held,
+      refused,
       seconds: { bounds: DELIVERY_BOUNDS_SECONDS, buckets: seconds.buckets, sum: seconds.sum },
     };
   }

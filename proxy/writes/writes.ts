@@ -13,6 +13,7 @@ import type { Handlers } from '../process/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './deliveries.ts';
 import { Journal } from './journal.ts';
+import { HoldSlots } from './hold-slots.ts';
 import { lineKeyOf, type LineKey } from './line.ts';
 import { LingeringHolds } from './lingering-holds.ts';
 import { Lines } from './lines.ts';
@@ -39,6 +40,8 @@ type WriteCalls = Pick<
   | 'admitThrough'
   | 'abandonThrough'
   | 'settleThrough'
+  | 'takeSlot'
+  | 'giveSlot'
   | 'holdUnknown'
   | 'acceptWrite'
   | 'originAnswer'
@@ -54,6 +57,7 @@ export class Writes {
   readonly office: WriteOffice;
   readonly #deps: WritesDependencies;
   readonly #lines: Lines;
+  readonly #slots: HoldSlots;
   readonly #lingering: LingeringHolds;
   readonly #journal: Journal;
   readonly #deliveries: Deliveries;
@@ -78,7 +82,8 @@ export class Writes {
       },
       (line) => this.#deliveries.freed(line),
     );
-    this.#lingering = new LingeringHolds({ ...deps, time, lines: () => this.#lines });
+    this.#slots = new HoldSlots({ limits: () => this.#config.writes, time, log: deps.log });
+    this.#lingering = new LingeringHolds({ ...deps, time, slots: this.#slots, lines: () => this.#lines });
     this.#journal = new Journal({
       ...deps,
       time,
@@ -100,7 +105,13 @@ export class Writes {
       moved,
     });
     this.#reading = new Reading(this.#journal, this.#lingering);
-    this.#desk = new ThroughDesk({ ...deps, time, lines: this.#lines, lingering: this.#lingering });
+    this.#desk = new ThroughDesk({
+      ...deps,
+      time,
+      lines: this.#lines,
+      lingering: this.#lingering,
+      slots: this.#slots,
+    });
     this.office = new WriteOffice({
       journal: this.#journal,
       deliveries: this.#deliveries,
@@ -113,6 +124,8 @@ export class Writes {
         merged: this.#merged,
         through: this.#desk.running,
         lingering: this.#lingering.size,
+        held: this.#slots.taken,
+        refused: this.#slots.refused,
       }),
     });
   }
@@ -169,6 +182,8 @@ export class Writes {
       admitThrough: (request) => this.#desk.admit(instance, request),
       abandonThrough: ({ ticket }) => this.#desk.abandon(instance, ticket),
       settleThrough: (end) => this.#desk.settle(end),
+      takeSlot: ({ client }) => this.#desk.takeSlot(instance, client),
+      giveSlot: ({ slot }) => this.#desk.giveSlot(slot),
       holdUnknown: (write) => this.#desk.holdUnknown(write),
       acceptWrite: (request) => this.#accept(instance, request),
       originAnswer: ({ ticket }) => this.#originAnswer(`${instance}:${ticket}`),

@@ -227,6 +227,8 @@ class RaceWorker {
         admitThrough: nobody,
         abandonThrough: nobody,
         settleThrough: nobody,
+        takeSlot: nobody,
+        giveSlot: nobody,
         holdUnknown: nobody,
         acceptWrite: nobody,
         originAnswer: nobody,

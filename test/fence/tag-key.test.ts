@@ -161,7 +161,16 @@ describe('the key of a state', () => {
     const { journal, desk } = await openWrites(state);
     const number = numberOf(await journal.accept(offer('/1', 'a')));
     const line = { origin: 'shop', authority: null, target: '/2' };
-    const request = { ticket: 1, line, tags: ['url:/2'], waitMs: 0, waiting: 1, maxProcessingMs: 60_000 };
+    const client = '00000000000000aa';
+    const request = {
+      ticket: 1,
+      client,
+      line,
+      tags: ['url:/2'],
+      waitMs: 0,
+      waiting: 1,
+      maxProcessingMs: 60_000,
+    };
     expect((await desk.admit(1, request)).kind).toBe('admitted');
     await state.write(() => state.table('meta').remove('tag-key'));
     const old = state.crashed();

@@ -118,6 +118,8 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
           admitThrough: nobody,
           abandonThrough: nobody,
           settleThrough: nobody,
+          takeSlot: nobody,
+          giveSlot: nobody,
           holdUnknown: nobody,
           acceptWrite: nobody,
           originAnswer: nobody,

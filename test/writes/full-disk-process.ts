@@ -8,6 +8,7 @@ import { createLog } from '../../proxy/log/logger.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { Journal } from '../../proxy/writes/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/line.ts';
+import { HoldSlots } from '../../proxy/writes/hold-slots.ts';
 import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
 import { Lines } from '../../proxy/writes/lines.ts';
 import { SteadyTime } from '../../proxy/writes/steady-time.ts';
@@ -22,7 +23,8 @@ async function open() {
   const fence = await Fence.open(1000, { state, clock });
   const lines = new Lines({ first: () => null, last: () => null }, () => {});
   const time = new SteadyTime({ state, clock });
-  const lingering = new LingeringHolds({ state, fence, time, log, lines: () => lines });
+  const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1000, held: 10_000 }), time, log });
+  const lingering = new LingeringHolds({ state, fence, time, log, slots, lines: () => lines });
   const limits = { sizeBytes: 2 ** 30, done: 0 };
   const deps = {
     state,

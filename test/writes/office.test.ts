@@ -9,7 +9,14 @@ import { numberOf, offer, open } from './opened.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 
-const counts = () => ({ accepted: 0, merged: 0, through: 0, lingering: 0 });
+const counts = () => ({
+  accepted: 0,
+  merged: 0,
+  through: 0,
+  lingering: 0,
+  held: 0,
+  refused: { client: 0, all: 0 },
+});
 
 it('of two operators at one dead write only one is heard', async () => {
   const { journal, fence, time } = await open(new MemoryState());

@@ -7,6 +7,7 @@ import { createLog } from '../../proxy/log/logger.ts';
 import type { Acceptance, OfferedWrite } from '../../proxy/writes/intake.ts';
 import { Journal } from '../../proxy/writes/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/line.ts';
+import { HoldSlots } from '../../proxy/writes/hold-slots.ts';
 import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
 import { Lines } from '../../proxy/writes/lines.ts';
 import { SteadyTime } from '../../proxy/writes/steady-time.ts';
@@ -21,7 +22,11 @@ afterEach(() => {
 });
 
 /** What of the journal rests on this state; closed after each test. */
-export async function open(state: MemoryState, sizeBytes = 2 ** 20) {
+export async function open(
+  state: MemoryState,
+  sizeBytes = 2 ** 20,
+  limits = { heldPerClient: 1000, held: 10_000 },
+) {
   const fence = await Fence.open(1000, { state, clock });
   const lines: Lines = new Lines(
     {
@@ -31,7 +36,8 @@ export async function open(state: MemoryState, sizeBytes = 2 ** 20) {
     () => {},
   );
   const time = new SteadyTime({ state, clock });
-  const lingering = new LingeringHolds({ state, fence, time, log, lines: () => lines });
+  const slots = new HoldSlots({ limits: () => limits, time, log });
+  const lingering = new LingeringHolds({ state, fence, time, log, slots, lines: () => lines });
   opened.push(lingering);
   const buried: number[] = [];
   const journal: Journal = new Journal({
@@ -46,7 +52,7 @@ export async function open(state: MemoryState, sizeBytes = 2 ** 20) {
   });
   journal.restoreHolds();
   await lingering.restore();
-  const desk = new ThroughDesk({ state, fence, lines, lingering, time, log });
+  const desk = new ThroughDesk({ state, fence, lines, lingering, slots, time, log });
   const reader = new FenceReader(new SharedWords(fence.buffer), clock);
   return {
     fence,
@@ -54,6 +60,7 @@ export async function open(state: MemoryState, sizeBytes = 2 ** 20) {
     lines,
     lingering,
     desk,
+    slots,
     time,
     buried,
     isHeld: (tag: string) => reader.isHeld(fence.hasher.hash([tag])),

@@ -14,6 +14,7 @@ const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 describe('writes through', () => {
   const REQUEST = {
     line: { origin: 'shop', authority: null, target: '/1' },
+    client: '00000000000000aa',
     tags: ['url:/1'],
     waitMs: 60_000,
     waiting: 10,

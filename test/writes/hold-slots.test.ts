@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import { clientAddress } from '../../policies/http/forwarding.ts';
+import { decideSlot, holdClientOf } from '../../policies/writes.ts';
+import { createLog } from '../../proxy/log/logger.ts';
+import { HoldSlots } from '../../proxy/writes/hold-slots.ts';
+import { MemoryState } from '../support/memory-state.ts';
+import { open } from './opened.ts';
+
+const ONE = holdClientOf('192.0.2.1');
+const OTHER = holdClientOf('192.0.2.2');
+const LIMITS = { heldPerClient: 2, held: 3 };
+const SIZE = 2 ** 20;
+const END = { moreTags: [], entryTags: null };
+
+let tickets = 0;
+function request(client: string) {
+  tickets += 1;
+  const line = { origin: 'shop', authority: null, target: `/${tickets}` };
+  const rest = { waitMs: 0, waiting: 0, maxProcessingMs: 60_000 };
+  return { ticket: tickets, line, client, tags: [`url:${line.target}`], ...rest };
+}
+
+describe('the slots of holds', () => {
+  it.each([
+    [{ client: 1, all: 2 }, { kind: 'free' }],
+    [
+      { client: 2, all: 2 },
+      { kind: 'refused', bound: 'client' },
+    ],
+    [
+      { client: 0, all: 3 },
+      { kind: 'refused', bound: 'all' },
+    ],
+    [
+      { client: 2, all: 3 },
+      { kind: 'refused', bound: 'client' },
+    ],
+  ])('are bounded for a client and in all: %o', (held, decision) => {
+    expect(decideSlot(held, LIMITS)).toEqual(decision);
+  });
+
+  it('are counted by address, of IPv6 by network', () => {
+    expect(ONE).not.toBe(OTHER);
+    expect(holdClientOf('2001:db8::1')).toBe(holdClientOf('2001:DB8:0:0:ffff::2'));
+    expect(holdClientOf('2001:db8:0:1::1')).not.toBe(holdClientOf('2001:db8::1'));
+    expect(holdClientOf('fe80::1%eth0')).toBe(holdClientOf('fe80::2'));
+    expect(holdClientOf('::1')).not.toBe(holdClientOf('1::'));
+  });
+
+  it.each([
+    [false, ['X-Forwarded-For', '192.0.2.9'], '10.0.0.1'],
+    [true, [], '10.0.0.1'],
+    [true, ['X-Forwarded-For', '203.0.113.1, 192.0.2.9'], '192.0.2.9'],
+    [true, ['Forwarded', 'for=203.0.113.1, for="[2001:db8::1]:80"'], '2001:db8::1'],
+    [true, ['X-Forwarded-For', 'unknown'], '10.0.0.1'],
+  ])('are of the client that the nearest trusted proxy tells: %s, %o', (trusted, fields, address) => {
+    const peer = { scheme: 'http', authority: 'a', remoteAddress: '::ffff:10.0.0.1' } as const;
+    expect(clientAddress({ ...peer, trusted, fields })).toBe(address);
+  });
+
+  it('are given back where the outcome is known, and kept where it is not', async () => {
+    const { desk, slots } = await open(new MemoryState(), SIZE, LIMITS);
+    for (const outcome of ['applied', 'rejected', 'unknown', 'unknown'] as const) {
+      const admission = await desk.admit(1, request(ONE));
+      if (admission.kind !== 'admitted') throw new Error(admission.kind);
+      await desk.settle({ hold: admission.hold, outcome, ...END });
+    }
+    expect(slots.taken).toBe(2);
+    expect(await desk.admit(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
+    expect(desk.takeSlot(1, ONE)).toEqual({ kind: 'beyond', bound: 'client' });
+    const admitted = desk.takeSlot(2, OTHER);
+    expect(admitted.kind).toBe('admitted');
+    expect(desk.takeSlot(1, OTHER)).toEqual({ kind: 'beyond', bound: 'all' });
+    expect(slots.refused).toEqual({ client: 2, all: 1 });
+    if (admitted.kind === 'admitted') desk.giveSlot(admitted.slot);
+    expect((await desk.admit(2, request(OTHER))).kind).toBe('admitted');
+  });
+
+  it('of a write without a hold go to the hold that it leaves, once', async () => {
+    const { desk, slots, lingering } = await open(new MemoryState(), SIZE, LIMITS);
+    const admitted = desk.takeSlot(1, ONE);
+    if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
+    await desk.holdUnknown({ slot: admitted.slot, ...request(ONE) });
+    desk.giveSlot(admitted.slot);
+    expect([slots.taken, lingering.size]).toEqual([1, 1]);
+  });
+
+  it('never keep a hold from being placed', async () => {
+    const { desk, slots, lingering } = await open(new MemoryState(), SIZE, { heldPerClient: 1, held: 1 });
+    await desk.holdUnknown({ slot: 1, ...request(ONE) });
+    await desk.holdUnknown({ slot: 2, ...request(ONE) });
+    expect([slots.taken, lingering.size]).toEqual([2, 2]);
+  });
+
+  it('are given back when a hold can not be written down', async () => {
+    const state = new MemoryState();
+    const { desk, slots } = await open(state, SIZE, LIMITS);
+    const admitted = desk.takeSlot(1, ONE);
+    if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
+    state.beforeCommit = () => Promise.reject(new Error('EIO'));
+    expect(await desk.admit(1, request(ONE))).toEqual({ kind: 'not-durable' });
+    await expect(desk.holdUnknown({ slot: admitted.slot, ...request(ONE) })).rejects.toThrow();
+    expect(slots.taken).toBe(0);
+  });
+
+  it('are given back when a hold of unknown outcome is over', async () => {
+    const { desk, slots } = await open(new MemoryState(), SIZE, LIMITS);
+    await desk.holdUnknown({ slot: 0, ...request(ONE), maxProcessingMs: 1 });
+    await expect.poll(() => slots.taken).toBe(0);
+  });
+
+  it('of a worker that died are given back, or go to the holds that it leaves', async () => {
+    const { desk, slots, lingering } = await open(new MemoryState(), SIZE, LIMITS);
+    desk.takeSlot(1, ONE);
+    await desk.admit(1, request(ONE));
+    desk.workerDied(1);
+    await expect.poll(() => lingering.size).toBe(1);
+    expect(slots.taken).toBe(1);
+  });
+
+  it('are taken after a restart, under way or not', async () => {
+    const state = new MemoryState();
+    const { desk } = await open(state, SIZE, LIMITS);
+    await desk.admit(1, request(ONE));
+    await desk.holdUnknown({ slot: 0, ...request(ONE) });
+    const crashed = state.crashed();
+    const after = await open(crashed, SIZE, LIMITS);
+    expect(after.slots.taken).toBe(2);
+    expect(await after.desk.admit(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
+    const again = await open(crashed.crashed(), SIZE, LIMITS);
+    expect(again.slots.taken).toBe(2);
+    expect((await again.desk.admit(1, request(OTHER))).kind).toBe('admitted');
+  });
+
+  it('are missed in one line for many requests', () => {
+    const lines: string[] = [];
+    const log = {
+      ...createLog({ level: 'silent', thread: 'test', fd: 1 }),
+      warn: (line: object) => void lines.push(JSON.stringify(line)),
+    };
+    let nowMs = 0;
+    const time = { nowMs: () => nowMs };
+    const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1, held: 1 }), time, log: log as never });
+    slots.take(ONE);
+    for (let i = 0; i < 5; i += 1) slots.take(ONE);
+    nowMs = 10_000;
+    slots.take(OTHER);
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { bound: 'client', refused: 1 },
+      { bound: 'all', refused: 5 },
+    ]);
+  });
+});
