@@ -27,7 +27,7 @@ routes:
   - 5
 `);
     expect(errors).toEqual([
-      '1:1 lisen: expected one of listen, admin, log, cache, cache-status, fence, flights, journal, origins, feeds, defaults, routes (did you mean listen?), got lisen',
+      '1:1 lisen: expected one of listen, admin, log, cache, cache-status, fence, flights, journal, writes, origins, feeds, defaults, routes (did you mean listen?), got lisen',
       '3:9 listen.port: expected a whole number from 0 to 65535, got 80800',
       '4:12 listen.workers: expected auto, or a whole number from 1 to 256, got "none"',
       '5:16 admin.host: expected a loopback address, or a token beside it, got "0.0.0.0"',
