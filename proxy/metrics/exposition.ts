@@ -9,6 +9,13 @@ export interface Exposition {
   text(): Promise<string>;
 }
 
+/** Gauges under a counter's suffix; each is the sum of a gauge by type, which stays. */
+const MISNAMED_SUMS = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
 export function createExposition(sources: {
   readonly totals: Totals;
   stats(): Promise<WeirStats>;
@@ -20,6 +27,7 @@ export function createExposition(sources: {
   }
   // Of the process: processor time, memory, event loop and garbage collection.
   collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED_SUMS) registry.removeSingleMetric(name);
   return {
     async text() {
       const stats = await sources.stats();

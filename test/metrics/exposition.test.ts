@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { newFeedCounts } from '../../proxy/feeds/status.ts';
@@ -61,7 +62,15 @@ async function linesOf(totals: Totals, stats: WeirStats = STATS): Promise<string
   return text.split('\n');
 }
 
+const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
+
 describe('metrics', () => {
+  it.skipIf(!hasPromtool)('are clean to promtool (skipped where it is not installed)', async () => {
+    const input = (await linesOf(new Totals())).join('\n');
+    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' });
+    expect(`${stdout}${stderr}`).toBe('');
+  });
+
   it('count requests by route, outcome and reason, whatever is in a name', async () => {
     const totals = new Totals();
     const recorder = new SharedRecorder((part) => totals.take(1, part));
