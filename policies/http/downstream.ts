@@ -1,7 +1,14 @@
 /** What the CDN in front is told of an entry: its lifetime there, its age and its tags (`cache.downstream`). */
 import type { RouteCacheConfig } from '../config/config.ts';
 import type { StoredMeta } from '../model.ts';
-import { directiveSeconds, parseDirectives } from '../rfc9111/cache-control.ts';
+import {
+  directiveSeconds,
+  parseDeltaSeconds,
+  parseDirectives,
+  type Directives,
+} from '../rfc9111/cache-control.ts';
+import { formatAge } from '../rfc9111/freshness.ts';
+import { parseHttpDate } from './dates.ts';
 import { withoutFields } from './fields.ts';
 import type { Fields } from './fields.ts';
 
@@ -44,6 +51,40 @@ export function downstreamAgeSeconds(meta: StoredMeta, policy: RouteCacheConfig,
     return ownAgeSeconds < 1 || isWithin(ownAgeSeconds, cacheControl) ? ownAgeSeconds : 0;
   const prolonged = policy.freshness !== 'headers' && meta.lifetimeSeconds > meta.headerLifetimeSeconds;
   return prolonged ? ownAgeSeconds : ageSeconds;
+}
+
+/**
+ * The fields that make an answer served stale as stale for every cache behind Weir: an Age that is not below any lifetime
+ * that the answer tells, in Cache-Control, Expires, Surrogate-Control and targeted fields (RFC 9213) alike; and a lifetime
+ * of 0 where private caches are told none, so that nobody guesses one (RFC 9111 §4.2.2). `sent`: the fields of a 200.
+ */
+export function staleFields(sent: Fields, dateMs: number, ageSeconds: number): string[] {
+  let toldSeconds = 0;
+  let isTold = false;
+  for (let i = 0; i + 1 < sent.length; i += 2) {
+    const name = sent[i]!.toLowerCase();
+    if (name === 'expires') {
+      const expiresMs = parseHttpDate(sent[i + 1]!, dateMs);
+      if (expiresMs !== null) toldSeconds = Math.max(toldSeconds, Math.ceil((expiresMs - dateMs) / 1000));
+      isTold = true;
+    } else if (name.endsWith('-control')) {
+      const directives = parseDirectives([sent[i + 1]!.replaceAll(/[+;]/g, ',')]);
+      toldSeconds = Math.max(toldSeconds, longest(directives, 'max-age'), longest(directives, 's-maxage'));
+      if (name === 'cache-control' && typeof directiveSeconds(directives, 'max-age') === 'number')
+        isTold = true;
+    }
+  }
+  const age = ['Age', formatAge(Math.max(ageSeconds, toldSeconds))];
+  return isTold ? age : ['Cache-Control', 'max-age=0', ...age];
+}
+
+/** Of values that differ, readers may take any. */
+function longest(directives: Directives, name: string): number {
+  const given = directives.arguments.get(name) ?? [];
+  return Math.max(
+    0,
+    ...given.map((argument) => ('text' in argument ? (parseDeltaSeconds(argument.text) ?? 0) : 0)),
+  );
 }
 
 function isWithin(ageSeconds: number, cacheControl: string): boolean {

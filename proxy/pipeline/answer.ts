@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { cacheStatus, remainingSeconds, type CacheStatus } from '../../policies/http/cache-status.ts';
-import { downstreamAgeSeconds } from '../../policies/http/downstream.ts';
+import { downstreamAgeSeconds, staleFields } from '../../policies/http/downstream.ts';
 import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { POSITION_FIELD } from '../../policies/position-field.ts';
@@ -31,6 +31,8 @@ export interface EntryAnswer {
   /** Fields for this client alone. */
   readonly ownFields: Fields;
   readonly nowMs: number;
+  /** Weir calls it stale, and so must every cache behind it. */
+  readonly isStale: boolean;
 }
 
 /**
@@ -240,7 +242,8 @@ function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Field
   const ageSeconds = sentAgeSeconds(visit, answer);
   const all = fields.concat(ownFields);
   // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
-  if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
+  if (answer.isStale) all.push(...staleFields(answer.entry.sentFields, answer.entry.meta.dateMs, ageSeconds));
+  else if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
   all.push('Cache-Status', cacheStatus(keyedStatus(visit, status)));
   // What may show the state before an invalidation is as new as nothing.
   if (visit.position !== null && !answer.entry.unproven) all.push(POSITION_FIELD, visit.position.field);

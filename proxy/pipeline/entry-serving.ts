@@ -56,7 +56,8 @@ export class EntryServing {
     const told = isHeadAlone
       ? { fwd: need.forward, fwdStatus: originStatus, collapsed, detail: 'head' }
       : status;
-    const answer = { entry, body, status: told, ownFields, nowMs };
+    const isStale = originStatus === null && ttlSeconds <= 0;
+    const answer = { entry, body, status: told, ownFields, nowMs, isStale };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
     if (sent === 'damaged') return { to: 'lookup', visit };
@@ -116,7 +117,8 @@ export class EntryServing {
     const { levels, conclusions } = this.#deps;
     const { arrivedAtMs } = visit;
     const fromDisk = entry.content === null;
-    const answer = { entry, body: null, status, ownFields: NO_FIELDS, nowMs: arrivedAtMs };
+    const isStale = outcome === 'stale';
+    const answer = { entry, body: null, status, ownFields: NO_FIELDS, nowMs: arrivedAtMs, isStale };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') {
       return { to: 'pass', visit, reason: 'precondition', need: { ...MISSING, forward: 'request' } };

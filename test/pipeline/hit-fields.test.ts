@@ -34,6 +34,7 @@ function hits() {
       body: null,
       status: { hit: true, ttlSeconds: 60 - afterSeconds, ...more },
       ownFields,
+      isStale: false,
       nowMs: NOW_MS + afterSeconds * 1000,
     });
     return sent;

@@ -1,0 +1,74 @@
+/** What is served stale is stale for every cache behind Weir, over the wire. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { ask, cacheStatusOf } from './client.ts';
+
+const STALE = 'stale-while-revalidate: 10m, stale-if-error: 10m';
+const DOWNSTREAM = 'downstream: { cache-control: "max-age=300", cdn-cache-control: "max-age=900" }';
+let origin: ScriptedOrigin;
+let weir: RunningWeir;
+
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
+    listen: { port: 0, workers: 1 }
+    cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
+    origins: { app: { url: "${origin.url}", retry: 0 } }
+    routes:
+      - { name: told, match: /told/*, cache: { ${STALE}, ${DOWNSTREAM} } }
+      - { name: fixed, match: /fixed/*, cache: { freshness: fixed, ttl: 1h, ${STALE} } }
+      - { name: fixed-told, match: /fixed-told/*, cache: { freshness: fixed, ttl: 1h, ${STALE}, ${DOWNSTREAM} } }
+      - { name: errors, match: /errors/*, cache: { stale-if-error: 10m } }
+      - { name: all, match: /*, cache: { ${STALE} } }`);
+});
+
+afterAll(async () => {
+  await weir.stop();
+  await origin.close();
+});
+
+const ways: [string, string, Record<string, string>, number][] = [
+  ['GET', 'GET', {}, 200],
+  ['HEAD', 'HEAD', {}, 200],
+  ['a range', 'GET', { Range: 'bytes=0-1' }, 206],
+  ['several ranges', 'GET', { Range: 'bytes=0-0,5-5' }, 206],
+  ['a 304', 'GET', { 'If-None-Match': '"1"' }, 304],
+];
+
+describe.each([
+  ['/plain', 600],
+  ['/told', 900],
+  ['/fixed', 600],
+  ['/fixed-told', 900],
+])('below %s', (prefix, toldSeconds) => {
+  it.each(ways)('after a soft purge, by %s', async (name, method, headers, status) => {
+    const path = `${prefix}/${name.replaceAll(' ', '-')}`;
+    const fields = ['Cache-Control', 'max-age=600', 'ETag', '"1"'];
+    const body = 'x'.repeat(2_000);
+    origin.on(path, { fields, body });
+    await ask(`${weir.url}${path}`);
+    await weir.admin('/purge', { method: 'POST', body: JSON.stringify({ urls: [path], mode: 'soft' }) });
+    // The refresh behind it gets no answer, so that what is served stays stale.
+    origin.on(path, () => new Promise(() => {}));
+    const answer = await ask(`${weir.url}${path}`, { method, headers });
+    expect(answer.status).toBe(status);
+    expect(cacheStatusOf(answer)).toMatchObject({ hit: true, detail: 'stale-while-revalidate' });
+    expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(toldSeconds);
+  });
+});
+
+describe('in place of an origin that fails', () => {
+  it.each(ways)('by %s', async (name, method, headers, status) => {
+    const path = `/errors/${name.replaceAll(' ', '-')}`;
+    const fields = ['Cache-Control', 'max-age=600', 'CDN-Cache-Control', 'max-age=1200', 'ETag', '"1"'];
+    origin.on(path, { fields, body: 'x'.repeat(2_000) });
+    await ask(`${weir.url}${path}`);
+    await weir.admin('/purge', { method: 'POST', body: JSON.stringify({ urls: [path], mode: 'soft' }) });
+    origin.on(path, { status: 503, body: 'down' });
+    const answer = await ask(`${weir.url}${path}`, { method, headers });
+    expect(answer.status).toBe(status);
+    expect(cacheStatusOf(answer)).toMatchObject({ detail: 'stale-if-error' });
+    expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(1200);
+  });
+});
