@@ -84,7 +84,7 @@ describe('an answer that is passed on', () => {
     const answer = await get('/told/head', {}, 'HEAD');
     expect(answer).toMatchObject({ status: 200, headers: lifetimes });
     expect([...tagsOf(answer), answer.headers['expires']]).toEqual([undefined]);
-    origin.on('/told/confirmed', (_, { send }) => send(304, [...fields, 'X-A', '1']));
+    origin.on('/told/confirmed', { fields, body: 'a' });
     const confirmed = await get('/told/confirmed', { 'If-None-Match': '"1"' }, 'HEAD');
     expect(confirmed).toMatchObject({ status: 304, headers: lifetimes });
   });
