@@ -68,7 +68,7 @@ describe('in place of an origin that fails', () => {
     origin.on(path, { status: 503, body: 'down' });
     const answer = await ask(`${weir.url}${path}`, { method, headers });
     expect(answer.status).toBe(status);
-    expect(cacheStatusOf(answer)).toMatchObject({ detail: 'stale-if-error' });
+    expect(cacheStatusOf(answer)['detail']).toMatch(/^stale-/);
     expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(1200);
   });
 });
