@@ -3,11 +3,11 @@ import type { RouteCacheConfig } from '../config/config.ts';
 import type { StoredMeta } from '../model.ts';
 import {
   directiveSeconds,
+  MAX_DELTA_SECONDS,
   parseDeltaSeconds,
   parseDirectives,
-  type Directives,
 } from '../rfc9111/cache-control.ts';
-import { formatAge } from '../rfc9111/freshness.ts';
+import { currentAgeSeconds, formatAge } from '../rfc9111/freshness.ts';
 import { parseHttpDate } from './dates.ts';
 import { withoutFields } from './fields.ts';
 import type { Fields } from './fields.ts';
@@ -54,38 +54,55 @@ export function downstreamAgeSeconds(meta: StoredMeta, policy: RouteCacheConfig,
 }
 
 /**
+ * Whether an answer that was just obtained had expired when it is sent: the origin, or a cache before it, served what was
+ * too old already, or another worker's copy expired on its way. An origin that gives no lifetime and was asked just now
+ * has answered with the current state: how long others keep that is the route's to say.
+ */
+export function isObtainedStale(meta: StoredMeta, nowMs: number, isFromOrigin: boolean): boolean {
+  if (isFromOrigin && meta.lifetimeSeconds <= 0) return false;
+  return meta.lifetimeSeconds <= currentAgeSeconds(meta, nowMs);
+}
+
+/**
  * The fields that make an answer served stale as stale for every cache behind Weir: an Age that is not below any lifetime
  * that the answer tells, in Cache-Control, Expires, Surrogate-Control and targeted fields (RFC 9213) alike; and a lifetime
- * of 0 where private caches are told none, so that nobody guesses one (RFC 9111 §4.2.2). `sent`: the fields of a 200.
+ * of 0 where those who read a field are told none, so that nobody guesses one (RFC 9111 §4.2.2), or one that no Age
+ * reaches. `sent`: the fields of a 200.
  */
 export function staleFields(sent: Fields, dateMs: number, ageSeconds: number): string[] {
   let toldSeconds = 0;
   let isTold = false;
+  const silent = new Map<string, string>();
   for (let i = 0; i + 1 < sent.length; i += 2) {
     const name = sent[i]!.toLowerCase();
+    const value = sent[i + 1]!;
     if (name === 'expires') {
-      const expiresMs = parseHttpDate(sent[i + 1]!, dateMs);
-      if (expiresMs !== null) toldSeconds = Math.max(toldSeconds, Math.ceil((expiresMs - dateMs) / 1000));
-      isTold = true;
+      const expiresMs = parseHttpDate(value, dateMs);
+      const seconds = expiresMs === null ? 0 : Math.ceil((expiresMs - dateMs) / 1000);
+      toldSeconds = Math.max(toldSeconds, seconds);
+      if (seconds <= MAX_DELTA_SECONDS) isTold = true;
     } else if (name.endsWith('-control')) {
-      const directives = parseDirectives([sent[i + 1]!.replaceAll(/[+;]/g, ',')]);
-      toldSeconds = Math.max(toldSeconds, longest(directives, 'max-age'), longest(directives, 's-maxage'));
-      if (name === 'cache-control' && typeof directiveSeconds(directives, 'max-age') === 'number')
-        isTold = true;
+      const lifetimes = lifetimesIn(value);
+      toldSeconds = Math.max(toldSeconds, ...lifetimes);
+      if (name === 'cache-control') {
+        const directives = parseDirectives([value.replaceAll(';', ',')]);
+        if (typeof directiveSeconds(directives, 'max-age') === 'number') isTold = true;
+      } else if (lifetimes.length === 0 && name.endsWith('-cache-control')) silent.set(name, sent[i]!);
     }
   }
-  const age = ['Age', formatAge(Math.max(ageSeconds, toldSeconds))];
-  return isTold ? age : ['Cache-Control', 'max-age=0', ...age];
+  // Beside a targeted field nobody who reads it reads Cache-Control (RFC 9213 §2.2).
+  const fields = [...silent.values()].flatMap((name) => [name, 'max-age=0']);
+  if (!isTold) fields.push('Cache-Control', 'max-age=0');
+  fields.push('Age', formatAge(Math.max(ageSeconds, toldSeconds)));
+  return fields;
 }
 
-/** Of values that differ, readers may take any. */
-function longest(directives: Directives, name: string): number {
-  const given = directives.arguments.get(name) ?? [];
-  return Math.max(
-    0,
-    ...given.map((argument) => ('text' in argument ? (parseDeltaSeconds(argument.text) ?? 0) : 0)),
-  );
+/** Every lifetime that a reader might find, however lenient: of values that differ it may take any. */
+function lifetimesIn(value: string): number[] {
+  return [...value.matchAll(LIFETIME)].map(([, digits]) => parseDeltaSeconds(digits!) ?? 0);
 }
+
+const LIFETIME = /(?:max-age|s-maxage)[ \t]*=[ \t]*"?(\d+)/gi;
 
 function isWithin(ageSeconds: number, cacheControl: string): boolean {
   const directives = parseDirectives([cacheControl]);

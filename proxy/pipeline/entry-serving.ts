@@ -1,4 +1,5 @@
 import type { CacheStatus } from '../../policies/http/cache-status.ts';
+import { isObtainedStale } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
@@ -56,7 +57,7 @@ export class EntryServing {
     const told = isHeadAlone
       ? { fwd: need.forward, fwdStatus: originStatus, collapsed, detail: 'head' }
       : status;
-    const isStale = originStatus === null && ttlSeconds <= 0;
+    const isStale = isObtainedStale(entry.meta, nowMs, originStatus !== null);
     const answer = { entry, body, status: told, ownFields, nowMs, isStale };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };

@@ -19,6 +19,8 @@ beforeAll(async () => {
       - { name: told, match: /told/*, cache: { ${STALE}, ${DOWNSTREAM} } }
       - { name: fixed, match: /fixed/*, cache: { freshness: fixed, ttl: 1h, ${STALE} } }
       - { name: fixed-told, match: /fixed-told/*, cache: { freshness: fixed, ttl: 1h, ${STALE}, ${DOWNSTREAM} } }
+      - { name: expired, match: /told-expired/*, cache: { ${DOWNSTREAM} } }
+      - { name: plain-expired, match: /plain-expired/* }
       - { name: errors, match: /errors/*, cache: { stale-if-error: 10m } }
       - { name: all, match: /*, cache: { ${STALE} } }`);
 });
@@ -70,5 +72,29 @@ describe('in place of an origin that fails', () => {
     expect(answer.status).toBe(status);
     expect(cacheStatusOf(answer)['detail']).toMatch(/^stale-/);
     expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(1200);
+  });
+});
+
+describe('an answer of the origin that had expired before it came', () => {
+  it.each([
+    ['told', 900],
+    ['plain', 600],
+  ])('is stale to the CDN each time, below /%s', async (prefix, toldSeconds) => {
+    const path = `/${prefix}-expired/a`;
+    origin.on(path, { fields: ['Cache-Control', 'max-age=600', 'Age', '700', 'ETag', '"1"'], body: 'a' });
+    const asked: Record<string, string>[] = [{}, {}, { 'If-None-Match': '"1"' }];
+    for (const headers of asked) {
+      const answer = await ask(`${weir.url}${path}`, { headers });
+      expect(cacheStatusOf(answer)).toMatchObject({ 'fwd-status': '200', ttl: '-100' });
+      expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(toldSeconds);
+    }
+  });
+
+  it('is not one to which the origin gives no lifetime: the route says how long the CDN keeps it', async () => {
+    const path = '/told-expired/none';
+    origin.on(path, { fields: ['Cache-Control', 'max-age=0', 'ETag', '"1"'], body: 'a' });
+    const answer = await ask(`${weir.url}${path}`);
+    expect(answer.headers).toMatchObject({ 'cache-control': 'max-age=300' });
+    expect(Number(answer.headers['age'] ?? 0)).toBeLessThan(300);
   });
 });

@@ -3,6 +3,7 @@ import { staleFields } from '../../../policies/http/downstream.ts';
 
 const DATE_MS = Date.UTC(2026, 0, 5, 8);
 const inSeconds = (seconds: number): string => new Date(DATE_MS + seconds * 1000).toUTCString();
+const FAR = 'Fri, 31 Dec 9999 23:59:59 GMT';
 const NO_GUESS = ['Cache-Control', 'max-age=0'];
 
 describe('RFC 9111 §4.2: what is served stale is told as stale', () => {
@@ -28,6 +29,14 @@ describe('RFC 9111 §4.2: what is served stale is told as stale', () => {
       ['Age', '3600'],
     ],
     ['Expires', ['Expires', inSeconds(500)], ['Age', '500']],
+    ['an Expires that no Age reaches', ['Expires', FAR], [...NO_GUESS, 'Age', '2147483648']],
+    ['white space in a directive', ['Cache-Control', 'max-age = 600'], [...NO_GUESS, 'Age', '600']],
+    ['a comma left out', ['Cache-Control', 'public max-age=600'], [...NO_GUESS, 'Age', '600']],
+    [
+      'a targeted field without a lifetime',
+      ['Cache-Control', 'max-age=600', 'CDN-Cache-Control', 'public'],
+      ['CDN-Cache-Control', 'max-age=0', 'Age', '600'],
+    ],
     ['Expires in the past', ['Expires', '0'], ['Age', '42']],
     ['no lifetime', ['Last-Modified', inSeconds(-86_400)], [...NO_GUESS, 'Age', '42']],
     ['a lifetime of 0', ['Cache-Control', 'max-age=0'], ['Age', '42']],
