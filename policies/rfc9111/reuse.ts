@@ -117,11 +117,13 @@ function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }
   if (wanted.noCache || ageSeconds > wanted.maxAgeSeconds || wanted.minFreshSeconds > 0) {
     return confirm(meta, verdict, trust, 'request', 0);
   }
-  const inWindow = nowMs - staleSinceMs < meta.staleWhileRevalidateSeconds * 1000;
+  // The clock of invalidations may run a tick ahead of the request's.
+  const staleMs = Math.max(0, nowMs - staleSinceMs);
+  const inWindow = staleMs < meta.staleWhileRevalidateSeconds * 1000;
   if (trust === 'revalidate' || !inWindow) {
     return confirm(meta, verdict, trust, 'invalidated', untilMs);
   }
-  const ttlSeconds = Math.min(lifetimeSeconds - ageSeconds, (staleSinceMs - nowMs) / 1000);
+  const ttlSeconds = Math.min(lifetimeSeconds - ageSeconds, 0 - staleMs / 1000);
   return { kind: 'serve-stale', refresh: true, ageSeconds, ttlSeconds, reason: 'stale-while-revalidate' };
 }
 

@@ -216,6 +216,12 @@ describe('what the fence says', () => {
     });
   });
 
+  it('a soft one opens no window that is not there, though its clock runs ahead of the request', () => {
+    const ahead = { verdict: softAt(1.01) };
+    expect(reuse(cc('max-age=100, stale-if-error=50', 'ETag', '"a"'), 1, ahead).kind).toBe('revalidate');
+    expect(reuse(full, 1, ahead)).toMatchObject({ kind: 'serve-stale', ttlSeconds: 0 });
+  });
+
   it('a soft one is never fresh, and never stale where that is forbidden', () => {
     expect(reuse(cc('max-age=100', 'ETag', '"a"'), 1, { verdict: softAt(0) }).kind).toBe('revalidate');
     const strict = cc(
