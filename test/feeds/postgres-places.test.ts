@@ -99,9 +99,11 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
       await reader.until((all) => headsOf(all).length >= before + count);
     };
     await heads(2);
-    const first = lastCommit();
-    await heads(5);
-    expect(lastCommit()).toBe(first);
+    // The server itself writes of its transactions every 15 seconds and flushes that late, which takes a mark as well.
+    for (let first = 0n; first !== lastCommit();) {
+      first = lastCommit();
+      await heads(5);
+    }
     for (let round = 0; round < 3; round++) {
       const before = lastCommit();
       await scene.run("INSERT INTO other SELECT repeat('x', 100) FROM generate_series(1, 1000)");
