@@ -60,7 +60,7 @@ export class Levels {
 
   /** What the disk has for the request that is later than an entry in memory, as another worker may have stored it; else null. */
   findLater({ head }: StoredEntry, request: RequestView): StoredEntry | null {
-    const later = (this.disk?.heads(head.key) ?? []).filter(
+    const later = this.#headsOnDisk(head.key).filter(
       (other) => other.route === head.route && isLater(other, head),
     );
     const index = selectVariant(later, request);

@@ -46,6 +46,14 @@ describe('an entry in memory that another worker has replaced', () => {
     expect(levels.find(KEY, REQUEST, 'things').entry?.head.id).toBe(isLater ? onDisk.id : own.head.id);
   });
 
+  it('is served on where the later one on disk was dropped', () => {
+    const later = entry(2, asked(2_000));
+    const levels = levelsOver(later);
+    const own = inMemory(levels, entry(1, asked(1_000)));
+    levels.dropHere(later);
+    expect(levels.findLater(own, REQUEST)).toBeNull();
+  });
+
   it.each([
     ['later', 2_000, true],
     ['earlier', 500, false],
