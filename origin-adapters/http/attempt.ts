@@ -4,8 +4,9 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { isEventStream } from '../../policies/http/event-stream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { fieldValue, hasField } from '../../policies/http/fields.ts';
+import { hasField } from '../../policies/http/fields.ts';
 import type { OriginFailure, OriginRequest } from '../origin.ts';
 import { faultOfHead } from './answer-head.ts';
 import type { Stage } from './failure.ts';
@@ -203,8 +204,4 @@ export class Attempt implements Dispatcher.DispatchHandler {
 function fieldsOf(raw: Dispatcher.DispatchController['rawHeaders']): Fields {
   if (!Array.isArray(raw)) return [];
   return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
-}
-
-function isEventStream(fields: Fields): boolean {
-  return fieldValue(fields, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false;
 }

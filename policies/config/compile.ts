@@ -77,6 +77,7 @@ function compileListen(listen: ListenInput, directory: string): ListenConfig {
       connections: limits.connections,
     },
     stopTimeoutMs: listen['stop-timeout'],
+    stopStreamsMs: listen['stop-streams'],
     tls: tls ? { certFile: resolve(directory, tls.cert), keyFile: resolve(directory, tls.key) } : null,
   };
 }

@@ -41,6 +41,8 @@ export interface ListenConfig {
   readonly limits: ListenLimits;
   /** How long requests under way may take to finish after a stop was asked for. Key `stop-timeout`, default 30s. */
   readonly stopTimeoutMs: number;
+  /** How long of that event streams and tunnels may go on. Key `stop-streams`, default 1s. */
+  readonly stopStreamsMs: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
 }
 

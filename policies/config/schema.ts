@@ -68,6 +68,9 @@ export const listenSchema = z.strictObject({
     ),
   limits: limitsSchema.prefault({}).describe('Bounds on what clients may send.'),
   'stop-timeout': timeout().prefault('30s').describe('How long requests under way may take after a stop.'),
+  'stop-streams': timeout({ least: 0 })
+    .prefault('1s')
+    .describe('How long of that event streams and tunnels may go on. Their clients connect anew.'),
   tls: z
     .strictObject({
       cert: text.describe('File of the certificate chain (PEM).'),

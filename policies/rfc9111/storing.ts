@@ -2,6 +2,7 @@
 import type { OriginRule, RouteCacheConfig } from '../config/config.ts';
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts';
 import { parseEtag } from '../http/etags.ts';
+import { isEventStream } from '../http/event-stream.ts';
 import { COOKIES, fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
@@ -183,12 +184,6 @@ function allowsAuthorized(directives: Directives): boolean {
 /** §4.2.4 of a shared cache: s-maxage carries proxy-revalidate's meaning (§5.2.2.10). */
 function forbidsStale(directives: Directives): boolean {
   return ['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => hasDirective(directives, name));
-}
-
-function isEventStream(fields: Fields): boolean {
-  return fieldValues(fields, 'content-type').some((type) =>
-    /^[ \t]*text\/event-stream[ \t]*(?:;|$)/i.test(type),
-  );
 }
 
 function ignores(policy: RouteCacheConfig, rule: OriginRule): boolean {

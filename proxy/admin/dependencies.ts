@@ -5,6 +5,7 @@ import type { Place } from '../../policies/place.ts';
 import type { WriteOffice } from '../writes/write-office.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { Log } from '../log/logger.ts';
+import type { WaitsFor } from '../process/waits-for.ts';
 
 export interface AdminDependencies {
   /** Empty: none is asked for. */
@@ -60,6 +61,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** Why not, each in a few words. */
   readonly reasons: readonly string[];
+  /** While it stops. */
+  readonly waitsFor?: WaitsFor;
 }
 
 export type InvalidateResult =

@@ -20,6 +20,8 @@ export type AdminAnswer =
       readonly detail: string;
       /** Each thing that is wrong, where there may be several. */
       readonly errors: readonly string[];
+      /** What it answered, as far as it is JSON; else null. */
+      readonly value: unknown;
     }
   | { readonly kind: 'unreachable'; readonly detail: string };
 
@@ -59,14 +61,20 @@ function read(status: number, text: string, { url, token }: AdminTarget): AdminA
     return { kind: 'ok', value };
   if (status === 401) {
     const detail = token === '' ? 'asks for a token: --token, or WEIR_ADMIN_TOKEN' : 'takes another token';
-    return { kind: 'refused', status, detail: `the admin side at ${url} ${detail}`, errors: [] };
+    return { kind: 'refused', status, detail: `the admin side at ${url} ${detail}`, errors: [], value };
   }
   const { detail, errors } = (typeof value === 'object' && value !== null ? value : {}) as Problem;
   if (typeof detail === 'string') {
     const each = Array.isArray(errors) ? errors.map(String) : [];
-    return { kind: 'refused', status, detail, errors: each };
+    return { kind: 'refused', status, detail, errors: each, value };
   }
-  return { kind: 'refused', status, detail: `what answers at ${url} is not Weir's admin side`, errors: [] };
+  return {
+    kind: 'refused',
+    status,
+    detail: `what answers at ${url} is not Weir's admin side`,
+    errors: [],
+    value,
+  };
 }
 
 function parsed(text: string): unknown {

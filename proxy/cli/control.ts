@@ -1,12 +1,13 @@
 /** `weir reload` and `weir stop`: as SIGHUP and SIGTERM, through the admin side of a running Weir. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Reloaded, Stopping } from '../admin/dependencies.ts';
+import type { Readiness, Reloaded, Stopping } from '../admin/dependencies.ts';
 import { askAdmin } from './admin-client.ts';
 import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
 import type { ReloadCommand, StopCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
 import { tellNoTarget, tellUndone } from './failure.ts';
 import type { Output } from './output.ts';
+import { waitsForText, type WaitsFor } from '../process/waits-for.ts';
 
 export interface ControlOptions<Command> extends Omit<ConfigFile, 'file'> {
   readonly command: Command;
@@ -18,6 +19,8 @@ export interface ControlOptions<Command> extends Omit<ConfigFile, 'file'> {
 const RELOAD_MS = 60_000;
 const STOP_MS = 10_000;
 const POLL_MS = 50;
+/** How often it is told what is waited for, where that stays the same. */
+const TELL_AGAIN_MS = 5_000;
 /** What Weir needs to close its stores, beyond the time that it gives to requests under way. */
 const CLOSING_SECONDS = 30;
 
@@ -72,7 +75,17 @@ export async function runStop(options: ControlOptions<StopCommand>): Promise<0 |
   }
   const { pid, graceSeconds } = answer.value as Stopping;
   const deadline = performance.now() + (graceSeconds + CLOSING_SECONDS) * 1000;
-  while (await isRunning(found.target, pid)) {
+  let told: string | null = null;
+  let tellAgainAt = 0;
+  for (;;) {
+    const seen = await look(found.target, pid);
+    if (seen.kind === 'ended') break;
+    const text = seen.waitsFor === null ? null : waitsForText(seen.waitsFor);
+    if (text !== null && (text !== told || performance.now() > tellAgainAt)) {
+      stderr.write(`weir stop: ${text}\n`);
+      tellAgainAt = performance.now() + TELL_AGAIN_MS;
+    }
+    told = text;
     if (performance.now() > deadline) {
       const detail = `Weir (pid ${pid}) was told to stop and has not ended yet`;
       tellUndone('stop', { kind: 'unreachable', detail }, { json, stdout, stderr });
@@ -84,11 +97,22 @@ export async function runStop(options: ControlOptions<StopCommand>): Promise<0 |
   return 0;
 }
 
+type Seen = { readonly kind: 'running'; readonly waitsFor: WaitsFor | null } | { readonly kind: 'ended' };
+
 /** Its admin side closes before its stores do, so the process itself counts where it runs on this machine. */
-async function isRunning(target: AdminTarget, pid: number): Promise<boolean> {
+async function look(target: AdminTarget, pid: number): Promise<Seen> {
   const answer = await askAdmin(target, { method: 'GET', path: '/readyz', timeoutMs: STOP_MS });
-  if (answer.kind !== 'unreachable') return true;
-  return LOOPBACK.test(new URL(target.url).hostname) && isAlive(pid);
+  switch (answer.kind) {
+    case 'ok':
+    case 'refused':
+      return { kind: 'running', waitsFor: (answer.value as Partial<Readiness> | null)?.waitsFor ?? null };
+    case 'unreachable': {
+      const isHere = LOOPBACK.test(new URL(target.url).hostname);
+      return isHere && isAlive(pid) ? { kind: 'running', waitsFor: null } : { kind: 'ended' };
+    }
+    default:
+      return answer satisfies never;
+  }
 }
 
 const LOOPBACK = /^(?:localhost|127\..*|\[::1\])$/;

@@ -20,6 +20,9 @@ type MarkedSocket = Socket & { [CONNECTION]?: Connection };
 export interface OpenExchange {
   readonly method: string;
   readonly receiving: boolean;
+  /** Its content goes on without an end, and its client connects anew. */
+  readonly isEventStream: boolean;
+  endStream(): void;
   refuse(refusal: Problem): void;
   connectionClosed(): void;
   /** The connection has room again. */

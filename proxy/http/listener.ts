@@ -52,13 +52,21 @@ export type ListenResult =
 
 export interface Listener {
   readonly port: number;
+  underWay(): ExchangesUnderWay;
   /**
-   * Takes no more connections, lets requests under way finish for at most `graceMs`, ends tunnels at once. Resolves, when
-   * everything is closed, with the number of exchanges that were cut.
+   * Takes no more connections, and lets requests under way finish for at most `graceMs`, of which event streams and tunnels
+   * have `streamsMs`. Resolves, when everything is closed, with the number of exchanges that were cut.
    */
-  stop(graceMs: number): Promise<number>;
+  stop(graceMs: number, streamsMs?: number): Promise<number>;
   /** Closes everything at once. */
   end(): Promise<void>;
+}
+
+/** What a stop waits for. */
+export interface ExchangesUnderWay {
+  readonly requests: number;
+  readonly eventStreams: number;
+  readonly tunnels: number;
 }
 
 /** Connections beyond the limit that are let in to hear 503; what comes beyond these is closed unheard. */
@@ -86,9 +94,10 @@ export async function startListener(options: ListenerOptions): Promise<ListenRes
       resolve({
         kind: 'listening',
         port: (server.address() as AddressInfo).port,
-        stop: (graceMs) => service.stop(graceMs),
+        underWay: () => service.underWay(),
+        stop: (graceMs, streamsMs = 0) => service.stop(graceMs, streamsMs),
         end: async () => {
-          await service.stop(0);
+          await service.stop(0, 0);
         },
       });
     });
@@ -158,6 +167,7 @@ class ListenerService {
       limits: options.limits,
       log: options.log,
       stopping: false,
+      endsStreams: false,
     };
     this.closed = new Promise((resolve) => server.once('close', () => resolve()));
     // 0: no field is dropped by the parser; their number is checked with the rest of the head.
@@ -176,14 +186,36 @@ class ListenerService {
     server.on('clientError', (error: Error, socket: Duplex) => this.onUnreadable(error, socket as Socket));
   }
 
-  async stop(graceMs: number): Promise<number> {
+  underWay(): ExchangesUnderWay {
+    let requests = 0;
+    let eventStreams = 0;
+    let tunnels = 0;
+    for (const { open, endTunnel } of this.connections) {
+      if (endTunnel !== null) {
+        tunnels += 1;
+        continue;
+      }
+      for (const { isEventStream } of open) {
+        if (isEventStream) eventStreams += 1;
+        else requests += 1;
+      }
+    }
+    return { requests, eventStreams, tunnels };
+  }
+
+  async stop(graceMs: number, streamsMs: number): Promise<number> {
     this.context.stopping = true;
     this.server.close();
-    for (const connection of this.connections) this.wind(connection);
+    for (const { open, socket } of this.connections) {
+      if (open.size === 0 && socket.bytesRead === 0) socket.destroy();
+    }
     const expired = Promise.withResolvers<void>();
     const timer = setTimeout(expired.resolve, graceMs);
+    const streamsTimer = streamsMs > 0 ? setTimeout(() => this.endStreams(), streamsMs) : null;
+    if (streamsTimer === null) this.endStreams();
     await Promise.race([this.closed, expired.promise]);
     clearTimeout(timer);
+    if (streamsTimer !== null) clearTimeout(streamsTimer);
     let cut = 0;
     for (const connection of this.connections) {
       if (connection.socket.destroyed) continue;
@@ -195,9 +227,12 @@ class ListenerService {
     return cut;
   }
 
-  private wind(connection: Connection): void {
-    if (connection.endTunnel !== null) connection.endTunnel();
-    else if (connection.open.size === 0 && connection.socket.bytesRead === 0) connection.socket.destroy();
+  private endStreams(): void {
+    this.context.endsStreams = true;
+    for (const { open, endTunnel } of this.connections) {
+      if (endTunnel !== null) endTunnel();
+      else for (const exchange of open) if (exchange.isEventStream) exchange.endStream();
+    }
   }
 
   private count(socket: Socket): void {

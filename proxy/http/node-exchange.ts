@@ -5,6 +5,7 @@ import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import type { ListenLimits } from '../../policies/config/config.ts';
+import { acceptsEventStreamAlone, isEventStream } from '../../policies/http/event-stream.ts';
 import { hasField } from '../../policies/http/fields.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { systemClock } from '../clock.ts';
@@ -29,6 +30,8 @@ export interface ListenerContext {
   readonly log: ListenerLog;
   /** Set by `stop`: answers from then on close their connection. */
   stopping: boolean;
+  /** Set by `stop` when event streams and tunnels have had their time: such as begin from then on end at once. */
+  endsStreams: boolean;
 }
 
 /** As much of a `pino` logger as is used. */
@@ -48,6 +51,9 @@ export type ExchangeEnd = { readonly complete: boolean; readonly bytes: number }
 
 /** Content that may still be on its way when an answer ends; more, and the connection is closed. */
 const DISCARD_BYTES = 64 * 1024;
+
+/** How long a client may take to read the rest of a stream of events that was ended. */
+const STREAM_END_MS = 5_000;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -74,6 +80,7 @@ export class NodeExchange implements Exchange, OpenExchange {
   private sink: NodeResponseSink | null = null;
   private contentBytes = 0;
   private waitsForContinue: boolean;
+  private streamsEvents = false;
   private endsWithConnection = false;
   private answered = false;
   private refused = false;
@@ -124,6 +131,24 @@ export class NodeExchange implements Exchange, OpenExchange {
     return this.content !== null && !this.request.complete;
   }
 
+  get isEventStream(): boolean {
+    if (this.answered) return this.streamsEvents;
+    return this.method === 'GET' && acceptsEventStreamAlone(this.fields);
+  }
+
+  /** Between two pieces of the content, as an origin would that stops. Before the head, the connection says it. */
+  endStream(): void {
+    if (this.end !== null) return;
+    this.tellGone();
+    if (this.sink === null || !(this.response.chunkedEncoding || this.endsWithConnection)) {
+      this.abort();
+      return;
+    }
+    this.response.end();
+    const timer = setTimeout(() => this.abort(), STREAM_END_MS);
+    this.onEnd(() => clearTimeout(timer));
+  }
+
   onGone(listener: () => void): void {
     if (this.gone) listener();
     else if (this.end === null) (this.goneListeners ??= []).push(listener);
@@ -169,7 +194,11 @@ export class NodeExchange implements Exchange, OpenExchange {
       this.endsWithConnection = this.request.httpVersionMinor === 0;
       this.writeHead(status, fields, this.endsWithConnection ? 'none' : 'chunked');
     }
-    process.nextTick(() => this.flushHead());
+    this.streamsEvents = isEventStream(fields);
+    process.nextTick(() => {
+      this.flushHead();
+      if (this.streamsEvents && this.context.endsStreams) this.endStream();
+    });
     return this.sink;
   }
 
@@ -189,6 +218,7 @@ export class NodeExchange implements Exchange, OpenExchange {
       this.contentBytes = socket.bytesWritten - before;
       this.settle(true);
     });
+    if (this.context.endsStreams) this.connection.endTunnel();
   }
 
   abort(): void {

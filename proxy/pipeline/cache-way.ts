@@ -1,6 +1,7 @@
 import { decideBypass } from '../../policies/bypass.ts';
 import { judge } from '../feeds/judging.ts';
 import { cacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
+import { acceptsEventStream } from '../../policies/http/event-stream.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import type { FeedTrust, ReuseDecision } from '../../policies/model.ts';
 import { mayFail } from '../../policies/rfc9110/preconditions.ts';
@@ -13,7 +14,6 @@ import { Asking, type AskingDependencies } from './asking.ts';
 import { MISSING, type CacheStep, type Need } from './cache-step.ts';
 import { fillOf } from './fill-request.ts';
 import { EntryServing, type EntryServingDependencies } from './entry-serving.ts';
-import { acceptsEventStream } from './pass-way.ts';
 import { Refreshes, type RefreshCounters } from './refreshes.ts';
 import { refuse } from './refusals.ts';
 import { keyedStatus, keyOfVisit, VisitedRequest, type KeyedVisit, type RoutedVisit } from './visit.ts';

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { cacheStatus, type CacheStatus, type ForwardReason } from '../../policies/http/cache-status.ts';
 import { passedFields } from '../../policies/http/downstream.ts';
+import { acceptsEventStream } from '../../policies/http/event-stream.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { decideMaxForwards, endToEnd, VIA } from '../../policies/http/forwarding.ts';
 import { withoutFields } from '../../policies/http/fields.ts';
@@ -195,11 +196,6 @@ export function passFields(visit: RoutedVisit): string[] {
 
 export function originForm(path: string, query: string): string {
   return query === '' ? path : `${path}?${query}`;
-}
-
-/** The client wants a stream of events: it lasts, and is for this client alone. */
-export function acceptsEventStream(fields: Fields): boolean {
-  return fieldValue(fields, 'accept')?.includes('text/event-stream') === true;
 }
 
 const MAX_FORWARDS: ReadonlySet<string> = new Set(['max-forwards']);

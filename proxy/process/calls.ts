@@ -9,6 +9,7 @@ import type { MemoryStats } from '../cache/memory.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../flights/flights.ts';
+import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { RecorderPart } from '../metrics/shared-recorder.ts';
 import type { RefreshCounters } from '../pipeline/refreshes.ts';
 import type { OriginReports } from '../origins/failure-reports.ts';
@@ -76,10 +77,17 @@ export type WorkerCalls = {
   /** The entries in memory that bear any of the tags. */
   find(argument: { readonly tags: readonly string[] }): readonly FoundInMemory[];
   /** Takes no more; resolves, when nothing is under way any more, with the number of exchanges that were cut. */
-  drain(argument: { readonly graceMs: number }): number;
+  drain(argument: Drain): number;
+  underWay(argument: null): ExchangesUnderWay;
   /** Ends what clients of other workers may still have needed. */
   close(argument: null): void;
 };
+
+export interface Drain {
+  readonly graceMs: number;
+  /** How long of that event streams and tunnels may go on. */
+  readonly streamsMs: number;
+}
 
 export interface FoundInMemory {
   readonly id: string;

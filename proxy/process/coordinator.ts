@@ -15,6 +15,7 @@ import { HighWaterMark } from '../fence/high-water.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
 import { onTheWayBuffer } from '../cache/disk/on-the-way.ts';
 import { uncacheableBuffer } from '../flights/uncacheable.ts';
+import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { Log } from '../log/logger.ts';
 import { createLifetimeClock, startLifetimes, type LifetimeStart } from '../lifetime-clock.ts';
 import type { Mechanisms } from '../mechanisms.ts';
@@ -40,6 +41,7 @@ import { inspection } from './inspection.ts';
 import { CAN_SHARE, cannotListen, StartFailure, takePort } from './main-port.ts';
 import { problemsOf, STOPPED_AT_MOST } from './problems.ts';
 import { openReadOnlyState, openStateFor } from './state-opening.ts';
+import type { WaitsFor } from './waits-for.ts';
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts';
 
 export interface CoordinatorDependencies {
@@ -82,6 +84,8 @@ const MAX_WORKERS = 8;
 /** Where sequences are not kept they can't be handed out twice, and no more can be reserved. */
 const UNBOUNDED_BLOCK = 2 ** 50;
 
+const NOTHING_UNDER_WAY: ExchangesUnderWay = { requests: 0, eventStreams: 0, tunnels: 0 };
+
 /** What must be single in the process, opened in order and closed in the reverse of it. */
 interface Parts {
   readonly state: StateStore;
@@ -108,6 +112,8 @@ export class Coordinator {
   #exposition!: Exposition;
   #feeds!: FeedSet;
   #isStopping = false;
+  /** Once it stops, as far as it is known. */
+  #waitsFor: WaitsFor | null = null;
   /** The disk path's file system can only be read. */
   #isReadOnly = false;
   #lifetimes!: LifetimeStart;
@@ -168,11 +174,24 @@ export class Coordinator {
     return { kind: 'reloaded', invalidatedRoutes: changed.names };
   }
 
-  /** Resolves, when everything is closed, with the number of exchanges that were cut. */
-  async stop(graceMs: number): Promise<number> {
+  /**
+   * Resolves, when everything is closed, with the number of exchanges that were cut. Calls `onWaiting` with what it waits
+   * for as it begins, and every few seconds.
+   */
+  async stop(graceMs: number, onWaiting: (waitsFor: WaitsFor) => void = () => {}): Promise<number> {
     this.#isStopping = true;
     this.#writes?.endWaiting();
-    const cut = this.#pool === undefined ? 0 : await this.#pool.stop(graceMs);
+    const streamsMs = Math.min(graceMs, this.#config.listen.stopStreamsMs);
+    const tell = (underWay: ExchangesUnderWay): void => {
+      const { waiting, delivering } = this.#writes.office.stats();
+      this.#waitsFor = { ...underWay, waitingWrites: waiting, deliveries: delivering };
+      onWaiting(this.#waitsFor);
+    };
+    let cut = 0;
+    if (this.#pool !== undefined) {
+      cut = await this.#pool.stop({ graceMs, streamsMs }, tell);
+      if (this.#writes.office.stats().delivering > 0) tell(NOTHING_UNDER_WAY);
+    }
     for (const close of this.#closing.toReversed()) {
       try {
         await close();
@@ -485,7 +504,8 @@ export class Coordinator {
           : this.#pool.isComplete
             ? []
             : ['not all workers listen'];
-        return { ready: reasons.length === 0, reasons };
+        const readiness = { ready: reasons.length === 0, reasons };
+        return this.#waitsFor === null ? readiness : { ...readiness, waitsFor: this.#waitsFor };
       },
       invalidate: async (tags, mode) => {
         try {

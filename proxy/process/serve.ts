@@ -12,6 +12,7 @@ import { version } from '../version.ts';
 import { Coordinator } from './coordinator.ts';
 import { tuneHeaps } from './process-memory.ts';
 import { watchSignals } from './signals.ts';
+import { waitsForText } from './waits-for.ts';
 
 export interface ServeOptions {
   readonly file: string;
@@ -76,9 +77,19 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   });
   const cause = await signals.stop;
   log.info({ event: 'stopping', signal: cause });
+  stderr.write(`weir: stopping (${cause}); a second signal ends it at once\n`);
   await reload.settled();
-  const cut = await coordinator.stop(coordinator.config.listen.stopTimeoutMs);
+  const graceMs = coordinator.config.listen.stopTimeoutMs;
+  const deadlineMs = performance.now() + graceMs;
+  const cut = await coordinator.stop(graceMs, (waitsFor) => {
+    const leftSeconds = Math.max(0, Math.ceil((deadlineMs - performance.now()) / 1000));
+    const text = waitsForText(waitsFor, leftSeconds);
+    if (text === null) return;
+    log.info({ event: 'stop-waiting', ...waitsFor, leftSeconds });
+    stderr.write(`weir: ${text}\n`);
+  });
   logStopped(log, cut);
+  if (cut > 0) stderr.write(`weir: stopped; requests in progress that were cut: ${cut}\n`);
   return 0;
 }
 

@@ -1,7 +1,9 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Clock } from '../clock.ts';
+import type { ExchangesUnderWay } from '../http/listener.ts';
 import type {
   CoordinatorCalls,
+  Drain,
   FoundInMemory,
   SiteSource,
   WorkerCalls,
@@ -57,6 +59,8 @@ const YOUNG_MS = 1_000;
 /** How long a worker may take to tell what it has at hand, and to look through all that it holds. */
 const TELL_MS = 2_000;
 const FIND_MS = 5_000;
+/** How often it is told what a stop waits for. */
+const TELL_WAITING_MS = 5_000;
 /** A worker that takes so much longer than it was given is ended as it is. */
 const UNRESPONSIVE_MS = 5_000;
 const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
@@ -133,16 +137,26 @@ export class WorkerPool {
   }
 
   /**
-   * Lets requests under way finish for at most `graceMs`; resolves with the number that were cut. No worker closes before
-   * all have finished, for the clients of one wait for flights of another.
+   * Lets requests under way finish; resolves with the number that were cut. No worker closes before all have finished, for
+   * the clients of one wait for flights of another. Calls `onWaiting` with what is under way as it begins, and every few
+   * seconds.
    */
-  async stop(graceMs: number): Promise<number> {
+  async stop(drain: Drain, onWaiting: (underWay: ExchangesUnderWay) => void = () => {}): Promise<number> {
     this.#isStopping = true;
     const workers = this.#live();
+    let isDrained = false;
+    const tell = async (): Promise<void> => {
+      const underWay = await this.underWay();
+      if (!isDrained) onWaiting(underWay);
+    };
+    void tell();
+    const telling = setInterval(() => void tell(), TELL_WAITING_MS);
     const drained = workers.map(({ channel }) =>
-      withinMs(graceMs + UNRESPONSIVE_MS, channel.call('drain', { graceMs }), 0),
+      withinMs(drain.graceMs + UNRESPONSIVE_MS, channel.call('drain', drain), 0),
     );
     const cuts = await Promise.all(drained);
+    isDrained = true;
+    clearInterval(telling);
     await Promise.all(
       workers.map(async ({ channel, worker }) => {
         await withinMs(UNRESPONSIVE_MS, channel.call('close', null), undefined);
@@ -150,6 +164,18 @@ export class WorkerPool {
       }),
     );
     return cuts.reduce((sum, cut) => sum + cut, 0);
+  }
+
+  /** Of all workers that answer in time. */
+  async underWay(): Promise<ExchangesUnderWay> {
+    const { answers } = await this.#askAll(TELL_MS, ({ channel }) => channel.call('underWay', null));
+    const sum = (count: (one: ExchangesUnderWay) => number): number =>
+      answers.reduce((total, one) => total + count(one), 0);
+    return {
+      requests: sum(({ requests }) => requests),
+      eventStreams: sum(({ eventStreams }) => eventStreams),
+      tunnels: sum(({ tunnels }) => tunnels),
+    };
   }
 
   async #askAll<T>(limitMs: number, ask: (running: Running) => Promise<T>): Promise<Answers<T>> {

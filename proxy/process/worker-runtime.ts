@@ -20,7 +20,7 @@ import { Learner } from '../flights/learner.ts';
 import { PeerPorts, type Peer } from '../flights/peers.ts';
 import { createUncacheableMemory } from '../flights/uncacheable.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { startListener, type Listener } from '../http/listener.ts';
+import { startListener, type ExchangesUnderWay, type Listener } from '../http/listener.ts';
 import { KeyedHash } from '../keyed-hash.ts';
 import { createLifetimeClock } from '../lifetime-clock.ts';
 import type { AccessLog, Log } from '../log/logger.ts';
@@ -41,7 +41,7 @@ import { OriginTally } from '../origins/origin-tally.ts';
 import { PendingWay } from '../writes/pending-way.ts';
 import type { WriteDesk } from '../writes/write-desk.ts';
 import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
-import type { Delivery, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
+import type { Delivery, Drain, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from './entry-ids.ts';
 
@@ -299,8 +299,12 @@ export class WorkerRuntime {
    * Takes no more connections; resolves, when no client is left, with the number of exchanges that had to be cut. Clients
    * of other workers may still wait for flights that run here.
    */
-  async drain(graceMs: number): Promise<number> {
-    return (await this.#listener?.stop(graceMs)) ?? 0;
+  async drain({ graceMs, streamsMs }: Drain): Promise<number> {
+    return (await this.#listener?.stop(graceMs, streamsMs)) ?? 0;
+  }
+
+  underWay(): ExchangesUnderWay {
+    return this.#listener?.underWay() ?? { requests: 0, eventStreams: 0, tunnels: 0 };
   }
 
   /** Ends everything. */

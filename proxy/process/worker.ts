@@ -25,7 +25,8 @@ const handlers: Handlers<WorkerCalls> = {
   }),
   dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.levels.forget(key, id)),
   find: ({ tags }) => runtime.find(tags),
-  drain: ({ graceMs }) => runtime.drain(graceMs),
+  drain: (drain) => runtime.drain(drain),
+  underWay: () => runtime.underWay(),
   close: () => runtime.close(),
 };
 const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, handlers, (call, error) =>

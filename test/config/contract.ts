@@ -10,6 +10,7 @@ listen:
   underscores: drop
   limits: { url: 8KiB, headers: 32KiB, header-count: 100, body: 100MiB, request: 60s, body-rate: 1KiB, body-grace: 10s, idle: 75s, connections: 10000 }
   stop-timeout: 30s
+  stop-streams: 1s
 admin:
   host: 127.0.0.1
   port: 8081

@@ -40,6 +40,7 @@ describe('defaults', () => {
           tunnelMs: 3_600_000,
         },
         stopTimeoutMs: 30_000,
+        stopStreamsMs: 1_000,
         tls: null,
       },
       admin: { host: '127.0.0.1', port: 8081, token: '' },

@@ -125,6 +125,10 @@ describe('a reload', () => {
     const [refused] = weir.events('reload-refused') as { errors: string[] }[];
     expect(refused?.errors).toHaveLength(2);
     for (const error of refused!.errors) expect(error).toMatch(/weir\.yaml:\d+:\d+ routes\[\d\]/);
+    const words = 'weir: the configuration was not reloaded: the old one stays in force';
+    expect(weir.lines.slice(weir.lines.indexOf(refused!.errors[0]!))).toEqual(
+      expect.arrayContaining([...refused!.errors, words]),
+    );
     expect((await ask(`${weir.url}/page`)).status).toBe(200);
     expect(weir.events('reloaded')).toHaveLength(0);
   });

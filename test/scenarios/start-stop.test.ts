@@ -6,9 +6,11 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
+import { endWithTests } from '../support/end-with-tests.ts';
 import { freePort } from '../support/free-port.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -176,6 +178,93 @@ describe('a Weir that is told to stop', () => {
     expect(await asked).toBe('ECONNRESET');
     expect(await weir.exited).toBe(0);
     expect(weir.events('stopped')).toMatchObject([{ level: 'warn', cut: 1 }]);
+  });
+
+  const spoken = (text: string): string[] => weir.lines.filter((line) => line.includes(text));
+
+  /** A client that has got the first event of a stream without an end. */
+  const openStream = async (request: string): Promise<RawConnection> => {
+    origin.on('/events', async (_request, answer) => {
+      answer.head(200, ['Content-Type', 'Text/Event-Stream; charset=utf-8', 'Cache-Control', 'no-store']);
+      await answer.write('data: first\n\n');
+      await answer.gone;
+    });
+    const client = new RawConnection(weir.port);
+    client.write(`GET /events ${request}\r\n\r\n`);
+    await client.comes('data: first');
+    return client;
+  };
+
+  it('says at once, and every few seconds, what it waits for, and ends event streams and tunnels early', async () => {
+    await start('1h');
+    const held = gate();
+    origin.on('/held', async (_request, answer) => {
+      await held.promise;
+      answer.send(200, [], 'content');
+    });
+    origin.onUpgrade((_request, socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: chat\r\nConnection: Upgrade\r\n\r\nhello');
+      socket.on('end', () => socket.end());
+    });
+    const asked = ask(`${weir.url}/held`);
+    const tunnel = new RawConnection(weir.port);
+    tunnel.write('GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: chat\r\nConnection: Upgrade\r\n\r\n');
+    await tunnel.comes('hello');
+    const streams = await Promise.all(
+      ['HTTP/1.1\r\nHost: a', 'HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream', 'HTTP/1.0\r\nHost: a'].map(
+        openStream,
+      ),
+    );
+    origin.on('/silent-events', (_request, answer) => answer.gone);
+    const silent = new RawConnection(weir.port);
+    silent.write('GET /silent-events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n');
+    await origin.seen('/silent-events');
+    await origin.seen('/held');
+    weir.signal('SIGTERM');
+    const counts = { requests: 1, eventStreams: 4, tunnels: 1, deliveries: 0, waitingWrites: 0 };
+    expect(await weir.event('stop-waiting')).toMatchObject({ ...counts, leftSeconds: 3600 });
+    const ends = await Promise.all(streams.map((stream) => stream.ended()));
+    for (const received of ends.slice(0, 2)) expect(received).toMatch(/\r\n0\r\n\r\n$/);
+    expect(await silent.ended()).toBe('');
+    await tunnel.ended();
+    const later = { requests: 1, eventStreams: 0, tunnels: 0 };
+    expect(await weir.event('stop-waiting', 1)).toMatchObject(later);
+    held.open();
+    expect(await asked).toMatchObject({ status: 200, body: 'content', whole: true });
+    expect(await weir.exited).toBe(0);
+    expect(weir.events('stopped')).toMatchObject([{ level: 'info' }]);
+    expect(spoken('weir: ')).toEqual([
+      'weir: stopping (SIGTERM); a second signal ends it at once',
+      'weir: waiting for 1 request in progress, 4 event streams, 1 tunnel (at most 3600 s)',
+      expect.stringMatching(/^weir: waiting for 1 request in progress \(at most 359\d s\)$/),
+    ]);
+  });
+
+  it('gives event streams and tunnels as long as stop-streams says', async () => {
+    await start('1h, stop-streams: 1h');
+    const stream = await openStream('HTTP/1.1\r\nHost: a');
+    weir.signal('SIGTERM');
+    await weir.event('stop-waiting', 1);
+    expect(stream.isClosed).toBe(false);
+    weir.signal('SIGTERM');
+    expect(await weir.exited).toBe(1);
+  });
+
+  it('is told by weir stop what it waits for', async () => {
+    await start('1h, stop-streams: 1h');
+    const stream = await openStream('HTTP/1.1\r\nHost: a');
+    const child = spawn(process.execPath, [PROGRAM, 'stop', '--admin', weir.adminUrl], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    endWithTests(child);
+    const told = text(child.stdout);
+    for await (const line of createInterface(child.stderr)) {
+      expect(line).toBe('weir stop: waiting for 1 event stream');
+      break;
+    }
+    stream.close();
+    expect(await told).toBe(`stopped (pid ${weir.pid})\n`);
+    expect(await weir.exited).toBe(0);
   });
 
   it('ends at once when it is told again', async () => {
