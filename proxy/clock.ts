@@ -16,6 +16,11 @@ export const systemClock: Clock = {
   monotonicMs: () => performanceZeroMs + performance.now(),
 };
 
+/** Of a duration, as people and programs are shown it: to the millisecond. */
+export function secondsOf(durationMs: number): number {
+  return Math.round(durationMs) / 1000;
+}
+
 /** For comparison with dates of other machines. */
 export function wallMs(clock: Clock): number {
   return clock.wallMs?.() ?? clock.nowMs();

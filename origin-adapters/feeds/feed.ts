@@ -147,6 +147,8 @@ export interface FeedAdapter {
    * they only say that it stands ready.
    */
   readonly provesHead: boolean;
+  /** Of the client libraries that `open` loads. */
+  readonly packages: readonly string[];
   /** The type's own keys in the configuration (`url` among them where it has one), beside those of every feed. */
   readonly schema: z.ZodObject;
   /** Connects nothing: that is `open`'s. `config.options` has been through `schema`. */
@@ -168,6 +170,8 @@ export function defineFeed<Schema extends z.ZodObject>(definition: {
   readonly type: FeedConfig['type'];
   /** Absent: true. */
   readonly provesHead?: boolean;
+  /** Absent: none. */
+  readonly packages?: readonly string[];
   readonly schema: Schema;
   create(config: FeedConfig, options: z.output<Schema>, deps: FeedDeps): Feed;
   showPosition(position: string): string;
@@ -175,6 +179,7 @@ export function defineFeed<Schema extends z.ZodObject>(definition: {
 }): FeedAdapter {
   return {
     provesHead: true,
+    packages: [],
     ...definition,
     // The configuration's loader has put the options through this very schema.
     create: (config, deps) => definition.create(config, config.options as z.output<Schema>, deps),

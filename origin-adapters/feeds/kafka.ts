@@ -65,6 +65,7 @@ type KafkaOptions = z.output<typeof schema>;
  */
 export const kafkaFeed = defineFeed({
   type: 'kafka',
+  packages: ['@platformatic/kafka'],
   schema,
   create: (config, options, deps) => new KafkaFeed(config, options, deps),
   showPosition,

@@ -30,6 +30,7 @@ import { matchesSubject } from './nats/subject.ts';
  */
 export const natsFeed = defineFeed({
   type: 'nats',
+  packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
   schema: natsSchema,
   create: (config, options, deps) => new NatsFeed(config, options, deps),
   showPosition: (position) => String(parsePlace(position)?.sequence ?? position),

@@ -65,6 +65,7 @@ type PostgresOptions = z.output<typeof schema>;
  */
 export const postgresFeed = defineFeed({
   type: 'postgres',
+  packages: ['pg'],
   schema,
   create: (config, options, deps) => new PostgresFeed(config, options, deps),
   showPosition,

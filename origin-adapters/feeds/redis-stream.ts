@@ -28,6 +28,7 @@ import type { StreamEntry } from './redis-stream/replies.ts';
  */
 export const redisStreamFeed = defineFeed({
   type: 'redis-stream',
+  packages: ['redis'],
   schema: redisStreamSchema,
   create: (config, options, deps) => new RedisStreamFeed(config, options, deps),
   showPosition: (position) => parsePlace(position)?.id ?? position,

@@ -9,7 +9,7 @@ import { showPath } from './diagnostic.ts';
 import type { Places } from './document.ts';
 import { readDocument } from './document.ts';
 import type { Environment } from './environment.ts';
-import { checkMeaning, notAvailableYet } from './meaning.ts';
+import { checkMeaning, notAvailableYet, type MissingPackages } from './meaning.ts';
 import { readParts } from './parts.ts';
 import type { FeedSchemas } from './schema.ts';
 
@@ -23,6 +23,8 @@ export interface ConfigSource {
   /** By type; a type that is not among them is not available yet. */
   readonly feedSchemas: FeedSchemas;
   readonly notYet: readonly NotYet[];
+  /** Absent: none is looked for. */
+  readonly missingPackages?: MissingPackages;
 }
 
 /** A part of the contract that is not built yet. What the file does not mention is never objected to. */
@@ -49,7 +51,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   const { value, places } = document;
   const errors: Finding[] = [...document.findings];
   const parts = readParts(value, source.feedSchemas, errors);
-  const meaning = checkMeaning(parts, source.feedSchemas);
+  const meaning = checkMeaning(parts, source.feedSchemas, source.missingPackages ?? (() => []));
   errors.push(...meaning.errors, ...unavailable(value, source.notYet));
   const config = errors.length === 0 ? compileConfig(parts, source.file, source.directory) : null;
   return config === null

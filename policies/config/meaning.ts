@@ -10,6 +10,7 @@ import type { Layer, Parts, RoutePart } from './parts.ts';
 import { warnOfUnreached } from './reach.ts';
 import type { RouteInput } from './route-schema.ts';
 import type { FeedSchemas } from './schema.ts';
+import { warnOfDoubtful } from './doubtful.ts';
 import { DEMO_URL } from './words.ts';
 
 export interface Meaning {
@@ -17,7 +18,14 @@ export interface Meaning {
   readonly warnings: readonly Finding[];
 }
 
-export function checkMeaning(parts: Parts, feedSchemas: FeedSchemas): Meaning {
+/** Names the packages that a feed of this type needs and that are not installed. */
+export type MissingPackages = (feedType: string) => readonly string[];
+
+export function checkMeaning(
+  parts: Parts,
+  feedSchemas: FeedSchemas,
+  missingPackages: MissingPackages,
+): Meaning {
   return {
     errors: [
       ...checkAdmin(parts),
@@ -33,6 +41,8 @@ export function checkMeaning(parts: Parts, feedSchemas: FeedSchemas): Meaning {
       ...parts.routes.flatMap((part) => warnOfDroppedNames(part, parts)),
       ...warnOfUncaught(parts.routes),
       ...warnOfUnreached(parts),
+      ...warnOfDoubtful(parts),
+      ...warnOfMissingPackages(parts, missingPackages),
     ],
   };
 }
@@ -69,6 +79,18 @@ function checkFeeds({ feeds }: Parts, feedSchemas: FeedSchemas): Finding[] {
     return Object.hasOwn(feedSchemas, feed.type)
       ? []
       : [notAvailableYet(['feeds', name, 'type'], `a feed of type ${feed.type}`)];
+  });
+}
+
+/** Clients of feeds are optional: without one the feed is lost, and never comes back before a restart. */
+function warnOfMissingPackages({ feeds }: Parts, missingPackages: MissingPackages): Finding[] {
+  return [...feeds].flatMap(([name, feed]) => {
+    const missing = feed === null ? [] : missingPackages(feed.type);
+    if (missing.length === 0) return [];
+    const list = missing.join(' ');
+    return [
+      finding(['feeds', name, 'type'], `what a ${feed!.type} feed needs (npm i ${list})`, `no ${list}`),
+    ];
   });
 }
 

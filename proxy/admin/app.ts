@@ -4,6 +4,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { decideAdminAccess } from '../../policies/admin-access.ts';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parsePlace } from '../../policies/place.ts';
+import { secondsOf } from '../clock.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import { problem, type ProblemMembers } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
@@ -134,7 +135,7 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
 
 /** The names of the contract; times in seconds, and null for never. */
 function feedReport({ silenceMs, delays: _delays, ...status }: FeedStatus): object {
-  return { ...status, silence: Number.isFinite(silenceMs) ? silenceMs / 1000 : null };
+  return { ...status, silence: Number.isFinite(silenceMs) ? secondsOf(silenceMs) : null };
 }
 
 function idOf(c: Context): string {

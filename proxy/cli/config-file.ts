@@ -13,6 +13,8 @@ export interface ConfigFile {
   readonly env: Environment;
   readonly feedSchemas: FeedSchemas;
   readonly notYet: readonly NotYet[];
+  /** Absent: none is looked for. */
+  readonly missingPackages?: (feedType: string) => readonly string[];
 }
 
 /** A file that can't be read is an invalid configuration like any other. */

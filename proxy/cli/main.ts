@@ -1,6 +1,7 @@
 /** The command line: reads it, runs the command, and gives the exit code: 0 fine, 1 it is not, 2 wrong usage. */
 import type { Environment } from '../../policies/config/environment.ts';
 import { FEED_SCHEMAS, NOT_YET } from '../composition.ts';
+import { missingPackages } from '../feeds/packages.ts';
 import { version } from '../version.ts';
 import { readArguments } from './arguments.ts';
 import { runCheck } from './check.ts';
@@ -34,7 +35,7 @@ export async function main({ argv, env, stdout, stderr, serve }: MainOptions): P
     case 'serve':
       return serve({ file: command.file, distrust: command.distrust, env, stdout, stderr });
     case 'check':
-      return runCheck({ ...source, file: command.file, json: command.json, stdout, stderr });
+      return runCheck({ ...source, missingPackages, file: command.file, json: command.json, stdout, stderr });
     case 'explain':
       return runExplain({ ...source, command, stdout, stderr });
     case 'explain-event':

@@ -95,7 +95,7 @@ export class FeedRunner {
       type: this.#deps.config.type,
       state: this.#state,
       position: position === null ? null : this.#deps.adapter.showPosition(position),
-      silenceMs: this.#silenceMs(),
+      silenceMs: Math.round(this.#silenceMs()),
       behind: this.#behind,
       lastFailure: this.#lastFailure,
       ...this.#counts,

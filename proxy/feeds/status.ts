@@ -1,4 +1,5 @@
 import type { FeedConfig } from '../../policies/config/config.ts';
+import { secondsOf } from '../clock.ts';
 import { BOUNDS_SECONDS } from '../metrics/layout.ts';
 import type { FeedState } from './door.ts';
 
@@ -52,5 +53,5 @@ export function countDelay({ delays }: FeedCounts, delayMs: number): void {
   const seconds = Math.max(0, delayMs / 1000);
   const bucket = BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
   delays.buckets[bucket < 0 ? BOUNDS_SECONDS.length : bucket]! += 1;
-  delays.sumSeconds += seconds;
+  delays.sumSeconds = secondsOf((delays.sumSeconds + seconds) * 1000);
 }

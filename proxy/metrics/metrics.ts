@@ -1,4 +1,5 @@
 /** Every metric of Weir's own: its name, what it says, and how it is read. `docs/metrics.md` lists them for users. */
+import { secondsOf } from '../clock.ts';
 import { FEED_STATES } from '../feeds/door.ts';
 import { BOUNDS_SECONDS } from './layout.ts';
 import type { WeirStats } from './stats.ts';
@@ -336,7 +337,7 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge(
     'weir_feed_silence_seconds',
     'Since the feed was last proved to be at its head; absent: never',
-    eachFeed(({ silenceMs }) => (Number.isFinite(silenceMs) ? silenceMs / 1000 : null)),
+    eachFeed(({ silenceMs }) => (Number.isFinite(silenceMs) ? secondsOf(silenceMs) : null)),
   ),
   gauge(
     'weir_feed_behind',

@@ -72,7 +72,8 @@ export class Conclusions {
       reason,
       route,
       bytes,
-      durationMs,
+      // To the microsecond: what the clock says beyond that is noise.
+      durationMs: Math.round(durationMs * 1000) / 1000,
       client: exchange.remoteAddress,
       complete,
     });

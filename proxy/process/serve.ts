@@ -4,8 +4,9 @@ import type { LoadedConfig } from '../../policies/config/load.ts';
 import type { ReloadAnswer } from '../admin/dependencies.ts';
 import { readConfigFile } from '../cli/config-file.ts';
 import type { Output } from '../cli/output.ts';
-import { systemClock } from '../clock.ts';
+import { secondsOf, systemClock } from '../clock.ts';
 import { FEED_SCHEMAS, NOT_YET } from '../composition.ts';
+import { missingPackages } from '../feeds/packages.ts';
 import { createLog, STANDARD_OUTPUT, type Log } from '../log/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { version } from '../version.ts';
@@ -30,7 +31,7 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<0 | 1> {
   const { file, distrust = false, env = process.env, stderr = process.stderr } = options;
   const read = (): ReturnType<typeof readConfigFile> =>
-    readConfigFile({ file, env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+    readConfigFile({ file, env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET, missingPackages });
   const signals = watchSignals();
   const loaded = await read();
   if (loaded.kind === 'invalid') {
@@ -59,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
       stop: () => {
         signals.end('admin');
         const { stopTimeoutMs } = (coordinator?.config ?? config).listen;
-        return { pid: process.pid, graceSeconds: stopTimeoutMs / 1000 };
+        return { pid: process.pid, graceSeconds: secondsOf(stopTimeoutMs) };
       },
     },
   });

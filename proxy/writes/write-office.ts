@@ -1,5 +1,5 @@
 import type { HoldBound } from '../../policies/writes.ts';
-import type { Clock } from '../clock.ts';
+import { secondsOf, type Clock } from '../clock.ts';
 import type { Log } from '../log/logger.ts';
 import { DELIVERY_BOUNDS_SECONDS } from './attempts.ts';
 import type { Deliveries } from './deliveries.ts';
@@ -186,7 +186,7 @@ export class WriteOffice {
       dead,
       done,
       bytes,
-      oldestSeconds: acceptedAtMs === null ? 0 : Math.max(0, (clock.nowMs() - acceptedAtMs) / 1000),
+      oldestSeconds: acceptedAtMs === null ? 0 : secondsOf(Math.max(0, clock.nowMs() - acceptedAtMs)),
       accepted,
       delivered,
       retries,
@@ -197,7 +197,11 @@ export class WriteOffice {
       lingering,
       held,
       refused,
-      seconds: { bounds: DELIVERY_BOUNDS_SECONDS, buckets: seconds.buckets, sum: seconds.sum },
+      seconds: {
+        bounds: DELIVERY_BOUNDS_SECONDS,
+        buckets: seconds.buckets,
+        sum: secondsOf(seconds.sum * 1000),
+      },
     };
   }
 

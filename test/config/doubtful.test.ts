@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { FEED_SCHEMAS } from '../../proxy/composition.ts';
+import { isInstalled, missingPackages } from '../../proxy/feeds/packages.ts';
+import { load } from './load.ts';
+
+const ORIGIN = 'origins: { shop: { url: "http://127.0.0.1:1" } }\n';
+
+function warningsOf(text: string, missing: typeof missingPackages = () => []): string[] {
+  const loaded = load(`${ORIGIN}${text}`, { feedSchemas: FEED_SCHEMAS, missingPackages: missing });
+  if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
+  return loaded.warnings.map(({ path, message }) => `${path}: ${message}`);
+}
+
+const REST = '{ match: "/*", cache: { freshness: none } }';
+
+describe('a segment like :id', () => {
+  const message = 'expected {id} where a parameter is meant, got :id, which fits that text alone';
+
+  it.each([
+    ['a route', `routes: [{ match: "/users/:id" }, ${REST}]`, 'routes[0].match'],
+    [
+      'a route with more conditions',
+      `routes: [{ match: { path: "/users/:id/*" } }, ${REST}]`,
+      'routes[0].match.path',
+    ],
+    [
+      'what a write invalidates',
+      `routes: [{ match: "/users/{x}", write: { invalidate: { urls: ["/users/:id"] } } }, ${REST}]`,
+      'routes[0].write.invalidate.urls[0]',
+    ],
+  ])('is warned of in %s', (_, text, path) => {
+    expect(warningsOf(text)).toContain(`${path}: ${message}`);
+  });
+
+  it('is warned of in the map of a feed', () => {
+    const feed = `feeds: { f: { type: sse, url: "http://127.0.0.1:1/c", map: [{ invalidate: { prefixes: ["/a/:id"] } }] } }`;
+    expect(warningsOf(`${feed}\nroutes: [${REST}]`)).toContain(
+      `feeds.f.map[0].invalidate.prefixes[0]: ${message}`,
+    );
+  });
+
+  it('is warned of once a segment', () => {
+    expect(warningsOf(`routes: [{ match: "/:shop/_:x/:id" }, ${REST}]`)).toEqual([
+      expect.stringContaining('got :shop,'),
+      expect.stringContaining('got :id,'),
+    ]);
+  });
+
+  it.each(['/a:b', '/at/12:30', '/x/:', '/x/:30', '/{id}'])('is not seen in %s', (path) => {
+    expect(warningsOf(`routes: [{ match: "${path}" }, ${REST}]`)).toEqual([]);
+  });
+});
+
+describe('the secret of a webhook', () => {
+  const of = (secret: string): string[] =>
+    warningsOf(`feeds: { hook: { type: webhook, path: /hook, secret: ${secret} } }\nroutes: [${REST}]`);
+
+  it.each([
+    ['fifteen bytes', 'fifteen-bytes-x', 'feeds.hook.secret', 15],
+    [
+      'fifteen bytes in base64',
+      `whsec_${Buffer.from('fifteen-bytes-x').toString('base64')}`,
+      'feeds.hook.secret',
+      15,
+    ],
+    ['one of several', '[sixteen-bytes-xy, short]', 'feeds.hook.secret[1]', 5],
+  ])('is warned of where it is short: %s', (_, secret, path, bytes) => {
+    expect(of(secret)).toEqual([
+      `${path}: expected a secret of at least 16 bytes, that nobody guesses, got one of ${bytes}`,
+    ]);
+  });
+
+  it.each(['sixteen-bytes-xy', 'üüüüüüüü', `whsec_${Buffer.from('sixteen-bytes-xy').toString('base64')}`])(
+    'is long enough with sixteen: %s',
+    (secret) => {
+      expect(of(secret)).toEqual([]);
+    },
+  );
+});
+
+describe('a size of the cache', () => {
+  it.each([
+    ['{ memory: 10B }', 'cache.memory', 10],
+    ['{ memory: 1023KiB }', 'cache.memory', 1_047_552],
+    ['{ disk: { size: 64KiB } }', 'cache.disk.size', 65_536],
+  ])('is warned of below 1 MiB: %s', (cache, path, bytes) => {
+    expect(warningsOf(`cache: ${cache}`)).toEqual([
+      `${path}: expected 1MiB or more, or 0 to switch the level off, got ${bytes} bytes`,
+    ]);
+  });
+
+  it.each(['{ memory: 0, disk: { size: 0 } }', '{ memory: 1MiB, disk: { size: 1MiB } }'])(
+    'is taken otherwise: %s',
+    (cache) => {
+      expect(warningsOf(`cache: ${cache}`)).toEqual([]);
+    },
+  );
+});
+
+describe('the packages of a feed', () => {
+  const FEED = 'feeds: { f: { type: nats, stream: s, servers: ["nats://127.0.0.1:1"] } }\n';
+
+  it('are warned of where they are not installed', () => {
+    const asked: string[] = [];
+    const missing = (type: string): string[] => {
+      asked.push(type);
+      return ['@nats-io/transport-node', '@nats-io/jetstream'];
+    };
+    expect(warningsOf(`${FEED}routes: [${REST}]`, missing)).toEqual([
+      'feeds.f.type: expected what a nats feed needs (npm i @nats-io/transport-node @nats-io/jetstream), ' +
+        'got no @nats-io/transport-node @nats-io/jetstream',
+    ]);
+    expect(asked).toEqual(['nats']);
+  });
+
+  it('are found where they are installed, be they ES modules alone', () => {
+    for (const type of Object.keys(FEED_SCHEMAS)) expect(missingPackages(type)).toEqual([]);
+    expect(isInstalled('hono')).toBe(true);
+    expect(isInstalled('no-such-package-of-weir')).toBe(false);
+  });
+});
