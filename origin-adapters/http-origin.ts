@@ -58,7 +58,7 @@ export function createHttpOrigin(
   let closed: Promise<void> | null = null;
   let onIdle: (() => void) | null = null;
 
-  const counters = { requests: 0, failures: 0, retries: 0 };
+  const counters = { requests: 0, failures: 0, retries: 0, abandoned: 0 };
   const stats: OriginStats = Object.defineProperties(counters as OriginStats, {
     running: { enumerable: true, get: () => calls.size - leases.queued },
     queued: { enumerable: true, get: () => leases.queued },

@@ -42,7 +42,8 @@ export interface OriginHandler {
 export interface OriginCall {
   pause(): void;
   resume(): void;
-  abort(): void;
+  /** `cause` is counted. */
+  abort(cause?: 'client-left'): void;
   /** Whether anything of the request may have gone to the origin; absent: it may have. */
   hasSent?(): boolean;
 }
@@ -91,6 +92,8 @@ export type UpgradeResult =
 
 export interface OriginStats {
   requests: number;
+  /** Requests under way whose connection was closed, for the client had left. */
+  abandoned: number;
   failures: number;
   retries: number;
   running: number;

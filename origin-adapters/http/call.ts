@@ -91,8 +91,9 @@ export class Call implements OriginCall, AttemptListener {
     this.#attempt?.resume();
   }
 
-  abort(): void {
+  abort(cause?: 'client-left'): void {
     if (this.#over) return;
+    if (cause === 'client-left' && this.#attempt !== null) this.#around.stats.abandoned++;
     this.#end();
     this.#cancelWait();
     this.#attempt?.abort();
@@ -237,6 +238,7 @@ export class Call implements OriginCall, AttemptListener {
     if (this.#over || this.#failing) return;
     const sent = this.#attempt !== null;
     this.#cancelWait();
+    if (sent) this.#around.stats.abandoned++;
     this.#attempt?.abort();
     this.#fail(originFailure('proxy_internal_error', "the request's body was cut short", sent, error));
   }

@@ -1,7 +1,7 @@
 /** The admin side's endpoints: what an operator can see and do, as JSON, with problem documents for what goes wrong. */
 import { Hono, type Context, type Next } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import { decideAdminAccess } from '../../policies/admin-access.ts';
+import { decideAdminAccess, type AdminAccess } from '../../policies/admin-access.ts';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parsePlace } from '../../policies/place.ts';
 import { secondsOf } from '../clock.ts';
@@ -19,10 +19,16 @@ export function createAdminApp(deps: AdminDependencies): Hono {
   const endpoints = endpointsOf(deps);
   const open = new Set(endpoints.filter(({ open }) => open === true).map(({ path }) => path));
   app.use(async (c, next) => {
-    const refusal = deps.token === '' ? refusalOf(c, open.has(c.req.path)) : null;
-    if (refusal !== null) return refusal;
-    if (!open.has(c.req.path) && !bearsToken(c.req.header('authorization'), deps.token))
+    const isOpen = open.has(c.req.path);
+    const access = deps.token === '' ? accessOf(c, isOpen) : ALLOWED;
+    if (access.kind !== 'allowed') {
+      deps.onRefused(access.kind);
+      return refused(access.kind);
+    }
+    if (!isOpen && !bearsToken(c.req.header('authorization'), deps.token)) {
+      deps.onRefused('token');
       return unauthorized();
+    }
     await next();
     return undefined;
   });
@@ -232,8 +238,10 @@ function fieldsOf(lines: readonly string[]): Fields | null {
     : null;
 }
 
-/** Why a request is not taken where no token is set; null: it is. */
-function refusalOf(c: Context, isOpen: boolean): Response | null {
+const ALLOWED: AdminAccess = { kind: 'allowed' };
+
+/** Where no token is set. */
+function accessOf(c: Context, isOpen: boolean): AdminAccess {
   const field = (name: string): string | null => c.req.header(name) ?? null;
   const length = field('content-length');
   const request = {
@@ -244,10 +252,11 @@ function refusalOf(c: Context, isOpen: boolean): Response | null {
     contentType: field('content-type'),
     hasContent: field('transfer-encoding') !== null || (length !== null && Number(length) !== 0),
   };
-  const access = decideAdminAccess(request, isOpen);
-  switch (access.kind) {
-    case 'allowed':
-      return null;
+  return decideAdminAccess(request, isOpen);
+}
+
+function refused(reason: Exclude<AdminAccess['kind'], 'allowed'>): Response {
+  switch (reason) {
     case 'foreign-host':
       return answerProblem(
         421,
@@ -263,7 +272,7 @@ function refusalOf(c: Context, isOpen: boolean): Response | null {
         'Expected "Content-Type: application/json": without an admin token, no other content is taken.',
       );
     default:
-      return access satisfies never;
+      return reason satisfies never;
   }
 }
 

@@ -1,4 +1,5 @@
 /** What the admin side shows and does, as the coordinator provides it. */
+import type { AdminAccess } from '../../policies/admin-access.ts';
 import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { Place } from '../../policies/place.ts';
@@ -7,10 +8,15 @@ import type { FeedStatus } from '../feeds/status.ts';
 import type { Log } from '../log/logger.ts';
 import type { WaitsFor } from '../process/waits-for.ts';
 
+/** By which rule of access a request was not taken. */
+export type AdminRefusal = Exclude<AdminAccess['kind'], 'allowed'> | 'token';
+
 export interface AdminDependencies {
   /** Empty: none is asked for. */
   readonly token: string;
   readonly log: Log;
+  /** Called where a request was not taken. */
+  onRefused(reason: AdminRefusal): void;
   /** The one in force; another one after a reload. */
   config(): Config;
   /** Plain data for JSON. */

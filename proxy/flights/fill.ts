@@ -205,10 +205,10 @@ export class Fill implements OriginHandler {
     this.#events.over();
   }
 
-  /** Gives the request up. */
+  /** Gives the request up: nobody is left who wants it. */
   #end(): void {
     this.#isGivenUp = true;
-    this.#call?.abort();
+    this.#call?.abort('client-left');
     this.#storing?.abort();
     this.#body?.fail();
     this.#events.over();

@@ -13,11 +13,11 @@ import { decideUpgrade } from '../../policies/http/upgrade.ts';
 import { Connection } from './connection.ts';
 import type { Exchange } from './exchange.ts';
 import { NodeExchange } from './node-exchange.ts';
-import type { ListenerContext, ListenerLog, UpgradeRequest } from './node-exchange.ts';
+import type { ListenerContext, ListenerLog, SlowPart, UpgradeRequest } from './node-exchange.ts';
 import { refusal } from './problem.ts';
 import type { Problem } from './problem.ts';
 import { readRequestHead } from './request-head.ts';
-import { refusalOf } from './unreadable.ts';
+import { refusalOf, TIMED_OUT } from './unreadable.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -28,6 +28,8 @@ export interface ListenerOptions {
   readonly underscores: ListenConfig['underscores'];
   /** Called with how many fields of a request `underscores` has left out. */
   readonly onFieldsDropped: (count: number) => void;
+  /** Called where a request was cut, for it did not get on. */
+  readonly onTooSlow: (part: SlowPart) => void;
   readonly tls: ListenConfig['tls'];
   /** Must not throw; what it throws is logged and answered with 500. */
   readonly onExchange: (exchange: Exchange) => void;
@@ -168,6 +170,7 @@ class ListenerService {
       log: options.log,
       stopping: false,
       endsStreams: false,
+      onTooSlow: options.onTooSlow,
     };
     this.closed = new Promise((resolve) => server.once('close', () => resolve()));
     // 0: no field is dropped by the parser; their number is checked with the rest of the head.
@@ -329,6 +332,7 @@ class ListenerService {
     const refused = refusalOf(error, this.options.limits);
     for (const exchange of connection.open) {
       if (!exchange.receiving) continue;
+      if (error.code === TIMED_OUT) this.options.onTooSlow('total');
       exchange.refuse(refused);
       return;
     }
@@ -337,7 +341,10 @@ class ListenerService {
     if (socket.bytesRead === 0) socket.destroy();
     // What comes after a last request is not looked at.
     else if (error.code === 'HPE_CLOSED_CONNECTION') connection.closing = true;
-    else connection.refuseUnread(refused);
+    else {
+      if (error.code === TIMED_OUT) this.options.onTooSlow('head');
+      connection.refuseUnread(refused);
+    }
   }
 }
 

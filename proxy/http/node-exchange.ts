@@ -30,9 +30,13 @@ export interface ListenerContext {
   readonly log: ListenerLog;
   /** Set by `stop`: answers from then on close their connection. */
   stopping: boolean;
+  onTooSlow(part: SlowPart): void;
   /** Set by `stop` when event streams and tunnels have had their time: such as begin from then on end at once. */
   endsStreams: boolean;
 }
+
+/** What of a request came, or of its answer was read, too slowly: the time of `total` had passed for the whole of it. */
+export type SlowPart = 'head' | 'content' | 'total' | 'answer';
 
 /** As much of a `pino` logger as is used. */
 export interface ListenerLog {
@@ -265,7 +269,15 @@ export class NodeExchange implements Exchange, OpenExchange {
       return;
     }
     // Node sets its own timeout for the idle time that follows, when the answer has finished: ours is gone by then.
-    if (this.stalling === 'never') this.response.prependListener('finish', () => this.caughtUp());
+    if (this.stalling === 'never') {
+      this.response.prependListener('finish', () => this.caughtUp());
+      const cut = (): void => {
+        if (this.stalling === 'yes') this.context.onTooSlow('answer');
+      };
+      // Node itself closes the connection.
+      this.connection.socket.on('timeout', cut);
+      this.onEnd(() => this.connection.socket.off('timeout', cut));
+    }
     this.stalling = 'yes';
     this.connection.socket.setTimeout(this.context.limits.idleMs);
   }
@@ -287,7 +299,10 @@ export class NodeExchange implements Exchange, OpenExchange {
       },
       leastBytesPerSecond: this.context.limits.bodyBytesPerSecond,
       rateWindowMs: Math.min(this.context.limits.bodyGraceMs, this.context.limits.requestMs),
-      onTooSlow: () => this.refuse(refusal(408, 'Request timeout', contentTooSlow(this.context.limits))),
+      onTooSlow: () => {
+        this.context.onTooSlow('content');
+        this.refuse(refusal(408, 'Request timeout', contentTooSlow(this.context.limits)));
+      },
       onTooLarge: () => this.refuse(refusal(413, 'Content too large', contentTooLarge(this.context.limits))),
     });
   }

@@ -12,9 +12,12 @@ interface ParserError extends NodeJS.ErrnoException {
   readonly rawPacket?: Buffer;
 }
 
+/** Node's code for a request that was not read within its time. */
+export const TIMED_OUT = 'ERR_HTTP_REQUEST_TIMEOUT';
+
 export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
   switch (error.code) {
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
+    case TIMED_OUT:
       return refusal(
         408,
         'Request timeout',

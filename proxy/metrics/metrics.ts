@@ -90,6 +90,16 @@ export const METRICS: readonly MetricDefinition[] = [
     'Fields of requests that listen.underscores has left out',
     ({ requests }) => one(requests.droppedFields),
   ),
+  counter(
+    'weir_requests_too_slow_total',
+    'Requests cut, for a part of them did not get on: head, content, total, or the answer that was not read',
+    ({ requests }) => Object.entries(requests.tooSlow).map(([part, value]) => ({ value, labels: { part } })),
+  ),
+  counter(
+    'weir_admin_refused_total',
+    'Requests to the admin side refused by a rule of access, by reason',
+    ({ admin }) => Object.entries(admin.refused).map(([reason, value]) => ({ value, labels: { reason } })),
+  ),
 
   gauge('weir_process_anonymous_bytes', 'Memory of heaps, buffers and tables in use', ({ process }) =>
     process.anonymousBytes === null ? [] : one(process.anonymousBytes),
@@ -252,6 +262,11 @@ export const METRICS: readonly MetricDefinition[] = [
     'weir_origin_retries_total',
     'Requests sent again',
     eachOrigin(({ retries }) => retries),
+  ),
+  counter(
+    'weir_origin_abandoned_total',
+    'Requests given up with their connection, for the client had left',
+    eachOrigin(({ abandoned }) => abandoned),
   ),
 
   gauge(

@@ -4,6 +4,8 @@ import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { DiskStats } from '../cache/disk/writer.ts';
 import type { MemoryStats } from '../cache/memory.ts';
 import type { FeedStatus } from '../feeds/status.ts';
+import type { AdminRefusal } from '../admin/dependencies.ts';
+import type { SlowPart } from '../http/node-exchange.ts';
 import type { FlightCounters } from '../flights/flights.ts';
 
 /** Counters count since the start, ended workers' among them, and never go back. */
@@ -19,6 +21,8 @@ export interface WeirStats {
   /** Open connections of clients, over all workers. */
   readonly connections: number;
   readonly requests: RequestCounters;
+  /** Requests to the admin side that a rule of access refused. */
+  readonly admin: { readonly refused: Readonly<Record<AdminRefusal, number>> };
   /** What the operating system counts; null where it does not tell. `fenceBytes`: of the fence's table, untouched ones as well. */
   readonly process: {
     readonly rssBytes: number;
@@ -44,6 +48,8 @@ export interface WeirStats {
 export interface RequestCounters {
   /** Fields of requests that `listen.underscores` has left out. */
   readonly droppedFields: number;
+  /** Cut, for what the client sent or read did not get on. */
+  readonly tooSlow: Readonly<Record<SlowPart, number>>;
 }
 
 export interface FenceStats {

@@ -1,6 +1,6 @@
 import type { Origin, OriginStats } from '../../origin-adapters/origin.ts';
 
-const NOTHING: OriginStats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+const NOTHING: OriginStats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
 
 /** What the coordinator itself asks of origins: deliveries and health checks, over all configurations. */
 export class OriginTally {
@@ -19,10 +19,10 @@ export class OriginTally {
     const name = this.#counted.get(origin);
     if (name === undefined) return;
     this.#counted.delete(origin);
-    const { requests, failures, retries } = origin.stats;
+    const { requests, failures, retries, abandoned } = origin.stats;
     this.#ended.set(
       name,
-      sum([this.#ended.get(name) ?? NOTHING, { ...NOTHING, requests, failures, retries }]),
+      sum([this.#ended.get(name) ?? NOTHING, { ...NOTHING, requests, failures, retries, abandoned }]),
     );
   }
 
@@ -39,6 +39,7 @@ function sum(all: readonly OriginStats[]): OriginStats {
       requests: a.requests + b.requests,
       failures: a.failures + b.failures,
       retries: a.retries + b.retries,
+      abandoned: a.abandoned + b.abandoned,
       running: a.running + b.running,
       queued: a.queued + b.queued,
     }),

@@ -146,7 +146,7 @@ class Pass implements OriginHandler {
   #begin(status: number, fields: Fields, more: Fields): void {
     if (this.#isOver) return;
     if (this.#isClientGone) {
-      this.#call?.abort();
+      this.#call?.abort('client-left');
       this.#cut();
       return;
     }
@@ -182,7 +182,7 @@ class Pass implements OriginHandler {
   #abandon(): void {
     if (this.#isOver) return;
     const hasSent = this.#hasHead || (this.#call?.hasSent?.() ?? true);
-    this.#call?.abort();
+    this.#call?.abort('client-left');
     this.#cut(hasSent);
   }
 

@@ -5,7 +5,7 @@ import { decideDistrust, type Distrust } from '../../policies/restored-copy.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
 import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts';
 import { createAdminApp } from '../admin/app.ts';
-import type { Control } from '../admin/dependencies.ts';
+import type { AdminRefusal, Control } from '../admin/dependencies.ts';
 import { startAdmin, type StartedAdmin } from '../admin/server.ts';
 import { emptyCache, openDiskWriter } from '../cache/disk/open.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
@@ -111,6 +111,12 @@ export class Coordinator {
   readonly #reports: FailureReports;
   #exposition!: Exposition;
   #feeds!: FeedSet;
+  readonly #adminRefused: Record<AdminRefusal, number> = {
+    'foreign-host': 0,
+    'foreign-page': 0,
+    'not-json': 0,
+    token: 0,
+  };
   #isStopping = false;
   /** Once it stops, as far as it is known. */
   #waitsFor: WaitsFor | null = null;
@@ -317,6 +323,7 @@ export class Coordinator {
       config: () => this.#config,
       feeds: () => this.#feeds.status(),
       writes: () => this.#writes.office.stats(),
+      adminRefused: () => this.#adminRefused,
       asked: this.#asked,
       originBoard: () => new OriginBoard(this.#boardSource!),
       trustOf: (route) => this.#feeds.trustOf(route),
@@ -495,6 +502,9 @@ export class Coordinator {
     const app = createAdminApp({
       token,
       log: this.#deps.log,
+      onRefused: (reason) => {
+        this.#adminRefused[reason] += 1;
+      },
       config: () => this.#config,
       stats: inspect.stats,
       metrics: () => this.#exposition.text(),

@@ -7,7 +7,7 @@ import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { decideReuse } from '../../policies/rfc9111/reuse.ts';
-import type { EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
+import type { AdminRefusal, EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
 import type { DiskWriter } from '../cache/disk/writer.ts';
 import { mergedHead, type EntryHead } from '../cache/entry.ts';
 import { StoredEntry } from '../cache/stored-entry.ts';
@@ -41,6 +41,7 @@ export interface InspectionDependencies {
   readonly asked: OriginTally;
   originBoard(): OriginBoard;
   /** How far entries of a route may be believed, as its feed stands. */
+  adminRefused(): Readonly<Record<AdminRefusal, number>>;
   trustOf(route: RouteConfig): FeedTrust;
 }
 
@@ -85,6 +86,7 @@ function statsOf(
     },
     flights: workers.flights,
     requests: workers.requests,
+    admin: { refused: { ...deps.adminRefused() } },
     origins: Object.fromEntries(
       Object.keys(config.origins).map((name) => [
         name,

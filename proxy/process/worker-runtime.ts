@@ -20,6 +20,7 @@ import { Learner } from '../flights/learner.ts';
 import { PeerPorts, type Peer } from '../flights/peers.ts';
 import { createUncacheableMemory } from '../flights/uncacheable.ts';
 import type { Exchange } from '../http/exchange.ts';
+import type { SlowPart } from '../http/node-exchange.ts';
 import { startListener, type ExchangesUnderWay, type Listener } from '../http/listener.ts';
 import { KeyedHash } from '../keyed-hash.ts';
 import { createLifetimeClock } from '../lifetime-clock.ts';
@@ -90,6 +91,7 @@ export class WorkerRuntime {
   #isTrusted: (address: string) => boolean = () => false;
   #listener: Listener | null = null;
   #droppedFields = 0;
+  readonly #tooSlow: Record<SlowPart, number> = { head: 0, content: 0, total: 0, answer: 0 };
 
   constructor(deps: RuntimeDependencies) {
     this.#deps = deps;
@@ -205,6 +207,9 @@ export class WorkerRuntime {
       onFieldsDropped: (count) => {
         this.#droppedFields += count;
       },
+      onTooSlow: (part) => {
+        this.#tooSlow[part] += 1;
+      },
       tls: listen.tls,
       onExchange: (exchange) => this.handle(exchange),
       connectionsInUse: createConnectionCounter(start.connections, start.index),
@@ -280,7 +285,7 @@ export class WorkerRuntime {
         waiting: this.#flights.waiting,
       },
       cacheWay: { ...this.#cacheWay.counters },
-      requests: { droppedFields: this.#droppedFields },
+      requests: { droppedFields: this.#droppedFields, tooSlow: { ...this.#tooSlow } },
       origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
     };
   }

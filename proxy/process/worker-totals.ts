@@ -41,7 +41,7 @@ const NOTHING: WorkerStats = {
     waiting: 0,
   },
   cacheWay: { refreshes: 0, refreshesSkipped: 0 },
-  requests: { droppedFields: 0 },
+  requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
   origins: {},
 };
 

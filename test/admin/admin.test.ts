@@ -47,6 +47,7 @@ async function admin(given: Partial<AdminDependencies> = {}, limits: Partial<Adm
   const deps: AdminDependencies = {
     token: '',
     log: logTo({ write: (line) => void lines.push(line) }, 'info', 'test'),
+    onRefused: () => {},
     config: () => CONFIG,
     stats: async () => ({ workers: 2 }),
     metrics: async () => '# HELP weir_up 1\n',
@@ -190,13 +191,15 @@ describe('the token', () => {
     ['another token', { authorization: 'Bearer secreT' }],
     ['another scheme', { authorization: 'Basic secret' }],
     ['a token and more', { authorization: 'Bearer secret x' }],
-  ])('is asked for: %s', async (_, headers) => {
-    const { ask } = await admin({ token: 'secret' });
+  ])('is asked for, and counted where it is not there: %s', async (_, headers) => {
+    const refused: string[] = [];
+    const { ask } = await admin({ token: 'secret', onRefused: (reason) => refused.push(reason) });
     for (const path of ['/stats', '/nowhere']) {
       const answer = await ask('GET', path, undefined, headers);
       expect(answer).toMatchObject({ status: 401, type: 'application/problem+json' });
       expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="weir"');
     }
+    expect(refused).toEqual(['token', 'token']);
   });
 
   it('opens what it guards, whatever the case of its scheme', async () => {

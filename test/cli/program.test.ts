@@ -33,6 +33,7 @@ async function runAdmin(token = 'secret'): Promise<string[]> {
   const deps: AdminDependencies = {
     token,
     log: logTo({ write: () => {} }, 'silent', 'test'),
+    onRefused: () => {},
     config: () => configOf(ORIGIN),
     stats: async () => ({}),
     metrics: async () => '',

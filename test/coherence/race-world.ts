@@ -301,7 +301,7 @@ export function ownTag(path: string): string {
 /** Content that changes; its ETag is its value, which may come back. */
 class VersionedOrigin implements Origin {
   readonly name = 'shop';
-  readonly stats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+  readonly stats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
   confirmed = 0;
   readonly retagged = new Set<string>();
   /** The most requests for one path that were under way at a time. */

@@ -221,7 +221,7 @@ interface Held {
 /** An origin whose answers wait until the test gives them. */
 export class HeldOrigin implements Origin {
   readonly name = 'shop';
-  readonly stats = { requests: 0, failures: 0, retries: 0, running: 0, queued: 0 };
+  readonly stats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
   readonly requests: OriginRequest[] = [];
   /** The most requests that were under way at a time. */
   maxRunning = 0;

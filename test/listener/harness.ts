@@ -29,6 +29,8 @@ export interface TestListener extends Listener, AsyncDisposable {
   readonly connections: () => number;
   readonly logged: readonly string[];
   readonly droppedFields: () => number;
+  /** What was cut since it did not get on. */
+  readonly tooSlow: readonly string[];
   /** Resolves with the exchange of this number, counted from 0, once it is there. */
   exchange(number: number): Promise<Exchange>;
 }
@@ -47,6 +49,7 @@ export async function listen(options: TestListenerOptions = {}): Promise<TestLis
   const waiting: (() => void)[] = [];
   let connections = 0;
   let droppedFields = 0;
+  const tooSlow: string[] = [];
   const result = await startListener({
     host: '127.0.0.1',
     port: 0,
@@ -54,6 +57,7 @@ export async function listen(options: TestListenerOptions = {}): Promise<TestLis
     limits: { ...LIMITS, ...options.limits },
     underscores: options.underscores ?? 'drop',
     onFieldsDropped: (count) => (droppedFields += count),
+    onTooSlow: (part) => tooSlow.push(part),
     tls: options.tls ?? null,
     onExchange: (exchange) => {
       exchanges.push(exchange);
@@ -71,6 +75,7 @@ export async function listen(options: TestListenerOptions = {}): Promise<TestLis
     exchanges,
     logged,
     droppedFields: () => droppedFields,
+    tooSlow,
     connections: () => connections,
     exchange: async (number) => {
       while (exchanges.length <= number) await new Promise<void>((wake) => waiting.push(wake));

@@ -81,6 +81,7 @@ describe('startListener', () => {
     const rest = {
       underscores: 'drop' as const,
       onFieldsDropped: () => {},
+      onTooSlow: () => {},
       onExchange: answerOk,
       connectionsInUse: { add: () => 0 },
       log: { warn: () => {}, error: () => {} },
@@ -101,6 +102,7 @@ describe('startListener', () => {
     const rest = {
       underscores: 'drop' as const,
       onFieldsDropped: () => {},
+      onTooSlow: () => {},
       onExchange: answerOk,
       connectionsInUse: { add: () => 0 },
       log: { warn: () => {}, error: () => {} },

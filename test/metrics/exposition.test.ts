@@ -38,8 +38,9 @@ const STATS: WeirStats = {
     running: 0,
     waiting: 0,
   },
-  requests: { droppedFields: 0 },
-  origins: { shop: { requests: 7, failures: 1, retries: 1, running: 0, queued: 0 } },
+  requests: { droppedFields: 0, tooSlow: { head: 1, content: 2, total: 0, answer: 0 } },
+  admin: { refused: { 'foreign-host': 2, 'foreign-page': 0, 'not-json': 0, token: 1 } },
+  origins: { shop: { requests: 7, failures: 1, retries: 1, abandoned: 3, running: 0, queued: 0 } },
   writes: NO_WRITE_STATS,
   originWell: {},
   originOpen: {},
@@ -107,6 +108,9 @@ describe('metrics', () => {
     expect(lines).toContain('weir_memory_bytes 10');
     expect(lines).toContain('weir_fence_invalidations_total 4');
     expect(lines).toContain('weir_origin_requests_total{origin="shop"} 7');
+    expect(lines).toContain('weir_origin_abandoned_total{origin="shop"} 3');
+    expect(lines).toContain('weir_requests_too_slow_total{part="content"} 2');
+    expect(lines).toContain('weir_admin_refused_total{reason="foreign-host"} 2');
     expect(lines).toContain('weir_feed_silence_seconds{feed="changes"} 0.25');
     expect(lines.some((line) => line.startsWith('process_cpu_seconds_total '))).toBe(true);
   });

@@ -21,8 +21,8 @@ function told(asked: number, bytes: number, requests: number): WorkerStats {
       waiting: 2,
     },
     cacheWay: { refreshes: 0, refreshesSkipped: 0 },
-    requests: { droppedFields: 0 },
-    origins: { app: { requests, failures: 0, retries: 0, running: 1, queued: 0 } },
+    requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
+    origins: { app: { requests, failures: 0, retries: 0, abandoned: 0, running: 1, queued: 0 } },
   };
 }
 
