@@ -501,24 +501,31 @@ export class Fill implements OriginHandler {
   /** Nothing is stored of it; but what the GET would be allowed with its answer holds for this one, too. */
   #receiveHead(status: number, fields: Fields): void {
     const decision = decideStoring({ ...this.#received(fields), status });
-    this.#landed = true;
+    const lesson = this.#lesson(status, fields, decision, false);
     if (decision.kind === 'not') {
-      const none = (): void => {};
-      const { windowBytes } = this.#deps;
-      const ends = { pause: none, resume: none, onDeserted: none };
-      const body = new FlightBody({ windowBytes, keepsAll: false, isStored: false, ...ends });
-      this.#body = body;
-      this.#events.land({ kind: 'pass', status, fields, body, reason: decision.reason });
+      this.#landPassed(status, fields, decision.reason, lesson);
       return;
     }
-    const head: EntryHead = { ...this.#entryHead(decision.meta, -1, fields), id: '' };
+    const { learner } = this.#deps;
+    if (!learner.concerns(lesson, this.#request.hasStored)) {
+      this.#landHead(status, fields, decision.meta);
+      return;
+    }
+    void learner.learn(lesson).then(() => {
+      if (!this.#isGivenUp) this.#landHead(status, fields, decision.meta);
+    });
+  }
+
+  #landHead(status: number, fields: Fields, meta: StoredMeta): void {
+    this.#landed = true;
+    const head: EntryHead = { ...this.#entryHead(meta, -1, fields), id: '' };
     this.#events.land({
       kind: 'entry',
       entry: new StoredEntry(head, null, this.#deps.levels.sentFieldsOf(head)),
       body: null,
       originStatus: status,
       collapsed: false,
-      ownFields: unstoredFields(fields, decision.meta.fields),
+      ownFields: unstoredFields(fields, meta.fields),
     });
     this.#events.over();
   }
@@ -575,12 +582,17 @@ export class Fill implements OriginHandler {
       ...this.#received(fields),
       status,
       // What is fresh, and was passed over at a client's word, is in question only where it was asked about.
-      asked: { method: 'GET', conditions, isInQuestion: !this.#replacesServed || this.#own.length > 0 },
+      asked: {
+        method: this.#request.method,
+        conditions,
+        isInQuestion: !this.#replacesServed || this.#own.length > 0,
+      },
       floor: this.moment.floor,
       storing,
       isKept,
     } as const;
-    return { key: this.#request.key, route: this.#request.route, answer, entryId: null };
+    const { key, route } = this.#request;
+    return { key, route, answer, urlTag: this.#urlTag, entryId: null };
   }
 
   /** `range`: what was asked for instead of the whole. */

@@ -1,4 +1,4 @@
-import type { FeedTrust } from '../../policies/model.ts';
+import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
 import {
   decideLearning,
   mayDisplace,
@@ -8,6 +8,7 @@ import {
   type OriginAnswer,
 } from '../../policies/rfc9111/learning.ts';
 import { decideReuse, isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
+import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
@@ -19,6 +20,8 @@ export interface Lesson {
   readonly key: string;
   readonly route: string;
   readonly answer: OriginAnswer;
+  /** Of the URL that was asked for. */
+  readonly urlTag: string;
   /** What the answer is stored as; null: it is not. */
   readonly entryId: string | null;
 }
@@ -31,6 +34,10 @@ export interface LearnerDependencies {
   trustOf(route: ActiveRoute): FeedTrust;
   /** The other workers learn from it, too, each in its own memory. Resolves when they have. */
   teachOthers(lesson: Lesson): Promise<void>;
+  /** As a fill has it. */
+  outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
+  /** What this worker has learnt of an entry of which others may have copies in memory. Resolves when they know. */
+  tellPeers(head: EntryHead): Promise<void>;
 }
 
 interface Learnt {
@@ -69,11 +76,11 @@ export class Learner {
   }
 
   /**
-   * Resolves when no worker serves any more what the answer has replaced or outdated, and each knows what is stale. What is
-   * confirmed is updated by whoever asked.
+   * Resolves when no worker serves any more what the answer has replaced or outdated, and each knows what is stale. What a
+   * 304 confirms is updated by the fill that asked.
    */
   async learn(lesson: Lesson): Promise<void> {
-    await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt)));
+    await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt, lesson)));
     // Behind the disk: nobody can promote from there what is dropped.
     await this.#deps.teachOthers(lesson);
   }
@@ -96,10 +103,24 @@ export class Learner {
       .filter(({ learning }) => learning.kind !== 'nothing');
   }
 
-  async #carryOut({ entry: { head }, learning }: Learnt): Promise<void> {
+  async #carryOut({ entry, learning }: Learnt, { answer, urlTag }: Lesson): Promise<void> {
     const { levels } = this.#deps;
+    const { head } = entry;
     if (learning.kind === 'stale') await levels.update({ ...head, meta: learning.meta });
     else if (isOver(learning)) await levels.drop(head);
+    else if (learning.kind === 'confirmed' && answer.asked.method === 'HEAD') {
+      await this.#freshen(entry, learning.meta, urlTag);
+    }
+  }
+
+  /** RFC 9111 §4.3.5. An invalidated entry is confirmed by a validator alone, which a HEAD does not send. */
+  async #freshen(entry: StoredEntry, meta: StoredMeta, urlTag: string): Promise<void> {
+    const { levels, fence, outdateCopies, tellPeers } = this.#deps;
+    if (fence.verdict(entry).kind !== 'clear') return;
+    const updated = updatedHead(entry.head, meta, fence.hasher);
+    const isElsewhere = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
+    const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
+    await Promise.all([levels.update(head), tellPeers(head)]);
   }
 
   #known(entry: StoredEntry, answer: OriginAnswer): KnownResponse {

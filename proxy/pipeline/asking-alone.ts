@@ -1,13 +1,10 @@
 import { downstreamFields, passedFields, rewritesLifetime } from '../../policies/http/downstream.ts';
 import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { hasUnkeyedFields } from '../../policies/key.ts';
-import type { StoredMeta } from '../../policies/model.ts';
 import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { groupSite, tagOfUrl } from '../../policies/tags.ts';
-import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
-import type { StoredEntry } from '../cache/stored-entry.ts';
 import { wallMs, type Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
@@ -26,10 +23,6 @@ export interface AskingAloneDependencies {
   readonly clock: Clock;
   readonly positions: Positions;
   readonly learner: Learner;
-  /** As a fill has it. */
-  outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
-  /** What this worker has learnt of an entry of which others may have copies in memory. Resolves when they know. */
-  tellPeers(head: EntryHead): Promise<void>;
 }
 
 /** The step that asks the origin for one client alone. What is stored may learn from the answer. */
@@ -59,7 +52,7 @@ export class AskingAlone {
         }
         const lesson = teaches ? this.#lesson(visit, need, { ...asked, status, fields }) : null;
         if (lesson === null || !this.#deps.learner.concerns(lesson, need.stale !== null)) return ownFields();
-        return this.#learn(visit, lesson).then(ownFields);
+        return this.#deps.learner.learn(lesson).then(ownFields);
       },
       // What a GET would store, or a 304 confirms, is told as a hit on it would be.
       told: (status, fields) => {
@@ -85,26 +78,6 @@ export class AskingAlone {
     return null;
   }
 
-  /** Awaited before the client is sent the answer. */
-  async #learn(visit: KeyedVisit, lesson: Lesson): Promise<void> {
-    const { learner } = this.#deps;
-    for (const { entry, learning } of learner.decide(lesson)) {
-      if (learning.kind === 'confirmed') await this.#freshen(visit, entry, learning.meta);
-    }
-    await learner.learn(lesson);
-  }
-
-  /** RFC 9111 §4.3.5. An invalidated entry is confirmed by a validator alone, which a HEAD does not send. */
-  async #freshen(visit: KeyedVisit, entry: StoredEntry, meta: StoredMeta): Promise<void> {
-    const { levels, fence, outdateCopies, tellPeers } = this.#deps;
-    if (fence.verdict(entry).kind !== 'clear') return;
-    const updated = updatedHead(entry.head, meta, fence.hasher);
-    const isElsewhere = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
-    const urlTag = tagOfUrl(null, visit.path, visit.keyedQuery);
-    const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
-    await Promise.all([levels.update(head), tellPeers(head)]);
-  }
-
   #lesson(visit: KeyedVisit, need: Need, answered: Answered): Lesson {
     const { exchange, key, route, request } = visit;
     const { status, fields, floor, requestTimeMs } = answered;
@@ -118,7 +91,8 @@ export class AskingAlone {
       storing: decideStoring(received),
       isKept: false,
     } as const;
-    return { key, route: route.config.name, answer, entryId: null };
+    const urlTag = tagOfUrl(null, visit.path, visit.keyedQuery);
+    return { key, route: route.config.name, answer, urlTag, entryId: null };
   }
 
   #received(visit: KeyedVisit, status: number, fields: Fields, requestTimeMs: number) {

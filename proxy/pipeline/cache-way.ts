@@ -12,7 +12,6 @@ import type { ActiveRoute } from '../routes/active-route.ts';
 import { AskingAlone, type AskingAloneDependencies } from './asking-alone.ts';
 import { Asking, type AskingDependencies } from './asking.ts';
 import { MISSING, type CacheStep, type Need } from './cache-step.ts';
-import { fillOf } from './fill-request.ts';
 import { EntryServing, type EntryServingDependencies } from './entry-serving.ts';
 import { Refreshes, type RefreshCounters } from './refreshes.ts';
 import { refuse } from './refusals.ts';
@@ -219,16 +218,14 @@ export class CacheWay {
   #need(visit: KeyedVisit, need: Need): CacheStep {
     const { request, route } = visit;
     if (onlyIfCached(request, route.config.cache)) return { to: 'refuse-uncached', visit };
-    const isHead = request.method === 'HEAD';
-    if (mayFail(request)) return { to: 'pass', visit, reason: isHead ? 'head' : 'precondition', need };
+    if (mayFail(request)) {
+      return { to: 'pass', visit, reason: request.method === 'HEAD' ? 'head' : 'precondition', need };
+    }
     // What may not be kept is shared with nobody, and spoils nothing for those who would share.
     if (forbidsStoring(request, route.config.cache)) {
       return { to: 'pass', visit, reason: 'request-no-store', need };
     }
-    // What is stored learns from the answer to a HEAD of its own (RFC 9111 §4.3.5).
-    const isAlone =
-      isHead && mayLearn(need) && !this.#deps.flights.isUnderWay(fillOf(visit, 'client', need.stale));
-    return isAlone ? { to: 'pass', visit, reason: 'head', need } : { to: 'obtain', visit, need };
+    return { to: 'obtain', visit, need };
   }
 
   /** The origin has to be asked for this client alone, though something that is stored may be there. */
@@ -249,10 +246,6 @@ export class CacheWay {
     this.#deps.conclusions.whenEnded(visit, 'refused', 'only-if-cached', 504);
     return null;
   }
-}
-
-function mayLearn({ stale, forward }: Need): boolean {
-  return stale !== null || (forward !== 'uri-miss' && forward !== 'vary-miss');
 }
 
 function keyed(visit: RoutedVisit): KeyedVisit {

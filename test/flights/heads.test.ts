@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fieldValue } from '../../policies/http/fields.ts';
 import type { OriginRequest } from '../../origin-adapters/origin.ts';
 import { settle } from '../support/barrier.ts';
-import { startWorkers, type OriginAnswer, type Workers } from './workers.ts';
+import { startWorkers, type Answered, type OriginAnswer, type Workers } from './workers.ts';
 
 const HEAD = { method: 'HEAD' };
 const FRESH = ['Cache-Control', 'max-age=60', 'ETag', '"1"', 'Content-Length', '7'];
@@ -91,6 +91,60 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     await scene.answerAll(fresh);
     await Promise.all(gets);
     expect(methods(scene)).toEqual(['GET']);
+  });
+
+  describe('of what is stored and stale', () => {
+    const soon = { fields: ['Cache-Control', 'max-age=1', 'ETag', '"1"'], body: 'content' };
+
+    async function stale(cache = ''): Promise<Workers> {
+      const scene = await startWorkers(workers, cache);
+      const stored = Array.from({ length: workers }, (_, i) => scene.ask(i, '/'));
+      await scene.answerAll(() => soon);
+      await Promise.all(stored);
+      scene.clock.now += 2_000;
+      scene.origin.forget();
+      return scene;
+    }
+
+    const heads = (scene: Workers): Promise<Answered>[] =>
+      Array.from({ length: 20 }, (_, i) => scene.ask(i % workers, '/', HEAD));
+
+    it('§4.3.5: asks once for all, and freshens what is stored on every worker', async () => {
+      const scene = await stale();
+      const asked = heads(scene);
+      await scene.answerAll(() => ({ fields: FRESH }));
+      for (const { status } of await Promise.all(asked)) expect(status).toBe(200);
+      for (let worker = 0; worker < workers; worker += 1) {
+        expect((await scene.ask(worker, '/')).body).toBe('content');
+      }
+      expect(methods(scene)).toEqual(['HEAD']);
+    });
+
+    it.each([404, 301])(
+      '§4.3.5: outdates it on every worker before it is answered with %i',
+      async (status) => {
+        const scene = await stale('stale-if-error: 60s');
+        const asked = heads(scene);
+        await scene.answerAll(() => ({ status, fields: ['Cache-Control', 'max-age=60'] }));
+        for (const answer of await Promise.all(asked)) expect(answer.status).toBe(status);
+        expect(methods(scene)).toEqual(['HEAD']);
+        for (let worker = 0; worker < workers; worker += 1) {
+          const later = scene.ask(worker, '/');
+          await scene.answerAll(() => ({ status: 503 }));
+          expect((await later).status).toBe(503);
+        }
+      },
+    );
+
+    it('costs few requests while the origin fails', async () => {
+      const scene = await stale('stale-if-error: 60s');
+      for (let round = 0; round < 3; round += 1) {
+        const asked = heads(scene);
+        await scene.answerAll(() => ({ status: 503 }));
+        for (const { status } of await Promise.all(asked)) expect(status).toBe(200);
+      }
+      expect(scene.origin.requests.length).toBeLessThanOrEqual(2);
+    });
   });
 
   it("RFC 9110 §13.1.2: is answered by the client's own conditions", async () => {
