@@ -87,11 +87,27 @@ export function compileAdmin({ host, port, token, limits }: AdminInput): Config[
   return { host, port, token, limits: { bodyBytes: body, requestMs: request, connections } };
 }
 
+const MIB = 2 ** 20;
+
+/** A small cache is to be a small process. */
+function defaultQueueBytes(memoryBytes: number): number {
+  return Math.min(64 * MIB, Math.max(8 * MIB, Math.floor(memoryBytes / 4)));
+}
+
+function defaultHeaps(memoryBytes: number): 'small' | 'fast' {
+  return memoryBytes <= 64 * MIB ? 'small' : 'fast';
+}
+
 function compileCache(cache: CacheInput, directory: string): Config['cache'] {
   return {
     memoryBytes: cache.memory,
-    disk: { path: resolve(directory, cache.disk.path), sizeBytes: cache.disk.size },
+    disk: {
+      path: resolve(directory, cache.disk.path),
+      sizeBytes: cache.disk.size,
+      queueBytes: cache.disk.queue === 'auto' ? defaultQueueBytes(cache.memory) : cache.disk.queue,
+    },
     maxObjectBytes: cache['max-object'],
+    heaps: cache.heaps === 'auto' ? defaultHeaps(cache.memory) : cache.heaps,
   };
 }
 

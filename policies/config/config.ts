@@ -88,8 +88,16 @@ export interface LogConfig {
 export interface CacheConfig {
   /** Over all workers; 0 switches the level off. */
   readonly memoryBytes: number;
-  readonly disk: { readonly path: string; /** 0 switches the level off. */ readonly sizeBytes: number };
+  readonly disk: {
+    readonly path: string;
+    /** 0 switches the level off. */
+    readonly sizeBytes: number;
+    /** Of what is new and waits to be written. Key `queue`, default a quarter of `memory`, from 8MiB to 64MiB. */
+    readonly queueBytes: number;
+  };
   readonly maxObjectBytes: number;
+  /** How the threads' heaps grow. Key `heaps`, default by `memory`. */
+  readonly heaps: 'small' | 'fast';
 }
 
 export interface FenceConfig {

@@ -114,10 +114,24 @@ export const cacheSchema = z.strictObject({
     .strictObject({
       path: text.prefault('./.weir').describe('Folder, from the configuration file.'),
       size: size().prefault('10GiB').describe('0 switches the level off.'),
+      queue: z
+        .union([z.literal('auto'), size({ least: 2 ** 20 })], {
+          error: 'auto, or a size such as 16MiB of 1048576 B or more',
+        })
+        .prefault('auto')
+        .describe(
+          'Of what waits to be written; beyond it new entries are stored in memory alone. auto: a quarter of memory, from 8MiB to 64MiB.',
+        ),
     })
     .prefault({})
     .describe('What outlasts a restart.'),
   'max-object': size().prefault('1GiB').describe('A larger body is not stored.'),
+  heaps: z
+    .enum(['auto', 'small', 'fast'])
+    .prefault('auto')
+    .describe(
+      'What the threads take beside the cache. small: as little as can be, for which they collect garbage more often. fast: what makes a hit cheapest. auto: small with up to 64MiB of memory.',
+    ),
 });
 
 export const cacheStatusSchema = z.strictObject({

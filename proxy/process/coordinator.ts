@@ -432,13 +432,14 @@ export class Coordinator {
   }
 
   async #openDisk(config: Config, state: StateStore): Promise<DiskWriter | null> {
-    const { sizeBytes } = config.cache.disk;
+    const { sizeBytes, queueBytes } = config.cache.disk;
     if (sizeBytes === 0) return null;
     const { clock, mechanisms, log } = this.#deps;
     const zeroMs = clock.nowMs() - clock.monotonicMs();
     const opened = await openDiskWriter({
       path: cachePath(config),
       sizeBytes,
+      queueBytes,
       starts: state.starts,
       mechanisms,
       now: () => zeroMs + clock.monotonicMs(),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import type { ResourceLimits } from 'node:worker_threads';
+import type { CacheConfig } from '../../policies/config/config.ts';
 import { MAIN_HEAP_OPTIONS } from '../cli/bounded-memory.ts';
 
 /** What the operating system counts as the process's memory. */
@@ -29,25 +30,25 @@ export function processMemory(): ProcessMemory {
 }
 
 const MIB = 2 ** 20;
-/** Up to this much `cache.memory`, what the threads take beside it is kept small, at the cost of collecting more often. */
-const SMALL_CACHE_BYTES = 64 * MIB;
+
+type HeapConfig = Pick<CacheConfig, 'memoryBytes' | 'heaps'>;
 
 /**
  * V8 lets garbage grow to four times of what lives where a heap may become large, and to half of it where it may not. So a
  * worker's may become as large as it can need at most: requests under way, and its memory level twice. The young generation
- * is kept at the size where a hit costs least: at 24 MB it costs nearly twice as much (`npm run bench`, `hit-memory`). Beside
- * a small cache it is small.
+ * is kept at the size where a hit costs least: at 24 MB it costs nearly twice as much (`npm run bench`, `hit-memory`). With
+ * `heaps: small` it is small.
  */
-export function heapLimits(memoryBytes: number, workers: number): ResourceLimits {
+export function heapLimits({ memoryBytes, heaps }: HeapConfig, workers: number): ResourceLimits {
   return {
     maxOldGenerationSizeMb: 512 + Math.ceil((memoryBytes / workers / MIB) * 2),
-    maxYoungGenerationSizeMb: memoryBytes <= SMALL_CACHE_BYTES ? 12 : 48,
+    maxYoungGenerationSizeMb: heaps === 'small' ? 12 : 48,
   };
 }
 
 /** Before the workers start: V8 takes these options for every heap that is made later, and some for all. */
-export function tuneHeaps(memoryBytes: number): void {
+export function tuneHeaps({ heaps }: HeapConfig): void {
   // The main thread's own bound, which workers would get in place of theirs.
   if (process.execArgv.includes(MAIN_HEAP_OPTIONS[0])) setFlagsFromString('--max-semi-space-size=0');
-  if (memoryBytes <= SMALL_CACHE_BYTES) setFlagsFromString('--optimize-for-size');
+  if (heaps === 'small') setFlagsFromString('--optimize-for-size');
 }

@@ -47,7 +47,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
     tellReload(answer, log, stderr);
     return answer;
   });
-  tuneHeaps(config.cache.memoryBytes);
+  tuneHeaps(config.cache);
   const started = await Coordinator.start({
     config,
     clock: systemClock,

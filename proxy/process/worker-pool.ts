@@ -205,7 +205,7 @@ export class WorkerPool {
     const instance = this.#instances;
     const { shared, clock } = this.#options;
     const workerData: WorkerStart = { ...shared, index, instance, site: this.#site, port: this.#port };
-    const resourceLimits = heapLimits(this.#site.config.cache.memoryBytes, shared.workers);
+    const resourceLimits = heapLimits(this.#site.config.cache, shared.workers);
     const worker =
       this.#options.newWorker?.(WORKER_FILE, workerData) ??
       new Worker(WORKER_FILE, { workerData, resourceLimits });

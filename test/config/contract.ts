@@ -17,7 +17,7 @@ admin:
   token: "\${WEIR_ADMIN_TOKEN:-}"
   limits: { body: 1MiB, request: 30s, connections: 256 }
 log: { level: info, access: false }
-cache: { memory: 256MiB, disk: { path: ./.weir, size: 10GiB }, max-object: 1GiB }
+cache: { memory: 256MiB, disk: { path: ./.weir, size: 10GiB, queue: auto }, max-object: 1GiB, heaps: auto }
 cache-status: { key: false }
 fence: { records: 4000000 }
 flights: { window: 1MiB, waiters: 10000, waiting: 50000, background: 32 }

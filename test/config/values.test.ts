@@ -46,8 +46,9 @@ describe('defaults', () => {
       admin: { host: '127.0.0.1', port: 8081, token: '' },
       cache: {
         memoryBytes: 268_435_456,
-        disk: { path: '/etc/weir/.weir', sizeBytes: 10_737_418_240 },
+        disk: { path: '/etc/weir/.weir', sizeBytes: 10_737_418_240, queueBytes: 67_108_864 },
         maxObjectBytes: 1_073_741_824,
+        heaps: 'fast',
       },
       flights: { windowBytes: 1_048_576, waiters: 10_000, waiting: 50_000, background: 32 },
     });
@@ -100,6 +101,24 @@ describe('sizes and durations', () => {
   ])('read %s as %d bytes', (written, bytes) => {
     expect(configOf(`${ORIGIN}cache: { memory: ${written} }`).cache.memoryBytes).toBe(bytes);
   });
+
+  it.each([
+    ['{ memory: 32MiB }', 8, 'small'],
+    ['{ memory: 64MiB }', 16, 'small'],
+    ['{ memory: 100MiB }', 25, 'fast'],
+    ['{ memory: 8GiB }', 64, 'fast'],
+    ['{ memory: 8GiB, heaps: small, disk: { queue: 12MiB } }', 12, 'small'],
+    ['{ memory: 0, heaps: fast }', 8, 'fast'],
+  ])(
+    'derive what else takes memory from that of the cache, unless it is said: %s',
+    (cache, queueMiB, heaps) => {
+      const config = configOf(`${ORIGIN}cache: ${cache}`).cache;
+      expect({ queue: config.disk.queueBytes, heaps: config.heaps }).toEqual({
+        queue: queueMiB * 2 ** 20,
+        heaps,
+      });
+    },
+  );
 
   it.each([
     ['0', 0],

@@ -162,6 +162,7 @@ describe('a path that can not be used', () => {
     const opening = await openDiskWriter({
       path: join(folder, 'file', 'cache'),
       sizeBytes: 8 * MIB,
+      queueBytes: 2 ** 26,
       starts: startsUntil(1),
       now: Date.now,
       log: () => {},

@@ -4,6 +4,32 @@ import { CHUNK_BYTES } from '../../proxy/cache/disk/format.ts';
 import { bodyOf, content, entry, entryId, fill, META, scanned, store } from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
+describe('what waits to be written', () => {
+  it.each([
+    ['content', 1_000],
+    ['heads alone', 0],
+  ])('is bounded by the bytes of %s, and the rest is refused and counted', async (_, sizeBytes) => {
+    const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
+    const storing = Array.from({ length: 500 }, (_each, n) => store(writer, n + 1, { sizeBytes }));
+    const outcomes = await Promise.all(storing);
+    const stored = outcomes.filter((outcome) => outcome === 'stored').length;
+    expect(stored).toBeGreaterThan(0);
+    expect(stored).toBeLessThan(100);
+    await writer.idle();
+    expect(writer.stats()).toMatchObject({ entries: stored, refused: 500 - stored });
+    expect(await store(writer, 501, { sizeBytes })).toBe('stored');
+  });
+
+  it('is not bounded so where it takes entries away', async () => {
+    const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
+    for (let n = 1; n <= 200; n += 1) expect(await store(writer, n, { sizeBytes: 100 })).toBe('stored');
+    const removed = Array.from({ length: 200 }, (_each, n) =>
+      writer.remove(entryId(n + 1), entry(n + 1).key),
+    );
+    expect(await Promise.all(removed)).toEqual(Array(200).fill(true));
+  });
+});
+
 describe('what is stored', () => {
   it('is found under its key, whole and word for word', async () => {
     const { writer, reader } = await openDisk(scratchFolder());

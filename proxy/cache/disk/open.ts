@@ -12,7 +12,7 @@ import { FORMAT_VERSION } from './format.ts';
 import { Room } from './room.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
-export interface DiskOptions extends Pick<DiskWriterOptions, 'now' | 'log' | 'surplus'> {
+export interface DiskOptions extends Pick<DiskWriterOptions, 'queueBytes' | 'now' | 'log' | 'surplus'> {
   /** A folder of the cache's own; made where it is missing, for its owner alone. */
   readonly path: string;
   /** What the data file may take of the file system. */

@@ -17,6 +17,8 @@ export interface PumpParts {
   readonly commits: Commits;
   readonly room: Room;
   readonly storing: Storing;
+  /** Of what is new and waits, content and heads; beyond it no more of that is taken. */
+  readonly queueBytes: number;
   log(event: DiskEvent): void;
 }
 
@@ -28,6 +30,8 @@ export interface Removed {
 interface Operation {
   /** Content that it adds; 0: it is done even where there is no room. */
   readonly bytes: number;
+  /** What it takes in memory while it waits; 0: it is done however much waits. */
+  readonly waitingBytes: number;
   run(): void;
   settle(outcome: 'committed' | 'refused'): void;
   reject(error: unknown): void;
@@ -35,9 +39,10 @@ interface Operation {
 
 /** A removed entry's chunks stay this long at least: a reader that has just found its head must be able to pin it. */
 const GRACE_MS = 50;
-/** Beyond these nothing more is taken: whoever sends does not wait for its answers. */
-const QUEUE_BYTES = 64 * 1024 * 1024;
+/** Beyond these nothing at all is taken: whoever sends does not wait for its answers. */
 const QUEUE_OPERATIONS = 50_000;
+/** Of an operation beside its bytes. */
+const OPERATION_BYTES = 512;
 const BATCH_OPERATIONS = 256;
 const CHUNKS_PER_STEP = 32;
 
@@ -61,21 +66,25 @@ export class Pump {
 
   /**
    * Runs `run` in a transaction, which must not throw once it has written, and resolves with what it gave when that is
-   * committed. Null: refused, for want of room or because the transaction was given up.
+   * committed. Null: refused, for want of room, because too much waits, or because the transaction was given up. `bytes`:
+   * content that it adds. `headBytes`: of the head of a new entry.
    */
-  do<T>(bytes: number, run: () => T): Promise<T | null> {
-    if (!this.#takes(bytes)) return Promise.resolve(null);
+  do<T>(bytes: number, run: () => T, headBytes = 0): Promise<T | null> {
+    const isNew = bytes > 0 || headBytes > 0;
+    const waitingBytes = isNew ? bytes + headBytes + OPERATION_BYTES : 0;
+    if (!this.#takes(bytes, waitingBytes)) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       let value: T | null = null;
       const operation: Operation = {
         bytes,
+        waitingBytes,
         run: () => {
           value = run();
         },
         settle: (outcome) => resolve(outcome === 'committed' ? value : null),
         reject,
       };
-      this.#queuedBytes += bytes;
+      this.#queuedBytes += waitingBytes;
       this.#queue.push(operation);
       this.#wake();
     });
@@ -111,11 +120,11 @@ export class Pump {
     while (this.#running !== null) await this.#running;
   }
 
-  #takes(bytes: number): boolean {
+  #takes(bytes: number, waitingBytes: number): boolean {
     if (this.#closed || this.#isGivenUp) return false;
     if (this.#queue.length >= QUEUE_OPERATIONS) return false;
-    if (bytes === 0) return true;
-    return this.#parts.storing.state === 'on' && this.#queuedBytes + bytes <= QUEUE_BYTES;
+    if (waitingBytes > 0 && this.#queuedBytes + waitingBytes > this.#parts.queueBytes) return false;
+    return bytes === 0 || this.#parts.storing.state === 'on';
   }
 
   #wake(): void {
@@ -190,7 +199,7 @@ export class Pump {
 
   #take(): Operation {
     const operation = this.#queue.shift()!;
-    this.#queuedBytes -= operation.bytes;
+    this.#queuedBytes -= operation.waitingBytes;
     return operation;
   }
 
@@ -244,7 +253,7 @@ export class Pump {
 
   #putBack(operations: readonly Operation[]): void {
     this.#queue.unshift(...operations);
-    for (const { bytes } of operations) this.#queuedBytes += bytes;
+    for (const { waitingBytes } of operations) this.#queuedBytes += waitingBytes;
   }
 
   /** One step towards the room that the next transactions need. True: something was evicted. */

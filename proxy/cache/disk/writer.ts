@@ -44,6 +44,8 @@ export interface DiskWriterOptions {
   readonly probe: WriteProbe;
   readonly tables: Tables;
   readonly room: Room;
+  /** Of what is new and waits to be written. */
+  readonly queueBytes: number;
   /** Milliseconds, as the wall clock's, but never going back. */
   now(): number;
   log(event: DiskEvent): void;
@@ -82,12 +84,12 @@ export class DiskWriter {
 
   constructor(options: DiskWriterOptions) {
     this.#options = options;
-    const { tables, probe, room, path, log } = options;
+    const { tables, probe, room, queueBytes, path, log } = options;
     this.#ledger = new Ledger(tables);
     this.#commits = new Commits(tables.root, probe);
     this.#storing = new Storing(path, room.batchBytes, log);
-    const parts = { tables, ledger: this.#ledger, commits: this.#commits, room, storing: this.#storing, log };
-    this.#pump = new Pump(parts);
+    const own = { ledger: this.#ledger, commits: this.#commits, storing: this.#storing };
+    this.#pump = new Pump({ ...own, tables, room, queueBytes, log });
     this.#counted = this.#count();
     this.#behindMs = Math.max(0, this.#ledger.newestUseMs() - options.now());
   }
@@ -125,7 +127,7 @@ export class DiskWriter {
    * entry (by its floor) is there already, or where nothing can be stored.
    */
   async commit(head: EntryHead, { maxVariants }: { maxVariants: number }): Promise<'stored' | 'refused'> {
-    const outcome = await this.#pump.do(0, () => this.#store(head, maxVariants));
+    const outcome = await this.#pump.do(0, () => this.#store(head, maxVariants), waitingBytesOf(head));
     if (outcome === null) {
       if (this.#fills.get(head.id)?.broken !== true) this.#refused += 1;
       this.abort(head.id);
@@ -332,4 +334,14 @@ function continues(fill: Fill, index: number): boolean {
 
 function byStoringTime(a: StoredHead, b: StoredHead): number {
   return a.storedAtMs - b.storedAtMs;
+}
+
+/** Objects, arrays and hashes of a head, and of the message that brought it. */
+const HEAD_BYTES = 2_048;
+
+/** What a head takes while it waits. */
+function waitingBytesOf({ key, url, tags, tagHashes, meta }: EntryHead): number {
+  const strings = [...tags, ...meta.fields, ...meta.responseTags];
+  const text = strings.reduce((sum, string) => sum + string.length, key.length + url.length);
+  return HEAD_BYTES + tagHashes.byteLength + text;
 }

@@ -40,6 +40,7 @@ for (let round = 0; round < Number(rounds); round += 1) {
   const opening = await openDiskWriter({
     path,
     sizeBytes: 16 * MIB,
+    queueBytes: 2 ** 26,
     starts: startsUntil(2),
     now: Date.now,
     log: () => {},

@@ -21,6 +21,7 @@ fs.writeFileSync(moreBallast, Buffer.alloc(6 * MIB, 1));
 const opening = await openDiskWriter({
   path,
   sizeBytes: 64 * MIB,
+  queueBytes: 2 ** 26,
   starts: startsUntil(1),
   now: Date.now,
   log: (event) => events.push(event),

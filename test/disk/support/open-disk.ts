@@ -34,6 +34,7 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
   const opening = await openDiskWriter({
     path,
     sizeBytes: 64 * MIB,
+    queueBytes: 64 * MIB,
     starts: startsUntil(1),
     now: () => clock.nowMs,
     log: (event) => events.push(event),

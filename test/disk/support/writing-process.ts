@@ -12,6 +12,7 @@ const say = (line: string): void => void writeSync(1, `${line}\n`);
 const opening = await openDiskWriter({
   path: path!,
   sizeBytes: 512 * MIB,
+  queueBytes: 2 ** 26,
   starts: startsUntil(Number(start)),
   now: Date.now,
   log: (event) => say(`! ${JSON.stringify(event)}`),
