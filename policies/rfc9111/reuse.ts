@@ -128,7 +128,7 @@ function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }
 }
 
 /** While its feed is lost, an entry that was to live until it changes has the response's own lifetime. */
-function usableLifetimeSeconds(meta: StoredMeta, trust: FeedTrust): number {
+export function usableLifetimeSeconds(meta: StoredMeta, trust: FeedTrust): number {
   const own = trust === 'use-headers' && meta.lifetimeSource === 'until-changed';
   return own ? meta.headerLifetimeSeconds : meta.lifetimeSeconds;
 }

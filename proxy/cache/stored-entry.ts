@@ -1,3 +1,5 @@
+import type { RouteCacheConfig } from '../../policies/config/config.ts';
+import { toldLifetimes, type ToldLifetimes } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import type { Fenced } from '../fence/reader.ts';
@@ -21,11 +23,19 @@ export class StoredEntry implements Fenced {
   /** What the last hit was sent with; null: none yet. */
   lastHit: SentHit | null = null;
 
+  #told: ToldLifetimes | null = null;
+
   constructor(head: EntryHead, content: Uint8Array | null, sentFields: Fields) {
     this.head = head;
     this.content = content;
     this.sentFields = sentFields;
     this.memoryBytes = memoryBytesOf(head, content, sentFields);
+  }
+
+  /** The lifetimes that clients are told, by the rules of the entry's route. */
+  told(policy: RouteCacheConfig): ToldLifetimes {
+    this.#told ??= toldLifetimes(this, policy);
+    return this.#told;
   }
 
   get meta(): StoredMeta {

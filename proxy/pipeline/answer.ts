@@ -31,6 +31,8 @@ export interface EntryAnswer {
   /** Fields for this client alone. */
   readonly ownFields: Fields;
   readonly nowMs: number;
+  /** The one that Weir holds the entry to now. */
+  readonly lifetimeSeconds: number;
   /** Weir calls it stale, and so must every cache behind it. */
   readonly isStale: boolean;
 }
@@ -250,8 +252,14 @@ function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Field
   return all;
 }
 
-function sentAgeSeconds(visit: KeyedVisit, { entry, nowMs }: EntryAnswer): number {
-  return downstreamAgeSeconds(entry.meta, visit.route.config.cache, currentAgeSeconds(entry.meta, nowMs));
+function sentAgeSeconds(visit: KeyedVisit, { entry, nowMs, lifetimeSeconds }: EntryAnswer): number {
+  const { cache } = visit.route.config;
+  const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
+  return downstreamAgeSeconds(entry.meta, cache, {
+    ageSeconds,
+    lifetimeSeconds,
+    told: () => entry.told(cache),
+  });
 }
 
 const LENGTH_AND_RANGE: ReadonlySet<string> = new Set(['content-length', 'content-range']);

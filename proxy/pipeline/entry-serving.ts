@@ -2,22 +2,29 @@ import type { CacheStatus } from '../../policies/http/cache-status.ts';
 import { isObtainedStale } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
+import { usableLifetimeSeconds } from '../../policies/rfc9111/reuse.ts';
+import type { FeedTrust } from '../../policies/model.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Levels } from '../cache/levels.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
+import { judge } from '../feeds/judging.ts';
+import type { FenceReader } from '../fence/reader.ts';
 import type { FoundEntry } from '../flights/waiter.ts';
 import { answerWithEntry } from './answer.ts';
 import { MISSING, type CacheStep, type Need } from './cache-step.ts';
 import type { Conclusions } from './conclusion.ts';
 import type { Outcome } from './outcome.ts';
 import { refuseAlike, refuseFailed } from './refusals.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
 import { keyedStatus, type KeyedVisit } from './visit.ts';
 
 export interface EntryServingDependencies {
   readonly levels: Levels;
   readonly clock: Clock;
   readonly conclusions: Conclusions;
+  readonly fence: FenceReader;
+  trustOf(route: ActiveRoute): FeedTrust;
 }
 
 /** The steps that answer with an entry: fresh, stale, just obtained, or in place of an origin that fails. */
@@ -39,8 +46,13 @@ export class EntryServing {
   serveFound(visit: KeyedVisit, need: Need, found: FoundEntry): CacheStep | null {
     const { levels, clock, conclusions } = this.#deps;
     const { entry, body, originStatus, collapsed, ownFields } = found;
+    const { trust, verdict } = judge(this.#deps, entry, visit.route);
     const nowMs = clock.nowMs();
-    const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, nowMs);
+    const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
+    const lifetimeSeconds = usableLifetimeSeconds(entry.meta, trust);
+    // It may answer whoever asked before an invalidation, and be fresh for nobody.
+    const isClear = verdict.kind === 'clear';
+    const ttlSeconds = isClear ? lifetimeSeconds - ageSeconds : Math.min(0, lifetimeSeconds - ageSeconds);
     // Another worker had it fresh: nobody asked the origin.
     const status: CacheStatus =
       originStatus === null
@@ -57,8 +69,8 @@ export class EntryServing {
     const told = isHeadAlone
       ? { fwd: need.forward, fwdStatus: originStatus, collapsed, detail: 'head' }
       : status;
-    const isStale = isObtainedStale(entry.meta, nowMs, originStatus !== null);
-    const answer = { entry, body, status: told, ownFields, nowMs, isStale };
+    const isStale = !isClear || isObtainedStale({ ageSeconds, lifetimeSeconds }, originStatus !== null);
+    const answer = { entry, body, status: told, ownFields, nowMs, lifetimeSeconds, isStale };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
     if (sent === 'damaged') return { to: 'lookup', visit };
@@ -119,7 +131,9 @@ export class EntryServing {
     const { arrivedAtMs } = visit;
     const fromDisk = entry.content === null;
     const isStale = outcome === 'stale';
-    const answer = { entry, body: null, status, ownFields: NO_FIELDS, nowMs: arrivedAtMs, isStale };
+    const lifetimeSeconds = (status.ttlSeconds ?? 0) + currentAgeSeconds(entry.meta, arrivedAtMs);
+    const sending = { nowMs: arrivedAtMs, lifetimeSeconds, isStale };
+    const answer = { entry, body: null, status, ownFields: NO_FIELDS, ...sending };
     const sent = answerWithEntry(visit, levels, answer);
     if (sent === 'to-origin') {
       return { to: 'pass', visit, reason: 'precondition', need: { ...MISSING, forward: 'request' } };

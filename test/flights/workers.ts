@@ -11,6 +11,7 @@
 import type { Origin, OriginFailure, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
+import { sharedFeed, type SharedFeed } from '../../proxy/feeds/shared-feed.ts';
 import { uncacheableBuffer } from '../../proxy/flights/uncacheable.ts';
 import { onTheWayBuffer } from '../../proxy/cache/disk/on-the-way.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
@@ -52,6 +53,8 @@ export interface Workers {
   readonly fence: Fence;
   readonly origin: HeldOrigin;
   readonly runtimes: readonly WorkerRuntime[];
+  /** Those that the configuration names; none has been proved to be at its head yet. */
+  readonly feeds: Readonly<Record<string, SharedFeed>>;
   ask(worker: number, path: string, asked?: Asked): Promise<Answered>;
   /** Requests under way that the client may leave. */
   begin(
@@ -67,7 +70,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
   const clock = setClock();
   const config = configOf(`
     origins: { shop: { url: "http://shop" } }
-    routes: [{ name: all, match: /*, cache: { freshness: headers, ${cache} } }]
+    routes: [{ name: all, match: /*, cache: { ${cache} } }]
     ${more}`);
   const state = new MemoryState();
   // With this key the first worker owns the path `/`, in every run.
@@ -79,11 +82,12 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
     block: 100,
   });
   const origin = new HeldOrigin();
+  const feeds = Object.fromEntries(Object.keys(config.feeds).map((name) => [name, sharedFeed()]));
   const site: SiteSource = {
     config,
     demoUrls: {},
     originBoard: originBoardSource(['shop'], null),
-    feeds: {},
+    feeds,
     receivers: [],
   };
   const shared = uncacheableBuffer();
@@ -147,6 +151,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
     fence,
     origin,
     runtimes,
+    feeds,
     begin,
     ask: (worker, path, asked) => begin(worker, path, asked).answered,
     async answerAll(answer) {

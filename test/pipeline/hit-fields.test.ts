@@ -34,6 +34,7 @@ function hits() {
       body: null,
       status: { hit: true, ttlSeconds: 60 - afterSeconds, ...more },
       ownFields,
+      lifetimeSeconds: 60,
       isStale: false,
       nowMs: NOW_MS + afterSeconds * 1000,
     });

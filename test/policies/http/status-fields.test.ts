@@ -1,8 +1,9 @@
 import { parseList } from 'structured-headers';
 import { describe, expect, it } from 'vitest';
 import { cacheStatus, withKey } from '../../../policies/http/cache-status.ts';
-import { downstreamAgeSeconds, downstreamFields } from '../../../policies/http/downstream.ts';
+import { downstreamAgeSeconds, downstreamFields, toldLifetimes } from '../../../policies/http/downstream.ts';
 import { proxyStatus } from '../../../policies/http/proxy-status.ts';
+import type { RouteCacheConfig } from '../../../policies/config/config.ts';
 import { policy, stored } from '../../rfc9111/given.ts';
 import { fc } from '../../support/properties.ts';
 
@@ -79,23 +80,33 @@ describe('what the CDN is told', () => {
     expect(downstreamFields(FIELDS, told(null, null, false))).not.toContain('Surrogate-Key');
   });
 
-  it('counts our residence, but not for a rewritten lifetime or beyond the origin\u2019s own', () => {
-    const meta = stored(['Cache-Control', 'max-age=60', 'Age', '7']);
-    expect(downstreamAgeSeconds(meta, policy(), 30)).toBe(30);
-    expect(downstreamAgeSeconds(meta, told('max-age=60', null), 30)).toBe(7);
-    expect(downstreamAgeSeconds(meta, told('max-age=60', 'max-age=9'), 30)).toBe(7);
-    expect(downstreamAgeSeconds(meta, told('max-age=60, s-maxage=7', null), 30)).toBe(0);
-    expect(downstreamAgeSeconds(meta, told('no-cache', null), 30)).toBe(7);
-    const long = policy({ freshness: 'fixed', ttlMs: 3_600_000 });
-    expect(
-      downstreamAgeSeconds(stored(['Cache-Control', 'max-age=60', 'Age', '7'], { policy: long }), long, 600),
-    ).toBe(7);
-    const alone = told(null, 'max-age=600');
-    expect(downstreamAgeSeconds(meta, alone, 30)).toBe(30);
-    expect(downstreamAgeSeconds(meta, alone, 3)).toBe(3);
-    const short = policy({ freshness: 'fixed', ttlMs: 30_000 });
-    expect(downstreamAgeSeconds(stored(['Cache-Control', 'max-age=60'], { policy: short }), short, 20)).toBe(
-      20,
-    );
+  /** A response that came with an Age of 7, in a cache that holds it for `lifetimeSeconds`. */
+  const ageOf = (route: RouteCacheConfig, ageSeconds: number, lifetimeSeconds: number) => {
+    const meta = stored(['Cache-Control', 'max-age=60', 'Age', '7'], { policy: route });
+    const sentFields = downstreamFields(meta.fields, route);
+    const lifetimes = toldLifetimes({ sentFields, meta }, route);
+    return downstreamAgeSeconds(meta, route, { ageSeconds, lifetimeSeconds, told: () => lifetimes });
+  };
+  const fixed = (ttlMs: number) => policy({ freshness: 'fixed', ttlMs });
+
+  it('counts our residence as the response says, and with a lifetime for the CDN alone', () => {
+    expect(ageOf(policy(), 30, 60)).toBe(30);
+    expect(ageOf(told(null, 'max-age=600'), 30, 60)).toBe(30);
+    expect(ageOf(told(null, 'max-age=600'), 3, 60)).toBe(3);
+  });
+
+  it('does not count it for a rewritten lifetime or beyond the origin\u2019s own, until ours ends', () => {
+    expect(ageOf(told('max-age=60', null), 30, 600)).toBe(7);
+    expect(ageOf(told('max-age=60', 'max-age=9'), 30, 600)).toBe(7);
+    expect(ageOf(told('s-maxage=7', null), 30, 600)).toBe(0);
+    expect(ageOf(told('no-cache', null), 30, 600)).toBe(7);
+    expect(ageOf(told('max-age=60', null), 590, 600)).toBe(50);
+    expect(ageOf(fixed(3_600_000), 600, 3600)).toBe(7);
+    expect(ageOf(fixed(3_600_000), 3590, 3600)).toBe(50);
+    expect(ageOf(fixed(10_000), 7, 10)).toBe(57);
+  });
+
+  it('counts it for a lifetime that the operator has made longer than ours', () => {
+    expect(ageOf(told('max-age=300', null), 30, 60)).toBe(30);
   });
 });
