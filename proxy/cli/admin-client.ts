@@ -9,7 +9,11 @@ export interface AdminQuestion {
   /** Sent as JSON. */
   readonly body?: object;
   readonly timeoutMs: number;
+  /** What Weir's answer holds. Without it, another program's JSON would count as done. */
+  readonly answer: Members;
 }
+
+export type Members = Readonly<Record<string, 'string' | 'number' | 'boolean' | 'list'>>;
 
 export type AdminAnswer =
   | { readonly kind: 'ok'; readonly value: unknown }
@@ -41,7 +45,7 @@ export async function askAdmin(target: AdminTarget, question: AdminQuestion): Pr
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
     });
-    return read(response.statusCode, await response.body.text(), target);
+    return read(response.statusCode, await response.body.text(), target, question.answer);
   } catch (error) {
     return { kind: 'unreachable', detail: unreachable(url, error) };
   } finally {
@@ -55,15 +59,15 @@ interface Problem {
   readonly errors?: unknown;
 }
 
-function read(status: number, text: string, { url, token }: AdminTarget): AdminAnswer {
+function read(status: number, text: string, { url, token }: AdminTarget, members: Members): AdminAnswer {
   const value = parsed(text);
-  if (status >= 200 && status < 300 && typeof value === 'object' && value !== null)
-    return { kind: 'ok', value };
+  const isDone = status >= 200 && status < 300;
+  if (isDone && holds(value, members)) return { kind: 'ok', value };
   if (status === 401) {
     const detail = token === '' ? 'asks for a token: --token, or WEIR_ADMIN_TOKEN' : 'takes another token';
     return { kind: 'refused', status, detail: `the admin side at ${url} ${detail}`, errors: [], value };
   }
-  const { detail, errors } = (typeof value === 'object' && value !== null ? value : {}) as Problem;
+  const { detail, errors } = (!isDone && typeof value === 'object' && value !== null ? value : {}) as Problem;
   if (typeof detail === 'string') {
     const each = Array.isArray(errors) ? errors.map(String) : [];
     return { kind: 'refused', status, detail, errors: each, value };
@@ -75,6 +79,14 @@ function read(status: number, text: string, { url, token }: AdminTarget): AdminA
     errors: [],
     value,
   };
+}
+
+function holds(value: unknown, members: Members): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const object = value as Readonly<Record<string, unknown>>;
+  return Object.entries(members).every(([name, kind]) =>
+    kind === 'list' ? Array.isArray(object[name]) : typeof object[name] === kind,
+  );
 }
 
 function parsed(text: string): unknown {

@@ -38,6 +38,7 @@ export async function runReload(options: ControlOptions<ReloadCommand>): Promise
     path: '/reload',
     body: {},
     timeoutMs: RELOAD_MS,
+    answer: { invalidatedRoutes: 'list', warnings: 'list' },
   });
   if (answer.kind !== 'ok') {
     tellUndone('reload', answer, { json, stdout, stderr });
@@ -68,6 +69,7 @@ export async function runStop(options: ControlOptions<StopCommand>): Promise<0 |
     path: '/stop',
     body: {},
     timeoutMs: STOP_MS,
+    answer: { pid: 'number', graceSeconds: 'number' },
   });
   if (answer.kind !== 'ok') {
     tellUndone('stop', answer, { json, stdout, stderr });
@@ -101,7 +103,12 @@ type Seen = { readonly kind: 'running'; readonly waitsFor: WaitsFor | null } | {
 
 /** Its admin side closes before its stores do, so the process itself counts where it runs on this machine. */
 async function look(target: AdminTarget, pid: number): Promise<Seen> {
-  const answer = await askAdmin(target, { method: 'GET', path: '/readyz', timeoutMs: STOP_MS });
+  const answer = await askAdmin(target, {
+    method: 'GET',
+    path: '/readyz',
+    timeoutMs: STOP_MS,
+    answer: { ready: 'boolean' },
+  });
   switch (answer.kind) {
     case 'ok':
     case 'refused':

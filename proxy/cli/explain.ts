@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { EntriesReport, EntryReport } from '../admin/dependencies.ts';
-import { askAdmin } from './admin-client.ts';
+import { askAdmin, type Members } from './admin-client.ts';
 import { namedTarget, NOTHING_SAID, targetOf, type AdminTarget } from './admin-target.ts';
 import type { ExplainCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
@@ -51,6 +51,7 @@ async function showStored(
     method: 'GET',
     path: entriesPath(url, fields),
     timeoutMs: TIMEOUT_MS,
+    answer: REPORT,
   });
   if (answer.kind !== 'ok') {
     tellUndone('explain', answer, told);
@@ -78,6 +79,7 @@ type Stored =
   | { readonly kind: 'unknown'; readonly why: string };
 
 const TIMEOUT_MS = 3000;
+const REPORT: Members = { key: 'string', entries: 'list' };
 
 /** Null where nothing is stored by this configuration. */
 async function findStored(
@@ -87,7 +89,7 @@ async function findStored(
 ): Promise<Stored | null> {
   if (verdict.kind !== 'route' || verdict.route.entry === null) return null;
   const path = entriesPath(url, fields);
-  const answer = await askAdmin(target, { method: 'GET', path, timeoutMs: TIMEOUT_MS });
+  const answer = await askAdmin(target, { method: 'GET', path, timeoutMs: TIMEOUT_MS, answer: REPORT });
   return answer.kind === 'ok'
     ? { kind: 'known', report: answer.value as EntriesReport }
     : { kind: 'unknown', why: answer.detail };

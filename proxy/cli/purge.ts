@@ -1,6 +1,6 @@
 /** `weir purge`: invalidates through the admin side of a running Weir. */
 import type { FoundEntries } from '../admin/dependencies.ts';
-import { askAdmin } from './admin-client.ts';
+import { askAdmin, type Members } from './admin-client.ts';
 import { findTarget, NOTHING_SAID } from './admin-target.ts';
 import type { PurgeCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
@@ -15,6 +15,8 @@ export interface PurgeOptions extends Omit<ConfigFile, 'file'> {
 
 /** A scan of a large disk takes its time. */
 const TIMEOUT_MS = 60_000;
+const DONE: Members = { sequence: 'number', tags: 'number' };
+const FOUND: Members = { entries: 'number', sample: 'list', complete: 'boolean' };
 
 /** The exit code: 0 it is in force and durable, 1 it is not. */
 export async function runPurge({ command, stdout, stderr, ...source }: PurgeOptions): Promise<0 | 1> {
@@ -29,6 +31,7 @@ export async function runPurge({ command, stdout, stderr, ...source }: PurgeOpti
     path: '/purge?count=true',
     body: request,
     timeoutMs: TIMEOUT_MS,
+    answer: request.dryRun ? FOUND : DONE,
   } as const;
   const answer = await askAdmin(found.target, question);
   if (answer.kind !== 'ok') {

@@ -1,7 +1,7 @@
 /** `weir writes`: looks after the journal through the admin side of a running Weir. */
 import type { WriteReport } from '../writes/write-office.ts';
 import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
-import { askAdmin, type AdminAnswer, type AdminQuestion } from './admin-client.ts';
+import { askAdmin, type AdminAnswer, type AdminQuestion, type Members } from './admin-client.ts';
 import type { WritesCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
 import { tellNoTarget, tellUndone } from './failure.ts';
@@ -14,6 +14,8 @@ export interface WritesOptions extends Omit<ConfigFile, 'file'> {
 }
 
 const TIMEOUT_MS = 30_000;
+const LISTED: Members = { writes: 'list' };
+const ONE: Members = { id: 'string', state: 'string', acceptedAt: 'string', attempts: 'number' };
 
 /** The exit code: 0 it was done for all, 1 it was not. */
 export async function runWrites({ command, stdout, stderr, ...source }: WritesOptions): Promise<0 | 1> {
@@ -37,24 +39,24 @@ export async function runWrites({ command, stdout, stderr, ...source }: WritesOp
   return code;
 }
 
-function ask(target: AdminTarget, question: Pick<AdminQuestion, 'method' | 'path'>): Promise<AdminAnswer> {
+function ask(target: AdminTarget, question: Omit<AdminQuestion, 'timeoutMs'>): Promise<AdminAnswer> {
   return askAdmin(target, { ...question, timeoutMs: TIMEOUT_MS });
 }
 
 function listing({ state, limit, after }: WritesCommand['action'] & { readonly kind: 'list' }) {
   const query = new URLSearchParams({ state, limit, ...(after === null ? {} : { after }) });
-  return { method: 'GET', path: `/writes?${query.toString()}` } as const;
+  return { method: 'GET', path: `/writes?${query.toString()}`, answer: LISTED } as const;
 }
 
-function about(kind: 'show' | 'retry' | 'discard', id: string): Pick<AdminQuestion, 'method' | 'path'> {
+function about(kind: 'show' | 'retry' | 'discard', id: string): Omit<AdminQuestion, 'timeoutMs'> {
   const path = `/writes/${encodeURIComponent(id)}`;
   switch (kind) {
     case 'show':
-      return { method: 'GET', path };
+      return { method: 'GET', path, answer: ONE };
     case 'retry':
-      return { method: 'POST', path: `${path}/retry` };
+      return { method: 'POST', path: `${path}/retry`, answer: ONE };
     case 'discard':
-      return { method: 'DELETE', path };
+      return { method: 'DELETE', path, answer: ONE };
     default:
       return kind satisfies never;
   }

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createAdminApp } from '../../proxy/admin/app.ts';
@@ -229,6 +231,38 @@ describe('a command that talks to a running Weir', () => {
     expect(await place.weir(['purge', '--all', '--config', 'secrets.yaml'])).toMatchObject({
       code: 1,
       err: expect.stringContaining('admin.token: expected the environment variable NO_SUCH_SECRET'),
+    });
+  });
+});
+
+describe('another program that answers every request with JSON', () => {
+  it.each([
+    'purge --all',
+    'purge --all --dry-run',
+    'reload',
+    'stop',
+    'writes list',
+    'writes show a',
+    'writes retry a',
+    'writes discard a',
+    'explain GET /a',
+  ])('is not taken for a Weir by weir %s', async (line) => {
+    const bare = await newPlace();
+    const args = line.split(' ');
+    const server = createServer((_, response) => {
+      response.setHeader('Content-Type', 'application/json');
+      response.end('{"id":1,"state":"ok","detail":"Welcome","entries":[]}');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    close = async () => {
+      server.close();
+      await bare.remove();
+    };
+    const admin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    expect(await bare.weir([...args, '--admin', admin])).toEqual({
+      code: 1,
+      out: '',
+      err: `weir ${args[0]}: what answers at ${admin} is not Weir's admin side\n`,
     });
   });
 });
