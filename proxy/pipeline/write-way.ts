@@ -20,6 +20,7 @@ import { refuse, refuseHeld } from './refusals.ts';
 import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
 import { holdClient, type RoutedVisit } from './visit.ts';
+import type { UnheldWrite } from '../writes/through-desk.ts';
 
 /** The door of the fence, from a worker. */
 export interface Invalidator {
@@ -32,12 +33,6 @@ export interface WriteWayDependencies extends ThroughWayDependencies {
   readonly fence: FenceReader;
   readonly invalidator: Invalidator;
   onNotDurable(error: unknown): void;
-}
-
-/** What a write around has for the hold that it may leave. */
-interface TakenSlot {
-  readonly client: string;
-  readonly slot: number;
 }
 
 /** Unsafe requests, by the write policy of their route. */
@@ -106,8 +101,7 @@ export class WriteWay {
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
   async #around(visit: RoutedVisit, sent: SentInstead): Promise<void> {
     const { desk, conclusions } = this.#deps;
-    const client = holdClient(visit);
-    const admission = await desk.takeSlot(client).catch(() => null);
+    const admission = await desk.takeSlot(this.#unheld(visit)).catch(() => null);
     if (visit.exchange.closed) {
       if (admission?.kind === 'admitted') desk.giveSlot(admission.slot);
       conclusions.whenEnded(visit, 'write', 'around', 0);
@@ -118,10 +112,10 @@ export class WriteWay {
     } else if (admission.kind === 'beyond') {
       const { reason, status } = refuseHeld(visit.exchange, admission.bound);
       conclusions.whenEnded(visit, 'refused', reason, status);
-    } else this.#sendAround(visit, sent, { client, slot: admission.slot });
+    } else this.#sendAround(visit, sent, admission.slot);
   }
 
-  #sendAround(visit: RoutedVisit, sent: SentInstead, taken: TakenSlot): void {
+  #sendAround(visit: RoutedVisit, sent: SentInstead, slot: number): void {
     const { keeper, desk } = this.#deps;
     const entry = PostedEntry.expect(visit, keeper);
     let isKnown = false;
@@ -134,36 +128,44 @@ export class WriteWay {
       onHead: async (status, fields) => {
         isKnown = true;
         const tags = this.#tagsOf(visit, status, fields);
-        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit, taken);
-        else desk.giveSlot(taken.slot);
-        if (outcomeOfAnswer(status) !== 'unknown' && tags.length > 0) {
-          const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
-          if (invalidated !== null) entry?.invalidated(invalidated);
+        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit, slot);
+        else {
+          if (tags.length > 0) {
+            const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
+            if (invalidated !== null) entry?.invalidated(invalidated);
+          }
+          // Only now: a worker that dies before leaves the hold.
+          desk.giveSlot(slot);
         }
         return this.#deps.positions.ofWrite(visit, status, fields);
       },
       onContent: (chunk) => entry?.append(chunk),
       beforeRefusal: async (failure) => {
-        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit, taken);
-        else desk.giveSlot(taken.slot);
+        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit, slot);
+        else desk.giveSlot(slot);
       },
       onSettled: (settled) => {
         if (settled === 'whole') entry?.finish();
-        if (settled === 'cut' && !isKnown) void this.#outlast(visit, taken);
-        if (settled === 'unsent') desk.giveSlot(taken.slot);
+        if (settled === 'cut' && !isKnown) void this.#outlast(visit, slot);
+        if (settled === 'unsent') desk.giveSlot(slot);
       },
     });
   }
 
   /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
-  async #outlast(visit: RoutedVisit, taken: TakenSlot): Promise<void> {
+  async #outlast(visit: RoutedVisit, slot: number): Promise<void> {
+    const write = this.#unheld(visit);
+    try {
+      await this.#deps.desk.holdUnknown({ ...write, slot });
+    } catch {
+      await this.#invalidate(write.tags);
+    }
+  }
+
+  #unheld(visit: RoutedVisit): UnheldWrite {
     const { maxProcessingMs } = visit.route.originConfig;
     const tags = this.#tagsOf(visit, 200, []);
-    try {
-      await this.#deps.desk.holdUnknown({ ...taken, line: writeLineOf(visit), tags, maxProcessingMs });
-    } catch {
-      await this.#invalidate(tags);
-    }
+    return { client: holdClient(visit), line: writeLineOf(visit), tags, maxProcessingMs };
   }
 
   /** The origin has done it: a state that can't be written (null) is the operator's trouble, not a failure of the write. */

@@ -24,6 +24,7 @@ import type {
   ThroughEnd,
   ThroughRequest,
   ThroughSettled,
+  UnheldWrite,
   UnknownWrite,
 } from '../writes/through-desk.ts';
 
@@ -101,7 +102,7 @@ export type CoordinatorCalls = {
   admitThrough(request: ThroughRequest): Admission;
   abandonThrough(argument: { readonly ticket: number }): void;
   settleThrough(end: ThroughEnd): ThroughSettled;
-  takeSlot(argument: { readonly client: string }): SlotAdmission;
+  takeSlot(write: UnheldWrite): SlotAdmission;
   giveSlot(argument: { readonly slot: number }): void;
   holdUnknown(write: UnknownWrite): void;
   acceptWrite(request: OfferedRequest): AcceptedWrite;

@@ -42,14 +42,18 @@ export interface Beyond {
 /** Of a write that is sent without a hold, and may leave one. */
 export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | Beyond;
 
-/** A write that was sent without a hold, and of which nobody knows whether it was, or will be, carried out. */
-export interface UnknownWrite {
-  /** The one that it was given before it was sent. */
-  readonly slot: number;
+/** A write that is sent without a hold, and what is held where its outcome does not become known. */
+export interface UnheldWrite {
   readonly client: string;
   readonly line: WriteLine;
   readonly tags: readonly string[];
   readonly maxProcessingMs: number;
+}
+
+/** One that was sent, and of which nobody knows whether it was, or will be, carried out. */
+export interface UnknownWrite extends UnheldWrite {
+  /** The one that it was given before it was sent. */
+  readonly slot: number;
 }
 
 export interface ThroughEnd {
@@ -90,7 +94,7 @@ export class ThroughDesk {
   readonly #holds: StateTable;
   readonly #running = new Map<number, Running>();
   /** Of writes that are under way without a hold, by slot. */
-  readonly #unheld = new Map<number, { readonly instance: number; readonly client: string }>();
+  readonly #unheld = new Map<number, { readonly instance: number; readonly write: UnheldWrite }>();
   #slots = 0;
   /** By worker and ticket. */
   readonly #turns = new Map<string, Turn>();
@@ -125,12 +129,13 @@ export class ThroughDesk {
   }
 
   /** A write that is sent without a hold takes a slot for the one that it may leave. */
-  takeSlot(instance: number, client: string): SlotAdmission {
-    const bound = this.#deps.slots.take(client);
+  takeSlot(instance: number, write: UnheldWrite): SlotAdmission {
+    const bound = this.#deps.slots.take(write.client);
     if (bound !== null) return { kind: 'beyond', bound };
     this.#slots += 1;
-    if (this.#dead.has(instance)) this.#deps.slots.give(client);
-    else this.#unheld.set(this.#slots, { instance, client });
+    // A worker that is not answered any more sends nothing.
+    if (this.#dead.has(instance)) this.#deps.slots.give(write.client);
+    else this.#unheld.set(this.#slots, { instance, write });
     return { kind: 'admitted', slot: this.#slots };
   }
 
@@ -139,7 +144,7 @@ export class ThroughDesk {
     const unheld = this.#unheld.get(slot);
     if (unheld === undefined) return;
     this.#unheld.delete(slot);
-    this.#deps.slots.give(unheld.client);
+    this.#deps.slots.give(unheld.write.client);
   }
 
   /** The client has gone before its turn came. */
@@ -190,11 +195,27 @@ export class ThroughDesk {
   workerDied(instance: number): void {
     this.#dead.add(instance);
     for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
-    for (const [slot, unheld] of this.#unheld) if (unheld.instance === instance) this.giveSlot(slot);
+    for (const [slot, unheld] of this.#unheld) {
+      if (unheld.instance === instance) void this.#holdOrphan({ ...unheld.write, slot });
+    }
     for (const [hold, running] of this.#running) {
       if (running.instance !== instance) continue;
       this.#running.delete(hold);
       void this.#unknown(running, hold, []);
+    }
+  }
+
+  /** Of a worker that died. Where the hold can't be written down, what was stored before is invalid all the same. */
+  async #holdOrphan(write: UnknownWrite): Promise<void> {
+    const { fence, log } = this.#deps;
+    log.warn({ event: 'write-unknown', holdMs: write.maxProcessingMs }, "a write's outcome is unknown");
+    try {
+      await this.holdUnknown(write);
+    } catch (error) {
+      log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be written down');
+      await fence.invalidate({ tags: write.tags, mode: 'hard' }).catch(() => {
+        // In force until a restart, and counted by the fence.
+      });
     }
   }
 

@@ -8,6 +8,7 @@ import type {
   ThroughEnd,
   ThroughRequest,
   ThroughSettled,
+  UnheldWrite,
   UnknownWrite,
 } from './through-desk.ts';
 
@@ -17,7 +18,7 @@ export interface WriteDesk {
   abandonThrough(ticket: number): void;
   settleThrough(end: ThroughEnd): Promise<ThroughSettled>;
   /** `client` as `holdClientOf` has it. */
-  takeSlot(client: string): Promise<SlotAdmission>;
+  takeSlot(write: UnheldWrite): Promise<SlotAdmission>;
   giveSlot(slot: number): void;
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;

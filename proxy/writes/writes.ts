@@ -182,7 +182,7 @@ export class Writes {
       admitThrough: (request) => this.#desk.admit(instance, request),
       abandonThrough: ({ ticket }) => this.#desk.abandon(instance, ticket),
       settleThrough: (end) => this.#desk.settle(end),
-      takeSlot: ({ client }) => this.#desk.takeSlot(instance, client),
+      takeSlot: (write) => this.#desk.takeSlot(instance, write),
       giveSlot: ({ slot }) => this.#desk.giveSlot(slot),
       holdUnknown: (write) => this.#desk.holdUnknown(write),
       acceptWrite: (request) => this.#accept(instance, request),

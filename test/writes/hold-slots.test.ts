@@ -67,10 +67,10 @@ describe('the slots of holds', () => {
     }
     expect(slots.taken).toBe(2);
     expect(await desk.admit(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
-    expect(desk.takeSlot(1, ONE)).toEqual({ kind: 'beyond', bound: 'client' });
-    const admitted = desk.takeSlot(2, OTHER);
+    expect(desk.takeSlot(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
+    const admitted = desk.takeSlot(2, request(OTHER));
     expect(admitted.kind).toBe('admitted');
-    expect(desk.takeSlot(1, OTHER)).toEqual({ kind: 'beyond', bound: 'all' });
+    expect(desk.takeSlot(1, request(OTHER))).toEqual({ kind: 'beyond', bound: 'all' });
     expect(slots.refused).toEqual({ client: 2, all: 1 });
     if (admitted.kind === 'admitted') desk.giveSlot(admitted.slot);
     expect((await desk.admit(2, request(OTHER))).kind).toBe('admitted');
@@ -78,7 +78,7 @@ describe('the slots of holds', () => {
 
   it('of a write without a hold go to the hold that it leaves, once', async () => {
     const { desk, slots, lingering } = await open(new MemoryState(), SIZE, LIMITS);
-    const admitted = desk.takeSlot(1, ONE);
+    const admitted = desk.takeSlot(1, request(ONE));
     if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
     await desk.holdUnknown({ slot: admitted.slot, ...request(ONE) });
     desk.giveSlot(admitted.slot);
@@ -95,7 +95,7 @@ describe('the slots of holds', () => {
   it('are given back when a hold can not be written down', async () => {
     const state = new MemoryState();
     const { desk, slots } = await open(state, SIZE, LIMITS);
-    const admitted = desk.takeSlot(1, ONE);
+    const admitted = desk.takeSlot(1, request(ONE));
     if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
     expect(await desk.admit(1, request(ONE))).toEqual({ kind: 'not-durable' });
@@ -109,13 +109,36 @@ describe('the slots of holds', () => {
     await expect.poll(() => slots.taken).toBe(0);
   });
 
-  it('of a worker that died are given back, or go to the holds that it leaves', async () => {
-    const { desk, slots, lingering } = await open(new MemoryState(), SIZE, LIMITS);
-    desk.takeSlot(1, ONE);
+  it('of a worker that died go to the holds that its writes leave', async () => {
+    const { desk, slots, lingering, isHeld } = await open(new MemoryState(), SIZE, LIMITS);
+    const around = request(ONE);
+    desk.takeSlot(1, around);
+    const known = desk.takeSlot(1, request(OTHER));
+    if (known.kind === 'admitted') desk.giveSlot(known.slot);
     await desk.admit(1, request(ONE));
     desk.workerDied(1);
-    await expect.poll(() => lingering.size).toBe(1);
-    expect(slots.taken).toBe(1);
+    await expect.poll(() => lingering.size).toBe(2);
+    expect(slots.taken).toBe(2);
+    expect(around.tags.map(isHeld)).toEqual([true]);
+  });
+
+  it('of a worker that had died before they were asked for are given back', async () => {
+    const { desk, slots } = await open(new MemoryState(), SIZE, LIMITS);
+    desk.workerDied(1);
+    desk.takeSlot(1, request(ONE));
+    expect(slots.taken).toBe(0);
+  });
+
+  it('of a worker that died leave nothing believed where the hold can not be written down', async () => {
+    const state = new MemoryState();
+    const { desk, slots, fence } = await open(state, SIZE, LIMITS);
+    const around = request(ONE);
+    desk.takeSlot(1, around);
+    const before = fence.sequence;
+    state.beforeCommit = () => Promise.reject(new Error('EIO'));
+    desk.workerDied(1);
+    await expect.poll(() => fence.touchedSince(fence.hasher.hash(around.tags), before)).toBe(true);
+    expect(slots.taken).toBe(0);
   });
 
   it('are taken after a restart, under way or not', async () => {
