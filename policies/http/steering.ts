@@ -48,8 +48,9 @@ const NEVER_SENT: ReadonlySet<string> = new Set([
   'x-matched-path',
 ]);
 
-/** Of Next.js, Vercel, Rack::Sendfile and nginx, and of rewriting servers. */
-const INTERNAL_FAMILY = /^x-(?:rewrite|middleware|invoke|now|sendfile|accel)-/;
+/** Of Next.js, Vercel, React Router, Astro, Rack::Sendfile and nginx, and of rewriting servers. */
+const INTERNAL_FAMILY =
+  /^x-(?:rewrite|middleware|invoke|now|prerender|react-router|astro|sendfile|accel)(?:-|$)/;
 
 const PROXY_FIELDS: ReadonlySet<string> = new Set([
   'akamai-client-ip',

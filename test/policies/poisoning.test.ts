@@ -89,6 +89,12 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
       ['X-Middleware-Subrequest', 'middleware', 'X-Now-Route-Matches', '1=a', 'X-Invoke-Status', '404'],
     ],
     [
+      'data for the framework to render',
+      ['X-React-Router-Prerender-Data', 'X-React-Router-SPA-Mode', 'X-Astro-Path', 'X-Astro-Locals']
+        .concat('X-Prerender-Revalidate', 'X-Sendfile')
+        .flatMap((name) => [name, 'evil']),
+    ],
+    [
       'another client in fields of CDNs',
       ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'X-Cluster-Client-IP']
         .concat('Fastly-Client-IP', 'X-Forwarded-User', 'X-Forward-For', 'Forwarded-For')
