@@ -45,5 +45,10 @@ export function boundMemory(): void {
   const restart = decideRestart({ platform, execArgv, env, hasChannel: process.send !== undefined });
   if (restart === null || process.execve === undefined) return;
   const args = [process.argv0, ...restart.execArgv, ...process.argv.slice(1)];
-  process.execve(process.execPath, args, { ...restart.env });
+  try {
+    process.execve(process.execPath, args, { ...restart.env });
+  } catch (error) {
+    // The permission model of Node.js (`--permission`) refuses it. Weir serves all the same.
+    process.stderr.write(`warning: memory is not bounded as it could be: ${(error as Error).message}\n`);
+  }
 }

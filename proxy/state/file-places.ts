@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, openSync, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FilePlaces } from '../../policies/restored-copy.ts';
 import type { StateStore } from './state-store.ts';
@@ -36,7 +37,7 @@ export class StoredPlaces {
     let found = this.found();
     const isSame = written?.state === found.state && written.marker === found.marker && found.marker !== null;
     if (!isSame) {
-      writeMarker(this.#marker);
+      await writeMarker(this.#marker);
       found = this.found();
     }
     // A cache that is switched off stays where it is.
@@ -52,11 +53,15 @@ export class StoredPlaces {
 }
 
 /** Never changed afterwards: where another file's content is copied over it in place, that changes its time. */
-function writeMarker(file: string): void {
+async function writeMarker(file: string): Promise<void> {
   rmSync(file, { force: true });
-  const handle = openSync(file, 'wx', 0o600);
-  fsyncSync(handle);
-  closeSync(handle);
+  const handle = await open(file, 'wx', 0o600);
+  try {
+    // The permission model of Node.js refuses `fsyncSync`.
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 function placeOf(file: string, withChange = false): string | null {

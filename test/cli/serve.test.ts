@@ -16,16 +16,20 @@ beforeAll(async () => {
 afterAll(() => place.remove());
 
 /** `weir serve` in front of the built-in shop; resolves when it says that it listens. */
-async function serve() {
+async function serve(options: readonly string[] = []) {
   const adminPort = await freePort();
   await place.write(
     'shop.yaml',
     `listen: { port: 0, workers: 1 }\nadmin: { port: ${adminPort} }\ncache: { disk: { path: ./disk } }\n` +
       'origins: { shop: { url: "demo:" } }\n',
   );
-  const child = spawn(process.execPath, [PROGRAM, 'serve', '--config', join(place.directory, 'shop.yaml')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...options, PROGRAM, 'serve', '--config', join(place.directory, 'shop.yaml')],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   endWithTests(child);
   const exited = once(child, 'exit');
   for await (const line of createInterface(child.stdout)) {
@@ -46,6 +50,13 @@ async function serve() {
 }
 
 describe('weir serve', () => {
+  it('serves where Node.js does not let a process be replaced', async () => {
+    const allowed = ['--allow-fs-read=*', '--allow-fs-write=*', '--allow-worker', '--allow-addons'];
+    const { url, stop } = await serve(['--permission', ...allowed]);
+    expect((await fetch(`${url}/products/1`)).status).toBe(200);
+    expect(await stop()).toBe(0);
+  });
+
   it('serves, is explained and purged, and stops when it is told to', async () => {
     const { url, stop } = await serve();
     const ask = async () => {
