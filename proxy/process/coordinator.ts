@@ -74,6 +74,7 @@ export type ReloadResult =
   | { readonly kind: 'refused'; readonly reasons: readonly string[] };
 
 const NOTE_TIME_MS = 1_000;
+const WRITES_DISTRUSTED = 'writes that wait are for an operator to decide';
 const WHY_DISTRUSTED = {
   asked: 'everything stored is revalidated, as --distrust asks',
   'state-copied': 'the state is a copy, as of a backup: everything stored is revalidated',
@@ -361,6 +362,9 @@ export class Coordinator {
         'the state is an older copy: nothing in the cache can be trusted, and it is emptied',
       );
       emptyCache(cachePath(config));
+      // What was delivered since the copy was taken waits in it still.
+      this.#distrust = { kind: 'distrusted', why: 'state-copied', writesToo: true };
+      log.warn({ event: 'writes-distrusted' }, WRITES_DISTRUSTED);
     }
     highWater.note(fence.durableSequence);
     this.#noteTimes(highWater);
@@ -401,8 +405,7 @@ export class Coordinator {
     if (distrust.kind === 'distrusted') {
       const { why, writesToo } = distrust;
       log.warn({ event: 'distrusted', why }, WHY_DISTRUSTED[why]);
-      if (writesToo)
-        log.warn({ event: 'writes-distrusted' }, 'writes that wait are for an operator to decide');
+      if (writesToo) log.warn({ event: 'writes-distrusted' }, WRITES_DISTRUSTED);
     }
     return distrust;
   }

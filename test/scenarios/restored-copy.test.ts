@@ -1,5 +1,5 @@
 /** What a start believes of a disk path that was put back from a copy, or that is from after the clock's present time. */
-import { cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -32,7 +32,7 @@ const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 
 /** Runs Weir on the folder while `during` lasts. */
 async function run<T>(
-  during: (url: string) => Promise<T>,
+  during: (url: string, admin: string) => Promise<T>,
   more: Partial<Pick<CoordinatorDependencies, 'clock' | 'mechanisms' | 'distrust'>> = {},
 ): Promise<T> {
   const config = configOf(
@@ -40,7 +40,10 @@ async function run<T>(
       listen: { port: 0, workers: 1 }
       admin: { port: 0 }
       cache: { memory: 1MiB, disk: { path: ./own, size: 64MiB } }
-      origins: { app: { url: "${origin.url}" } }
+      origins: { app: { url: "${origin.url}" }, down: { url: "http://127.0.0.1:1" } }
+      routes:
+        - { name: later, match: "/later/*", origin: down, write: { policy: behind } }
+        - { name: all, match: "/*", origin: app }
     `,
     { directory: folder },
   );
@@ -48,7 +51,7 @@ async function run<T>(
   const started = await Coordinator.start({ ...base, ...more });
   if (started.kind === 'failed') throw new Error(started.reason);
   try {
-    return await during(`http://127.0.0.1:${started.port}`);
+    return await during(`http://127.0.0.1:${started.port}`, `http://127.0.0.1:${started.adminPort}`);
   } finally {
     await started.coordinator.stop(1_000);
   }
@@ -90,6 +93,23 @@ describe('a disk path that was put back from a copy', () => {
     await copied();
     put();
     expect(await run(look)).toEqual(REVALIDATED);
+  });
+
+  it('sends no write that waits where the state alone was put back, over the file that was there', async () => {
+    await run(async (url) => {
+      await fill(url);
+      await ask(`${url}/later/1`, { method: 'PUT', body: 'a' });
+    });
+    cpSync(own(), copy(), { recursive: true, preserveTimestamps: true });
+    await run(change);
+    copyFileSync(join(copy(), 'state/data.mdb'), join(own(), 'state/data.mdb'));
+    const states = await run(async (_url, admin) => {
+      const listed = async (state: string): Promise<readonly { readonly state: string }[]> =>
+        (JSON.parse((await ask(`${admin}/writes?state=${state}`)).body) as { writes: { state: string }[] })
+          .writes;
+      return [...(await listed('waiting')), ...(await listed('dead'))].map(({ state }) => state);
+    });
+    expect(states).toEqual(['uncertain']);
   });
 
   it('would be believed without that', async () => {
