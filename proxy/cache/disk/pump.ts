@@ -67,12 +67,13 @@ export class Pump {
   /**
    * Runs `run` in a transaction, which must not throw once it has written, and resolves with what it gave when that is
    * committed. Null: refused, for want of room, because too much waits, or because the transaction was given up. `bytes`:
-   * content that it adds. `headBytes`: of the head of a new entry.
+   * content that it adds. `headBytes`: of the head of a new entry. `isOwed`: what came before it was taken, and is in vain
+   * without it.
    */
-  do<T>(bytes: number, run: () => T, headBytes = 0): Promise<T | null> {
+  do<T>(bytes: number, run: () => T, headBytes = 0, isOwed = false): Promise<T | null> {
     const isNew = bytes > 0 || headBytes > 0;
     const waitingBytes = isNew ? bytes + headBytes + OPERATION_BYTES : 0;
-    if (!this.#takes(bytes, waitingBytes)) return Promise.resolve(null);
+    if (!this.#takes(bytes, isOwed ? 0 : waitingBytes)) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       let value: T | null = null;
       const operation: Operation = {

@@ -108,15 +108,20 @@ export class DiskWriter {
   async append(id: string, index: number, bytes: Uint8Array): Promise<boolean> {
     if (bytes.length === 0 || bytes.length > CHUNK_BYTES)
       throw new RangeError(`a chunk of ${bytes.length} bytes`);
-    const stored = await this.#pump.do(bytes.length, () => {
-      const fill = this.#fills.get(id);
-      if (fill === undefined || !continues(fill, index)) return false;
-      if (fill.bytes + bytes.length > this.#options.room.entryBytes) return false;
-      this.#ledger.putChunk(id, index, bytes);
-      fill.bytes += bytes.length;
-      fill.chunks += 1;
-      return true;
-    });
+    const stored = await this.#pump.do(
+      bytes.length,
+      () => {
+        const fill = this.#fills.get(id);
+        if (fill === undefined || !continues(fill, index)) return false;
+        if (fill.bytes + bytes.length > this.#options.room.entryBytes) return false;
+        this.#ledger.putChunk(id, index, bytes);
+        fill.bytes += bytes.length;
+        fill.chunks += 1;
+        return true;
+      },
+      // The head will follow: with room for the content alone, what is written would be in vain.
+      index === 0 ? HEAD_BYTES : 0,
+    );
     if (stored !== true) this.#break(id);
     return stored === true;
   }
@@ -127,7 +132,15 @@ export class DiskWriter {
    * entry (by its floor) is there already, or where nothing can be stored.
    */
   async commit(head: EntryHead, { maxVariants }: { maxVariants: number }): Promise<'stored' | 'refused'> {
-    const outcome = await this.#pump.do(0, () => this.#store(head, maxVariants), waitingBytesOf(head));
+    const isBroken = this.#fills.get(head.id)?.broken === true;
+    const outcome = isBroken
+      ? null
+      : await this.#pump.do(
+          0,
+          () => this.#store(head, maxVariants),
+          waitingBytesOf(head),
+          head.sizeBytes > 0,
+        );
     if (outcome === null) {
       if (this.#fills.get(head.id)?.broken !== true) this.#refused += 1;
       this.abort(head.id);
@@ -145,7 +158,7 @@ export class DiskWriter {
     const fill = this.#fills.get(id);
     if (fill === undefined) return;
     this.#fills.delete(id);
-    if (!fill.broken) this.#pump.discard([{ id, sizeBytes: fill.bytes }]);
+    if (!fill.broken && fill.chunks > 0) this.#pump.discard([{ id, sizeBytes: fill.bytes }]);
   }
 
   /**
@@ -308,7 +321,7 @@ export class DiskWriter {
     fill.broken = true;
     this.#refused += 1;
     // Its chunks go at once and make room for others; the fill itself stays known until it is given up.
-    this.#pump.discard([{ id, sizeBytes: fill.bytes }]);
+    if (fill.chunks > 0) this.#pump.discard([{ id, sizeBytes: fill.bytes }]);
   }
 
   #scanSlice(
