@@ -1,17 +1,53 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+/** Folders whose tests start no process and no server, so that their files can share a module registry. */
+const unit = [
+  'architecture',
+  'cache',
+  'config',
+  'fence',
+  'log',
+  'metrics',
+  'pipeline',
+  'policies',
+  'rfc9111',
+];
+const unitFiles = unit.map((folder) => `test/${folder}/**/*.test.ts`);
+const scenarioFiles = ['test/scenarios/**/*.test.ts'];
+const longFaults = 'test/faults/**/*.long.test.ts';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/faults/**/*.long.test.ts'],
     pool: 'forks',
     // Most tests wait for processes and servers of their own, not for a processor.
-    maxWorkers: 2,
-    // Tests start Weir themselves: it is not the npm that runs them that it waits for.
-    env: { npm_package_name: '', npm_lifecycle_event: '' },
+    maxWorkers: 4,
+    env: {
+      // Tests start Weir themselves: it is not the npm that runs them that it waits for.
+      npm_package_name: '',
+      npm_lifecycle_event: '',
+      // Without it each Weir that a test starts compiles all its modules anew, in each of its threads.
+      NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/weir-tests'),
+    },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // A condition that comes to hold may take its time on a busy machine.
     expect: { poll: { timeout: 30_000 } },
+    projects: [
+      { extends: true, test: { name: 'unit', include: unitFiles, isolate: false } },
+      {
+        extends: true,
+        test: {
+          name: 'integration',
+          include: ['test/**/*.test.ts'],
+          exclude: [...unitFiles, ...scenarioFiles, 'test/faults/**'],
+        },
+      },
+      { extends: true, test: { name: 'scenarios', include: scenarioFiles } },
+      {
+        extends: true,
+        test: { name: 'faults', include: ['test/faults/**/*.test.ts'], exclude: [longFaults] },
+      },
+    ],
   },
 });
