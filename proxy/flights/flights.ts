@@ -11,6 +11,7 @@ import {
 import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { Fill, type FillCounters, type FillDependencies } from './fill.ts';
 import { Flight, type FlightEvents, type Landing, type SharedFailure } from './flight.ts';
@@ -113,6 +114,32 @@ export class Flights {
   /** What was answered to such a request can be stored after all. */
   forgetUncacheable(request: FillRequest): void {
     this.#deps.uncacheable.forget(knownBy(this.#flightKey(request), request.method));
+  }
+
+  /**
+   * What the origin has answered to a request that was passed on, for such answers are each for one alone. Where it fails,
+   * those who come later wait for one another again: what it is asked must not grow with the number of clients.
+   */
+  notePassed(request: FillRequest, answer: PassedAnswer): void {
+    const key = this.#flightKey(request);
+    if (answer.kind === 'answered' && answer.status < 500) {
+      this.#failures.delete(key);
+      return;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    const trouble: OriginTrouble =
+      answer.kind === 'answered' ? answer : { kind: 'failed', error: answer.failure.kind };
+    const before = this.#failureBefore(key, nowMs);
+    const failure = decideFailure(trouble, sentDigest(request.method, request.originFields), before);
+    if (failure === null) return;
+    const terms = { scope: failure.scope, untilMs: this.#rememberedUntilMs(request, nowMs) };
+    const found: FailureFound =
+      answer.kind === 'answered'
+        ? { kind: 'failing', status: answer.status, ...terms }
+        : { kind: 'failed', failure: answer.failure, ...terms };
+    const isShared = before !== null;
+    if (terms.untilMs > nowMs) this.#failures.set(key, { failure, found, isShared });
+    if (isShared || failure.scope === 'all') this.#forgetAlone(request, key);
   }
 
   /**
@@ -334,14 +361,11 @@ export class Flights {
     }
     const nowMs = this.#deps.clock.monotonicMs();
     const sent = sentDigest(request.method, request.originFields);
-    const known = this.#failures.get(slot.key);
-    const before =
-      slot.failure ?? (known !== undefined && known.found.untilMs > nowMs ? known.failure : null);
+    const before = slot.failure ?? this.#failureBefore(slot.key, nowMs);
     const told = 'told' in landing ? landing.told : null;
     const failure = told === null ? decideFailure(trouble, sent, before) : { scope: told.scope, sent };
     if (failure === null) return null;
-    const ttlMs = this.#deps.routeNamed(request.route)?.config.cache.failureTtlMs ?? 0;
-    const untilMs = told?.untilMs ?? (ttlMs === 0 ? 0 : nowMs + ttlMs);
+    const untilMs = told?.untilMs ?? this.#rememberedUntilMs(request, nowMs);
     const terms = { scope: failure.scope, untilMs };
     const found: FailureFound =
       landing.kind === 'failed'
@@ -351,6 +375,7 @@ export class Flights {
     // One client alone that tries again is told what the origin says.
     const isShared = told !== null || before !== null || flight.waiting > 1 || slot.next.length > 0;
     if (untilMs > nowMs) this.#failures.set(slot.key, { failure, found, isShared });
+    if (isShared || failure.scope === 'all') this.#forgetAlone(request, slot.key);
     return {
       // Another worker remembers it for as long as this one does.
       found: isShared ? found : { ...found, untilMs: 0 },
@@ -361,6 +386,28 @@ export class Flights {
         return isConcerned;
       },
     };
+  }
+
+  #failureBefore(key: string, nowMs: number): KnownFailure | null {
+    const known = this.#failures.get(key);
+    return known !== undefined && known.found.untilMs > nowMs ? known.failure : null;
+  }
+
+  #rememberedUntilMs({ route }: FillRequest, nowMs: number): number {
+    const ttlMs = this.#deps.routeNamed(route)?.config.cache.failureTtlMs ?? 0;
+    return ttlMs === 0 ? 0 : nowMs + ttlMs;
+  }
+
+  /**
+   * Those who come while the origin fails wait for one another, though its answers are each for one alone: the first that is
+   * no failure ends that.
+   */
+  #forgetAlone({ method }: FillRequest, key: string): void {
+    const { uncacheable } = this.#deps;
+    for (const known of new Set([key, knownBy(key, method)])) {
+      uncacheable.forget(known);
+      uncacheable.forget(aloneKey(known));
+    }
   }
 
   /** An error that may be used again, as the origin says itself, is an answer like others. */
@@ -452,6 +499,11 @@ function knownBy(key: string, method: FillRequest['method']): string {
 function aloneKey(key: string): string {
   return `${key}\n\nalone`;
 }
+
+/** Of a request that was passed on. */
+export type PassedAnswer =
+  | { readonly kind: 'answered'; readonly status: number }
+  | { readonly kind: 'failed'; readonly failure: OriginFailure };
 
 interface Slot {
   readonly key: string;

@@ -7,7 +7,7 @@ import { groupSite, tagOfUrl } from '../../policies/tags.ts';
 import type { Levels } from '../cache/levels.ts';
 import { wallMs, type Clock } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { Flights } from '../flights/flights.ts';
+import type { Flights, PassedAnswer } from '../flights/flights.ts';
 import type { Learner, Lesson } from '../flights/learner.ts';
 import { mayStandIn, type Need, type RunSteps } from './cache-step.ts';
 import { fillOf } from './fill-request.ts';
@@ -40,12 +40,17 @@ export class AskingAlone {
     const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
     const { requestTimeMs } = asked;
     const teaches = mayTeach(visit, need);
+    const note = (answer: PassedAnswer): void => {
+      // What is passed for another reason may fail for that.
+      if (reason === 'uncacheable') flights.notePassed(fillOf(visit, 'client', need.stale), answer);
+    };
     passWay.enter(visit, reason, {
       outcome: 'pass',
       forward: need.forward,
       path: originForm(visit.path, visit.keyedQuery),
       onHead: (status, fields) => {
         const ownFields = (): Fields => this.#deps.positions.ofPassed(visit, fields);
+        note({ kind: 'answered', status });
         if (reason === 'uncacheable') {
           const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
           if (decision.kind === 'store') flights.forgetUncacheable(fillOf(visit, 'client', need.stale));
@@ -66,10 +71,12 @@ export class AskingAlone {
       onStatus: (status) => {
         if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
         if (!mayStandIn(need, clock.nowMs(), fence, levels)) return false;
+        note({ kind: 'answered', status });
         this.#run({ to: 'stand-in', visit, need });
         return true;
       },
-      onFailure: () => {
+      onFailure: (failure) => {
+        note({ kind: 'failed', failure });
         if (!mayStandIn(need, clock.nowMs(), fence, levels)) return false;
         this.#run({ to: 'stand-in', visit, need });
         return true;

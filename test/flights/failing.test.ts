@@ -160,6 +160,36 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests).toHaveLength(1);
   });
 
+  describe.each([
+    ['may not be used without asking', ['Cache-Control', 'no-cache', 'ETag', '"1"']],
+    ['is not stored', ['Cache-Control', 'private, max-age=60']],
+  ])('at what %s', (_what, fields) => {
+    describe.each([true, false])('for requests of which all are alike: %s', (areAlike) => {
+      it.each(FAILURES)('%s costs few requests, until it is over', async (_name, status, answer) => {
+        const scene = await startWorkers(workers);
+        const round = async (origin: (request: OriginRequest) => OriginResult): Promise<Answered[]> => {
+          const asked = ask(scene, workers, areAlike);
+          await scene.answerAll(origin);
+          return Promise.all(asked);
+        };
+        const well = answering(200, ...fields);
+        await round(well);
+        await round(well);
+        await round(answer);
+        for (let again = 0; again < 3; again += 1) {
+          scene.clock.now += again === 0 ? 0 : 1_500;
+          scene.origin.forget();
+          for (const one of await round(answer)) expect(one.status).toBe(status);
+          expect(scene.origin.requests.length).toBeLessThanOrEqual(2);
+        }
+        scene.clock.now += 1_500;
+        for (const [i, { body }] of (await round(well)).entries()) {
+          expect(body).toBe(`for ${areAlike ? 'all' : i}`);
+        }
+      });
+    });
+  });
+
   it('stands for those who wait when the one who asked first has left', async () => {
     const scene = await startWorkers(workers);
     const first = scene.begin(0, '/', { fields: ['X-Client', 'first'] });
