@@ -9,6 +9,11 @@ export interface FilePlaces {
   readonly state: string;
   /** Of a file that Weir wrote once, with the time of its last change, which no program can set; null: it is not there. */
   readonly marker: string | null;
+  /**
+   * Of a symbolic link, with the time when it was made: programs that copy make a link anew, and those that change owners,
+   * modes or hard links do not. Null or absent: there is none, or the file system has no links.
+   */
+  readonly link?: string | null;
   /** Of the cache's file; null: there is none. */
   readonly cache: string | null;
 }
@@ -18,7 +23,7 @@ export type Distrust =
   /** Nothing that was stored is fresh until the origin has confirmed it. */
   | {
       readonly kind: 'distrusted';
-      readonly why: 'asked' | 'state-copied' | 'cache-copied' | 'clock-set-back';
+      readonly why: 'asked' | 'state-copied' | 'marker-changed' | 'cache-copied' | 'clock-set-back';
       /** Writes that wait may have been delivered since. */
       readonly writesToo: boolean;
     };
@@ -34,14 +39,25 @@ export interface DistrustQuestion {
   readonly nowMs: number;
 }
 
+function isCopy(written: FilePlaces, found: FilePlaces): boolean {
+  if (written.state !== found.state || found.marker === null) return true;
+  const link = written.link ?? null;
+  return link === null ? written.marker !== found.marker : link !== found.link;
+}
+
 /** A step of less is that of a clock that is kept right, and makes what is stored younger by no more. */
 const SMALL_STEP_MS = 1_000;
 
 export function decideDistrust(question: DistrustQuestion): Distrust {
   const { isAsked, written, found, lastTimeMs, nowMs } = question;
   if (isAsked) return { kind: 'distrusted', why: 'asked', writesToo: true };
-  if (written !== null && (written.state !== found.state || written.marker !== found.marker)) {
+  if (written !== null && isCopy(written, found)) {
     return { kind: 'distrusted', why: 'state-copied', writesToo: true };
+  }
+  // A `chown -R`, or content written into the files that are there. Revalidating is cheap; stopping every write that waits,
+  // at each start of a container whose volume gets its owner set, is not.
+  if (written !== null && written.marker !== found.marker) {
+    return { kind: 'distrusted', why: 'marker-changed', writesToo: false };
   }
   // Whoever deletes the cache takes nothing out of it that could be believed.
   if (written !== null && written.cache !== null && found.cache !== null && written.cache !== found.cache) {

@@ -78,6 +78,8 @@ const WRITES_DISTRUSTED = 'writes that wait are for an operator to decide';
 const WHY_DISTRUSTED = {
   asked: 'everything stored is revalidated, as --distrust asks',
   'state-copied': 'the state is a copy, as of a backup: everything stored is revalidated',
+  'marker-changed':
+    'files of the state were changed from outside (owner, mode, or content): everything stored is revalidated',
   'cache-copied': 'the cache is a copy, as of a backup: everything stored is revalidated',
   'clock-set-back': 'the clock was set back while Weir was down: everything stored is revalidated',
 } as const;

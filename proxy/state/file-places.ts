@@ -1,4 +1,4 @@
-import { rmSync, statSync } from 'node:fs';
+import { lstatSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FilePlaces } from '../../policies/restored-copy.ts';
@@ -24,6 +24,7 @@ export class StoredPlaces {
     return {
       state: placeOf(join(this.#path, 'state', 'data.mdb')) ?? NO_FILE,
       marker: placeOf(this.#marker, true),
+      link: linkOf(this.#link),
       cache: placeOf(join(this.#path, 'cache', 'data.mdb')),
     };
   }
@@ -40,6 +41,10 @@ export class StoredPlaces {
       await writeMarker(this.#marker);
       found = this.found();
     }
+    if (found.link === null || !isSame) {
+      writeLink(this.#link);
+      found = this.found();
+    }
     // A cache that is switched off stays where it is.
     const next = { ...found, cache: found.cache ?? written?.cache ?? null };
     const row = Buffer.from(JSON.stringify(next));
@@ -49,6 +54,10 @@ export class StoredPlaces {
 
   get #marker(): string {
     return join(this.#path, 'state', 'place');
+  }
+
+  get #link(): string {
+    return join(this.#path, 'state', 'place-link');
   }
 }
 
@@ -62,6 +71,21 @@ async function writeMarker(file: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** What matters is the link itself. */
+function writeLink(file: string): void {
+  rmSync(file, { force: true });
+  try {
+    symlinkSync('place', file);
+  } catch {
+    // A file system without links: a changed marker then counts as a copy.
+  }
+}
+
+function linkOf(file: string): string | null {
+  const found = lstatSync(file, { throwIfNoEntry: false, bigint: true });
+  return found?.isSymbolicLink() === true ? `${found.dev}:${found.ino}:${found.birthtimeNs}` : null;
 }
 
 function placeOf(file: string, withChange = false): string | null {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { decideDistrust, type DistrustQuestion } from '../../policies/restored-copy.ts';
 
-const PLACES = { state: '1:2', marker: '1:3:4', cache: '1:5' };
+const PLACES = { state: '1:2', marker: '1:3:4', link: '1:6:7', cache: '1:5' };
+const UNLINKED = { ...PLACES, link: null };
 const QUESTION: DistrustQuestion = {
   isAsked: false,
   written: PLACES,
@@ -17,7 +18,16 @@ describe('what earlier runs have left', () => {
     ['asked for', { isAsked: true }, 'asked', true],
     ['another file of the state', { found: { ...PLACES, state: '1:9' } }, 'state-copied', true],
     ['another device', { found: { ...PLACES, state: '2:2' } }, 'state-copied', true],
-    ['a marker that was written to', { found: { ...PLACES, marker: '1:3:5' } }, 'state-copied', true],
+    ['a marker that was changed', { found: { ...PLACES, marker: '1:3:5' } }, 'marker-changed', false],
+    ['a link that was made anew', { found: { ...PLACES, link: '1:6:8' } }, 'state-copied', true],
+    ['no link', { found: UNLINKED }, 'state-copied', true],
+    ['a link where there was none', { written: UNLINKED }, 'believed'],
+    [
+      'a marker that was changed, without links',
+      { written: UNLINKED, found: { ...UNLINKED, marker: '1:3:5' } },
+      'state-copied',
+      true,
+    ],
     ['no marker', { found: { ...PLACES, marker: null } }, 'state-copied', true],
     ['another cache', { found: { ...PLACES, cache: '1:9' } }, 'cache-copied', false],
     ['a cache that was deleted', { found: { ...PLACES, cache: null } }, 'believed'],

@@ -1,5 +1,6 @@
 /** What a start believes of a disk path that was put back from a copy, or that is from after the clock's present time. */
-import { copyFileSync, cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, cpSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -77,8 +78,14 @@ async function copied(): Promise<void> {
   await run(change);
 }
 
-const put = (force = true): void =>
-  cpSync(copy(), own(), { recursive: true, preserveTimestamps: true, force });
+const put = (): void => void execFileSync('cp', ['-a', `${copy()}/.`, `${own()}/`]);
+const waiting = async (admin: string): Promise<string[]> => {
+  const lists = await Promise.all(['waiting', 'dead'].map((state) => ask(`${admin}/writes?state=${state}`)));
+  return lists.flatMap(({ body }) =>
+    (JSON.parse(body) as { writes: { state: string }[] }).writes.map(({ state }) => state),
+  );
+};
+const write = (url: string): Promise<unknown> => ask(`${url}/later/1`, { method: 'PUT', body: 'a' });
 
 describe('a disk path that was put back from a copy', () => {
   it('is revalidated once: the copy in place of the folder', async () => {
@@ -90,26 +97,22 @@ describe('a disk path that was put back from a copy', () => {
   });
 
   it('is revalidated once: the content of each file copied over it', async () => {
+    await run(write);
     await copied();
     put();
-    expect(await run(look)).toEqual(REVALIDATED);
+    const looked = await run(async (url, admin) => [await look(url), await waiting(admin)]);
+    expect(looked).toEqual([REVALIDATED, ['uncertain']]);
   });
 
   it('sends no write that waits where the state alone was put back, over the file that was there', async () => {
     await run(async (url) => {
       await fill(url);
-      await ask(`${url}/later/1`, { method: 'PUT', body: 'a' });
+      await write(url);
     });
     cpSync(own(), copy(), { recursive: true, preserveTimestamps: true });
     await run(change);
     copyFileSync(join(copy(), 'state/data.mdb'), join(own(), 'state/data.mdb'));
-    const states = await run(async (_url, admin) => {
-      const listed = async (state: string): Promise<readonly { readonly state: string }[]> =>
-        (JSON.parse((await ask(`${admin}/writes?state=${state}`)).body) as { writes: { state: string }[] })
-          .writes;
-      return [...(await listed('waiting')), ...(await listed('dead'))].map(({ state }) => state);
-    });
-    expect(states).toEqual(['uncertain']);
+    expect(await run((_url, admin) => waiting(admin))).toEqual(['uncertain']);
   });
 
   it('would be believed without that', async () => {
@@ -128,6 +131,13 @@ describe('a disk path that was put back from a copy', () => {
 });
 
 describe('a disk path that is what it was', () => {
+  it('has its writes sent where a program went over its owners and modes', async () => {
+    await run(write);
+    const state = join(own(), 'state');
+    for (const name of readdirSync(state)) if (name !== 'place-link') chmodSync(join(state, name), 0o600);
+    expect(await run((_url, admin) => waiting(admin))).toEqual(['waiting']);
+  });
+
   it('is believed: after a restart, and where the folder was moved', async () => {
     await run(fill);
     const believed = ['/a 0', expect.objectContaining({ hit: true })];
