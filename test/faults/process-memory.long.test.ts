@@ -10,16 +10,21 @@ const MIB = 2 ** 20;
 const URLS = 200_000;
 const CLIENTS = 32;
 
-/** RssAnon, RssFile and RssShmem together. */
+/** The most that RssAnon, RssFile and RssShmem were together. */
 function residentBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
   return Number(/^VmHWM:\s+(\d+)/m.exec(status)![1]) * 1024;
 }
 
 describe('a small cache', () => {
-  it.each([200, 404])(
-    'leaves the process below 350 MiB in all after 200,000 URLs that answer %i',
-    async (status) => {
+  it.each([
+    [1, 200],
+    [1, 404],
+    [2, 200],
+    [2, 404],
+  ])(
+    'leaves the process of %i workers below 350 MiB in all after 200,000 URLs that answer %i',
+    async (workers, status) => {
       const body = 'x'.repeat(500);
       const origin = await startScriptedOrigin(({ url }) => ({
         status,
@@ -27,7 +32,7 @@ describe('a small cache', () => {
         body,
       }));
       const weir = await startWeir(`
-        listen: { port: 0, workers: 2 }
+        listen: { port: 0, workers: ${workers} }
         cache: { memory: 32MiB, disk: { path: ./data, size: 64MiB } }
         fence: { records: 4000000 }
         origins: { app: { url: "${origin.url}" } }
