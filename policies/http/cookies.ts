@@ -25,7 +25,12 @@ export function readCookies(fields: Fields, names: readonly string[]): CookieRea
   for (const pair of pairs) {
     const [, name, value] = COOKIE_PAIR.exec(pair) ?? [];
     if (name === undefined || value === undefined || ATTRIBUTES.has(name.toLowerCase())) return AMBIGUOUS;
-    if (!forms.includes(cookieForm(name))) continue;
+    const form = cookieForm(name);
+    if (!forms.includes(form)) {
+      // Parsers that decode a name also drop white space before it and end it at a NUL: `+NAME`, `%20NAME`, `NAME%00`.
+      if (/[%+]/.test(name) && forms.some((wanted) => form.includes(wanted))) return AMBIGUOUS;
+      continue;
+    }
     if (!names.includes(name) || values.has(name)) return AMBIGUOUS;
     values.set(name, value);
   }
