@@ -102,7 +102,7 @@ function nodeAddress(node: string | undefined): string | null {
   if (node === undefined || node === '' || /^(?:unknown|_)/i.test(node)) return null;
   const address =
     /^\[([^\]]*)\]/.exec(node)?.[1] ?? (/^[^:]*:\d+$/.test(node) ? node.split(':', 1)[0]! : node);
-  return plainAddress(address.toLowerCase());
+  return plainAddress(normalIpv6(address.toLowerCase()));
 }
 
 /**
@@ -242,6 +242,16 @@ function quote(text: string): string {
 /** A socket that takes both families shows IPv4 peers as IPv6. */
 function plainAddress(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
+}
+
+/** RFC 5952; anything else stays as it is. Addresses within `::ffff:0:0/96` are those of IPv4, in dots. */
+function normalIpv6(address: string): string {
+  if (!address.includes(':')) return address;
+  const normal = URL.parse(`http://[${address}]/`)?.hostname.slice(1, -1) ?? address;
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(normal);
+  if (mapped === null) return normal;
+  const [high, low] = [Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16)];
+  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
 }
 
 /** RFC 7239 §6: an IPv6 address stands in brackets. */

@@ -235,6 +235,14 @@ describe('what a trusted proxy tells in two forms', () => {
       [...X, 'Forwarded', 'for="192.0.2.9:4711";proto=HTTPS;host="Shop.Example.:443"'],
     ],
     ['an address of IPv6', ['X-Forwarded-For', '2001:DB8::1', 'Forwarded', 'for="[2001:db8::1]:80"']],
+    [
+      'an address of IPv6 in another spelling',
+      ['X-Forwarded-For', '2001:db8:0:0::1', 'Forwarded', 'for="[2001:0DB8::1]"'],
+    ],
+    [
+      'an address of IPv4 within IPv6',
+      ['X-Forwarded-For', '::ffff:192.0.2.9', 'Forwarded', 'for="[::FFFF:c000:209]"'],
+    ],
     ['a client that one form hides', [...X, 'Forwarded', 'for=_hidden;host=shop.example']],
     ['one form alone', ['Forwarded', 'host=other.example']],
     ['the other form alone', X],
