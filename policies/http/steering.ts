@@ -48,9 +48,9 @@ const NEVER_SENT: ReadonlySet<string> = new Set([
   'x-matched-path',
 ]);
 
-/** Of Next.js, Vercel, React Router, Astro, Rack::Sendfile and nginx, and of rewriting servers. */
+/** Of Next.js, Vercel, React Router, Nuxt, Astro, Rack::Sendfile and nginx, and of rewriting servers. */
 const INTERNAL_FAMILY =
-  /^x-(?:rewrite|middleware|invoke|now|prerender|react-router|astro|sendfile|accel)(?:-|$)/;
+  /^x-(?:rewrite|middleware|invoke|now|prerender|react-router|nuxt|astro|sendfile|accel)(?:-|$)/;
 
 const PROXY_FIELDS: ReadonlySet<string> = new Set([
   'akamai-client-ip',
@@ -71,6 +71,8 @@ const PROXY_FIELDS: ReadonlySet<string> = new Set([
   'remote-addr',
   'remote-host',
   'remote-user',
+  // Pages come in parts (ESI, SSI) to whoever says that it can put them together.
+  'surrogate-capability',
   'true-client-ip',
   'x-appengine-user-ip',
   'x-arr-ssl',

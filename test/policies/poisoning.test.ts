@@ -91,9 +91,10 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
     [
       'data for the framework to render',
       ['X-React-Router-Prerender-Data', 'X-React-Router-SPA-Mode', 'X-Astro-Path', 'X-Astro-Locals']
-        .concat('X-Prerender-Revalidate', 'X-Sendfile')
+        .concat('X-Prerender-Revalidate', 'X-Sendfile', 'X-Nuxt-No-SSR', 'X-Nuxt-Error')
         .flatMap((name) => [name, 'evil']),
     ],
+    ['a surrogate that composes pages', ['Surrogate-Capability', 'x="ESI/1.0"']],
     [
       'another client in fields of CDNs',
       ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'X-Cluster-Client-IP']
