@@ -3,6 +3,7 @@
  * learnt from whether the answer is stored itself or not.
  */
 import { etagsMatchWeakly } from '../http/etags.ts';
+import { hasField } from '../http/fields.ts';
 import type { NotStoredReason, StoredMeta, StoringDecision } from '../model.ts';
 import { currentAgeSeconds } from './freshness.ts';
 import { partOf, replaces } from './parts.ts';
@@ -57,14 +58,17 @@ export function decideLearning(known: KnownResponse, answer: OriginAnswer): Lear
   const { status, asked } = answer;
   if (status === 304) return asked.conditions === 'own' ? byNotModified(meta, answer) : NOTHING;
   if (!teaches(answer)) return NOTHING;
+  // Some servers answer the range of a HEAD, too.
+  if (status === 206) return byPart(known, answer);
   if (asked.method === 'HEAD') return byHead(known, answer);
-  if (status >= 500) return byError(known, answer);
-  return status === 206 ? byPart(known, answer) : byWhole(known, answer);
+  return status >= 500 ? byError(known, answer) : byWhole(known, answer);
 }
 
 /** Whether the answer can mean anything at all for what is stored. */
-export function teaches({ status, storing, isKept }: OriginAnswer): boolean {
+export function teaches({ status, storing, isKept, request }: OriginAnswer): boolean {
   if (OF_THE_REQUEST.has(status)) return false;
+  // RFC 9110 §15.5.2: it refuses the credentials. What is stored was answered to requests without any, or to all.
+  if (status === 401 && hasField(request.fields, 'authorization')) return false;
   return status < 500 || (isKept && storing.kind === 'store');
 }
 
@@ -79,7 +83,7 @@ export function mayDisplace(known: readonly KnownResponse[], answer: OriginAnswe
  * 6585).
  */
 const OF_THE_REQUEST: ReadonlySet<number> = new Set([
-  400, 407, 408, 411, 412, 413, 414, 415, 416, 417, 421, 425, 426, 428, 429, 431,
+  400, 406, 407, 408, 411, 412, 413, 414, 415, 416, 417, 421, 425, 426, 428, 429, 431,
 ]);
 
 const NOTHING: Learning = { kind: 'nothing' };

@@ -4,7 +4,7 @@ import { etagsMatchStrongly, etagsMatchWeakly, isWeakEtag } from '../http/etags.
 import { fieldValue, fieldValues, hasField, trimmed, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { endToEnd } from '../http/hop-by-hop.ts';
-import type { RequestView, StoredMeta, StoringDecision } from '../model.ts';
+import type { NotStoredReason, RequestView, StoredMeta, StoringDecision } from '../model.ts';
 import { dateValueMs } from './freshness.ts';
 import { decideKeeping, validatorsOf } from './storing.ts';
 import { varyOf } from './vary.ts';
@@ -242,7 +242,7 @@ export function freshenByHead(meta: StoredMeta, status: number, update: Update, 
   const isSame = sameRepresentation(meta, sizeBytes, update.fields);
   const decision = freshen(meta, update);
   if (decision.kind === 'not') {
-    if (decision.reason === 'request-no-store' && isSame) return { kind: 'unchanged' };
+    if (OF_THE_REQUEST.has(decision.reason) && isSame) return { kind: 'unchanged' };
     return { kind: 'invalid', because: 'unkept' };
   }
   // What it adds to Vary the stored one's own request may have had otherwise.
@@ -251,6 +251,9 @@ export function freshenByHead(meta: StoredMeta, status: number, update: Update, 
   }
   return { kind: 'freshened', meta: decision.meta };
 }
+
+/** Why an answer may not be kept for what its request has, whatever may be said of the resource. */
+const OF_THE_REQUEST: ReadonlySet<NotStoredReason> = new Set(['authorization', 'request-no-store']);
 
 function hasStrongTagOf(meta: StoredMeta, fields: Fields): boolean {
   const etag = etagOf(fields);

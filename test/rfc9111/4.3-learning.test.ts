@@ -238,3 +238,24 @@ describe('§3.3 a part', () => {
     expect(decideLearning(known({ sizeBytes: 20 }), part('"b"', '4-7')).kind).toBe('outdated');
   });
 });
+
+describe('an answer that speaks of what one client has sent', () => {
+  const authorized = get('Authorization', 'Bearer x');
+
+  it('says nothing of what is stored', () => {
+    expect(learnt(401, NO_STORE, { request: authorized })).toBe('nothing');
+    expect(learnt(406, NO_STORE)).toBe('nothing');
+    const head = { asked: { method: 'HEAD' } };
+    expect(learnt(200, [...FRESH, 'ETag', '"a"'], { request: authorized, ...head })).toBe('nothing');
+    const part = ['ETag', '"a"', 'Content-Range', 'bytes 0-0/10', ...FRESH];
+    expect(learnt(206, part, { request: get('Range', 'bytes=0-0'), isKept: false, ...head })).toBe('nothing');
+  });
+
+  it('outdates it where it shows another representation', () => {
+    const head = { asked: { method: 'HEAD' } };
+    const part = ['ETag', '"b"', 'Content-Range', 'bytes 0-0/10', ...FRESH];
+    expect(learnt(206, part, { request: get('Range', 'bytes=0-0'), isKept: false, ...head })).toBe(
+      'outdated',
+    );
+  });
+});
