@@ -42,9 +42,10 @@ export type TargetDecision =
 export function decideTarget(target: string, rule: AmbiguousPathRule): TargetDecision {
   const normal = normalizeTarget(target);
   if (normal === null) return { kind: 'malformed' };
+  const { path, query } = normal;
   const isAmbiguous = hidesDotSegment(target.split('?', 1)[0]!);
   if (isAmbiguous && rule === 'refuse') return { kind: 'ambiguous' };
-  return { kind: 'target', ...normal, isAmbiguous };
+  return { kind: 'target', path, query, isAmbiguous };
 }
 
 /** The query as the key holds it and the origin is sent it. */

@@ -34,7 +34,11 @@ export class Connection {
   readonly remoteAddress: string;
   /** Accepted although `limits.connections` was reached, to be told so. */
   readonly overLimit: boolean;
-  readonly open = new Set<OpenExchange>();
+  /**
+   * In the order in which they came. Nearly always one: a Set would have V8 make it a new table each time that it becomes
+   * empty, once a request.
+   */
+  open: OpenExchange[] = [];
   /** Requests that follow are not answered: the last answer said `Connection: close`. */
   closing = false;
   /** The bytes no longer follow HTTP as the parser reads it. */
@@ -72,12 +76,16 @@ export class Connection {
   }
 
   exchangeBegan(exchange: OpenExchange): void {
-    this.open.add(exchange);
+    this.open.push(exchange);
     this.newest = exchange;
   }
 
   /** RFC 9112 §9.3.2: at once where it and all those before it are safe, else when they are answered. */
   inTurn(exchange: OpenExchange, begin: () => void): void {
+    if (this.turns.length === 0 && this.open[0] === exchange && !this.socket.destroyed) {
+      begin();
+      return;
+    }
     this.turns.push({ exchange, begin });
     this.takeTurns();
   }
@@ -113,7 +121,9 @@ export class Connection {
   }
 
   exchangeEnded(exchange: OpenExchange): void {
-    this.open.delete(exchange);
+    if (this.open[0] === exchange && this.open.length === 1) this.open.pop();
+    // Whoever ends them one by one goes on in the array that it began with.
+    else this.open = this.open.filter((other) => other !== exchange);
     this.settle();
     this.takeTurns();
   }
@@ -146,7 +156,7 @@ export class Connection {
   }
 
   private settle(): void {
-    if (this.open.size > 0 || this.socket.destroyed) return;
+    if (this.open.length > 0 || this.socket.destroyed) return;
     if (this.refusal !== null) {
       const { refusal } = this;
       this.refusal = null;

@@ -142,7 +142,7 @@ function mayUpgrade({ method, httpVersionMinor, headers, socket }: IncomingMessa
   if (method !== 'GET' || httpVersionMinor === 0) return false;
   // While answers to earlier requests are owed, the connection can't be handed over.
   const connection = Connection.of(socket);
-  if (connection === undefined || connection.closing || connection.open.size > 0) return false;
+  if (connection === undefined || connection.closing || connection.open.length > 0) return false;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return false;
   return headers.upgrade !== undefined && decideUpgrade(['upgrade', headers.upgrade]) !== null;
 }
@@ -210,7 +210,7 @@ class ListenerService {
     this.context.stopping = true;
     this.server.close();
     for (const { open, socket } of this.connections) {
-      if (open.size === 0 && socket.bytesRead === 0) socket.destroy();
+      if (open.length === 0 && socket.bytesRead === 0) socket.destroy();
     }
     const expired = Promise.withResolvers<void>();
     const timer = setTimeout(expired.resolve, graceMs);
@@ -222,7 +222,7 @@ class ListenerService {
     let cut = 0;
     for (const connection of this.connections) {
       if (connection.socket.destroyed) continue;
-      if (connection.endTunnel === null) cut += connection.open.size;
+      if (connection.endTunnel === null) cut += connection.open.length;
       connection.socket.destroy();
     }
     for (const socket of this.sockets) socket.destroy();
@@ -272,7 +272,7 @@ class ListenerService {
       refuse(connection, response, refusal(503, 'Too many connections', detail));
       return;
     }
-    if (connection.open.size >= PIPELINED) {
+    if (connection.open.length >= PIPELINED) {
       const detail = `On one connection ${PIPELINED} requests may wait for their answers.`;
       refuse(connection, response, refusal(503, 'Too many requests', detail));
       return;
@@ -310,7 +310,7 @@ class ListenerService {
     const connection = Connection.of(socket);
     if (connection === undefined || connection.closing) return;
     const refused = refusal(501, 'Not implemented', 'This server is no tunnel: CONNECT is not taken.');
-    if (connection.open.size === 0) {
+    if (connection.open.length === 0) {
       refuse(connection, responseOf(request, socket), refused);
       return;
     }

@@ -250,5 +250,22 @@ export class CacheWay {
 
 function keyed(visit: RoutedVisit): KeyedVisit {
   const { key, query: keyedQuery } = keyOfVisit(visit);
-  return { ...visit, key, keyedQuery, request: new VisitedRequest(visit) };
+  // Named one by one, as in the pipeline: once a hit.
+  return {
+    exchange: visit.exchange,
+    site: visit.site,
+    arrival: visit.arrival,
+    arrivedAtMs: visit.arrivedAtMs,
+    trusted: visit.trusted,
+    scheme: visit.scheme,
+    authority: visit.authority,
+    path: visit.path,
+    query: visit.query,
+    route: visit.route,
+    params: visit.params,
+    position: visit.position,
+    key,
+    keyedQuery,
+    request: new VisitedRequest(visit),
+  };
 }
