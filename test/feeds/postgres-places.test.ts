@@ -15,6 +15,9 @@ function insert(...ids: readonly number[]): Promise<unknown> {
   return scene.run(...ids.map((id) => `INSERT INTO rows VALUES (${id})`));
 }
 
+/** Proves and confirms itself every two thirds of a second. */
+const often = { maxSilenceMs: 2_000 };
+
 /** Follows from the head until these rows have come, and ends; the position after the last of them. */
 async function positionAfter(...ids: readonly number[]): Promise<string> {
   const reader = await scene.attach();
@@ -56,7 +59,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
   it('is not confirmed by what was merely received', async () => {
     await begin();
     const before = await confirmed();
-    const reader = await scene.attach();
+    const reader = await scene.attach(scene.feed({}, often));
     await insert(1, 2);
     await reader.until((all) => idsOf(all).length >= 2 && headsOf(all).length >= 5);
     expect(await confirmed()).toBe(before);
@@ -113,7 +116,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
 
   it('is proved to be the head while another transaction stays open', async () => {
     await begin();
-    const reader = await scene.attach();
+    const reader = await scene.attach(scene.feed({}, often));
     const other = await scene.server.connect(scene.database);
     await other.query('BEGIN');
     await other.query('INSERT INTO rows VALUES (1)');
@@ -167,7 +170,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
 
   it('keeps its connection while its reader waits', async () => {
     await begin();
-    const reader = await scene.attach();
+    const reader = await scene.attach(scene.feed({}, often));
     reader.pause();
     await insert(1);
     const replyTime = async (): Promise<unknown> => {

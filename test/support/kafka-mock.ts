@@ -1,7 +1,7 @@
 import { execFile, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
@@ -26,6 +26,18 @@ export function kafkaMockSkip(): string | null {
   return reason;
 }
 
+let program: Promise<string> | null = null;
+
+/** Once for each process that runs tests, and gone with it. */
+async function compile(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-kafka-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const target = join(folder, 'kafka-mock');
+  const source = join(import.meta.dirname, 'kafka-mock.c');
+  await promisify(execFile)('gcc', ['-rdynamic', '-o', target, source, '-lrdkafka']);
+  return target;
+}
+
 export interface KafkaMessage {
   readonly value: string | null;
   readonly key?: string;
@@ -37,25 +49,22 @@ export interface KafkaMessage {
 /** librdkafka's mock cluster in a process of its own: no broker is in Debian, but this speaks the protocol. */
 export class KafkaMock {
   readonly ports: readonly number[];
-  readonly #folder: string;
+  readonly #program: string;
   #child: ChildProcessWithoutNullStreams | null = null;
   #lines: Interface | null = null;
   /** Each cluster on these addresses has the same id. */
   readonly #hasSameId: boolean;
 
-  private constructor(folder: string, ports: readonly number[], hasSameId: boolean) {
+  private constructor(program: string, ports: readonly number[], hasSameId: boolean) {
     this.#hasSameId = hasSameId;
-    this.#folder = folder;
+    this.#program = program;
     this.ports = ports;
   }
 
   static async start(brokerCount = 1, { hasSameId = false } = {}): Promise<KafkaMock> {
-    const folder = await mkdtemp(join(tmpdir(), 'weir-kafka-'));
-    const source = join(import.meta.dirname, 'kafka-mock.c');
-    const target = join(folder, 'kafka-mock');
-    await promisify(execFile)('gcc', ['-rdynamic', '-o', target, source, '-lrdkafka']);
+    program ??= compile();
     const ports = await Promise.all(Array.from({ length: brokerCount }, freePort));
-    const mock = new KafkaMock(folder, ports, hasSameId);
+    const mock = new KafkaMock(await program, ports, hasSameId);
     await mock.#run();
     return mock;
   }
@@ -136,11 +145,10 @@ export class KafkaMock {
 
   async stop(): Promise<void> {
     await this.#end();
-    await rm(this.#folder, { recursive: true, force: true });
   }
 
   async #run(): Promise<void> {
-    const child = spawn(join(this.#folder, 'kafka-mock'), this.ports.map(String), {
+    const child = spawn(this.#program, this.ports.map(String), {
       env: this.#hasSameId ? { ...process.env, KAFKA_MOCK_SAME_ID: '1' } : process.env,
     });
     endWithTests(child);

@@ -1,6 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +12,8 @@ import { tlsCertificate, tlsKey } from './tls-identity.ts';
 import { endWithTests } from './end-with-tests.ts';
 
 const run = promisify(execFile);
+
+const CACHE = join(import.meta.dirname, '../../node_modules/.cache/weir-tests-postgres');
 
 /** The role that feeds use: it may replicate and nothing else. */
 export const postgresRole = { user: 'weir', password: 'a%b:c' } as const;
@@ -59,18 +62,7 @@ export class PostgresServer {
     const owner = process.getuid?.() === 0 ? await postgresUser() : null;
     const folder = await mkdtemp(join(tmpdir(), 'weir-postgres-'));
     if (owner !== null) await chown(folder, owner.uid, owner.gid);
-    const parameters = [
-      '-D',
-      join(folder, 'data'),
-      '-U',
-      'postgres',
-      '-A',
-      'trust',
-      '-E',
-      'UTF8',
-      '--no-sync',
-    ];
-    await run(initdb.path, [...parameters, '--locale=C'], { cwd: folder, ...owner });
+    await copyFolder(await emptyCluster(initdb.path, owner), join(folder, 'data'));
     const server = new PostgresServer(postgres.path, folder, await freePort(), owner);
     await server.#write('pg_hba.conf', rules);
     await server.#write('server.crt', tlsCertificate);
@@ -266,7 +258,39 @@ interface Owner {
 
 async function replaceWith(folder: string, source: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-  await run('cp', ['-a', source, folder]);
+  await copyFolder(source, folder);
+}
+
+/** With owners and modes, on which Postgres insists. */
+async function copyFolder(source: string, target: string): Promise<void> {
+  await run('cp', ['-a', source, target]);
+}
+
+/**
+ * A cluster as initdb leaves it, which takes seconds, to copy from. It is kept between runs, one for each version and
+ * user. All copies have its system identifier.
+ */
+async function emptyCluster(initdb: string, owner: Owner | null): Promise<string> {
+  const { stdout: version } = await run(initdb, ['--version']);
+  const kept = join(
+    CACHE,
+    `${version.trim()} of ${owner?.uid ?? process.getuid?.()}`.replaceAll(/[^\w.]+/g, '-'),
+  );
+  if (existsSync(kept)) return kept;
+  // Where the owner may go, which need not be so of the cache.
+  const folder = await mkdtemp(join(tmpdir(), 'weir-initdb-'));
+  if (owner !== null) await chown(folder, owner.uid, owner.gid);
+  const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync', '--locale=C'];
+  await run(initdb, ['-D', join(folder, 'data'), ...options], { cwd: folder, ...owner });
+  await mkdir(CACHE, { recursive: true });
+  const copy = await mkdtemp(join(CACHE, 'new-'));
+  await copyFolder(join(folder, 'data'), join(copy, 'data'));
+  // Whole or not at all, for another test file that looks for it. That one may have been faster.
+  await rename(join(copy, 'data'), kept).catch((error: unknown) => {
+    if (!existsSync(kept)) throw error;
+  });
+  for (const left of [folder, copy]) await rm(left, { recursive: true, force: true });
+  return kept;
 }
 
 async function postgresUser(): Promise<Owner> {
