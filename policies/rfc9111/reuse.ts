@@ -82,6 +82,22 @@ export function isStaleIfErrorStatus(status: number): boolean {
   return status === 500 || status === 502 || status === 503 || status === 504;
 }
 
+/** Whether what was decided on may be served where the origin fails. */
+export function standsIn(decision: ReuseDecision, nowMs: number): boolean {
+  switch (decision.kind) {
+    case 'serve':
+    case 'serve-stale':
+      return true;
+    case 'revalidate':
+    case 'fetch':
+      return decision.staleIfErrorUntilMs > nowMs;
+    case 'bypass':
+      return false;
+    default:
+      return decision satisfies never;
+  }
+}
+
 function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSeconds: number): ReuseDecision {
   const { meta, request, trust, policy, nowMs } = question;
   const wanted = directivesHonored(request.fields, policy);

@@ -67,7 +67,8 @@ export interface SharedFailure {
  */
 export class Flight {
   readonly #deps: FlightDependencies;
-  readonly #waiters = new Set<Waiter>();
+  /** With the fence's sequence when each joined, at which the feed was trusted as it was then. */
+  readonly #waiters = new Map<Waiter, number>();
   #leader: Waiter | null = null;
   #leaderTook = false;
   #landing: Landing | null = null;
@@ -99,15 +100,18 @@ export class Flight {
     // A HEAD has no content for a GET; the answer to a GET has all that a HEAD asks for.
     if (this.#deps.method === 'HEAD' && waiter.request.method !== 'HEAD') return false;
     if (this.#landing === null) {
-      const { knownTags, floor, startedAtMs, route } = this.#deps;
-      // Who wants the origin's word wants it from after it asked.
-      if (waiter.waitsSinceMs > startedAtMs && wantsOrigin(waiter.request, route.config.cache)) return false;
-      return knownTags === null || !this.#isOutrun(waiter, knownTags, floor, false);
+      const { knownTags, floor, startedAtMs, route, trustOf } = this.#deps;
+      const isLate = waiter.waitsSinceMs > startedAtMs;
+      // A request that demands validation can't join a fetch that began before it arrived.
+      if (isLate && wantsOrigin(waiter.request, route.config.cache)) return false;
+      // While the feed is lost a change before its arrival may come into force after it, when the feed is live again.
+      if (isLate && trustOf(route) === 'revalidate') return false;
+      return knownTags === null || !this.#isOutrun(waiter, null, knownTags, floor, false);
     }
     if (this.#landing.kind !== 'entry') return false;
     const { body, entry } = this.#landing;
     if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return false;
-    return this.#departure(waiter, entry) === null;
+    return this.#departure(waiter, null, entry) === null;
   }
 
   /** The waiter hears of the answer, at once where the head is there. Call only where it is admitted. */
@@ -117,7 +121,7 @@ export class Flight {
       return;
     }
     this.#leader ??= waiter;
-    this.#waiters.add(waiter);
+    this.#waiters.set(waiter, this.#deps.fence.published());
   }
 
   /** The waiter hears nothing more. Returns whether anybody is left. */
@@ -144,7 +148,7 @@ export class Flight {
     const leaving: { waiter: Waiter; why: Leaving }[] = [];
     const waiters = [...this.#waiters];
     this.#waiters.clear();
-    for (const waiter of waiters) {
+    for (const [waiter, joinedAt] of waiters) {
       if (waiter === this.#leader) {
         if (landing.kind === 'owner-lost') leaving.push({ waiter, why: 'owner-lost' });
         else this.#giveLeader(waiter, landing, failure);
@@ -152,7 +156,7 @@ export class Flight {
       }
       const why =
         failure === null
-          ? this.#give(waiter, landing)
+          ? this.#give(waiter, joinedAt, landing)
           : failure.concerns(waiter)
             ? null
             : ('failed' as const);
@@ -191,10 +195,10 @@ export class Flight {
   }
 
   /** To one whose request was not sent; returns why not. */
-  #give(waiter: Waiter, landing: Landing): Leaving | null {
+  #give(waiter: Waiter, joinedAt: number, landing: Landing): Leaving | null {
     switch (landing.kind) {
       case 'entry': {
-        const why = this.#departure(waiter, landing.entry);
+        const why = this.#departure(waiter, joinedAt, landing.entry);
         if (why === null) waiter.take({ ...landing, collapsed: true, ownFields: [] });
         return why;
       }
@@ -216,7 +220,7 @@ export class Flight {
     }
   }
 
-  #departure(waiter: Waiter, entry: StoredEntry): Leaving | null {
+  #departure(waiter: Waiter, joinedAt: number | null, entry: StoredEntry): Leaving | null {
     const { route, startedAtMs, trustOf } = this.#deps;
     const decision = decideSharing({
       meta: entry.meta,
@@ -240,16 +244,26 @@ export class Flight {
     }
     // What another worker has found to be valid is so up to when it was asked.
     const floor = Math.max(entry.floor, this.#deps.floor);
-    return this.#isOutrun(waiter, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
+    return this.#isOutrun(waiter, joinedAt, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
   }
 
-  /** Whether the waiter came after it was told of something that this flight may not show. */
-  #isOutrun(waiter: Waiter, tags: TagHashes, floor: number, unproven: boolean): boolean {
+  /**
+   * Whether the waiter came after something was in force that this flight may not show. `joinedAt`: null: it joins now, with
+   * the feed as it is now, which may have caught up since the waiter came.
+   */
+  #isOutrun(
+    waiter: Waiter,
+    joinedAt: number | null,
+    tags: TagHashes,
+    floor: number,
+    unproven: boolean,
+  ): boolean {
     const { fence, mechanisms, route, startedAtMs, trustOf } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
     // As in `judge`: the feed's proof before the fence.
     const trust = trustOf(route);
-    if (fence.invalidatedBetween(tags, floor, waiter.arrival)) return true;
+    const until = Math.max(waiter.arrival, joinedAt ?? fence.published());
+    if (fence.invalidatedBetween(tags, floor, until)) return true;
     // Whoever was there before it began has it, as it is.
     if (waiter.waitsSinceMs <= startedAtMs) return false;
     // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have

@@ -7,11 +7,12 @@ import {
   type Learning,
   type OriginAnswer,
 } from '../../policies/rfc9111/learning.ts';
-import { decideReuse, isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
+import { decideReuse, isStaleIfErrorStatus, standsIn } from '../../policies/rfc9111/reuse.ts';
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../cache/entry.ts';
 import type { Levels } from '../cache/levels.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
 import type { Clock } from '../clock.ts';
+import { judge } from '../feeds/judging.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 
@@ -130,34 +131,14 @@ export class Learner {
   }
 
   /** For a client without directives of its own, or for the one that asked. */
-  #standsIn(entry: StoredEntry, { request, policy, responseTimeMs: nowMs }: OriginAnswer): boolean {
-    const { fence, routeNamed, trustOf } = this.#deps;
-    const route = routeNamed(entry.head.route);
+  #standsIn(entry: StoredEntry, { request: asked, policy, responseTimeMs: nowMs }: OriginAnswer): boolean {
+    const route = this.#deps.routeNamed(entry.head.route);
     if (route === null) return false;
-    const verdict = fence.verdict(entry);
-    const views = [{ method: 'GET', fields: [] }, request];
-    return views.some((view) => {
-      const decision = decideReuse({
-        meta: entry.meta,
-        request: view,
-        verdict,
-        trust: trustOf(route),
-        policy,
-        nowMs,
-      });
-      switch (decision.kind) {
-        case 'serve':
-        case 'serve-stale':
-          return true;
-        case 'revalidate':
-        case 'fetch':
-          return decision.staleIfErrorUntilMs > nowMs;
-        case 'bypass':
-          return false;
-        default:
-          return decision satisfies never;
-      }
-    });
+    const views = [{ method: 'GET', fields: [] }, asked];
+    const judgement = judge(this.#deps, entry, route);
+    return views.some((request) =>
+      standsIn(decideReuse({ meta: entry.meta, request, ...judgement, policy, nowMs }), nowMs),
+    );
   }
 }
 

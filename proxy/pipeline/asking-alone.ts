@@ -4,23 +4,20 @@ import { hasUnkeyedFields } from '../../policies/key.ts';
 import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { groupSite, tagOfUrl } from '../../policies/tags.ts';
-import type { Levels } from '../cache/levels.ts';
-import { wallMs, type Clock } from '../clock.ts';
+import { wallMs } from '../clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Flights, PassedAnswer } from '../flights/flights.ts';
 import type { Learner, Lesson } from '../flights/learner.ts';
-import { mayStandIn, type Need, type RunSteps } from './cache-step.ts';
+import { mayStandIn, type Need, type RunSteps, type StandingIn } from './cache-step.ts';
 import { fillOf } from './fill-request.ts';
 import { originForm, type PassWay } from './pass-way.ts';
 import type { Positions } from './positions.ts';
 import type { KeyedVisit } from './visit.ts';
 
-export interface AskingAloneDependencies {
+export interface AskingAloneDependencies extends StandingIn {
   readonly passWay: PassWay;
   readonly flights: Flights;
-  readonly levels: Levels;
   readonly fence: FenceReader;
-  readonly clock: Clock;
   readonly positions: Positions;
   readonly learner: Learner;
 }
@@ -36,7 +33,7 @@ export class AskingAlone {
   }
 
   pass(visit: KeyedVisit, reason: string, need: Need): null {
-    const { passWay, flights, fence, levels, clock } = this.#deps;
+    const { passWay, flights, fence, clock } = this.#deps;
     const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
     const { requestTimeMs } = asked;
     const teaches = mayTeach(visit, need);
@@ -70,14 +67,14 @@ export class AskingAlone {
       // A client's own condition is the origin's to judge.
       onStatus: (status) => {
         if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
-        if (!mayStandIn(need, clock.nowMs(), fence, levels)) return false;
+        if (!mayStandIn(this.#deps, visit, need)) return false;
         note({ kind: 'answered', status });
         this.#run({ to: 'stand-in', visit, need });
         return true;
       },
       onFailure: (failure) => {
         note({ kind: 'failed', failure });
-        if (!mayStandIn(need, clock.nowMs(), fence, levels)) return false;
+        if (!mayStandIn(this.#deps, visit, need)) return false;
         this.#run({ to: 'stand-in', visit, need });
         return true;
       },

@@ -9,12 +9,9 @@ import { dateValueMs } from '../../policies/rfc9111/freshness.ts';
 import { isStaleIfErrorStatus } from '../../policies/rfc9111/reuse.ts';
 import { validatorsOf } from '../../policies/rfc9111/storing.ts';
 import { readFlight } from '../cache/content.ts';
-import type { Levels } from '../cache/levels.ts';
-import type { Clock } from '../clock.ts';
-import type { FenceReader } from '../fence/reader.ts';
 import type { Flights } from '../flights/flights.ts';
 import type { Found } from '../flights/waiter.ts';
-import { mayStandIn, type CacheStep, type Need, type RunSteps } from './cache-step.ts';
+import { mayStandIn, type CacheStep, type Need, type RunSteps, type StandingIn } from './cache-step.ts';
 import type { Conclusions } from './conclusion.ts';
 import { fillOf, waiterOf } from './fill-request.ts';
 import type { Positions } from './positions.ts';
@@ -22,11 +19,8 @@ import { pumpContent } from './pump.ts';
 import { refuse } from './refusals.ts';
 import { keyedStatus, type KeyedVisit } from './visit.ts';
 
-export interface AskingDependencies {
+export interface AskingDependencies extends StandingIn {
   readonly flights: Flights;
-  readonly fence: FenceReader;
-  readonly levels: Levels;
-  readonly clock: Clock;
   readonly conclusions: Conclusions;
   readonly positions: Positions;
 }
@@ -68,12 +62,12 @@ export class Asking {
     }
     switch (found.kind) {
       case 'entry':
-        if (isStaleIfErrorStatus(found.originStatus ?? 200) && this.#mayStandIn(need)) {
+        if (isStaleIfErrorStatus(found.originStatus ?? 200) && mayStandIn(this.#deps, visit, need)) {
           return { to: 'stand-in', visit, need };
         }
         return { to: 'serve-found', visit, need, found };
       case 'pass':
-        if (isStaleIfErrorStatus(found.status) && this.#mayStandIn(need)) {
+        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, visit, need)) {
           found.body.desertIfUnread();
           return { to: 'stand-in', visit, need };
         }
@@ -81,10 +75,10 @@ export class Asking {
       case 'unshareable':
         return { to: 'pass', visit, reason: found.reason, need };
       case 'failed':
-        if (this.#mayStandIn(need)) return { to: 'stand-in', visit, need };
+        if (mayStandIn(this.#deps, visit, need)) return { to: 'stand-in', visit, need };
         return { to: 'fail', visit, need, failure: found.failure };
       case 'failing':
-        if (isStaleIfErrorStatus(found.status) && this.#mayStandIn(need)) {
+        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, visit, need)) {
           return { to: 'stand-in', visit, need };
         }
         return { to: 'fail-alike', visit, need, status: found.status };
@@ -133,11 +127,6 @@ export class Asking {
     ]);
     this.#deps.conclusions.whenEnded(visit, 'refused', limit, 503);
     return null;
-  }
-
-  #mayStandIn(need: Need): boolean {
-    const { clock, fence, levels } = this.#deps;
-    return mayStandIn(need, clock.nowMs(), fence, levels);
   }
 }
 

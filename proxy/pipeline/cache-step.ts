@@ -1,30 +1,43 @@
 import type { ForwardReason } from '../../policies/http/cache-status.ts';
+import { decideReuse, standsIn } from '../../policies/rfc9111/reuse.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { Levels } from '../cache/levels.ts';
 import type { StoredEntry } from '../cache/stored-entry.ts';
-import type { Peer } from '../flights/peers.ts';
+import type { Clock } from '../clock.ts';
+import { judge, type Judge } from '../feeds/judging.ts';
 import type { FenceReader } from '../fence/reader.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import type { Peer } from '../flights/peers.ts';
 import type { FoundEntry } from '../flights/waiter.ts';
 import type { KeyedVisit } from './visit.ts';
 
-/** Why the origin is asked, and what may stand in for it if it fails. */
+/** Why the origin is asked, and what might stand in for it if it fails. */
 export interface Need {
   readonly forward: ForwardReason;
   readonly reason: string;
   readonly stale: StoredEntry | null;
-  /** Wall clock until when `stale` may be served if the origin fails; 0: never. */
-  readonly staleUntilMs: number;
 }
 
-export const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null, staleUntilMs: 0 };
+export const MISSING: Need = { forward: 'uri-miss', reason: 'miss', stale: null };
 
-/** RFC 5861 §4: whether what is stale may be served in place of the origin's failure. */
-export function mayStandIn(need: Need, nowMs: number, fence: FenceReader, levels: Levels): boolean {
-  if (need.stale === null || need.staleUntilMs <= nowMs) return false;
-  // It may have been outdated, invalidated, or be about to, since the origin was asked.
-  if (levels.isDropped(need.stale.head.id)) return false;
-  const verdict = fence.verdict(need.stale).kind;
-  return verdict === 'clear' || verdict === 'soft';
+export interface StandingIn extends Judge<ActiveRoute> {
+  readonly fence: FenceReader;
+  readonly levels: Levels;
+  readonly clock: Clock;
+}
+
+/**
+ * RFC 5861 §4: whether what is stale may be served in place of the origin's failure. Since the origin was asked it may have
+ * been outdated or invalidated, and its feed may have been lost or have caught up: all is judged anew.
+ */
+export function mayStandIn(deps: StandingIn, { request, route }: KeyedVisit, { stale }: Need): boolean {
+  if (stale === null || deps.levels.isDropped(stale.head.id)) return false;
+  const judgement = judge(deps, stale, route);
+  const nowMs = deps.clock.nowMs();
+  return standsIn(
+    decideReuse({ meta: stale.meta, request, ...judgement, policy: route.config.cache, nowMs }),
+    nowMs,
+  );
 }
 
 /**

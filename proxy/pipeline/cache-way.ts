@@ -205,9 +205,9 @@ export class CacheWay {
         return { to: 'pass', visit, reason: decision.reason, need: MISSING };
       case 'revalidate':
       case 'fetch': {
-        const { reason, staleIfErrorUntilMs } = decision;
+        const { reason } = decision;
         const forward: ForwardReason = reason === 'request' ? 'request' : 'stale';
-        return this.#need(visit, { forward, reason, stale: entry, staleUntilMs: staleIfErrorUntilMs });
+        return this.#need(visit, { forward, reason, stale: entry });
       }
       default:
         return decision satisfies never;
