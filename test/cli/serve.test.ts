@@ -20,7 +20,8 @@ async function serve(options: readonly string[] = []) {
   const adminPort = await freePort();
   await place.write(
     'shop.yaml',
-    `listen: { port: 0, workers: 1 }\nadmin: { port: ${adminPort} }\ncache: { disk: { path: ./disk } }\n` +
+    // A disk of its own: what another test has stored would be a hit.
+    `listen: { port: 0, workers: 1 }\nadmin: { port: ${adminPort} }\ncache: { disk: { path: ./disk-${adminPort} } }\n` +
       'origins: { shop: { url: "demo:" } }\n',
   );
   const child = spawn(
