@@ -5,13 +5,13 @@ const problem = nodeProblem();
 if (problem !== null) throw new Error(problem);
 
 // Only now: an older Node.js fails to link what these import.
-const serving = await import('./process/serve.ts');
-const embedding = await import('./process/embedding.ts');
+const serving = await import('./cli/serve.ts');
+const embedding = await import('./runtime/embedding.ts');
 
 export const serve = serving.serve;
 /** Runs Weir's Coordinator and its workers: the whole of `weir serve` but signals and standard error. */
 export const start = embedding.start;
 
-export type { ServeOptions } from './process/serve.ts';
-export type { EmbeddedWeir, StartOptions, Started, Reloading } from './process/embedding.ts';
+export type { ServeOptions } from './cli/serve.ts';
+export type { EmbeddedWeir, StartOptions, Started, Reloading } from './runtime/embedding.ts';
 export type { Config } from '../policies/config/config.ts';

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { open } from 'lmdb';
-import { systemClock } from '../../proxy/clock.ts';
+import { systemClock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { answerParent } from './child.ts';

@@ -4,15 +4,15 @@ import { bodyLimit } from 'hono/body-limit';
 import { decideAdminAccess, type AdminAccess } from '../../policies/admin-access.ts';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parsePlace } from '../../policies/place.ts';
-import { secondsOf } from '../clock.ts';
+import { secondsOf } from '../threads/clock.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import { problem, type ProblemMembers } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { readPurgeRequest } from './purge-request.ts';
 import { purgeTags } from './purge-tags.ts';
-import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
-import type { WriteAction } from '../writes/write-office.ts';
-import { bearsToken } from './token.ts';
+import { isShelf, LIST_LIMIT } from '../writes/journal/tables.ts';
+import type { WriteAction } from '../writes/journal-admin.ts';
+import { bearsToken } from '../../policies/bearer-token.ts';
 
 export function createAdminApp(deps: AdminDependencies): Hono {
   const app = new Hono();

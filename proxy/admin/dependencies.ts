@@ -3,10 +3,10 @@ import type { AdminAccess } from '../../policies/admin-access.ts';
 import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { Place } from '../../policies/place.ts';
-import type { WriteOffice } from '../writes/write-office.ts';
+import type { WriteOffice } from '../writes/journal-admin.ts';
 import type { FeedStatus } from '../feeds/status.ts';
-import type { Log } from '../log/logger.ts';
-import type { WaitsFor } from '../process/waits-for.ts';
+import type { Log } from '../observability/logger.ts';
+import type { WaitsFor } from './waits-for.ts';
 
 /** By which rule of access a request was not taken. */
 export type AdminRefusal = Exclude<AdminAccess['kind'], 'allowed'> | 'token';

@@ -6,7 +6,7 @@ import type { Config } from '../../policies/config/config.ts';
 import { normalAuthority, normalName } from '../../policies/names.ts';
 import { parsePlace } from '../../policies/place.ts';
 import { ALL_TAG, tagOfHost, tagOfName, tagOfOrigin, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
-import { tagsOfUrl } from '../routes/url-tags.ts';
+import { tagsOfUrl } from '../../policies/url-tags.ts';
 
 /** Every list may be empty; `all` stands for everything. */
 export interface PurgeSelection {

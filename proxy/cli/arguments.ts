@@ -4,7 +4,7 @@ import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parsePlace, type Place } from '../../policies/place.ts';
 import { ADMIN_URL, readAdminUrl, type RunningOptions } from './admin-target.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
-import { isShelf, LIST_LIMIT } from '../writes/tables.ts';
+import { isShelf, LIST_LIMIT } from '../writes/journal/tables.ts';
 import { isCommand, type CommandName } from './usage.ts';
 
 export type Command =

@@ -7,7 +7,7 @@ import type { ReloadCommand, StopCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
 import { tellNoTarget, tellUndone } from './failure.ts';
 import type { Output } from './output.ts';
-import { waitsForText, type WaitsFor } from '../process/waits-for.ts';
+import { waitsForText, type WaitsFor } from '../admin/waits-for.ts';
 
 export interface ControlOptions<Command> extends Omit<ConfigFile, 'file'> {
   readonly command: Command;

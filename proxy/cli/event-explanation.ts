@@ -4,9 +4,9 @@ import { feedScope } from '../../policies/feed-scope.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { compileMapping, type MappedChange } from '../../policies/mapping.ts';
 import { formats, messageEvent } from '../../origin-adapters/formats/formats.ts';
-import { systemClock } from '../clock.ts';
+import { systemClock } from '../threads/clock.ts';
 import { tagsOfChange } from '../feeds/change-tags.ts';
-import { stepOf } from '../feeds/step.ts';
+import { stepOf } from '../feeds/change-batch.ts';
 
 export interface ExplainedEvent {
   readonly feed: string;

@@ -1,6 +1,6 @@
 /** The command line: reads it, runs the command, and gives the exit code: 0 fine, 1 it is not, 2 wrong usage. */
 import type { Environment } from '../../policies/config/environment.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../composition.ts';
+import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
 import { missingPackages } from '../feeds/packages.ts';
 import { version } from '../version.ts';
 import { readArguments } from './arguments.ts';

@@ -12,7 +12,7 @@ if (problem !== null) {
   process.stderr.write(`${problem}\n`);
   process.exitCode = 1;
 } else {
-  if (process.argv[2] === 'serve') (await import('./bounded-memory.ts')).boundMemory();
+  if (process.argv[2] === 'serve') (await import('../runtime/bounded-memory.ts')).boundMemory();
   const { main } = await import('./main.ts');
   // Whoever reads may have had enough: `weir schema | head`.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -24,7 +24,7 @@ if (problem !== null) {
     stdout: process.stdout,
     stderr: process.stderr,
     serve: async (options) => {
-      const code = await (await import('../process/serve.ts')).serve(options);
+      const code = await (await import('./serve.ts')).serve(options);
       // Everything of ours is closed: what a client library has left open must not keep the process.
       setTimeout(() => process.exit(code), LEFT_OPEN_MS).unref();
       return code;

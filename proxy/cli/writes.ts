@@ -1,5 +1,5 @@
 /** `weir writes`: looks after the journal through the admin side of a running Weir. */
-import type { WriteReport } from '../writes/write-office.ts';
+import type { WriteReport } from '../writes/journal-admin.ts';
 import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
 import { askAdmin, type AdminAnswer, type AdminQuestion, type Members } from './admin-client.ts';
 import type { WritesCommand } from './arguments.ts';

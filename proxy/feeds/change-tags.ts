@@ -1,7 +1,7 @@
 import type { Config } from '../../policies/config/config.ts';
 import type { MappedChange } from '../../policies/mapping.ts';
 import { tagOfName } from '../../policies/tags.ts';
-import { tagsOfPrefix, tagsOfUrl } from '../routes/url-tags.ts';
+import { tagsOfPrefix, tagsOfUrl } from '../../policies/url-tags.ts';
 
 /** The tags under which the fence knows what a change names; where that is no place at all, the feed's whole scope. */
 export function tagsOfChange(

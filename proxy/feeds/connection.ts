@@ -1,6 +1,6 @@
 import type { FeedFailure } from '../../origin-adapters/feeds/feed.ts';
-import type { FeedStep } from './step.ts';
-import { StepQueue } from './step-queue.ts';
+import type { FeedStep } from './change-batch.ts';
+import { StepQueue } from './batch-queue.ts';
 
 /** Events and tags that may wait for the door. */
 const QUEUE_LIMIT = 20_000;

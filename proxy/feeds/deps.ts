@@ -1,5 +1,5 @@
 import type { FeedClock, FeedDeps, FeedLog, LoadedLibrary } from '../../origin-adapters/feeds/feed.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../threads/clock.ts';
 
 /** What feeds get from the process that they run in. */
 export function feedDeps(clock: Clock, log: FeedLog): FeedDeps {

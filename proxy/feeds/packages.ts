@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { FEED_ADAPTERS } from '../composition.ts';
+import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
 
 const { resolve } = createRequire(import.meta.url);
 

@@ -12,11 +12,18 @@ import { compileMapping } from '../../policies/mapping.ts';
 import { SLICE_TAGS } from '../fence/fence.ts';
 import { backoffMs } from './backoff.ts';
 import { Connection } from './connection.ts';
-import type { FeedDoor, FeedHealth, FeedInvalidation, FeedState } from './door.ts';
+import type { FeedDoor, FeedHealth, FeedInvalidation, FeedState } from './sink.ts';
 import { countDelay, newFeedCounts, type FeedStatus } from './status.ts';
 import { StallDetector } from './stall.ts';
 import { OddChanges } from './odd-changes.ts';
-import { batchesOf, scopeStep, stepOf, type FeedStep, type InvalidateStep, type StepMaker } from './step.ts';
+import {
+  batchesOf,
+  scopeStep,
+  stepOf,
+  type FeedStep,
+  type InvalidateStep,
+  type StepMaker,
+} from './change-batch.ts';
 
 /** How often a head alone makes a new position durable. */
 const HEAD_SAVE_MS = 10_000;

@@ -2,9 +2,9 @@ import type { FeedAdapter } from '../../origin-adapters/feeds/feed.ts';
 import type { FeedConfig, RouteCacheConfig } from '../../policies/config/config.ts';
 import { readVersion } from '../../policies/feed-version.ts';
 import type { FeedTrust } from '../../policies/model.ts';
-import type { Clock } from '../clock.ts';
-import { HealthBoard, healthBuffer } from './health-board.ts';
-import { PositionBoard, positionBuffer } from './position-board.ts';
+import type { Clock } from '../threads/clock.ts';
+import { HealthBoard, healthBuffer } from './health-cells.ts';
+import { PositionBoard, positionBuffer } from './position-cells.ts';
 
 /** What the coordinator tells workers of one feed; it lives as long as the feed's runner. */
 export interface SharedFeed {

@@ -1,7 +1,7 @@
 import type { FeedConfig } from '../../policies/config/config.ts';
-import { secondsOf } from '../clock.ts';
-import { BOUNDS_SECONDS } from '../metrics/layout.ts';
-import type { FeedState } from './door.ts';
+import { secondsOf } from '../threads/clock.ts';
+import { BOUNDS_SECONDS } from '../observability/cells.ts';
+import type { FeedState } from './sink.ts';
 
 /** A feed as operators see it. */
 export interface FeedStatus extends Readonly<FeedCounts> {

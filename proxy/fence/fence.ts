@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../threads/clock.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
-import { HASH_KEY_WORDS } from '../keyed-hash.ts';
+import { HASH_KEY_WORDS } from '../threads/keyed-hash.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
 import { fenceSize, SharedWords, storeKey, type FenceSize } from './layout.ts';
 import { FenceReader } from './reader.ts';
 import { bytesOfHashes, newTagKey, TagHasher, tagKeyOfBytes, type TagHashes } from './tag-hash.ts';
 import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } from './rows.ts';
-import { Unwritten } from './unwritten.ts';
+import { Unwritten } from './dirty.ts';
 import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
 
 /** Sequences reserved on disk at a time: none is handed out beyond what is reserved. */

@@ -1,4 +1,4 @@
-import { HASH_KEY_WORDS } from '../keyed-hash.ts';
+import { HASH_KEY_WORDS } from '../threads/keyed-hash.ts';
 
 /**
  * Where things stand in the fence's shared memory, in 32-bit words. Every access is an `Atomics` load or store, so the

@@ -1,5 +1,5 @@
 import type { Verdict } from '../../policies/model.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../threads/clock.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
 import {
   bucketAt,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { tagReach, type TagReach } from '../../policies/tags.ts';
-import { HASH_KEY_WORDS, KeyedHash, type HashKey } from '../keyed-hash.ts';
+import { HASH_KEY_WORDS, KeyedHash, type HashKey } from '../threads/keyed-hash.ts';
 import { CONFIGURED_BUCKETS, CONFIGURED_TAG, HOST_TAG, ORDINARY_BITS, REGION_BITS } from './layout.ts';
 
 /**

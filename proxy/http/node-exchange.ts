@@ -8,7 +8,7 @@ import type { ListenLimits } from '../../policies/config/config.ts';
 import { acceptsEventStreamAlone, isEventStream } from '../../policies/http/event-stream.ts';
 import { hasField } from '../../policies/http/fields.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { systemClock } from '../clock.ts';
+import { systemClock } from '../threads/clock.ts';
 import type { Connection, OpenExchange } from './connection.ts';
 import type { Exchange, ResponseSink } from './exchange.ts';
 import { refusal } from './problem.ts';

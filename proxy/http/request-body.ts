@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
 import { decideProgress } from '../../policies/request-progress.ts';
-import { systemClock } from '../clock.ts';
+import { systemClock } from '../threads/clock.ts';
 
 export interface RequestBodyOptions {
   readonly limitBytes: number;

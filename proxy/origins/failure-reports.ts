@@ -2,8 +2,8 @@
 import { BreakerOpen } from '../../origin-adapters/http/breaker.ts';
 import { causeText } from '../../origin-adapters/http/failure.ts';
 import type { OriginFailure, OriginObserver } from '../../origin-adapters/origin.ts';
-import type { Clock } from '../clock.ts';
-import type { OriginBoard } from './origin-board.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { OriginBoard } from './origin-cells.ts';
 
 /** Failures of one kind, with the last one's words. */
 export interface FailureReport {

@@ -1,10 +1,10 @@
 import type { OriginConfig } from '../../policies/config/config.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
-import type { Clock } from '../clock.ts';
-import type { Log } from '../log/logger.ts';
-import type { OriginBoard } from './origin-board.ts';
-import type { OriginTally } from './origin-tally.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { Log } from '../observability/logger.ts';
+import type { OriginBoard } from './origin-cells.ts';
+import type { OriginTally } from './origin-counters.ts';
 
 export interface HealthChecksDependencies {
   readonly clock: Clock;

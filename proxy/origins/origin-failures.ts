@@ -1,9 +1,9 @@
 /** Logs how origins fail, for all threads together: the first failure of a kind at once, then one line a minute. */
 import { decideAdvice } from '../../policies/origin-advice.ts';
-import type { Clock } from '../clock.ts';
-import type { Log } from '../log/logger.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { Log } from '../observability/logger.ts';
 import type { FailureReport, OriginReports } from './failure-reports.ts';
-import type { OriginBoard } from './origin-board.ts';
+import type { OriginBoard } from './origin-cells.ts';
 
 export interface OriginFailuresDependencies {
   readonly clock: Pick<Clock, 'monotonicMs'>;

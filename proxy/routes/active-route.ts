@@ -10,7 +10,7 @@ import {
   type Template,
 } from '../../policies/templates.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
-import { tagsOfPrefix, tagsOfUrl } from './url-tags.ts';
+import { tagsOfPrefix, tagsOfUrl } from '../../policies/url-tags.ts';
 
 /** A route of the configuration in force, with all that a request needs of it. */
 export interface ActiveRoute {

@@ -4,7 +4,7 @@ import { normalizeTarget } from '../../policies/key.ts';
 import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
 import { groupSite } from '../../policies/tags.ts';
 import type { WriteRules } from '../routes/active-route.ts';
-import { tagsOfPlace } from '../routes/url-tags.ts';
+import { tagsOfPlace } from '../../policies/url-tags.ts';
 
 /** An unsafe request as it was sent. */
 export interface SentWrite {

@@ -6,7 +6,7 @@ import type { AdminDependencies, EntryReport } from '../../proxy/admin/dependenc
 import { startAdmin } from '../../proxy/admin/server.ts';
 import type { AdminLimits } from '../../policies/config/config.ts';
 import { newFeedCounts } from '../../proxy/feeds/status.ts';
-import { logTo } from '../../proxy/log/logger.ts';
+import { logTo } from '../../proxy/observability/logger.ts';
 import { configOf } from '../config/load.ts';
 import { NO_WRITES } from '../writes/no-writes.ts';
 

@@ -67,7 +67,7 @@ describe('regular expressions', () => {
   const COMPOSED: ReadonlySet<string> = new Set([
     'policies/config/units.ts',
     'policies/http/dates.ts',
-    'proxy/process/process-memory.ts',
+    'proxy/runtime/process-memory.ts',
   ]);
 
   it('are literals, which the test above can read', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decideRestart, MAIN_HEAP_OPTIONS } from '../../proxy/cli/bounded-memory.ts';
+import { decideRestart, MAIN_HEAP_OPTIONS } from '../../proxy/runtime/bounded-memory.ts';
 
 const START = { platform: 'linux', execArgv: [], env: {}, hasChannel: false };
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readArguments } from '../../proxy/cli/arguments.ts';
 import { explainEvent } from '../../proxy/cli/event-explanation.ts';
-import { FEED_SCHEMAS } from '../../proxy/composition.ts';
+import { FEED_SCHEMAS } from '../../origin-adapters/feeds/registry.ts';
 import { configOf } from '../config/load.ts';
 import { newPlace, type Place } from './support.ts';
 

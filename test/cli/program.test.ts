@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createAdminApp } from '../../proxy/admin/app.ts';
 import type { AdminDependencies } from '../../proxy/admin/dependencies.ts';
 import { startAdmin } from '../../proxy/admin/server.ts';
-import { logTo } from '../../proxy/log/logger.ts';
+import { logTo } from '../../proxy/observability/logger.ts';
 import { configOf } from '../config/load.ts';
 import { freePort } from '../support/free-port.ts';
 import { newPlace, type Place } from './support.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FEED_SCHEMAS } from '../../proxy/composition.ts';
+import { FEED_SCHEMAS } from '../../origin-adapters/feeds/registry.ts';
 import { isInstalled, missingPackages } from '../../proxy/feeds/packages.ts';
 import { load } from './load.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig, type LoadedConfig } from '../../policies/config/load.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../proxy/composition.ts';
+import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const blocks = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map(

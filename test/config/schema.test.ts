@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { jsonSchema, jsonSchemaText } from '../../policies/config/json-schema.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../proxy/composition.ts';
+import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
 import { CONTRACT } from './contract.ts';
 import { feedSchemas, load } from './load.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Config } from '../../policies/config/config.ts';
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig } from '../../policies/config/load.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../proxy/composition.ts';
+import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
 import { configOf } from './load.ts';
 
 const ROOT = join(import.meta.dirname, '../..');

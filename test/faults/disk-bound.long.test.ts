@@ -2,8 +2,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { MIB, store } from '../disk/support/entries.ts';
-import { openDisk, scratchFolder } from '../disk/support/open-disk.ts';
+import { MIB, store } from '../store/disk/support/entries.ts';
+import { openDisk, scratchFolder } from '../store/disk/support/open-disk.ts';
 
 describe('a cache that is stored over many times', () => {
   it.each([8, 64, 256])(
@@ -12,7 +12,7 @@ describe('a cache that is stored over many times', () => {
       const path = scratchFolder();
       const sizeBytes = sizeMiB * MIB;
       const { writer, clock } = await openDisk(path, { sizeBytes });
-      const worker = new Worker(new URL('../disk/support/reading-worker.ts', import.meta.url), {
+      const worker = new Worker(new URL('../store/disk/support/reading-worker.ts', import.meta.url), {
         workerData: path,
       });
       onTestFinished(async () => void (await worker.terminate()));

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { MIB, store } from '../disk/support/entries.ts';
-import { openDisk, scratchFolder } from '../disk/support/open-disk.ts';
+import { MIB, store } from '../store/disk/support/entries.ts';
+import { openDisk, scratchFolder } from '../store/disk/support/open-disk.ts';
 
-const DAMAGED_PROCESS = fileURLToPath(new URL('../disk/support/damaged-process.ts', import.meta.url));
+const DAMAGED_PROCESS = fileURLToPath(new URL('../store/disk/support/damaged-process.ts', import.meta.url));
 
 describe('a cache file damaged at random places', () => {
   it.each([1, 2, 3, 4])(

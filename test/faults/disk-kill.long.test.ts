@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { runKillRounds } from '../disk/support/kill-rounds.ts';
-import { scratchFolder } from '../disk/support/open-disk.ts';
+import { runKillRounds } from '../store/disk/support/kill-rounds.ts';
+import { scratchFolder } from '../store/disk/support/open-disk.ts';
 
 describe('kill -9, fifty times at random moments', () => {
   it('keeps what was committed, brings back nothing that was removed, and leaves the counts right', async () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fuzzListener } from '../listener/fuzzing.ts';
+import { fuzzListener } from '../http/fuzzing.ts';
 
 const MESSAGES = 120_000;
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Change } from '../../policies/change.ts';
 import { compileMapping } from '../../policies/mapping.ts';
 import { MAX_SHAPES, OddChanges } from '../../proxy/feeds/odd-changes.ts';
-import { stepOf } from '../../proxy/feeds/step.ts';
+import { stepOf } from '../../proxy/feeds/change-batch.ts';
 
 const MAP = [
   { when: { table: 'products' }, invalidate: { tags: ['product:{id}'], urls: [], prefixes: [] } },

@@ -2,7 +2,7 @@ import { fenceSize, SharedWords, type FenceSize, type Words } from '../../proxy/
 import { FenceReader, type Fenced } from '../../proxy/fence/reader.ts';
 import { TagHasher, type TagHashes } from '../../proxy/fence/tag-hash.ts';
 import { FenceWriter } from '../../proxy/fence/writer.ts';
-import { HASH_KEY_WORDS } from '../../proxy/keyed-hash.ts';
+import { HASH_KEY_WORDS } from '../../proxy/threads/keyed-hash.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 
 /** A clock that the test sets, in milliseconds; the wall clock is ahead of the monotonic one by `wallAhead`. */

@@ -11,7 +11,7 @@ import { purgeTags } from '../../proxy/admin/purge-tags.ts';
 import { readArguments } from '../../proxy/cli/arguments.ts';
 import { tagsOfChange } from '../../proxy/feeds/change-tags.ts';
 import { compileSite } from '../../proxy/routes/active-route.ts';
-import { tagsOfPlace } from '../../proxy/routes/url-tags.ts';
+import { tagsOfPlace } from '../../policies/url-tags.ts';
 import { writtenTags } from '../../proxy/writes/written-tags.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import { configOf } from '../config/load.ts';

@@ -1,6 +1,6 @@
 /** What an operator is shown: after a known series of requests every number is known. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { WeirStats } from '../../proxy/metrics/stats.ts';
+import type { WeirStats } from '../../proxy/runtime/stats.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask, cacheStatusOf } from './client.ts';

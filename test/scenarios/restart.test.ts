@@ -13,10 +13,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { systemClock } from '../../proxy/clock.ts';
-import { createLog } from '../../proxy/log/logger.ts';
+import { systemClock } from '../../proxy/threads/clock.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
-import { Coordinator } from '../../proxy/process/coordinator.ts';
+import { Coordinator } from '../../proxy/runtime/coordinator.ts';
 import { configOf } from '../config/load.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask, cacheStatusOf } from './client.ts';

@@ -4,10 +4,10 @@ import { chmodSync, copyFileSync, cpSync, mkdtempSync, readdirSync, renameSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { systemClock, type Clock } from '../../proxy/clock.ts';
-import { createLog } from '../../proxy/log/logger.ts';
+import { systemClock, type Clock } from '../../proxy/threads/clock.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
-import { Coordinator, type CoordinatorDependencies } from '../../proxy/process/coordinator.ts';
+import { Coordinator, type CoordinatorDependencies } from '../../proxy/runtime/coordinator.ts';
 import { configOf } from '../config/load.ts';
 import { ask, cacheStatusOf } from './client.ts';
 import { startVersionedOrigin, type VersionedOrigin } from './purging.ts';

@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { WeirStats } from '../../proxy/metrics/stats.ts';
+import type { WeirStats } from '../../proxy/runtime/stats.ts';
 import { startScriptedOrigin, type ScriptedAnswer, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { askHead, readAll } from './client.ts';

@@ -1,9 +1,9 @@
 import { afterEach, expect, it } from 'vitest';
-import { systemClock } from '../../proxy/clock.ts';
+import { systemClock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
-import { createLog } from '../../proxy/log/logger.ts';
-import { OriginBoard, originBoardSource } from '../../proxy/origins/origin-board.ts';
-import { OriginTally } from '../../proxy/origins/origin-tally.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
+import { OriginBoard, originBoardSource } from '../../proxy/origins/origin-cells.ts';
+import { OriginTally } from '../../proxy/origins/origin-counters.ts';
 import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { gate } from '../support/barrier.ts';

@@ -3,15 +3,15 @@
  * state again and says how many of them are there, whole.
  */
 import { Fence } from '../../proxy/fence/fence.ts';
-import { systemClock as clock } from '../../proxy/clock.ts';
-import { createLog } from '../../proxy/log/logger.ts';
+import { systemClock as clock } from '../../proxy/threads/clock.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
 import { openState } from '../../proxy/state/state-store.ts';
-import { Journal } from '../../proxy/writes/journal.ts';
-import { lineKeyOf } from '../../proxy/writes/line.ts';
-import { HoldSlots } from '../../proxy/writes/hold-slots.ts';
-import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
-import { Lines } from '../../proxy/writes/lines.ts';
-import { SteadyTime } from '../../proxy/writes/steady-time.ts';
+import { Journal } from '../../proxy/writes/journal/journal.ts';
+import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
+import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
+import { LingeringHolds } from '../../proxy/writes/through/timed-holds.ts';
+import { Lines } from '../../proxy/writes/journal/order-queues.ts';
+import { SteadyTime } from '../../proxy/writes/journal/durable-clock.ts';
 
 const [, , path] = process.argv;
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });

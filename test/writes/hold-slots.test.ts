@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { clientAddress } from '../../policies/http/forwarding.ts';
 import { decideSlot, holdClientOf } from '../../policies/writes.ts';
-import { createLog } from '../../proxy/log/logger.ts';
-import { HoldSlots } from '../../proxy/writes/hold-slots.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
+import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { open } from './opened.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { systemClock as clock } from '../../proxy/clock.ts';
-import { numberKey, type Lingering } from '../../proxy/writes/hold-rows.ts';
+import { systemClock as clock } from '../../proxy/threads/clock.ts';
+import { numberKey, type Lingering } from '../../proxy/writes/journal/hold-rows.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { numberOf, offer, open } from './opened.ts';
 

@@ -1,5 +1,5 @@
 import type { AdminDependencies } from '../../proxy/admin/dependencies.ts';
-import type { WriteStats } from '../../proxy/writes/write-office.ts';
+import type { WriteStats } from '../../proxy/writes/journal-admin.ts';
 
 /** For tests of what has nothing to do with writes. */
 export const NO_WRITES: AdminDependencies['writes'] = {

@@ -1,17 +1,17 @@
 import { afterEach } from 'vitest';
-import { systemClock as clock } from '../../proxy/clock.ts';
+import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
-import { createLog } from '../../proxy/log/logger.ts';
-import type { Acceptance, OfferedWrite } from '../../proxy/writes/intake.ts';
-import { Journal } from '../../proxy/writes/journal.ts';
-import { lineKeyOf } from '../../proxy/writes/line.ts';
-import { HoldSlots } from '../../proxy/writes/hold-slots.ts';
-import { LingeringHolds } from '../../proxy/writes/lingering-holds.ts';
-import { Lines } from '../../proxy/writes/lines.ts';
-import { SteadyTime } from '../../proxy/writes/steady-time.ts';
-import { ThroughDesk } from '../../proxy/writes/through-desk.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
+import type { Acceptance, OfferedWrite } from '../../proxy/writes/journal/appender.ts';
+import { Journal } from '../../proxy/writes/journal/journal.ts';
+import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
+import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
+import { LingeringHolds } from '../../proxy/writes/through/timed-holds.ts';
+import { Lines } from '../../proxy/writes/journal/order-queues.ts';
+import { SteadyTime } from '../../proxy/writes/journal/durable-clock.ts';
+import { ThroughDesk } from '../../proxy/writes/through/gate.ts';
 import type { MemoryState } from '../support/memory-state.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { systemClock as clock } from '../../proxy/clock.ts';
+import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
-import { createLog } from '../../proxy/log/logger.ts';
-import { OriginTally } from '../../proxy/origins/origin-tally.ts';
-import { lineKeyOf } from '../../proxy/writes/line.ts';
+import { createLog } from '../../proxy/observability/logger.ts';
+import { OriginTally } from '../../proxy/origins/origin-counters.ts';
+import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
 import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { MemoryState } from '../support/memory-state.ts';

@@ -1,0 +1,63 @@
+import type { RouteCacheConfig } from '../../policies/config/config.ts';
+import type { FeedTrust } from '../../policies/model.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { FeedHealthReport, FeedState } from './sink.ts';
+
+/**
+ * How one feed stands, in shared memory: the coordinator writes, workers read and count the silence themselves, so that
+ * a coordinator that stalls makes them cautious. Three 64-bit cells: the state, and the microsecond of the last proof by
+ * both clocks. While a machine sleeps the monotonic one stands still, and when it wakes the coordinator may be the last
+ * to notice.
+ */
+const STATES: readonly FeedState[] = ['lost', 'catching-up', 'live'];
+const STATE = 0;
+const PROVED = 1;
+const PROVED_WALL = 2;
+
+export function healthBuffer(): SharedArrayBuffer {
+  return new SharedArrayBuffer(24);
+}
+
+export class HealthBoard {
+  readonly #cells: BigInt64Array<SharedArrayBuffer>;
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.#cells = new BigInt64Array(buffer);
+  }
+
+  set({ state, silentSinceMonotonicMs }: FeedHealthReport, clock: Clock): void {
+    const proved = Number.isFinite(silentSinceMonotonicMs);
+    const wallMs = proved ? clock.nowMs() - (clock.monotonicMs() - silentSinceMonotonicMs) : 0;
+    Atomics.store(this.#cells, PROVED_WALL, BigInt(Math.floor(wallMs * 1000)));
+    Atomics.store(this.#cells, PROVED, proved ? BigInt(Math.floor(silentSinceMonotonicMs * 1000)) : 0n);
+    Atomics.store(this.#cells, STATE, BigInt(proved ? STATES.indexOf(state) : 0));
+    Atomics.notify(this.#cells, PROVED);
+  }
+
+  /** How far entries of a route may be believed now. */
+  trust(maxSilenceMs: number, onLoss: RouteCacheConfig['onFeedLoss'], clock: Clock): FeedTrust {
+    if (Atomics.load(this.#cells, STATE) !== 2n) return onLoss;
+    // The proof before the clock: a thread that is stopped between the two counts the time for which it stood.
+    const provedAtMs = this.provedAtMs();
+    const provedAtWallMs = Number(Atomics.load(this.#cells, PROVED_WALL)) / 1000;
+    const silenceMs = Math.max(clock.monotonicMs() - provedAtMs, clock.nowMs() - provedAtWallMs);
+    return silenceMs <= maxSilenceMs ? 'live' : onLoss;
+  }
+
+  /** Monotonic; 0: never. */
+  provedAtMs(): number {
+    return Number(Atomics.load(this.#cells, PROVED)) / 1000;
+  }
+
+  /** Resolves when the feed was proved to be at its head at `sinceMs` (monotonic) or later; false: not in time. */
+  async provedSince(sinceMs: number, timeoutMs: number, now: () => number): Promise<boolean> {
+    const deadlineMs = now() + timeoutMs;
+    for (;;) {
+      const seen = Atomics.load(this.#cells, PROVED);
+      if (Number(seen) / 1000 >= sinceMs) return true;
+      const leftMs = deadlineMs - now();
+      if (leftMs <= 0) return false;
+      await Atomics.waitAsync(this.#cells, PROVED, seen, leftMs).value;
+    }
+  }
+}

@@ -1,0 +1,213 @@
+import type { Levels } from '../../store/tiers.ts';
+import { StoredEntry } from '../../store/entry.ts';
+import type { ActiveRoute } from '../../routes/active-route.ts';
+import { FlightBody } from '../../store/body.ts';
+import type { FlightEvents } from '../flight.ts';
+import type { PeerMessage } from './messages.ts';
+import { Storing } from '../../store/entry-writer.ts';
+import type { FillRequest } from '../fetch-request.ts';
+
+export interface SubscriptionDependencies {
+  readonly levels: Levels;
+  readonly windowBytes: number;
+  readonly maxObjectBytes: number;
+}
+
+export interface SubscriptionRequest {
+  readonly id: number;
+  readonly request: FillRequest;
+  readonly route: ActiveRoute;
+  readonly arrival: number;
+  readonly arrivedAtMs: number;
+  readonly waitsSinceMs: number;
+}
+
+/** Credit is given back for this part of the window at least. */
+const GRANTS_A_WINDOW = 4;
+
+/** This worker's side of a flight that runs in another: what comes from there feeds a flight here, as an origin would. */
+export class Subscription {
+  readonly #deps: SubscriptionDependencies;
+  readonly #asked: SubscriptionRequest;
+  readonly #events: FlightEvents;
+  readonly #send: (message: PeerMessage) => void;
+  #body: FlightBody | null = null;
+  #storing: Storing | null = null;
+  #hasHead = false;
+  #isPaused = false;
+  #owedBytes = 0;
+
+  constructor(
+    deps: SubscriptionDependencies,
+    asked: SubscriptionRequest,
+    events: FlightEvents,
+    send: (message: PeerMessage) => void,
+  ) {
+    this.#deps = deps;
+    this.#asked = asked;
+    this.#events = events;
+    this.#send = send;
+  }
+
+  start(): void {
+    const { id, request, arrival, arrivedAtMs, waitsSinceMs } = this.#asked;
+    this.#send({ kind: 'join', id, fill: request, arrival, arrivedAtMs, waitsSinceMs });
+  }
+
+  abandon(): void {
+    this.#send({ kind: 'leave', id: this.#asked.id });
+    this.#storing?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+
+  /** The worker that it runs in is gone. */
+  lost(): void {
+    if (this.#hasHead) this.#cut();
+    else this.#events.land({ kind: 'owner-lost' });
+    this.#events.over();
+  }
+
+  receive(message: PeerMessage): void {
+    switch (message.kind) {
+      case 'inform':
+        this.#events.inform(message.status, message.fields);
+        return;
+      case 'entry':
+        this.#landEntry(message);
+        return;
+      case 'pass': {
+        const body = this.#newBody({ keepsAll: false, isStored: false });
+        this.#hasHead = true;
+        this.#events.land({ ...message, kind: 'pass', body });
+        this.#grant(this.#deps.windowBytes);
+        return;
+      }
+      case 'data':
+        this.#receiveData(message.bytes);
+        return;
+      case 'stored':
+        if (message.length > 0) this.#body?.storedUpTo(message.length);
+        else this.#body?.stopStoring();
+        return;
+      case 'end':
+        if (this.#storing !== null) this.#storing.finish(message.trailers);
+        else {
+          this.#body?.end(message.trailers);
+          this.#events.over();
+        }
+        return;
+      case 'cut':
+        this.#cut();
+        return;
+      case 'unshareable':
+        this.#events.land({ kind: 'unshareable', reason: message.reason });
+        this.#events.over();
+        return;
+      case 'failed': {
+        const { scope, untilMs } = message;
+        const failure = { ...message.failure, cause: null };
+        this.#events.land({ kind: 'failed', failure, told: { scope, untilMs } });
+        this.#events.over();
+        return;
+      }
+      case 'failing': {
+        const { status, scope, untilMs } = message;
+        this.#events.land({ kind: 'failing', status, told: { scope, untilMs } });
+        this.#events.over();
+        return;
+      }
+      case 'refused':
+        this.#events.land({ kind: 'refused', limit: message.limit });
+        this.#events.over();
+        return;
+      case 'join':
+      case 'credit':
+      case 'leave':
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #landEntry(message: PeerMessage & { readonly kind: 'entry' }): void {
+    const { head, originStatus, collapsed, ownFields } = message;
+    const { levels } = this.#deps;
+    this.#hasHead = true;
+    if (head.id === '') {
+      const entry = new StoredEntry(head, null, levels.sentFieldsOf(head));
+      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
+      this.#events.over();
+      return;
+    }
+    const known = levels.memory.get(head.key).find((entry) => entry.head.id === head.id);
+    const content = known?.content ?? null;
+    if (content !== null || !message.streams) {
+      const entry = new StoredEntry(head, content, levels.sentFieldsOf(head));
+      // Content in memory that is not this entry's is of an earlier one.
+      if (content !== null) levels.updateMemory(head);
+      else levels.keep(entry, this.#asked.route.config.cache.maxVariants);
+      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
+      this.abandon();
+      return;
+    }
+    const storing = Storing.begin(head, {
+      levels,
+      maxObjectBytes: this.#deps.maxObjectBytes,
+      maxVariants: this.#asked.route.config.cache.maxVariants,
+      toDisk: false,
+      newEntryId: null,
+      over: this.#events.over,
+    });
+    const isStored = message.stores && levels.disk !== null;
+    const body = this.#newBody({ keepsAll: storing?.inMemory ?? false, isStored });
+    storing?.attach(body);
+    this.#storing = storing;
+    const entry = storing?.entry ?? new StoredEntry(head, null, levels.sentFieldsOf(head));
+    this.#events.land({ kind: 'entry', entry, body, originStatus, collapsed, ownFields });
+    this.#grant(this.#deps.windowBytes);
+  }
+
+  #newBody(kind: { readonly keepsAll: boolean; readonly isStored: boolean }): FlightBody {
+    this.#body = new FlightBody({
+      windowBytes: this.#deps.windowBytes,
+      ...kind,
+      pause: () => {
+        this.#isPaused = true;
+      },
+      resume: () => {
+        this.#isPaused = false;
+        this.#grantOwed();
+      },
+      onDeserted: () => this.abandon(),
+    });
+    return this.#body;
+  }
+
+  #receiveData(bytes: Uint8Array): void {
+    this.#owedBytes += bytes.byteLength;
+    this.#body?.append(bytes);
+    this.#storing?.append(bytes);
+    this.#grantOwed();
+    // It may have no end, and whoever read it, and what stored it here or there, may be gone.
+    this.#body?.desertIfUnread();
+  }
+
+  /** In large parts: a piece that is cut where credit ends would come back as credit that cuts another, without end. */
+  #grantOwed(): void {
+    const bytes = this.#owedBytes;
+    if (this.#isPaused || bytes < this.#deps.windowBytes / GRANTS_A_WINDOW) return;
+    this.#owedBytes = 0;
+    this.#grant(bytes);
+  }
+
+  #grant(bytes: number): void {
+    this.#send({ kind: 'credit', id: this.#asked.id, bytes });
+  }
+
+  #cut(): void {
+    this.#storing?.abort();
+    this.#body?.fail();
+    this.#events.over();
+  }
+}

@@ -1,0 +1,103 @@
+import type { RequestView } from '../../../policies/model.ts';
+import { isLater, type EntryHead } from '../../store/entry-head.ts';
+import type { Levels } from '../../store/tiers.ts';
+import { StoredEntry } from '../../store/entry.ts';
+
+/** What workers say to each other about entries that one lends another. */
+export type LoanMessage =
+  | { readonly kind: 'ask'; readonly id: number; readonly wanted: Wanted }
+  | {
+      readonly kind: 'lent';
+      readonly id: number;
+      readonly head: EntryHead;
+      readonly content: Uint8Array<ArrayBuffer>;
+    }
+  | { readonly kind: 'none'; readonly id: number };
+
+export interface Wanted {
+  readonly key: string;
+  readonly request: RequestView;
+  /** Its name, and how many variants it keeps. */
+  readonly route: string;
+  readonly maxVariants: number;
+}
+
+/** Larger ones are not lent: what is fresh of them comes by a flight, piece by piece. */
+const MAX_BYTES = 2 ** 20;
+
+type Taker = (entry: StoredEntry | null) => void;
+
+/**
+ * Entries lent between two workers where no disk shows them to both, or not yet. Fresh or stale, the borrower judges them
+ * as if they had stood in its own memory, where it keeps them.
+ */
+export class Loans {
+  readonly #levels: Levels;
+  readonly #send: (message: LoanMessage, transfer?: ArrayBuffer[]) => void;
+  readonly #open = new Map<number, { readonly wanted: Wanted; readonly take: Taker }>();
+  #next = 0;
+
+  constructor(levels: Levels, send: (message: LoanMessage, transfer?: ArrayBuffer[]) => void) {
+    this.#levels = levels;
+    this.#send = send;
+  }
+
+  /** `take` is called once, with null where nothing is lent. */
+  ask(wanted: Wanted, take: Taker): void {
+    this.#next += 1;
+    this.#open.set(this.#next, { wanted, take });
+    this.#send({ kind: 'ask', id: this.#next, wanted });
+  }
+
+  receive(message: LoanMessage): void {
+    switch (message.kind) {
+      case 'ask':
+        this.#lend(message);
+        return;
+      case 'lent':
+        this.#settle(message.id, message);
+        return;
+      case 'none':
+        this.#settle(message.id, null);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** The other worker is gone. */
+  lost(): void {
+    for (const id of this.#open.keys()) this.#settle(id, null);
+  }
+
+  #lend({ id, wanted }: LoanMessage & { readonly kind: 'ask' }): void {
+    const entry = this.#find(wanted);
+    if (entry === null || entry.content === null || entry.content.byteLength > MAX_BYTES) {
+      this.#send({ kind: 'none', id });
+      return;
+    }
+    // A copy of its own: the other worker gets the memory itself.
+    const content = new Uint8Array(entry.content);
+    this.#send({ kind: 'lent', id, head: entry.head, content }, [content.buffer]);
+  }
+
+  #settle(id: number, lent: (LoanMessage & { readonly kind: 'lent' }) | null): void {
+    const loan = this.#open.get(id);
+    if (loan === undefined) return;
+    this.#open.delete(id);
+    const own = this.#find(loan.wanted);
+    const isOver = lent !== null && this.#levels.isDropped(lent.head.id);
+    if (lent === null || isOver || (own !== null && !isLater(lent.head, own.head))) {
+      loan.take(own);
+      return;
+    }
+    const { head, content } = lent;
+    const borrowed = new StoredEntry(head, content, this.#levels.sentFieldsOf(head));
+    this.#levels.keep(borrowed, loan.wanted.maxVariants);
+    loan.take(borrowed);
+  }
+
+  #find({ key, request, route }: Wanted): StoredEntry | null {
+    return this.#levels.find(key, request, route).entry;
+  }
+}

@@ -1,0 +1,54 @@
+import type { Fields } from '../../../policies/http/fields.ts';
+import type { NotStoredReason } from '../../../policies/model.ts';
+import type { OriginFailure } from '../../../origin-adapters/origin.ts';
+import type { EntryHead } from '../../store/entry-head.ts';
+import type { FailureTerms, FillRequest } from '../fetch-request.ts';
+
+/**
+ * What workers say to each other about flights. A flight runs in the worker that the key's hash names; the others
+ * subscribe to it, each with a number of its own, and grant credit for the bytes of content that they are sent.
+ */
+export type PeerMessage =
+  | {
+      readonly kind: 'join';
+      readonly id: number;
+      readonly fill: FillRequest;
+      readonly arrival: number;
+      readonly arrivedAtMs: number;
+      readonly waitsSinceMs: number;
+    }
+  | { readonly kind: 'credit'; readonly id: number; readonly bytes: number }
+  | { readonly kind: 'leave'; readonly id: number }
+  | { readonly kind: 'inform'; readonly id: number; readonly status: number; readonly fields: Fields }
+  | {
+      readonly kind: 'entry';
+      readonly id: number;
+      readonly head: EntryHead;
+      readonly originStatus: number | null;
+      readonly collapsed: boolean;
+      readonly ownFields: Fields;
+      /** Whether content follows, against credit; else it is on disk. */
+      readonly streams: boolean;
+      /** Whether the content is being brought to the disk, as `stored` tells. */
+      readonly stores: boolean;
+    }
+  | {
+      readonly kind: 'pass';
+      readonly id: number;
+      readonly status: number;
+      readonly fields: Fields;
+      readonly reason: NotStoredReason;
+    }
+  | { readonly kind: 'data'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** So much of the content can be read from disk; 0: it is not stored any more. */
+  | { readonly kind: 'stored'; readonly id: number; readonly length: number }
+  | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
+  | { readonly kind: 'cut'; readonly id: number }
+  | { readonly kind: 'unshareable'; readonly id: number; readonly reason: NotStoredReason }
+  | ({
+      readonly kind: 'failed';
+      readonly id: number;
+      readonly failure: Omit<OriginFailure, 'cause'>;
+    } & FailureTerms)
+  | ({ readonly kind: 'failing'; readonly id: number; readonly status: number } & FailureTerms)
+  | { readonly kind: 'refused'; readonly id: number; readonly limit: 'waiters' | 'waiting' };

@@ -1,0 +1,177 @@
+import { decideReuse } from '../../../policies/rfc9111/reuse.ts';
+import type { FeedTrust } from '../../../policies/model.ts';
+import { readBytes, readFlight, readStored, type ContentReader } from '../../store/content.ts';
+import type { Levels } from '../../store/tiers.ts';
+import { judge } from '../../store/verdict.ts';
+import type { Clock } from '../../threads/clock.ts';
+import type { FenceReader } from '../../fence/reader.ts';
+import type { ActiveRoute } from '../../routes/active-route.ts';
+import type { Flights } from '../flights.ts';
+import type { PeerMessage } from './messages.ts';
+import type { Found, FoundEntry, Waiter } from '../fetch-request.ts';
+
+export interface ServingDependencies {
+  readonly levels: Levels;
+  readonly fence: FenceReader;
+  readonly clock: Clock;
+  readonly flights: () => Flights;
+  routeNamed(name: string): ActiveRoute | null;
+  trustOf(route: ActiveRoute): FeedTrust;
+}
+
+type Join = PeerMessage & { readonly kind: 'join' };
+
+/** The owner's side of another worker's subscription: it waits like a client, and is sent what it has credit for. */
+export class Serving implements Waiter {
+  readonly arrival: number;
+  readonly arrivedAtMs: number;
+  readonly waitsSinceMs: number;
+  readonly request: Join['fill']['request'];
+  readonly #deps: ServingDependencies;
+  readonly #join: Join;
+  readonly #send: (message: PeerMessage, transfer?: ArrayBuffer[]) => void;
+  readonly #done: () => void;
+  #leaveFlight: (() => void) | null = null;
+  #reader: ContentReader | null = null;
+  #credit = 0;
+
+  constructor(
+    deps: ServingDependencies,
+    join: Join,
+    send: (message: PeerMessage, transfer?: ArrayBuffer[]) => void,
+    done: () => void,
+  ) {
+    this.#deps = deps;
+    this.#join = join;
+    this.#send = send;
+    this.#done = done;
+    this.arrival = join.arrival;
+    this.arrivedAtMs = join.arrivedAtMs;
+    this.waitsSinceMs = join.waitsSinceMs;
+    this.request = { ...join.fill.request, method: join.fill.method };
+  }
+
+  /** What is fresh here needs no flight. */
+  start(): void {
+    const fresh = this.#freshHere();
+    if (fresh !== null) this.take(fresh);
+    else this.#leaveFlight = this.#deps.flights().obtain(this.#join.fill, this);
+  }
+
+  receive(message: PeerMessage): void {
+    if (message.kind === 'credit') {
+      this.#credit += message.bytes;
+      this.#pump();
+    } else if (message.kind === 'leave') this.stop();
+  }
+
+  stop(): void {
+    this.#leaveFlight?.();
+    this.#reader?.close();
+    this.#reader = null;
+    this.#done();
+  }
+
+  inform(status: number, fields: readonly string[]): void {
+    this.#send({ kind: 'inform', id: this.#join.id, status, fields });
+  }
+
+  take(found: Found): void {
+    const { id } = this.#join;
+    switch (found.kind) {
+      case 'entry':
+        this.#takeEntry(found);
+        return;
+      case 'pass': {
+        const { status, fields, reason, body } = found;
+        this.#send({ kind: 'pass', id, status, fields, reason });
+        this.#reader = readFlight(body, null, 0, () => this.#pump());
+        return;
+      }
+      case 'unshareable':
+        this.#send({ kind: 'unshareable', id, reason: found.reason });
+        break;
+      case 'failed': {
+        const { kind, status, message, maybeProcessed } = found.failure;
+        const { scope, untilMs } = found;
+        this.#send({
+          kind: 'failed',
+          id,
+          failure: { kind, status, message, maybeProcessed },
+          scope,
+          untilMs,
+        });
+        break;
+      }
+      case 'failing':
+        this.#send({ ...found, id });
+        break;
+      case 'refused':
+        this.#send({ kind: 'refused', id, limit: found.limit });
+        break;
+      default:
+        found satisfies never;
+    }
+    this.#done();
+  }
+
+  #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FoundEntry): void {
+    const { levels } = this.#deps;
+    const { id, fill } = this.#join;
+    const isWanted = fill.method !== 'HEAD';
+    const streams = isWanted && (body !== null || entry.content !== null || levels.disk === null);
+    const stores = isWanted && body?.isStored === true;
+    const head = isWanted ? entry.head : { ...entry.head, id: '' };
+    this.#send({ kind: 'entry', id, head, originStatus, collapsed, ownFields, streams, stores });
+    if (!streams) {
+      this.#done();
+      return;
+    }
+    if (entry.content !== null) this.#reader = readBytes(entry.content, 0);
+    else if (body !== null) {
+      const place = levels.disk === null ? null : { head: entry.head, levels };
+      this.#reader = readFlight(body, place, 0, () => this.#pump());
+      body.onStored((length) => this.#send({ kind: 'stored', id, length }));
+    } else if (levels.disk !== null)
+      this.#reader = readStored({ head: entry.head, levels }, 0, () => this.#pump());
+  }
+
+  #freshHere(): FoundEntry | null {
+    const { fill } = this.#join;
+    const { levels, clock } = this.#deps;
+    const route = this.#deps.routeNamed(fill.route);
+    const { entry } = levels.find(fill.key, fill.request, fill.route);
+    if (entry === null || route === null) return null;
+    const decision = decideReuse({
+      meta: entry.meta,
+      request: fill.request,
+      ...judge(this.#deps, entry, route),
+      policy: route.config.cache,
+      nowMs: clock.nowMs(),
+    });
+    if (decision.kind !== 'serve') return null;
+    return { kind: 'entry', entry, body: null, originStatus: null, collapsed: false, ownFields: [] };
+  }
+
+  #pump(): void {
+    const { id } = this.#join;
+    while (this.#reader !== null && this.#credit > 0) {
+      const piece = this.#reader.next();
+      if (piece.kind === 'wait') return;
+      if (piece.kind === 'bytes') {
+        const length = Math.min(piece.bytes.byteLength, this.#credit);
+        // A copy of its own: the other worker gets the memory itself.
+        const bytes = new Uint8Array(length);
+        bytes.set(piece.bytes.subarray(0, length));
+        this.#credit -= length;
+        this.#reader.advance(length);
+        this.#send({ kind: 'data', id, bytes }, [bytes.buffer]);
+        continue;
+      }
+      this.#send(piece.kind === 'end' ? { kind: 'end', id, trailers: piece.trailers } : { kind: 'cut', id });
+      this.#reader.close();
+      this.#reader = null;
+      this.#done();
+    }
+  }
+}

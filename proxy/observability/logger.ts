@@ -1,0 +1,74 @@
+/**
+ * Weir's log: one line of JSON an event on standard output, written before the call returns, so that no line is lost
+ * when the process or a worker ends, and lines of several threads stay whole and in order.
+ */
+import { destination, pino, type Logger } from 'pino';
+import type { LogConfig } from '../../policies/config/config.ts';
+import type { Outcome } from './outcome.ts';
+
+/** Each call takes an object whose `event` names what happened, and what else is to be known of it. */
+export type Log = Pick<Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
+
+export interface LogOptions {
+  readonly level: LogConfig['level'];
+  /** `coordinator`, or `worker` with its number: on every line. */
+  readonly thread: string;
+  /** A file descriptor. */
+  readonly fd: number;
+}
+
+export const STANDARD_OUTPUT = 1;
+
+/** Each thread makes its own, on the same descriptor. */
+export function createLog({ level, thread, fd }: LogOptions): Log {
+  return logTo(lines(fd), level, thread);
+}
+
+/** One line a request, whatever the level of the log. */
+export function createAccessLog({ thread, fd }: Omit<LogOptions, 'level'>): AccessLog {
+  return accessLogTo(lines(fd), thread);
+}
+
+/** The same to another place. */
+export function logTo(lines: Lines, level: LogConfig['level'], thread: string): Log {
+  return pino({ ...FORMAT, level, base: { pid: process.pid, thread } }, lines);
+}
+
+export function accessLogTo(lines: Lines, thread: string): AccessLog {
+  const log = pino({ ...FORMAT, level: 'info', base: { pid: process.pid, thread, event: 'request' } }, lines);
+  return (record) => log.info(record);
+}
+
+/** Takes whole lines, each with its line feed. */
+export interface Lines {
+  write(line: string): void;
+}
+
+export type AccessLog = (record: AccessRecord) => void;
+
+/** One request, as the access log tells it. No fields, no query: both may hold secrets. */
+export interface AccessRecord {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly status: number;
+  readonly route: string;
+  readonly outcome: Outcome;
+  readonly reason: string;
+  /** Of content. */
+  readonly bytes: number;
+  readonly durationMs: number;
+  /** The address of the connection's other end. */
+  readonly client: string;
+  /** False: the answer was cut short. */
+  readonly complete: boolean;
+}
+
+const FORMAT = {
+  timestamp: (): string => `,"time":"${new Date().toISOString()}"`,
+  formatters: { level: (label: string): { level: string } => ({ level: label }) },
+};
+
+function lines(fd: number): Lines {
+  return destination({ fd, sync: true, minLength: 0 });
+}

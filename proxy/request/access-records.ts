@@ -1,0 +1,81 @@
+import type { Clock } from '../threads/clock.ts';
+import type { Recorder } from '../observability/recorder.ts';
+import type { Outcome } from '../observability/outcome.ts';
+import type { RoutedVisit, Visit } from './context.ts';
+
+/** One line of the access log. */
+export interface AccessLine {
+  readonly method: string;
+  readonly target: string;
+  readonly status: number;
+  readonly outcome: Outcome;
+  readonly reason: string;
+  readonly route: string;
+  readonly bytes: number;
+  readonly durationMs: number;
+  readonly client: string;
+  readonly complete: boolean;
+}
+
+/** Counts and logs how requests ended. */
+export class Conclusions {
+  readonly #recorder: Recorder;
+  readonly #clock: Clock;
+  readonly #access: ((line: AccessLine) => void) | null;
+
+  /** `access` null: no access log. */
+  constructor(recorder: Recorder, clock: Clock, access: ((line: AccessLine) => void) | null) {
+    this.#recorder = recorder;
+    this.#clock = clock;
+    this.#access = access;
+  }
+
+  /** When the answer has gone out, whole or not. */
+  whenEnded(visit: Visit | RoutedVisit, outcome: Outcome, reason: string, status: number): void {
+    visit.exchange.onEnd(({ complete, bytes }) =>
+      this.#note(visit, outcome, reason, status, bytes, complete),
+    );
+  }
+
+  /** At once, for an answer that was given to the listener whole. */
+  now(visit: Visit | RoutedVisit, outcome: Outcome, reason: string, status: number, bytes: number): void {
+    if (this.#access === null) this.#note(visit, outcome, reason, status, bytes, true);
+    else this.whenEnded(visit, outcome, reason, status);
+  }
+
+  /** The client has left, and nothing was answered. `waitedFor` says what it left. */
+  abandoned(visit: Visit | RoutedVisit, waitedFor: string): void {
+    this.#note(visit, 'abandoned', waitedFor, 0, 0, false);
+  }
+
+  originHead(route: string, durationMs: number): void {
+    this.#recorder.originHead(route, durationMs);
+  }
+
+  #note(
+    visit: Visit | RoutedVisit,
+    outcome: Outcome,
+    reason: string,
+    status: number,
+    bytes: number,
+    complete: boolean,
+  ): void {
+    const { exchange } = visit;
+    const route = 'route' in visit ? visit.route.config.name : '';
+    const durationMs = this.#clock.monotonicMs() - exchange.startedAt;
+    this.#recorder.request(route, outcome, reason, status, durationMs, bytes);
+    this.#access?.({
+      method: exchange.method,
+      target: exchange.target,
+      status,
+      outcome,
+      reason,
+      route,
+      bytes,
+      // To the microsecond: what the clock says beyond that is noise.
+      durationMs: Math.round(durationMs * 1000) / 1000,
+      client: exchange.remoteAddress,
+      complete,
+    });
+  }
+}

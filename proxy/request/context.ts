@@ -1,0 +1,127 @@
+import { withKey, type CacheStatus } from '../../policies/http/cache-status.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import {
+  clientAddress,
+  originFields,
+  writtenFields,
+  type ClientView,
+} from '../../policies/http/forwarding.ts';
+import { holdClientOf } from '../../policies/writes.ts';
+import { keyOf } from '../../policies/key.ts';
+import type { RequestView } from '../../policies/model.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { ActiveRoute, Site } from '../routes/active-route.ts';
+import type { Outcome } from '../observability/outcome.ts';
+import type { NotedPosition } from './positions.ts';
+
+/** One request on its way through the pipeline: what is known of it so far. */
+export interface Visit {
+  readonly exchange: Exchange;
+  readonly site: Site;
+  /** The fence's sequence when it came. */
+  readonly arrival: number;
+  /** Wall clock when it came: the one `now` of all that is decided about it before the origin is asked. */
+  readonly arrivedAtMs: number;
+  readonly trusted: boolean;
+}
+
+/** A visit whose route is known. */
+export interface RoutedVisit extends Visit {
+  readonly route: ActiveRoute;
+  readonly params: Readonly<Record<string, string>>;
+  /** As a trusted proxy tells them, else as the request has them. */
+  readonly authority: string;
+  readonly scheme: 'http' | 'https';
+  /** Normalised. */
+  readonly path: string;
+  /** As sent, normalised; empty: none. */
+  readonly query: string;
+  /** How far the route's feed had got when it came; null: its answer does not say. */
+  readonly position: NotedPosition | null;
+}
+
+/** A visit on the cache way. */
+export interface KeyedVisit extends RoutedVisit {
+  readonly key: string;
+  /** As keyed, and as the origin is sent it. */
+  readonly keyedQuery: string;
+  readonly request: RequestView;
+}
+
+/** How a visit ended, for those who count and log. */
+export interface Ending {
+  readonly outcome: Outcome;
+  readonly reason: string;
+}
+
+/**
+ * The key of a GET of the visit's target with the visit's fields, and the query that the origin is sent then: what is not
+ * in it does not steer the origin.
+ */
+export function keyOfVisit(visit: RoutedVisit): { readonly key: string; readonly query: string } {
+  const { exchange, route, scheme, authority, path, query } = visit;
+  const seesHost = route.originConfig.hostHeader === 'client';
+  return keyOf({
+    origin: route.originKey,
+    scheme: seesHost ? scheme : null,
+    authority: seesHost ? authority : null,
+    path,
+    query,
+    policy: route.config.cache,
+    fields: exchange.fields,
+  });
+}
+
+/** With the key, where the configuration asks for it. */
+export function keyedStatus(
+  { site, key }: Pick<KeyedVisit, 'site' | 'key'>,
+  status: CacheStatus,
+): CacheStatus {
+  return site.config.cacheStatus.key ? withKey(status, key) : status;
+}
+
+/** A request as forwarding fields are judged by. */
+export function clientOf({ exchange, trusted, site }: Visit): ClientView {
+  return {
+    fields: exchange.fields,
+    version: exchange.version,
+    trusted,
+    forwarding: site.config.listen.forwarding,
+    remoteAddress: exchange.remoteAddress,
+    scheme: exchange.scheme,
+    authority: exchange.authority,
+  };
+}
+
+/** Whose holds those of this visit are counted with. */
+export function holdClient(visit: Visit): string {
+  return holdClientOf(clientAddress(clientOf(visit)));
+}
+
+/** What the origin is sent of a request, its end-to-end fields. */
+export function sentFields(visit: RoutedVisit): string[] {
+  const { config, originConfig } = visit.route;
+  return originFields({
+    ...clientOf(visit),
+    hostHeader: originConfig.hostHeader,
+    keyed: config.cache.key.headers,
+  });
+}
+
+/** A visit's request as decisions see it. What Weir writes is made only where a Vary names it, which few do. */
+export class VisitedRequest implements RequestView {
+  readonly method: string;
+  readonly fields: Fields;
+  readonly #visit: RoutedVisit;
+  #written: Fields | null = null;
+
+  constructor(visit: RoutedVisit) {
+    this.#visit = visit;
+    this.method = visit.exchange.method;
+    this.fields = visit.exchange.fields;
+  }
+
+  get written(): Fields {
+    return (this.#written ??= writtenFields(sentFields(this.#visit)));
+  }
+}

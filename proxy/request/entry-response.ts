@@ -1,0 +1,303 @@
+import { randomBytes } from 'node:crypto';
+import { cacheStatus, remainingSeconds, type CacheStatus } from '../../policies/http/cache-status.ts';
+import { downstreamAgeSeconds, staleFields } from '../../policies/http/downstream.ts';
+import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import { POSITION_FIELD } from '../../policies/position-field.ts';
+import { evaluatePreconditions, notModifiedFields } from '../../policies/rfc9110/preconditions.ts';
+import {
+  BOUNDARY_LENGTH,
+  decideRange,
+  multipartLayout,
+  type ByteRange,
+} from '../../policies/rfc9110/ranges.ts';
+import { decidePart } from '../../policies/rfc9111/parts.ts';
+import { currentAgeSeconds, formatAge } from '../../policies/rfc9111/freshness.ts';
+import { readBytes, readFlight, readStored, type ContentReader } from '../store/content.ts';
+import type { Levels } from '../store/tiers.ts';
+import type { StoredEntry } from '../store/entry.ts';
+import type { FlightBody } from '../store/body.ts';
+import { problem } from '../http/problem.ts';
+import { pumpContent } from './send-content.ts';
+import { keyedStatus, type KeyedVisit } from './context.ts';
+
+/** An entry on its way to a client. */
+export interface EntryAnswer {
+  readonly entry: StoredEntry;
+  /** Where its content comes from while it is being stored; null: from the entry, or from disk. */
+  readonly body: FlightBody | null;
+  /** Without the key, which is the visit's. */
+  readonly status: CacheStatus;
+  /** Fields for this client alone. */
+  readonly ownFields: Fields;
+  readonly nowMs: number;
+  /** The one that Weir holds the entry to now. */
+  readonly lifetimeSeconds: number;
+  /** Weir calls it stale, and so must every cache behind it. */
+  readonly isStale: boolean;
+}
+
+/**
+ * Answers with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. Returns the status
+ * that was sent, or why nothing was: the conditions are for the origin to evaluate (`to-origin`), or content that this
+ * answer begins with is missing or damaged on disk (`damaged`), and no worker finds the entry from now on.
+ */
+export function answerWithEntry(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+): number | 'to-origin' | 'damaged' {
+  const { entry, nowMs } = answer;
+  const { exchange, request } = visit;
+  const condition = evaluatePreconditions(request, entry.meta, nowMs);
+  if (condition === 'failed') return 'to-origin';
+  if (condition === 'not-modified') {
+    const { targetedFields } = visit.route.config.cache;
+    const fields = fieldsOf(visit, answer, notModifiedFields(entry.sentFields, targetedFields));
+    exchange.respond(304, fields, null);
+    return 304;
+  }
+  if (entry.meta.part !== null) {
+    const wanted = decidePart(request, entry.meta);
+    if (!isReadable(visit, levels, answer, [wanted.kind === 'insufficient' ? 0 : wanted.offset]))
+      return 'damaged';
+    sendPart(visit, levels, answer, wanted);
+    return 206;
+  }
+  const size = entry.head.sizeBytes;
+  if (size >= 0 && request.method === 'GET' && hasField(request.fields, 'range')) {
+    const range = decideRange(request, entry.meta, size);
+    switch (range.kind) {
+      case 'whole':
+        break;
+      case 'single':
+        if (!isReadable(visit, levels, answer, [range.range.first])) return 'damaged';
+        sendRange(visit, levels, answer, range.range, range.contentRange);
+        return 206;
+      case 'multiple':
+        if (!isReadable(visit, levels, answer, firstsOf(range.ranges))) return 'damaged';
+        sendRanges(visit, levels, answer, range.ranges);
+        return 206;
+      case 'unsatisfiable':
+        sendUnsatisfiable(visit, answer, range.contentRange);
+        return 416;
+      default:
+        range satisfies never;
+    }
+  }
+  if (!isReadable(visit, levels, answer, [0])) return 'damaged';
+  sendWhole(visit, levels, answer);
+  return entry.meta.status;
+}
+
+function firstsOf(ranges: readonly ByteRange[]): number[] {
+  return ranges.map(({ first }) => first);
+}
+
+/** Whether the content can be read at these positions. Once the head has been sent, the answer could only be cut. */
+function isReadable(
+  { exchange }: KeyedVisit,
+  levels: Levels,
+  { entry, body }: EntryAnswer,
+  positions: readonly number[],
+): boolean {
+  if (entry.content !== null || body !== null || exchange.method === 'HEAD') return true;
+  const { id, sizeBytes } = entry.head;
+  const isThere = positions.every((at) => at >= sizeBytes || (levels.disk?.read(id, at) ?? null) !== null);
+  if (!isThere) void levels.discard(entry.head);
+  return isThere;
+}
+
+function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {
+  const { entry } = answer;
+  const { exchange } = visit;
+  const { status } = entry.meta;
+  const fields = wholeFields(visit, answer);
+  if (exchange.method === 'HEAD') exchange.respond(status, fields, null);
+  else if (entry.content !== null) exchange.respond(status, fields, entry.content);
+  else sendFrom(visit, levels, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
+}
+
+/** What was asked for of a stored part; the part as it came, where the origin has sent another than was asked for. */
+function sendPart(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  wanted: ReturnType<typeof decidePart>,
+): void {
+  if (wanted.kind === 'insufficient') {
+    sendWhole(visit, levels, answer);
+    return;
+  }
+  const { offset, lengthBytes, contentRange } = wanted;
+  sendRange(visit, levels, answer, { first: offset, last: offset + lengthBytes - 1 }, contentRange);
+}
+
+/** `range`: of the content that is there. */
+function sendRange(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  range: ByteRange,
+  contentRange: string,
+): void {
+  const { entry } = answer;
+  const lengthBytes = range.last - range.first + 1;
+  const fields = fieldsOf(visit, answer, [
+    ...withoutFields(entry.sentFields, LENGTH_AND_RANGE),
+    'Content-Range',
+    contentRange,
+    'Content-Length',
+    String(lengthBytes),
+  ]);
+  if (entry.content !== null) {
+    visit.exchange.respond(206, fields, entry.content.subarray(range.first, range.last + 1));
+  } else sendFrom(visit, levels, answer, { status: 206, fields, first: range.first, lengthBytes });
+}
+
+/** RFC 9110 §14.6. Each part is read in turn; only one chunk is in memory at a time. */
+function sendRanges(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  ranges: readonly ByteRange[],
+): void {
+  const { entry } = answer;
+  const layout = multipartLayout(ranges, {
+    type: fieldValue(entry.sentFields, 'content-type'),
+    sizeBytes: entry.head.sizeBytes,
+    boundary: randomBytes(BOUNDARY_LENGTH / 2).toString('hex'),
+  });
+  const fields = fieldsOf(visit, answer, [
+    ...withoutFields(entry.sentFields, LENGTH_AND_TYPE),
+    'Content-Type',
+    layout.contentType,
+    'Content-Length',
+    String(layout.contentLength),
+  ]);
+  const { exchange } = visit;
+  const sink = exchange.stream(206, fields);
+  let wake: () => void = () => {};
+  const parts: (() => ContentReader)[] = ranges.flatMap((range, i) => [
+    () => readBytes(Buffer.from(layout.heads[i]!, 'latin1'), 0),
+    () =>
+      limited(
+        readerOf(levels, answer, range.first, () => wake()),
+        range.last - range.first + 1,
+      ),
+  ]);
+  parts.push(() => readBytes(Buffer.from(layout.tail, 'latin1'), 0));
+  wake = pumpContent(inTurn(parts), exchange, sink, Number.POSITIVE_INFINITY);
+  wake();
+}
+
+function sendUnsatisfiable(visit: KeyedVisit, answer: EntryAnswer, contentRange: string): void {
+  const document = problem(
+    416,
+    'Range Not Satisfiable',
+    'No range that was asked for lies within the content.',
+  );
+  const status = cacheStatus(keyedStatus(visit, answer.status));
+  const fields = [...document.fields, 'Content-Range', contentRange, 'Cache-Status', status, 'Via', VIA];
+  visit.exchange.respond(416, fields, document.content);
+}
+
+function sendFrom(
+  visit: KeyedVisit,
+  levels: Levels,
+  answer: EntryAnswer,
+  part: { status: number; fields: Fields; first: number; lengthBytes: number },
+): void {
+  const { exchange } = visit;
+  const sink = exchange.stream(part.status, part.fields);
+  let wake: () => void = () => {};
+  const reader = readerOf(levels, answer, part.first, () => wake());
+  wake = pumpContent(reader, exchange, sink, part.lengthBytes);
+  wake();
+}
+
+function readerOf(levels: Levels, answer: EntryAnswer, first: number, onProgress: () => void): ContentReader {
+  const { entry, body } = answer;
+  if (entry.content !== null) return readBytes(entry.content, first);
+  const place = { head: entry.head, levels };
+  if (body !== null) return readFlight(body, levels.disk === null ? null : place, first, onProgress);
+  return readStored(place, first, onProgress);
+}
+
+/** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
+function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {
+  const { entry, status, ownFields } = answer;
+  if (visit.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
+    return fieldsOf(visit, answer, entry.sentFields);
+  }
+  const ageSeconds = Math.floor(sentAgeSeconds(visit, answer));
+  const ttlSeconds = remainingSeconds(status.ttlSeconds ?? 0);
+  const last = entry.lastHit;
+  if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.fields;
+  const fields = fieldsOf(visit, answer, entry.sentFields);
+  entry.lastHit = { ageSeconds, ttlSeconds, fields };
+  return fields;
+}
+
+function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Fields {
+  const { status, ownFields } = answer;
+  const ageSeconds = sentAgeSeconds(visit, answer);
+  const all = fields.concat(ownFields);
+  // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
+  if (answer.isStale) all.push(...staleFields(answer.entry.sentFields, answer.entry.meta.dateMs, ageSeconds));
+  else if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
+  all.push('Cache-Status', cacheStatus(keyedStatus(visit, status)));
+  // What may show the state before an invalidation is as new as nothing.
+  if (visit.position !== null && !answer.entry.unproven) all.push(POSITION_FIELD, visit.position.field);
+  return all;
+}
+
+function sentAgeSeconds(visit: KeyedVisit, { entry, nowMs, lifetimeSeconds }: EntryAnswer): number {
+  const { cache } = visit.route.config;
+  const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
+  return downstreamAgeSeconds(entry.meta, cache, {
+    ageSeconds,
+    lifetimeSeconds,
+    told: () => entry.told(cache),
+  });
+}
+
+const LENGTH_AND_RANGE: ReadonlySet<string> = new Set(['content-length', 'content-range']);
+const LENGTH_AND_TYPE: ReadonlySet<string> = new Set(['content-length', 'content-type']);
+
+/** One reader after another, each made when its turn comes. */
+function inTurn(parts: readonly (() => ContentReader)[]): ContentReader {
+  let at = 0;
+  let current = parts[0]!();
+  return {
+    next() {
+      for (;;) {
+        const piece = current.next();
+        if (piece.kind !== 'end' || at === parts.length - 1) return piece;
+        current.close();
+        at += 1;
+        current = parts[at]!();
+      }
+    },
+    advance: (bytes) => current.advance(bytes),
+    close: () => current.close(),
+  };
+}
+
+/** The first `lengthBytes` of a reader. */
+function limited(reader: ContentReader, lengthBytes: number): ContentReader {
+  let left = lengthBytes;
+  return {
+    next() {
+      if (left === 0) return { kind: 'end', trailers: [] };
+      const piece = reader.next();
+      if (piece.kind !== 'bytes' || piece.bytes.byteLength <= left) return piece;
+      return { kind: 'bytes', bytes: piece.bytes.subarray(0, left) };
+    },
+    advance(bytes) {
+      left -= bytes;
+      reader.advance(bytes);
+    },
+    close: () => reader.close(),
+  };
+}

@@ -1,0 +1,55 @@
+import { fieldValues, hasField, type Fields } from '../../policies/http/fields.ts';
+import { writtenFields } from '../../policies/http/forwarding.ts';
+import { unkeyedRequestFields } from '../../policies/key.ts';
+import type { StoredEntry } from '../store/entry.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { FillRequest, Waiter } from '../fetch/fetch-request.ts';
+import { sentFields, type KeyedVisit } from './context.ts';
+
+/** What a visit asks of the origin together with others: nothing of it steers the origin that is not in its key. */
+export function fillOf(
+  visit: KeyedVisit,
+  priority: FillRequest['priority'],
+  stale: StoredEntry | null,
+): FillRequest {
+  const { exchange, route, params, authority, scheme, path, keyedQuery, key } = visit;
+  // What is stored whole is validated, and the part cut from it.
+  const isWhole = stale !== null && stale.meta.part === null;
+  const method = priority === 'client' && exchange.method === 'HEAD' ? 'HEAD' : 'GET';
+  const asksPart =
+    method === 'GET' &&
+    route.config.cache.rangeMiss === 'pass' &&
+    !isWhole &&
+    hasField(exchange.fields, 'range');
+  const sent = sentFields(visit);
+  return {
+    key,
+    route: route.config.name,
+    method,
+    path,
+    query: keyedQuery,
+    authority,
+    scheme,
+    request: { method: 'GET', fields: exchange.fields, written: writtenFields(sent) },
+    originFields: [
+      ...unkeyedRequestFields(sent, route.config.cache),
+      ...(asksPart ? rangeFields(exchange.fields) : []),
+    ],
+    asksPart,
+    routeTags: route.tagsFor(params),
+    priority,
+    hasStored: stale !== null,
+  };
+}
+
+/** The visit as one who waits for that. */
+export function waiterOf(visit: KeyedVisit, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
+  const { arrival, arrivedAtMs, request } = visit;
+  return { arrival, arrivedAtMs, waitsSinceMs: clock.monotonicMs(), request };
+}
+
+function rangeFields(fields: Fields): string[] {
+  return RANGE.flatMap((name) => fieldValues(fields, name).flatMap((value) => [name, value]));
+}
+
+const RANGE = ['range', 'if-range'];

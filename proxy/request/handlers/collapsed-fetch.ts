@@ -1,0 +1,149 @@
+import { cacheStatus } from '../../../policies/http/cache-status.ts';
+import { passedFields } from '../../../policies/http/downstream.ts';
+import { withoutFields } from '../../../policies/http/fields.ts';
+import { endToEnd, VIA } from '../../../policies/http/forwarding.ts';
+import { interimFields } from '../../../policies/http/interim.ts';
+import { proxyStatus } from '../../../policies/http/proxy-status.ts';
+import { evaluatePreconditions } from '../../../policies/rfc9110/preconditions.ts';
+import { dateValueMs } from '../../../policies/rfc9111/freshness.ts';
+import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
+import { validatorsOf } from '../../../policies/rfc9111/storing.ts';
+import { readFlight } from '../../store/content.ts';
+import type { Flights } from '../../fetch/flights.ts';
+import type { Found } from '../../fetch/fetch-request.ts';
+import { mayStandIn, type CacheStep, type Need, type RunSteps, type StandingIn } from '../cache-steps.ts';
+import type { Conclusions } from '../access-records.ts';
+import { fillOf, waiterOf } from '../fetch-requests.ts';
+import type { Positions } from '../positions.ts';
+import { pumpContent } from '../send-content.ts';
+import { refuse } from '../error-responses.ts';
+import { keyedStatus, type KeyedVisit } from '../context.ts';
+
+export interface AskingDependencies extends StandingIn {
+  readonly flights: Flights;
+  readonly conclusions: Conclusions;
+  readonly positions: Positions;
+}
+
+/** The step that asks the origin together with others, and what follows from its answer. */
+export class Asking {
+  readonly #deps: AskingDependencies;
+  readonly #run: RunSteps;
+
+  constructor(deps: AskingDependencies, run: RunSteps) {
+    this.#deps = deps;
+    this.#run = run;
+  }
+
+  obtain(visit: KeyedVisit, need: Need): CacheStep | null {
+    const { flights, clock, conclusions } = this.#deps;
+    const fill = fillOf(visit, 'client', need.stale);
+    if (flights.isUncacheable(fill)) return { to: 'pass', visit, reason: 'uncacheable', need };
+    let leave: () => boolean = () => false;
+    visit.exchange.onGone(() => {
+      if (leave()) conclusions.abandoned(visit, 'flight');
+    });
+    leave = flights.obtain(fill, {
+      ...waiterOf(visit, clock),
+      inform: (status, fields) => visit.exchange.inform(status, interimFields(fields)),
+      take: (found) => {
+        const next = this.#found(visit, need, found);
+        if (next !== null) this.#run(next);
+      },
+    });
+    return null;
+  }
+
+  #found(visit: KeyedVisit, need: Need, found: Found): CacheStep | null {
+    if (visit.exchange.closed) {
+      this.#deps.conclusions.abandoned(visit, 'flight');
+      if (found.kind === 'pass') found.body.desertIfUnread();
+      return null;
+    }
+    switch (found.kind) {
+      case 'entry':
+        if (isStaleIfErrorStatus(found.originStatus ?? 200) && mayStandIn(this.#deps, visit, need)) {
+          return { to: 'stand-in', visit, need };
+        }
+        return { to: 'serve-found', visit, need, found };
+      case 'pass':
+        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, visit, need)) {
+          found.body.desertIfUnread();
+          return { to: 'stand-in', visit, need };
+        }
+        return this.#servePassed(visit, need, found);
+      case 'unshareable':
+        return { to: 'pass', visit, reason: found.reason, need };
+      case 'failed':
+        if (mayStandIn(this.#deps, visit, need)) return { to: 'stand-in', visit, need };
+        return { to: 'fail', visit, need, failure: found.failure };
+      case 'failing':
+        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, visit, need)) {
+          return { to: 'stand-in', visit, need };
+        }
+        return { to: 'fail-alike', visit, need, status: found.status };
+      case 'refused':
+        return this.#refuseBusy(visit, found.limit);
+      default:
+        return found satisfies never;
+    }
+  }
+
+  /** The answer to this client's own request, which may not be stored; its conditions were not sent. */
+  #servePassed(visit: KeyedVisit, need: Need, found: Found & { readonly kind: 'pass' }): null {
+    const { exchange } = visit;
+    const reason = exchange.method === 'HEAD' ? 'head' : found.reason;
+    const status = keyedStatus(visit, { fwd: need.forward, fwdStatus: found.status, detail: reason });
+    const own = ['Via', VIA, 'Cache-Status', cacheStatus(status)];
+    own.push(...this.#deps.positions.ofPassed(visit, found.fields));
+    const received = endToEnd(passedFields(found.fields, visit.route.config.cache));
+    if (isUnmodified(visit, found, this.#deps.clock.nowMs())) {
+      found.body.desertIfUnread();
+      exchange.respond(304, [...withoutFields(received, OF_CONTENT), ...own], null);
+      this.#deps.conclusions.whenEnded(visit, 'pass', reason, 304);
+      return null;
+    }
+    const fields = [...received, ...own];
+    const sink = exchange.stream(found.status, fields);
+    let wake: () => void = () => {};
+    const reader = readFlight(found.body, null, 0, () => wake());
+    wake = pumpContent(reader, exchange, sink, Number.POSITIVE_INFINITY);
+    wake();
+    this.#deps.conclusions.whenEnded(visit, 'pass', reason, found.status);
+    return null;
+  }
+
+  #refuseBusy(visit: KeyedVisit, limit: string): null {
+    const status = cacheStatus(keyedStatus(visit, { fwd: 'miss', detail: limit }));
+    refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
+      'Retry-After',
+      '1',
+      'Proxy-Status',
+      proxyStatus({ error: 'connection_limit_reached' }),
+      'Cache-Status',
+      status,
+      'Via',
+      VIA,
+    ]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', limit, 503);
+    return null;
+  }
+}
+
+/** RFC 9110 §13.1.2, §13.1.3: whether the client has what was answered already. */
+function isUnmodified(visit: KeyedVisit, { status, fields }: Answered, nowMs: number): boolean {
+  // No date but Last-Modified tells when it was modified: it was made for this request.
+  const selected = { status, dateMs: Infinity, ...validatorsOf(fields, dateValueMs(fields, nowMs)) };
+  return evaluatePreconditions(visit.request, selected, nowMs) === 'not-modified';
+}
+
+type Answered = Pick<Found & { readonly kind: 'pass' }, 'status' | 'fields'>;
+
+/** What a 304 leaves out of the answer in whose place it stands (RFC 9110 §15.4.5). */
+const OF_CONTENT: ReadonlySet<string> = new Set([
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-range',
+  'content-type',
+]);

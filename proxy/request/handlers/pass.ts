@@ -1,0 +1,201 @@
+import type { Readable } from 'node:stream';
+import { cacheStatus, type CacheStatus, type ForwardReason } from '../../../policies/http/cache-status.ts';
+import { passedFields } from '../../../policies/http/downstream.ts';
+import { acceptsEventStream } from '../../../policies/http/event-stream.ts';
+import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
+import { decideMaxForwards, endToEnd, VIA } from '../../../policies/http/forwarding.ts';
+import { withoutFields } from '../../../policies/http/fields.ts';
+import { isSwitchOffered } from '../../../policies/http/upgrade.ts';
+import type { OriginFailure } from '../../../origin-adapters/origin.ts';
+import type { Clock } from '../../threads/clock.ts';
+import type { Conclusions } from '../access-records.ts';
+import type { Outcome } from '../../observability/outcome.ts';
+import { passToOrigin } from '../pass-exchange.ts';
+import { refuseFailed } from '../error-responses.ts';
+import { sentFields, type RoutedVisit } from '../context.ts';
+
+/** What may be done otherwise with a request that is passed on. */
+export interface PassOptions {
+  readonly outcome: Outcome;
+  readonly forward: ForwardReason;
+  /** Path and query, where not the client's own. */
+  readonly path?: string;
+  /** Where not the client's own. */
+  readonly fields?: Fields;
+  readonly body?: Readable | null;
+  readonly outlivesClient?: boolean;
+  /** All of `body` is at hand. */
+  readonly isWhole?: boolean;
+  /** Awaited before the head goes out; fields to add to the answer. */
+  readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
+  /** The answer's fields as the client is told them; absent: as those of what is not stored. */
+  readonly told?: (status: number, fields: Fields) => Fields;
+  readonly onContent?: (chunk: Uint8Array) => void;
+  /** Answers in another way than the origin did; false: it does not. */
+  readonly onStatus?: (status: number) => boolean;
+  /** Answers in another way when the origin has failed; false: it can't. */
+  readonly onFailure?: (failure: OriginFailure) => boolean;
+  /** Awaited before the client hears that the origin has failed. Never rejects. */
+  readonly beforeRefusal?: (failure: OriginFailure) => Promise<void>;
+  /** `unsent`: the client left before the origin can have had anything of the request. */
+  readonly onSettled?: (settled: 'whole' | 'cut' | 'unsent' | OriginFailure) => void;
+}
+
+/** Requests that go to the origin for one client alone, and protocol switches. */
+export class PassWay {
+  readonly #clock: Clock;
+  readonly #conclusions: Conclusions;
+
+  constructor(clock: Clock, conclusions: Conclusions) {
+    this.#clock = clock;
+    this.#conclusions = conclusions;
+  }
+
+  enter(
+    visit: RoutedVisit,
+    reason: string,
+    options: PassOptions = { outcome: 'pass', forward: 'bypass' },
+  ): void {
+    const { exchange, route } = visit;
+    const name = route.config.name;
+    const forward: ForwardReason = reason === 'method' ? 'method' : options.forward;
+    const status: CacheStatus = { fwd: forward, detail: reason };
+    const startedAt = this.#clock.monotonicMs();
+    let answered = 0;
+    passToOrigin(
+      exchange,
+      route.origin,
+      {
+        method: exchange.method,
+        path: options.path ?? originForm(visit.path, visit.query),
+        fields: options.fields ?? passFields(visit),
+        body: options.body === undefined ? exchange.body : options.body,
+        ...(options.outlivesClient === true ? { outlivesClientMs: route.originConfig.abandonedMs } : {}),
+        isWhole: options.isWhole ?? false,
+        unboundedBody: acceptsEventStream(exchange.fields),
+      },
+      status,
+      {
+        onStatus: (originStatus) => {
+          if (options.onStatus?.(originStatus) !== true) return false;
+          this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
+          options.onSettled?.('cut');
+          return true;
+        },
+        onHead: (originStatus, fields) => {
+          answered = originStatus;
+          this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
+          return options.onHead?.(originStatus, fields) ?? [];
+        },
+        told: options.told ?? ((_status, fields) => passedFields(fields, route.config.cache)),
+        onContent: (chunk) => options.onContent?.(chunk),
+        onEnd: () => {
+          options.onSettled?.('whole');
+          this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
+        },
+        onCut: (hasSent) => {
+          options.onSettled?.(hasSent ? 'cut' : 'unsent');
+          this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
+        },
+        onFailure: (failure) => {
+          options.onSettled?.(failure);
+          if (options.onFailure?.(failure) === true) return;
+          const refuse = (): void => {
+            refuseFailed(exchange, failure, route.config.origin, status);
+            this.#conclusions.whenEnded(visit, 'failed', failure.kind, failure.status);
+          };
+          if (options.beforeRefusal === undefined) refuse();
+          else void options.beforeRefusal(failure).then(refuse);
+        },
+      },
+    );
+  }
+
+  /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
+  tunnel(visit: RoutedVisit): void {
+    const { exchange, route } = visit;
+    const offered = exchange.upgrade!;
+    const request = {
+      method: exchange.method,
+      path: originForm(visit.path, visit.query),
+      fields: passFields(visit),
+      body: null,
+      priority: 'client' as const,
+      unboundedBody: true,
+    };
+    void route.origin.upgrade(request, offered.join(', ')).then((result) => {
+      switch (result.kind) {
+        case 'switched': {
+          if (exchange.closed) {
+            result.socket.destroy();
+            this.#conclusions.abandoned(visit, offered[0]!);
+            return;
+          }
+          if (!isSwitchOffered(offered, result.fields)) {
+            result.socket.destroy();
+            refuseFailed(exchange, SWITCHED_ELSEWHERE, route.config.origin, { fwd: 'bypass' });
+            this.#conclusions.whenEnded(visit, 'failed', SWITCHED_ELSEWHERE.kind, SWITCHED_ELSEWHERE.status);
+            return;
+          }
+          const protocol = fieldValue(result.fields, 'upgrade')!;
+          exchange.tunnel(
+            101,
+            [...endToEnd(result.fields), 'Upgrade', protocol, 'Via', VIA],
+            result.socket,
+            result.head,
+          );
+          this.#conclusions.whenEnded(visit, 'tunnel', protocol.toLowerCase(), 101);
+          return;
+        }
+        case 'refused': {
+          const status = cacheStatus({ fwd: 'bypass', fwdStatus: result.status, detail: 'upgrade-refused' });
+          const sink = exchange.stream(result.status, [
+            ...endToEnd(passedFields(result.fields, route.config.cache)),
+            'Via',
+            VIA,
+            'Cache-Status',
+            status,
+          ]);
+          result.body.on('data', (chunk: Buffer) => {
+            if (!sink.write(chunk)) result.body.pause();
+          });
+          sink.onDrain(() => result.body.resume());
+          result.body.on('end', () => sink.end());
+          result.body.on('error', () => exchange.abort());
+          exchange.onGone(() => result.body.destroy());
+          this.#conclusions.whenEnded(visit, 'pass', 'upgrade-refused', result.status);
+          return;
+        }
+        case 'failed':
+          refuseFailed(exchange, result.failure, route.config.origin, { fwd: 'bypass' });
+          this.#conclusions.whenEnded(visit, 'failed', result.failure.kind, result.failure.status);
+          return;
+        default:
+          result satisfies never;
+      }
+    });
+  }
+}
+
+const SWITCHED_ELSEWHERE: OriginFailure = {
+  kind: 'http_protocol_error',
+  status: 502,
+  message: 'the origin switched to a protocol that it was not asked for',
+  maybeProcessed: true,
+  cause: null,
+};
+
+/** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
+export function passFields(visit: RoutedVisit): string[] {
+  const { exchange } = visit;
+  const fields = sentFields(visit);
+  const forwards = decideMaxForwards(exchange.method, exchange.fields);
+  if (forwards.kind !== 'forward') return fields;
+  return [...withoutFields(fields, MAX_FORWARDS), 'Max-Forwards', forwards.value];
+}
+
+export function originForm(path: string, query: string): string {
+  return query === '' ? path : `${path}?${query}`;
+}
+
+const MAX_FORWARDS: ReadonlySet<string> = new Set(['max-forwards']);

@@ -1,0 +1,87 @@
+import { cacheStatus } from '../../../policies/http/cache-status.ts';
+import { VIA } from '../../../policies/http/forwarding.ts';
+import { keyedQuery } from '../../../policies/key.ts';
+import type { FenceReader } from '../../fence/reader.ts';
+import type { Conclusions } from '../access-records.ts';
+import { refuse } from '../error-responses.ts';
+import type { RoutedVisit } from '../context.ts';
+import type { Pending } from '../../writes/journal/pending-writes.ts';
+import { originForm } from './pass.ts';
+import { writeLineOf } from './write-through.ts';
+import type { WriteDesk } from '../../writes/journal-client.ts';
+import { targetTag } from '../../writes/written-tags.ts';
+
+/** Whether writes to the visit's URL, with that query, wait or are under way, or seem to. */
+export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader, query = visit.query): boolean {
+  if (!fence.holdsAny()) return false;
+  const { site, authority, path } = visit;
+  const tags = targetTag(site.config, { authority, target: originForm(path, query) });
+  return fence.isHeld(fence.hasher.hash(tags));
+}
+
+/** As the client has it, and as the origin is asked for it. */
+function queriesOf({ query, route }: RoutedVisit): string[] {
+  return [...new Set([query, keyedQuery(query, route.config.cache.key.query)])];
+}
+
+export interface PendingWayDependencies {
+  readonly desk: WriteDesk;
+  readonly fence: FenceReader;
+  readonly conclusions: Conclusions;
+}
+
+/** Readers of a URL with waiting writes, where the route does not send them to the origin at once. */
+export class PendingWay {
+  readonly #deps: PendingWayDependencies;
+
+  constructor(deps: PendingWayDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Whether writes to the URL may wait, as the fence tells without a message. */
+  concerns(visit: RoutedVisit): boolean {
+    if (visit.route.config.write.reads === 'pass') return false;
+    const { fence } = this.#deps;
+    return fence.holdsAny() && queriesOf(visit).some((query) => mayHaveWrites(visit, fence, query));
+  }
+
+  /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */
+  enter(visit: RoutedVisit, otherwise: () => void): void {
+    const { reads } = visit.route.config.write;
+    const mode = reads === 'pending' ? 'pending' : 'wait';
+    const { timeoutMs: waitMs } = visit.route.originConfig.queue;
+    const lines = queriesOf(visit).map((query) => writeLineOf(visit, query));
+    this.#deps.desk.readPending({ lines, mode, waitMs }).then(
+      (pending) => this.#answer(visit, pending, otherwise),
+      () => this.#answer(visit, { kind: 'none' }, otherwise),
+    );
+  }
+
+  #answer(visit: RoutedVisit, pending: Pending, otherwise: () => void): void {
+    const { exchange } = visit;
+    if (exchange.closed) {
+      this.#deps.conclusions.abandoned(visit, 'pending');
+      return;
+    }
+    const status = cacheStatus({ hit: true, detail: 'pending' });
+    switch (pending.kind) {
+      case 'none':
+        otherwise();
+        return;
+      case 'deleted':
+        refuse(exchange, 404, 'Not Found', 'It was deleted.', ['Cache-Status', status, 'Via', VIA]);
+        this.#deps.conclusions.whenEnded(visit, 'hit', 'pending', 404);
+        return;
+      case 'content':
+        exchange.respond(
+          200,
+          [...pending.fields, 'Cache-Control', 'no-store', 'Cache-Status', status, 'Via', VIA],
+          pending.content,
+        );
+        this.#deps.conclusions.whenEnded(visit, 'hit', 'pending', 200);
+        return;
+      default:
+        pending satisfies never;
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import { downstreamFields, passedFields, rewritesLifetime } from '../../../policies/http/downstream.ts';
+import { withoutFields, type Fields } from '../../../policies/http/fields.ts';
+import { hasUnkeyedFields } from '../../../policies/key.ts';
+import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
+import { decideStoring } from '../../../policies/rfc9111/storing.ts';
+import { groupSite, tagOfUrl } from '../../../policies/tags.ts';
+import { wallMs } from '../../threads/clock.ts';
+import type { FenceReader } from '../../fence/reader.ts';
+import type { Flights, PassedAnswer } from '../../fetch/flights.ts';
+import type { Learner, Lesson } from '../../store/learner.ts';
+import { mayStandIn, type Need, type RunSteps, type StandingIn } from '../cache-steps.ts';
+import { fillOf } from '../fetch-requests.ts';
+import { originForm, type PassWay } from './pass.ts';
+import type { Positions } from '../positions.ts';
+import type { KeyedVisit } from '../context.ts';
+
+export interface AskingAloneDependencies extends StandingIn {
+  readonly passWay: PassWay;
+  readonly flights: Flights;
+  readonly fence: FenceReader;
+  readonly positions: Positions;
+  readonly learner: Learner;
+}
+
+/** The step that asks the origin for one client alone. What is stored may learn from the answer. */
+export class AskingAlone {
+  readonly #deps: AskingAloneDependencies;
+  readonly #run: RunSteps;
+
+  constructor(deps: AskingAloneDependencies, run: RunSteps) {
+    this.#deps = deps;
+    this.#run = run;
+  }
+
+  pass(visit: KeyedVisit, reason: string, need: Need): null {
+    const { passWay, flights, fence, clock } = this.#deps;
+    const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
+    const { requestTimeMs } = asked;
+    const teaches = mayTeach(visit, need);
+    const note = (answer: PassedAnswer): void => {
+      // What is passed for another reason may fail for that.
+      if (reason === 'uncacheable') flights.notePassed(fillOf(visit, 'client', need.stale), answer);
+    };
+    passWay.enter(visit, reason, {
+      outcome: 'pass',
+      forward: need.forward,
+      path: originForm(visit.path, visit.keyedQuery),
+      onHead: (status, fields) => {
+        const ownFields = (): Fields => this.#deps.positions.ofPassed(visit, fields);
+        note({ kind: 'answered', status });
+        if (reason === 'uncacheable') {
+          const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
+          if (decision.kind === 'store') flights.forgetUncacheable(fillOf(visit, 'client', need.stale));
+        }
+        const lesson = teaches ? this.#lesson(visit, need, { ...asked, status, fields }) : null;
+        if (lesson === null || !this.#deps.learner.concerns(lesson, need.stale !== null)) return ownFields();
+        return this.#deps.learner.learn(lesson).then(ownFields);
+      },
+      // What a GET would store, or a 304 confirms, is told as a hit on it would be.
+      told: (status, fields) => {
+        const { cache } = visit.route.config;
+        if (!rewritesLifetime(cache)) return passedFields(fields, cache);
+        const stored = status === 304 ? 200 : status;
+        const decision = decideStoring(this.#received(visit, stored, fields, requestTimeMs));
+        return decision.kind === 'store' ? downstreamFields(fields, cache) : passedFields(fields, cache);
+      },
+      // A client's own condition is the origin's to judge.
+      onStatus: (status) => {
+        if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
+        if (!mayStandIn(this.#deps, visit, need)) return false;
+        note({ kind: 'answered', status });
+        this.#run({ to: 'stand-in', visit, need });
+        return true;
+      },
+      onFailure: (failure) => {
+        note({ kind: 'failed', failure });
+        if (!mayStandIn(this.#deps, visit, need)) return false;
+        this.#run({ to: 'stand-in', visit, need });
+        return true;
+      },
+    });
+    return null;
+  }
+
+  #lesson(visit: KeyedVisit, need: Need, answered: Answered): Lesson {
+    const { exchange, key, route, request } = visit;
+    const { status, fields, floor, requestTimeMs } = answered;
+    const received = this.#received(visit, status, fields, requestTimeMs);
+    const answer = {
+      ...received,
+      // Plain, for it passes between workers.
+      request: { ...received.request, written: request.written ?? [] },
+      asked: { method: exchange.method, conditions: 'client', isInQuestion: need.stale !== null },
+      floor,
+      storing: decideStoring(received),
+      isKept: false,
+    } as const;
+    const urlTag = tagOfUrl(null, visit.path, visit.keyedQuery);
+    return { key, route: route.config.name, answer, urlTag, entryId: null };
+  }
+
+  #received(visit: KeyedVisit, status: number, fields: Fields, requestTimeMs: number) {
+    return {
+      request: { method: 'GET', fields: visit.exchange.fields },
+      status,
+      fields,
+      requestTimeMs,
+      responseTimeMs: this.#deps.clock.nowMs(),
+      receiptMs: wallMs(this.#deps.clock),
+      policy: visit.route.config.cache,
+      authority: groupSite(visit.route.originConfig, visit.authority),
+    };
+  }
+}
+
+/**
+ * A request that is passed as it is may be answered by what the key leaves out, but for its conditions and ranges, which the
+ * answer's status tells. Where nothing was found that could have answered it there is nothing to learn.
+ */
+function mayTeach({ exchange, route }: KeyedVisit, { forward }: Need): boolean {
+  if (forward === 'uri-miss' || forward === 'vary-miss') return false;
+  return !hasUnkeyedFields(withoutFields(exchange.fields, CONDITIONS), route.config.cache);
+}
+
+const CONDITIONS: ReadonlySet<string> = new Set([
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
+]);
+
+interface Answered {
+  readonly status: number;
+  readonly fields: Fields;
+  readonly floor: number;
+  readonly requestTimeMs: number;
+}

@@ -1,0 +1,104 @@
+import type { Readable } from 'node:stream';
+import { VIA } from '../../../policies/http/forwarding.ts';
+import type { Delivery, DeliveryAnswer } from '../../../origin-adapters/feeds/feed.ts';
+import type { Conclusions } from '../access-records.ts';
+import { refuse } from '../error-responses.ts';
+import type { Visit } from '../context.ts';
+
+/**
+ * Bytes of deliveries that are being read, in each worker. Anybody can begin one: beyond it those are refused that have
+ * come further than most ever do.
+ */
+const MAX_READING_BYTES = 64 * 2 ** 20;
+const MOST_BYTES = 16 * 2 ** 10;
+
+/** Deliveries to feeds that receive on the main port: read whole, within their bound, and answered by the feed. */
+export class DeliveryWay {
+  readonly #conclusions: Conclusions;
+  readonly #deliver: (delivery: Delivery & { readonly path: string }) => Promise<DeliveryAnswer>;
+  #readingBytes = 0;
+
+  constructor(
+    conclusions: Conclusions,
+    deliver: (delivery: Delivery & { readonly path: string }) => Promise<DeliveryAnswer>,
+  ) {
+    this.#conclusions = conclusions;
+    this.#deliver = deliver;
+  }
+
+  enter(visit: Visit, path: string, maxBytes: number): void {
+    const { exchange } = visit;
+    const { method, fields } = exchange;
+    this.#contentOf(exchange.body, maxBytes)
+      .then((body) => {
+        if (body === 'cut') return null;
+        if (body === 'too-large') return tooLarge(maxBytes);
+        if (body === 'too-many') return TOO_MANY;
+        return this.#deliver({ path, method, fields, body });
+      })
+      // The coordinator is stopping: the sender tries again.
+      .catch((): DeliveryAnswer => ({ status: 503, detail: 'Weir is stopping.' }))
+      .then((answer) => {
+        if (answer === null) this.#conclusions.abandoned(visit, 'delivery');
+        else this.#answer(visit, answer);
+      });
+  }
+
+  #answer(visit: Visit, { status, detail }: DeliveryAnswer): void {
+    const { exchange } = visit;
+    if (status === 204) exchange.respond(204, ['Via', VIA], null);
+    else refuse(exchange, status, TITLES[status], detail, ['Via', VIA, ...(MORE[status] ?? [])]);
+    this.#conclusions.whenEnded(visit, status === 204 ? 'answered' : 'refused', 'delivery', status);
+  }
+
+  #contentOf(body: Readable | null, maxBytes: number): Promise<Content> {
+    if (body === null) return Promise.resolve(new Uint8Array());
+    const { promise, resolve } = Promise.withResolvers<Content>();
+    let chunks: Uint8Array[] = [];
+    let bytes = 0;
+    const end = (content: Content): void => {
+      this.#readingBytes -= bytes;
+      bytes = 0;
+      chunks = [];
+      resolve(content);
+    };
+    const refuseRest = (why: 'too-large' | 'too-many'): void => {
+      body.off('data', onData).pause();
+      end(why);
+    };
+    const onData = (chunk: Uint8Array): void => {
+      bytes += chunk.byteLength;
+      this.#readingBytes += chunk.byteLength;
+      chunks.push(chunk);
+      if (bytes > maxBytes) refuseRest('too-large');
+      else if (bytes > MOST_BYTES && this.#readingBytes > MAX_READING_BYTES) refuseRest('too-many');
+    };
+    body.on('data', onData);
+    body.on('end', () => end(Buffer.concat(chunks)));
+    body.on('close', () => end('cut'));
+    return promise;
+  }
+}
+
+/** `cut`: the client has gone before it had sent all. */
+type Content = Uint8Array | 'too-large' | 'too-many' | 'cut';
+
+const TITLES: Readonly<Record<Exclude<DeliveryAnswer['status'], 204>, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  405: 'Method Not Allowed',
+  413: 'Content Too Large',
+  503: 'Service Unavailable',
+};
+
+const MORE: Readonly<Partial<Record<DeliveryAnswer['status'], readonly string[]>>> = {
+  401: ['WWW-Authenticate', 'Signature realm="weir"'],
+  405: ['Allow', 'POST'],
+  503: ['Retry-After', '1'],
+};
+
+function tooLarge(maxBytes: number): DeliveryAnswer {
+  return { status: 413, detail: `more than ${maxBytes} bytes` };
+}
+
+const TOO_MANY: DeliveryAnswer = { status: 503, detail: 'too many deliveries are being read: try again' };

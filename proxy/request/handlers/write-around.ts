@@ -1,0 +1,192 @@
+import { outcomeOfAnswer, outcomeOfFailure } from '../../../policies/writes.ts';
+import type { WriteDesk } from '../../writes/journal-client.ts';
+import {
+  ThroughWay,
+  type ThroughWayDependencies,
+  type SentInstead,
+  routeTags,
+  sentWrite,
+  writeLineOf,
+} from './write-through.ts';
+import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
+import { BehindWay } from './write-behind.ts';
+import { mayHaveWrites } from './pending-read.ts';
+import { asStream, readBody } from '../read-body.ts';
+import { PostedEntry } from '../written-entries/from-post.ts';
+import { laterTags, writtenTags } from '../../writes/written-tags.ts';
+import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
+import type { FenceReader } from '../../fence/reader.ts';
+import { refuse, refuseHeld } from '../error-responses.ts';
+import { cacheStatus } from '../../../policies/http/cache-status.ts';
+import { VIA } from '../../../policies/http/forwarding.ts';
+import { holdClient, type RoutedVisit } from '../context.ts';
+import type { UnheldWrite } from '../../writes/through/gate.ts';
+
+/** The door of the fence, from a worker. */
+export interface Invalidator {
+  /** Resolves when the tags are invalid for every worker and that is synced; rejects where it can't be synced. */
+  invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
+}
+
+export interface WriteWayDependencies extends ThroughWayDependencies {
+  readonly desk: WriteDesk;
+  readonly fence: FenceReader;
+  readonly invalidator: Invalidator;
+  onNotDurable(error: unknown): void;
+}
+
+/** Unsafe requests, by the write policy of their route. */
+export class WriteWay {
+  readonly #deps: WriteWayDependencies;
+  readonly #through: ThroughWay;
+  readonly #behind: BehindWay;
+
+  constructor(deps: WriteWayDependencies) {
+    this.#deps = deps;
+    this.#through = new ThroughWay(deps);
+    this.#behind = new BehindWay({ ...deps, through: this.#through });
+  }
+
+  enter(visit: RoutedVisit): void {
+    const { policy } = visit.route.config.write;
+    switch (policy) {
+      case 'around':
+        this.#readSmall(visit, (sent) => {
+          // Order holds across policies: what waits in the journal for this URL goes first.
+          if (mayHaveWrites(visit, this.#deps.fence)) this.#through.enter(visit, policy, sent);
+          else void this.#around(visit, sent);
+        });
+        return;
+      case 'through':
+        this.#readSmall(visit, (sent) => this.#through.enter(visit, policy, sent));
+        return;
+      case 'behind':
+        this.#behind.enter(visit);
+        return;
+      default:
+        policy satisfies never;
+    }
+  }
+
+  /**
+   * Reads small content whole before anything is held or sent: a client that leaves before has done nothing, and one that
+   * leaves later cuts nothing off, so that the outcome of its write is known.
+   */
+  #readSmall(visit: RoutedVisit, next: (sent: SentInstead) => void): void {
+    const { exchange, route } = visit;
+    const { readWholeBytes } = route.config.write;
+    const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
+    if (exchange.body === null || readWholeBytes === 0 || declared > readWholeBytes) {
+      next({});
+      return;
+    }
+    void readBody(exchange.body, readWholeBytes, () => true).then((read) => {
+      switch (read.kind) {
+        case 'whole':
+          next({ body: asStream(read.body), isWhole: true });
+          return;
+        case 'too-large':
+        case 'no-room':
+          next({ body: read.whole });
+          return;
+        case 'cut':
+          this.#deps.conclusions.whenEnded(visit, 'write', visit.route.config.write.policy, 0);
+          return;
+        default:
+          read satisfies never;
+      }
+    });
+  }
+
+  /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
+  async #around(visit: RoutedVisit, sent: SentInstead): Promise<void> {
+    const { desk, conclusions } = this.#deps;
+    const admission = await desk.takeSlot(this.#unheld(visit)).catch(() => null);
+    if (visit.exchange.closed) {
+      if (admission?.kind === 'admitted') desk.giveSlot(admission.slot);
+      conclusions.whenEnded(visit, 'write', 'around', 0);
+    } else if (admission === null) {
+      const more = ['Retry-After', '1', 'Cache-Status', cacheStatus({ detail: 'stopping' }), 'Via', VIA];
+      refuse(visit.exchange, 503, 'Service Unavailable', 'Weir is stopping.', more);
+      conclusions.whenEnded(visit, 'refused', 'stopping', 503);
+    } else if (admission.kind === 'beyond') {
+      const { reason, status } = refuseHeld(visit.exchange, admission.bound);
+      conclusions.whenEnded(visit, 'refused', reason, status);
+    } else this.#sendAround(visit, sent, admission.slot);
+  }
+
+  #sendAround(visit: RoutedVisit, sent: SentInstead, slot: number): void {
+    const { keeper, desk } = this.#deps;
+    const entry = PostedEntry.expect(visit, keeper);
+    let isKnown = false;
+    this.#deps.passWay.enter(visit, 'around', {
+      outcome: 'write',
+      forward: 'method',
+      ...sent,
+      // What the origin has done is to be invalid though nobody hears of it.
+      outlivesClient: true,
+      onHead: async (status, fields) => {
+        isKnown = true;
+        const tags = this.#tagsOf(visit, status, fields);
+        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit, slot);
+        else {
+          if (tags.length > 0) {
+            const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
+            if (invalidated !== null) entry?.invalidated(invalidated);
+          }
+          // Only now: a worker that dies before leaves the hold.
+          desk.giveSlot(slot);
+        }
+        return this.#deps.positions.ofWrite(visit, status, fields);
+      },
+      onContent: (chunk) => entry?.append(chunk),
+      beforeRefusal: async (failure) => {
+        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit, slot);
+        else desk.giveSlot(slot);
+      },
+      onSettled: (settled) => {
+        if (settled === 'whole') entry?.finish();
+        if (settled === 'cut' && !isKnown) void this.#outlast(visit, slot);
+        if (settled === 'unsent') desk.giveSlot(slot);
+      },
+    });
+  }
+
+  /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
+  async #outlast(visit: RoutedVisit, slot: number): Promise<void> {
+    const write = this.#unheld(visit);
+    try {
+      await this.#deps.desk.holdUnknown({ ...write, slot });
+    } catch {
+      await this.#invalidate(write.tags);
+    }
+  }
+
+  #unheld(visit: RoutedVisit): UnheldWrite {
+    const { maxProcessingMs } = visit.route.originConfig;
+    const tags = this.#tagsOf(visit, 200, []);
+    return { client: holdClient(visit), line: writeLineOf(visit), tags, maxProcessingMs };
+  }
+
+  /** The origin has done it: a state that can't be written (null) is the operator's trouble, not a failure of the write. */
+  async #invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated | null> {
+    try {
+      return await this.#deps.invalidator.invalidate(tags, entry);
+    } catch (error) {
+      this.#deps.onNotDurable(error);
+      return null;
+    }
+  }
+
+  /** By the rules under which it was taken, and by those in force. */
+  #tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
+    const { originConfig } = visit.route;
+    const write = sentWrite(visit);
+    const answer = { status, fields };
+    const tags = writtenTags(visit.site.config, originConfig, write, answer);
+    if (status < 200 || status >= 400) return tags;
+    const site = this.#deps.site();
+    const later = site === visit.site ? [] : laterTags(site, originConfig, write, answer);
+    return [...new Set([...tags, ...routeTags(visit), ...later])];
+  }
+}

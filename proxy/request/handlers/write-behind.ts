@@ -1,0 +1,208 @@
+import { cacheStatus } from '../../../policies/http/cache-status.ts';
+import { fieldValue } from '../../../policies/http/fields.ts';
+import { VIA } from '../../../policies/http/forwarding.ts';
+import {
+  isMergeable,
+  preferredWaitMs,
+  requestDigest,
+  scopedIdempotencyKey,
+} from '../../../policies/writes.ts';
+import type { Conclusions } from '../access-records.ts';
+import { originForm, passFields } from './pass.ts';
+import { refuse } from '../error-responses.ts';
+import type { RoutedVisit } from '../context.ts';
+import type { OriginAnswer } from '../../writes/delivery/origin-response.ts';
+import { Receiving, type Received } from '../body-budget.ts';
+import { routeTags, writeLineOf, type ThroughWay } from './write-through.ts';
+import type { AcceptedWrite, WriteDesk } from '../../writes/journal-client.ts';
+import { asStream, readBody } from '../read-body.ts';
+import { targetTags } from '../../writes/written-tags.ts';
+
+export interface BehindWayDependencies {
+  readonly desk: WriteDesk;
+  readonly conclusions: Conclusions;
+  readonly through: ThroughWay;
+}
+
+/** Writes that are acknowledged when they are durable in the journal, and delivered later. */
+export class BehindWay {
+  readonly #deps: BehindWayDependencies;
+  readonly #receiving = new Receiving();
+
+  constructor(deps: BehindWayDependencies) {
+    this.#deps = deps;
+  }
+
+  enter(visit: RoutedVisit): void {
+    void this.#enter(visit);
+  }
+
+  async #enter(visit: RoutedVisit): Promise<void> {
+    const { exchange, route } = visit;
+    const { maxBodyBytes, oversize } = route.config.write;
+    const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
+    if (declared > maxBodyBytes && oversize === 'reject') {
+      this.#refuseTooLarge(visit);
+      return;
+    }
+    if (declared > maxBodyBytes) {
+      this.#deps.through.enter(visit, 'oversize');
+      return;
+    }
+    const received = this.#receiving.begin();
+    exchange.onEnd(() => received.end());
+    const { receivingBytes } = visit.site.config.journal;
+    const read = await readBody(exchange.body, maxBodyBytes, (bytes) => received.take(bytes, receivingBytes));
+    switch (read.kind) {
+      case 'whole':
+        await this.#offer(visit, read.body, received);
+        return;
+      case 'too-large':
+        if (oversize === 'through') this.#deps.through.enter(visit, 'oversize', { body: read.whole });
+        else {
+          read.whole.destroy();
+          this.#refuseTooLarge(visit);
+        }
+        return;
+      case 'no-room':
+        if (route.config.write.onFull === 'through') {
+          this.#deps.through.enter(visit, 'receiving', { body: read.whole });
+        } else {
+          read.whole.destroy();
+          this.#refuseNotTaken(visit, 'receiving');
+        }
+        return;
+      case 'cut':
+        this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+        return;
+      default:
+        read satisfies never;
+    }
+  }
+
+  async #offer(visit: RoutedVisit, body: Uint8Array<ArrayBuffer> | null, received: Received): Promise<void> {
+    const { exchange, route, site, authority, scheme } = visit;
+    const { method } = exchange;
+    const { write, name } = route.config;
+    const line = writeLineOf(visit);
+    const scoped = scopedIdempotencyKey(line, exchange.fields);
+    const target = originForm(visit.path, visit.query);
+    const waitMs = preferredWaitMs(exchange.fields);
+    // Sent over, the content is gone from here; it may be wanted again.
+    const kept = write.onFull === 'through' ? (body?.slice() ?? null) : null;
+    const accepted = await this.#deps.desk
+      .acceptWrite({
+        line,
+        route: name,
+        method,
+        authority,
+        scheme,
+        fields: passFields(visit),
+        body,
+        idempotencyKey: scoped === null ? null : fieldValue(exchange.fields, 'idempotency-key')!,
+        clientKey:
+          scoped === null
+            ? null
+            : { scoped, digest: requestDigest({ method, target, fields: exchange.fields, body }) },
+        merges: write.coalesce && scoped === null && isMergeable(method, exchange.fields),
+        tags: [...new Set([...targetTags(site.config, { authority, target }), ...routeTags(visit)])],
+        waitMs,
+      })
+      .catch(() => ({ kind: 'not-durable' }) as const);
+    if (accepted.kind === 'accepted') {
+      // It is the journal's now, however long its client waits.
+      received.end();
+      await this.#accepted(visit, accepted);
+    } else if (exchange.closed) this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+    else this.#notTaken(visit, accepted, kept);
+  }
+
+  async #accepted(
+    visit: RoutedVisit,
+    { id, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
+  ): Promise<void> {
+    const { desk, conclusions } = this.#deps;
+    const answer = ticket === null ? null : await desk.originAnswer(ticket).catch(() => null);
+    if (visit.exchange.closed) conclusions.whenEnded(visit, 'write', 'behind', 0);
+    else if (answer !== null) this.#passAnswer(visit, id, answer);
+    else this.#acknowledge(visit, id);
+  }
+
+  #notTaken(
+    visit: RoutedVisit,
+    accepted: Exclude<AcceptedWrite, { readonly kind: 'accepted' }>,
+    kept: Uint8Array | null,
+  ): void {
+    const isThrough = visit.route.config.write.onFull === 'through';
+    switch (accepted.kind) {
+      case 'mismatch':
+        this.#refuse(visit, 422, 'Unprocessable Content', 'key-reused', KEY_REUSED);
+        return;
+      case 'full':
+      case 'not-durable':
+        if (isThrough) this.#deps.through.enter(visit, accepted.kind, { body: asStream(kept) });
+        else this.#refuseNotTaken(visit, accepted.kind);
+        return;
+      default:
+        accepted satisfies never;
+    }
+  }
+
+  /** The same for the same request under the same Idempotency-Key, whatever has become of the write since. */
+  #acknowledge(visit: RoutedVisit, id: string): void {
+    const content = Buffer.from(`${JSON.stringify({ id, state: 'waiting' })}\n`);
+    const status = cacheStatus({ fwd: 'method', detail: 'behind' });
+    visit.exchange.respond(
+      202,
+      [
+        'Content-Type',
+        'application/json',
+        'Weir-Write',
+        id,
+        'Cache-Control',
+        'no-store',
+        'Cache-Status',
+        status,
+        'Via',
+        VIA,
+      ],
+      content,
+    );
+    this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 202);
+  }
+
+  #passAnswer(visit: RoutedVisit, id: string, answer: OriginAnswer): void {
+    const status = cacheStatus({ fwd: 'method', fwdStatus: answer.status, detail: 'behind' });
+    visit.exchange.respond(
+      answer.status,
+      [...answer.fields, 'Weir-Write', id, 'Preference-Applied', 'wait', 'Cache-Status', status, 'Via', VIA],
+      answer.content,
+    );
+    this.#deps.conclusions.whenEnded(visit, 'write', 'behind', answer.status);
+  }
+
+  #refuseTooLarge(visit: RoutedVisit): void {
+    const detail = `This route takes content of at most ${visit.route.config.write.maxBodyBytes} bytes.`;
+    this.#refuse(visit, 413, 'Content Too Large', 'too-large', detail);
+  }
+
+  #refuseNotTaken(visit: RoutedVisit, reason: 'full' | 'not-durable' | 'receiving'): void {
+    this.#refuse(visit, 503, 'Service Unavailable', reason, NOT_TAKEN, ['Retry-After', '1']);
+  }
+
+  #refuse(
+    visit: RoutedVisit,
+    status: 413 | 422 | 503,
+    title: string,
+    reason: string,
+    detail: string,
+    more: readonly string[] = [],
+  ): void {
+    const cache = cacheStatus({ detail: reason });
+    refuse(visit.exchange, status, title, detail, [...more, 'Cache-Status', cache, 'Via', VIA]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', reason, status);
+  }
+}
+
+const KEY_REUSED = 'Another request was sent with this Idempotency-Key before.';
+const NOT_TAKEN = 'The write could not be taken in durably; nothing of it was kept.';

@@ -1,0 +1,177 @@
+import { cacheStatus } from '../../../policies/http/cache-status.ts';
+import { VIA } from '../../../policies/http/forwarding.ts';
+import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../../policies/writes.ts';
+import type { Conclusions } from '../access-records.ts';
+import { originForm, type PassOptions, type PassWay } from './pass.ts';
+import { refuse, refuseHeld } from '../error-responses.ts';
+import type { Positions } from '../positions.ts';
+import { holdClient, type RoutedVisit } from '../context.ts';
+import type { Site } from '../../routes/active-route.ts';
+import { laterTags, targetTags, writtenTags, type SentWrite } from '../../writes/written-tags.ts';
+import type { WriteLine } from '../../writes/journal/order-queue.ts';
+import type { EntryKeeper } from '../written-entries/keep-entry.ts';
+import { WrittenEntry } from '../written-entries/from-put.ts';
+import type { WriteDesk } from '../../writes/journal-client.ts';
+
+export interface ThroughWayDependencies {
+  readonly desk: WriteDesk;
+  readonly passWay: PassWay;
+  readonly positions: Positions;
+  readonly conclusions: Conclusions;
+  /** Where a PUT becomes the entry. */
+  readonly keeper: EntryKeeper;
+  /** The one in force. */
+  site(): Site;
+}
+
+/** The request as it is sent, where that is not the client's own. */
+export type SentInstead = Pick<PassOptions, 'fields' | 'body' | 'isWhole'>;
+
+/** Writes that are sent at once: their tags held before, invalid after, and only then the client is answered. */
+export class ThroughWay {
+  readonly #deps: ThroughWayDependencies;
+  #tickets = 0;
+
+  constructor(deps: ThroughWayDependencies) {
+    this.#deps = deps;
+  }
+
+  enter(visit: RoutedVisit, reason: string, sent: SentInstead = {}): void {
+    void this.#admit(visit, reason, sent);
+  }
+
+  async #admit(visit: RoutedVisit, reason: string, sent: SentInstead): Promise<void> {
+    const { desk } = this.#deps;
+    const { exchange, route, site } = visit;
+    const { queue, maxProcessingMs } = route.originConfig;
+    this.#tickets += 1;
+    const ticket = this.#tickets;
+    const line = writeLineOf(visit);
+    const tags = [
+      ...new Set([
+        ...targetTags(site.config, { authority: visit.authority, target: line.target }),
+        ...routeTags(visit),
+      ]),
+    ];
+    exchange.onGone(() => desk.abandonThrough(ticket));
+    const admission = await desk
+      .admitThrough({
+        ticket,
+        line,
+        client: holdClient(visit),
+        tags,
+        waitMs: queue.timeoutMs,
+        waiting: queue.size,
+        maxProcessingMs,
+      })
+      .catch(() => ({ kind: 'not-durable' }) as const);
+    switch (admission.kind) {
+      case 'admitted':
+        if (exchange.closed) {
+          this.#deps.conclusions.whenEnded(visit, 'write', reason, 0);
+          await this.#settle(admission.hold, 'rejected', []);
+        } else this.#send(visit, reason, sent, admission.hold);
+        return;
+      case 'busy':
+        this.#refuse(visit, 'busy', 'Earlier writes to this URL have not been delivered yet.');
+        return;
+      case 'beyond': {
+        const { reason: why, status } = refuseHeld(exchange, admission.bound);
+        this.#deps.conclusions.whenEnded(visit, 'refused', why, status);
+        return;
+      }
+      case 'not-durable':
+        this.#refuse(visit, 'not-durable', 'The write could not be prepared durably.');
+        return;
+      default:
+        admission satisfies never;
+    }
+  }
+
+  #send(visit: RoutedVisit, reason: string, sent: SentInstead, hold: number): void {
+    const { passWay, keeper, positions } = this.#deps;
+    const { route, site } = visit;
+    const entry = route.config.write.update ? WrittenEntry.capture(visit, keeper, sent.body) : null;
+    let isSettled = false;
+    passWay.enter(visit, reason, {
+      outcome: 'write',
+      forward: 'method',
+      ...sent,
+      ...(entry === null ? {} : { body: entry.body }),
+      outlivesClient: true,
+      onHead: async (status, fields) => {
+        isSettled = true;
+        const tags = writtenTags(site.config, route.originConfig, sentWrite(visit), { status, fields });
+        const outcome = outcomeOfAnswer(status);
+        if (outcome !== 'rejected') tags.push(...this.#laterTags(visit, { status, fields }));
+        const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
+        const floor = await this.#settle(hold, outcome, tags, entryTags);
+        if (floor !== null) entry?.store(floor);
+        return positions.ofWrite(visit, status, fields);
+      },
+      beforeRefusal: async (failure) => {
+        if (isSettled) return;
+        const outcome = outcomeOfFailure(failure);
+        const tags = outcome === 'rejected' ? [] : this.#laterTags(visit, null);
+        await this.#settle(hold, outcome, tags);
+      },
+      onSettled: (settled) => {
+        if (isSettled || typeof settled !== 'string') return;
+        if (settled === 'unsent') void this.#settle(hold, 'rejected', []);
+        else void this.#settle(hold, 'unknown', this.#laterTags(visit, null));
+      },
+    });
+  }
+
+  #laterTags(visit: RoutedVisit, answer: Parameters<typeof laterTags>[3]): string[] {
+    const site = this.#deps.site();
+    if (site === visit.site) return [];
+    return laterTags(site, visit.route.originConfig, sentWrite(visit), answer);
+  }
+
+  /** Where the coordinator can't be asked it is ending, and the hold that it wrote down outlasts it. */
+  async #settle(
+    hold: number,
+    outcome: WriteOutcome,
+    moreTags: readonly string[],
+    entryTags: readonly string[] | null = null,
+  ): Promise<number | null> {
+    try {
+      const { floor } = await this.#deps.desk.settleThrough({ hold, outcome, moreTags, entryTags });
+      return floor;
+    } catch {
+      return null;
+    }
+  }
+
+  #refuse(visit: RoutedVisit, reason: string, detail: string): void {
+    const status = cacheStatus({ detail: reason });
+    refuse(visit.exchange, 503, 'Service Unavailable', detail, [
+      'Retry-After',
+      '1',
+      'Cache-Status',
+      status,
+      'Via',
+      VIA,
+    ]);
+    this.#deps.conclusions.whenEnded(visit, 'refused', reason, 503);
+  }
+}
+
+/** The line that a write of this visit stands in; `query` where it is not as the client has it. */
+export function writeLineOf(visit: RoutedVisit, query = visit.query): WriteLine {
+  const { route, authority, path } = visit;
+  return {
+    origin: route.config.origin,
+    authority: route.originConfig.hostHeader === 'client' ? authority : null,
+    target: originForm(path, query),
+  };
+}
+
+export function sentWrite({ exchange, path, query, authority, scheme }: RoutedVisit): SentWrite {
+  return { method: exchange.method, target: originForm(path, query), authority, scheme };
+}
+
+export function routeTags({ route, params }: RoutedVisit): string[] {
+  return route.writeTagsFor(params);
+}

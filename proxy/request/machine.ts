@@ -1,0 +1,282 @@
+import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
+import { cacheStatus } from '../../policies/http/cache-status.ts';
+import { CREDENTIALS } from '../../policies/http/fields.ts';
+import {
+  clientSite,
+  decideMaxForwards,
+  hasForwardingConflict,
+  isLooping,
+  VIA,
+} from '../../policies/http/forwarding.ts';
+import { proxyStatus } from '../../policies/http/proxy-status.ts';
+import { decideTarget } from '../../policies/key.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { Site } from '../routes/active-route.ts';
+import type { CacheWay } from './handlers/cache.ts';
+import type { Conclusions } from './access-records.ts';
+import type { DeliveryWay } from './handlers/webhook.ts';
+import type { PassWay } from './handlers/pass.ts';
+import type { PurgeWay } from './handlers/purge.ts';
+import { refuse } from './error-responses.ts';
+import type { PendingWay } from './handlers/pending-read.ts';
+import { clientOf, type RoutedVisit, type Visit } from './context.ts';
+import type { WriteWay } from './handlers/write-around.ts';
+
+/**
+ * A request's life. Every step does one thing and returns the next:
+ *
+ *     enter → purge
+ *           → route → deliver | refuse | no-route | method-not-allowed | tunnel | answer | cache way | pending way |
+ *             write way | pass
+ *
+ * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
+ */
+type Step =
+  | { readonly to: 'purge'; readonly visit: Visit }
+  | { readonly to: 'route'; readonly visit: Visit }
+  | { readonly to: 'deliver'; readonly visit: Visit; readonly path: string; readonly maxBytes: number }
+  | { readonly to: 'malformed'; readonly visit: Visit }
+  | { readonly to: 'ambiguous'; readonly visit: Visit }
+  | { readonly to: 'forwarding-conflict'; readonly visit: Visit }
+  | { readonly to: 'no-route'; readonly visit: Visit }
+  | { readonly to: 'method-not-allowed'; readonly visit: Visit; readonly allow: readonly string[] }
+  | { readonly to: 'answer'; readonly visit: Visit }
+  | { readonly to: 'looping'; readonly visit: Visit }
+  | { readonly to: 'tunnel'; readonly visit: RoutedVisit }
+  | { readonly to: 'cache-way'; readonly visit: RoutedVisit }
+  | { readonly to: 'pending-way'; readonly visit: RoutedVisit }
+  | { readonly to: 'write-way'; readonly visit: RoutedVisit }
+  | { readonly to: 'pass'; readonly visit: RoutedVisit; readonly reason: string };
+
+export interface PipelineDependencies {
+  readonly fence: FenceReader;
+  readonly clock: Clock;
+  readonly conclusions: Conclusions;
+  readonly cacheWay: CacheWay;
+  readonly pendingWay: PendingWay;
+  readonly writeWay: WriteWay;
+  readonly passWay: PassWay;
+  readonly purgeWay: PurgeWay;
+  readonly deliveryWay: DeliveryWay;
+  /** The most bytes of a delivery to a feed at this path, as normalised; null: no feed receives there. */
+  maxDeliveryBytes(path: string): number | null;
+  site(): Site;
+  /** Whether the address is one of `listen.trusted-proxies`. */
+  isTrusted(remoteAddress: string): boolean;
+}
+
+export class Pipeline {
+  readonly #deps: PipelineDependencies;
+
+  constructor(deps: PipelineDependencies) {
+    this.#deps = deps;
+  }
+
+  handle(exchange: Exchange): void {
+    const { fence, clock, isTrusted } = this.#deps;
+    const visit: Visit = {
+      exchange,
+      site: this.#deps.site(),
+      arrival: fence.published(),
+      arrivedAtMs: clock.nowMs(),
+      trusted: isTrusted(exchange.remoteAddress),
+    };
+    let step: Step | null = exchange.method === 'PURGE' ? { to: 'purge', visit } : { to: 'route', visit };
+    while (step !== null) step = this.#take(step);
+  }
+
+  /** After a wait: what the origin was asked for before is too old for it. */
+  #asIfNow(visit: RoutedVisit): RoutedVisit {
+    const { fence, clock } = this.#deps;
+    return { ...visit, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+  }
+
+  #take(step: Step): Step | null {
+    const { cacheWay, pendingWay, writeWay, passWay, purgeWay, deliveryWay } = this.#deps;
+    switch (step.to) {
+      case 'route':
+        return this.#route(step.visit);
+      case 'cache-way':
+        cacheWay.enter(step.visit);
+        return null;
+      case 'pending-way':
+        pendingWay.enter(step.visit, () => cacheWay.enter(this.#asIfNow(step.visit)));
+        return null;
+      case 'write-way':
+        writeWay.enter(step.visit);
+        return null;
+      case 'pass':
+        passWay.enter(step.visit, step.reason);
+        return null;
+      case 'tunnel':
+        passWay.tunnel(step.visit);
+        return null;
+      case 'purge':
+        purgeWay.enter(step.visit);
+        return null;
+      case 'deliver':
+        deliveryWay.enter(step.visit, step.path, step.maxBytes);
+        return null;
+      case 'answer':
+        return this.#answer(step.visit);
+      case 'looping':
+        return this.#refuseLoop(step.visit);
+      case 'malformed':
+        return this.#refuse(
+          step.visit,
+          400,
+          'Bad Request',
+          'The target is no path that can be read in one way alone.',
+          'malformed-target',
+        );
+      case 'ambiguous':
+        return this.#refuse(
+          step.visit,
+          400,
+          'Bad Request',
+          'The path has a dot segment when it is decoded.',
+          'ambiguous-path',
+        );
+      case 'forwarding-conflict':
+        return this.#refuse(
+          step.visit,
+          400,
+          'Bad Request',
+          'Forwarded and X-Forwarded-* contradict each other.',
+          'forwarding-conflict',
+        );
+      case 'no-route':
+        return this.#refuse(step.visit, 404, 'Not Found', 'No route takes this path.', '');
+      case 'method-not-allowed':
+        return this.#refuse(
+          step.visit,
+          405,
+          'Method Not Allowed',
+          'No route of this path takes this method.',
+          '',
+          ['Allow', step.allow.join(', ')],
+        );
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #route(visit: Visit): Step {
+    const { exchange, site } = visit;
+    const { method } = exchange;
+    if (isLooping(exchange.fields)) return { to: 'looping', visit };
+    if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
+      return { to: 'answer', visit };
+    }
+    const target = decideTarget(exchange.target, site.config.listen.ambiguousPaths);
+    if (target.kind !== 'target') return { to: target.kind, visit };
+    const maxBytes = this.#deps.maxDeliveryBytes(target.path);
+    if (maxBytes !== null) return { to: 'deliver', visit, path: target.path, maxBytes };
+    const client = clientOf(visit);
+    if (hasForwardingConflict(client)) return { to: 'forwarding-conflict', visit };
+    const { scheme, authority } = clientSite(client);
+    const match = site.router.match(method, authority, target.path);
+    switch (match.kind) {
+      case 'no-route':
+        return { to: 'no-route', visit };
+      case 'method-not-allowed':
+        return { to: 'method-not-allowed', visit, allow: match.allow };
+      case 'route': {
+        const route = site.routes.get(match.route.name)!;
+        const { path, query } = target;
+        // Named one by one, which costs each request a fraction of what spreading objects does.
+        const routed: RoutedVisit = {
+          exchange,
+          site,
+          arrival: visit.arrival,
+          arrivedAtMs: visit.arrivedAtMs,
+          trusted: visit.trusted,
+          scheme,
+          authority,
+          path,
+          query,
+          route,
+          params: match.params,
+          position: null,
+        };
+        if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
+        if (method === 'GET' || method === 'HEAD') {
+          if (target.isAmbiguous) return { to: 'pass', visit: routed, reason: 'ambiguous-path' };
+          return { to: this.#deps.pendingWay.concerns(routed) ? 'pending-way' : 'cache-way', visit: routed };
+        }
+        return isSafeMethod(method)
+          ? { to: 'pass', visit: routed, reason: 'method' }
+          : { to: 'write-way', visit: routed };
+      }
+      default:
+        return match satisfies never;
+    }
+  }
+
+  /** OPTIONS for the server as a whole, and OPTIONS or TRACE that may go no further (RFC 9110 §7.6.2, §9.3.7, §9.3.8). */
+  #answer(visit: Visit): null {
+    const { exchange } = visit;
+    if (exchange.method === 'TRACE') {
+      const lines = [`TRACE ${exchange.target} HTTP/${exchange.version}`];
+      const { fields } = exchange;
+      for (let i = 0; i < fields.length; i += 2) {
+        if (!NOT_REFLECTED.has(fields[i]!.toLowerCase())) lines.push(`${fields[i]}: ${fields[i + 1]}`);
+      }
+      const content = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+      exchange.respond(200, ['Content-Type', 'message/http', 'Via', VIA], content);
+      this.#deps.conclusions.whenEnded(visit, 'answered', 'max-forwards', 200);
+    } else {
+      exchange.respond(204, ['Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS', 'Via', VIA], null);
+      this.#deps.conclusions.whenEnded(
+        visit,
+        'answered',
+        exchange.target === '*' ? 'options' : 'max-forwards',
+        204,
+      );
+    }
+    return null;
+  }
+
+  #refuseLoop(visit: Visit): null {
+    const said = [
+      'Via',
+      VIA,
+      'Cache-Status',
+      cacheStatus({ detail: 'loop' }),
+      'Proxy-Status',
+      proxyStatus({ error: 'proxy_loop_detected' }),
+    ];
+    const detail = 'The request has passed through Weir too often: its origins lead back to it.';
+    refuse(visit.exchange, 508, 'Loop Detected', detail, said);
+    this.#deps.conclusions.whenEnded(visit, 'refused', 'loop', 508);
+    return null;
+  }
+
+  #refuse(
+    visit: Visit,
+    status: 400 | 404 | 405,
+    title: string,
+    detail: string,
+    reason: string,
+    more: readonly string[] = [],
+  ): null {
+    const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
+    const error = status === 404 ? 'destination_not_found' : 'http_request_error';
+    const said = [
+      'Via',
+      VIA,
+      'Cache-Status',
+      cacheStatus({ detail: reason || outcome }),
+      'Proxy-Status',
+      proxyStatus({ error }),
+    ];
+    refuse(visit.exchange, status, title, detail, [...said, ...more]);
+    this.#deps.conclusions.whenEnded(visit, outcome, reason, status);
+    return null;
+  }
+}
+
+/** RFC 9110 §9.3.8: what a TRACE must not reflect. */
+const NOT_REFLECTED: ReadonlySet<string> = new Set([...CREDENTIALS, 'proxy-authorization']);

@@ -1,0 +1,45 @@
+import type { StoredEntry } from '../store/entry.ts';
+import type { Clock } from '../threads/clock.ts';
+import type { Flights } from '../fetch/flights.ts';
+import { fillOf, waiterOf } from './fetch-requests.ts';
+import type { KeyedVisit } from './context.ts';
+
+export interface RefreshCounters {
+  refreshes: number;
+  /** Refreshes that were not begun, for as many as may were under way. */
+  refreshesSkipped: number;
+}
+
+/** Asks the origin behind responses that were served stale (RFC 5861 §3), a bounded number at a time. */
+export class Refreshes {
+  readonly counters: RefreshCounters = { refreshes: 0, refreshesSkipped: 0 };
+  readonly #flights: Flights;
+  readonly #clock: Clock;
+  readonly #maxUnderWay: number;
+  #underWay = 0;
+
+  constructor(flights: Flights, clock: Clock, maxUnderWay: number) {
+    this.#flights = flights;
+    this.#clock = clock;
+    this.#maxUnderWay = maxUnderWay;
+  }
+
+  begin(visit: KeyedVisit, stale: StoredEntry): void {
+    const fill = fillOf(visit, 'background', stale);
+    if (this.#flights.isUnderWay(fill)) return;
+    if (this.#underWay >= this.#maxUnderWay) {
+      this.counters.refreshesSkipped += 1;
+      return;
+    }
+    this.#underWay += 1;
+    this.counters.refreshes += 1;
+    this.#flights.obtain(fill, {
+      ...waiterOf(visit, this.#clock),
+      inform: () => {},
+      take: (found) => {
+        this.#underWay -= 1;
+        if (found.kind === 'pass') found.body.desertIfUnread();
+      },
+    });
+  }
+}

@@ -1,0 +1,108 @@
+import { decideBypass } from '../../../policies/bypass.ts';
+import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
+import { writtenFields } from '../../../policies/http/forwarding.ts';
+import { isSteered } from '../../../policies/key.ts';
+import type { StoredMeta } from '../../../policies/model.ts';
+import { decidePosted } from '../../../policies/rfc9111/posted.ts';
+import { groupSite } from '../../../policies/tags.ts';
+import { wallMs } from '../../threads/clock.ts';
+import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
+import { originForm } from '../handlers/pass.ts';
+import { keyOfVisit, sentFields, type RoutedVisit } from '../context.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './keep-entry.ts';
+
+/** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
+export class PostedEntry {
+  readonly #visit: RoutedVisit;
+  readonly #keeper: EntryKeeper;
+  readonly #requestTimeMs: number;
+  #meta: StoredMeta | null = null;
+  #tags: readonly string[] = [];
+  /** The sequence of the POST's own invalidation; -1: its answer does not become the entry. */
+  #floor = -1;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+
+  private constructor(visit: RoutedVisit, keeper: EntryKeeper) {
+    this.#visit = visit;
+    this.#keeper = keeper;
+    this.#requestTimeMs = keeper.clock.nowMs();
+  }
+
+  /**
+   * Null where no answer can become the entry: it is no POST, the origin is sent what a GET of the target is not, such a
+   * GET has another route, or answers of this one may show an earlier state than they seem to.
+   */
+  static expect(visit: RoutedVisit, keeper: EntryKeeper): PostedEntry | null {
+    const { exchange, site, route, authority, path, query } = visit;
+    if (exchange.method !== 'POST' || isSteered(exchange.fields)) return null;
+    if (decideBypass(exchange.fields, route.config.cache) !== null) return null;
+    if (route.readLagMs > 0 || route.config.cache.versionHeader !== null) return null;
+    if (keyOfVisit(visit).query !== query) return null;
+    const found = site.router.match('GET', authority, path);
+    const isSameRoute = found.kind === 'route' && found.route.name === route.config.name;
+    return isSameRoute ? new PostedEntry(visit, keeper) : null;
+  }
+
+  /** The head has come, and what the POST has changed is about to be invalidated. Undefined: nothing comes of it. */
+  answered(status: number, fields: Fields): AskedEntry | undefined {
+    if (!this.#decide(status, fields)) return undefined;
+    return { tags: this.#keeper.hasher.hash(this.#tags), floor: this.#visit.arrival };
+  }
+
+  /** It was. What nothing else has touched since the POST came is as the POST has made it. */
+  invalidated({ sequence, isTouched }: Invalidated): void {
+    if (this.#meta !== null && !isTouched) this.#floor = sequence;
+  }
+
+  append(chunk: Uint8Array): void {
+    if (this.#floor < 0) return;
+    this.#bytes += chunk.byteLength;
+    if (this.#bytes <= MAX_KEPT_BYTES) this.#chunks.push(chunk);
+    else this.#giveUp();
+  }
+
+  /** All of the content has come. */
+  finish(): void {
+    if (this.#floor < 0 || this.#meta === null) return;
+    const content = Buffer.concat(this.#chunks);
+    keepEntry(this.#visit, this.#keeper, { meta: this.#meta, tags: this.#tags, floor: this.#floor, content });
+    this.#giveUp();
+  }
+
+  #decide(status: number, fields: Fields): boolean {
+    const { exchange, route, scheme, authority, path, query } = this.#visit;
+    if (Number(fieldValue(fields, 'content-length') ?? 0) > MAX_KEPT_BYTES) return false;
+    const { method } = exchange;
+    const decision = decidePosted(
+      {
+        request: { method, fields: exchange.fields, written: writtenFields(sentFields(this.#visit)) },
+        status,
+        fields,
+        requestTimeMs: this.#requestTimeMs,
+        responseTimeMs: this.#keeper.clock.nowMs(),
+        receiptMs: wallMs(this.#keeper.clock),
+        policy: route.config.cache,
+        authority: groupSite(route.originConfig, authority),
+      },
+      {
+        method,
+        target: originForm(path, query),
+        authority,
+        scheme,
+        aliases: route.originConfig.urls,
+        status,
+        fields,
+      },
+    );
+    if (decision.kind === 'not') return false;
+    this.#meta = decision.meta;
+    this.#tags = tagsOfTarget(this.#visit, decision.meta);
+    return true;
+  }
+
+  #giveUp(): void {
+    this.#floor = -1;
+    this.#chunks = [];
+  }
+}

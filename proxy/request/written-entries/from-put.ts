@@ -1,0 +1,105 @@
+import { Transform, type Readable } from 'node:stream';
+import { decideBypass } from '../../../policies/bypass.ts';
+import { fieldValue, withoutFields, type Fields } from '../../../policies/http/fields.ts';
+import { isSteered } from '../../../policies/key.ts';
+import { decideStoring } from '../../../policies/rfc9111/storing.ts';
+import { groupSite } from '../../../policies/tags.ts';
+import { wallMs } from '../../threads/clock.ts';
+import { representationOfPut } from '../../../policies/writes.ts';
+import type { StoredMeta } from '../../../policies/model.ts';
+import { keyOfVisit, type RoutedVisit } from '../context.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './keep-entry.ts';
+
+/** What a PUT sent, on its way to become the entry that a GET is answered with. */
+export class WrittenEntry {
+  readonly body: Readable;
+  readonly #visit: RoutedVisit;
+  readonly #keeper: EntryKeeper;
+  readonly #requestTimeMs: number;
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+  #isTooLarge = false;
+  #meta: StoredMeta | null = null;
+  #tags: readonly string[] = [];
+
+  private constructor(visit: RoutedVisit, keeper: EntryKeeper, source: Readable) {
+    this.#visit = visit;
+    this.#keeper = keeper;
+    this.#requestTimeMs = keeper.clock.nowMs();
+    const keep = (chunk: Buffer): void => this.#keep(chunk);
+    const body = new Transform({
+      transform(chunk: Buffer, _encoding, callback) {
+        keep(chunk);
+        callback(null, chunk);
+      },
+    });
+    source.once('error', (error) => body.destroy(error));
+    source.once('close', () => {
+      if (!source.readableEnded) body.destroy(new Error('the client left before it had sent its content'));
+    });
+    body.on('error', () => source.destroy());
+    this.body = source.pipe(body);
+  }
+
+  /**
+   * Null where the request can't become the entry: it is no PUT, its key is not that of every GET, or the origin may have
+   * understood another than Weir has.
+   */
+  static capture(visit: RoutedVisit, keeper: EntryKeeper, instead?: Readable | null): WrittenEntry | null {
+    const { exchange, route, query } = visit;
+    const { key } = route.config.cache;
+    const source = instead ?? exchange.body;
+    const isPlain = key.headers.length === 0 && key.cookies.length === 0;
+    const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
+    if (isSteered(exchange.fields) || decideBypass(exchange.fields, route.config.cache) !== null) return null;
+    // What the origin was sent is the target of a GET only where that is sent the same query.
+    if (keyOfVisit(visit).query !== query) return null;
+    if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_KEPT_BYTES) return null;
+    return new WrittenEntry(visit, keeper, source);
+  }
+
+  /** The tags of the entry by this answer; null: it does not become one. */
+  tagsFor(status: number, answer: Fields): readonly string[] | null {
+    const { exchange, route, authority } = this.#visit;
+    const fields = representationOfPut(exchange.fields, status, answer);
+    if (fields === null || this.#isTooLarge || !this.body.readableEnded) return null;
+    const decision = decideStoring({
+      request: { method: 'GET', fields: withoutFields(exchange.fields, OF_THE_PUT) },
+      status: 200,
+      fields: [...fields, 'Content-Length', String(this.#bytes)],
+      requestTimeMs: this.#requestTimeMs,
+      responseTimeMs: this.#keeper.clock.nowMs(),
+      receiptMs: wallMs(this.#keeper.clock),
+      policy: route.config.cache,
+      authority: groupSite(route.originConfig, authority),
+    });
+    if (decision.kind === 'not') return null;
+    this.#meta = decision.meta;
+    this.#tags = tagsOfTarget(this.#visit, decision.meta);
+    return this.#tags;
+  }
+
+  /** Stores it. `floor` is the sequence with which the write itself invalidated what was there. */
+  store(floor: number): void {
+    if (this.#meta === null) return;
+    const content = Buffer.concat(this.#chunks);
+    keepEntry(this.#visit, this.#keeper, { meta: this.#meta, tags: this.#tags, floor, content });
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes > MAX_KEPT_BYTES) {
+      this.#isTooLarge = true;
+      this.#chunks.length = 0;
+    } else if (!this.#isTooLarge) this.#chunks.push(chunk);
+  }
+}
+
+/** What the PUT says of its own content and conditions is nothing that a GET would say. */
+const OF_THE_PUT: ReadonlySet<string> = new Set([
+  'cache-control',
+  'pragma',
+  'content-type',
+  'content-length',
+  'range',
+]);

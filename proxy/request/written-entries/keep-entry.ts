@@ -1,0 +1,91 @@
+import type { StoredMeta } from '../../../policies/model.ts';
+import { entryTags } from '../../../policies/tags.ts';
+import type { EntryHead } from '../../store/entry-head.ts';
+import type { Levels } from '../../store/tiers.ts';
+import type { Clock } from '../../threads/clock.ts';
+import type { TagHasher } from '../../fence/tag-hash.ts';
+import { FlightBody } from '../../store/body.ts';
+import { Storing } from '../../store/entry-writer.ts';
+import { originForm } from '../handlers/pass.ts';
+import { keyOfVisit, type RoutedVisit } from '../context.ts';
+
+/** Where an entry is put that no flight has fetched. */
+export interface EntryKeeper {
+  readonly levels: Levels;
+  readonly clock: Clock;
+  readonly hasher: TagHasher;
+  newEntryId(): string;
+}
+
+/** What may become an entry without a flight is held in memory until it does; more is not. */
+export const MAX_KEPT_BYTES = 2 ** 20;
+
+/** What a write has brought, as the entry for a GET of its target. */
+export interface KeptEntry {
+  readonly meta: StoredMeta;
+  readonly tags: readonly string[];
+  /** The sequence with which the write itself invalidated what was there. */
+  readonly floor: number;
+  readonly content: Uint8Array;
+}
+
+/** All tags of the entry for a GET of the visit's target. */
+export function tagsOfTarget(visit: RoutedVisit, meta: StoredMeta): readonly string[] {
+  const { route, authority, path, query, params } = visit;
+  const known = entryTags({
+    authority,
+    path,
+    query,
+    route: route.config.name,
+    origin: route.config.origin,
+    feed: route.feed?.name ?? null,
+    extra: route.tagsFor(params),
+  });
+  return [...new Set([...known, ...meta.responseTags])];
+}
+
+/** Puts it into the levels, unless one of a later flight is there. */
+export function keepEntry(visit: RoutedVisit, keeper: EntryKeeper, kept: KeptEntry): void {
+  const { route, authority, scheme, path } = visit;
+  const { levels, newEntryId } = keeper;
+  const { meta, tags, floor, content } = kept;
+  const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
+  const { key, query } = keyOfVisit(visit);
+  const head: EntryHead = {
+    id: newEntryId(),
+    key,
+    route: route.config.name,
+    origin: route.config.origin,
+    url: `${site}${originForm(path, query)}`,
+    meta,
+    tags,
+    tagHashes: keeper.hasher.hash(tags),
+    floor,
+    unproven: false,
+    sizeBytes: content.length,
+    evictLast: route.config.cache.evict === 'last',
+  };
+  const storing = Storing.begin(head, {
+    levels,
+    maxObjectBytes: MAX_KEPT_BYTES,
+    maxVariants: route.config.cache.maxVariants,
+    toDisk: true,
+    newEntryId: null,
+    over: () => {},
+  });
+  if (storing === null) return;
+  const body = new FlightBody({
+    windowBytes: MAX_KEPT_BYTES,
+    keepsAll: storing.inMemory,
+    isStored: storing.onDisk,
+    pause: () => {},
+    resume: () => {},
+    onDeserted: () => {},
+  });
+  storing.attach(body);
+  if (content.length > 0) {
+    body.append(content);
+    storing.append(content);
+  }
+  storing.finish([]);
+}

@@ -1,0 +1,54 @@
+/** Weir's metrics in the Prometheus text format, read from counters and stats when they are asked for. */
+import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
+import { METRICS, type Reading, type Sample } from './metric-definitions.ts';
+import type { WeirStats } from './stats.ts';
+import type { Totals } from '../observability/totals.ts';
+
+export interface Exposition {
+  /** Version 0.0.4 of the text format. Rejects where the stats can't be had. */
+  text(): Promise<string>;
+}
+
+/** Gauges under a counter's suffix; each is the sum of a gauge by type, which stays. */
+const MISNAMED_SUMS = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+export function createExposition(sources: {
+  readonly totals: Totals;
+  stats(): Promise<WeirStats>;
+}): Exposition {
+  const registry = new Registry();
+  let reading: Reading;
+  for (const { name, type, help, samples } of METRICS) {
+    registry.registerMetric(asMetric({ name, type, help, get: async () => samples(reading) }));
+  }
+  // Of the process: processor time, memory, event loop and garbage collection.
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED_SUMS) registry.removeSingleMetric(name);
+  return {
+    async text() {
+      const stats = await sources.stats();
+      reading = { stats, routes: sources.totals.read() };
+      return registry.metrics();
+    },
+  };
+}
+
+interface Read {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  get(): Promise<readonly Sample[]>;
+}
+
+/** A registry asks its metrics for nothing but their name and, at each reading, for all of it. */
+function asMetric({ name, type, help, get }: Read): Metric {
+  const metric = {
+    name,
+    get: async () => ({ name, type, help, aggregator: 'sum', values: await get() }),
+  };
+  return metric as unknown as Metric;
+}

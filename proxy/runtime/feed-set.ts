@@ -1,0 +1,157 @@
+import type { Config, FeedConfig, RouteConfig } from '../../policies/config/config.ts';
+import { feedScope } from '../../policies/feed-scope.ts';
+import { normalizeTarget } from '../../policies/key.ts';
+import type { FeedTrust } from '../../policies/model.ts';
+import type { DeliveryAnswer, FeedLog, FeedReceiver } from '../../origin-adapters/feeds/feed.ts';
+import type { Clock } from '../threads/clock.ts';
+import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { tagsOfChange } from '../feeds/change-tags.ts';
+import { feedDeps } from '../feeds/deps.ts';
+import { FenceDoor } from '../feeds/invalidation-sink.ts';
+import { HealthBoard } from '../feeds/health-cells.ts';
+import { PositionBoard } from '../feeds/position-cells.ts';
+import { FeedRunner } from '../feeds/runner.ts';
+import { sharedFeed, type SharedFeed } from '../feeds/shared-feed.ts';
+import type { FeedStatus } from '../feeds/status.ts';
+import type { Fence } from '../fence/fence.ts';
+import type { Log } from '../observability/logger.ts';
+import type { StateStore } from '../state/state-store.ts';
+import type { Delivery, SiteSource } from './calls.ts';
+
+export interface FeedSetDependencies {
+  readonly fence: Fence;
+  readonly state: StateStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The one in force. */
+  config(): Config;
+}
+
+interface Running {
+  /** What it was made of: another makes another runner. */
+  readonly source: string;
+  readonly runner: FeedRunner;
+  readonly receiver: FeedReceiver | undefined;
+  readonly shared: SharedFeed;
+  readonly board: HealthBoard;
+}
+
+/** The feeds of the configuration in force. One whose configuration stays the same goes on over a reload. */
+export class FeedSet {
+  readonly #deps: FeedSetDependencies;
+  #running = new Map<string, Running>();
+  /** Made, and started when workers know of them. */
+  #ready: FeedRunner[] = [];
+
+  constructor(deps: FeedSetDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Makes the feeds of a configuration, whose addresses `demo:` are known by the origin's name, and ends those that are
+   * not in it as they were. Those that are new begin with `start`.
+   */
+  async prepare(config: Config, demoUrls: Readonly<Record<string, string>>): Promise<void> {
+    const before = this.#running;
+    const wanted = Object.values(config.feeds).map((feed) => {
+      const named = withDemoUrl(feed, demoUrls);
+      const scope = feedScope(feed, Object.keys(config.origins));
+      return { feed, named, scope, source: JSON.stringify([named, scope]) };
+    });
+    const kept = new Set(
+      wanted
+        .filter(({ feed, source }) => before.get(feed.name)?.source === source)
+        .map(({ feed }) => feed.name),
+    );
+    await Promise.all([...before].filter(([name]) => !kept.has(name)).map(([, { runner }]) => runner.stop()));
+    this.#running = new Map(
+      wanted.map(({ feed, named, scope, source }) => [
+        feed.name,
+        kept.has(feed.name) ? before.get(feed.name)! : this.#made(feed, named, scope, source),
+      ]),
+    );
+  }
+
+  start(): void {
+    for (const runner of this.#ready.splice(0)) runner.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ runner }) => runner.stop()));
+    this.#running.clear();
+  }
+
+  /** What workers are told. */
+  shared(): SiteSource['feeds'] {
+    return Object.fromEntries([...this.#running].map(([name, { shared }]) => [name, shared]));
+  }
+
+  receivers(): SiteSource['receivers'] {
+    return [...this.#running.values()].flatMap(({ receiver }) =>
+      receiver === undefined ? [] : [{ path: pathOf(receiver), maxBodyBytes: receiver.maxBodyBytes }],
+    );
+  }
+
+  status(): FeedStatus[] {
+    return [...this.#running.values()].map(({ runner }) => runner.status());
+  }
+
+  /** How far entries of a route may be believed now, as workers see it. */
+  trustOf({ cache: { feed, onFeedLoss } }: RouteConfig): FeedTrust {
+    if (feed === null) return 'untracked';
+    const { maxSilenceMs } = this.#deps.config().feeds[feed]!;
+    const running = this.#running.get(feed);
+    return running?.board.trust(maxSilenceMs, onFeedLoss, this.#deps.clock) ?? onFeedLoss;
+  }
+
+  async deliver(delivery: Delivery): Promise<DeliveryAnswer> {
+    for (const { receiver } of this.#running.values()) {
+      if (receiver !== undefined && pathOf(receiver) === delivery.path) return receiver.receive(delivery);
+    }
+    return { status: 503, detail: 'no such feed' };
+  }
+
+  /** `named` is `feed` with the addresses that are known only now. */
+  #made(feed: FeedConfig, named: FeedConfig, scope: readonly string[], source: string): Running {
+    const { clock, fence, state } = this.#deps;
+    const adapter = FEED_ADAPTERS[feed.type];
+    const log = this.#logOf(feed.name);
+    const deps = feedDeps(clock, log);
+    const shared = sharedFeed();
+    const board = new HealthBoard(shared.health);
+    const client = adapter.create(named, deps);
+    const runner = new FeedRunner({
+      config: named,
+      adapter,
+      feed: client,
+      clock: deps.clock,
+      random: Math.random,
+      log,
+      door: new FenceDoor(fence, state, feed, scope, new PositionBoard(shared.positions)),
+      health: { set: (_feed, report) => board.set(report, clock) },
+      scope,
+      tagsOf: (change) => tagsOfChange(this.#deps.config(), change, scope),
+    });
+    this.#ready.push(runner);
+    return { source, runner, receiver: client.receiver, shared, board };
+  }
+
+  #logOf(feed: string): FeedLog {
+    const { log } = this.#deps;
+    return (level, event, details) => log[level]({ feed, event: 'feed', ...details }, event);
+  }
+}
+
+/** As requests are routed by. */
+function pathOf({ path }: FeedReceiver): string {
+  return normalizeTarget(path)?.path ?? path;
+}
+
+/** A `demo:` address is that of the built-in shop; where no origin is one, nothing answers there. */
+function withDemoUrl(feed: FeedConfig, demoUrls: Readonly<Record<string, string>>): FeedConfig {
+  const { url } = feed.options as { readonly url?: string };
+  if (url === undefined || !url.startsWith('demo:')) return feed;
+  const [shop] = Object.values(demoUrls);
+  if (shop === undefined) return feed;
+  return { ...feed, options: { ...feed.options, url: `${shop}${url.slice('demo:'.length)}` } };
+}

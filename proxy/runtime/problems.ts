@@ -1,0 +1,51 @@
+import type { Config } from '../../policies/config/config.ts';
+import type { DiskWriter } from '../store/disk/writer.ts';
+import type { Fence } from '../fence/fence.ts';
+import type { StoppedUrl } from '../writes/journal-admin.ts';
+import type { OriginBoard } from '../origins/origin-cells.ts';
+
+export interface Condition {
+  readonly config: Config;
+  readonly fence: Pick<Fence, 'isFailing'>;
+  readonly disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null;
+  readonly board: Pick<OriginBoard, 'isWell'>;
+  /** Each in a sentence. */
+  readonly originFailures: readonly string[];
+  readonly stopped: readonly StoppedUrl[];
+}
+
+/**
+ * What keeps Weir from doing all that it is configured for, while it serves; each in a sentence, for operators. Whoever
+ * reaches the admin side reads it without a token: no addresses, no secrets.
+ */
+export function problemsOf({ config, fence, disk, board, originFailures, stopped }: Condition): string[] {
+  const problems = [...diskProblems(config, fence, disk), ...originFailures, ...stopped.map(stoppedProblem)];
+  for (const { name, urls, health } of Object.values(config.origins)) {
+    const unwell = urls.filter((_, place) => !board.isWell(name, place)).length;
+    if (health === null || unwell === 0) continue;
+    problems.push(`the health check of the origin ${name} fails for ${unwell} of ${urls.length} URLs`);
+  }
+  return problems;
+}
+
+function stoppedProblem({ id, method, origin, path }: StoppedUrl): string {
+  return `writes to ${path} of the origin ${origin} wait for ${method} ${id}, which is dead: retry or discard it`;
+}
+
+/** Dead writes that are looked at, each time that somebody asks. */
+export const STOPPED_AT_MOST = 20;
+
+function diskProblems(config: Config, fence: Condition['fence'], disk: Condition['disk']): string[] {
+  const problems: string[] = [];
+  if (fence.isFailing) problems.push('the state can not be written: purges and writes are refused');
+  if (disk === null) {
+    if (config.cache.disk.sizeBytes > 0) problems.push('the cache on disk could not be opened and is off');
+    return problems;
+  }
+  const { storing, evictLastFull } = disk;
+  if (storing === 'stopped') problems.push('nothing more is stored on disk until there is room');
+  if (storing === 'stopped-until-restart')
+    problems.push('the disk failed: nothing more is stored on it until a restart');
+  if (evictLastFull) problems.push('entries of routes with evict: last leave no room for others on disk');
+  return problems;
+}

@@ -1,0 +1,288 @@
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Clock } from '../threads/clock.ts';
+import type { ExchangesUnderWay } from '../http/listener.ts';
+import type {
+  CoordinatorCalls,
+  Drain,
+  FoundInMemory,
+  SiteSource,
+  WorkerCalls,
+  WorkerStart,
+  WorkerStats,
+} from './calls.ts';
+import { Channel, type Handlers } from '../threads/channel.ts';
+import { heapLimits } from './process-memory.ts';
+import { WorkerTotals } from './worker-totals.ts';
+
+export interface WorkerPoolOptions {
+  readonly workers: number;
+  /** What all workers are started with alike. */
+  readonly shared: Omit<WorkerStart, 'index' | 'instance' | 'site' | 'port'>;
+  readonly clock: Clock;
+  /** Serves the calls of the worker that has this instance number. */
+  handlersFor(
+    index: number,
+    instance: number,
+  ): Omit<Handlers<CoordinatorCalls>, 'listening' | 'listenFailed'>;
+  /** A worker has ended that was not told to, and is replaced. */
+  onDeath(index: number, instance: number, reason: string): void;
+  /** What a worker told could not be done, and it does not wait to hear so. */
+  onFailed(index: number, call: string, error: unknown): void;
+  /** Starts a thread of `WORKER_FILE`, unless a test wants to hold it. */
+  readonly newWorker?: ((file: URL, start: WorkerStart) => Worker) | undefined;
+}
+
+export type PoolStart =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string };
+
+/** What workers answered. One that has ended meanwhile is left out. */
+export interface Answers<T> {
+  readonly answers: readonly T[];
+  /** The places of those that did not answer in time. */
+  readonly silent: readonly number[];
+}
+
+type Told<T> =
+  { readonly kind: 'told'; readonly answer: T } | { readonly kind: 'ended' } | { readonly kind: 'silent' };
+
+interface Running {
+  readonly worker: Worker;
+  readonly channel: Channel<WorkerCalls, CoordinatorCalls>;
+  readonly instance: number;
+  readonly startedAtMs: number;
+  isListening: boolean;
+}
+
+/** A worker that died younger than this is replaced only after a while, lest one that can't live takes all the time. */
+const YOUNG_MS = 1_000;
+/** How long a worker may take to tell what it has at hand, and to look through all that it holds. */
+const TELL_MS = 2_000;
+const FIND_MS = 5_000;
+/** How often it is told what a stop waits for. */
+const TELL_WAITING_MS = 5_000;
+/** A worker that takes so much longer than it was given is ended as it is. */
+const UNRESPONSIVE_MS = 5_000;
+const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+
+/** The workers: started, joined to each other, replaced when one dies. */
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
+  readonly #running: (Running | null)[];
+  readonly #totals = new WorkerTotals();
+  #site: SiteSource;
+  #port: number;
+  #instances = 0;
+  /** From the moment that all listen: what ends before is not replaced. */
+  #isReplacing = false;
+  #isStopping = false;
+  replaced = 0;
+
+  constructor(options: WorkerPoolOptions, site: SiteSource, port: number) {
+    this.#options = options;
+    this.#site = site;
+    this.#port = port;
+    this.#running = Array.from({ length: options.workers }, () => null);
+  }
+
+  /** Resolves when all listen, or one can't. */
+  async start(): Promise<PoolStart> {
+    const starts = this.#running.map((_, index) => this.#spawn(index));
+    const results = await Promise.all(starts);
+    const failed = results.find((result) => result.kind === 'failed');
+    this.#isReplacing = failed === undefined;
+    return failed ?? results[0]!;
+  }
+
+  get running(): number {
+    return this.#running.filter((worker) => worker?.isListening === true).length;
+  }
+
+  get isComplete(): boolean {
+    return this.running === this.#running.length;
+  }
+
+  reload(site: SiteSource): Promise<unknown> {
+    this.#site = site;
+    return Promise.all(
+      this.#live().map((running) =>
+        running.channel.call('reload', site).catch((error: unknown) => {
+          // One that has died meanwhile is replaced by one that knows nothing else.
+          if (this.#running.includes(running)) throw error;
+        }),
+      ),
+    );
+  }
+
+  /** Of all workers together, with the counters of those that have ended; of a silent one, what it told last. */
+  async stats(): Promise<{ readonly totals: WorkerStats; readonly silent: readonly number[] }> {
+    const { silent } = await this.#askAll(TELL_MS, async ({ channel, instance }) =>
+      this.#totals.note(instance, await channel.call('stats', null)),
+    );
+    return { totals: this.#totals.read(), silent };
+  }
+
+  /** Every worker lets go of these entries of the key. */
+  dropEntries(key: string, ids: readonly string[]): void {
+    for (const { channel } of this.#live()) channel.tell('dropEntries', { key, ids });
+  }
+
+  entries(key: string): Promise<Answers<ReturnType<WorkerCalls['entries']>>> {
+    return this.#askAll(TELL_MS, ({ channel }) => channel.call('entries', { key }));
+  }
+
+  /** The entries in memory that bear any of the tags, each as often as it stands in a worker. */
+  find(tags: readonly string[]): Promise<Answers<readonly FoundInMemory[]>> {
+    return this.#askAll(FIND_MS, ({ channel }) => channel.call('find', { tags }));
+  }
+
+  /**
+   * Lets requests under way finish; resolves with the number that were cut. No worker closes before all have finished, for
+   * the clients of one wait for flights of another. Calls `onWaiting` with what is under way as it begins, and every few
+   * seconds.
+   */
+  async stop(drain: Drain, onWaiting: (underWay: ExchangesUnderWay) => void = () => {}): Promise<number> {
+    this.#isStopping = true;
+    const workers = this.#live();
+    let isDrained = false;
+    const tell = async (): Promise<void> => {
+      const underWay = await this.underWay();
+      if (!isDrained) onWaiting(underWay);
+    };
+    void tell();
+    const telling = setInterval(() => void tell(), TELL_WAITING_MS);
+    const drained = workers.map(({ channel }) =>
+      withinMs(drain.graceMs + UNRESPONSIVE_MS, channel.call('drain', drain), 0),
+    );
+    const cuts = await Promise.all(drained);
+    isDrained = true;
+    clearInterval(telling);
+    await Promise.all(
+      workers.map(async ({ channel, worker }) => {
+        await withinMs(UNRESPONSIVE_MS, channel.call('close', null), undefined);
+        await worker.terminate();
+      }),
+    );
+    return cuts.reduce((sum, cut) => sum + cut, 0);
+  }
+
+  /** Of all workers that answer in time. */
+  async underWay(): Promise<ExchangesUnderWay> {
+    const { answers } = await this.#askAll(TELL_MS, ({ channel }) => channel.call('underWay', null));
+    const sum = (count: (one: ExchangesUnderWay) => number): number =>
+      answers.reduce((total, one) => total + count(one), 0);
+    return {
+      requests: sum(({ requests }) => requests),
+      eventStreams: sum(({ eventStreams }) => eventStreams),
+      tunnels: sum(({ tunnels }) => tunnels),
+    };
+  }
+
+  async #askAll<T>(limitMs: number, ask: (running: Running) => Promise<T>): Promise<Answers<T>> {
+    const answers: T[] = [];
+    const silent: number[] = [];
+    await Promise.all(
+      this.#running.map(async (running, index) => {
+        if (running === null) return;
+        const asked = ask(running).then(
+          (answer): Told<T> => ({ kind: 'told', answer }),
+          (): Told<T> => ({ kind: 'ended' }),
+        );
+        const told = await withinMs<Told<T>>(limitMs, asked, { kind: 'silent' });
+        if (told.kind === 'told') answers.push(told.answer);
+        else if (told.kind === 'silent') silent.push(index);
+      }),
+    );
+    return { answers, silent };
+  }
+
+  #live(): Running[] {
+    return this.#running.filter((worker) => worker !== null);
+  }
+
+  #spawn(index: number): Promise<PoolStart> {
+    this.#instances += 1;
+    const instance = this.#instances;
+    const { shared, clock } = this.#options;
+    const workerData: WorkerStart = { ...shared, index, instance, site: this.#site, port: this.#port };
+    const resourceLimits = heapLimits(this.#site.config.cache, shared.workers);
+    const worker =
+      this.#options.newWorker?.(WORKER_FILE, workerData) ??
+      new Worker(WORKER_FILE, { workerData, resourceLimits });
+    let reason = 'it exited';
+    return new Promise((resolve) => {
+      const handlers: Handlers<CoordinatorCalls> = {
+        ...this.#options.handlersFor(index, instance),
+        listening: ({ port }) => {
+          running.isListening = true;
+          resolve({ kind: 'listening', port });
+        },
+        listenFailed: (failure) => {
+          resolve({ kind: 'failed', ...failure });
+          reason = `it could not listen: ${failure.message}`;
+          if (this.#isReplacing) void worker.terminate();
+        },
+      };
+      const channel: Running['channel'] = new Channel<WorkerCalls, CoordinatorCalls>(
+        worker,
+        handlers,
+        (call, error) => this.#options.onFailed(index, call, error),
+      );
+      const running: Running = {
+        worker,
+        channel,
+        instance,
+        startedAtMs: clock.monotonicMs(),
+        isListening: false,
+      };
+      this.#running[index] = running;
+      worker.on('error', (error: unknown) => {
+        reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        resolve({ kind: 'failed', code: 'worker', message: String(error).split('\n', 1)[0]! });
+      });
+      worker.on('exit', () => {
+        resolve({ kind: 'failed', code: 'worker', message: reason });
+        this.#ended(index, running, reason);
+      });
+      this.#joinPeers(index, channel);
+    });
+  }
+
+  #joinPeers(index: number, channel: Running['channel']): void {
+    this.#running.forEach((other, otherIndex) => {
+      if (other === null || otherIndex === index) return;
+      const { port1, port2 } = new MessageChannel();
+      channel.tell('peer', { index: otherIndex, port: port1 }, [port1]);
+      other.channel.tell('peer', { index, port: port2 }, [port2]);
+    });
+  }
+
+  #ended(index: number, ended: Running, reason: string): void {
+    ended.channel.closed();
+    this.#totals.retire(ended.instance);
+    if (this.#running[index] === ended) this.#running[index] = null;
+    if (this.#isStopping || !this.#isReplacing) return;
+    this.replaced += 1;
+    this.#options.onDeath(index, ended.instance, reason);
+    const wasYoung = this.#options.clock.monotonicMs() - ended.startedAtMs < YOUNG_MS;
+    setTimeout(
+      () => {
+        if (!this.#isStopping) void this.#spawn(index);
+      },
+      wasYoung ? YOUNG_MS : 0,
+    ).unref();
+  }
+}
+
+/** The answer; or `otherwise`, where it does not come in time or the worker has ended. */
+function withinMs<T>(limitMs: number, answer: Promise<T>, otherwise: T): Promise<T> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(otherwise), limitMs);
+    void answer
+      .catch(() => otherwise)
+      .then((value) => {
+        clearTimeout(timer);
+        resolve(value);
+      });
+  });
+}

@@ -1,0 +1,377 @@
+import { BlockList, isIPv6 } from 'node:net';
+import type { MessagePort } from 'node:worker_threads';
+import type { FeedTrust } from '../../policies/model.ts';
+import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
+import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
+import type { Origin } from '../../origin-adapters/origin.ts';
+import { createOnTheWay, type OnTheWay } from '../store/disk/writes-in-flight.ts';
+import type { DiskLevel } from '../store/disk-tier.ts';
+import type { EntryHead } from '../store/entry-head.ts';
+import { Levels } from '../store/tiers.ts';
+import { createMemoryLevel } from '../store/memory.ts';
+import type { Clock } from '../threads/clock.ts';
+import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { FeedView } from '../feeds/shared-feed.ts';
+import type { AskedEntry, Invalidated } from '../fence/fence.ts';
+import { loadKey, SharedWords } from '../fence/layout.ts';
+import { FenceReader } from '../fence/reader.ts';
+import { Flights } from '../fetch/flights.ts';
+import { Learner } from '../store/learner.ts';
+import { PeerPorts, type Peer } from '../fetch/peers/peers.ts';
+import { createUncacheableMemory } from '../fetch/hit-for-miss.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { SlowPart } from '../http/node-exchange.ts';
+import { startListener, type ExchangesUnderWay, type Listener } from '../http/listener.ts';
+import { KeyedHash } from '../threads/keyed-hash.ts';
+import { createLifetimeClock } from '../threads/lifetime-clock.ts';
+import type { AccessLog, Log } from '../observability/logger.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { Recorder } from '../observability/recorder.ts';
+import { CacheWay } from '../request/handlers/cache.ts';
+import { Conclusions } from '../request/access-records.ts';
+import { DeliveryWay } from '../request/handlers/webhook.ts';
+import { PassWay } from '../request/handlers/pass.ts';
+import { Pipeline } from '../request/machine.ts';
+import { Positions } from '../request/positions.ts';
+import { PurgeWay } from '../request/handlers/purge.ts';
+import { WriteWay } from '../request/handlers/write-around.ts';
+import { workerConnections } from '../origins/connection-shares.ts';
+import { FailureReports, type OriginReports } from '../origins/failure-reports.ts';
+import { OriginBoard } from '../origins/origin-cells.ts';
+import { OriginTally } from '../origins/origin-counters.ts';
+import { PendingWay } from '../request/handlers/pending-read.ts';
+import type { WriteDesk } from '../writes/journal-client.ts';
+import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
+import type { Delivery, Drain, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
+import { createConnectionCounter } from './connection-counter.ts';
+import { entryIds } from '../store/entry-ids.ts';
+
+/** What a worker needs of its surroundings; in a thread of its own, or in one with the coordinator. */
+export interface RuntimeDependencies {
+  readonly start: WorkerStart;
+  readonly clock: Clock;
+  readonly mechanisms: Mechanisms;
+  readonly log: Log;
+  readonly accessLog: AccessLog;
+  readonly recorder: Recorder;
+  readonly disk: { readonly level: DiskLevel; readonly corrupt: () => number } | null;
+  invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
+  invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
+  readonly desk: WriteDesk;
+  deliver(delivery: Delivery): Promise<DeliveryAnswer>;
+  /** How origins fail, and answer again. Absent: nobody is told. */
+  originReports?(reports: OriginReports): void;
+  /** By HTTP, unless a test has origins of its own. */
+  readonly createOrigin?: typeof createHttpOrigin;
+}
+
+/** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
+const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
+/** What V8 lets become garbage before it collects: young objects, and external memory. */
+const UNCOLLECTED_BYTES = 32 * 2 ** 20;
+/** Origins that a reload has replaced are asked no more after this, and may then finish what they do for as long. */
+const ORIGIN_GRACE_MS = 60_000;
+
+/** The request path of one worker, from the listener to the origins. */
+export class WorkerRuntime {
+  readonly #deps: RuntimeDependencies;
+  readonly #levels: Levels;
+  readonly #flights: Flights;
+  readonly #cacheWay: CacheWay;
+  readonly #pipeline: Pipeline;
+  readonly #peers: PeerPorts;
+  readonly #onTheWay: OnTheWay;
+  #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
+  /** Counts what origins are asked, those that a reload has replaced among them. */
+  readonly #asked = new OriginTally();
+  readonly #reports: FailureReports;
+  #site!: Site;
+  #feeds: ReadonlyMap<string, FeedView> = new Map();
+  #receivers: ReadonlyMap<string, number> = new Map();
+  #isTrusted: (address: string) => boolean = () => false;
+  #listener: Listener | null = null;
+  #droppedFields = 0;
+  readonly #tooSlow: Record<SlowPart, number> = { head: 0, content: 0, total: 0, answer: 0 };
+
+  constructor(deps: RuntimeDependencies) {
+    this.#deps = deps;
+    this.#reports = new FailureReports(deps.clock, (reports) => this.#deps.originReports?.(reports));
+    const { start, mechanisms, log, recorder } = deps;
+    const clock = createLifetimeClock(deps.clock, start.lifetimes);
+    this.reload(start.site);
+    const { config } = start.site;
+    const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
+    const keyHash = keyHashOf(start);
+    const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
+    const memory = createMemoryLevel(levelBytes(config.cache.memoryBytes / start.workers), largest);
+    const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
+    const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
+    this.#levels = new Levels(
+      memory,
+      deps.disk?.level ?? null,
+      (name) => routeNamed(name)?.config.cache ?? null,
+    );
+    const { flights } = config;
+    const newEntryId = entryIds(start.boot, start.instance);
+    const shared = {
+      fence,
+      clock,
+      mechanisms,
+      levels: this.#levels,
+      windowBytes: flights.windowBytes,
+      maxObjectBytes: config.cache.maxObjectBytes,
+      routeNamed,
+      trustOf,
+      feedOf: (route: ActiveRoute) => this.#feedOf(route),
+      originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
+      outdateCopies: (head: EntryHead, urlTag: string) => this.#outdateCopies(head, urlTag),
+      tellPeers: (head: EntryHead) => this.#peers.tell(head),
+    };
+    const learner = new Learner({ ...shared, teachOthers: (lesson) => this.#peers.teach(lesson) });
+    this.#onTheWay = createOnTheWay(start.onTheWay, start.index, keyHash);
+    const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
+    this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
+      ...shared,
+      flights: () => this.#flights,
+      learnInMemory: (lesson) => learner.learnInMemory(lesson),
+    });
+    this.#flights = new Flights({
+      ...shared,
+      learner,
+      peers: start.workers > 1 ? this.#peers : null,
+      uncacheable: createUncacheableMemory(start.uncacheable, keyHash),
+      maxWaiters: flights.waiters,
+      maxWaiting: flights.waiting,
+      maxFailures: flights.failures,
+      newEntryId,
+    });
+    const { access } = config.log;
+    const conclusions = new Conclusions(
+      recorder,
+      clock,
+      access ? ({ target, ...line }) => deps.accessLog({ ...line, path: target.split('?', 1)[0]! }) : null,
+    );
+    const passWay = new PassWay(clock, conclusions);
+    this.#cacheWay = new CacheWay({
+      ...shared,
+      learner,
+      flights: this.#flights,
+      conclusions,
+      passWay,
+      positions,
+      maxRefreshes: flights.background,
+      lenderOf: (key) => this.#lenderOf(key),
+    });
+    this.#pipeline = new Pipeline({
+      fence,
+      clock,
+      conclusions,
+      cacheWay: this.#cacheWay,
+      passWay,
+      writeWay: new WriteWay({
+        desk: deps.desk,
+        fence,
+        passWay,
+        conclusions,
+        invalidator: deps,
+        positions,
+        keeper: { levels: this.#levels, clock, hasher: fence.hasher, newEntryId },
+        site: () => this.#site,
+        onNotDurable: (error) =>
+          log.error(
+            { event: 'invalidation-not-durable', err: error },
+            'a write was invalidated, but not durably',
+          ),
+      }),
+      pendingWay: new PendingWay({ desk: deps.desk, fence, conclusions }),
+      purgeWay: new PurgeWay(conclusions, (tags) => deps.invalidate(tags)),
+      deliveryWay: new DeliveryWay(conclusions, (delivery) => deps.deliver(delivery)),
+      maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
+      site: () => this.#site,
+      isTrusted: (address) => this.#isTrusted(address),
+    });
+  }
+
+  async listen(): Promise<
+    | { readonly kind: 'listening'; readonly port: number }
+    | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  > {
+    const { start, log } = this.#deps;
+    const { listen } = start.site.config;
+    const result = await startListener({
+      host: listen.host,
+      port: start.port,
+      reusePort: start.sharesPort,
+      limits: listen.limits,
+      underscores: listen.underscores,
+      onFieldsDropped: (count) => {
+        this.#droppedFields += count;
+      },
+      onTooSlow: (part) => {
+        this.#tooSlow[part] += 1;
+      },
+      tls: listen.tls,
+      onExchange: (exchange) => this.handle(exchange),
+      connectionsInUse: createConnectionCounter(start.connections, start.index),
+      log,
+    });
+    if (result.kind === 'failed') return result;
+    this.#listener = result;
+    return { kind: 'listening', port: result.port };
+  }
+
+  /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
+  reload(source: SiteSource): void {
+    const { config, demoUrls, feeds, originBoard } = source;
+    const board = new OriginBoard(originBoard);
+    const before = this.#origins;
+    this.#origins = new Map(
+      Object.values(config.origins).map((origin) => {
+        const urls = origin.urls.map((url) => (url === 'demo:' ? demoUrls[origin.name]! : url));
+        // Clients spread unevenly over workers: a queue that was divided would refuse some while there is room for all.
+        const connections = workerConnections(config, origin, this.#deps.start);
+        const share = { ...origin, urls, connections };
+        const text = JSON.stringify([share, originBoard.generation]);
+        const same = before.get(origin.name);
+        if (same?.source === text) return [origin.name, same];
+        const { clock, createOrigin = createHttpOrigin } = this.#deps;
+        const created = createOrigin(share, {
+          clock,
+          breaker: board.breakerOf(origin),
+          isWell: (url) => board.isWell(origin.name, url),
+          observer: this.#reports.observerOf(origin.name, board),
+        });
+        this.#asked.add(origin.name, created);
+        return [origin.name, { source: text, origin: created }];
+      }),
+    );
+    for (const [name, old] of before) {
+      if (this.#origins.get(name) !== old) this.#leaveOrigin(old.origin);
+    }
+    const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
+    this.#site = compileSite(config, adapters);
+    this.#receivers = new Map(source.receivers.map(({ path, maxBodyBytes }) => [path, maxBodyBytes]));
+    this.#feeds = new Map(
+      Object.entries(feeds).map(([name, shared]) => {
+        const feed = config.feeds[name]!;
+        return [name, new FeedView(feed, shared, FEED_ADAPTERS[feed.type], this.#deps.clock)];
+      }),
+    );
+    this.#isTrusted = trusts(config.listen.trustedProxies);
+  }
+
+  /** Answers a request, wherever it came from. */
+  handle(exchange: Exchange): void {
+    this.#pipeline.handle(exchange);
+  }
+
+  connectPeer(index: number, port: MessagePort): void {
+    this.#peers.connect(index, port);
+  }
+
+  get levels(): Levels {
+    return this.#levels;
+  }
+
+  stats(): WorkerStats {
+    return {
+      memory: this.#levels.memory.stats,
+      promotions: this.#levels.promotions,
+      lost: this.#levels.lost,
+      corrupt: this.#deps.disk?.corrupt() ?? 0,
+      flights: {
+        ...this.#flights.counters,
+        running: this.#flights.running,
+        waiting: this.#flights.waiting,
+      },
+      cacheWay: { ...this.#cacheWay.counters },
+      requests: { droppedFields: this.#droppedFields, tooSlow: { ...this.#tooSlow } },
+      origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
+    };
+  }
+
+  /** The entries in memory that bear any of the tags. */
+  async find(tags: readonly string[]): Promise<FoundInMemory[]> {
+    const wanted = new Set(tags);
+    const found: FoundInMemory[] = [];
+    for await (const { head } of this.#levels.memory.scan()) {
+      if (head.tags.some((tag) => wanted.has(tag))) found.push({ id: head.id, url: head.url });
+    }
+    return found;
+  }
+
+  /**
+   * Takes no more connections; resolves, when no client is left, with the number of exchanges that had to be cut. Clients
+   * of other workers may still wait for flights that run here.
+   */
+  async drain({ graceMs, streamsMs }: Drain): Promise<number> {
+    return (await this.#listener?.stop(graceMs, streamsMs)) ?? 0;
+  }
+
+  underWay(): ExchangesUnderWay {
+    return this.#listener?.underWay() ?? { requests: 0, eventStreams: 0, tunnels: 0 };
+  }
+
+  /** Ends everything. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#origins.values()].map(({ origin }) => origin.close(0)));
+    this.#peers.close();
+  }
+
+  /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
+  #lenderOf(key: string): Peer | null {
+    if (this.#deps.disk === null) return this.#peers.ownerOf(key);
+    const holder = this.#onTheWay.holderOf(key);
+    return holder === null ? null : this.#peers.at(holder);
+  }
+
+  /** What came before the reload may still wait for its turn to be sent. */
+  #leaveOrigin(origin: Origin): void {
+    setTimeout(() => void this.#asked.end(origin, ORIGIN_GRACE_MS), ORIGIN_GRACE_MS).unref();
+  }
+
+  /** The same head with the floor that it may have then. */
+  async #outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead> {
+    const { log, invalidateBut } = this.#deps;
+    try {
+      const { floor } = await invalidateBut(urlTag, { tags: head.tagHashes, floor: head.floor });
+      return { ...head, floor };
+    } catch (error) {
+      log.error({ event: 'invalidation-not-durable', err: error }, 'an entry has got tags, but not durably');
+      return head;
+    }
+  }
+
+  #trustOf(route: ActiveRoute): FeedTrust {
+    return this.#feedOf(route)?.trust(route.config.cache.onFeedLoss) ?? 'untracked';
+  }
+
+  #feedOf(route: ActiveRoute): FeedView | null {
+    return route.feed === null ? null : (this.#feeds.get(route.feed.name) ?? null);
+  }
+}
+
+/** By which every worker finds the slots and the owner of a cache's key: keyed, for clients choose those. */
+export function keyHashOf({ fence }: Pick<WorkerStart, 'fence'>): KeyedHash {
+  return new KeyedHash(loadKey(new SharedWords(fence)));
+}
+
+/** Of a worker's share of the memory, without content that was let go and is not collected yet. */
+function levelBytes(shareBytes: number): number {
+  return Math.floor(shareBytes - Math.min(shareBytes / 4, UNCOLLECTED_BYTES));
+}
+
+function trusts(blocks: readonly string[]): (address: string) => boolean {
+  if (blocks.length === 0) return () => false;
+  const list = new BlockList();
+  for (const block of blocks) {
+    const [address, bits] = block.split('/') as [string, string | undefined];
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return (address) => {
+    const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+    return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+  };
+}

@@ -1,0 +1,82 @@
+/** The entry of a worker thread. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { openDiskReader } from '../store/disk/reader.ts';
+import { WorkerDiskLevel } from '../store/disk/worker-disk.ts';
+import { createOnTheWay } from '../store/disk/writes-in-flight.ts';
+import { systemClock } from '../threads/clock.ts';
+import { createAccessLog, createLog, STANDARD_OUTPUT } from '../observability/logger.ts';
+import { ALL_MECHANISMS } from '../mechanisms.ts';
+import { SharedRecorder } from '../observability/shared-recorder.ts';
+import type { CoordinatorCalls, WorkerCalls, WorkerStart } from './calls.ts';
+import { Channel, type Handlers } from '../threads/channel.ts';
+import { keyHashOf, WorkerRuntime } from './worker-runtime.ts';
+
+const start = workerData as WorkerStart;
+const thread = `worker ${start.index}`;
+const log = createLog({ level: start.site.config.log.level, thread, fd: STANDARD_OUTPUT });
+
+const handlers: Handlers<WorkerCalls> = {
+  reload: (site) => runtime.reload(site),
+  peer: ({ index, port }) => runtime.connectPeer(index, port),
+  stats: () => runtime.stats(),
+  entries: ({ key }) => ({
+    memory: runtime.levels.memory.get(key).map((entry) => entry.head),
+    disk: runtime.levels.disk?.heads(key) ?? [],
+  }),
+  dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.levels.forget(key, id)),
+  find: ({ tags }) => runtime.find(tags),
+  drain: (drain) => runtime.drain(drain),
+  underWay: () => runtime.underWay(),
+  close: () => runtime.close(),
+};
+const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, handlers, (call, error) =>
+  log.error({ event: 'call-failed', call, err: error }, 'what the coordinator told was not done'),
+);
+
+const opened = start.diskPath === null ? null : openDiskReader({ path: start.diskPath });
+if (opened?.kind === 'failed') log.error({ event: 'disk-level-off', reason: opened.reason });
+const reader = opened?.kind === 'open' ? opened.reader : null;
+
+const runtime = new WorkerRuntime({
+  start,
+  clock: systemClock,
+  mechanisms: ALL_MECHANISMS,
+  log,
+  accessLog: createAccessLog({ thread, fd: STANDARD_OUTPUT }),
+  recorder: new SharedRecorder((part) => coordinator.tell('recorded', part)),
+  disk:
+    reader === null
+      ? null
+      : {
+          level: new WorkerDiskLevel(
+            reader,
+            coordinator,
+            createOnTheWay(start.onTheWay, start.index, keyHashOf(start)),
+          ),
+          corrupt: () => reader.counters.corrupt,
+        },
+  invalidate: (tags, entry) => coordinator.call('invalidate', { tags, entry }),
+  invalidateBut: (tag, entry) => coordinator.call('invalidateBut', { tag, ...entry }),
+  desk: {
+    admitThrough: (request) => coordinator.call('admitThrough', request),
+    abandonThrough: (ticket) => coordinator.tell('abandonThrough', { ticket }),
+    settleThrough: (end) => coordinator.call('settleThrough', end),
+    takeSlot: (write) => coordinator.call('takeSlot', write),
+    giveSlot: (slot) => coordinator.tell('giveSlot', { slot }),
+    holdUnknown: (write) => coordinator.call('holdUnknown', write),
+    acceptWrite: (request) =>
+      coordinator.call(
+        'acceptWrite',
+        request,
+        request.body === null ? [] : [request.body.buffer as ArrayBuffer],
+      ),
+    originAnswer: (ticket) => coordinator.call('originAnswer', { ticket }),
+    readPending: (request) => coordinator.call('readPending', request),
+  },
+  originReports: (reports) => coordinator.tell('originReports', reports),
+  deliver: (delivery) => coordinator.call('deliver', delivery),
+});
+
+const listening = await runtime.listen();
+if (listening.kind === 'listening') coordinator.tell('listening', { port: listening.port });
+else coordinator.tell('listenFailed', { code: listening.code, message: listening.message });

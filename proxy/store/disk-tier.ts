@@ -1,0 +1,37 @@
+import type { EntryHead } from './entry-head.ts';
+
+/** The disk level as the request path of a worker uses it. Reads are synchronous, writes go to the coordinator. */
+export interface DiskLevel {
+  /** Every variant of a primary key that is on disk and whole. */
+  heads(key: string): EntryHead[];
+  /** From `position` to the end of the chunk that holds it; null: gone or damaged. */
+  read(id: string, position: number): Uint8Array | null;
+  /** Keeps the chunks of an entry while it is read; returns what ends that. */
+  pin(id: string): () => void;
+  /** Begins to store an entry; null where the level stores nothing now. */
+  begin(id: string): DiskFill | null;
+  /** Puts a changed head in place of the one with its id. Resolves when every worker finds it; never rejects. */
+  update(head: EntryHead): Promise<void>;
+  /** Resolves when no worker finds the entry any more; those who read it read on. Never rejects. */
+  remove(key: string, id: string): Promise<void>;
+  /**
+   * The content of this entry is missing or damaged: no worker finds the entry from now on. This level hides it at once;
+   * resolves when every worker does. Never rejects.
+   */
+  discard(key: string, id: string): Promise<void>;
+  /** This level finds the entry no longer, whatever the disk still has of it. */
+  hide(id: string): void;
+  /** Tells that an entry was used. */
+  touch(id: string): void;
+}
+
+/** One entry on its way to the disk. */
+export interface DiskFill {
+  /** Bytes in order. The caller bounds what is under way by `onStored`. */
+  append(bytes: Uint8Array): void;
+  /** Called with the length that can be read from now on; -1 where storing has failed. */
+  onStored(listener: (length: number) => void): void;
+  /** Makes the entry visible once all its bytes are there. False: it was not stored. */
+  commit(head: EntryHead, maxVariants: number): Promise<boolean>;
+  abort(): void;
+}

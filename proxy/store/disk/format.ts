@@ -1,0 +1,200 @@
+/**
+ * How entries lie on disk: keys, records, checksums. Every record carries a checksum over its key and itself, so that
+ * what was torn, flipped or put in the wrong place reads as missing, never as another thing.
+ */
+import { hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { StoredMeta } from '../../../policies/model.ts';
+import { PAGE_BYTES } from '../../state/file-check.ts';
+import type { EntryHead } from '../entry-head.ts';
+
+/** Raised by any change below that an older reader would misread; a cache of another version is emptied. */
+export const FORMAT_VERSION = 3;
+
+const PAGE_HEADER_BYTES = 24;
+const CHECKSUM_BYTES = 4;
+
+/**
+ * Content bytes of each chunk but the last. With its checksum a chunk fills eight pages to the last byte: LMDB keeps a
+ * large value in a run of pages of which the first bears a header. Runs of sixteen left the file about 2% larger after
+ * long use, since free runs that long are rarer, and were no faster.
+ */
+export const CHUNK_BYTES = 8 * PAGE_BYTES - PAGE_HEADER_BYTES - CHECKSUM_BYTES;
+
+export function chunkCount(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / CHUNK_BYTES);
+}
+
+const ID_PATTERN = /^[0-9a-f]{16}$/;
+
+/** Throws a RangeError where `id` is not 16 lower-case hexadecimal digits. */
+export function idKey(id: string): Buffer {
+  if (!ID_PATTERN.test(id)) throw new RangeError(`not an entry id: ${id}`);
+  return Buffer.from(id, 'hex');
+}
+
+export function idOf(key: Uint8Array, offset = 0): string {
+  return Buffer.from(key.buffer, key.byteOffset + offset, 8).toString('hex');
+}
+
+export function chunkKey(id: string, index: number): Buffer {
+  const key = Buffer.allocUnsafe(12);
+  key.write(id, 0, 8, 'hex');
+  key.writeUInt32BE(index, 8);
+  return key;
+}
+
+const LOOKUP_BYTES = 16;
+
+/** Stands for a primary key: LMDB's keys are bounded, and a URL may be longer than the bound. */
+export function lookupOf(key: string): Buffer {
+  return hash('sha256', key, 'buffer').subarray(0, LOOKUP_BYTES);
+}
+
+export function headKey(lookup: Uint8Array, id: string): Buffer {
+  return Buffer.concat([lookup, idKey(id)]);
+}
+
+/** The bounds of all variants of one primary key. */
+export function variantRange(lookup: Uint8Array): { start: Buffer; end: Buffer } {
+  return {
+    start: Buffer.concat([lookup, Buffer.alloc(8)]),
+    end: Buffer.concat([lookup, Buffer.alloc(9, 0xff)]),
+  };
+}
+
+/** A chunk as it is written: content and checksum, in `scratch`, which must hold both. */
+export function sealChunk(key: Uint8Array, bytes: Uint8Array, scratch: Buffer): Buffer {
+  scratch.set(bytes);
+  scratch.writeUInt32LE(crc32(bytes, crc32(key)), bytes.length);
+  return scratch.subarray(0, bytes.length + CHECKSUM_BYTES);
+}
+
+export const SEALED_CHUNK_BYTES = CHUNK_BYTES + CHECKSUM_BYTES;
+
+/** The content of a chunk as it was read, without a copy; null where the checksum is wrong. */
+export function openChunk<Memory extends ArrayBufferLike>(
+  key: Uint8Array,
+  sealed: Uint8Array<Memory>,
+): Uint8Array<Memory> | null {
+  if (sealed.length < CHECKSUM_BYTES) return null;
+  const bytes = sealed.subarray(0, sealed.length - CHECKSUM_BYTES);
+  const view = new DataView(sealed.buffer, sealed.byteOffset, sealed.length);
+  return view.getUint32(bytes.length, true) === crc32(bytes, crc32(key)) ? bytes : null;
+}
+
+export interface StoredHead {
+  readonly head: EntryHead;
+  /** Milliseconds, as the order of eviction counts them. */
+  readonly storedAtMs: number;
+}
+
+/**
+ * A head: checksum (4 bytes), format version (1), flags (1), count of tag hashes (4), when it was stored, floor and size
+ * (8 each), the tag hashes, and the rest as JSON.
+ */
+const HEAD_FIXED_BYTES = 34;
+const HEAD_FLAG = { evictLast: 1, unproven: 2 } as const;
+
+interface HeadText {
+  readonly id: string;
+  readonly key: string;
+  readonly route: string;
+  readonly origin: string;
+  readonly url: string;
+  readonly meta: StoredMeta;
+  readonly tags: readonly string[];
+}
+
+export function sealHead(key: Uint8Array, { head, storedAtMs }: StoredHead): Buffer {
+  const { id, key: primaryKey, route, origin, url, meta, tags } = head;
+  const text = JSON.stringify({ id, key: primaryKey, route, origin, url, meta, tags } satisfies HeadText);
+  const hashesEnd = HEAD_FIXED_BYTES + head.tagHashes.length * 4;
+  const record = Buffer.allocUnsafe(hashesEnd + Buffer.byteLength(text));
+  record.writeUInt8(FORMAT_VERSION, 4);
+  record.writeUInt8(headFlags(head), 5);
+  record.writeUInt32LE(head.tagHashes.length, 6);
+  record.writeDoubleLE(storedAtMs, 10);
+  record.writeDoubleLE(head.floor, 18);
+  record.writeDoubleLE(head.sizeBytes, 26);
+  head.tagHashes.forEach((tagHash, i) => record.writeUInt32LE(tagHash, HEAD_FIXED_BYTES + i * 4));
+  record.write(text, hashesEnd);
+  record.writeUInt32LE(crc32(record.subarray(4), crc32(key)), 0);
+  return record;
+}
+
+/** Null where the checksum, the version or the lengths are wrong. */
+export function openHead(key: Uint8Array, record: Uint8Array): StoredHead | null {
+  const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
+  if (bytes.length < HEAD_FIXED_BYTES) return null;
+  if (bytes.readUInt32LE(0) !== crc32(bytes.subarray(4), crc32(key))) return null;
+  if (bytes.readUInt8(4) !== FORMAT_VERSION) return null;
+  const hashCount = bytes.readUInt32LE(6);
+  const tagHashes = Uint32Array.from({ length: hashCount }, (_, i) =>
+    bytes.readUInt32LE(HEAD_FIXED_BYTES + i * 4),
+  );
+  // The checksum vouches that this is what `sealHead` wrote.
+  const text = JSON.parse(bytes.toString('utf8', HEAD_FIXED_BYTES + hashCount * 4)) as HeadText;
+  const head = {
+    ...text,
+    tagHashes,
+    floor: bytes.readDoubleLE(18),
+    sizeBytes: bytes.readDoubleLE(26),
+    evictLast: (bytes.readUInt8(5) & HEAD_FLAG.evictLast) !== 0,
+    unproven: (bytes.readUInt8(5) & HEAD_FLAG.unproven) !== 0,
+  };
+  return { head, storedAtMs: bytes.readDoubleLE(10) };
+}
+
+function headFlags({ evictLast, unproven }: EntryHead): number {
+  return (evictLast ? HEAD_FLAG.evictLast : 0) | (unproven ? HEAD_FLAG.unproven : 0);
+}
+
+/** What the writer keeps of an entry under its id, to find its other records. */
+export interface EntryPlace {
+  readonly evictLast: boolean;
+  /** Under which moment the entry stands in the order of eviction. */
+  readonly usedAtMs: number;
+  readonly lookup: Buffer;
+  readonly sizeBytes: number;
+}
+
+const PLACE_BYTES = 31;
+
+export function sealPlace(place: EntryPlace): Buffer {
+  const record = Buffer.allocUnsafe(PLACE_BYTES);
+  record.writeUInt8(place.evictLast ? 1 : 0, 0);
+  record.writeUIntBE(place.usedAtMs, 1, 6);
+  record.set(place.lookup, 7);
+  record.writeDoubleLE(place.sizeBytes, 23);
+  return record;
+}
+
+export function openPlace(record: Uint8Array): EntryPlace | null {
+  if (record.length !== PLACE_BYTES) return null;
+  const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
+  return {
+    evictLast: bytes.readUInt8(0) === 1,
+    usedAtMs: bytes.readUIntBE(1, 6),
+    lookup: Buffer.from(bytes.subarray(7, 7 + LOOKUP_BYTES)),
+    sizeBytes: bytes.readDoubleLE(23),
+  };
+}
+
+/** Sorts entries in the order in which they are evicted: those of `evict: last` behind all others, then by use. */
+export function recencyKey(id: string, place: EntryPlace): Buffer {
+  const key = Buffer.allocUnsafe(15);
+  key.writeUInt8(place.evictLast ? 1 : 0, 0);
+  key.writeUIntBE(place.usedAtMs, 1, 6);
+  key.write(id, 7, 8, 'hex');
+  return key;
+}
+
+/** 0 where the key is damaged. */
+export function usedAtOf(recency: Uint8Array): number {
+  return recency.length < RECENCY_ID_OFFSET ? 0 : Buffer.from(recency).readUIntBE(1, 6);
+}
+
+export const RECENCY_ID_OFFSET = 7;
+/** Where the entries that go last begin. */
+export const RECENCY_LAST = Buffer.from([1]);

@@ -1,0 +1,217 @@
+import type { CoordinatorCalls } from '../../runtime/calls.ts';
+import type { DiskFill, DiskLevel } from '../disk-tier.ts';
+import type { EntryHead } from '../entry-head.ts';
+import { noteContent } from '../garbage.ts';
+import { CHUNK_BYTES } from './format.ts';
+import type { OnTheWay } from './writes-in-flight.ts';
+import type { DiskReader } from './reader.ts';
+
+/** How the coordinator's writer is reached; calls are answered in order. */
+export interface DiskWriterLink {
+  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry'>(
+    name: Name,
+    argument: Parameters<CoordinatorCalls[Name]>[0],
+    transfer?: readonly ArrayBuffer[],
+  ): Promise<boolean>;
+  tell<Name extends 'beginEntry' | 'abortEntry' | 'touchEntries' | 'pinEntry' | 'unpinEntry'>(
+    name: Name,
+    argument: Parameters<CoordinatorCalls[Name]>[0],
+  ): void;
+}
+
+/** Ids that were used are told in batches of at most this many, and at the end of a turn of this length. */
+const TOUCHES = 256;
+const TOUCH_MS = 1_000;
+/** Ids of entries that may still stand on disk and must not be found; the oldest is forgotten beyond this number. */
+const HIDDEN_IDS = 4_096;
+
+/** The disk level of one worker: it reads by itself, and sends what is to be written to the coordinator. */
+export class WorkerDiskLevel implements DiskLevel {
+  readonly #reader: DiskReader;
+  readonly #writer: DiskWriterLink;
+  readonly #onTheWay: OnTheWay;
+  readonly #pins = new Map<string, number>();
+  readonly #touched = new Set<string>();
+  readonly #hidden = new Set<string>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(reader: DiskReader, writer: DiskWriterLink, onTheWay: OnTheWay) {
+    this.#reader = reader;
+    this.#writer = writer;
+    this.#onTheWay = onTheWay;
+  }
+
+  heads(key: string): EntryHead[] {
+    const heads = this.#visible(this.#reader.heads(key));
+    if (heads.length > 0) return heads;
+    // They may have been committed since this turn's snapshot was taken.
+    this.#reader.refresh();
+    return this.#visible(this.#reader.heads(key));
+  }
+
+  read(id: string, position: number): Uint8Array | null {
+    if (this.#hidden.has(id)) return null;
+    const index = Math.floor(position / CHUNK_BYTES);
+    let chunk = this.#reader.chunk(id, index);
+    if (chunk === null) {
+      // It may have been committed since this turn's snapshot was taken.
+      this.#reader.refresh();
+      chunk = this.#reader.chunk(id, index);
+    }
+    if (chunk === null) return null;
+    noteContent(chunk.byteLength);
+    return chunk.subarray(position - index * CHUNK_BYTES);
+  }
+
+  pin(id: string): () => void {
+    const pins = this.#pins.get(id) ?? 0;
+    this.#pins.set(id, pins + 1);
+    if (pins === 0) this.#writer.tell('pinEntry', { id });
+    let isPinned = true;
+    return () => {
+      if (!isPinned) return;
+      isPinned = false;
+      const left = this.#pins.get(id)! - 1;
+      if (left > 0) this.#pins.set(id, left);
+      else {
+        this.#pins.delete(id);
+        this.#writer.tell('unpinEntry', { id });
+      }
+    };
+  }
+
+  begin(id: string): DiskFill {
+    this.#writer.tell('beginEntry', { id });
+    return new ChunkedFill(id, this.#writer, this.#onTheWay);
+  }
+
+  async update(head: EntryHead): Promise<void> {
+    // Where it fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('updateEntry', { head }).catch(() => {});
+  }
+
+  async remove(key: string, id: string): Promise<void> {
+    // Where it fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('removeEntry', { id, key }).catch(() => {});
+  }
+
+  async discard(key: string, id: string): Promise<void> {
+    this.hide(id);
+    // Where it fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('discardEntry', { id, key }).catch(() => {});
+  }
+
+  hide(id: string): void {
+    this.#hidden.add(id);
+    if (this.#hidden.size > HIDDEN_IDS) this.#hidden.delete(this.#hidden.values().next().value!);
+  }
+
+  touch(id: string): void {
+    this.#touched.add(id);
+    if (this.#touched.size >= TOUCHES) this.#tellTouched();
+    else this.#timer ??= setTimeout(() => this.#tellTouched(), TOUCH_MS).unref();
+  }
+
+  #visible(heads: EntryHead[]): EntryHead[] {
+    return this.#hidden.size === 0 ? heads : heads.filter(({ id }) => !this.#hidden.has(id));
+  }
+
+  #tellTouched(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#writer.tell('touchEntries', { ids: [...this.#touched] });
+    this.#touched.clear();
+  }
+}
+
+/** Of the buffer that a chunk begins with: most entries are far smaller than a chunk. */
+const FIRST_BYTES = 512;
+
+/** Cuts an entry's content into chunks of the disk's size. */
+class ChunkedFill implements DiskFill {
+  readonly #id: string;
+  readonly #writer: DiskWriterLink;
+  readonly #onTheWay: OnTheWay;
+  #chunk = new Uint8Array(FIRST_BYTES);
+  #filled = 0;
+  #index = 0;
+  #stored = 0;
+  #hasFailed = false;
+  #listener: (length: number) => void = () => {};
+
+  constructor(id: string, writer: DiskWriterLink, onTheWay: OnTheWay) {
+    this.#id = id;
+    this.#writer = writer;
+    this.#onTheWay = onTheWay;
+  }
+
+  append(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.byteLength && !this.#hasFailed;) {
+      const length = Math.min(CHUNK_BYTES - this.#filled, bytes.byteLength - at);
+      this.#makeRoom(this.#filled + length);
+      this.#chunk.set(bytes.subarray(at, at + length), this.#filled);
+      this.#filled += length;
+      at += length;
+      if (this.#filled === CHUNK_BYTES) this.#send();
+    }
+  }
+
+  onStored(listener: (length: number) => void): void {
+    this.#listener = listener;
+  }
+
+  async commit(head: EntryHead, maxVariants: number): Promise<boolean> {
+    if (this.#filled > 0) this.#send();
+    if (this.#hasFailed) return false;
+    const arrived = this.#onTheWay.sent(head.key);
+    try {
+      return await this.#writer.call('commitEntry', { head, maxVariants });
+    } catch {
+      // The coordinator ends; so does this worker.
+      return false;
+    } finally {
+      arrived();
+    }
+  }
+
+  abort(): void {
+    this.#hasFailed = true;
+    this.#writer.tell('abortEntry', { id: this.#id });
+  }
+
+  #send(): void {
+    const length = this.#filled;
+    const isFull = length === CHUNK_BYTES;
+    const bytes = isFull ? this.#chunk : this.#chunk.slice(0, length);
+    if (isFull) this.#chunk = new Uint8Array(FIRST_BYTES);
+    const index = this.#index;
+    this.#index += 1;
+    this.#filled = 0;
+    this.#writer.call('appendChunk', { id: this.#id, index, bytes }, [bytes.buffer]).then(
+      (isStored) => {
+        if (isStored) this.#advance(length);
+        else this.#fail();
+      },
+      () => this.#fail(),
+    );
+  }
+
+  #makeRoom(bytes: number): void {
+    if (bytes <= this.#chunk.byteLength) return;
+    const larger = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(bytes, this.#chunk.byteLength * 2)));
+    larger.set(this.#chunk.subarray(0, this.#filled));
+    this.#chunk = larger;
+  }
+
+  #advance(length: number): void {
+    if (this.#hasFailed) return;
+    this.#stored += length;
+    this.#listener(this.#stored);
+  }
+
+  #fail(): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#listener(-1);
+  }
+}

@@ -1,0 +1,173 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import { combineParts, type PartEntry } from './combining.ts';
+import type { DiskFill } from './disk-tier.ts';
+import type { EntryHead } from './entry-head.ts';
+import type { Levels } from './tiers.ts';
+import type { Reservation } from './memory.ts';
+import { StoredEntry } from './entry.ts';
+import type { FlightBody } from './body.ts';
+
+export interface StoringOptions {
+  readonly levels: Levels;
+  readonly maxObjectBytes: number;
+  readonly maxVariants: number;
+  /** False where another worker brings it to the disk. */
+  readonly toDisk: boolean;
+  /** For what parts make together; null: another worker puts them together. */
+  readonly newEntryId: (() => string) | null;
+  /** Called when the entry can be found in the levels, or never will be. */
+  readonly over: () => void;
+  /** Called before that where all of the content has come: whether any level has taken it. */
+  readonly settled?: (isKept: boolean) => void;
+}
+
+/** An entry on its way into the levels, as its content comes in. */
+export class Storing {
+  /** As it is known at the head: without its content, and maybe without its size. */
+  entry: StoredEntry;
+  readonly #options: StoringOptions;
+  readonly #room: Reservation;
+  readonly #disk: DiskFill | null;
+  #body: FlightBody | null = null;
+  #lostMemory: boolean;
+  #lostDisk: boolean;
+  #reservedBytes = 0;
+
+  private constructor(entry: StoredEntry, options: StoringOptions, disk: DiskFill | null) {
+    this.entry = entry;
+    this.#options = options;
+    this.#disk = disk;
+    this.#lostDisk = disk === null;
+    this.#room = options.levels.memory.reserve(() => this.#loseMemory());
+    this.#lostMemory = !this.#reserve(Math.max(0, entry.head.sizeBytes));
+  }
+
+  /** null where no level takes it. */
+  static begin(head: EntryHead, options: StoringOptions): Storing | null {
+    if (head.sizeBytes > options.maxObjectBytes) return null;
+    const { levels } = options;
+    const disk = options.toDisk ? (levels.disk?.begin(head.id) ?? null) : null;
+    if (disk === null && !levels.memory.admits(Math.max(0, head.sizeBytes))) return null;
+    const storing = new Storing(new StoredEntry(head, null, levels.sentFieldsOf(head)), options, disk);
+    if (!storing.isLost) return storing;
+    storing.#room.release();
+    return null;
+  }
+
+  /** Before anybody is told of it. */
+  raiseFloor(floor: number): void {
+    this.entry = new StoredEntry({ ...this.entry.head, floor }, null, this.entry.sentFields);
+  }
+
+  get inMemory(): boolean {
+    return !this.#lostMemory;
+  }
+
+  get onDisk(): boolean {
+    return !this.#lostDisk;
+  }
+
+  /** No level takes it any more. */
+  get isLost(): boolean {
+    return this.#lostMemory && this.#lostDisk;
+  }
+
+  attach(body: FlightBody): void {
+    this.#body = body;
+    this.#disk?.onStored((length) => {
+      if (length >= 0) body.storedUpTo(length);
+      else this.#loseDisk();
+    });
+  }
+
+  append(chunk: Uint8Array): void {
+    const length = this.#body?.length ?? 0;
+    if (length > this.#options.maxObjectBytes) {
+      this.#loseMemory();
+      this.#loseDisk();
+      return;
+    }
+    if (!this.#lostMemory && length > this.#reservedBytes && !this.#reserve(length * 2)) {
+      if (!this.#reserve(length)) this.#loseMemory();
+    }
+    if (!this.#lostDisk) this.#disk?.append(chunk);
+  }
+
+  finish(trailers: Fields): void {
+    const body = this.#body!;
+    const sizeBytes = body.length;
+    const head: EntryHead = { ...this.entry.head, sizeBytes };
+    const { levels, maxVariants, over, settled } = this.#options;
+    // A part that is not as long as it says holds other bytes than those that it names.
+    if (this.entry.head.sizeBytes >= 0 && sizeBytes !== this.entry.head.sizeBytes) {
+      this.abort();
+      body.fail();
+      over();
+      return;
+    }
+    this.#room.release();
+    const content = this.#lostMemory ? null : body.whole();
+    const combined = content === null ? null : this.#combined(head, content);
+    const isInMemory = levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
+    const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
+    // Behind both: who has all of it may ask again at once, another worker, too.
+    body.end(trailers);
+    // Behind it, and in its place: who reads the part itself from disk finds it there until then.
+    if (combined !== null) this.#keepCombined(combined);
+    if (committed === null) {
+      settled?.(isInMemory);
+      over();
+      return;
+    }
+    void committed.then((isOnDisk) => settled?.(isInMemory || isOnDisk));
+    // What is in memory is found there already; what is on disk alone is joined until it is.
+    if (content !== null) over();
+    else void committed.then(over, over);
+  }
+
+  /** With the parts that are in memory already; null: it stands alone. */
+  #combined(head: EntryHead, content: Uint8Array): PartEntry | null {
+    const { levels, newEntryId } = this.#options;
+    if (head.meta.part === null || newEntryId === null) return null;
+    const parts = levels.memory.get(head.key).filter((other) => other.head.route === head.route);
+    const combined = combineParts({ head, content }, parts.flatMap(withContent));
+    return combined === null ? null : { ...combined, head: { ...combined.head, id: newEntryId() } };
+  }
+
+  #keepCombined({ head, content }: PartEntry): void {
+    const { levels, maxVariants } = this.#options;
+    levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
+    const disk = levels.disk?.begin(head.id) ?? null;
+    disk?.append(content);
+    void disk?.commit(head, maxVariants);
+  }
+
+  abort(): void {
+    this.#room.release();
+    if (!this.#lostDisk) this.#disk?.abort();
+  }
+
+  #reserve(bytes: number): boolean {
+    const grown = this.#room.grow(bytes);
+    if (grown) this.#reservedBytes = bytes;
+    return grown;
+  }
+
+  #loseMemory(): void {
+    if (this.#lostMemory) return;
+    this.#lostMemory = true;
+    this.#room.release();
+    this.#body?.stopKeeping();
+  }
+
+  #loseDisk(): void {
+    if (this.#lostDisk) return;
+    this.#lostDisk = true;
+    this.#disk?.abort();
+    this.#body?.stopStoring();
+  }
+}
+
+function withContent({ head, content }: StoredEntry): PartEntry[] {
+  return content === null ? [] : [{ head, content }];
+}

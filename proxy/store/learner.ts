@@ -1,0 +1,148 @@
+import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
+import {
+  decideLearning,
+  mayDisplace,
+  teaches,
+  type KnownResponse,
+  type Learning,
+  type OriginAnswer,
+} from '../../policies/rfc9111/learning.ts';
+import { decideReuse, isStaleIfErrorStatus, standsIn } from '../../policies/rfc9111/reuse.ts';
+import { changesFields, namesNewTags, updatedHead, type EntryHead } from './entry-head.ts';
+import type { Levels } from './tiers.ts';
+import type { StoredEntry } from './entry.ts';
+import type { Clock } from '../threads/clock.ts';
+import { judge } from './verdict.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+
+/** An answer of the origin for a key: plain data that passes between workers. */
+export interface Lesson {
+  readonly key: string;
+  readonly route: string;
+  readonly answer: OriginAnswer;
+  /** Of the URL that was asked for. */
+  readonly urlTag: string;
+  /** What the answer is stored as; null: it is not. */
+  readonly entryId: string | null;
+}
+
+export interface LearnerDependencies {
+  readonly levels: Levels;
+  readonly fence: FenceReader;
+  readonly clock: Clock;
+  routeNamed(name: string): ActiveRoute | null;
+  trustOf(route: ActiveRoute): FeedTrust;
+  /** The other workers learn from it, too, each in its own memory. Resolves when they have. */
+  teachOthers(lesson: Lesson): Promise<void>;
+  /** As a fill has it. */
+  outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
+  /** What this worker has learnt of an entry of which others may have copies in memory. Resolves when they know. */
+  tellPeers(head: EntryHead): Promise<void>;
+}
+
+interface Learnt {
+  readonly entry: StoredEntry;
+  readonly learning: Learning;
+}
+
+/** Does to what is stored what the origin's answers mean for it, on every worker, in memory and on disk. */
+export class Learner {
+  readonly #deps: LearnerDependencies;
+
+  constructor(deps: LearnerDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Whether there is something to learn. `isStoredElsewhere`: another worker has something that this one need not have.
+   */
+  concerns(lesson: Lesson, isStoredElsewhere: boolean): boolean {
+    return this.decide(lesson).length > 0 || (isStoredElsewhere && teaches(lesson.answer));
+  }
+
+  /** What the answer means for each stored response that it concerns. */
+  decide(lesson: Lesson): readonly Learnt[] {
+    return this.#decideFor(this.#deps.levels.all(lesson.key, lesson.route), lesson);
+  }
+
+  /** Whether the answer may take the place of what is stored: an error may not, where something stands in for it. */
+  mayDisplace({ key, route, answer }: Lesson): boolean {
+    if (!isStaleIfErrorStatus(answer.status)) return true;
+    const stored = this.#deps.levels.all(key, route);
+    return mayDisplace(
+      stored.map((entry) => this.#known(entry, answer)),
+      answer,
+    );
+  }
+
+  /**
+   * Resolves when no worker serves any more what the answer has replaced or outdated, and each knows what is stale. What a
+   * 304 confirms is updated by the fill that asked.
+   */
+  async learn(lesson: Lesson): Promise<void> {
+    await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt, lesson)));
+    // Behind the disk: nobody can promote from there what is dropped.
+    await this.#deps.teachOthers(lesson);
+  }
+
+  /** What another worker has learnt, for what this one has in memory. */
+  learnInMemory(lesson: Lesson): void {
+    const { levels } = this.#deps;
+    const inMemory = levels.memory.get(lesson.key).filter(({ head }) => head.route === lesson.route);
+    for (const { entry, learning } of this.#decideFor(inMemory, lesson)) {
+      const { head } = entry;
+      if (learning.kind === 'stale') levels.updateMemory({ ...head, meta: learning.meta });
+      else if (isOver(learning)) levels.dropHere(head);
+    }
+  }
+
+  #decideFor(entries: readonly StoredEntry[], { answer, entryId }: Lesson): Learnt[] {
+    return entries
+      .filter(({ head }) => head.id !== entryId)
+      .map((entry) => ({ entry, learning: decideLearning(this.#known(entry, answer), answer) }))
+      .filter(({ learning }) => learning.kind !== 'nothing');
+  }
+
+  async #carryOut({ entry, learning }: Learnt, { answer, urlTag }: Lesson): Promise<void> {
+    const { levels } = this.#deps;
+    const { head } = entry;
+    if (learning.kind === 'stale') await levels.update({ ...head, meta: learning.meta });
+    else if (isOver(learning)) await levels.drop(head);
+    else if (learning.kind === 'confirmed' && answer.asked.method === 'HEAD') {
+      await this.#freshen(entry, learning.meta, urlTag);
+    }
+  }
+
+  /** RFC 9111 §4.3.5. An invalidated entry is confirmed by a validator alone, which a HEAD does not send. */
+  async #freshen(entry: StoredEntry, meta: StoredMeta, urlTag: string): Promise<void> {
+    const { levels, fence, outdateCopies, tellPeers } = this.#deps;
+    if (fence.verdict(entry).kind !== 'clear') return;
+    const updated = updatedHead(entry.head, meta, fence.hasher);
+    const isElsewhere = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
+    const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
+    await Promise.all([levels.update(head), tellPeers(head)]);
+  }
+
+  #known(entry: StoredEntry, answer: OriginAnswer): KnownResponse {
+    const { meta, head } = entry;
+    const standsIn = isStaleIfErrorStatus(answer.status) && this.#standsIn(entry, answer);
+    return { meta, sizeBytes: head.sizeBytes, floor: head.floor, standsIn };
+  }
+
+  /** For a client without directives of its own, or for the one that asked. */
+  #standsIn(entry: StoredEntry, { request: asked, policy, responseTimeMs: nowMs }: OriginAnswer): boolean {
+    const route = this.#deps.routeNamed(entry.head.route);
+    if (route === null) return false;
+    const views = [{ method: 'GET', fields: [] }, asked];
+    const judgement = judge(this.#deps, entry, route);
+    return views.some((request) =>
+      standsIn(decideReuse({ meta: entry.meta, request, ...judgement, policy, nowMs }), nowMs),
+    );
+  }
+}
+
+/** Nothing is served from it any more. */
+function isOver({ kind }: Learning): boolean {
+  return kind === 'replaced' || kind === 'outdated';
+}

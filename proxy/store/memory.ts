@@ -1,0 +1,190 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import type { StoredEntry } from './entry.ts';
+
+/** The memory level of one worker. Variants of a key stand and go together. */
+export interface MemoryLevel {
+  /** Newest first; empty where there is none. The array is not to be kept or changed. */
+  get(key: string): readonly StoredEntry[];
+  /** Whether an entry of this size is taken at all. */
+  admits(contentBytes: number): boolean;
+  /**
+   * Stores an entry, in place of those of its key that `replaced` picks. Beyond `maxVariants` the oldest goes. Where it
+   * is too large those are gone all the same, and the answer is false.
+   */
+  put(entry: StoredEntry, maxVariants: number, replaced: (other: StoredEntry) => boolean): boolean;
+  /** Puts a changed entry in place of the one with its id; false where that is gone. */
+  update(entry: StoredEntry): boolean;
+  remove(key: string, id: string): void;
+  /**
+   * Takes room for content that is still coming, at the cost of what was not used lately. `onLost` is called when the
+   * room had to be given up again.
+   */
+  reserve(onLost: () => void): Reservation;
+  /** What stands here as this is asked, in slices, and without counting as use. What goes meanwhile may be left out. */
+  scan(): AsyncGenerator<StoredEntry, void, undefined>;
+  readonly stats: MemoryStats;
+}
+
+export interface Reservation {
+  /** The room taken in all from now on. False, and nothing taken, where one entry may not have as much. */
+  grow(bytes: number): boolean;
+  release(): void;
+}
+
+export interface MemoryStats {
+  readonly bytes: number;
+  readonly entries: number;
+  readonly evictions: number;
+  readonly variantEvictions: number;
+}
+
+const NONE: readonly StoredEntry[] = [];
+/** Keys that a scan looks at before others have their turn. */
+const SCAN_SLICE = 1_000;
+
+/** `largestShare` of the level is what one entry may take at most, lest it drive all others out. */
+export function createMemoryLevel(maxBytes: number, largestShare: number): MemoryLevel {
+  return maxBytes > 0
+    ? new LruMemoryLevel(maxBytes, Math.floor(maxBytes * largestShare))
+    : new NoMemoryLevel();
+}
+
+class LruMemoryLevel implements MemoryLevel {
+  readonly #cache: LRUCache<string, readonly StoredEntry[]>;
+  readonly #largestBytes: number;
+  readonly #lost = new Map<string, () => void>();
+  #reservations = 0;
+  #entries = 0;
+  #evictions = 0;
+  #variantEvictions = 0;
+
+  constructor(maxBytes: number, largestBytes: number) {
+    this.#largestBytes = largestBytes;
+    this.#cache = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: (entries) => entries.reduce((sum, entry) => sum + entry.memoryBytes, 0),
+      // After the change that it was part of: who hears of a loss may change the level in turn.
+      disposeAfter: (entries, key, reason) => {
+        if (reason === 'evict') this.#lost.get(key)?.();
+        this.#entries -= entries.length;
+        if (reason === 'evict') this.#evictions += entries.length;
+      },
+    });
+  }
+
+  get(key: string): readonly StoredEntry[] {
+    return this.#cache.get(key) ?? NONE;
+  }
+
+  admits(contentBytes: number): boolean {
+    return contentBytes <= this.#largestBytes;
+  }
+
+  put(entry: StoredEntry, maxVariants: number, replaced: (other: StoredEntry) => boolean): boolean {
+    const { key } = entry.head;
+    const others = (this.#cache.peek(key) ?? NONE).filter((other) => !replaced(other));
+    if (entry.content === null || entry.memoryBytes > this.#largestBytes) {
+      this.#replace(key, others);
+      return false;
+    }
+    const kept = others.slice(0, maxVariants - 1);
+    this.#variantEvictions += others.length - kept.length;
+    this.#set(key, [entry, ...kept]);
+    return true;
+  }
+
+  update(entry: StoredEntry): boolean {
+    const { key, id } = entry.head;
+    const entries = this.#cache.peek(key) ?? NONE;
+    if (!entries.some((other) => other.head.id === id)) return false;
+    this.#set(
+      key,
+      entries.map((other) => (other.head.id === id ? entry : other)),
+    );
+    return true;
+  }
+
+  remove(key: string, id: string): void {
+    const entries = this.#cache.peek(key) ?? NONE;
+    const kept = entries.filter((entry) => entry.head.id !== id);
+    this.#replace(key, kept);
+  }
+
+  reserve(onLost: () => void): Reservation {
+    this.#reservations += 1;
+    // No request's key begins so: it begins with its origin's name.
+    const key = `\n${this.#reservations}`;
+    this.#lost.set(key, onLost);
+    return {
+      grow: (bytes) => {
+        if (bytes > this.#largestBytes) return false;
+        if (this.#lost.has(key) && bytes > 0) this.#cache.set(key, NONE, { size: bytes });
+        return true;
+      },
+      release: () => {
+        this.#lost.delete(key);
+        this.#cache.delete(key);
+      },
+    };
+  }
+
+  async *scan(): AsyncGenerator<StoredEntry, void, undefined> {
+    const keys = [...this.#cache.keys()];
+    for (let at = 0; at < keys.length; at += SCAN_SLICE) {
+      for (const key of keys.slice(at, at + SCAN_SLICE)) yield* this.#cache.peek(key) ?? NONE;
+      await nextTurn();
+    }
+  }
+
+  get stats(): MemoryStats {
+    return {
+      bytes: this.#cache.calculatedSize,
+      entries: this.#entries,
+      evictions: this.#evictions,
+      variantEvictions: this.#variantEvictions,
+    };
+  }
+
+  /** What is left of a key's entries. */
+  #replace(key: string, kept: readonly StoredEntry[]): void {
+    if (kept.length === (this.#cache.peek(key) ?? NONE).length) return;
+    if (kept.length === 0) this.#cache.delete(key);
+    else this.#set(key, kept);
+  }
+
+  #set(key: string, entries: readonly StoredEntry[]): void {
+    this.#entries += entries.length;
+    this.#cache.set(key, entries);
+    // Together they may be larger than the level, which then takes none of them.
+    if (!this.#cache.has(key)) this.#entries -= entries.length;
+  }
+}
+
+class NoMemoryLevel implements MemoryLevel {
+  readonly stats: MemoryStats = { bytes: 0, entries: 0, evictions: 0, variantEvictions: 0 };
+
+  get(): readonly StoredEntry[] {
+    return NONE;
+  }
+
+  admits(): boolean {
+    return false;
+  }
+
+  put(): boolean {
+    return false;
+  }
+
+  update(): boolean {
+    return false;
+  }
+
+  remove(): void {}
+
+  async *scan(): AsyncGenerator<StoredEntry, void, undefined> {}
+
+  reserve(): Reservation {
+    return { grow: () => false, release: () => {} };
+  }
+}

@@ -1,0 +1,221 @@
+import type { RouteCacheConfig } from '../../policies/config/config.ts';
+import { downstreamFields } from '../../policies/http/downstream.ts';
+import type { Fields } from '../../policies/http/fields.ts';
+import { withoutFields } from '../../policies/http/fields.ts';
+import { VIA } from '../../policies/http/forwarding.ts';
+import type { RequestView } from '../../policies/model.ts';
+import { isSameVariant as areSameVariant, replaces } from '../../policies/rfc9111/parts.ts';
+import { missOf, selectVariant, type Miss } from '../../policies/rfc9111/vary.ts';
+import type { DiskLevel } from './disk-tier.ts';
+import { isLater, mergedHead, type EntryHead } from './entry-head.ts';
+import type { MemoryLevel } from './memory.ts';
+import { StoredEntry } from './entry.ts';
+
+/** Ids that are remembered as long as copies may be on their way from another worker, or in somebody's hands. */
+const DROPPED_IDS = 10_000;
+
+/** What the levels have for a request. */
+export type Findings =
+  { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
+
+/**
+ * Content on disk up to this size is read as a whole before a 304 confirms it, which takes about a millisecond. A larger
+ * one is checked as it is read.
+ */
+const VERIFIED_BYTES = 2 ** 20;
+
+/** The levels of one worker as one: memory first, then disk, from where small entries are promoted. */
+export class Levels {
+  readonly memory: MemoryLevel;
+  readonly disk: DiskLevel | null;
+  readonly #policyOf: (route: string) => RouteCacheConfig | null;
+  readonly #dropped = new Set<string>();
+  /** Entries whose content was gone or damaged when it was wanted. */
+  lost = 0;
+  promotions = 0;
+
+  constructor(
+    memory: MemoryLevel,
+    disk: DiskLevel | null,
+    policyOf: (route: string) => RouteCacheConfig | null,
+  ) {
+    this.memory = memory;
+    this.disk = disk;
+    this.#policyOf = policyOf;
+  }
+
+  /**
+   * The variant that answers the request, fresh or not, or what there is beside it. What was stored under another route
+   * bears that one's tags and lifetimes: to this one it is not there.
+   */
+  find(key: string, request: RequestView, route: string): Findings {
+    const inMemory = ofRoute(this.memory.get(key), route);
+    const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
+    if (index >= 0) return { entry: inMemory[index]!, miss: null };
+    const heads = this.#headsOnDisk(key).filter((head) => head.route === route);
+    const onDisk = selectVariant(heads, request);
+    const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
+    return entry === null ? { entry, miss: missOf([...inMemory, ...heads], request) } : { entry, miss: null };
+  }
+
+  /** What the disk has for the request that is later than an entry in memory, as another worker may have stored it; else null. */
+  findLater({ head }: StoredEntry, request: RequestView): StoredEntry | null {
+    const later = this.#headsOnDisk(head.key).filter(
+      (other) => other.route === head.route && isLater(other, head),
+    );
+    const index = selectVariant(later, request);
+    return index < 0 ? null : this.#promote(later[index]!);
+  }
+
+  /** Every variant of a key that was stored under the route, each once. */
+  all(key: string, route: string): StoredEntry[] {
+    const entries = [...this.memory.get(key)];
+    const known = new Set(entries.map((entry) => entry.head.id));
+    for (const head of this.#headsOnDisk(key)) {
+      if (!known.has(head.id)) entries.push(this.#withoutContent(head));
+    }
+    return entries.filter((entry) => entry.head.route === route);
+  }
+
+  /**
+   * Keeps a whole entry in memory, in place of older ones of the same variant: those go also where it is too large for
+   * memory or has no content here. Nothing happens where one from a later flight is there.
+   */
+  keep(entry: StoredEntry, maxVariants: number): boolean {
+    const { head } = entry;
+    if (this.isDropped(head.id)) return false;
+    const isLate = this.memory
+      .get(head.key)
+      .some((other) => replaces(head.meta, other.meta) && other.head.floor > head.floor);
+    if (isLate) return false;
+    return this.memory.put(entry, maxVariants, (other) => replaces(head.meta, other.meta));
+  }
+
+  /**
+   * What an answer has made of an entry, in every level, and only where the very entry is still there. Resolves when every
+   * worker finds it on disk.
+   */
+  async update(head: EntryHead): Promise<void> {
+    this.updateMemory(head);
+    await this.disk?.update(head);
+  }
+
+  /** The same for what another worker has brought to the disk. */
+  updateMemory(learnt: EntryHead): void {
+    const { key, id } = learnt;
+    const known = this.memory.get(key).find((other) => other.head.id === id);
+    if (known === undefined) return;
+    const head = mergedHead(known.head, learnt);
+    this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
+  }
+
+  /** The content of an entry that is on disk; null: gone or damaged. */
+  read(head: EntryHead): Uint8Array | null {
+    return this.disk === null ? null : readWhole(this.disk, head);
+  }
+
+  /** Nobody is served the entry any more: resolves when no worker finds it on disk. Never rejects. */
+  async drop(head: EntryHead): Promise<void> {
+    this.dropHere(head);
+    await this.disk?.remove(head.key, head.id);
+  }
+
+  /** This worker serves the entry to nobody any more. Those who read it already have all of it. */
+  dropHere({ key, id }: EntryHead): void {
+    this.#dropped.add(id);
+    if (this.#dropped.size > DROPPED_IDS) this.#dropped.delete(this.#dropped.values().next().value!);
+    this.memory.remove(key, id);
+  }
+
+  /** Whether it was dropped, lately: whoever has found it before must not serve it. */
+  isDropped(id: string): boolean {
+    return this.#dropped.has(id);
+  }
+
+  /** The content of the entry is missing or damaged: resolves when no worker finds it any more. Never rejects. */
+  async discard({ key, id }: EntryHead): Promise<void> {
+    this.lost += 1;
+    this.memory.remove(key, id);
+    await this.disk?.discard(key, id);
+  }
+
+  /** Whether the entry's content is there and whole, as far as that is looked at before any of it is sent. */
+  isReadable({ head: { id, sizeBytes }, content }: StoredEntry): boolean {
+    if (content !== null) return true;
+    const lookedAt = sizeBytes <= VERIFIED_BYTES ? sizeBytes : Math.min(1, sizeBytes);
+    for (let position = 0; position < lookedAt;) {
+      const bytes = this.disk?.read(id, position) ?? null;
+      if (bytes === null) return false;
+      position += bytes.byteLength;
+    }
+    return true;
+  }
+
+  /** This worker finds the entry no longer. */
+  forget(key: string, id: string): void {
+    this.memory.remove(key, id);
+    this.disk?.hide(id);
+  }
+
+  /** The fields with which clients are sent an entry of this head. */
+  sentFieldsOf(head: EntryHead): Fields {
+    const policy = this.#policyOf(head.route);
+    const fields = policy === null ? head.meta.fields : downstreamFields(head.meta.fields, policy);
+    const sized = head.sizeBytes < 0 ? [...fields] : withoutFields(fields, CONTENT_LENGTH);
+    if (head.sizeBytes >= 0 && head.meta.status !== 204) sized.push('Content-Length', String(head.sizeBytes));
+    sized.push('Via', VIA);
+    return sized;
+  }
+
+  #headsOnDisk(key: string): readonly EntryHead[] {
+    const heads = this.disk?.heads(key) ?? [];
+    return this.#dropped.size === 0 ? heads : heads.filter(({ id }) => !this.#dropped.has(id));
+  }
+
+  #withoutContent(head: EntryHead): StoredEntry {
+    return new StoredEntry(head, null, this.sentFieldsOf(head));
+  }
+
+  #promote(head: EntryHead): StoredEntry | null {
+    const { disk, memory } = this;
+    if (disk === null) return null;
+    disk.touch(head.id);
+    const isSmall = memory.admits(head.sizeBytes);
+    const content = isSmall ? readWhole(disk, head) : null;
+    const isThere = isSmall ? content !== null : head.sizeBytes === 0 || disk.read(head.id, 0) !== null;
+    if (!isThere) {
+      void this.discard(head);
+      return null;
+    }
+    const entry = new StoredEntry(head, content, this.sentFieldsOf(head));
+    if (content !== null) {
+      const maxVariants = this.#policyOf(head.route)?.maxVariants ?? 1;
+      if (this.keep(entry, maxVariants)) this.promotions += 1;
+    }
+    return entry;
+  }
+}
+
+/** Nearly always all of them, which costs no copy. */
+function ofRoute(entries: readonly StoredEntry[], route: string): readonly StoredEntry[] {
+  return entries.every(({ head }) => head.route === route)
+    ? entries
+    : entries.filter(({ head }) => head.route === route);
+}
+
+const CONTENT_LENGTH: ReadonlySet<string> = new Set(['content-length']);
+
+export function isSameVariant(a: EntryHead, b: EntryHead): boolean {
+  return areSameVariant(a.meta, b.meta);
+}
+
+function readWhole(disk: DiskLevel, head: EntryHead): Uint8Array | null {
+  const content = Buffer.allocUnsafeSlow(head.sizeBytes);
+  for (let position = 0; position < head.sizeBytes;) {
+    const bytes = disk.read(head.id, position);
+    if (bytes === null) return null;
+    content.set(bytes, position);
+    position += bytes.byteLength;
+  }
+  return content;
+}

@@ -1,0 +1,280 @@
+import type { Config, RouteConfig, RouteWriteConfig } from '../../../policies/config/config.ts';
+import { decideDelivery, type Attempt, type DeliveryDecision } from '../../../policies/writes.ts';
+import type { Origin } from '../../../origin-adapters/origin.ts';
+import type { Clock } from '../../threads/clock.ts';
+import type { Log } from '../../observability/logger.ts';
+import { whileUnknown, type Lingering } from '../journal/hold-rows.ts';
+import type { Begun, Journal } from '../journal/journal.ts';
+import type { LineKey } from '../journal/order-queue.ts';
+import { sendOnce, type OriginAnswer } from './origin-response.ts';
+import { UNREADABLE, unreadableId, type WriteRecord } from '../journal/record.ts';
+import type { SteadyTime } from '../journal/durable-clock.ts';
+import type { DueRow } from '../journal/tables.ts';
+import { compileWriteRules, type WriteRules } from '../../routes/active-route.ts';
+import { namedTags, writtenTags } from '../written-tags.ts';
+
+export interface AttemptsDependencies {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly time: SteadyTime;
+  readonly log: Log;
+  /** From 0 to 1. */
+  random(): number;
+  /** Nothing more is to be tried again. */
+  isOver(): boolean;
+  /** A write has left its line, or stopped it. */
+  moved(line: LineKey): void;
+  /** There will be no other attempt; null: the origin gave no answer, or none that was kept. */
+  ended(number: number, answer: OriginAnswer | null): void;
+}
+
+export interface AskedOrigin {
+  readonly name: string;
+  readonly origin: Origin;
+}
+
+/** The origin has answered or failed, or was not asked. */
+export type Made = 'answered' | 'failed' | 'nothing';
+
+export interface DeliveryCounters {
+  delivered: number;
+  retries: number;
+  dead: number;
+  /** From acceptance to delivery. */
+  readonly seconds: { readonly buckets: number[]; sum: number };
+}
+
+export const DELIVERY_BOUNDS_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600, 86_400] as const;
+
+/** The policy of writes whose route is gone. */
+const RETRY: RouteWriteConfig['retry'] = { baseMs: 200, maxMs: 60_000, attempts: 20, statuses: null };
+/** After the state could not be written. */
+const PAUSE_MS = 1_000;
+
+/** Sends writes of the journal to the origin, once each time, and writes down what came of it. */
+export class Attempts {
+  readonly counters: DeliveryCounters = {
+    delivered: 0,
+    retries: 0,
+    dead: 0,
+    seconds: { buckets: DELIVERY_BOUNDS_SECONDS.map(() => 0).concat(0), sum: 0 },
+  };
+  readonly #deps: AttemptsDependencies;
+  #config!: Config;
+  #rules!: WriteRules;
+
+  constructor(deps: AttemptsDependencies) {
+    this.#deps = deps;
+  }
+
+  configure(config: Config): void {
+    this.#config = config;
+    this.#rules = compileWriteRules(config);
+  }
+
+  /** Rejects where the state can't be written before anything was sent. */
+  async make(row: DueRow, { name, origin }: AskedOrigin): Promise<Made> {
+    const { number } = row;
+    const maxProcessingMs = this.#config.origins[name]!.maxProcessingMs;
+    const begun = await this.#deps.journal.begin(number, maxProcessingMs);
+    switch (begun.kind) {
+      case 'begun':
+        return this.#send(number, begun, { origin, maxProcessingMs });
+      case 'damaged':
+        await this.#damaged(number, begun.record);
+        return 'nothing';
+      case 'unreadable':
+        await this.bury(row);
+        return 'nothing';
+      case 'gone':
+        return 'nothing';
+      default:
+        return begun satisfies never;
+    }
+  }
+
+  /** It is dead: its line stops, or goes on without it. `answer`: the origin's, where it gave one. */
+  async giveUp(
+    number: number,
+    record: WriteRecord,
+    onDead: RouteWriteConfig['onDead'],
+    answer: OriginAnswer | null = null,
+  ): Promise<void> {
+    this.counters.dead += 1;
+    this.#deps.log.error(
+      {
+        event: 'write-dead',
+        write: record.id,
+        state: record.state,
+        error: record.lastError,
+        origin: record.origin,
+      },
+      'a write was given up: see weir writes',
+    );
+    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopLine(number, record));
+    else await this.leaveDead(number, record);
+    this.#deps.moved(record.line);
+    this.#deps.ended(number, answer);
+  }
+
+  /** Gives up one whose record can't be read. */
+  async bury(row: DueRow): Promise<void> {
+    await this.#persist(() => this.#deps.journal.bury(row));
+    this.#deps.moved(row.line);
+  }
+
+  /** That was done. */
+  buried(number: number): void {
+    this.counters.dead += 1;
+    const write = unreadableId(number);
+    this.#deps.log.error(
+      { event: 'write-dead', write, error: UNREADABLE },
+      'a write was given up: see weir writes',
+    );
+    this.#deps.ended(number, null);
+  }
+
+  /** Has a dead write stop its line no more. */
+  async leaveDead(number: number, record: WriteRecord): Promise<void> {
+    const lingering = whileUnknown(record, this.#deps.time.nowMs());
+    const leaving = { shelf: 'dead', record, lingering, moreTags: [] } as const;
+    await this.#persist(() => this.#deps.journal.leave(number, leaving));
+  }
+
+  async #send(
+    number: number,
+    { record, body }: Begun & { kind: 'begun' },
+    { origin, maxProcessingMs }: { readonly origin: Origin; readonly maxProcessingMs: number },
+  ): Promise<Made> {
+    const { journal, clock, time, random } = this.#deps;
+    const sent = await sendOnce(origin, {
+      method: record.method,
+      path: record.target,
+      fields: record.fields,
+      body,
+      priority: 'background',
+      unboundedBody: false,
+    });
+    if (sent.kind === 'kept-back') {
+      const attempts = record.attempts - 1;
+      await this.#persist(() => journal.again(number, { ...record, attempts, isAttempting: false }));
+      return 'nothing';
+    }
+    const { attempt, answer } = sent;
+    const wallMs = clock.nowMs();
+    const { retry } = this.#writePolicy(record);
+    const decision = decideDelivery(attempt, record, retry, wallMs, random());
+    const after = afterAttempt(record, decision, { wallMs, nowMs: time.nowMs(), maxProcessingMs });
+    switch (decision.kind) {
+      case 'delivered':
+        await this.#delivered(number, after, attempt);
+        this.#deps.ended(number, answer);
+        break;
+      case 'retry':
+        this.counters.retries += 1;
+        this.#log('write-retried', after, { error: decision.error, afterMs: Math.round(decision.afterMs) });
+        await this.#persist(() => journal.again(number, after));
+        break;
+      case 'dead':
+        await this.giveUp(number, after, this.#writePolicy(record).onDead, answer);
+        break;
+      default:
+        decision satisfies never;
+    }
+    return attempt.kind;
+  }
+
+  /** It is never sent. */
+  async #damaged(number: number, read: WriteRecord): Promise<void> {
+    const lastError = 'its content is damaged on disk: it was not sent';
+    const record = { ...read, state: 'dead', lastError, endedAtMs: this.#deps.clock.nowMs() } as const;
+    await this.giveUp(number, record, 'hold');
+  }
+
+  async #delivered(number: number, record: WriteRecord, attempt: Attempt): Promise<void> {
+    const { journal, clock } = this.#deps;
+    const { counters } = this;
+    const answer = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
+    const origin = this.#config.origins[record.origin] ?? null;
+    // What it was accepted with is by the rules of that time.
+    const moreTags = [
+      ...writtenTags(this.#config, origin, record, answer),
+      ...namedTags(this.#rules, record),
+    ];
+    const lingering = this.#lingeringOf(number, record);
+    await this.#persist(() => journal.leave(number, { shelf: 'done', record, lingering, moreTags }));
+    counters.delivered += 1;
+    const seconds = Math.max(0, clock.nowMs() - record.acceptedAtMs) / 1000;
+    const bucket = DELIVERY_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
+    counters.seconds.buckets[bucket < 0 ? DELIVERY_BOUNDS_SECONDS.length : bucket]! += 1;
+    counters.seconds.sum += seconds;
+    this.#log('write-delivered', record, { status: answer.status });
+    this.#deps.moved(record.line);
+  }
+
+  /** What is held on: while an attempt may still be carried out, and for readers of a pending value the read lag. */
+  #lingeringOf(number: number, record: WriteRecord): Lingering | null {
+    const nowMs = this.#deps.time.nowMs();
+    const blocking = whileUnknown(record, nowMs);
+    const isShown = record.method === 'PUT' || record.method === 'DELETE';
+    const readLagMs = isShown ? this.#pendingReadLagMs(record) : 0;
+    if (readLagMs === 0) return blocking;
+    const maxMs = Math.max(readLagMs, blocking?.maxMs ?? 0);
+    return { kind: 'lingering', untilMs: nowMs + maxMs, maxMs, blocks: blocking !== null, shown: number };
+  }
+
+  #pendingReadLagMs(record: WriteRecord): number {
+    const route = this.#routeOf(record);
+    if (route?.write.reads !== 'pending' || route.cache.feed === null) return 0;
+    return this.#config.feeds[route.cache.feed]?.readLagMs ?? 0;
+  }
+
+  #routeOf(record: WriteRecord): RouteConfig | undefined {
+    return this.#config.routes.find(({ name }) => name === record.route);
+  }
+
+  #writePolicy(record: WriteRecord): Pick<RouteWriteConfig, 'retry' | 'onDead'> {
+    return this.#routeOf(record)?.write ?? { retry: RETRY, onDead: 'hold' };
+  }
+
+  /** What the origin was asked is written down whatever it takes: else it would be asked again. */
+  async #persist(change: () => Promise<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        await change();
+        return;
+      } catch (error) {
+        this.#deps.log.error({ event: 'journal-not-durable', err: error }, 'the journal can not be written');
+        if (this.#deps.isOver()) return;
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    }
+  }
+
+  #log(event: string, record: WriteRecord, more: object): void {
+    const { id, method, origin, attempts } = record;
+    this.#deps.log.info({ event, write: id, method, origin, attempts, ...more });
+  }
+}
+
+/** The record as it is after an attempt. */
+function afterAttempt(
+  record: WriteRecord,
+  decision: DeliveryDecision,
+  { wallMs, nowMs, maxProcessingMs }: Record<'wallMs' | 'nowMs' | 'maxProcessingMs', number>,
+): WriteRecord {
+  if (decision.kind === 'delivered') {
+    return { ...record, state: 'done', isAttempting: false, lastError: null, endedAtMs: wallMs };
+  }
+  const isUnknown = decision.outcome === 'unknown';
+  const after: WriteRecord = {
+    ...record,
+    isAttempting: false,
+    lastError: decision.error,
+    // A failure of the origin may have come after the change.
+    wasUncertain: record.wasUncertain || decision.outcome !== 'rejected',
+    unknownUntilMs: isUnknown ? nowMs + maxProcessingMs : record.unknownUntilMs,
+  };
+  if (decision.kind === 'retry') return { ...after, dueAtMs: nowMs + decision.afterMs };
+  return { ...after, state: decision.state, endedAtMs: wallMs };
+}

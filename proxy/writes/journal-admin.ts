@@ -1,0 +1,310 @@
+import type { HoldBound } from '../../policies/writes.ts';
+import { secondsOf, type Clock } from '../threads/clock.ts';
+import type { Log } from '../observability/logger.ts';
+import { DELIVERY_BOUNDS_SECONDS } from './delivery/attempts.ts';
+import type { Deliveries } from './delivery/deliveries.ts';
+import { whileUnknown } from './journal/hold-rows.ts';
+import type { Journal } from './journal/journal.ts';
+import type { LineKey } from './journal/order-queue.ts';
+import { numberOf, UNREADABLE, unreadableId, type WriteRecord } from './journal/record.ts';
+import type { SteadyTime } from './journal/durable-clock.ts';
+import type { Numbered, Shelf } from './journal/tables.ts';
+
+/** A write as operators see it. */
+export interface WriteReport {
+  readonly id: string;
+  readonly state: WriteRecord['state'];
+  readonly method: string;
+  readonly url: string;
+  readonly origin: string;
+  readonly route: string;
+  readonly acceptedAt: string;
+  readonly attempts: number;
+  /** Null: it is not to be sent again. */
+  readonly nextAttemptAt: string | null;
+  readonly lastError: string | null;
+  readonly idempotencyKey: string;
+  readonly bytes: number;
+  readonly endedAt: string | null;
+  readonly mergedInto: string | null;
+  /** The first of its URL's order, which is delivered or discarded before this one; null: none comes first. */
+  readonly waitsFor: { readonly id: string; readonly state: string } | null;
+}
+
+/** A dead write that keeps others of its URL from being delivered. */
+export interface StoppedUrl {
+  readonly id: string;
+  readonly method: string;
+  readonly origin: string;
+  /** Without the query. */
+  readonly path: string;
+}
+
+export type WriteAction =
+  | { readonly kind: 'done'; readonly write: WriteReport }
+  | { readonly kind: 'unknown' }
+  /** It is being sent, or not in a state for this. */
+  | { readonly kind: 'conflict'; readonly detail: string };
+
+export interface WriteStats {
+  readonly waiting: number;
+  readonly dead: number;
+  readonly done: number;
+  readonly bytes: number;
+  readonly oldestSeconds: number;
+  readonly accepted: number;
+  readonly delivered: number;
+  readonly retries: number;
+  readonly givenUp: number;
+  readonly merged: number;
+  /** Deliveries and writes through that are under way, and holds that outlast theirs. */
+  readonly delivering: number;
+  readonly through: number;
+  readonly lingering: number;
+  /** Slots for holds that are taken, and writes that were refused for want of one, by the bound that was reached. */
+  readonly held: number;
+  readonly refused: Readonly<Record<HoldBound, number>>;
+  readonly seconds: {
+    readonly bounds: readonly number[];
+    readonly buckets: readonly number[];
+    readonly sum: number;
+  };
+}
+
+export interface WriteOfficeDependencies {
+  readonly journal: Journal;
+  readonly deliveries: Deliveries;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly time: SteadyTime;
+  moved(line: LineKey): void;
+  counts(): {
+    readonly accepted: number;
+    readonly merged: number;
+    readonly through: number;
+    readonly lingering: number;
+    readonly held: number;
+    readonly refused: Readonly<Record<HoldBound, number>>;
+  };
+}
+
+const BUSY: WriteAction = {
+  kind: 'conflict',
+  detail: 'It is being sent just now, or another operator is at it.',
+};
+
+/** Of a write whose origin can't be read. */
+const NO_ORIGIN = '';
+const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
+
+/** What operators see of the journal, and do with it. */
+export class WriteOffice {
+  readonly #deps: WriteOfficeDependencies;
+
+  constructor(deps: WriteOfficeDependencies) {
+    this.#deps = deps;
+  }
+
+  /** In the order of acceptance; `after` is the id of the last one seen. Null: there is no such write. */
+  list(shelf: Shelf | null, limit: number, after: string | null): WriteReport[] | null {
+    const from = after === null ? 0 : numberOf(after);
+    if (from === null) return null;
+    const { tables } = this.#deps.journal;
+    return (shelf === null ? SHELVES : [shelf])
+      .flatMap((name) => Array.from(tables.records(name, from, limit), (found) => ({ name, found })))
+      .toSorted((a, b) => a.found.number - b.found.number)
+      .slice(0, limit)
+      .map(({ name, found }) => this.#report(found, name));
+  }
+
+  show(id: string): WriteReport | null {
+    const found = this.#find(id);
+    return found === null ? null : this.#report(found, found.shelf);
+  }
+
+  /** Sends a dead write again. */
+  async retry(id: string): Promise<WriteAction> {
+    const found = this.#find(id);
+    if (found === null) return { kind: 'unknown' };
+    const { journal, deliveries, log, moved } = this.#deps;
+    if (found.record.kind === 'damaged') return { kind: 'conflict', detail: 'Its record is damaged.' };
+    if (!deliveries.knows(found.record.record.origin)) {
+      return { kind: 'conflict', detail: 'Its origin is not in the configuration.' };
+    }
+    const release = deliveries.reserve(found.record.record.origin, found.number);
+    if (release === null) return BUSY;
+    let record: WriteRecord | null;
+    try {
+      record = found.shelf === 'dead' ? await journal.retry(found.number) : null;
+    } finally {
+      release();
+    }
+    if (record === null) return { kind: 'conflict', detail: 'Only a dead write can be sent again.' };
+    log.info({ event: 'write-retry', write: id });
+    deliveries.poke(record.origin);
+    moved(record.line);
+    return {
+      kind: 'done',
+      write: this.#report({ number: found.number, record: { kind: 'record', record } }, 'waiting'),
+    };
+  }
+
+  /** Gives up a write for good. */
+  async discard(id: string): Promise<WriteAction> {
+    const found = this.#find(id);
+    if (found === null) return { kind: 'unknown' };
+    const { journal, deliveries, log, moved, time } = this.#deps;
+    const { number, shelf } = found;
+    if (found.record.kind === 'damaged') return this.#discardBuried(found);
+    const { record } = found.record;
+    if (shelf === 'done') return { kind: 'conflict', detail: 'It was delivered already.' };
+    const release = deliveries.reserve(record.origin, number);
+    if (release === null) return BUSY;
+    let hasLeft: boolean;
+    try {
+      const lingering = whileUnknown(record, time.nowMs());
+      hasLeft = await journal.leave(number, { shelf: 'gone', record, lingering, moreTags: [] });
+    } finally {
+      release();
+    }
+    if (!hasLeft) return { kind: 'conflict', detail: 'A later write has taken its place.' };
+    log.warn({ event: 'write-discarded', write: id });
+    moved(record.line);
+    deliveries.unanswered(number);
+    return { kind: 'done', write: this.#report(found, found.shelf) };
+  }
+
+  stats(): WriteStats {
+    const { journal, deliveries, clock, counts } = this.#deps;
+    const { waiting, dead, done, bytes } = journal.counts;
+    const { accepted, merged, through, lingering, held, refused } = counts();
+    const { delivered, retries, dead: givenUp, seconds } = deliveries.counters;
+    const [oldest] = journal.tables.records('waiting', 0, 1);
+    const acceptedAtMs = oldest?.record.kind === 'record' ? oldest.record.record.acceptedAtMs : null;
+    return {
+      waiting,
+      dead,
+      done,
+      bytes,
+      oldestSeconds: acceptedAtMs === null ? 0 : secondsOf(Math.max(0, clock.nowMs() - acceptedAtMs)),
+      accepted,
+      delivered,
+      retries,
+      givenUp,
+      merged,
+      delivering: deliveries.underWay,
+      through,
+      lingering,
+      held,
+      refused,
+      seconds: {
+        bounds: DELIVERY_BOUNDS_SECONDS,
+        buckets: seconds.buckets,
+        sum: secondsOf(seconds.sum * 1000),
+      },
+    };
+  }
+
+  /** Of the first `limit` dead writes, those that others wait for. */
+  stopped(limit: number): StoppedUrl[] {
+    const { tables, counts } = this.#deps.journal;
+    if (counts.dead === 0 || counts.waiting === 0) return [];
+    const stopped: StoppedUrl[] = [];
+    for (const { number, record: read } of tables.records('dead', 0, limit)) {
+      if (read.kind === 'damaged') continue;
+      const { id, method, origin, target, line } = read.record;
+      const first = tables.first(line);
+      if (first?.number !== number || !first.isDead || !tables.hasWaiting(line)) continue;
+      stopped.push({ id, method, origin, path: target.split('?', 1)[0]! });
+    }
+    return stopped;
+  }
+
+  async #discardBuried(found: Numbered & { readonly shelf: Shelf }): Promise<WriteAction> {
+    const { journal, deliveries, log, moved } = this.#deps;
+    const { number, shelf } = found;
+    if (shelf !== 'dead')
+      return { kind: 'conflict', detail: 'It is not given up yet: its turn comes first.' };
+    const release = deliveries.reserve(NO_ORIGIN, number);
+    if (release === null) return { kind: 'conflict', detail: 'It is being discarded just now.' };
+    let line: LineKey | null;
+    try {
+      line = await journal.discardBuried(number);
+    } finally {
+      release();
+    }
+    log.warn({ event: 'write-discarded', write: unreadableId(number) });
+    if (line !== null) moved(line);
+    deliveries.pokeAll();
+    return { kind: 'done', write: this.#report(found, found.shelf) };
+  }
+
+  #report(numbered: Numbered, shelf: Shelf): WriteReport {
+    const { journal, time } = this.#deps;
+    const report = reportOf(numbered, shelf, time);
+    if (shelf !== 'waiting' || numbered.record.kind === 'damaged') return report;
+    const first = journal.tables.first(numbered.record.record.line);
+    if (first === null || first.number === numbered.number) return report;
+    const shelfOfFirst = first.isDead ? 'dead' : 'waiting';
+    const read = journal.tables.record(shelfOfFirst, first.number);
+    const isRead = read?.kind === 'record';
+    const id = isRead ? read.record.id : unreadableId(first.number);
+    return { ...report, waitsFor: { id, state: isRead ? read.record.state : shelfOfFirst } };
+  }
+
+  #find(id: string): (Numbered & { readonly shelf: Shelf }) | null {
+    const number = numberOf(id);
+    if (number === null) return null;
+    for (const shelf of SHELVES) {
+      const record = this.#deps.journal.tables.record(shelf, number);
+      if (record === null) continue;
+      if (record.kind === 'record' && record.record.id !== id) return null;
+      return { number, record, shelf };
+    }
+    return null;
+  }
+}
+
+function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: SteadyTime): WriteReport {
+  if (read.kind === 'damaged') return unreadable(number, shelf);
+  const { record } = read;
+  const isWaiting = record.state === 'waiting';
+  return {
+    id: record.id,
+    state: record.state,
+    method: record.method,
+    url: `${record.scheme}://${record.authority}${record.target}`,
+    origin: record.origin,
+    route: record.route,
+    acceptedAt: new Date(record.acceptedAtMs).toISOString(),
+    attempts: record.attempts,
+    nextAttemptAt: isWaiting ? new Date(time.wallMs(record.dueAtMs)).toISOString() : null,
+    lastError: record.lastError,
+    idempotencyKey: record.idempotencyKey,
+    bytes: record.content?.bytes ?? 0,
+    endedAt: record.endedAtMs === null ? null : new Date(record.endedAtMs).toISOString(),
+    mergedInto: record.mergedInto,
+    waitsFor: null,
+  };
+}
+
+/** Of a record that can't be read: there is no more to be told. */
+function unreadable(number: number, shelf: Shelf): WriteReport {
+  return {
+    id: unreadableId(number),
+    state: shelf,
+    method: '',
+    url: '',
+    origin: '',
+    route: '',
+    acceptedAt: '',
+    attempts: 0,
+    nextAttemptAt: null,
+    lastError: UNREADABLE,
+    idempotencyKey: '',
+    bytes: 0,
+    endedAt: null,
+    mergedInto: null,
+    waitsFor: null,
+  };
+}

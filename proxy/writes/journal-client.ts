@@ -1,0 +1,52 @@
+import type { OfferedWrite } from './journal/appender.ts';
+import type { WriteLine } from './journal/order-queue.ts';
+import type { OriginAnswer } from './delivery/origin-response.ts';
+import type { Pending } from './journal/pending-writes.ts';
+import type {
+  Admission,
+  SlotAdmission,
+  ThroughEnd,
+  ThroughRequest,
+  ThroughSettled,
+  UnheldWrite,
+  UnknownWrite,
+} from './through/gate.ts';
+
+/** What a worker asks the coordinator about writes. */
+export interface WriteDesk {
+  admitThrough(request: ThroughRequest): Promise<Admission>;
+  abandonThrough(ticket: number): void;
+  settleThrough(end: ThroughEnd): Promise<ThroughSettled>;
+  /** `client` as `holdClientOf` has it. */
+  takeSlot(write: UnheldWrite): Promise<SlotAdmission>;
+  giveSlot(slot: number): void;
+  holdUnknown(write: UnknownWrite): Promise<void>;
+  acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
+  /** Resolves with null where it does not come in time, or is too long. To be asked for once. */
+  originAnswer(ticket: number): Promise<OriginAnswer | null>;
+  readPending(request: PendingRequest): Promise<Pending>;
+}
+
+export interface OfferedRequest extends Omit<OfferedWrite, 'line' | 'origin' | 'target'> {
+  readonly line: WriteLine;
+  /** How long the client would wait for the origin's own answer; 0: not at all. */
+  readonly waitMs: number;
+}
+
+export type AcceptedWrite =
+  | {
+      readonly kind: 'accepted';
+      readonly id: string;
+      /** For `originAnswer`; null: the client does not wait for it. */
+      readonly ticket: number | null;
+    }
+  | { readonly kind: 'mismatch' }
+  | { readonly kind: 'full' }
+  | { readonly kind: 'not-durable' };
+
+export interface PendingRequest {
+  /** Of the URL as it was asked for, and as the origin would be. */
+  readonly lines: readonly WriteLine[];
+  readonly mode: 'wait' | 'pending';
+  readonly waitMs: number;
+}

@@ -1,0 +1,195 @@
+import { withoutFields, type Fields } from '../../../policies/http/fields.ts';
+import { hasSameCredentials } from '../../../policies/writes.ts';
+import type { Clock } from '../../threads/clock.ts';
+import type { TagHashes } from '../../fence/tag-hash.ts';
+import type { StateTable } from '../../state/state-store.ts';
+import type { DoneShelf } from './retention.ts';
+import { readHoldRow, waitingHoldKey, writeHoldRow } from './hold-rows.ts';
+import type { LineKey } from './order-queue.ts';
+import { contentOf, newWriteId, type WriteRecord } from './record.ts';
+import type { SteadyTime } from './durable-clock.ts';
+import type { JournalTables } from './tables.ts';
+
+/** A request that is to be acknowledged before the origin has it. */
+export interface OfferedWrite {
+  readonly origin: string;
+  readonly route: string;
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string;
+  readonly scheme: string;
+  readonly fields: Fields;
+  readonly body: Uint8Array | null;
+  /** The client's own; null: Weir gives one. */
+  readonly idempotencyKey: string | null;
+  /** The client's, as it is remembered, and what the request is. */
+  readonly clientKey: { readonly scoped: string; readonly digest: string } | null;
+  /** May take the place of one that waits, and be replaced. */
+  readonly merges: boolean;
+  readonly line: LineKey;
+  readonly tags: readonly string[];
+}
+
+export type Acceptance =
+  | {
+      readonly kind: 'accepted';
+      readonly number: number;
+      readonly id: string;
+      readonly merged: string | null;
+    }
+  /** The same request under the same Idempotency-Key was accepted before. */
+  | { readonly kind: 'repeated'; readonly number: number; readonly id: string }
+  /** Another request was. */
+  | { readonly kind: 'mismatch' }
+  | { readonly kind: 'full' }
+  | { readonly kind: 'not-durable' };
+
+/** What became of an offer, and the hold of the write whose place it took. */
+export interface Put {
+  readonly acceptance: Acceptance;
+  readonly replaced: TagHashes | null;
+}
+
+export interface IntakeDependencies {
+  readonly tables: JournalTables;
+  readonly holds: StateTable;
+  readonly done: DoneShelf;
+  readonly clock: Clock;
+  readonly time: SteadyTime;
+  /** Of all that waits or is dead. */
+  limitBytes(): number;
+  /** Whether a write beside the journal waits for those of the line. */
+  hasWaitingBehind(line: LineKey): boolean;
+}
+
+/** Of a record and its rows, beside content and fields: an estimate, for the limit alone. */
+const ROW_BYTES = 1024;
+
+/** Takes writes into the journal: in their lines, merged with those before, or not where there is no room. */
+export class Intake {
+  readonly #deps: IntakeDependencies;
+
+  constructor(deps: IntakeDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Within a change that holds `tags`. */
+  put(write: OfferedWrite, tags: TagHashes): Put {
+    const { tables, limitBytes } = this.#deps;
+    const { clientKey } = write;
+    const known = clientKey === null ? null : tables.keyed(clientKey.scoped);
+    if (known !== null) {
+      const { number, id } = known;
+      const isSame = known.digest === clientKey!.digest;
+      return { acceptance: isSame ? { kind: 'repeated', number, id } : { kind: 'mismatch' }, replaced: null };
+    }
+    const bytes = sizeOf(write);
+    if (tables.counts().bytes + bytes > limitBytes()) {
+      return { acceptance: { kind: 'full' }, replaced: null };
+    }
+    const before = write.merges ? this.#mergeable(write) : null;
+    const number = tables.nextNumber();
+    const record = this.#newRecord(write, number);
+    if (before !== null) this.#merge(before, record);
+    this.#enter(write, number, record, tags);
+    const merged = before?.record.id ?? null;
+    return {
+      acceptance: { kind: 'accepted', number, id: record.id, merged },
+      replaced: before?.tags ?? null,
+    };
+  }
+
+  #enter(write: OfferedWrite, number: number, record: WriteRecord, tags: TagHashes): void {
+    const { tables, holds, time } = this.#deps;
+    const { line, body, clientKey } = write;
+    const isFirst = tables.first(line) === null;
+    time.note();
+    tables.putRecord('waiting', number, record);
+    if (body !== null) tables.putBody(number, body);
+    tables.putLine(line, { order: record.order, number, isDead: false });
+    if (isFirst) tables.putDue(number, record);
+    if (clientKey !== null) {
+      tables.putKeyed(clientKey.scoped, { number, id: record.id, digest: clientKey.digest });
+    }
+    writeHoldRow(holds, waitingHoldKey(number), { kind: 'waiting', line, tags });
+    tables.count({ waiting: 1, bytes: record.bytes });
+  }
+
+  #newRecord(write: OfferedWrite, number: number): WriteRecord {
+    const { clock, time } = this.#deps;
+    const id = newWriteId(number);
+    const idempotencyKey = write.idempotencyKey ?? `"${id}"`;
+    return {
+      id,
+      state: 'waiting',
+      origin: write.origin,
+      route: write.route,
+      method: write.method,
+      target: write.target,
+      authority: write.authority,
+      scheme: write.scheme,
+      // An empty one of the client's is none.
+      fields:
+        write.idempotencyKey === null
+          ? [...withoutFields(write.fields, IDEMPOTENCY_KEY), 'Idempotency-Key', idempotencyKey]
+          : write.fields,
+      idempotencyKey,
+      clientKey: write.clientKey?.scoped ?? null,
+      line: write.line,
+      tags: write.tags,
+      order: number,
+      content: contentOf(write.body),
+      bytes: sizeOf(write),
+      merges: write.merges,
+      acceptedAtMs: clock.nowMs(),
+      dueAtMs: time.nowMs(),
+      attempts: 0,
+      isAttempting: false,
+      wasUncertain: false,
+      unknownUntilMs: 0,
+      lastError: null,
+      endedAtMs: null,
+      mergedInto: null,
+    };
+  }
+
+  /** The last write of the line, where it may give way: of the same sender, never attempted, with nothing behind it. */
+  #mergeable({ line, route, fields }: OfferedWrite): Replaceable | null {
+    const { tables, holds, hasWaitingBehind } = this.#deps;
+    if (hasWaitingBehind(line)) return null;
+    const last = tables.last(line);
+    if (last === null || last.isDead) return null;
+    const read = tables.record('waiting', last.number);
+    if (read?.kind !== 'record') return null;
+    const { record } = read;
+    const hold = holds.get(waitingHoldKey(last.number));
+    if (!record.merges || record.attempts > 0 || record.route !== route || hold === undefined) return null;
+    if (!hasSameCredentials(record.fields, fields)) return null;
+    return { number: last.number, record, tags: readHoldRow(hold).tags };
+  }
+
+  #merge({ number, record }: Replaceable, by: WriteRecord): void {
+    const { tables, holds, done } = this.#deps;
+    tables.removeRecord('waiting', number);
+    tables.removeLine(record.line, record.order);
+    tables.removeDue(record);
+    tables.removeBody(number);
+    holds.remove(waitingHoldKey(number));
+    const endedAtMs = by.acceptedAtMs;
+    tables.count({ waiting: -1, bytes: -record.bytes });
+    done.put(number, { ...record, state: 'done', endedAtMs, mergedInto: by.id });
+  }
+}
+
+const IDEMPOTENCY_KEY: ReadonlySet<string> = new Set(['idempotency-key']);
+
+interface Replaceable {
+  readonly number: number;
+  readonly record: WriteRecord;
+  readonly tags: TagHashes;
+}
+
+function sizeOf({ body, fields }: OfferedWrite): number {
+  const fieldBytes = fields.reduce((sum, text) => sum + text.length, 0);
+  return (body?.byteLength ?? 0) + fieldBytes + ROW_BYTES;
+}

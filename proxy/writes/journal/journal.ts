@@ -1,0 +1,370 @@
+import type { Clock } from '../../threads/clock.ts';
+import { NotDurableError, type Fence } from '../../fence/fence.ts';
+import type { TagHashes } from '../../fence/tag-hash.ts';
+import type { StateStore, StateTable } from '../../state/state-store.ts';
+import { DoneShelf } from './retention.ts';
+import { Intake, type Acceptance, type OfferedWrite } from './appender.ts';
+import { readHoldRow, waitingHoldKey, writeHoldRow, type Lingering } from './hold-rows.ts';
+import type { LineKey } from './order-queue.ts';
+import type { LingeringHolds } from '../through/timed-holds.ts';
+import { isWhole, type WriteRecord } from './record.ts';
+import type { SteadyTime } from './durable-clock.ts';
+import { JournalTables, type DueRow, type JournalCounts, type LineRow } from './tables.ts';
+
+export interface JournalLimits {
+  readonly sizeBytes: number;
+  /** Delivered writes that can still be asked for. */
+  readonly done: number;
+}
+
+/** A write and its content, as it is sent. */
+export type Begun =
+  | { readonly kind: 'begun'; readonly record: WriteRecord; readonly body: Buffer | null }
+  /** Its content is torn or overwritten: it is never sent. */
+  | { readonly kind: 'damaged'; readonly record: WriteRecord }
+  /** Its record is. */
+  | { readonly kind: 'unreadable' }
+  /** It was given up, merged or discarded meanwhile. */
+  | { readonly kind: 'gone' };
+
+/** How a write leaves its line. */
+export interface Leaving {
+  /** `gone`: an operator has discarded it. */
+  readonly shelf: 'done' | 'dead' | 'gone';
+  readonly record: WriteRecord;
+  /** What goes on being held, and for how long; null: nothing. */
+  readonly lingering: Lingering | null;
+  /** Invalidated beside what is held, or held with it where that lingers. */
+  readonly moreTags: readonly string[];
+}
+
+/**
+ * The durable queue of accepted writes. Each change is one transaction of the state, with the fence's where holds are
+ * concerned; whoever asked for it is answered when it is synced.
+ */
+export class Journal {
+  readonly tables: JournalTables;
+  readonly #deps: JournalDependencies;
+  readonly #holds: StateTable;
+  readonly #done: DoneShelf;
+  readonly #intake: Intake;
+
+  constructor(deps: JournalDependencies) {
+    const { state, clock, time, limits } = deps;
+    this.#deps = deps;
+    this.tables = new JournalTables(state);
+    this.#holds = state.table('holds');
+    this.#done = new DoneShelf(this.tables, () => limits().done);
+    this.#intake = new Intake({
+      tables: this.tables,
+      holds: this.#holds,
+      done: this.#done,
+      clock,
+      time,
+      limitBytes: () => limits().sizeBytes,
+      hasWaitingBehind: (line) => deps.hasWaitingBehind(line),
+    });
+  }
+
+  get counts(): JournalCounts {
+    return this.tables.counts();
+  }
+
+  /** Puts the holds of waiting writes back, before any reader is there. */
+  restoreHolds(): void {
+    const range = { from: Buffer.from('w'), to: Buffer.from('x') };
+    for (const { value } of this.#holds.range(range)) {
+      this.#deps.fence.restoreHold(readHoldRow(value).tags);
+    }
+  }
+
+  /** In force, durable and in its place in the line when it resolves with `accepted`. */
+  async accept(write: OfferedWrite): Promise<Acceptance> {
+    const { fence } = this.#deps;
+    const tags = fence.hasher.hash(write.tags);
+    let acceptance: Acceptance = { kind: 'not-durable' };
+    let replaced: TagHashes | null = null;
+    try {
+      await fence.hold(tags, () => {
+        const put = this.#intake.put(write, tags);
+        acceptance = put.acceptance;
+        replaced = put.replaced;
+      });
+    } catch (error) {
+      if (error instanceof NotDurableError) return { kind: 'not-durable' };
+      throw error;
+    }
+    if ((acceptance as Acceptance).kind !== 'accepted') fence.drop(tags);
+    if (replaced !== null) fence.drop(replaced);
+    return acceptance;
+  }
+
+  /** Writes down that an attempt begins. */
+  async begin(number: number, maxProcessingMs: number): Promise<Begun> {
+    const { state, time } = this.#deps;
+    let begun: Begun = { kind: 'gone' };
+    await state.write(() => {
+      const read = this.tables.record('waiting', number);
+      if (read === null) return;
+      const body = this.tables.body(number);
+      if (read.kind === 'damaged') {
+        begun = { kind: 'unreadable' };
+        return;
+      }
+      if (!isWhole(read.record.content, body)) {
+        begun = { kind: 'damaged', record: read.record };
+        return;
+      }
+      const record = begunRecord(read.record, time.nowMs(), maxProcessingMs);
+      time.note();
+      this.tables.putRecord('waiting', number, record);
+      begun = { kind: 'begun', record, body: body ?? null };
+    });
+    return begun;
+  }
+
+  /** Writes down that it is to be sent again at `record.dueAtMs`, or that the attempt was none. */
+  async again(number: number, record: WriteRecord): Promise<void> {
+    const { state, time } = this.#deps;
+    await state.write(() => {
+      const before = this.tables.record('waiting', number);
+      if (before?.kind !== 'record') return;
+      time.note();
+      this.tables.removeDue(before.record);
+      this.tables.putRecord('waiting', number, record);
+      this.tables.putDue(number, record);
+    });
+  }
+
+  /**
+   * Delivered, discarded, or given up without stopping those behind it: its hold ends or lingers. False, and its hold is
+   * another's to end, where it has left meanwhile.
+   */
+  async leave(number: number, leaving: Leaving): Promise<boolean> {
+    const { fence, lingering, state } = this.#deps;
+    const row = this.#holds.get(waitingHoldKey(number));
+    const tags = row === undefined ? new Uint32Array(0) : readHoldRow(row).tags;
+    const { line, tags: names } = leaving.record;
+    const isShown = leaving.lingering?.shown === number;
+    const isShowing = leaving.shelf === 'done' && !isShown;
+    let hasLeft = false;
+    const change = (): void => {
+      hasLeft = this.#move(number, leaving);
+      if (hasLeft && isShowing) lingering.writeHidden(line);
+    };
+    if (isShowing) lingering.stopShowing(line);
+    if (leaving.lingering === null) {
+      await fence.invalidate({ tags: [...names, ...leaving.moreTags], mode: 'hard', also: change });
+      if (hasLeft) fence.drop(tags);
+      return hasLeft;
+    }
+    const more = fence.hasher.hash(leaving.moreTags);
+    const held = { ...leaving.lingering, line, tags: Uint32Array.of(...tags, ...more) };
+    const id = lingering.newId();
+    const lingers = (): void => {
+      change();
+      if (hasLeft) lingering.write(id, held);
+    };
+    // Once it is committed the line is another, and that may be seen before it is heard of here.
+    const announced = lingering.announce(held);
+    try {
+      if (more.length === 0) await state.write(lingers);
+      else await fence.hold(more, lingers);
+      if (hasLeft) lingering.keep(id, held);
+      else fence.drop(more);
+    } finally {
+      announced();
+    }
+    return hasLeft;
+  }
+
+  /** Given up, and nothing behind it is delivered until somebody decides. Its hold goes on. */
+  async stopLine(number: number, record: WriteRecord): Promise<void> {
+    await this.#deps.state.write(() => {
+      const before = this.tables.record('waiting', number);
+      if (before?.kind !== 'record') return;
+      this.tables.removeDue(before.record);
+      this.tables.removeRecord('waiting', number);
+      this.tables.putRecord('dead', number, record);
+      this.tables.putLine(record.line, { order: record.order, number, isDead: true });
+      this.tables.count({ waiting: -1, dead: 1 });
+    });
+  }
+
+  /**
+   * Every write that waits stops its line where it stands, for an operator to decide: the state was put back from a copy,
+   * and may have forgotten its delivery. Their holds go on.
+   */
+  async distrustWaiting(): Promise<void> {
+    const { state, clock } = this.#deps;
+    let after = 0;
+    for (;;) {
+      const found = [...this.tables.records('waiting', after, DISTRUSTED_AT_ONCE)];
+      if (found.length === 0) return;
+      after = found.at(-1)!.number;
+      await state.write(() => {
+        for (const { number, record: read } of found) {
+          if (read.kind !== 'record') continue;
+          const record = { ...read.record, ...whenDistrusted(clock.nowMs()) };
+          this.tables.removeDue(record);
+          this.tables.removeRecord('waiting', number);
+          this.tables.putRecord('dead', number, record);
+          this.tables.putLine(record.line, { order: record.order, number, isDead: true });
+          this.tables.count({ waiting: -1, dead: 1 });
+        }
+      });
+    }
+  }
+
+  /** Given up where it stands, as nothing of its record can be read. Its line stops, and its hold goes on. */
+  async bury(row: DueRow): Promise<void> {
+    await this.#deps.state.write(() => {
+      if (this.tables.record('waiting', row.number)?.kind !== 'damaged') return;
+      this.tables.removeDueRow(row);
+      this.#bury(row.line, row);
+    });
+  }
+
+  /** An operator has let go of one that was buried. Its line; null: it stopped none. */
+  async discardBuried(number: number): Promise<LineKey | null> {
+    const held = this.#holds.get(waitingHoldKey(number));
+    const hold = held === undefined ? null : readHoldRow(held);
+    await this.#deps.fence.release(hold?.tags ?? new Uint32Array(0), [], () => {
+      const bytes = this.tables.body(number)?.length ?? 0;
+      this.tables.removeRecord('dead', number);
+      this.tables.removeBody(number);
+      this.tables.count({ dead: -1, bytes: -bytes });
+      if (hold === null) return;
+      this.#holds.remove(waitingHoldKey(number));
+      const first = this.tables.first(hold.line);
+      if (first?.number === number) this.tables.removeLine(hold.line, first.order);
+      this.#promote(hold.line);
+    });
+    return hold?.line ?? null;
+  }
+
+  /** An operator has it sent again: in its place where it stopped its line, else behind all others. */
+  async retry(number: number): Promise<WriteRecord | null> {
+    const { state, time, fence } = this.#deps;
+    const found = this.tables.record('dead', number);
+    if (found?.kind !== 'record') return null;
+    const { line, order } = found.record;
+    const isInLine = this.tables.hasLine(line, order);
+    const tags = fence.hasher.hash(found.record.tags);
+    let retried: WriteRecord | null = null;
+    const change = (): void => {
+      const read = this.tables.record('dead', number);
+      if (read?.kind !== 'record') return;
+      const place = isInLine ? order : this.tables.nextNumber();
+      const record: WriteRecord = {
+        ...read.record,
+        state: 'waiting',
+        order: place,
+        attempts: 0,
+        dueAtMs: time.nowMs(),
+        endedAtMs: null,
+      };
+      const first = this.tables.first(line);
+      const isFirst = first === null || first.order === place;
+      time.note();
+      this.tables.removeRecord('dead', number);
+      this.tables.putRecord('waiting', number, record);
+      this.tables.putLine(line, { order: place, number, isDead: false });
+      if (isFirst) this.tables.putDue(number, record);
+      if (!isInLine) writeHoldRow(this.#holds, waitingHoldKey(number), { kind: 'waiting', line, tags });
+      this.tables.count({ waiting: 1, dead: -1 });
+      retried = record;
+    };
+    if (isInLine) await state.write(change);
+    else {
+      await fence.hold(tags, change);
+      if (retried === null) fence.drop(tags);
+    }
+    return retried;
+  }
+
+  /** Within a change: from where it is to a shelf, or away. False: it is in neither place. */
+  #move(number: number, { shelf, record, lingering }: Leaving): boolean {
+    const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
+    const before = this.tables.record(from, number);
+    if (before?.kind !== 'record') return false;
+    this.tables.removeDue(before.record);
+    this.tables.removeRecord(from, number);
+    this.tables.removeLine(record.line, before.record.order);
+    this.#holds.remove(waitingHoldKey(number));
+    this.tables.count({ [from]: -1 });
+    if (shelf !== 'dead') {
+      if (lingering?.shown !== number) this.tables.removeBody(number);
+      this.tables.count({ bytes: -record.bytes });
+    }
+    this.#shelve(number, shelf, record);
+    this.#promote(record.line);
+    return true;
+  }
+
+  #shelve(number: number, shelf: Leaving['shelf'], record: WriteRecord): void {
+    switch (shelf) {
+      case 'done':
+        this.#done.put(number, record);
+        return;
+      case 'dead':
+        this.tables.putRecord('dead', number, record);
+        this.tables.count({ dead: 1 });
+        return;
+      case 'gone':
+        if (record.clientKey !== null) this.tables.removeKeyed(record.clientKey);
+        return;
+      default:
+        shelf satisfies never;
+    }
+  }
+
+  #promote(line: LineKey): void {
+    const next = this.tables.first(line);
+    if (next === null || next.isDead) return;
+    const read = this.tables.record('waiting', next.number);
+    if (read?.kind === 'record') this.tables.putDue(next.number, read.record);
+    else if (read !== null) this.#bury(line, next);
+  }
+
+  /** Within a change. */
+  #bury(line: LineKey, { order, number }: Pick<LineRow, 'order' | 'number'>): void {
+    this.tables.moveRecord('waiting', 'dead', number);
+    this.tables.putLine(line, { order, number, isDead: true });
+    this.tables.count({ waiting: -1, dead: 1 });
+    this.#deps.onBuried(number);
+  }
+}
+
+export interface JournalDependencies {
+  readonly state: StateStore;
+  readonly fence: Fence;
+  readonly clock: Clock;
+  readonly time: SteadyTime;
+  readonly lingering: LingeringHolds;
+  limits(): JournalLimits;
+  /** Whether a write beside the journal waits for those of the line. */
+  hasWaitingBehind(line: LineKey): boolean;
+  /** The record of a write can't be read: it was given up. */
+  onBuried(number: number): void;
+}
+
+/** Moved in one transaction, in which nothing else of the state is written. */
+const DISTRUSTED_AT_ONCE = 1_000;
+
+function whenDistrusted(nowMs: number): Pick<WriteRecord, 'state' | 'lastError' | 'endedAtMs'> {
+  const lastError = 'the state was restored from a copy: it may have been delivered since the copy was taken';
+  return { state: 'uncertain', lastError, endedAtMs: nowMs };
+}
+
+/** An attempt that was under way when an earlier run ended may have been carried out, or be so still. */
+function begunRecord(record: WriteRecord, nowMs: number, maxProcessingMs: number): WriteRecord {
+  const { isAttempting, wasUncertain, unknownUntilMs } = record;
+  return {
+    ...record,
+    attempts: record.attempts + 1,
+    isAttempting: true,
+    wasUncertain: wasUncertain || isAttempting,
+    unknownUntilMs: isAttempting ? Math.max(unknownUntilMs, nowMs + maxProcessingMs) : unknownUntilMs,
+  };
+}

@@ -1,0 +1,99 @@
+import type { Fields } from '../../../policies/http/fields.ts';
+import type { Journal } from './journal.ts';
+import type { LineKey } from './order-queue.ts';
+import type { LingeringHolds } from '../through/timed-holds.ts';
+import type { WriteRecord } from './record.ts';
+import { isWhole } from './record.ts';
+import type { Numbered } from './tables.ts';
+
+/** What a reader of a URL with waiting writes is told. */
+export type Pending =
+  /** The content of the last PUT, and its fields. */
+  | { readonly kind: 'content'; readonly fields: Fields; readonly content: Uint8Array }
+  /** The last is a DELETE. */
+  | { readonly kind: 'deleted' }
+  /** Nothing waits, or no longer than was to be waited for. */
+  | { readonly kind: 'none' };
+
+/** Answers readers of URLs with waiting writes, in the place of the origin or when the origin has them. */
+export class Reading {
+  readonly #journal: Journal;
+  readonly #lingering: LingeringHolds;
+  readonly #waiting = new Map<LineKey, Set<() => void>>();
+
+  constructor(journal: Journal, lingering: LingeringHolds) {
+    this.#journal = journal;
+    this.#lingering = lingering;
+  }
+
+  /** `pending`: the last write's own content where that is what a GET will get; else waits as `wait` does. */
+  async read(lines: readonly LineKey[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
+    const shown = mode === 'pending' ? this.#pendingOf(lines) : null;
+    if (shown !== null) return shown;
+    const { tables } = this.#journal;
+    const waiting = lines.filter((line) => tables.hasWaiting(line));
+    await Promise.all(waiting.map((line) => this.#emptied(line, waitMs)));
+    return (mode === 'pending' ? this.#pendingOf(lines) : null) ?? { kind: 'none' };
+  }
+
+  /** A write has left the line, or stopped it. */
+  moved(line: LineKey): void {
+    const waiting = this.#waiting.get(line);
+    if (waiting === undefined || this.#journal.tables.hasWaiting(line)) return;
+    for (const wake of waiting) wake();
+  }
+
+  #emptied(line: LineKey, waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(line) ?? new Set();
+      this.#waiting.set(line, waiting);
+      const wake = (): void => {
+        clearTimeout(timer);
+        waiting.delete(wake);
+        if (waiting.size === 0) this.#waiting.delete(line);
+        resolve();
+      };
+      const timer = setTimeout(wake, waitMs);
+      waiting.add(wake);
+    });
+  }
+
+  #pendingOf(lines: readonly LineKey[]): Pending | null {
+    const [last] = lines.flatMap((line) => this.#lastOf(line)).toSorted((a, b) => b.number - a.number);
+    return last === undefined ? null : this.#shown(last);
+  }
+
+  /** The last write of the line that waits, or that was delivered and is shown still; empty: none. */
+  #lastOf(line: LineKey): Numbered[] {
+    const { tables } = this.#journal;
+    const last = tables.last(line);
+    const number = last?.number ?? this.#lingering.shownOf(line);
+    if (number === null) return [];
+    const record = tables.record(last === null ? 'done' : last.isDead ? 'dead' : 'waiting', number);
+    return record === null ? [] : [{ number, record }];
+  }
+
+  #shown({ number, record: read }: Numbered): Pending | null {
+    if (read.kind === 'damaged') return null;
+    const { record } = read;
+    if (record.method === 'DELETE') return { kind: 'deleted' };
+    const body = this.#journal.tables.body(number);
+    if (!isReplacing(record) || !isWhole(record.content, body)) return null;
+    return { kind: 'content', fields: contentFields(record), content: new Uint8Array(body ?? []) };
+  }
+}
+
+/** A part of the content is not what a GET gets. */
+function isReplacing({ method, fields }: WriteRecord): boolean {
+  return method === 'PUT' && !fields.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-range');
+}
+
+function contentFields({ fields }: WriteRecord): Fields {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (OF_CONTENT.has(fields[i]!.toLowerCase())) kept.push(fields[i]!, fields[i + 1]!);
+  }
+  return kept;
+}
+
+const OF_CONTENT: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-encoding']);

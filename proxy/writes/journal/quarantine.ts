@@ -1,0 +1,84 @@
+import type { Clock } from '../../threads/clock.ts';
+import type { Journal } from './journal.ts';
+import type { WriteRecord } from './record.ts';
+import type { DueRow } from './tables.ts';
+
+export interface OrphansDependencies {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  /** Nothing more is to be begun. */
+  isOver(): boolean;
+  /** Whether the origin is in the configuration. */
+  knows(origin: string): boolean;
+  knowsPrefix(prefix: Buffer): boolean;
+  /** False, and nothing is changed, where the write is being sent still or an operator is at it. */
+  unlessBusy(record: WriteRecord, number: number, change: () => Promise<void>): Promise<boolean>;
+  giveUp(number: number, record: WriteRecord): Promise<void>;
+  /** Gives up one whose record can't be read. */
+  bury(row: DueRow): Promise<void>;
+  /** Has a dead write stop its line no more. */
+  free(number: number, record: WriteRecord): Promise<void>;
+}
+
+/** Dead writes that are looked at together. */
+const PAGE = 256;
+
+/** Writes whose origin is in the configuration no more: they are dead, each of them, and stop nothing. */
+export class Orphans {
+  readonly #deps: OrphansDependencies;
+  #givingUp: Promise<void> = Promise.resolve();
+
+  constructor(deps: OrphansDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Resolves when there are none, but for those that are busy. One round at a time. */
+  giveUp(): Promise<void> {
+    this.#givingUp = this.#givingUp.then(async () => {
+      await this.#freeLines();
+      await this.#giveUpFirsts();
+    });
+    return this.#givingUp;
+  }
+
+  /** Those behind a dead write that stopped its line become its first. */
+  async #freeLines(): Promise<void> {
+    const { journal, isOver, knows, unlessBusy, free } = this.#deps;
+    let after = 0;
+    while (!isOver()) {
+      const page = Array.from(journal.tables.records('dead', after, PAGE));
+      if (page.length === 0) return;
+      after = page.at(-1)!.number;
+      for (const { number, record: read } of page) {
+        if (read.kind !== 'record' || knows(read.record.origin)) continue;
+        const { record } = read;
+        if (journal.tables.first(record.line)?.number !== number) continue;
+        await unlessBusy(record, number, () => free(number, record));
+      }
+    }
+  }
+
+  async #giveUpFirsts(): Promise<void> {
+    const { journal, isOver } = this.#deps;
+    for (let isDone = false; !isDone && !isOver();) {
+      isDone = true;
+      for (const row of journal.tables.origins()) if (await this.#giveUpFirst(row)) isDone = false;
+    }
+  }
+
+  /** False: it is none, or busy. */
+  async #giveUpFirst(row: DueRow): Promise<boolean> {
+    const { journal, clock, knows, knowsPrefix, unlessBusy, giveUp, bury } = this.#deps;
+    const { number } = row;
+    const read = journal.tables.record('waiting', number);
+    if (read?.kind === 'damaged' && !knowsPrefix(row.prefix)) {
+      await bury(row);
+      return true;
+    }
+    if (read?.kind !== 'record' || knows(read.record.origin)) return false;
+    const { record } = read;
+    const lastError = `there is no origin ${record.origin} in the configuration`;
+    const dead = { ...record, state: 'dead', lastError, endedAtMs: clock.nowMs() } as const;
+    return unlessBusy(record, number, () => giveUp(number, dead));
+  }
+}

@@ -1,0 +1,302 @@
+import type { StateStore, StateTable } from '../../state/state-store.ts';
+import { numberKey } from './hold-rows.ts';
+import { LINE_BYTES, type LineKey } from './order-queue.ts';
+import {
+  decodeRecord,
+  encodeRecord,
+  originPrefix,
+  PREFIX_BYTES,
+  type ReadRecord,
+  type WriteRecord,
+} from './record.ts';
+
+/** How far a write has come, as the first byte of its record's key. */
+export type Shelf = 'waiting' | 'dead' | 'done';
+const SHELVES: Readonly<Record<Shelf, string>> = { waiting: 'w', dead: 'x', done: 'z' };
+
+export function isShelf(text: string): text is Shelf {
+  return Object.hasOwn(SHELVES, text);
+}
+
+/** How many a list may have at once, as it is written. */
+export const LIST_LIMIT = /^[1-9]\d{0,3}$/;
+
+/** Beside them, the numbers of those that are done, in the order in which they came to be. */
+const ENDED = 'y';
+
+export interface Numbered {
+  readonly number: number;
+  readonly record: ReadRecord;
+}
+
+/** A write in its line. */
+export interface LineRow {
+  readonly order: number;
+  readonly number: number;
+  /** Given up, and nothing behind it is delivered. */
+  readonly isDead: boolean;
+}
+
+export interface DueRow {
+  /** Of the origin: `originPrefix`. */
+  readonly prefix: Buffer;
+  readonly number: number;
+  readonly order: number;
+  readonly line: LineKey;
+  readonly dueAtMs: number;
+}
+
+/** Kept in the same transactions as what they count. */
+export interface JournalCounts {
+  /** The last number given. */
+  readonly last: number;
+  readonly waiting: number;
+  readonly dead: number;
+  readonly done: number;
+  /** Of records and content that wait or are dead. */
+  readonly bytes: number;
+}
+
+const LAST_KEY = Buffer.alloc(8, 0xff);
+const FIRST_KEY = Buffer.alloc(8);
+
+/** The journal's rows: what is asked for is read as it was committed, or, within a change, as it has become. */
+export class JournalTables {
+  readonly #writes: StateTable;
+  readonly #bodies: StateTable;
+  readonly #lines: StateTable;
+  readonly #dues: StateTable;
+  readonly #keys: StateTable;
+  readonly #meta: StateTable;
+
+  constructor(state: StateStore) {
+    this.#writes = state.table('writes');
+    this.#bodies = state.table('write-bodies');
+    this.#lines = state.table('write-lines');
+    this.#dues = state.table('write-dues');
+    this.#keys = state.table('write-keys');
+    this.#meta = state.table('meta');
+  }
+
+  record(shelf: Shelf, number: number): ReadRecord | null {
+    const value = this.#writes.get(recordKey(shelf, number));
+    return value === undefined ? null : decodeRecord(value);
+  }
+
+  putRecord(shelf: Shelf, number: number, record: WriteRecord): void {
+    this.#writes.put(recordKey(shelf, number), encodeRecord(record));
+  }
+
+  /** As it stands, whether or not it can be read. */
+  moveRecord(from: Shelf, to: Shelf, number: number): void {
+    const value = this.#writes.get(recordKey(from, number));
+    this.removeRecord(from, number);
+    if (value !== undefined) this.#writes.put(recordKey(to, number), value);
+  }
+
+  removeRecord(shelf: Shelf, number: number): void {
+    this.#writes.remove(recordKey(shelf, number));
+  }
+
+  *records(shelf: Shelf, after: number, limit: number): Iterable<Numbered> {
+    const range = { from: recordKey(shelf, after + 1), to: shelfEnd(shelf), limit };
+    for (const { key, value } of this.#writes.range(range)) {
+      yield { number: Number(key.readBigUInt64BE(1)), record: decodeRecord(value) };
+    }
+  }
+
+  /** Those that are done, the first to become it first. */
+  *ended(limit: number): Iterable<{ readonly place: number; readonly number: number }> {
+    const range = { from: rowKey(ENDED, FIRST_KEY), to: rowKey(ENDED, LAST_KEY), limit };
+    for (const { key, value } of this.#writes.range(range)) {
+      yield { place: Number(key.readBigUInt64BE(1)), number: Number(value.readBigUInt64BE(0)) };
+    }
+  }
+
+  putEnded(number: number): void {
+    const range = { from: rowKey(ENDED, LAST_KEY), to: rowKey(ENDED, FIRST_KEY), limit: 1, backwards: true };
+    const [last] = this.#writes.range(range);
+    const place = last === undefined ? 1 : Number(last.key.readBigUInt64BE(1)) + 1;
+    this.#writes.put(rowKey(ENDED, numberKey(place)), numberKey(number));
+  }
+
+  removeEnded(place: number): void {
+    this.#writes.remove(rowKey(ENDED, numberKey(place)));
+  }
+
+  body(number: number): Buffer | undefined {
+    return this.#bodies.get(numberKey(number));
+  }
+
+  putBody(number: number, body: Uint8Array): void {
+    this.#bodies.put(numberKey(number), Buffer.from(body.buffer, body.byteOffset, body.byteLength));
+  }
+
+  removeBody(number: number): void {
+    this.#bodies.remove(numberKey(number));
+  }
+
+  first(line: LineKey): LineRow | null {
+    const from = lineKey(line, FIRST_KEY);
+    for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY), limit: 1 })) return lineRow(row);
+    return null;
+  }
+
+  last(line: LineKey): LineRow | null {
+    const from = lineKey(line, LAST_KEY);
+    const range = { from, to: lineKey(line, FIRST_KEY), limit: 1, backwards: true };
+    for (const row of this.#lines.range(range)) return lineRow(row);
+    return null;
+  }
+
+  /** Whether a write has this place in the line. */
+  hasLine(line: LineKey, order: number): boolean {
+    return this.#lines.get(lineKey(line, numberKey(order))) !== undefined;
+  }
+
+  hasWaiting(line: LineKey): boolean {
+    const from = lineKey(line, FIRST_KEY);
+    for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY) })) {
+      if (!lineRow(row).isDead) return true;
+    }
+    return false;
+  }
+
+  putLine(line: LineKey, { order, number, isDead }: LineRow): void {
+    const value = Buffer.concat([Buffer.of(Number(isDead)), numberKey(number)]);
+    this.#lines.put(lineKey(line, numberKey(order)), value);
+  }
+
+  removeLine(line: LineKey, order: number): void {
+    this.#lines.remove(lineKey(line, numberKey(order)));
+  }
+
+  putDue(number: number, { origin, dueAtMs, order, line }: WriteRecord): void {
+    const value = Buffer.concat([numberKey(number), Buffer.from(line, 'hex')]);
+    this.#dues.put(dueKey(originPrefix(origin), dueAtMs, order), value);
+  }
+
+  removeDue({ origin, dueAtMs, order }: WriteRecord): void {
+    this.removeDueRow({ prefix: originPrefix(origin), dueAtMs, order });
+  }
+
+  removeDueRow({ prefix, dueAtMs, order }: Pick<DueRow, 'prefix' | 'dueAtMs' | 'order'>): void {
+    this.#dues.remove(dueKey(prefix, dueAtMs, order));
+  }
+
+  /** The first of each line, the earliest due first; `after` one of them, null: from the first on. */
+  *dues(origin: string, after: DueRow | null): Iterable<DueRow> {
+    const prefix = originPrefix(origin);
+    const from =
+      after === null
+        ? prefix
+        : Buffer.concat([dueKey(after.prefix, after.dueAtMs, after.order), Buffer.alloc(1)]);
+    const range = { from, to: Buffer.concat([prefix, Buffer.alloc(17, 0xff)]) };
+    for (const row of this.#dues.range(range)) yield dueRow(row);
+  }
+
+  /** One due write of each origin for which any is. */
+  *origins(): Iterable<DueRow> {
+    let from: Buffer = Buffer.alloc(0);
+    for (;;) {
+      const [row] = this.#dues.range({ from, limit: 1 });
+      if (row === undefined) return;
+      from = Buffer.concat([row.key.subarray(0, PREFIX_BYTES), Buffer.alloc(17, 0xff)]);
+      yield dueRow(row);
+    }
+  }
+
+  /** Which write a client's Idempotency-Key stands for; null: none that is known. */
+  keyed(key: string): KeyedWrite | null {
+    const value = this.#keys.get(key);
+    return value === undefined ? null : (JSON.parse(value.toString()) as KeyedWrite);
+  }
+
+  putKeyed(key: string, write: KeyedWrite): void {
+    this.#keys.put(key, Buffer.from(JSON.stringify(write)));
+  }
+
+  removeKeyed(key: string): void {
+    this.#keys.remove(key);
+  }
+
+  counts(): JournalCounts {
+    const value = this.#meta.get(COUNTS);
+    return value === undefined
+      ? { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0 }
+      : (JSON.parse(value.toString()) as JournalCounts);
+  }
+
+  /** Within a change, as `count`. */
+  nextNumber(): number {
+    const counts = this.counts();
+    const last = counts.last + 1;
+    this.#putCounts({ ...counts, last });
+    return last;
+  }
+
+  count(by: Partial<Record<'waiting' | 'dead' | 'done' | 'bytes', number>>): void {
+    const counts = this.counts();
+    const waiting = counts.waiting + (by.waiting ?? 0);
+    const dead = counts.dead + (by.dead ?? 0);
+    const bytes = Math.max(0, counts.bytes + (by.bytes ?? 0));
+    this.#putCounts({
+      last: counts.last,
+      waiting,
+      dead,
+      done: counts.done + (by.done ?? 0),
+      // What a record that can't be read was counted with is not known any more.
+      bytes: waiting + dead === 0 ? 0 : bytes,
+    });
+  }
+
+  #putCounts(counts: JournalCounts): void {
+    this.#meta.put(COUNTS, Buffer.from(JSON.stringify(counts)));
+  }
+}
+
+export interface KeyedWrite {
+  readonly number: number;
+  readonly id: string;
+  readonly digest: string;
+}
+
+const COUNTS = 'journal';
+
+function recordKey(shelf: Shelf, number: number): Buffer {
+  return rowKey(SHELVES[shelf], numberKey(number));
+}
+
+function shelfEnd(shelf: Shelf): Buffer {
+  return rowKey(SHELVES[shelf], LAST_KEY);
+}
+
+function rowKey(kind: string, key: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(kind), key]);
+}
+
+function lineKey(line: LineKey, order: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(line, 'hex'), order]);
+}
+
+function lineRow({ key, value }: { readonly key: Buffer; readonly value: Buffer }): LineRow {
+  return {
+    order: Number(key.readBigUInt64BE(LINE_BYTES)),
+    number: Number(value.readBigUInt64BE(1)),
+    isDead: value[0] === 1,
+  };
+}
+
+function dueKey(prefix: Buffer, dueAtMs: number, order: number): Buffer {
+  return Buffer.concat([prefix, numberKey(Math.max(0, Math.round(dueAtMs))), numberKey(order)]);
+}
+
+function dueRow({ key, value }: { readonly key: Buffer; readonly value: Buffer }): DueRow {
+  return {
+    prefix: key.subarray(0, PREFIX_BYTES),
+    dueAtMs: Number(key.readBigUInt64BE(PREFIX_BYTES)),
+    order: Number(key.readBigUInt64BE(PREFIX_BYTES + 8)),
+    number: Number(value.readBigUInt64BE(0)),
+    line: value.toString('hex', 8, 8 + LINE_BYTES),
+  };
+}

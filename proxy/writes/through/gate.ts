@@ -1,0 +1,321 @@
+import type { HoldBound, WriteOutcome } from '../../../policies/writes.ts';
+import { NotDurableError, type Fence } from '../../fence/fence.ts';
+import type { TagHashes } from '../../fence/tag-hash.ts';
+import type { Log } from '../../observability/logger.ts';
+import type { StateStore, StateTable } from '../../state/state-store.ts';
+import { otherHoldKey, writeHoldRow } from '../journal/hold-rows.ts';
+import type { HoldSlots } from './hold-slots.ts';
+import { lineKeyOf, type LineKey, type WriteLine } from '../journal/order-queue.ts';
+import type { Lines, Turn } from '../journal/order-queues.ts';
+import type { LingeringHolds } from './timed-holds.ts';
+import type { SteadyTime } from '../journal/durable-clock.ts';
+
+/** A write that a worker wants to send by itself. */
+export interface ThroughRequest {
+  /** The worker's own number for it. */
+  readonly ticket: number;
+  readonly line: WriteLine;
+  /** As `holdClientOf` has it. */
+  readonly client: string;
+  /** What is held until the outcome is known. */
+  readonly tags: readonly string[];
+  /** How long it may wait for writes before it, how many may, and how long the origin may be at one. */
+  readonly waitMs: number;
+  readonly waiting: number;
+  readonly maxProcessingMs: number;
+}
+
+export type Admission =
+  | { readonly kind: 'admitted'; readonly hold: number }
+  /** Its turn did not come in time, or too many wait. */
+  | { readonly kind: 'busy' }
+  /** There are too many holds. */
+  | Beyond
+  /** The hold can't be written down. */
+  | { readonly kind: 'not-durable' };
+
+export interface Beyond {
+  readonly kind: 'beyond';
+  readonly bound: HoldBound;
+}
+
+/** Of a write that is sent without a hold, and may leave one. */
+export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | Beyond;
+
+/** A write that is sent without a hold, and what is held where its outcome does not become known. */
+export interface UnheldWrite {
+  readonly client: string;
+  readonly line: WriteLine;
+  readonly tags: readonly string[];
+  readonly maxProcessingMs: number;
+}
+
+/** One that was sent, and of which nobody knows whether it was, or will be, carried out. */
+export interface UnknownWrite extends UnheldWrite {
+  /** The one that it was given before it was sent. */
+  readonly slot: number;
+}
+
+export interface ThroughEnd {
+  readonly hold: number;
+  readonly outcome: WriteOutcome;
+  /** Invalidated beside what was held; of an unknown outcome: held. */
+  readonly moreTags: readonly string[];
+  /** Those of the entry that the write would become; null: none. */
+  readonly entryTags: readonly string[] | null;
+}
+
+/** The floor for the entry that the write becomes; null: something else touched its tags, or it is not to be. */
+export type ThroughSettled = { readonly floor: number | null };
+
+interface Running {
+  readonly instance: number;
+  readonly client: string;
+  readonly line: LineKey;
+  readonly tags: TagHashes;
+  readonly maxProcessingMs: number;
+  /** The sequence from which on the tags are held. */
+  readonly heldAt: number;
+}
+
+export interface ThroughDeskDependencies {
+  readonly state: StateStore;
+  readonly fence: Fence;
+  readonly lines: Lines;
+  readonly lingering: LingeringHolds;
+  readonly slots: HoldSlots;
+  readonly time: SteadyTime;
+  readonly log: Log;
+}
+
+/** Gives writes that workers send by themselves their turn and their hold, and ends both when the outcome is known. */
+export class ThroughDesk {
+  readonly #deps: ThroughDeskDependencies;
+  readonly #holds: StateTable;
+  readonly #running = new Map<number, Running>();
+  /** Of writes that are under way without a hold, by slot. */
+  readonly #unheld = new Map<number, { readonly instance: number; readonly write: UnheldWrite }>();
+  #slots = 0;
+  /** By worker and ticket. */
+  readonly #turns = new Map<string, Turn>();
+  /** Workers that died, by instance: what they asked for may come to pass after that. */
+  readonly #dead = new Set<number>();
+
+  constructor(deps: ThroughDeskDependencies) {
+    this.#deps = deps;
+    this.#holds = deps.state.table('holds');
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Resolves when the hold is in force and durable. `instance` is the worker's. */
+  async admit(instance: number, request: ThroughRequest): Promise<Admission> {
+    const { lines } = this.#deps;
+    const line = lineKeyOf(request.line);
+    const ticket = `${instance}:${request.ticket}`;
+    const turn = lines.enter(line, request);
+    this.#turns.set(ticket, turn);
+    const how = await turn.granted;
+    this.#turns.delete(ticket);
+    if (how !== 'granted') return { kind: 'busy' };
+    const bound = this.#deps.slots.take(request.client);
+    if (bound !== null) {
+      lines.leave(line);
+      return { kind: 'beyond', bound };
+    }
+    return this.#hold(instance, line, request);
+  }
+
+  /** A write that is sent without a hold takes a slot for the one that it may leave. */
+  takeSlot(instance: number, write: UnheldWrite): SlotAdmission {
+    const bound = this.#deps.slots.take(write.client);
+    if (bound !== null) return { kind: 'beyond', bound };
+    this.#slots += 1;
+    // A worker that is not answered any more sends nothing.
+    if (this.#dead.has(instance)) this.#deps.slots.give(write.client);
+    else this.#unheld.set(this.#slots, { instance, write });
+    return { kind: 'admitted', slot: this.#slots };
+  }
+
+  /** Its outcome is known. */
+  giveSlot(slot: number): void {
+    const unheld = this.#unheld.get(slot);
+    if (unheld === undefined) return;
+    this.#unheld.delete(slot);
+    this.#deps.slots.give(unheld.write.client);
+  }
+
+  /** The client has gone before its turn came. */
+  abandon(instance: number, ticket: number): void {
+    this.#turns.get(`${instance}:${ticket}`)?.leave();
+  }
+
+  /** Resolves when the write is visible to every reader and its hold is over, or goes on because it must. */
+  async settle(end: ThroughEnd): Promise<ThroughSettled> {
+    const running = this.#running.get(end.hold);
+    if (running === undefined) return { floor: null };
+    this.#running.delete(end.hold);
+    switch (end.outcome) {
+      case 'applied':
+        return this.#applied(running, end);
+      case 'rejected':
+        await this.#rejected(running, end.hold);
+        return { floor: null };
+      case 'unknown':
+        await this.#unknown(running, end.hold, end.moreTags);
+        return { floor: null };
+      default:
+        return end.outcome satisfies never;
+    }
+  }
+
+  /**
+   * Holds what the write may have changed, or change, until it can't any more; nothing waits for that. Rejects, and holds
+   * nothing, where that can't be written down.
+   */
+  async holdUnknown({ slot, client, line, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
+    const { fence, lingering, time, slots } = this.#deps;
+    if (!this.#unheld.delete(slot)) slots.add(client);
+    const hold = lingering.newId();
+    const untilMs = time.nowMs() + maxProcessingMs;
+    const how = { kind: 'lingering', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
+    const row = { ...how, client, line: lineKeyOf(line), tags: fence.hasher.hash(tags) };
+    try {
+      await fence.hold(row.tags, () => lingering.write(hold, row));
+    } catch (error) {
+      slots.give(client);
+      throw error;
+    }
+    lingering.keep(hold, row);
+  }
+
+  /** What the worker had under way has an unknown outcome. */
+  workerDied(instance: number): void {
+    this.#dead.add(instance);
+    for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
+    for (const [slot, unheld] of this.#unheld) {
+      if (unheld.instance === instance) void this.#holdOrphan({ ...unheld.write, slot });
+    }
+    for (const [hold, running] of this.#running) {
+      if (running.instance !== instance) continue;
+      this.#running.delete(hold);
+      void this.#unknown(running, hold, []);
+    }
+  }
+
+  /** Of a worker that died. Where the hold can't be written down, what was stored before is invalid all the same. */
+  async #holdOrphan(write: UnknownWrite): Promise<void> {
+    const { fence, log } = this.#deps;
+    log.warn({ event: 'write-unknown', holdMs: write.maxProcessingMs }, "a write's outcome is unknown");
+    try {
+      await this.holdUnknown(write);
+    } catch (error) {
+      log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be written down');
+      await fence.invalidate({ tags: write.tags, mode: 'hard' }).catch(() => {
+        // In force until a restart, and counted by the fence.
+      });
+    }
+  }
+
+  async #hold(instance: number, line: LineKey, request: ThroughRequest): Promise<Admission> {
+    const { fence, lines, lingering, slots } = this.#deps;
+    const { client, maxProcessingMs } = request;
+    const tags = fence.hasher.hash(request.tags);
+    const hold = lingering.newId();
+    try {
+      const { sequence } = await fence.hold(tags, () =>
+        writeHoldRow(this.#holds, otherHoldKey(hold), {
+          kind: 'running',
+          client,
+          line,
+          tags,
+          maxProcessingMs,
+        }),
+      );
+      const running = { instance, client, line, tags, maxProcessingMs, heldAt: sequence };
+      if (this.#dead.has(instance)) await this.#rejected(running, hold);
+      else this.#running.set(hold, running);
+      return { kind: 'admitted', hold };
+    } catch (error) {
+      slots.give(client);
+      lines.leave(line);
+      if (error instanceof NotDurableError) return { kind: 'not-durable' };
+      throw error;
+    }
+  }
+
+  async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
+    const { fence, lines, lingering, slots } = this.#deps;
+    lingering.stopShowing(running.line);
+    const { entryTags } = end;
+    const untouched = entryTags !== null && !fence.touchedSince(fence.hasher.hash(entryTags), running.heldAt);
+    try {
+      const { sequence } = await fence.release(running.tags, end.moreTags, () => {
+        this.#holds.remove(otherHoldKey(end.hold));
+        lingering.writeHidden(running.line);
+      });
+      slots.give(running.client);
+      lines.leave(running.line);
+      return { floor: untouched ? sequence : null };
+    } catch (error) {
+      // It is invalid for every reader, and stays held until that can be written down.
+      this.#linger(running, end.hold, error);
+      return { floor: null };
+    }
+  }
+
+  async #rejected(running: Running, hold: number): Promise<void> {
+    const { state, fence, lines, slots } = this.#deps;
+    try {
+      await state.write(() => this.#holds.remove(otherHoldKey(hold)));
+      fence.drop(running.tags);
+      slots.give(running.client);
+      lines.leave(running.line);
+    } catch (error) {
+      this.#linger(running, hold, error);
+    }
+  }
+
+  async #unknown(running: Running, hold: number, moreTags: readonly string[]): Promise<void> {
+    const { state, fence, lingering, log } = this.#deps;
+    log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
+    // What comes while it is written down comes after it, too.
+    const unblock = lingering.block(running.line);
+    try {
+      const more = fence.hasher.hash(moreTags);
+      const longer = { ...running, tags: Uint32Array.of(...running.tags, ...more) };
+      const change = (): void => lingering.write(hold, this.#rowOf(longer));
+      if (more.length === 0) await state.write(change);
+      else await fence.hold(more, change);
+      this.#linger(longer, hold, null);
+    } catch (error) {
+      this.#linger(running, hold, error);
+    } finally {
+      unblock();
+    }
+  }
+
+  /** What is written down is found at the next start as under way, which comes to the same. */
+  #linger(running: Running, hold: number, error: unknown): void {
+    const { lines, lingering, log } = this.#deps;
+    if (error !== null) log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be ended');
+    lingering.keep(hold, this.#rowOf(running));
+    lines.leave(running.line);
+  }
+
+  #rowOf({ client, line, tags, maxProcessingMs }: Running) {
+    const untilMs = this.#deps.time.nowMs() + maxProcessingMs;
+    return {
+      kind: 'lingering',
+      client,
+      line,
+      tags,
+      untilMs,
+      maxMs: maxProcessingMs,
+      blocks: true,
+      shown: 0,
+    } as const;
+  }
+}

@@ -1,0 +1,177 @@
+import type { Fence } from '../../fence/fence.ts';
+import type { Log } from '../../observability/logger.ts';
+import type { StateStore, StateTable } from '../../state/state-store.ts';
+import {
+  numberKey,
+  OTHER_HOLDS,
+  otherHoldKey,
+  readHoldRow,
+  writeHoldRow,
+  type HoldOfLine,
+  type Lingering,
+} from '../journal/hold-rows.ts';
+import type { HoldSlots } from './hold-slots.ts';
+import type { LineKey } from '../journal/order-queue.ts';
+import type { Lines } from '../journal/order-queues.ts';
+import type { SteadyTime } from '../journal/durable-clock.ts';
+
+export interface LingeringHoldsDependencies {
+  readonly state: StateStore;
+  readonly fence: Fence;
+  readonly time: SteadyTime;
+  readonly log: Log;
+  readonly slots: HoldSlots;
+  readonly lines: () => Lines;
+}
+
+interface Held {
+  readonly row: HoldOfLine & Lingering;
+  timer: NodeJS.Timeout;
+}
+
+/** How long after a failure the end of a hold is written down again. */
+const AGAIN_MS = 1_000;
+
+/**
+ * Holds that outlast their writes: while the outcome of one is unknown, and while the origin's read side may lag behind
+ * one. When their time is over, their tags are invalidated.
+ */
+export class LingeringHolds {
+  readonly #deps: LingeringHoldsDependencies;
+  readonly #table: StateTable;
+  readonly #bodies: StateTable;
+  readonly #held = new Map<number, Held>();
+  /** By line, the hold during which a delivered write is shown. */
+  readonly #shown = new Map<LineKey, number>();
+  /** Of these holds, those whose write is shown no more. */
+  readonly #hidden = new Set<number>();
+  /** By line, the delivered write that is shown as soon as that is written down. */
+  readonly #coming = new Map<LineKey, number>();
+  #next: number;
+  #isClosed = false;
+
+  constructor(deps: LingeringHoldsDependencies) {
+    this.#deps = deps;
+    this.#table = deps.state.table('holds');
+    this.#bodies = deps.state.table('write-bodies');
+    this.#next = deps.state.boot * 2 ** 32;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Unique over all runs. */
+  newId(): number {
+    this.#next += 1;
+    return this.#next;
+  }
+
+  /** The delivered write whose content readers of the line are shown still; null: none. */
+  shownOf(line: LineKey): number | null {
+    const coming = this.#coming.get(line);
+    if (coming !== undefined) return coming;
+    const id = this.#shown.get(line);
+    return id === undefined || this.#hidden.has(id) ? null : (this.#held.get(id)?.row.shown ?? null);
+  }
+
+  /** Takes over what earlier runs left; what was under way then is unknown now. */
+  async restore(): Promise<void> {
+    const { state, fence, time, slots } = this.#deps;
+    const changes: (() => void)[] = [];
+    for (const { key, value } of this.#table.range(OTHER_HOLDS)) {
+      const found = readHoldRow(value);
+      const id = Number(key.readBigUInt64BE(1));
+      fence.restoreHold(found.tags);
+      if (found.client !== undefined) slots.add(found.client);
+      if (found.kind === 'lingering') this.#keep(id, found);
+      else if (found.kind === 'running') {
+        const maxMs = found.maxProcessingMs;
+        const untilMs = time.nowMs() + maxMs;
+        const { maxProcessingMs: _, ...ofLine } = found;
+        const row = { ...ofLine, kind: 'lingering', untilMs, maxMs, blocks: true, shown: 0 } as const;
+        changes.push(() => writeHoldRow(this.#table, key, row));
+        this.#keep(id, row);
+      }
+    }
+    if (changes.length > 0) await state.write(() => changes.forEach((change) => change()));
+  }
+
+  /** Within a change of the state: writes the hold down under an id. `keep` follows when that is durable. */
+  write(id: number, row: HoldOfLine & Lingering): void {
+    writeHoldRow(this.#table, otherHoldKey(id), row);
+  }
+
+  /** From now on, for as long as it is to last. */
+  keep(id: number, row: HoldOfLine & Lingering): void {
+    this.#keep(id, row);
+  }
+
+  /** In force before it is written down, until the returned is called: what is committed may be seen before `keep`. */
+  announce({ line, blocks, shown }: HoldOfLine & Lingering): () => void {
+    const unblock = blocks ? this.block(line) : () => {};
+    if (shown > 0) this.#coming.set(line, shown);
+    return () => {
+      if (shown > 0) this.#coming.delete(line);
+      unblock();
+    };
+  }
+
+  /** Nothing else of the line is sent until the returned is called. */
+  block(line: LineKey): () => void {
+    this.#deps.lines().unsettled(line);
+    return () => this.#deps.lines().settled(line);
+  }
+
+  /** A later write of the line was carried out, or is about to be: what was shown is old. `writeHidden` goes with it. */
+  stopShowing(line: LineKey): void {
+    const id = this.#shown.get(line);
+    if (id !== undefined) this.#hidden.add(id);
+  }
+
+  /** Within a change of the state: what is shown no more is not shown after a restart either. */
+  writeHidden(line: LineKey): void {
+    const id = this.#shown.get(line);
+    const held = id === undefined ? undefined : this.#held.get(id);
+    if (id === undefined || held === undefined) return;
+    this.write(id, { ...held.row, shown: 0 });
+    this.#bodies.remove(numberKey(held.row.shown));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const { timer } of this.#held.values()) clearTimeout(timer);
+  }
+
+  #keep(id: number, row: HoldOfLine & Lingering): void {
+    // A wall clock that was set back must not hold for longer than was meant.
+    const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.time.nowMs()));
+    if (row.blocks) this.#deps.lines().unsettled(row.line);
+    if (row.shown > 0) this.#shown.set(row.line, id);
+    this.#held.set(id, { row, timer: setTimeout(() => this.#end(id), lastsMs) });
+  }
+
+  #end(id: number): void {
+    const held = this.#held.get(id);
+    if (held === undefined || this.#isClosed) return;
+    const { row } = held;
+    const { fence, log, lines, slots } = this.#deps;
+    const forget = (): void => {
+      this.#table.remove(otherHoldKey(id));
+      if (row.shown > 0) this.#bodies.remove(numberKey(row.shown));
+    };
+    fence.release(row.tags, [], forget).then(
+      () => {
+        this.#held.delete(id);
+        this.#hidden.delete(id);
+        if (this.#shown.get(row.line) === id) this.#shown.delete(row.line);
+        if (row.client !== undefined) slots.give(row.client);
+        if (row.blocks) lines().settled(row.line);
+      },
+      (error: unknown) => {
+        log.error({ event: 'hold-not-ended', err: error }, 'a hold can not be ended durably; it goes on');
+        held.timer = setTimeout(() => this.#end(id), AGAIN_MS);
+      },
+    );
+  }
+}

@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { FeedConfig } from '../../policies/config/config.ts';
+import { NO_MARK, type VersionMark } from '../../policies/feed-version.ts';
+import { FenceDoor } from '../../proxy/feeds/invalidation-sink.ts';
+import { PositionBoard, positionBuffer } from '../../proxy/feeds/position-cells.ts';
+import { Fence } from '../../proxy/fence/fence.ts';
+import { SharedWords } from '../../proxy/fence/layout.ts';
+import { FenceReader } from '../../proxy/fence/reader.ts';
+import { openState, type StateStore } from '../../proxy/state/state-store.ts';
+import { systemClock } from '../../proxy/threads/clock.ts';
+
+const FEED: FeedConfig = {
+  name: 'shop',
+  type: 'sse',
+  format: 'json',
+  maxSilenceMs: 1_000,
+  readLagMs: 0,
+  versionField: null,
+  map: [],
+  options: {},
+};
+
+let folder: string;
+let state: StateStore;
+let fence: Fence;
+let board: PositionBoard;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'weir-door-'));
+  await open();
+});
+
+afterEach(async () => {
+  await state.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function open(): Promise<void> {
+  const opened = await openState(folder, 0);
+  if (opened.kind === 'failed') throw new Error(opened.reason);
+  state = opened.state;
+  fence = await Fence.open(1_000, { state, clock: systemClock });
+  board = new PositionBoard(positionBuffer());
+}
+
+const doorOf = (feed: FeedConfig = FEED): FenceDoor =>
+  new FenceDoor(fence, state, feed, ['feed:shop'], board);
+const change = (position: string | null, kind: 'change' | 'gap' = 'change', mark: VersionMark = NO_MARK) =>
+  ({ feed: FEED.name, tags: ['tag:a'], position, mark, kind }) as const;
+
+describe("a feed's door", () => {
+  it('announces a position before its changes are in force, and applies it when they are durable', async () => {
+    const door = doorOf();
+    const reader = new FenceReader(new SharedWords(fence.buffer), systemClock);
+    const before = reader.published();
+    const applied = door.apply(change('5'));
+    // In force at once, not yet on disk: whoever reads the sequence now has to find the position announced.
+    expect(reader.published()).toBeGreaterThan(before);
+    expect([board.announced, board.applied]).toEqual(['5', null]);
+    await applied;
+    expect([board.announced, board.applied, door.position()]).toEqual(['5', '5', '5']);
+  });
+
+  it('knows no position after a gap whose place has no name', async () => {
+    const door = doorOf();
+    await door.apply(change('5'));
+    await door.apply(change(null, 'gap'));
+    expect([board.announced, board.applied, door.position()]).toEqual([null, null, '5']);
+  });
+
+  it('announces a version before its changes are in force, and keeps it over a restart', async () => {
+    const feed = { ...FEED, versionField: 'version' };
+    const applied = doorOf(feed).apply(change('5', 'change', { highest: 2n ** 70n, isKnown: true }));
+    expect(board.version).toBe(String(2n ** 70n));
+    await applied;
+    await state.close();
+    await open();
+    expect(doorOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: true });
+    expect(board.version).toBe(String(2n ** 70n));
+    await doorOf(feed).apply(change('6', 'change', { highest: 2n ** 70n, isKnown: false }));
+    expect(board.version).toBeNull();
+    expect(doorOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: false });
+    expect(doorOf({ ...feed, versionField: 'other' }).mark()).toEqual(NO_MARK);
+  });
+
+  it('goes on where an earlier run was, unless the feed was configured otherwise', async () => {
+    await doorOf().apply(change('5'));
+    await state.close();
+    await open();
+    expect([doorOf().position(), board.announced, board.applied]).toEqual(['5', '5', '5']);
+    expect(doorOf({ ...FEED, format: 'debezium' }).position()).toBeNull();
+  });
+});

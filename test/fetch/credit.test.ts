@@ -1,0 +1,94 @@
+/** Content on its way between two workers, against credit. */
+import { expect, it } from 'vitest';
+import { FlightBody } from '../../proxy/store/body.ts';
+import type { Landing } from '../../proxy/fetch/flight.ts';
+import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
+import { Serving, type ServingDependencies } from '../../proxy/fetch/peers/server.ts';
+import { Subscription, type SubscriptionDependencies } from '../../proxy/fetch/peers/client.ts';
+import type { Waiter } from '../../proxy/fetch/fetch-request.ts';
+
+const WINDOW_BYTES = 65_536;
+
+/** What reads to the end as soon as there is something. */
+function readAll(body: FlightBody): { readonly position: number } {
+  const reader = body.reader(0, () => {
+    for (let piece = reader.next(); piece.kind === 'bytes'; piece = reader.next()) {
+      reader.advance(piece.bytes.byteLength);
+    }
+  });
+  return reader;
+}
+
+/** A flight in one worker that has `pieces` already, and one that reads it in another; messages come one by one. */
+function send(pieces: readonly number[]): { readonly dataMessages: number; readonly receivedBytes: number } {
+  const source = new FlightBody({
+    windowBytes: WINDOW_BYTES,
+    keepsAll: true,
+    isStored: false,
+    pause: () => {},
+    resume: () => {},
+    onDeserted: () => {},
+  });
+  for (const length of pieces) source.append(new Uint8Array(length));
+  source.end([]);
+  const messages: (() => void)[] = [];
+  let dataMessages = 0;
+  let received: { readonly position: number } | null = null;
+  const flights = {
+    obtain(_request: unknown, waiter: Waiter) {
+      waiter.take({ kind: 'pass', status: 200, fields: [], body: source, reason: 'no-store' });
+      return () => true;
+    },
+  };
+  const serve = (join: PeerMessage & { readonly kind: 'join' }): Serving => {
+    const levels = { find: () => ({ entry: null, others: false }) };
+    const deps = { flights: () => flights, levels, routeNamed: () => null };
+    return new Serving(
+      deps as unknown as ServingDependencies,
+      join,
+      (message) => {
+        if (message.kind === 'data') dataMessages += 1;
+        messages.push(() => subscription.receive(message));
+      },
+      () => {},
+    );
+  };
+  let serving: Serving | null = null;
+  const subscription = new Subscription(
+    { windowBytes: WINDOW_BYTES } as SubscriptionDependencies,
+    { id: 1, request: { request: {} }, arrival: 0, arrivedAtMs: 0, waitsSinceMs: 0 } as never,
+    {
+      inform: () => {},
+      over: () => {},
+      land: (landing: Landing) => {
+        if (landing.kind === 'pass') received = readAll(landing.body);
+      },
+    },
+    (message) =>
+      messages.push(() => {
+        if (message.kind !== 'join') serving!.receive(message);
+        else {
+          serving = serve(message);
+          serving.start();
+        }
+      }),
+  );
+  subscription.start();
+  for (let message = messages.shift(); message !== undefined; message = messages.shift()) message();
+  return { dataMessages, receivedBytes: received!.position };
+}
+
+it('comes in pieces that do not get smaller and smaller, however they meet the end of the credit', () => {
+  const pieces = Array.from({ length: 1_000 }, (_, n) => 1 + ((n * 7919) % 4096));
+  const { dataMessages, receivedBytes } = send(pieces);
+  expect(receivedBytes).toBe(pieces.reduce((sum, length) => sum + length, 0));
+  expect(dataMessages).toBeLessThan(pieces.length * 1.5);
+});
+
+it.each([257, WINDOW_BYTES / 4, WINDOW_BYTES - 1, WINDOW_BYTES, WINDOW_BYTES + 1])(
+  'comes whole in pieces of %i bytes',
+  (length) => {
+    const count = Math.ceil((3 * WINDOW_BYTES) / length);
+    expect(send(Array.from({ length: count }, () => length)).receivedBytes).toBe(count * length);
+  },
+);

@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest';
+import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
+import { Levels } from '../../proxy/store/tiers.ts';
+import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import { FlightBody } from '../../proxy/store/body.ts';
+import { Storing } from '../../proxy/store/entry-writer.ts';
+import { entry } from '../store/disk/support/entries.ts';
+
+const KIB = 1024;
+
+it('a whole entry is found before anybody who waits hears that it is whole', () => {
+  const order: string[] = [];
+  const head = entry(1, { sizeBytes: 1 });
+  const level: Partial<DiskLevel> = {
+    begin: () => ({
+      append: () => {},
+      onStored: () => {},
+      commit: () => {
+        order.push(`in memory: ${levels.memory.get(head.key).length}`, 'on its way to the disk');
+        return Promise.resolve(true);
+      },
+      abort: () => {},
+    }),
+  };
+  const levels = new Levels(createMemoryLevel(64 * KIB, 1), level as DiskLevel, () => null);
+  const storing = Storing.begin(head, {
+    levels,
+    maxObjectBytes: KIB,
+    maxVariants: 1,
+    toDisk: true,
+    newEntryId: null,
+    over: () => order.push('over'),
+  })!;
+  const body = new FlightBody({
+    windowBytes: KIB,
+    keepsAll: storing.inMemory,
+    isStored: storing.onDisk,
+    pause: () => {},
+    resume: () => {},
+    onDeserted: () => {},
+  });
+  storing.attach(body);
+  const content = Uint8Array.of(1);
+  body.append(content);
+  storing.append(content);
+  body.reader(0, () => order.push(body.state.kind));
+  storing.finish([]);
+  expect(order).toEqual(['in memory: 1', 'on its way to the disk', 'whole', 'over']);
+});

@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import { BreakerOpen } from '../../origin-adapters/http/breaker.ts';
+import { originFailure } from '../../origin-adapters/http/failure.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import { logTo } from '../../proxy/observability/logger.ts';
+import {
+  FailureReports,
+  type FailureReport,
+  type OriginReports,
+} from '../../proxy/origins/failure-reports.ts';
+import { OriginBoard, originBoardSource } from '../../proxy/origins/origin-cells.ts';
+import { OriginFailures, SUMMARY_MS } from '../../proxy/origins/origin-failures.ts';
+
+const URLS = ['http://a.internal:1', 'http://b.internal:2'];
+
+function given() {
+  const lines: Record<string, unknown>[] = [];
+  const board = new OriginBoard(originBoardSource(['shop'], null));
+  let nowMs = 1000;
+  const failures = new OriginFailures({
+    clock: { monotonicMs: () => nowMs },
+    log: logTo({ write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) }, 'info', 'test'),
+    board: () => board,
+    urlsOf: (origin) => (origin === 'shop' ? URLS : []),
+  });
+  return {
+    failures,
+    board,
+    lines,
+    fail: (more: Partial<FailureReport> = {}) =>
+      failures.take({ failures: [{ ...REFUSED, atMs: (nowMs += 1), ...more }], answered: [] }),
+    answer: (url = 0) =>
+      failures.take({ failures: [], answered: [{ origin: 'shop', url, atMs: (nowMs += 1) }] }),
+    minutes: (count: number) => {
+      for (let i = 0; i < count; i += 1) {
+        nowMs += SUMMARY_MS;
+        failures.summarise();
+      }
+    },
+  };
+}
+
+const CLOCK = { monotonicMs: () => 0 };
+
+const REFUSED: FailureReport = {
+  origin: 'shop',
+  url: 0,
+  kind: 'connection_refused',
+  isLeftAlone: false,
+  count: 1,
+  atMs: 0,
+  message: 'the origin refused the connection (ECONNREFUSED)',
+  cause: 'connect ECONNREFUSED 10.0.0.7:1',
+};
+
+describe('failures of an origin', () => {
+  it('are logged at once the first time, with cause and cure, and then counted by the minute', () => {
+    const { fail, minutes, lines } = given();
+    fail();
+    for (let i = 0; i < 50; i += 1) fail({ count: 2 });
+    expect(lines).toMatchObject([
+      {
+        level: 'warn',
+        event: 'origin-failed',
+        origin: 'shop',
+        url: URLS[0],
+        failure: 'connection_refused',
+        reason: REFUSED.message,
+        cause: REFUSED.cause,
+        advice: expect.stringContaining('check that the origin runs'),
+      },
+    ]);
+    minutes(1);
+    expect(lines.slice(1)).toMatchObject([
+      { event: 'origin-failing', origin: 'shop', failures: { connection_refused: 100 } },
+    ]);
+    minutes(1);
+    expect(lines).toHaveLength(2);
+  });
+
+  it('are logged at once for each kind and each URL', () => {
+    const { fail, lines } = given();
+    fail();
+    fail({ url: 1 });
+    fail({ kind: 'http_response_timeout' });
+    fail({ kind: 'destination_unavailable', isLeftAlone: true, url: null });
+    fail({ kind: 'connection_limit_reached', url: null });
+    expect(lines.map(({ url, failure }) => [url, failure])).toEqual([
+      [URLS[0], 'connection_refused'],
+      [URLS[1], 'connection_refused'],
+      [URLS[0], 'http_response_timeout'],
+      [null, 'breaker_open'],
+      [null, 'connection_limit_reached'],
+    ]);
+  });
+
+  it('end with a line, however often an origin changes its mind within a minute', () => {
+    const { fail, answer, minutes, lines, board } = given();
+    for (let i = 0; i < 20; i += 1) {
+      fail();
+      expect(board.isFailing('shop', 0)).toBe(true);
+      answer();
+      expect(board.isFailing('shop', 0)).toBe(false);
+    }
+    expect(lines.map(({ event }) => event)).toEqual(['origin-failed', 'origin-recovered']);
+    minutes(1);
+    expect(lines.at(-1)).toMatchObject({ event: 'origin-failing', failures: { connection_refused: 19 } });
+    minutes(2);
+    fail();
+    expect(lines.at(-1)).toMatchObject({ event: 'origin-failed' });
+  });
+
+  it('that are told late change nothing about an origin that has answered since', () => {
+    const { fail, answer, failures, lines } = given();
+    fail();
+    answer();
+    fail({ atMs: 1000, kind: 'http_response_timeout' });
+    expect(failures.problems()).toEqual([]);
+    expect(lines.map(({ event }) => event)).toEqual(['origin-failed', 'origin-recovered', 'origin-failed']);
+  });
+
+  it('are named as a problem without addresses, until the origin answers or nobody has asked it for long', () => {
+    const { fail, answer, minutes, failures, board } = given();
+    fail();
+    expect(failures.problems()).toEqual([
+      expect.stringMatching(
+        /^the origin shop fails: the origin refused the connection \(ECONNREFUSED\); check/,
+      ),
+    ]);
+    expect(failures.problems().join()).not.toMatch(/internal|10\.0\.0/);
+    answer();
+    expect(failures.problems()).toEqual([]);
+    fail();
+    minutes(6);
+    expect(failures.problems()).toEqual([]);
+    expect(board.isFailing('shop', 0)).toBe(false);
+  });
+});
+
+describe('reports of a thread', () => {
+  const refused = (): OriginFailure =>
+    originFailure('connection_refused', 'refused', false, new Error('connect\n ECONNREFUSED'));
+
+  it('come at once, and are gathered while more follow', () => {
+    const sent: OriginReports[] = [];
+    const board = new OriginBoard(originBoardSource(['shop'], null));
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
+    for (let i = 0; i < 1000; i += 1) observer.failed(0, refused());
+    expect(sent).toEqual([
+      { failures: [{ ...REFUSED, message: 'refused', cause: 'connect ECONNREFUSED' }], answered: [] },
+    ]);
+  });
+
+  it('tell of answers only where the origin fails, in whichever thread that was seen', () => {
+    const sent: OriginReports[] = [];
+    const source = originBoardSource(['shop'], null);
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf(
+      'shop',
+      new OriginBoard(source),
+    );
+    observer.answered(1);
+    expect(sent).toEqual([]);
+    new OriginBoard(source).setFailing('shop', 1, true);
+    observer.answered(1);
+    expect(sent).toEqual([{ failures: [], answered: [{ origin: 'shop', url: 1, atMs: 0 }] }]);
+  });
+
+  it('tell an open breaker from an origin that is not there', () => {
+    const sent: OriginReports[] = [];
+    const board = new OriginBoard(originBoardSource(['shop'], null));
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
+    observer.failed(null, originFailure('destination_unavailable', 'left alone', false, new BreakerOpen()));
+    expect(sent[0]!.failures).toMatchObject([{ url: null, isLeftAlone: true }]);
+  });
+});

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import type { Fields } from '../../policies/http/fields.ts';
+import type { CacheStatus } from '../../policies/http/cache-status.ts';
+import { Levels } from '../../proxy/store/tiers.ts';
+import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import { StoredEntry } from '../../proxy/store/entry.ts';
+import { answerWithEntry } from '../../proxy/request/entry-response.ts';
+import type { KeyedVisit } from '../../proxy/request/context.ts';
+import { entry } from '../store/disk/support/entries.ts';
+import { get, NOW_MS, PLAIN_POLICY, stored } from '../rfc9111/given.ts';
+
+const LEVELS = new Levels(createMemoryLevel(0, 1), null, () => PLAIN_POLICY);
+
+/** An entry with a lifetime of a minute, and what clients are sent of it. */
+function hits() {
+  const meta = stored(['Cache-Control', 'max-age=60']);
+  const kept = new StoredEntry(entry(1, { meta, key: 'shop\n\n/a' }), Buffer.from('a'), [
+    'Content-Type',
+    'text/plain',
+  ]);
+  const request = (afterSeconds: number, more: Partial<CacheStatus> = {}, ownFields: Fields = []): Fields => {
+    let sent: Fields = [];
+    const exchange = {
+      method: 'GET',
+      respond: (_status: number, fields: Fields) => {
+        sent = fields;
+      },
+    };
+    const route = { config: { cache: PLAIN_POLICY } };
+    const site = { config: { cacheStatus: { key: true } } };
+    const visit = { exchange, route, site, request: get(), key: kept.head.key, position: null };
+    answerWithEntry(visit as unknown as KeyedVisit, LEVELS, {
+      entry: kept,
+      body: null,
+      status: { hit: true, ttlSeconds: 60 - afterSeconds, ...more },
+      ownFields,
+      lifetimeSeconds: 60,
+      isStale: false,
+      nowMs: NOW_MS + afterSeconds * 1000,
+    });
+    return sent;
+  };
+  return { request };
+}
+
+describe('the fields of hits on one entry', () => {
+  it('tell the age and the remaining lifetime of each second, which make up the whole', () => {
+    const { request } = hits();
+    const fields = (age: number, ttl: number) => [
+      'Content-Type',
+      'text/plain',
+      'Age',
+      String(age),
+      'Cache-Status',
+      `weir; hit; ttl=${ttl}; key="shop  /a"`,
+    ];
+    expect(request(0)).toEqual(fields(0, 60));
+    expect(request(0.2)).toEqual(fields(0, 60));
+    expect(request(1)).toEqual(fields(1, 59));
+    expect(request(1.5)).toEqual(fields(1, 59));
+    expect(request(30)).toEqual(fields(30, 30));
+    expect(request(1)).toEqual(fields(1, 59));
+  });
+
+  it('are rendered once a second', () => {
+    const { request } = hits();
+    expect(request(1.2)).toBe(request(1.9));
+    expect(request(1.9)).not.toBe(request(2.1));
+  });
+
+  it('say nothing to others of what was for one client alone', () => {
+    const { request } = hits();
+    const plain = request(1);
+    expect(request(1, { detail: 'max-stale' }).at(-1)).toContain('detail=max-stale');
+    expect(request(1, {}, ['Set-Cookie', 'a=1'])).toContain('Set-Cookie');
+    expect(request(1)).toEqual(plain);
+  });
+});

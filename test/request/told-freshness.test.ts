@@ -1,0 +1,394 @@
+/**
+ * RFC 9111 §4.2, RFC 9213 §2.2: how fresh answers are to caches behind Weir. Each source of a lifetime, told on in each way,
+ * served in each way: to a reader of the fields it is stale where Weir calls it so, and fresh for no longer than Weir holds it.
+ */
+import { describe, expect, it } from 'vitest';
+import { parseHttpDate } from '../../policies/http/dates.ts';
+import { fieldValue, fieldValues, type Fields } from '../../policies/http/fields.ts';
+import { tagOfUrl } from '../../policies/tags.ts';
+import { HealthBoard } from '../../proxy/feeds/health-cells.ts';
+import type { FeedState } from '../../proxy/feeds/sink.ts';
+import { settle } from '../support/barrier.ts';
+import { startWorkers, type Answered, type OriginAnswer, type Workers } from '../fetch/workers.ts';
+
+/** How long Weir holds an entry, and why. The origin's clock and Weir's begin at START_MS. */
+interface Source {
+  readonly name: string;
+  readonly route: string;
+  readonly fields: (dateMs: number) => Fields;
+  readonly seconds: number;
+  /** The response's own lifetime. */
+  readonly ownSeconds: number;
+}
+
+const START_MS = 1_700_000_000_000;
+const date = (ms: number): string => new Date(ms).toUTCString();
+const maxAge = (seconds: number) => () => ['Cache-Control', `max-age=${seconds}`];
+const modified = (dateMs: number) => ['Last-Modified', date(dateMs - 6_000_000)];
+
+const SOURCES: readonly Source[] = [
+  { name: 'max-age', route: '', fields: maxAge(600), seconds: 600, ownSeconds: 600 },
+  {
+    name: 's-maxage',
+    route: '',
+    fields: () => ['Cache-Control', 'max-age=60, s-maxage=600'],
+    seconds: 600,
+    ownSeconds: 600,
+  },
+  {
+    name: 'Expires',
+    route: '',
+    fields: (dateMs) => ['Expires', date(dateMs + 600_000)],
+    seconds: 600,
+    ownSeconds: 600,
+  },
+  { name: 'heuristic', route: '', fields: modified, seconds: 600, ownSeconds: 600 },
+  {
+    name: 'a targeted field',
+    route: '',
+    fields: () => ['Cache-Control', 'max-age=60', 'CDN-Cache-Control', 'max-age=600'],
+    seconds: 600,
+    ownSeconds: 600,
+  },
+  { name: 'default-ttl', route: 'default-ttl: 400s', fields: modified, seconds: 400, ownSeconds: 400 },
+  {
+    name: 'default-ttl without a guess',
+    route: 'default-ttl: 400s',
+    fields: () => [],
+    seconds: 400,
+    ownSeconds: 400,
+  },
+  {
+    name: 'fixed, longer',
+    route: 'freshness: fixed, ttl: 3000s',
+    fields: maxAge(600),
+    seconds: 3000,
+    ownSeconds: 600,
+  },
+  {
+    name: 'fixed, shorter',
+    route: 'freshness: fixed, ttl: 400s',
+    fields: maxAge(600),
+    seconds: 400,
+    ownSeconds: 600,
+  },
+  {
+    name: 'fixed, shorter than a guess',
+    route: 'freshness: fixed, ttl: 400s',
+    fields: modified,
+    seconds: 400,
+    ownSeconds: 600,
+  },
+  {
+    name: 'until-changed',
+    route: 'freshness: until-changed, feed: changes, max-ttl: 3000s',
+    fields: maxAge(600),
+    seconds: 3000,
+    ownSeconds: 600,
+  },
+];
+
+interface Downstream {
+  readonly name: string;
+  readonly route: string;
+}
+
+const DOWNSTREAM: readonly Downstream[] = [
+  { name: 'nothing', route: '' },
+  { name: 'cache-control', route: 'downstream: { cache-control: "max-age=300" }' },
+  { name: 'cdn-cache-control', route: 'downstream: { cdn-cache-control: "max-age=300" }' },
+  {
+    name: 'both',
+    route: 'downstream: { cache-control: "max-age=100", cdn-cache-control: "max-age=300" }',
+  },
+];
+
+/** How long a reader may take the answer for fresh. */
+interface Reading {
+  readonly freshSeconds: number;
+  /** Whether a lifetime is told at all, or may be guessed. */
+  readonly isTold: boolean;
+}
+
+function seconds(value: string | undefined, name: string): number | null {
+  const found = value === undefined ? null : new RegExp(`(?:^|[ ,])${name}=(\\d+)`).exec(value);
+  return found === null ? null : Number(found[1]);
+}
+
+/** A shared cache that knows CDN-Cache-Control, one that does not, and a private one. */
+function read(fields: Fields, reader: 'cdn' | 'shared' | 'private'): Reading {
+  // Of a field that comes twice the last one is the most cautious that Weir sends.
+  const targeted = reader === 'cdn' ? fieldValues(fields, 'cdn-cache-control').at(-1) : undefined;
+  const control = targeted ?? fieldValues(fields, 'cache-control').at(-1);
+  const dateMs = parseHttpDate(fieldValue(fields, 'date')!, START_MS)!;
+  const expires = targeted === undefined ? fieldValue(fields, 'expires') : undefined;
+  const lastModified = targeted === undefined ? fieldValue(fields, 'last-modified') : undefined;
+  const guess =
+    lastModified === undefined ? null : (dateMs - parseHttpDate(lastModified, START_MS)!) / 1000 / 10;
+  const lifetime =
+    (reader === 'private' ? null : seconds(control, 's-maxage')) ??
+    seconds(control, 'max-age') ??
+    (expires === undefined ? guess : (parseHttpDate(expires, START_MS)! - dateMs) / 1000);
+  const age = Number(fieldValue(fields, 'age') ?? 0);
+  return { freshSeconds: Math.max(0, (lifetime ?? 0) - age), isTold: lifetime !== null };
+}
+
+const READERS = ['cdn', 'shared', 'private'] as const;
+
+function expectStale({ fields }: Answered): void {
+  for (const reader of READERS) expect([reader, read(fields, reader).freshSeconds]).toEqual([reader, 0]);
+}
+
+/**
+ * `heldSeconds`: how long Weir takes it for fresh from now on. `isAgeWhole`: a lifetime for the CDN alone may have ended
+ * before, for readers of Cache-Control are told the whole age.
+ */
+function expectFresh({ fields }: Answered, heldSeconds: number, isAgeWhole = false): void {
+  const readings = READERS.map((reader) => read(fields, reader));
+  for (const { freshSeconds } of readings) expect(freshSeconds).toBeLessThanOrEqual(heldSeconds);
+  // The shorter of two lifetimes may have ended; the longest that is told has not.
+  if (!isAgeWhole && readings.some(({ isTold }) => isTold)) {
+    expect(Math.max(...readings.map(({ freshSeconds }) => freshSeconds))).toBeGreaterThan(0);
+  }
+}
+
+const detailOf = ({ fields }: Answered): string => fieldValue(fields, 'cache-status')!;
+
+class Scene {
+  readonly workers: Workers;
+  readonly source: Source;
+
+  private constructor(workers: Workers, source: Source) {
+    this.workers = workers;
+    this.source = source;
+  }
+
+  static async begin(source: Source, { route }: Downstream, more = '', count = 1): Promise<Scene> {
+    const keys = [source.route, more, route].filter((key) => key !== '').join(', ');
+    const workers = await startWorkers(
+      count,
+      keys,
+      `feeds: { changes: { type: sse, url: "http://shop/changes", map: [] } }`,
+    );
+    const scene = new Scene(workers, source);
+    scene.feed('live');
+    return scene;
+  }
+
+  feed(state: FeedState): void {
+    const { clock, feeds } = this.workers;
+    new HealthBoard(feeds['changes']!.health).set({ state, silentSinceMonotonicMs: clock.now }, clock);
+  }
+
+  /** The origin's answer now. */
+  get answer(): OriginAnswer {
+    const { clock } = this.workers;
+    const fields = ['Date', date(clock.now), ...this.source.fields(clock.now), 'ETag', '"1"'];
+    return { fields, body: 'good' };
+  }
+
+  async ask(worker = 0, fields: Fields = [], method = 'GET'): Promise<Answered> {
+    const asked = this.workers.ask(worker, '/', { fields, method });
+    await this.workers.answerAll(() => this.answer);
+    return asked;
+  }
+
+  /** While the origin keeps it waiting: what is served without it. */
+  async askAtOnce(fields: Fields = [], method = 'GET'): Promise<Answered> {
+    const asked = this.workers.ask(0, '/', { fields, method });
+    await settle();
+    return asked;
+  }
+
+  pass(forSeconds: number): void {
+    this.workers.clock.now += forSeconds * 1000;
+    this.feed('live');
+  }
+
+  async purge(mode: 'hard' | 'soft'): Promise<void> {
+    await this.workers.fence.invalidate({ tags: [tagOfUrl(null, '/', '')], mode });
+  }
+}
+
+/** The same entry by each kind of answer. */
+const KINDS: readonly (readonly [string, Fields, string])[] = [
+  ['GET', [], 'GET'],
+  ['HEAD', [], 'HEAD'],
+  ['a range', ['Range', 'bytes=0-1'], 'GET'],
+  ['a 304', ['If-None-Match', '"1"'], 'GET'],
+];
+
+describe.each(SOURCES)('a lifetime by $name', (source) => {
+  describe.each(DOWNSTREAM)('told on with $name rewritten', (downstream) => {
+    it.each(KINDS)('is fresh to others for no longer than here, by %s', async (_kind, fields, method) => {
+      const scene = await Scene.begin(source, downstream);
+      expectFresh(await scene.ask(), source.seconds);
+      for (const age of [0, 1, 99, 250, source.seconds - 10, source.seconds - 1]) {
+        scene.pass(age - (scene.workers.clock.now - START_MS) / 1000);
+        const answer = await scene.askAtOnce(fields, method);
+        expect(detailOf(answer)).toContain('weir; hit');
+        expectFresh(answer, source.seconds - age, downstream.name === 'cdn-cache-control');
+      }
+    });
+
+    it.each(KINDS)('is stale to others within stale-while-revalidate, by %s', async (_k, fields, method) => {
+      const scene = await Scene.begin(source, downstream, 'stale-while-revalidate: 60s');
+      await scene.ask();
+      scene.pass(source.seconds + 5);
+      const answer = await scene.askAtOnce(fields, method);
+      expect(detailOf(answer)).toContain('detail=stale-while-revalidate');
+      expectStale(answer);
+    });
+
+    it.each(KINDS)('is stale to others after a soft purge, by %s', async (_kind, fields, method) => {
+      const scene = await Scene.begin(source, downstream, 'stale-while-revalidate: 60s');
+      await scene.ask();
+      scene.pass(5);
+      await scene.purge('soft');
+      const answer = await scene.askAtOnce(fields, method);
+      expect(detailOf(answer)).toContain('detail=stale-while-revalidate');
+      expectStale(answer);
+    });
+
+    it.each(KINDS)('is stale to others in place of an error, by %s', async (_kind, fields, method) => {
+      const scene = await Scene.begin(source, downstream, 'stale-if-error: 60s');
+      await scene.ask();
+      scene.pass(source.seconds + 5);
+      const asked = scene.workers.ask(0, '/', { fields, method });
+      await scene.workers.answerAll(() => ({ status: 503 }));
+      expect(detailOf(await asked)).toContain('detail=stale-if-error');
+      expectStale(await asked);
+    });
+
+    it('is stale to others at a client\u2019s max-stale, where that is allowed', async () => {
+      const scene = await Scene.begin(source, downstream, 'client-directives: honor');
+      await scene.ask();
+      scene.pass(source.seconds + 5);
+      const wanted = ['Cache-Control', 'max-stale=60'];
+      if (source.name === 's-maxage') {
+        expectFresh(await scene.ask(0, wanted), source.seconds);
+        return;
+      }
+      const answer = await scene.askAtOnce(wanted);
+      expect(detailOf(answer)).toContain('detail=max-stale');
+      expectStale(answer);
+    });
+
+    it('is stale to others where another worker lends what has expired', async () => {
+      const scene = await Scene.begin(source, downstream, 'stale-while-revalidate: 60s', 2);
+      await scene.ask(0);
+      scene.pass(source.seconds + 5);
+      const asked = scene.workers.ask(1, '/');
+      await settle();
+      expect(detailOf(await asked)).toContain('detail=stale-while-revalidate');
+      expectStale(await asked);
+    });
+
+    it('is stale to others where it expires on its way from another worker', async () => {
+      const scene = await Scene.begin(source, downstream, '', 2);
+      const { runtimes, clock } = scene.workers;
+      // What is too large to be lent comes by a flight.
+      const large = { ...scene.answer, body: 'x'.repeat(2 ** 20 + 1) };
+      const first = scene.workers.ask(0, '/');
+      await scene.workers.answerAll(() => large);
+      await first;
+      const { levels } = runtimes[0]!;
+      const find = levels.find.bind(levels);
+      let searches = 0;
+      levels.find = (...wanted) => {
+        searches += 1;
+        // The first is for the loan, the second for the flight.
+        if (searches === 2) queueMicrotask(() => (clock.now += (source.seconds + 5) * 1000));
+        return find(...wanted);
+      };
+      const asked = scene.workers.ask(1, '/');
+      await settle();
+      expect(detailOf(await asked)).toContain('detail=peer');
+      expectStale(await asked);
+    });
+
+    it('is fresh to a waiter for what is left, and stale to one who waited too long', async () => {
+      const scene = await Scene.begin(source, downstream);
+      const left = { ...scene.answer, fields: [...scene.answer.fields!, 'Age', '90'] };
+      const both = [scene.workers.ask(0, '/'), scene.workers.ask(0, '/')];
+      await scene.workers.answerAll(() => left);
+      for (const answer of await Promise.all(both)) expectFresh(answer, source.seconds - 90);
+      await scene.purge('hard');
+      const waiting = [scene.workers.ask(0, '/'), scene.workers.ask(0, '/')];
+      const late = scene.answer;
+      scene.pass(source.seconds + 5);
+      await scene.workers.answerAll(() => late);
+      for (const answer of await Promise.all(waiting)) expectStale(answer);
+    });
+
+    it('is fresh to nobody where it was purged while the origin answered', async () => {
+      const scene = await Scene.begin(source, downstream);
+      const both = [scene.workers.ask(0, '/'), scene.workers.ask(0, '/')];
+      await settle();
+      await scene.purge('hard');
+      await scene.workers.answerAll(() => scene.answer);
+      for (const answer of await Promise.all(both)) expectStale(answer);
+    });
+  });
+});
+
+describe.each(DOWNSTREAM)('while the feed is lost, told on with $name rewritten', (downstream) => {
+  const source = SOURCES.find(({ name }) => name === 'until-changed')!;
+
+  it('use-headers: as fresh as the response says', async () => {
+    const scene = await Scene.begin(source, downstream, 'on-feed-loss: use-headers');
+    await scene.ask();
+    for (const age of [5, 250, 590]) {
+      scene.pass(age - (scene.workers.clock.now - START_MS) / 1000);
+      scene.feed('lost');
+      const answer = await scene.askAtOnce();
+      expect(detailOf(answer)).toContain('weir; hit');
+      expectFresh(answer, source.ownSeconds - age, downstream.name !== 'nothing');
+    }
+  });
+
+  it('use-headers: as fresh as the response says where the origin was asked', async () => {
+    const scene = await Scene.begin(source, downstream, 'on-feed-loss: use-headers');
+    scene.feed('lost');
+    const asked = scene.workers.ask(0, '/');
+    const { answer } = scene;
+    scene.workers.clock.now += 90_000;
+    await scene.workers.answerAll(() => answer);
+    expectFresh(await asked, source.ownSeconds - 90);
+  });
+
+  it('use-headers: stale to others within stale-while-revalidate', async () => {
+    const more = 'on-feed-loss: use-headers, stale-while-revalidate: 60s';
+    const scene = await Scene.begin(source, downstream, more);
+    await scene.ask();
+    scene.pass(source.ownSeconds + 5);
+    scene.feed('lost');
+    const answer = await scene.askAtOnce();
+    expect(detailOf(answer)).toContain('detail=stale-while-revalidate');
+    expectStale(answer);
+  });
+
+  it('revalidate: stale in place of an error, else as fresh as the response says', async () => {
+    const scene = await Scene.begin(source, downstream, 'stale-if-error: 60s');
+    await scene.ask();
+    scene.pass(50);
+    scene.feed('lost');
+    const asked = scene.workers.ask(0, '/');
+    await scene.workers.answerAll(() => ({ status: 503 }));
+    expect(detailOf(await asked)).toContain('detail=stale-if-error');
+    expectStale(await asked);
+    scene.pass(2);
+    scene.feed('lost');
+    expectFresh(await scene.ask(), source.ownSeconds);
+  });
+
+  it('bypass: as fresh as the response says', async () => {
+    const scene = await Scene.begin(source, downstream, 'on-feed-loss: bypass');
+    await scene.ask();
+    scene.pass(50);
+    scene.feed('lost');
+    const answer = await scene.ask();
+    expect(detailOf(answer)).toContain('feed-lost');
+    expectFresh(answer, source.ownSeconds);
+  });
+});

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import type { WorkerStats } from '../../proxy/runtime/calls.ts';
+import { WorkerTotals } from '../../proxy/runtime/worker-totals.ts';
+
+function told(asked: number, bytes: number, requests: number): WorkerStats {
+  return {
+    memory: { bytes, entries: 1, evictions: asked, variantEvictions: 0 },
+    promotions: 0,
+    lost: 0,
+    corrupt: 0,
+    flights: {
+      asked,
+      collapsed: 0,
+      outrun: 0,
+      alone: 0,
+      failing: 0,
+      refused: 0,
+      tagsLeftOut: 0,
+      conditionsRefused: 0,
+      running: 1,
+      waiting: 2,
+    },
+    cacheWay: { refreshes: 0, refreshesSkipped: 0 },
+    requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
+    origins: { app: { requests, failures: 0, retries: 0, abandoned: 0, running: 1, queued: 0 } },
+  };
+}
+
+describe('totals over workers', () => {
+  it('keep the counters of a worker that has ended, and nothing of what it held', () => {
+    const totals = new WorkerTotals();
+    totals.note(1, told(10, 100, 5));
+    totals.note(2, told(20, 200, 7));
+    totals.retire(1);
+    totals.note(3, told(1, 50, 1));
+    const { memory, flights, origins } = totals.read();
+    expect(memory).toMatchObject({ bytes: 250, entries: 2, evictions: 31 });
+    expect(flights).toMatchObject({ asked: 31, running: 2, waiting: 4 });
+    expect(origins['app']).toMatchObject({ requests: 13, running: 2 });
+  });
+
+  it('are the same when they are read again', () => {
+    const totals = new WorkerTotals();
+    totals.note(1, told(10, 100, 5));
+    expect(totals.read()).toEqual(totals.read());
+  });
+});

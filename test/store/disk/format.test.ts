@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import {
+  CHUNK_BYTES,
+  chunkKey,
+  headKey,
+  lookupOf,
+  openChunk,
+  openHead,
+  sealChunk,
+  SEALED_CHUNK_BYTES,
+  sealHead,
+} from '../../../proxy/store/disk/format.ts';
+import { PAGE_BYTES } from '../../../proxy/state/file-check.ts';
+import { fc } from '../../support/properties.ts';
+import { entry, entryId } from './support/entries.ts';
+
+const scratch = Buffer.alloc(SEALED_CHUNK_BYTES);
+
+describe('a chunk on disk', () => {
+  it('fills its pages to the last byte', () => {
+    expect((SEALED_CHUNK_BYTES + 24) % PAGE_BYTES).toBe(0);
+  });
+
+  it('reads back as it was, and not at all with any byte changed, cut or under another key', () => {
+    const key = chunkKey(entryId(1), 3);
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 200 }),
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        (bytes, at, flip) => {
+          const sealed = Buffer.from(sealChunk(key, bytes, scratch));
+          expect(openChunk(key, sealed)).toEqual(Buffer.from(bytes));
+          expect(openChunk(chunkKey(entryId(1), 4), sealed)).toBeNull();
+          expect(openChunk(chunkKey(entryId(2), 3), sealed)).toBeNull();
+          expect(openChunk(key, sealed.subarray(0, at % sealed.length))).toBeNull();
+          sealed[at % sealed.length]! ^= flip;
+          expect(openChunk(key, sealed)).toBeNull();
+        },
+      ),
+    );
+  });
+
+  it('may be of any size up to the largest', () => {
+    const key = chunkKey(entryId(1), 0);
+    const bytes = Buffer.alloc(CHUNK_BYTES, 'x');
+    expect(openChunk(key, Buffer.from(sealChunk(key, bytes, scratch)))).toEqual(bytes);
+  });
+});
+
+describe('a head on disk', () => {
+  const heads = fc
+    .record({
+      key: fc.string({ unit: 'binary' }),
+      url: fc.string({ unit: 'binary' }),
+      tags: fc.array(fc.string({ unit: 'binary' })),
+      tagHashes: fc.uint32Array({ maxLength: 20 }),
+      floor: fc.maxSafeNat(),
+      sizeBytes: fc.maxSafeNat(),
+      evictLast: fc.boolean(),
+      unproven: fc.boolean(),
+    })
+    .map((changes) => entry(1, changes));
+
+  it('reads back as it was, and not at all with any byte changed, cut or under another key', () => {
+    fc.assert(
+      fc.property(heads, fc.nat(), fc.integer({ min: 1, max: 255 }), (head, at, flip) => {
+        const key = headKey(lookupOf(head.key), head.id);
+        const record = sealHead(key, { head, storedAtMs: 17 });
+        expect(openHead(key, record)).toEqual({ head, storedAtMs: 17 });
+        expect(openHead(headKey(lookupOf('another'), head.id), record)).toBeNull();
+        expect(openHead(key, record.subarray(0, at % record.length))).toBeNull();
+        record[at % record.length]! ^= flip;
+        expect(openHead(key, record)).toBeNull();
+      }),
+    );
+  });
+});

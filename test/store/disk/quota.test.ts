@@ -1,0 +1,151 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import {
+  bodyOf,
+  content,
+  entry,
+  entryId,
+  fill,
+  MIB,
+  scanned,
+  startsUntil,
+  store,
+} from './support/entries.ts';
+import { openDisk, scratchFolder } from './support/open-disk.ts';
+
+describe('the size of the cache', () => {
+  it('bounds the file while many times as much is stored, and a tenth of it stays free', async () => {
+    const path = scratchFolder();
+    const sizeBytes = 8 * MIB;
+    const { writer, reader, clock } = await openDisk(path, { sizeBytes });
+    let largestFileBytes = 0;
+    let storedBytes = 0;
+    for (let n = 1; storedBytes < sizeBytes * 4; n += 1) {
+      clock.nowMs += 1;
+      const size = bodySize(n);
+      expect(await store(writer, n, { sizeBytes: size })).toBe('stored');
+      storedBytes += size;
+      largestFileBytes = Math.max(largestFileBytes, statSync(join(path, 'data.mdb')).size);
+    }
+    expect(largestFileBytes).toBeLessThanOrEqual(sizeBytes);
+    await writer.idle();
+    const stats = writer.stats();
+    expect(stats.usedBytes).toBeLessThanOrEqual(sizeBytes * 0.9);
+    expect(stats.bytes).toBeGreaterThan(sizeBytes * 0.5);
+    expect(stats).toMatchObject({ refused: 0, fullErrors: 0, corrupt: 0, storing: 'on' });
+    reader.refresh();
+    let bytes = 0;
+    for (const head of await scanned(writer)) {
+      expect(bodyOf(reader, head)).toEqual(content(Number.parseInt(head.id, 16), head.sizeBytes));
+      bytes += head.sizeBytes;
+    }
+    expect(bytes).toBe(stats.bytes);
+  });
+
+  it('lets go what was not used for longest', async () => {
+    const { writer, reader, clock } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
+    const sizeBytes = 100_000;
+    for (let n = 1; n <= 20; n += 1) {
+      clock.nowMs += 1;
+      await store(writer, n, { sizeBytes });
+    }
+    clock.nowMs += 120_000;
+    writer.touch([entryId(1), entryId(3), entryId(999)]);
+    for (let n = 21; n <= 40; n += 1) {
+      clock.nowMs += 1;
+      await store(writer, n, { sizeBytes });
+    }
+    reader.refresh();
+    const kept = Array.from({ length: 40 }, (_, i) => i + 1).filter(
+      (n) => reader.heads(entry(n).key).length > 0,
+    );
+    expect(kept).toContain(1);
+    expect(kept).toContain(3);
+    expect(kept).not.toContain(2);
+    expect(kept.slice(2)).toEqual(
+      Array.from({ length: kept.length - 2 }, (_, i) => 40 - kept.length + 3 + i),
+    );
+    expect(writer.stats().evictions).toBe(40 - kept.length);
+  });
+
+  it('is made of what was used least lately, also where the clock was set back since', async () => {
+    const folder = scratchFolder();
+    const options = { sizeBytes: 4 * MIB };
+    const before = await openDisk(folder, options);
+    before.clock.nowMs += 86_400_000;
+    for (let n = 1; n <= 15; n += 1) await store(before.writer, n, { sizeBytes: 200_000 });
+    await before.close();
+    const { writer, reader } = await openDisk(folder, { ...options, starts: startsUntil(2) });
+    for (let n = 16; n <= 30; n += 1) await store(writer, n, { sizeBytes: 200_000 });
+    await writer.idle();
+    reader.refresh();
+    const kept = Array.from({ length: 30 }, (_, n) => n + 1).filter(
+      (n) => reader.heads(entry(n).key).length > 0,
+    );
+    expect(kept).toContain(30);
+    expect(kept).not.toContain(1);
+  });
+
+  it('is not given to one entry that would take half of it', async () => {
+    const { writer } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
+    await store(writer, 1, { sizeBytes: MIB });
+    expect(await store(writer, 2, { sizeBytes: 2 * MIB + 1 })).toBe('refused');
+    await writer.idle();
+    expect(writer.stats()).toMatchObject({ entries: 1, refused: 1, evictions: 0 });
+  });
+
+  it('is waited for while a removed entry is still read, and refused where that does not end', async () => {
+    const { writer } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
+    let n = 0;
+    do {
+      n += 1;
+      writer.pin(entryId(n));
+    } while ((await store(writer, n, { sizeBytes: 400_000 })) === 'stored');
+    expect(n).toBeLessThan(12);
+    expect(writer.stats().refused).toBe(1);
+    for (let pinned = 1; pinned <= n; pinned += 1) writer.unpin(entryId(pinned));
+    expect(await store(writer, n + 1, { sizeBytes: 400_000 })).toBe('stored');
+  });
+});
+
+describe('entries that go last', () => {
+  it('outlive all others, and when they alone fill the cache new ones are refused with an alarm', async () => {
+    const { writer, reader, events } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
+    const sizeBytes = 200_000;
+    for (let n = 1; n <= 5; n += 1) await store(writer, n, { sizeBytes, evictLast: true });
+    for (let n = 6; n <= 40; n += 1) expect(await store(writer, n, { sizeBytes })).toBe('stored');
+    expect(events).toEqual([]);
+    const outcomes = [];
+    for (let n = 41; n <= 60; n += 1) outcomes.push(await store(writer, n, { sizeBytes, evictLast: true }));
+    const stored = outcomes.filter((outcome) => outcome === 'stored').length;
+    expect(outcomes).toEqual([...Array(stored).fill('stored'), ...Array(20 - stored).fill('refused')]);
+    expect(stored).toBeGreaterThan(5);
+    expect(await store(writer, 61, { sizeBytes })).toBe('refused');
+    expect(events).toEqual([{ kind: 'evict-last-full' }]);
+    expect(writer.stats()).toMatchObject({ entries: 5 + stored, evictLastFull: true });
+    reader.refresh();
+    for (let n = 1; n <= 5; n += 1) expect(reader.heads(entry(n).key)).toHaveLength(1);
+    for (let n = 1; n <= 5; n += 1) await writer.remove(entryId(n), entry(n).key);
+    expect(await store(writer, 62, { sizeBytes })).toBe('stored');
+    expect(events).toEqual([{ kind: 'evict-last-full' }, { kind: 'evict-last-room' }]);
+  });
+});
+
+describe('the coordinator', () => {
+  it('gets its loop back between the transactions of a large body', async () => {
+    const { writer } = await openDisk(scratchFolder());
+    let turns = 0;
+    const count = setInterval(() => (turns += 1), 0);
+    expect(await fill(writer, entryId(1), content(1, CHUNK_BYTES * 600))).toBe(true);
+    clearInterval(count);
+    expect(turns).toBeGreaterThan(8);
+  });
+});
+
+/** A few bytes to a few hundred thousand, most of them small. */
+function bodySize(n: number): number {
+  const spread = (n * 7919) % 100;
+  return spread < 70 ? 200 + spread * 290 : spread < 97 ? spread * 1_800 : spread * 4_000;
+}

@@ -1,0 +1,185 @@
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import { openDiskWriter } from '../../../proxy/store/disk/open.ts';
+import { openDiskReader } from '../../../proxy/store/disk/reader.ts';
+import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
+import { openDisk, scratchFolder, type OpenDisk } from './support/open-disk.ts';
+
+/** A folder with a closed cache of `count` entries, written under the first start. */
+async function closedCache(count: number): Promise<string> {
+  const path = scratchFolder();
+  const disk = await openDisk(path);
+  for (let n = 1; n <= count; n += 1) await store(disk.writer, n, { sizeBytes: n * 1000 });
+  await disk.close();
+  return path;
+}
+
+/** How many of the entries are there, each as it was stored. */
+function foundIn({ reader }: OpenDisk, count: number): number {
+  let found = 0;
+  for (let n = 1; n <= count; n += 1) {
+    const [head] = reader.heads(entry(n).key);
+    if (head === undefined) continue;
+    const body = bodyOf(reader, head);
+    if (body === null) continue;
+    expect(head).toEqual(entry(n, { sizeBytes: n * 1000 }));
+    expect(body).toEqual(content(n, n * 1000));
+    found += 1;
+  }
+  return found;
+}
+
+describe('after a restart', () => {
+  it('what was stored is there, counted, and in the same order of eviction', async () => {
+    const path = await closedCache(50);
+    const disk = await openDisk(path, { starts: startsUntil(2) });
+    expect(disk).toMatchObject({ trusted: true, report: [] });
+    expect(foundIn(disk, 50)).toBe(50);
+    expect(disk.writer.stats()).toMatchObject({ entries: 50, bytes: (50 * 51 * 1000) / 2 });
+  });
+
+  it('fills that were cut off are swept', async () => {
+    const path = scratchFolder();
+    const first = await openDisk(path);
+    await fill(first.writer, entryId(1), content(1, CHUNK_BYTES * 100));
+    await first.close();
+    const disk = await openDisk(path, { starts: startsUntil(2) });
+    await disk.writer.idle();
+    disk.reader.refresh();
+    expect(disk.reader.chunk(entryId(1), 0)).toBeNull();
+    expect(disk.reader.chunk(entryId(1), 99)).toBeNull();
+    expect(disk.writer.stats().usedBytes).toBeLessThan(MIB / 4);
+  });
+
+  it('a smaller size means an empty cache where the file is larger already', async () => {
+    const path = await closedCache(100);
+    expect(statSync(join(path, 'data.mdb')).size).toBeGreaterThan(4 * MIB);
+    const disk = await openDisk(path, { starts: startsUntil(2), sizeBytes: 4 * MIB });
+    expect(disk.report).toEqual(['the cache was emptied: its file is larger than its size may be now']);
+    expect(disk.writer.stats().entries).toBe(0);
+    expect(statSync(join(path, 'data.mdb')).size).toBeLessThan(MIB);
+  });
+});
+
+describe('a start', () => {
+  it.each([
+    ['of another state', ['another 1', 'another 2']],
+    ['of the same start again, as of an older copy', startsUntil(1)],
+    ['of a copy that went its own way', ['start 0', 'another 1', 'another 2']],
+  ])('%s empties the cache', async (_, starts) => {
+    const disk = await openDisk(await closedCache(3), { starts });
+    const reason = 'it was last opened under another state, or a later start of this one';
+    expect(disk).toMatchObject({ trusted: false, report: [`the cache was emptied: ${reason}`] });
+    expect(foundIn(disk, 3)).toBe(0);
+  });
+
+  it('is noted before anything is stored, so that an older copy of the state is found out', async () => {
+    const path = await closedCache(3);
+    await (await openDisk(path, { starts: startsUntil(7) })).close();
+    expect((await openDisk(path, { starts: startsUntil(7) })).trusted).toBe(false);
+  });
+});
+
+describe('a cache that was touched while nobody had it open', () => {
+  const cases: Record<string, (file: string) => void> = {
+    deleted: (file) => rmSync(file),
+    empty: (file) => writeFileSync(file, ''),
+    'cut to half': (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
+    'cut within its first page': (file) => truncateSync(file, 1000),
+    'something else altogether': (file) => writeFileSync(file, 'This is not a database.\n'.repeat(10_000)),
+    zeros: (file) => writeFileSync(file, Buffer.alloc(statSync(file).size)),
+  };
+
+  it.each(Object.entries(cases))('%s: is reported and empty, and stores again', async (_name, damage) => {
+    const path = await closedCache(20);
+    damage(join(path, 'data.mdb'));
+    const disk = await openDisk(path, { starts: startsUntil(2) });
+    expect(foundIn(disk, 20)).toBe(0);
+    expect(disk.report).toHaveLength(_name === 'deleted' || _name === 'empty' ? 0 : 1);
+    expect(await store(disk.writer, 1, { sizeBytes: 1000 })).toBe('stored');
+    disk.reader.refresh();
+    expect(foundIn(disk, 20)).toBe(1);
+  });
+
+  it('with a page overwritten anywhere serves what is whole or nothing, and never ends the process', async () => {
+    const path = await closedCache(40);
+    const whole = join(scratchFolder(), 'whole');
+    cpSync(path, whole, { recursive: true });
+    const pages = Math.floor(statSync(join(whole, 'data.mdb')).size / 4096);
+    for (let page = 0; page < pages; page += 9) {
+      const damaged = join(scratchFolder(), 'damaged');
+      cpSync(whole, damaged, { recursive: true });
+      const file = openSync(join(damaged, 'data.mdb'), 'r+');
+      writeSync(file, Buffer.alloc(4096, 0xa5), 0, 4096, page * 4096);
+      closeSync(file);
+      const disk = await openDisk(damaged, { starts: startsUntil(2) });
+      foundIn(disk, 40);
+      for (let n = 1; n <= 40; n += 1) await disk.writer.remove(entryId(n), entry(n).key);
+      expect(await store(disk.writer, 100, { sizeBytes: 50_000 })).toBe('stored');
+      await disk.writer.idle();
+      await disk.close();
+    }
+  });
+
+  it('with flipped bytes in a body is missing that chunk, and counts it', async () => {
+    const path = scratchFolder();
+    const first = await openDisk(path);
+    const second = Buffer.alloc(CHUNK_BYTES, 'second');
+    await fill(first.writer, entryId(1), Buffer.concat([content(1, CHUNK_BYTES), second]));
+    await first.writer.commit(entry(1, { sizeBytes: CHUNK_BYTES * 2 }), { maxVariants: 64 });
+    await first.close();
+    const file = join(path, 'data.mdb');
+    const bytes = readFileSync(file);
+    const at = bytes.indexOf(second.subarray(0, 500));
+    bytes[at + 300]! ^= 1;
+    writeFileSync(file, bytes);
+    const disk = await openDisk(path, { starts: startsUntil(2) });
+    expect(disk.report).toEqual([]);
+    const [head] = disk.reader.heads(entry(1).key);
+    expect(disk.reader.chunk(head!.id, 0)).not.toBeNull();
+    expect(disk.reader.chunk(head!.id, 1)).toBeNull();
+    expect(disk.reader.counters.corrupt).toBe(1);
+  });
+});
+
+describe('a path that can not be used', () => {
+  it('is a reason, not an error', async () => {
+    const folder = scratchFolder();
+    writeFileSync(join(folder, 'file'), '');
+    const opening = await openDiskWriter({
+      path: join(folder, 'file', 'cache'),
+      sizeBytes: 8 * MIB,
+      queueBytes: 2 ** 26,
+      starts: startsUntil(1),
+      now: Date.now,
+      log: () => {},
+    });
+    expect(opening).toEqual({ kind: 'failed', reason: expect.stringContaining('ENOTDIR') });
+  });
+
+  it('is one where no writer has been, for a reader', () => {
+    const folder = join(scratchFolder(), 'none');
+    mkdirSync(folder);
+    expect(openDiskReader({ path: folder })).toEqual({ kind: 'failed', reason: expect.any(String) });
+  });
+
+  it('is kept for its owner alone', async () => {
+    const path = join(scratchFolder(), 'cache');
+    await openDisk(path);
+    expect(statSync(path).mode & 0o777).toBe(0o700);
+    expect(statSync(join(path, 'data.mdb')).mode & 0o777).toBe(0o600);
+  });
+});

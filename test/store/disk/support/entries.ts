@@ -1,0 +1,108 @@
+/** Entries and bodies for tests of the disk level, without a test runner: threads and processes use them, too. */
+import type { StoredMeta } from '../../../../policies/model.ts';
+import { CHUNK_BYTES } from '../../../../proxy/store/disk/format.ts';
+import type { DiskReader } from '../../../../proxy/store/disk/reader.ts';
+import type { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
+import type { EntryHead } from '../../../../proxy/store/entry-head.ts';
+
+export const MIB = 1024 * 1024;
+
+export const META: StoredMeta = {
+  status: 200,
+  fields: ['Content-Type', 'text/plain', 'X-Name', 'caf\u00e9'],
+  requestTimeMs: 1_000,
+  responseTimeMs: 2_000,
+  initialAgeSeconds: 0,
+  lifetimeSeconds: 60,
+  lifetimeSource: 'max-age',
+  headerLifetimeSeconds: 60,
+  dateMs: 1_000,
+  noCache: false,
+  mustRevalidate: false,
+  staleWhileRevalidateSeconds: 0,
+  staleIfErrorSeconds: 0,
+  vary: [],
+  varyValues: [],
+  etag: '"1"',
+  lastModifiedMs: null,
+  lastModifiedStrong: false,
+  part: null,
+  responseTags: [],
+};
+
+/** The ids of a state's starts, the last one that of its `start`th. */
+export function startsUntil(start: number): string[] {
+  return Array.from({ length: start }, (_, n) => `start ${n + 1}`);
+}
+
+export function entryId(n: number): string {
+  return n.toString(16).padStart(16, '0');
+}
+
+export function entry(n: number, changes: Partial<EntryHead> = {}): EntryHead {
+  return {
+    id: entryId(n),
+    key: `shop /things/${n}`,
+    route: 'things',
+    origin: 'shop',
+    url: `/things/${n}`,
+    meta: META,
+    tags: ['things', `thing:${n}`],
+    tagHashes: Uint32Array.of(n, 0xffff_ffff, 7, n * 3),
+    floor: 5,
+    sizeBytes: 10,
+    evictLast: false,
+    unproven: false,
+    ...changes,
+  };
+}
+
+/** Content that says whose it is and where: a pattern of entry n that fits no chunk evenly. */
+export function content(n: number, sizeBytes: number): Buffer {
+  const pattern = Buffer.from(Array.from({ length: 1009 }, (_, i) => (n * 31 + i * 7 + (i >> 8)) & 0xff));
+  return Buffer.alloc(sizeBytes, pattern);
+}
+
+export function chunksOf(bytes: Uint8Array): Uint8Array[] {
+  const count = Math.ceil(bytes.length / CHUNK_BYTES);
+  return Array.from({ length: count }, (_, i) => bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));
+}
+
+export async function fill(writer: DiskWriter, id: string, bytes: Uint8Array): Promise<boolean> {
+  writer.begin(id);
+  const appended = await Promise.all(chunksOf(bytes).map((chunk, i) => writer.append(id, i, chunk)));
+  return !appended.includes(false);
+}
+
+/** Stores entry n with its `content`. */
+export async function store(
+  writer: DiskWriter,
+  n: number,
+  changes: Partial<EntryHead> = {},
+  maxVariants = 64,
+): Promise<'stored' | 'refused'> {
+  const head = entry(n, changes);
+  await fill(writer, head.id, content(n, head.sizeBytes));
+  return await writer.commit(head, { maxVariants });
+}
+
+/** The body of an entry as a reader finds it; null where a chunk is missing. */
+export function bodyOf(reader: DiskReader, head: EntryHead): Buffer | null {
+  const chunks: Uint8Array[] = [];
+  for (let i = 0; i * CHUNK_BYTES < head.sizeBytes; i += 1) {
+    const chunk = reader.chunk(head.id, i);
+    if (chunk === null) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The heads of all entries that match, as a scan finds them. */
+export async function scanned(
+  writer: DiskWriter,
+  matches: (head: EntryHead) => boolean = () => true,
+): Promise<EntryHead[]> {
+  const found: EntryHead[] = [];
+  for await (const heads of writer.scan(matches)) found.push(...heads);
+  return found;
+}

@@ -1,0 +1,54 @@
+/** The disk level opened for a test and closed after it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { DiskEvent } from '../../../../proxy/store/disk/events.ts';
+import { openDiskWriter, type DiskOptions } from '../../../../proxy/store/disk/open.ts';
+import { openDiskReader, type DiskReader } from '../../../../proxy/store/disk/reader.ts';
+import type { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
+import { MIB, startsUntil } from './entries.ts';
+
+/** A folder that is gone after the test. */
+export function scratchFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-disk-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export interface OpenDisk {
+  readonly writer: DiskWriter;
+  readonly reader: DiskReader;
+  readonly trusted: boolean;
+  readonly report: readonly string[];
+  readonly events: DiskEvent[];
+  /** The clock that the writer sees, in milliseconds. */
+  readonly clock: { nowMs: number };
+  close(): Promise<void>;
+}
+
+/** Writer and reader in this thread, closed after the test. */
+export async function openDisk(path: string, options: Partial<DiskOptions> = {}): Promise<OpenDisk> {
+  const events: DiskEvent[] = [];
+  const clock = { nowMs: 1_700_000_000_000 };
+  const opening = await openDiskWriter({
+    path,
+    sizeBytes: 64 * MIB,
+    queueBytes: 64 * MIB,
+    starts: startsUntil(1),
+    now: () => clock.nowMs,
+    log: (event) => events.push(event),
+    ...options,
+  });
+  if (opening.kind === 'failed') throw new Error(opening.reason);
+  const reading = openDiskReader({ path });
+  if (reading.kind === 'failed') throw new Error(reading.reason);
+  const { writer, trusted, report } = opening;
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= reading.reader.close().then(() => writer.close());
+    return closing;
+  };
+  onTestFinished(close);
+  return { writer, reader: reading.reader, trusted, report, events, clock, close };
+}

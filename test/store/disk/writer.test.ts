@@ -1,0 +1,240 @@
+import { describe, expect, it } from 'vitest';
+import type { EntryHead } from '../../../proxy/store/entry-head.ts';
+import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import { bodyOf, content, entry, entryId, fill, META, scanned, store } from './support/entries.ts';
+import { openDisk, scratchFolder } from './support/open-disk.ts';
+
+describe('what waits to be written', () => {
+  it.each([
+    ['content', 1_000],
+    ['heads alone', 0],
+  ])('is bounded by the bytes of %s, and the rest is refused and counted', async (_, sizeBytes) => {
+    const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
+    const storing = Array.from({ length: 500 }, (_each, n) => store(writer, n + 1, { sizeBytes }));
+    const stored = (await Promise.all(storing)).filter((outcome) => outcome === 'stored').length;
+    expect(stored).toBeGreaterThan(0);
+    expect(stored).toBeLessThan(100);
+    await writer.idle();
+    expect(writer.stats()).toMatchObject({
+      entries: stored,
+      bytes: stored * sizeBytes,
+      refused: 500 - stored,
+    });
+    expect(await store(writer, 501, { sizeBytes })).toBe('stored');
+  });
+
+  it('takes the head of what it took, however much waits: content alone would be written in vain', async () => {
+    const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
+    const head = entry(1, { sizeBytes: 1_000 });
+    expect(await fill(writer, head.id, content(1, 1_000))).toBe(true);
+    const others = Array.from({ length: 500 }, (_each, n) => store(writer, n + 2, { sizeBytes: 1_000 }));
+    const committed = writer.commit(head, { maxVariants: 64 });
+    expect(await Promise.all(others)).toContain('refused');
+    expect(await committed).toBe('stored');
+  });
+
+  it('is not bounded so where it takes entries away', async () => {
+    const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
+    for (let n = 1; n <= 200; n += 1) expect(await store(writer, n, { sizeBytes: 100 })).toBe('stored');
+    const removed = Array.from({ length: 200 }, (_each, n) =>
+      writer.remove(entryId(n + 1), entry(n + 1).key),
+    );
+    expect(await Promise.all(removed)).toEqual(Array(200).fill(true));
+  });
+});
+
+describe('what is stored', () => {
+  it('is found under its key, whole and word for word', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    const sizeBytes = CHUNK_BYTES * 3 + 17;
+    expect(await store(writer, 1, { sizeBytes })).toBe('stored');
+    reader.refresh();
+    const heads = reader.heads(entry(1).key);
+    expect(heads).toEqual([entry(1, { sizeBytes })]);
+    expect(bodyOf(reader, heads[0]!)).toEqual(content(1, sizeBytes));
+    expect(reader.chunk(entryId(1), 4)).toBeNull();
+  });
+
+  it('may have no content, or exactly full chunks', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    expect(await store(writer, 1, { sizeBytes: 0 })).toBe('stored');
+    expect(await store(writer, 2, { sizeBytes: CHUNK_BYTES })).toBe('stored');
+    reader.refresh();
+    expect(bodyOf(reader, reader.heads(entry(1).key)[0]!)).toEqual(Buffer.alloc(0));
+    expect(bodyOf(reader, reader.heads(entry(2).key)[0]!)).toEqual(content(2, CHUNK_BYTES));
+  });
+
+  it('may have a key and a head of any length', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    const key = `shop /${'x'.repeat(20_000)}`;
+    const meta = { ...META, fields: ['X-Long', 'y'.repeat(50_000)] };
+    expect(await store(writer, 1, { key, meta })).toBe('stored');
+    reader.refresh();
+    expect(reader.heads(key)).toEqual([entry(1, { key, meta })]);
+  });
+
+  it('is a chunk that stays as it was while others are read', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await store(writer, 1, { sizeBytes: CHUNK_BYTES });
+    await store(writer, 2, { sizeBytes: CHUNK_BYTES });
+    reader.refresh();
+    const first = reader.chunk(entryId(1), 0)!;
+    reader.chunk(entryId(2), 0);
+    expect(Buffer.from(first)).toEqual(content(1, CHUNK_BYTES));
+  });
+
+  it('is visible chunk by chunk before the head is there', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    writer.begin(entryId(1));
+    expect(await writer.append(entryId(1), 0, content(1, CHUNK_BYTES))).toBe(true);
+    reader.refresh();
+    expect(Buffer.from(reader.chunk(entryId(1), 0)!)).toEqual(content(1, CHUNK_BYTES));
+    expect(reader.heads(entry(1).key)).toEqual([]);
+  });
+});
+
+describe('a fill', () => {
+  it('is refused where content is missing', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await fill(writer, entryId(1), content(1, 100));
+    expect(await writer.commit(entry(1, { sizeBytes: 101 }), { maxVariants: 64 })).toBe('refused');
+    reader.refresh();
+    expect(reader.heads(entry(1).key)).toEqual([]);
+    await writer.idle();
+    reader.refresh();
+    expect(reader.chunk(entryId(1), 0)).toBeNull();
+  });
+
+  it('is lost where a chunk is out of order, behind a short one, or of a fill that nobody began', async () => {
+    const { writer } = await openDisk(scratchFolder());
+    writer.begin(entryId(1));
+    expect(await writer.append(entryId(1), 1, content(1, 10))).toBe(false);
+    expect(await writer.append(entryId(1), 0, content(1, 10))).toBe(false);
+    writer.begin(entryId(2));
+    expect(await writer.append(entryId(2), 0, content(1, 10))).toBe(true);
+    expect(await writer.append(entryId(2), 1, content(1, 10))).toBe(false);
+    expect(await writer.append(entryId(3), 0, content(1, 10))).toBe(false);
+  });
+
+  it('leaves nothing when it is given up', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    const before = writer.stats().usedBytes;
+    await fill(writer, entryId(1), content(1, CHUNK_BYTES * 40));
+    expect(writer.stats().usedBytes).toBeGreaterThan(before + CHUNK_BYTES * 40);
+    writer.abort(entryId(1));
+    await writer.idle();
+    reader.refresh();
+    expect(reader.chunk(entryId(1), 0)).toBeNull();
+    expect(writer.stats().usedBytes).toBeLessThan(before + CHUNK_BYTES * 2);
+    expect(await writer.commit(entry(1, { sizeBytes: CHUNK_BYTES * 40 }), { maxVariants: 64 })).toBe(
+      'refused',
+    );
+  });
+});
+
+describe('variants', () => {
+  it('stand side by side, and a newer one of the same kind takes the place of the older', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await store(writer, 1, variant(1, 'a'));
+    await store(writer, 2, variant(2, 'b'));
+    await store(writer, 3, variant(3, 'a'));
+    reader.refresh();
+    expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(2), entryId(3)]);
+    await writer.idle();
+    expect(writer.stats()).toMatchObject({ entries: 2, bytes: 20, variantsRemoved: 0 });
+    reader.refresh();
+    expect(reader.chunk(entryId(1), 0)).toBeNull();
+  });
+
+  it('of an older floor do not take the place of newer ones', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await store(writer, 1, variant(1, 'a', { floor: 9 }));
+    expect(await store(writer, 2, variant(2, 'a', { floor: 8 }))).toBe('refused');
+    expect(await store(writer, 3, variant(3, 'a', { floor: 9 }))).toBe('stored');
+    reader.refresh();
+    expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(3)]);
+  });
+
+  it('beyond the limit push out the one that was stored first', async () => {
+    const { writer, reader, clock } = await openDisk(scratchFolder());
+    for (const n of [3, 1, 2]) {
+      clock.nowMs += 1;
+      await store(writer, n, variant(n, `v${n}`), 2);
+    }
+    reader.refresh();
+    expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(1), entryId(2)]);
+    expect(writer.stats()).toMatchObject({ entries: 2, variantsRemoved: 1 });
+  });
+});
+
+describe('an entry that is there', () => {
+  it('takes what a 304 brings, under its id and key alone', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await store(writer, 1);
+    expect(await writer.update(entryId(1), entry(1).key, raise)).toBe(true);
+    expect(await writer.update(entryId(2), entry(1).key, raise)).toBe(false);
+    expect(await writer.update(entryId(1), 'another', raise)).toBe(false);
+    reader.refresh();
+    expect(reader.heads(entry(1).key)).toEqual([entry(1, { floor: 77 })]);
+  });
+
+  it('rejects the update whose change throws, and goes on', async () => {
+    const { writer } = await openDisk(scratchFolder());
+    await store(writer, 1);
+    await expect(writer.update(entryId(1), entry(1).key, failToChange)).rejects.toThrow('a bug');
+    expect(await store(writer, 2)).toBe('stored');
+    expect(writer.stats()).toMatchObject({ entries: 2, bytes: 20 });
+  });
+
+  it('is not found once it is removed', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await store(writer, 1);
+    expect(await writer.remove(entryId(1), 'another')).toBe(false);
+    expect(await writer.remove(entryId(1), entry(1).key)).toBe(true);
+    expect(await writer.remove(entryId(1), entry(1).key)).toBe(false);
+    reader.refresh();
+    expect(reader.heads(entry(1).key)).toEqual([]);
+    expect(writer.stats()).toMatchObject({ entries: 0, bytes: 0 });
+  });
+
+  it('keeps its chunks while a reader has it pinned, and no longer', async () => {
+    const { writer, reader } = await openDisk(scratchFolder());
+    await store(writer, 1, { sizeBytes: CHUNK_BYTES * 2 });
+    writer.pin(entryId(1));
+    writer.pin(entryId(1));
+    await writer.remove(entryId(1), entry(1).key);
+    await writer.idle();
+    writer.unpin(entryId(1));
+    await writer.idle();
+    reader.refresh();
+    expect(Buffer.from(reader.chunk(entryId(1), 1)!)).toEqual(
+      content(1, CHUNK_BYTES * 2).subarray(CHUNK_BYTES),
+    );
+    writer.unpin(entryId(1));
+    await writer.idle();
+    reader.refresh();
+    expect(reader.chunk(entryId(1), 1)).toBeNull();
+  });
+
+  it('is scanned once, with all others that match', async () => {
+    const { writer } = await openDisk(scratchFolder());
+    await Promise.all(Array.from({ length: 500 }, (_, n) => store(writer, n)));
+    const idsOf = async (tag: string): Promise<string[]> =>
+      (await scanned(writer, ({ tags }) => tags.includes(tag))).map(({ id }) => id);
+    expect((await idsOf('things')).toSorted()).toEqual(Array.from({ length: 500 }, (_, n) => entryId(n)));
+    expect(await idsOf('thing:7')).toEqual([entryId(7)]);
+  });
+});
+
+function variant(n: number, value: string, changes: Partial<EntryHead> = {}): EntryHead {
+  return entry(n, { key: 'k', meta: { ...META, vary: ['accept'], varyValues: [value] }, ...changes });
+}
+
+/** What a 304 brings, and what it must not. */
+function raise(head: EntryHead): EntryHead {
+  return { ...head, floor: 77, id: entryId(9), sizeBytes: 0 };
+}
+
+function failToChange(): never {
+  throw new Error('a bug');
+}

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { readStored } from '../../proxy/store/content.ts';
+import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
+import { content, entry } from './disk/support/entries.ts';
+
+const CHUNK = 100;
+
+/** A disk with one body, in chunks of 100 bytes, that counts who keeps it. */
+function diskWith(body: Buffer) {
+  let pins = 0;
+  let pinned = 0;
+  const read = (_id: string, position: number): Buffer =>
+    body.subarray(position, Math.min(body.length, position - (position % CHUNK) + CHUNK));
+  const pin = (): (() => void) => {
+    pins += 1;
+    pinned += 1;
+    return () => {
+      pinned -= 1;
+    };
+  };
+  return { disk: { read, pin } as unknown as DiskLevel, pins: () => pins, pinned: () => pinned };
+}
+
+function bodyOf(sizeBytes: number, from = 0) {
+  const body = content(1, sizeBytes);
+  const { disk, pins, pinned } = diskWith(body);
+  const levels = { disk, discard: () => Promise.reject(new Error('all of it is there')) };
+  const reader = readStored({ head: entry(1, { sizeBytes }), levels }, from, () => {});
+  const pieces: Uint8Array[] = [];
+  const pinnedBetween: number[] = [];
+  for (let piece = reader.next(); piece.kind === 'bytes'; piece = reader.next()) {
+    pieces.push(piece.bytes);
+    reader.advance(piece.bytes.byteLength);
+    pinnedBetween.push(pinned());
+  }
+  reader.close();
+  expect(Buffer.concat(pieces)).toEqual(body.subarray(from));
+  return { pins: pins(), pinned: pinned(), pinnedBetween };
+}
+
+describe('content on disk', () => {
+  it('is kept there while chunks of it are left for later, and let go at the end', () => {
+    expect(bodyOf(250)).toEqual({ pins: 1, pinned: 0, pinnedBetween: [1, 1, 1] });
+  });
+
+  it('is not kept for a reader that has all of it in one chunk', () => {
+    expect(bodyOf(100)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [0] });
+    expect(bodyOf(250, 200)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [0] });
+    expect(bodyOf(0)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [] });
+  });
+
+  it('breaks off where it is damaged, once no worker finds the entry any more', async () => {
+    const discarded = Promise.withResolvers<void>();
+    const { disk } = diskWith(content(1, 250));
+    const damaged = { ...disk, read: (id: string, at: number) => (at < 100 ? disk.read(id, at) : null) };
+    const lost: string[] = [];
+    const discard = ({ id }: { id: string }): Promise<void> => {
+      lost.push(id);
+      return discarded.promise;
+    };
+    const progress = Promise.withResolvers<void>();
+    const head = entry(1, { sizeBytes: 250 });
+    const reader = readStored({ head, levels: { disk: damaged, discard } }, 0, progress.resolve);
+    expect(reader.next().kind).toBe('bytes');
+    reader.advance(100);
+    expect([reader.next().kind, reader.next().kind]).toEqual(['wait', 'wait']);
+    expect(lost).toEqual([head.id]);
+    discarded.resolve();
+    await progress.promise;
+    expect(reader.next().kind).toBe('cut');
+  });
+});

@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import type { StoredMeta } from '../../policies/model.ts';
+import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
+import type { EntryHead } from '../../proxy/store/entry-head.ts';
+import { Levels } from '../../proxy/store/tiers.ts';
+import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import { StoredEntry } from '../../proxy/store/entry.ts';
+import { Loans, type LoanMessage } from '../../proxy/fetch/peers/lookups.ts';
+import { content, entry, META } from './disk/support/entries.ts';
+
+const KEY = 'shop /things/1';
+const REQUEST = { method: 'GET', fields: [] } as const;
+const asked = (requestTimeMs: number, meta: Partial<StoredMeta> = {}) => ({
+  key: KEY,
+  meta: { ...META, requestTimeMs, ...meta },
+});
+
+/** Levels of a worker whose disk, shared with others, has these entries. */
+function levelsOver(...heads: EntryHead[]): Levels {
+  const disk: Pick<DiskLevel, 'heads' | 'read' | 'touch'> = {
+    heads: (key) => heads.filter((head) => head.key === key),
+    read: (_id, position) => content(1, 10).subarray(position),
+    touch: () => {},
+  };
+  return new Levels(createMemoryLevel(2 ** 20, 0.5), disk as DiskLevel, () => null);
+}
+
+function inMemory(levels: Levels, head: EntryHead): StoredEntry {
+  const stored = new StoredEntry(head, content(1, head.sizeBytes), []);
+  levels.keep(stored, 8);
+  return stored;
+}
+
+describe('an entry in memory that another worker has replaced', () => {
+  it.each([
+    ['was asked for later', entry(2, asked(2_000)), true],
+    ['was asked for earlier', entry(2, asked(500)), false],
+    ['has a higher floor', entry(2, { ...asked(500), floor: 6 }), true],
+    ['has a lower floor', entry(2, { ...asked(2_000), floor: 4 }), false],
+    ['is of another route', entry(2, { ...asked(2_000), route: 'others' }), false],
+    ['is another variant', entry(2, asked(2_000, { vary: ['accept-language'], varyValues: ['de'] })), false],
+  ])('gives way to what is on disk where that %s: %#', (_, onDisk, isLater) => {
+    const levels = levelsOver(onDisk);
+    const own = inMemory(levels, entry(1, asked(1_000)));
+    expect(levels.findLater(own, REQUEST)?.head.id ?? null).toBe(isLater ? onDisk.id : null);
+    expect(levels.find(KEY, REQUEST, 'things').entry?.head.id).toBe(isLater ? onDisk.id : own.head.id);
+  });
+
+  it('is served on where the later one on disk was dropped', () => {
+    const later = entry(2, asked(2_000));
+    const levels = levelsOver(later);
+    const own = inMemory(levels, entry(1, asked(1_000)));
+    levels.dropHere(later);
+    expect(levels.findLater(own, REQUEST)).toBeNull();
+  });
+
+  it.each([
+    ['later', 2_000, true],
+    ['earlier', 500, false],
+  ])('gives way to one that is lent where that was asked for %s', (_, requestTimeMs, isLater) => {
+    const levels = levelsOver();
+    const own = inMemory(levels, entry(1, asked(1_000)));
+    const lent = entry(2, asked(requestTimeMs));
+    let sent: LoanMessage | null = null;
+    const loans = new Loans(levels, (message) => {
+      sent = message;
+    });
+    let taken: StoredEntry | null = null;
+    loans.ask({ key: KEY, request: REQUEST, route: 'things', maxVariants: 8 }, (found) => {
+      taken = found;
+    });
+    expect(sent).toMatchObject({ kind: 'ask', id: 1 });
+    loans.receive({ kind: 'lent', id: 1, head: lent, content: new Uint8Array(content(1, 10)) });
+    expect(taken).toMatchObject({ head: { id: isLater ? lent.id : own.head.id } });
+  });
+});

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { HealthBoard } from '../../proxy/feeds/health-cells.ts';
+import { judge, type Judgement } from '../../proxy/store/verdict.ts';
+import { FeedView, sharedFeed } from '../../proxy/feeds/shared-feed.ts';
+import { FenceReader } from '../../proxy/fence/reader.ts';
+import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
+import { entryOf, setClock, table, watchedWords } from '../fence/given.ts';
+
+const FEED = { name: 'changes', maxSilenceMs: 30_000, versionField: null };
+
+type Mode = 'hard' | 'soft';
+
+/**
+ * A worker judges an entry, and is stopped before the n-th of its steps, by which the feed, that was lost, catches up:
+ * the change that concerns the entry is in force, and then the proof is renewed.
+ */
+function judgeStoppedBefore(
+  stop: number,
+  mode: Mode,
+  mechanisms = ALL_MECHANISMS,
+): Judgement & { steps: number } {
+  const clock = setClock();
+  const fence = table(70, { clock });
+  fence.hard('other');
+  const shared = sharedFeed();
+  const board = new HealthBoard(shared.health);
+  const view = new FeedView(FEED, shared, FEED_ADAPTERS.sse, clock);
+  board.set({ state: 'lost', silentSinceMonotonicMs: clock.now - 1_000 }, clock);
+  let steps = 0;
+  const step = (): void => {
+    if (steps === stop) {
+      fence[mode]('a');
+      board.set({ state: 'live', silentSinceMonotonicMs: clock.now }, clock);
+    }
+    steps += 1;
+  };
+  const words = watchedWords(fence.words, step);
+  const reader = new FenceReader(words, clock);
+  steps = 0;
+  const trustOf = () => {
+    step();
+    const trust = view.trust('revalidate');
+    step();
+    return trust;
+  };
+  const judgement = judge({ fence: reader, trustOf, mechanisms }, entryOf(['a'], 1), 'route');
+  return { ...judgement, steps };
+}
+
+/** Before each step, and after the last. */
+function* judgements(mode: Mode, mechanisms = ALL_MECHANISMS): Generator<Judgement> {
+  const { steps } = judgeStoppedBefore(-1, mode, mechanisms);
+  for (let stop = 0; stop <= steps; stop += 1) yield judgeStoppedBefore(stop, mode, mechanisms);
+}
+
+const isBelieved = ({ trust, verdict }: Judgement): boolean => trust === 'live' && verdict.kind === 'clear';
+
+describe('a worker that is stopped while it judges an entry', () => {
+  it.each<Mode>(['hard', 'soft'])(
+    'never takes a feed that has caught up meanwhile as proof of an older verdict: a %s invalidation',
+    (mode) => {
+      expect([...judgements(mode)].filter(isBelieved)).toEqual([]);
+    },
+  );
+
+  it('would, if it read the fence first', () => {
+    const mechanisms = { ...ALL_MECHANISMS, proofBeforeFence: false };
+    expect([...judgements('hard', mechanisms)].some(isBelieved)).toBe(true);
+  });
+
+  it('does not count the silence from before a proof that came while it stood', () => {
+    const clock = setClock();
+    const shared = sharedFeed();
+    const board = new HealthBoard(shared.health);
+    board.set({ state: 'live', silentSinceMonotonicMs: clock.now - 60_000 }, clock);
+    const renewing = {
+      nowMs: () => clock.nowMs(),
+      monotonicMs() {
+        board.set({ state: 'live', silentSinceMonotonicMs: clock.now }, clock);
+        return clock.now;
+      },
+    };
+    expect(board.trust(30_000, 'revalidate', renewing)).toBe('revalidate');
+  });
+});
