@@ -3,7 +3,7 @@
  * what the key leaves out does not reach the origin: so nothing outside the key can steer what is stored under it.
  */
 import { createHash } from 'node:crypto';
-import type { QueryKey, RouteCacheConfig } from './config/config.ts';
+import type { AmbiguousPathRule, QueryKey, RouteCacheConfig } from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
 import { fieldValues, type Fields } from './http/fields.ts';
@@ -28,9 +28,6 @@ export function normalizeTarget(target: string): NormalTarget | null {
   if (BROKEN_ESCAPE.test(path)) return null;
   return { path: withoutDotSegments(normalEscapes(path, 'path')), query: normalEscapes(query, 'query') };
 }
-
-/** Key `listen.ambiguous-paths`. */
-export type AmbiguousPathRule = 'refuse' | 'pass';
 
 export type TargetDecision =
   /** `isAmbiguous`: an answer may be that of another path, and is not stored. */

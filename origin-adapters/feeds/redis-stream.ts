@@ -16,7 +16,7 @@ import {
   placeOf,
   type Place,
 } from './redis-stream/place.ts';
-import type { StreamEntry } from './redis-stream/replies.ts';
+import type { StreamEntry } from './redis-stream/place.ts';
 
 /**
  * A Redis stream (Redis 7 or later), read without a consumer group, so that every node sees all of it. Each entry is one

@@ -1,5 +1,5 @@
 import type { OriginFailure } from '../origin.ts';
-import type { CallHandler } from './call.ts';
+import type { CallHandler } from './call-handler.ts';
 
 /**
  * Leaves an origin alone that fails: after so many failures in a row nothing is sent for a while, then one request as a

@@ -4,18 +4,14 @@
 import { finished } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
-import type { OriginCall, OriginFailure, OriginHandler, OriginRequest, OriginStats } from '../origin.ts';
+import type { OriginCall, OriginFailure, OriginRequest, OriginStats } from '../origin.ts';
 import { Attempt } from './attempt.ts';
 import type { AttemptListener, FailedAttempt } from './attempt.ts';
 import { BreakerOpen } from './breaker.ts';
+import type { CallHandler } from './call-handler.ts';
 import { isConnectionFailure, originFailure } from './failure.ts';
 import type { Cancel, Lease, Leases } from './leases.ts';
 import { dispatchOptions } from './request.ts';
-
-export interface CallHandler extends OriginHandler {
-  /** Only where a protocol switch was asked for. */
-  onSwitched(fields: Fields, socket: Duplex): void;
-}
 
 export interface CallOptions {
   /** The protocol to switch to, or null. */

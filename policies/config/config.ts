@@ -1,6 +1,8 @@
 import type { UnderscoreRule } from '../http/field-names.ts';
 import type { ForwardingForm } from '../http/forwarding.ts';
-import type { AmbiguousPathRule } from '../key.ts';
+
+/** Key `listen.ambiguous-paths`. */
+export type AmbiguousPathRule = 'refuse' | 'pass';
 
 /**
  * The configuration after it was read, checked and merged: plain data that passes between threads. Sizes are in

@@ -12,7 +12,14 @@ import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, Site } from '../routes/active-route.ts';
 import type { Outcome } from '../observability/outcome.ts';
-import type { NotedPosition } from './positions.ts';
+
+/** How far a route's feed had got when a request came: what its answer is at least as new as, if the fence lets it go. */
+export interface NotedPosition {
+  /** Whether an answer from the origin that attests this shows as much. */
+  isShownBy(version: string): boolean;
+  /** As `Weir-Position` carries it. */
+  readonly field: string;
+}
 
 /** One request on its way through the pipeline: what is known of it so far. */
 export interface Visit {

@@ -9,15 +9,7 @@ import {
 import type { Clock } from '../threads/clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
-import type { RoutedVisit } from './context.ts';
-
-/** How far a route's feed had got when a request came: what its answer is at least as new as, if the fence lets it go. */
-export interface NotedPosition {
-  /** Whether an answer from the origin that attests this shows as much. */
-  isShownBy(version: string): boolean;
-  /** As `Weir-Position` carries it. */
-  readonly field: string;
-}
+import type { NotedPosition, RoutedVisit } from './context.ts';
 
 /** Requests that may wait for a position, in each worker; beyond it they go to the origin. */
 const MAX_WAITING = 1_000;

@@ -15,18 +15,8 @@ import type { RefreshCounters } from '../request/refreshes.ts';
 import type { OriginReports } from '../origins/failure-reports.ts';
 import type { OriginBoardSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';
-import type { OriginAnswer } from '../writes/delivery/origin-response.ts';
-import type { Pending } from '../writes/journal/pending-writes.ts';
-import type { AcceptedWrite, OfferedRequest, PendingRequest } from '../writes/journal-client.ts';
-import type {
-  Admission,
-  SlotAdmission,
-  ThroughEnd,
-  ThroughRequest,
-  ThroughSettled,
-  UnheldWrite,
-  UnknownWrite,
-} from '../writes/through/gate.ts';
+import type { DiskCalls } from '../store/disk/call-types.ts';
+import type { WriteCalls } from '../writes/call-types.ts';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -96,38 +86,19 @@ export interface FoundInMemory {
 }
 
 /** What a worker asks of the coordinator. */
-export type CoordinatorCalls = {
-  listening(argument: { readonly port: number }): void;
-  listenFailed(argument: { readonly code: string; readonly message: string }): void;
-  admitThrough(request: ThroughRequest): Admission;
-  abandonThrough(argument: { readonly ticket: number }): void;
-  settleThrough(end: ThroughEnd): ThroughSettled;
-  takeSlot(write: UnheldWrite): SlotAdmission;
-  giveSlot(argument: { readonly slot: number }): void;
-  holdUnknown(write: UnknownWrite): void;
-  acceptWrite(request: OfferedRequest): AcceptedWrite;
-  originAnswer(argument: { readonly ticket: number }): OriginAnswer | null;
-  readPending(request: PendingRequest): Pending;
-  invalidate(argument: { readonly tags: readonly string[]; readonly entry?: AskedEntry }): Invalidated;
-  /** All that bears the tag but for this entry is invalid; gives the floor that it may have. */
-  invalidateBut(argument: AskedEntry & { readonly tag: string }): { readonly floor: number };
-  /** A delivery to a webhook feed. */
-  deliver(argument: Delivery): DeliveryAnswer;
-  recorded(part: RecorderPart): void;
-  /** How origins fail, and answer again. */
-  originReports(reports: OriginReports): void;
-  beginEntry(argument: { readonly id: string }): void;
-  appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
-  commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
-  abortEntry(argument: { readonly id: string }): void;
-  updateEntry(argument: { readonly head: EntryHead }): boolean;
-  removeEntry(argument: { readonly id: string; readonly key: string }): boolean;
-  /** The entry's content is missing or damaged. True once no worker finds it. */
-  discardEntry(argument: { readonly id: string; readonly key: string }): boolean;
-  touchEntries(argument: { readonly ids: readonly string[] }): void;
-  pinEntry(argument: { readonly id: string }): void;
-  unpinEntry(argument: { readonly id: string }): void;
-};
+export type CoordinatorCalls = DiskCalls &
+  WriteCalls & {
+    listening(argument: { readonly port: number }): void;
+    listenFailed(argument: { readonly code: string; readonly message: string }): void;
+    invalidate(argument: { readonly tags: readonly string[]; readonly entry?: AskedEntry }): Invalidated;
+    /** All that bears the tag but for this entry is invalid; gives the floor that it may have. */
+    invalidateBut(argument: AskedEntry & { readonly tag: string }): { readonly floor: number };
+    /** A delivery to a webhook feed. */
+    deliver(argument: Delivery): DeliveryAnswer;
+    recorded(part: RecorderPart): void;
+    /** How origins fail, and answer again. */
+    originReports(reports: OriginReports): void;
+  };
 
 export interface Delivery {
   readonly path: string;

@@ -8,7 +8,7 @@ import type { Log } from '../observability/logger.ts';
 import { journalConnections } from '../origins/connection-shares.ts';
 import type { OriginBoard } from '../origins/origin-cells.ts';
 import type { OriginTally } from '../origins/origin-counters.ts';
-import type { CoordinatorCalls } from '../runtime/calls.ts';
+import type { WriteCalls } from './call-types.ts';
 import type { Handlers } from '../threads/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './delivery/deliveries.ts';
@@ -34,19 +34,6 @@ export interface WritesDependencies {
   readonly asked: OriginTally;
   readonly workers: number;
 }
-
-type WriteCalls = Pick<
-  Handlers<CoordinatorCalls>,
-  | 'admitThrough'
-  | 'abandonThrough'
-  | 'settleThrough'
-  | 'takeSlot'
-  | 'giveSlot'
-  | 'holdUnknown'
-  | 'acceptWrite'
-  | 'originAnswer'
-  | 'readPending'
->;
 
 /** Origins that a reload has replaced may finish what they do. */
 const ORIGIN_GRACE_MS = 60_000;
@@ -177,7 +164,7 @@ export class Writes {
   }
 
   /** `instance` is the worker's. */
-  callsOf(instance: number): WriteCalls {
+  callsOf(instance: number): Handlers<WriteCalls> {
     return {
       admitThrough: (request) => this.#desk.admit(instance, request),
       abandonThrough: ({ ticket }) => this.#desk.abandon(instance, ticket),

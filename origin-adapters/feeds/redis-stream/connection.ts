@@ -5,7 +5,8 @@ import { readTls, type TlsMaterial } from '../tls.ts';
 import { within } from '../within.ts';
 import { RedisFault } from './fault.ts';
 import type { StreamState } from './place.ts';
-import { arrayOf, readEntries, readRole, readStreamState, type StreamEntry } from './replies.ts';
+import { arrayOf, readEntries, readRole, readStreamState } from './replies.ts';
+import type { StreamEntry } from './place.ts';
 import type { RedisStreamOptions } from './options.ts';
 
 /** The stream at one moment: its state, the entry with the id asked for, and what comes after it. */

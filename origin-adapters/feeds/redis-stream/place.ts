@@ -1,5 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { StreamEntry } from './replies.ts';
+
+/** Reads what Redis answers in RESP2, with texts as bytes. */
+export interface StreamEntry {
+  readonly id: string;
+  /** Names and values in turn. */
+  readonly fields: readonly Buffer[];
+}
 
 /**
  * A place in a Redis stream and whether the stream still holds everything after it. Written `ID/ORDINAL/DIGEST`, the ordinal

@@ -1,12 +1,5 @@
 import { RedisFault } from './fault.ts';
-import type { StreamState } from './place.ts';
-
-/** Reads what Redis answers in RESP2, with texts as bytes. */
-export interface StreamEntry {
-  readonly id: string;
-  /** Names and values in turn. */
-  readonly fields: readonly Buffer[];
-}
+import type { StreamEntry, StreamState } from './place.ts';
 
 /** Of `XINFO STREAM`: names and values in turn. */
 export function readStreamState(reply: unknown): StreamState {

@@ -6,15 +6,19 @@ import { judge } from '../../store/verdict.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
-import type { Flights } from '../flights.ts';
 import type { PeerMessage } from './messages.ts';
-import type { Found, FoundEntry, Waiter } from '../fetch-request.ts';
+import type { FillRequest, Found, FoundEntry, Waiter } from '../fetch-request.ts';
+
+/** What peers use of the flights of this worker. */
+export interface FlightsPort {
+  obtain(request: FillRequest, waiter: Waiter): () => boolean;
+}
 
 export interface ServingDependencies {
   readonly levels: Levels;
   readonly fence: FenceReader;
   readonly clock: Clock;
-  readonly flights: () => Flights;
+  readonly flights: () => FlightsPort;
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
 }

@@ -1,28 +1,14 @@
 import type { DiskWriter } from './writer.ts';
 import { mergedHead } from '../entry-head.ts';
-import type { CoordinatorCalls } from '../../runtime/calls.ts';
+import type { DiskCalls } from './call-types.ts';
 import type { Handlers } from '../../threads/channel.ts';
-
-type DiskCalls = Pick<
-  Handlers<CoordinatorCalls>,
-  | 'beginEntry'
-  | 'appendChunk'
-  | 'commitEntry'
-  | 'abortEntry'
-  | 'updateEntry'
-  | 'removeEntry'
-  | 'discardEntry'
-  | 'touchEntries'
-  | 'pinEntry'
-  | 'unpinEntry'
->;
 
 /** What one worker asks of the disk's writer. What it leaves unfinished when it dies is given up by `forget`. */
 export function diskCallsOf(
   writer: DiskWriter | null,
   /** Every worker forgets this entry. */
   dropEntry: (key: string, id: string) => void,
-): { readonly calls: DiskCalls; forget(): void } {
+): { readonly calls: Handlers<DiskCalls>; forget(): void } {
   const fills = new Set<string>();
   const pins = new Set<string>();
   return {

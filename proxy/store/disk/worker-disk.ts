@@ -1,7 +1,7 @@
-import type { CoordinatorCalls } from '../../runtime/calls.ts';
 import type { DiskFill, DiskLevel } from '../disk-tier.ts';
 import type { EntryHead } from '../entry-head.ts';
 import { noteContent } from '../garbage.ts';
+import type { DiskCalls } from './call-types.ts';
 import { CHUNK_BYTES } from './format.ts';
 import type { OnTheWay } from './writes-in-flight.ts';
 import type { DiskReader } from './reader.ts';
@@ -10,12 +10,12 @@ import type { DiskReader } from './reader.ts';
 export interface DiskWriterLink {
   call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry'>(
     name: Name,
-    argument: Parameters<CoordinatorCalls[Name]>[0],
+    argument: Parameters<DiskCalls[Name]>[0],
     transfer?: readonly ArrayBuffer[],
   ): Promise<boolean>;
   tell<Name extends 'beginEntry' | 'abortEntry' | 'touchEntries' | 'pinEntry' | 'unpinEntry'>(
     name: Name,
-    argument: Parameters<CoordinatorCalls[Name]>[0],
+    argument: Parameters<DiskCalls[Name]>[0],
   ): void;
 }
 

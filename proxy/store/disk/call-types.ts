@@ -1,0 +1,16 @@
+import type { EntryHead } from '../entry-head.ts';
+
+/** What a worker asks of the coordinator's disk writer. */
+export type DiskCalls = {
+  beginEntry(argument: { readonly id: string }): void;
+  appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
+  commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
+  abortEntry(argument: { readonly id: string }): void;
+  updateEntry(argument: { readonly head: EntryHead }): boolean;
+  removeEntry(argument: { readonly id: string; readonly key: string }): boolean;
+  /** The entry's content is missing or damaged. True once no worker finds it. */
+  discardEntry(argument: { readonly id: string; readonly key: string }): boolean;
+  touchEntries(argument: { readonly ids: readonly string[] }): void;
+  pinEntry(argument: { readonly id: string }): void;
+  unpinEntry(argument: { readonly id: string }): void;
+};
