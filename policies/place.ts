@@ -4,7 +4,7 @@ import { keyedQuery, normalizeTarget } from './key.ts';
 import { normalAuthority } from './names.ts';
 import { tagOfUrl } from './tags.ts';
 
-export interface Place {
+export interface UrlPlace {
   /** Host in lower case, with its port unless it is the scheme's own; null: every host. */
   readonly authority: string | null;
   readonly path: string;
@@ -15,7 +15,7 @@ export interface Place {
  * Null where the text is neither a path nor an absolute http(s) URL, or can't be normalised. Characters beyond ASCII are
  * encoded as UTF-8, those of a host as Punycode.
  */
-export function parsePlace(text: string): Place | null {
+export function parsePlace(text: string): UrlPlace | null {
   const absolute = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(text);
   if (absolute === null) return placed(null, text);
   const [, scheme, authority, rest] = absolute as unknown as [string, string, string, string];
@@ -30,12 +30,12 @@ export function parsePlace(text: string): Place | null {
  * The tags of exactly this URL. An entry bears the query as its own route keys it, so the purge is of the URL as each
  * of the routes' rules would have it.
  */
-export function urlTags(place: Place, rules: readonly QueryKey[]): string[] {
+export function urlTags(place: UrlPlace, rules: readonly QueryKey[]): string[] {
   const { authority, path, query } = place;
   return [...new Set(rules.map((rule) => tagOfUrl(authority, path, keyedQuery(query, rule))))];
 }
 
-function placed(authority: string | null, target: string): Place | null {
+function placed(authority: string | null, target: string): UrlPlace | null {
   const normal = normalizeTarget(target.toWellFormed().replace(/[\u0080-\u{10ffff}]+/gu, encodeURIComponent));
   return normal === null ? null : { authority, ...normal };
 }

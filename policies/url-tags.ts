@@ -1,12 +1,12 @@
 import type { Config } from './config/config.ts';
-import { parsePlace, urlTags, type Place } from './place.ts';
+import { parsePlace, urlTags, type UrlPlace } from './place.ts';
 import { tagOfPrefix } from './tags.ts';
 
 /**
  * The tags by which an invalidation reaches a URL under a configuration, whatever the routes' keys leave out. Where an
  * origin does not see the client's host, entries are shared by all hosts, and so are their invalidations.
  */
-export function tagsOfPlace(config: Config, place: Place): string[] {
+export function tagsOfPlace(config: Config, place: UrlPlace): string[] {
   const rules = config.routes.map((route) => route.cache.key.query);
   return urlTags(seesHosts(config) ? place : { ...place, authority: null }, ['all', ...rules]);
 }

@@ -1,7 +1,7 @@
 /** The demo shop's change log: its last transactions, numbered, to be replayed after any that is still known. */
 import type { RowChange } from './catalogue.ts';
 
-export interface Transaction {
+export interface DemoTransaction {
   readonly id: number;
   readonly changes: readonly RowChange[];
 }
@@ -11,9 +11,9 @@ export interface ChangeLog {
   /** The number of the last transaction, or the one before the first. */
   readonly head: number;
   /** All after `id`, in order; null where the log can't prove that it has them all: too old, or never given out. */
-  after(id: number): readonly Transaction[] | null;
+  after(id: number): readonly DemoTransaction[] | null;
   /** Calls back with each transaction from now on, until the returned function is called. */
-  follow(listener: (transaction: Transaction) => void): () => void;
+  follow(listener: (transaction: DemoTransaction) => void): () => void;
 }
 
 /**
@@ -23,13 +23,13 @@ export interface ChangeLog {
  * `limit`: how many transactions are kept.
  */
 export function createChangeLog(limit = 1_000): ChangeLog {
-  const transactions: Transaction[] = [];
-  const listeners = new Set<(transaction: Transaction) => void>();
+  const transactions: DemoTransaction[] = [];
+  const listeners = new Set<(transaction: DemoTransaction) => void>();
   let head = Date.now();
 
   return {
     append(changes) {
-      const transaction: Transaction = { id: ++head, changes };
+      const transaction: DemoTransaction = { id: ++head, changes };
       transactions.push(transaction);
       if (transactions.length > limit) transactions.shift();
       for (const listener of listeners) listener(transaction);

@@ -2,7 +2,7 @@
  * Reads `text/event-stream` (HTML Living Standard §9.2.6), with comments in their place, and with blocks that have no
  * data: the standard does not dispatch those, but an origin that writes `event: reset` alone must be heard.
  */
-export type StreamItem =
+export type ServerSentItem =
   | { readonly kind: 'comment' }
   /** `event`: empty where none was named. `id`, `data`: null where the block has none. */
   | {
@@ -30,14 +30,14 @@ export class EventStreamParser {
   }
 
   /** The items that end in this piece of the stream's text, in order. A block that the stream's end cuts off is none. */
-  feed(text: string): StreamItem[] {
+  feed(text: string): ServerSentItem[] {
     if (text === '' || this.#isTooLong) return [];
     const rest = this.#skipLineFeed && text.startsWith('\n') ? text.slice(1) : text;
     this.#skipLineFeed = text.endsWith('\r');
     const lines = rest.split(/\r\n|\r|\n/);
     lines[0] = this.#line + lines[0]!;
     this.#line = lines.pop()!;
-    const items: StreamItem[] = [];
+    const items: ServerSentItem[] = [];
     for (const line of lines) this.#take(line, items);
     if (this.#line.length + this.#dataLength > this.#limit) {
       this.#isTooLong = true;
@@ -46,7 +46,7 @@ export class EventStreamParser {
     return items;
   }
 
-  #take(line: string, items: StreamItem[]): void {
+  #take(line: string, items: ServerSentItem[]): void {
     if (line === '') this.#endBlock(items);
     else if (line.startsWith(':')) items.push({ kind: 'comment' });
     else this.#takeField(line);
@@ -64,7 +64,7 @@ export class EventStreamParser {
     }
   }
 
-  #endBlock(items: StreamItem[]): void {
+  #endBlock(items: ServerSentItem[]): void {
     const data = this.#data.length === 0 ? null : this.#data.join('\n');
     if (data !== null || this.#event !== '' || this.#id !== null) {
       items.push({ kind: 'block', event: this.#event, id: this.#id, data });

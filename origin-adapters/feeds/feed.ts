@@ -122,10 +122,10 @@ export interface FeedReceiver {
   /** The most bytes a delivery's content may have; more is answered with 413 by whoever reads it. */
   readonly maxBodyBytes: number;
   /** Answers once what was delivered is in force and durable, or refuses it. Never rejects. */
-  receive(delivery: Delivery): Promise<DeliveryAnswer>;
+  receive(delivery: FeedDelivery): Promise<DeliveryAnswer>;
 }
 
-export interface Delivery {
+export interface FeedDelivery {
   readonly method: string;
   readonly fields: Fields;
   /** The content exactly as it was sent: signatures are of these bytes. */

@@ -7,7 +7,7 @@ import { decideBeginning } from './kafka/beginning.ts';
 import { KafkaClient, type FetchAnswer, type FetchedPartition } from './kafka/client.ts';
 import { failed, failureOf, KafkaProblem } from './kafka/failure.ts';
 import { comparePositions, parsePosition, showPosition } from './kafka/position.ts';
-import { HeadProof, Reading, type PartitionReading } from './kafka/reading.ts';
+import { HeadProof, KafkaReading, type PartitionReading } from './kafka/reading.ts';
 import {
   decideSameLog,
   endOf,
@@ -165,12 +165,12 @@ class Following {
     const observed = await this.#unlessAborted(this.#client.observe(topics));
     const position = after === null ? null : parsePosition(after);
     const beginning = decideBeginning(position, observed);
-    const reading = new Reading(topics, beginning.position, beginning.unmarked);
+    const reading = new KafkaReading(topics, beginning.position, beginning.unmarked);
     if (beginning.gap !== null) yield { kind: 'gap', reason: beginning.gap, position: reading.position() };
     yield* this.#follow(reading);
   }
 
-  async *#follow(reading: Reading): AsyncGenerator<FeedEvent> {
+  async *#follow(reading: KafkaReading): AsyncGenerator<FeedEvent> {
     for (;;) {
       if (this.#signal.aborted) return;
       const difference = await this.#beginProof(reading);
@@ -191,7 +191,7 @@ class Following {
   }
 
   /** Where a proof is due: asks for the cluster's state. Why it can't be read on as it is; null: it can. */
-  async #beginProof(reading: Reading): Promise<string | null> {
+  async #beginProof(reading: KafkaReading): Promise<string | null> {
     const nowMs = this.#deps.clock.monotonicMs();
     if (this.#proof !== null || nowMs < this.#nextProofAtMs) return null;
     this.#proof = new HeadProof(nowMs);
@@ -199,7 +199,7 @@ class Following {
     return reading.differenceTo(topics);
   }
 
-  #fetch(node: number, reading: Reading): void {
+  #fetch(node: number, reading: KafkaReading): void {
     if (this.#pending.has(node)) return;
     const isAwaited = this.#proof !== null && !this.#proof.knows(reading.of(node));
     const waitMs = isAwaited ? 0 : Math.max(1, Math.floor(Math.min(MAX_WAIT_MS, this.#headIntervalMs / 4)));
@@ -211,7 +211,7 @@ class Following {
     );
   }
 
-  async *#take(fetched: Fetched, reading: Reading): AsyncGenerator<FeedEvent> {
+  async *#take(fetched: Fetched, reading: KafkaReading): AsyncGenerator<FeedEvent> {
     const { answer } = fetched;
     switch (answer.kind) {
       case 'fetched':
@@ -238,7 +238,10 @@ class Following {
     }
   }
 
-  async *#takePartitions(answered: readonly FetchedPartition[], reading: Reading): AsyncGenerator<FeedEvent> {
+  async *#takePartitions(
+    answered: readonly FetchedPartition[],
+    reading: KafkaReading,
+  ): AsyncGenerator<FeedEvent> {
     for (const { topicId, data } of answered) {
       const partition = reading.find(topicId, data.partitionIndex);
       if (partition === null) continue;
@@ -269,7 +272,7 @@ class Following {
   *#records(
     partition: PartitionReading,
     data: FetchedPartition['data'],
-    reading: Reading,
+    reading: KafkaReading,
   ): Generator<FeedEvent> {
     const where = `${partition.topic.name}/${partition.index}`;
     if (data.records?.some(({ magic }) => magic !== MESSAGE_FORMAT)) {
@@ -296,7 +299,11 @@ class Following {
    * What was read is not what is there: the gap invalidates everything up to the end, and there it goes on. A proof
    * that is under way knows other ends.
    */
-  async *#restart(partition: PartitionReading, problem: string, reading: Reading): AsyncGenerator<FeedEvent> {
+  async *#restart(
+    partition: PartitionReading,
+    problem: string,
+    reading: KafkaReading,
+  ): AsyncGenerator<FeedEvent> {
     const { topic, index, next } = partition;
     this.#proof = null;
     partition.restart(await this.#unlessAborted(this.#client.end(topic.name, index)));
@@ -308,7 +315,7 @@ class Following {
   }
 
   /** What can be said now that an answer was taken. */
-  *#told(reading: Reading): Generator<FeedEvent> {
+  *#told(reading: KafkaReading): Generator<FeedEvent> {
     const behind = reading.behind();
     if (behind !== this.#saidBehind) yield { kind: 'behind', events: behind };
     this.#saidBehind = behind;

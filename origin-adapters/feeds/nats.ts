@@ -14,8 +14,8 @@ import {
   gapReason,
   headOf,
   parsePlace,
-  type Place,
-  type StreamState,
+  type NatsPosition,
+  type NatsStreamState,
 } from './nats/place.ts';
 import { matchesSubject } from './nats/subject.ts';
 
@@ -91,8 +91,8 @@ class NatsFeed implements Feed {
 
   async #gapReason(
     connection: NatsStreamConnection,
-    place: Place,
-    state: StreamState,
+    place: NatsPosition,
+    state: NatsStreamState,
   ): Promise<string | null> {
     const reason = gapReason(place, state);
     return reason ?? decideSameHistory(place, await connection.message(place.sequence), state);

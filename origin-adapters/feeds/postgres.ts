@@ -6,8 +6,14 @@ import { parseAddress, showAddress, type Address } from './postgres/address.ts';
 import { failed, failureOf, Undecodable } from './postgres/failure.ts';
 import { HeadQuestion } from './postgres/head-question.ts';
 import { comparePositions, parsePosition, showPosition } from './postgres/position.ts';
-import { ReplicationStream, type StreamItem } from './postgres/replication-stream.ts';
-import { decideStart, inspect, type Inspection, type Standing, type Start } from './postgres/server.ts';
+import { ReplicationStream, type ReplicationItem } from './postgres/replication-stream.ts';
+import {
+  decideStart,
+  inspect,
+  type Inspection,
+  type ReplicationStanding,
+  type Start,
+} from './postgres/server.ts';
 import { Session } from './postgres/session.ts';
 import { Telling } from './postgres/telling.ts';
 import { readTls, tlsSchema } from './tls.ts';
@@ -173,7 +179,7 @@ class PostgresFeed implements Feed {
     }
   }
 
-  #start(after: string | null, standing: Standing): Start {
+  #start(after: string | null, standing: ReplicationStanding): Start {
     const start = decideStart(after === null ? null : parsePosition(after), standing);
     if (!this.#isUndecodable) return start;
     this.#isUndecodable = false;
@@ -184,7 +190,7 @@ class PostgresFeed implements Feed {
    * Rows are decoded as the server was when they were written. What was written while a publication did not exist can't be
    * sent for it ever, and the server would come to it again and again: the next start goes on behind it, with a gap.
    */
-  async #next(stream: ReplicationStream): Promise<StreamItem> {
+  async #next(stream: ReplicationStream): Promise<ReplicationItem> {
     try {
       return await stream.next();
     } catch (error) {

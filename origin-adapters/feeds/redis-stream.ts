@@ -14,7 +14,7 @@ import {
   headOf,
   parsePlace,
   placeOf,
-  type Place,
+  type RedisPosition,
 } from './redis-stream/place.ts';
 import type { StreamEntry } from './redis-stream/place.ts';
 
@@ -111,13 +111,13 @@ class RedisStreamFeed implements Feed {
     }
   }
 
-  #eventOf(entry: StreamEntry, place: Place): FeedEvent {
+  #eventOf(entry: StreamEntry, place: RedisPosition): FeedEvent {
     const { format } = this.#config;
     return entryEvent(entry, formatPlace(place), { format, field: this.#options.field });
   }
 }
 
-function gapBefore(place: Place, reason: string): FeedEvent {
+function gapBefore(place: RedisPosition, reason: string): FeedEvent {
   return { kind: 'gap', reason, position: formatPlace(place) };
 }
 

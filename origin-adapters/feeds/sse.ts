@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import type { Format } from '../formats/format.ts';
 import { formats, messageEvent } from '../formats/formats.ts';
-import { EventStreamParser, type StreamItem } from './event-stream.ts';
+import { EventStreamParser, type ServerSentItem } from './event-stream.ts';
 import { defineFeed, type Feed, type FeedDeps, type FeedEvent, type FeedFailure } from './feed.ts';
 
 /** Characters of one event. */
@@ -151,7 +151,7 @@ class SseFeed implements Feed {
     return headers;
   }
 
-  #eventOf(item: StreamItem, reading: Reading): FeedEvent | null {
+  #eventOf(item: ServerSentItem, reading: Reading): FeedEvent | null {
     switch (item.kind) {
       case 'comment':
         return this.#isProof(reading) ? this.#head(reading) : null;
@@ -164,7 +164,7 @@ class SseFeed implements Feed {
     }
   }
 
-  #blockEvent(block: Extract<StreamItem, { kind: 'block' }>, reading: Reading): FeedEvent | null {
+  #blockEvent(block: Extract<ServerSentItem, { kind: 'block' }>, reading: Reading): FeedEvent | null {
     reading.isGreeted = true;
     if (block.event === 'reset') {
       reading.lastId = block.id;

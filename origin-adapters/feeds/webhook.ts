@@ -8,7 +8,7 @@ import { formats, messageEvent } from '../formats/formats.ts';
 import {
   defineFeed,
   headIntervalMs,
-  type Delivery,
+  type FeedDelivery,
   type DeliveryAnswer,
   type Feed,
   type FeedDeps,
@@ -89,7 +89,7 @@ function compareCounts(a: string, b: string): number | null {
 }
 
 interface Waiting {
-  readonly delivery: Delivery;
+  readonly delivery: FeedDelivery;
   readonly receivedAtMs: number;
   readonly answer: (answer: DeliveryAnswer) => void;
 }
@@ -212,7 +212,7 @@ class WebhookFeed implements Feed {
     });
   }
 
-  #advance(position: WebhookPosition, delivery: Delivery): ReturnType<typeof advance> {
+  #advance(position: WebhookPosition, delivery: FeedDelivery): ReturnType<typeof advance> {
     if (this.#config.format !== 'cloudevents') return advance(position, null);
     const read = readCloudEvents(delivery);
     return advance(position, read.kind === 'events' ? read.events : null);
@@ -226,7 +226,7 @@ class WebhookFeed implements Feed {
     this.#wake = ignore;
   }
 
-  #receive(delivery: Delivery): Promise<DeliveryAnswer> {
+  #receive(delivery: FeedDelivery): Promise<DeliveryAnswer> {
     if (delivery.method !== 'POST') return Promise.resolve(refusal(405, 'deliveries are POSTed'));
     if (delivery.body.length > this.#options['max-body']) {
       return Promise.resolve(refusal(413, `more than ${this.#options['max-body']} bytes`));
@@ -252,7 +252,7 @@ class WebhookFeed implements Feed {
   }
 
   /** The same id with other content is another delivery: taking it for a repetition could lose a change. */
-  #once(id: string, delivery: Delivery): Promise<DeliveryAnswer> {
+  #once(id: string, delivery: FeedDelivery): Promise<DeliveryAnswer> {
     const key = createHash('sha256').update(`${id}\n`).update(delivery.body).digest('base64');
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
@@ -265,7 +265,7 @@ class WebhookFeed implements Feed {
     return answer;
   }
 
-  #take(delivery: Delivery): Promise<DeliveryAnswer> {
+  #take(delivery: FeedDelivery): Promise<DeliveryAnswer> {
     const isFull =
       this.#arrived.length + this.#yielded.length >= MAX_WAITING ||
       this.#waitingBytes + delivery.body.length > MAX_WAITING_BYTES;

@@ -39,7 +39,7 @@ export interface AttemptOptions {
   readonly bodyTimeoutMs: number;
 }
 
-export class Attempt implements Dispatcher.DispatchHandler {
+export class OriginAttempt implements Dispatcher.DispatchHandler {
   readonly #request: OriginRequest;
   readonly #lease: Lease;
   readonly #listener: AttemptListener;

@@ -5,7 +5,7 @@ import { finished } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { OriginCall, OriginFailure, OriginRequest, OriginStats } from '../origin.ts';
-import { Attempt } from './attempt.ts';
+import { OriginAttempt } from './attempt.ts';
 import type { AttemptListener, FailedAttempt } from './attempt.ts';
 import { BreakerOpen } from './breaker.ts';
 import type { CallHandler } from './call-handler.ts';
@@ -44,7 +44,7 @@ export class Call implements OriginCall, AttemptListener {
   /** A connection kept alive may fail a request that is not to blame: that costs no retry, once. */
   #staleForgiven = false;
   #cancelWait: Cancel = () => undefined;
-  #attempt: Attempt | null = null;
+  #attempt: OriginAttempt | null = null;
   #tunnel: Duplex | null = null;
   #url = '';
   /** Of any try: a later one that was refused does not undo an earlier one. */
@@ -201,7 +201,7 @@ export class Call implements OriginCall, AttemptListener {
 
   #try(lease: Lease): void {
     this.#url = lease.connection.pool.url;
-    const attempt = new Attempt(
+    const attempt = new OriginAttempt(
       lease,
       {
         request: this.#request,

@@ -12,14 +12,14 @@ export interface ConnectionPool {
   /** Without a path. */
   readonly url: string;
   /** A connection that is the caller's until it is given back; null where the limit is reached. `fresh`: not one kept alive. */
-  take(fresh: boolean): Connection | null;
-  give(connection: Connection): void;
+  take(fresh: boolean): OriginConnection | null;
+  give(connection: OriginConnection): void;
   /** Ends every connection and whatever runs on it. */
   destroy(): void;
 }
 
 /** One connection at a time to the URL, opened when it is first used and again after it was lost. */
-export interface Connection {
+export interface OriginConnection {
   readonly pool: ConnectionPool;
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
   /** Requests that the open socket has carried, the running one included. */
@@ -93,7 +93,7 @@ export function createConnectionPool(url: string, options: ConnectionOptions): C
   return pool;
 }
 
-interface PooledConnection extends Connection {
+interface PooledConnection extends OriginConnection {
   readonly connected: boolean;
   destroy(): void;
 }

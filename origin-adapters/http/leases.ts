@@ -3,7 +3,7 @@
  * queue, clients' before those of the background.
  */
 import type { OriginFailure, OriginRequest } from '../origin.ts';
-import type { Connection, ConnectionPool } from './connections.ts';
+import type { OriginConnection, ConnectionPool } from './connections.ts';
 import { originFailure } from './failure.ts';
 
 export interface Leases {
@@ -27,7 +27,7 @@ export interface Wish {
 export type Cancel = () => void;
 
 export interface Lease {
-  readonly connection: Connection;
+  readonly connection: OriginConnection;
   /** Gives the connection back. Further calls do nothing. */
   release(): void;
 }
@@ -49,7 +49,7 @@ export function createLeases(
 
   const queued = (): number => waiting.client.size + waiting.background.size;
 
-  const take = (wish: Wish): Connection | null => {
+  const take = (wish: Wish): OriginConnection | null => {
     const all = inTurn();
     const well = pools.length === 1 ? all : all.filter((pool) => isWell(pools.indexOf(pool)));
     const order = well.length === 0 ? all : well;
@@ -57,7 +57,7 @@ export function createLeases(
     return takeFirst(untried, wish.fresh) ?? takeFirst(order, wish.fresh);
   };
 
-  const lease = (connection: Connection): Lease => {
+  const lease = (connection: OriginConnection): Lease => {
     let held = true;
     return {
       connection,
@@ -135,7 +135,7 @@ export function createLeases(
   };
 }
 
-function takeFirst(pools: readonly ConnectionPool[], fresh: boolean): Connection | null {
+function takeFirst(pools: readonly ConnectionPool[], fresh: boolean): OriginConnection | null {
   for (const pool of pools) {
     const connection = pool.take(fresh);
     if (connection !== null) return connection;

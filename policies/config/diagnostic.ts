@@ -16,12 +16,12 @@ export interface Diagnostic {
 }
 
 /** What is to be pointed at: a key, its value, or the key where it stands again. */
-export type Part = 'key' | 'value' | 'repeated-key';
+export type PathPart = 'key' | 'value' | 'repeated-key';
 
 /** A finding before its place in the text is known. */
 export interface Finding {
   readonly path: Path;
-  readonly at: Part;
+  readonly at: PathPart;
   readonly message: string;
 }
 
@@ -30,7 +30,7 @@ export function formatDiagnostic({ file, line, column, path, message }: Diagnost
   return `${file}:${line}:${column} ${path}: ${message}`;
 }
 
-export function finding(path: Path, expected: string, got: string, at: Part = 'value'): Finding {
+export function finding(path: Path, expected: string, got: string, at: PathPart = 'value'): Finding {
   return { path, at, message: `expected ${expected}, got ${got}` };
 }
 

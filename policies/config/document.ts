@@ -4,7 +4,7 @@
  */
 import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Document, Scalar, YAMLMap } from 'yaml';
-import type { Finding, Part, Path } from './diagnostic.ts';
+import type { Finding, PathPart, Path } from './diagnostic.ts';
 import { finding, showKey } from './diagnostic.ts';
 import type { Environment } from './environment.ts';
 import { substitute } from './environment.ts';
@@ -19,10 +19,10 @@ export type SourceDocument =
       readonly unset: readonly Path[];
     }
   /** The first fault alone: what follows is mostly its consequence. */
-  | { readonly kind: 'malformed'; readonly place: Place; readonly message: string };
+  | { readonly kind: 'malformed'; readonly place: SourcePosition; readonly message: string };
 
 /** Line and column, from 1. */
-export interface Place {
+export interface SourcePosition {
   readonly line: number;
   readonly column: number;
 }
@@ -30,7 +30,7 @@ export interface Place {
 export interface Places {
   has(path: Path): boolean;
   /** Of the key or the value; where the path is not in the text, of the key of what should contain it. */
-  find(path: Path, at: Part): Place;
+  find(path: Path, at: PathPart): SourcePosition;
 }
 
 /**
@@ -147,7 +147,7 @@ class TextPlaces implements Places {
     return this.#offsets.has(JSON.stringify(path));
   }
 
-  find(path: Path, at: Part): Place {
+  find(path: Path, at: PathPart): SourcePosition {
     if (at === 'repeated-key') return this.find([...path, REPEATED], 'key');
     const own = this.#offsets.get(JSON.stringify(path));
     if (own !== undefined) return placeOf(this.#lines, at === 'key' ? (own.key ?? own.value) : own.value);
@@ -180,7 +180,7 @@ function offsetOf(node: unknown): number | null {
   return isScalar(node) || isMap(node) || isSeq(node) || isAlias(node) ? (node.range?.[0] ?? null) : null;
 }
 
-function placeOf(lines: LineCounter, offset: number): Place {
+function placeOf(lines: LineCounter, offset: number): SourcePosition {
   const { line, col } = lines.linePos(offset);
   return { line: Math.max(1, line), column: Math.max(1, col) };
 }

@@ -39,7 +39,7 @@ export function passedFields(fields: Fields, policy: RouteCacheConfig): Fields {
 }
 
 /** How an entry stands when it is sent. */
-export interface Standing {
+export interface ServedStanding {
   readonly ageSeconds: number;
   /** The one that Weir holds it to now: while its feed is lost, the response's own. */
   readonly lifetimeSeconds: number;
@@ -63,7 +63,11 @@ export interface ToldLifetimes {
  * Nobody keeps it longer than Weir does: towards the end of its lifetime here the Age grows with it. A rewritten lifetime
  * that is longer than the entry's is the operator's word, and counts from when the origin sent the entry.
  */
-export function downstreamAgeSeconds(meta: StoredMeta, policy: RouteCacheConfig, standing: Standing): number {
+export function downstreamAgeSeconds(
+  meta: StoredMeta,
+  policy: RouteCacheConfig,
+  standing: ServedStanding,
+): number {
   const { ageSeconds, lifetimeSeconds } = standing;
   const isOfRoute = ROUTE_LIFETIMES.has(meta.lifetimeSource);
   if (!rewritesLifetime(policy) && !isOfRoute) return ageSeconds;
@@ -79,7 +83,7 @@ export function downstreamAgeSeconds(meta: StoredMeta, policy: RouteCacheConfig,
 function startingAgeSeconds(
   meta: StoredMeta,
   policy: RouteCacheConfig,
-  { ageSeconds, lifetimeSeconds }: Standing,
+  { ageSeconds, lifetimeSeconds }: ServedStanding,
 ): number {
   const { cacheControl } = policy.downstream;
   const ownAgeSeconds = Math.min(ageSeconds, meta.initialAgeSeconds);
@@ -126,7 +130,7 @@ export function toldLifetimes(
  * too old already, or another worker's copy expired on its way. An origin that gives no lifetime and was asked just now
  * has answered with the current state: how long others keep that is the route's to say.
  */
-export function isObtainedStale(standing: Omit<Standing, 'told'>, isFromOrigin: boolean): boolean {
+export function isObtainedStale(standing: Omit<ServedStanding, 'told'>, isFromOrigin: boolean): boolean {
   const { ageSeconds, lifetimeSeconds } = standing;
   if (isFromOrigin && lifetimeSeconds <= 0) return false;
   return lifetimeSeconds <= ageSeconds;

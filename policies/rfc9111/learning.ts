@@ -13,7 +13,7 @@ import { freshen, freshenByHead, type Update } from './validation.ts';
 import { answers } from './vary.ts';
 
 /** An answer of the origin to a GET or HEAD, and what it was asked. `request`: as decisions see it, with GET as its method. */
-export interface OriginAnswer extends Update {
+export interface LearntResponse extends Update {
   readonly status: number;
   readonly asked: {
     readonly method: string;
@@ -50,7 +50,7 @@ export type Learning =
   | { readonly kind: 'outdated' }
   | { readonly kind: 'nothing' };
 
-export function decideLearning(known: KnownResponse, answer: OriginAnswer): Learning {
+export function decideLearning(known: KnownResponse, answer: LearntResponse): Learning {
   const { meta } = known;
   const isNewer = known.floor > answer.floor || meta.requestTimeMs > answer.requestTimeMs;
   // §4.1: an answer speaks only of what could have been chosen for its request.
@@ -65,7 +65,7 @@ export function decideLearning(known: KnownResponse, answer: OriginAnswer): Lear
 }
 
 /** Whether the answer can mean anything at all for what is stored. */
-export function teaches({ status, storing, isKept, request }: OriginAnswer): boolean {
+export function teaches({ status, storing, isKept, request }: LearntResponse): boolean {
   if (OF_THE_REQUEST.has(status)) return false;
   // RFC 9110 §15.5.2: it refuses the credentials. What is stored was answered to requests without any, or to all.
   if (status === 401 && hasField(request.fields, 'authorization')) return false;
@@ -73,7 +73,7 @@ export function teaches({ status, storing, isKept, request }: OriginAnswer): boo
 }
 
 /** Whether the answer may be stored: an error does not displace what stands in for it (RFC 5861 §4). */
-export function mayDisplace(known: readonly KnownResponse[], answer: OriginAnswer): boolean {
+export function mayDisplace(known: readonly KnownResponse[], answer: LearntResponse): boolean {
   if (!isStaleIfErrorStatus(answer.status)) return true;
   return known.every((each) => !answers(each.meta, answer.request) || byError(each, answer) === REPLACED);
 }
@@ -91,7 +91,7 @@ const REPLACED: Learning = { kind: 'replaced' };
 const OUTDATED: Learning = { kind: 'outdated' };
 
 /** §4.3.4, of the response that the 304 has picked. */
-function byNotModified(meta: StoredMeta, answer: OriginAnswer): Learning {
+function byNotModified(meta: StoredMeta, answer: LearntResponse): Learning {
   const decision = freshen(meta, answer);
   if (decision.kind === 'store') return { kind: 'confirmed', meta: decision.meta };
   // §5.2.1.5: it is the 304 that leaves no trace.
@@ -99,7 +99,7 @@ function byNotModified(meta: StoredMeta, answer: OriginAnswer): Learning {
 }
 
 /** §4.3.3: the origin has failed, and what is stored may be right. */
-function byError(known: KnownResponse, answer: OriginAnswer): Learning {
+function byError(known: KnownResponse, answer: LearntResponse): Learning {
   const { storing, isKept, status } = answer;
   if (storing.kind === 'not' || !isKept) return NOTHING;
   if (isStaleIfErrorStatus(status) && known.standsIn) return NOTHING;
@@ -107,7 +107,7 @@ function byError(known: KnownResponse, answer: OriginAnswer): Learning {
 }
 
 /** §4.3.5. */
-function byHead({ meta, sizeBytes }: KnownResponse, answer: OriginAnswer): Learning {
+function byHead({ meta, sizeBytes }: KnownResponse, answer: LearntResponse): Learning {
   const verdict = freshenByHead(meta, answer.status, answer, sizeBytes);
   switch (verdict.kind) {
     case 'freshened':
@@ -124,7 +124,7 @@ function byHead({ meta, sizeBytes }: KnownResponse, answer: OriginAnswer): Learn
 }
 
 /** A part is the answer to its range alone; by its validators and length it tells what it is a part of. */
-function byPart({ meta, sizeBytes }: KnownResponse, answer: OriginAnswer): Learning {
+function byPart({ meta, sizeBytes }: KnownResponse, answer: LearntResponse): Learning {
   const { storing, isKept } = answer;
   if (isKept && storing.kind === 'store' && replaces(storing.meta, meta)) return REPLACED;
   const part = partOf(answer.request, answer.fields);
@@ -135,7 +135,7 @@ function byPart({ meta, sizeBytes }: KnownResponse, answer: OriginAnswer): Learn
 }
 
 /** §4.3.3: a full answer means that nothing that was asked about is right. */
-function byWhole({ meta }: KnownResponse, answer: OriginAnswer): Learning {
+function byWhole({ meta }: KnownResponse, answer: LearntResponse): Learning {
   const { storing, isKept, asked, status } = answer;
   if (isKept && storing.kind === 'store') {
     if (replaces(storing.meta, meta)) return REPLACED;
@@ -157,7 +157,7 @@ const OF_THE_CLIENT: ReadonlySet<NotStoredReason> = new Set([
 ]);
 
 /** Whether the two are of one representation, as far as their validators tell. */
-function validators(meta: StoredMeta, { fields }: OriginAnswer): 'match' | 'differ' | 'unknown' {
+function validators(meta: StoredMeta, { fields }: LearntResponse): 'match' | 'differ' | 'unknown' {
   const { etag, lastModifiedMs } = validatorsOf(fields, meta.responseTimeMs);
   if (etag !== null && meta.etag !== null) return etagsMatchWeakly(etag, meta.etag) ? 'match' : 'differ';
   if (lastModifiedMs === null || meta.lastModifiedMs === null) return 'unknown';

@@ -5,19 +5,19 @@ import type { Fields } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 import { ifRangeHolds, parseByteRanges } from '../rfc9110/ranges.ts';
 
-export type Part = NonNullable<StoredMeta['part']>;
+export type StoredPart = NonNullable<StoredMeta['part']>;
 
 const CONTENT_RANGE = /^[ \t]*bytes[ \t]+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)[ \t]*$/i;
 
 /** The single part that a 206 holds. Several in one (multipart/byteranges) and what was not asked for are malformed. */
-export function partOf(request: RequestView, fields: Fields): Part | 'malformed' {
+export function partOf(request: RequestView, fields: Fields): StoredPart | 'malformed' {
   const ranges = fieldValues(fields, 'content-range');
   if (ranges.length !== 1 || !hasField(request.fields, 'range')) return 'malformed';
   return parseContentRange(ranges[0]!) ?? 'malformed';
 }
 
 /** Content-Range in bytes, RFC 9110 §14.4; null where it is malformed or says that the range could not be met. */
-export function parseContentRange(text: string): Part | null {
+export function parseContentRange(text: string): StoredPart | null {
   const match = CONTENT_RANGE.exec(text);
   if (!match) return null;
   const first = Number(match[1]);
@@ -114,7 +114,7 @@ function fieldNames(fields: Fields): string[] {
 export function combinedPart(
   a: Pick<StoredMeta, 'etag' | 'part'>,
   b: Pick<StoredMeta, 'etag' | 'part'>,
-): Part | null {
+): StoredPart | null {
   if (a.part === null || b.part === null || a.etag === null || b.etag === null) return null;
   if (!etagsMatchStrongly(a.etag, b.etag) || a.part.completeBytes !== b.part.completeBytes) return null;
   if (a.part.first > b.part.last + 1 || b.part.first > a.part.last + 1) return null;

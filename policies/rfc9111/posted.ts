@@ -3,13 +3,13 @@ import { fieldValues, hasField } from '../http/fields.ts';
 import { normalizeTarget } from '../key.ts';
 import type { LifetimeSource, StoringDecision } from '../model.ts';
 import { originForm, sameOriginTarget, type UnsafeExchange } from './invalidation.ts';
-import { decideStoring, type Received } from './storing.ts';
+import { decideStoring, type ReceivedResponse } from './storing.ts';
 
 /**
  * `store` only where the origin says itself for how long the answer is fresh, and by Content-Location that it is what the
  * target is now. A route's own lifetimes say nothing of that, and what has an Age comes from before the POST.
  */
-export function decidePosted(received: Received, exchange: UnsafeExchange): StoringDecision {
+export function decidePosted(received: ReceivedResponse, exchange: UnsafeExchange): StoringDecision {
   const { request, status, fields, policy } = received;
   const mayAnswerGet =
     request.method === 'POST' && status === 200 && policy.freshness === 'headers' && !hasField(fields, 'age');

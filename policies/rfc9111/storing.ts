@@ -27,7 +27,7 @@ import { partOf } from './parts.ts';
 import { responseTags } from './response-tags.ts';
 import { varyOf, varyValues } from './vary.ts';
 
-export interface Received {
+export interface ReceivedResponse {
   readonly request: RequestView;
   readonly status: number;
   /** As the origin sent them. */
@@ -43,7 +43,7 @@ export interface Received {
 }
 
 /** `store` also means that the response may be given to others who wait for it (RFC 9111 §4, collapsed requests). */
-export function decideStoring(received: Received): StoringDecision {
+export function decideStoring(received: ReceivedResponse): StoringDecision {
   const part = received.status === 206 ? partOf(received.request, received.fields) : null;
   if (part === 'malformed') return { kind: 'not', reason: 'partial' };
   return decideKeeping(received, part);
@@ -54,7 +54,7 @@ export function decideStoring(received: Received): StoringDecision {
  * is stored leaves it to the requests that it answers, as long as it varies by the same fields.
  */
 export function decideKeeping(
-  received: Received,
+  received: ReceivedResponse,
   part: StoredMeta['part'],
   updated: StoredMeta | null = null,
 ): StoringDecision {
@@ -150,7 +150,7 @@ const ROUTE_STATUSES: ReadonlySet<number> = new Set([200, 203, 300, 301, 308]);
 const ROUTE_LIFETIMES: ReadonlySet<Lifetime['source']> = new Set(['fixed', 'until-changed', 'negative-ttl']);
 const NEGATIVE_STATUSES: ReadonlySet<number> = new Set([404, 410]);
 
-function refusal(received: Received, directives: Directives): NotStoredReason | null {
+function refusal(received: ReceivedResponse, directives: Directives): NotStoredReason | null {
   const { request, policy, status, fields } = received;
   if (request.method !== 'GET') return 'method';
   if (policy.freshness === 'none') return 'route';
@@ -196,7 +196,7 @@ const PROXY_FIELDS = ['proxy-authenticate', 'proxy-authentication-info', 'proxy-
  * §3.1: without what concerns one hop, what `no-cache` and `private` name, and what the route strips. Age is kept as
  * a number instead; a Date that is missing or malformed is that of receipt (RFC 9110 §6.6.1).
  */
-function storedFields(received: Received, directives: Directives): string[] {
+function storedFields(received: ReceivedResponse, directives: Directives): string[] {
   const { policy, fields, responseTimeMs, receiptMs = responseTimeMs } = received;
   const left = new Set(['age', ...PROXY_FIELDS]);
   if (policy.setCookie === 'strip') for (const name of COOKIES) left.add(name);
@@ -214,7 +214,7 @@ function storedFields(received: Received, directives: Directives): string[] {
 
 /** The response's own lifetime, stated or guessed; null where §3 lets nothing store it. */
 function ownLifetime(
-  received: Received,
+  received: ReceivedResponse,
   known: { directives: Directives; targeted: boolean; dateMs: number; lastModifiedMs: number | null },
 ): Lifetime | null {
   const explicit = explicitLifetime({ fields: received.fields, ...known });
@@ -252,7 +252,7 @@ function routeLifetime(policy: RouteCacheConfig, status: number, own: Lifetime |
  * windows. An error has none: a stale one would stand in for others, and be told when the origin is well again.
  */
 function staleWindows(
-  { policy, status }: Received,
+  { policy, status }: ReceivedResponse,
   directives: Directives,
 ): Pick<StoredMeta, 'staleWhileRevalidateSeconds' | 'staleIfErrorSeconds'> {
   if (status >= 500) return { staleWhileRevalidateSeconds: 0, staleIfErrorSeconds: 0 };

@@ -2,8 +2,8 @@
 import type { AdminAccess } from '../../policies/admin-access.ts';
 import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import type { Place } from '../../policies/place.ts';
-import type { WriteOffice } from '../writes/journal-admin.ts';
+import type { UrlPlace } from '../../policies/place.ts';
+import type { JournalAdmin } from '../writes/journal-admin.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { Log } from '../observability/logger.ts';
 import type { WaitsFor } from './waits-for.ts';
@@ -31,9 +31,9 @@ export interface AdminDependencies {
   /** Scans for entries that bear any of the tags, and changes nothing. */
   findEntries(tags: readonly string[]): Promise<FoundEntries>;
   /** What is stored for a GET of this place with these request fields; `scheme` of an absolute URL. */
-  entries(place: Place, fields: Fields, scheme: 'http' | 'https'): Promise<EntriesResult>;
+  entries(place: UrlPlace, fields: Fields, scheme: 'http' | 'https'): Promise<EntriesResult>;
   feeds(): readonly FeedStatus[];
-  readonly writes: Pick<WriteOffice, 'list' | 'show' | 'retry' | 'discard'>;
+  readonly writes: Pick<JournalAdmin, 'list' | 'show' | 'retry' | 'discard'>;
   /** Null or absent where the program that embeds Weir decides over both. */
   readonly control?: Control | null;
 }

@@ -1,7 +1,7 @@
 /** Reads the command line. What is wrong with it is a value, told with the usage. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
-import { parsePlace, type Place } from '../../policies/place.ts';
+import { parsePlace, type UrlPlace } from '../../policies/place.ts';
 import { ADMIN_URL, readAdminUrl, type RunningOptions } from './admin-target.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
 import { isShelf, LIST_LIMIT } from '../writes/journal/tables.ts';
@@ -45,7 +45,7 @@ export interface ExplainCommand extends AdminCommand {
   readonly method: string;
   /** As written. */
   readonly url: string;
-  readonly place: Place;
+  readonly place: UrlPlace;
   readonly fields: Fields;
 }
 

@@ -6,7 +6,7 @@ import { compileMapping, type MappedChange } from '../../policies/mapping.ts';
 import { formats, messageEvent } from '../../origin-adapters/formats/formats.ts';
 import { systemClock } from '../threads/clock.ts';
 import { tagsOfChange } from '../feeds/change-tags.ts';
-import { stepOf } from '../feeds/change-batch.ts';
+import { batchOf } from '../feeds/change-batch.ts';
 
 export interface ExplainedEvent {
   readonly feed: string;
@@ -36,7 +36,7 @@ export async function explainEvent(
   const tagsOf = (named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>): string[] =>
     tagsOfChange(config, named, scope);
   const maker = { mapping, versionField: feed.versionField, clock: systemClock, scope, tagsOf };
-  const step = event.kind === 'failed' ? null : await stepOf(event, maker, 0);
+  const step = event.kind === 'failed' ? null : await batchOf(event, maker, 0);
   const tags = step?.kind === 'invalidate' ? step.tags : [];
   const reason = step?.kind === 'invalidate' ? step.reason : '';
   return {

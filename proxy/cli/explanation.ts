@@ -3,7 +3,7 @@ import type { Config, OriginConfig, RouteConfig } from '../../policies/config/co
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { keyOf } from '../../policies/key.ts';
 import type { StoringDecision } from '../../policies/model.ts';
-import type { Place } from '../../policies/place.ts';
+import type { UrlPlace } from '../../policies/place.ts';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { compileRoutes } from '../../policies/routing.ts';
@@ -16,7 +16,7 @@ import { cachePolicyWords, durationWords, writePolicyWords } from './policy-word
 export interface ExplainedRequest {
   /** In upper case. */
   readonly method: string;
-  readonly place: Place;
+  readonly place: UrlPlace;
   readonly scheme: 'http' | 'https';
   readonly fields: Fields;
 }

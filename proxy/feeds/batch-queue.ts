@@ -2,7 +2,7 @@
  * What a feed has said and is not yet applied, in order. Bounded: whoever reads the feed waits for room, so that a flood
  * stays upstream; nothing is dropped.
  */
-export class StepQueue<Step> {
+export class BatchQueue<Step> {
   readonly #limit: number;
   #steps: Step[] = [];
   #weight = 0;

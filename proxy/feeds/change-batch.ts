@@ -6,11 +6,11 @@ import type { MappedChange, Mapping } from '../../policies/mapping.ts';
 import type { FeedInvalidation } from './sink.ts';
 
 /** What one event of a feed asks the runner to do, in the feed's order. */
-export type FeedStep =
-  | InvalidateStep
+export type ChangeBatch =
+  | InvalidationBatch
   | { readonly kind: 'head'; readonly position: string | null; readonly askedAtMonotonicMs: number };
 
-export interface InvalidateStep {
+export interface InvalidationBatch {
   readonly kind: 'invalidate';
   readonly as: FeedInvalidation['kind'];
   readonly tags: readonly string[];
@@ -31,7 +31,7 @@ export const MAX_TAGS = 100_000;
 /** How long changes are mapped at a time before others have their turn. */
 const SLICE_MS = 3;
 
-export interface StepMaker {
+export interface BatchMaker {
   /** Where changes tell their version; null: they do not. */
   readonly versionField: string | null;
   readonly clock: Pick<FeedClock, 'monotonicMs'>;
@@ -48,21 +48,21 @@ export interface StepMaker {
 }
 
 /** The step of an event; null where it asks for nothing. `nowMs`: wall clock. Large transactions take several turns. */
-export async function stepOf(
+export async function batchOf(
   event: Exclude<FeedEvent, { kind: 'failed' }>,
-  maker: StepMaker,
+  maker: BatchMaker,
   nowMs: number,
-): Promise<FeedStep | null> {
+): Promise<ChangeBatch | null> {
   switch (event.kind) {
     case 'change':
       return changeStep(event, maker, nowMs);
     case 'unintelligible':
       return {
-        ...scopeStep('scope', event.position, event.reason, maker, nowMs),
+        ...scopeBatch('scope', event.position, event.reason, maker, nowMs),
         isUnintelligible: true,
       };
     case 'gap':
-      return scopeStep('gap', event.position, event.reason, maker, nowMs);
+      return scopeBatch('gap', event.position, event.reason, maker, nowMs);
     case 'head':
       return event;
     case 'behind':
@@ -72,13 +72,13 @@ export async function stepOf(
   }
 }
 
-export function scopeStep(
+export function scopeBatch(
   as: 'gap' | 'scope',
   position: string | null,
   reason: string,
-  maker: StepMaker,
+  maker: BatchMaker,
   nowMs: number,
-): InvalidateStep {
+): InvalidationBatch {
   return {
     kind: 'invalidate',
     as,
@@ -97,9 +97,9 @@ export function scopeStep(
 /** The tags of a whole transaction are one step, so that they come into force together. */
 async function changeStep(
   event: Extract<FeedEvent, { kind: 'change' }>,
-  maker: StepMaker,
+  maker: BatchMaker,
   nowMs: number,
-): Promise<InvalidateStep> {
+): Promise<InvalidationBatch> {
   const { versionField } = maker;
   const tags = new Set<string>();
   const missing = new Set<string>();
@@ -139,7 +139,7 @@ function whatIsNamed(
   tags: ReadonlySet<string>,
   missing: ReadonlySet<string>,
   scope: readonly string[],
-): Pick<InvalidateStep, 'as' | 'tags' | 'reason'> {
+): Pick<InvalidationBatch, 'as' | 'tags' | 'reason'> {
   if (tags.size > MAX_TAGS) {
     return { as: 'scope', tags: scope, reason: `a transaction names more than ${MAX_TAGS} tags` };
   }
@@ -154,8 +154,8 @@ function whatIsNamed(
  * Steps that can go through the door in one call, in order: a later one's tags join an earlier one's as long as both are
  * of one kind and the call names no more than `maxTags`. A step is never split.
  */
-export function batchesOf(steps: readonly InvalidateStep[], maxTags: number): InvalidateStep[][] {
-  const batches: InvalidateStep[][] = [];
+export function batchesOf(steps: readonly InvalidationBatch[], maxTags: number): InvalidationBatch[][] {
+  const batches: InvalidationBatch[][] = [];
   let tags = 0;
   for (const step of steps) {
     const last = batches.at(-1);

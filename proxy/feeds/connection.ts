@@ -1,13 +1,13 @@
 import type { FeedFailure } from '../../origin-adapters/feeds/feed.ts';
-import type { FeedStep } from './change-batch.ts';
-import { StepQueue } from './batch-queue.ts';
+import type { ChangeBatch } from './change-batch.ts';
+import { BatchQueue } from './batch-queue.ts';
 
 /** Events and tags that may wait for the door. */
 const QUEUE_LIMIT = 20_000;
 
 /** One opening of a feed, and what it has said so far. */
-export class Connection {
-  readonly queue = new StepQueue<FeedStep>(QUEUE_LIMIT);
+export class FeedConnection {
+  readonly queue = new BatchQueue<ChangeBatch>(QUEUE_LIMIT);
   readonly #abort = new AbortController();
   readonly openedAtMs: number;
   hasSpoken = false;

@@ -18,7 +18,7 @@ export function healthBuffer(): SharedArrayBuffer {
   return new SharedArrayBuffer(24);
 }
 
-export class HealthBoard {
+export class HealthCells {
   readonly #cells: BigInt64Array<SharedArrayBuffer>;
 
   constructor(buffer: SharedArrayBuffer) {

@@ -4,17 +4,17 @@ import { NO_MARK, type VersionMark } from '../../policies/feed-version.ts';
 import { feedDigest } from '../../policies/feed-digest.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { StateStore, StateTable } from '../state/state-store.ts';
-import type { FeedDoor, FeedInvalidation } from './sink.ts';
-import type { PositionBoard } from './position-cells.ts';
+import type { InvalidationSink, FeedInvalidation } from './sink.ts';
+import type { PositionCells } from './position-cells.ts';
 
 /** A feed's way through the fence: a change's tags and its position become durable together. */
-export class FenceDoor implements FeedDoor {
+export class FenceSink implements InvalidationSink {
   readonly #fence: Fence;
   readonly #positions: StateTable;
   readonly #key: string;
   readonly #digest: string;
   readonly #scope: readonly string[];
-  readonly #board: PositionBoard;
+  readonly #board: PositionCells;
   #position: string | null;
   #mark: VersionMark;
 
@@ -24,7 +24,7 @@ export class FenceDoor implements FeedDoor {
     state: StateStore,
     feed: FeedConfig,
     scope: readonly string[],
-    board: PositionBoard,
+    board: PositionCells,
   ) {
     this.#fence = fence;
     this.#scope = scope;

@@ -25,7 +25,7 @@ export function positionBuffer(): SharedArrayBuffer {
   return buffer;
 }
 
-export class PositionBoard {
+export class PositionCells {
   readonly #announced: Cell;
   readonly #applied: Cell;
   readonly #version: Cell;

@@ -11,25 +11,25 @@ import { markAfter, type VersionMark } from '../../policies/feed-version.ts';
 import { compileMapping } from '../../policies/mapping.ts';
 import { SLICE_TAGS } from '../fence/fence.ts';
 import { backoffMs } from './backoff.ts';
-import { Connection } from './connection.ts';
-import type { FeedDoor, FeedHealth, FeedInvalidation, FeedState } from './sink.ts';
+import { FeedConnection } from './connection.ts';
+import type { InvalidationSink, FeedHealth, FeedInvalidation, FeedState } from './sink.ts';
 import { countDelay, newFeedCounts, type FeedStatus } from './status.ts';
 import { StallDetector } from './stall.ts';
 import { OddChanges } from './odd-changes.ts';
 import {
   batchesOf,
-  scopeStep,
-  stepOf,
-  type FeedStep,
-  type InvalidateStep,
-  type StepMaker,
+  scopeBatch,
+  batchOf,
+  type ChangeBatch,
+  type InvalidationBatch,
+  type BatchMaker,
 } from './change-batch.ts';
 
 /** How often a head alone makes a new position durable. */
 const HEAD_SAVE_MS = 10_000;
 const MAX_TICK_MS = 1_000;
 
-export interface FeedRunnerDeps extends Pick<StepMaker, 'scope' | 'tagsOf'> {
+export interface FeedRunnerDeps extends Pick<BatchMaker, 'scope' | 'tagsOf'> {
   readonly config: FeedConfig;
   readonly adapter: Pick<FeedAdapter, 'showPosition'>;
   readonly feed: Feed;
@@ -37,7 +37,7 @@ export interface FeedRunnerDeps extends Pick<StepMaker, 'scope' | 'tagsOf'> {
   /** In [0, 1). */
   random(): number;
   readonly log: FeedLog;
-  readonly door: FeedDoor;
+  readonly door: InvalidationSink;
   readonly health: FeedHealth;
 }
 
@@ -51,13 +51,13 @@ export interface FeedRunnerDeps extends Pick<StepMaker, 'scope' | 'tagsOf'> {
  */
 export class FeedRunner {
   readonly #deps: FeedRunnerDeps;
-  readonly #maker: StepMaker;
+  readonly #maker: BatchMaker;
   readonly #stalls: StallDetector;
   readonly #counts = newFeedCounts();
   #running: Promise<void> | null = null;
   /** What was told by everything that is in force and durable. */
   #mark: VersionMark;
-  #connection: Connection | null = null;
+  #connection: FeedConnection | null = null;
   #state: FeedState = 'lost';
   #provedAtMs = -Infinity;
   #attempt = 0;
@@ -123,7 +123,7 @@ export class FeedRunner {
 
   /** One connection, from its opening until it has failed and all that it said is applied. */
   async #follow(): Promise<FeedFailure> {
-    const connection = new Connection(this.#deps.clock.monotonicMs());
+    const connection = new FeedConnection(this.#deps.clock.monotonicMs());
     this.#connection = connection;
     this.#stalls.look();
     await Promise.all([this.#read(connection), this.#applyAll(connection)]);
@@ -131,7 +131,7 @@ export class FeedRunner {
     return connection.failure;
   }
 
-  async #read(connection: Connection): Promise<void> {
+  async #read(connection: FeedConnection): Promise<void> {
     const after = this.#deps.door.position(this.#deps.config.name);
     try {
       for await (const event of this.#deps.feed.open(after, connection.signal)) {
@@ -152,13 +152,13 @@ export class FeedRunner {
   }
 
   /** At once, for the adapter may take its time to close what it had open. */
-  #ended(connection: Connection): void {
+  #ended(connection: FeedConnection): void {
     connection.queue.close();
     this.#become('lost', connection.failure.message);
   }
 
   async #hear(
-    connection: Connection,
+    connection: FeedConnection,
     event: Exclude<FeedEvent, { kind: 'failed' }>,
     after: string | null,
   ): Promise<void> {
@@ -171,21 +171,21 @@ export class FeedRunner {
     if (isFirst && after === null && event.kind !== 'gap') {
       await this.#queue(
         connection,
-        scopeStep('gap', null, 'no position', this.#maker, this.#deps.clock.nowMs()),
+        scopeBatch('gap', null, 'no position', this.#maker, this.#deps.clock.nowMs()),
       );
     }
     connection.works += 1;
-    const step = await stepOf(event, this.#maker, this.#deps.clock.nowMs());
+    const step = await batchOf(event, this.#maker, this.#deps.clock.nowMs());
     connection.works -= 1;
     connection.heardAtMs = this.#deps.clock.monotonicMs();
     if (step !== null) await this.#queue(connection, step);
   }
 
-  #queue(connection: Connection, step: FeedStep): Promise<void> {
+  #queue(connection: FeedConnection, step: ChangeBatch): Promise<void> {
     return connection.queue.push(step, step.kind === 'invalidate' ? 1 + step.tags.length : 1);
   }
 
-  async #applyAll(connection: Connection): Promise<void> {
+  async #applyAll(connection: FeedConnection): Promise<void> {
     for (;;) {
       const steps = await connection.queue.takeAll();
       if (steps === null) return;
@@ -202,8 +202,8 @@ export class FeedRunner {
   }
 
   /** In order; a head stands behind everything before it. */
-  async #applySteps(connection: Connection, steps: readonly FeedStep[]): Promise<void> {
-    let pending: InvalidateStep[] = [];
+  async #applySteps(connection: FeedConnection, steps: readonly ChangeBatch[]): Promise<void> {
+    let pending: InvalidationBatch[] = [];
     for (const step of steps) {
       if (step.kind === 'invalidate') {
         pending.push(step);
@@ -216,7 +216,7 @@ export class FeedRunner {
     await this.#invalidate(pending);
   }
 
-  async #invalidate(steps: readonly InvalidateStep[]): Promise<void> {
+  async #invalidate(steps: readonly InvalidationBatch[]): Promise<void> {
     for (const batch of batchesOf(steps, SLICE_TAGS)) {
       const [first, ...others] = batch;
       const tags = others.length === 0 ? first!.tags : [...new Set(batch.flatMap((step) => step.tags))];
@@ -237,7 +237,7 @@ export class FeedRunner {
     this.#deps.feed.acknowledge(position);
   }
 
-  async #proved(connection: Connection, head: Extract<FeedStep, { kind: 'head' }>): Promise<void> {
+  async #proved(connection: FeedConnection, head: Extract<ChangeBatch, { kind: 'head' }>): Promise<void> {
     if (this.#gaveUpAfterStall(connection) || connection.isGivenUp) return;
     if (head.position !== null) this.#deps.door.announceHead(this.#deps.config.name, head.position);
     await this.#saveHead(head.position);
@@ -261,7 +261,7 @@ export class FeedRunner {
     await this.#pass({ tags: [], position, mark: this.#mark, kind: 'change' });
   }
 
-  #count(step: InvalidateStep): void {
+  #count(step: InvalidationBatch): void {
     const counts = this.#counts;
     counts.changes += step.changes;
     counts.unmapped += step.unmapped;
@@ -275,7 +275,7 @@ export class FeedRunner {
   }
 
   /** A feed of which nothing can be understood must not fill the log: one line a batch. */
-  #report(batch: readonly InvalidateStep[]): void {
+  #report(batch: readonly InvalidationBatch[]): void {
     const { as, reason } = batch[0]!;
     if (as === 'change') return;
     const details = { why: as, reason, times: batch.length };
@@ -305,7 +305,7 @@ export class FeedRunner {
     this.#cancelTick = this.#deps.clock.schedule(tickMs, () => this.#tick());
   }
 
-  #gaveUpAfterStall(connection: Connection): boolean {
+  #gaveUpAfterStall(connection: FeedConnection): boolean {
     const seen = this.#stalls.look();
     if (seen === 'fine') return false;
     const message = seen === 'stalled' ? 'this process stood still' : 'the clocks moved apart';
@@ -316,7 +316,7 @@ export class FeedRunner {
   }
 
   /** A connection on which nothing comes may be dead without knowing it; one that we keep waiting is not meant. */
-  #giveUpIfDeaf(connection: Connection): void {
+  #giveUpIfDeaf(connection: FeedConnection): void {
     if (connection.works > 0 || !connection.queue.isEmpty) return;
     if (this.#deps.clock.monotonicMs() - connection.heardAtMs <= this.#deps.config.maxSilenceMs) return;
     connection.giveUp({

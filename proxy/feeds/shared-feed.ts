@@ -3,8 +3,8 @@ import type { FeedConfig, RouteCacheConfig } from '../../policies/config/config.
 import { readVersion } from '../../policies/feed-version.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { Clock } from '../threads/clock.ts';
-import { HealthBoard, healthBuffer } from './health-cells.ts';
-import { PositionBoard, positionBuffer } from './position-cells.ts';
+import { HealthCells, healthBuffer } from './health-cells.ts';
+import { PositionCells, positionBuffer } from './position-cells.ts';
 
 /** What the coordinator tells workers of one feed; it lives as long as the feed's runner. */
 export interface SharedFeed {
@@ -22,8 +22,8 @@ export class FeedView {
   /** Answers attest versions that changes tell, not positions. */
   readonly #hasVersions: boolean;
   readonly #maxSilenceMs: number;
-  readonly #health: HealthBoard;
-  readonly #positions: PositionBoard;
+  readonly #health: HealthCells;
+  readonly #positions: PositionCells;
   readonly #adapter: Pick<FeedAdapter, 'provesHead' | 'showPosition' | 'comparePositions'>;
   readonly #clock: Clock;
 
@@ -36,8 +36,8 @@ export class FeedView {
     this.name = feed.name;
     this.#hasVersions = feed.versionField !== null;
     this.#maxSilenceMs = feed.maxSilenceMs;
-    this.#health = new HealthBoard(shared.health);
-    this.#positions = new PositionBoard(shared.positions);
+    this.#health = new HealthCells(shared.health);
+    this.#positions = new PositionCells(shared.positions);
     this.#adapter = adapter;
     this.#clock = clock;
   }

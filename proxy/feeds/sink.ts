@@ -3,7 +3,7 @@ import type { VersionMark } from '../../policies/feed-version.ts';
 /**
  * The one way by which a feed's changes come into force: the same door and the same order as purges and writes.
  */
-export interface FeedDoor {
+export interface InvalidationSink {
   /**
    * The last position applied and durable; null: none, or the feed's configuration is another than the one under which
    * it was saved, so that the feed begins anew, with a gap.

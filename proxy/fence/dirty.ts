@@ -4,7 +4,7 @@ import type { FenceChange, FenceOverflow, FenceRecord } from './writer.ts';
  * What is in force and not on disk: each place of the table once, however often it was changed, for what is written down
  * is what stands there by then. So it is bounded by the table while the state can't be written.
  */
-export class Unwritten {
+export class DirtyRecords {
   readonly #records = new Map<number, FenceRecord>();
   readonly #overflows = new Map<number, FenceOverflow>();
 

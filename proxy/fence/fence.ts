@@ -7,7 +7,7 @@ import { fenceSize, SharedWords, storeKey, type FenceSize } from './layout.ts';
 import { FenceReader } from './reader.ts';
 import { bytesOfHashes, newTagKey, TagHasher, tagKeyOfBytes, type TagHashes } from './tag-hash.ts';
 import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } from './rows.ts';
-import { Unwritten } from './dirty.ts';
+import { DirtyRecords } from './dirty.ts';
 import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
 
 /** Sequences reserved on disk at a time: none is handed out beyond what is reserved. */
@@ -71,7 +71,7 @@ export class Fence {
   /** The highest sequence that was to be written down. */
   #noted: number;
   /** The next write that succeeds takes it along. */
-  readonly #unwritten = new Unwritten();
+  readonly #unwritten = new DirtyRecords();
   invalidations = 0;
   failures = 0;
   /** Whether the last attempt to write the state down was in vain. */

@@ -6,7 +6,7 @@ import type { StoredEntry } from '../store/entry.ts';
 import type { FlightBody } from '../store/body.ts';
 
 /** A request that may be sent to the origin for several clients: plain data that passes between workers. */
-export interface FillRequest {
+export interface FetchRequest {
   /** The primary cache key. */
   readonly key: string;
   readonly route: string;
@@ -41,13 +41,13 @@ export interface Waiter {
   readonly waitsSinceMs: number;
   readonly request: RequestView;
   /** Called once. */
-  take(found: Found): void;
+  take(found: FetchResult): void;
   /** An interim response other than 100 and 101. */
   inform(status: number, fields: Fields): void;
 }
 
-export type Found =
-  | FoundEntry
+export type FetchResult =
+  | FetchedEntry
   /** An answer for this waiter alone. */
   | {
       readonly kind: 'pass';
@@ -70,7 +70,7 @@ export interface FailureTerms {
   readonly untilMs: number;
 }
 
-export interface FoundEntry {
+export interface FetchedEntry {
   readonly kind: 'entry';
   /** Without an id it has no content at all, and is not stored. Else its content is in memory, or else in `body` where that is given, or else on disk. */
   readonly entry: StoredEntry;

@@ -19,7 +19,7 @@ import { answers } from '../../policies/rfc9111/vary.ts';
 import { entryTags, groupSite, tagOfUrl } from '../../policies/tags.ts';
 import type { OriginCall, OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../store/entry-head.ts';
-import { isSameVariant, type Levels } from '../store/tiers.ts';
+import { isSameVariant, type Tiers } from '../store/tiers.ts';
 import { StoredEntry } from '../store/entry.ts';
 import { judge } from '../store/verdict.ts';
 import { wallMs, type Clock } from '../threads/clock.ts';
@@ -31,14 +31,14 @@ import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from '../store/body.ts';
 import type { FlightEvents } from './flight.ts';
 import type { Learner, Lesson } from '../store/learner.ts';
-import { Moment } from './snapshot.ts';
+import { FetchSnapshot } from './snapshot.ts';
 import { isAsLongAsItSays, setCookies, sizeOf, unstoredFields } from './response-head.ts';
-import { Storing } from '../store/entry-writer.ts';
-import type { FillRequest } from './fetch-request.ts';
+import { EntryWriter } from '../store/entry-writer.ts';
+import type { FetchRequest } from './fetch-request.ts';
 
-export interface FillDependencies {
+export interface OriginFetchDependencies {
   readonly fence: FenceReader;
-  readonly levels: Levels;
+  readonly levels: Tiers;
   readonly learner: Learner;
   readonly clock: Clock;
   readonly mechanisms: Mechanisms;
@@ -57,7 +57,7 @@ export interface FillDependencies {
   originHead(route: string, durationMs: number): void;
 }
 
-export interface FillCounters {
+export interface OriginFetchCounters {
   /** Entity tags of stored responses that the bounds on conditions kept from being asked about. */
   tagsLeftOut: number;
   /** Requests that were sent again without conditions, for the origin had refused them with. */
@@ -68,16 +68,16 @@ export interface FillCounters {
  * Asks the origin on behalf of a flight: validates what is stored, or fetches; stores while the answer streams, and
  * commits the entry only when the body is whole.
  */
-export class Fill implements OriginHandler {
+export class OriginFetch implements OriginHandler {
   /** When the origin was asked. */
-  readonly moment: Moment;
+  readonly moment: FetchSnapshot;
   /** Tags that every answer to this request will bear. */
   readonly knownTags: TagHashes;
-  readonly #deps: FillDependencies;
+  readonly #deps: OriginFetchDependencies;
   readonly #route: ActiveRoute;
-  readonly #request: FillRequest;
+  readonly #request: FetchRequest;
   readonly #events: FlightEvents;
-  readonly #counters: FillCounters;
+  readonly #counters: OriginFetchCounters;
   readonly #knownTagNames: readonly string[];
   /** Only the client's directives had it asked for: others are served still, from copies of what is stored. */
   readonly #replacesServed: boolean;
@@ -99,14 +99,14 @@ export class Fill implements OriginHandler {
   #isGivenUp = false;
   #lessonAtEnd: Lesson | null = null;
   #body: FlightBody | null = null;
-  #storing: Storing | null = null;
+  #storing: EntryWriter | null = null;
 
   constructor(
-    deps: FillDependencies,
+    deps: OriginFetchDependencies,
     route: ActiveRoute,
-    request: FillRequest,
+    request: FetchRequest,
     events: FlightEvents,
-    counters: FillCounters,
+    counters: OriginFetchCounters,
   ) {
     this.#deps = deps;
     this.#route = route;
@@ -123,7 +123,7 @@ export class Fill implements OriginHandler {
       extra: request.routeTags,
     });
     this.knownTags = deps.fence.hasher.hash(this.#knownTagNames);
-    this.moment = new Moment(deps, route, deps.feedOf(route));
+    this.moment = new FetchSnapshot(deps, route, deps.feedOf(route));
     const asksOtherwise = request.asksPart || request.method === 'HEAD';
     const stored = asksOtherwise ? [] : deps.levels.all(request.key, route.config.name);
     const confirmable = stored.filter((entry) => this.#isConfirmable(entry));
@@ -431,7 +431,7 @@ export class Fill implements OriginHandler {
   }
 
   /** `lesson`: what there is to learn of it once it is stored; null: nothing. */
-  #land(status: number, fields: Fields, storing: Storing, lesson: Lesson | null): void {
+  #land(status: number, fields: Fields, storing: EntryWriter, lesson: Lesson | null): void {
     const body = this.#newBody(storing);
     storing.attach(body);
     const { learner } = this.#deps;
@@ -453,7 +453,7 @@ export class Fill implements OriginHandler {
     else land();
   }
 
-  #newBody(storing: Storing | null): FlightBody {
+  #newBody(storing: EntryWriter | null): FlightBody {
     const body = new FlightBody({
       windowBytes: this.#deps.windowBytes,
       keepsAll: storing?.inMemory ?? false,
@@ -468,7 +468,7 @@ export class Fill implements OriginHandler {
   }
 
   /** Nobody is told of what is new before it counts on every worker. */
-  async #landInPlace(status: number, fields: Fields, storing: Storing, body: FlightBody): Promise<void> {
+  async #landInPlace(status: number, fields: Fields, storing: EntryWriter, body: FlightBody): Promise<void> {
     const outdated = this.#deps.outdateCopies(storing.entry.head, this.#urlTag);
     await this.#landAfter(outdated, body, ({ floor }) => {
       storing.raiseFloor(floor);
@@ -486,7 +486,7 @@ export class Fill implements OriginHandler {
     beginning.close();
   }
 
-  #landStored(status: number, fields: Fields, storing: Storing, body: FlightBody): void {
+  #landStored(status: number, fields: Fields, storing: EntryWriter, body: FlightBody): void {
     this.#landed = true;
     this.#events.land({
       kind: 'entry',
@@ -530,11 +530,11 @@ export class Fill implements OriginHandler {
     this.#events.over();
   }
 
-  #beginStoring(meta: StoredMeta, sizeBytes: number, fields: Fields): Storing | null {
+  #beginStoring(meta: StoredMeta, sizeBytes: number, fields: Fields): EntryWriter | null {
     const deps = this.#deps;
     const route = this.#route;
     const head = this.#entryHead(meta, sizeBytes, fields);
-    return Storing.begin(head, {
+    return EntryWriter.begin(head, {
       levels: deps.levels,
       maxObjectBytes: deps.maxObjectBytes,
       maxVariants: route.config.cache.maxVariants,
@@ -612,7 +612,7 @@ export class Fill implements OriginHandler {
 }
 
 /** What stands where the entry stood, whichever that is now. */
-function standIn(levels: Levels, entry: StoredEntry): StoredEntry {
+function standIn(levels: Tiers, entry: StoredEntry): StoredEntry {
   return levels.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }
 

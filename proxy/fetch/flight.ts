@@ -9,10 +9,10 @@ import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { FlightBody } from '../store/body.ts';
-import type { FailureTerms, Found, Waiter } from './fetch-request.ts';
+import type { FailureTerms, FetchResult, Waiter } from './fetch-request.ts';
 
 /** What a flight came back with, before it is given to those who wait. */
-export type Landing =
+export type FlightResult =
   | {
       readonly kind: 'entry';
       readonly entry: StoredEntry;
@@ -40,13 +40,13 @@ export type Landing =
 /** Told by whoever asks on behalf of a flight. */
 export interface FlightEvents {
   inform(status: number, fields: Fields): void;
-  land(landing: Landing): void;
+  land(landing: FlightResult): void;
   /** Everything is over: the entry, if there is one, can be found in the levels. May be told more than once. */
   over(): void;
 }
 
 /** Why a waiter can't have what the flight came back with, and waits for another. */
-export type Leaving =
+export type DepartureReason =
   | 'invalidated'
   | 'vary'
   | 'owner-lost'
@@ -57,7 +57,7 @@ export type Leaving =
 
 /** The origin has failed at the leader's request: who else has that for an answer, and which. */
 export interface SharedFailure {
-  readonly found: Found & { readonly kind: 'failed' | 'failing' };
+  readonly found: FetchResult & { readonly kind: 'failed' | 'failing' };
   concerns(waiter: Waiter): boolean;
 }
 
@@ -71,7 +71,7 @@ export class Flight {
   readonly #waiters = new Map<Waiter, number>();
   #leader: Waiter | null = null;
   #leaderTook = false;
-  #landing: Landing | null = null;
+  #landing: FlightResult | null = null;
   #ended = false;
 
   constructor(deps: FlightDependencies) {
@@ -141,11 +141,11 @@ export class Flight {
    * where it says that the origin fails.
    */
   land(
-    landing: Landing,
+    landing: FlightResult,
     failure: SharedFailure | null,
-  ): readonly { readonly waiter: Waiter; readonly why: Leaving }[] {
+  ): readonly { readonly waiter: Waiter; readonly why: DepartureReason }[] {
     this.#landing = landing;
-    const leaving: { waiter: Waiter; why: Leaving }[] = [];
+    const leaving: { waiter: Waiter; why: DepartureReason }[] = [];
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const [waiter, joinedAt] of waiters) {
@@ -174,7 +174,7 @@ export class Flight {
   /** Its own request was sent after it came, with its own fields. */
   #giveLeader(
     leader: Waiter,
-    landing: Exclude<Landing, { readonly kind: 'owner-lost' }>,
+    landing: Exclude<FlightResult, { readonly kind: 'owner-lost' }>,
     failure: SharedFailure | null,
   ): void {
     this.#leaderTook = true;
@@ -195,7 +195,7 @@ export class Flight {
   }
 
   /** To one whose request was not sent; returns why not. */
-  #give(waiter: Waiter, joinedAt: number, landing: Landing): Leaving | null {
+  #give(waiter: Waiter, joinedAt: number, landing: FlightResult): DepartureReason | null {
     switch (landing.kind) {
       case 'entry': {
         const why = this.#departure(waiter, joinedAt, landing.entry);
@@ -220,7 +220,7 @@ export class Flight {
     }
   }
 
-  #departure(waiter: Waiter, joinedAt: number | null, entry: StoredEntry): Leaving | null {
+  #departure(waiter: Waiter, joinedAt: number | null, entry: StoredEntry): DepartureReason | null {
     const { route, startedAtMs, trustOf } = this.#deps;
     const decision = decideSharing({
       meta: entry.meta,
@@ -289,8 +289,8 @@ export interface FlightDependencies {
 
 /** A failure that says nothing of the origin: it stands for those alone who waited. */
 function failureOf(
-  landing: Landing & { readonly kind: 'failed' | 'failing' },
-): Found & { readonly kind: 'failed' | 'failing' } {
+  landing: FlightResult & { readonly kind: 'failed' | 'failing' },
+): FetchResult & { readonly kind: 'failed' | 'failing' } {
   const terms = landing.told ?? { scope: 'all', untilMs: 0 };
   return landing.kind === 'failed'
     ? { kind: 'failed', failure: landing.failure, ...terms }

@@ -13,16 +13,16 @@ import { isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
-import { Fill, type FillCounters, type FillDependencies } from './fetch.ts';
-import { Flight, type FlightEvents, type Landing, type SharedFailure } from './flight.ts';
+import { OriginFetch, type OriginFetchCounters, type OriginFetchDependencies } from './fetch.ts';
+import { Flight, type FlightEvents, type FlightResult, type SharedFailure } from './flight.ts';
 import type { Peers } from './peers/peers.ts';
-import type { UncacheableMemory } from './hit-for-miss.ts';
-import type { FillRequest, Waiter } from './fetch-request.ts';
+import type { HitForMiss } from './hit-for-miss.ts';
+import type { FetchRequest, Waiter } from './fetch-request.ts';
 
-export interface FlightsDependencies extends FillDependencies {
+export interface FlightsDependencies extends OriginFetchDependencies {
   /** null: a single worker. */
   readonly peers: Peers | null;
-  readonly uncacheable: UncacheableMemory;
+  readonly uncacheable: HitForMiss;
   readonly maxWaiters: number;
   readonly maxWaiting: number;
   /** Keys whose failure is remembered. */
@@ -31,7 +31,7 @@ export interface FlightsDependencies extends FillDependencies {
   trustOf(route: ActiveRoute): FeedTrust;
 }
 
-export interface FlightCounters extends FillCounters {
+export interface FlightCounters extends OriginFetchCounters {
   /** Flights that asked the origin. */
   asked: number;
   /** Waiters that had the answer to another's request. */
@@ -96,12 +96,12 @@ export class Flights {
   }
 
   /** Whether the origin is asked about this already, or is known to fail at it. */
-  isUnderWay(request: FillRequest): boolean {
+  isUnderWay(request: FetchRequest): boolean {
     const key = this.#flightKey(request);
     return this.#slots.has(key) || this.#failureFor(request, key) !== null;
   }
 
-  isUncacheable(request: FillRequest): boolean {
+  isUncacheable(request: FetchRequest): boolean {
     const { uncacheable, clock } = this.#deps;
     const key = this.#flightKey(request);
     const nowMs = clock.monotonicMs();
@@ -112,7 +112,7 @@ export class Flights {
   }
 
   /** What was answered to such a request can be stored after all. */
-  forgetUncacheable(request: FillRequest): void {
+  forgetUncacheable(request: FetchRequest): void {
     this.#deps.uncacheable.forget(knownBy(this.#flightKey(request), request.method));
   }
 
@@ -120,7 +120,7 @@ export class Flights {
    * What the origin has answered to a request that was passed on, for such answers are each for one alone. Where it fails,
    * those who come later wait for one another again: what it is asked must not grow with the number of clients.
    */
-  notePassed(request: FillRequest, answer: PassedAnswer): void {
+  notePassed(request: FetchRequest, answer: PassedAnswer): void {
     const key = this.#flightKey(request);
     if (answer.kind === 'answered' && answer.status < 500) {
       this.#failures.delete(key);
@@ -146,7 +146,7 @@ export class Flights {
    * Joins a flight that may answer the waiter, or starts one. Returns what a waiter that leaves calls; false: it was
    * answered before.
    */
-  obtain(request: FillRequest, waiter: Waiter): () => boolean {
+  obtain(request: FetchRequest, waiter: Waiter): () => boolean {
     if (this.#waiting >= this.#deps.maxWaiting) return this.#refuse(waiter, 'waiting');
     const place: Place = { request, waiter, slot: null, flying: null, isSettled: false };
     place.waiter = this.#counted(waiter, place);
@@ -188,7 +188,7 @@ export class Flights {
   }
 
   /** Clients that would wait for one another in vain; a refresh that nobody waits for is begun once, as ever. */
-  #asksAlone({ priority, method }: FillRequest, key: string): boolean {
+  #asksAlone({ priority, method }: FetchRequest, key: string): boolean {
     const { uncacheable, clock } = this.#deps;
     return priority === 'client' && uncacheable.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
   }
@@ -243,7 +243,7 @@ export class Flights {
       return;
     }
     this.counters.asked += 1;
-    const fill = new Fill(this.#deps, route, request, events, this.counters);
+    const fill = new OriginFetch(this.#deps, route, request, events, this.counters);
     flying.flight = new Flight({
       fence,
       mechanisms,
@@ -259,7 +259,7 @@ export class Flights {
     fill.send();
   }
 
-  #land(slot: Slot, flying: Flying, request: FillRequest, landing: Landing): void {
+  #land(slot: Slot, flying: Flying, request: FetchRequest, landing: FlightResult): void {
     const { uncacheable, clock } = this.#deps;
     const known = knownBy(slot.key, request.method);
     if (landing.kind === 'entry') {
@@ -350,7 +350,7 @@ export class Flights {
   }
 
   /** What a landing says of the origin, where it says that it fails; it is remembered then, and else forgotten. */
-  #failureAt(slot: Slot, flight: Flight, request: FillRequest, landing: Landing): SharedFailure | null {
+  #failureAt(slot: Slot, flight: Flight, request: FetchRequest, landing: FlightResult): SharedFailure | null {
     const trouble = this.#troubleOf(request, landing);
     if (trouble === null) {
       if (landing.kind === 'entry' || landing.kind === 'pass') {
@@ -393,7 +393,7 @@ export class Flights {
     return known !== undefined && known.found.untilMs > nowMs ? known.failure : null;
   }
 
-  #rememberedUntilMs({ route }: FillRequest, nowMs: number): number {
+  #rememberedUntilMs({ route }: FetchRequest, nowMs: number): number {
     const ttlMs = this.#deps.routeNamed(route)?.config.cache.failureTtlMs ?? 0;
     return ttlMs === 0 ? 0 : nowMs + ttlMs;
   }
@@ -402,7 +402,7 @@ export class Flights {
    * Those who come while the origin fails wait for one another, though its answers are each for one alone: the first that is
    * no failure ends that.
    */
-  #forgetAlone({ method }: FillRequest, key: string): void {
+  #forgetAlone({ method }: FetchRequest, key: string): void {
     const { uncacheable } = this.#deps;
     for (const known of new Set([key, knownBy(key, method)])) {
       uncacheable.forget(known);
@@ -411,7 +411,7 @@ export class Flights {
   }
 
   /** An error that may be used again, as the origin says itself, is an answer like others. */
-  #troubleOf(request: FillRequest, landing: Landing): OriginTrouble | null {
+  #troubleOf(request: FetchRequest, landing: FlightResult): OriginTrouble | null {
     switch (landing.kind) {
       case 'pass':
         return landing.status >= 500 ? { kind: 'answered', status: landing.status } : null;
@@ -434,7 +434,7 @@ export class Flights {
   }
 
   /** What is remembered of the origin's failure, where it answers the request; who demands the origin's answer asks. */
-  #failureFor({ route, method, request, originFields }: FillRequest, key: string): FailureFound | null {
+  #failureFor({ route, method, request, originFields }: FetchRequest, key: string): FailureFound | null {
     if (this.#failures.size === 0) return null;
     const known = this.#failures.get(key);
     if (known === undefined) return null;
@@ -447,7 +447,7 @@ export class Flights {
     return concerns(known.failure, method, originFields) ? known.found : null;
   }
 
-  #isShareable({ route: name }: FillRequest, meta: StoredMeta): boolean {
+  #isShareable({ route: name }: FetchRequest, meta: StoredMeta): boolean {
     const route = this.#deps.routeNamed(name);
     return route !== null && isShareable(meta, route.config.cache);
   }
@@ -474,7 +474,7 @@ export class Flights {
    * One flight a variant, as far as the variants are known; requests with credentials, and for parts, have flights of their
    * own.
    */
-  #flightKey({ key, request, asksPart, route }: FillRequest): string {
+  #flightKey({ key, request, asksPart, route }: FetchRequest): string {
     const names = this.#varies.get(key);
     const variant =
       names === undefined ? '' : `\n\n${secondaryKey(names, request, this.#maxVaryBytes(route))}`;
@@ -491,7 +491,7 @@ export class Flights {
 }
 
 /** What the origin answers to a HEAD is not taken for what it would answer to a GET: some leave fields out. */
-function knownBy(key: string, method: FillRequest['method']): string {
+function knownBy(key: string, method: FetchRequest['method']): string {
   return method === 'GET' ? key : `${key}\n\nhead`;
 }
 
@@ -531,7 +531,7 @@ interface Flying {
 
 /** Where a waiter stands. */
 interface Place {
-  readonly request: FillRequest;
+  readonly request: FetchRequest;
   waiter: Waiter;
   slot: Slot | null;
   flying: Flying | null;

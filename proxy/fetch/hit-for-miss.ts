@@ -5,7 +5,7 @@ import type { KeyedHash } from '../threads/keyed-hash.ts';
  * A table of fixed size in shared memory: a key that is forgotten, or taken for another, costs a wait or a request
  * that is not collapsed, never a wrong answer.
  */
-export interface UncacheableMemory {
+export interface HitForMiss {
   /** `nowMs` monotonic. */
   has(key: string, nowMs: number): boolean;
   remember(key: string, nowMs: number): void;
@@ -15,11 +15,11 @@ export interface UncacheableMemory {
 const SLOTS = 65_536;
 const REMEMBERED_SECONDS = 60;
 
-export function uncacheableBuffer(): SharedArrayBuffer {
+export function hitForMissBuffer(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * 8);
 }
 
-export function createUncacheableMemory(buffer: SharedArrayBuffer, hash: KeyedHash): UncacheableMemory {
+export function createHitForMiss(buffer: SharedArrayBuffer, hash: KeyedHash): HitForMiss {
   const words = new Uint32Array(buffer);
   const slotOf = (key: string): number => (hash.hash(key) % SLOTS) * 2;
   return {

@@ -7,7 +7,7 @@ import type { TagHashes } from '../fence/tag-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 
 /** The moment at which the origin is asked: an answer may show what was there before, and has to show what was in force. */
-export class Moment {
+export class FetchSnapshot {
   /** The fence's sequence. */
   readonly floor: number;
   /** Monotonic. */

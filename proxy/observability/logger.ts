@@ -30,17 +30,17 @@ export function createAccessLog({ thread, fd }: Omit<LogOptions, 'level'>): Acce
 }
 
 /** The same to another place. */
-export function logTo(lines: Lines, level: LogConfig['level'], thread: string): Log {
+export function logTo(lines: LogLines, level: LogConfig['level'], thread: string): Log {
   return pino({ ...FORMAT, level, base: { pid: process.pid, thread } }, lines);
 }
 
-export function accessLogTo(lines: Lines, thread: string): AccessLog {
+export function accessLogTo(lines: LogLines, thread: string): AccessLog {
   const log = pino({ ...FORMAT, level: 'info', base: { pid: process.pid, thread, event: 'request' } }, lines);
   return (record) => log.info(record);
 }
 
 /** Takes whole lines, each with its line feed. */
-export interface Lines {
+export interface LogLines {
   write(line: string): void;
 }
 
@@ -69,6 +69,6 @@ const FORMAT = {
   formatters: { level: (label: string): { level: string } => ({ level: label }) },
 };
 
-function lines(fd: number): Lines {
+function lines(fd: number): LogLines {
   return destination({ fd, sync: true, minLength: 0 });
 }

@@ -3,7 +3,7 @@ import { BreakerOpen } from '../../origin-adapters/http/breaker.ts';
 import { causeText } from '../../origin-adapters/http/failure.ts';
 import type { OriginFailure, OriginObserver } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../threads/clock.ts';
-import type { OriginBoard } from './origin-cells.ts';
+import type { OriginCells } from './origin-cells.ts';
 
 /** Failures of one kind, with the last one's words. */
 export interface FailureReport {
@@ -40,7 +40,7 @@ export class FailureReports {
     this.#send = send;
   }
 
-  observerOf(origin: string, board: OriginBoard): OriginObserver {
+  observerOf(origin: string, board: OriginCells): OriginObserver {
     return {
       failed: (url, { kind, message, cause }) => {
         const isLeftAlone = cause instanceof BreakerOpen;

@@ -3,19 +3,19 @@ import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { Log } from '../observability/logger.ts';
-import type { OriginBoard } from './origin-cells.ts';
-import type { OriginTally } from './origin-counters.ts';
+import type { OriginCells } from './origin-cells.ts';
+import type { OriginCounters } from './origin-counters.ts';
 
 export interface HealthChecksDependencies {
   readonly clock: Clock;
   readonly log: Log;
-  readonly board: OriginBoard;
-  readonly asked: OriginTally;
+  readonly board: OriginCells;
+  readonly asked: OriginCounters;
 }
 
 /** Asks each URL of an origin whether it is well, and writes it on the board. */
 export class HealthChecks {
-  readonly #asked: OriginTally;
+  readonly #asked: OriginCounters;
   readonly #origins: Origin[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
 

@@ -2,7 +2,7 @@ import type { OriginConfig } from '../../policies/config/config.ts';
 import { BREAKER_BYTES, createBreaker, type Breaker } from '../../origin-adapters/http/breaker.ts';
 
 /** How the origins are, in memory that all threads share: their breakers, and which of their URLs are well or fail. */
-export interface OriginBoardSource {
+export interface OriginCellsSource {
   readonly origins: readonly string[];
   readonly buffer: SharedArrayBuffer;
   /** Another one for each new memory. */
@@ -18,20 +18,20 @@ const MAX_URLS = 62;
 const WHOLE = 62;
 
 /** The same memory as before where it has a place for each of the origins. */
-export function originBoardSource(
+export function originCellsSource(
   origins: readonly string[],
-  before: OriginBoardSource | null,
-): OriginBoardSource {
+  before: OriginCellsSource | null,
+): OriginCellsSource {
   if (before !== null && origins.every((name) => before.origins.includes(name))) return before;
   const buffer = new SharedArrayBuffer(Math.max(1, origins.length) * ORIGIN_BYTES);
   return { origins, buffer, generation: (before?.generation ?? 0) + 1 };
 }
 
-export class OriginBoard {
-  readonly #source: OriginBoardSource;
+export class OriginCells {
+  readonly #source: OriginCellsSource;
   readonly #cells: BigInt64Array;
 
-  constructor(source: OriginBoardSource) {
+  constructor(source: OriginCellsSource) {
     this.#source = source;
     this.#cells = new BigInt64Array(source.buffer);
   }

@@ -3,7 +3,7 @@ import type { Origin, OriginStats } from '../../origin-adapters/origin.ts';
 const NOTHING: OriginStats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
 
 /** What the coordinator itself asks of origins: deliveries and health checks, over all configurations. */
-export class OriginTally {
+export class OriginCounters {
   readonly #counted = new Map<Origin, string>();
   /** Of those that have ended, by name. */
   readonly #ended = new Map<string, OriginStats>();

@@ -3,13 +3,13 @@ import { decideAdvice } from '../../policies/origin-advice.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { Log } from '../observability/logger.ts';
 import type { FailureReport, OriginReports } from './failure-reports.ts';
-import type { OriginBoard } from './origin-cells.ts';
+import type { OriginCells } from './origin-cells.ts';
 
 export interface OriginFailuresDependencies {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
   /** The one in force. */
-  board(): OriginBoard;
+  board(): OriginCells;
   /** The URLs of an origin, as they are reached; none: it is no longer configured. */
   urlsOf(origin: string): readonly string[];
 }

@@ -1,10 +1,10 @@
 import type { Clock } from '../threads/clock.ts';
 import type { Recorder } from '../observability/recorder.ts';
 import type { Outcome } from '../observability/outcome.ts';
-import type { RoutedVisit, Visit } from './context.ts';
+import type { RoutedContext, RequestContext } from './context.ts';
 
 /** One line of the access log. */
-export interface AccessLine {
+export interface RequestRecord {
   readonly method: string;
   readonly target: string;
   readonly status: number;
@@ -18,33 +18,39 @@ export interface AccessLine {
 }
 
 /** Counts and logs how requests ended. */
-export class Conclusions {
+export class AccessRecords {
   readonly #recorder: Recorder;
   readonly #clock: Clock;
-  readonly #access: ((line: AccessLine) => void) | null;
+  readonly #access: ((line: RequestRecord) => void) | null;
 
   /** `access` null: no access log. */
-  constructor(recorder: Recorder, clock: Clock, access: ((line: AccessLine) => void) | null) {
+  constructor(recorder: Recorder, clock: Clock, access: ((line: RequestRecord) => void) | null) {
     this.#recorder = recorder;
     this.#clock = clock;
     this.#access = access;
   }
 
   /** When the answer has gone out, whole or not. */
-  whenEnded(visit: Visit | RoutedVisit, outcome: Outcome, reason: string, status: number): void {
+  whenEnded(visit: RequestContext | RoutedContext, outcome: Outcome, reason: string, status: number): void {
     visit.exchange.onEnd(({ complete, bytes }) =>
       this.#note(visit, outcome, reason, status, bytes, complete),
     );
   }
 
   /** At once, for an answer that was given to the listener whole. */
-  now(visit: Visit | RoutedVisit, outcome: Outcome, reason: string, status: number, bytes: number): void {
+  now(
+    visit: RequestContext | RoutedContext,
+    outcome: Outcome,
+    reason: string,
+    status: number,
+    bytes: number,
+  ): void {
     if (this.#access === null) this.#note(visit, outcome, reason, status, bytes, true);
     else this.whenEnded(visit, outcome, reason, status);
   }
 
   /** The client has left, and nothing was answered. `waitedFor` says what it left. */
-  abandoned(visit: Visit | RoutedVisit, waitedFor: string): void {
+  abandoned(visit: RequestContext | RoutedContext, waitedFor: string): void {
     this.#note(visit, 'abandoned', waitedFor, 0, 0, false);
   }
 
@@ -53,7 +59,7 @@ export class Conclusions {
   }
 
   #note(
-    visit: Visit | RoutedVisit,
+    visit: RequestContext | RoutedContext,
     outcome: Outcome,
     reason: string,
     status: number,

@@ -1,9 +1,9 @@
 /** The content of writes behind that a worker holds until they are answered: so much of all of them together. */
-export class Receiving {
+export class BodyBudget {
   #bytes = 0;
 
   /** What one write takes of it. */
-  begin(): Received {
+  begin(): BudgetedBody {
     let taken = 0;
     return {
       take: (bytes, limitBytes) => {
@@ -22,7 +22,7 @@ export class Receiving {
   }
 }
 
-export interface Received {
+export interface BudgetedBody {
   /** False, and nothing is taken, where all of them would hold more than that. */
   take(bytes: number, limitBytes: number): boolean;
   end(): void;

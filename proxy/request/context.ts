@@ -10,7 +10,7 @@ import { holdClientOf } from '../../policies/writes.ts';
 import { keyOf } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { ActiveRoute, Site } from '../routes/active-route.ts';
+import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
 import type { Outcome } from '../observability/outcome.ts';
 
 /** How far a route's feed had got when a request came: what its answer is at least as new as, if the fence lets it go. */
@@ -22,9 +22,9 @@ export interface NotedPosition {
 }
 
 /** One request on its way through the pipeline: what is known of it so far. */
-export interface Visit {
+export interface RequestContext {
   readonly exchange: Exchange;
-  readonly site: Site;
+  readonly site: RuntimeConfiguration;
   /** The fence's sequence when it came. */
   readonly arrival: number;
   /** Wall clock when it came: the one `now` of all that is decided about it before the origin is asked. */
@@ -33,7 +33,7 @@ export interface Visit {
 }
 
 /** A visit whose route is known. */
-export interface RoutedVisit extends Visit {
+export interface RoutedContext extends RequestContext {
   readonly route: ActiveRoute;
   readonly params: Readonly<Record<string, string>>;
   /** As a trusted proxy tells them, else as the request has them. */
@@ -48,7 +48,7 @@ export interface RoutedVisit extends Visit {
 }
 
 /** A visit on the cache way. */
-export interface KeyedVisit extends RoutedVisit {
+export interface KeyedContext extends RoutedContext {
   readonly key: string;
   /** As keyed, and as the origin is sent it. */
   readonly keyedQuery: string;
@@ -56,7 +56,7 @@ export interface KeyedVisit extends RoutedVisit {
 }
 
 /** How a visit ended, for those who count and log. */
-export interface Ending {
+export interface RequestEnd {
   readonly outcome: Outcome;
   readonly reason: string;
 }
@@ -65,7 +65,7 @@ export interface Ending {
  * The key of a GET of the visit's target with the visit's fields, and the query that the origin is sent then: what is not
  * in it does not steer the origin.
  */
-export function keyOfVisit(visit: RoutedVisit): { readonly key: string; readonly query: string } {
+export function keyOfContext(visit: RoutedContext): { readonly key: string; readonly query: string } {
   const { exchange, route, scheme, authority, path, query } = visit;
   const seesHost = route.originConfig.hostHeader === 'client';
   return keyOf({
@@ -81,14 +81,14 @@ export function keyOfVisit(visit: RoutedVisit): { readonly key: string; readonly
 
 /** With the key, where the configuration asks for it. */
 export function keyedStatus(
-  { site, key }: Pick<KeyedVisit, 'site' | 'key'>,
+  { site, key }: Pick<KeyedContext, 'site' | 'key'>,
   status: CacheStatus,
 ): CacheStatus {
   return site.config.cacheStatus.key ? withKey(status, key) : status;
 }
 
 /** A request as forwarding fields are judged by. */
-export function clientOf({ exchange, trusted, site }: Visit): ClientView {
+export function clientOf({ exchange, trusted, site }: RequestContext): ClientView {
   return {
     fields: exchange.fields,
     version: exchange.version,
@@ -101,12 +101,12 @@ export function clientOf({ exchange, trusted, site }: Visit): ClientView {
 }
 
 /** Whose holds those of this visit are counted with. */
-export function holdClient(visit: Visit): string {
+export function holdClient(visit: RequestContext): string {
   return holdClientOf(clientAddress(clientOf(visit)));
 }
 
 /** What the origin is sent of a request, its end-to-end fields. */
-export function sentFields(visit: RoutedVisit): string[] {
+export function sentFields(visit: RoutedContext): string[] {
   const { config, originConfig } = visit.route;
   return originFields({
     ...clientOf(visit),
@@ -116,13 +116,13 @@ export function sentFields(visit: RoutedVisit): string[] {
 }
 
 /** A visit's request as decisions see it. What Weir writes is made only where a Vary names it, which few do. */
-export class VisitedRequest implements RequestView {
+export class ContextRequest implements RequestView {
   readonly method: string;
   readonly fields: Fields;
-  readonly #visit: RoutedVisit;
+  readonly #visit: RoutedContext;
   #written: Fields | null = null;
 
-  constructor(visit: RoutedVisit) {
+  constructor(visit: RoutedContext) {
     this.#visit = visit;
     this.method = visit.exchange.method;
     this.fields = visit.exchange.fields;

@@ -14,15 +14,15 @@ import {
 import { decidePart } from '../../policies/rfc9111/parts.ts';
 import { currentAgeSeconds, formatAge } from '../../policies/rfc9111/freshness.ts';
 import { readBytes, readFlight, readStored, type ContentReader } from '../store/content.ts';
-import type { Levels } from '../store/tiers.ts';
+import type { Tiers } from '../store/tiers.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { FlightBody } from '../store/body.ts';
 import { problem } from '../http/problem.ts';
 import { pumpContent } from './send-content.ts';
-import { keyedStatus, type KeyedVisit } from './context.ts';
+import { keyedStatus, type KeyedContext } from './context.ts';
 
 /** An entry on its way to a client. */
-export interface EntryAnswer {
+export interface EntryResponse {
   readonly entry: StoredEntry;
   /** Where its content comes from while it is being stored; null: from the entry, or from disk. */
   readonly body: FlightBody | null;
@@ -42,10 +42,10 @@ export interface EntryAnswer {
  * that was sent, or why nothing was: the conditions are for the origin to evaluate (`to-origin`), or content that this
  * answer begins with is missing or damaged on disk (`damaged`), and no worker finds the entry from now on.
  */
-export function answerWithEntry(
-  visit: KeyedVisit,
-  levels: Levels,
-  answer: EntryAnswer,
+export function respondWithEntry(
+  visit: KeyedContext,
+  levels: Tiers,
+  answer: EntryResponse,
 ): number | 'to-origin' | 'damaged' {
   const { entry, nowMs } = answer;
   const { exchange, request } = visit;
@@ -96,9 +96,9 @@ function firstsOf(ranges: readonly ByteRange[]): number[] {
 
 /** Whether the content can be read at these positions. Once the head has been sent, the answer could only be cut. */
 function isReadable(
-  { exchange }: KeyedVisit,
-  levels: Levels,
-  { entry, body }: EntryAnswer,
+  { exchange }: KeyedContext,
+  levels: Tiers,
+  { entry, body }: EntryResponse,
   positions: readonly number[],
 ): boolean {
   if (entry.content !== null || body !== null || exchange.method === 'HEAD') return true;
@@ -108,7 +108,7 @@ function isReadable(
   return isThere;
 }
 
-function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void {
+function sendWhole(visit: KeyedContext, levels: Tiers, answer: EntryResponse): void {
   const { entry } = answer;
   const { exchange } = visit;
   const { status } = entry.meta;
@@ -120,9 +120,9 @@ function sendWhole(visit: KeyedVisit, levels: Levels, answer: EntryAnswer): void
 
 /** What was asked for of a stored part; the part as it came, where the origin has sent another than was asked for. */
 function sendPart(
-  visit: KeyedVisit,
-  levels: Levels,
-  answer: EntryAnswer,
+  visit: KeyedContext,
+  levels: Tiers,
+  answer: EntryResponse,
   wanted: ReturnType<typeof decidePart>,
 ): void {
   if (wanted.kind === 'insufficient') {
@@ -135,9 +135,9 @@ function sendPart(
 
 /** `range`: of the content that is there. */
 function sendRange(
-  visit: KeyedVisit,
-  levels: Levels,
-  answer: EntryAnswer,
+  visit: KeyedContext,
+  levels: Tiers,
+  answer: EntryResponse,
   range: ByteRange,
   contentRange: string,
 ): void {
@@ -157,9 +157,9 @@ function sendRange(
 
 /** RFC 9110 §14.6. Each part is read in turn; only one chunk is in memory at a time. */
 function sendRanges(
-  visit: KeyedVisit,
-  levels: Levels,
-  answer: EntryAnswer,
+  visit: KeyedContext,
+  levels: Tiers,
+  answer: EntryResponse,
   ranges: readonly ByteRange[],
 ): void {
   const { entry } = answer;
@@ -191,7 +191,7 @@ function sendRanges(
   wake();
 }
 
-function sendUnsatisfiable(visit: KeyedVisit, answer: EntryAnswer, contentRange: string): void {
+function sendUnsatisfiable(visit: KeyedContext, answer: EntryResponse, contentRange: string): void {
   const document = problem(
     416,
     'Range Not Satisfiable',
@@ -203,9 +203,9 @@ function sendUnsatisfiable(visit: KeyedVisit, answer: EntryAnswer, contentRange:
 }
 
 function sendFrom(
-  visit: KeyedVisit,
-  levels: Levels,
-  answer: EntryAnswer,
+  visit: KeyedContext,
+  levels: Tiers,
+  answer: EntryResponse,
   part: { status: number; fields: Fields; first: number; lengthBytes: number },
 ): void {
   const { exchange } = visit;
@@ -216,7 +216,12 @@ function sendFrom(
   wake();
 }
 
-function readerOf(levels: Levels, answer: EntryAnswer, first: number, onProgress: () => void): ContentReader {
+function readerOf(
+  levels: Tiers,
+  answer: EntryResponse,
+  first: number,
+  onProgress: () => void,
+): ContentReader {
   const { entry, body } = answer;
   if (entry.content !== null) return readBytes(entry.content, first);
   const place = { head: entry.head, levels };
@@ -225,7 +230,7 @@ function readerOf(levels: Levels, answer: EntryAnswer, first: number, onProgress
 }
 
 /** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
-function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {
+function wholeFields(visit: KeyedContext, answer: EntryResponse): Fields {
   const { entry, status, ownFields } = answer;
   if (visit.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
     return fieldsOf(visit, answer, entry.sentFields);
@@ -239,7 +244,7 @@ function wholeFields(visit: KeyedVisit, answer: EntryAnswer): Fields {
   return fields;
 }
 
-function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Fields {
+function fieldsOf(visit: KeyedContext, answer: EntryResponse, fields: Fields): Fields {
   const { status, ownFields } = answer;
   const ageSeconds = sentAgeSeconds(visit, answer);
   const all = fields.concat(ownFields);
@@ -252,7 +257,7 @@ function fieldsOf(visit: KeyedVisit, answer: EntryAnswer, fields: Fields): Field
   return all;
 }
 
-function sentAgeSeconds(visit: KeyedVisit, { entry, nowMs, lifetimeSeconds }: EntryAnswer): number {
+function sentAgeSeconds(visit: KeyedContext, { entry, nowMs, lifetimeSeconds }: EntryResponse): number {
   const { cache } = visit.route.config;
   const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
   return downstreamAgeSeconds(entry.meta, cache, {

@@ -5,24 +5,24 @@ import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { usableLifetimeSeconds } from '../../policies/rfc9111/reuse.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
-import type { Levels } from '../store/tiers.ts';
+import type { Tiers } from '../store/tiers.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { Clock } from '../threads/clock.ts';
 import { judge } from '../store/verdict.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { FoundEntry } from '../fetch/fetch-request.ts';
-import { answerWithEntry } from './entry-response.ts';
-import { MISSING, type CacheStep, type Need } from './cache-steps.ts';
-import type { Conclusions } from './access-records.ts';
+import type { FetchedEntry } from '../fetch/fetch-request.ts';
+import { respondWithEntry } from './entry-response.ts';
+import { MISSING, type CacheStep, type FetchReason } from './cache-steps.ts';
+import type { AccessRecords } from './access-records.ts';
 import type { Outcome } from '../observability/outcome.ts';
 import { refuseAlike, refuseFailed } from './error-responses.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
-import { keyedStatus, type KeyedVisit } from './context.ts';
+import { keyedStatus, type KeyedContext } from './context.ts';
 
 export interface EntryServingDependencies {
-  readonly levels: Levels;
+  readonly levels: Tiers;
   readonly clock: Clock;
-  readonly conclusions: Conclusions;
+  readonly conclusions: AccessRecords;
   readonly fence: FenceReader;
   trustOf(route: ActiveRoute): FeedTrust;
 }
@@ -35,15 +35,15 @@ export class EntryServing {
     this.#deps = deps;
   }
 
-  serve(visit: KeyedVisit, entry: StoredEntry, ttlSeconds: number): CacheStep | null {
+  serve(visit: KeyedContext, entry: StoredEntry, ttlSeconds: number): CacheStep | null {
     return this.#send(visit, entry, { hit: true, ttlSeconds }, 'hit', 'memory');
   }
 
-  serveStale(visit: KeyedVisit, entry: StoredEntry, ttlSeconds: number, reason: string): CacheStep | null {
+  serveStale(visit: KeyedContext, entry: StoredEntry, ttlSeconds: number, reason: string): CacheStep | null {
     return this.#send(unplaced(visit), entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
   }
 
-  serveFound(visit: KeyedVisit, need: Need, found: FoundEntry): CacheStep | null {
+  serveFound(visit: KeyedContext, need: FetchReason, found: FetchedEntry): CacheStep | null {
     const { levels, clock, conclusions } = this.#deps;
     const { entry, body, originStatus, collapsed, ownFields } = found;
     const { trust, verdict } = judge(this.#deps, entry, visit.route);
@@ -71,7 +71,7 @@ export class EntryServing {
       : status;
     const isStale = !isClear || isObtainedStale({ ageSeconds, lifetimeSeconds }, originStatus !== null);
     const answer = { entry, body, status: told, ownFields, nowMs, lifetimeSeconds, isStale };
-    const sent = answerWithEntry(visit, levels, answer);
+    const sent = respondWithEntry(visit, levels, answer);
     if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
     if (sent === 'damaged') return { to: 'lookup', visit };
     if (isHeadAlone) {
@@ -85,7 +85,7 @@ export class EntryServing {
   }
 
   /** RFC 5861 §4. Only where it may stand in. */
-  standIn(visit: KeyedVisit, need: Need): CacheStep | null {
+  standIn(visit: KeyedContext, need: FetchReason): CacheStep | null {
     const entry = need.stale!;
     const { clock } = this.#deps;
     const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, clock.nowMs());
@@ -94,7 +94,7 @@ export class EntryServing {
   }
 
   /** The origin has failed, and nothing stands in. */
-  fail(visit: KeyedVisit, need: Need, failure: OriginFailure): null {
+  fail(visit: KeyedContext, need: FetchReason, failure: OriginFailure): null {
     const { exchange, route } = visit;
     const detached = need.stale?.meta.mustRevalidate === true;
     // RFC 9111 §5.2.2.2: what must be revalidated and can't be is answered with 504.
@@ -113,7 +113,7 @@ export class EntryServing {
   /**
    * The origin has failed at another request, and would at this one. Its answer was for that one: it may tell of its client.
    */
-  failAlike(visit: KeyedVisit, need: Need, status: number): null {
+  failAlike(visit: KeyedContext, need: FetchReason, status: number): null {
     const answered = keyedStatus(visit, { fwd: need.forward, fwdStatus: status, collapsed: true });
     refuseAlike(visit.exchange, status, visit.route.config.origin, answered);
     this.#deps.conclusions.whenEnded(visit, 'failed', 'destination_unavailable', status);
@@ -121,7 +121,7 @@ export class EntryServing {
   }
 
   #send(
-    visit: KeyedVisit,
+    visit: KeyedContext,
     entry: StoredEntry,
     status: CacheStatus,
     outcome: Outcome,
@@ -134,7 +134,7 @@ export class EntryServing {
     const lifetimeSeconds = (status.ttlSeconds ?? 0) + currentAgeSeconds(entry.meta, arrivedAtMs);
     const sending = { nowMs: arrivedAtMs, lifetimeSeconds, isStale };
     const answer = { entry, body: null, status, ownFields: NO_FIELDS, ...sending };
-    const sent = answerWithEntry(visit, levels, answer);
+    const sent = respondWithEntry(visit, levels, answer);
     if (sent === 'to-origin') {
       return { to: 'pass', visit, reason: 'precondition', need: { ...MISSING, forward: 'request' } };
     }
@@ -149,7 +149,7 @@ export class EntryServing {
 }
 
 /** What is served stale is as new as nothing. */
-function unplaced(visit: KeyedVisit): KeyedVisit {
+function unplaced(visit: KeyedContext): KeyedContext {
   return visit.position === null ? visit : { ...visit, position: null };
 }
 

@@ -3,15 +3,15 @@ import { writtenFields } from '../../policies/http/forwarding.ts';
 import { unkeyedRequestFields } from '../../policies/key.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { Clock } from '../threads/clock.ts';
-import type { FillRequest, Waiter } from '../fetch/fetch-request.ts';
-import { sentFields, type KeyedVisit } from './context.ts';
+import type { FetchRequest, Waiter } from '../fetch/fetch-request.ts';
+import { sentFields, type KeyedContext } from './context.ts';
 
 /** What a visit asks of the origin together with others: nothing of it steers the origin that is not in its key. */
 export function fillOf(
-  visit: KeyedVisit,
-  priority: FillRequest['priority'],
+  visit: KeyedContext,
+  priority: FetchRequest['priority'],
   stale: StoredEntry | null,
-): FillRequest {
+): FetchRequest {
   const { exchange, route, params, authority, scheme, path, keyedQuery, key } = visit;
   // What is stored whole is validated, and the part cut from it.
   const isWhole = stale !== null && stale.meta.part === null;
@@ -43,7 +43,7 @@ export function fillOf(
 }
 
 /** The visit as one who waits for that. */
-export function waiterOf(visit: KeyedVisit, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
+export function waiterOf(visit: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
   const { arrival, arrivedAtMs, request } = visit;
   return { arrival, arrivedAtMs, waitsSinceMs: clock.monotonicMs(), request };
 }

@@ -13,16 +13,16 @@ import { decideTarget } from '../../policies/key.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { Site } from '../routes/active-route.ts';
-import type { CacheWay } from './handlers/cache.ts';
-import type { Conclusions } from './access-records.ts';
-import type { DeliveryWay } from './handlers/webhook.ts';
-import type { PassWay } from './handlers/pass.ts';
-import type { PurgeWay } from './handlers/purge.ts';
+import type { RuntimeConfiguration } from '../routes/active-route.ts';
+import type { CacheHandler } from './handlers/cache.ts';
+import type { AccessRecords } from './access-records.ts';
+import type { WebhookHandler } from './handlers/webhook.ts';
+import type { PassHandler } from './handlers/pass.ts';
+import type { PurgeHandler } from './handlers/purge.ts';
 import { refuse } from './error-responses.ts';
-import type { PendingWay } from './handlers/pending-read.ts';
-import { clientOf, type RoutedVisit, type Visit } from './context.ts';
-import type { WriteWay } from './handlers/write-around.ts';
+import type { PendingReadHandler } from './handlers/pending-read.ts';
+import { clientOf, type RoutedContext, type RequestContext } from './context.ts';
+import type { WriteAroundHandler } from './handlers/write-around.ts';
 
 /**
  * A request's life. Every step does one thing and returns the next:
@@ -34,49 +34,54 @@ import type { WriteWay } from './handlers/write-around.ts';
  * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
  */
 type Step =
-  | { readonly to: 'purge'; readonly visit: Visit }
-  | { readonly to: 'route'; readonly visit: Visit }
-  | { readonly to: 'deliver'; readonly visit: Visit; readonly path: string; readonly maxBytes: number }
-  | { readonly to: 'malformed'; readonly visit: Visit }
-  | { readonly to: 'ambiguous'; readonly visit: Visit }
-  | { readonly to: 'forwarding-conflict'; readonly visit: Visit }
-  | { readonly to: 'no-route'; readonly visit: Visit }
-  | { readonly to: 'method-not-allowed'; readonly visit: Visit; readonly allow: readonly string[] }
-  | { readonly to: 'answer'; readonly visit: Visit }
-  | { readonly to: 'looping'; readonly visit: Visit }
-  | { readonly to: 'tunnel'; readonly visit: RoutedVisit }
-  | { readonly to: 'cache-way'; readonly visit: RoutedVisit }
-  | { readonly to: 'pending-way'; readonly visit: RoutedVisit }
-  | { readonly to: 'write-way'; readonly visit: RoutedVisit }
-  | { readonly to: 'pass'; readonly visit: RoutedVisit; readonly reason: string };
+  | { readonly to: 'purge'; readonly visit: RequestContext }
+  | { readonly to: 'route'; readonly visit: RequestContext }
+  | {
+      readonly to: 'deliver';
+      readonly visit: RequestContext;
+      readonly path: string;
+      readonly maxBytes: number;
+    }
+  | { readonly to: 'malformed'; readonly visit: RequestContext }
+  | { readonly to: 'ambiguous'; readonly visit: RequestContext }
+  | { readonly to: 'forwarding-conflict'; readonly visit: RequestContext }
+  | { readonly to: 'no-route'; readonly visit: RequestContext }
+  | { readonly to: 'method-not-allowed'; readonly visit: RequestContext; readonly allow: readonly string[] }
+  | { readonly to: 'answer'; readonly visit: RequestContext }
+  | { readonly to: 'looping'; readonly visit: RequestContext }
+  | { readonly to: 'tunnel'; readonly visit: RoutedContext }
+  | { readonly to: 'cache-way'; readonly visit: RoutedContext }
+  | { readonly to: 'pending-way'; readonly visit: RoutedContext }
+  | { readonly to: 'write-way'; readonly visit: RoutedContext }
+  | { readonly to: 'pass'; readonly visit: RoutedContext; readonly reason: string };
 
-export interface PipelineDependencies {
+export interface RequestMachineDependencies {
   readonly fence: FenceReader;
   readonly clock: Clock;
-  readonly conclusions: Conclusions;
-  readonly cacheWay: CacheWay;
-  readonly pendingWay: PendingWay;
-  readonly writeWay: WriteWay;
-  readonly passWay: PassWay;
-  readonly purgeWay: PurgeWay;
-  readonly deliveryWay: DeliveryWay;
+  readonly conclusions: AccessRecords;
+  readonly cacheWay: CacheHandler;
+  readonly pendingWay: PendingReadHandler;
+  readonly writeWay: WriteAroundHandler;
+  readonly passWay: PassHandler;
+  readonly purgeWay: PurgeHandler;
+  readonly deliveryWay: WebhookHandler;
   /** The most bytes of a delivery to a feed at this path, as normalised; null: no feed receives there. */
   maxDeliveryBytes(path: string): number | null;
-  site(): Site;
+  site(): RuntimeConfiguration;
   /** Whether the address is one of `listen.trusted-proxies`. */
   isTrusted(remoteAddress: string): boolean;
 }
 
-export class Pipeline {
-  readonly #deps: PipelineDependencies;
+export class RequestMachine {
+  readonly #deps: RequestMachineDependencies;
 
-  constructor(deps: PipelineDependencies) {
+  constructor(deps: RequestMachineDependencies) {
     this.#deps = deps;
   }
 
   handle(exchange: Exchange): void {
     const { fence, clock, isTrusted } = this.#deps;
-    const visit: Visit = {
+    const visit: RequestContext = {
       exchange,
       site: this.#deps.site(),
       arrival: fence.published(),
@@ -88,7 +93,7 @@ export class Pipeline {
   }
 
   /** After a wait: what the origin was asked for before is too old for it. */
-  #asIfNow(visit: RoutedVisit): RoutedVisit {
+  #asIfNow(visit: RoutedContext): RoutedContext {
     const { fence, clock } = this.#deps;
     return { ...visit, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
   }
@@ -163,7 +168,7 @@ export class Pipeline {
     }
   }
 
-  #route(visit: Visit): Step {
+  #route(visit: RequestContext): Step {
     const { exchange, site } = visit;
     const { method } = exchange;
     if (isLooping(exchange.fields)) return { to: 'looping', visit };
@@ -187,7 +192,7 @@ export class Pipeline {
         const route = site.routes.get(match.route.name)!;
         const { path, query } = target;
         // Named one by one, which costs each request a fraction of what spreading objects does.
-        const routed: RoutedVisit = {
+        const routed: RoutedContext = {
           exchange,
           site,
           arrival: visit.arrival,
@@ -216,7 +221,7 @@ export class Pipeline {
   }
 
   /** OPTIONS for the server as a whole, and OPTIONS or TRACE that may go no further (RFC 9110 §7.6.2, §9.3.7, §9.3.8). */
-  #answer(visit: Visit): null {
+  #answer(visit: RequestContext): null {
     const { exchange } = visit;
     if (exchange.method === 'TRACE') {
       const lines = [`TRACE ${exchange.target} HTTP/${exchange.version}`];
@@ -239,7 +244,7 @@ export class Pipeline {
     return null;
   }
 
-  #refuseLoop(visit: Visit): null {
+  #refuseLoop(visit: RequestContext): null {
     const said = [
       'Via',
       VIA,
@@ -255,7 +260,7 @@ export class Pipeline {
   }
 
   #refuse(
-    visit: Visit,
+    visit: RequestContext,
     status: 400 | 404 | 405,
     title: string,
     detail: string,

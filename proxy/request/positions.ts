@@ -9,7 +9,7 @@ import {
 import type { Clock } from '../threads/clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
-import type { NotedPosition, RoutedVisit } from './context.ts';
+import type { NotedPosition, RoutedContext } from './context.ts';
 
 /** Requests that may wait for a position, in each worker; beyond it they go to the origin. */
 const MAX_WAITING = 1_000;
@@ -40,7 +40,7 @@ export class Positions {
   }
 
   /** What a request asks for, where its route listens; `unreachable`: nobody can say when that would be. */
-  wanted(visit: RoutedVisit): readonly FeedPosition[] | 'unreachable' {
+  wanted(visit: RoutedContext): readonly FeedPosition[] | 'unreachable' {
     if (!visit.route.config.cache.positionHeader) return [];
     const lines = fieldValues(visit.exchange.fields, MIN_POSITION_FIELD);
     if (lines.length === 0) return [];
@@ -71,7 +71,7 @@ export class Positions {
    * Of an answer that came straight from the origin, asked after the position was noted: it says itself how current it
    * is, or else shows everything that the feed had told, unless the origin's read side lags.
    */
-  ofPassed(visit: RoutedVisit, received: Fields): string[] {
+  ofPassed(visit: RoutedContext, received: Fields): string[] {
     const { position: noted, route } = visit;
     if (noted === null) return [];
     const { versionHeader } = route.config.cache;
@@ -85,7 +85,7 @@ export class Positions {
    * Of the answer to a write: a position that includes it. The origin names it in the route's `version-header`, where that
    * is a position; else the feed is waited for until it was proved to be at its head after the answer, at most for `position-wait`.
    */
-  async ofWrite(visit: RoutedVisit, status: number, received: Fields): Promise<string[]> {
+  async ofWrite(visit: RoutedContext, status: number, received: Fields): Promise<string[]> {
     const { route } = visit;
     const feed = this.#feedOf(route);
     if (feed === null || status >= 400) return [];

@@ -2,7 +2,7 @@ import type { StoredEntry } from '../store/entry.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { Flights } from '../fetch/flights.ts';
 import { fillOf, waiterOf } from './fetch-requests.ts';
-import type { KeyedVisit } from './context.ts';
+import type { KeyedContext } from './context.ts';
 
 export interface RefreshCounters {
   refreshes: number;
@@ -24,7 +24,7 @@ export class Refreshes {
     this.#maxUnderWay = maxUnderWay;
   }
 
-  begin(visit: KeyedVisit, stale: StoredEntry): void {
+  begin(visit: KeyedContext, stale: StoredEntry): void {
     const fill = fillOf(visit, 'background', stale);
     if (this.#flights.isUnderWay(fill)) return;
     if (this.#underWay >= this.#maxUnderWay) {

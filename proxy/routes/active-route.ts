@@ -31,19 +31,22 @@ export interface ActiveRoute {
 }
 
 /** What a worker serves by: compiled from one configuration, swapped as a whole at a reload. */
-export interface Site {
+export interface RuntimeConfiguration {
   readonly config: Config;
   readonly router: Router;
   readonly routes: ReadonlyMap<string, ActiveRoute>;
 }
 
 /** The part of it by which writes are mapped to tags. */
-export type WriteRules = Pick<Site, 'config' | 'router'> & {
+export type WriteRules = Pick<RuntimeConfiguration, 'config' | 'router'> & {
   readonly routes: ReadonlyMap<string, Pick<ActiveRoute, 'writeTagsFor'>>;
 };
 
 /** `origins` are adapters by name, as configured in `config`. */
-export function compileSite(config: Config, origins: ReadonlyMap<string, Origin>): Site {
+export function compileConfiguration(
+  config: Config,
+  origins: ReadonlyMap<string, Origin>,
+): RuntimeConfiguration {
   const routes = config.routes.map((route, index): [string, ActiveRoute] => {
     const originConfig = config.origins[route.origin];
     const origin = origins.get(route.origin);

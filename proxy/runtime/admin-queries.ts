@@ -2,7 +2,7 @@ import type { Config, RouteConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { keyOf, shownKey, shownValue } from '../../policies/key.ts';
 import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
-import type { Place } from '../../policies/place.ts';
+import type { UrlPlace } from '../../policies/place.ts';
 import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
@@ -17,8 +17,8 @@ import type { FeedStatus } from '../feeds/status.ts';
 import { SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
 import type { Fence } from '../fence/fence.ts';
-import type { OriginBoard } from '../origins/origin-cells.ts';
-import type { OriginTally } from '../origins/origin-counters.ts';
+import type { OriginCells } from '../origins/origin-cells.ts';
+import type { OriginCounters } from '../origins/origin-counters.ts';
 import type { WriteStats } from '../writes/journal-admin.ts';
 import type { WeirStats } from './stats.ts';
 import { originKeyOf } from '../routes/active-route.ts';
@@ -27,7 +27,7 @@ import { processMemory } from './process-memory.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { sumOf } from './worker-totals.ts';
 
-export interface InspectionDependencies {
+export interface AdminQueriesDependencies {
   readonly version: string;
   readonly clock: Clock;
   readonly fence: Fence;
@@ -38,8 +38,8 @@ export interface InspectionDependencies {
   feeds(): readonly FeedStatus[];
   writes(): WriteStats;
   /** What origins are asked beside what workers ask. */
-  readonly asked: OriginTally;
-  originBoard(): OriginBoard;
+  readonly asked: OriginCounters;
+  originBoard(): OriginCells;
   /** How far entries of a route may be believed, as its feed stands. */
   adminRefused(): Readonly<Record<AdminRefusal, number>>;
   trustOf(route: RouteConfig): FeedTrust;
@@ -49,19 +49,19 @@ const SAMPLE = 20;
 const SCAN_MS = 10_000;
 
 /** What operators are shown of the whole process. */
-export function inspection(deps: InspectionDependencies) {
+export function adminQueries(deps: AdminQueriesDependencies) {
   const startedAtMs = deps.clock.monotonicMs();
   const reader = new FenceReader(new SharedWords(deps.fence.buffer), deps.clock);
   return {
     stats: async (): Promise<WeirStats> => statsOf(deps, startedAtMs, await deps.pool.stats()),
     findEntries: (tags: readonly string[]) => findEntries(deps, tags),
-    entries: (place: Place, fields: Fields, scheme: 'http' | 'https') =>
+    entries: (place: UrlPlace, fields: Fields, scheme: 'http' | 'https') =>
       entriesOf(deps, reader, { place, fields, scheme }),
   };
 }
 
 function statsOf(
-  deps: InspectionDependencies,
+  deps: AdminQueriesDependencies,
   startedAtMs: number,
   { totals: workers, silent }: PoolStats,
 ): WeirStats {
@@ -115,7 +115,7 @@ function diskStats(disk: DiskWriter, config: Config, workers: PoolStats['totals'
 
 /** By scanning both levels, in slices; each entry counts once, wherever it stands. */
 async function findEntries(
-  { disk, pool, clock }: InspectionDependencies,
+  { disk, pool, clock }: AdminQueriesDependencies,
   tags: readonly string[],
 ): Promise<FoundEntries> {
   const wanted = new Set(tags);
@@ -136,9 +136,9 @@ async function findEntries(
 }
 
 async function entriesOf(
-  deps: InspectionDependencies,
+  deps: AdminQueriesDependencies,
   reader: FenceReader,
-  asked: { readonly place: Place; readonly fields: Fields; readonly scheme: 'http' | 'https' },
+  asked: { readonly place: UrlPlace; readonly fields: Fields; readonly scheme: 'http' | 'https' },
 ): Promise<EntriesResult> {
   const { place, fields, scheme } = asked;
   const config = deps.config();
@@ -225,7 +225,7 @@ function noteLevel(found: Map<string, Copies>, head: EntryHead, level: Level): v
 }
 
 /** Only of origins that are asked, or have a breaker. */
-function originHealth({ config, clock, originBoard }: InspectionDependencies) {
+function originHealth({ config, clock, originBoard }: AdminQueriesDependencies) {
   const board = originBoard();
   const nowMs = clock.monotonicMs();
   const origins = Object.values(config().origins);

@@ -13,7 +13,7 @@ import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { RecorderPart } from '../observability/shared-recorder.ts';
 import type { RefreshCounters } from '../request/refreshes.ts';
 import type { OriginReports } from '../origins/failure-reports.ts';
-import type { OriginBoardSource } from '../origins/origin-cells.ts';
+import type { OriginCellsSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { DiskCalls } from '../store/disk/call-types.ts';
 import type { WriteCalls } from '../writes/call-types.ts';
@@ -29,7 +29,7 @@ export interface WorkerStart {
   readonly port: number;
   /** Others listen on it, too. */
   readonly sharesPort: boolean;
-  readonly site: SiteSource;
+  readonly site: RuntimeConfigurationSource;
   readonly fence: SharedArrayBuffer;
   readonly uncacheable: SharedArrayBuffer;
   readonly onTheWay: SharedArrayBuffer;
@@ -41,12 +41,12 @@ export interface WorkerStart {
 }
 
 /** What a worker compiles its routes from. */
-export interface SiteSource {
+export interface RuntimeConfigurationSource {
   readonly config: Config;
   /** Where the built-in shops of origins listen, by the origin's name. */
   readonly demoUrls: Readonly<Record<string, string>>;
   /** How the origins are. */
-  readonly originBoard: OriginBoardSource;
+  readonly originBoard: OriginCellsSource;
   /** How the feeds stand and how far they have got, by name. */
   readonly feeds: Readonly<Record<string, SharedFeed>>;
   /** Where deliveries to feeds come on the main port: paths as normalised, and what one may hold. */
@@ -55,7 +55,7 @@ export interface SiteSource {
 
 /** What the coordinator asks of a worker. */
 export type WorkerCalls = {
-  reload(site: SiteSource): void;
+  reload(site: RuntimeConfigurationSource): void;
   peer(peer: { readonly index: number; readonly port: MessagePort }): void;
   stats(argument: null): WorkerStats;
   /** A key's entries as this worker finds them. */
@@ -94,13 +94,13 @@ export type CoordinatorCalls = DiskCalls &
     /** All that bears the tag but for this entry is invalid; gives the floor that it may have. */
     invalidateBut(argument: AskedEntry & { readonly tag: string }): { readonly floor: number };
     /** A delivery to a webhook feed. */
-    deliver(argument: Delivery): DeliveryAnswer;
+    deliver(argument: WebhookDelivery): DeliveryAnswer;
     recorded(part: RecorderPart): void;
     /** How origins fail, and answer again. */
     originReports(reports: OriginReports): void;
   };
 
-export interface Delivery {
+export interface WebhookDelivery {
   readonly path: string;
   readonly method: string;
   readonly fields: Fields;

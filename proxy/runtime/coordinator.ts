@@ -13,8 +13,8 @@ import type { Clock } from '../threads/clock.ts';
 import { Fence, NotDurableError } from '../fence/fence.ts';
 import { HighWaterMark } from '../fence/high-water.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
-import { onTheWayBuffer } from '../store/disk/writes-in-flight.ts';
-import { uncacheableBuffer } from '../fetch/hit-for-miss.ts';
+import { writesInFlightBuffer } from '../store/disk/writes-in-flight.ts';
+import { hitForMissBuffer } from '../fetch/hit-for-miss.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { Log } from '../observability/logger.ts';
 import { createLifetimeClock, startLifetimes, type LifetimeStart } from '../threads/lifetime-clock.ts';
@@ -26,18 +26,18 @@ import type { StateStore } from '../state/state-store.ts';
 import { FailureReports } from '../origins/failure-reports.ts';
 import { HealthChecks } from '../origins/health-checks.ts';
 import { OriginFailures, SUMMARY_MS } from '../origins/origin-failures.ts';
-import { OriginTally } from '../origins/origin-counters.ts';
-import { OriginBoard, originBoardSource, type OriginBoardSource } from '../origins/origin-cells.ts';
+import { OriginCounters } from '../origins/origin-counters.ts';
+import { OriginCells, originCellsSource, type OriginCellsSource } from '../origins/origin-cells.ts';
 import { rekeyHolds } from '../writes/journal/rekeyed-holds.ts';
 import { Writes } from '../writes/writes.ts';
-import type { SiteSource } from './calls.ts';
+import type { RuntimeConfigurationSource } from './calls.ts';
 import { changedRoutes, type ChangedRoutes } from './configured-digests.ts';
 import { connectionBuffer, forgetConnections } from './connection-counter.ts';
 import { diskCallsOf } from '../store/disk/calls.ts';
 import { lockDiskPath } from '../state/disk-lock.ts';
 import { FeedSet } from './feed-set.ts';
 import { fixedDifferences, strayDemoFeeds } from './fixed-config.ts';
-import { inspection } from './admin-queries.ts';
+import { adminQueries } from './admin-queries.ts';
 import { CAN_SHARE, cannotListen, StartFailure, takePort } from './main-port.ts';
 import { problemsOf, STOPPED_AT_MOST } from './problems.ts';
 import { openReadOnlyState, openStateFor } from './state-opening.ts';
@@ -107,8 +107,8 @@ export class Coordinator {
   #pool!: WorkerPool;
   #writes!: Writes;
   #health: HealthChecks | null = null;
-  #boardSource: OriginBoardSource | null = null;
-  readonly #asked = new OriginTally();
+  #boardSource: OriginCellsSource | null = null;
+  readonly #asked = new OriginCounters();
   readonly #originFailures: OriginFailures;
   /** Of what the coordinator itself asks. */
   readonly #reports: FailureReports;
@@ -138,7 +138,7 @@ export class Coordinator {
     this.#originFailures = new OriginFailures({
       clock: deps.clock,
       log: deps.log,
-      board: () => new OriginBoard(this.#boardSource!),
+      board: () => new OriginCells(this.#boardSource!),
       urlsOf: (origin) => this.#config.origins[origin]?.urls ?? [],
     });
   }
@@ -275,8 +275,8 @@ export class Coordinator {
           workers,
           sharesPort: workers > 1 || isHeld,
           fence: fence.buffer,
-          uncacheable: uncacheableBuffer(),
-          onTheWay: onTheWayBuffer(),
+          uncacheable: hitForMissBuffer(),
+          onTheWay: writesInFlightBuffer(),
           connections,
           lifetimes: this.#lifetimes,
           diskPath: disk === null ? null : cachePath(config),
@@ -316,7 +316,7 @@ export class Coordinator {
       throw new StartFailure(cannotListen(config.listen.host, port, listening.code, listening.message));
     }
     release();
-    const inspect = inspection({
+    const inspect = adminQueries({
       version: this.#deps.version,
       clock: createLifetimeClock(clock, this.#lifetimes),
       fence,
@@ -328,7 +328,7 @@ export class Coordinator {
       writes: () => this.#writes.office.stats(),
       adminRefused: () => this.#adminRefused,
       asked: this.#asked,
-      originBoard: () => new OriginBoard(this.#boardSource!),
+      originBoard: () => new OriginCells(this.#boardSource!),
       trustOf: (route) => this.#feeds.trustOf(route),
     });
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
@@ -484,9 +484,9 @@ export class Coordinator {
     return Object.fromEntries([...this.#demos].map(([name, { shop }]) => [name, shop.url]));
   }
 
-  #newSite(config: Config): SiteSource {
+  #newSite(config: Config): RuntimeConfigurationSource {
     const feeds = this.#feeds.shared();
-    const originBoard = originBoardSource(Object.keys(config.origins), this.#boardSource);
+    const originBoard = originCellsSource(Object.keys(config.origins), this.#boardSource);
     this.#boardSource = originBoard;
     return { config, demoUrls: this.#demoUrls(), originBoard, feeds, receivers: this.#feeds.receivers() };
   }
@@ -494,7 +494,7 @@ export class Coordinator {
   /** Delivers what waits, and asks origins how they are. */
   #startWrites(config: Config): void {
     const { clock, log } = this.#deps;
-    const board = new OriginBoard(this.#boardSource!);
+    const board = new OriginCells(this.#boardSource!);
     const demoUrls = this.#demoUrls();
     const origins = Object.values(config.origins).map((origin) => withDemoUrl(origin, demoUrls[origin.name]));
     this.#health?.close();
@@ -502,7 +502,7 @@ export class Coordinator {
     this.#writes.configure(config, origins, board, (name) => this.#reports.observerOf(name, board));
   }
 
-  async #startAdmin(inspect: ReturnType<typeof inspection>): Promise<StartedAdmin & { kind: 'listening' }> {
+  async #startAdmin(inspect: ReturnType<typeof adminQueries>): Promise<StartedAdmin & { kind: 'listening' }> {
     const { host, port, token, limits } = this.#config.admin;
     const { fence } = this.#parts;
     const app = createAdminApp({
@@ -537,7 +537,7 @@ export class Coordinator {
           config: this.#config,
           fence: { isFailing: this.#isReadOnly || fence.isFailing },
           disk: this.#parts.disk,
-          board: new OriginBoard(this.#boardSource!),
+          board: new OriginCells(this.#boardSource!),
           originFailures: this.#originFailures.problems(),
           stopped: this.#writes.office.stopped(STOPPED_AT_MOST),
         }),

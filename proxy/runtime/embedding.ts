@@ -4,7 +4,7 @@ import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig, type LoadedConfig } from '../../policies/config/load.ts';
 import { systemClock } from '../threads/clock.ts';
 import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
-import { createLog, logTo, STANDARD_OUTPUT, type Lines } from '../observability/logger.ts';
+import { createLog, logTo, STANDARD_OUTPUT, type LogLines } from '../observability/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { version } from '../version.ts';
 import { Coordinator } from './coordinator.ts';
@@ -17,7 +17,7 @@ export interface StartOptions {
   /** What `${NAME}` stands for. Absent: the process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Takes the coordinator's lines of the log. Absent: standard output, to which workers write theirs in any case. */
-  readonly log?: Lines;
+  readonly log?: LogLines;
 }
 
 export interface EmbeddedWeir {

@@ -1,6 +1,6 @@
 /** Weir's metrics in the Prometheus text format, read from counters and stats when they are asked for. */
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
-import { METRICS, type Reading, type Sample } from './metric-definitions.ts';
+import { METRICS, type MetricReading, type Sample } from './metric-definitions.ts';
 import type { WeirStats } from './stats.ts';
 import type { Totals } from '../observability/totals.ts';
 
@@ -21,7 +21,7 @@ export function createExposition(sources: {
   stats(): Promise<WeirStats>;
 }): Exposition {
   const registry = new Registry();
-  let reading: Reading;
+  let reading: MetricReading;
   for (const { name, type, help, samples } of METRICS) {
     registry.registerMetric(asMetric({ name, type, help, get: async () => samples(reading) }));
   }

@@ -7,16 +7,16 @@ import type { Clock } from '../threads/clock.ts';
 import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
 import { tagsOfChange } from '../feeds/change-tags.ts';
 import { feedDeps } from '../feeds/deps.ts';
-import { FenceDoor } from '../feeds/invalidation-sink.ts';
-import { HealthBoard } from '../feeds/health-cells.ts';
-import { PositionBoard } from '../feeds/position-cells.ts';
+import { FenceSink } from '../feeds/invalidation-sink.ts';
+import { HealthCells } from '../feeds/health-cells.ts';
+import { PositionCells } from '../feeds/position-cells.ts';
 import { FeedRunner } from '../feeds/runner.ts';
 import { sharedFeed, type SharedFeed } from '../feeds/shared-feed.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../observability/logger.ts';
 import type { StateStore } from '../state/state-store.ts';
-import type { Delivery, SiteSource } from './calls.ts';
+import type { WebhookDelivery, RuntimeConfigurationSource } from './calls.ts';
 
 export interface FeedSetDependencies {
   readonly fence: Fence;
@@ -33,7 +33,7 @@ interface Running {
   readonly runner: FeedRunner;
   readonly receiver: FeedReceiver | undefined;
   readonly shared: SharedFeed;
-  readonly board: HealthBoard;
+  readonly board: HealthCells;
 }
 
 /** The feeds of the configuration in force. One whose configuration stays the same goes on over a reload. */
@@ -82,11 +82,11 @@ export class FeedSet {
   }
 
   /** What workers are told. */
-  shared(): SiteSource['feeds'] {
+  shared(): RuntimeConfigurationSource['feeds'] {
     return Object.fromEntries([...this.#running].map(([name, { shared }]) => [name, shared]));
   }
 
-  receivers(): SiteSource['receivers'] {
+  receivers(): RuntimeConfigurationSource['receivers'] {
     return [...this.#running.values()].flatMap(({ receiver }) =>
       receiver === undefined ? [] : [{ path: pathOf(receiver), maxBodyBytes: receiver.maxBodyBytes }],
     );
@@ -104,7 +104,7 @@ export class FeedSet {
     return running?.board.trust(maxSilenceMs, onFeedLoss, this.#deps.clock) ?? onFeedLoss;
   }
 
-  async deliver(delivery: Delivery): Promise<DeliveryAnswer> {
+  async deliver(delivery: WebhookDelivery): Promise<DeliveryAnswer> {
     for (const { receiver } of this.#running.values()) {
       if (receiver !== undefined && pathOf(receiver) === delivery.path) return receiver.receive(delivery);
     }
@@ -118,7 +118,7 @@ export class FeedSet {
     const log = this.#logOf(feed.name);
     const deps = feedDeps(clock, log);
     const shared = sharedFeed();
-    const board = new HealthBoard(shared.health);
+    const board = new HealthCells(shared.health);
     const client = adapter.create(named, deps);
     const runner = new FeedRunner({
       config: named,
@@ -127,7 +127,7 @@ export class FeedSet {
       clock: deps.clock,
       random: Math.random,
       log,
-      door: new FenceDoor(fence, state, feed, scope, new PositionBoard(shared.positions)),
+      door: new FenceSink(fence, state, feed, scope, new PositionCells(shared.positions)),
       health: { set: (_feed, report) => board.set(report, clock) },
       scope,
       tagsOf: (change) => tagsOfChange(this.#deps.config(), change, scope),

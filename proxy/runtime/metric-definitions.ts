@@ -5,7 +5,7 @@ import { BOUNDS_SECONDS } from '../observability/cells.ts';
 import type { WeirStats } from './stats.ts';
 import type { HistogramTotals, RouteTotals } from '../observability/totals.ts';
 
-export interface Reading {
+export interface MetricReading {
   readonly stats: WeirStats;
   /** By name; empty for requests that no route took. */
   readonly routes: ReadonlyMap<string, RouteTotals>;
@@ -15,7 +15,7 @@ export interface MetricDefinition {
   readonly name: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
-  samples(reading: Reading): Sample[];
+  samples(reading: MetricReading): Sample[];
 }
 
 export interface Sample {
@@ -428,7 +428,7 @@ function eachFeed(value: (feed: WeirStats['feeds'][number]) => number | null) {
 }
 
 function eachRoute(
-  routes: Reading['routes'],
+  routes: MetricReading['routes'],
   samples: (route: string, totals: RouteTotals) => Sample[],
 ): Sample[] {
   return [...routes].flatMap(([route, totals]) => samples(route, totals));

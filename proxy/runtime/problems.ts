@@ -2,13 +2,13 @@ import type { Config } from '../../policies/config/config.ts';
 import type { DiskWriter } from '../store/disk/writer.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { StoppedUrl } from '../writes/journal-admin.ts';
-import type { OriginBoard } from '../origins/origin-cells.ts';
+import type { OriginCells } from '../origins/origin-cells.ts';
 
 export interface Condition {
   readonly config: Config;
   readonly fence: Pick<Fence, 'isFailing'>;
   readonly disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null;
-  readonly board: Pick<OriginBoard, 'isWell'>;
+  readonly board: Pick<OriginCells, 'isWell'>;
   /** Each in a sentence. */
   readonly originFailures: readonly string[];
   readonly stopped: readonly StoppedUrl[];

@@ -5,7 +5,7 @@ import type {
   CoordinatorCalls,
   Drain,
   FoundInMemory,
-  SiteSource,
+  RuntimeConfigurationSource,
   WorkerCalls,
   WorkerStart,
   WorkerStats,
@@ -37,7 +37,7 @@ export type PoolStart =
   | { readonly kind: 'failed'; readonly code: string; readonly message: string };
 
 /** What workers answered. One that has ended meanwhile is left out. */
-export interface Answers<T> {
+export interface WorkerAnswers<T> {
   readonly answers: readonly T[];
   /** The places of those that did not answer in time. */
   readonly silent: readonly number[];
@@ -70,7 +70,7 @@ export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #running: (Running | null)[];
   readonly #totals = new WorkerTotals();
-  #site: SiteSource;
+  #site: RuntimeConfigurationSource;
   #port: number;
   #instances = 0;
   /** From the moment that all listen: what ends before is not replaced. */
@@ -78,7 +78,7 @@ export class WorkerPool {
   #isStopping = false;
   replaced = 0;
 
-  constructor(options: WorkerPoolOptions, site: SiteSource, port: number) {
+  constructor(options: WorkerPoolOptions, site: RuntimeConfigurationSource, port: number) {
     this.#options = options;
     this.#site = site;
     this.#port = port;
@@ -102,7 +102,7 @@ export class WorkerPool {
     return this.running === this.#running.length;
   }
 
-  reload(site: SiteSource): Promise<unknown> {
+  reload(site: RuntimeConfigurationSource): Promise<unknown> {
     this.#site = site;
     return Promise.all(
       this.#live().map((running) =>
@@ -127,12 +127,12 @@ export class WorkerPool {
     for (const { channel } of this.#live()) channel.tell('dropEntries', { key, ids });
   }
 
-  entries(key: string): Promise<Answers<ReturnType<WorkerCalls['entries']>>> {
+  entries(key: string): Promise<WorkerAnswers<ReturnType<WorkerCalls['entries']>>> {
     return this.#askAll(TELL_MS, ({ channel }) => channel.call('entries', { key }));
   }
 
   /** The entries in memory that bear any of the tags, each as often as it stands in a worker. */
-  find(tags: readonly string[]): Promise<Answers<readonly FoundInMemory[]>> {
+  find(tags: readonly string[]): Promise<WorkerAnswers<readonly FoundInMemory[]>> {
     return this.#askAll(FIND_MS, ({ channel }) => channel.call('find', { tags }));
   }
 
@@ -178,7 +178,7 @@ export class WorkerPool {
     };
   }
 
-  async #askAll<T>(limitMs: number, ask: (running: Running) => Promise<T>): Promise<Answers<T>> {
+  async #askAll<T>(limitMs: number, ask: (running: Running) => Promise<T>): Promise<WorkerAnswers<T>> {
     const answers: T[] = [];
     const silent: number[] = [];
     await Promise.all(

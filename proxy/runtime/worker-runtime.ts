@@ -4,11 +4,11 @@ import type { FeedTrust } from '../../policies/model.ts';
 import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
-import { createOnTheWay, type OnTheWay } from '../store/disk/writes-in-flight.ts';
-import type { DiskLevel } from '../store/disk-tier.ts';
+import { createWritesInFlight, type WritesInFlight } from '../store/disk/writes-in-flight.ts';
+import type { DiskTier } from '../store/disk-tier.ts';
 import type { EntryHead } from '../store/entry-head.ts';
-import { Levels } from '../store/tiers.ts';
-import { createMemoryLevel } from '../store/memory.ts';
+import { Tiers } from '../store/tiers.ts';
+import { createMemoryTier } from '../store/memory.ts';
 import type { Clock } from '../threads/clock.ts';
 import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
 import { FeedView } from '../feeds/shared-feed.ts';
@@ -18,7 +18,7 @@ import { FenceReader } from '../fence/reader.ts';
 import { Flights } from '../fetch/flights.ts';
 import { Learner } from '../store/learner.ts';
 import { PeerPorts, type Peer } from '../fetch/peers/peers.ts';
-import { createUncacheableMemory } from '../fetch/hit-for-miss.ts';
+import { createHitForMiss } from '../fetch/hit-for-miss.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { SlowPart } from '../http/node-exchange.ts';
 import { startListener, type ExchangesUnderWay, type Listener } from '../http/listener.ts';
@@ -27,22 +27,29 @@ import { createLifetimeClock } from '../threads/lifetime-clock.ts';
 import type { AccessLog, Log } from '../observability/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { Recorder } from '../observability/recorder.ts';
-import { CacheWay } from '../request/handlers/cache.ts';
-import { Conclusions } from '../request/access-records.ts';
-import { DeliveryWay } from '../request/handlers/webhook.ts';
-import { PassWay } from '../request/handlers/pass.ts';
-import { Pipeline } from '../request/machine.ts';
+import { CacheHandler } from '../request/handlers/cache.ts';
+import { AccessRecords } from '../request/access-records.ts';
+import { WebhookHandler } from '../request/handlers/webhook.ts';
+import { PassHandler } from '../request/handlers/pass.ts';
+import { RequestMachine } from '../request/machine.ts';
 import { Positions } from '../request/positions.ts';
-import { PurgeWay } from '../request/handlers/purge.ts';
-import { WriteWay } from '../request/handlers/write-around.ts';
+import { PurgeHandler } from '../request/handlers/purge.ts';
+import { WriteAroundHandler } from '../request/handlers/write-around.ts';
 import { workerConnections } from '../origins/connection-shares.ts';
 import { FailureReports, type OriginReports } from '../origins/failure-reports.ts';
-import { OriginBoard } from '../origins/origin-cells.ts';
-import { OriginTally } from '../origins/origin-counters.ts';
-import { PendingWay } from '../request/handlers/pending-read.ts';
-import type { WriteDesk } from '../writes/journal-client.ts';
-import { compileSite, type ActiveRoute, type Site } from '../routes/active-route.ts';
-import type { Delivery, Drain, FoundInMemory, SiteSource, WorkerStart, WorkerStats } from './calls.ts';
+import { OriginCells } from '../origins/origin-cells.ts';
+import { OriginCounters } from '../origins/origin-counters.ts';
+import { PendingReadHandler } from '../request/handlers/pending-read.ts';
+import type { JournalClient } from '../writes/journal-client.ts';
+import { compileConfiguration, type ActiveRoute, type RuntimeConfiguration } from '../routes/active-route.ts';
+import type {
+  WebhookDelivery,
+  Drain,
+  FoundInMemory,
+  RuntimeConfigurationSource,
+  WorkerStart,
+  WorkerStats,
+} from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from '../store/entry-ids.ts';
 
@@ -54,11 +61,11 @@ export interface RuntimeDependencies {
   readonly log: Log;
   readonly accessLog: AccessLog;
   readonly recorder: Recorder;
-  readonly disk: { readonly level: DiskLevel; readonly corrupt: () => number } | null;
+  readonly disk: { readonly level: DiskTier; readonly corrupt: () => number } | null;
   invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
   invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
-  readonly desk: WriteDesk;
-  deliver(delivery: Delivery): Promise<DeliveryAnswer>;
+  readonly desk: JournalClient;
+  deliver(delivery: WebhookDelivery): Promise<DeliveryAnswer>;
   /** How origins fail, and answer again. Absent: nobody is told. */
   originReports?(reports: OriginReports): void;
   /** By HTTP, unless a test has origins of its own. */
@@ -75,17 +82,17 @@ const ORIGIN_GRACE_MS = 60_000;
 /** The request path of one worker, from the listener to the origins. */
 export class WorkerRuntime {
   readonly #deps: RuntimeDependencies;
-  readonly #levels: Levels;
+  readonly #levels: Tiers;
   readonly #flights: Flights;
-  readonly #cacheWay: CacheWay;
-  readonly #pipeline: Pipeline;
+  readonly #cacheWay: CacheHandler;
+  readonly #pipeline: RequestMachine;
   readonly #peers: PeerPorts;
-  readonly #onTheWay: OnTheWay;
+  readonly #onTheWay: WritesInFlight;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
   /** Counts what origins are asked, those that a reload has replaced among them. */
-  readonly #asked = new OriginTally();
+  readonly #asked = new OriginCounters();
   readonly #reports: FailureReports;
-  #site!: Site;
+  #site!: RuntimeConfiguration;
   #feeds: ReadonlyMap<string, FeedView> = new Map();
   #receivers: ReadonlyMap<string, number> = new Map();
   #isTrusted: (address: string) => boolean = () => false;
@@ -103,10 +110,10 @@ export class WorkerRuntime {
     const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
     const keyHash = keyHashOf(start);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
-    const memory = createMemoryLevel(levelBytes(config.cache.memoryBytes / start.workers), largest);
+    const memory = createMemoryTier(levelBytes(config.cache.memoryBytes / start.workers), largest);
     const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
     const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
-    this.#levels = new Levels(
+    this.#levels = new Tiers(
       memory,
       deps.disk?.level ?? null,
       (name) => routeNamed(name)?.config.cache ?? null,
@@ -128,7 +135,7 @@ export class WorkerRuntime {
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
     };
     const learner = new Learner({ ...shared, teachOthers: (lesson) => this.#peers.teach(lesson) });
-    this.#onTheWay = createOnTheWay(start.onTheWay, start.index, keyHash);
+    this.#onTheWay = createWritesInFlight(start.onTheWay, start.index, keyHash);
     const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
       ...shared,
@@ -139,20 +146,20 @@ export class WorkerRuntime {
       ...shared,
       learner,
       peers: start.workers > 1 ? this.#peers : null,
-      uncacheable: createUncacheableMemory(start.uncacheable, keyHash),
+      uncacheable: createHitForMiss(start.uncacheable, keyHash),
       maxWaiters: flights.waiters,
       maxWaiting: flights.waiting,
       maxFailures: flights.failures,
       newEntryId,
     });
     const { access } = config.log;
-    const conclusions = new Conclusions(
+    const conclusions = new AccessRecords(
       recorder,
       clock,
       access ? ({ target, ...line }) => deps.accessLog({ ...line, path: target.split('?', 1)[0]! }) : null,
     );
-    const passWay = new PassWay(clock, conclusions);
-    this.#cacheWay = new CacheWay({
+    const passWay = new PassHandler(clock, conclusions);
+    this.#cacheWay = new CacheHandler({
       ...shared,
       learner,
       flights: this.#flights,
@@ -162,13 +169,13 @@ export class WorkerRuntime {
       maxRefreshes: flights.background,
       lenderOf: (key) => this.#lenderOf(key),
     });
-    this.#pipeline = new Pipeline({
+    this.#pipeline = new RequestMachine({
       fence,
       clock,
       conclusions,
       cacheWay: this.#cacheWay,
       passWay,
-      writeWay: new WriteWay({
+      writeWay: new WriteAroundHandler({
         desk: deps.desk,
         fence,
         passWay,
@@ -183,9 +190,9 @@ export class WorkerRuntime {
             'a write was invalidated, but not durably',
           ),
       }),
-      pendingWay: new PendingWay({ desk: deps.desk, fence, conclusions }),
-      purgeWay: new PurgeWay(conclusions, (tags) => deps.invalidate(tags)),
-      deliveryWay: new DeliveryWay(conclusions, (delivery) => deps.deliver(delivery)),
+      pendingWay: new PendingReadHandler({ desk: deps.desk, fence, conclusions }),
+      purgeWay: new PurgeHandler(conclusions, (tags) => deps.invalidate(tags)),
+      deliveryWay: new WebhookHandler(conclusions, (delivery) => deps.deliver(delivery)),
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
       site: () => this.#site,
       isTrusted: (address) => this.#isTrusted(address),
@@ -221,9 +228,9 @@ export class WorkerRuntime {
   }
 
   /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
-  reload(source: SiteSource): void {
+  reload(source: RuntimeConfigurationSource): void {
     const { config, demoUrls, feeds, originBoard } = source;
-    const board = new OriginBoard(originBoard);
+    const board = new OriginCells(originBoard);
     const before = this.#origins;
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
@@ -249,7 +256,7 @@ export class WorkerRuntime {
       if (this.#origins.get(name) !== old) this.#leaveOrigin(old.origin);
     }
     const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
-    this.#site = compileSite(config, adapters);
+    this.#site = compileConfiguration(config, adapters);
     this.#receivers = new Map(source.receivers.map(({ path, maxBodyBytes }) => [path, maxBodyBytes]));
     this.#feeds = new Map(
       Object.entries(feeds).map(([name, shared]) => {
@@ -269,7 +276,7 @@ export class WorkerRuntime {
     this.#peers.connect(index, port);
   }
 
-  get levels(): Levels {
+  get levels(): Tiers {
     return this.#levels;
   }
 

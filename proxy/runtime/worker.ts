@@ -1,8 +1,8 @@
 /** The entry of a worker thread. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDiskReader } from '../store/disk/reader.ts';
-import { WorkerDiskLevel } from '../store/disk/worker-disk.ts';
-import { createOnTheWay } from '../store/disk/writes-in-flight.ts';
+import { WorkerDiskTier } from '../store/disk/worker-disk.ts';
+import { createWritesInFlight } from '../store/disk/writes-in-flight.ts';
 import { systemClock } from '../threads/clock.ts';
 import { createAccessLog, createLog, STANDARD_OUTPUT } from '../observability/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
@@ -48,10 +48,10 @@ const runtime = new WorkerRuntime({
     reader === null
       ? null
       : {
-          level: new WorkerDiskLevel(
+          level: new WorkerDiskTier(
             reader,
             coordinator,
-            createOnTheWay(start.onTheWay, start.index, keyHashOf(start)),
+            createWritesInFlight(start.onTheWay, start.index, keyHashOf(start)),
           ),
           corrupt: () => reader.counters.corrupt,
         },

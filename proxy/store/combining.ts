@@ -1,4 +1,4 @@
-import { combinedMeta, type Part } from '../../policies/rfc9111/parts.ts';
+import { combinedMeta, type StoredPart } from '../../policies/rfc9111/parts.ts';
 import { joinedTags } from '../fence/tag-hash.ts';
 import type { EntryHead } from './entry-head.ts';
 
@@ -32,7 +32,7 @@ function combineTwo(newer: PartEntry, older: PartEntry): PartEntry | null {
   return { head, content };
 }
 
-function joined(a: Part, ofA: Uint8Array, b: Part, ofB: Uint8Array): Uint8Array {
+function joined(a: StoredPart, ofA: Uint8Array, b: StoredPart, ofB: Uint8Array): Uint8Array {
   const first = Math.min(a.first, b.first);
   const content = Buffer.allocUnsafeSlow(Math.max(a.last, b.last) - first + 1);
   content.set(ofB, b.first - first);

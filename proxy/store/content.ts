@@ -1,7 +1,7 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import type { FlightBody } from './body.ts';
 import type { EntryHead } from './entry-head.ts';
-import type { Levels } from './tiers.ts';
+import type { Tiers } from './tiers.ts';
 
 /** The content of a response, wherever it stands, read at the reader's own speed. */
 export interface ContentReader {
@@ -37,7 +37,7 @@ export function readBytes(content: Uint8Array, from: number): ContentReader {
 /** Where content that is on disk is read, and what is told where it can't be. */
 export interface StoredPlace {
   readonly head: EntryHead;
-  readonly levels: Pick<Levels, 'disk' | 'discard'>;
+  readonly levels: Pick<Tiers, 'disk' | 'discard'>;
 }
 
 /**

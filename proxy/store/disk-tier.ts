@@ -1,7 +1,7 @@
 import type { EntryHead } from './entry-head.ts';
 
 /** The disk level as the request path of a worker uses it. Reads are synchronous, writes go to the coordinator. */
-export interface DiskLevel {
+export interface DiskTier {
   /** Every variant of a primary key that is on disk and whole. */
   heads(key: string): EntryHead[];
   /** From `position` to the end of the chunk that holds it; null: gone or damaged. */
@@ -9,7 +9,7 @@ export interface DiskLevel {
   /** Keeps the chunks of an entry while it is read; returns what ends that. */
   pin(id: string): () => void;
   /** Begins to store an entry; null where the level stores nothing now. */
-  begin(id: string): DiskFill | null;
+  begin(id: string): DiskEntryWriter | null;
   /** Puts a changed head in place of the one with its id. Resolves when every worker finds it; never rejects. */
   update(head: EntryHead): Promise<void>;
   /** Resolves when no worker finds the entry any more; those who read it read on. Never rejects. */
@@ -26,7 +26,7 @@ export interface DiskLevel {
 }
 
 /** One entry on its way to the disk. */
-export interface DiskFill {
+export interface DiskEntryWriter {
   /** Bytes in order. The caller bounds what is under way by `onStored`. */
   append(bytes: Uint8Array): void;
   /** Called with the length that can be read from now on; -1 where storing has failed. */

@@ -1,14 +1,14 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import { combineParts, type PartEntry } from './combining.ts';
-import type { DiskFill } from './disk-tier.ts';
+import type { DiskEntryWriter } from './disk-tier.ts';
 import type { EntryHead } from './entry-head.ts';
-import type { Levels } from './tiers.ts';
+import type { Tiers } from './tiers.ts';
 import type { Reservation } from './memory.ts';
 import { StoredEntry } from './entry.ts';
 import type { FlightBody } from './body.ts';
 
-export interface StoringOptions {
-  readonly levels: Levels;
+export interface EntryWriterOptions {
+  readonly levels: Tiers;
   readonly maxObjectBytes: number;
   readonly maxVariants: number;
   /** False where another worker brings it to the disk. */
@@ -22,18 +22,18 @@ export interface StoringOptions {
 }
 
 /** An entry on its way into the levels, as its content comes in. */
-export class Storing {
+export class EntryWriter {
   /** As it is known at the head: without its content, and maybe without its size. */
   entry: StoredEntry;
-  readonly #options: StoringOptions;
+  readonly #options: EntryWriterOptions;
   readonly #room: Reservation;
-  readonly #disk: DiskFill | null;
+  readonly #disk: DiskEntryWriter | null;
   #body: FlightBody | null = null;
   #lostMemory: boolean;
   #lostDisk: boolean;
   #reservedBytes = 0;
 
-  private constructor(entry: StoredEntry, options: StoringOptions, disk: DiskFill | null) {
+  private constructor(entry: StoredEntry, options: EntryWriterOptions, disk: DiskEntryWriter | null) {
     this.entry = entry;
     this.#options = options;
     this.#disk = disk;
@@ -43,12 +43,12 @@ export class Storing {
   }
 
   /** null where no level takes it. */
-  static begin(head: EntryHead, options: StoringOptions): Storing | null {
+  static begin(head: EntryHead, options: EntryWriterOptions): EntryWriter | null {
     if (head.sizeBytes > options.maxObjectBytes) return null;
     const { levels } = options;
     const disk = options.toDisk ? (levels.disk?.begin(head.id) ?? null) : null;
     if (disk === null && !levels.memory.admits(Math.max(0, head.sizeBytes))) return null;
-    const storing = new Storing(new StoredEntry(head, null, levels.sentFieldsOf(head)), options, disk);
+    const storing = new EntryWriter(new StoredEntry(head, null, levels.sentFieldsOf(head)), options, disk);
     if (!storing.isLost) return storing;
     storing.#room.release();
     return null;

@@ -5,11 +5,11 @@ import {
   teaches,
   type KnownResponse,
   type Learning,
-  type OriginAnswer,
+  type LearntResponse,
 } from '../../policies/rfc9111/learning.ts';
 import { decideReuse, isStaleIfErrorStatus, standsIn } from '../../policies/rfc9111/reuse.ts';
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from './entry-head.ts';
-import type { Levels } from './tiers.ts';
+import type { Tiers } from './tiers.ts';
 import type { StoredEntry } from './entry.ts';
 import type { Clock } from '../threads/clock.ts';
 import { judge } from './verdict.ts';
@@ -20,7 +20,7 @@ import type { ActiveRoute } from '../routes/active-route.ts';
 export interface Lesson {
   readonly key: string;
   readonly route: string;
-  readonly answer: OriginAnswer;
+  readonly answer: LearntResponse;
   /** Of the URL that was asked for. */
   readonly urlTag: string;
   /** What the answer is stored as; null: it is not. */
@@ -28,7 +28,7 @@ export interface Lesson {
 }
 
 export interface LearnerDependencies {
-  readonly levels: Levels;
+  readonly levels: Tiers;
   readonly fence: FenceReader;
   readonly clock: Clock;
   routeNamed(name: string): ActiveRoute | null;
@@ -124,14 +124,14 @@ export class Learner {
     await Promise.all([levels.update(head), tellPeers(head)]);
   }
 
-  #known(entry: StoredEntry, answer: OriginAnswer): KnownResponse {
+  #known(entry: StoredEntry, answer: LearntResponse): KnownResponse {
     const { meta, head } = entry;
     const standsIn = isStaleIfErrorStatus(answer.status) && this.#standsIn(entry, answer);
     return { meta, sizeBytes: head.sizeBytes, floor: head.floor, standsIn };
   }
 
   /** For a client without directives of its own, or for the one that asked. */
-  #standsIn(entry: StoredEntry, { request: asked, policy, responseTimeMs: nowMs }: OriginAnswer): boolean {
+  #standsIn(entry: StoredEntry, { request: asked, policy, responseTimeMs: nowMs }: LearntResponse): boolean {
     const route = this.#deps.routeNamed(entry.head.route);
     if (route === null) return false;
     const views = [{ method: 'GET', fields: [] }, asked];

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { StoredEntry } from './entry.ts';
 
 /** The memory level of one worker. Variants of a key stand and go together. */
-export interface MemoryLevel {
+export interface MemoryTier {
   /** Newest first; empty where there is none. The array is not to be kept or changed. */
   get(key: string): readonly StoredEntry[];
   /** Whether an entry of this size is taken at all. */
@@ -44,13 +44,13 @@ const NONE: readonly StoredEntry[] = [];
 const SCAN_SLICE = 1_000;
 
 /** `largestShare` of the level is what one entry may take at most, lest it drive all others out. */
-export function createMemoryLevel(maxBytes: number, largestShare: number): MemoryLevel {
+export function createMemoryTier(maxBytes: number, largestShare: number): MemoryTier {
   return maxBytes > 0
     ? new LruMemoryLevel(maxBytes, Math.floor(maxBytes * largestShare))
     : new NoMemoryLevel();
 }
 
-class LruMemoryLevel implements MemoryLevel {
+class LruMemoryLevel implements MemoryTier {
   readonly #cache: LRUCache<string, readonly StoredEntry[]>;
   readonly #largestBytes: number;
   readonly #lost = new Map<string, () => void>();
@@ -161,7 +161,7 @@ class LruMemoryLevel implements MemoryLevel {
   }
 }
 
-class NoMemoryLevel implements MemoryLevel {
+class NoMemoryLevel implements MemoryTier {
   readonly stats: MemoryStats = { bytes: 0, entries: 0, evictions: 0, variantEvictions: 0 };
 
   get(): readonly StoredEntry[] {

@@ -6,16 +6,16 @@ import { VIA } from '../../policies/http/forwarding.ts';
 import type { RequestView } from '../../policies/model.ts';
 import { isSameVariant as areSameVariant, replaces } from '../../policies/rfc9111/parts.ts';
 import { missOf, selectVariant, type Miss } from '../../policies/rfc9111/vary.ts';
-import type { DiskLevel } from './disk-tier.ts';
+import type { DiskTier } from './disk-tier.ts';
 import { isLater, mergedHead, type EntryHead } from './entry-head.ts';
-import type { MemoryLevel } from './memory.ts';
+import type { MemoryTier } from './memory.ts';
 import { StoredEntry } from './entry.ts';
 
 /** Ids that are remembered as long as copies may be on their way from another worker, or in somebody's hands. */
 const DROPPED_IDS = 10_000;
 
 /** What the levels have for a request. */
-export type Findings =
+export type TierLookup =
   { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
 
 /**
@@ -25,9 +25,9 @@ export type Findings =
 const VERIFIED_BYTES = 2 ** 20;
 
 /** The levels of one worker as one: memory first, then disk, from where small entries are promoted. */
-export class Levels {
-  readonly memory: MemoryLevel;
-  readonly disk: DiskLevel | null;
+export class Tiers {
+  readonly memory: MemoryTier;
+  readonly disk: DiskTier | null;
   readonly #policyOf: (route: string) => RouteCacheConfig | null;
   readonly #dropped = new Set<string>();
   /** Entries whose content was gone or damaged when it was wanted. */
@@ -35,8 +35,8 @@ export class Levels {
   promotions = 0;
 
   constructor(
-    memory: MemoryLevel,
-    disk: DiskLevel | null,
+    memory: MemoryTier,
+    disk: DiskTier | null,
     policyOf: (route: string) => RouteCacheConfig | null,
   ) {
     this.memory = memory;
@@ -48,7 +48,7 @@ export class Levels {
    * The variant that answers the request, fresh or not, or what there is beside it. What was stored under another route
    * bears that one's tags and lifetimes: to this one it is not there.
    */
-  find(key: string, request: RequestView, route: string): Findings {
+  find(key: string, request: RequestView, route: string): TierLookup {
     const inMemory = ofRoute(this.memory.get(key), route);
     const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
     if (index >= 0) return { entry: inMemory[index]!, miss: null };
@@ -209,7 +209,7 @@ export function isSameVariant(a: EntryHead, b: EntryHead): boolean {
   return areSameVariant(a.meta, b.meta);
 }
 
-function readWhole(disk: DiskLevel, head: EntryHead): Uint8Array | null {
+function readWhole(disk: DiskTier, head: EntryHead): Uint8Array | null {
   const content = Buffer.allocUnsafeSlow(head.sizeBytes);
   for (let position = 0; position < head.sizeBytes;) {
     const bytes = disk.read(head.id, position);

@@ -1,5 +1,5 @@
 import type { AcceptedWrite, OfferedRequest, PendingRequest } from './journal-client.ts';
-import type { OriginAnswer } from './delivery/origin-response.ts';
+import type { OriginResponse } from './delivery/origin-response.ts';
 import type { Pending } from './journal/pending-writes.ts';
 import type {
   Admission,
@@ -20,6 +20,6 @@ export type WriteCalls = {
   giveSlot(argument: { readonly slot: number }): void;
   holdUnknown(write: UnknownWrite): void;
   acceptWrite(request: OfferedRequest): AcceptedWrite;
-  originAnswer(argument: { readonly ticket: number }): OriginAnswer | null;
+  originAnswer(argument: { readonly ticket: number }): OriginResponse | null;
   readPending(request: PendingRequest): Pending;
 };

@@ -5,9 +5,9 @@ import { DELIVERY_BOUNDS_SECONDS } from './delivery/attempts.ts';
 import type { Deliveries } from './delivery/deliveries.ts';
 import { whileUnknown } from './journal/hold-rows.ts';
 import type { Journal } from './journal/journal.ts';
-import type { LineKey } from './journal/order-queue.ts';
+import type { OrderQueueId } from './journal/order-queue.ts';
 import { numberOf, UNREADABLE, unreadableId, type WriteRecord } from './journal/record.ts';
-import type { SteadyTime } from './journal/durable-clock.ts';
+import type { DurableClock } from './journal/durable-clock.ts';
 import type { Numbered, Shelf } from './journal/tables.ts';
 
 /** A write as operators see it. */
@@ -71,13 +71,13 @@ export interface WriteStats {
   };
 }
 
-export interface WriteOfficeDependencies {
+export interface JournalAdminDependencies {
   readonly journal: Journal;
   readonly deliveries: Deliveries;
   readonly log: Log;
   readonly clock: Clock;
-  readonly time: SteadyTime;
-  moved(line: LineKey): void;
+  readonly time: DurableClock;
+  moved(line: OrderQueueId): void;
   counts(): {
     readonly accepted: number;
     readonly merged: number;
@@ -98,10 +98,10 @@ const NO_ORIGIN = '';
 const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
 
 /** What operators see of the journal, and do with it. */
-export class WriteOffice {
-  readonly #deps: WriteOfficeDependencies;
+export class JournalAdmin {
+  readonly #deps: JournalAdminDependencies;
 
-  constructor(deps: WriteOfficeDependencies) {
+  constructor(deps: JournalAdminDependencies) {
     this.#deps = deps;
   }
 
@@ -227,7 +227,7 @@ export class WriteOffice {
       return { kind: 'conflict', detail: 'It is not given up yet: its turn comes first.' };
     const release = deliveries.reserve(NO_ORIGIN, number);
     if (release === null) return { kind: 'conflict', detail: 'It is being discarded just now.' };
-    let line: LineKey | null;
+    let line: OrderQueueId | null;
     try {
       line = await journal.discardBuried(number);
     } finally {
@@ -265,7 +265,7 @@ export class WriteOffice {
   }
 }
 
-function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: SteadyTime): WriteReport {
+function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: DurableClock): WriteReport {
   if (read.kind === 'damaged') return unreadable(number, shelf);
   const { record } = read;
   const isWaiting = record.state === 'waiting';

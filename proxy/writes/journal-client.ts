@@ -1,6 +1,6 @@
 import type { OfferedWrite } from './journal/appender.ts';
-import type { WriteLine } from './journal/order-queue.ts';
-import type { OriginAnswer } from './delivery/origin-response.ts';
+import type { OrderQueueKey } from './journal/order-queue.ts';
+import type { OriginResponse } from './delivery/origin-response.ts';
 import type { Pending } from './journal/pending-writes.ts';
 import type {
   Admission,
@@ -13,7 +13,7 @@ import type {
 } from './through/gate.ts';
 
 /** What a worker asks the coordinator about writes. */
-export interface WriteDesk {
+export interface JournalClient {
   admitThrough(request: ThroughRequest): Promise<Admission>;
   abandonThrough(ticket: number): void;
   settleThrough(end: ThroughEnd): Promise<ThroughSettled>;
@@ -23,12 +23,12 @@ export interface WriteDesk {
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
   /** Resolves with null where it does not come in time, or is too long. To be asked for once. */
-  originAnswer(ticket: number): Promise<OriginAnswer | null>;
+  originAnswer(ticket: number): Promise<OriginResponse | null>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
 
 export interface OfferedRequest extends Omit<OfferedWrite, 'line' | 'origin' | 'target'> {
-  readonly line: WriteLine;
+  readonly line: OrderQueueKey;
   /** How long the client would wait for the origin's own answer; 0: not at all. */
   readonly waitMs: number;
 }
@@ -46,7 +46,7 @@ export type AcceptedWrite =
 
 export interface PendingRequest {
   /** Of the URL as it was asked for, and as the origin would be. */
-  readonly lines: readonly WriteLine[];
+  readonly lines: readonly OrderQueueKey[];
   readonly mode: 'wait' | 'pending';
   readonly waitMs: number;
 }

@@ -6,22 +6,22 @@ import type { Clock } from '../threads/clock.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../observability/logger.ts';
 import { journalConnections } from '../origins/connection-shares.ts';
-import type { OriginBoard } from '../origins/origin-cells.ts';
-import type { OriginTally } from '../origins/origin-counters.ts';
+import type { OriginCells } from '../origins/origin-cells.ts';
+import type { OriginCounters } from '../origins/origin-counters.ts';
 import type { WriteCalls } from './call-types.ts';
 import type { Handlers } from '../threads/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './delivery/deliveries.ts';
 import { Journal } from './journal/journal.ts';
 import { HoldSlots } from './through/hold-slots.ts';
-import { lineKeyOf, type LineKey } from './journal/order-queue.ts';
-import { LingeringHolds } from './through/timed-holds.ts';
-import { Lines } from './journal/order-queues.ts';
-import { Reading } from './journal/pending-writes.ts';
-import { SteadyTime } from './journal/durable-clock.ts';
-import { ThroughDesk } from './through/gate.ts';
-import { WriteOffice } from './journal-admin.ts';
-import type { OriginAnswer } from './delivery/origin-response.ts';
+import { lineKeyOf, type OrderQueueId } from './journal/order-queue.ts';
+import { TimedHolds } from './through/timed-holds.ts';
+import { OrderQueues } from './journal/order-queues.ts';
+import { PendingWrites } from './journal/pending-writes.ts';
+import { DurableClock } from './journal/durable-clock.ts';
+import { WriteThroughGate } from './through/gate.ts';
+import { JournalAdmin } from './journal-admin.ts';
+import type { OriginResponse } from './delivery/origin-response.ts';
 import { numberOf } from './journal/record.ts';
 import type { AcceptedWrite, OfferedRequest } from './journal-client.ts';
 
@@ -31,7 +31,7 @@ export interface WritesDependencies {
   readonly fence: Fence;
   readonly clock: Clock;
   readonly log: Log;
-  readonly asked: OriginTally;
+  readonly asked: OriginCounters;
   readonly workers: number;
 }
 
@@ -41,17 +41,17 @@ const ORIGIN_GRACE_MS = 60_000;
 /** All that the coordinator does about writes. */
 export class Writes {
   /** What operators see and do. */
-  readonly office: WriteOffice;
+  readonly office: JournalAdmin;
   readonly #deps: WritesDependencies;
-  readonly #lines: Lines;
+  readonly #lines: OrderQueues;
   readonly #slots: HoldSlots;
-  readonly #lingering: LingeringHolds;
+  readonly #lingering: TimedHolds;
   readonly #journal: Journal;
   readonly #deliveries: Deliveries;
-  readonly #reading: Reading;
-  readonly #desk: ThroughDesk;
+  readonly #reading: PendingWrites;
+  readonly #desk: WriteThroughGate;
   /** What clients wait for, by worker and ticket. */
-  readonly #promised = new Map<string, Promise<OriginAnswer | null>>();
+  readonly #promised = new Map<string, Promise<OriginResponse | null>>();
   #tickets = 0;
   #config: Config;
   #origins: Origin[] = [];
@@ -59,10 +59,10 @@ export class Writes {
   #accepted = 0;
 
   private constructor(deps: WritesDependencies) {
-    const time = new SteadyTime(deps);
+    const time = new DurableClock(deps);
     this.#deps = deps;
     this.#config = deps.config;
-    this.#lines = new Lines(
+    this.#lines = new OrderQueues(
       {
         first: (line) => this.#journal.tables.first(line)?.order ?? null,
         last: (line) => this.#journal.tables.last(line)?.order ?? null,
@@ -70,7 +70,7 @@ export class Writes {
       (line) => this.#deliveries.freed(line),
     );
     this.#slots = new HoldSlots({ limits: () => this.#config.writes, time, log: deps.log });
-    this.#lingering = new LingeringHolds({ ...deps, time, slots: this.#slots, lines: () => this.#lines });
+    this.#lingering = new TimedHolds({ ...deps, time, slots: this.#slots, lines: () => this.#lines });
     this.#journal = new Journal({
       ...deps,
       time,
@@ -79,7 +79,7 @@ export class Writes {
       hasWaitingBehind: (line) => this.#lines.hasWaiting(line),
       onBuried: (number) => this.#deliveries.buried(number),
     });
-    const moved = (line: LineKey): void => {
+    const moved = (line: OrderQueueId): void => {
       this.#lines.journalMoved(line);
       this.#reading.moved(line);
     };
@@ -91,15 +91,15 @@ export class Writes {
       random: Math.random,
       moved,
     });
-    this.#reading = new Reading(this.#journal, this.#lingering);
-    this.#desk = new ThroughDesk({
+    this.#reading = new PendingWrites(this.#journal, this.#lingering);
+    this.#desk = new WriteThroughGate({
       ...deps,
       time,
       lines: this.#lines,
       lingering: this.#lingering,
       slots: this.#slots,
     });
-    this.office = new WriteOffice({
+    this.office = new JournalAdmin({
       journal: this.#journal,
       deliveries: this.#deliveries,
       log: deps.log,
@@ -134,7 +134,7 @@ export class Writes {
   configure(
     config: Config,
     origins: readonly OriginConfig[],
-    board: OriginBoard,
+    board: OriginCells,
     observerOf: (origin: string) => OriginObserver | null = () => null,
   ): void {
     const { clock, asked, workers } = this.#deps;
@@ -250,19 +250,19 @@ export class Writes {
   }
 
   /** From now on, lest the answer comes before it is asked for. */
-  #promise(instance: number, answer: Promise<OriginAnswer | null> | null): number | null {
+  #promise(instance: number, answer: Promise<OriginResponse | null> | null): number | null {
     if (answer === null) return null;
     this.#tickets += 1;
     this.#promised.set(`${instance}:${this.#tickets}`, answer);
     return this.#tickets;
   }
 
-  async #repeatedAnswer(number: number, waitMs: number): Promise<OriginAnswer | null> {
+  async #repeatedAnswer(number: number, waitMs: number): Promise<OriginResponse | null> {
     const answer = await this.#deliveries.answerTo(number, waitMs);
     return answer === null ? null : { ...answer, fields: repeatedAnswerFields(answer.fields) };
   }
 
-  async #originAnswer(key: string): Promise<OriginAnswer | null> {
+  async #originAnswer(key: string): Promise<OriginResponse | null> {
     const answer = this.#promised.get(key);
     this.#promised.delete(key);
     return (await answer) ?? null;

@@ -5,18 +5,22 @@
  */
 import { tagOfName } from '../../policies/tags.ts';
 import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
-import type { DiskFill, DiskLevel } from '../../proxy/store/disk-tier.ts';
-import { createOnTheWay, onTheWayBuffer, type OnTheWay } from '../../proxy/store/disk/writes-in-flight.ts';
+import type { DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
+import {
+  createWritesInFlight,
+  writesInFlightBuffer,
+  type WritesInFlight,
+} from '../../proxy/store/disk/writes-in-flight.ts';
 import { mergedHead, type EntryHead } from '../../proxy/store/entry-head.ts';
 import { isSameVariant } from '../../proxy/store/tiers.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
-import { uncacheableBuffer } from '../../proxy/fetch/hit-for-miss.ts';
+import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { startLifetimes } from '../../proxy/threads/lifetime-clock.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
-import { originBoardSource } from '../../proxy/origins/origin-cells.ts';
-import type { SiteSource } from '../../proxy/runtime/calls.ts';
+import { originCellsSource } from '../../proxy/origins/origin-cells.ts';
+import type { RuntimeConfigurationSource } from '../../proxy/runtime/calls.ts';
 import { keyHashOf, WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
 import { originKeyOf } from '../../proxy/routes/active-route.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
@@ -130,12 +134,12 @@ export class RaceWorld {
     this.#state.beforeCommit = () => new Promise((resolve) => this.#later('commit', resolve));
     const run: Run = { fence, workers: [], isOver: false };
     const here: Later = (what, act) => this.#later(what, () => (run.isOver ? undefined : act()));
-    const shared = uncacheableBuffer();
-    const onTheWay = onTheWayBuffer();
-    const site: SiteSource = {
+    const shared = hitForMissBuffer();
+    const onTheWay = writesInFlightBuffer();
+    const site: RuntimeConfigurationSource = {
       config: CONFIG,
       demoUrls: {},
-      originBoard: originBoardSource(['shop'], null),
+      originBoard: originCellsSource(['shop'], null),
       feeds: {},
       receivers: [],
     };
@@ -169,7 +173,7 @@ interface WorkerDependencies {
   readonly index: number;
   readonly boot: number;
   readonly fence: Fence;
-  readonly site: SiteSource;
+  readonly site: RuntimeConfigurationSource;
   /** For what is of no matter here. */
   readonly shared: SharedArrayBuffer;
   readonly onTheWay: SharedArrayBuffer;
@@ -181,7 +185,7 @@ interface WorkerDependencies {
 
 class RaceWorker {
   readonly runtime: WorkerRuntime;
-  readonly #site: SiteSource;
+  readonly #site: RuntimeConfigurationSource;
 
   constructor({
     index,
@@ -218,7 +222,11 @@ class RaceWorker {
       accessLog: () => {},
       recorder: { request: () => {}, originHead: () => {} },
       disk: {
-        level: new RaceDisk(disk, createOnTheWay(onTheWay, index, keyHashOf({ fence: fence.buffer })), later),
+        level: new RaceDisk(
+          disk,
+          createWritesInFlight(onTheWay, index, keyHashOf({ fence: fence.buffer })),
+          later,
+        ),
         corrupt: () => 0,
       },
       invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
@@ -395,12 +403,12 @@ class SharedDisk {
   readonly contents = new Map<string, Buffer>();
 }
 
-class RaceDisk implements DiskLevel {
+class RaceDisk implements DiskTier {
   readonly #disk: SharedDisk;
-  readonly #onTheWay: OnTheWay;
+  readonly #onTheWay: WritesInFlight;
   readonly #toWriter: (act: () => void) => void;
 
-  constructor(disk: SharedDisk, onTheWay: OnTheWay, later: Later) {
+  constructor(disk: SharedDisk, onTheWay: WritesInFlight, later: Later) {
     this.#disk = disk;
     this.#onTheWay = onTheWay;
     this.#toWriter = inOrder('the disk writes', later);
@@ -418,7 +426,7 @@ class RaceDisk implements DiskLevel {
     return () => {};
   }
 
-  begin(id: string): DiskFill {
+  begin(id: string): DiskEntryWriter {
     let content = Buffer.alloc(0);
     let listener: (length: number) => void = () => {};
     return {

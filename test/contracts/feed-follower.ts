@@ -1,7 +1,7 @@
 import { NO_MARK } from '../../policies/feed-version.ts';
 import type { Feed, FeedAdapter } from '../../origin-adapters/feeds/feed.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
-import type { FeedDoor, FeedInvalidation, FeedState } from '../../proxy/feeds/sink.ts';
+import type { InvalidationSink, FeedInvalidation, FeedState } from '../../proxy/feeds/sink.ts';
 import { FeedRunner } from '../../proxy/feeds/runner.ts';
 import { systemFeedClock } from './feed-reader.ts';
 
@@ -74,7 +74,7 @@ export class FeedFollower {
     return this.runner.stop();
   }
 
-  #door(): FeedDoor {
+  #door(): InvalidationSink {
     return {
       position: () => this.#position,
       mark: () => NO_MARK,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { HealthBoard, healthBuffer } from '../../proxy/feeds/health-cells.ts';
-import { PositionBoard, positionBuffer } from '../../proxy/feeds/position-cells.ts';
+import { HealthCells, healthBuffer } from '../../proxy/feeds/health-cells.ts';
+import { PositionCells, positionBuffer } from '../../proxy/feeds/position-cells.ts';
 import { FakeClock } from './fake-clock.ts';
 
 const MAX_SILENCE_MS = 1_000;
@@ -9,13 +9,13 @@ describe('what workers are told of a feed', () => {
   function live() {
     const clock = new FakeClock();
     const buffer = healthBuffer();
-    new HealthBoard(buffer).set({ state: 'live', silentSinceMonotonicMs: clock.monotonicMs() }, clock);
-    const board = new HealthBoard(buffer);
+    new HealthCells(buffer).set({ state: 'live', silentSinceMonotonicMs: clock.monotonicMs() }, clock);
+    const board = new HealthCells(buffer);
     return { clock, trust: () => board.trust(MAX_SILENCE_MS, 'revalidate', clock) };
   }
 
   it('is nothing before it was proved to be at its head', () => {
-    const board = new HealthBoard(healthBuffer());
+    const board = new HealthCells(healthBuffer());
     expect(board.trust(MAX_SILENCE_MS, 'bypass', new FakeClock())).toBe('bypass');
   });
 
@@ -39,7 +39,7 @@ describe('positions in shared memory', () => {
 
   it('are those that were written last, for every thread, whatever is in them', () => {
     const buffer = positionBuffer();
-    const [writer, reader] = [new PositionBoard(buffer), new PositionBoard(buffer)];
+    const [writer, reader] = [new PositionCells(buffer), new PositionCells(buffer)];
     expect([reader.announced, reader.applied]).toEqual([null, null]);
     for (const position of ['1', 'topic@é:1.2.3', 'x'.repeat(4096), '']) {
       writer.announce(position);
@@ -50,7 +50,7 @@ describe('positions in shared memory', () => {
   });
 
   it('are unknown where they are longer than can be kept, and after a gap', () => {
-    const board = new PositionBoard(positionBuffer());
+    const board = new PositionCells(positionBuffer());
     board.apply('1');
     board.apply('x'.repeat(4097));
     expect(board.applied).toBeNull();
@@ -61,7 +61,7 @@ describe('positions in shared memory', () => {
 
   it('wake who waits for one, and nobody else', async () => {
     const buffer = positionBuffer();
-    const [writer, reader] = [new PositionBoard(buffer), new PositionBoard(buffer)];
+    const [writer, reader] = [new PositionCells(buffer), new PositionCells(buffer)];
     const waiting = reader.applies((position) => Number(position) >= 3, 60_000, now);
     writer.apply('1');
     writer.apply('2');

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { Delivery } from '../../origin-adapters/feeds/feed.ts';
+import type { FeedDelivery } from '../../origin-adapters/feeds/feed.ts';
 
 export const webhookKey = Buffer.from('0123456789abcdef0123456789abcdef');
 export const webhookSecret = `whsec_${webhookKey.toString('base64')}`;
@@ -15,7 +15,7 @@ export interface DeliveryOptions {
 let nextId = 1;
 
 /** A delivery signed as Standard Webhooks says. */
-export function signedDelivery(content: unknown, options: DeliveryOptions = {}): Delivery {
+export function signedDelivery(content: unknown, options: DeliveryOptions = {}): FeedDelivery {
   const body = Buffer.from(typeof content === 'string' ? content : JSON.stringify(content));
   const id = options.id ?? `msg_${nextId}`;
   nextId += 1;

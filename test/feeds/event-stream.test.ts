@@ -1,15 +1,15 @@
 import { createParser } from 'eventsource-parser';
 import { describe, expect, it } from 'vitest';
-import { EventStreamParser, type StreamItem } from '../../origin-adapters/feeds/event-stream.ts';
+import { EventStreamParser, type ServerSentItem } from '../../origin-adapters/feeds/event-stream.ts';
 import { fc } from '../support/properties.ts';
 
-function parse(pieces: readonly string[], limit = 1_000): StreamItem[] {
+function parse(pieces: readonly string[], limit = 1_000): ServerSentItem[] {
   const parser = new EventStreamParser(limit);
   return pieces.flatMap((piece) => parser.feed(piece));
 }
 
 describe('the event stream parser (HTML §9.2.6)', () => {
-  const cases: [string, string, StreamItem[]][] = [
+  const cases: [string, string, ServerSentItem[]][] = [
     ['joins data lines', 'data: a\ndata: b\n\n', [{ kind: 'block', event: '', id: null, data: 'a\nb' }]],
     ['takes one space off', 'data:  a\n\n', [{ kind: 'block', event: '', id: null, data: ' a' }]],
     ['reads event and id', 'event:x\nid:1\ndata\n\n', [{ kind: 'block', event: 'x', id: '1', data: '' }]],

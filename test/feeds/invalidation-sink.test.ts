@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import { NO_MARK, type VersionMark } from '../../policies/feed-version.ts';
-import { FenceDoor } from '../../proxy/feeds/invalidation-sink.ts';
-import { PositionBoard, positionBuffer } from '../../proxy/feeds/position-cells.ts';
+import { FenceSink } from '../../proxy/feeds/invalidation-sink.ts';
+import { PositionCells, positionBuffer } from '../../proxy/feeds/position-cells.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
@@ -26,7 +26,7 @@ const FEED: FeedConfig = {
 let folder: string;
 let state: StateStore;
 let fence: Fence;
-let board: PositionBoard;
+let board: PositionCells;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'weir-door-'));
@@ -43,11 +43,11 @@ async function open(): Promise<void> {
   if (opened.kind === 'failed') throw new Error(opened.reason);
   state = opened.state;
   fence = await Fence.open(1_000, { state, clock: systemClock });
-  board = new PositionBoard(positionBuffer());
+  board = new PositionCells(positionBuffer());
 }
 
-const doorOf = (feed: FeedConfig = FEED): FenceDoor =>
-  new FenceDoor(fence, state, feed, ['feed:shop'], board);
+const doorOf = (feed: FeedConfig = FEED): FenceSink =>
+  new FenceSink(fence, state, feed, ['feed:shop'], board);
 const change = (position: string | null, kind: 'change' | 'gap' = 'change', mark: VersionMark = NO_MARK) =>
   ({ feed: FEED.name, tags: ['tag:a'], position, mark, kind }) as const;
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 import { Arrivals } from '../../origin-adapters/feeds/nats/arrivals.ts';
 import { followStream } from '../../origin-adapters/feeds/nats/following.ts';
-import type { StreamState } from '../../origin-adapters/feeds/nats/place.ts';
+import type { NatsStreamState } from '../../origin-adapters/feeds/nats/place.ts';
 import { gate, settle } from '../support/barrier.ts';
 import { FakeClock } from './fake-clock.ts';
 
@@ -104,14 +104,14 @@ class Scene {
   readonly clock = new FakeClock();
   readonly events: FeedEvent[] = [];
   readonly ended: Promise<void>;
-  state: StreamState;
+  state: NatsStreamState;
   next: number | null = null;
   readonly #answering: Promise<void>;
   readonly #deliveries = Array.from({ length: 10 }, () => Promise.withResolvers<readonly number[]>());
   #delivered = 0;
 
   /** `answering`: what the leader's answers wait for. */
-  constructor(state: StreamState, answering: Promise<void> = Promise.resolve()) {
+  constructor(state: NatsStreamState, answering: Promise<void> = Promise.resolve()) {
     this.state = state;
     this.#answering = answering;
     this.ended = this.#follow();

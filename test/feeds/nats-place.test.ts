@@ -5,13 +5,13 @@ import {
   gapReason,
   headOf,
   parsePlace,
-  type StreamState,
+  type NatsStreamState,
 } from '../../origin-adapters/feeds/nats/place.ts';
 import { matchesSubject } from '../../origin-adapters/feeds/nats/subject.ts';
 
 describe('a place in a JetStream stream', () => {
   const created = '2026-11-20T23:19:28.1566814Z';
-  const state: StreamState = { created, firstSequence: 3, lastSequence: 9 };
+  const state: NatsStreamState = { created, firstSequence: 3, lastSequence: 9 };
 
   it('is written and read', () => {
     expect(parsePlace(formatPlace({ sequence: 4, created }))).toEqual({ sequence: 4, created });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Change } from '../../policies/change.ts';
 import { compileMapping } from '../../policies/mapping.ts';
 import { MAX_SHAPES, OddChanges } from '../../proxy/feeds/odd-changes.ts';
-import { stepOf } from '../../proxy/feeds/change-batch.ts';
+import { batchOf } from '../../proxy/feeds/change-batch.ts';
 
 const MAP = [
   { when: { table: 'products' }, invalidate: { tags: ['product:{id}'], urls: [], prefixes: [] } },
@@ -26,7 +26,7 @@ function given() {
     tagsOf: ({ tags }: { readonly tags: readonly string[] }) => tags,
     odd,
   };
-  const take = (...changes: Change[]) => stepOf({ kind: 'change', position: '1', changes }, maker, 0);
+  const take = (...changes: Change[]) => batchOf({ kind: 'change', position: '1', changes }, maker, 0);
   return { lines, take };
 }
 

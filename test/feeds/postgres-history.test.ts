@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decideHistory, decideMark } from '../../origin-adapters/feeds/postgres/history.ts';
-import { decideStart, type Standing } from '../../origin-adapters/feeds/postgres/server.ts';
+import { decideStart, type ReplicationStanding } from '../../origin-adapters/feeds/postgres/server.ts';
 
 const seen = { beginLsn: 100n, endLsn: 148n, xid: 734, atMicros: 848_000_000_000_000n };
 const known = { lastCommit: seen, lsn: 500n, isProved: false };
@@ -54,7 +54,7 @@ describe('a mark in a Postgres log', () => {
 });
 
 describe('the start of a Postgres feed', () => {
-  const standing: Standing = {
+  const standing: ReplicationStanding = {
     system: '1',
     timeline: '1',
     publications: '16400',

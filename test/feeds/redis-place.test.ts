@@ -8,11 +8,11 @@ import {
   gapReasonAtEnd,
   parsePlace,
   placeOf,
-  type StreamState,
+  type RedisStreamState,
 } from '../../origin-adapters/feeds/redis-stream/place.ts';
 
 describe('a place in a Redis stream', () => {
-  const whole: StreamState = {
+  const whole: RedisStreamState = {
     lastId: '9-0',
     added: 9,
     length: 9,

@@ -3,7 +3,7 @@ import type { FeedEvent, FeedFailure } from '../../origin-adapters/feeds/feed.ts
 import type { Change } from '../../policies/change.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import { NO_MARK, type VersionMark } from '../../policies/feed-version.ts';
-import type { FeedDoor, FeedHealthReport, FeedInvalidation } from '../../proxy/feeds/sink.ts';
+import type { InvalidationSink, FeedHealthReport, FeedInvalidation } from '../../proxy/feeds/sink.ts';
 import { FeedRunner } from '../../proxy/feeds/runner.ts';
 import { gate, settle, until, type Gate } from '../support/barrier.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -28,7 +28,7 @@ const config: FeedConfig = {
 };
 
 /** Keeps what came through, and lets a test hold or refuse it. */
-class RecordingDoor implements FeedDoor {
+class RecordingDoor implements InvalidationSink {
   readonly applied: Omit<FeedInvalidation, 'mark'>[] = [];
   readonly marks: VersionMark[] = [];
   readonly heads: string[] = [];

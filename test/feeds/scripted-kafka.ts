@@ -1,5 +1,5 @@
 import type { FeedDeps } from '../../origin-adapters/feeds/feed.ts';
-import type { PartitionAnswer, Wanted } from '../../origin-adapters/feeds/kafka/client.ts';
+import type { PartitionAnswer, WantedTopics } from '../../origin-adapters/feeds/kafka/client.ts';
 import { testFeedDeps } from '../contracts/feed-reader.ts';
 
 export interface ScriptedPartition {
@@ -24,7 +24,7 @@ export class ScriptedKafka {
   id = 'first-id';
   partitions: ScriptedPartition[];
   readonly answers: ScriptedAnswer[] = [];
-  readonly fetches: Wanted[][] = [];
+  readonly fetches: WantedTopics[][] = [];
   readonly fetchOptions: { readonly maxWaitTime: number; readonly isolationLevel: number }[] = [];
   /** Partitions of which there is nothing new are left out, as in a fetch session (KIP-227). */
   isIncremental = false;
@@ -123,7 +123,7 @@ interface FetchedTopic {
   }[];
 }
 
-function wantedOf(topicId: string, asked: FetchedTopic['partitions'][number]): Wanted {
+function wantedOf(topicId: string, asked: FetchedTopic['partitions'][number]): WantedTopics {
   return {
     topicId,
     partition: asked.partition,

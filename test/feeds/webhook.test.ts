@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Delivery, DeliveryAnswer, Feed, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
+import type { FeedDelivery, DeliveryAnswer, Feed, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 import { webhookFeed } from '../../origin-adapters/feeds/webhook.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import { readFeed, type FeedReader } from '../contracts/feed-reader.ts';
@@ -45,16 +45,16 @@ async function opened(feed: Feed, after: string | null = null): Promise<FeedRead
   return reader;
 }
 
-function signed(content: unknown, options: DeliveryOptions = {}): Delivery {
+function signed(content: unknown, options: DeliveryOptions = {}): FeedDelivery {
   return signedDelivery(content, { atMs: clock.nowMs(), ...options });
 }
 
-function without(delivery: Delivery, name: string): Delivery {
+function without(delivery: FeedDelivery, name: string): FeedDelivery {
   const i = delivery.fields.indexOf(name);
   return { ...delivery, fields: delivery.fields.toSpliced(i, 2) };
 }
 
-function withField(delivery: Delivery, name: string, value: string): Delivery {
+function withField(delivery: FeedDelivery, name: string, value: string): FeedDelivery {
   return { ...delivery, fields: delivery.fields.with(delivery.fields.indexOf(name) + 1, value) };
 }
 
@@ -68,7 +68,7 @@ function isMessage(event: FeedEvent): boolean {
 }
 
 /** Delivers, waits for the change, makes it durable, and gives what was said of it: no heads. */
-async function deliver(feed: Feed, reader: FeedReader, delivery: Delivery): Promise<FeedEvent[]> {
+async function deliver(feed: Feed, reader: FeedReader, delivery: FeedDelivery): Promise<FeedEvent[]> {
   const from = reader.events.length;
   const answer = feed.receiver!.receive(delivery);
   const events = (await reader.until((all) => all.slice(from).some(isMessage))).slice(from);
@@ -83,12 +83,12 @@ afterEach(async () => {
   expect(clock.timers).toBe(0);
 });
 
-function delivery(options?: DeliveryOptions): Delivery {
+function delivery(options?: DeliveryOptions): FeedDelivery {
   return signed({ id: 1 }, options);
 }
 
 describe('webhook: who is believed', () => {
-  const refused: [string, () => Delivery][] = [
+  const refused: [string, () => FeedDelivery][] = [
     ['no id', () => without(delivery(), 'Webhook-Id')],
     ['no timestamp', () => without(delivery(), 'Webhook-Timestamp')],
     ['no signature', () => without(delivery(), 'Webhook-Signature')],

@@ -1,10 +1,10 @@
 /** Content on its way between two workers, against credit. */
 import { expect, it } from 'vitest';
 import { FlightBody } from '../../proxy/store/body.ts';
-import type { Landing } from '../../proxy/fetch/flight.ts';
+import type { FlightResult } from '../../proxy/fetch/flight.ts';
 import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
-import { Serving, type ServingDependencies } from '../../proxy/fetch/peers/server.ts';
-import { Subscription, type SubscriptionDependencies } from '../../proxy/fetch/peers/client.ts';
+import { PeerFetchServer, type PeerFetchServerDependencies } from '../../proxy/fetch/peers/server.ts';
+import { PeerFetchClient, type PeerFetchClientDependencies } from '../../proxy/fetch/peers/client.ts';
 import type { Waiter } from '../../proxy/fetch/fetch-request.ts';
 
 const WINDOW_BYTES = 65_536;
@@ -40,11 +40,11 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
       return () => true;
     },
   };
-  const serve = (join: PeerMessage & { readonly kind: 'join' }): Serving => {
+  const serve = (join: PeerMessage & { readonly kind: 'join' }): PeerFetchServer => {
     const levels = { find: () => ({ entry: null, others: false }) };
     const deps = { flights: () => flights, levels, routeNamed: () => null };
-    return new Serving(
-      deps as unknown as ServingDependencies,
+    return new PeerFetchServer(
+      deps as unknown as PeerFetchServerDependencies,
       join,
       (message) => {
         if (message.kind === 'data') dataMessages += 1;
@@ -53,14 +53,14 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
       () => {},
     );
   };
-  let serving: Serving | null = null;
-  const subscription = new Subscription(
-    { windowBytes: WINDOW_BYTES } as SubscriptionDependencies,
+  let serving: PeerFetchServer | null = null;
+  const subscription = new PeerFetchClient(
+    { windowBytes: WINDOW_BYTES } as PeerFetchClientDependencies,
     { id: 1, request: { request: {} }, arrival: 0, arrivedAtMs: 0, waitsSinceMs: 0 } as never,
     {
       inform: () => {},
       over: () => {},
-      land: (landing: Landing) => {
+      land: (landing: FlightResult) => {
         if (landing.kind === 'pass') received = readAll(landing.body);
       },
     },

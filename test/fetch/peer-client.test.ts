@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
-import { Levels } from '../../proxy/store/tiers.ts';
-import { createMemoryLevel } from '../../proxy/store/memory.ts';
-import type { Landing } from '../../proxy/fetch/flight.ts';
+import type { DiskTier } from '../../proxy/store/disk-tier.ts';
+import { Tiers } from '../../proxy/store/tiers.ts';
+import { createMemoryTier } from '../../proxy/store/memory.ts';
+import type { FlightResult } from '../../proxy/fetch/flight.ts';
 import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
-import { Subscription } from '../../proxy/fetch/peers/client.ts';
+import { PeerFetchClient } from '../../proxy/fetch/peers/client.ts';
 import { entry } from '../store/disk/support/entries.ts';
 
 const KIB = 1024;
@@ -12,14 +12,14 @@ const KIB = 1024;
 /** A flight in another worker that one client here has read from and left; gives what that worker is told. */
 function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; readonly told: string[] } {
   const told: string[] = [];
-  const levels = new Levels(createMemoryLevel(memoryBytes, 1), {} as DiskLevel, () => null);
-  const subscription = new Subscription(
+  const levels = new Tiers(createMemoryTier(memoryBytes, 1), {} as DiskTier, () => null);
+  const subscription = new PeerFetchClient(
     { levels, windowBytes: 64 * KIB, maxObjectBytes: 8 * KIB },
     { id: 1, route: { config: { cache: { maxVariants: 1 } } } } as never,
     {
       inform: () => {},
       over: () => told.push('over'),
-      land: (landing: Landing) => {
+      land: (landing: FlightResult) => {
         if (landing.kind === 'entry') landing.body!.reader(0, () => {}).close();
       },
     },

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
-import { Levels } from '../../proxy/store/tiers.ts';
-import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import type { DiskTier } from '../../proxy/store/disk-tier.ts';
+import { Tiers } from '../../proxy/store/tiers.ts';
+import { createMemoryTier } from '../../proxy/store/memory.ts';
 import { FlightBody } from '../../proxy/store/body.ts';
-import { Storing } from '../../proxy/store/entry-writer.ts';
+import { EntryWriter } from '../../proxy/store/entry-writer.ts';
 import { entry } from '../store/disk/support/entries.ts';
 
 const KIB = 1024;
@@ -11,7 +11,7 @@ const KIB = 1024;
 it('a whole entry is found before anybody who waits hears that it is whole', () => {
   const order: string[] = [];
   const head = entry(1, { sizeBytes: 1 });
-  const level: Partial<DiskLevel> = {
+  const level: Partial<DiskTier> = {
     begin: () => ({
       append: () => {},
       onStored: () => {},
@@ -22,8 +22,8 @@ it('a whole entry is found before anybody who waits hears that it is whole', () 
       abort: () => {},
     }),
   };
-  const levels = new Levels(createMemoryLevel(64 * KIB, 1), level as DiskLevel, () => null);
-  const storing = Storing.begin(head, {
+  const levels = new Tiers(createMemoryTier(64 * KIB, 1), level as DiskTier, () => null);
+  const storing = EntryWriter.begin(head, {
     levels,
     maxObjectBytes: KIB,
     maxVariants: 1,

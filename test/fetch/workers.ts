@@ -12,14 +12,14 @@ import type { Origin, OriginFailure, OriginHandler, OriginRequest } from '../../
 import type { Fields } from '../../policies/http/fields.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { sharedFeed, type SharedFeed } from '../../proxy/feeds/shared-feed.ts';
-import { uncacheableBuffer } from '../../proxy/fetch/hit-for-miss.ts';
-import { onTheWayBuffer } from '../../proxy/store/disk/writes-in-flight.ts';
+import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
+import { writesInFlightBuffer } from '../../proxy/store/disk/writes-in-flight.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { startLifetimes } from '../../proxy/threads/lifetime-clock.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
-import { originBoardSource } from '../../proxy/origins/origin-cells.ts';
-import type { SiteSource } from '../../proxy/runtime/calls.ts';
+import { originCellsSource } from '../../proxy/origins/origin-cells.ts';
+import type { RuntimeConfigurationSource } from '../../proxy/runtime/calls.ts';
 import { WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
 import { configOf } from '../config/load.ts';
 import { setClock, type SetClock } from '../fence/given.ts';
@@ -83,14 +83,14 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
   });
   const origin = new HeldOrigin();
   const feeds = Object.fromEntries(Object.keys(config.feeds).map((name) => [name, sharedFeed()]));
-  const site: SiteSource = {
+  const site: RuntimeConfigurationSource = {
     config,
     demoUrls: {},
-    originBoard: originBoardSource(['shop'], null),
+    originBoard: originCellsSource(['shop'], null),
     feeds,
     receivers: [],
   };
-  const shared = uncacheableBuffer();
+  const shared = hitForMissBuffer();
   const runtimes = Array.from(
     { length: count },
     (_, index) =>
@@ -105,7 +105,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
           site,
           fence: fence.buffer,
           uncacheable: shared,
-          onTheWay: onTheWayBuffer(),
+          onTheWay: writesInFlightBuffer(),
           connections: shared,
           lifetimes: startLifetimes(clock),
           diskPath: null,

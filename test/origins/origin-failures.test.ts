@@ -8,14 +8,14 @@ import {
   type FailureReport,
   type OriginReports,
 } from '../../proxy/origins/failure-reports.ts';
-import { OriginBoard, originBoardSource } from '../../proxy/origins/origin-cells.ts';
+import { OriginCells, originCellsSource } from '../../proxy/origins/origin-cells.ts';
 import { OriginFailures, SUMMARY_MS } from '../../proxy/origins/origin-failures.ts';
 
 const URLS = ['http://a.internal:1', 'http://b.internal:2'];
 
 function given() {
   const lines: Record<string, unknown>[] = [];
-  const board = new OriginBoard(originBoardSource(['shop'], null));
+  const board = new OriginCells(originCellsSource(['shop'], null));
   let nowMs = 1000;
   const failures = new OriginFailures({
     clock: { monotonicMs: () => nowMs },
@@ -143,7 +143,7 @@ describe('reports of a thread', () => {
 
   it('come at once, and are gathered while more follow', () => {
     const sent: OriginReports[] = [];
-    const board = new OriginBoard(originBoardSource(['shop'], null));
+    const board = new OriginCells(originCellsSource(['shop'], null));
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
     for (let i = 0; i < 1000; i += 1) observer.failed(0, refused());
     expect(sent).toEqual([
@@ -153,21 +153,21 @@ describe('reports of a thread', () => {
 
   it('tell of answers only where the origin fails, in whichever thread that was seen', () => {
     const sent: OriginReports[] = [];
-    const source = originBoardSource(['shop'], null);
+    const source = originCellsSource(['shop'], null);
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf(
       'shop',
-      new OriginBoard(source),
+      new OriginCells(source),
     );
     observer.answered(1);
     expect(sent).toEqual([]);
-    new OriginBoard(source).setFailing('shop', 1, true);
+    new OriginCells(source).setFailing('shop', 1, true);
     observer.answered(1);
     expect(sent).toEqual([{ failures: [], answered: [{ origin: 'shop', url: 1, atMs: 0 }] }]);
   });
 
   it('tell an open breaker from an origin that is not there', () => {
     const sent: OriginReports[] = [];
-    const board = new OriginBoard(originBoardSource(['shop'], null));
+    const board = new OriginCells(originCellsSource(['shop'], null));
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
     observer.failed(null, originFailure('destination_unavailable', 'left alone', false, new BreakerOpen()));
     expect(sent[0]!.failures).toMatchObject([{ url: null, isLeftAlone: true }]);

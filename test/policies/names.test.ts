@@ -10,7 +10,7 @@ import { readPurgeRequest } from '../../proxy/admin/purge-request.ts';
 import { purgeTags } from '../../proxy/admin/purge-tags.ts';
 import { readArguments } from '../../proxy/cli/arguments.ts';
 import { tagsOfChange } from '../../proxy/feeds/change-tags.ts';
-import { compileSite } from '../../proxy/routes/active-route.ts';
+import { compileConfiguration } from '../../proxy/routes/active-route.ts';
 import { tagsOfPlace } from '../../policies/url-tags.ts';
 import { writtenTags } from '../../proxy/writes/written-tags.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
@@ -84,7 +84,7 @@ routes:
   - { name: keyed, match: /keyed, cache: { key: { headers: [x-kind], cookies: [kind] } } }
   - { name: "k\u00fcche", match: /*, }
 `);
-const SITE = compileSite(CONFIG, new Map([['shop', {} as Origin]]));
+const SITE = compileConfiguration(CONFIG, new Map([['shop', {} as Origin]]));
 
 /** The tags that the entry for a GET bears. */
 function borne(target: string, host = 'shop.example', answer: Fields = []): string[] {

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { tagOfUrl } from '../../policies/tags.ts';
-import { HealthBoard } from '../../proxy/feeds/health-cells.ts';
+import { HealthCells } from '../../proxy/feeds/health-cells.ts';
 import type { FeedState } from '../../proxy/feeds/sink.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
 import { settle } from '../support/barrier.ts';
@@ -19,7 +19,7 @@ const NEW = { fields: ['ETag', '"2"'], body: 'new' };
 afterEach(() => vi.restoreAllMocks());
 
 function setFeed({ clock, feeds }: Workers, state: FeedState): void {
-  new HealthBoard(feeds['changes']!.health).set({ state, silentSinceMonotonicMs: clock.now }, clock);
+  new HealthCells(feeds['changes']!.health).set({ state, silentSinceMonotonicMs: clock.now }, clock);
 }
 
 interface Stopped {

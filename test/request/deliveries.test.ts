@@ -1,14 +1,14 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import type { Conclusions } from '../../proxy/request/access-records.ts';
-import { DeliveryWay } from '../../proxy/request/handlers/webhook.ts';
-import type { Visit } from '../../proxy/request/context.ts';
+import type { AccessRecords } from '../../proxy/request/access-records.ts';
+import { WebhookHandler } from '../../proxy/request/handlers/webhook.ts';
+import type { RequestContext } from '../../proxy/request/context.ts';
 
 const MAX_BYTES = 2 ** 20;
 
 function deliveries() {
-  const conclusions = { whenEnded: () => {}, abandoned: () => {} } as unknown as Conclusions;
-  const way = new DeliveryWay(conclusions, async () => ({ status: 204, detail: '' }));
+  const conclusions = { whenEnded: () => {}, abandoned: () => {} } as unknown as AccessRecords;
+  const way = new WebhookHandler(conclusions, async () => ({ status: 204, detail: '' }));
   return {
     /** What has come of one so far, the rest of it, and how it is answered. */
     begin(bytes: number) {
@@ -16,7 +16,7 @@ function deliveries() {
       body.write(Buffer.alloc(bytes));
       const status = new Promise<number>((respond) => {
         const exchange = { method: 'POST', fields: [], body, respond };
-        way.enter({ exchange } as unknown as Visit, '/hooks', MAX_BYTES);
+        way.enter({ exchange } as unknown as RequestContext, '/hooks', MAX_BYTES);
       });
       return { body, status };
     },

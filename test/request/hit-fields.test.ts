@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { CacheStatus } from '../../policies/http/cache-status.ts';
-import { Levels } from '../../proxy/store/tiers.ts';
-import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import { Tiers } from '../../proxy/store/tiers.ts';
+import { createMemoryTier } from '../../proxy/store/memory.ts';
 import { StoredEntry } from '../../proxy/store/entry.ts';
-import { answerWithEntry } from '../../proxy/request/entry-response.ts';
-import type { KeyedVisit } from '../../proxy/request/context.ts';
+import { respondWithEntry } from '../../proxy/request/entry-response.ts';
+import type { KeyedContext } from '../../proxy/request/context.ts';
 import { entry } from '../store/disk/support/entries.ts';
 import { get, NOW_MS, PLAIN_POLICY, stored } from '../rfc9111/given.ts';
 
-const LEVELS = new Levels(createMemoryLevel(0, 1), null, () => PLAIN_POLICY);
+const LEVELS = new Tiers(createMemoryTier(0, 1), null, () => PLAIN_POLICY);
 
 /** An entry with a lifetime of a minute, and what clients are sent of it. */
 function hits() {
@@ -29,7 +29,7 @@ function hits() {
     const route = { config: { cache: PLAIN_POLICY } };
     const site = { config: { cacheStatus: { key: true } } };
     const visit = { exchange, route, site, request: get(), key: kept.head.key, position: null };
-    answerWithEntry(visit as unknown as KeyedVisit, LEVELS, {
+    respondWithEntry(visit as unknown as KeyedContext, LEVELS, {
       entry: kept,
       body: null,
       status: { hit: true, ttlSeconds: 60 - afterSeconds, ...more },

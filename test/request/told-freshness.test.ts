@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { parseHttpDate } from '../../policies/http/dates.ts';
 import { fieldValue, fieldValues, type Fields } from '../../policies/http/fields.ts';
 import { tagOfUrl } from '../../policies/tags.ts';
-import { HealthBoard } from '../../proxy/feeds/health-cells.ts';
+import { HealthCells } from '../../proxy/feeds/health-cells.ts';
 import type { FeedState } from '../../proxy/feeds/sink.ts';
 import { settle } from '../support/barrier.ts';
 import { startWorkers, type Answered, type OriginAnswer, type Workers } from '../fetch/workers.ts';
@@ -177,7 +177,7 @@ class Scene {
 
   feed(state: FeedState): void {
     const { clock, feeds } = this.workers;
-    new HealthBoard(feeds['changes']!.health).set({ state, silentSinceMonotonicMs: clock.now }, clock);
+    new HealthCells(feeds['changes']!.health).set({ state, silentSinceMonotonicMs: clock.now }, clock);
   }
 
   /** The origin's answer now. */

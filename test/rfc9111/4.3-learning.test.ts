@@ -5,7 +5,7 @@ import {
   decideLearning,
   mayDisplace,
   type KnownResponse,
-  type OriginAnswer,
+  type LearntResponse,
 } from '../../policies/rfc9111/learning.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { get, NOW_MS, PLAIN_POLICY, reuse, stored } from './given.ts';
@@ -27,8 +27,8 @@ function known(changes: Partial<KnownResponse> = {}): KnownResponse {
 function answer(
   status: number,
   fields: Fields,
-  changes: Omit<Partial<OriginAnswer>, 'asked'> & { asked?: Partial<OriginAnswer['asked']> } = {},
-): OriginAnswer {
+  changes: Omit<Partial<LearntResponse>, 'asked'> & { asked?: Partial<LearntResponse['asked']> } = {},
+): LearntResponse {
   const request = changes.request ?? get();
   const received = {
     request,

@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { decidePosted } from '../../policies/rfc9111/posted.ts';
-import type { Received } from '../../policies/rfc9111/storing.ts';
+import type { ReceivedResponse } from '../../policies/rfc9111/storing.ts';
 import { dateIn, NOW_MS, PLAIN_POLICY, policy } from './given.ts';
 
 const FRESH = ['Cache-Control', 'max-age=60'];
 const HERE = ['Content-Location', '/items?of=1'];
 
 /** Why the answer to a POST of /items?of=1 is not stored for a GET, or `stored`. */
-function refusal(fields: readonly string[], changes: Partial<Received> = {}, target = '/items?of=1'): string {
-  const received: Received = {
+function refusal(
+  fields: readonly string[],
+  changes: Partial<ReceivedResponse> = {},
+  target = '/items?of=1',
+): string {
+  const received: ReceivedResponse = {
     request: { method: 'POST', fields: ['Content-Type', 'text/plain'] },
     status: 200,
     fields: ['Date', dateIn(0), ...fields],

@@ -6,7 +6,7 @@ import type { RequestView, ReuseDecision, StoredMeta, StoringDecision } from '..
 import { decideReuse } from '../../policies/rfc9111/reuse.ts';
 import type { ReuseQuestion } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
-import type { Received } from '../../policies/rfc9111/storing.ts';
+import type { ReceivedResponse } from '../../policies/rfc9111/storing.ts';
 
 /** The moment at which all tests begin: on a full second. */
 export const NOW_MS = Date.UTC(2026, 5, 15, 12, 0, 0);
@@ -55,7 +55,7 @@ export function get(...fields: string[]): RequestView {
 }
 
 /** A response received at once at NOW_MS, with a Date of then unless `fields` has one. */
-export function storing(fields: Fields, changes: Partial<Received> = {}): StoringDecision {
+export function storing(fields: Fields, changes: Partial<ReceivedResponse> = {}): StoringDecision {
   const dated = fields.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'date');
   return decideStoring({
     request: get(),
@@ -69,14 +69,14 @@ export function storing(fields: Fields, changes: Partial<Received> = {}): Storin
   });
 }
 
-export function stored(fields: Fields, changes: Partial<Received> = {}): StoredMeta {
+export function stored(fields: Fields, changes: Partial<ReceivedResponse> = {}): StoredMeta {
   const decision = storing(fields, changes);
   if (decision.kind === 'not') throw new Error(`expected to be stored, was not: ${decision.reason}`);
   return decision.meta;
 }
 
 /** Why it is not stored, or `stored`. */
-export function refusal(fields: Fields, changes: Partial<Received> = {}): string {
+export function refusal(fields: Fields, changes: Partial<ReceivedResponse> = {}): string {
   const decision = storing(fields, changes);
   return decision.kind === 'store' ? 'stored' : decision.reason;
 }
@@ -98,7 +98,7 @@ export function reuse(
 }
 
 /** Whether a response with these fields is served without asking the origin, that long afterwards. */
-export function isReused(fields: Fields, afterSeconds = 0, changes: Partial<Received> = {}): boolean {
+export function isReused(fields: Fields, afterSeconds = 0, changes: Partial<ReceivedResponse> = {}): boolean {
   const decision = storing(fields, changes);
   return decision.kind === 'store' && reuse(decision.meta, afterSeconds).kind === 'serve';
 }

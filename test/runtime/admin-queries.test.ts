@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { fenceSize } from '../../proxy/fence/layout.ts';
-import { inspection, type InspectionDependencies } from '../../proxy/runtime/admin-queries.ts';
+import { adminQueries, type AdminQueriesDependencies } from '../../proxy/runtime/admin-queries.ts';
 import { configOf } from '../config/load.ts';
 import { entry } from '../store/disk/support/entries.ts';
 
@@ -11,12 +11,12 @@ it('a dry run ends in bounded time, though nothing is found, and says that it is
       for (; nowMs < 60_000; nowMs += 3) yield [];
     },
   };
-  const { findEntries } = inspection({
+  const { findEntries } = adminQueries({
     clock: { monotonicMs: () => nowMs },
     fence: { buffer: new SharedArrayBuffer(4096) },
     pool: { find: async () => ({ answers: [], silent: [] }) },
     disk,
-  } as unknown as InspectionDependencies);
+  } as unknown as AdminQueriesDependencies);
   expect(await findEntries(['tag:rare'])).toEqual({ entries: 0, sample: [], complete: false });
   expect(nowMs).toBeLessThan(11_000);
 });
@@ -26,7 +26,7 @@ it('an entry of which workers know different things is shown as it was confirmed
     '{ origins: { shop: { url: "http://a" } }, routes: [{ name: things, match: /* }] }',
   );
   const [old, confirmed] = [entry(1, { floor: 3, tags: ['tag:a'] }), entry(1, { floor: 8, tags: ['tag:b'] })];
-  const { entries } = inspection({
+  const { entries } = adminQueries({
     clock: { monotonicMs: () => 0, nowMs: () => 3_000 },
     fence: { buffer: new SharedArrayBuffer(fenceSize(1_000).words * 4) },
     pool: {
@@ -40,7 +40,7 @@ it('an entry of which workers know different things is shown as it was confirmed
     },
     config: () => config,
     trustOf: () => 'untracked',
-  } as unknown as InspectionDependencies);
+  } as unknown as AdminQueriesDependencies);
   const result = await entries({ authority: null, path: '/things/1', query: '' }, [], 'http');
   if (result.kind !== 'report') throw new Error(result.kind);
   expect(result.report.entries).toMatchObject([{ floor: 8, levels: ['memory', 'disk'], tags: ['b', 'a'] }]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { EntryHead } from '../../proxy/store/entry-head.ts';
-import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import { createMemoryTier } from '../../proxy/store/memory.ts';
 import { StoredEntry } from '../../proxy/store/entry.ts';
 
 let ids = 0;
@@ -30,7 +30,7 @@ const KIB = 1024;
 
 describe('the memory level', () => {
   it('keeps its bound in bytes, counting entries whole, and lets the least recently used go', () => {
-    const level = createMemoryLevel(100 * KIB, 0.5);
+    const level = createMemoryTier(100 * KIB, 0.5);
     for (let i = 0; i < 100; i += 1) level.put(entry(`/${i}`, 4 * KIB), 8, none);
     expect(level.stats.bytes).toBeLessThanOrEqual(100 * KIB);
     expect(level.stats.bytes).toBeGreaterThan(80 * KIB);
@@ -41,21 +41,21 @@ describe('the memory level', () => {
   });
 
   it('takes no entry beyond its largest share, and says so', () => {
-    const level = createMemoryLevel(100 * KIB, 0.5);
+    const level = createMemoryTier(100 * KIB, 0.5);
     expect(level.admits(60 * KIB)).toBe(false);
     expect(level.put(entry('/large', 60 * KIB), 8, none)).toBe(false);
     expect(level.stats).toMatchObject({ bytes: 0, entries: 0 });
   });
 
   it('keeps variants together, newest first, the oldest going beyond max-variants', () => {
-    const level = createMemoryLevel(100 * KIB, 0.5);
+    const level = createMemoryTier(100 * KIB, 0.5);
     for (const language of ['de', 'en', 'fr']) level.put(entry('/a', 10, language), 2, none);
     expect(level.get('/a').map(({ meta }) => meta.varyValues[0])).toEqual(['fr', 'en']);
     expect(level.stats).toMatchObject({ entries: 2, variantEvictions: 1 });
   });
 
   it('replaces what it is told to, and updates an entry only while that very one is there', () => {
-    const level = createMemoryLevel(100 * KIB, 0.5);
+    const level = createMemoryTier(100 * KIB, 0.5);
     const first = entry('/a', 10);
     level.put(first, 8, none);
     const second = entry('/a', 20);
@@ -70,7 +70,7 @@ describe('the memory level', () => {
   });
 
   it('makes room for what is still coming at the cost of what is old, and gives it back', () => {
-    const level = createMemoryLevel(100 * KIB, 0.5);
+    const level = createMemoryTier(100 * KIB, 0.5);
     for (let i = 0; i < 20; i += 1) level.put(entry(`/${i}`, 3 * KIB), 8, none);
     const before = level.stats.entries;
     const room = level.reserve(() => {});
@@ -83,7 +83,7 @@ describe('the memory level', () => {
   });
 
   it('tells whoever reserved room when that had to be given up', () => {
-    const level = createMemoryLevel(100 * KIB, 0.5);
+    const level = createMemoryTier(100 * KIB, 0.5);
     let lost = 0;
     const room = level.reserve(() => {
       lost += 1;
@@ -94,7 +94,7 @@ describe('the memory level', () => {
   });
 
   it('is off at 0 bytes', () => {
-    const level = createMemoryLevel(0, 0.5);
+    const level = createMemoryTier(0, 0.5);
     expect(level.put(entry('/a', 1), 8, none)).toBe(false);
     expect(level.get('/a')).toEqual([]);
     expect(level.reserve(() => {}).grow(1)).toBe(false);

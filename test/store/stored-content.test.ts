@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readStored } from '../../proxy/store/content.ts';
-import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
+import type { DiskTier } from '../../proxy/store/disk-tier.ts';
 import { content, entry } from './disk/support/entries.ts';
 
 const CHUNK = 100;
@@ -18,7 +18,7 @@ function diskWith(body: Buffer) {
       pinned -= 1;
     };
   };
-  return { disk: { read, pin } as unknown as DiskLevel, pins: () => pins, pinned: () => pinned };
+  return { disk: { read, pin } as unknown as DiskTier, pins: () => pins, pinned: () => pinned };
 }
 
 function bodyOf(sizeBytes: number, from = 0) {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { StoredMeta } from '../../policies/model.ts';
-import type { DiskLevel } from '../../proxy/store/disk-tier.ts';
+import type { DiskTier } from '../../proxy/store/disk-tier.ts';
 import type { EntryHead } from '../../proxy/store/entry-head.ts';
-import { Levels } from '../../proxy/store/tiers.ts';
-import { createMemoryLevel } from '../../proxy/store/memory.ts';
+import { Tiers } from '../../proxy/store/tiers.ts';
+import { createMemoryTier } from '../../proxy/store/memory.ts';
 import { StoredEntry } from '../../proxy/store/entry.ts';
-import { Loans, type LoanMessage } from '../../proxy/fetch/peers/lookups.ts';
+import { PeerLookups, type PeerLookupMessage } from '../../proxy/fetch/peers/lookups.ts';
 import { content, entry, META } from './disk/support/entries.ts';
 
 const KEY = 'shop /things/1';
@@ -16,16 +16,16 @@ const asked = (requestTimeMs: number, meta: Partial<StoredMeta> = {}) => ({
 });
 
 /** Levels of a worker whose disk, shared with others, has these entries. */
-function levelsOver(...heads: EntryHead[]): Levels {
-  const disk: Pick<DiskLevel, 'heads' | 'read' | 'touch'> = {
+function levelsOver(...heads: EntryHead[]): Tiers {
+  const disk: Pick<DiskTier, 'heads' | 'read' | 'touch'> = {
     heads: (key) => heads.filter((head) => head.key === key),
     read: (_id, position) => content(1, 10).subarray(position),
     touch: () => {},
   };
-  return new Levels(createMemoryLevel(2 ** 20, 0.5), disk as DiskLevel, () => null);
+  return new Tiers(createMemoryTier(2 ** 20, 0.5), disk as DiskTier, () => null);
 }
 
-function inMemory(levels: Levels, head: EntryHead): StoredEntry {
+function inMemory(levels: Tiers, head: EntryHead): StoredEntry {
   const stored = new StoredEntry(head, content(1, head.sizeBytes), []);
   levels.keep(stored, 8);
   return stored;
@@ -61,8 +61,8 @@ describe('an entry in memory that another worker has replaced', () => {
     const levels = levelsOver();
     const own = inMemory(levels, entry(1, asked(1_000)));
     const lent = entry(2, asked(requestTimeMs));
-    let sent: LoanMessage | null = null;
-    const loans = new Loans(levels, (message) => {
+    let sent: PeerLookupMessage | null = null;
+    const loans = new PeerLookups(levels, (message) => {
       sent = message;
     });
     let taken: StoredEntry | null = null;

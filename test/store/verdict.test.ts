@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
-import { HealthBoard } from '../../proxy/feeds/health-cells.ts';
+import { HealthCells } from '../../proxy/feeds/health-cells.ts';
 import { judge, type Judgement } from '../../proxy/store/verdict.ts';
 import { FeedView, sharedFeed } from '../../proxy/feeds/shared-feed.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
@@ -24,7 +24,7 @@ function judgeStoppedBefore(
   const fence = table(70, { clock });
   fence.hard('other');
   const shared = sharedFeed();
-  const board = new HealthBoard(shared.health);
+  const board = new HealthCells(shared.health);
   const view = new FeedView(FEED, shared, FEED_ADAPTERS.sse, clock);
   board.set({ state: 'lost', silentSinceMonotonicMs: clock.now - 1_000 }, clock);
   let steps = 0;
@@ -72,7 +72,7 @@ describe('a worker that is stopped while it judges an entry', () => {
   it('does not count the silence from before a proof that came while it stood', () => {
     const clock = setClock();
     const shared = sharedFeed();
-    const board = new HealthBoard(shared.health);
+    const board = new HealthCells(shared.health);
     board.set({ state: 'live', silentSinceMonotonicMs: clock.now - 60_000 }, clock);
     const renewing = {
       nowMs: () => clock.nowMs(),

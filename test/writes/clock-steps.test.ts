@@ -2,8 +2,8 @@ import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
-import { OriginBoard, originBoardSource } from '../../proxy/origins/origin-cells.ts';
-import { OriginTally } from '../../proxy/origins/origin-counters.ts';
+import { OriginCells, originCellsSource } from '../../proxy/origins/origin-cells.ts';
+import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
 import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { gate } from '../support/barrier.ts';
@@ -44,10 +44,10 @@ async function start(before?: Before, setByMs = 0) {
     fence,
     clock,
     log,
-    asked: new OriginTally(),
+    asked: new OriginCounters(),
     workers: 1,
   });
-  const board = new OriginBoard(originBoardSource(['shop'], null));
+  const board = new OriginCells(originCellsSource(['shop'], null));
   writes.configure(config, Object.values(config.origins), board);
   closing.unshift(() => writes.close());
   const { acceptWrite } = writes.callsOf(1);

@@ -7,10 +7,10 @@ import { createLog } from '../../proxy/observability/logger.ts';
 import { Deliveries } from '../../proxy/writes/delivery/deliveries.ts';
 import type { Journal } from '../../proxy/writes/journal/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
-import { Lines } from '../../proxy/writes/journal/order-queues.ts';
+import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
 import { sendOnce } from '../../proxy/writes/delivery/origin-response.ts';
 import { originPrefix } from '../../proxy/writes/journal/record.ts';
-import { SteadyTime } from '../../proxy/writes/journal/durable-clock.ts';
+import { DurableClock } from '../../proxy/writes/journal/durable-clock.ts';
 import type { DueRow } from '../../proxy/writes/journal/tables.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { startScene } from './setting.ts';
@@ -47,10 +47,12 @@ it('looks at few of many stopped lines at a time, and finds what may go behind t
       return { kind: 'gone' };
     },
   } as unknown as Journal;
-  const lines: Lines = new Lines({ first: () => null, last: () => null }, (line) => deliveries.freed(line));
+  const lines: OrderQueues = new OrderQueues({ first: () => null, last: () => null }, (line) =>
+    deliveries.freed(line),
+  );
   for (const { line } of rows.slice(0, -1)) lines.unsettled(line);
   const moved = (): void => {};
-  const time = new SteadyTime({ state: new MemoryState(), clock });
+  const time = new DurableClock({ state: new MemoryState(), clock });
   const deliveries: Deliveries = new Deliveries({ journal, lines, clock, time, log, random: () => 0, moved });
   const config = { routes: [], journal: { deliveries: 16 }, origins: { shop: { maxProcessingMs: 1 } } };
   const target = { origin: {} as Origin, atOnce: 16, openUntilMs: () => 0 };

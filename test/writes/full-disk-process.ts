@@ -9,9 +9,9 @@ import { openState } from '../../proxy/state/state-store.ts';
 import { Journal } from '../../proxy/writes/journal/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
-import { LingeringHolds } from '../../proxy/writes/through/timed-holds.ts';
-import { Lines } from '../../proxy/writes/journal/order-queues.ts';
-import { SteadyTime } from '../../proxy/writes/journal/durable-clock.ts';
+import { TimedHolds } from '../../proxy/writes/through/timed-holds.ts';
+import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
+import { DurableClock } from '../../proxy/writes/journal/durable-clock.ts';
 
 const [, , path] = process.argv;
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
@@ -21,10 +21,10 @@ async function open() {
   if (opened.kind === 'failed') throw new Error(opened.reason);
   const { state } = opened;
   const fence = await Fence.open(1000, { state, clock });
-  const lines = new Lines({ first: () => null, last: () => null }, () => {});
-  const time = new SteadyTime({ state, clock });
+  const lines = new OrderQueues({ first: () => null, last: () => null }, () => {});
+  const time = new DurableClock({ state, clock });
   const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1000, held: 10_000 }), time, log });
-  const lingering = new LingeringHolds({ state, fence, time, log, slots, lines: () => lines });
+  const lingering = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
   const limits = { sizeBytes: 2 ** 30, done: 0 };
   const deps = {
     state,

@@ -3,7 +3,7 @@ import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import type { Deliveries } from '../../proxy/writes/delivery/deliveries.ts';
 import { numberOf as numberOfId } from '../../proxy/writes/journal/record.ts';
-import { WriteOffice } from '../../proxy/writes/journal-admin.ts';
+import { JournalAdmin } from '../../proxy/writes/journal-admin.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { numberOf, offer, open } from './opened.ts';
 
@@ -36,7 +36,7 @@ it('of two operators at one dead write only one is heard', async () => {
       return () => void busy.delete(reserved);
     },
   } as unknown as Deliveries;
-  const office = new WriteOffice({ journal, deliveries, log, clock, time, moved: () => {}, counts });
+  const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
   const actions = await Promise.all([office.retry(record.id), office.discard(record.id)]);
   expect(actions.map(({ kind }) => kind)).toEqual(['done', 'conflict']);
   expect([journal.counts.waiting, fence.holds]).toEqual([1, 1]);
@@ -53,7 +53,7 @@ it('lists writes in the order of their acceptance, page by page, whatever has be
   const record = { ...begun.record, state: 'dead' } as const;
   await journal.leave(second, { shelf: 'dead', record, lingering: null, moreTags: [] });
   const deliveries = {} as Deliveries;
-  const office = new WriteOffice({ journal, deliveries, log, clock, time, moved: () => {}, counts });
+  const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
   const [one] = office.list(null, 1, null)!;
   const [two] = office.list(null, 1, one!.id)!;
   expect([one!.id, two!.id].map(numberOfId)).toEqual([first, second]);
@@ -66,7 +66,7 @@ it('says which write the others of a URL wait for, and which URLs a dead one sto
   await journal.accept(offer('/1', 'y'));
   await journal.accept(offer('/2', 'z'));
   const deliveries = {} as Deliveries;
-  const office = new WriteOffice({ journal, deliveries, log, clock, time, moved: () => {}, counts });
+  const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
   const head = office.list('waiting', 10, null)![0]!.id;
   const waitsFor = () => office.list(null, 10, null)!.map((write) => write.waitsFor);
   expect(waitsFor()).toEqual([null, { id: head, state: 'waiting' }, null]);

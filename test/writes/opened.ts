@@ -8,14 +8,14 @@ import type { Acceptance, OfferedWrite } from '../../proxy/writes/journal/append
 import { Journal } from '../../proxy/writes/journal/journal.ts';
 import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
-import { LingeringHolds } from '../../proxy/writes/through/timed-holds.ts';
-import { Lines } from '../../proxy/writes/journal/order-queues.ts';
-import { SteadyTime } from '../../proxy/writes/journal/durable-clock.ts';
-import { ThroughDesk } from '../../proxy/writes/through/gate.ts';
+import { TimedHolds } from '../../proxy/writes/through/timed-holds.ts';
+import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
+import { DurableClock } from '../../proxy/writes/journal/durable-clock.ts';
+import { WriteThroughGate } from '../../proxy/writes/through/gate.ts';
 import type { MemoryState } from '../support/memory-state.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
-const opened: LingeringHolds[] = [];
+const opened: TimedHolds[] = [];
 
 afterEach(() => {
   for (const lingering of opened.splice(0)) lingering.close();
@@ -28,16 +28,16 @@ export async function open(
   limits = { heldPerClient: 1000, held: 10_000 },
 ) {
   const fence = await Fence.open(1000, { state, clock });
-  const lines: Lines = new Lines(
+  const lines: OrderQueues = new OrderQueues(
     {
       first: (line) => journal.tables.first(line)?.order ?? null,
       last: (line) => journal.tables.last(line)?.order ?? null,
     },
     () => {},
   );
-  const time = new SteadyTime({ state, clock });
+  const time = new DurableClock({ state, clock });
   const slots = new HoldSlots({ limits: () => limits, time, log });
-  const lingering = new LingeringHolds({ state, fence, time, log, slots, lines: () => lines });
+  const lingering = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
   opened.push(lingering);
   const buried: number[] = [];
   const journal: Journal = new Journal({
@@ -52,7 +52,7 @@ export async function open(
   });
   journal.restoreHolds();
   await lingering.restore();
-  const desk = new ThroughDesk({ state, fence, lines, lingering, slots, time, log });
+  const desk = new WriteThroughGate({ state, fence, lines, lingering, slots, time, log });
   const reader = new FenceReader(new SharedWords(fence.buffer), clock);
   return {
     fence,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
-import { OriginTally } from '../../proxy/origins/origin-counters.ts';
+import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
 import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
 import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
@@ -107,7 +107,7 @@ describe('writes through', () => {
       fence,
       clock,
       log,
-      asked: new OriginTally(),
+      asked: new OriginCounters(),
       workers: 1,
     });
     const { admitThrough, settleThrough } = writes.callsOf(1);

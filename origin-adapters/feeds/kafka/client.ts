@@ -31,7 +31,7 @@ export interface Leader {
 }
 
 /** A partition and the place in it that is asked for. */
-export interface Wanted {
+export interface WantedTopics {
   readonly topicId: string;
   readonly partition: number;
   readonly leaderEpoch: number;
@@ -114,7 +114,7 @@ export class KafkaClient {
   }
 
   /** Waits up to `waitMs` for something new. Never rejects. */
-  async fetch(node: number, wanted: readonly Wanted[], waitMs: number): Promise<FetchAnswer> {
+  async fetch(node: number, wanted: readonly WantedTopics[], waitMs: number): Promise<FetchAnswer> {
     try {
       const response = await this.#consumer.fetch({
         node,
@@ -190,7 +190,7 @@ function topicOf(name: string, topic: ClusterTopicMetadata | undefined, cluster:
   };
 }
 
-function byTopic(wanted: readonly Wanted[]): Parameters<Consumer['fetch']>[0]['topics'] {
+function byTopic(wanted: readonly WantedTopics[]): Parameters<Consumer['fetch']>[0]['topics'] {
   const topics = Map.groupBy(wanted, ({ topicId }) => topicId);
   return [...topics].map(([topicId, partitions]) => ({
     topicId,

@@ -1,4 +1,4 @@
-import type { KafkaTopic, Leader, Wanted } from './client.ts';
+import type { KafkaTopic, Leader, WantedTopics } from './client.ts';
 import { formatPosition, type KafkaPosition, type PartitionPlace, type RecordMark } from './position.ts';
 
 /** One partition and how far it has been read. */
@@ -58,7 +58,7 @@ export class PartitionReading {
 }
 
 /** All partitions of all topics of one feed. */
-export class Reading {
+export class KafkaReading {
   readonly partitions: readonly PartitionReading[];
   readonly nodes: readonly number[];
   readonly #topics: readonly (readonly [KafkaTopic, readonly PartitionReading[]])[];
@@ -91,7 +91,7 @@ export class Reading {
   }
 
   /** In an order that turns: a batch beyond the bounds is only sent for the first partition that has anything. */
-  wanted(node: number): Wanted[] {
+  wanted(node: number): WantedTopics[] {
     const all = this.of(node);
     const first = this.#turn++ % all.length;
     return [...all.slice(first), ...all.slice(0, first)].map((partition) => ({

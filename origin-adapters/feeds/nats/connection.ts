@@ -9,7 +9,7 @@ import { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
 import type { StreamLeader } from './following.ts';
 import type { NatsOptions } from './options.ts';
-import type { KnownMessage, StreamState } from './place.ts';
+import type { KnownMessage, NatsStreamState } from './place.ts';
 import { ConnectionSockets } from './sockets.ts';
 
 export type OpenedNats =
@@ -87,7 +87,7 @@ export class NatsStreamConnection implements StreamLeader {
   }
 
   /** As the stream's leader knows it. */
-  async state(): Promise<StreamState> {
+  async state(): Promise<NatsStreamState> {
     const { config, created, state } = await orAborted(
       this.#manager.streams.info(this.#stream),
       this.#signal,

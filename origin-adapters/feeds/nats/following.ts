@@ -1,11 +1,18 @@
 import type { FeedClock, FeedEvent } from '../feed.ts';
 import type { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
-import { formatPlace, goneReason, markOf, type KnownMessage, type Place, type StreamState } from './place.ts';
+import {
+  formatPlace,
+  goneReason,
+  markOf,
+  type KnownMessage,
+  type NatsPosition,
+  type NatsStreamState,
+} from './place.ts';
 
 /** Who knows what the stream holds, whatever the consumer delivers. */
 export interface StreamLeader {
-  state(): Promise<StreamState>;
+  state(): Promise<NatsStreamState>;
   /** The first sequence from that one on of which there is a message; null: there is none. */
   nextSequence(from: number): Promise<number | null>;
 }
@@ -13,7 +20,7 @@ export interface StreamLeader {
 export interface Following<Message> {
   readonly leader: StreamLeader;
   readonly arrivals: Arrivals<Message>;
-  readonly from: Place;
+  readonly from: NatsPosition;
   /** How often the head is asked for. */
   readonly headMs: number;
   readonly clock: FeedClock;
@@ -77,7 +84,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
 }
 
 /** The last sequence of the very stream that reading began in. */
-async function headOf(leader: StreamLeader, from: Place, sequence: number): Promise<number> {
+async function headOf(leader: StreamLeader, from: NatsPosition, sequence: number): Promise<number> {
   const state = await leader.state();
   if (state.created === from.created && state.lastSequence >= sequence) return state.lastSequence;
   // The gap is found where reading begins anew.

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
  * it from the old one; one restored from an older copy has that time, and only the message at the place tells it from the
  * one that was read.
  */
-export interface Place {
+export interface NatsPosition {
   readonly sequence: number;
   readonly created: string;
   /** Of the message at this place, as `markOf` makes it. Absent: there was none when the place was taken. */
@@ -28,19 +28,19 @@ export function markOf({ subject, data, timestampNanos }: KnownMessage): string 
 
 const DIGEST_LENGTH = 22;
 
-export interface StreamState {
+export interface NatsStreamState {
   readonly created: string;
   /** Of the first message that is left; of the next one to come where there is none. */
   readonly firstSequence: number;
   readonly lastSequence: number;
 }
 
-export function formatPlace({ sequence, created, mark }: Place): string {
+export function formatPlace({ sequence, created, mark }: NatsPosition): string {
   return mark === undefined ? `${sequence}@${created}` : `${sequence}@${created}#${mark}`;
 }
 
 /** null where the text is none of ours. */
-export function parsePlace(position: string): Place | null {
+export function parsePlace(position: string): NatsPosition | null {
   const match = /^(\d+)@([^\s#]+)(?:#(\S+))?$/.exec(position);
   if (match === null) return null;
   const place = { sequence: Number(match[1]), created: match[2]! };
@@ -48,7 +48,7 @@ export function parsePlace(position: string): Place | null {
 }
 
 /** `last`: the message at the head; null: it is not there. */
-export function headOf({ created, lastSequence }: StreamState, last: KnownMessage | null): Place {
+export function headOf({ created, lastSequence }: NatsStreamState, last: KnownMessage | null): NatsPosition {
   const place = { sequence: lastSequence, created };
   return last === null ? place : { ...place, mark: markOf(last) };
 }
@@ -59,7 +59,11 @@ export function headOf({ created, lastSequence }: StreamState, last: KnownMessag
  * place, must be there and be the same (null: it is not there). Where no message was read yet, all that the stream holds
  * comes after.
  */
-export function decideSameHistory(place: Place, own: KnownMessage | null, state: StreamState): string | null {
+export function decideSameHistory(
+  place: NatsPosition,
+  own: KnownMessage | null,
+  state: NatsStreamState,
+): string | null {
   if (place.mark === undefined) {
     const isUnchanged = state.lastSequence === place.sequence;
     return isUnchanged || place.sequence === 0
@@ -75,7 +79,7 @@ export function decideSameHistory(place: Place, own: KnownMessage | null, state:
  * Why it can't be proved that nothing after the place is missing; null: nothing is missing at its beginning. The server
  * would begin at the nearest message that it has, in silence.
  */
-export function gapReason(place: Place, state: StreamState): string | null {
+export function gapReason(place: NatsPosition, state: NatsStreamState): string | null {
   if (place.created !== state.created) return 'the stream was recreated';
   if (state.lastSequence < place.sequence) return 'the stream went back to an older state';
   if (state.firstSequence > place.sequence + 1)

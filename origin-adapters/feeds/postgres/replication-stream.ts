@@ -2,11 +2,11 @@ import type { Client } from 'pg';
 import type { FeedClock } from '../feed.ts';
 import { ByteReader, Unreadable } from './byte-reader.ts';
 import { formatLsn } from './position.ts';
-import { TransactionReader, type Transaction } from './transactions.ts';
+import { TransactionReader, type PostgresTransaction } from './transactions.ts';
 
 /** What the server sends, in its order. */
-export type StreamItem =
-  | { readonly kind: 'transaction'; readonly transaction: Transaction }
+export type ReplicationItem =
+  | { readonly kind: 'transaction'; readonly transaction: PostgresTransaction }
   /** Everything committed before `walEnd` was sent, if it stands between transactions. */
   | {
       readonly kind: 'keepalive';
@@ -37,7 +37,7 @@ export class ReplicationStream {
   readonly #clock: FeedClock;
   readonly #quietMs: number;
   readonly #reader: TransactionReader;
-  #items: StreamItem[] = [];
+  #items: ReplicationItem[] = [];
   #itemAtMs: number;
   /** Read since other work last had its turn. */
   #sliceBytes = 0;
@@ -74,7 +74,7 @@ export class ReplicationStream {
   }
 
   /** The next item, as soon as there is one. Rejects once nothing more can come. */
-  async next(): Promise<StreamItem> {
+  async next(): Promise<ReplicationItem> {
     for (;;) {
       const item = this.#items.shift();
       if (item !== undefined) return item;
@@ -138,7 +138,7 @@ export class ReplicationStream {
     }
   }
 
-  #read(reader: ByteReader): StreamItem | null {
+  #read(reader: ByteReader): ReplicationItem | null {
     const tag = reader.tag();
     if (tag === 'k') return this.#readKeepalive(reader);
     if (tag !== 'w') throw new Unreadable(`a replication message of unknown kind ${JSON.stringify(tag)}`);
@@ -149,7 +149,7 @@ export class ReplicationStream {
     return isQuiet ? { kind: 'underway' } : null;
   }
 
-  #readKeepalive(reader: ByteReader): StreamItem {
+  #readKeepalive(reader: ByteReader): ReplicationItem {
     const walEnd = reader.uint64();
     // When it was sent.
     reader.skip(8);
@@ -168,7 +168,7 @@ export class ReplicationStream {
     });
   }
 
-  #push(item: StreamItem): void {
+  #push(item: ReplicationItem): void {
     this.#items.push(item);
     this.#itemAtMs = this.#clock.monotonicMs();
     this.#client.connection.stream.pause();

@@ -4,7 +4,7 @@ import { failed } from './failure.ts';
 import { formatLsn, parseLsn, type Commit, type PostgresPosition } from './position.ts';
 
 /** What the server says of itself and of the slot before anything is followed. */
-export interface Standing {
+export interface ReplicationStanding {
   readonly system: string;
   readonly timeline: string;
   /** The numbers of the publications. */
@@ -18,7 +18,7 @@ export interface Standing {
 }
 
 export type Inspection =
-  | { readonly kind: 'ready'; readonly standing: Standing }
+  | { readonly kind: 'ready'; readonly standing: ReplicationStanding }
   /** Another connection holds the slot, perhaps an old one of ours whose end the server has not noticed. */
   | { readonly kind: 'held'; readonly pid: string }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
@@ -62,7 +62,7 @@ export type Start =
  * commit seen and everything behind it. A slot has no time of creation; one made anew under the same name has confirmed
  * more than we have.
  */
-export function decideStart(after: PostgresPosition | null, standing: Standing): Start {
+export function decideStart(after: PostgresPosition | null, standing: ReplicationStanding): Start {
   if (after === null) return { kind: 'gap', reason: 'no position' };
   if (after.system !== standing.system) return { kind: 'gap', reason: 'the server is another one' };
   if (after.timeline !== standing.timeline) {

@@ -2,12 +2,12 @@ import type { ChangeEvent, FeedEvent } from '../feed.ts';
 import type { HeadQuestion } from './head-question.ts';
 import { decideHistory, decideMark, type KnownHistory, type Shown } from './history.ts';
 import { formatPosition, type Commit } from './position.ts';
-import type { StreamItem } from './replication-stream.ts';
-import type { Standing, Start } from './server.ts';
-import type { Transaction } from './transactions.ts';
+import type { ReplicationItem } from './replication-stream.ts';
+import type { ReplicationStanding, Start } from './server.ts';
+import type { PostgresTransaction } from './transactions.ts';
 
 export interface TellingOptions {
-  readonly standing: Standing;
+  readonly standing: ReplicationStanding;
   readonly start: Start;
   /** How much of the log the slot may keep for the sake of the last commit that was seen. */
   readonly markAfterBytes: number;
@@ -18,7 +18,7 @@ export interface TellingOptions {
 
 /** What one stream's items tell, up to which place everything was told, and whether the log is the one that we know. */
 export class Telling {
-  readonly #standing: Standing;
+  readonly #standing: ReplicationStanding;
   readonly #markAfterBytes: number;
   readonly #quietMs: number;
   /** Why it begins anew, which is told with the first commit that is seen; null: it was told, or there is no need. */
@@ -58,14 +58,14 @@ export class Telling {
     return decideMark(this.#last, { endLsn, markLsn }, this.#markAfterBytes);
   }
 
-  eventsOf(item: StreamItem, question: HeadQuestion, nowMs: number): FeedEvent[] {
+  eventsOf(item: ReplicationItem, question: HeadQuestion, nowMs: number): FeedEvent[] {
     const events = this.#eventsOf(item, question, nowMs - this.#toldAtMs >= this.#quietMs);
     if (events.length > 0) this.#toldAtMs = nowMs;
     return events;
   }
 
   /** `isQuiet`: work upstream that tells nothing must not look like a dead connection. */
-  #eventsOf(item: StreamItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
+  #eventsOf(item: ReplicationItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
     switch (this.#verdictOn(shownBy(item))) {
       case 'same': {
         const event = this.#tell(item, question) ?? (isQuiet ? this.#move({ changes: [] }) : null);
@@ -92,7 +92,7 @@ export class Telling {
   }
 
   /** Nothing is told before the gap, nor the gap before a commit by which its place is known again. */
-  #begin(item: StreamItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
+  #begin(item: ReplicationItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
     if (this.#gapReason !== null && item.kind === 'transaction') {
       const { commit, bytes } = item.transaction;
       this.#reachedLsn = commit.endLsn;
@@ -108,7 +108,7 @@ export class Telling {
     return isQuiet ? [{ kind: 'behind', events: 1 }] : [];
   }
 
-  #tell(item: StreamItem, question: HeadQuestion): FeedEvent | null {
+  #tell(item: ReplicationItem, question: HeadQuestion): FeedEvent | null {
     switch (item.kind) {
       case 'transaction':
         return this.#tellTransaction(item.transaction);
@@ -121,7 +121,7 @@ export class Telling {
     }
   }
 
-  #tellTransaction(transaction: Transaction): FeedEvent | null {
+  #tellTransaction(transaction: PostgresTransaction): FeedEvent | null {
     const { commit, bytes } = transaction;
     this.#reach(commit.endLsn);
     this.#last = { commit, bytes };
@@ -141,7 +141,10 @@ export class Telling {
     return moved === null || beginLsn - moved.beginLsn > BigInt(this.#markAfterBytes);
   }
 
-  #tellKeepalive(item: Extract<StreamItem, { kind: 'keepalive' }>, question: HeadQuestion): FeedEvent | null {
+  #tellKeepalive(
+    item: Extract<ReplicationItem, { kind: 'keepalive' }>,
+    question: HeadQuestion,
+  ): FeedEvent | null {
     if (item.isBetween) this.#reach(item.walEnd);
     const askedAtMonotonicMs = question.answer(item.isBetween ? item.walEnd : null);
     if (askedAtMonotonicMs !== null) return { kind: 'head', position: this.#position, askedAtMonotonicMs };
@@ -165,7 +168,7 @@ export class Telling {
 }
 
 /** null: nothing yet. */
-function shownBy(item: StreamItem): Shown | null {
+function shownBy(item: ReplicationItem): Shown | null {
   if (item.kind === 'transaction') return { kind: 'commit', commit: item.transaction.commit };
   return item.kind === 'keepalive' && item.isBetween ? { kind: 'reached', lsn: item.walEnd } : null;
 }

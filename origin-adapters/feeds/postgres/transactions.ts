@@ -5,7 +5,7 @@ import { readPgOutput, type PgOutput, type Relation } from './pgoutput.ts';
 import { rowChange, truncation } from './row-changes.ts';
 
 /** One transaction, whole. Its place is the end of its commit record. */
-export type Transaction = {
+export type PostgresTransaction = {
   readonly commit: Commit;
   /** What the server sent of it. */
   readonly bytes: number;
@@ -38,7 +38,7 @@ export class TransactionReader {
   }
 
   /** The transaction that ends with this message, if one does. Throws `Unreadable` where the stream has lost its order. */
-  take(message: Buffer): Transaction | null {
+  take(message: Buffer): PostgresTransaction | null {
     if (this.#open !== null) this.#open.sentBytes += message.length;
     if (isRowMessage(message)) {
       this.#takeRows(message);
@@ -100,7 +100,7 @@ export class TransactionReader {
     return relation;
   }
 
-  #commit({ beginLsn, endLsn, atMicros }: Extract<PgOutput, { kind: 'commit' }>): Transaction {
+  #commit({ beginLsn, endLsn, atMicros }: Extract<PgOutput, { kind: 'commit' }>): PostgresTransaction {
     const open = this.#open;
     if (open === null) throw new Unreadable('a commit outside a transaction');
     this.#open = null;

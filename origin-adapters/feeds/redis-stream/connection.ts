@@ -4,14 +4,14 @@ import type { FeedClock, FeedDeps, FeedFailure } from '../feed.ts';
 import { readTls, type TlsMaterial } from '../tls.ts';
 import { within } from '../within.ts';
 import { RedisFault } from './fault.ts';
-import type { StreamState } from './place.ts';
+import type { RedisStreamState } from './place.ts';
 import { arrayOf, readEntries, readRole, readStreamState } from './replies.ts';
 import type { StreamEntry } from './place.ts';
 import type { RedisStreamOptions } from './options.ts';
 
 /** The stream at one moment: its state, the entry with the id asked for, and what comes after it. */
 export interface Snapshot {
-  readonly state: StreamState;
+  readonly state: RedisStreamState;
   /** null: it is not there. */
   readonly own: StreamEntry | null;
   /** As many as were asked for, or all that there are. */

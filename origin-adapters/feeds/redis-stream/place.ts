@@ -12,7 +12,7 @@ export interface StreamEntry {
  * being how many entries had ever been added up to there (`entries-added`): ids tell the order, ordinals the number. The
  * digest is that of the entry's content, by which the stream is known again.
  */
-export interface Place {
+export interface RedisPosition {
   readonly id: string;
   readonly ordinal: number;
   /** Absent: there was no entry at this place when it was taken. */
@@ -20,7 +20,7 @@ export interface Place {
 }
 
 /** What `XINFO STREAM` says (Redis 7). */
-export interface StreamState {
+export interface RedisStreamState {
   readonly lastId: string;
   readonly added: number;
   readonly length: number;
@@ -32,12 +32,12 @@ export interface StreamState {
   readonly lastEntry: StreamEntry | null;
 }
 
-export function formatPlace({ id, ordinal, digest }: Place): string {
+export function formatPlace({ id, ordinal, digest }: RedisPosition): string {
   return digest === undefined ? `${id}/${ordinal}` : `${id}/${ordinal}/${digest}`;
 }
 
 /** Behind that entry. */
-export function placeOf(entry: StreamEntry, ordinal: number): Place {
+export function placeOf(entry: StreamEntry, ordinal: number): RedisPosition {
   return { id: entry.id, ordinal, digest: digestOf(entry) };
 }
 
@@ -50,14 +50,14 @@ function digestOf({ fields }: StreamEntry): string {
 const DIGEST_LENGTH = 22;
 
 /** null where the text is none of ours. */
-export function parsePlace(position: string): Place | null {
+export function parsePlace(position: string): RedisPosition | null {
   const match = /^(\d+-\d+)\/(\d+)(?:\/([\w-]+))?$/.exec(position);
   if (match === null) return null;
   const place = { id: match[1]!, ordinal: Number(match[2]) };
   return match[3] === undefined ? place : { ...place, digest: match[3] };
 }
 
-export function headOf({ lastId, added, lastEntry }: StreamState): Place {
+export function headOf({ lastId, added, lastEntry }: RedisStreamState): RedisPosition {
   return lastEntry?.id === lastId ? placeOf(lastEntry, added) : { id: lastId, ordinal: added };
 }
 
@@ -66,7 +66,11 @@ export function headOf({ lastId, added, lastEntry }: StreamState): Place {
  * where a stream is made anew or restored and written on: `own`, the entry at the place, must be there and be the same
  * (null: it is not there). A stream that never had an entry has none of that; everything in it comes after.
  */
-export function decideSameStream(place: Place, own: StreamEntry | null, state: StreamState): string | null {
+export function decideSameStream(
+  place: RedisPosition,
+  own: StreamEntry | null,
+  state: RedisStreamState,
+): string | null {
   if (place.digest === undefined) {
     const isUnchanged = state.lastId === place.id && state.added === place.ordinal;
     return isUnchanged || place.ordinal === 0
@@ -80,7 +84,7 @@ export function decideSameStream(place: Place, own: StreamEntry | null, state: S
 }
 
 /** Why it can't be proved that nothing after the place is missing; null: all of it is there. */
-export function gapReason(place: Place, state: StreamState): string | null {
+export function gapReason(place: RedisPosition, state: RedisStreamState): string | null {
   if (compareIds(state.lastId, place.id) < 0 || state.added < place.ordinal) {
     return 'the stream was recreated, or went back to an older state';
   }
@@ -92,7 +96,7 @@ export function gapReason(place: Place, state: StreamState): string | null {
 }
 
 /** As `gapReason`, once everything that is left after the place has been read: then the numbers must be equal. */
-export function gapReasonAtEnd(place: Place, state: StreamState): string | null {
+export function gapReasonAtEnd(place: RedisPosition, state: RedisStreamState): string | null {
   return place.ordinal === state.added ? null : recreated;
 }
 

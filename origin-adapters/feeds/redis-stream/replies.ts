@@ -1,8 +1,8 @@
 import { RedisFault } from './fault.ts';
-import type { StreamEntry, StreamState } from './place.ts';
+import type { StreamEntry, RedisStreamState } from './place.ts';
 
 /** Of `XINFO STREAM`: names and values in turn. */
-export function readStreamState(reply: unknown): StreamState {
+export function readStreamState(reply: unknown): RedisStreamState {
   const values = mapOf(reply);
   if (!values.has('entries-added') || !values.has('recorded-first-entry-id')) {
     throw new RedisFault(

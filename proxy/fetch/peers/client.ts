@@ -1,21 +1,21 @@
-import type { Levels } from '../../store/tiers.ts';
+import type { Tiers } from '../../store/tiers.ts';
 import { StoredEntry } from '../../store/entry.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
 import { FlightBody } from '../../store/body.ts';
 import type { FlightEvents } from '../flight.ts';
 import type { PeerMessage } from './messages.ts';
-import { Storing } from '../../store/entry-writer.ts';
-import type { FillRequest } from '../fetch-request.ts';
+import { EntryWriter } from '../../store/entry-writer.ts';
+import type { FetchRequest } from '../fetch-request.ts';
 
-export interface SubscriptionDependencies {
-  readonly levels: Levels;
+export interface PeerFetchClientDependencies {
+  readonly levels: Tiers;
   readonly windowBytes: number;
   readonly maxObjectBytes: number;
 }
 
-export interface SubscriptionRequest {
+export interface PeerFetchRequest {
   readonly id: number;
-  readonly request: FillRequest;
+  readonly request: FetchRequest;
   readonly route: ActiveRoute;
   readonly arrival: number;
   readonly arrivedAtMs: number;
@@ -26,20 +26,20 @@ export interface SubscriptionRequest {
 const GRANTS_A_WINDOW = 4;
 
 /** This worker's side of a flight that runs in another: what comes from there feeds a flight here, as an origin would. */
-export class Subscription {
-  readonly #deps: SubscriptionDependencies;
-  readonly #asked: SubscriptionRequest;
+export class PeerFetchClient {
+  readonly #deps: PeerFetchClientDependencies;
+  readonly #asked: PeerFetchRequest;
   readonly #events: FlightEvents;
   readonly #send: (message: PeerMessage) => void;
   #body: FlightBody | null = null;
-  #storing: Storing | null = null;
+  #storing: EntryWriter | null = null;
   #hasHead = false;
   #isPaused = false;
   #owedBytes = 0;
 
   constructor(
-    deps: SubscriptionDependencies,
-    asked: SubscriptionRequest,
+    deps: PeerFetchClientDependencies,
+    asked: PeerFetchRequest,
     events: FlightEvents,
     send: (message: PeerMessage) => void,
   ) {
@@ -151,7 +151,7 @@ export class Subscription {
       this.abandon();
       return;
     }
-    const storing = Storing.begin(head, {
+    const storing = EntryWriter.begin(head, {
       levels,
       maxObjectBytes: this.#deps.maxObjectBytes,
       maxVariants: this.#asked.route.config.cache.maxVariants,

@@ -1,11 +1,11 @@
 import type { RequestView } from '../../../policies/model.ts';
 import { isLater, type EntryHead } from '../../store/entry-head.ts';
-import type { Levels } from '../../store/tiers.ts';
+import type { Tiers } from '../../store/tiers.ts';
 import { StoredEntry } from '../../store/entry.ts';
 
 /** What workers say to each other about entries that one lends another. */
-export type LoanMessage =
-  | { readonly kind: 'ask'; readonly id: number; readonly wanted: Wanted }
+export type PeerLookupMessage =
+  | { readonly kind: 'ask'; readonly id: number; readonly wanted: PeerLookupRequest }
   | {
       readonly kind: 'lent';
       readonly id: number;
@@ -14,7 +14,7 @@ export type LoanMessage =
     }
   | { readonly kind: 'none'; readonly id: number };
 
-export interface Wanted {
+export interface PeerLookupRequest {
   readonly key: string;
   readonly request: RequestView;
   /** Its name, and how many variants it keeps. */
@@ -31,25 +31,25 @@ type Taker = (entry: StoredEntry | null) => void;
  * Entries lent between two workers where no disk shows them to both, or not yet. Fresh or stale, the borrower judges them
  * as if they had stood in its own memory, where it keeps them.
  */
-export class Loans {
-  readonly #levels: Levels;
-  readonly #send: (message: LoanMessage, transfer?: ArrayBuffer[]) => void;
-  readonly #open = new Map<number, { readonly wanted: Wanted; readonly take: Taker }>();
+export class PeerLookups {
+  readonly #levels: Tiers;
+  readonly #send: (message: PeerLookupMessage, transfer?: ArrayBuffer[]) => void;
+  readonly #open = new Map<number, { readonly wanted: PeerLookupRequest; readonly take: Taker }>();
   #next = 0;
 
-  constructor(levels: Levels, send: (message: LoanMessage, transfer?: ArrayBuffer[]) => void) {
+  constructor(levels: Tiers, send: (message: PeerLookupMessage, transfer?: ArrayBuffer[]) => void) {
     this.#levels = levels;
     this.#send = send;
   }
 
   /** `take` is called once, with null where nothing is lent. */
-  ask(wanted: Wanted, take: Taker): void {
+  ask(wanted: PeerLookupRequest, take: Taker): void {
     this.#next += 1;
     this.#open.set(this.#next, { wanted, take });
     this.#send({ kind: 'ask', id: this.#next, wanted });
   }
 
-  receive(message: LoanMessage): void {
+  receive(message: PeerLookupMessage): void {
     switch (message.kind) {
       case 'ask':
         this.#lend(message);
@@ -70,7 +70,7 @@ export class Loans {
     for (const id of this.#open.keys()) this.#settle(id, null);
   }
 
-  #lend({ id, wanted }: LoanMessage & { readonly kind: 'ask' }): void {
+  #lend({ id, wanted }: PeerLookupMessage & { readonly kind: 'ask' }): void {
     const entry = this.#find(wanted);
     if (entry === null || entry.content === null || entry.content.byteLength > MAX_BYTES) {
       this.#send({ kind: 'none', id });
@@ -81,7 +81,7 @@ export class Loans {
     this.#send({ kind: 'lent', id, head: entry.head, content }, [content.buffer]);
   }
 
-  #settle(id: number, lent: (LoanMessage & { readonly kind: 'lent' }) | null): void {
+  #settle(id: number, lent: (PeerLookupMessage & { readonly kind: 'lent' }) | null): void {
     const loan = this.#open.get(id);
     if (loan === undefined) return;
     this.#open.delete(id);
@@ -97,7 +97,7 @@ export class Loans {
     loan.take(borrowed);
   }
 
-  #find({ key, request, route }: Wanted): StoredEntry | null {
+  #find({ key, request, route }: PeerLookupRequest): StoredEntry | null {
     return this.#levels.find(key, request, route).entry;
   }
 }

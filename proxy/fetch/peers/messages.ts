@@ -2,7 +2,7 @@ import type { Fields } from '../../../policies/http/fields.ts';
 import type { NotStoredReason } from '../../../policies/model.ts';
 import type { OriginFailure } from '../../../origin-adapters/origin.ts';
 import type { EntryHead } from '../../store/entry-head.ts';
-import type { FailureTerms, FillRequest } from '../fetch-request.ts';
+import type { FailureTerms, FetchRequest } from '../fetch-request.ts';
 
 /**
  * What workers say to each other about flights. A flight runs in the worker that the key's hash names; the others
@@ -12,7 +12,7 @@ export type PeerMessage =
   | {
       readonly kind: 'join';
       readonly id: number;
-      readonly fill: FillRequest;
+      readonly fill: FetchRequest;
       readonly arrival: number;
       readonly arrivedAtMs: number;
       readonly waitsSinceMs: number;

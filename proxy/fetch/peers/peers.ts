@@ -5,11 +5,11 @@ import type { KeyedHash } from '../../threads/keyed-hash.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
 import type { FlightEvents } from '../flight.ts';
 import type { Lesson } from '../../store/learner.ts';
-import { Loans, type LoanMessage, type Wanted } from './lookups.ts';
+import { PeerLookups, type PeerLookupMessage, type PeerLookupRequest } from './lookups.ts';
 import type { PeerMessage } from './messages.ts';
-import { Serving, type ServingDependencies } from './server.ts';
-import { Subscription, type SubscriptionDependencies } from './client.ts';
-import type { FillRequest } from '../fetch-request.ts';
+import { PeerFetchServer, type PeerFetchServerDependencies } from './server.ts';
+import { PeerFetchClient, type PeerFetchClientDependencies } from './client.ts';
+import type { FetchRequest } from '../fetch-request.ts';
 
 /** The other workers, as the place where flights of their keys run. */
 export interface Peers {
@@ -19,9 +19,9 @@ export interface Peers {
 
 export interface Peer {
   /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
-  subscribe(request: FillRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void;
+  subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void;
   /** Asks for what it has stored for the request, fresh or not. `take` is called once, with null for nothing. */
-  borrow(wanted: Wanted, take: (entry: StoredEntry | null) => void): void;
+  borrow(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void;
 }
 
 /** When: the fence's sequence, monotonic and wall clock. */
@@ -31,7 +31,7 @@ export interface Asked {
   readonly nowMs: number;
 }
 
-export interface PeerDependencies extends SubscriptionDependencies, ServingDependencies {
+export interface PeerDependencies extends PeerFetchClientDependencies, PeerFetchServerDependencies {
   /** What another worker has learnt, for what this one has in memory. */
   learnInMemory(lesson: Lesson): void;
 }
@@ -90,9 +90,9 @@ export class PeerPorts implements Peers {
 class PeerLink implements Peer {
   readonly #port: MessagePort;
   readonly #deps: PeerDependencies;
-  readonly #subscriptions = new Map<number, Subscription>();
-  readonly #servings = new Map<number, Serving>();
-  readonly #loans: Loans;
+  readonly #subscriptions = new Map<number, PeerFetchClient>();
+  readonly #servings = new Map<number, PeerFetchServer>();
+  readonly #loans: PeerLookups;
   /** What was told, and is not known there yet. */
   readonly #told = new Map<number, () => void>();
   #next = 0;
@@ -100,7 +100,7 @@ class PeerLink implements Peer {
   constructor(port: MessagePort, deps: PeerDependencies, onClosed: () => void) {
     this.#port = port;
     this.#deps = deps;
-    this.#loans = new Loans(deps.levels, (message, transfer) =>
+    this.#loans = new PeerLookups(deps.levels, (message, transfer) =>
       port.postMessage({ to: 'loans', message }, transfer ?? []),
     );
     port.on('message', (letter: Letter) => {
@@ -112,10 +112,10 @@ class PeerLink implements Peer {
     });
   }
 
-  subscribe(request: FillRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void {
+  subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void {
     this.#next += 1;
     const id = this.#next;
-    const subscription = new Subscription(
+    const subscription = new PeerFetchClient(
       this.#deps,
       {
         id,
@@ -139,7 +139,7 @@ class PeerLink implements Peer {
     return () => subscription.abandon();
   }
 
-  borrow(wanted: Wanted, take: (entry: StoredEntry | null) => void): void {
+  borrow(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void {
     this.#loans.ask(wanted, take);
   }
 
@@ -201,7 +201,7 @@ class PeerLink implements Peer {
       this.#servings.get(message.id)?.receive(message);
       return;
     }
-    const serving = new Serving(
+    const serving = new PeerFetchServer(
       this.#deps,
       message,
       (answer, transfer) => this.#port.postMessage({ to: 'subscriber', message: answer }, transfer),
@@ -222,7 +222,7 @@ class PeerLink implements Peer {
 
 type Letter =
   | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
-  | { readonly to: 'loans'; readonly message: LoanMessage }
+  | { readonly to: 'loans'; readonly message: PeerLookupMessage }
   | { readonly to: 'levels'; readonly id: number; readonly head: EntryHead }
   | { readonly to: 'learner'; readonly id: number; readonly lesson: Lesson }
   | { readonly to: 'teller'; readonly id: number };

@@ -1,21 +1,21 @@
 import { decideReuse } from '../../../policies/rfc9111/reuse.ts';
 import type { FeedTrust } from '../../../policies/model.ts';
 import { readBytes, readFlight, readStored, type ContentReader } from '../../store/content.ts';
-import type { Levels } from '../../store/tiers.ts';
+import type { Tiers } from '../../store/tiers.ts';
 import { judge } from '../../store/verdict.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
 import type { PeerMessage } from './messages.ts';
-import type { FillRequest, Found, FoundEntry, Waiter } from '../fetch-request.ts';
+import type { FetchRequest, FetchResult, FetchedEntry, Waiter } from '../fetch-request.ts';
 
 /** What peers use of the flights of this worker. */
 export interface FlightsPort {
-  obtain(request: FillRequest, waiter: Waiter): () => boolean;
+  obtain(request: FetchRequest, waiter: Waiter): () => boolean;
 }
 
-export interface ServingDependencies {
-  readonly levels: Levels;
+export interface PeerFetchServerDependencies {
+  readonly levels: Tiers;
   readonly fence: FenceReader;
   readonly clock: Clock;
   readonly flights: () => FlightsPort;
@@ -26,12 +26,12 @@ export interface ServingDependencies {
 type Join = PeerMessage & { readonly kind: 'join' };
 
 /** The owner's side of another worker's subscription: it waits like a client, and is sent what it has credit for. */
-export class Serving implements Waiter {
+export class PeerFetchServer implements Waiter {
   readonly arrival: number;
   readonly arrivedAtMs: number;
   readonly waitsSinceMs: number;
   readonly request: Join['fill']['request'];
-  readonly #deps: ServingDependencies;
+  readonly #deps: PeerFetchServerDependencies;
   readonly #join: Join;
   readonly #send: (message: PeerMessage, transfer?: ArrayBuffer[]) => void;
   readonly #done: () => void;
@@ -40,7 +40,7 @@ export class Serving implements Waiter {
   #credit = 0;
 
   constructor(
-    deps: ServingDependencies,
+    deps: PeerFetchServerDependencies,
     join: Join,
     send: (message: PeerMessage, transfer?: ArrayBuffer[]) => void,
     done: () => void,
@@ -80,7 +80,7 @@ export class Serving implements Waiter {
     this.#send({ kind: 'inform', id: this.#join.id, status, fields });
   }
 
-  take(found: Found): void {
+  take(found: FetchResult): void {
     const { id } = this.#join;
     switch (found.kind) {
       case 'entry':
@@ -119,7 +119,7 @@ export class Serving implements Waiter {
     this.#done();
   }
 
-  #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FoundEntry): void {
+  #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FetchedEntry): void {
     const { levels } = this.#deps;
     const { id, fill } = this.#join;
     const isWanted = fill.method !== 'HEAD';
@@ -140,7 +140,7 @@ export class Serving implements Waiter {
       this.#reader = readStored({ head: entry.head, levels }, 0, () => this.#pump());
   }
 
-  #freshHere(): FoundEntry | null {
+  #freshHere(): FetchedEntry | null {
     const { fill } = this.#join;
     const { levels, clock } = this.#deps;
     const route = this.#deps.routeNamed(fill.route);

@@ -9,16 +9,22 @@ import { decideReuse, forbidsStoring, onlyIfCached } from '../../../policies/rfc
 import type { StoredEntry } from '../../store/entry.ts';
 import type { Peer } from '../../fetch/peers/peers.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
-import { AskingAlone, type AskingAloneDependencies } from './private-fetch.ts';
-import { Asking, type AskingDependencies } from './collapsed-fetch.ts';
-import { MISSING, type CacheStep, type Need } from '../cache-steps.ts';
+import { PrivateFetch, type PrivateFetchDependencies } from './private-fetch.ts';
+import { CollapsedFetch, type CollapsedFetchDependencies } from './collapsed-fetch.ts';
+import { MISSING, type CacheStep, type FetchReason } from '../cache-steps.ts';
 import { EntryServing, type EntryServingDependencies } from '../entry-serving.ts';
 import { Refreshes, type RefreshCounters } from '../refreshes.ts';
 import { refuse } from '../error-responses.ts';
-import { keyedStatus, keyOfVisit, VisitedRequest, type KeyedVisit, type RoutedVisit } from '../context.ts';
+import {
+  keyedStatus,
+  keyOfContext,
+  ContextRequest,
+  type KeyedContext,
+  type RoutedContext,
+} from '../context.ts';
 
-export interface CacheWayDependencies
-  extends AskingDependencies, AskingAloneDependencies, EntryServingDependencies {
+export interface CacheHandlerDependencies
+  extends CollapsedFetchDependencies, PrivateFetchDependencies, EntryServingDependencies {
   readonly maxRefreshes: number;
   trustOf(route: ActiveRoute): FeedTrust;
   /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
@@ -26,33 +32,33 @@ export interface CacheWayDependencies
 }
 
 /** The way of GET and HEAD: what is stored is found and judged here; the steps that follow from it are taken elsewhere. */
-export class CacheWay {
-  readonly #deps: CacheWayDependencies;
+export class CacheHandler {
+  readonly #deps: CacheHandlerDependencies;
   readonly #serving: EntryServing;
   readonly #refreshes: Refreshes;
-  readonly #asking: Asking;
-  readonly #askingAlone: AskingAlone;
+  readonly #asking: CollapsedFetch;
+  readonly #askingAlone: PrivateFetch;
 
-  constructor(deps: CacheWayDependencies) {
+  constructor(deps: CacheHandlerDependencies) {
     const run = (first: CacheStep): void => this.#run(first);
     this.#deps = deps;
     this.#serving = new EntryServing(deps);
     this.#refreshes = new Refreshes(deps.flights, deps.clock, deps.maxRefreshes);
-    this.#asking = new Asking(deps, run);
-    this.#askingAlone = new AskingAlone(deps, run);
+    this.#asking = new CollapsedFetch(deps, run);
+    this.#askingAlone = new PrivateFetch(deps, run);
   }
 
   get counters(): Readonly<RefreshCounters> {
     return this.#refreshes.counters;
   }
 
-  enter(visit: RoutedVisit): void {
+  enter(visit: RoutedContext): void {
     if (visit.route.config.cache.positionHeader) this.#enterPositioned(visit);
     else this.#begin(visit);
   }
 
   /** What the request asks for comes first: then everything up to there is in force for whatever answers it. */
-  #enterPositioned(visit: RoutedVisit): void {
+  #enterPositioned(visit: RoutedContext): void {
     const { positions } = this.#deps;
     const wanted = positions.wanted(visit);
     if (wanted === 'unreachable') {
@@ -68,7 +74,7 @@ export class CacheWay {
   }
 
   /** The position before the sequence: no flight may answer that began before something up to there was in force. */
-  #beginNoted(visit: RoutedVisit, passBecause: string | null): void {
+  #beginNoted(visit: RoutedContext, passBecause: string | null): void {
     const { positions, fence, clock } = this.#deps;
     const position = positions.note(visit.route);
     const noted = { ...visit, position, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
@@ -76,7 +82,7 @@ export class CacheWay {
     else this.#passAlone(noted, passBecause);
   }
 
-  #begin(visit: RoutedVisit): void {
+  #begin(visit: RoutedContext): void {
     const { exchange, route } = visit;
     if (route.config.cache.freshness === 'none') {
       this.#passAlone(visit, 'route');
@@ -99,7 +105,7 @@ export class CacheWay {
     this.#run({ to: 'lookup', visit: keyed(visit) });
   }
 
-  #passAlone(visit: RoutedVisit, reason: string): void {
+  #passAlone(visit: RoutedContext, reason: string): void {
     this.#deps.passWay.enter(visit, reason, {
       outcome: 'pass',
       forward: 'bypass',
@@ -146,10 +152,10 @@ export class CacheWay {
     }
   }
 
-  #lookup(visit: KeyedVisit): CacheStep {
+  #lookup(visit: KeyedContext): CacheStep {
     const { entry, miss } = this.#deps.levels.find(visit.key, visit.request, visit.route.config.name);
     if (entry !== null) return { to: 'decide', visit, entry, isLatest: false };
-    const missing: Need = miss === 'uri-miss' ? MISSING : { ...MISSING, forward: miss, reason: miss };
+    const missing: FetchReason = miss === 'uri-miss' ? MISSING : { ...MISSING, forward: miss, reason: miss };
     const lender = this.#deps.lenderOf(visit.key);
     const absent: CacheStep = { to: 'absent', visit, missing };
     return lender === null ? absent : { to: 'borrow', visit, lender, otherwise: absent };
@@ -159,7 +165,7 @@ export class CacheWay {
    * An entry of this worker's memory can't be served as fresh: another worker may have stored a later one. Serving this one
    * stale would show what the origin has replaced since.
    */
-  #lookFurther(visit: KeyedVisit, entry: StoredEntry): CacheStep {
+  #lookFurther(visit: KeyedContext, entry: StoredEntry): CacheStep {
     const latest = this.#deps.levels.findLater(entry, visit.request) ?? entry;
     const lender = this.#deps.lenderOf(visit.key);
     const decide: CacheStep = { to: 'decide', visit, entry: latest, isLatest: true };
@@ -167,7 +173,7 @@ export class CacheWay {
   }
 
   /** Another worker may have what this one has not. */
-  #borrow(visit: KeyedVisit, lender: Peer, otherwise: CacheStep): null {
+  #borrow(visit: KeyedContext, lender: Peer, otherwise: CacheStep): null {
     const { key, request, route } = visit;
     const { maxVariants } = route.config.cache;
     const { method, fields, written = [] } = request;
@@ -182,7 +188,7 @@ export class CacheWay {
     return null;
   }
 
-  #decide(visit: KeyedVisit, entry: StoredEntry, isLatest: boolean): CacheStep {
+  #decide(visit: KeyedContext, entry: StoredEntry, isLatest: boolean): CacheStep {
     const { route, request, arrivedAtMs } = visit;
     const decision: ReuseDecision = decideReuse({
       meta: entry.meta,
@@ -215,7 +221,7 @@ export class CacheWay {
   }
 
   /** The origin is to be asked: together with others, or alone where the answer would not be for them. */
-  #need(visit: KeyedVisit, need: Need): CacheStep {
+  #need(visit: KeyedContext, need: FetchReason): CacheStep {
     const { request, route } = visit;
     if (onlyIfCached(request, route.config.cache)) return { to: 'refuse-uncached', visit };
     if (mayFail(request)) {
@@ -229,12 +235,12 @@ export class CacheWay {
   }
 
   /** The origin has to be asked for this client alone, though something that is stored may be there. */
-  #pass(visit: KeyedVisit, reason: string, need: Need): CacheStep | null {
+  #pass(visit: KeyedContext, reason: string, need: FetchReason): CacheStep | null {
     if (onlyIfCached(visit.request, visit.route.config.cache)) return { to: 'refuse-uncached', visit };
     return this.#askingAlone.pass(visit, reason, need);
   }
 
-  #refuseUncached(visit: KeyedVisit): null {
+  #refuseUncached(visit: KeyedContext): null {
     const status = cacheStatus(keyedStatus(visit, { detail: 'only-if-cached' }));
     refuse(
       visit.exchange,
@@ -248,8 +254,8 @@ export class CacheWay {
   }
 }
 
-function keyed(visit: RoutedVisit): KeyedVisit {
-  const { key, query: keyedQuery } = keyOfVisit(visit);
+function keyed(visit: RoutedContext): KeyedContext {
+  const { key, query: keyedQuery } = keyOfContext(visit);
   // Named one by one, as in the pipeline: once a hit.
   return {
     exchange: visit.exchange,
@@ -266,6 +272,6 @@ function keyed(visit: RoutedVisit): KeyedVisit {
     position: visit.position,
     key,
     keyedQuery,
-    request: new VisitedRequest(visit),
+    request: new ContextRequest(visit),
   };
 }

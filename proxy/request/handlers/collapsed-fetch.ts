@@ -10,32 +10,38 @@ import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
 import { validatorsOf } from '../../../policies/rfc9111/storing.ts';
 import { readFlight } from '../../store/content.ts';
 import type { Flights } from '../../fetch/flights.ts';
-import type { Found } from '../../fetch/fetch-request.ts';
-import { mayStandIn, type CacheStep, type Need, type RunSteps, type StandingIn } from '../cache-steps.ts';
-import type { Conclusions } from '../access-records.ts';
+import type { FetchResult } from '../../fetch/fetch-request.ts';
+import {
+  mayStandIn,
+  type CacheStep,
+  type FetchReason,
+  type RunSteps,
+  type StandingIn,
+} from '../cache-steps.ts';
+import type { AccessRecords } from '../access-records.ts';
 import { fillOf, waiterOf } from '../fetch-requests.ts';
 import type { Positions } from '../positions.ts';
 import { pumpContent } from '../send-content.ts';
 import { refuse } from '../error-responses.ts';
-import { keyedStatus, type KeyedVisit } from '../context.ts';
+import { keyedStatus, type KeyedContext } from '../context.ts';
 
-export interface AskingDependencies extends StandingIn {
+export interface CollapsedFetchDependencies extends StandingIn {
   readonly flights: Flights;
-  readonly conclusions: Conclusions;
+  readonly conclusions: AccessRecords;
   readonly positions: Positions;
 }
 
 /** The step that asks the origin together with others, and what follows from its answer. */
-export class Asking {
-  readonly #deps: AskingDependencies;
+export class CollapsedFetch {
+  readonly #deps: CollapsedFetchDependencies;
   readonly #run: RunSteps;
 
-  constructor(deps: AskingDependencies, run: RunSteps) {
+  constructor(deps: CollapsedFetchDependencies, run: RunSteps) {
     this.#deps = deps;
     this.#run = run;
   }
 
-  obtain(visit: KeyedVisit, need: Need): CacheStep | null {
+  obtain(visit: KeyedContext, need: FetchReason): CacheStep | null {
     const { flights, clock, conclusions } = this.#deps;
     const fill = fillOf(visit, 'client', need.stale);
     if (flights.isUncacheable(fill)) return { to: 'pass', visit, reason: 'uncacheable', need };
@@ -54,7 +60,7 @@ export class Asking {
     return null;
   }
 
-  #found(visit: KeyedVisit, need: Need, found: Found): CacheStep | null {
+  #found(visit: KeyedContext, need: FetchReason, found: FetchResult): CacheStep | null {
     if (visit.exchange.closed) {
       this.#deps.conclusions.abandoned(visit, 'flight');
       if (found.kind === 'pass') found.body.desertIfUnread();
@@ -90,7 +96,7 @@ export class Asking {
   }
 
   /** The answer to this client's own request, which may not be stored; its conditions were not sent. */
-  #servePassed(visit: KeyedVisit, need: Need, found: Found & { readonly kind: 'pass' }): null {
+  #servePassed(visit: KeyedContext, need: FetchReason, found: FetchResult & { readonly kind: 'pass' }): null {
     const { exchange } = visit;
     const reason = exchange.method === 'HEAD' ? 'head' : found.reason;
     const status = keyedStatus(visit, { fwd: need.forward, fwdStatus: found.status, detail: reason });
@@ -113,7 +119,7 @@ export class Asking {
     return null;
   }
 
-  #refuseBusy(visit: KeyedVisit, limit: string): null {
+  #refuseBusy(visit: KeyedContext, limit: string): null {
     const status = cacheStatus(keyedStatus(visit, { fwd: 'miss', detail: limit }));
     refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
       'Retry-After',
@@ -131,13 +137,13 @@ export class Asking {
 }
 
 /** RFC 9110 §13.1.2, §13.1.3: whether the client has what was answered already. */
-function isUnmodified(visit: KeyedVisit, { status, fields }: Answered, nowMs: number): boolean {
+function isUnmodified(visit: KeyedContext, { status, fields }: Answered, nowMs: number): boolean {
   // No date but Last-Modified tells when it was modified: it was made for this request.
   const selected = { status, dateMs: Infinity, ...validatorsOf(fields, dateValueMs(fields, nowMs)) };
   return evaluatePreconditions(visit.request, selected, nowMs) === 'not-modified';
 }
 
-type Answered = Pick<Found & { readonly kind: 'pass' }, 'status' | 'fields'>;
+type Answered = Pick<FetchResult & { readonly kind: 'pass' }, 'status' | 'fields'>;
 
 /** What a 304 leaves out of the answer in whose place it stands (RFC 9110 §15.4.5). */
 const OF_CONTENT: ReadonlySet<string> = new Set([

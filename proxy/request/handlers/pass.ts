@@ -8,11 +8,11 @@ import { withoutFields } from '../../../policies/http/fields.ts';
 import { isSwitchOffered } from '../../../policies/http/upgrade.ts';
 import type { OriginFailure } from '../../../origin-adapters/origin.ts';
 import type { Clock } from '../../threads/clock.ts';
-import type { Conclusions } from '../access-records.ts';
+import type { AccessRecords } from '../access-records.ts';
 import type { Outcome } from '../../observability/outcome.ts';
 import { passToOrigin } from '../pass-exchange.ts';
 import { refuseFailed } from '../error-responses.ts';
-import { sentFields, type RoutedVisit } from '../context.ts';
+import { sentFields, type RoutedContext } from '../context.ts';
 
 /** What may be done otherwise with a request that is passed on. */
 export interface PassOptions {
@@ -42,17 +42,17 @@ export interface PassOptions {
 }
 
 /** Requests that go to the origin for one client alone, and protocol switches. */
-export class PassWay {
+export class PassHandler {
   readonly #clock: Clock;
-  readonly #conclusions: Conclusions;
+  readonly #conclusions: AccessRecords;
 
-  constructor(clock: Clock, conclusions: Conclusions) {
+  constructor(clock: Clock, conclusions: AccessRecords) {
     this.#clock = clock;
     this.#conclusions = conclusions;
   }
 
   enter(
-    visit: RoutedVisit,
+    visit: RoutedContext,
     reason: string,
     options: PassOptions = { outcome: 'pass', forward: 'bypass' },
   ): void {
@@ -112,7 +112,7 @@ export class PassWay {
   }
 
   /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
-  tunnel(visit: RoutedVisit): void {
+  tunnel(visit: RoutedContext): void {
     const { exchange, route } = visit;
     const offered = exchange.upgrade!;
     const request = {
@@ -186,7 +186,7 @@ const SWITCHED_ELSEWHERE: OriginFailure = {
 };
 
 /** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
-export function passFields(visit: RoutedVisit): string[] {
+export function passFields(visit: RoutedContext): string[] {
   const { exchange } = visit;
   const fields = sentFields(visit);
   const forwards = decideMaxForwards(exchange.method, exchange.fields);

@@ -2,17 +2,17 @@ import { cacheStatus } from '../../../policies/http/cache-status.ts';
 import { VIA } from '../../../policies/http/forwarding.ts';
 import { keyedQuery } from '../../../policies/key.ts';
 import type { FenceReader } from '../../fence/reader.ts';
-import type { Conclusions } from '../access-records.ts';
+import type { AccessRecords } from '../access-records.ts';
 import { refuse } from '../error-responses.ts';
-import type { RoutedVisit } from '../context.ts';
+import type { RoutedContext } from '../context.ts';
 import type { Pending } from '../../writes/journal/pending-writes.ts';
 import { originForm } from './pass.ts';
 import { writeLineOf } from './write-through.ts';
-import type { WriteDesk } from '../../writes/journal-client.ts';
+import type { JournalClient } from '../../writes/journal-client.ts';
 import { targetTag } from '../../writes/written-tags.ts';
 
 /** Whether writes to the visit's URL, with that query, wait or are under way, or seem to. */
-export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader, query = visit.query): boolean {
+export function mayHaveWrites(visit: RoutedContext, fence: FenceReader, query = visit.query): boolean {
   if (!fence.holdsAny()) return false;
   const { site, authority, path } = visit;
   const tags = targetTag(site.config, { authority, target: originForm(path, query) });
@@ -20,33 +20,33 @@ export function mayHaveWrites(visit: RoutedVisit, fence: FenceReader, query = vi
 }
 
 /** As the client has it, and as the origin is asked for it. */
-function queriesOf({ query, route }: RoutedVisit): string[] {
+function queriesOf({ query, route }: RoutedContext): string[] {
   return [...new Set([query, keyedQuery(query, route.config.cache.key.query)])];
 }
 
-export interface PendingWayDependencies {
-  readonly desk: WriteDesk;
+export interface PendingReadDependencies {
+  readonly desk: JournalClient;
   readonly fence: FenceReader;
-  readonly conclusions: Conclusions;
+  readonly conclusions: AccessRecords;
 }
 
 /** Readers of a URL with waiting writes, where the route does not send them to the origin at once. */
-export class PendingWay {
-  readonly #deps: PendingWayDependencies;
+export class PendingReadHandler {
+  readonly #deps: PendingReadDependencies;
 
-  constructor(deps: PendingWayDependencies) {
+  constructor(deps: PendingReadDependencies) {
     this.#deps = deps;
   }
 
   /** Whether writes to the URL may wait, as the fence tells without a message. */
-  concerns(visit: RoutedVisit): boolean {
+  concerns(visit: RoutedContext): boolean {
     if (visit.route.config.write.reads === 'pass') return false;
     const { fence } = this.#deps;
     return fence.holdsAny() && queriesOf(visit).some((query) => mayHaveWrites(visit, fence, query));
   }
 
   /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */
-  enter(visit: RoutedVisit, otherwise: () => void): void {
+  enter(visit: RoutedContext, otherwise: () => void): void {
     const { reads } = visit.route.config.write;
     const mode = reads === 'pending' ? 'pending' : 'wait';
     const { timeoutMs: waitMs } = visit.route.originConfig.queue;
@@ -57,7 +57,7 @@ export class PendingWay {
     );
   }
 
-  #answer(visit: RoutedVisit, pending: Pending, otherwise: () => void): void {
+  #answer(visit: RoutedContext, pending: Pending, otherwise: () => void): void {
     const { exchange } = visit;
     if (exchange.closed) {
       this.#deps.conclusions.abandoned(visit, 'pending');

@@ -8,14 +8,14 @@ import { wallMs } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { Flights, PassedAnswer } from '../../fetch/flights.ts';
 import type { Learner, Lesson } from '../../store/learner.ts';
-import { mayStandIn, type Need, type RunSteps, type StandingIn } from '../cache-steps.ts';
+import { mayStandIn, type FetchReason, type RunSteps, type StandingIn } from '../cache-steps.ts';
 import { fillOf } from '../fetch-requests.ts';
-import { originForm, type PassWay } from './pass.ts';
+import { originForm, type PassHandler } from './pass.ts';
 import type { Positions } from '../positions.ts';
-import type { KeyedVisit } from '../context.ts';
+import type { KeyedContext } from '../context.ts';
 
-export interface AskingAloneDependencies extends StandingIn {
-  readonly passWay: PassWay;
+export interface PrivateFetchDependencies extends StandingIn {
+  readonly passWay: PassHandler;
   readonly flights: Flights;
   readonly fence: FenceReader;
   readonly positions: Positions;
@@ -23,16 +23,16 @@ export interface AskingAloneDependencies extends StandingIn {
 }
 
 /** The step that asks the origin for one client alone. What is stored may learn from the answer. */
-export class AskingAlone {
-  readonly #deps: AskingAloneDependencies;
+export class PrivateFetch {
+  readonly #deps: PrivateFetchDependencies;
   readonly #run: RunSteps;
 
-  constructor(deps: AskingAloneDependencies, run: RunSteps) {
+  constructor(deps: PrivateFetchDependencies, run: RunSteps) {
     this.#deps = deps;
     this.#run = run;
   }
 
-  pass(visit: KeyedVisit, reason: string, need: Need): null {
+  pass(visit: KeyedContext, reason: string, need: FetchReason): null {
     const { passWay, flights, fence, clock } = this.#deps;
     const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
     const { requestTimeMs } = asked;
@@ -82,7 +82,7 @@ export class AskingAlone {
     return null;
   }
 
-  #lesson(visit: KeyedVisit, need: Need, answered: Answered): Lesson {
+  #lesson(visit: KeyedContext, need: FetchReason, answered: Answered): Lesson {
     const { exchange, key, route, request } = visit;
     const { status, fields, floor, requestTimeMs } = answered;
     const received = this.#received(visit, status, fields, requestTimeMs);
@@ -99,7 +99,7 @@ export class AskingAlone {
     return { key, route: route.config.name, answer, urlTag, entryId: null };
   }
 
-  #received(visit: KeyedVisit, status: number, fields: Fields, requestTimeMs: number) {
+  #received(visit: KeyedContext, status: number, fields: Fields, requestTimeMs: number) {
     return {
       request: { method: 'GET', fields: visit.exchange.fields },
       status,
@@ -117,7 +117,7 @@ export class AskingAlone {
  * A request that is passed as it is may be answered by what the key leaves out, but for its conditions and ranges, which the
  * answer's status tells. Where nothing was found that could have answered it there is nothing to learn.
  */
-function mayTeach({ exchange, route }: KeyedVisit, { forward }: Need): boolean {
+function mayTeach({ exchange, route }: KeyedContext, { forward }: FetchReason): boolean {
   if (forward === 'uri-miss' || forward === 'vary-miss') return false;
   return !hasUnkeyedFields(withoutFields(exchange.fields, CONDITIONS), route.config.cache);
 }

@@ -3,24 +3,24 @@ import { clientSite } from '../../../policies/http/forwarding.ts';
 import { decideTarget } from '../../../policies/key.ts';
 import { tagsOfPlace } from '../../../policies/url-tags.ts';
 import { bearsToken } from '../../../policies/bearer-token.ts';
-import type { Conclusions } from '../access-records.ts';
+import type { AccessRecords } from '../access-records.ts';
 import { refuse } from '../error-responses.ts';
-import { clientOf, type Visit } from '../context.ts';
+import { clientOf, type RequestContext } from '../context.ts';
 
 /** `PURGE URL` on the main port: that URL, hard, by the admin side's token. */
-export class PurgeWay {
-  readonly #conclusions: Conclusions;
+export class PurgeHandler {
+  readonly #conclusions: AccessRecords;
   readonly #purge: (tags: readonly string[]) => Promise<{ readonly sequence: number }>;
 
   constructor(
-    conclusions: Conclusions,
+    conclusions: AccessRecords,
     purge: (tags: readonly string[]) => Promise<{ readonly sequence: number }>,
   ) {
     this.#conclusions = conclusions;
     this.#purge = purge;
   }
 
-  enter(visit: Visit): void {
+  enter(visit: RequestContext): void {
     const { exchange, site } = visit;
     const { token } = site.config.admin;
     if (token === '') {
@@ -58,7 +58,13 @@ export class PurgeWay {
     );
   }
 
-  #refuse(visit: Visit, status: number, title: string, detail: string, more: readonly string[] = []): void {
+  #refuse(
+    visit: RequestContext,
+    status: number,
+    title: string,
+    detail: string,
+    more: readonly string[] = [],
+  ): void {
     refuse(visit.exchange, status, title, detail, more);
     this.#conclusions.whenEnded(visit, 'purge', 'refused', status);
   }

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 import { VIA } from '../../../policies/http/forwarding.ts';
-import type { Delivery, DeliveryAnswer } from '../../../origin-adapters/feeds/feed.ts';
-import type { Conclusions } from '../access-records.ts';
+import type { FeedDelivery, DeliveryAnswer } from '../../../origin-adapters/feeds/feed.ts';
+import type { AccessRecords } from '../access-records.ts';
 import { refuse } from '../error-responses.ts';
-import type { Visit } from '../context.ts';
+import type { RequestContext } from '../context.ts';
 
 /**
  * Bytes of deliveries that are being read, in each worker. Anybody can begin one: beyond it those are refused that have
@@ -13,20 +13,20 @@ const MAX_READING_BYTES = 64 * 2 ** 20;
 const MOST_BYTES = 16 * 2 ** 10;
 
 /** Deliveries to feeds that receive on the main port: read whole, within their bound, and answered by the feed. */
-export class DeliveryWay {
-  readonly #conclusions: Conclusions;
-  readonly #deliver: (delivery: Delivery & { readonly path: string }) => Promise<DeliveryAnswer>;
+export class WebhookHandler {
+  readonly #conclusions: AccessRecords;
+  readonly #deliver: (delivery: FeedDelivery & { readonly path: string }) => Promise<DeliveryAnswer>;
   #readingBytes = 0;
 
   constructor(
-    conclusions: Conclusions,
-    deliver: (delivery: Delivery & { readonly path: string }) => Promise<DeliveryAnswer>,
+    conclusions: AccessRecords,
+    deliver: (delivery: FeedDelivery & { readonly path: string }) => Promise<DeliveryAnswer>,
   ) {
     this.#conclusions = conclusions;
     this.#deliver = deliver;
   }
 
-  enter(visit: Visit, path: string, maxBytes: number): void {
+  enter(visit: RequestContext, path: string, maxBytes: number): void {
     const { exchange } = visit;
     const { method, fields } = exchange;
     this.#contentOf(exchange.body, maxBytes)
@@ -44,7 +44,7 @@ export class DeliveryWay {
       });
   }
 
-  #answer(visit: Visit, { status, detail }: DeliveryAnswer): void {
+  #answer(visit: RequestContext, { status, detail }: DeliveryAnswer): void {
     const { exchange } = visit;
     if (status === 204) exchange.respond(204, ['Via', VIA], null);
     else refuse(exchange, status, TITLES[status], detail, ['Via', VIA, ...(MORE[status] ?? [])]);

@@ -1,25 +1,25 @@
 import { outcomeOfAnswer, outcomeOfFailure } from '../../../policies/writes.ts';
-import type { WriteDesk } from '../../writes/journal-client.ts';
+import type { JournalClient } from '../../writes/journal-client.ts';
 import {
-  ThroughWay,
-  type ThroughWayDependencies,
+  WriteThroughHandler,
+  type WriteThroughDependencies,
   type SentInstead,
   routeTags,
   sentWrite,
   writeLineOf,
 } from './write-through.ts';
 import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
-import { BehindWay } from './write-behind.ts';
+import { WriteBehindHandler } from './write-behind.ts';
 import { mayHaveWrites } from './pending-read.ts';
 import { asStream, readBody } from '../read-body.ts';
-import { PostedEntry } from '../written-entries/from-post.ts';
+import { PostResponseEntry } from '../written-entries/from-post.ts';
 import { laterTags, writtenTags } from '../../writes/written-tags.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
 import { cacheStatus } from '../../../policies/http/cache-status.ts';
 import { VIA } from '../../../policies/http/forwarding.ts';
-import { holdClient, type RoutedVisit } from '../context.ts';
+import { holdClient, type RoutedContext } from '../context.ts';
 import type { UnheldWrite } from '../../writes/through/gate.ts';
 
 /** The door of the fence, from a worker. */
@@ -28,26 +28,26 @@ export interface Invalidator {
   invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
 }
 
-export interface WriteWayDependencies extends ThroughWayDependencies {
-  readonly desk: WriteDesk;
+export interface WriteAroundDependencies extends WriteThroughDependencies {
+  readonly desk: JournalClient;
   readonly fence: FenceReader;
   readonly invalidator: Invalidator;
   onNotDurable(error: unknown): void;
 }
 
 /** Unsafe requests, by the write policy of their route. */
-export class WriteWay {
-  readonly #deps: WriteWayDependencies;
-  readonly #through: ThroughWay;
-  readonly #behind: BehindWay;
+export class WriteAroundHandler {
+  readonly #deps: WriteAroundDependencies;
+  readonly #through: WriteThroughHandler;
+  readonly #behind: WriteBehindHandler;
 
-  constructor(deps: WriteWayDependencies) {
+  constructor(deps: WriteAroundDependencies) {
     this.#deps = deps;
-    this.#through = new ThroughWay(deps);
-    this.#behind = new BehindWay({ ...deps, through: this.#through });
+    this.#through = new WriteThroughHandler(deps);
+    this.#behind = new WriteBehindHandler({ ...deps, through: this.#through });
   }
 
-  enter(visit: RoutedVisit): void {
+  enter(visit: RoutedContext): void {
     const { policy } = visit.route.config.write;
     switch (policy) {
       case 'around':
@@ -72,7 +72,7 @@ export class WriteWay {
    * Reads small content whole before anything is held or sent: a client that leaves before has done nothing, and one that
    * leaves later cuts nothing off, so that the outcome of its write is known.
    */
-  #readSmall(visit: RoutedVisit, next: (sent: SentInstead) => void): void {
+  #readSmall(visit: RoutedContext, next: (sent: SentInstead) => void): void {
     const { exchange, route } = visit;
     const { readWholeBytes } = route.config.write;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
@@ -99,7 +99,7 @@ export class WriteWay {
   }
 
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
-  async #around(visit: RoutedVisit, sent: SentInstead): Promise<void> {
+  async #around(visit: RoutedContext, sent: SentInstead): Promise<void> {
     const { desk, conclusions } = this.#deps;
     const admission = await desk.takeSlot(this.#unheld(visit)).catch(() => null);
     if (visit.exchange.closed) {
@@ -115,9 +115,9 @@ export class WriteWay {
     } else this.#sendAround(visit, sent, admission.slot);
   }
 
-  #sendAround(visit: RoutedVisit, sent: SentInstead, slot: number): void {
+  #sendAround(visit: RoutedContext, sent: SentInstead, slot: number): void {
     const { keeper, desk } = this.#deps;
-    const entry = PostedEntry.expect(visit, keeper);
+    const entry = PostResponseEntry.expect(visit, keeper);
     let isKnown = false;
     this.#deps.passWay.enter(visit, 'around', {
       outcome: 'write',
@@ -153,7 +153,7 @@ export class WriteWay {
   }
 
   /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
-  async #outlast(visit: RoutedVisit, slot: number): Promise<void> {
+  async #outlast(visit: RoutedContext, slot: number): Promise<void> {
     const write = this.#unheld(visit);
     try {
       await this.#deps.desk.holdUnknown({ ...write, slot });
@@ -162,7 +162,7 @@ export class WriteWay {
     }
   }
 
-  #unheld(visit: RoutedVisit): UnheldWrite {
+  #unheld(visit: RoutedContext): UnheldWrite {
     const { maxProcessingMs } = visit.route.originConfig;
     const tags = this.#tagsOf(visit, 200, []);
     return { client: holdClient(visit), line: writeLineOf(visit), tags, maxProcessingMs };
@@ -179,7 +179,7 @@ export class WriteWay {
   }
 
   /** By the rules under which it was taken, and by those in force. */
-  #tagsOf(visit: RoutedVisit, status: number, fields: Fields): string[] {
+  #tagsOf(visit: RoutedContext, status: number, fields: Fields): string[] {
     const { originConfig } = visit.route;
     const write = sentWrite(visit);
     const answer = { status, fields };

@@ -7,37 +7,37 @@ import {
   requestDigest,
   scopedIdempotencyKey,
 } from '../../../policies/writes.ts';
-import type { Conclusions } from '../access-records.ts';
+import type { AccessRecords } from '../access-records.ts';
 import { originForm, passFields } from './pass.ts';
 import { refuse } from '../error-responses.ts';
-import type { RoutedVisit } from '../context.ts';
-import type { OriginAnswer } from '../../writes/delivery/origin-response.ts';
-import { Receiving, type Received } from '../body-budget.ts';
-import { routeTags, writeLineOf, type ThroughWay } from './write-through.ts';
-import type { AcceptedWrite, WriteDesk } from '../../writes/journal-client.ts';
+import type { RoutedContext } from '../context.ts';
+import type { OriginResponse } from '../../writes/delivery/origin-response.ts';
+import { BodyBudget, type BudgetedBody } from '../body-budget.ts';
+import { routeTags, writeLineOf, type WriteThroughHandler } from './write-through.ts';
+import type { AcceptedWrite, JournalClient } from '../../writes/journal-client.ts';
 import { asStream, readBody } from '../read-body.ts';
 import { targetTags } from '../../writes/written-tags.ts';
 
-export interface BehindWayDependencies {
-  readonly desk: WriteDesk;
-  readonly conclusions: Conclusions;
-  readonly through: ThroughWay;
+export interface WriteBehindDependencies {
+  readonly desk: JournalClient;
+  readonly conclusions: AccessRecords;
+  readonly through: WriteThroughHandler;
 }
 
 /** Writes that are acknowledged when they are durable in the journal, and delivered later. */
-export class BehindWay {
-  readonly #deps: BehindWayDependencies;
-  readonly #receiving = new Receiving();
+export class WriteBehindHandler {
+  readonly #deps: WriteBehindDependencies;
+  readonly #receiving = new BodyBudget();
 
-  constructor(deps: BehindWayDependencies) {
+  constructor(deps: WriteBehindDependencies) {
     this.#deps = deps;
   }
 
-  enter(visit: RoutedVisit): void {
+  enter(visit: RoutedContext): void {
     void this.#enter(visit);
   }
 
-  async #enter(visit: RoutedVisit): Promise<void> {
+  async #enter(visit: RoutedContext): Promise<void> {
     const { exchange, route } = visit;
     const { maxBodyBytes, oversize } = route.config.write;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
@@ -80,7 +80,11 @@ export class BehindWay {
     }
   }
 
-  async #offer(visit: RoutedVisit, body: Uint8Array<ArrayBuffer> | null, received: Received): Promise<void> {
+  async #offer(
+    visit: RoutedContext,
+    body: Uint8Array<ArrayBuffer> | null,
+    received: BudgetedBody,
+  ): Promise<void> {
     const { exchange, route, site, authority, scheme } = visit;
     const { method } = exchange;
     const { write, name } = route.config;
@@ -118,7 +122,7 @@ export class BehindWay {
   }
 
   async #accepted(
-    visit: RoutedVisit,
+    visit: RoutedContext,
     { id, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
   ): Promise<void> {
     const { desk, conclusions } = this.#deps;
@@ -129,7 +133,7 @@ export class BehindWay {
   }
 
   #notTaken(
-    visit: RoutedVisit,
+    visit: RoutedContext,
     accepted: Exclude<AcceptedWrite, { readonly kind: 'accepted' }>,
     kept: Uint8Array | null,
   ): void {
@@ -149,7 +153,7 @@ export class BehindWay {
   }
 
   /** The same for the same request under the same Idempotency-Key, whatever has become of the write since. */
-  #acknowledge(visit: RoutedVisit, id: string): void {
+  #acknowledge(visit: RoutedContext, id: string): void {
     const content = Buffer.from(`${JSON.stringify({ id, state: 'waiting' })}\n`);
     const status = cacheStatus({ fwd: 'method', detail: 'behind' });
     visit.exchange.respond(
@@ -171,7 +175,7 @@ export class BehindWay {
     this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 202);
   }
 
-  #passAnswer(visit: RoutedVisit, id: string, answer: OriginAnswer): void {
+  #passAnswer(visit: RoutedContext, id: string, answer: OriginResponse): void {
     const status = cacheStatus({ fwd: 'method', fwdStatus: answer.status, detail: 'behind' });
     visit.exchange.respond(
       answer.status,
@@ -181,17 +185,17 @@ export class BehindWay {
     this.#deps.conclusions.whenEnded(visit, 'write', 'behind', answer.status);
   }
 
-  #refuseTooLarge(visit: RoutedVisit): void {
+  #refuseTooLarge(visit: RoutedContext): void {
     const detail = `This route takes content of at most ${visit.route.config.write.maxBodyBytes} bytes.`;
     this.#refuse(visit, 413, 'Content Too Large', 'too-large', detail);
   }
 
-  #refuseNotTaken(visit: RoutedVisit, reason: 'full' | 'not-durable' | 'receiving'): void {
+  #refuseNotTaken(visit: RoutedContext, reason: 'full' | 'not-durable' | 'receiving'): void {
     this.#refuse(visit, 503, 'Service Unavailable', reason, NOT_TAKEN, ['Retry-After', '1']);
   }
 
   #refuse(
-    visit: RoutedVisit,
+    visit: RoutedContext,
     status: 413 | 422 | 503,
     title: string,
     reason: string,

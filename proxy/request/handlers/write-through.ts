@@ -1,46 +1,46 @@
 import { cacheStatus } from '../../../policies/http/cache-status.ts';
 import { VIA } from '../../../policies/http/forwarding.ts';
 import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../../policies/writes.ts';
-import type { Conclusions } from '../access-records.ts';
-import { originForm, type PassOptions, type PassWay } from './pass.ts';
+import type { AccessRecords } from '../access-records.ts';
+import { originForm, type PassOptions, type PassHandler } from './pass.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
 import type { Positions } from '../positions.ts';
-import { holdClient, type RoutedVisit } from '../context.ts';
-import type { Site } from '../../routes/active-route.ts';
+import { holdClient, type RoutedContext } from '../context.ts';
+import type { RuntimeConfiguration } from '../../routes/active-route.ts';
 import { laterTags, targetTags, writtenTags, type SentWrite } from '../../writes/written-tags.ts';
-import type { WriteLine } from '../../writes/journal/order-queue.ts';
-import type { EntryKeeper } from '../written-entries/keep-entry.ts';
-import { WrittenEntry } from '../written-entries/from-put.ts';
-import type { WriteDesk } from '../../writes/journal-client.ts';
+import type { OrderQueueKey } from '../../writes/journal/order-queue.ts';
+import type { EntryStore } from '../written-entries/keep-entry.ts';
+import { PutEntry } from '../written-entries/from-put.ts';
+import type { JournalClient } from '../../writes/journal-client.ts';
 
-export interface ThroughWayDependencies {
-  readonly desk: WriteDesk;
-  readonly passWay: PassWay;
+export interface WriteThroughDependencies {
+  readonly desk: JournalClient;
+  readonly passWay: PassHandler;
   readonly positions: Positions;
-  readonly conclusions: Conclusions;
+  readonly conclusions: AccessRecords;
   /** Where a PUT becomes the entry. */
-  readonly keeper: EntryKeeper;
+  readonly keeper: EntryStore;
   /** The one in force. */
-  site(): Site;
+  site(): RuntimeConfiguration;
 }
 
 /** The request as it is sent, where that is not the client's own. */
 export type SentInstead = Pick<PassOptions, 'fields' | 'body' | 'isWhole'>;
 
 /** Writes that are sent at once: their tags held before, invalid after, and only then the client is answered. */
-export class ThroughWay {
-  readonly #deps: ThroughWayDependencies;
+export class WriteThroughHandler {
+  readonly #deps: WriteThroughDependencies;
   #tickets = 0;
 
-  constructor(deps: ThroughWayDependencies) {
+  constructor(deps: WriteThroughDependencies) {
     this.#deps = deps;
   }
 
-  enter(visit: RoutedVisit, reason: string, sent: SentInstead = {}): void {
+  enter(visit: RoutedContext, reason: string, sent: SentInstead = {}): void {
     void this.#admit(visit, reason, sent);
   }
 
-  async #admit(visit: RoutedVisit, reason: string, sent: SentInstead): Promise<void> {
+  async #admit(visit: RoutedContext, reason: string, sent: SentInstead): Promise<void> {
     const { desk } = this.#deps;
     const { exchange, route, site } = visit;
     const { queue, maxProcessingMs } = route.originConfig;
@@ -88,10 +88,10 @@ export class ThroughWay {
     }
   }
 
-  #send(visit: RoutedVisit, reason: string, sent: SentInstead, hold: number): void {
+  #send(visit: RoutedContext, reason: string, sent: SentInstead, hold: number): void {
     const { passWay, keeper, positions } = this.#deps;
     const { route, site } = visit;
-    const entry = route.config.write.update ? WrittenEntry.capture(visit, keeper, sent.body) : null;
+    const entry = route.config.write.update ? PutEntry.capture(visit, keeper, sent.body) : null;
     let isSettled = false;
     passWay.enter(visit, reason, {
       outcome: 'write',
@@ -123,7 +123,7 @@ export class ThroughWay {
     });
   }
 
-  #laterTags(visit: RoutedVisit, answer: Parameters<typeof laterTags>[3]): string[] {
+  #laterTags(visit: RoutedContext, answer: Parameters<typeof laterTags>[3]): string[] {
     const site = this.#deps.site();
     if (site === visit.site) return [];
     return laterTags(site, visit.route.originConfig, sentWrite(visit), answer);
@@ -144,7 +144,7 @@ export class ThroughWay {
     }
   }
 
-  #refuse(visit: RoutedVisit, reason: string, detail: string): void {
+  #refuse(visit: RoutedContext, reason: string, detail: string): void {
     const status = cacheStatus({ detail: reason });
     refuse(visit.exchange, 503, 'Service Unavailable', detail, [
       'Retry-After',
@@ -159,7 +159,7 @@ export class ThroughWay {
 }
 
 /** The line that a write of this visit stands in; `query` where it is not as the client has it. */
-export function writeLineOf(visit: RoutedVisit, query = visit.query): WriteLine {
+export function writeLineOf(visit: RoutedContext, query = visit.query): OrderQueueKey {
   const { route, authority, path } = visit;
   return {
     origin: route.config.origin,
@@ -168,10 +168,10 @@ export function writeLineOf(visit: RoutedVisit, query = visit.query): WriteLine 
   };
 }
 
-export function sentWrite({ exchange, path, query, authority, scheme }: RoutedVisit): SentWrite {
+export function sentWrite({ exchange, path, query, authority, scheme }: RoutedContext): SentWrite {
   return { method: exchange.method, target: originForm(path, query), authority, scheme };
 }
 
-export function routeTags({ route, params }: RoutedVisit): string[] {
+export function routeTags({ route, params }: RoutedContext): string[] {
   return route.writeTagsFor(params);
 }

@@ -8,13 +8,13 @@ import { groupSite } from '../../../policies/tags.ts';
 import { wallMs } from '../../threads/clock.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import { originForm } from '../handlers/pass.ts';
-import { keyOfVisit, sentFields, type RoutedVisit } from '../context.ts';
-import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './keep-entry.ts';
+import { keyOfContext, sentFields, type RoutedContext } from '../context.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './keep-entry.ts';
 
 /** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
-export class PostedEntry {
-  readonly #visit: RoutedVisit;
-  readonly #keeper: EntryKeeper;
+export class PostResponseEntry {
+  readonly #visit: RoutedContext;
+  readonly #keeper: EntryStore;
   readonly #requestTimeMs: number;
   #meta: StoredMeta | null = null;
   #tags: readonly string[] = [];
@@ -23,7 +23,7 @@ export class PostedEntry {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
 
-  private constructor(visit: RoutedVisit, keeper: EntryKeeper) {
+  private constructor(visit: RoutedContext, keeper: EntryStore) {
     this.#visit = visit;
     this.#keeper = keeper;
     this.#requestTimeMs = keeper.clock.nowMs();
@@ -33,15 +33,15 @@ export class PostedEntry {
    * Null where no answer can become the entry: it is no POST, the origin is sent what a GET of the target is not, such a
    * GET has another route, or answers of this one may show an earlier state than they seem to.
    */
-  static expect(visit: RoutedVisit, keeper: EntryKeeper): PostedEntry | null {
+  static expect(visit: RoutedContext, keeper: EntryStore): PostResponseEntry | null {
     const { exchange, site, route, authority, path, query } = visit;
     if (exchange.method !== 'POST' || isSteered(exchange.fields)) return null;
     if (decideBypass(exchange.fields, route.config.cache) !== null) return null;
     if (route.readLagMs > 0 || route.config.cache.versionHeader !== null) return null;
-    if (keyOfVisit(visit).query !== query) return null;
+    if (keyOfContext(visit).query !== query) return null;
     const found = site.router.match('GET', authority, path);
     const isSameRoute = found.kind === 'route' && found.route.name === route.config.name;
-    return isSameRoute ? new PostedEntry(visit, keeper) : null;
+    return isSameRoute ? new PostResponseEntry(visit, keeper) : null;
   }
 
   /** The head has come, and what the POST has changed is about to be invalidated. Undefined: nothing comes of it. */

@@ -7,14 +7,14 @@ import { groupSite } from '../../../policies/tags.ts';
 import { wallMs } from '../../threads/clock.ts';
 import { representationOfPut } from '../../../policies/writes.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
-import { keyOfVisit, type RoutedVisit } from '../context.ts';
-import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryKeeper } from './keep-entry.ts';
+import { keyOfContext, type RoutedContext } from '../context.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './keep-entry.ts';
 
 /** What a PUT sent, on its way to become the entry that a GET is answered with. */
-export class WrittenEntry {
+export class PutEntry {
   readonly body: Readable;
-  readonly #visit: RoutedVisit;
-  readonly #keeper: EntryKeeper;
+  readonly #visit: RoutedContext;
+  readonly #keeper: EntryStore;
   readonly #requestTimeMs: number;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
@@ -22,7 +22,7 @@ export class WrittenEntry {
   #meta: StoredMeta | null = null;
   #tags: readonly string[] = [];
 
-  private constructor(visit: RoutedVisit, keeper: EntryKeeper, source: Readable) {
+  private constructor(visit: RoutedContext, keeper: EntryStore, source: Readable) {
     this.#visit = visit;
     this.#keeper = keeper;
     this.#requestTimeMs = keeper.clock.nowMs();
@@ -45,7 +45,7 @@ export class WrittenEntry {
    * Null where the request can't become the entry: it is no PUT, its key is not that of every GET, or the origin may have
    * understood another than Weir has.
    */
-  static capture(visit: RoutedVisit, keeper: EntryKeeper, instead?: Readable | null): WrittenEntry | null {
+  static capture(visit: RoutedContext, keeper: EntryStore, instead?: Readable | null): PutEntry | null {
     const { exchange, route, query } = visit;
     const { key } = route.config.cache;
     const source = instead ?? exchange.body;
@@ -53,9 +53,9 @@ export class WrittenEntry {
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
     if (isSteered(exchange.fields) || decideBypass(exchange.fields, route.config.cache) !== null) return null;
     // What the origin was sent is the target of a GET only where that is sent the same query.
-    if (keyOfVisit(visit).query !== query) return null;
+    if (keyOfContext(visit).query !== query) return null;
     if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_KEPT_BYTES) return null;
-    return new WrittenEntry(visit, keeper, source);
+    return new PutEntry(visit, keeper, source);
   }
 
   /** The tags of the entry by this answer; null: it does not become one. */

@@ -1,17 +1,17 @@
 import type { StoredMeta } from '../../../policies/model.ts';
 import { entryTags } from '../../../policies/tags.ts';
 import type { EntryHead } from '../../store/entry-head.ts';
-import type { Levels } from '../../store/tiers.ts';
+import type { Tiers } from '../../store/tiers.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { TagHasher } from '../../fence/tag-hash.ts';
 import { FlightBody } from '../../store/body.ts';
-import { Storing } from '../../store/entry-writer.ts';
+import { EntryWriter } from '../../store/entry-writer.ts';
 import { originForm } from '../handlers/pass.ts';
-import { keyOfVisit, type RoutedVisit } from '../context.ts';
+import { keyOfContext, type RoutedContext } from '../context.ts';
 
 /** Where an entry is put that no flight has fetched. */
-export interface EntryKeeper {
-  readonly levels: Levels;
+export interface EntryStore {
+  readonly levels: Tiers;
   readonly clock: Clock;
   readonly hasher: TagHasher;
   newEntryId(): string;
@@ -21,7 +21,7 @@ export interface EntryKeeper {
 export const MAX_KEPT_BYTES = 2 ** 20;
 
 /** What a write has brought, as the entry for a GET of its target. */
-export interface KeptEntry {
+export interface WriteResponseEntry {
   readonly meta: StoredMeta;
   readonly tags: readonly string[];
   /** The sequence with which the write itself invalidated what was there. */
@@ -30,7 +30,7 @@ export interface KeptEntry {
 }
 
 /** All tags of the entry for a GET of the visit's target. */
-export function tagsOfTarget(visit: RoutedVisit, meta: StoredMeta): readonly string[] {
+export function tagsOfTarget(visit: RoutedContext, meta: StoredMeta): readonly string[] {
   const { route, authority, path, query, params } = visit;
   const known = entryTags({
     authority,
@@ -45,12 +45,12 @@ export function tagsOfTarget(visit: RoutedVisit, meta: StoredMeta): readonly str
 }
 
 /** Puts it into the levels, unless one of a later flight is there. */
-export function keepEntry(visit: RoutedVisit, keeper: EntryKeeper, kept: KeptEntry): void {
+export function keepEntry(visit: RoutedContext, keeper: EntryStore, kept: WriteResponseEntry): void {
   const { route, authority, scheme, path } = visit;
   const { levels, newEntryId } = keeper;
   const { meta, tags, floor, content } = kept;
   const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
-  const { key, query } = keyOfVisit(visit);
+  const { key, query } = keyOfContext(visit);
   const head: EntryHead = {
     id: newEntryId(),
     key,
@@ -65,7 +65,7 @@ export function keepEntry(visit: RoutedVisit, keeper: EntryKeeper, kept: KeptEnt
     sizeBytes: content.length,
     evictLast: route.config.cache.evict === 'last',
   };
-  const storing = Storing.begin(head, {
+  const storing = EntryWriter.begin(head, {
     levels,
     maxObjectBytes: MAX_KEPT_BYTES,
     maxVariants: route.config.cache.maxVariants,

@@ -18,7 +18,7 @@ export interface CommitFailure {
 /** No transaction holds the loop longer than this, in milliseconds. */
 export const SLICE_MS = 3;
 
-export class Commits {
+export class Committer {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #probe: WriteProbe;
   #trailing: Promise<CommitFailure | null> = Promise.resolve(null);

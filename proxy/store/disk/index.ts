@@ -27,7 +27,7 @@ import {
 const PRESENT = Buffer.from([1]);
 const TOTAL_BYTES = Buffer.from('bytes');
 
-export class Ledger {
+export class DiskIndex {
   /** Content bytes of all entries, as of the last commit or within the transaction that runs. */
   bytes: number;
   /** Records that failed their checksum. */

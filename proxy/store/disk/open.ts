@@ -6,10 +6,10 @@ import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import type { Mechanisms } from '../../mechanisms.ts';
 import { checkDatabaseFile } from '../../state/file-check.ts';
 import { WriteProbe } from '../../state/write-probe.ts';
-import { Commits } from './committer.ts';
+import { Committer } from './committer.ts';
 import { dataFile, lockFile, openForWriting, type Tables } from './environment.ts';
 import { FORMAT_VERSION } from './format.ts';
-import { Room } from './quota.ts';
+import { DiskQuota } from './quota.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
 export interface DiskOptions extends Pick<DiskWriterOptions, 'queueBytes' | 'now' | 'log' | 'surplus'> {
@@ -46,7 +46,12 @@ export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening>
     chmodSync(path, 0o700);
     const probe = new WriteProbe(path);
     const found = await openTrusted({ ...options, probe }, report);
-    const writer = new DiskWriter({ ...options, probe, tables: found.tables, room: new Room(sizeBytes) });
+    const writer = new DiskWriter({
+      ...options,
+      probe,
+      tables: found.tables,
+      room: new DiskQuota(sizeBytes),
+    });
     return { kind: 'open', writer, trusted: found.trusted, report };
   } catch (error) {
     return { kind: 'failed', reason: messageOf(error) };
@@ -155,7 +160,7 @@ function isIdentity(value: unknown): value is IdentityRecord {
 /** Writes whose the cache is, synced before anything is stored under this start. */
 async function claim(tables: Tables, { starts, probe }: Opening): Promise<Tables> {
   const record: IdentityRecord = { format: FORMAT_VERSION, start: starts.at(-1)! };
-  const commits = new Commits(tables.root, probe);
+  const commits = new Committer(tables.root, probe);
   const claimed = await commits.commit(
     () => void tables.about.putSync(IDENTITY, Buffer.from(JSON.stringify(record))),
   );

@@ -21,7 +21,7 @@ const LOWEST_CEILING = 0.5;
 /** Beside its chunks, a transaction copies the path to each leaf that it changes. */
 const TREE_PAGES = 32;
 
-export class Room {
+export class DiskQuota {
   /** Content bytes that one transaction may write. */
   readonly batchBytes: number;
   /** Content bytes that one entry may have: a larger one would empty the cache for itself. */

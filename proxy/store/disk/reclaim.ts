@@ -9,7 +9,7 @@ interface Waiting {
   readonly pages: number;
 }
 
-export class Debris {
+export class OrphanedChunks {
   readonly #waiting = new Map<string, Waiting>();
   readonly #pins = new Map<string, number>();
   #pages = 0;

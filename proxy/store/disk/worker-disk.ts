@@ -1,9 +1,9 @@
-import type { DiskFill, DiskLevel } from '../disk-tier.ts';
+import type { DiskEntryWriter, DiskTier } from '../disk-tier.ts';
 import type { EntryHead } from '../entry-head.ts';
 import { noteContent } from '../garbage.ts';
 import type { DiskCalls } from './call-types.ts';
 import { CHUNK_BYTES } from './format.ts';
-import type { OnTheWay } from './writes-in-flight.ts';
+import type { WritesInFlight } from './writes-in-flight.ts';
 import type { DiskReader } from './reader.ts';
 
 /** How the coordinator's writer is reached; calls are answered in order. */
@@ -26,16 +26,16 @@ const TOUCH_MS = 1_000;
 const HIDDEN_IDS = 4_096;
 
 /** The disk level of one worker: it reads by itself, and sends what is to be written to the coordinator. */
-export class WorkerDiskLevel implements DiskLevel {
+export class WorkerDiskTier implements DiskTier {
   readonly #reader: DiskReader;
   readonly #writer: DiskWriterLink;
-  readonly #onTheWay: OnTheWay;
+  readonly #onTheWay: WritesInFlight;
   readonly #pins = new Map<string, number>();
   readonly #touched = new Set<string>();
   readonly #hidden = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(reader: DiskReader, writer: DiskWriterLink, onTheWay: OnTheWay) {
+  constructor(reader: DiskReader, writer: DiskWriterLink, onTheWay: WritesInFlight) {
     this.#reader = reader;
     this.#writer = writer;
     this.#onTheWay = onTheWay;
@@ -80,7 +80,7 @@ export class WorkerDiskLevel implements DiskLevel {
     };
   }
 
-  begin(id: string): DiskFill {
+  begin(id: string): DiskEntryWriter {
     this.#writer.tell('beginEntry', { id });
     return new ChunkedFill(id, this.#writer, this.#onTheWay);
   }
@@ -128,10 +128,10 @@ export class WorkerDiskLevel implements DiskLevel {
 const FIRST_BYTES = 512;
 
 /** Cuts an entry's content into chunks of the disk's size. */
-class ChunkedFill implements DiskFill {
+class ChunkedFill implements DiskEntryWriter {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
-  readonly #onTheWay: OnTheWay;
+  readonly #onTheWay: WritesInFlight;
   #chunk = new Uint8Array(FIRST_BYTES);
   #filled = 0;
   #index = 0;
@@ -139,7 +139,7 @@ class ChunkedFill implements DiskFill {
   #hasFailed = false;
   #listener: (length: number) => void = () => {};
 
-  constructor(id: string, writer: DiskWriterLink, onTheWay: OnTheWay) {
+  constructor(id: string, writer: DiskWriterLink, onTheWay: WritesInFlight) {
     this.#id = id;
     this.#writer = writer;
     this.#onTheWay = onTheWay;

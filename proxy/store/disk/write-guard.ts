@@ -3,13 +3,13 @@ import { statfsSync } from 'node:fs';
 import type { CommitFailure } from './committer.ts';
 import type { DiskEvent } from './events.ts';
 
-export type StoringState = 'on' | 'stopped' | 'stopped-until-restart';
+export type WriteGuardState = 'on' | 'stopped' | 'stopped-until-restart';
 
 /** Kept free in the file system beside what a transaction may need: others write there, too, the state among them. */
 const SPARE_BYTES = 1024 * 1024;
 
-export class Storing {
-  state: StoringState = 'on';
+export class WriteGuard {
+  state: WriteGuardState = 'on';
   /** Times that it was stopped. */
   stops = 0;
 

@@ -3,20 +3,20 @@
  * makes room for what comes and deletes the chunks that nobody needs.
  */
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
-import { SLICE_MS, type Commits, type CommitFailure } from './committer.ts';
-import { Debris } from './reclaim.ts';
+import { SLICE_MS, type Committer, type CommitFailure } from './committer.ts';
+import { OrphanedChunks } from './reclaim.ts';
 import { countPages, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
-import type { Ledger } from './index.ts';
-import { pagesOf, type Room } from './quota.ts';
-import type { Storing } from './write-guard.ts';
+import type { DiskIndex } from './index.ts';
+import { pagesOf, type DiskQuota } from './quota.ts';
+import type { WriteGuard } from './write-guard.ts';
 
-export interface PumpParts {
+export interface WriteQueueParts {
   readonly tables: Tables;
-  readonly ledger: Ledger;
-  readonly commits: Commits;
-  readonly room: Room;
-  readonly storing: Storing;
+  readonly ledger: DiskIndex;
+  readonly commits: Committer;
+  readonly room: DiskQuota;
+  readonly storing: WriteGuard;
   /** Of what is new and waits, content and heads; beyond it no more of that is taken. */
   readonly queueBytes: number;
   log(event: DiskEvent): void;
@@ -46,19 +46,19 @@ const OPERATION_BYTES = 512;
 const BATCH_OPERATIONS = 256;
 const CHUNKS_PER_STEP = 32;
 
-export class Pump {
-  readonly debris = new Debris();
+export class WriteQueue {
+  readonly debris = new OrphanedChunks();
   evictions = 0;
   evictLastFull = false;
 
-  readonly #parts: PumpParts;
+  readonly #parts: WriteQueueParts;
   readonly #queue: Operation[] = [];
   #queuedBytes = 0;
   #running: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(parts: PumpParts) {
+  constructor(parts: WriteQueueParts) {
     this.#parts = parts;
     for (const id of parts.ledger.debris()) this.debris.add(id, 0, 0);
     this.#wake();

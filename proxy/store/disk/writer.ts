@@ -7,14 +7,14 @@ import { replaces } from '../../../policies/rfc9111/parts.ts';
 import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { WriteProbe } from '../../state/write-probe.ts';
 import type { EntryHead } from '../entry-head.ts';
-import { Commits, SLICE_MS } from './committer.ts';
+import { Committer, SLICE_MS } from './committer.ts';
 import { countPages, type PageCounts, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
 import { chunkCount, CHUNK_BYTES, idKey, openHead, type StoredHead } from './format.ts';
-import { Ledger } from './index.ts';
-import { Pump, type Removed } from './write-queue.ts';
-import type { Room } from './quota.ts';
-import { Storing, type StoringState } from './write-guard.ts';
+import { DiskIndex } from './index.ts';
+import { WriteQueue, type Removed } from './write-queue.ts';
+import type { DiskQuota } from './quota.ts';
+import { WriteGuard, type WriteGuardState } from './write-guard.ts';
 
 export interface DiskStats {
   readonly entries: number;
@@ -36,14 +36,14 @@ export interface DiskStats {
   readonly fullErrors: number;
   /** Entries of routes with `evict: last` leave no room for anything. */
   readonly evictLastFull: boolean;
-  readonly storing: StoringState;
+  readonly storing: WriteGuardState;
 }
 
 export interface DiskWriterOptions {
   readonly path: string;
   readonly probe: WriteProbe;
   readonly tables: Tables;
-  readonly room: Room;
+  readonly room: DiskQuota;
   /** Of what is new and waits to be written. */
   readonly queueBytes: number;
   /** Milliseconds, as the wall clock's, but never going back. */
@@ -69,10 +69,10 @@ const IDS_PER_TOUCH = 64;
 
 export class DiskWriter {
   readonly #options: DiskWriterOptions;
-  readonly #ledger: Ledger;
-  readonly #commits: Commits;
-  readonly #storing: Storing;
-  readonly #pump: Pump;
+  readonly #ledger: DiskIndex;
+  readonly #commits: Committer;
+  readonly #storing: WriteGuard;
+  readonly #pump: WriteQueue;
   readonly #fills = new Map<string, Fill>();
   /** As of the last time that LMDB could be asked. */
   #counted: PageCounts & { readonly entries: number };
@@ -85,11 +85,11 @@ export class DiskWriter {
   constructor(options: DiskWriterOptions) {
     this.#options = options;
     const { tables, probe, room, queueBytes, path, log } = options;
-    this.#ledger = new Ledger(tables);
-    this.#commits = new Commits(tables.root, probe);
-    this.#storing = new Storing(path, room.batchBytes, log);
+    this.#ledger = new DiskIndex(tables);
+    this.#commits = new Committer(tables.root, probe);
+    this.#storing = new WriteGuard(path, room.batchBytes, log);
     const own = { ledger: this.#ledger, commits: this.#commits, storing: this.#storing };
-    this.#pump = new Pump({ ...own, tables, room, queueBytes, log });
+    this.#pump = new WriteQueue({ ...own, tables, room, queueBytes, log });
     this.#counted = this.#count();
     this.#behindMs = Math.max(0, this.#ledger.newestUseMs() - options.now());
   }

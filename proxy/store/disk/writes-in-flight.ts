@@ -5,7 +5,7 @@ import type { KeyedHash } from '../../threads/keyed-hash.ts';
  * table of fixed size in shared memory, in which a key may take another's place: that costs a question to a worker, or one
  * to the origin, never a wrong answer.
  */
-export interface OnTheWay {
+export interface WritesInFlight {
   /** This worker sends what it has of the key. What is returned is called when every worker finds it on disk. */
   sent(key: string): () => void;
   /** The place of another worker that has sent something of the key; null: none has. */
@@ -16,12 +16,16 @@ const SLOTS = 4_096;
 /** A word holds the worker's place, beginning with 1, and above it which of its entries that is, lest one end another. */
 const HOLDER_BITS = 10;
 
-export function onTheWayBuffer(): SharedArrayBuffer {
+export function writesInFlightBuffer(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * 4);
 }
 
 /** `index`: this worker's place. */
-export function createOnTheWay(buffer: SharedArrayBuffer, index: number, hash: KeyedHash): OnTheWay {
+export function createWritesInFlight(
+  buffer: SharedArrayBuffer,
+  index: number,
+  hash: KeyedHash,
+): WritesInFlight {
   const words = new Uint32Array(buffer);
   let count = 0;
   return {

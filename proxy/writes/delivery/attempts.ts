@@ -5,10 +5,10 @@ import type { Clock } from '../../threads/clock.ts';
 import type { Log } from '../../observability/logger.ts';
 import { whileUnknown, type Lingering } from '../journal/hold-rows.ts';
 import type { Begun, Journal } from '../journal/journal.ts';
-import type { LineKey } from '../journal/order-queue.ts';
-import { sendOnce, type OriginAnswer } from './origin-response.ts';
+import type { OrderQueueId } from '../journal/order-queue.ts';
+import { sendOnce, type OriginResponse } from './origin-response.ts';
 import { UNREADABLE, unreadableId, type WriteRecord } from '../journal/record.ts';
-import type { SteadyTime } from '../journal/durable-clock.ts';
+import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
 import { compileWriteRules, type WriteRules } from '../../routes/active-route.ts';
 import { namedTags, writtenTags } from '../written-tags.ts';
@@ -16,16 +16,16 @@ import { namedTags, writtenTags } from '../written-tags.ts';
 export interface AttemptsDependencies {
   readonly journal: Journal;
   readonly clock: Clock;
-  readonly time: SteadyTime;
+  readonly time: DurableClock;
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
   /** Nothing more is to be tried again. */
   isOver(): boolean;
   /** A write has left its line, or stopped it. */
-  moved(line: LineKey): void;
+  moved(line: OrderQueueId): void;
   /** There will be no other attempt; null: the origin gave no answer, or none that was kept. */
-  ended(number: number, answer: OriginAnswer | null): void;
+  ended(number: number, answer: OriginResponse | null): void;
 }
 
 export interface AskedOrigin {
@@ -98,7 +98,7 @@ export class Attempts {
     number: number,
     record: WriteRecord,
     onDead: RouteWriteConfig['onDead'],
-    answer: OriginAnswer | null = null,
+    answer: OriginResponse | null = null,
   ): Promise<void> {
     this.counters.dead += 1;
     this.#deps.log.error(

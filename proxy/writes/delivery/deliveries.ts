@@ -2,27 +2,27 @@ import type { Config } from '../../../policies/config/config.ts';
 import type { Origin } from '../../../origin-adapters/origin.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { Log } from '../../observability/logger.ts';
-import { Answers } from './response-waiters.ts';
+import { ResponseWaiters } from './response-waiters.ts';
 import { Attempts, type DeliveryCounters } from './attempts.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { LineKey } from '../journal/order-queue.ts';
-import type { Lines } from '../journal/order-queues.ts';
-import type { OriginAnswer } from './origin-response.ts';
-import { Orphans } from '../journal/quarantine.ts';
+import type { OrderQueueId } from '../journal/order-queue.ts';
+import type { OrderQueues } from '../journal/order-queues.ts';
+import type { OriginResponse } from './origin-response.ts';
+import { Quarantine } from '../journal/quarantine.ts';
 import { originPrefix } from '../journal/record.ts';
-import type { SteadyTime } from '../journal/durable-clock.ts';
+import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
 
 export interface DeliveriesDependencies {
   readonly journal: Journal;
-  readonly lines: Lines;
+  readonly lines: OrderQueues;
   readonly clock: Clock;
-  readonly time: SteadyTime;
+  readonly time: DurableClock;
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
   /** A write has left its line, or stopped it. */
-  moved(line: LineKey): void;
+  moved(line: OrderQueueId): void;
 }
 
 /** An origin that writes are delivered to. */
@@ -62,11 +62,11 @@ export class Deliveries {
   /** What is being sent or changed, by origin; those that are configured no more among them. */
   readonly #busy = new Map<string, Set<number>>();
   /** Writes whose turn has not come, by line. */
-  readonly #parked = new Map<LineKey, { readonly number: number; readonly lane: string }>();
-  readonly #answers = new Answers();
+  readonly #parked = new Map<OrderQueueId, { readonly number: number; readonly lane: string }>();
+  readonly #answers = new ResponseWaiters();
   readonly #underWay = new Set<Promise<void>>();
   readonly #attempts: Attempts;
-  readonly #orphans: Orphans;
+  readonly #orphans: Quarantine;
   #isClosed = false;
 
   constructor(deps: DeliveriesDependencies) {
@@ -76,7 +76,7 @@ export class Deliveries {
       isOver: () => this.#isClosed,
       ended: (number, answer) => this.#answers.give(number, answer),
     });
-    this.#orphans = new Orphans({
+    this.#orphans = new Quarantine({
       journal: deps.journal,
       clock: deps.clock,
       isOver: () => this.#isClosed,
@@ -157,7 +157,7 @@ export class Deliveries {
   }
 
   /** What waited for its turn in the line may have it. */
-  freed(line: LineKey): void {
+  freed(line: OrderQueueId): void {
     const parked = this.#parked.get(line);
     if (parked === undefined) return;
     this.#parked.delete(line);
@@ -176,7 +176,7 @@ export class Deliveries {
   }
 
   /** Resolves with the origin's own answer, or null where it does not come in time. */
-  answerTo(number: number, waitMs: number): Promise<OriginAnswer | null> {
+  answerTo(number: number, waitMs: number): Promise<OriginResponse | null> {
     return this.#answers.to(number, waitMs);
   }
 

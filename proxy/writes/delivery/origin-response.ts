@@ -5,7 +5,7 @@ import type { Origin, OriginFailure, OriginRequest } from '../../../origin-adapt
 import { BreakerOpen } from '../../../origin-adapters/http/breaker.ts';
 
 /** The origin's own answer, for a client that waits for it. */
-export interface OriginAnswer {
+export interface OriginResponse {
   readonly status: number;
   /** End-to-end. */
   readonly fields: Fields;
@@ -14,7 +14,7 @@ export interface OriginAnswer {
 
 /** One attempt, and the answer where it was whole and short enough to be kept. */
 export type Sent =
-  | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly answer: OriginAnswer | null }
+  | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly answer: OriginResponse | null }
   /** Nothing of it has left Weir: it was no attempt. */
   | { readonly kind: 'kept-back' };
 
@@ -27,7 +27,7 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
     let fields: Fields = [];
     let bytes = 0;
     const chunks: Uint8Array[] = [];
-    const answered = (answer: OriginAnswer | null): void =>
+    const answered = (answer: OriginResponse | null): void =>
       resolve({ kind: 'attempted', attempt: { kind: 'answered', status, fields }, answer });
     origin.send(request, {
       onInformational: () => {},

@@ -1,17 +1,17 @@
-import type { OriginAnswer } from './origin-response.ts';
+import type { OriginResponse } from './origin-response.ts';
 
 /** Clients that wait for the origin's own answer to a write that was accepted. */
-export class Answers {
-  readonly #waiting = new Map<number, Set<(answer: OriginAnswer | null) => void>>();
+export class ResponseWaiters {
+  readonly #waiting = new Map<number, Set<(answer: OriginResponse | null) => void>>();
   #isClosed = false;
 
   /** Resolves with the origin's own answer, or null where it does not come in time. */
-  to(number: number, waitMs: number): Promise<OriginAnswer | null> {
+  to(number: number, waitMs: number): Promise<OriginResponse | null> {
     if (this.#isClosed) return Promise.resolve(null);
     return new Promise((resolve) => {
       const waiting = this.#waiting.get(number) ?? new Set();
       this.#waiting.set(number, waiting);
-      const take = (answer: OriginAnswer | null): void => {
+      const take = (answer: OriginResponse | null): void => {
         clearTimeout(timer);
         waiting.delete(take);
         if (waiting.size === 0) this.#waiting.delete(number);
@@ -22,7 +22,7 @@ export class Answers {
     });
   }
 
-  give(number: number, answer: OriginAnswer | null): void {
+  give(number: number, answer: OriginResponse | null): void {
     for (const take of this.#waiting.get(number) ?? []) take(answer);
   }
 

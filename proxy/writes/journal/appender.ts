@@ -3,11 +3,11 @@ import { hasSameCredentials } from '../../../policies/writes.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { StateTable } from '../../state/state-store.ts';
-import type { DoneShelf } from './retention.ts';
+import type { Retention } from './retention.ts';
 import { readHoldRow, waitingHoldKey, writeHoldRow } from './hold-rows.ts';
-import type { LineKey } from './order-queue.ts';
+import type { OrderQueueId } from './order-queue.ts';
 import { contentOf, newWriteId, type WriteRecord } from './record.ts';
-import type { SteadyTime } from './durable-clock.ts';
+import type { DurableClock } from './durable-clock.ts';
 import type { JournalTables } from './tables.ts';
 
 /** A request that is to be acknowledged before the origin has it. */
@@ -26,7 +26,7 @@ export interface OfferedWrite {
   readonly clientKey: { readonly scoped: string; readonly digest: string } | null;
   /** May take the place of one that waits, and be replaced. */
   readonly merges: boolean;
-  readonly line: LineKey;
+  readonly line: OrderQueueId;
   readonly tags: readonly string[];
 }
 
@@ -50,26 +50,26 @@ export interface Put {
   readonly replaced: TagHashes | null;
 }
 
-export interface IntakeDependencies {
+export interface AppenderDependencies {
   readonly tables: JournalTables;
   readonly holds: StateTable;
-  readonly done: DoneShelf;
+  readonly done: Retention;
   readonly clock: Clock;
-  readonly time: SteadyTime;
+  readonly time: DurableClock;
   /** Of all that waits or is dead. */
   limitBytes(): number;
   /** Whether a write beside the journal waits for those of the line. */
-  hasWaitingBehind(line: LineKey): boolean;
+  hasWaitingBehind(line: OrderQueueId): boolean;
 }
 
 /** Of a record and its rows, beside content and fields: an estimate, for the limit alone. */
 const ROW_BYTES = 1024;
 
 /** Takes writes into the journal: in their lines, merged with those before, or not where there is no room. */
-export class Intake {
-  readonly #deps: IntakeDependencies;
+export class Appender {
+  readonly #deps: AppenderDependencies;
 
-  constructor(deps: IntakeDependencies) {
+  constructor(deps: AppenderDependencies) {
     this.#deps = deps;
   }
 

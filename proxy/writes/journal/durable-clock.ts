@@ -6,7 +6,7 @@ import type { StateStore, StateTable } from '../../state/state-store.ts';
  * begins before what an earlier one has noted. So a wall clock that is set back keeps nothing waiting, whenever that was,
  * and one that is set forward ends no wait of this run.
  */
-export class SteadyTime {
+export class DurableClock {
   readonly #clock: Clock;
   readonly #meta: StateTable;
   /** Of the monotonic clock's zero. */

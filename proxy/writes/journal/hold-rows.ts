@@ -1,6 +1,6 @@
 import { bytesOfHashes, hashesOfBytes, type TagHashes } from '../../fence/tag-hash.ts';
 import type { StateTable } from '../../state/state-store.ts';
-import { LINE_BYTES, type LineKey } from './order-queue.ts';
+import { LINE_BYTES, type OrderQueueId } from './order-queue.ts';
 
 /** How holds stand on disk: for each the tags as the fence knows them, and why they are held. */
 export type HoldRow = HoldOfLine &
@@ -12,7 +12,7 @@ export type HoldRow = HoldOfLine &
   );
 
 export interface HoldOfLine {
-  readonly line: LineKey;
+  readonly line: OrderQueueId;
   readonly tags: TagHashes;
   /** Whose slot it takes, as `holdClientOf` has it; absent: nobody's, for the journal bounds it. */
   readonly client?: string;

@@ -2,13 +2,13 @@ import type { Clock } from '../../threads/clock.ts';
 import { NotDurableError, type Fence } from '../../fence/fence.ts';
 import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
-import { DoneShelf } from './retention.ts';
-import { Intake, type Acceptance, type OfferedWrite } from './appender.ts';
+import { Retention } from './retention.ts';
+import { Appender, type Acceptance, type OfferedWrite } from './appender.ts';
 import { readHoldRow, waitingHoldKey, writeHoldRow, type Lingering } from './hold-rows.ts';
-import type { LineKey } from './order-queue.ts';
-import type { LingeringHolds } from '../through/timed-holds.ts';
+import type { OrderQueueId } from './order-queue.ts';
+import type { TimedHolds } from '../through/timed-holds.ts';
 import { isWhole, type WriteRecord } from './record.ts';
-import type { SteadyTime } from './durable-clock.ts';
+import type { DurableClock } from './durable-clock.ts';
 import { JournalTables, type DueRow, type JournalCounts, type LineRow } from './tables.ts';
 
 export interface JournalLimits {
@@ -28,7 +28,7 @@ export type Begun =
   | { readonly kind: 'gone' };
 
 /** How a write leaves its line. */
-export interface Leaving {
+export interface DepartedWrite {
   /** `gone`: an operator has discarded it. */
   readonly shelf: 'done' | 'dead' | 'gone';
   readonly record: WriteRecord;
@@ -46,16 +46,16 @@ export class Journal {
   readonly tables: JournalTables;
   readonly #deps: JournalDependencies;
   readonly #holds: StateTable;
-  readonly #done: DoneShelf;
-  readonly #intake: Intake;
+  readonly #done: Retention;
+  readonly #intake: Appender;
 
   constructor(deps: JournalDependencies) {
     const { state, clock, time, limits } = deps;
     this.#deps = deps;
     this.tables = new JournalTables(state);
     this.#holds = state.table('holds');
-    this.#done = new DoneShelf(this.tables, () => limits().done);
-    this.#intake = new Intake({
+    this.#done = new Retention(this.tables, () => limits().done);
+    this.#intake = new Appender({
       tables: this.tables,
       holds: this.#holds,
       done: this.#done,
@@ -140,7 +140,7 @@ export class Journal {
    * Delivered, discarded, or given up without stopping those behind it: its hold ends or lingers. False, and its hold is
    * another's to end, where it has left meanwhile.
    */
-  async leave(number: number, leaving: Leaving): Promise<boolean> {
+  async leave(number: number, leaving: DepartedWrite): Promise<boolean> {
     const { fence, lingering, state } = this.#deps;
     const row = this.#holds.get(waitingHoldKey(number));
     const tags = row === undefined ? new Uint32Array(0) : readHoldRow(row).tags;
@@ -226,7 +226,7 @@ export class Journal {
   }
 
   /** An operator has let go of one that was buried. Its line; null: it stopped none. */
-  async discardBuried(number: number): Promise<LineKey | null> {
+  async discardBuried(number: number): Promise<OrderQueueId | null> {
     const held = this.#holds.get(waitingHoldKey(number));
     const hold = held === undefined ? null : readHoldRow(held);
     await this.#deps.fence.release(hold?.tags ?? new Uint32Array(0), [], () => {
@@ -284,7 +284,7 @@ export class Journal {
   }
 
   /** Within a change: from where it is to a shelf, or away. False: it is in neither place. */
-  #move(number: number, { shelf, record, lingering }: Leaving): boolean {
+  #move(number: number, { shelf, record, lingering }: DepartedWrite): boolean {
     const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
     const before = this.tables.record(from, number);
     if (before?.kind !== 'record') return false;
@@ -302,7 +302,7 @@ export class Journal {
     return true;
   }
 
-  #shelve(number: number, shelf: Leaving['shelf'], record: WriteRecord): void {
+  #shelve(number: number, shelf: DepartedWrite['shelf'], record: WriteRecord): void {
     switch (shelf) {
       case 'done':
         this.#done.put(number, record);
@@ -319,7 +319,7 @@ export class Journal {
     }
   }
 
-  #promote(line: LineKey): void {
+  #promote(line: OrderQueueId): void {
     const next = this.tables.first(line);
     if (next === null || next.isDead) return;
     const read = this.tables.record('waiting', next.number);
@@ -328,7 +328,7 @@ export class Journal {
   }
 
   /** Within a change. */
-  #bury(line: LineKey, { order, number }: Pick<LineRow, 'order' | 'number'>): void {
+  #bury(line: OrderQueueId, { order, number }: Pick<LineRow, 'order' | 'number'>): void {
     this.tables.moveRecord('waiting', 'dead', number);
     this.tables.putLine(line, { order, number, isDead: true });
     this.tables.count({ waiting: -1, dead: 1 });
@@ -340,11 +340,11 @@ export interface JournalDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
   readonly clock: Clock;
-  readonly time: SteadyTime;
-  readonly lingering: LingeringHolds;
+  readonly time: DurableClock;
+  readonly lingering: TimedHolds;
   limits(): JournalLimits;
   /** Whether a write beside the journal waits for those of the line. */
-  hasWaitingBehind(line: LineKey): boolean;
+  hasWaitingBehind(line: OrderQueueId): boolean;
   /** The record of a write can't be read: it was given up. */
   onBuried(number: number): void;
 }

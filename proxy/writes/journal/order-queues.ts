@@ -1,13 +1,13 @@
-import type { LineKey } from './order-queue.ts';
+import type { OrderQueueId } from './order-queue.ts';
 
 /** What the journal tells of a line: writes that were acknowledged and are neither delivered nor given up. */
-export interface JournalLine {
+export interface JournalQueue {
   /** The order numbers of the first and the last of them; null: there is none. */
-  first(line: LineKey): number | null;
-  last(line: LineKey): number | null;
+  first(line: OrderQueueId): number | null;
+  last(line: OrderQueueId): number | null;
 }
 
-export interface LineLimits {
+export interface OrderQueueLimits {
   /** Writes that may wait in one line for their turn. */
   readonly waiting: number;
   /** How long one may. */
@@ -42,20 +42,20 @@ interface Waiting {
  * goes first, and none while an attempt before it may still be carried out. Only lines where something runs or waits
  * beside the journal are in memory.
  */
-export class Lines {
-  readonly #journal: JournalLine;
-  readonly #onFree: (line: LineKey) => void;
-  readonly #lines = new Map<LineKey, Line>();
+export class OrderQueues {
+  readonly #journal: JournalQueue;
+  readonly #onFree: (line: OrderQueueId) => void;
+  readonly #lines = new Map<OrderQueueId, Line>();
   #isEnding = false;
 
   /** `onFree` is told when the journal's writes may have their turn again. */
-  constructor(journal: JournalLine, onFree: (line: LineKey) => void) {
+  constructor(journal: JournalQueue, onFree: (line: OrderQueueId) => void) {
     this.#journal = journal;
     this.#onFree = onFree;
   }
 
   /** Waits behind the journal's writes, attempts of unknown outcome and those who wait already; else its turn is at once. */
-  enter(key: LineKey, limits: LineLimits): Turn {
+  enter(key: OrderQueueId, limits: OrderQueueLimits): Turn {
     const last = this.#journal.last(key);
     const line = this.#line(key);
     if (last === null && line.queue.length === 0 && line.unsettled === 0) {
@@ -86,7 +86,7 @@ export class Lines {
   }
 
   /** One that had its turn is done. */
-  leave(key: LineKey): void {
+  leave(key: OrderQueueId): void {
     const line = this.#line(key);
     line.running -= 1;
     this.#freed(key, line);
@@ -100,11 +100,11 @@ export class Lines {
   }
 
   /** Nothing else of the line is sent until `settled`. */
-  unsettled(key: LineKey): void {
+  unsettled(key: OrderQueueId): void {
     this.#line(key).unsettled += 1;
   }
 
-  settled(key: LineKey): void {
+  settled(key: OrderQueueId): void {
     const line = this.#line(key);
     line.unsettled -= 1;
     this.#grant(key, line);
@@ -112,24 +112,24 @@ export class Lines {
   }
 
   /** A write of the journal has left the line. */
-  journalMoved(key: LineKey): void {
+  journalMoved(key: OrderQueueId): void {
     const line = this.#lines.get(key);
     if (line !== undefined) this.#grant(key, line);
   }
 
   /** Whether a write of the journal has its turn now. */
-  admitsJournal(key: LineKey, order: number): boolean {
+  admitsJournal(key: OrderQueueId, order: number): boolean {
     const line = this.#lines.get(key);
     if (line === undefined) return true;
     return line.running === 0 && line.unsettled === 0 && !line.queue.some(({ after }) => after < order);
   }
 
   /** Whether something waits behind the journal's writes. */
-  hasWaiting(key: LineKey): boolean {
+  hasWaiting(key: OrderQueueId): boolean {
     return (this.#lines.get(key)?.queue.length ?? 0) > 0;
   }
 
-  #line(key: LineKey): Line {
+  #line(key: OrderQueueId): Line {
     let line = this.#lines.get(key);
     if (line === undefined) {
       line = { running: 0, unsettled: 0, queue: [] };
@@ -138,18 +138,18 @@ export class Lines {
     return line;
   }
 
-  #grant(key: LineKey, line: Line): void {
+  #grant(key: OrderQueueId, line: Line): void {
     if (line.queue.length === 0 || line.unsettled > 0) return;
     const first = this.#journal.first(key) ?? Number.POSITIVE_INFINITY;
     for (const waiting of line.queue.filter(({ after }) => after < first)) waiting.end('granted');
   }
 
-  #freed(key: LineKey, line: Line): void {
+  #freed(key: OrderQueueId, line: Line): void {
     this.#tidy(key, line);
     this.#onFree(key);
   }
 
-  #tidy(key: LineKey, line: Line): void {
+  #tidy(key: OrderQueueId, line: Line): void {
     if (line.running === 0 && line.unsettled === 0 && line.queue.length === 0) this.#lines.delete(key);
   }
 }

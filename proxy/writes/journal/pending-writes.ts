@@ -1,7 +1,7 @@
 import type { Fields } from '../../../policies/http/fields.ts';
 import type { Journal } from './journal.ts';
-import type { LineKey } from './order-queue.ts';
-import type { LingeringHolds } from '../through/timed-holds.ts';
+import type { OrderQueueId } from './order-queue.ts';
+import type { TimedHolds } from '../through/timed-holds.ts';
 import type { WriteRecord } from './record.ts';
 import { isWhole } from './record.ts';
 import type { Numbered } from './tables.ts';
@@ -16,18 +16,18 @@ export type Pending =
   | { readonly kind: 'none' };
 
 /** Answers readers of URLs with waiting writes, in the place of the origin or when the origin has them. */
-export class Reading {
+export class PendingWrites {
   readonly #journal: Journal;
-  readonly #lingering: LingeringHolds;
-  readonly #waiting = new Map<LineKey, Set<() => void>>();
+  readonly #lingering: TimedHolds;
+  readonly #waiting = new Map<OrderQueueId, Set<() => void>>();
 
-  constructor(journal: Journal, lingering: LingeringHolds) {
+  constructor(journal: Journal, lingering: TimedHolds) {
     this.#journal = journal;
     this.#lingering = lingering;
   }
 
   /** `pending`: the last write's own content where that is what a GET will get; else waits as `wait` does. */
-  async read(lines: readonly LineKey[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
+  async read(lines: readonly OrderQueueId[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
     const shown = mode === 'pending' ? this.#pendingOf(lines) : null;
     if (shown !== null) return shown;
     const { tables } = this.#journal;
@@ -37,13 +37,13 @@ export class Reading {
   }
 
   /** A write has left the line, or stopped it. */
-  moved(line: LineKey): void {
+  moved(line: OrderQueueId): void {
     const waiting = this.#waiting.get(line);
     if (waiting === undefined || this.#journal.tables.hasWaiting(line)) return;
     for (const wake of waiting) wake();
   }
 
-  #emptied(line: LineKey, waitMs: number): Promise<void> {
+  #emptied(line: OrderQueueId, waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const waiting = this.#waiting.get(line) ?? new Set();
       this.#waiting.set(line, waiting);
@@ -58,13 +58,13 @@ export class Reading {
     });
   }
 
-  #pendingOf(lines: readonly LineKey[]): Pending | null {
+  #pendingOf(lines: readonly OrderQueueId[]): Pending | null {
     const [last] = lines.flatMap((line) => this.#lastOf(line)).toSorted((a, b) => b.number - a.number);
     return last === undefined ? null : this.#shown(last);
   }
 
   /** The last write of the line that waits, or that was delivered and is shown still; empty: none. */
-  #lastOf(line: LineKey): Numbered[] {
+  #lastOf(line: OrderQueueId): Numbered[] {
     const { tables } = this.#journal;
     const last = tables.last(line);
     const number = last?.number ?? this.#lingering.shownOf(line);

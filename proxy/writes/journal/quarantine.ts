@@ -3,7 +3,7 @@ import type { Journal } from './journal.ts';
 import type { WriteRecord } from './record.ts';
 import type { DueRow } from './tables.ts';
 
-export interface OrphansDependencies {
+export interface QuarantineDependencies {
   readonly journal: Journal;
   readonly clock: Clock;
   /** Nothing more is to be begun. */
@@ -24,11 +24,11 @@ export interface OrphansDependencies {
 const PAGE = 256;
 
 /** Writes whose origin is in the configuration no more: they are dead, each of them, and stop nothing. */
-export class Orphans {
-  readonly #deps: OrphansDependencies;
+export class Quarantine {
+  readonly #deps: QuarantineDependencies;
   #givingUp: Promise<void> = Promise.resolve();
 
-  constructor(deps: OrphansDependencies) {
+  constructor(deps: QuarantineDependencies) {
     this.#deps = deps;
   }
 

@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Fields } from '../../../policies/http/fields.ts';
-import type { LineKey } from './order-queue.ts';
+import type { OrderQueueId } from './order-queue.ts';
 
 /** A write as the journal keeps it, beside its content. */
 export interface WriteRecord {
@@ -22,7 +22,7 @@ export interface WriteRecord {
   readonly idempotencyKey: string;
   /** Under which the client's own key is remembered; null: it gave none. */
   readonly clientKey: string | null;
-  readonly line: LineKey;
+  readonly line: OrderQueueId;
   /** What is held until its outcome is known. */
   readonly tags: readonly string[];
   /** Its place in the line; another one after it was retried behind others. */

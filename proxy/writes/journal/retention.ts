@@ -5,7 +5,7 @@ import type { JournalTables } from './tables.ts';
 const FORGOTTEN_AT_ONCE = 4;
 
 /** Delivered and merged writes that can still be asked for: as many as `limit` says, those that were it last. */
-export class DoneShelf {
+export class Retention {
   readonly #tables: JournalTables;
   readonly #limit: () => number;
 

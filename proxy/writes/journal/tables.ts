@@ -1,6 +1,6 @@
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { numberKey } from './hold-rows.ts';
-import { LINE_BYTES, type LineKey } from './order-queue.ts';
+import { LINE_BYTES, type OrderQueueId } from './order-queue.ts';
 import {
   decodeRecord,
   encodeRecord,
@@ -42,7 +42,7 @@ export interface DueRow {
   readonly prefix: Buffer;
   readonly number: number;
   readonly order: number;
-  readonly line: LineKey;
+  readonly line: OrderQueueId;
   readonly dueAtMs: number;
 }
 
@@ -136,13 +136,13 @@ export class JournalTables {
     this.#bodies.remove(numberKey(number));
   }
 
-  first(line: LineKey): LineRow | null {
+  first(line: OrderQueueId): LineRow | null {
     const from = lineKey(line, FIRST_KEY);
     for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY), limit: 1 })) return lineRow(row);
     return null;
   }
 
-  last(line: LineKey): LineRow | null {
+  last(line: OrderQueueId): LineRow | null {
     const from = lineKey(line, LAST_KEY);
     const range = { from, to: lineKey(line, FIRST_KEY), limit: 1, backwards: true };
     for (const row of this.#lines.range(range)) return lineRow(row);
@@ -150,11 +150,11 @@ export class JournalTables {
   }
 
   /** Whether a write has this place in the line. */
-  hasLine(line: LineKey, order: number): boolean {
+  hasLine(line: OrderQueueId, order: number): boolean {
     return this.#lines.get(lineKey(line, numberKey(order))) !== undefined;
   }
 
-  hasWaiting(line: LineKey): boolean {
+  hasWaiting(line: OrderQueueId): boolean {
     const from = lineKey(line, FIRST_KEY);
     for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY) })) {
       if (!lineRow(row).isDead) return true;
@@ -162,12 +162,12 @@ export class JournalTables {
     return false;
   }
 
-  putLine(line: LineKey, { order, number, isDead }: LineRow): void {
+  putLine(line: OrderQueueId, { order, number, isDead }: LineRow): void {
     const value = Buffer.concat([Buffer.of(Number(isDead)), numberKey(number)]);
     this.#lines.put(lineKey(line, numberKey(order)), value);
   }
 
-  removeLine(line: LineKey, order: number): void {
+  removeLine(line: OrderQueueId, order: number): void {
     this.#lines.remove(lineKey(line, numberKey(order)));
   }
 
@@ -275,7 +275,7 @@ function rowKey(kind: string, key: Buffer): Buffer {
   return Buffer.concat([Buffer.from(kind), key]);
 }
 
-function lineKey(line: LineKey, order: Buffer): Buffer {
+function lineKey(line: OrderQueueId, order: Buffer): Buffer {
   return Buffer.concat([Buffer.from(line, 'hex'), order]);
 }
 

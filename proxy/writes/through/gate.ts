@@ -5,16 +5,16 @@ import type { Log } from '../../observability/logger.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { otherHoldKey, writeHoldRow } from '../journal/hold-rows.ts';
 import type { HoldSlots } from './hold-slots.ts';
-import { lineKeyOf, type LineKey, type WriteLine } from '../journal/order-queue.ts';
-import type { Lines, Turn } from '../journal/order-queues.ts';
-import type { LingeringHolds } from './timed-holds.ts';
-import type { SteadyTime } from '../journal/durable-clock.ts';
+import { lineKeyOf, type OrderQueueId, type OrderQueueKey } from '../journal/order-queue.ts';
+import type { OrderQueues, Turn } from '../journal/order-queues.ts';
+import type { TimedHolds } from './timed-holds.ts';
+import type { DurableClock } from '../journal/durable-clock.ts';
 
 /** A write that a worker wants to send by itself. */
 export interface ThroughRequest {
   /** The worker's own number for it. */
   readonly ticket: number;
-  readonly line: WriteLine;
+  readonly line: OrderQueueKey;
   /** As `holdClientOf` has it. */
   readonly client: string;
   /** What is held until the outcome is known. */
@@ -45,7 +45,7 @@ export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number }
 /** A write that is sent without a hold, and what is held where its outcome does not become known. */
 export interface UnheldWrite {
   readonly client: string;
-  readonly line: WriteLine;
+  readonly line: OrderQueueKey;
   readonly tags: readonly string[];
   readonly maxProcessingMs: number;
 }
@@ -71,26 +71,26 @@ export type ThroughSettled = { readonly floor: number | null };
 interface Running {
   readonly instance: number;
   readonly client: string;
-  readonly line: LineKey;
+  readonly line: OrderQueueId;
   readonly tags: TagHashes;
   readonly maxProcessingMs: number;
   /** The sequence from which on the tags are held. */
   readonly heldAt: number;
 }
 
-export interface ThroughDeskDependencies {
+export interface WriteThroughGateDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
-  readonly lines: Lines;
-  readonly lingering: LingeringHolds;
+  readonly lines: OrderQueues;
+  readonly lingering: TimedHolds;
   readonly slots: HoldSlots;
-  readonly time: SteadyTime;
+  readonly time: DurableClock;
   readonly log: Log;
 }
 
 /** Gives writes that workers send by themselves their turn and their hold, and ends both when the outcome is known. */
-export class ThroughDesk {
-  readonly #deps: ThroughDeskDependencies;
+export class WriteThroughGate {
+  readonly #deps: WriteThroughGateDependencies;
   readonly #holds: StateTable;
   readonly #running = new Map<number, Running>();
   /** Of writes that are under way without a hold, by slot. */
@@ -101,7 +101,7 @@ export class ThroughDesk {
   /** Workers that died, by instance: what they asked for may come to pass after that. */
   readonly #dead = new Set<number>();
 
-  constructor(deps: ThroughDeskDependencies) {
+  constructor(deps: WriteThroughGateDependencies) {
     this.#deps = deps;
     this.#holds = deps.state.table('holds');
   }
@@ -219,7 +219,7 @@ export class ThroughDesk {
     }
   }
 
-  async #hold(instance: number, line: LineKey, request: ThroughRequest): Promise<Admission> {
+  async #hold(instance: number, line: OrderQueueId, request: ThroughRequest): Promise<Admission> {
     const { fence, lines, lingering, slots } = this.#deps;
     const { client, maxProcessingMs } = request;
     const tags = fence.hasher.hash(request.tags);

@@ -1,11 +1,11 @@
 import type { WritesConfig } from '../../../policies/config/config.ts';
 import { decideSlot, type HoldBound } from '../../../policies/writes.ts';
 import type { Log } from '../../observability/logger.ts';
-import type { SteadyTime } from '../journal/durable-clock.ts';
+import type { DurableClock } from '../journal/durable-clock.ts';
 
 export interface HoldSlotsDependencies {
   readonly limits: () => WritesConfig;
-  readonly time: Pick<SteadyTime, 'nowMs'>;
+  readonly time: Pick<DurableClock, 'nowMs'>;
   readonly log: Log;
 }
 

@@ -11,17 +11,17 @@ import {
   type Lingering,
 } from '../journal/hold-rows.ts';
 import type { HoldSlots } from './hold-slots.ts';
-import type { LineKey } from '../journal/order-queue.ts';
-import type { Lines } from '../journal/order-queues.ts';
-import type { SteadyTime } from '../journal/durable-clock.ts';
+import type { OrderQueueId } from '../journal/order-queue.ts';
+import type { OrderQueues } from '../journal/order-queues.ts';
+import type { DurableClock } from '../journal/durable-clock.ts';
 
-export interface LingeringHoldsDependencies {
+export interface TimedHoldsDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
-  readonly time: SteadyTime;
+  readonly time: DurableClock;
   readonly log: Log;
   readonly slots: HoldSlots;
-  readonly lines: () => Lines;
+  readonly lines: () => OrderQueues;
 }
 
 interface Held {
@@ -36,21 +36,21 @@ const AGAIN_MS = 1_000;
  * Holds that outlast their writes: while the outcome of one is unknown, and while the origin's read side may lag behind
  * one. When their time is over, their tags are invalidated.
  */
-export class LingeringHolds {
-  readonly #deps: LingeringHoldsDependencies;
+export class TimedHolds {
+  readonly #deps: TimedHoldsDependencies;
   readonly #table: StateTable;
   readonly #bodies: StateTable;
   readonly #held = new Map<number, Held>();
   /** By line, the hold during which a delivered write is shown. */
-  readonly #shown = new Map<LineKey, number>();
+  readonly #shown = new Map<OrderQueueId, number>();
   /** Of these holds, those whose write is shown no more. */
   readonly #hidden = new Set<number>();
   /** By line, the delivered write that is shown as soon as that is written down. */
-  readonly #coming = new Map<LineKey, number>();
+  readonly #coming = new Map<OrderQueueId, number>();
   #next: number;
   #isClosed = false;
 
-  constructor(deps: LingeringHoldsDependencies) {
+  constructor(deps: TimedHoldsDependencies) {
     this.#deps = deps;
     this.#table = deps.state.table('holds');
     this.#bodies = deps.state.table('write-bodies');
@@ -68,7 +68,7 @@ export class LingeringHolds {
   }
 
   /** The delivered write whose content readers of the line are shown still; null: none. */
-  shownOf(line: LineKey): number | null {
+  shownOf(line: OrderQueueId): number | null {
     const coming = this.#coming.get(line);
     if (coming !== undefined) return coming;
     const id = this.#shown.get(line);
@@ -118,19 +118,19 @@ export class LingeringHolds {
   }
 
   /** Nothing else of the line is sent until the returned is called. */
-  block(line: LineKey): () => void {
+  block(line: OrderQueueId): () => void {
     this.#deps.lines().unsettled(line);
     return () => this.#deps.lines().settled(line);
   }
 
   /** A later write of the line was carried out, or is about to be: what was shown is old. `writeHidden` goes with it. */
-  stopShowing(line: LineKey): void {
+  stopShowing(line: OrderQueueId): void {
     const id = this.#shown.get(line);
     if (id !== undefined) this.#hidden.add(id);
   }
 
   /** Within a change of the state: what is shown no more is not shown after a restart either. */
-  writeHidden(line: LineKey): void {
+  writeHidden(line: OrderQueueId): void {
     const id = this.#shown.get(line);
     const held = id === undefined ? undefined : this.#held.get(id);
     if (id === undefined || held === undefined) return;

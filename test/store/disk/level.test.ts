@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { WorkerDiskLevel, type DiskWriterLink } from '../../../proxy/store/disk/worker-disk.ts';
-import { createOnTheWay, onTheWayBuffer } from '../../../proxy/store/disk/writes-in-flight.ts';
+import { WorkerDiskTier, type DiskWriterLink } from '../../../proxy/store/disk/worker-disk.ts';
+import { createWritesInFlight, writesInFlightBuffer } from '../../../proxy/store/disk/writes-in-flight.ts';
 import { HASH_KEY_WORDS, KeyedHash } from '../../../proxy/threads/keyed-hash.ts';
 import type { DiskReader } from '../../../proxy/store/disk/reader.ts';
 import type { EntryHead } from '../../../proxy/store/entry-head.ts';
@@ -25,19 +25,19 @@ const HASH = new KeyedHash(new Uint32Array(HASH_KEY_WORDS));
 describe('the disk level of a worker', () => {
   it('finds what was committed since its snapshot was taken', () => {
     const { committed, reader } = disk();
-    const level = new WorkerDiskLevel(reader, nobody, createOnTheWay(onTheWayBuffer(), 0, HASH));
+    const level = new WorkerDiskTier(reader, nobody, createWritesInFlight(writesInFlightBuffer(), 0, HASH));
     committed.push(entry(1));
     expect(level.heads(entry(1).key)).toEqual([entry(1)]);
   });
 
   it.each([true, false])('tells others what is on its way until that has an answer: %s', async (isStored) => {
-    const buffer = onTheWayBuffer();
+    const buffer = writesInFlightBuffer();
     const answer = Promise.withResolvers<boolean>();
     const writer: DiskWriterLink = { call: () => answer.promise, tell: () => {} };
-    const level = new WorkerDiskLevel(disk().reader, writer, createOnTheWay(buffer, 1, HASH));
+    const level = new WorkerDiskTier(disk().reader, writer, createWritesInFlight(buffer, 1, HASH));
     const head = entry(1, { sizeBytes: 0 });
     const committed = level.begin(head.id).commit(head, 64);
-    const other = createOnTheWay(buffer, 0, HASH);
+    const other = createWritesInFlight(buffer, 0, HASH);
     expect(other.holderOf(head.key)).toBe(1);
     answer.resolve(isStored);
     expect(await committed).toBe(isStored);

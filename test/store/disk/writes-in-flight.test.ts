@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { createOnTheWay, onTheWayBuffer } from '../../../proxy/store/disk/writes-in-flight.ts';
+import { createWritesInFlight, writesInFlightBuffer } from '../../../proxy/store/disk/writes-in-flight.ts';
 import { HASH_KEY_WORDS, KeyedHash } from '../../../proxy/threads/keyed-hash.ts';
 
 const HASH = new KeyedHash(new Uint32Array(HASH_KEY_WORDS));
 
 describe('what is on its way to the disk', () => {
   it('is known to every other worker until it is there', () => {
-    const buffer = onTheWayBuffer();
-    const [first, last] = [createOnTheWay(buffer, 0, HASH), createOnTheWay(buffer, 255, HASH)];
+    const buffer = writesInFlightBuffer();
+    const [first, last] = [createWritesInFlight(buffer, 0, HASH), createWritesInFlight(buffer, 255, HASH)];
     expect(first.holderOf('a')).toBeNull();
     const arrived = last.sent('a');
     expect(first.holderOf('a')).toBe(255);
@@ -18,8 +18,8 @@ describe('what is on its way to the disk', () => {
   });
 
   it('is not taken for arrived when something else has', () => {
-    const buffer = onTheWayBuffer();
-    const [first, second] = [createOnTheWay(buffer, 0, HASH), createOnTheWay(buffer, 1, HASH)];
+    const buffer = writesInFlightBuffer();
+    const [first, second] = [createWritesInFlight(buffer, 0, HASH), createWritesInFlight(buffer, 1, HASH)];
     const earlier = second.sent('a');
     const later = second.sent('a');
     earlier();
