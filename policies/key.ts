@@ -124,7 +124,7 @@ const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The fields with which the origin is asked on the cache way: without those that steer it, without the client's own
+ * The fields with which the origin is asked on the cache handler: without those that steer it, without the client's own
  * conditions and ranges (RFC 9111 §4.3), and without those of a body on GET, which is not forwarded. What the route has
  * in its key stays.
  */

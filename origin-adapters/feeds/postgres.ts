@@ -133,12 +133,12 @@ class PostgresFeed implements Feed {
   }
 
   async *#follow(session: Session, after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
-    const inspection = await this.#inspect(session);
-    if (inspection.kind === 'failed') {
-      yield inspection;
+    const adminQueries = await this.#inspect(session);
+    if (adminQueries.kind === 'failed') {
+      yield adminQueries;
       return;
     }
-    const { standing } = inspection;
+    const { standing } = adminQueries;
     const start = this.#start(after, standing);
     const intervalMs = headIntervalMs(this.#config.maxSilenceMs);
     const { clock } = this.#deps;
@@ -212,10 +212,10 @@ class PostgresFeed implements Feed {
     const untilMs = clock.monotonicMs() + HELD_MS;
     for (;;) {
       const inspecting = inspect(session.control, session.replication, slot, this.#publications);
-      const inspection = await this.#inTime(inspecting, 'the server did not tell how it stands');
-      if (inspection.kind !== 'held') return inspection;
+      const adminQueries = await this.#inTime(inspecting, 'the server did not tell how it stands');
+      if (adminQueries.kind !== 'held') return adminQueries;
       if (clock.monotonicMs() >= untilMs) {
-        const message = `slot ${slot} is held by the server's process ${inspection.pid}: every node needs a slot of its own`;
+        const message = `slot ${slot} is held by the server's process ${adminQueries.pid}: every node needs a slot of its own`;
         return { kind: 'failed', failure: failed('in-use', 'soon', message) };
       }
       await new Promise<void>((resolve) => {

@@ -32,7 +32,7 @@ export interface Fenced {
   /** Wall clock then: nothing above the floor is older. */
   readonly requestTimeMs: number;
   /** Fetched so soon after an invalidation that the origin may have answered with the old state. */
-  readonly unproven: boolean;
+  readonly possiblyStale: boolean;
   /** The era and pending word at which nothing was found above the floor; -1: none. */
   clearEra: number;
   clearAt: number;
@@ -84,7 +84,7 @@ export class FenceReader {
    */
   verdict(entry: Fenced): Verdict {
     if (!this.#mechanisms.floorAtUse) return CLEAR;
-    if (entry.unproven) return UNPROVEN;
+    if (entry.possiblyStale) return UNPROVEN;
     const words = this.#words;
     const era = words.load(HEADER.era);
     const pendingBefore = words.load(HEADER.pending);

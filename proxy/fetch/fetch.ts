@@ -38,7 +38,7 @@ import type { FetchRequest } from './fetch-request.ts';
 
 export interface OriginFetchDependencies {
   readonly fence: FenceReader;
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly learner: Learner;
   readonly clock: Clock;
   readonly mechanisms: Mechanisms;
@@ -125,7 +125,7 @@ export class OriginFetch implements OriginHandler {
     this.knownTags = deps.fence.hasher.hash(this.#knownTagNames);
     this.moment = new FetchSnapshot(deps, route, deps.feedOf(route));
     const asksOtherwise = request.asksPart || request.method === 'HEAD';
-    const stored = asksOtherwise ? [] : deps.levels.all(request.key, route.config.name);
+    const stored = asksOtherwise ? [] : deps.tiers.all(request.key, route.config.name);
     const confirmable = stored.filter((entry) => this.#isConfirmable(entry));
     const own = confirmable.filter(({ meta }) => answers(meta, request.request));
     // A date alone asks about one entry.
@@ -244,8 +244,8 @@ export class OriginFetch implements OriginHandler {
 
   /** A part of the variant that answers the request, in memory and with a strong ETag. */
   #completable(): StoredEntry | null {
-    const { levels } = this.#deps;
-    const parts = levels.memory
+    const { tiers } = this.#deps;
+    const parts = tiers.memory
       .get(this.#request.key)
       .filter(({ head, content }) => head.route === this.#request.route && content !== null);
     const wanted = this.#request.request;
@@ -304,14 +304,14 @@ export class OriginFetch implements OriginHandler {
   }
 
   #confirmOwn(entry: StoredEntry, fields: Fields): void {
-    const { levels, learner } = this.#deps;
+    const { tiers, learner } = this.#deps;
     const decision = freshen(entry.meta, this.#received(fields));
     if (decision.kind === 'not' && decision.reason !== 'request-no-store') {
       void this.#askAnewAfter(learner.learn(this.#lesson(304, fields, decision, false)));
       return;
     }
     // A newer answer than this may have outdated it meanwhile.
-    if (levels.isDropped(entry.head.id) || !this.#hasContent(entry)) {
+    if (tiers.isDropped(entry.head.id) || !this.#hasContent(entry)) {
       this.#askAnew();
       return;
     }
@@ -321,14 +321,14 @@ export class OriginFetch implements OriginHandler {
     if (decision.kind === 'not') this.#landConfirmed(confirmed, fields);
     else if (this.#outdatesCopies(entry.head, meta)) void this.#landAlone(confirmed, fields);
     else {
-      void this.#deps.levels.update(confirmed.head);
+      void this.#deps.tiers.update(confirmed.head);
       this.#landConfirmed(confirmed, fields);
     }
   }
 
   /** The content of another variant becomes an entry of this request's own; nothing of the other one changes. */
   #adopt(other: StoredEntry, fields: Fields): void {
-    const content = other.content ?? this.#deps.levels.read(other.head);
+    const content = other.content ?? this.#deps.tiers.read(other.head);
     const decision = content === null ? null : adopt(other.meta, this.#received(fields));
     const storing =
       decision?.kind === 'store' ? this.#beginStoring(decision.meta, other.head.sizeBytes, fields) : null;
@@ -346,10 +346,10 @@ export class OriginFetch implements OriginHandler {
   }
 
   async #landAlone({ head, content }: StoredEntry, fields: Fields): Promise<void> {
-    const { levels, outdateCopies } = this.#deps;
+    const { tiers, outdateCopies } = this.#deps;
     const latest = await outdateCopies(head, this.#urlTag);
-    const confirmed = new StoredEntry(latest, content, levels.sentFieldsOf(latest));
-    void levels.update(latest);
+    const confirmed = new StoredEntry(latest, content, tiers.sentFieldsOf(latest));
+    void tiers.update(latest);
     this.#landConfirmed(confirmed, fields);
   }
 
@@ -367,18 +367,18 @@ export class OriginFetch implements OriginHandler {
 
   /** The very entry that was asked about, with its floor raised to this flight's. Tags are added, never removed. */
   #confirmed(entry: StoredEntry, meta: StoredMeta, fields: Fields): StoredEntry {
-    const { levels, mechanisms, fence } = this.#deps;
+    const { tiers, mechanisms, fence } = this.#deps;
     const { tags, tagHashes } = updatedHead(entry.head, meta, fence.hasher, this.#knownTagNames);
-    const target = mechanisms.entryIdInNotModified ? entry : standIn(levels, entry);
+    const target = mechanisms.entryIdInNotModified ? entry : standIn(tiers, entry);
     const head: EntryHead = {
       ...target.head,
       meta: target.head.id === entry.head.id ? meta : target.head.meta,
       tags,
       tagHashes,
       floor: Math.max(this.moment.floor, target.head.floor),
-      unproven: this.moment.isUnproven(tagHashes, fields),
+      possiblyStale: this.moment.isPossiblyStale(tagHashes, fields),
     };
-    return new StoredEntry(head, target.content, levels.sentFieldsOf(head));
+    return new StoredEntry(head, target.content, tiers.sentFieldsOf(head));
   }
 
   get #urlTag(): string {
@@ -387,8 +387,8 @@ export class OriginFetch implements OriginHandler {
   }
 
   #hasContent(entry: StoredEntry): boolean {
-    if (this.#deps.levels.isReadable(entry)) return true;
-    void this.#deps.levels.discard(entry.head);
+    if (this.#deps.tiers.isReadable(entry)) return true;
+    void this.#deps.tiers.discard(entry.head);
     return false;
   }
 
@@ -521,7 +521,7 @@ export class OriginFetch implements OriginHandler {
     const head: EntryHead = { ...this.#entryHead(meta, -1, fields), id: '' };
     this.#events.land({
       kind: 'entry',
-      entry: new StoredEntry(head, null, this.#deps.levels.sentFieldsOf(head)),
+      entry: new StoredEntry(head, null, this.#deps.tiers.sentFieldsOf(head)),
       body: null,
       originStatus: status,
       collapsed: false,
@@ -535,7 +535,7 @@ export class OriginFetch implements OriginHandler {
     const route = this.#route;
     const head = this.#entryHead(meta, sizeBytes, fields);
     return EntryWriter.begin(head, {
-      levels: deps.levels,
+      tiers: deps.tiers,
       maxObjectBytes: deps.maxObjectBytes,
       maxVariants: route.config.cache.maxVariants,
       toDisk: true,
@@ -562,7 +562,7 @@ export class OriginFetch implements OriginHandler {
       tags,
       tagHashes,
       floor: this.moment.floor,
-      unproven: this.moment.isUnproven(tagHashes, fields),
+      possiblyStale: this.moment.isPossiblyStale(tagHashes, fields),
       sizeBytes,
       evictLast: route.config.cache.evict === 'last',
     };
@@ -612,8 +612,8 @@ export class OriginFetch implements OriginHandler {
 }
 
 /** What stands where the entry stood, whichever that is now. */
-function standIn(levels: Tiers, entry: StoredEntry): StoredEntry {
-  return levels.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
+function standIn(tiers: Tiers, entry: StoredEntry): StoredEntry {
+  return tiers.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }
 
 const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);

@@ -41,7 +41,7 @@ export type FlightResult =
 export interface FlightEvents {
   inform(status: number, fields: Fields): void;
   land(landing: FlightResult): void;
-  /** Everything is over: the entry, if there is one, can be found in the levels. May be told more than once. */
+  /** Everything is over: the entry, if there is one, can be found in the tiers. May be told more than once. */
   over(): void;
 }
 
@@ -106,7 +106,7 @@ export class Flight {
       if (isLate && wantsOrigin(waiter.request, route.config.cache)) return false;
       // While the feed is lost a change before its arrival may come into force after it, when the feed is live again.
       if (isLate && trustOf(route) === 'revalidate') return false;
-      return knownTags === null || !this.#isOutrun(waiter, null, knownTags, floor, false);
+      return knownTags === null || !this.#isSuperseded(waiter, null, knownTags, floor, false);
     }
     if (this.#landing.kind !== 'entry') return false;
     const { body, entry } = this.#landing;
@@ -244,19 +244,21 @@ export class Flight {
     }
     // What another worker has found to be valid is so up to when it was asked.
     const floor = Math.max(entry.floor, this.#deps.floor);
-    return this.#isOutrun(waiter, joinedAt, entry.tagHashes, floor, entry.unproven) ? 'invalidated' : null;
+    return this.#isSuperseded(waiter, joinedAt, entry.tagHashes, floor, entry.possiblyStale)
+      ? 'invalidated'
+      : null;
   }
 
   /**
    * Whether the waiter came after something was in force that this flight may not show. `joinedAt`: null: it joins now, with
    * the feed as it is now, which may have caught up since the waiter came.
    */
-  #isOutrun(
+  #isSuperseded(
     waiter: Waiter,
     joinedAt: number | null,
     tags: TagHashes,
     floor: number,
-    unproven: boolean,
+    possiblyStale: boolean,
   ): boolean {
     const { fence, mechanisms, route, startedAtMs, trustOf } = this.#deps;
     if (!mechanisms.arrivalInFlights) return false;
@@ -268,7 +270,7 @@ export class Flight {
     if (waiter.waitsSinceMs <= startedAtMs) return false;
     // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
     // passed meanwhile; and while the feed is not live, something that nobody has told of may have changed since.
-    return unproven || trust === 'revalidate';
+    return possiblyStale || trust === 'revalidate';
   }
 }
 

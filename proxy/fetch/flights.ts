@@ -22,7 +22,7 @@ import type { FetchRequest, Waiter } from './fetch-request.ts';
 export interface FlightsDependencies extends OriginFetchDependencies {
   /** null: a single worker. */
   readonly peers: Peers | null;
-  readonly uncacheable: HitForMiss;
+  readonly hitForMiss: HitForMiss;
   readonly maxWaiters: number;
   readonly maxWaiting: number;
   /** Keys whose failure is remembered. */
@@ -37,7 +37,7 @@ export interface FlightCounters extends OriginFetchCounters {
   /** Waiters that had the answer to another's request. */
   collapsed: number;
   /** Waiters that left a flight for a later one, for something was invalidated before they came. */
-  outrun: number;
+  superseded: number;
   /** Waiters that asked the origin for themselves, for answers to one are no answers to another. */
   alone: number;
   /** Requests that were answered by the origin's failure at another one. */
@@ -59,7 +59,7 @@ export class Flights {
   readonly counters: FlightCounters = {
     asked: 0,
     collapsed: 0,
-    outrun: 0,
+    superseded: 0,
     alone: 0,
     failing: 0,
     refused: 0,
@@ -101,19 +101,18 @@ export class Flights {
     return this.#slots.has(key) || this.#failureFor(request, key) !== null;
   }
 
-  isUncacheable(request: FetchRequest): boolean {
-    const { uncacheable, clock } = this.#deps;
+  isHitForMiss(request: FetchRequest): boolean {
+    const { hitForMiss, clock } = this.#deps;
     const key = this.#flightKey(request);
     const nowMs = clock.monotonicMs();
     return (
-      uncacheable.has(key, nowMs) ||
-      (request.method === 'HEAD' && uncacheable.has(knownBy(key, 'HEAD'), nowMs))
+      hitForMiss.has(key, nowMs) || (request.method === 'HEAD' && hitForMiss.has(knownBy(key, 'HEAD'), nowMs))
     );
   }
 
   /** What was answered to such a request can be stored after all. */
-  forgetUncacheable(request: FetchRequest): void {
-    this.#deps.uncacheable.forget(knownBy(this.#flightKey(request), request.method));
+  forgetHitForMiss(request: FetchRequest): void {
+    this.#deps.hitForMiss.forget(knownBy(this.#flightKey(request), request.method));
   }
 
   /**
@@ -189,8 +188,8 @@ export class Flights {
 
   /** Clients that would wait for one another in vain; a refresh that nobody waits for is begun once, as ever. */
   #asksAlone({ priority, method }: FetchRequest, key: string): boolean {
-    const { uncacheable, clock } = this.#deps;
-    return priority === 'client' && uncacheable.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
+    const { hitForMiss, clock } = this.#deps;
+    return priority === 'client' && hitForMiss.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
   }
 
   /** A flight for one waiter, which validates and stores like any other. */
@@ -260,21 +259,21 @@ export class Flights {
   }
 
   #land(slot: Slot, flying: Flying, request: FetchRequest, landing: FlightResult): void {
-    const { uncacheable, clock } = this.#deps;
+    const { hitForMiss, clock } = this.#deps;
     const known = knownBy(slot.key, request.method);
     if (landing.kind === 'entry') {
       const { meta } = landing.entry;
       if (meta.vary.length > 0) this.#varies.set(request.key, meta.vary);
-      uncacheable.forget(known);
+      hitForMiss.forget(known);
       const isShareable = this.#isShareable(request, meta);
-      if (isShareable) uncacheable.forget(aloneKey(known));
-      else if (!slot.isShared) uncacheable.remember(aloneKey(known), clock.monotonicMs());
+      if (isShareable) hitForMiss.forget(aloneKey(known));
+      else if (!slot.isShared) hitForMiss.remember(aloneKey(known), clock.monotonicMs());
     } else {
       if (landing.kind === 'pass' && landing.status < 500) {
         // Not stored for what this request sent in fields that Vary names: the answers to others may be.
         const vary = landing.reason === 'vary-too-large' ? varyOf(landing.fields) : null;
         if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
-        uncacheable.remember(
+        hitForMiss.remember(
           vary === null ? known : knownBy(this.#flightKey(request), request.method),
           clock.monotonicMs(),
         );
@@ -284,8 +283,8 @@ export class Flights {
     }
     const failure = this.#failureAt(slot, flying.flight, request, landing);
     for (const { waiter, why } of flying.flight.land(landing, failure)) {
-      if (why === 'invalidated') this.counters.outrun += 1;
-      if (why === 'private') uncacheable.remember(aloneKey(known), clock.monotonicMs());
+      if (why === 'invalidated') this.counters.superseded += 1;
+      if (why === 'private') hitForMiss.remember(aloneKey(known), clock.monotonicMs());
       const place = this.#places.get(waiter);
       if (place === undefined) continue;
       if (why === 'private') this.#startAlone(place);
@@ -403,10 +402,10 @@ export class Flights {
    * no failure ends that.
    */
   #forgetAlone({ method }: FetchRequest, key: string): void {
-    const { uncacheable } = this.#deps;
+    const { hitForMiss } = this.#deps;
     for (const known of new Set([key, knownBy(key, method)])) {
-      uncacheable.forget(known);
-      uncacheable.forget(aloneKey(known));
+      hitForMiss.forget(known);
+      hitForMiss.forget(aloneKey(known));
     }
   }
 

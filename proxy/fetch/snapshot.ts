@@ -40,7 +40,7 @@ export class FetchSnapshot {
   }
 
   /** Whether an answer with these fields may show the state before something that its tags were invalidated by. */
-  isUnproven(tagHashes: TagHashes, fields: Fields): boolean {
+  isPossiblyStale(tagHashes: TagHashes, fields: Fields): boolean {
     const { versionHeader } = this.#route.config.cache;
     if (versionHeader === null) return this.#isWithinReadLag(tagHashes, fields);
     const feed = this.#feed;

@@ -31,27 +31,27 @@ export class AccessRecords {
   }
 
   /** When the answer has gone out, whole or not. */
-  whenEnded(visit: RequestContext | RoutedContext, outcome: Outcome, reason: string, status: number): void {
-    visit.exchange.onEnd(({ complete, bytes }) =>
-      this.#note(visit, outcome, reason, status, bytes, complete),
+  whenEnded(context: RequestContext | RoutedContext, outcome: Outcome, reason: string, status: number): void {
+    context.exchange.onEnd(({ complete, bytes }) =>
+      this.#note(context, outcome, reason, status, bytes, complete),
     );
   }
 
   /** At once, for an answer that was given to the listener whole. */
   now(
-    visit: RequestContext | RoutedContext,
+    context: RequestContext | RoutedContext,
     outcome: Outcome,
     reason: string,
     status: number,
     bytes: number,
   ): void {
-    if (this.#access === null) this.#note(visit, outcome, reason, status, bytes, true);
-    else this.whenEnded(visit, outcome, reason, status);
+    if (this.#access === null) this.#note(context, outcome, reason, status, bytes, true);
+    else this.whenEnded(context, outcome, reason, status);
   }
 
   /** The client has left, and nothing was answered. `waitedFor` says what it left. */
-  abandoned(visit: RequestContext | RoutedContext, waitedFor: string): void {
-    this.#note(visit, 'abandoned', waitedFor, 0, 0, false);
+  abandoned(context: RequestContext | RoutedContext, waitedFor: string): void {
+    this.#note(context, 'abandoned', waitedFor, 0, 0, false);
   }
 
   originHead(route: string, durationMs: number): void {
@@ -59,15 +59,15 @@ export class AccessRecords {
   }
 
   #note(
-    visit: RequestContext | RoutedContext,
+    context: RequestContext | RoutedContext,
     outcome: Outcome,
     reason: string,
     status: number,
     bytes: number,
     complete: boolean,
   ): void {
-    const { exchange } = visit;
-    const route = 'route' in visit ? visit.route.config.name : '';
+    const { exchange } = context;
+    const route = 'route' in context ? context.route.config.name : '';
     const durationMs = this.#clock.monotonicMs() - exchange.startedAt;
     this.#recorder.request(route, outcome, reason, status, durationMs, bytes);
     this.#access?.({

@@ -22,7 +22,7 @@ export const MISSING: FetchReason = { forward: 'uri-miss', reason: 'miss', stale
 
 export interface StandingIn extends Judge<ActiveRoute> {
   readonly fence: FenceReader;
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly clock: Clock;
 }
 
@@ -35,7 +35,7 @@ export function mayStandIn(
   { request, route }: KeyedContext,
   { stale }: FetchReason,
 ): boolean {
-  if (stale === null || deps.levels.isDropped(stale.head.id)) return false;
+  if (stale === null || deps.tiers.isDropped(stale.head.id)) return false;
   const judgement = judge(deps, stale, route);
   const nowMs = deps.clock.nowMs();
   return standsIn(
@@ -52,59 +52,64 @@ export function mayStandIn(
  *     pass → stand in | fail
  */
 export type CacheStep =
-  | { readonly to: 'lookup'; readonly visit: KeyedContext }
+  | { readonly to: 'lookup'; readonly context: KeyedContext }
   | {
       readonly to: 'borrow';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly lender: Peer;
       /** Taken where nothing is lent. */
       readonly otherwise: CacheStep;
     }
-  | { readonly to: 'absent'; readonly visit: KeyedContext; readonly missing: FetchReason }
+  | { readonly to: 'absent'; readonly context: KeyedContext; readonly missing: FetchReason }
   | {
       readonly to: 'decide';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly entry: StoredEntry;
       /** Whether later copies have been looked for on disk and in the memory of other workers. */
       readonly isLatest: boolean;
     }
   | {
       readonly to: 'serve';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly entry: StoredEntry;
       readonly ttlSeconds: number;
     }
   | {
       readonly to: 'serve-stale';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly entry: StoredEntry;
       readonly ttlSeconds: number;
       readonly refresh: boolean;
       readonly reason: string;
     }
-  | { readonly to: 'obtain'; readonly visit: KeyedContext; readonly need: FetchReason }
+  | { readonly to: 'obtain'; readonly context: KeyedContext; readonly need: FetchReason }
   | {
       readonly to: 'serve-found';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly need: FetchReason;
       readonly found: FetchedEntry;
     }
-  | { readonly to: 'pass'; readonly visit: KeyedContext; readonly reason: string; readonly need: FetchReason }
-  | { readonly to: 'stand-in'; readonly visit: KeyedContext; readonly need: FetchReason }
+  | {
+      readonly to: 'pass';
+      readonly context: KeyedContext;
+      readonly reason: string;
+      readonly need: FetchReason;
+    }
+  | { readonly to: 'stand-in'; readonly context: KeyedContext; readonly need: FetchReason }
   | {
       readonly to: 'fail';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly need: FetchReason;
       readonly failure: OriginFailure;
     }
   /** The origin has failed with this status at another request. */
   | {
       readonly to: 'fail-alike';
-      readonly visit: KeyedContext;
+      readonly context: KeyedContext;
       readonly need: FetchReason;
       readonly status: number;
     }
-  | { readonly to: 'refuse-uncached'; readonly visit: KeyedContext };
+  | { readonly to: 'refuse-uncached'; readonly context: KeyedContext };
 
 /** Takes a step and those that follow from it. */
 export type RunSteps = (first: CacheStep) => void;

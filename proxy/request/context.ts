@@ -32,7 +32,7 @@ export interface RequestContext {
   readonly trusted: boolean;
 }
 
-/** A visit whose route is known. */
+/** A request whose route is known. */
 export interface RoutedContext extends RequestContext {
   readonly route: ActiveRoute;
   readonly params: Readonly<Record<string, string>>;
@@ -47,7 +47,7 @@ export interface RoutedContext extends RequestContext {
   readonly position: NotedPosition | null;
 }
 
-/** A visit on the cache way. */
+/** A request on the cache handler. */
 export interface KeyedContext extends RoutedContext {
   readonly key: string;
   /** As keyed, and as the origin is sent it. */
@@ -55,18 +55,18 @@ export interface KeyedContext extends RoutedContext {
   readonly request: RequestView;
 }
 
-/** How a visit ended, for those who count and log. */
+/** How a request ended, for those who count and log. */
 export interface RequestEnd {
   readonly outcome: Outcome;
   readonly reason: string;
 }
 
 /**
- * The key of a GET of the visit's target with the visit's fields, and the query that the origin is sent then: what is not
+ * The key of a GET of the request's target with the request's fields, and the query that the origin is sent then: what is not
  * in it does not steer the origin.
  */
-export function keyOfContext(visit: RoutedContext): { readonly key: string; readonly query: string } {
-  const { exchange, route, scheme, authority, path, query } = visit;
+export function keyOfContext(context: RoutedContext): { readonly key: string; readonly query: string } {
+  const { exchange, route, scheme, authority, path, query } = context;
   const seesHost = route.originConfig.hostHeader === 'client';
   return keyOf({
     origin: route.originKey,
@@ -100,35 +100,35 @@ export function clientOf({ exchange, trusted, site }: RequestContext): ClientVie
   };
 }
 
-/** Whose holds those of this visit are counted with. */
-export function holdClient(visit: RequestContext): string {
-  return holdClientOf(clientAddress(clientOf(visit)));
+/** Whose holds those of this request are counted with. */
+export function holdClient(context: RequestContext): string {
+  return holdClientOf(clientAddress(clientOf(context)));
 }
 
 /** What the origin is sent of a request, its end-to-end fields. */
-export function sentFields(visit: RoutedContext): string[] {
-  const { config, originConfig } = visit.route;
+export function sentFields(context: RoutedContext): string[] {
+  const { config, originConfig } = context.route;
   return originFields({
-    ...clientOf(visit),
+    ...clientOf(context),
     hostHeader: originConfig.hostHeader,
     keyed: config.cache.key.headers,
   });
 }
 
-/** A visit's request as decisions see it. What Weir writes is made only where a Vary names it, which few do. */
+/** A request's request as decisions see it. What Weir writes is made only where a Vary names it, which few do. */
 export class ContextRequest implements RequestView {
   readonly method: string;
   readonly fields: Fields;
-  readonly #visit: RoutedContext;
+  readonly #context: RoutedContext;
   #written: Fields | null = null;
 
-  constructor(visit: RoutedContext) {
-    this.#visit = visit;
-    this.method = visit.exchange.method;
-    this.fields = visit.exchange.fields;
+  constructor(context: RoutedContext) {
+    this.#context = context;
+    this.method = context.exchange.method;
+    this.fields = context.exchange.fields;
   }
 
   get written(): Fields {
-    return (this.#written ??= writtenFields(sentFields(this.#visit)));
+    return (this.#written ??= writtenFields(sentFields(this.#context)));
   }
 }

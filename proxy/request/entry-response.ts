@@ -26,7 +26,7 @@ export interface EntryResponse {
   readonly entry: StoredEntry;
   /** Where its content comes from while it is being stored; null: from the entry, or from disk. */
   readonly body: FlightBody | null;
-  /** Without the key, which is the visit's. */
+  /** Without the key, which is the request's. */
   readonly status: CacheStatus;
   /** Fields for this client alone. */
   readonly ownFields: Fields;
@@ -43,25 +43,25 @@ export interface EntryResponse {
  * answer begins with is missing or damaged on disk (`damaged`), and no worker finds the entry from now on.
  */
 export function respondWithEntry(
-  visit: KeyedContext,
-  levels: Tiers,
+  context: KeyedContext,
+  tiers: Tiers,
   answer: EntryResponse,
 ): number | 'to-origin' | 'damaged' {
   const { entry, nowMs } = answer;
-  const { exchange, request } = visit;
+  const { exchange, request } = context;
   const condition = evaluatePreconditions(request, entry.meta, nowMs);
   if (condition === 'failed') return 'to-origin';
   if (condition === 'not-modified') {
-    const { targetedFields } = visit.route.config.cache;
-    const fields = fieldsOf(visit, answer, notModifiedFields(entry.sentFields, targetedFields));
+    const { targetedFields } = context.route.config.cache;
+    const fields = fieldsOf(context, answer, notModifiedFields(entry.sentFields, targetedFields));
     exchange.respond(304, fields, null);
     return 304;
   }
   if (entry.meta.part !== null) {
     const wanted = decidePart(request, entry.meta);
-    if (!isReadable(visit, levels, answer, [wanted.kind === 'insufficient' ? 0 : wanted.offset]))
+    if (!isReadable(context, tiers, answer, [wanted.kind === 'insufficient' ? 0 : wanted.offset]))
       return 'damaged';
-    sendPart(visit, levels, answer, wanted);
+    sendPart(context, tiers, answer, wanted);
     return 206;
   }
   const size = entry.head.sizeBytes;
@@ -71,22 +71,22 @@ export function respondWithEntry(
       case 'whole':
         break;
       case 'single':
-        if (!isReadable(visit, levels, answer, [range.range.first])) return 'damaged';
-        sendRange(visit, levels, answer, range.range, range.contentRange);
+        if (!isReadable(context, tiers, answer, [range.range.first])) return 'damaged';
+        sendRange(context, tiers, answer, range.range, range.contentRange);
         return 206;
       case 'multiple':
-        if (!isReadable(visit, levels, answer, firstsOf(range.ranges))) return 'damaged';
-        sendRanges(visit, levels, answer, range.ranges);
+        if (!isReadable(context, tiers, answer, firstsOf(range.ranges))) return 'damaged';
+        sendRanges(context, tiers, answer, range.ranges);
         return 206;
       case 'unsatisfiable':
-        sendUnsatisfiable(visit, answer, range.contentRange);
+        sendUnsatisfiable(context, answer, range.contentRange);
         return 416;
       default:
         range satisfies never;
     }
   }
-  if (!isReadable(visit, levels, answer, [0])) return 'damaged';
-  sendWhole(visit, levels, answer);
+  if (!isReadable(context, tiers, answer, [0])) return 'damaged';
+  sendWhole(context, tiers, answer);
   return entry.meta.status;
 }
 
@@ -97,53 +97,53 @@ function firstsOf(ranges: readonly ByteRange[]): number[] {
 /** Whether the content can be read at these positions. Once the head has been sent, the answer could only be cut. */
 function isReadable(
   { exchange }: KeyedContext,
-  levels: Tiers,
+  tiers: Tiers,
   { entry, body }: EntryResponse,
   positions: readonly number[],
 ): boolean {
   if (entry.content !== null || body !== null || exchange.method === 'HEAD') return true;
   const { id, sizeBytes } = entry.head;
-  const isThere = positions.every((at) => at >= sizeBytes || (levels.disk?.read(id, at) ?? null) !== null);
-  if (!isThere) void levels.discard(entry.head);
+  const isThere = positions.every((at) => at >= sizeBytes || (tiers.disk?.read(id, at) ?? null) !== null);
+  if (!isThere) void tiers.discard(entry.head);
   return isThere;
 }
 
-function sendWhole(visit: KeyedContext, levels: Tiers, answer: EntryResponse): void {
+function sendWhole(context: KeyedContext, tiers: Tiers, answer: EntryResponse): void {
   const { entry } = answer;
-  const { exchange } = visit;
+  const { exchange } = context;
   const { status } = entry.meta;
-  const fields = wholeFields(visit, answer);
+  const fields = wholeFields(context, answer);
   if (exchange.method === 'HEAD') exchange.respond(status, fields, null);
   else if (entry.content !== null) exchange.respond(status, fields, entry.content);
-  else sendFrom(visit, levels, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
+  else sendFrom(context, tiers, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
 }
 
 /** What was asked for of a stored part; the part as it came, where the origin has sent another than was asked for. */
 function sendPart(
-  visit: KeyedContext,
-  levels: Tiers,
+  context: KeyedContext,
+  tiers: Tiers,
   answer: EntryResponse,
   wanted: ReturnType<typeof decidePart>,
 ): void {
   if (wanted.kind === 'insufficient') {
-    sendWhole(visit, levels, answer);
+    sendWhole(context, tiers, answer);
     return;
   }
   const { offset, lengthBytes, contentRange } = wanted;
-  sendRange(visit, levels, answer, { first: offset, last: offset + lengthBytes - 1 }, contentRange);
+  sendRange(context, tiers, answer, { first: offset, last: offset + lengthBytes - 1 }, contentRange);
 }
 
 /** `range`: of the content that is there. */
 function sendRange(
-  visit: KeyedContext,
-  levels: Tiers,
+  context: KeyedContext,
+  tiers: Tiers,
   answer: EntryResponse,
   range: ByteRange,
   contentRange: string,
 ): void {
   const { entry } = answer;
   const lengthBytes = range.last - range.first + 1;
-  const fields = fieldsOf(visit, answer, [
+  const fields = fieldsOf(context, answer, [
     ...withoutFields(entry.sentFields, LENGTH_AND_RANGE),
     'Content-Range',
     contentRange,
@@ -151,14 +151,14 @@ function sendRange(
     String(lengthBytes),
   ]);
   if (entry.content !== null) {
-    visit.exchange.respond(206, fields, entry.content.subarray(range.first, range.last + 1));
-  } else sendFrom(visit, levels, answer, { status: 206, fields, first: range.first, lengthBytes });
+    context.exchange.respond(206, fields, entry.content.subarray(range.first, range.last + 1));
+  } else sendFrom(context, tiers, answer, { status: 206, fields, first: range.first, lengthBytes });
 }
 
 /** RFC 9110 §14.6. Each part is read in turn; only one chunk is in memory at a time. */
 function sendRanges(
-  visit: KeyedContext,
-  levels: Tiers,
+  context: KeyedContext,
+  tiers: Tiers,
   answer: EntryResponse,
   ranges: readonly ByteRange[],
 ): void {
@@ -168,21 +168,21 @@ function sendRanges(
     sizeBytes: entry.head.sizeBytes,
     boundary: randomBytes(BOUNDARY_LENGTH / 2).toString('hex'),
   });
-  const fields = fieldsOf(visit, answer, [
+  const fields = fieldsOf(context, answer, [
     ...withoutFields(entry.sentFields, LENGTH_AND_TYPE),
     'Content-Type',
     layout.contentType,
     'Content-Length',
     String(layout.contentLength),
   ]);
-  const { exchange } = visit;
+  const { exchange } = context;
   const sink = exchange.stream(206, fields);
   let wake: () => void = () => {};
   const parts: (() => ContentReader)[] = ranges.flatMap((range, i) => [
     () => readBytes(Buffer.from(layout.heads[i]!, 'latin1'), 0),
     () =>
       limited(
-        readerOf(levels, answer, range.first, () => wake()),
+        readerOf(tiers, answer, range.first, () => wake()),
         range.last - range.first + 1,
       ),
   ]);
@@ -191,74 +191,70 @@ function sendRanges(
   wake();
 }
 
-function sendUnsatisfiable(visit: KeyedContext, answer: EntryResponse, contentRange: string): void {
+function sendUnsatisfiable(context: KeyedContext, answer: EntryResponse, contentRange: string): void {
   const document = problem(
     416,
     'Range Not Satisfiable',
     'No range that was asked for lies within the content.',
   );
-  const status = cacheStatus(keyedStatus(visit, answer.status));
+  const status = cacheStatus(keyedStatus(context, answer.status));
   const fields = [...document.fields, 'Content-Range', contentRange, 'Cache-Status', status, 'Via', VIA];
-  visit.exchange.respond(416, fields, document.content);
+  context.exchange.respond(416, fields, document.content);
 }
 
 function sendFrom(
-  visit: KeyedContext,
-  levels: Tiers,
+  context: KeyedContext,
+  tiers: Tiers,
   answer: EntryResponse,
   part: { status: number; fields: Fields; first: number; lengthBytes: number },
 ): void {
-  const { exchange } = visit;
+  const { exchange } = context;
   const sink = exchange.stream(part.status, part.fields);
   let wake: () => void = () => {};
-  const reader = readerOf(levels, answer, part.first, () => wake());
+  const reader = readerOf(tiers, answer, part.first, () => wake());
   wake = pumpContent(reader, exchange, sink, part.lengthBytes);
   wake();
 }
 
-function readerOf(
-  levels: Tiers,
-  answer: EntryResponse,
-  first: number,
-  onProgress: () => void,
-): ContentReader {
+function readerOf(tiers: Tiers, answer: EntryResponse, first: number, onProgress: () => void): ContentReader {
   const { entry, body } = answer;
   if (entry.content !== null) return readBytes(entry.content, first);
-  const place = { head: entry.head, levels };
-  if (body !== null) return readFlight(body, levels.disk === null ? null : place, first, onProgress);
+  const place = { head: entry.head, tiers };
+  if (body !== null) return readFlight(body, tiers.disk === null ? null : place, first, onProgress);
   return readStored(place, first, onProgress);
 }
 
 /** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
-function wholeFields(visit: KeyedContext, answer: EntryResponse): Fields {
+function wholeFields(context: KeyedContext, answer: EntryResponse): Fields {
   const { entry, status, ownFields } = answer;
-  if (visit.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
-    return fieldsOf(visit, answer, entry.sentFields);
+  if (context.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
+    return fieldsOf(context, answer, entry.sentFields);
   }
-  const ageSeconds = Math.floor(sentAgeSeconds(visit, answer));
+  const ageSeconds = Math.floor(sentAgeSeconds(context, answer));
   const ttlSeconds = remainingSeconds(status.ttlSeconds ?? 0);
   const last = entry.lastHit;
   if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.fields;
-  const fields = fieldsOf(visit, answer, entry.sentFields);
+  const fields = fieldsOf(context, answer, entry.sentFields);
   entry.lastHit = { ageSeconds, ttlSeconds, fields };
   return fields;
 }
 
-function fieldsOf(visit: KeyedContext, answer: EntryResponse, fields: Fields): Fields {
+function fieldsOf(context: KeyedContext, answer: EntryResponse, fields: Fields): Fields {
   const { status, ownFields } = answer;
-  const ageSeconds = sentAgeSeconds(visit, answer);
+  const ageSeconds = sentAgeSeconds(context, answer);
   const all = fields.concat(ownFields);
   // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
   if (answer.isStale) all.push(...staleFields(answer.entry.sentFields, answer.entry.meta.dateMs, ageSeconds));
   else if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
-  all.push('Cache-Status', cacheStatus(keyedStatus(visit, status)));
+  all.push('Cache-Status', cacheStatus(keyedStatus(context, status)));
   // What may show the state before an invalidation is as new as nothing.
-  if (visit.position !== null && !answer.entry.unproven) all.push(POSITION_FIELD, visit.position.field);
+  if (context.position !== null && !answer.entry.possiblyStale)
+    all.push(POSITION_FIELD, context.position.field);
   return all;
 }
 
-function sentAgeSeconds(visit: KeyedContext, { entry, nowMs, lifetimeSeconds }: EntryResponse): number {
-  const { cache } = visit.route.config;
+function sentAgeSeconds(context: KeyedContext, { entry, nowMs, lifetimeSeconds }: EntryResponse): number {
+  const { cache } = context.route.config;
   const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
   return downstreamAgeSeconds(entry.meta, cache, {
     ageSeconds,

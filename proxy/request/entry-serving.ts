@@ -20,9 +20,9 @@ import type { ActiveRoute } from '../routes/active-route.ts';
 import { keyedStatus, type KeyedContext } from './context.ts';
 
 export interface EntryServingDependencies {
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly clock: Clock;
-  readonly conclusions: AccessRecords;
+  readonly accessRecords: AccessRecords;
   readonly fence: FenceReader;
   trustOf(route: ActiveRoute): FeedTrust;
 }
@@ -35,18 +35,23 @@ export class EntryServing {
     this.#deps = deps;
   }
 
-  serve(visit: KeyedContext, entry: StoredEntry, ttlSeconds: number): CacheStep | null {
-    return this.#send(visit, entry, { hit: true, ttlSeconds }, 'hit', 'memory');
+  serve(context: KeyedContext, entry: StoredEntry, ttlSeconds: number): CacheStep | null {
+    return this.#send(context, entry, { hit: true, ttlSeconds }, 'hit', 'memory');
   }
 
-  serveStale(visit: KeyedContext, entry: StoredEntry, ttlSeconds: number, reason: string): CacheStep | null {
-    return this.#send(unplaced(visit), entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
+  serveStale(
+    context: KeyedContext,
+    entry: StoredEntry,
+    ttlSeconds: number,
+    reason: string,
+  ): CacheStep | null {
+    return this.#send(unplaced(context), entry, { hit: true, ttlSeconds, detail: reason }, 'stale', reason);
   }
 
-  serveFound(visit: KeyedContext, need: FetchReason, found: FetchedEntry): CacheStep | null {
-    const { levels, clock, conclusions } = this.#deps;
+  serveFound(context: KeyedContext, need: FetchReason, found: FetchedEntry): CacheStep | null {
+    const { tiers, clock, accessRecords } = this.#deps;
     const { entry, body, originStatus, collapsed, ownFields } = found;
-    const { trust, verdict } = judge(this.#deps, entry, visit.route);
+    const { trust, verdict } = judge(this.#deps, entry, context.route);
     const nowMs = clock.nowMs();
     const ageSeconds = currentAgeSeconds(entry.meta, nowMs);
     const lifetimeSeconds = usableLifetimeSeconds(entry.meta, trust);
@@ -71,31 +76,31 @@ export class EntryServing {
       : status;
     const isStale = !isClear || isObtainedStale({ ageSeconds, lifetimeSeconds }, originStatus !== null);
     const answer = { entry, body, status: told, ownFields, nowMs, lifetimeSeconds, isStale };
-    const sent = respondWithEntry(visit, levels, answer);
-    if (sent === 'to-origin') return { to: 'pass', visit, reason: 'precondition', need };
-    if (sent === 'damaged') return { to: 'lookup', visit };
+    const sent = respondWithEntry(context, tiers, answer);
+    if (sent === 'to-origin') return { to: 'pass', context, reason: 'precondition', need };
+    if (sent === 'damaged') return { to: 'lookup', context };
     if (isHeadAlone) {
-      conclusions.whenEnded(visit, 'pass', 'head', sent);
+      accessRecords.whenEnded(context, 'pass', 'head', sent);
       return null;
     }
     const outcome = originStatus === null ? 'hit' : originStatus === 304 ? 'revalidated' : 'miss';
     const reason = originStatus === null ? 'peer' : need.reason;
-    conclusions.whenEnded(visit, outcome, reason, sent);
+    accessRecords.whenEnded(context, outcome, reason, sent);
     return null;
   }
 
   /** RFC 5861 §4. Only where it may stand in. */
-  standIn(visit: KeyedContext, need: FetchReason): CacheStep | null {
+  standIn(context: KeyedContext, need: FetchReason): CacheStep | null {
     const entry = need.stale!;
     const { clock } = this.#deps;
     const ttlSeconds = entry.meta.lifetimeSeconds - currentAgeSeconds(entry.meta, clock.nowMs());
     const status: CacheStatus = { fwd: need.forward, ttlSeconds, detail: 'stale-if-error' };
-    return this.#send(unplaced(visit), entry, status, 'stale', 'stale-if-error');
+    return this.#send(unplaced(context), entry, status, 'stale', 'stale-if-error');
   }
 
   /** The origin has failed, and nothing stands in. */
-  fail(visit: KeyedContext, need: FetchReason, failure: OriginFailure): null {
-    const { exchange, route } = visit;
+  fail(context: KeyedContext, need: FetchReason, failure: OriginFailure): null {
+    const { exchange, route } = context;
     const detached = need.stale?.meta.mustRevalidate === true;
     // RFC 9111 §5.2.2.2: what must be revalidated and can't be is answered with 504.
     const status = detached ? 504 : failure.status;
@@ -103,54 +108,54 @@ export class EntryServing {
       exchange,
       { ...failure, status },
       route.config.origin,
-      keyedStatus(visit, { fwd: need.forward }),
+      keyedStatus(context, { fwd: need.forward }),
       ['Retry-After', '1'],
     );
-    this.#deps.conclusions.whenEnded(visit, 'failed', failure.kind, status);
+    this.#deps.accessRecords.whenEnded(context, 'failed', failure.kind, status);
     return null;
   }
 
   /**
    * The origin has failed at another request, and would at this one. Its answer was for that one: it may tell of its client.
    */
-  failAlike(visit: KeyedContext, need: FetchReason, status: number): null {
-    const answered = keyedStatus(visit, { fwd: need.forward, fwdStatus: status, collapsed: true });
-    refuseAlike(visit.exchange, status, visit.route.config.origin, answered);
-    this.#deps.conclusions.whenEnded(visit, 'failed', 'destination_unavailable', status);
+  failAlike(context: KeyedContext, need: FetchReason, status: number): null {
+    const answered = keyedStatus(context, { fwd: need.forward, fwdStatus: status, collapsed: true });
+    refuseAlike(context.exchange, status, context.route.config.origin, answered);
+    this.#deps.accessRecords.whenEnded(context, 'failed', 'destination_unavailable', status);
     return null;
   }
 
   #send(
-    visit: KeyedContext,
+    context: KeyedContext,
     entry: StoredEntry,
     status: CacheStatus,
     outcome: Outcome,
     reason: string,
   ): CacheStep | null {
-    const { levels, conclusions } = this.#deps;
-    const { arrivedAtMs } = visit;
+    const { tiers, accessRecords } = this.#deps;
+    const { arrivedAtMs } = context;
     const fromDisk = entry.content === null;
     const isStale = outcome === 'stale';
     const lifetimeSeconds = (status.ttlSeconds ?? 0) + currentAgeSeconds(entry.meta, arrivedAtMs);
     const sending = { nowMs: arrivedAtMs, lifetimeSeconds, isStale };
     const answer = { entry, body: null, status, ownFields: NO_FIELDS, ...sending };
-    const sent = respondWithEntry(visit, levels, answer);
+    const sent = respondWithEntry(context, tiers, answer);
     if (sent === 'to-origin') {
-      return { to: 'pass', visit, reason: 'precondition', need: { ...MISSING, forward: 'request' } };
+      return { to: 'pass', context, reason: 'precondition', need: { ...MISSING, forward: 'request' } };
     }
-    if (sent === 'damaged') return { to: 'lookup', visit };
-    const isWhole = sent === entry.meta.status && visit.exchange.method === 'GET';
+    if (sent === 'damaged') return { to: 'lookup', context };
+    const isWhole = sent === entry.meta.status && context.exchange.method === 'GET';
     if (outcome === 'hit' && !fromDisk && isWhole)
-      conclusions.now(visit, 'hit', reason, sent, entry.head.sizeBytes);
-    else conclusions.whenEnded(visit, outcome, fromDisk && outcome === 'hit' ? 'disk' : reason, sent);
-    levels.disk?.touch(entry.head.id);
+      accessRecords.now(context, 'hit', reason, sent, entry.head.sizeBytes);
+    else accessRecords.whenEnded(context, outcome, fromDisk && outcome === 'hit' ? 'disk' : reason, sent);
+    tiers.disk?.touch(entry.head.id);
     return null;
   }
 }
 
 /** What is served stale is as new as nothing. */
-function unplaced(visit: KeyedContext): KeyedContext {
-  return visit.position === null ? visit : { ...visit, position: null };
+function unplaced(context: KeyedContext): KeyedContext {
+  return context.position === null ? context : { ...context, position: null };
 }
 
 const NO_FIELDS: Fields = [];

@@ -6,13 +6,13 @@ import type { Clock } from '../threads/clock.ts';
 import type { FetchRequest, Waiter } from '../fetch/fetch-request.ts';
 import { sentFields, type KeyedContext } from './context.ts';
 
-/** What a visit asks of the origin together with others: nothing of it steers the origin that is not in its key. */
+/** What a request asks of the origin together with others: nothing of it steers the origin that is not in its key. */
 export function fillOf(
-  visit: KeyedContext,
+  context: KeyedContext,
   priority: FetchRequest['priority'],
   stale: StoredEntry | null,
 ): FetchRequest {
-  const { exchange, route, params, authority, scheme, path, keyedQuery, key } = visit;
+  const { exchange, route, params, authority, scheme, path, keyedQuery, key } = context;
   // What is stored whole is validated, and the part cut from it.
   const isWhole = stale !== null && stale.meta.part === null;
   const method = priority === 'client' && exchange.method === 'HEAD' ? 'HEAD' : 'GET';
@@ -21,7 +21,7 @@ export function fillOf(
     route.config.cache.rangeMiss === 'pass' &&
     !isWhole &&
     hasField(exchange.fields, 'range');
-  const sent = sentFields(visit);
+  const sent = sentFields(context);
   return {
     key,
     route: route.config.name,
@@ -42,9 +42,9 @@ export function fillOf(
   };
 }
 
-/** The visit as one who waits for that. */
-export function waiterOf(visit: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
-  const { arrival, arrivedAtMs, request } = visit;
+/** The request as one who waits for that. */
+export function waiterOf(context: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
+  const { arrival, arrivedAtMs, request } = context;
   return { arrival, arrivedAtMs, waitsSinceMs: clock.monotonicMs(), request };
 }
 

@@ -28,43 +28,43 @@ import type { WriteAroundHandler } from './handlers/write-around.ts';
  * A request's life. Every step does one thing and returns the next:
  *
  *     enter → purge
- *           → route → deliver | refuse | no-route | method-not-allowed | tunnel | answer | cache way | pending way |
- *             write way | pass
+ *           → route → deliver | refuse | no-route | method-not-allowed | tunnel | answer | cache handler | pending way |
+ *             write handler | pass
  *
- * The cache way goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
+ * The cache handler goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
  */
 type Step =
-  | { readonly to: 'purge'; readonly visit: RequestContext }
-  | { readonly to: 'route'; readonly visit: RequestContext }
+  | { readonly to: 'purge'; readonly context: RequestContext }
+  | { readonly to: 'route'; readonly context: RequestContext }
   | {
       readonly to: 'deliver';
-      readonly visit: RequestContext;
+      readonly context: RequestContext;
       readonly path: string;
       readonly maxBytes: number;
     }
-  | { readonly to: 'malformed'; readonly visit: RequestContext }
-  | { readonly to: 'ambiguous'; readonly visit: RequestContext }
-  | { readonly to: 'forwarding-conflict'; readonly visit: RequestContext }
-  | { readonly to: 'no-route'; readonly visit: RequestContext }
-  | { readonly to: 'method-not-allowed'; readonly visit: RequestContext; readonly allow: readonly string[] }
-  | { readonly to: 'answer'; readonly visit: RequestContext }
-  | { readonly to: 'looping'; readonly visit: RequestContext }
-  | { readonly to: 'tunnel'; readonly visit: RoutedContext }
-  | { readonly to: 'cache-way'; readonly visit: RoutedContext }
-  | { readonly to: 'pending-way'; readonly visit: RoutedContext }
-  | { readonly to: 'write-way'; readonly visit: RoutedContext }
-  | { readonly to: 'pass'; readonly visit: RoutedContext; readonly reason: string };
+  | { readonly to: 'malformed'; readonly context: RequestContext }
+  | { readonly to: 'ambiguous'; readonly context: RequestContext }
+  | { readonly to: 'forwarding-conflict'; readonly context: RequestContext }
+  | { readonly to: 'no-route'; readonly context: RequestContext }
+  | { readonly to: 'method-not-allowed'; readonly context: RequestContext; readonly allow: readonly string[] }
+  | { readonly to: 'answer'; readonly context: RequestContext }
+  | { readonly to: 'looping'; readonly context: RequestContext }
+  | { readonly to: 'tunnel'; readonly context: RoutedContext }
+  | { readonly to: 'cache-way'; readonly context: RoutedContext }
+  | { readonly to: 'pending-way'; readonly context: RoutedContext }
+  | { readonly to: 'write-way'; readonly context: RoutedContext }
+  | { readonly to: 'pass'; readonly context: RoutedContext; readonly reason: string };
 
 export interface RequestMachineDependencies {
   readonly fence: FenceReader;
   readonly clock: Clock;
-  readonly conclusions: AccessRecords;
-  readonly cacheWay: CacheHandler;
-  readonly pendingWay: PendingReadHandler;
-  readonly writeWay: WriteAroundHandler;
-  readonly passWay: PassHandler;
-  readonly purgeWay: PurgeHandler;
-  readonly deliveryWay: WebhookHandler;
+  readonly accessRecords: AccessRecords;
+  readonly cacheHandler: CacheHandler;
+  readonly pendingReads: PendingReadHandler;
+  readonly writeAround: WriteAroundHandler;
+  readonly passHandler: PassHandler;
+  readonly purgeHandler: PurgeHandler;
+  readonly webhookHandler: WebhookHandler;
   /** The most bytes of a delivery to a feed at this path, as normalised; null: no feed receives there. */
   maxDeliveryBytes(path: string): number | null;
   site(): RuntimeConfiguration;
@@ -81,56 +81,56 @@ export class RequestMachine {
 
   handle(exchange: Exchange): void {
     const { fence, clock, isTrusted } = this.#deps;
-    const visit: RequestContext = {
+    const context: RequestContext = {
       exchange,
       site: this.#deps.site(),
       arrival: fence.published(),
       arrivedAtMs: clock.nowMs(),
       trusted: isTrusted(exchange.remoteAddress),
     };
-    let step: Step | null = exchange.method === 'PURGE' ? { to: 'purge', visit } : { to: 'route', visit };
+    let step: Step | null = exchange.method === 'PURGE' ? { to: 'purge', context } : { to: 'route', context };
     while (step !== null) step = this.#take(step);
   }
 
   /** After a wait: what the origin was asked for before is too old for it. */
-  #asIfNow(visit: RoutedContext): RoutedContext {
+  #asIfNow(context: RoutedContext): RoutedContext {
     const { fence, clock } = this.#deps;
-    return { ...visit, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+    return { ...context, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
   }
 
   #take(step: Step): Step | null {
-    const { cacheWay, pendingWay, writeWay, passWay, purgeWay, deliveryWay } = this.#deps;
+    const { cacheHandler, pendingReads, writeAround, passHandler, purgeHandler, webhookHandler } = this.#deps;
     switch (step.to) {
       case 'route':
-        return this.#route(step.visit);
+        return this.#route(step.context);
       case 'cache-way':
-        cacheWay.enter(step.visit);
+        cacheHandler.enter(step.context);
         return null;
       case 'pending-way':
-        pendingWay.enter(step.visit, () => cacheWay.enter(this.#asIfNow(step.visit)));
+        pendingReads.enter(step.context, () => cacheHandler.enter(this.#asIfNow(step.context)));
         return null;
       case 'write-way':
-        writeWay.enter(step.visit);
+        writeAround.enter(step.context);
         return null;
       case 'pass':
-        passWay.enter(step.visit, step.reason);
+        passHandler.enter(step.context, step.reason);
         return null;
       case 'tunnel':
-        passWay.tunnel(step.visit);
+        passHandler.tunnel(step.context);
         return null;
       case 'purge':
-        purgeWay.enter(step.visit);
+        purgeHandler.enter(step.context);
         return null;
       case 'deliver':
-        deliveryWay.enter(step.visit, step.path, step.maxBytes);
+        webhookHandler.enter(step.context, step.path, step.maxBytes);
         return null;
       case 'answer':
-        return this.#answer(step.visit);
+        return this.#answer(step.context);
       case 'looping':
-        return this.#refuseLoop(step.visit);
+        return this.#refuseLoop(step.context);
       case 'malformed':
         return this.#refuse(
-          step.visit,
+          step.context,
           400,
           'Bad Request',
           'The target is no path that can be read in one way alone.',
@@ -138,7 +138,7 @@ export class RequestMachine {
         );
       case 'ambiguous':
         return this.#refuse(
-          step.visit,
+          step.context,
           400,
           'Bad Request',
           'The path has a dot segment when it is decoded.',
@@ -146,17 +146,17 @@ export class RequestMachine {
         );
       case 'forwarding-conflict':
         return this.#refuse(
-          step.visit,
+          step.context,
           400,
           'Bad Request',
           'Forwarded and X-Forwarded-* contradict each other.',
           'forwarding-conflict',
         );
       case 'no-route':
-        return this.#refuse(step.visit, 404, 'Not Found', 'No route takes this path.', '');
+        return this.#refuse(step.context, 404, 'Not Found', 'No route takes this path.', '');
       case 'method-not-allowed':
         return this.#refuse(
-          step.visit,
+          step.context,
           405,
           'Method Not Allowed',
           'No route of this path takes this method.',
@@ -168,26 +168,26 @@ export class RequestMachine {
     }
   }
 
-  #route(visit: RequestContext): Step {
-    const { exchange, site } = visit;
+  #route(context: RequestContext): Step {
+    const { exchange, site } = context;
     const { method } = exchange;
-    if (isLooping(exchange.fields)) return { to: 'looping', visit };
+    if (isLooping(exchange.fields)) return { to: 'looping', context };
     if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
-      return { to: 'answer', visit };
+      return { to: 'answer', context };
     }
     const target = decideTarget(exchange.target, site.config.listen.ambiguousPaths);
-    if (target.kind !== 'target') return { to: target.kind, visit };
+    if (target.kind !== 'target') return { to: target.kind, context };
     const maxBytes = this.#deps.maxDeliveryBytes(target.path);
-    if (maxBytes !== null) return { to: 'deliver', visit, path: target.path, maxBytes };
-    const client = clientOf(visit);
-    if (hasForwardingConflict(client)) return { to: 'forwarding-conflict', visit };
+    if (maxBytes !== null) return { to: 'deliver', context, path: target.path, maxBytes };
+    const client = clientOf(context);
+    if (hasForwardingConflict(client)) return { to: 'forwarding-conflict', context };
     const { scheme, authority } = clientSite(client);
     const match = site.router.match(method, authority, target.path);
     switch (match.kind) {
       case 'no-route':
-        return { to: 'no-route', visit };
+        return { to: 'no-route', context };
       case 'method-not-allowed':
-        return { to: 'method-not-allowed', visit, allow: match.allow };
+        return { to: 'method-not-allowed', context, allow: match.allow };
       case 'route': {
         const route = site.routes.get(match.route.name)!;
         const { path, query } = target;
@@ -195,9 +195,9 @@ export class RequestMachine {
         const routed: RoutedContext = {
           exchange,
           site,
-          arrival: visit.arrival,
-          arrivedAtMs: visit.arrivedAtMs,
-          trusted: visit.trusted,
+          arrival: context.arrival,
+          arrivedAtMs: context.arrivedAtMs,
+          trusted: context.trusted,
           scheme,
           authority,
           path,
@@ -206,14 +206,17 @@ export class RequestMachine {
           params: match.params,
           position: null,
         };
-        if (exchange.upgrade !== null) return { to: 'tunnel', visit: routed };
+        if (exchange.upgrade !== null) return { to: 'tunnel', context: routed };
         if (method === 'GET' || method === 'HEAD') {
-          if (target.isAmbiguous) return { to: 'pass', visit: routed, reason: 'ambiguous-path' };
-          return { to: this.#deps.pendingWay.concerns(routed) ? 'pending-way' : 'cache-way', visit: routed };
+          if (target.isAmbiguous) return { to: 'pass', context: routed, reason: 'ambiguous-path' };
+          return {
+            to: this.#deps.pendingReads.concerns(routed) ? 'pending-way' : 'cache-way',
+            context: routed,
+          };
         }
         return isSafeMethod(method)
-          ? { to: 'pass', visit: routed, reason: 'method' }
-          : { to: 'write-way', visit: routed };
+          ? { to: 'pass', context: routed, reason: 'method' }
+          : { to: 'write-way', context: routed };
       }
       default:
         return match satisfies never;
@@ -221,8 +224,8 @@ export class RequestMachine {
   }
 
   /** OPTIONS for the server as a whole, and OPTIONS or TRACE that may go no further (RFC 9110 §7.6.2, §9.3.7, §9.3.8). */
-  #answer(visit: RequestContext): null {
-    const { exchange } = visit;
+  #answer(context: RequestContext): null {
+    const { exchange } = context;
     if (exchange.method === 'TRACE') {
       const lines = [`TRACE ${exchange.target} HTTP/${exchange.version}`];
       const { fields } = exchange;
@@ -231,11 +234,11 @@ export class RequestMachine {
       }
       const content = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
       exchange.respond(200, ['Content-Type', 'message/http', 'Via', VIA], content);
-      this.#deps.conclusions.whenEnded(visit, 'answered', 'max-forwards', 200);
+      this.#deps.accessRecords.whenEnded(context, 'answered', 'max-forwards', 200);
     } else {
       exchange.respond(204, ['Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS', 'Via', VIA], null);
-      this.#deps.conclusions.whenEnded(
-        visit,
+      this.#deps.accessRecords.whenEnded(
+        context,
         'answered',
         exchange.target === '*' ? 'options' : 'max-forwards',
         204,
@@ -244,7 +247,7 @@ export class RequestMachine {
     return null;
   }
 
-  #refuseLoop(visit: RequestContext): null {
+  #refuseLoop(context: RequestContext): null {
     const said = [
       'Via',
       VIA,
@@ -254,13 +257,13 @@ export class RequestMachine {
       proxyStatus({ error: 'proxy_loop_detected' }),
     ];
     const detail = 'The request has passed through Weir too often: its origins lead back to it.';
-    refuse(visit.exchange, 508, 'Loop Detected', detail, said);
-    this.#deps.conclusions.whenEnded(visit, 'refused', 'loop', 508);
+    refuse(context.exchange, 508, 'Loop Detected', detail, said);
+    this.#deps.accessRecords.whenEnded(context, 'refused', 'loop', 508);
     return null;
   }
 
   #refuse(
-    visit: RequestContext,
+    context: RequestContext,
     status: 400 | 404 | 405,
     title: string,
     detail: string,
@@ -277,8 +280,8 @@ export class RequestMachine {
       'Proxy-Status',
       proxyStatus({ error }),
     ];
-    refuse(visit.exchange, status, title, detail, [...said, ...more]);
-    this.#deps.conclusions.whenEnded(visit, outcome, reason, status);
+    refuse(context.exchange, status, title, detail, [...said, ...more]);
+    this.#deps.accessRecords.whenEnded(context, outcome, reason, status);
     return null;
   }
 }

@@ -40,9 +40,9 @@ export class Positions {
   }
 
   /** What a request asks for, where its route listens; `unreachable`: nobody can say when that would be. */
-  wanted(visit: RoutedContext): readonly FeedPosition[] | 'unreachable' {
-    if (!visit.route.config.cache.positionHeader) return [];
-    const lines = fieldValues(visit.exchange.fields, MIN_POSITION_FIELD);
+  wanted(context: RoutedContext): readonly FeedPosition[] | 'unreachable' {
+    if (!context.route.config.cache.positionHeader) return [];
+    const lines = fieldValues(context.exchange.fields, MIN_POSITION_FIELD);
     if (lines.length === 0) return [];
     const positions = parsePositions(lines);
     if (positions === null || positions.some(({ feed }) => this.#feedNamed(feed) === null))
@@ -71,8 +71,8 @@ export class Positions {
    * Of an answer that came straight from the origin, asked after the position was noted: it says itself how current it
    * is, or else shows everything that the feed had told, unless the origin's read side lags.
    */
-  ofPassed(visit: RoutedContext, received: Fields): string[] {
-    const { position: noted, route } = visit;
+  ofPassed(context: RoutedContext, received: Fields): string[] {
+    const { position: noted, route } = context;
     if (noted === null) return [];
     const { versionHeader } = route.config.cache;
     const version = versionHeader === null ? undefined : fieldValue(received, versionHeader);
@@ -85,8 +85,8 @@ export class Positions {
    * Of the answer to a write: a position that includes it. The origin names it in the route's `version-header`, where that
    * is a position; else the feed is waited for until it was proved to be at its head after the answer, at most for `position-wait`.
    */
-  async ofWrite(visit: RoutedContext, status: number, received: Fields): Promise<string[]> {
-    const { route } = visit;
+  async ofWrite(context: RoutedContext, status: number, received: Fields): Promise<string[]> {
+    const { route } = context;
     const feed = this.#feedOf(route);
     if (feed === null || status >= 400) return [];
     const { versionHeader, positionWaitMs } = route.config.cache;

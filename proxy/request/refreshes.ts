@@ -24,8 +24,8 @@ export class Refreshes {
     this.#maxUnderWay = maxUnderWay;
   }
 
-  begin(visit: KeyedContext, stale: StoredEntry): void {
-    const fill = fillOf(visit, 'background', stale);
+  begin(context: KeyedContext, stale: StoredEntry): void {
+    const fill = fillOf(context, 'background', stale);
     if (this.#flights.isUnderWay(fill)) return;
     if (this.#underWay >= this.#maxUnderWay) {
       this.counters.refreshesSkipped += 1;
@@ -34,7 +34,7 @@ export class Refreshes {
     this.#underWay += 1;
     this.counters.refreshes += 1;
     this.#flights.obtain(fill, {
-      ...waiterOf(visit, this.#clock),
+      ...waiterOf(context, this.#clock),
       inform: () => {},
       take: (found) => {
         this.#underWay -= 1;

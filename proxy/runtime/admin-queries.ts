@@ -39,7 +39,7 @@ export interface AdminQueriesDependencies {
   writes(): WriteStats;
   /** What origins are asked beside what workers ask. */
   readonly asked: OriginCounters;
-  originBoard(): OriginCells;
+  originCells(): OriginCells;
   /** How far entries of a route may be believed, as its feed stands. */
   adminRefused(): Readonly<Record<AdminRefusal, number>>;
   trustOf(route: RouteConfig): FeedTrust;
@@ -113,7 +113,7 @@ function diskStats(disk: DiskWriter, config: Config, workers: PoolStats['totals'
   return { ...written, corrupt: written.corrupt + corrupt, limitBytes, promotions };
 }
 
-/** By scanning both levels, in slices; each entry counts once, wherever it stands. */
+/** By scanning both tiers, in slices; each entry counts once, wherever it stands. */
 async function findEntries(
   { disk, pool, clock }: AdminQueriesDependencies,
   tags: readonly string[],
@@ -164,7 +164,7 @@ async function entriesOf(
     for (const head of disk) noteLevel(found, head, 'disk');
   }
   const nowMs = deps.clock.nowMs();
-  const entries = [...found.values()].map(({ head, levels }): EntryReport => {
+  const entries = [...found.values()].map(({ head, tiers }): EntryReport => {
     const entry = new StoredEntry(head, null, []);
     const decision = decideReuse({
       meta: head.meta,
@@ -183,7 +183,7 @@ async function entriesOf(
       freshFor: Math.floor(head.meta.lifetimeSeconds - age),
       floor: head.floor,
       size: head.sizeBytes,
-      levels: [...levels],
+      tiers: [...tiers],
       usable: decision.kind === 'serve',
       why: decision.kind === 'serve' ? 'fresh' : decision.reason,
     };
@@ -211,7 +211,7 @@ const SHOWN_NAME = /^(?:accept(?:-[a-z-]+)?|origin|user-agent|save-data|sec-[a-z
 /** Of one entry, on all workers; the head is what is known of it between them. */
 interface Copies {
   readonly head: EntryHead;
-  readonly levels: ReadonlySet<Level>;
+  readonly tiers: ReadonlySet<Level>;
 }
 
 type Level = 'memory' | 'disk';
@@ -220,13 +220,13 @@ function noteLevel(found: Map<string, Copies>, head: EntryHead, level: Level): v
   const known = found.get(head.id);
   found.set(head.id, {
     head: known === undefined ? head : mergedHead(known.head, head),
-    levels: new Set([...(known?.levels ?? []), level]),
+    tiers: new Set([...(known?.tiers ?? []), level]),
   });
 }
 
 /** Only of origins that are asked, or have a breaker. */
-function originHealth({ config, clock, originBoard }: AdminQueriesDependencies) {
-  const board = originBoard();
+function originHealth({ config, clock, originCells }: AdminQueriesDependencies) {
+  const board = originCells();
   const nowMs = clock.monotonicMs();
   const origins = Object.values(config().origins);
   return {

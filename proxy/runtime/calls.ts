@@ -31,12 +31,12 @@ export interface WorkerStart {
   readonly sharesPort: boolean;
   readonly site: RuntimeConfigurationSource;
   readonly fence: SharedArrayBuffer;
-  readonly uncacheable: SharedArrayBuffer;
-  readonly onTheWay: SharedArrayBuffer;
+  readonly hitForMiss: SharedArrayBuffer;
+  readonly writesInFlight: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
   /** The time by which lifetimes count, the same for all. */
   readonly lifetimes: LifetimeStart;
-  /** The cache on disk; null: the level is off. */
+  /** The cache on disk; null: the tier is off. */
   readonly diskPath: string | null;
 }
 
@@ -46,7 +46,7 @@ export interface RuntimeConfigurationSource {
   /** Where the built-in shops of origins listen, by the origin's name. */
   readonly demoUrls: Readonly<Record<string, string>>;
   /** How the origins are. */
-  readonly originBoard: OriginCellsSource;
+  readonly originCells: OriginCellsSource;
   /** How the feeds stand and how far they have got, by name. */
   readonly feeds: Readonly<Record<string, SharedFeed>>;
   /** Where deliveries to feeds come on the main port: paths as normalised, and what one may hold. */
@@ -113,7 +113,7 @@ export interface WorkerStats {
   readonly lost: number;
   readonly corrupt: number;
   readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
-  readonly cacheWay: Readonly<RefreshCounters>;
+  readonly cacheHandler: Readonly<RefreshCounters>;
   readonly requests: RequestCounters;
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
 }

@@ -275,8 +275,8 @@ export class Coordinator {
           workers,
           sharesPort: workers > 1 || isHeld,
           fence: fence.buffer,
-          uncacheable: hitForMissBuffer(),
-          onTheWay: writesInFlightBuffer(),
+          hitForMiss: hitForMissBuffer(),
+          writesInFlight: writesInFlightBuffer(),
           connections,
           lifetimes: this.#lifetimes,
           diskPath: disk === null ? null : cachePath(config),
@@ -328,7 +328,7 @@ export class Coordinator {
       writes: () => this.#writes.office.stats(),
       adminRefused: () => this.#adminRefused,
       asked: this.#asked,
-      originBoard: () => new OriginCells(this.#boardSource!),
+      originCells: () => new OriginCells(this.#boardSource!),
       trustOf: (route) => this.#feeds.trustOf(route),
     });
     this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
@@ -486,9 +486,9 @@ export class Coordinator {
 
   #newSite(config: Config): RuntimeConfigurationSource {
     const feeds = this.#feeds.shared();
-    const originBoard = originCellsSource(Object.keys(config.origins), this.#boardSource);
-    this.#boardSource = originBoard;
-    return { config, demoUrls: this.#demoUrls(), originBoard, feeds, receivers: this.#feeds.receivers() };
+    const originCells = originCellsSource(Object.keys(config.origins), this.#boardSource);
+    this.#boardSource = originCells;
+    return { config, demoUrls: this.#demoUrls(), originCells, feeds, receivers: this.#feeds.receivers() };
   }
 
   /** Delivers what waits, and asks origins how they are. */

@@ -212,7 +212,7 @@ export const METRICS: readonly MetricDefinition[] = [
   counter(
     'weir_flights_outrun_total',
     'Requests that left a flight for a later one, for something was invalidated before they came',
-    ({ flights }) => one(flights.outrun),
+    ({ flights }) => one(flights.superseded),
   ),
   counter(
     'weir_flights_alone_total',
@@ -300,7 +300,7 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge(
     'weir_writes_lingering',
     'Holds that outlast their write: its outcome is unknown, or the read lag has not passed',
-    ({ writes }) => one(writes.lingering),
+    ({ writes }) => one(writes.timedHolds),
   ),
   gauge(
     'weir_writes_held',
@@ -408,7 +408,7 @@ function one(value: number): Sample[] {
   return [{ value, labels: {} }];
 }
 
-/** Nothing where there is no disk level. */
+/** Nothing where there is no disk tier. */
 function onDisk(value: (disk: NonNullable<WeirStats['disk']>) => number) {
   return ({ disk }: WeirStats): Sample[] => (disk === null ? [] : one(value(disk)));
 }

@@ -35,7 +35,7 @@ type HeapConfig = Pick<CacheConfig, 'memoryBytes' | 'heaps'>;
 
 /**
  * V8 lets garbage grow to four times of what lives where a heap may become large, and to half of it where it may not. So a
- * worker's may become as large as it can need at most: requests under way, and its memory level twice. The young generation
+ * worker's may become as large as it can need at most: requests under way, and its memory tier twice. The young generation
  * is kept at the size where a hit costs least: at 24 MB it costs nearly twice as much (`npm run bench`, `hit-memory`). With
  * `heaps: small` it is small.
  */

@@ -31,7 +31,7 @@ export interface WeirStats {
     readonly fenceBytes: number;
   };
   readonly memory: MemoryStats & { readonly limitBytes: number };
-  /** null: the level is off, or could not be opened. */
+  /** null: the tier is off, or could not be opened. */
   readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;
   readonly fence: FenceStats;
   readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };

@@ -82,12 +82,12 @@ const ORIGIN_GRACE_MS = 60_000;
 /** The request path of one worker, from the listener to the origins. */
 export class WorkerRuntime {
   readonly #deps: RuntimeDependencies;
-  readonly #levels: Tiers;
+  readonly #tiers: Tiers;
   readonly #flights: Flights;
-  readonly #cacheWay: CacheHandler;
+  readonly #cacheHandler: CacheHandler;
   readonly #pipeline: RequestMachine;
   readonly #peers: PeerPorts;
-  readonly #onTheWay: WritesInFlight;
+  readonly #writesInFlight: WritesInFlight;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
   /** Counts what origins are asked, those that a reload has replaced among them. */
   readonly #asked = new OriginCounters();
@@ -113,7 +113,7 @@ export class WorkerRuntime {
     const memory = createMemoryTier(levelBytes(config.cache.memoryBytes / start.workers), largest);
     const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
     const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
-    this.#levels = new Tiers(
+    this.#tiers = new Tiers(
       memory,
       deps.disk?.level ?? null,
       (name) => routeNamed(name)?.config.cache ?? null,
@@ -124,7 +124,7 @@ export class WorkerRuntime {
       fence,
       clock,
       mechanisms,
-      levels: this.#levels,
+      tiers: this.#tiers,
       windowBytes: flights.windowBytes,
       maxObjectBytes: config.cache.maxObjectBytes,
       routeNamed,
@@ -135,7 +135,7 @@ export class WorkerRuntime {
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
     };
     const learner = new Learner({ ...shared, teachOthers: (lesson) => this.#peers.teach(lesson) });
-    this.#onTheWay = createWritesInFlight(start.onTheWay, start.index, keyHash);
+    this.#writesInFlight = createWritesInFlight(start.writesInFlight, start.index, keyHash);
     const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
       ...shared,
@@ -146,25 +146,25 @@ export class WorkerRuntime {
       ...shared,
       learner,
       peers: start.workers > 1 ? this.#peers : null,
-      uncacheable: createHitForMiss(start.uncacheable, keyHash),
+      hitForMiss: createHitForMiss(start.hitForMiss, keyHash),
       maxWaiters: flights.waiters,
       maxWaiting: flights.waiting,
       maxFailures: flights.failures,
       newEntryId,
     });
     const { access } = config.log;
-    const conclusions = new AccessRecords(
+    const accessRecords = new AccessRecords(
       recorder,
       clock,
       access ? ({ target, ...line }) => deps.accessLog({ ...line, path: target.split('?', 1)[0]! }) : null,
     );
-    const passWay = new PassHandler(clock, conclusions);
-    this.#cacheWay = new CacheHandler({
+    const passHandler = new PassHandler(clock, accessRecords);
+    this.#cacheHandler = new CacheHandler({
       ...shared,
       learner,
       flights: this.#flights,
-      conclusions,
-      passWay,
+      accessRecords,
+      passHandler,
       positions,
       maxRefreshes: flights.background,
       lenderOf: (key) => this.#lenderOf(key),
@@ -172,17 +172,17 @@ export class WorkerRuntime {
     this.#pipeline = new RequestMachine({
       fence,
       clock,
-      conclusions,
-      cacheWay: this.#cacheWay,
-      passWay,
-      writeWay: new WriteAroundHandler({
+      accessRecords,
+      cacheHandler: this.#cacheHandler,
+      passHandler,
+      writeAround: new WriteAroundHandler({
         desk: deps.desk,
         fence,
-        passWay,
-        conclusions,
+        passHandler,
+        accessRecords,
         invalidator: deps,
         positions,
-        keeper: { levels: this.#levels, clock, hasher: fence.hasher, newEntryId },
+        keeper: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
         site: () => this.#site,
         onNotDurable: (error) =>
           log.error(
@@ -190,9 +190,9 @@ export class WorkerRuntime {
             'a write was invalidated, but not durably',
           ),
       }),
-      pendingWay: new PendingReadHandler({ desk: deps.desk, fence, conclusions }),
-      purgeWay: new PurgeHandler(conclusions, (tags) => deps.invalidate(tags)),
-      deliveryWay: new WebhookHandler(conclusions, (delivery) => deps.deliver(delivery)),
+      pendingReads: new PendingReadHandler({ desk: deps.desk, fence, accessRecords }),
+      purgeHandler: new PurgeHandler(accessRecords, (tags) => deps.invalidate(tags)),
+      webhookHandler: new WebhookHandler(accessRecords, (delivery) => deps.deliver(delivery)),
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
       site: () => this.#site,
       isTrusted: (address) => this.#isTrusted(address),
@@ -229,8 +229,8 @@ export class WorkerRuntime {
 
   /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
   reload(source: RuntimeConfigurationSource): void {
-    const { config, demoUrls, feeds, originBoard } = source;
-    const board = new OriginCells(originBoard);
+    const { config, demoUrls, feeds, originCells } = source;
+    const board = new OriginCells(originCells);
     const before = this.#origins;
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
@@ -238,7 +238,7 @@ export class WorkerRuntime {
         // Clients spread unevenly over workers: a queue that was divided would refuse some while there is room for all.
         const connections = workerConnections(config, origin, this.#deps.start);
         const share = { ...origin, urls, connections };
-        const text = JSON.stringify([share, originBoard.generation]);
+        const text = JSON.stringify([share, originCells.generation]);
         const same = before.get(origin.name);
         if (same?.source === text) return [origin.name, same];
         const { clock, createOrigin = createHttpOrigin } = this.#deps;
@@ -276,22 +276,22 @@ export class WorkerRuntime {
     this.#peers.connect(index, port);
   }
 
-  get levels(): Tiers {
-    return this.#levels;
+  get tiers(): Tiers {
+    return this.#tiers;
   }
 
   stats(): WorkerStats {
     return {
-      memory: this.#levels.memory.stats,
-      promotions: this.#levels.promotions,
-      lost: this.#levels.lost,
+      memory: this.#tiers.memory.stats,
+      promotions: this.#tiers.promotions,
+      lost: this.#tiers.lost,
       corrupt: this.#deps.disk?.corrupt() ?? 0,
       flights: {
         ...this.#flights.counters,
         running: this.#flights.running,
         waiting: this.#flights.waiting,
       },
-      cacheWay: { ...this.#cacheWay.counters },
+      cacheHandler: { ...this.#cacheHandler.counters },
       requests: { droppedFields: this.#droppedFields, tooSlow: { ...this.#tooSlow } },
       origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
     };
@@ -301,7 +301,7 @@ export class WorkerRuntime {
   async find(tags: readonly string[]): Promise<FoundInMemory[]> {
     const wanted = new Set(tags);
     const found: FoundInMemory[] = [];
-    for await (const { head } of this.#levels.memory.scan()) {
+    for await (const { head } of this.#tiers.memory.scan()) {
       if (head.tags.some((tag) => wanted.has(tag))) found.push({ id: head.id, url: head.url });
     }
     return found;
@@ -328,7 +328,7 @@ export class WorkerRuntime {
   /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
   #lenderOf(key: string): Peer | null {
     if (this.#deps.disk === null) return this.#peers.ownerOf(key);
-    const holder = this.#onTheWay.holderOf(key);
+    const holder = this.#writesInFlight.holderOf(key);
     return holder === null ? null : this.#peers.at(holder);
   }
 

@@ -31,7 +31,7 @@ const NOTHING: WorkerStats = {
   flights: {
     asked: 0,
     collapsed: 0,
-    outrun: 0,
+    superseded: 0,
     alone: 0,
     failing: 0,
     refused: 0,
@@ -40,7 +40,7 @@ const NOTHING: WorkerStats = {
     running: 0,
     waiting: 0,
   },
-  cacheWay: { refreshes: 0, refreshesSkipped: 0 },
+  cacheHandler: { refreshes: 0, refreshesSkipped: 0 },
   requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
   origins: {},
 };

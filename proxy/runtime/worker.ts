@@ -20,10 +20,10 @@ const handlers: Handlers<WorkerCalls> = {
   peer: ({ index, port }) => runtime.connectPeer(index, port),
   stats: () => runtime.stats(),
   entries: ({ key }) => ({
-    memory: runtime.levels.memory.get(key).map((entry) => entry.head),
-    disk: runtime.levels.disk?.heads(key) ?? [],
+    memory: runtime.tiers.memory.get(key).map((entry) => entry.head),
+    disk: runtime.tiers.disk?.heads(key) ?? [],
   }),
-  dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.levels.forget(key, id)),
+  dropEntries: ({ key, ids }) => ids.forEach((id) => runtime.tiers.forget(key, id)),
   find: ({ tags }) => runtime.find(tags),
   drain: (drain) => runtime.drain(drain),
   underWay: () => runtime.underWay(),
@@ -51,7 +51,7 @@ const runtime = new WorkerRuntime({
           level: new WorkerDiskTier(
             reader,
             coordinator,
-            createWritesInFlight(start.onTheWay, start.index, keyHashOf(start)),
+            createWritesInFlight(start.writesInFlight, start.index, keyHashOf(start)),
           ),
           corrupt: () => reader.counters.corrupt,
         },

@@ -155,16 +155,16 @@ class FileCheck {
     const counts = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
     const pending: Visit[] = [];
     if (table.root !== null) pending.push({ page: table.root, depth: 1, from: null, to: null });
-    for (let visit = pending.pop(); visit !== undefined; visit = pending.pop()) {
+    for (let context = pending.pop(); context !== undefined; context = pending.pop()) {
       if (this.#isOver) return;
-      if (visit.depth > Math.min(table.depth, DEEPEST)) throw new Damage('a tree is damaged');
-      this.#use(visit.page, 1);
-      const page = this.#page(visit.page);
+      if (context.depth > Math.min(table.depth, DEEPEST)) throw new Damage('a tree is damaged');
+      this.#use(context.page, 1);
+      const page = this.#page(context.page);
       const isLeaf = page.kind === PAGE_KIND.leaf;
-      if (isLeaf !== (visit.depth === table.depth)) throw new Damage('a tree is damaged');
-      expectKeys(page.nodes, visit, order, isLeaf);
+      if (isLeaf !== (context.depth === table.depth)) throw new Damage('a tree is damaged');
+      expectKeys(page.nodes, context, order, isLeaf);
       if (isLeaf) this.#leaf(page.nodes, counts, onRecord);
-      else pending.push(...children(page.nodes, visit));
+      else pending.push(...children(page.nodes, context));
       counts[isLeaf ? 'leafPages' : 'branchPages'] += 1;
       await this.#breathe();
     }

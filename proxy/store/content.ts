@@ -37,7 +37,7 @@ export function readBytes(content: Uint8Array, from: number): ContentReader {
 /** Where content that is on disk is read, and what is told where it can't be. */
 export interface StoredPlace {
   readonly head: EntryHead;
-  readonly levels: Pick<Tiers, 'disk' | 'discard'>;
+  readonly tiers: Pick<Tiers, 'disk' | 'discard'>;
 }
 
 /**
@@ -55,7 +55,7 @@ export function readStored(place: StoredPlace, from: number, onProgress: () => v
       const piece = pieces.at(position);
       // Most entries are one chunk, and a message to the writer costs more than reading it.
       if (piece.kind === 'bytes' && position + piece.bytes.byteLength < sizeBytes) {
-        release ??= place.levels.disk?.pin(id) ?? null;
+        release ??= place.tiers.disk?.pin(id) ?? null;
       }
       return piece;
     },
@@ -75,7 +75,7 @@ export function readFlight(
 ): ContentReader {
   const reader = body.reader(from, onProgress);
   const pieces = place === null ? null : new StoredPieces(place, onProgress);
-  const pin = (): (() => void) | null => place?.levels.disk?.pin(place.head.id) ?? null;
+  const pin = (): (() => void) | null => place?.tiers.disk?.pin(place.head.id) ?? null;
   // The entry may be replaced while this reader is still on its way through it.
   let release = body.keepsAll ? null : pin();
   return {
@@ -105,12 +105,12 @@ class StoredPieces {
   }
 
   at(position: number): ContentPiece {
-    const { head, levels } = this.#place;
+    const { head, tiers } = this.#place;
     if (this.#lost !== 'no') return this.#lost === 'yes' ? CUT : WAIT;
-    const bytes = levels.disk?.read(head.id, position) ?? null;
+    const bytes = tiers.disk?.read(head.id, position) ?? null;
     if (bytes !== null) return { kind: 'bytes', bytes };
     this.#lost = 'being-discarded';
-    void levels.discard(head).then(() => {
+    void tiers.discard(head).then(() => {
       this.#lost = 'yes';
       this.#onProgress();
     });

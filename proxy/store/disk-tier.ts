@@ -1,6 +1,6 @@
 import type { EntryHead } from './entry-head.ts';
 
-/** The disk level as the request path of a worker uses it. Reads are synchronous, writes go to the coordinator. */
+/** The disk tier as the request path of a worker uses it. Reads are synchronous, writes go to the coordinator. */
 export interface DiskTier {
   /** Every variant of a primary key that is on disk and whole. */
   heads(key: string): EntryHead[];

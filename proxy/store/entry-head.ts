@@ -29,7 +29,7 @@ export interface EntryHead {
    * Fetched so soon after an invalidation of its tags that the origin may have answered with the old state: to be
    * revalidated before it is used.
    */
-  readonly unproven: boolean;
+  readonly possiblyStale: boolean;
   /** Length of the content. */
   readonly sizeBytes: number;
   /** Goes only after all others when room is needed. */
@@ -67,7 +67,7 @@ export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
   return {
     ...latest,
     ...joinedTags(latest, latest === known ? changed : known),
-    unproven: latest.unproven && (known.floor !== changed.floor || known.unproven),
+    possiblyStale: latest.possiblyStale && (known.floor !== changed.floor || known.possiblyStale),
   };
 }
 

@@ -8,20 +8,20 @@ import { StoredEntry } from './entry.ts';
 import type { FlightBody } from './body.ts';
 
 export interface EntryWriterOptions {
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly maxObjectBytes: number;
   readonly maxVariants: number;
   /** False where another worker brings it to the disk. */
   readonly toDisk: boolean;
   /** For what parts make together; null: another worker puts them together. */
   readonly newEntryId: (() => string) | null;
-  /** Called when the entry can be found in the levels, or never will be. */
+  /** Called when the entry can be found in the tiers, or never will be. */
   readonly over: () => void;
   /** Called before that where all of the content has come: whether any level has taken it. */
   readonly settled?: (isKept: boolean) => void;
 }
 
-/** An entry on its way into the levels, as its content comes in. */
+/** An entry on its way into the tiers, as its content comes in. */
 export class EntryWriter {
   /** As it is known at the head: without its content, and maybe without its size. */
   entry: StoredEntry;
@@ -38,17 +38,17 @@ export class EntryWriter {
     this.#options = options;
     this.#disk = disk;
     this.#lostDisk = disk === null;
-    this.#room = options.levels.memory.reserve(() => this.#loseMemory());
+    this.#room = options.tiers.memory.reserve(() => this.#loseMemory());
     this.#lostMemory = !this.#reserve(Math.max(0, entry.head.sizeBytes));
   }
 
   /** null where no level takes it. */
   static begin(head: EntryHead, options: EntryWriterOptions): EntryWriter | null {
     if (head.sizeBytes > options.maxObjectBytes) return null;
-    const { levels } = options;
-    const disk = options.toDisk ? (levels.disk?.begin(head.id) ?? null) : null;
-    if (disk === null && !levels.memory.admits(Math.max(0, head.sizeBytes))) return null;
-    const storing = new EntryWriter(new StoredEntry(head, null, levels.sentFieldsOf(head)), options, disk);
+    const { tiers } = options;
+    const disk = options.toDisk ? (tiers.disk?.begin(head.id) ?? null) : null;
+    if (disk === null && !tiers.memory.admits(Math.max(0, head.sizeBytes))) return null;
+    const storing = new EntryWriter(new StoredEntry(head, null, tiers.sentFieldsOf(head)), options, disk);
     if (!storing.isLost) return storing;
     storing.#room.release();
     return null;
@@ -97,7 +97,7 @@ export class EntryWriter {
     const body = this.#body!;
     const sizeBytes = body.length;
     const head: EntryHead = { ...this.entry.head, sizeBytes };
-    const { levels, maxVariants, over, settled } = this.#options;
+    const { tiers, maxVariants, over, settled } = this.#options;
     // A part that is not as long as it says holds other bytes than those that it names.
     if (this.entry.head.sizeBytes >= 0 && sizeBytes !== this.entry.head.sizeBytes) {
       this.abort();
@@ -108,7 +108,7 @@ export class EntryWriter {
     this.#room.release();
     const content = this.#lostMemory ? null : body.whole();
     const combined = content === null ? null : this.#combined(head, content);
-    const isInMemory = levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
+    const isInMemory = tiers.keep(new StoredEntry(head, content, tiers.sentFieldsOf(head)), maxVariants);
     const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
     // Behind both: who has all of it may ask again at once, another worker, too.
     body.end(trailers);
@@ -127,17 +127,17 @@ export class EntryWriter {
 
   /** With the parts that are in memory already; null: it stands alone. */
   #combined(head: EntryHead, content: Uint8Array): PartEntry | null {
-    const { levels, newEntryId } = this.#options;
+    const { tiers, newEntryId } = this.#options;
     if (head.meta.part === null || newEntryId === null) return null;
-    const parts = levels.memory.get(head.key).filter((other) => other.head.route === head.route);
+    const parts = tiers.memory.get(head.key).filter((other) => other.head.route === head.route);
     const combined = combineParts({ head, content }, parts.flatMap(withContent));
     return combined === null ? null : { ...combined, head: { ...combined.head, id: newEntryId() } };
   }
 
   #keepCombined({ head, content }: PartEntry): void {
-    const { levels, maxVariants } = this.#options;
-    levels.keep(new StoredEntry(head, content, levels.sentFieldsOf(head)), maxVariants);
-    const disk = levels.disk?.begin(head.id) ?? null;
+    const { tiers, maxVariants } = this.#options;
+    tiers.keep(new StoredEntry(head, content, tiers.sentFieldsOf(head)), maxVariants);
+    const disk = tiers.disk?.begin(head.id) ?? null;
     disk?.append(content);
     void disk?.commit(head, maxVariants);
   }

@@ -54,8 +54,8 @@ export class StoredEntry implements Fenced {
     return this.head.meta.requestTimeMs;
   }
 
-  get unproven(): boolean {
-    return this.head.unproven;
+  get possiblyStale(): boolean {
+    return this.head.possiblyStale;
   }
 }
 

@@ -28,7 +28,7 @@ export interface Lesson {
 }
 
 export interface LearnerDependencies {
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly fence: FenceReader;
   readonly clock: Clock;
   routeNamed(name: string): ActiveRoute | null;
@@ -63,13 +63,13 @@ export class Learner {
 
   /** What the answer means for each stored response that it concerns. */
   decide(lesson: Lesson): readonly Learnt[] {
-    return this.#decideFor(this.#deps.levels.all(lesson.key, lesson.route), lesson);
+    return this.#decideFor(this.#deps.tiers.all(lesson.key, lesson.route), lesson);
   }
 
   /** Whether the answer may take the place of what is stored: an error may not, where something stands in for it. */
   mayDisplace({ key, route, answer }: Lesson): boolean {
     if (!isStaleIfErrorStatus(answer.status)) return true;
-    const stored = this.#deps.levels.all(key, route);
+    const stored = this.#deps.tiers.all(key, route);
     return mayDisplace(
       stored.map((entry) => this.#known(entry, answer)),
       answer,
@@ -88,12 +88,12 @@ export class Learner {
 
   /** What another worker has learnt, for what this one has in memory. */
   learnInMemory(lesson: Lesson): void {
-    const { levels } = this.#deps;
-    const inMemory = levels.memory.get(lesson.key).filter(({ head }) => head.route === lesson.route);
+    const { tiers } = this.#deps;
+    const inMemory = tiers.memory.get(lesson.key).filter(({ head }) => head.route === lesson.route);
     for (const { entry, learning } of this.#decideFor(inMemory, lesson)) {
       const { head } = entry;
-      if (learning.kind === 'stale') levels.updateMemory({ ...head, meta: learning.meta });
-      else if (isOver(learning)) levels.dropHere(head);
+      if (learning.kind === 'stale') tiers.updateMemory({ ...head, meta: learning.meta });
+      else if (isOver(learning)) tiers.dropHere(head);
     }
   }
 
@@ -105,10 +105,10 @@ export class Learner {
   }
 
   async #carryOut({ entry, learning }: Learnt, { answer, urlTag }: Lesson): Promise<void> {
-    const { levels } = this.#deps;
+    const { tiers } = this.#deps;
     const { head } = entry;
-    if (learning.kind === 'stale') await levels.update({ ...head, meta: learning.meta });
-    else if (isOver(learning)) await levels.drop(head);
+    if (learning.kind === 'stale') await tiers.update({ ...head, meta: learning.meta });
+    else if (isOver(learning)) await tiers.drop(head);
     else if (learning.kind === 'confirmed' && answer.asked.method === 'HEAD') {
       await this.#freshen(entry, learning.meta, urlTag);
     }
@@ -116,12 +116,12 @@ export class Learner {
 
   /** RFC 9111 §4.3.5. An invalidated entry is confirmed by a validator alone, which a HEAD does not send. */
   async #freshen(entry: StoredEntry, meta: StoredMeta, urlTag: string): Promise<void> {
-    const { levels, fence, outdateCopies, tellPeers } = this.#deps;
+    const { tiers, fence, outdateCopies, tellPeers } = this.#deps;
     if (fence.verdict(entry).kind !== 'clear') return;
     const updated = updatedHead(entry.head, meta, fence.hasher);
     const isElsewhere = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
     const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
-    await Promise.all([levels.update(head), tellPeers(head)]);
+    await Promise.all([tiers.update(head), tellPeers(head)]);
   }
 
   #known(entry: StoredEntry, answer: LearntResponse): KnownResponse {

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { StoredEntry } from './entry.ts';
 
-/** The memory level of one worker. Variants of a key stand and go together. */
+/** The memory tier of one worker. Variants of a key stand and go together. */
 export interface MemoryTier {
   /** Newest first; empty where there is none. The array is not to be kept or changed. */
   get(key: string): readonly StoredEntry[];

@@ -14,7 +14,7 @@ import { StoredEntry } from './entry.ts';
 /** Ids that are remembered as long as copies may be on their way from another worker, or in somebody's hands. */
 const DROPPED_IDS = 10_000;
 
-/** What the levels have for a request. */
+/** What the tiers have for a request. */
 export type TierLookup =
   { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
 
@@ -24,7 +24,7 @@ export type TierLookup =
  */
 const VERIFIED_BYTES = 2 ** 20;
 
-/** The levels of one worker as one: memory first, then disk, from where small entries are promoted. */
+/** The tiers of one worker as one: memory first, then disk, from where small entries are promoted. */
 export class Tiers {
   readonly memory: MemoryTier;
   readonly disk: DiskTier | null;

@@ -60,7 +60,7 @@ export interface WriteStats {
   /** Deliveries and writes through that are under way, and holds that outlast theirs. */
   readonly delivering: number;
   readonly through: number;
-  readonly lingering: number;
+  readonly timedHolds: number;
   /** Slots for holds that are taken, and writes that were refused for want of one, by the bound that was reached. */
   readonly held: number;
   readonly refused: Readonly<Record<HoldBound, number>>;
@@ -82,7 +82,7 @@ export interface JournalAdminDependencies {
     readonly accepted: number;
     readonly merged: number;
     readonly through: number;
-    readonly lingering: number;
+    readonly timedHolds: number;
     readonly held: number;
     readonly refused: Readonly<Record<HoldBound, number>>;
   };
@@ -162,8 +162,8 @@ export class JournalAdmin {
     if (release === null) return BUSY;
     let hasLeft: boolean;
     try {
-      const lingering = whileUnknown(record, time.nowMs());
-      hasLeft = await journal.leave(number, { shelf: 'gone', record, lingering, moreTags: [] });
+      const timedHolds = whileUnknown(record, time.nowMs());
+      hasLeft = await journal.leave(number, { shelf: 'gone', record, timedHolds, moreTags: [] });
     } finally {
       release();
     }
@@ -177,7 +177,7 @@ export class JournalAdmin {
   stats(): WriteStats {
     const { journal, deliveries, clock, counts } = this.#deps;
     const { waiting, dead, done, bytes } = journal.counts;
-    const { accepted, merged, through, lingering, held, refused } = counts();
+    const { accepted, merged, through, timedHolds, held, refused } = counts();
     const { delivered, retries, dead: givenUp, seconds } = deliveries.counters;
     const [oldest] = journal.tables.records('waiting', 0, 1);
     const acceptedAtMs = oldest?.record.kind === 'record' ? oldest.record.record.acceptedAtMs : null;
@@ -194,7 +194,7 @@ export class JournalAdmin {
       merged,
       delivering: deliveries.underWay,
       through,
-      lingering,
+      timedHolds,
       held,
       refused,
       seconds: {

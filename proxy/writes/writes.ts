@@ -45,7 +45,7 @@ export class Writes {
   readonly #deps: WritesDependencies;
   readonly #lines: OrderQueues;
   readonly #slots: HoldSlots;
-  readonly #lingering: TimedHolds;
+  readonly #timedHolds: TimedHolds;
   readonly #journal: Journal;
   readonly #deliveries: Deliveries;
   readonly #reading: PendingWrites;
@@ -70,11 +70,11 @@ export class Writes {
       (line) => this.#deliveries.freed(line),
     );
     this.#slots = new HoldSlots({ limits: () => this.#config.writes, time, log: deps.log });
-    this.#lingering = new TimedHolds({ ...deps, time, slots: this.#slots, lines: () => this.#lines });
+    this.#timedHolds = new TimedHolds({ ...deps, time, slots: this.#slots, lines: () => this.#lines });
     this.#journal = new Journal({
       ...deps,
       time,
-      lingering: this.#lingering,
+      timedHolds: this.#timedHolds,
       limits: () => this.#config.journal,
       hasWaitingBehind: (line) => this.#lines.hasWaiting(line),
       onBuried: (number) => this.#deliveries.buried(number),
@@ -91,12 +91,12 @@ export class Writes {
       random: Math.random,
       moved,
     });
-    this.#reading = new PendingWrites(this.#journal, this.#lingering);
+    this.#reading = new PendingWrites(this.#journal, this.#timedHolds);
     this.#desk = new WriteThroughGate({
       ...deps,
       time,
       lines: this.#lines,
-      lingering: this.#lingering,
+      timedHolds: this.#timedHolds,
       slots: this.#slots,
     });
     this.office = new JournalAdmin({
@@ -110,7 +110,7 @@ export class Writes {
         accepted: this.#accepted,
         merged: this.#merged,
         through: this.#desk.running,
-        lingering: this.#lingering.size,
+        timedHolds: this.#timedHolds.size,
         held: this.#slots.taken,
         refused: this.#slots.refused,
       }),
@@ -121,7 +121,7 @@ export class Writes {
   static async open(deps: WritesDependencies): Promise<Writes> {
     const writes = new Writes(deps);
     writes.#journal.restoreHolds();
-    await writes.#lingering.restore();
+    await writes.#timedHolds.restore();
     return writes;
   }
 
@@ -195,7 +195,7 @@ export class Writes {
     const closing = this.#deliveries.close();
     await Promise.all(this.#origins.map((origin) => origin.close(STOP_GRACE_MS)));
     await closing;
-    this.#lingering.close();
+    this.#timedHolds.close();
   }
 
   async #accept(instance: number, { line, waitMs, ...offered }: OfferedRequest): Promise<AcceptedWrite> {

@@ -1,5 +1,5 @@
 /**
- * Two workers, an origin and the fence in one thread, of the parts that Weir runs: request path, levels, flights, peers. All
+ * Two workers, an origin and the fence in one thread, of the parts that Weir runs: request path, tiers, flights, peers. All
  * that happens between them — messages, the origin's answers, commits — waits until `later` says that it may happen, so
  * that a test decides the order of everything.
  */
@@ -135,11 +135,11 @@ export class RaceWorld {
     const run: Run = { fence, workers: [], isOver: false };
     const here: Later = (what, act) => this.#later(what, () => (run.isOver ? undefined : act()));
     const shared = hitForMissBuffer();
-    const onTheWay = writesInFlightBuffer();
+    const writesInFlight = writesInFlightBuffer();
     const site: RuntimeConfigurationSource = {
       config: CONFIG,
       demoUrls: {},
-      originBoard: originCellsSource(['shop'], null),
+      originCells: originCellsSource(['shop'], null),
       feeds: {},
       receivers: [],
     };
@@ -150,7 +150,7 @@ export class RaceWorld {
         fence,
         site,
         shared,
-        onTheWay,
+        writesInFlight,
         later: here,
         origin: this.origin,
       };
@@ -176,7 +176,7 @@ interface WorkerDependencies {
   readonly site: RuntimeConfigurationSource;
   /** For what is of no matter here. */
   readonly shared: SharedArrayBuffer;
-  readonly onTheWay: SharedArrayBuffer;
+  readonly writesInFlight: SharedArrayBuffer;
   readonly origin: VersionedOrigin;
   readonly disk: SharedDisk;
   readonly mechanisms: Mechanisms;
@@ -193,7 +193,7 @@ class RaceWorker {
     fence,
     site,
     shared,
-    onTheWay,
+    writesInFlight,
     disk,
     mechanisms,
     later,
@@ -210,8 +210,8 @@ class RaceWorker {
         port: 0,
         site,
         fence: fence.buffer,
-        uncacheable: shared,
-        onTheWay,
+        hitForMiss: shared,
+        writesInFlight,
         connections: shared,
         lifetimes: startLifetimes(CLOCK),
         diskPath: null,
@@ -224,7 +224,7 @@ class RaceWorker {
       disk: {
         level: new RaceDisk(
           disk,
-          createWritesInFlight(onTheWay, index, keyHashOf({ fence: fence.buffer })),
+          createWritesInFlight(writesInFlight, index, keyHashOf({ fence: fence.buffer })),
           later,
         ),
         corrupt: () => 0,
@@ -248,7 +248,7 @@ class RaceWorker {
   }
 
   evict(path: string): void {
-    const { memory } = this.runtime.levels;
+    const { memory } = this.runtime.tiers;
     const key = `${originKeyOf(this.#site.config.origins['shop']!)}\n\n${path}`;
     for (const { head } of memory.get(key)) memory.remove(key, head.id);
   }
@@ -405,12 +405,12 @@ class SharedDisk {
 
 class RaceDisk implements DiskTier {
   readonly #disk: SharedDisk;
-  readonly #onTheWay: WritesInFlight;
+  readonly #writesInFlight: WritesInFlight;
   readonly #toWriter: (act: () => void) => void;
 
-  constructor(disk: SharedDisk, onTheWay: WritesInFlight, later: Later) {
+  constructor(disk: SharedDisk, writesInFlight: WritesInFlight, later: Later) {
     this.#disk = disk;
-    this.#onTheWay = onTheWay;
+    this.#writesInFlight = writesInFlight;
     this.#toWriter = inOrder('the disk writes', later);
   }
 
@@ -442,7 +442,7 @@ class RaceDisk implements DiskTier {
         listener = given;
       },
       commit: (head) => {
-        const arrived = this.#onTheWay.sent(head.key);
+        const arrived = this.#writesInFlight.sent(head.key);
         return new Promise((resolve) =>
           this.#toWriter(() => {
             resolve(this.#commit(head));

@@ -36,11 +36,11 @@ export function hashTags(tags: readonly string[]): TagHashes {
 export function entryOf(
   tags: readonly string[],
   floor: number,
-  { unproven = false, requestTimeMs = 0 }: Partial<Pick<Fenced, 'unproven' | 'requestTimeMs'>> = {},
+  { possiblyStale = false, requestTimeMs = 0 }: Partial<Pick<Fenced, 'possiblyStale' | 'requestTimeMs'>> = {},
   hasher = KEYLESS,
 ): Fenced {
   const unjudged = { clearEra: -1, clearAt: -1, softSinceMs: 0 };
-  return { tagHashes: hasher.hash(tags), floor, requestTimeMs, unproven, ...unjudged };
+  return { tagHashes: hasher.hash(tags), floor, requestTimeMs, possiblyStale, ...unjudged };
 }
 
 export interface Table {

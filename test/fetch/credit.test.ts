@@ -41,8 +41,8 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
     },
   };
   const serve = (join: PeerMessage & { readonly kind: 'join' }): PeerFetchServer => {
-    const levels = { find: () => ({ entry: null, others: false }) };
-    const deps = { flights: () => flights, levels, routeNamed: () => null };
+    const tiers = { find: () => ({ entry: null, others: false }) };
+    const deps = { flights: () => flights, tiers, routeNamed: () => null };
     return new PeerFetchServer(
       deps as unknown as PeerFetchServerDependencies,
       join,

@@ -12,9 +12,9 @@ const KIB = 1024;
 /** A flight in another worker that one client here has read from and left; gives what that worker is told. */
 function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; readonly told: string[] } {
   const told: string[] = [];
-  const levels = new Tiers(createMemoryTier(memoryBytes, 1), {} as DiskTier, () => null);
+  const tiers = new Tiers(createMemoryTier(memoryBytes, 1), {} as DiskTier, () => null);
   const subscription = new PeerFetchClient(
-    { levels, windowBytes: 64 * KIB, maxObjectBytes: 8 * KIB },
+    { tiers, windowBytes: 64 * KIB, maxObjectBytes: 8 * KIB },
     { id: 1, route: { config: { cache: { maxVariants: 1 } } } } as never,
     {
       inform: () => {},

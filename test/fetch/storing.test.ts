@@ -16,15 +16,15 @@ it('a whole entry is found before anybody who waits hears that it is whole', () 
       append: () => {},
       onStored: () => {},
       commit: () => {
-        order.push(`in memory: ${levels.memory.get(head.key).length}`, 'on its way to the disk');
+        order.push(`in memory: ${tiers.memory.get(head.key).length}`, 'on its way to the disk');
         return Promise.resolve(true);
       },
       abort: () => {},
     }),
   };
-  const levels = new Tiers(createMemoryTier(64 * KIB, 1), level as DiskTier, () => null);
+  const tiers = new Tiers(createMemoryTier(64 * KIB, 1), level as DiskTier, () => null);
   const storing = EntryWriter.begin(head, {
-    levels,
+    tiers,
     maxObjectBytes: KIB,
     maxVariants: 1,
     toDisk: true,

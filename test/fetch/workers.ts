@@ -86,7 +86,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
   const site: RuntimeConfigurationSource = {
     config,
     demoUrls: {},
-    originBoard: originCellsSource(['shop'], null),
+    originCells: originCellsSource(['shop'], null),
     feeds,
     receivers: [],
   };
@@ -104,8 +104,8 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
           port: 0,
           site,
           fence: fence.buffer,
-          uncacheable: shared,
-          onTheWay: writesInFlightBuffer(),
+          hitForMiss: shared,
+          writesInFlight: writesInFlightBuffer(),
           connections: shared,
           lifetimes: startLifetimes(clock),
           diskPath: null,

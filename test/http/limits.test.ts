@@ -137,9 +137,9 @@ describe('limits.request', () => {
     let bytes = 0;
     exchange.body!.on('data', (chunk: Buffer) => (bytes += chunk.length));
     const whole = new Promise((resolve) => exchange.body!.once('end', resolve));
-    const steady = setInterval(() => client.send('x'.repeat(1_000)), 20);
+    const durableClock = setInterval(() => client.send('x'.repeat(1_000)), 20);
     await whole;
-    clearInterval(steady);
+    clearInterval(durableClock);
     expect(bytes).toBe(length);
     answerOk(exchange);
     expect(statuses(await client.until('ok'))).toEqual([200]);

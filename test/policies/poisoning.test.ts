@@ -14,7 +14,7 @@ interface Sent {
   readonly seen: string;
 }
 
-/** What becomes of a request on the cache way; null: refused. */
+/** What becomes of a request on the cache handler; null: refused. */
 function send(target: string, fields: Fields = [], rules: RouteCacheConfig = policy()): Sent | null {
   const normal = normalizeTarget(target);
   if (normal === null) return null;

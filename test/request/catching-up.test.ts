@@ -145,8 +145,8 @@ describe.each(MODES)('on-feed-loss: %s', (mode) => {
     await atEachLook(async (look) => {
       const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}`, 2);
       const { scene } = stopped;
-      const { levels } = scene.runtimes[1]!;
-      for await (const { head } of levels.memory.scan()) levels.memory.remove(head.key, head.id);
+      const { tiers } = scene.runtimes[1]!;
+      for await (const { head } of tiers.memory.scan()) tiers.memory.remove(head.key, head.id);
       const asked = scene.ask(1, '/');
       await scene.answerAll(() => NEW);
       expect((await asked).body).toBe('new');

@@ -7,8 +7,8 @@ import type { RequestContext } from '../../proxy/request/context.ts';
 const MAX_BYTES = 2 ** 20;
 
 function deliveries() {
-  const conclusions = { whenEnded: () => {}, abandoned: () => {} } as unknown as AccessRecords;
-  const way = new WebhookHandler(conclusions, async () => ({ status: 204, detail: '' }));
+  const accessRecords = { whenEnded: () => {}, abandoned: () => {} } as unknown as AccessRecords;
+  const way = new WebhookHandler(accessRecords, async () => ({ status: 204, detail: '' }));
   return {
     /** What has come of one so far, the rest of it, and how it is answered. */
     begin(bytes: number) {

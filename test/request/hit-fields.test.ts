@@ -28,8 +28,8 @@ function hits() {
     };
     const route = { config: { cache: PLAIN_POLICY } };
     const site = { config: { cacheStatus: { key: true } } };
-    const visit = { exchange, route, site, request: get(), key: kept.head.key, position: null };
-    respondWithEntry(visit as unknown as KeyedContext, LEVELS, {
+    const context = { exchange, route, site, request: get(), key: kept.head.key, position: null };
+    respondWithEntry(context as unknown as KeyedContext, LEVELS, {
       entry: kept,
       body: null,
       status: { hit: true, ttlSeconds: 60 - afterSeconds, ...more },

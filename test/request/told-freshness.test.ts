@@ -292,10 +292,10 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
       const first = scene.workers.ask(0, '/');
       await scene.workers.answerAll(() => large);
       await first;
-      const { levels } = runtimes[0]!;
-      const find = levels.find.bind(levels);
+      const { tiers } = runtimes[0]!;
+      const find = tiers.find.bind(tiers);
       let searches = 0;
-      levels.find = (...wanted) => {
+      tiers.find = (...wanted) => {
         searches += 1;
         // The first is for the loan, the second for the flight.
         if (searches === 2) queueMicrotask(() => (clock.now += (source.seconds + 5) * 1000));

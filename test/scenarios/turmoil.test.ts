@@ -95,7 +95,7 @@ describe.each(Object.entries(LEVELS))(`two workers with %s in turmoil (seed ${SE
   }
 
   /** One client. Resolves with what became of it; what is whole must be what stands there. */
-  async function visit(): Promise<string> {
+  async function context(): Promise<string> {
     const url = `/${Math.floor(random() * THINGS)}`;
     const leaves = random() < 0.2;
     const message = await askHead(`${weir.url}${url}`).catch(() => null);
@@ -121,7 +121,7 @@ describe.each(Object.entries(LEVELS))(`two workers with %s in turmoil (seed ${SE
       while (left > 0) {
         left -= 1;
         if (random() < 0.03) await purge();
-        const end = await visit();
+        const end = await context();
         ends.set(end, (ends.get(end) ?? 0) + 1);
       }
     };

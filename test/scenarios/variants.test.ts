@@ -1,4 +1,4 @@
-/** Variants of one URL, over all workers and levels. */
+/** Variants of one URL, over all workers and tiers. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';

@@ -24,8 +24,8 @@ function diskWith(body: Buffer) {
 function bodyOf(sizeBytes: number, from = 0) {
   const body = content(1, sizeBytes);
   const { disk, pins, pinned } = diskWith(body);
-  const levels = { disk, discard: () => Promise.reject(new Error('all of it is there')) };
-  const reader = readStored({ head: entry(1, { sizeBytes }), levels }, from, () => {});
+  const tiers = { disk, discard: () => Promise.reject(new Error('all of it is there')) };
+  const reader = readStored({ head: entry(1, { sizeBytes }), tiers }, from, () => {});
   const pieces: Uint8Array[] = [];
   const pinnedBetween: number[] = [];
   for (let piece = reader.next(); piece.kind === 'bytes'; piece = reader.next()) {
@@ -60,7 +60,7 @@ describe('content on disk', () => {
     };
     const progress = Promise.withResolvers<void>();
     const head = entry(1, { sizeBytes: 250 });
-    const reader = readStored({ head, levels: { disk: damaged, discard } }, 0, progress.resolve);
+    const reader = readStored({ head, tiers: { disk: damaged, discard } }, 0, progress.resolve);
     expect(reader.next().kind).toBe('bytes');
     reader.advance(100);
     expect([reader.next().kind, reader.next().kind]).toEqual(['wait', 'wait']);

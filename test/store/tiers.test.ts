@@ -16,7 +16,7 @@ const asked = (requestTimeMs: number, meta: Partial<StoredMeta> = {}) => ({
 });
 
 /** Levels of a worker whose disk, shared with others, has these entries. */
-function levelsOver(...heads: EntryHead[]): Tiers {
+function tiersOver(...heads: EntryHead[]): Tiers {
   const disk: Pick<DiskTier, 'heads' | 'read' | 'touch'> = {
     heads: (key) => heads.filter((head) => head.key === key),
     read: (_id, position) => content(1, 10).subarray(position),
@@ -25,9 +25,9 @@ function levelsOver(...heads: EntryHead[]): Tiers {
   return new Tiers(createMemoryTier(2 ** 20, 0.5), disk as DiskTier, () => null);
 }
 
-function inMemory(levels: Tiers, head: EntryHead): StoredEntry {
+function inMemory(tiers: Tiers, head: EntryHead): StoredEntry {
   const stored = new StoredEntry(head, content(1, head.sizeBytes), []);
-  levels.keep(stored, 8);
+  tiers.keep(stored, 8);
   return stored;
 }
 
@@ -40,29 +40,29 @@ describe('an entry in memory that another worker has replaced', () => {
     ['is of another route', entry(2, { ...asked(2_000), route: 'others' }), false],
     ['is another variant', entry(2, asked(2_000, { vary: ['accept-language'], varyValues: ['de'] })), false],
   ])('gives way to what is on disk where that %s: %#', (_, onDisk, isLater) => {
-    const levels = levelsOver(onDisk);
-    const own = inMemory(levels, entry(1, asked(1_000)));
-    expect(levels.findLater(own, REQUEST)?.head.id ?? null).toBe(isLater ? onDisk.id : null);
-    expect(levels.find(KEY, REQUEST, 'things').entry?.head.id).toBe(isLater ? onDisk.id : own.head.id);
+    const tiers = tiersOver(onDisk);
+    const own = inMemory(tiers, entry(1, asked(1_000)));
+    expect(tiers.findLater(own, REQUEST)?.head.id ?? null).toBe(isLater ? onDisk.id : null);
+    expect(tiers.find(KEY, REQUEST, 'things').entry?.head.id).toBe(isLater ? onDisk.id : own.head.id);
   });
 
   it('is served on where the later one on disk was dropped', () => {
     const later = entry(2, asked(2_000));
-    const levels = levelsOver(later);
-    const own = inMemory(levels, entry(1, asked(1_000)));
-    levels.dropHere(later);
-    expect(levels.findLater(own, REQUEST)).toBeNull();
+    const tiers = tiersOver(later);
+    const own = inMemory(tiers, entry(1, asked(1_000)));
+    tiers.dropHere(later);
+    expect(tiers.findLater(own, REQUEST)).toBeNull();
   });
 
   it.each([
     ['later', 2_000, true],
     ['earlier', 500, false],
   ])('gives way to one that is lent where that was asked for %s', (_, requestTimeMs, isLater) => {
-    const levels = levelsOver();
-    const own = inMemory(levels, entry(1, asked(1_000)));
+    const tiers = tiersOver();
+    const own = inMemory(tiers, entry(1, asked(1_000)));
     const lent = entry(2, asked(requestTimeMs));
     let sent: PeerLookupMessage | null = null;
-    const loans = new PeerLookups(levels, (message) => {
+    const loans = new PeerLookups(tiers, (message) => {
       sent = message;
     });
     let taken: StoredEntry | null = null;

@@ -112,7 +112,7 @@ it('a wall clock that is set forward ends no wait for an attempt of unknown outc
   setBy(HOUR_MS);
   held.open();
   await expect.poll(() => office.show(first)?.state).toBe('done');
-  expect(office.stats().lingering).toBe(1);
+  expect(office.stats().timedHolds).toBe(1);
   expect(office.show(next)).toMatchObject({ state: 'waiting', attempts: 0 });
 });
 

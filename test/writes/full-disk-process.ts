@@ -24,14 +24,14 @@ async function open() {
   const lines = new OrderQueues({ first: () => null, last: () => null }, () => {});
   const time = new DurableClock({ state, clock });
   const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1000, held: 10_000 }), time, log });
-  const lingering = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
+  const timedHolds = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
   const limits = { sizeBytes: 2 ** 30, done: 0 };
   const deps = {
     state,
     fence,
     clock,
     time,
-    lingering,
+    timedHolds,
     limits: () => limits,
     hasWaitingBehind: () => false,
     onBuried: () => {},

@@ -77,19 +77,19 @@ describe('the slots of holds', () => {
   });
 
   it('of a write without a hold go to the hold that it leaves, once', async () => {
-    const { desk, slots, lingering } = await open(new MemoryState(), SIZE, LIMITS);
+    const { desk, slots, timedHolds } = await open(new MemoryState(), SIZE, LIMITS);
     const admitted = desk.takeSlot(1, request(ONE));
     if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
     await desk.holdUnknown({ slot: admitted.slot, ...request(ONE) });
     desk.giveSlot(admitted.slot);
-    expect([slots.taken, lingering.size]).toEqual([1, 1]);
+    expect([slots.taken, timedHolds.size]).toEqual([1, 1]);
   });
 
   it('never keep a hold from being placed', async () => {
-    const { desk, slots, lingering } = await open(new MemoryState(), SIZE, { heldPerClient: 1, held: 1 });
+    const { desk, slots, timedHolds } = await open(new MemoryState(), SIZE, { heldPerClient: 1, held: 1 });
     await desk.holdUnknown({ slot: 1, ...request(ONE) });
     await desk.holdUnknown({ slot: 2, ...request(ONE) });
-    expect([slots.taken, lingering.size]).toEqual([2, 2]);
+    expect([slots.taken, timedHolds.size]).toEqual([2, 2]);
   });
 
   it('are given back when a hold can not be written down', async () => {
@@ -110,14 +110,14 @@ describe('the slots of holds', () => {
   });
 
   it('of a worker that died go to the holds that its writes leave', async () => {
-    const { desk, slots, lingering, isHeld } = await open(new MemoryState(), SIZE, LIMITS);
+    const { desk, slots, timedHolds, isHeld } = await open(new MemoryState(), SIZE, LIMITS);
     const around = request(ONE);
     desk.takeSlot(1, around);
     const known = desk.takeSlot(1, request(OTHER));
     if (known.kind === 'admitted') desk.giveSlot(known.slot);
     await desk.admit(1, request(ONE));
     desk.workerDied(1);
-    await expect.poll(() => lingering.size).toBe(2);
+    await expect.poll(() => timedHolds.size).toBe(2);
     expect(slots.taken).toBe(2);
     expect(around.tags.map(isHeld)).toEqual([true]);
   });

@@ -13,7 +13,7 @@ const counts = () => ({
   accepted: 0,
   merged: 0,
   through: 0,
-  lingering: 0,
+  timedHolds: 0,
   held: 0,
   refused: { client: 0, all: 0 },
 });
@@ -24,7 +24,7 @@ it('of two operators at one dead write only one is heard', async () => {
   const begun = await journal.begin(number, 0);
   if (begun.kind !== 'begun') throw new Error(begun.kind);
   const record = { ...begun.record, state: 'dead' } as const;
-  await journal.leave(number, { shelf: 'dead', record, lingering: null, moreTags: [] });
+  await journal.leave(number, { shelf: 'dead', record, timedHolds: null, moreTags: [] });
   const busy = new Set<number>();
   const deliveries = {
     knows: () => true,
@@ -51,7 +51,7 @@ it('lists writes in the order of their acceptance, page by page, whatever has be
   const begun = await journal.begin(second, 0);
   if (begun.kind !== 'begun') throw new Error(begun.kind);
   const record = { ...begun.record, state: 'dead' } as const;
-  await journal.leave(second, { shelf: 'dead', record, lingering: null, moreTags: [] });
+  await journal.leave(second, { shelf: 'dead', record, timedHolds: null, moreTags: [] });
   const deliveries = {} as Deliveries;
   const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
   const [one] = office.list(null, 1, null)!;

@@ -67,7 +67,7 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 1000);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+      await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
     }
     expect(fence.holds).toBe(0);
     expect(journal.counts).toMatchObject({ waiting: 0, done: 3, bytes: 0 });
@@ -138,7 +138,7 @@ describe('the journal', () => {
     const record = { ...begun.record, state: 'done' } as const;
     const admitted: boolean[] = [];
     state.beforeCommit = async () => void admitted.push(lines.admitsJournal(record.line, next));
-    await journal.leave(number, { shelf: 'done', record, lingering: BLOCKING, moreTags: [] });
+    await journal.leave(number, { shelf: 'done', record, timedHolds: BLOCKING, moreTags: [] });
     expect([...admitted, lines.admitsJournal(record.line, next)]).toEqual([false, false]);
   });
 
@@ -150,7 +150,7 @@ describe('the journal', () => {
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
     const moreTags = ['url:/made'];
-    await journal.leave(number, { shelf: 'done', record, lingering: BLOCKING, moreTags });
+    await journal.leave(number, { shelf: 'done', record, timedHolds: BLOCKING, moreTags });
     expect([isHeld('url:/1'), isHeld('url:/made')]).toEqual([true, true]);
     const again = await open(state.crashed());
     expect([again.isHeld('url:/1'), again.isHeld('url:/made')]).toEqual([true, true]);
@@ -158,21 +158,21 @@ describe('the journal', () => {
 
   it('shows a delivered write from before its delivery can be seen', async () => {
     const state = new MemoryState();
-    const { journal, lingering } = await open(state);
+    const { journal, timedHolds } = await open(state);
     const number = numberOf(await journal.accept(offer('/1', 'x')));
     const begun = await journal.begin(number, 1000);
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
     const shown: (number | null)[] = [];
-    state.beforeCommit = async () => void shown.push(lingering.shownOf(record.line));
+    state.beforeCommit = async () => void shown.push(timedHolds.shownOf(record.line));
     const lasting = { ...BLOCKING, blocks: false, shown: number };
-    await journal.leave(number, { shelf: 'done', record, lingering: lasting, moreTags: [] });
-    expect([...shown, lingering.shownOf(record.line)]).toEqual([number, number]);
+    await journal.leave(number, { shelf: 'done', record, timedHolds: lasting, moreTags: [] });
+    expect([...shown, timedHolds.shownOf(record.line)]).toEqual([number, number]);
   });
 
   it('shows a delivered write no more when a later one of the line was delivered', async () => {
     const state = new MemoryState();
-    const { journal, lingering } = await open(state);
+    const { journal, timedHolds } = await open(state);
     const [one, two] = [
       numberOf(await journal.accept(offer('/1', 'x'))),
       numberOf(await journal.accept(offer('/1', 'y', { method: 'PATCH' }))),
@@ -182,24 +182,24 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 1000);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, lingering: how, moreTags: [] });
+      await journal.leave(number, { shelf: 'done', record, timedHolds: how, moreTags: [] });
     };
     await deliver(one, { ...BLOCKING, blocks: false, shown: one });
-    expect(lingering.shownOf(line)).toBe(one);
+    expect(timedHolds.shownOf(line)).toBe(one);
     await deliver(two, null);
-    expect(lingering.shownOf(line)).toBe(null);
-    expect((await open(state.crashed())).lingering.shownOf(line)).toBe(null);
+    expect(timedHolds.shownOf(line)).toBe(null);
+    expect((await open(state.crashed())).timedHolds.shownOf(line)).toBe(null);
   });
 
   it('shows it no more after a restart either, where writing that down failed at first', async () => {
     const state = new MemoryState();
-    const { journal, lingering } = await open(state);
+    const { journal, timedHolds } = await open(state);
     const { line } = offer('/1', '');
     const leave = async (number: number, how: Lingering | null): Promise<unknown> => {
       const read = journal.tables.record('waiting', number);
       if (read?.kind !== 'record') throw new Error('gone');
       const record = { ...read.record, state: 'done' } as const;
-      return journal.leave(number, { shelf: 'done', record, lingering: how, moreTags: [] });
+      return journal.leave(number, { shelf: 'done', record, timedHolds: how, moreTags: [] });
     };
     const one = numberOf(await journal.accept(offer('/1', 'x')));
     const two = numberOf(await journal.accept(offer('/1', 'y', { method: 'PATCH' })));
@@ -208,8 +208,8 @@ describe('the journal', () => {
     await expect(leave(two, null)).rejects.toThrow();
     state.beforeCommit = async () => {};
     await leave(two, null);
-    expect([lingering.shownOf(line), journal.tables.body(one)]).toEqual([null, undefined]);
-    expect((await open(state.crashed())).lingering.shownOf(line)).toBe(null);
+    expect([timedHolds.shownOf(line), journal.tables.body(one)]).toEqual([null, undefined]);
+    expect((await open(state.crashed())).timedHolds.shownOf(line)).toBe(null);
   });
 
   it('ends no hold of the write by which one was merged that is discarded just then', async () => {
@@ -219,7 +219,7 @@ describe('the journal', () => {
     const read = journal.tables.record('waiting', one);
     if (read?.kind !== 'record') throw new Error('gone');
     const merging = put('two');
-    const leaving = { shelf: 'gone', record: read.record, lingering: null, moreTags: [] } as const;
+    const leaving = { shelf: 'gone', record: read.record, timedHolds: null, moreTags: [] } as const;
     expect(await journal.leave(one, leaving)).toBe(false);
     expect(await merging).toMatchObject({ kind: 'accepted', merged: read.record.id });
     expect([isHeld('url:/1'), fence.holds, journal.counts.waiting]).toEqual([true, 1, 1]);
@@ -234,7 +234,7 @@ describe('the journal', () => {
     const begun = await journal.begin(number, 0);
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
-    await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+    await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
     expect((await journal.accept(offer('/3', 'x'.repeat(1000)))).kind).toBe('accepted');
   });
 
@@ -271,7 +271,7 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 0);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+      await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
     }
     expect(journal.counts.done).toBe(3);
     expect([journal.tables.keyed('key-0'), journal.tables.keyed('key-5')]).toEqual([
@@ -291,7 +291,7 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 0);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+      await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
     }
     const isKnown = numbers.map((_, i) => journal.tables.keyed(`key-${i}`) !== null);
     expect(isKnown).toEqual([true, false, false, true, true]);

@@ -22,7 +22,7 @@ export const NO_WRITE_STATS: WriteStats = {
   merged: 0,
   delivering: 0,
   through: 0,
-  lingering: 0,
+  timedHolds: 0,
   held: 0,
   refused: { client: 0, all: 0 },
   seconds: { bounds: [], buckets: [], sum: 0 },

@@ -18,7 +18,7 @@ const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 const opened: TimedHolds[] = [];
 
 afterEach(() => {
-  for (const lingering of opened.splice(0)) lingering.close();
+  for (const timedHolds of opened.splice(0)) timedHolds.close();
 });
 
 /** What of the journal rests on this state; closed after each test. */
@@ -37,28 +37,28 @@ export async function open(
   );
   const time = new DurableClock({ state, clock });
   const slots = new HoldSlots({ limits: () => limits, time, log });
-  const lingering = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
-  opened.push(lingering);
+  const timedHolds = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
+  opened.push(timedHolds);
   const buried: number[] = [];
   const journal: Journal = new Journal({
     state,
     fence,
     clock,
     time,
-    lingering,
+    timedHolds,
     limits: () => ({ sizeBytes, done: 3 }),
     hasWaitingBehind: (line) => lines.hasWaiting(line),
     onBuried: (number) => buried.push(number),
   });
   journal.restoreHolds();
-  await lingering.restore();
-  const desk = new WriteThroughGate({ state, fence, lines, lingering, slots, time, log });
+  await timedHolds.restore();
+  const desk = new WriteThroughGate({ state, fence, lines, timedHolds, slots, time, log });
   const reader = new FenceReader(new SharedWords(fence.buffer), clock);
   return {
     fence,
     journal,
     lines,
-    lingering,
+    timedHolds,
     desk,
     slots,
     time,

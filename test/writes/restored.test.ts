@@ -28,7 +28,7 @@ describe('writes that wait in a state that was restored', () => {
     await restored.journal.leave(numbers[0]!, {
       shelf: 'gone',
       record: first.record,
-      lingering: null,
+      timedHolds: null,
       moreTags: [],
     });
     expect(dues()).toEqual([numbers[1]]);

@@ -31,17 +31,17 @@ describe('writes through', () => {
 
   it('of a worker that died, or of a process that was killed, go on being held', async () => {
     const state = new MemoryState();
-    const { desk, isHeld, lingering, lines } = await open(state);
+    const { desk, isHeld, timedHolds, lines } = await open(state);
     const line = lineKeyOf(REQUEST.line);
     expect((await desk.admit(1, { ...REQUEST, ticket: 1 })).kind).toBe('admitted');
     desk.workerDied(1);
-    await expect.poll(() => lingering.size).toBe(1);
+    await expect.poll(() => timedHolds.size).toBe(1);
     expect(isHeld('url:/1')).toBe(true);
     expect(lines.admitsJournal(line, 1)).toBe(false);
     const other = { ...REQUEST.line, target: '/2' };
     expect((await desk.admit(2, { ...REQUEST, line: other, ticket: 1 })).kind).toBe('admitted');
     const after = await open(state.crashed());
-    expect(after.lingering.size).toBe(2);
+    expect(after.timedHolds.size).toBe(2);
     expect(after.isHeld('url:/1')).toBe(true);
     expect(after.lines.admitsJournal(line, 1)).toBe(false);
   });
@@ -75,7 +75,7 @@ describe('writes through', () => {
   });
 
   it('wait while an earlier one of unknown outcome may still be carried out, and no longer than that', async () => {
-    const { desk, lingering, lines } = await open(new MemoryState());
+    const { desk, timedHolds, lines } = await open(new MemoryState());
     const request = { ...REQUEST, waitMs: 0, maxProcessingMs: 3_000 };
     const admission = await desk.admit(1, { ...request, ticket: 1 });
     if (admission.kind !== 'admitted') throw new Error(admission.kind);
@@ -90,9 +90,9 @@ describe('writes through', () => {
     const impatient = desk.admit(1, { ...request, ticket: 3, maxProcessingMs: 1 });
     await settling;
     const line = lineKeyOf(REQUEST.line);
-    expect([lingering.size, lines.admitsJournal(line, 1)]).toEqual([1, false]);
+    expect([timedHolds.size, lines.admitsJournal(line, 1)]).toEqual([1, false]);
     expect(await impatient).toEqual({ kind: 'busy' });
-    expect([(await second).kind, lingering.size]).toEqual(['admitted', 0]);
+    expect([(await second).kind, timedHolds.size]).toEqual(['admitted', 0]);
     // What was accepted meanwhile comes behind it.
     expect(lines.admitsJournal(line, 1)).toBe(false);
   });
@@ -133,7 +133,7 @@ describe('writes through', () => {
     const begun = await journal.begin(number, 0);
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
-    await journal.leave(number, { shelf: 'done', record, lingering: null, moreTags: [] });
+    await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
     lines.journalMoved(line);
     const admission = await one;
     expect(admission.kind).toBe('admitted');

@@ -8,7 +8,7 @@ import { EntryWriter } from '../../store/entry-writer.ts';
 import type { FetchRequest } from '../fetch-request.ts';
 
 export interface PeerFetchClientDependencies {
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly windowBytes: number;
   readonly maxObjectBytes: number;
 }
@@ -132,38 +132,38 @@ export class PeerFetchClient {
 
   #landEntry(message: PeerMessage & { readonly kind: 'entry' }): void {
     const { head, originStatus, collapsed, ownFields } = message;
-    const { levels } = this.#deps;
+    const { tiers } = this.#deps;
     this.#hasHead = true;
     if (head.id === '') {
-      const entry = new StoredEntry(head, null, levels.sentFieldsOf(head));
+      const entry = new StoredEntry(head, null, tiers.sentFieldsOf(head));
       this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.#events.over();
       return;
     }
-    const known = levels.memory.get(head.key).find((entry) => entry.head.id === head.id);
+    const known = tiers.memory.get(head.key).find((entry) => entry.head.id === head.id);
     const content = known?.content ?? null;
     if (content !== null || !message.streams) {
-      const entry = new StoredEntry(head, content, levels.sentFieldsOf(head));
+      const entry = new StoredEntry(head, content, tiers.sentFieldsOf(head));
       // Content in memory that is not this entry's is of an earlier one.
-      if (content !== null) levels.updateMemory(head);
-      else levels.keep(entry, this.#asked.route.config.cache.maxVariants);
+      if (content !== null) tiers.updateMemory(head);
+      else tiers.keep(entry, this.#asked.route.config.cache.maxVariants);
       this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.abandon();
       return;
     }
     const storing = EntryWriter.begin(head, {
-      levels,
+      tiers,
       maxObjectBytes: this.#deps.maxObjectBytes,
       maxVariants: this.#asked.route.config.cache.maxVariants,
       toDisk: false,
       newEntryId: null,
       over: this.#events.over,
     });
-    const isStored = message.stores && levels.disk !== null;
+    const isStored = message.stores && tiers.disk !== null;
     const body = this.#newBody({ keepsAll: storing?.inMemory ?? false, isStored });
     storing?.attach(body);
     this.#storing = storing;
-    const entry = storing?.entry ?? new StoredEntry(head, null, levels.sentFieldsOf(head));
+    const entry = storing?.entry ?? new StoredEntry(head, null, tiers.sentFieldsOf(head));
     this.#events.land({ kind: 'entry', entry, body, originStatus, collapsed, ownFields });
     this.#grant(this.#deps.windowBytes);
   }

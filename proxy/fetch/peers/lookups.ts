@@ -32,13 +32,13 @@ type Taker = (entry: StoredEntry | null) => void;
  * as if they had stood in its own memory, where it keeps them.
  */
 export class PeerLookups {
-  readonly #levels: Tiers;
+  readonly #tiers: Tiers;
   readonly #send: (message: PeerLookupMessage, transfer?: ArrayBuffer[]) => void;
   readonly #open = new Map<number, { readonly wanted: PeerLookupRequest; readonly take: Taker }>();
   #next = 0;
 
-  constructor(levels: Tiers, send: (message: PeerLookupMessage, transfer?: ArrayBuffer[]) => void) {
-    this.#levels = levels;
+  constructor(tiers: Tiers, send: (message: PeerLookupMessage, transfer?: ArrayBuffer[]) => void) {
+    this.#tiers = tiers;
     this.#send = send;
   }
 
@@ -86,18 +86,18 @@ export class PeerLookups {
     if (loan === undefined) return;
     this.#open.delete(id);
     const own = this.#find(loan.wanted);
-    const isOver = lent !== null && this.#levels.isDropped(lent.head.id);
+    const isOver = lent !== null && this.#tiers.isDropped(lent.head.id);
     if (lent === null || isOver || (own !== null && !isLater(lent.head, own.head))) {
       loan.take(own);
       return;
     }
     const { head, content } = lent;
-    const borrowed = new StoredEntry(head, content, this.#levels.sentFieldsOf(head));
-    this.#levels.keep(borrowed, loan.wanted.maxVariants);
+    const borrowed = new StoredEntry(head, content, this.#tiers.sentFieldsOf(head));
+    this.#tiers.keep(borrowed, loan.wanted.maxVariants);
     loan.take(borrowed);
   }
 
   #find({ key, request, route }: PeerLookupRequest): StoredEntry | null {
-    return this.#levels.find(key, request, route).entry;
+    return this.#tiers.find(key, request, route).entry;
   }
 }

@@ -100,7 +100,7 @@ class PeerLink implements Peer {
   constructor(port: MessagePort, deps: PeerDependencies, onClosed: () => void) {
     this.#port = port;
     this.#deps = deps;
-    this.#loans = new PeerLookups(deps.levels, (message, transfer) =>
+    this.#loans = new PeerLookups(deps.tiers, (message, transfer) =>
       port.postMessage({ to: 'loans', message }, transfer ?? []),
     );
     port.on('message', (letter: Letter) => {
@@ -144,7 +144,7 @@ class PeerLink implements Peer {
   }
 
   tell(head: EntryHead): Promise<void> {
-    return this.#untilKnown((id) => ({ to: 'levels', id, head }));
+    return this.#untilKnown((id) => ({ to: 'tiers', id, head }));
   }
 
   teach(lesson: Lesson): Promise<void> {
@@ -175,8 +175,8 @@ class PeerLink implements Peer {
       case 'loans':
         this.#loans.receive(letter.message);
         return;
-      case 'levels':
-        this.#deps.levels.updateMemory(letter.head);
+      case 'tiers':
+        this.#deps.tiers.updateMemory(letter.head);
         this.#port.postMessage({ to: 'teller', id: letter.id });
         return;
       case 'learner':
@@ -223,6 +223,6 @@ class PeerLink implements Peer {
 type Letter =
   | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
   | { readonly to: 'loans'; readonly message: PeerLookupMessage }
-  | { readonly to: 'levels'; readonly id: number; readonly head: EntryHead }
+  | { readonly to: 'tiers'; readonly id: number; readonly head: EntryHead }
   | { readonly to: 'learner'; readonly id: number; readonly lesson: Lesson }
   | { readonly to: 'teller'; readonly id: number };

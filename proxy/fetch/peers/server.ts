@@ -15,7 +15,7 @@ export interface FlightsPort {
 }
 
 export interface PeerFetchServerDependencies {
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly fence: FenceReader;
   readonly clock: Clock;
   readonly flights: () => FlightsPort;
@@ -120,10 +120,10 @@ export class PeerFetchServer implements Waiter {
   }
 
   #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FetchedEntry): void {
-    const { levels } = this.#deps;
+    const { tiers } = this.#deps;
     const { id, fill } = this.#join;
     const isWanted = fill.method !== 'HEAD';
-    const streams = isWanted && (body !== null || entry.content !== null || levels.disk === null);
+    const streams = isWanted && (body !== null || entry.content !== null || tiers.disk === null);
     const stores = isWanted && body?.isStored === true;
     const head = isWanted ? entry.head : { ...entry.head, id: '' };
     this.#send({ kind: 'entry', id, head, originStatus, collapsed, ownFields, streams, stores });
@@ -133,18 +133,18 @@ export class PeerFetchServer implements Waiter {
     }
     if (entry.content !== null) this.#reader = readBytes(entry.content, 0);
     else if (body !== null) {
-      const place = levels.disk === null ? null : { head: entry.head, levels };
+      const place = tiers.disk === null ? null : { head: entry.head, tiers };
       this.#reader = readFlight(body, place, 0, () => this.#pump());
       body.onStored((length) => this.#send({ kind: 'stored', id, length }));
-    } else if (levels.disk !== null)
-      this.#reader = readStored({ head: entry.head, levels }, 0, () => this.#pump());
+    } else if (tiers.disk !== null)
+      this.#reader = readStored({ head: entry.head, tiers }, 0, () => this.#pump());
   }
 
   #freshHere(): FetchedEntry | null {
     const { fill } = this.#join;
-    const { levels, clock } = this.#deps;
+    const { tiers, clock } = this.#deps;
     const route = this.#deps.routeNamed(fill.route);
-    const { entry } = levels.find(fill.key, fill.request, fill.route);
+    const { entry } = tiers.find(fill.key, fill.request, fill.route);
     if (entry === null || route === null) return null;
     const decision = decideReuse({
       meta: entry.meta,

@@ -52,64 +52,64 @@ export class CacheHandler {
     return this.#refreshes.counters;
   }
 
-  enter(visit: RoutedContext): void {
-    if (visit.route.config.cache.positionHeader) this.#enterPositioned(visit);
-    else this.#begin(visit);
+  enter(context: RoutedContext): void {
+    if (context.route.config.cache.positionHeader) this.#enterPositioned(context);
+    else this.#begin(context);
   }
 
   /** What the request asks for comes first: then everything up to there is in force for whatever answers it. */
-  #enterPositioned(visit: RoutedContext): void {
+  #enterPositioned(context: RoutedContext): void {
     const { positions } = this.#deps;
-    const wanted = positions.wanted(visit);
+    const wanted = positions.wanted(context);
     if (wanted === 'unreachable') {
-      this.#beginNoted(visit, 'position');
+      this.#beginNoted(context, 'position');
     } else if (wanted.length === 0) {
-      this.#beginNoted(visit, null);
+      this.#beginNoted(context, null);
     } else {
-      void positions.reached(wanted, visit.route).then((isReached) => {
-        if (visit.exchange.closed) this.#deps.conclusions.abandoned(visit, 'position');
-        else this.#beginNoted(visit, isReached ? null : 'position');
+      void positions.reached(wanted, context.route).then((isReached) => {
+        if (context.exchange.closed) this.#deps.accessRecords.abandoned(context, 'position');
+        else this.#beginNoted(context, isReached ? null : 'position');
       });
     }
   }
 
   /** The position before the sequence: no flight may answer that began before something up to there was in force. */
-  #beginNoted(visit: RoutedContext, passBecause: string | null): void {
+  #beginNoted(context: RoutedContext, passBecause: string | null): void {
     const { positions, fence, clock } = this.#deps;
-    const position = positions.note(visit.route);
-    const noted = { ...visit, position, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+    const position = positions.note(context.route);
+    const noted = { ...context, position, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
     if (passBecause === null) this.#begin(noted);
     else this.#passAlone(noted, passBecause);
   }
 
-  #begin(visit: RoutedContext): void {
-    const { exchange, route } = visit;
+  #begin(context: RoutedContext): void {
+    const { exchange, route } = context;
     if (route.config.cache.freshness === 'none') {
-      this.#passAlone(visit, 'route');
+      this.#passAlone(context, 'route');
       return;
     }
     if (acceptsEventStream(exchange.fields)) {
-      this.#passAlone(visit, 'event-stream');
+      this.#passAlone(context, 'event-stream');
       return;
     }
     // Content is in no key: a request that has some is for its client alone.
     if (exchange.body !== null) {
-      this.#passAlone(visit, 'content');
+      this.#passAlone(context, 'content');
       return;
     }
     const bypass = decideBypass(exchange.fields, route.config.cache);
     if (bypass !== null) {
-      this.#passAlone(visit, bypass);
+      this.#passAlone(context, bypass);
       return;
     }
-    this.#run({ to: 'lookup', visit: keyed(visit) });
+    this.#run({ to: 'lookup', context: keyed(context) });
   }
 
-  #passAlone(visit: RoutedContext, reason: string): void {
-    this.#deps.passWay.enter(visit, reason, {
+  #passAlone(context: RoutedContext, reason: string): void {
+    this.#deps.passHandler.enter(context, reason, {
       outcome: 'pass',
       forward: 'bypass',
-      onHead: (_status, fields) => this.#deps.positions.ofPassed(visit, fields),
+      onHead: (_status, fields) => this.#deps.positions.ofPassed(context, fields),
     });
   }
 
@@ -121,75 +121,75 @@ export class CacheHandler {
   #take(step: CacheStep): CacheStep | null {
     switch (step.to) {
       case 'lookup':
-        return this.#lookup(step.visit);
+        return this.#lookup(step.context);
       case 'borrow':
-        return this.#borrow(step.visit, step.lender, step.otherwise);
+        return this.#borrow(step.context, step.lender, step.otherwise);
       case 'absent':
-        return this.#need(step.visit, step.missing);
+        return this.#need(step.context, step.missing);
       case 'decide':
-        return this.#decide(step.visit, step.entry, step.isLatest);
+        return this.#decide(step.context, step.entry, step.isLatest);
       case 'serve':
-        return this.#serving.serve(step.visit, step.entry, step.ttlSeconds);
+        return this.#serving.serve(step.context, step.entry, step.ttlSeconds);
       case 'serve-stale':
-        if (step.refresh) this.#refreshes.begin(step.visit, step.entry);
-        return this.#serving.serveStale(step.visit, step.entry, step.ttlSeconds, step.reason);
+        if (step.refresh) this.#refreshes.begin(step.context, step.entry);
+        return this.#serving.serveStale(step.context, step.entry, step.ttlSeconds, step.reason);
       case 'obtain':
-        return this.#asking.obtain(step.visit, step.need);
+        return this.#asking.obtain(step.context, step.need);
       case 'serve-found':
-        return this.#serving.serveFound(step.visit, step.need, step.found);
+        return this.#serving.serveFound(step.context, step.need, step.found);
       case 'pass':
-        return this.#pass(step.visit, step.reason, step.need);
+        return this.#pass(step.context, step.reason, step.need);
       case 'stand-in':
-        return this.#serving.standIn(step.visit, step.need);
+        return this.#serving.standIn(step.context, step.need);
       case 'fail':
-        return this.#serving.fail(step.visit, step.need, step.failure);
+        return this.#serving.fail(step.context, step.need, step.failure);
       case 'fail-alike':
-        return this.#serving.failAlike(step.visit, step.need, step.status);
+        return this.#serving.failAlike(step.context, step.need, step.status);
       case 'refuse-uncached':
-        return this.#refuseUncached(step.visit);
+        return this.#refuseUncached(step.context);
       default:
         return step satisfies never;
     }
   }
 
-  #lookup(visit: KeyedContext): CacheStep {
-    const { entry, miss } = this.#deps.levels.find(visit.key, visit.request, visit.route.config.name);
-    if (entry !== null) return { to: 'decide', visit, entry, isLatest: false };
+  #lookup(context: KeyedContext): CacheStep {
+    const { entry, miss } = this.#deps.tiers.find(context.key, context.request, context.route.config.name);
+    if (entry !== null) return { to: 'decide', context, entry, isLatest: false };
     const missing: FetchReason = miss === 'uri-miss' ? MISSING : { ...MISSING, forward: miss, reason: miss };
-    const lender = this.#deps.lenderOf(visit.key);
-    const absent: CacheStep = { to: 'absent', visit, missing };
-    return lender === null ? absent : { to: 'borrow', visit, lender, otherwise: absent };
+    const lender = this.#deps.lenderOf(context.key);
+    const absent: CacheStep = { to: 'absent', context, missing };
+    return lender === null ? absent : { to: 'borrow', context, lender, otherwise: absent };
   }
 
   /**
    * An entry of this worker's memory can't be served as fresh: another worker may have stored a later one. Serving this one
    * stale would show what the origin has replaced since.
    */
-  #lookFurther(visit: KeyedContext, entry: StoredEntry): CacheStep {
-    const latest = this.#deps.levels.findLater(entry, visit.request) ?? entry;
-    const lender = this.#deps.lenderOf(visit.key);
-    const decide: CacheStep = { to: 'decide', visit, entry: latest, isLatest: true };
-    return lender === null ? decide : { to: 'borrow', visit, lender, otherwise: decide };
+  #lookFurther(context: KeyedContext, entry: StoredEntry): CacheStep {
+    const latest = this.#deps.tiers.findLater(entry, context.request) ?? entry;
+    const lender = this.#deps.lenderOf(context.key);
+    const decide: CacheStep = { to: 'decide', context, entry: latest, isLatest: true };
+    return lender === null ? decide : { to: 'borrow', context, lender, otherwise: decide };
   }
 
   /** Another worker may have what this one has not. */
-  #borrow(visit: KeyedContext, lender: Peer, otherwise: CacheStep): null {
-    const { key, request, route } = visit;
+  #borrow(context: KeyedContext, lender: Peer, otherwise: CacheStep): null {
+    const { key, request, route } = context;
     const { maxVariants } = route.config.cache;
     const { method, fields, written = [] } = request;
     const wanted = { key, request: { method, fields, written }, route: route.config.name, maxVariants };
     lender.borrow(wanted, (entry) => {
-      if (visit.exchange.closed) {
-        this.#deps.conclusions.abandoned(visit, 'peer');
+      if (context.exchange.closed) {
+        this.#deps.accessRecords.abandoned(context, 'peer');
         return;
       }
-      this.#run(entry === null ? otherwise : { to: 'decide', visit, entry, isLatest: true });
+      this.#run(entry === null ? otherwise : { to: 'decide', context, entry, isLatest: true });
     });
     return null;
   }
 
-  #decide(visit: KeyedContext, entry: StoredEntry, isLatest: boolean): CacheStep {
-    const { route, request, arrivedAtMs } = visit;
+  #decide(context: KeyedContext, entry: StoredEntry, isLatest: boolean): CacheStep {
+    const { route, request, arrivedAtMs } = context;
     const decision: ReuseDecision = decideReuse({
       meta: entry.meta,
       request,
@@ -198,22 +198,22 @@ export class CacheHandler {
       nowMs: arrivedAtMs,
     });
     if (!isLatest && decision.kind !== 'serve' && decision.kind !== 'bypass') {
-      return this.#lookFurther(visit, entry);
+      return this.#lookFurther(context, entry);
     }
     switch (decision.kind) {
       case 'serve':
-        return { to: 'serve', visit, entry, ttlSeconds: decision.ttlSeconds };
+        return { to: 'serve', context, entry, ttlSeconds: decision.ttlSeconds };
       case 'serve-stale': {
         const { ttlSeconds, refresh, reason } = decision;
-        return { to: 'serve-stale', visit, entry, ttlSeconds, refresh, reason };
+        return { to: 'serve-stale', context, entry, ttlSeconds, refresh, reason };
       }
       case 'bypass':
-        return { to: 'pass', visit, reason: decision.reason, need: MISSING };
+        return { to: 'pass', context, reason: decision.reason, need: MISSING };
       case 'revalidate':
       case 'fetch': {
         const { reason } = decision;
         const forward: ForwardReason = reason === 'request' ? 'request' : 'stale';
-        return this.#need(visit, { forward, reason, stale: entry });
+        return this.#need(context, { forward, reason, stale: entry });
       }
       default:
         return decision satisfies never;
@@ -221,57 +221,57 @@ export class CacheHandler {
   }
 
   /** The origin is to be asked: together with others, or alone where the answer would not be for them. */
-  #need(visit: KeyedContext, need: FetchReason): CacheStep {
-    const { request, route } = visit;
-    if (onlyIfCached(request, route.config.cache)) return { to: 'refuse-uncached', visit };
+  #need(context: KeyedContext, need: FetchReason): CacheStep {
+    const { request, route } = context;
+    if (onlyIfCached(request, route.config.cache)) return { to: 'refuse-uncached', context };
     if (mayFail(request)) {
-      return { to: 'pass', visit, reason: request.method === 'HEAD' ? 'head' : 'precondition', need };
+      return { to: 'pass', context, reason: request.method === 'HEAD' ? 'head' : 'precondition', need };
     }
     // What may not be kept is shared with nobody, and spoils nothing for those who would share.
     if (forbidsStoring(request, route.config.cache)) {
-      return { to: 'pass', visit, reason: 'request-no-store', need };
+      return { to: 'pass', context, reason: 'request-no-store', need };
     }
-    return { to: 'obtain', visit, need };
+    return { to: 'obtain', context, need };
   }
 
   /** The origin has to be asked for this client alone, though something that is stored may be there. */
-  #pass(visit: KeyedContext, reason: string, need: FetchReason): CacheStep | null {
-    if (onlyIfCached(visit.request, visit.route.config.cache)) return { to: 'refuse-uncached', visit };
-    return this.#askingAlone.pass(visit, reason, need);
+  #pass(context: KeyedContext, reason: string, need: FetchReason): CacheStep | null {
+    if (onlyIfCached(context.request, context.route.config.cache)) return { to: 'refuse-uncached', context };
+    return this.#askingAlone.pass(context, reason, need);
   }
 
-  #refuseUncached(visit: KeyedContext): null {
-    const status = cacheStatus(keyedStatus(visit, { detail: 'only-if-cached' }));
+  #refuseUncached(context: KeyedContext): null {
+    const status = cacheStatus(keyedStatus(context, { detail: 'only-if-cached' }));
     refuse(
-      visit.exchange,
+      context.exchange,
       504,
       'Gateway Timeout',
       'Nothing stored answers this request, and it wants nothing else.',
       ['Cache-Status', status, 'Via', VIA],
     );
-    this.#deps.conclusions.whenEnded(visit, 'refused', 'only-if-cached', 504);
+    this.#deps.accessRecords.whenEnded(context, 'refused', 'only-if-cached', 504);
     return null;
   }
 }
 
-function keyed(visit: RoutedContext): KeyedContext {
-  const { key, query: keyedQuery } = keyOfContext(visit);
+function keyed(context: RoutedContext): KeyedContext {
+  const { key, query: keyedQuery } = keyOfContext(context);
   // Named one by one, as in the pipeline: once a hit.
   return {
-    exchange: visit.exchange,
-    site: visit.site,
-    arrival: visit.arrival,
-    arrivedAtMs: visit.arrivedAtMs,
-    trusted: visit.trusted,
-    scheme: visit.scheme,
-    authority: visit.authority,
-    path: visit.path,
-    query: visit.query,
-    route: visit.route,
-    params: visit.params,
-    position: visit.position,
+    exchange: context.exchange,
+    site: context.site,
+    arrival: context.arrival,
+    arrivedAtMs: context.arrivedAtMs,
+    trusted: context.trusted,
+    scheme: context.scheme,
+    authority: context.authority,
+    path: context.path,
+    query: context.query,
+    route: context.route,
+    params: context.params,
+    position: context.position,
     key,
     keyedQuery,
-    request: new ContextRequest(visit),
+    request: new ContextRequest(context),
   };
 }

@@ -27,7 +27,7 @@ import { keyedStatus, type KeyedContext } from '../context.ts';
 
 export interface CollapsedFetchDependencies extends StandingIn {
   readonly flights: Flights;
-  readonly conclusions: AccessRecords;
+  readonly accessRecords: AccessRecords;
   readonly positions: Positions;
 }
 
@@ -41,72 +41,76 @@ export class CollapsedFetch {
     this.#run = run;
   }
 
-  obtain(visit: KeyedContext, need: FetchReason): CacheStep | null {
-    const { flights, clock, conclusions } = this.#deps;
-    const fill = fillOf(visit, 'client', need.stale);
-    if (flights.isUncacheable(fill)) return { to: 'pass', visit, reason: 'uncacheable', need };
+  obtain(context: KeyedContext, need: FetchReason): CacheStep | null {
+    const { flights, clock, accessRecords } = this.#deps;
+    const fill = fillOf(context, 'client', need.stale);
+    if (flights.isHitForMiss(fill)) return { to: 'pass', context, reason: 'uncacheable', need };
     let leave: () => boolean = () => false;
-    visit.exchange.onGone(() => {
-      if (leave()) conclusions.abandoned(visit, 'flight');
+    context.exchange.onGone(() => {
+      if (leave()) accessRecords.abandoned(context, 'flight');
     });
     leave = flights.obtain(fill, {
-      ...waiterOf(visit, clock),
-      inform: (status, fields) => visit.exchange.inform(status, interimFields(fields)),
+      ...waiterOf(context, clock),
+      inform: (status, fields) => context.exchange.inform(status, interimFields(fields)),
       take: (found) => {
-        const next = this.#found(visit, need, found);
+        const next = this.#found(context, need, found);
         if (next !== null) this.#run(next);
       },
     });
     return null;
   }
 
-  #found(visit: KeyedContext, need: FetchReason, found: FetchResult): CacheStep | null {
-    if (visit.exchange.closed) {
-      this.#deps.conclusions.abandoned(visit, 'flight');
+  #found(context: KeyedContext, need: FetchReason, found: FetchResult): CacheStep | null {
+    if (context.exchange.closed) {
+      this.#deps.accessRecords.abandoned(context, 'flight');
       if (found.kind === 'pass') found.body.desertIfUnread();
       return null;
     }
     switch (found.kind) {
       case 'entry':
-        if (isStaleIfErrorStatus(found.originStatus ?? 200) && mayStandIn(this.#deps, visit, need)) {
-          return { to: 'stand-in', visit, need };
+        if (isStaleIfErrorStatus(found.originStatus ?? 200) && mayStandIn(this.#deps, context, need)) {
+          return { to: 'stand-in', context, need };
         }
-        return { to: 'serve-found', visit, need, found };
+        return { to: 'serve-found', context, need, found };
       case 'pass':
-        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, visit, need)) {
+        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, context, need)) {
           found.body.desertIfUnread();
-          return { to: 'stand-in', visit, need };
+          return { to: 'stand-in', context, need };
         }
-        return this.#servePassed(visit, need, found);
+        return this.#servePassed(context, need, found);
       case 'unshareable':
-        return { to: 'pass', visit, reason: found.reason, need };
+        return { to: 'pass', context, reason: found.reason, need };
       case 'failed':
-        if (mayStandIn(this.#deps, visit, need)) return { to: 'stand-in', visit, need };
-        return { to: 'fail', visit, need, failure: found.failure };
+        if (mayStandIn(this.#deps, context, need)) return { to: 'stand-in', context, need };
+        return { to: 'fail', context, need, failure: found.failure };
       case 'failing':
-        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, visit, need)) {
-          return { to: 'stand-in', visit, need };
+        if (isStaleIfErrorStatus(found.status) && mayStandIn(this.#deps, context, need)) {
+          return { to: 'stand-in', context, need };
         }
-        return { to: 'fail-alike', visit, need, status: found.status };
+        return { to: 'fail-alike', context, need, status: found.status };
       case 'refused':
-        return this.#refuseBusy(visit, found.limit);
+        return this.#refuseBusy(context, found.limit);
       default:
         return found satisfies never;
     }
   }
 
   /** The answer to this client's own request, which may not be stored; its conditions were not sent. */
-  #servePassed(visit: KeyedContext, need: FetchReason, found: FetchResult & { readonly kind: 'pass' }): null {
-    const { exchange } = visit;
+  #servePassed(
+    context: KeyedContext,
+    need: FetchReason,
+    found: FetchResult & { readonly kind: 'pass' },
+  ): null {
+    const { exchange } = context;
     const reason = exchange.method === 'HEAD' ? 'head' : found.reason;
-    const status = keyedStatus(visit, { fwd: need.forward, fwdStatus: found.status, detail: reason });
+    const status = keyedStatus(context, { fwd: need.forward, fwdStatus: found.status, detail: reason });
     const own = ['Via', VIA, 'Cache-Status', cacheStatus(status)];
-    own.push(...this.#deps.positions.ofPassed(visit, found.fields));
-    const received = endToEnd(passedFields(found.fields, visit.route.config.cache));
-    if (isUnmodified(visit, found, this.#deps.clock.nowMs())) {
+    own.push(...this.#deps.positions.ofPassed(context, found.fields));
+    const received = endToEnd(passedFields(found.fields, context.route.config.cache));
+    if (isUnmodified(context, found, this.#deps.clock.nowMs())) {
       found.body.desertIfUnread();
       exchange.respond(304, [...withoutFields(received, OF_CONTENT), ...own], null);
-      this.#deps.conclusions.whenEnded(visit, 'pass', reason, 304);
+      this.#deps.accessRecords.whenEnded(context, 'pass', reason, 304);
       return null;
     }
     const fields = [...received, ...own];
@@ -115,13 +119,13 @@ export class CollapsedFetch {
     const reader = readFlight(found.body, null, 0, () => wake());
     wake = pumpContent(reader, exchange, sink, Number.POSITIVE_INFINITY);
     wake();
-    this.#deps.conclusions.whenEnded(visit, 'pass', reason, found.status);
+    this.#deps.accessRecords.whenEnded(context, 'pass', reason, found.status);
     return null;
   }
 
-  #refuseBusy(visit: KeyedContext, limit: string): null {
-    const status = cacheStatus(keyedStatus(visit, { fwd: 'miss', detail: limit }));
-    refuse(visit.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
+  #refuseBusy(context: KeyedContext, limit: string): null {
+    const status = cacheStatus(keyedStatus(context, { fwd: 'miss', detail: limit }));
+    refuse(context.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
       'Retry-After',
       '1',
       'Proxy-Status',
@@ -131,16 +135,16 @@ export class CollapsedFetch {
       'Via',
       VIA,
     ]);
-    this.#deps.conclusions.whenEnded(visit, 'refused', limit, 503);
+    this.#deps.accessRecords.whenEnded(context, 'refused', limit, 503);
     return null;
   }
 }
 
 /** RFC 9110 §13.1.2, §13.1.3: whether the client has what was answered already. */
-function isUnmodified(visit: KeyedContext, { status, fields }: Answered, nowMs: number): boolean {
+function isUnmodified(context: KeyedContext, { status, fields }: Answered, nowMs: number): boolean {
   // No date but Last-Modified tells when it was modified: it was made for this request.
   const selected = { status, dateMs: Infinity, ...validatorsOf(fields, dateValueMs(fields, nowMs)) };
-  return evaluatePreconditions(visit.request, selected, nowMs) === 'not-modified';
+  return evaluatePreconditions(context.request, selected, nowMs) === 'not-modified';
 }
 
 type Answered = Pick<FetchResult & { readonly kind: 'pass' }, 'status' | 'fields'>;

@@ -44,19 +44,19 @@ export interface PassOptions {
 /** Requests that go to the origin for one client alone, and protocol switches. */
 export class PassHandler {
   readonly #clock: Clock;
-  readonly #conclusions: AccessRecords;
+  readonly #accessRecords: AccessRecords;
 
-  constructor(clock: Clock, conclusions: AccessRecords) {
+  constructor(clock: Clock, accessRecords: AccessRecords) {
     this.#clock = clock;
-    this.#conclusions = conclusions;
+    this.#accessRecords = accessRecords;
   }
 
   enter(
-    visit: RoutedContext,
+    context: RoutedContext,
     reason: string,
     options: PassOptions = { outcome: 'pass', forward: 'bypass' },
   ): void {
-    const { exchange, route } = visit;
+    const { exchange, route } = context;
     const name = route.config.name;
     const forward: ForwardReason = reason === 'method' ? 'method' : options.forward;
     const status: CacheStatus = { fwd: forward, detail: reason };
@@ -67,8 +67,8 @@ export class PassHandler {
       route.origin,
       {
         method: exchange.method,
-        path: options.path ?? originForm(visit.path, visit.query),
-        fields: options.fields ?? passFields(visit),
+        path: options.path ?? originForm(context.path, context.query),
+        fields: options.fields ?? passFields(context),
         body: options.body === undefined ? exchange.body : options.body,
         ...(options.outlivesClient === true ? { outlivesClientMs: route.originConfig.abandonedMs } : {}),
         isWhole: options.isWhole ?? false,
@@ -78,31 +78,31 @@ export class PassHandler {
       {
         onStatus: (originStatus) => {
           if (options.onStatus?.(originStatus) !== true) return false;
-          this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
+          this.#accessRecords.originHead(name, this.#clock.monotonicMs() - startedAt);
           options.onSettled?.('cut');
           return true;
         },
         onHead: (originStatus, fields) => {
           answered = originStatus;
-          this.#conclusions.originHead(name, this.#clock.monotonicMs() - startedAt);
+          this.#accessRecords.originHead(name, this.#clock.monotonicMs() - startedAt);
           return options.onHead?.(originStatus, fields) ?? [];
         },
         told: options.told ?? ((_status, fields) => passedFields(fields, route.config.cache)),
         onContent: (chunk) => options.onContent?.(chunk),
         onEnd: () => {
           options.onSettled?.('whole');
-          this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
+          this.#accessRecords.whenEnded(context, options.outcome, reason, answered);
         },
         onCut: (hasSent) => {
           options.onSettled?.(hasSent ? 'cut' : 'unsent');
-          this.#conclusions.whenEnded(visit, options.outcome, reason, answered);
+          this.#accessRecords.whenEnded(context, options.outcome, reason, answered);
         },
         onFailure: (failure) => {
           options.onSettled?.(failure);
           if (options.onFailure?.(failure) === true) return;
           const refuse = (): void => {
             refuseFailed(exchange, failure, route.config.origin, status);
-            this.#conclusions.whenEnded(visit, 'failed', failure.kind, failure.status);
+            this.#accessRecords.whenEnded(context, 'failed', failure.kind, failure.status);
           };
           if (options.beforeRefusal === undefined) refuse();
           else void options.beforeRefusal(failure).then(refuse);
@@ -112,13 +112,13 @@ export class PassHandler {
   }
 
   /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
-  tunnel(visit: RoutedContext): void {
-    const { exchange, route } = visit;
+  tunnel(context: RoutedContext): void {
+    const { exchange, route } = context;
     const offered = exchange.upgrade!;
     const request = {
       method: exchange.method,
-      path: originForm(visit.path, visit.query),
-      fields: passFields(visit),
+      path: originForm(context.path, context.query),
+      fields: passFields(context),
       body: null,
       priority: 'client' as const,
       unboundedBody: true,
@@ -128,13 +128,18 @@ export class PassHandler {
         case 'switched': {
           if (exchange.closed) {
             result.socket.destroy();
-            this.#conclusions.abandoned(visit, offered[0]!);
+            this.#accessRecords.abandoned(context, offered[0]!);
             return;
           }
           if (!isSwitchOffered(offered, result.fields)) {
             result.socket.destroy();
             refuseFailed(exchange, SWITCHED_ELSEWHERE, route.config.origin, { fwd: 'bypass' });
-            this.#conclusions.whenEnded(visit, 'failed', SWITCHED_ELSEWHERE.kind, SWITCHED_ELSEWHERE.status);
+            this.#accessRecords.whenEnded(
+              context,
+              'failed',
+              SWITCHED_ELSEWHERE.kind,
+              SWITCHED_ELSEWHERE.status,
+            );
             return;
           }
           const protocol = fieldValue(result.fields, 'upgrade')!;
@@ -144,7 +149,7 @@ export class PassHandler {
             result.socket,
             result.head,
           );
-          this.#conclusions.whenEnded(visit, 'tunnel', protocol.toLowerCase(), 101);
+          this.#accessRecords.whenEnded(context, 'tunnel', protocol.toLowerCase(), 101);
           return;
         }
         case 'refused': {
@@ -163,12 +168,12 @@ export class PassHandler {
           result.body.on('end', () => sink.end());
           result.body.on('error', () => exchange.abort());
           exchange.onGone(() => result.body.destroy());
-          this.#conclusions.whenEnded(visit, 'pass', 'upgrade-refused', result.status);
+          this.#accessRecords.whenEnded(context, 'pass', 'upgrade-refused', result.status);
           return;
         }
         case 'failed':
           refuseFailed(exchange, result.failure, route.config.origin, { fwd: 'bypass' });
-          this.#conclusions.whenEnded(visit, 'failed', result.failure.kind, result.failure.status);
+          this.#accessRecords.whenEnded(context, 'failed', result.failure.kind, result.failure.status);
           return;
         default:
           result satisfies never;
@@ -186,9 +191,9 @@ const SWITCHED_ELSEWHERE: OriginFailure = {
 };
 
 /** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
-export function passFields(visit: RoutedContext): string[] {
-  const { exchange } = visit;
-  const fields = sentFields(visit);
+export function passFields(context: RoutedContext): string[] {
+  const { exchange } = context;
+  const fields = sentFields(context);
   const forwards = decideMaxForwards(exchange.method, exchange.fields);
   if (forwards.kind !== 'forward') return fields;
   return [...withoutFields(fields, MAX_FORWARDS), 'Max-Forwards', forwards.value];

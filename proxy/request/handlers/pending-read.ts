@@ -11,10 +11,10 @@ import { writeLineOf } from './write-through.ts';
 import type { JournalClient } from '../../writes/journal-client.ts';
 import { targetTag } from '../../writes/written-tags.ts';
 
-/** Whether writes to the visit's URL, with that query, wait or are under way, or seem to. */
-export function mayHaveWrites(visit: RoutedContext, fence: FenceReader, query = visit.query): boolean {
+/** Whether writes to the request's URL, with that query, wait or are under way, or seem to. */
+export function mayHaveWrites(context: RoutedContext, fence: FenceReader, query = context.query): boolean {
   if (!fence.holdsAny()) return false;
-  const { site, authority, path } = visit;
+  const { site, authority, path } = context;
   const tags = targetTag(site.config, { authority, target: originForm(path, query) });
   return fence.isHeld(fence.hasher.hash(tags));
 }
@@ -27,7 +27,7 @@ function queriesOf({ query, route }: RoutedContext): string[] {
 export interface PendingReadDependencies {
   readonly desk: JournalClient;
   readonly fence: FenceReader;
-  readonly conclusions: AccessRecords;
+  readonly accessRecords: AccessRecords;
 }
 
 /** Readers of a URL with waiting writes, where the route does not send them to the origin at once. */
@@ -39,28 +39,28 @@ export class PendingReadHandler {
   }
 
   /** Whether writes to the URL may wait, as the fence tells without a message. */
-  concerns(visit: RoutedContext): boolean {
-    if (visit.route.config.write.reads === 'pass') return false;
+  concerns(context: RoutedContext): boolean {
+    if (context.route.config.write.reads === 'pass') return false;
     const { fence } = this.#deps;
-    return fence.holdsAny() && queriesOf(visit).some((query) => mayHaveWrites(visit, fence, query));
+    return fence.holdsAny() && queriesOf(context).some((query) => mayHaveWrites(context, fence, query));
   }
 
   /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */
-  enter(visit: RoutedContext, otherwise: () => void): void {
-    const { reads } = visit.route.config.write;
+  enter(context: RoutedContext, otherwise: () => void): void {
+    const { reads } = context.route.config.write;
     const mode = reads === 'pending' ? 'pending' : 'wait';
-    const { timeoutMs: waitMs } = visit.route.originConfig.queue;
-    const lines = queriesOf(visit).map((query) => writeLineOf(visit, query));
+    const { timeoutMs: waitMs } = context.route.originConfig.queue;
+    const lines = queriesOf(context).map((query) => writeLineOf(context, query));
     this.#deps.desk.readPending({ lines, mode, waitMs }).then(
-      (pending) => this.#answer(visit, pending, otherwise),
-      () => this.#answer(visit, { kind: 'none' }, otherwise),
+      (pending) => this.#answer(context, pending, otherwise),
+      () => this.#answer(context, { kind: 'none' }, otherwise),
     );
   }
 
-  #answer(visit: RoutedContext, pending: Pending, otherwise: () => void): void {
-    const { exchange } = visit;
+  #answer(context: RoutedContext, pending: Pending, otherwise: () => void): void {
+    const { exchange } = context;
     if (exchange.closed) {
-      this.#deps.conclusions.abandoned(visit, 'pending');
+      this.#deps.accessRecords.abandoned(context, 'pending');
       return;
     }
     const status = cacheStatus({ hit: true, detail: 'pending' });
@@ -70,7 +70,7 @@ export class PendingReadHandler {
         return;
       case 'deleted':
         refuse(exchange, 404, 'Not Found', 'It was deleted.', ['Cache-Status', status, 'Via', VIA]);
-        this.#deps.conclusions.whenEnded(visit, 'hit', 'pending', 404);
+        this.#deps.accessRecords.whenEnded(context, 'hit', 'pending', 404);
         return;
       case 'content':
         exchange.respond(
@@ -78,7 +78,7 @@ export class PendingReadHandler {
           [...pending.fields, 'Cache-Control', 'no-store', 'Cache-Status', status, 'Via', VIA],
           pending.content,
         );
-        this.#deps.conclusions.whenEnded(visit, 'hit', 'pending', 200);
+        this.#deps.accessRecords.whenEnded(context, 'hit', 'pending', 200);
         return;
       default:
         pending satisfies never;

@@ -15,7 +15,7 @@ import type { Positions } from '../positions.ts';
 import type { KeyedContext } from '../context.ts';
 
 export interface PrivateFetchDependencies extends StandingIn {
-  readonly passWay: PassHandler;
+  readonly passHandler: PassHandler;
   readonly flights: Flights;
   readonly fence: FenceReader;
   readonly positions: Positions;
@@ -32,60 +32,60 @@ export class PrivateFetch {
     this.#run = run;
   }
 
-  pass(visit: KeyedContext, reason: string, need: FetchReason): null {
-    const { passWay, flights, fence, clock } = this.#deps;
+  pass(context: KeyedContext, reason: string, need: FetchReason): null {
+    const { passHandler, flights, fence, clock } = this.#deps;
     const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
     const { requestTimeMs } = asked;
-    const teaches = mayTeach(visit, need);
+    const teaches = mayTeach(context, need);
     const note = (answer: PassedAnswer): void => {
       // What is passed for another reason may fail for that.
-      if (reason === 'uncacheable') flights.notePassed(fillOf(visit, 'client', need.stale), answer);
+      if (reason === 'uncacheable') flights.notePassed(fillOf(context, 'client', need.stale), answer);
     };
-    passWay.enter(visit, reason, {
+    passHandler.enter(context, reason, {
       outcome: 'pass',
       forward: need.forward,
-      path: originForm(visit.path, visit.keyedQuery),
+      path: originForm(context.path, context.keyedQuery),
       onHead: (status, fields) => {
-        const ownFields = (): Fields => this.#deps.positions.ofPassed(visit, fields);
+        const ownFields = (): Fields => this.#deps.positions.ofPassed(context, fields);
         note({ kind: 'answered', status });
         if (reason === 'uncacheable') {
-          const decision = decideStoring(this.#received(visit, status, fields, requestTimeMs));
-          if (decision.kind === 'store') flights.forgetUncacheable(fillOf(visit, 'client', need.stale));
+          const decision = decideStoring(this.#received(context, status, fields, requestTimeMs));
+          if (decision.kind === 'store') flights.forgetHitForMiss(fillOf(context, 'client', need.stale));
         }
-        const lesson = teaches ? this.#lesson(visit, need, { ...asked, status, fields }) : null;
+        const lesson = teaches ? this.#lesson(context, need, { ...asked, status, fields }) : null;
         if (lesson === null || !this.#deps.learner.concerns(lesson, need.stale !== null)) return ownFields();
         return this.#deps.learner.learn(lesson).then(ownFields);
       },
       // What a GET would store, or a 304 confirms, is told as a hit on it would be.
       told: (status, fields) => {
-        const { cache } = visit.route.config;
+        const { cache } = context.route.config;
         if (!rewritesLifetime(cache)) return passedFields(fields, cache);
         const stored = status === 304 ? 200 : status;
-        const decision = decideStoring(this.#received(visit, stored, fields, requestTimeMs));
+        const decision = decideStoring(this.#received(context, stored, fields, requestTimeMs));
         return decision.kind === 'store' ? downstreamFields(fields, cache) : passedFields(fields, cache);
       },
       // A client's own condition is the origin's to judge.
       onStatus: (status) => {
         if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
-        if (!mayStandIn(this.#deps, visit, need)) return false;
+        if (!mayStandIn(this.#deps, context, need)) return false;
         note({ kind: 'answered', status });
-        this.#run({ to: 'stand-in', visit, need });
+        this.#run({ to: 'stand-in', context, need });
         return true;
       },
       onFailure: (failure) => {
         note({ kind: 'failed', failure });
-        if (!mayStandIn(this.#deps, visit, need)) return false;
-        this.#run({ to: 'stand-in', visit, need });
+        if (!mayStandIn(this.#deps, context, need)) return false;
+        this.#run({ to: 'stand-in', context, need });
         return true;
       },
     });
     return null;
   }
 
-  #lesson(visit: KeyedContext, need: FetchReason, answered: Answered): Lesson {
-    const { exchange, key, route, request } = visit;
+  #lesson(context: KeyedContext, need: FetchReason, answered: Answered): Lesson {
+    const { exchange, key, route, request } = context;
     const { status, fields, floor, requestTimeMs } = answered;
-    const received = this.#received(visit, status, fields, requestTimeMs);
+    const received = this.#received(context, status, fields, requestTimeMs);
     const answer = {
       ...received,
       // Plain, for it passes between workers.
@@ -95,20 +95,20 @@ export class PrivateFetch {
       storing: decideStoring(received),
       isKept: false,
     } as const;
-    const urlTag = tagOfUrl(null, visit.path, visit.keyedQuery);
+    const urlTag = tagOfUrl(null, context.path, context.keyedQuery);
     return { key, route: route.config.name, answer, urlTag, entryId: null };
   }
 
-  #received(visit: KeyedContext, status: number, fields: Fields, requestTimeMs: number) {
+  #received(context: KeyedContext, status: number, fields: Fields, requestTimeMs: number) {
     return {
-      request: { method: 'GET', fields: visit.exchange.fields },
+      request: { method: 'GET', fields: context.exchange.fields },
       status,
       fields,
       requestTimeMs,
       responseTimeMs: this.#deps.clock.nowMs(),
       receiptMs: wallMs(this.#deps.clock),
-      policy: visit.route.config.cache,
-      authority: groupSite(visit.route.originConfig, visit.authority),
+      policy: context.route.config.cache,
+      authority: groupSite(context.route.originConfig, context.authority),
     };
   }
 }

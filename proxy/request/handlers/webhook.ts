@@ -14,20 +14,20 @@ const MOST_BYTES = 16 * 2 ** 10;
 
 /** Deliveries to feeds that receive on the main port: read whole, within their bound, and answered by the feed. */
 export class WebhookHandler {
-  readonly #conclusions: AccessRecords;
+  readonly #accessRecords: AccessRecords;
   readonly #deliver: (delivery: FeedDelivery & { readonly path: string }) => Promise<DeliveryAnswer>;
   #readingBytes = 0;
 
   constructor(
-    conclusions: AccessRecords,
+    accessRecords: AccessRecords,
     deliver: (delivery: FeedDelivery & { readonly path: string }) => Promise<DeliveryAnswer>,
   ) {
-    this.#conclusions = conclusions;
+    this.#accessRecords = accessRecords;
     this.#deliver = deliver;
   }
 
-  enter(visit: RequestContext, path: string, maxBytes: number): void {
-    const { exchange } = visit;
+  enter(context: RequestContext, path: string, maxBytes: number): void {
+    const { exchange } = context;
     const { method, fields } = exchange;
     this.#contentOf(exchange.body, maxBytes)
       .then((body) => {
@@ -39,16 +39,16 @@ export class WebhookHandler {
       // The coordinator is stopping: the sender tries again.
       .catch((): DeliveryAnswer => ({ status: 503, detail: 'Weir is stopping.' }))
       .then((answer) => {
-        if (answer === null) this.#conclusions.abandoned(visit, 'delivery');
-        else this.#answer(visit, answer);
+        if (answer === null) this.#accessRecords.abandoned(context, 'delivery');
+        else this.#answer(context, answer);
       });
   }
 
-  #answer(visit: RequestContext, { status, detail }: DeliveryAnswer): void {
-    const { exchange } = visit;
+  #answer(context: RequestContext, { status, detail }: DeliveryAnswer): void {
+    const { exchange } = context;
     if (status === 204) exchange.respond(204, ['Via', VIA], null);
     else refuse(exchange, status, TITLES[status], detail, ['Via', VIA, ...(MORE[status] ?? [])]);
-    this.#conclusions.whenEnded(visit, status === 204 ? 'answered' : 'refused', 'delivery', status);
+    this.#accessRecords.whenEnded(context, status === 204 ? 'answered' : 'refused', 'delivery', status);
   }
 
   #contentOf(body: Readable | null, maxBytes: number): Promise<Content> {

@@ -47,21 +47,21 @@ export class WriteAroundHandler {
     this.#behind = new WriteBehindHandler({ ...deps, through: this.#through });
   }
 
-  enter(visit: RoutedContext): void {
-    const { policy } = visit.route.config.write;
+  enter(context: RoutedContext): void {
+    const { policy } = context.route.config.write;
     switch (policy) {
       case 'around':
-        this.#readSmall(visit, (sent) => {
+        this.#readSmall(context, (sent) => {
           // Order holds across policies: what waits in the journal for this URL goes first.
-          if (mayHaveWrites(visit, this.#deps.fence)) this.#through.enter(visit, policy, sent);
-          else void this.#around(visit, sent);
+          if (mayHaveWrites(context, this.#deps.fence)) this.#through.enter(context, policy, sent);
+          else void this.#around(context, sent);
         });
         return;
       case 'through':
-        this.#readSmall(visit, (sent) => this.#through.enter(visit, policy, sent));
+        this.#readSmall(context, (sent) => this.#through.enter(context, policy, sent));
         return;
       case 'behind':
-        this.#behind.enter(visit);
+        this.#behind.enter(context);
         return;
       default:
         policy satisfies never;
@@ -72,8 +72,8 @@ export class WriteAroundHandler {
    * Reads small content whole before anything is held or sent: a client that leaves before has done nothing, and one that
    * leaves later cuts nothing off, so that the outcome of its write is known.
    */
-  #readSmall(visit: RoutedContext, next: (sent: SentInstead) => void): void {
-    const { exchange, route } = visit;
+  #readSmall(context: RoutedContext, next: (sent: SentInstead) => void): void {
+    const { exchange, route } = context;
     const { readWholeBytes } = route.config.write;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
     if (exchange.body === null || readWholeBytes === 0 || declared > readWholeBytes) {
@@ -90,7 +90,7 @@ export class WriteAroundHandler {
           next({ body: read.whole });
           return;
         case 'cut':
-          this.#deps.conclusions.whenEnded(visit, 'write', visit.route.config.write.policy, 0);
+          this.#deps.accessRecords.whenEnded(context, 'write', context.route.config.write.policy, 0);
           return;
         default:
           read satisfies never;
@@ -99,27 +99,27 @@ export class WriteAroundHandler {
   }
 
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
-  async #around(visit: RoutedContext, sent: SentInstead): Promise<void> {
-    const { desk, conclusions } = this.#deps;
-    const admission = await desk.takeSlot(this.#unheld(visit)).catch(() => null);
-    if (visit.exchange.closed) {
+  async #around(context: RoutedContext, sent: SentInstead): Promise<void> {
+    const { desk, accessRecords } = this.#deps;
+    const admission = await desk.takeSlot(this.#unheld(context)).catch(() => null);
+    if (context.exchange.closed) {
       if (admission?.kind === 'admitted') desk.giveSlot(admission.slot);
-      conclusions.whenEnded(visit, 'write', 'around', 0);
+      accessRecords.whenEnded(context, 'write', 'around', 0);
     } else if (admission === null) {
       const more = ['Retry-After', '1', 'Cache-Status', cacheStatus({ detail: 'stopping' }), 'Via', VIA];
-      refuse(visit.exchange, 503, 'Service Unavailable', 'Weir is stopping.', more);
-      conclusions.whenEnded(visit, 'refused', 'stopping', 503);
+      refuse(context.exchange, 503, 'Service Unavailable', 'Weir is stopping.', more);
+      accessRecords.whenEnded(context, 'refused', 'stopping', 503);
     } else if (admission.kind === 'beyond') {
-      const { reason, status } = refuseHeld(visit.exchange, admission.bound);
-      conclusions.whenEnded(visit, 'refused', reason, status);
-    } else this.#sendAround(visit, sent, admission.slot);
+      const { reason, status } = refuseHeld(context.exchange, admission.bound);
+      accessRecords.whenEnded(context, 'refused', reason, status);
+    } else this.#sendAround(context, sent, admission.slot);
   }
 
-  #sendAround(visit: RoutedContext, sent: SentInstead, slot: number): void {
+  #sendAround(context: RoutedContext, sent: SentInstead, slot: number): void {
     const { keeper, desk } = this.#deps;
-    const entry = PostResponseEntry.expect(visit, keeper);
+    const entry = PostResponseEntry.expect(context, keeper);
     let isKnown = false;
-    this.#deps.passWay.enter(visit, 'around', {
+    this.#deps.passHandler.enter(context, 'around', {
       outcome: 'write',
       forward: 'method',
       ...sent,
@@ -127,8 +127,8 @@ export class WriteAroundHandler {
       outlivesClient: true,
       onHead: async (status, fields) => {
         isKnown = true;
-        const tags = this.#tagsOf(visit, status, fields);
-        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(visit, slot);
+        const tags = this.#tagsOf(context, status, fields);
+        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(context, slot);
         else {
           if (tags.length > 0) {
             const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
@@ -137,24 +137,24 @@ export class WriteAroundHandler {
           // Only now: a worker that dies before leaves the hold.
           desk.giveSlot(slot);
         }
-        return this.#deps.positions.ofWrite(visit, status, fields);
+        return this.#deps.positions.ofWrite(context, status, fields);
       },
       onContent: (chunk) => entry?.append(chunk),
       beforeRefusal: async (failure) => {
-        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(visit, slot);
+        if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(context, slot);
         else desk.giveSlot(slot);
       },
       onSettled: (settled) => {
         if (settled === 'whole') entry?.finish();
-        if (settled === 'cut' && !isKnown) void this.#outlast(visit, slot);
+        if (settled === 'cut' && !isKnown) void this.#outlast(context, slot);
         if (settled === 'unsent') desk.giveSlot(slot);
       },
     });
   }
 
   /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
-  async #outlast(visit: RoutedContext, slot: number): Promise<void> {
-    const write = this.#unheld(visit);
+  async #outlast(context: RoutedContext, slot: number): Promise<void> {
+    const write = this.#unheld(context);
     try {
       await this.#deps.desk.holdUnknown({ ...write, slot });
     } catch {
@@ -162,10 +162,10 @@ export class WriteAroundHandler {
     }
   }
 
-  #unheld(visit: RoutedContext): UnheldWrite {
-    const { maxProcessingMs } = visit.route.originConfig;
-    const tags = this.#tagsOf(visit, 200, []);
-    return { client: holdClient(visit), line: writeLineOf(visit), tags, maxProcessingMs };
+  #unheld(context: RoutedContext): UnheldWrite {
+    const { maxProcessingMs } = context.route.originConfig;
+    const tags = this.#tagsOf(context, 200, []);
+    return { client: holdClient(context), line: writeLineOf(context), tags, maxProcessingMs };
   }
 
   /** The origin has done it: a state that can't be written (null) is the operator's trouble, not a failure of the write. */
@@ -179,14 +179,14 @@ export class WriteAroundHandler {
   }
 
   /** By the rules under which it was taken, and by those in force. */
-  #tagsOf(visit: RoutedContext, status: number, fields: Fields): string[] {
-    const { originConfig } = visit.route;
-    const write = sentWrite(visit);
+  #tagsOf(context: RoutedContext, status: number, fields: Fields): string[] {
+    const { originConfig } = context.route;
+    const write = sentWrite(context);
     const answer = { status, fields };
-    const tags = writtenTags(visit.site.config, originConfig, write, answer);
+    const tags = writtenTags(context.site.config, originConfig, write, answer);
     if (status < 200 || status >= 400) return tags;
     const site = this.#deps.site();
-    const later = site === visit.site ? [] : laterTags(site, originConfig, write, answer);
-    return [...new Set([...tags, ...routeTags(visit), ...later])];
+    const later = site === context.site ? [] : laterTags(site, originConfig, write, answer);
+    return [...new Set([...tags, ...routeTags(context), ...later])];
   }
 }

@@ -20,7 +20,7 @@ import { targetTags } from '../../writes/written-tags.ts';
 
 export interface WriteBehindDependencies {
   readonly desk: JournalClient;
-  readonly conclusions: AccessRecords;
+  readonly accessRecords: AccessRecords;
   readonly through: WriteThroughHandler;
 }
 
@@ -33,47 +33,47 @@ export class WriteBehindHandler {
     this.#deps = deps;
   }
 
-  enter(visit: RoutedContext): void {
-    void this.#enter(visit);
+  enter(context: RoutedContext): void {
+    void this.#enter(context);
   }
 
-  async #enter(visit: RoutedContext): Promise<void> {
-    const { exchange, route } = visit;
+  async #enter(context: RoutedContext): Promise<void> {
+    const { exchange, route } = context;
     const { maxBodyBytes, oversize } = route.config.write;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
     if (declared > maxBodyBytes && oversize === 'reject') {
-      this.#refuseTooLarge(visit);
+      this.#refuseTooLarge(context);
       return;
     }
     if (declared > maxBodyBytes) {
-      this.#deps.through.enter(visit, 'oversize');
+      this.#deps.through.enter(context, 'oversize');
       return;
     }
     const received = this.#receiving.begin();
     exchange.onEnd(() => received.end());
-    const { receivingBytes } = visit.site.config.journal;
+    const { receivingBytes } = context.site.config.journal;
     const read = await readBody(exchange.body, maxBodyBytes, (bytes) => received.take(bytes, receivingBytes));
     switch (read.kind) {
       case 'whole':
-        await this.#offer(visit, read.body, received);
+        await this.#offer(context, read.body, received);
         return;
       case 'too-large':
-        if (oversize === 'through') this.#deps.through.enter(visit, 'oversize', { body: read.whole });
+        if (oversize === 'through') this.#deps.through.enter(context, 'oversize', { body: read.whole });
         else {
           read.whole.destroy();
-          this.#refuseTooLarge(visit);
+          this.#refuseTooLarge(context);
         }
         return;
       case 'no-room':
         if (route.config.write.onFull === 'through') {
-          this.#deps.through.enter(visit, 'receiving', { body: read.whole });
+          this.#deps.through.enter(context, 'receiving', { body: read.whole });
         } else {
           read.whole.destroy();
-          this.#refuseNotTaken(visit, 'receiving');
+          this.#refuseNotTaken(context, 'receiving');
         }
         return;
       case 'cut':
-        this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
+        this.#deps.accessRecords.whenEnded(context, 'write', 'behind', 0);
         return;
       default:
         read satisfies never;
@@ -81,16 +81,16 @@ export class WriteBehindHandler {
   }
 
   async #offer(
-    visit: RoutedContext,
+    context: RoutedContext,
     body: Uint8Array<ArrayBuffer> | null,
     received: BudgetedBody,
   ): Promise<void> {
-    const { exchange, route, site, authority, scheme } = visit;
+    const { exchange, route, site, authority, scheme } = context;
     const { method } = exchange;
     const { write, name } = route.config;
-    const line = writeLineOf(visit);
+    const line = writeLineOf(context);
     const scoped = scopedIdempotencyKey(line, exchange.fields);
-    const target = originForm(visit.path, visit.query);
+    const target = originForm(context.path, context.query);
     const waitMs = preferredWaitMs(exchange.fields);
     // Sent over, the content is gone from here; it may be wanted again.
     const kept = write.onFull === 'through' ? (body?.slice() ?? null) : null;
@@ -101,7 +101,7 @@ export class WriteBehindHandler {
         method,
         authority,
         scheme,
-        fields: passFields(visit),
+        fields: passFields(context),
         body,
         idempotencyKey: scoped === null ? null : fieldValue(exchange.fields, 'idempotency-key')!,
         clientKey:
@@ -109,43 +109,43 @@ export class WriteBehindHandler {
             ? null
             : { scoped, digest: requestDigest({ method, target, fields: exchange.fields, body }) },
         merges: write.coalesce && scoped === null && isMergeable(method, exchange.fields),
-        tags: [...new Set([...targetTags(site.config, { authority, target }), ...routeTags(visit)])],
+        tags: [...new Set([...targetTags(site.config, { authority, target }), ...routeTags(context)])],
         waitMs,
       })
       .catch(() => ({ kind: 'not-durable' }) as const);
     if (accepted.kind === 'accepted') {
       // It is the journal's now, however long its client waits.
       received.end();
-      await this.#accepted(visit, accepted);
-    } else if (exchange.closed) this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 0);
-    else this.#notTaken(visit, accepted, kept);
+      await this.#accepted(context, accepted);
+    } else if (exchange.closed) this.#deps.accessRecords.whenEnded(context, 'write', 'behind', 0);
+    else this.#notTaken(context, accepted, kept);
   }
 
   async #accepted(
-    visit: RoutedContext,
+    context: RoutedContext,
     { id, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
   ): Promise<void> {
-    const { desk, conclusions } = this.#deps;
+    const { desk, accessRecords } = this.#deps;
     const answer = ticket === null ? null : await desk.originAnswer(ticket).catch(() => null);
-    if (visit.exchange.closed) conclusions.whenEnded(visit, 'write', 'behind', 0);
-    else if (answer !== null) this.#passAnswer(visit, id, answer);
-    else this.#acknowledge(visit, id);
+    if (context.exchange.closed) accessRecords.whenEnded(context, 'write', 'behind', 0);
+    else if (answer !== null) this.#passAnswer(context, id, answer);
+    else this.#acknowledge(context, id);
   }
 
   #notTaken(
-    visit: RoutedContext,
+    context: RoutedContext,
     accepted: Exclude<AcceptedWrite, { readonly kind: 'accepted' }>,
     kept: Uint8Array | null,
   ): void {
-    const isThrough = visit.route.config.write.onFull === 'through';
+    const isThrough = context.route.config.write.onFull === 'through';
     switch (accepted.kind) {
       case 'mismatch':
-        this.#refuse(visit, 422, 'Unprocessable Content', 'key-reused', KEY_REUSED);
+        this.#refuse(context, 422, 'Unprocessable Content', 'key-reused', KEY_REUSED);
         return;
       case 'full':
       case 'not-durable':
-        if (isThrough) this.#deps.through.enter(visit, accepted.kind, { body: asStream(kept) });
-        else this.#refuseNotTaken(visit, accepted.kind);
+        if (isThrough) this.#deps.through.enter(context, accepted.kind, { body: asStream(kept) });
+        else this.#refuseNotTaken(context, accepted.kind);
         return;
       default:
         accepted satisfies never;
@@ -153,10 +153,10 @@ export class WriteBehindHandler {
   }
 
   /** The same for the same request under the same Idempotency-Key, whatever has become of the write since. */
-  #acknowledge(visit: RoutedContext, id: string): void {
+  #acknowledge(context: RoutedContext, id: string): void {
     const content = Buffer.from(`${JSON.stringify({ id, state: 'waiting' })}\n`);
     const status = cacheStatus({ fwd: 'method', detail: 'behind' });
-    visit.exchange.respond(
+    context.exchange.respond(
       202,
       [
         'Content-Type',
@@ -172,30 +172,30 @@ export class WriteBehindHandler {
       ],
       content,
     );
-    this.#deps.conclusions.whenEnded(visit, 'write', 'behind', 202);
+    this.#deps.accessRecords.whenEnded(context, 'write', 'behind', 202);
   }
 
-  #passAnswer(visit: RoutedContext, id: string, answer: OriginResponse): void {
+  #passAnswer(context: RoutedContext, id: string, answer: OriginResponse): void {
     const status = cacheStatus({ fwd: 'method', fwdStatus: answer.status, detail: 'behind' });
-    visit.exchange.respond(
+    context.exchange.respond(
       answer.status,
       [...answer.fields, 'Weir-Write', id, 'Preference-Applied', 'wait', 'Cache-Status', status, 'Via', VIA],
       answer.content,
     );
-    this.#deps.conclusions.whenEnded(visit, 'write', 'behind', answer.status);
+    this.#deps.accessRecords.whenEnded(context, 'write', 'behind', answer.status);
   }
 
-  #refuseTooLarge(visit: RoutedContext): void {
-    const detail = `This route takes content of at most ${visit.route.config.write.maxBodyBytes} bytes.`;
-    this.#refuse(visit, 413, 'Content Too Large', 'too-large', detail);
+  #refuseTooLarge(context: RoutedContext): void {
+    const detail = `This route takes content of at most ${context.route.config.write.maxBodyBytes} bytes.`;
+    this.#refuse(context, 413, 'Content Too Large', 'too-large', detail);
   }
 
-  #refuseNotTaken(visit: RoutedContext, reason: 'full' | 'not-durable' | 'receiving'): void {
-    this.#refuse(visit, 503, 'Service Unavailable', reason, NOT_TAKEN, ['Retry-After', '1']);
+  #refuseNotTaken(context: RoutedContext, reason: 'full' | 'not-durable' | 'receiving'): void {
+    this.#refuse(context, 503, 'Service Unavailable', reason, NOT_TAKEN, ['Retry-After', '1']);
   }
 
   #refuse(
-    visit: RoutedContext,
+    context: RoutedContext,
     status: 413 | 422 | 503,
     title: string,
     reason: string,
@@ -203,8 +203,8 @@ export class WriteBehindHandler {
     more: readonly string[] = [],
   ): void {
     const cache = cacheStatus({ detail: reason });
-    refuse(visit.exchange, status, title, detail, [...more, 'Cache-Status', cache, 'Via', VIA]);
-    this.#deps.conclusions.whenEnded(visit, 'refused', reason, status);
+    refuse(context.exchange, status, title, detail, [...more, 'Cache-Status', cache, 'Via', VIA]);
+    this.#deps.accessRecords.whenEnded(context, 'refused', reason, status);
   }
 }
 

@@ -15,9 +15,9 @@ import type { JournalClient } from '../../writes/journal-client.ts';
 
 export interface WriteThroughDependencies {
   readonly desk: JournalClient;
-  readonly passWay: PassHandler;
+  readonly passHandler: PassHandler;
   readonly positions: Positions;
-  readonly conclusions: AccessRecords;
+  readonly accessRecords: AccessRecords;
   /** Where a PUT becomes the entry. */
   readonly keeper: EntryStore;
   /** The one in force. */
@@ -36,21 +36,21 @@ export class WriteThroughHandler {
     this.#deps = deps;
   }
 
-  enter(visit: RoutedContext, reason: string, sent: SentInstead = {}): void {
-    void this.#admit(visit, reason, sent);
+  enter(context: RoutedContext, reason: string, sent: SentInstead = {}): void {
+    void this.#admit(context, reason, sent);
   }
 
-  async #admit(visit: RoutedContext, reason: string, sent: SentInstead): Promise<void> {
+  async #admit(context: RoutedContext, reason: string, sent: SentInstead): Promise<void> {
     const { desk } = this.#deps;
-    const { exchange, route, site } = visit;
+    const { exchange, route, site } = context;
     const { queue, maxProcessingMs } = route.originConfig;
     this.#tickets += 1;
     const ticket = this.#tickets;
-    const line = writeLineOf(visit);
+    const line = writeLineOf(context);
     const tags = [
       ...new Set([
-        ...targetTags(site.config, { authority: visit.authority, target: line.target }),
-        ...routeTags(visit),
+        ...targetTags(site.config, { authority: context.authority, target: line.target }),
+        ...routeTags(context),
       ]),
     ];
     exchange.onGone(() => desk.abandonThrough(ticket));
@@ -58,7 +58,7 @@ export class WriteThroughHandler {
       .admitThrough({
         ticket,
         line,
-        client: holdClient(visit),
+        client: holdClient(context),
         tags,
         waitMs: queue.timeoutMs,
         waiting: queue.size,
@@ -68,32 +68,32 @@ export class WriteThroughHandler {
     switch (admission.kind) {
       case 'admitted':
         if (exchange.closed) {
-          this.#deps.conclusions.whenEnded(visit, 'write', reason, 0);
+          this.#deps.accessRecords.whenEnded(context, 'write', reason, 0);
           await this.#settle(admission.hold, 'rejected', []);
-        } else this.#send(visit, reason, sent, admission.hold);
+        } else this.#send(context, reason, sent, admission.hold);
         return;
       case 'busy':
-        this.#refuse(visit, 'busy', 'Earlier writes to this URL have not been delivered yet.');
+        this.#refuse(context, 'busy', 'Earlier writes to this URL have not been delivered yet.');
         return;
       case 'beyond': {
         const { reason: why, status } = refuseHeld(exchange, admission.bound);
-        this.#deps.conclusions.whenEnded(visit, 'refused', why, status);
+        this.#deps.accessRecords.whenEnded(context, 'refused', why, status);
         return;
       }
       case 'not-durable':
-        this.#refuse(visit, 'not-durable', 'The write could not be prepared durably.');
+        this.#refuse(context, 'not-durable', 'The write could not be prepared durably.');
         return;
       default:
         admission satisfies never;
     }
   }
 
-  #send(visit: RoutedContext, reason: string, sent: SentInstead, hold: number): void {
-    const { passWay, keeper, positions } = this.#deps;
-    const { route, site } = visit;
-    const entry = route.config.write.update ? PutEntry.capture(visit, keeper, sent.body) : null;
+  #send(context: RoutedContext, reason: string, sent: SentInstead, hold: number): void {
+    const { passHandler, keeper, positions } = this.#deps;
+    const { route, site } = context;
+    const entry = route.config.write.update ? PutEntry.capture(context, keeper, sent.body) : null;
     let isSettled = false;
-    passWay.enter(visit, reason, {
+    passHandler.enter(context, reason, {
       outcome: 'write',
       forward: 'method',
       ...sent,
@@ -101,32 +101,32 @@ export class WriteThroughHandler {
       outlivesClient: true,
       onHead: async (status, fields) => {
         isSettled = true;
-        const tags = writtenTags(site.config, route.originConfig, sentWrite(visit), { status, fields });
+        const tags = writtenTags(site.config, route.originConfig, sentWrite(context), { status, fields });
         const outcome = outcomeOfAnswer(status);
-        if (outcome !== 'rejected') tags.push(...this.#laterTags(visit, { status, fields }));
+        if (outcome !== 'rejected') tags.push(...this.#laterTags(context, { status, fields }));
         const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
         const floor = await this.#settle(hold, outcome, tags, entryTags);
         if (floor !== null) entry?.store(floor);
-        return positions.ofWrite(visit, status, fields);
+        return positions.ofWrite(context, status, fields);
       },
       beforeRefusal: async (failure) => {
         if (isSettled) return;
         const outcome = outcomeOfFailure(failure);
-        const tags = outcome === 'rejected' ? [] : this.#laterTags(visit, null);
+        const tags = outcome === 'rejected' ? [] : this.#laterTags(context, null);
         await this.#settle(hold, outcome, tags);
       },
       onSettled: (settled) => {
         if (isSettled || typeof settled !== 'string') return;
         if (settled === 'unsent') void this.#settle(hold, 'rejected', []);
-        else void this.#settle(hold, 'unknown', this.#laterTags(visit, null));
+        else void this.#settle(hold, 'unknown', this.#laterTags(context, null));
       },
     });
   }
 
-  #laterTags(visit: RoutedContext, answer: Parameters<typeof laterTags>[3]): string[] {
+  #laterTags(context: RoutedContext, answer: Parameters<typeof laterTags>[3]): string[] {
     const site = this.#deps.site();
-    if (site === visit.site) return [];
-    return laterTags(site, visit.route.originConfig, sentWrite(visit), answer);
+    if (site === context.site) return [];
+    return laterTags(site, context.route.originConfig, sentWrite(context), answer);
   }
 
   /** Where the coordinator can't be asked it is ending, and the hold that it wrote down outlasts it. */
@@ -144,9 +144,9 @@ export class WriteThroughHandler {
     }
   }
 
-  #refuse(visit: RoutedContext, reason: string, detail: string): void {
+  #refuse(context: RoutedContext, reason: string, detail: string): void {
     const status = cacheStatus({ detail: reason });
-    refuse(visit.exchange, 503, 'Service Unavailable', detail, [
+    refuse(context.exchange, 503, 'Service Unavailable', detail, [
       'Retry-After',
       '1',
       'Cache-Status',
@@ -154,13 +154,13 @@ export class WriteThroughHandler {
       'Via',
       VIA,
     ]);
-    this.#deps.conclusions.whenEnded(visit, 'refused', reason, 503);
+    this.#deps.accessRecords.whenEnded(context, 'refused', reason, 503);
   }
 }
 
-/** The line that a write of this visit stands in; `query` where it is not as the client has it. */
-export function writeLineOf(visit: RoutedContext, query = visit.query): OrderQueueKey {
-  const { route, authority, path } = visit;
+/** The line that a write of this request stands in; `query` where it is not as the client has it. */
+export function writeLineOf(context: RoutedContext, query = context.query): OrderQueueKey {
+  const { route, authority, path } = context;
   return {
     origin: route.config.origin,
     authority: route.originConfig.hostHeader === 'client' ? authority : null,

@@ -13,7 +13,7 @@ import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './keep
 
 /** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
 export class PostResponseEntry {
-  readonly #visit: RoutedContext;
+  readonly #context: RoutedContext;
   readonly #keeper: EntryStore;
   readonly #requestTimeMs: number;
   #meta: StoredMeta | null = null;
@@ -23,8 +23,8 @@ export class PostResponseEntry {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
 
-  private constructor(visit: RoutedContext, keeper: EntryStore) {
-    this.#visit = visit;
+  private constructor(context: RoutedContext, keeper: EntryStore) {
+    this.#context = context;
     this.#keeper = keeper;
     this.#requestTimeMs = keeper.clock.nowMs();
   }
@@ -33,21 +33,21 @@ export class PostResponseEntry {
    * Null where no answer can become the entry: it is no POST, the origin is sent what a GET of the target is not, such a
    * GET has another route, or answers of this one may show an earlier state than they seem to.
    */
-  static expect(visit: RoutedContext, keeper: EntryStore): PostResponseEntry | null {
-    const { exchange, site, route, authority, path, query } = visit;
+  static expect(context: RoutedContext, keeper: EntryStore): PostResponseEntry | null {
+    const { exchange, site, route, authority, path, query } = context;
     if (exchange.method !== 'POST' || isSteered(exchange.fields)) return null;
     if (decideBypass(exchange.fields, route.config.cache) !== null) return null;
     if (route.readLagMs > 0 || route.config.cache.versionHeader !== null) return null;
-    if (keyOfContext(visit).query !== query) return null;
+    if (keyOfContext(context).query !== query) return null;
     const found = site.router.match('GET', authority, path);
     const isSameRoute = found.kind === 'route' && found.route.name === route.config.name;
-    return isSameRoute ? new PostResponseEntry(visit, keeper) : null;
+    return isSameRoute ? new PostResponseEntry(context, keeper) : null;
   }
 
   /** The head has come, and what the POST has changed is about to be invalidated. Undefined: nothing comes of it. */
   answered(status: number, fields: Fields): AskedEntry | undefined {
     if (!this.#decide(status, fields)) return undefined;
-    return { tags: this.#keeper.hasher.hash(this.#tags), floor: this.#visit.arrival };
+    return { tags: this.#keeper.hasher.hash(this.#tags), floor: this.#context.arrival };
   }
 
   /** It was. What nothing else has touched since the POST came is as the POST has made it. */
@@ -66,17 +66,22 @@ export class PostResponseEntry {
   finish(): void {
     if (this.#floor < 0 || this.#meta === null) return;
     const content = Buffer.concat(this.#chunks);
-    keepEntry(this.#visit, this.#keeper, { meta: this.#meta, tags: this.#tags, floor: this.#floor, content });
+    keepEntry(this.#context, this.#keeper, {
+      meta: this.#meta,
+      tags: this.#tags,
+      floor: this.#floor,
+      content,
+    });
     this.#giveUp();
   }
 
   #decide(status: number, fields: Fields): boolean {
-    const { exchange, route, scheme, authority, path, query } = this.#visit;
+    const { exchange, route, scheme, authority, path, query } = this.#context;
     if (Number(fieldValue(fields, 'content-length') ?? 0) > MAX_KEPT_BYTES) return false;
     const { method } = exchange;
     const decision = decidePosted(
       {
-        request: { method, fields: exchange.fields, written: writtenFields(sentFields(this.#visit)) },
+        request: { method, fields: exchange.fields, written: writtenFields(sentFields(this.#context)) },
         status,
         fields,
         requestTimeMs: this.#requestTimeMs,
@@ -97,7 +102,7 @@ export class PostResponseEntry {
     );
     if (decision.kind === 'not') return false;
     this.#meta = decision.meta;
-    this.#tags = tagsOfTarget(this.#visit, decision.meta);
+    this.#tags = tagsOfTarget(this.#context, decision.meta);
     return true;
   }
 

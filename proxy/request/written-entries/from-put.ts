@@ -13,7 +13,7 @@ import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './keep
 /** What a PUT sent, on its way to become the entry that a GET is answered with. */
 export class PutEntry {
   readonly body: Readable;
-  readonly #visit: RoutedContext;
+  readonly #context: RoutedContext;
   readonly #keeper: EntryStore;
   readonly #requestTimeMs: number;
   readonly #chunks: Buffer[] = [];
@@ -22,8 +22,8 @@ export class PutEntry {
   #meta: StoredMeta | null = null;
   #tags: readonly string[] = [];
 
-  private constructor(visit: RoutedContext, keeper: EntryStore, source: Readable) {
-    this.#visit = visit;
+  private constructor(context: RoutedContext, keeper: EntryStore, source: Readable) {
+    this.#context = context;
     this.#keeper = keeper;
     this.#requestTimeMs = keeper.clock.nowMs();
     const keep = (chunk: Buffer): void => this.#keep(chunk);
@@ -45,22 +45,22 @@ export class PutEntry {
    * Null where the request can't become the entry: it is no PUT, its key is not that of every GET, or the origin may have
    * understood another than Weir has.
    */
-  static capture(visit: RoutedContext, keeper: EntryStore, instead?: Readable | null): PutEntry | null {
-    const { exchange, route, query } = visit;
+  static capture(context: RoutedContext, keeper: EntryStore, instead?: Readable | null): PutEntry | null {
+    const { exchange, route, query } = context;
     const { key } = route.config.cache;
     const source = instead ?? exchange.body;
     const isPlain = key.headers.length === 0 && key.cookies.length === 0;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
     if (isSteered(exchange.fields) || decideBypass(exchange.fields, route.config.cache) !== null) return null;
     // What the origin was sent is the target of a GET only where that is sent the same query.
-    if (keyOfContext(visit).query !== query) return null;
+    if (keyOfContext(context).query !== query) return null;
     if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_KEPT_BYTES) return null;
-    return new PutEntry(visit, keeper, source);
+    return new PutEntry(context, keeper, source);
   }
 
   /** The tags of the entry by this answer; null: it does not become one. */
   tagsFor(status: number, answer: Fields): readonly string[] | null {
-    const { exchange, route, authority } = this.#visit;
+    const { exchange, route, authority } = this.#context;
     const fields = representationOfPut(exchange.fields, status, answer);
     if (fields === null || this.#isTooLarge || !this.body.readableEnded) return null;
     const decision = decideStoring({
@@ -75,7 +75,7 @@ export class PutEntry {
     });
     if (decision.kind === 'not') return null;
     this.#meta = decision.meta;
-    this.#tags = tagsOfTarget(this.#visit, decision.meta);
+    this.#tags = tagsOfTarget(this.#context, decision.meta);
     return this.#tags;
   }
 
@@ -83,7 +83,7 @@ export class PutEntry {
   store(floor: number): void {
     if (this.#meta === null) return;
     const content = Buffer.concat(this.#chunks);
-    keepEntry(this.#visit, this.#keeper, { meta: this.#meta, tags: this.#tags, floor, content });
+    keepEntry(this.#context, this.#keeper, { meta: this.#meta, tags: this.#tags, floor, content });
   }
 
   #keep(chunk: Buffer): void {

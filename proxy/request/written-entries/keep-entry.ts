@@ -11,7 +11,7 @@ import { keyOfContext, type RoutedContext } from '../context.ts';
 
 /** Where an entry is put that no flight has fetched. */
 export interface EntryStore {
-  readonly levels: Tiers;
+  readonly tiers: Tiers;
   readonly clock: Clock;
   readonly hasher: TagHasher;
   newEntryId(): string;
@@ -29,9 +29,9 @@ export interface WriteResponseEntry {
   readonly content: Uint8Array;
 }
 
-/** All tags of the entry for a GET of the visit's target. */
-export function tagsOfTarget(visit: RoutedContext, meta: StoredMeta): readonly string[] {
-  const { route, authority, path, query, params } = visit;
+/** All tags of the entry for a GET of the request's target. */
+export function tagsOfTarget(context: RoutedContext, meta: StoredMeta): readonly string[] {
+  const { route, authority, path, query, params } = context;
   const known = entryTags({
     authority,
     path,
@@ -44,13 +44,13 @@ export function tagsOfTarget(visit: RoutedContext, meta: StoredMeta): readonly s
   return [...new Set([...known, ...meta.responseTags])];
 }
 
-/** Puts it into the levels, unless one of a later flight is there. */
-export function keepEntry(visit: RoutedContext, keeper: EntryStore, kept: WriteResponseEntry): void {
-  const { route, authority, scheme, path } = visit;
-  const { levels, newEntryId } = keeper;
+/** Puts it into the tiers, unless one of a later flight is there. */
+export function keepEntry(context: RoutedContext, keeper: EntryStore, kept: WriteResponseEntry): void {
+  const { route, authority, scheme, path } = context;
+  const { tiers, newEntryId } = keeper;
   const { meta, tags, floor, content } = kept;
   const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
-  const { key, query } = keyOfContext(visit);
+  const { key, query } = keyOfContext(context);
   const head: EntryHead = {
     id: newEntryId(),
     key,
@@ -61,12 +61,12 @@ export function keepEntry(visit: RoutedContext, keeper: EntryStore, kept: WriteR
     tags,
     tagHashes: keeper.hasher.hash(tags),
     floor,
-    unproven: false,
+    possiblyStale: false,
     sizeBytes: content.length,
     evictLast: route.config.cache.evict === 'last',
   };
   const storing = EntryWriter.begin(head, {
-    levels,
+    tiers,
     maxObjectBytes: MAX_KEPT_BYTES,
     maxVariants: route.config.cache.maxVariants,
     toDisk: true,

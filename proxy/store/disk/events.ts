@@ -1,4 +1,4 @@
-/** What the disk level has to tell an operator while it runs. */
+/** What the disk tier has to tell an operator while it runs. */
 export type DiskEvent =
   /** Nothing more is stored, for the time being or until the next start; what is there is served. */
   | { readonly kind: 'storing-stopped'; readonly reason: string; readonly untilRestart: boolean }

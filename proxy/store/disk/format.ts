@@ -94,7 +94,7 @@ export interface StoredHead {
  * (8 each), the tag hashes, and the rest as JSON.
  */
 const HEAD_FIXED_BYTES = 34;
-const HEAD_FLAG = { evictLast: 1, unproven: 2 } as const;
+const HEAD_FLAG = { evictLast: 1, possiblyStale: 2 } as const;
 
 interface HeadText {
   readonly id: string;
@@ -141,13 +141,13 @@ export function openHead(key: Uint8Array, record: Uint8Array): StoredHead | null
     floor: bytes.readDoubleLE(18),
     sizeBytes: bytes.readDoubleLE(26),
     evictLast: (bytes.readUInt8(5) & HEAD_FLAG.evictLast) !== 0,
-    unproven: (bytes.readUInt8(5) & HEAD_FLAG.unproven) !== 0,
+    possiblyStale: (bytes.readUInt8(5) & HEAD_FLAG.possiblyStale) !== 0,
   };
   return { head, storedAtMs: bytes.readDoubleLE(10) };
 }
 
-function headFlags({ evictLast, unproven }: EntryHead): number {
-  return (evictLast ? HEAD_FLAG.evictLast : 0) | (unproven ? HEAD_FLAG.unproven : 0);
+function headFlags({ evictLast, possiblyStale }: EntryHead): number {
+  return (evictLast ? HEAD_FLAG.evictLast : 0) | (possiblyStale ? HEAD_FLAG.possiblyStale : 0);
 }
 
 /** What the writer keeps of an entry under its id, to find its other records. */

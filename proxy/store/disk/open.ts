@@ -1,5 +1,5 @@
 /**
- * Opens the cache's disk level for its one writer, or says why it can't be. What can't be trusted (damaged, of another
+ * Opens the cache's disk tier for its one writer, or says why it can't be. What can't be trusted (damaged, of another
  * format, or not of this state) is emptied: a cache may be lost, never wrong.
  */
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';

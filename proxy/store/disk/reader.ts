@@ -1,5 +1,5 @@
 /**
- * The disk level as a worker sees it: synchronous reads of what the coordinator has committed. The writer must have
+ * The disk tier as a worker sees it: synchronous reads of what the coordinator has committed. The writer must have
  * opened the cache before, in the same process.
  */
 import { isPanic } from '../../state/lmdb-panic.ts';

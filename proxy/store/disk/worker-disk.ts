@@ -25,20 +25,20 @@ const TOUCH_MS = 1_000;
 /** Ids of entries that may still stand on disk and must not be found; the oldest is forgotten beyond this number. */
 const HIDDEN_IDS = 4_096;
 
-/** The disk level of one worker: it reads by itself, and sends what is to be written to the coordinator. */
+/** The disk tier of one worker: it reads by itself, and sends what is to be written to the coordinator. */
 export class WorkerDiskTier implements DiskTier {
   readonly #reader: DiskReader;
   readonly #writer: DiskWriterLink;
-  readonly #onTheWay: WritesInFlight;
+  readonly #writesInFlight: WritesInFlight;
   readonly #pins = new Map<string, number>();
   readonly #touched = new Set<string>();
   readonly #hidden = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(reader: DiskReader, writer: DiskWriterLink, onTheWay: WritesInFlight) {
+  constructor(reader: DiskReader, writer: DiskWriterLink, writesInFlight: WritesInFlight) {
     this.#reader = reader;
     this.#writer = writer;
-    this.#onTheWay = onTheWay;
+    this.#writesInFlight = writesInFlight;
   }
 
   heads(key: string): EntryHead[] {
@@ -82,7 +82,7 @@ export class WorkerDiskTier implements DiskTier {
 
   begin(id: string): DiskEntryWriter {
     this.#writer.tell('beginEntry', { id });
-    return new ChunkedFill(id, this.#writer, this.#onTheWay);
+    return new ChunkedFill(id, this.#writer, this.#writesInFlight);
   }
 
   async update(head: EntryHead): Promise<void> {
@@ -131,7 +131,7 @@ const FIRST_BYTES = 512;
 class ChunkedFill implements DiskEntryWriter {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
-  readonly #onTheWay: WritesInFlight;
+  readonly #writesInFlight: WritesInFlight;
   #chunk = new Uint8Array(FIRST_BYTES);
   #filled = 0;
   #index = 0;
@@ -139,10 +139,10 @@ class ChunkedFill implements DiskEntryWriter {
   #hasFailed = false;
   #listener: (length: number) => void = () => {};
 
-  constructor(id: string, writer: DiskWriterLink, onTheWay: WritesInFlight) {
+  constructor(id: string, writer: DiskWriterLink, writesInFlight: WritesInFlight) {
     this.#id = id;
     this.#writer = writer;
-    this.#onTheWay = onTheWay;
+    this.#writesInFlight = writesInFlight;
   }
 
   append(bytes: Uint8Array): void {
@@ -163,7 +163,7 @@ class ChunkedFill implements DiskEntryWriter {
   async commit(head: EntryHead, maxVariants: number): Promise<boolean> {
     if (this.#filled > 0) this.#send();
     if (this.#hasFailed) return false;
-    const arrived = this.#onTheWay.sent(head.key);
+    const arrived = this.#writesInFlight.sent(head.key);
     try {
       return await this.#writer.call('commitEntry', { head, maxVariants });
     } catch {

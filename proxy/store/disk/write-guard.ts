@@ -1,4 +1,4 @@
-/** Whether the disk level stores: a full or failing file system stops that, and nothing else. */
+/** Whether the disk tier stores: a full or failing file system stops that, and nothing else. */
 import { statfsSync } from 'node:fs';
 import type { CommitFailure } from './committer.ts';
 import type { DiskEvent } from './events.ts';

@@ -1,5 +1,5 @@
 /**
- * The one writer of the cache's disk level, in the coordinator. A promise that it gives resolves when what it was asked
+ * The one writer of the cache's disk tier, in the coordinator. A promise that it gives resolves when what it was asked
  * is committed, and so visible to every reader.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';

@@ -136,8 +136,8 @@ export class Attempts {
 
   /** Has a dead write stop its line no more. */
   async leaveDead(number: number, record: WriteRecord): Promise<void> {
-    const lingering = whileUnknown(record, this.#deps.time.nowMs());
-    const leaving = { shelf: 'dead', record, lingering, moreTags: [] } as const;
+    const timedHolds = whileUnknown(record, this.#deps.time.nowMs());
+    const leaving = { shelf: 'dead', record, timedHolds, moreTags: [] } as const;
     await this.#persist(() => this.#deps.journal.leave(number, leaving));
   }
 
@@ -201,8 +201,8 @@ export class Attempts {
       ...writtenTags(this.#config, origin, record, answer),
       ...namedTags(this.#rules, record),
     ];
-    const lingering = this.#lingeringOf(number, record);
-    await this.#persist(() => journal.leave(number, { shelf: 'done', record, lingering, moreTags }));
+    const timedHolds = this.#lingeringOf(number, record);
+    await this.#persist(() => journal.leave(number, { shelf: 'done', record, timedHolds, moreTags }));
     counters.delivered += 1;
     const seconds = Math.max(0, clock.nowMs() - record.acceptedAtMs) / 1000;
     const bucket = DELIVERY_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);

@@ -33,7 +33,7 @@ export interface DepartedWrite {
   readonly shelf: 'done' | 'dead' | 'gone';
   readonly record: WriteRecord;
   /** What goes on being held, and for how long; null: nothing. */
-  readonly lingering: Lingering | null;
+  readonly timedHolds: Lingering | null;
   /** Invalidated beside what is held, or held with it where that lingers. */
   readonly moreTags: readonly string[];
 }
@@ -141,36 +141,36 @@ export class Journal {
    * another's to end, where it has left meanwhile.
    */
   async leave(number: number, leaving: DepartedWrite): Promise<boolean> {
-    const { fence, lingering, state } = this.#deps;
+    const { fence, timedHolds, state } = this.#deps;
     const row = this.#holds.get(waitingHoldKey(number));
     const tags = row === undefined ? new Uint32Array(0) : readHoldRow(row).tags;
     const { line, tags: names } = leaving.record;
-    const isShown = leaving.lingering?.shown === number;
+    const isShown = leaving.timedHolds?.shown === number;
     const isShowing = leaving.shelf === 'done' && !isShown;
     let hasLeft = false;
     const change = (): void => {
       hasLeft = this.#move(number, leaving);
-      if (hasLeft && isShowing) lingering.writeHidden(line);
+      if (hasLeft && isShowing) timedHolds.writeHidden(line);
     };
-    if (isShowing) lingering.stopShowing(line);
-    if (leaving.lingering === null) {
+    if (isShowing) timedHolds.stopShowing(line);
+    if (leaving.timedHolds === null) {
       await fence.invalidate({ tags: [...names, ...leaving.moreTags], mode: 'hard', also: change });
       if (hasLeft) fence.drop(tags);
       return hasLeft;
     }
     const more = fence.hasher.hash(leaving.moreTags);
-    const held = { ...leaving.lingering, line, tags: Uint32Array.of(...tags, ...more) };
-    const id = lingering.newId();
+    const held = { ...leaving.timedHolds, line, tags: Uint32Array.of(...tags, ...more) };
+    const id = timedHolds.newId();
     const lingers = (): void => {
       change();
-      if (hasLeft) lingering.write(id, held);
+      if (hasLeft) timedHolds.write(id, held);
     };
     // Once it is committed the line is another, and that may be seen before it is heard of here.
-    const announced = lingering.announce(held);
+    const announced = timedHolds.announce(held);
     try {
       if (more.length === 0) await state.write(lingers);
       else await fence.hold(more, lingers);
-      if (hasLeft) lingering.keep(id, held);
+      if (hasLeft) timedHolds.keep(id, held);
       else fence.drop(more);
     } finally {
       announced();
@@ -284,7 +284,7 @@ export class Journal {
   }
 
   /** Within a change: from where it is to a shelf, or away. False: it is in neither place. */
-  #move(number: number, { shelf, record, lingering }: DepartedWrite): boolean {
+  #move(number: number, { shelf, record, timedHolds }: DepartedWrite): boolean {
     const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
     const before = this.tables.record(from, number);
     if (before?.kind !== 'record') return false;
@@ -294,7 +294,7 @@ export class Journal {
     this.#holds.remove(waitingHoldKey(number));
     this.tables.count({ [from]: -1 });
     if (shelf !== 'dead') {
-      if (lingering?.shown !== number) this.tables.removeBody(number);
+      if (timedHolds?.shown !== number) this.tables.removeBody(number);
       this.tables.count({ bytes: -record.bytes });
     }
     this.#shelve(number, shelf, record);
@@ -341,7 +341,7 @@ export interface JournalDependencies {
   readonly fence: Fence;
   readonly clock: Clock;
   readonly time: DurableClock;
-  readonly lingering: TimedHolds;
+  readonly timedHolds: TimedHolds;
   limits(): JournalLimits;
   /** Whether a write beside the journal waits for those of the line. */
   hasWaitingBehind(line: OrderQueueId): boolean;

@@ -18,12 +18,12 @@ export type Pending =
 /** Answers readers of URLs with waiting writes, in the place of the origin or when the origin has them. */
 export class PendingWrites {
   readonly #journal: Journal;
-  readonly #lingering: TimedHolds;
+  readonly #timedHolds: TimedHolds;
   readonly #waiting = new Map<OrderQueueId, Set<() => void>>();
 
-  constructor(journal: Journal, lingering: TimedHolds) {
+  constructor(journal: Journal, timedHolds: TimedHolds) {
     this.#journal = journal;
-    this.#lingering = lingering;
+    this.#timedHolds = timedHolds;
   }
 
   /** `pending`: the last write's own content where that is what a GET will get; else waits as `wait` does. */
@@ -67,7 +67,7 @@ export class PendingWrites {
   #lastOf(line: OrderQueueId): Numbered[] {
     const { tables } = this.#journal;
     const last = tables.last(line);
-    const number = last?.number ?? this.#lingering.shownOf(line);
+    const number = last?.number ?? this.#timedHolds.shownOf(line);
     if (number === null) return [];
     const record = tables.record(last === null ? 'done' : last.isDead ? 'dead' : 'waiting', number);
     return record === null ? [] : [{ number, record }];

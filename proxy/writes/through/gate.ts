@@ -82,7 +82,7 @@ export interface WriteThroughGateDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
   readonly lines: OrderQueues;
-  readonly lingering: TimedHolds;
+  readonly timedHolds: TimedHolds;
   readonly slots: HoldSlots;
   readonly time: DurableClock;
   readonly log: Log;
@@ -176,19 +176,19 @@ export class WriteThroughGate {
    * nothing, where that can't be written down.
    */
   async holdUnknown({ slot, client, line, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
-    const { fence, lingering, time, slots } = this.#deps;
+    const { fence, timedHolds, time, slots } = this.#deps;
     if (!this.#unheld.delete(slot)) slots.add(client);
-    const hold = lingering.newId();
+    const hold = timedHolds.newId();
     const untilMs = time.nowMs() + maxProcessingMs;
     const how = { kind: 'lingering', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
     const row = { ...how, client, line: lineKeyOf(line), tags: fence.hasher.hash(tags) };
     try {
-      await fence.hold(row.tags, () => lingering.write(hold, row));
+      await fence.hold(row.tags, () => timedHolds.write(hold, row));
     } catch (error) {
       slots.give(client);
       throw error;
     }
-    lingering.keep(hold, row);
+    timedHolds.keep(hold, row);
   }
 
   /** What the worker had under way has an unknown outcome. */
@@ -220,10 +220,10 @@ export class WriteThroughGate {
   }
 
   async #hold(instance: number, line: OrderQueueId, request: ThroughRequest): Promise<Admission> {
-    const { fence, lines, lingering, slots } = this.#deps;
+    const { fence, lines, timedHolds, slots } = this.#deps;
     const { client, maxProcessingMs } = request;
     const tags = fence.hasher.hash(request.tags);
-    const hold = lingering.newId();
+    const hold = timedHolds.newId();
     try {
       const { sequence } = await fence.hold(tags, () =>
         writeHoldRow(this.#holds, otherHoldKey(hold), {
@@ -247,14 +247,14 @@ export class WriteThroughGate {
   }
 
   async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
-    const { fence, lines, lingering, slots } = this.#deps;
-    lingering.stopShowing(running.line);
+    const { fence, lines, timedHolds, slots } = this.#deps;
+    timedHolds.stopShowing(running.line);
     const { entryTags } = end;
     const untouched = entryTags !== null && !fence.touchedSince(fence.hasher.hash(entryTags), running.heldAt);
     try {
       const { sequence } = await fence.release(running.tags, end.moreTags, () => {
         this.#holds.remove(otherHoldKey(end.hold));
-        lingering.writeHidden(running.line);
+        timedHolds.writeHidden(running.line);
       });
       slots.give(running.client);
       lines.leave(running.line);
@@ -279,14 +279,14 @@ export class WriteThroughGate {
   }
 
   async #unknown(running: Running, hold: number, moreTags: readonly string[]): Promise<void> {
-    const { state, fence, lingering, log } = this.#deps;
+    const { state, fence, timedHolds, log } = this.#deps;
     log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
     // What comes while it is written down comes after it, too.
-    const unblock = lingering.block(running.line);
+    const unblock = timedHolds.block(running.line);
     try {
       const more = fence.hasher.hash(moreTags);
       const longer = { ...running, tags: Uint32Array.of(...running.tags, ...more) };
-      const change = (): void => lingering.write(hold, this.#rowOf(longer));
+      const change = (): void => timedHolds.write(hold, this.#rowOf(longer));
       if (more.length === 0) await state.write(change);
       else await fence.hold(more, change);
       this.#linger(longer, hold, null);
@@ -299,9 +299,9 @@ export class WriteThroughGate {
 
   /** What is written down is found at the next start as under way, which comes to the same. */
   #linger(running: Running, hold: number, error: unknown): void {
-    const { lines, lingering, log } = this.#deps;
+    const { lines, timedHolds, log } = this.#deps;
     if (error !== null) log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be ended');
-    lingering.keep(hold, this.#rowOf(running));
+    timedHolds.keep(hold, this.#rowOf(running));
     lines.leave(running.line);
   }
 

@@ -58,7 +58,7 @@ describe('a head on disk', () => {
       floor: fc.maxSafeNat(),
       sizeBytes: fc.maxSafeNat(),
       evictLast: fc.boolean(),
-      unproven: fc.boolean(),
+      possiblyStale: fc.boolean(),
     })
     .map((changes) => entry(1, changes));
 

@@ -1,4 +1,4 @@
-/** Entries and bodies for tests of the disk level, without a test runner: threads and processes use them, too. */
+/** Entries and bodies for tests of the disk tier, without a test runner: threads and processes use them, too. */
 import type { StoredMeta } from '../../../../policies/model.ts';
 import { CHUNK_BYTES } from '../../../../proxy/store/disk/format.ts';
 import type { DiskReader } from '../../../../proxy/store/disk/reader.ts';
@@ -52,7 +52,7 @@ export function entry(n: number, changes: Partial<EntryHead> = {}): EntryHead {
     floor: 5,
     sizeBytes: 10,
     evictLast: false,
-    unproven: false,
+    possiblyStale: false,
     ...changes,
   };
 }

@@ -1,4 +1,4 @@
-/** The disk level opened for a test and closed after it. */
+/** The disk tier opened for a test and closed after it. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
