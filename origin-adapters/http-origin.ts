@@ -81,7 +81,7 @@ export function createHttpOrigin(
       clock,
       stats,
       failed: (url, failure) => observer?.failed(url === null ? null : (places.get(url) ?? null), failure),
-      answered: (url) => observer?.answered(places.get(url) ?? 0),
+      answered: (url, status) => observer?.answered(places.get(url) ?? 0, status),
       ended(ended) {
         calls.delete(ended);
         if (calls.size === 0) onIdle?.();

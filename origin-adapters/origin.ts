@@ -82,7 +82,7 @@ export interface OriginObserver {
   /** `url` is its place in the configuration; null: no connection could be had, or the origin is left alone. */
   failed(url: number | null, failure: OriginFailure): void;
   /** An answer was whole, or a protocol was switched. */
-  answered(url: number): void;
+  answered(url: number, status: number): void;
 }
 
 export type UpgradeResult =

@@ -1,4 +1,7 @@
-/** What an operator can do where an origin fails, for each error type of RFC 9209 §2.3 that Weir tells of origins. */
+/**
+ * What an operator can do where an origin fails, for each error type of RFC 9209 §2.3 that Weir tells of origins, and for
+ * the statuses by which gateways and servers say it themselves.
+ */
 
 /** `isLeftAlone`: the breaker is open, and nothing was sent. */
 export function decideAdvice(kind: string, isLeftAlone: boolean): string {
@@ -26,5 +29,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   http_response_header_section_size: 'see which header fields of the origin are that large',
   http_protocol_error:
     'see what answers there: it may not speak HTTP/1.1, or send fields that contradict each other',
+  answered_502: 'see the log of the gateway that the url of the origin names, and of what is behind it',
+  answered_503: 'see why the origin refuses work: overload, maintenance, or no server behind its balancer',
+  answered_504: 'see which server behind the gateway is slow',
   proxy_internal_error: 'please report it, with the line of the log',
 };

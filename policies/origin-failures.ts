@@ -34,9 +34,14 @@ export function decideFailure(
 ): KnownFailure | null {
   if (trouble.kind === 'failed' && OF_WEIR.has(trouble.error)) return null;
   const isOfOrigin =
-    trouble.kind === 'answered' ? OF_ORIGIN.has(trouble.status) : !OF_ANSWER.has(trouble.error);
+    trouble.kind === 'answered' ? isOriginFailure(trouble.status) : !OF_ANSWER.has(trouble.error);
   const isSecond = before !== null && (before.scope === 'all' || before.sent !== sent);
   return { scope: isOfOrigin || isSecond ? 'all' : 'alike', sent };
+}
+
+/** Whether a status speaks of the server, whatever it was asked. */
+export function isOriginFailure(status: number): boolean {
+  return OF_ORIGIN.has(status);
 }
 
 export function concerns(failure: KnownFailure, method: string, fields: Fields): boolean {
@@ -48,7 +53,7 @@ export function sentDigest(method: string, fields: Fields): string {
   return createHash('sha256').update(method).update('\n').update(fields.join('\n')).digest('base64url');
 }
 
-/** Statuses that speak of the server, whatever it was asked (RFC 9110 §15.6.3 to §15.6.5). */
+/** RFC 9110 §15.6.3 to §15.6.5. */
 const OF_ORIGIN: ReadonlySet<number> = new Set([502, 503, 504]);
 /** Failures of which a request's own fields may be the cause: the answer came, and could not be used. */
 const OF_ANSWER: ReadonlySet<string> = new Set(['http_protocol_error', 'http_response_header_section_size']);

@@ -28,7 +28,7 @@ export interface CallSurroundings {
   readonly stats: OriginStats;
   /** Hears of each try; the URL is null where none was tried. */
   failed(url: string | null, failure: OriginFailure): void;
-  answered(url: string): void;
+  answered(url: string, status: number): void;
   /** The call has ended, in whichever way. */
   ended(call: Call): void;
 }
@@ -47,6 +47,7 @@ export class Call implements OriginCall, AttemptListener {
   #attempt: OriginAttempt | null = null;
   #tunnel: Duplex | null = null;
   #url = '';
+  #status = 0;
   /** Of any try: a later one that was refused does not undo an earlier one. */
   #maybeProcessed = false;
   #paused = false;
@@ -128,6 +129,7 @@ export class Call implements OriginCall, AttemptListener {
   }
 
   onHead(status: number, fields: Fields): void {
+    this.#status = status;
     this.#handler.onHead(status, fields);
   }
 
@@ -137,14 +139,14 @@ export class Call implements OriginCall, AttemptListener {
 
   onEnd(trailers: Fields): void {
     this.#end();
-    this.#around.answered(this.#url);
+    this.#around.answered(this.#url, this.#status);
     this.#handler.onEnd(trailers);
   }
 
   onSwitched(fields: Fields, socket: Duplex): void {
     this.#tunnel = socket;
     socket.once('close', () => this.#end());
-    this.#around.answered(this.#url);
+    this.#around.answered(this.#url, 101);
     this.#handler.onSwitched(fields, socket);
   }
 

@@ -2,6 +2,7 @@
 import { BreakerOpen } from '../../origin-adapters/http/breaker.ts';
 import { causeText } from '../../origin-adapters/http/failure.ts';
 import type { OriginFailure, OriginObserver } from '../../origin-adapters/origin.ts';
+import { isOriginFailure } from '../../policies/origin-failures.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { OriginCells } from './origin-cells.ts';
 
@@ -10,7 +11,7 @@ export interface FailureReport {
   readonly origin: string;
   /** Its place in the configuration; null: no URL was tried. */
   readonly url: number | null;
-  readonly kind: OriginFailure['kind'];
+  readonly kind: OriginFailure['kind'] | `answered_${number}`;
   /** The breaker was open. */
   readonly isLeftAlone: boolean;
   readonly count: number;
@@ -41,17 +42,29 @@ export class FailureReports {
   }
 
   observerOf(origin: string, board: OriginCells): OriginObserver {
+    const failed = (
+      url: number | null,
+      { kind, message, cause }: Pick<FailureReport, 'kind' | 'message'> & { readonly cause: unknown },
+    ): void => {
+      const isLeftAlone = cause instanceof BreakerOpen;
+      const key = `${origin}\n${url}\n${kind}\n${isLeftAlone}`;
+      const count = (this.#failures.get(key)?.count ?? 0) + 1;
+      const atMs = this.#clock.monotonicMs();
+      const words = { message, cause: causeText(cause) };
+      this.#failures.set(key, { origin, url, kind, isLeftAlone, count, atMs, ...words });
+      this.#report();
+    };
     return {
-      failed: (url, { kind, message, cause }) => {
-        const isLeftAlone = cause instanceof BreakerOpen;
-        const key = `${origin}\n${url}\n${kind}\n${isLeftAlone}`;
-        const count = (this.#failures.get(key)?.count ?? 0) + 1;
-        const atMs = this.#clock.monotonicMs();
-        const words = { message, cause: causeText(cause) };
-        this.#failures.set(key, { origin, url, kind, isLeftAlone, count, atMs, ...words });
-        this.#report();
-      },
-      answered: (url) => {
+      failed,
+      answered: (url, status) => {
+        if (isOriginFailure(status)) {
+          failed(url, {
+            kind: `answered_${status}`,
+            message: `the origin answered ${status}`,
+            cause: null,
+          });
+          return;
+        }
         if (!board.isFailing(origin, url)) return;
         this.#answered.set(`${origin}\n${url}`, { origin, url, atMs: this.#clock.monotonicMs() });
         this.#report();

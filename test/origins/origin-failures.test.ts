@@ -158,11 +158,37 @@ describe('reports of a thread', () => {
       'shop',
       new OriginCells(source),
     );
-    observer.answered(1);
+    observer.answered(1, 200);
     expect(sent).toEqual([]);
     new OriginCells(source).setFailing('shop', 1, true);
-    observer.answered(1);
+    observer.answered(1, 200);
     expect(sent).toEqual([{ failures: [], answered: [{ origin: 'shop', url: 1, atMs: 0 }] }]);
+  });
+
+  it.each([502, 503, 504])('tell of an answer %i as a failure of the origin', (status) => {
+    const sent: OriginReports[] = [];
+    const board = new OriginCells(originCellsSource(['shop'], null));
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
+    observer.answered(0, status);
+    expect(sent).toEqual([
+      {
+        failures: [
+          expect.objectContaining({
+            url: 0,
+            kind: `answered_${status}`,
+            message: `the origin answered ${status}`,
+          }),
+        ],
+        answered: [],
+      },
+    ]);
+  });
+
+  it.each([500, 501, 404])('tell of no answer %i, which speaks of what was asked for', (status) => {
+    const sent: OriginReports[] = [];
+    const board = new OriginCells(originCellsSource(['shop'], null));
+    new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board).answered(0, status);
+    expect(sent).toEqual([]);
   });
 
   it('tell an open breaker from an origin that is not there', () => {
