@@ -5,22 +5,21 @@ const scenarios = (...names: readonly string[]): string[] =>
 /** Paths below the root: a folder with its `/`, or a file. */
 export const AREAS: Readonly<Record<string, readonly string[]>> = {
   state: ['test/state/', ...scenarios('syncs', 'restart', 'restored-copy', 'failing-disk')],
-  observability: ['test/log/', 'test/metrics/', ...scenarios('operations')],
-  http: ['test/listener/', ...scenarios('http', 'upgrade', 'streaming', 'forwarding')],
+  observability: ['test/observability/', ...scenarios('operations')],
+  http: ['test/http/', ...scenarios('http', 'upgrade', 'streaming', 'forwarding')],
   fence: [
     'test/fence/',
     'test/coherence/',
     ...scenarios('purge', 'tag-collisions', 'restart', 'restored-copy', 'kill'),
   ],
   store: [
-    'test/cache/',
-    'test/disk/',
+    'test/store/',
     ...scenarios('damaged-content', 'failing-disk', 'restart', 'restored-copy', 'variants', 'vary'),
   ],
   fetch: [
-    'test/flights/',
+    'test/fetch/',
     'test/coherence/',
-    'test/origin/',
+    'test/origins/',
     ...scenarios('attested', 'attested-reload', 'collapsing', 'condition-bounds', 'confirming', 'joining'),
     ...scenarios('learning', 'leaving', 'parts', 'stampede', 'storm', 'streaming', 'unwanted'),
     ...scenarios('origin-failures', 'origin-outage', 'nginx'),
@@ -28,7 +27,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
   feeds: ['test/feeds/', 'test/contracts/', ...scenarios('feeds', 'positions', 'read-lag', 'attested')],
   writes: ['test/writes/', ...scenarios('abandoned-writes', 'held-writes', 'posted')],
   request: [
-    'test/pipeline/',
+    'test/request/',
     'test/rfc9111/',
     'test/conformance/',
     ...scenarios('cache-path', 'conditions', 'downstream', 'http', 'parts', 'positions', 'told-stale'),
@@ -36,7 +35,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
   ],
   admin: ['test/admin/', ...scenarios('operations', 'purge')],
   runtime: [
-    'test/process/',
+    'test/runtime/',
     ...scenarios('start-stop', 'reload', 'reloads', 'reload-window', 'worker-death', 'turmoil'),
   ],
 };

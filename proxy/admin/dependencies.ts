@@ -112,7 +112,7 @@ export interface EntryReport {
   readonly freshFor: number;
   readonly floor: number;
   readonly size: number;
-  readonly tiers: readonly ('memory' | 'disk')[];
+  readonly levels: readonly ('memory' | 'disk')[];
   /** As fresh, without asking the origin. */
   readonly usable: boolean;
   /** The reason, in the words of logs and `Cache-Status`. */

@@ -131,8 +131,8 @@ function storedLines(stored: Stored | null): string[] {
   return ['Stored', ...(entries.length === 0 ? ['  nothing'] : entries.map(entryLine))];
 }
 
-function entryLine({ id, status, age, freshFor, size, tiers, usable, why }: EntryReport): string {
-  const places = tiers.length === 0 ? '' : `, in ${tiers.join(' and ')}`;
+function entryLine({ id, status, age, freshFor, size, levels, usable, why }: EntryReport): string {
+  const places = levels.length === 0 ? '' : `, in ${levels.join(' and ')}`;
   const state = usable ? 'usable' : 'not usable as it is';
   return `  ${id}: ${status}, ${size} B, ${age} s old, fresh for ${freshFor} s${places}; ${state}: ${why}`;
 }

@@ -183,7 +183,7 @@ async function entriesOf(
       freshFor: Math.floor(head.meta.lifetimeSeconds - age),
       floor: head.floor,
       size: head.sizeBytes,
-      tiers: [...tiers],
+      levels: [...tiers],
       usable: decision.kind === 'serve',
       why: decision.kind === 'serve' ? 'fresh' : decision.reason,
     };

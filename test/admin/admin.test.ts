@@ -24,7 +24,7 @@ const ENTRY: EntryReport = {
   freshFor: 57,
   floor: 4,
   size: 12,
-  tiers: ['memory'],
+  levels: ['memory'],
   usable: true,
   why: 'fresh',
 };

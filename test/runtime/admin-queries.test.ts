@@ -43,5 +43,5 @@ it('an entry of which workers know different things is shown as it was confirmed
   } as unknown as AdminQueriesDependencies);
   const result = await entries({ authority: null, path: '/things/1', query: '' }, [], 'http');
   if (result.kind !== 'report') throw new Error(result.kind);
-  expect(result.report.entries).toMatchObject([{ floor: 8, tiers: ['memory', 'disk'], tags: ['b', 'a'] }]);
+  expect(result.report.entries).toMatchObject([{ floor: 8, levels: ['memory', 'disk'], tags: ['b', 'a'] }]);
 });
