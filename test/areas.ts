@@ -10,7 +10,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
   fence: [
     'test/fence/',
     'test/coherence/',
-    ...scenarios('purge', 'tag-collisions', 'restart', 'restored-copy', 'kill'),
+    ...scenarios('purge', 'tag-collisions', 'tag-names', 'restart', 'restored-copy', 'kill'),
   ],
   store: [
     'test/store/',
@@ -33,7 +33,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
     ...scenarios('cache-path', 'conditions', 'downstream', 'http', 'parts', 'positions', 'told-stale'),
     ...scenarios('unkeyed', 'variants', 'vary'),
   ],
-  admin: ['test/admin/', ...scenarios('operations', 'purge')],
+  admin: ['test/admin/', ...scenarios('operations', 'purge', 'tag-names')],
   runtime: [
     'test/runtime/',
     ...scenarios('start-stop', 'reload', 'reloads', 'reload-window', 'worker-death', 'turmoil'),

@@ -3,6 +3,7 @@ import { describe } from 'vitest';
 import type { Feed, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 import { natsFeed } from '../../origin-adapters/feeds/nats.ts';
 import { changesOf, contractMaxSilenceMs, idsOf } from '../contracts/feed-contract.ts';
+import { FeedFollower } from '../contracts/feed-follower.ts';
 import { readFeed, testFeedDeps, type FeedReader } from '../contracts/feed-reader.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { requireProgram } from '../support/programs.ts';
@@ -14,7 +15,7 @@ export const path = program.kind === 'found' ? program.path : '';
 /** The server of the test that runs, with an empty stream, and what reads it. */
 export class Scene {
   #server: NatsServer | null = null;
-  #readers: FeedReader[] = [];
+  #readers: { stop(): Promise<void> }[] = [];
 
   async start(configuration = ''): Promise<NatsServer> {
     this.#server = await NatsServer.start(path, configuration);
@@ -45,6 +46,15 @@ export class Scene {
     const reader = this.read(null, options, format);
     await reader.until((events) => events.some(({ kind }) => kind === 'head'));
     return reader;
+  }
+
+  /** Weir's own runner on the stream, live. */
+  async follow(): Promise<FeedFollower> {
+    const feed = feedOf({ servers: this.#server!.url });
+    const follower = new FeedFollower(natsFeed, feed, null, contractMaxSilenceMs);
+    this.#readers.push(follower);
+    await follower.until(({ state }) => state === 'live');
+    return follower;
   }
 
   async publish(...ids: readonly string[]): Promise<void> {

@@ -158,6 +158,45 @@ suite('nats: what proves that nothing was missed', () => {
     expect(events[0]).toMatchObject({ kind: 'gap', reason: 'the stream was recreated' });
   });
 
+  it('finds a gap when an older copy of its files was restored beneath a stopped Weir', async () => {
+    const server = await scene.startWithStream();
+    await scene.publish('1');
+    await server.copy();
+    const after = await scene.positionAfter('2');
+    await server.restore(async () => {});
+    const events = await scene.read(after).until((all) => all.length > 0);
+    expect(events[0]).toMatchObject({ kind: 'gap', reason: 'the stream went back to an older state' });
+  });
+
+  it('finds a gap when the place of the position holds another message after a restore', async () => {
+    const server = await scene.startWithStream();
+    await scene.publish('1');
+    await server.copy();
+    const after = await scene.positionAfter('2');
+    // Subject, content and sequence are the same: only the time differs.
+    await server.restore(async (_manager, client) => {
+      await client.publish('changes', '{"id":"2"}');
+    });
+    const events = await scene.read(after).until((all) => all.length > 0);
+    expect(events[0]).toMatchObject({
+      kind: 'gap',
+      reason: expect.stringContaining('restored to an older state') as string,
+    });
+  });
+
+  it('finds a gap when an older copy of its files was restored beneath a running Weir', async () => {
+    const server = await scene.startWithStream();
+    await server.copy();
+    const follower = await scene.follow();
+    await scene.publish('1', '2');
+    await follower.until(({ rows, state }) => rows.includes('2') && state === 'live');
+    const { gaps } = follower;
+    await server.restore(async () => {});
+    await follower.until((seen) => seen.gaps > gaps && seen.state === 'live');
+    await scene.publish('3');
+    await follower.until(({ rows }) => rows.includes('3'));
+  });
+
   it('finds a gap when a stream kept nothing because nobody was interested', async () => {
     const server = await scene.startWithStream({ retention: RetentionPolicy.Interest });
     const after = await scene.positionAfter('1');
