@@ -35,6 +35,14 @@ export function urlTags(place: UrlPlace, rules: readonly QueryKey[]): string[] {
   return [...new Set(rules.map((rule) => tagOfUrl(authority, path, keyedQuery(query, rule))))];
 }
 
+/**
+ * Whether the path is meant as a pattern. A `*` within a segment is an ordinary character; at either end of one it is how
+ * other caches write wildcards, and a purge of the literal path would find nothing and answer that it was done.
+ */
+export function hasWildcard(path: string): boolean {
+  return path.split('/').some((segment) => segment.startsWith('*') || segment.endsWith('*'));
+}
+
 function placed(authority: string | null, target: string): UrlPlace | null {
   const normal = normalizeTarget(target.toWellFormed().replace(/[\u0080-\u{10ffff}]+/gu, encodeURIComponent));
   return normal === null ? null : { authority, ...normal };

@@ -4,9 +4,9 @@
  */
 import type { Config } from '../../policies/config/config.ts';
 import { normalAuthority, normalName } from '../../policies/names.ts';
-import { parsePlace } from '../../policies/place.ts';
+import { hasWildcard, parsePlace } from '../../policies/place.ts';
 import { ALL_TAG, tagOfHost, tagOfName, tagOfOrigin, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
-import { tagsOfUrl } from '../../policies/url-tags.ts';
+import { tagsOfPlace } from '../../policies/url-tags.ts';
 
 /** Every list may be empty; `all` stands for everything. */
 export interface PurgeSelection {
@@ -68,8 +68,12 @@ function warningsOf({ hosts, all }: PurgeSelection, config: Config): string[] {
 }
 
 function urlNamed(text: string, config: Config): Tags {
-  const tags = tagsOfUrl(config, text);
-  return tags === null ? { expected: PLACE } : { tags };
+  const place = parsePlace(text);
+  if (place === null) return { expected: PLACE };
+  if (hasWildcard(place.path)) {
+    return { expected: 'one URL without wildcards (prefixes purges everything below a path)' };
+  }
+  return { tags: tagsOfPlace(config, place) };
 }
 
 function prefixNamed(text: string, config: Config): Tags {
@@ -77,6 +81,7 @@ function prefixNamed(text: string, config: Config): Tags {
   if (place === null) return { expected: PLACE };
   if (text.includes('?')) return { expected: 'a path without a query' };
   if (place.path.endsWith('/*')) return { expected: 'whole segments without the final /*' };
+  if (hasWildcard(place.path)) return { expected: 'whole segments without wildcards' };
   return { tags: [tagOfPrefix(blindOrigins(config).length > 0 ? null : place.authority, place.path)] };
 }
 
@@ -86,6 +91,7 @@ function tagNamed(text: string): Tags {
 
 /** An origin that does not see the client's host has entries that all hosts share, whichever was the first to ask. */
 function hostNamed(text: string, config: Config): Tags {
+  if (text.includes('*')) return { expected: 'one host without wildcards' };
   const host = normalAuthority(text);
   if (host === null) return { expected: 'a host, with or without a port' };
   // Entries name no port that is their scheme's own.

@@ -147,6 +147,7 @@ describe('POST /purge', () => {
       '{"urls":["a"]}',
       'urls[0]: expected a path that begins with / or an absolute http(s) URL, got "a"',
     ],
+    ['a wildcard in a host', '{"hosts":["*.a"]}', 'hosts[0]: expected one host without wildcards, got "*.a"'],
   ])('says what was expected in place of %s', async (_, body, detail) => {
     const { ask, invalidated } = await admin();
     const answer = await ask('POST', '/purge', body);

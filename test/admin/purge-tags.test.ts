@@ -85,6 +85,37 @@ describe('what a purge names', () => {
     ]);
   });
 
+  it('refuses wildcards, by which no entry would be found', () => {
+    const selection = {
+      urls: ['/a/*', '/a*', '/*.jpg', '/a/*/b', 'https://a.example/*'],
+      prefixes: ['/a*', '/*/b'],
+      hosts: ['*.a', '*', 'a.*:8080'],
+    };
+    const url = 'one URL without wildcards (prefixes purges everything below a path)';
+    const prefix = 'whole segments without wildcards';
+    const host = 'one host without wildcards';
+    expect(tagsOf(selection)).toEqual([
+      `urls[0]: expected ${url}, got "/a/*"`,
+      `urls[1]: expected ${url}, got "/a*"`,
+      `urls[2]: expected ${url}, got "/*.jpg"`,
+      `urls[3]: expected ${url}, got "/a/*/b"`,
+      `urls[4]: expected ${url}, got "https://a.example/*"`,
+      `prefixes[0]: expected ${prefix}, got "/a*"`,
+      `prefixes[1]: expected ${prefix}, got "/*/b"`,
+      `hosts[0]: expected ${host}, got "*.a"`,
+      `hosts[1]: expected ${host}, got "*"`,
+      `hosts[2]: expected ${host}, got "a.*:8080"`,
+    ]);
+  });
+
+  it('takes a * that is an ordinary character of a segment or of a query', () => {
+    expect(tagsOf({ urls: ['/2*3', '/products?page=*'] })).toEqual([
+      'url:/2*3',
+      'url:/products?page=*',
+      'url:/products',
+    ]);
+  });
+
   it('refuses to purge nothing', () => {
     expect(tagsOf({})).toEqual([
       'expected at least one of urls, tags, prefixes, hosts, routes or all, got nothing to purge',
