@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Change } from '../../policies/change.ts';
 import type { FeedConfig } from '../../policies/config/config.ts';
+import type { FeedType } from '../../policies/config/schema.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
@@ -139,8 +140,8 @@ export interface DeliveryAnswer {
   readonly detail: string;
 }
 
-/** A kind of feed, as the composition root knows it. */
-export interface FeedAdapter {
+/** A type of feed, as the registry lists it: `schema` has its own keys (`url` among them where it has one). */
+export interface FeedAdapter extends FeedType {
   readonly type: FeedConfig['type'];
   /**
    * Whether its heads prove what `Feed` says of them. Not where the feed is told of changes when their sender likes: then
@@ -149,8 +150,6 @@ export interface FeedAdapter {
   readonly provesHead: boolean;
   /** Of the client libraries that `open` loads. */
   readonly packages: readonly string[];
-  /** The type's own keys in the configuration (`url` among them where it has one), beside those of every feed. */
-  readonly schema: z.ZodObject;
   /** Connects nothing: that is `open`'s. `config.options` has been through `schema`. */
   create(config: FeedConfig, deps: FeedDeps): Feed;
   /**
@@ -172,6 +171,8 @@ export function defineFeed<Schema extends z.ZodObject>(definition: {
   readonly provesHead?: boolean;
   /** Absent: none. */
   readonly packages?: readonly string[];
+  /** Absent: 0s. */
+  readonly readLag?: string;
   readonly schema: Schema;
   create(config: FeedConfig, options: z.output<Schema>, deps: FeedDeps): Feed;
   showPosition(position: string): string;
@@ -180,6 +181,7 @@ export function defineFeed<Schema extends z.ZodObject>(definition: {
   return {
     provesHead: true,
     packages: [],
+    readLag: '0s',
     ...definition,
     // The configuration's loader has put the options through this very schema.
     create: (config, deps) => definition.create(config, config.options as z.output<Schema>, deps),

@@ -72,6 +72,7 @@ type PostgresOptions = z.output<typeof schema>;
 export const postgresFeed = defineFeed({
   type: 'postgres',
   packages: ['pg'],
+  readLag: '1s',
   schema,
   create: (config, options, deps) => new PostgresFeed(config, options, deps),
   showPosition,

@@ -162,7 +162,8 @@ export interface OriginConfig {
 
 export interface FeedConfig {
   readonly name: string;
-  readonly type: 'sse' | 'webhook' | 'redis-stream' | 'nats' | 'kafka' | 'postgres';
+  /** As the registry of feeds names it. */
+  readonly type: string;
   readonly format: 'json' | 'cloudevents' | 'debezium';
   readonly maxSilenceMs: number;
   readonly readLagMs: number;

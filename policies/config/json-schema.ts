@@ -1,13 +1,13 @@
 /** The JSON Schema of the configuration file, from which editors complete and explain it. */
 import { z } from 'zod';
-import type { FeedSchemas } from './schema.ts';
+import type { FeedTypes } from './schema.ts';
 import { configSchema } from './schema.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** Draft 7, which editors' YAML support is at home in. Wherever a value is asked for, `${NAME}` may stand too. */
-export function jsonSchema(feedSchemas: FeedSchemas): JsonSchema {
-  const generated = z.toJSONSchema(configSchema(feedSchemas), { io: 'input', target: 'draft-07' });
+export function jsonSchema(feedTypes: FeedTypes): JsonSchema {
+  const generated = z.toJSONSchema(configSchema(feedTypes), { io: 'input', target: 'draft-07' });
   return {
     title: 'Weir configuration',
     ...withReferences(generated),
@@ -18,8 +18,8 @@ export function jsonSchema(feedSchemas: FeedSchemas): JsonSchema {
 }
 
 /** As it is written to a file. */
-export function jsonSchemaText(feedSchemas: FeedSchemas): string {
-  return `${JSON.stringify(jsonSchema(feedSchemas), null, 2)}\n`;
+export function jsonSchemaText(feedTypes: FeedTypes): string {
+  return `${JSON.stringify(jsonSchema(feedTypes), null, 2)}\n`;
 }
 
 const REFERENCE = { $ref: '#/definitions/reference' };

@@ -9,9 +9,9 @@ import { showPath } from './diagnostic.ts';
 import type { Places } from './document.ts';
 import { readDocument } from './document.ts';
 import type { Environment } from './environment.ts';
-import { checkMeaning, notAvailableYet, type MissingPackages } from './meaning.ts';
+import { checkMeaning, type MissingPackages } from './meaning.ts';
 import { readParts } from './parts.ts';
-import type { FeedSchemas } from './schema.ts';
+import type { FeedTypes } from './schema.ts';
 
 export interface ConfigSource {
   readonly text: string;
@@ -20,21 +20,9 @@ export interface ConfigSource {
   /** Absolute path of the file's directory. */
   readonly directory: string;
   readonly env: Environment;
-  /** By type; a type that is not among them is not available yet. */
-  readonly feedSchemas: FeedSchemas;
-  readonly notYet: readonly NotYet[];
+  readonly feedTypes: FeedTypes;
   /** Absent: none is looked for. */
   readonly missingPackages?: MissingPackages;
-}
-
-/** A part of the contract that is not built yet. What the file does not mention is never objected to. */
-export interface NotYet {
-  /** Keys and indices from the root; `*` is any one. */
-  readonly path: readonly string[];
-  /** Where given, only this value (a text, number or truth value) is not available. */
-  readonly value?: unknown;
-  /** In words, for the message. */
-  readonly what: string;
 }
 
 export type LoadedConfig =
@@ -50,9 +38,9 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   }
   const { value, places } = document;
   const errors: Finding[] = [...document.findings];
-  const parts = readParts(value, source.feedSchemas, errors);
-  const meaning = checkMeaning(parts, source.feedSchemas, source.missingPackages ?? (() => []));
-  errors.push(...meaning.errors, ...unavailable(value, source.notYet));
+  const parts = readParts(value, source.feedTypes, errors);
+  const meaning = checkMeaning(parts, source.missingPackages ?? (() => []));
+  errors.push(...meaning.errors);
   const config = errors.length === 0 ? compileConfig(parts, source.file, source.directory) : null;
   return config === null
     ? { kind: 'invalid', errors: placed(errors, places, source.file) }
@@ -78,35 +66,13 @@ export function loadAdminConfig(source: ConfigSource): LoadedAdmin {
       isBelow(path, 'admin') || !unset.some((other) => isBelow(path, other) || isBelow(other, path)),
   );
   if (errors.length > 0) return { kind: 'invalid', errors };
-  const { admin } = readParts(document.value, source.feedSchemas, []);
+  const { admin } = readParts(document.value, source.feedTypes, []);
   if (admin === null) return loaded;
   return { kind: 'ok', admin: compileAdmin(admin) };
 }
 
 function isBelow(path: string, above: string): boolean {
   return path === above || (path.startsWith(above) && /^[.[]/.test(path.slice(above.length)));
-}
-
-function unavailable(document: unknown, notYet: readonly NotYet[]): Finding[] {
-  return notYet.flatMap(({ path, value, what }) =>
-    findAll(document, path, [])
-      .filter((found) => value === undefined || found.value === value)
-      .map((found) => notAvailableYet(found.path, what)),
-  );
-}
-
-interface Found {
-  readonly path: readonly (string | number)[];
-  readonly value: unknown;
-}
-
-function findAll(value: unknown, pattern: readonly string[], path: Found['path']): Found[] {
-  const [step, ...rest] = pattern;
-  if (step === undefined) return value === undefined ? [] : [{ path, value }];
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value)
-    .filter(([key]) => step === '*' || step === key)
-    .flatMap(([key, inner]) => findAll(inner, rest, [...path, Array.isArray(value) ? Number(key) : key]));
 }
 
 /** In the order of the text; of several that say the same of one place, one. */

@@ -9,7 +9,6 @@ import { finding, oneOf, valueAt } from './diagnostic.ts';
 import type { Layer, Parts, RoutePart } from './parts.ts';
 import { warnOfUnreached } from './reach.ts';
 import type { RouteInput } from './route-schema.ts';
-import type { FeedSchemas } from './schema.ts';
 import { warnOfDoubtful } from './doubtful.ts';
 import { DEMO_URL } from './words.ts';
 
@@ -21,16 +20,11 @@ export interface Meaning {
 /** Names the packages that a feed of this type needs and that are not installed. */
 export type MissingPackages = (feedType: string) => readonly string[];
 
-export function checkMeaning(
-  parts: Parts,
-  feedSchemas: FeedSchemas,
-  missingPackages: MissingPackages,
-): Meaning {
+export function checkMeaning(parts: Parts, missingPackages: MissingPackages): Meaning {
   return {
     errors: [
       ...checkAdmin(parts),
       ...checkOrigins(parts),
-      ...checkFeeds(parts, feedSchemas),
       ...checkReceivers(parts),
       ...parts.routes.flatMap((part) => checkRoute(part, parts)),
       ...checkNames(parts.routes),
@@ -73,15 +67,6 @@ function checkOrigins({ origins }: Parts): Finding[] {
   });
 }
 
-function checkFeeds({ feeds }: Parts, feedSchemas: FeedSchemas): Finding[] {
-  return [...feeds].flatMap(([name, feed]) => {
-    if (feed === null) return [];
-    return Object.hasOwn(feedSchemas, feed.type)
-      ? []
-      : [notAvailableYet(['feeds', name, 'type'], `a feed of type ${feed.type}`)];
-  });
-}
-
 /** Clients of feeds are optional: without one the feed is lost, and never comes back before a restart. */
 function warnOfMissingPackages({ feeds }: Parts, missingPackages: MissingPackages): Finding[] {
   return [...feeds].flatMap(([name, feed]) => {
@@ -105,10 +90,6 @@ function checkReceivers({ feeds }: Parts): Finding[] {
       ? [finding(['feeds', name, 'path'], 'a path of its own', `${JSON.stringify(feed.path)} again`)]
       : [];
   });
-}
-
-export function notAvailableYet(path: Path, what: string): Finding {
-  return finding(path, 'what this version offers', `${what}: not available yet`);
 }
 
 function checkRoute(part: RoutePart, parts: Parts): Finding[] {

@@ -10,7 +10,7 @@ import type {
   CacheInput,
   CacheStatusInput,
   FeedInput,
-  FeedSchemas,
+  FeedTypes,
   FenceInput,
   FlightsInput,
   JournalInput,
@@ -65,13 +65,13 @@ export interface Layer {
   readonly written: unknown;
 }
 
-export function readParts(document: unknown, feedSchemas: FeedSchemas, findings: Finding[]): Parts {
+export function readParts(document: unknown, feedTypes: FeedTypes, findings: Finding[]): Parts {
   const root = mapAt(document ?? {}, [], findings);
-  reportUnknownKeys(root, Object.keys(configSchema(feedSchemas).shape), findings);
+  reportUnknownKeys(root, Object.keys(configSchema(feedTypes).shape), findings);
   const part = <Schema extends z.ZodType>(key: string, schema: Schema): z.output<Schema> | null =>
     checkAgainst(schema, root[key] ?? {}, [key], findings).value;
   const origins = readNamed(root, 'origins', () => originSchema, findings);
-  const feeds = readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedSchemas), findings);
+  const feeds = readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedTypes), findings);
   const hasDemo = [...origins.values()].some(isDemo);
   return {
     listen: part('listen', listenSchema),

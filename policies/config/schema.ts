@@ -4,8 +4,16 @@ import { invalidationSchema, routeCacheSchema, routeSchema, routeWriteSchema } f
 import { size, timeout } from './units.ts';
 import { absolutePath, addressBlock, count, originUrl, port, text } from './words.ts';
 
-/** A feed type's own keys, as its adapter gives them. */
-export type FeedSchemas = Readonly<Record<string, z.ZodObject>>;
+/** What the configuration needs to know of a type of feed. Its adapter says it. */
+export interface FeedType {
+  /** The type's own keys, besides those of every feed. */
+  readonly schema: z.ZodObject;
+  /** The default of `read-lag`, as the file would write it. */
+  readonly readLag: string;
+}
+
+/** By the value of `type`. */
+export type FeedTypes = Readonly<Record<string, FeedType>>;
 
 const limitsSchema = z.strictObject({
   url: size({ least: 16 }).prefault('8KiB').describe('The longest target of a request; beyond it 414.'),
@@ -253,8 +261,6 @@ export const originSchema = z.strictObject({
     .describe('Of the built-in shop (demo:).'),
 });
 
-const FEED_TYPES = ['sse', 'webhook', 'redis-stream', 'nats', 'kafka', 'postgres'] as const;
-
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 
 const conditionSchema = z.union(
@@ -287,16 +293,14 @@ const mappingSchema = z.strictObject({
     .describe('With {name} for a value of the change, before and after both counting.'),
 });
 
-/** The keys of every feed; `read-lag` differs by type. */
+/** The keys of every feed. `feedSchemaOf` adds the types that there are, and the default of `read-lag`. */
 const commonFeedSchema = z.strictObject({
-  type: z.enum(FEED_TYPES).describe('Where changes come from.'),
+  type: feedTypeSchema(z.string()),
   format: z.enum(['json', 'cloudevents', 'debezium']).prefault('json').describe('What a message looks like.'),
   'max-silence': timeout({ least: 100 })
     .prefault('30s')
     .describe('How long the feed may go without proving that it is current.'),
-  'read-lag': timeout({ least: 0 })
-    .prefault('0s')
-    .describe('How long after a change the origin may still answer with the old state. 1s for postgres.'),
+  'read-lag': readLagSchema('0s'),
   'version-field': text
     .optional()
     .describe('Dotted path in each change to a number that rises along the feed, as version-header says it.'),
@@ -306,15 +310,18 @@ const commonFeedSchema = z.strictObject({
 
 export const COMMON_FEED_KEYS: readonly string[] = Object.keys(commonFeedSchema.shape);
 
-/**
- * What a feed of this type may say. Of a type that is unknown or has no adapter, only the keys of every feed are
- * looked at.
- */
-export function feedSchemaOf(type: unknown, feedSchemas: FeedSchemas): FeedSchema {
-  const own = typeof type === 'string' && Object.hasOwn(feedSchemas, type) ? feedSchemas[type] : undefined;
-  if (own === undefined) return commonFeedSchema.loose();
-  const common = withReadLag(String(type)).shape;
-  return z.strictObject({ ...own.shape, ...common });
+/** The keys of a feed of this type. Where the type is unknown, only the keys of every feed are checked. */
+export function feedSchemaOf(type: unknown, feedTypes: FeedTypes): FeedSchema {
+  const known = typeof type === 'string' && Object.hasOwn(feedTypes, type) ? feedTypes[type] : undefined;
+  if (known === undefined) {
+    const types = feedTypeSchema(z.enum(Object.keys(feedTypes)));
+    return commonFeedSchema.extend({ type: types }).loose();
+  }
+  const common = commonFeedSchema.extend({
+    type: feedTypeSchema(z.literal(String(type))),
+    'read-lag': readLagSchema(known.readLag),
+  });
+  return z.strictObject({ ...known.schema.shape, ...common.shape });
 }
 
 /** What a route's `cache` and `write` begin with. */
@@ -324,7 +331,7 @@ export const defaultsSchema = z.strictObject({
 });
 
 /** The whole file. */
-export function configSchema(feedSchemas: FeedSchemas) {
+export function configSchema(feedTypes: FeedTypes) {
   return z.strictObject({
     listen: listenSchema.prefault({}).describe('The main port.'),
     admin: adminSchema.prefault({}).describe('The admin port.'),
@@ -341,7 +348,7 @@ export function configSchema(feedSchemas: FeedSchemas) {
       .record(z.string(), originSchema)
       .describe('The HTTP servers behind Weir, by name. At least one.'),
     feeds: z
-      .record(z.string(), anyFeedSchema(feedSchemas))
+      .record(z.string(), anyFeedSchema(feedTypes))
       .prefault({})
       .describe('Streams of changes from the origin, by name.'),
     defaults: defaultsSchema.prefault({}).describe('Merged under every route; lists are replaced.'),
@@ -368,20 +375,21 @@ type FeedSchema =
   | z.ZodObject<typeof commonFeedSchema.shape, z.core.$loose>
   | z.ZodObject<typeof commonFeedSchema.shape, z.core.$strict>;
 
-function anyFeedSchema(feedSchemas: FeedSchemas) {
-  const typed = FEED_TYPES.map((type) =>
-    feedSchemaOf(type, feedSchemas).extend({ type: z.literal(type).describe('Where changes come from.') }),
-  );
-  return z.union(typed);
+function anyFeedSchema(feedTypes: FeedTypes) {
+  return z.union(Object.keys(feedTypes).map((type) => feedSchemaOf(type, feedTypes)));
+}
+
+function readLagSchema(byDefault: string) {
+  return timeout({ least: 0 })
+    .prefault(byDefault)
+    .describe('How long after a change the origin may still answer with the old state.');
+}
+
+function feedTypeSchema(types: z.ZodType<string, string>): z.ZodType<string, string> {
+  return types.describe('Where changes come from.');
 }
 
 /** What a map lacks is not said of one with a key that is misspelt. */
 function isFineSoFar({ issues }: z.core.ParsePayload): boolean {
   return issues.length === 0;
-}
-
-function withReadLag(type: string) {
-  if (type !== 'postgres') return commonFeedSchema;
-  const readLag = commonFeedSchema.shape['read-lag'].unwrap();
-  return commonFeedSchema.extend({ 'read-lag': readLag.prefault('1s') });
 }

@@ -3,16 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Environment } from '../../policies/config/environment.ts';
 import { showPath, type Diagnostic } from '../../policies/config/diagnostic.ts';
-import type { ConfigSource, LoadedAdmin, LoadedConfig, NotYet } from '../../policies/config/load.ts';
+import type { ConfigSource, LoadedAdmin, LoadedConfig } from '../../policies/config/load.ts';
 import { loadAdminConfig, loadConfig } from '../../policies/config/load.ts';
-import type { FeedSchemas } from '../../policies/config/schema.ts';
+import type { FeedTypes } from '../../policies/config/schema.ts';
 
 export interface ConfigFile {
   /** As the user named it, from the working directory; diagnostics name it so. */
   readonly file: string;
   readonly env: Environment;
-  readonly feedSchemas: FeedSchemas;
-  readonly notYet: readonly NotYet[];
+  readonly feedTypes: FeedTypes;
   /** Absent: none is looked for. */
   readonly missingPackages?: (feedType: string) => readonly string[];
 }

@@ -1,6 +1,6 @@
 /** The command line: reads it, runs the command, and gives the exit code: 0 fine, 1 it is not, 2 wrong usage. */
 import type { Environment } from '../../policies/config/environment.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { missingPackages } from '../feeds/packages.ts';
 import { version } from '../version.ts';
 import { readArguments } from './arguments.ts';
@@ -30,7 +30,7 @@ export interface MainOptions extends Surroundings {
 
 export async function main({ argv, env, stdout, stderr, serve }: MainOptions): Promise<number> {
   const command = readArguments(argv);
-  const source = { env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET };
+  const source = { env, feedTypes: FEED_TYPES };
   switch (command.kind) {
     case 'serve':
       return serve({ file: command.file, distrust: command.distrust, env, stdout, stderr });
@@ -49,7 +49,7 @@ export async function main({ argv, env, stdout, stderr, serve }: MainOptions): P
     case 'stop':
       return runStop({ ...source, command, stdout, stderr });
     case 'schema':
-      return runSchema({ feedSchemas: FEED_SCHEMAS, stdout });
+      return runSchema({ feedTypes: FEED_TYPES, stdout });
     case 'version':
       stdout.write(`${version()}\n`);
       return 0;

@@ -1,16 +1,16 @@
 /** `weir schema`: prints the JSON Schema of the configuration file. */
 import { jsonSchemaText } from '../../policies/config/json-schema.ts';
-import type { FeedSchemas } from '../../policies/config/schema.ts';
+import type { FeedTypes } from '../../policies/config/schema.ts';
 import type { Output } from './output.ts';
 
 /** The exit code. */
 export function runSchema({
-  feedSchemas,
+  feedTypes,
   stdout,
 }: {
-  readonly feedSchemas: FeedSchemas;
+  readonly feedTypes: FeedTypes;
   readonly stdout: Output;
 }): 0 {
-  stdout.write(jsonSchemaText(feedSchemas));
+  stdout.write(jsonSchemaText(feedTypes));
   return 0;
 }

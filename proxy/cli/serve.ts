@@ -5,7 +5,7 @@ import type { ReloadAnswer } from '../admin/dependencies.ts';
 import { readConfigFile } from './config-file.ts';
 import type { Output } from './output.ts';
 import { secondsOf, systemClock } from '../threads/clock.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { missingPackages } from '../feeds/packages.ts';
 import { createLog, STANDARD_OUTPUT, type Log } from '../observability/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
@@ -31,7 +31,7 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<0 | 1> {
   const { file, distrust = false, env = process.env, stderr = process.stderr } = options;
   const read = (): ReturnType<typeof readConfigFile> =>
-    readConfigFile({ file, env, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET, missingPackages });
+    readConfigFile({ file, env, feedTypes: FEED_TYPES, missingPackages });
   const signals = watchSignals();
   const loaded = await read();
   if (loaded.kind === 'invalid') {

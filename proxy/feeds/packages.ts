@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
-import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 
 const { resolve } = createRequire(import.meta.url);
 
 /** The client packages that a feed of this type needs and that are not installed. Loads none of them. */
 export function missingPackages(feedType: string): readonly string[] {
-  const adapter = Object.values(FEED_ADAPTERS).find(({ type }) => type === feedType);
+  const adapter = Object.values(FEED_TYPES).find(({ type }) => type === feedType);
   return adapter?.packages.filter((name) => !isInstalled(name)) ?? [];
 }
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig, type LoadedConfig } from '../../policies/config/load.ts';
 import { systemClock } from '../threads/clock.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { createLog, logTo, STANDARD_OUTPUT, type LogLines } from '../observability/logger.ts';
 import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { version } from '../version.ts';
@@ -47,7 +47,7 @@ export async function start({
 }: StartOptions): Promise<Started> {
   const load = (text: string): LoadedConfig => {
     const source = { text, file: 'weir.yaml', directory: resolve(directory), env };
-    return loadConfig({ ...source, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+    return loadConfig({ ...source, feedTypes: FEED_TYPES });
   };
   const loaded = load(yaml);
   if (loaded.kind === 'invalid') return { kind: 'failed', errors: loaded.errors.map(formatDiagnostic) };

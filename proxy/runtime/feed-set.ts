@@ -4,7 +4,7 @@ import { normalizeTarget } from '../../policies/key.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import type { DeliveryAnswer, FeedLog, FeedReceiver } from '../../origin-adapters/feeds/feed.ts';
 import type { Clock } from '../threads/clock.ts';
-import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { tagsOfChange } from '../feeds/change-tags.ts';
 import { feedDeps } from '../feeds/deps.ts';
 import { FenceSink } from '../feeds/invalidation-sink.ts';
@@ -114,7 +114,7 @@ export class FeedSet {
   /** `named` is `feed` with the addresses that are known only now. */
   #made(feed: FeedConfig, named: FeedConfig, scope: readonly string[], source: string): Running {
     const { clock, fence, state } = this.#deps;
-    const adapter = FEED_ADAPTERS[feed.type];
+    const adapter = FEED_TYPES[feed.type]!;
     const log = this.#logOf(feed.name);
     const deps = feedDeps(clock, log);
     const shared = sharedFeed();

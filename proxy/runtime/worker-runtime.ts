@@ -10,7 +10,7 @@ import type { EntryHead } from '../store/entry-head.ts';
 import { Tiers } from '../store/tiers.ts';
 import { createMemoryTier } from '../store/memory.ts';
 import type { Clock } from '../threads/clock.ts';
-import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { FeedView } from '../feeds/shared-feed.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { loadKey, SharedWords } from '../fence/layout.ts';
@@ -261,7 +261,7 @@ export class WorkerRuntime {
     this.#feeds = new Map(
       Object.entries(feeds).map(([name, shared]) => {
         const feed = config.feeds[name]!;
-        return [name, new FeedView(feed, shared, FEED_ADAPTERS[feed.type], this.#deps.clock)];
+        return [name, new FeedView(feed, shared, FEED_TYPES[feed.type]!, this.#deps.clock)];
       }),
     );
     this.#isTrusted = trusts(config.listen.trustedProxies);

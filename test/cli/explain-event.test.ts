@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readArguments } from '../../proxy/cli/arguments.ts';
 import { explainEvent } from '../../proxy/cli/event-explanation.ts';
-import { FEED_SCHEMAS } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { configOf } from '../config/load.ts';
 import { newPlace, type Place } from './support.ts';
 
@@ -18,7 +18,7 @@ routes: [{ name: all, match: /* }]
 `;
 
 function explained(message: unknown) {
-  const config = configOf(CONFIG, { feedSchemas: FEED_SCHEMAS });
+  const config = configOf(CONFIG, { feedTypes: FEED_TYPES });
   return explainEvent(config, config.feeds['changes']!, Buffer.from(JSON.stringify(message)), []);
 }
 

@@ -23,7 +23,7 @@ async function check(text: string | null, json = false) {
   let err = '';
   const stdout = { write: (written: string) => (out += written) };
   const stderr = { write: (written: string) => (err += written) };
-  const code = await runCheck({ file, json, stdout, stderr, env: {}, feedSchemas: {}, notYet: [] });
+  const code = await runCheck({ file, json, stdout, stderr, env: {}, feedTypes: {} });
   return { code, out: out.replaceAll(file, 'FILE'), err: err.replaceAll(file, 'FILE') };
 }
 
@@ -82,7 +82,7 @@ describe('weir check', () => {
 describe('weir schema', () => {
   it('prints the JSON Schema', () => {
     let out = '';
-    expect(runSchema({ feedSchemas: {}, stdout: { write: (text) => (out += text) } })).toBe(0);
+    expect(runSchema({ feedTypes: {}, stdout: { write: (text) => (out += text) } })).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ title: 'Weir configuration', type: 'object' });
   });
 });

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { FEED_SCHEMAS } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { isInstalled, missingPackages } from '../../proxy/feeds/packages.ts';
 import { load } from './load.ts';
 
 const ORIGIN = 'origins: { shop: { url: "http://127.0.0.1:1" } }\n';
 
 function warningsOf(text: string, missing: typeof missingPackages = () => []): string[] {
-  const loaded = load(`${ORIGIN}${text}`, { feedSchemas: FEED_SCHEMAS, missingPackages: missing });
+  const loaded = load(`${ORIGIN}${text}`, { feedTypes: FEED_TYPES, missingPackages: missing });
   if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
   return loaded.warnings.map(({ path, message }) => `${path}: ${message}`);
 }
@@ -114,7 +114,7 @@ describe('the packages of a feed', () => {
   });
 
   it('are found where they are installed, be they ES modules alone', () => {
-    for (const type of Object.keys(FEED_SCHEMAS)) expect(missingPackages(type)).toEqual([]);
+    for (const type of Object.keys(FEED_TYPES)) expect(missingPackages(type)).toEqual([]);
     expect(isInstalled('hono')).toBe(true);
     expect(isInstalled('no-such-package-of-weir')).toBe(false);
   });

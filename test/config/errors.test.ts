@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { NotYet } from '../../policies/config/load.ts';
 import { configOf, errorsOf, load } from './load.ts';
 
 const ORIGIN = 'origins: { shop: { url: "http://shop:3000" } }\n';
@@ -96,9 +95,9 @@ routes:
   it('do not show what may be secret', () => {
     const errors = errorsOf(`${ORIGIN}admin: { token: 12345 }`);
     expect(errors).toEqual(['2:17 admin.token: expected a text, got something else']);
-    const secrets = { sse: z.strictObject({ secrets: z.array(z.string().min(9)) }) };
+    const sse = { readLag: '0s', schema: z.strictObject({ secrets: z.array(z.string().min(9)) }) };
     const text = `${ORIGIN}feeds: { f: { type: sse, secrets: [hush] } }`;
-    expect(errorsOf(text, { feedSchemas: secrets })).toEqual([
+    expect(errorsOf(text, { feedTypes: { sse } })).toEqual([
       '2:36 feeds.f.secrets[0]: expected a length of at least 9, got something else',
     ]);
   });
@@ -168,14 +167,17 @@ describe('feeds', () => {
       '2:34 feeds.f.slot: expected one of url, replay, type, format, max-silence, read-lag, version-field, map, demo, got slot',
     ]);
     expect(errorsOf(`${ORIGIN}feeds: { f: { url: u } }`)).toEqual([
-      '2:10 feeds.f.type: expected one of sse, webhook, redis-stream, nats, kafka, postgres, got nothing',
+      '2:10 feeds.f.type: expected one of sse, postgres, got nothing',
     ]);
   });
 
-  it('of a type without an adapter are not available yet', () => {
-    expect(errorsOf(`${ORIGIN}feeds: { f: { type: kafka, brokers: [a] } }`)).toEqual([
-      '2:21 feeds.f.type: expected what this version offers, got a feed of type kafka: not available yet',
+  it('have a type that is registered, and its default read lag', () => {
+    expect(errorsOf(`${ORIGIN}feeds: { f: { type: log, path: p } }`)).toEqual([
+      '2:21 feeds.f.type: expected one of sse, postgres, got "log"',
     ]);
+    const log = { readLag: '3s', schema: z.strictObject({ path: z.string() }) };
+    const config = configOf(`${ORIGIN}feeds: { f: { type: log, path: p } }`, { feedTypes: { log } });
+    expect(config.feeds['f']).toMatchObject({ type: 'log', readLagMs: 3_000, options: { path: 'p' } });
   });
 
   it('invalidate something', () => {
@@ -194,28 +196,5 @@ describe('feeds', () => {
       before: { exists: false },
       price: { changed: true },
     });
-  });
-});
-
-describe('what is not built yet', () => {
-  const notYet: NotYet[] = [
-    { path: ['feeds'], what: 'feeds' },
-    { path: ['cache', 'disk'], what: 'the disk level' },
-    { path: ['routes', '*', 'write', 'policy'], value: 'behind', what: 'write-behind' },
-  ];
-
-  it('is refused where it is asked for', () => {
-    const text = `${ORIGIN}cache: { disk: { size: 1GiB } }
-routes:
-  - { match: /a, write: { policy: behind } }
-  - { match: /*, write: { policy: around } }`;
-    expect(errorsOf(text, { notYet })).toEqual([
-      '2:16 cache.disk: expected what this version offers, got the disk level: not available yet',
-      '4:35 routes[0].write.policy: expected what this version offers, got write-behind: not available yet',
-    ]);
-  });
-
-  it('is no matter where it is not mentioned', () => {
-    expect(errorsOf(ORIGIN, { notYet })).toEqual([]);
   });
 });

@@ -4,14 +4,14 @@ import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { ConfigSource, LoadedConfig } from '../../policies/config/load.ts';
 import { loadConfig } from '../../policies/config/load.ts';
 
-/** A feed type's own keys, as an adapter would give them. */
-export const feedSchemas = {
-  sse: z.strictObject({ url: z.string(), replay: z.boolean().prefault(true) }),
-  postgres: z.strictObject({ slot: z.string() }),
+/** Two types of feed, as adapters would describe them. */
+export const feedTypes = {
+  sse: { readLag: '0s', schema: z.strictObject({ url: z.string(), replay: z.boolean().prefault(true) }) },
+  postgres: { readLag: '1s', schema: z.strictObject({ slot: z.string() }) },
 };
 
 export function load(text: string, given: Partial<ConfigSource> = {}): LoadedConfig {
-  const source = { file: 'weir.yaml', directory: '/etc/weir', env: {}, feedSchemas, notYet: [] };
+  const source = { file: 'weir.yaml', directory: '/etc/weir', env: {}, feedTypes };
   return loadConfig({ ...source, ...given, text });
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig, type LoadedConfig } from '../../policies/config/load.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const blocks = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map(
@@ -12,7 +12,7 @@ const blocks = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/```ya
 
 function load(text: string): LoadedConfig {
   const source = { text, file: 'README.md', directory: ROOT, env: {} };
-  return loadConfig({ ...source, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+  return loadConfig({ ...source, feedTypes: FEED_TYPES });
 }
 
 describe("the README's configurations", () => {

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { jsonSchema, jsonSchemaText } from '../../policies/config/json-schema.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { CONTRACT } from './contract.ts';
-import { feedSchemas, load } from './load.ts';
+import { feedTypes, load } from './load.ts';
 
 type Schema = { readonly [key: string]: Schema };
 
@@ -22,7 +22,7 @@ function properties(schema: Schema, path = ''): [string, Schema][] {
   return [...own, ...inner, ...nested];
 }
 
-const schema = jsonSchema(feedSchemas) as Schema;
+const schema = jsonSchema(feedTypes) as Schema;
 
 describe('the JSON Schema', () => {
   it('says of each key what it is for', () => {
@@ -47,7 +47,7 @@ describe('the JSON Schema', () => {
   });
 
   it('takes what the loader takes, and refuses unknown keys', () => {
-    const validator = z.fromJSONSchema(jsonSchema(feedSchemas) as z.core.JSONSchema.JSONSchema);
+    const validator = z.fromJSONSchema(jsonSchema(feedTypes) as z.core.JSONSchema.JSONSchema);
     expect(validator.safeParse(parse(CONTRACT)).error).toBeUndefined();
     const referring = { origins: { shop: { url: 'demo:' } }, listen: { port: '${PORT}' } };
     expect(validator.safeParse(referring).success).toBe(true);
@@ -63,7 +63,7 @@ describe('the JSON Schema', () => {
 describe('the shipped configuration', () => {
   it('is fine', async () => {
     const text = await readFile(new URL('../../proxy.config.yaml', import.meta.url), 'utf8');
-    const loaded = load(text, { feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+    const loaded = load(text, { feedTypes: FEED_TYPES });
     expect(loaded).toMatchObject({ kind: 'ok', warnings: [] });
     expect(loaded.kind === 'ok' && loaded.config.origins['shop']?.urls).toEqual(['demo:']);
   });
@@ -72,6 +72,6 @@ describe('the shipped configuration', () => {
     const text = await readFile(new URL('../../proxy.config.yaml', import.meta.url), 'utf8');
     expect(text).toMatch(/^# yaml-language-server: \$schema=\.\/proxy\.config\.schema\.json\n/);
     const shipped = await readFile(new URL('../../proxy.config.schema.json', import.meta.url), 'utf8');
-    expect(shipped).toBe(jsonSchemaText(FEED_SCHEMAS));
+    expect(shipped).toBe(jsonSchemaText(FEED_TYPES));
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Config } from '../../policies/config/config.ts';
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig } from '../../policies/config/load.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { configOf } from './load.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, '../..');
 function shipped(env: Record<string, string>): Config {
   const text = readFileSync(join(ROOT, 'proxy.config.yaml'), 'utf8');
   const source = { text, file: 'proxy.config.yaml', directory: ROOT, env };
-  const loaded = loadConfig({ ...source, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+  const loaded = loadConfig({ ...source, feedTypes: FEED_TYPES });
   if (loaded.kind === 'invalid') throw new Error(loaded.errors.map(formatDiagnostic).join('\n'));
   expect(loaded.warnings).toEqual([]);
   return loaded.config;

@@ -4,7 +4,7 @@ import { redisStreamFeed } from '../../origin-adapters/feeds/redis-stream.ts';
 import { isTlsFailure, readTls } from '../../origin-adapters/feeds/tls.ts';
 import { configOf, errorsOf } from '../config/load.ts';
 
-const feedSchemas = { nats: natsFeed.schema, 'redis-stream': redisStreamFeed.schema };
+const feedTypes = { nats: natsFeed, 'redis-stream': redisStreamFeed };
 
 describe("a feed's TLS", () => {
   it('names its files from the configuration file, and secrets from the environment', () => {
@@ -19,7 +19,7 @@ describe("a feed's TLS", () => {
           password: "\${REDIS_PASSWORD}"
           tls: { ca: tls/ca.pem, cert: /tls/cert.pem, key: key.pem, server-name: redis.internal }
       `,
-      { feedSchemas, env: { REDIS_PASSWORD: 'secret' } },
+      { feedTypes, env: { REDIS_PASSWORD: 'secret' } },
     );
     expect(config.feeds['changes']!.options).toEqual({
       url: 'rediss://redis.example',
@@ -42,7 +42,7 @@ describe("a feed's TLS", () => {
       feeds:
         changes: { type: nats, servers: "nats://a.example", stream: S, tls: { cert: c.pem, file: x } }
       `,
-      { feedSchemas },
+      { feedTypes },
     );
     expect(errors.join('\n')).toContain('feeds.changes.tls');
   });

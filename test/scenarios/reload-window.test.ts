@@ -7,7 +7,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import type { Config } from '../../policies/config/config.ts';
 import { readConfigFile } from '../../proxy/cli/config-file.ts';
 import { systemClock } from '../../proxy/threads/clock.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
 import { Coordinator } from '../../proxy/runtime/coordinator.ts';
@@ -28,7 +28,7 @@ async function startInProcess(originUrl: string) {
         `cache: { memory: 16MiB, disk: { path: ./data, size: 16MiB } }\norigins: { app: { url: "${originUrl}" } }\n` +
         `routes: [{ name: page, match: /page, cache: { key: { query: ${key} } } }]\n`,
     );
-    const loaded = await readConfigFile({ file, env: {}, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+    const loaded = await readConfigFile({ file, env: {}, feedTypes: FEED_TYPES });
     if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
     return loaded.config;
   };

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readConfigFile } from '../../proxy/cli/config-file.ts';
 import { systemClock } from '../../proxy/threads/clock.ts';
-import { FEED_SCHEMAS, NOT_YET } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { logTo } from '../../proxy/observability/logger.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
 import type { KeyedHash } from '../../proxy/threads/keyed-hash.ts';
@@ -53,7 +53,7 @@ async function startInProcess(): Promise<InProcessWeir> {
     `listen: { port: 0, workers: 2 }\nadmin: { port: 0 }\nlog: { level: silent }\nfence: { records: 1000 }\n` +
       `cache: { memory: 16MiB, disk: { path: ./data, size: 16MiB } }\norigins: { app: { url: "${origin.url}" } }\n`,
   );
-  const loaded = await readConfigFile({ file, env: {}, feedSchemas: FEED_SCHEMAS, notYet: NOT_YET });
+  const loaded = await readConfigFile({ file, env: {}, feedTypes: FEED_TYPES });
   if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
   const workers: Worker[] = [];
   let hash!: KeyedHash;

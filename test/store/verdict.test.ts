@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FEED_ADAPTERS } from '../../origin-adapters/feeds/registry.ts';
+import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { HealthCells } from '../../proxy/feeds/health-cells.ts';
 import { judge, type Judgement } from '../../proxy/store/verdict.ts';
 import { FeedView, sharedFeed } from '../../proxy/feeds/shared-feed.ts';
@@ -25,7 +25,7 @@ function judgeStoppedBefore(
   fence.hard('other');
   const shared = sharedFeed();
   const board = new HealthCells(shared.health);
-  const view = new FeedView(FEED, shared, FEED_ADAPTERS.sse, clock);
+  const view = new FeedView(FEED, shared, FEED_TYPES['sse']!, clock);
   board.set({ state: 'lost', silentSinceMonotonicMs: clock.now - 1_000 }, clock);
   let steps = 0;
   const step = (): void => {
