@@ -33,6 +33,7 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
       receivingBytes: journal.receiving,
       deliveries: journal.deliveries,
       done: journal.done,
+      responsesBytes: journal.responses,
     },
     writes: { heldPerClient: writes['held-per-client'], held: writes.held },
     origins: compileEach(parts.origins, (name, origin) => compileOrigin(name, origin, directory)),

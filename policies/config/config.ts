@@ -130,6 +130,8 @@ export interface JournalConfig {
   readonly deliveries: number;
   /** Delivered writes that can still be asked for, and whose Idempotency-Key is still known. Key `done`, 100000. */
   readonly done: number;
+  /** Of the origin's responses that are kept for requests with a known Idempotency-Key. Key `responses`, 64MiB. */
+  readonly responsesBytes: number;
 }
 
 /** Key `writes`: bounds on writes that are under way or of unknown outcome, but for those of the journal. */

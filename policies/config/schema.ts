@@ -188,6 +188,11 @@ export const journalSchema = z.strictObject({
   done: count({ least: 1_000, most: 10_000_000 })
     .prefault(100_000)
     .describe('Delivered writes that can still be asked for, and whose Idempotency-Key is still known.'),
+  responses: size({ most: 4 * 2 ** 30 })
+    .prefault('64MiB')
+    .describe(
+      "The origin's responses that are kept for requests with a known Idempotency-Key; beyond it those of the earliest writes go.",
+    ),
 });
 
 export const writesSchema = z.strictObject({

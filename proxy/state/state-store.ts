@@ -41,7 +41,8 @@ export type TableName =
   | 'write-bodies'
   | 'write-lines'
   | 'write-dues'
-  | 'write-keys';
+  | 'write-keys'
+  | 'write-responses';
 
 /** Keys are strings or buffers in byte order, of at most 1,900 bytes. Reads show what was committed. */
 export interface StateTable {

@@ -1,5 +1,4 @@
-import type { AcceptedWrite, OfferedRequest, PendingRequest } from './journal-client.ts';
-import type { OriginResponse } from './delivery/origin-response.ts';
+import type { AcceptedWrite, OfferedRequest, PendingRequest, WaitedResponse } from './journal-client.ts';
 import type { Pending } from './journal/pending-writes.ts';
 import type {
   Admission,
@@ -20,6 +19,6 @@ export type WriteCalls = {
   giveSlot(argument: { readonly slot: number }): void;
   holdUnknown(write: UnknownWrite): void;
   acceptWrite(request: OfferedRequest): AcceptedWrite;
-  originAnswer(argument: { readonly ticket: number }): OriginResponse | null;
+  originAnswer(argument: { readonly ticket: number }): WaitedResponse;
   readPending(request: PendingRequest): Pending;
 };

@@ -8,7 +8,7 @@ import type { Journal } from './journal/journal.ts';
 import type { OrderQueueId } from './journal/order-queue.ts';
 import { numberOf, UNREADABLE, unreadableId, type WriteRecord } from './journal/record.ts';
 import type { DurableClock } from './journal/durable-clock.ts';
-import type { Numbered, Shelf } from './journal/tables.ts';
+import { SHELVES, type Numbered, type Shelf } from './journal/tables.ts';
 
 /** A write as operators see it. */
 export interface WriteReport {
@@ -95,7 +95,6 @@ const BUSY: WriteAction = {
 
 /** Of a write whose origin can't be read. */
 const NO_ORIGIN = '';
-const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
 
 /** What operators see of the journal, and do with it. */
 export class JournalAdmin {

@@ -1,6 +1,7 @@
 import type { OfferedWrite } from './journal/appender.ts';
 import type { OrderQueueKey } from './journal/order-queue.ts';
-import type { OriginResponse } from './delivery/origin-response.ts';
+import type { WriteProgress } from './journal/journal.ts';
+import type { OriginResponse } from './journal/record.ts';
 import type { Pending } from './journal/pending-writes.ts';
 import type {
   Admission,
@@ -22,8 +23,8 @@ export interface JournalClient {
   giveSlot(slot: number): void;
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
-  /** Resolves with null where it does not come in time, or is too long. To be asked for once. */
-  originAnswer(ticket: number): Promise<OriginResponse | null>;
+  /** To be asked for once. */
+  originAnswer(ticket: number): Promise<WaitedResponse>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
 
@@ -33,10 +34,17 @@ export interface OfferedRequest extends Omit<OfferedWrite, 'line' | 'origin' | '
   readonly waitMs: number;
 }
 
+/** What a client gets that waits for the origin's response. */
+export type WaitedResponse =
+  | { readonly kind: 'response'; readonly response: OriginResponse }
+  /** It did not come in time, can't come any more, or is too large to be kept. */
+  | { readonly kind: 'none'; readonly progress: WriteProgress };
+
 export type AcceptedWrite =
   | {
       readonly kind: 'accepted';
       readonly id: string;
+      readonly progress: WriteProgress;
       /** For `originAnswer`; null: the client does not wait for it. */
       readonly ticket: number | null;
     }

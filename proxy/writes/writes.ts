@@ -12,7 +12,7 @@ import type { WriteCalls } from './call-types.ts';
 import type { Handlers } from '../threads/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './delivery/deliveries.ts';
-import { Journal } from './journal/journal.ts';
+import { Journal, type WriteProgress } from './journal/journal.ts';
 import { HoldSlots } from './through/hold-slots.ts';
 import { lineKeyOf, type OrderQueueId } from './journal/order-queue.ts';
 import { TimedHolds } from './through/timed-holds.ts';
@@ -21,9 +21,8 @@ import { PendingWrites } from './journal/pending-writes.ts';
 import { DurableClock } from './journal/durable-clock.ts';
 import { WriteThroughGate } from './through/gate.ts';
 import { JournalAdmin } from './journal-admin.ts';
-import type { OriginResponse } from './delivery/origin-response.ts';
-import { numberOf } from './journal/record.ts';
-import type { AcceptedWrite, OfferedRequest } from './journal-client.ts';
+import { numberOf, type OriginResponse } from './journal/record.ts';
+import type { AcceptedWrite, OfferedRequest, WaitedResponse } from './journal-client.ts';
 
 export interface WritesDependencies {
   readonly config: Config;
@@ -51,7 +50,7 @@ export class Writes {
   readonly #reading: PendingWrites;
   readonly #desk: WriteThroughGate;
   /** What clients wait for, by worker and ticket. */
-  readonly #promised = new Map<string, Promise<OriginResponse | null>>();
+  readonly #promised = new Map<string, Promise<WaitedResponse>>();
   #tickets = 0;
   #config: Config;
   #origins: Origin[] = [];
@@ -219,8 +218,8 @@ export class Writes {
           ...(merged === null ? {} : { merged }),
         });
         this.#deliveries.accepted(line.origin);
-        const answer = waitMs > 0 ? this.#deliveries.answerTo(number, waitMs) : null;
-        return { kind: 'accepted', id, ticket: this.#promise(instance, answer) };
+        const ticket = this.#promise(instance, waitMs, () => this.#firstResponse(number, waitMs));
+        return { kind: 'accepted', id, progress: ACCEPTED, ticket };
       }
       case 'repeated': {
         const { id, number } = acceptance;
@@ -230,9 +229,9 @@ export class Writes {
           method: offered.method,
           origin: line.origin,
         });
-        const isWaiting = this.#journal.tables.record('waiting', number) !== null;
-        const answer = isWaiting && waitMs > 0 ? this.#repeatedAnswer(number, waitMs) : null;
-        return { kind: 'accepted', id, ticket: this.#promise(instance, answer) };
+        const progress = this.#journal.progress(number);
+        const ticket = this.#promise(instance, waitMs, () => this.#repeatedResponse(number, waitMs));
+        return { kind: 'accepted', id, progress, ticket };
       }
       case 'mismatch':
       case 'full':
@@ -249,25 +248,42 @@ export class Writes {
     this.#deliveries.unanswered(numberOf(id)!);
   }
 
-  /** From now on, lest the answer comes before it is asked for. */
-  #promise(instance: number, answer: Promise<OriginResponse | null> | null): number | null {
-    if (answer === null) return null;
+  /** Waits from now on, so that no response is missed that comes before the worker asks for it. */
+  #promise(instance: number, waitMs: number, wait: () => Promise<WaitedResponse>): number | null {
+    if (waitMs === 0) return null;
     this.#tickets += 1;
-    this.#promised.set(`${instance}:${this.#tickets}`, answer);
+    this.#promised.set(`${instance}:${this.#tickets}`, wait());
     return this.#tickets;
   }
 
-  async #repeatedAnswer(number: number, waitMs: number): Promise<OriginResponse | null> {
-    const answer = await this.#deliveries.answerTo(number, waitMs);
-    return answer === null ? null : { ...answer, fields: repeatedAnswerFields(answer.fields) };
+  async #firstResponse(number: number, waitMs: number): Promise<WaitedResponse> {
+    return this.#waited(number, await this.#deliveries.answerTo(number, waitMs));
   }
 
-  async #originAnswer(key: string): Promise<OriginResponse | null> {
-    const answer = this.#promised.get(key);
+  /** Of a write that is over, the one that was kept. */
+  async #repeatedResponse(number: number, waitMs: number): Promise<WaitedResponse> {
+    const isWaiting = this.#journal.progress(number).state === 'waiting';
+    const response = isWaiting
+      ? await this.#deliveries.answerTo(number, waitMs)
+      : this.#journal.tables.response(number);
+    if (response === null) return this.#waited(number, null);
+    return this.#waited(number, { ...response, fields: repeatedAnswerFields(response.fields) });
+  }
+
+  #waited(number: number, response: OriginResponse | null): WaitedResponse {
+    if (response !== null) return { kind: 'response', response };
+    return { kind: 'none', progress: this.#journal.progress(number) };
+  }
+
+  async #originAnswer(key: string): Promise<WaitedResponse> {
+    const waited = this.#promised.get(key);
     this.#promised.delete(key);
-    return (await answer) ?? null;
+    if (waited === undefined) throw new Error('nothing is waited for under this ticket');
+    return waited;
   }
 }
+
+const ACCEPTED: WriteProgress = { state: 'waiting', status: null, mergedInto: null };
 
 const STOP_GRACE_MS = 5_000;
 

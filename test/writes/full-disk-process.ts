@@ -25,7 +25,7 @@ async function open() {
   const time = new DurableClock({ state, clock });
   const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1000, held: 10_000 }), time, log });
   const timedHolds = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
-  const limits = { sizeBytes: 2 ** 30, done: 0 };
+  const limits = { sizeBytes: 2 ** 30, done: 0, responsesBytes: 0 };
   const deps = {
     state,
     fence,

@@ -46,7 +46,7 @@ export async function open(
     clock,
     time,
     timedHolds,
-    limits: () => ({ sizeBytes, done: 3 }),
+    limits: () => ({ sizeBytes, done: 3, responsesBytes: 1_000 }),
     hasWaitingBehind: (line) => lines.hasWaiting(line),
     onBuried: (number) => buried.push(number),
   });

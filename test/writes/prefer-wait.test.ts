@@ -53,16 +53,30 @@ describe('Prefer: wait', () => {
     };
     const merged = await send('one');
     const discarded = await send('three');
-    expect((await merged.answered).status).toBe(202);
+    const afterMerge = await merged.answered;
+    expect(afterMerge.status).toBe(202);
+    expect(await afterMerge.json()).toEqual({ id: merged.id, state: 'done', mergedInto: discarded.id });
     expect(await scene.write(merged.id)).toMatchObject({ mergedInto: discarded.id });
     expect((await scene.weir.admin(`/writes/${discarded.id}`, { method: 'DELETE' })).status).toBe(200);
-    expect((await discarded.answered).status).toBe(202);
+    const afterDiscard = await discarded.answered;
+    expect(afterDiscard.status).toBe(202);
+    expect(await afterDiscard.json()).toEqual({ id: discarded.id, state: 'discarded' });
     const orphan = await send('orphan');
     await scene.weir.reload(`
       origins: { other: { url: "${scene.origin.url}" } }
       routes: [{ name: all, match: /* }]`);
-    expect((await orphan.answered).status).toBe(202);
+    const afterGivingUp = await orphan.answered;
+    expect(afterGivingUp.status).toBe(202);
+    expect(await afterGivingUp.json()).toEqual({ id: orphan.id, state: 'dead' });
     expect(await scene.write(orphan.id)).toMatchObject({ state: 'dead' });
+  });
+
+  it('ends with 202 and the true state where the answer is too large to be kept', async () => {
+    scene = await startScene();
+    scene.origin.on('PUT *', { status: 200, body: 'x'.repeat(2 ** 20 + 1) });
+    const put = await scene.send('PUT', '/items/1', 'x', LONG);
+    expect(put.status).toBe(202);
+    expect(await put.json()).toEqual({ id: idOf(put), state: 'done', status: 200 });
   });
 
   it('holds up no stop: clients get their 202 then', async () => {

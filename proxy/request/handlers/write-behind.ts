@@ -11,7 +11,8 @@ import type { AccessRecords } from '../access-records.ts';
 import { originForm, passFields } from './pass.ts';
 import { refuse } from '../error-responses.ts';
 import type { RoutedContext } from '../context.ts';
-import type { OriginResponse } from '../../writes/delivery/origin-response.ts';
+import type { WriteProgress } from '../../writes/journal/journal.ts';
+import type { OriginResponse } from '../../writes/journal/record.ts';
 import { BodyBudget, type BudgetedBody } from '../body-budget.ts';
 import { routeTags, writeLineOf, type WriteThroughHandler } from './write-through.ts';
 import type { AcceptedWrite, JournalClient } from '../../writes/journal-client.ts';
@@ -123,13 +124,13 @@ export class WriteBehindHandler {
 
   async #accepted(
     context: RoutedContext,
-    { id, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
+    { id, progress, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
   ): Promise<void> {
     const { desk, accessRecords } = this.#deps;
-    const answer = ticket === null ? null : await desk.originAnswer(ticket).catch(() => null);
+    const waited = ticket === null ? null : await desk.originAnswer(ticket).catch(() => null);
     if (context.exchange.closed) accessRecords.whenEnded(context, 'write', 'behind', 0);
-    else if (answer !== null) this.#passAnswer(context, id, answer);
-    else this.#acknowledge(context, id);
+    else if (waited?.kind === 'response') this.#passAnswer(context, id, waited.response);
+    else this.#acknowledge(context, id, waited?.progress ?? progress);
   }
 
   #notTaken(
@@ -152,9 +153,16 @@ export class WriteBehindHandler {
     }
   }
 
-  /** The same for the same request under the same Idempotency-Key, whatever has become of the write since. */
-  #acknowledge(context: RoutedContext, id: string): void {
-    const content = Buffer.from(`${JSON.stringify({ id, state: 'waiting' })}\n`);
+  #acknowledge(
+    context: RoutedContext,
+    id: string,
+    { state, status: answered, mergedInto }: WriteProgress,
+  ): void {
+    const known = {
+      ...(answered === null ? {} : { status: answered }),
+      ...(mergedInto === null ? {} : { mergedInto }),
+    };
+    const content = Buffer.from(`${JSON.stringify({ id, state, ...known })}\n`);
     const status = cacheStatus({ fwd: 'method', detail: 'behind' });
     context.exchange.respond(
       202,

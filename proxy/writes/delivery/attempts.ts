@@ -6,8 +6,8 @@ import type { Log } from '../../observability/logger.ts';
 import { whileUnknown, type Lingering } from '../journal/hold-rows.ts';
 import type { Begun, Journal } from '../journal/journal.ts';
 import type { OrderQueueId } from '../journal/order-queue.ts';
-import { sendOnce, type OriginResponse } from './origin-response.ts';
-import { UNREADABLE, unreadableId, type WriteRecord } from '../journal/record.ts';
+import { sendOnce } from './origin-response.ts';
+import { UNREADABLE, unreadableId, type OriginResponse, type WriteRecord } from '../journal/record.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
 import { compileWriteRules, type WriteRules } from '../../routes/active-route.ts';
@@ -111,8 +111,8 @@ export class Attempts {
       },
       'a write was given up: see weir writes',
     );
-    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopLine(number, record));
-    else await this.leaveDead(number, record);
+    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopLine(number, record, answer));
+    else await this.leaveDead(number, record, answer);
     this.#deps.moved(record.line);
     this.#deps.ended(number, answer);
   }
@@ -135,9 +135,13 @@ export class Attempts {
   }
 
   /** Has a dead write stop its line no more. */
-  async leaveDead(number: number, record: WriteRecord): Promise<void> {
+  async leaveDead(
+    number: number,
+    record: WriteRecord,
+    response: OriginResponse | null = null,
+  ): Promise<void> {
     const timedHolds = whileUnknown(record, this.#deps.time.nowMs());
-    const leaving = { shelf: 'dead', record, timedHolds, moreTags: [] } as const;
+    const leaving = { shelf: 'dead', record, response, timedHolds, moreTags: [] } as const;
     await this.#persist(() => this.#deps.journal.leave(number, leaving));
   }
 
@@ -164,10 +168,11 @@ export class Attempts {
     const wallMs = clock.nowMs();
     const { retry } = this.#writePolicy(record);
     const decision = decideDelivery(attempt, record, retry, wallMs, random());
-    const after = afterAttempt(record, decision, { wallMs, nowMs: time.nowMs(), maxProcessingMs });
+    const status = attempt.kind === 'answered' ? attempt.status : null;
+    const after = afterAttempt(record, decision, status, { wallMs, nowMs: time.nowMs(), maxProcessingMs });
     switch (decision.kind) {
       case 'delivered':
-        await this.#delivered(number, after, attempt);
+        await this.#delivered(number, after, attempt, answer);
         this.#deps.ended(number, answer);
         break;
       case 'retry':
@@ -191,7 +196,12 @@ export class Attempts {
     await this.giveUp(number, record, 'hold');
   }
 
-  async #delivered(number: number, record: WriteRecord, attempt: Attempt): Promise<void> {
+  async #delivered(
+    number: number,
+    record: WriteRecord,
+    attempt: Attempt,
+    response: OriginResponse | null,
+  ): Promise<void> {
     const { journal, clock } = this.#deps;
     const { counters } = this;
     const answer = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
@@ -202,7 +212,9 @@ export class Attempts {
       ...namedTags(this.#rules, record),
     ];
     const timedHolds = this.#lingeringOf(number, record);
-    await this.#persist(() => journal.leave(number, { shelf: 'done', record, timedHolds, moreTags }));
+    await this.#persist(() =>
+      journal.leave(number, { shelf: 'done', record, response, timedHolds, moreTags }),
+    );
     counters.delivered += 1;
     const seconds = Math.max(0, clock.nowMs() - record.acceptedAtMs) / 1000;
     const bucket = DELIVERY_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
@@ -261,10 +273,11 @@ export class Attempts {
 function afterAttempt(
   record: WriteRecord,
   decision: DeliveryDecision,
+  status: number | null,
   { wallMs, nowMs, maxProcessingMs }: Record<'wallMs' | 'nowMs' | 'maxProcessingMs', number>,
 ): WriteRecord {
   if (decision.kind === 'delivered') {
-    return { ...record, state: 'done', isAttempting: false, lastError: null, endedAtMs: wallMs };
+    return { ...record, state: 'done', isAttempting: false, lastError: null, status, endedAtMs: wallMs };
   }
   const isUnknown = decision.outcome === 'unknown';
   const after: WriteRecord = {
@@ -276,5 +289,5 @@ function afterAttempt(
     unknownUntilMs: isUnknown ? nowMs + maxProcessingMs : record.unknownUntilMs,
   };
   if (decision.kind === 'retry') return { ...after, dueAtMs: nowMs + decision.afterMs };
-  return { ...after, state: decision.state, endedAtMs: wallMs };
+  return { ...after, state: decision.state, status, endedAtMs: wallMs };
 }

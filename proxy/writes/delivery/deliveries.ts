@@ -7,9 +7,8 @@ import { Attempts, type DeliveryCounters } from './attempts.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { OrderQueueId } from '../journal/order-queue.ts';
 import type { OrderQueues } from '../journal/order-queues.ts';
-import type { OriginResponse } from './origin-response.ts';
 import { Quarantine } from '../journal/quarantine.ts';
-import { originPrefix } from '../journal/record.ts';
+import { originPrefix, type OriginResponse } from '../journal/record.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
 

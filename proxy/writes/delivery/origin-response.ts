@@ -2,15 +2,8 @@ import { endToEnd } from '../../../policies/http/forwarding.ts';
 import type { Fields } from '../../../policies/http/fields.ts';
 import type { Attempt } from '../../../policies/writes.ts';
 import type { Origin, OriginFailure, OriginRequest } from '../../../origin-adapters/origin.ts';
+import type { OriginResponse } from '../journal/record.ts';
 import { BreakerOpen } from '../../../origin-adapters/http/breaker.ts';
-
-/** The origin's own answer, for a client that waits for it. */
-export interface OriginResponse {
-  readonly status: number;
-  /** End-to-end. */
-  readonly fields: Fields;
-  readonly content: Uint8Array;
-}
 
 /** One attempt, and the answer where it was whole and short enough to be kept. */
 export type Sent =

@@ -1,4 +1,4 @@
-import type { OriginResponse } from './origin-response.ts';
+import type { OriginResponse } from '../journal/record.ts';
 
 /** Clients that wait for the origin's own answer to a write that was accepted. */
 export class ResponseWaiters {

@@ -148,6 +148,7 @@ export class Appender {
       wasUncertain: false,
       unknownUntilMs: 0,
       lastError: null,
+      status: null,
       endedAtMs: null,
       mergedInto: null,
     };

@@ -2,19 +2,18 @@ import type { Clock } from '../../threads/clock.ts';
 import { NotDurableError, type Fence } from '../../fence/fence.ts';
 import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
-import { Retention } from './retention.ts';
+import { Retention, type RetentionLimits } from './retention.ts';
 import { Appender, type Acceptance, type OfferedWrite } from './appender.ts';
 import { readHoldRow, waitingHoldKey, writeHoldRow, type Lingering } from './hold-rows.ts';
 import type { OrderQueueId } from './order-queue.ts';
 import type { TimedHolds } from '../through/timed-holds.ts';
-import { isWhole, type WriteRecord } from './record.ts';
+import { isWhole, type OriginResponse, type WriteRecord } from './record.ts';
 import type { DurableClock } from './durable-clock.ts';
-import { JournalTables, type DueRow, type JournalCounts, type LineRow } from './tables.ts';
+import { JournalTables, SHELVES, type DueRow, type JournalCounts, type LineRow } from './tables.ts';
 
-export interface JournalLimits {
+export interface JournalLimits extends RetentionLimits {
+  /** Of writes that wait or are dead. */
   readonly sizeBytes: number;
-  /** Delivered writes that can still be asked for. */
-  readonly done: number;
 }
 
 /** A write and its content, as it is sent. */
@@ -27,11 +26,21 @@ export type Begun =
   /** It was given up, merged or discarded meanwhile. */
   | { readonly kind: 'gone' };
 
+/** What has become of a write, for its client. */
+export interface WriteProgress {
+  readonly state: WriteRecord['state'] | 'discarded';
+  /** As in its record. */
+  readonly status: number | null;
+  readonly mergedInto: string | null;
+}
+
 /** How a write leaves its line. */
 export interface DepartedWrite {
   /** `gone`: an operator has discarded it. */
   readonly shelf: 'done' | 'dead' | 'gone';
   readonly record: WriteRecord;
+  /** The origin's, for repetitions; null: it gave none, or none that can be kept. */
+  readonly response?: OriginResponse | null;
   /** What goes on being held, and for how long; null: nothing. */
   readonly timedHolds: Lingering | null;
   /** Invalidated beside what is held, or held with it where that lingers. */
@@ -54,7 +63,7 @@ export class Journal {
     this.#deps = deps;
     this.tables = new JournalTables(state);
     this.#holds = state.table('holds');
-    this.#done = new Retention(this.tables, () => limits().done);
+    this.#done = new Retention(this.tables, limits);
     this.#intake = new Appender({
       tables: this.tables,
       holds: this.#holds,
@@ -97,6 +106,18 @@ export class Journal {
     if ((acceptance as Acceptance).kind !== 'accepted') fence.drop(tags);
     if (replaced !== null) fence.drop(replaced);
     return acceptance;
+  }
+
+  /** What has become of a write that was accepted. */
+  progress(number: number): WriteProgress {
+    for (const shelf of SHELVES) {
+      const read = this.tables.record(shelf, number);
+      if (read === null) continue;
+      if (read.kind === 'damaged') return { state: shelf, status: null, mergedInto: null };
+      const { state, status, mergedInto } = read.record;
+      return { state, status, mergedInto };
+    }
+    return { state: 'discarded', status: null, mergedInto: null };
   }
 
   /** Writes down that an attempt begins. */
@@ -179,7 +200,7 @@ export class Journal {
   }
 
   /** Given up, and nothing behind it is delivered until somebody decides. Its hold goes on. */
-  async stopLine(number: number, record: WriteRecord): Promise<void> {
+  async stopLine(number: number, record: WriteRecord, response: OriginResponse | null = null): Promise<void> {
     await this.#deps.state.write(() => {
       const before = this.tables.record('waiting', number);
       if (before?.kind !== 'record') return;
@@ -188,6 +209,7 @@ export class Journal {
       this.tables.putRecord('dead', number, record);
       this.tables.putLine(record.line, { order: record.order, number, isDead: true });
       this.tables.count({ waiting: -1, dead: 1 });
+      this.#done.putResponse(number, record, response);
     });
   }
 
@@ -262,12 +284,14 @@ export class Journal {
         order: place,
         attempts: 0,
         dueAtMs: time.nowMs(),
+        status: null,
         endedAtMs: null,
       };
       const first = this.tables.first(line);
       const isFirst = first === null || first.order === place;
       time.note();
       this.tables.removeRecord('dead', number);
+      this.tables.removeResponse(number);
       this.tables.putRecord('waiting', number, record);
       this.tables.putLine(line, { order: place, number, isDead: false });
       if (isFirst) this.tables.putDue(number, record);
@@ -284,7 +308,7 @@ export class Journal {
   }
 
   /** Within a change: from where it is to a shelf, or away. False: it is in neither place. */
-  #move(number: number, { shelf, record, timedHolds }: DepartedWrite): boolean {
+  #move(number: number, { shelf, record, timedHolds, response = null }: DepartedWrite): boolean {
     const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
     const before = this.tables.record(from, number);
     if (before?.kind !== 'record') return false;
@@ -298,6 +322,8 @@ export class Journal {
       this.tables.count({ bytes: -record.bytes });
     }
     this.#shelve(number, shelf, record);
+    if (shelf === 'gone') this.tables.removeResponse(number);
+    else this.#done.putResponse(number, record, response);
     this.#promote(record.line);
     return true;
   }

@@ -45,6 +45,8 @@ export interface WriteRecord {
   /** Until then an attempt may still be carried out, by `SteadyTime`; 0: none. */
   readonly unknownUntilMs: number;
   readonly lastError: string | null;
+  /** Of the origin's response with which it was delivered or given up; null: there was none, or it is not known. */
+  readonly status: number | null;
   /** When it was delivered or given up, by the wall clock. */
   readonly endedAtMs: number | null;
   /** The one that took its place before it was sent. */
@@ -87,8 +89,42 @@ export function encodeRecord(record: WriteRecord): Buffer {
 export function decodeRecord(value: Buffer): ReadRecord {
   const json = value.subarray(4);
   if (value.length < 4 || crc32(json) !== value.readUInt32LE(0)) return { kind: 'damaged' };
-  return { kind: 'record', record: JSON.parse(json.toString()) as WriteRecord };
+  // Records of earlier versions have no status.
+  const record = { status: null, ...(JSON.parse(json.toString()) as Omit<WriteRecord, 'status'>) };
+  return { kind: 'record', record };
 }
+
+/** What the origin said to a write. */
+export interface OriginResponse {
+  readonly status: number;
+  /** End-to-end. */
+  readonly fields: Fields;
+  readonly content: Uint8Array;
+}
+
+/** A checksum, the length of the head, the head as JSON, and the content. */
+export function encodeResponse({ status, fields, content }: OriginResponse): Buffer {
+  const head = Buffer.from(JSON.stringify({ status, fields }));
+  const value = Buffer.alloc(RESPONSE_HEAD_AT + head.length + content.byteLength);
+  value.writeUInt32LE(head.length, 4);
+  head.copy(value, RESPONSE_HEAD_AT);
+  value.set(content, RESPONSE_HEAD_AT + head.length);
+  value.writeUInt32LE(crc32(value.subarray(4)), 0);
+  return value;
+}
+
+/** Null: it is damaged. */
+export function decodeResponse(value: Buffer): OriginResponse | null {
+  if (value.length < RESPONSE_HEAD_AT || crc32(value.subarray(4)) !== value.readUInt32LE(0)) return null;
+  const contentAt = RESPONSE_HEAD_AT + value.readUInt32LE(4);
+  const head = JSON.parse(value.toString('utf8', RESPONSE_HEAD_AT, contentAt)) as Omit<
+    OriginResponse,
+    'content'
+  >;
+  return { ...head, content: new Uint8Array(value.subarray(contentAt)) };
+}
+
+const RESPONSE_HEAD_AT = 8;
 
 export function contentOf(body: Uint8Array | null): WriteRecord['content'] {
   return body === null ? null : { bytes: body.byteLength, crc: crc32(body) };

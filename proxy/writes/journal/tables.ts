@@ -3,19 +3,23 @@ import { numberKey } from './hold-rows.ts';
 import { LINE_BYTES, type OrderQueueId } from './order-queue.ts';
 import {
   decodeRecord,
+  decodeResponse,
   encodeRecord,
+  encodeResponse,
   originPrefix,
   PREFIX_BYTES,
+  type OriginResponse,
   type ReadRecord,
   type WriteRecord,
 } from './record.ts';
 
 /** How far a write has come, as the first byte of its record's key. */
 export type Shelf = 'waiting' | 'dead' | 'done';
-const SHELVES: Readonly<Record<Shelf, string>> = { waiting: 'w', dead: 'x', done: 'z' };
+const SHELF_KEYS: Readonly<Record<Shelf, string>> = { waiting: 'w', dead: 'x', done: 'z' };
+export const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
 
 export function isShelf(text: string): text is Shelf {
-  return Object.hasOwn(SHELVES, text);
+  return Object.hasOwn(SHELF_KEYS, text);
 }
 
 /** How many a list may have at once, as it is written. */
@@ -55,6 +59,8 @@ export interface JournalCounts {
   readonly done: number;
   /** Of records and content that wait or are dead. */
   readonly bytes: number;
+  /** Of the origin's responses that are kept for repetitions. */
+  readonly responseBytes: number;
 }
 
 const LAST_KEY = Buffer.alloc(8, 0xff);
@@ -67,6 +73,7 @@ export class JournalTables {
   readonly #lines: StateTable;
   readonly #dues: StateTable;
   readonly #keys: StateTable;
+  readonly #responses: StateTable;
   readonly #meta: StateTable;
 
   constructor(state: StateStore) {
@@ -75,6 +82,7 @@ export class JournalTables {
     this.#lines = state.table('write-lines');
     this.#dues = state.table('write-dues');
     this.#keys = state.table('write-keys');
+    this.#responses = state.table('write-responses');
     this.#meta = state.table('meta');
   }
 
@@ -220,11 +228,39 @@ export class JournalTables {
     this.#keys.remove(key);
   }
 
+  /** Null: it is not kept, or damaged. */
+  response(number: number): OriginResponse | null {
+    const value = this.#responses.get(numberKey(number));
+    return value === undefined ? null : decodeResponse(value);
+  }
+
+  /** Within a change. */
+  putResponse(number: number, response: OriginResponse): void {
+    this.removeResponse(number);
+    const value = encodeResponse(response);
+    this.#responses.put(numberKey(number), value);
+    this.count({ responseBytes: value.length });
+  }
+
+  /** Within a change. */
+  removeResponse(number: number): void {
+    const value = this.#responses.get(numberKey(number));
+    if (value === undefined) return;
+    this.#responses.remove(numberKey(number));
+    this.count({ responseBytes: -value.length });
+  }
+
+  /** The number of the write that was accepted first, of those whose response is kept; null: none is. */
+  firstResponse(): number | null {
+    for (const { key } of this.#responses.range({ limit: 1 })) return Number(key.readBigUInt64BE(0));
+    return null;
+  }
+
   counts(): JournalCounts {
     const value = this.#meta.get(COUNTS);
-    return value === undefined
-      ? { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0 }
-      : (JSON.parse(value.toString()) as JournalCounts);
+    const counts = value === undefined ? {} : (JSON.parse(value.toString()) as Partial<JournalCounts>);
+    // Those of earlier versions have no `responseBytes`.
+    return { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0, responseBytes: 0, ...counts };
   }
 
   /** Within a change, as `count`. */
@@ -235,7 +271,7 @@ export class JournalTables {
     return last;
   }
 
-  count(by: Partial<Record<'waiting' | 'dead' | 'done' | 'bytes', number>>): void {
+  count(by: Partial<Record<'waiting' | 'dead' | 'done' | 'bytes' | 'responseBytes', number>>): void {
     const counts = this.counts();
     const waiting = counts.waiting + (by.waiting ?? 0);
     const dead = counts.dead + (by.dead ?? 0);
@@ -247,6 +283,7 @@ export class JournalTables {
       done: counts.done + (by.done ?? 0),
       // What a record that can't be read was counted with is not known any more.
       bytes: waiting + dead === 0 ? 0 : bytes,
+      responseBytes: counts.responseBytes + (by.responseBytes ?? 0),
     });
   }
 
@@ -264,11 +301,11 @@ export interface KeyedWrite {
 const COUNTS = 'journal';
 
 function recordKey(shelf: Shelf, number: number): Buffer {
-  return rowKey(SHELVES[shelf], numberKey(number));
+  return rowKey(SHELF_KEYS[shelf], numberKey(number));
 }
 
 function shelfEnd(shelf: Shelf): Buffer {
-  return rowKey(SHELVES[shelf], LAST_KEY);
+  return rowKey(SHELF_KEYS[shelf], LAST_KEY);
 }
 
 function rowKey(kind: string, key: Buffer): Buffer {
