@@ -12,15 +12,22 @@ export type OriginTrouble =
   | { readonly kind: 'failed'; readonly error: string };
 
 export type FailureScope =
-  /** Every request with the key. */
+  /** Every request with the primary key, whatever variant it selects. */
+  | 'origin'
+  /** Every request with the primary key that selects the same variant. */
   | 'all'
-  /** Those that the origin would be sent alike. */
+  /** Of those, the ones that the origin would be sent alike. */
   | 'alike';
 
 export interface KnownFailure {
   readonly scope: FailureScope;
   /** Of the request that failed, as `sentDigest` gives it. */
   readonly sent: string;
+}
+
+/** Whether the status says that the origin fails, or that it refuses more requests (RFC 6585 §4). */
+export function isFailureStatus(status: number): boolean {
+  return status >= 500 || status === 429;
 }
 
 /**
@@ -35,8 +42,9 @@ export function decideFailure(
   if (trouble.kind === 'failed' && OF_WEIR.has(trouble.error)) return null;
   const isOfOrigin =
     trouble.kind === 'answered' ? isOriginFailure(trouble.status) : !OF_ANSWER.has(trouble.error);
-  const isSecond = before !== null && (before.scope === 'all' || before.sent !== sent);
-  return { scope: isOfOrigin || isSecond ? 'all' : 'alike', sent };
+  if (isOfOrigin) return { scope: 'origin', sent };
+  const isSecond = before !== null && (before.scope !== 'alike' || before.sent !== sent);
+  return { scope: isSecond ? 'all' : 'alike', sent };
 }
 
 /** Whether a status speaks of the server, whatever it was asked. */
@@ -45,7 +53,7 @@ export function isOriginFailure(status: number): boolean {
 }
 
 export function concerns(failure: KnownFailure, method: string, fields: Fields): boolean {
-  return failure.scope === 'all' || failure.sent === sentDigest(method, fields);
+  return failure.scope !== 'alike' || failure.sent === sentDigest(method, fields);
 }
 
 /** The same for requests with one key that the origin is sent alike. */
@@ -53,7 +61,7 @@ export function sentDigest(method: string, fields: Fields): string {
   return createHash('sha256').update(method).update('\n').update(fields.join('\n')).digest('base64url');
 }
 
-/** RFC 9110 §15.6.3 to §15.6.5. */
+/** Statuses that speak of the server, whatever it was asked (RFC 9110 §15.6.3 to §15.6.5). */
 const OF_ORIGIN: ReadonlySet<number> = new Set([502, 503, 504]);
 /** Failures of which a request's own fields may be the cause: the answer came, and could not be used. */
 const OF_ANSWER: ReadonlySet<string> = new Set(['http_protocol_error', 'http_response_header_section_size']);

@@ -72,16 +72,18 @@ export function teaches({ status, storing, isKept, request }: LearntResponse): b
   return status < 500 || (isKept && storing.kind === 'store');
 }
 
+/** Whether the status speaks of the request, of the client or of the moment, not of what the resource is now. */
+export function isOfTheRequest(status: number): boolean {
+  return OF_THE_REQUEST.has(status);
+}
+
 /** Whether the answer may be stored: an error does not displace what stands in for it (RFC 5861 §4). */
 export function mayDisplace(known: readonly KnownResponse[], answer: LearntResponse): boolean {
   if (!isStaleIfErrorStatus(answer.status)) return true;
   return known.every((each) => !answers(each.meta, answer.request) || byError(each, answer) === REPLACED);
 }
 
-/**
- * Errors that speak of the request, of the client or of the moment, not of what the resource is now (RFC 9110 §15.5, RFC
- * 6585).
- */
+/** RFC 9110 §15.5, RFC 6585. */
 const OF_THE_REQUEST: ReadonlySet<number> = new Set([
   400, 406, 407, 408, 411, 412, 413, 414, 415, 416, 417, 421, 425, 426, 428, 429, 431,
 ]);

@@ -8,6 +8,7 @@
  */
 import type { RouteCacheConfig } from '../config/config.ts';
 import type { FeedTrust, RequestView, StoredMeta } from '../model.ts';
+import { isOfTheRequest } from './learning.ts';
 import { decideReuse } from './reuse.ts';
 import { answers } from './vary.ts';
 
@@ -45,6 +46,14 @@ export function decideSharing(question: SharingQuestion): SharingDecision {
 export function isShareable(meta: StoredMeta, policy: RouteCacheConfig): boolean {
   const { responseTimeMs } = meta;
   return isReusable(asReceived(meta, responseTimeMs), WITHOUT_DIRECTIVES, 'live', policy, responseTimeMs);
+}
+
+/**
+ * Whether an answer with this status may be due to what the one request carried (its fields, its credentials, its client's
+ * address): that it can't be shared says nothing of the answers to other requests for the same.
+ */
+export function isOfOneRequest(status: number): boolean {
+  return status === 401 || status === 403 || isOfTheRequest(status);
 }
 
 function isReusable(

@@ -1,7 +1,7 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import type { FeedTrust, NotStoredReason } from '../../policies/model.ts';
 import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
-import { decideSharing } from '../../policies/rfc9111/sharing.ts';
+import { decideSharing, isOfOneRequest } from '../../policies/rfc9111/sharing.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -52,6 +52,8 @@ export type DepartureReason =
   | 'owner-lost'
   /** The answer was for the one alone whose request was sent: it asks for itself. */
   | 'private'
+  /** So it was, and maybe for what that request carried: the answer to another may be shared. */
+  | 'one-request'
   /** The origin has failed at the leader's request, and may not fail at this one. */
   | 'failed';
 
@@ -203,6 +205,7 @@ export class Flight {
         return why;
       }
       case 'pass':
+        if (isOfOneRequest(landing.status)) return 'one-request';
         waiter.take({ kind: 'unshareable', reason: landing.reason });
         return null;
       case 'failed':
@@ -234,7 +237,7 @@ export class Flight {
       case 'other-variant':
         return 'vary';
       case 'private':
-        return 'private';
+        return isOfOneRequest(entry.meta.status) ? 'one-request' : 'private';
       case 'superseded':
         return 'invalidated';
       case 'share':

@@ -4,17 +4,19 @@ import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
 import {
   concerns,
   decideFailure,
+  isFailureStatus,
   sentDigest,
   type KnownFailure,
   type OriginTrouble,
 } from '../../policies/origin-failures.ts';
 import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
-import { isShareable } from '../../policies/rfc9111/sharing.ts';
+import { isOfOneRequest, isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { OriginFetch, type OriginFetchCounters, type OriginFetchDependencies } from './fetch.ts';
 import { Flight, type FlightEvents, type FlightResult, type SharedFailure } from './flight.ts';
+import { FailureMemory, type FailureFound } from './failure-memory.ts';
 import type { Peers } from './peers/peers.ts';
 import type { HitForMiss } from './hit-for-miss.ts';
 import type { FetchRequest, Waiter } from './fetch-request.ts';
@@ -49,7 +51,8 @@ export interface FlightCounters extends OriginFetchCounters {
 const FLIGHTS_A_KEY = 2;
 const KNOWN_VARIES = 10_000;
 
-type FailureFound = SharedFailure['found'];
+/** Flights in a row that may end in an answer to one other request alone: whoever waited through them asks for itself. */
+const FLIGHTS_IN_VAIN = 2;
 
 /**
  * The flights of one worker: for one thing that is missing or stale there is one request to the origin, however many
@@ -72,15 +75,14 @@ export class Flights {
   readonly #alone = new Set<Slot>();
   /** By primary key, the names that the last answer's Vary gave. */
   readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });
-  /** By flight key. */
-  readonly #failures: LRUCache<string, RememberedFailure>;
+  readonly #failures: FailureMemory;
   /** By the waiter that flights see. */
   readonly #places = new Map<Waiter, Place>();
   #waiting = 0;
 
   constructor(deps: FlightsDependencies) {
     this.#deps = deps;
-    this.#failures = new LRUCache({ max: deps.maxFailures });
+    this.#failures = new FailureMemory(deps.maxFailures);
   }
 
   /** Clients, workers and refreshes that wait. */
@@ -105,6 +107,8 @@ export class Flights {
     const { hitForMiss, clock } = this.#deps;
     const key = this.#flightKey(request);
     const nowMs = clock.monotonicMs();
+    // While the origin fails its failure answers, and it is asked by one at a time.
+    if (this.#failureFor(request, key) !== null) return false;
     return (
       hitForMiss.has(key, nowMs) || (request.method === 'HEAD' && hitForMiss.has(knownBy(key, 'HEAD'), nowMs))
     );
@@ -121,14 +125,14 @@ export class Flights {
    */
   notePassed(request: FetchRequest, answer: PassedAnswer): void {
     const key = this.#flightKey(request);
-    if (answer.kind === 'answered' && answer.status < 500) {
-      this.#failures.delete(key);
+    if (answer.kind === 'answered' && !isFailureStatus(answer.status)) {
+      if (!isOfOneRequest(answer.status)) this.#failures.forget(request.key, key);
       return;
     }
     const nowMs = this.#deps.clock.monotonicMs();
     const trouble: OriginTrouble =
       answer.kind === 'answered' ? answer : { kind: 'failed', error: answer.failure.kind };
-    const before = this.#failureBefore(key, nowMs);
+    const before = this.#failures.last(key, nowMs);
     const failure = decideFailure(trouble, sentDigest(request.method, request.originFields), before);
     if (failure === null) return;
     const terms = { scope: failure.scope, untilMs: this.#rememberedUntilMs(request, nowMs) };
@@ -137,8 +141,8 @@ export class Flights {
         ? { kind: 'failing', status: answer.status, ...terms }
         : { kind: 'failed', failure: answer.failure, ...terms };
     const isShared = before !== null;
-    if (terms.untilMs > nowMs) this.#failures.set(key, { failure, found, isShared });
-    if (isShared || failure.scope === 'all') this.#forgetAlone(request, key);
+    this.#failures.note(request.key, key, failure, found, isShared, nowMs);
+    if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, key);
   }
 
   /**
@@ -147,7 +151,7 @@ export class Flights {
    */
   obtain(request: FetchRequest, waiter: Waiter): () => boolean {
     if (this.#waiting >= this.#deps.maxWaiting) return this.#refuse(waiter, 'waiting');
-    const place: Place = { request, waiter, slot: null, flying: null, isSettled: false };
+    const place: Place = { request, waiter, slot: null, flying: null, inVain: 0, isSettled: false };
     place.waiter = this.#counted(waiter, place);
     this.#places.set(place.waiter, place);
     this.#waiting += 1;
@@ -267,9 +271,11 @@ export class Flights {
       hitForMiss.forget(known);
       const isShareable = this.#isShareable(request, meta);
       if (isShareable) hitForMiss.forget(aloneKey(known));
-      else if (!slot.isShared) hitForMiss.remember(aloneKey(known), clock.monotonicMs());
+      else if (!slot.isShared && !isOfOneRequest(meta.status)) {
+        hitForMiss.remember(aloneKey(known), clock.monotonicMs());
+      }
     } else {
-      if (landing.kind === 'pass' && landing.status < 500) {
+      if (landing.kind === 'pass' && !isFailureStatus(landing.status) && !isOfOneRequest(landing.status)) {
         // Not stored for what this request sent in fields that Vary names: the answers to others may be.
         const vary = landing.reason === 'vary-too-large' ? varyOf(landing.fields) : null;
         if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
@@ -287,11 +293,20 @@ export class Flights {
       if (why === 'private') hitForMiss.remember(aloneKey(known), clock.monotonicMs());
       const place = this.#places.get(waiter);
       if (place === undefined) continue;
-      if (why === 'private') this.#startAlone(place);
+      if (why === 'one-request') this.#enterAgain(place, landing);
+      else if (why === 'private') this.#startAlone(place);
       else this.#enter(place);
     }
     if (flying.flight.isForNobody) flying.abandon();
     this.#startNext(slot);
+  }
+
+  /** The leader's own request may be to blame, so the next who waits asks for the others; but nobody waits without end. */
+  #enterAgain(place: Place, landing: FlightResult): void {
+    place.inVain += 1;
+    if (place.inVain < FLIGHTS_IN_VAIN) this.#enter(place);
+    else if (landing.kind === 'pass') place.waiter.take({ kind: 'unshareable', reason: landing.reason });
+    else this.#startAlone(place);
   }
 
   #over(slot: Slot, flying: Flying): void {
@@ -352,15 +367,16 @@ export class Flights {
   #failureAt(slot: Slot, flight: Flight, request: FetchRequest, landing: FlightResult): SharedFailure | null {
     const trouble = this.#troubleOf(request, landing);
     if (trouble === null) {
-      if (landing.kind === 'entry' || landing.kind === 'pass') {
+      const status = statusOf(landing);
+      if (status !== null && !isOfOneRequest(status)) {
         slot.failure = null;
-        this.#failures.delete(slot.key);
+        this.#failures.forget(request.key, slot.key);
       }
       return null;
     }
     const nowMs = this.#deps.clock.monotonicMs();
     const sent = sentDigest(request.method, request.originFields);
-    const before = slot.failure ?? this.#failureBefore(slot.key, nowMs);
+    const before = slot.failure ?? this.#failures.last(slot.key, nowMs);
     const told = 'told' in landing ? landing.told : null;
     const failure = told === null ? decideFailure(trouble, sent, before) : { scope: told.scope, sent };
     if (failure === null) return null;
@@ -373,8 +389,8 @@ export class Flights {
     slot.failure = failure;
     // One client alone that tries again is told what the origin says.
     const isShared = told !== null || before !== null || flight.waiting > 1 || slot.next.length > 0;
-    if (untilMs > nowMs) this.#failures.set(slot.key, { failure, found, isShared });
-    if (isShared || failure.scope === 'all') this.#forgetAlone(request, slot.key);
+    this.#failures.note(request.key, slot.key, failure, found, isShared, nowMs);
+    if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, slot.key);
     return {
       // Another worker remembers it for as long as this one does.
       found: isShared ? found : { ...found, untilMs: 0 },
@@ -385,11 +401,6 @@ export class Flights {
         return isConcerned;
       },
     };
-  }
-
-  #failureBefore(key: string, nowMs: number): KnownFailure | null {
-    const known = this.#failures.get(key);
-    return known !== undefined && known.found.untilMs > nowMs ? known.failure : null;
   }
 
   #rememberedUntilMs({ route }: FetchRequest, nowMs: number): number {
@@ -413,10 +424,10 @@ export class Flights {
   #troubleOf(request: FetchRequest, landing: FlightResult): OriginTrouble | null {
     switch (landing.kind) {
       case 'pass':
-        return landing.status >= 500 ? { kind: 'answered', status: landing.status } : null;
+        return isFailureStatus(landing.status) ? { kind: 'answered', status: landing.status } : null;
       case 'entry': {
         const { status } = landing.entry.meta;
-        const isTrouble = status >= 500 && !this.#isShareable(request, landing.entry.meta);
+        const isTrouble = isFailureStatus(status) && !this.#isShareable(request, landing.entry.meta);
         return isTrouble ? { kind: 'answered', status } : null;
       }
       case 'failing':
@@ -433,17 +444,11 @@ export class Flights {
   }
 
   /** What is remembered of the origin's failure, where it answers the request; who demands the origin's answer asks. */
-  #failureFor({ route, method, request, originFields }: FetchRequest, key: string): FailureFound | null {
-    if (this.#failures.size === 0) return null;
-    const known = this.#failures.get(key);
-    if (known === undefined) return null;
-    if (known.found.untilMs <= this.#deps.clock.monotonicMs()) {
-      this.#failures.delete(key);
-      return null;
-    }
-    const policy = this.#deps.routeNamed(route)?.config.cache;
-    if (policy === undefined || !known.isShared || wantsOrigin(request, policy)) return null;
-    return concerns(known.failure, method, originFields) ? known.found : null;
+  #failureFor(request: FetchRequest, key: string): FailureFound | null {
+    const found = this.#failures.answerTo(request, key, this.#deps.clock.monotonicMs());
+    if (found === null) return null;
+    const policy = this.#deps.routeNamed(request.route)?.config.cache;
+    return policy === undefined || wantsOrigin(request.request, policy) ? null : found;
   }
 
   #isShareable({ route: name }: FetchRequest, meta: StoredMeta): boolean {
@@ -499,6 +504,12 @@ function aloneKey(key: string): string {
   return `${key}\n\nalone`;
 }
 
+/** Of the origin's answer; null: it gave none. */
+function statusOf(landing: FlightResult): number | null {
+  if (landing.kind === 'entry') return landing.entry.meta.status;
+  return landing.kind === 'pass' ? landing.status : null;
+}
+
 /** Of a request that was passed on. */
 export type PassedAnswer =
   | { readonly kind: 'answered'; readonly status: number }
@@ -515,13 +526,6 @@ interface Slot {
   failure: KnownFailure | null;
 }
 
-interface RememberedFailure {
-  readonly failure: KnownFailure;
-  readonly found: FailureFound;
-  /** Somebody else waited for it, or the origin had failed before: it answers those who come later. */
-  readonly isShared: boolean;
-}
-
 interface Flying {
   flight: Flight;
   abandon: () => void;
@@ -534,5 +538,7 @@ interface Place {
   waiter: Waiter;
   slot: Slot | null;
   flying: Flying | null;
+  /** Flights that it waited through, and that ended in an answer to one other request alone. */
+  inVain: number;
   isSettled: boolean;
 }

@@ -87,6 +87,7 @@ function detailOf({ kind }: OriginFailure): string {
 
 const SERVER_ERRORS: Readonly<Record<number, string>> = {
   ...TITLES,
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   501: 'Not Implemented',
 };

@@ -18,7 +18,7 @@ const answering =
   });
 
 const FAILURES: readonly (readonly [string, number, (request: OriginRequest) => OriginResult])[] = [
-  ...[500, 501, 502, 503, 504].map((status) => [`${status}`, status, answering(status)] as const),
+  ...[429, 500, 501, 502, 503, 504].map((status) => [`${status}`, status, answering(status)] as const),
   ['503 with an ETag', 503, answering(503, 'ETag', '"e"', 'Cache-Control', 'no-cache')],
   ['500 that is private', 500, answering(500, 'Cache-Control', 'private', 'Set-Cookie', 'a=b')],
   ['connection_refused', 502, () => ({ kind: 'connection_refused', status: 502 })],
@@ -56,7 +56,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       expect(scene.origin.maxRunning).toBeLessThanOrEqual(2);
     });
 
-    it.each(FAILURES.filter(([what]) => what !== '501' && what !== '500 that is private'))(
+    it.each(FAILURES.filter(([what]) => !['429', '501', '500 that is private'].includes(what)))(
       '%s: each is served what is stale and may stand in',
       async (_what, _status, answer) => {
         const scene = await startWorkers(workers, 'stale-if-error: 60s');
@@ -76,7 +76,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     );
   });
 
-  it.each(FAILURES.slice(2))(
+  it.each(FAILURES.slice(3))(
     '%s: nothing stands in that was invalidated meanwhile',
     async (_what, status, answer) => {
       const scene = await startWorkers(workers, 'stale-if-error: 60s');
@@ -140,6 +140,69 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect((await bad).status).toBe(500);
     for (const { body } of await Promise.all(others)) expect(body).toBe('good');
     expect(scene.origin.requests).toHaveLength(2);
+  });
+
+  /** Clients of which each selects a variant of its own, at a page of which all this is known. */
+  async function varied(): Promise<Workers> {
+    const scene = await startWorkers(workers);
+    const first = scene.ask(0, '/', { fields: ['Cookie', 'first'] });
+    await scene.answerAll(() => ({ fields: [...STORED, 'Vary', 'Cookie'], body: 'well' }));
+    await first;
+    if (workers > 1) {
+      const second = scene.ask(1, '/', { fields: ['Cookie', 'first'] });
+      await scene.answerAll(() => ({ fields: [...STORED, 'Vary', 'Cookie'], body: 'well' }));
+      await second;
+    }
+    scene.origin.forget();
+    return scene;
+  }
+
+  const askVaried = (scene: Workers, cookie: string): Promise<Answered> =>
+    scene.ask(cookie.length % workers, '/', { fields: ['Cookie', cookie] });
+
+  it.each(FAILURES.filter(([what]) => /^50[234]|^connection|timeout/.test(what)))(
+    '%s at two variants answers clients of all variants, until another answer comes',
+    async (_what, status, answer) => {
+      const scene = await varied();
+      for (let i = 0; i < CLIENTS; i += 1) {
+        const asked = askVaried(scene, 'c'.repeat(i));
+        await scene.answerAll(answer);
+        const { status: answered, body } = await asked;
+        expect(answered).toBe(status);
+        if (i >= 2) expect(JSON.parse(body)).toMatchObject({ status });
+      }
+      expect(scene.origin.requests.length).toBe(2);
+      scene.clock.now += 1_000;
+      for (const cookie of ['x', 'yy', 'zzz']) {
+        const asked = askVaried(scene, cookie);
+        await scene.answerAll(() => ({ fields: [...STORED, 'Vary', 'Cookie'], body: cookie }));
+        expect((await asked).body).toBe(cookie);
+      }
+    },
+  );
+
+  it('at one variant alone keeps no client of another from an answer', async () => {
+    const scene = await varied();
+    for (let i = 0; i < 3; i += 1) {
+      const bad = askVaried(scene, 'bad');
+      await scene.answerAll(answering(503));
+      expect((await bad).status).toBe(503);
+    }
+    const good = askVaried(scene, 'good');
+    await scene.answerAll(() => ({ fields: [...STORED, 'Vary', 'Cookie'], body: 'well' }));
+    expect((await good).body).toBe('well');
+  });
+
+  it.each([500, 501])('%i at two variants keeps no client of a third from an answer', async (status) => {
+    const scene = await varied();
+    for (const cookie of ['bad', 'worse']) {
+      const bad = askVaried(scene, cookie);
+      await scene.answerAll(answering(status));
+      expect((await bad).status).toBe(status);
+    }
+    const good = askVaried(scene, 'good');
+    await scene.answerAll(() => ({ fields: [...STORED, 'Vary', 'Cookie'], body: 'well' }));
+    expect((await good).body).toBe('well');
   });
 
   it('does not stand for a request that demands the answer of the origin', async () => {

@@ -8,7 +8,7 @@ import { answers } from '../../policies/rfc9111/vary.ts';
 import { policy } from '../rfc9111/given.ts';
 import { fc } from '../support/properties.ts';
 import { settle } from '../support/barrier.ts';
-import { startWorkers, type Answered, type OriginAnswer } from './workers.ts';
+import { startWorkers, type Answered, type OriginAnswer, type Workers } from './workers.ts';
 import type { OriginRequest } from '../../origin-adapters/origin.ts';
 
 /** Whoever asks is told who it is. */
@@ -113,6 +113,51 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     await scene.answerAll(personal('ETag', '"1"', 'Cache-Control', 'max-age=1'));
     await Promise.all(third);
     expect(scene.origin.requests).toHaveLength(1);
+  });
+
+  const OF_ONE_REQUEST = [400, 401, 403, 408, 412, 416, 431];
+
+  describe.each([
+    ['that is not stored', []],
+    ['that is stored, and for the one alone', ['ETag', '"e"', 'Cache-Control', 'no-cache']],
+  ])('an answer %s', (_what, fields) => {
+    /** Clients at once, the first of which ask for what the origin refuses. */
+    async function ask(scene: Workers, bad: number, status: number): Promise<readonly number[]> {
+      const asked: Promise<Answered>[] = [];
+      for (let i = 0; i < 20; i += 1) {
+        asked.push(scene.ask(i % workers, '/', { fields: ['User-Agent', i < bad ? `bad-${i}` : 'good'] }));
+        await settle();
+      }
+      await scene.answerAll(({ fields: sent }) =>
+        fieldValue(sent, 'user-agent') === 'good'
+          ? { fields: ['Cache-Control', 'max-age=10'], body: 'good' }
+          : { status, fields },
+      );
+      return (await Promise.all(asked)).map((one) => one.status);
+    }
+
+    it.each(OF_ONE_REQUEST)(
+      'with status %i, due to what one request carried, is no answer to others',
+      async (status) => {
+        const scene = await startWorkers(workers);
+        const statuses = await ask(scene, 1, status);
+        expect(statuses).toEqual([status, ...Array.from({ length: 19 }, () => 200)]);
+        expect(scene.origin.requests).toHaveLength(2);
+        // It is not remembered either.
+        scene.clock.now += 20_000;
+        scene.origin.forget();
+        expect(await ask(scene, 0, status)).toEqual(Array.from({ length: 20 }, () => 200));
+        expect(scene.origin.requests).toHaveLength(1);
+      },
+    );
+
+    it('lets nobody wait for more than two others in a row', async () => {
+      const scene = await startWorkers(workers);
+      const statuses = await ask(scene, 20, 400);
+      expect(statuses).toEqual(Array.from({ length: 20 }, () => 400));
+      expect(scene.origin.requests).toHaveLength(20);
+      expect(scene.origin.maxRunning).toBeGreaterThanOrEqual((20 - 4 * workers) / workers);
+    });
   });
 
   it('costs two requests at a time at most under a hold, and for what is purged while it is asked for', async () => {
