@@ -31,10 +31,15 @@ export class HighWaterMark {
     writeSync(this.#file, this.#bytes, 0, 8, 0);
   }
 
-  /** The time by which lifetimes count: what is stored by now is not from later. */
-  noteTime(nowMs: number): void {
+  /** The time by which lifetimes count: what is stored by now is not from later. Returns why it could not be written; null: it was. */
+  noteTime(nowMs: number): Error | null {
     this.#bytes.writeDoubleLE(nowMs, 8);
-    writeSync(this.#file, this.#bytes, 8, 8, 8);
+    try {
+      writeSync(this.#file, this.#bytes, 8, 8, 8);
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
   }
 
   close(): void {

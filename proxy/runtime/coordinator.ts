@@ -415,8 +415,15 @@ export class Coordinator {
   /** Notes each second how late it is, for a start whose clock is set back. */
   #noteTimes(highWater: HighWaterMark): void {
     const times = createLifetimeClock(this.#deps.clock, this.#lifetimes);
-    highWater.noteTime(times.nowMs());
-    const timer = setInterval(() => highWater.noteTime(times.nowMs()), NOTE_TIME_MS).unref();
+    let isFailing = false;
+    const note = (): void => {
+      const error = highWater.noteTime(times.nowMs());
+      // A disk that has become read-only fails each second.
+      if (error !== null && !isFailing) this.#deps.log.warn({ event: 'time-not-noted' }, error.message);
+      isFailing = error !== null;
+    };
+    note();
+    const timer = setInterval(note, NOTE_TIME_MS).unref();
     this.#closing.push(() => clearInterval(timer));
   }
 
