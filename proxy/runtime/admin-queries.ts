@@ -66,6 +66,8 @@ function statsOf(
   { totals: workers, silent }: PoolStats,
 ): WeirStats {
   const { fence, disk, pool } = deps;
+  const { superseded, ...flights } = workers.flights;
+  const { timedHolds, ...writes } = deps.writes();
   const config = deps.config();
   return {
     version: deps.version,
@@ -84,7 +86,7 @@ function statsOf(
       failures: fence.failures,
       isFailing: fence.isFailing,
     },
-    flights: workers.flights,
+    flights: { ...flights, outrun: superseded },
     requests: workers.requests,
     admin: { refused: { ...deps.adminRefused() } },
     origins: Object.fromEntries(
@@ -94,7 +96,7 @@ function statsOf(
       ]),
     ),
     feeds: deps.feeds(),
-    writes: deps.writes(),
+    writes: { ...writes, lingering: timedHolds },
     ...originHealth(deps),
   };
 }

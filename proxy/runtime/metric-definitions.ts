@@ -212,7 +212,7 @@ export const METRICS: readonly MetricDefinition[] = [
   counter(
     'weir_flights_outrun_total',
     'Requests that left a flight for a later one, for something was invalidated before they came',
-    ({ flights }) => one(flights.superseded),
+    ({ flights }) => one(flights.outrun),
   ),
   counter(
     'weir_flights_alone_total',
@@ -300,7 +300,7 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge(
     'weir_writes_lingering',
     'Holds that outlast their write: its outcome is unknown, or the read lag has not passed',
-    ({ writes }) => one(writes.timedHolds),
+    ({ writes }) => one(writes.lingering),
   ),
   gauge(
     'weir_writes_held',

@@ -34,16 +34,26 @@ export interface WeirStats {
   /** null: the tier is off, or could not be opened. */
   readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;
   readonly fence: FenceStats;
-  readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
+  readonly flights: FlightStats;
   /** By name, over all workers. */
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
   readonly feeds: readonly FeedStatus[];
-  readonly writes: WriteStats;
+  readonly writes: JournalStats;
   /** By name: of each URL whether it answered its last health check. */
   readonly originWell: Readonly<Record<string, readonly boolean[]>>;
   /** By name, of origins with a breaker: whether it leaves the origin alone. */
   readonly originOpen: Readonly<Record<string, boolean>>;
 }
+
+/** `outrun`: the counter `superseded`, under the name that `GET /stats` gives it. */
+export type FlightStats = Readonly<Omit<FlightCounters, 'superseded'>> & {
+  readonly outrun: number;
+  readonly running: number;
+  readonly waiting: number;
+};
+
+/** `lingering`: the number of timed holds, under the name that `GET /stats` gives it. */
+export type JournalStats = Omit<WriteStats, 'timedHolds'> & { readonly lingering: number };
 
 export interface RequestCounters {
   /** Fields of requests that `listen.underscores` has left out. */

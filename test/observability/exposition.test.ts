@@ -29,7 +29,7 @@ const STATS: WeirStats = {
   flights: {
     asked: 1,
     collapsed: 2,
-    superseded: 0,
+    outrun: 0,
     alone: 0,
     failing: 0,
     refused: 0,

@@ -82,6 +82,7 @@ describe.each([1, 2])('with %i worker(s) and memory alone', (workers) => {
     expect(value('weir_origin_duration_seconds_count{route="all"}')).toBe(3);
     expect((await stats()).origins['app']).toMatchObject({ requests: 5, failures: 0, running: 0, queued: 0 });
     expect((await stats()).workers).toEqual({ running: workers, replaced: 0 });
+    expect(await stats()).toMatchObject({ flights: { outrun: 0 }, writes: { lingering: 0 } });
   });
 
   it('finds in a dry run what a purge would reach, each entry once, and changes nothing', async () => {

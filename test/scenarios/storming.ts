@@ -20,7 +20,7 @@ export interface Storm {
   /** The most requests for one key that were at the origin at a time, and how many there were in all. */
   readonly mostAtOrigin: number;
   readonly originRequests: number;
-  readonly flights: { readonly waiting: number; readonly running: number; readonly superseded: number };
+  readonly flights: { readonly waiting: number; readonly running: number; readonly outrun: number };
 }
 
 /** Goes on until so many purges were answered, and every client was twice. */

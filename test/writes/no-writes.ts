@@ -1,5 +1,5 @@
 import type { AdminDependencies } from '../../proxy/admin/dependencies.ts';
-import type { WriteStats } from '../../proxy/writes/journal-admin.ts';
+import type { JournalStats } from '../../proxy/runtime/stats.ts';
 
 /** For tests of what has nothing to do with writes. */
 export const NO_WRITES: AdminDependencies['writes'] = {
@@ -9,7 +9,7 @@ export const NO_WRITES: AdminDependencies['writes'] = {
   discard: () => Promise.resolve({ kind: 'unknown' }),
 };
 
-export const NO_WRITE_STATS: WriteStats = {
+export const NO_WRITE_STATS: JournalStats = {
   waiting: 0,
   dead: 0,
   done: 0,
@@ -22,7 +22,7 @@ export const NO_WRITE_STATS: WriteStats = {
   merged: 0,
   delivering: 0,
   through: 0,
-  timedHolds: 0,
+  lingering: 0,
   held: 0,
   refused: { client: 0, all: 0 },
   seconds: { bounds: [], buckets: [], sum: 0 },
