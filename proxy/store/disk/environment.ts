@@ -91,6 +91,7 @@ interface TableStats {
 
 interface EnvironmentStats extends TableStats {
   readonly lastPageNumber: number;
+  readonly lastTxnId: number;
   readonly free: TableStats;
 }
 
@@ -105,6 +106,23 @@ export function countPages(tables: Tables): PageCounts {
 
 export function countRecords(table: Table): number {
   return statsOf(table).entryCount;
+}
+
+/**
+ * How many commits the oldest open read snapshot lies behind the last one; 0: none is open. LMDB reuses no page that was
+ * freed after that snapshot, and takes new ones from the end of the file instead.
+ */
+export function oldestSnapshotLag({ root, about }: Tables): number {
+  const last = statsOf(about).lastTxnId;
+  // This thread's own, which the next read opens anew.
+  root.resetReadTxn();
+  // A heading, then a line a reader: process, thread, and the transaction of its snapshot or `-`.
+  const snapshots = root
+    .readerList()
+    .split('\n')
+    .map((line) => Number.parseInt(line.trim().split(/\s+/)[2] ?? '', 10))
+    .filter((snapshot) => Number.isInteger(snapshot));
+  return snapshots.length === 0 ? 0 : Math.max(0, last - Math.min(...snapshots));
 }
 
 function statsOf(table: Table): EnvironmentStats {

@@ -17,7 +17,12 @@ const AMPLE = 0.05;
 /** Of the bound: a larger file means that free pages can't be used as they lie, and more of them must be free. */
 const CROWDED = 0.97;
 /** The ceiling for a file that has reached the bound. */
-const LOWEST_CEILING = 0.5;
+const CROWDED_CEILING = 0.5;
+/** The ceiling for a file that is larger than the size by `OVERSIZE` of it: LMDB finds room in it for any chunk. */
+const LOWEST_CEILING = 0.25;
+const OVERSIZE = 0.05;
+/** The most pages that a transaction of removals changes, in all tables. */
+const REMOVAL_PAGES = 256;
 /** Beside its chunks, a transaction copies the path to each leaf that it changes. */
 const TREE_PAGES = 32;
 
@@ -31,6 +36,7 @@ export class DiskQuota {
   readonly #boundPages: number;
   #now: PageCounts = { used: 0, file: 0 };
   #usedBefore = 0;
+  #isPinned = false;
 
   constructor(sizeBytes: number) {
     this.#sizePages = Math.floor(sizeBytes / PAGE_BYTES);
@@ -39,10 +45,23 @@ export class DiskQuota {
     this.entryBytes = Math.floor(sizeBytes / 2);
   }
 
-  /** To be told after each transaction. */
-  observe(counts: PageCounts): void {
+  /**
+   * To be called after each transaction. `snapshotLag`: how many commits the oldest open snapshot lies behind; asked for
+   * only where the next transaction could take the file over its bound.
+   */
+  observe(counts: PageCounts, snapshotLag: () => number): void {
     this.#usedBefore = this.#now.used;
     this.#now = counts;
+    const nextPages = this.#pagesFor(this.batchBytes) + REMOVAL_PAGES;
+    this.#isPinned = counts.file + nextPages > this.#boundPages && snapshotLag() > 1;
+  }
+
+  /**
+   * Freed pages can't be used while a reader's snapshot has them, and the file has no room for new ones. What only makes
+   * room would take pages and free none.
+   */
+  get isPinned(): boolean {
+    return this.#isPinned;
   }
 
   /** Pages' worth of entries that must go; none where it is not positive. `leavingPages`: about to be deleted anyway. */
@@ -59,7 +78,7 @@ export class DiskQuota {
   admits(bytes: number, leavingPages: number): boolean {
     // What one transaction frees, the next can't use yet: its sync must have ended first.
     const used = Math.max(this.#now.used, this.#usedBefore) + this.#pagesFor(bytes);
-    if (this.#now.file >= this.#sizePages) return false;
+    if (this.#isPinned) return false;
     return used - leavingPages <= this.#ceilingPages() && used <= this.#boundPages * LIMIT;
   }
 
@@ -70,7 +89,10 @@ export class DiskQuota {
 
   #ceilingPages(): number {
     const crowding = clamp((this.#now.file / this.#boundPages - CROWDED) / (1 - CROWDED));
-    return Math.floor(this.#boundPages * (CEILING - crowding * (CEILING - LOWEST_CEILING)));
+    const excess = clamp((this.#now.file / this.#sizePages - 1) / OVERSIZE);
+    const share =
+      CEILING - crowding * (CEILING - CROWDED_CEILING) - excess * (CROWDED_CEILING - LOWEST_CEILING);
+    return Math.floor(this.#boundPages * share);
   }
 
   #pagesFor(bytes: number): number {

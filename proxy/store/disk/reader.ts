@@ -1,6 +1,9 @@
 /**
  * The disk tier as a worker sees it: synchronous reads of what the coordinator has committed. The writer must have
  * opened the cache before, in the same process.
+ *
+ * Each read opens a snapshot of its own and closes it. lmdb by itself closes it with a timer, which fires late in a
+ * thread that gets little processor time; meanwhile LMDB reuses no page that the writer frees, and the file grows.
  */
 import { isPanic } from '../../state/lmdb-panic.ts';
 import type { EntryHead } from '../entry-head.ts';
@@ -12,8 +15,6 @@ export interface DiskReader {
   heads(key: string): EntryHead[];
   /** A chunk's content, the caller's own; null where it is gone or damaged: the body can't be continued. */
   chunk(id: string, index: number): Uint8Array | null;
-  /** Makes the reads that follow in this turn see what was committed meanwhile; each turn begins anew by itself. */
-  refresh(): void;
   close(): Promise<void>;
   readonly counters: {
     /** Records that failed their checksum. */
@@ -53,6 +54,8 @@ class LmdbReader implements DiskReader {
       }
     } catch (error) {
       this.#failed(error);
+    } finally {
+      this.#endSnapshot();
     }
     return heads;
   }
@@ -70,15 +73,17 @@ class LmdbReader implements DiskReader {
     } catch (error) {
       this.#failed(error);
       return null;
+    } finally {
+      this.#endSnapshot();
     }
-  }
-
-  refresh(): void {
-    if (!this.#isDead) this.#tables.root.resetReadTxn();
   }
 
   async close(): Promise<void> {
     await this.#tables.root.close();
+  }
+
+  #endSnapshot(): void {
+    if (!this.#isDead) this.#tables.root.resetReadTxn();
   }
 
   /** LMDB found its own tree damaged, which is as good as a wrong checksum; or it lets nobody in any more. */

@@ -42,22 +42,13 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   heads(key: string): EntryHead[] {
-    const heads = this.#visible(this.#reader.heads(key));
-    if (heads.length > 0) return heads;
-    // They may have been committed since this turn's snapshot was taken.
-    this.#reader.refresh();
     return this.#visible(this.#reader.heads(key));
   }
 
   read(id: string, position: number): Uint8Array | null {
     if (this.#hidden.has(id)) return null;
     const index = Math.floor(position / CHUNK_BYTES);
-    let chunk = this.#reader.chunk(id, index);
-    if (chunk === null) {
-      // It may have been committed since this turn's snapshot was taken.
-      this.#reader.refresh();
-      chunk = this.#reader.chunk(id, index);
-    }
+    const chunk = this.#reader.chunk(id, index);
     if (chunk === null) return null;
     noteContent(chunk.byteLength);
     return chunk.subarray(position - index * CHUNK_BYTES);

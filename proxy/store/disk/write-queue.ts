@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { SLICE_MS, type Committer, type CommitFailure } from './committer.ts';
 import { OrphanedChunks } from './reclaim.ts';
-import { countPages, type Tables } from './environment.ts';
+import { countPages, oldestSnapshotLag, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
 import type { DiskIndex } from './index.ts';
 import { pagesOf, type DiskQuota } from './quota.ts';
@@ -44,6 +44,10 @@ const QUEUE_OPERATIONS = 50_000;
 /** Of an operation beside its bytes. */
 const OPERATION_BYTES = 512;
 const BATCH_OPERATIONS = 256;
+/** Entries that one transaction evicts at most: each changes a page in four tables. */
+const EVICTIONS = 64;
+/** What is new waits this long in all for a reader that keeps its snapshot open, then is refused until it closes it. */
+const PINNED_MS = 1_000;
 const CHUNKS_PER_STEP = 32;
 
 export class WriteQueue {
@@ -57,6 +61,8 @@ export class WriteQueue {
   #running: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
+  /** Monotonic time since when a snapshot keeps freed pages from use; null: none does. */
+  #pinnedSinceMs: number | null = null;
 
   constructor(parts: WriteQueueParts) {
     this.#parts = parts;
@@ -173,7 +179,10 @@ export class WriteQueue {
   }
 
   #observe(): void {
-    this.#parts.room.observe(countPages(this.#parts.tables));
+    const { room, tables } = this.#parts;
+    room.observe(countPages(tables), () => oldestSnapshotLag(tables));
+    if (!room.isPinned) this.#pinnedSinceMs = null;
+    else this.#pinnedSinceMs ??= performance.now();
     if (!this.evictLastFull || !this.#parts.room.isAmple(this.debris.pages)) return;
     this.evictLastFull = false;
     this.#parts.log({ kind: 'evict-last-room' });
@@ -206,6 +215,7 @@ export class WriteQueue {
 
   /** Whether waiting helps: something can be evicted, is about to be deleted, or was just now. */
   #mayGetRoom(): boolean {
+    if (this.#pinnedSinceMs !== null) return performance.now() - this.#pinnedSinceMs < PINNED_MS;
     if (this.#parts.room.isSettling || this.debris.untilDueMs(performance.now()) !== null) return true;
     return this.#parts.room.excessPages(this.debris.pages) > 0 && this.#parts.ledger.rank() === 'normal';
   }
@@ -224,6 +234,10 @@ export class WriteQueue {
   }
 
   async #waitForRoom(): Promise<void> {
+    if (this.#pinnedSinceMs !== null) {
+      await delay(1);
+      return this.#observe();
+    }
     const waitMs = this.debris.untilDueMs(performance.now()) ?? 0;
     if (waitMs > 0) await delay(waitMs);
     else if (this.#parts.room.isSettling) this.#note(await this.#transact(() => this.#parts.ledger.tick()));
@@ -259,13 +273,13 @@ export class WriteQueue {
 
   /** One step towards the room that the next transactions need. True: something was evicted. */
   async #evict(): Promise<boolean> {
-    if (this.#parts.storing.state !== 'on') return false;
+    if (this.#parts.storing.state !== 'on' || this.#pinnedSinceMs !== null) return false;
     let excess = this.#parts.room.excessPages(this.debris.pages);
     if (excess <= 0) return false;
     let removed: Removed[] = [];
     const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
-      while (excess > 0 && performance.now() < deadline) {
+      while (excess > 0 && removed.length < EVICTIONS && performance.now() < deadline) {
         const victim = this.#parts.ledger.evict();
         if (victim === null) return;
         removed.push(victim);
@@ -281,7 +295,7 @@ export class WriteQueue {
 
   /** Deletes some chunks that nobody reads. True: there were some. */
   async #sweep(): Promise<boolean> {
-    if (this.#isGivenUp) return false;
+    if (this.#isGivenUp || this.#pinnedSinceMs !== null) return false;
     const swept: string[] = [];
     if (this.debris.due(performance.now()) === null) return false;
     const failure = await this.#transact(() => {

@@ -1,7 +1,11 @@
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { oldestSnapshotLag, openForReading } from '../../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import { DiskQuota } from '../../../proxy/store/disk/quota.ts';
 import {
   bodyOf,
   content,
@@ -35,7 +39,6 @@ describe('the size of the cache', () => {
     expect(stats.usedBytes).toBeLessThanOrEqual(sizeBytes * 0.9);
     expect(stats.bytes).toBeGreaterThan(sizeBytes * 0.5);
     expect(stats).toMatchObject({ refused: 0, fullErrors: 0, corrupt: 0, storing: 'on' });
-    reader.refresh();
     let bytes = 0;
     for (const head of await scanned(writer)) {
       expect(bodyOf(reader, head)).toEqual(content(Number.parseInt(head.id, 16), head.sizeBytes));
@@ -57,7 +60,6 @@ describe('the size of the cache', () => {
       clock.nowMs += 1;
       await store(writer, n, { sizeBytes });
     }
-    reader.refresh();
     const kept = Array.from({ length: 40 }, (_, i) => i + 1).filter(
       (n) => reader.heads(entry(n).key).length > 0,
     );
@@ -80,7 +82,6 @@ describe('the size of the cache', () => {
     const { writer, reader } = await openDisk(folder, { ...options, starts: startsUntil(2) });
     for (let n = 16; n <= 30; n += 1) await store(writer, n, { sizeBytes: 200_000 });
     await writer.idle();
-    reader.refresh();
     const kept = Array.from({ length: 30 }, (_, n) => n + 1).filter(
       (n) => reader.heads(entry(n).key).length > 0,
     );
@@ -110,6 +111,71 @@ describe('the size of the cache', () => {
   });
 });
 
+describe('a snapshot that a reader keeps open', () => {
+  it('does not let the file grow past its size: what is new waits, is refused, and is stored again after it', async () => {
+    const path = scratchFolder();
+    const sizeBytes = 8 * MIB;
+    const { writer, clock } = await openDisk(path, { sizeBytes });
+    let next = 1;
+    const storeSome = async (count: number): Promise<string[]> => {
+      const outcomes: string[] = [];
+      for (const end = next + count; next < end; next += 1) {
+        clock.nowMs += 1;
+        outcomes.push(
+          await store(writer, next, { sizeBytes: next % 10 === 0 ? 60_000 : 300 + (next % 7) * 400 }),
+        );
+      }
+      return outcomes;
+    };
+    expect(new Set(await storeSome(1_200))).toEqual(new Set(['stored']));
+    const tables = openForReading(path);
+    const snapshot = tables.root.useReadTransaction();
+    tables.heads.get(Buffer.alloc(24), { transaction: snapshot });
+    expect(oldestSnapshotLag(tables)).toBe(0);
+    expect(await storeSome(700)).toContain('refused');
+    expect(oldestSnapshotLag(tables)).toBeGreaterThan(1);
+    for (let n = next - 200; n < next; n += 1) await writer.remove(entryId(n), entry(n).key);
+    expect(statSync(join(path, 'data.mdb')).size).toBeLessThanOrEqual(sizeBytes);
+    snapshot.done();
+    await writer.idle();
+    expect(oldestSnapshotLag(tables)).toBe(0);
+    expect(new Set(await storeSome(700))).toEqual(new Set(['stored']));
+    expect(statSync(join(path, 'data.mdb')).size).toBeLessThanOrEqual(sizeBytes);
+    await tables.root.close();
+  });
+
+  it('is none of a thread that has read and is kept from running', async () => {
+    const path = scratchFolder();
+    const { writer } = await openDisk(path);
+    await store(writer, 1);
+    const resume = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(new URL('./support/stopped-reader.ts', import.meta.url), {
+      workerData: { path, key: entry(1).key, resume },
+    });
+    onTestFinished(async () => void (await worker.terminate()));
+    expect((await once(worker, 'message'))[0]).toEqual([entryId(1)]);
+    for (let n = 2; n <= 20; n += 1) await store(writer, n);
+    const tables = openForReading(path);
+    expect(oldestSnapshotLag(tables)).toBe(0);
+    await tables.root.close();
+    Atomics.store(resume, 0, 1);
+    Atomics.notify(resume, 0);
+    await once(worker, 'exit');
+  });
+});
+
+describe('a file that is larger than its size', () => {
+  it('takes what is new while little of it is in use', () => {
+    const quota = new DiskQuota(16 * MIB);
+    const pages = (16 * MIB) / 4096;
+    quota.observe({ used: pages * 0.2, file: pages * 1.2 }, () => 0);
+    expect(quota.admits(60_000, 0)).toBe(true);
+    quota.observe({ used: pages * 0.3, file: pages * 1.2 }, () => 0);
+    quota.observe({ used: pages * 0.3, file: pages * 1.2 }, () => 0);
+    expect([quota.admits(60_000, 0), quota.excessPages(0) > 0]).toEqual([false, true]);
+  });
+});
+
 describe('entries that go last', () => {
   it('outlive all others, and when they alone fill the cache new ones are refused with an alarm', async () => {
     const { writer, reader, events } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
@@ -125,7 +191,6 @@ describe('entries that go last', () => {
     expect(await store(writer, 61, { sizeBytes })).toBe('refused');
     expect(events).toEqual([{ kind: 'evict-last-full' }]);
     expect(writer.stats()).toMatchObject({ entries: 5 + stored, evictLastFull: true });
-    reader.refresh();
     for (let n = 1; n <= 5; n += 1) expect(reader.heads(entry(n).key)).toHaveLength(1);
     for (let n = 1; n <= 5; n += 1) await writer.remove(entryId(n), entry(n).key);
     expect(await store(writer, 62, { sizeBytes })).toBe('stored');

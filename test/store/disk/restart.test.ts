@@ -58,7 +58,6 @@ describe('after a restart', () => {
     await first.close();
     const disk = await openDisk(path, { starts: startsUntil(2) });
     await disk.writer.idle();
-    disk.reader.refresh();
     expect(disk.reader.chunk(entryId(1), 0)).toBeNull();
     expect(disk.reader.chunk(entryId(1), 99)).toBeNull();
     expect(disk.writer.stats().usedBytes).toBeLessThan(MIB / 4);
@@ -110,7 +109,6 @@ describe('a cache that was touched while nobody had it open', () => {
     expect(foundIn(disk, 20)).toBe(0);
     expect(disk.report).toHaveLength(_name === 'deleted' || _name === 'empty' ? 0 : 1);
     expect(await store(disk.writer, 1, { sizeBytes: 1000 })).toBe('stored');
-    disk.reader.refresh();
     expect(foundIn(disk, 20)).toBe(1);
   });
 

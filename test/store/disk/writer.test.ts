@@ -48,7 +48,6 @@ describe('what is stored', () => {
     const { writer, reader } = await openDisk(scratchFolder());
     const sizeBytes = CHUNK_BYTES * 3 + 17;
     expect(await store(writer, 1, { sizeBytes })).toBe('stored');
-    reader.refresh();
     const heads = reader.heads(entry(1).key);
     expect(heads).toEqual([entry(1, { sizeBytes })]);
     expect(bodyOf(reader, heads[0]!)).toEqual(content(1, sizeBytes));
@@ -59,7 +58,6 @@ describe('what is stored', () => {
     const { writer, reader } = await openDisk(scratchFolder());
     expect(await store(writer, 1, { sizeBytes: 0 })).toBe('stored');
     expect(await store(writer, 2, { sizeBytes: CHUNK_BYTES })).toBe('stored');
-    reader.refresh();
     expect(bodyOf(reader, reader.heads(entry(1).key)[0]!)).toEqual(Buffer.alloc(0));
     expect(bodyOf(reader, reader.heads(entry(2).key)[0]!)).toEqual(content(2, CHUNK_BYTES));
   });
@@ -69,7 +67,6 @@ describe('what is stored', () => {
     const key = `shop /${'x'.repeat(20_000)}`;
     const meta = { ...META, fields: ['X-Long', 'y'.repeat(50_000)] };
     expect(await store(writer, 1, { key, meta })).toBe('stored');
-    reader.refresh();
     expect(reader.heads(key)).toEqual([entry(1, { key, meta })]);
   });
 
@@ -77,7 +74,6 @@ describe('what is stored', () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1, { sizeBytes: CHUNK_BYTES });
     await store(writer, 2, { sizeBytes: CHUNK_BYTES });
-    reader.refresh();
     const first = reader.chunk(entryId(1), 0)!;
     reader.chunk(entryId(2), 0);
     expect(Buffer.from(first)).toEqual(content(1, CHUNK_BYTES));
@@ -87,7 +83,6 @@ describe('what is stored', () => {
     const { writer, reader } = await openDisk(scratchFolder());
     writer.begin(entryId(1));
     expect(await writer.append(entryId(1), 0, content(1, CHUNK_BYTES))).toBe(true);
-    reader.refresh();
     expect(Buffer.from(reader.chunk(entryId(1), 0)!)).toEqual(content(1, CHUNK_BYTES));
     expect(reader.heads(entry(1).key)).toEqual([]);
   });
@@ -98,10 +93,8 @@ describe('a fill', () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await fill(writer, entryId(1), content(1, 100));
     expect(await writer.commit(entry(1, { sizeBytes: 101 }), { maxVariants: 64 })).toBe('refused');
-    reader.refresh();
     expect(reader.heads(entry(1).key)).toEqual([]);
     await writer.idle();
-    reader.refresh();
     expect(reader.chunk(entryId(1), 0)).toBeNull();
   });
 
@@ -123,7 +116,6 @@ describe('a fill', () => {
     expect(writer.stats().usedBytes).toBeGreaterThan(before + CHUNK_BYTES * 40);
     writer.abort(entryId(1));
     await writer.idle();
-    reader.refresh();
     expect(reader.chunk(entryId(1), 0)).toBeNull();
     expect(writer.stats().usedBytes).toBeLessThan(before + CHUNK_BYTES * 2);
     expect(await writer.commit(entry(1, { sizeBytes: CHUNK_BYTES * 40 }), { maxVariants: 64 })).toBe(
@@ -138,11 +130,9 @@ describe('variants', () => {
     await store(writer, 1, variant(1, 'a'));
     await store(writer, 2, variant(2, 'b'));
     await store(writer, 3, variant(3, 'a'));
-    reader.refresh();
     expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(2), entryId(3)]);
     await writer.idle();
     expect(writer.stats()).toMatchObject({ entries: 2, bytes: 20, variantsRemoved: 0 });
-    reader.refresh();
     expect(reader.chunk(entryId(1), 0)).toBeNull();
   });
 
@@ -151,7 +141,6 @@ describe('variants', () => {
     await store(writer, 1, variant(1, 'a', { floor: 9 }));
     expect(await store(writer, 2, variant(2, 'a', { floor: 8 }))).toBe('refused');
     expect(await store(writer, 3, variant(3, 'a', { floor: 9 }))).toBe('stored');
-    reader.refresh();
     expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(3)]);
   });
 
@@ -161,7 +150,6 @@ describe('variants', () => {
       clock.nowMs += 1;
       await store(writer, n, variant(n, `v${n}`), 2);
     }
-    reader.refresh();
     expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(1), entryId(2)]);
     expect(writer.stats()).toMatchObject({ entries: 2, variantsRemoved: 1 });
   });
@@ -174,7 +162,6 @@ describe('an entry that is there', () => {
     expect(await writer.update(entryId(1), entry(1).key, raise)).toBe(true);
     expect(await writer.update(entryId(2), entry(1).key, raise)).toBe(false);
     expect(await writer.update(entryId(1), 'another', raise)).toBe(false);
-    reader.refresh();
     expect(reader.heads(entry(1).key)).toEqual([entry(1, { floor: 77 })]);
   });
 
@@ -192,7 +179,6 @@ describe('an entry that is there', () => {
     expect(await writer.remove(entryId(1), 'another')).toBe(false);
     expect(await writer.remove(entryId(1), entry(1).key)).toBe(true);
     expect(await writer.remove(entryId(1), entry(1).key)).toBe(false);
-    reader.refresh();
     expect(reader.heads(entry(1).key)).toEqual([]);
     expect(writer.stats()).toMatchObject({ entries: 0, bytes: 0 });
   });
@@ -206,13 +192,11 @@ describe('an entry that is there', () => {
     await writer.idle();
     writer.unpin(entryId(1));
     await writer.idle();
-    reader.refresh();
     expect(Buffer.from(reader.chunk(entryId(1), 1)!)).toEqual(
       content(1, CHUNK_BYTES * 2).subarray(CHUNK_BYTES),
     );
     writer.unpin(entryId(1));
     await writer.idle();
-    reader.refresh();
     expect(reader.chunk(entryId(1), 1)).toBeNull();
   });
 

@@ -36,7 +36,6 @@ const { reader } = reading;
 async function storeUntilRefused(from: number): Promise<number> {
   let n = from;
   while ((await store(writer, n, { sizeBytes: 200_000 })) === 'stored') n += 1;
-  reader.refresh();
   for (let each = from; each < n; each += 1) {
     const [head] = reader.heads(entry(each).key);
     if (head === undefined || !bodyOf(reader, head)?.equals(content(each, 200_000)))

@@ -14,7 +14,6 @@ let cut = 0;
 
 parentPort!.on('message', (keys: readonly string[]) => {
   for (const key of keys) {
-    reader.refresh();
     for (const head of reader.heads(key)) {
       const body = bodyOf(reader, head);
       if (body === null) cut += 1;
