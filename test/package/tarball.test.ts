@@ -82,6 +82,8 @@ describe('the packed tarball', () => {
       /Coordinator[^]*EmbeddedWeir/,
     );
     expect(readFileSync(join(installed, 'proxy.config.schema.json'), 'utf8')).toContain('"routes"');
+    expect(readFileSync(join(installed, 'LICENSE'), 'utf8')).toMatch(/^MIT License/);
+    expect(readFileSync(join(installed, 'docs/configuration.md'), 'utf8')).toMatch(/^# Configuration/);
   });
 });
 
