@@ -11,6 +11,7 @@ import {
 } from '../../policies/templates.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import { tagsOfPrefix, tagsOfUrl } from '../../policies/url-tags.ts';
+import type { WriteRules } from '../../policies/written-tags.ts';
 
 /** A route of the configuration in force, with all that a request needs of it. */
 export interface ActiveRoute {
@@ -36,11 +37,6 @@ export interface RuntimeConfiguration {
   readonly router: Router;
   readonly routes: ReadonlyMap<string, ActiveRoute>;
 }
-
-/** The part of it by which writes are mapped to tags. */
-export type WriteRules = Pick<RuntimeConfiguration, 'config' | 'router'> & {
-  readonly routes: ReadonlyMap<string, Pick<ActiveRoute, 'writeTagsFor'>>;
-};
 
 /** `origins` are adapters by name, as configured in `config`. */
 export function compileConfiguration(

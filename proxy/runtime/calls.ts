@@ -16,7 +16,7 @@ import type { OriginReports } from '../origins/failure-reports.ts';
 import type { OriginCellsSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { DiskCalls } from '../store/disk/call-types.ts';
-import type { WriteCalls } from '../writes/call-types.ts';
+import type { WriteCalls } from '../writes/calls.ts';
 
 /** What a worker is started with. */
 export interface WorkerStart {

@@ -28,7 +28,7 @@ import { HealthChecks } from '../origins/health-checks.ts';
 import { OriginFailures, SUMMARY_MS } from '../origins/origin-failures.ts';
 import { OriginCounters } from '../origins/origin-counters.ts';
 import { OriginCells, originCellsSource, type OriginCellsSource } from '../origins/origin-cells.ts';
-import { rekeyHolds } from '../writes/journal/rekeyed-holds.ts';
+import { rekeyHolds } from '../writes/journal/hold-rows.ts';
 import { Writes } from '../writes/writes.ts';
 import type { RuntimeConfigurationSource } from './calls.ts';
 import { changedRoutes, type ChangedRoutes } from './configured-digests.ts';

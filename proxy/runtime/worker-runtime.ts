@@ -40,7 +40,7 @@ import { FailureReports, type OriginReports } from '../origins/failure-reports.t
 import { OriginCells } from '../origins/origin-cells.ts';
 import { OriginCounters } from '../origins/origin-counters.ts';
 import { PendingReadHandler } from '../request/handlers/pending-read.ts';
-import type { JournalClient } from '../writes/journal-client.ts';
+import type { JournalClient } from '../writes/calls.ts';
 import { compileConfiguration, type ActiveRoute, type RuntimeConfiguration } from '../routes/active-route.ts';
 import type {
   WebhookDelivery,

@@ -5,7 +5,7 @@ import { DELIVERY_BOUNDS_SECONDS } from './delivery/attempts.ts';
 import type { Deliveries } from './delivery/deliveries.ts';
 import { whileUnknown } from './journal/hold-rows.ts';
 import type { Journal } from './journal/journal.ts';
-import type { OrderQueueId } from './journal/order-queue.ts';
+import type { OrderQueueId } from './journal/order-queues.ts';
 import { numberOf, UNREADABLE, unreadableId, type WriteRecord } from './journal/record.ts';
 import type { DurableClock } from './journal/durable-clock.ts';
 import { SHELVES, type Numbered, type Shelf } from './journal/tables.ts';

@@ -8,21 +8,20 @@ import type { Log } from '../observability/logger.ts';
 import { journalConnections } from '../origins/connection-shares.ts';
 import type { OriginCells } from '../origins/origin-cells.ts';
 import type { OriginCounters } from '../origins/origin-counters.ts';
-import type { WriteCalls } from './call-types.ts';
 import type { Handlers } from '../threads/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './delivery/deliveries.ts';
 import { Journal, type WriteProgress } from './journal/journal.ts';
 import { HoldSlots } from './through/hold-slots.ts';
-import { lineKeyOf, type OrderQueueId } from './journal/order-queue.ts';
-import { TimedHolds } from './through/timed-holds.ts';
+import { lineKeyOf, type OrderQueueId } from './journal/order-queues.ts';
+import { TimedHolds } from './journal/timed-holds.ts';
 import { OrderQueues } from './journal/order-queues.ts';
 import { PendingWrites } from './journal/pending-writes.ts';
 import { DurableClock } from './journal/durable-clock.ts';
 import { WriteThroughGate } from './through/gate.ts';
 import { JournalAdmin } from './journal-admin.ts';
 import { numberOf, type OriginResponse } from './journal/record.ts';
-import type { AcceptedWrite, OfferedRequest, WaitedResponse } from './journal-client.ts';
+import type { AcceptedWrite, OfferedRequest, WaitedResponse, WriteCalls } from './calls.ts';
 
 export interface WritesDependencies {
   readonly config: Config;

@@ -12,7 +12,7 @@ import { readArguments } from '../../proxy/cli/arguments.ts';
 import { tagsOfChange } from '../../proxy/feeds/change-tags.ts';
 import { compileConfiguration } from '../../proxy/routes/active-route.ts';
 import { tagsOfPlace } from '../../policies/url-tags.ts';
-import { writtenTags } from '../../proxy/writes/written-tags.ts';
+import { writtenTags } from '../../policies/written-tags.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import { configOf } from '../config/load.ts';
 

@@ -7,9 +7,9 @@ import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { Journal } from '../../proxy/writes/journal/journal.ts';
-import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
+import { lineKeyOf } from '../../proxy/writes/journal/order-queues.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
-import { TimedHolds } from '../../proxy/writes/through/timed-holds.ts';
+import { TimedHolds } from '../../proxy/writes/journal/timed-holds.ts';
 import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
 import { DurableClock } from '../../proxy/writes/journal/durable-clock.ts';
 

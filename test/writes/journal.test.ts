@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../proxy/threads/clock.ts';
-import { numberKey, type Lingering } from '../../proxy/writes/journal/hold-rows.ts';
+import type { Lingering } from '../../proxy/writes/journal/hold-rows.ts';
+import { numberKey } from '../../proxy/writes/journal/tables.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { numberOf, offer, open } from './opened.ts';
 

@@ -8,8 +8,8 @@ import type { RoutedContext } from '../context.ts';
 import type { Pending } from '../../writes/journal/pending-writes.ts';
 import { originForm } from './pass.ts';
 import { writeLineOf } from './write-through.ts';
-import type { JournalClient } from '../../writes/journal-client.ts';
-import { targetTag } from '../../writes/written-tags.ts';
+import type { JournalClient } from '../../writes/calls.ts';
+import { targetTag } from '../../../policies/written-tags.ts';
 
 /** Whether writes to the request's URL, with that query, wait or are under way, or seem to. */
 export function mayHaveWrites(context: RoutedContext, fence: FenceReader, query = context.query): boolean {

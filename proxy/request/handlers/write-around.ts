@@ -1,5 +1,5 @@
 import { outcomeOfAnswer, outcomeOfFailure } from '../../../policies/writes.ts';
-import type { JournalClient } from '../../writes/journal-client.ts';
+import type { JournalClient } from '../../writes/calls.ts';
 import {
   WriteThroughHandler,
   type WriteThroughDependencies,
@@ -13,7 +13,7 @@ import { WriteBehindHandler } from './write-behind.ts';
 import { mayHaveWrites } from './pending-read.ts';
 import { asStream, readBody } from '../read-body.ts';
 import { PostResponseEntry } from '../written-entries/from-post.ts';
-import { laterTags, writtenTags } from '../../writes/written-tags.ts';
+import { laterTags, writtenTags } from '../../../policies/written-tags.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';

@@ -15,9 +15,9 @@ import type { WriteProgress } from '../../writes/journal/journal.ts';
 import type { OriginResponse } from '../../writes/journal/record.ts';
 import { BodyBudget, type BudgetedBody } from '../body-budget.ts';
 import { routeTags, writeLineOf, type WriteThroughHandler } from './write-through.ts';
-import type { AcceptedWrite, JournalClient } from '../../writes/journal-client.ts';
+import type { AcceptedWrite, JournalClient } from '../../writes/calls.ts';
 import { asStream, readBody } from '../read-body.ts';
-import { targetTags } from '../../writes/written-tags.ts';
+import { targetTags } from '../../../policies/written-tags.ts';
 
 export interface WriteBehindDependencies {
   readonly desk: JournalClient;

@@ -7,11 +7,11 @@ import { refuse, refuseHeld } from '../error-responses.ts';
 import type { Positions } from '../positions.ts';
 import { holdClient, type RoutedContext } from '../context.ts';
 import type { RuntimeConfiguration } from '../../routes/active-route.ts';
-import { laterTags, targetTags, writtenTags, type SentWrite } from '../../writes/written-tags.ts';
-import type { OrderQueueKey } from '../../writes/journal/order-queue.ts';
-import type { EntryStore } from '../written-entries/keep-entry.ts';
+import { laterTags, targetTags, writtenTags, type SentWrite } from '../../../policies/written-tags.ts';
+import type { OrderQueueKey } from '../../writes/journal/order-queues.ts';
+import type { EntryStore } from '../written-entries/store-entry.ts';
 import { PutEntry } from '../written-entries/from-put.ts';
-import type { JournalClient } from '../../writes/journal-client.ts';
+import type { JournalClient } from '../../writes/calls.ts';
 
 export interface WriteThroughDependencies {
   readonly desk: JournalClient;

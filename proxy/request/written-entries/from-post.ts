@@ -9,7 +9,7 @@ import { wallMs } from '../../threads/clock.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import { originForm } from '../handlers/pass.ts';
 import { keyOfContext, sentFields, type RoutedContext } from '../context.ts';
-import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './keep-entry.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
 /** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
 export class PostResponseEntry {

@@ -8,7 +8,7 @@ import { wallMs } from '../../threads/clock.ts';
 import { representationOfPut } from '../../../policies/writes.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
-import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './keep-entry.ts';
+import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
 /** What a PUT sent, on its way to become the entry that a GET is answered with. */
 export class PutEntry {

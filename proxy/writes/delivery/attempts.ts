@@ -1,17 +1,19 @@
 import type { Config, RouteConfig, RouteWriteConfig } from '../../../policies/config/config.ts';
 import { decideDelivery, type Attempt, type DeliveryDecision } from '../../../policies/writes.ts';
-import type { Origin } from '../../../origin-adapters/origin.ts';
+import type { Fields } from '../../../policies/http/fields.ts';
+import { endToEnd } from '../../../policies/http/forwarding.ts';
+import type { Origin, OriginFailure, OriginRequest } from '../../../origin-adapters/origin.ts';
+import { BreakerOpen } from '../../../origin-adapters/http/breaker.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { Log } from '../../observability/logger.ts';
 import { whileUnknown, type Lingering } from '../journal/hold-rows.ts';
 import type { Begun, Journal } from '../journal/journal.ts';
-import type { OrderQueueId } from '../journal/order-queue.ts';
-import { sendOnce } from './origin-response.ts';
+import type { OrderQueueId } from '../journal/order-queues.ts';
 import { UNREADABLE, unreadableId, type OriginResponse, type WriteRecord } from '../journal/record.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
-import { compileWriteRules, type WriteRules } from '../../routes/active-route.ts';
-import { namedTags, writtenTags } from '../written-tags.ts';
+import { compileWriteRules } from '../../routes/active-route.ts';
+import { namedTags, writtenTags, type WriteRules } from '../../../policies/written-tags.ts';
 
 export interface AttemptsDependencies {
   readonly journal: Journal;
@@ -290,4 +292,60 @@ function afterAttempt(
   };
   if (decision.kind === 'retry') return { ...after, dueAtMs: nowMs + decision.afterMs };
   return { ...after, state: decision.state, status, endedAtMs: wallMs };
+}
+
+/** One attempt, and the answer where it was whole and short enough to be kept. */
+export type Sent =
+  | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly answer: OriginResponse | null }
+  /** Nothing of it has left Weir: it was no attempt. */
+  | { readonly kind: 'kept-back' };
+
+const MAX_ANSWER_BYTES = 2 ** 20;
+
+/** Sends one write of the journal and hears its answer out. Never rejects. */
+export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> {
+  return new Promise((resolve) => {
+    let status = 0;
+    let fields: Fields = [];
+    let bytes = 0;
+    const chunks: Uint8Array[] = [];
+    const answered = (answer: OriginResponse | null): void =>
+      resolve({ kind: 'attempted', attempt: { kind: 'answered', status, fields }, answer });
+    origin.send(request, {
+      onInformational: () => {},
+      onHead(answerStatus, answerFields) {
+        status = answerStatus;
+        fields = answerFields;
+      },
+      onData(chunk) {
+        bytes += chunk.byteLength;
+        if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk);
+        else chunks.length = 0;
+      },
+      onEnd: () =>
+        answered(
+          bytes > MAX_ANSWER_BYTES
+            ? null
+            : { status, fields: endToEnd(fields), content: new Uint8Array(Buffer.concat(chunks)) },
+        ),
+      onFailure(failure) {
+        // The head told the outcome; what broke off is only what the origin says of it.
+        if (status !== 0) answered(null);
+        else if (wasKeptBack(failure)) resolve({ kind: 'kept-back' });
+        else resolve({ kind: 'attempted', attempt: failed(failure), answer: null });
+      },
+    });
+  });
+}
+
+/** By the breaker, by our own limit on connections, or because we close. */
+function wasKeptBack({ kind, maybeProcessed, cause }: OriginFailure): boolean {
+  if (maybeProcessed) return false;
+  return (
+    cause instanceof BreakerOpen || kind === 'connection_limit_reached' || kind === 'connection_terminated'
+  );
+}
+
+function failed({ maybeProcessed, message }: OriginFailure): Attempt {
+  return { kind: 'failed', maybeProcessed, message };
 }

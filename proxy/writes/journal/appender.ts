@@ -5,7 +5,7 @@ import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { StateTable } from '../../state/state-store.ts';
 import type { Retention } from './retention.ts';
 import { readHoldRow, waitingHoldKey, writeHoldRow } from './hold-rows.ts';
-import type { OrderQueueId } from './order-queue.ts';
+import type { OrderQueueId } from './order-queues.ts';
 import { contentOf, newWriteId, type WriteRecord } from './record.ts';
 import type { DurableClock } from './durable-clock.ts';
 import type { JournalTables } from './tables.ts';

@@ -1,6 +1,8 @@
-import { bytesOfHashes, hashesOfBytes, type TagHashes } from '../../fence/tag-hash.ts';
-import type { StateTable } from '../../state/state-store.ts';
-import { LINE_BYTES, type OrderQueueId } from './order-queue.ts';
+import { ALL_TAG } from '../../../policies/tags.ts';
+import { bytesOfHashes, hashesOfBytes, type TagHasher, type TagHashes } from '../../fence/tag-hash.ts';
+import type { StateStore, StateTable } from '../../state/state-store.ts';
+import { LINE_BYTES, type OrderQueueId } from './order-queues.ts';
+import { JournalTables, numberKey } from './tables.ts';
 
 /** How holds stand on disk: for each the tags as the fence knows them, and why they are held. */
 export type HoldRow = HoldOfLine &
@@ -100,13 +102,27 @@ export function otherHoldKey(id: number): Buffer {
   return Buffer.concat([OTHER, numberKey(id)]);
 }
 
-/** In the order of numbers. */
-export function numberKey(number: number): Buffer {
-  const key = Buffer.alloc(8);
-  key.writeBigUInt64BE(BigInt(number));
-  return key;
-}
-
 const OTHER = Buffer.from('h');
 const WAITING = Buffer.from('w');
 export const OTHER_HOLDS = { from: OTHER, to: Buffer.from('i') };
+
+/**
+ * Within a change of the state: hashes anew what holds of earlier runs hold, as the state has got a key. A row has no
+ * names: a write of the journal has them in its record, and any other hold is one of everything for as long as it lasts.
+ */
+export function rekeyHolds(state: StateStore, hasher: TagHasher): void {
+  const holds = state.table('holds');
+  const tables = new JournalTables(state);
+  const everything = hasher.hash([ALL_TAG]);
+  const tagsOf = (key: Buffer): TagHashes => {
+    const number = Number(key.readBigUInt64BE(1));
+    if (!key.equals(waitingHoldKey(number))) return everything;
+    const read = tables.record('waiting', number) ?? tables.record('dead', number);
+    return read?.kind === 'record' ? hasher.hash(read.record.tags) : everything;
+  };
+  // Read to the end before the first is written.
+  const rows = Array.from(holds.range());
+  for (const { key, value } of rows) {
+    writeHoldRow(holds, key, { ...readHoldRow(value), tags: tagsOf(key) });
+  }
+}

@@ -1,7 +1,7 @@
 import type { Fields } from '../../../policies/http/fields.ts';
 import type { Journal } from './journal.ts';
-import type { OrderQueueId } from './order-queue.ts';
-import type { TimedHolds } from '../through/timed-holds.ts';
+import type { OrderQueueId } from './order-queues.ts';
+import type { TimedHolds } from './timed-holds.ts';
 import type { WriteRecord } from './record.ts';
 import { isWhole } from './record.ts';
 import type { Numbered } from './tables.ts';

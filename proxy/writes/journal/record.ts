@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Fields } from '../../../policies/http/fields.ts';
-import type { OrderQueueId } from './order-queue.ts';
+import type { OrderQueueId } from './order-queues.ts';
 
 /** A write as the journal keeps it, beside its content. */
 export interface WriteRecord {

@@ -1,6 +1,5 @@
 import type { StateStore, StateTable } from '../../state/state-store.ts';
-import { numberKey } from './hold-rows.ts';
-import { LINE_BYTES, type OrderQueueId } from './order-queue.ts';
+import { LINE_BYTES, type OrderQueueId } from './order-queues.ts';
 import {
   decodeRecord,
   decodeResponse,
@@ -299,6 +298,13 @@ export interface KeyedWrite {
 }
 
 const COUNTS = 'journal';
+
+/** In the order of numbers. */
+export function numberKey(number: number): Buffer {
+  const key = Buffer.alloc(8);
+  key.writeBigUInt64BE(BigInt(number));
+  return key;
+}
 
 function recordKey(shelf: Shelf, number: number): Buffer {
   return rowKey(SHELF_KEYS[shelf], numberKey(number));

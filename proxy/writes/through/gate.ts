@@ -5,9 +5,9 @@ import type { Log } from '../../observability/logger.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { otherHoldKey, writeHoldRow } from '../journal/hold-rows.ts';
 import type { HoldSlots } from './hold-slots.ts';
-import { lineKeyOf, type OrderQueueId, type OrderQueueKey } from '../journal/order-queue.ts';
+import { lineKeyOf, type OrderQueueId, type OrderQueueKey } from '../journal/order-queues.ts';
 import type { OrderQueues, Turn } from '../journal/order-queues.ts';
-import type { TimedHolds } from './timed-holds.ts';
+import type { TimedHolds } from '../journal/timed-holds.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 
 /** A write that a worker wants to send by itself. */

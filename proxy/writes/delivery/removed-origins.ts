@@ -1,7 +1,7 @@
 import type { Clock } from '../../threads/clock.ts';
-import type { Journal } from './journal.ts';
-import type { WriteRecord } from './record.ts';
-import type { DueRow } from './tables.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { WriteRecord } from '../journal/record.ts';
+import type { DueRow } from '../journal/tables.ts';
 
 export interface QuarantineDependencies {
   readonly journal: Journal;

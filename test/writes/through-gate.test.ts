@@ -3,7 +3,7 @@ import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
-import { lineKeyOf } from '../../proxy/writes/journal/order-queue.ts';
+import { lineKeyOf } from '../../proxy/writes/journal/order-queues.ts';
 import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { MemoryState } from '../support/memory-state.ts';

@@ -1,5 +1,5 @@
 import type { OfferedWrite } from './journal/appender.ts';
-import type { OrderQueueKey } from './journal/order-queue.ts';
+import type { OrderQueueKey } from './journal/order-queues.ts';
 import type { WriteProgress } from './journal/journal.ts';
 import type { OriginResponse } from './journal/record.ts';
 import type { Pending } from './journal/pending-writes.ts';
@@ -27,6 +27,19 @@ export interface JournalClient {
   originAnswer(ticket: number): Promise<WaitedResponse>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
+
+/** The same as calls between threads. */
+export type WriteCalls = {
+  admitThrough(request: ThroughRequest): Admission;
+  abandonThrough(argument: { readonly ticket: number }): void;
+  settleThrough(end: ThroughEnd): ThroughSettled;
+  takeSlot(write: UnheldWrite): SlotAdmission;
+  giveSlot(argument: { readonly slot: number }): void;
+  holdUnknown(write: UnknownWrite): void;
+  acceptWrite(request: OfferedRequest): AcceptedWrite;
+  originAnswer(argument: { readonly ticket: number }): WaitedResponse;
+  readPending(request: PendingRequest): Pending;
+};
 
 export interface OfferedRequest extends Omit<OfferedWrite, 'line' | 'origin' | 'target'> {
   readonly line: OrderQueueKey;

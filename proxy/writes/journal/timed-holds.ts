@@ -2,25 +2,25 @@ import type { Fence } from '../../fence/fence.ts';
 import type { Log } from '../../observability/logger.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import {
-  numberKey,
   OTHER_HOLDS,
   otherHoldKey,
   readHoldRow,
   writeHoldRow,
   type HoldOfLine,
   type Lingering,
-} from '../journal/hold-rows.ts';
-import type { HoldSlots } from './hold-slots.ts';
-import type { OrderQueueId } from '../journal/order-queue.ts';
-import type { OrderQueues } from '../journal/order-queues.ts';
-import type { DurableClock } from '../journal/durable-clock.ts';
+} from './hold-rows.ts';
+import { numberKey } from './tables.ts';
+import type { OrderQueueId } from './order-queues.ts';
+import type { OrderQueues } from './order-queues.ts';
+import type { DurableClock } from './durable-clock.ts';
 
 export interface TimedHoldsDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
   readonly time: DurableClock;
   readonly log: Log;
-  readonly slots: HoldSlots;
+  /** Bounds on holds, by client: every hold of a client's takes a slot for as long as it lasts. */
+  readonly slots: { add(client: string): void; give(client: string): void };
   readonly lines: () => OrderQueues;
 }
 

@@ -1,10 +1,22 @@
-import type { Config, OriginConfig } from '../../policies/config/config.ts';
-import type { Fields } from '../../policies/http/fields.ts';
-import { normalizeTarget } from '../../policies/key.ts';
-import { invalidatedGroups, invalidatedTargets } from '../../policies/rfc9111/invalidation.ts';
-import { groupSite } from '../../policies/tags.ts';
-import type { WriteRules } from '../routes/active-route.ts';
-import { tagsOfPlace } from '../../policies/url-tags.ts';
+/** The tags that a write invalidates: its target, what the response names (RFC 9111 §4.4), what its route says. */
+import type { Config, OriginConfig } from './config/config.ts';
+import type { Fields } from './http/fields.ts';
+import { normalizeTarget } from './key.ts';
+import { invalidatedGroups, invalidatedTargets } from './rfc9111/invalidation.ts';
+import { groupSite } from './tags.ts';
+import type { Router } from './routing.ts';
+import { tagsOfPlace } from './url-tags.ts';
+
+/** The part of the configuration by which writes are mapped to tags. */
+export interface WriteRules {
+  readonly config: Config;
+  readonly router: Router;
+  /** By name: what a write invalidates by the route's `write.invalidate`, for the parameters of its path. */
+  readonly routes: ReadonlyMap<
+    string,
+    { writeTagsFor(params: Readonly<Record<string, string>>): readonly string[] }
+  >;
+}
 
 /** An unsafe request as it was sent. */
 export interface SentWrite {
@@ -43,7 +55,10 @@ export function writtenTags(
 }
 
 /** What the route that takes the write names, beside its target. */
-export function namedTags({ router, routes }: WriteRules, write: Omit<SentWrite, 'scheme'>): string[] {
+export function namedTags(
+  { router, routes }: WriteRules,
+  write: Omit<SentWrite, 'scheme'>,
+): readonly string[] {
   const normal = normalizeTarget(write.target);
   const match = normal === null ? null : router.match(write.method, write.authority, normal.path);
   return match?.kind === 'route' ? routes.get(match.route.name)!.writeTagsFor(match.params) : [];
