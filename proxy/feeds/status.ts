@@ -1,6 +1,6 @@
 import type { FeedConfig } from '../../policies/config/config.ts';
 import { secondsOf } from '../threads/clock.ts';
-import { BOUNDS_SECONDS } from '../observability/cells.ts';
+import { BOUNDS_SECONDS } from '../observability/request-cells.ts';
 import type { FeedState } from './sink.ts';
 
 /** A feed as operators see it. */

@@ -13,31 +13,31 @@ import {
   OUTCOME_INDEX,
   REASON_BYTES,
   REASONS,
-  SHEET_CELLS,
+  ROUTE_CELLS,
   SUM_CELL,
-} from './cells.ts';
+} from './request-cells.ts';
 import type { Recorder } from './recorder.ts';
 import { OUTCOMES } from './outcome.ts';
 
-/** A buffer that the coordinator is to read: told once, before anything is counted in it. Passes between threads. */
+/** A buffer that the coordinator reads. It is sent once, before anything is counted in it. */
 export type RecorderPart =
-  | { readonly kind: 'names'; readonly buffer: SharedArrayBuffer }
-  | { readonly kind: 'sheet'; readonly route: string; readonly buffer: SharedArrayBuffer };
+  | { readonly kind: 'reasons'; readonly buffer: SharedArrayBuffer }
+  | { readonly kind: 'route'; readonly route: string; readonly buffer: SharedArrayBuffer };
 
 export class SharedRecorder implements Recorder {
   readonly #publish: (part: RecorderPart) => void;
-  readonly #sheets = new Map<string, Float64Array>();
+  readonly #routes = new Map<string, Float64Array>();
   readonly #reasons: readonly Map<string, number>[] = OUTCOMES.map(() => new Map());
   readonly #nameCounts: Int32Array;
   readonly #nameBytes: Uint8Array;
 
-  /** Each route that is counted for the first time is one more part. */
+  /** `publish` gets one part at once, and one for each route that is counted for the first time. */
   constructor(publish: (part: RecorderPart) => void) {
     const names = new SharedArrayBuffer(NAMES_BYTES);
     this.#publish = publish;
     this.#nameCounts = new Int32Array(names, 0, OUTCOMES.length);
     this.#nameBytes = new Uint8Array(names);
-    publish({ kind: 'names', buffer: names });
+    publish({ kind: 'reasons', buffer: names });
   }
 
   request(
@@ -48,29 +48,29 @@ export class SharedRecorder implements Recorder {
     durationMs: number,
     contentBytes: number,
   ): void {
-    const sheet = this.#sheets.get(route) ?? this.#addSheet(route);
+    const cells = this.#routes.get(route) ?? this.#addRoute(route);
     const index = OUTCOME_INDEX[outcome];
     const reasonIndex = this.#reasons[index]!.get(reason) ?? this.#intern(index, reason);
-    add(sheet, countCell(index, reasonIndex), 1);
-    add(sheet, bytesCell(index), contentBytes);
-    if (status >= 100 && status < 600) add(sheet, classCell(Math.trunc(status / 100) - 1), 1);
+    add(cells, countCell(index, reasonIndex), 1);
+    add(cells, bytesCell(index), contentBytes);
+    if (status >= 100 && status < 600) add(cells, classCell(Math.trunc(status / 100) - 1), 1);
     const histogram = histogramOf(outcome, reason);
-    if (histogram !== 0) observe(sheet, histogram, durationMs / 1000);
+    if (histogram !== 0) observe(cells, histogram, durationMs / 1000);
   }
 
   originHead(route: string, durationMs: number): void {
-    observe(this.#sheets.get(route) ?? this.#addSheet(route), ORIGIN_AT, durationMs / 1000);
+    observe(this.#routes.get(route) ?? this.#addRoute(route), ORIGIN_AT, durationMs / 1000);
   }
 
-  #addSheet(route: string): Float64Array {
-    const buffer = new SharedArrayBuffer(SHEET_CELLS * Float64Array.BYTES_PER_ELEMENT);
-    const sheet = new Float64Array(buffer);
-    this.#sheets.set(route, sheet);
-    this.#publish({ kind: 'sheet', route, buffer });
-    return sheet;
+  #addRoute(route: string): Float64Array {
+    const buffer = new SharedArrayBuffer(ROUTE_CELLS * Float64Array.BYTES_PER_ELEMENT);
+    const cells = new Float64Array(buffer);
+    this.#routes.set(route, cells);
+    this.#publish({ kind: 'route', route, buffer });
+    return cells;
   }
 
-  /** The name is there before the number of names says so: the coordinator reads the number first. */
+  /** Writes the name before it raises the number of names: the coordinator reads that number first. */
   #intern(outcome: number, reason: string): number {
     const reasons = this.#reasons[outcome]!;
     const index = reasons.size;
@@ -83,7 +83,7 @@ export class SharedRecorder implements Recorder {
   }
 }
 
-/** Where a request's duration counts: answered out of what is stored, or after the origin was asked; 0: nowhere. */
+/** The histogram of a request's duration: answered from the store, or after the origin was asked. 0: none. */
 function histogramOf(outcome: Outcome, reason: string): number {
   switch (outcome) {
     case 'hit':
@@ -99,14 +99,14 @@ function histogramOf(outcome: Outcome, reason: string): number {
   }
 }
 
-function observe(sheet: Float64Array, histogram: number, seconds: number): void {
+function observe(cells: Float64Array, histogram: number, seconds: number): void {
   let bucket = 0;
   while (bucket < BOUNDS_SECONDS.length && seconds > BOUNDS_SECONDS[bucket]!) bucket += 1;
-  add(sheet, histogram + bucket, 1);
-  add(sheet, histogram + SUM_CELL, seconds);
+  add(cells, histogram + bucket, 1);
+  add(cells, histogram + SUM_CELL, seconds);
 }
 
 /** One writer: no atomic addition is needed. */
-function add(sheet: Float64Array, cell: number, amount: number): void {
-  sheet[cell] = sheet[cell]! + amount;
+function add(cells: Float64Array, cell: number, amount: number): void {
+  cells[cell] = cells[cell]! + amount;
 }

@@ -25,7 +25,7 @@ import { originKeyOf } from '../routes/active-route.ts';
 import { openConnections } from './connection-counter.ts';
 import { processMemory } from './process-memory.ts';
 import type { WorkerPool } from './worker-pool.ts';
-import { sumOf } from './worker-totals.ts';
+import { sumOf } from '../threads/counters.ts';
 
 export interface AdminQueriesDependencies {
   readonly version: string;
@@ -63,7 +63,7 @@ export function adminQueries(deps: AdminQueriesDependencies) {
 function statsOf(
   deps: AdminQueriesDependencies,
   startedAtMs: number,
-  { totals: workers, silent }: PoolStats,
+  { counters: workers, silent }: PoolStats,
 ): WeirStats {
   const { fence, disk, pool } = deps;
   const { superseded, ...flights } = workers.flights;
@@ -90,10 +90,7 @@ function statsOf(
     requests: workers.requests,
     admin: { refused: { ...deps.adminRefused() } },
     origins: Object.fromEntries(
-      Object.keys(config.origins).map((name) => [
-        name,
-        sumOf(deps.asked.of(name), workers.origins[name] ?? {}),
-      ]),
+      Object.keys(config.origins).map((name) => [name, sumOf(deps.asked.of(name), workers.origins[name])]),
     ),
     feeds: deps.feeds(),
     writes: { ...writes, lingering: timedHolds },
@@ -108,7 +105,7 @@ function named(silent: readonly number[]): { readonly silent?: readonly number[]
 
 type PoolStats = Awaited<ReturnType<WorkerPool['stats']>>;
 
-function diskStats(disk: DiskWriter, config: Config, workers: PoolStats['totals']): WeirStats['disk'] {
+function diskStats(disk: DiskWriter, config: Config, workers: PoolStats['counters']): WeirStats['disk'] {
   const written = disk.stats();
   const { promotions, corrupt } = workers;
   const limitBytes = config.cache.disk.sizeBytes;

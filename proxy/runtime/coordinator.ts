@@ -20,7 +20,7 @@ import type { Log } from '../observability/logger.ts';
 import { createLifetimeClock, startLifetimes, type LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import { createExposition, type Exposition } from './exposition.ts';
-import { Totals } from '../observability/totals.ts';
+import { RouteCounters } from '../observability/route-counters.ts';
 import { StoredPlaces } from '../state/file-places.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { FailureReports } from '../origins/failure-reports.ts';
@@ -100,7 +100,7 @@ interface Parts {
 export class Coordinator {
   readonly #deps: CoordinatorDependencies;
   readonly #closing: (() => Promise<unknown> | void)[] = [];
-  readonly #totals = new Totals();
+  readonly #routeCounters = new RouteCounters();
   readonly #demos = new Map<string, { readonly delayMs: number; readonly shop: DemoShop }>();
   #config: Config;
   #parts!: Parts;
@@ -290,7 +290,7 @@ export class Coordinator {
             invalidateBut: ({ tag, ...entry }) => fence.invalidateBut(tag, entry),
             deliver: (delivery) => this.#feeds.deliver(delivery),
             ...this.#writes.callsOf(instance),
-            recorded: (part) => this.#totals.take(instance, part),
+            recorded: (part) => this.#routeCounters.take(instance, part),
             originReports: (reports) => this.#originFailures.take(reports),
           };
         },
@@ -299,7 +299,7 @@ export class Coordinator {
           forgetConnections(connections, index);
           calls.get(instance)?.forget();
           calls.delete(instance);
-          this.#totals.retire(instance);
+          this.#routeCounters.retire(instance);
           this.#writes.workerDied(instance);
         },
         onFailed: (index, call, error) =>
@@ -331,7 +331,7 @@ export class Coordinator {
       originCells: () => new OriginCells(this.#boardSource!),
       trustOf: (route) => this.#feeds.trustOf(route),
     });
-    this.#exposition = createExposition({ totals: this.#totals, stats: inspect.stats });
+    this.#exposition = createExposition({ counters: this.#routeCounters, stats: inspect.stats });
     const admin = await this.#startAdmin(inspect);
     this.#seal();
     const summary = setInterval(() => this.#originFailures.summarise(), SUMMARY_MS);

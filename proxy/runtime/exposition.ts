@@ -2,7 +2,7 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
 import { METRICS, type MetricReading, type Sample } from './metric-definitions.ts';
 import type { WeirStats } from './stats.ts';
-import type { Totals } from '../observability/totals.ts';
+import type { RouteCounters } from '../observability/route-counters.ts';
 
 export interface Exposition {
   /** Version 0.0.4 of the text format. Rejects where the stats can't be had. */
@@ -17,7 +17,7 @@ const MISNAMED_SUMS = [
 ];
 
 export function createExposition(sources: {
-  readonly totals: Totals;
+  readonly counters: RouteCounters;
   stats(): Promise<WeirStats>;
 }): Exposition {
   const registry = new Registry();
@@ -31,7 +31,7 @@ export function createExposition(sources: {
   return {
     async text() {
       const stats = await sources.stats();
-      reading = { stats, routes: sources.totals.read() };
+      reading = { stats, routes: sources.counters.read() };
       return registry.metrics();
     },
   };

@@ -1,14 +1,13 @@
 /** Every metric of Weir's own: its name, what it says, and how it is read. `docs/metrics.md` lists them for users. */
 import { secondsOf } from '../threads/clock.ts';
 import { FEED_STATES } from '../feeds/sink.ts';
-import { BOUNDS_SECONDS } from '../observability/cells.ts';
+import { BOUNDS_SECONDS } from '../observability/request-cells.ts';
 import type { WeirStats } from './stats.ts';
-import type { HistogramTotals, RouteTotals } from '../observability/totals.ts';
+import type { CountsByRoute, HistogramCounts, RouteCounts } from '../observability/route-counters.ts';
 
 export interface MetricReading {
   readonly stats: WeirStats;
-  /** By name; empty for requests that no route took. */
-  readonly routes: ReadonlyMap<string, RouteTotals>;
+  readonly routes: CountsByRoute;
 }
 
 export interface MetricDefinition {
@@ -429,13 +428,13 @@ function eachFeed(value: (feed: WeirStats['feeds'][number]) => number | null) {
 
 function eachRoute(
   routes: MetricReading['routes'],
-  samples: (route: string, totals: RouteTotals) => Sample[],
+  samples: (route: string, counts: RouteCounts) => Sample[],
 ): Sample[] {
-  return [...routes].flatMap(([route, totals]) => samples(route, totals));
+  return [...routes].flatMap(([route, counts]) => samples(route, counts));
 }
 
-function histogramSamples(name: string, labels: Sample['labels'], totals: HistogramTotals): Sample[] {
-  return bucketSamples(name, labels, BOUNDS_SECONDS, totals);
+function histogramSamples(name: string, labels: Sample['labels'], counts: HistogramCounts): Sample[] {
+  return bucketSamples(name, labels, BOUNDS_SECONDS, counts);
 }
 
 /** Buckets added up, as the format wants them; none where nothing was counted. */
@@ -443,10 +442,10 @@ function bucketSamples(
   name: string,
   labels: Sample['labels'],
   bounds: readonly number[],
-  totals: Pick<HistogramTotals, 'buckets' | 'sumSeconds'>,
+  counts: Pick<HistogramCounts, 'buckets' | 'sumSeconds'>,
 ): Sample[] {
   let count = 0;
-  const buckets = totals.buckets.map((bucket, i) => {
+  const buckets = counts.buckets.map((bucket, i) => {
     count += bucket;
     const le = i < bounds.length ? bounds[i]! : '+Inf';
     return { value: count, labels: { le, ...labels }, metricName: `${name}_bucket` };
@@ -454,7 +453,7 @@ function bucketSamples(
   if (count === 0) return [];
   return [
     ...buckets,
-    { value: totals.sumSeconds, labels, metricName: `${name}_sum` },
+    { value: counts.sumSeconds, labels, metricName: `${name}_sum` },
     { value: count, labels, metricName: `${name}_count` },
   ];
 }

@@ -11,8 +11,9 @@ import type {
   WorkerStats,
 } from './calls.ts';
 import { Channel, type Handlers } from '../threads/channel.ts';
+import { sumOf } from '../threads/counters.ts';
 import { heapLimits } from './process-memory.ts';
-import { WorkerTotals } from './worker-totals.ts';
+import { createWorkerCounters } from './worker-counters.ts';
 
 export interface WorkerPoolOptions {
   readonly workers: number;
@@ -69,7 +70,7 @@ const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : '.
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #running: (Running | null)[];
-  readonly #totals = new WorkerTotals();
+  readonly #counters = createWorkerCounters();
   #site: RuntimeConfigurationSource;
   #port: number;
   #instances = 0;
@@ -115,11 +116,12 @@ export class WorkerPool {
   }
 
   /** Of all workers together, with the counters of those that have ended; of a silent one, what it told last. */
-  async stats(): Promise<{ readonly totals: WorkerStats; readonly silent: readonly number[] }> {
-    const { silent } = await this.#askAll(TELL_MS, async ({ channel, instance }) =>
-      this.#totals.note(instance, await channel.call('stats', null)),
-    );
-    return { totals: this.#totals.read(), silent };
+  async stats(): Promise<{ readonly counters: WorkerStats; readonly silent: readonly number[] }> {
+    const { silent } = await this.#askAll(TELL_MS, async ({ channel, instance }) => {
+      const stats = await channel.call('stats', null);
+      this.#counters.add(instance, () => stats);
+    });
+    return { counters: this.#counters.read(), silent };
   }
 
   /** Every worker lets go of these entries of the key. */
@@ -169,13 +171,7 @@ export class WorkerPool {
   /** Of all workers that answer in time. */
   async underWay(): Promise<ExchangesUnderWay> {
     const { answers } = await this.#askAll(TELL_MS, ({ channel }) => channel.call('underWay', null));
-    const sum = (count: (one: ExchangesUnderWay) => number): number =>
-      answers.reduce((total, one) => total + count(one), 0);
-    return {
-      requests: sum(({ requests }) => requests),
-      eventStreams: sum(({ eventStreams }) => eventStreams),
-      tunnels: sum(({ tunnels }) => tunnels),
-    };
+    return answers.reduce(sumOf, { requests: 0, eventStreams: 0, tunnels: 0 });
   }
 
   async #askAll<T>(limitMs: number, ask: (running: Running) => Promise<T>): Promise<WorkerAnswers<T>> {
@@ -259,7 +255,7 @@ export class WorkerPool {
 
   #ended(index: number, ended: Running, reason: string): void {
     ended.channel.closed();
-    this.#totals.retire(ended.instance);
+    this.#counters.end(ended.instance);
     if (this.#running[index] === ended) this.#running[index] = null;
     if (this.#isStopping || !this.#isReplacing) return;
     this.replaced += 1;

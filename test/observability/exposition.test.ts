@@ -6,7 +6,7 @@ import { createExposition } from '../../proxy/runtime/exposition.ts';
 import { METRICS } from '../../proxy/runtime/metric-definitions.ts';
 import { SharedRecorder } from '../../proxy/observability/shared-recorder.ts';
 import type { WeirStats } from '../../proxy/runtime/stats.ts';
-import { Totals } from '../../proxy/observability/totals.ts';
+import { RouteCounters } from '../../proxy/observability/route-counters.ts';
 import { NO_WRITE_STATS } from '../writes/no-writes.ts';
 
 const STATS: WeirStats = {
@@ -58,8 +58,8 @@ const STATS: WeirStats = {
   ],
 };
 
-async function linesOf(totals: Totals, stats: WeirStats = STATS): Promise<string[]> {
-  const text = await createExposition({ totals, stats: async () => stats }).text();
+async function linesOf(counters: RouteCounters, stats: WeirStats = STATS): Promise<string[]> {
+  const text = await createExposition({ counters, stats: async () => stats }).text();
   return text.split('\n');
 }
 
@@ -67,16 +67,16 @@ const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
 
 describe('metrics', () => {
   it.skipIf(!hasPromtool)('are clean to promtool (skipped where it is not installed)', async () => {
-    const input = (await linesOf(new Totals())).join('\n');
+    const input = (await linesOf(new RouteCounters())).join('\n');
     const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' });
     expect(`${stdout}${stderr}`).toBe('');
   });
 
   it('count requests by route, outcome and reason, whatever is in a name', async () => {
-    const totals = new Totals();
-    const recorder = new SharedRecorder((part) => totals.take(1, part));
+    const counters = new RouteCounters();
+    const recorder = new SharedRecorder((part) => counters.take(1, part));
     recorder.request('say "a\\b"', 'hit', 'memory', 200, 0.4, 12);
-    const lines = await linesOf(totals);
+    const lines = await linesOf(counters);
     const route = 'route="say \\"a\\\\b\\""';
     expect(lines).toContain('# TYPE weir_requests_total counter');
     expect(lines).toContain(`weir_requests_total{${route},outcome="hit",reason="memory"} 1`);
@@ -85,12 +85,12 @@ describe('metrics', () => {
   });
 
   it('give durations as histograms of seconds, added up', async () => {
-    const totals = new Totals();
-    const recorder = new SharedRecorder((part) => totals.take(1, part));
+    const counters = new RouteCounters();
+    const recorder = new SharedRecorder((part) => counters.take(1, part));
     recorder.request('a', 'hit', 'memory', 200, 0.5, 0);
     recorder.request('a', 'hit', 'memory', 200, 20_000, 0);
     recorder.originHead('a', 40);
-    const lines = await linesOf(totals);
+    const lines = await linesOf(counters);
     expect(lines).toContain('# TYPE weir_request_duration_seconds histogram');
     expect(lines).toContain('weir_request_duration_seconds_bucket{le="0.0005",route="a",kind="hit"} 1');
     expect(lines).toContain('weir_request_duration_seconds_bucket{le="10",route="a",kind="hit"} 1');
@@ -102,7 +102,7 @@ describe('metrics', () => {
   });
 
   it('tell the state of the process and of its parts', async () => {
-    const lines = await linesOf(new Totals());
+    const lines = await linesOf(new RouteCounters());
     expect(lines).toContain('weir_info{version="0.1.0"} 1');
     expect(lines).toContain('weir_workers_replaced_total 1');
     expect(lines).toContain('weir_memory_bytes 10');
@@ -116,15 +116,15 @@ describe('metrics', () => {
   });
 
   it('are silent on what there is not', async () => {
-    const lines = await linesOf(new Totals());
+    const lines = await linesOf(new RouteCounters());
     expect(lines.some((line) => line.startsWith('weir_disk_bytes'))).toBe(false);
     expect(lines.some((line) => line.startsWith('weir_feed_behind'))).toBe(false);
   });
 
   it('are read anew each time', async () => {
-    const totals = new Totals();
-    const recorder = new SharedRecorder((part) => totals.take(1, part));
-    const exposition = createExposition({ totals, stats: async () => STATS });
+    const counters = new RouteCounters();
+    const recorder = new SharedRecorder((part) => counters.take(1, part));
+    const exposition = createExposition({ counters, stats: async () => STATS });
     await exposition.text();
     recorder.request('a', 'miss', 'miss', 200, 1, 0);
     expect(await exposition.text()).toContain(

@@ -1,25 +1,25 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { OTHER_REASON, REASON_BYTES, REASONS } from '../../proxy/observability/cells.ts';
+import { OTHER_REASON, REASON_BYTES, REASONS } from '../../proxy/observability/request-cells.ts';
 import { SharedRecorder, type RecorderPart } from '../../proxy/observability/shared-recorder.ts';
-import { Totals } from '../../proxy/observability/totals.ts';
+import { RouteCounters } from '../../proxy/observability/route-counters.ts';
 
-/** A recorder whose parts go to these totals as those of one worker. */
-function recorderOf(totals: Totals, worker: number): SharedRecorder {
-  return new SharedRecorder((part) => totals.take(worker, part));
+/** A recorder whose parts go to these counters as those of one worker. */
+function recorderOf(counters: RouteCounters, worker: number): SharedRecorder {
+  return new SharedRecorder((part) => counters.take(worker, part));
 }
 
 describe('counting in shared memory', () => {
   it('keeps routes, outcomes and reasons apart', () => {
-    const totals = new Totals();
-    const recorder = recorderOf(totals, 1);
+    const counters = new RouteCounters();
+    const recorder = recorderOf(counters, 1);
     recorder.request('a', 'hit', 'memory', 200, 0.1, 10);
     recorder.request('a', 'hit', 'memory', 304, 0.1, 0);
     recorder.request('a', 'hit', 'disk', 200, 2, 5);
     recorder.request('b', 'failed', 'connection_refused', 502, 30, 90);
     recorder.request('', 'no-route', 'no-route', 404, 0.1, 80);
-    const read = totals.read();
+    const read = counters.read();
     expect([...read.keys()]).toEqual(['a', 'b', '']);
     const a = read.get('a')!;
     expect(a.requests).toEqual(
@@ -44,11 +44,11 @@ describe('counting in shared memory', () => {
   });
 
   it('puts durations into the first bucket that holds them, the bound included', () => {
-    const totals = new Totals();
-    const recorder = recorderOf(totals, 1);
+    const counters = new RouteCounters();
+    const recorder = recorderOf(counters, 1);
     for (const ms of [0, 0.5, 0.6, 10_000, 10_001]) recorder.request('a', 'hit', 'memory', 200, ms, 0);
     recorder.originHead('a', 80);
-    const { hit, miss, origin } = totals.read().get('a')!;
+    const { hit, miss, origin } = counters.read().get('a')!;
     expect(hit.buckets).toEqual([2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
     expect(hit.sumSeconds).toBeCloseTo(20.0021);
     expect(miss.buckets.every((bucket) => bucket === 0)).toBe(true);
@@ -64,26 +64,26 @@ describe('counting in shared memory', () => {
     ['pass', 'route', 'miss'],
     ['write', 'around', 'neither'],
   ] as const)('counts the duration of %s by %s as %s', (outcome, reason, kind) => {
-    const totals = new Totals();
-    recorderOf(totals, 1).request('a', outcome, reason, 200, 1, 0);
-    const { hit, miss } = totals.read().get('a')!;
+    const counters = new RouteCounters();
+    recorderOf(counters, 1).request('a', outcome, reason, 200, 1, 0);
+    const { hit, miss } = counters.read().get('a')!;
     expect([hit.buckets[1], miss.buckets[1]]).toEqual([kind === 'hit' ? 1 : 0, kind === 'miss' ? 1 : 0]);
   });
 
   it('adds workers up, and keeps what one counted that has ended', () => {
-    const totals = new Totals();
-    const [first, second] = [recorderOf(totals, 1), recorderOf(totals, 2)];
+    const counters = new RouteCounters();
+    const [first, second] = [recorderOf(counters, 1), recorderOf(counters, 2)];
     first.request('a', 'miss', 'miss', 200, 1, 1);
     second.request('a', 'miss', 'stale', 200, 1, 2);
     second.request('a', 'miss', 'miss', 200, 1, 3);
-    const before = totals.read();
-    totals.retire(1);
-    expect(totals.read()).toEqual(before);
-    const third = recorderOf(totals, 3);
+    const before = counters.read();
+    counters.retire(1);
+    expect(counters.read()).toEqual(before);
+    const third = recorderOf(counters, 3);
     third.request('a', 'miss', 'miss', 200, 1, 4);
-    totals.retire(3);
-    totals.retire(3);
-    const a = totals.read().get('a')!;
+    counters.retire(3);
+    counters.retire(3);
+    const a = counters.read().get('a')!;
     expect(a.requests.get('miss')).toEqual(
       new Map([
         ['miss', 3],
@@ -94,20 +94,22 @@ describe('counting in shared memory', () => {
   });
 
   it('counts reasons beyond the bound as others', () => {
-    const totals = new Totals();
-    const recorder = recorderOf(totals, 1);
+    const counters = new RouteCounters();
+    const recorder = recorderOf(counters, 1);
     for (let i = 0; i < REASONS + 5; i += 1) recorder.request('a', 'tunnel', `p${i}`, 101, 1, 0);
-    const reasons = totals.read().get('a')!.requests.get('tunnel')!;
+    const reasons = counters.read().get('a')!.requests.get('tunnel')!;
     expect(reasons.size).toBe(REASONS + 1);
     expect(reasons.get(OTHER_REASON)).toBe(5);
   });
 
   it('cuts long reasons and adds up those that are then the same', () => {
-    const totals = new Totals();
-    const recorder = recorderOf(totals, 1);
+    const counters = new RouteCounters();
+    const recorder = recorderOf(counters, 1);
     recorder.request('a', 'tunnel', `${'x'.repeat(REASON_BYTES)}1`, 101, 1, 0);
     recorder.request('a', 'tunnel', `${'x'.repeat(REASON_BYTES)}2`, 101, 1, 0);
-    expect(totals.read().get('a')!.requests.get('tunnel')).toEqual(new Map([['x'.repeat(REASON_BYTES), 2]]));
+    expect(counters.read().get('a')!.requests.get('tunnel')).toEqual(
+      new Map([['x'.repeat(REASON_BYTES), 2]]),
+    );
   });
 
   it('is read from another thread', async () => {
@@ -123,9 +125,9 @@ describe('counting in shared memory', () => {
       });`,
       { eval: true },
     );
-    const totals = new Totals();
-    worker.on('message', (part: RecorderPart | null) => part !== null && totals.take(1, part));
+    const counters = new RouteCounters();
+    worker.on('message', (part: RecorderPart | null) => part !== null && counters.take(1, part));
     await once(worker, 'exit');
-    expect(totals.read().get('a')!.requests.get('hit')).toEqual(new Map([['memory', 1]]));
+    expect(counters.read().get('a')!.requests.get('hit')).toEqual(new Map([['memory', 1]]));
   });
 });

@@ -1,6 +1,6 @@
 /**
- * How counters lie in shared memory. A worker writes its own buffers alone; the coordinator reads all of them. Per
- * worker there is one buffer of the reasons' names, per worker and route one sheet of Float64 cells.
+ * The layout of the counters of requests in shared memory. A worker writes its own buffers only; the coordinator reads
+ * all of them. Each worker has one buffer with the names of reasons, and for each route one buffer of Float64 cells.
  */
 import { OUTCOMES, type Outcome } from './outcome.ts';
 
@@ -30,7 +30,7 @@ const CLASSES_AT = BYTES_AT + OUTCOMES.length;
 export const HIT_AT = CLASSES_AT + STATUS_CLASSES.length;
 export const MISS_AT = HIT_AT + HISTOGRAM_CELLS;
 export const ORIGIN_AT = MISS_AT + HISTOGRAM_CELLS;
-export const SHEET_CELLS = ORIGIN_AT + HISTOGRAM_CELLS;
+export const ROUTE_CELLS = ORIGIN_AT + HISTOGRAM_CELLS;
 
 export const OUTCOME_INDEX: Readonly<Record<Outcome, number>> = Object.fromEntries(
   OUTCOMES.map((outcome, i) => [outcome, i]),

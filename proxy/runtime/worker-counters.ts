@@ -1,0 +1,41 @@
+import { CounterSum } from '../threads/counters.ts';
+import type { WorkerStats } from './calls.ts';
+
+/** What all workers have counted, by the worker's instance number. */
+export function createWorkerCounters(): CounterSum<number, WorkerStats> {
+  return new CounterSum(NOTHING, countersOf);
+}
+
+const NOTHING: WorkerStats = {
+  memory: { bytes: 0, entries: 0, evictions: 0, variantEvictions: 0 },
+  promotions: 0,
+  lost: 0,
+  corrupt: 0,
+  flights: {
+    asked: 0,
+    collapsed: 0,
+    superseded: 0,
+    alone: 0,
+    failing: 0,
+    refused: 0,
+    tagsLeftOut: 0,
+    conditionsRefused: 0,
+    running: 0,
+    waiting: 0,
+  },
+  cacheHandler: { refreshes: 0, refreshesSkipped: 0 },
+  requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
+  origins: {},
+};
+
+/** Without what the worker held or had under way. */
+function countersOf(stats: WorkerStats): WorkerStats {
+  return {
+    ...stats,
+    memory: { ...stats.memory, bytes: 0, entries: 0 },
+    flights: { ...stats.flights, running: 0, waiting: 0 },
+    origins: Object.fromEntries(
+      Object.entries(stats.origins).map(([name, origin]) => [name, { ...origin, running: 0, queued: 0 }]),
+    ),
+  };
+}
