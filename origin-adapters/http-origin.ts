@@ -74,8 +74,8 @@ export function createHttpOrigin(
       queueTimeoutMs: config.queue.timeoutMs,
       retries: config.retry,
     };
-    const isLeftAlone = breaker !== null && !breaker.admits(clock.monotonicMs());
-    const watcher = breaker === null || isLeftAlone ? handler : watched(handler, breaker, clock);
+    const isBreakerOpen = breaker !== null && !breaker.admits(clock.monotonicMs());
+    const watcher = breaker === null || isBreakerOpen ? handler : watched(handler, breaker, clock);
     const call = new Call(request, watcher, options, {
       leases,
       clock,
@@ -88,7 +88,7 @@ export function createHttpOrigin(
       },
     });
     calls.add(call);
-    if (isLeftAlone) queueMicrotask(() => call.refuse());
+    if (isBreakerOpen) queueMicrotask(() => call.refuse());
     else if (closed === null) call.start();
     else queueMicrotask(() => call.terminate());
     return call;

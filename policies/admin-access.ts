@@ -1,7 +1,7 @@
 /**
- * Who may ask the admin port where no token is set: programs on this machine. A browser on this machine is one, too, on
- * behalf of any page that it shows; such a page gives itself away by the name that it asked for (DNS rebinding), by Origin
- * and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
+ * Which requests the admin port accepts where no token is set: those of programs on this machine. A browser on this
+ * machine also sends requests on behalf of web pages. These are recognised by a foreign host name (DNS rebinding), by
+ * Origin and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
  */
 import { trimmed } from './http/fields.ts';
 
@@ -17,15 +17,15 @@ export interface AdminRequest {
 
 export type AdminAccess =
   | { readonly kind: 'allowed' }
-  /** The name asked for is none of this machine's own. */
+  /** The host name is not one of this machine. */
   | { readonly kind: 'foreign-host' }
-  /** A web page of another origin asks for a change. */
+  /** A web page of another origin requests a change. */
   | { readonly kind: 'foreign-page' }
   | { readonly kind: 'not-json' };
 
 const ALLOWED: AdminAccess = { kind: 'allowed' };
 
-/** `isOpen`: the endpoint tells nothing that anybody may not know. */
+/** `isOpen`: the endpoint shows only public information. */
 export function decideAdminAccess(request: AdminRequest, isOpen: boolean): AdminAccess {
   if (!isOpen && !isLoopbackAuthority(request.host)) return { kind: 'foreign-host' };
   if (request.method === 'GET' || request.method === 'HEAD') return ALLOWED;
@@ -33,7 +33,7 @@ export function decideAdminAccess(request: AdminRequest, isOpen: boolean): Admin
   return !request.hasContent || isJson(request) ? ALLOWED : { kind: 'not-json' };
 }
 
-/** `localhost`, 127.0.0.0/8 or [::1], with or without a port: no name server resolves these to another place. */
+/** `localhost`, 127.0.0.0/8 or [::1], with or without a port. No name server resolves these to another host. */
 export function isLoopbackAuthority(host: string | null): boolean {
   const name = /^(\[[^\]]*\]|[^:]*)(?::\d{1,5})?$/.exec(host ?? '')?.[1]?.toLowerCase();
   if (name === undefined) return false;
@@ -52,7 +52,9 @@ function isForeignPage({ host, origin, fetchSite }: AdminRequest): boolean {
   return origin !== null && trimmed(origin).toLowerCase() !== `http://${(host ?? '').toLowerCase()}`;
 }
 
-/** Content without a type is JSON where no browser sent it: browsers name an origin with every POST and DELETE. */
+/**
+ * Content without a type counts as JSON unless a browser sent it: browsers send Origin with every POST and DELETE.
+ */
 function isJson({ contentType, origin, fetchSite }: AdminRequest): boolean {
   if (contentType === null) return origin === null && fetchSite === null;
   const type = trimmed(contentType.split(';', 1)[0]!).toLowerCase();

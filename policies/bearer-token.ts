@@ -1,7 +1,7 @@
-/** Compares bearer tokens (RFC 6750 §2.1) in a time that tells nothing of the token that is wanted. */
+/** RFC 6750 §2.1: compares bearer tokens in a time that does not depend on their content. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** Whether an Authorization field carries the token. `token` empty: none is asked for. */
+/** Whether an Authorization field has the token. An empty `token` means that none is required. */
 export function bearsToken(authorization: string | undefined, token: string): boolean {
   if (token === '') return true;
   const sent = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];

@@ -1,4 +1,4 @@
-/** Which requests are passed to the origin for their client alone, because of their fields, whatever is stored. */
+/** Which requests bypass the cache because of their fields, whatever is stored. */
 import type { RouteCacheConfig } from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { hasFieldLike } from './http/field-names.ts';
@@ -6,14 +6,17 @@ import type { Fields } from './http/fields.ts';
 import { namesOthers } from './http/hop-by-hop.ts';
 
 export type BypassReason =
-  /** Connection takes away what the key and Vary would see, and the origin would not. */
+  /** Connection removes fields that the key or Vary covers, so that the origin would not see them. */
   | 'connection'
-  /** Origins differ in what they read as a cookie that the route names. */
+  /** Origins may read different values for a cookie that the route names. */
   | 'ambiguous-cookies'
   | 'bypass-cookie'
   | 'bypass-header';
 
-/** Null: what the key and Vary see of the request is what the origin sees, and the route lets none by. */
+/**
+ * Null: the request may be answered from the cache. The origin sees what the key and Vary cover, and no bypass rule
+ * applies.
+ */
 export function decideBypass(
   fields: Fields,
   { key, bypass }: Pick<RouteCacheConfig, 'key' | 'bypass'>,

@@ -1,27 +1,28 @@
 /**
- * One change as a feed told it: plain data in which a feed's `map` looks names up. Every format and every feed that
- * reads rows itself brings its messages into this shape; none of them decides what is invalidated.
+ * One change of a feed: plain data in which the feed's `map` looks up names. Every message format, and every feed
+ * that reads rows itself, produces this form; none of them decides what is invalidated.
  */
 export interface Change {
   /**
-   * The objects that together are the message. A name found in several of them has several values, and all count:
-   * a wrong guess costs a revalidation. For rows of a table: `{ schema, table, op }`, `op` being `insert`, `update`,
-   * `delete` or `truncate`.
+   * The objects that make up the message. A name in several of them has several values, which all count: a
+   * superfluous invalidation costs only a revalidation. A row of a table has `{ schema, table, op }`, where `op` is
+   * `insert`, `update`, `delete` or `truncate`.
    */
   readonly message: readonly DataObject[];
-  /** The row as it was; null: not told, or there was none. */
+  /** The row before the change; null: unknown, or there was none. */
   readonly before: DataObject | null;
-  /** The row as it is; null: not told, or there is none. A column whose value was not told is absent, never null. */
+  /** The row after the change; null: unknown, or there is none. A column of unknown value is absent, never null. */
   readonly after: DataObject | null;
   /**
-   * `all`: what is absent does not exist. `key-of-before`: of the old row only what `before` holds was told (Postgres
-   * with REPLICA IDENTITY DEFAULT; the adapter puts the key into `before` also where it did not change), so that an
-   * absent old value may have been anything. `no-row`: it concerns rows that were not told at all (TRUNCATE).
+   * `all`: absent values do not exist. `key-of-before`: of the old row only the values in `before` are known
+   * (Postgres with REPLICA IDENTITY DEFAULT; the adapter adds the key to `before` even where it did not change), so
+   * an absent old value may have been anything. `no-row`: the change concerns rows that are not part of it
+   * (TRUNCATE).
    */
   readonly known: 'all' | 'key-of-before' | 'no-row';
 }
 
-/** JSON, with the integers that a double can't hold kept as their text. */
+/** JSON, where integers beyond a double's precision are kept as text. */
 export type Data = string | number | boolean | null | readonly Data[] | DataObject;
 
 export interface DataObject {

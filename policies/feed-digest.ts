@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { FeedConfig } from './config/config.ts';
 
 /**
- * Tells one configuration of a feed from another: under a changed one a saved position proves nothing, neither of another
- * stream nor of what another map would have invalidated. How long it may be silent or lag does not count.
+ * A digest of a feed's configuration. After a change of configuration a saved position proves nothing, because the
+ * feed may read another stream or map changes to other tags. `max-silence` and `read-lag` are left out.
  */
 export function feedDigest(feed: FeedConfig): string {
   const { type, format, map, options, versionField } = feed;

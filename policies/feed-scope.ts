@@ -2,18 +2,18 @@ import type { FeedConfig, RouteCacheConfig } from './config/config.ts';
 import { tagOfFeed, tagOfOrigin } from './tags.ts';
 
 /**
- * The tags that stand for everything a feed may change: entries of the routes that name it, and of every origin that its
- * map can reach. Any origin's response may bear a tag that a map names, and a path names no origin: so a map that names
- * anything reaches them all.
+ * The tags that cover everything a feed may change: entries of the routes that name it, and of every origin that its
+ * map can reach. A map that invalidates anything reaches all origins, because any origin's response may have a tag
+ * that the map names, and a path names no origin.
  */
 export function feedScope(feed: FeedConfig, origins: readonly string[]): string[] {
   return [tagOfFeed(feed.name), ...(reachesAll(feed) ? origins.map(tagOfOrigin) : [])];
 }
 
 /**
- * How long after an invalidation the origin may still show the old state to a route, where its answers do not say how
- * current they are: that they say of the route's own feed alone. Which feed a tag was invalidated by is not kept, so the
- * longest read lag counts of those that can reach the route's entries.
+ * How long after an invalidation the origin may still respond to a route with the old state, in milliseconds. It is
+ * the longest read lag of the feeds that can reach the route's entries, because the fence does not record which feed
+ * invalidated a tag. Where the route's responses attest how current they are, its own feed is left out.
  */
 export function readLagMsOf(
   feeds: readonly FeedConfig[],

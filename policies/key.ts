@@ -1,6 +1,6 @@
 /**
- * Under which key a response is stored. Path and query are normalised once, for the key and for the origin alike, and
- * what the key leaves out does not reach the origin: so nothing outside the key can steer what is stored under it.
+ * The cache key. Path and query are normalised once, for the key and for the origin, and what the key leaves out is
+ * not sent to the origin. So nothing outside the key steers the stored response.
  */
 import { createHash } from 'node:crypto';
 import type { AmbiguousPathRule, QueryKey, RouteCacheConfig } from './config/config.ts';
@@ -17,9 +17,9 @@ export interface NormalTarget {
 }
 
 /**
- * An origin-form target with dot segments removed, percent-encoding in upper case, unreserved characters decoded and
- * all that may not stand bare encoded (RFC 3986 §6.2.2). Null: not a target that two servers would read alike — NUL,
- * other controls, a fragment, a broken escape in the path, no leading slash.
+ * RFC 3986 §6.2.2: an origin-form target without dot segments, with percent-encoding in upper case, unreserved
+ * characters decoded, and characters encoded that must not appear unencoded. Null where two servers might read the
+ * target differently: NUL or other controls, a fragment, a malformed escape in the path, or no leading slash.
  */
 export function normalizeTarget(target: string): NormalTarget | null {
   if (PLAIN_TARGET.test(target) && !target.includes('/.')) return splitTarget(target);
@@ -30,12 +30,12 @@ export function normalizeTarget(target: string): NormalTarget | null {
 }
 
 export type TargetDecision =
-  /** `isAmbiguous`: an answer may be that of another path, and is not stored. */
+  /** `isAmbiguous`: the response may be that of another path and is not stored. */
   | (NormalTarget & { readonly kind: 'target'; readonly isAmbiguous: boolean })
   | { readonly kind: 'malformed' }
   | { readonly kind: 'ambiguous' };
 
-/** What a request's target means, and whether every origin finds the same path in it. */
+/** The normalised target, and whether every origin reads the same path in it. */
 export function decideTarget(target: string, rule: AmbiguousPathRule): TargetDecision {
   const normal = normalizeTarget(target);
   if (normal === null) return { kind: 'malformed' };
@@ -45,7 +45,7 @@ export function decideTarget(target: string, rule: AmbiguousPathRule): TargetDec
   return { kind: 'target', path, query, isAmbiguous };
 }
 
-/** The query as the key holds it and the origin is sent it. */
+/** The query as it is in the key and as the origin is sent it. */
 export function keyedQuery(query: string, rule: QueryKey): string {
   if (rule === 'all' || query === '') return query;
   if (rule === 'none') return '';
@@ -71,7 +71,10 @@ export interface KeyParts {
   readonly fields: Fields;
 }
 
-/** `query` is what the origin is sent. No two different requests have the same key: no part can hold a line feed. */
+/**
+ * The key, and the query that the origin is sent. Different requests have different keys, because no part can contain
+ * a line feed.
+ */
 export function keyOf(parts: KeyParts): { readonly key: string; readonly query: string } {
   const { headers, cookies, query: rule } = parts.policy.key;
   const query = keyedQuery(parts.query, rule);
@@ -87,7 +90,7 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
   return { key, query };
 }
 
-/** The key as others may see it: values of fields and cookies, which may be secrets, as a digest that tells them apart. */
+/** The key for display: values of fields and cookies, which may be secrets, are replaced by a digest. */
 export function shownKey(key: string): string {
   return key
     .split('\n')
@@ -100,7 +103,7 @@ function shownPart(part: string): string {
   return value === 0 || value === part.length ? part : part.slice(0, value) + shownValue(part.slice(value));
 }
 
-/** What stands for a value that may be a secret. */
+/** The digest by which a possibly secret value is shown. */
 export function shownValue(value: string): string {
   return `#${createHash('sha256').update(value).digest('hex').slice(0, 12)}`;
 }
@@ -108,7 +111,7 @@ export function shownValue(value: string): string {
 /** Origin, site and target. */
 const UNHASHED_PARTS = 3;
 
-/** Beside the steering ones, what is taken away from requests whose answer may be stored. */
+/** Fields removed, in addition to the steering ones, from requests whose response may be stored. */
 const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
   'range',
   'if-match',
@@ -124,9 +127,9 @@ const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The fields with which the origin is asked on the cache handler: without those that steer it, without the client's own
- * conditions and ranges (RFC 9111 §4.3), and without those of a body on GET, which is not forwarded. What the route has
- * in its key stays.
+ * The fields of a request that the cache handler sends to the origin: without steering fields, the client's own
+ * conditions and ranges (RFC 9111 §4.3), and fields of content, which a GET is forwarded without. Fields in the
+ * route's key remain.
  */
 export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): string[] {
   const keyed = new Set(policy.key.headers.map(nameForm));
@@ -136,12 +139,12 @@ export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): 
   );
 }
 
-/** Whether the origin's answer may rest on something that the key leaves out, as far as is known. */
+/** Whether the origin's response may depend on a known field that the key leaves out. */
 export function hasUnkeyedFields(fields: Fields, policy: RouteCacheConfig): boolean {
   return unkeyedRequestFields(fields, policy).length < fields.length;
 }
 
-/** Whether the origin may take the request for one of another URL, host, method or client. */
+/** Whether the origin may treat the request as one for another URL, host, method or client. */
 export function isSteered(fields: Fields): boolean {
   for (let i = 0; i < fields.length; i += 2) if (isSteering(nameForm(fields[i]!))) return true;
   return false;
@@ -159,7 +162,7 @@ function splitTarget(target: string): NormalTarget {
     : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }
 
-/** Reserved characters stay as they were sent, encoded or not: `%2F` is not `/` (RFC 3986 §2.2). */
+/** RFC 3986 §2.2: reserved characters stay as sent, encoded or not: `%2F` is not `/`. */
 function normalEscapes(text: string, where: 'path' | 'query'): string {
   const bare = text.replaceAll(/[^\w\-.~!$&'()*+,;=:@/?%]/gu, (character) => encodeBytes(character, where));
   return bare.replaceAll(/%[0-9a-f]{2}/gi, (escape) => {
@@ -168,9 +171,9 @@ function normalEscapes(text: string, where: 'path' | 'query'): string {
   });
 }
 
-/** A target comes as one character a byte; one that does not is encoded as UTF-8. */
+/** A target has one character for each byte. Any other character is encoded as UTF-8. */
 function encodeBytes(character: string, where: 'path' | 'query'): string {
-  // Square brackets stand bare in many queries and mean the same to servers either way only if left alone.
+  // Many queries have these characters unencoded, and servers agree on them only if they stay as sent.
   if (where === 'query' && /[[\]{}|^`"<>\\]/.test(character)) return character;
   const code = character.codePointAt(0)!;
   const bytes = code <= 0xff ? [code] : [...new TextEncoder().encode(character)];
@@ -193,8 +196,9 @@ function withoutDotSegments(path: string): string {
 }
 
 /**
- * Whether a path that is decoded, once or more, has a dot segment that it did not show: behind `%2F` or `\\`, before a
- * parameter (`..;`), or encoded itself. Origins that decode first find another path than the one that chose route and key.
+ * Whether decoding the path, possibly several times, yields a dot segment: after `%2F` or `\\`, before a parameter
+ * (`..;`), or encoded itself. An origin that decodes first would find another path than the one that selected route
+ * and key.
  */
 function hidesDotSegment(path: string): boolean {
   if (!/[%\\]|\/\./.test(path)) return false;
@@ -208,7 +212,7 @@ function hidesDotSegment(path: string): boolean {
   return false;
 }
 
-/** Servers behind servers decode a path more than once. */
+/** Chained servers may decode a path more than once. */
 const DECODINGS = 3;
 
 function isDotSegment(segment: string): boolean {
@@ -216,7 +220,7 @@ function isDotSegment(segment: string): boolean {
   return name === '.' || name === '..';
 }
 
-/** Overlong UTF-8 with its characters, as lax decoders read it. */
+/** Decodes overlong UTF-8 as well, as lenient decoders do. */
 function decodedOnce(text: string): string {
   return text
     .replaceAll(/%(?:c0|e0%80|f0%80%80)%(?:ae|2e)/gi, '.')
@@ -229,7 +233,7 @@ function parameterName(parameter: string): string {
   return normalName(decodedEscapes(parameter.split('=', 1)[0]!.replaceAll('+', ' ')));
 }
 
-/** Origins differ in what they make of several lines: they are not the same as one with their values in a list. */
+/** Lines stay separate: origins may treat them differently from one line with a list. */
 function chosenField(fields: Fields, name: string): string {
   const lines = fieldValues(fields, name);
   const value = chosen('h', name, comparedValue(fields, name));

@@ -6,8 +6,8 @@ import { compileTemplate, encodeForUrl } from './templates.ts';
 import type { Template } from './templates.ts';
 
 /**
- * What a change invalidates, as a feed's `map` says it. Where it can't be told whether a condition holds or what a name
- * stands for, the answer is the one that invalidates more.
+ * What a change invalidates according to a feed's `map`. Where a condition or the value of a name can't be decided,
+ * the result is the one that invalidates more.
  */
 export interface Mapping {
   mapChange(change: Change): MappedChange;
@@ -15,26 +15,25 @@ export interface Mapping {
 
 export interface MappedChange {
   readonly tags: readonly string[];
-  /** Paths, or absolute. */
+  /** Paths or absolute URLs. */
   readonly urls: readonly string[];
   readonly prefixes: readonly string[];
-  /** No entry of the map took it. */
+  /** No entry of the map matched. */
   readonly unmapped: boolean;
-  /** Names that a template needs and the change doesn't tell: what it invalidates is not fully known. */
+  /** Names in a template that the change has no value for: what it invalidates is not fully known. */
   readonly missing: readonly string[];
 }
 
 /**
- * Every entry whose `when` holds counts. A condition on a dotted path is a value (equal), a list (one of), or an object of
- * `exists` and `changed`. The configuration's
- * loader has checked both these and the templates.
+ * All entries whose `when` matches apply. A condition on a dotted path is a value (equal), a list (one of), or an
+ * object with `exists` and `changed`. The configuration's loader has validated conditions and templates.
  */
 export function compileMapping(map: readonly FeedMapping[]): Mapping {
   const entries = map.map(compileEntry);
   return { mapChange: (change) => applyEntries(entries, lookupIn(change)) };
 }
 
-/** Every value at a dotted path, of the message, of the old row and of the new one, as text. NULL is no value. */
+/** Every value at a dotted path as text: of the message, the old row and the new row. NULL is not a value. */
 export function textsAt(change: Change, path: string): string[] {
   return lookupIn(change).texts(path);
 }
@@ -91,7 +90,7 @@ function applyEntries(entries: readonly Entry[], lookup: Lookup): MappedChange {
 function expandAll(templates: readonly Template[], lookup: Lookup, missing: Set<string>): string[] {
   const values: string[] = [];
   for (const template of templates) {
-    for (const name of template.names) if (lookup.isPartlyTold(name)) missing.add(name);
+    for (const name of template.names) if (lookup.isPartlyKnown(name)) missing.add(name);
     const expansion = template.expand((name) => lookup.texts(name));
     switch (expansion.kind) {
       case 'ok':
@@ -110,14 +109,14 @@ function expandAll(templates: readonly Template[], lookup: Lookup, missing: Set<
   return values;
 }
 
-/** What one change says of a path. */
+/** The values of one change by path. */
 interface Lookup {
-  /** Every value, of the message, of the old row and of the new one, as text. NULL is no value. */
+  /** Every value as text: of the message, the old row and the new row. NULL is not a value. */
   texts(path: string): string[];
-  /** Some value of it was not told and may have been anything. */
-  isPartlyTold(path: string): boolean;
+  /** One of its values is unknown and may have been anything. */
+  isPartlyKnown(path: string): boolean;
   hasValue(path: string): boolean;
-  /** NULL or absent in some state of the row, or in the message where it tells no row. */
+  /** NULL or absent in one of the rows, or in the message where there is no row. */
   isSomewhereNull(path: string): boolean;
   changed(path: string): 'yes' | 'no' | 'unknown';
 }
@@ -128,14 +127,14 @@ function lookupIn(change: Change): Lookup {
   const messages = [...change.message, rows];
   const inMessage = (path: string): Data[] => messages.flatMap((root) => valuesAt(root, path));
   const inRows = (path: string): Data[] => states.flatMap((row) => valuesAt(row, path));
-  const isPartlyTold = (path: string): boolean => {
+  const isPartlyKnown = (path: string): boolean => {
     if (change.known === 'all' || inMessage(path).length > 0) return false;
-    const told = change.known === 'no-row' ? inRows(path) : valuesAt(change.before, path);
-    return told.length === 0;
+    const known = change.known === 'no-row' ? inRows(path) : valuesAt(change.before, path);
+    return known.length === 0;
   };
   return {
     texts: (path) => [...new Set([...inMessage(path), ...inRows(path)].flatMap(textsOf))],
-    isPartlyTold,
+    isPartlyKnown,
     hasValue: (path) => [...inMessage(path), ...inRows(path)].some((value) => value !== null),
     isSomewhereNull: (path) => {
       if (inMessage(path).some((value) => value !== null)) return false;
@@ -144,7 +143,7 @@ function lookupIn(change: Change): Lookup {
       );
     },
     changed: (path) => {
-      if (change.before === null || change.after === null || isPartlyTold(path)) return 'unknown';
+      if (change.before === null || change.after === null || isPartlyKnown(path)) return 'unknown';
       return isEqual(valuesAt(change.before, path), valuesAt(change.after, path), 0) ? 'no' : 'yes';
     },
   };
@@ -160,16 +159,16 @@ function isList(condition: Condition): condition is readonly Scalar[] {
   return Array.isArray(condition);
 }
 
-/** Compared as text, in normal form: what one transport writes as a number, another writes as a string. */
+/** Compared as text in normal form, because transports differ in whether they write a value as number or string. */
 function isEqualTo(wanted: Scalar, path: string, lookup: Lookup): boolean {
-  if (lookup.isPartlyTold(path)) return true;
+  if (lookup.isPartlyKnown(path)) return true;
   return wanted === null
     ? lookup.isSomewhereNull(path)
     : lookup.texts(path).some((text) => normalName(text) === normalName(String(wanted)));
 }
 
 function holdsExists(exists: boolean | undefined, path: string, lookup: Lookup): boolean {
-  if (exists === undefined || lookup.isPartlyTold(path)) return true;
+  if (exists === undefined || lookup.isPartlyKnown(path)) return true;
   return exists ? lookup.hasValue(path) : lookup.isSomewhereNull(path);
 }
 
@@ -178,7 +177,7 @@ function holdsChanged(changed: boolean | undefined, path: string, lookup: Lookup
   return lookup.changed(path) !== (changed ? 'no' : 'yes');
 }
 
-/** The values at a dotted path: several where it leads through an array. */
+/** The values at a dotted path. A path through an array has several. */
 function valuesAt(root: Data, path: string): Data[] {
   let values: Data[] = [root];
   for (const segment of path.split('.')) values = values.flatMap((value) => membersOf(value, segment));
@@ -199,7 +198,7 @@ function memberOf(value: Data, segment: string): Data[] {
   return isDataObject(value) && Object.hasOwn(value, segment) ? [value[segment]!] : [];
 }
 
-/** A list counts with each of its values; an object has none. */
+/** A list stands for each of its values; an object has none. */
 function textsOf(value: Data): string[] {
   if (Array.isArray(value))
     return (value as readonly Data[]).flatMap((item) => (isScalar(item) ? textsOf(item) : []));
@@ -212,7 +211,7 @@ function isScalar(value: unknown): value is Scalar {
   );
 }
 
-/** Deeper than any sane row counts as changed. */
+/** Values nested deeper count as changed. */
 const MAX_DEPTH = 64;
 
 function isEqual(a: Data | undefined, b: Data | undefined, depth: number): boolean {

@@ -1,20 +1,23 @@
 /**
- * Names in one form. A name comes as bytes of a header field, as escapes of a URL, in JSON and in YAML; what compares tags,
- * groups, hosts or parameters compares them in the form that is made here.
+ * The normal form of names. A name arrives as bytes of a field, as escapes in a URL, in JSON or in YAML. Tags,
+ * groups, hosts and parameters are compared only in the form that this file produces.
  */
 
-/** Composed as NFC: the same characters are one name, however they were composed. */
+/** Unicode NFC: composed and decomposed characters are the same name. */
 export function normalName(text: string): string {
   return isAscii(text) ? text : text.toWellFormed().normalize('NFC');
 }
 
-/** A field's value, one character a byte, as text: UTF-8 where the bytes are that, else ISO-8859-1. */
+/**
+ * The text of a field value that has one character for each byte: UTF-8 where the bytes are valid UTF-8, otherwise
+ * ISO-8859-1.
+ */
 export function textOfBytes(bytes: string): string {
   if (isAscii(bytes)) return bytes;
   return bytes.replaceAll(UTF8_SEQUENCE, (sequence) => Buffer.from(sequence, 'latin1').toString('utf8'));
 }
 
-/** Percent-decoded, the escapes read as `textOfBytes` reads bytes. */
+/** Percent-decoded; the bytes are read as by `textOfBytes`. */
 export function decodedEscapes(text: string): string {
   if (!text.includes('%')) return text;
   return text.replaceAll(/(?:%[0-9a-f]{2})+/gi, (run) =>
@@ -23,8 +26,8 @@ export function decodedEscapes(text: string): string {
 }
 
 /**
- * An authority in the form in which clients send it: lower case, names of other scripts in Punycode, without a final dot
- * and without an empty port. Null: it is no host with an optional port.
+ * An authority in the form in which clients send it: lower case, IDNs in Punycode, without a final dot or an empty
+ * port. Null where it is not a host with an optional port.
  */
 export function normalAuthority(text: string): string | null {
   if (PLAIN_AUTHORITY.test(text)) return text;
@@ -43,16 +46,16 @@ function normalHost(text: string): string | null {
   return HOST.test(host) ? host : null;
 }
 
-/** Empty: it is no host. */
+/** Empty where it is not a host. */
 function punycode(host: string): string {
   return /[\s/?#@\\]/.test(host) ? '' : (URL.parse(`http://${host}/`)?.hostname ?? '');
 }
 
 const PLAIN_AUTHORITY = /^[0-9a-z_-]+(?:\.[0-9a-z_-]+)*(?::[1-9]\d*)?$/;
-/** RFC 3986 §3.2.2, reg-name, without escapes. */
+/** RFC 3986 §3.2.2: reg-name, without escapes. */
 const HOST = /^[a-z0-9\-._~!$&'()*+,;=]+$/;
 
-/** RFC 3629 §4, of two bytes and more. */
+/** RFC 3629 §4: sequences of two to four bytes. */
 const UTF8_SEQUENCE =
   /[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}/g;
 

@@ -1,11 +1,11 @@
 /**
- * What an operator can do where an origin fails, for each error type of RFC 9209 §2.3 that Weir tells of origins, and for
- * the statuses by which gateways and servers say it themselves.
+ * Advice for operators about a failing origin, for each error type of RFC 9209 §2.3 that Weir reports for origins,
+ * and for the error statuses of gateways and servers.
  */
 
-/** `isLeftAlone`: the breaker is open, and nothing was sent. */
-export function decideAdvice(kind: string, isLeftAlone: boolean): string {
-  if (isLeftAlone)
+/** `isBreakerOpen`: the breaker is open and no request was sent. */
+export function decideAdvice(kind: string, isBreakerOpen: boolean): string {
+  if (isBreakerOpen)
     return 'the breaker is open: see the failures before it, and breaker.failures and breaker.open';
   return ADVICE[kind] ?? 'see cause';
 }

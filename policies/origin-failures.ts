@@ -1,12 +1,12 @@
 /**
- * What a failure of the origin at one request says of others with the same key. Their number must not grow with the
- * number of clients while the origin fails. Yet a request may fail for what it carries itself and the key leaves out: then
- * the others have to be asked for.
+ * Which other requests with the same key a failed request to the origin speaks for. The number of requests to a
+ * failing origin must not grow with the number of clients. But a request may fail because of something that the key
+ * leaves out; then the others have to be sent.
  */
 import { createHash } from 'node:crypto';
 import type { Fields } from './http/fields.ts';
 
-/** The origin answered with this status, or gave no usable answer: `kind` is the Proxy-Status error type. */
+/** The origin responded with this status, or gave no usable response: `kind` is the Proxy-Status error type. */
 export type OriginTrouble =
   | { readonly kind: 'answered'; readonly status: number }
   | { readonly kind: 'failed'; readonly error: string };
@@ -16,12 +16,12 @@ export type FailureScope =
   | 'origin'
   /** Every request with the primary key that selects the same variant. */
   | 'all'
-  /** Of those, the ones that the origin would be sent alike. */
+  /** Of those, the ones that are sent to the origin with the same method and fields. */
   | 'alike';
 
 export interface KnownFailure {
   readonly scope: FailureScope;
-  /** Of the request that failed, as `sentDigest` gives it. */
+  /** The digest of the failed request, from `sentDigest`. */
   readonly sent: string;
 }
 
@@ -31,8 +31,8 @@ export function isFailureStatus(status: number): boolean {
 }
 
 /**
- * Of which requests with the key the failure speaks; null: of that one alone. `before`: the failure at an earlier
- * request with the key, where the origin has given no other answer since.
+ * Which requests with the key the failure speaks for; null: only its own. `before`: the failure of an earlier request
+ * with the key, if the origin has given no other response since.
  */
 export function decideFailure(
   trouble: OriginTrouble,
@@ -47,7 +47,7 @@ export function decideFailure(
   return { scope: isSecond ? 'all' : 'alike', sent };
 }
 
-/** Whether a status speaks of the server, whatever it was asked. */
+/** Whether a status concerns the server, whatever the request. */
 export function isOriginFailure(status: number): boolean {
   return OF_ORIGIN.has(status);
 }
@@ -56,14 +56,14 @@ export function concerns(failure: KnownFailure, method: string, fields: Fields):
   return failure.scope !== 'alike' || failure.sent === sentDigest(method, fields);
 }
 
-/** The same for requests with one key that the origin is sent alike. */
+/** Equal for requests with one key that are sent to the origin with the same method and fields. */
 export function sentDigest(method: string, fields: Fields): string {
   return createHash('sha256').update(method).update('\n').update(fields.join('\n')).digest('base64url');
 }
 
-/** Statuses that speak of the server, whatever it was asked (RFC 9110 §15.6.3 to §15.6.5). */
+/** RFC 9110 §15.6.3 to §15.6.5: statuses that concern the server, whatever the request. */
 const OF_ORIGIN: ReadonlySet<number> = new Set([502, 503, 504]);
-/** Failures of which a request's own fields may be the cause: the answer came, and could not be used. */
+/** Failures that the request's own fields may have caused: a response arrived but could not be used. */
 const OF_ANSWER: ReadonlySet<string> = new Set(['http_protocol_error', 'http_response_header_section_size']);
-/** Failures of Weir's own: its bounds on connections and queues, and errors of its own. */
+/** Failures of Weir itself: its limits on connections and queues, and internal errors. */
 const OF_WEIR: ReadonlySet<string> = new Set(['connection_limit_reached', 'proxy_internal_error']);

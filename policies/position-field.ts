@@ -1,6 +1,6 @@
 /**
- * `Weir-Position: feed=position` says how current an answer is, in a feed's own terms; `Weir-Min-Position` says how
- * current it has to be. Of a request only those of known feeds can be judged: `null` where one can't be.
+ * `Weir-Position: feed=position` states how current a response is, in the feed's own terms. `Weir-Min-Position`
+ * states how current it has to be; positions of unknown feeds can't be judged.
  */
 import { trimmed } from './http/fields.ts';
 
@@ -12,15 +12,17 @@ export interface FeedPosition {
 export const POSITION_FIELD = 'Weir-Position';
 export const MIN_POSITION_FIELD = 'weir-min-position';
 
-/** No feed's position is longer; one that is counts as unknown. */
+/** Longer positions count as unknown. */
 export const MAX_POSITION_BYTES = 4096;
 
-/** null: it is in no form that a field could carry. */
+/** Null where the position can't be written in a field. */
 export function formatPosition({ feed, position }: FeedPosition): string | null {
   return /^[\x21-\x2b\x2d-\x7e]+$/.test(position) ? `${feed}=${position}` : null;
 }
 
-/** Members are parted by commas, lines count as one list (RFC 9110 §5.3). null: something in it is no `feed=position`. */
+/**
+ * RFC 9110 §5.3: members are separated by commas, and lines are combined. Null where a member is not `feed=position`.
+ */
 export function parsePositions(lines: readonly string[]): FeedPosition[] | null {
   const members = lines.flatMap((line) => line.split(',')).map(trimmed);
   const positions = members.filter((member) => member !== '').map(parsePosition);

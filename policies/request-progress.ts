@@ -1,14 +1,14 @@
-/** Whether a request's content still comes fast enough: a steady client may be slow, one that holds a place may not. */
+/** Whether a request's content arrives fast enough. A client may be slow but must be steady. */
 export interface ContentProgress {
-  /** Content that came since the last look, and how long ago that was. */
+  /** Content received since the last check, and the time since then. */
   readonly bytes: number;
   readonly elapsedMs: number;
-  /** The content was held back meanwhile, because whoever takes it was slower than the client. */
+  /** The content was held back meanwhile, because its reader was slower than the client. */
   readonly wasHeldBack: boolean;
   readonly leastBytesPerSecond: number;
 }
 
-/** Nothing at all is too slow, whatever the rate. */
+/** `too-slow` also where nothing at all arrived, whatever the minimum rate. */
 export function decideProgress(progress: ContentProgress): 'goes-on' | 'too-slow' {
   const { bytes, elapsedMs, wasHeldBack, leastBytesPerSecond } = progress;
   if (wasHeldBack) return 'goes-on';

@@ -1,40 +1,43 @@
 /**
- * What of earlier runs is believed at a start. A state that was put back from a copy has forgotten what was invalidated and
- * delivered after the copy was taken, and says nothing of that itself: only its files show it.
+ * Which data of earlier runs is trusted at a start. A state restored from a copy lacks the invalidations and
+ * deliveries since the copy was made. Only its files, not its content, show that it was restored.
  */
 
-/** Files as the file system knows them: a copy is another file, though all of its content is the same. */
+/** The identity of files in the file system: a copy is another file, even with the same content. */
 export interface FilePlaces {
   /** Device and inode of the state's file. */
   readonly state: string;
-  /** Of a file that Weir wrote once, with the time of its last change, which no program can set; null: it is not there. */
+  /**
+   * Device and inode of a file that Weir wrote once, with its change time, which no program can set; null: it does
+   * not exist.
+   */
   readonly marker: string | null;
   /**
-   * Of a symbolic link, with the time when it was made: programs that copy make a link anew, and those that change owners,
-   * modes or hard links do not. Null or absent: there is none, or the file system has no links.
+   * Device and inode of a symbolic link, with its creation time. Copying programs create a new link; changes of
+   * owner, mode or hard links do not. Null or absent: there is none, or the file system has no links.
    */
   readonly link?: string | null;
-  /** Of the cache's file; null: there is none. */
+  /** Device and inode of the cache's file; null: there is none. */
   readonly cache: string | null;
 }
 
 export type Distrust =
   | { readonly kind: 'believed' }
-  /** Nothing that was stored is fresh until the origin has confirmed it. */
+  /** No stored entry is fresh until the origin has confirmed it. */
   | {
       readonly kind: 'distrusted';
       readonly why: 'asked' | 'state-copied' | 'marker-changed' | 'cache-copied' | 'clock-set-back';
-      /** Writes that wait may have been delivered since. */
+      /** Waiting writes may have been delivered since the copy was made. */
       readonly writesToo: boolean;
     };
 
 export interface DistrustQuestion {
-  /** An operator says that it was restored. */
+  /** An operator has declared the state restored. */
   readonly isAsked: boolean;
-  /** As the state has it; null: it was never written down. */
+  /** As recorded in the state; null: never recorded. */
   readonly written: FilePlaces | null;
   readonly found: FilePlaces;
-  /** The last time of earlier runs that is known, and the clock's now. */
+  /** The latest known time of earlier runs, and the current time, both by the wall clock. */
   readonly lastTimeMs: number;
   readonly nowMs: number;
 }
@@ -45,7 +48,7 @@ function isCopy(written: FilePlaces, found: FilePlaces): boolean {
   return link === null ? written.marker !== found.marker : link !== found.link;
 }
 
-/** A step of less is that of a clock that is kept right, and makes what is stored younger by no more. */
+/** Smaller steps are ordinary clock corrections; they make entries younger by no more than this. */
 const SMALL_STEP_MS = 1_000;
 
 export function decideDistrust(question: DistrustQuestion): Distrust {
@@ -54,12 +57,12 @@ export function decideDistrust(question: DistrustQuestion): Distrust {
   if (written !== null && isCopy(written, found)) {
     return { kind: 'distrusted', why: 'state-copied', writesToo: true };
   }
-  // A `chown -R`, or content written into the files that are there. Revalidating is cheap; stopping every write that waits,
-  // at each start of a container whose volume gets its owner set, is not.
+  // The cause is a `chown -R`, or content written into the existing files. Revalidating is cheap. Withholding every
+  // waiting write at each start of a container whose volume gets its owner set is not.
   if (written !== null && written.marker !== found.marker) {
     return { kind: 'distrusted', why: 'marker-changed', writesToo: false };
   }
-  // Whoever deletes the cache takes nothing out of it that could be believed.
+  // A deleted cache leaves nothing to distrust.
   if (written !== null && written.cache !== null && found.cache !== null && written.cache !== found.cache) {
     return { kind: 'distrusted', why: 'cache-copied', writesToo: false };
   }

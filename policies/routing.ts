@@ -1,11 +1,11 @@
-/** Finds the route of a request: the first in file order whose path, host and method fit. */
+/** Finds the route of a request: the first in file order whose path, host and method match. */
 import type { RouteConfig } from './config/config.ts';
 import { normalizeTarget } from './key.ts';
 
 export interface Router {
   /**
-   * `method` in its own case; `host` the effective authority in lower case, with its port where one was given; `path`
-   * normalised, without the query. HEAD goes where GET goes.
+   * `method` in its own case; `host`: the effective authority in lower case, with its port if one was given; `path`:
+   * normalised, without the query. HEAD matches where GET does.
    */
   match(method: string, host: string, path: string): RouteMatchResult;
 }
@@ -15,14 +15,14 @@ export type RouteMatchResult =
       readonly kind: 'route';
       readonly route: RouteConfig;
       readonly index: number;
-      /** As they stand in the normalised path: not percent-decoded. */
+      /** As in the normalised path, not percent-decoded. */
       readonly params: Readonly<Record<string, string>>;
     }
   | { readonly kind: 'no-route' }
-  /** For the Allow field (RFC 9110 §10.2.1). */
+  /** RFC 9110 §10.2.1: the methods for the Allow field. */
   | { readonly kind: 'method-not-allowed'; readonly allow: readonly string[] };
 
-/** Throws a TypeError on a pattern that `patternProblem` objects to: the configuration has checked them. */
+/** Throws a TypeError on a pattern that `patternProblem` rejects; the configuration's loader has checked them. */
 export function compileRoutes(routes: readonly RouteConfig[]): Router {
   const compiled = routes.map(compileRoute);
   return {
@@ -41,18 +41,18 @@ export function compileRoutes(routes: readonly RouteConfig[]): Router {
   };
 }
 
-/** A path pattern in parts. Each segment is a literal text, or null for a parameter. */
+/** A parsed path pattern. Each segment is a literal text, or null for a parameter. */
 export interface PathPattern {
   readonly segments: readonly (string | null)[];
-  /** Of the parameters, in order. */
+  /** The parameters' names in order. */
   readonly names: readonly string[];
-  /** Ends in `/*`: zero or more segments may follow. */
+  /** Ends in `/*`: any number of further segments may follow. */
   readonly open: boolean;
-  /** Everything before the first parameter or the final `/*`; no path without it fits. */
+  /** The text before the first parameter or the final `/*`, with which every matching path begins. */
   readonly prefix: string;
 }
 
-/** Says what a pattern should be where `text` is none, or null. */
+/** What a pattern should be, where `text` is not a valid one; otherwise null. */
 export function patternProblem(text: string): string | null {
   if (!text.startsWith('/')) return 'a path pattern that begins with /';
   const names: string[] = [];
@@ -91,7 +91,7 @@ export function parsePattern(text: string): PathPattern {
   };
 }
 
-/** True only where every request that `later` fits is certain to fit `earlier` too. */
+/** Whether every request that matches `later` is certain to match `earlier`. */
 export function takesAllOf(earlier: RouteConfig['match'], later: RouteConfig['match']): boolean {
   return (
     (earlier.host === null || (later.host !== null && fitsHost(earlier.host, later.host))) &&
@@ -105,18 +105,18 @@ interface CompiledRoute {
   readonly pattern: PathPattern;
   readonly host: string | null;
   readonly methods: readonly string[] | null;
-  /** What a match gives where the pattern has no parameters: made once. */
+  /** The result of a match without parameters, created once. */
   readonly found: RouteMatchResult & { readonly kind: 'route' };
 }
 
 const PARAMETER = /^\{([A-Za-z_][A-Za-z0-9_-]*)\}$/;
-/** RFC 3986 §3.3, pchar, without the `*` that stands for the rest. */
+/** RFC 3986 §3.3: pchar, without the `*` that stands for the rest. */
 const LITERAL = /^(?:[A-Za-z0-9\-._~!$&'()+,;=:@]|%[0-9A-Fa-f]{2})*$/;
 const SLASH = 47;
 const COLON = 58;
 const NO_ROUTE = { kind: 'no-route' } as const;
 
-/** As paths are written before they are matched: anything else would never be met. */
+/** The segment in the form of normalised paths; any other form would never match. */
 function normalSegment(segment: string): string | undefined {
   return normalizeTarget(`/${segment}`)?.path.slice(1);
 }
@@ -131,7 +131,7 @@ function compileRoute(route: RouteConfig, index: number): CompiledRoute {
   };
 }
 
-/** Walks the path once, without cutting it up. */
+/** Scans the path once without splitting it. */
 function fitsPath(pattern: PathPattern, path: string): boolean {
   if (!path.startsWith(pattern.prefix)) return false;
   let at = 0;
@@ -165,7 +165,7 @@ function segmentEnd(path: string, from: number): number {
   return slash === -1 ? path.length : slash;
 }
 
-/** A host without a port stands for every port. */
+/** A host without a port matches every port. */
 function fitsHost(wanted: string | null, authority: string): boolean {
   if (wanted === null || wanted === authority) return true;
   return authority.charCodeAt(wanted.length) === COLON && authority.startsWith(wanted);

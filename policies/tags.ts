@@ -1,23 +1,28 @@
 /**
- * The names that entries bear and invalidations use. Every kind has a prefix of its own, so that no application's tag
- * can be taken for a URL or a route. What stands for a place has two forms, for one host (`url@HOST/p`) and for every
- * host (`url:/p`): an authority has no `/` and no path begins without, so the forms can't meet.
+ * The tags that entries have and invalidations name. Each kind has its own prefix, so that an application's tag can't
+ * be mistaken for a URL or a route. Tags of URLs and prefixes have two forms, one for a single host (`url@HOST/p`)
+ * and one for every host (`url:/p`). The forms can't collide, because an authority has no `/` and every path begins
+ * with one.
  *
- * Each is in the normal form of its name, whatever it was made of. Those of URLs are of the decoded URL: a change names a value, clients encode it in one way or another, and what differs in that
- * alone is invalidated together. The key still tells it apart.
+ * Names are in normal form. Tags of URLs are made of the decoded URL, because a change names a value and clients
+ * encode it in different ways. URLs that differ only in encoding are invalidated together, although the key
+ * distinguishes them.
  */
 
 import { decodedEscapes, normalAuthority, normalName } from './names.ts';
 
-/** Whole path segments for which an entry bears a prefix tag; longer prefixes are cut to it and reach further. */
+/**
+ * The number of whole path segments for which an entry has prefix tags. A longer prefix is cut to this length and so
+ * reaches more entries.
+ */
 export const PREFIX_SEGMENTS = 32;
 
 export const ALL_TAG = 'all';
-/** Every path of every host begins with it. */
+/** The prefix of every path on every host. */
 const ROOT_PREFIX_TAG = 'prefix:/';
 
 export interface TaggedPlace {
-  /** Host in lower case with its port where one was given. */
+  /** Host in lower case, with its port if one was given. */
   readonly authority: string;
   /** Normalised. */
   readonly path: string;
@@ -25,7 +30,7 @@ export interface TaggedPlace {
   readonly query: string;
 }
 
-/** All tags of an entry. `extra` are those of `tagOfName` and `tagOfGroup`; `feed` null where the route has none. */
+/** All tags of an entry. `extra`: tags from `tagOfName` and `tagOfGroup`; `feed`: null where the route has none. */
 export function entryTags(
   entry: TaggedPlace & {
     readonly route: string;
@@ -59,13 +64,13 @@ export function tagOfUrl(authority: string | null, path: string, query: string):
   return `${place('url', authority)}${plain(path)}${asked}`;
 }
 
-/** Every URL whose path begins with these whole segments: `/a` takes `/a` and `/a/b`, not `/ab`. */
+/** Every URL whose path begins with these whole segments: `/a` covers `/a` and `/a/b`, not `/ab`. */
 export function tagOfPrefix(authority: string | null, path: string): string {
   const prefixes = prefixesOf(plain(path));
   return `${place('prefix', authority)}${prefixes[prefixes.length - 1]!}`;
 }
 
-/** With a port: that port alone. Without: the host at every port. */
+/** With a port: that port alone; without: the host at every port. */
 export function tagOfHost(authority: string): string {
   return `host:${hostForm(authority)}`;
 }
@@ -83,13 +88,13 @@ export function tagOfFeed(feed: string): string {
 }
 
 /**
- * How much of what is stored may bear a tag. `everything`: each entry. `configured`: all of a route, an origin or a feed,
- * of which the configuration tells how many there are. `host`: all of one host. `part`: anything else, of which clients
- * choose as many names as they like.
+ * How many entries may have a tag. `everything`: every entry. `configured`: all of a route, an origin or a feed,
+ * whose number the configuration limits. `host`: all of one host. `part`: anything else; clients can create any
+ * number of such names.
  */
 export type TagReach = 'everything' | 'configured' | 'host' | 'part';
 
-/** By the name alone: what an entry bears and what an invalidation names must agree, whatever is configured by then. */
+/** Decided by the name alone: entries and invalidations must agree, whatever the configuration is by then. */
 export function tagReach(tag: string): TagReach {
   if (tag === ALL_TAG || tag === ROOT_PREFIX_TAG) return 'everything';
   const kind = /^(?:route|origin|feed|host):|^prefix@[^/]*\/$/.exec(tag)?.[0];
@@ -97,24 +102,27 @@ export function tagReach(tag: string): TagReach {
   return kind === 'host:' || kind.startsWith('prefix@') ? 'host' : 'configured';
 }
 
-/** An application's own tag: from Surrogate-Key, Cache-Tag, xkey, a route's or feed's template, or a purge. */
+/** An application's own tag: from Surrogate-Key, Cache-Tag, xkey, a template of a route or feed, or a purge. */
 export function tagOfName(name: string): string {
   return `${NAME_PREFIX}${normalName(name)}`;
 }
 
-/** A tag as operators know it: an application's own by its bare name. */
+/** A tag as operators write it: an application's own tag is shown by its bare name. */
 export function shownTag(tag: string): string {
   return tag.startsWith(NAME_PREFIX) ? tag.slice(NAME_PREFIX.length) : tag;
 }
 
 const NAME_PREFIX = 'tag:';
 
-/** RFC 9875: groups are those of one site, as `groupSite` has it. */
+/** RFC 9875: a group belongs to one site, from `groupSite`. */
 export function tagOfGroup(site: string, group: string): string {
   return `group@${hostForm(site)}/${normalName(group)}`;
 }
 
-/** Whose groups they are: the host's, or an origin's that does not see it, for then all hosts share its entries. */
+/**
+ * RFC 9875: the site of a group: the host, or the origin if it does not see the host, because then all hosts share
+ * its entries.
+ */
 export function groupSite(
   origin: { readonly name: string; readonly hostHeader: 'origin' | 'client' },
   authority: string,

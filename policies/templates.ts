@@ -1,16 +1,16 @@
 import { decodedEscapes } from './names.ts';
 
 /**
- * Texts with `{name}` in them, from which tags, URLs and prefixes are made: of a route's parameters, or of the values
- * in a feed's change.
+ * Texts with `{name}` placeholders from which tags, URLs and prefixes are made. The values are a route's parameters
+ * or come from a feed's change.
  */
 
 export interface Template {
   /** Each name once, in order of first use. */
   readonly names: readonly string[];
   /**
-   * Puts in every combination of the values that `lookup` knows. A name used twice has the same value in both places.
-   * A name without a value, or with an empty list, is missing.
+   * Expands the template with every combination of the values that `lookup` returns. A name used twice has the same
+   * value in both places. A name without a value, or with an empty list, is missing.
    */
   expand(lookup: (name: string) => readonly string[] | undefined): Expansion;
 }
@@ -18,31 +18,31 @@ export interface Template {
 export type Expansion =
   | { readonly kind: 'ok'; readonly values: readonly string[] }
   | { readonly kind: 'missing'; readonly name: string }
-  /** More combinations than `MAX_COMBINATIONS`. */
+  /** More than `MAX_COMBINATIONS`. */
   | { readonly kind: 'too-many'; readonly combinations: number };
 
-/** Bounds what one template can make of one change. */
+/** The limit on what one template can make of one change. */
 export const MAX_COMBINATIONS = 10_000;
 
-/** Says what is wrong with a template, or null. */
+/** What is wrong with a template; null: nothing. */
 export function templateProblem(text: string): string | null {
   const outside = text.replace(PLACEHOLDER, '');
   return /[{}]/.test(outside) ? 'a template with each {name} closed and not empty' : null;
 }
 
-/** Throws a TypeError on a text that `templateProblem` objects to. */
+/** Throws a TypeError on a text that `templateProblem` rejects. */
 export function compileTemplate(text: string): Template {
   const problem = templateProblem(text);
   if (problem !== null) throw new TypeError(`expected ${problem}, got ${JSON.stringify(text)}`);
-  // Splitting at a group puts literal texts at even places and names at odd ones.
+  // Splitting at a capturing group puts literal texts at even indices and names at odd ones.
   const parts = text.split(PLACEHOLDER);
   const names = [...new Set(parts.filter((_, i) => i % 2 === 1))];
   return { names, expand: (lookup) => expand(parts, names, lookup) };
 }
 
 /**
- * Looks up a route's parameters for tags: percent-decoded, so that `product:{id}` makes the same tag of a URL as of a
- * change that names the id itself.
+ * Looks up a route's parameters for tags, percent-decoded: `product:{id}` makes the same tag of a URL as of a change
+ * that names the id.
  */
 export function parametersForTags(parameters: Readonly<Record<string, string>>) {
   return (name: string): readonly string[] | undefined => {
@@ -51,7 +51,7 @@ export function parametersForTags(parameters: Readonly<Record<string, string>>) 
   };
 }
 
-/** Looks up a route's parameters for URLs and prefixes: as they stand in the normalised path. */
+/** Looks up a route's parameters for URLs and prefixes, as in the normalised path. */
 export function parametersForUrls(parameters: Readonly<Record<string, string>>) {
   return (name: string): readonly string[] | undefined => {
     const value = parameters[name];
@@ -60,8 +60,8 @@ export function parametersForUrls(parameters: Readonly<Record<string, string>>) 
 }
 
 /**
- * Makes a value of a change fit for a URL: what can't stand in one is percent-encoded. Slashes, question marks and
- * percent signs stay, so that a change may also carry a whole path or URL.
+ * Encodes a change's value for a URL: characters that a URL can't contain are percent-encoded. Slashes, question
+ * marks and percent signs stay, so that a change may carry a whole path or URL.
  */
 export function encodeForUrl(value: string): string {
   return value.toWellFormed().replace(/[^\w!#$%&'()*+,\-./:;=?@[\]~]+/gu, encodeURIComponent);

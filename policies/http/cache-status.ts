@@ -1,4 +1,4 @@
-/** Cache-Status, RFC 9211: what Weir did with a request, for whoever reads the response. */
+/** RFC 9211: Cache-Status, which says how Weir handled a request. */
 
 import { shownKey } from '../key.ts';
 
@@ -11,13 +11,13 @@ export interface CacheStatus {
   readonly fwdStatus?: number;
   readonly stored?: boolean;
   readonly collapsed?: boolean;
-  /** Remaining freshness; not above 0 where stale. */
+  /** Remaining freshness in seconds; not above 0 for a stale response. */
   readonly ttlSeconds?: number;
   readonly key?: string;
   readonly detail?: string;
 }
 
-/** Weir's own member; appended to what the origin's caches sent (§2). */
+/** Weir's own member, to be appended to those of caches at the origin (§2). */
 export function cacheStatus(status: CacheStatus): string {
   let text = 'weir';
   if (status.hit) text += '; hit';
@@ -31,12 +31,12 @@ export function cacheStatus(status: CacheStatus): string {
   return text;
 }
 
-/** §2.3: a whole number, so that it and Age, which is cut to whole seconds, make up the lifetime. */
+/** §2.3: rounded up, so that the sum of it and Age, which is rounded down, is the lifetime. */
 export function remainingSeconds(ttlSeconds: number): number {
   return Math.ceil(ttlSeconds);
 }
 
-/** With the cache key as `shownKey` has it, its parts with spaces between them. */
+/** Adds the cache key in the form of `shownKey`, its parts separated by spaces. */
 export function withKey(status: CacheStatus, key: string): CacheStatus {
   return { ...status, key: shownKey(key).replaceAll('\n', ' ') };
 }
@@ -47,7 +47,7 @@ export function sfTokenOrString(text: string): string {
   return SF_TOKEN.test(text) ? text : sfString(text);
 }
 
-/** RFC 9651 §3.3.3: printable ASCII; anything else is shown as `?`. */
+/** RFC 9651 §3.3.3: a string of printable ASCII; any other character becomes `?`. */
 export function sfString(text: string): string {
   return `"${text.replaceAll(/[^\x20-\x7e]/g, '?').replaceAll(/["\\]/g, String.raw`\$&`)}"`;
 }

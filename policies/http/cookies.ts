@@ -1,14 +1,14 @@
 /**
- * Cookies by name, where every origin reads the same ones. Parsers differ in what they make of quotes, commas, repeated
- * names, white space, `$Version`, pairs without a name and attributes' names (RFC 6265 §4.1.1 allows none of them; RFC
- * 2109 had most), so a field that holds any of these tells two origins two things.
+ * RFC 6265: cookies by name, as far as all origins read them alike. Parsers disagree about quotes, commas, repeated
+ * names, white space, `$Version`, pairs without a name, and attribute names. RFC 6265 §4.1.1 allows none of these;
+ * RFC 2109 allowed most. A field that has one of them is ambiguous.
  */
 import { fieldValues, type Fields } from './fields.ts';
 
 export type CookieReading =
-  /** The values of the cookies that were looked for, as sent. */
+  /** The values of the requested cookies, as sent. */
   | { readonly kind: 'read'; readonly values: ReadonlyMap<string, string> }
-  /** Some parser may find one of the names with another value, or none. */
+  /** Some parser may find another value for one of the names, or none. */
   | { readonly kind: 'ambiguous' };
 
 export function readCookies(fields: Fields, names: readonly string[]): CookieReading {
@@ -16,7 +16,7 @@ export function readCookies(fields: Fields, names: readonly string[]): CookieRea
   const sent = fieldValues(fields, 'cookie');
   if (sent.length === 0) return NOTHING;
   const forms = names.map(cookieForm);
-  // Where a name stands nowhere, no parser finds it.
+  // A name that does not occur in the text is found by no parser.
   const whole = cookieForm(sent.join(';'));
   if (!forms.some((form) => whole.includes(form))) return NOTHING;
   const pairs = sent[0]!.split(SEPARATOR);
@@ -27,7 +27,8 @@ export function readCookies(fields: Fields, names: readonly string[]): CookieRea
     if (name === undefined || value === undefined || ATTRIBUTES.has(name.toLowerCase())) return AMBIGUOUS;
     const form = cookieForm(name);
     if (!forms.includes(form)) {
-      // Parsers that decode a name also drop white space before it and end it at a NUL: `+NAME`, `%20NAME`, `NAME%00`.
+      // Parsers that decode names also strip leading white space and end a name at NUL: `+NAME`, `%20NAME`,
+      // `NAME%00`.
       if (/[%+]/.test(name) && forms.some((wanted) => form.includes(wanted))) return AMBIGUOUS;
       continue;
     }
@@ -37,7 +38,7 @@ export function readCookies(fields: Fields, names: readonly string[]): CookieRea
   return { kind: 'read', values };
 }
 
-/** Several Cookie fields as one, as RFC 9113 §8.2.3 joins them: origins differ in which of several they read. */
+/** RFC 9113 §8.2.3: joins several Cookie fields into one, because origins differ in which one they read. */
 export function withOneCookie(fields: Fields): Fields {
   const values = fieldValues(fields, 'cookie');
   if (values.length < 2) return fields;
@@ -56,17 +57,19 @@ export function withOneCookie(fields: Fields): Fields {
 const NOTHING: CookieReading = { kind: 'read', values: new Map() };
 const AMBIGUOUS: CookieReading = { kind: 'ambiguous' };
 
-/** Servers that bound the number of cookies (Tomcat, PHP, Go) ignore or refuse those beyond; browsers keep no more. */
+/** Servers with a limit (Tomcat, PHP, Go) drop or refuse further cookies. Browsers keep no more than this. */
 const MOST_COOKIES = 180;
 
-/** The space is the specification's; many clients leave it out, and every parser skips it. */
+/** RFC 6265 §4.2.1 requires the space; many clients omit it and all parsers skip it. */
 const SEPARATOR = /; */;
 
-/** RFC 6265 §4.1.1: a token that is no attribute of RFC 2109, and cookie-octets, perhaps in one pair of quotes. */
+/**
+ * RFC 6265 §4.1.1: a token that is not an attribute of RFC 2109, and cookie-octets with or without a pair of quotes.
+ */
 const COOKIE_PAIR =
   /^([!#%&'*+\-.^_`|~0-9A-Za-z][!#$%&'*+\-.^_`|~0-9A-Za-z]*)=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*|"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")$/;
 
-/** Parsers that know cookies' attributes take these for such. */
+/** Names that parsers with support for cookie attributes take for attributes. */
 const ATTRIBUTES: ReadonlySet<string> = new Set([
   'comment',
   'domain',
@@ -80,7 +83,7 @@ const ATTRIBUTES: ReadonlySet<string> = new Set([
   'version',
 ]);
 
-/** As the laxest parsers compare names: decoded, without case, all but letters and digits alike. */
+/** The form in which the most lenient parsers compare names: decoded, case-insensitive, letters and digits only. */
 function cookieForm(text: string): string {
   return text
     .replaceAll(/%[0-9a-f]{2}/gi, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)))

@@ -1,4 +1,4 @@
-/** HTTP-date in its three forms, RFC 9110 §5.6.7, matched without regard to case as RFC 9111 §4.2 asks of caches. */
+/** RFC 9110 §5.6.7: HTTP-date in its three forms, case-insensitive as RFC 9111 §4.2 requires of caches. */
 import { trimmed } from './fields.ts';
 
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
@@ -13,8 +13,8 @@ const LONGEST_DATE = 40;
 const YEARS_AHEAD = 50;
 
 /**
- * Milliseconds since 1970, or null where the text is not an HTTP-date. `nowMs` settles the century of a two-digit
- * year: more than 50 years ahead means the past (RFC 9110 §5.6.7). Zones other than GMT are refused.
+ * Milliseconds since 1970; null where the text is not an HTTP-date or its zone is not GMT. `nowMs` decides the
+ * century of a two-digit year: a date more than 50 years ahead is in the past (RFC 9110 §5.6.7).
  */
 export function parseHttpDate(text: string, nowMs: number): number | null {
   if (text.length > LONGEST_DATE) return null;
@@ -28,7 +28,7 @@ export function parseHttpDate(text: string, nowMs: number): number | null {
   return null;
 }
 
-/** IMF-fixdate, to the second. */
+/** IMF-fixdate; fractions of a second are dropped. */
 export function formatHttpDate(timeMs: number): string {
   return new Date(timeMs).toUTCString();
 }
@@ -42,7 +42,7 @@ function fullYear(twoDigits: string, nowMs: number): string {
 function utc(year: string, month: string, day: string, clock: readonly string[]): number | null {
   const [hour, minute, second] = clock.map(Number) as [number, number, number];
   const dayOfMonth = Number(day);
-  // RFC 9110 allows a leap second; no clock here has one, so it counts as the second before it (never later).
+  // RFC 9110 allows a leap second. It counts as the second before it, never as a later one.
   const timeMs = Date.UTC(2000, MONTHS.indexOf(month), dayOfMonth, hour, minute, Math.min(second, 59));
   const date = new Date(timeMs);
   date.setUTCFullYear(Number(year), MONTHS.indexOf(month), dayOfMonth);

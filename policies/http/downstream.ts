@@ -1,4 +1,4 @@
-/** What the CDN in front is told of an entry: its lifetime there, its age and its tags (`cache.downstream`). */
+/** The lifetime, age and tags of an entry as sent to a CDN in front of Weir (`cache.downstream`). */
 import type { RouteCacheConfig } from '../config/config.ts';
 import type { LifetimeSource, StoredMeta } from '../model.ts';
 import {
@@ -14,12 +14,12 @@ import type { Fields } from './fields.ts';
 
 const OWN_TAGS: ReadonlySet<string> = new Set(['surrogate-key', 'cache-tag', 'xkey']);
 
-/** The entry's fields with the route's Cache-Control and CDN-Cache-Control in place of the origin's. */
+/** The entry's fields, with the route's Cache-Control and CDN-Cache-Control in place of the origin's. */
 export function downstreamFields(fields: Fields, policy: RouteCacheConfig): Fields {
   const { cacheControl, cdnCacheControl, keepTags } = policy.downstream;
   if (!rewritesLifetime(policy) && keepTags) return fields;
   const replaced = new Set(keepTags ? [] : OWN_TAGS);
-  // Expires would say otherwise to a cache that reads it (RFC 9111 §5.3).
+  // RFC 9111 §5.3: a cache that reads Expires would find the origin's lifetime there.
   if (cacheControl !== null) replaced.add('cache-control').add('expires').add('pragma');
   if (cdnCacheControl !== null) replaced.add('cdn-cache-control');
   const sent = withoutFields(fields, replaced);
@@ -28,40 +28,40 @@ export function downstreamFields(fields: Fields, policy: RouteCacheConfig): Fiel
   return sent;
 }
 
-/** Whether what is stored is told with another lifetime than the origin's. */
+/** Whether the route replaces the lifetime that the origin states. */
 export function rewritesLifetime({ downstream }: RouteCacheConfig): boolean {
   return downstream.cacheControl !== null || downstream.cdnCacheControl !== null;
 }
 
-/** The fields of an answer that is not stored: as the origin said, but for tags that are not for the CDN. */
+/** The fields of a response that is not stored: the origin's own, without tags that the CDN must not see. */
 export function passedFields(fields: Fields, policy: RouteCacheConfig): Fields {
   return policy.downstream.keepTags ? fields : withoutFields(fields, OWN_TAGS);
 }
 
-/** How an entry stands when it is sent. */
+/** The age and lifetime of an entry when it is sent. */
 export interface ServedStanding {
   readonly ageSeconds: number;
-  /** The one that Weir holds it to now: while its feed is lost, the response's own. */
+  /** The lifetime that applies now: while the entry's feed is lost, the one that its response stated. */
   readonly lifetimeSeconds: number;
-  readonly told: () => ToldLifetimes;
+  readonly stated: () => StatedLifetimes;
 }
 
-/** The longest lifetimes that the fields of an answer tell, in seconds. */
-export interface ToldLifetimes {
-  /** In fields of the route's own. */
+/** The longest lifetimes that the fields of a response state, in seconds. */
+export interface StatedLifetimes {
+  /** In fields that the route sets. */
   readonly byRoute: number;
-  /** In the origin's fields, or by the usual guess where those tell none. */
+  /** In the origin's fields, or the heuristic lifetime where those state none. */
   readonly byOrigin: number;
 }
 
 /**
- * The Age to send. A rewritten lifetime begins here, so what counts is the age that the response came with, as long as it
- * leaves something of that lifetime. An entry that the route keeps beyond the origin's own lifetime is vouched for by
- * Weir: its time here does not count, or no CDN could keep it. A rewritten CDN-Cache-Control alone changes nothing for
- * those who read Cache-Control: they are told the whole age.
+ * The Age to send, in seconds. A lifetime that the route sets begins here: it counts from the age that the response
+ * had on receipt, unless that age already exceeds it. If the route keeps an entry longer than the origin's lifetime,
+ * the time in this cache does not count either; otherwise no CDN could store it. A rewritten CDN-Cache-Control alone
+ * changes nothing for readers of Cache-Control, who get the full age.
  *
- * Nobody keeps it longer than Weir does: towards the end of its lifetime here the Age grows with it. A rewritten lifetime
- * that is longer than the entry's is the operator's word, and counts from when the origin sent the entry.
+ * No downstream cache keeps the entry longer than Weir: towards the end of its lifetime here the Age increases. A
+ * rewritten lifetime longer than the entry's is the operator's choice and counts from when the origin sent the entry.
  */
 export function downstreamAgeSeconds(
   meta: StoredMeta,
@@ -71,11 +71,11 @@ export function downstreamAgeSeconds(
   const { ageSeconds, lifetimeSeconds } = standing;
   const isOfRoute = ROUTE_LIFETIMES.has(meta.lifetimeSource);
   if (!rewritesLifetime(policy) && !isOfRoute) return ageSeconds;
-  const { byRoute, byOrigin } = standing.told();
+  const { byRoute, byOrigin } = standing.stated();
   const leftSeconds = lifetimeSeconds - ageSeconds;
-  /** By which a reader may take it for fresh no longer than what is left here, or than what it is told in all. */
-  const leastFor = (toldSeconds: number): number =>
-    toldSeconds - leftSeconds - Math.max(0, toldSeconds - lifetimeSeconds);
+  /** The least Age by which a reader keeps the response no longer than Weir does, or than the response states. */
+  const leastFor = (statedSeconds: number): number =>
+    statedSeconds - leftSeconds - Math.max(0, statedSeconds - lifetimeSeconds);
   const leastSeconds = Math.max(leastFor(byRoute), isOfRoute ? byOrigin - leftSeconds : leastFor(byOrigin));
   return Math.max(startingAgeSeconds(meta, policy, standing), Math.ceil(leastSeconds));
 }
@@ -93,7 +93,7 @@ function startingAgeSeconds(
   return prolonged ? ownAgeSeconds : ageSeconds;
 }
 
-/** Not told by the response: whoever reads that would find another. */
+/** Lifetimes that the response itself does not state. */
 const ROUTE_LIFETIMES: ReadonlySet<LifetimeSource> = new Set([
   'fixed',
   'until-changed',
@@ -101,13 +101,13 @@ const ROUTE_LIFETIMES: ReadonlySet<LifetimeSource> = new Set([
   'default-ttl',
 ]);
 
-export function toldLifetimes(
+export function statedLifetimes(
   { sentFields, meta }: { readonly sentFields: Fields; readonly meta: StoredMeta },
   { downstream }: RouteCacheConfig,
-): ToldLifetimes {
-  const told = { byRoute: 0, byOrigin: 0 };
+): StatedLifetimes {
+  const stated = { byRoute: 0, byOrigin: 0 };
   let expiresSeconds: number | null = null;
-  let isTold = downstream.cacheControl !== null;
+  let isStated = downstream.cacheControl !== null;
   for (let i = 0; i + 1 < sentFields.length; i += 2) {
     const name = sentFields[i]!.toLowerCase();
     if (name === 'expires') expiresSeconds = secondsUntil(sentFields[i + 1]!, meta.dateMs);
@@ -117,34 +117,34 @@ export function toldLifetimes(
       (name === 'cache-control' && downstream.cacheControl !== null) ||
       (name === 'cdn-cache-control' && downstream.cdnCacheControl !== null);
     const by = isRewritten ? 'byRoute' : 'byOrigin';
-    told[by] = Math.max(told[by], ...lifetimes);
-    if (name === 'cache-control' && lifetimes.length > 0) isTold = true;
+    stated[by] = Math.max(stated[by], ...lifetimes);
+    if (name === 'cache-control' && lifetimes.length > 0) isStated = true;
   }
-  // Beside a lifetime in Cache-Control nobody reads Expires (RFC 9111 §5.3).
+  // RFC 9111 §5.3: Expires does not apply where Cache-Control states a lifetime.
   const silent = expiresSeconds ?? heuristicLifetime(meta.lastModifiedMs, meta.dateMs).seconds;
-  return isTold ? told : { ...told, byOrigin: Math.max(told.byOrigin, silent) };
+  return isStated ? stated : { ...stated, byOrigin: Math.max(stated.byOrigin, silent) };
 }
 
 /**
- * Whether an answer that was just obtained had expired when it is sent: the origin, or a cache before it, served what was
- * too old already, or another worker's copy expired on its way. An origin that gives no lifetime and was asked just now
- * has answered with the current state: how long others keep that is the route's to say.
+ * Whether a response that was just fetched is stale when it is sent: the origin or a cache in front of it served it
+ * expired, or another worker's copy expired in transit. A response directly from the origin without a lifetime is
+ * current; how long caches keep it is up to the route.
  */
-export function isObtainedStale(standing: Omit<ServedStanding, 'told'>, isFromOrigin: boolean): boolean {
+export function isObtainedStale(standing: Omit<ServedStanding, 'stated'>, isFromOrigin: boolean): boolean {
   const { ageSeconds, lifetimeSeconds } = standing;
   if (isFromOrigin && lifetimeSeconds <= 0) return false;
   return lifetimeSeconds <= ageSeconds;
 }
 
 /**
- * The fields that make an answer served stale as stale for every cache behind Weir: an Age that is not below any lifetime
- * that the answer tells, in Cache-Control, Expires, Surrogate-Control and targeted fields (RFC 9213) alike; and a lifetime
- * of 0 where those who read a field are told none, so that nobody guesses one (RFC 9111 §4.2.2), or one that no Age
- * reaches. `sent`: the fields of a 200.
+ * The fields that mark a stale response as stale for every downstream cache: an Age not below any lifetime in
+ * Cache-Control, Expires, Surrogate-Control and targeted fields (RFC 9213); and a lifetime of 0 where a field states
+ * none, because a cache could use a heuristic one (RFC 9111 §4.2.2), or one beyond any Age. `sent`: the fields of a
+ * 200.
  */
 export function staleFields(sent: Fields, dateMs: number, ageSeconds: number): string[] {
   let longestSeconds = 0;
-  let isTold = false;
+  let isStated = false;
   const silent = new Map<string, string>();
   for (let i = 0; i + 1 < sent.length; i += 2) {
     const name = sent[i]!.toLowerCase();
@@ -152,19 +152,19 @@ export function staleFields(sent: Fields, dateMs: number, ageSeconds: number): s
     if (name === 'expires') {
       const seconds = secondsUntil(value, dateMs);
       longestSeconds = Math.max(longestSeconds, seconds);
-      if (seconds <= MAX_DELTA_SECONDS) isTold = true;
+      if (seconds <= MAX_DELTA_SECONDS) isStated = true;
     } else if (name.endsWith('-control')) {
       const lifetimes = lifetimesIn(value);
       longestSeconds = Math.max(longestSeconds, ...lifetimes);
       if (name === 'cache-control') {
         const directives = parseDirectives([value.replaceAll(';', ',')]);
-        if (typeof directiveSeconds(directives, 'max-age') === 'number') isTold = true;
+        if (typeof directiveSeconds(directives, 'max-age') === 'number') isStated = true;
       } else if (lifetimes.length === 0 && name.endsWith('-cache-control')) silent.set(name, sent[i]!);
     }
   }
-  // Beside a targeted field nobody who reads it reads Cache-Control (RFC 9213 §2.2).
+  // RFC 9213 §2.2: a cache that implements a targeted field ignores Cache-Control.
   const fields = [...silent.values()].flatMap((name) => [name, 'max-age=0']);
-  if (!isTold) fields.push('Cache-Control', 'max-age=0');
+  if (!isStated) fields.push('Cache-Control', 'max-age=0');
   fields.push('Age', formatAge(Math.max(ageSeconds, longestSeconds)));
   return fields;
 }
@@ -174,7 +174,7 @@ function secondsUntil(expires: string, dateMs: number): number {
   return expiresMs === null ? 0 : Math.ceil((expiresMs - dateMs) / 1000);
 }
 
-/** Every lifetime that a reader might find, however lenient: of values that differ it may take any. */
+/** Every lifetime that a lenient reader might use, in seconds: of different values it may take any. */
 function lifetimesIn(value: string): number[] {
   return [...value.matchAll(LIFETIME)].map(([, digits]) => parseDeltaSeconds(digits!) ?? 0);
 }

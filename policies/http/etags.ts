@@ -1,9 +1,9 @@
-/** Entity tags and their two comparisons, RFC 9110 §8.8.3. */
+/** RFC 9110 §8.8.3: entity tags and their two comparisons. */
 import { trimmed } from './fields.ts';
 
 const ETAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
 
-/** The entity tag as sent, or null where the text is not one. */
+/** The entity tag as sent; null where the text is not one. */
 export function parseEtag(text: string | undefined): string | null {
   if (text === undefined) return null;
   const etag = trimmed(text);
@@ -14,12 +14,12 @@ export function isWeakEtag(etag: string): boolean {
   return etag.startsWith('W/');
 }
 
-/** RFC 9110 §8.8.3.2: equal, weak or not. */
+/** RFC 9110 §8.8.3.2: weak comparison. */
 export function etagsMatchWeakly(a: string, b: string): boolean {
   return opaqueTag(a) === opaqueTag(b);
 }
 
-/** RFC 9110 §8.8.3.2: equal and neither weak. */
+/** RFC 9110 §8.8.3.2: strong comparison. */
 export function etagsMatchStrongly(a: string, b: string): boolean {
   return a === b && !isWeakEtag(a);
 }
@@ -29,7 +29,7 @@ export type EtagCondition =
   | { readonly kind: 'list'; readonly etags: readonly string[] }
   | { readonly kind: 'malformed' };
 
-/** The value of If-Match or If-None-Match (RFC 9110 §13.1.1, §13.1.2). Commas may stand inside a tag. */
+/** RFC 9110 §13.1.1, §13.1.2: the value of If-Match or If-None-Match. A tag may contain commas. */
 export function parseEtagCondition(value: string): EtagCondition {
   if (trimmed(value) === '*') return { kind: 'any' };
   const etags: string[] = [];

@@ -1,19 +1,22 @@
-/** Streams of events (HTML Living Standard §9.2): content that goes on without an end, and whose readers connect anew. */
+/** HTML Living Standard §9.2: event streams, whose content has no end and whose readers reconnect. */
 import { fieldValue, fieldValues, trimmed, type Fields } from './fields.ts';
 
 const MEDIA_TYPE = 'text/event-stream';
 
-/** Of a response: its content is such a stream. */
+/** Whether a response's content is an event stream. */
 export function isEventStream(fields: Fields): boolean {
   return fieldValues(fields, 'content-type').some((type) => mediaType(type) === MEDIA_TYPE);
 }
 
-/** Of a request: it takes such a stream among others, so its answer may last, and is for this client alone. */
+/**
+ * Whether a request accepts an event stream, possibly among other types. Its response may be endless and is for this
+ * client alone.
+ */
 export function acceptsEventStream(fields: Fields): boolean {
   return fieldValue(fields, 'accept')?.includes(MEDIA_TYPE) === true;
 }
 
-/** Of a request: it takes nothing else, as those of an `EventSource`. */
+/** Whether a request accepts only an event stream, as an `EventSource` does. */
 export function acceptsEventStreamAlone(fields: Fields): boolean {
   return mediaType(fieldValue(fields, 'accept') ?? '') === MEDIA_TYPE;
 }

@@ -1,22 +1,23 @@
 /**
- * How names of request fields are compared. CGI and its successors (CGI, FastCGI, WSGI, Rack, PHP) give a field to the
- * application as a variable, in whose name every character but letters and digits is `_` (RFC 3875 §4.1.18): for such an
- * origin `X_Tenant` and `X.Tenant` are `X-Tenant`.
+ * How names of request fields are compared. CGI and its successors (FastCGI, WSGI, Rack, PHP) pass a field as a
+ * variable in whose name every character but letters and digits is `_` (RFC 3875 §4.1.18). For such an origin
+ * `X_Tenant` and `X.Tenant` are `X-Tenant`.
  */
 import { fieldValue, type Fields } from './fields.ts';
 
 /** Key `listen.underscores`. */
 export type UnderscoreRule = 'drop' | 'keep';
 
-/** The form in which names are compared: lower case, all but letters and digits as hyphens. */
+/** The form in which names are compared: lower case, with a hyphen for every character but letters and digits. */
 export function nameForm(name: string): string {
   const lower = name.toLowerCase();
   return PLAIN.test(lower) ? lower : lower.replaceAll(/[^0-9a-z-]/g, '-');
 }
 
 /**
- * The fields that a request is taken to have. With `drop`, a name of anything but letters, digits and hyphens is not
- * among them: an origin may read it as the name of a field that the key, Vary or a rule compares in another spelling.
+ * The fields that a request is considered to have. `drop` removes names with characters other than letters, digits
+ * and hyphens: an origin may read such a name as that of a field which the key, Vary or a rule compares in another
+ * spelling.
  */
 export function decideFieldNames(
   fields: Fields,
@@ -31,12 +32,12 @@ export function decideFieldNames(
   return { fields: kept, dropped: (fields.length - kept.length) / 2 };
 }
 
-/** Whether `drop` leaves no field of this name. */
+/** Whether `drop` removes fields of this name. */
 export function isDroppedName(name: string): boolean {
   return !UNAMBIGUOUS.test(name);
 }
 
-/** Whether the fields have one that an origin may read under this name, which is in lower case. */
+/** Whether an origin may read one of the fields under this name (in lower case). */
 export function hasFieldLike(fields: Fields, name: string): boolean {
   const form = nameForm(name);
   for (let i = 0; i < fields.length; i += 2) if (nameForm(fields[i]!) === form) return true;
@@ -44,8 +45,9 @@ export function hasFieldLike(fields: Fields, name: string): boolean {
 }
 
 /**
- * A request field's value as keys and Vary compare it; undefined where no field can be read under this name, which is in
- * lower case. Where one is spelled otherwise the spellings are part of the value: origins differ in which of them counts.
+ * The value of a request field as the key and Vary compare it; undefined where no field can be read under this name
+ * (in lower case). Other spellings of the name are part of the value, because origins differ in which of them they
+ * read.
  */
 export function comparedValue(fields: Fields, name: string): string | undefined {
   let form: string | null = null;
@@ -58,7 +60,7 @@ export function comparedValue(fields: Fields, name: string): string | undefined 
   return fieldValue(fields, name);
 }
 
-/** The fields without those that an origin may read under a name for which `isLeftOut`, which is given its form. */
+/** The fields without those whose name's form (`nameForm`) satisfies `isLeftOut`. */
 export function withoutFieldsLike(fields: Fields, isLeftOut: (form: string) => boolean): string[] {
   const kept: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {

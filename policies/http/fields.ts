@@ -1,16 +1,16 @@
 /**
- * Header fields as they stand on the wire: a flat list of names and values in turn, in order, repeated fields
- * kept apart. RFC 9110 §5.
+ * RFC 9110 §5: header fields as on the wire, a flat list of names and values in turn, in order, repeated fields
+ * separate.
  */
 export type Fields = readonly string[];
 
-/** The fields by which a client shows who it is, in lower case (RFC 9110 §11.6.2, RFC 6265 §5.4). */
+/** The fields by which a client authenticates, in lower case (RFC 9110 §11.6.2, RFC 6265 §5.4). */
 export const CREDENTIALS: readonly string[] = ['authorization', 'cookie'];
 
-/** The fields that set cookies, in lower case: for the client alone whose request they answer. */
+/** The fields that set cookies, in lower case. They concern only the client whose request they answer. */
 export const COOKIES: ReadonlySet<string> = new Set(['set-cookie', 'set-cookie2']);
 
-/** The values of one field in order, each as it was sent. `name` is in lower case. */
+/** The values of one field in order, as sent. `name` is in lower case. */
 export function fieldValues(fields: Fields, name: string): string[] {
   const values: string[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -19,7 +19,7 @@ export function fieldValues(fields: Fields, name: string): string[] {
   return values;
 }
 
-/** One field's lines combined with a comma (RFC 9110 §5.3), or undefined where it is absent. */
+/** RFC 9110 §5.3: one field's lines joined with a comma; undefined where it is absent. */
 export function fieldValue(fields: Fields, name: string): string | undefined {
   let combined: string | undefined;
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -43,7 +43,7 @@ export function withoutFields(fields: Fields, names: ReadonlySet<string>): strin
   return kept;
 }
 
-/** The comma-separated members of a list field over all its lines, trimmed, empty ones left out (RFC 9110 §5.6.1). */
+/** RFC 9110 §5.6.1: the members of a list field over all its lines, trimmed, without empty ones. */
 export function listMembers(fields: Fields, name: string): string[] {
   return fieldValues(fields, name)
     .flatMap((value) => value.split(','))
@@ -51,7 +51,10 @@ export function listMembers(fields: Fields, name: string): string[] {
     .filter((member) => member !== '');
 }
 
-/** Without the white space that may stand around values (RFC 9110 §5.6.3); other bytes may be parts of characters. */
+/**
+ * RFC 9110 §5.6.3: without the white space allowed around values. Other white space may be part of a character's
+ * bytes.
+ */
 export function trimmed(value: string): string {
   let from = 0;
   let to = value.length;

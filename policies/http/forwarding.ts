@@ -1,42 +1,42 @@
-/** What a proxy changes in the fields that it passes on, RFC 9110 §7.6 and RFC 7239. */
+/** RFC 9110 §7.6 and RFC 7239: what a proxy changes in the fields that it forwards. */
 import { nameForm, withoutFieldsLike } from './field-names.ts';
 import { fieldValue, fieldValues, hasField, listMembers, trimmed } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { endToEnd, isHopByHop } from './hop-by-hop.ts';
 import { normalAuthority } from '../names.ts';
-import { isNeverSent, isToldByProxies, tellsSite } from './steering.ts';
+import { isNeverSent, isSetByProxies, statesSite } from './steering.ts';
 
 export { endToEnd } from './hop-by-hop.ts';
 
-/** Received-protocol and pseudonym, RFC 9110 §7.6.3. */
+/** RFC 9110 §7.6.3: received-protocol and pseudonym. */
 export function viaOf(version: string): string {
   return `${version} weir`;
 }
 
 export const VIA = viaOf('1.1');
 
-/** Key `listen.forwarding`: the fields by which trusted proxies are believed. */
+/** Key `listen.forwarding`: the fields in which trusted proxies name the client. */
 export type ForwardingForm = 'any' | 'forwarded' | 'x-forwarded';
 
 export interface ClientView {
   readonly fields: Fields;
-  /** Of HTTP, in which the request came: `1.0`, `1.1`. */
+  /** The HTTP version of the request: `1.0`, `1.1`. */
   readonly version: string;
-  /** The connection's peer is one of `listen.trusted-proxies`. */
+  /** Whether the connection's peer is one of `listen.trusted-proxies`. */
   readonly trusted: boolean;
   /** Absent: `any`. */
   readonly forwarding?: ForwardingForm;
-  /** Of the connection's peer. */
+  /** The address of the connection's peer. */
   readonly remoteAddress: string;
-  /** Of the connection. */
+  /** The scheme of the connection. */
   readonly scheme: 'http' | 'https';
-  /** Effective, of the request (RFC 9112 §3.2.2). */
+  /** RFC 9112 §3.2.2: the effective authority of the request. */
   readonly authority: string;
 }
 
 /**
- * Scheme and host as the client named them: those that a trusted proxy tells, else the connection's and the request's.
- * Without the port that is the scheme's own, with which it is the same URL (RFC 9110 §4.2.3).
+ * Scheme and host as the client named them: from a trusted proxy's fields, otherwise of the connection and the
+ * request. The scheme's default port is omitted (RFC 9110 §4.2.3: the same URI).
  */
 export function clientSite(client: Omit<ClientView, 'version'>): {
   readonly scheme: 'http' | 'https';
@@ -59,9 +59,9 @@ function normalSite(scheme: 'http' | 'https', named: string): ReturnType<typeof 
 }
 
 /**
- * Whether a trusted proxy's Forwarded and X-Forwarded-* contradict each other: then one of them is a client's, which the
- * proxy has let through. They must name one host, where a form that names none means the request's own; one scheme, and
- * one client of the nearest proxy, where both tell it.
+ * Whether Forwarded and X-Forwarded-* of a trusted proxy contradict each other, which means that the proxy passed on
+ * one of them from a client. They must name the same host (a form without one means the request's own), and the same
+ * scheme and nearest client where both state them.
  */
 export function hasForwardingConflict(client: Omit<ClientView, 'version'>): boolean {
   const { fields, trusted, forwarding = 'any' } = client;
@@ -79,12 +79,12 @@ export function hasForwardingConflict(client: Omit<ClientView, 'version'>): bool
   return node !== null && otherNode !== null && node !== otherNode;
 }
 
-/** The client's address: what a trusted proxy tells of its own peer, else the connection's. */
+/** The client's address: as stated by a trusted proxy, otherwise the connection's peer. */
 export function clientAddress(client: Omit<ClientView, 'version'>): string {
   const own = plainAddress(client.remoteAddress);
   if (!client.trusted) return own;
-  const told = nodeAddress(believedElements(client)?.at(-1)?.get('for'));
-  return told ?? nodeAddress(believedMembers(client, 'x-forwarded-for').at(-1)) ?? own;
+  const stated = nodeAddress(believedElements(client)?.at(-1)?.get('for'));
+  return stated ?? nodeAddress(believedMembers(client, 'x-forwarded-for').at(-1)) ?? own;
 }
 
 const X_FORWARDED = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'];
@@ -97,7 +97,7 @@ function believedMembers({ fields, forwarding }: Omit<ClientView, 'version'>, na
   return forwarding === 'forwarded' ? [] : listMembers(fields, name);
 }
 
-/** RFC 7239 §6 without port and brackets; null: absent, unknown or obfuscated. */
+/** RFC 7239 §6: the address without port and brackets; null where it is absent, unknown or obfuscated. */
 function nodeAddress(node: string | undefined): string | null {
   if (node === undefined || node === '' || /^(?:unknown|_)/i.test(node)) return null;
   const address =
@@ -106,9 +106,10 @@ function nodeAddress(node: string | undefined): string | null {
 }
 
 /**
- * The request's fields for the origin: end-to-end ones, Via, and who asked. With `host-header: origin` neither host
- * nor scheme is told in any field, for they are not in the key; the adapter writes its own Host. What proxies tell of the
- * client is sent on from trusted ones alone. `keyed`: the route's key.headers, which are sent whatever they say.
+ * The request's fields for the origin: end-to-end fields, Via, and the forwarding fields. With `host-header: origin`
+ * no field states host or scheme, which are not in the key; the adapter writes its own Host. Proxies' fields about
+ * the client are forwarded only from trusted proxies. Fields in `keyed` (the route's `key.headers`) are always
+ * forwarded.
  */
 export function originFields(
   client: ClientView & { readonly hostHeader: 'origin' | 'client'; readonly keyed?: readonly string[] },
@@ -120,7 +121,7 @@ export function originFields(
     if (isHopByHop(form) || REWRITTEN.has(form)) return true;
     if (inKey.has(form)) return false;
     if (isNeverSent(form)) return true;
-    return isToldByProxies(form) && (!trusted || (hostHeader === 'origin' && tellsSite(form)));
+    return isSetByProxies(form) && (!trusted || (hostHeader === 'origin' && statesSite(form)));
   });
   const site = hostHeader === 'client' ? clientSite(client) : null;
   if (site !== null) sent.push('Host', site.authority);
@@ -140,7 +141,7 @@ export function originFields(
   return sent;
 }
 
-/** Of what the origin is sent, the fields that rest on more than the client's own of that name and the key. */
+/** The sent fields whose value depends on more than the client's field of that name and the key. */
 export function writtenFields(sent: Fields): string[] {
   const written: string[] = [];
   for (let i = 0; i < sent.length; i += 2) {
@@ -149,13 +150,13 @@ export function writtenFields(sent: Fields): string[] {
   return written;
 }
 
-/** Host, and X-Forwarded-Proto and -Host, are in the key or not sent. */
+/** Host, X-Forwarded-Proto and X-Forwarded-Host are in the key or not sent. */
 export const WRITTEN: ReadonlySet<string> = new Set(['via', 'forwarded', 'x-forwarded-for']);
 
-/** Several Weirs may stand in a row, each with its own line in Via; more than these are one that leads back to itself. */
+/** Several Weirs may be chained, each with its own line in Via. More lines than this mean a loop. */
 const MAX_PASSES = 5;
 
-/** RFC 9110 §7.6.3: whether the request has come through Weir so often that it runs in a circle. */
+/** RFC 9110 §7.6.3: whether the request has passed Weir so often that it loops. */
 export function isLooping(fields: Fields): boolean {
   if (!hasField(fields, 'via')) return false;
   return listMembers(fields, 'via').filter((member) => OWN_VIA.test(member)).length >= MAX_PASSES;
@@ -163,11 +164,11 @@ export function isLooping(fields: Fields): boolean {
 
 const OWN_VIA = /^[^ \t]+[ \t]+weir(?:[ \t]|$)/;
 
-/** RFC 9110 §7.6.2: for OPTIONS and TRACE alone. */
+/** RFC 9110 §7.6.2: applies to OPTIONS and TRACE only. */
 export type MaxForwards =
   | { readonly kind: 'none' }
   | { readonly kind: 'forward'; readonly value: string }
-  /** The request goes no further: Weir answers as its final recipient. */
+  /** The request is not forwarded: Weir answers it as the final recipient. */
   | { readonly kind: 'answer' };
 
 export function decideMaxForwards(method: string, fields: Fields): MaxForwards {
@@ -177,7 +178,7 @@ export function decideMaxForwards(method: string, fields: Fields): MaxForwards {
   return Number(value) === 0 ? { kind: 'answer' } : { kind: 'forward', value: String(Number(value) - 1) };
 }
 
-/** Fields that this hop writes anew. */
+/** Fields that this hop replaces. */
 const REWRITTEN: ReadonlySet<string> = new Set([
   'host',
   'via',
@@ -191,7 +192,7 @@ const REWRITTEN: ReadonlySet<string> = new Set([
 
 const AUTHORITY = /^(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/;
 
-/** In order, parameters by lower-case name; null where the field is absent or not as RFC 7239 §4 has it. */
+/** RFC 7239 §4: elements in order, parameters by lower-case name; null where the field is absent or malformed. */
 function forwardedElements(fields: Fields): Map<string, string>[] | null {
   const text = fieldValues(fields, 'forwarded').join(',');
   if (text === '') return null;
@@ -219,10 +220,10 @@ function forwardedElements(fields: Fields): Map<string, string>[] | null {
 const WHITE_SPACE = /[ \t]+/y;
 const NAME = /[!#$%&'*+\-.^_`|~\w]+/y;
 const QUOTED_VALUE = /="(?:[^"\\]|\\.)*"/y;
-/** More than a token: addresses with their ports are often sent bare. */
+/** Wider than a token, because addresses with ports are often sent without quotes. */
 const PLAIN_VALUE = /=[!#$%&'*+\-.^_`|~\w:[\]]*/y;
 
-/** What of the pattern stands at that place, or an empty text. */
+/** The text that matches the pattern at that position, or an empty text. */
 function runAt(text: string, at: number, pattern: RegExp): string {
   pattern.lastIndex = at;
   return pattern.exec(text)?.[0] ?? '';
@@ -239,12 +240,15 @@ function quote(text: string): string {
   return `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
 }
 
-/** A socket that takes both families shows IPv4 peers as IPv6. */
+/** A dual-stack socket shows IPv4 peers as IPv6. */
 function plainAddress(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
 }
 
-/** RFC 5952; anything else stays as it is. Addresses within `::ffff:0:0/96` are those of IPv4, in dots. */
+/**
+ * RFC 5952: the canonical form of an IPv6 address; any other text is returned unchanged. Addresses in `::ffff:0:0/96`
+ * become IPv4 addresses.
+ */
 function normalIpv6(address: string): string {
   if (!address.includes(':')) return address;
   const normal = URL.parse(`http://[${address}]/`)?.hostname.slice(1, -1) ?? address;
@@ -254,7 +258,7 @@ function normalIpv6(address: string): string {
   return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
 }
 
-/** RFC 7239 §6: an IPv6 address stands in brackets. */
+/** RFC 7239 §6: an IPv6 address is enclosed in brackets. */
 function forwardedNode(address: string): string {
   return address.includes(':') ? `[${address}]` : address;
 }

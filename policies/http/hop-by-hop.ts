@@ -1,4 +1,4 @@
-/** Fields that concern one connection alone and are neither forwarded nor stored, RFC 9110 §7.6.1. */
+/** RFC 9110 §7.6.1: fields of a single connection, which are neither forwarded nor stored. */
 import { fieldValue, hasField, listMembers, withoutFields } from './fields.ts';
 import type { Fields } from './fields.ts';
 
@@ -13,12 +13,12 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
-/** By its name in lower case. */
+/** `name` is in lower case. */
 export function isHopByHop(name: string): boolean {
   return HOP_BY_HOP.has(name);
 }
 
-/** Naming one of these in Connection does not take it away: a client could else strip what the answer rests on. */
+/** Connection can't remove these fields: a client could otherwise remove what the response depends on. */
 const NEVER_NAMED: ReadonlySet<string> = new Set([
   'age',
   'authorization',
@@ -33,7 +33,7 @@ const NEVER_NAMED: ReadonlySet<string> = new Set([
   'vary',
 ]);
 
-/** The fields without those for this hop: the ones of the specification, and those that Connection names. */
+/** The fields without hop-by-hop ones: those of the specification, and those that Connection names. */
 export function endToEnd(fields: Fields): string[] {
   if (!hasField(fields, 'connection')) return withoutFields(fields, HOP_BY_HOP);
   const names = new Set(HOP_BY_HOP);
@@ -44,7 +44,7 @@ export function endToEnd(fields: Fields): string[] {
   return withoutFields(fields, names);
 }
 
-/** Whether Connection takes away more of these fields than the specification does. */
+/** Whether Connection names fields that the specification does not remove anyway. */
 export function namesOthers(fields: Fields): boolean {
   const connection = fieldValue(fields, 'connection');
   if (connection === undefined || PERSISTENCE.test(connection)) return false;

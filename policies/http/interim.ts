@@ -3,8 +3,8 @@ import { COOKIES, withoutFields, type Fields } from './fields.ts';
 import { endToEnd } from './hop-by-hop.ts';
 
 /**
- * The fields of an interim response as the client is sent them whose request caused it. A cookie that is set before the
- * origin has decided on its answer belongs to no answer.
+ * The fields of an interim response for the client whose request it answers. Cookies are removed: they would be set
+ * before the origin has decided on its final response.
  */
 export function interimFields(fields: Fields): string[] {
   return withoutFields(endToEnd(fields), COOKIES);

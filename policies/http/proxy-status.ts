@@ -1,18 +1,18 @@
-/** Proxy-Status, RFC 9209: why Weir itself answers with an error. */
+/** RFC 9209: Proxy-Status, which says why Weir itself responds with an error. */
 import { sfString } from './cache-status.ts';
 
 export interface ProxyStatus {
-  /** A type of §2.3. */
+  /** An error type of §2.3. */
   readonly error: string;
-  /** Of the origin's answer, where there was one. */
+  /** The status of the origin's response, where there was one. */
   readonly receivedStatus?: number;
   /** The origin's name. */
   readonly nextHop?: string;
-  /** For operators; no secrets. */
+  /** For operators; contains no secrets. */
   readonly details?: string;
 }
 
-/** Weir's own member; appended to those of the proxies behind it (§2). */
+/** Weir's own member, to be appended to those of proxies at the origin (§2). */
 export function proxyStatus(status: ProxyStatus): string {
   let text = `weir; error=${status.error}`;
   if (status.receivedStatus !== undefined) text += `; received-status=${status.receivedStatus}`;
@@ -21,7 +21,10 @@ export function proxyStatus(status: ProxyStatus): string {
   return text;
 }
 
-/** §2.3, of a request that goes no further: it could not be read as it should, or a rule or limit of ours is against it. */
+/**
+ * §2.3: the error type of a request that is not forwarded because it is malformed, or because a rule or a limit
+ * forbids it.
+ */
 export function errorOfRefusal(status: number): string {
   switch (status) {
     case 400:

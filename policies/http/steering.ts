@@ -1,29 +1,32 @@
 /**
- * Request fields by which frameworks and servers take a request for one of another URL, host, method or client. All
+ * Request fields by which frameworks and servers treat a request as one for another URL, host, method or client. All
  * functions take names in the form of `nameForm`.
  */
 
-/** A field that the origin is never sent: it is a server's own, changes which URL a request means, or `Proxy` (httpoxy). */
+/**
+ * Whether the origin is never sent the field: it is internal to a server, changes the URL that the request means, or
+ * is `Proxy` (httpoxy).
+ */
 export function isNeverSent(form: string): boolean {
   return NEVER_SENT.has(form) || INTERNAL_FAMILY.test(form);
 }
 
-/** A field in which a proxy tells the client, host or scheme: no word of a stranger's. */
-export function isToldByProxies(form: string): boolean {
+/** Whether proxies state client, host or scheme in the field. It is not accepted from untrusted peers. */
+export function isSetByProxies(form: string): boolean {
   return PROXY_FIELDS.has(form) || PROXY_FAMILY.test(form);
 }
 
-/** Of these, one that tells host or scheme, which an origin with `host-header: origin` is not sent in any field. */
-export function tellsSite(form: string): boolean {
-  return isToldByProxies(form) && SITE_WORD.test(form);
+/** Whether it is such a field for host or scheme, which an origin with `host-header: origin` is never sent. */
+export function statesSite(form: string): boolean {
+  return isSetByProxies(form) && SITE_WORD.test(form);
 }
 
-/** A field that steers the answer in a way that the key does not see, unless the route has it in its key. */
+/** Whether the field steers the response in a way that the key does not cover, unless the route has it in its key. */
 export function isSteering(form: string): boolean {
-  return isNeverSent(form) || isToldByProxies(form) || METHOD_OVERRIDES.has(form);
+  return isNeverSent(form) || isSetByProxies(form) || METHOD_OVERRIDES.has(form);
 }
 
-/** Clients of some applications send these themselves; what they ask for is no matter of caches but for safe methods. */
+/** Some applications' clients send these. They matter to a cache only on safe methods. */
 const METHOD_OVERRIDES: ReadonlySet<string> = new Set([
   'x-http-method',
   'x-http-method-override',
@@ -48,7 +51,7 @@ const NEVER_SENT: ReadonlySet<string> = new Set([
   'x-matched-path',
 ]);
 
-/** Of Next.js, Vercel, React Router, Nuxt, Astro, Rack::Sendfile and nginx, and of rewriting servers. */
+/** Internal fields of Next.js, Vercel, React Router, Nuxt, Astro, Rack::Sendfile, nginx and URL-rewriting servers. */
 const INTERNAL_FAMILY =
   /^x-(?:rewrite|middleware|invoke|now|prerender|react-router|nuxt|astro|sendfile|accel)(?:-|$)/;
 
@@ -71,7 +74,7 @@ const PROXY_FIELDS: ReadonlySet<string> = new Set([
   'remote-addr',
   'remote-host',
   'remote-user',
-  // Pages come in parts (ESI, SSI) to whoever says that it can put them together.
+  // Servers send parts of pages (ESI, SSI) to clients that announce that they can assemble them.
   'surrogate-capability',
   'true-client-ip',
   'x-appengine-user-ip',
@@ -99,7 +102,7 @@ const PROXY_FIELDS: ReadonlySet<string> = new Set([
   'x-url-scheme',
 ]);
 
-/** Without those that Weir writes itself. Some servers read `X-Forward-For` and `X-Forwarder-For`, too. */
+/** Excludes fields that Weir writes itself. Some servers also read `X-Forward-For` and `X-Forwarder-For`. */
 const PROXY_FAMILY =
   /^(?:x-forwarded-(?!(?:for|proto|host)$)|x-forward-|x-forwarder-|x-original-|x-real-|x-http-(?!method)|x-envoy-|x-vercel-|x-ssl-|ssl-client-|wl-proxy-|fly-(?:client|forwarded)-)/;
 

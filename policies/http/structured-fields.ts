@@ -1,25 +1,26 @@
-/** Structured fields (RFC 9651) read without throwing: what does not parse is absent, as §4.2 asks. */
+/** RFC 9651: structured fields, parsed without throwing. A field that does not parse counts as absent (§4.2). */
 import { DisplayString, parseDictionary, parseList } from 'structured-headers';
 import type { Dictionary, List } from 'structured-headers';
 import { textOfBytes } from '../names.ts';
 import { fieldValue } from './fields.ts';
 import type { Fields } from './fields.ts';
 
-/** The dictionary over all of the field's lines; null where it is absent, empty or malformed. */
+/** The dictionary over all lines of the field; null where it is absent, empty or malformed. */
 export function dictionaryField(fields: Fields, name: string): Dictionary | null {
   const dictionary = parsed(fieldValue(fields, name), parseDictionary);
   return dictionary === null || dictionary.size === 0 ? null : dictionary;
 }
 
 /**
- * The members of a list of strings, as text; null where it is absent, malformed or holds anything else. Strings are of
- * ASCII (§3.3.3), and Display Strings of any characters; bytes beyond ASCII that stand bare in a string are taken, too.
+ * The members of a list of strings as text; null where it is absent, malformed or has members of another type.
+ * Strings are ASCII (§3.3.3) and Display Strings are Unicode (§3.3.8); raw bytes beyond ASCII in a string are
+ * accepted, too.
  */
 export function stringListField(fields: Fields, name: string): string[] | null {
   const value = fieldValue(fields, name);
   if (value === undefined) return null;
   const isBare = BEYOND_ASCII.test(value);
-  // The parser takes none: they go through it as escapes.
+  // The parser accepts no bytes beyond ASCII: they pass through it as escapes.
   const list: List | null = parsed(isBare ? value.replaceAll(ESCAPED, escapeOf) : value, parseList);
   if (list === null) return null;
   const strings = list.flatMap(([member]) => {
@@ -46,7 +47,7 @@ function parsed<T>(text: string | undefined, parse: (text: string) => T): T | nu
   try {
     return parse(text);
   } catch {
-    // The library's only way to say that the text is malformed; any text may be.
+    // The library reports malformed text only by throwing.
     return null;
   }
 }

@@ -1,9 +1,9 @@
-/** Switches of protocol, RFC 9110 §7.8: which a client may ask the origin for, and which answer it may be given. */
+/** RFC 9110 §7.8: which protocols a client may ask the origin to switch to, and which 101 it may receive. */
 import { listMembers, type Fields } from './fields.ts';
 
 /**
- * Of the protocols that a request's Upgrade names, in order, those that the origin is asked for. Never another version of
- * HTTP or TLS: behind such a switch come requests that nobody looks at. Null: none is left, or the field is malformed.
+ * The protocols of a request's Upgrade that are offered to the origin, in order; null where none remains or the field
+ * is malformed. Other versions of HTTP and TLS are removed: after such a switch requests would pass uninspected.
  */
 export function decideUpgrade(fields: Fields): readonly string[] | null {
   const members = listMembers(fields, 'upgrade');
@@ -14,12 +14,12 @@ export function decideUpgrade(fields: Fields): readonly string[] | null {
   return offered.length === 0 ? null : [...new Set(offered)];
 }
 
-/** Whether a 101 switches to what was asked for and to nothing else. */
+/** Whether a 101 switches to an offered protocol and to no other. */
 export function isSwitchOffered(offered: readonly string[], answer: Fields): boolean {
   const members = listMembers(answer, 'upgrade');
   return members.length > 0 && members.every((member) => offered.includes(member.toLowerCase()));
 }
 
-/** RFC 9110 §7.8: a name, and perhaps a version. */
+/** RFC 9110 §7.8: a name and an optional version. */
 const PROTOCOL = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?$/;
 const NEVER_OFFERED = /^(?:h[23]|http|quic|spdy|ssl|tls)/i;

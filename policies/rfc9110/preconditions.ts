@@ -1,27 +1,27 @@
-/** RFC 9110 §13: a request's preconditions evaluated against a stored response. */
+/** RFC 9110 §13: a request's preconditions, evaluated against a stored response. */
 import { parseHttpDate } from '../http/dates.ts';
 import { etagsMatchStrongly, etagsMatchWeakly, parseEtagCondition } from '../http/etags.ts';
 import { fieldValue, fieldValues, hasField } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
 
-/** What conditions are compared with. */
+/** The stored response that preconditions are evaluated against. */
 export type Selected = Pick<StoredMeta, 'status' | 'etag' | 'lastModifiedMs' | 'dateMs'>;
 
 /**
- * `failed`: If-Match or If-Unmodified-Since does not hold for the stored response. Those two are the origin's to judge
- * (RFC 9111 §4.3.2), so such a request is passed to it rather than answered with 412.
+ * `failed`: If-Match or If-Unmodified-Since is false for the stored response. Only the origin evaluates these two
+ * (RFC 9111 §4.3.2), so the request is passed to it instead of being answered with 412.
  */
 export type PreconditionResult = 'proceed' | 'not-modified' | 'failed';
 
-/** In the order of §13.2.2. If-Range is `decideRange`'s. Malformed dates are ignored (§13.1.3). */
+/** §13.2.2: in the specified order. `decideRange` evaluates If-Range. Malformed dates are ignored (§13.1.3). */
 export function evaluatePreconditions(
   request: RequestView,
   selected: Selected,
   nowMs: number,
 ): PreconditionResult {
   if (!hasCondition(request)) return 'proceed';
-  // §13.2.1: they count only where the answer without them would be a success.
+  // §13.2.1: preconditions apply only if the response without them would be successful.
   if (selected.status < 200 || selected.status > 299) return 'proceed';
 
   const ifMatch = fieldValue(request.fields, 'if-match');
@@ -39,21 +39,21 @@ export function evaluatePreconditions(
     return isRetrieval(request) ? 'not-modified' : 'failed';
   }
   const since = isRetrieval(request) ? singleDate(request, 'if-modified-since', nowMs) : null;
-  // RFC 9111 §4.3.2: without a Last-Modified the time of the response itself stands in for it.
+  // RFC 9111 §4.3.2: without Last-Modified, the response's Date takes its place.
   return since !== null && (selected.lastModifiedMs ?? selected.dateMs) <= since ? 'not-modified' : 'proceed';
 }
 
 /**
- * §13.1.1, §13.1.4: the request may fail as its client wants it to, which is the origin's to judge: no answer to a request
- * without the condition will do.
+ * §13.1.1, §13.1.4: whether the request has a precondition that only the origin may evaluate. No response to a
+ * request without that precondition answers it.
  */
 export function mayFail(request: RequestView): boolean {
   return hasField(request.fields, 'if-match') || hasField(request.fields, 'if-unmodified-since');
 }
 
 /**
- * §15.4.5: of the fields that a 200 would be sent with, those for a 304: beside what it must carry, what tells caches how
- * long and under which tags they keep the response, Last-Modified where there is no ETag, and Via.
+ * §15.4.5: the fields of a 304, out of those of the 200: the required ones, those by which caches set lifetime and
+ * tags, Via, and Last-Modified where there is no ETag.
  */
 export function notModifiedFields(fields: Fields, targetedFields: readonly string[]): string[] {
   const hasEtag = hasField(fields, 'etag');

@@ -14,20 +14,20 @@ export type RangeDecision =
   | { readonly kind: 'whole' }
   | { readonly kind: 'single'; readonly range: ByteRange; readonly contentRange: string }
   | { readonly kind: 'multiple'; readonly ranges: readonly ByteRange[] }
-  /** 416. */
+  /** The response is 416. */
   | { readonly kind: 'unsatisfiable'; readonly contentRange: string };
 
-/** §14.2: more ranges, or more than two that overlap, are an attack or a mistake; the whole is sent instead. */
+/** §14.2: more ranges, or more than two overlapping ones, get the whole response instead. */
 export const MAX_RANGES = 32;
 
-/** Of the boundary between parts, in characters. */
+/** Length of the boundary between parts, in characters. */
 export const BOUNDARY_LENGTH = 32;
 
 const WHOLE: RangeDecision = { kind: 'whole' };
 
 /**
- * For GET and a stored 200 alone. What is malformed, of another unit or made void by If-Range gives the whole, and so do
- * several ranges whose parts, with what frames them, are no smaller than the whole (§15.3.7.2).
+ * §14.2, for GET and a stored 200. A malformed range, another unit or a false If-Range gives the whole response. So
+ * do several ranges whose parts, with their framing, are not smaller than the whole (§15.3.7.2).
  */
 export function decideRange(
   request: RequestView,
@@ -52,11 +52,11 @@ export function decideRange(
   return isExcessive(asked) || contentLength >= sizeBytes ? WHOLE : { kind: 'multiple', ranges: asked };
 }
 
-/** How a multipart/byteranges answer is put together (§14.6). `boundary` must not occur in the content. */
+/** §14.6: the layout of a multipart/byteranges response. `boundary` must not occur in the content. */
 export interface MultipartLayout {
   readonly contentType: string;
   readonly contentLength: number;
-  /** What goes before each part's bytes, in order. */
+  /** Text before each part's bytes, in order. */
   readonly heads: readonly string[];
   readonly tail: string;
 }
@@ -83,8 +83,8 @@ export function multipartLayout(
 }
 
 /**
- * The satisfiable ranges within `sizeBytes`, in the order asked; empty where none is; null where the text is not a set
- * of byte ranges. A suffix of 0 bytes is not satisfiable (§14.1.2).
+ * §14.1.2: the satisfiable ranges within `sizeBytes`, in the requested order; empty where none is satisfiable; null
+ * where the text is not a set of byte ranges. A suffix of 0 bytes is not satisfiable.
  */
 export function parseByteRanges(text: string, sizeBytes: number): ByteRange[] | null {
   const match = /^[ \t]*bytes[ \t]*=(.*)$/i.exec(text);
@@ -117,7 +117,7 @@ function parseSpec(spec: string, sizeBytes: number): ByteRange | 'malformed' | '
   return { first, last: to === '' ? sizeBytes - 1 : Math.min(Number(to), sizeBytes - 1) };
 }
 
-/** Of digits, however many: beyond 2^53 different ones are the same number here. */
+/** Compares digits as text: beyond 2^53 different numbers are equal as doubles. */
 function isLess(a: string, b: string): boolean {
   const [x, y] = [a, b].map((digits) => digits.replace(/^0+/, '')) as [string, string];
   return x.length === y.length ? x < y : x.length < y.length;
@@ -138,7 +138,7 @@ function contentRange({ first, last }: ByteRange, sizeBytes: number): string {
   return `bytes ${first}-${last}/${sizeBytes}`;
 }
 
-/** §13.1.5: a strong tag, or exactly the strong Last-Modified. */
+/** §13.1.5: If-Range holds a strong tag that matches, or exactly the strong Last-Modified. */
 export function ifRangeHolds(
   request: RequestView,
   meta: Pick<StoredMeta, 'etag' | 'lastModifiedMs' | 'lastModifiedStrong' | 'dateMs'>,

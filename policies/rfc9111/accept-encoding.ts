@@ -1,6 +1,7 @@
 /**
- * Accept-Encoding reduced to what the origin's variants can tell apart: a client that offers fewer codings than the
- * stored variant's own, the chosen one among them, would have been given the same (RFC 9110 §12.5.3, RFC 9111 §4.1).
+ * RFC 9111 §4.1 and RFC 9110 §12.5.3: matching Accept-Encoding by what the origin's selection depends on. A client
+ * that offers a subset of the codings of the stored request, the selected one among them, would have received the
+ * same response.
  */
 import { fieldValue, listMembers, trimmed } from '../http/fields.ts';
 import type { StoredMeta } from '../model.ts';
@@ -10,7 +11,10 @@ export interface WeightedMember {
   readonly weight: number;
 }
 
-/** A member and its weight. A malformed weight stays in the text, so that it matches itself alone. */
+/**
+ * A list member and its weight (RFC 9110 §12.4.2). A malformed weight stays in the text, so the member matches only
+ * itself.
+ */
 export function weighted(member: string): WeightedMember {
   const semicolon = member.indexOf(';');
   const weight = semicolon < 0 ? null : WEIGHT.exec(trimmed(member.slice(semicolon + 1)));
@@ -21,9 +25,9 @@ export function weighted(member: string): WeightedMember {
 const WEIGHT = /^q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/;
 
 /**
- * Whether the entry, which answered `storedValue`, is what the origin would choose for a client that offers these
- * codings: the client takes its coding and offers nothing that was not offered then. Weights are not compared: with any,
- * only equal values match.
+ * Whether the origin would select this entry, which was stored for `storedValue`, for a client that offers these
+ * codings: the client accepts the entry's coding and offers none that the stored request did not offer. Values with
+ * weights are not compared; they match only if equal.
  */
 export function acceptsCodingOf(meta: StoredMeta, storedValue: string, offered: Codings | null): boolean {
   if (offered === null) return false;
@@ -34,7 +38,9 @@ export function acceptsCodingOf(meta: StoredMeta, storedValue: string, offered: 
   return coding === 'identity' || offered.has(canonical(coding));
 }
 
-/** Whether the request says itself that it takes the entry's coding; no coding at all needs no word. */
+/**
+ * Whether the field names the entry's content coding as acceptable. Content without a coding is always acceptable.
+ */
 export function namesCodingOf(meta: StoredMeta, value: string | undefined): boolean {
   const codings = listMembers(meta.fields, 'content-encoding').map((coding) => coding.toLowerCase());
   const named = new Map(
@@ -48,10 +54,13 @@ export function namesCodingOf(meta: StoredMeta, value: string | undefined): bool
 
 export type Codings = ReadonlySet<string>;
 
-/** More than are registered. A longer list is compared as a whole alone. */
+/** More than are registered. A longer list matches only as a whole. */
 const MAX_CODINGS = 32;
 
-/** The codings, or null where there is none, a weight or a wildcard, or where there are more than anybody has. */
+/**
+ * The codings in canonical form; null where the list is empty, has a weight or a wildcard, or is longer than
+ * `MAX_CODINGS`.
+ */
 export function plainCodings(value: string): Codings | null {
   const members = value.split(',', MAX_CODINGS + 1);
   if (members.length > MAX_CODINGS) return null;
@@ -65,7 +74,7 @@ export function plainCodings(value: string): Codings | null {
   return codings.size > 0 ? codings : null;
 }
 
-/** What each stored response's request offered: read once, not for every request that is compared with it. */
+/** The codings that each entry's request offered, parsed once instead of for each comparison. */
 const offers = new WeakMap<StoredMeta, Codings | null>();
 
 function storedCodings(meta: StoredMeta, storedValue: string): Codings | null {
@@ -76,7 +85,7 @@ function storedCodings(meta: StoredMeta, storedValue: string): Codings | null {
   return codings;
 }
 
-/** RFC 9110 §8.4.1: x-gzip and x-compress are the same as the names without. */
+/** RFC 9110 §8.4.1: x-gzip and x-compress are aliases of gzip and compress. */
 function canonical(coding: string): string {
   return coding === 'x-gzip' || coding === 'x-compress' ? coding.slice(2) : coding;
 }

@@ -1,18 +1,18 @@
 /**
- * RFC 9111 §5.2: the directives of Cache-Control, read so that no broken spelling makes a response more cacheable
- * than its plain reading.
+ * RFC 9111 §5.2: the directives of Cache-Control. A malformed spelling never makes a response more cacheable than its
+ * plain reading.
  */
 import { fieldValues, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { dictionaryField } from '../http/structured-fields.ts';
 
-/** delta-seconds beyond this count as this (RFC 9111 §1.2.2). */
+/** RFC 9111 §1.2.2: larger delta-seconds count as this. */
 export const MAX_DELTA_SECONDS = 2_147_483_648;
 
 export interface Directives {
-  /** By name in lower case; one argument for each time that it was given. */
+  /** By lower-case name; one argument for each occurrence. */
   readonly arguments: ReadonlyMap<string, readonly DirectiveArgument[]>;
-  /** The text had an unclosed quote or semicolons for commas: what restricts counts, lifetimes do not. */
+  /** The text has an unclosed quote, or semicolons in place of commas: restrictions still count, lifetimes do not. */
   readonly malformed: boolean;
 }
 
@@ -24,15 +24,15 @@ export type DirectiveArgument =
 
 export const NO_DIRECTIVES: Directives = { arguments: new Map(), malformed: false };
 
-/** All lines of Cache-Control together. */
+/** The directives of all Cache-Control lines together. */
 export function cacheControlOf(fields: Fields): Directives {
   const lines = fieldValues(fields, 'cache-control');
   return lines.length === 0 ? NO_DIRECTIVES : parseDirectives(lines);
 }
 
 /**
- * The directives that govern a response: those of the first targeted field that is present and well-formed, in
- * place of Cache-Control and Expires (RFC 9213 §2.2), else Cache-Control's.
+ * The directives that govern a response: those of the first targeted field that is present and well-formed (RFC 9213
+ * §2.2), which replace Cache-Control and Expires; otherwise those of Cache-Control.
  */
 export function governingDirectives(
   fields: Fields,
@@ -56,8 +56,8 @@ export function hasDirective(directives: Directives, name: string): boolean {
 }
 
 /**
- * A directive's delta-seconds: null where it is absent, `invalid` where it has no usable value or several that
- * differ (RFC 9111 §4.2.1: the response is then considered stale).
+ * A directive's delta-seconds; null where it is absent, `invalid` where it has no usable value or several different
+ * ones (RFC 9111 §4.2.1: the response is then considered stale).
  */
 export function directiveSeconds(directives: Directives, name: string): number | 'invalid' | null {
   const given = directives.arguments.get(name);
@@ -74,8 +74,9 @@ export function directiveSeconds(directives: Directives, name: string): number |
 }
 
 /**
- * What `private` or `no-cache` limits: nothing where absent, the whole response, or the named fields alone. Only the
- * quoted form with well-formed names is taken as qualified (§5.2.2.4); any other value is read as if there were none.
+ * What `private` or `no-cache` applies to: nothing, the whole response, or the named fields. Only a quoted list of
+ * well-formed names is taken as the qualified form (§5.2.2.4, §5.2.2.7); any other value counts as the unqualified
+ * directive.
  */
 export function directiveScope(directives: Directives, name: string): DirectiveScope {
   const given = directives.arguments.get(name);
@@ -94,7 +95,7 @@ export type DirectiveScope =
   | { readonly kind: 'whole' }
   | { readonly kind: 'fields'; readonly names: readonly string[] };
 
-/** 1*DIGIT (RFC 9111 §1.2.2), bounded; null where the text is anything else. */
+/** RFC 9111 §1.2.2: 1*DIGIT, at most `MAX_DELTA_SECONDS`; null for any other text. */
 export function parseDeltaSeconds(text: string): number | null {
   return /^\d+$/.test(text) ? Math.min(Number(text), MAX_DELTA_SECONDS) : null;
 }
@@ -149,7 +150,7 @@ function scanArgument(line: string, from: number, name: string, scan: Scan): num
   return valueEnd + 1;
 }
 
-/** Where commas are missing or white space stands before `=`, each word counts as a directive without a usable value. */
+/** Adds each word as a directive without a usable value where commas are missing or white space precedes `=`. */
 function addNames(scan: Scan, text: string, argument: DirectiveArgument): void {
   const words = text.split(/[ \t]+/).filter((word) => word !== '');
   const spaced = argument.kind !== 'none' && /[ \t]$/.test(text);
@@ -178,8 +179,8 @@ function endOf(line: string, from: number, stops: RegExp): number {
 }
 
 /**
- * RFC 9213 §2.1: a targeted field is a dictionary; its integers are delta-seconds, its strings lists of names. A value
- * of the wrong type is no usable value; a field that is empty or does not parse is as if absent.
+ * RFC 9213 §2.1: a targeted field is a dictionary. Integers are delta-seconds and strings are lists of field names; a
+ * value of another type is not usable. A field that is empty or malformed counts as absent.
  */
 function targetedDirectives(fields: Fields, name: string): Directives | null {
   const dictionary = dictionaryField(fields, name);
@@ -194,7 +195,7 @@ function targetedDirectives(fields: Fields, name: string): Directives | null {
 function targetedArgument(value: unknown): DirectiveArgument {
   if (value === true) return { kind: 'none' };
   if (typeof value === 'number') return { kind: 'token', text: String(value) };
-  // A string is a list of field names here; as a lifetime it has the wrong type.
+  // Here a string is a list of field names. A lifetime in a string has the wrong type.
   if (typeof value === 'string' && parseDeltaSeconds(value) === null) return { kind: 'quoted', text: value };
   return { kind: 'broken' };
 }

@@ -1,4 +1,4 @@
-/** RFC 9111 §4.2: how long a response is fresh and how old it is. All decisions on seconds as the RFC's, clock given. */
+/** RFC 9111 §4.2: how long a response is fresh and how old it is. All functions are given the clock's value. */
 import { parseHttpDate } from '../http/dates.ts';
 import { fieldValue, fieldValues, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
@@ -11,23 +11,23 @@ export interface Lifetime {
   readonly source: LifetimeSource;
 }
 
-/** RFC 9111 §4.2.2 and http.dev practice: a tenth of the time since the last modification, at most a day. */
+/** RFC 9111 §4.2.2: the suggested tenth of the time since the last modification, limited to a day. */
 const HEURISTIC_FRACTION = 0.1;
 const HEURISTIC_MAX_SECONDS = 86_400;
 
-/** RFC 9110 §15.1. 206 is left out: a part is reused only with explicit freshness. */
+/** RFC 9110 §15.1, without 206: a part is reused only with explicit freshness. */
 const HEURISTICALLY_CACHEABLE: ReadonlySet<number> = new Set([
   200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501,
 ]);
 
-/** Whether a lifetime may be guessed: the status allows it, or `public` does (RFC 9111 §4.2.2). */
+/** RFC 9111 §4.2.2: whether a heuristic lifetime is allowed, by the status or by `public`. */
 export function allowsHeuristics(status: number, directives: Directives): boolean {
   return HEURISTICALLY_CACHEABLE.has(status) || directives.arguments.has('public');
 }
 
 /**
- * The lifetime that the response itself states, in order of precedence (§4.2.1), or null where it states none. One
- * that is stated but broken is 0: the response is stale.
+ * The lifetime that the response states, by the precedence of §4.2.1; null where it states none. A malformed lifetime
+ * is 0: the response is stale.
  */
 export function explicitLifetime(given: {
   readonly fields: Fields;
@@ -40,33 +40,35 @@ export function explicitLifetime(given: {
   if (shared !== null) return { seconds: orStale(shared), source: targeted ? 'targeted' : 's-maxage' };
   const maxAge = directiveSeconds(directives, 'max-age');
   if (maxAge !== null) return { seconds: orStale(maxAge), source: targeted ? 'targeted' : 'max-age' };
-  // RFC 9213 §2.2: beside a targeted field neither Cache-Control nor Expires counts.
+  // RFC 9213 §2.2: a targeted field replaces Cache-Control and Expires.
   if (targeted) return null;
   const expires = fieldValues(fields, 'expires');
   return expires.length === 0 ? null : { seconds: expiresSeconds(expires, dateMs), source: 'expires' };
 }
 
-/** §4.2.2: a tenth of the age that the representation had when it was sent; 0 without a Last-Modified before Date. */
+/** §4.2.2: a tenth of the representation's age when it was sent; 0 unless Last-Modified is before Date. */
 export function heuristicLifetime(lastModifiedMs: number | null, dateMs: number): Lifetime {
   if (lastModifiedMs === null || lastModifiedMs >= dateMs) return { seconds: 0, source: 'none' };
   const seconds = Math.floor(((dateMs - lastModifiedMs) / 1000) * HEURISTIC_FRACTION);
   return { seconds: Math.min(seconds, HEURISTIC_MAX_SECONDS), source: 'heuristic' };
 }
 
-/** date_value (§4.2.3): Date, or the time of receipt where Date is absent, repeated or malformed (RFC 9110 §6.6.1). */
+/**
+ * date_value (§4.2.3): Date, or the time of receipt where Date is absent, repeated or malformed (RFC 9110 §6.6.1).
+ */
 export function dateValueMs(fields: Fields, responseTimeMs: number): number {
   const values = fieldValues(fields, 'date');
   const parsed = values.length === 1 ? parseHttpDate(values[0]!, responseTimeMs) : null;
   return parsed ?? responseTimeMs;
 }
 
-/** age_value (§5.1): the first member counts, and one that is not a non-negative integer is ignored. */
+/** age_value (§5.1): the first list member counts; one that is not a non-negative integer is ignored. */
 export function ageValueSeconds(fields: Fields): number {
   const value = fieldValue(fields, 'age');
   return value === undefined ? 0 : (parseDeltaSeconds(trimmed(value.split(',', 1)[0]!)) ?? 0);
 }
 
-/** corrected_initial_age (§4.2.3), in seconds; a fraction where the origin took a fraction to answer. */
+/** corrected_initial_age (§4.2.3) in seconds, with fractions. */
 export function initialAgeSeconds(
   fields: Fields,
   {
@@ -76,7 +78,7 @@ export function initialAgeSeconds(
   }: {
     readonly requestTimeMs: number;
     readonly responseTimeMs: number;
-    /** By the wall clock, as Date is. */
+    /** By the wall clock, like Date. */
     readonly apparentAgeMs: number;
   },
 ): number {
@@ -85,7 +87,7 @@ export function initialAgeSeconds(
   return Math.min(Math.max(apparentAge, ageValueSeconds(fields) + responseDelay), MAX_DELTA_SECONDS);
 }
 
-/** current_age (§4.2.3), in seconds with fractions. A clock that was set back does not make an entry younger than new. */
+/** current_age (§4.2.3) in seconds, with fractions. A clock that was set back gives at least the initial age. */
 export function currentAgeSeconds(
   meta: Pick<StoredMeta, 'initialAgeSeconds' | 'responseTimeMs'>,
   nowMs: number,
@@ -102,7 +104,7 @@ function orStale(seconds: number | 'invalid'): number {
   return seconds === 'invalid' ? 0 : seconds;
 }
 
-/** §5.3: an invalid date, `0` above all, means already expired; so do several that differ. */
+/** §5.3: an invalid date, `0` in particular, means already expired. So do several different dates. */
 function expiresSeconds(values: readonly string[], dateMs: number): number {
   if (new Set(values.map(trimmed)).size > 1) return 0;
   const expiresMs = parseHttpDate(values[0]!, dateMs);

@@ -1,4 +1,4 @@
-/** RFC 9111 §4.4 and RFC 9875: what an unsafe request's answer makes invalid. */
+/** RFC 9111 §4.4 and RFC 9875: what the response to an unsafe request invalidates. */
 import { fieldValues } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { stringListField } from '../http/structured-fields.ts';
@@ -8,11 +8,14 @@ import { tagOfGroup } from '../tags.ts';
 
 export interface UnsafeExchange {
   readonly method: string;
-  /** Origin-form, as received or normalised. */
+  /** In origin-form, as received or normalised. */
   readonly target: string;
   readonly authority: string;
   readonly scheme: string;
-  /** Further origins (`http://host:port`) that are the same site: the origin's own URL, where it does not see the client's host. */
+  /**
+   * Further origins (`http://host:port`) that count as the same one: the origin server's own URL, where it does not
+   * see the client's host.
+   */
   readonly aliases?: readonly string[];
   readonly status: number;
   readonly fields: Fields;
@@ -29,14 +32,14 @@ const SAFE: ReadonlySet<string> = new Set([
   'SEARCH',
 ]);
 
-/** RFC 9110 §9.2.1 and the methods that IANA lists as safe. An unknown method is not. */
+/** RFC 9110 §9.2.1 and the methods that IANA registers as safe. An unknown method is unsafe. */
 export function isSafeMethod(method: string): boolean {
   return SAFE.has(method);
 }
 
 /**
- * Normalised targets in origin-form, each once: the request's own, and those of Location and Content-Location with the
- * same origin. Empty for safe methods and for errors.
+ * §4.4: normalised targets in origin-form, each once: the request's own, and those of Location and Content-Location
+ * that have the same origin. Empty for safe methods and for error responses.
  */
 export function invalidatedTargets(exchange: UnsafeExchange): string[] {
   const { method, target, status, fields } = exchange;
@@ -53,14 +56,17 @@ export function invalidatedTargets(exchange: UnsafeExchange): string[] {
   return [...targets];
 }
 
-/** The groups of Cache-Group-Invalidation as tags; none for a safe method (RFC 9875 §3). */
+/** RFC 9875 §3: the groups of Cache-Group-Invalidation as tags; none for a safe method. */
 export function invalidatedGroups(exchange: UnsafeExchange): string[] {
   if (isSafeMethod(exchange.method)) return [];
   const groups = stringListField(exchange.fields, 'cache-group-invalidation') ?? [];
   return [...new Set(groups)].map((group) => tagOfGroup(exchange.authority, group));
 }
 
-/** What a reference names, normalised; null: another origin's, by which could be cleared what is not the sender's (§4.4). */
+/**
+ * The normalised target of a URI reference; null where it has another origin, because a response may not invalidate
+ * another origin's URLs (§4.4).
+ */
 export function sameOriginTarget(reference: string, exchange: UnsafeExchange): string | null {
   const base = URL.parse(`${exchange.scheme}://${exchange.authority}${exchange.target}`);
   const resolved = base && URL.parse(ofAscii(reference), base.href);
@@ -75,7 +81,7 @@ function siteOf({ protocol, host }: URL): string {
   return `${protocol}//${normalAuthority(host) ?? host}`;
 }
 
-/** Octets beyond ASCII, each a character of the field, as a client that follows the reference encodes them. */
+/** Percent-encodes octets beyond ASCII, one character each, as a client does that follows the reference. */
 function ofAscii(reference: string): string {
   return reference.replace(
     /[\u0080-\u00ff]/g,

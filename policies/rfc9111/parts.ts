@@ -1,4 +1,4 @@
-/** RFC 9111 §3.3 and §3.4: partial responses, what they are parts of, and which may be put together. */
+/** RFC 9111 §3.3 and §3.4: partial responses, which requests they answer, and which may be combined. */
 import { etagsMatchStrongly } from '../http/etags.ts';
 import { fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
@@ -9,14 +9,17 @@ export type StoredPart = NonNullable<StoredMeta['part']>;
 
 const CONTENT_RANGE = /^[ \t]*bytes[ \t]+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)[ \t]*$/i;
 
-/** The single part that a 206 holds. Several in one (multipart/byteranges) and what was not asked for are malformed. */
+/**
+ * The single part that a 206 holds. `malformed`: it holds several (multipart/byteranges), or the request had no
+ * Range.
+ */
 export function partOf(request: RequestView, fields: Fields): StoredPart | 'malformed' {
   const ranges = fieldValues(fields, 'content-range');
   if (ranges.length !== 1 || !hasField(request.fields, 'range')) return 'malformed';
   return parseContentRange(ranges[0]!) ?? 'malformed';
 }
 
-/** Content-Range in bytes, RFC 9110 §14.4; null where it is malformed or says that the range could not be met. */
+/** RFC 9110 §14.4: Content-Range in bytes; null where it is malformed or says that the range is unsatisfiable. */
 export function parseContentRange(text: string): StoredPart | null {
   const match = CONTENT_RANGE.exec(text);
   if (!match) return null;
@@ -28,7 +31,9 @@ export function parseContentRange(text: string): StoredPart | null {
 }
 
 export type PartDecision =
-  /** The part holds what is asked for: from `offset` of the stored bytes. `contentRange` is the answer's field. */
+  /**
+   * The part holds the requested range, from `offset` of the stored bytes. `contentRange` is the response's field.
+   */
   | {
       readonly kind: 'slice';
       readonly offset: number;
@@ -39,13 +44,14 @@ export type PartDecision =
 
 const INSUFFICIENT: PartDecision = { kind: 'insufficient' };
 
-/** §4 and §3.3: whether a stored 206 answers a request. Only for a single range that lies within the part. */
+/** §3.3 and §4: whether a stored 206 answers a request, which it does only for a single range within the part. */
 export function decidePart(request: RequestView, meta: StoredMeta): PartDecision {
   const { part } = meta;
   const asked = fieldValues(request.fields, 'range');
   if (part === null || request.method !== 'GET' || asked.length !== 1) return INSUFFICIENT;
   if (!ifRangeHolds(request, meta)) return INSUFFICIENT;
-  // Without the complete length an open end or a suffix has no place; a bound past the part keeps such ranges out.
+  // While the complete length is unknown, an open end or a suffix can't be located: a size beyond any part excludes
+  // such ranges.
   const ranges = parseByteRanges(asked[0]!, part.completeBytes ?? Number.MAX_SAFE_INTEGER);
   const range = ranges?.length === 1 ? ranges[0]! : null;
   if (range === null || range.first < part.first || range.last > part.last) return INSUFFICIENT;
@@ -57,7 +63,9 @@ export function decidePart(request: RequestView, meta: StoredMeta): PartDecision
   };
 }
 
-/** §3.4: the request fields that fetch what a stored part lacks at its end or beginning; null where none can. */
+/**
+ * §3.4: request fields that fetch what a stored part lacks at its beginning or end; null where no single range does.
+ */
 export function completionFields(meta: StoredMeta): Fields | null {
   const { part, etag } = meta;
   if (part === null || part.completeBytes === null || etag === null || !etagsMatchStrongly(etag, etag))
@@ -67,7 +75,7 @@ export function completionFields(meta: StoredMeta): Fields | null {
   return null;
 }
 
-/** Whether a new answer takes the place of a stored one of its variant: a part takes only that of parts that it overlaps. */
+/** Whether a new response replaces a stored one of the same variant. A part replaces only parts that it overlaps. */
 export function replaces(newer: StoredMeta, older: StoredMeta): boolean {
   if (!isSameVariant(newer, older)) return false;
   if (newer.part === null) return true;
@@ -82,8 +90,8 @@ export function isSameVariant(a: StoredMeta, b: StoredMeta): boolean {
 }
 
 /**
- * §3.4: what is known of two parts put together, the newer one's word before the older's; null: they do not combine. All of
- * the whole is a 200 as any.
+ * §3.4: metadata of two combined parts, where the newer one's fields take precedence; null where they can't be
+ * combined. Parts that make up the whole become a 200.
  */
 export function combinedMeta(newer: StoredMeta, older: StoredMeta): StoredMeta | null {
   const part = isSameVariant(newer, older) ? combinedPart(newer, older) : null;
@@ -110,7 +118,10 @@ function fieldNames(fields: Fields): string[] {
   return fields.flatMap((name, i) => (i % 2 === 0 ? [name.toLowerCase()] : []));
 }
 
-/** §3.4: the part that two make together, where they touch and share a strong validator; null: they do not combine. */
+/**
+ * §3.4: the range that two parts cover together, if they touch and share a strong validator; null where they can't be
+ * combined.
+ */
 export function combinedPart(
   a: Pick<StoredMeta, 'etag' | 'part'>,
   b: Pick<StoredMeta, 'etag' | 'part'>,

@@ -1,4 +1,4 @@
-/** RFC 9110 §9.3.3: the answer to a POST that is the answer to a later GET of its target as well. */
+/** RFC 9110 §9.3.3: a response to POST that also answers later GETs of its target. */
 import { fieldValues, hasField } from '../http/fields.ts';
 import { normalizeTarget } from '../key.ts';
 import type { LifetimeSource, StoringDecision } from '../model.ts';
@@ -6,8 +6,8 @@ import { originForm, sameOriginTarget, type UnsafeExchange } from './invalidatio
 import { decideStoring, type ReceivedResponse } from './storing.ts';
 
 /**
- * `store` only where the origin says itself for how long the answer is fresh, and by Content-Location that it is what the
- * target is now. A route's own lifetimes say nothing of that, and what has an Age comes from before the POST.
+ * `store` only where the response has explicit freshness and a Content-Location equal to the target. The route's own
+ * lifetimes do not count as explicit freshness, and a response with an Age was generated before the POST.
  */
 export function decidePosted(received: ReceivedResponse, exchange: UnsafeExchange): StoringDecision {
   const { request, status, fields, policy } = received;

@@ -1,4 +1,4 @@
-/** RFC 9111 §5.2.1 and §5.4: what a request asks of caches. A broken value asks for the most cautious reading. */
+/** RFC 9111 §5.2.1 and §5.4: a request's cache directives. A malformed value gets the most cautious reading. */
 import { fieldValues } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { directiveSeconds, hasDirective, parseDirectives } from './cache-control.ts';
@@ -8,10 +8,10 @@ export interface RequestDirectives {
   readonly noCache: boolean;
   readonly noStore: boolean;
   readonly onlyIfCached: boolean;
-  /** Infinity: any age. */
+  /** Infinity: no limit. */
   readonly maxAgeSeconds: number;
   readonly minFreshSeconds: number;
-  /** How long past its lifetime a response may be; -1: not at all, Infinity: however long. */
+  /** How long past its lifetime a response may be; -1: not stale at all, Infinity: no limit. */
   readonly maxStaleSeconds: number;
   /** RFC 5861 §4. */
   readonly staleIfErrorSeconds: number;
@@ -27,7 +27,7 @@ export const NO_REQUEST_DIRECTIVES: RequestDirectives = {
   staleIfErrorSeconds: 0,
 };
 
-/** One scan of the names; the constant where neither Cache-Control nor Pragma is there. */
+/** Scans the names once; returns the constant where neither Cache-Control nor Pragma is present. */
 export function requestDirectives(fields: Fields): RequestDirectives {
   let pragma = false;
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -70,7 +70,7 @@ function seconds(
   return value === 'invalid' ? otherwise.broken : value;
 }
 
-/** §5.2.1.2: without a value, a stale response of any age. */
+/** §5.2.1.2: without a value, a stale response of any age is acceptable. */
 function maxStale(directives: Directives): number {
   const given = directives.arguments.get('max-stale');
   if (given !== undefined && !directives.malformed && given.every(({ kind }) => kind === 'none'))

@@ -1,4 +1,4 @@
-/** The tags that a response names itself: Surrogate-Key, xkey, Cache-Tag, and Cache-Groups of RFC 9875. */
+/** The tags that a response names: Surrogate-Key, xkey, Cache-Tag, and Cache-Groups (RFC 9875 §2). */
 import { fieldValues, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { stringListField } from '../http/structured-fields.ts';
@@ -6,8 +6,9 @@ import { textOfBytes } from '../names.ts';
 import { tagOfGroup, tagOfName } from '../tags.ts';
 
 /**
- * In the form of `tagOfName` and `tagOfGroup`, each once. A Cache-Groups that does not parse counts as absent (§2). A group
- * is a tag as well, by which operators and feeds name it: by Cache-Group-Invalidation it is that of its site alone.
+ * The tags as `tagOfName` and `tagOfGroup` write them, each once. A malformed Cache-Groups counts as absent (RFC 9875
+ * §2). Each group is also an ordinary tag, so that operators and feeds can invalidate it; Cache-Group-Invalidation
+ * reaches only the group of its own site.
  */
 export function responseTags(fields: Fields, authority: string): string[] {
   const tags = new Set<string>();

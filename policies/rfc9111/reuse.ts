@@ -1,6 +1,6 @@
 /**
- * RFC 9111 §4: whether a stored response answers a request, together with what the fence and the feed say of it. Runs
- * for every hit in memory: nothing is parsed where the request has no Cache-Control or Pragma.
+ * RFC 9111 §4: whether a stored response may be reused for a request, given the fence's verdict and the feed's state.
+ * This runs for every memory hit: nothing is parsed where the request has no Cache-Control or Pragma.
  */
 import type { RouteCacheConfig } from '../config/config.ts';
 import type { Fields } from '../http/fields.ts';
@@ -31,7 +31,7 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
   switch (verdict.kind) {
     case 'hard':
       return confirm(meta, verdict, trust, 'invalidated', 0);
-    case 'unproven':
+    case 'possibly-stale':
       return confirm(meta, verdict, trust, 'unproven', 0);
     case 'soft':
       return decideSoft(question, verdict);
@@ -52,24 +52,24 @@ export function decideReuse(question: ReuseQuestion): ReuseDecision {
   return decideByAge(question, lifetimeSeconds, ageSeconds);
 }
 
-/** §5.2.1.7: the client wants a stored response or 504. Only where the route listens to clients' directives. */
+/** §5.2.1.7: the client wants a stored response or 504, if the route honours clients' directives. */
 export function onlyIfCached(request: RequestView, policy: RouteCacheConfig): boolean {
   return directivesHonored(request.fields, policy).onlyIfCached;
 }
 
-/** §5.2.1.4, §5.4: no stored answer will do that was not confirmed since the client asked. */
+/** §5.2.1.4, §5.4: the client demands validation, if the route honours clients' directives. */
 export function wantsOrigin(request: RequestView, policy: RouteCacheConfig): boolean {
   return directivesHonored(request.fields, policy).noCache;
 }
 
-/** §5.2.1.5: nothing of the request or its answer may be kept. */
+/** §5.2.1.5: neither the request nor its response may be stored, if the route honours clients' directives. */
 export function forbidsStoring(request: RequestView, policy: RouteCacheConfig): boolean {
   return directivesHonored(request.fields, policy).noStore;
 }
 
 /**
- * Whether the origin can confirm the entry by a 304. Two states within one second share a Last-Modified: after an
- * invalidation, hard or soft, a weak one proves nothing (RFC 9110 §8.8.2.2); nor while a feed may keep one back.
+ * Whether the origin can confirm the entry by a 304. Two states within one second share a Last-Modified, so a weak
+ * one proves nothing after a hard or soft invalidation (RFC 9110 §8.8.2.2), nor while the feed may have missed one.
  */
 export function isConfirmable(meta: StoredMeta, verdict: Verdict, trust: FeedTrust): boolean {
   if (meta.etag !== null) return true;
@@ -77,12 +77,12 @@ export function isConfirmable(meta: StoredMeta, verdict: Verdict, trust: FeedTru
   return isInDoubt ? meta.lastModifiedStrong : meta.lastModifiedMs !== null;
 }
 
-/** RFC 5861 §4: the answers that count as the origin's failure, for which a stale response may stand in. */
+/** RFC 5861 §4: statuses that count as the origin's failure, for which a stale response may stand in. */
 export function isStaleIfErrorStatus(status: number): boolean {
   return status === 500 || status === 502 || status === 503 || status === 504;
 }
 
-/** Whether what was decided on may be served where the origin fails. */
+/** Whether the entry of this decision may be served if the origin fails. */
 export function standsIn(decision: ReuseDecision, nowMs: number): boolean {
   switch (decision.kind) {
     case 'serve':
@@ -102,7 +102,7 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
   const { meta, request, trust, policy, nowMs } = question;
   const wanted = directivesHonored(request.fields, policy);
   const ttlSeconds = lifetimeSeconds - ageSeconds;
-  // The client wants the origin's word, so no failure of the origin is papered over either.
+  // The client demands validation, so stale-if-error does not apply.
   if (
     wanted.noCache ||
     ageSeconds > wanted.maxAgeSeconds ||
@@ -121,7 +121,7 @@ function decideByAge(question: ReuseQuestion, lifetimeSeconds: number, ageSecond
   return confirm(meta, CLEAR, trust, 'stale', staleIfErrorUntilMs(meta, expired, wanted.staleIfErrorSeconds));
 }
 
-/** Stale since the invalidation, or since it expired where that was earlier: RFC 5861's windows count from there. */
+/** RFC 5861's windows count from the invalidation, or from the expiry where that was earlier. */
 function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }): ReuseDecision {
   const { meta, request, policy, trust, nowMs } = question;
   if (meta.noCache) return confirm(meta, verdict, trust, 'invalidated', 0);
@@ -133,7 +133,7 @@ function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }
   if (wanted.noCache || ageSeconds > wanted.maxAgeSeconds || wanted.minFreshSeconds > 0) {
     return confirm(meta, verdict, trust, 'request', 0);
   }
-  // The clock of invalidations may run a tick ahead of the request's.
+  // The clock of invalidations may be a tick ahead of the request's.
   const staleMs = Math.max(0, nowMs - staleSinceMs);
   const inWindow = staleMs < meta.staleWhileRevalidateSeconds * 1000;
   if (trust === 'revalidate' || !inWindow) {
@@ -143,7 +143,10 @@ function decideSoft(question: ReuseQuestion, verdict: Verdict & { kind: 'soft' }
   return { kind: 'serve-stale', refresh: true, ageSeconds, ttlSeconds, reason: 'stale-while-revalidate' };
 }
 
-/** While its feed is lost, an entry that was to live until it changes has the response's own lifetime. */
+/**
+ * While its feed is lost and `on-feed-loss` is `use-headers`, an `until-changed` entry has the lifetime that the
+ * response states.
+ */
 export function usableLifetimeSeconds(meta: StoredMeta, trust: FeedTrust): number {
   const own = trust === 'use-headers' && meta.lifetimeSource === 'until-changed';
   return own ? meta.headerLifetimeSeconds : meta.lifetimeSeconds;
@@ -153,7 +156,10 @@ function expiryMs(lifetimeSeconds: number, ageSeconds: number, nowMs: number): n
   return nowMs + (lifetimeSeconds - ageSeconds) * 1000;
 }
 
-/** RFC 5861 §4; by a client's wish never where §4.2.4 of RFC 9111 forbids stale responses; no error in place of another. */
+/**
+ * RFC 5861 §4. A client's stale-if-error does not count where RFC 9111 §4.2.4 forbids stale responses. A stored error
+ * never stands in for another error.
+ */
 function staleIfErrorUntilMs(meta: StoredMeta, staleSinceMs: number, requestedSeconds = 0): number {
   const seconds = Math.max(meta.staleIfErrorSeconds, meta.mustRevalidate ? 0 : requestedSeconds);
   return meta.status >= 500 || seconds === 0 ? 0 : staleSinceMs + seconds * 1000;

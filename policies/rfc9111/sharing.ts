@@ -1,10 +1,10 @@
 /**
- * RFC 9111 §4, collapsed requests: who may be given an answer that somebody else's request brought. It may be used for
- * several requests only as far as it may be reused for them; so what directives, credentials, validators and lifetime say
- * of it is judged as for a stored response.
+ * RFC 9111 §4, collapsed requests: whether a waiting request may be answered by a response that another request
+ * fetched. Directives, credentials, validators and lifetime are judged as for a stored response, because a response
+ * may be shared only as far as it could be reused.
  *
- * The fence, a feed and the client's own directives ask for something else: that the origin is asked again. An answer that
- * the origin was asked for after the request came satisfies them.
+ * The fence, the feed and the client's own directives demand only that the origin is asked again. A request that was
+ * sent to the origin after the waiting one arrived meets that demand.
  */
 import type { RouteCacheConfig } from '../config/config.ts';
 import type { FeedTrust, RequestView, StoredMeta } from '../model.ts';
@@ -14,23 +14,23 @@ import { answers } from './vary.ts';
 
 export interface SharingQuestion {
   readonly meta: StoredMeta;
-  /** Of whoever waits: not the request that was sent. */
+  /** The waiting request, not the one that was sent. */
   readonly request: RequestView;
   readonly trust: FeedTrust;
   readonly policy: RouteCacheConfig;
-  /** Wall clock, when that request came. */
+  /** Wall clock, when the waiting request arrived. */
   readonly arrivedAtMs: number;
-  /** Whether the origin was asked after that request came. */
+  /** Whether the origin was asked after the waiting request arrived. */
   readonly isAskedSince: boolean;
 }
 
 export type SharingDecision =
   | { readonly kind: 'share' }
-  /** Vary selects another answer. */
+  /** Vary selects another response. */
   | { readonly kind: 'other-variant' }
-  /** For the request alone that was sent: every other one has to be sent itself. */
+  /** The response is for its own request alone: every other request is sent itself. */
   | { readonly kind: 'private' }
-  /** An answer for which the origin is asked later may be shared. */
+  /** The waiting request needs a fetch that begins later. */
   | { readonly kind: 'superseded' };
 
 export function decideSharing(question: SharingQuestion): SharingDecision {
@@ -42,7 +42,10 @@ export function decideSharing(question: SharingQuestion): SharingDecision {
   return isAskedSince || isFor(request, trust) ? SHARE : SUPERSEDED;
 }
 
-/** Whether the answer may be shared with requests that its Vary selects it for and that demand nothing of their own. */
+/**
+ * Whether the response may be shared with any request that its Vary selects it for and that has no directives of its
+ * own.
+ */
 export function isShareable(meta: StoredMeta, policy: RouteCacheConfig): boolean {
   const { responseTimeMs } = meta;
   return isReusable(asReceived(meta, responseTimeMs), WITHOUT_DIRECTIVES, 'live', policy, responseTimeMs);
@@ -68,8 +71,8 @@ function isReusable(
 }
 
 /**
- * The response as it was when it came, for a request that was there before. The time that the origin took does not count
- * as age then: an overloaded origin that takes longer than a short lifetime would else be asked by everybody at once.
+ * The response's age counted from its receipt, for a request that arrived before. Otherwise the origin's response
+ * time would count as age, and an origin that is slower than a short lifetime would be asked by every waiting client.
  */
 function asReceived(meta: StoredMeta, arrivedAtMs: number): StoredMeta {
   if (arrivedAtMs > meta.responseTimeMs) return meta;

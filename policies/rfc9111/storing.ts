@@ -1,4 +1,4 @@
-/** RFC 9111 §3: whether a response may be stored, and what is then known of it. */
+/** RFC 9111 §3: whether a response may be stored, and the metadata that is stored with it. */
 import type { OriginRule, RouteCacheConfig } from '../config/config.ts';
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts';
 import { parseEtag } from '../http/etags.ts';
@@ -32,17 +32,17 @@ export interface ReceivedResponse {
   readonly status: number;
   /** As the origin sent them. */
   readonly fields: Fields;
-  /** Wall clock, when the request was sent and when the response's head came. */
+  /** Wall clock: when the request was sent, and when the response's head arrived. */
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
-  /** What the wall clock showed at the latter, where lifetimes count by another; Date is compared with it. */
+  /** The wall clock at `responseTimeMs`, where lifetimes count by another clock. Date is compared with this one. */
   readonly receiptMs?: number;
   readonly policy: RouteCacheConfig;
-  /** Whose groups Cache-Groups names (RFC 9875), as `groupSite` has it. */
+  /** The site of the groups that Cache-Groups names (RFC 9875), from `groupSite`. */
   readonly authority: string;
 }
 
-/** `store` also means that the response may be given to others who wait for it (RFC 9111 §4, collapsed requests). */
+/** `store` also allows the response to be shared with waiting requests (RFC 9111 §4, collapsed requests). */
 export function decideStoring(received: ReceivedResponse): StoringDecision {
   const part = received.status === 206 ? partOf(received.request, received.fields) : null;
   if (part === 'malformed') return { kind: 'not', reason: 'partial' };
@@ -50,8 +50,8 @@ export function decideStoring(received: ReceivedResponse): StoringDecision {
 }
 
 /**
- * As `decideStoring`, where it is known already which part of the whole the response is; null: all of it. An update of what
- * is stored leaves it to the requests that it answers, as long as it varies by the same fields.
+ * `decideStoring` where the part is known already; null: the whole. An update (`updated`) keeps the stored request's
+ * Vary values if it varies by the same fields.
  */
 export function decideKeeping(
   received: ReceivedResponse,
@@ -115,7 +115,7 @@ export function decideKeeping(
   return useless === null ? { kind: 'store', meta } : { kind: 'not', reason: useless };
 }
 
-/** ETag and Last-Modified as they may be used to validate; repeated or malformed ones may not. */
+/** ETag and Last-Modified, as far as they can be used for validation: repeated or malformed ones can't. */
 export function validatorsOf(
   fields: Fields,
   dateMs: number,
@@ -130,22 +130,22 @@ export function validatorsOf(
   };
 }
 
-/** Statuses whose rules for caching are known here; `must-understand` asks for that (§5.2.2.3). */
+/** §5.2.2.3: the statuses whose caching rules are implemented, for `must-understand`. */
 const UNDERSTOOD: ReadonlySet<number> = new Set([
   200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408,
   409, 410, 411, 413, 414, 415, 417, 421, 422, 425, 426, 500, 501, 502, 503, 504, 505,
 ]);
 
 /**
- * Answers to something that the key does not hold: a precondition, a range, the client's rate, its proxy or the
- * network that it is in (RFC 9110 §15.4.5, §15.5.8, §15.5.13, §15.5.17; RFC 6585 §3 to §6).
+ * Responses to something that is not in the key: a precondition, a range, the client's rate, its proxy or its network
+ * (RFC 9110 §15.4.5, §15.5.8, §15.5.13, §15.5.17; RFC 6585 §3 to §6).
  */
 const NEVER_STORED: ReadonlySet<number> = new Set([304, 407, 412, 416, 428, 429, 431, 511]);
 
 const ROUTE_STATUSES: ReadonlySet<number> = new Set([200, 203, 300, 301, 308]);
 /**
- * Lifetimes that the route states count from receipt, plus the Age that the response states. Date, by the origin's clock,
- * shortens only the response's own lifetime: a clock that is slow would leave nothing of the route's.
+ * Lifetimes of the route, which count from receipt plus the Age that the response states. Date shortens only the
+ * response's own lifetime: with an origin whose clock is slow it would leave nothing of the route's.
  */
 const ROUTE_LIFETIMES: ReadonlySet<Lifetime['source']> = new Set(['fixed', 'until-changed', 'negative-ttl']);
 const NEGATIVE_STATUSES: ReadonlySet<number> = new Set([404, 410]);
@@ -161,7 +161,7 @@ function refusal(received: ReceivedResponse, directives: Directives): NotStoredR
   }
   const mustUnderstand = hasDirective(directives, 'must-understand');
   if (mustUnderstand && !UNDERSTOOD.has(status)) return 'must-understand';
-  // §5.2.2.3: where it is understood, the no-store beside it is for caches that know no must-understand.
+  // §5.2.2.3: a no-store next to must-understand is for caches that don't implement must-understand.
   if (hasDirective(directives, 'no-store') && !mustUnderstand && !ignores(policy, 'no-store'))
     return 'no-store';
   if (directiveScope(directives, 'private').kind === 'whole' && !ignores(policy, 'private')) return 'private';
@@ -181,7 +181,7 @@ function allowsAuthorized(directives: Directives): boolean {
   return typeof directiveSeconds(directives, 's-maxage') === 'number';
 }
 
-/** §4.2.4 of a shared cache: s-maxage carries proxy-revalidate's meaning (§5.2.2.10). */
+/** §4.2.4 for a shared cache: s-maxage implies proxy-revalidate (§5.2.2.10). */
 function forbidsStale(directives: Directives): boolean {
   return ['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => hasDirective(directives, name));
 }
@@ -193,8 +193,9 @@ function ignores(policy: RouteCacheConfig, rule: OriginRule): boolean {
 const PROXY_FIELDS = ['proxy-authenticate', 'proxy-authentication-info', 'proxy-authorization'];
 
 /**
- * §3.1: without what concerns one hop, what `no-cache` and `private` name, and what the route strips. Age is kept as
- * a number instead; a Date that is missing or malformed is that of receipt (RFC 9110 §6.6.1).
+ * §3.1: the fields without hop-by-hop ones, those that `no-cache` and `private` name, and those that the route
+ * strips. Age is kept as a number instead. A missing or malformed Date is replaced by the time of receipt (RFC 9110
+ * §6.6.1).
  */
 function storedFields(received: ReceivedResponse, directives: Directives): string[] {
   const { policy, fields, responseTimeMs, receiptMs = responseTimeMs } = received;
@@ -212,7 +213,7 @@ function storedFields(received: ReceivedResponse, directives: Directives): strin
   return [...withoutFields(endToEnd(fields), left), 'Date', formatHttpDate(receiptMs)];
 }
 
-/** The response's own lifetime, stated or guessed; null where §3 lets nothing store it. */
+/** The response's explicit or heuristic lifetime; null where §3 does not allow storing it. */
 function ownLifetime(
   received: ReceivedResponse,
   known: { directives: Directives; targeted: boolean; dateMs: number; lastModifiedMs: number | null },
@@ -227,7 +228,7 @@ function ownLifetime(
   return heuristicLifetime(known.lastModifiedMs, known.dateMs);
 }
 
-/** What the route puts in its place, for the statuses that `fixed` and `until-changed` speak of. */
+/** The lifetime that the route sets instead, for the statuses to which `fixed` and `until-changed` apply. */
 function routeLifetime(policy: RouteCacheConfig, status: number, own: Lifetime | null): Lifetime | null {
   switch (policy.freshness) {
     case 'headers':
@@ -247,9 +248,9 @@ function routeLifetime(policy: RouteCacheConfig, status: number, own: Lifetime |
 }
 
 /**
- * RFC 5861, as far as §4.2.4 allows. An explicit window of the route is the operator's word: of the directives that forbid
- * stale responses only must-revalidate outranks it, not s-maxage and proxy-revalidate, which forbid the response's own
- * windows. An error has none: a stale one would stand in for others, and be told when the origin is well again.
+ * RFC 5861, within §4.2.4. A window that the route sets is overridden only by must-revalidate; s-maxage and
+ * proxy-revalidate disable only the response's own windows. An error has no window: it would be served after the
+ * origin has recovered.
  */
 function staleWindows(
   { policy, status }: ReceivedResponse,
@@ -271,7 +272,7 @@ function windowSeconds(routeMs: number | null, directives: Directives, name: str
   return seconds === null || seconds === 'invalid' ? 0 : seconds;
 }
 
-/** What could never be used again is not worth storing. */
+/** Why storing the response would be useless: it could never be used again. */
 function uselessness(meta: StoredMeta): NotStoredReason | null {
   if (meta.etag !== null || meta.lastModifiedMs !== null) return null;
   if (meta.noCache) return 'no-cache';
@@ -280,8 +281,8 @@ function uselessness(meta: StoredMeta): NotStoredReason | null {
 }
 
 /**
- * RFC 9110 §8.8.2.2: Last-Modified is strong where it is at least a second before Date, both by the origin's own clock.
- * The time of receipt in place of a Date proves nothing.
+ * RFC 9110 §8.8.2.2: Last-Modified is strong if it is at least a second before Date, both by the origin's clock. The
+ * time of receipt can't stand in for Date.
  */
 function isStrongDate(fields: Fields, lastModifiedMs: number): boolean {
   const dates = fieldValues(fields, 'date');

@@ -1,4 +1,4 @@
-/** RFC 9111 §4.3: asking the origin whether stored responses are still good, and what its answer makes of them. */
+/** RFC 9111 §4.3: validating stored responses with the origin, and what its response changes. */
 import type { RouteCacheConfig } from '../config/config.ts';
 import { etagsMatchStrongly, etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
 import { fieldValue, fieldValues, hasField, trimmed, withoutFields } from '../http/fields.ts';
@@ -9,19 +9,20 @@ import { dateValueMs } from './freshness.ts';
 import { decideKeeping, validatorsOf } from './storing.ts';
 import { varyOf } from './vary.ts';
 
-/** What a request can ask about within the bounds of its conditions. */
+/** The entries that one conditional request can validate. */
 export interface AskedAbout<T> {
   readonly own: readonly T[];
   readonly others: readonly T[];
-  /** Entity tags that have no room. */
+  /** The number of entity tags that did not fit. */
   readonly leftOut: number;
 }
 
 type ConditionBounds = Pick<RouteCacheConfig, 'maxConditionBytes' | 'maxConditionTags'>;
 
 /**
- * §4.3.1: those of the entries whose tags have room in one field: first what could have answered the request itself (`own`),
- * then what is stored for other requests, the newest first. What has no room is as good as not stored for this request.
+ * §4.3.1: the entries whose tags fit into one If-None-Match: first those that could have answered the request
+ * (`own`), then those stored for other requests, the newest first. An entry that does not fit is not validated by
+ * this request.
  */
 export function decideAskedAbout<T extends { readonly meta: StoredMeta }>(
   own: readonly T[],
@@ -53,9 +54,9 @@ function newestFirst(a: { readonly meta: StoredMeta }, b: { readonly meta: Store
 }
 
 /**
- * Whether an answer may be due to the conditions that Weir has added to a request (`conditions`), so that the request has to be
- * sent again without them. Origins refuse a head that is too large by 400, 413 or 431; no GET of Weir's own bears a condition
- * for which 412 is the right answer; and the range of a stored part may lie outside the content of today.
+ * Whether the status may be caused by the conditions that Weir added to the request (`conditions`), so that it has to
+ * be sent again without them. Origins reject a too large head with 400, 413 or 431. Weir adds no condition to which
+ * 412 is a correct response. The range of a stored part may lie outside the current content.
  */
 export function mayBeDueTo(conditions: Fields, status: number): boolean {
   if (conditions.length === 0) return false;
@@ -65,9 +66,9 @@ export function mayBeDueTo(conditions: Fields, status: number): boolean {
 const REFUSALS: ReadonlySet<number> = new Set([400, 412, 413, 431]);
 
 /**
- * §4.3.1: the precondition for a validation: the entity tags of all entries, and the date of an entry alone. Beside a tag
- * only a strong date is sent: an origin that looks at dates alone could else confirm what an invalidation has put in
- * doubt. A part counts only alone, with the range that it answers (§4.3.2).
+ * §4.3.1: the precondition of a validation: the entity tags of all entries, and the Last-Modified of a single one.
+ * With a tag, only a strong date is sent: an origin that evaluates dates alone could otherwise confirm an invalidated
+ * entry. A part is validated alone, with the range that it answers (§4.3.2).
  */
 export function validationFields(entries: readonly StoredMeta[]): Fields {
   const asked = entries.length > 1 ? entries.filter(({ part }) => part === null) : entries;
@@ -81,8 +82,9 @@ export function validationFields(entries: readonly StoredMeta[]): Fields {
 }
 
 /**
- * §4.3.4: which of the entries that were asked about a 304 confirms. A strong validator must be an entry's own; a weak
- * one picks the newest that has it; without any, the entry alone that was asked about.
+ * §4.3.4: the index of the validated entry that a 304 confirms; null: none. A strong validator must equal the
+ * entry's; a weak one selects the newest entry that has it; without a validator the 304 confirms the only entry that
+ * was validated.
  */
 export function selectByNotModified(fields: Fields, entries: readonly StoredMeta[]): number | null {
   const receivedAtMs = entries[0]?.responseTimeMs ?? 0;
@@ -95,18 +97,19 @@ export function selectByNotModified(fields: Fields, entries: readonly StoredMeta
   return entries.length === 1 ? 0 : null;
 }
 
-/** What a 304 says of what was asked about. */
+/** Which of the validated entries a 304 confirms. */
 export type Confirmation =
-  /** Of those that could have answered the request themselves, this one is still right. */
+  /** One that could have answered the request itself. */
   | { readonly kind: 'own'; readonly index: number }
-  /** Of those of other requests, this one has the content that answers this one, too. */
+  /** One stored for another request, whose content answers this request, too. */
   | { readonly kind: 'other'; readonly index: number }
-  /** Nothing that is known here. */
+  /** None. */
   | { readonly kind: 'none' };
 
 /**
- * §4.3.4 with §4.1: a 304 confirms only what could have been chosen for the request (`own`). Those stored for other
- * requests (`others`) it picks by a strong tag alone, which names the very bytes; a weak one may name every coding of them.
+ * §4.1 and §4.3.4: a 304 confirms only entries that could have been selected for the request (`own`). Of those stored
+ * for other requests (`others`) only a strong tag selects one, because it identifies the exact bytes; a weak tag may
+ * cover every coding of them.
  */
 export function decideConfirmation(
   fields: Fields,
@@ -115,10 +118,10 @@ export function decideConfirmation(
 ): Confirmation {
   const etag = etagOf(fields);
   const isStrong = etag !== null && !isWeakEtag(etag);
-  // Without a validator it names the one that was asked about, which may be any of several here.
+  // Without a validator a 304 refers to the only validated entry; here there may be several.
   const index = others.length > 0 && !hasValidator(fields) ? null : selectOwn(fields, own, others);
   if (index !== null) {
-    // What it adds to Vary the stored one's own request may have had otherwise.
+    // Fields that the 304 adds to Vary may have had other values in the stored entry's request.
     const isSure = isStrong || !changesVary(own[index]!, fields);
     return isSure ? { kind: 'own', index } : NONE;
   }
@@ -129,8 +132,8 @@ export function decideConfirmation(
 const NONE: Confirmation = { kind: 'none' };
 
 /**
- * Servers that weaken the tag of what they compress send a 304 with the strong one. Where a single tag was asked about, the
- * answer can be about no other.
+ * Servers that weaken the tag of compressed content may send the strong tag in a 304. If only one tag was sent, the
+ * 304 can't refer to another.
  */
 function selectOwn(fields: Fields, own: readonly StoredMeta[], others: readonly StoredMeta[]): number | null {
   const selected = selectByNotModified(fields, own);
@@ -157,9 +160,9 @@ function changesVary(meta: StoredMeta, fields: Fields): boolean {
 }
 
 /**
- * §3.2, §4.1: what is stored for another request, as the answer to this one, where a 304 says by a strong tag that its
- * content is. What describes the content comes with it; all else may differ between the two, and has to be in the 304. Null:
- * the 304 leaves some of that out.
+ * §3.2, §4.1: the entry stored for another request as the response to this one, after a 304 with its strong tag.
+ * Fields that describe the content are taken from the entry; all others may differ between the two requests and must
+ * be in the 304. Null: the 304 omits one of them.
  */
 export function adopt(meta: StoredMeta, update: Update): StoringDecision | null {
   const news = withoutFields(endToEnd(update.fields), NOT_UPDATED);
@@ -170,7 +173,7 @@ export function adopt(meta: StoredMeta, update: Update): StoringDecision | null 
   return decideKeeping({ ...update, status: meta.status, fields }, null);
 }
 
-/** What belongs to the content, and may be left out of a 304. Vary must not be, and is by some. */
+/** Fields that describe the content and may be missing in a 304. Vary may not, but some servers omit it. */
 const OF_CONTENT: ReadonlySet<string> = new Set([
   'accept-ranges',
   'content-digest',
@@ -190,7 +193,7 @@ function namesOf(fields: Fields): Set<string> {
   return new Set(fields.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()));
 }
 
-/** An answer by which a stored response is brought up to date. */
+/** A response by which a stored one is updated. */
 export interface Update {
   readonly request: RequestView;
   readonly fields: Fields;
@@ -202,9 +205,9 @@ export interface Update {
 }
 
 /**
- * §3.2: the entry with the 304's fields. `not`: it may not be kept as it is now; it is still the answer to the request
- * that was asked for. Where the reason is `request-no-store`, it is the 304 that must leave no trace, and the entry
- * stays as it was (§5.2.1.5). Tags are added, never taken away.
+ * §3.2: the entry with the 304's fields. `not`: it may not be stored any longer, but still answers the request in
+ * progress. The reason `request-no-store` concerns only the 304: the entry stays as it was (§5.2.1.5). Tags are
+ * added, never removed.
  */
 export function freshen(meta: StoredMeta, update: Update): StoringDecision {
   const received = {
@@ -219,24 +222,25 @@ export function freshen(meta: StoredMeta, update: Update): StoringDecision {
     kind: 'store',
     meta: {
       ...decision.meta,
-      // RFC 9110 §8.8.2.2: of the content when it was sent. A later Date says nothing of what changed in that second.
+      // RFC 9110 §8.8.2.2: strength depends on the Date sent with the content. A later Date says nothing about
+      // changes within that second.
       lastModifiedStrong: meta.lastModifiedStrong && decision.meta.lastModifiedStrong,
       responseTags: [...new Set([...meta.responseTags, ...decision.meta.responseTags])],
     },
   };
 }
 
-/** §4.3.5: what the answer to a HEAD says of the GET's entry. */
+/** §4.3.5: what the response to a HEAD says about the entry of the GET. */
 export type HeadVerdict =
   | { readonly kind: 'freshened'; readonly meta: StoredMeta }
-  /** Not the same representation any more; or the answer to a GET would not be, or not be stored. */
+  /** The representation has changed, or a GET would not give it or could not be stored. */
   | { readonly kind: 'invalid'; readonly because: 'differs' | 'status' | 'unkept' }
-  /** An error that says nothing of it. */
+  /** An error that says nothing about the entry. */
   | { readonly kind: 'unchanged' };
 
-/** `sizeBytes`: of the stored content; -1: not known but from its fields. */
+/** `sizeBytes`: of the stored content; -1: known only from its fields. */
 export function freshenByHead(meta: StoredMeta, status: number, update: Update, sizeBytes = -1): HeadVerdict {
-  // Errors other than these speak of the request or of the server, not of the resource.
+  // Other errors concern the request or the server, not the resource.
   if (status === 304 || (status >= 400 && status !== 404 && status !== 410)) return { kind: 'unchanged' };
   if (status !== (meta.part === null ? meta.status : 200)) return { kind: 'invalid', because: 'status' };
   const isSame = sameRepresentation(meta, sizeBytes, update.fields);
@@ -245,14 +249,14 @@ export function freshenByHead(meta: StoredMeta, status: number, update: Update, 
     if (OF_THE_REQUEST.has(decision.reason) && isSame) return { kind: 'unchanged' };
     return { kind: 'invalid', because: 'unkept' };
   }
-  // What it adds to Vary the stored one's own request may have had otherwise.
+  // Fields that the response adds to Vary may have had other values in the stored entry's request.
   if (!isSame || (changesVary(meta, update.fields) && !hasStrongTagOf(meta, update.fields))) {
     return { kind: 'invalid', because: 'differs' };
   }
   return { kind: 'freshened', meta: decision.meta };
 }
 
-/** Why an answer may not be kept for what its request has, whatever may be said of the resource. */
+/** Reasons for not storing that concern the request, not the resource. */
 const OF_THE_REQUEST: ReadonlySet<NotStoredReason> = new Set(['authorization', 'request-no-store']);
 
 function hasStrongTagOf(meta: StoredMeta, fields: Fields): boolean {
@@ -261,9 +265,9 @@ function hasStrongTagOf(meta: StoredMeta, fields: Fields): boolean {
 }
 
 /**
- * What a 304 does not change although it may bring it: Content-Length, and the fields on which the stored content depends
- * (§3.2). Servers are known to put their defaults for a message without content there. A cookie is for one client alone,
- * and no reason to forget content that the 304 says is unchanged.
+ * Fields that a 304 does not update: Content-Length, and those that describe the stored content (§3.2), for which
+ * some servers send defaults of a message without content. Set-Cookie is for one client, and no reason to drop
+ * content that the 304 confirms.
  */
 const NOT_UPDATED: ReadonlySet<string> = new Set([
   'content-digest',
@@ -274,7 +278,7 @@ const NOT_UPDATED: ReadonlySet<string> = new Set([
   'set-cookie',
 ]);
 
-/** Each field of the answer replaces all lines of that name. Date is the answer's, or else the time of receipt. */
+/** Each field of the response replaces all lines of that name. A missing Date becomes the time of receipt. */
 function updatedFields(meta: StoredMeta, update: Update): string[] {
   const kept = keepsEtag(meta, update.fields) ? new Set([...NOT_UPDATED, 'etag']) : NOT_UPDATED;
   const news = withoutFields(endToEnd(update.fields), kept);
@@ -283,13 +287,13 @@ function updatedFields(meta: StoredMeta, update: Update): string[] {
   return [...withoutFields(meta.fields, replaced), ...news];
 }
 
-/** A strong tag is that of content without the coding for which the stored one was weakened. */
+/** Some servers weaken the tag of compressed content, so a strong tag identifies the content without its coding. */
 function keepsEtag(meta: StoredMeta, fields: Fields): boolean {
   const etag = etagOf(fields);
   return etag !== null && !isWeakEtag(etag) && meta.etag !== null && isWeakEtag(meta.etag);
 }
 
-/** A field that the HEAD's answer leaves out proves nothing; one that differs does. */
+/** A field that is missing in the response to HEAD proves nothing; one that differs proves a change. */
 function sameRepresentation(meta: StoredMeta, sizeBytes: number, received: Fields): boolean {
   const etags = fieldValues(received, 'etag');
   const stored = fieldValues(meta.fields, 'etag');
@@ -301,7 +305,7 @@ function sameRepresentation(meta: StoredMeta, sizeBytes: number, received: Field
   return isOfLength(meta, sizeBytes, received);
 }
 
-/** The length in another coding says nothing; servers are known not to code what they only tell the length of. */
+/** A length in another coding says nothing: some servers don't apply content codings to HEAD. */
 function isOfLength(meta: StoredMeta, sizeBytes: number, received: Fields): boolean {
   const lengths = fieldValues(received, 'content-length');
   const coding = (fields: Fields) => fieldValues(fields, 'content-encoding').join().toLowerCase();

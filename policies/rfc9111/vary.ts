@@ -12,7 +12,10 @@ import { isInLanguage, mostWantedLanguage } from './accept-language.ts';
 export type VaryNames =
   { readonly kind: 'star' } | { readonly kind: 'names'; readonly names: readonly string[] };
 
-/** Vary's names in lower case, sorted, each once. A member that is no field name can't be matched: as `*`. */
+/**
+ * The lower-case names of Vary, sorted, each once. A member that is not a field name can't be matched and counts as
+ * `*`.
+ */
 export function varyOf(fields: Fields): VaryNames {
   const names = new Set<string>();
   for (const member of listMembers(fields, 'vary')) {
@@ -23,8 +26,8 @@ export function varyOf(fields: Fields): VaryNames {
 }
 
 /**
- * The request's normalised value of each name; null where the field is absent, which matches absence alone. No list where
- * names and values as they were sent take more than `maxBytes`: every request would be compared with them.
+ * The request's normalised value for each name; null where the field is absent, which matches only absence.
+ * `too-large`: names and values as sent exceed `maxBytes`, and every request would be compared with them.
  */
 export function varyValues(
   names: readonly string[],
@@ -37,7 +40,7 @@ export function varyValues(
   return names.map((name, i) => (values[i] === undefined ? null : normalisedValue(name, values[i])));
 }
 
-/** One string for a request's values, different for different values; one for all whose values are too large. */
+/** A string that differs exactly if the request's values differ. All values that are too large share one string. */
 export function secondaryKey(names: readonly string[], request: RequestView, maxBytes: number): string {
   const values = varyValues(names, request, maxBytes);
   if (values === 'too-large') return values;
@@ -45,9 +48,9 @@ export function secondaryKey(names: readonly string[], request: RequestView, max
 }
 
 /**
- * The index of the entry that answers the request, fresh or not, or -1. Of several the newest by Date; one with a
- * Vary goes before one without, which some resources leave out by mistake (§4.1). A stored part answers only a range
- * that lies within it, and only where there is no whole (§3.3).
+ * The index of the entry that answers the request, fresh or not; -1: none. Of several, the newest by Date. An entry
+ * with Vary precedes one without, because some resources omit it by mistake (§4.1). A stored part answers only a
+ * range within it, and only where no whole response does (§3.3).
  */
 export function selectVariant(
   entries: readonly { readonly meta: StoredMeta }[],
@@ -64,10 +67,10 @@ export function selectVariant(
   return best;
 }
 
-/** RFC 9211 §2.2: what there is of a key of which no entry answers the request. */
+/** RFC 9211 §2.2: why no entry of the key answers the request. */
 export type Miss = 'uri-miss' | 'vary-miss' | 'partial';
 
-/** `partial`: a part that would, of which not all that is asked for is there; `vary-miss`: none but for other requests. */
+/** `partial`: a matching part lacks some of the requested range; `vary-miss`: all entries are for other requests. */
 export function missOf(entries: readonly { readonly meta: StoredMeta }[], request: RequestView): Miss {
   let miss: Miss = 'uri-miss';
   const asked = new Map<string, AskedField>();
@@ -79,8 +82,8 @@ export function missOf(entries: readonly { readonly meta: StoredMeta }[], reques
 }
 
 /**
- * Whether all the fields that the entry's Vary names match those of the request that it answered. `asked` holds what was
- * read of the request for the entries before, so that its fields are read once, however many variants there are.
+ * Whether the fields that the entry's Vary names match those of its own request. `asked` caches what was parsed of
+ * the new request, so that its fields are parsed once for all variants.
  */
 export function answers(
   meta: StoredMeta,
@@ -110,7 +113,7 @@ function askedField(request: RequestView, name: string, asked: Map<string, Asked
   return field;
 }
 
-/** A field of a request as variants are compared with it; each reading is made when it is first needed. */
+/** A field of the request in the forms in which variants are compared, each computed on first use. */
 class AskedField {
   readonly #name: string;
   readonly value: string | undefined;
@@ -138,7 +141,7 @@ class AskedField {
   }
 }
 
-/** As the origin sees it: what Weir writes itself steers the answer as it was written. */
+/** Fields that Weir writes itself have the value that the origin is sent. */
 function valueOf(request: RequestView, name: string): string | undefined {
   return WRITTEN.has(name)
     ? fieldValue(request.written ?? NOTHING, name)
@@ -147,7 +150,7 @@ function valueOf(request: RequestView, name: string): string | undefined {
 
 const NOTHING: Fields = [];
 
-/** Whether the origin would answer the value with this very variant, though it answered another with it. */
+/** Whether the origin would select this variant for the value, although the values differ. */
 function wouldBeChosen(name: string, meta: StoredMeta, stored: string, asked: AskedField): boolean {
   switch (name) {
     case 'accept-encoding':
@@ -167,8 +170,8 @@ function precedes(a: StoredMeta, b: StoredMeta): boolean {
 }
 
 /**
- * Lists whose members are case-insensitive and may carry a weight, so that members of different weight have no order. With
- * each its values that were normalised lately: browsers send few, and every hit needs one.
+ * Lists whose members are case-insensitive and may have weights, so their order carries no meaning. Each has a cache
+ * of recently normalised values: browsers send few different ones, and every hit needs one.
  */
 const WEIGHTED: ReadonlyMap<string, Map<string, string>> = new Map([
   ['accept-encoding', new Map()],
@@ -190,7 +193,7 @@ function normalisedValue(name: string, value: string): string {
   return normalised;
 }
 
-/** Fields whose value is no list: a comma in it is a character like others. */
+/** Fields whose value is not a list, where a comma has no special meaning. */
 const NO_LISTS: ReadonlySet<string> = new Set([
   'authorization',
   'content-type',
@@ -208,8 +211,8 @@ const NO_LISTS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * White space around commas never carries meaning in a list. More is done only where the field's own specification
- * makes it harmless: quoted strings and unknown fields keep their case, their order and their empty members.
+ * White space around commas has no meaning in lists. More is normalised only where the field's specification makes
+ * that safe: quoted strings and unknown fields keep case, order and empty members.
  */
 function normalise(name: string, value: string): string {
   if (NO_LISTS.has(name) || value.includes('"')) return trimmed(value);
@@ -218,7 +221,7 @@ function normalise(name: string, value: string): string {
   return weightedOrder(members.filter((member) => member !== '')).join(',');
 }
 
-/** By descending weight; the order of equals has no meaning (RFC 9110 §12.5.3, §12.5.4). */
+/** RFC 9110 §12.5.3, §12.5.4: by descending weight; the order of equal weights has no meaning. */
 function weightedOrder(members: readonly string[]): string[] {
   return members
     .map((member) => weighted(member.toLowerCase()))

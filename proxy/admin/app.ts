@@ -3,7 +3,7 @@ import { Hono, type Context, type Next } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { decideAdminAccess, type AdminAccess } from '../../policies/admin-access.ts';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
-import { parsePlace } from '../../policies/place.ts';
+import { parseUrlPlace } from '../../policies/url-place.ts';
 import { secondsOf } from '../threads/clock.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import { problem, type ProblemMembers } from '../http/problem.ts';
@@ -118,7 +118,7 @@ async function unborne(tags: readonly string[], deps: AdminDependencies): Promis
 
 async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
   const url = c.req.query('url');
-  const place = url === undefined ? null : parsePlace(url);
+  const place = url === undefined ? null : parseUrlPlace(url);
   if (place === null) {
     const got = url === undefined ? 'none' : JSON.stringify(url);
     return badRequest([`expected ?url= with a path or an absolute http(s) URL, got ${got}`]);

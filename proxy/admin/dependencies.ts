@@ -2,7 +2,7 @@
 import type { AdminAccess } from '../../policies/admin-access.ts';
 import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import type { UrlPlace } from '../../policies/place.ts';
+import type { UrlPlace } from '../../policies/url-place.ts';
 import type { JournalAdmin } from '../writes/journal-admin.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { Log } from '../observability/logger.ts';

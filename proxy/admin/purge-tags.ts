@@ -4,8 +4,8 @@
  */
 import type { Config } from '../../policies/config/config.ts';
 import { normalAuthority, normalName } from '../../policies/names.ts';
-import { hasWildcard, parsePlace } from '../../policies/place.ts';
 import { ALL_TAG, tagOfHost, tagOfName, tagOfOrigin, tagOfPrefix, tagOfRoute } from '../../policies/tags.ts';
+import { hasWildcard, parseUrlPlace } from '../../policies/url-place.ts';
 import { tagsOfPlace } from '../../policies/url-tags.ts';
 
 /** Every list may be empty; `all` stands for everything. */
@@ -68,7 +68,7 @@ function warningsOf({ hosts, all }: PurgeSelection, config: Config): string[] {
 }
 
 function urlNamed(text: string, config: Config): Tags {
-  const place = parsePlace(text);
+  const place = parseUrlPlace(text);
   if (place === null) return { expected: PLACE };
   if (hasWildcard(place.path)) {
     return { expected: 'one URL without wildcards (prefixes purges everything below a path)' };
@@ -77,7 +77,7 @@ function urlNamed(text: string, config: Config): Tags {
 }
 
 function prefixNamed(text: string, config: Config): Tags {
-  const place = parsePlace(text);
+  const place = parseUrlPlace(text);
   if (place === null) return { expected: PLACE };
   if (text.includes('?')) return { expected: 'a path without a query' };
   if (place.path.endsWith('/*')) return { expected: 'whole segments without the final /*' };

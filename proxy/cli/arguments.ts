@@ -1,7 +1,7 @@
 /** Reads the command line. What is wrong with it is a value, told with the usage. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
-import { parsePlace, type UrlPlace } from '../../policies/place.ts';
+import { parseUrlPlace, type UrlPlace } from '../../policies/url-place.ts';
 import { ADMIN_URL, readAdminUrl, type RunningOptions } from './admin-target.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
 import { isShelf, LIST_LIMIT } from '../writes/journal/tables.ts';
@@ -186,7 +186,7 @@ function readExplain(args: string[]): Command {
     return wrong('explain', `expected METHOD and URL, got ${positionals.length} arguments`);
   }
   if (!TOKEN.test(method)) return wrong('explain', `expected a method, got ${JSON.stringify(method)}`);
-  const place = parsePlace(url);
+  const place = parseUrlPlace(url);
   if (place === null) {
     return wrong('explain', `expected a path or an absolute http(s) URL, got ${JSON.stringify(url)}`);
   }

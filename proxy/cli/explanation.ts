@@ -3,7 +3,7 @@ import type { Config, OriginConfig, RouteConfig } from '../../policies/config/co
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { keyOf } from '../../policies/key.ts';
 import type { StoringDecision } from '../../policies/model.ts';
-import type { UrlPlace } from '../../policies/place.ts';
+import type { UrlPlace } from '../../policies/url-place.ts';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import { compileRoutes } from '../../policies/routing.ts';

@@ -42,7 +42,7 @@ export interface Fenced {
 
 const CLEAR: Verdict = { kind: 'clear' };
 const HARD_VERDICT: Verdict = { kind: 'hard' };
-const UNPROVEN: Verdict = { kind: 'unproven' };
+const POSSIBLY_STALE: Verdict = { kind: 'possibly-stale' };
 
 /**
  * Judges entries by the fence, in any thread. An entry may be used as fresh only while no record of its tags holds a
@@ -84,7 +84,7 @@ export class FenceReader {
    */
   verdict(entry: Fenced): Verdict {
     if (!this.#mechanisms.floorAtUse) return CLEAR;
-    if (entry.possiblyStale) return UNPROVEN;
+    if (entry.possiblyStale) return POSSIBLY_STALE;
     const words = this.#words;
     const era = words.load(HEADER.era);
     const pendingBefore = words.load(HEADER.pending);
@@ -96,7 +96,7 @@ export class FenceReader {
     if (found.softTick >= 0) return this.#softVerdict(entry, found);
     const pendingAfter = words.load(HEADER.pending);
     // A transaction is being written: of its tags some are invalid already and this entry's may follow.
-    if (words.load(HEADER.published) !== pendingAfter) return UNPROVEN;
+    if (words.load(HEADER.published) !== pendingAfter) return POSSIBLY_STALE;
     if (words.load(HEADER.era) !== era) return HARD_VERDICT;
     const remembered = this.#mechanisms.sequenceBeforeScan ? publishedBefore : pendingAfter;
     entry.clearAt = remembered;

@@ -13,7 +13,7 @@ export interface FailureReport {
   readonly url: number | null;
   readonly kind: OriginFailure['kind'] | `answered_${number}`;
   /** The breaker was open. */
-  readonly isLeftAlone: boolean;
+  readonly isBreakerOpen: boolean;
   readonly count: number;
   /** Of the last one, by the monotonic clock that all threads share. */
   readonly atMs: number;
@@ -46,12 +46,12 @@ export class FailureReports {
       url: number | null,
       { kind, message, cause }: Pick<FailureReport, 'kind' | 'message'> & { readonly cause: unknown },
     ): void => {
-      const isLeftAlone = cause instanceof BreakerOpen;
-      const key = `${origin}\n${url}\n${kind}\n${isLeftAlone}`;
+      const isBreakerOpen = cause instanceof BreakerOpen;
+      const key = `${origin}\n${url}\n${kind}\n${isBreakerOpen}`;
       const count = (this.#failures.get(key)?.count ?? 0) + 1;
       const atMs = this.#clock.monotonicMs();
       const words = { message, cause: causeText(cause) };
-      this.#failures.set(key, { origin, url, kind, isLeftAlone, count, atMs, ...words });
+      this.#failures.set(key, { origin, url, kind, isBreakerOpen, count, atMs, ...words });
       this.#report();
     };
     return {

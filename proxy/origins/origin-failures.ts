@@ -75,16 +75,16 @@ export class OriginFailures {
     for (const { origin, kinds, isFailing } of this.#targets.values()) {
       const last = [...kinds.values()].toSorted((a, b) => b.report.atMs - a.report.atMs)[0];
       if (!isFailing || last === undefined || this.#deps.urlsOf(origin).length === 0) continue;
-      const { message, kind, isLeftAlone } = last.report;
-      problems.set(origin, `the origin ${origin} fails: ${message}; ${decideAdvice(kind, isLeftAlone)}`);
+      const { message, kind, isBreakerOpen } = last.report;
+      problems.set(origin, `the origin ${origin} fails: ${message}; ${decideAdvice(kind, isBreakerOpen)}`);
     }
     return [...problems.values()];
   }
 
   #failed(report: FailureReport): void {
-    const { origin, url, kind, isLeftAlone, count } = report;
+    const { origin, url, kind, isBreakerOpen, count } = report;
     const target = this.#targetOf(origin, url);
-    const name = isLeftAlone ? 'breaker_open' : kind;
+    const name = isBreakerOpen ? 'breaker_open' : kind;
     const known = target.kinds.get(name);
     target.kinds.set(name, { report, unlogged: (known?.unlogged ?? 0) + count });
     if (report.atMs >= target.answeredAtMs) {
@@ -158,8 +158,8 @@ export class OriginFailures {
   }
 }
 
-function wordsOf({ message, cause, kind, isLeftAlone }: FailureReport) {
-  return { reason: message, cause, advice: decideAdvice(kind, isLeftAlone) };
+function wordsOf({ message, cause, kind, isBreakerOpen }: FailureReport) {
+  return { reason: message, cause, advice: decideAdvice(kind, isBreakerOpen) };
 }
 
 function keyOf(origin: string, url: number | null): string {

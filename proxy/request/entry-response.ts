@@ -259,7 +259,7 @@ function sentAgeSeconds(context: KeyedContext, { entry, nowMs, lifetimeSeconds }
   return downstreamAgeSeconds(entry.meta, cache, {
     ageSeconds,
     lifetimeSeconds,
-    told: () => entry.told(cache),
+    stated: () => entry.told(cache),
   });
 }
 

@@ -2,7 +2,7 @@ import type { Config, RouteConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { keyOf, shownKey, shownValue } from '../../policies/key.ts';
 import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
-import type { UrlPlace } from '../../policies/place.ts';
+import type { UrlPlace } from '../../policies/url-place.ts';
 import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';

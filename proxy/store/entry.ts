@@ -1,5 +1,5 @@
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
-import { toldLifetimes, type ToldLifetimes } from '../../policies/http/downstream.ts';
+import { statedLifetimes, type StatedLifetimes } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import type { Fenced } from '../fence/reader.ts';
@@ -23,7 +23,7 @@ export class StoredEntry implements Fenced {
   /** What the last hit was sent with; null: none yet. */
   lastHit: SentHit | null = null;
 
-  #told: ToldLifetimes | null = null;
+  #told: StatedLifetimes | null = null;
 
   constructor(head: EntryHead, content: Uint8Array | null, sentFields: Fields) {
     this.head = head;
@@ -33,8 +33,8 @@ export class StoredEntry implements Fenced {
   }
 
   /** The lifetimes that clients are told, by the rules of the entry's route. */
-  told(policy: RouteCacheConfig): ToldLifetimes {
-    this.#told ??= toldLifetimes(this, policy);
+  told(policy: RouteCacheConfig): StatedLifetimes {
+    this.#told ??= statedLifetimes(this, policy);
     return this.#told;
   }
 

@@ -251,7 +251,7 @@ describe('read lag', () => {
   });
 
   it('leaves an entry unproven however clear its tags are', () => {
-    expect(table(7).reader.verdict(entryOf(['a'], 5, { possiblyStale: true })).kind).toBe('unproven');
+    expect(table(7).reader.verdict(entryOf(['a'], 5, { possiblyStale: true })).kind).toBe('possibly-stale');
   });
 });
 

@@ -46,7 +46,7 @@ const REFUSED: FailureReport = {
   origin: 'shop',
   url: 0,
   kind: 'connection_refused',
-  isLeftAlone: false,
+  isBreakerOpen: false,
   count: 1,
   atMs: 0,
   message: 'the origin refused the connection (ECONNREFUSED)',
@@ -83,7 +83,7 @@ describe('failures of an origin', () => {
     fail();
     fail({ url: 1 });
     fail({ kind: 'http_response_timeout' });
-    fail({ kind: 'destination_unavailable', isLeftAlone: true, url: null });
+    fail({ kind: 'destination_unavailable', isBreakerOpen: true, url: null });
     fail({ kind: 'connection_limit_reached', url: null });
     expect(lines.map(({ url, failure }) => [url, failure])).toEqual([
       [URLS[0], 'connection_refused'],
@@ -196,6 +196,6 @@ describe('reports of a thread', () => {
     const board = new OriginCells(originCellsSource(['shop'], null));
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
     observer.failed(null, originFailure('destination_unavailable', 'left alone', false, new BreakerOpen()));
-    expect(sent[0]!.failures).toMatchObject([{ url: null, isLeftAlone: true }]);
+    expect(sent[0]!.failures).toMatchObject([{ url: null, isBreakerOpen: true }]);
   });
 });

@@ -10,7 +10,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { clientSite, decideMaxForwards, isLooping, originFields } from '../../policies/http/forwarding.ts';
 import { namesOthers } from '../../policies/http/hop-by-hop.ts';
 import { keyOf, normalizeTarget, unkeyedRequestFields } from '../../policies/key.ts';
-import { parsePlace } from '../../policies/place.ts';
+import { parseUrlPlace } from '../../policies/url-place.ts';
 import { MIN_POSITION_FIELD, parsePositions } from '../../policies/position-field.ts';
 import { evaluatePreconditions } from '../../policies/rfc9110/preconditions.ts';
 import { decideRange } from '../../policies/rfc9110/ranges.ts';
@@ -205,8 +205,8 @@ function readAnswer(fields: Fields): void {
 }
 
 function readTarget(text: string): void {
-  const place = parsePlace(text);
-  parsePlace(`http://a${text}`);
+  const place = parseUrlPlace(text);
+  parseUrlPlace(`http://a${text}`);
   const normal = normalizeTarget(`/${text}`);
   const { path, query } = normal ?? place ?? { path: `/${text}`, query: text };
   tagOfUrl('a', path, query);

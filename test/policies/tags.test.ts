@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parsePlace } from '../../policies/place.ts';
+import { parseUrlPlace } from '../../policies/url-place.ts';
 import {
   ALL_TAG,
   entryTags,
@@ -76,11 +76,11 @@ describe('tags of an entry', () => {
   it.each(['a:b', 'x@y', 'a/b', 'a?b', 'AT&T', 'a+b', 'a b', "it's", 'ü', '1;2', 'a=b'])(
     'reach a URL however %s is encoded in it',
     (value) => {
-      const named = parsePlace(encodeForUrl(`/p/${value}`))!;
+      const named = parseUrlPlace(encodeForUrl(`/p/${value}`))!;
       expect(of(`/p/${encodeURIComponent(value)}`)).toContain(tagOfUrl(null, named.path, named.query));
       if (named.query === '')
         expect(of(`/p/${encodeURIComponent(value)}/x`)).toContain(tagOfPrefix(null, named.path));
-      const searched = parsePlace(encodeForUrl(`/s?q=${value}`))!;
+      const searched = parseUrlPlace(encodeForUrl(`/s?q=${value}`))!;
       for (const query of [
         encodeURIComponent(value),
         new URLSearchParams({ '': value }).toString().slice(1),
@@ -91,7 +91,7 @@ describe('tags of an entry', () => {
   );
 
   it('reach by a prefix also what goes on in other bytes than UTF-8', () => {
-    const named = parsePlace(encodeForUrl('/caf\u00e9'))!;
+    const named = parseUrlPlace(encodeForUrl('/caf\u00e9'))!;
     expect(of('/caf%C3%A9/%FF')).toContain(tagOfPrefix(null, named.path));
     expect(of('/caf%C3%A9/x', 'q=%FF')).toContain(tagOfPrefix(null, named.path));
   });

@@ -6,7 +6,7 @@ import { dateIn, get, NOW_MS, policy, reuse, stored } from './given.ts';
 const cc = (value: string, ...more: string[]) => stored(['Cache-Control', value, ...more]);
 const asking = (value: string) => ({ request: get('Cache-Control', value) });
 const HARD: Verdict = { kind: 'hard' };
-const UNPROVEN: Verdict = { kind: 'unproven' };
+const POSSIBLY_STALE: Verdict = { kind: 'possibly-stale' };
 const softAt = (seconds: number): Verdict => ({ kind: 'soft', invalidatedAtMs: NOW_MS + seconds * 1000 });
 const OLD = dateIn(-100_000);
 
@@ -242,7 +242,7 @@ describe('what the fence says', () => {
     const tagged = cc('max-age=100', 'ETag', 'W/"a"');
     const dated = cc('max-age=100', 'Last-Modified', dateIn(-1));
     const justNow = cc('max-age=100', 'Last-Modified', dateIn(0));
-    for (const verdict of [HARD, UNPROVEN, softAt(0)]) {
+    for (const verdict of [HARD, POSSIBLY_STALE, softAt(0)]) {
       expect(reuse(tagged, 1, { verdict }).kind).toBe('revalidate');
       expect(reuse(dated, 1, { verdict }).kind).toBe('revalidate');
       expect(reuse(justNow, 1, { verdict }).kind).toBe('fetch');
@@ -262,7 +262,7 @@ describe('what the fence says', () => {
   });
 
   it('an unproven one must be confirmed and stands in for no error', () => {
-    expect(reuse(full, 1, { verdict: UNPROVEN })).toEqual({
+    expect(reuse(full, 1, { verdict: POSSIBLY_STALE })).toEqual({
       kind: 'revalidate',
       reason: 'unproven',
       staleIfErrorUntilMs: 0,

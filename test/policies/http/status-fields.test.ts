@@ -1,7 +1,11 @@
 import { parseList } from 'structured-headers';
 import { describe, expect, it } from 'vitest';
 import { cacheStatus, withKey } from '../../../policies/http/cache-status.ts';
-import { downstreamAgeSeconds, downstreamFields, toldLifetimes } from '../../../policies/http/downstream.ts';
+import {
+  downstreamAgeSeconds,
+  downstreamFields,
+  statedLifetimes,
+} from '../../../policies/http/downstream.ts';
 import { proxyStatus } from '../../../policies/http/proxy-status.ts';
 import type { RouteCacheConfig } from '../../../policies/config/config.ts';
 import { policy, stored } from '../../rfc9111/given.ts';
@@ -84,8 +88,8 @@ describe('what the CDN is told', () => {
   const ageOf = (route: RouteCacheConfig, ageSeconds: number, lifetimeSeconds: number) => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Age', '7'], { policy: route });
     const sentFields = downstreamFields(meta.fields, route);
-    const lifetimes = toldLifetimes({ sentFields, meta }, route);
-    return downstreamAgeSeconds(meta, route, { ageSeconds, lifetimeSeconds, told: () => lifetimes });
+    const lifetimes = statedLifetimes({ sentFields, meta }, route);
+    return downstreamAgeSeconds(meta, route, { ageSeconds, lifetimeSeconds, stated: () => lifetimes });
   };
   const fixed = (ttlMs: number) => policy({ freshness: 'fixed', ttlMs });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { keyedQuery } from '../../policies/key.ts';
-import { parsePlace, urlTags } from '../../policies/place.ts';
+import { parseUrlPlace, urlTags } from '../../policies/url-place.ts';
 import { entryTags, tagOfUrl } from '../../policies/tags.ts';
 
 describe('a place', () => {
@@ -15,13 +15,13 @@ describe('a place', () => {
     ['http://B\u00fccher.example./a', 'xn--bcher-kva.example', '/a', ''],
     ['/caf\u00e9/\u65e5?n=\u00fc', null, '/caf%C3%A9/%E6%97%A5', 'n=%C3%BC'],
   ])('%s', (text, authority, path, query) => {
-    expect(parsePlace(text)).toEqual({ authority, path, query });
+    expect(parseUrlPlace(text)).toEqual({ authority, path, query });
   });
 
   it.each(['', 'a', 'ftp://h/a', 'http://', 'http://u:p@h/a', '/a%zz', '/a b', 'javascript:x'])(
     'not %j',
     (text) => {
-      expect(parsePlace(text)).toBe(null);
+      expect(parseUrlPlace(text)).toBe(null);
     },
   );
 

@@ -1,21 +1,21 @@
-/** A URL as operators, feeds and origins name it: a path on every host, or absolute; and the tags that find it. */
+/** A URL as operators, feeds and origins name it, a path on every host or an absolute URL, and its tags. */
 import type { QueryKey } from './config/config.ts';
 import { keyedQuery, normalizeTarget } from './key.ts';
 import { normalAuthority } from './names.ts';
 import { tagOfUrl } from './tags.ts';
 
 export interface UrlPlace {
-  /** Host in lower case, with its port unless it is the scheme's own; null: every host. */
+  /** Host in lower case, with its port unless it is the scheme's default; null: every host. */
   readonly authority: string | null;
   readonly path: string;
   readonly query: string;
 }
 
 /**
- * Null where the text is neither a path nor an absolute http(s) URL, or can't be normalised. Characters beyond ASCII are
- * encoded as UTF-8, those of a host as Punycode.
+ * Null where the text is neither a path nor an absolute http(s) URL, or can't be normalised. Characters beyond ASCII
+ * are encoded as UTF-8, those of a host as Punycode.
  */
-export function parsePlace(text: string): UrlPlace | null {
+export function parseUrlPlace(text: string): UrlPlace | null {
   const absolute = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(text);
   if (absolute === null) return placed(null, text);
   const [, scheme, authority, rest] = absolute as unknown as [string, string, string, string];
@@ -27,8 +27,8 @@ export function parsePlace(text: string): UrlPlace | null {
 }
 
 /**
- * The tags of exactly this URL. An entry bears the query as its own route keys it, so the purge is of the URL as each
- * of the routes' rules would have it.
+ * The tags of exactly this URL. An entry has the query as its route keys it, so there is a tag for the URL under each
+ * of the routes' rules.
  */
 export function urlTags(place: UrlPlace, rules: readonly QueryKey[]): string[] {
   const { authority, path, query } = place;
@@ -36,8 +36,8 @@ export function urlTags(place: UrlPlace, rules: readonly QueryKey[]): string[] {
 }
 
 /**
- * Whether the path is meant as a pattern. A `*` within a segment is an ordinary character; at either end of one it is how
- * other caches write wildcards, and a purge of the literal path would find nothing and answer that it was done.
+ * Whether the path looks like a wildcard pattern of other caches: a `*` at an end of a segment. A purge of the literal
+ * path would reach nothing and still succeed. A `*` inside a segment is an ordinary character.
  */
 export function hasWildcard(path: string): boolean {
   return path.split('/').some((segment) => segment.startsWith('*') || segment.endsWith('*'));
