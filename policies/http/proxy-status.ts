@@ -20,25 +20,3 @@ export function proxyStatus(status: ProxyStatus): string {
   if (status.details !== undefined) text += `; details=${sfString(status.details)}`;
   return text;
 }
-
-/**
- * §2.3: the error type of a request that is not forwarded because it is malformed, or because a rule or a limit
- * forbids it.
- */
-export function errorOfRefusal(status: number): string {
-  switch (status) {
-    case 400:
-    case 408:
-    case 417:
-    case 421:
-    case 501:
-    case 505:
-      return 'http_request_error';
-    case 500:
-      return 'proxy_internal_error';
-    case 502:
-      return 'http_protocol_error';
-    default:
-      return 'http_request_denied';
-  }
-}

@@ -14,10 +14,10 @@ import { Connection } from './connection.ts';
 import type { Exchange } from './exchange.ts';
 import { NodeExchange } from './node-exchange.ts';
 import type { ListenerContext, ListenerLog, SlowPart, UpgradeRequest } from './node-exchange.ts';
-import { refusal } from './problem.ts';
+import { listenerError } from './error-responses.ts';
 import type { Problem } from './problem.ts';
 import { readRequestHead } from './request-head.ts';
-import { refusalOf, TIMED_OUT } from './unreadable.ts';
+import { errorOfParser, TIMED_OUT } from './unreadable.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -268,13 +268,11 @@ class ListenerService {
     }
     const { limits, scheme } = this.context;
     if (connection.overLimit) {
-      const detail = `This server takes ${limits.connections} connections.`;
-      refuse(connection, response, refusal(503, 'Too many connections', detail));
+      refuse(connection, response, listenerError('too-many-connections', { limit: limits.connections }));
       return;
     }
     if (connection.open.length >= PIPELINED) {
-      const detail = `On one connection ${PIPELINED} requests may wait for their answers.`;
-      refuse(connection, response, refusal(503, 'Too many requests', detail));
+      refuse(connection, response, listenerError('too-many-requests', { limit: PIPELINED }));
       return;
     }
     const head = readRequestHead(request, scheme, this.options);
@@ -294,7 +292,7 @@ class ListenerService {
       this.options.onExchange(exchange);
     } catch (error) {
       this.context.log.error({ err: error }, 'a request failed unexpectedly');
-      exchange.refuse(refusal(500, 'Internal error', 'The request could not be processed.'));
+      exchange.refuse(listenerError('internal-error'));
     }
   }
 
@@ -309,7 +307,7 @@ class ListenerService {
     takeOver(socket);
     const connection = Connection.of(socket);
     if (connection === undefined || connection.closing) return;
-    const refused = refusal(501, 'Not implemented', 'This server is no tunnel: CONNECT is not taken.');
+    const refused = listenerError('connect');
     if (connection.open.length === 0) {
       refuse(connection, responseOf(request, socket), refused);
       return;
@@ -329,7 +327,7 @@ class ListenerService {
     }
     if (connection.broken) return;
     connection.broken = true;
-    const refused = refusalOf(error, this.options.limits);
+    const refused = errorOfParser(error, this.options.limits);
     for (const exchange of connection.open) {
       if (!exchange.receiving) continue;
       if (error.code === TIMED_OUT) this.options.onTooSlow('total');

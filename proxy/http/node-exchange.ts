@@ -11,10 +11,9 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { systemClock } from '../threads/clock.ts';
 import type { Connection, OpenExchange } from './connection.ts';
 import type { Exchange, ResponseSink } from './exchange.ts';
-import { refusal } from './problem.ts';
+import { listenerError } from './error-responses.ts';
 import type { Problem } from './problem.ts';
 import { RequestBody } from './request-body.ts';
-import { contentTooLarge, contentTooSlow } from './request-head.ts';
 import type { RequestHead } from './request-head.ts';
 import { declaredLength, frameFields, writableFields } from './response-head.ts';
 import type { Framing } from './response-head.ts';
@@ -301,9 +300,11 @@ export class NodeExchange implements Exchange, OpenExchange {
       rateWindowMs: Math.min(this.context.limits.bodyGraceMs, this.context.limits.requestMs),
       onTooSlow: () => {
         this.context.onTooSlow('content');
-        this.refuse(refusal(408, 'Request timeout', contentTooSlow(this.context.limits)));
+        const limit = Math.max(1, this.context.limits.bodyBytesPerSecond);
+        this.refuse(listenerError('content-timeout', { limit }));
       },
-      onTooLarge: () => this.refuse(refusal(413, 'Content too large', contentTooLarge(this.context.limits))),
+      onTooLarge: () =>
+        this.refuse(listenerError('content-too-large', { limit: this.context.limits.bodyBytes })),
     });
   }
 
@@ -315,7 +316,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     this.context.log.warn({ status }, 'an answer had no valid status');
     this.refused = true;
     this.tellGone();
-    const refused = refusal(502, 'Bad gateway', 'The answer had no valid status.');
+    const refused = listenerError('invalid-status');
     this.contentBytes = refused.content.length;
     this.writeHead(refused.status, refused.fields, refused.content.length);
     this.response.end(refused.content);

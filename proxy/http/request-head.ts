@@ -6,7 +6,7 @@ import type { ListenLimits } from '../../policies/config/config.ts';
 import { withOneCookie } from '../../policies/http/cookies.ts';
 import { decideFieldNames, type UnderscoreRule } from '../../policies/http/field-names.ts';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
-import { refusal } from './problem.ts';
+import { listenerError, type ErrorValues, type ListenerErrorCode } from './error-responses.ts';
 import type { Problem } from './problem.ts';
 
 /** The parts of `IncomingMessage` that are looked at. */
@@ -53,12 +53,12 @@ export function readRequestHead(
 ): RequestHead {
   const { method = '', url = '', rawHeaders, httpVersionMinor: minor } = head;
   if (head.httpVersionMajor !== 1) return refusedVersion(head.httpVersionMajor);
-  if (url.length > limits.urlBytes) return refused(414, 'URI too long', targetTooLong(limits));
+  if (url.length > limits.urlBytes) return refused('target-too-long', { limit: limits.urlBytes });
   const found = findSingular(rawHeaders);
   if (typeof found === 'string') return malformed(found);
   if (rawHeaders.length > 2 * limits.headerCount)
-    return refused(431, FIELDS_TOO_LARGE, tooManyFields(limits));
-  if (found.bytes > limits.headersBytes) return refused(431, FIELDS_TOO_LARGE, fieldsTooLarge(limits));
+    return refused('too-many-fields', { limit: limits.headerCount });
+  if (found.bytes > limits.headersBytes) return refused('fields-too-large', { limit: limits.headersBytes });
 
   const content = readContent(found, minor, limits);
   if (content.kind === 'refused') return content;
@@ -68,7 +68,7 @@ export function readRequestHead(
   // RFC 9110 §10.1.1: 100-continue is the only expectation there is, and HTTP/1.0 has none.
   const expect = minor === 0 ? null : found.expect;
   if (expect !== null && expect.toLowerCase() !== '100-continue') {
-    return refused(417, 'Expectation failed', 'The only expectation that can be met is 100-continue.');
+    return refused('unknown-expectation');
   }
   const expectsContinue = expect !== null && content.kind === 'some';
 
@@ -92,32 +92,7 @@ export function readRequestHead(
   return readAbsoluteTarget(url, scheme, method, rest);
 }
 
-export function targetTooLong(limits: ListenLimits): string {
-  return `The request target is longer than ${limits.urlBytes} bytes.`;
-}
-
-export function fieldsTooLarge(limits: ListenLimits): string {
-  return `The header fields are larger than ${limits.headersBytes} bytes.`;
-}
-
-function tooManyFields(limits: ListenLimits): string {
-  return `More than ${limits.headerCount} header fields were sent.`;
-}
-
-export function contentTooSlow({ bodyBytesPerSecond }: ListenLimits): string {
-  return `The content of the request came at less than ${Math.max(1, bodyBytesPerSecond)} bytes a second.`;
-}
-
-export function contentTooLarge(limits: ListenLimits): string {
-  return `The content is larger than ${limits.bodyBytes} bytes.`;
-}
-
-export function malformedRequest(detail: string): Problem {
-  return refusal(400, 'Malformed request', detail);
-}
-
 const SLASH = 0x2f;
-const FIELDS_TOO_LARGE = 'Request header fields too large';
 
 interface SingularFields {
   /** All fields together, as on the wire. */
@@ -187,7 +162,7 @@ function readContent(
   if (contentLength === null) return NO_CONTENT;
   if (!/^\d{1,16}$/.test(contentLength)) return malformed('Content-Length is not a plain number.');
   const bytes = Number(contentLength);
-  if (bytes > limits.bodyBytes) return refused(413, 'Content too large', contentTooLarge(limits));
+  if (bytes > limits.bodyBytes) return refused('content-too-large', { limit: limits.bodyBytes });
   return bytes === 0 ? NO_CONTENT : { kind: 'some', bytes };
 }
 
@@ -224,7 +199,7 @@ function readAbsoluteTarget(
   if (authority === null) return malformed('The request target names no valid host.');
   // RFC 9110 §7.4: a target of the other scheme is not ours to answer, and must not steer what is keyed by scheme.
   if (match[1]!.toLowerCase() !== scheme) {
-    return refused(421, 'Misdirected request', `This connection takes requests for ${scheme} targets alone.`);
+    return refused('misdirected', { scheme });
   }
   const path = match[3]!;
   // RFC 9112 §3.2.4: OPTIONS of a URI with neither path nor query is OPTIONS *.
@@ -250,21 +225,21 @@ function faultOfCoding(value: string, minor: number): Refused | null {
   const codings = coding.split(',').map(trimmed);
   const last = codings.pop();
   if (last === 'chunked' && codings.every((name) => KNOWN_CODINGS.test(name))) {
-    return refused(501, 'Not implemented', 'The only transfer coding taken is chunked.');
+    return refused('unknown-coding');
   }
   return malformed('Transfer-Encoding is not chunked.');
 }
 
 function refusedVersion(major: number): Refused {
   return major === 0
-    ? malformed('The request line names no HTTP version that is spoken here.')
-    : refused(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.');
+    ? malformed('The request line names an HTTP version that is not supported.')
+    : refused('unknown-version');
 }
 
-function malformed(detail: string): Refused {
-  return { kind: 'refused', problem: malformedRequest(detail) };
+function malformed(fault: string): Refused {
+  return refused('malformed-request', { fault });
 }
 
-function refused(status: number, title: string, detail: string): Refused {
-  return { kind: 'refused', problem: refusal(status, title, detail) };
+function refused(code: ListenerErrorCode, values: ErrorValues = {}): Refused {
+  return { kind: 'refused', problem: listenerError(code, values) };
 }

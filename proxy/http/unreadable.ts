@@ -1,10 +1,7 @@
-/**
- * What is answered to bytes that Node's parser did not take for a request, or that did not come in time.
- */
+/** The response to bytes that Node's parser did not accept as a request, or that did not arrive in time. */
 import type { ListenLimits } from '../../policies/config/config.ts';
-import { refusal } from './problem.ts';
+import { listenerError } from './error-responses.ts';
 import type { Problem } from './problem.ts';
-import { fieldsTooLarge, malformedRequest, targetTooLong } from './request-head.ts';
 
 interface ParserError extends NodeJS.ErrnoException {
   readonly reason?: string;
@@ -15,31 +12,31 @@ interface ParserError extends NodeJS.ErrnoException {
 /** Node's code for a request that was not read within its time. */
 export const TIMED_OUT = 'ERR_HTTP_REQUEST_TIMEOUT';
 
-export function refusalOf(error: ParserError, limits: ListenLimits): Problem {
+export function errorOfParser(error: ParserError, limits: ListenLimits): Problem {
   switch (error.code) {
     case TIMED_OUT:
-      return refusal(
-        408,
-        'Request timeout',
-        `The request was not complete after ${limits.totalMs ?? limits.requestMs} ms.`,
-      );
+      return listenerError('head-timeout', { limit: limits.totalMs ?? limits.requestMs });
     case 'HPE_HEADER_OVERFLOW':
       return beginsWithLongTarget(error.rawPacket, limits.urlBytes)
-        ? refusal(414, 'URI too long', targetTooLong(limits))
-        : refusal(431, 'Request header fields too large', fieldsTooLarge(limits));
+        ? listenerError('target-too-long', { limit: limits.urlBytes })
+        : listenerError('fields-too-large', { limit: limits.headersBytes });
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return refusal(413, 'Content too large', 'The chunk extensions are too large.');
+      return listenerError('chunk-extensions-too-large');
     case 'HPE_INVALID_METHOD':
       return beginsWithMethod(error.rawPacket)
-        ? refusal(501, 'Not implemented', 'The method is not known here.')
-        : malformedRequest('The request line is malformed.');
+        ? listenerError('unknown-method')
+        : malformed('The request line is malformed.');
     case 'HPE_INVALID_VERSION':
       return error.reason === 'Invalid HTTP version'
-        ? refusal(505, 'HTTP version not supported', 'This server speaks HTTP/1.0 and HTTP/1.1.')
-        : malformedRequest('The request line is malformed.');
+        ? listenerError('unknown-version')
+        : malformed('The request line is malformed.');
     default:
-      return malformedRequest(error.reason ?? 'The message does not follow RFC 9112.');
+      return malformed(error.reason ?? 'The message does not follow RFC 9112.');
   }
+}
+
+function malformed(fault: string): Problem {
+  return listenerError('malformed-request', { fault });
 }
 
 /** These bytes begin with a request line longer than any target taken: RFC 9110 §15.5.15 rather than RFC 6585 §5. */

@@ -17,7 +17,7 @@ import { readBytes, readFlight, readStored, type ContentReader } from '../store/
 import type { Tiers } from '../store/tiers.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { FlightBody } from '../store/body.ts';
-import { problem } from '../http/problem.ts';
+import { ERROR_RESPONSES, errorDocument } from '../http/error-responses.ts';
 import { pumpContent } from './send-content.ts';
 import { keyedStatus, type KeyedContext } from './context.ts';
 
@@ -192,11 +192,7 @@ function sendRanges(
 }
 
 function sendUnsatisfiable(context: KeyedContext, answer: EntryResponse, contentRange: string): void {
-  const document = problem(
-    416,
-    'Range Not Satisfiable',
-    'No range that was asked for lies within the content.',
-  );
+  const document = errorDocument(ERROR_RESPONSES['range-not-satisfiable']);
   const status = cacheStatus(keyedStatus(context, answer.status));
   const fields = [...document.fields, 'Content-Range', contentRange, 'Cache-Status', status, 'Via', VIA];
   context.exchange.respond(416, fields, document.content);

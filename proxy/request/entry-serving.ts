@@ -15,7 +15,7 @@ import { respondWithEntry } from './entry-response.ts';
 import { MISSING, type CacheStep, type FetchReason } from './cache-steps.ts';
 import type { AccessRecords } from './access-records.ts';
 import type { Outcome } from '../observability/outcome.ts';
-import { refuseAlike, refuseFailed } from './error-responses.ts';
+import { refuse, refuseFailed } from './error-responses.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { keyedStatus, type KeyedContext } from './context.ts';
 
@@ -100,18 +100,11 @@ export class EntryServing {
 
   /** The origin has failed, and nothing stands in. */
   fail(context: KeyedContext, need: FetchReason, failure: OriginFailure): null {
-    const { exchange, route } = context;
     const detached = need.stale?.meta.mustRevalidate === true;
     // RFC 9111 §5.2.2.2: what must be revalidated and can't be is answered with 504.
     const status = detached ? 504 : failure.status;
-    refuseFailed(
-      exchange,
-      { ...failure, status },
-      route.config.origin,
-      keyedStatus(context, { fwd: need.forward }),
-      ['Retry-After', '1'],
-    );
-    this.#deps.accessRecords.whenEnded(context, 'failed', failure.kind, status);
+    const cache = keyedStatus(context, { fwd: need.forward });
+    refuseFailed(context, this.#deps.accessRecords, { kind: failure.kind, status }, cache, true);
     return null;
   }
 
@@ -119,9 +112,12 @@ export class EntryServing {
    * The origin has failed at another request, and would at this one. Its answer was for that one: it may tell of its client.
    */
   failAlike(context: KeyedContext, need: FetchReason, status: number): null {
-    const answered = keyedStatus(context, { fwd: need.forward, fwdStatus: status, collapsed: true });
-    refuseAlike(context.exchange, status, context.route.config.origin, answered);
-    this.#deps.accessRecords.whenEnded(context, 'failed', 'destination_unavailable', status);
+    const cache = { fwd: need.forward, fwdStatus: status, collapsed: true, detail: 'failing' };
+    refuse(context, this.#deps.accessRecords, 'failing', {
+      status,
+      cache: keyedStatus(context, cache),
+      proxy: { receivedStatus: status, nextHop: context.route.config.origin },
+    });
     return null;
   }
 

@@ -1,5 +1,4 @@
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
-import { cacheStatus } from '../../policies/http/cache-status.ts';
 import { CREDENTIALS } from '../../policies/http/fields.ts';
 import {
   clientSite,
@@ -8,7 +7,6 @@ import {
   isLooping,
   VIA,
 } from '../../policies/http/forwarding.ts';
-import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import { decideTarget } from '../../policies/key.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -127,42 +125,25 @@ export class RequestMachine {
       case 'answer':
         return this.#answer(step.context);
       case 'looping':
-        return this.#refuseLoop(step.context);
+        refuse(step.context, this.#deps.accessRecords, 'loop');
+        return null;
       case 'malformed':
-        return this.#refuse(
-          step.context,
-          400,
-          'Bad Request',
-          'The target is no path that can be read in one way alone.',
-          'malformed-target',
-        );
+        refuse(step.context, this.#deps.accessRecords, 'malformed-target');
+        return null;
       case 'ambiguous':
-        return this.#refuse(
-          step.context,
-          400,
-          'Bad Request',
-          'The path has a dot segment when it is decoded.',
-          'ambiguous-path',
-        );
+        refuse(step.context, this.#deps.accessRecords, 'ambiguous-path');
+        return null;
       case 'forwarding-conflict':
-        return this.#refuse(
-          step.context,
-          400,
-          'Bad Request',
-          'Forwarded and X-Forwarded-* contradict each other.',
-          'forwarding-conflict',
-        );
+        refuse(step.context, this.#deps.accessRecords, 'forwarding-conflict');
+        return null;
       case 'no-route':
-        return this.#refuse(step.context, 404, 'Not Found', 'No route takes this path.', '');
+        refuse(step.context, this.#deps.accessRecords, 'no-route');
+        return null;
       case 'method-not-allowed':
-        return this.#refuse(
-          step.context,
-          405,
-          'Method Not Allowed',
-          'No route of this path takes this method.',
-          '',
-          ['Allow', step.allow.join(', ')],
-        );
+        refuse(step.context, this.#deps.accessRecords, 'method-not-allowed', {
+          fields: ['Allow', step.allow.join(', ')],
+        });
+        return null;
       default:
         return step satisfies never;
     }
@@ -244,44 +225,6 @@ export class RequestMachine {
         204,
       );
     }
-    return null;
-  }
-
-  #refuseLoop(context: RequestContext): null {
-    const said = [
-      'Via',
-      VIA,
-      'Cache-Status',
-      cacheStatus({ detail: 'loop' }),
-      'Proxy-Status',
-      proxyStatus({ error: 'proxy_loop_detected' }),
-    ];
-    const detail = 'The request has passed through Weir too often: its origins lead back to it.';
-    refuse(context.exchange, 508, 'Loop Detected', detail, said);
-    this.#deps.accessRecords.whenEnded(context, 'refused', 'loop', 508);
-    return null;
-  }
-
-  #refuse(
-    context: RequestContext,
-    status: 400 | 404 | 405,
-    title: string,
-    detail: string,
-    reason: string,
-    more: readonly string[] = [],
-  ): null {
-    const outcome = status === 405 ? 'method-not-allowed' : status === 404 ? 'no-route' : 'refused';
-    const error = status === 404 ? 'destination_not_found' : 'http_request_error';
-    const said = [
-      'Via',
-      VIA,
-      'Cache-Status',
-      cacheStatus({ detail: reason || outcome }),
-      'Proxy-Status',
-      proxyStatus({ error }),
-    ];
-    refuse(context.exchange, status, title, detail, [...said, ...more]);
-    this.#deps.accessRecords.whenEnded(context, outcome, reason, status);
     return null;
   }
 }

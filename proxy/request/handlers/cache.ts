@@ -1,8 +1,7 @@
 import { decideBypass } from '../../../policies/bypass.ts';
 import { judge } from '../../store/verdict.ts';
-import { cacheStatus, type ForwardReason } from '../../../policies/http/cache-status.ts';
+import type { ForwardReason } from '../../../policies/http/cache-status.ts';
 import { acceptsEventStream } from '../../../policies/http/event-stream.ts';
-import { VIA } from '../../../policies/http/forwarding.ts';
 import type { FeedTrust, ReuseDecision } from '../../../policies/model.ts';
 import { mayFail } from '../../../policies/rfc9110/preconditions.ts';
 import { decideReuse, forbidsStoring, onlyIfCached } from '../../../policies/rfc9111/reuse.ts';
@@ -241,15 +240,8 @@ export class CacheHandler {
   }
 
   #refuseUncached(context: KeyedContext): null {
-    const status = cacheStatus(keyedStatus(context, { detail: 'only-if-cached' }));
-    refuse(
-      context.exchange,
-      504,
-      'Gateway Timeout',
-      'Nothing stored answers this request, and it wants nothing else.',
-      ['Cache-Status', status, 'Via', VIA],
-    );
-    this.#deps.accessRecords.whenEnded(context, 'refused', 'only-if-cached', 504);
+    const cache = keyedStatus(context, { detail: 'only-if-cached' });
+    refuse(context, this.#deps.accessRecords, 'only-if-cached', { cache });
     return null;
   }
 }

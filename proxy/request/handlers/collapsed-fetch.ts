@@ -3,7 +3,6 @@ import { passedFields } from '../../../policies/http/downstream.ts';
 import { withoutFields } from '../../../policies/http/fields.ts';
 import { endToEnd, VIA } from '../../../policies/http/forwarding.ts';
 import { interimFields } from '../../../policies/http/interim.ts';
-import { proxyStatus } from '../../../policies/http/proxy-status.ts';
 import { evaluatePreconditions } from '../../../policies/rfc9110/preconditions.ts';
 import { dateValueMs } from '../../../policies/rfc9111/freshness.ts';
 import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
@@ -123,19 +122,9 @@ export class CollapsedFetch {
     return null;
   }
 
-  #refuseBusy(context: KeyedContext, limit: string): null {
-    const status = cacheStatus(keyedStatus(context, { fwd: 'miss', detail: limit }));
-    refuse(context.exchange, 503, 'Service Unavailable', 'Too many requests wait for the origin already.', [
-      'Retry-After',
-      '1',
-      'Proxy-Status',
-      proxyStatus({ error: 'connection_limit_reached' }),
-      'Cache-Status',
-      status,
-      'Via',
-      VIA,
-    ]);
-    this.#deps.accessRecords.whenEnded(context, 'refused', limit, 503);
+  #refuseBusy(context: KeyedContext, limit: 'waiters' | 'waiting'): null {
+    const cache = keyedStatus(context, { fwd: 'miss', detail: limit });
+    refuse(context, this.#deps.accessRecords, limit, { cache });
     return null;
   }
 }

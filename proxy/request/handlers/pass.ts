@@ -101,8 +101,7 @@ export class PassHandler {
           options.onSettled?.(failure);
           if (options.onFailure?.(failure) === true) return;
           const refuse = (): void => {
-            refuseFailed(exchange, failure, route.config.origin, status);
-            this.#accessRecords.whenEnded(context, 'failed', failure.kind, failure.status);
+            refuseFailed(context, this.#accessRecords, failure, status);
           };
           if (options.beforeRefusal === undefined) refuse();
           else void options.beforeRefusal(failure).then(refuse);
@@ -133,13 +132,7 @@ export class PassHandler {
           }
           if (!isSwitchOffered(offered, result.fields)) {
             result.socket.destroy();
-            refuseFailed(exchange, SWITCHED_ELSEWHERE, route.config.origin, { fwd: 'bypass' });
-            this.#accessRecords.whenEnded(
-              context,
-              'failed',
-              SWITCHED_ELSEWHERE.kind,
-              SWITCHED_ELSEWHERE.status,
-            );
+            refuseFailed(context, this.#accessRecords, SWITCHED_ELSEWHERE, { fwd: 'bypass' });
             return;
           }
           const protocol = fieldValue(result.fields, 'upgrade')!;
@@ -172,8 +165,7 @@ export class PassHandler {
           return;
         }
         case 'failed':
-          refuseFailed(exchange, result.failure, route.config.origin, { fwd: 'bypass' });
-          this.#accessRecords.whenEnded(context, 'failed', result.failure.kind, result.failure.status);
+          refuseFailed(context, this.#accessRecords, result.failure, { fwd: 'bypass' });
           return;
         default:
           result satisfies never;

@@ -63,19 +63,18 @@ export class PendingReadHandler {
       this.#deps.accessRecords.abandoned(context, 'pending');
       return;
     }
-    const status = cacheStatus({ hit: true, detail: 'pending' });
+    const cache = { hit: true, detail: 'pending' };
     switch (pending.kind) {
       case 'none':
         otherwise();
         return;
       case 'deleted':
-        refuse(exchange, 404, 'Not Found', 'It was deleted.', ['Cache-Status', status, 'Via', VIA]);
-        this.#deps.accessRecords.whenEnded(context, 'hit', 'pending', 404);
+        refuse(context, this.#deps.accessRecords, 'pending', { cache });
         return;
       case 'content':
         exchange.respond(
           200,
-          [...pending.fields, 'Cache-Control', 'no-store', 'Cache-Status', status, 'Via', VIA],
+          [...pending.fields, 'Cache-Control', 'no-store', 'Cache-Status', cacheStatus(cache), 'Via', VIA],
           pending.content,
         );
         this.#deps.accessRecords.whenEnded(context, 'hit', 'pending', 200);

@@ -1,6 +1,7 @@
 import { fieldValue } from '../../../policies/http/fields.ts';
 import { clientSite } from '../../../policies/http/forwarding.ts';
 import { decideTarget } from '../../../policies/key.ts';
+import { hasWildcard } from '../../../policies/url-place.ts';
 import { tagsOfPlace } from '../../../policies/url-tags.ts';
 import { bearsToken } from '../../../policies/bearer-token.ts';
 import type { AccessRecords } from '../access-records.ts';
@@ -24,19 +25,22 @@ export class PurgeHandler {
     const { exchange, site } = context;
     const { token } = site.config.admin;
     if (token === '') {
-      this.#refuse(context, 403, 'Forbidden', 'PURGE needs admin.token to be configured.');
+      refuse(context, this.#accessRecords, 'purge-disabled');
       return;
     }
     if (!bearsToken(fieldValue(exchange.fields, 'authorization'), token)) {
-      this.#refuse(context, 401, 'Unauthorized', 'PURGE needs the admin token.', [
-        'WWW-Authenticate',
-        'Bearer',
-      ]);
+      refuse(context, this.#accessRecords, 'purge-unauthorized', {
+        fields: ['WWW-Authenticate', 'Bearer'],
+      });
       return;
     }
     const target = decideTarget(exchange.target, 'pass');
     if (target.kind !== 'target') {
-      this.#refuse(context, 400, 'Bad Request', 'The target is no path that can be read in one way alone.');
+      refuse(context, this.#accessRecords, 'purge-malformed');
+      return;
+    }
+    if (hasWildcard(target.path)) {
+      refuse(context, this.#accessRecords, 'purge-wildcard');
       return;
     }
     const { authority } = clientSite(clientOf(context));
@@ -48,24 +52,7 @@ export class PurgeHandler {
         exchange.respond(200, ['Content-Type', 'application/json', 'Cache-Control', 'no-store'], content);
         this.#accessRecords.whenEnded(context, 'purge', '', 200);
       },
-      () =>
-        this.#refuse(
-          context,
-          503,
-          'Service Unavailable',
-          'The purge is in force but could not be written down.',
-        ),
+      () => refuse(context, this.#accessRecords, 'purge-not-durable'),
     );
-  }
-
-  #refuse(
-    context: RequestContext,
-    status: number,
-    title: string,
-    detail: string,
-    more: readonly string[] = [],
-  ): void {
-    refuse(context.exchange, status, title, detail, more);
-    this.#accessRecords.whenEnded(context, 'purge', 'refused', status);
   }
 }

@@ -46,9 +46,12 @@ export class WebhookHandler {
 
   #answer(context: RequestContext, { status, detail }: DeliveryAnswer): void {
     const { exchange } = context;
-    if (status === 204) exchange.respond(204, ['Via', VIA], null);
-    else refuse(exchange, status, TITLES[status], detail, ['Via', VIA, ...(MORE[status] ?? [])]);
-    this.#accessRecords.whenEnded(context, status === 204 ? 'answered' : 'refused', 'delivery', status);
+    if (status !== 204) {
+      refuse(context, this.#accessRecords, 'delivery', { status, values: { detail }, fields: MORE[status] });
+      return;
+    }
+    exchange.respond(204, ['Via', VIA], null);
+    this.#accessRecords.whenEnded(context, 'answered', 'delivery', 204);
   }
 
   #contentOf(body: Readable | null, maxBytes: number): Promise<Content> {
@@ -82,14 +85,6 @@ export class WebhookHandler {
 
 /** `cut`: the client has gone before it had sent all. */
 type Content = Uint8Array | 'too-large' | 'too-many' | 'cut';
-
-const TITLES: Readonly<Record<Exclude<DeliveryAnswer['status'], 204>, string>> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  405: 'Method Not Allowed',
-  413: 'Content Too Large',
-  503: 'Service Unavailable',
-};
 
 const MORE: Readonly<Partial<Record<DeliveryAnswer['status'], readonly string[]>>> = {
   401: ['WWW-Authenticate', 'Signature realm="weir"'],

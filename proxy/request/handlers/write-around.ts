@@ -17,8 +17,6 @@ import { laterTags, writtenTags } from '../../../policies/written-tags.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
-import { cacheStatus } from '../../../policies/http/cache-status.ts';
-import { VIA } from '../../../policies/http/forwarding.ts';
 import { holdClient, type RoutedContext } from '../context.ts';
 import type { UnheldWrite } from '../../writes/through/gate.ts';
 
@@ -106,13 +104,9 @@ export class WriteAroundHandler {
       if (admission?.kind === 'admitted') desk.giveSlot(admission.slot);
       accessRecords.whenEnded(context, 'write', 'around', 0);
     } else if (admission === null) {
-      const more = ['Retry-After', '1', 'Cache-Status', cacheStatus({ detail: 'stopping' }), 'Via', VIA];
-      refuse(context.exchange, 503, 'Service Unavailable', 'Weir is stopping.', more);
-      accessRecords.whenEnded(context, 'refused', 'stopping', 503);
-    } else if (admission.kind === 'beyond') {
-      const { reason, status } = refuseHeld(context.exchange, admission.bound);
-      accessRecords.whenEnded(context, 'refused', reason, status);
-    } else this.#sendAround(context, sent, admission.slot);
+      refuse(context, accessRecords, 'stopping');
+    } else if (admission.kind === 'beyond') refuseHeld(context, accessRecords, admission.bound);
+    else this.#sendAround(context, sent, admission.slot);
   }
 
   #sendAround(context: RoutedContext, sent: SentInstead, slot: number): void {

@@ -70,7 +70,7 @@ export class WriteBehindHandler {
           this.#deps.through.enter(context, 'receiving', { body: read.whole });
         } else {
           read.whole.destroy();
-          this.#refuseNotTaken(context, 'receiving');
+          refuse(context, this.#deps.accessRecords, 'receiving');
         }
         return;
       case 'cut':
@@ -141,12 +141,12 @@ export class WriteBehindHandler {
     const isThrough = context.route.config.write.onFull === 'through';
     switch (accepted.kind) {
       case 'mismatch':
-        this.#refuse(context, 422, 'Unprocessable Content', 'key-reused', KEY_REUSED);
+        refuse(context, this.#deps.accessRecords, 'key-reused');
         return;
       case 'full':
       case 'not-durable':
         if (isThrough) this.#deps.through.enter(context, accepted.kind, { body: asStream(kept) });
-        else this.#refuseNotTaken(context, accepted.kind);
+        else refuse(context, this.#deps.accessRecords, accepted.kind);
         return;
       default:
         accepted satisfies never;
@@ -194,27 +194,7 @@ export class WriteBehindHandler {
   }
 
   #refuseTooLarge(context: RoutedContext): void {
-    const detail = `This route takes content of at most ${context.route.config.write.maxBodyBytes} bytes.`;
-    this.#refuse(context, 413, 'Content Too Large', 'too-large', detail);
-  }
-
-  #refuseNotTaken(context: RoutedContext, reason: 'full' | 'not-durable' | 'receiving'): void {
-    this.#refuse(context, 503, 'Service Unavailable', reason, NOT_TAKEN, ['Retry-After', '1']);
-  }
-
-  #refuse(
-    context: RoutedContext,
-    status: 413 | 422 | 503,
-    title: string,
-    reason: string,
-    detail: string,
-    more: readonly string[] = [],
-  ): void {
-    const cache = cacheStatus({ detail: reason });
-    refuse(context.exchange, status, title, detail, [...more, 'Cache-Status', cache, 'Via', VIA]);
-    this.#deps.accessRecords.whenEnded(context, 'refused', reason, status);
+    const values = { limit: context.route.config.write.maxBodyBytes };
+    refuse(context, this.#deps.accessRecords, 'too-large', { values });
   }
 }
-
-const KEY_REUSED = 'Another request was sent with this Idempotency-Key before.';
-const NOT_TAKEN = 'The write could not be taken in durably; nothing of it was kept.';

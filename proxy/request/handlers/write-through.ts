@@ -1,5 +1,3 @@
-import { cacheStatus } from '../../../policies/http/cache-status.ts';
-import { VIA } from '../../../policies/http/forwarding.ts';
 import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../../policies/writes.ts';
 import type { AccessRecords } from '../access-records.ts';
 import { originForm, type PassOptions, type PassHandler } from './pass.ts';
@@ -73,15 +71,13 @@ export class WriteThroughHandler {
         } else this.#send(context, reason, sent, admission.hold);
         return;
       case 'busy':
-        this.#refuse(context, 'busy', 'Earlier writes to this URL have not been delivered yet.');
+        refuse(context, this.#deps.accessRecords, 'busy');
         return;
-      case 'beyond': {
-        const { reason: why, status } = refuseHeld(exchange, admission.bound);
-        this.#deps.accessRecords.whenEnded(context, 'refused', why, status);
+      case 'beyond':
+        refuseHeld(context, this.#deps.accessRecords, admission.bound);
         return;
-      }
       case 'not-durable':
-        this.#refuse(context, 'not-durable', 'The write could not be prepared durably.');
+        refuse(context, this.#deps.accessRecords, 'not-durable');
         return;
       default:
         admission satisfies never;
@@ -142,19 +138,6 @@ export class WriteThroughHandler {
     } catch {
       return null;
     }
-  }
-
-  #refuse(context: RoutedContext, reason: string, detail: string): void {
-    const status = cacheStatus({ detail: reason });
-    refuse(context.exchange, 503, 'Service Unavailable', detail, [
-      'Retry-After',
-      '1',
-      'Cache-Status',
-      status,
-      'Via',
-      VIA,
-    ]);
-    this.#deps.accessRecords.whenEnded(context, 'refused', reason, 503);
   }
 }
 

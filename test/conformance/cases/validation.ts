@@ -371,11 +371,7 @@ const ranges: Case[] = [
         from: 'cache',
         status: 416,
         has: ['Content-Range', 'bytes */10'],
-        body: problemText(
-          416,
-          'Range Not Satisfiable',
-          'No range that was asked for lies within the content.',
-        ),
+        body: problemText(416, 'Range Not Satisfiable', 'No requested range overlaps the content.'),
       },
     ],
   },
@@ -470,7 +466,7 @@ const gateway = (status: 502 | 504): string =>
   problemText(
     status,
     status === 502 ? 'Bad Gateway' : 'Gateway Timeout',
-    'The origin gave no usable answer (connection_terminated).',
+    'The origin gave no usable response (connection_terminated).',
   );
 
 const staleness: Case[] = [
