@@ -5,9 +5,10 @@ const SLOW_BASE_MS = 2_000;
 const MAX_MS = 30_000;
 
 /**
- * How long to wait before the next attempt: exponential with full jitter, so that many nodes do not come back at once.
- * Where somebody must act first, the longest is reached within three attempts: what is made anew under its name, a slot
- * or a stream, is missing only for a moment. null: not again. `attempt` counts from 0, `random` is in [0, 1).
+ * The delay before the next attempt in milliseconds; null: no further attempt. `soon` backs off exponentially with full
+ * jitter, so that many nodes do not reconnect at once. `slowly` reaches the longest delay within three attempts: an
+ * operator has to act, but a slot or stream that is being recreated is missing only briefly. `attempt` counts from 0;
+ * `random` is in [0, 1).
  */
 export function backoffMs(retry: FeedFailure['retry'], attempt: number, random: number): number | null {
   switch (retry) {

@@ -1,16 +1,16 @@
 /**
- * What a feed has said and is not yet applied, in order. Bounded: whoever reads the feed waits for room, so that a flood
- * stays upstream; nothing is dropped.
+ * Change batches that are not applied yet, in order. The queue is bounded and drops nothing: its producer waits for
+ * room, so a flood stays upstream.
  */
-export class BatchQueue<Step> {
+export class BatchQueue<Batch> {
   readonly #limit: number;
-  #steps: Step[] = [];
+  #batches: Batch[] = [];
   #weight = 0;
   #isClosed = false;
   #room: (() => void) | null = null;
   #arrival: (() => void) | null = null;
 
-  /** `limit`: the weight from which on `push` waits. */
+  /** `limit`: the weight at which `push` begins to wait. */
   constructor(limit: number) {
     this.#limit = limit;
   }
@@ -20,13 +20,13 @@ export class BatchQueue<Step> {
   }
 
   get isEmpty(): boolean {
-    return this.#steps.length === 0;
+    return this.#batches.length === 0;
   }
 
-  /** Takes the step at once and resolves when there is room for another. One producer. */
-  async push(step: Step, weight: number): Promise<void> {
+  /** Adds the batch at once; resolves when there is room for another. For a single producer. */
+  async push(batch: Batch, weight: number): Promise<void> {
     if (this.#isClosed) return;
-    this.#steps.push(step);
+    this.#batches.push(batch);
     this.#weight += weight;
     this.#arrival?.();
     if (this.#weight < this.#limit) return;
@@ -35,33 +35,33 @@ export class BatchQueue<Step> {
     });
   }
 
-  /** Everything that is there, or null once it is closed and empty. One consumer. */
-  async takeAll(): Promise<readonly Step[] | null> {
-    while (this.#steps.length === 0) {
+  /** All queued batches; null once the queue is closed and empty. For a single consumer. */
+  async takeAll(): Promise<readonly Batch[] | null> {
+    while (this.#batches.length === 0) {
       if (this.#isClosed) return null;
       await new Promise<void>((resolve) => {
         this.#arrival = resolve;
       });
       this.#arrival = null;
     }
-    const steps = this.#steps;
-    this.#steps = [];
+    const batches = this.#batches;
+    this.#batches = [];
     this.#weight = 0;
     this.#room?.();
     this.#room = null;
-    return steps;
+    return batches;
   }
 
-  /** Nothing more comes; what is there can still be taken. */
+  /** Ends the queue. Queued batches can still be taken. */
   close(): void {
     this.#isClosed = true;
     this.#arrival?.();
     this.#room?.();
   }
 
-  /** Nothing more comes, and what is there is forgotten. */
+  /** Ends the queue and drops what is queued. */
   discard(): void {
-    this.#steps = [];
+    this.#batches = [];
     this.#weight = 0;
     this.close();
   }

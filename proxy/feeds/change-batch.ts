@@ -5,7 +5,7 @@ import { highestOf, versionOf } from '../../policies/feed-version.ts';
 import type { MappedChange, Mapping } from '../../policies/mapping.ts';
 import type { FeedInvalidation } from './sink.ts';
 
-/** What one event of a feed asks the runner to do, in the feed's order. */
+/** What the runner does for one event of a feed. */
 export type ChangeBatch =
   | InvalidationBatch
   | { readonly kind: 'head'; readonly position: string | null; readonly askedAtMonotonicMs: number };
@@ -15,9 +15,9 @@ export interface InvalidationBatch {
   readonly as: FeedInvalidation['kind'];
   readonly tags: readonly string[];
   readonly position: string | null;
-  /** The highest that its changes tell; null: none. */
+  /** The highest version of its changes; null: none has one. */
   readonly version: bigint | null;
-  /** Why more than what changes named is invalidated; empty for `change`. */
+  /** Why the feed's scope is invalidated; empty for `change`. */
   readonly reason: string;
   readonly changes: number;
   readonly unmapped: number;
@@ -26,43 +26,46 @@ export interface InvalidationBatch {
   readonly committedAtMs: number | null;
 }
 
-/** The most tags that one transaction may name; beyond it the feed's scope stands for them. */
+/** A transaction with more tags invalidates the feed's scope instead. */
 export const MAX_TAGS = 100_000;
-/** How long changes are mapped at a time before others have their turn. */
+/** How long changes are mapped before the event loop gets a turn. */
 const SLICE_MS = 3;
 
-export interface BatchMaker {
-  /** Where changes tell their version; null: they do not. */
+export interface BatchContext {
+  /** The dotted path of a change's version; null: changes have none. */
   readonly versionField: string | null;
   readonly clock: Pick<FeedClock, 'monotonicMs'>;
   readonly mapping: Mapping;
-  /** What stands for the whole of what the feed may change. */
+  /** The tags that cover everything the feed may change. */
   readonly scope: readonly string[];
-  /** The tags under which the fence knows what a change named. */
+  /** The fence's tags for what a change names. */
   tagsOf(named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>): readonly string[];
-  /** Hears of changes that the map does not take, or not with all that it needs. Absent: nobody does. */
-  readonly odd?: {
+  /** Called for changes that the map does not cover, or that lack values for its templates. */
+  readonly warnings?: {
     unmapped(change: Change): void;
     incomplete(change: Change, missing: readonly string[]): void;
   };
 }
 
-/** The step of an event; null where it asks for nothing. `nowMs`: wall clock. Large transactions take several turns. */
+/**
+ * The batch of an event; null where there is nothing to do. `nowMs`: wall clock. A large transaction is mapped in
+ * several turns of the event loop.
+ */
 export async function batchOf(
   event: Exclude<FeedEvent, { kind: 'failed' }>,
-  maker: BatchMaker,
+  context: BatchContext,
   nowMs: number,
 ): Promise<ChangeBatch | null> {
   switch (event.kind) {
     case 'change':
-      return changeStep(event, maker, nowMs);
+      return transactionBatch(event, context, nowMs);
     case 'unintelligible':
       return {
-        ...scopeBatch('scope', event.position, event.reason, maker, nowMs),
+        ...scopeBatch('scope', event.position, event.reason, context, nowMs),
         isUnintelligible: true,
       };
     case 'gap':
-      return scopeBatch('gap', event.position, event.reason, maker, nowMs);
+      return scopeBatch('gap', event.position, event.reason, context, nowMs);
     case 'head':
       return event;
     case 'behind':
@@ -76,13 +79,13 @@ export function scopeBatch(
   as: 'gap' | 'scope',
   position: string | null,
   reason: string,
-  maker: BatchMaker,
+  context: BatchContext,
   nowMs: number,
 ): InvalidationBatch {
   return {
     kind: 'invalidate',
     as,
-    tags: maker.scope,
+    tags: context.scope,
     position,
     version: null,
     reason,
@@ -94,37 +97,37 @@ export function scopeBatch(
   };
 }
 
-/** The tags of a whole transaction are one step, so that they come into force together. */
-async function changeStep(
+/** The tags of a whole transaction are one batch, so that they are applied at once. */
+async function transactionBatch(
   event: Extract<FeedEvent, { kind: 'change' }>,
-  maker: BatchMaker,
+  context: BatchContext,
   nowMs: number,
 ): Promise<InvalidationBatch> {
-  const { versionField } = maker;
+  const { versionField } = context;
   const tags = new Set<string>();
   const missing = new Set<string>();
   let unmapped = 0;
   let version: bigint | null = null;
-  let sliceEndsAtMs = maker.clock.monotonicMs() + SLICE_MS;
+  let sliceEndsAtMs = context.clock.monotonicMs() + SLICE_MS;
   for (const change of event.changes) {
-    const mapped = maker.mapping.mapChange(change);
-    for (const tag of maker.tagsOf(mapped)) tags.add(tag);
+    const mapped = context.mapping.mapChange(change);
+    for (const tag of context.tagsOf(mapped)) tags.add(tag);
     for (const name of mapped.missing) missing.add(name);
-    if (mapped.missing.length > 0) maker.odd?.incomplete(change, mapped.missing);
+    if (mapped.missing.length > 0) context.warnings?.incomplete(change, mapped.missing);
     if (mapped.unmapped) {
       unmapped += 1;
-      maker.odd?.unmapped(change);
+      context.warnings?.unmapped(change);
     } else if (versionField !== null) version = highestOf([version, versionOf(change, versionField)]);
     if (tags.size > MAX_TAGS) break;
-    if (maker.clock.monotonicMs() < sliceEndsAtMs) continue;
+    if (context.clock.monotonicMs() < sliceEndsAtMs) continue;
     await nextTurn();
-    sliceEndsAtMs = maker.clock.monotonicMs() + SLICE_MS;
+    sliceEndsAtMs = context.clock.monotonicMs() + SLICE_MS;
   }
   return {
     kind: 'invalidate',
-    ...whatIsNamed(tags, missing, maker.scope),
+    ...namedTags(tags, missing, context.scope),
     position: event.position,
-    // Of one that was not read to its end, none is known.
+    // The transaction was not mapped to its end, so its highest version is unknown.
     version: tags.size > MAX_TAGS ? null : version,
     changes: event.changes.length,
     unmapped,
@@ -134,8 +137,8 @@ async function changeStep(
   };
 }
 
-/** More than the changes name, where that is not fully known or too much. */
-function whatIsNamed(
+/** The tags that the changes name, or the feed's scope where they are too many or not fully known. */
+function namedTags(
   tags: ReadonlySet<string>,
   missing: ReadonlySet<string>,
   scope: readonly string[],
@@ -144,28 +147,28 @@ function whatIsNamed(
     return { as: 'scope', tags: scope, reason: `a transaction names more than ${MAX_TAGS} tags` };
   }
   if (missing.size > 0) {
-    const reason = `a change does not tell ${[...missing].join(', ')}`;
+    const reason = `a change has no value for ${[...missing].join(', ')}`;
     return { as: 'scope', tags: [...new Set([...tags, ...scope])], reason };
   }
   return { as: 'change', tags: [...tags], reason: '' };
 }
 
 /**
- * Steps that can go through the door in one call, in order: a later one's tags join an earlier one's as long as both are
- * of one kind and the call names no more than `maxTags`. A step is never split.
+ * Groups batches that can be applied in one call, in order. Batches of one kind are grouped as long as the call has at
+ * most `maxTags` tags. A batch is never split.
  */
-export function batchesOf(steps: readonly InvalidationBatch[], maxTags: number): InvalidationBatch[][] {
-  const batches: InvalidationBatch[][] = [];
+export function groupBatches(batches: readonly InvalidationBatch[], maxTags: number): InvalidationBatch[][] {
+  const groups: InvalidationBatch[][] = [];
   let tags = 0;
-  for (const step of steps) {
-    const last = batches.at(-1);
-    if (last !== undefined && last[0]!.as === step.as && tags + step.tags.length <= maxTags) {
-      last.push(step);
-      tags += step.tags.length;
+  for (const batch of batches) {
+    const last = groups.at(-1);
+    if (last !== undefined && last[0]!.as === batch.as && tags + batch.tags.length <= maxTags) {
+      last.push(batch);
+      tags += batch.tags.length;
     } else {
-      batches.push([step]);
-      tags = step.tags.length;
+      groups.push([batch]);
+      tags = batch.tags.length;
     }
   }
-  return batches;
+  return groups;
 }

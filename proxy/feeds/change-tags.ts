@@ -3,7 +3,7 @@ import type { MappedChange } from '../../policies/mapping.ts';
 import { tagOfName } from '../../policies/tags.ts';
 import { tagsOfPrefix, tagsOfUrl } from '../../policies/url-tags.ts';
 
-/** The tags under which the fence knows what a change names; where that is no place at all, the feed's whole scope. */
+/** The fence's tags for what a change names. A text that is not a URL invalidates the feed's whole scope. */
 export function tagsOfChange(
   config: Config,
   named: Pick<MappedChange, 'tags' | 'urls' | 'prefixes'>,

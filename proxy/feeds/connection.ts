@@ -2,24 +2,24 @@ import type { FeedFailure } from '../../origin-adapters/feeds/feed.ts';
 import type { ChangeBatch } from './change-batch.ts';
 import { BatchQueue } from './batch-queue.ts';
 
-/** Events and tags that may wait for the door. */
+/** Batches and tags that may wait for the invalidation sink. */
 const QUEUE_LIMIT = 20_000;
 
-/** One opening of a feed, and what it has said so far. */
+/** One connection of a feed, and the batches received on it. */
 export class FeedConnection {
   readonly queue = new BatchQueue<ChangeBatch>(QUEUE_LIMIT);
   readonly #abort = new AbortController();
   readonly openedAtMs: number;
-  hasSpoken = false;
-  /** So many things of it are being mapped, or on their way through the door. */
-  works = 0;
-  /** When it last said anything, or was last kept waiting by us; monotonic. */
-  heardAtMs: number;
+  hasReceived = false;
+  /** Events that are being mapped, and groups of batches that are being applied. */
+  pending = 0;
+  /** When the last message arrived, or was last kept waiting by the runner; monotonic. */
+  lastMessageAtMs: number;
   #failure: FeedFailure | null = null;
 
   constructor(nowMs: number) {
     this.openedAtMs = nowMs;
-    this.heardAtMs = nowMs;
+    this.lastMessageAtMs = nowMs;
   }
 
   get signal(): AbortSignal {
@@ -30,7 +30,7 @@ export class FeedConnection {
     return this.#abort.signal.aborted;
   }
 
-  /** Why it ended: the first reason counts. */
+  /** Why it ended; the first reason counts. */
   get failure(): FeedFailure {
     return this.#failure ?? closedByOrigin;
   }
@@ -39,7 +39,7 @@ export class FeedConnection {
     this.#failure ??= failure;
   }
 
-  /** Ends it from our side. What it has said before is still applied. */
+  /** Closes the connection. Batches received before are still applied. */
   giveUp(failure: FeedFailure): void {
     this.failed(failure);
     this.#abort.abort();

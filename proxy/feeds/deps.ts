@@ -1,7 +1,7 @@
 import type { FeedClock, FeedDeps, FeedLog, LoadedLibrary } from '../../origin-adapters/feeds/feed.ts';
 import type { Clock } from '../threads/clock.ts';
 
-/** What feeds get from the process that they run in. */
+/** The services that the process provides to feeds. */
 export function feedDeps(clock: Clock, log: FeedLog): FeedDeps {
   return { clock: feedClock(clock), log, loadLibrary };
 }
@@ -18,7 +18,7 @@ export function feedClock(clock: Clock): FeedClock {
   };
 }
 
-/** Client libraries are optional dependencies: one that is missing is no fault of the feed's server. */
+/** Loads a client library. These are optional dependencies; a missing one is reported as a failure with its cure. */
 export async function loadLibrary<T>(name: string, load: () => Promise<T>): Promise<LoadedLibrary<T>> {
   try {
     return { kind: 'loaded', library: await load() };

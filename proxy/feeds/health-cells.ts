@@ -4,10 +4,10 @@ import type { Clock } from '../threads/clock.ts';
 import type { FeedHealthReport, FeedState } from './sink.ts';
 
 /**
- * How one feed stands, in shared memory: the coordinator writes, workers read and count the silence themselves, so that
- * a coordinator that stalls makes them cautious. Three 64-bit cells: the state, and the microsecond of the last proof by
- * both clocks. While a machine sleeps the monotonic one stands still, and when it wakes the coordinator may be the last
- * to notice.
+ * The state of one feed in shared memory. The coordinator writes it; workers read it and compute the silence
+ * themselves, so that they stop trusting the feed when the coordinator stalls. Three 64-bit cells hold the state and
+ * the microsecond of the last proof by both clocks. The monotonic clock stops while the machine sleeps, and after it
+ * wakes a worker may run before the coordinator.
  */
 const STATES: readonly FeedState[] = ['lost', 'catching-up', 'live'];
 const STATE = 0;
@@ -34,10 +34,10 @@ export class HealthCells {
     Atomics.notify(this.#cells, PROVED);
   }
 
-  /** How far entries of a route may be believed now. */
+  /** How far entries of a route that trusts this feed may be used now. */
   trust(maxSilenceMs: number, onLoss: RouteCacheConfig['onFeedLoss'], clock: Clock): FeedTrust {
     if (Atomics.load(this.#cells, STATE) !== 2n) return onLoss;
-    // The proof before the clock: a thread that is stopped between the two counts the time for which it stood.
+    // The proof is read before the clock, so that a pause of this thread between the two counts as silence.
     const provedAtMs = this.provedAtMs();
     const provedAtWallMs = Number(Atomics.load(this.#cells, PROVED_WALL)) / 1000;
     const silenceMs = Math.max(clock.monotonicMs() - provedAtMs, clock.nowMs() - provedAtWallMs);
@@ -49,7 +49,7 @@ export class HealthCells {
     return Number(Atomics.load(this.#cells, PROVED)) / 1000;
   }
 
-  /** Resolves when the feed was proved to be at its head at `sinceMs` (monotonic) or later; false: not in time. */
+  /** Resolves once the feed was proved to be at its head at `sinceMs` (monotonic) or later; false after `timeoutMs`. */
   async provedSince(sinceMs: number, timeoutMs: number, now: () => number): Promise<boolean> {
     const deadlineMs = now() + timeoutMs;
     for (;;) {

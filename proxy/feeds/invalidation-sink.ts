@@ -7,37 +7,37 @@ import type { StateStore, StateTable } from '../state/state-store.ts';
 import type { InvalidationSink, FeedInvalidation } from './sink.ts';
 import type { PositionCells } from './position-cells.ts';
 
-/** A feed's way through the fence: a change's tags and its position become durable together. */
+/** The invalidation sink of a feed: a change's tags and its position become durable in one transaction. */
 export class FenceSink implements InvalidationSink {
   readonly #fence: Fence;
   readonly #positions: StateTable;
   readonly #key: string;
   readonly #digest: string;
   readonly #scope: readonly string[];
-  readonly #board: PositionCells;
+  readonly #cells: PositionCells;
   #position: string | null;
   #mark: VersionMark;
 
-  /** `scope` stands for everything that the feed may change. */
+  /** `scope`: the tags that cover everything the feed may change. */
   constructor(
     fence: Fence,
     state: StateStore,
     feed: FeedConfig,
     scope: readonly string[],
-    board: PositionCells,
+    cells: PositionCells,
   ) {
     this.#fence = fence;
     this.#scope = scope;
     this.#positions = state.table('positions');
     this.#key = keyOf(feed.name);
     this.#digest = feedDigest(feed);
-    this.#board = board;
+    this.#cells = cells;
     const { position, mark } = this.#stored();
     this.#position = position;
     this.#mark = mark;
-    board.announce(position);
-    board.announceVersion(mark);
-    board.apply(position);
+    cells.announce(position);
+    cells.announceVersion(mark);
+    cells.apply(position);
   }
 
   position(): string | null {
@@ -48,13 +48,13 @@ export class FenceSink implements InvalidationSink {
     return this.#mark;
   }
 
-  async apply(told: FeedInvalidation): Promise<{ readonly sequence: number }> {
-    const { feed, tags, position, mark, kind } = told;
-    // What was missed lies before a place without a name: until the next one, nobody can say how far the feed has got.
+  async apply(invalidation: FeedInvalidation): Promise<{ readonly sequence: number }> {
+    const { feed, tags, position, mark, kind } = invalidation;
+    // The gap has no position: until the next one it is unknown how far the feed has got.
     const isLost = kind === 'gap' && position === null;
     const value = Buffer.from(JSON.stringify({ digest: this.#digest, position, ...writtenMark(mark) }));
-    if (position !== null || isLost) this.#board.announce(position);
-    this.#board.announceVersion(mark);
+    if (position !== null || isLost) this.#cells.announce(position);
+    this.#cells.announceVersion(mark);
     const { sequence } = await this.#fence.invalidate({
       tags,
       mode: 'hard',
@@ -66,12 +66,12 @@ export class FenceSink implements InvalidationSink {
     });
     if (position !== null) this.#position = position;
     this.#mark = mark;
-    if (position !== null || isLost) this.#board.apply(position);
+    if (position !== null || isLost) this.#cells.apply(position);
     return { sequence };
   }
 
   announceHead(_feed: string, position: string): void {
-    this.#board.announce(position);
+    this.#cells.announce(position);
   }
 
   #stored(): { readonly position: string | null; readonly mark: VersionMark } {
@@ -87,7 +87,7 @@ export class FenceSink implements InvalidationSink {
 interface PositionRow {
   readonly digest: string;
   readonly position: string;
-  /** The mark, where it holds a version. */
+  /** The mark's highest version, if it has one. */
   readonly version?: string;
   readonly isVersionKnown?: boolean;
 }
@@ -96,7 +96,7 @@ function writtenMark({ highest, isKnown }: VersionMark): Pick<PositionRow, 'vers
   return highest === null ? {} : { version: String(highest), isVersionKnown: isKnown };
 }
 
-/** Names may be longer than a key. */
+/** A digest, because a name may be longer than a key of the table. */
 function keyOf(feed: string): string {
   return createHash('sha256').update(feed).digest('hex');
 }

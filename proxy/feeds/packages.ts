@@ -3,13 +3,13 @@ import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 
 const { resolve } = createRequire(import.meta.url);
 
-/** The client packages that a feed of this type needs and that are not installed. Loads none of them. */
+/** The missing client packages of a feed type. None is loaded. */
 export function missingPackages(feedType: string): readonly string[] {
   const adapter = Object.values(FEED_TYPES).find(({ type }) => type === feedType);
   return adapter?.packages.filter((name) => !isInstalled(name)) ?? [];
 }
 
-/** A package of ES modules alone can't be required, and is there. */
+/** A package with only ES modules can't be required, but the error differs from that of a missing one. */
 export function isInstalled(name: string): boolean {
   try {
     resolve(name);

@@ -2,14 +2,14 @@ import type { VersionMark } from '../../policies/feed-version.ts';
 import { MAX_POSITION_BYTES } from '../../policies/position-field.ts';
 
 /**
- * How far one feed has got, in shared memory. The coordinator writes two positions, and workers read them:
- * `announced` is written before a change comes into force, so that whoever reads a fence's sequence and then this knows
- * the position of everything up to that sequence; `applied` after it is in force and durable, so that whoever reads this
- * and then judges by the fence judges by everything up to that position.
+ * The positions of one feed in shared memory, written by the coordinator and read by workers. `announced` is written
+ * before a change is applied to the fence: a reader that loads the fence's sequence first finds a position that covers
+ * everything up to that sequence. `applied` is written after the change is applied and durable: a reader that loads it
+ * before the fence's verdict gets a verdict that includes everything up to that position.
  *
- * Beside what is announced stands the version that was told up to there, for origins that attest versions.
+ * The third cell has the highest version up to `announced`, for origins that attest versions.
  *
- * A cell is a version, odd while it is written, a length, and the text. A position that is too long for it is unknown.
+ * A cell has a counter, which is odd during a write, a length, and the text. A text that is too long counts as unknown.
  */
 const CELL_WORDS = 2 + MAX_POSITION_BYTES / 4;
 const CELLS = 3;
@@ -36,7 +36,7 @@ export class PositionCells {
     this.#version = new Cell(buffer, 2 * CELL_WORDS);
   }
 
-  /** null: not known, for nothing was followed yet, or for something was missed before a place that has no name. */
+  /** null: unknown, because nothing was read yet or the last gap has no position. */
   get announced(): string | null {
     return this.#announced.read();
   }
@@ -45,7 +45,7 @@ export class PositionCells {
     return this.#applied.read();
   }
 
-  /** The version that an answer needs to show everything announced, in decimal; null: not known. */
+  /** The version that a response must attest to include everything announced, in decimal; null: unknown. */
   get version(): string | null {
     return this.#version.read();
   }
@@ -62,7 +62,7 @@ export class PositionCells {
     this.#applied.write(position);
   }
 
-  /** Resolves when the applied position is such as `isFarEnough` says; false: not within `timeoutMs`. */
+  /** Resolves once the applied position satisfies `isFarEnough`; false after `timeoutMs`. */
   async applies(
     isFarEnough: (position: string) => boolean,
     timeoutMs: number,
@@ -93,7 +93,7 @@ class Cell {
     return Atomics.load(this.#words, VERSION);
   }
 
-  /** Resolves when the version is no longer this one, or after that time. */
+  /** Resolves when the cell's counter differs, or after `timeoutMs`. */
   async changes(version: number, timeoutMs: number): Promise<void> {
     await Atomics.waitAsync(this.#words, VERSION, version, timeoutMs).value;
   }
@@ -114,7 +114,7 @@ class Cell {
     Atomics.notify(words, VERSION);
   }
 
-  /** One load where nothing was written since it was last read. */
+  /** A single load where the cell was not written since the last read. */
   read(): string | null {
     const words = this.#words;
     for (;;) {

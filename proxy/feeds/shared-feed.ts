@@ -6,7 +6,7 @@ import type { Clock } from '../threads/clock.ts';
 import { HealthCells, healthBuffer } from './health-cells.ts';
 import { PositionCells, positionBuffer } from './position-cells.ts';
 
-/** What the coordinator tells workers of one feed; it lives as long as the feed's runner. */
+/** The shared memory of one feed, which lives as long as the feed's runner. */
 export interface SharedFeed {
   readonly health: SharedArrayBuffer;
   readonly positions: SharedArrayBuffer;
@@ -16,10 +16,10 @@ export function sharedFeed(): SharedFeed {
   return { health: healthBuffer(), positions: positionBuffer() };
 }
 
-/** A feed as a worker sees it. */
+/** A worker's view of a feed. */
 export class FeedView {
   readonly name: string;
-  /** Answers attest versions that changes tell, not positions. */
+  /** Responses attest the versions of changes instead of positions. */
   readonly #hasVersions: boolean;
   readonly #maxSilenceMs: number;
   readonly #health: HealthCells;
@@ -42,50 +42,50 @@ export class FeedView {
     this.#clock = clock;
   }
 
-  /** How far entries of a route may be believed now. */
+  /** How far entries of a route that trusts this feed may be used now. */
   trust(onLoss: RouteCacheConfig['onFeedLoss']): FeedTrust {
     return this.#health.trust(this.#maxSilenceMs, onLoss, this.#clock);
   }
 
   /**
-   * What an answer has to attest, to be asked for after the fence's sequence was read: it covers every change up to
-   * there. null: not known.
+   * What a response has to attest; null: unknown. It must be read after the fence's sequence and then covers every
+   * change up to that sequence.
    */
   get announced(): string | null {
     return this.#hasVersions ? this.#positions.version : this.#positions.announced;
   }
 
   /**
-   * When it was last proved to be at its head (monotonic): what is asked for as announced afterwards covers every change
-   * that was committed before. 0: never.
+   * When the feed was last proved to be at its head (monotonic); 0: never. `announced`, read afterwards, covers every
+   * change committed before.
    */
   get provedAtMs(): number {
     return this.#health.provedAtMs();
   }
 
-  /** The same for an applied position: what an answer that shows everything up to it attests at least. */
+  /** The least that a response attests if it includes everything up to that applied position. */
   attestationOf(position: string): string | null {
     return this.#hasVersions ? this.#positions.version : position;
   }
 
-  /** Whether an answer of that version shows all that `wanted` stands for. */
+  /** Whether a response that attests `version` includes everything up to `wanted`. */
   attests(version: string, wanted: string): boolean {
     if (!this.#hasVersions) return this.isAtLeast(version, wanted);
     const shown = readVersion(version);
     return shown !== null && shown >= BigInt(wanted);
   }
 
-  /** What the origin's field says of the answer to a write, where that is a position of this feed. */
+  /** The position that the response to a write attests; null where there is none or responses attest versions. */
   positionAttested(version: string | undefined): string | null {
     return this.#hasVersions ? null : (version ?? null);
   }
 
-  /** Everything up to it is in force for whoever judges by the fence afterwards; null: not known. */
+  /** Verdicts of the fence from now on include everything up to this position; null: unknown. */
   get applied(): string | null {
     return this.#positions.applied;
   }
 
-  /** As the feed's own world writes it. */
+  /** In the form of the feed's own server. */
   show(position: string): string {
     return this.#adapter.showPosition(position);
   }
@@ -96,7 +96,7 @@ export class FeedView {
     return order !== null && order >= 0;
   }
 
-  /** Resolves when everything up to `mark` is in force; false: not within `timeoutMs`. */
+  /** Resolves once everything up to `mark` is applied; false after `timeoutMs`. */
   reaches(mark: string, timeoutMs: number): Promise<boolean> {
     return this.#positions.applies(
       (position) => this.isAtLeast(position, mark),
@@ -105,7 +105,7 @@ export class FeedView {
     );
   }
 
-  /** Resolves when everything that was committed by now is in force; false: not proved within `timeoutMs`, or never. */
+  /** Resolves once everything committed by now is applied; false: not proved within `timeoutMs`, or never. */
   async catchesUp(timeoutMs: number): Promise<boolean> {
     if (!this.#adapter.provesHead) return false;
     const now = (): number => this.#clock.monotonicMs();

@@ -1,40 +1,38 @@
 import type { VersionMark } from '../../policies/feed-version.ts';
 
-/**
- * The one way by which a feed's changes come into force: the same door and the same order as purges and writes.
- */
+/** Applies a feed's changes to the fence, in one order with purges and writes. */
 export interface InvalidationSink {
   /**
-   * The last position applied and durable; null: none, or the feed's configuration is another than the one under which
-   * it was saved, so that the feed begins anew, with a gap.
+   * The last applied and durable position; null: there is none, or it was saved under another configuration of the feed,
+   * so that the feed begins with a gap.
    */
   position(feed: string): string | null;
-  /** What was told up to that position; `NO_MARK` where there is none. */
+  /** The version mark at that position; `NO_MARK` where there is none. */
   mark(feed: string): VersionMark;
   /**
-   * Resolves when every tag is in force in every worker, for all to see at once, and that and the position are durable.
-   * Rejects when that could not be done; the tags may then be in force or not.
+   * Resolves when all tags are invalidated at once for every worker, and tags and position are durable. After a
+   * rejection the tags may be invalidated or not.
    */
   apply(invalidation: FeedInvalidation): Promise<{ readonly sequence: number }>;
-  /** Where the feed has proved its head to be: from now on an answer has to show everything up to there. */
+  /** Reports a proved head: from now on a response has to include everything up to it. */
   announceHead(feed: string, position: string): void;
 }
 
 export interface FeedInvalidation {
   readonly feed: string;
-  /** May be empty: the position moves alone. */
+  /** Empty where only the position advances. */
   readonly tags: readonly string[];
-  /** null: stays as it is. */
+  /** null: unchanged. */
   readonly position: string | null;
-  /** What an answer has to show from then on. */
+  /** The version that a response has to attest from then on. */
   readonly mark: VersionMark;
-  /** `scope`: more than the changes named, for what they name is not fully known. */
+  /** `scope`: the feed's scope is invalidated, because what the changes name is not fully known. */
   readonly kind: 'change' | 'gap' | 'scope';
 }
 
 /**
- * Where the feed's state is published to the workers, which compute its silence themselves: a coordinator that stalls
- * makes them cautious.
+ * Publishes a feed's state to the workers. They compute the silence themselves, so that they stop trusting the feed when
+ * the coordinator stalls.
  */
 export interface FeedHealth {
   set(feed: string, health: FeedHealthReport): void;
@@ -42,7 +40,7 @@ export interface FeedHealth {
 
 export interface FeedHealthReport {
   readonly state: FeedState;
-  /** When it last was proved to be at its head, on the process's monotonic clock; -Infinity: never. */
+  /** When the feed was last proved to be at its head, on the monotonic clock; -Infinity: never. */
   readonly silentSinceMonotonicMs: number;
 }
 

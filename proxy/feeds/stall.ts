@@ -1,8 +1,8 @@
 import type { FeedClock } from '../../origin-adapters/feeds/feed.ts';
 
 /**
- * Notices that this process stood still, or that the machine did: messages that lie in a socket since then say nothing
- * of now. The wall clock goes on while a machine sleeps and the monotonic one does not.
+ * Detects that this process stalled or the machine slept: messages that were buffered in a socket meanwhile prove
+ * nothing about the present. While a machine sleeps, the wall clock advances and the monotonic clock does not.
  */
 export class StallDetector {
   readonly #clock: FeedClock;
@@ -10,7 +10,7 @@ export class StallDetector {
   #lastMonotonicMs: number;
   #lastWallMs: number;
 
-  /** `toleranceMs`: how much longer than the time between two looks is not yet a stall. */
+  /** `toleranceMs`: a longer time between two checks, or a larger drift between the clocks, is a stall. */
   constructor(clock: FeedClock, toleranceMs: number) {
     this.#clock = clock;
     this.#toleranceMs = toleranceMs;
@@ -18,8 +18,8 @@ export class StallDetector {
     this.#lastWallMs = clock.nowMs();
   }
 
-  /** Asked at least every `toleranceMs`, and before anything is believed. */
-  look(): 'fine' | 'stalled' | 'jumped' {
+  /** To be called at least every `toleranceMs`, and before a proof is accepted. */
+  check(): 'fine' | 'stalled' | 'jumped' {
     const monotonicMs = this.#clock.monotonicMs();
     const wallMs = this.#clock.nowMs();
     const elapsedMs = monotonicMs - this.#lastMonotonicMs;

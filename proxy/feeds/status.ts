@@ -3,35 +3,35 @@ import { secondsOf } from '../threads/clock.ts';
 import { BOUNDS_SECONDS } from '../observability/request-cells.ts';
 import type { FeedState } from './sink.ts';
 
-/** A feed as operators see it. */
+/** The state of a feed as shown to operators. */
 export interface FeedStatus extends Readonly<FeedCounts> {
   readonly id: string;
   readonly type: FeedConfig['type'];
   readonly state: FeedState;
-  /** The last one applied and durable, as the feed's own world writes it; null: none yet. */
+  /** The last applied and durable position in the form of the feed's server; null: none yet. */
   readonly position: string | null;
-  /** Since it was last proved to be at its head; Infinity: never. */
+  /** Since the feed was last proved to be at its head; Infinity: never. */
   readonly silenceMs: number;
-  /** Events that wait upstream, as the feed last said; null: it can't tell. */
+  /** Events that wait upstream, as last reported by the feed; null: unknown. */
   readonly behind: number | null;
-  /** Why it is not connected, or not live although it is; null: it is live, or nothing went wrong yet. */
+  /** Why the feed is not connected or not live; null: it is live, or nothing has failed yet. */
   readonly lastFailure: string | null;
 }
 
-/** Since the start; counted when they are in force and durable. */
+/** Counted since the start, once applied and durable. */
 export interface FeedCounts {
   changes: number;
-  /** Transactions, gaps and the like that invalidated anything. */
+  /** Transactions, gaps and unintelligible messages that invalidated anything. */
   invalidations: number;
   gaps: number;
-  /** Changes that no entry of the map took. */
+  /** Changes that no entry of the map matched. */
   unmapped: number;
   unintelligible: number;
-  /** Transactions whose changes did not tell what a template needs, or named too much. */
+  /** Transactions that lacked a value for a template or named too many tags. */
   incomplete: number;
-  /** Connections that were refused or lost. */
+  /** Refused or lost connections. */
   failures: number;
-  /** How long after its commit, or else after it was received, a transaction was in force and durable. */
+  /** Seconds from a transaction's commit, or its receipt if that is unknown, until it was applied and durable. */
   readonly delays: { readonly buckets: number[]; sumSeconds: number };
 }
 
@@ -48,7 +48,7 @@ export function newFeedCounts(): FeedCounts {
   };
 }
 
-/** `delayMs` may be negative, where the origin's clock is ahead of ours. */
+/** `delayMs` may be negative where the origin's clock is ahead. */
 export function countDelay({ delays }: FeedCounts, delayMs: number): void {
   const seconds = Math.max(0, delayMs / 1000);
   const bucket = BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);

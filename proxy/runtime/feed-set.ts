@@ -127,7 +127,7 @@ export class FeedSet {
       clock: deps.clock,
       random: Math.random,
       log,
-      door: new FenceSink(fence, state, feed, scope, new PositionCells(shared.positions)),
+      sink: new FenceSink(fence, state, feed, scope, new PositionCells(shared.positions)),
       health: { set: (_feed, report) => board.set(report, clock) },
       scope,
       tagsOf: (change) => tagsOfChange(this.#deps.config(), change, scope),

@@ -5,7 +5,7 @@ import type { InvalidationSink, FeedInvalidation, FeedState } from '../../proxy/
 import { FeedRunner } from '../../proxy/feeds/runner.ts';
 import { systemFeedClock } from './feed-reader.ts';
 
-/** The real runner behind a door that keeps everything in memory: what Weir would make of a feed. */
+/** The real runner with an invalidation sink in memory: shows what Weir makes of a feed. */
 export class FeedFollower {
   readonly applied: FeedInvalidation[] = [];
   readonly runner: FeedRunner;
@@ -32,7 +32,7 @@ export class FeedFollower {
       clock: systemFeedClock,
       random: () => 0.2,
       log: () => undefined,
-      door: this.#door(),
+      sink: this.#sink(),
       health: {
         set: (_name, report) => {
           this.state = report.state;
@@ -74,7 +74,7 @@ export class FeedFollower {
     return this.runner.stop();
   }
 
-  #door(): InvalidationSink {
+  #sink(): InvalidationSink {
     return {
       position: () => this.#position,
       mark: () => NO_MARK,

@@ -26,10 +26,10 @@ const FEED: FeedConfig = {
 let folder: string;
 let state: StateStore;
 let fence: Fence;
-let board: PositionCells;
+let cells: PositionCells;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'weir-door-'));
+  folder = mkdtempSync(join(tmpdir(), 'weir-sink-'));
   await open();
 });
 
@@ -43,54 +43,54 @@ async function open(): Promise<void> {
   if (opened.kind === 'failed') throw new Error(opened.reason);
   state = opened.state;
   fence = await Fence.open(1_000, { state, clock: systemClock });
-  board = new PositionCells(positionBuffer());
+  cells = new PositionCells(positionBuffer());
 }
 
-const doorOf = (feed: FeedConfig = FEED): FenceSink =>
-  new FenceSink(fence, state, feed, ['feed:shop'], board);
+const sinkOf = (feed: FeedConfig = FEED): FenceSink =>
+  new FenceSink(fence, state, feed, ['feed:shop'], cells);
 const change = (position: string | null, kind: 'change' | 'gap' = 'change', mark: VersionMark = NO_MARK) =>
   ({ feed: FEED.name, tags: ['tag:a'], position, mark, kind }) as const;
 
-describe("a feed's door", () => {
+describe('an invalidation sink', () => {
   it('announces a position before its changes are in force, and applies it when they are durable', async () => {
-    const door = doorOf();
+    const sink = sinkOf();
     const reader = new FenceReader(new SharedWords(fence.buffer), systemClock);
     const before = reader.published();
-    const applied = door.apply(change('5'));
+    const applied = sink.apply(change('5'));
     // In force at once, not yet on disk: whoever reads the sequence now has to find the position announced.
     expect(reader.published()).toBeGreaterThan(before);
-    expect([board.announced, board.applied]).toEqual(['5', null]);
+    expect([cells.announced, cells.applied]).toEqual(['5', null]);
     await applied;
-    expect([board.announced, board.applied, door.position()]).toEqual(['5', '5', '5']);
+    expect([cells.announced, cells.applied, sink.position()]).toEqual(['5', '5', '5']);
   });
 
   it('knows no position after a gap whose place has no name', async () => {
-    const door = doorOf();
-    await door.apply(change('5'));
-    await door.apply(change(null, 'gap'));
-    expect([board.announced, board.applied, door.position()]).toEqual([null, null, '5']);
+    const sink = sinkOf();
+    await sink.apply(change('5'));
+    await sink.apply(change(null, 'gap'));
+    expect([cells.announced, cells.applied, sink.position()]).toEqual([null, null, '5']);
   });
 
   it('announces a version before its changes are in force, and keeps it over a restart', async () => {
     const feed = { ...FEED, versionField: 'version' };
-    const applied = doorOf(feed).apply(change('5', 'change', { highest: 2n ** 70n, isKnown: true }));
-    expect(board.version).toBe(String(2n ** 70n));
+    const applied = sinkOf(feed).apply(change('5', 'change', { highest: 2n ** 70n, isKnown: true }));
+    expect(cells.version).toBe(String(2n ** 70n));
     await applied;
     await state.close();
     await open();
-    expect(doorOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: true });
-    expect(board.version).toBe(String(2n ** 70n));
-    await doorOf(feed).apply(change('6', 'change', { highest: 2n ** 70n, isKnown: false }));
-    expect(board.version).toBeNull();
-    expect(doorOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: false });
-    expect(doorOf({ ...feed, versionField: 'other' }).mark()).toEqual(NO_MARK);
+    expect(sinkOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: true });
+    expect(cells.version).toBe(String(2n ** 70n));
+    await sinkOf(feed).apply(change('6', 'change', { highest: 2n ** 70n, isKnown: false }));
+    expect(cells.version).toBeNull();
+    expect(sinkOf(feed).mark()).toEqual({ highest: 2n ** 70n, isKnown: false });
+    expect(sinkOf({ ...feed, versionField: 'other' }).mark()).toEqual(NO_MARK);
   });
 
   it('goes on where an earlier run was, unless the feed was configured otherwise', async () => {
-    await doorOf().apply(change('5'));
+    await sinkOf().apply(change('5'));
     await state.close();
     await open();
-    expect([doorOf().position(), board.announced, board.applied]).toEqual(['5', '5', '5']);
-    expect(doorOf({ ...FEED, format: 'debezium' }).position()).toBeNull();
+    expect([sinkOf().position(), cells.announced, cells.applied]).toEqual(['5', '5', '5']);
+    expect(sinkOf({ ...FEED, format: 'debezium' }).position()).toBeNull();
   });
 });

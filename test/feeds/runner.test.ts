@@ -28,7 +28,7 @@ const config: FeedConfig = {
 };
 
 /** Keeps what came through, and lets a test hold or refuse it. */
-class RecordingDoor implements InvalidationSink {
+class RecordingSink implements InvalidationSink {
   readonly applied: Omit<FeedInvalidation, 'mark'>[] = [];
   readonly marks: VersionMark[] = [];
   readonly heads: string[] = [];
@@ -72,7 +72,7 @@ class RecordingDoor implements InvalidationSink {
 class Scene {
   readonly clock = new FakeClock();
   readonly feed = new ScriptedFeed();
-  readonly door: RecordingDoor;
+  readonly sink: RecordingSink;
   readonly health: FeedHealthReport[] = [];
   readonly lines: string[] = [];
   readonly runner: FeedRunner;
@@ -85,7 +85,7 @@ class Scene {
   onHealth = (): void => undefined;
 
   constructor(saved: string | null) {
-    this.door = new RecordingDoor(saved);
+    this.sink = new RecordingSink(saved);
     this.runner = new FeedRunner({
       config,
       adapter: { showPosition: (position) => `#${position}` },
@@ -93,7 +93,7 @@ class Scene {
       clock: this.clock,
       random: () => this.random,
       log: (level, event) => this.lines.push(`${level} ${event}`),
-      door: this.door,
+      sink: this.sink,
       health: {
         set: (_feed, report) => {
           this.health.push(report);
@@ -164,7 +164,7 @@ function countTurns(): { readonly count: number; stop(): void } {
 }
 
 afterEach(async () => {
-  scene.door.held?.open();
+  scene.sink.held?.open();
   await scene.runner.stop();
   expect(scene.feed.isOpen).toBe(false);
   expect(scene.clock.timers).toBe(0);
@@ -176,10 +176,10 @@ describe('a feed runner: what is applied', () => {
   });
 
   it('brings all tags of a transaction into force in one call', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     feed.say(change('8', 'a', 'b'));
-    await until(() => door.applied.length > 0);
-    expect(door.applied).toEqual([
+    await until(() => sink.applied.length > 0);
+    expect(sink.applied).toEqual([
       {
         feed: 'shop',
         kind: 'change',
@@ -190,43 +190,43 @@ describe('a feed runner: what is applied', () => {
   });
 
   it('acknowledges a position only after it is durable', async () => {
-    const { door, feed } = scripted('7');
-    door.held = gate();
+    const { sink, feed } = scripted('7');
+    sink.held = gate();
     feed.say(change('8', 'a'));
-    await until(() => door.applied.length > 0);
+    await until(() => sink.applied.length > 0);
     await settle();
     expect(feed.acknowledged).toEqual([]);
-    door.held.open();
+    sink.held.open();
     await until(() => feed.acknowledged.length > 0);
     expect(feed.acknowledged).toEqual(['8']);
   });
 
   it('joins what waited into one call, in order and with the last position', async () => {
-    const { door, feed } = scripted('7');
-    door.held = gate();
+    const { sink, feed } = scripted('7');
+    sink.held = gate();
     feed.say(change('8', 'a'));
-    await until(() => door.applied.length === 1);
+    await until(() => sink.applied.length === 1);
     feed.say(change('9', 'b'), change('10', 'c'));
     await settle();
-    door.held.open();
+    sink.held.open();
     await until(() => feed.acknowledged.includes('10'));
-    expect(door.applied.map((one) => one.position)).toEqual(['8', '10']);
-    expect(door.applied[1]!.tags.filter((tag) => tag.startsWith('product'))).toEqual([
+    expect(sink.applied.map((one) => one.position)).toEqual(['8', '10']);
+    expect(sink.applied[1]!.tags.filter((tag) => tag.startsWith('product'))).toEqual([
       'product:b',
       'product:c',
     ]);
   });
 
   it('keeps a gap apart from changes that waited together with it', async () => {
-    const { door, feed } = scripted('7');
-    door.held = gate();
+    const { sink, feed } = scripted('7');
+    sink.held = gate();
     feed.say(change('8', 'a'));
-    await until(() => door.applied.length === 1);
+    await until(() => sink.applied.length === 1);
     feed.say(change('9', 'b'), { kind: 'gap', reason: 'trimmed', position: '20' }, change('21', 'c'));
     await settle();
-    door.held.open();
+    sink.held.open();
     await until(() => feed.acknowledged.includes('21'));
-    expect(door.applied.map(({ kind, position }) => [kind, position])).toEqual([
+    expect(sink.applied.map(({ kind, position }) => [kind, position])).toEqual([
       ['change', '8'],
       ['change', '9'],
       ['gap', '20'],
@@ -235,28 +235,28 @@ describe('a feed runner: what is applied', () => {
   });
 
   it('moves the position over changes that the map does not take, and counts them', async () => {
-    const { door, feed, runner } = scripted('7');
+    const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'change', position: '8', changes: [product({ id: '1' }, 'orders')] });
     await until(() => feed.acknowledged.length > 0);
-    expect(door.applied).toEqual([{ feed: 'shop', kind: 'change', position: '8', tags: [] }]);
+    expect(sink.applied).toEqual([{ feed: 'shop', kind: 'change', position: '8', tags: [] }]);
     expect(runner.status()).toMatchObject({ changes: 1, unmapped: 1, invalidations: 0, position: '#8' });
   });
 
   it('invalidates its scope at a gap', async () => {
-    const { door, feed, runner } = scripted('7');
+    const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'gap', reason: 'trimmed', position: '20' });
     await until(() => feed.acknowledged.length > 0);
-    expect(door.applied).toEqual([
+    expect(sink.applied).toEqual([
       { feed: 'shop', kind: 'gap', position: '20', tags: ['feed:shop', 'origin:shop'] },
     ]);
     expect(runner.status().gaps).toBe(1);
   });
 
   it('invalidates its scope at a message that it can not understand', async () => {
-    const { door, feed, runner } = scripted('7');
+    const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'unintelligible', position: '8', reason: 'no JSON' });
     await until(() => feed.acknowledged.length > 0);
-    expect(door.applied[0]).toMatchObject({
+    expect(sink.applied[0]).toMatchObject({
       kind: 'scope',
       position: '8',
       tags: ['feed:shop', 'origin:shop'],
@@ -265,43 +265,43 @@ describe('a feed runner: what is applied', () => {
   });
 
   it('invalidates its scope beside what is known when a template finds no value', async () => {
-    const { door, feed, runner } = scripted('7');
+    const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'change', position: '8', changes: [product({ id: 'a' }), product({ name: 'x' })] });
     await until(() => feed.acknowledged.length > 0);
-    expect(door.applied[0]).toMatchObject({ kind: 'scope', position: '8' });
-    expect(new Set(door.tags)).toEqual(new Set(['product:a', 'url:/products/a', 'feed:shop', 'origin:shop']));
+    expect(sink.applied[0]).toMatchObject({ kind: 'scope', position: '8' });
+    expect(new Set(sink.tags)).toEqual(new Set(['product:a', 'url:/products/a', 'feed:shop', 'origin:shop']));
     expect(runner.status()).toMatchObject({ incomplete: 1, unintelligible: 0 });
   });
 
   it('begins with a gap where it has no position, even if the feed does not say so', async () => {
-    const { door, feed } = scripted(null);
+    const { sink, feed } = scripted(null);
     feed.say(change('1', 'a'));
     await until(() => feed.acknowledged.length > 0);
-    expect(door.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
+    expect(sink.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
   });
 
   it('takes the first gap of a feed without a position as that one', async () => {
-    const { door, feed } = scripted(null);
+    const { sink, feed } = scripted(null);
     feed.say({ kind: 'gap', reason: 'no position', position: null }, change('1', 'a'));
     await until(() => feed.acknowledged.length > 0);
-    expect(door.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
+    expect(sink.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
   });
 
-  it('stops reading while the door is slow, and loses nothing', async () => {
-    const { door, feed } = scripted('0');
-    door.held = gate();
+  it('stops reading while the sink is slow, and loses nothing', async () => {
+    const { sink, feed } = scripted('0');
+    sink.held = gate();
     const flood = Array.from({ length: 20_000 }, (_, i) => change(String(i + 1), `p${i + 1}`));
     feed.say(...flood);
     await settle();
     expect(feed.taken).toBeLessThan(15_000);
-    door.held.open();
+    sink.held.open();
     await until(() => feed.acknowledged.includes('20000'));
-    expect(new Set(door.tags).size).toBe(40_000);
-    expect(Math.max(...door.applied.map((one) => one.tags.length))).toBeLessThanOrEqual(2_000);
+    expect(new Set(sink.tags).size).toBe(40_000);
+    expect(Math.max(...sink.applied.map((one) => one.tags.length))).toBeLessThanOrEqual(2_000);
   });
 
   it('lets others have their turn while it maps a large transaction, whose tags come into force together', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     const turns = countTurns();
     const mappedIn: number[] = [];
     scene.mappingMs = 1;
@@ -312,7 +312,7 @@ describe('a feed runner: what is applied', () => {
     expect(mappedIn).toHaveLength(50);
     const aTurn = Map.groupBy(mappedIn, (turn) => turn);
     expect(Math.max(...[...aTurn.values()].map(({ length }) => length))).toBeLessThanOrEqual(5);
-    expect(door.applied.map(({ tags }) => tags.length)).toEqual([100]);
+    expect(sink.applied.map(({ tags }) => tags.length)).toEqual([100]);
   });
 
   it('does not take a connection for dead while it maps what that has said', async () => {
@@ -328,7 +328,7 @@ describe('a feed runner: what is applied', () => {
   });
 
   it('says with each call the version that an answer has to show from then on', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     const versioned = (position: string, ...versions: readonly (number | null)[]) => ({
       kind: 'change' as const,
       position,
@@ -349,7 +349,7 @@ describe('a feed runner: what is applied', () => {
       feed.say(event);
       await until(() => feed.acknowledged.at(-1) === event.position);
     }
-    expect(door.marks.map(({ highest, isKnown }) => (isKnown ? Number(highest) : null))).toEqual([
+    expect(sink.marks.map(({ highest, isKnown }) => (isKnown ? Number(highest) : null))).toEqual([
       30,
       30,
       null,
@@ -363,10 +363,10 @@ describe('a feed runner: what is applied', () => {
   });
 
   it('invalidates its scope where a transaction names more tags than may be', async () => {
-    const { door, feed, runner } = scripted('7');
+    const { sink, feed, runner } = scripted('7');
     feed.say(change('8', ...Array.from({ length: 50_001 }, (_, i) => `p${i}`)));
     await until(() => feed.acknowledged.includes('8'));
-    expect(door.applied).toEqual([
+    expect(sink.applied).toEqual([
       { feed: 'shop', kind: 'scope', position: '8', tags: ['feed:shop', 'origin:shop'] },
     ]);
     expect(runner.status()).toMatchObject({ changes: 50_001, incomplete: 1 });
@@ -386,28 +386,28 @@ describe('a feed runner: whether it is live', () => {
   });
 
   it('counts a proof behind the changes that were said before it', async () => {
-    const { door, feed } = scripted('7');
-    door.held = gate();
+    const { sink, feed } = scripted('7');
+    sink.held = gate();
     feed.say(change('8', 'a'), scene.head());
-    await until(() => door.applied.length > 0);
+    await until(() => sink.applied.length > 0);
     await settle();
     expect(scene.state).toBe('catching-up');
-    door.held.open();
+    sink.held.open();
     await until(() => scene.state === 'live');
   });
 
   it('counts a proof behind the changes that waited together with it', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     const first = gate();
     const second = gate();
-    door.held = first;
+    sink.held = first;
     feed.say(change('8', 'a'));
-    await until(() => door.applied.length === 1);
+    await until(() => sink.applied.length === 1);
     feed.say(change('9', 'b'), scene.head());
     await settle();
-    door.held = second;
+    sink.held = second;
     first.open();
-    await until(() => door.applied.length === 2);
+    await until(() => sink.applied.length === 2);
     await settle();
     expect(scene.state).toBe('catching-up');
     second.open();
@@ -464,7 +464,7 @@ describe('a feed runner: whether it is live', () => {
     expect(scene.runner.status().lastFailure).toMatch(/^not proved to be at its head/);
   });
 
-  it('gives up a connection on which nothing was heard for longer than max-silence', async () => {
+  it('gives up a connection on which no message arrived for longer than max-silence', async () => {
     const { clock, feed } = scripted('7');
     await scene.live();
     clock.advance(maxSilenceMs + 3_000);
@@ -473,18 +473,18 @@ describe('a feed runner: whether it is live', () => {
     await scene.reopened(2);
   });
 
-  it('does not give up a connection that waits for the door', async () => {
-    const { clock, door, feed } = scripted('7');
+  it('does not give up a connection that waits for the sink', async () => {
+    const { clock, sink, feed } = scripted('7');
     await scene.live();
-    door.held = gate();
+    sink.held = gate();
     feed.say(change('8', 'a'));
-    await until(() => door.applied.length > 0);
+    await until(() => sink.applied.length > 0);
     clock.advance(2 * maxSilenceMs);
     await settle();
     expect(scene.state).toBe('catching-up');
     expect(feed.opened).toHaveLength(1);
     expect(feed.isOpen).toBe(true);
-    door.held.open();
+    sink.held.open();
   });
 
   it('asks anew after it stood still: what lay in the socket proves nothing', async () => {
@@ -509,39 +509,39 @@ describe('a feed runner: whether it is live', () => {
   });
 
   it('still applies the changes that lay in the socket over a stall', async () => {
-    const { clock, door, feed } = scripted('7');
+    const { clock, sink, feed } = scripted('7');
     await scene.live();
     clock.stall(maxSilenceMs);
     feed.say(change('8', 'a'), scene.head());
     await until(() => !feed.isOpen);
     await settle();
-    expect(door.tags).toContain('product:a');
+    expect(sink.tags).toContain('product:a');
   });
 
   it('announces where a head is before it counts as proved', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     const announcedWhenProved: (string | undefined)[] = [];
-    scene.onHealth = () => void announcedWhenProved.push(door.heads.at(-1));
+    scene.onHealth = () => void announcedWhenProved.push(sink.heads.at(-1));
     feed.say(scene.head('8'));
     await until(() => scene.state === 'live');
     expect(announcedWhenProved.at(-1)).toBe('8');
   });
 
   it('makes the position of a head durable, but not with each', async () => {
-    const { clock, door, feed } = scripted('7');
+    const { clock, sink, feed } = scripted('7');
     feed.say(scene.head('8'));
-    await until(() => door.saved === '8');
+    await until(() => sink.saved === '8');
     expect(feed.acknowledged).toEqual(['8']);
     clock.advance(1_000);
     feed.say(scene.head('9'));
     await settle();
-    expect(door.saved).toBe('8');
+    expect(sink.saved).toBe('8');
     for (let i = 0; i < 10; i += 1) {
       clock.advance(1_000);
       feed.say(scene.head('10'));
       await settle();
     }
-    expect(door.saved).toBe('10');
+    expect(sink.saved).toBe('10');
   });
 });
 
@@ -560,14 +560,14 @@ describe('a feed runner: failures', () => {
   });
 
   it('is lost before the failed connection is closed, and does not believe what it had said', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     await scene.live();
     const closing = gate();
     feed.closing = closing.promise;
-    door.held = gate();
+    sink.held = gate();
     feed.say(change('8', 'a'), scene.head(), failure('soon'));
     await until(() => scene.state === 'lost');
-    door.held.open();
+    sink.held.open();
     await until(() => feed.acknowledged.includes('8'));
     await settle();
     expect(scene.state).toBe('lost');
@@ -635,19 +635,19 @@ describe('a feed runner: failures', () => {
   });
 
   it('applies what was said before the connection failed', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     feed.say(change('8', 'a'), change('9', 'b'), failure('soon'));
-    await until(() => scene.state === 'lost' && door.saved === '9');
+    await until(() => scene.state === 'lost' && sink.saved === '9');
     await scene.reopened(2);
     expect(feed.latest.after).toBe('9');
   });
 
   it('counts how long after its commit a change was in force and durable, and no delay below none', async () => {
-    const { clock, door, feed } = scripted('7');
+    const { clock, sink, feed } = scripted('7');
     const committedAtMs = clock.nowMs() - 300;
     feed.say({ ...change('8', 'a'), committedAtMs } as FeedEvent);
     feed.say({ ...change('9', 'b'), committedAtMs: clock.nowMs() + 5_000 } as FeedEvent);
-    await until(() => door.saved === '9');
+    await until(() => sink.saved === '9');
     await settle();
     const { delays } = scene.runner.status();
     expect(delays.sumSeconds).toBeCloseTo(0.3, 5);
@@ -655,32 +655,32 @@ describe('a feed runner: failures', () => {
   });
 
   it('applies nothing that was said after a change that can not be made durable', async () => {
-    const { door, feed } = scripted('7');
-    door.held = gate();
+    const { sink, feed } = scripted('7');
+    sink.held = gate();
     feed.say(change('8', 'a'));
-    await until(() => door.applied.length === 1);
+    await until(() => sink.applied.length === 1);
     feed.say(change('9', 'b'));
     await settle();
-    door.refusal = new Error('no space');
-    door.held.open();
+    sink.refusal = new Error('no space');
+    sink.held.open();
     await until(() => !feed.isOpen);
-    door.refusal = null;
+    sink.refusal = null;
     await scene.reopened(2);
-    expect(door.applied.map((one) => one.position)).toEqual(['8']);
+    expect(sink.applied.map((one) => one.position)).toEqual(['8']);
     expect(feed.latest.after).toBe('7');
   });
 
   it('falls silent, acknowledges nothing and starts over when a change can not be made durable', async () => {
-    const { door, feed } = scripted('7');
+    const { sink, feed } = scripted('7');
     await scene.live();
-    door.refusal = new Error('no space');
+    sink.refusal = new Error('no space');
     feed.say(change('8', 'a'), scene.head());
     await until(() => !feed.isOpen);
     await settle();
     expect(scene.state).toBe('lost');
     expect(feed.acknowledged).toEqual([]);
     expect(scene.health.filter((report) => report.state === 'live')).toHaveLength(1);
-    door.refusal = null;
+    sink.refusal = null;
     await scene.reopened(2);
     expect(feed.latest.after).toBe('7');
   });

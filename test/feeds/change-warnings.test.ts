@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Change } from '../../policies/change.ts';
 import { compileMapping } from '../../policies/mapping.ts';
-import { MAX_SHAPES, OddChanges } from '../../proxy/feeds/odd-changes.ts';
+import { MAX_SHAPES, ChangeWarnings } from '../../proxy/feeds/change-warnings.ts';
 import { batchOf } from '../../proxy/feeds/change-batch.ts';
 
 const MAP = [
@@ -14,19 +14,19 @@ function row(table: string, after: Record<string, string>, known: Change['known'
 
 function given() {
   const lines: { message: string; details: Record<string, unknown> }[] = [];
-  const odd = new OddChanges(MAP, (level, message, details) => {
+  const warnings = new ChangeWarnings(MAP, (level, message, details) => {
     expect(level).toBe('warn');
     lines.push({ message, details: details as Record<string, unknown> });
   });
-  const maker = {
+  const context = {
     versionField: null,
     clock: { monotonicMs: () => 0 },
     mapping: compileMapping(MAP),
     scope: ['feed:f'],
     tagsOf: ({ tags }: { readonly tags: readonly string[] }) => tags,
-    odd,
+    warnings,
   };
-  const take = (...changes: Change[]) => batchOf({ kind: 'change', position: '1', changes }, maker, 0);
+  const take = (...changes: Change[]) => batchOf({ kind: 'change', position: '1', changes }, context, 0);
   return { lines, take };
 }
 
@@ -37,7 +37,7 @@ describe('a change that the map does not take', () => {
     await take(row('orders', { id: '1' }), row('product', { id: '3', card: 'third' }));
     expect(lines).toMatchObject([
       {
-        message: expect.stringContaining('no entry of the map takes a change'),
+        message: expect.stringContaining('no entry of the map matches a change'),
         details: {
           change: { table: 'product', op: 'update' },
           fields: ['card', 'id'],
@@ -57,19 +57,19 @@ describe('a change that the map does not take', () => {
   });
 });
 
-describe('a change that does not tell what a template needs', () => {
+describe('a change that has no value for a template', () => {
   it('is logged with its table, what it lacks, and the cure', async () => {
     const { lines, take } = given();
-    const step = await take(row('products', { sku: '7' }), row('products', { sku: '8' }));
-    expect(step).toMatchObject({ as: 'scope', reason: 'a change does not tell id' });
+    const batch = await take(row('products', { sku: '7' }), row('products', { sku: '8' }));
+    expect(batch).toMatchObject({ as: 'scope', reason: 'a change has no value for id' });
     expect(lines).toMatchObject([
       {
-        message: expect.stringContaining('does not tell what a template needs'),
+        message: expect.stringContaining('has no value for a template'),
         details: {
           change: { table: 'products' },
           fields: ['sku'],
           missing: ['id'],
-          cure: expect.stringContaining('name fields in the templates'),
+          cure: expect.stringContaining('use fields in the templates'),
         },
       },
     ]);
