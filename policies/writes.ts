@@ -24,7 +24,7 @@ import {
 export type WriteOutcome = 'applied' | 'rejected' | 'unknown';
 
 /** A gateway behind which the origin may still be at work answers 502 or 504 (RFC 9110 §15.6.3, §15.6.5). */
-export function outcomeOfAnswer(status: number): WriteOutcome {
+export function outcomeOfStatus(status: number): WriteOutcome {
   if (status === 502 || status === 504) return 'unknown';
   return status >= 400 && status < 500 ? 'rejected' : 'applied';
 }
@@ -117,7 +117,7 @@ export function decideDelivery(
   if (write.wasUncertain && write.method === 'DELETE' && (status === 404 || status === 410)) {
     return { kind: 'delivered' };
   }
-  const outcome = outcomeOfAnswer(status);
+  const outcome = outcomeOfStatus(status);
   const isRedirected = status >= 300 && status < 400;
   const error = `the origin answered ${status}${isRedirected ? ', a redirection, which carries nothing out' : ''}`;
   if (isRetried(status, write, retry)) {
@@ -234,7 +234,7 @@ export function scopedIdempotencyKey(
  * The fields of the origin's answer for a request that repeats an earlier one by its Idempotency-Key: without cookies,
  * which belong to the request that was delivered.
  */
-export function repeatedAnswerFields(fields: Fields): string[] {
+export function repeatedResponseFields(fields: Fields): string[] {
   return withoutFields(fields, COOKIES);
 }
 

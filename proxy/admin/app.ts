@@ -10,7 +10,7 @@ import { problem, type ProblemMembers } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { readPurgeRequest } from './purge-request.ts';
 import { purgeTags } from './purge-tags.ts';
-import { isShelf, LIST_LIMIT } from '../writes/journal/tables.ts';
+import { isJournalSection, LIST_LIMIT } from '../writes/journal/tables.ts';
 import type { WriteAction } from '../writes/journal-admin.ts';
 import { bearsToken } from '../../policies/bearer-token.ts';
 
@@ -150,7 +150,7 @@ function idOf(c: Context): string {
 
 function listWrites(c: Context, { writes }: AdminDependencies): Response {
   const state = c.req.query('state') ?? null;
-  if (state !== null && !isShelf(state)) {
+  if (state !== null && !isJournalSection(state)) {
     return badRequest([`state: expected waiting, dead or done, got ${JSON.stringify(state)}`]);
   }
   const limit = c.req.query('limit') ?? String(LISTED);

@@ -4,7 +4,7 @@ import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parseUrlPlace, type UrlPlace } from '../../policies/url-place.ts';
 import { ADMIN_URL, readAdminUrl, type RunningOptions } from './admin-target.ts';
 import type { PurgeRequest } from '../admin/purge-request.ts';
-import { isShelf, LIST_LIMIT } from '../writes/journal/tables.ts';
+import { isJournalSection, LIST_LIMIT } from '../writes/journal/tables.ts';
 import { isCommand, type CommandName } from './usage.ts';
 
 export type Command =
@@ -235,7 +235,7 @@ function readWrites(args: string[]): Command {
   switch (kind) {
     case 'list':
       if (ids.length > 0) return wrong('writes', `expected nothing after list, got ${ids.join(' ')}`);
-      if (!isShelf(state)) return wrong('writes', `expected waiting, dead or done, got ${state}`);
+      if (!isJournalSection(state)) return wrong('writes', `expected waiting, dead or done, got ${state}`);
       if (!LIST_LIMIT.test(limit)) return wrong('writes', `expected a number from 1 to 9999, got ${limit}`);
       return { kind: 'writes', ...common, action: { kind, state, limit, after } };
     case 'show':

@@ -192,14 +192,14 @@ export class Coordinator {
     this.#writes?.endWaiting();
     const streamsMs = Math.min(graceMs, this.#config.listen.stopStreamsMs);
     const tell = (underWay: ExchangesUnderWay): void => {
-      const { waiting, delivering } = this.#writes.office.stats();
+      const { waiting, delivering } = this.#writes.admin.stats();
       this.#waitsFor = { ...underWay, waitingWrites: waiting, deliveries: delivering };
       onWaiting(this.#waitsFor);
     };
     let cut = 0;
     if (this.#pool !== undefined) {
       cut = await this.#pool.stop({ graceMs, streamsMs }, tell);
-      if (this.#writes.office.stats().delivering > 0) tell(NOTHING_UNDER_WAY);
+      if (this.#writes.admin.stats().delivering > 0) tell(NOTHING_UNDER_WAY);
     }
     for (const close of this.#closing.toReversed()) {
       try {
@@ -325,7 +325,7 @@ export class Coordinator {
       connections,
       config: () => this.#config,
       feeds: () => this.#feeds.status(),
-      writes: () => this.#writes.office.stats(),
+      writes: () => this.#writes.admin.stats(),
       adminRefused: () => this.#adminRefused,
       asked: this.#asked,
       originCells: () => new OriginCells(this.#boardSource!),
@@ -546,12 +546,12 @@ export class Coordinator {
           disk: this.#parts.disk,
           board: new OriginCells(this.#boardSource!),
           originFailures: this.#originFailures.problems(),
-          stopped: this.#writes.office.stopped(STOPPED_AT_MOST),
+          stopped: this.#writes.admin.stopped(STOPPED_AT_MOST),
         }),
       findEntries: inspect.findEntries,
       entries: inspect.entries,
       feeds: () => this.#feeds.status(),
-      writes: this.#writes.office,
+      writes: this.#writes.admin,
       control: this.#deps.control ?? null,
     });
     const started = await startAdmin({ host, port, app, limits });

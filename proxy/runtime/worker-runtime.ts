@@ -64,7 +64,7 @@ export interface RuntimeDependencies {
   readonly disk: { readonly level: DiskTier; readonly corrupt: () => number } | null;
   invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
   invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
-  readonly desk: JournalClient;
+  readonly journal: JournalClient;
   deliver(delivery: WebhookDelivery): Promise<DeliveryAnswer>;
   /** How origins fail, and answer again. Absent: nobody is told. */
   originReports?(reports: OriginReports): void;
@@ -176,13 +176,13 @@ export class WorkerRuntime {
       cacheHandler: this.#cacheHandler,
       passHandler,
       writeAround: new WriteAroundHandler({
-        desk: deps.desk,
+        journal: deps.journal,
         fence,
         passHandler,
         accessRecords,
         invalidator: deps,
         positions,
-        keeper: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
+        entryStore: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
         site: () => this.#site,
         onNotDurable: (error) =>
           log.error(
@@ -190,7 +190,7 @@ export class WorkerRuntime {
             'a write was invalidated, but not durably',
           ),
       }),
-      pendingReads: new PendingReadHandler({ desk: deps.desk, fence, accessRecords }),
+      pendingReads: new PendingReadHandler({ journal: deps.journal, fence, accessRecords }),
       purgeHandler: new PurgeHandler(accessRecords, (tags) => deps.invalidate(tags)),
       webhookHandler: new WebhookHandler(accessRecords, (delivery) => deps.deliver(delivery)),
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,

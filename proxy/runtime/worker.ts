@@ -57,7 +57,7 @@ const runtime = new WorkerRuntime({
         },
   invalidate: (tags, entry) => coordinator.call('invalidate', { tags, entry }),
   invalidateBut: (tag, entry) => coordinator.call('invalidateBut', { tag, ...entry }),
-  desk: {
+  journal: {
     admitThrough: (request) => coordinator.call('admitThrough', request),
     abandonThrough: (ticket) => coordinator.tell('abandonThrough', { ticket }),
     settleThrough: (end) => coordinator.call('settleThrough', end),
@@ -70,7 +70,7 @@ const runtime = new WorkerRuntime({
         request,
         request.body === null ? [] : [request.body.buffer as ArrayBuffer],
       ),
-    originAnswer: (ticket) => coordinator.call('originAnswer', { ticket }),
+    originResponse: (ticket) => coordinator.call('originResponse', { ticket }),
     readPending: (request) => coordinator.call('readPending', request),
   },
   originReports: (reports) => coordinator.tell('originReports', reports),

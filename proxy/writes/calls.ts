@@ -24,7 +24,7 @@ export interface JournalClient {
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
   /** To be asked for once. */
-  originAnswer(ticket: number): Promise<WaitedResponse>;
+  originResponse(ticket: number): Promise<WaitedResponse>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
 
@@ -37,12 +37,12 @@ export type WriteCalls = {
   giveSlot(argument: { readonly slot: number }): void;
   holdUnknown(write: UnknownWrite): void;
   acceptWrite(request: OfferedRequest): AcceptedWrite;
-  originAnswer(argument: { readonly ticket: number }): WaitedResponse;
+  originResponse(argument: { readonly ticket: number }): WaitedResponse;
   readPending(request: PendingRequest): Pending;
 };
 
-export interface OfferedRequest extends Omit<OfferedWrite, 'line' | 'origin' | 'target'> {
-  readonly line: OrderQueueKey;
+export interface OfferedRequest extends Omit<OfferedWrite, 'queue' | 'origin' | 'target'> {
+  readonly queue: OrderQueueKey;
   /** How long the client would wait for the origin's own answer; 0: not at all. */
   readonly waitMs: number;
 }
@@ -58,7 +58,7 @@ export type AcceptedWrite =
       readonly kind: 'accepted';
       readonly id: string;
       readonly progress: WriteProgress;
-      /** For `originAnswer`; null: the client does not wait for it. */
+      /** For `originResponse`; null: the client does not wait for it. */
       readonly ticket: number | null;
     }
   | { readonly kind: 'mismatch' }
@@ -67,7 +67,7 @@ export type AcceptedWrite =
 
 export interface PendingRequest {
   /** Of the URL as it was asked for, and as the origin would be. */
-  readonly lines: readonly OrderQueueKey[];
+  readonly queues: readonly OrderQueueKey[];
   readonly mode: 'wait' | 'pending';
   readonly waitMs: number;
 }

@@ -3,12 +3,12 @@ import { secondsOf, type Clock } from '../threads/clock.ts';
 import type { Log } from '../observability/logger.ts';
 import { DELIVERY_BOUNDS_SECONDS } from './delivery/attempts.ts';
 import type { Deliveries } from './delivery/deliveries.ts';
-import { whileUnknown } from './journal/hold-rows.ts';
+import { timedHoldOf } from './journal/hold-rows.ts';
 import type { Journal } from './journal/journal.ts';
 import type { OrderQueueId } from './journal/order-queues.ts';
 import { numberOf, UNREADABLE, unreadableId, type WriteRecord } from './journal/record.ts';
 import type { DurableClock } from './journal/durable-clock.ts';
-import { SHELVES, type Numbered, type Shelf } from './journal/tables.ts';
+import { SECTIONS, type Numbered, type JournalSection } from './journal/tables.ts';
 
 /** A write as operators see it. */
 export interface WriteReport {
@@ -76,8 +76,8 @@ export interface JournalAdminDependencies {
   readonly deliveries: Deliveries;
   readonly log: Log;
   readonly clock: Clock;
-  readonly time: DurableClock;
-  moved(line: OrderQueueId): void;
+  readonly durableClock: DurableClock;
+  moved(queue: OrderQueueId): void;
   counts(): {
     readonly accepted: number;
     readonly merged: number;
@@ -105,11 +105,11 @@ export class JournalAdmin {
   }
 
   /** In the order of acceptance; `after` is the id of the last one seen. Null: there is no such write. */
-  list(shelf: Shelf | null, limit: number, after: string | null): WriteReport[] | null {
+  list(section: JournalSection | null, limit: number, after: string | null): WriteReport[] | null {
     const from = after === null ? 0 : numberOf(after);
     if (from === null) return null;
     const { tables } = this.#deps.journal;
-    return (shelf === null ? SHELVES : [shelf])
+    return (section === null ? SECTIONS : [section])
       .flatMap((name) => Array.from(tables.records(name, from, limit), (found) => ({ name, found })))
       .toSorted((a, b) => a.found.number - b.found.number)
       .slice(0, limit)
@@ -118,7 +118,7 @@ export class JournalAdmin {
 
   show(id: string): WriteReport | null {
     const found = this.#find(id);
-    return found === null ? null : this.#report(found, found.shelf);
+    return found === null ? null : this.#report(found, found.section);
   }
 
   /** Sends a dead write again. */
@@ -134,14 +134,14 @@ export class JournalAdmin {
     if (release === null) return BUSY;
     let record: WriteRecord | null;
     try {
-      record = found.shelf === 'dead' ? await journal.retry(found.number) : null;
+      record = found.section === 'dead' ? await journal.retry(found.number) : null;
     } finally {
       release();
     }
     if (record === null) return { kind: 'conflict', detail: 'Only a dead write can be sent again.' };
     log.info({ event: 'write-retry', write: id });
-    deliveries.poke(record.origin);
-    moved(record.line);
+    deliveries.wake(record.origin);
+    moved(record.queue);
     return {
       kind: 'done',
       write: this.#report({ number: found.number, record: { kind: 'record', record } }, 'waiting'),
@@ -152,25 +152,25 @@ export class JournalAdmin {
   async discard(id: string): Promise<WriteAction> {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
-    const { journal, deliveries, log, moved, time } = this.#deps;
-    const { number, shelf } = found;
-    if (found.record.kind === 'damaged') return this.#discardBuried(found);
+    const { journal, deliveries, log, moved, durableClock } = this.#deps;
+    const { number, section } = found;
+    if (found.record.kind === 'damaged') return this.#discardUnreadable(found);
     const { record } = found.record;
-    if (shelf === 'done') return { kind: 'conflict', detail: 'It was delivered already.' };
+    if (section === 'done') return { kind: 'conflict', detail: 'It was delivered already.' };
     const release = deliveries.reserve(record.origin, number);
     if (release === null) return BUSY;
     let hasLeft: boolean;
     try {
-      const timedHolds = whileUnknown(record, time.nowMs());
-      hasLeft = await journal.leave(number, { shelf: 'gone', record, timedHolds, moreTags: [] });
+      const timedHold = timedHoldOf(record, durableClock.nowMs());
+      hasLeft = await journal.leave(number, { section: 'gone', record, timedHold, moreTags: [] });
     } finally {
       release();
     }
     if (!hasLeft) return { kind: 'conflict', detail: 'A later write has taken its place.' };
     log.warn({ event: 'write-discarded', write: id });
-    moved(record.line);
-    deliveries.unanswered(number);
-    return { kind: 'done', write: this.#report(found, found.shelf) };
+    moved(record.queue);
+    deliveries.noResponse(number);
+    return { kind: 'done', write: this.#report(found, found.section) };
   }
 
   stats(): WriteStats {
@@ -211,61 +211,65 @@ export class JournalAdmin {
     const stopped: StoppedUrl[] = [];
     for (const { number, record: read } of tables.records('dead', 0, limit)) {
       if (read.kind === 'damaged') continue;
-      const { id, method, origin, target, line } = read.record;
-      const first = tables.first(line);
-      if (first?.number !== number || !first.isDead || !tables.hasWaiting(line)) continue;
+      const { id, method, origin, target, queue } = read.record;
+      const first = tables.first(queue);
+      if (first?.number !== number || !first.isDead || !tables.hasWaiting(queue)) continue;
       stopped.push({ id, method, origin, path: target.split('?', 1)[0]! });
     }
     return stopped;
   }
 
-  async #discardBuried(found: Numbered & { readonly shelf: Shelf }): Promise<WriteAction> {
+  async #discardUnreadable(found: Numbered & { readonly section: JournalSection }): Promise<WriteAction> {
     const { journal, deliveries, log, moved } = this.#deps;
-    const { number, shelf } = found;
-    if (shelf !== 'dead')
+    const { number, section } = found;
+    if (section !== 'dead')
       return { kind: 'conflict', detail: 'It is not given up yet: its turn comes first.' };
     const release = deliveries.reserve(NO_ORIGIN, number);
     if (release === null) return { kind: 'conflict', detail: 'It is being discarded just now.' };
-    let line: OrderQueueId | null;
+    let queue: OrderQueueId | null;
     try {
-      line = await journal.discardBuried(number);
+      queue = await journal.discardUnreadable(number);
     } finally {
       release();
     }
     log.warn({ event: 'write-discarded', write: unreadableId(number) });
-    if (line !== null) moved(line);
-    deliveries.pokeAll();
-    return { kind: 'done', write: this.#report(found, found.shelf) };
+    if (queue !== null) moved(queue);
+    deliveries.wakeAll();
+    return { kind: 'done', write: this.#report(found, found.section) };
   }
 
-  #report(numbered: Numbered, shelf: Shelf): WriteReport {
-    const { journal, time } = this.#deps;
-    const report = reportOf(numbered, shelf, time);
-    if (shelf !== 'waiting' || numbered.record.kind === 'damaged') return report;
-    const first = journal.tables.first(numbered.record.record.line);
+  #report(numbered: Numbered, section: JournalSection): WriteReport {
+    const { journal, durableClock } = this.#deps;
+    const report = reportOf(numbered, section, durableClock);
+    if (section !== 'waiting' || numbered.record.kind === 'damaged') return report;
+    const first = journal.tables.first(numbered.record.record.queue);
     if (first === null || first.number === numbered.number) return report;
-    const shelfOfFirst = first.isDead ? 'dead' : 'waiting';
-    const read = journal.tables.record(shelfOfFirst, first.number);
+    const sectionOfFirst = first.isDead ? 'dead' : 'waiting';
+    const read = journal.tables.record(sectionOfFirst, first.number);
     const isRead = read?.kind === 'record';
     const id = isRead ? read.record.id : unreadableId(first.number);
-    return { ...report, waitsFor: { id, state: isRead ? read.record.state : shelfOfFirst } };
+    return { ...report, waitsFor: { id, state: isRead ? read.record.state : sectionOfFirst } };
   }
 
-  #find(id: string): (Numbered & { readonly shelf: Shelf }) | null {
+  #find(id: string): (Numbered & { readonly section: JournalSection }) | null {
     const number = numberOf(id);
     if (number === null) return null;
-    for (const shelf of SHELVES) {
-      const record = this.#deps.journal.tables.record(shelf, number);
+    for (const section of SECTIONS) {
+      const record = this.#deps.journal.tables.record(section, number);
       if (record === null) continue;
       if (record.kind === 'record' && record.record.id !== id) return null;
-      return { number, record, shelf };
+      return { number, record, section };
     }
     return null;
   }
 }
 
-function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: DurableClock): WriteReport {
-  if (read.kind === 'damaged') return unreadable(number, shelf);
+function reportOf(
+  { number, record: read }: Numbered,
+  section: JournalSection,
+  durableClock: DurableClock,
+): WriteReport {
+  if (read.kind === 'damaged') return unreadable(number, section);
   const { record } = read;
   const isWaiting = record.state === 'waiting';
   return {
@@ -277,7 +281,7 @@ function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: Durabl
     route: record.route,
     acceptedAt: new Date(record.acceptedAtMs).toISOString(),
     attempts: record.attempts,
-    nextAttemptAt: isWaiting ? new Date(time.wallMs(record.dueAtMs)).toISOString() : null,
+    nextAttemptAt: isWaiting ? new Date(durableClock.wallMs(record.dueAtMs)).toISOString() : null,
     lastError: record.lastError,
     idempotencyKey: record.idempotencyKey,
     bytes: record.content?.bytes ?? 0,
@@ -288,10 +292,10 @@ function reportOf({ number, record: read }: Numbered, shelf: Shelf, time: Durabl
 }
 
 /** Of a record that can't be read: there is no more to be told. */
-function unreadable(number: number, shelf: Shelf): WriteReport {
+function unreadable(number: number, section: JournalSection): WriteReport {
   return {
     id: unreadableId(number),
-    state: shelf,
+    state: section,
     method: '',
     url: '',
     origin: '',

@@ -1,5 +1,5 @@
 import type { Config, OriginConfig } from '../../policies/config/config.ts';
-import { repeatedAnswerFields } from '../../policies/writes.ts';
+import { repeatedResponseFields } from '../../policies/writes.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin, OriginObserver } from '../../origin-adapters/origin.ts';
 import type { Clock } from '../threads/clock.ts';
@@ -13,7 +13,7 @@ import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './delivery/deliveries.ts';
 import { Journal, type WriteProgress } from './journal/journal.ts';
 import { HoldSlots } from './through/hold-slots.ts';
-import { lineKeyOf, type OrderQueueId } from './journal/order-queues.ts';
+import { orderQueueId, type OrderQueueId } from './journal/order-queues.ts';
 import { TimedHolds } from './journal/timed-holds.ts';
 import { OrderQueues } from './journal/order-queues.ts';
 import { PendingWrites } from './journal/pending-writes.ts';
@@ -39,15 +39,15 @@ const ORIGIN_GRACE_MS = 60_000;
 /** All that the coordinator does about writes. */
 export class Writes {
   /** What operators see and do. */
-  readonly office: JournalAdmin;
+  readonly admin: JournalAdmin;
   readonly #deps: WritesDependencies;
-  readonly #lines: OrderQueues;
+  readonly #queues: OrderQueues;
   readonly #slots: HoldSlots;
   readonly #timedHolds: TimedHolds;
   readonly #journal: Journal;
   readonly #deliveries: Deliveries;
-  readonly #reading: PendingWrites;
-  readonly #desk: WriteThroughGate;
+  readonly #pendingWrites: PendingWrites;
+  readonly #gate: WriteThroughGate;
   /** What clients wait for, by worker and ticket. */
   readonly #promised = new Map<string, Promise<WaitedResponse>>();
   #tickets = 0;
@@ -57,57 +57,62 @@ export class Writes {
   #accepted = 0;
 
   private constructor(deps: WritesDependencies) {
-    const time = new DurableClock(deps);
+    const durableClock = new DurableClock(deps);
     this.#deps = deps;
     this.#config = deps.config;
-    this.#lines = new OrderQueues(
+    this.#queues = new OrderQueues(
       {
-        first: (line) => this.#journal.tables.first(line)?.order ?? null,
-        last: (line) => this.#journal.tables.last(line)?.order ?? null,
+        first: (queue) => this.#journal.tables.first(queue)?.order ?? null,
+        last: (queue) => this.#journal.tables.last(queue)?.order ?? null,
       },
-      (line) => this.#deliveries.freed(line),
+      (queue) => this.#deliveries.freed(queue),
     );
-    this.#slots = new HoldSlots({ limits: () => this.#config.writes, time, log: deps.log });
-    this.#timedHolds = new TimedHolds({ ...deps, time, slots: this.#slots, lines: () => this.#lines });
+    this.#slots = new HoldSlots({ limits: () => this.#config.writes, durableClock, log: deps.log });
+    this.#timedHolds = new TimedHolds({
+      ...deps,
+      durableClock,
+      slots: this.#slots,
+      queues: () => this.#queues,
+    });
     this.#journal = new Journal({
       ...deps,
-      time,
+      durableClock,
       timedHolds: this.#timedHolds,
       limits: () => this.#config.journal,
-      hasWaitingBehind: (line) => this.#lines.hasWaiting(line),
-      onBuried: (number) => this.#deliveries.buried(number),
+      hasWaitingBehind: (queue) => this.#queues.hasWaiting(queue),
+      onQuarantined: (number) => this.#deliveries.quarantined(number),
     });
-    const moved = (line: OrderQueueId): void => {
-      this.#lines.journalMoved(line);
-      this.#reading.moved(line);
+    const moved = (queue: OrderQueueId): void => {
+      this.#queues.journalMoved(queue);
+      this.#pendingWrites.moved(queue);
     };
     this.#deliveries = new Deliveries({
       ...deps,
-      time,
+      durableClock,
       journal: this.#journal,
-      lines: this.#lines,
+      queues: this.#queues,
       random: Math.random,
       moved,
     });
-    this.#reading = new PendingWrites(this.#journal, this.#timedHolds);
-    this.#desk = new WriteThroughGate({
+    this.#pendingWrites = new PendingWrites(this.#journal, this.#timedHolds);
+    this.#gate = new WriteThroughGate({
       ...deps,
-      time,
-      lines: this.#lines,
+      durableClock,
+      queues: this.#queues,
       timedHolds: this.#timedHolds,
       slots: this.#slots,
     });
-    this.office = new JournalAdmin({
+    this.admin = new JournalAdmin({
       journal: this.#journal,
       deliveries: this.#deliveries,
       log: deps.log,
       clock: deps.clock,
-      time,
+      durableClock,
       moved,
       counts: () => ({
         accepted: this.#accepted,
         merged: this.#merged,
-        through: this.#desk.running,
+        through: this.#gate.running,
         timedHolds: this.#timedHolds.size,
         held: this.#slots.taken,
         refused: this.#slots.refused,
@@ -164,27 +169,28 @@ export class Writes {
   /** `instance` is the worker's. */
   callsOf(instance: number): Handlers<WriteCalls> {
     return {
-      admitThrough: (request) => this.#desk.admit(instance, request),
-      abandonThrough: ({ ticket }) => this.#desk.abandon(instance, ticket),
-      settleThrough: (end) => this.#desk.settle(end),
-      takeSlot: (write) => this.#desk.takeSlot(instance, write),
-      giveSlot: ({ slot }) => this.#desk.giveSlot(slot),
-      holdUnknown: (write) => this.#desk.holdUnknown(write),
+      admitThrough: (request) => this.#gate.admit(instance, request),
+      abandonThrough: ({ ticket }) => this.#gate.abandon(instance, ticket),
+      settleThrough: (end) => this.#gate.settle(end),
+      takeSlot: (write) => this.#gate.takeSlot(instance, write),
+      giveSlot: ({ slot }) => this.#gate.giveSlot(slot),
+      holdUnknown: (write) => this.#gate.holdUnknown(write),
       acceptWrite: (request) => this.#accept(instance, request),
-      originAnswer: ({ ticket }) => this.#originAnswer(`${instance}:${ticket}`),
-      readPending: ({ lines, mode, waitMs }) => this.#reading.read(lines.map(lineKeyOf), mode, waitMs),
+      originResponse: ({ ticket }) => this.#originResponse(`${instance}:${ticket}`),
+      readPending: ({ queues, mode, waitMs }) =>
+        this.#pendingWrites.read(queues.map(orderQueueId), mode, waitMs),
     };
   }
 
   /** What the worker had under way has an unknown outcome. */
   workerDied(instance: number): void {
-    this.#desk.workerDied(instance);
+    this.#gate.workerDied(instance);
     for (const key of this.#promised.keys()) if (key.startsWith(`${instance}:`)) this.#promised.delete(key);
   }
 
-  /** Weir stops: clients are not to wait for what may come later than that. They get their answers at once. */
+  /** Weir stops: clients are not to wait for what may come later than that. They get their waiters at once. */
   endWaiting(): void {
-    this.#lines.endWaiting();
+    this.#queues.endWaiting();
     this.#deliveries.endWaiting();
   }
 
@@ -196,27 +202,27 @@ export class Writes {
     this.#timedHolds.close();
   }
 
-  async #accept(instance: number, { line, waitMs, ...offered }: OfferedRequest): Promise<AcceptedWrite> {
-    const key = lineKeyOf(line);
+  async #accept(instance: number, { queue, waitMs, ...offered }: OfferedRequest): Promise<AcceptedWrite> {
+    const key = orderQueueId(queue);
     const acceptance = await this.#journal.accept({
       ...offered,
-      origin: line.origin,
-      target: line.target,
-      line: key,
+      origin: queue.origin,
+      target: queue.target,
+      queue: key,
     });
     switch (acceptance.kind) {
       case 'accepted': {
         const { id, number, merged } = acceptance;
         this.#accepted += 1;
-        if (merged !== null) this.#gaveWay(merged);
+        if (merged !== null) this.#noteMerged(merged);
         this.#deps.log.info({
           event: 'write-accepted',
           write: id,
           method: offered.method,
-          origin: line.origin,
+          origin: queue.origin,
           ...(merged === null ? {} : { merged }),
         });
-        this.#deliveries.accepted(line.origin);
+        this.#deliveries.accepted(queue.origin);
         const ticket = this.#promise(instance, waitMs, () => this.#firstResponse(number, waitMs));
         return { kind: 'accepted', id, progress: ACCEPTED, ticket };
       }
@@ -226,7 +232,7 @@ export class Writes {
           event: 'write-repeated',
           write: id,
           method: offered.method,
-          origin: line.origin,
+          origin: queue.origin,
         });
         const progress = this.#journal.progress(number);
         const ticket = this.#promise(instance, waitMs, () => this.#repeatedResponse(number, waitMs));
@@ -242,9 +248,9 @@ export class Writes {
   }
 
   /** A later write has taken its place: no answer will come for it. */
-  #gaveWay(id: string): void {
+  #noteMerged(id: string): void {
     this.#merged += 1;
-    this.#deliveries.unanswered(numberOf(id)!);
+    this.#deliveries.noResponse(numberOf(id)!);
   }
 
   /** Waits from now on, so that no response is missed that comes before the worker asks for it. */
@@ -256,17 +262,17 @@ export class Writes {
   }
 
   async #firstResponse(number: number, waitMs: number): Promise<WaitedResponse> {
-    return this.#waited(number, await this.#deliveries.answerTo(number, waitMs));
+    return this.#waited(number, await this.#deliveries.responseTo(number, waitMs));
   }
 
   /** Of a write that is over, the one that was kept. */
   async #repeatedResponse(number: number, waitMs: number): Promise<WaitedResponse> {
     const isWaiting = this.#journal.progress(number).state === 'waiting';
     const response = isWaiting
-      ? await this.#deliveries.answerTo(number, waitMs)
+      ? await this.#deliveries.responseTo(number, waitMs)
       : this.#journal.tables.response(number);
     if (response === null) return this.#waited(number, null);
-    return this.#waited(number, { ...response, fields: repeatedAnswerFields(response.fields) });
+    return this.#waited(number, { ...response, fields: repeatedResponseFields(response.fields) });
   }
 
   #waited(number: number, response: OriginResponse | null): WaitedResponse {
@@ -274,7 +280,7 @@ export class Writes {
     return { kind: 'none', progress: this.#journal.progress(number) };
   }
 
-  async #originAnswer(key: string): Promise<WaitedResponse> {
+  async #originResponse(key: string): Promise<WaitedResponse> {
     const waited = this.#promised.get(key);
     this.#promised.delete(key);
     if (waited === undefined) throw new Error('nothing is waited for under this ticket');

@@ -231,7 +231,7 @@ class RaceWorker {
       },
       invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
       invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
-      desk: {
+      journal: {
         admitThrough: nobody,
         abandonThrough: nobody,
         settleThrough: nobody,
@@ -239,7 +239,7 @@ class RaceWorker {
         giveSlot: nobody,
         holdUnknown: nobody,
         acceptWrite: nobody,
-        originAnswer: nobody,
+        originResponse: nobody,
         readPending: nobody,
       },
       deliver: nobody,

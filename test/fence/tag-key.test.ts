@@ -13,7 +13,7 @@ import { Fence } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
-import { lineKeyOf } from '../../proxy/writes/journal/order-queues.ts';
+import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { readHoldRow, waitingHoldKey } from '../../proxy/writes/journal/hold-rows.ts';
 import { rekeyHolds } from '../../proxy/writes/journal/hold-rows.ts';
 import { MemoryState } from '../support/memory-state.ts';
@@ -158,27 +158,27 @@ describe('the key of a state', () => {
 
   it('hashes anew what is held in a state of an earlier version', async () => {
     const state = new MemoryState();
-    const { journal, desk } = await openWrites(state);
+    const { journal, gate } = await openWrites(state);
     const number = numberOf(await journal.accept(offer('/1', 'a')));
-    const line = { origin: 'shop', authority: null, target: '/2' };
+    const queue = { origin: 'shop', authority: null, target: '/2' };
     const client = '00000000000000aa';
     const request = {
       ticket: 1,
       client,
-      line,
+      queue,
       tags: ['url:/2'],
       waitMs: 0,
       waiting: 1,
       maxProcessingMs: 60_000,
     };
-    expect((await desk.admit(1, request)).kind).toBe('admitted');
+    expect((await gate.admit(1, request)).kind).toBe('admitted');
     await state.write(() => state.table('meta').remove('tag-key'));
     const old = state.crashed();
     const { fence } = await open(old, { onNewKey: (hasher) => rekeyHolds(old, hasher) });
     const rows = [...old.table('holds').range()].map(({ key, value }) => ({ key, row: readHoldRow(value) }));
     const ofWrite = rows.find(({ key }) => key.equals(waitingHoldKey(number)));
     expect(ofWrite?.row).toMatchObject({ kind: 'waiting', tags: fence.hasher.hash(['url:/1']) });
-    const running = rows.find(({ row }) => row.line === lineKeyOf(line));
+    const running = rows.find(({ row }) => row.queue === orderQueueId(queue));
     expect(running?.row).toMatchObject({ kind: 'running', tags: fence.hasher.hash(['all']) });
   });
 });

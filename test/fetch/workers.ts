@@ -118,7 +118,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
         disk: null,
         invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
         invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
-        desk: {
+        journal: {
           admitThrough: nobody,
           abandonThrough: nobody,
           settleThrough: nobody,
@@ -126,7 +126,7 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
           giveSlot: nobody,
           holdUnknown: nobody,
           acceptWrite: nobody,
-          originAnswer: nobody,
+          originResponse: nobody,
           readPending: nobody,
         },
         deliver: nobody,

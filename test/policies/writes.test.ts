@@ -3,7 +3,7 @@ import {
   decideDelivery,
   hasSameCredentials,
   isMergeable,
-  outcomeOfAnswer,
+  outcomeOfStatus,
   preferredWaitMs,
   representationOfPut,
   requestDigest,
@@ -111,7 +111,7 @@ describe('a delivery', () => {
 
 describe('an outcome', () => {
   it('RFC 9110 §15.6: is unknown after the answer of a gateway that has lost the origin', () => {
-    expect([200, 302, 404, 500, 502, 503, 504].map(outcomeOfAnswer)).toEqual([
+    expect([200, 302, 404, 500, 502, 503, 504].map(outcomeOfStatus)).toEqual([
       'applied',
       'applied',
       'rejected',

@@ -54,14 +54,14 @@ async function start(before?: Before, setByMs = 0) {
   return {
     origin,
     state,
-    office: writes.office,
+    admin: writes.admin,
     stop: () => writes.close(),
     setBy(ms: number): void {
       stepMs += ms;
     },
     async put(target: string): Promise<string> {
       const accepted = await acceptWrite({
-        line: { origin: 'shop', authority: null, target },
+        queue: { origin: 'shop', authority: null, target },
         route: 'item',
         method: 'PUT',
         authority: 'weir',
@@ -81,24 +81,24 @@ async function start(before?: Before, setByMs = 0) {
 }
 
 it('a wall clock that is set back keeps no write waiting', async () => {
-  const { origin, office, setBy, put } = await start();
+  const { origin, admin, setBy, put } = await start();
   const held = gate();
-  let answers = 0;
+  let waiters = 0;
   origin.on('PUT *', async () => {
     await held.promise;
-    answers += 1;
-    return { status: answers === 1 ? 503 : 204 };
+    waiters += 1;
+    return { status: waiters === 1 ? 503 : 204 };
   });
   await put('/1');
   const last = await put('/1');
   await origin.seen('PUT /1');
   setBy(-HOUR_MS);
   held.open();
-  await expect.poll(() => office.show(last)?.state).toBe('done');
+  await expect.poll(() => admin.show(last)?.state).toBe('done');
 });
 
 it('a wall clock that is set forward ends no wait for an attempt of unknown outcome', async () => {
-  const { origin, office, setBy, put } = await start();
+  const { origin, admin, setBy, put } = await start();
   const held = gate();
   origin.on('PUT *', async (request, answer) => {
     await request.received;
@@ -111,18 +111,18 @@ it('a wall clock that is set forward ends no wait for an attempt of unknown outc
   await origin.seen('PUT /1', 2);
   setBy(HOUR_MS);
   held.open();
-  await expect.poll(() => office.show(first)?.state).toBe('done');
-  expect(office.stats().timedHolds).toBe(1);
-  expect(office.show(next)).toMatchObject({ state: 'waiting', attempts: 0 });
+  await expect.poll(() => admin.show(first)?.state).toBe('done');
+  expect(admin.stats().timedHolds).toBe(1);
+  expect(admin.show(next)).toMatchObject({ state: 'waiting', attempts: 0 });
 });
 
 it('operators are told of the next attempt by the clock on the wall', async () => {
-  const { origin, office, setBy, put } = await start();
+  const { origin, admin, setBy, put } = await start();
   origin.on('PUT *', { status: 503, fields: ['Retry-After', '3600'] });
   setBy(-24 * HOUR_MS);
   const id = await put('/1');
-  await expect.poll(() => office.show(id)?.lastError).not.toBe(null);
-  const { acceptedAt, nextAttemptAt } = office.show(id)!;
+  await expect.poll(() => admin.show(id)?.lastError).not.toBe(null);
+  const { acceptedAt, nextAttemptAt } = admin.show(id)!;
   expect(Math.round((Date.parse(nextAttemptAt!) - Date.parse(acceptedAt)) / HOUR_MS)).toBe(1);
 });
 
@@ -133,6 +133,6 @@ it('a wall clock that is set back between two runs keeps no write waiting', asyn
   await origin.seen('PUT /1');
   await stop();
   origin.on('PUT *', { status: 204 });
-  const { office } = await start({ origin, state: state.copy() }, -HOUR_MS);
-  await expect.poll(() => office.show(id)?.state).toBe('done');
+  const { admin } = await start({ origin, state: state.copy() }, -HOUR_MS);
+  await expect.poll(() => admin.show(id)?.state).toBe('done');
 });

@@ -7,7 +7,7 @@ import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { Journal } from '../../proxy/writes/journal/journal.ts';
-import { lineKeyOf } from '../../proxy/writes/journal/order-queues.ts';
+import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
 import { TimedHolds } from '../../proxy/writes/journal/timed-holds.ts';
 import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
@@ -21,20 +21,20 @@ async function open() {
   if (opened.kind === 'failed') throw new Error(opened.reason);
   const { state } = opened;
   const fence = await Fence.open(1000, { state, clock });
-  const lines = new OrderQueues({ first: () => null, last: () => null }, () => {});
-  const time = new DurableClock({ state, clock });
-  const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1000, held: 10_000 }), time, log });
-  const timedHolds = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
+  const queues = new OrderQueues({ first: () => null, last: () => null }, () => {});
+  const durableClock = new DurableClock({ state, clock });
+  const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1000, held: 10_000 }), durableClock, log });
+  const timedHolds = new TimedHolds({ state, fence, durableClock, log, slots, queues: () => queues });
   const limits = { sizeBytes: 2 ** 30, done: 0, responsesBytes: 0 };
   const deps = {
     state,
     fence,
     clock,
-    time,
+    durableClock,
     timedHolds,
     limits: () => limits,
     hasWaitingBehind: () => false,
-    onBuried: () => {},
+    onQuarantined: () => {},
   };
   return { state, fence, journal: new Journal(deps) };
 }
@@ -56,7 +56,7 @@ for (let i = 0; i < 2_000 && refused < 20; i += 1) {
     idempotencyKey: null,
     clientKey: null,
     merges: false,
-    line: lineKeyOf({ origin: 'shop', authority: null, target }),
+    queue: orderQueueId({ origin: 'shop', authority: null, target }),
     tags: [`url:${target}`],
   });
   if (acceptance.kind === 'accepted') acknowledged.push(acceptance.number);

@@ -15,9 +15,9 @@ const END = { moreTags: [], entryTags: null };
 let tickets = 0;
 function request(client: string) {
   tickets += 1;
-  const line = { origin: 'shop', authority: null, target: `/${tickets}` };
+  const queue = { origin: 'shop', authority: null, target: `/${tickets}` };
   const rest = { waitMs: 0, waiting: 0, maxProcessingMs: 60_000 };
-  return { ticket: tickets, line, client, tags: [`url:${line.target}`], ...rest };
+  return { ticket: tickets, queue, client, tags: [`url:${queue.target}`], ...rest };
 }
 
 describe('the slots of holds', () => {
@@ -59,116 +59,120 @@ describe('the slots of holds', () => {
   });
 
   it('are given back where the outcome is known, and kept where it is not', async () => {
-    const { desk, slots } = await open(new MemoryState(), SIZE, LIMITS);
+    const { gate, slots } = await open(new MemoryState(), SIZE, LIMITS);
     for (const outcome of ['applied', 'rejected', 'unknown', 'unknown'] as const) {
-      const admission = await desk.admit(1, request(ONE));
+      const admission = await gate.admit(1, request(ONE));
       if (admission.kind !== 'admitted') throw new Error(admission.kind);
-      await desk.settle({ hold: admission.hold, outcome, ...END });
+      await gate.settle({ hold: admission.hold, outcome, ...END });
     }
     expect(slots.taken).toBe(2);
-    expect(await desk.admit(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
-    expect(desk.takeSlot(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
-    const admitted = desk.takeSlot(2, request(OTHER));
+    expect(await gate.admit(1, request(ONE))).toEqual({ kind: 'over-limit', bound: 'client' });
+    expect(gate.takeSlot(1, request(ONE))).toEqual({ kind: 'over-limit', bound: 'client' });
+    const admitted = gate.takeSlot(2, request(OTHER));
     expect(admitted.kind).toBe('admitted');
-    expect(desk.takeSlot(1, request(OTHER))).toEqual({ kind: 'beyond', bound: 'all' });
+    expect(gate.takeSlot(1, request(OTHER))).toEqual({ kind: 'over-limit', bound: 'all' });
     expect(slots.refused).toEqual({ client: 2, all: 1 });
-    if (admitted.kind === 'admitted') desk.giveSlot(admitted.slot);
-    expect((await desk.admit(2, request(OTHER))).kind).toBe('admitted');
+    if (admitted.kind === 'admitted') gate.giveSlot(admitted.slot);
+    expect((await gate.admit(2, request(OTHER))).kind).toBe('admitted');
   });
 
   it('of a write without a hold go to the hold that it leaves, once', async () => {
-    const { desk, slots, timedHolds } = await open(new MemoryState(), SIZE, LIMITS);
-    const admitted = desk.takeSlot(1, request(ONE));
+    const { gate, slots, timedHolds } = await open(new MemoryState(), SIZE, LIMITS);
+    const admitted = gate.takeSlot(1, request(ONE));
     if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
-    await desk.holdUnknown({ slot: admitted.slot, ...request(ONE) });
-    desk.giveSlot(admitted.slot);
+    await gate.holdUnknown({ slot: admitted.slot, ...request(ONE) });
+    gate.giveSlot(admitted.slot);
     expect([slots.taken, timedHolds.size]).toEqual([1, 1]);
   });
 
   it('never keep a hold from being placed', async () => {
-    const { desk, slots, timedHolds } = await open(new MemoryState(), SIZE, { heldPerClient: 1, held: 1 });
-    await desk.holdUnknown({ slot: 1, ...request(ONE) });
-    await desk.holdUnknown({ slot: 2, ...request(ONE) });
+    const { gate, slots, timedHolds } = await open(new MemoryState(), SIZE, { heldPerClient: 1, held: 1 });
+    await gate.holdUnknown({ slot: 1, ...request(ONE) });
+    await gate.holdUnknown({ slot: 2, ...request(ONE) });
     expect([slots.taken, timedHolds.size]).toEqual([2, 2]);
   });
 
   it('are given back when a hold can not be written down', async () => {
     const state = new MemoryState();
-    const { desk, slots } = await open(state, SIZE, LIMITS);
-    const admitted = desk.takeSlot(1, request(ONE));
+    const { gate, slots } = await open(state, SIZE, LIMITS);
+    const admitted = gate.takeSlot(1, request(ONE));
     if (admitted.kind !== 'admitted') throw new Error(admitted.kind);
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
-    expect(await desk.admit(1, request(ONE))).toEqual({ kind: 'not-durable' });
-    await expect(desk.holdUnknown({ slot: admitted.slot, ...request(ONE) })).rejects.toThrow();
+    expect(await gate.admit(1, request(ONE))).toEqual({ kind: 'not-durable' });
+    await expect(gate.holdUnknown({ slot: admitted.slot, ...request(ONE) })).rejects.toThrow();
     expect(slots.taken).toBe(0);
   });
 
   it('are given back when a hold of unknown outcome is over', async () => {
-    const { desk, slots } = await open(new MemoryState(), SIZE, LIMITS);
-    await desk.holdUnknown({ slot: 0, ...request(ONE), maxProcessingMs: 1 });
+    const { gate, slots } = await open(new MemoryState(), SIZE, LIMITS);
+    await gate.holdUnknown({ slot: 0, ...request(ONE), maxProcessingMs: 1 });
     await expect.poll(() => slots.taken).toBe(0);
   });
 
   it('of a worker that died go to the holds that its writes leave', async () => {
-    const { desk, slots, timedHolds, isHeld } = await open(new MemoryState(), SIZE, LIMITS);
+    const { gate, slots, timedHolds, isHeld } = await open(new MemoryState(), SIZE, LIMITS);
     const around = request(ONE);
-    desk.takeSlot(1, around);
-    const known = desk.takeSlot(1, request(OTHER));
-    if (known.kind === 'admitted') desk.giveSlot(known.slot);
-    await desk.admit(1, request(ONE));
-    desk.workerDied(1);
+    gate.takeSlot(1, around);
+    const known = gate.takeSlot(1, request(OTHER));
+    if (known.kind === 'admitted') gate.giveSlot(known.slot);
+    await gate.admit(1, request(ONE));
+    gate.workerDied(1);
     await expect.poll(() => timedHolds.size).toBe(2);
     expect(slots.taken).toBe(2);
     expect(around.tags.map(isHeld)).toEqual([true]);
   });
 
   it('of a worker that had died before they were asked for are given back', async () => {
-    const { desk, slots } = await open(new MemoryState(), SIZE, LIMITS);
-    desk.workerDied(1);
-    desk.takeSlot(1, request(ONE));
+    const { gate, slots } = await open(new MemoryState(), SIZE, LIMITS);
+    gate.workerDied(1);
+    gate.takeSlot(1, request(ONE));
     expect(slots.taken).toBe(0);
   });
 
   it('of a worker that died leave nothing believed where the hold can not be written down', async () => {
     const state = new MemoryState();
-    const { desk, slots, fence } = await open(state, SIZE, LIMITS);
+    const { gate, slots, fence } = await open(state, SIZE, LIMITS);
     const around = request(ONE);
-    desk.takeSlot(1, around);
+    gate.takeSlot(1, around);
     const before = fence.sequence;
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
-    desk.workerDied(1);
+    gate.workerDied(1);
     await expect.poll(() => fence.touchedSince(fence.hasher.hash(around.tags), before)).toBe(true);
     expect(slots.taken).toBe(0);
   });
 
   it('are taken after a restart, under way or not', async () => {
     const state = new MemoryState();
-    const { desk } = await open(state, SIZE, LIMITS);
-    await desk.admit(1, request(ONE));
-    await desk.holdUnknown({ slot: 0, ...request(ONE) });
+    const { gate } = await open(state, SIZE, LIMITS);
+    await gate.admit(1, request(ONE));
+    await gate.holdUnknown({ slot: 0, ...request(ONE) });
     const crashed = state.crashed();
     const after = await open(crashed, SIZE, LIMITS);
     expect(after.slots.taken).toBe(2);
-    expect(await after.desk.admit(1, request(ONE))).toEqual({ kind: 'beyond', bound: 'client' });
+    expect(await after.gate.admit(1, request(ONE))).toEqual({ kind: 'over-limit', bound: 'client' });
     const again = await open(crashed.crashed(), SIZE, LIMITS);
     expect(again.slots.taken).toBe(2);
-    expect((await again.desk.admit(1, request(OTHER))).kind).toBe('admitted');
+    expect((await again.gate.admit(1, request(OTHER))).kind).toBe('admitted');
   });
 
-  it('are missed in one line for many requests', () => {
-    const lines: string[] = [];
+  it('are missed in one queue for many requests', () => {
+    const queues: string[] = [];
     const log = {
       ...createLog({ level: 'silent', thread: 'test', fd: 1 }),
-      warn: (line: object) => void lines.push(JSON.stringify(line)),
+      warn: (queue: object) => void queues.push(JSON.stringify(queue)),
     };
     let nowMs = 0;
-    const time = { nowMs: () => nowMs };
-    const slots = new HoldSlots({ limits: () => ({ heldPerClient: 1, held: 1 }), time, log: log as never });
+    const durableClock = { nowMs: () => nowMs };
+    const slots = new HoldSlots({
+      limits: () => ({ heldPerClient: 1, held: 1 }),
+      durableClock,
+      log: log as never,
+    });
     slots.take(ONE);
     for (let i = 0; i < 5; i += 1) slots.take(ONE);
     nowMs = 10_000;
     slots.take(OTHER);
-    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    expect(queues.map((queue) => JSON.parse(queue))).toMatchObject([
       { bound: 'client', refused: 1 },
       { bound: 'all', refused: 5 },
     ]);

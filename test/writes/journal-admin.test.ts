@@ -19,63 +19,63 @@ const counts = () => ({
 });
 
 it('of two operators at one dead write only one is heard', async () => {
-  const { journal, fence, time } = await open(new MemoryState());
+  const { journal, fence, durableClock } = await open(new MemoryState());
   const number = numberOf(await journal.accept(offer('/1', 'x')));
   const begun = await journal.begin(number, 0);
   if (begun.kind !== 'begun') throw new Error(begun.kind);
   const record = { ...begun.record, state: 'dead' } as const;
-  await journal.leave(number, { shelf: 'dead', record, timedHolds: null, moreTags: [] });
+  await journal.leave(number, { section: 'dead', record, timedHold: null, moreTags: [] });
   const busy = new Set<number>();
   const deliveries = {
     knows: () => true,
-    poke: () => {},
-    unanswered: () => {},
+    wake: () => {},
+    noResponse: () => {},
     reserve(_origin: string, reserved: number) {
       if (busy.has(reserved)) return null;
       busy.add(reserved);
       return () => void busy.delete(reserved);
     },
   } as unknown as Deliveries;
-  const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
-  const actions = await Promise.all([office.retry(record.id), office.discard(record.id)]);
+  const admin = new JournalAdmin({ journal, deliveries, log, clock, durableClock, moved: () => {}, counts });
+  const actions = await Promise.all([admin.retry(record.id), admin.discard(record.id)]);
   expect(actions.map(({ kind }) => kind)).toEqual(['done', 'conflict']);
   expect([journal.counts.waiting, fence.holds]).toEqual([1, 1]);
-  expect((await office.discard(record.id)).kind).toBe('done');
+  expect((await admin.discard(record.id)).kind).toBe('done');
   expect([journal.counts.waiting, fence.holds]).toEqual([0, 0]);
 });
 
 it('lists writes in the order of their acceptance, page by page, whatever has become of them', async () => {
-  const { journal, time } = await open(new MemoryState());
+  const { journal, durableClock } = await open(new MemoryState());
   const first = numberOf(await journal.accept(offer('/1', 'x')));
   const second = numberOf(await journal.accept(offer('/2', 'x')));
   const begun = await journal.begin(second, 0);
   if (begun.kind !== 'begun') throw new Error(begun.kind);
   const record = { ...begun.record, state: 'dead' } as const;
-  await journal.leave(second, { shelf: 'dead', record, timedHolds: null, moreTags: [] });
+  await journal.leave(second, { section: 'dead', record, timedHold: null, moreTags: [] });
   const deliveries = {} as Deliveries;
-  const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
-  const [one] = office.list(null, 1, null)!;
-  const [two] = office.list(null, 1, one!.id)!;
+  const admin = new JournalAdmin({ journal, deliveries, log, clock, durableClock, moved: () => {}, counts });
+  const [one] = admin.list(null, 1, null)!;
+  const [two] = admin.list(null, 1, one!.id)!;
   expect([one!.id, two!.id].map(numberOfId)).toEqual([first, second]);
-  expect(office.list(null, 1, two!.id)).toEqual([]);
+  expect(admin.list(null, 1, two!.id)).toEqual([]);
 });
 
 it('says which write the others of a URL wait for, and which URLs a dead one stops', async () => {
-  const { journal, time } = await open(new MemoryState());
+  const { journal, durableClock } = await open(new MemoryState());
   const first = numberOf(await journal.accept(offer('/1', 'x')));
   await journal.accept(offer('/1', 'y'));
   await journal.accept(offer('/2', 'z'));
   const deliveries = {} as Deliveries;
-  const office = new JournalAdmin({ journal, deliveries, log, clock, time, moved: () => {}, counts });
-  const head = office.list('waiting', 10, null)![0]!.id;
-  const waitsFor = () => office.list(null, 10, null)!.map((write) => write.waitsFor);
+  const admin = new JournalAdmin({ journal, deliveries, log, clock, durableClock, moved: () => {}, counts });
+  const head = admin.list('waiting', 10, null)![0]!.id;
+  const waitsFor = () => admin.list(null, 10, null)!.map((write) => write.waitsFor);
   expect(waitsFor()).toEqual([null, { id: head, state: 'waiting' }, null]);
-  expect(office.stopped(10)).toEqual([]);
+  expect(admin.stopped(10)).toEqual([]);
   const begun = await journal.begin(first, 0);
   if (begun.kind !== 'begun') throw new Error(begun.kind);
   const record = { ...begun.record, state: 'dead' } as const;
-  await journal.stopLine(first, record);
+  await journal.stopQueue(first, record);
   expect(waitsFor()).toEqual([null, { id: head, state: 'dead' }, null]);
-  expect(office.stopped(10)).toEqual([{ id: head, method: 'PUT', origin: 'shop', path: '/1' }]);
-  expect(office.stopped(0)).toEqual([]);
+  expect(admin.stopped(10)).toEqual([{ id: head, method: 'PUT', origin: 'shop', path: '/1' }]);
+  expect(admin.stopped(0)).toEqual([]);
 });

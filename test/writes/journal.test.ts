@@ -1,12 +1,14 @@
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../proxy/threads/clock.ts';
-import type { Lingering } from '../../proxy/writes/journal/hold-rows.ts';
+import type { TimedHold } from '../../proxy/writes/journal/hold-rows.ts';
+import { decodeRecord, encodeRecord } from '../../proxy/writes/journal/record.ts';
 import { numberKey } from '../../proxy/writes/journal/tables.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { numberOf, offer, open } from './opened.ts';
 
-const BLOCKING: Lingering = {
-  kind: 'lingering',
+const BLOCKING: TimedHold = {
+  kind: 'timed',
   untilMs: clock.nowMs() + 60_000,
   maxMs: 60_000,
   blocks: true,
@@ -68,7 +70,7 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 1000);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
+      await journal.leave(number, { section: 'done', record, timedHold: null, moreTags: [] });
     }
     expect(fence.holds).toBe(0);
     expect(journal.counts).toMatchObject({ waiting: 0, done: 3, bytes: 0 });
@@ -84,6 +86,46 @@ describe('the journal', () => {
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     expect(begun.record).toMatchObject({ attempts: 2, wasUncertain: true });
     expect(begun.record.unknownUntilMs).toBeGreaterThan(clock.nowMs() + 50_000);
+  });
+
+  it('reads what an earlier version has written', () => {
+    const record = {
+      id: '1-9f86d081884c7d65',
+      state: 'waiting',
+      origin: 'shop',
+      route: 'item',
+      method: 'PUT',
+      target: '/1',
+      authority: 'weir',
+      scheme: 'http',
+      fields: ['Idempotency-Key', '"1-9f86d081884c7d65"'],
+      idempotencyKey: '"1-9f86d081884c7d65"',
+      clientKey: null,
+      line: '0123456789abcdef0123456789abcdef',
+      tags: ['url:/1'],
+      order: 1,
+      content: { bytes: 1, crc: 2363233923 },
+      bytes: 1100,
+      merges: false,
+      acceptedAtMs: 1,
+      dueAtMs: 1,
+      attempts: 0,
+      isAttempting: false,
+      wasUncertain: false,
+      unknownUntilMs: 0,
+      lastError: null,
+      endedAtMs: null,
+      mergedInto: null,
+    };
+    const json = Buffer.from(JSON.stringify(record));
+    const checksum = Buffer.alloc(4);
+    checksum.writeUInt32LE(crc32(json));
+    const { line, ...rest } = record;
+    const read = decodeRecord(Buffer.concat([checksum, json]));
+    expect(read).toEqual({ kind: 'record', record: { ...rest, queue: line, status: null } });
+    if (read.kind !== 'record') throw new Error(read.kind);
+    const written = JSON.parse(encodeRecord(read.record).subarray(4).toString()) as object;
+    expect(written).toEqual({ ...record, status: null });
   });
 
   it('never sends content or a record that was torn', async () => {
@@ -102,9 +144,9 @@ describe('the journal', () => {
     expect((await journal.begin(numberOf(two), 0)).kind).toBe('unreadable');
   });
 
-  it('has a record that can not be read stop its line, until it is discarded', async () => {
+  it('has a record that can not be read stop its queue, until it is discarded', async () => {
     const state = new MemoryState();
-    const { journal, fence, buried } = await open(state);
+    const { journal, fence, quarantined } = await open(state);
     const numbers = [];
     for (const body of ['x', 'y', 'z']) numbers.push(numberOf(await journal.accept(offer('/1', body))));
     const [one, two, three] = numbers as [number, number, number];
@@ -113,34 +155,34 @@ describe('the journal', () => {
     });
     const due = (): number[] => Array.from(journal.tables.dues('shop', null), ({ number }) => number);
     const [row] = journal.tables.dues('shop', null);
-    await journal.bury(row!);
-    expect([due(), buried, journal.counts.dead]).toEqual([[], [one], 1]);
-    expect(journal.tables.first(row!.line)).toMatchObject({ number: one, isDead: true });
+    await journal.quarantine(row!);
+    expect([due(), quarantined, journal.counts.dead]).toEqual([[], [one], 1]);
+    expect(journal.tables.first(row!.queue)).toMatchObject({ number: one, isDead: true });
     // The next one can't be read either.
-    expect(await journal.discardBuried(one)).toBe(row!.line);
-    expect([due(), buried, journal.counts]).toEqual([
+    expect(await journal.discardUnreadable(one)).toBe(row!.queue);
+    expect([due(), quarantined, journal.counts]).toEqual([
       [],
       [one, two],
       expect.objectContaining({ waiting: 1, dead: 1 }),
     ]);
-    await journal.discardBuried(two);
+    await journal.discardUnreadable(two);
     expect(due()).toEqual([three]);
     expect(journal.counts).toMatchObject({ waiting: 1, dead: 0 });
     expect(fence.holds).toBe(1);
   });
 
-  it('stops the line of an attempt of unknown outcome before the next of it can be seen', async () => {
+  it('stops the queue of an attempt of unknown outcome before the next of it can be seen', async () => {
     const state = new MemoryState();
-    const { journal, lines } = await open(state);
+    const { journal, queues } = await open(state);
     const number = numberOf(await journal.accept(offer('/1', 'x')));
     const next = numberOf(await journal.accept(offer('/1', 'y')));
     const begun = await journal.begin(number, 1000);
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
     const admitted: boolean[] = [];
-    state.beforeCommit = async () => void admitted.push(lines.admitsJournal(record.line, next));
-    await journal.leave(number, { shelf: 'done', record, timedHolds: BLOCKING, moreTags: [] });
-    expect([...admitted, lines.admitsJournal(record.line, next)]).toEqual([false, false]);
+    state.beforeCommit = async () => void admitted.push(queues.admitsJournal(record.queue, next));
+    await journal.leave(number, { section: 'done', record, timedHold: BLOCKING, moreTags: [] });
+    expect([...admitted, queues.admitsJournal(record.queue, next)]).toEqual([false, false]);
   });
 
   it('holds what an attempt of unknown outcome may change until it can not any more, over a crash too', async () => {
@@ -151,7 +193,7 @@ describe('the journal', () => {
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
     const moreTags = ['url:/made'];
-    await journal.leave(number, { shelf: 'done', record, timedHolds: BLOCKING, moreTags });
+    await journal.leave(number, { section: 'done', record, timedHold: BLOCKING, moreTags });
     expect([isHeld('url:/1'), isHeld('url:/made')]).toEqual([true, true]);
     const again = await open(state.crashed());
     expect([again.isHeld('url:/1'), again.isHeld('url:/made')]).toEqual([true, true]);
@@ -165,42 +207,42 @@ describe('the journal', () => {
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
     const shown: (number | null)[] = [];
-    state.beforeCommit = async () => void shown.push(timedHolds.shownOf(record.line));
+    state.beforeCommit = async () => void shown.push(timedHolds.shownOf(record.queue));
     const lasting = { ...BLOCKING, blocks: false, shown: number };
-    await journal.leave(number, { shelf: 'done', record, timedHolds: lasting, moreTags: [] });
-    expect([...shown, timedHolds.shownOf(record.line)]).toEqual([number, number]);
+    await journal.leave(number, { section: 'done', record, timedHold: lasting, moreTags: [] });
+    expect([...shown, timedHolds.shownOf(record.queue)]).toEqual([number, number]);
   });
 
-  it('shows a delivered write no more when a later one of the line was delivered', async () => {
+  it('shows a delivered write no more when a later one of the queue was delivered', async () => {
     const state = new MemoryState();
     const { journal, timedHolds } = await open(state);
     const [one, two] = [
       numberOf(await journal.accept(offer('/1', 'x'))),
       numberOf(await journal.accept(offer('/1', 'y', { method: 'PATCH' }))),
     ];
-    const { line } = offer('/1', '');
-    const deliver = async (number: number, how: Lingering | null) => {
+    const { queue } = offer('/1', '');
+    const deliver = async (number: number, how: TimedHold | null) => {
       const begun = await journal.begin(number, 1000);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, timedHolds: how, moreTags: [] });
+      await journal.leave(number, { section: 'done', record, timedHold: how, moreTags: [] });
     };
     await deliver(one, { ...BLOCKING, blocks: false, shown: one });
-    expect(timedHolds.shownOf(line)).toBe(one);
+    expect(timedHolds.shownOf(queue)).toBe(one);
     await deliver(two, null);
-    expect(timedHolds.shownOf(line)).toBe(null);
-    expect((await open(state.crashed())).timedHolds.shownOf(line)).toBe(null);
+    expect(timedHolds.shownOf(queue)).toBe(null);
+    expect((await open(state.crashed())).timedHolds.shownOf(queue)).toBe(null);
   });
 
   it('shows it no more after a restart either, where writing that down failed at first', async () => {
     const state = new MemoryState();
     const { journal, timedHolds } = await open(state);
-    const { line } = offer('/1', '');
-    const leave = async (number: number, how: Lingering | null): Promise<unknown> => {
+    const { queue } = offer('/1', '');
+    const leave = async (number: number, how: TimedHold | null): Promise<unknown> => {
       const read = journal.tables.record('waiting', number);
       if (read?.kind !== 'record') throw new Error('gone');
       const record = { ...read.record, state: 'done' } as const;
-      return journal.leave(number, { shelf: 'done', record, timedHolds: how, moreTags: [] });
+      return journal.leave(number, { section: 'done', record, timedHold: how, moreTags: [] });
     };
     const one = numberOf(await journal.accept(offer('/1', 'x')));
     const two = numberOf(await journal.accept(offer('/1', 'y', { method: 'PATCH' })));
@@ -209,8 +251,8 @@ describe('the journal', () => {
     await expect(leave(two, null)).rejects.toThrow();
     state.beforeCommit = async () => {};
     await leave(two, null);
-    expect([timedHolds.shownOf(line), journal.tables.body(one)]).toEqual([null, undefined]);
-    expect((await open(state.crashed())).timedHolds.shownOf(line)).toBe(null);
+    expect([timedHolds.shownOf(queue), journal.tables.body(one)]).toEqual([null, undefined]);
+    expect((await open(state.crashed())).timedHolds.shownOf(queue)).toBe(null);
   });
 
   it('ends no hold of the write by which one was merged that is discarded just then', async () => {
@@ -220,7 +262,7 @@ describe('the journal', () => {
     const read = journal.tables.record('waiting', one);
     if (read?.kind !== 'record') throw new Error('gone');
     const merging = put('two');
-    const leaving = { shelf: 'gone', record: read.record, timedHolds: null, moreTags: [] } as const;
+    const leaving = { section: 'gone', record: read.record, timedHold: null, moreTags: [] } as const;
     expect(await journal.leave(one, leaving)).toBe(false);
     expect(await merging).toMatchObject({ kind: 'accepted', merged: read.record.id });
     expect([isHeld('url:/1'), fence.holds, journal.counts.waiting]).toEqual([true, 1, 1]);
@@ -235,7 +277,7 @@ describe('the journal', () => {
     const begun = await journal.begin(number, 0);
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
-    await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
+    await journal.leave(number, { section: 'done', record, timedHold: null, moreTags: [] });
     expect((await journal.accept(offer('/3', 'x'.repeat(1000)))).kind).toBe('accepted');
   });
 
@@ -272,7 +314,7 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 0);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
+      await journal.leave(number, { section: 'done', record, timedHold: null, moreTags: [] });
     }
     expect(journal.counts.done).toBe(3);
     expect([journal.tables.keyed('key-0'), journal.tables.keyed('key-5')]).toEqual([
@@ -292,7 +334,7 @@ describe('the journal', () => {
       const begun = await journal.begin(number, 0);
       if (begun.kind !== 'begun') throw new Error(begun.kind);
       const record = { ...begun.record, state: 'done' } as const;
-      await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
+      await journal.leave(number, { section: 'done', record, timedHold: null, moreTags: [] });
     }
     const isKnown = numbers.map((_, i) => journal.tables.keyed(`key-${i}`) !== null);
     expect(isKnown).toEqual([true, false, false, true, true]);

@@ -6,7 +6,7 @@ import { FenceReader } from '../../proxy/fence/reader.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import type { Acceptance, OfferedWrite } from '../../proxy/writes/journal/appender.ts';
 import { Journal } from '../../proxy/writes/journal/journal.ts';
-import { lineKeyOf } from '../../proxy/writes/journal/order-queues.ts';
+import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
 import { TimedHolds } from '../../proxy/writes/journal/timed-holds.ts';
 import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
@@ -28,41 +28,41 @@ export async function open(
   limits = { heldPerClient: 1000, held: 10_000 },
 ) {
   const fence = await Fence.open(1000, { state, clock });
-  const lines: OrderQueues = new OrderQueues(
+  const queues: OrderQueues = new OrderQueues(
     {
-      first: (line) => journal.tables.first(line)?.order ?? null,
-      last: (line) => journal.tables.last(line)?.order ?? null,
+      first: (queue) => journal.tables.first(queue)?.order ?? null,
+      last: (queue) => journal.tables.last(queue)?.order ?? null,
     },
     () => {},
   );
-  const time = new DurableClock({ state, clock });
-  const slots = new HoldSlots({ limits: () => limits, time, log });
-  const timedHolds = new TimedHolds({ state, fence, time, log, slots, lines: () => lines });
+  const durableClock = new DurableClock({ state, clock });
+  const slots = new HoldSlots({ limits: () => limits, durableClock, log });
+  const timedHolds = new TimedHolds({ state, fence, durableClock, log, slots, queues: () => queues });
   opened.push(timedHolds);
-  const buried: number[] = [];
+  const quarantined: number[] = [];
   const journal: Journal = new Journal({
     state,
     fence,
     clock,
-    time,
+    durableClock,
     timedHolds,
     limits: () => ({ sizeBytes, done: 3, responsesBytes: 1_000 }),
-    hasWaitingBehind: (line) => lines.hasWaiting(line),
-    onBuried: (number) => buried.push(number),
+    hasWaitingBehind: (queue) => queues.hasWaiting(queue),
+    onQuarantined: (number) => quarantined.push(number),
   });
   journal.restoreHolds();
   await timedHolds.restore();
-  const desk = new WriteThroughGate({ state, fence, lines, timedHolds, slots, time, log });
+  const gate = new WriteThroughGate({ state, fence, queues, timedHolds, slots, durableClock, log });
   const reader = new FenceReader(new SharedWords(fence.buffer), clock);
   return {
     fence,
     journal,
-    lines,
+    queues,
     timedHolds,
-    desk,
+    gate,
     slots,
-    time,
-    buried,
+    durableClock,
+    quarantined,
     isHeld: (tag: string) => reader.isHeld(fence.hasher.hash([tag])),
   };
 }
@@ -80,7 +80,7 @@ export function offer(target: string, body: string, more: Partial<OfferedWrite> 
     idempotencyKey: null,
     clientKey: null,
     merges: false,
-    line: lineKeyOf({ origin: 'shop', authority: null, target }),
+    queue: orderQueueId({ origin: 'shop', authority: null, target }),
     tags: [`url:${target}`],
     ...more,
   };

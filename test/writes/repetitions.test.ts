@@ -107,10 +107,10 @@ describe('responses that the journal keeps', () => {
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done', status: 201 } as const;
     await journal.leave(number, {
-      shelf: 'done',
+      section: 'done',
       record,
       response: response(bytes),
-      timedHolds: null,
+      timedHold: null,
       moreTags: [],
     });
     return number;

@@ -26,9 +26,9 @@ describe('writes that wait in a state that was restored', () => {
     const first = tables.record('dead', numbers[0]!);
     if (first?.kind !== 'record') throw new Error('it is not there');
     await restored.journal.leave(numbers[0]!, {
-      shelf: 'gone',
+      section: 'gone',
       record: first.record,
-      timedHolds: null,
+      timedHold: null,
       moreTags: [],
     });
     expect(dues()).toEqual([numbers[1]]);

@@ -3,7 +3,7 @@ import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
-import { lineKeyOf } from '../../proxy/writes/journal/order-queues.ts';
+import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { MemoryState } from '../support/memory-state.ts';
@@ -13,7 +13,7 @@ const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 
 describe('writes through', () => {
   const REQUEST = {
-    line: { origin: 'shop', authority: null, target: '/1' },
+    queue: { origin: 'shop', authority: null, target: '/1' },
     client: '00000000000000aa',
     tags: ['url:/1'],
     waitMs: 60_000,
@@ -23,78 +23,78 @@ describe('writes through', () => {
 
   it('are not begun where their hold can not be written down', async () => {
     const state = new MemoryState();
-    const { desk, fence } = await open(state);
+    const { gate, fence } = await open(state);
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
-    expect(await desk.admit(1, { ...REQUEST, ticket: 1 })).toEqual({ kind: 'not-durable' });
+    expect(await gate.admit(1, { ...REQUEST, ticket: 1 })).toEqual({ kind: 'not-durable' });
     expect(fence.holds).toBe(0);
   });
 
   it('of a worker that died, or of a process that was killed, go on being held', async () => {
     const state = new MemoryState();
-    const { desk, isHeld, timedHolds, lines } = await open(state);
-    const line = lineKeyOf(REQUEST.line);
-    expect((await desk.admit(1, { ...REQUEST, ticket: 1 })).kind).toBe('admitted');
-    desk.workerDied(1);
+    const { gate, isHeld, timedHolds, queues } = await open(state);
+    const queue = orderQueueId(REQUEST.queue);
+    expect((await gate.admit(1, { ...REQUEST, ticket: 1 })).kind).toBe('admitted');
+    gate.workerDied(1);
     await expect.poll(() => timedHolds.size).toBe(1);
     expect(isHeld('url:/1')).toBe(true);
-    expect(lines.admitsJournal(line, 1)).toBe(false);
-    const other = { ...REQUEST.line, target: '/2' };
-    expect((await desk.admit(2, { ...REQUEST, line: other, ticket: 1 })).kind).toBe('admitted');
+    expect(queues.admitsJournal(queue, 1)).toBe(false);
+    const other = { ...REQUEST.queue, target: '/2' };
+    expect((await gate.admit(2, { ...REQUEST, queue: other, ticket: 1 })).kind).toBe('admitted');
     const after = await open(state.crashed());
     expect(after.timedHolds.size).toBe(2);
     expect(after.isHeld('url:/1')).toBe(true);
-    expect(after.lines.admitsJournal(line, 1)).toBe(false);
+    expect(after.queues.admitsJournal(queue, 1)).toBe(false);
   });
 
   it('of a worker that died while its hold was written down are not begun, and hold nothing', async () => {
     const state = new MemoryState();
-    const { desk, fence, lines } = await open(state);
+    const { gate, fence, queues } = await open(state);
     const synced = Promise.withResolvers<void>();
     state.beforeCommit = () => synced.promise;
-    const admission = desk.admit(1, { ...REQUEST, ticket: 1 });
+    const admission = gate.admit(1, { ...REQUEST, ticket: 1 });
     await new Promise((resolve) => setImmediate(resolve));
-    desk.workerDied(1);
+    gate.workerDied(1);
     synced.resolve();
     await admission;
-    expect(desk.running).toBe(0);
+    expect(gate.running).toBe(0);
     expect(fence.holds).toBe(0);
-    expect(lines.admitsJournal(lineKeyOf(REQUEST.line), 1)).toBe(true);
+    expect(queues.admitsJournal(orderQueueId(REQUEST.queue), 1)).toBe(true);
     expect((await open(state.crashed())).fence.holds).toBe(0);
   });
 
   it('stay held where their end can not be written down, and invalid at once', async () => {
     const state = new MemoryState();
-    const { desk, isHeld, fence } = await open(state);
-    const admission = await desk.admit(1, { ...REQUEST, ticket: 1 });
+    const { gate, isHeld, fence } = await open(state);
+    const admission = await gate.admit(1, { ...REQUEST, ticket: 1 });
     if (admission.kind !== 'admitted') throw new Error(admission.kind);
     const before = fence.sequence;
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
-    await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
+    await gate.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
     expect(fence.touchedSince(fence.hasher.hash(['url:/1']), before)).toBe(true);
     expect(isHeld('url:/1')).toBe(true);
   });
 
   it('wait while an earlier one of unknown outcome may still be carried out, and no longer than that', async () => {
-    const { desk, timedHolds, lines } = await open(new MemoryState());
+    const { gate, timedHolds, queues } = await open(new MemoryState());
     const request = { ...REQUEST, waitMs: 0, maxProcessingMs: 3_000 };
-    const admission = await desk.admit(1, { ...request, ticket: 1 });
+    const admission = await gate.admit(1, { ...request, ticket: 1 });
     if (admission.kind !== 'admitted') throw new Error(admission.kind);
-    const settling = desk.settle({
+    const settling = gate.settle({
       hold: admission.hold,
       outcome: 'unknown',
       moreTags: [],
       entryTags: null,
     });
     // Before its end is on disk.
-    const second = desk.admit(1, { ...request, ticket: 2, maxProcessingMs: 60_000 });
-    const impatient = desk.admit(1, { ...request, ticket: 3, maxProcessingMs: 1 });
+    const second = gate.admit(1, { ...request, ticket: 2, maxProcessingMs: 60_000 });
+    const impatient = gate.admit(1, { ...request, ticket: 3, maxProcessingMs: 1 });
     await settling;
-    const line = lineKeyOf(REQUEST.line);
-    expect([timedHolds.size, lines.admitsJournal(line, 1)]).toEqual([1, false]);
+    const queue = orderQueueId(REQUEST.queue);
+    expect([timedHolds.size, queues.admitsJournal(queue, 1)]).toEqual([1, false]);
     expect(await impatient).toEqual({ kind: 'busy' });
     expect([(await second).kind, timedHolds.size]).toEqual(['admitted', 0]);
     // What was accepted meanwhile comes behind it.
-    expect(lines.admitsJournal(line, 1)).toBe(false);
+    expect(queues.admitsJournal(queue, 1)).toBe(false);
   });
 
   it('wait for no attempt of unknown outcome when Weir stops', async () => {
@@ -123,25 +123,25 @@ describe('writes through', () => {
 
   it('wait behind the journal in the order of their coming, in bounded number and for a bounded time', async () => {
     const state = new MemoryState();
-    const { desk, journal, lines } = await open(state);
+    const { gate, journal, queues } = await open(state);
     const number = numberOf(await journal.accept(offer('/1', 'x')));
-    const one = desk.admit(1, { ...REQUEST, ticket: 1, waiting: 1 });
-    expect(await desk.admit(1, { ...REQUEST, ticket: 2, waiting: 1 })).toEqual({ kind: 'busy' });
+    const one = gate.admit(1, { ...REQUEST, ticket: 1, waiting: 1 });
+    expect(await gate.admit(1, { ...REQUEST, ticket: 2, waiting: 1 })).toEqual({ kind: 'busy' });
     const later = numberOf(await journal.accept(offer('/1', 'y')));
-    const line = lineKeyOf(REQUEST.line);
-    expect([lines.admitsJournal(line, number), lines.admitsJournal(line, later)]).toEqual([true, false]);
+    const queue = orderQueueId(REQUEST.queue);
+    expect([queues.admitsJournal(queue, number), queues.admitsJournal(queue, later)]).toEqual([true, false]);
     const begun = await journal.begin(number, 0);
     if (begun.kind !== 'begun') throw new Error(begun.kind);
     const record = { ...begun.record, state: 'done' } as const;
-    await journal.leave(number, { shelf: 'done', record, timedHolds: null, moreTags: [] });
-    lines.journalMoved(line);
+    await journal.leave(number, { section: 'done', record, timedHold: null, moreTags: [] });
+    queues.journalMoved(queue);
     const admission = await one;
     expect(admission.kind).toBe('admitted');
-    expect(lines.admitsJournal(line, later)).toBe(false);
+    expect(queues.admitsJournal(queue, later)).toBe(false);
     if (admission.kind !== 'admitted') return;
-    await desk.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
-    expect(lines.admitsJournal(line, later)).toBe(true);
-    expect(await desk.admit(1, { ...REQUEST, ticket: 3, waitMs: 1 })).toEqual({ kind: 'busy' });
+    await gate.settle({ hold: admission.hold, outcome: 'applied', moreTags: [], entryTags: null });
+    expect(queues.admitsJournal(queue, later)).toBe(true);
+    expect(await gate.admit(1, { ...REQUEST, ticket: 3, waitMs: 1 })).toEqual({ kind: 'busy' });
   });
 });
 

@@ -7,7 +7,7 @@ import { refuse } from '../error-responses.ts';
 import type { RoutedContext } from '../context.ts';
 import type { Pending } from '../../writes/journal/pending-writes.ts';
 import { originForm } from './pass.ts';
-import { writeLineOf } from './write-through.ts';
+import { orderQueueOf } from './write-through.ts';
 import type { JournalClient } from '../../writes/calls.ts';
 import { targetTag } from '../../../policies/written-tags.ts';
 
@@ -25,7 +25,7 @@ function queriesOf({ query, route }: RoutedContext): string[] {
 }
 
 export interface PendingReadDependencies {
-  readonly desk: JournalClient;
+  readonly journal: JournalClient;
   readonly fence: FenceReader;
   readonly accessRecords: AccessRecords;
 }
@@ -50,8 +50,8 @@ export class PendingReadHandler {
     const { reads } = context.route.config.write;
     const mode = reads === 'pending' ? 'pending' : 'wait';
     const { timeoutMs: waitMs } = context.route.originConfig.queue;
-    const lines = queriesOf(context).map((query) => writeLineOf(context, query));
-    this.#deps.desk.readPending({ lines, mode, waitMs }).then(
+    const queues = queriesOf(context).map((query) => orderQueueOf(context, query));
+    this.#deps.journal.readPending({ queues, mode, waitMs }).then(
       (pending) => this.#answer(context, pending, otherwise),
       () => this.#answer(context, { kind: 'none' }, otherwise),
     );

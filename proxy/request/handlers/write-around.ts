@@ -1,4 +1,4 @@
-import { outcomeOfAnswer, outcomeOfFailure } from '../../../policies/writes.ts';
+import { outcomeOfStatus, outcomeOfFailure } from '../../../policies/writes.ts';
 import type { JournalClient } from '../../writes/calls.ts';
 import {
   WriteThroughHandler,
@@ -6,7 +6,7 @@ import {
   type SentInstead,
   routeTags,
   sentWrite,
-  writeLineOf,
+  orderQueueOf,
 } from './write-through.ts';
 import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
 import { WriteBehindHandler } from './write-behind.ts';
@@ -27,7 +27,7 @@ export interface Invalidator {
 }
 
 export interface WriteAroundDependencies extends WriteThroughDependencies {
-  readonly desk: JournalClient;
+  readonly journal: JournalClient;
   readonly fence: FenceReader;
   readonly invalidator: Invalidator;
   onNotDurable(error: unknown): void;
@@ -98,20 +98,20 @@ export class WriteAroundHandler {
 
   /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
   async #around(context: RoutedContext, sent: SentInstead): Promise<void> {
-    const { desk, accessRecords } = this.#deps;
-    const admission = await desk.takeSlot(this.#unheld(context)).catch(() => null);
+    const { journal, accessRecords } = this.#deps;
+    const admission = await journal.takeSlot(this.#unheld(context)).catch(() => null);
     if (context.exchange.closed) {
-      if (admission?.kind === 'admitted') desk.giveSlot(admission.slot);
+      if (admission?.kind === 'admitted') journal.giveSlot(admission.slot);
       accessRecords.whenEnded(context, 'write', 'around', 0);
     } else if (admission === null) {
       refuse(context, accessRecords, 'stopping');
-    } else if (admission.kind === 'beyond') refuseHeld(context, accessRecords, admission.bound);
+    } else if (admission.kind === 'over-limit') refuseHeld(context, accessRecords, admission.bound);
     else this.#sendAround(context, sent, admission.slot);
   }
 
   #sendAround(context: RoutedContext, sent: SentInstead, slot: number): void {
-    const { keeper, desk } = this.#deps;
-    const entry = PostResponseEntry.expect(context, keeper);
+    const { entryStore, journal } = this.#deps;
+    const entry = PostResponseEntry.expect(context, entryStore);
     let isKnown = false;
     this.#deps.passHandler.enter(context, 'around', {
       outcome: 'write',
@@ -122,26 +122,26 @@ export class WriteAroundHandler {
       onHead: async (status, fields) => {
         isKnown = true;
         const tags = this.#tagsOf(context, status, fields);
-        if (outcomeOfAnswer(status) === 'unknown') await this.#outlast(context, slot);
+        if (outcomeOfStatus(status) === 'unknown') await this.#outlast(context, slot);
         else {
           if (tags.length > 0) {
             const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
             if (invalidated !== null) entry?.invalidated(invalidated);
           }
           // Only now: a worker that dies before leaves the hold.
-          desk.giveSlot(slot);
+          journal.giveSlot(slot);
         }
         return this.#deps.positions.ofWrite(context, status, fields);
       },
       onContent: (chunk) => entry?.append(chunk),
       beforeRefusal: async (failure) => {
         if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(context, slot);
-        else desk.giveSlot(slot);
+        else journal.giveSlot(slot);
       },
       onSettled: (settled) => {
         if (settled === 'whole') entry?.finish();
         if (settled === 'cut' && !isKnown) void this.#outlast(context, slot);
-        if (settled === 'unsent') desk.giveSlot(slot);
+        if (settled === 'unsent') journal.giveSlot(slot);
       },
     });
   }
@@ -150,7 +150,7 @@ export class WriteAroundHandler {
   async #outlast(context: RoutedContext, slot: number): Promise<void> {
     const write = this.#unheld(context);
     try {
-      await this.#deps.desk.holdUnknown({ ...write, slot });
+      await this.#deps.journal.holdUnknown({ ...write, slot });
     } catch {
       await this.#invalidate(write.tags);
     }
@@ -159,7 +159,7 @@ export class WriteAroundHandler {
   #unheld(context: RoutedContext): UnheldWrite {
     const { maxProcessingMs } = context.route.originConfig;
     const tags = this.#tagsOf(context, 200, []);
-    return { client: holdClient(context), line: writeLineOf(context), tags, maxProcessingMs };
+    return { client: holdClient(context), queue: orderQueueOf(context), tags, maxProcessingMs };
   }
 
   /** The origin has done it: a state that can't be written (null) is the operator's trouble, not a failure of the write. */

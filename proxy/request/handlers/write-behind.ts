@@ -14,13 +14,13 @@ import type { RoutedContext } from '../context.ts';
 import type { WriteProgress } from '../../writes/journal/journal.ts';
 import type { OriginResponse } from '../../writes/journal/record.ts';
 import { BodyBudget, type BudgetedBody } from '../body-budget.ts';
-import { routeTags, writeLineOf, type WriteThroughHandler } from './write-through.ts';
+import { routeTags, orderQueueOf, type WriteThroughHandler } from './write-through.ts';
 import type { AcceptedWrite, JournalClient } from '../../writes/calls.ts';
 import { asStream, readBody } from '../read-body.ts';
 import { targetTags } from '../../../policies/written-tags.ts';
 
 export interface WriteBehindDependencies {
-  readonly desk: JournalClient;
+  readonly journal: JournalClient;
   readonly accessRecords: AccessRecords;
   readonly through: WriteThroughHandler;
 }
@@ -89,15 +89,15 @@ export class WriteBehindHandler {
     const { exchange, route, site, authority, scheme } = context;
     const { method } = exchange;
     const { write, name } = route.config;
-    const line = writeLineOf(context);
-    const scoped = scopedIdempotencyKey(line, exchange.fields);
+    const orderQueue = orderQueueOf(context);
+    const scoped = scopedIdempotencyKey(orderQueue, exchange.fields);
     const target = originForm(context.path, context.query);
     const waitMs = preferredWaitMs(exchange.fields);
     // Sent over, the content is gone from here; it may be wanted again.
     const kept = write.onFull === 'through' ? (body?.slice() ?? null) : null;
-    const accepted = await this.#deps.desk
+    const accepted = await this.#deps.journal
       .acceptWrite({
-        line,
+        queue: orderQueue,
         route: name,
         method,
         authority,
@@ -126,8 +126,8 @@ export class WriteBehindHandler {
     context: RoutedContext,
     { id, progress, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
   ): Promise<void> {
-    const { desk, accessRecords } = this.#deps;
-    const waited = ticket === null ? null : await desk.originAnswer(ticket).catch(() => null);
+    const { journal, accessRecords } = this.#deps;
+    const waited = ticket === null ? null : await journal.originResponse(ticket).catch(() => null);
     if (context.exchange.closed) accessRecords.whenEnded(context, 'write', 'behind', 0);
     else if (waited?.kind === 'response') this.#passAnswer(context, id, waited.response);
     else this.#acknowledge(context, id, waited?.progress ?? progress);

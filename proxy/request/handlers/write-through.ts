@@ -1,4 +1,4 @@
-import { outcomeOfAnswer, outcomeOfFailure, type WriteOutcome } from '../../../policies/writes.ts';
+import { outcomeOfStatus, outcomeOfFailure, type WriteOutcome } from '../../../policies/writes.ts';
 import type { AccessRecords } from '../access-records.ts';
 import { originForm, type PassOptions, type PassHandler } from './pass.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
@@ -12,12 +12,12 @@ import { PutEntry } from '../written-entries/from-put.ts';
 import type { JournalClient } from '../../writes/calls.ts';
 
 export interface WriteThroughDependencies {
-  readonly desk: JournalClient;
+  readonly journal: JournalClient;
   readonly passHandler: PassHandler;
   readonly positions: Positions;
   readonly accessRecords: AccessRecords;
   /** Where a PUT becomes the entry. */
-  readonly keeper: EntryStore;
+  readonly entryStore: EntryStore;
   /** The one in force. */
   site(): RuntimeConfiguration;
 }
@@ -39,23 +39,23 @@ export class WriteThroughHandler {
   }
 
   async #admit(context: RoutedContext, reason: string, sent: SentInstead): Promise<void> {
-    const { desk } = this.#deps;
+    const { journal } = this.#deps;
     const { exchange, route, site } = context;
     const { queue, maxProcessingMs } = route.originConfig;
     this.#tickets += 1;
     const ticket = this.#tickets;
-    const line = writeLineOf(context);
+    const orderQueue = orderQueueOf(context);
     const tags = [
       ...new Set([
-        ...targetTags(site.config, { authority: context.authority, target: line.target }),
+        ...targetTags(site.config, { authority: context.authority, target: orderQueue.target }),
         ...routeTags(context),
       ]),
     ];
-    exchange.onGone(() => desk.abandonThrough(ticket));
-    const admission = await desk
+    exchange.onGone(() => journal.abandonThrough(ticket));
+    const admission = await journal
       .admitThrough({
         ticket,
-        line,
+        queue: orderQueue,
         client: holdClient(context),
         tags,
         waitMs: queue.timeoutMs,
@@ -73,7 +73,7 @@ export class WriteThroughHandler {
       case 'busy':
         refuse(context, this.#deps.accessRecords, 'busy');
         return;
-      case 'beyond':
+      case 'over-limit':
         refuseHeld(context, this.#deps.accessRecords, admission.bound);
         return;
       case 'not-durable':
@@ -85,9 +85,9 @@ export class WriteThroughHandler {
   }
 
   #send(context: RoutedContext, reason: string, sent: SentInstead, hold: number): void {
-    const { passHandler, keeper, positions } = this.#deps;
+    const { passHandler, entryStore, positions } = this.#deps;
     const { route, site } = context;
-    const entry = route.config.write.update ? PutEntry.capture(context, keeper, sent.body) : null;
+    const entry = route.config.write.update ? PutEntry.capture(context, entryStore, sent.body) : null;
     let isSettled = false;
     passHandler.enter(context, reason, {
       outcome: 'write',
@@ -98,7 +98,7 @@ export class WriteThroughHandler {
       onHead: async (status, fields) => {
         isSettled = true;
         const tags = writtenTags(site.config, route.originConfig, sentWrite(context), { status, fields });
-        const outcome = outcomeOfAnswer(status);
+        const outcome = outcomeOfStatus(status);
         if (outcome !== 'rejected') tags.push(...this.#laterTags(context, { status, fields }));
         const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
         const floor = await this.#settle(hold, outcome, tags, entryTags);
@@ -133,7 +133,7 @@ export class WriteThroughHandler {
     entryTags: readonly string[] | null = null,
   ): Promise<number | null> {
     try {
-      const { floor } = await this.#deps.desk.settleThrough({ hold, outcome, moreTags, entryTags });
+      const { floor } = await this.#deps.journal.settleThrough({ hold, outcome, moreTags, entryTags });
       return floor;
     } catch {
       return null;
@@ -142,7 +142,7 @@ export class WriteThroughHandler {
 }
 
 /** The line that a write of this request stands in; `query` where it is not as the client has it. */
-export function writeLineOf(context: RoutedContext, query = context.query): OrderQueueKey {
+export function orderQueueOf(context: RoutedContext, query = context.query): OrderQueueKey {
   const { route, authority, path } = context;
   return {
     origin: route.config.origin,

@@ -9,12 +9,12 @@ import { wallMs } from '../../threads/clock.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import { originForm } from '../handlers/pass.ts';
 import { keyOfContext, sentFields, type RoutedContext } from '../context.ts';
-import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
+import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
 /** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
 export class PostResponseEntry {
   readonly #context: RoutedContext;
-  readonly #keeper: EntryStore;
+  readonly #entryStore: EntryStore;
   readonly #requestTimeMs: number;
   #meta: StoredMeta | null = null;
   #tags: readonly string[] = [];
@@ -23,17 +23,17 @@ export class PostResponseEntry {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
 
-  private constructor(context: RoutedContext, keeper: EntryStore) {
+  private constructor(context: RoutedContext, entryStore: EntryStore) {
     this.#context = context;
-    this.#keeper = keeper;
-    this.#requestTimeMs = keeper.clock.nowMs();
+    this.#entryStore = entryStore;
+    this.#requestTimeMs = entryStore.clock.nowMs();
   }
 
   /**
    * Null where no answer can become the entry: it is no POST, the origin is sent what a GET of the target is not, such a
    * GET has another route, or answers of this one may show an earlier state than they seem to.
    */
-  static expect(context: RoutedContext, keeper: EntryStore): PostResponseEntry | null {
+  static expect(context: RoutedContext, entryStore: EntryStore): PostResponseEntry | null {
     const { exchange, site, route, authority, path, query } = context;
     if (exchange.method !== 'POST' || isSteered(exchange.fields)) return null;
     if (decideBypass(exchange.fields, route.config.cache) !== null) return null;
@@ -41,13 +41,13 @@ export class PostResponseEntry {
     if (keyOfContext(context).query !== query) return null;
     const found = site.router.match('GET', authority, path);
     const isSameRoute = found.kind === 'route' && found.route.name === route.config.name;
-    return isSameRoute ? new PostResponseEntry(context, keeper) : null;
+    return isSameRoute ? new PostResponseEntry(context, entryStore) : null;
   }
 
   /** The head has come, and what the POST has changed is about to be invalidated. Undefined: nothing comes of it. */
   answered(status: number, fields: Fields): AskedEntry | undefined {
     if (!this.#decide(status, fields)) return undefined;
-    return { tags: this.#keeper.hasher.hash(this.#tags), floor: this.#context.arrival };
+    return { tags: this.#entryStore.hasher.hash(this.#tags), floor: this.#context.arrival };
   }
 
   /** It was. What nothing else has touched since the POST came is as the POST has made it. */
@@ -58,7 +58,7 @@ export class PostResponseEntry {
   append(chunk: Uint8Array): void {
     if (this.#floor < 0) return;
     this.#bytes += chunk.byteLength;
-    if (this.#bytes <= MAX_KEPT_BYTES) this.#chunks.push(chunk);
+    if (this.#bytes <= MAX_ENTRY_BYTES) this.#chunks.push(chunk);
     else this.#giveUp();
   }
 
@@ -66,7 +66,7 @@ export class PostResponseEntry {
   finish(): void {
     if (this.#floor < 0 || this.#meta === null) return;
     const content = Buffer.concat(this.#chunks);
-    keepEntry(this.#context, this.#keeper, {
+    storeEntry(this.#context, this.#entryStore, {
       meta: this.#meta,
       tags: this.#tags,
       floor: this.#floor,
@@ -77,7 +77,7 @@ export class PostResponseEntry {
 
   #decide(status: number, fields: Fields): boolean {
     const { exchange, route, scheme, authority, path, query } = this.#context;
-    if (Number(fieldValue(fields, 'content-length') ?? 0) > MAX_KEPT_BYTES) return false;
+    if (Number(fieldValue(fields, 'content-length') ?? 0) > MAX_ENTRY_BYTES) return false;
     const { method } = exchange;
     const decision = decidePosted(
       {
@@ -85,8 +85,8 @@ export class PostResponseEntry {
         status,
         fields,
         requestTimeMs: this.#requestTimeMs,
-        responseTimeMs: this.#keeper.clock.nowMs(),
-        receiptMs: wallMs(this.#keeper.clock),
+        responseTimeMs: this.#entryStore.clock.nowMs(),
+        receiptMs: wallMs(this.#entryStore.clock),
         policy: route.config.cache,
         authority: groupSite(route.originConfig, authority),
       },

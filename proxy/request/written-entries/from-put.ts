@@ -8,13 +8,13 @@ import { wallMs } from '../../threads/clock.ts';
 import { representationOfPut } from '../../../policies/writes.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
-import { keepEntry, MAX_KEPT_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
+import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
 /** What a PUT sent, on its way to become the entry that a GET is answered with. */
 export class PutEntry {
   readonly body: Readable;
   readonly #context: RoutedContext;
-  readonly #keeper: EntryStore;
+  readonly #entryStore: EntryStore;
   readonly #requestTimeMs: number;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
@@ -22,10 +22,10 @@ export class PutEntry {
   #meta: StoredMeta | null = null;
   #tags: readonly string[] = [];
 
-  private constructor(context: RoutedContext, keeper: EntryStore, source: Readable) {
+  private constructor(context: RoutedContext, entryStore: EntryStore, source: Readable) {
     this.#context = context;
-    this.#keeper = keeper;
-    this.#requestTimeMs = keeper.clock.nowMs();
+    this.#entryStore = entryStore;
+    this.#requestTimeMs = entryStore.clock.nowMs();
     const keep = (chunk: Buffer): void => this.#keep(chunk);
     const body = new Transform({
       transform(chunk: Buffer, _encoding, callback) {
@@ -45,7 +45,7 @@ export class PutEntry {
    * Null where the request can't become the entry: it is no PUT, its key is not that of every GET, or the origin may have
    * understood another than Weir has.
    */
-  static capture(context: RoutedContext, keeper: EntryStore, instead?: Readable | null): PutEntry | null {
+  static capture(context: RoutedContext, entryStore: EntryStore, instead?: Readable | null): PutEntry | null {
     const { exchange, route, query } = context;
     const { key } = route.config.cache;
     const source = instead ?? exchange.body;
@@ -54,8 +54,8 @@ export class PutEntry {
     if (isSteered(exchange.fields) || decideBypass(exchange.fields, route.config.cache) !== null) return null;
     // What the origin was sent is the target of a GET only where that is sent the same query.
     if (keyOfContext(context).query !== query) return null;
-    if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_KEPT_BYTES) return null;
-    return new PutEntry(context, keeper, source);
+    if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_ENTRY_BYTES) return null;
+    return new PutEntry(context, entryStore, source);
   }
 
   /** The tags of the entry by this answer; null: it does not become one. */
@@ -68,8 +68,8 @@ export class PutEntry {
       status: 200,
       fields: [...fields, 'Content-Length', String(this.#bytes)],
       requestTimeMs: this.#requestTimeMs,
-      responseTimeMs: this.#keeper.clock.nowMs(),
-      receiptMs: wallMs(this.#keeper.clock),
+      responseTimeMs: this.#entryStore.clock.nowMs(),
+      receiptMs: wallMs(this.#entryStore.clock),
       policy: route.config.cache,
       authority: groupSite(route.originConfig, authority),
     });
@@ -83,12 +83,12 @@ export class PutEntry {
   store(floor: number): void {
     if (this.#meta === null) return;
     const content = Buffer.concat(this.#chunks);
-    keepEntry(this.#context, this.#keeper, { meta: this.#meta, tags: this.#tags, floor, content });
+    storeEntry(this.#context, this.#entryStore, { meta: this.#meta, tags: this.#tags, floor, content });
   }
 
   #keep(chunk: Buffer): void {
     this.#bytes += chunk.length;
-    if (this.#bytes > MAX_KEPT_BYTES) {
+    if (this.#bytes > MAX_ENTRY_BYTES) {
       this.#isTooLarge = true;
       this.#chunks.length = 0;
     } else if (!this.#isTooLarge) this.#chunks.push(chunk);

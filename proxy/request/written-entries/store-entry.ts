@@ -18,7 +18,7 @@ export interface EntryStore {
 }
 
 /** What may become an entry without a flight is held in memory until it does; more is not. */
-export const MAX_KEPT_BYTES = 2 ** 20;
+export const MAX_ENTRY_BYTES = 2 ** 20;
 
 /** What a write has brought, as the entry for a GET of its target. */
 export interface WriteResponseEntry {
@@ -45,9 +45,9 @@ export function tagsOfTarget(context: RoutedContext, meta: StoredMeta): readonly
 }
 
 /** Puts it into the tiers, unless one of a later flight is there. */
-export function keepEntry(context: RoutedContext, keeper: EntryStore, kept: WriteResponseEntry): void {
+export function storeEntry(context: RoutedContext, entryStore: EntryStore, kept: WriteResponseEntry): void {
   const { route, authority, scheme, path } = context;
-  const { tiers, newEntryId } = keeper;
+  const { tiers, newEntryId } = entryStore;
   const { meta, tags, floor, content } = kept;
   const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
   const { key, query } = keyOfContext(context);
@@ -59,7 +59,7 @@ export function keepEntry(context: RoutedContext, keeper: EntryStore, kept: Writ
     url: `${site}${originForm(path, query)}`,
     meta,
     tags,
-    tagHashes: keeper.hasher.hash(tags),
+    tagHashes: entryStore.hasher.hash(tags),
     floor,
     possiblyStale: false,
     sizeBytes: content.length,
@@ -67,7 +67,7 @@ export function keepEntry(context: RoutedContext, keeper: EntryStore, kept: Writ
   };
   const storing = EntryWriter.begin(head, {
     tiers,
-    maxObjectBytes: MAX_KEPT_BYTES,
+    maxObjectBytes: MAX_ENTRY_BYTES,
     maxVariants: route.config.cache.maxVariants,
     toDisk: true,
     newEntryId: null,
@@ -75,7 +75,7 @@ export function keepEntry(context: RoutedContext, keeper: EntryStore, kept: Writ
   });
   if (storing === null) return;
   const body = new FlightBody({
-    windowBytes: MAX_KEPT_BYTES,
+    windowBytes: MAX_ENTRY_BYTES,
     keepsAll: storing.inMemory,
     isStored: storing.onDisk,
     pause: () => {},

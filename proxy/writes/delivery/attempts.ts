@@ -6,7 +6,7 @@ import type { Origin, OriginFailure, OriginRequest } from '../../../origin-adapt
 import { BreakerOpen } from '../../../origin-adapters/http/breaker.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { Log } from '../../observability/logger.ts';
-import { whileUnknown, type Lingering } from '../journal/hold-rows.ts';
+import { timedHoldOf, type TimedHold } from '../journal/hold-rows.ts';
 import type { Begun, Journal } from '../journal/journal.ts';
 import type { OrderQueueId } from '../journal/order-queues.ts';
 import { UNREADABLE, unreadableId, type OriginResponse, type WriteRecord } from '../journal/record.ts';
@@ -18,14 +18,14 @@ import { namedTags, writtenTags, type WriteRules } from '../../../policies/writt
 export interface AttemptsDependencies {
   readonly journal: Journal;
   readonly clock: Clock;
-  readonly time: DurableClock;
+  readonly durableClock: DurableClock;
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
   /** Nothing more is to be tried again. */
   isOver(): boolean;
-  /** A write has left its line, or stopped it. */
-  moved(line: OrderQueueId): void;
+  /** A write has left its queue, or stopped it. */
+  moved(queue: OrderQueueId): void;
   /** There will be no other attempt; null: the origin gave no answer, or none that was kept. */
   ended(number: number, answer: OriginResponse | null): void;
 }
@@ -36,7 +36,7 @@ export interface AskedOrigin {
 }
 
 /** The origin has answered or failed, or was not asked. */
-export type Made = 'answered' | 'failed' | 'nothing';
+export type AttemptResult = 'answered' | 'failed' | 'nothing';
 
 export interface DeliveryCounters {
   delivered: number;
@@ -75,7 +75,7 @@ export class Attempts {
   }
 
   /** Rejects where the state can't be written before anything was sent. */
-  async make(row: DueRow, { name, origin }: AskedOrigin): Promise<Made> {
+  async make(row: DueRow, { name, origin }: AskedOrigin): Promise<AttemptResult> {
     const { number } = row;
     const maxProcessingMs = this.#config.origins[name]!.maxProcessingMs;
     const begun = await this.#deps.journal.begin(number, maxProcessingMs);
@@ -86,7 +86,7 @@ export class Attempts {
         await this.#damaged(number, begun.record);
         return 'nothing';
       case 'unreadable':
-        await this.bury(row);
+        await this.quarantine(row);
         return 'nothing';
       case 'gone':
         return 'nothing';
@@ -95,7 +95,7 @@ export class Attempts {
     }
   }
 
-  /** It is dead: its line stops, or goes on without it. `answer`: the origin's, where it gave one. */
+  /** It is dead: its queue stops, or goes on without it. `answer`: the origin's, where it gave one. */
   async giveUp(
     number: number,
     record: WriteRecord,
@@ -113,20 +113,20 @@ export class Attempts {
       },
       'a write was given up: see weir writes',
     );
-    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopLine(number, record, answer));
+    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopQueue(number, record, answer));
     else await this.leaveDead(number, record, answer);
-    this.#deps.moved(record.line);
+    this.#deps.moved(record.queue);
     this.#deps.ended(number, answer);
   }
 
   /** Gives up one whose record can't be read. */
-  async bury(row: DueRow): Promise<void> {
-    await this.#persist(() => this.#deps.journal.bury(row));
-    this.#deps.moved(row.line);
+  async quarantine(row: DueRow): Promise<void> {
+    await this.#persist(() => this.#deps.journal.quarantine(row));
+    this.#deps.moved(row.queue);
   }
 
   /** That was done. */
-  buried(number: number): void {
+  quarantined(number: number): void {
     this.counters.dead += 1;
     const write = unreadableId(number);
     this.#deps.log.error(
@@ -136,14 +136,14 @@ export class Attempts {
     this.#deps.ended(number, null);
   }
 
-  /** Has a dead write stop its line no more. */
+  /** Has a dead write stop its queue no more. */
   async leaveDead(
     number: number,
     record: WriteRecord,
     response: OriginResponse | null = null,
   ): Promise<void> {
-    const timedHolds = whileUnknown(record, this.#deps.time.nowMs());
-    const leaving = { shelf: 'dead', record, response, timedHolds, moreTags: [] } as const;
+    const timedHold = timedHoldOf(record, this.#deps.durableClock.nowMs());
+    const leaving = { section: 'dead', record, response, timedHold, moreTags: [] } as const;
     await this.#persist(() => this.#deps.journal.leave(number, leaving));
   }
 
@@ -151,8 +151,8 @@ export class Attempts {
     number: number,
     { record, body }: Begun & { kind: 'begun' },
     { origin, maxProcessingMs }: { readonly origin: Origin; readonly maxProcessingMs: number },
-  ): Promise<Made> {
-    const { journal, clock, time, random } = this.#deps;
+  ): Promise<AttemptResult> {
+    const { journal, clock, durableClock, random } = this.#deps;
     const sent = await sendOnce(origin, {
       method: record.method,
       path: record.target,
@@ -161,7 +161,7 @@ export class Attempts {
       priority: 'background',
       unboundedBody: false,
     });
-    if (sent.kind === 'kept-back') {
+    if (sent.kind === 'not-sent') {
       const attempts = record.attempts - 1;
       await this.#persist(() => journal.again(number, { ...record, attempts, isAttempting: false }));
       return 'nothing';
@@ -171,7 +171,11 @@ export class Attempts {
     const { retry } = this.#writePolicy(record);
     const decision = decideDelivery(attempt, record, retry, wallMs, random());
     const status = attempt.kind === 'answered' ? attempt.status : null;
-    const after = afterAttempt(record, decision, status, { wallMs, nowMs: time.nowMs(), maxProcessingMs });
+    const after = afterAttempt(record, decision, status, {
+      wallMs,
+      nowMs: durableClock.nowMs(),
+      maxProcessingMs,
+    });
     switch (decision.kind) {
       case 'delivered':
         await this.#delivered(number, after, attempt, answer);
@@ -213,9 +217,9 @@ export class Attempts {
       ...writtenTags(this.#config, origin, record, answer),
       ...namedTags(this.#rules, record),
     ];
-    const timedHolds = this.#lingeringOf(number, record);
+    const timedHold = this.#timedHoldFor(number, record);
     await this.#persist(() =>
-      journal.leave(number, { shelf: 'done', record, response, timedHolds, moreTags }),
+      journal.leave(number, { section: 'done', record, response, timedHold, moreTags }),
     );
     counters.delivered += 1;
     const seconds = Math.max(0, clock.nowMs() - record.acceptedAtMs) / 1000;
@@ -223,18 +227,18 @@ export class Attempts {
     counters.seconds.buckets[bucket < 0 ? DELIVERY_BOUNDS_SECONDS.length : bucket]! += 1;
     counters.seconds.sum += seconds;
     this.#log('write-delivered', record, { status: answer.status });
-    this.#deps.moved(record.line);
+    this.#deps.moved(record.queue);
   }
 
   /** What is held on: while an attempt may still be carried out, and for readers of a pending value the read lag. */
-  #lingeringOf(number: number, record: WriteRecord): Lingering | null {
-    const nowMs = this.#deps.time.nowMs();
-    const blocking = whileUnknown(record, nowMs);
+  #timedHoldFor(number: number, record: WriteRecord): TimedHold | null {
+    const nowMs = this.#deps.durableClock.nowMs();
+    const blocking = timedHoldOf(record, nowMs);
     const isShown = record.method === 'PUT' || record.method === 'DELETE';
     const readLagMs = isShown ? this.#pendingReadLagMs(record) : 0;
     if (readLagMs === 0) return blocking;
     const maxMs = Math.max(readLagMs, blocking?.maxMs ?? 0);
-    return { kind: 'lingering', untilMs: nowMs + maxMs, maxMs, blocks: blocking !== null, shown: number };
+    return { kind: 'timed', untilMs: nowMs + maxMs, maxMs, blocks: blocking !== null, shown: number };
   }
 
   #pendingReadLagMs(record: WriteRecord): number {
@@ -298,9 +302,9 @@ function afterAttempt(
 export type Sent =
   | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly answer: OriginResponse | null }
   /** Nothing of it has left Weir: it was no attempt. */
-  | { readonly kind: 'kept-back' };
+  | { readonly kind: 'not-sent' };
 
-const MAX_ANSWER_BYTES = 2 ** 20;
+const MAX_RESPONSE_BYTES = 2 ** 20;
 
 /** Sends one write of the journal and hears its answer out. Never rejects. */
 export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> {
@@ -319,19 +323,19 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
       },
       onData(chunk) {
         bytes += chunk.byteLength;
-        if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk);
+        if (bytes <= MAX_RESPONSE_BYTES) chunks.push(chunk);
         else chunks.length = 0;
       },
       onEnd: () =>
         answered(
-          bytes > MAX_ANSWER_BYTES
+          bytes > MAX_RESPONSE_BYTES
             ? null
             : { status, fields: endToEnd(fields), content: new Uint8Array(Buffer.concat(chunks)) },
         ),
       onFailure(failure) {
         // The head told the outcome; what broke off is only what the origin says of it.
         if (status !== 0) answered(null);
-        else if (wasKeptBack(failure)) resolve({ kind: 'kept-back' });
+        else if (wasNotSent(failure)) resolve({ kind: 'not-sent' });
         else resolve({ kind: 'attempted', attempt: failed(failure), answer: null });
       },
     });
@@ -339,7 +343,7 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
 }
 
 /** By the breaker, by our own limit on connections, or because we close. */
-function wasKeptBack({ kind, maybeProcessed, cause }: OriginFailure): boolean {
+function wasNotSent({ kind, maybeProcessed, cause }: OriginFailure): boolean {
   if (maybeProcessed) return false;
   return (
     cause instanceof BreakerOpen || kind === 'connection_limit_reached' || kind === 'connection_terminated'

@@ -7,21 +7,21 @@ import { Attempts, type DeliveryCounters } from './attempts.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { OrderQueueId } from '../journal/order-queues.ts';
 import type { OrderQueues } from '../journal/order-queues.ts';
-import { Quarantine } from './removed-origins.ts';
+import { RemovedOrigins } from './removed-origins.ts';
 import { originPrefix, type OriginResponse } from '../journal/record.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
 
 export interface DeliveriesDependencies {
   readonly journal: Journal;
-  readonly lines: OrderQueues;
+  readonly queues: OrderQueues;
   readonly clock: Clock;
-  readonly time: DurableClock;
+  readonly durableClock: DurableClock;
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
-  /** A write has left its line, or stopped it. */
-  moved(line: OrderQueueId): void;
+  /** A write has left its queue, or stopped it. */
+  moved(queue: OrderQueueId): void;
 }
 
 /** An origin that writes are delivered to. */
@@ -60,12 +60,12 @@ export class Deliveries {
   readonly #lanes = new Map<string, Lane>();
   /** What is being sent or changed, by origin; those that are configured no more among them. */
   readonly #busy = new Map<string, Set<number>>();
-  /** Writes whose turn has not come, by line. */
+  /** Writes whose turn has not come, by queue. */
   readonly #parked = new Map<OrderQueueId, { readonly number: number; readonly lane: string }>();
-  readonly #answers = new ResponseWaiters();
+  readonly #waiters = new ResponseWaiters();
   readonly #underWay = new Set<Promise<void>>();
   readonly #attempts: Attempts;
-  readonly #orphans: Quarantine;
+  readonly #removedOrigins: RemovedOrigins;
   #isClosed = false;
 
   constructor(deps: DeliveriesDependencies) {
@@ -73,9 +73,9 @@ export class Deliveries {
     this.#attempts = new Attempts({
       ...deps,
       isOver: () => this.#isClosed,
-      ended: (number, answer) => this.#answers.give(number, answer),
+      ended: (number, answer) => this.#waiters.give(number, answer),
     });
-    this.#orphans = new Quarantine({
+    this.#removedOrigins = new RemovedOrigins({
       journal: deps.journal,
       clock: deps.clock,
       isOver: () => this.#isClosed,
@@ -83,10 +83,10 @@ export class Deliveries {
       knowsPrefix: (prefix) => [...this.#lanes.keys()].some((name) => originPrefix(name).equals(prefix)),
       unlessBusy: (record, number, change) => this.#unlessBusy(record.origin, number, change),
       giveUp: (number, record) => this.#attempts.giveUp(number, record, 'skip'),
-      bury: (row) => this.#attempts.bury(row),
+      quarantine: (row) => this.#attempts.quarantine(row),
       free: async (number, record) => {
         await this.#attempts.leaveDead(number, record);
-        deps.moved(record.line);
+        deps.moved(record.queue);
       },
     });
   }
@@ -122,7 +122,7 @@ export class Deliveries {
     for (const [name, lane] of before) {
       if (!this.#lanes.has(name) && lane.timer) clearTimeout(lane.timer);
     }
-    this.pokeAll();
+    this.wakeAll();
   }
 
   /** Whether writes to the origin are delivered at all. */
@@ -132,12 +132,12 @@ export class Deliveries {
 
   /** A write to the origin was accepted: by a worker that has not heard yet that it is gone, perhaps. */
   accepted(origin: string): void {
-    if (this.knows(origin)) this.poke(origin);
-    else if (this.#lanes.size > 0) this.#giveUpOrphans();
+    if (this.knows(origin)) this.wake(origin);
+    else if (this.#lanes.size > 0) this.#giveUpRemoved();
   }
 
   /** There may be something to deliver to the origin. */
-  poke(origin: string): void {
+  wake(origin: string): void {
     const lane = this.#lanes.get(origin);
     if (lane === undefined) return;
     lane.again = true;
@@ -145,22 +145,22 @@ export class Deliveries {
   }
 
   /** There may be something to deliver to any origin, or to one that is gone. */
-  pokeAll(): void {
-    for (const name of this.#lanes.keys()) this.poke(name);
-    this.#giveUpOrphans();
+  wakeAll(): void {
+    for (const name of this.#lanes.keys()) this.wake(name);
+    this.#giveUpRemoved();
   }
 
   /** One whose record can't be read was given up. */
-  buried(number: number): void {
-    this.#attempts.buried(number);
+  quarantined(number: number): void {
+    this.#attempts.quarantined(number);
   }
 
-  /** What waited for its turn in the line may have it. */
-  freed(line: OrderQueueId): void {
-    const parked = this.#parked.get(line);
+  /** What waited for its turn in the queue may have it. */
+  freed(queue: OrderQueueId): void {
+    const parked = this.#parked.get(queue);
     if (parked === undefined) return;
-    this.#parked.delete(line);
-    this.poke(parked.lane);
+    this.#parked.delete(queue);
+    this.wake(parked.lane);
   }
 
   /** Keeps a write from being sent until the returned is called; null: it is being sent. */
@@ -170,30 +170,30 @@ export class Deliveries {
     busy.add(number);
     return () => {
       busy.delete(number);
-      this.poke(origin);
+      this.wake(origin);
     };
   }
 
   /** Resolves with the origin's own answer, or null where it does not come in time. */
-  answerTo(number: number, waitMs: number): Promise<OriginResponse | null> {
-    return this.#answers.to(number, waitMs);
+  responseTo(number: number, waitMs: number): Promise<OriginResponse | null> {
+    return this.#waiters.to(number, waitMs);
   }
 
   /** There will be no answer to it. */
-  unanswered(number: number): void {
-    this.#answers.give(number, null);
+  noResponse(number: number): void {
+    this.#waiters.give(number, null);
   }
 
   /** Nobody is to wait for an answer any more. */
   endWaiting(): void {
-    this.#answers.close();
+    this.#waiters.close();
   }
 
   /** Begins nothing more; resolves when what is under way is written down. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const { timer } of this.#lanes.values()) if (timer !== null) clearTimeout(timer);
-    this.#answers.close();
+    this.#waiters.close();
     await Promise.all(this.#underWay);
   }
 
@@ -226,8 +226,8 @@ export class Deliveries {
 
   /** True: all that is due was looked at. Else it goes on behind `lane.at`, when there is room or in a turn to come. */
   #startDue(lane: Lane): boolean {
-    const { journal, lines, time } = this.#deps;
-    const nowMs = time.nowMs();
+    const { journal, queues, durableClock } = this.#deps;
+    const nowMs = durableClock.nowMs();
     let passed = 0;
     for (const row of journal.tables.dues(lane.name, lane.at)) {
       if (lane.busy.size >= lane.window) return false;
@@ -240,11 +240,11 @@ export class Deliveries {
         return false;
       }
       lane.at = row;
-      const isWaiting = lane.busy.has(row.number) || this.#parked.get(row.line)?.number === row.number;
-      if (!isWaiting && lines.admitsJournal(row.line, row.order)) this.#start(lane, row);
+      const isWaiting = lane.busy.has(row.number) || this.#parked.get(row.queue)?.number === row.number;
+      if (!isWaiting && queues.admitsJournal(row.queue, row.order)) this.#start(lane, row);
       else {
         passed += 1;
-        if (!isWaiting) this.#parked.set(row.line, { number: row.number, lane: lane.name });
+        if (!isWaiting) this.#parked.set(row.queue, { number: row.number, lane: lane.name });
       }
     }
     return true;
@@ -271,8 +271,8 @@ export class Deliveries {
         })
         .finally(() => {
           lane.busy.delete(number);
-          if (this.knows(lane.name)) this.poke(lane.name);
-          else this.#giveUpOrphans();
+          if (this.knows(lane.name)) this.wake(lane.name);
+          else this.#giveUpRemoved();
         }),
     );
   }
@@ -293,8 +293,8 @@ export class Deliveries {
     void work.finally(() => this.#underWay.delete(work));
   }
 
-  #giveUpOrphans(): void {
-    this.#track(this.#orphans.giveUp());
+  #giveUpRemoved(): void {
+    this.#track(this.#removedOrigins.giveUp());
   }
 
   /** False: it is being sent still, or an operator is at it. */

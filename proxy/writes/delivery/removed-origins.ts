@@ -3,7 +3,7 @@ import type { Journal } from '../journal/journal.ts';
 import type { WriteRecord } from '../journal/record.ts';
 import type { DueRow } from '../journal/tables.ts';
 
-export interface QuarantineDependencies {
+export interface RemovedOriginsDependencies {
   readonly journal: Journal;
   readonly clock: Clock;
   /** Nothing more is to be begun. */
@@ -15,8 +15,8 @@ export interface QuarantineDependencies {
   unlessBusy(record: WriteRecord, number: number, change: () => Promise<void>): Promise<boolean>;
   giveUp(number: number, record: WriteRecord): Promise<void>;
   /** Gives up one whose record can't be read. */
-  bury(row: DueRow): Promise<void>;
-  /** Has a dead write stop its line no more. */
+  quarantine(row: DueRow): Promise<void>;
+  /** Has a dead write stop its queue no more. */
   free(number: number, record: WriteRecord): Promise<void>;
 }
 
@@ -24,25 +24,25 @@ export interface QuarantineDependencies {
 const PAGE = 256;
 
 /** Writes whose origin is in the configuration no more: they are dead, each of them, and stop nothing. */
-export class Quarantine {
-  readonly #deps: QuarantineDependencies;
+export class RemovedOrigins {
+  readonly #deps: RemovedOriginsDependencies;
   #givingUp: Promise<void> = Promise.resolve();
 
-  constructor(deps: QuarantineDependencies) {
+  constructor(deps: RemovedOriginsDependencies) {
     this.#deps = deps;
   }
 
   /** Resolves when there are none, but for those that are busy. One round at a time. */
   giveUp(): Promise<void> {
     this.#givingUp = this.#givingUp.then(async () => {
-      await this.#freeLines();
+      await this.#freeQueues();
       await this.#giveUpFirsts();
     });
     return this.#givingUp;
   }
 
-  /** Those behind a dead write that stopped its line become its first. */
-  async #freeLines(): Promise<void> {
+  /** Those behind a dead write that stopped its queue become its first. */
+  async #freeQueues(): Promise<void> {
     const { journal, isOver, knows, unlessBusy, free } = this.#deps;
     let after = 0;
     while (!isOver()) {
@@ -52,7 +52,7 @@ export class Quarantine {
       for (const { number, record: read } of page) {
         if (read.kind !== 'record' || knows(read.record.origin)) continue;
         const { record } = read;
-        if (journal.tables.first(record.line)?.number !== number) continue;
+        if (journal.tables.first(record.queue)?.number !== number) continue;
         await unlessBusy(record, number, () => free(number, record));
       }
     }
@@ -68,11 +68,11 @@ export class Quarantine {
 
   /** False: it is none, or busy. */
   async #giveUpFirst(row: DueRow): Promise<boolean> {
-    const { journal, clock, knows, knowsPrefix, unlessBusy, giveUp, bury } = this.#deps;
+    const { journal, clock, knows, knowsPrefix, unlessBusy, giveUp, quarantine } = this.#deps;
     const { number } = row;
     const read = journal.tables.record('waiting', number);
     if (read?.kind === 'damaged' && !knowsPrefix(row.prefix)) {
-      await bury(row);
+      await quarantine(row);
       return true;
     }
     if (read?.kind !== 'record' || knows(read.record.origin)) return false;

@@ -26,7 +26,7 @@ export interface OfferedWrite {
   readonly clientKey: { readonly scoped: string; readonly digest: string } | null;
   /** May take the place of one that waits, and be replaced. */
   readonly merges: boolean;
-  readonly line: OrderQueueId;
+  readonly queue: OrderQueueId;
   readonly tags: readonly string[];
 }
 
@@ -55,17 +55,17 @@ export interface AppenderDependencies {
   readonly holds: StateTable;
   readonly done: Retention;
   readonly clock: Clock;
-  readonly time: DurableClock;
+  readonly durableClock: DurableClock;
   /** Of all that waits or is dead. */
   limitBytes(): number;
-  /** Whether a write beside the journal waits for those of the line. */
-  hasWaitingBehind(line: OrderQueueId): boolean;
+  /** Whether a write beside the journal waits for those of the queue. */
+  hasWaitingBehind(queue: OrderQueueId): boolean;
 }
 
 /** Of a record and its rows, beside content and fields: an estimate, for the limit alone. */
 const ROW_BYTES = 1024;
 
-/** Takes writes into the journal: in their lines, merged with those before, or not where there is no room. */
+/** Takes writes into the journal: in their queues, merged with those before, or not where there is no room. */
 export class Appender {
   readonly #deps: AppenderDependencies;
 
@@ -100,23 +100,23 @@ export class Appender {
   }
 
   #enter(write: OfferedWrite, number: number, record: WriteRecord, tags: TagHashes): void {
-    const { tables, holds, time } = this.#deps;
-    const { line, body, clientKey } = write;
-    const isFirst = tables.first(line) === null;
-    time.note();
+    const { tables, holds, durableClock } = this.#deps;
+    const { queue, body, clientKey } = write;
+    const isFirst = tables.first(queue) === null;
+    durableClock.note();
     tables.putRecord('waiting', number, record);
     if (body !== null) tables.putBody(number, body);
-    tables.putLine(line, { order: record.order, number, isDead: false });
+    tables.putQueued(queue, { order: record.order, number, isDead: false });
     if (isFirst) tables.putDue(number, record);
     if (clientKey !== null) {
       tables.putKeyed(clientKey.scoped, { number, id: record.id, digest: clientKey.digest });
     }
-    writeHoldRow(holds, waitingHoldKey(number), { kind: 'waiting', line, tags });
+    writeHoldRow(holds, waitingHoldKey(number), { kind: 'waiting', queue, tags });
     tables.count({ waiting: 1, bytes: record.bytes });
   }
 
   #newRecord(write: OfferedWrite, number: number): WriteRecord {
-    const { clock, time } = this.#deps;
+    const { clock, durableClock } = this.#deps;
     const id = newWriteId(number);
     const idempotencyKey = write.idempotencyKey ?? `"${id}"`;
     return {
@@ -135,14 +135,14 @@ export class Appender {
           : write.fields,
       idempotencyKey,
       clientKey: write.clientKey?.scoped ?? null,
-      line: write.line,
+      queue: write.queue,
       tags: write.tags,
       order: number,
       content: contentOf(write.body),
       bytes: sizeOf(write),
       merges: write.merges,
       acceptedAtMs: clock.nowMs(),
-      dueAtMs: time.nowMs(),
+      dueAtMs: durableClock.nowMs(),
       attempts: 0,
       isAttempting: false,
       wasUncertain: false,
@@ -154,11 +154,11 @@ export class Appender {
     };
   }
 
-  /** The last write of the line, where it may give way: of the same sender, never attempted, with nothing behind it. */
-  #mergeable({ line, route, fields }: OfferedWrite): Replaceable | null {
+  /** The last write of the queue, where it may give way: of the same sender, never attempted, with nothing behind it. */
+  #mergeable({ queue, route, fields }: OfferedWrite): Replaceable | null {
     const { tables, holds, hasWaitingBehind } = this.#deps;
-    if (hasWaitingBehind(line)) return null;
-    const last = tables.last(line);
+    if (hasWaitingBehind(queue)) return null;
+    const last = tables.last(queue);
     if (last === null || last.isDead) return null;
     const read = tables.record('waiting', last.number);
     if (read?.kind !== 'record') return null;
@@ -172,7 +172,7 @@ export class Appender {
   #merge({ number, record }: Replaceable, by: WriteRecord): void {
     const { tables, holds, done } = this.#deps;
     tables.removeRecord('waiting', number);
-    tables.removeLine(record.line, record.order);
+    tables.removeQueued(record.queue, record.order);
     tables.removeDue(record);
     tables.removeBody(number);
     holds.remove(waitingHoldKey(number));

@@ -1,64 +1,64 @@
 import { ALL_TAG } from '../../../policies/tags.ts';
 import { bytesOfHashes, hashesOfBytes, type TagHasher, type TagHashes } from '../../fence/tag-hash.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
-import { LINE_BYTES, type OrderQueueId } from './order-queues.ts';
+import { QUEUE_ID_BYTES, type OrderQueueId } from './order-queues.ts';
 import { JournalTables, numberKey } from './tables.ts';
 
 /** How holds stand on disk: for each the tags as the fence knows them, and why they are held. */
-export type HoldRow = HoldOfLine &
+export type HoldRow = QueueHold &
   (
     | { readonly kind: 'waiting' }
     /** The origin is being asked; found at a start, the outcome is unknown. */
     | { readonly kind: 'running'; readonly maxProcessingMs: number }
-    | Lingering
+    | TimedHold
   );
 
-export interface HoldOfLine {
-  readonly line: OrderQueueId;
+export interface QueueHold {
+  readonly queue: OrderQueueId;
   readonly tags: TagHashes;
   /** Whose slot it takes, as `holdClientOf` has it; absent: nobody's, for the journal bounds it. */
   readonly client?: string;
 }
 
 /** A hold that outlasts its write. */
-export interface Lingering {
-  readonly kind: 'lingering';
+export interface TimedHold {
+  readonly kind: 'timed';
   /** By `SteadyTime`. */
   readonly untilMs: number;
   readonly maxMs: number;
-  /** An attempt may still be carried out: nothing else of the line is delivered. */
+  /** An attempt may still be carried out: nothing else of the queue is delivered. */
   readonly blocks: boolean;
   /** The number of the delivered write whose content readers are shown meanwhile; 0: none. */
   readonly shown: number;
 }
 
-/** Of a write that leaves its line at `nowMs` while an attempt may still be carried out; null: none may. */
-export function whileUnknown(
+/** Of a write that leaves its queue at `nowMs` while an attempt may still be carried out; null: none may. */
+export function timedHoldOf(
   { unknownUntilMs }: { readonly unknownUntilMs: number },
   nowMs: number,
-): Lingering | null {
+): TimedHold | null {
   const maxMs = unknownUntilMs - nowMs;
   if (maxMs <= 0) return null;
-  return { kind: 'lingering', untilMs: unknownUntilMs, maxMs, blocks: true, shown: 0 };
+  return { kind: 'timed', untilMs: unknownUntilMs, maxMs, blocks: true, shown: 0 };
 }
 
-const KINDS = ['waiting', 'running', 'lingering'] as const;
+const KINDS = ['waiting', 'running', 'timed'] as const;
 const BLOCKS = 1;
 const HAS_CLIENT = 2;
 const CLIENT_BYTES = 8;
-const HEAD_BYTES = 2 + 8 + 8 + 8 + LINE_BYTES;
+const HEAD_BYTES = 2 + 8 + 8 + 8 + QUEUE_ID_BYTES;
 
 export function writeHoldRow(table: StateTable, key: Buffer, row: HoldRow): void {
   const client = Buffer.from(row.client ?? '', 'hex');
   const value = Buffer.alloc(HEAD_BYTES + client.length + row.tags.byteLength);
   value[0] = KINDS.indexOf(row.kind);
-  if (row.kind === 'lingering') {
+  if (row.kind === 'timed') {
     value[1] = row.blocks ? BLOCKS : 0;
     value.writeDoubleBE(row.untilMs, 2);
     value.writeDoubleBE(row.maxMs, 10);
     value.writeDoubleBE(row.shown, 18);
   } else if (row.kind === 'running') value.writeDoubleBE(row.maxProcessingMs, 10);
-  value.write(row.line, 26, 'hex');
+  value.write(row.queue, 26, 'hex');
   if (client.length > 0) value[1]! |= HAS_CLIENT;
   client.copy(value, HEAD_BYTES);
   bytesOfHashes(row.tags).copy(value, HEAD_BYTES + client.length);
@@ -66,20 +66,20 @@ export function writeHoldRow(table: StateTable, key: Buffer, row: HoldRow): void
 }
 
 export function readHoldRow(value: Buffer): HoldRow {
-  const line = value.toString('hex', 26, HEAD_BYTES);
+  const queue = value.toString('hex', 26, HEAD_BYTES);
   const tagsAt = HEAD_BYTES + ((value[1]! & HAS_CLIENT) === 0 ? 0 : CLIENT_BYTES);
   const tags = hashesOfBytes(value.subarray(tagsAt));
   const whose = tagsAt === HEAD_BYTES ? {} : { client: value.toString('hex', HEAD_BYTES, tagsAt) };
   const kind = KINDS[value[0]!];
   switch (kind) {
     case 'waiting':
-      return { kind, line, tags, ...whose };
+      return { kind, queue, tags, ...whose };
     case 'running':
-      return { kind, line, tags, ...whose, maxProcessingMs: value.readDoubleBE(10) };
-    case 'lingering':
+      return { kind, queue, tags, ...whose, maxProcessingMs: value.readDoubleBE(10) };
+    case 'timed':
       return {
         kind,
-        line,
+        queue,
         tags,
         ...whose,
         blocks: (value[1]! & BLOCKS) !== 0,

@@ -4,12 +4,12 @@ import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { Retention, type RetentionLimits } from './retention.ts';
 import { Appender, type Acceptance, type OfferedWrite } from './appender.ts';
-import { readHoldRow, waitingHoldKey, writeHoldRow, type Lingering } from './hold-rows.ts';
+import { readHoldRow, waitingHoldKey, writeHoldRow, type TimedHold } from './hold-rows.ts';
 import type { OrderQueueId } from './order-queues.ts';
 import type { TimedHolds } from './timed-holds.ts';
 import { isWhole, type OriginResponse, type WriteRecord } from './record.ts';
 import type { DurableClock } from './durable-clock.ts';
-import { JournalTables, SHELVES, type DueRow, type JournalCounts, type LineRow } from './tables.ts';
+import { JournalTables, SECTIONS, type DueRow, type JournalCounts, type QueueRow } from './tables.ts';
 
 export interface JournalLimits extends RetentionLimits {
   /** Of writes that wait or are dead. */
@@ -34,16 +34,16 @@ export interface WriteProgress {
   readonly mergedInto: string | null;
 }
 
-/** How a write leaves its line. */
+/** How a write leaves its queue. */
 export interface DepartedWrite {
   /** `gone`: an operator has discarded it. */
-  readonly shelf: 'done' | 'dead' | 'gone';
+  readonly section: 'done' | 'dead' | 'gone';
   readonly record: WriteRecord;
   /** The origin's, for repetitions; null: it gave none, or none that can be kept. */
   readonly response?: OriginResponse | null;
   /** What goes on being held, and for how long; null: nothing. */
-  readonly timedHolds: Lingering | null;
-  /** Invalidated beside what is held, or held with it where that lingers. */
+  readonly timedHold: TimedHold | null;
+  /** Invalidated beside what is held, or held with it where that change. */
   readonly moreTags: readonly string[];
 }
 
@@ -56,22 +56,22 @@ export class Journal {
   readonly #deps: JournalDependencies;
   readonly #holds: StateTable;
   readonly #done: Retention;
-  readonly #intake: Appender;
+  readonly #appender: Appender;
 
   constructor(deps: JournalDependencies) {
-    const { state, clock, time, limits } = deps;
+    const { state, clock, durableClock, limits } = deps;
     this.#deps = deps;
     this.tables = new JournalTables(state);
     this.#holds = state.table('holds');
     this.#done = new Retention(this.tables, limits);
-    this.#intake = new Appender({
+    this.#appender = new Appender({
       tables: this.tables,
       holds: this.#holds,
       done: this.#done,
       clock,
-      time,
+      durableClock,
       limitBytes: () => limits().sizeBytes,
-      hasWaitingBehind: (line) => deps.hasWaitingBehind(line),
+      hasWaitingBehind: (queue) => deps.hasWaitingBehind(queue),
     });
   }
 
@@ -87,7 +87,7 @@ export class Journal {
     }
   }
 
-  /** In force, durable and in its place in the line when it resolves with `accepted`. */
+  /** In force, durable and in its place in the queue when it resolves with `accepted`. */
   async accept(write: OfferedWrite): Promise<Acceptance> {
     const { fence } = this.#deps;
     const tags = fence.hasher.hash(write.tags);
@@ -95,7 +95,7 @@ export class Journal {
     let replaced: TagHashes | null = null;
     try {
       await fence.hold(tags, () => {
-        const put = this.#intake.put(write, tags);
+        const put = this.#appender.put(write, tags);
         acceptance = put.acceptance;
         replaced = put.replaced;
       });
@@ -110,10 +110,10 @@ export class Journal {
 
   /** What has become of a write that was accepted. */
   progress(number: number): WriteProgress {
-    for (const shelf of SHELVES) {
-      const read = this.tables.record(shelf, number);
+    for (const section of SECTIONS) {
+      const read = this.tables.record(section, number);
       if (read === null) continue;
-      if (read.kind === 'damaged') return { state: shelf, status: null, mergedInto: null };
+      if (read.kind === 'damaged') return { state: section, status: null, mergedInto: null };
       const { state, status, mergedInto } = read.record;
       return { state, status, mergedInto };
     }
@@ -122,7 +122,7 @@ export class Journal {
 
   /** Writes down that an attempt begins. */
   async begin(number: number, maxProcessingMs: number): Promise<Begun> {
-    const { state, time } = this.#deps;
+    const { state, durableClock } = this.#deps;
     let begun: Begun = { kind: 'gone' };
     await state.write(() => {
       const read = this.tables.record('waiting', number);
@@ -136,8 +136,8 @@ export class Journal {
         begun = { kind: 'damaged', record: read.record };
         return;
       }
-      const record = begunRecord(read.record, time.nowMs(), maxProcessingMs);
-      time.note();
+      const record = begunRecord(read.record, durableClock.nowMs(), maxProcessingMs);
+      durableClock.note();
       this.tables.putRecord('waiting', number, record);
       begun = { kind: 'begun', record, body: body ?? null };
     });
@@ -146,11 +146,11 @@ export class Journal {
 
   /** Writes down that it is to be sent again at `record.dueAtMs`, or that the attempt was none. */
   async again(number: number, record: WriteRecord): Promise<void> {
-    const { state, time } = this.#deps;
+    const { state, durableClock } = this.#deps;
     await state.write(() => {
       const before = this.tables.record('waiting', number);
       if (before?.kind !== 'record') return;
-      time.note();
+      durableClock.note();
       this.tables.removeDue(before.record);
       this.tables.putRecord('waiting', number, record);
       this.tables.putDue(number, record);
@@ -158,39 +158,39 @@ export class Journal {
   }
 
   /**
-   * Delivered, discarded, or given up without stopping those behind it: its hold ends or lingers. False, and its hold is
+   * Delivered, discarded, or given up without stopping those behind it: its hold ends or change. False, and its hold is
    * another's to end, where it has left meanwhile.
    */
   async leave(number: number, leaving: DepartedWrite): Promise<boolean> {
     const { fence, timedHolds, state } = this.#deps;
     const row = this.#holds.get(waitingHoldKey(number));
     const tags = row === undefined ? new Uint32Array(0) : readHoldRow(row).tags;
-    const { line, tags: names } = leaving.record;
-    const isShown = leaving.timedHolds?.shown === number;
-    const isShowing = leaving.shelf === 'done' && !isShown;
+    const { queue, tags: names } = leaving.record;
+    const isShown = leaving.timedHold?.shown === number;
+    const isShowing = leaving.section === 'done' && !isShown;
     let hasLeft = false;
     const change = (): void => {
       hasLeft = this.#move(number, leaving);
-      if (hasLeft && isShowing) timedHolds.writeHidden(line);
+      if (hasLeft && isShowing) timedHolds.writeHidden(queue);
     };
-    if (isShowing) timedHolds.stopShowing(line);
-    if (leaving.timedHolds === null) {
+    if (isShowing) timedHolds.stopShowing(queue);
+    if (leaving.timedHold === null) {
       await fence.invalidate({ tags: [...names, ...leaving.moreTags], mode: 'hard', also: change });
       if (hasLeft) fence.drop(tags);
       return hasLeft;
     }
     const more = fence.hasher.hash(leaving.moreTags);
-    const held = { ...leaving.timedHolds, line, tags: Uint32Array.of(...tags, ...more) };
+    const held = { ...leaving.timedHold, queue, tags: Uint32Array.of(...tags, ...more) };
     const id = timedHolds.newId();
-    const lingers = (): void => {
+    const changeAndHold = (): void => {
       change();
       if (hasLeft) timedHolds.write(id, held);
     };
-    // Once it is committed the line is another, and that may be seen before it is heard of here.
+    // Once it is committed the queue is another, and that may be seen before it is heard of here.
     const announced = timedHolds.announce(held);
     try {
-      if (more.length === 0) await state.write(lingers);
-      else await fence.hold(more, lingers);
+      if (more.length === 0) await state.write(changeAndHold);
+      else await fence.hold(more, changeAndHold);
       if (hasLeft) timedHolds.keep(id, held);
       else fence.drop(more);
     } finally {
@@ -200,21 +200,25 @@ export class Journal {
   }
 
   /** Given up, and nothing behind it is delivered until somebody decides. Its hold goes on. */
-  async stopLine(number: number, record: WriteRecord, response: OriginResponse | null = null): Promise<void> {
+  async stopQueue(
+    number: number,
+    record: WriteRecord,
+    response: OriginResponse | null = null,
+  ): Promise<void> {
     await this.#deps.state.write(() => {
       const before = this.tables.record('waiting', number);
       if (before?.kind !== 'record') return;
       this.tables.removeDue(before.record);
       this.tables.removeRecord('waiting', number);
       this.tables.putRecord('dead', number, record);
-      this.tables.putLine(record.line, { order: record.order, number, isDead: true });
+      this.tables.putQueued(record.queue, { order: record.order, number, isDead: true });
       this.tables.count({ waiting: -1, dead: 1 });
       this.#done.putResponse(number, record, response);
     });
   }
 
   /**
-   * Every write that waits stops its line where it stands, for an operator to decide: the state was put back from a copy,
+   * Every write that waits stops its queue where it stands, for an operator to decide: the state was put back from a copy,
    * and may have forgotten its delivery. Their holds go on.
    */
   async distrustWaiting(): Promise<void> {
@@ -231,24 +235,24 @@ export class Journal {
           this.tables.removeDue(record);
           this.tables.removeRecord('waiting', number);
           this.tables.putRecord('dead', number, record);
-          this.tables.putLine(record.line, { order: record.order, number, isDead: true });
+          this.tables.putQueued(record.queue, { order: record.order, number, isDead: true });
           this.tables.count({ waiting: -1, dead: 1 });
         }
       });
     }
   }
 
-  /** Given up where it stands, as nothing of its record can be read. Its line stops, and its hold goes on. */
-  async bury(row: DueRow): Promise<void> {
+  /** Given up where it stands, as nothing of its record can be read. Its queue stops, and its hold goes on. */
+  async quarantine(row: DueRow): Promise<void> {
     await this.#deps.state.write(() => {
       if (this.tables.record('waiting', row.number)?.kind !== 'damaged') return;
       this.tables.removeDueRow(row);
-      this.#bury(row.line, row);
+      this.#quarantine(row.queue, row);
     });
   }
 
-  /** An operator has let go of one that was buried. Its line; null: it stopped none. */
-  async discardBuried(number: number): Promise<OrderQueueId | null> {
+  /** An operator has let go of one that was quarantined. Its queue; null: it stopped none. */
+  async discardUnreadable(number: number): Promise<OrderQueueId | null> {
     const held = this.#holds.get(waitingHoldKey(number));
     const hold = held === undefined ? null : readHoldRow(held);
     await this.#deps.fence.release(hold?.tags ?? new Uint32Array(0), [], () => {
@@ -258,48 +262,48 @@ export class Journal {
       this.tables.count({ dead: -1, bytes: -bytes });
       if (hold === null) return;
       this.#holds.remove(waitingHoldKey(number));
-      const first = this.tables.first(hold.line);
-      if (first?.number === number) this.tables.removeLine(hold.line, first.order);
-      this.#promote(hold.line);
+      const first = this.tables.first(hold.queue);
+      if (first?.number === number) this.tables.removeQueued(hold.queue, first.order);
+      this.#promote(hold.queue);
     });
-    return hold?.line ?? null;
+    return hold?.queue ?? null;
   }
 
-  /** An operator has it sent again: in its place where it stopped its line, else behind all others. */
+  /** An operator has it sent again: in its place where it stopped its queue, else behind all others. */
   async retry(number: number): Promise<WriteRecord | null> {
-    const { state, time, fence } = this.#deps;
+    const { state, durableClock, fence } = this.#deps;
     const found = this.tables.record('dead', number);
     if (found?.kind !== 'record') return null;
-    const { line, order } = found.record;
-    const isInLine = this.tables.hasLine(line, order);
+    const { queue, order } = found.record;
+    const isQueued = this.tables.isQueued(queue, order);
     const tags = fence.hasher.hash(found.record.tags);
     let retried: WriteRecord | null = null;
     const change = (): void => {
       const read = this.tables.record('dead', number);
       if (read?.kind !== 'record') return;
-      const place = isInLine ? order : this.tables.nextNumber();
+      const place = isQueued ? order : this.tables.nextNumber();
       const record: WriteRecord = {
         ...read.record,
         state: 'waiting',
         order: place,
         attempts: 0,
-        dueAtMs: time.nowMs(),
+        dueAtMs: durableClock.nowMs(),
         status: null,
         endedAtMs: null,
       };
-      const first = this.tables.first(line);
+      const first = this.tables.first(queue);
       const isFirst = first === null || first.order === place;
-      time.note();
+      durableClock.note();
       this.tables.removeRecord('dead', number);
       this.tables.removeResponse(number);
       this.tables.putRecord('waiting', number, record);
-      this.tables.putLine(line, { order: place, number, isDead: false });
+      this.tables.putQueued(queue, { order: place, number, isDead: false });
       if (isFirst) this.tables.putDue(number, record);
-      if (!isInLine) writeHoldRow(this.#holds, waitingHoldKey(number), { kind: 'waiting', line, tags });
+      if (!isQueued) writeHoldRow(this.#holds, waitingHoldKey(number), { kind: 'waiting', queue, tags });
       this.tables.count({ waiting: 1, dead: -1 });
       retried = record;
     };
-    if (isInLine) await state.write(change);
+    if (isQueued) await state.write(change);
     else {
       await fence.hold(tags, change);
       if (retried === null) fence.drop(tags);
@@ -307,29 +311,29 @@ export class Journal {
     return retried;
   }
 
-  /** Within a change: from where it is to a shelf, or away. False: it is in neither place. */
-  #move(number: number, { shelf, record, timedHolds, response = null }: DepartedWrite): boolean {
+  /** Within a change: from where it is to a section, or away. False: it is in neither place. */
+  #move(number: number, { section, record, timedHold, response = null }: DepartedWrite): boolean {
     const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
     const before = this.tables.record(from, number);
     if (before?.kind !== 'record') return false;
     this.tables.removeDue(before.record);
     this.tables.removeRecord(from, number);
-    this.tables.removeLine(record.line, before.record.order);
+    this.tables.removeQueued(record.queue, before.record.order);
     this.#holds.remove(waitingHoldKey(number));
     this.tables.count({ [from]: -1 });
-    if (shelf !== 'dead') {
-      if (timedHolds?.shown !== number) this.tables.removeBody(number);
+    if (section !== 'dead') {
+      if (timedHold?.shown !== number) this.tables.removeBody(number);
       this.tables.count({ bytes: -record.bytes });
     }
-    this.#shelve(number, shelf, record);
-    if (shelf === 'gone') this.tables.removeResponse(number);
+    this.#putInto(number, section, record);
+    if (section === 'gone') this.tables.removeResponse(number);
     else this.#done.putResponse(number, record, response);
-    this.#promote(record.line);
+    this.#promote(record.queue);
     return true;
   }
 
-  #shelve(number: number, shelf: DepartedWrite['shelf'], record: WriteRecord): void {
-    switch (shelf) {
+  #putInto(number: number, section: DepartedWrite['section'], record: WriteRecord): void {
+    switch (section) {
       case 'done':
         this.#done.put(number, record);
         return;
@@ -341,24 +345,24 @@ export class Journal {
         if (record.clientKey !== null) this.tables.removeKeyed(record.clientKey);
         return;
       default:
-        shelf satisfies never;
+        section satisfies never;
     }
   }
 
-  #promote(line: OrderQueueId): void {
-    const next = this.tables.first(line);
+  #promote(queue: OrderQueueId): void {
+    const next = this.tables.first(queue);
     if (next === null || next.isDead) return;
     const read = this.tables.record('waiting', next.number);
     if (read?.kind === 'record') this.tables.putDue(next.number, read.record);
-    else if (read !== null) this.#bury(line, next);
+    else if (read !== null) this.#quarantine(queue, next);
   }
 
   /** Within a change. */
-  #bury(line: OrderQueueId, { order, number }: Pick<LineRow, 'order' | 'number'>): void {
+  #quarantine(queue: OrderQueueId, { order, number }: Pick<QueueRow, 'order' | 'number'>): void {
     this.tables.moveRecord('waiting', 'dead', number);
-    this.tables.putLine(line, { order, number, isDead: true });
+    this.tables.putQueued(queue, { order, number, isDead: true });
     this.tables.count({ waiting: -1, dead: 1 });
-    this.#deps.onBuried(number);
+    this.#deps.onQuarantined(number);
   }
 }
 
@@ -366,13 +370,13 @@ export interface JournalDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
   readonly clock: Clock;
-  readonly time: DurableClock;
+  readonly durableClock: DurableClock;
   readonly timedHolds: TimedHolds;
   limits(): JournalLimits;
-  /** Whether a write beside the journal waits for those of the line. */
-  hasWaitingBehind(line: OrderQueueId): boolean;
+  /** Whether a write beside the journal waits for those of the queue. */
+  hasWaitingBehind(queue: OrderQueueId): boolean;
   /** The record of a write can't be read: it was given up. */
-  onBuried(number: number): void;
+  onQuarantined(number: number): void;
 }
 
 /** Moved in one transaction, in which nothing else of the state is written. */

@@ -27,30 +27,30 @@ export class PendingWrites {
   }
 
   /** `pending`: the last write's own content where that is what a GET will get; else waits as `wait` does. */
-  async read(lines: readonly OrderQueueId[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
-    const shown = mode === 'pending' ? this.#pendingOf(lines) : null;
+  async read(queues: readonly OrderQueueId[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
+    const shown = mode === 'pending' ? this.#pendingOf(queues) : null;
     if (shown !== null) return shown;
     const { tables } = this.#journal;
-    const waiting = lines.filter((line) => tables.hasWaiting(line));
-    await Promise.all(waiting.map((line) => this.#emptied(line, waitMs)));
-    return (mode === 'pending' ? this.#pendingOf(lines) : null) ?? { kind: 'none' };
+    const waiting = queues.filter((queue) => tables.hasWaiting(queue));
+    await Promise.all(waiting.map((queue) => this.#emptied(queue, waitMs)));
+    return (mode === 'pending' ? this.#pendingOf(queues) : null) ?? { kind: 'none' };
   }
 
-  /** A write has left the line, or stopped it. */
-  moved(line: OrderQueueId): void {
-    const waiting = this.#waiting.get(line);
-    if (waiting === undefined || this.#journal.tables.hasWaiting(line)) return;
+  /** A write has left the queue, or stopped it. */
+  moved(queue: OrderQueueId): void {
+    const waiting = this.#waiting.get(queue);
+    if (waiting === undefined || this.#journal.tables.hasWaiting(queue)) return;
     for (const wake of waiting) wake();
   }
 
-  #emptied(line: OrderQueueId, waitMs: number): Promise<void> {
+  #emptied(queue: OrderQueueId, waitMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const waiting = this.#waiting.get(line) ?? new Set();
-      this.#waiting.set(line, waiting);
+      const waiting = this.#waiting.get(queue) ?? new Set();
+      this.#waiting.set(queue, waiting);
       const wake = (): void => {
         clearTimeout(timer);
         waiting.delete(wake);
-        if (waiting.size === 0) this.#waiting.delete(line);
+        if (waiting.size === 0) this.#waiting.delete(queue);
         resolve();
       };
       const timer = setTimeout(wake, waitMs);
@@ -58,16 +58,16 @@ export class PendingWrites {
     });
   }
 
-  #pendingOf(lines: readonly OrderQueueId[]): Pending | null {
-    const [last] = lines.flatMap((line) => this.#lastOf(line)).toSorted((a, b) => b.number - a.number);
+  #pendingOf(queues: readonly OrderQueueId[]): Pending | null {
+    const [last] = queues.flatMap((queue) => this.#lastOf(queue)).toSorted((a, b) => b.number - a.number);
     return last === undefined ? null : this.#shown(last);
   }
 
-  /** The last write of the line that waits, or that was delivered and is shown still; empty: none. */
-  #lastOf(line: OrderQueueId): Numbered[] {
+  /** The last write of the queue that waits, or that was delivered and is shown still; empty: none. */
+  #lastOf(queue: OrderQueueId): Numbered[] {
     const { tables } = this.#journal;
-    const last = tables.last(line);
-    const number = last?.number ?? this.#timedHolds.shownOf(line);
+    const last = tables.last(queue);
+    const number = last?.number ?? this.#timedHolds.shownOf(queue);
     if (number === null) return [];
     const record = tables.record(last === null ? 'done' : last.isDead ? 'dead' : 'waiting', number);
     return record === null ? [] : [{ number, record }];

@@ -22,10 +22,10 @@ export interface WriteRecord {
   readonly idempotencyKey: string;
   /** Under which the client's own key is remembered; null: it gave none. */
   readonly clientKey: string | null;
-  readonly line: OrderQueueId;
+  readonly queue: OrderQueueId;
   /** What is held until its outcome is known. */
   readonly tags: readonly string[];
-  /** Its place in the line; another one after it was retried behind others. */
+  /** Its place in the queue; another one after it was retried behind others. */
   readonly order: number;
   /** Null: the request has no content. */
   readonly content: { readonly bytes: number; readonly crc: number } | null;
@@ -35,7 +35,7 @@ export interface WriteRecord {
   readonly merges: boolean;
   /** Wall clock. */
   readonly acceptedAtMs: number;
-  /** When it is to be sent next, once it is the first of its line; by `SteadyTime`. */
+  /** When it is to be sent next, once it is the first of its queue; by `SteadyTime`. */
   readonly dueAtMs: number;
   readonly attempts: number;
   /** An attempt is under way; found at a start, its outcome is unknown. */
@@ -78,8 +78,15 @@ export const UNREADABLE = 'its record is damaged on disk: it is not sent, and ca
 
 const ID_BYTES = 8;
 
-export function encodeRecord(record: WriteRecord): Buffer {
-  const json = Buffer.from(JSON.stringify(record));
+/** The record on disk, whose names outlast those in the code; those of earlier versions have no `status`. */
+type StoredRecord = Omit<WriteRecord, 'queue' | 'status'> & {
+  readonly line: OrderQueueId;
+  readonly status?: number | null;
+};
+
+export function encodeRecord({ queue, ...rest }: WriteRecord): Buffer {
+  const stored: StoredRecord = { ...rest, line: queue };
+  const json = Buffer.from(JSON.stringify(stored));
   const value = Buffer.allocUnsafe(json.length + 4);
   value.writeUInt32LE(crc32(json), 0);
   json.copy(value, 4);
@@ -89,9 +96,8 @@ export function encodeRecord(record: WriteRecord): Buffer {
 export function decodeRecord(value: Buffer): ReadRecord {
   const json = value.subarray(4);
   if (value.length < 4 || crc32(json) !== value.readUInt32LE(0)) return { kind: 'damaged' };
-  // Records of earlier versions have no status.
-  const record = { status: null, ...(JSON.parse(json.toString()) as Omit<WriteRecord, 'status'>) };
-  return { kind: 'record', record };
+  const { line, status = null, ...rest } = JSON.parse(json.toString()) as StoredRecord;
+  return { kind: 'record', record: { ...rest, status, queue: line } };
 }
 
 /** What the origin said to a write. */

@@ -1,4 +1,4 @@
-import { repeatedAnswerFields } from '../../../policies/writes.ts';
+import { repeatedResponseFields } from '../../../policies/writes.ts';
 import type { OriginResponse, WriteRecord } from './record.ts';
 import type { JournalTables } from './tables.ts';
 
@@ -37,7 +37,7 @@ export class Retention {
     if (record.clientKey === null || response === null) return;
     if (response.content.byteLength > this.#limits().responsesBytes) return;
     const tables = this.#tables;
-    tables.putResponse(number, { ...response, fields: repeatedAnswerFields(response.fields) });
+    tables.putResponse(number, { ...response, fields: repeatedResponseFields(response.fields) });
     for (let i = 0; i < RESPONSES_FORGOTTEN_AT_ONCE; i += 1) {
       if (tables.counts().responseBytes <= this.#limits().responsesBytes) return;
       tables.removeResponse(tables.firstResponse()!);

@@ -1,5 +1,5 @@
 import type { StateStore, StateTable } from '../../state/state-store.ts';
-import { LINE_BYTES, type OrderQueueId } from './order-queues.ts';
+import { QUEUE_ID_BYTES, type OrderQueueId } from './order-queues.ts';
 import {
   decodeRecord,
   decodeResponse,
@@ -13,12 +13,12 @@ import {
 } from './record.ts';
 
 /** How far a write has come, as the first byte of its record's key. */
-export type Shelf = 'waiting' | 'dead' | 'done';
-const SHELF_KEYS: Readonly<Record<Shelf, string>> = { waiting: 'w', dead: 'x', done: 'z' };
-export const SHELVES: readonly Shelf[] = ['dead', 'waiting', 'done'];
+export type JournalSection = 'waiting' | 'dead' | 'done';
+const SECTION_KEYS: Readonly<Record<JournalSection, string>> = { waiting: 'w', dead: 'x', done: 'z' };
+export const SECTIONS: readonly JournalSection[] = ['dead', 'waiting', 'done'];
 
-export function isShelf(text: string): text is Shelf {
-  return Object.hasOwn(SHELF_KEYS, text);
+export function isJournalSection(text: string): text is JournalSection {
+  return Object.hasOwn(SECTION_KEYS, text);
 }
 
 /** How many a list may have at once, as it is written. */
@@ -32,8 +32,8 @@ export interface Numbered {
   readonly record: ReadRecord;
 }
 
-/** A write in its line. */
-export interface LineRow {
+/** A write in its queue. */
+export interface QueueRow {
   readonly order: number;
   readonly number: number;
   /** Given up, and nothing behind it is delivered. */
@@ -45,7 +45,7 @@ export interface DueRow {
   readonly prefix: Buffer;
   readonly number: number;
   readonly order: number;
-  readonly line: OrderQueueId;
+  readonly queue: OrderQueueId;
   readonly dueAtMs: number;
 }
 
@@ -69,7 +69,7 @@ const FIRST_KEY = Buffer.alloc(8);
 export class JournalTables {
   readonly #writes: StateTable;
   readonly #bodies: StateTable;
-  readonly #lines: StateTable;
+  readonly #queues: StateTable;
   readonly #dues: StateTable;
   readonly #keys: StateTable;
   readonly #responses: StateTable;
@@ -78,35 +78,35 @@ export class JournalTables {
   constructor(state: StateStore) {
     this.#writes = state.table('writes');
     this.#bodies = state.table('write-bodies');
-    this.#lines = state.table('write-lines');
+    this.#queues = state.table('write-lines');
     this.#dues = state.table('write-dues');
     this.#keys = state.table('write-keys');
     this.#responses = state.table('write-responses');
     this.#meta = state.table('meta');
   }
 
-  record(shelf: Shelf, number: number): ReadRecord | null {
-    const value = this.#writes.get(recordKey(shelf, number));
+  record(section: JournalSection, number: number): ReadRecord | null {
+    const value = this.#writes.get(recordKey(section, number));
     return value === undefined ? null : decodeRecord(value);
   }
 
-  putRecord(shelf: Shelf, number: number, record: WriteRecord): void {
-    this.#writes.put(recordKey(shelf, number), encodeRecord(record));
+  putRecord(section: JournalSection, number: number, record: WriteRecord): void {
+    this.#writes.put(recordKey(section, number), encodeRecord(record));
   }
 
   /** As it stands, whether or not it can be read. */
-  moveRecord(from: Shelf, to: Shelf, number: number): void {
+  moveRecord(from: JournalSection, to: JournalSection, number: number): void {
     const value = this.#writes.get(recordKey(from, number));
     this.removeRecord(from, number);
     if (value !== undefined) this.#writes.put(recordKey(to, number), value);
   }
 
-  removeRecord(shelf: Shelf, number: number): void {
-    this.#writes.remove(recordKey(shelf, number));
+  removeRecord(section: JournalSection, number: number): void {
+    this.#writes.remove(recordKey(section, number));
   }
 
-  *records(shelf: Shelf, after: number, limit: number): Iterable<Numbered> {
-    const range = { from: recordKey(shelf, after + 1), to: shelfEnd(shelf), limit };
+  *records(section: JournalSection, after: number, limit: number): Iterable<Numbered> {
+    const range = { from: recordKey(section, after + 1), to: sectionEnd(section), limit };
     for (const { key, value } of this.#writes.range(range)) {
       yield { number: Number(key.readBigUInt64BE(1)), record: decodeRecord(value) };
     }
@@ -143,43 +143,44 @@ export class JournalTables {
     this.#bodies.remove(numberKey(number));
   }
 
-  first(line: OrderQueueId): LineRow | null {
-    const from = lineKey(line, FIRST_KEY);
-    for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY), limit: 1 })) return lineRow(row);
+  first(queue: OrderQueueId): QueueRow | null {
+    const from = queueKey(queue, FIRST_KEY);
+    for (const row of this.#queues.range({ from, to: queueKey(queue, LAST_KEY), limit: 1 }))
+      return queueRow(row);
     return null;
   }
 
-  last(line: OrderQueueId): LineRow | null {
-    const from = lineKey(line, LAST_KEY);
-    const range = { from, to: lineKey(line, FIRST_KEY), limit: 1, backwards: true };
-    for (const row of this.#lines.range(range)) return lineRow(row);
+  last(queue: OrderQueueId): QueueRow | null {
+    const from = queueKey(queue, LAST_KEY);
+    const range = { from, to: queueKey(queue, FIRST_KEY), limit: 1, backwards: true };
+    for (const row of this.#queues.range(range)) return queueRow(row);
     return null;
   }
 
-  /** Whether a write has this place in the line. */
-  hasLine(line: OrderQueueId, order: number): boolean {
-    return this.#lines.get(lineKey(line, numberKey(order))) !== undefined;
+  /** Whether a write has this place in the queue. */
+  isQueued(queue: OrderQueueId, order: number): boolean {
+    return this.#queues.get(queueKey(queue, numberKey(order))) !== undefined;
   }
 
-  hasWaiting(line: OrderQueueId): boolean {
-    const from = lineKey(line, FIRST_KEY);
-    for (const row of this.#lines.range({ from, to: lineKey(line, LAST_KEY) })) {
-      if (!lineRow(row).isDead) return true;
+  hasWaiting(queue: OrderQueueId): boolean {
+    const from = queueKey(queue, FIRST_KEY);
+    for (const row of this.#queues.range({ from, to: queueKey(queue, LAST_KEY) })) {
+      if (!queueRow(row).isDead) return true;
     }
     return false;
   }
 
-  putLine(line: OrderQueueId, { order, number, isDead }: LineRow): void {
+  putQueued(queue: OrderQueueId, { order, number, isDead }: QueueRow): void {
     const value = Buffer.concat([Buffer.of(Number(isDead)), numberKey(number)]);
-    this.#lines.put(lineKey(line, numberKey(order)), value);
+    this.#queues.put(queueKey(queue, numberKey(order)), value);
   }
 
-  removeLine(line: OrderQueueId, order: number): void {
-    this.#lines.remove(lineKey(line, numberKey(order)));
+  removeQueued(queue: OrderQueueId, order: number): void {
+    this.#queues.remove(queueKey(queue, numberKey(order)));
   }
 
-  putDue(number: number, { origin, dueAtMs, order, line }: WriteRecord): void {
-    const value = Buffer.concat([numberKey(number), Buffer.from(line, 'hex')]);
+  putDue(number: number, { origin, dueAtMs, order, queue }: WriteRecord): void {
+    const value = Buffer.concat([numberKey(number), Buffer.from(queue, 'hex')]);
     this.#dues.put(dueKey(originPrefix(origin), dueAtMs, order), value);
   }
 
@@ -191,7 +192,7 @@ export class JournalTables {
     this.#dues.remove(dueKey(prefix, dueAtMs, order));
   }
 
-  /** The first of each line, the earliest due first; `after` one of them, null: from the first on. */
+  /** The first of each queue, the earliest due first; `after` one of them, null: from the first on. */
   *dues(origin: string, after: DueRow | null): Iterable<DueRow> {
     const prefix = originPrefix(origin);
     const from =
@@ -306,25 +307,25 @@ export function numberKey(number: number): Buffer {
   return key;
 }
 
-function recordKey(shelf: Shelf, number: number): Buffer {
-  return rowKey(SHELF_KEYS[shelf], numberKey(number));
+function recordKey(section: JournalSection, number: number): Buffer {
+  return rowKey(SECTION_KEYS[section], numberKey(number));
 }
 
-function shelfEnd(shelf: Shelf): Buffer {
-  return rowKey(SHELF_KEYS[shelf], LAST_KEY);
+function sectionEnd(section: JournalSection): Buffer {
+  return rowKey(SECTION_KEYS[section], LAST_KEY);
 }
 
 function rowKey(kind: string, key: Buffer): Buffer {
   return Buffer.concat([Buffer.from(kind), key]);
 }
 
-function lineKey(line: OrderQueueId, order: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(line, 'hex'), order]);
+function queueKey(queue: OrderQueueId, order: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(queue, 'hex'), order]);
 }
 
-function lineRow({ key, value }: { readonly key: Buffer; readonly value: Buffer }): LineRow {
+function queueRow({ key, value }: { readonly key: Buffer; readonly value: Buffer }): QueueRow {
   return {
-    order: Number(key.readBigUInt64BE(LINE_BYTES)),
+    order: Number(key.readBigUInt64BE(QUEUE_ID_BYTES)),
     number: Number(value.readBigUInt64BE(1)),
     isDead: value[0] === 1,
   };
@@ -340,6 +341,6 @@ function dueRow({ key, value }: { readonly key: Buffer; readonly value: Buffer }
     dueAtMs: Number(key.readBigUInt64BE(PREFIX_BYTES)),
     order: Number(key.readBigUInt64BE(PREFIX_BYTES + 8)),
     number: Number(value.readBigUInt64BE(0)),
-    line: value.toString('hex', 8, 8 + LINE_BYTES),
+    queue: value.toString('hex', 8, 8 + QUEUE_ID_BYTES),
   };
 }

@@ -6,8 +6,8 @@ import {
   otherHoldKey,
   readHoldRow,
   writeHoldRow,
-  type HoldOfLine,
-  type Lingering,
+  type QueueHold,
+  type TimedHold,
 } from './hold-rows.ts';
 import { numberKey } from './tables.ts';
 import type { OrderQueueId } from './order-queues.ts';
@@ -17,15 +17,15 @@ import type { DurableClock } from './durable-clock.ts';
 export interface TimedHoldsDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
-  readonly time: DurableClock;
+  readonly durableClock: DurableClock;
   readonly log: Log;
   /** Bounds on holds, by client: every hold of a client's takes a slot for as long as it lasts. */
   readonly slots: { add(client: string): void; give(client: string): void };
-  readonly lines: () => OrderQueues;
+  readonly queues: () => OrderQueues;
 }
 
 interface Held {
-  readonly row: HoldOfLine & Lingering;
+  readonly row: QueueHold & TimedHold;
   timer: NodeJS.Timeout;
 }
 
@@ -41,11 +41,11 @@ export class TimedHolds {
   readonly #table: StateTable;
   readonly #bodies: StateTable;
   readonly #held = new Map<number, Held>();
-  /** By line, the hold during which a delivered write is shown. */
+  /** By queue, the hold during which a delivered write is shown. */
   readonly #shown = new Map<OrderQueueId, number>();
   /** Of these holds, those whose write is shown no more. */
   readonly #hidden = new Set<number>();
-  /** By line, the delivered write that is shown as soon as that is written down. */
+  /** By queue, the delivered write that is shown as soon as that is written down. */
   readonly #coming = new Map<OrderQueueId, number>();
   #next: number;
   #isClosed = false;
@@ -67,29 +67,29 @@ export class TimedHolds {
     return this.#next;
   }
 
-  /** The delivered write whose content readers of the line are shown still; null: none. */
-  shownOf(line: OrderQueueId): number | null {
-    const coming = this.#coming.get(line);
+  /** The delivered write whose content readers of the queue are shown still; null: none. */
+  shownOf(queue: OrderQueueId): number | null {
+    const coming = this.#coming.get(queue);
     if (coming !== undefined) return coming;
-    const id = this.#shown.get(line);
+    const id = this.#shown.get(queue);
     return id === undefined || this.#hidden.has(id) ? null : (this.#held.get(id)?.row.shown ?? null);
   }
 
   /** Takes over what earlier runs left; what was under way then is unknown now. */
   async restore(): Promise<void> {
-    const { state, fence, time, slots } = this.#deps;
+    const { state, fence, durableClock, slots } = this.#deps;
     const changes: (() => void)[] = [];
     for (const { key, value } of this.#table.range(OTHER_HOLDS)) {
       const found = readHoldRow(value);
       const id = Number(key.readBigUInt64BE(1));
       fence.restoreHold(found.tags);
       if (found.client !== undefined) slots.add(found.client);
-      if (found.kind === 'lingering') this.#keep(id, found);
+      if (found.kind === 'timed') this.#keep(id, found);
       else if (found.kind === 'running') {
         const maxMs = found.maxProcessingMs;
-        const untilMs = time.nowMs() + maxMs;
-        const { maxProcessingMs: _, ...ofLine } = found;
-        const row = { ...ofLine, kind: 'lingering', untilMs, maxMs, blocks: true, shown: 0 } as const;
+        const untilMs = durableClock.nowMs() + maxMs;
+        const { maxProcessingMs: _, ...ofQueue } = found;
+        const row = { ...ofQueue, kind: 'timed', untilMs, maxMs, blocks: true, shown: 0 } as const;
         changes.push(() => writeHoldRow(this.#table, key, row));
         this.#keep(id, row);
       }
@@ -98,40 +98,40 @@ export class TimedHolds {
   }
 
   /** Within a change of the state: writes the hold down under an id. `keep` follows when that is durable. */
-  write(id: number, row: HoldOfLine & Lingering): void {
+  write(id: number, row: QueueHold & TimedHold): void {
     writeHoldRow(this.#table, otherHoldKey(id), row);
   }
 
   /** From now on, for as long as it is to last. */
-  keep(id: number, row: HoldOfLine & Lingering): void {
+  keep(id: number, row: QueueHold & TimedHold): void {
     this.#keep(id, row);
   }
 
   /** In force before it is written down, until the returned is called: what is committed may be seen before `keep`. */
-  announce({ line, blocks, shown }: HoldOfLine & Lingering): () => void {
-    const unblock = blocks ? this.block(line) : () => {};
-    if (shown > 0) this.#coming.set(line, shown);
+  announce({ queue, blocks, shown }: QueueHold & TimedHold): () => void {
+    const unblock = blocks ? this.block(queue) : () => {};
+    if (shown > 0) this.#coming.set(queue, shown);
     return () => {
-      if (shown > 0) this.#coming.delete(line);
+      if (shown > 0) this.#coming.delete(queue);
       unblock();
     };
   }
 
-  /** Nothing else of the line is sent until the returned is called. */
-  block(line: OrderQueueId): () => void {
-    this.#deps.lines().unsettled(line);
-    return () => this.#deps.lines().settled(line);
+  /** Nothing else of the queue is sent until the returned is called. */
+  block(queue: OrderQueueId): () => void {
+    this.#deps.queues().unsettled(queue);
+    return () => this.#deps.queues().settled(queue);
   }
 
-  /** A later write of the line was carried out, or is about to be: what was shown is old. `writeHidden` goes with it. */
-  stopShowing(line: OrderQueueId): void {
-    const id = this.#shown.get(line);
+  /** A later write of the queue was carried out, or is about to be: what was shown is old. `writeHidden` goes with it. */
+  stopShowing(queue: OrderQueueId): void {
+    const id = this.#shown.get(queue);
     if (id !== undefined) this.#hidden.add(id);
   }
 
   /** Within a change of the state: what is shown no more is not shown after a restart either. */
-  writeHidden(line: OrderQueueId): void {
-    const id = this.#shown.get(line);
+  writeHidden(queue: OrderQueueId): void {
+    const id = this.#shown.get(queue);
     const held = id === undefined ? undefined : this.#held.get(id);
     if (id === undefined || held === undefined) return;
     this.write(id, { ...held.row, shown: 0 });
@@ -143,11 +143,11 @@ export class TimedHolds {
     for (const { timer } of this.#held.values()) clearTimeout(timer);
   }
 
-  #keep(id: number, row: HoldOfLine & Lingering): void {
+  #keep(id: number, row: QueueHold & TimedHold): void {
     // A wall clock that was set back must not hold for longer than was meant.
-    const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.time.nowMs()));
-    if (row.blocks) this.#deps.lines().unsettled(row.line);
-    if (row.shown > 0) this.#shown.set(row.line, id);
+    const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.durableClock.nowMs()));
+    if (row.blocks) this.#deps.queues().unsettled(row.queue);
+    if (row.shown > 0) this.#shown.set(row.queue, id);
     this.#held.set(id, { row, timer: setTimeout(() => this.#end(id), lastsMs) });
   }
 
@@ -155,7 +155,7 @@ export class TimedHolds {
     const held = this.#held.get(id);
     if (held === undefined || this.#isClosed) return;
     const { row } = held;
-    const { fence, log, lines, slots } = this.#deps;
+    const { fence, log, queues, slots } = this.#deps;
     const forget = (): void => {
       this.#table.remove(otherHoldKey(id));
       if (row.shown > 0) this.#bodies.remove(numberKey(row.shown));
@@ -164,9 +164,9 @@ export class TimedHolds {
       () => {
         this.#held.delete(id);
         this.#hidden.delete(id);
-        if (this.#shown.get(row.line) === id) this.#shown.delete(row.line);
+        if (this.#shown.get(row.queue) === id) this.#shown.delete(row.queue);
         if (row.client !== undefined) slots.give(row.client);
-        if (row.blocks) lines().settled(row.line);
+        if (row.blocks) queues().settled(row.queue);
       },
       (error: unknown) => {
         log.error({ event: 'hold-not-ended', err: error }, 'a hold can not be ended durably; it goes on');

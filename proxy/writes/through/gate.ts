@@ -5,7 +5,7 @@ import type { Log } from '../../observability/logger.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { otherHoldKey, writeHoldRow } from '../journal/hold-rows.ts';
 import type { HoldSlots } from './hold-slots.ts';
-import { lineKeyOf, type OrderQueueId, type OrderQueueKey } from '../journal/order-queues.ts';
+import { orderQueueId, type OrderQueueId, type OrderQueueKey } from '../journal/order-queues.ts';
 import type { OrderQueues, Turn } from '../journal/order-queues.ts';
 import type { TimedHolds } from '../journal/timed-holds.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
@@ -14,7 +14,7 @@ import type { DurableClock } from '../journal/durable-clock.ts';
 export interface ThroughRequest {
   /** The worker's own number for it. */
   readonly ticket: number;
-  readonly line: OrderQueueKey;
+  readonly queue: OrderQueueKey;
   /** As `holdClientOf` has it. */
   readonly client: string;
   /** What is held until the outcome is known. */
@@ -30,22 +30,22 @@ export type Admission =
   /** Its turn did not come in time, or too many wait. */
   | { readonly kind: 'busy' }
   /** There are too many holds. */
-  | Beyond
+  | OverLimit
   /** The hold can't be written down. */
   | { readonly kind: 'not-durable' };
 
-export interface Beyond {
-  readonly kind: 'beyond';
+export interface OverLimit {
+  readonly kind: 'over-limit';
   readonly bound: HoldBound;
 }
 
 /** Of a write that is sent without a hold, and may leave one. */
-export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | Beyond;
+export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | OverLimit;
 
 /** A write that is sent without a hold, and what is held where its outcome does not become known. */
 export interface UnheldWrite {
   readonly client: string;
-  readonly line: OrderQueueKey;
+  readonly queue: OrderQueueKey;
   readonly tags: readonly string[];
   readonly maxProcessingMs: number;
 }
@@ -71,7 +71,7 @@ export type ThroughSettled = { readonly floor: number | null };
 interface Running {
   readonly instance: number;
   readonly client: string;
-  readonly line: OrderQueueId;
+  readonly queue: OrderQueueId;
   readonly tags: TagHashes;
   readonly maxProcessingMs: number;
   /** The sequence from which on the tags are held. */
@@ -81,10 +81,10 @@ interface Running {
 export interface WriteThroughGateDependencies {
   readonly state: StateStore;
   readonly fence: Fence;
-  readonly lines: OrderQueues;
+  readonly queues: OrderQueues;
   readonly timedHolds: TimedHolds;
   readonly slots: HoldSlots;
-  readonly time: DurableClock;
+  readonly durableClock: DurableClock;
   readonly log: Log;
 }
 
@@ -112,26 +112,26 @@ export class WriteThroughGate {
 
   /** Resolves when the hold is in force and durable. `instance` is the worker's. */
   async admit(instance: number, request: ThroughRequest): Promise<Admission> {
-    const { lines } = this.#deps;
-    const line = lineKeyOf(request.line);
+    const { queues } = this.#deps;
+    const queue = orderQueueId(request.queue);
     const ticket = `${instance}:${request.ticket}`;
-    const turn = lines.enter(line, request);
+    const turn = queues.enter(queue, request);
     this.#turns.set(ticket, turn);
     const how = await turn.granted;
     this.#turns.delete(ticket);
     if (how !== 'granted') return { kind: 'busy' };
     const bound = this.#deps.slots.take(request.client);
     if (bound !== null) {
-      lines.leave(line);
-      return { kind: 'beyond', bound };
+      queues.leave(queue);
+      return { kind: 'over-limit', bound };
     }
-    return this.#hold(instance, line, request);
+    return this.#hold(instance, queue, request);
   }
 
   /** A write that is sent without a hold takes a slot for the one that it may leave. */
   takeSlot(instance: number, write: UnheldWrite): SlotAdmission {
     const bound = this.#deps.slots.take(write.client);
-    if (bound !== null) return { kind: 'beyond', bound };
+    if (bound !== null) return { kind: 'over-limit', bound };
     this.#slots += 1;
     // A worker that is not answered any more sends nothing.
     if (this.#dead.has(instance)) this.#deps.slots.give(write.client);
@@ -175,13 +175,13 @@ export class WriteThroughGate {
    * Holds what the write may have changed, or change, until it can't any more; nothing waits for that. Rejects, and holds
    * nothing, where that can't be written down.
    */
-  async holdUnknown({ slot, client, line, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
-    const { fence, timedHolds, time, slots } = this.#deps;
+  async holdUnknown({ slot, client, queue, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
+    const { fence, timedHolds, durableClock, slots } = this.#deps;
     if (!this.#unheld.delete(slot)) slots.add(client);
     const hold = timedHolds.newId();
-    const untilMs = time.nowMs() + maxProcessingMs;
-    const how = { kind: 'lingering', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
-    const row = { ...how, client, line: lineKeyOf(line), tags: fence.hasher.hash(tags) };
+    const untilMs = durableClock.nowMs() + maxProcessingMs;
+    const how = { kind: 'timed', untilMs, maxMs: maxProcessingMs, blocks: false, shown: 0 } as const;
+    const row = { ...how, client, queue: orderQueueId(queue), tags: fence.hasher.hash(tags) };
     try {
       await fence.hold(row.tags, () => timedHolds.write(hold, row));
     } catch (error) {
@@ -196,7 +196,7 @@ export class WriteThroughGate {
     this.#dead.add(instance);
     for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
     for (const [slot, unheld] of this.#unheld) {
-      if (unheld.instance === instance) void this.#holdOrphan({ ...unheld.write, slot });
+      if (unheld.instance === instance) void this.#holdForDeadWorker({ ...unheld.write, slot });
     }
     for (const [hold, running] of this.#running) {
       if (running.instance !== instance) continue;
@@ -206,7 +206,7 @@ export class WriteThroughGate {
   }
 
   /** Of a worker that died. Where the hold can't be written down, what was stored before is invalid all the same. */
-  async #holdOrphan(write: UnknownWrite): Promise<void> {
+  async #holdForDeadWorker(write: UnknownWrite): Promise<void> {
     const { fence, log } = this.#deps;
     log.warn({ event: 'write-unknown', holdMs: write.maxProcessingMs }, "a write's outcome is unknown");
     try {
@@ -219,8 +219,8 @@ export class WriteThroughGate {
     }
   }
 
-  async #hold(instance: number, line: OrderQueueId, request: ThroughRequest): Promise<Admission> {
-    const { fence, lines, timedHolds, slots } = this.#deps;
+  async #hold(instance: number, queue: OrderQueueId, request: ThroughRequest): Promise<Admission> {
+    const { fence, queues, timedHolds, slots } = this.#deps;
     const { client, maxProcessingMs } = request;
     const tags = fence.hasher.hash(request.tags);
     const hold = timedHolds.newId();
@@ -229,52 +229,52 @@ export class WriteThroughGate {
         writeHoldRow(this.#holds, otherHoldKey(hold), {
           kind: 'running',
           client,
-          line,
+          queue,
           tags,
           maxProcessingMs,
         }),
       );
-      const running = { instance, client, line, tags, maxProcessingMs, heldAt: sequence };
+      const running = { instance, client, queue, tags, maxProcessingMs, heldAt: sequence };
       if (this.#dead.has(instance)) await this.#rejected(running, hold);
       else this.#running.set(hold, running);
       return { kind: 'admitted', hold };
     } catch (error) {
       slots.give(client);
-      lines.leave(line);
+      queues.leave(queue);
       if (error instanceof NotDurableError) return { kind: 'not-durable' };
       throw error;
     }
   }
 
   async #applied(running: Running, end: ThroughEnd): Promise<ThroughSettled> {
-    const { fence, lines, timedHolds, slots } = this.#deps;
-    timedHolds.stopShowing(running.line);
+    const { fence, queues, timedHolds, slots } = this.#deps;
+    timedHolds.stopShowing(running.queue);
     const { entryTags } = end;
     const untouched = entryTags !== null && !fence.touchedSince(fence.hasher.hash(entryTags), running.heldAt);
     try {
       const { sequence } = await fence.release(running.tags, end.moreTags, () => {
         this.#holds.remove(otherHoldKey(end.hold));
-        timedHolds.writeHidden(running.line);
+        timedHolds.writeHidden(running.queue);
       });
       slots.give(running.client);
-      lines.leave(running.line);
+      queues.leave(running.queue);
       return { floor: untouched ? sequence : null };
     } catch (error) {
       // It is invalid for every reader, and stays held until that can be written down.
-      this.#linger(running, end.hold, error);
+      this.#keepTimed(running, end.hold, error);
       return { floor: null };
     }
   }
 
   async #rejected(running: Running, hold: number): Promise<void> {
-    const { state, fence, lines, slots } = this.#deps;
+    const { state, fence, queues, slots } = this.#deps;
     try {
       await state.write(() => this.#holds.remove(otherHoldKey(hold)));
       fence.drop(running.tags);
       slots.give(running.client);
-      lines.leave(running.line);
+      queues.leave(running.queue);
     } catch (error) {
-      this.#linger(running, hold, error);
+      this.#keepTimed(running, hold, error);
     }
   }
 
@@ -282,35 +282,35 @@ export class WriteThroughGate {
     const { state, fence, timedHolds, log } = this.#deps;
     log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
     // What comes while it is written down comes after it, too.
-    const unblock = timedHolds.block(running.line);
+    const unblock = timedHolds.block(running.queue);
     try {
       const more = fence.hasher.hash(moreTags);
       const longer = { ...running, tags: Uint32Array.of(...running.tags, ...more) };
       const change = (): void => timedHolds.write(hold, this.#rowOf(longer));
       if (more.length === 0) await state.write(change);
       else await fence.hold(more, change);
-      this.#linger(longer, hold, null);
+      this.#keepTimed(longer, hold, null);
     } catch (error) {
-      this.#linger(running, hold, error);
+      this.#keepTimed(running, hold, error);
     } finally {
       unblock();
     }
   }
 
   /** What is written down is found at the next start as under way, which comes to the same. */
-  #linger(running: Running, hold: number, error: unknown): void {
-    const { lines, timedHolds, log } = this.#deps;
+  #keepTimed(running: Running, hold: number, error: unknown): void {
+    const { queues, timedHolds, log } = this.#deps;
     if (error !== null) log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be ended');
     timedHolds.keep(hold, this.#rowOf(running));
-    lines.leave(running.line);
+    queues.leave(running.queue);
   }
 
-  #rowOf({ client, line, tags, maxProcessingMs }: Running) {
-    const untilMs = this.#deps.time.nowMs() + maxProcessingMs;
+  #rowOf({ client, queue, tags, maxProcessingMs }: Running) {
+    const untilMs = this.#deps.durableClock.nowMs() + maxProcessingMs;
     return {
-      kind: 'lingering',
+      kind: 'timed',
       client,
-      line,
+      queue,
       tags,
       untilMs,
       maxMs: maxProcessingMs,

@@ -5,11 +5,11 @@ import type { DurableClock } from '../journal/durable-clock.ts';
 
 export interface HoldSlotsDependencies {
   readonly limits: () => WritesConfig;
-  readonly time: Pick<DurableClock, 'nowMs'>;
+  readonly durableClock: Pick<DurableClock, 'nowMs'>;
   readonly log: Log;
 }
 
-/** Refusals of this long are told in one line. */
+/** Refusals of this long are told in one queue. */
 const LOG_MS = 10_000;
 
 /**
@@ -66,8 +66,8 @@ export class HoldSlots {
   }
 
   #tell(bound: HoldBound): void {
-    const { time, log } = this.#deps;
-    const nowMs = time.nowMs();
+    const { durableClock, log } = this.#deps;
+    const nowMs = durableClock.nowMs();
     this.#untold += 1;
     if (nowMs - this.#toldAtMs < LOG_MS) return;
     log.warn(
