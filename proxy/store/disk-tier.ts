@@ -12,8 +12,13 @@ export interface DiskTier {
   begin(id: string): DiskEntryWriter | null;
   /** Puts a changed head in place of the one with its id. Resolves when every worker finds it; never rejects. */
   update(head: EntryHead): Promise<void>;
-  /** Resolves when no worker finds the entry any more; those who read it read on. Never rejects. */
-  remove(key: string, id: string): Promise<void>;
+  /** The same for what a power failure must not take back: true when it is synced, false where it can't be written. */
+  updateSynced(head: EntryHead): Promise<boolean>;
+  /**
+   * Resolves when no worker finds the entry any more; those that read it read on. False: the removal could not be synced,
+   * and the entry may be found after a restart. Never rejects.
+   */
+  remove(key: string, id: string): Promise<boolean>;
   /**
    * The content of this entry is missing or damaged: no worker finds the entry from now on. This level hides it at once;
    * resolves when every worker does. Never rejects.

@@ -105,12 +105,26 @@ export class Learner {
   }
 
   async #carryOut({ entry, learning }: Learnt, { answer, urlTag }: Lesson): Promise<void> {
-    const { tiers } = this.#deps;
+    const { tiers, outdateCopies } = this.#deps;
     const { head } = entry;
-    if (learning.kind === 'stale') await tiers.update({ ...head, meta: learning.meta });
-    else if (isOver(learning)) await tiers.drop(head);
-    else if (learning.kind === 'confirmed' && answer.asked.method === 'HEAD') {
-      await this.#freshen(entry, learning.meta, urlTag);
+    switch (learning.kind) {
+      case 'stale':
+        // What can't be written on the cache's disk is fenced: else a restart would bring the entry back as it was.
+        if (!(await tiers.updateSynced({ ...head, meta: learning.meta }))) await outdateCopies(head, urlTag);
+        return;
+      case 'outdated':
+        if (!(await tiers.drop(head))) await outdateCopies(head, urlTag);
+        return;
+      case 'replaced':
+        await tiers.drop(head);
+        return;
+      case 'confirmed':
+        if (answer.asked.method === 'HEAD') await this.#freshen(entry, learning.meta, urlTag);
+        return;
+      case 'nothing':
+        return;
+      default:
+        learning satisfies never;
     }
   }
 

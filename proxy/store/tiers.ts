@@ -100,6 +100,12 @@ export class Tiers {
     await this.disk?.update(head);
   }
 
+  /** The same for what a power failure must not take back; false where the disk can't be written. */
+  async updateSynced(head: EntryHead): Promise<boolean> {
+    this.updateMemory(head);
+    return (await this.disk?.updateSynced(head)) ?? true;
+  }
+
   /** The same for what another worker has brought to the disk. */
   updateMemory(learnt: EntryHead): void {
     const { key, id } = learnt;
@@ -114,10 +120,13 @@ export class Tiers {
     return this.disk === null ? null : readWhole(this.disk, head);
   }
 
-  /** Nobody is served the entry any more: resolves when no worker finds it on disk. Never rejects. */
-  async drop(head: EntryHead): Promise<void> {
+  /**
+   * This worker serves the entry no more, and resolves when no worker finds it on disk. False: the removal could not be
+   * synced, and the entry may be found after a restart. Never rejects.
+   */
+  async drop(head: EntryHead): Promise<boolean> {
     this.dropHere(head);
-    await this.disk?.remove(head.key, head.id);
+    return (await this.disk?.remove(head.key, head.id)) ?? true;
   }
 
   /** This worker serves the entry to nobody any more. Those who read it already have all of it. */

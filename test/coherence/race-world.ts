@@ -464,13 +464,14 @@ class RaceDisk implements DiskTier {
     );
   }
 
-  remove(_key: string, id: string): Promise<void> {
-    return new Promise((resolve) =>
-      this.#toWriter(() => {
-        this.#disk.heads.delete(id);
-        resolve();
-      }),
-    );
+  async updateSynced(head: EntryHead): Promise<boolean> {
+    await this.update(head);
+    return true;
+  }
+
+  async remove(key: string, id: string): Promise<boolean> {
+    await this.discard(key, id);
+    return true;
   }
 
   discard(_key: string, id: string): Promise<void> {

@@ -6,7 +6,9 @@ export type DiskCalls = {
   appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
   commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
   abortEntry(argument: { readonly id: string }): void;
-  updateEntry(argument: { readonly head: EntryHead }): boolean;
+  /** False where it can't be written; with `isSynced` true only once a power failure can't take it back. */
+  updateEntry(argument: { readonly head: EntryHead; readonly isSynced: boolean }): boolean;
+  /** True once no worker finds the entry and a power failure can't bring it back. */
   removeEntry(argument: { readonly id: string; readonly key: string }): boolean;
   /** The entry's content is missing or damaged. True once no worker finds it. */
   discardEntry(argument: { readonly id: string; readonly key: string }): boolean;

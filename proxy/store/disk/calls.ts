@@ -31,11 +31,17 @@ export function diskCallsOf(
         fills.delete(id);
         writer?.abort(id);
       },
-      async updateEntry({ head }) {
-        return (await writer?.update(head.id, head.key, (known) => mergedHead(known, head))) ?? false;
+      async updateEntry({ head, isSynced }) {
+        if (writer === null) return true;
+        const outcome = await writer.update(head.id, head.key, (known) => mergedHead(known, head));
+        return outcome !== 'refused' && (!isSynced || (await writer.synced()));
       },
       async removeEntry({ id, key }) {
-        return (await writer?.remove(id, key)) ?? false;
+        if (writer === null) return true;
+        const isGone = (await writer.remove(id, key)) !== 'refused' && (await writer.synced());
+        // Otherwise other workers would find it on disk.
+        if (!isGone) dropEntry(key, id);
+        return isGone;
       },
       async discardEntry({ id, key }) {
         dropEntry(key, id);

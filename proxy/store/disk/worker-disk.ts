@@ -77,18 +77,23 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   async update(head: EntryHead): Promise<void> {
-    // Where it fails, the coordinator ends, and so does this worker.
-    await this.#writer.call('updateEntry', { head }).catch(() => {});
+    // Where the call fails, the coordinator ends, and so does this worker.
+    await this.#writer.call('updateEntry', { head, isSynced: false }).catch(() => {});
   }
 
-  async remove(key: string, id: string): Promise<void> {
-    // Where it fails, the coordinator ends, and so does this worker.
-    await this.#writer.call('removeEntry', { id, key }).catch(() => {});
+  async updateSynced(head: EntryHead): Promise<boolean> {
+    // As above.
+    return await this.#writer.call('updateEntry', { head, isSynced: true }).catch(() => false);
+  }
+
+  async remove(key: string, id: string): Promise<boolean> {
+    // As above.
+    return await this.#writer.call('removeEntry', { id, key }).catch(() => false);
   }
 
   async discard(key: string, id: string): Promise<void> {
     this.hide(id);
-    // Where it fails, the coordinator ends, and so does this worker.
+    // As above.
     await this.#writer.call('discardEntry', { id, key }).catch(() => {});
   }
 

@@ -53,6 +53,9 @@ export interface DiskWriterOptions {
   surplus?(key: string, ids: readonly string[]): void;
 }
 
+/** `absent`: no such entry is stored; `refused`: nothing can be written, and the entry is as it was. */
+export type ChangeOutcome = 'done' | 'absent' | 'refused';
+
 /** The latest moment that there is room for on disk. */
 const LAST_MS = 2 ** 48 - 1;
 
@@ -161,11 +164,8 @@ export class DiskWriter {
     if (!fill.broken && fill.chunks > 0) this.#pump.discard([{ id, sizeBytes: fill.bytes }]);
   }
 
-  /**
-   * Other words about the very entry of that id: what a 304 brought. Its id, key, size and rank stay, whatever `change`
-   * says. False where the entry is gone, or nothing can be written.
-   */
-  async update(id: string, key: string, change: (head: EntryHead) => EntryHead): Promise<boolean> {
+  /** Changes the head of the entry with that id. Its id, key, size and rank stay, whatever `change` returns. */
+  async update(id: string, key: string, change: (head: EntryHead) => EntryHead): Promise<ChangeOutcome> {
     const updated = await this.#pump.do(0, () => {
       const stored = this.#ledger.find(id, key);
       if (stored === null) return false;
@@ -174,14 +174,18 @@ export class DiskWriter {
       this.#ledger.replaceHead({ head, storedAtMs: stored.storedAtMs });
       return true;
     });
-    return updated === true;
+    return outcomeOf(updated);
   }
 
-  /** True where the entry was there. */
-  async remove(id: string, key: string): Promise<boolean> {
+  async remove(id: string, key: string): Promise<ChangeOutcome> {
     const removed = await this.#pump.do(0, () => this.#removeKnown(id, key));
     this.#pump.discard(removed ?? []);
-    return removed !== null && removed.length > 0;
+    return outcomeOf(removed === null ? null : removed.length > 0);
+  }
+
+  /** Resolves when what was committed is on the disk, so that a power failure takes none of it back; false: it is not. */
+  async synced(): Promise<boolean> {
+    return (await this.#commits.sync()) === null;
   }
 
   /**
@@ -190,7 +194,7 @@ export class DiskWriter {
    */
   async discard(id: string, key: string): Promise<void> {
     this.#break(id);
-    if (!(await this.remove(id, key))) return;
+    if ((await this.remove(id, key)) !== 'done') return;
     this.#discarded += 1;
     this.#options.log({ kind: 'entry-damaged', id });
   }
@@ -338,6 +342,10 @@ export class DiskWriter {
     }
     return { heads, next: null };
   }
+}
+
+function outcomeOf(isDone: boolean | null): ChangeOutcome {
+  return isDone === null ? 'refused' : isDone ? 'done' : 'absent';
 }
 
 /** In order, and behind chunks that are full: a reader knows from the size alone where each byte lies. */

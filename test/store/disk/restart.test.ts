@@ -11,12 +11,19 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { diskCallsOf } from '../../../proxy/store/disk/calls.ts';
+import { openForWriting, type Tables } from '../../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
 import { openDiskWriter } from '../../../proxy/store/disk/open.ts';
+import { DiskQuota } from '../../../proxy/store/disk/quota.ts';
 import { openDiskReader } from '../../../proxy/store/disk/reader.ts';
+import { DiskWriter } from '../../../proxy/store/disk/writer.ts';
+import { WriteProbe } from '../../../proxy/state/write-probe.ts';
 import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
 import { openDisk, scratchFolder, type OpenDisk } from './support/open-disk.ts';
+import { afterPowerFailure, syncedMeta } from './support/power-failure.ts';
 
 /** A folder with a closed cache of `count` entries, written under the first start. */
 async function closedCache(count: number): Promise<string> {
@@ -72,6 +79,76 @@ describe('after a restart', () => {
     expect(statSync(join(path, 'data.mdb')).size).toBeLessThan(MIB);
   });
 });
+
+describe('a power failure', () => {
+  it('takes back what was committed and not synced, so that a removed entry is there again', async () => {
+    const path = scratchFolder();
+    const { writer } = await openDisk(path);
+    await store(writer, 1, { sizeBytes: 1000 });
+    await writer.synced();
+    const synced = syncedMeta(path);
+    await writer.remove(entryId(1), entry(1).key);
+    const disk = await openDisk(afterPowerFailure(path, synced), { starts: startsUntil(2) });
+    expect(disk.report).toEqual([]);
+    expect(foundIn(disk, 1)).toBe(1);
+  });
+
+  it.each([
+    ['removal', 'removeEntry', []],
+    ['change that must last', 'updateEntry', [77]],
+  ] as const)('takes back no %s that was answered for: it is synced before', async (_, name, floors) => {
+    const path = scratchFolder();
+    const { tables, writer } = writerOf(path);
+    await store(writer, 1);
+    const sync = Promise.withResolvers<boolean>();
+    Object.defineProperty(tables.root, 'flushed', { get: () => sync.promise });
+    const { calls } = diskCallsOf(writer, () => {});
+    const { id, key } = entry(1);
+    const head = entry(1, { floor: 77 });
+    const answer = Promise.resolve(
+      name === 'removeEntry' ? calls.removeEntry({ id, key }) : calls.updateEntry({ head, isSynced: true }),
+    );
+    const opening = openDiskReader({ path });
+    if (opening.kind === 'failed') throw new Error(opening.reason);
+    const { reader } = opening;
+    await expect.poll(() => reader.heads(key).map(({ floor }) => floor)).toEqual(floors);
+    expect(await Promise.race([answer, nextTurn('not yet')])).toBe('not yet');
+    sync.resolve(true);
+    expect(await answer).toBe(true);
+    await reader.close();
+  });
+
+  it('can take back what the writer refuses: the call says so, and every worker forgets the entry', async () => {
+    const { writer, close } = await openDisk(scratchFolder());
+    await store(writer, 1);
+    const dropped: string[] = [];
+    const { calls } = diskCallsOf(writer, (_key, id) => dropped.push(id));
+    await close();
+    const { id, key } = entry(1);
+    expect(await calls.removeEntry({ id, key })).toBe(false);
+    expect(await calls.updateEntry({ head: entry(1), isSynced: true })).toBe(false);
+    expect(dropped).toEqual([id]);
+  });
+});
+
+/** A writer whose LMDB environment the test can reach. */
+function writerOf(path: string): { tables: Tables; writer: DiskWriter } {
+  const sizeBytes = 8 * MIB;
+  const probe = new WriteProbe(path);
+  const tables = openForWriting(path, sizeBytes);
+  const room = new DiskQuota(sizeBytes);
+  const writer = new DiskWriter({
+    path,
+    probe,
+    tables,
+    room,
+    queueBytes: MIB,
+    now: () => 1_000,
+    log: () => {},
+  });
+  onTestFinished(() => writer.close());
+  return { tables, writer };
+}
 
 describe('a start', () => {
   it.each([

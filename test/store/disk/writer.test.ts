@@ -39,7 +39,7 @@ describe('what waits to be written', () => {
     const removed = Array.from({ length: 200 }, (_each, n) =>
       writer.remove(entryId(n + 1), entry(n + 1).key),
     );
-    expect(await Promise.all(removed)).toEqual(Array(200).fill(true));
+    expect(await Promise.all(removed)).toEqual(Array(200).fill('done'));
   });
 });
 
@@ -159,9 +159,9 @@ describe('an entry that is there', () => {
   it('takes what a 304 brings, under its id and key alone', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1);
-    expect(await writer.update(entryId(1), entry(1).key, raise)).toBe(true);
-    expect(await writer.update(entryId(2), entry(1).key, raise)).toBe(false);
-    expect(await writer.update(entryId(1), 'another', raise)).toBe(false);
+    expect(await writer.update(entryId(1), entry(1).key, raise)).toBe('done');
+    expect(await writer.update(entryId(2), entry(1).key, raise)).toBe('absent');
+    expect(await writer.update(entryId(1), 'another', raise)).toBe('absent');
     expect(reader.heads(entry(1).key)).toEqual([entry(1, { floor: 77 })]);
   });
 
@@ -176,9 +176,9 @@ describe('an entry that is there', () => {
   it('is not found once it is removed', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1);
-    expect(await writer.remove(entryId(1), 'another')).toBe(false);
-    expect(await writer.remove(entryId(1), entry(1).key)).toBe(true);
-    expect(await writer.remove(entryId(1), entry(1).key)).toBe(false);
+    expect(await writer.remove(entryId(1), 'another')).toBe('absent');
+    expect(await writer.remove(entryId(1), entry(1).key)).toBe('done');
+    expect(await writer.remove(entryId(1), entry(1).key)).toBe('absent');
     expect(reader.heads(entry(1).key)).toEqual([]);
     expect(writer.stats()).toMatchObject({ entries: 0, bytes: 0 });
   });
