@@ -29,6 +29,11 @@ export function normalizeTarget(target: string): NormalTarget | null {
   return { path: withoutDotSegments(normalEscapes(path, 'path')), query: normalEscapes(query, 'query') };
 }
 
+/** RFC 9112 §3.2.1: path and query as one request target. */
+export function originForm(path: string, query: string): string {
+  return query === '' ? path : `${path}?${query}`;
+}
+
 export type TargetDecision =
   /** `isAmbiguous`: the response may be that of another path and is not stored. */
   | (NormalTarget & { readonly kind: 'target'; readonly isAmbiguous: boolean })
@@ -61,10 +66,12 @@ export function keyedQuery(query: string, rule: QueryKey): string {
 }
 
 export interface KeyParts {
+  /** The origin's own key. */
   readonly origin: string;
-  /** Both null unless the origin sees the client's host (`host-header: client`). */
-  readonly scheme: string | null;
-  readonly authority: string | null;
+  /** Whether the origin sees the client's scheme and host (`host-header: client`): only then are they in the key. */
+  readonly seesHost: boolean;
+  readonly scheme: string;
+  readonly authority: string;
   readonly path: string;
   readonly query: string;
   readonly policy: RouteCacheConfig;
@@ -78,8 +85,8 @@ export interface KeyParts {
 export function keyOf(parts: KeyParts): { readonly key: string; readonly query: string } {
   const { headers, cookies, query: rule } = parts.policy.key;
   const query = keyedQuery(parts.query, rule);
-  const site = parts.authority === null ? '' : `${parts.scheme}://${parts.authority}`;
-  let key = `${parts.origin}\n${site}\n${parts.path}${query === '' ? '' : `?${query}`}`;
+  const site = parts.seesHost ? `${parts.scheme}://${parts.authority}` : '';
+  let key = `${parts.origin}\n${site}\n${originForm(parts.path, query)}`;
   for (const name of headers) key += chosenField(parts.fields, name);
   if (cookies.length > 0) {
     const reading = readCookies(parts.fields, cookies);

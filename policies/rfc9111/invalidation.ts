@@ -2,7 +2,7 @@
 import { fieldValues } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { stringListField } from '../http/structured-fields.ts';
-import { normalizeTarget } from '../key.ts';
+import { normalizeTarget, originForm } from '../key.ts';
 import { normalAuthority } from '../names.ts';
 import { tagOfGroup } from '../tags.ts';
 
@@ -46,7 +46,7 @@ export function invalidatedTargets(exchange: UnsafeExchange): string[] {
   if (isSafeMethod(method) || status < 200 || status >= 400) return [];
   const targets = new Set<string>();
   const own = normalizeTarget(target);
-  if (own !== null) targets.add(originForm(own));
+  if (own !== null) targets.add(originForm(own.path, own.query));
   for (const name of ['location', 'content-location']) {
     for (const reference of fieldValues(fields, name)) {
       const named = sameOriginTarget(reference, exchange);
@@ -74,7 +74,7 @@ export function sameOriginTarget(reference: string, exchange: UnsafeExchange): s
   const aliases = (exchange.aliases ?? []).flatMap((alias) => URL.parse(alias) ?? []);
   if (![base, ...aliases].map(siteOf).includes(siteOf(resolved))) return null;
   const normalised = normalizeTarget(`${resolved.pathname}${resolved.search}`);
-  return normalised === null ? null : originForm(normalised);
+  return normalised === null ? null : originForm(normalised.path, normalised.query);
 }
 
 function siteOf({ protocol, host }: URL): string {
@@ -87,8 +87,4 @@ function ofAscii(reference: string): string {
     /[\u0080-\u00ff]/g,
     (octet) => `%${octet.charCodeAt(0).toString(16).toUpperCase()}`,
   );
-}
-
-export function originForm({ path, query }: { readonly path: string; readonly query: string }): string {
-  return query === '' ? path : `${path}?${query}`;
 }

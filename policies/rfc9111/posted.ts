@@ -1,8 +1,8 @@
 /** RFC 9110 §9.3.3: a response to POST that also answers later GETs of its target. */
 import { fieldValues, hasField } from '../http/fields.ts';
-import { normalizeTarget } from '../key.ts';
+import { normalizeTarget, originForm } from '../key.ts';
 import type { LifetimeSource, StoringDecision } from '../model.ts';
-import { originForm, sameOriginTarget, type UnsafeExchange } from './invalidation.ts';
+import { sameOriginTarget, type UnsafeExchange } from './invalidation.ts';
 import { decideStoring, type ReceivedResponse } from './storing.ts';
 
 /**
@@ -27,5 +27,5 @@ function isLocatedAtTarget(exchange: UnsafeExchange): boolean {
   const target = normalizeTarget(exchange.target);
   const [location, ...others] = fieldValues(exchange.fields, 'content-location');
   if (target === null || location === undefined || others.length > 0) return false;
-  return sameOriginTarget(location, exchange) === originForm(target);
+  return sameOriginTarget(location, exchange) === originForm(target.path, target.query);
 }

@@ -1,7 +1,7 @@
 /** What becomes of a request under a configuration, worked out without asking anybody. */
 import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
-import { keyOf } from '../../policies/key.ts';
+import { keyOf, originForm } from '../../policies/key.ts';
 import type { StoringDecision } from '../../policies/model.ts';
 import type { UrlPlace } from '../../policies/url-place.ts';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
@@ -63,7 +63,7 @@ export function explain(config: Config, request: ExplainedRequest): Explanation 
   const last = match.kind === 'route' ? match.index : config.routes.length - 1;
   return {
     method,
-    url: `${scheme}://${authority}${target(asked.path, asked.query)}`,
+    url: `${scheme}://${authority}${originForm(asked.path, asked.query)}`,
     routes: config.routes.slice(0, last + 1).map((route) => verdictOn(route, asked)),
     verdict:
       match.kind === 'route'
@@ -120,7 +120,7 @@ function explainRoute(
       name: route.name,
       way,
       policy,
-      origin: { ...about, target: target(path, query) },
+      origin: { ...about, target: originForm(path, query) },
       entry: null,
       responses: [],
     };
@@ -129,7 +129,7 @@ function explainRoute(
     name: route.name,
     way,
     policy,
-    origin: { ...about, target: target(path, keyedQuery) },
+    origin: { ...about, target: originForm(path, keyedQuery) },
     entry: { key, tags: tagsFor(route, params, { ...asked, query: keyedQuery }).map(shownTag) },
     responses: SAMPLES.map((sample) => ({ response: sample.text, fate: fateOf(sample, route, asked) })),
   };
@@ -141,11 +141,11 @@ function passWords(): string[] {
 
 function keyFor(origin: OriginConfig, { cache }: RouteConfig, asked: Asked) {
   const { path, query, fields, scheme, authority } = asked;
-  const seesHost = origin.hostHeader === 'client';
   return keyOf({
     origin: originKeyOf(origin),
-    scheme: seesHost ? scheme : null,
-    authority: seesHost ? authority : null,
+    seesHost: origin.hostHeader === 'client',
+    scheme,
+    authority,
     path,
     query,
     policy: cache,
@@ -212,8 +212,4 @@ function storedWords(decision: StoringDecision): string {
   const { noCache, lifetimeSeconds, lifetimeSource } = decision.meta;
   if (noCache || lifetimeSeconds <= 0) return 'stored, and revalidated at every use';
   return `stored, fresh for ${durationWords(lifetimeSeconds * 1000)} (${lifetimeSource})`;
-}
-
-function target(path: string, query: string): string {
-  return query === '' ? path : `${path}?${query}`;
 }

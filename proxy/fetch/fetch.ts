@@ -1,3 +1,4 @@
+import { originForm } from '../../policies/key.ts';
 import { isWeakEtag } from '../../policies/http/etags.ts';
 import { COOKIES, fieldValue, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
@@ -146,7 +147,7 @@ export class OriginFetch implements OriginHandler {
     this.#call = this.#route.origin.send(
       {
         method: this.#request.method,
-        path: query === '' ? path : `${path}?${query}`,
+        path: originForm(path, query),
         fields: [...originFields, ...this.#conditions],
         body: null,
         priority,
@@ -557,7 +558,7 @@ export class OriginFetch implements OriginHandler {
       key,
       route: route.config.name,
       origin: route.config.origin,
-      url: `${site}${path}${query === '' ? '' : `?${query}`}`,
+      url: `${site}${originForm(path, query)}`,
       meta,
       tags,
       tagHashes,

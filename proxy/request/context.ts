@@ -67,11 +67,11 @@ export interface RequestEnd {
  */
 export function keyOfContext(context: RoutedContext): { readonly key: string; readonly query: string } {
   const { exchange, route, scheme, authority, path, query } = context;
-  const seesHost = route.originConfig.hostHeader === 'client';
   return keyOf({
     origin: route.originKey,
-    scheme: seesHost ? scheme : null,
-    authority: seesHost ? authority : null,
+    seesHost: route.originConfig.hostHeader === 'client',
+    scheme,
+    authority,
     path,
     query,
     policy: route.config.cache,

@@ -149,8 +149,9 @@ async function entriesOf(
   if (seesHost && place.authority === null) return { kind: 'host-needed' };
   const { key } = keyOf({
     origin: originKeyOf(origin),
-    scheme: seesHost ? scheme : null,
-    authority: seesHost ? place.authority : null,
+    seesHost,
+    scheme,
+    authority: place.authority ?? '',
     path: place.path,
     query: place.query,
     policy: route.cache,

@@ -20,8 +20,9 @@ const normal = (target: string) => {
 function parts(changes: Partial<KeyParts> & { query?: string } = {}): KeyParts {
   return {
     origin: 'shop',
-    scheme: null,
-    authority: null,
+    seesHost: false,
+    scheme: 'http',
+    authority: 'shop.example',
     path: '/p',
     query: '',
     policy: policy(),
@@ -239,9 +240,9 @@ describe('the key', () => {
     const keys = [
       parts(),
       parts({ origin: 'other' }),
-      parts({ scheme: 'http', authority: 'a.example' }),
-      parts({ scheme: 'https', authority: 'a.example' }),
-      parts({ scheme: 'https', authority: 'b.example' }),
+      parts({ seesHost: true, scheme: 'http', authority: 'a.example' }),
+      parts({ seesHost: true, scheme: 'https', authority: 'a.example' }),
+      parts({ seesHost: true, scheme: 'https', authority: 'b.example' }),
       parts({ path: '/q' }),
       parts({ query: 'x=1' }),
       parts({ path: '/p%3Fx=1' }),

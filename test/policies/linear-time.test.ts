@@ -150,8 +150,9 @@ function readRequest(fields: Fields): void {
   decideMaxForwards('TRACE', fields);
   keyOf({
     origin: 'o',
-    scheme: null,
-    authority: null,
+    seesHost: false,
+    scheme: 'http',
+    authority: '',
     path: '/',
     query: '',
     policy: policy({ key: { query: 'all', headers: ['x-any'], cookies: ['a'] } }),
@@ -213,7 +214,16 @@ function readTarget(text: string): void {
   entryTags({ authority: 'a', path, query, route: 'r', origin: 'o', feed: null, extra: [] });
   for (const rule of [{ only: ['a'] }, { except: ['a'] }]) {
     const key = { query: rule, headers: [], cookies: [] };
-    keyOf({ origin: 'o', scheme: null, authority: null, path, query, policy: policy({ key }), fields: [] });
+    keyOf({
+      origin: 'o',
+      seesHost: false,
+      scheme: 'http',
+      authority: '',
+      path,
+      query,
+      policy: policy({ key }),
+      fields: [],
+    });
   }
   for (const url of [text, `/${text}`, `http://${text}`, `http://a/${text}#`, `http://${text}#`]) {
     const head = { method: 'GET', url, httpVersionMajor: 1, httpVersionMinor: 1, rawHeaders: ['Host', 'a'] };

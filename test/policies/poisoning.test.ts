@@ -20,8 +20,9 @@ function send(target: string, fields: Fields = [], rules: RouteCacheConfig = pol
   if (normal === null) return null;
   const { key, query } = keyOf({
     origin: 'shop',
-    scheme: null,
-    authority: null,
+    seesHost: false,
+    scheme: 'http',
+    authority: '',
     ...normal,
     policy: rules,
     fields,

@@ -179,8 +179,9 @@ describe('parsers under fuzz', () => {
           const key = { query: 'all', headers: ['x'], cookies: ['a'] } as const;
           keyOf({
             origin: 'o',
-            scheme: null,
-            authority: null,
+            seesHost: false,
+            scheme: 'http',
+            authority: '',
             path: '/',
             query: '',
             policy: policy({ key }),

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { originForm } from '../../../policies/key.ts';
 import { cacheStatus, type CacheStatus, type ForwardReason } from '../../../policies/http/cache-status.ts';
 import { passedFields } from '../../../policies/http/downstream.ts';
 import { acceptsEventStream } from '../../../policies/http/event-stream.ts';
@@ -189,10 +190,6 @@ export function passFields(context: RoutedContext): string[] {
   const forwards = decideMaxForwards(exchange.method, exchange.fields);
   if (forwards.kind !== 'forward') return fields;
   return [...withoutFields(fields, MAX_FORWARDS), 'Max-Forwards', forwards.value];
-}
-
-export function originForm(path: string, query: string): string {
-  return query === '' ? path : `${path}?${query}`;
 }
 
 const MAX_FORWARDS: ReadonlySet<string> = new Set(['max-forwards']);

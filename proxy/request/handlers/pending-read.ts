@@ -1,12 +1,11 @@
 import { cacheStatus } from '../../../policies/http/cache-status.ts';
 import { VIA } from '../../../policies/http/forwarding.ts';
-import { keyedQuery } from '../../../policies/key.ts';
+import { keyedQuery, originForm } from '../../../policies/key.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { AccessRecords } from '../access-records.ts';
 import { refuse } from '../error-responses.ts';
 import type { RoutedContext } from '../context.ts';
 import type { Pending } from '../../writes/journal/pending-writes.ts';
-import { originForm } from './pass.ts';
 import { orderQueueOf } from './write-through.ts';
 import type { JournalClient } from '../../writes/calls.ts';
 import { targetTag } from '../../../policies/written-tags.ts';

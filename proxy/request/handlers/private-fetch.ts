@@ -1,6 +1,6 @@
 import { downstreamFields, passedFields, rewritesLifetime } from '../../../policies/http/downstream.ts';
 import { withoutFields, type Fields } from '../../../policies/http/fields.ts';
-import { hasUnkeyedFields } from '../../../policies/key.ts';
+import { hasUnkeyedFields, originForm } from '../../../policies/key.ts';
 import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../../policies/rfc9111/storing.ts';
 import { groupSite, tagOfUrl } from '../../../policies/tags.ts';
@@ -10,7 +10,7 @@ import type { Flights, PassedAnswer } from '../../fetch/flights.ts';
 import type { Learner, Lesson } from '../../store/learner.ts';
 import { mayStandIn, type FetchReason, type RunSteps, type StandingIn } from '../cache-steps.ts';
 import { fillOf } from '../fetch-requests.ts';
-import { originForm, type PassHandler } from './pass.ts';
+import type { PassHandler } from './pass.ts';
 import type { Positions } from '../positions.ts';
 import type { KeyedContext } from '../context.ts';
 

@@ -1,3 +1,4 @@
+import { originForm } from '../../../policies/key.ts';
 import { cacheStatus } from '../../../policies/http/cache-status.ts';
 import { fieldValue } from '../../../policies/http/fields.ts';
 import { VIA } from '../../../policies/http/forwarding.ts';
@@ -8,7 +9,7 @@ import {
   scopedIdempotencyKey,
 } from '../../../policies/writes.ts';
 import type { AccessRecords } from '../access-records.ts';
-import { originForm, passFields } from './pass.ts';
+import { passFields } from './pass.ts';
 import { refuse } from '../error-responses.ts';
 import type { RoutedContext } from '../context.ts';
 import type { WriteProgress } from '../../writes/journal/journal.ts';

@@ -1,6 +1,7 @@
+import { originForm } from '../../../policies/key.ts';
 import { outcomeOfStatus, outcomeOfFailure, type WriteOutcome } from '../../../policies/writes.ts';
 import type { AccessRecords } from '../access-records.ts';
-import { originForm, type PassOptions, type PassHandler } from './pass.ts';
+import type { PassOptions, PassHandler } from './pass.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
 import type { Positions } from '../positions.ts';
 import { holdClient, type RoutedContext } from '../context.ts';

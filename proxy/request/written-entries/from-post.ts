@@ -1,13 +1,12 @@
 import { decideBypass } from '../../../policies/bypass.ts';
 import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
 import { writtenFields } from '../../../policies/http/forwarding.ts';
-import { isSteered } from '../../../policies/key.ts';
+import { isSteered, originForm } from '../../../policies/key.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
 import { decidePosted } from '../../../policies/rfc9111/posted.ts';
 import { groupSite } from '../../../policies/tags.ts';
 import { wallMs } from '../../threads/clock.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
-import { originForm } from '../handlers/pass.ts';
 import { keyOfContext, sentFields, type RoutedContext } from '../context.ts';
 import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 

@@ -6,7 +6,7 @@ import type { Clock } from '../../threads/clock.ts';
 import type { TagHasher } from '../../fence/tag-hash.ts';
 import { FlightBody } from '../../store/body.ts';
 import { EntryWriter } from '../../store/entry-writer.ts';
-import { originForm } from '../handlers/pass.ts';
+import { originForm } from '../../../policies/key.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
 
 /** Where an entry is put that no flight has fetched. */
