@@ -41,7 +41,7 @@ export class FailureReports {
     this.#send = send;
   }
 
-  observerOf(origin: string, board: OriginCells): OriginObserver {
+  observerOf(origin: string, cells: OriginCells): OriginObserver {
     const failed = (
       url: number | null,
       { kind, message, cause }: Pick<FailureReport, 'kind' | 'message'> & { readonly cause: unknown },
@@ -65,7 +65,7 @@ export class FailureReports {
           });
           return;
         }
-        if (!board.isFailing(origin, url)) return;
+        if (!cells.isFailing(origin, url)) return;
         this.#answered.set(`${origin}\n${url}`, { origin, url, atMs: this.#clock.monotonicMs() });
         this.#report();
       },

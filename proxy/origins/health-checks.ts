@@ -9,11 +9,11 @@ import type { OriginCounters } from './origin-counters.ts';
 export interface HealthChecksDependencies {
   readonly clock: Clock;
   readonly log: Log;
-  readonly board: OriginCells;
+  readonly cells: OriginCells;
   readonly asked: OriginCounters;
 }
 
-/** Asks each URL of an origin whether it is well, and writes it on the board. */
+/** Asks each URL of an origin whether it is well, and writes the result to the shared cells. */
 export class HealthChecks {
   readonly #asked: OriginCounters;
   readonly #origins: Origin[] = [];
@@ -37,13 +37,13 @@ export class HealthChecks {
     config: OriginConfig,
     url: string,
     place: number,
-    { clock, log, board, asked: tally }: HealthChecksDependencies,
+    { clock, log, cells, asked }: HealthChecksDependencies,
   ): void {
     const { path, intervalMs } = config.health!;
     const timeouts = { connectMs: intervalMs, headersMs: intervalMs, bodyMs: intervalMs };
     const single = { ...config, urls: [url], connections: 1, retry: 0, timeouts };
     const origin = createHttpOrigin(single, { clock });
-    tally.add(config.name, origin);
+    asked.add(config.name, origin);
     let isAsking = false;
     const ask = (): void => {
       if (isAsking) return;
@@ -51,8 +51,8 @@ export class HealthChecks {
       void faultOf(origin, path).then((fault) => {
         isAsking = false;
         const well = fault === null;
-        if (well === board.isWell(config.name, place)) return;
-        board.setWell(config.name, place, well);
+        if (well === cells.isWell(config.name, place)) return;
+        cells.setWell(config.name, place, well);
         if (well) log.info({ event: 'origin-well', origin: config.name, url });
         else log.warn({ event: 'origin-unwell', origin: config.name, url, path, cause: fault });
       });

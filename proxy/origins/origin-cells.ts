@@ -1,20 +1,21 @@
 import type { OriginConfig } from '../../policies/config/config.ts';
 import { BREAKER_BYTES, createBreaker, type Breaker } from '../../origin-adapters/http/breaker.ts';
 
-/** How the origins are, in memory that all threads share: their breakers, and which of their URLs are well or fail. */
+/** The state of the origins in memory that all threads share: their breakers, and which of their URLs are well or fail. */
 export interface OriginCellsSource {
   readonly origins: readonly string[];
   readonly buffer: SharedArrayBuffer;
-  /** Another one for each new memory. */
+  /** Differs for each new memory. */
   readonly generation: number;
 }
 
-const WELL_BYTES = 8;
-const FAILING_BYTES = 8;
-const ORIGIN_BYTES = BREAKER_BYTES + WELL_BYTES + FAILING_BYTES;
-/** URLs beyond are taken for well. */
+/** Behind the breaker's cells: a bit for each URL whose health check fails, and for each URL that fails requests. */
+const UNWELL = 0;
+const FAILING = 1;
+const ORIGIN_BYTES = BREAKER_BYTES + 2 * BigInt64Array.BYTES_PER_ELEMENT;
+/** The health of URLs beyond is not kept: they count as well. */
 const MAX_URLS = 62;
-/** The bit of the origin as a whole: its queue is full, or its breaker is open. */
+/** The bit of `FAILING` for the origin as a whole: its queue is full, or its breaker is open. */
 const WHOLE = 62;
 
 /** The same memory as before where it has a place for each of the origins. */
@@ -45,32 +46,37 @@ export class OriginCells {
 
   /** `url` is its place in the configuration. */
   isWell(origin: string, url: number): boolean {
-    if (url >= MAX_URLS) return true;
-    return (Atomics.load(this.#cells, this.#wellCell(origin)) & (1n << BigInt(url))) === 0n;
+    return url >= MAX_URLS || !this.#hasBit(this.#cellOf(origin, UNWELL), url);
   }
 
   setWell(origin: string, url: number, isWell: boolean): void {
-    if (url >= MAX_URLS) return;
-    const bit = 1n << BigInt(url);
-    if (isWell) Atomics.and(this.#cells, this.#wellCell(origin), ~bit);
-    else Atomics.or(this.#cells, this.#wellCell(origin), bit);
+    if (url < MAX_URLS) this.#setBit(this.#cellOf(origin, UNWELL), url, !isWell);
   }
 
   /** Whether requests to this URL, or to the origin as a whole, have failed and were not seen to succeed since. */
   isFailing(origin: string, url: number): boolean {
-    const bits = (1n << BigInt(Math.min(url, MAX_URLS - 1))) | (1n << BigInt(WHOLE));
-    return (Atomics.load(this.#cells, this.#wellCell(origin) + 1) & bits) !== 0n;
+    const cell = this.#cellOf(origin, FAILING);
+    return this.#hasBit(cell, Math.min(url, MAX_URLS - 1)) || this.#hasBit(cell, WHOLE);
   }
 
   /** null: the origin as a whole. */
   setFailing(origin: string, url: number | null, isFailing: boolean): void {
-    const bit = 1n << BigInt(url === null ? WHOLE : Math.min(url, MAX_URLS - 1));
-    if (isFailing) Atomics.or(this.#cells, this.#wellCell(origin) + 1, bit);
-    else Atomics.and(this.#cells, this.#wellCell(origin) + 1, ~bit);
+    const bit = url === null ? WHOLE : Math.min(url, MAX_URLS - 1);
+    this.#setBit(this.#cellOf(origin, FAILING), bit, isFailing);
   }
 
-  #wellCell(origin: string): number {
+  #cellOf(origin: string, cell: number): number {
     const place = Math.max(0, this.#source.origins.indexOf(origin));
-    return (place * ORIGIN_BYTES + BREAKER_BYTES) / 8;
+    return (place * ORIGIN_BYTES + BREAKER_BYTES) / 8 + cell;
+  }
+
+  #hasBit(cell: number, bit: number): boolean {
+    return (Atomics.load(this.#cells, cell) & (1n << BigInt(bit))) !== 0n;
+  }
+
+  #setBit(cell: number, bit: number, isSet: boolean): void {
+    const mask = 1n << BigInt(bit);
+    if (isSet) Atomics.or(this.#cells, cell, mask);
+    else Atomics.and(this.#cells, cell, ~mask);
   }
 }

@@ -9,7 +9,7 @@ export interface OriginFailuresDependencies {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
   /** The one in force. */
-  board(): OriginCells;
+  cells(): OriginCells;
   /** The URLs of an origin, as they are reached; none: it is no longer configured. */
   urlsOf(origin: string): readonly string[];
 }
@@ -65,7 +65,7 @@ export class OriginFailures {
       }
       if (target.kinds.size > 0) continue;
       this.#targets.delete(key);
-      this.#deps.board().setFailing(target.origin, target.url, false);
+      this.#deps.cells().setFailing(target.origin, target.url, false);
     }
   }
 
@@ -89,7 +89,7 @@ export class OriginFailures {
     target.kinds.set(name, { report, unlogged: (known?.unlogged ?? 0) + count });
     if (report.atMs >= target.answeredAtMs) {
       target.isFailing = true;
-      this.#deps.board().setFailing(origin, url, true);
+      this.#deps.cells().setFailing(origin, url, true);
     }
     if (known === undefined) this.#logFirst(target, name);
   }
@@ -127,7 +127,7 @@ export class OriginFailures {
       ...(target === undefined ? [] : [...target.kinds.values()].map(({ report }) => report.atMs)),
     );
     if (lastMs > atMs) return;
-    this.#deps.board().setFailing(origin, url, false);
+    this.#deps.cells().setFailing(origin, url, false);
     if (target === undefined) return;
     target.answeredAtMs = atMs;
     if (!target.isFailing) return;

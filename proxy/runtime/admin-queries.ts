@@ -226,18 +226,18 @@ function noteLevel(found: Map<string, Copies>, head: EntryHead, level: Level): v
 
 /** Only of origins that are asked, or have a breaker. */
 function originHealth({ config, clock, originCells }: AdminQueriesDependencies) {
-  const board = originCells();
+  const cells = originCells();
   const nowMs = clock.monotonicMs();
   const origins = Object.values(config().origins);
   return {
     originWell: Object.fromEntries(
       origins
         .filter(({ health }) => health !== null)
-        .map(({ name, urls }) => [name, urls.map((_, url) => board.isWell(name, url))]),
+        .map(({ name, urls }) => [name, urls.map((_, url) => cells.isWell(name, url))]),
     ),
     originOpen: Object.fromEntries(
       origins.flatMap((origin) => {
-        const breaker = board.breakerOf(origin);
+        const breaker = cells.breakerOf(origin);
         return breaker === null ? [] : [[origin.name, breaker.isOpen(nowMs)]];
       }),
     ),

@@ -33,7 +33,7 @@ interface Running {
   readonly runner: FeedRunner;
   readonly receiver: FeedReceiver | undefined;
   readonly shared: SharedFeed;
-  readonly board: HealthCells;
+  readonly cells: HealthCells;
 }
 
 /** The feeds of the configuration in force. One whose configuration stays the same goes on over a reload. */
@@ -101,7 +101,7 @@ export class FeedSet {
     if (feed === null) return 'untracked';
     const { maxSilenceMs } = this.#deps.config().feeds[feed]!;
     const running = this.#running.get(feed);
-    return running?.board.trust(maxSilenceMs, onFeedLoss, this.#deps.clock) ?? onFeedLoss;
+    return running?.cells.trust(maxSilenceMs, onFeedLoss, this.#deps.clock) ?? onFeedLoss;
   }
 
   async deliver(delivery: WebhookDelivery): Promise<DeliveryAnswer> {
@@ -118,7 +118,7 @@ export class FeedSet {
     const log = this.#logOf(feed.name);
     const deps = feedDeps(clock, log);
     const shared = sharedFeed();
-    const board = new HealthCells(shared.health);
+    const cells = new HealthCells(shared.health);
     const client = adapter.create(named, deps);
     const runner = new FeedRunner({
       config: named,
@@ -128,12 +128,12 @@ export class FeedSet {
       random: Math.random,
       log,
       sink: new FenceSink(fence, state, feed, scope, new PositionCells(shared.positions)),
-      health: { set: (_feed, report) => board.set(report, clock) },
+      health: { set: (_feed, report) => cells.set(report, clock) },
       scope,
       tagsOf: (change) => tagsOfChange(this.#deps.config(), change, scope),
     });
     this.#ready.push(runner);
-    return { source, runner, receiver: client.receiver, shared, board };
+    return { source, runner, receiver: client.receiver, shared, cells };
   }
 
   #logOf(feed: string): FeedLog {

@@ -8,7 +8,7 @@ export interface Condition {
   readonly config: Config;
   readonly fence: Pick<Fence, 'isFailing'>;
   readonly disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null;
-  readonly board: Pick<OriginCells, 'isWell'>;
+  readonly originCells: Pick<OriginCells, 'isWell'>;
   /** Each in a sentence. */
   readonly originFailures: readonly string[];
   readonly stopped: readonly StoppedUrl[];
@@ -18,10 +18,17 @@ export interface Condition {
  * What keeps Weir from doing all that it is configured for, while it serves; each in a sentence, for operators. Whoever
  * reaches the admin side reads it without a token: no addresses, no secrets.
  */
-export function problemsOf({ config, fence, disk, board, originFailures, stopped }: Condition): string[] {
+export function problemsOf({
+  config,
+  fence,
+  disk,
+  originCells,
+  originFailures,
+  stopped,
+}: Condition): string[] {
   const problems = [...diskProblems(config, fence, disk), ...originFailures, ...stopped.map(stoppedProblem)];
   for (const { name, urls, health } of Object.values(config.origins)) {
-    const unwell = urls.filter((_, place) => !board.isWell(name, place)).length;
+    const unwell = urls.filter((_, place) => !originCells.isWell(name, place)).length;
     if (health === null || unwell === 0) continue;
     problems.push(`the health check of the origin ${name} fails for ${unwell} of ${urls.length} URLs`);
   }

@@ -230,7 +230,7 @@ export class WorkerRuntime {
   /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
   reload(source: RuntimeConfigurationSource): void {
     const { config, demoUrls, feeds, originCells } = source;
-    const board = new OriginCells(originCells);
+    const cells = new OriginCells(originCells);
     const before = this.#origins;
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
@@ -244,9 +244,9 @@ export class WorkerRuntime {
         const { clock, createOrigin = createHttpOrigin } = this.#deps;
         const created = createOrigin(share, {
           clock,
-          breaker: board.breakerOf(origin),
-          isWell: (url) => board.isWell(origin.name, url),
-          observer: this.#reports.observerOf(origin.name, board),
+          breaker: cells.breakerOf(origin),
+          isWell: (url) => cells.isWell(origin.name, url),
+          observer: this.#reports.observerOf(origin.name, cells),
         });
         this.#asked.add(origin.name, created);
         return [origin.name, { source: text, origin: created }];

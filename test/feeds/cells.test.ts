@@ -10,13 +10,13 @@ describe('what workers are told of a feed', () => {
     const clock = new FakeClock();
     const buffer = healthBuffer();
     new HealthCells(buffer).set({ state: 'live', silentSinceMonotonicMs: clock.monotonicMs() }, clock);
-    const board = new HealthCells(buffer);
-    return { clock, trust: () => board.trust(MAX_SILENCE_MS, 'revalidate', clock) };
+    const cells = new HealthCells(buffer);
+    return { clock, trust: () => cells.trust(MAX_SILENCE_MS, 'revalidate', clock) };
   }
 
   it('is nothing before it was proved to be at its head', () => {
-    const board = new HealthCells(healthBuffer());
-    expect(board.trust(MAX_SILENCE_MS, 'bypass', new FakeClock())).toBe('bypass');
+    const cells = new HealthCells(healthBuffer());
+    expect(cells.trust(MAX_SILENCE_MS, 'bypass', new FakeClock())).toBe('bypass');
   });
 
   it('is worth nothing after max-silence, whatever the coordinator says then', () => {
@@ -50,13 +50,13 @@ describe('positions in shared memory', () => {
   });
 
   it('are unknown where they are longer than can be kept, and after a gap', () => {
-    const board = new PositionCells(positionBuffer());
-    board.apply('1');
-    board.apply('x'.repeat(4097));
-    expect(board.applied).toBeNull();
-    board.apply('2');
-    board.apply(null);
-    expect(board.applied).toBeNull();
+    const cells = new PositionCells(positionBuffer());
+    cells.apply('1');
+    cells.apply('x'.repeat(4097));
+    expect(cells.applied).toBeNull();
+    cells.apply('2');
+    cells.apply(null);
+    expect(cells.applied).toBeNull();
   });
 
   it('wake who waits for one, and nobody else', async () => {

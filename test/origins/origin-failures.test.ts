@@ -15,17 +15,17 @@ const URLS = ['http://a.internal:1', 'http://b.internal:2'];
 
 function given() {
   const lines: Record<string, unknown>[] = [];
-  const board = new OriginCells(originCellsSource(['shop'], null));
+  const cells = new OriginCells(originCellsSource(['shop'], null));
   let nowMs = 1000;
   const failures = new OriginFailures({
     clock: { monotonicMs: () => nowMs },
     log: logTo({ write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) }, 'info', 'test'),
-    board: () => board,
+    cells: () => cells,
     urlsOf: (origin) => (origin === 'shop' ? URLS : []),
   });
   return {
     failures,
-    board,
+    cells,
     lines,
     fail: (more: Partial<FailureReport> = {}) =>
       failures.take({ failures: [{ ...REFUSED, atMs: (nowMs += 1), ...more }], answered: [] }),
@@ -95,12 +95,12 @@ describe('failures of an origin', () => {
   });
 
   it('end with a line, however often an origin changes its mind within a minute', () => {
-    const { fail, answer, minutes, lines, board } = given();
+    const { fail, answer, minutes, lines, cells } = given();
     for (let i = 0; i < 20; i += 1) {
       fail();
-      expect(board.isFailing('shop', 0)).toBe(true);
+      expect(cells.isFailing('shop', 0)).toBe(true);
       answer();
-      expect(board.isFailing('shop', 0)).toBe(false);
+      expect(cells.isFailing('shop', 0)).toBe(false);
     }
     expect(lines.map(({ event }) => event)).toEqual(['origin-failed', 'origin-recovered']);
     minutes(1);
@@ -120,7 +120,7 @@ describe('failures of an origin', () => {
   });
 
   it('are named as a problem without addresses, until the origin answers or nobody has asked it for long', () => {
-    const { fail, answer, minutes, failures, board } = given();
+    const { fail, answer, minutes, failures, cells } = given();
     fail();
     expect(failures.problems()).toEqual([
       expect.stringMatching(
@@ -133,7 +133,7 @@ describe('failures of an origin', () => {
     fail();
     minutes(6);
     expect(failures.problems()).toEqual([]);
-    expect(board.isFailing('shop', 0)).toBe(false);
+    expect(cells.isFailing('shop', 0)).toBe(false);
   });
 });
 
@@ -143,8 +143,8 @@ describe('reports of a thread', () => {
 
   it('come at once, and are gathered while more follow', () => {
     const sent: OriginReports[] = [];
-    const board = new OriginCells(originCellsSource(['shop'], null));
-    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
+    const cells = new OriginCells(originCellsSource(['shop'], null));
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells);
     for (let i = 0; i < 1000; i += 1) observer.failed(0, refused());
     expect(sent).toEqual([
       { failures: [{ ...REFUSED, message: 'refused', cause: 'connect ECONNREFUSED' }], answered: [] },
@@ -167,8 +167,8 @@ describe('reports of a thread', () => {
 
   it.each([502, 503, 504])('tell of an answer %i as a failure of the origin', (status) => {
     const sent: OriginReports[] = [];
-    const board = new OriginCells(originCellsSource(['shop'], null));
-    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
+    const cells = new OriginCells(originCellsSource(['shop'], null));
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells);
     observer.answered(0, status);
     expect(sent).toEqual([
       {
@@ -186,15 +186,15 @@ describe('reports of a thread', () => {
 
   it.each([500, 501, 404])('tell of no answer %i, which speaks of what was asked for', (status) => {
     const sent: OriginReports[] = [];
-    const board = new OriginCells(originCellsSource(['shop'], null));
-    new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board).answered(0, status);
+    const cells = new OriginCells(originCellsSource(['shop'], null));
+    new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells).answered(0, status);
     expect(sent).toEqual([]);
   });
 
   it('tell an open breaker from an origin that is not there', () => {
     const sent: OriginReports[] = [];
-    const board = new OriginCells(originCellsSource(['shop'], null));
-    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', board);
+    const cells = new OriginCells(originCellsSource(['shop'], null));
+    const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells);
     observer.failed(null, originFailure('destination_unavailable', 'left alone', false, new BreakerOpen()));
     expect(sent[0]!.failures).toMatchObject([{ url: null, isBreakerOpen: true }]);
   });

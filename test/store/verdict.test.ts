@@ -24,14 +24,14 @@ function judgeStoppedBefore(
   const fence = table(70, { clock });
   fence.hard('other');
   const shared = sharedFeed();
-  const board = new HealthCells(shared.health);
+  const cells = new HealthCells(shared.health);
   const view = new FeedView(FEED, shared, FEED_TYPES['sse']!, clock);
-  board.set({ state: 'lost', silentSinceMonotonicMs: clock.now - 1_000 }, clock);
+  cells.set({ state: 'lost', silentSinceMonotonicMs: clock.now - 1_000 }, clock);
   let steps = 0;
   const step = (): void => {
     if (steps === stop) {
       fence[mode]('a');
-      board.set({ state: 'live', silentSinceMonotonicMs: clock.now }, clock);
+      cells.set({ state: 'live', silentSinceMonotonicMs: clock.now }, clock);
     }
     steps += 1;
   };
@@ -72,15 +72,15 @@ describe('a worker that is stopped while it judges an entry', () => {
   it('does not count the silence from before a proof that came while it stood', () => {
     const clock = setClock();
     const shared = sharedFeed();
-    const board = new HealthCells(shared.health);
-    board.set({ state: 'live', silentSinceMonotonicMs: clock.now - 60_000 }, clock);
+    const cells = new HealthCells(shared.health);
+    cells.set({ state: 'live', silentSinceMonotonicMs: clock.now - 60_000 }, clock);
     const renewing = {
       nowMs: () => clock.nowMs(),
       monotonicMs() {
-        board.set({ state: 'live', silentSinceMonotonicMs: clock.now }, clock);
+        cells.set({ state: 'live', silentSinceMonotonicMs: clock.now }, clock);
         return clock.now;
       },
     };
-    expect(board.trust(30_000, 'revalidate', renewing)).toBe('revalidate');
+    expect(cells.trust(30_000, 'revalidate', renewing)).toBe('revalidate');
   });
 });

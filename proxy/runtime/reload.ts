@@ -1,0 +1,57 @@
+import type { Config } from '../../policies/config/config.ts';
+import { tagOfRoute } from '../../policies/tags.ts';
+import { NotDurableError, type Fence } from '../fence/fence.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
+import type { Log } from '../observability/logger.ts';
+import type { StateStore } from '../state/state-store.ts';
+import { changedRoutes, type ChangedRoutes } from './configured-digests.ts';
+
+export type ReloadResult =
+  | { readonly kind: 'reloaded'; readonly invalidatedRoutes: readonly string[] }
+  /** What can't change while it runs; nothing was changed. */
+  | { readonly kind: 'refused'; readonly reasons: readonly string[] };
+
+export interface ReloadDependencies {
+  readonly state: StateStore;
+  readonly fence: Fence;
+  readonly log: Log;
+  /** Puts the configuration in force in all threads. */
+  swap(config: Config): Promise<void>;
+}
+
+/**
+ * Swaps the configuration while the entries of changed routes are held: while some threads have the old routes and some the
+ * new, the invalidations of neither reach all that is stored.
+ */
+export async function swapUnderHold(config: Config, deps: ReloadDependencies): Promise<ReloadResult> {
+  const { state, fence, swap } = deps;
+  const changed = changedRoutes(config, state);
+  const held = fence.hasher.hash(changed.withNew.map(tagOfRoute));
+  try {
+    await fence.hold(held, () => {});
+  } catch (error) {
+    if (error instanceof NotDurableError) return { kind: 'refused', reasons: [error.message] };
+    throw error;
+  }
+  try {
+    await swap(config);
+  } finally {
+    await release(held, changed, deps);
+  }
+  return { kind: 'reloaded', invalidatedRoutes: changed.names };
+}
+
+/** The entries of changed routes are invalid now. Where that can't be written down, they are at the next start. */
+async function release(
+  held: TagHashes,
+  changed: ChangedRoutes,
+  { fence, log }: ReloadDependencies,
+): Promise<void> {
+  try {
+    await fence.release(held, [], changed.note);
+  } catch (error) {
+    fence.drop(held);
+    if (!(error instanceof NotDurableError)) throw error;
+    log.error({ event: 'reload-not-durable', err: error }, 'the new routes could not be noted');
+  }
+}
