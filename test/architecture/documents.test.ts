@@ -1,7 +1,8 @@
 /** What the documents say of the repository is so: files that they name exist, and decisions have one form. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { MODULES } from './modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -23,11 +24,22 @@ describe('documents', () => {
     const missing = documents.flatMap((document) =>
       [...read(document).matchAll(/`((?:policies|origin-adapters|proxy|bench|test|docs|\.ci)\/[\w./-]*)`/g)]
         .map(([, path]) => path!)
+        .filter((path) => !path.includes('NAME'))
         // Tests are also named by their path below test/, without an ending.
         .filter((path) => !existsSync(join(ROOT, path)) && !existsSync(join(ROOT, `test/${path}.test.ts`)))
         .map((path) => `${document}: ${path}`),
     );
     expect(missing).toEqual([]);
+  });
+
+  it('link to documents that exist', () => {
+    const broken = documents.flatMap((document) =>
+      [...read(document).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+        .map(([, target]) => target!)
+        .filter((target) => !existsSync(join(ROOT, dirname(document), target)))
+        .map((target) => `${document}: ${target}`),
+    );
+    expect(broken).toEqual([]);
   });
 });
 
@@ -49,3 +61,33 @@ describe('decisions', () => {
     expect(missing).toEqual([]);
   });
 });
+
+describe('the drawing of modules in docs/architecture.md', () => {
+  const page = read('docs/architecture.md').split('<!-- modules -->')[1]!;
+  const drawn = page.slice(0, page.indexOf('\n## '));
+
+  it('has the order of the table that imports are checked against', () => {
+    const arrows = [...drawn.matchAll(/^ {2}(\w+) --> (\w+)$/gm)].map(([, from, to]) => `${from} → ${to}`);
+    expect(arrows.toSorted()).toEqual(directImports().toSorted());
+  });
+
+  it('explains every module', () => {
+    const rows = [...drawn.matchAll(/^\| `(\w+)`/gm)].map(([, module]) => module);
+    expect(rows).toEqual(Object.keys(MODULES));
+  });
+});
+
+/** Of the imports that are allowed, those that do not follow from others. */
+function directImports(): string[] {
+  // The table's order is such that what a module imports comes before it.
+  const reached = new Map<string, Set<string>>();
+  for (const [module, below] of Object.entries(MODULES)) {
+    const further = below.flatMap((next) => Array.from(reached.get(next)!));
+    reached.set(module, new Set([...below, ...further]));
+  }
+  return Object.entries(MODULES).flatMap(([module, below]) =>
+    below
+      .filter((target) => below.every((between) => !reached.get(between)!.has(target)))
+      .map((target) => `${module} → ${target}`),
+  );
+}

@@ -2,52 +2,9 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { MODULES } from './modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-
-/** Each module with the modules that it may import. Files of `proxy/` itself are leaves that every module may import. */
-const MODULES: Readonly<Record<string, readonly string[]>> = {
-  threads: [],
-  routes: [],
-  state: ['threads'],
-  observability: ['threads'],
-  http: ['threads', 'observability'],
-  origins: ['threads', 'observability'],
-  fence: ['threads', 'state', 'observability'],
-  feeds: ['threads', 'state', 'observability', 'routes', 'fence'],
-  store: ['threads', 'state', 'observability', 'routes', 'fence', 'feeds'],
-  fetch: ['threads', 'observability', 'routes', 'origins', 'fence', 'feeds', 'store'],
-  writes: ['threads', 'state', 'observability', 'routes', 'origins', 'fence', 'store'],
-  request: [
-    'threads',
-    'observability',
-    'routes',
-    'http',
-    'origins',
-    'fence',
-    'feeds',
-    'store',
-    'fetch',
-    'writes',
-  ],
-  admin: ['threads', 'observability', 'http', 'feeds', 'writes'],
-  runtime: [
-    'threads',
-    'routes',
-    'state',
-    'observability',
-    'http',
-    'origins',
-    'fence',
-    'feeds',
-    'store',
-    'fetch',
-    'writes',
-    'request',
-    'admin',
-  ],
-  cli: ['threads', 'observability', 'routes', 'feeds', 'writes', 'admin', 'runtime'],
-};
 
 interface Import {
   readonly from: string;
