@@ -102,9 +102,11 @@ function isReadable(
   positions: readonly number[],
 ): boolean {
   if (entry.content !== null || body !== null || exchange.method === 'HEAD') return true;
-  const { id, sizeBytes } = entry.head;
-  const isThere = positions.every((at) => at >= sizeBytes || (tiers.disk?.read(id, at) ?? null) !== null);
-  if (!isThere) void tiers.discard(entry.head);
+  const { head } = entry;
+  const isThere = positions.every(
+    (at) => at >= head.sizeBytes || (tiers.disk?.read(head, at) ?? null) !== null,
+  );
+  if (!isThere) void tiers.discard(head);
   return isThere;
 }
 

@@ -107,7 +107,7 @@ class StoredPieces {
   at(position: number): ContentPiece {
     const { head, tiers } = this.#place;
     if (this.#lost !== 'no') return this.#lost === 'yes' ? CUT : WAIT;
-    const bytes = tiers.disk?.read(head.id, position) ?? null;
+    const bytes = tiers.disk?.read(head, position) ?? null;
     if (bytes !== null) return { kind: 'bytes', bytes };
     this.#lost = 'being-discarded';
     void tiers.discard(head).then(() => {

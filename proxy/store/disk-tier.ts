@@ -1,11 +1,17 @@
 import type { EntryHead } from './entry-head.ts';
 
+/** `sizeBytes`: -1 while it is not known yet. */
+export type ContentOnDisk = Pick<EntryHead, 'id' | 'sizeBytes'>;
+
 /** The disk tier as the request path of a worker uses it. Reads are synchronous, writes go to the coordinator. */
 export interface DiskTier {
   /** Every variant of a primary key that is on disk and whole. */
   heads(key: string): EntryHead[];
-  /** From `position` to the end of the chunk that holds it; null: gone or damaged. */
-  read(id: string, position: number): Uint8Array | null;
+  /**
+   * Content from `position`, which is below the entry's size, to the end of the chunk that holds it: at least one byte.
+   * Null: the chunk is missing, damaged, or not as long as the entry's size says.
+   */
+  read(entry: ContentOnDisk, position: number): Uint8Array | null;
   /** Keeps the chunks of an entry while it is read; returns what ends that. */
   pin(id: string): () => void;
   /** Begins to store an entry; null where the level stores nothing now. */

@@ -149,11 +149,12 @@ export class Tiers {
   }
 
   /** Whether the entry's content is there and whole, as far as that is looked at before any of it is sent. */
-  isReadable({ head: { id, sizeBytes }, content }: StoredEntry): boolean {
+  isReadable({ head, content }: StoredEntry): boolean {
     if (content !== null) return true;
+    const { sizeBytes } = head;
     const lookedAt = sizeBytes <= VERIFIED_BYTES ? sizeBytes : Math.min(1, sizeBytes);
     for (let position = 0; position < lookedAt;) {
-      const bytes = this.disk?.read(id, position) ?? null;
+      const bytes = this.disk?.read(head, position) ?? null;
       if (bytes === null) return false;
       position += bytes.byteLength;
     }
@@ -191,7 +192,7 @@ export class Tiers {
     disk.touch(head.id);
     const isSmall = memory.admits(head.sizeBytes);
     const content = isSmall ? readWhole(disk, head) : null;
-    const isThere = isSmall ? content !== null : head.sizeBytes === 0 || disk.read(head.id, 0) !== null;
+    const isThere = isSmall ? content !== null : head.sizeBytes === 0 || disk.read(head, 0) !== null;
     if (!isThere) {
       void this.discard(head);
       return null;
@@ -221,7 +222,7 @@ export function isSameVariant(a: EntryHead, b: EntryHead): boolean {
 function readWhole(disk: DiskTier, head: EntryHead): Uint8Array | null {
   const content = Buffer.allocUnsafeSlow(head.sizeBytes);
   for (let position = 0; position < head.sizeBytes;) {
-    const bytes = disk.read(head.id, position);
+    const bytes = disk.read(head, position);
     if (bytes === null) return null;
     content.set(bytes, position);
     position += bytes.byteLength;

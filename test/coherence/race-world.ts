@@ -5,7 +5,7 @@
  */
 import { tagOfName } from '../../policies/tags.ts';
 import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
-import type { DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
+import type { ContentOnDisk, DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
 import {
   createWritesInFlight,
   writesInFlightBuffer,
@@ -418,7 +418,7 @@ class RaceDisk implements DiskTier {
     return [...this.#disk.heads.values()].filter((head) => head.key === key);
   }
 
-  read(id: string, position: number): Uint8Array | null {
+  read({ id }: ContentOnDisk, position: number): Uint8Array | null {
     return this.#disk.contents.get(id)?.subarray(position) ?? null;
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readStored } from '../../proxy/store/content.ts';
-import type { DiskTier } from '../../proxy/store/disk-tier.ts';
+import type { ContentOnDisk, DiskTier } from '../../proxy/store/disk-tier.ts';
 import { content, entry } from './disk/support/entries.ts';
 
 const CHUNK = 100;
@@ -9,7 +9,7 @@ const CHUNK = 100;
 function diskWith(body: Buffer) {
   let pins = 0;
   let pinned = 0;
-  const read = (_id: string, position: number): Buffer =>
+  const read = (_head: ContentOnDisk, position: number): Buffer =>
     body.subarray(position, Math.min(body.length, position - (position % CHUNK) + CHUNK));
   const pin = (): (() => void) => {
     pins += 1;
@@ -52,7 +52,10 @@ describe('content on disk', () => {
   it('breaks off where it is damaged, once no worker finds the entry any more', async () => {
     const discarded = Promise.withResolvers<void>();
     const { disk } = diskWith(content(1, 250));
-    const damaged = { ...disk, read: (id: string, at: number) => (at < 100 ? disk.read(id, at) : null) };
+    const damaged = {
+      ...disk,
+      read: (head: ContentOnDisk, at: number) => (at < 100 ? disk.read(head, at) : null),
+    };
     const lost: string[] = [];
     const discard = ({ id }: { id: string }): Promise<void> => {
       lost.push(id);

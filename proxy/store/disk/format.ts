@@ -25,6 +25,11 @@ export function chunkCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / CHUNK_BYTES);
 }
 
+/** Content bytes of one chunk of an entry of `sizeBytes`. */
+export function chunkBytes(sizeBytes: number, index: number): number {
+  return Math.min(CHUNK_BYTES, sizeBytes - index * CHUNK_BYTES);
+}
+
 const ID_PATTERN = /^[0-9a-f]{16}$/;
 
 /** Throws a RangeError where `id` is not 16 lower-case hexadecimal digits. */

@@ -1,8 +1,8 @@
-import type { DiskEntryWriter, DiskTier } from '../disk-tier.ts';
+import type { ContentOnDisk, DiskEntryWriter, DiskTier } from '../disk-tier.ts';
 import type { EntryHead } from '../entry-head.ts';
 import { noteContent } from '../garbage.ts';
 import type { DiskCalls } from './call-types.ts';
-import { CHUNK_BYTES } from './format.ts';
+import { chunkBytes, CHUNK_BYTES } from './format.ts';
 import type { WritesInFlight } from './writes-in-flight.ts';
 import type { DiskReader } from './reader.ts';
 
@@ -45,13 +45,17 @@ export class WorkerDiskTier implements DiskTier {
     return this.#visible(this.#reader.heads(key));
   }
 
-  read(id: string, position: number): Uint8Array | null {
+  read({ id, sizeBytes }: ContentOnDisk, position: number): Uint8Array | null {
     if (this.#hidden.has(id)) return null;
     const index = Math.floor(position / CHUNK_BYTES);
     const chunk = this.#reader.chunk(id, index);
     if (chunk === null) return null;
     noteContent(chunk.byteLength);
-    return chunk.subarray(position - index * CHUNK_BYTES);
+    // A reader that was given no bytes would ask for the same position without end.
+    const from = position - index * CHUNK_BYTES;
+    const isOfSize =
+      sizeBytes < 0 ? chunk.byteLength > from : chunk.byteLength === chunkBytes(sizeBytes, index);
+    return isOfSize ? chunk.subarray(from) : null;
   }
 
   pin(id: string): () => void {

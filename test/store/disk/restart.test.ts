@@ -12,17 +12,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { diskCallsOf } from '../../../proxy/store/disk/calls.ts';
-import { openForWriting, type Tables } from '../../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
 import { openDiskWriter } from '../../../proxy/store/disk/open.ts';
-import { DiskQuota } from '../../../proxy/store/disk/quota.ts';
 import { openDiskReader } from '../../../proxy/store/disk/reader.ts';
-import { DiskWriter } from '../../../proxy/store/disk/writer.ts';
-import { WriteProbe } from '../../../proxy/state/write-probe.ts';
 import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
-import { openDisk, scratchFolder, type OpenDisk } from './support/open-disk.ts';
+import { openDisk, openTables, scratchFolder, type OpenDisk } from './support/open-disk.ts';
 import { afterPowerFailure, syncedMeta } from './support/power-failure.ts';
 
 /** A folder with a closed cache of `count` entries, written under the first start. */
@@ -98,7 +94,7 @@ describe('a power failure', () => {
     ['change that must last', 'updateEntry', [77]],
   ] as const)('takes back no %s that was answered for: it is synced before', async (_, name, floors) => {
     const path = scratchFolder();
-    const { tables, writer } = writerOf(path);
+    const { tables, writer, reader } = openTables(path);
     await store(writer, 1);
     const sync = Promise.withResolvers<boolean>();
     Object.defineProperty(tables.root, 'flushed', { get: () => sync.promise });
@@ -108,14 +104,10 @@ describe('a power failure', () => {
     const answer = Promise.resolve(
       name === 'removeEntry' ? calls.removeEntry({ id, key }) : calls.updateEntry({ head, isSynced: true }),
     );
-    const opening = openDiskReader({ path });
-    if (opening.kind === 'failed') throw new Error(opening.reason);
-    const { reader } = opening;
     await expect.poll(() => reader.heads(key).map(({ floor }) => floor)).toEqual(floors);
     expect(await Promise.race([answer, nextTurn('not yet')])).toBe('not yet');
     sync.resolve(true);
     expect(await answer).toBe(true);
-    await reader.close();
   });
 
   it('can take back what the writer refuses: the call says so, and every worker forgets the entry', async () => {
@@ -130,25 +122,6 @@ describe('a power failure', () => {
     expect(dropped).toEqual([id]);
   });
 });
-
-/** A writer whose LMDB environment the test can reach. */
-function writerOf(path: string): { tables: Tables; writer: DiskWriter } {
-  const sizeBytes = 8 * MIB;
-  const probe = new WriteProbe(path);
-  const tables = openForWriting(path, sizeBytes);
-  const room = new DiskQuota(sizeBytes);
-  const writer = new DiskWriter({
-    path,
-    probe,
-    tables,
-    room,
-    queueBytes: MIB,
-    now: () => 1_000,
-    log: () => {},
-  });
-  onTestFinished(() => writer.close());
-  return { tables, writer };
-}
 
 describe('a start', () => {
   it.each([

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { DiskEvent } from '../../../../proxy/store/disk/events.ts';
+import { WriteProbe } from '../../../../proxy/state/write-probe.ts';
+import { openForWriting, type Tables } from '../../../../proxy/store/disk/environment.ts';
 import { openDiskWriter, type DiskOptions } from '../../../../proxy/store/disk/open.ts';
+import { DiskQuota } from '../../../../proxy/store/disk/quota.ts';
 import { openDiskReader, type DiskReader } from '../../../../proxy/store/disk/reader.ts';
-import type { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
+import { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
 import { MIB, startsUntil } from './entries.ts';
 
 /** A folder that is gone after the test. */
@@ -51,4 +54,26 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
   };
   onTestFinished(close);
   return { writer, reader: reading.reader, trusted, report, events, clock, close };
+}
+
+/** The same with the writer's LMDB tables, so that the test can reach what lies in them. */
+export function openTables(path: string): { tables: Tables; writer: DiskWriter; reader: DiskReader } {
+  const sizeBytes = 16 * MIB;
+  const probe = new WriteProbe(path);
+  const tables = openForWriting(path, sizeBytes);
+  const room = new DiskQuota(sizeBytes);
+  const writer = new DiskWriter({
+    path,
+    probe,
+    tables,
+    room,
+    queueBytes: sizeBytes,
+    now: () => 1_700_000_000_000,
+    log: () => {},
+  });
+  const reading = openDiskReader({ path });
+  if (reading.kind === 'failed') throw new Error(reading.reason);
+  const { reader } = reading;
+  onTestFinished(() => reader.close().then(() => writer.close()));
+  return { tables, writer, reader };
 }
