@@ -40,7 +40,7 @@ export type FlightResult =
 /** Told by whoever asks on behalf of a flight. */
 export interface FlightEvents {
   inform(status: number, fields: Fields): void;
-  land(landing: FlightResult): void;
+  deliver(result: FlightResult): void;
   /** Everything is over: the entry, if there is one, can be found in the tiers. May be told more than once. */
   over(): void;
 }

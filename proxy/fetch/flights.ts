@@ -14,7 +14,8 @@ import { isOfOneRequest, isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
-import { OriginFetch, type OriginFetchCounters, type OriginFetchDependencies } from './fetch.ts';
+import { OriginFetch } from './fetch.ts';
+import type { OriginFetchCounters, OriginFetchDependencies } from './fetch-context.ts';
 import { Flight, type FlightEvents, type FlightResult, type SharedFailure } from './flight.ts';
 import { FailureMemory, type FailureFound } from './failure-memory.ts';
 import type { Peers } from './peers/peers.ts';
@@ -223,7 +224,7 @@ export class Flights {
     const flying: Flying = { flight: null as never, abandon: () => {}, isOver: false };
     const events: FlightEvents = {
       inform: (status, fields) => flying.flight.inform(status, fields),
-      land: (landing) => this.#land(slot, flying, request, landing),
+      deliver: (landing) => this.#land(slot, flying, request, landing),
       over: () => this.#over(slot, flying),
     };
     const { fence, mechanisms, clock, trustOf } = this.#deps;
@@ -246,20 +247,20 @@ export class Flights {
       return;
     }
     this.counters.asked += 1;
-    const fill = new OriginFetch(this.#deps, route, request, events, this.counters);
+    const fetch = new OriginFetch(this.#deps, route, request, events, this.counters);
     flying.flight = new Flight({
       fence,
       mechanisms,
       route,
       trustOf,
       method: request.method,
-      knownTags: fill.knownTags,
-      floor: fill.moment.floor,
-      startedAtMs: fill.moment.askedAtMs,
+      knownTags: fetch.knownTags,
+      floor: fetch.snapshot.floor,
+      startedAtMs: fetch.snapshot.askedAtMs,
     });
-    flying.abandon = () => fill.abandon();
+    flying.abandon = () => fetch.abandon();
     this.#join(place, flying);
-    fill.send();
+    fetch.start();
   }
 
   #land(slot: Slot, flying: Flying, request: FetchRequest, landing: FlightResult): void {

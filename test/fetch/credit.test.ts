@@ -60,7 +60,7 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
     {
       inform: () => {},
       over: () => {},
-      land: (landing: FlightResult) => {
+      deliver: (landing: FlightResult) => {
         if (landing.kind === 'pass') received = readAll(landing.body);
       },
     },

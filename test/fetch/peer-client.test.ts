@@ -19,7 +19,7 @@ function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; 
     {
       inform: () => {},
       over: () => told.push('over'),
-      land: (landing: FlightResult) => {
+      deliver: (landing: FlightResult) => {
         if (landing.kind === 'entry') landing.body!.reader(0, () => {}).close();
       },
     },

@@ -64,7 +64,7 @@ export class PeerFetchClient {
   /** The worker that it runs in is gone. */
   lost(): void {
     if (this.#hasHead) this.#cut();
-    else this.#events.land({ kind: 'owner-lost' });
+    else this.#events.deliver({ kind: 'owner-lost' });
     this.#events.over();
   }
 
@@ -79,7 +79,7 @@ export class PeerFetchClient {
       case 'pass': {
         const body = this.#newBody({ keepsAll: false, isStored: false });
         this.#hasHead = true;
-        this.#events.land({ ...message, kind: 'pass', body });
+        this.#events.deliver({ ...message, kind: 'pass', body });
         this.#grant(this.#deps.windowBytes);
         return;
       }
@@ -101,24 +101,24 @@ export class PeerFetchClient {
         this.#cut();
         return;
       case 'unshareable':
-        this.#events.land({ kind: 'unshareable', reason: message.reason });
+        this.#events.deliver({ kind: 'unshareable', reason: message.reason });
         this.#events.over();
         return;
       case 'failed': {
         const { scope, untilMs } = message;
         const failure = { ...message.failure, cause: null };
-        this.#events.land({ kind: 'failed', failure, told: { scope, untilMs } });
+        this.#events.deliver({ kind: 'failed', failure, told: { scope, untilMs } });
         this.#events.over();
         return;
       }
       case 'failing': {
         const { status, scope, untilMs } = message;
-        this.#events.land({ kind: 'failing', status, told: { scope, untilMs } });
+        this.#events.deliver({ kind: 'failing', status, told: { scope, untilMs } });
         this.#events.over();
         return;
       }
       case 'refused':
-        this.#events.land({ kind: 'refused', limit: message.limit });
+        this.#events.deliver({ kind: 'refused', limit: message.limit });
         this.#events.over();
         return;
       case 'join':
@@ -136,7 +136,7 @@ export class PeerFetchClient {
     this.#hasHead = true;
     if (head.id === '') {
       const entry = new StoredEntry(head, null, tiers.sentFieldsOf(head));
-      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
+      this.#events.deliver({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.#events.over();
       return;
     }
@@ -147,7 +147,7 @@ export class PeerFetchClient {
       // Content in memory that is not this entry's is of an earlier one.
       if (content !== null) tiers.updateMemory(head);
       else tiers.keep(entry, this.#asked.route.config.cache.maxVariants);
-      this.#events.land({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
+      this.#events.deliver({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
       this.abandon();
       return;
     }
@@ -164,7 +164,7 @@ export class PeerFetchClient {
     storing?.attach(body);
     this.#storing = storing;
     const entry = storing?.entry ?? new StoredEntry(head, null, tiers.sentFieldsOf(head));
-    this.#events.land({ kind: 'entry', entry, body, originStatus, collapsed, ownFields });
+    this.#events.deliver({ kind: 'entry', entry, body, originStatus, collapsed, ownFields });
     this.#grant(this.#deps.windowBytes);
   }
 

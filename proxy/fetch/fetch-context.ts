@@ -1,0 +1,243 @@
+import { originForm } from '../../policies/key.ts';
+import { withoutFields, type Fields } from '../../policies/http/fields.ts';
+import type { FeedTrust, StoredMeta, StoringDecision } from '../../policies/model.ts';
+import type { Update } from '../../policies/rfc9111/validation.ts';
+import { entryTags, groupSite, tagOfUrl } from '../../policies/tags.ts';
+import type { OriginCall, OriginHandler } from '../../origin-adapters/origin.ts';
+import type { FeedView } from '../feeds/shared-feed.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import { FlightBody } from '../store/body.ts';
+import type { EntryHead } from '../store/entry-head.ts';
+import { EntryWriter } from '../store/entry-writer.ts';
+import type { Learner, Lesson } from '../store/learner.ts';
+import type { Tiers } from '../store/tiers.ts';
+import { wallMs, type Clock } from '../threads/clock.ts';
+import { FetchContent } from './fetch-content.ts';
+import type { FetchRequest } from './fetch-request.ts';
+import type { FlightEvents } from './flight.ts';
+import type { AskedEntries } from './machine.ts';
+import { FetchSnapshot } from './snapshot.ts';
+
+export interface OriginFetchDependencies {
+  readonly fence: FenceReader;
+  readonly tiers: Tiers;
+  readonly learner: Learner;
+  readonly clock: Clock;
+  readonly mechanisms: Mechanisms;
+  readonly windowBytes: number;
+  readonly maxObjectBytes: number;
+  newEntryId(): string;
+  trustOf(route: ActiveRoute): FeedTrust;
+  /** The route's own. */
+  feedOf(route: ActiveRoute): FeedView | null;
+  /**
+   * Makes every older copy of the entry invalid, for it lacks what the entry has got. Resolves with the head as it
+   * may be used then; never rejects.
+   */
+  outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
+  /** How long the origin took over the head of its answer. */
+  originHead(route: string, durationMs: number): void;
+}
+
+export interface OriginFetchCounters {
+  /** Entity tags of stored responses that the bounds on conditions kept from being asked about. */
+  tagsLeftOut: number;
+  /** Requests that were sent again without conditions, for the origin had refused them with. */
+  conditionsRefused: number;
+}
+
+/** What the content and its writer report. */
+export interface ContentEvents {
+  readonly onDeserted: () => void;
+  readonly onStored: () => void;
+}
+
+/** What the states of one fetch share: what is asked for, when, and what is made of the response. */
+export class FetchContext {
+  readonly deps: OriginFetchDependencies;
+  readonly route: ActiveRoute;
+  readonly request: FetchRequest;
+  readonly events: FlightEvents;
+  readonly counters: OriginFetchCounters;
+  readonly snapshot: FetchSnapshot;
+  readonly knownTagNames: readonly string[];
+  /** Tags that every response to this request will bear. */
+  readonly knownTags: TagHashes;
+  readonly #contentEvents: ContentEvents;
+  #call: OriginCall | null = null;
+  #sentAtMs = 0;
+
+  constructor(
+    deps: OriginFetchDependencies,
+    route: ActiveRoute,
+    request: FetchRequest,
+    events: FlightEvents,
+    counters: OriginFetchCounters,
+    contentEvents: ContentEvents,
+  ) {
+    this.deps = deps;
+    this.route = route;
+    this.request = request;
+    this.events = events;
+    this.counters = counters;
+    this.#contentEvents = contentEvents;
+    this.knownTagNames = entryTags({
+      authority: request.authority,
+      path: request.path,
+      query: request.query,
+      route: route.config.name,
+      origin: route.config.origin,
+      feed: route.feed?.name ?? null,
+      extra: request.routeTags,
+    });
+    this.knownTags = deps.fence.hasher.hash(this.knownTagNames);
+    this.snapshot = new FetchSnapshot(deps, route, deps.feedOf(route));
+  }
+
+  get urlTag(): string {
+    const { path, query } = this.request;
+    return tagOfUrl(null, path, query);
+  }
+
+  send(conditions: Fields, handler: OriginHandler): void {
+    const { method, originFields, path, query, priority } = this.request;
+    this.#sentAtMs = this.deps.clock.monotonicMs();
+    this.#call = this.route.origin.send(
+      {
+        method,
+        path: originForm(path, query),
+        fields: [...originFields, ...conditions],
+        body: null,
+        priority,
+        unboundedBody: false,
+      },
+      handler,
+    );
+  }
+
+  abort(cause?: 'client-left'): void {
+    this.#call?.abort(cause);
+  }
+
+  noteHead(): void {
+    this.deps.originHead(this.request.route, this.deps.clock.monotonicMs() - this.#sentAtMs);
+  }
+
+  /** `first`: what comes before the origin's content; `rest`: what comes after it. */
+  newContent(
+    writer: EntryWriter | null,
+    first: Uint8Array | null = null,
+    rest: Uint8Array | null = null,
+  ): FetchContent {
+    const body = new FlightBody({
+      windowBytes: this.deps.windowBytes,
+      keepsAll: writer?.inMemory ?? false,
+      isStored: writer?.onDisk ?? false,
+      pause: () => this.#call?.pause(),
+      resume: () => this.#call?.resume(),
+      onDeserted: this.#contentEvents.onDeserted,
+    });
+    const content = new FetchContent(body, writer, rest);
+    if (first !== null && first.byteLength > 0) {
+      content.hold();
+      content.append(first);
+    }
+    return content;
+  }
+
+  /** null: no tier takes it. `lesson`: what there is to learn of it once it is stored. */
+  beginWriter(
+    meta: StoredMeta,
+    sizeBytes: number,
+    fields: Fields,
+    lesson: Lesson | null,
+  ): EntryWriter | null {
+    const { deps, route, request } = this;
+    const head = this.entryHead(meta, sizeBytes, fields);
+    const taught = lesson !== null && deps.learner.concerns(lesson, request.hasStored) ? lesson : null;
+    return EntryWriter.begin(head, {
+      tiers: deps.tiers,
+      maxObjectBytes: deps.maxObjectBytes,
+      maxVariants: route.config.cache.maxVariants,
+      toDisk: true,
+      newEntryId: deps.newEntryId,
+      over: this.#contentEvents.onStored,
+      settled: (isKept) => {
+        if (taught !== null) this.#learn(taught, isKept ? head.id : null);
+      },
+    });
+  }
+
+  entryHead(meta: StoredMeta, sizeBytes: number, fields: Fields): EntryHead {
+    const { deps, route, snapshot } = this;
+    const tags = [...new Set([...this.knownTagNames, ...meta.responseTags])];
+    const tagHashes = deps.fence.hasher.hash(tags);
+    const { authority, path, query, key, scheme } = this.request;
+    const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
+    return {
+      id: deps.newEntryId(),
+      key,
+      route: route.config.name,
+      origin: route.config.origin,
+      url: `${site}${originForm(path, query)}`,
+      meta,
+      tags,
+      tagHashes,
+      floor: snapshot.floor,
+      possiblyStale: snapshot.isPossiblyStale(tagHashes, fields),
+      sizeBytes,
+      evictLast: route.config.cache.evict === 'last',
+    };
+  }
+
+  lesson(
+    { own, replacesServed }: AskedEntries,
+    status: number,
+    fields: Fields,
+    storing: StoringDecision,
+    isKept: boolean,
+  ): Lesson {
+    const { key, route, method } = this.request;
+    const answer = {
+      ...this.received(fields),
+      status,
+      asked: {
+        method,
+        conditions: own.length > 0 ? 'own' : 'none',
+        // What is fresh, and was passed over at a client's word, is in question only where it was asked about.
+        isInQuestion: !replacesServed || own.length > 0,
+      },
+      floor: this.snapshot.floor,
+      storing,
+      isKept,
+    } as const;
+    return { key, route, answer, urlTag: this.urlTag, entryId: null };
+  }
+
+  /** `range`: what was asked for instead of the whole. */
+  received(fields: Fields, range: Fields = []): Update {
+    const { deps, route, snapshot } = this;
+    const { request, asksPart, authority } = this.request;
+    const asked = asksPart ? request.fields : [...withoutFields(request.fields, RANGE), ...range];
+    return {
+      request: { ...request, fields: asked },
+      fields,
+      requestTimeMs: snapshot.requestTimeMs,
+      responseTimeMs: deps.clock.nowMs(),
+      receiptMs: wallMs(deps.clock),
+      policy: route.config.cache,
+      authority: groupSite(route.originConfig, authority),
+    };
+  }
+
+  /** What was to be stored has come whole, and was stored under this id, or not after all. */
+  #learn(lesson: Lesson, entryId: string | null): void {
+    const isKept = entryId !== null;
+    void this.deps.learner.learn({ ...lesson, entryId, answer: { ...lesson.answer, isKept } });
+  }
+}
+
+const RANGE: ReadonlySet<string> = new Set(['range', 'if-range']);

@@ -1,0 +1,111 @@
+/** RFC 9111 §4.3.4: a 304 confirms an entry that was asked about, or gives its content to this request. */
+import type { Fields } from '../../../policies/http/fields.ts';
+import type { StoredMeta } from '../../../policies/model.ts';
+import { adopt, decideConfirmation, freshen } from '../../../policies/rfc9111/validation.ts';
+import { changesFields, namesNewTags, updatedHead, type EntryHead } from '../../store/entry-head.ts';
+import { StoredEntry } from '../../store/entry.ts';
+import { isSameVariant, type Tiers } from '../../store/tiers.ts';
+import type { FetchContext } from '../fetch-context.ts';
+import type { AskedEntries, FetchState, NextFetchState } from '../machine.ts';
+import { setCookies } from '../response-head.ts';
+import { deliverStored } from './storable.ts';
+
+type Next = NextFetchState<'confirm'>;
+
+export function confirm(
+  fetch: FetchContext,
+  { asked, fields }: FetchState & { readonly at: 'confirm' },
+): Next {
+  const confirmation = decideConfirmation(
+    fields,
+    asked.own.map(({ meta }) => meta),
+    asked.others.map(({ meta }) => meta),
+  );
+  switch (confirmation.kind) {
+    case 'own':
+      return confirmOwn(fetch, asked, asked.own[confirmation.index]!, fields);
+    case 'other':
+      return adoptOther(fetch, asked, asked.others[confirmation.index]!, fields);
+    case 'none':
+      return { at: 'retry', asked };
+    default:
+      return confirmation satisfies never;
+  }
+}
+
+function confirmOwn(fetch: FetchContext, asked: AskedEntries, entry: StoredEntry, fields: Fields): Next {
+  const { tiers, learner, outdateCopies } = fetch.deps;
+  const decision = freshen(entry.meta, fetch.received(fields));
+  if (decision.kind === 'not' && decision.reason !== 'request-no-store') {
+    // It may be kept no longer: no worker serves it any more when the origin is asked anew.
+    const learnt = learner.learn(fetch.lesson(asked, 304, fields, decision, false));
+    return { at: 'publish', until: learnt.then(() => ({ at: 'retry', asked })), content: null };
+  }
+  // A newer response may have outdated it meanwhile.
+  if (tiers.isDropped(entry.head.id) || !hasContent(tiers, entry)) return { at: 'retry', asked };
+  const meta = decision.kind === 'store' ? decision.meta : entry.meta;
+  const confirmed = confirmedEntry(fetch, entry, meta, fields);
+  if (decision.kind === 'not') return deliverConfirmed(confirmed, fields);
+  // Nobody is given a tag that some copy of the entry could still do without, or fields that some do not have.
+  if (namesNewTags(entry.head, meta) || (asked.replacesServed && changesFields(entry.head, meta))) {
+    const until = outdateCopies(confirmed.head, fetch.urlTag).then((head) => {
+      void tiers.update(head);
+      const latest = new StoredEntry(head, confirmed.content, tiers.sentFieldsOf(head));
+      return deliverConfirmed(latest, fields);
+    });
+    return { at: 'publish', until, content: null };
+  }
+  void tiers.update(confirmed.head);
+  return deliverConfirmed(confirmed, fields);
+}
+
+/** The content of another variant becomes an entry of this request's own; nothing of the other one changes. */
+function adoptOther(fetch: FetchContext, asked: AskedEntries, other: StoredEntry, fields: Fields): Next {
+  const content = other.content ?? fetch.deps.tiers.read(other.head);
+  const decision = content === null ? null : adopt(other.meta, fetch.received(fields));
+  const writer =
+    decision?.kind === 'store' ? fetch.beginWriter(decision.meta, other.head.sizeBytes, fields, null) : null;
+  if (writer === null) return { at: 'retry', asked };
+  return deliverStored(fetch, asked, 304, fields, fetch.newContent(writer, content), writer);
+}
+
+function deliverConfirmed(entry: StoredEntry, fields: Fields): FetchState & { readonly at: 'deliver' } {
+  const ownFields = setCookies(fields);
+  return {
+    at: 'deliver',
+    result: { kind: 'entry', entry, body: null, originStatus: 304, collapsed: false, ownFields },
+    content: null,
+  };
+}
+
+/** The very entry that was asked about, with its floor raised to this fetch's. Tags are added, never removed. */
+function confirmedEntry(
+  { deps, snapshot, knownTagNames }: FetchContext,
+  entry: StoredEntry,
+  meta: StoredMeta,
+  fields: Fields,
+): StoredEntry {
+  const { tiers, mechanisms, fence } = deps;
+  const { tags, tagHashes } = updatedHead(entry.head, meta, fence.hasher, knownTagNames);
+  const target = mechanisms.entryIdInNotModified ? entry : standIn(tiers, entry);
+  const head: EntryHead = {
+    ...target.head,
+    meta: target.head.id === entry.head.id ? meta : target.head.meta,
+    tags,
+    tagHashes,
+    floor: Math.max(snapshot.floor, target.head.floor),
+    possiblyStale: snapshot.isPossiblyStale(tagHashes, fields),
+  };
+  return new StoredEntry(head, target.content, tiers.sentFieldsOf(head));
+}
+
+function hasContent(tiers: Tiers, entry: StoredEntry): boolean {
+  if (tiers.isReadable(entry)) return true;
+  void tiers.discard(entry.head);
+  return false;
+}
+
+/** What stands where the entry stood, whichever that is now. */
+function standIn(tiers: Tiers, entry: StoredEntry): StoredEntry {
+  return tiers.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
+}
