@@ -1,6 +1,6 @@
 /**
- * An origin behind one or several http(s) URLs: bounded connections, a bounded queue, timeouts and retries, on
- * undici's dispatch interface, which hands over the raw header pairs and the body without copying.
+ * An origin with one or several http(s) URLs: limited connections, a bounded queue, timeouts and retries, on undici's
+ * dispatch interface, which passes raw header pairs and the body without copying.
  */
 import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -25,19 +25,19 @@ export interface HttpOriginDependencies {
   readonly clock: { monotonicMs(): number };
   /** Absent: none. */
   readonly breaker?: Breaker | null;
-  /** Whether the URL at this place of the configuration was well when it was last asked. Absent: all are. */
+  /** Whether the URL at this index of the configuration passed its last health check. Absent: all did. */
   readonly isWell?: (url: number) => boolean;
-  /** Absent: nobody. */
+  /** Absent: none. */
   readonly observer?: OriginObserver | null;
 }
 
 /**
- * The limit on connections holds for each URL, the queue for the origin. A request that finds the queue full fails
- * at once, one that waits longer than the queue's timeout then, both with `connection_limit_reached`. A try that
- * fails before anything was sent, and any failed connection of a GET, HEAD or OPTIONS without a body, goes to the
- * next URL as often as `retry` says.
+ * Creates the origin. The connection limit applies to each URL, the queue to the whole origin. A request fails with
+ * `connection_limit_reached` at once if the queue is full, and after the queue's timeout if it waits longer. Retries
+ * go to the next URL, at most `retry` times: of any attempt that fails before anything was sent, and of a GET, HEAD
+ * or OPTIONS without content whose connection failed.
  *
- * Throws where the file of `tls.ca` can't be read, or a URL is not an http(s) one.
+ * Throws if the file of `tls.ca` can't be read or a URL is not an http(s) one.
  */
 export function createHttpOrigin(
   config: OriginConfig,
@@ -133,12 +133,12 @@ function withoutSwitch(handler: OriginHandler): CallHandler {
     onData: (chunk) => handler.onData(chunk),
     onEnd: (trailers) => handler.onEnd(trailers),
     onFailure: (failure) => handler.onFailure(failure),
-    // undici refuses a switch that was not asked for.
+    // undici rejects a switch of protocols that was not requested.
     onSwitched: (_fields, socket) => socket.destroy(),
   };
 }
 
-/** Resolves with the tunnel, or with the origin's refusal as a response whose body paces the origin. */
+/** Resolves with the tunnel, or with the origin's refusal as a response whose body can be paused. */
 function switching(resolve: (result: UpgradeResult) => void, call: () => OriginCall): CallHandler {
   let body: Readable | null = null;
   return {

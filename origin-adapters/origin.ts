@@ -1,18 +1,20 @@
 import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../policies/http/fields.ts';
 
-/** The HTTP server behind Weir, as the proxy sees it. */
+/** The HTTP server behind Weir, as the proxy uses it. */
 export interface Origin {
   readonly name: string;
   /**
-   * Sends one request. Never throws; the handler hears exactly one of `onEnd` and `onFailure`, last and once, unless
-   * the call was aborted, after which it hears nothing.
+   * Sends one request. Never throws. Exactly one of `onEnd` and `onFailure` is called, once and last. After `abort`
+   * nothing is called.
    */
   send(request: OriginRequest, handler: OriginHandler): OriginCall;
-  /** Asks for a protocol switch; resolves with the socket, or with the origin's refusal as an ordinary response. */
+  /**
+   * Requests a switch of protocols; resolves with the socket, or with the origin's refusal as an ordinary response.
+   */
   upgrade(request: OriginRequest, protocol: string): Promise<UpgradeResult>;
   readonly stats: OriginStats;
-  /** Waits for calls under way for at most `graceMs`, then ends them. */
+  /** Waits at most `graceMs` for calls in progress, then ends them. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -20,21 +22,21 @@ export interface OriginRequest {
   readonly method: string;
   /** Path and query. */
   readonly path: string;
-  /** End-to-end fields, Host included where the origin is to see the client's. */
+  /** End-to-end fields; includes Host where the origin sees the client's. */
   readonly fields: Fields;
   readonly body: Readable | Uint8Array | null;
-  /** Background requests wait behind clients' in the origin's queue. */
+  /** Background requests queue behind those of clients. */
   readonly priority: 'client' | 'background';
-  /** No limit between two chunks of the body: for `text/event-stream` and the like. */
+  /** No timeout between two chunks of the body, for `text/event-stream` and similar content. */
   readonly unboundedBody: boolean;
 }
 
 export interface OriginHandler {
   onInformational(status: number, fields: Fields): void;
   onHead(status: number, fields: Fields): void;
-  /** The chunk is the handler's own. Call `pause` on the call to hold back what follows. */
+  /** The handler owns the chunk. `pause` on the call stops further chunks. */
   onData(chunk: Uint8Array): void;
-  /** The body is whole: its framing was complete and Content-Length, where given, was met. */
+  /** The body is complete: its framing ended properly and it has the stated Content-Length, if any. */
   onEnd(trailers: Fields): void;
   onFailure(failure: OriginFailure): void;
 }
@@ -42,13 +44,13 @@ export interface OriginHandler {
 export interface OriginCall {
   pause(): void;
   resume(): void;
-  /** `cause` is counted. */
+  /** Calls with a `cause` are counted. */
   abort(cause?: 'client-left'): void;
-  /** Whether anything of the request may have gone to the origin; absent: it may have. */
+  /** Whether any byte of the request may have been sent; absent: it may. */
   hasSent?(): boolean;
 }
 
-/** Why there is no (whole) answer. `kind` is the Proxy-Status error type (RFC 9209 §2.3). */
+/** Why there is no response, or no complete one. `kind` is the Proxy-Status error type (RFC 9209 §2.3). */
 export interface OriginFailure {
   readonly kind:
     | 'dns_error'
@@ -68,20 +70,20 @@ export interface OriginFailure {
     | 'http_response_header_section_size'
     | 'http_protocol_error'
     | 'proxy_internal_error';
-  /** What Weir answers where nothing was sent yet. */
+  /** The status of Weir's response if none was started. */
   readonly status: 502 | 503 | 504;
   /** For logs and operators; no secrets, no stack. */
   readonly message: string;
-  /** False only where it is sure that the origin has not begun to process the request. */
+  /** False only if the origin certainly has not begun to process the request. */
   readonly maybeProcessed: boolean;
   readonly cause: unknown;
 }
 
-/** Hears how an origin does, try by try, so that also failures that a retry made good are known. */
+/** Notified of each attempt's result, including failures after which a retry succeeded. */
 export interface OriginObserver {
-  /** `url` is its place in the configuration; null: no connection could be had, or the origin is left alone. */
+  /** `url`: index in the configuration; null: no connection was available, or the breaker is open. */
   failed(url: number | null, failure: OriginFailure): void;
-  /** An answer was whole, or a protocol was switched. */
+  /** A response was complete, or the protocol was switched. */
   answered(url: number, status: number): void;
 }
 
@@ -92,7 +94,7 @@ export type UpgradeResult =
 
 export interface OriginStats {
   requests: number;
-  /** Requests under way whose connection was closed, for the client had left. */
+  /** Requests in progress whose connection was closed because the client left. */
   abandoned: number;
   failures: number;
   retries: number;

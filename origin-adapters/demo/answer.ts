@@ -1,4 +1,4 @@
-/** What the demo shop's routes answer with, before HEAD and the client's conditions make less of it. */
+/** Responses of the demo shop's routes, before HEAD and the client's conditions are applied. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
@@ -32,7 +32,7 @@ export function cacheable(body: Buffer, contentType: string, facts: CachingFacts
   };
 }
 
-/** A problem document, RFC 9457. */
+/** RFC 9457: a problem document. */
 export function problem(
   status: number,
   title: string,
@@ -45,12 +45,12 @@ export function problem(
   };
 }
 
-/** Strong: the same bytes have the same one. */
+/** A strong entity tag, derived from the bytes. */
 export function etagOf(body: Uint8Array): string {
   return `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
 }
 
-/** Answers 304 where the request's conditions allow it (RFC 9110 §13.2.2, steps 3 and 4) and HEAD without content. */
+/** RFC 9110 §13.2.2, steps 3 and 4: sends 304 if the request's conditions allow it, and no content for HEAD. */
 export function sendAnswer(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
   if (isNotModified(request, answer)) {
     const { 'Content-Type': _type, ...headers } = answer.headers;
@@ -72,7 +72,7 @@ function isNotModified({ method, headers }: IncomingMessage, answer: Answer): bo
   return lastModified !== undefined && Date.parse(lastModified) <= since;
 }
 
-/** Weak comparison (RFC 9110 §8.8.3.2) of a list of entity tags or `*` with one. */
+/** RFC 9110 §8.8.3.2: weak comparison of an entity tag with a list of tags or `*`. */
 export function matchesEtag(list: string, etag: string): boolean {
   return list.split(',').some((member) => {
     const tag = member.trim();

@@ -1,4 +1,4 @@
-/** The demo shop's products: what it sells, and every change as one transaction of rows before and after. */
+/** The demo shop's products, and each change to them as a transaction of rows before and after. */
 export interface Product {
   readonly id: string;
   readonly name: string;
@@ -7,7 +7,7 @@ export interface Product {
   readonly stock: number;
 }
 
-/** One row's change, as the feed tells it. */
+/** One row's change in the form of the feed. */
 export interface RowChange {
   readonly table: 'products';
   readonly op: 'insert' | 'update' | 'delete';
@@ -20,28 +20,28 @@ export type ProductFields = Omit<Product, 'id'>;
 
 export interface Catalogue {
   get(id: string): Product | null;
-  /** In order of their ids' creation; of one category where it is given. */
+  /** In order of creation; only of `category` unless it is null. */
   list(category: string | null): readonly Product[];
-  /** Whose name or category contains the text, in any case. */
+  /** Products whose name or category contains the text, case-insensitively. */
   search(text: string): readonly Product[];
   put(id: string, fields: ProductFields): Product;
-  /** All in one transaction; null: there is no more room. */
+  /** Adds all in one transaction; null: there is no room. */
   add(list: readonly ProductFields[]): readonly Product[] | null;
   /** False: there was none. */
   remove(id: string): boolean;
   readonly full: boolean;
-  /** Wall-clock milliseconds of the product's last change, its removal included; else when the shop opened. */
+  /** Wall-clock milliseconds of the product's last change or removal; if there was none, of the shop's start. */
   changedAtMs(id: string): number;
   /** Wall-clock milliseconds. */
   readonly openedAtMs: number;
-  /** Wall-clock milliseconds of the last change of any. */
+  /** Wall-clock milliseconds of the last change of any product. */
   readonly lastChangeAtMs: number;
 }
 
-/** The shop is to be tried, not filled. */
+/** Keeps the shop's memory bounded. */
 const maxProducts = 10_000;
 
-/** `onChange` hears each transaction right after it was applied. */
+/** `onChange` is called with each transaction right after it was applied. */
 export function createCatalogue(onChange: (transaction: readonly RowChange[]) => void): Catalogue {
   const openedAtMs = Date.now();
   const products = new Map<string, Product>(stock.map((product) => [product.id, product]));
@@ -107,7 +107,7 @@ export function createCatalogue(onChange: (transaction: readonly RowChange[]) =>
   };
 }
 
-/** Bounded: removed products' times would else be kept for ever. The oldest is forgotten first. */
+/** Bounded, because times of removed products would accumulate. The oldest is dropped first. */
 function remember(times: Map<string, number>, id: string, timeMs: number): void {
   times.delete(id);
   times.set(id, timeMs);

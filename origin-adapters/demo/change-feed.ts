@@ -1,14 +1,15 @@
 /**
- * `/changes`: the change log as server-sent events (WHATWG HTML §9.2). One event a transaction, `event: head` once the
- * replay is through, `event: reset` where it can't be complete, and comments that prove that nothing is kept back.
+ * WHATWG HTML §9.2: `/changes` serves the change log as server-sent events. Each transaction is one event, `event:
+ * head` ends the replay, `event: reset` says that the replay can't be complete, and comments prove that nothing is
+ * pending.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RowChange } from './catalogue.ts';
 import type { ChangeLog } from './change-log.ts';
 
-/** A comment as often as this says: you have seen all there is. */
+/** The interval of comments, each of which states that everything has been sent. */
 const heartbeatMs = 2_000;
-/** A follower that reads so slowly is cut off; it may come back and have the rest replayed. */
+/** A client with more unread bytes is disconnected. It may reconnect and have the rest replayed. */
 const maxUnreadBytes = 4 * 1024 * 1024;
 
 export function followChanges(log: ChangeLog, request: IncomingMessage, response: ServerResponse): void {
@@ -27,7 +28,7 @@ export function followChanges(log: ChangeLog, request: IncomingMessage, response
   });
 }
 
-/** What a follower gets first: what it has missed, or word that nobody knows what that is. */
+/** What a client receives first: the replay, or `event: reset` if the missed events are unknown. */
 function opening(log: ChangeLog, lastEventId: string | string[] | undefined): string {
   const head = `event: head\nid: ${log.head}\ndata: {}\n\n`;
   if (lastEventId === undefined) return head;

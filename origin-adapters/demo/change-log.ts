@@ -1,4 +1,4 @@
-/** The demo shop's change log: its last transactions, numbered, to be replayed after any that is still known. */
+/** The demo shop's change log: its last transactions, numbered, for replay. */
 import type { RowChange } from './catalogue.ts';
 
 export interface DemoTransaction {
@@ -8,17 +8,20 @@ export interface DemoTransaction {
 
 export interface ChangeLog {
   append(changes: readonly RowChange[]): void;
-  /** The number of the last transaction, or the one before the first. */
+  /** The number of the last transaction, or the number before the first. */
   readonly head: number;
-  /** All after `id`, in order; null where the log can't prove that it has them all: too old, or never given out. */
+  /**
+   * All after `id`, in order; null if the log can't prove that it has them all, because `id` is too old or was never
+   * used.
+   */
   after(id: number): readonly DemoTransaction[] | null;
-  /** Calls back with each transaction from now on, until the returned function is called. */
+  /** Calls `listener` with each new transaction until the returned function is called. */
   follow(listener: (transaction: DemoTransaction) => void): () => void;
 }
 
 /**
- * Numbers begin at the wall clock's milliseconds: a shop that was started again gives out none that its predecessor
- * gave to something else, so that a follower of that one is told that it has missed something.
+ * Numbers begin at the wall clock's milliseconds. A restarted shop reuses no number of its predecessor, so a client
+ * of the predecessor is told that it missed changes.
  *
  * `limit`: how many transactions are kept.
  */

@@ -1,7 +1,7 @@
 /** The demo shop's pictures: colour gradients as BMP files, always the same for one product and size. */
 export type ImageSize = keyof typeof edges;
 
-/** In pixels; multiples of four, so that BMP's rows need no padding: 4 KiB, 64 KiB and 1 MiB. */
+/** In pixels: multiples of four, so that BMP rows need no padding; 4 KiB, 64 KiB and 1 MiB. */
 const edges = { small: 36, medium: 148, large: 592 } as const;
 const headerBytes = 54;
 
@@ -24,7 +24,7 @@ export function drawImage(id: string, size: ImageSize): Buffer {
   return image;
 }
 
-/** BITMAPFILEHEADER and BITMAPINFOHEADER, 24 bits a pixel, not compressed. */
+/** BITMAPFILEHEADER and BITMAPINFOHEADER: 24 bits a pixel, uncompressed. */
 function writeHeader(image: Buffer, edge: number): void {
   image.write('BM', 0, 'latin1');
   image.writeUInt32LE(image.length, 2);

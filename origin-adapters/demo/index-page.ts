@@ -1,4 +1,4 @@
-/** The demo shop's front page: what there is to try, for people and for programs. */
+/** The demo shop's front page, for people and programs: what there is to try. */
 interface Page {
   readonly contentType: string;
   readonly text: string;

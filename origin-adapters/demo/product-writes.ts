@@ -1,4 +1,4 @@
-/** The demo shop's unsafe methods on products: their preconditions, their content, and what they answer. */
+/** The demo shop's unsafe methods on products: preconditions, content and responses. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { etagOf, matchesEtag, problem } from './answer.ts';
 import type { Answer } from './answer.ts';
@@ -43,7 +43,7 @@ export function deleteProduct(catalogue: Catalogue, id: string, headers: Incomin
     : problem(404, 'No such product');
 }
 
-/** One product, or an array of them in one transaction. */
+/** Adds one product, or an array of products in one transaction. */
 export function addProducts(catalogue: Catalogue, body: Buffer): Answer {
   const json = readJson(body);
   const list = (Array.isArray(json) ? json : [json]).map(fieldsOf);
@@ -64,7 +64,7 @@ const invalid = problem(
   'Expected {"name": text, "category": text, "priceCents": whole number, "stock": whole number} as JSON',
 );
 
-/** If-Match before If-None-Match, RFC 9110 §13.2.2. */
+/** RFC 9110 §13.2.2: If-Match before If-None-Match. */
 function failedPrecondition(headers: IncomingHttpHeaders, current: Product | null): Answer | null {
   const etag = current === null ? null : etagOf(Buffer.from(JSON.stringify(current)));
   const ifMatch = headers['if-match'];
@@ -75,7 +75,7 @@ function failedPrecondition(headers: IncomingHttpHeaders, current: Product | nul
   return failed ? problem(412, 'The product is not in the state that the request expects') : null;
 }
 
-/** A validator goes with the answer only where what was sent is stored without a change, RFC 9110 §9.3.4. */
+/** RFC 9110 §9.3.4: the response has a validator only if the content is stored unchanged. */
 function written(status: number, product: Product, sent: Buffer): Answer {
   const body = Buffer.from(JSON.stringify(product));
   const validator: Record<string, string> = body.equals(sent) ? { ETag: etagOf(body) } : {};

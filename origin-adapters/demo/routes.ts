@@ -1,4 +1,4 @@
-/** The demo shop's paths and what each answers, with the caching fields that are true of it. */
+/** The demo shop's paths, their responses and caching fields. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { cacheable, jsonAnswer, problem } from './answer.ts';
 import type { Answer } from './answer.ts';
@@ -17,7 +17,7 @@ export interface ShopRequest {
 type Method = (request: ShopRequest, catalogue: Catalogue, id: string) => Answer;
 
 interface Route {
-  /** One group, where there is an id. */
+  /** One capturing group where there is an id. */
   readonly path: RegExp;
   readonly methods: Readonly<Record<string, Method>>;
 }
@@ -99,7 +99,7 @@ function showImage({ url }: ShopRequest, catalogue: Catalogue, id: string): Answ
   });
 }
 
-/** Bears the product's tag, so that its creation reaches those who were told that there is none. */
+/** Has the product's tag, so that its creation invalidates stored 404s. */
 function noProduct(id: string): Answer {
   return problem(404, 'No such product', {
     'Cache-Control': 'max-age=10',

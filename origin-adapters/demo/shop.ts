@@ -1,4 +1,4 @@
-/** A small shop to try Weir with: an HTTP API with honest caching fields and a change feed, on a loopback port. */
+/** A small shop to try Weir with: an HTTP API with accurate caching fields and a change feed, on a loopback port. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -12,22 +12,22 @@ import { createChangeLog, type ChangeLog } from './change-log.ts';
 import { answerRequest } from './routes.ts';
 
 export interface DemoShop {
-  /** `http://127.0.0.1:` and the port, without a slash at the end. */
+  /** `http://127.0.0.1:PORT`, without a final slash. */
   readonly url: string;
-  /** Cuts what is open. */
+  /** Closes open connections. */
   close(): Promise<void>;
 }
 
 export interface DemoShopOptions {
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
-  /** How long every answer takes, in milliseconds; the change feed is not delayed. */
+  /** The delay of every response in milliseconds; the change feed is not delayed. */
   readonly delayMs: number;
 }
 
 const maxBodyBytes = 64 * 1024;
 
-/** Rejects where the port can't be had. Nothing is kept when it closes. */
+/** Rejects if the port can't be bound. All data is lost on close. */
 export async function startDemoShop({ port, delayMs }: DemoShopOptions): Promise<DemoShop> {
   const log = createChangeLog();
   const catalogue = createCatalogue((transaction) => log.append(transaction));
@@ -39,7 +39,7 @@ export async function startDemoShop({ port, delayMs }: DemoShopOptions): Promise
     }
     void answerAfter(delayMs, catalogue, log, request, response);
   });
-  // Longer than Weir keeps its connections, so that it is never the shop that closes one in use.
+  // Longer than Weir keeps idle connections, so that the shop never closes one in use.
   server.keepAliveTimeout = 65_000;
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -74,7 +74,7 @@ async function answerAfter(
   if (url === null) return sendAnswer(request, response, problem(400, 'Not a URL'));
   const { method = 'GET', headers } = request;
   const answer = answerRequest({ method, url, headers, body }, catalogue);
-  // How current the answer is, in the change feed's own terms: it shows everything up to there.
+  // The position that the response includes, in the change feed's terms.
   response.setHeader('X-Shop-Position', log.head);
   sendAnswer(request, response, answer);
 }
@@ -89,7 +89,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer | 'too-large' 
       chunks.push(chunk as Buffer);
     }
   } catch {
-    // The client left before it had sent all: there is nobody to answer.
+    // The client disconnected before it had sent everything.
     return 'gone';
   }
   return Buffer.concat(chunks);

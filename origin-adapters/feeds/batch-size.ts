@@ -1,10 +1,10 @@
-/** Bytes of messages that may be read ahead of the consumer, by and large. */
+/** Target for the bytes of messages that are read ahead of the consumer. */
 const BATCH_BYTES = 2 ** 20;
 const MOST_MESSAGES = 256;
 
 /**
- * How many messages to ask for at once, where they can only be counted: as many as make up about 1 MiB if they are like
- * those before, from 1 to 256.
+ * The number of messages to request at once from a server that limits requests only by count: from 1 to 256, about 1
+ * MiB if the messages are like the previous ones.
  */
 export class BatchSize {
   #messages = 16;
@@ -13,7 +13,9 @@ export class BatchSize {
     return this.#messages;
   }
 
-  /** After a batch of so many messages and bytes. At most doubles, for those to come may be larger. */
+  /**
+   * Adjusts to a batch of so many messages and bytes. The size at most doubles, because later messages may be larger.
+   */
   learn(messages: number, bytes: number): void {
     if (messages === 0) return;
     const fitting = Math.floor((BATCH_BYTES * messages) / Math.max(bytes, 1));

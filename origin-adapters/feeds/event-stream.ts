@@ -1,17 +1,17 @@
 /**
- * Reads `text/event-stream` (HTML Living Standard §9.2.6), with comments in their place, and with blocks that have no
- * data: the standard does not dispatch those, but an origin that writes `event: reset` alone must be heard.
+ * HTML Living Standard §9.2.6: parses `text/event-stream`. Unlike the standard it also yields comments, and blocks
+ * without data, because an origin may send `event: reset` alone.
  */
 export type ServerSentItem =
   | { readonly kind: 'comment' }
-  /** `event`: empty where none was named. `id`, `data`: null where the block has none. */
+  /** `event`: empty if not named. `id`, `data`: null if the block has none. */
   | {
       readonly kind: 'block';
       readonly event: string;
       readonly id: string | null;
       readonly data: string | null;
     }
-  /** A line or block longer than the limit. Nothing more is read. */
+  /** A line or block exceeds the limit. Parsing ends. */
   | { readonly kind: 'too-long' };
 
 export class EventStreamParser {
@@ -24,12 +24,12 @@ export class EventStreamParser {
   #dataLength = 0;
   #isTooLong = false;
 
-  /** `limit`: characters of one block, and of one line. */
+  /** `limit`: characters of a block, and of a line. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** The items that end in this piece of the stream's text, in order. A block that the stream's end cuts off is none. */
+  /** The items that end in this piece of text, in order. A block that the end of the stream cuts off is dropped. */
   feed(text: string): ServerSentItem[] {
     if (text === '' || this.#isTooLong) return [];
     const rest = this.#skipLineFeed && text.startsWith('\n') ? text.slice(1) : text;

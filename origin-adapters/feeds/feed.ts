@@ -5,53 +5,51 @@ import type { FeedType } from '../../policies/config/schema.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * A feed: an ordered stream of changes from the origin's side. One file an adapter implements this; the runner
+ * A feed: an ordered stream of changes from the origin's side. Each adapter implements it in one file. The runner
  * (`proxy/feeds/`) reconnects, measures silence, maps changes and makes them durable.
  *
- * What every adapter keeps:
- * - **Order.** Events come in the feed's order; a `change` is one whole transaction, never a part of one.
- * - **Nothing is skipped.** What can't be understood is `unintelligible`; where it can't be proved that nothing was
- *   missed after the position asked for, a `gap` comes before anything else. Never clamp, never start at the newest
- *   entry in silence, never recreate what was lost upstream.
- * - **Head only as proof.** `head` means: every change committed before `askedAtMonotonicMs` has been yielded before
- *   this event. Traffic is no proof. While nothing changes it is repeated, a few times in `maxSilenceMs`
- *   (`headIntervalMs`).
- * - **Backpressure.** An event is taken when the consumer asks for the next; what is read ahead is bounded, and
- *   nothing is dropped to keep it so.
- * - **At least once.** After a reconnection events may come again. They never come out of order within one `open`.
+ * Requirements on every adapter: **Order.** Events are in the feed's order; a `change` is one whole transaction.
+ * **Nothing is skipped.** A message that can't be parsed is `unintelligible`. If it can't be proved that nothing was
+ * missed after the requested position, a `gap` comes before any other event. An adapter never clamps a position,
+ * never starts at the newest entry without a gap, and never recreates what was lost upstream. **Head only as proof.**
+ * `head` means that every change committed before `askedAtMonotonicMs` was yielded before this event. Traffic is no
+ * proof. Without changes it is repeated at `headIntervalMs`. **Backpressure.** An event is produced when the consumer
+ * requests the next one; read-ahead is bounded, and nothing is dropped. **At least once.** After a reconnection
+ * events may be repeated. Within one `open` they are in order.
  */
 export interface Feed {
   /**
-   * Connects and yields what comes after `after`, a position that this feed gave (null: there is none; the feed begins
-   * at its head, and its first event is a `gap`, yielded only when it is attached there so that no change falls
-   * between).
+   * Connects and yields the events after `after`, a position of this feed. Null: there is none; the feed begins at
+   * its head, and its first event is a `gap`, yielded once it is attached there, so that no change is missed in
+   * between.
    *
-   * Runs until `signal` aborts, which ends it promptly, whatever it waits for, and frees the connection; or until it
-   * fails: then `failed` is the last event. It does not reconnect by itself. Never opened twice at a time; may be
-   * opened again after it has ended.
+   * Runs until `signal` aborts, which promptly ends any wait and frees the connection, or until it fails; then
+   * `failed` is the last event. It does not reconnect. At most one `open` runs at a time; another may follow.
    */
   open(after: string | null, signal: AbortSignal): AsyncIterable<FeedEvent>;
 
   /**
-   * Everything up to and including this position is in force and durable here; only now may the upstream forget it.
-   * Positions come in order, not necessarily each one. Returns at once; what goes wrong ends the open stream with
-   * `failed`. Between two opens it is ignored.
+   * Everything up to and including this position is applied and durable, so the upstream may forget it. Positions
+   * come in order, but not every one. Returns at once; an error ends the open stream with `failed`. Ignored between
+   * two opens.
    */
   acknowledge(position: string): void;
 
-  /** Where changes are delivered to Weir instead of being fetched (webhook). */
+  /** For feeds whose changes are delivered to Weir (webhook). */
   readonly receiver?: FeedReceiver;
 }
 
 export type FeedEvent =
   | ChangeEvent
-  /** A message that the format or the adapter can't read. It counts as having said anything at all. */
+  /** A message that the format or the adapter can't parse. It may stand for any change. */
   | { readonly kind: 'unintelligible'; readonly position: string; readonly reason: string }
-  /** `position`: where the head was, if the feed can say so: everything up to it has been yielded. */
+  /** `position`: of the head, if known: everything up to it was yielded. */
   | { readonly kind: 'head'; readonly position: string | null; readonly askedAtMonotonicMs: number }
-  /** Changes may have been missed before this place. `position`: where the feed goes on; null: the next event's. */
+  /**
+   * Changes before this place may have been missed. `position`: where the feed continues; null: at the next event.
+   */
   | { readonly kind: 'gap'; readonly reason: string; readonly position: string | null }
-  /** How many events wait upstream, where the feed can tell. For operators only. */
+  /** How many events wait upstream, if known. For operators only. */
   | { readonly kind: 'behind'; readonly events: number }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
@@ -59,29 +57,32 @@ export interface ChangeEvent {
   readonly kind: 'change';
   /** After this transaction. */
   readonly position: string;
-  /** All changes of one transaction, in order. May be empty: the position moves. */
+  /** All changes of one transaction, in order. Empty where only the position advances. */
   readonly changes: readonly Change[];
-  /** Wall-clock milliseconds since 1970 at which the origin's side committed it, where the feed says so. */
+  /** Wall-clock milliseconds since 1970 of the commit, if the feed states it. */
   readonly committedAtMs?: number;
 }
 
 export interface FeedFailure {
   readonly kind:
-    /** Nobody answers, or the connection was lost. */
+    /** The server does not respond, or the connection was lost. */
     | 'unreachable'
-    /** Wrong credentials, or not allowed. */
+    /** Wrong credentials, or missing permissions. */
     | 'refused'
-    /** The stream, topic, slot or publication is not there. */
+    /** The stream, topic, slot or publication does not exist. */
     | 'missing'
-    /** It is held by somebody else. */
+    /** Another client holds it. */
     | 'in-use'
-    /** It answered what it must not answer. */
+    /** The server violated the protocol. */
     | 'protocol'
     /** The client library is not installed. */
     | 'library';
-  /** `soon`: with backoff. `slowly`: soon at the longest backoff, for somebody must act. `never`: until a restart. */
+  /**
+   * `soon`: with backoff. `slowly`: soon at the longest backoff, because an operator has to act. `never`: until a
+   * restart.
+   */
   readonly retry: 'soon' | 'slowly' | 'never';
-  /** For logs and operators: what is wrong and what to do about it; no secrets, no stack. */
+  /** For logs and operators: what is wrong and how to mend it; no secrets, no stack. */
   readonly message: string;
   readonly cause: unknown;
 }
@@ -90,8 +91,8 @@ export interface FeedDeps {
   readonly clock: FeedClock;
   readonly log: FeedLog;
   /**
-   * Loads an optional client library when a feed first needs it: `loadLibrary('pg', () => import('pg'))`. The name is
-   * that of the package, and the failure says to install it.
+   * Loads an optional client library on first use: `loadLibrary('pg', () => import('pg'))`. `name` is the package to
+   * install, for the failure's message.
    */
   loadLibrary<T>(name: string, load: () => Promise<T>): Promise<LoadedLibrary<T>>;
 }
@@ -101,70 +102,72 @@ export type LoadedLibrary<T> =
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
 export interface FeedClock {
-  /** Monotonic milliseconds, of one origin for the whole process. */
+  /** Monotonic milliseconds, with one origin for the whole process. */
   monotonicMs(): number;
   /** Wall-clock milliseconds since 1970. */
   nowMs(): number;
-  /** Calls back once after that time, unless the returned function was called before. Keeps no process alive. */
+  /**
+   * Calls back once after `delayMs`, unless the returned function was called before. Does not keep the process alive.
+   */
   schedule(delayMs: number, callback: () => void): () => void;
 }
 
-/** `event` is one short phrase; the feed's name is added by the caller. */
+/** `event` is one short phrase. The caller adds the feed's name. */
 export type FeedLog = (
   level: 'debug' | 'info' | 'warn' | 'error',
   event: string,
   details?: Readonly<Record<string, unknown>>,
 ) => void;
 
-/** Takes deliveries that arrive as requests on the main port. */
+/** Receives deliveries as requests on the main port. */
 export interface FeedReceiver {
-  /** The path, normalised, on which deliveries come. */
+  /** The normalised path of deliveries. */
   readonly path: string;
-  /** The most bytes a delivery's content may have; more is answered with 413 by whoever reads it. */
+  /** The maximum content of a delivery in bytes. A larger one gets 413 from the reader of the content. */
   readonly maxBodyBytes: number;
-  /** Answers once what was delivered is in force and durable, or refuses it. Never rejects. */
+  /** Resolves once the delivery is applied and durable, or refused. Never rejects. */
   receive(delivery: FeedDelivery): Promise<DeliveryAnswer>;
 }
 
 export interface FeedDelivery {
   readonly method: string;
   readonly fields: Fields;
-  /** The content exactly as it was sent: signatures are of these bytes. */
+  /** The content exactly as sent, because signatures cover its bytes. */
   readonly body: Uint8Array;
 }
 
 export interface DeliveryAnswer {
-  /** 204: in force and durable. 401: not authenticated. 405, 413, 400: not a delivery. 503: try again. */
+  /** 204: applied and durable. 401: not authenticated. 400, 405, 413: not a delivery. 503: to be sent again. */
   readonly status: 204 | 400 | 401 | 405 | 413 | 503;
-  /** Why, for the sender; empty for 204. */
+  /** The reason, for the sender; empty for 204. */
   readonly detail: string;
 }
 
-/** A type of feed, as the registry lists it: `schema` has its own keys (`url` among them where it has one). */
+/** A type of feed in the registry. `schema` has its own keys (for example `url`). */
 export interface FeedAdapter extends FeedType {
   readonly type: FeedConfig['type'];
   /**
-   * Whether its heads prove what `Feed` says of them. Not where the feed is told of changes when their sender likes: then
-   * they only say that it stands ready.
+   * Whether its heads are proofs as `Feed` requires. False where the sender decides when it reports changes: then
+   * they only show that the feed is ready to receive.
    */
   readonly provesHead: boolean;
-  /** Of the client libraries that `open` loads. */
+  /** Client libraries that `open` loads. */
   readonly packages: readonly string[];
-  /** Connects nothing: that is `open`'s. `config.options` has been through `schema`. */
+  /** Does not connect. `config.options` has been validated by `schema`. */
   create(config: FeedConfig, deps: FeedDeps): Feed;
   /**
-   * The position as the feed's own world writes it, for operators and `Weir-Position`. Positions may hold more: a
-   * stream's identity, an ordinal.
+   * The position in the form of the feed's server, for operators and `Weir-Position`. Positions may hold more, such
+   * as a stream's identity or an ordinal.
    */
   showPosition(position: string): string;
   /**
-   * Below 0, 0 or above 0 as `a` comes before, at or after `b`; null where that can't be told. Takes positions and what
-   * `showPosition` made of them. 64-bit numbers are compared as BigInt, never as text or as doubles.
+   * Negative, 0 or positive if `a` is before, at or after `b`; null if unknown. Takes positions and results of
+   * `showPosition`. 64-bit numbers are compared as BigInt, never as text or double.
    */
   comparePositions(a: string, b: string): number | null;
 }
 
-/** Makes an adapter whose `create` gets its options with the type that `schema` gives them. */
+/** Creates an adapter whose `create` receives its options with the type of `schema`. */
 export function defineFeed<Schema extends z.ZodObject>(definition: {
   readonly type: FeedConfig['type'];
   /** Absent: true. */
@@ -183,12 +186,12 @@ export function defineFeed<Schema extends z.ZodObject>(definition: {
     packages: [],
     readLag: '0s',
     ...definition,
-    // The configuration's loader has put the options through this very schema.
+    // The configuration's loader has validated the options by this schema.
     create: (config, deps) => definition.create(config, config.options as z.output<Schema>, deps),
   };
 }
 
-/** How often a feed proves itself at its head while nothing changes: thrice in `maxSilenceMs`, at most every 10 s. */
+/** How often a feed without changes proves its head: three times in `maxSilenceMs`, at least every 10 s. */
 export function headIntervalMs(maxSilenceMs: number): number {
   return Math.min(maxSilenceMs / 3, 10_000);
 }

@@ -20,12 +20,12 @@ import {
 } from './kafka/records.ts';
 import { readSecurity, saslSchema, tlsSchema } from './kafka/security.ts';
 
-/** The most that a broker may wait for something new before it answers. */
+/** The longest time that a broker waits for new records before it responds. */
 const MAX_WAIT_MS = 500;
-/** The most that a connection and an answer may take. A broker that is gone must leave time to ask the next one. */
+/** The longest time for a connection and a response, which leaves time to ask another broker. */
 const MAX_CONNECT_MS = 5_000;
 const MAX_ANSWER_MS = 30_000;
-/** Answers in a row that the broker forgot its session. */
+/** The limit on consecutive responses that say that the broker lost the fetch session. */
 const MAX_LOST_SESSIONS = 3;
 
 const broker = z
@@ -52,16 +52,16 @@ const schema = z.strictObject({
 type KafkaOptions = z.output<typeof schema>;
 
 /**
- * Kafka, read without a consumer group: every node reads every partition. The position is a vector, the offset of each
- * partition that is read next. Each message is one transaction, in the order of its partition.
+ * Kafka, read without a consumer group: every node reads every partition. A position is a vector with the next offset
+ * of each partition. Each message is one transaction, in the order of its partition.
  *
- * At its start it asks what each partition holds and compares: earliest ≤ wanted ≤ end; and it reads the last message once more,
- * which has to be the same, for a cluster that was restored and written on has others under the same offsets. Later the broker compares, also
- * the leader epoch under which the last record was written, which shows a log that was cut off and written anew.
+ * At its start the feed requests each partition's bounds and requires earliest ≤ wanted ≤ end. It reads the last
+ * message again, which must be the same: a cluster that was restored and written on has others under the same
+ * offsets. Later the broker compares the leader epoch of the last record, which detects a truncated log.
  *
- * At its head it is when a round of questions that began at one moment has shown each partition's high watermark, on
- * partitions and leaders that were asked for in the same round, and all up to there has been read. Whatever changes in
- * the cluster (leaders, partitions) ends the feed, which begins anew where it was.
+ * The head is proved when requests sent after one moment have returned each partition's high watermark, with
+ * partitions and leaders confirmed in the same round, and everything up to there has been read. A change of leaders
+ * or partitions ends the feed, which is opened again at its position.
  */
 export const kafkaFeed = defineFeed({
   type: 'kafka',
@@ -113,10 +113,10 @@ class KafkaFeed implements Feed {
   }
 
   acknowledge(): void {
-    // Brokers keep no place for us: there is no group.
+    // Without a group, brokers store no offsets.
   }
 
-  /** The first is asked first; another time it is another one, for one that is frozen is not passed over. */
+  /** Rotates the brokers, because a frozen first broker would not be skipped. */
   #nextBrokers(): string[] {
     const brokers = [this.#options.brokers].flat();
     const first = this.#opens++ % brokers.length;
@@ -124,7 +124,7 @@ class KafkaFeed implements Feed {
   }
 }
 
-/** A fetch and when it was sent. */
+/** A fetch, and when it was sent. */
 interface Fetched {
   readonly node: number;
   readonly sentAtMs: number;
@@ -190,7 +190,7 @@ class Following {
     }
   }
 
-  /** Where a proof is due: asks for the cluster's state. Why it can't be read on as it is; null: it can. */
+  /** If a proof is due, requests the cluster's state. Returns why reading can't continue; null: it can. */
   async #beginProof(reading: KafkaReading): Promise<string | null> {
     const nowMs = this.#deps.clock.monotonicMs();
     if (this.#proof !== null || nowMs < this.#nextProofAtMs) return null;
@@ -245,7 +245,7 @@ class Following {
     for (const { topicId, data } of answered) {
       const partition = reading.find(topicId, data.partitionIndex);
       if (partition === null) continue;
-      // A follower's high watermark may be old.
+      // A follower's high watermark may be outdated.
       if ((data.preferredReadReplica ?? -1) >= 0) {
         throw new KafkaProblem('protocol', 'slowly', 'the broker sends readers to a follower');
       }
@@ -282,7 +282,7 @@ class Following {
       const reason = `${where} lacks messages behind ${partition.next}: is it compacted?`;
       yield { kind: 'gap', reason, position: null };
     }
-    // Batches come whole, also those that begin before the offset asked for.
+    // Batches are complete, also those that begin before the requested offset.
     for (const batch of data.records ?? []) {
       for (const record of isControl(batch) ? [] : batch.records) {
         const offset = batch.firstOffset + BigInt(record.offsetDelta);
@@ -296,8 +296,8 @@ class Following {
   }
 
   /**
-   * What was read is not what is there: the gap invalidates everything up to the end, and there it goes on. A proof
-   * that is under way knows other ends.
+   * The log has other records than those that were read. The gap invalidates everything up to the end, where reading
+   * continues. A proof in progress has other ends.
    */
   async *#restart(
     partition: PartitionReading,
@@ -314,7 +314,7 @@ class Following {
     };
   }
 
-  /** What can be said now that an answer was taken. */
+  /** The events that are due after a response was processed. */
   *#told(reading: KafkaReading): Generator<FeedEvent> {
     const behind = reading.behind();
     if (behind !== this.#saidBehind) yield { kind: 'behind', events: behind };
@@ -326,7 +326,7 @@ class Following {
     yield { kind: 'head', position: reading.position(), askedAtMonotonicMs: proof.askedAtMs };
   }
 
-  /** Rejects at once when the feed is aborted; what was waited for ends with the client. */
+  /** Rejects at once when the feed is aborted. The awaited request ends with the client. */
   async #unlessAborted<T>(promise: Promise<T>): Promise<T> {
     const { promise: aborted, reject } = Promise.withResolvers<never>();
     const onAbort = (): void => reject(this.#signal.reason);

@@ -20,13 +20,14 @@ import {
 import { matchesSubject } from './nats/subject.ts';
 
 /**
- * A NATS JetStream stream, read by a consumer of this node alone and without acknowledgements. Each message is one
+ * A NATS JetStream stream, read by an ephemeral consumer of this node without acknowledgements. Each message is one
  * transaction.
  *
- * All messages of the stream are read, also those of other subjects, so that every sequence number is accounted for: one
- * that does not come was removed before it was read, which the server never says. Where reading begins anew, the last message
- * read must still be there and be the same: a stream restored from an older copy and written on has others. The stream's leader tells where the
- * head is; once that number was read, or nothing is left up to it, the head is proved as of the asking.
+ * Messages of all subjects are read, so that every sequence number is accounted for: a number that is not delivered
+ * was removed before it was read, which the server does not report. At the start the last message read must exist and
+ * be the same, because a stream that was restored from an older copy and written on has others. The head is the last
+ * sequence that the stream's leader reports. It is proved as of the request once that number was read, or nothing is
+ * left up to it.
  */
 export const natsFeed = defineFeed({
   type: 'nats',
@@ -67,7 +68,7 @@ class NatsFeed implements Feed {
   }
 
   acknowledge(): void {
-    // The server keeps no place for us.
+    // The server stores no position of this consumer.
   }
 
   async *#begin(connection: NatsStreamConnection, after: string | null): AsyncGenerator<FeedEvent> {

@@ -19,7 +19,7 @@ import { Telling } from './postgres/telling.ts';
 import { readTls, tlsSchema } from './tls.ts';
 import { within } from './within.ts';
 
-/** How long a slot that another connection holds is waited for: perhaps it is an old one of ours. */
+/** How long to wait for a slot that another connection holds, which may be an old one of this feed. */
 const HELD_MS = 2_000;
 const HELD_POLL_MS = 50;
 
@@ -60,14 +60,14 @@ const schema = z.strictObject({
 type PostgresOptions = z.output<typeof schema>;
 
 /**
- * PostgreSQL's logical decoding by its own plugin, pgoutput. A transaction is told when it has committed, whole; the
- * position is the end of its commit record. The slot keeps the last commit that was seen and everything behind it: at the
- * next start that commit comes first, and shows that the log is still the one that was followed.
+ * PostgreSQL's logical decoding with its own plugin pgoutput. A transaction is yielded whole after its commit; its
+ * position is the end of its commit record. The slot retains the last seen commit and everything after it. At the
+ * next start that commit is sent first, and shows whether the log is still the same.
  *
- * Head: the server is asked where its log ends and then, in the stream, how far it has sent. Between transactions its
- * answer, a keepalive, lies behind every change before it.
+ * The head is proved by asking the server for the end of its log, and then, in the stream, how far it has sent.
+ * Between transactions its response, a keepalive, comes after every earlier change.
  *
- * Slots are never created here: one made anew in silence would hide what was missed.
+ * Slots are never created here, because a new one would hide what was missed.
  */
 export const postgresFeed = defineFeed({
   type: 'postgres',
@@ -85,7 +85,7 @@ class PostgresFeed implements Feed {
   readonly #deps: FeedDeps;
   readonly #address: Address;
   #stream: ReplicationStream | null = null;
-  /** The log can't be read on from where we were. */
+  /** The log can't be decoded from the position on. */
   #isUndecodable = false;
 
   constructor(config: FeedConfig, options: PostgresOptions, deps: FeedDeps) {
@@ -188,8 +188,9 @@ class PostgresFeed implements Feed {
   }
 
   /**
-   * Rows are decoded as the server was when they were written. What was written while a publication did not exist can't be
-   * sent for it ever, and the server would come to it again and again: the next start goes on behind it, with a gap.
+   * Rows are decoded by the catalogue as it was when they were written. Rows that were written while a publication
+   * did not exist can never be sent, and the server would fail on them each time. So the next start continues after
+   * them, with a gap.
    */
   async #next(stream: ReplicationStream): Promise<ReplicationItem> {
     try {
@@ -206,7 +207,7 @@ class PostgresFeed implements Feed {
     return within(promise, this.#config.maxSilenceMs, this.#deps.clock, what);
   }
 
-  /** Waits a little for a slot that is held. */
+  /** Waits a little if another connection holds the slot. */
   async #inspect(session: Session): Promise<Exclude<Inspection, { kind: 'held' }>> {
     const { clock } = this.#deps;
     const { slot } = this.#options;

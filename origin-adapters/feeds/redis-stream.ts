@@ -19,12 +19,13 @@ import {
 import type { StreamEntry } from './redis-stream/place.ts';
 
 /**
- * A Redis stream (Redis 7 or later), read without a consumer group, so that every node sees all of it. Each entry is one
+ * A Redis stream (Redis 7 or later), read without a consumer group: every node reads all of it. Each entry is one
  * transaction.
  *
- * Redis starts in silence at whatever is left, so state and entries are read in one transaction, and each time it is
- * shown from the state's numbers that nothing between our place and these entries is missing, and from our own last entry
- * that the stream is still the same. Where nothing more follows, that is the head. XREAD only says when it is worth looking again.
+ * Redis silently begins at the oldest remaining entry. So state and entries are read in one transaction. Each time
+ * the state's counters prove that no entry between the position and these entries is missing, and the last entry read
+ * proves that the stream is the same. If nothing follows, that is the head. XREAD serves only to wait for new
+ * entries.
  */
 export const redisStreamFeed = defineFeed({
   type: 'redis-stream',
@@ -71,7 +72,7 @@ class RedisStreamFeed implements Feed {
   }
 
   acknowledge(): void {
-    // The server keeps no place for us.
+    // Without a group, the server stores no position.
   }
 
   async *#follow(

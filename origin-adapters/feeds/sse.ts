@@ -6,7 +6,7 @@ import { formats, messageEvent } from '../formats/formats.ts';
 import { EventStreamParser, type ServerSentItem } from './event-stream.ts';
 import { defineFeed, type Feed, type FeedDeps, type FeedEvent, type FeedFailure } from './feed.ts';
 
-/** Characters of one event. */
+/** Maximum characters of one event. */
 const MAX_EVENT_LENGTH = 16 * 2 ** 20;
 
 const schema = z.strictObject({
@@ -30,14 +30,13 @@ const schema = z.strictObject({
 type SseOptions = z.output<typeof schema>;
 
 /**
- * Server-sent events. The position is the last event's id. The origin says that it has replayed everything with
- * `event: head`, or else with a comment, and that something is lost with `event: reset`; every other event is a change in
- * the feed's format.
+ * Server-sent events. A position is the id of the last event. The origin reports the end of the replay by `event:
+ * head` or a comment, and a loss by `event: reset`. Every other event is a change in the feed's format.
  *
- * A comment that greets a connection which has something to be replayed proves nothing, for the replay may follow it;
- * and of an origin that says `event: head`, comments count only behind it. Later comments and heads are the heartbeat:
- * they are believed at the moment at which they arrive, for the origin was not asked. What may have waited for us to read
- * it counts as having come when there last was nothing to read.
+ * A comment at the beginning of a connection proves nothing if there is something to replay, because the replay may
+ * follow it. From an origin that sends `event: head`, comments count only after that. Later comments and heads are
+ * the heartbeat. They prove the head as of their arrival, because the origin was not asked. If a message may have
+ * waited in the socket, its arrival counts as the last moment at which nothing was readable.
  */
 export const sseFeed = defineFeed({
   type: 'sse',
@@ -47,7 +46,7 @@ export const sseFeed = defineFeed({
   comparePositions: compareIds,
 });
 
-/** Ids are the origin's own words; only numbers have an order. */
+/** Ids are chosen by the origin; only numbers have an order. */
 function compareIds(a: string, b: string): number | null {
   if (a === b) return 0;
   if (!/^\d+$/.test(a) || !/^\d+$/.test(b)) return null;
@@ -61,7 +60,7 @@ class SseFeed implements Feed {
   readonly #options: SseOptions;
   readonly #deps: FeedDeps;
   readonly #format: Format;
-  /** The origin was heard to say `event: head` at some time. */
+  /** The origin has sent `event: head` before, on any connection. */
   #saysHead = false;
 
   constructor(config: FeedConfig, options: SseOptions, deps: FeedDeps) {
@@ -75,7 +74,7 @@ class SseFeed implements Feed {
     const agent = new Agent({
       connections: 1,
       allowH2: false,
-      // What bounds a silent stream is max-silence, which the runner watches.
+      // The runner limits the silence of the stream by max-silence.
       bodyTimeout: 0,
       headersTimeout: this.#config.maxSilenceMs,
       connectTimeout: this.#config.maxSilenceMs,
@@ -90,7 +89,7 @@ class SseFeed implements Feed {
   }
 
   acknowledge(): void {
-    // The origin keeps no place for us.
+    // The origin stores no position.
   }
 
   async *#follow(agent: Agent, after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
@@ -145,7 +144,7 @@ class SseFeed implements Feed {
 
   #headers(lastId: string | null): Record<string, string> {
     const headers: Record<string, string> = { accept: 'text/event-stream', 'cache-control': 'no-store' };
-    // Ids are UTF-8 (HTML §9.2.4); header values go out byte by byte.
+    // HTML §9.2.4: ids are UTF-8; header values are sent byte by byte.
     if (lastId !== null) headers['last-event-id'] = Buffer.from(lastId, 'utf8').toString('latin1');
     if (this.#options.authorization !== undefined) headers['authorization'] = this.#options.authorization;
     return headers;
@@ -188,7 +187,7 @@ class SseFeed implements Feed {
     return !isGreeting;
   }
 
-  /** The first one answers our request; the origin was not asked for the others. */
+  /** The first head responds to this request; the origin was not asked for later ones. */
   #head(reading: Reading): FeedEvent {
     const askedAtMonotonicMs = reading.hasProved ? reading.emptyAtMs : reading.askedAtMs;
     reading.hasProved = true;
@@ -199,10 +198,10 @@ class SseFeed implements Feed {
 /** How far one connection has been read. */
 class Reading {
   readonly askedAtMs: number;
-  /** When there last was nothing to read: what was read since has come since. */
+  /** When nothing was readable for the last time: everything read since arrived since. */
   emptyAtMs: number;
   lastId: string | null;
-  /** The replay may have begun: what is said now is no mere greeting. */
+  /** The replay may have begun, so the next comment is not just a greeting. */
   isGreeted: boolean;
   hasHead = false;
   hasProved = false;
@@ -215,15 +214,15 @@ class Reading {
   }
 }
 
-/** What the socket holds already is read within that many turns of the loop. */
+/** Data that the socket already holds is read within this many turns of the event loop. */
 const IDLE_TURNS = 3;
 
-/** Notices whether something had to be waited for, from its making on. */
+/** Detects whether the reader had to wait for data since this object was created. */
 class Idling {
   #turns = 0;
   #next = setImmediate(() => this.#turn());
 
-  /** True: there was nothing to read until now. */
+  /** True: nothing was readable until now. */
   end(): boolean {
     clearImmediate(this.#next);
     return this.#turns >= IDLE_TURNS;
@@ -235,7 +234,7 @@ class Idling {
   }
 }
 
-/** An empty id is what a stream without ids leaves; one with control characters is none that a header can carry. */
+/** A stream without ids leaves an empty id. A header can't contain control characters. */
 function namesPlace(id: string): boolean {
   return id !== '' && !/[^\t\P{Cc}]/u.test(id);
 }

@@ -2,19 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { FeedFailure } from './feed.ts';
 
-/** A feed's key `tls`. Its files are absolute paths once the configuration is compiled. */
+/** The key `tls` of a feed. Its files are absolute paths once the configuration is compiled. */
 export const tlsSchema = z
   .strictObject({
     ca: z.string().min(1).optional().describe('File of the authorities to trust (PEM).'),
     cert: z.string().min(1).optional().describe("File of the client's certificate chain (PEM)."),
     key: z.string().min(1).optional().describe("File of the client's private key (PEM)."),
-    'server-name': z.string().min(1).optional().describe('The name that the certificate must bear.'),
+    'server-name': z.string().min(1).optional().describe('The name that the server's certificate must have.'),
   })
   .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
     error: 'cert and key together, or neither',
   });
 
-/** What `node:tls` takes; a key is absent where nothing was configured. */
+/** Options of `node:tls`; absent if not configured. */
 export interface TlsMaterial {
   readonly ca?: string;
   readonly cert?: string;
@@ -26,7 +26,7 @@ export type ReadTls =
   | { readonly kind: 'read'; readonly material: TlsMaterial }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
-/** Reads the files anew at each connection, so that a renewed certificate is taken. */
+/** Reads the files at each connection, so that a renewed certificate is used. */
 export async function readTls(options: z.output<typeof tlsSchema>): Promise<ReadTls> {
   const material: Record<string, string> = {};
   for (const name of ['ca', 'cert', 'key'] as const) {

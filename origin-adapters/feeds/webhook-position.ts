@@ -1,22 +1,22 @@
 import type { CloudEvent } from '../formats/cloudevents.ts';
 
-/** Sources whose sequence is followed. */
+/** The maximum number of sources whose sequence is followed. */
 const MAX_SOURCES = 100;
 
 /**
- * How far a webhook feed has come: how many deliveries and gaps it took, and where every delivery since the last gap was a
- * CloudEvent with a `sequence`, the last one of each source, by which a hole is found also over a restart. As text:
- * `12`, or `12` and the sequences in JSON.
+ * A position of a webhook feed: the number of deliveries and gaps, and, if every delivery since the last gap was a
+ * CloudEvent with a `sequence`, the last sequence of each source. By these a missing delivery is detected even after
+ * a restart. Written as `12`, or as `12` and the sequences in JSON.
  */
 export interface WebhookPosition {
   readonly count: bigint;
-  /** null: some delivery bore none, so that nothing is known of what was missed. */
+  /** Null: a delivery had no sequence, so missing deliveries can't be detected. */
   readonly sequences: ReadonlyMap<string, bigint> | null;
 }
 
 export const firstPosition: WebhookPosition = { count: 0n, sequences: new Map() };
 
-/** null where the text is none of ours. */
+/** Null where it is not a position of this feed. */
 export function parsePosition(text: string): WebhookPosition | null {
   const match = /^(\d+)(?: (\{.*\}))?$/s.exec(text);
   if (match === null) return null;
@@ -42,7 +42,7 @@ export type Advance =
   | { readonly kind: 'next'; readonly position: WebhookPosition }
   | { readonly kind: 'hole'; readonly position: WebhookPosition; readonly reason: string };
 
-/** After one more delivery. `events`: null where the format has no sequences. */
+/** The position after one more delivery. `events`: null if the format has no sequences. */
 export function advance(position: WebhookPosition, events: readonly CloudEvent[] | null): Advance {
   const count = position.count + 1n;
   const read = events === null || events.length === 0 ? null : sequencesOf(events);
@@ -55,19 +55,19 @@ export function advance(position: WebhookPosition, events: readonly CloudEvent[]
     if (last !== undefined && sequence > last + 1n) {
       hole ??= `${source} went from sequence ${last} to ${sequence}`;
     }
-    // What comes late or again does not set it back.
+    // A late or repeated event does not move the sequence back.
     if (last === undefined || sequence > last) sequences.set(source, sequence);
   }
   const next = { count, sequences: sequences.size > MAX_SOURCES ? null : sequences };
   return hole === null ? { kind: 'next', position: next } : { kind: 'hole', position: next, reason: hole };
 }
 
-/** Behind a gap, which covers what was missed: sequences begin anew. */
+/** The position after a gap, which covers what was missed: sequences begin anew. */
 export function afterGap(position: WebhookPosition): WebhookPosition {
   return { count: position.count + 1n, sequences: new Map() };
 }
 
-/** CloudEvents' sequence extension; only integers say whether one is missing. null: an event bears none. */
+/** CloudEvents sequence extension: only integers show that one is missing. Null: an event has none. */
 function sequencesOf(events: readonly CloudEvent[]): { source: string; sequence: bigint }[] | null {
   const read: { source: string; sequence: bigint }[] = [];
   for (const { attributes } of events) {
@@ -83,7 +83,7 @@ function parseSequences(text: string): ReadonlyMap<string, bigint> | null {
     const entries = Object.entries(JSON.parse(text) as Record<string, string>);
     return new Map(entries.map(([source, last]) => [source, BigInt(last)]));
   } catch {
-    // A client may send anything as a position.
+    // Clients may send anything as a position.
     return null;
   }
 }

@@ -1,22 +1,22 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { fieldValues, type Fields } from '../../policies/http/fields.ts';
 
-/** Verifies deliveries as Standard Webhooks 1.0 signs them: HMAC-SHA256 over the very bytes that were sent. */
+/** Standard Webhooks 1.0: verifies signatures of deliveries, HMAC-SHA256 over the bytes as sent. */
 
 export type Authentication =
   { readonly kind: 'authentic'; readonly id: string } | { readonly kind: 'refused'; readonly reason: string };
 
 const PREFIX = 'whsec_';
-/** Keys that rotate are signed with side by side; nobody needs more. */
+/** Several signatures are sent while keys rotate. More than this are refused. */
 const MAX_SIGNATURES = 16;
 
-/** Says what is wrong with a secret, or null. */
+/** What is wrong with a secret; null: nothing. */
 export function secretProblem(secret: string): string | null {
   if (!secret.startsWith(PREFIX)) return secret === '' ? 'a secret that is not empty' : null;
   return decodedBase64(secret.slice(PREFIX.length)) === null ? `base64 after ${PREFIX}` : null;
 }
 
-/** The keys of a secret: base64 after `whsec_`. Without the prefix senders differ: its bytes, or what it encodes. */
+/** The keys of a secret: base64 after `whsec_`. Without the prefix, senders use its bytes or what it encodes. */
 export function keysOf(secret: string): Buffer[] {
   if (secret.startsWith(PREFIX)) return [decodedBase64(secret.slice(PREFIX.length))!];
   const decoded = decodedBase64(secret);
@@ -24,8 +24,8 @@ export function keysOf(secret: string): Buffer[] {
 }
 
 /**
- * Whether one of the signatures was made with one of the keys, at a time within `toleranceMs` of `nowMs` (wall clock).
- * Takes as long for a wrong signature as for a right one.
+ * Whether one of the signatures was made with one of the keys, at a time within `toleranceMs` of `nowMs` (wall
+ * clock). Takes as long for a wrong signature as for a right one.
  */
 export function authenticate(
   fields: Fields,
@@ -42,7 +42,7 @@ export function authenticate(
   }
   if (!isSigned(`${id}.${timestamp}.`, body, keys, signatures))
     return refused('the signature does not match');
-  // Written in seconds since 1970. Only what is signed is looked at further.
+  // Seconds since 1970, checked before the signature.
   const isTime = /^\d{1,15}$/.test(timestamp);
   if (!isTime || Math.abs(nowMs - Number(timestamp) * 1000) > toleranceMs) {
     return refused('the timestamp is outside the tolerance');
@@ -64,7 +64,7 @@ function isSigned(
   return isMatching;
 }
 
-/** Those of version 1, which are 32 bytes. */
+/** Signatures of version 1, of 32 bytes each. */
 function signaturesOf(fields: Fields): Buffer[] {
   return fieldValues(fields, 'webhook-signature')
     .flatMap((value) => value.split(' '))
@@ -74,7 +74,7 @@ function signaturesOf(fields: Fields): Buffer[] {
     .filter((signature) => signature.length === 32);
 }
 
-/** A field that was sent twice says nothing. */
+/** Null where the field is absent or repeated. */
 function single(fields: Fields, name: string): string | null {
   const values = fieldValues(fields, name);
   return values.length === 1 && values[0] !== '' ? values[0]! : null;

@@ -26,7 +26,7 @@ import {
 } from './webhook-position.ts';
 import { authenticate, keysOf, secretProblem } from './webhook-signature.ts';
 
-/** Deliveries that may wait to be in force, and those that are remembered so that they are not applied twice. */
+/** The maximum number of deliveries that wait to be applied, and of remembered ones that are not applied again. */
 const MAX_WAITING = 1_000;
 const MAX_WAITING_BYTES = 32 * 2 ** 20;
 const MAX_REMEMBERED = 10_000;
@@ -57,16 +57,16 @@ const schema = z.strictObject({
 type WebhookOptions = z.output<typeof schema>;
 
 /**
- * Webhooks, signed as Standard Webhooks says, in any of the formats. Each delivery is one transaction and answered with
- * 204 once it is in force and durable; a sender tries again what it got no 204 for.
+ * Standard Webhooks: signed deliveries in any of the formats. Each delivery is one transaction. It gets 204 once it
+ * is applied and durable; otherwise the sender sends it again.
  *
- * A webhook proves nothing of what was not delivered. So a start is a gap, and so is a delivery that had to be refused;
- * unless every delivery is a CloudEvent with a `sequence`, whose holes show what is missing. Between deliveries the
- * feed counts as live while Weir stands ready to take them: what is relied on is that the sender tries again. With
- * `heartbeats` only deliveries themselves keep it live (one with an empty array will do).
+ * A webhook proves nothing about what was not delivered. So a start is a gap, and so is a refused delivery, unless
+ * every delivery is a CloudEvent with a `sequence`, which shows missing ones. Between deliveries the feed counts as
+ * live while Weir is ready to receive, on the assumption that the sender repeats failed deliveries. With `heartbeats`
+ * only deliveries keep it live (one with an empty array is enough).
  *
- * Deliveries are remembered by id and content in memory. One that comes again after it was forgotten, or after a
- * restart, is applied again, which only costs revalidations.
+ * Deliveries are remembered in memory by id and content. One that is repeated after it was forgotten, or after a
+ * restart, is applied again, which costs only revalidations.
  */
 export const webhookFeed = defineFeed({
   type: 'webhook',
@@ -94,7 +94,7 @@ interface Waiting {
   readonly answer: (answer: DeliveryAnswer) => void;
 }
 
-/** What was yielded and is not yet durable. */
+/** An event that was yielded and is not durable yet. */
 interface Yielded {
   readonly count: bigint;
   readonly settle: (answer: DeliveryAnswer) => void;
@@ -107,7 +107,7 @@ class WebhookFeed implements Feed {
   readonly #deps: FeedDeps;
   readonly #keys: readonly Buffer[];
   readonly #format: Format;
-  /** The answers of deliveries by id and content: pending ones, and 204s. The oldest first. */
+  /** Responses by id and content, oldest first: pending ones and 204s. */
   readonly #answers = new Map<string, Promise<DeliveryAnswer>>();
   #arrived: Waiting[] = [];
   #yielded: Yielded[] = [];
@@ -115,7 +115,7 @@ class WebhookFeed implements Feed {
   #unauthentic = 0;
   #reportedAtMs = -Infinity;
   #isOpen = false;
-  /** Deliveries that were refused and may not come again, and how many of them a durable gap covers. */
+  /** Refused deliveries that may not be repeated, and how many of them a durable gap covers. */
   #refused = 0;
   #covered = 0;
   #wake: () => void = ignore;
@@ -187,7 +187,7 @@ class WebhookFeed implements Feed {
     }
   }
 
-  /** That Weir stands ready: a proof where nothing better is promised. */
+  /** A head that means that Weir is ready to receive: the proof of a feed without `heartbeats`. */
   #sign(): FeedEvent {
     if (this.#options.heartbeats) return { kind: 'behind', events: this.#arrived.length };
     return head(this.#deps.clock.monotonicMs());
@@ -241,7 +241,7 @@ class WebhookFeed implements Feed {
     return this.#once(authentication.id, delivery);
   }
 
-  /** Anybody can send such deliveries, as many as they like. */
+  /** Rate-limited, because anybody can send such deliveries. */
   #reportUnauthentic(reason: string): void {
     this.#unauthentic += 1;
     const nowMs = this.#deps.clock.monotonicMs();
@@ -251,7 +251,7 @@ class WebhookFeed implements Feed {
     this.#unauthentic = 0;
   }
 
-  /** The same id with other content is another delivery: taking it for a repetition could lose a change. */
+  /** The same id with other content is another delivery: treated as a repetition, its change would be lost. */
   #once(id: string, delivery: FeedDelivery): Promise<DeliveryAnswer> {
     const key = createHash('sha256').update(`${id}\n`).update(delivery.body).digest('base64');
     const known = this.#answers.get(key);
@@ -303,7 +303,7 @@ function reasonAtStart(after: string | null, position: WebhookPosition): string 
   return position.sequences === null ? 'what was sent before the start is not known' : null;
 }
 
-/** Falls due again and again until it is stopped. */
+/** Becomes due at regular intervals until it is stopped. */
 class Repeating {
   isDue = false;
   #cancel: () => void = ignore;
@@ -342,5 +342,5 @@ function head(askedAtMonotonicMs: number): FeedEvent {
 }
 
 function ignore(): void {
-  // Until somebody waits.
+  // Replaced while a caller waits.
 }

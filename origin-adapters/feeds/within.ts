@@ -1,11 +1,11 @@
 import type { FeedClock } from './feed.ts';
 
-/** What was waited for did not come in time. */
+/** The result did not arrive in time. */
 export class Overdue extends Error {}
 
 /**
- * Settles as `promise` does, or rejects with `Overdue` after that time. `what`: what did not happen, as a sentence that
- * the time ends. What was asked goes on: the connection that it was asked on is to be closed.
+ * Settles as `promise` does, or rejects with `Overdue` after `timeoutMs`. `what`: the start of the error message,
+ * which ends with the time. The request itself continues: its connection has to be closed.
  */
 export function within<T>(
   promise: Promise<T>,

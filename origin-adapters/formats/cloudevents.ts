@@ -5,7 +5,7 @@ import { fieldValue } from '../../policies/http/fields.ts';
 import { parseExactJson } from './exact-json.ts';
 import type { FormatMessage, ParsedMessage } from './format.ts';
 
-/** One event with its context attributes; `data` is null where there is none or it isn't JSON. */
+/** One event with its context attributes; `data` is null if there is none or it is not JSON. */
 export interface CloudEvent {
   readonly attributes: Readonly<Record<string, Data>>;
   readonly data: Data;
@@ -16,8 +16,9 @@ export type ReadCloudEvents =
   | { readonly kind: 'unintelligible'; readonly reason: string };
 
 /**
- * Format `cloudevents` (CloudEvents 1.0.2): names are looked up in the event's attributes and in its data, both counting;
- * `data.before` and `data.after` are the row's states. Data that is an array of objects holds several changes.
+ * CloudEvents 1.0.2: format `cloudevents`. Names are looked up in the event's attributes and in its data, both
+ * counting. `data.before` and `data.after` are the row's states. Data that is an array of objects has several
+ * changes.
  */
 export function parseCloudEvents(message: FormatMessage): ParsedMessage {
   const read = readCloudEvents(message);
@@ -25,7 +26,7 @@ export function parseCloudEvents(message: FormatMessage): ParsedMessage {
   return { kind: 'transaction', changes: read.events.flatMap(changesOf) };
 }
 
-/** The events of a message in binary, structured or batched mode (HTTP binding §3.1–§3.3). */
+/** HTTP binding §3.1 to §3.3: the events of a message in binary, structured or batched mode. */
 export function readCloudEvents(message: FormatMessage): ReadCloudEvents {
   const contentType = mediaType(fieldValue(message.fields, 'content-type') ?? '');
   const isStructured =
@@ -63,7 +64,7 @@ function readBinary(message: FormatMessage): ReadCloudEvents {
   return withContent(attributes, message.body, fieldValue(message.fields, 'content-type') ?? '');
 }
 
-/** Data without a media type is JSON (CloudEvents §3.1.1 and JSON format §3.1). */
+/** CloudEvents §3.1.1 and JSON format §3.1: data without a media type is JSON. */
 function withContent(attributes: DataObject, content: Uint8Array, contentType: string): ReadCloudEvents {
   const media = mediaType(contentType);
   const isJson = media === '' || media.endsWith('/json') || media.endsWith('+json');
@@ -73,7 +74,7 @@ function withContent(attributes: DataObject, content: Uint8Array, contentType: s
   return { kind: 'events', events: [{ attributes, data: parsed.data }] };
 }
 
-/** HTTP binding §3.1.3: names after `ce-`, values percent-encoded. */
+/** HTTP binding §3.1.3: names with the prefix `ce-`, values percent-encoded. */
 function headerAttributes(fields: Fields): DataObject {
   const attributes: Record<string, Data> = {};
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -92,7 +93,7 @@ function percentDecoded(value: string): string {
   }
 }
 
-/** CloudEvents §3.1: the required attributes. */
+/** CloudEvents §3.1: what is wrong with the required attributes; null: nothing. */
 function attributeProblem(attributes: DataObject): string | null {
   if (attributes['specversion'] !== '1.0') return 'expected CloudEvents specversion 1.0';
   for (const name of ['id', 'source', 'type']) {

@@ -3,7 +3,7 @@ import { isDataObject } from '../../policies/change.ts';
 import { parseExactJson } from './exact-json.ts';
 import type { FormatMessage, ParsedMessage } from './format.ts';
 
-/** What Debezium writes for a TOAST column that was not told: neither NULL nor a value. */
+/** Debezium's placeholder for a TOAST column without a value in the log: neither NULL nor a value. */
 const unavailable = '__debezium_unavailable_value';
 
 const operations: Readonly<Record<string, string>> = {
@@ -15,13 +15,13 @@ const operations: Readonly<Record<string, string>> = {
 };
 
 /**
- * Format `debezium`: the change envelope in JSON, with or without its schema. `table`, `schema`, `database` and `op` in words
- * can be looked up beside the envelope's own members. Without `before` in an update (Postgres without REPLICA IDENTITY
- * FULL) the message's key says which old values are known; where the transport carries no key, the old row's groups are
- * not known to have changed.
+ * Format `debezium`: the change envelope in JSON, with or without its schema. `table`, `schema`, `database` and `op`
+ * as words can be looked up in addition to the envelope's members. In an update without `before` (Postgres without
+ * REPLICA IDENTITY FULL) the message's key holds the known old values. Without a key the old row's other values are
+ * unknown.
  */
 export function parseDebezium(message: FormatMessage): ParsedMessage {
-  // A tombstone follows a deletion for the topic's compaction; it has no content.
+  // A tombstone without content follows a deletion, for the topic's compaction.
   if (message.body.length === 0) return nothing;
   const parsed = parseExactJson(message.body);
   if (parsed.kind === 'malformed') return { kind: 'unintelligible', reason: parsed.reason };
@@ -39,14 +39,14 @@ function readEnvelope(envelope: DataObject, key: Uint8Array | null): ParsedMessa
     return { kind: 'unintelligible', reason: 'the schema was changed' };
   }
   const op = envelope['op'];
-  // A message that the application wrote into the log itself.
+  // A message that the application wrote into the log.
   if (op === 'm') return nothing;
   const operation = typeof op === 'string' ? operations[op] : undefined;
   if (operation === undefined) return { kind: 'unintelligible', reason: 'the envelope has no known op' };
   return { kind: 'transaction', changes: [changeOf(envelope, operation, key)] };
 }
 
-/** The connector's heartbeats, and where transactions begin and end. */
+/** The connector's heartbeats, and the markers of transactions. */
 function isMarker(envelope: DataObject): boolean {
   if (envelope['status'] === 'BEGIN' || envelope['status'] === 'END') return 'id' in envelope;
   return Object.keys(envelope).length === 1 && 'ts_ms' in envelope;
@@ -85,7 +85,7 @@ function keyOf(key: Uint8Array | null): DataObject | null {
   return isDataObject(row) ? row : null;
 }
 
-/** The row without the values that were not told, or with the old row's, which they are by definition. */
+/** The row without placeholders, which are replaced by the old row's values where these are known. */
 function available(row: DataObject | null, old: DataObject | null): DataObject | null {
   if (row === null) return null;
   const known: Record<string, Data> = {};
@@ -96,7 +96,7 @@ function available(row: DataObject | null, old: DataObject | null): DataObject |
   return known;
 }
 
-/** The converter adds `schema` beside `payload` when `schemas.enable` is on. */
+/** The converter adds `schema` and `payload` if `schemas.enable` is on. */
 function payloadOf(data: Data): Data {
   return isDataObject(data) && 'payload' in data && !('op' in data) ? data['payload']! : data;
 }

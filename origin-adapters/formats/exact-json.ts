@@ -4,15 +4,15 @@ export type ExactJson =
   { readonly kind: 'data'; readonly data: Data } | { readonly kind: 'malformed'; readonly reason: string };
 
 /**
- * Reads UTF-8 JSON (RFC 8259) without rounding: an integer that a double can't hold stays as its text, so that an id of
- * 64 bits names the same thing here as at the origin.
+ * RFC 8259: reads UTF-8 JSON without rounding. An integer beyond a double's precision stays text, so that a 64-bit id
+ * is the same here as at the origin.
  */
 export function parseExactJson(bytes: Uint8Array): ExactJson {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     return { kind: 'data', data: JSON.parse(text, exact as Reviver) as Data };
   } catch (error) {
-    // Bad UTF-8, bad JSON, or nested so deep that the reviver ran out of stack.
+    // Invalid UTF-8 or JSON, or nested so deeply that the reviver exceeds the stack.
     return { kind: 'malformed', reason: error instanceof Error ? error.message : String(error) };
   }
 }

@@ -5,14 +5,14 @@ import { parseDebezium } from './debezium.ts';
 import type { Format, FormatMessage } from './format.ts';
 import { parseJson } from './json.ts';
 
-/** The formats by the names that the configuration gives them. */
+/** The formats by their names in the configuration. */
 export const formats: Readonly<Record<FeedConfig['format'], Format>> = {
   json: parseJson,
   cloudevents: parseCloudEvents,
   debezium: parseDebezium,
 };
 
-/** What a message at that position means to the runner. */
+/** The feed event of a message at that position. */
 export function messageEvent(format: Format, message: FormatMessage, position: string): FeedEvent {
   const parsed = format(message);
   return parsed.kind === 'transaction'

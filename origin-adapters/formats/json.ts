@@ -22,7 +22,7 @@ function jsonTransaction(data: Data): ParsedMessage {
   return { kind: 'transaction', changes };
 }
 
-/** `before` and `after` are the row's states where the object has them; its other members are its own. */
+/** `before` and `after` are the row's states where the object has them; other members belong to the message. */
 function changeOf(object: DataObject): Change {
   return {
     message: [object],

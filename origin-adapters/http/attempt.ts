@@ -1,6 +1,6 @@
 /**
- * One try of a request on one connection: turns undici's events into the adapter's words, times the answer, and gives
- * the connection back when it ends.
+ * One attempt of a request on one connection: translates undici's events, applies the timeouts, and returns the
+ * connection at the end.
  */
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
@@ -24,18 +24,18 @@ export interface AttemptListener {
 
 export interface FailedAttempt {
   readonly failure: OriginFailure;
-  /** Something of the response, an interim one included, has come. */
+  /** Any part of the response has arrived, possibly an interim one. */
   readonly heard: boolean;
-  /** The connection had carried requests before: the origin may have closed it while this one was on its way. */
+  /** The connection had carried requests before: the origin may have closed it while this request was in transit. */
   readonly reused: boolean;
 }
 
 export interface AttemptOptions {
   readonly request: OriginRequest;
   readonly dispatch: Dispatcher.DispatchOptions;
-  /** From the end of the request to the head of the answer, interim ones counting. */
+  /** From the end of the request to the head of the response, interim ones included. */
   readonly headersTimeoutMs: number;
-  /** Between two chunks of the body; 0: no limit. An event stream has none. */
+  /** Between two chunks of the body; 0: no limit. Event streams have none. */
   readonly bodyTimeoutMs: number;
 }
 
@@ -70,7 +70,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     this.#controller?.pause();
   }
 
-  /** Not at once: undici's parser must not be entered from inside another one's callback. */
+  /** Asynchronous, because undici's parser must not be entered from within another parser's callback. */
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
@@ -81,12 +81,12 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     });
   }
 
-  /** Bytes of the request may have gone. */
+  /** Whether any byte of the request may have been sent. */
   get hasSent(): boolean {
     return this.#stage !== 'connecting';
   }
 
-  /** Ends the try; the listener hears nothing more. */
+  /** Ends the attempt; the listener is not called again. */
   abort(): void {
     if (this.#over) return;
     this.#finish();
@@ -102,7 +102,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     this.#lease.connection.beginRequest();
   }
 
-  /** undici's own timers are a second late or so; they are left to watch over the sending alone. */
+  /** undici's own timers are up to a second late. They only limit the sending of the request. */
   onRequestSent(): void {
     if (this.#over || this.#stage !== 'sent') return;
     this.#startTimer(this.#headersTimeoutMs, 'http_response_timeout');
@@ -118,7 +118,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     }
     const fault = faultOfHead(this.#request, status, fields);
     if (fault !== null) {
-      // The connection goes first, lest it carry another request.
+      // The connection is closed first, so that it carries no other request.
       this.#finish();
       controller.abort(new Error(fault));
       return this.#fail(originFailure('http_protocol_error', fault, true, null));
@@ -138,8 +138,8 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#over) return;
-    // RFC 9112 §8: such a body is whole only where the connection was closed in order; undici takes a reset for its
-    // end, too.
+    // RFC 9112 §8: a body without a length is complete only if the connection was closed in order, but undici also
+    // accepts a reset as its end.
     if (this.#endsWithConnection && this.#lease.connection.broken) {
       return this.#fail(
         originFailure('http_response_incomplete', 'the connection was reset inside the body', true, null),
@@ -158,7 +158,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
   ): void {
     if (this.#over) return void socket.destroy();
     this.#finish();
-    // The connection counts until the tunnel is closed.
+    // The connection counts as used until the tunnel is closed.
     socket.once('close', () => this.#lease.release());
     this.#listener.onSwitched(fieldsOf(controller.rawHeaders), socket);
   }
@@ -200,7 +200,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** undici hands over what came on the wire as buffers of latin1, name and value in turn. */
+/** Names and values in turn, which undici provides as buffers of latin1. */
 function fieldsOf(raw: Dispatcher.DispatchController['rawHeaders']): Fields {
   if (!Array.isArray(raw)) return [];
   return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));

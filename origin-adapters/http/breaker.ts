@@ -2,13 +2,13 @@ import type { OriginFailure } from '../origin.ts';
 import type { CallHandler } from './call-handler.ts';
 
 /**
- * Leaves an origin alone that fails: after so many failures in a row nothing is sent for a while, then one request as a
- * trial. Its state lies in shared memory, so that all threads leave the origin alone together.
+ * A circuit breaker: after a number of consecutive failures no request is sent for some time, then a single trial.
+ * Its state is in shared memory, so that all threads follow it.
  */
 export interface Breaker {
-  /** Whether a request may be sent. Where the time is over, true is given to one of those who ask: the trial. */
+  /** Whether a request may be sent. After the open time one caller gets true: the trial. */
   admits(nowMs: number): boolean;
-  /** As `admits`, and takes no trial. */
+  /** Like `admits`, but never starts a trial. */
   isOpen(nowMs: number): boolean;
   /** Monotonic milliseconds until which nothing is sent; 0: closed. */
   readonly openUntilMs: number;
@@ -17,22 +17,22 @@ export interface Breaker {
 }
 
 export interface BreakerConfig {
-  /** In a row. */
+  /** Consecutive failures that open the breaker. */
   readonly failures: number;
   readonly openMs: number;
 }
 
-/** Why a request was not sent: the `cause` of its failure. */
+/** The `cause` of a failure whose request was not sent. */
 export class BreakerOpen extends Error {
   constructor() {
     super('the origin has failed and is left alone for a while');
   }
 }
 
-/** Of one origin. */
+/** Size of one origin's state. */
 export const BREAKER_BYTES = 16;
 
-/** `buffer` is zero at first; `offset` a multiple of 8. Times in it are whole milliseconds. */
+/** `buffer` must initially be zero; `offset` is a multiple of 8. Times in it are whole milliseconds. */
 export function createBreaker(
   config: BreakerConfig,
   buffer: SharedArrayBuffer | ArrayBuffer = new ArrayBuffer(BREAKER_BYTES),
@@ -51,7 +51,7 @@ export function createBreaker(
       const until = Atomics.load(cells, OPEN_UNTIL);
       if (until === 0n) return true;
       if (nowMs < Number(until)) return false;
-      // Whoever moves the end is the trial; should it come to nothing, there is another after as long again.
+      // The caller that moves the end is the trial. If it has no result, there is another trial after the same time.
       const next = BigInt(Math.ceil(nowMs + config.openMs));
       return Atomics.compareExchange(cells, OPEN_UNTIL, until, next) === until;
     },
@@ -69,7 +69,7 @@ export function createBreaker(
 const FAILURES = 0;
 const OPEN_UNTIL = 1;
 
-/** Tells the breaker what becomes of a call. Answers of 500 and above are failures; a full queue of our own is none. */
+/** Reports a call's result to the breaker. Statuses from 500 on are failures; a full queue of Weir is not. */
 export function watched(
   handler: CallHandler,
   breaker: Breaker,
@@ -95,7 +95,7 @@ export function watched(
   };
 }
 
-/** What tells nothing of the origin. */
+/** Failures that say nothing about the origin. */
 const OUR_OWN: ReadonlySet<OriginFailure['kind']> = new Set([
   'connection_limit_reached',
   'proxy_internal_error',

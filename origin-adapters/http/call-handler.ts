@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { OriginHandler } from '../origin.ts';
 
-/** What a call to the origin reports, a protocol switch among it. */
+/** The handler of a call, including a switch of protocols. */
 export interface CallHandler extends OriginHandler {
-  /** Only where a protocol switch was asked for. */
+  /** Called only if a switch of protocols was requested. */
   onSwitched(fields: Fields, socket: Duplex): void;
 }

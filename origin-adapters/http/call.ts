@@ -1,6 +1,4 @@
-/**
- * One request to the origin from the wait for a connection to its end, through as many tries as it may have.
- */
+/** One request to the origin, from waiting for a connection to its end, over all attempts. */
 import { finished } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -14,7 +12,7 @@ import type { Cancel, Lease, Leases } from './leases.ts';
 import { dispatchOptions } from './request.ts';
 
 export interface CallOptions {
-  /** The protocol to switch to, or null. */
+  /** The protocol to switch to; null: none. */
   readonly upgrade: string | null;
   readonly headersTimeoutMs: number;
   readonly bodyTimeoutMs: number;
@@ -26,10 +24,10 @@ export interface CallSurroundings {
   readonly leases: Leases;
   readonly clock: { monotonicMs(): number };
   readonly stats: OriginStats;
-  /** Hears of each try; the URL is null where none was tried. */
+  /** Called for each attempt; the URL is null if none was tried. */
   failed(url: string | null, failure: OriginFailure): void;
   answered(url: string, status: number): void;
-  /** The call has ended, in whichever way. */
+  /** The call has ended, with whatever result. */
   ended(call: Call): void;
 }
 
@@ -41,14 +39,14 @@ export class Call implements OriginCall, AttemptListener {
   readonly #queueDeadlineMs: number;
   readonly #tried = new Set<string>();
   #retriesLeft: number;
-  /** A connection kept alive may fail a request that is not to blame: that costs no retry, once. */
+  /** A kept-alive connection may fail through no fault of the request: one retry for that is free. */
   #staleForgiven = false;
   #cancelWait: Cancel = () => undefined;
   #attempt: OriginAttempt | null = null;
   #tunnel: Duplex | null = null;
   #url = '';
   #status = 0;
-  /** Of any try: a later one that was refused does not undo an earlier one. */
+  /** Of any attempt: a later refused attempt does not undo an earlier one. */
   #maybeProcessed = false;
   #paused = false;
   #failing = false;
@@ -113,7 +111,7 @@ export class Call implements OriginCall, AttemptListener {
     );
   }
 
-  /** Ends the call because the origin is left alone. */
+  /** Ends the call because the breaker is open. */
   refuse(): void {
     if (this.#over) return;
     this.#end();
@@ -167,13 +165,13 @@ export class Call implements OriginCall, AttemptListener {
         break;
     }
     this.#around.stats.retries++;
-    // Not at once: undici is still busy with the connection that failed.
+    // Asynchronous, because undici is still busy with the failed connection.
     queueMicrotask(() => {
       if (!this.#over && !this.#failing) this.#acquire(failed.reused);
     });
   }
 
-  /** RFC 9110 §9.2.2: only what was surely not processed, or is safe, is sent again. */
+  /** RFC 9110 §9.2.2: only a request that is safe, or was certainly not processed, is repeated. */
   #decideRetry({ failure, heard, reused }: FailedAttempt): 'retry' | 'retry-fresh' | 'give-up' {
     if (heard || !isConnectionFailure(failure.kind) || !this.#isRepeatable(failure)) return 'give-up';
     if (reused && !this.#staleForgiven) return 'retry-fresh';
@@ -218,7 +216,7 @@ export class Call implements OriginCall, AttemptListener {
     if (this.#paused) attempt.pause();
   }
 
-  /** Told in a turn of its own, so that nobody hears of a failure before `send` has returned. */
+  /** Asynchronous, so that no failure is reported before `send` has returned. */
   #fail(failure: OriginFailure): void {
     if (this.#failing) return;
     this.#failing = true;
@@ -231,7 +229,7 @@ export class Call implements OriginCall, AttemptListener {
     });
   }
 
-  /** The client's body broke off; what the origin has of it must not look whole. */
+  /** The client's content was cut off: the origin must not take what it has for complete. */
   #failForBody(error: Error): void {
     if (this.#over || this.#failing) return;
     const sent = this.#attempt !== null;

@@ -1,6 +1,6 @@
 /**
- * The connections to one URL of an origin: at most `limit`, the one used last taken first, so that those that are
- * not needed grow idle and close.
+ * The connections to one URL of an origin: at most `limit`. The most recently used one is taken first, so that
+ * surplus connections become idle and close.
  */
 import type { Socket } from 'node:net';
 import { buildConnector, Client } from 'undici';
@@ -11,22 +11,22 @@ import type { ContinueFilter } from './continue-filter.ts';
 export interface ConnectionPool {
   /** Without a path. */
   readonly url: string;
-  /** A connection that is the caller's until it is given back; null where the limit is reached. `fresh`: not one kept alive. */
+  /** A connection for the caller until it is released; null at the limit. `fresh`: not a kept-alive one. */
   take(fresh: boolean): OriginConnection | null;
   give(connection: OriginConnection): void;
-  /** Ends every connection and whatever runs on it. */
+  /** Closes every connection, with whatever runs on it. */
   destroy(): void;
 }
 
-/** One connection at a time to the URL, opened when it is first used and again after it was lost. */
+/** One connection at a time to the URL, opened on first use and again after a loss. */
 export interface OriginConnection {
   readonly pool: ConnectionPool;
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
-  /** Requests that the open socket has carried, the running one included. */
+  /** Requests on the open socket, including the current one. */
   readonly carried: number;
-  /** Called by the handler when its request is about to be written. */
+  /** Called by the handler just before its request is written. */
   beginRequest(): void;
-  /** The socket ended by an error, not by the origin's orderly close. */
+  /** The socket was ended by an error, not closed in order by the origin. */
   readonly broken: boolean;
 }
 
@@ -35,17 +35,17 @@ export interface ConnectionOptions {
   readonly connectTimeoutMs: number;
   /** How long the origin may leave the request unread. */
   readonly sendTimeoutMs: number;
-  /** PEM; undefined: the system's own authorities. */
+  /** PEM; undefined: the system's authorities. */
   readonly ca: string | undefined;
   readonly serverName: string | undefined;
 }
 
-/** Of a response's header section, in bytes. Tags of a response may fill 16 KiB alone at some CDNs. */
+/** The maximum size of a response's header section in bytes. Tags alone may take 16 KiB at some CDNs. */
 const maxHeaderBytes = 64 * 1024;
 
-/** Shorter than the 5 s after which a Node.js origin closes an idle connection, so that we close it first. */
+/** Shorter than the 5 s after which a Node.js origin closes an idle connection, so that Weir closes it first. */
 const keepAliveMs = 4_000;
-/** Where the origin's Keep-Alive field promises more, it is believed up to this. */
+/** The most that is accepted of the origin's Keep-Alive field. */
 const keepAliveMaxMs = 60_000;
 
 export function createConnectionPool(url: string, options: ConnectionOptions): ConnectionPool {
@@ -111,13 +111,13 @@ function openConnection(
   let filter: ContinueFilter | null = null;
 
   const client = new Client(url, {
-    // HTTP/1.1 on purpose: the limit on connections is then the limit on requests at a time at the origin, and the
-    // end of each message is judged by one strict parser.
+    // HTTP/1.1 only: the connection limit is then the limit on concurrent requests, and one strict parser determines
+    // the end of each message.
     allowH2: false,
     pipelining: 1,
     strictContentLength: true,
     maxHeaderSize: maxHeaderBytes,
-    // The slack keeps undici's coarse timer behind the attempt's own.
+    // Later than the attempt's own timer, because undici's is coarse.
     headersTimeout: options.sendTimeoutMs + 1_000,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMaxMs,
@@ -141,8 +141,8 @@ function openConnection(
   return {
     pool,
     dispatch(dispatchOptions, handler) {
-      // undici would take the server name from Host, and open a new connection whenever a client names another one. It
-      // takes it from here, though its types do not say so.
+      // Without it undici would take the server name from Host, and open a new connection for each name that clients
+      // send. Its types lack the option.
       const withServerName: Dispatcher.DispatchOptions & { servername: string } = {
         ...dispatchOptions,
         servername: hostname,
@@ -167,8 +167,8 @@ function openConnection(
 }
 
 /**
- * Opens sockets that `onSocket` sees before undici does, and whose TLS server name is the origin's own whatever Host a
- * request bears.
+ * Opens sockets that `onSocket` receives before undici. The TLS server name is the origin's own, whatever the
+ * request's Host.
  */
 function watchedConnector(
   options: ConnectionOptions,

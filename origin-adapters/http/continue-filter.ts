@@ -1,20 +1,20 @@
 /**
- * Takes 100 (Continue) out of what a socket reads before undici sees it: undici ends the connection at one, where
- * RFC 9110 §15.2 has a client parse and drop it even if it did not ask for one.
+ * RFC 9110 §15.2: removes 100 (Continue) from what a socket reads. A client must accept it even if it did not request
+ * one, but undici closes the connection.
  */
 import type { Socket } from 'node:net';
 
 export interface ContinueFilter {
-  /** What is read next is the beginning of an answer. */
+  /** The next byte begins a response. */
   expectHead(): void;
 }
 
 const endOfHead = Buffer.from('\r\n\r\n');
-/** Up to the status, of which the last two digits may be any but those of 101, behind which is no HTTP. */
+/** Up to the status; excludes 101, after which the connection is no longer HTTP. */
 const interimStart = /^HTTP\/1\.[01] 1(?!01)\d\d$/;
 const continueStart = /^HTTP\/1\.[01] 100$/;
 const likeliestStart = 'HTTP/1.1 100';
-/** An interim head that is longer is passed on with what follows. */
+/** A longer interim head is passed on unchanged. */
 const maxHeadBytes = 8 * 1024;
 
 export function filterContinue(socket: Socket): ContinueFilter {
@@ -45,7 +45,7 @@ export function filterContinue(socket: Socket): ContinueFilter {
   };
 }
 
-/** True also for the first bytes of what may become one. */
+/** Also true for a prefix of a possible match. */
 function mayBe(start: RegExp, bytes: Buffer): boolean {
   const first = bytes.toString('latin1', 0, likeliestStart.length);
   return start.test(first + likeliestStart.slice(first.length));

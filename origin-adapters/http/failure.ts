@@ -1,17 +1,14 @@
-/**
- * Names what went wrong between Weir and the origin in the words of RFC 9209 §2.3, from the errors of undici, the
- * socket, TLS and the resolver.
- */
+/** RFC 9209 §2.3: maps errors of undici, sockets, TLS and the resolver to error types. */
 import { errors } from 'undici';
 import type { OriginFailure } from '../origin.ts';
 
-/** How far a try had got when it failed. */
+/** How far an attempt had got when it failed. */
 export type Stage =
   /** Nothing of the request was sent. */
   | 'connecting'
-  /** The request was sent in part or whole, no final response head has come. */
+  /** The request was sent in part or whole, and no final response head has arrived. */
   | 'sent'
-  /** The final head has come. */
+  /** The final head has arrived. */
   | 'answered';
 
 type Kind = OriginFailure['kind'];
@@ -25,13 +22,15 @@ export function originFailure(
   return { kind, status: statusOf(kind), message, maybeProcessed, cause };
 }
 
-/** The failure of a try that ended with `error` at `stage`; `timedOut`: what we ended it for, if we did. */
+/**
+ * The failure of an attempt that ended with `error` at `stage`. `timedOut`: the timeout that ended it, if one did.
+ */
 export function failureOf(error: unknown, stage: Stage, timedOut: Kind | null = null): OriginFailure {
   const kind = timedOut ?? kindOf(error, stage);
   return originFailure(kind, `${descriptions[kind]}${detail(error)}`, stage !== 'connecting', error);
 }
 
-/** True for failures of the connection itself, where the same request may do better on another one. */
+/** Whether the connection failed, so that the same request may succeed on another one. */
 export function isConnectionFailure(kind: Kind): boolean {
   return connectionFailures.has(kind);
 }
@@ -66,7 +65,7 @@ const descriptions: Readonly<Record<Kind, string>> = {
   proxy_internal_error: 'the request could not be sent to the origin',
 };
 
-/** The status that RFC 9209 recommends for each type, but 502 where it says 500. */
+/** RFC 9209 §2.3: the recommended status of each type, with 502 in place of 500. */
 function statusOf(kind: Kind): OriginFailure['status'] {
   switch (kind) {
     case 'destination_unavailable':
@@ -86,7 +85,7 @@ function statusOf(kind: Kind): OriginFailure['status'] {
 function kindOf(error: unknown, stage: Stage): Kind {
   if (error instanceof errors.HTTPParserError) return kindOfParserError(error, stage);
   const code = codeOf(error);
-  // undici names so whatever is wrong in a head that has a length; what has no content yet is not short of it.
+  // undici uses this code for any error in a head with a length. Before any content, the length is not the reason.
   if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' && stage !== 'answered') return 'http_protocol_error';
   const byCode = kindsByCode.get(code);
   if (byCode !== undefined) return byCode;
@@ -95,7 +94,7 @@ function kindOf(error: unknown, stage: Stage): Kind {
     : kindByStage(stage);
 }
 
-/** undici leaves the parser's errors without a code; that a message ended too early stands in the text alone. */
+/** undici's parser errors have no code: only the text says that a message ended too early. */
 function kindOfParserError(error: Error, stage: Stage): Kind {
   return error.message.includes('EOF') ? kindByStage(stage) : 'http_protocol_error';
 }
@@ -110,7 +109,7 @@ const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['EHOSTUNREACH', 'destination_ip_unroutable'],
   ['EADDRNOTAVAIL', 'destination_ip_unroutable'],
   ['UND_ERR_CONNECT_TIMEOUT', 'connection_timeout'],
-  // Waiting for the answer is timed by the attempt; what is left to undici is an origin that does not read.
+  // The attempt times the wait for the response. undici's timer remains for an origin that does not read.
   ['UND_ERR_HEADERS_TIMEOUT', 'connection_write_timeout'],
   ['UND_ERR_HEADERS_OVERFLOW', 'http_response_header_section_size'],
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'http_response_incomplete'],
@@ -137,7 +136,7 @@ const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls_certificate_error'],
 ]);
 
-/** For errors that only say that the socket is gone, reset or closed. */
+/** For errors that say only that the socket is gone, reset or closed. */
 function kindByStage(stage: Stage): Kind {
   switch (stage) {
     case 'connecting':
@@ -149,7 +148,7 @@ function kindByStage(stage: Stage): Kind {
   }
 }
 
-/** An attempt at several addresses fails with an AggregateError, whose own code is its first error's or none. */
+/** The code of an AggregateError of several addresses is that of its first error. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return '';
   if ('code' in error && typeof error.code === 'string') return error.code;
@@ -164,7 +163,7 @@ function detail(error: unknown): string {
 
 const CAUSE_LENGTH = 200;
 
-/** What the system or a library said, on one line, for the log; it may name addresses. */
+/** The message of the system or library on one line, for logs; it may contain addresses. */
 export function causeText(cause: unknown): string {
   if (cause instanceof AggregateError && cause.message === '') return causeText(cause.errors[0]);
   if (!(cause instanceof Error)) return '';

@@ -1,24 +1,27 @@
 /**
- * Who may use which connection: picks the URL, keeps the limit, and lets requests wait for a connection in a bounded
- * queue, clients' before those of the background.
+ * Assigns connections: selects the URL, keeps the limit, and lets requests wait in a bounded queue, clients' before
+ * background ones.
  */
 import type { OriginFailure, OriginRequest } from '../origin.ts';
 import type { OriginConnection, ConnectionPool } from './connections.ts';
 import { originFailure } from './failure.ts';
 
 export interface Leases {
-  /** Answers at once where a connection is free or the queue is full, else later; never after it was cancelled. */
+  /**
+   * Grants or refuses at once if a connection is free or the queue is full, otherwise later; never after the
+   * cancellation.
+   */
   acquire(wish: Wish): Cancel;
   readonly queued: number;
 }
 
 export interface Wish {
   readonly priority: OriginRequest['priority'];
-  /** A connection kept alive has just failed this request: give a new one. */
+  /** Requires a new connection, because a kept-alive one has just failed this request. */
   readonly fresh: boolean;
-  /** URLs that have failed this request already. */
+  /** URLs on which this request has already failed. */
   readonly tried: ReadonlySet<string>;
-  /** How much longer it may wait, in milliseconds. */
+  /** The remaining time to wait, in milliseconds. */
   readonly patienceMs: number;
   granted(lease: Lease): void;
   refused(failure: OriginFailure): void;
@@ -28,7 +31,7 @@ export type Cancel = () => void;
 
 export interface Lease {
   readonly connection: OriginConnection;
-  /** Gives the connection back. Further calls do nothing. */
+  /** Returns the connection. Further calls do nothing. */
   release(): void;
 }
 
@@ -37,7 +40,7 @@ interface Waiter {
   readonly timer: NodeJS.Timeout;
 }
 
-/** `isWell` is asked for a pool's place; where none is well, all are used. */
+/** `isWell`: health by a pool's index; if none is healthy, all are used. */
 export function createLeases(
   pools: readonly ConnectionPool[],
   queueSize: number,
@@ -70,7 +73,7 @@ export function createLeases(
     };
   };
 
-  /** Not at once: whoever gives a connection back may still be inside its parser. */
+  /** Asynchronous, because the caller that releases a connection may still be within its parser. */
   const handOutSoon = (): void => {
     if (handingOut || queued() === 0) return;
     handingOut = true;
@@ -101,7 +104,7 @@ export function createLeases(
     waiter.wish.refused(limitReached(why));
   };
 
-  /** A client's request takes the place of one of the background where the queue is full. */
+  /** In a full queue a client's request replaces a background one. */
   const makeRoom = (wish: Wish): boolean => {
     if (queued() < queueSize) return true;
     const displaced = wish.priority === 'client' ? [...waiting.background].at(-1) : undefined;
@@ -143,7 +146,7 @@ function takeFirst(pools: readonly ConnectionPool[], fresh: boolean): OriginConn
   return null;
 }
 
-/** Each call gives all items, beginning with the next one in turn. */
+/** Each call returns all items, beginning with the next one in turn. */
 function roundRobin<T>(items: readonly T[]): () => readonly T[] {
   let next = 0;
   return () => {

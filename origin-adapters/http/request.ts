@@ -1,6 +1,4 @@
-/**
- * A request as undici wants it. What frames the message and what speaks of the connection is undici's to write.
- */
+/** A request in undici's form. undici writes the fields for framing and for the connection. */
 import type { Dispatcher } from 'undici';
 import { withoutFields } from '../../policies/http/fields.ts';
 import type { OriginRequest } from '../origin.ts';
@@ -13,7 +11,7 @@ export function dispatchOptions(request: OriginRequest, upgrade: string | null):
     headers: withoutFields(request.fields, streams ? connectionFields : framingFields),
     body: request.body,
     upgrade,
-    // The attempt times the body itself: only the head says whether it is an event stream.
+    // The attempt times the body itself, because only the head says whether it is an event stream.
     bodyTimeout: 0,
   };
 }
@@ -26,5 +24,5 @@ const connectionFields: ReadonlySet<string> = new Set([
   'upgrade',
   'expect',
 ]);
-/** Of a body that is there whole, or absent, undici knows the length; of a stream only Content-Length tells it. */
+/** undici knows the length of content that is complete or absent; for a stream only Content-Length gives it. */
 const framingFields: ReadonlySet<string> = new Set([...connectionFields, 'content-length']);

@@ -1,10 +1,10 @@
 import type { KafkaPosition, PartitionPlace, TopicPlace } from './position.ts';
 
-/** What a topic looked like when it was asked, before anything of it is read. */
+/** A topic's state before any of it is read. */
 export interface ObservedTopic {
   readonly name: string;
   readonly identity: string;
-  /** In the partitions' order. `earliest`: the first offset kept; `end`: behind the last one that can be read. */
+  /** In the partitions' order. `earliest`: the first offset kept; `end`: after the last readable record. */
   readonly partitions: readonly ObservedPartition[];
 }
 
@@ -13,17 +13,17 @@ export interface ObservedPartition {
   readonly end: bigint;
 }
 
-/** Where reading begins; `gap`: why it can't be proved that nothing was missed, null where it is proved. */
+/** Where reading begins. `gap`: why it can't be proved that nothing was missed; null: it is proved. */
 export interface Beginning {
   readonly position: KafkaPosition;
-  /** Partitions that begin at an end, behind a message by which they can be known again: `topic/partition`. */
+  /** Partitions that begin at their end without a known last message: `topic/partition`. */
   readonly unmarked: ReadonlySet<string>;
   readonly gap: string | null;
 }
 
 /**
- * Each partition goes on where it was while that place is still kept; where it isn't, at its end, for a gap invalidates
- * everything before. A partition that was not there before has nothing behind us, and is read from its first record.
+ * Each partition resumes at its offset if that is still kept, otherwise at its end, because a gap invalidates
+ * everything before. A new partition is read from its first record.
  */
 export function decideBeginning(after: KafkaPosition | null, observed: readonly ObservedTopic[]): Beginning {
   const reasons: string[] = [];
@@ -53,7 +53,7 @@ export function decideBeginning(after: KafkaPosition | null, observed: readonly 
 
 const begin: PartitionPlace = { next: 0n, epoch: -1 };
 
-/** Why the whole topic can't be resumed. */
+/** Why the whole topic can't be resumed; null: it can. */
 function reasonAgainst(before: TopicPlace | null, topic: ObservedTopic, isFirst: boolean): string | null {
   if (before === null)
     return isFirst ? `no position in ${topic.name}` : `${topic.name} was not followed before`;
@@ -67,7 +67,7 @@ function isMarkKept({ mark }: PartitionPlace, { earliest }: ObservedPartition): 
   return mark === undefined || mark.offset >= earliest;
 }
 
-/** Where nothing was written since, it does not matter that the last message read is no longer kept. */
+/** If nothing was written since, the last message read need not be kept. */
 function markProblem(place: PartitionPlace, partition: ObservedPartition): string | null {
   if (isMarkKept(place, partition) || place.next === partition.end) return null;
   return `no longer holds the last message read, ${place.mark!.offset}, by which it could be known again`;

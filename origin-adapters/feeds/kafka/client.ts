@@ -2,13 +2,13 @@ import type { ClusterTopicMetadata, Connection, Consumer, ConsumerOptions } from
 import type { ObservedPartition, ObservedTopic } from './beginning.ts';
 import { isKafkaError, KafkaProblem } from './failure.ts';
 
-/** FETCH and LIST_OFFSETS: only what is committed, so that a message is not taken for true before its transaction is. */
+/** Isolation level of FETCH and LIST_OFFSETS: committed records only, because a transaction may still be aborted. */
 const READ_COMMITTED = 1;
 const EARLIEST = -2n;
 const LATEST = -1n;
-/** ListOffsets requests at a time. */
+/** Concurrent ListOffsets requests. */
 const CONCURRENCY = 8;
-/** Of one partition in one answer; a larger batch comes all the same. */
+/** Maximum bytes of one partition in one response; a larger batch is still returned alone. */
 const PARTITION_BYTES = 2 ** 20;
 const NO_ID = '00000000-0000-0000-0000-000000000000';
 
@@ -17,46 +17,46 @@ export type PartitionAnswer = FetchResponse['responses'][number]['partitions'][n
 
 export interface KafkaTopic {
   readonly name: string;
-  /** What requests call it: its id, or its name where the cluster gives none. */
+  /** The topic in requests: its id, or its name if the cluster has no ids. */
   readonly id: string;
-  /** Tells it from a topic of the same name that was deleted or is in another cluster; percent-encoded. */
+  /** Distinguishes it from a deleted topic of the same name or one in another cluster; percent-encoded. */
   readonly identity: string;
   readonly leaders: readonly Leader[];
 }
 
 export interface Leader {
   readonly node: number;
-  /** −1: the cluster does not say. */
+  /** −1: unknown. */
   readonly epoch: number;
 }
 
-/** A partition and the place in it that is asked for. */
+/** Partitions with the offsets to read. */
 export interface WantedTopics {
   readonly topicId: string;
   readonly partition: number;
   readonly leaderEpoch: number;
   readonly next: bigint;
-  /** The leader epoch of the record before: lets the broker see that its log is not the one we read. */
+  /** The leader epoch of the previous record, by which the broker detects that its log is another one. */
   readonly epoch: number;
 }
 
 export type FetchAnswer =
   | { readonly kind: 'fetched'; readonly partitions: readonly FetchedPartition[] }
-  /** These places are not in their logs. Nothing else of the answer is used. */
+  /** These offsets are not in their logs. The rest of the response is not used. */
   | { readonly kind: 'out-of-range'; readonly partitions: readonly FetchedPartition[] }
-  /** The broker forgot what we had asked before; the next request says it all again. */
+  /** The broker lost the fetch session; the next request lists all partitions again. */
   | { readonly kind: 'session-lost' }
   | { readonly kind: 'failed'; readonly error: unknown };
 
-/** Partitions of which there is nothing new may be absent from an answer (KIP-227). */
+/** KIP-227: partitions without news may be missing in a response. */
 export interface FetchedPartition {
   readonly topicId: string;
   readonly data: PartitionAnswer;
 }
 
 /**
- * What this feed asks of a Kafka cluster: no consumer group, and no retries, which are the runner's. One instance for one
- * opening of the feed; after an error other than of `fetch` it is closed.
+ * The requests of this feed to a Kafka cluster, without a consumer group and without retries, which are up to the
+ * runner. One instance for one opening of the feed. After any error except of `fetch` it is closed.
  */
 export class KafkaClient {
   readonly #consumer: Consumer;
@@ -67,33 +67,33 @@ export class KafkaClient {
     this.#maxBytes = options.maxBytes;
     this.#consumer = new library.Consumer({
       clientId: 'weir',
-      // Required, and never joined.
+      // Required by the client; the group is never joined.
       groupId: 'weir',
       bootstrapBrokers: [...options.brokers],
       retries: 0,
       autocreateTopics: false,
       connectTimeout: options.connectTimeoutMs,
       requestTimeout: options.answerTimeoutMs,
-      // It is asked for by force with each proof of being at the head.
+      // Metadata is requested explicitly with each proof of the head.
       metadataMaxAge: 3_600_000,
       ...options.security,
     });
     this.#consumer.connections.on('connecting', ({ connection }: { connection: Connection }) => {
       this.#connections.add(connection);
-      // The pool listens for the first error alone, and an error event that nobody hears ends the process.
+      // The pool handles only the first error. An unhandled error event would end the process.
       connection.on('error', () => this.#connections.delete(connection));
       connection.on('close', () => this.#connections.delete(connection));
     });
   }
 
-  /** The topics as the cluster knows them now; rejects when one is missing or has a partition without a leader. */
+  /** The topics' present state; rejects if one is missing or has a partition without a leader. */
   async topics(names: readonly string[]): Promise<KafkaTopic[]> {
     const metadata = await this.#consumer.metadata({ topics: [...names], forceUpdate: true });
     for (const name of names) this.#consumer.topics.track(name);
     return names.map((name) => topicOf(name, metadata.topics.get(name), metadata.id));
   }
 
-  /** What their partitions hold. */
+  /** The bounds of the topics' partitions. */
   async observe(topics: readonly KafkaTopic[]): Promise<ObservedTopic[]> {
     const asked = topics.flatMap(({ name, leaders }) => leaders.map((_, partition) => ({ name, partition })));
     const found: ObservedPartition[] = [];
@@ -108,12 +108,12 @@ export class KafkaClient {
     });
   }
 
-  /** The offset behind the last committed record. */
+  /** The offset after the last committed record. */
   end(topic: string, partition: number): Promise<bigint> {
     return this.#offset(topic, partition, LATEST);
   }
 
-  /** Waits up to `waitMs` for something new. Never rejects. */
+  /** Waits up to `waitMs` for new records. Never rejects. */
   async fetch(node: number, wanted: readonly WantedTopics[], waitMs: number): Promise<FetchAnswer> {
     try {
       const response = await this.#consumer.fetch({
@@ -130,10 +130,10 @@ export class KafkaClient {
     }
   }
 
-  /** Ends everything at once, whatever is under way. */
+  /** Closes everything at once, with whatever is in progress. */
   close(): void {
     const sockets = [...this.#connections].map((connection) => connection.socket);
-    // What it waits for is the sockets' end, and that comes now.
+    // It waits for the sockets to end, which happens below.
     this.#consumer.close(true).catch(() => undefined);
     for (const socket of sockets) socket?.destroy();
   }
@@ -143,7 +143,7 @@ export class KafkaClient {
     return { earliest, end: await this.#offset(topic, partition, LATEST) };
   }
 
-  /** One partition a request: some brokers' answers to more are not what the client reads. */
+  /** One partition a request, because some brokers respond to several in a form that the client can't read. */
   async #offset(topic: string, partition: number, timestamp: bigint): Promise<bigint> {
     const offsets = await this.#consumer.listOffsets({
       topics: [topic],
@@ -162,7 +162,7 @@ export class KafkaClient {
 export interface ClientOptions {
   readonly brokers: readonly string[];
   readonly security: Pick<ConsumerOptions<Buffer, Buffer, Buffer, Buffer>, 'tls' | 'tlsServerName' | 'sasl'>;
-  /** Of one answer. */
+  /** Of one response. */
   readonly maxBytes: number;
   /** For one broker. */
   readonly connectTimeoutMs: number;
@@ -173,7 +173,7 @@ function topicOf(name: string, topic: ClusterTopicMetadata | undefined, cluster:
   if (topic === undefined || topic.partitionsCount === 0) {
     throw new KafkaProblem('missing', 'slowly', `there is no topic ${name}`);
   }
-  // Metadata v9 knows no ids, and the client takes them for such; before, it puts names in their place.
+  // Metadata v9 has no ids, but the client reads them as zeros; earlier versions put names in their place.
   if (topic.id === NO_ID)
     throw new KafkaProblem('protocol', 'slowly', 'brokers before Kafka 2.8: upgrade them');
   const leaders = topic.partitions.map(({ leader, leaderEpoch }) => ({
@@ -221,7 +221,7 @@ function answerOf(error: unknown): FetchAnswer {
 
 const OFFSET_OUT_OF_RANGE = 1;
 
-/** The answer that the error is about, where there was one. */
+/** The response that the error concerns, if there is one. */
 function responseOf(error: unknown): FetchedPartition[] {
   if (error instanceof AggregateError && 'response' in error && error.response !== undefined) {
     return partitionsOf(error.response as FetchResponse);

@@ -6,7 +6,7 @@ const refused = {
   message: 'the broker refuses the credentials: correct sasl',
 } as const;
 
-/** Kafka's names of errors, and what they mean to whoever has to act. */
+/** Kafka's error names, with the failure and its cure. */
 const meanings: Readonly<Record<string, Pick<FeedFailure, 'kind' | 'retry' | 'message'>>> = {
   SASL_AUTHENTICATION_FAILED: refused,
   UNSUPPORTED_SASL_MECHANISM: {
@@ -43,7 +43,7 @@ const unreadable: ReadonlySet<unknown> = new Set([
   'PLT_KFK_UNSUPPORTED_FORMAT',
 ]);
 
-/** Carries what went wrong out of a call that can't go on. */
+/** Thrown to end a call that can't continue. */
 export class KafkaProblem extends Error {
   readonly failure: FeedFailure;
 
@@ -53,7 +53,7 @@ export class KafkaProblem extends Error {
   }
 }
 
-/** What the client's error comes to. */
+/** The failure for an error of the client. */
 export function failureOf(error: unknown): FeedFailure {
   if (error instanceof KafkaProblem) return error.failure;
   const errors = flatten(error);
@@ -86,14 +86,14 @@ export function failed(
   return { kind, retry, message, cause };
 }
 
-/** Whether an error of that Kafka name is among what went wrong. */
+/** Whether the error contains one of these Kafka error names. */
 export function isKafkaError(error: unknown, ...names: readonly string[]): boolean {
   return flatten(error).some((one) => names.includes(String(one['apiId'])));
 }
 
 type AnyError = Error & Readonly<Record<string, unknown>>;
 
-/** The error, those that it gathers, and their causes; the innermost last. */
+/** The error, its aggregated errors and their causes; the innermost last. */
 function flatten(error: unknown): AnyError[] {
   if (!(error instanceof Error)) return [];
   const inner = error instanceof AggregateError ? error.errors : [];
@@ -112,7 +112,7 @@ function isCertificateProblem(code: unknown): boolean {
   return typeof code === 'string' && /CERT|TLS|SSL|UNABLE_TO_VERIFY/.test(code);
 }
 
-/** What the client says that only it understands. */
+/** Plainer words for messages of the client. */
 const inWords: Readonly<Record<string, string>> = {
   'Connection closed':
     'the broker closed the connection; if it does so again and again, correct tls and sasl',

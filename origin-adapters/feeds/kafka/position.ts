@@ -1,24 +1,25 @@
 /**
- * A place in Kafka topics: for each partition of each topic the offset that is read next. Written as
- * `topic~identity:12e3m1-mO3hXk9aQz.7` with partitions in their order, topics separated by `/`; `e3` is the leader epoch of the
- * record before, `m1-…` how far back the last message read lies and its digest, where they are known. Topic names hold none of these signs but `.` and digits, which only count behind the colon.
+ * A position in Kafka topics: for each partition of each topic the next offset. Written as
+ * `topic~identity:12e3m1-mO3hXk9aQz.7`, with partitions in order and topics separated by `/`. `e3` is the leader
+ * epoch of the previous record; `m1-…` is the distance of the last message read and its digest. Both are optional. Of
+ * these separators topic names may contain only `.` and digits, which have a meaning only after the colon.
  */
 export interface KafkaPosition {
   readonly topics: ReadonlyMap<string, TopicPlace>;
 }
 
 export interface TopicPlace {
-  /** The topic's id, or the cluster's where topics have none, percent-encoded; null: not written (`showPosition`). */
+  /** The topic's id, or the cluster's if topics have none, percent-encoded; null: not written (`showPosition`). */
   readonly identity: string | null;
   readonly partitions: readonly PartitionPlace[];
 }
 
 export interface PartitionPlace {
-  /** The offset to read next. */
+  /** The next offset to read. */
   readonly next: bigint;
-  /** The leader epoch under which the record before `next` was written; −1: not known. */
+  /** The leader epoch of the record before `next`; −1: unknown. */
   readonly epoch: number;
-  /** The last message read, by which the log is known again; absent: none is known. */
+  /** The last message read, by which the log is recognised; absent: none. */
   readonly mark?: RecordMark;
 }
 
@@ -27,7 +28,7 @@ export interface RecordMark {
   readonly digest: string;
 }
 
-/** null: not a position of this feed. */
+/** Null where it is not a position of this feed. */
 export function parsePosition(text: string): KafkaPosition | null {
   const topics = new Map<string, TopicPlace>();
   for (const part of text.split('/')) {
@@ -43,7 +44,7 @@ export function formatPosition(position: KafkaPosition): string {
   return [...position.topics].map(([name, place]) => formatTopic(name, place)).join('/');
 }
 
-/** Offsets alone: `topic:12.7`. */
+/** Offsets only: `topic:12.7`. */
 export function showPosition(text: string): string {
   const position = parsePosition(text);
   if (position === null) return text;
@@ -53,8 +54,8 @@ export function showPosition(text: string): string {
 }
 
 /**
- * Positions are vectors: one is before another when it is so in some partition and behind it in none. A partition that
- * one of them does not have is one that was added later, and begins at 0.
+ * Compares vectors: one position is before another if it is lower in some partition and higher in none. A partition
+ * that is missing in one of them was added later and begins at 0.
  */
 export function comparePositions(a: string, b: string): number | null {
   const left = parsePosition(a);

@@ -1,18 +1,18 @@
 import type { KafkaTopic, Leader, WantedTopics } from './client.ts';
 import { formatPosition, type KafkaPosition, type PartitionPlace, type RecordMark } from './position.ts';
 
-/** One partition and how far it has been read. */
+/** One partition, and how far it has been read. */
 export class PartitionReading {
   readonly topic: KafkaTopic;
   readonly index: number;
   next: bigint;
   epoch: number;
   mark?: RecordMark;
-  /** The message that was read last, which has to come again first; null: it has come, or none is known. */
+  /** The last message read, which must be read again first; null: it was, or none is known. */
   expected: RecordMark | null = null;
-  /** The message before `next` is asked for as well, so that there is one to be known again by. */
+  /** The message before `next` is read as well, so that the log can be recognised by it later. */
   wantsMark = false;
-  /** Behind the last record that is safe, committed or not, as the leader last said; null: not asked yet. */
+  /** The offset after the last stable record, committed or aborted, as last reported by the leader; null: not yet. */
   highWatermark: bigint | null = null;
 
   constructor(topic: KafkaTopic, index: number, next: bigint, epoch: number) {
@@ -26,19 +26,19 @@ export class PartitionReading {
     return this.topic.leaders[this.index]!;
   }
 
-  /** Where it is read from: what was read before comes again until it is known to be the same. */
+  /** Where the next fetch begins: before `next` until the last message has been recognised. */
   get from(): bigint {
     return this.expected?.offset ?? (this.wantsMark ? this.next - 1n : this.next);
   }
 
-  /** Goes on from there, once the log has shown itself to be the one that the place was taken from. */
+  /** Continues at that offset once the log has been recognised. */
   resume({ mark }: PartitionPlace): void {
     if (mark === undefined) return;
     this.mark = mark;
     this.expected = mark;
   }
 
-  /** Never back. */
+  /** Never moves back. */
   advance(next: bigint, epoch: number, mark: RecordMark | null = null): void {
     if (next <= this.next) return;
     this.next = next;
@@ -46,7 +46,7 @@ export class PartitionReading {
     if (mark !== null) this.mark = mark;
   }
 
-  /** Goes on there, whatever was read. */
+  /** Continues at that offset without conditions. */
   restart(next: bigint): void {
     this.next = next;
     this.epoch = -1;
@@ -57,7 +57,7 @@ export class PartitionReading {
   }
 }
 
-/** All partitions of all topics of one feed. */
+/** All partitions of a feed's topics. */
 export class KafkaReading {
   readonly partitions: readonly PartitionReading[];
   readonly nodes: readonly number[];
@@ -90,7 +90,7 @@ export class KafkaReading {
     return this.partitions.filter(({ leader }) => leader.node === node);
   }
 
-  /** In an order that turns: a batch beyond the bounds is only sent for the first partition that has anything. */
+  /** In rotating order, because only the first partition with records may exceed the size limits. */
   wanted(node: number): WantedTopics[] {
     const all = this.of(node);
     const first = this.#turn++ % all.length;
@@ -112,7 +112,7 @@ export class KafkaReading {
     return formatPosition({ topics });
   }
 
-  /** Records upstream that were not read yet, as far as is known. */
+  /** Known records upstream that are not read yet. */
   behind(): number {
     return this.partitions.reduce(
       (sum, { highWatermark, next }) => sum + Number((highWatermark ?? next) - next),
@@ -120,7 +120,7 @@ export class KafkaReading {
     );
   }
 
-  /** Why the cluster as it is now can't be read on as it was; null: it can. */
+  /** Why reading can't continue on the cluster in its present state; null: it can. */
   differenceTo(topics: readonly KafkaTopic[]): string | null {
     for (const [index, now] of topics.entries()) {
       const was = this.#topics[index]![0];
@@ -137,8 +137,8 @@ export class KafkaReading {
 }
 
 /**
- * A proof of being at the head: where each partition ended by an answer to a question that was put after `askedAtMs`, and
- * that all of it has been read. A transaction that is open there delays the proof, for records behind it wait as well.
+ * A proof of the head: each partition's end in a response to a fetch that was sent after `askedAtMs`, and everything
+ * up to these ends was read. An open transaction delays it, because records after it are not readable yet.
  */
 export class HeadProof {
   readonly askedAtMs: number;
@@ -148,7 +148,7 @@ export class HeadProof {
     this.askedAtMs = askedAtMs;
   }
 
-  /** The partitions as they were said to be in answer to a fetch of that time. */
+  /** Records the partitions' ends from the response to a fetch of that time. */
   note(partitions: readonly PartitionReading[], sentAtMs: number): void {
     if (sentAtMs < this.askedAtMs) return;
     for (const partition of partitions) {

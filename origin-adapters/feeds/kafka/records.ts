@@ -10,24 +10,24 @@ import type { RecordMark } from './position.ts';
 
 export type KafkaRecord = RecordsBatch['records'][number];
 
-/** The only one that the client reads. */
+/** The only message format that the client reads. */
 export const MESSAGE_FORMAT = 2;
 const CONTROL = 0x20;
 const LOG_APPEND_TIME = 0x08;
 
-/** Where transactions end: nothing of the topic's own. */
+/** Control batches mark the ends of transactions and have no records of the topic. */
 export function isControl(batch: RecordsBatch): boolean {
   return (batch.attributes & CONTROL) !== 0;
 }
 
-/** Behind the batch's last record, also where that was removed. */
+/** The offset after the batch's last record, even if that record was removed. */
 export function endOf(batch: RecordsBatch): bigint {
   return batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n;
 }
 
 /**
- * Whether offsets are missing from `next` on: the log was compacted, and who knows what had been said there. The client
- * leaves out what was aborted, which excuses a hole; unless a producer aborted twice, where it can't be told apart.
+ * Whether offsets are missing from `next` on: the log was compacted, and the removed records are unknown. The client
+ * omits aborted records, which explains a hole, unless a producer aborted twice: then it can't be distinguished.
  */
 export function hasHole(data: PartitionAnswer, next: bigint): boolean {
   const aborters = (data.abortedTransactions ?? []).map(({ producerId }) => producerId);
@@ -43,7 +43,7 @@ export function hasHole(data: PartitionAnswer, next: bigint): boolean {
   return false;
 }
 
-/** What a message is known again by: its time, key and value. */
+/** The properties by which a message is recognised: its time, key and value. */
 export function markOf(batch: RecordsBatch, record: KafkaRecord): RecordMark {
   const hash = createHash('sha256').update(`${timestampOf(batch, record)}\n`);
   for (const bytes of [record.key, record.value])
@@ -52,12 +52,12 @@ export function markOf(batch: RecordsBatch, record: KafkaRecord): RecordMark {
   return { offset: batch.firstOffset + BigInt(record.offsetDelta), digest };
 }
 
-/** Positions hold one for each partition. */
+/** Short, because positions have one digest for each partition. */
 const DIGEST_LENGTH = 12;
 
 /**
- * Whether the log is the one in which `expected` was read, which the answer should begin with. One that was restored to an
- * older state and written on has another message there. `unknown`: nothing has come yet.
+ * Whether the log is the one in which `expected` was read. The response should begin with that message; a log that
+ * was restored to an older state and written on has another one there. `unknown`: nothing was received yet.
  */
 export function decideSameLog(expected: RecordMark, data: PartitionAnswer): 'same' | 'other' | 'unknown' {
   const batches = (data.records ?? []).filter((batch) => endOf(batch) > expected.offset);
@@ -65,7 +65,7 @@ export function decideSameLog(expected: RecordMark, data: PartitionAnswer): 'sam
   return markAt(expected.offset, data)?.digest === expected.digest ? 'same' : 'other';
 }
 
-/** Of the message at that offset; null: the answer does not hold it. */
+/** The mark of the message at that offset; null: the response does not contain it. */
 export function markAt(offset: bigint, data: PartitionAnswer): RecordMark | null {
   for (const batch of data.records ?? []) {
     const record = isControl(batch) ? undefined : recordAt(batch, offset);
@@ -78,7 +78,7 @@ function recordAt(batch: RecordsBatch, offset: bigint): KafkaRecord | undefined 
   return batch.records.find(({ offsetDelta }) => batch.firstOffset + BigInt(offsetDelta) === offset);
 }
 
-/** The record as an event. Names can also be looked up in `kafka`: the topic, and the key where it is text. */
+/** The record as an event. `kafka` contains the topic, and the key if it is text. */
 export function recordEvent(
   format: Format,
   topic: string,
@@ -107,12 +107,14 @@ function textOf(bytes: Uint8Array): string | null {
   try {
     return text.decode(bytes);
   } catch {
-    // Keys may be bytes of any kind; then there is no name to be looked up.
+    // A key of arbitrary bytes provides no name for lookups.
     return null;
   }
 }
 
-/** CloudEvents' Kafka binding §3.2: `ce_` before attributes, values in UTF-8, not percent-encoded as in HTTP. */
+/**
+ * CloudEvents Kafka binding §3.2: attributes have the prefix `ce_`; values are UTF-8, not percent-encoded as in HTTP.
+ */
 function fieldsOf(record: KafkaRecord): Fields {
   const fields: string[] = [];
   for (const [nameBytes, valueBytes] of record.headers) {

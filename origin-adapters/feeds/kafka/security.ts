@@ -48,7 +48,7 @@ export type Security =
   | { readonly kind: 'read'; readonly options: ClientOptions['security'] }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
-/** Reads the files that are named. */
+/** Reads the configured files. */
 export async function readSecurity({ tls, sasl }: SecurityOptions): Promise<Security> {
   const credentials = sasl === undefined ? {} : { sasl };
   if (tls === false) return { kind: 'read', options: credentials };

@@ -4,16 +4,16 @@ import type { FeedClock } from '../feed.ts';
 export interface ArrivalsSource<Message> {
   readonly clock: FeedClock;
   readonly signal: AbortSignal;
-  /** At most so many messages, as they come; ends when they are there or when nothing comes for long. */
+  /** At most so many messages as they arrive; ends when all have arrived, or when none arrives for long. */
   fetch(messages: number): Promise<AsyncIterable<Message>>;
   bytesOf(message: Message): number;
-  /** Why a fetch ended, where that was no ordinary end. */
+  /** Why the last fetch ended; null: it ended normally. */
   whyEnded(): Error | null;
 }
 
 /**
- * Messages that have come and were not yet taken: a batch at a time, the next one being asked for when all of the last
- * one were taken. So whoever takes them can also wait for something else.
+ * Buffers messages between the consumer and the reader. The next batch is requested when all messages of the last one
+ * were taken, so that the reader can also wait for other events.
  */
 export class Arrivals<Message> {
   readonly #source: ArrivalsSource<Message>;
@@ -33,7 +33,7 @@ export class Arrivals<Message> {
     return this.#messages.length === 0;
   }
 
-  /** The next message; null: none is there. Throws why no more will come. */
+  /** The next message; null: none has arrived. Throws the reason if no more will arrive. */
   take(): Message | null {
     const message = this.#messages.shift();
     if (message !== undefined) return message;
@@ -42,7 +42,7 @@ export class Arrivals<Message> {
     return null;
   }
 
-  /** Resolves when there is something to take, or after that time. */
+  /** Resolves when a message can be taken, or after `mostMs`. */
   async wait(mostMs: number): Promise<void> {
     if (!this.isEmpty || this.#failure !== null) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -87,5 +87,5 @@ export class Arrivals<Message> {
 }
 
 function nothing(): void {
-  // Until somebody waits.
+  // Replaced while a caller waits.
 }

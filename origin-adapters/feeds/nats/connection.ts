@@ -16,16 +16,13 @@ export type OpenedNats =
   | { readonly kind: 'open'; readonly connection: NatsStreamConnection }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
-/**
- * The consumer that reads for us is of one connection and kept in memory; the server removes it by itself so long after
- * its last use.
- */
+/** The server removes the consumer, which is ephemeral and kept in memory, after this time without use. */
 const CONSUMER_IDLE_MS = 60_000;
-/** How long one request for messages stays with the server. */
+/** How long the server keeps a request for messages open. */
 const FETCH_MS = 30_000;
 const NANOSECONDS = 1_000_000;
 
-/** One connection that reads one stream and never reconnects. Whatever waits on it ends when the signal aborts. */
+/** A connection that reads one stream and never reconnects. An abort of the signal ends every wait. */
 export class NatsStreamConnection implements StreamLeader {
   readonly #connection: NatsConnection;
   readonly #manager: JetStreamManager;
@@ -49,7 +46,7 @@ export class NatsStreamConnection implements StreamLeader {
     this.#signal = signal;
   }
 
-  /** Rejects with what the client or the server says. `timeoutMs`: for connecting, and for each later answer. */
+  /** Rejects with the error of the client or the server. `timeoutMs`: for connecting, and for each later response. */
   static async open(
     options: NatsOptions,
     timeoutMs: number,
@@ -86,7 +83,7 @@ export class NatsStreamConnection implements StreamLeader {
     return { kind: 'open', connection: opened };
   }
 
-  /** As the stream's leader knows it. */
+  /** The stream's state as its leader reports it. */
   async state(): Promise<NatsStreamState> {
     const { config, created, state } = await orAborted(
       this.#manager.streams.info(this.#stream),
@@ -97,9 +94,9 @@ export class NatsStreamConnection implements StreamLeader {
     return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
   }
 
-  /** null: it is not there. */
+  /** Null: it does not exist. */
   async message(sequence: number): Promise<KnownMessage | null> {
-    // The first one has the number 1.
+    // The first sequence is 1.
     if (sequence === 0) return null;
     const query = { seq: sequence };
     const message = await orAborted(this.#manager.streams.getMessage(this.#stream, query), this.#signal);
@@ -109,13 +106,13 @@ export class NatsStreamConnection implements StreamLeader {
   }
 
   async nextSequence(from: number): Promise<number | null> {
-    // The server takes both (2.9), which the library's types do not know.
+    // Servers from 2.9 on accept both, but the library's types do not.
     const query = { seq: from, next_by_subj: '>' };
     const message = await orAborted(this.#manager.streams.getMessage(this.#stream, query), this.#signal);
     return message?.seq ?? null;
   }
 
-  /** Reads from that sequence on, or from wherever the server thinks best: who takes the messages must look. */
+  /** Reads from that sequence on. The server may begin at a later one, which the reader has to check. */
   async read(sequence: number, deps: FeedDeps): Promise<Arrivals<JsMsg>> {
     const { AckPolicy, DeliverPolicy } = this.#library;
     const info = await orAborted(
@@ -139,13 +136,13 @@ export class NatsStreamConnection implements StreamLeader {
     });
   }
 
-  /** Does not wait for a server that may be silent. */
+  /** Does not wait for a server that does not respond. */
   close(): void {
     this.#connection.close().catch(() => undefined);
   }
 }
 
-/** Of a time such as `2026-11-20T23:19:28.1566814Z`; rounded as the client rounds those of deliveries. */
+/** Nanoseconds of a time such as `2026-11-20T23:19:28.1566814Z`, rounded as the client rounds those of deliveries. */
 function nanosOf(timestamp: string): number {
   const [, seconds = '', fraction = '', zone = ''] =
     /^([^.Z+]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/.exec(timestamp) ?? [];
@@ -153,12 +150,12 @@ function nanosOf(timestamp: string): number {
   return Number(nanos);
 }
 
-/** Why a stream of that kind can't prove that nothing was missed; null: it can. */
+/** Why a stream of this kind can't prove that nothing was missed; null: it can. */
 function misfitOf({ mirror, sources, retention }: StreamConfig): string | null {
   if (mirror !== undefined || (sources ?? []).length > 0) {
     return "copies others and can't tell how far it is behind them: name the one that is written to";
   }
-  // The values of the library's enumeration, which is not loaded for its names.
+  // A value of the library's enumeration, which is not imported because the library is loaded only on use.
   if ((retention as string) === 'workqueue') {
     return "is a work queue, which gives each message to one reader: take one with the retention 'limits'";
   }

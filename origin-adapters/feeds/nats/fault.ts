@@ -1,7 +1,7 @@
 import type { FeedFailure } from '../feed.ts';
 import { isTlsFailure } from '../tls.ts';
 
-/** A failure that Weir finds by itself. */
+/** An error that Weir itself detects. */
 export class NatsFault extends Error {
   readonly kind: FeedFailure['kind'];
   readonly retry: FeedFailure['retry'];
@@ -13,7 +13,7 @@ export class NatsFault extends Error {
   }
 }
 
-/** What any error of the client or the server means, and what to do about it. */
+/** The failure for any error of the client or the server. */
 export function failureOf(error: unknown, stream: string): FeedFailure {
   const chain = causesOf(error);
   const known = chain.map((cause) => meaningOf(cause, stream)).find((meaning) => meaning !== null);
@@ -29,7 +29,7 @@ export function failureOf(error: unknown, stream: string): FeedFailure {
 
 type Meaning = Omit<FeedFailure, 'cause'>;
 
-/** By the names of the client's errors, so that the library need not be loaded to read them. */
+/** By the names of the client's error classes, so that the library need not be loaded. */
 function meaningOf(error: Error, stream: string): Meaning | null {
   if (error instanceof NatsFault) return { kind: error.kind, retry: error.retry, message: error.message };
   if (isTlsFailure(error)) return { kind: 'refused', retry: 'slowly', message: `TLS: ${error.message}` };
@@ -58,7 +58,7 @@ function meaningOf(error: Error, stream: string): Meaning | null {
   }
 }
 
-/** Of errors that have no name of their own. */
+/** Errors without a class name of their own. */
 function namelessMeaning({ message }: Error): Meaning | null {
   if (/^nkeys: |unable to parse credentials/.test(message)) {
     return refused(`the nkey or the credentials can't be read: correct them (${message})`);
@@ -67,7 +67,10 @@ function namelessMeaning({ message }: Error): Meaning | null {
   return null;
 }
 
-/** 5xx is the server's own trouble, such as a cluster without a leader; others are of the stream's configuration. */
+/**
+ * 5xx is a condition of the server, such as a cluster without a leader; other codes concern the stream's
+ * configuration.
+ */
 function apiMeaning(error: Error): Meaning {
   const status = 'status' in error ? Number(error.status) : 0;
   const message = `the server answers: ${error.message}`;
@@ -84,7 +87,7 @@ function missing(message: string): Meaning {
   return { kind: 'missing', retry: 'slowly', message };
 }
 
-/** The error and what caused it, outermost first. */
+/** The error and its causes, outermost first. */
 function causesOf(error: unknown): Error[] {
   const chain: Error[] = [];
   for (let cause = error; cause instanceof Error && chain.length < 5; cause = cause.cause) chain.push(cause);

@@ -10,10 +10,10 @@ import {
   type NatsStreamState,
 } from './place.ts';
 
-/** Who knows what the stream holds, whatever the consumer delivers. */
+/** Reports the stream's state independently of the consumer. */
 export interface StreamLeader {
   state(): Promise<NatsStreamState>;
-  /** The first sequence from that one on of which there is a message; null: there is none. */
+  /** The lowest sequence of a message from `from` on; null: there is none. */
   nextSequence(from: number): Promise<number | null>;
 }
 
@@ -21,15 +21,15 @@ export interface Following<Message> {
   readonly leader: StreamLeader;
   readonly arrivals: Arrivals<Message>;
   readonly from: NatsPosition;
-  /** How often the head is asked for. */
+  /** The interval of requests for the head. */
   readonly headMs: number;
   readonly clock: FeedClock;
   eventOf(message: Message, position: string): FeedEvent;
-  /** What the message is known again by. */
+  /** The properties by which the message is recognised later. */
   knownBy(message: Message): KnownMessage;
 }
 
-/** Where the head was when it was asked for, and how far reading was when that was last looked at. */
+/** The head when it was requested, and how far the stream had been read at the last check. */
 interface Proof {
   readonly askedAtMonotonicMs: number;
   readonly head: number;
@@ -37,8 +37,8 @@ interface Proof {
 }
 
 /**
- * Yields what arrives and accounts for every sequence: what is passed over was removed before it was read, which is a
- * gap. The head that the leader names is proved, as of the asking, once reading has got there. Ends by throwing.
+ * Yields what arrives and accounts for every sequence: a skipped one was removed before it was read, which is a gap.
+ * The head that the leader reports is proved, as of the request, once the stream was read up to it. Ends by throwing.
  */
 export async function* followStream<Message extends { readonly seq: number }>(
   following: Following<Message>,
@@ -61,7 +61,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
       }
       if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
       proof.readTo = sequence;
-      // From the answer on, for what the stream holds may come as late as that did.
+      // From the response on, because what the stream holds may arrive as late as the response.
       dueAtMs = clock.monotonicMs() + headMs;
     }
     if (proof !== null && sequence >= proof.head) {
@@ -83,17 +83,17 @@ export async function* followStream<Message extends { readonly seq: number }>(
   }
 }
 
-/** The last sequence of the very stream that reading began in. */
+/** The last sequence of the stream, provided that it is still the same stream. */
 async function headOf(leader: StreamLeader, from: NatsPosition, sequence: number): Promise<number> {
   const state = await leader.state();
   if (state.created === from.created && state.lastSequence >= sequence) return state.lastSequence;
-  // The gap is found where reading begins anew.
+  // Opening the feed again detects the gap.
   throw new NatsFault('unreachable', 'soon', 'the stream was recreated or went back');
 }
 
 /**
- * Nothing came for a while although the head is further on: either nothing is left up to there, or the consumer has
- * failed us.
+ * Called when no message arrives although the head is further on. Throws if the stream holds messages that the
+ * consumer does not deliver; otherwise nothing is left up to the head.
  */
 async function refuseUndelivered(leader: StreamLeader, sequence: number, head: number): Promise<void> {
   const next = await leader.nextSequence(sequence + 1);

@@ -1,23 +1,22 @@
 import { createHash } from 'node:crypto';
 
 /**
- * A place in a JetStream stream and whether the stream still holds everything after it. Written
- * `SEQUENCE@CREATED#TIME-DIGEST`: a stream made anew under its name begins at 1 again, and only the time of its creation tells
- * it from the old one; one restored from an older copy has that time, and only the message at the place tells it from the
- * one that was read.
+ * A position in a JetStream stream, and whether the stream still holds everything after it. Written as
+ * `SEQUENCE@CREATED#TIME-DIGEST`. A recreated stream begins at 1 again and differs only in its time of creation. A
+ * stream restored from an older copy has the same time of creation and differs only in the message at the position.
  */
 export interface NatsPosition {
   readonly sequence: number;
   readonly created: string;
-  /** Of the message at this place, as `markOf` makes it. Absent: there was none when the place was taken. */
+  /** Of the message at this position, from `markOf`. Absent: there was none. */
   readonly mark?: string;
 }
 
-/** What a message is known again by. */
+/** The properties by which a message is recognised. */
 export interface KnownMessage {
   readonly subject: string;
   readonly data: Uint8Array;
-  /** When the server took it, in nanoseconds since 1970, as exactly as a number can be. */
+  /** When the server received it, in nanoseconds since 1970, as precise as a double. */
   readonly timestampNanos: number;
 }
 
@@ -30,7 +29,7 @@ const DIGEST_LENGTH = 22;
 
 export interface NatsStreamState {
   readonly created: string;
-  /** Of the first message that is left; of the next one to come where there is none. */
+  /** Of the first remaining message, or of the next one if there is none. */
   readonly firstSequence: number;
   readonly lastSequence: number;
 }
@@ -39,7 +38,7 @@ export function formatPlace({ sequence, created, mark }: NatsPosition): string {
   return mark === undefined ? `${sequence}@${created}` : `${sequence}@${created}#${mark}`;
 }
 
-/** null where the text is none of ours. */
+/** Null where it is not a position of this feed. */
 export function parsePlace(position: string): NatsPosition | null {
   const match = /^(\d+)@([^\s#]+)(?:#(\S+))?$/.exec(position);
   if (match === null) return null;
@@ -47,17 +46,16 @@ export function parsePlace(position: string): NatsPosition | null {
   return match[3] === undefined ? place : { ...place, mark: match[3] };
 }
 
-/** `last`: the message at the head; null: it is not there. */
+/** `last`: the message at the head; null: it does not exist. */
 export function headOf({ created, lastSequence }: NatsStreamState, last: KnownMessage | null): NatsPosition {
   const place = { sequence: lastSequence, created };
   return last === null ? place : { ...place, mark: markOf(last) };
 }
 
 /**
- * Why it can't be proved that the stream has the history that the place was taken from; null: it has. One that was restored
- * from an older copy has other messages under the numbers that were read, once it is written on: `own`, the message at the
- * place, must be there and be the same (null: it is not there). Where no message was read yet, all that the stream holds
- * comes after.
+ * Why it can't be proved that the stream has the history of the position; null: it has. After a restore from an older
+ * copy, other messages get the sequences that were read already. So the message at the position (`own`; null: it does
+ * not exist) must be the same. If no message was read yet, everything in the stream comes after the position.
  */
 export function decideSameHistory(
   place: NatsPosition,
@@ -76,8 +74,8 @@ export function decideSameHistory(
 }
 
 /**
- * Why it can't be proved that nothing after the place is missing; null: nothing is missing at its beginning. The server
- * would begin at the nearest message that it has, in silence.
+ * Why messages after the position may be missing; null: none is missing at its beginning. The server itself would
+ * begin at the nearest message without a report.
  */
 export function gapReason(place: NatsPosition, state: NatsStreamState): string | null {
   if (place.created !== state.created) return 'the stream was recreated';
@@ -87,13 +85,13 @@ export function gapReason(place: NatsPosition, state: NatsStreamState): string |
   return null;
 }
 
-/** Messages that the stream lost before they were read. */
+/** The reason for messages that were removed before they were read. */
 export function goneReason(first: number, last: number): string {
   const which = first === last ? `message ${first}` : `messages ${first} to ${last}`;
   return `removed before it was read: ${which}`;
 }
 
-/** Takes what `formatPlace` wrote and mere sequences; null: of two streams. */
+/** Takes positions and plain sequences; null: they are of two streams. */
 export function comparePlaces(a: string, b: string): number | null {
   const [left, right] = [partsOf(a), partsOf(b)];
   if (left === null || right === null) return null;

@@ -3,14 +3,15 @@ import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 
 /**
- * The sockets of one connection, to be closed whatever state it is in. The client library gives a connection only once
- * the server has spoken: of one that accepts and says nothing it leaves the socket open, and names it to nobody.
+ * The sockets of one connection, so that they can be closed in any state. The client library returns a connection
+ * only after the server has sent its greeting. If the server accepts and sends nothing, the library leaves the socket
+ * open and gives no access to it.
  */
 export class ConnectionSockets {
   readonly #sockets: Socket[] = [];
   #isOver = false;
 
-  /** What `connect` opens is among them, whenever it does. */
+  /** Collects every socket that `connect` opens, at any time. */
   collect<T>(connect: () => Promise<T>): Promise<T> {
     watch();
     return opening.run(this, connect);
@@ -21,7 +22,7 @@ export class ConnectionSockets {
     else this.#sockets.push(socket);
   }
 
-  /** At once, with nothing said to the server; those that are opened later, too. */
+  /** Closes all sockets at once, and any that are opened later. */
   destroy(): void {
     this.#isOver = true;
     for (const socket of this.#sockets) socket.destroy();

@@ -1,4 +1,4 @@
-/** Whether a subject fits a pattern: `*` stands for one token, a final `>` for one or more. */
+/** Whether a subject matches a pattern: `*` is one token, a final `>` one or more. */
 export function matchesSubject(subject: string, pattern: string): boolean {
   const tokens = subject.split('.');
   const wanted = pattern.split('.');

@@ -1,4 +1,4 @@
-/** Where a database is, and who we are there. */
+/** The address of a database, and the user. */
 export interface Address {
   /** A name or an address; a path is the directory of a Unix socket. */
   readonly host: string;
@@ -9,8 +9,8 @@ export interface Address {
 }
 
 /**
- * Reads `postgres://user:password@host:port/database`, each part percent-encoded where it must be (a Unix socket's
- * directory too: `postgres://user@%2Frun%2Fpostgresql/shop`). null: it is something else, or has parameters.
+ * Parses `postgres://user:password@host:port/database`, whose parts may be percent-encoded (also the directory of a
+ * Unix socket: `postgres://user@%2Frun%2Fpostgresql/shop`). Null: another form, or it has parameters.
  */
 export function parseAddress(text: string): Address | null {
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return null;
@@ -32,7 +32,7 @@ export function parseAddress(text: string): Address | null {
       password: password === '' ? null : password,
     };
   } catch (error) {
-    // A percent sign that encodes nothing.
+    // A percent sign without two digits.
     if (error instanceof URIError) return null;
     throw error;
   }

@@ -1,17 +1,17 @@
 import { isUtf8 } from 'node:buffer';
 
-/** Bytes that are not what the protocol says. */
+/** The bytes violate the protocol. */
 export class Unreadable extends Error {}
 
-/** Milliseconds between 1970 and 2000, where Postgres begins to count. */
+/** Milliseconds between 1970 and 2000, Postgres' epoch. */
 const EPOCH_MS = 946_684_800_000;
 
-/** Microseconds since 2000 as milliseconds since 1970. */
+/** Converts microseconds since 2000 to milliseconds since 1970. */
 export function epochMs(micros: bigint): number {
   return Number(micros / 1000n) + EPOCH_MS;
 }
 
-/** Reads what Postgres writes into its messages, in the network's byte order. Throws `Unreadable` beyond the end. */
+/** Reads the values of Postgres' messages in network byte order. Throws `Unreadable` at the end of the bytes. */
 export class ByteReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -46,7 +46,7 @@ export class ByteReader {
     return this.#bytes.readBigInt64BE(this.#move(8));
   }
 
-  /** Ends with a zero byte. */
+  /** A text that ends with a zero byte. */
   name(): string {
     const end = this.#bytes.indexOf(0, this.#at);
     if (end === -1) throw new Unreadable('a name has no end');
@@ -55,7 +55,7 @@ export class ByteReader {
     return name;
   }
 
-  /** UTF-8. A copy: nothing of the bytes is kept. */
+  /** UTF-8, copied from the bytes. */
   text(length: number): string {
     const start = this.#move(length);
     const text = this.#bytes.subarray(start, this.#at);
@@ -67,7 +67,7 @@ export class ByteReader {
     this.#move(length);
   }
 
-  /** What is left. */
+  /** All remaining bytes. */
   rest(): Buffer {
     return this.#bytes.subarray(this.#at);
   }

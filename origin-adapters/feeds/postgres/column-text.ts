@@ -2,8 +2,8 @@ import type { Data } from '../../../policies/change.ts';
 import { parseExactJson } from '../../formats/exact-json.ts';
 
 /**
- * What a column's text stands for. Booleans, integers, JSON and arrays of the common types become what they are in JSON, so
- * that a map can compare them and look into them; integers that a double can't hold, and all else, stay text.
+ * The value of a column's text. Booleans, integers, JSON and arrays of common types become their JSON form, so that a
+ * map can compare them and look into them. Integers beyond a double's precision and other types stay text.
  */
 export function readColumnText(text: string, typeId: number): Data {
   const elementTypeId = elementTypes.get(typeId);
@@ -11,11 +11,11 @@ export function readColumnText(text: string, typeId: number): Data {
   return readArray(text, (element) => readScalar(element, elementTypeId)) ?? text;
 }
 
-// The ids are fixed in every cluster (pg_type.dat).
+// pg_type.dat: these ids are the same in every cluster.
 const boolType = 16;
 const integerTypes: ReadonlySet<number> = new Set([20, 21, 23, 26]);
 const jsonTypes: ReadonlySet<number> = new Set([114, 3802]);
-/** Array types by what they are of: bool, int2, int4, int8, text, bpchar, varchar, uuid. */
+/** Array types by their elements: bool, int2, int4, int8, text, bpchar, varchar, uuid. */
 const elementTypes: ReadonlyMap<number, number> = new Map([
   [1000, boolType],
   [1005, 21],
@@ -41,8 +41,8 @@ function readScalar(text: string, typeId: number): Data {
 }
 
 /**
- * An array's text form: `{1,NULL,"a \"b\""}`, `{{1,2},{3,4}}` (PostgreSQL manual §8.15.6). null where it has another form:
- * bounds before the braces.
+ * PostgreSQL manual §8.15.6: parses an array's text form, `{1,NULL,"a \"b\""}` or `{{1,2},{3,4}}`; null where it has
+ * another form, with bounds before the braces.
  */
 function readArray(text: string, readElement: (text: string) => Data): Data | null {
   const stack: Data[][] = [];

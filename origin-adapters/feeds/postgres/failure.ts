@@ -2,7 +2,7 @@ import type { FeedFailure } from '../feed.ts';
 import { isTlsFailure } from '../tls.ts';
 import { Unreadable } from './byte-reader.ts';
 
-/** What went wrong, of whatever `pg`, the network, TLS or Postgres itself throws. `where`: `host:port`. */
+/** The failure for any error of `pg`, the network, TLS or Postgres itself. `where`: `host:port`. */
 export function failureOf(cause: unknown, where: string): FeedFailure {
   const { code, message, isFromServer } = detailsOf(cause);
   if (isFromServer) return serverFailure(code, message, cause);
@@ -18,16 +18,16 @@ export function failureOf(cause: unknown, where: string): FeedFailure {
   return failed('unreachable', 'soon', `${where}: ${why.trim()}`, cause);
 }
 
-/** The server asks for a password and the configuration has none. */
+/** The server requires a password and the configuration has none. */
 export class NoPassword extends Error {
   constructor() {
     super('the server asks for a password: set password');
   }
 }
 
-/** Something was not there when the log was written, and so it can't be decoded, then as now. */
+/** An object did not exist when the log was written, so the log can never be decoded. */
 export class Undecodable extends Error {
-  /** null: the stream ended for another reason. */
+  /** Null: the stream ended for another reason. */
   static from(cause: unknown): Undecodable | null {
     const { code, message, isFromServer } = detailsOf(cause);
     if (!isFromServer || code !== '42704') return null;
@@ -45,14 +45,14 @@ export function failed(
   return { kind, retry, message, cause };
 }
 
-/** By SQLSTATE (PostgreSQL manual, appendix A). */
+/** PostgreSQL manual, appendix A: by SQLSTATE. */
 function serverFailure(code: string, text: string, cause: unknown): FeedFailure {
   const message = `Postgres says: ${text}`;
   if (code.startsWith('28') || code === '42501') return failed('refused', 'slowly', message, cause);
-  // A database, and a slot or a publication.
+  // A database; a slot or a publication.
   if (code === '3D000' || code === '42704') return failed('missing', 'slowly', message, cause);
   if (code === '55006') return failed('in-use', 'soon', message, cause);
-  // It starts, stops, is overloaded, or lost the connection.
+  // The server starts, stops, is overloaded, or lost the connection.
   if (/^(57P|53|08|58)/.test(code)) return failed('unreachable', 'soon', message, cause);
   return failed('protocol', 'slowly', message, cause);
 }
@@ -65,7 +65,7 @@ interface Details {
 }
 
 function detailsOf(cause: unknown): Details {
-  // Every address of a name was tried.
+  // All addresses of a name were tried.
   if (cause instanceof AggregateError && cause.errors.length > 0) return detailsOf(cause.errors[0]);
   if (!(cause instanceof Error)) return { code: '', message: String(cause), isFromServer: false };
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';

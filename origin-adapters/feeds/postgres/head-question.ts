@@ -4,7 +4,7 @@ import { within } from '../within.ts';
 import type { ReplicationStream } from './replication-stream.ts';
 import { leaveMark, logEnd } from './server.ts';
 
-/** How long after a keepalive that did not yet prove anything the next one is asked for. */
+/** The delay after a keepalive that proves nothing yet until the next one is requested. */
 const AGAIN_MS = 50;
 
 export interface HeadQuestionOptions {
@@ -12,19 +12,19 @@ export interface HeadQuestionOptions {
   readonly stream: ReplicationStream;
   readonly clock: FeedClock;
   readonly intervalMs: number;
-  /** The most that the ordinary connection may take to answer. */
+  /** The longest time for a response on the ordinary connection. */
   readonly answerMs: number;
-  /** Whether to leave a mark, of a log that ends there; `markLsn`: where the last one was left, null: nowhere yet. */
+  /** Whether to leave a mark in a log that ends there. `markLsn`: the last mark; null: none yet. */
   isMarkDue(endLsn: bigint, markLsn: bigint | null): boolean;
 }
 
 /**
- * Asks again and again where the server's log ends, on the ordinary connection, and has the stream answer with keepalives
- * until one lies at or beyond that place: then everything committed before the question was asked has been sent. Its
- * requests also keep the server from giving up a connection on which nothing else is said.
+ * Proves the head repeatedly: requests the end of the server's log on the ordinary connection, then keepalives in the
+ * stream until one is at or after that end. Then everything committed before the request was sent. The requests also
+ * keep the server from closing an idle connection.
  *
- * It also leaves a mark in the log, an empty message: where the log is not flushed up to its end, and where the last
- * commit that was seen lies so far back that the slot would keep too much for its sake.
+ * It also leaves a mark, an empty message in the log, if the log is not flushed up to its end, or if the slot would
+ * retain too much because the last seen commit is far back.
  */
 export class HeadQuestion {
   readonly #control: Client;
@@ -60,8 +60,8 @@ export class HeadQuestion {
   }
 
   /**
-   * A keepalive has come. When the question was asked (monotonic), if this answers it: `sentLsn` is the place up to which
-   * everything was sent, or null within a transaction.
+   * Processes a keepalive. Returns when the head was requested (monotonic) if the keepalive proves it; otherwise
+   * null. `sentLsn`: everything up to there was sent; null: within a transaction.
    */
   answer(sentLsn: bigint | null): number | null {
     const asked = this.#asked;
@@ -74,7 +74,7 @@ export class HeadQuestion {
       return null;
     }
     this.#asked = null;
-    // What took so long to prove is old: the next proof should not wait.
+    // The proof took so long that it is old: the next one begins at once.
     if (this.#clock.monotonicMs() - asked.askedAtMs > this.#intervalMs) void this.#ask();
     return asked.askedAtMs;
   }
@@ -94,7 +94,7 @@ export class HeadQuestion {
     this.#isAsking = false;
   }
 
-  /** Where the log ended. */
+  /** The end of the log. */
   async #askServer(): Promise<bigint> {
     const { insertLsn, isFlushed } = await logEnd(this.#control);
     if (!isFlushed || this.#isMarkDue(insertLsn, this.#markLsn))
@@ -104,5 +104,5 @@ export class HeadQuestion {
 }
 
 function nothing(): void {
-  // Not yet started.
+  // Replaced when the requests start.
 }

@@ -1,6 +1,6 @@
 import type { Commit } from './position.ts';
 
-/** What the stream shows next. */
+/** What an item of the stream shows about the log. */
 export type Shown =
   | { readonly kind: 'commit'; readonly commit: Commit }
   /** Every commit before this place was shown. */
@@ -8,19 +8,19 @@ export type Shown =
 
 /** The log that a position was taken from. */
 export interface KnownHistory {
-  /** The last one that was seen. */
+  /** The last commit that was seen. */
   readonly lastCommit: Commit;
-  /** Up to here it has none behind that. */
+  /** Up to here there is none after it. */
   readonly lsn: bigint;
-  /** The stream has shown the commit again. */
+  /** The stream has shown that commit again. */
   readonly isProved: boolean;
 }
 
 /**
- * Whether the stream is of the log that we know, which it begins with the last commit that we saw. A log that was restored
- * to an older state and written on has another commit in that place, or none, or one behind it where none was: the same
- * number, the same ends and the same microsecond do not come twice. `proved`: it is, by what is shown here; `same`: it was
- * proved before; `unknown`: not yet. `shown`: null, where it is nothing of that kind.
+ * Whether the stream is of the known log, which begins with the last seen commit. A log that was restored to an older
+ * state and written on has another commit there, or none, or an additional one: the same transaction id, LSNs and
+ * microsecond do not occur twice. `proved`: by what is shown now; `same`: it was proved before; `unknown`: not yet.
+ * `shown`: null if the item shows nothing about the log.
  */
 export function decideHistory(
   { lastCommit, lsn, isProved }: KnownHistory,
@@ -37,8 +37,8 @@ function areSame(a: Commit, b: Commit): boolean {
 }
 
 /**
- * Whether a commit of our own has to be made, so that the slot need not keep more than `maxKeptBytes` of the log, up to
- * its end, for the sake of the last commit that was seen. One that was left and was not seen yet is waited for.
+ * Whether to commit a mark, so that the slot retains at most `maxKeptBytes` of the log between the last seen commit
+ * and the end. If a mark was left and is not seen yet, none is added.
  */
 export function decideMark(
   last: { readonly commit: Commit; readonly bytes: number } | null,

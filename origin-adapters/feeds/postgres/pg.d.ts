@@ -1,4 +1,4 @@
-/** What is used of `pg`, which brings no types, and of its connection, whose replication side is in nobody's types. */
+/** The used part of `pg`, which has no types, and of its connection, whose replication functions no types cover. */
 declare module 'pg' {
   import type { EventEmitter } from 'node:events';
   import type { Duplex } from 'node:stream';
@@ -24,7 +24,7 @@ declare module 'pg' {
 
   /** Emits `replicationStart`, and `copyData` with a chunk that is valid only until the handler returns. */
   export interface Connection extends EventEmitter {
-    /** Another one after the connection was upgraded to TLS. */
+    /** Replaced when the connection is upgraded to TLS. */
     readonly stream: Duplex;
     sendCopyFromChunk(chunk: Uint8Array): void;
   }

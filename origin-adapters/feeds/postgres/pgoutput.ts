@@ -2,8 +2,8 @@ import { type ByteReader, Unreadable } from './byte-reader.ts';
 import type { Commit } from './position.ts';
 
 /**
- * Reads the messages of the output plugin pgoutput, protocol version 1 (PostgreSQL manual, "Logical Replication Message
- * Formats"). Values stay text, as Postgres writes them.
+ * PostgreSQL manual, "Logical Replication Message Formats": reads messages of pgoutput, protocol version 1. Values
+ * stay text, as Postgres writes them.
  */
 export type PgOutput =
   | { readonly kind: 'begin'; readonly xid: number }
@@ -18,7 +18,7 @@ export type PgOutput =
     }
   | { readonly kind: 'delete'; readonly relationId: number; readonly old: OldTuple }
   | { readonly kind: 'truncate'; readonly relationIds: readonly number[] }
-  /** Says nothing of rows: where a transaction came from, what a type is called, an application's message. */
+  /** Concerns no rows: a transaction's origin, a type's name, an application's message. */
   | { readonly kind: 'other' };
 
 export interface Relation {
@@ -31,7 +31,7 @@ export interface Relation {
 export interface Column {
   readonly name: string;
   readonly typeId: number;
-  /** Part of what identifies an old row: of the replica identity. */
+  /** Part of the replica identity. */
   readonly isKey: boolean;
 }
 
@@ -41,16 +41,16 @@ export type Tuple = readonly TupleValue[];
 export type TupleValue =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'null' }
-  /** A TOASTed value that the change left as it was; it is not sent. */
+  /** A TOASTed value that did not change and is not sent. */
   | { readonly kind: 'unchanged' };
 
-/** `key`: only the columns of the replica identity are told, the others are nulls that mean nothing. */
+/** `key`: only columns of the replica identity have values; the others are sent as null and are unknown. */
 export interface OldTuple {
   readonly kind: 'key' | 'full';
   readonly row: Tuple;
 }
 
-/** One message. Throws `Unreadable` where the bytes are not what the manual says. */
+/** Reads one message. Throws `Unreadable` where the bytes violate the protocol. */
 export function readPgOutput(reader: ByteReader): PgOutput {
   const tag = reader.tag();
   switch (tag) {
@@ -78,7 +78,7 @@ export function readPgOutput(reader: ByteReader): PgOutput {
 }
 
 function readBegin(reader: ByteReader): PgOutput {
-  // Where its commit record will begin, and when it commits.
+  // The LSN of the commit record, and the time of the commit.
   reader.skip(16);
   return { kind: 'begin', xid: reader.uint32() };
 }
@@ -95,7 +95,7 @@ function readRelation(reader: ByteReader): Relation {
   const id = reader.uint32();
   const schema = reader.name();
   const table = reader.name();
-  // The replica identity's kind: each change tells what it has of the old row.
+  // The kind of replica identity: each change has it again.
   reader.skip(1);
   const columns = Array.from({ length: reader.uint16() }, () => readColumn(reader));
   return { id, schema: schema === '' ? 'pg_catalog' : schema, table, columns };

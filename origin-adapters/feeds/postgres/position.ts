@@ -1,28 +1,28 @@
 /**
- * A place in a cluster's write-ahead log, and what proves that a log is the one that it was taken from:
- * `0/16B3748@7445300000000000000:1#16400.16401#0/16B3700-0/16B3730-734-848000000000000`, an LSN of that system on that
- * timeline, the publications, and the last commit seen up to there. The LSN is the end of a commit record or of what was
- * decoded after it.
+ * A position in a cluster's write-ahead log, with the properties by which the log is recognised:
+ * `0/16B3748@7445300000000000000:1#16400.16401#0/16B3700-0/16B3730-734-848000000000000` is an LSN of that system on
+ * that timeline, the publications, and the last commit seen up to there. The LSN is the end of a commit record, or of
+ * what was decoded after it.
  */
 export interface PostgresPosition {
   readonly lsn: bigint;
-  /** The cluster's own number, which no other cluster has. */
+  /** The system identifier, which is unique to a cluster. */
   readonly system: string;
-  /** Counted up when a standby is promoted or a backup restored to a point in time. */
+  /** Incremented when a standby is promoted, or a backup is restored to a point in time. */
   readonly timeline: string;
-  /** The numbers of the publications, which one that is made anew does not keep; empty: not known. */
+  /** The OIDs of the publications, which change if a publication is recreated; empty: unknown. */
   readonly publications: string;
-  /** The last one seen; the slot keeps it, so that it can be seen again. null: none was seen. */
+  /** The last seen commit, which the slot retains so that it is sent again; null: none. */
   readonly commit: Commit | null;
 }
 
-/** What tells the commit of one transaction from every other. */
+/** The properties that distinguish a transaction's commit from every other. */
 export interface Commit {
   /** Of its record in the log. */
   readonly beginLsn: bigint;
   readonly endLsn: bigint;
   readonly xid: number;
-  /** When, by the server's clock, in microseconds since 2000. */
+  /** By the server's clock, in microseconds since 2000. */
   readonly atMicros: bigint;
 }
 
@@ -34,7 +34,7 @@ export function formatPosition({ lsn, system, timeline, publications, commit }: 
   return `${formatLsn(lsn)}@${system}:${timeline}#${publications}#${proof}`;
 }
 
-/** null: not what `formatPosition` writes. */
+/** Null where it is not a position of this feed. */
 export function parsePosition(text: string): PostgresPosition | null {
   const [, lsnText, system, timeline, publications = '', proof = ''] =
     /^([^@]+)@(\d+):(\d+)(?:#([\d.]*)#([^#]*))?$/.exec(text) ?? [];
@@ -57,7 +57,7 @@ export function showPosition(text: string): string {
   return text.split('@', 1)[0]!;
 }
 
-/** Takes bare LSNs too, which are of whichever system the other one is of. */
+/** Also takes plain LSNs, which are assumed to be of the same system. */
 export function comparePositions(a: string, b: string): number | null {
   const [left, right] = [lsnOf(a), lsnOf(b)];
   if (left === null || right === null || !isSameLog(a, b)) return null;

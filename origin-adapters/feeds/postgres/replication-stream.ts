@@ -4,33 +4,33 @@ import { ByteReader, Unreadable } from './byte-reader.ts';
 import { formatLsn } from './position.ts';
 import { TransactionReader, type PostgresTransaction } from './transactions.ts';
 
-/** What the server sends, in its order. */
+/** What the server sends, in order. */
 export type ReplicationItem =
   | { readonly kind: 'transaction'; readonly transaction: PostgresTransaction }
-  /** Everything committed before `walEnd` was sent, if it stands between transactions. */
+  /** Everything committed before `walEnd` was sent, unless it is within a transaction. */
   | {
       readonly kind: 'keepalive';
       readonly walEnd: bigint;
       readonly isBetween: boolean;
       readonly asksForReply: boolean;
     }
-  /** Rows of a transaction keep coming, and its end has not come for a while. */
+  /** Rows of a transaction keep arriving without its end. */
   | { readonly kind: 'underway' };
 
 export interface StreamStart {
   readonly slot: string;
   readonly publications: readonly string[];
-  /** The first commit that is sent is the one that begins here, or the next. */
+  /** The first commit to be sent begins here or later. */
   readonly lsn: bigint;
-  /** Up to here everything is durable with us; 0: nothing is known to be. */
+  /** Everything up to here is durable in Weir; 0: unknown. */
   readonly durableLsn: bigint;
-  /** Whether messages of `pg_logical_emit_message` are sent as well, as from Postgres 14 on they can be. */
+  /** Postgres 14 or later: whether messages of `pg_logical_emit_message` are sent as well. */
   readonly withMessages: boolean;
 }
 
 /**
- * The streaming replication protocol on one connection (PostgreSQL manual, "Streaming Replication Protocol"). Reads no
- * further while items wait to be taken; what is read ahead is one piece from the socket and one open transaction.
+ * PostgreSQL manual, "Streaming Replication Protocol": the stream on one connection. Stops reading while items wait
+ * to be taken. Read-ahead is at most one piece from the socket and one open transaction.
  */
 export class ReplicationStream {
   readonly #client: Client;
@@ -39,7 +39,7 @@ export class ReplicationStream {
   readonly #reader: TransactionReader;
   #items: ReplicationItem[] = [];
   #itemAtMs: number;
-  /** Read since other work last had its turn. */
+  /** Bytes read since the event loop last had a turn. */
   #sliceBytes = 0;
   #durableLsn = 0n;
   #keptLsn = 0n;
@@ -47,7 +47,7 @@ export class ReplicationStream {
   #end: { readonly error: unknown } | null = null;
   #arrival: (() => void) | null = null;
 
-  /** `quietMs`: after how long a transaction without an end is spoken of. */
+  /** `quietMs`: the time after which a transaction without an end is reported as `underway`. */
   constructor(client: Client, clock: FeedClock, maxTransactionBytes: number, quietMs: number) {
     this.#client = client;
     this.#clock = clock;
@@ -56,7 +56,7 @@ export class ReplicationStream {
     this.#itemAtMs = clock.monotonicMs();
   }
 
-  /** Resolves when the server streams. Rejects with what it answers otherwise. */
+  /** Resolves when the server streams; rejects with any other response. */
   async start(start: StreamStart): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#durableLsn = start.durableLsn;
@@ -73,7 +73,7 @@ export class ReplicationStream {
     await promise;
   }
 
-  /** The next item, as soon as there is one. Rejects once nothing more can come. */
+  /** The next item; waits for it. Rejects once no more can arrive. */
   async next(): Promise<ReplicationItem> {
     for (;;) {
       const item = this.#items.shift();
@@ -86,15 +86,15 @@ export class ReplicationStream {
     }
   }
 
-  /** After what has arrived, nothing more comes. The first reason counts. */
+  /** Ends the stream after what has arrived. The first reason counts. */
   fail(error: unknown): void {
     this.#end ??= { error };
     this.#arrival?.();
   }
 
   /**
-   * Tells the server that everything up to `durableLsn` is durable here, and that the slot may forget what lies before
-   * `keptLsn`, which can't be taken back.
+   * Reports to the server that everything up to `durableLsn` is durable, and that the slot may forget everything
+   * before `keptLsn`, which can't be undone.
    */
   confirm(durableLsn: bigint, keptLsn: bigint): void {
     if (durableLsn <= this.#durableLsn && keptLsn <= this.#keptLsn) return;
@@ -104,14 +104,14 @@ export class ReplicationStream {
     this.#send(movesSlot ? keptLsn : NOT_TOLD, { asksForReply: false });
   }
 
-  /** A standby status update: what is durable, which also keeps the server from giving us up. */
+  /** Sends a standby status update with what is durable, which also keeps the server from closing the connection. */
   sendStatus({ asksForReply }: { readonly asksForReply: boolean }): void {
     this.#send(NOT_TOLD, { asksForReply });
   }
 
   /**
-   * What is said to be flushed moves the slot. Where nothing is said of it, a server that stops goes by what was written,
-   * and need not wait for a slot that stays behind.
+   * The flushed LSN advances the slot. If it is not stated, a server that shuts down goes by the written LSN and does
+   * not wait for a slot that stays behind.
    */
   #send(flushedLsn: bigint, { asksForReply }: { readonly asksForReply: boolean }): void {
     if (!this.#isStarted || this.#end !== null) return;
@@ -125,7 +125,7 @@ export class ReplicationStream {
     this.#client.connection.sendCopyFromChunk(update);
   }
 
-  /** Reads the chunk before it returns: `pg` writes the next ones over it. */
+  /** Reads the chunk before it returns, because `pg` overwrites it with the next one. */
   #take(chunk: Buffer): void {
     if (this.#end !== null) return;
     try {
@@ -151,14 +151,14 @@ export class ReplicationStream {
 
   #readKeepalive(reader: ByteReader): ReplicationItem {
     const walEnd = reader.uint64();
-    // When it was sent.
+    // The time of sending.
     reader.skip(8);
     const asksForReply = reader.uint8() === 1;
     if (asksForReply) this.sendStatus({ asksForReply: false });
     return { kind: 'keepalive', walEnd, isBetween: !this.#reader.isOpen, asksForReply };
   }
 
-  /** A large transaction comes as fast as it is read: other work goes between. */
+  /** Gives the event loop a turn, because a large transaction arrives as fast as it is read. */
   #giveTurn(): void {
     this.#sliceBytes = 0;
     const { stream } = this.#client.connection;
@@ -176,12 +176,12 @@ export class ReplicationStream {
   }
 }
 
-/** As Postgres writes it: no place in the log. */
+/** Postgres' invalid LSN. */
 const NOT_TOLD = 0n;
-/** Some milliseconds' worth of rows. */
+/** Rows for some milliseconds. */
 const SLICE_BYTES = 128 * 1024;
 
-/** Where the data begins and ends in the log, and when it was sent. */
+/** Beginning and end of the data in the log, and the time of sending. */
 const WAL_DATA_HEADER_BYTES = 24;
 const POSTGRES_EPOCH_MS = 946_684_800_000;
 

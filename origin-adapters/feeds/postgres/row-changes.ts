@@ -6,9 +6,8 @@ import type { Column, OldTuple, PgOutput, Relation, Tuple } from './pgoutput.ts'
 export type RowOutput = Extract<PgOutput, { kind: 'insert' | 'update' | 'delete' }>;
 
 /**
- * The change that a message tells of a row. Of the old row the replica identity decides what is known: FULL tells all of
- * it, DEFAULT and USING INDEX the key, and nothing at all where an update leaves the key as it was; then the key is the
- * new row's.
+ * The change of a row. The replica identity decides what is known of the old row: all of it with FULL, the key with
+ * DEFAULT and USING INDEX, and nothing if an update leaves the key unchanged; then the key is the new row's.
  */
 export function rowChange(output: RowOutput, relation: Relation): Change {
   const message = [{ schema: relation.schema, table: relation.table, op: output.kind }];
@@ -32,7 +31,7 @@ export function rowChange(output: RowOutput, relation: Relation): Change {
   }
 }
 
-/** TRUNCATE tells no rows. */
+/** TRUNCATE contains no rows. */
 export function truncation(relation: Relation): Change {
   return {
     message: [{ schema: relation.schema, table: relation.table, op: 'truncate' }],
@@ -49,14 +48,14 @@ function knownOf(old: OldTuple | null): Change['known'] {
 function oldRow(old: OldTuple, columns: readonly Column[]): DataObject {
   const row = rowOf(old.row, columns);
   if (old.kind === 'full') return row;
-  // What is not of the key is sent as NULL, which it need not be.
+  // Columns outside the key are sent as NULL although they may have had values.
   const keys = new Set(columns.filter(({ isKey }) => isKey).map(({ name }) => name));
   return Object.fromEntries(Object.entries(row).filter(([name]) => keys.has(name)));
 }
 
 /**
- * `old`: where an unchanged value that was not sent may be found. Where it is not, the column is absent. Throws
- * `Unreadable` where the row is of other columns.
+ * `old`: where an unchanged value that was not sent may be found; otherwise the column is absent. Throws `Unreadable`
+ * where the number of columns differs.
  */
 function rowOf(tuple: Tuple, columns: readonly Column[], old: DataObject = {}): DataObject {
   if (tuple.length !== columns.length) throw new Unreadable('a row has other columns than its table');

@@ -3,23 +3,23 @@ import type { FeedFailure } from '../feed.ts';
 import { failed } from './failure.ts';
 import { formatLsn, parseLsn, type Commit, type PostgresPosition } from './position.ts';
 
-/** What the server says of itself and of the slot before anything is followed. */
+/** The server's and the slot's state before anything is read. */
 export interface ReplicationStanding {
   readonly system: string;
   readonly timeline: string;
-  /** The numbers of the publications. */
+  /** The OIDs of the publications. */
   readonly publications: string;
-  /** Whether it can send messages of applications along with rows. */
+  /** Whether the server can send messages of applications along with rows. */
   readonly sendsMessages: boolean;
-  /** Where its log ends: every commit from now on lies behind it. */
+  /** The end of the log: every later commit comes after it. */
   readonly insertLsn: bigint;
-  /** Up to here the slot's owner has said that it needs nothing any more. */
+  /** Up to here the slot's client has confirmed that it needs nothing. */
   readonly confirmedLsn: bigint;
 }
 
 export type Inspection =
   | { readonly kind: 'ready'; readonly standing: ReplicationStanding }
-  /** Another connection holds the slot, perhaps an old one of ours whose end the server has not noticed. */
+  /** Another connection holds the slot, possibly an old one of this feed whose end the server has not noticed. */
   | { readonly kind: 'held'; readonly pid: string }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
@@ -53,14 +53,14 @@ export async function inspect(
 }
 
 export type Start =
-  /** With the last commit that was seen; what the log holds there shows whether it is the same log. */
+  /** With the last seen commit. The record at its place shows whether the log is the same. */
   | { readonly kind: 'resume'; readonly lsn: bigint; readonly commit: Commit }
   | { readonly kind: 'gap'; readonly reason: string };
 
 /**
- * Whether the place can be resumed: the log is of the same server and reaches as far, and the slot still keeps the last
- * commit seen and everything behind it. A slot has no time of creation; one made anew under the same name has confirmed
- * more than we have.
+ * Whether the position can be resumed: the log is of the same server and reaches as far, and the slot retains the
+ * last seen commit and everything after it. A slot has no time of creation, but a recreated one has confirmed more
+ * than the position.
  */
 export function decideStart(after: PostgresPosition | null, standing: ReplicationStanding): Start {
   if (after === null) return { kind: 'gap', reason: 'no position' };
@@ -87,8 +87,8 @@ export function decideStart(after: PostgresPosition | null, standing: Replicatio
 }
 
 /**
- * Where the log ends: commits that are visible now lie before it. What of it is not flushed yet is not sent either, and
- * may stay so for as long as nothing is committed.
+ * The end of the log: all visible commits are before it. What is not flushed yet is not sent, and may stay unflushed
+ * until the next commit.
  */
 export async function logEnd(
   control: Client,
@@ -100,7 +100,7 @@ export async function logEnd(
   return { insertLsn, isFlushed: lsnOf(rows[0]?.['flushed']) >= insertLsn };
 }
 
-/** Commits a message of our own, which flushes the log up to it and is a commit to be seen. Where it lies. */
+/** Commits a message of Weir, which flushes the log and is seen as a commit. Returns its LSN. */
 export async function leaveMark(control: Client): Promise<bigint> {
   const { rows } = await control.query("SELECT pg_logical_emit_message(true, 'weir', '')::text AS mark");
   return lsnOf(rows[0]?.['mark']);

@@ -5,9 +5,7 @@ import type { TlsMaterial } from '../tls.ts';
 import type { Address } from './address.ts';
 import { NoPassword } from './failure.ts';
 
-/**
- * The two connections of a feed: one that streams, and an ordinary one that asks questions meanwhile. Both end together.
- */
+/** The two connections of a feed: one that streams, and an ordinary one for requests meanwhile. Both end together. */
 export class Session {
   readonly control: Client;
   readonly replication: Client;
@@ -23,14 +21,14 @@ export class Session {
     const config = configOf(address, tls, connectTimeoutMs);
     this.control = new library.Client(config);
     this.replication = new library.Client({ ...config, replication: 'database' });
-    // What is under way on a connection rejects with the same error, and what is asked next does so too.
+    // Requests in progress and later ones reject with the same error.
     for (const client of this.#clients) client.on('error', () => undefined);
   }
 
-  /** Rejects with whatever `pg` gives; then the session is to be closed. */
+  /** Rejects with any error of `pg`; the session then has to be closed. */
   async connect(): Promise<void> {
     for (const client of this.#clients) {
-      // A socket that was destroyed would connect all the same.
+      // A destroyed socket would still connect.
       if (this.#isClosed) throw new Error('closed');
       await client.connect();
       this.#connected.add(client);
@@ -38,14 +36,14 @@ export class Session {
     }
   }
 
-  /** Ends both at once, whatever they wait for, which rejects. May be called again. */
+  /** Closes both at once and rejects whatever waits on them. May be called repeatedly. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     for (const client of this.#clients) {
       const stream = client.connection.stream as Socket;
       if (this.#connected.has(client)) {
-        // Terminate, so that the server lets go of the slot without complaining.
+        // Terminate, so that the server releases the slot without an error in its log.
         stream.write(terminate);
         stream.destroySoon();
       } else {
@@ -59,16 +57,13 @@ export class Session {
   }
 }
 
-/**
- * UTF-8, but of a database that keeps bytes of any encoding the bytes as they are: the server refuses to stream what is
- * not UTF-8, and would come to it again and again.
- */
+/** UTF-8; or the raw bytes of an SQL_ASCII database, because the server would refuse invalid UTF-8 each time. */
 const textEncoding = `SELECT set_config('client_encoding',
   CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)`;
 
 const terminate = Buffer.from([0x58, 0, 0, 0, 4]);
 
-/** Everything is said: what is left out, `pg` takes from the environment. */
+/** Sets every option, because `pg` takes missing ones from the environment. */
 function configOf(address: Address, tls: TlsMaterial | null, connectTimeoutMs: number): ClientConfig {
   return {
     host: address.host,
@@ -80,7 +75,7 @@ function configOf(address: Address, tls: TlsMaterial | null, connectTimeoutMs: n
       return address.password;
     },
     ssl: tls === null ? false : tlsOptions(tls),
-    // The forms that Postgres' own subscribers ask for; a flush is waited for here and at no standby.
+    // The text formats that Postgres' own subscribers request. A commit waits for the local flush and for no standby.
     options: '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c synchronous_commit=local',
     application_name: 'weir',
     connectionTimeoutMillis: connectTimeoutMs,
@@ -88,7 +83,7 @@ function configOf(address: Address, tls: TlsMaterial | null, connectTimeoutMs: n
   };
 }
 
-/** `pg` sets the name to ask for by itself, from the host. */
+/** `pg` itself sets the server name from the host. */
 function tlsOptions({ servername, ...files }: TlsMaterial): ConnectionOptions {
   if (servername === undefined) return files;
   return {

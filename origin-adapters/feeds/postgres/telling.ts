@@ -9,25 +9,28 @@ import type { PostgresTransaction } from './transactions.ts';
 export interface TellingOptions {
   readonly standing: ReplicationStanding;
   readonly start: Start;
-  /** How much of the log the slot may keep for the sake of the last commit that was seen. */
+  /** How much of the log the slot may retain because of the last seen commit. */
   readonly markAfterBytes: number;
-  /** How long nothing may be told while the stream is busy. */
+  /** The longest time without an event while the stream is busy. */
   readonly quietMs: number;
   readonly nowMs: number;
 }
 
-/** What one stream's items tell, up to which place everything was told, and whether the log is the one that we know. */
+/** The events of one stream's items, how far they have been yielded, and whether the log is the known one. */
 export class Telling {
   readonly #standing: ReplicationStanding;
   readonly #markAfterBytes: number;
   readonly #quietMs: number;
-  /** Why it begins anew, which is told with the first commit that is seen; null: it was told, or there is no need. */
+  /**
+   * Why the feed begins with a gap, which is yielded with the first seen commit; null: it was yielded, or none is
+   * needed.
+   */
   #gapReason: string | null = null;
-  /** The history that the position was taken from; null: none, or another. */
+  /** The history of the position; null: none, or it is of another log. */
   #known: KnownHistory | null = null;
   #reachedLsn: bigint;
   #last: { readonly commit: Commit; readonly bytes: number } | null = null;
-  /** As last told by a change, whose place becomes durable at once; a head's need not. */
+  /** The LSN of the last change event, which becomes durable at once; that of a head may not. */
   #movedLsn: bigint;
   #movedCommit: Commit | null = null;
   #toldAtMs: number;
@@ -44,7 +47,7 @@ export class Telling {
       return;
     }
     this.#known = { lastCommit: start.commit, lsn: start.lsn, isProved: false };
-    // How large it is was not kept: a mark behind it is left as if it were small.
+    // Its size is unknown: a mark after it is left as for a small transaction.
     this.#last = { commit: start.commit, bytes: 0 };
     this.#movedCommit = start.commit;
   }
@@ -53,7 +56,7 @@ export class Telling {
     return formatPosition({ ...this.#standing, lsn: this.#reachedLsn, commit: this.#last?.commit ?? null });
   }
 
-  /** Of a log that ends there; `markLsn`: where a mark was last left in it. */
+  /** Whether to leave a mark in a log that ends there. `markLsn`: the last mark; null: none yet. */
   isMarkDue(endLsn: bigint, markLsn: bigint | null): boolean {
     return decideMark(this.#last, { endLsn, markLsn }, this.#markAfterBytes);
   }
@@ -64,7 +67,9 @@ export class Telling {
     return events;
   }
 
-  /** `isQuiet`: work upstream that tells nothing must not look like a dead connection. */
+  /**
+   * `isQuiet`: the server is busy with something that yields no event, which must not look like a dead connection.
+   */
   #eventsOf(item: ReplicationItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
     switch (this.#verdictOn(shownBy(item))) {
       case 'same': {
@@ -73,7 +78,7 @@ export class Telling {
       }
       case 'proved':
         this.#known = { ...this.#known!, isProved: true };
-        // It was told before.
+        // It was yielded before.
         return [];
       case 'other':
         this.#known = null;
@@ -91,7 +96,7 @@ export class Telling {
     return this.#known === null ? 'same' : decideHistory(this.#known, shown);
   }
 
-  /** Nothing is told before the gap, nor the gap before a commit by which its place is known again. */
+  /** Yields nothing before the gap, and the gap only with a commit by which the log can be recognised later. */
   #begin(item: ReplicationItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
     if (this.#gapReason !== null && item.kind === 'transaction') {
       const { commit, bytes } = item.transaction;
@@ -103,7 +108,7 @@ export class Telling {
       const event = this.#tell(item, question);
       return event === null ? [gap] : [gap, event];
     }
-    // It has still to be answered once more.
+    // The next keepalive has to prove the head again.
     if (item.kind === 'keepalive') question.answer(null);
     return isQuiet ? [{ kind: 'behind', events: 1 }] : [];
   }
@@ -127,7 +132,7 @@ export class Telling {
     this.#last = { commit, bytes };
     if (transaction.kind === 'changes') {
       const { changes, committedAtMs } = transaction;
-      // Of tables that are not published, or a mark.
+      // Of unpublished tables, or a mark.
       if (changes.length === 0) return this.#isCommitDue(commit) ? this.#move({ changes }) : null;
       return this.#move({ changes, committedAtMs });
     }
@@ -135,7 +140,7 @@ export class Telling {
     return { kind: 'unintelligible', position: this.#position, reason: transaction.reason };
   }
 
-  /** Whether the slot keeps too much until this commit stands in a position that is durable. */
+  /** Whether the slot retains too much until this commit is in a durable position. */
   #isCommitDue({ beginLsn }: Commit): boolean {
     const moved = this.#movedCommit;
     return moved === null || beginLsn - moved.beginLsn > BigInt(this.#markAfterBytes);
@@ -148,7 +153,7 @@ export class Telling {
     if (item.isBetween) this.#reach(item.walEnd);
     const askedAtMonotonicMs = question.answer(item.isBetween ? item.walEnd : null);
     if (askedAtMonotonicMs !== null) return { kind: 'head', position: this.#position, askedAtMonotonicMs };
-    // A server that stops waits until everything it has sent is confirmed.
+    // A server that shuts down waits until everything it has sent is confirmed.
     return item.asksForReply && this.#reachedLsn > this.#movedLsn ? this.#move({ changes: [] }) : null;
   }
 
@@ -167,7 +172,7 @@ export class Telling {
   }
 }
 
-/** null: nothing yet. */
+/** Null: nothing yet. */
 function shownBy(item: ReplicationItem): Shown | null {
   if (item.kind === 'transaction') return { kind: 'commit', commit: item.transaction.commit };
   return item.kind === 'keepalive' && item.isBetween ? { kind: 'reached', lsn: item.walEnd } : null;

@@ -4,27 +4,30 @@ import type { Commit } from './position.ts';
 import { readPgOutput, type PgOutput, type Relation } from './pgoutput.ts';
 import { rowChange, truncation } from './row-changes.ts';
 
-/** One transaction, whole. Its place is the end of its commit record. */
+/** A whole transaction. Its position is the end of its commit record. */
 export type PostgresTransaction = {
   readonly commit: Commit;
-  /** What the server sent of it. */
+  /** Bytes that the server sent for it. */
   readonly bytes: number;
 } & (
   | { readonly kind: 'changes'; readonly committedAtMs: number; readonly changes: readonly Change[] }
-  /** It changed what is not known here. */
+  /** Its changes are unknown. */
   | { readonly kind: 'unintelligible'; readonly reason: string }
 );
 
-/** What one value costs beside its bytes. */
+/** The memory of a value in addition to its bytes. */
 const VALUE_BYTES = 32;
 
 /**
- * Gathers the messages of one connection into transactions. Of one that is larger than `maxBytes`, or that holds what
- * can't be read, nothing is kept: it becomes unintelligible as a whole.
+ * Gathers the messages of one connection into transactions. A transaction that is larger than `maxBytes` or contains
+ * unreadable messages is dropped and becomes unintelligible as a whole.
  */
 export class TransactionReader {
   readonly #maxBytes: number;
-  /** As last described: before the first of its rows on this connection, and after each change of its columns. */
+  /**
+   * The last description of each relation, which comes before its first row on a connection and after each change of
+   * its columns.
+   */
   readonly #relations = new Map<number, Relation>();
   #open: OpenTransaction | null = null;
 
@@ -37,7 +40,7 @@ export class TransactionReader {
     return this.#open !== null;
   }
 
-  /** The transaction that ends with this message, if one does. Throws `Unreadable` where the stream has lost its order. */
+  /** The transaction that ends with this message; null: none. Throws `Unreadable` if messages are out of order. */
   take(message: Buffer): PostgresTransaction | null {
     if (this.#open !== null) this.#open.sentBytes += message.length;
     if (isRowMessage(message)) {
@@ -113,10 +116,10 @@ export class TransactionReader {
 interface OpenTransaction {
   readonly xid: number;
   changes: Change[];
-  /** What is kept of it takes so much memory. */
+  /** Memory of what is kept. */
   bytes: number;
   sentBytes: number;
-  /** Why nothing of it is kept. */
+  /** Why nothing is kept. */
   problem: string | null;
 }
 

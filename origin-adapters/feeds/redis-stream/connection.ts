@@ -9,12 +9,12 @@ import { arrayOf, readEntries, readRole, readStreamState } from './replies.ts';
 import type { StreamEntry } from './place.ts';
 import type { RedisStreamOptions } from './options.ts';
 
-/** The stream at one moment: its state, the entry with the id asked for, and what comes after it. */
+/** The stream at one moment: its state, the entry with the requested id, and the entries after it. */
 export interface Snapshot {
   readonly state: RedisStreamState;
-  /** null: it is not there. */
+  /** Null: it does not exist. */
   readonly own: StreamEntry | null;
-  /** As many as were asked for, or all that there are. */
+  /** As many as requested, or all that there are. */
   readonly entries: readonly StreamEntry[];
 }
 
@@ -22,7 +22,7 @@ export type OpenedRedis =
   | { readonly kind: 'open'; readonly connection: RedisConnection }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 
-/** What is used of the client, whatever types its replies are mapped to. */
+/** The used part of the client, whatever types its replies are mapped to. */
 interface Client {
   connect(): Promise<unknown>;
   destroy(): void;
@@ -31,8 +31,8 @@ interface Client {
 }
 
 /**
- * One connection that reads a stream and never reconnects. Aborting ends whatever waits on it, also a blocked XREAD,
- * by closing the socket.
+ * A connection that reads one stream and never reconnects. An abort closes the socket, which ends every wait,
+ * including a blocked XREAD.
  */
 export class RedisConnection {
   readonly #client: Client;
@@ -47,7 +47,7 @@ export class RedisConnection {
     this.#clock = clock;
   }
 
-  /** Rejects with what the client or the server says. `timeoutMs`: for the connection to be made, and for each answer. */
+  /** Rejects with the error of the client or the server. `timeoutMs`: for connecting, and for each response. */
   static async open(
     options: RedisStreamOptions,
     timeoutMs: number,
@@ -66,7 +66,7 @@ export class RedisConnection {
       maintNotifications: 'disabled',
       commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
     });
-    // What goes wrong rejects the command under way as well.
+    // The same error rejects the command in progress.
     client.on('error', () => undefined);
     const connection = new RedisConnection(client, options.stream, timeoutMs, deps.clock);
     try {
@@ -83,7 +83,7 @@ export class RedisConnection {
     this.#client.destroy();
   }
 
-  /** State and entries of the same moment, for they are read in one transaction. After null: no entries. */
+  /** State and entries of the same moment, read in one transaction. `afterId` null: no entries. */
   async snapshot(afterId: string | null, most: number): Promise<Snapshot> {
     const from = afterId === null ? '+' : `(${afterId}`;
     const own = afterId ?? '+';
@@ -102,7 +102,7 @@ export class RedisConnection {
     };
   }
 
-  /** Resolves when there is an entry after that id, or after that time. */
+  /** Resolves when there is an entry after that id, or after `mostMs`. */
   async waitForMore(afterId: string, mostMs: number): Promise<void> {
     const block = String(Math.max(1, Math.round(mostMs)));
     const command = ['XREAD', 'COUNT', '1', 'BLOCK', block, 'STREAMS', this.#stream, afterId];
@@ -110,13 +110,13 @@ export class RedisConnection {
     await within(this.#client.sendCommand(command), limitMs, this.#clock, unanswered);
   }
 
-  /** To the last of them. */
+  /** The reply to the last command. */
   async #answer(...commands: readonly (readonly string[])[]): Promise<unknown> {
     const answers = Promise.all(commands.map((command) => this.#client.sendCommand(command)));
     return (await within(answers, this.#answerMs, this.#clock, unanswered)).at(-1);
   }
 
-  /** A replica may lag behind, and does not know how far: its head is not the stream's. */
+  /** A replica may lag behind without knowing it, so its head is not the stream's. */
   async #refuseReplica(): Promise<void> {
     const role = readRole(await this.#answer(['HELLO']));
     if (role === null || role === 'master') return;
@@ -132,7 +132,7 @@ const unanswered = 'the server gave no answer';
 async function connect(client: Client, signal: AbortSignal): Promise<void> {
   signal.addEventListener('abort', () => client.destroy(), { once: true });
   const connecting = client.connect();
-  // A socket that came only after the client was destroyed.
+  // The socket may connect only after the client was destroyed.
   const destroyLate = (): unknown => signal.aborted && client.destroy();
   connecting.then(destroyLate).catch(() => undefined);
   await orAborted(connecting, signal);

@@ -1,7 +1,7 @@
 import type { FeedFailure } from '../feed.ts';
 import { isTlsFailure } from '../tls.ts';
 
-/** A failure that Weir finds by itself. */
+/** An error that Weir itself detects. */
 export class RedisFault extends Error {
   readonly kind: FeedFailure['kind'];
 
@@ -11,7 +11,7 @@ export class RedisFault extends Error {
   }
 }
 
-/** What any error of the client or the server means, and what to do about it. `stream`: its key. */
+/** The failure for any error of the client or the server. `stream`: its key. */
 export function failureOf(error: unknown, stream: string): FeedFailure {
   const cause = error;
   const message = error instanceof Error ? error.message : String(error);
@@ -31,7 +31,7 @@ interface Meaning {
   readonly advice: ((stream: string) => string) | null;
 }
 
-/** By the word with which Redis begins its errors; the first that fits. */
+/** By the first word of Redis' error replies; the first match counts. */
 const replies: readonly Meaning[] = [
   {
     pattern: /^ERR no such key/,
@@ -80,7 +80,7 @@ const replies: readonly Meaning[] = [
   { pattern: /^(ERR|EXECABORT) /, kind: 'protocol', retry: 'slowly', advice: null },
 ];
 
-/** Several addresses that all failed leave an error without a message. */
+/** Several failed addresses leave an error without a message. */
 function connectionMessage(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return connectionMessage(error.errors[0]);
   const message = error instanceof Error ? error.message : String(error);

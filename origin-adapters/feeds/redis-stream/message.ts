@@ -4,14 +4,14 @@ import type { FeedConfig } from '../../../policies/config/config.ts';
 import type { FeedEvent } from '../feed.ts';
 import type { StreamEntry } from './place.ts';
 
-/** What an entry says. */
+/** How an entry is read. */
 export interface EntryReading {
   readonly format: FeedConfig['format'];
-  /** The field that holds the message; `*`: all fields together are the change. */
+  /** The field that contains the message; `*`: the change is made of all fields. */
   readonly field: string;
 }
 
-/** The event of one entry, each of which is one transaction. */
+/** The event of one entry, which is one transaction. */
 export function entryEvent(entry: StreamEntry, position: string, { format, field }: EntryReading): FeedEvent {
   const committedAtMs = committedAtMsOf(entry.id);
   const event = field === '*' ? rowEvent(entry, position) : fieldEvent(entry, position, format, field);
@@ -19,13 +19,13 @@ export function entryEvent(entry: StreamEntry, position: string, { format, field
   return { ...event, committedAtMs };
 }
 
-/** Ids that Redis makes begin with its time; ones that an application makes need not. */
+/** Ids made by Redis begin with their time; those of applications need not. */
 function committedAtMsOf(id: string): number | null {
   const ms = Number(id.split('-', 1)[0]);
   return ms >= OLDEST_TIME_MS && ms <= Number.MAX_SAFE_INTEGER ? ms : null;
 }
 
-/** 2010, when Redis had no streams yet. */
+/** 2010: earlier than any Redis stream. */
 const OLDEST_TIME_MS = 1_262_304_000_000;
 
 function rowEvent(entry: StreamEntry, position: string): FeedEvent {
@@ -35,7 +35,7 @@ function rowEvent(entry: StreamEntry, position: string): FeedEvent {
   return { kind: 'change', position, changes: [{ message: [row], before: null, after: null, known: 'all' }] };
 }
 
-/** The other fields are the message's headers, and `key` its key. */
+/** The other fields are the message's headers; `key` is its key. */
 function fieldEvent(
   entry: StreamEntry,
   position: string,

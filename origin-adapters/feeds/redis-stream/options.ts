@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { tlsSchema } from '../tls.ts';
 
-/** The keys of a `redis-stream` feed beside those of every feed. */
+/** The keys of a `redis-stream` feed in addition to those of every feed. */
 export const redisStreamSchema = z.strictObject({
   url: z
     .string()
@@ -20,7 +20,7 @@ export const redisStreamSchema = z.strictObject({
     .describe('The field that holds the message. "*": the fields of an entry are the change itself.'),
   username: z.string().min(1).optional().describe('The ACL user.'),
   password: z.string().min(1).optional().describe('The password, such as ${REDIS_PASSWORD}.'),
-  tls: tlsSchema.optional().describe('With rediss:, whom to trust and what to show.'),
+  tls: tlsSchema.optional().describe('For rediss: authorities, client certificate and server name.'),
 });
 
 export type RedisStreamOptions = z.output<typeof redisStreamSchema>;

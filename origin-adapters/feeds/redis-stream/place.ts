@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Reads what Redis answers in RESP2, with texts as bytes. */
+/** An entry in Redis' RESP2 reply, with texts as bytes. */
 export interface StreamEntry {
   readonly id: string;
   /** Names and values in turn. */
@@ -8,27 +8,27 @@ export interface StreamEntry {
 }
 
 /**
- * A place in a Redis stream and whether the stream still holds everything after it. Written `ID/ORDINAL/DIGEST`, the ordinal
- * being how many entries had ever been added up to there (`entries-added`): ids tell the order, ordinals the number. The
- * digest is that of the entry's content, by which the stream is known again.
+ * A position in a Redis stream, and whether the stream still holds everything after it. Written as
+ * `ID/ORDINAL/DIGEST`. Ids give the order. The ordinal is the number of entries ever added up to there
+ * (`entries-added`). The digest of the entry's content serves to recognise the stream.
  */
 export interface RedisPosition {
   readonly id: string;
   readonly ordinal: number;
-  /** Absent: there was no entry at this place when it was taken. */
+  /** Absent: there was no entry at this position. */
   readonly digest?: string;
 }
 
-/** What `XINFO STREAM` says (Redis 7). */
+/** The state from `XINFO STREAM` (Redis 7). */
 export interface RedisStreamState {
   readonly lastId: string;
   readonly added: number;
   readonly length: number;
-  /** Of the first entry that is left; meaningless where there is none. */
+  /** Of the first remaining entry; undefined if there is none. */
   readonly firstId: string;
-  /** The highest id that XDEL removed; trimming does not count. */
+  /** The highest id removed by XDEL; trimming does not count. */
   readonly maxDeletedId: string;
-  /** null: there is none. */
+  /** Null: there is none. */
   readonly lastEntry: StreamEntry | null;
 }
 
@@ -36,7 +36,7 @@ export function formatPlace({ id, ordinal, digest }: RedisPosition): string {
   return digest === undefined ? `${id}/${ordinal}` : `${id}/${ordinal}/${digest}`;
 }
 
-/** Behind that entry. */
+/** The position after that entry. */
 export function placeOf(entry: StreamEntry, ordinal: number): RedisPosition {
   return { id: entry.id, ordinal, digest: digestOf(entry) };
 }
@@ -49,7 +49,7 @@ function digestOf({ fields }: StreamEntry): string {
 
 const DIGEST_LENGTH = 22;
 
-/** null where the text is none of ours. */
+/** Null where it is not a position of this feed. */
 export function parsePlace(position: string): RedisPosition | null {
   const match = /^(\d+-\d+)\/(\d+)(?:\/([\w-]+))?$/.exec(position);
   if (match === null) return null;
@@ -62,9 +62,9 @@ export function headOf({ lastId, added, lastEntry }: RedisStreamState): RedisPos
 }
 
 /**
- * Why it can't be proved that the stream is the one that the place was taken from; null: it is. Numbers alone come again
- * where a stream is made anew or restored and written on: `own`, the entry at the place, must be there and be the same
- * (null: it is not there). A stream that never had an entry has none of that; everything in it comes after.
+ * Why it can't be proved that the stream is the one of the position; null: it is. Ids and ordinals occur again if a
+ * stream is recreated, or restored and written on. So the entry at the position (`own`; null: it does not exist) must
+ * be the same. A stream that never had an entry has no such proof; everything in it comes after the position.
  */
 export function decideSameStream(
   place: RedisPosition,
@@ -83,7 +83,7 @@ export function decideSameStream(
   return 'the last entry read is another one: the stream was recreated, or restored to an older state';
 }
 
-/** Why it can't be proved that nothing after the place is missing; null: all of it is there. */
+/** Why entries after the position may be missing; null: none is. */
 export function gapReason(place: RedisPosition, state: RedisStreamState): string | null {
   if (compareIds(state.lastId, place.id) < 0 || state.added < place.ordinal) {
     return 'the stream was recreated, or went back to an older state';
@@ -95,14 +95,14 @@ export function gapReason(place: RedisPosition, state: RedisStreamState): string
   return missing < 0 ? recreated : null;
 }
 
-/** As `gapReason`, once everything that is left after the place has been read: then the numbers must be equal. */
+/** Like `gapReason`, after all remaining entries were read: then the counts must be equal. */
 export function gapReasonAtEnd(place: RedisPosition, state: RedisStreamState): string | null {
   return place.ordinal === state.added ? null : recreated;
 }
 
 const recreated = 'the stream does not hold as many entries as it must: it was recreated or changed';
 
-/** Both as `ms-sequence`, of 64 bits each. */
+/** Both as `ms-sequence`, with 64 bits each. */
 export function compareIds(a: string, b: string): number {
   const [leftMs, leftSequence] = partsOf(a);
   const [rightMs, rightSequence] = partsOf(b);

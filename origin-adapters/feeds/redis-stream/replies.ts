@@ -1,7 +1,7 @@
 import { RedisFault } from './fault.ts';
 import type { StreamEntry, RedisStreamState } from './place.ts';
 
-/** Of `XINFO STREAM`: names and values in turn. */
+/** Reads the reply of `XINFO STREAM`: names and values in turn. */
 export function readStreamState(reply: unknown): RedisStreamState {
   const values = mapOf(reply);
   if (!values.has('entries-added') || !values.has('recorded-first-entry-id')) {
@@ -20,19 +20,19 @@ export function readStreamState(reply: unknown): RedisStreamState {
   };
 }
 
-/** Of `XRANGE`. */
+/** Reads the reply of `XRANGE`. */
 export function readEntries(reply: unknown): StreamEntry[] {
   return arrayOf(reply).map((item) => readEntry(item) ?? refuse());
 }
 
-/** null where there is none. */
+/** Null where there is none. */
 function readEntry(reply: unknown): StreamEntry | null {
   if (reply === null || reply === undefined) return null;
   const [id, fields] = arrayOf(reply);
   return { id: textOf(id), fields: arrayOf(fields).map(bytesOf) };
 }
 
-/** `master`, `replica` or what else `HELLO` says; null where it says nothing. */
+/** The role in the reply of `HELLO`, such as `master` or `replica`; null: it has none. */
 export function readRole(reply: unknown): string | null {
   const role = mapOf(reply).get('role');
   return role === undefined ? null : textOf(role);
@@ -64,7 +64,7 @@ function bytesOf(value: unknown): Buffer {
   return value;
 }
 
-/** The first failed command of a transaction is the failure of all. */
+/** The elements of a transaction's reply. Throws the first command's error, if one failed. */
 export function arrayOf(reply: unknown): readonly unknown[] {
   if (!Array.isArray(reply)) throw reply instanceof Error ? reply : unexpected();
   const failed: unknown = reply.find((item) => item instanceof Error);
