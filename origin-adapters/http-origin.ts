@@ -10,7 +10,7 @@ import type { CallHandler } from './http/call-handler.ts';
 import type { CallOptions } from './http/call.ts';
 import { createConnectionPool } from './http/connections.ts';
 import { watched, type Breaker } from './http/breaker.ts';
-import { createLeases } from './http/leases.ts';
+import { createCheckouts } from './http/checkouts.ts';
 import type {
   Origin,
   OriginCall,
@@ -26,7 +26,7 @@ export interface HttpOriginDependencies {
   /** Absent: none. */
   readonly breaker?: Breaker | null;
   /** Whether the URL at this index of the configuration passed its last health check. Absent: all did. */
-  readonly isWell?: (url: number) => boolean;
+  readonly isHealthy?: (url: number) => boolean;
   /** Absent: none. */
   readonly observer?: OriginObserver | null;
 }
@@ -41,7 +41,7 @@ export interface HttpOriginDependencies {
  */
 export function createHttpOrigin(
   config: OriginConfig,
-  { clock, breaker = null, isWell, observer }: HttpOriginDependencies,
+  { clock, breaker = null, isHealthy, observer }: HttpOriginDependencies,
 ): Origin {
   const ca = config.tls?.caFile ? readFileSync(config.tls.caFile, 'utf8') : undefined;
   const pools = config.urls.map((url) =>
@@ -53,7 +53,7 @@ export function createHttpOrigin(
       serverName: config.tls?.serverName ?? undefined,
     }),
   );
-  const leases = createLeases(pools, config.queue.size, isWell);
+  const checkouts = createCheckouts(pools, config.queue.size, isHealthy);
   const places = new Map(pools.map(({ url }, place) => [url, place]));
   const calls = new Set<Call>();
   let closed: Promise<void> | null = null;
@@ -61,8 +61,8 @@ export function createHttpOrigin(
 
   const counters = { requests: 0, failures: 0, retries: 0, abandoned: 0 };
   const stats: OriginStats = Object.defineProperties(counters as OriginStats, {
-    running: { enumerable: true, get: () => calls.size - leases.queued },
-    queued: { enumerable: true, get: () => leases.queued },
+    running: { enumerable: true, get: () => calls.size - checkouts.queued },
+    queued: { enumerable: true, get: () => checkouts.queued },
   });
 
   const start = (request: OriginRequest, handler: CallHandler, upgrade: string | null): OriginCall => {
@@ -77,7 +77,7 @@ export function createHttpOrigin(
     const isBreakerOpen = breaker !== null && !breaker.admits(clock.monotonicMs());
     const watcher = breaker === null || isBreakerOpen ? handler : watched(handler, breaker, clock);
     const call = new Call(request, watcher, options, {
-      leases,
+      checkouts,
       clock,
       stats,
       failed: (url, failure) => observer?.failed(url === null ? null : (places.get(url) ?? null), failure),

@@ -21,7 +21,7 @@ export interface ChangeLog {
 
 /**
  * Numbers begin at the wall clock's milliseconds. A restarted shop reuses no number of its predecessor, so a client
- * of the predecessor is told that it missed changes.
+ * of the predecessor receives a reset.
  *
  * `limit`: how many transactions are kept.
  */

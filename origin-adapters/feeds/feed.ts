@@ -8,14 +8,16 @@ import type { Fields } from '../../policies/http/fields.ts';
  * A feed: an ordered stream of changes from the origin's side. Each adapter implements it in one file. The runner
  * (`proxy/feeds/`) reconnects, measures silence, maps changes and makes them durable.
  *
- * Requirements on every adapter: **Order.** Events are in the feed's order; a `change` is one whole transaction.
- * **Nothing is skipped.** A message that can't be parsed is `unintelligible`. If it can't be proved that nothing was
- * missed after the requested position, a `gap` comes before any other event. An adapter never clamps a position,
- * never starts at the newest entry without a gap, and never recreates what was lost upstream. **Head only as proof.**
- * `head` means that every change committed before `askedAtMonotonicMs` was yielded before this event. Traffic is no
- * proof. Without changes it is repeated at `headIntervalMs`. **Backpressure.** An event is produced when the consumer
- * requests the next one; read-ahead is bounded, and nothing is dropped. **At least once.** After a reconnection
- * events may be repeated. Within one `open` they are in order.
+ * Requirements on every adapter:
+ * - **Order.** Events are in the feed's order; a `change` is one whole transaction.
+ * - **Nothing is skipped.** A message that can't be parsed is `unintelligible`. If it can't be proved that nothing was
+ *   missed after the requested position, a `gap` comes before any other event. An adapter never clamps a position,
+ *   never starts at the newest entry without a gap, and never recreates what was lost upstream.
+ * - **Head only as proof.** `head` means that every change committed before `askedAtMonotonicMs` was yielded before
+ *   this event. Traffic is no proof. Without changes it is repeated at `headIntervalMs`.
+ * - **Backpressure.** An event is produced when the consumer requests the next one; read-ahead is bounded, and nothing
+ *   is dropped.
+ * - **At least once.** After a reconnection events may be repeated. Within one `open` they are in order.
  */
 export interface Feed {
   /**

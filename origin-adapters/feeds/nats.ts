@@ -8,15 +8,15 @@ import { failureOf } from './nats/fault.ts';
 import { followStream } from './nats/following.ts';
 import { natsSchema, type NatsOptions } from './nats/options.ts';
 import {
-  comparePlaces,
+  comparePositions,
   decideSameHistory,
-  formatPlace,
+  formatPosition,
   gapReason,
   headOf,
-  parsePlace,
+  parsePosition,
   type NatsPosition,
   type NatsStreamState,
-} from './nats/place.ts';
+} from './nats/position.ts';
 import { matchesSubject } from './nats/subject.ts';
 
 /**
@@ -34,8 +34,8 @@ export const natsFeed = defineFeed({
   packages: ['@nats-io/transport-node', '@nats-io/jetstream'],
   schema: natsSchema,
   create: (config, options, deps) => new NatsFeed(config, options, deps),
-  showPosition: (position) => String(parsePlace(position)?.sequence ?? position),
-  comparePositions: comparePlaces,
+  showPosition: (position) => String(parsePosition(position)?.sequence ?? position),
+  comparePositions: comparePositions,
 });
 
 class NatsFeed implements Feed {
@@ -73,12 +73,12 @@ class NatsFeed implements Feed {
 
   async *#begin(connection: NatsStreamConnection, after: string | null): AsyncGenerator<FeedEvent> {
     const state = await connection.state();
-    const known = after === null ? null : parsePlace(after);
+    const known = after === null ? null : parsePosition(after);
     const reason = known === null ? beginning(after) : await this.#gapReason(connection, known, state);
     const isHead = known === null || reason !== null;
     const place = isHead ? headOf(state, await connection.message(state.lastSequence)) : known;
     const arrivals = await connection.read(place.sequence + 1, this.#deps);
-    if (reason !== null) yield { kind: 'gap', reason, position: formatPlace(place) };
+    if (reason !== null) yield { kind: 'gap', reason, position: formatPosition(place) };
     yield* followStream({
       leader: connection,
       arrivals,

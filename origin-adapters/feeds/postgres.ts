@@ -1,10 +1,9 @@
-import { z } from 'zod';
 import type { FeedConfig } from '../../policies/config/config.ts';
-import { size } from '../../policies/config/units.ts';
 import { defineFeed, headIntervalMs, type Feed, type FeedDeps, type FeedEvent } from './feed.ts';
 import { parseAddress, showAddress, type Address } from './postgres/address.ts';
 import { failed, failureOf, Undecodable } from './postgres/failure.ts';
-import { HeadQuestion } from './postgres/head-question.ts';
+import { HeadProver } from './postgres/head-prover.ts';
+import { postgresSchema, type PostgresOptions } from './postgres/options.ts';
 import { comparePositions, parsePosition, showPosition } from './postgres/position.ts';
 import { ReplicationStream, type ReplicationItem } from './postgres/replication-stream.ts';
 import {
@@ -15,49 +14,13 @@ import {
   type Start,
 } from './postgres/server.ts';
 import { Session } from './postgres/session.ts';
-import { Telling } from './postgres/telling.ts';
-import { readTls, tlsSchema } from './tls.ts';
+import { StreamEvents } from './postgres/stream-events.ts';
+import { readTls } from './tls.ts';
 import { within } from './within.ts';
 
 /** How long to wait for a slot that another connection holds, which may be an old one of this feed. */
 const HELD_MS = 2_000;
 const HELD_POLL_MS = 50;
-
-const publicationSchema = z.string().min(1).max(63);
-
-const schema = z.strictObject({
-  url: z
-    .string()
-    .refine((url) => parseAddress(url) !== null, {
-      error: 'postgres://user:password@host:port/database, without parameters',
-    })
-    .describe('The primary: postgres://user:password@host:port/database. The user needs REPLICATION.'),
-  password: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('The password, such as "${PGPASSWORD}"; in url it would have to be percent-encoded.'),
-  slot: z
-    .string()
-    .regex(/^[a-z0-9_]{1,63}$/, { error: 'up to 63 of a-z, 0-9 and _' })
-    .describe('The replication slot, of plugin pgoutput. Every node of Weir needs one of its own.'),
-  publication: z
-    .union([publicationSchema, z.array(publicationSchema).min(1)], { error: 'a name, or a list of names' })
-    .describe('The publication whose tables are followed, or several.'),
-  tls: tlsSchema.optional().describe('TLS with a verified certificate; absent: none.'),
-  'max-transaction': size({ least: 1024 })
-    .prefault('64MiB')
-    .describe(
-      'The most of one transaction that is held in memory; a larger one invalidates all that it may change.',
-    ),
-  'mark-after': size({ least: 1024 })
-    .prefault('256KiB')
-    .describe(
-      'How much of the log may lie behind the last commit seen, which the slot keeps, before Weir commits an empty message of its own.',
-    ),
-});
-
-type PostgresOptions = z.output<typeof schema>;
 
 /**
  * PostgreSQL's logical decoding with its own plugin pgoutput. A transaction is yielded whole after its commit; its
@@ -73,7 +36,7 @@ export const postgresFeed = defineFeed({
   type: 'postgres',
   packages: ['pg'],
   readLag: '1s',
-  schema,
+  schema: postgresSchema,
   create: (config, options, deps) => new PostgresFeed(config, options, deps),
   showPosition,
   comparePositions,
@@ -117,7 +80,7 @@ class PostgresFeed implements Feed {
     signal.addEventListener('abort', close);
     try {
       if (signal.aborted) return;
-      await this.#inTime(session.connect(), 'the server did not let us in');
+      await this.#inTime(session.connect(), 'the server accepted no connection');
       yield* this.#follow(session, after, signal);
     } catch (error) {
       if (!signal.aborted) yield { kind: 'failed', failure: failureOf(error, showAddress(this.#address)) };
@@ -154,29 +117,29 @@ class PostgresFeed implements Feed {
     });
     await this.#inTime(starting, 'the server did not begin to stream');
     this.#stream = stream;
-    const telling = new Telling({
+    const events = new StreamEvents({
       standing,
       start,
       markAfterBytes: this.#options['mark-after'],
       quietMs: intervalMs,
       nowMs: clock.monotonicMs(),
     });
-    const question = new HeadQuestion({
+    const prover = new HeadProver({
       control: session.control,
       stream,
       clock,
       intervalMs,
       answerMs: this.#config.maxSilenceMs,
-      isMarkDue: (endLsn, markLsn) => telling.isMarkDue(endLsn, markLsn),
+      isMarkDue: (endLsn, markLsn) => events.isMarkDue(endLsn, markLsn),
     });
-    question.start();
+    prover.start();
     try {
       while (!signal.aborted) {
         const item = await this.#next(stream);
-        yield* telling.eventsOf(item, question, clock.monotonicMs());
+        yield* events.eventsOf(item, prover, clock.monotonicMs());
       }
     } finally {
-      question.stop();
+      prover.stop();
     }
   }
 

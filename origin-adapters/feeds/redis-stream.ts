@@ -8,15 +8,15 @@ import { redisStreamSchema, type RedisStreamOptions } from './redis-stream/optio
 import {
   compareIds,
   decideSameStream,
-  formatPlace,
+  formatPosition,
   gapReason,
   gapReasonAtEnd,
   headOf,
-  parsePlace,
-  placeOf,
+  parsePosition,
+  positionAfter,
   type RedisPosition,
-} from './redis-stream/place.ts';
-import type { StreamEntry } from './redis-stream/place.ts';
+} from './redis-stream/position.ts';
+import type { StreamEntry } from './redis-stream/position.ts';
 
 /**
  * A Redis stream (Redis 7 or later), read without a consumer group: every node reads all of it. Each entry is one
@@ -32,7 +32,7 @@ export const redisStreamFeed = defineFeed({
   packages: ['redis'],
   schema: redisStreamSchema,
   create: (config, options, deps) => new RedisStreamFeed(config, options, deps),
-  showPosition: (position) => parsePlace(position)?.id ?? position,
+  showPosition: (position) => parsePosition(position)?.id ?? position,
   comparePositions: (a, b) => {
     const [left, right] = [idOf(a), idOf(b)];
     return left === null || right === null ? null : compareIds(left, right);
@@ -40,7 +40,7 @@ export const redisStreamFeed = defineFeed({
 });
 
 function idOf(position: string): string | null {
-  return parsePlace(position)?.id ?? (/^\d+-\d+$/.test(position) ? position : null);
+  return parsePosition(position)?.id ?? (/^\d+-\d+$/.test(position) ? position : null);
 }
 
 class RedisStreamFeed implements Feed {
@@ -82,7 +82,7 @@ class RedisStreamFeed implements Feed {
   ): AsyncGenerator<FeedEvent> {
     const headMs = headIntervalMs(this.#config.maxSilenceMs);
     const batch = new BatchSize();
-    let place = after === null ? null : parsePlace(after);
+    let place = after === null ? null : parsePosition(after);
     while (!signal.aborted) {
       const askedAtMonotonicMs = this.#deps.clock.monotonicMs();
       const most = batch.messages;
@@ -94,7 +94,7 @@ class RedisStreamFeed implements Feed {
         continue;
       }
       for (const entry of entries) {
-        place = placeOf(entry, place.ordinal + 1);
+        place = positionAfter(entry, place.ordinal + 1);
         yield this.#eventOf(entry, place);
       }
       batch.learn(entries.length, bytesOf(entries));
@@ -107,19 +107,19 @@ class RedisStreamFeed implements Feed {
         place = headOf(state);
         yield gapBefore(place, reasonAtEnd);
       }
-      yield { kind: 'head', position: formatPlace(place), askedAtMonotonicMs };
+      yield { kind: 'head', position: formatPosition(place), askedAtMonotonicMs };
       await connection.waitForMore(place.id, headMs);
     }
   }
 
   #eventOf(entry: StreamEntry, place: RedisPosition): FeedEvent {
     const { format } = this.#config;
-    return entryEvent(entry, formatPlace(place), { format, field: this.#options.field });
+    return entryEvent(entry, formatPosition(place), { format, field: this.#options.field });
   }
 }
 
 function gapBefore(place: RedisPosition, reason: string): FeedEvent {
-  return { kind: 'gap', reason, position: formatPlace(place) };
+  return { kind: 'gap', reason, position: formatPosition(place) };
 }
 
 function beginning(after: string | null): string {

@@ -1,33 +1,15 @@
-import { Agent, request, type Dispatcher } from 'undici';
-import { z } from 'zod';
+import { Agent, request } from 'undici';
 import type { FeedConfig } from '../../policies/config/config.ts';
 import type { Format } from '../formats/format.ts';
 import { formats, messageEvent } from '../formats/formats.ts';
 import { EventStreamParser, type ServerSentItem } from './event-stream.ts';
 import { defineFeed, type Feed, type FeedDeps, type FeedEvent, type FeedFailure } from './feed.ts';
+import { sseSchema, type SseOptions } from './sse/options.ts';
+import { IdleDetector, ReadState } from './sse/read-state.ts';
+import { failureOf, refusalOf } from './sse/response.ts';
 
 /** Maximum characters of one event. */
 const MAX_EVENT_LENGTH = 16 * 2 ** 20;
-
-const schema = z.strictObject({
-  url: z
-    .string()
-    .regex(/^(https?:\/\/|demo:)/, { error: 'an http or https URL' })
-    .describe('Where the event stream is: an http or https URL.'),
-  replay: z
-    .boolean()
-    .prefault(true)
-    .describe(
-      'Whether the origin replays what came after Last-Event-ID. If not, a lost connection is a gap.',
-    ),
-  authorization: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('The Authorization header to send, such as "Bearer ${TOKEN}".'),
-});
-
-type SseOptions = z.output<typeof schema>;
 
 /**
  * Server-sent events. A position is the id of the last event. The origin reports the end of the replay by `event:
@@ -40,7 +22,7 @@ type SseOptions = z.output<typeof schema>;
  */
 export const sseFeed = defineFeed({
   type: 'sse',
-  schema,
+  schema: sseSchema,
   create: (config, options, deps) => new SseFeed(config, options, deps),
   showPosition: (position) => position,
   comparePositions: compareIds,
@@ -61,7 +43,7 @@ class SseFeed implements Feed {
   readonly #deps: FeedDeps;
   readonly #format: Format;
   /** The origin has sent `event: head` before, on any connection. */
-  #saysHead = false;
+  #sendsHead = false;
 
   constructor(config: FeedConfig, options: SseOptions, deps: FeedDeps) {
     this.#config = config;
@@ -110,7 +92,7 @@ class SseFeed implements Feed {
       yield { kind: 'gap', reason: beginning(after, this.#options.replay), position: null };
     }
 
-    const reading = new Reading(lastId, askedAtMs);
+    const reading = new ReadState(lastId, askedAtMs);
     const parser = new EventStreamParser(MAX_EVENT_LENGTH);
     const decoder = new TextDecoder();
     for await (const chunk of this.#piecesOf(response.body as AsyncIterable<Uint8Array>, reading)) {
@@ -127,11 +109,11 @@ class SseFeed implements Feed {
     if (!signal.aborted) yield { kind: 'failed', failure: ended };
   }
 
-  async *#piecesOf(body: AsyncIterable<Uint8Array>, reading: Reading): AsyncGenerator<Uint8Array> {
+  async *#piecesOf(body: AsyncIterable<Uint8Array>, reading: ReadState): AsyncGenerator<Uint8Array> {
     const pieces = body[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const idling = new Idling();
+        const idling = new IdleDetector();
         const piece = await pieces.next();
         if (idling.end()) reading.emptyAtMs = this.#deps.clock.monotonicMs();
         if (piece.done === true) return;
@@ -150,7 +132,7 @@ class SseFeed implements Feed {
     return headers;
   }
 
-  #eventOf(item: ServerSentItem, reading: Reading): FeedEvent | null {
+  #eventOf(item: ServerSentItem, reading: ReadState): FeedEvent | null {
     switch (item.kind) {
       case 'comment':
         return this.#isProof(reading) ? this.#head(reading) : null;
@@ -163,15 +145,15 @@ class SseFeed implements Feed {
     }
   }
 
-  #blockEvent(block: Extract<ServerSentItem, { kind: 'block' }>, reading: Reading): FeedEvent | null {
+  #blockEvent(block: Extract<ServerSentItem, { kind: 'block' }>, reading: ReadState): FeedEvent | null {
     reading.isGreeted = true;
     if (block.event === 'reset') {
       reading.lastId = block.id;
-      return { kind: 'gap', reason: 'the origin says reset', position: block.id };
+      return { kind: 'gap', reason: 'the origin sent reset', position: block.id };
     }
     reading.lastId = block.id ?? reading.lastId;
     if (block.event === 'head') {
-      this.#saysHead = true;
+      this.#sendsHead = true;
       reading.hasHead = true;
       return this.#head(reading);
     }
@@ -180,57 +162,18 @@ class SseFeed implements Feed {
     return messageEvent(this.#format, { body: Buffer.from(block.data), fields: [] }, position);
   }
 
-  #isProof(reading: Reading): boolean {
-    if (this.#saysHead) return reading.hasHead;
+  #isProof(reading: ReadState): boolean {
+    if (this.#sendsHead) return reading.hasHead;
     const isGreeting = !reading.isGreeted;
     reading.isGreeted = true;
     return !isGreeting;
   }
 
   /** The first head responds to this request; the origin was not asked for later ones. */
-  #head(reading: Reading): FeedEvent {
+  #head(reading: ReadState): FeedEvent {
     const askedAtMonotonicMs = reading.hasProved ? reading.emptyAtMs : reading.askedAtMs;
     reading.hasProved = true;
     return { kind: 'head', position: reading.lastId, askedAtMonotonicMs };
-  }
-}
-
-/** How far one connection has been read. */
-class Reading {
-  readonly askedAtMs: number;
-  /** When nothing was readable for the last time: everything read since arrived since. */
-  emptyAtMs: number;
-  lastId: string | null;
-  /** The replay may have begun, so the next comment is not just a greeting. */
-  isGreeted: boolean;
-  hasHead = false;
-  hasProved = false;
-
-  constructor(lastId: string | null, askedAtMs: number) {
-    this.lastId = lastId;
-    this.askedAtMs = askedAtMs;
-    this.emptyAtMs = askedAtMs;
-    this.isGreeted = lastId === null;
-  }
-}
-
-/** Data that the socket already holds is read within this many turns of the event loop. */
-const IDLE_TURNS = 3;
-
-/** Detects whether the reader had to wait for data since this object was created. */
-class Idling {
-  #turns = 0;
-  #next = setImmediate(() => this.#turn());
-
-  /** True: nothing was readable until now. */
-  end(): boolean {
-    clearImmediate(this.#next);
-    return this.#turns >= IDLE_TURNS;
-  }
-
-  #turn(): void {
-    this.#turns += 1;
-    if (this.#turns < IDLE_TURNS) this.#next = setImmediate(() => this.#turn());
   }
 }
 
@@ -241,46 +184,12 @@ function namesPlace(id: string): boolean {
 
 function beginning(after: string | null, replay: boolean): string {
   if (after === null) return 'no position';
-  return replay ? 'the last id is none to ask for' : 'the connection was lost and nothing is replayed';
-}
-
-function refusalOf(response: Dispatcher.ResponseData): FeedFailure | null {
-  const status = response.statusCode;
-  const contentType = String(response.headers['content-type'] ?? '');
-  if (status === 200 && response.headers['content-encoding'] !== undefined) {
-    return failureOf('protocol', 'slowly', 'the event stream is compressed, which was not asked for');
-  }
-  if (status === 200 && /^text\/event-stream\s*(;|$)/i.test(contentType)) return null;
-  if (status === 200) {
-    return failureOf(
-      'protocol',
-      'slowly',
-      `expected text/event-stream, got ${contentType || 'no content type'}`,
-    );
-  }
-  if (status === 401 || status === 403) {
-    return failureOf('refused', 'slowly', `the origin answers ${status}: set or correct authorization`);
-  }
-  if (status === 404 || status === 410 || status === 204) {
-    return failureOf(
-      'missing',
-      'slowly',
-      `the origin answers ${status}: there is no event stream at this url`,
-    );
-  }
-  if (status >= 500 || status === 429 || status === 408) {
-    return failureOf('unreachable', 'soon', `the origin answers ${status}`);
-  }
-  return failureOf('protocol', 'slowly', `the origin answers ${status}`);
+  return replay ? "the last id can't be sent" : 'the connection was lost and nothing is replayed';
 }
 
 function lost(cause: unknown): FeedFailure {
   const message = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
   return { kind: 'unreachable', retry: 'soon', message, cause };
-}
-
-function failureOf(kind: FeedFailure['kind'], retry: FeedFailure['retry'], message: string): FeedFailure {
-  return { kind, retry, message, cause: null };
 }
 
 const ended = failureOf('unreachable', 'soon', 'the origin ended the event stream');

@@ -8,7 +8,7 @@ export const tlsSchema = z
     ca: z.string().min(1).optional().describe('File of the authorities to trust (PEM).'),
     cert: z.string().min(1).optional().describe("File of the client's certificate chain (PEM)."),
     key: z.string().min(1).optional().describe("File of the client's private key (PEM)."),
-    'server-name': z.string().min(1).optional().describe('The name that the server's certificate must have.'),
+    'server-name': z.string().min(1).optional().describe("The name that the server's certificate must have."),
   })
   .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
     error: 'cert and key together, or neither',

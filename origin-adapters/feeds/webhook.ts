@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import type { FeedConfig } from '../../policies/config/config.ts';
-import { size, timeout } from '../../policies/config/units.ts';
 import { readCloudEvents } from '../formats/cloudevents.ts';
 import type { Format } from '../formats/format.ts';
 import { formats, messageEvent } from '../formats/formats.ts';
@@ -15,6 +13,7 @@ import {
   type FeedEvent,
   type FeedReceiver,
 } from './feed.ts';
+import { webhookSchema, type WebhookOptions } from './webhook/options.ts';
 import {
   advance,
   afterGap,
@@ -23,38 +22,14 @@ import {
   parsePosition,
   showPosition,
   type WebhookPosition,
-} from './webhook-position.ts';
-import { authenticate, keysOf, secretProblem } from './webhook-signature.ts';
+} from './webhook/position.ts';
+import { authenticate, keysOf } from './webhook/signature.ts';
 
 /** The maximum number of deliveries that wait to be applied, and of remembered ones that are not applied again. */
 const MAX_WAITING = 1_000;
 const MAX_WAITING_BYTES = 32 * 2 ** 20;
 const MAX_REMEMBERED = 10_000;
 const REPORT_INTERVAL_MS = 10_000;
-
-const secretSchema = z
-  .string()
-  .refine((secret) => secretProblem(secret) === null, { error: 'whsec_ and base64, or another text' });
-
-const schema = z.strictObject({
-  path: z
-    .string()
-    .regex(/^\/[^?#]*$/, { error: 'a path such as /webhooks/shop' })
-    .describe('Where deliveries come, on the main port.'),
-  secret: z
-    .union([secretSchema, z.array(secretSchema).min(1)], { error: 'a secret, or a list while keys rotate' })
-    .describe('The signing secret (Standard Webhooks), or several while they rotate.'),
-  tolerance: timeout()
-    .prefault('5m')
-    .describe("How far a delivery's timestamp may be from this machine's time."),
-  'max-body': size({ least: 1 }).prefault('1MiB').describe('The largest delivery; beyond it 413.'),
-  heartbeats: z
-    .boolean()
-    .prefault(false)
-    .describe('The sender delivers at least once in max-silence; without a delivery the feed is not live.'),
-});
-
-type WebhookOptions = z.output<typeof schema>;
 
 /**
  * Standard Webhooks: signed deliveries in any of the formats. Each delivery is one transaction. It gets 204 once it
@@ -71,7 +46,7 @@ type WebhookOptions = z.output<typeof schema>;
 export const webhookFeed = defineFeed({
   type: 'webhook',
   provesHead: false,
-  schema,
+  schema: webhookSchema,
   create: (config, options, deps) => new WebhookFeed(config, options, deps),
   showPosition: (position) => {
     const parsed = parsePosition(position);
@@ -88,14 +63,14 @@ function compareCounts(a: string, b: string): number | null {
   return left.count < right.count ? -1 : 1;
 }
 
-interface Waiting {
+interface QueuedDelivery {
   readonly delivery: FeedDelivery;
   readonly receivedAtMs: number;
   readonly answer: (answer: DeliveryAnswer) => void;
 }
 
 /** An event that was yielded and is not durable yet. */
-interface Yielded {
+interface YieldedEvent {
   readonly count: bigint;
   readonly settle: (answer: DeliveryAnswer) => void;
 }
@@ -109,8 +84,8 @@ class WebhookFeed implements Feed {
   readonly #format: Format;
   /** Responses by id and content, oldest first: pending ones and 204s. */
   readonly #answers = new Map<string, Promise<DeliveryAnswer>>();
-  #arrived: Waiting[] = [];
-  #yielded: Yielded[] = [];
+  #arrived: QueuedDelivery[] = [];
+  #yielded: YieldedEvent[] = [];
   #waitingBytes = 0;
   #unauthentic = 0;
   #reportedAtMs = -Infinity;
@@ -134,7 +109,9 @@ class WebhookFeed implements Feed {
   }
 
   async *open(after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
-    const timer = new Repeating(this.#deps, headIntervalMs(this.#config.maxSilenceMs), () => this.#wake());
+    const timer = new RepeatingTimer(this.#deps, headIntervalMs(this.#config.maxSilenceMs), () =>
+      this.#wake(),
+    );
     const onAbort = (): void => this.#wake();
     signal.addEventListener('abort', onAbort);
     this.#isOpen = true;
@@ -152,58 +129,62 @@ class WebhookFeed implements Feed {
     const count = parsePosition(position)?.count ?? 0n;
     const done = this.#yielded.filter((one) => one.count <= count);
     this.#yielded = this.#yielded.filter((one) => one.count > count);
-    for (const { settle } of done) settle(taken);
+    for (const { settle } of done) settle(accepted);
   }
 
-  async *#follow(after: string | null, signal: AbortSignal, timer: Repeating): AsyncGenerator<FeedEvent> {
+  async *#follow(
+    after: string | null,
+    signal: AbortSignal,
+    timer: RepeatingTimer,
+  ): AsyncGenerator<FeedEvent> {
     let position = (after === null ? null : parsePosition(after)) ?? firstPosition;
     let reason = reasonAtStart(after, position);
     let announced = this.#covered;
-    let isSignDue = true;
+    let isHeadDue = true;
     for (;;) {
       if (signal.aborted) return;
       if (this.#refused > announced) reason ??= 'a delivery was refused';
       if (reason !== null) {
         position = afterGap(position);
         announced = this.#refused;
-        this.#expectCovered(position.count, announced);
+        this.#settleRefusals(position.count, announced);
         yield { kind: 'gap', reason, position: formatPosition(position) };
         reason = null;
         continue;
       }
-      const waiting = this.#arrived.shift();
-      if (waiting !== undefined) {
-        const next = this.#advance(position, waiting.delivery);
+      const queued = this.#arrived.shift();
+      if (queued !== undefined) {
+        const next = this.#advance(position, queued.delivery);
         position = next.position;
-        this.#expectTaken(position.count, waiting);
+        this.#settleDelivery(position.count, queued);
         if (next.kind === 'hole') yield { kind: 'gap', reason: next.reason, position: null };
-        yield messageEvent(this.#format, waiting.delivery, formatPosition(position));
-        if (this.#options.heartbeats) yield head(waiting.receivedAtMs);
+        yield messageEvent(this.#format, queued.delivery, formatPosition(position));
+        if (this.#options.heartbeats) yield head(queued.receivedAtMs);
         continue;
       }
-      if (isSignDue) yield this.#sign();
-      await this.#somethingToDo(timer, signal);
-      isSignDue = timer.takeDue();
+      if (isHeadDue) yield this.#readiness();
+      await this.#untilWork(timer, signal);
+      isHeadDue = timer.takeDue();
     }
   }
 
   /** A head that means that Weir is ready to receive: the proof of a feed without `heartbeats`. */
-  #sign(): FeedEvent {
+  #readiness(): FeedEvent {
     if (this.#options.heartbeats) return { kind: 'behind', events: this.#arrived.length };
     return head(this.#deps.clock.monotonicMs());
   }
 
-  #expectTaken(count: bigint, waiting: Waiting): void {
+  #settleDelivery(count: bigint, queued: QueuedDelivery): void {
     this.#yielded.push({
       count,
       settle: (answer) => {
-        this.#waitingBytes -= waiting.delivery.body.length;
-        waiting.answer(answer);
+        this.#waitingBytes -= queued.delivery.body.length;
+        queued.answer(answer);
       },
     });
   }
 
-  #expectCovered(count: bigint, refused: number): void {
+  #settleRefusals(count: bigint, refused: number): void {
     this.#yielded.push({
       count,
       settle: ({ status }) => {
@@ -218,7 +199,7 @@ class WebhookFeed implements Feed {
     return advance(position, read.kind === 'events' ? read.events : null);
   }
 
-  async #somethingToDo(timer: Repeating, signal: AbortSignal): Promise<void> {
+  async #untilWork(timer: RepeatingTimer, signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#arrived.length > 0 || timer.isDue) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
@@ -227,7 +208,7 @@ class WebhookFeed implements Feed {
   }
 
   #receive(delivery: FeedDelivery): Promise<DeliveryAnswer> {
-    if (delivery.method !== 'POST') return Promise.resolve(refusal(405, 'deliveries are POSTed'));
+    if (delivery.method !== 'POST') return Promise.resolve(refusal(405, 'deliveries use POST'));
     if (delivery.body.length > this.#options['max-body']) {
       return Promise.resolve(refusal(413, `more than ${this.#options['max-body']} bytes`));
     }
@@ -238,7 +219,7 @@ class WebhookFeed implements Feed {
       this.#reportUnauthentic(authentication.reason);
       return Promise.resolve(refusal(401, authentication.reason));
     }
-    return this.#once(authentication.id, delivery);
+    return this.#takeOnce(authentication.id, delivery);
   }
 
   /** Rate-limited, because anybody can send such deliveries. */
@@ -252,7 +233,7 @@ class WebhookFeed implements Feed {
   }
 
   /** The same id with other content is another delivery: treated as a repetition, its change would be lost. */
-  #once(id: string, delivery: FeedDelivery): Promise<DeliveryAnswer> {
+  #takeOnce(id: string, delivery: FeedDelivery): Promise<DeliveryAnswer> {
     const key = createHash('sha256').update(`${id}\n`).update(delivery.body).digest('base64');
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
@@ -300,11 +281,11 @@ class WebhookFeed implements Feed {
 
 function reasonAtStart(after: string | null, position: WebhookPosition): string | null {
   if (after === null) return 'no position';
-  return position.sequences === null ? 'what was sent before the start is not known' : null;
+  return position.sequences === null ? 'deliveries before the start are unknown' : null;
 }
 
 /** Becomes due at regular intervals until it is stopped. */
-class Repeating {
+class RepeatingTimer {
   isDue = false;
   #cancel: () => void = ignore;
 
@@ -330,8 +311,8 @@ class Repeating {
   }
 }
 
-const taken: DeliveryAnswer = { status: 204, detail: '' };
-const tryAgain = refusal(503, 'the delivery can not be kept now: try again');
+const accepted: DeliveryAnswer = { status: 204, detail: '' };
+const tryAgain = refusal(503, "the delivery can't be accepted now: try again");
 
 function refusal(status: Exclude<DeliveryAnswer['status'], 204>, detail: string): DeliveryAnswer {
   return { status, detail };

@@ -4,7 +4,7 @@ import type { FeedClock } from './feed.ts';
 export class Overdue extends Error {}
 
 /**
- * Settles as `promise` does, or rejects with `Overdue` after `timeoutMs`. `what`: the start of the error message,
+ * Settles as `promise` does, or rejects with `Overdue` after `limitMs`. `what`: the start of the error message,
  * which ends with the time. The request itself continues: its connection has to be closed.
  */
 export function within<T>(

@@ -11,7 +11,7 @@ import type { OriginFailure, OriginRequest } from '../origin.ts';
 import { faultOfHead } from './answer-head.ts';
 import type { Stage } from './failure.ts';
 import { failureOf, originFailure } from './failure.ts';
-import type { Lease } from './leases.ts';
+import type { Checkout } from './checkouts.ts';
 
 export interface AttemptListener {
   onInformational(status: number, fields: Fields): void;
@@ -25,7 +25,7 @@ export interface AttemptListener {
 export interface FailedAttempt {
   readonly failure: OriginFailure;
   /** Any part of the response has arrived, possibly an interim one. */
-  readonly heard: boolean;
+  readonly hasResponded: boolean;
   /** The connection had carried requests before: the origin may have closed it while this request was in transit. */
   readonly reused: boolean;
 }
@@ -41,27 +41,27 @@ export interface AttemptOptions {
 
 export class OriginAttempt implements Dispatcher.DispatchHandler {
   readonly #request: OriginRequest;
-  readonly #lease: Lease;
+  readonly #checkout: Checkout;
   readonly #listener: AttemptListener;
   readonly #headersTimeoutMs: number;
   #bodyTimeoutMs: number;
   #timer: NodeJS.Timeout | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #stage: Stage = 'connecting';
-  #heard = false;
+  #hasResponded = false;
   #reused = false;
   #endsWithConnection = false;
   #paused = false;
   #over = false;
   #timedOut: OriginFailure['kind'] | null = null;
 
-  constructor(lease: Lease, options: AttemptOptions, listener: AttemptListener) {
+  constructor(checkout: Checkout, options: AttemptOptions, listener: AttemptListener) {
     this.#request = options.request;
-    this.#lease = lease;
+    this.#checkout = checkout;
     this.#listener = listener;
     this.#headersTimeoutMs = options.headersTimeoutMs;
     this.#bodyTimeoutMs = options.bodyTimeoutMs;
-    lease.connection.dispatch(options.dispatch, this);
+    checkout.connection.dispatch(options.dispatch, this);
   }
 
   pause(): void {
@@ -91,15 +91,15 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     this.#finish();
     this.#controller?.abort(new Error('given up by Weir'));
-    this.#lease.release();
+    this.#checkout.release();
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#over) return controller.abort(new Error('given up by Weir'));
     this.#stage = 'sent';
-    this.#reused = this.#lease.connection.carried > 0;
-    this.#lease.connection.beginRequest();
+    this.#reused = this.#checkout.connection.carried > 0;
+    this.#checkout.connection.beginRequest();
   }
 
   /** undici's own timers are up to a second late. They only limit the sending of the request. */
@@ -110,7 +110,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (this.#over) return;
-    this.#heard = true;
+    this.#hasResponded = true;
     const fields = fieldsOf(controller.rawHeaders);
     if (status < 200) {
       this.#timer?.refresh();
@@ -140,13 +140,13 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     // RFC 9112 §8: a body without a length is complete only if the connection was closed in order, but undici also
     // accepts a reset as its end.
-    if (this.#endsWithConnection && this.#lease.connection.broken) {
+    if (this.#endsWithConnection && this.#checkout.connection.broken) {
       return this.#fail(
         originFailure('http_response_incomplete', 'the connection was reset inside the body', true, null),
       );
     }
     this.#finish();
-    this.#lease.release();
+    this.#checkout.release();
     this.#listener.onEnd(fieldsOf(controller.rawTrailers));
   }
 
@@ -159,7 +159,7 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
     if (this.#over) return void socket.destroy();
     this.#finish();
     // The connection counts as used until the tunnel is closed.
-    socket.once('close', () => this.#lease.release());
+    socket.once('close', () => this.#checkout.release());
     this.#listener.onSwitched(fieldsOf(controller.rawHeaders), socket);
   }
 
@@ -170,8 +170,8 @@ export class OriginAttempt implements Dispatcher.DispatchHandler {
 
   #fail(failure: OriginFailure): void {
     this.#finish();
-    this.#lease.release();
-    this.#listener.onFailed({ failure, heard: this.#heard, reused: this.#reused });
+    this.#checkout.release();
+    this.#listener.onFailed({ failure, hasResponded: this.#hasResponded, reused: this.#reused });
   }
 
   #finish(): void {

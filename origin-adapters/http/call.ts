@@ -8,7 +8,7 @@ import type { AttemptListener, FailedAttempt } from './attempt.ts';
 import { BreakerOpen } from './breaker.ts';
 import type { CallHandler } from './call-handler.ts';
 import { isConnectionFailure, originFailure } from './failure.ts';
-import type { Cancel, Lease, Leases } from './leases.ts';
+import type { Cancel, Checkout, Checkouts } from './checkouts.ts';
 import { dispatchOptions } from './request.ts';
 
 export interface CallOptions {
@@ -21,7 +21,7 @@ export interface CallOptions {
 }
 
 export interface CallSurroundings {
-  readonly leases: Leases;
+  readonly checkouts: Checkouts;
   readonly clock: { monotonicMs(): number };
   readonly stats: OriginStats;
   /** Called for each attempt; the URL is null if none was tried. */
@@ -172,8 +172,8 @@ export class Call implements OriginCall, AttemptListener {
   }
 
   /** RFC 9110 §9.2.2: only a request that is safe, or was certainly not processed, is repeated. */
-  #decideRetry({ failure, heard, reused }: FailedAttempt): 'retry' | 'retry-fresh' | 'give-up' {
-    if (heard || !isConnectionFailure(failure.kind) || !this.#isRepeatable(failure)) return 'give-up';
+  #decideRetry({ failure, hasResponded, reused }: FailedAttempt): 'retry' | 'retry-fresh' | 'give-up' {
+    if (hasResponded || !isConnectionFailure(failure.kind) || !this.#isRepeatable(failure)) return 'give-up';
     if (reused && !this.#staleForgiven) return 'retry-fresh';
     return this.#retriesLeft > 0 ? 'retry' : 'give-up';
   }
@@ -186,12 +186,12 @@ export class Call implements OriginCall, AttemptListener {
   }
 
   #acquire(fresh: boolean): void {
-    this.#cancelWait = this.#around.leases.acquire({
+    this.#cancelWait = this.#around.checkouts.acquire({
       priority: this.#request.priority,
       fresh,
       tried: this.#tried,
-      patienceMs: this.#queueDeadlineMs - this.#around.clock.monotonicMs(),
-      granted: (lease) => this.#try(lease),
+      maxWaitMs: this.#queueDeadlineMs - this.#around.clock.monotonicMs(),
+      granted: (checkout) => this.#try(checkout),
       refused: (failure) => {
         this.#around.failed(null, failure);
         this.#fail(failure);
@@ -199,10 +199,10 @@ export class Call implements OriginCall, AttemptListener {
     });
   }
 
-  #try(lease: Lease): void {
-    this.#url = lease.connection.pool.url;
+  #try(checkout: Checkout): void {
+    this.#url = checkout.connection.pool.url;
     const attempt = new OriginAttempt(
-      lease,
+      checkout,
       {
         request: this.#request,
         dispatch: dispatchOptions(this.#request, this.#options.upgrade),

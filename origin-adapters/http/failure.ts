@@ -11,10 +11,10 @@ export type Stage =
   /** The final head has arrived. */
   | 'answered';
 
-type Kind = OriginFailure['kind'];
+type FailureKind = OriginFailure['kind'];
 
 export function originFailure(
-  kind: Kind,
+  kind: FailureKind,
   message: string,
   maybeProcessed: boolean,
   cause: unknown,
@@ -25,17 +25,17 @@ export function originFailure(
 /**
  * The failure of an attempt that ended with `error` at `stage`. `timedOut`: the timeout that ended it, if one did.
  */
-export function failureOf(error: unknown, stage: Stage, timedOut: Kind | null = null): OriginFailure {
+export function failureOf(error: unknown, stage: Stage, timedOut: FailureKind | null = null): OriginFailure {
   const kind = timedOut ?? kindOf(error, stage);
   return originFailure(kind, `${descriptions[kind]}${detail(error)}`, stage !== 'connecting', error);
 }
 
 /** Whether the connection failed, so that the same request may succeed on another one. */
-export function isConnectionFailure(kind: Kind): boolean {
+export function isConnectionFailure(kind: FailureKind): boolean {
   return connectionFailures.has(kind);
 }
 
-const connectionFailures: ReadonlySet<Kind> = new Set([
+const connectionFailures: ReadonlySet<FailureKind> = new Set([
   'dns_error',
   'dns_timeout',
   'destination_unavailable',
@@ -45,7 +45,7 @@ const connectionFailures: ReadonlySet<Kind> = new Set([
   'connection_timeout',
 ]);
 
-const descriptions: Readonly<Record<Kind, string>> = {
+const descriptions: Readonly<Record<FailureKind, string>> = {
   dns_error: "the origin's name could not be resolved",
   dns_timeout: "the origin's name could not be resolved in time",
   destination_unavailable: 'the origin is not available',
@@ -66,7 +66,7 @@ const descriptions: Readonly<Record<Kind, string>> = {
 };
 
 /** RFC 9209 §2.3: the recommended status of each type, with 502 in place of 500. */
-function statusOf(kind: Kind): OriginFailure['status'] {
+function statusOf(kind: FailureKind): OriginFailure['status'] {
   switch (kind) {
     case 'destination_unavailable':
     case 'connection_limit_reached':
@@ -82,7 +82,7 @@ function statusOf(kind: Kind): OriginFailure['status'] {
   }
 }
 
-function kindOf(error: unknown, stage: Stage): Kind {
+function kindOf(error: unknown, stage: Stage): FailureKind {
   if (error instanceof errors.HTTPParserError) return kindOfParserError(error, stage);
   const code = codeOf(error);
   // undici uses this code for any error in a head with a length. Before any content, the length is not the reason.
@@ -95,11 +95,11 @@ function kindOf(error: unknown, stage: Stage): Kind {
 }
 
 /** undici's parser errors have no code: only the text says that a message ended too early. */
-function kindOfParserError(error: Error, stage: Stage): Kind {
+function kindOfParserError(error: Error, stage: Stage): FailureKind {
   return error.message.includes('EOF') ? kindByStage(stage) : 'http_protocol_error';
 }
 
-const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
+const kindsByCode: ReadonlyMap<string, FailureKind> = new Map<string, FailureKind>([
   ['ENOTFOUND', 'dns_error'],
   ['ENODATA', 'dns_error'],
   ['EAI_AGAIN', 'dns_timeout'],
@@ -137,7 +137,7 @@ const kindsByCode: ReadonlyMap<string, Kind> = new Map<string, Kind>([
 ]);
 
 /** For errors that say only that the socket is gone, reset or closed. */
-function kindByStage(stage: Stage): Kind {
+function kindByStage(stage: Stage): FailureKind {
   switch (stage) {
     case 'connecting':
       return 'destination_unavailable';

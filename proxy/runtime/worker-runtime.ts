@@ -245,7 +245,7 @@ export class WorkerRuntime {
         const created = createOrigin(share, {
           clock,
           breaker: cells.breakerOf(origin),
-          isWell: (url) => cells.isWell(origin.name, url),
+          isHealthy: (url) => cells.isWell(origin.name, url),
           observer: this.#reports.observerOf(origin.name, cells),
         });
         this.#asked.add(origin.name, created);

@@ -151,7 +151,7 @@ export class Writes {
       const origin = createHttpOrigin(forDeliveries(config, configured, connections), {
         clock,
         breaker,
-        isWell: (url) => board.isWell(name, url),
+        isHealthy: (url) => board.isWell(name, url),
         observer: observerOf(name),
       });
       asked.add(name, origin);

@@ -122,12 +122,12 @@ describe('what a broker answers', () => {
     expect(kafka.fetchOptions[1]!.maxWaitTime).toBeGreaterThan(0);
   });
 
-  it('is a gap where the log was cut off and written anew, and goes on at its end', async () => {
+  it('is a gap where the log was truncated and rewritten, and goes on at its end', async () => {
     const kafka = new ScriptedKafka(12n);
     kafka.answers.push({ 0: { divergingEpoch: { epoch: 2, endOffset: 3n } } });
     kafka.answers.push({ 0: { highWatermark: 13n, records: [batchOf(12n, ['new'])] } });
     const events = await read(kafka, 'rows~first-id:5e3').until((all) => idsOf(all).includes('new'));
-    expect(gapsOf(events)).toEqual(['rows/0 was cut off and written anew at 5']);
+    expect(gapsOf(events)).toEqual(['rows/0 was truncated and rewritten at 5']);
     expect(events[0]).toMatchObject({ kind: 'gap', position: 'rows~first-id:12' });
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 import { Arrivals } from '../../origin-adapters/feeds/nats/arrivals.ts';
 import { followStream } from '../../origin-adapters/feeds/nats/following.ts';
-import type { NatsStreamState } from '../../origin-adapters/feeds/nats/place.ts';
+import type { NatsStreamState } from '../../origin-adapters/feeds/nats/position.ts';
 import { gate, settle } from '../support/barrier.ts';
 import { FakeClock } from './fake-clock.ts';
 

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { faultOfHead } from '../../origin-adapters/http/answer-head.ts';
-import { authenticate } from '../../origin-adapters/feeds/webhook-signature.ts';
+import { authenticate } from '../../origin-adapters/feeds/webhook/signature.ts';
 import type { ListenLimits } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { clientSite, decideMaxForwards, isLooping, originFields } from '../../policies/http/forwarding.ts';

@@ -9,7 +9,7 @@ import { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
 import type { StreamLeader } from './following.ts';
 import type { NatsOptions } from './options.ts';
-import type { KnownMessage, NatsStreamState } from './place.ts';
+import type { KnownMessage, NatsStreamState } from './position.ts';
 import { ConnectionSockets } from './sockets.ts';
 
 export type OpenedNats =
@@ -89,8 +89,8 @@ export class NatsStreamConnection implements StreamLeader {
       this.#manager.streams.info(this.#stream),
       this.#signal,
     );
-    const misfit = misfitOf(config);
-    if (misfit !== null) throw new NatsFault('protocol', 'slowly', `the stream ${this.#stream} ${misfit}`);
+    const problem = unsuitability(config);
+    if (problem !== null) throw new NatsFault('protocol', 'slowly', `the stream ${this.#stream} ${problem}`);
     return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
   }
 
@@ -151,7 +151,7 @@ function nanosOf(timestamp: string): number {
 }
 
 /** Why a stream of this kind can't prove that nothing was missed; null: it can. */
-function misfitOf({ mirror, sources, retention }: StreamConfig): string | null {
+function unsuitability({ mirror, sources, retention }: StreamConfig): string | null {
   if (mirror !== undefined || (sources ?? []).length > 0) {
     return "copies others and can't tell how far it is behind them: name the one that is written to";
   }

@@ -16,7 +16,7 @@ export class NatsFault extends Error {
 /** The failure for any error of the client or the server. */
 export function failureOf(error: unknown, stream: string): FeedFailure {
   const chain = causesOf(error);
-  const known = chain.map((cause) => meaningOf(cause, stream)).find((meaning) => meaning !== null);
+  const known = chain.map((cause) => failureByName(cause, stream)).find((failure) => failure !== null);
   if (known !== undefined) return { ...known, cause: error };
   const message = chain.map(({ message }) => message).find((text) => text !== '') ?? 'no reason was given';
   return {
@@ -27,10 +27,10 @@ export function failureOf(error: unknown, stream: string): FeedFailure {
   };
 }
 
-type Meaning = Omit<FeedFailure, 'cause'>;
+type NatsFailure = Omit<FeedFailure, 'cause'>;
 
 /** By the names of the client's error classes, so that the library need not be loaded. */
-function meaningOf(error: Error, stream: string): Meaning | null {
+function failureByName(error: Error, stream: string): NatsFailure | null {
   if (error instanceof NatsFault) return { kind: error.kind, retry: error.retry, message: error.message };
   if (isTlsFailure(error)) return { kind: 'refused', retry: 'slowly', message: `TLS: ${error.message}` };
   switch (error.name) {
@@ -46,7 +46,7 @@ function meaningOf(error: Error, stream: string): Meaning | null {
     case 'InvalidArgumentError':
       return { kind: 'protocol', retry: 'slowly', message: error.message };
     case 'JetStreamApiError':
-      return apiMeaning(error);
+      return apiFailure(error);
     case 'JetStreamStatusError':
     case 'JetStreamError':
     case 'ConsumerNotFoundError':
@@ -54,12 +54,12 @@ function meaningOf(error: Error, stream: string): Meaning | null {
     case 'TimeoutError':
       return { kind: 'unreachable', retry: 'soon', message: 'the server does not answer' };
     default:
-      return namelessMeaning(error);
+      return failureByMessage(error);
   }
 }
 
 /** Errors without a class name of their own. */
-function namelessMeaning({ message }: Error): Meaning | null {
+function failureByMessage({ message }: Error): NatsFailure | null {
   if (/^nkeys: |unable to parse credentials/.test(message)) {
     return refused(`the nkey or the credentials can't be read: correct them (${message})`);
   }
@@ -71,7 +71,7 @@ function namelessMeaning({ message }: Error): Meaning | null {
  * 5xx is a condition of the server, such as a cluster without a leader; other codes concern the stream's
  * configuration.
  */
-function apiMeaning(error: Error): Meaning {
+function apiFailure(error: Error): NatsFailure {
   const status = 'status' in error ? Number(error.status) : 0;
   const message = `the server answers: ${error.message}`;
   return status >= 500
@@ -79,11 +79,11 @@ function apiMeaning(error: Error): Meaning {
     : { kind: 'protocol', retry: 'slowly', message };
 }
 
-function refused(message: string): Meaning {
+function refused(message: string): NatsFailure {
   return { kind: 'refused', retry: 'slowly', message };
 }
 
-function missing(message: string): Meaning {
+function missing(message: string): NatsFailure {
   return { kind: 'missing', retry: 'slowly', message };
 }
 

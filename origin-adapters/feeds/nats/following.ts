@@ -2,13 +2,13 @@ import type { FeedClock, FeedEvent } from '../feed.ts';
 import type { Arrivals } from './arrivals.ts';
 import { NatsFault } from './fault.ts';
 import {
-  formatPlace,
+  formatPosition,
   goneReason,
   markOf,
   type KnownMessage,
   type NatsPosition,
   type NatsStreamState,
-} from './place.ts';
+} from './position.ts';
 
 /** Reports the stream's state independently of the consumer. */
 export interface StreamLeader {
@@ -17,7 +17,7 @@ export interface StreamLeader {
   nextSequence(from: number): Promise<number | null>;
 }
 
-export interface Following<Message> {
+export interface FollowOptions<Message> {
   readonly leader: StreamLeader;
   readonly arrivals: Arrivals<Message>;
   readonly from: NatsPosition;
@@ -41,9 +41,9 @@ interface Proof {
  * The head that the leader reports is proved, as of the request, once the stream was read up to it. Ends by throwing.
  */
 export async function* followStream<Message extends { readonly seq: number }>(
-  following: Following<Message>,
+  options: FollowOptions<Message>,
 ): AsyncGenerator<FeedEvent> {
-  const { leader, arrivals, clock, from, headMs } = following;
+  const { leader, arrivals, clock, from, headMs } = options;
   let place = from;
   let { sequence } = from;
   let proof: Proof | null = null;
@@ -57,7 +57,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
         const reason = goneReason(sequence + 1, proof.head);
         sequence = proof.head;
         place = { sequence, created: from.created };
-        yield { kind: 'gap', reason, position: formatPlace(place) };
+        yield { kind: 'gap', reason, position: formatPosition(place) };
       }
       if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
       proof.readTo = sequence;
@@ -67,7 +67,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
     if (proof !== null && sequence >= proof.head) {
       const { askedAtMonotonicMs } = proof;
       proof = null;
-      yield { kind: 'head', position: formatPlace(place), askedAtMonotonicMs };
+      yield { kind: 'head', position: formatPosition(place), askedAtMonotonicMs };
     }
     const message = arrivals.take();
     if (message === null) {
@@ -78,8 +78,8 @@ export async function* followStream<Message extends { readonly seq: number }>(
     if (seq <= sequence) throw new NatsFault('protocol', 'soon', 'messages came out of order');
     if (seq > sequence + 1) yield { kind: 'gap', reason: goneReason(sequence + 1, seq - 1), position: null };
     sequence = seq;
-    place = { sequence, created: from.created, mark: markOf(following.knownBy(message)) };
-    yield following.eventOf(message, formatPlace(place));
+    place = { sequence, created: from.created, mark: markOf(options.knownBy(message)) };
+    yield options.eventOf(message, formatPosition(place));
   }
 }
 

@@ -101,12 +101,12 @@ export class ReplicationStream {
     if (durableLsn > this.#durableLsn) this.#durableLsn = durableLsn;
     const movesSlot = keptLsn > this.#keptLsn;
     if (movesSlot) this.#keptLsn = keptLsn;
-    this.#send(movesSlot ? keptLsn : NOT_TOLD, { asksForReply: false });
+    this.#send(movesSlot ? keptLsn : INVALID_LSN, { asksForReply: false });
   }
 
   /** Sends a standby status update with what is durable, which also keeps the server from closing the connection. */
   sendStatus({ asksForReply }: { readonly asksForReply: boolean }): void {
-    this.#send(NOT_TOLD, { asksForReply });
+    this.#send(INVALID_LSN, { asksForReply });
   }
 
   /**
@@ -177,7 +177,7 @@ export class ReplicationStream {
 }
 
 /** Postgres' invalid LSN. */
-const NOT_TOLD = 0n;
+const INVALID_LSN = 0n;
 /** Rows for some milliseconds. */
 const SLICE_BYTES = 128 * 1024;
 

@@ -59,11 +59,11 @@ function oldRow(old: OldTuple, columns: readonly Column[]): DataObject {
  */
 function rowOf(tuple: Tuple, columns: readonly Column[], old: DataObject = {}): DataObject {
   if (tuple.length !== columns.length) throw new Unreadable('a row has other columns than its table');
-  const told = columns.flatMap(({ name, typeId }, i): [string, Data][] => {
+  const changes = columns.flatMap(({ name, typeId }, i): [string, Data][] => {
     const value = tuple[i]!;
     if (value.kind === 'text') return [[name, readColumnText(value.text, typeId)]];
     if (value.kind === 'null') return [[name, null]];
     return Object.hasOwn(old, name) ? [[name, old[name]!]] : [];
   });
-  return Object.fromEntries(told);
+  return Object.fromEntries(changes);
 }

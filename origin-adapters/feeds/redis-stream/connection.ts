@@ -4,13 +4,13 @@ import type { FeedClock, FeedDeps, FeedFailure } from '../feed.ts';
 import { readTls, type TlsMaterial } from '../tls.ts';
 import { within } from '../within.ts';
 import { RedisFault } from './fault.ts';
-import type { RedisStreamState } from './place.ts';
+import type { RedisStreamState } from './position.ts';
 import { arrayOf, readEntries, readRole, readStreamState } from './replies.ts';
-import type { StreamEntry } from './place.ts';
+import type { StreamEntry } from './position.ts';
 import type { RedisStreamOptions } from './options.ts';
 
 /** The stream at one moment: its state, the entry with the requested id, and the entries after it. */
-export interface Snapshot {
+export interface StreamSnapshot {
   readonly state: RedisStreamState;
   /** Null: it does not exist. */
   readonly own: StreamEntry | null;
@@ -70,7 +70,7 @@ export class RedisConnection {
     client.on('error', () => undefined);
     const connection = new RedisConnection(client, options.stream, timeoutMs, deps.clock);
     try {
-      await within(connect(client, signal), timeoutMs, deps.clock, 'the server did not let us in');
+      await within(connect(client, signal), timeoutMs, deps.clock, 'the server accepted no connection');
       await connection.#refuseReplica();
     } catch (error) {
       connection.close();
@@ -84,7 +84,7 @@ export class RedisConnection {
   }
 
   /** State and entries of the same moment, read in one transaction. `afterId` null: no entries. */
-  async snapshot(afterId: string | null, most: number): Promise<Snapshot> {
+  async snapshot(afterId: string | null, most: number): Promise<StreamSnapshot> {
     const from = afterId === null ? '+' : `(${afterId}`;
     const own = afterId ?? '+';
     const replies = await this.#answer(

@@ -24,7 +24,7 @@ export function failureOf(error: unknown, stream: string): FeedFailure {
   return { kind, retry, message: advice === null ? message : `${advice(stream)} (${message})`, cause };
 }
 
-interface Meaning {
+interface ReplyFailure {
   readonly pattern: RegExp;
   readonly kind: FeedFailure['kind'];
   readonly retry: FeedFailure['retry'];
@@ -32,7 +32,7 @@ interface Meaning {
 }
 
 /** By the first word of Redis' error replies; the first match counts. */
-const replies: readonly Meaning[] = [
+const replies: readonly ReplyFailure[] = [
   {
     pattern: /^ERR no such key/,
     kind: 'missing',

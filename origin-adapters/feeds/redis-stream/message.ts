@@ -2,7 +2,7 @@ import type { DataObject } from '../../../policies/change.ts';
 import { formats, messageEvent } from '../../formats/formats.ts';
 import type { FeedConfig } from '../../../policies/config/config.ts';
 import type { FeedEvent } from '../feed.ts';
-import type { StreamEntry } from './place.ts';
+import type { StreamEntry } from './position.ts';
 
 /** How an entry is read. */
 export interface EntryReading {

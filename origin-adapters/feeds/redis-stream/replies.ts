@@ -1,5 +1,5 @@
 import { RedisFault } from './fault.ts';
-import type { StreamEntry, RedisStreamState } from './place.ts';
+import type { StreamEntry, RedisStreamState } from './position.ts';
 
 /** Reads the reply of `XINFO STREAM`: names and values in turn. */
 export function readStreamState(reply: unknown): RedisStreamState {

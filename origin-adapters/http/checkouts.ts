@@ -6,61 +6,61 @@ import type { OriginFailure, OriginRequest } from '../origin.ts';
 import type { OriginConnection, ConnectionPool } from './connections.ts';
 import { originFailure } from './failure.ts';
 
-export interface Leases {
+export interface Checkouts {
   /**
    * Grants or refuses at once if a connection is free or the queue is full, otherwise later; never after the
    * cancellation.
    */
-  acquire(wish: Wish): Cancel;
+  acquire(request: CheckoutRequest): Cancel;
   readonly queued: number;
 }
 
-export interface Wish {
+export interface CheckoutRequest {
   readonly priority: OriginRequest['priority'];
   /** Requires a new connection, because a kept-alive one has just failed this request. */
   readonly fresh: boolean;
   /** URLs on which this request has already failed. */
   readonly tried: ReadonlySet<string>;
   /** The remaining time to wait, in milliseconds. */
-  readonly patienceMs: number;
-  granted(lease: Lease): void;
+  readonly maxWaitMs: number;
+  granted(checkout: Checkout): void;
   refused(failure: OriginFailure): void;
 }
 
 export type Cancel = () => void;
 
-export interface Lease {
+export interface Checkout {
   readonly connection: OriginConnection;
   /** Returns the connection. Further calls do nothing. */
   release(): void;
 }
 
-interface Waiter {
-  readonly wish: Wish;
+interface QueuedRequest {
+  readonly request: CheckoutRequest;
   readonly timer: NodeJS.Timeout;
 }
 
-/** `isWell`: health by a pool's index; if none is healthy, all are used. */
-export function createLeases(
+/** `isHealthy`: health by a pool's index; if none is healthy, all are used. */
+export function createCheckouts(
   pools: readonly ConnectionPool[],
   queueSize: number,
-  isWell: (pool: number) => boolean = () => true,
-): Leases {
+  isHealthy: (pool: number) => boolean = () => true,
+): Checkouts {
   const inTurn = roundRobin(pools);
-  const waiting = { client: new Set<Waiter>(), background: new Set<Waiter>() };
+  const waiting = { client: new Set<QueuedRequest>(), background: new Set<QueuedRequest>() };
   let handingOut = false;
 
   const queued = (): number => waiting.client.size + waiting.background.size;
 
-  const take = (wish: Wish): OriginConnection | null => {
+  const take = (request: CheckoutRequest): OriginConnection | null => {
     const all = inTurn();
-    const well = pools.length === 1 ? all : all.filter((pool) => isWell(pools.indexOf(pool)));
-    const order = well.length === 0 ? all : well;
-    const untried = order.filter((pool) => !wish.tried.has(pool.url));
-    return takeFirst(untried, wish.fresh) ?? takeFirst(order, wish.fresh);
+    const healthy = pools.length === 1 ? all : all.filter((pool) => isHealthy(pools.indexOf(pool)));
+    const order = healthy.length === 0 ? all : healthy;
+    const untried = order.filter((pool) => !request.tried.has(pool.url));
+    return takeFirst(untried, request.fresh) ?? takeFirst(order, request.fresh);
   };
 
-  const lease = (connection: OriginConnection): Lease => {
+  const checkout = (connection: OriginConnection): Checkout => {
     let held = true;
     return {
       connection,
@@ -84,53 +84,53 @@ export function createLeases(
   };
 
   const handOut = (): void => {
-    for (const waiters of [waiting.client, waiting.background]) {
-      for (const waiter of waiters) {
-        const connection = take(waiter.wish);
+    for (const queue of [waiting.client, waiting.background]) {
+      for (const entry of queue) {
+        const connection = take(entry.request);
         if (connection === null) return;
-        leave(waiter);
-        waiter.wish.granted(lease(connection));
+        leave(entry);
+        entry.request.granted(checkout(connection));
       }
     }
   };
 
-  const leave = (waiter: Waiter): void => {
-    clearTimeout(waiter.timer);
-    waiting[waiter.wish.priority].delete(waiter);
+  const leave = (entry: QueuedRequest): void => {
+    clearTimeout(entry.timer);
+    waiting[entry.request.priority].delete(entry);
   };
 
-  const refuse = (waiter: Waiter, why: string): void => {
-    leave(waiter);
-    waiter.wish.refused(limitReached(why));
+  const refuse = (entry: QueuedRequest, why: string): void => {
+    leave(entry);
+    entry.request.refused(limitReached(why));
   };
 
   /** In a full queue a client's request replaces a background one. */
-  const makeRoom = (wish: Wish): boolean => {
+  const makeRoom = (request: CheckoutRequest): boolean => {
     if (queued() < queueSize) return true;
-    const displaced = wish.priority === 'client' ? [...waiting.background].at(-1) : undefined;
+    const displaced = request.priority === 'client' ? [...waiting.background].at(-1) : undefined;
     if (displaced === undefined) return false;
     refuse(displaced, "a client's request took its place in the queue");
     return true;
   };
 
   return {
-    acquire(wish) {
-      const overtakes = waiting.client.size > 0 || (wish.priority === 'background' && queued() > 0);
-      const connection = overtakes ? null : take(wish);
+    acquire(request) {
+      const overtakes = waiting.client.size > 0 || (request.priority === 'background' && queued() > 0);
+      const connection = overtakes ? null : take(request);
       if (connection !== null) {
-        wish.granted(lease(connection));
+        request.granted(checkout(connection));
         return () => undefined;
       }
-      if (!makeRoom(wish)) {
-        wish.refused(limitReached('the queue is full'));
+      if (!makeRoom(request)) {
+        request.refused(limitReached('the queue is full'));
         return () => undefined;
       }
-      const waiter: Waiter = {
-        wish,
-        timer: setTimeout(() => refuse(waiter, 'none became free in time'), Math.max(0, wish.patienceMs)),
+      const entry: QueuedRequest = {
+        request,
+        timer: setTimeout(() => refuse(entry, 'none became free in time'), Math.max(0, request.maxWaitMs)),
       };
-      waiting[wish.priority].add(waiter);
-      return () => leave(waiter);
+      waiting[request.priority].add(entry);
+      return () => leave(entry);
     },
     get queued() {
       return queued();

@@ -32,12 +32,12 @@ export interface RedisStreamState {
   readonly lastEntry: StreamEntry | null;
 }
 
-export function formatPlace({ id, ordinal, digest }: RedisPosition): string {
+export function formatPosition({ id, ordinal, digest }: RedisPosition): string {
   return digest === undefined ? `${id}/${ordinal}` : `${id}/${ordinal}/${digest}`;
 }
 
 /** The position after that entry. */
-export function placeOf(entry: StreamEntry, ordinal: number): RedisPosition {
+export function positionAfter(entry: StreamEntry, ordinal: number): RedisPosition {
   return { id: entry.id, ordinal, digest: digestOf(entry) };
 }
 
@@ -50,15 +50,15 @@ function digestOf({ fields }: StreamEntry): string {
 const DIGEST_LENGTH = 22;
 
 /** Null where it is not a position of this feed. */
-export function parsePlace(position: string): RedisPosition | null {
-  const match = /^(\d+-\d+)\/(\d+)(?:\/([\w-]+))?$/.exec(position);
+export function parsePosition(text: string): RedisPosition | null {
+  const match = /^(\d+-\d+)\/(\d+)(?:\/([\w-]+))?$/.exec(text);
   if (match === null) return null;
-  const place = { id: match[1]!, ordinal: Number(match[2]) };
-  return match[3] === undefined ? place : { ...place, digest: match[3] };
+  const position = { id: match[1]!, ordinal: Number(match[2]) };
+  return match[3] === undefined ? position : { ...position, digest: match[3] };
 }
 
 export function headOf({ lastId, added, lastEntry }: RedisStreamState): RedisPosition {
-  return lastEntry?.id === lastId ? placeOf(lastEntry, added) : { id: lastId, ordinal: added };
+  return lastEntry?.id === lastId ? positionAfter(lastEntry, added) : { id: lastId, ordinal: added };
 }
 
 /**
@@ -67,37 +67,37 @@ export function headOf({ lastId, added, lastEntry }: RedisStreamState): RedisPos
  * be the same. A stream that never had an entry has no such proof; everything in it comes after the position.
  */
 export function decideSameStream(
-  place: RedisPosition,
+  position: RedisPosition,
   own: StreamEntry | null,
   state: RedisStreamState,
 ): string | null {
-  if (place.digest === undefined) {
-    const isUnchanged = state.lastId === place.id && state.added === place.ordinal;
-    return isUnchanged || place.ordinal === 0
+  if (position.digest === undefined) {
+    const isUnchanged = state.lastId === position.id && state.added === position.ordinal;
+    return isUnchanged || position.ordinal === 0
       ? null
-      : 'no entry is known by which the stream could be known again';
+      : 'no entry is known by which the stream can be recognised';
   }
   if (own === null)
     return 'the last entry read is gone: it was trimmed or deleted, or the stream is another one';
-  if (digestOf(own) === place.digest) return null;
+  if (digestOf(own) === position.digest) return null;
   return 'the last entry read is another one: the stream was recreated, or restored to an older state';
 }
 
 /** Why entries after the position may be missing; null: none is. */
-export function gapReason(place: RedisPosition, state: RedisStreamState): string | null {
-  if (compareIds(state.lastId, place.id) < 0 || state.added < place.ordinal) {
+export function gapReason(position: RedisPosition, state: RedisStreamState): string | null {
+  if (compareIds(state.lastId, position.id) < 0 || state.added < position.ordinal) {
     return 'the stream was recreated, or went back to an older state';
   }
-  if (compareIds(state.maxDeletedId, place.id) > 0) return 'entries were deleted before they were read';
-  if (state.length > 0 && compareIds(state.firstId, place.id) <= 0) return null;
-  const missing = state.added - state.length - place.ordinal;
+  if (compareIds(state.maxDeletedId, position.id) > 0) return 'entries were deleted before they were read';
+  if (state.length > 0 && compareIds(state.firstId, position.id) <= 0) return null;
+  const missing = state.added - state.length - position.ordinal;
   if (missing > 0) return `${missing} entries were trimmed before they were read`;
   return missing < 0 ? recreated : null;
 }
 
 /** Like `gapReason`, after all remaining entries were read: then the counts must be equal. */
-export function gapReasonAtEnd(place: RedisPosition, state: RedisStreamState): string | null {
-  return place.ordinal === state.added ? null : recreated;
+export function gapReasonAtEnd(position: RedisPosition, state: RedisStreamState): string | null {
+  return position.ordinal === state.added ? null : recreated;
 }
 
 const recreated = 'the stream does not hold as many entries as it must: it was recreated or changed';

@@ -1,4 +1,4 @@
-import type { CloudEvent } from '../formats/cloudevents.ts';
+import type { CloudEvent } from '../../formats/cloudevents.ts';
 
 /** The maximum number of sources whose sequence is followed. */
 const MAX_SOURCES = 100;

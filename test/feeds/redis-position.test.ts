@@ -3,13 +3,13 @@ import { RedisFault } from '../../origin-adapters/feeds/redis-stream/fault.ts';
 import { arrayOf, readEntries, readStreamState } from '../../origin-adapters/feeds/redis-stream/replies.ts';
 import {
   compareIds,
-  formatPlace,
+  formatPosition,
   gapReason,
   gapReasonAtEnd,
-  parsePlace,
-  placeOf,
+  parsePosition,
+  positionAfter,
   type RedisStreamState,
-} from '../../origin-adapters/feeds/redis-stream/place.ts';
+} from '../../origin-adapters/feeds/redis-stream/position.ts';
 
 describe('a place in a Redis stream', () => {
   const whole: RedisStreamState = {
@@ -23,12 +23,12 @@ describe('a place in a Redis stream', () => {
   const place = { id: '4-0', ordinal: 4 };
 
   it('is written and read', () => {
-    expect(parsePlace(formatPlace(place))).toEqual(place);
-    const known = placeOf({ id: '4-0', fields: [Buffer.from('a'), Buffer.from('b')] }, 4);
-    expect(parsePlace(formatPlace(known))).toEqual(known);
-    expect(placeOf({ id: '4-0', fields: [Buffer.from('ab'), Buffer.from('')] }, 4)).not.toEqual(known);
-    expect(parsePlace('0/16B3748')).toBeNull();
-    expect(parsePlace('4-0')).toBeNull();
+    expect(parsePosition(formatPosition(place))).toEqual(place);
+    const known = positionAfter({ id: '4-0', fields: [Buffer.from('a'), Buffer.from('b')] }, 4);
+    expect(parsePosition(formatPosition(known))).toEqual(known);
+    expect(positionAfter({ id: '4-0', fields: [Buffer.from('ab'), Buffer.from('')] }, 4)).not.toEqual(known);
+    expect(parsePosition('0/16B3748')).toBeNull();
+    expect(parsePosition('4-0')).toBeNull();
   });
 
   it('compares ids of 64 bits as numbers', () => {

@@ -1,12 +1,12 @@
 import type { ChangeEvent, FeedEvent } from '../feed.ts';
-import type { HeadQuestion } from './head-question.ts';
+import type { HeadProver } from './head-prover.ts';
 import { decideHistory, decideMark, type KnownHistory, type Shown } from './history.ts';
 import { formatPosition, type Commit } from './position.ts';
 import type { ReplicationItem } from './replication-stream.ts';
 import type { ReplicationStanding, Start } from './server.ts';
 import type { PostgresTransaction } from './transactions.ts';
 
-export interface TellingOptions {
+export interface StreamEventsOptions {
   readonly standing: ReplicationStanding;
   readonly start: Start;
   /** How much of the log the slot may retain because of the last seen commit. */
@@ -17,7 +17,7 @@ export interface TellingOptions {
 }
 
 /** The events of one stream's items, how far they have been yielded, and whether the log is the known one. */
-export class Telling {
+export class StreamEvents {
   readonly #standing: ReplicationStanding;
   readonly #markAfterBytes: number;
   readonly #quietMs: number;
@@ -33,13 +33,13 @@ export class Telling {
   /** The LSN of the last change event, which becomes durable at once; that of a head may not. */
   #movedLsn: bigint;
   #movedCommit: Commit | null = null;
-  #toldAtMs: number;
+  #yieldedAtMs: number;
 
-  constructor({ standing, start, markAfterBytes, quietMs, nowMs }: TellingOptions) {
+  constructor({ standing, start, markAfterBytes, quietMs, nowMs }: StreamEventsOptions) {
     this.#standing = standing;
     this.#markAfterBytes = markAfterBytes;
     this.#quietMs = quietMs;
-    this.#toldAtMs = nowMs;
+    this.#yieldedAtMs = nowMs;
     this.#reachedLsn = start.kind === 'resume' ? start.lsn : standing.insertLsn;
     this.#movedLsn = this.#reachedLsn;
     if (start.kind === 'gap') {
@@ -61,19 +61,19 @@ export class Telling {
     return decideMark(this.#last, { endLsn, markLsn }, this.#markAfterBytes);
   }
 
-  eventsOf(item: ReplicationItem, question: HeadQuestion, nowMs: number): FeedEvent[] {
-    const events = this.#eventsOf(item, question, nowMs - this.#toldAtMs >= this.#quietMs);
-    if (events.length > 0) this.#toldAtMs = nowMs;
+  eventsOf(item: ReplicationItem, prover: HeadProver, nowMs: number): FeedEvent[] {
+    const events = this.#eventsOf(item, prover, nowMs - this.#yieldedAtMs >= this.#quietMs);
+    if (events.length > 0) this.#yieldedAtMs = nowMs;
     return events;
   }
 
   /**
    * `isQuiet`: the server is busy with something that yields no event, which must not look like a dead connection.
    */
-  #eventsOf(item: ReplicationItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
+  #eventsOf(item: ReplicationItem, prover: HeadProver, isQuiet: boolean): FeedEvent[] {
     switch (this.#verdictOn(shownBy(item))) {
       case 'same': {
-        const event = this.#tell(item, question) ?? (isQuiet ? this.#move({ changes: [] }) : null);
+        const event = this.#eventOf(item, prover) ?? (isQuiet ? this.#move({ changes: [] }) : null);
         return event === null ? [] : [event];
       }
       case 'proved':
@@ -85,9 +85,9 @@ export class Telling {
         this.#last = null;
         this.#gapReason =
           'the log is not the one that was followed: the server was restored to an older state';
-        return this.#begin(item, question, isQuiet);
+        return this.#begin(item, prover, isQuiet);
       case 'unknown':
-        return this.#begin(item, question, isQuiet);
+        return this.#begin(item, prover, isQuiet);
     }
   }
 
@@ -97,7 +97,7 @@ export class Telling {
   }
 
   /** Yields nothing before the gap, and the gap only with a commit by which the log can be recognised later. */
-  #begin(item: ReplicationItem, question: HeadQuestion, isQuiet: boolean): FeedEvent[] {
+  #begin(item: ReplicationItem, prover: HeadProver, isQuiet: boolean): FeedEvent[] {
     if (this.#gapReason !== null && item.kind === 'transaction') {
       const { commit, bytes } = item.transaction;
       this.#reachedLsn = commit.endLsn;
@@ -105,20 +105,20 @@ export class Telling {
       this.#moved();
       const gap: FeedEvent = { kind: 'gap', reason: this.#gapReason, position: this.#position };
       this.#gapReason = null;
-      const event = this.#tell(item, question);
+      const event = this.#eventOf(item, prover);
       return event === null ? [gap] : [gap, event];
     }
     // The next keepalive has to prove the head again.
-    if (item.kind === 'keepalive') question.answer(null);
+    if (item.kind === 'keepalive') prover.answer(null);
     return isQuiet ? [{ kind: 'behind', events: 1 }] : [];
   }
 
-  #tell(item: ReplicationItem, question: HeadQuestion): FeedEvent | null {
+  #eventOf(item: ReplicationItem, prover: HeadProver): FeedEvent | null {
     switch (item.kind) {
       case 'transaction':
-        return this.#tellTransaction(item.transaction);
+        return this.#transactionEvent(item.transaction);
       case 'keepalive':
-        return this.#tellKeepalive(item, question);
+        return this.#keepaliveEvent(item, prover);
       case 'underway':
         return null;
       default:
@@ -126,7 +126,7 @@ export class Telling {
     }
   }
 
-  #tellTransaction(transaction: PostgresTransaction): FeedEvent | null {
+  #transactionEvent(transaction: PostgresTransaction): FeedEvent | null {
     const { commit, bytes } = transaction;
     this.#reach(commit.endLsn);
     this.#last = { commit, bytes };
@@ -146,20 +146,20 @@ export class Telling {
     return moved === null || beginLsn - moved.beginLsn > BigInt(this.#markAfterBytes);
   }
 
-  #tellKeepalive(
+  #keepaliveEvent(
     item: Extract<ReplicationItem, { kind: 'keepalive' }>,
-    question: HeadQuestion,
+    prover: HeadProver,
   ): FeedEvent | null {
     if (item.isBetween) this.#reach(item.walEnd);
-    const askedAtMonotonicMs = question.answer(item.isBetween ? item.walEnd : null);
+    const askedAtMonotonicMs = prover.answer(item.isBetween ? item.walEnd : null);
     if (askedAtMonotonicMs !== null) return { kind: 'head', position: this.#position, askedAtMonotonicMs };
     // A server that shuts down waits until everything it has sent is confirmed.
     return item.asksForReply && this.#reachedLsn > this.#movedLsn ? this.#move({ changes: [] }) : null;
   }
 
-  #move(told: Pick<ChangeEvent, 'changes' | 'committedAtMs'>): FeedEvent {
+  #move(changes: Pick<ChangeEvent, 'changes' | 'committedAtMs'>): FeedEvent {
     this.#moved();
-    return { kind: 'change', position: this.#position, ...told };
+    return { kind: 'change', position: this.#position, ...changes };
   }
 
   #moved(): void {

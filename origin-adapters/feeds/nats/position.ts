@@ -34,22 +34,22 @@ export interface NatsStreamState {
   readonly lastSequence: number;
 }
 
-export function formatPlace({ sequence, created, mark }: NatsPosition): string {
+export function formatPosition({ sequence, created, mark }: NatsPosition): string {
   return mark === undefined ? `${sequence}@${created}` : `${sequence}@${created}#${mark}`;
 }
 
 /** Null where it is not a position of this feed. */
-export function parsePlace(position: string): NatsPosition | null {
-  const match = /^(\d+)@([^\s#]+)(?:#(\S+))?$/.exec(position);
+export function parsePosition(text: string): NatsPosition | null {
+  const match = /^(\d+)@([^\s#]+)(?:#(\S+))?$/.exec(text);
   if (match === null) return null;
-  const place = { sequence: Number(match[1]), created: match[2]! };
-  return match[3] === undefined ? place : { ...place, mark: match[3] };
+  const position = { sequence: Number(match[1]), created: match[2]! };
+  return match[3] === undefined ? position : { ...position, mark: match[3] };
 }
 
 /** `last`: the message at the head; null: it does not exist. */
 export function headOf({ created, lastSequence }: NatsStreamState, last: KnownMessage | null): NatsPosition {
-  const place = { sequence: lastSequence, created };
-  return last === null ? place : { ...place, mark: markOf(last) };
+  const position = { sequence: lastSequence, created };
+  return last === null ? position : { ...position, mark: markOf(last) };
 }
 
 /**
@@ -58,18 +58,18 @@ export function headOf({ created, lastSequence }: NatsStreamState, last: KnownMe
  * not exist) must be the same. If no message was read yet, everything in the stream comes after the position.
  */
 export function decideSameHistory(
-  place: NatsPosition,
+  position: NatsPosition,
   own: KnownMessage | null,
   state: NatsStreamState,
 ): string | null {
-  if (place.mark === undefined) {
-    const isUnchanged = state.lastSequence === place.sequence;
-    return isUnchanged || place.sequence === 0
+  if (position.mark === undefined) {
+    const isUnchanged = state.lastSequence === position.sequence;
+    return isUnchanged || position.sequence === 0
       ? null
-      : 'no message is known by which the stream could be known again';
+      : 'no message is known by which the stream can be recognised';
   }
   if (own === null) return 'the last message read is gone: it was removed, or the stream has another history';
-  if (markOf(own) === place.mark) return null;
+  if (markOf(own) === position.mark) return null;
   return 'the last message read is another one: the stream was restored to an older state';
 }
 
@@ -77,11 +77,11 @@ export function decideSameHistory(
  * Why messages after the position may be missing; null: none is missing at its beginning. The server itself would
  * begin at the nearest message without a report.
  */
-export function gapReason(place: NatsPosition, state: NatsStreamState): string | null {
-  if (place.created !== state.created) return 'the stream was recreated';
-  if (state.lastSequence < place.sequence) return 'the stream went back to an older state';
-  if (state.firstSequence > place.sequence + 1)
-    return goneReason(place.sequence + 1, state.firstSequence - 1);
+export function gapReason(position: NatsPosition, state: NatsStreamState): string | null {
+  if (position.created !== state.created) return 'the stream was recreated';
+  if (state.lastSequence < position.sequence) return 'the stream went back to an older state';
+  if (state.firstSequence > position.sequence + 1)
+    return goneReason(position.sequence + 1, state.firstSequence - 1);
   return null;
 }
 
@@ -92,7 +92,7 @@ export function goneReason(first: number, last: number): string {
 }
 
 /** Takes positions and plain sequences; null: they are of two streams. */
-export function comparePlaces(a: string, b: string): number | null {
+export function comparePositions(a: string, b: string): number | null {
   const [left, right] = [partsOf(a), partsOf(b)];
   if (left === null || right === null) return null;
   if (left.created !== '' && right.created !== '' && left.created !== right.created) return null;

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import {
-  comparePlaces,
-  formatPlace,
+  comparePositions,
+  formatPosition,
   gapReason,
   headOf,
-  parsePlace,
+  parsePosition,
   type NatsStreamState,
-} from '../../origin-adapters/feeds/nats/place.ts';
+} from '../../origin-adapters/feeds/nats/position.ts';
 import { matchesSubject } from '../../origin-adapters/feeds/nats/subject.ts';
 
 describe('a place in a JetStream stream', () => {
@@ -14,12 +14,12 @@ describe('a place in a JetStream stream', () => {
   const state: NatsStreamState = { created, firstSequence: 3, lastSequence: 9 };
 
   it('is written and read', () => {
-    expect(parsePlace(formatPlace({ sequence: 4, created }))).toEqual({ sequence: 4, created });
+    expect(parsePosition(formatPosition({ sequence: 4, created }))).toEqual({ sequence: 4, created });
     const message = { subject: 'a', data: Buffer.from('b'), timestampNanos: 1.795e18 };
     const known = headOf({ created, firstSequence: 1, lastSequence: 4 }, message);
-    expect(parsePlace(formatPlace(known))).toEqual(known);
-    expect(comparePlaces(formatPlace(known), `5@${created}`)).toBeLessThan(0);
-    expect(parsePlace('1795216768160-0/3')).toBeNull();
+    expect(parsePosition(formatPosition(known))).toEqual(known);
+    expect(comparePositions(formatPosition(known), `5@${created}`)).toBeLessThan(0);
+    expect(parsePosition('1795216768160-0/3')).toBeNull();
   });
 
   it('has everything after it from just before the first message up to the last', () => {
@@ -41,11 +41,11 @@ describe('a place in a JetStream stream', () => {
   });
 
   it('has no order among places of two streams', () => {
-    expect(comparePlaces(`10@${created}`, `9@${created}`)).toBeGreaterThan(0);
-    expect(comparePlaces('9007199254740993', '9007199254740992')).toBeGreaterThan(0);
-    expect(comparePlaces(`10@${created}`, '10')).toBe(0);
-    expect(comparePlaces(`10@${created}`, '9@2026-11-20T23:20:00Z')).toBeNull();
-    expect(comparePlaces('10', 'ten')).toBeNull();
+    expect(comparePositions(`10@${created}`, `9@${created}`)).toBeGreaterThan(0);
+    expect(comparePositions('9007199254740993', '9007199254740992')).toBeGreaterThan(0);
+    expect(comparePositions(`10@${created}`, '10')).toBe(0);
+    expect(comparePositions(`10@${created}`, '9@2026-11-20T23:20:00Z')).toBeNull();
+    expect(comparePositions('10', 'ten')).toBeNull();
   });
 });
 

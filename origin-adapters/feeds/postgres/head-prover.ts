@@ -7,7 +7,7 @@ import { leaveMark, logEnd } from './server.ts';
 /** The delay after a keepalive that proves nothing yet until the next one is requested. */
 const AGAIN_MS = 50;
 
-export interface HeadQuestionOptions {
+export interface HeadProverOptions {
   readonly control: Client;
   readonly stream: ReplicationStream;
   readonly clock: FeedClock;
@@ -26,20 +26,20 @@ export interface HeadQuestionOptions {
  * It also leaves a mark, an empty message in the log, if the log is not flushed up to its end, or if the slot would
  * retain too much because the last seen commit is far back.
  */
-export class HeadQuestion {
+export class HeadProver {
   readonly #control: Client;
   readonly #stream: ReplicationStream;
   readonly #clock: FeedClock;
   readonly #intervalMs: number;
   readonly #answerMs: number;
-  readonly #isMarkDue: HeadQuestionOptions['isMarkDue'];
+  readonly #isMarkDue: HeadProverOptions['isMarkDue'];
   #markLsn: bigint | null = null;
-  #isAsking = false;
-  #asked: { readonly insertLsn: bigint; readonly askedAtMs: number } | null = null;
+  #isRequesting = false;
+  #requested: { readonly insertLsn: bigint; readonly askedAtMs: number } | null = null;
   #cancelTick: () => void = nothing;
   #cancelAgain: (() => void) | null = null;
 
-  constructor(options: HeadQuestionOptions) {
+  constructor(options: HeadProverOptions) {
     this.#control = options.control;
     this.#stream = options.stream;
     this.#clock = options.clock;
@@ -51,7 +51,7 @@ export class HeadQuestion {
   start(): void {
     this.#cancelTick = this.#clock.schedule(this.#intervalMs, () => this.start());
     this.#stream.sendStatus({ asksForReply: true });
-    void this.#ask();
+    void this.#request();
   }
 
   stop(): void {
@@ -64,7 +64,7 @@ export class HeadQuestion {
    * null. `sentLsn`: everything up to there was sent; null: within a transaction.
    */
   answer(sentLsn: bigint | null): number | null {
-    const asked = this.#asked;
+    const asked = this.#requested;
     if (asked === null) return null;
     if (sentLsn === null || sentLsn < asked.insertLsn) {
       this.#cancelAgain ??= this.#clock.schedule(AGAIN_MS, () => {
@@ -73,29 +73,29 @@ export class HeadQuestion {
       });
       return null;
     }
-    this.#asked = null;
+    this.#requested = null;
     // The proof took so long that it is old: the next one begins at once.
-    if (this.#clock.monotonicMs() - asked.askedAtMs > this.#intervalMs) void this.#ask();
+    if (this.#clock.monotonicMs() - asked.askedAtMs > this.#intervalMs) void this.#request();
     return asked.askedAtMs;
   }
 
-  async #ask(): Promise<void> {
-    if (this.#isAsking || this.#asked !== null) return;
-    this.#isAsking = true;
+  async #request(): Promise<void> {
+    if (this.#isRequesting || this.#requested !== null) return;
+    this.#isRequesting = true;
     const askedAtMs = this.#clock.monotonicMs();
     try {
       const unanswered = 'the ordinary connection gave no answer';
-      const insertLsn = await within(this.#askServer(), this.#answerMs, this.#clock, unanswered);
-      this.#asked = { insertLsn, askedAtMs };
+      const insertLsn = await within(this.#requestLogEnd(), this.#answerMs, this.#clock, unanswered);
+      this.#requested = { insertLsn, askedAtMs };
       this.#stream.sendStatus({ asksForReply: true });
     } catch (error) {
       this.#stream.fail(error);
     }
-    this.#isAsking = false;
+    this.#isRequesting = false;
   }
 
   /** The end of the log. */
-  async #askServer(): Promise<bigint> {
+  async #requestLogEnd(): Promise<bigint> {
     const { insertLsn, isFlushed } = await logEnd(this.#control);
     if (!isFlushed || this.#isMarkDue(insertLsn, this.#markLsn))
       this.#markLsn = await leaveMark(this.#control);

@@ -1,7 +1,6 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import { fieldValues, type Fields } from '../../policies/http/fields.ts';
-
 /** Standard Webhooks 1.0: verifies signatures of deliveries, HMAC-SHA256 over the bytes as sent. */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { fieldValues, type Fields } from '../../../policies/http/fields.ts';
 
 export type Authentication =
   { readonly kind: 'authentic'; readonly id: string } | { readonly kind: 'refused'; readonly reason: string };
@@ -42,7 +41,7 @@ export function authenticate(
   }
   if (!isSigned(`${id}.${timestamp}.`, body, keys, signatures))
     return refused('the signature does not match');
-  // Seconds since 1970, checked before the signature.
+  // Seconds since 1970, read only after the signature was verified.
   const isTime = /^\d{1,15}$/.test(timestamp);
   if (!isTime || Math.abs(nowMs - Number(timestamp) * 1000) > toleranceMs) {
     return refused('the timestamp is outside the tolerance');
