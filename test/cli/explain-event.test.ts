@@ -47,7 +47,7 @@ describe('what explains a message', () => {
 
   it('says why all that the feed may change is invalidated', async () => {
     expect(await explained({ table: 'products' })).toMatchObject({
-      verdict: { kind: 'scope', reason: 'a change does not tell id' },
+      verdict: { kind: 'scope', reason: 'a change has no value for id' },
     });
     expect((await explained('text')).verdict.kind).toBe('scope');
   });
