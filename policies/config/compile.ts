@@ -1,18 +1,20 @@
-/** Turns the checked parts of the file into the configuration that Weir runs by. */
+/** Turns the checked sections of the file into the configuration that Weir runs by. */
 import { basename, join, resolve } from 'node:path';
 import type { Config, FeedConfig, ListenConfig, OriginConfig, RouteConfig, RouteMatch } from './config.ts';
-import type { Parts } from './parts.ts';
+import type { Sections } from './sections.ts';
 import type { RouteInput } from './route-schema.ts';
 import type { AdminInput, CacheInput, FeedInput, ListenInput, OriginInput } from './schema.ts';
 import { COMMON_FEED_KEYS } from './schema.ts';
 
 /** `directory`, absolute, holds the file; relative paths in it start there. Null where a part is missing. */
-export function compileConfig(parts: Parts, file: string, directory: string): Config | null {
-  const { listen, admin, log, cache, cacheStatus, fence, flights, journal, writes } = parts;
+export function compileConfig(sections: Sections, file: string, directory: string): Config | null {
+  const { listen, admin, log, cache, cacheStatus, fence, flights, journal, writes } = sections;
   if (!listen || !admin || !log || !cache || !cacheStatus || !fence || !flights || !journal || !writes)
     return null;
-  const [onlyOrigin] = parts.origins.keys();
-  const routes = parts.routes.flatMap(({ route }) => (route ? [compileRoute(route, onlyOrigin ?? '')] : []));
+  const [onlyOrigin] = sections.origins.keys();
+  const routes = sections.routes.flatMap(({ route }) =>
+    route ? [compileRoute(route, onlyOrigin ?? '')] : [],
+  );
   return {
     file: join(directory, basename(file)),
     listen: compileListen(listen, directory),
@@ -36,8 +38,8 @@ export function compileConfig(parts: Parts, file: string, directory: string): Co
       responsesBytes: journal.responses,
     },
     writes: { heldPerClient: writes['held-per-client'], held: writes.held },
-    origins: compileEach(parts.origins, (name, origin) => compileOrigin(name, origin, directory)),
-    feeds: compileEach(parts.feeds, (name, feed) => compileFeed(name, feed, directory)),
+    origins: compileEach(sections.origins, (name, origin) => compileOrigin(name, origin, directory)),
+    feeds: compileEach(sections.feeds, (name, feed) => compileFeed(name, feed, directory)),
     routes,
   };
 }

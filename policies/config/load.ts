@@ -9,8 +9,8 @@ import { showPath } from './diagnostic.ts';
 import type { Places } from './document.ts';
 import { readDocument } from './document.ts';
 import type { Environment } from './environment.ts';
-import { checkMeaning, type MissingPackages } from './meaning.ts';
-import { readParts } from './parts.ts';
+import { checkSemantics, type MissingPackages } from './semantic-checks.ts';
+import { readSections } from './sections.ts';
 import type { FeedTypes } from './schema.ts';
 
 export interface ConfigSource {
@@ -38,13 +38,13 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   }
   const { value, places } = document;
   const errors: Finding[] = [...document.findings];
-  const parts = readParts(value, source.feedTypes, errors);
-  const meaning = checkMeaning(parts, source.missingPackages ?? (() => []));
-  errors.push(...meaning.errors);
-  const config = errors.length === 0 ? compileConfig(parts, source.file, source.directory) : null;
+  const sections = readSections(value, source.feedTypes, errors);
+  const semantics = checkSemantics(sections, source.missingPackages ?? (() => []));
+  errors.push(...semantics.errors);
+  const config = errors.length === 0 ? compileConfig(sections, source.file, source.directory) : null;
   return config === null
     ? { kind: 'invalid', errors: placed(errors, places, source.file) }
-    : { kind: 'ok', config, warnings: placed(meaning.warnings, places, source.file) };
+    : { kind: 'ok', config, warnings: placed(semantics.warnings, places, source.file) };
 }
 
 export type LoadedAdmin =
@@ -66,7 +66,7 @@ export function loadAdminConfig(source: ConfigSource): LoadedAdmin {
       isBelow(path, 'admin') || !unset.some((other) => isBelow(path, other) || isBelow(other, path)),
   );
   if (errors.length > 0) return { kind: 'invalid', errors };
-  const { admin } = readParts(document.value, source.feedTypes, []);
+  const { admin } = readSections(document.value, source.feedTypes, []);
   if (admin === null) return loaded;
   return { kind: 'ok', admin: compileAdmin(admin) };
 }

@@ -13,7 +13,7 @@ import {
   tagTemplate,
   text,
   urlTemplate,
-} from './words.ts';
+} from './value-schemas.ts';
 
 export const invalidationSchema = z.strictObject({
   tags: z.array(tagTemplate).prefault([]).describe('Tags, with {name} for a value.'),

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { invalidationSchema, routeCacheSchema, routeSchema, routeWriteSchema } from './route-schema.ts';
 import { size, timeout } from './units.ts';
-import { absolutePath, addressBlock, count, originUrl, port, text } from './words.ts';
+import { absolutePath, addressBlock, count, originUrl, port, text } from './value-schemas.ts';
 
 /** What the configuration needs to know of a type of feed. Its adapter says it. */
 export interface FeedType {

@@ -11,7 +11,7 @@ import { normalAuthority } from '../../policies/names.ts';
 import { entryTags, shownTag, tagOfName } from '../../policies/tags.ts';
 import { compileTemplate, parametersForTags } from '../../policies/templates.ts';
 import { originKeyOf } from '../routes/active-route.ts';
-import { cachePolicyWords, durationWords, writePolicyWords } from './policy-words.ts';
+import { cachePolicyWords, durationWords, writePolicyWords } from './policy-sentences.ts';
 
 export interface ExplainedRequest {
   /** In upper case. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { explain, type ExplainedRequest } from '../../proxy/cli/explanation.ts';
-import { durationWords } from '../../proxy/cli/policy-words.ts';
+import { durationWords } from '../../proxy/cli/policy-sentences.ts';
 import { configOf } from '../config/load.ts';
 
 const CONFIG = configOf(`

@@ -1,21 +1,21 @@
-/** Checks a part of the file against its schema, and says in the configuration's own words what does not fit. */
+/** Validates a section of the file against its schema, and explains in the words of the configuration what does not fit. */
 import { z } from 'zod';
 import type { Finding, Path } from './diagnostic.ts';
 import { describeValue, finding, oneOf, showKey, valueAt } from './diagnostic.ts';
 
-export interface Checked<T> {
+export interface Validated<T> {
   /** Null where even what fits does not make a whole, as something required is missing. */
   readonly value: T | null;
   /** As it was written, without what does not fit: so that further checks can still be made. */
   readonly fitting: unknown;
 }
 
-export function checkAgainst<Schema extends z.ZodType>(
+export function validate<Schema extends z.ZodType>(
   schema: Schema,
   written: unknown,
   base: Path,
   findings: Finding[],
-): Checked<z.output<Schema>> {
+): Validated<z.output<Schema>> {
   const first = schema.safeParse(written, { error: expectedBy });
   if (first.success) return { value: first.data, fitting: written };
   const found = first.error.issues.flatMap((issue) => explain(issue, [], written, base));

@@ -1,6 +1,6 @@
-/** The file's parts, each checked against its schema on its own, so that an error in one hides none in another. */
+/** The sections of the file, each validated on its own, so that an error in one hides none in another. */
 import type { z } from 'zod';
-import { checkAgainst } from './checking.ts';
+import { validate } from './validation.ts';
 import type { Finding, Path } from './diagnostic.ts';
 import { describeValue, finding, oneOf, showKey } from './diagnostic.ts';
 import type { RouteInput } from './route-schema.ts';
@@ -34,10 +34,10 @@ import {
   logSchema,
   originSchema,
 } from './schema.ts';
-import { DEMO_URL, identifier } from './words.ts';
+import { DEMO_URL, identifier } from './value-schemas.ts';
 
-/** Null stands for what does not fit and was reported. */
-export interface Parts {
+/** Null: the section does not fit its schema, and that was reported. */
+export interface Sections {
   readonly listen: ListenInput | null;
   readonly admin: AdminInput | null;
   readonly log: LogInput | null;
@@ -49,40 +49,40 @@ export interface Parts {
   readonly writes: WritesInput | null;
   readonly origins: ReadonlyMap<string, OriginInput | null>;
   readonly feeds: ReadonlyMap<string, FeedInput | null>;
-  readonly routes: readonly RoutePart[];
+  readonly routes: readonly RouteSection[];
 }
 
-export interface RoutePart {
-  /** With the defaults under it. */
+export interface RouteSection {
+  /** Merged over the defaults. */
   readonly route: RouteInput | null;
   readonly own: Layer;
   readonly defaults: Layer;
 }
 
-/** Something that a route is merged from: as it was written, right or wrong, and where. */
+/** One source of a merged route: what was written, right or wrong, and where. */
 export interface Layer {
   readonly path: Path;
   readonly written: unknown;
 }
 
-export function readParts(document: unknown, feedTypes: FeedTypes, findings: Finding[]): Parts {
+export function readSections(document: unknown, feedTypes: FeedTypes, findings: Finding[]): Sections {
   const root = mapAt(document ?? {}, [], findings);
   reportUnknownKeys(root, Object.keys(configSchema(feedTypes).shape), findings);
-  const part = <Schema extends z.ZodType>(key: string, schema: Schema): z.output<Schema> | null =>
-    checkAgainst(schema, root[key] ?? {}, [key], findings).value;
+  const section = <Schema extends z.ZodType>(key: string, schema: Schema): z.output<Schema> | null =>
+    validate(schema, root[key] ?? {}, [key], findings).value;
   const origins = readNamed(root, 'origins', () => originSchema, findings);
   const feeds = readNamed(root, 'feeds', (feed) => feedSchemaOf(typeOf(feed), feedTypes), findings);
   const hasDemo = [...origins.values()].some(isDemo);
   return {
-    listen: part('listen', listenSchema),
-    admin: part('admin', adminSchema),
-    log: part('log', logSchema),
-    cache: part('cache', cacheSchema),
-    cacheStatus: part('cache-status', cacheStatusSchema),
-    fence: part('fence', fenceSchema),
-    flights: part('flights', flightsSchema),
-    journal: part('journal', journalSchema),
-    writes: part('writes', writesSchema),
+    listen: section('listen', listenSchema),
+    admin: section('admin', adminSchema),
+    log: section('log', logSchema),
+    cache: section('cache', cacheSchema),
+    cacheStatus: section('cache-status', cacheStatusSchema),
+    fence: section('fence', fenceSchema),
+    flights: section('flights', flightsSchema),
+    journal: section('journal', journalSchema),
+    writes: section('writes', writesSchema),
     origins,
     feeds: new Map([...feeds].filter(([, feed]) => hasDemo || feed?.demo !== true)),
     routes: readRoutes(root, origins, findings),
@@ -106,27 +106,27 @@ function readNamed<Schema extends z.ZodType>(
     if (!asName.success) {
       findings.push(finding(path, asName.error.issues[0]!.message, JSON.stringify(name), 'key'));
     }
-    named.set(name, checkAgainst(schemaFor(written), written ?? {}, path, findings).value);
+    named.set(name, validate(schemaFor(written), written ?? {}, path, findings).value);
   }
   return named;
 }
 
 function readRoutes(
   root: Readonly<Record<string, unknown>>,
-  origins: Parts['origins'],
+  origins: Sections['origins'],
   findings: Finding[],
-): RoutePart[] {
+): RouteSection[] {
   const defaults = { path: ['defaults'], written: root['defaults'] ?? {} };
-  const { fitting: under } = checkAgainst(defaultsSchema, defaults.written, defaults.path, findings);
+  const { fitting: under } = validate(defaultsSchema, defaults.written, defaults.path, findings);
   const routes = root['routes'] ?? [];
   if (!Array.isArray(routes)) {
     findings.push(finding(['routes'], 'a list', describeValue(routes, ['routes'])));
     return [];
   }
   const [onlyOrigin] = origins.keys();
-  const read = routes.flatMap((written: unknown, i): RoutePart[] => {
+  const read = routes.flatMap((written: unknown, i): RouteSection[] => {
     const own = { path: ['routes', i], written };
-    const { value, fitting } = checkAgainst(routeSchema, written, own.path, findings);
+    const { value, fitting } = validate(routeSchema, written, own.path, findings);
     const route = value === null ? null : routeSchema.parse(merged(under, fitting));
     const isLeftOut = route?.demo === true && !isDemo(origins.get(route.origin ?? onlyOrigin ?? ''));
     return isLeftOut ? [] : [{ route, own, defaults }];

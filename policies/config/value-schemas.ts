@@ -1,4 +1,4 @@
-/** The single values that the configuration is made of, each with what it should be, in words. */
+/** Schemas of single values. Each says in words what it expects. */
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { normalAuthority } from '../names.ts';

@@ -1,14 +1,14 @@
-/** Warns of values that are taken as they stand and are most likely slips: they start, and then do not do what was meant. */
+/** Warns of values that are valid and most likely not what was meant. */
 import { finding, type Finding, type Path } from './diagnostic.ts';
-import type { Parts } from './parts.ts';
+import type { Sections } from './sections.ts';
 import type { InvalidationInput } from './route-schema.ts';
 
-export function warnOfDoubtful(parts: Parts): Finding[] {
-  return [...warnOfColons(parts), ...warnOfShortSecrets(parts), ...warnOfTinySizes(parts)];
+export function warnOfLikelyMistakes(sections: Sections): Finding[] {
+  return [...warnOfColons(sections), ...warnOfShortSecrets(sections), ...warnOfTinySizes(sections)];
 }
 
 /** `/users/:id`, as other routers write parameters. */
-function warnOfColons({ routes, feeds }: Parts): Finding[] {
+function warnOfColons({ routes, feeds }: Sections): Finding[] {
   const ofRoutes = routes.flatMap(({ route, own: { path } }) => {
     if (route === null) return [];
     const { match } = route;
@@ -54,7 +54,7 @@ function isColonParameter(segment: string): boolean {
 /** RFC 2104 §3 discourages keys shorter than the digest; one below 16 bytes can be guessed from a single delivery. */
 const SECRET_BYTES = 16;
 
-function warnOfShortSecrets({ feeds }: Parts): Finding[] {
+function warnOfShortSecrets({ feeds }: Sections): Finding[] {
   return [...feeds].flatMap(([name, feed]) => {
     if (feed === null || feed.type !== 'webhook' || !('secret' in feed)) return [];
     const { secret } = feed;
@@ -85,7 +85,7 @@ const STANDARD_PREFIX = 'whsec_';
 const MIB = 2 ** 20;
 
 /** Sizes without a unit, or with the wrong one. */
-function warnOfTinySizes({ cache }: Parts): Finding[] {
+function warnOfTinySizes({ cache }: Sections): Finding[] {
   if (cache === null) return [];
   const sizes: readonly (readonly [Path, number])[] = [
     [['cache', 'memory'], cache.memory],

@@ -1,4 +1,4 @@
-/** Checks what no schema can say: names that lead nowhere, keys that contradict each other, routes never reached. */
+/** Checks that span several keys: dangling names, keys that contradict each other, routes that no request reaches. */
 import ipaddr from 'ipaddr.js';
 import { isDroppedName } from '../http/field-names.ts';
 import { parsePattern, takesAllOf } from '../routing.ts';
@@ -6,42 +6,42 @@ import { compileTemplate } from '../templates.ts';
 import { routeMatch, routeName } from './compile.ts';
 import type { Finding, Path } from './diagnostic.ts';
 import { finding, oneOf, valueAt } from './diagnostic.ts';
-import type { Layer, Parts, RoutePart } from './parts.ts';
-import { warnOfUnreached } from './reach.ts';
+import type { Layer, Sections, RouteSection } from './sections.ts';
+import { warnOfUnreached } from './invalidation-reach.ts';
 import type { RouteInput } from './route-schema.ts';
-import { warnOfDoubtful } from './doubtful.ts';
-import { DEMO_URL } from './words.ts';
+import { warnOfLikelyMistakes } from './likely-mistakes.ts';
+import { DEMO_URL } from './value-schemas.ts';
 
-export interface Meaning {
+export interface SemanticFindings {
   readonly errors: readonly Finding[];
   readonly warnings: readonly Finding[];
 }
 
-/** Names the packages that a feed of this type needs and that are not installed. */
+/** The packages that a feed of this type needs and that are not installed. */
 export type MissingPackages = (feedType: string) => readonly string[];
 
-export function checkMeaning(parts: Parts, missingPackages: MissingPackages): Meaning {
+export function checkSemantics(sections: Sections, missingPackages: MissingPackages): SemanticFindings {
   return {
     errors: [
-      ...checkAdmin(parts),
-      ...checkOrigins(parts),
-      ...checkReceivers(parts),
-      ...parts.routes.flatMap((part) => checkRoute(part, parts)),
-      ...checkNames(parts.routes),
-      ...checkReach(parts.routes),
+      ...checkAdmin(sections),
+      ...checkOrigins(sections),
+      ...checkReceivers(sections),
+      ...sections.routes.flatMap((section) => checkRoute(section, sections)),
+      ...checkNames(sections.routes),
+      ...checkReach(sections.routes),
     ],
     warnings: [
-      ...parts.routes.flatMap(warnOfIdleKeys),
-      ...parts.routes.flatMap((part) => warnOfDroppedNames(part, parts)),
-      ...warnOfUncaught(parts.routes),
-      ...warnOfUnreached(parts),
-      ...warnOfDoubtful(parts),
-      ...warnOfMissingPackages(parts, missingPackages),
+      ...sections.routes.flatMap(warnOfIdleKeys),
+      ...sections.routes.flatMap((section) => warnOfDroppedNames(section, sections)),
+      ...warnOfUncaught(sections.routes),
+      ...warnOfUnreached(sections),
+      ...warnOfLikelyMistakes(sections),
+      ...warnOfMissingPackages(sections, missingPackages),
     ],
   };
 }
 
-function checkAdmin({ admin, listen }: Parts): Finding[] {
+function checkAdmin({ admin, listen }: Sections): Finding[] {
   if (admin === null) return [];
   const findings: Finding[] = [];
   if (admin.token === '' && !isLoopback(admin.host)) {
@@ -57,7 +57,7 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback');
 }
 
-function checkOrigins({ origins }: Parts): Finding[] {
+function checkOrigins({ origins }: Sections): Finding[] {
   if (origins.size === 0) return [finding(['origins'], 'at least one origin', 'none')];
   return [...origins].flatMap(([name, origin]) => {
     const path = ['origins', name, 'url'];
@@ -67,8 +67,8 @@ function checkOrigins({ origins }: Parts): Finding[] {
   });
 }
 
-/** Clients of feeds are optional: without one the feed is lost, and never comes back before a restart. */
-function warnOfMissingPackages({ feeds }: Parts, missingPackages: MissingPackages): Finding[] {
+/** The client packages of feeds are optional. Without its package a feed is lost until a restart. */
+function warnOfMissingPackages({ feeds }: Sections, missingPackages: MissingPackages): Finding[] {
   return [...feeds].flatMap(([name, feed]) => {
     const missing = feed === null ? [] : missingPackages(feed.type);
     if (missing.length === 0) return [];
@@ -79,8 +79,8 @@ function warnOfMissingPackages({ feeds }: Parts, missingPackages: MissingPackage
   });
 }
 
-/** Deliveries are told apart by their path alone. */
-function checkReceivers({ feeds }: Parts): Finding[] {
+/** A webhook delivery is assigned to its feed by its path. */
+function checkReceivers({ feeds }: Sections): Finding[] {
   const seen = new Set<unknown>();
   return [...feeds].flatMap(([name, feed]) => {
     if (feed === null || !('path' in feed)) return [];
@@ -92,22 +92,22 @@ function checkReceivers({ feeds }: Parts): Finding[] {
   });
 }
 
-function checkRoute(part: RoutePart, parts: Parts): Finding[] {
-  const { route } = part;
-  const findings = checkRouteOrigin(part, parts);
+function checkRoute(section: RouteSection, sections: Sections): Finding[] {
+  const { route } = section;
+  const findings = checkRouteOrigin(section, sections);
   if (route === null) return findings;
   return [
     ...findings,
-    ...checkFreshness(part, route, parts),
-    ...checkWrite(part, route),
-    ...checkTemplates(part, route),
+    ...checkFreshness(section, route, sections),
+    ...checkWrite(section, route),
+    ...checkTemplates(section, route),
   ];
 }
 
-function checkRouteOrigin(part: RoutePart, { origins }: Parts): Finding[] {
-  const { path, written } = part.own;
+function checkRouteOrigin(section: RouteSection, { origins }: Sections): Finding[] {
+  const { path, written } = section.own;
   if (typeof written !== 'object') return [];
-  const origin = writtenAt(part.own, ['origin']);
+  const origin = writtenAt(section.own, ['origin']);
   const names = [...origins.keys()];
   if (typeof origin === 'string' && !origins.has(origin)) {
     return [finding([...path, 'origin'], oneOf(names, origin), JSON.stringify(origin))];
@@ -117,34 +117,38 @@ function checkRouteOrigin(part: RoutePart, { origins }: Parts): Finding[] {
     : [];
 }
 
-function checkFreshness(part: RoutePart, { cache }: RouteInput, { feeds }: Parts): Finding[] {
+function checkFreshness(section: RouteSection, { cache }: RouteInput, { feeds }: Sections): Finding[] {
   const findings: Finding[] = [];
-  const freshness = placeOf(part, ['cache', 'freshness']);
-  if (cache.freshness === 'fixed' && !says(part, ['cache', 'ttl'])) {
+  const freshness = placeOf(section, ['cache', 'freshness']);
+  if (cache.freshness === 'fixed' && !says(section, ['cache', 'ttl'])) {
     findings.push(finding(freshness, 'a ttl beside freshness: fixed', 'none'));
   }
-  if (cache.freshness === 'until-changed' && !says(part, ['cache', 'feed'])) {
+  if (cache.freshness === 'until-changed' && !says(section, ['cache', 'feed'])) {
     findings.push(finding(freshness, 'a feed beside freshness: until-changed', 'none'));
   }
   if (cache.feed !== undefined && !feeds.has(cache.feed)) {
     const names = [...feeds.keys()];
     const expected = names.length === 0 ? 'the name of a feed (there are none)' : oneOf(names, cache.feed);
-    findings.push(finding(placeOf(part, ['cache', 'feed']), expected, JSON.stringify(cache.feed)));
+    findings.push(finding(placeOf(section, ['cache', 'feed']), expected, JSON.stringify(cache.feed)));
   }
   for (const key of ['version-header', 'position-header'] as const) {
-    if (cache[key] !== undefined && cache[key] !== false && !says(part, ['cache', 'feed'])) {
-      findings.push(finding(placeOf(part, ['cache', key]), `a feed beside ${key}`, 'none'));
+    if (cache[key] !== undefined && cache[key] !== false && !says(section, ['cache', 'feed'])) {
+      findings.push(finding(placeOf(section, ['cache', key]), `a feed beside ${key}`, 'none'));
     }
   }
   return findings;
 }
 
-function checkWrite(part: RoutePart, { write }: RouteInput): Finding[] {
+function checkWrite(section: RouteSection, { write }: RouteInput): Finding[] {
   const findings: Finding[] = [];
-  if (write.update && write.policy !== 'through' && writtenAt(part.own, ['write', 'update']) !== undefined) {
+  if (
+    write.update &&
+    write.policy !== 'through' &&
+    writtenAt(section.own, ['write', 'update']) !== undefined
+  ) {
     findings.push(
       finding(
-        placeOf(part, ['write', 'update']),
+        placeOf(section, ['write', 'update']),
         'policy: through beside update: true',
         `policy: ${write.policy}`,
       ),
@@ -153,18 +157,18 @@ function checkWrite(part: RoutePart, { write }: RouteInput): Finding[] {
   if (
     write.coalesce &&
     write.policy !== 'behind' &&
-    writtenAt(part.own, ['write', 'coalesce']) !== undefined
+    writtenAt(section.own, ['write', 'coalesce']) !== undefined
   ) {
-    const path = placeOf(part, ['write', 'coalesce']);
+    const path = placeOf(section, ['write', 'coalesce']);
     findings.push(finding(path, 'policy: behind beside coalesce: true', `policy: ${write.policy}`));
   }
   if (write.retry.base > write.retry.max) {
-    findings.push(finding(placeOf(part, ['write', 'retry', 'base']), 'no more than max', 'more'));
+    findings.push(finding(placeOf(section, ['write', 'retry', 'base']), 'no more than max', 'more'));
   }
   return findings;
 }
 
-function checkTemplates(part: RoutePart, route: RouteInput): Finding[] {
+function checkTemplates(section: RouteSection, route: RouteInput): Finding[] {
   const { names } = parsePattern(routeMatch(route).path);
   const { tags, urls, prefixes } = route.write.invalidate;
   const lists: readonly (readonly [readonly string[], readonly string[]])[] = [
@@ -181,12 +185,12 @@ function checkTemplates(part: RoutePart, route: RouteInput): Finding[] {
     templates.flatMap((template, i) =>
       compileTemplate(template)
         .names.filter((name) => !names.includes(name))
-        .map((name) => finding([...placeOf(part, at), i], expected, `{${name}}`)),
+        .map((name) => finding([...placeOf(section, at), i], expected, `{${name}}`)),
     ),
   );
 }
 
-function checkNames(routes: readonly RoutePart[]): Finding[] {
+function checkNames(routes: readonly RouteSection[]): Finding[] {
   const seen = new Set<string>();
   return routes.flatMap(({ route, own: { path } }) => {
     if (route === null) return [];
@@ -197,7 +201,7 @@ function checkNames(routes: readonly RoutePart[]): Finding[] {
   });
 }
 
-function checkReach(routes: readonly RoutePart[]): Finding[] {
+function checkReach(routes: readonly RouteSection[]): Finding[] {
   return routes.flatMap(({ route, own: { path } }, i) => {
     if (route === null) return [];
     const match = routeMatch(route);
@@ -210,17 +214,17 @@ function checkReach(routes: readonly RoutePart[]): Finding[] {
   });
 }
 
-/** Keys that say something and have no effect beside this freshness. */
-function warnOfIdleKeys(part: RoutePart): Finding[] {
-  const { route } = part;
+/** Keys that have no effect with the freshness of the route. */
+function warnOfIdleKeys(section: RouteSection): Finding[] {
+  const { route } = section;
   if (route === null) return [];
   const { freshness } = route.cache;
   return EFFECTIVE_BESIDE.flatMap(([key, beside]) =>
-    beside.includes(freshness) || writtenAt(part.own, ['cache', key]) === undefined
+    beside.includes(freshness) || writtenAt(section.own, ['cache', key]) === undefined
       ? []
       : [
           finding(
-            placeOf(part, ['cache', key]),
+            placeOf(section, ['cache', key]),
             `freshness: ${beside.join(' or ')} beside ${key}`,
             `${freshness}: it has no effect`,
           ),
@@ -233,13 +237,13 @@ const EFFECTIVE_BESIDE: readonly (readonly [string, readonly string[]])[] = [
   ['default-ttl', ['headers']],
 ];
 
-/** Names of fields that no request has, as `listen.underscores` drops them. */
-function warnOfDroppedNames(part: RoutePart, { listen }: Parts): Finding[] {
-  const { route } = part;
+/** Field names that no request has, because `listen.underscores` drops them. */
+function warnOfDroppedNames(section: RouteSection, { listen }: Sections): Finding[] {
+  const { route } = section;
   if (route === null || listen?.underscores !== 'drop') return [];
   return (['key', 'bypass'] as const).flatMap((key) =>
     route.cache[key].headers.filter(isDroppedName).map((name) => {
-      const place = placeOf(part, ['cache', key, 'headers']);
+      const place = placeOf(section, ['cache', key, 'headers']);
       return finding(
         place,
         'underscores: keep in listen beside such a name',
@@ -249,7 +253,7 @@ function warnOfDroppedNames(part: RoutePart, { listen }: Parts): Finding[] {
   );
 }
 
-function warnOfUncaught(routes: readonly RoutePart[]): Finding[] {
+function warnOfUncaught(routes: readonly RouteSection[]): Finding[] {
   const all = { path: '/*', host: null, methods: null };
   const caught = routes.some(({ route }) => {
     return route === null || takesAllOf({ ...routeMatch(route), methods: null }, all);
@@ -259,16 +263,17 @@ function warnOfUncaught(routes: readonly RoutePart[]): Finding[] {
     : [finding(['routes'], 'a last route that matches /*', 'none: other paths get 404', 'key')];
 }
 
-/** Where a value of this route was written: in the route, else in the defaults. */
-function placeOf(part: RoutePart, at: Path): Path {
+/** The place of a value of this route: in the route, else in the defaults. */
+function placeOf(section: RouteSection, at: Path): Path {
   const layer =
-    [part.own, part.defaults].find((candidate) => writtenAt(candidate, at) !== undefined) ?? part.own;
+    [section.own, section.defaults].find((candidate) => writtenAt(candidate, at) !== undefined) ??
+    section.own;
   return [...layer.path, ...at];
 }
 
-/** Whether the route or the defaults say anything of it, be it wrong. */
-function says(part: RoutePart, at: Path): boolean {
-  return [part.own, part.defaults].some((layer) => writtenAt(layer, at) !== undefined);
+/** Whether the route or the defaults have the key, with whatever value. */
+function says(section: RouteSection, at: Path): boolean {
+  return [section.own, section.defaults].some((layer) => writtenAt(layer, at) !== undefined);
 }
 
 function writtenAt(layer: Layer, at: Path): unknown {

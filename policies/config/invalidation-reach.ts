@@ -1,10 +1,10 @@
-/** Crosses what feeds and writes invalidate with what routes store: warns where one never reaches the other. */
+/** Compares what feeds and writes invalidate with what routes store, and warns where an invalidation never reaches a route. */
 import { routeMatch, routeName } from './compile.ts';
 import { finding, type Finding } from './diagnostic.ts';
-import type { Parts } from './parts.ts';
+import type { Sections } from './sections.ts';
 import type { InvalidationInput, RouteInput } from './route-schema.ts';
 
-/** A text with any text at each `ANY`. */
+/** A text in which `ANY` stands for any text. */
 type Glob = string;
 const ANY = '\0';
 
@@ -13,7 +13,7 @@ interface Reached {
   readonly path: Glob;
 }
 
-export function warnOfUnreached({ routes, feeds }: Parts): Finding[] {
+export function warnOfUnreached({ routes, feeds }: Sections): Finding[] {
   const stored = routes.flatMap(({ route, own }) =>
     route === null || route.cache.freshness === 'none'
       ? []
@@ -68,12 +68,12 @@ function globOf(template: string): Glob {
   return template.replace(/\{[^{}]*\}/g, ANY);
 }
 
-/** Of a URL's template, without the query: routes do not look at it. */
+/** The path of a URL template. The query does not count: routes do not look at it. */
 function pathOf(template: string): Glob {
   return globOf(template.replace(/^https?:\/\/[^/]*/i, '').split('?', 1)[0]!);
 }
 
-/** Whether some text is of both kinds. */
+/** Whether any text matches both. */
 function meet(a: Glob, b: Glob): boolean {
   let row = Array.from({ length: b.length + 1 }, () => false);
   for (let i = 0; i <= a.length; i += 1) {
