@@ -213,7 +213,15 @@ export class Coordinator {
     const { clock, log } = this.#deps;
     const { state, fence, distrustsWrites, notePlaces } = this.#durable;
     const { asked } = this.#origins;
-    this.#writes = await Writes.open({ config, state, fence, clock, log, asked, workers: workersOf(config) });
+    this.#writes = await Writes.open({
+      config,
+      state,
+      fence,
+      clock,
+      log,
+      originCounters: asked,
+      workers: workersOf(config),
+    });
     this.#closing.push(() => this.#writes.close());
     if (distrustsWrites) await this.#writes.distrustWaiting();
     await notePlaces();

@@ -77,7 +77,10 @@ export interface JournalAdminDependencies {
   readonly log: Log;
   readonly clock: Clock;
   readonly durableClock: DurableClock;
+  /** A write has left its queue, or stops it. */
   moved(queue: OrderQueueId): void;
+  /** There will be no response to it. */
+  discarded(number: number): void;
   counts(): {
     readonly accepted: number;
     readonly merged: number;
@@ -152,7 +155,7 @@ export class JournalAdmin {
   async discard(id: string): Promise<WriteAction> {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
-    const { journal, deliveries, log, moved, durableClock } = this.#deps;
+    const { journal, deliveries, log, moved, discarded, durableClock } = this.#deps;
     const { number, section } = found;
     if (found.record.kind === 'damaged') return this.#discardUnreadable(found);
     const { record } = found.record;
@@ -169,7 +172,7 @@ export class JournalAdmin {
     if (!hasLeft) return { kind: 'conflict', detail: 'A later write has taken its place.' };
     log.warn({ event: 'write-discarded', write: id });
     moved(record.queue);
-    deliveries.noResponse(number);
+    discarded(number);
     return { kind: 'done', write: this.#report(found, found.section) };
   }
 

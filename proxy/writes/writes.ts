@@ -11,11 +11,11 @@ import type { OriginCounters } from '../origins/origin-counters.ts';
 import type { Handlers } from '../threads/channel.ts';
 import type { StateStore } from '../state/state-store.ts';
 import { Deliveries, type DeliveryOrigin } from './delivery/deliveries.ts';
+import { ResponseWaiters } from './delivery/response-waiters.ts';
 import { Journal, type WriteProgress } from './journal/journal.ts';
 import { HoldSlots } from './through/hold-slots.ts';
-import { orderQueueId, type OrderQueueId } from './journal/order-queues.ts';
 import { TimedHolds } from './journal/timed-holds.ts';
-import { OrderQueues } from './journal/order-queues.ts';
+import { orderQueueId, OrderQueues, type OrderQueueId } from './journal/order-queues.ts';
 import { PendingWrites } from './journal/pending-writes.ts';
 import { DurableClock } from './journal/durable-clock.ts';
 import { WriteThroughGate } from './through/gate.ts';
@@ -29,16 +29,15 @@ export interface WritesDependencies {
   readonly fence: Fence;
   readonly clock: Clock;
   readonly log: Log;
-  readonly asked: OriginCounters;
+  readonly originCounters: OriginCounters;
   readonly workers: number;
 }
 
-/** Origins that a reload has replaced may finish what they do. */
+/** How long connections to origins that a reload has replaced may finish their requests. */
 const ORIGIN_GRACE_MS = 60_000;
 
-/** All that the coordinator does about writes. */
+/** The coordinator's side of writes: composes the journal, its delivery and the write-through gate. */
 export class Writes {
-  /** What operators see and do. */
   readonly admin: JournalAdmin;
   readonly #deps: WritesDependencies;
   readonly #queues: OrderQueues;
@@ -48,8 +47,9 @@ export class Writes {
   readonly #deliveries: Deliveries;
   readonly #pendingWrites: PendingWrites;
   readonly #gate: WriteThroughGate;
-  /** What clients wait for, by worker and ticket. */
-  readonly #promised = new Map<string, Promise<WaitedResponse>>();
+  readonly #waiters = new ResponseWaiters();
+  /** Waits that a worker has not asked for yet, by worker and ticket. */
+  readonly #waits = new Map<string, Promise<WaitedResponse>>();
   #tickets = 0;
   #config: Config;
   #origins: Origin[] = [];
@@ -93,6 +93,7 @@ export class Writes {
       queues: this.#queues,
       random: Math.random,
       moved,
+      ended: (number, response) => this.#waiters.settle(number, response),
     });
     this.#pendingWrites = new PendingWrites(this.#journal, this.#timedHolds);
     this.#gate = new WriteThroughGate({
@@ -109,6 +110,7 @@ export class Writes {
       clock: deps.clock,
       durableClock,
       moved,
+      discarded: (number) => this.#waiters.settle(number, null),
       counts: () => ({
         accepted: this.#accepted,
         merged: this.#merged,
@@ -120,7 +122,7 @@ export class Writes {
     });
   }
 
-  /** Takes over what earlier runs left. To be called before any reader is there. */
+  /** Restores the holds of earlier runs. No reader may look at the fence before. */
   static async open(deps: WritesDependencies): Promise<Writes> {
     const writes = new Writes(deps);
     writes.#journal.restoreHolds();
@@ -128,33 +130,33 @@ export class Writes {
     return writes;
   }
 
-  /** The state was put back from a copy: no write is sent of which nobody knows whether it was delivered since. */
+  /** The state was restored from a copy: its waiting writes may have been delivered since, so none is sent. */
   distrustWaiting(): Promise<void> {
     return this.#journal.distrustWaiting();
   }
 
-  /** Delivers by this configuration from now on. `origins` are its own, as they are reached. */
+  /** Delivers by this configuration from now on. `origins` are its origins, with the URLs by which they are reached. */
   configure(
     config: Config,
     origins: readonly OriginConfig[],
-    board: OriginCells,
+    originCells: OriginCells,
     observerOf: (origin: string) => OriginObserver | null = () => null,
   ): void {
-    const { clock, asked, workers } = this.#deps;
-    const before = this.#origins;
+    const { clock, originCounters, workers } = this.#deps;
+    const replaced = this.#origins;
     this.#config = config;
     const targets = new Map<string, DeliveryOrigin>();
     this.#origins = origins.map((configured) => {
       const { name } = configured;
-      const breaker = board.breakerOf(configured);
+      const breaker = originCells.breakerOf(configured);
       const connections = journalConnections(config, configured, workers);
       const origin = createHttpOrigin(forDeliveries(config, configured, connections), {
         clock,
         breaker,
-        isHealthy: (url) => board.isWell(name, url),
+        isHealthy: (url) => originCells.isWell(name, url),
         observer: observerOf(name),
       });
-      asked.add(name, origin);
+      originCounters.add(name, origin);
       targets.set(name, {
         origin,
         atOnce: Math.min(config.journal.deliveries, connections * configured.urls.length),
@@ -163,10 +165,10 @@ export class Writes {
       return origin;
     });
     this.#deliveries.configure(config, targets);
-    for (const origin of before) void asked.end(origin, ORIGIN_GRACE_MS);
+    for (const origin of replaced) void originCounters.end(origin, ORIGIN_GRACE_MS);
   }
 
-  /** `instance` is the worker's. */
+  /** What the worker with this instance number may call. */
   callsOf(instance: number): Handlers<WriteCalls> {
     return {
       admitThrough: (request) => this.#gate.admit(instance, request),
@@ -182,20 +184,21 @@ export class Writes {
     };
   }
 
-  /** What the worker had under way has an unknown outcome. */
+  /** The outcome of each write that the worker had under way is unknown. */
   workerDied(instance: number): void {
     this.#gate.workerDied(instance);
-    for (const key of this.#promised.keys()) if (key.startsWith(`${instance}:`)) this.#promised.delete(key);
+    for (const key of this.#waits.keys()) if (key.startsWith(`${instance}:`)) this.#waits.delete(key);
   }
 
-  /** Weir stops: clients are not to wait for what may come later than that. They get their waiters at once. */
+  /** Weir stops: clients get their responses at once, without the origin's. */
   endWaiting(): void {
     this.#queues.endWaiting();
-    this.#deliveries.endWaiting();
+    this.#waiters.close();
   }
 
-  /** Begins no delivery more; resolves when those under way are written down. What is not delivered stays. */
+  /** Begins no further delivery; resolves when the outcomes of those under way are durable. */
   async close(): Promise<void> {
+    this.#waiters.close();
     const closing = this.#deliveries.close();
     await Promise.all(this.#origins.map((origin) => origin.close(STOP_GRACE_MS)));
     await closing;
@@ -223,7 +226,7 @@ export class Writes {
           ...(merged === null ? {} : { merged }),
         });
         this.#deliveries.accepted(queue.origin);
-        const ticket = this.#promise(instance, waitMs, () => this.#firstResponse(number, waitMs));
+        const ticket = this.#startWait(instance, waitMs, () => this.#waiters.wait(number, waitMs), number);
         return { kind: 'accepted', id, progress: ACCEPTED, ticket };
       }
       case 'repeated': {
@@ -235,7 +238,12 @@ export class Writes {
           origin: queue.origin,
         });
         const progress = this.#journal.progress(number);
-        const ticket = this.#promise(instance, waitMs, () => this.#repeatedResponse(number, waitMs));
+        const ticket = this.#startWait(
+          instance,
+          waitMs,
+          () => this.#repeatedResponse(number, waitMs),
+          number,
+        );
         return { kind: 'accepted', id, progress, ticket };
       }
       case 'mismatch':
@@ -247,44 +255,44 @@ export class Writes {
     }
   }
 
-  /** A later write has taken its place: no answer will come for it. */
+  /** A later write has replaced it before it was sent: no response will come. */
   #noteMerged(id: string): void {
     this.#merged += 1;
-    this.#deliveries.noResponse(numberOf(id)!);
+    this.#waiters.settle(numberOf(id)!, null);
   }
 
-  /** Waits from now on, so that no response is missed that comes before the worker asks for it. */
-  #promise(instance: number, waitMs: number, wait: () => Promise<WaitedResponse>): number | null {
+  /** Begins to wait before the worker asks for the response, which would else be missed if it came first. */
+  #startWait(
+    instance: number,
+    waitMs: number,
+    response: () => Promise<OriginResponse | null>,
+    number: number,
+  ): number | null {
     if (waitMs === 0) return null;
     this.#tickets += 1;
-    this.#promised.set(`${instance}:${this.#tickets}`, wait());
+    const wait = response().then((came): WaitedResponse =>
+      came === null
+        ? { kind: 'none', progress: this.#journal.progress(number) }
+        : { kind: 'response', response: came },
+    );
+    this.#waits.set(`${instance}:${this.#tickets}`, wait);
     return this.#tickets;
   }
 
-  async #firstResponse(number: number, waitMs: number): Promise<WaitedResponse> {
-    return this.#waited(number, await this.#deliveries.responseTo(number, waitMs));
-  }
-
-  /** Of a write that is over, the one that was kept. */
-  async #repeatedResponse(number: number, waitMs: number): Promise<WaitedResponse> {
+  /** The response that was kept, where the write is over. */
+  async #repeatedResponse(number: number, waitMs: number): Promise<OriginResponse | null> {
     const isWaiting = this.#journal.progress(number).state === 'waiting';
     const response = isWaiting
-      ? await this.#deliveries.responseTo(number, waitMs)
+      ? await this.#waiters.wait(number, waitMs)
       : this.#journal.tables.response(number);
-    if (response === null) return this.#waited(number, null);
-    return this.#waited(number, { ...response, fields: repeatedResponseFields(response.fields) });
-  }
-
-  #waited(number: number, response: OriginResponse | null): WaitedResponse {
-    if (response !== null) return { kind: 'response', response };
-    return { kind: 'none', progress: this.#journal.progress(number) };
+    return response === null ? null : { ...response, fields: repeatedResponseFields(response.fields) };
   }
 
   async #originResponse(key: string): Promise<WaitedResponse> {
-    const waited = this.#promised.get(key);
-    this.#promised.delete(key);
-    if (waited === undefined) throw new Error('nothing is waited for under this ticket');
-    return waited;
+    const wait = this.#waits.get(key);
+    this.#waits.delete(key);
+    if (wait === undefined) throw new Error('nothing is waited for under this ticket');
+    return wait;
   }
 }
 
@@ -292,7 +300,7 @@ const ACCEPTED: WriteProgress = { state: 'waiting', status: null, mergedInto: nu
 
 const STOP_GRACE_MS = 5_000;
 
-/** As many connections as deliveries; none waits long for one. */
+/** With as many places in its queue as deliveries at a time: a delivery that waits for a connection is not refused one. */
 function forDeliveries(config: Config, origin: OriginConfig, connections: number): OriginConfig {
   const { deliveries } = config.journal;
   return {

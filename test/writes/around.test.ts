@@ -33,8 +33,8 @@ it.each(['a connection that is lost', 'a gateway that gave up'])(
 
 it('is not waited for by the next write to the URL', async () => {
   scene = await startScene({ policy: 'around' });
-  const waiters = [504];
-  scene.origin.on('POST *', () => ({ status: waiters.shift() ?? 204 }));
+  const responses = [504];
+  scene.origin.on('POST *', () => ({ status: responses.shift() ?? 204 }));
   await scene.send('POST', '/items/1', 'one');
   expect(await holds()).toBeGreaterThan(0);
   expect((await scene.send('POST', '/items/1', 'two')).status).toBe(204);

@@ -209,9 +209,9 @@ describe('a write behind', () => {
 
 describe('what is retried', () => {
   it('408, 425, 429 and 5xx are, and Retry-After is obeyed', async () => {
-    const waiters = [408, 425, 429, 500, 502, 503, 504];
+    const responses = [408, 425, 429, 500, 502, 503, 504];
     scene.origin.on('PUT /items/9-1', () => {
-      const status = waiters.shift();
+      const status = responses.shift();
       return status === 503 ? { status, fields: ['Retry-After', '1'] } : { status: status ?? 204 };
     });
     const id = idOf(await scene.send('PUT', '/items/9-1', 'x'));
@@ -286,8 +286,8 @@ describe('what is retried', () => {
 
   it('what an attempt may have done before the origin failed is no failure of the next', async () => {
     for (const method of ['PUT', 'DELETE']) {
-      const waiters = [500, method === 'PUT' ? 412 : 404];
-      scene.origin.on(`${method} /brief/*`, () => ({ status: waiters.shift() ?? 400 }));
+      const responses = [500, method === 'PUT' ? 412 : 404];
+      scene.origin.on(`${method} /brief/*`, () => ({ status: responses.shift() ?? 400 }));
     }
     const put = idOf(await scene.send('PUT', '/brief/14-2', 'x', { 'if-match': '"a"' }));
     const gone = idOf(await scene.send('DELETE', '/brief/14-3'));

@@ -131,13 +131,13 @@ describe('health checks', () => {
       origins: { shop: { url: ["${sick.url}", "${well.url}"], health: { path: /healthz, interval: 5s } } }
       routes: [{ name: all, match: /*, cache: { freshness: none } }]`);
     await weir.event('origin-unwell');
-    const waiters = new Set<string>();
-    for (let i = 0; i < 10; i += 1) waiters.add(await (await fetch(`${weir.url}/a`)).text());
-    expect([...waiters]).toEqual(['well']);
+    const responses = new Set<string>();
+    for (let i = 0; i < 10; i += 1) responses.add(await (await fetch(`${weir.url}/a`)).text());
+    expect([...responses]).toEqual(['well']);
     sick.on('/healthz', { status: 200 });
     await weir.event('origin-well');
-    for (let i = 0; i < 10; i += 1) waiters.add(await (await fetch(`${weir.url}/a`)).text());
-    expect(waiters.has('sick')).toBe(true);
+    for (let i = 0; i < 10; i += 1) responses.add(await (await fetch(`${weir.url}/a`)).text());
+    expect(responses.has('sick')).toBe(true);
     await weir.stop();
     await sick.close();
     await well.close();

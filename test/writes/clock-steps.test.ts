@@ -44,7 +44,7 @@ async function start(before?: Before, setByMs = 0) {
     fence,
     clock,
     log,
-    asked: new OriginCounters(),
+    originCounters: new OriginCounters(),
     workers: 1,
   });
   const board = new OriginCells(originCellsSource(['shop'], null));
@@ -83,11 +83,11 @@ async function start(before?: Before, setByMs = 0) {
 it('a wall clock that is set back keeps no write waiting', async () => {
   const { origin, admin, setBy, put } = await start();
   const held = gate();
-  let waiters = 0;
+  let responses = 0;
   origin.on('PUT *', async () => {
     await held.promise;
-    waiters += 1;
-    return { status: waiters === 1 ? 503 : 204 };
+    responses += 1;
+    return { status: responses === 1 ? 503 : 204 };
   });
   await put('/1');
   const last = await put('/1');

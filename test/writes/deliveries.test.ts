@@ -61,6 +61,7 @@ it('looks at few of many stopped queues at a time, and finds what may go behind 
     log,
     random: () => 0,
     moved,
+    ended: () => {},
   });
   const config = { routes: [], journal: { deliveries: 16 }, origins: { shop: { maxProcessingMs: 1 } } };
   const target = { origin: {} as Origin, atOnce: 16, openUntilMs: () => 0 };

@@ -155,7 +155,7 @@ describe('the slots of holds', () => {
     expect((await again.gate.admit(1, request(OTHER))).kind).toBe('admitted');
   });
 
-  it('are missed in one queue for many requests', () => {
+  it('are logged in one line for many requests', () => {
     const queues: string[] = [];
     const log = {
       ...createLog({ level: 'silent', thread: 'test', fd: 1 }),

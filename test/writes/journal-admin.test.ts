@@ -29,14 +29,22 @@ it('of two operators at one dead write only one is heard', async () => {
   const deliveries = {
     knows: () => true,
     wake: () => {},
-    noResponse: () => {},
     reserve(_origin: string, reserved: number) {
       if (busy.has(reserved)) return null;
       busy.add(reserved);
       return () => void busy.delete(reserved);
     },
   } as unknown as Deliveries;
-  const admin = new JournalAdmin({ journal, deliveries, log, clock, durableClock, moved: () => {}, counts });
+  const admin = new JournalAdmin({
+    journal,
+    deliveries,
+    log,
+    clock,
+    durableClock,
+    moved: () => {},
+    discarded: () => {},
+    counts,
+  });
   const actions = await Promise.all([admin.retry(record.id), admin.discard(record.id)]);
   expect(actions.map(({ kind }) => kind)).toEqual(['done', 'conflict']);
   expect([journal.counts.waiting, fence.holds]).toEqual([1, 1]);
@@ -53,7 +61,16 @@ it('lists writes in the order of their acceptance, page by page, whatever has be
   const record = { ...begun.record, state: 'dead' } as const;
   await journal.leave(second, { section: 'dead', record, timedHold: null, moreTags: [] });
   const deliveries = {} as Deliveries;
-  const admin = new JournalAdmin({ journal, deliveries, log, clock, durableClock, moved: () => {}, counts });
+  const admin = new JournalAdmin({
+    journal,
+    deliveries,
+    log,
+    clock,
+    durableClock,
+    moved: () => {},
+    discarded: () => {},
+    counts,
+  });
   const [one] = admin.list(null, 1, null)!;
   const [two] = admin.list(null, 1, one!.id)!;
   expect([one!.id, two!.id].map(numberOfId)).toEqual([first, second]);
@@ -66,7 +83,16 @@ it('says which write the others of a URL wait for, and which URLs a dead one sto
   await journal.accept(offer('/1', 'y'));
   await journal.accept(offer('/2', 'z'));
   const deliveries = {} as Deliveries;
-  const admin = new JournalAdmin({ journal, deliveries, log, clock, durableClock, moved: () => {}, counts });
+  const admin = new JournalAdmin({
+    journal,
+    deliveries,
+    log,
+    clock,
+    durableClock,
+    moved: () => {},
+    discarded: () => {},
+    counts,
+  });
   const head = admin.list('waiting', 10, null)![0]!.id;
   const waitsFor = () => admin.list(null, 10, null)!.map((write) => write.waitsFor);
   expect(waitsFor()).toEqual([null, { id: head, state: 'waiting' }, null]);

@@ -27,7 +27,7 @@ export function newLedger(): Ledger {
   };
 }
 
-/** An origin that applies every write and waiters 204. */
+/** An origin that applies every write and answers 204. */
 export function appliesTo(origin: ScriptedOrigin, ledger: Ledger): void {
   for (const method of ['PUT', 'POST', 'DELETE', 'PATCH']) {
     origin.on(`${method} *`, async (request) => {

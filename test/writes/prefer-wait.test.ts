@@ -104,10 +104,10 @@ describe('Prefer: wait', () => {
       { Cookie: 'alice', Authorization: 'a' },
       { Cookie: 'alice', Authorization: 'b' },
     ];
-    const waiters = senders.map(send);
+    const responses = senders.map(send);
     await expect.poll(() => scene.weir.events('write-accepted').length).toBe(senders.length);
     held.open();
-    for (const [i, answer] of (await Promise.all(waiters)).entries()) {
+    for (const [i, answer] of (await Promise.all(responses)).entries()) {
       expect(answer.status).toBe(201);
       expect(answer.headers.get('set-cookie')).toBe(`of=${senders[i]!['Cookie']}`);
       expect(await answer.text()).toBe(`for ${senders[i]!['Cookie']}`);

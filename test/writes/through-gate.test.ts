@@ -107,7 +107,7 @@ describe('writes through', () => {
       fence,
       clock,
       log,
-      asked: new OriginCounters(),
+      originCounters: new OriginCounters(),
       workers: 1,
     });
     const { admitThrough, settleThrough } = writes.callsOf(1);

@@ -22,12 +22,12 @@ export interface AttemptsDependencies {
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
-  /** Nothing more is to be tried again. */
+  /** Weir stops: a failed write of the state is not tried again. */
   isOver(): boolean;
-  /** A write has left its queue, or stopped it. */
+  /** A write has left its queue, or stops it. */
   moved(queue: OrderQueueId): void;
-  /** There will be no other attempt; null: the origin gave no answer, or none that was kept. */
-  ended(number: number, answer: OriginResponse | null): void;
+  /** There will be no further attempt. Null: the origin gave no response, or none that can be kept. */
+  ended(number: number, response: OriginResponse | null): void;
 }
 
 export interface AskedOrigin {
@@ -35,7 +35,7 @@ export interface AskedOrigin {
   readonly origin: Origin;
 }
 
-/** The origin has answered or failed, or was not asked. */
+/** The origin answered or failed, or was sent nothing. */
 export type AttemptResult = 'answered' | 'failed' | 'nothing';
 
 export interface DeliveryCounters {
@@ -48,12 +48,12 @@ export interface DeliveryCounters {
 
 export const DELIVERY_BOUNDS_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600, 86_400] as const;
 
-/** The policy of writes whose route is gone. */
+/** For writes whose route is no longer configured. */
 const RETRY: RouteWriteConfig['retry'] = { baseMs: 200, maxMs: 60_000, attempts: 20, statuses: null };
-/** After the state could not be written. */
+/** How long after a failed write of the state it is written again. */
 const PAUSE_MS = 1_000;
 
-/** Sends writes of the journal to the origin, once each time, and writes down what came of it. */
+/** Sends writes of the journal to their origins, one attempt at a time, and makes the outcome durable. */
 export class Attempts {
   readonly counters: DeliveryCounters = {
     delivered: 0,
@@ -74,7 +74,7 @@ export class Attempts {
     this.#rules = compileWriteRules(config);
   }
 
-  /** Rejects where the state can't be written before anything was sent. */
+  /** Rejects, and sends nothing, where the state can't be written. */
   async make(row: DueRow, { name, origin }: AskedOrigin): Promise<AttemptResult> {
     const { number } = row;
     const maxProcessingMs = this.#config.origins[name]!.maxProcessingMs;
@@ -95,12 +95,12 @@ export class Attempts {
     }
   }
 
-  /** It is dead: its queue stops, or goes on without it. `answer`: the origin's, where it gave one. */
+  /** The write is dead: its queue stops (`hold`), or goes on without it (`skip`). */
   async giveUp(
     number: number,
     record: WriteRecord,
     onDead: RouteWriteConfig['onDead'],
-    answer: OriginResponse | null = null,
+    response: OriginResponse | null = null,
   ): Promise<void> {
     this.counters.dead += 1;
     this.#deps.log.error(
@@ -113,19 +113,19 @@ export class Attempts {
       },
       'a write was given up: see weir writes',
     );
-    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopQueue(number, record, answer));
-    else await this.leaveDead(number, record, answer);
+    if (onDead === 'hold') await this.#persist(() => this.#deps.journal.stopQueue(number, record, response));
+    else await this.leaveDead(number, record, response);
     this.#deps.moved(record.queue);
-    this.#deps.ended(number, answer);
+    this.#deps.ended(number, response);
   }
 
-  /** Gives up one whose record can't be read. */
+  /** Gives up a write whose record can't be read. */
   async quarantine(row: DueRow): Promise<void> {
     await this.#persist(() => this.#deps.journal.quarantine(row));
     this.#deps.moved(row.queue);
   }
 
-  /** That was done. */
+  /** The journal has given up such a write, here or when it became the first of its queue. */
   quarantined(number: number): void {
     this.counters.dead += 1;
     const write = unreadableId(number);
@@ -136,7 +136,7 @@ export class Attempts {
     this.#deps.ended(number, null);
   }
 
-  /** Has a dead write stop its queue no more. */
+  /** Makes a dead write leave its queue, so that the next is delivered. */
   async leaveDead(
     number: number,
     record: WriteRecord,
@@ -166,7 +166,7 @@ export class Attempts {
       await this.#persist(() => journal.again(number, { ...record, attempts, isAttempting: false }));
       return 'nothing';
     }
-    const { attempt, answer } = sent;
+    const { attempt, response } = sent;
     const wallMs = clock.nowMs();
     const { retry } = this.#writePolicy(record);
     const decision = decideDelivery(attempt, record, retry, wallMs, random());
@@ -178,8 +178,8 @@ export class Attempts {
     });
     switch (decision.kind) {
       case 'delivered':
-        await this.#delivered(number, after, attempt, answer);
-        this.#deps.ended(number, answer);
+        await this.#delivered(number, after, attempt, response);
+        this.#deps.ended(number, response);
         break;
       case 'retry':
         this.counters.retries += 1;
@@ -187,7 +187,7 @@ export class Attempts {
         await this.#persist(() => journal.again(number, after));
         break;
       case 'dead':
-        await this.giveUp(number, after, this.#writePolicy(record).onDead, answer);
+        await this.giveUp(number, after, this.#writePolicy(record).onDead, response);
         break;
       default:
         decision satisfies never;
@@ -195,7 +195,7 @@ export class Attempts {
     return attempt.kind;
   }
 
-  /** It is never sent. */
+  /** Damaged content is never sent. */
   async #damaged(number: number, read: WriteRecord): Promise<void> {
     const lastError = 'its content is damaged on disk: it was not sent';
     const record = { ...read, state: 'dead', lastError, endedAtMs: this.#deps.clock.nowMs() } as const;
@@ -210,13 +210,10 @@ export class Attempts {
   ): Promise<void> {
     const { journal, clock } = this.#deps;
     const { counters } = this;
-    const answer = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
+    const head = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
     const origin = this.#config.origins[record.origin] ?? null;
-    // What it was accepted with is by the rules of that time.
-    const moreTags = [
-      ...writtenTags(this.#config, origin, record, answer),
-      ...namedTags(this.#rules, record),
-    ];
+    // The tags in its record are by the rules at its acceptance; these are by those in force.
+    const moreTags = [...writtenTags(this.#config, origin, record, head), ...namedTags(this.#rules, record)];
     const timedHold = this.#timedHoldFor(number, record);
     await this.#persist(() =>
       journal.leave(number, { section: 'done', record, response, timedHold, moreTags }),
@@ -226,11 +223,11 @@ export class Attempts {
     const bucket = DELIVERY_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
     counters.seconds.buckets[bucket < 0 ? DELIVERY_BOUNDS_SECONDS.length : bucket]! += 1;
     counters.seconds.sum += seconds;
-    this.#log('write-delivered', record, { status: answer.status });
+    this.#log('write-delivered', record, { status: head.status });
     this.#deps.moved(record.queue);
   }
 
-  /** What is held on: while an attempt may still be carried out, and for readers of a pending value the read lag. */
+  /** The hold that outlasts the write: while an attempt may still be carried out, and for pending readers the read lag. */
   #timedHoldFor(number: number, record: WriteRecord): TimedHold | null {
     const nowMs = this.#deps.durableClock.nowMs();
     const blocking = timedHoldOf(record, nowMs);
@@ -255,7 +252,7 @@ export class Attempts {
     return this.#routeOf(record)?.write ?? { retry: RETRY, onDead: 'hold' };
   }
 
-  /** What the origin was asked is written down whatever it takes: else it would be asked again. */
+  /** Tries until the state is written: an outcome that is not durable would make Weir send the write again. */
   async #persist(change: () => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
@@ -275,7 +272,7 @@ export class Attempts {
   }
 }
 
-/** The record as it is after an attempt. */
+/** The record after an attempt; `status` is the origin's, null where it gave none. */
 function afterAttempt(
   record: WriteRecord,
   decision: DeliveryDecision,
@@ -290,7 +287,7 @@ function afterAttempt(
     ...record,
     isAttempting: false,
     lastError: decision.error,
-    // A failure of the origin may have come after the change.
+    // An origin that fails may have carried the write out before.
     wasUncertain: record.wasUncertain || decision.outcome !== 'rejected',
     unknownUntilMs: isUnknown ? nowMs + maxProcessingMs : record.unknownUntilMs,
   };
@@ -298,28 +295,29 @@ function afterAttempt(
   return { ...after, state: decision.state, status, endedAtMs: wallMs };
 }
 
-/** One attempt, and the answer where it was whole and short enough to be kept. */
+/** What came of one attempt. */
 export type Sent =
-  | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly answer: OriginResponse | null }
-  /** Nothing of it has left Weir: it was no attempt. */
+  /** `response`: null where it did not come whole, or is too large to be kept. */
+  | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly response: OriginResponse | null }
+  /** Nothing of the request has left Weir, so it does not count as an attempt. */
   | { readonly kind: 'not-sent' };
 
 const MAX_RESPONSE_BYTES = 2 ** 20;
 
-/** Sends one write of the journal and hears its answer out. Never rejects. */
+/** Sends a write once and reads the whole response. Never rejects. */
 export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> {
   return new Promise((resolve) => {
     let status = 0;
     let fields: Fields = [];
     let bytes = 0;
     const chunks: Uint8Array[] = [];
-    const answered = (answer: OriginResponse | null): void =>
-      resolve({ kind: 'attempted', attempt: { kind: 'answered', status, fields }, answer });
+    const answered = (response: OriginResponse | null): void =>
+      resolve({ kind: 'attempted', attempt: { kind: 'answered', status, fields }, response });
     origin.send(request, {
       onInformational: () => {},
-      onHead(answerStatus, answerFields) {
-        status = answerStatus;
-        fields = answerFields;
+      onHead(itsStatus, itsFields) {
+        status = itsStatus;
+        fields = itsFields;
       },
       onData(chunk) {
         bytes += chunk.byteLength;
@@ -333,16 +331,16 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
             : { status, fields: endToEnd(fields), content: new Uint8Array(Buffer.concat(chunks)) },
         ),
       onFailure(failure) {
-        // The head told the outcome; what broke off is only what the origin says of it.
+        // The status line told the outcome; only content was lost.
         if (status !== 0) answered(null);
         else if (wasNotSent(failure)) resolve({ kind: 'not-sent' });
-        else resolve({ kind: 'attempted', attempt: failed(failure), answer: null });
+        else resolve({ kind: 'attempted', attempt: failed(failure), response: null });
       },
     });
   });
 }
 
-/** By the breaker, by our own limit on connections, or because we close. */
+/** The breaker is open, no connection was free in time, or Weir stops. */
 function wasNotSent({ kind, maybeProcessed, cause }: OriginFailure): boolean {
   if (maybeProcessed) return false;
   return (

@@ -2,11 +2,9 @@ import type { Config } from '../../../policies/config/config.ts';
 import type { Origin } from '../../../origin-adapters/origin.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { Log } from '../../observability/logger.ts';
-import { ResponseWaiters } from './response-waiters.ts';
 import { Attempts, type DeliveryCounters } from './attempts.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { OrderQueueId } from '../journal/order-queues.ts';
-import type { OrderQueues } from '../journal/order-queues.ts';
+import type { OrderQueueId, OrderQueues } from '../journal/order-queues.ts';
 import { RemovedOrigins } from './removed-origins.ts';
 import { originPrefix, type OriginResponse } from '../journal/record.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
@@ -20,49 +18,50 @@ export interface DeliveriesDependencies {
   readonly log: Log;
   /** From 0 to 1. */
   random(): number;
-  /** A write has left its queue, or stopped it. */
+  /** A write has left its queue, or stops it. */
   moved(queue: OrderQueueId): void;
+  /** There will be no further attempt. Null: the origin gave no response, or none that can be kept. */
+  ended(number: number, response: OriginResponse | null): void;
 }
 
-/** An origin that writes are delivered to. */
+/** An origin to which writes are delivered. */
 export interface DeliveryOrigin {
   readonly origin: Origin;
-  /** Deliveries at a time, at most: as many as have connections. */
+  /** The most deliveries at a time: no more than there are connections. */
   readonly atOnce: number;
-  /** Monotonic milliseconds until which it is left alone; 0: it is not. */
+  /** Until when the breaker is open, in monotonic milliseconds; 0: it is closed. */
   openUntilMs(): number;
 }
 
-/** Writes whose turn has not come that are looked at in one turn of the loop. */
-const PASSED_AT_ONCE = 500;
-/** After the state could not be written. */
+/** Due writes that are skipped in one turn of the event loop, because their turn has not come: more would block it. */
+const SKIPPED_AT_ONCE = 500;
+/** How long an origin's deliveries pause after the state could not be written. */
 const PAUSE_MS = 1_000;
 const LONGEST_TIMER_MS = 60_000;
 
-/** One origin's deliveries: side by side up to a bound, which an origin that comes back grows into. */
+/** One origin's deliveries: in parallel up to `window`, which grows from one after the origin was down. */
 interface Lane {
   readonly name: string;
   readonly target: DeliveryOrigin;
   readonly busy: Set<number>;
   window: number;
   timer: NodeJS.Timeout | null;
-  pumping: boolean;
-  /** The last write looked at, of those that are due; null: begins with the first. */
+  isScheduled: boolean;
+  /** The due write at which the search stopped; null: it begins with the first. */
   at: DueRow | null;
-  /** Something has changed since the first was looked at. */
+  /** A write may have become due before `at` since the search began. */
   again: boolean;
   pausedUntilMs: number;
 }
 
-/** Delivers the journal's writes: in order for each URL, side by side for different ones. */
+/** Delivers the journal's writes: in order for each URL, in parallel for different ones. */
 export class Deliveries {
   readonly #deps: DeliveriesDependencies;
   readonly #lanes = new Map<string, Lane>();
-  /** What is being sent or changed, by origin; those that are configured no more among them. */
+  /** Writes that are being sent or changed, by origin; also by origins that are no longer configured. */
   readonly #busy = new Map<string, Set<number>>();
-  /** Writes whose turn has not come, by queue. */
+  /** Due writes that wait for their turn in the queue, by queue. */
   readonly #parked = new Map<OrderQueueId, { readonly number: number; readonly lane: string }>();
-  readonly #waiters = new ResponseWaiters();
   readonly #underWay = new Set<Promise<void>>();
   readonly #attempts: Attempts;
   readonly #removedOrigins: RemovedOrigins;
@@ -70,11 +69,7 @@ export class Deliveries {
 
   constructor(deps: DeliveriesDependencies) {
     this.#deps = deps;
-    this.#attempts = new Attempts({
-      ...deps,
-      isOver: () => this.#isClosed,
-      ended: (number, answer) => this.#waiters.give(number, answer),
-    });
+    this.#attempts = new Attempts({ ...deps, isOver: () => this.#isClosed });
     this.#removedOrigins = new RemovedOrigins({
       journal: deps.journal,
       clock: deps.clock,
@@ -99,7 +94,7 @@ export class Deliveries {
     return this.#underWay.size;
   }
 
-  /** Delivers by this configuration from now on. Writes to origins that are not in it any more are dead. */
+  /** Delivers by this configuration from now on. Writes to origins that it no longer has are dead. */
   configure(config: Config, targets: ReadonlyMap<string, DeliveryOrigin>): void {
     this.#attempts.configure(config);
     const before = new Map(this.#lanes);
@@ -113,7 +108,7 @@ export class Deliveries {
         busy: this.#busyOf(name),
         window: target.atOnce,
         timer: null,
-        pumping: false,
+        isScheduled: false,
         at: null,
         again: false,
         pausedUntilMs: 0,
@@ -125,12 +120,12 @@ export class Deliveries {
     this.wakeAll();
   }
 
-  /** Whether writes to the origin are delivered at all. */
+  /** Whether the origin is configured. */
   knows(origin: string): boolean {
     return this.#lanes.has(origin);
   }
 
-  /** A write to the origin was accepted: by a worker that has not heard yet that it is gone, perhaps. */
+  /** A write to the origin was accepted, perhaps by a worker that still has a configuration with an origin now removed. */
   accepted(origin: string): void {
     if (this.knows(origin)) this.wake(origin);
     else if (this.#lanes.size > 0) this.#giveUpRemoved();
@@ -141,21 +136,21 @@ export class Deliveries {
     const lane = this.#lanes.get(origin);
     if (lane === undefined) return;
     lane.again = true;
-    this.#pumpSoon(lane);
+    this.#schedule(lane);
   }
 
-  /** There may be something to deliver to any origin, or to one that is gone. */
+  /** There may be something to deliver to any origin, or to give up of a removed one. */
   wakeAll(): void {
     for (const name of this.#lanes.keys()) this.wake(name);
     this.#giveUpRemoved();
   }
 
-  /** One whose record can't be read was given up. */
+  /** A write whose record can't be read was given up. */
   quarantined(number: number): void {
     this.#attempts.quarantined(number);
   }
 
-  /** What waited for its turn in the queue may have it. */
+  /** A parked write of the queue may have its turn now. */
   freed(queue: OrderQueueId): void {
     const parked = this.#parked.get(queue);
     if (parked === undefined) return;
@@ -163,7 +158,7 @@ export class Deliveries {
     this.wake(parked.lane);
   }
 
-  /** Keeps a write from being sent until the returned is called; null: it is being sent. */
+  /** Keeps a write from being sent until the returned function is called; null: it is being sent. */
   reserve(origin: string, number: number): (() => void) | null {
     const busy = this.#busyOf(origin);
     if (busy.has(number)) return null;
@@ -174,45 +169,29 @@ export class Deliveries {
     };
   }
 
-  /** Resolves with the origin's own answer, or null where it does not come in time. */
-  responseTo(number: number, waitMs: number): Promise<OriginResponse | null> {
-    return this.#waiters.to(number, waitMs);
-  }
-
-  /** There will be no answer to it. */
-  noResponse(number: number): void {
-    this.#waiters.give(number, null);
-  }
-
-  /** Nobody is to wait for an answer any more. */
-  endWaiting(): void {
-    this.#waiters.close();
-  }
-
-  /** Begins nothing more; resolves when what is under way is written down. */
+  /** Begins nothing more; resolves when the outcome of each delivery under way is durable. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const { timer } of this.#lanes.values()) if (timer !== null) clearTimeout(timer);
-    this.#waiters.close();
     await Promise.all(this.#underWay);
   }
 
-  #pumpSoon(lane: Lane): void {
-    if (lane.pumping || this.#isClosed) return;
-    lane.pumping = true;
+  #schedule(lane: Lane): void {
+    if (lane.isScheduled || this.#isClosed) return;
+    lane.isScheduled = true;
     setImmediate(() => {
-      lane.pumping = false;
-      this.#pump(lane);
+      lane.isScheduled = false;
+      this.#deliverDue(lane);
     });
   }
 
-  #pump(lane: Lane): void {
+  #deliverDue(lane: Lane): void {
     if (this.#isClosed || this.#lanes.get(lane.name) !== lane) return;
     const { clock } = this.#deps;
     const monotonicMs = clock.monotonicMs();
     const heldBackUntilMs = Math.max(lane.target.openUntilMs(), lane.pausedUntilMs);
     if (heldBackUntilMs > monotonicMs) {
-      // One at a time when it comes back, and more with each that succeeds.
+      // An origin that comes back gets one write at a time, and one more with each that it answers.
       lane.window = 1;
       lane.at = null;
       this.#wakeIn(lane, heldBackUntilMs - monotonicMs);
@@ -221,29 +200,29 @@ export class Deliveries {
     if (lane.at === null) lane.again = false;
     if (!this.#startDue(lane)) return;
     lane.at = null;
-    if (lane.again) this.#pumpSoon(lane);
+    if (lane.again) this.#schedule(lane);
   }
 
-  /** True: all that is due was looked at. Else it goes on behind `lane.at`, when there is room or in a turn to come. */
+  /** True: every due write was looked at. Else the search goes on after `lane.at`, later or when there is room. */
   #startDue(lane: Lane): boolean {
     const { journal, queues, durableClock } = this.#deps;
     const nowMs = durableClock.nowMs();
-    let passed = 0;
+    let skipped = 0;
     for (const row of journal.tables.dues(lane.name, lane.at)) {
       if (lane.busy.size >= lane.window) return false;
       if (row.dueAtMs > nowMs) {
         this.#wakeIn(lane, row.dueAtMs - nowMs);
         return true;
       }
-      if (passed === PASSED_AT_ONCE) {
-        this.#pumpSoon(lane);
+      if (skipped === SKIPPED_AT_ONCE) {
+        this.#schedule(lane);
         return false;
       }
       lane.at = row;
       const isWaiting = lane.busy.has(row.number) || this.#parked.get(row.queue)?.number === row.number;
       if (!isWaiting && queues.admitsJournal(row.queue, row.order)) this.#start(lane, row);
       else {
-        passed += 1;
+        skipped += 1;
         if (!isWaiting) this.#parked.set(row.queue, { number: row.number, lane: lane.name });
       }
     }
@@ -252,11 +231,11 @@ export class Deliveries {
 
   #wakeIn(lane: Lane, delayMs: number): void {
     if (lane.timer !== null) clearTimeout(lane.timer);
-    // A pause may be longer than a timer takes.
+    // setTimeout takes a delay beyond 2^31 ms for 1 ms.
     const boundedMs = Math.min(LONGEST_TIMER_MS, Math.max(1, Math.ceil(delayMs)));
     lane.timer = setTimeout(() => {
       lane.timer = null;
-      this.#pump(lane);
+      this.#deliverDue(lane);
     }, boundedMs);
   }
 
@@ -297,7 +276,7 @@ export class Deliveries {
     this.#track(this.#removedOrigins.giveUp());
   }
 
-  /** False: it is being sent still, or an operator is at it. */
+  /** False, and nothing is changed: it is being sent, or an operator is changing it. */
   async #unlessBusy(origin: string, number: number, change: () => Promise<void>): Promise<boolean> {
     const release = this.reserve(origin, number);
     if (release === null) return false;

@@ -6,24 +6,24 @@ import type { DueRow } from '../journal/tables.ts';
 export interface RemovedOriginsDependencies {
   readonly journal: Journal;
   readonly clock: Clock;
-  /** Nothing more is to be begun. */
+  /** Weir stops: nothing more is begun. */
   isOver(): boolean;
-  /** Whether the origin is in the configuration. */
+  /** Whether the origin is configured. */
   knows(origin: string): boolean;
   knowsPrefix(prefix: Buffer): boolean;
-  /** False, and nothing is changed, where the write is being sent still or an operator is at it. */
+  /** False, and nothing is changed: the write is being sent, or an operator is changing it. */
   unlessBusy(record: WriteRecord, number: number, change: () => Promise<void>): Promise<boolean>;
   giveUp(number: number, record: WriteRecord): Promise<void>;
-  /** Gives up one whose record can't be read. */
+  /** Gives up a write whose record can't be read. */
   quarantine(row: DueRow): Promise<void>;
-  /** Has a dead write stop its queue no more. */
+  /** Takes a dead write out of its queue, which it stopped. */
   free(number: number, record: WriteRecord): Promise<void>;
 }
 
-/** Dead writes that are looked at together. */
+/** Dead writes that are read at a time. */
 const PAGE = 256;
 
-/** Writes whose origin is in the configuration no more: they are dead, each of them, and stop nothing. */
+/** Gives up the writes of origins that are no longer configured. Dead ones of them no longer stop their queues. */
 export class RemovedOrigins {
   readonly #deps: RemovedOriginsDependencies;
   #givingUp: Promise<void> = Promise.resolve();
@@ -32,7 +32,7 @@ export class RemovedOrigins {
     this.#deps = deps;
   }
 
-  /** Resolves when there are none, but for those that are busy. One round at a time. */
+  /** Resolves when none is left but those that are busy. Rounds run one after another. */
   giveUp(): Promise<void> {
     this.#givingUp = this.#givingUp.then(async () => {
       await this.#freeQueues();
@@ -41,7 +41,7 @@ export class RemovedOrigins {
     return this.#givingUp;
   }
 
-  /** Those behind a dead write that stopped its queue become its first. */
+  /** The writes behind a dead one that stopped its queue become due. */
   async #freeQueues(): Promise<void> {
     const { journal, isOver, knows, unlessBusy, free } = this.#deps;
     let after = 0;
@@ -66,7 +66,7 @@ export class RemovedOrigins {
     }
   }
 
-  /** False: it is none, or busy. */
+  /** False: its origin is configured, or it is busy. */
   async #giveUpFirst(row: DueRow): Promise<boolean> {
     const { journal, clock, knows, knowsPrefix, unlessBusy, giveUp, quarantine } = this.#deps;
     const { number } = row;

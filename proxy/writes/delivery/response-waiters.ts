@@ -1,34 +1,35 @@
 import type { OriginResponse } from '../journal/record.ts';
 
-/** Clients that wait for the origin's own answer to a write that was accepted. */
+/** Clients that wait for the origin's response to a write of theirs, by the write's number. */
 export class ResponseWaiters {
-  readonly #waiting = new Map<number, Set<(answer: OriginResponse | null) => void>>();
+  readonly #waiting = new Map<number, Set<(response: OriginResponse | null) => void>>();
   #isClosed = false;
 
-  /** Resolves with the origin's own answer, or null where it does not come in time. */
-  to(number: number, waitMs: number): Promise<OriginResponse | null> {
+  /** Resolves with the origin's response, or with null where none comes in time. */
+  wait(number: number, waitMs: number): Promise<OriginResponse | null> {
     if (this.#isClosed) return Promise.resolve(null);
     return new Promise((resolve) => {
       const waiting = this.#waiting.get(number) ?? new Set();
       this.#waiting.set(number, waiting);
-      const take = (answer: OriginResponse | null): void => {
+      const end = (response: OriginResponse | null): void => {
         clearTimeout(timer);
-        waiting.delete(take);
+        waiting.delete(end);
         if (waiting.size === 0) this.#waiting.delete(number);
-        resolve(answer);
+        resolve(response);
       };
-      const timer = setTimeout(() => take(null), waitMs);
-      waiting.add(take);
+      const timer = setTimeout(() => end(null), waitMs);
+      waiting.add(end);
     });
   }
 
-  give(number: number, answer: OriginResponse | null): void {
-    for (const take of this.#waiting.get(number) ?? []) take(answer);
+  /** The write is over. Null: there is no response, or it is too large to be kept. */
+  settle(number: number, response: OriginResponse | null): void {
+    for (const end of this.#waiting.get(number) ?? []) end(response);
   }
 
-  /** Nobody is to wait any more. */
+  /** Ends every wait, and each that begins later, without a response. */
   close(): void {
     this.#isClosed = true;
-    for (const waiting of this.#waiting.values()) for (const take of waiting) take(null);
+    for (const waiting of this.#waiting.values()) for (const end of waiting) end(null);
   }
 }
