@@ -116,9 +116,9 @@ describe('a request that does not get on', () => {
     const before = await counted(sample);
     const client = new RawConnection(weir.port);
     client.write(POST);
-    const durableClock = setInterval(() => client.write('x'.repeat(2_000)), 50);
+    const trickle = setInterval(() => client.write('x'.repeat(2_000)), 50);
     expect(await client.ended()).toMatch(/^HTTP\/1\.1 408 /);
-    clearInterval(durableClock);
+    clearInterval(trickle);
     expect(await counted(sample)).toBe(before + 1);
   });
 

@@ -137,8 +137,8 @@ describe('what is told to a CDN', () => {
 /** Where each variant of a path is. */
 async function stored(path: string): Promise<string[]> {
   const answer = await weir.admin(`/entries?url=${path}`);
-  const { entries } = (await answer.json()) as { entries: { tiers: string[] }[] };
-  return entries.map(({ tiers }) => tiers.join('+'));
+  const { entries } = (await answer.json()) as { entries: { levels: string[] }[] };
+  return entries.map(({ levels }) => levels.join('+'));
 }
 
 describe('variants', () => {

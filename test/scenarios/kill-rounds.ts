@@ -103,6 +103,6 @@ async function workUntilKilled(weir: RunningWeir, account: Account): Promise<Set
 
 async function isOnDisk(weir: RunningWeir, path: string): Promise<boolean> {
   const report = await (await weir.admin(`/entries?url=${path}`)).json();
-  const { entries } = report as { entries: { tiers: string[]; usable: boolean }[] };
-  return entries.some(({ tiers, usable }) => usable && tiers.includes('disk'));
+  const { entries } = report as { entries: { levels: string[]; usable: boolean }[] };
+  return entries.some(({ levels, usable }) => usable && levels.includes('disk'));
 }

@@ -244,14 +244,14 @@ describe('GET /entries', () => {
   it('says of each entry whether it may be used, and why', async () => {
     const look = async () =>
       (await (await weir.admin('/entries?url=/looked/at')).json()) as {
-        entries: { usable: boolean; why: string; tiers: string[]; tags: string[]; floor: number }[];
+        entries: { usable: boolean; why: string; levels: string[]; tags: string[]; floor: number }[];
       };
     expect((await look()).entries).toEqual([]);
     await seen(weir, '/looked/at');
     const [entry, ...others] = (await look()).entries;
     expect(others).toEqual([]);
     expect(entry).toMatchObject({ usable: true, why: 'fresh', floor: expect.any(Number) });
-    expect(entry!.tiers).toContain('memory');
+    expect(entry!.levels).toContain('memory');
     expect(entry!.tags.join(' ')).toContain('secret');
     await purge(weir, { urls: ['/looked/at'] });
     expect((await look()).entries).toMatchObject([{ usable: false, why: 'invalidated' }]);
