@@ -51,21 +51,29 @@ export function refuseHeld(context: RoutedContext, accessRecords: AccessRecords,
 }
 
 /**
- * The origin could not be asked, or its response broke off before anything was sent. `cache` is without detail. The client
- * does not learn which address failed how.
+ * Of `origin-failed`: the origin could not be asked, or its response broke off before anything was sent. The client does not
+ * learn which address failed how.
  */
-export function refuseFailed(
+export function originFailed(
   context: RoutedContext,
-  accessRecords: AccessRecords,
   { kind, status }: Pick<OriginFailure, 'kind' | 'status'>,
   cache: CacheStatus,
   mayRetry = status === 503,
-): void {
-  refuse(context, accessRecords, 'origin-failed', {
+): ErrorParts {
+  return {
     status,
     values: { kind },
     fields: mayRetry ? ['Retry-After', '1'] : [],
     cache: { ...cache, detail: kind },
     proxy: { nextHop: context.route.config.origin },
-  });
+  };
+}
+
+export function refuseFailed(
+  context: RoutedContext,
+  accessRecords: AccessRecords,
+  failure: OriginFailure,
+  cache: CacheStatus,
+): void {
+  refuse(context, accessRecords, 'origin-failed', originFailed(context, failure, cache));
 }

@@ -1,3 +1,4 @@
+import type { ForwardReason } from '../../policies/http/cache-status.ts';
 import { fieldValues, hasField, type Fields } from '../../policies/http/fields.ts';
 import { writtenFields } from '../../policies/http/forwarding.ts';
 import { unkeyedRequestFields } from '../../policies/key.ts';
@@ -6,8 +7,17 @@ import type { Clock } from '../threads/clock.ts';
 import type { FetchRequest, Waiter } from '../fetch/fetch-request.ts';
 import { sentFields, type KeyedContext } from './context.ts';
 
-/** What a request asks of the origin together with others: nothing of it steers the origin that is not in its key. */
-export function fillOf(
+/** Why the origin is asked, and what might stand in for it if it fails. */
+export interface FetchReason {
+  readonly forward: ForwardReason;
+  readonly reason: string;
+  readonly stale: StoredEntry | null;
+}
+
+export const MISSING: FetchReason = { forward: 'uri-miss', reason: 'miss', stale: null };
+
+/** What the origin is asked for several clients: nothing that is not in the key steers the origin. */
+export function fetchRequestOf(
   context: KeyedContext,
   priority: FetchRequest['priority'],
   stale: StoredEntry | null,
@@ -42,7 +52,7 @@ export function fillOf(
   };
 }
 
-/** The request as one who waits for that. */
+/** The client's request as one that waits for that. */
 export function waiterOf(context: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
   const { arrival, arrivedAtMs, request } = context;
   return { arrival, arrivedAtMs, waitsSinceMs: clock.monotonicMs(), request };

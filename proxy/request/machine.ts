@@ -1,73 +1,198 @@
-import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
-import { CREDENTIALS } from '../../policies/http/fields.ts';
+/**
+ * The life of a client's request, as a state machine. Each step does one thing and returns the next; a step that waits
+ * returns null, and the machine goes on when what it waits for has come. The origin's side is a machine of its own, in
+ * `proxy/fetch`.
+ */
+import { decideBypass } from '../../policies/bypass.ts';
+import type { ForwardReason } from '../../policies/http/cache-status.ts';
+import { acceptsEventStream } from '../../policies/http/event-stream.ts';
+import type { Fields } from '../../policies/http/fields.ts';
 import {
   clientSite,
   decideMaxForwards,
   hasForwardingConflict,
   isLooping,
-  VIA,
 } from '../../policies/http/forwarding.ts';
 import { decideTarget } from '../../policies/key.ts';
-import type { Clock } from '../threads/clock.ts';
+import { mayFail } from '../../policies/rfc9110/preconditions.ts';
+import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
+import {
+  decideReuse,
+  forbidsStoring,
+  isStaleIfErrorStatus,
+  onlyIfCached,
+} from '../../policies/rfc9111/reuse.ts';
 import type { FenceReader } from '../fence/reader.ts';
+import type { FetchedEntry, FetchResult } from '../fetch/fetch-request.ts';
+import type { Peer } from '../fetch/peers/peers.ts';
+import type { ErrorCode } from '../http/error-responses.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { RuntimeConfiguration } from '../routes/active-route.ts';
-import type { CacheHandler } from './handlers/cache.ts';
+import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
+import type { StoredEntry } from '../store/entry.ts';
+import type { Tiers } from '../store/tiers.ts';
+import { judge, type Judge } from '../store/verdict.ts';
+import type { Clock } from '../threads/clock.ts';
 import type { AccessRecords } from './access-records.ts';
-import type { WebhookHandler } from './handlers/webhook.ts';
+import {
+  clientOf,
+  ContextRequest,
+  keyedStatus,
+  keyOfContext,
+  type KeyedContext,
+  type RequestContext,
+  type RoutedContext,
+} from './context.ts';
+import { originFailed, refuse, type ErrorParts } from './error-responses.ts';
+import { MISSING, type FetchReason } from './fetch-requests.ts';
+import type { CollapsedFetch, PassedResult } from './handlers/collapsed-fetch.ts';
+import { respondAsFinalRecipient } from './handlers/final-recipient.ts';
 import type { PassHandler } from './handlers/pass.ts';
-import type { PurgeHandler } from './handlers/purge.ts';
-import { refuse } from './error-responses.ts';
 import type { PendingReadHandler } from './handlers/pending-read.ts';
-import { clientOf, type RoutedContext, type RequestContext } from './context.ts';
+import type { PrivateFetch } from './handlers/private-fetch.ts';
+import type { PurgeHandler } from './handlers/purge.ts';
+import type { Refreshes } from './handlers/refreshes.ts';
+import type { EntryHandler, Served } from './handlers/serve.ts';
+import type { TunnelHandler } from './handlers/tunnel.ts';
+import type { WebhookHandler } from './handlers/webhook.ts';
 import type { WriteAroundHandler } from './handlers/write-around.ts';
+import type { Positions } from './positions.ts';
 
-/**
- * A request's life. Every step does one thing and returns the next:
- *
- *     enter → purge
- *           → route → deliver | refuse | no-route | method-not-allowed | tunnel | answer | cache handler | pending way |
- *             write handler | pass
- *
- * The cache handler goes on from there: key → lookup → decide → serve | obtain | pass | refuse.
- */
-type Step =
-  | { readonly to: 'purge'; readonly context: RequestContext }
-  | { readonly to: 'route'; readonly context: RequestContext }
-  | {
-      readonly to: 'deliver';
-      readonly context: RequestContext;
-      readonly path: string;
-      readonly maxBytes: number;
-    }
-  | { readonly to: 'malformed'; readonly context: RequestContext }
-  | { readonly to: 'ambiguous'; readonly context: RequestContext }
-  | { readonly to: 'forwarding-conflict'; readonly context: RequestContext }
-  | { readonly to: 'no-route'; readonly context: RequestContext }
-  | { readonly to: 'method-not-allowed'; readonly context: RequestContext; readonly allow: readonly string[] }
-  | { readonly to: 'answer'; readonly context: RequestContext }
-  | { readonly to: 'looping'; readonly context: RequestContext }
-  | { readonly to: 'tunnel'; readonly context: RoutedContext }
-  | { readonly to: 'cache-way'; readonly context: RoutedContext }
-  | { readonly to: 'pending-way'; readonly context: RoutedContext }
-  | { readonly to: 'write-way'; readonly context: RoutedContext }
-  | { readonly to: 'pass'; readonly context: RoutedContext; readonly reason: string };
+/** Every step, and those that may follow it; none: the request is answered there. */
+export const STEPS = {
+  arrive: ['purge', 'route'],
+  route: [
+    'refuse', // ambiguous, looping, no route, or another method
+    'final-recipient', // OPTIONS *, Max-Forwards: 0
+    'webhook',
+    'tunnel',
+    'pass', // safe methods other than GET and HEAD
+    'write',
+    'pending',
+    'position',
+    'key',
+  ],
+  // GET and HEAD.
+  pending: ['position', 'key'],
+  position: ['key', 'pass'],
+  key: ['lookup', 'pass'],
+  lookup: ['decide', 'ask-peer', 'ask-origin'],
+  'ask-peer': ['decide', 'ask-origin'],
+  decide: ['serve', 'serve-stale', 'look-further', 'ask-origin', 'private-fetch'],
+  'look-further': ['ask-peer', 'decide'],
+  serve: ['private-fetch', 'lookup'],
+  'serve-stale': ['private-fetch', 'lookup'],
+  'ask-origin': ['fetch', 'private-fetch', 'refuse'],
+  fetch: ['serve-fetched', 'relay', 'stand-in', 'private-fetch', 'refuse'],
+  'serve-fetched': ['private-fetch'],
+  'private-fetch': ['stand-in', 'refuse'],
+  'stand-in': ['private-fetch', 'lookup'],
+  // Ends.
+  purge: [],
+  webhook: [],
+  'final-recipient': [],
+  tunnel: [],
+  pass: [],
+  write: [],
+  relay: [],
+  refuse: [],
+} as const satisfies Record<string, readonly string[]>;
 
-export interface RequestMachineDependencies {
+export type StepName = keyof typeof STEPS;
+
+/** What each step is given. */
+interface Given {
+  readonly purge: { readonly context: RequestContext };
+  readonly route: { readonly context: RequestContext };
+  readonly 'final-recipient': { readonly context: RequestContext };
+  readonly webhook: { readonly context: RequestContext; readonly path: string; readonly maxBytes: number };
+  readonly refuse: {
+    readonly context: RequestContext | RoutedContext;
+    readonly code: ErrorCode;
+    readonly parts?: ErrorParts;
+  };
+  readonly tunnel: { readonly context: RoutedContext };
+  readonly write: { readonly context: RoutedContext };
+  readonly pass: { readonly context: RoutedContext; readonly reason: string };
+  readonly pending: { readonly context: RoutedContext };
+  readonly position: { readonly context: RoutedContext };
+  readonly key: { readonly context: RoutedContext };
+  readonly lookup: { readonly context: KeyedContext };
+  readonly 'ask-peer': {
+    readonly context: KeyedContext;
+    readonly peer: Peer;
+    /** Taken where the peer has nothing. */
+    readonly otherwise: Next<'ask-peer'>;
+  };
+  readonly decide: {
+    readonly context: KeyedContext;
+    readonly entry: StoredEntry;
+    /** Whether the disk and other workers' memory were searched for later copies. */
+    readonly isLatest: boolean;
+  };
+  readonly 'look-further': { readonly context: KeyedContext; readonly entry: StoredEntry };
+  readonly serve: {
+    readonly context: KeyedContext;
+    readonly entry: StoredEntry;
+    readonly ttlSeconds: number;
+  };
+  readonly 'serve-stale': {
+    readonly context: KeyedContext;
+    readonly entry: StoredEntry;
+    readonly ttlSeconds: number;
+    readonly refresh: boolean;
+    readonly reason: string;
+  };
+  readonly 'ask-origin': { readonly context: KeyedContext; readonly why: FetchReason };
+  readonly fetch: { readonly context: KeyedContext; readonly why: FetchReason };
+  readonly 'serve-fetched': {
+    readonly context: KeyedContext;
+    readonly why: FetchReason;
+    readonly fetched: FetchedEntry;
+  };
+  readonly relay: {
+    readonly context: KeyedContext;
+    readonly why: FetchReason;
+    readonly passed: PassedResult;
+  };
+  readonly 'private-fetch': {
+    readonly context: KeyedContext;
+    readonly why: FetchReason;
+    readonly reason: string;
+  };
+  readonly 'stand-in': { readonly context: KeyedContext; readonly why: FetchReason };
+}
+
+type Step = { [Name in keyof Given]: { readonly to: Name } & Given[Name] }[keyof Given];
+
+/** What a step may return: a step that the list allows, or null. */
+type Next<From extends StepName> = Extract<Step, { readonly to: (typeof STEPS)[From][number] }> | null;
+
+export interface RequestMachineDependencies extends Judge<ActiveRoute> {
   readonly fence: FenceReader;
   readonly clock: Clock;
+  readonly tiers: Tiers;
+  readonly positions: Positions;
   readonly accessRecords: AccessRecords;
-  readonly cacheHandler: CacheHandler;
+  readonly purge: PurgeHandler;
+  readonly webhook: WebhookHandler;
+  readonly tunnel: TunnelHandler;
+  readonly pass: PassHandler;
+  readonly write: WriteAroundHandler;
   readonly pendingReads: PendingReadHandler;
-  readonly writeAround: WriteAroundHandler;
-  readonly passHandler: PassHandler;
-  readonly purgeHandler: PurgeHandler;
-  readonly webhookHandler: WebhookHandler;
-  /** The most bytes of a delivery to a feed at this path, as normalised; null: no feed receives there. */
+  readonly serve: EntryHandler;
+  readonly fetch: CollapsedFetch;
+  readonly privateFetch: PrivateFetch;
+  readonly refreshes: Refreshes;
+  /** The most bytes of a delivery to a feed at this normalised path; null: no feed receives there. */
   maxDeliveryBytes(path: string): number | null;
+  /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
+  peerFor(key: string): Peer | null;
+  /** The configuration in force. */
   site(): RuntimeConfiguration;
   /** Whether the address is one of `listen.trusted-proxies`. */
   isTrusted(remoteAddress: string): boolean;
+  /** Called before each step that follows from another. */
+  readonly onTransition?: ((from: StepName, to: StepName) => void) | undefined;
 }
 
 export class RequestMachine {
@@ -78,6 +203,84 @@ export class RequestMachine {
   }
 
   handle(exchange: Exchange): void {
+    this.#goOn('arrive', this.#arrive(exchange));
+  }
+
+  /** Takes the step and all that follow from it, until the request is answered or waits. */
+  #goOn<From extends StepName>(from: From, next: Next<From>): void {
+    const { onTransition } = this.#deps;
+    let before: StepName = from;
+    let step: Step | null = next;
+    while (step !== null) {
+      onTransition?.(before, step.to);
+      before = step.to;
+      step = this.#take(step);
+    }
+  }
+
+  #take(step: Step): Step | null {
+    const { context } = step;
+    switch (step.to) {
+      case 'route':
+        return this.#route(context);
+      case 'key':
+        return this.#key(step.context);
+      case 'lookup':
+        return this.#lookup(step.context);
+      case 'decide':
+        return this.#decide(step.context, step.entry, step.isLatest);
+      case 'serve':
+        return this.#serve(step.context, step.entry, step.ttlSeconds);
+      case 'look-further':
+        return this.#lookFurther(step.context, step.entry);
+      case 'ask-peer':
+        return this.#askPeer(step.context, step.peer, step.otherwise);
+      case 'serve-stale':
+        return this.#serveStale(step);
+      case 'ask-origin':
+        return this.#askOrigin(step.context, step.why);
+      case 'fetch':
+        return this.#fetch(step.context, step.why);
+      case 'serve-fetched':
+        return this.#serveFetched(step.context, step.why, step.fetched);
+      case 'private-fetch':
+        return this.#privateFetch(step.context, step.why, step.reason);
+      case 'stand-in':
+        return this.#standIn(step.context, step.why);
+      case 'pending':
+        return this.#pending(step.context);
+      case 'position':
+        return this.#position(step.context);
+      case 'pass':
+        this.#deps.pass.enter(step.context, step.reason, this.#passOptions(step.context));
+        return null;
+      case 'relay':
+        this.#deps.fetch.relay(step.context, step.why, step.passed);
+        return null;
+      case 'write':
+        this.#deps.write.enter(step.context);
+        return null;
+      case 'tunnel':
+        this.#deps.tunnel.enter(step.context);
+        return null;
+      case 'purge':
+        this.#deps.purge.enter(context);
+        return null;
+      case 'webhook':
+        this.#deps.webhook.enter(context, step.path, step.maxBytes);
+        return null;
+      case 'final-recipient':
+        respondAsFinalRecipient(context, this.#deps.accessRecords);
+        return null;
+      case 'refuse':
+        refuse(context, this.#deps.accessRecords, step.code, step.parts);
+        return null;
+      default:
+        return step satisfies never;
+    }
+  }
+
+  #arrive(exchange: Exchange): Next<'arrive'> {
     const { fence, clock, isTrusted } = this.#deps;
     const context: RequestContext = {
       exchange,
@@ -86,148 +289,324 @@ export class RequestMachine {
       arrivedAtMs: clock.nowMs(),
       trusted: isTrusted(exchange.remoteAddress),
     };
-    let step: Step | null = exchange.method === 'PURGE' ? { to: 'purge', context } : { to: 'route', context };
-    while (step !== null) step = this.#take(step);
+    return exchange.method === 'PURGE' ? { to: 'purge', context } : { to: 'route', context };
   }
 
-  /** After a wait: what the origin was asked for before is too old for it. */
-  #asIfNow(context: RoutedContext): RoutedContext {
-    const { fence, clock } = this.#deps;
-    return { ...context, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
-  }
-
-  #take(step: Step): Step | null {
-    const { cacheHandler, pendingReads, writeAround, passHandler, purgeHandler, webhookHandler } = this.#deps;
-    switch (step.to) {
-      case 'route':
-        return this.#route(step.context);
-      case 'cache-way':
-        cacheHandler.enter(step.context);
-        return null;
-      case 'pending-way':
-        pendingReads.enter(step.context, () => cacheHandler.enter(this.#asIfNow(step.context)));
-        return null;
-      case 'write-way':
-        writeAround.enter(step.context);
-        return null;
-      case 'pass':
-        passHandler.enter(step.context, step.reason);
-        return null;
-      case 'tunnel':
-        passHandler.tunnel(step.context);
-        return null;
-      case 'purge':
-        purgeHandler.enter(step.context);
-        return null;
-      case 'deliver':
-        webhookHandler.enter(step.context, step.path, step.maxBytes);
-        return null;
-      case 'answer':
-        return this.#answer(step.context);
-      case 'looping':
-        refuse(step.context, this.#deps.accessRecords, 'loop');
-        return null;
-      case 'malformed':
-        refuse(step.context, this.#deps.accessRecords, 'malformed-target');
-        return null;
-      case 'ambiguous':
-        refuse(step.context, this.#deps.accessRecords, 'ambiguous-path');
-        return null;
-      case 'forwarding-conflict':
-        refuse(step.context, this.#deps.accessRecords, 'forwarding-conflict');
-        return null;
-      case 'no-route':
-        refuse(step.context, this.#deps.accessRecords, 'no-route');
-        return null;
-      case 'method-not-allowed':
-        refuse(step.context, this.#deps.accessRecords, 'method-not-allowed', {
-          fields: ['Allow', step.allow.join(', ')],
-        });
-        return null;
-      default:
-        return step satisfies never;
-    }
-  }
-
-  #route(context: RequestContext): Step {
+  #route(context: RequestContext): Next<'route'> {
     const { exchange, site } = context;
     const { method } = exchange;
-    if (isLooping(exchange.fields)) return { to: 'looping', context };
+    if (isLooping(exchange.fields)) return { to: 'refuse', context, code: 'loop' };
     if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
-      return { to: 'answer', context };
+      return { to: 'final-recipient', context };
     }
     const target = decideTarget(exchange.target, site.config.listen.ambiguousPaths);
-    if (target.kind !== 'target') return { to: target.kind, context };
+    if (target.kind === 'malformed') return { to: 'refuse', context, code: 'malformed-target' };
+    if (target.kind === 'ambiguous') return { to: 'refuse', context, code: 'ambiguous-path' };
     const maxBytes = this.#deps.maxDeliveryBytes(target.path);
-    if (maxBytes !== null) return { to: 'deliver', context, path: target.path, maxBytes };
+    if (maxBytes !== null) return { to: 'webhook', context, path: target.path, maxBytes };
     const client = clientOf(context);
-    if (hasForwardingConflict(client)) return { to: 'forwarding-conflict', context };
+    if (hasForwardingConflict(client)) return { to: 'refuse', context, code: 'forwarding-conflict' };
     const { scheme, authority } = clientSite(client);
     const match = site.router.match(method, authority, target.path);
-    switch (match.kind) {
-      case 'no-route':
-        return { to: 'no-route', context };
-      case 'method-not-allowed':
-        return { to: 'method-not-allowed', context, allow: match.allow };
-      case 'route': {
-        const route = site.routes.get(match.route.name)!;
-        const { path, query } = target;
-        // Named one by one, which costs each request a fraction of what spreading objects does.
-        const routed: RoutedContext = {
-          exchange,
-          site,
-          arrival: context.arrival,
-          arrivedAtMs: context.arrivedAtMs,
-          trusted: context.trusted,
-          scheme,
-          authority,
-          path,
-          query,
-          route,
-          params: match.params,
-          position: null,
-        };
-        if (exchange.upgrade !== null) return { to: 'tunnel', context: routed };
-        if (method === 'GET' || method === 'HEAD') {
-          if (target.isAmbiguous) return { to: 'pass', context: routed, reason: 'ambiguous-path' };
-          return {
-            to: this.#deps.pendingReads.concerns(routed) ? 'pending-way' : 'cache-way',
-            context: routed,
-          };
-        }
-        return isSafeMethod(method)
-          ? { to: 'pass', context: routed, reason: 'method' }
-          : { to: 'write-way', context: routed };
+    if (match.kind === 'no-route') return { to: 'refuse', context, code: 'no-route' };
+    if (match.kind === 'method-not-allowed') {
+      const parts = { fields: ['Allow', match.allow.join(', ')] };
+      return { to: 'refuse', context, code: 'method-not-allowed', parts };
+    }
+    const route = site.routes.get(match.route.name)!;
+    const { path, query } = target;
+    // Property by property: a spread of the context costs each request several times as much.
+    const routed: RoutedContext = {
+      exchange,
+      site,
+      arrival: context.arrival,
+      arrivedAtMs: context.arrivedAtMs,
+      trusted: context.trusted,
+      scheme,
+      authority,
+      path,
+      query,
+      route,
+      params: match.params,
+      position: null,
+    };
+    if (exchange.upgrade !== null) return { to: 'tunnel', context: routed };
+    if (method !== 'GET' && method !== 'HEAD') {
+      return isSafeMethod(method)
+        ? { to: 'pass', context: routed, reason: 'method' }
+        : { to: 'write', context: routed };
+    }
+    if (target.isAmbiguous) return { to: 'pass', context: routed, reason: 'ambiguous-path' };
+    if (this.#deps.pendingReads.concerns(routed)) return { to: 'pending', context: routed };
+    return this.#toCache(routed);
+  }
+
+  #toCache(context: RoutedContext): Extract<Step, { readonly to: 'position' | 'key' }> {
+    return { to: context.route.config.cache.positionHeader ? 'position' : 'key', context };
+  }
+
+  /** Writes to the URL wait, or seem to. After the wait the request counts as one that arrives now. */
+  #pending(context: RoutedContext): Next<'pending'> {
+    const { fence, clock, pendingReads } = this.#deps;
+    pendingReads.enter(context, () => {
+      const arrived = { ...context, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+      this.#goOn('pending', this.#toCache(arrived));
+    });
+    return null;
+  }
+
+  /** Waits until everything up to the position that the request demands is in force for whatever answers it. */
+  #position(context: RoutedContext): Next<'position'> {
+    const { positions, accessRecords } = this.#deps;
+    const wanted = positions.wanted(context);
+    if (wanted === 'unreachable') return this.#positioned(context, false);
+    if (wanted.length === 0) return this.#positioned(context, true);
+    void positions.reached(wanted, context.route).then((isReached) => {
+      if (context.exchange.closed) accessRecords.abandoned(context, 'position');
+      else this.#goOn('position', this.#positioned(context, isReached));
+    });
+    return null;
+  }
+
+  /** Notes the position before the sequence: no flight may answer that began before something up to there was in force. */
+  #positioned(context: RoutedContext, isReached: boolean): Next<'position'> {
+    const { positions, fence, clock } = this.#deps;
+    const position = positions.note(context.route);
+    const noted = { ...context, position, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
+    return isReached ? { to: 'key', context: noted } : { to: 'pass', context: noted, reason: 'position' };
+  }
+
+  #key(context: RoutedContext): Next<'key'> {
+    const reason = whyUnkeyed(context);
+    if (reason !== null) return { to: 'pass', context, reason };
+    const { key, query } = keyOfContext(context);
+    // Property by property, as above: once a hit.
+    const keyed: KeyedContext = {
+      exchange: context.exchange,
+      site: context.site,
+      arrival: context.arrival,
+      arrivedAtMs: context.arrivedAtMs,
+      trusted: context.trusted,
+      scheme: context.scheme,
+      authority: context.authority,
+      path: context.path,
+      query: context.query,
+      route: context.route,
+      params: context.params,
+      position: context.position,
+      key,
+      keyedQuery: query,
+      request: new ContextRequest(context),
+    };
+    return { to: 'lookup', context: keyed };
+  }
+
+  #lookup(context: KeyedContext): Next<'lookup'> {
+    const { entry, miss } = this.#deps.tiers.find(context.key, context.request, context.route.config.name);
+    if (entry !== null) return { to: 'decide', context, entry, isLatest: false };
+    const why: FetchReason = miss === 'uri-miss' ? MISSING : { ...MISSING, forward: miss, reason: miss };
+    const peer = this.#deps.peerFor(context.key);
+    const absent = { to: 'ask-origin', context, why } as const;
+    return peer === null ? absent : { to: 'ask-peer', context, peer, otherwise: absent };
+  }
+
+  /**
+   * An entry of this worker's memory can't be served as fresh, and another worker may have stored a later one. Serving this
+   * one stale would show what the origin has replaced since.
+   */
+  #lookFurther(context: KeyedContext, entry: StoredEntry): Next<'look-further'> {
+    const latest = this.#deps.tiers.findLater(entry, context.request) ?? entry;
+    const peer = this.#deps.peerFor(context.key);
+    const decide = { to: 'decide', context, entry: latest, isLatest: true } as const;
+    return peer === null ? decide : { to: 'ask-peer', context, peer, otherwise: decide };
+  }
+
+  #askPeer(context: KeyedContext, peer: Peer, otherwise: Next<'ask-peer'>): null {
+    const { key, request, route } = context;
+    const { maxVariants } = route.config.cache;
+    const { method, fields, written = [] } = request;
+    const wanted = { key, request: { method, fields, written }, route: route.config.name, maxVariants };
+    peer.borrow(wanted, (entry) => {
+      if (context.exchange.closed) this.#deps.accessRecords.abandoned(context, 'peer');
+      else
+        this.#goOn('ask-peer', entry === null ? otherwise : { to: 'decide', context, entry, isLatest: true });
+    });
+    return null;
+  }
+
+  #decide(context: KeyedContext, entry: StoredEntry, isLatest: boolean): Next<'decide'> {
+    const { route, request, arrivedAtMs } = context;
+    const decision = decideReuse({
+      meta: entry.meta,
+      request,
+      ...judge(this.#deps, entry, route),
+      policy: route.config.cache,
+      nowMs: arrivedAtMs,
+    });
+    if (!isLatest && decision.kind !== 'serve' && decision.kind !== 'bypass') {
+      return { to: 'look-further', context, entry };
+    }
+    switch (decision.kind) {
+      case 'serve':
+        return { to: 'serve', context, entry, ttlSeconds: decision.ttlSeconds };
+      case 'serve-stale': {
+        const { ttlSeconds, refresh, reason } = decision;
+        return { to: 'serve-stale', context, entry, ttlSeconds, refresh, reason };
+      }
+      case 'bypass':
+        return { to: 'private-fetch', context, reason: decision.reason, why: MISSING };
+      case 'revalidate':
+      case 'fetch': {
+        const { reason } = decision;
+        const forward: ForwardReason = reason === 'request' ? 'request' : 'stale';
+        return { to: 'ask-origin', context, why: { forward, reason, stale: entry } };
       }
       default:
-        return match satisfies never;
+        return decision satisfies never;
     }
   }
 
-  /** OPTIONS for the server as a whole, and OPTIONS or TRACE that may go no further (RFC 9110 §7.6.2, §9.3.7, §9.3.8). */
-  #answer(context: RequestContext): null {
-    const { exchange } = context;
-    if (exchange.method === 'TRACE') {
-      const lines = [`TRACE ${exchange.target} HTTP/${exchange.version}`];
-      const { fields } = exchange;
-      for (let i = 0; i < fields.length; i += 2) {
-        if (!NOT_REFLECTED.has(fields[i]!.toLowerCase())) lines.push(`${fields[i]}: ${fields[i + 1]}`);
-      }
-      const content = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
-      exchange.respond(200, ['Content-Type', 'message/http', 'Via', VIA], content);
-      this.#deps.accessRecords.whenEnded(context, 'answered', 'max-forwards', 200);
-    } else {
-      exchange.respond(204, ['Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS', 'Via', VIA], null);
-      this.#deps.accessRecords.whenEnded(
-        context,
-        'answered',
-        exchange.target === '*' ? 'options' : 'max-forwards',
-        204,
-      );
+  #serve(context: KeyedContext, entry: StoredEntry, ttlSeconds: number): Next<'serve'> {
+    return afterServing(context, this.#deps.serve.fresh(context, entry, ttlSeconds));
+  }
+
+  #serveStale(step: Step & { readonly to: 'serve-stale' }): Next<'serve-stale'> {
+    const { context, entry, ttlSeconds, refresh, reason } = step;
+    if (refresh) this.#deps.refreshes.begin(context, entry);
+    return afterServing(context, this.#deps.serve.stale(context, entry, ttlSeconds, reason));
+  }
+
+  /** The origin has to be asked: together with others, or alone where the response would not be for them. */
+  #askOrigin(context: KeyedContext, why: FetchReason): Next<'ask-origin'> {
+    const { request, route } = context;
+    if (onlyIfCached(request, route.config.cache)) return uncached(context);
+    if (mayFail(request)) {
+      const reason = request.method === 'HEAD' ? 'head' : 'precondition';
+      return { to: 'private-fetch', context, reason, why };
     }
+    // A response that may not be stored can't be shared, and must not mark the key as one that is never shared.
+    if (forbidsStoring(request, route.config.cache)) {
+      return { to: 'private-fetch', context, reason: 'request-no-store', why };
+    }
+    return { to: 'fetch', context, why };
+  }
+
+  #fetch(context: KeyedContext, why: FetchReason): Next<'fetch'> {
+    const hasBegun = this.#deps.fetch.begin(context, why, (result) =>
+      this.#goOn('fetch', this.#fetched(context, why, result)),
+    );
+    return hasBegun ? null : { to: 'private-fetch', context, reason: 'uncacheable', why };
+  }
+
+  #fetched(context: KeyedContext, why: FetchReason, result: FetchResult): Next<'fetch'> {
+    const { serve, accessRecords } = this.#deps;
+    if (context.exchange.closed) {
+      accessRecords.abandoned(context, 'flight');
+      if (result.kind === 'pass') result.body.desertIfUnread();
+      return null;
+    }
+    const standsIn = (status: number): boolean =>
+      isStaleIfErrorStatus(status) && serve.mayStandIn(context, why);
+    switch (result.kind) {
+      case 'entry':
+        if (standsIn(result.originStatus ?? 200)) return { to: 'stand-in', context, why };
+        return { to: 'serve-fetched', context, why, fetched: result };
+      case 'pass':
+        if (!standsIn(result.status)) return { to: 'relay', context, why, passed: result };
+        result.body.desertIfUnread();
+        return { to: 'stand-in', context, why };
+      case 'unshareable':
+        return { to: 'private-fetch', context, reason: result.reason, why };
+      case 'failed': {
+        if (serve.mayStandIn(context, why)) return { to: 'stand-in', context, why };
+        const { kind, status } = result.failure;
+        // RFC 9111 §5.2.2.2: an entry that must be revalidated, and can't be, is answered with 504.
+        const sent = why.stale?.meta.mustRevalidate === true ? 504 : status;
+        const cache = keyedStatus(context, { fwd: why.forward });
+        const parts = originFailed(context, { kind, status: sent }, cache, true);
+        return { to: 'refuse', context, code: 'origin-failed', parts };
+      }
+      case 'failing': {
+        const { status } = result;
+        if (standsIn(status)) return { to: 'stand-in', context, why };
+        const cache = { fwd: why.forward, fwdStatus: status, collapsed: true, detail: 'failing' };
+        const proxy = { receivedStatus: status, nextHop: context.route.config.origin };
+        const parts = { status, cache: keyedStatus(context, cache), proxy };
+        return { to: 'refuse', context, code: 'failing', parts };
+      }
+      case 'refused': {
+        const { limit } = result;
+        const cache = keyedStatus(context, { fwd: 'miss', detail: limit });
+        return { to: 'refuse', context, code: limit, parts: { cache } };
+      }
+      default:
+        return result satisfies never;
+    }
+  }
+
+  #serveFetched(context: KeyedContext, why: FetchReason, fetched: FetchedEntry): Next<'serve-fetched'> {
+    const served = this.#deps.serve.fetched(context, why, fetched);
+    if (served === 'to-origin') throw new Error('a request with such conditions is not fetched with others');
+    // Another lookup would join the flight that has just confirmed this entry.
+    return served === 'damaged' ? { to: 'private-fetch', context, reason: 'damaged', why: MISSING } : null;
+  }
+
+  /** The origin is asked for this client alone, though a stored response may exist. */
+  #privateFetch(context: KeyedContext, why: FetchReason, reason: string): Next<'private-fetch'> {
+    if (onlyIfCached(context.request, context.route.config.cache)) return uncached(context);
+    this.#deps.privateFetch.begin(context, reason, why, () => {
+      if (!this.#deps.serve.mayStandIn(context, why)) return false;
+      this.#goOn('private-fetch', { to: 'stand-in', context, why });
+      return true;
+    });
     return null;
+  }
+
+  /** RFC 5861 §4, only where `mayStandIn` says so. */
+  #standIn(context: KeyedContext, why: FetchReason): Next<'stand-in'> {
+    return afterServing(context, this.#deps.serve.standIn(context, why));
+  }
+
+  #passOptions(context: RoutedContext) {
+    const { positions } = this.#deps;
+    return {
+      outcome: 'pass',
+      forward: 'bypass',
+      onHead: (_status: number, fields: Fields) => positions.ofPassed(context, fields),
+    } as const;
   }
 }
 
-/** RFC 9110 §9.3.8: what a TRACE must not reflect. */
-const NOT_REFLECTED: ReadonlySet<string> = new Set([...CREDENTIALS, 'proxy-authorization']);
+/** Why the origin is asked where it has to evaluate the client's own conditions. */
+const UNMET: FetchReason = { ...MISSING, forward: 'request' };
+
+function afterServing(
+  context: KeyedContext,
+  served: Served,
+): Extract<Step, { readonly to: 'private-fetch' | 'lookup' }> | null {
+  switch (served) {
+    case 'sent':
+      return null;
+    case 'to-origin':
+      return { to: 'private-fetch', context, reason: 'precondition', why: UNMET };
+    case 'damaged':
+      return { to: 'lookup', context };
+    default:
+      return served satisfies never;
+  }
+}
+
+function uncached(context: KeyedContext): Extract<Step, { readonly to: 'refuse' }> {
+  const cache = keyedStatus(context, { detail: 'only-if-cached' });
+  return { to: 'refuse', context, code: 'only-if-cached', parts: { cache } };
+}
+
+/** Why the route's cache has no key for a request; null: it has one. */
+function whyUnkeyed({ exchange, route }: RoutedContext): string | null {
+  const { cache } = route.config;
+  if (cache.freshness === 'none') return 'route';
+  if (acceptsEventStream(exchange.fields)) return 'event-stream';
+  // Content is in no key: a response to a request that has some is for its client alone.
+  if (exchange.body !== null) return 'content';
+  return decideBypass(exchange.fields, cache);
+}

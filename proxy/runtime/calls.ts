@@ -11,7 +11,7 @@ import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../fetch/flights.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { RecorderPart } from '../observability/shared-recorder.ts';
-import type { RefreshCounters } from '../request/refreshes.ts';
+import type { RefreshCounters } from '../request/handlers/refreshes.ts';
 import type { OriginReports } from '../origins/failure-reports.ts';
 import type { OriginCellsSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';

@@ -27,11 +27,15 @@ import { createLifetimeClock } from '../threads/lifetime-clock.ts';
 import type { AccessLog, Log } from '../observability/logger.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { Recorder } from '../observability/recorder.ts';
-import { CacheHandler } from '../request/handlers/cache.ts';
 import { AccessRecords } from '../request/access-records.ts';
 import { WebhookHandler } from '../request/handlers/webhook.ts';
 import { PassHandler } from '../request/handlers/pass.ts';
-import { RequestMachine } from '../request/machine.ts';
+import { CollapsedFetch } from '../request/handlers/collapsed-fetch.ts';
+import { PrivateFetch } from '../request/handlers/private-fetch.ts';
+import { Refreshes } from '../request/handlers/refreshes.ts';
+import { EntryHandler } from '../request/handlers/serve.ts';
+import { TunnelHandler } from '../request/handlers/tunnel.ts';
+import { RequestMachine, type RequestMachineDependencies } from '../request/machine.ts';
 import { Positions } from '../request/positions.ts';
 import { PurgeHandler } from '../request/handlers/purge.ts';
 import { WriteAroundHandler } from '../request/handlers/write-around.ts';
@@ -70,6 +74,8 @@ export interface RuntimeDependencies {
   originReports?(reports: OriginReports): void;
   /** By HTTP, unless a test has origins of its own. */
   readonly createOrigin?: typeof createHttpOrigin;
+  /** For tests: the steps that requests take. */
+  readonly onTransition?: RequestMachineDependencies['onTransition'];
 }
 
 /** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
@@ -84,8 +90,8 @@ export class WorkerRuntime {
   readonly #deps: RuntimeDependencies;
   readonly #tiers: Tiers;
   readonly #flights: Flights;
-  readonly #cacheHandler: CacheHandler;
-  readonly #pipeline: RequestMachine;
+  readonly #refreshes: Refreshes;
+  readonly #machine: RequestMachine;
   readonly #peers: PeerPorts;
   readonly #writesInFlight: WritesInFlight;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
@@ -158,27 +164,21 @@ export class WorkerRuntime {
       clock,
       access ? ({ target, ...line }) => deps.accessLog({ ...line, path: target.split('?', 1)[0]! }) : null,
     );
-    const passHandler = new PassHandler(clock, accessRecords);
-    this.#cacheHandler = new CacheHandler({
+    const pass = new PassHandler(clock, accessRecords);
+    this.#refreshes = new Refreshes(this.#flights, clock, flights.background);
+    const asked = { ...shared, flights: this.#flights, positions, accessRecords };
+    this.#machine = new RequestMachine({
       ...shared,
-      learner,
-      flights: this.#flights,
-      accessRecords,
-      passHandler,
       positions,
-      maxRefreshes: flights.background,
-      lenderOf: (key) => this.#lenderOf(key),
-    });
-    this.#pipeline = new RequestMachine({
-      fence,
-      clock,
       accessRecords,
-      cacheHandler: this.#cacheHandler,
-      passHandler,
-      writeAround: new WriteAroundHandler({
+      purge: new PurgeHandler(accessRecords, (tags) => deps.invalidate(tags)),
+      webhook: new WebhookHandler(accessRecords, (delivery) => deps.deliver(delivery)),
+      tunnel: new TunnelHandler(accessRecords),
+      pass,
+      write: new WriteAroundHandler({
         journal: deps.journal,
         fence,
-        passHandler,
+        passHandler: pass,
         accessRecords,
         invalidator: deps,
         positions,
@@ -191,11 +191,15 @@ export class WorkerRuntime {
           ),
       }),
       pendingReads: new PendingReadHandler({ journal: deps.journal, fence, accessRecords }),
-      purgeHandler: new PurgeHandler(accessRecords, (tags) => deps.invalidate(tags)),
-      webhookHandler: new WebhookHandler(accessRecords, (delivery) => deps.deliver(delivery)),
+      serve: new EntryHandler({ ...shared, accessRecords }),
+      fetch: new CollapsedFetch(asked),
+      privateFetch: new PrivateFetch({ ...asked, learner, passHandler: pass }),
+      refreshes: this.#refreshes,
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
+      peerFor: (key) => this.#peerFor(key),
       site: () => this.#site,
       isTrusted: (address) => this.#isTrusted(address),
+      onTransition: deps.onTransition,
     });
   }
 
@@ -269,7 +273,7 @@ export class WorkerRuntime {
 
   /** Answers a request, wherever it came from. */
   handle(exchange: Exchange): void {
-    this.#pipeline.handle(exchange);
+    this.#machine.handle(exchange);
   }
 
   connectPeer(index: number, port: MessagePort): void {
@@ -291,7 +295,7 @@ export class WorkerRuntime {
         running: this.#flights.running,
         waiting: this.#flights.waiting,
       },
-      cacheHandler: { ...this.#cacheHandler.counters },
+      cacheHandler: { ...this.#refreshes.counters },
       requests: { droppedFields: this.#droppedFields, tooSlow: { ...this.#tooSlow } },
       origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
     };
@@ -326,7 +330,7 @@ export class WorkerRuntime {
   }
 
   /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
-  #lenderOf(key: string): Peer | null {
+  #peerFor(key: string): Peer | null {
     if (this.#deps.disk === null) return this.#peers.ownerOf(key);
     const holder = this.#writesInFlight.holderOf(key);
     return holder === null ? null : this.#peers.at(holder);

@@ -8,6 +8,7 @@
  *     scene.origin.requests.length        // what the origin was asked
  *     scene.origin.maxRunning             // the most that it was asked at a time
  */
+import type { Readable } from 'node:stream';
 import type { Origin, OriginFailure, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
@@ -20,7 +21,7 @@ import { startLifetimes } from '../../proxy/threads/lifetime-clock.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
 import { originCellsSource } from '../../proxy/origins/origin-cells.ts';
 import type { RuntimeConfigurationSource } from '../../proxy/runtime/calls.ts';
-import { WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
+import { WorkerRuntime, type RuntimeDependencies } from '../../proxy/runtime/worker-runtime.ts';
 import { configOf } from '../config/load.ts';
 import { setClock, type SetClock } from '../fence/given.ts';
 import { settle } from '../support/barrier.ts';
@@ -29,6 +30,8 @@ import { MemoryState } from '../support/memory-state.ts';
 export interface Asked {
   readonly method?: string;
   readonly fields?: Fields;
+  readonly body?: Readable;
+  readonly upgrade?: readonly string[];
 }
 
 export interface Answered {
@@ -66,7 +69,13 @@ export interface Workers {
   answerAll(answer: (request: OriginRequest) => OriginResult): Promise<void>;
 }
 
-export async function startWorkers(count: number, cache = '', more = ''): Promise<Workers> {
+/** `change` puts other surroundings in place of a worker's. */
+export async function startWorkers(
+  count: number,
+  cache = '',
+  more = '',
+  change: (deps: RuntimeDependencies) => RuntimeDependencies = (deps) => deps,
+): Promise<Workers> {
   const clock = setClock();
   const config = configOf(`
     origins: { shop: { url: "http://shop" } }
@@ -94,44 +103,46 @@ export async function startWorkers(count: number, cache = '', more = ''): Promis
   const runtimes = Array.from(
     { length: count },
     (_, index) =>
-      new WorkerRuntime({
-        start: {
-          index,
-          instance: index + 1,
-          boot: 1,
-          workers: count,
-          sharesPort: false,
-          port: 0,
-          site,
-          fence: fence.buffer,
-          hitForMiss: shared,
-          writesInFlight: writesInFlightBuffer(),
-          connections: shared,
-          lifetimes: startLifetimes(clock),
-          diskPath: null,
-        },
-        clock,
-        mechanisms: ALL_MECHANISMS,
-        log: createLog({ level: 'silent', thread: 'test', fd: 1 }),
-        accessLog: () => {},
-        recorder: { request: () => {}, originHead: () => {} },
-        disk: null,
-        invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
-        invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
-        journal: {
-          admitThrough: nobody,
-          abandonThrough: nobody,
-          settleThrough: nobody,
-          takeSlot: nobody,
-          giveSlot: nobody,
-          holdUnknown: nobody,
-          acceptWrite: nobody,
-          originResponse: nobody,
-          readPending: nobody,
-        },
-        deliver: nobody,
-        createOrigin: () => origin,
-      }),
+      new WorkerRuntime(
+        change({
+          start: {
+            index,
+            instance: index + 1,
+            boot: 1,
+            workers: count,
+            sharesPort: false,
+            port: 0,
+            site,
+            fence: fence.buffer,
+            hitForMiss: shared,
+            writesInFlight: writesInFlightBuffer(),
+            connections: shared,
+            lifetimes: startLifetimes(clock),
+            diskPath: null,
+          },
+          clock,
+          mechanisms: ALL_MECHANISMS,
+          log: createLog({ level: 'silent', thread: 'test', fd: 1 }),
+          accessLog: () => {},
+          recorder: { request: () => {}, originHead: () => {} },
+          disk: null,
+          invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
+          invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
+          journal: {
+            admitThrough: nobody,
+            abandonThrough: nobody,
+            settleThrough: nobody,
+            takeSlot: nobody,
+            giveSlot: nobody,
+            holdUnknown: nobody,
+            acceptWrite: nobody,
+            originResponse: nobody,
+            readPending: nobody,
+          },
+          deliver: nobody,
+          createOrigin: () => origin,
+        }),
+      ),
   );
   for (let one = 0; one < count; one += 1) {
     for (let other = one + 1; other < count; other += 1) {
@@ -170,7 +181,11 @@ class Client {
   readonly #gone: (() => void)[] = [];
   #isClosed = false;
 
-  constructor(path: string, { method = 'GET', fields = [] }: Asked, answer: (answered: Answered) => void) {
+  constructor(
+    path: string,
+    { method = 'GET', fields = [], body: content, upgrade }: Asked,
+    answer: (answered: Answered) => void,
+  ) {
     const informed: Fields[] = [];
     let body = '';
     const isClosed = (): boolean => this.#isClosed;
@@ -187,8 +202,8 @@ class Client {
       fields,
       remoteAddress: '127.0.0.1',
       startedAt: 0,
-      body: null,
-      upgrade: null,
+      body: content ?? null,
+      upgrade: upgrade ?? null,
       get closed() {
         return isClosed();
       },

@@ -1,12 +1,10 @@
 import type { Readable } from 'node:stream';
 import { originForm } from '../../../policies/key.ts';
-import { cacheStatus, type CacheStatus, type ForwardReason } from '../../../policies/http/cache-status.ts';
+import type { CacheStatus, ForwardReason } from '../../../policies/http/cache-status.ts';
 import { passedFields } from '../../../policies/http/downstream.ts';
 import { acceptsEventStream } from '../../../policies/http/event-stream.ts';
-import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
-import { decideMaxForwards, endToEnd, VIA } from '../../../policies/http/forwarding.ts';
-import { withoutFields } from '../../../policies/http/fields.ts';
-import { isSwitchOffered } from '../../../policies/http/upgrade.ts';
+import { withoutFields, type Fields } from '../../../policies/http/fields.ts';
+import { decideMaxForwards } from '../../../policies/http/forwarding.ts';
 import type { OriginFailure } from '../../../origin-adapters/origin.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { AccessRecords } from '../access-records.ts';
@@ -42,7 +40,7 @@ export interface PassOptions {
   readonly onSettled?: (settled: 'whole' | 'cut' | 'unsent' | OriginFailure) => void;
 }
 
-/** Requests that go to the origin for one client alone, and protocol switches. */
+/** Requests that go to the origin for one client alone. */
 export class PassHandler {
   readonly #clock: Clock;
   readonly #accessRecords: AccessRecords;
@@ -110,78 +108,7 @@ export class PassHandler {
       },
     );
   }
-
-  /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
-  tunnel(context: RoutedContext): void {
-    const { exchange, route } = context;
-    const offered = exchange.upgrade!;
-    const request = {
-      method: exchange.method,
-      path: originForm(context.path, context.query),
-      fields: passFields(context),
-      body: null,
-      priority: 'client' as const,
-      unboundedBody: true,
-    };
-    void route.origin.upgrade(request, offered.join(', ')).then((result) => {
-      switch (result.kind) {
-        case 'switched': {
-          if (exchange.closed) {
-            result.socket.destroy();
-            this.#accessRecords.abandoned(context, offered[0]!);
-            return;
-          }
-          if (!isSwitchOffered(offered, result.fields)) {
-            result.socket.destroy();
-            refuseFailed(context, this.#accessRecords, SWITCHED_ELSEWHERE, { fwd: 'bypass' });
-            return;
-          }
-          const protocol = fieldValue(result.fields, 'upgrade')!;
-          exchange.tunnel(
-            101,
-            [...endToEnd(result.fields), 'Upgrade', protocol, 'Via', VIA],
-            result.socket,
-            result.head,
-          );
-          this.#accessRecords.whenEnded(context, 'tunnel', protocol.toLowerCase(), 101);
-          return;
-        }
-        case 'refused': {
-          const status = cacheStatus({ fwd: 'bypass', fwdStatus: result.status, detail: 'upgrade-refused' });
-          const sink = exchange.stream(result.status, [
-            ...endToEnd(passedFields(result.fields, route.config.cache)),
-            'Via',
-            VIA,
-            'Cache-Status',
-            status,
-          ]);
-          result.body.on('data', (chunk: Buffer) => {
-            if (!sink.write(chunk)) result.body.pause();
-          });
-          sink.onDrain(() => result.body.resume());
-          result.body.on('end', () => sink.end());
-          result.body.on('error', () => exchange.abort());
-          exchange.onGone(() => result.body.destroy());
-          this.#accessRecords.whenEnded(context, 'pass', 'upgrade-refused', result.status);
-          return;
-        }
-        case 'failed':
-          refuseFailed(context, this.#accessRecords, result.failure, { fwd: 'bypass' });
-          return;
-        default:
-          result satisfies never;
-      }
-    });
-  }
 }
-
-const SWITCHED_ELSEWHERE: OriginFailure = {
-  kind: 'http_protocol_error',
-  status: 502,
-  message: 'the origin switched to a protocol that it was not asked for',
-  maybeProcessed: true,
-  cause: null,
-};
 
 /** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
 export function passFields(context: RoutedContext): string[] {

@@ -4,17 +4,17 @@ import { hasUnkeyedFields, originForm } from '../../../policies/key.ts';
 import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../../policies/rfc9111/storing.ts';
 import { groupSite, tagOfUrl } from '../../../policies/tags.ts';
-import { wallMs } from '../../threads/clock.ts';
+import { wallMs, type Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { Flights, PassedAnswer } from '../../fetch/flights.ts';
 import type { Learner, Lesson } from '../../store/learner.ts';
-import { mayStandIn, type FetchReason, type RunSteps, type StandingIn } from '../cache-steps.ts';
-import { fillOf } from '../fetch-requests.ts';
+import { fetchRequestOf, type FetchReason } from '../fetch-requests.ts';
 import type { PassHandler } from './pass.ts';
 import type { Positions } from '../positions.ts';
 import type { KeyedContext } from '../context.ts';
 
-export interface PrivateFetchDependencies extends StandingIn {
+export interface PrivateFetchDependencies {
+  readonly clock: Clock;
   readonly passHandler: PassHandler;
   readonly flights: Flights;
   readonly fence: FenceReader;
@@ -22,38 +22,38 @@ export interface PrivateFetchDependencies extends StandingIn {
   readonly learner: Learner;
 }
 
-/** The step that asks the origin for one client alone. What is stored may learn from the answer. */
+/** Asks the origin for one client alone. What is stored may learn from the response. */
 export class PrivateFetch {
   readonly #deps: PrivateFetchDependencies;
-  readonly #run: RunSteps;
 
-  constructor(deps: PrivateFetchDependencies, run: RunSteps) {
+  constructor(deps: PrivateFetchDependencies) {
     this.#deps = deps;
-    this.#run = run;
   }
 
-  pass(context: KeyedContext, reason: string, need: FetchReason): null {
+  /** Where the origin fails, `standIn` may respond in its place; false: nothing stands in. */
+  begin(context: KeyedContext, reason: string, why: FetchReason, standIn: () => boolean): void {
     const { passHandler, flights, fence, clock } = this.#deps;
     const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
     const { requestTimeMs } = asked;
-    const teaches = mayTeach(context, need);
+    const teaches = mayTeach(context, why);
     const note = (answer: PassedAnswer): void => {
       // What is passed for another reason may fail for that.
-      if (reason === 'uncacheable') flights.notePassed(fillOf(context, 'client', need.stale), answer);
+      if (reason === 'uncacheable') flights.notePassed(fetchRequestOf(context, 'client', why.stale), answer);
     };
     passHandler.enter(context, reason, {
       outcome: 'pass',
-      forward: need.forward,
+      forward: why.forward,
       path: originForm(context.path, context.keyedQuery),
       onHead: (status, fields) => {
         const ownFields = (): Fields => this.#deps.positions.ofPassed(context, fields);
         note({ kind: 'answered', status });
         if (reason === 'uncacheable') {
           const decision = decideStoring(this.#received(context, status, fields, requestTimeMs));
-          if (decision.kind === 'store') flights.forgetHitForMiss(fillOf(context, 'client', need.stale));
+          if (decision.kind === 'store')
+            flights.forgetHitForMiss(fetchRequestOf(context, 'client', why.stale));
         }
-        const lesson = teaches ? this.#lesson(context, need, { ...asked, status, fields }) : null;
-        if (lesson === null || !this.#deps.learner.concerns(lesson, need.stale !== null)) return ownFields();
+        const lesson = teaches ? this.#lesson(context, why, { ...asked, status, fields }) : null;
+        if (lesson === null || !this.#deps.learner.concerns(lesson, why.stale !== null)) return ownFields();
         return this.#deps.learner.learn(lesson).then(ownFields);
       },
       // What a GET would store, or a 304 confirms, is told as a hit on it would be.
@@ -67,22 +67,18 @@ export class PrivateFetch {
       // A client's own condition is the origin's to judge.
       onStatus: (status) => {
         if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
-        if (!mayStandIn(this.#deps, context, need)) return false;
+        if (!standIn()) return false;
         note({ kind: 'answered', status });
-        this.#run({ to: 'stand-in', context, need });
         return true;
       },
       onFailure: (failure) => {
         note({ kind: 'failed', failure });
-        if (!mayStandIn(this.#deps, context, need)) return false;
-        this.#run({ to: 'stand-in', context, need });
-        return true;
+        return standIn();
       },
     });
-    return null;
   }
 
-  #lesson(context: KeyedContext, need: FetchReason, answered: Answered): Lesson {
+  #lesson(context: KeyedContext, why: FetchReason, answered: Answered): Lesson {
     const { exchange, key, route, request } = context;
     const { status, fields, floor, requestTimeMs } = answered;
     const received = this.#received(context, status, fields, requestTimeMs);
@@ -90,7 +86,7 @@ export class PrivateFetch {
       ...received,
       // Plain, for it passes between workers.
       request: { ...received.request, written: request.written ?? [] },
-      asked: { method: exchange.method, conditions: 'client', isInQuestion: need.stale !== null },
+      asked: { method: exchange.method, conditions: 'client', isInQuestion: why.stale !== null },
       floor,
       storing: decideStoring(received),
       isKept: false,

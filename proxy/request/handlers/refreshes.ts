@@ -1,12 +1,12 @@
-import type { StoredEntry } from '../store/entry.ts';
-import type { Clock } from '../threads/clock.ts';
-import type { Flights } from '../fetch/flights.ts';
-import { fillOf, waiterOf } from './fetch-requests.ts';
-import type { KeyedContext } from './context.ts';
+import type { StoredEntry } from '../../store/entry.ts';
+import type { Clock } from '../../threads/clock.ts';
+import type { Flights } from '../../fetch/flights.ts';
+import { fetchRequestOf, waiterOf } from '../fetch-requests.ts';
+import type { KeyedContext } from '../context.ts';
 
 export interface RefreshCounters {
   refreshes: number;
-  /** Refreshes that were not begun, for as many as may were under way. */
+  /** Refreshes that were not begun because the bound on those under way was reached. */
   refreshesSkipped: number;
 }
 
@@ -25,15 +25,15 @@ export class Refreshes {
   }
 
   begin(context: KeyedContext, stale: StoredEntry): void {
-    const fill = fillOf(context, 'background', stale);
-    if (this.#flights.isUnderWay(fill)) return;
+    const request = fetchRequestOf(context, 'background', stale);
+    if (this.#flights.isUnderWay(request)) return;
     if (this.#underWay >= this.#maxUnderWay) {
       this.counters.refreshesSkipped += 1;
       return;
     }
     this.#underWay += 1;
     this.counters.refreshes += 1;
-    this.#flights.obtain(fill, {
+    this.#flights.obtain(request, {
       ...waiterOf(context, this.#clock),
       inform: () => {},
       take: (found) => {

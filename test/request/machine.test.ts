@@ -1,0 +1,422 @@
+/** Each transition of a request's life, as `STEPS` lists them: the last test checks that none was left out. */
+import { describe, expect, it } from 'vitest';
+import { fieldValue, type Fields } from '../../policies/http/fields.ts';
+import { tagOfUrl } from '../../policies/tags.ts';
+import type { OriginFailure, OriginRequest } from '../../origin-adapters/origin.ts';
+import { HealthCells } from '../../proxy/feeds/health-cells.ts';
+import type { FeedState } from '../../proxy/feeds/sink.ts';
+import { STEPS } from '../../proxy/request/machine.ts';
+import type { RuntimeDependencies } from '../../proxy/runtime/worker-runtime.ts';
+import type { ContentOnDisk, DiskTier } from '../../proxy/store/disk-tier.ts';
+import type { EntryHead } from '../../proxy/store/entry-head.ts';
+import { startWorkers, type Asked, type OriginResult } from '../fetch/workers.ts';
+import { settle } from '../support/barrier.ts';
+
+const seen = new Set<string>();
+
+interface Given {
+  readonly workers?: number;
+  /** More keys of the configuration. */
+  readonly more?: string;
+  readonly change?: (deps: RuntimeDependencies) => RuntimeDependencies;
+}
+
+/** One or more workers, and the steps that the request asked last has taken. */
+async function machine(cache: string, { workers = 1, more = '', change = (deps) => deps }: Given = {}) {
+  let path: string[] = [];
+  const scene = await startWorkers(workers, cache, more, (deps) => ({
+    ...change(deps),
+    onTransition(from, to) {
+      seen.add(`${from} → ${to}`);
+      path.push(to);
+    },
+  }));
+  /** Asks the last worker, and answers what the origin is asked. */
+  const get = async (
+    target: string,
+    asked: Asked = {},
+    answer: OriginResult | ((request: OriginRequest) => OriginResult) = FRESH,
+  ) => {
+    path = [];
+    const answered = scene.ask(workers - 1, target, asked);
+    await scene.answerAll((request) => (typeof answer === 'function' ? answer(request) : answer));
+    const { status, fields, body } = await answered;
+    return { status, body, cacheStatus: fieldValue(fields, 'cache-status') ?? '', path };
+  };
+  const setFeed = (state: FeedState): void =>
+    new HealthCells(scene.feeds['changes']!.health).set(
+      { state, silentSinceMonotonicMs: scene.clock.now },
+      scene.clock,
+    );
+  return { ...scene, get, setFeed };
+}
+
+const HEADERS = 'freshness: headers, client-directives: honor';
+const FRESH = { fields: ['Cache-Control', 'max-age=60', 'ETag', '"1"'], body: 'one' };
+const STALE = (directives: string) => ({
+  fields: ['Cache-Control', `max-age=1, ${directives}`, 'ETag', '"1"'],
+  body: 'one',
+});
+const CONFIRMED = { status: 304, fields: ['Cache-Control', 'max-age=60', 'ETag', '"1"'] };
+const FAILURE = { kind: 'connection_refused', status: 502 } as const;
+const UNMET: Asked = { fields: ['If-Match', '"2"'] };
+const MET: Asked = { fields: ['If-Match', '"1"'] };
+const ONLY_IF_CACHED: Asked = { fields: ['Cache-Control', 'only-if-cached'] };
+
+const TO_LOOKUP = ['route', 'key', 'lookup'];
+const MISS = [...TO_LOOKUP, 'ask-origin', 'fetch'];
+const TO_DECISION = [...TO_LOOKUP, 'decide', 'look-further', 'decide'];
+
+describe('requests that are answered without a route', () => {
+  it('PURGE', async () => {
+    const { get } = await machine(HEADERS);
+    expect(await get('/', { method: 'PURGE' })).toMatchObject({ status: 403, path: ['purge'] });
+  });
+
+  it('PURGE of a wildcard is refused, as it would purge nothing', async () => {
+    const { get, origin } = await machine(HEADERS, { more: 'admin: { token: a-secret-of-16-bytes }' });
+    const fields = ['Authorization', 'Bearer a-secret-of-16-bytes'];
+    expect(await get('/a/*', { method: 'PURGE', fields })).toMatchObject({ status: 400, path: ['purge'] });
+    expect(await get('/a', { method: 'PURGE', fields })).toMatchObject({ status: 200, path: ['purge'] });
+    expect(origin.requests).toEqual([]);
+  });
+
+  it.each<[string, string, Asked]>([
+    ['malformed-target', '/%zz', {}],
+    ['ambiguous-path', '/a/..%2fb', {}],
+    ['loop', '/', { fields: Array.from({ length: 16 }, () => ['Via', '1.1 weir']).flat() }],
+  ])('%s is refused', async (code, target, asked) => {
+    const { get } = await machine(HEADERS);
+    expect(await get(target, asked)).toMatchObject({
+      path: ['route', 'refuse'],
+      cacheStatus: `weir; detail=${code}`,
+    });
+  });
+
+  it('OPTIONS *', async () => {
+    const { get } = await machine(HEADERS);
+    const answer = await get('*', { method: 'OPTIONS' });
+    expect(answer).toMatchObject({ status: 204, path: ['route', 'final-recipient'] });
+  });
+
+  it('a delivery to a feed', async () => {
+    const { get } = await machine(HEADERS, {
+      change: (deps) => ({
+        ...deps,
+        start: {
+          ...deps.start,
+          site: { ...deps.start.site, receivers: [{ path: '/hook', maxBodyBytes: 10 }] },
+        },
+        deliver: () => Promise.resolve({ status: 204, detail: '' }),
+      }),
+    });
+    expect(await get('/hook', { method: 'POST' })).toMatchObject({ status: 204, path: ['route', 'webhook'] });
+  });
+});
+
+describe('requests that bypass the cache', () => {
+  it('a protocol switch', async () => {
+    const { get, origin } = await machine(HEADERS);
+    const failure: OriginFailure = { ...FAILURE, message: '', maybeProcessed: false, cause: null };
+    Object.assign(origin, { upgrade: async () => ({ kind: 'failed', failure }) });
+    expect(await get('/', { upgrade: ['websocket'] })).toMatchObject({
+      status: 502,
+      path: ['route', 'tunnel'],
+    });
+  });
+
+  it('a safe method other than GET and HEAD', async () => {
+    const { get } = await machine(HEADERS);
+    expect(await get('/', { method: 'OPTIONS' })).toMatchObject({ status: 200, path: ['route', 'pass'] });
+  });
+
+  it('a write', async () => {
+    const { get } = await machine(HEADERS, {
+      change: (deps) => ({
+        ...deps,
+        journal: { ...deps.journal, takeSlot: () => Promise.reject(new Error('stopping')) },
+      }),
+    });
+    expect(await get('/', { method: 'POST' })).toMatchObject({ status: 503, path: ['route', 'write'] });
+  });
+
+  it('what has no key', async () => {
+    const { get } = await machine('freshness: none');
+    expect(await get('/')).toMatchObject({ status: 200, path: ['route', 'key', 'pass'] });
+  });
+});
+
+describe('requests that wait before they reach the cache', () => {
+  const FEED = 'feeds: { changes: { type: sse, url: "http://shop/changes", map: [] } }';
+  const BEHIND = 'write: { policy: behind, reads: wait';
+  const change = (deps: RuntimeDependencies): RuntimeDependencies => ({
+    ...deps,
+    journal: { ...deps.journal, readPending: () => Promise.resolve({ kind: 'none' }) },
+  });
+
+  it.each<[string, string, string[]]>([
+    ['', '', ['key', 'lookup']],
+    ['a feed and ', ', feed: changes, position-header: true', ['position', 'key', 'lookup']],
+  ])('readers of a URL with %swaiting writes', async (_, more, then) => {
+    const freshness = more === '' ? 'headers' : 'until-changed';
+    const scene = await machine(`freshness: ${freshness}${more} }, ${BEHIND}`, { more: FEED, change });
+    const { fence } = scene;
+    await fence.hold(fence.hasher.hash([tagOfUrl(null, '/', '')]), () => {});
+    expect((await scene.get('/')).path.slice(0, 2 + then.length)).toEqual(['route', 'pending', ...then]);
+  });
+
+  it.each<[string, Fields, string[]]>([
+    ['nothing is served at once', [], ['route', 'position', ...TO_LOOKUP.slice(1)]],
+    [
+      'what nobody can reach is passed',
+      ['Weir-Min-Position', 'elsewhere="1"'],
+      ['route', 'position', 'pass'],
+    ],
+  ])('a demanded position: %s', async (_, fields, path) => {
+    const scene = await machine('freshness: until-changed, feed: changes, position-header: true', {
+      more: FEED,
+    });
+    expect((await scene.get('/', { fields })).path.slice(0, path.length)).toEqual(path);
+  });
+});
+
+describe('what is stored', () => {
+  it('is fetched where it is missing, and then served from memory', async () => {
+    const { get, origin } = await machine(HEADERS);
+    expect(await get('/')).toMatchObject({ body: 'one', path: [...MISS, 'serve-fetched'] });
+    expect(await get('/')).toMatchObject({ body: 'one', path: [...TO_LOOKUP, 'decide', 'serve'] });
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('is left to the origin where it does not meet the client’s condition', async () => {
+    const { get } = await machine(HEADERS);
+    await get('/');
+    const answer = await get('/', UNMET, { status: 412 });
+    expect(answer).toMatchObject({ status: 412, path: [...TO_LOOKUP, 'decide', 'serve', 'private-fetch'] });
+  });
+
+  it('is confirmed once it is stale', async () => {
+    const { get, clock } = await machine(HEADERS);
+    await get('/');
+    clock.now += 61_000;
+    const answer = await get('/', {}, CONFIRMED);
+    expect(answer).toMatchObject({
+      body: 'one',
+      path: [...TO_DECISION, 'ask-origin', 'fetch', 'serve-fetched'],
+    });
+  });
+
+  it('is served stale while it is revalidated', async () => {
+    const { get, clock } = await machine(HEADERS);
+    await get('/', {}, STALE('stale-while-revalidate=60'));
+    clock.now += 2_000;
+    const answer = await get('/', {}, STALE('stale-while-revalidate=60'));
+    expect(answer).toMatchObject({ body: 'one', path: [...TO_DECISION, 'serve-stale'] });
+    clock.now += 2_000;
+    const unmet = await get('/', UNMET, { status: 412 });
+    expect(unmet).toMatchObject({ status: 412, path: [...TO_DECISION, 'serve-stale', 'private-fetch'] });
+  });
+
+  it('is bypassed while its feed is lost', async () => {
+    const { get, setFeed } = await machine(
+      'freshness: until-changed, feed: changes, on-feed-loss: bypass, client-directives: honor',
+      { more: 'feeds: { changes: { type: sse, url: "http://shop/changes", map: [] } }' },
+    );
+    setFeed('live');
+    await get('/');
+    setFeed('lost');
+    const path = [...TO_LOOKUP, 'decide', 'private-fetch'];
+    expect(await get('/')).toMatchObject({ status: 200, path });
+    expect(await get('/', ONLY_IF_CACHED)).toMatchObject({ status: 504, path: [...path, 'refuse'] });
+  });
+});
+
+describe('what another worker has stored', () => {
+  it('is served from there, and fetched where it has nothing', async () => {
+    const { get, ask, answerAll, clock } = await machine(HEADERS, { workers: 2 });
+    expect(await get('/')).toMatchObject({
+      path: [...TO_LOOKUP, 'ask-peer', 'ask-origin', 'fetch', 'serve-fetched'],
+    });
+    const other = ask(0, '/?other');
+    await answerAll(() => FRESH);
+    await other;
+    clock.now += 61_000;
+    const answer = await get('/', {}, CONFIRMED);
+    expect(answer.path.slice(0, 6)).toEqual([...TO_LOOKUP, 'decide', 'look-further', 'ask-peer']);
+  });
+
+  it('is judged like what this one has', async () => {
+    const { get, ask, answerAll } = await machine(HEADERS, { workers: 2 });
+    const first = ask(0, '/');
+    await answerAll(() => FRESH);
+    await first;
+    await settle();
+    expect(await get('/')).toMatchObject({
+      body: 'one',
+      path: [...TO_LOOKUP, 'ask-peer', 'decide', 'serve'],
+    });
+  });
+});
+
+describe('how the origin is asked', () => {
+  it('not at all for what is wanted from the cache alone', async () => {
+    const { get } = await machine(HEADERS);
+    expect(await get('/', ONLY_IF_CACHED)).toMatchObject({
+      status: 504,
+      path: [...TO_LOOKUP, 'ask-origin', 'refuse'],
+    });
+  });
+
+  it('for one client alone where it has to evaluate a condition', async () => {
+    const { get } = await machine(HEADERS);
+    expect((await get('/', MET)).path).toEqual([...TO_LOOKUP, 'ask-origin', 'private-fetch']);
+  });
+
+  it('for one client alone once responses were not to be shared', async () => {
+    const { get } = await machine(HEADERS);
+    const answer = { fields: ['Cache-Control', 'no-store'], body: 'mine' };
+    expect(await get('/', {}, answer)).toMatchObject({ body: 'mine', path: [...MISS, 'relay'] });
+    expect(await get('/', {}, answer)).toMatchObject({ body: 'mine', path: [...MISS, 'private-fetch'] });
+  });
+});
+
+describe('an origin that fails', () => {
+  const SIE = 'stale-if-error=600';
+
+  it('is refused in its place where nothing stands in', async () => {
+    const { get } = await machine(HEADERS);
+    expect(await get('/', {}, FAILURE)).toMatchObject({ status: 502, path: [...MISS, 'refuse'] });
+  });
+
+  it.each<[string, OriginResult]>([
+    ['a connection failure', FAILURE],
+    ['a 503', { status: 503 }],
+  ])('is stood in for by what is stale: %s', async (_, result) => {
+    const { get, clock } = await machine(HEADERS);
+    await get('/', {}, STALE(SIE));
+    clock.now += 2_000;
+    const path = [...TO_DECISION, 'ask-origin', 'fetch', 'stand-in'];
+    expect(await get('/', {}, result)).toMatchObject({ status: 200, body: 'one', path });
+  });
+
+  it('is stood in for where it was asked for one client alone', async () => {
+    const { get, clock } = await machine(HEADERS);
+    await get('/', {}, STALE(SIE));
+    clock.now += 2_000;
+    const path = [...TO_DECISION, 'ask-origin', 'private-fetch', 'stand-in'];
+    expect(await get('/', MET, FAILURE)).toMatchObject({ status: 200, body: 'one', path });
+    expect(await get('/', UNMET, FAILURE)).toMatchObject({ status: 502, path: [...path, 'private-fetch'] });
+  });
+});
+
+describe('content that is damaged on disk once the entry was found', () => {
+  /** Stores what a first request fetches; after so many more reads its content is gone. */
+  async function damaged(answer: OriginResult, reads: number, laterMs: number) {
+    const disk = new FailingDisk();
+    const scene = await machine(HEADERS, {
+      more: 'cache: { memory: 0 }',
+      change: (deps) => ({ ...deps, disk: { level: disk, corrupt: () => 0 } }),
+    });
+    await scene.get('/', {}, answer);
+    await settle();
+    disk.readsLeft = reads;
+    scene.clock.now += laterMs;
+    return scene;
+  }
+
+  it('is a miss where it was fresh', async () => {
+    const { get } = await damaged(FRESH, 1, 0);
+    const path = [...TO_LOOKUP, 'decide', 'serve', 'lookup', 'ask-origin', 'fetch', 'serve-fetched'];
+    expect(await get('/')).toMatchObject({ status: 200, body: 'one', path });
+  });
+
+  it.each<[string, OriginResult, number, OriginResult, string[]]>([
+    ['was served stale', STALE('stale-while-revalidate=60'), 1, FRESH, ['serve-stale']],
+    ['stood in', STALE('stale-if-error=600'), 1, FAILURE, ['ask-origin', 'fetch', 'stand-in']],
+  ])('is a miss where it %s', async (_, stored, reads, answer, then) => {
+    const { get } = await damaged(stored, reads, 2_000);
+    const path = [...TO_DECISION, ...then, 'lookup', 'ask-origin'];
+    expect((await get('/', {}, answer)).path.slice(0, path.length)).toEqual(path);
+  });
+
+  it('is fetched for the client alone where a 304 had just confirmed it', async () => {
+    const { get, origin } = await damaged(FRESH, 2, 61_000);
+    const answer = await get('/', {}, ({ fields }) =>
+      fieldValue(fields, 'if-none-match') === undefined ? FRESH : CONFIRMED,
+    );
+    const path = [...TO_DECISION, 'ask-origin', 'fetch', 'serve-fetched', 'private-fetch'];
+    expect(answer).toMatchObject({ status: 200, body: 'one', path });
+    expect(origin.requests).toHaveLength(3);
+  });
+});
+
+it('every transition is taken by one of these', () => {
+  const listed = Object.entries(STEPS).flatMap(([from, next]) => next.map((to) => `${from} → ${to}`));
+  expect(listed.filter((transition) => !seen.has(transition))).toEqual([]);
+});
+
+/** A disk that keeps the heads of what it was given when its content can no longer be read. */
+class FailingDisk implements DiskTier {
+  readsLeft = Infinity;
+  readonly #heads = new Map<string, EntryHead>();
+  readonly #contents = new Map<string, Buffer>();
+
+  heads(key: string): EntryHead[] {
+    return [...this.#heads.values()].filter((head) => head.key === key);
+  }
+
+  read({ id }: ContentOnDisk, position: number): Uint8Array | null {
+    this.readsLeft -= 1;
+    return this.readsLeft < 0 ? null : (this.#contents.get(id)?.subarray(position) ?? null);
+  }
+
+  pin(): () => void {
+    return () => {};
+  }
+
+  begin(id: string) {
+    let content = Buffer.alloc(0);
+    let onStored = (_length: number): void => {};
+    return {
+      append: (bytes: Uint8Array) => {
+        content = Buffer.concat([content, bytes]);
+        this.#contents.set(id, content);
+        onStored(content.length);
+      },
+      onStored(listener: (length: number) => void) {
+        onStored = listener;
+      },
+      commit: (head: EntryHead) => {
+        this.#heads.set(head.id, head);
+        return Promise.resolve(true);
+      },
+      abort() {},
+    };
+  }
+
+  update(head: EntryHead): Promise<void> {
+    this.#heads.set(head.id, head);
+    return Promise.resolve();
+  }
+
+  updateSynced(head: EntryHead): Promise<boolean> {
+    this.#heads.set(head.id, head);
+    return Promise.resolve(true);
+  }
+
+  remove(_key: string, id: string): Promise<boolean> {
+    this.#heads.delete(id);
+    return Promise.resolve(true);
+  }
+
+  discard(_key: string, id: string): Promise<void> {
+    this.#heads.delete(id);
+    return Promise.resolve();
+  }
+
+  hide(id: string): void {
+    this.#heads.delete(id);
+  }
+
+  touch(): void {}
+}
