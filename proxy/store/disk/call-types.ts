@@ -1,6 +1,6 @@
 import type { EntryHead } from '../entry-head.ts';
 
-/** What a worker asks of the coordinator's disk writer. */
+/** A worker's calls to the coordinator's disk writer. */
 export type DiskCalls = {
   beginEntry(argument: { readonly id: string }): void;
   appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
@@ -10,7 +10,7 @@ export type DiskCalls = {
   updateEntry(argument: { readonly head: EntryHead; readonly isSynced: boolean }): boolean;
   /** True once no worker finds the entry and a power failure can't bring it back. */
   removeEntry(argument: { readonly id: string; readonly key: string }): boolean;
-  /** The entry's content is missing or damaged. True once no worker finds it. */
+  /** For content that is missing or damaged. True once no worker finds the entry. */
   discardEntry(argument: { readonly id: string; readonly key: string }): boolean;
   touchEntries(argument: { readonly ids: readonly string[] }): void;
   pinEntry(argument: { readonly id: string }): void;

@@ -3,32 +3,32 @@ import { mergedHead } from '../entry-head.ts';
 import type { DiskCalls } from './call-types.ts';
 import type { Handlers } from '../../threads/channel.ts';
 
-/** What one worker asks of the disk's writer. What it leaves unfinished when it dies is given up by `forget`. */
+/** Handles the calls of one worker. `forget` gives up what the worker has left unfinished at its death. */
 export function diskCallsOf(
   writer: DiskWriter | null,
-  /** Every worker forgets this entry. */
+  /** Makes every worker forget the entry. */
   dropEntry: (key: string, id: string) => void,
 ): { readonly calls: Handlers<DiskCalls>; forget(): void } {
-  const fills = new Set<string>();
+  const partials = new Set<string>();
   const pins = new Set<string>();
   return {
     calls: {
       beginEntry({ id }) {
-        fills.add(id);
+        partials.add(id);
         writer?.begin(id);
       },
       async appendChunk({ id, index, bytes }) {
         const isStored = (await writer?.append(id, index, bytes)) ?? false;
-        // The worker has given the memory away: let go of it now, not at some collection.
+        // The worker has transferred the memory: free it now, not at a later garbage collection.
         if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
         return isStored;
       },
       async commitEntry({ head, maxVariants }) {
-        fills.delete(head.id);
+        partials.delete(head.id);
         return (await writer?.commit(head, { maxVariants })) === 'stored';
       },
       abortEntry({ id }) {
-        fills.delete(id);
+        partials.delete(id);
         writer?.abort(id);
       },
       async updateEntry({ head, isSynced }) {
@@ -60,9 +60,9 @@ export function diskCallsOf(
       },
     },
     forget() {
-      for (const id of fills) writer?.abort(id);
+      for (const id of partials) writer?.abort(id);
       for (const id of pins) writer?.unpin(id);
-      fills.clear();
+      partials.clear();
       pins.clear();
     },
   };

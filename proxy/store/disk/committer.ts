@@ -1,13 +1,13 @@
 /**
- * One write transaction after another, each with its outcome as a value. LMDB's own queue takes any amount and then
- * blocks the thread, and each sync under way holds a thread of Node's pool: so one transaction is under way at a time,
- * and at most one sync trails behind it.
+ * Runs one write transaction after another and returns each outcome as a value. LMDB's own queue takes any amount and
+ * then blocks the thread, and each running sync holds a thread of Node's pool. So one transaction runs at a time, and at
+ * most one sync behind it.
  */
 import type { RootDatabase } from 'lmdb';
 import { isPanic } from '../../state/lmdb-panic.ts';
 import type { WriteProbe } from '../../state/write-probe.ts';
 
-/** Why a transaction was given up; `code` is the system's or LMDB's number where there is one. */
+/** Why a transaction failed; `code` is the system's or LMDB's number where there is one. */
 export interface CommitFailure {
   readonly reason: string;
   readonly code: number | null;
@@ -15,7 +15,7 @@ export interface CommitFailure {
   readonly isPanic: boolean;
 }
 
-/** No transaction holds the loop longer than this, in milliseconds. */
+/** The longest that a transaction holds the loop, in milliseconds. */
 export const SLICE_MS = 3;
 
 export class Committer {
@@ -29,8 +29,8 @@ export class Committer {
   }
 
   /**
-   * Runs `work` in a transaction and resolves when it is committed, and so visible to every reader, or given up as a
-   * whole. Never two at a time. What `work` throws itself, and LMDB did not, is thrown on.
+   * Runs `work` in a transaction. Null: it is committed, and so visible to every reader; else none of it is. Must not be
+   * called before the last call has resolved. Rejects with what `work` throws, other than errors of LMDB.
    */
   async commit(work: () => void): Promise<CommitFailure | null> {
     const unsynced = await this.#trailing;
@@ -47,7 +47,7 @@ export class Committer {
     return null;
   }
 
-  /** Resolves when all that was committed is on the disk. */
+  /** Resolves when all that was committed is on the disk, or with the failure of the sync. */
   sync(): Promise<CommitFailure | null> {
     return this.#trailing;
   }
@@ -62,7 +62,7 @@ export class Committer {
   }
 }
 
-/** lmdb rejects with an error that holds a promise of the cause; an error of a single write bears its code itself. */
+/** lmdb rejects with an error that has a promise of its cause; an error of a single write has the code itself. */
 async function failureOf(error: unknown): Promise<CommitFailure> {
   if (!(error instanceof Error)) throw error;
   if ('commitError' in error) {

@@ -1,6 +1,6 @@
 /**
  * The LMDB environment of the cache and its tables. The coordinator opens it for writing first; every worker then opens
- * it for reading. Within a process all handles of one file share one native environment, so options are the writer's.
+ * it for reading. All handles of one file in a process share one native environment, with the writer's options.
  */
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { join } from 'node:path';
@@ -10,18 +10,18 @@ export type Table = Database<Buffer, Buffer>;
 
 export interface Tables {
   readonly root: RootDatabase<Buffer, Buffer>;
-  /** What the cache is: format, identity, totals. */
+  /** Format and identity of the cache, and its content bytes. */
   readonly about: Table;
   /** Lookup and id → head. */
   readonly heads: Table;
-  /** Id → where its other records are. */
+  /** Id → the keys of its other records. */
   readonly places: Table;
-  /** Order of eviction → nothing. */
+  /** Place in the order of eviction → nothing. */
   readonly recency: Table;
   /** Id and index → content and checksum. */
   readonly chunks: Table;
-  /** Ids of chunks that have no head: fills under way, and what was removed and is not swept yet. */
-  readonly debris: Table;
+  /** Ids whose chunks have no head: entries being written, and removed ones whose chunks are not deleted yet. */
+  readonly orphans: Table;
 }
 
 export const dataFile = (path: string): string => join(path, 'data.mdb');
@@ -30,8 +30,8 @@ export const lockFile = (path: string): string => join(path, 'lock.mdb');
 const BINARY = { keyEncoding: 'binary', encoding: 'binary' } as const;
 
 /**
- * Commits are synced right behind (`overlappingSync`): after a crash of the process all of them are there, after one of
- * the machine all but the last, and the tree is whole in both cases.
+ * A commit is synced after it is visible (`overlappingSync`). After a crash of the process every commit is there; after
+ * one of the machine those that were not synced are lost. The tree is whole in both cases.
  */
 export function openForWriting(path: string, sizeBytes: number): Tables {
   const options = {
@@ -39,12 +39,12 @@ export function openForWriting(path: string, sizeBytes: number): Tables {
     path,
     noSubdir: false,
     pageSize: PAGE_BYTES,
-    // LMDB takes more address space when it runs out, by remapping under the readers. With room to spare it never does.
+    // Where the map is too small, lmdb maps the file anew under the readers. With room to spare it never does.
     mapSize: Math.ceil((sizeBytes * 1.25) / PAGE_BYTES) * PAGE_BYTES,
     maxDbs: 8,
     maxReaders: 256,
     overlappingSync: true,
-    // With it, lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one too.
+    // Otherwise lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one, too.
     eventTurnBatching: false,
     compression: false,
     permissionsMode: 0o600,
@@ -52,14 +52,14 @@ export function openForWriting(path: string, sizeBytes: number): Tables {
   return tablesOf(open<Buffer, Buffer>(options));
 }
 
-/** Throws where the writer has not made the tables. */
+/** Throws where the writer has not created the tables. */
 export function openForReading(path: string): Tables {
   return tablesOf(open<Buffer, Buffer>({ ...BINARY, path, noSubdir: false, maxDbs: 8, readOnly: true }));
 }
 
 function tablesOf(root: RootDatabase<Buffer, Buffer>): Tables {
   const table = (name: string): Table => {
-    // lmdb declares a table, and gives undefined where a reader asks for one that is not there.
+    // lmdb's type leaves out undefined, which a reader gets for a table that does not exist.
     const opened: Table | undefined = root.openDB<Buffer, Buffer>(name, { ...BINARY });
     if (opened === undefined) throw new Error(`no table ${name} in the cache`);
     return opened;
@@ -71,14 +71,14 @@ function tablesOf(root: RootDatabase<Buffer, Buffer>): Tables {
     places: table('places'),
     recency: table('recency'),
     chunks: table('chunks'),
-    debris: table('debris'),
+    orphans: table('debris'),
   };
 }
 
 export interface PageCounts {
-  /** In use by any table. */
+  /** Pages that a table uses. */
   readonly used: number;
-  /** In the file, free ones included; it never shrinks. */
+  /** Pages of the file, free ones included. The file never shrinks. */
   readonly file: number;
 }
 
@@ -98,8 +98,8 @@ interface EnvironmentStats extends TableStats {
 const META_PAGES = 2;
 
 export function countPages(tables: Tables): PageCounts {
-  const { about, heads, places, recency, chunks, debris } = tables;
-  const stats = [about, heads, places, recency, chunks, debris].map(statsOf);
+  const { about, heads, places, recency, chunks, orphans } = tables;
+  const stats = [about, heads, places, recency, chunks, orphans].map(statsOf);
   const used = stats.reduce((sum, each) => sum + pagesOf(each), META_PAGES + 1 + pagesOf(stats[0]!.free));
   return { used, file: stats[0]!.lastPageNumber + 1 };
 }
@@ -126,7 +126,7 @@ export function oldestSnapshotLag({ root, about }: Tables): number {
 }
 
 function statsOf(table: Table): EnvironmentStats {
-  // lmdb declares `{}`; these are the fields that its native side sets.
+  // lmdb's type is `{}`; its native code sets these fields.
   return table.getStats() as EnvironmentStats;
 }
 

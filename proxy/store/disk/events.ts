@@ -1,10 +1,10 @@
-/** What the disk tier has to tell an operator while it runs. */
+/** What the disk tier reports to the log while it runs. */
 export type DiskEvent =
-  /** Nothing more is stored, for the time being or until the next start; what is there is served. */
+  /** No new entries are stored, for now or until the next start. Stored ones are served. */
   | { readonly kind: 'storing-stopped'; readonly reason: string; readonly untilRestart: boolean }
   | { readonly kind: 'storing-resumed' }
-  /** Entries of routes with `evict: last` leave no room for anything; new ones are refused. */
+  /** Entries of routes with `evict: last` leave no room for others; new entries are refused. */
   | { readonly kind: 'evict-last-full' }
   | { readonly kind: 'evict-last-room' }
-  /** Content of this entry was missing or failed its checksum; the entry is gone, and the origin is asked for it again. */
+  /** Content of this entry was missing or failed its checksum. The entry is removed, and the next request fetches it. */
   | { readonly kind: 'entry-damaged'; readonly id: string };

@@ -1,6 +1,6 @@
 /**
- * How entries lie on disk: keys, records, checksums. Every record carries a checksum over its key and itself, so that
- * what was torn, flipped or put in the wrong place reads as missing, never as another thing.
+ * How entries lie on disk: keys, records, checksums. The checksum of a head or chunk covers its key, too: a record that is
+ * torn, damaged or under a wrong key reads as missing, never as another one.
  */
 import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -8,16 +8,16 @@ import type { StoredMeta } from '../../../policies/model.ts';
 import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { EntryHead } from '../entry-head.ts';
 
-/** Raised by any change below that an older reader would misread; a cache of another version is emptied. */
+/** Raised by every change below that an older Weir would misread. A cache of another version is emptied. */
 export const FORMAT_VERSION = 3;
 
 const PAGE_HEADER_BYTES = 24;
 const CHECKSUM_BYTES = 4;
 
 /**
- * Content bytes of each chunk but the last. With its checksum a chunk fills eight pages to the last byte: LMDB keeps a
- * large value in a run of pages of which the first bears a header. Runs of sixteen left the file about 2% larger after
- * long use, since free runs that long are rarer, and were no faster.
+ * Content bytes of each chunk but the last. LMDB keeps a large value in a run of pages, the first with a header; a chunk
+ * with its checksum fills eight of them exactly. Runs of sixteen left the file about 2% larger after long use, since free
+ * runs of that length are rarer, and were no faster.
  */
 export const CHUNK_BYTES = 8 * PAGE_BYTES - PAGE_HEADER_BYTES - CHECKSUM_BYTES;
 
@@ -32,16 +32,18 @@ export function chunkBytes(sizeBytes: number, index: number): number {
 
 const ID_PATTERN = /^[0-9a-f]{16}$/;
 
-/** Throws a RangeError where `id` is not 16 lower-case hexadecimal digits. */
+/** 8 bytes. Throws a RangeError where `id` is not 16 lower-case hexadecimal digits. */
 export function idKey(id: string): Buffer {
   if (!ID_PATTERN.test(id)) throw new RangeError(`not an entry id: ${id}`);
   return Buffer.from(id, 'hex');
 }
 
+/** The id whose 8 bytes begin at `offset`. */
 export function idOf(key: Uint8Array, offset = 0): string {
   return Buffer.from(key.buffer, key.byteOffset + offset, 8).toString('hex');
 }
 
+/** Id and index, big-endian, so that the chunks of an entry follow each other. */
 export function chunkKey(id: string, index: number): Buffer {
   const key = Buffer.allocUnsafe(12);
   key.write(id, 0, 8, 'hex');
@@ -51,7 +53,7 @@ export function chunkKey(id: string, index: number): Buffer {
 
 const LOOKUP_BYTES = 16;
 
-/** Stands for a primary key: LMDB's keys are bounded, and a URL may be longer than the bound. */
+/** Stands for a primary key, since a URL may be longer than LMDB's longest key. */
 export function lookupOf(key: string): Buffer {
   return hash('sha256', key, 'buffer').subarray(0, LOOKUP_BYTES);
 }
@@ -60,7 +62,7 @@ export function headKey(lookup: Uint8Array, id: string): Buffer {
   return Buffer.concat([lookup, idKey(id)]);
 }
 
-/** The bounds of all variants of one primary key. */
+/** The range of keys of all variants of one primary key; `end` is excluded. */
 export function variantRange(lookup: Uint8Array): { start: Buffer; end: Buffer } {
   return {
     start: Buffer.concat([lookup, Buffer.alloc(8)]),
@@ -68,7 +70,7 @@ export function variantRange(lookup: Uint8Array): { start: Buffer; end: Buffer }
   };
 }
 
-/** A chunk as it is written: content and checksum, in `scratch`, which must hold both. */
+/** A chunk as it is written: content and checksum, in `scratch`, which must be large enough for both. */
 export function sealChunk(key: Uint8Array, bytes: Uint8Array, scratch: Buffer): Buffer {
   scratch.set(bytes);
   scratch.writeUInt32LE(crc32(bytes, crc32(key)), bytes.length);
@@ -77,7 +79,7 @@ export function sealChunk(key: Uint8Array, bytes: Uint8Array, scratch: Buffer): 
 
 export const SEALED_CHUNK_BYTES = CHUNK_BYTES + CHECKSUM_BYTES;
 
-/** The content of a chunk as it was read, without a copy; null where the checksum is wrong. */
+/** The content of a chunk as it was read, not copied; null where the checksum is wrong. */
 export function openChunk<Memory extends ArrayBufferLike>(
   key: Uint8Array,
   sealed: Uint8Array<Memory>,
@@ -90,13 +92,13 @@ export function openChunk<Memory extends ArrayBufferLike>(
 
 export interface StoredHead {
   readonly head: EntryHead;
-  /** Milliseconds, as the order of eviction counts them. */
+  /** Milliseconds, by the clock of the order of eviction. */
   readonly storedAtMs: number;
 }
 
 /**
- * A head: checksum (4 bytes), format version (1), flags (1), count of tag hashes (4), when it was stored, floor and size
- * (8 each), the tag hashes, and the rest as JSON.
+ * A head: checksum (4 bytes), format version (1), flags (1), count of tag hashes (4), time of storing, floor and size (8
+ * each), the tag hashes (4 each), and the rest as JSON. Numbers are little-endian.
  */
 const HEAD_FIXED_BYTES = 34;
 const HEAD_FLAG = { evictLast: 1, possiblyStale: 2 } as const;
@@ -138,7 +140,7 @@ export function openHead(key: Uint8Array, record: Uint8Array): StoredHead | null
   const tagHashes = Uint32Array.from({ length: hashCount }, (_, i) =>
     bytes.readUInt32LE(HEAD_FIXED_BYTES + i * 4),
   );
-  // The checksum vouches that this is what `sealHead` wrote.
+  // The checksum shows that `sealHead` wrote this.
   const text = JSON.parse(bytes.toString('utf8', HEAD_FIXED_BYTES + hashCount * 4)) as HeadText;
   const head = {
     ...text,
@@ -155,10 +157,10 @@ function headFlags({ evictLast, possiblyStale }: EntryHead): number {
   return (evictLast ? HEAD_FLAG.evictLast : 0) | (possiblyStale ? HEAD_FLAG.possiblyStale : 0);
 }
 
-/** What the writer keeps of an entry under its id, to find its other records. */
+/** The writer's record of an entry by its id, from which the keys of its other records follow. */
 export interface EntryPlace {
   readonly evictLast: boolean;
-  /** Under which moment the entry stands in the order of eviction. */
+  /** The time of use by which the entry stands in the order of eviction, in milliseconds. */
   readonly usedAtMs: number;
   readonly lookup: Buffer;
   readonly sizeBytes: number;
@@ -175,6 +177,7 @@ export function sealPlace(place: EntryPlace): Buffer {
   return record;
 }
 
+/** Null where the length is wrong; it has no checksum. */
 export function openPlace(record: Uint8Array): EntryPlace | null {
   if (record.length !== PLACE_BYTES) return null;
   const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
@@ -186,7 +189,7 @@ export function openPlace(record: Uint8Array): EntryPlace | null {
   };
 }
 
-/** Sorts entries in the order in which they are evicted: those of `evict: last` behind all others, then by use. */
+/** Sorts in the order of eviction: by time of use, entries of `evict: last` after all others. */
 export function recencyKey(id: string, place: EntryPlace): Buffer {
   const key = Buffer.allocUnsafe(15);
   key.writeUInt8(place.evictLast ? 1 : 0, 0);
@@ -195,11 +198,11 @@ export function recencyKey(id: string, place: EntryPlace): Buffer {
   return key;
 }
 
-/** 0 where the key is damaged. */
+/** Milliseconds; 0 where the key is damaged. */
 export function usedAtOf(recency: Uint8Array): number {
   return recency.length < RECENCY_ID_OFFSET ? 0 : Buffer.from(recency).readUIntBE(1, 6);
 }
 
 export const RECENCY_ID_OFFSET = 7;
-/** Where the entries that go last begin. */
+/** Where the entries of `evict: last` begin. */
 export const RECENCY_LAST = Buffer.from([1]);

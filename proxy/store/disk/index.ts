@@ -1,6 +1,6 @@
 /**
- * The records of all entries, kept in step: head, place, recency and debris change together. All of it runs inside a
- * write transaction of the one writer, where reads see what the transaction has written.
+ * Changes the records of an entry together: head, place, recency and orphaned chunks. Its functions run inside a write
+ * transaction of the one writer, where reads see what the transaction has written, unless they say otherwise.
  */
 import { countRecords, type Tables } from './environment.ts';
 import {
@@ -28,7 +28,7 @@ const PRESENT = Buffer.from([1]);
 const TOTAL_BYTES = Buffer.from('bytes');
 
 export class DiskIndex {
-  /** Content bytes of all entries, as of the last commit or within the transaction that runs. */
+  /** Content bytes of all entries, as of the last commit or within the running transaction. */
   bytes: number;
   /** Records that failed their checksum. */
   corrupt = 0;
@@ -45,8 +45,9 @@ export class DiskIndex {
     return countRecords(this.#tables.places);
   }
 
+  /** The chunks are orphaned until `insert`. */
   putChunk(id: string, index: number, bytes: Uint8Array): void {
-    if (index === 0) this.#tables.debris.putSync(idKey(id), PRESENT);
+    if (index === 0) this.#tables.orphans.putSync(idKey(id), PRESENT);
     const key = chunkKey(id, index);
     this.#tables.chunks.putSync(key, sealChunk(key, bytes, this.#scratch));
   }
@@ -59,11 +60,11 @@ export class DiskIndex {
     this.#tables.heads.putSync(key, sealHead(key, stored));
     this.#tables.places.putSync(idKey(head.id), sealPlace(place));
     this.#tables.recency.putSync(recencyKey(head.id, place), PRESENT);
-    this.#tables.debris.removeSync(idKey(head.id));
+    this.#tables.orphans.removeSync(idKey(head.id));
     this.#addBytes(head.sizeBytes);
   }
 
-  /** The same entry with other words about it; its id, key, size and rank stay. */
+  /** Changes the head of an entry; its id, key, size and `evictLast` must stay. */
   replaceHead(stored: StoredHead): void {
     const key = headKey(lookupOf(stored.head.key), stored.head.id);
     this.#tables.heads.putSync(key, sealHead(key, stored));
@@ -78,7 +79,7 @@ export class DiskIndex {
     return stored?.head.key === key ? stored : null;
   }
 
-  /** Every entry of a primary key. Those whose head can't be read are removed on the way. */
+  /** Every entry of a primary key. Removes those whose head is damaged. */
   variants(key: string): StoredHead[] {
     const variants: StoredHead[] = [];
     const records = Array.from(this.#tables.heads.getRange(variantRange(lookupOf(key))));
@@ -93,19 +94,19 @@ export class DiskIndex {
     return variants;
   }
 
-  /** Removes the head, so that nobody finds the entry; its chunks become debris. */
+  /** Removes an entry, so that nobody finds it, and orphans its chunks. Null: there is none of that id. */
   remove(id: string): EntryPlace | null {
     const place = this.#place(id);
     if (place === null) return null;
     this.#tables.heads.removeSync(headKey(place.lookup, id));
     this.#tables.recency.removeSync(recencyKey(id, place));
     this.#tables.places.removeSync(idKey(id));
-    this.#tables.debris.putSync(idKey(id), PRESENT);
+    this.#tables.orphans.putSync(idKey(id), PRESENT);
     this.#addBytes(-place.sizeBytes);
     return place;
   }
 
-  /** Moves an entry behind what was used before it. False where it is gone, or was moved less than `afterMs` ago. */
+  /** Notes a use in the order of eviction. False where the entry is gone, or was moved less than `afterMs` ago. */
   touch(id: string, nowMs: number, afterMs: number): boolean {
     const place = this.#place(id);
     if (place === null || nowMs - place.usedAtMs < afterMs) return false;
@@ -116,25 +117,25 @@ export class DiskIndex {
     return true;
   }
 
-  /** Whether `touch` would move it; outside a transaction. */
+  /** Whether `touch` would move the entry. Outside a transaction. */
   isWorthTouching(id: string, nowMs: number, afterMs: number): boolean {
     const place = this.#place(id);
     return place !== null && nowMs - place.usedAtMs >= afterMs;
   }
 
-  /** Removes the entry that was not used for longest, those that go last apart; null where there is none. */
+  /** Removes the entry that is first in the order of eviction, unless it is of `evict: last`. Null: there is none. */
   evict(): { readonly id: string; readonly sizeBytes: number } | null {
     for (const key of this.#tables.recency.getKeys({ end: RECENCY_LAST, limit: 1 })) {
       const id = idOf(key, RECENCY_ID_OFFSET);
       const place = this.remove(id);
-      // A place that can't be read leaves this behind; without it the next call would find it again.
+      // Where the place is damaged this record is left, and the next call would find it again.
       if (place === null) this.#tables.recency.removeSync(key);
       return { id, sizeBytes: place?.sizeBytes ?? 0 };
     }
     return null;
   }
 
-  /** The latest moment under which an entry stands in the order of eviction; 0: there is none. */
+  /** The latest time in the order of eviction, in milliseconds; 0: there are no entries. Outside a transaction. */
   newestUseMs(): number {
     const newest = [{}, { start: RECENCY_LAST }].flatMap((range) =>
       Array.from(this.#tables.recency.getKeys({ ...range, reverse: true, limit: 1 }), usedAtOf),
@@ -142,7 +143,7 @@ export class DiskIndex {
     return Math.max(0, ...newest);
   }
 
-  /** Which entries there are to evict: any, or only such as go last. */
+  /** Which entries could be evicted: some, only those of `evict: last`, or none. Outside a transaction. */
   rank(): 'normal' | 'last' | 'none' {
     for (const key of this.#tables.recency.getKeys({ limit: 1 })) {
       return key.compare(RECENCY_LAST) < 0 ? 'normal' : 'last';
@@ -150,27 +151,27 @@ export class DiskIndex {
     return 'none';
   }
 
-  /** Deletes at most `limit` chunks of a piece of debris. True: that was the last of it. */
+  /** Deletes at most `limit` orphaned chunks of an id. True: none are left. */
   sweep(id: string, limit: number): boolean {
     const range = { start: chunkKey(id, 0), end: chunkKey(id, 0xffff_ffff), limit };
     const keys = Array.from(this.#tables.chunks.getKeys(range));
     for (const key of keys) this.#tables.chunks.removeSync(key);
     if (keys.length === limit) return false;
-    this.#tables.debris.removeSync(idKey(id));
+    this.#tables.orphans.removeSync(idKey(id));
     return true;
   }
 
-  /** Ids of all debris; at a start, of fills that a crash cut off and of removals that were not finished. */
-  debris(): string[] {
-    return Array.from(this.#tables.debris.getKeys({}), (key) => idOf(key));
+  /** All ids with orphaned chunks; at a start those of entries that a crash left incomplete or half removed. */
+  orphans(): string[] {
+    return Array.from(this.#tables.orphans.getKeys({}), (key) => idOf(key));
   }
 
-  /** A transaction that changes nothing anybody sees, for the sake of the one before it. */
+  /** Writes without a change: after one more transaction LMDB can reuse the pages that the last one freed. */
   tick(): void {
     this.#addBytes(0);
   }
 
-  /** After a transaction was given up: back to what is committed. */
+  /** To be called after a transaction has failed: goes back to what is committed. */
   reload(): void {
     this.bytes = this.#tables.about.get(TOTAL_BYTES)?.readDoubleLE(0) ?? 0;
   }

@@ -1,6 +1,6 @@
 /**
- * Opens the cache's disk tier for its one writer, or says why it can't be. What can't be trusted (damaged, of another
- * format, or not of this state) is emptied: a cache may be lost, never wrong.
+ * Opens the cache's disk tier for its one writer. A cache that can't be trusted is emptied: one that is damaged, of
+ * another format, or not of this state.
  */
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import type { Mechanisms } from '../../mechanisms.ts';
@@ -13,11 +13,11 @@ import { DiskQuota } from './quota.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
 export interface DiskOptions extends Pick<DiskWriterOptions, 'queueBytes' | 'now' | 'log' | 'surplus'> {
-  /** A folder of the cache's own; made where it is missing, for its owner alone. */
+  /** The cache's own folder; created with mode 0700 where it is missing. */
   readonly path: string;
-  /** What the data file may take of the file system. */
+  /** The largest size of the data file. */
   readonly sizeBytes: number;
-  /** The state's ids of its starts, this one's last. */
+  /** `StateStore.starts`. */
   readonly starts: readonly string[];
   /** All of them, unless a test leaves some out. */
   readonly mechanisms?: Pick<Mechanisms, 'identity'>;
@@ -27,14 +27,14 @@ export type DiskOpening =
   | {
       readonly kind: 'open';
       readonly writer: DiskWriter;
-      /** False: what was there was not of this state, or of a later boot of it, and was emptied. */
+      /** False: the cache was of another state, or of a later start of this one, and was emptied. */
       readonly trusted: boolean;
-      /** What an operator should know of how it was found; empty where all was well. */
+      /** Messages to the operator; none where the cache was sound. */
       readonly report: readonly string[];
     }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** Below it there is no room for anything beside LMDB's own pages. */
+/** A smaller file has no room besides LMDB's own pages. */
 export const SMALLEST_BYTES = 4 * 1024 * 1024;
 
 export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening> {
@@ -50,7 +50,7 @@ export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening>
       ...options,
       probe,
       tables: found.tables,
-      room: new DiskQuota(sizeBytes),
+      quota: new DiskQuota(sizeBytes),
     });
     return { kind: 'open', writer, trusted: found.trusted, report };
   } catch (error) {
@@ -58,7 +58,7 @@ export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening>
   }
 }
 
-/** Takes away all that is stored, while nobody has it open. */
+/** Deletes all that is stored. Nobody may have the cache open. */
 export function emptyCache(path: string): void {
   rmSync(dataFile(path), { force: true });
   rmSync(lockFile(path), { force: true });
@@ -73,7 +73,7 @@ type Found =
   | { readonly kind: 'none' }
   /** Damaged, of another format, too large. */
   | { readonly kind: 'unusable'; readonly reason: string }
-  /** Whole, and written under invalidations that this state has not seen. */
+  /** Sound, but written after invalidations that this state does not know. */
   | { readonly kind: 'foreign'; readonly reason: string };
 
 async function openTrusted(
@@ -125,13 +125,13 @@ const IDENTITY = Buffer.from('identity');
 
 interface IdentityRecord {
   readonly format: number;
-  /** The state's id of the start under which it was last opened. */
+  /** The id of the state's start under which the cache was last opened. */
   readonly start: string;
 }
 
 /**
- * Null: it may be believed. A start that this state does not know of, or that has this one's id, was of another state, or
- * of a copy that went its own way: this state lacks invalidations that the cache's entries were stored under.
+ * Null: trusted. A start that this state does not know, or this one's own id, is of another state or of another copy of
+ * it: this state may lack invalidations that the cache's entries should be judged by.
  */
 function judge(record: Buffer | undefined, starts: readonly string[]): Found | null {
   const written = record === undefined ? null : identityOf(record);
@@ -157,7 +157,7 @@ function isIdentity(value: unknown): value is IdentityRecord {
   return typeof format === 'number' && typeof start === 'string';
 }
 
-/** Writes whose the cache is, synced before anything is stored under this start. */
+/** Writes the identity, synced before anything is stored under this start. */
 async function claim(tables: Tables, { starts, probe }: Opening): Promise<Tables> {
   const record: IdentityRecord = { format: FORMAT_VERSION, start: starts.at(-1)! };
   const commits = new Committer(tables.root, probe);

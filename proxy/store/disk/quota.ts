@@ -1,20 +1,20 @@
 /**
- * How much room the cache has, in pages as the file system sees them. LMDB never gives a page back, so the file's size
- * is the most that was ever in use, and more where free pages lie in runs too short for a chunk; what is in use must
- * therefore stay clear of the bound.
+ * The room of the cache, in pages of its file. LMDB never gives a page back: the file is as large as the most that was
+ * ever in use, and larger where free pages lie in runs too short for a chunk. So the pages in use must stay clear of the
+ * bound. Constants are shares of the size or of the bound.
  */
 import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { PageCounts } from './environment.ts';
 
-/** Of the size: what is aimed at, so that a transaction may err. */
+/** Of the size: the aim, which leaves room for a transaction's error. */
 const BOUND = 0.99;
-/** Of the bound: what is in use above it is evicted, so that a tenth stays free. */
+/** Of the bound: pages in use above it are freed by eviction, so that a tenth stays free. */
 const CEILING = 0.9;
-/** Of the bound: nothing is stored above it. Between the two lies what waits to be deleted until its readers are done. */
+/** Of the bound: nothing is stored above it. Between it and the ceiling lie orphaned chunks that are still read. */
 const LIMIT = 0.95;
-/** Of the bound, below the ceiling. */
+/** Of the bound: so much below the ceiling, room is ample. */
 const AMPLE = 0.05;
-/** Of the bound: a larger file means that free pages can't be used as they lie, and more of them must be free. */
+/** Of the bound: in a larger file free pages lie in runs too short for a chunk, and more of them must be free. */
 const CROWDED = 0.97;
 /** The ceiling for a file that has reached the bound. */
 const CROWDED_CEILING = 0.5;
@@ -23,7 +23,7 @@ const LOWEST_CEILING = 0.25;
 const OVERSIZE = 0.05;
 /** The most pages that a transaction of removals changes, in all tables. */
 const REMOVAL_PAGES = 256;
-/** Beside its chunks, a transaction copies the path to each leaf that it changes. */
+/** Besides its chunks, a transaction copies the path to each leaf that it changes. */
 const TREE_PAGES = 32;
 
 export class DiskQuota {
@@ -57,32 +57,32 @@ export class DiskQuota {
   }
 
   /**
-   * Freed pages can't be used while a reader's snapshot has them, and the file has no room for new ones. What only makes
-   * room would take pages and free none.
+   * An open snapshot keeps freed pages from reuse, and the file has no room for new ones. Eviction and deletion would take
+   * pages and free none.
    */
   get isPinned(): boolean {
     return this.#isPinned;
   }
 
-  /** Pages' worth of entries that must go; none where it is not positive. `leavingPages`: about to be deleted anyway. */
+  /** Pages that eviction must free; none where it is not positive. `leavingPages`: of orphaned chunks. */
   excessPages(leavingPages: number): number {
     return this.#now.used - leavingPages + this.#pagesFor(this.batchBytes) - this.#ceilingPages();
   }
 
-  /** Whether there is room to speak of without eviction. */
+  /** Whether there is ample room without eviction. */
   isAmple(leavingPages: number): boolean {
     return this.excessPages(leavingPages) + this.#boundPages * AMPLE <= 0;
   }
 
-  /** Whether a transaction that writes `bytes` may be begun. */
+  /** Whether a transaction that adds `bytes` of content may begin. */
   admits(bytes: number, leavingPages: number): boolean {
-    // What one transaction frees, the next can't use yet: its sync must have ended first.
+    // Pages that the last transaction freed can't be reused before its sync has ended.
     const used = Math.max(this.#now.used, this.#usedBefore) + this.#pagesFor(bytes);
     if (this.#isPinned) return false;
     return used - leavingPages <= this.#ceilingPages() && used <= this.#boundPages * LIMIT;
   }
 
-  /** Whether pages were freed that can be used after one more transaction. */
+  /** Whether pages were freed that can be reused after one more transaction. */
   get isSettling(): boolean {
     return this.#usedBefore > this.#now.used;
   }
@@ -104,7 +104,7 @@ function clamp(share: number): number {
   return Math.min(1, Math.max(0, share));
 }
 
-/** Pages that a content of this size takes, without the tree's. */
+/** Pages that content of this size takes, without those of the tree. */
 export function pagesOf(sizeBytes: number): number {
   return Math.ceil(sizeBytes / PAGE_BYTES);
 }

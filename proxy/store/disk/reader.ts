@@ -13,7 +13,7 @@ import { chunkKey, lookupOf, openChunk, openHead, variantRange } from './format.
 export interface DiskReader {
   /** Every variant of a primary key. */
   heads(key: string): EntryHead[];
-  /** A chunk's content, the caller's own; null where it is gone or damaged: the body can't be continued. */
+  /** A copy of a chunk's content; null where it is missing or damaged. */
   chunk(id: string, index: number): Uint8Array | null;
   close(): Promise<void>;
   readonly counters: {
@@ -86,7 +86,7 @@ class LmdbReader implements DiskReader {
     if (!this.#isDead) this.#tables.root.resetReadTxn();
   }
 
-  /** LMDB found its own tree damaged, which is as good as a wrong checksum; or it lets nobody in any more. */
+  /** LMDB has found its own tree damaged, which counts as a wrong checksum, or it refuses everything from now on. */
   #failed(error: unknown): void {
     this.counters.corrupt += 1;
     this.#isDead ||= isPanic(error);

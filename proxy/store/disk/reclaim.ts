@@ -1,6 +1,6 @@
 /**
- * Chunks without a head, which wait for their deletion: a body streams over many turns of a worker's loop without holding
- * a snapshot, so the chunks of a removed entry stay until nobody reads them.
+ * Orphaned chunks: those without a head, which wait for deletion. A worker reads a body over many turns of its loop, each
+ * time by a new snapshot, so the chunks of a removed entry stay until nobody reads it.
  */
 import { pagesOf } from './quota.ts';
 
@@ -19,7 +19,7 @@ export class OrphanedChunks {
     return this.#pages;
   }
 
-  /** `readyAtMs`: not deleted before, so that a reader who has just found the entry can still pin it. */
+  /** `readyAtMs`: monotonic; before it they are not deleted, so that a reader that has just found the entry can pin it. */
   add(id: string, sizeBytes: number, readyAtMs: number): void {
     this.delete(id);
     const pages = pagesOf(sizeBytes);
@@ -32,12 +32,12 @@ export class OrphanedChunks {
     this.#waiting.delete(id);
   }
 
-  /** Somebody reads this entry; counted. */
+  /** Counts one more reader of the entry. */
   pin(id: string): void {
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
   }
 
-  /** True: it waits, and may be deleted now for all its readers. */
+  /** Counts one reader less. True: it was the last, and the entry's chunks wait for deletion. */
   unpin(id: string): boolean {
     const count = this.#pins.get(id) ?? 0;
     if (count > 1) this.#pins.set(id, count - 1);
@@ -45,19 +45,19 @@ export class OrphanedChunks {
     return count === 1 && this.#waiting.has(id);
   }
 
-  /** One that may be deleted now. */
+  /** The id of an entry whose chunks may be deleted now; null: there is none. */
   due(nowMs: number): string | null {
     const next = this.#next();
     return next !== null && next.readyAtMs <= nowMs ? next.id : null;
   }
 
-  /** Milliseconds until one that nobody reads may be deleted; null: there is none. */
+  /** Milliseconds until `due` gives one; null: there is none, or all of them are read. */
   untilDueMs(nowMs: number): number | null {
     const next = this.#next();
     return next === null ? null : Math.max(0, next.readyAtMs - nowMs);
   }
 
-  /** They were added in the order in which they get ready. */
+  /** The first that nobody reads. They were added in the order of `readyAtMs`. */
   #next(): { readonly id: string; readonly readyAtMs: number } | null {
     for (const [id, { readyAtMs }] of this.#waiting) {
       if (!this.#pins.has(id)) return { id, readyAtMs };

@@ -6,7 +6,7 @@ import { chunkBytes, CHUNK_BYTES } from './format.ts';
 import type { WritesInFlight } from './writes-in-flight.ts';
 import type { DiskReader } from './reader.ts';
 
-/** How the coordinator's writer is reached; calls are answered in order. */
+/** The way to the coordinator's writer. Calls are answered in order. */
 export interface DiskWriterLink {
   call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry'>(
     name: Name,
@@ -19,13 +19,13 @@ export interface DiskWriterLink {
   ): void;
 }
 
-/** Ids that were used are told in batches of at most this many, and at the end of a turn of this length. */
+/** Used ids are sent in batches of at most this many, after at most this time. */
 const TOUCHES = 256;
 const TOUCH_MS = 1_000;
-/** Ids of entries that may still stand on disk and must not be found; the oldest is forgotten beyond this number. */
+/** The most ids of hidden entries that are remembered; the oldest is forgotten first. */
 const HIDDEN_IDS = 4_096;
 
-/** The disk tier of one worker: it reads by itself, and sends what is to be written to the coordinator. */
+/** The disk tier of one worker: it reads LMDB itself, and sends what is to be written to the coordinator. */
 export class WorkerDiskTier implements DiskTier {
   readonly #reader: DiskReader;
   readonly #writer: DiskWriterLink;
@@ -77,7 +77,7 @@ export class WorkerDiskTier implements DiskTier {
 
   begin(id: string): DiskEntryWriter {
     this.#writer.tell('beginEntry', { id });
-    return new ChunkedFill(id, this.#writer, this.#writesInFlight);
+    return new ChunkedEntry(id, this.#writer, this.#writesInFlight);
   }
 
   async update(head: EntryHead): Promise<void> {
@@ -124,11 +124,11 @@ export class WorkerDiskTier implements DiskTier {
   }
 }
 
-/** Of the buffer that a chunk begins with: most entries are far smaller than a chunk. */
+/** The size of a chunk's first buffer: most entries are far smaller than a chunk. */
 const FIRST_BYTES = 512;
 
 /** Cuts an entry's content into chunks of the disk's size. */
-class ChunkedFill implements DiskEntryWriter {
+class ChunkedEntry implements DiskEntryWriter {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
   readonly #writesInFlight: WritesInFlight;
@@ -167,7 +167,7 @@ class ChunkedFill implements DiskEntryWriter {
     try {
       return await this.#writer.call('commitEntry', { head, maxVariants });
     } catch {
-      // The coordinator ends; so does this worker.
+      // The coordinator ends, and so does this worker.
       return false;
     } finally {
       arrived();

@@ -1,16 +1,16 @@
-/** Whether the disk tier stores: a full or failing file system stops that, and nothing else. */
+/** Decides whether the disk tier stores new entries. Only a full or failing file system stops that. */
 import { statfsSync } from 'node:fs';
 import type { CommitFailure } from './committer.ts';
 import type { DiskEvent } from './events.ts';
 
 export type WriteGuardState = 'on' | 'stopped' | 'stopped-until-restart';
 
-/** Kept free in the file system beside what a transaction may need: others write there, too, the state among them. */
+/** Kept free in the file system besides what a transaction needs: the state and other programs write there, too. */
 const SPARE_BYTES = 1024 * 1024;
 
 export class WriteGuard {
   state: WriteGuardState = 'on';
-  /** Times that it was stopped. */
+  /** How often storing was stopped. */
   stops = 0;
 
   readonly #path: string;
@@ -37,8 +37,8 @@ export class WriteGuard {
   }
 
   /**
-   * A transaction failed. LMDB reports a full file system as an input/output error, and is sound after it; after any
-   * other failure it can't be relied on to end another transaction.
+   * To be called when a transaction has failed. LMDB reports a full file system as an input/output error and stays sound;
+   * after any other failure its next transaction may never end.
    */
   failed(failure: CommitFailure): void {
     if (!failure.isPanic && this.#freeBytes() < this.#neededBytes) this.#stop('stopped', failure.reason);
@@ -56,7 +56,7 @@ export class WriteGuard {
     this.#log({ kind: 'storing-stopped', reason, untilRestart: state === 'stopped-until-restart' });
   }
 
-  /** 0 where it can't be told: the folder may be gone. */
+  /** 0 where the system does not say, as when the folder is gone. */
   #freeBytes(): number {
     try {
       const { bavail, bsize } = statfsSync(this.#path);

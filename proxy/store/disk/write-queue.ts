@@ -1,6 +1,7 @@
 /**
- * Does what the writer is asked, in order, in one transaction after another of a few milliseconds each; between them it
- * makes room for what comes and deletes the chunks that nobody needs.
+ * Runs the writer's operations in order, in one transaction after another of a few milliseconds each. Between them it
+ * evicts entries to make room and deletes orphaned chunks. It is long because the three share one state: which room there
+ * is, and which is about to be.
  */
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { SLICE_MS, type Committer, type CommitFailure } from './committer.ts';
@@ -13,11 +14,11 @@ import type { WriteGuard } from './write-guard.ts';
 
 export interface WriteQueueParts {
   readonly tables: Tables;
-  readonly ledger: DiskIndex;
-  readonly commits: Committer;
-  readonly room: DiskQuota;
-  readonly storing: WriteGuard;
-  /** Of what is new and waits, content and heads; beyond it no more of that is taken. */
+  readonly index: DiskIndex;
+  readonly committer: Committer;
+  readonly quota: DiskQuota;
+  readonly guard: WriteGuard;
+  /** The most bytes of new content and heads that may wait; beyond it new ones are refused. */
   readonly queueBytes: number;
   log(event: DiskEvent): void;
 }
@@ -28,30 +29,30 @@ export interface Removed {
 }
 
 interface Operation {
-  /** Content that it adds; 0: it is done even where there is no room. */
+  /** Content that it adds; 0: it is done even where there is no quota. */
   readonly bytes: number;
-  /** What it takes in memory while it waits; 0: it is done however much waits. */
+  /** Memory that it takes while it waits; an operation with 0 is accepted however much waits. */
   readonly waitingBytes: number;
   run(): void;
   settle(outcome: 'committed' | 'refused'): void;
   reject(error: unknown): void;
 }
 
-/** A removed entry's chunks stay this long at least: a reader that has just found its head must be able to pin it. */
+/** The chunks of a removed entry stay this long: a reader that has just found its head must be able to pin it. */
 const GRACE_MS = 50;
-/** Beyond these nothing at all is taken: whoever sends does not wait for its answers. */
+/** The most operations that may wait, of any kind: workers send them without waiting for answers. */
 const QUEUE_OPERATIONS = 50_000;
-/** Of an operation beside its bytes. */
+/** Memory that an operation takes besides its content. */
 const OPERATION_BYTES = 512;
 const BATCH_OPERATIONS = 256;
-/** Entries that one transaction evicts at most: each changes a page in four tables. */
+/** The most entries that one transaction evicts: each changes a page in four tables. */
 const EVICTIONS = 64;
-/** What is new waits this long in all for a reader that keeps its snapshot open, then is refused until it closes it. */
+/** New entries wait this long for a reader that keeps its snapshot open; then they are refused until it closes it. */
 const PINNED_MS = 1_000;
 const CHUNKS_PER_STEP = 32;
 
 export class WriteQueue {
-  readonly debris = new OrphanedChunks();
+  readonly orphans = new OrphanedChunks();
   evictions = 0;
   evictLastFull = false;
 
@@ -61,20 +62,20 @@ export class WriteQueue {
   #running: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
-  /** Monotonic time since when a snapshot keeps freed pages from use; null: none does. */
+  /** Monotonic time since when an open snapshot has kept freed pages from reuse; null: none does. */
   #pinnedSinceMs: number | null = null;
 
   constructor(parts: WriteQueueParts) {
     this.#parts = parts;
-    for (const id of parts.ledger.debris()) this.debris.add(id, 0, 0);
+    for (const id of parts.index.orphans()) this.orphans.add(id, 0, 0);
     this.#wake();
   }
 
   /**
-   * Runs `run` in a transaction, which must not throw once it has written, and resolves with what it gave when that is
-   * committed. Null: refused, for want of room, because too much waits, or because the transaction was given up. `bytes`:
-   * content that it adds. `headBytes`: of the head of a new entry. `isOwed`: what came before it was taken, and is in vain
-   * without it.
+   * Runs `run` in a transaction and resolves with its result when that is committed. `run` must not throw once it has
+   * written. Null: refused for want of room, because too much waits, or because the transaction failed. `bytes`: content
+   * that it adds. `headBytes`: memory of the head of a new entry. `isOwed`: earlier operations of the entry were accepted,
+   * so this one is accepted however much waits.
    */
   do<T>(bytes: number, run: () => T, headBytes = 0, isOwed = false): Promise<T | null> {
     const isNew = bytes > 0 || headBytes > 0;
@@ -97,19 +98,19 @@ export class WriteQueue {
     });
   }
 
-  /** These have no head any more; their chunks are deleted when nobody reads them. */
+  /** Deletes the chunks of removed entries when nobody reads them. */
   discard(removed: readonly Removed[]): void {
     if (removed.length === 0) return;
     const readyAtMs = performance.now() + GRACE_MS;
-    for (const { id, sizeBytes } of removed) this.debris.add(id, sizeBytes, readyAtMs);
+    for (const { id, sizeBytes } of removed) this.orphans.add(id, sizeBytes, readyAtMs);
     this.#wake();
   }
 
   unpin(id: string): void {
-    if (this.debris.unpin(id)) this.#wake();
+    if (this.orphans.unpin(id)) this.#wake();
   }
 
-  /** Resolves when all that was asked is done, and all is deleted that may be. */
+  /** Resolves when every operation is done and every orphaned chunk that nobody reads is deleted. */
   async idle(): Promise<void> {
     for (;;) {
       while (this.#running !== null) await this.#running;
@@ -120,7 +121,7 @@ export class WriteQueue {
     }
   }
 
-  /** Finishes what was asked; takes nothing more. */
+  /** Finishes the operations that wait, and refuses new ones. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
@@ -131,7 +132,7 @@ export class WriteQueue {
     if (this.#closed || this.#isGivenUp) return false;
     if (this.#queue.length >= QUEUE_OPERATIONS) return false;
     if (waitingBytes > 0 && this.#queuedBytes + waitingBytes > this.#parts.queueBytes) return false;
-    return bytes === 0 || this.#parts.storing.state === 'on';
+    return bytes === 0 || this.#parts.guard.state === 'on';
   }
 
   #wake(): void {
@@ -146,10 +147,10 @@ export class WriteQueue {
       });
   }
 
-  /** LMDB can't read its own file, or we have a bug: what is there may still be served, but nothing more is tried. */
+  /** LMDB can't read its own file, or Weir has a bug. Stored entries may still be served; nothing more is written. */
   #giveUp(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
-    this.#parts.storing.giveUp(reason);
+    this.#parts.guard.giveUp(reason);
   }
 
   #sleep(): void {
@@ -163,11 +164,11 @@ export class WriteQueue {
   }
 
   #untilSweepMs(): number | null {
-    return this.#parts.storing.state === 'on' ? this.debris.untilDueMs(performance.now()) : null;
+    return this.#parts.guard.state === 'on' ? this.orphans.untilDueMs(performance.now()) : null;
   }
 
   async #run(): Promise<void> {
-    // What is asked within one turn goes into one transaction.
+    // Operations of one turn of the loop share a transaction.
     await nextTurn();
     this.#observe();
     for (;;) {
@@ -179,23 +180,23 @@ export class WriteQueue {
   }
 
   #observe(): void {
-    const { room, tables } = this.#parts;
-    room.observe(countPages(tables), () => oldestSnapshotLag(tables));
-    if (!room.isPinned) this.#pinnedSinceMs = null;
+    const { quota, tables } = this.#parts;
+    quota.observe(countPages(tables), () => oldestSnapshotLag(tables));
+    if (!quota.isPinned) this.#pinnedSinceMs = null;
     else this.#pinnedSinceMs ??= performance.now();
-    if (!this.evictLastFull || !this.#parts.room.isAmple(this.debris.pages)) return;
+    if (!this.evictLastFull || !this.#parts.quota.isAmple(this.orphans.pages)) return;
     this.evictLastFull = false;
     this.#parts.log({ kind: 'evict-last-room' });
   }
 
-  /** Takes from the queue what one transaction may hold. Empty though something waits: its room is being made. */
+  /** Takes operations for one transaction from the queue. None though some wait: room is being made for them. */
   #takeBatch(): Operation[] {
     const batch: Operation[] = [];
     let bytes = 0;
     while (this.#queue.length > 0 && batch.length < BATCH_OPERATIONS) {
       const next = this.#queue[0]!;
-      if (bytes > 0 && bytes + next.bytes > this.#parts.room.batchBytes) break;
-      if (next.bytes > 0 && !this.#parts.room.admits(bytes + next.bytes, this.debris.pages)) {
+      if (bytes > 0 && bytes + next.bytes > this.#parts.quota.batchBytes) break;
+      if (next.bytes > 0 && !this.#parts.quota.admits(bytes + next.bytes, this.orphans.pages)) {
         if (batch.length > 0 || (!this.#closed && this.#mayGetRoom())) break;
         this.#take().settle('refused');
         this.#noteRefusal();
@@ -213,17 +214,17 @@ export class WriteQueue {
     return operation;
   }
 
-  /** Whether waiting helps: something can be evicted, is about to be deleted, or was just now. */
+  /** Whether waiting helps: entries can be evicted, or chunks are about to be deleted or were deleted just now. */
   #mayGetRoom(): boolean {
     if (this.#pinnedSinceMs !== null) return performance.now() - this.#pinnedSinceMs < PINNED_MS;
-    if (this.#parts.room.isSettling || this.debris.untilDueMs(performance.now()) !== null) return true;
-    return this.#parts.room.excessPages(this.debris.pages) > 0 && this.#parts.ledger.rank() === 'normal';
+    if (this.#parts.quota.isSettling || this.orphans.untilDueMs(performance.now()) !== null) return true;
+    return this.#parts.quota.excessPages(this.orphans.pages) > 0 && this.#parts.index.rank() === 'normal';
   }
 
-  /** True: something was done, or has to be waited for. */
+  /** True: operations ran, were refused, or wait for room. */
   async #commitBatch(): Promise<boolean> {
     if (this.#queue.length === 0) return false;
-    if (this.#queue[0]!.bytes > 0 && !this.#parts.storing.check()) {
+    if (this.#queue[0]!.bytes > 0 && !this.#parts.guard.check()) {
       this.#take().settle('refused');
       return true;
     }
@@ -238,14 +239,14 @@ export class WriteQueue {
       await delay(1);
       return this.#observe();
     }
-    const waitMs = this.debris.untilDueMs(performance.now()) ?? 0;
+    const waitMs = this.orphans.untilDueMs(performance.now()) ?? 0;
     if (waitMs > 0) await delay(waitMs);
-    else if (this.#parts.room.isSettling) this.#note(await this.#transact(() => this.#parts.ledger.tick()));
+    else if (this.#parts.quota.isSettling) this.#note(await this.#transact(() => this.#parts.index.tick()));
   }
 
-  /** A transaction, and a look at what it did to the file. */
+  /** Runs a transaction and counts the pages again. */
   async #transact(work: () => void): Promise<CommitFailure | null> {
-    const failure = await this.#parts.commits.commit(work);
+    const failure = await this.#parts.committer.commit(work);
     if (failure === null) this.#observe();
     return failure;
   }
@@ -260,7 +261,7 @@ export class WriteQueue {
       this.#note(failure);
       for (const each of batch.slice(0, ran)) each.settle(failure === null ? 'committed' : 'refused');
     } catch (error) {
-      this.#parts.ledger.reload();
+      this.#parts.index.reload();
       for (const each of batch.slice(0, ran)) each.reject(error);
     }
     this.#putBack(batch.slice(ran));
@@ -271,16 +272,16 @@ export class WriteQueue {
     for (const { waitingBytes } of operations) this.#queuedBytes += waitingBytes;
   }
 
-  /** One step towards the room that the next transactions need. True: something was evicted. */
+  /** Evicts some of the entries that exceed the quota. True: there were some. */
   async #evict(): Promise<boolean> {
-    if (this.#parts.storing.state !== 'on' || this.#pinnedSinceMs !== null) return false;
-    let excess = this.#parts.room.excessPages(this.debris.pages);
+    if (this.#parts.guard.state !== 'on' || this.#pinnedSinceMs !== null) return false;
+    let excess = this.#parts.quota.excessPages(this.orphans.pages);
     if (excess <= 0) return false;
     let removed: Removed[] = [];
     const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
       while (excess > 0 && removed.length < EVICTIONS && performance.now() < deadline) {
-        const victim = this.#parts.ledger.evict();
+        const victim = this.#parts.index.evict();
         if (victim === null) return;
         removed.push(victim);
         excess -= pagesOf(victim.sizeBytes);
@@ -293,39 +294,39 @@ export class WriteQueue {
     return removed.length > 0;
   }
 
-  /** Deletes some chunks that nobody reads. True: there were some. */
+  /** Deletes some orphaned chunks that nobody reads. True: there were some. */
   async #sweep(): Promise<boolean> {
     if (this.#isGivenUp || this.#pinnedSinceMs !== null) return false;
     const swept: string[] = [];
-    if (this.debris.due(performance.now()) === null) return false;
+    if (this.orphans.due(performance.now()) === null) return false;
     const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
-      let id = this.debris.due(performance.now());
+      let id = this.orphans.due(performance.now());
       while (id !== null && performance.now() < deadline) {
-        if (!this.#parts.ledger.sweep(id, CHUNKS_PER_STEP)) continue;
-        this.debris.delete(id);
+        if (!this.#parts.index.sweep(id, CHUNKS_PER_STEP)) continue;
+        this.orphans.delete(id);
         swept.push(id);
-        id = this.debris.due(performance.now());
+        id = this.orphans.due(performance.now());
       }
     });
     this.#note(failure);
-    if (failure !== null) for (const id of swept) this.debris.add(id, 0, performance.now());
+    if (failure !== null) for (const id of swept) this.orphans.add(id, 0, performance.now());
     return failure === null;
   }
 
   #note(failure: CommitFailure | null): void {
     if (failure === null) return;
-    this.#parts.storing.failed(failure);
-    if (!this.#isGivenUp) this.#parts.ledger.reload();
+    this.#parts.guard.failed(failure);
+    if (!this.#isGivenUp) this.#parts.index.reload();
   }
 
-  /** LMDB is not asked any more. */
+  /** LMDB is not called any more. */
   get #isGivenUp(): boolean {
-    return this.#parts.storing.state === 'stopped-until-restart';
+    return this.#parts.guard.state === 'stopped-until-restart';
   }
 
   #noteRefusal(): void {
-    if (this.evictLastFull || this.#parts.ledger.rank() !== 'last') return;
+    if (this.evictLastFull || this.#parts.index.rank() !== 'last') return;
     this.evictLastFull = true;
     this.#parts.log({ kind: 'evict-last-full' });
   }

@@ -1,26 +1,26 @@
 import type { KeyedHash } from '../../threads/keyed-hash.ts';
 
 /**
- * Which worker has in its memory what is on its way to the disk: until it is committed, no other worker finds it there. A
- * table of fixed size in shared memory, in which a key may take another's place: that costs a question to a worker, or one
- * to the origin, never a wrong answer.
+ * Which worker has an entry in memory that is on its way to the disk, where no other worker finds it before the commit. A
+ * table of fixed size in shared memory. Two keys may share a slot: that costs a lookup at a worker or a request to the
+ * origin, never a wrong answer.
  */
 export interface WritesInFlight {
-  /** This worker sends what it has of the key. What is returned is called when every worker finds it on disk. */
+  /** Notes that this worker sends an entry of the key. To call the result when every worker finds it on disk. */
   sent(key: string): () => void;
-  /** The place of another worker that has sent something of the key; null: none has. */
+  /** The index of another worker that has sent an entry of the key; null: none has. */
   holderOf(key: string): number | null;
 }
 
 const SLOTS = 4_096;
-/** A word holds the worker's place, beginning with 1, and above it which of its entries that is, lest one end another. */
+/** A word holds the worker's index plus 1 and, above it, a count of its entries, so that none clears the slot of a later one. */
 const HOLDER_BITS = 10;
 
 export function writesInFlightBuffer(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * 4);
 }
 
-/** `index`: this worker's place. */
+/** `index`: of this worker, below 1,023. */
 export function createWritesInFlight(
   buffer: SharedArrayBuffer,
   index: number,

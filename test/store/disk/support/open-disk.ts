@@ -61,12 +61,12 @@ export function openTables(path: string): { tables: Tables; writer: DiskWriter; 
   const sizeBytes = 16 * MIB;
   const probe = new WriteProbe(path);
   const tables = openForWriting(path, sizeBytes);
-  const room = new DiskQuota(sizeBytes);
+  const quota = new DiskQuota(sizeBytes);
   const writer = new DiskWriter({
     path,
     probe,
     tables,
-    room,
+    quota,
     queueBytes: sizeBytes,
     now: () => 1_700_000_000_000,
     log: () => {},
