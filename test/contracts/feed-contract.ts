@@ -7,9 +7,9 @@ import { FeedFollower } from './feed-follower.ts';
 import { readFeed, type FeedReader } from './feed-reader.ts';
 
 /**
- * What every feed must show, against the real thing. `describeFeed` runs it; a harness says how to start the server,
- * how to make changes, and how to do it harm. What a kind of feed can't do by its nature is named in `cannot`, with the
- * reason, and left out.
+ * The tests that every feed must pass with a real server. `describeFeed` runs them; a harness starts the server,
+ * makes changes and causes faults. What a type of feed can't do by its nature is listed in `cannot` with the
+ * reason, and is not tested.
  */
 export interface FeedHarness {
   readonly adapter: FeedAdapter;
@@ -24,18 +24,18 @@ export type FeedAbility =
   'resume' | 'trim' | 'recreate' | 'restore' | 'restart' | 'cut' | 'blackhole' | 'flood';
 
 export interface FeedService {
-  /** A feed of this stream as Weir would make it at a start. `maxSilenceMs` of its configuration: `contractMaxSilenceMs`. */
+  /** A new feed of this stream. The `maxSilenceMs` of its configuration is `contractMaxSilenceMs`. */
   feed(): Feed;
-  /** Publishes one transaction each, in order; resolves when the server has them all. */
+  /** Publishes the transactions in order; resolves when the server has them all. */
   publish(transactions: readonly (readonly PublishedRow[])[]): Promise<void>;
-  /** Makes the server forget everything published so far, so that no older position can be resumed. */
+  /** Removes everything published so far, so that no older position can be resumed. */
   trim?(): Promise<void>;
-  /** Deletes the stream and makes it anew under the same name, empty. */
+  /** Deletes the stream and creates an empty one of the same name. */
   recreate?(): Promise<void>;
-  /** Keeps a copy of the server's data as they are now. The server may be ended and started again for it. */
+  /** Copies the server's data. The server may be restarted for it. */
   copy?(): Promise<void>;
   /**
-   * Ends the server, puts its data back as they were copied, and starts it again on the same address. Nobody sees it before
+   * Ends the server, restores the copy of its data, and starts it again on the same address. No feed can connect before
    * these transactions are published.
    */
   restore?(transactions: readonly (readonly PublishedRow[])[]): Promise<void>;
@@ -43,14 +43,14 @@ export interface FeedService {
   restart?(): Promise<void>;
   /** Cuts every connection; new ones are accepted. */
   cut?(): Promise<void>;
-  /** From now on connections stay open and nothing is answered, also on new ones (SIGSTOP will do). `resume` undoes it. */
+  /** The server stops responding without closing connections, also on new ones (SIGSTOP), until `resume`. */
   blackhole?(): Promise<void>;
   resume?(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * A row whose id identifies it in the whole test. It must reach the feed such that `{id}` finds it: in the message or in
+ * A row whose id is unique in the test. The feed must provide it where `{id}` is looked up: in the message or in
  * `after`.
  */
 export interface PublishedRow {
@@ -60,7 +60,7 @@ export interface PublishedRow {
 }
 
 /**
- * What feeds take for their timeouts, and a runner for a stall of this process: longer than a busy machine stands still.
+ * The basis of feeds' timeouts and of the runner's detection of stalls: longer than pauses of a busy machine.
  */
 export const contractMaxSilenceMs = 6_000;
 
@@ -99,7 +99,7 @@ function describeReading(scene: Scene): void {
     expect(transactionsOf(events)).toEqual([['a1', 'a2'], ['b1'], ['c1', 'c2']]);
   });
 
-  it('proves again and again that it is at its head while nothing changes', async () => {
+  it('proves its head repeatedly while nothing changes', async () => {
     await scene.start();
     const reader = await scene.attach();
     const events = await reader.until((seen) => headsOf(seen).length >= 3);
@@ -110,7 +110,7 @@ function describeReading(scene: Scene): void {
 }
 
 function describeResuming(scene: Scene, adapter: FeedAdapter): void {
-  it('resumes after its position without loss, and a repetition is the same', async () => {
+  it('resumes after its position without loss, and repeats the same events', async () => {
     const service = await scene.start();
     const first = await scene.attach();
     await service.publish([[{ id: '1' }], [{ id: '2' }]]);
@@ -129,7 +129,7 @@ function describeResuming(scene: Scene, adapter: FeedAdapter): void {
     expect(positionsOf(again)).toEqual(positionsOf(events));
   });
 
-  it('says that it is at its head only behind everything published before', async () => {
+  it('yields a head only after everything published before', async () => {
     const service = await scene.start();
     const first = await scene.attach();
     await service.publish([[{ id: 'start' }]]);
@@ -175,7 +175,7 @@ function describeGaps(scene: Scene): void {
       const after = changesOf(await first.until((events) => idsOf(events).length >= 3))[0]!.position;
       await first.stop();
       await service[harm]!();
-      // As many as before, so that the old place exists again where places are mere numbers.
+      // As many as before, so that the old position exists again if positions are plain numbers.
       await service.publish([[{ id: '4' }], [{ id: '5' }], [{ id: '6' }]]);
 
       const second = scene.read(after);
@@ -187,7 +187,7 @@ function describeGaps(scene: Scene): void {
   }
 
   if (scene.can('recreate')) {
-    it('finds a gap when the stream is recreated while it follows, and goes on', async () => {
+    it('finds a gap when the stream is recreated while it is read, and continues', async () => {
       const service = await scene.start();
       const follower = await scene.follow();
       await service.publish([[{ id: '1' }], [{ id: '2' }]]);
@@ -202,7 +202,7 @@ function describeGaps(scene: Scene): void {
   }
 }
 
-/** More than what is lost, so that the old place exists again where places are mere numbers. */
+/** More than are lost, so that the old position exists again if positions are plain numbers. */
 const otherRows = Array.from({ length: 8 }, (_, i) => [{ id: `other-${i}` }]);
 
 function describeRestoring(scene: Scene): void {
@@ -233,7 +233,7 @@ function describeRestoring(scene: Scene): void {
     expect(resumed.filter((event) => event.kind === 'gap')).toEqual([]);
   });
 
-  it('finds a gap when an older copy was restored beneath a running Weir and written on, and goes on', async () => {
+  it('finds a gap when an older copy was restored beneath a running Weir and written on, and continues', async () => {
     const service = await scene.start();
     await service.publish([[{ id: '1' }]]);
     await service.copy!();
@@ -247,7 +247,7 @@ function describeRestoring(scene: Scene): void {
     await follower.until(({ rows }) => rows.includes('4'));
   });
 
-  it('finds a gap when an older copy was restored though nothing had changed since it began', async () => {
+  it('finds a gap when an older copy was restored although nothing had changed since the start', async () => {
     const service = await scene.start();
     await service.publish([[{ id: '1' }]]);
     await service.copy!();
@@ -261,7 +261,7 @@ function describeRestoring(scene: Scene): void {
     expect(events.find((event) => event.kind !== 'behind')!.kind).toBe('gap');
   });
 
-  it('goes on without a gap when a copy was restored that holds all that was seen', async () => {
+  it('continues without a gap when the restored copy has everything that was read', async () => {
     const service = await scene.start();
     const first = await scene.attach();
     await service.publish([[{ id: '1' }], [{ id: '2' }]]);
@@ -294,7 +294,7 @@ function describeFaults(scene: Scene): void {
   }
 
   if (scene.can('blackhole')) {
-    it('is not live when the server falls silent, and comes back', async () => {
+    it('is not live when the server stops responding, and recovers', async () => {
       const service = await scene.start();
       const follower = await scene.follow();
       await service.publish([[{ id: '1' }]]);
@@ -323,7 +323,7 @@ function describeEnding(scene: Scene): void {
   });
 
   if (scene.can('blackhole')) {
-    it('ends promptly when it is aborted while the server is silent', async () => {
+    it('ends promptly when it is aborted while the server does not respond', async () => {
       const service = await scene.start();
       const reader = await scene.attach();
       await service.blackhole!();
@@ -336,12 +336,12 @@ function describeEnding(scene: Scene): void {
 
 const PATIENCE = { interval: 50, timeout: 20_000 };
 
-/** 32 MiB, of which a feed whose reader waits may hold a part. */
+/** A flood of 32 MiB, of which a feed may buffer only a part. */
 function describeFlood(scene: Scene): void {
   const row = 'x'.repeat(64 * 1024);
   const rows = 512;
 
-  it('leaves a flood upstream while its reader waits, and loses nothing of it', async () => {
+  it('leaves a flood upstream while its reader waits, without loss', async () => {
     const service = await scene.start();
     const reader = await scene.attach();
     reader.pause();
@@ -349,7 +349,7 @@ function describeFlood(scene: Scene): void {
     const ids = Array.from({ length: rows }, (_, i) => String(i));
     await service.publish(ids.map((id) => [{ id, text: row }]));
     await settle(2_000);
-    // What the publisher has left behind is freed in its own time.
+    // The publisher's buffers are freed with a delay.
     await expect.poll(() => heldBytes() - before, PATIENCE).toBeLessThan((rows * row.length) / 2);
     reader.resume();
     const events = await reader.until((all) => idsOf(all).length >= rows);
@@ -365,7 +365,7 @@ function heldBytes(): number {
   return heapUsed + external;
 }
 
-/** The service of the test that runs, and everything that was opened on it. */
+/** The service of the current test, and everything that was opened on it. */
 class Scene {
   readonly #harness: FeedHarness;
   #service: FeedService | null = null;
@@ -431,7 +431,7 @@ export function headsOf(events: readonly FeedEvent[]): Extract<FeedEvent, { kind
   return events.filter((event) => event.kind === 'head');
 }
 
-/** The ids of the rows in each transaction; those that hold none are left out. */
+/** The ids of the rows in each transaction; transactions without rows are left out. */
 export function transactionsOf(events: readonly FeedEvent[]): string[][] {
   return changesOf(events)
     .map((event) => event.changes.map(idOf))
@@ -442,7 +442,7 @@ export function idsOf(events: readonly FeedEvent[]): string[] {
   return transactionsOf(events).flat();
 }
 
-/** Of the transactions that hold rows. */
+/** Of the transactions with rows. */
 function positionsOf(events: readonly FeedEvent[]): string[] {
   return changesOf(events)
     .filter((event) => event.changes.length > 0)

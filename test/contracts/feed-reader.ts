@@ -1,14 +1,14 @@
 import type { Feed, FeedEvent, FeedClock, FeedDeps } from '../../origin-adapters/feeds/feed.ts';
 
-/** Reads a feed for a test: collects its events and waits for what the test wants to see. */
+/** Reads a feed for a test: collects its events and waits for conditions on them. */
 export interface FeedReader {
   readonly events: readonly FeedEvent[];
   /** Resolves with the events so far once `wanted` holds for them; rejects when the feed ends before. */
   until(wanted: (events: readonly FeedEvent[]) => boolean): Promise<readonly FeedEvent[]>;
-  /** Reads no further until `resume`. One event may already be on its way. */
+  /** Stops reading until `resume`. One event may already have been requested. */
   pause(): void;
   resume(): void;
-  /** Resolves when the feed has ended, by itself or after `stop`. */
+  /** Resolves when the feed has ended, with or without `stop`. */
   readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
@@ -84,7 +84,7 @@ export const systemFeedClock: FeedClock = {
   },
 };
 
-/** What an adapter needs, for tests against real servers. */
+/** Dependencies of an adapter for tests with real servers. */
 export const testFeedDeps: FeedDeps = {
   clock: systemFeedClock,
   log: () => undefined,

@@ -5,7 +5,7 @@ import { gate, settle } from '../support/barrier.ts';
 import { FakeClock } from './fake-clock.ts';
 
 describe('the size of a batch', () => {
-  it('follows the size of messages, and grows step by step', () => {
+  it('follows the size of messages, and at most doubles', () => {
     const size = new BatchSize();
     const first = size.messages;
     size.learn(first, first * 100);
@@ -18,7 +18,7 @@ describe('the size of a batch', () => {
     expect(size.messages).toBe(1);
   });
 
-  it('stays as it is when nothing came', () => {
+  it('is unchanged when nothing arrived', () => {
     const size = new BatchSize();
     const before = size.messages;
     size.learn(0, 0);
@@ -27,7 +27,7 @@ describe('the size of a batch', () => {
 });
 
 describe('arrivals', () => {
-  it('ask for the next batch only when all of the last one were taken', async () => {
+  it('request the next batch only when all of the last one were taken', async () => {
     const { arrivals, asked } = scripted([['a', 'b'], ['c']]);
     await settle();
     expect(asked).toHaveLength(1);
@@ -39,7 +39,7 @@ describe('arrivals', () => {
     expect(arrivals.take()).toBe('c');
   });
 
-  it('wake who waits, by a message or by time', async () => {
+  it('end a wait by a message or by time', async () => {
     const later = gate();
     const { arrivals, clock } = scripted([['a']], later.promise);
     const byTime = arrivals.wait(50);
@@ -53,14 +53,14 @@ describe('arrivals', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('give what came before they say why no more comes', async () => {
+  it('give all messages before the reason for the end', async () => {
     const { arrivals } = scripted([['a']], undefined, new Error('the connection was lost'));
     await settle();
     expect(arrivals.take()).toBe('a');
     expect(() => arrivals.take()).toThrow('the connection was lost');
   });
 
-  it('end who waits when they are aborted', async () => {
+  it('end a wait when they are aborted', async () => {
     const { arrivals, abort } = scripted([['a']], gate().promise);
     const waiting = arrivals.wait(50);
     abort.abort();
@@ -69,7 +69,7 @@ describe('arrivals', () => {
   });
 });
 
-/** Batches that come once `open` has resolved; behind the last one nothing more comes. */
+/** Batches that arrive once `open` has resolved; after the last one nothing arrives. */
 function scripted(batches: readonly (readonly string[])[], open?: Promise<void>, why: Error | null = null) {
   const asked: number[] = [];
   const clock = new FakeClock();

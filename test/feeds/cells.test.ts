@@ -5,7 +5,7 @@ import { FakeClock } from './fake-clock.ts';
 
 const MAX_SILENCE_MS = 1_000;
 
-describe('what workers are told of a feed', () => {
+describe('the shared state of a feed', () => {
   function live() {
     const clock = new FakeClock();
     const buffer = healthBuffer();
@@ -14,12 +14,12 @@ describe('what workers are told of a feed', () => {
     return { clock, trust: () => cells.trust(MAX_SILENCE_MS, 'revalidate', clock) };
   }
 
-  it('is nothing before it was proved to be at its head', () => {
+  it('is not trusted before a proof of the head', () => {
     const cells = new HealthCells(healthBuffer());
     expect(cells.trust(MAX_SILENCE_MS, 'bypass', new FakeClock())).toBe('bypass');
   });
 
-  it('is worth nothing after max-silence, whatever the coordinator says then', () => {
+  it('is not trusted after max-silence, whatever the coordinator writes then', () => {
     const { clock, trust } = live();
     clock.advance(MAX_SILENCE_MS);
     expect(trust()).toBe('live');
@@ -27,7 +27,7 @@ describe('what workers are told of a feed', () => {
     expect(trust()).toBe('revalidate');
   });
 
-  it('is worth nothing after a sleep of the machine, in which the monotonic clock stood still', () => {
+  it('is not trusted after the machine slept and its monotonic clock stopped', () => {
     const { clock, trust } = live();
     clock.jump(MAX_SILENCE_MS + 1);
     expect(trust()).toBe('revalidate');
@@ -37,7 +37,7 @@ describe('what workers are told of a feed', () => {
 describe('positions in shared memory', () => {
   const now = (): number => performance.now();
 
-  it('are those that were written last, for every thread, whatever is in them', () => {
+  it('are the last written ones in every thread, with any characters', () => {
     const buffer = positionBuffer();
     const [writer, reader] = [new PositionCells(buffer), new PositionCells(buffer)];
     expect([reader.announced, reader.applied]).toEqual([null, null]);
@@ -49,7 +49,7 @@ describe('positions in shared memory', () => {
     expect([reader.announced, reader.applied]).toEqual(['', '7']);
   });
 
-  it('are unknown where they are longer than can be kept, and after a gap', () => {
+  it('are unknown if they are too long, and after a gap', () => {
     const cells = new PositionCells(positionBuffer());
     cells.apply('1');
     cells.apply('x'.repeat(4097));
@@ -59,7 +59,7 @@ describe('positions in shared memory', () => {
     expect(cells.applied).toBeNull();
   });
 
-  it('wake who waits for one, and nobody else', async () => {
+  it('end a wait for them, and no other wait', async () => {
     const buffer = positionBuffer();
     const [writer, reader] = [new PositionCells(buffer), new PositionCells(buffer)];
     const waiting = reader.applies((position) => Number(position) >= 3, 60_000, now);

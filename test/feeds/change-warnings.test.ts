@@ -30,8 +30,8 @@ function given() {
   return { lines, take };
 }
 
-describe('a change that the map does not take', () => {
-  it('is logged the first time for each kind, without the values of its row', async () => {
+describe('a change that the map does not match', () => {
+  it('is logged once for each shape, without the values of its row', async () => {
     const { lines, take } = given();
     await take(row('product', { id: '1', card: 'secret' }), row('product', { id: '2', card: 'other' }));
     await take(row('orders', { id: '1' }), row('product', { id: '3', card: 'third' }));
@@ -49,7 +49,7 @@ describe('a change that the map does not take', () => {
     expect(JSON.stringify(lines)).not.toContain('secret');
   });
 
-  it('is logged for so many kinds and no more', async () => {
+  it('is logged for a limited number of shapes', async () => {
     const { lines, take } = given();
     await take(...Array.from({ length: 1000 }, (_, i) => row(`t${i}`, {})));
     expect(lines).toHaveLength(MAX_SHAPES + 1);
@@ -75,7 +75,7 @@ describe('a change that has no value for a template', () => {
     ]);
   });
 
-  it('names REPLICA IDENTITY where the old row was told in part', async () => {
+  it('names REPLICA IDENTITY where the old row is only partly known', async () => {
     const { lines, take } = given();
     await take(row('products', { id: '7' }, 'key-of-before'));
     expect(lines[0]!.details['cure']).toContain('REPLICA IDENTITY');

@@ -14,7 +14,7 @@ export interface DeliveryOptions {
 
 let nextId = 1;
 
-/** A delivery signed as Standard Webhooks says. */
+/** A delivery signed by the Standard Webhooks specification. */
 export function signedDelivery(content: unknown, options: DeliveryOptions = {}): FeedDelivery {
   const body = Buffer.from(typeof content === 'string' ? content : JSON.stringify(content));
   const id = options.id ?? `msg_${nextId}`;

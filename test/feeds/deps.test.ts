@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { loadLibrary } from '../../proxy/feeds/deps.ts';
 
 describe('optional client libraries', () => {
-  it('are loaded when they are there', async () => {
+  it('are loaded when they are installed', async () => {
     const loaded = await loadLibrary('node:path', () => import('node:path'));
     expect(loaded).toMatchObject({ kind: 'loaded', library: { sep: '/' } });
   });
 
-  it('are named with what to do when they are missing', async () => {
+  it('are named with the cure when they are missing', async () => {
     const name = '@weir-cache/not-installed';
     const loaded = await loadLibrary(name, () => import(/* @vite-ignore */ name) as Promise<unknown>);
     expect(loaded).toMatchObject({
@@ -20,7 +20,7 @@ describe('optional client libraries', () => {
     });
   });
 
-  it('that break say so', async () => {
+  it("report why they can't be loaded", async () => {
     const loaded = await loadLibrary('pg', () => Promise.reject(new Error('too old')));
     expect(loaded).toMatchObject({
       kind: 'failed',

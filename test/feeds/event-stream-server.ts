@@ -9,13 +9,13 @@ interface Entry {
 }
 
 /**
- * An origin with a change log behind server-sent events: replays after Last-Event-ID, says `event: reset` where it can't,
+ * An origin with a change log as server-sent events: it replays after Last-Event-ID, sends `event: reset` if it can't,
  * `event: head` at the end of the replay, and comments after that. It can be cut, silenced, trimmed and restarted, and be
  * behind.
  */
 export class EventStreamServer {
   readonly requests: IncomingMessage[] = [];
-  /** How long it keeps back what was published. */
+  /** The delay of published events. */
   behindMs = 0;
   readonly #heartbeatMs: number;
   readonly #sockets = new Set<Socket>();
@@ -35,7 +35,7 @@ export class EventStreamServer {
     return `http://127.0.0.1:${this.#port}/changes`;
   }
 
-  /** The id of what was published last; 0: nothing was. */
+  /** The id of the last published event; 0: none. */
   get lastId(): number {
     return this.#nextId - 1;
   }
@@ -73,7 +73,7 @@ export class EventStreamServer {
     this.#log = [];
   }
 
-  /** A new log, whose ids are none that the old one could have given. */
+  /** Starts a new log, with ids that the old one can't have used. */
   recreate(): void {
     this.#log = [];
     this.#nextId += 1_000_000;
@@ -84,7 +84,7 @@ export class EventStreamServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Says at once that everybody who has it all is at the head. */
+  /** Sends a comment at once to every client that has everything. */
   beat(): void {
     if (this.#isSilent) return;
     this.#sendAll();

@@ -14,7 +14,7 @@ describe('the event stream parser (HTML §9.2.6)', () => {
     ['takes one space off', 'data:  a\n\n', [{ kind: 'block', event: '', id: null, data: ' a' }]],
     ['reads event and id', 'event:x\nid:1\ndata\n\n', [{ kind: 'block', event: 'x', id: '1', data: '' }]],
     [
-      'hears an event without data',
+      'yields an event without data',
       'event: reset\n\n',
       [{ kind: 'block', event: 'reset', id: null, data: null }],
     ],
@@ -41,13 +41,13 @@ describe('the event stream parser (HTML §9.2.6)', () => {
     expect(parse(Array.from(text))).toEqual(whole);
   });
 
-  it('reads no further than its limit', () => {
+  it('stops at its limit', () => {
     const piece = `data: ${'x'.repeat(600)}\n`;
     expect(parse([piece, piece, '\n', 'data: y\n\n'])).toEqual([{ kind: 'too-long' }]);
     expect(parse(['x'.repeat(1_001)])).toEqual([{ kind: 'too-long' }]);
   });
 
-  it('hears what eventsource-parser hears', () => {
+  it('yields what eventsource-parser yields', () => {
     const line = fc.constantFrom(
       'data: a',
       'data:b',

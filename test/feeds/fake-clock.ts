@@ -1,6 +1,6 @@
 import type { FeedClock } from '../../origin-adapters/feeds/feed.ts';
 
-/** A clock that stands until the test moves it. */
+/** A clock that advances only when the test says so. */
 export class FakeClock implements FeedClock {
   #monotonicMs = 1_000_000;
   #wallMs = 1_700_000_000_000;
@@ -39,12 +39,12 @@ export class FakeClock implements FeedClock {
     this.#move(untilMs - this.#monotonicMs);
   }
 
-  /** Time passes while the process stands still: timers are late. */
+  /** Time passes while the process is stalled: timers are late. */
   stall(ms: number): void {
     this.#move(ms);
   }
 
-  /** The wall clock goes on alone, as over a suspend. */
+  /** Only the wall clock advances, as while the machine is suspended. */
   jump(ms: number): void {
     this.#wallMs += ms;
   }

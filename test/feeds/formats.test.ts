@@ -56,7 +56,7 @@ describe('every format', () => {
     );
   });
 
-  it.each(Object.entries(formats))('%s does not follow nesting without end', (_name, format) => {
+  it.each(Object.entries(formats))('%s limits the depth of nesting', (_name, format) => {
     expect(isUnintelligible(parse(format, '['.repeat(200_000)))).toBe(true);
     const deep = `${'{"a":'.repeat(200_000)}1${'}'.repeat(200_000)}`;
     expect(isUnintelligible(parse(format, deep))).toBe(true);
@@ -71,14 +71,14 @@ describe('every format', () => {
 });
 
 describe('format json', () => {
-  it('takes an object for one change', () => {
+  it('reads an object as one change', () => {
     const row = { table: 'products', op: 'update', before: { id: 1 }, after: { id: 2 } };
     expect(changesOf(parse(parseJson, row))).toEqual([
       { message: [row], before: { id: 1 }, after: { id: 2 }, known: 'all' },
     ]);
   });
 
-  it('takes an array for one transaction', () => {
+  it('reads an array as one transaction', () => {
     expect(changesOf(parse(parseJson, [{ id: 1 }, { id: 2 }]))).toHaveLength(2);
     expect(changesOf(parse(parseJson, []))).toEqual([]);
   });
@@ -90,7 +90,7 @@ describe('format json', () => {
     },
   );
 
-  it('does not understand what is not UTF-8', () => {
+  it('rejects bytes that are not UTF-8', () => {
     const body = Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]);
     expect(isUnintelligible(parseJson({ body, fields: [] }))).toBe(true);
   });
@@ -139,7 +139,7 @@ describe('format cloudevents', () => {
     expect(change!.message).toEqual([{ ...event, subject: 'café 100%', data: { id: 7 } }, { id: 7 }]);
   });
 
-  it('reads the same of both modes', () => {
+  it('reads the same from both modes', () => {
     const fields = [...binary, 'content-type', 'application/vnd.shop+json'];
     const structured = parse(parseCloudEvents, { ...event, data: { id: '9007199254740993' } });
     expect(parse(parseCloudEvents, '{"id":9007199254740993}', { fields })).toEqual(structured);
@@ -165,7 +165,7 @@ describe('format cloudevents', () => {
     expect(change!.message[1]).toEqual({ id: 7 });
   });
 
-  it('takes an event without data, or with data that is not JSON, by its attributes', () => {
+  it('reads the attributes of an event without data, or with data that is not JSON', () => {
     expect(changesOf(parse(parseCloudEvents, event))[0]!.message).toEqual([{ ...event, data: null }]);
     const fields = [...binary, 'content-type', 'image/png'];
     expect(changesOf(parse(parseCloudEvents, 'x', { fields }))[0]!.message).toEqual([
@@ -185,7 +185,7 @@ describe('format cloudevents', () => {
     ['text', '"x"', []],
   ];
 
-  it.each(broken)('does not understand %s', (_what, content, fields) => {
+  it.each(broken)('rejects %s', (_what, content, fields) => {
     expect(isUnintelligible(parse(parseCloudEvents, content, { fields }))).toBe(true);
   });
 });
@@ -235,11 +235,11 @@ describe('format debezium', () => {
     ['a flattened row', { id: 1, price: 2 }],
     ['a list', [update]],
     ['nonsense', 'x'],
-  ])('does not understand %s', (_what, content) => {
+  ])('rejects %s', (_what, content) => {
     expect(isUnintelligible(parse(parseDebezium, content))).toBe(true);
   });
 
-  it('takes the old values of columns that were not told, or leaves them out', () => {
+  it('uses the old values of columns with a placeholder, or leaves them out', () => {
     const unavailable = '__debezium_unavailable_value';
     const told = { ...update, before: { id: 1, text: 'old' }, after: { id: 1, text: unavailable } };
     expect(changesOf(parse(parseDebezium, told))[0]!.after).toEqual({ id: 1, text: 'old' });
@@ -247,7 +247,7 @@ describe('format debezium', () => {
     expect(changesOf(parse(parseDebezium, untold))[0]!.after).toEqual({ id: 1 });
   });
 
-  it('knows the key alone of an old row that was not told', () => {
+  it('knows only the key of an old row that is missing', () => {
     const untold = { ...update, before: null };
     const withKey = changesOf(parse(parseDebezium, untold, { key: { schema: {}, payload: { id: 1 } } }))[0]!;
     expect(withKey).toMatchObject({ before: { id: 1 }, known: 'key-of-before' });

@@ -52,26 +52,26 @@ const change = (position: string | null, kind: 'change' | 'gap' = 'change', mark
   ({ feed: FEED.name, tags: ['tag:a'], position, mark, kind }) as const;
 
 describe('an invalidation sink', () => {
-  it('announces a position before its changes are in force, and applies it when they are durable', async () => {
+  it('announces a position before its changes are applied, and applies it when they are durable', async () => {
     const sink = sinkOf();
     const reader = new FenceReader(new SharedWords(fence.buffer), systemClock);
     const before = reader.published();
     const applied = sink.apply(change('5'));
-    // In force at once, not yet on disk: whoever reads the sequence now has to find the position announced.
+    // Applied at once and not yet on disk: a reader of the sequence must find the position announced.
     expect(reader.published()).toBeGreaterThan(before);
     expect([cells.announced, cells.applied]).toEqual(['5', null]);
     await applied;
     expect([cells.announced, cells.applied, sink.position()]).toEqual(['5', '5', '5']);
   });
 
-  it('knows no position after a gap whose place has no name', async () => {
+  it('knows no position after a gap without a position', async () => {
     const sink = sinkOf();
     await sink.apply(change('5'));
     await sink.apply(change(null, 'gap'));
     expect([cells.announced, cells.applied, sink.position()]).toEqual([null, null, '5']);
   });
 
-  it('announces a version before its changes are in force, and keeps it over a restart', async () => {
+  it('announces a version before its changes are applied, and keeps it over a restart', async () => {
     const feed = { ...FEED, versionField: 'version' };
     const applied = sinkOf(feed).apply(change('5', 'change', { highest: 2n ** 70n, isKnown: true }));
     expect(cells.version).toBe(String(2n ** 70n));
@@ -86,7 +86,7 @@ describe('an invalidation sink', () => {
     expect(sinkOf({ ...feed, versionField: 'other' }).mark()).toEqual(NO_MARK);
   });
 
-  it('goes on where an earlier run was, unless the feed was configured otherwise', async () => {
+  it("continues at the position of an earlier run, unless the feed's configuration changed", async () => {
     await sinkOf().apply(change('5'));
     await state.close();
     await open();

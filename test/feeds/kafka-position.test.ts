@@ -43,7 +43,7 @@ describe('positions of Kafka', () => {
     );
   });
 
-  it('are shown as offsets alone', () => {
+  it('are shown as offsets only', () => {
     expect(showPosition('orders~id:3e1/rows~id:12e0m1-e-1_m.5')).toBe('orders:3/rows:12.5');
   });
 
@@ -56,7 +56,7 @@ describe('positions of Kafka', () => {
     expect(comparePositions('rows:1.0', 'rows:1')).toBe(0);
   });
 
-  it('have no order across topics, identities and nonsense', () => {
+  it('have no order across topics and identities, nor with malformed ones', () => {
     expect(comparePositions('rows:1', 'orders:1')).toBeNull();
     expect(comparePositions('rows:1', 'rows:1/orders:1')).toBeNull();
     expect(comparePositions('rows~a:1', 'rows~b:1')).toBeNull();
@@ -91,12 +91,12 @@ describe('the beginning', () => {
     expect(begin(null, topic([0n, 7n], [3n, 9n]))).toEqual({ at: 'rows~id:7.9', gap: 'no position in rows' });
   });
 
-  it('is the position where all of it is still there, its edges included', () => {
+  it('is the position where everything after it is kept, at the bounds as well', () => {
     expect(begin('rows~id:0e4.9', topic([0n, 7n], [3n, 9n]))).toEqual({ at: 'rows~id:0e4.9', gap: null });
     expect(begin('rows~id:7.3', topic([0n, 7n], [3n, 9n]))).toEqual({ at: 'rows~id:7.3', gap: null });
   });
 
-  it('is the end of what was trimmed or cut off, and the position elsewhere', () => {
+  it('is the end of a trimmed or truncated partition, and the position in others', () => {
     expect(begin('rows~id:5.2e1', topic([0n, 7n], [3n, 9n]))).toEqual({
       at: 'rows~id:5.9',
       gap: 'rows/1 was trimmed: 2 wanted, 3 is first',
@@ -117,12 +117,12 @@ describe('the beginning', () => {
     });
   });
 
-  it('is the first record of a partition that is new, and a gap where that is gone', () => {
+  it('is the first record of a new partition, and a gap if that was removed', () => {
     expect(begin('rows~id:5', topic([0n, 7n], [0n, 9n]))).toEqual({ at: 'rows~id:5.0', gap: null });
     expect(begin('rows~id:5', topic([0n, 7n], [1n, 9n])).gap).toContain('rows/1 was trimmed');
   });
 
-  it('is the head of a topic that is another one under the same name, or was not followed', () => {
+  it('is the head of a topic that was recreated or not read before', () => {
     const gap = 'rows was recreated';
     expect(begin('rows~other:5', topic([0n, 7n]))).toEqual({ at: 'rows~id:7', gap });
     expect(begin('rows~id:5.5', topic([0n, 7n]))).toEqual({ at: 'rows~id:7', gap });

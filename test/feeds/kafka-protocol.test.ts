@@ -16,7 +16,7 @@ afterEach(async () => {
   readers = [];
 });
 
-/** `maxSilenceMs`: a third of it goes by from one proof to the next. */
+/** `maxSilenceMs`: three times the interval between proofs. */
 function read(kafka: ScriptedKafka, after: string | null, maxSilenceMs = 60): FeedReader {
   const config = {
     name: 'feed',
@@ -49,7 +49,7 @@ describe('the history of a partition', () => {
     return headsOf(events)[0]!.position!;
   }
 
-  it('is the same where the last message read comes again, which is not told twice', async () => {
+  it('is the same where the last message is read again, which yields no second event', async () => {
     const position = await marked();
     const kafka = new ScriptedKafka(9n);
     kafka.answers.push({ 0: { records: [batchOf(5n, ['a', 'b']), batchOf(7n, ['c', 'd'])] } });
@@ -75,7 +75,7 @@ describe('the history of a partition', () => {
     });
   });
 
-  it('is known by the message before the end where it begins there, which is not told', async () => {
+  it('is recognised by the message before the end where it begins there, which yields no event', async () => {
     const kafka = new ScriptedKafka(7n);
     kafka.answers.push({ 0: { records: [batchOf(5n, ['a', 'b'])] } });
     const events = await read(kafka, null).until(hasHead);
@@ -85,7 +85,7 @@ describe('the history of a partition', () => {
     expect(headsOf(events)[0]!.position).toBe(place);
   });
 
-  it('keeps the head unproved until the last message read has come again', async () => {
+  it('proves no head until the last message was read again', async () => {
     const position = await marked();
     const kafka = new ScriptedKafka(7n);
     const reader = read(kafka, position);
@@ -96,8 +96,8 @@ describe('the history of a partition', () => {
   });
 });
 
-describe('what a broker answers', () => {
-  it('is asked for with the leader epochs of the partition and of the record before', async () => {
+describe('the response of a broker', () => {
+  it('is requested with the leader epochs of the partition and of the previous record', async () => {
     const kafka = new ScriptedKafka(5n);
     kafka.partitions[0]!.epoch = 9;
     kafka.answers.push({ 0: { highWatermark: 7n, records: [batchOf(5n, ['a', 'b'])] } });
@@ -114,7 +114,7 @@ describe('what a broker answers', () => {
     expect(kafka.fetches[1]![0]).toMatchObject({ next: 7n, epoch: 7 });
   });
 
-  it('is only what is committed, and comes at once while a proof of being at the head waits for it', async () => {
+  it('is limited to committed records, and comes at once while a proof of the head waits for it', async () => {
     const kafka = new ScriptedKafka(5n);
     await read(kafka, 'rows~first-id:5', 3_600_000).until(hasHead);
     await until(() => kafka.fetches.length > 2);
@@ -131,7 +131,7 @@ describe('what a broker answers', () => {
     expect(events[0]).toMatchObject({ kind: 'gap', position: 'rows~first-id:12' });
   });
 
-  it('is a gap where the place is out of range, though the answer says nothing else, and goes on at its end', async () => {
+  it('is a gap where the offset is out of range, and goes on at the end', async () => {
     const kafka = new ScriptedKafka(20n, 4n);
     const unknown = { partitionIndex: 0, errorCode: 1, highWatermark: -1n, logStartOffset: -1n };
     kafka.answers.push(kafkaError('OFFSET_OUT_OF_RANGE', [unknown]));
@@ -141,7 +141,7 @@ describe('what a broker answers', () => {
     expect(headsOf(events)[0]!.position).toBe('rows~first-id:20.4');
   });
 
-  it('is asked again where the broker forgot its session, and the feed fails where it always does', async () => {
+  it('is requested again where the broker lost the session, and the feed fails if it always does', async () => {
     const kafka = new ScriptedKafka(5n);
     kafka.answers.push(kafkaError('FETCH_SESSION_ID_NOT_FOUND'));
     await read(kafka, 'rows~first-id:5').until(hasHead);
@@ -152,7 +152,7 @@ describe('what a broker answers', () => {
     expect(events.at(-1)).toMatchObject({ failure: { kind: 'unreachable', retry: 'soon' } });
   });
 
-  it('yields what comes after the place asked for, though batches come whole', async () => {
+  it('yields only records from the requested offset on, although batches are complete', async () => {
     const kafka = new ScriptedKafka(9n);
     kafka.answers.push({ 0: { records: [batchOf(3n, ['3', '4', '5', '6']), batchOf(7n, ['7', '8'])] } });
     const events = await read(kafka, 'rows~first-id:5').until((all) => hasHead(all));
@@ -160,7 +160,7 @@ describe('what a broker answers', () => {
     expect(gapsOf(events)).toEqual([]);
   });
 
-  it('moves over the ends of transactions, which are no changes', async () => {
+  it('skips the ends of transactions, which are not changes', async () => {
     const kafka = new ScriptedKafka(7n);
     const marker = batchOf(6n, ['commit'], { attributes: CONTROL });
     kafka.answers.push({ 0: { records: [batchOf(5n, ['a']), marker] } });
@@ -169,7 +169,7 @@ describe('what a broker answers', () => {
     expect(headsOf(events)[0]!.position).toMatch(/^rows~first-id:7e7m2-/);
   });
 
-  it('is a gap before what follows a hole, for a compacted log has lost what changed between', async () => {
+  it('is a gap at a hole, because a compacted log has lost changes there', async () => {
     for (const records of [
       [batchOf(7n, ['a'])],
       [batchOf(5n, ['a'], { lastOffsetDelta: 2 })],
@@ -183,7 +183,7 @@ describe('what a broker answers', () => {
     }
   });
 
-  it('has holes that are no gap where a transaction was aborted, unless one producer aborted twice', async () => {
+  it('has no gap where a transaction was aborted, unless one producer aborted twice', async () => {
     const aborted = (...producers: readonly bigint[]) =>
       producers.map((producerId) => ({ producerId, firstOffset: 5n }));
     for (const [abortedTransactions, gaps] of [
@@ -197,7 +197,7 @@ describe('what a broker answers', () => {
     }
   });
 
-  it('is not believed of followers, whose high watermark may be old', async () => {
+  it('is refused from followers, whose high watermark may be old', async () => {
     const kafka = new ScriptedKafka(5n);
     kafka.answers.push({ 0: { preferredReadReplica: 2 } });
     const events = await read(kafka, 'rows~first-id:5').until(hasFailed);
@@ -217,14 +217,14 @@ describe('the head', () => {
     expect(idsOf(events)).toEqual(['a', 'b', 'c']);
   });
 
-  it('is proved also of partitions that an answer leaves out because nothing is new', async () => {
+  it('includes partitions that a response leaves out because nothing is new', async () => {
     const kafka = new ScriptedKafka(5n, 5n);
     kafka.isIncremental = true;
     const events = await read(kafka, 'rows~first-id:5.5').until((all) => headsOf(all).length >= 3);
     expect(gapsOf(events)).toEqual([]);
   });
 
-  it('is proved by answers to questions that were put after it was asked for, and not by older ones', () => {
+  it('is proved by responses to fetches that were sent after its request, and not by older ones', () => {
     const topic: KafkaTopic = { name: 'rows', id: 'id', identity: 'id', leaders: [{ node: 1, epoch: 0 }] };
     const partition = new PartitionReading(topic, 0, 5n, -1);
     const proof = new HeadProof(1_000);
@@ -240,7 +240,7 @@ describe('the head', () => {
     expect(proof.isComplete([partition])).toBe(true);
   });
 
-  it('is proved anew where a log was cut off below the end that was asked for', async () => {
+  it('is proved again where a log was truncated below the requested end', async () => {
     const kafka = new ScriptedKafka(20n);
     kafka.partitions[0]!.highWatermark = 30n;
     const reader = read(kafka, 'rows~first-id:20e3');
@@ -252,7 +252,7 @@ describe('the head', () => {
     expect(headsOf(events)[0]!.position).toBe('rows~first-id:10');
   });
 
-  it('is said to be as far away as there are records before it', async () => {
+  it('is reported as far away as there are records before it', async () => {
     const kafka = new ScriptedKafka(9n);
     kafka.answers.push({ 0: { records: [batchOf(5n, ['a'])] } });
     const events = await read(kafka, 'rows~first-id:5').until((all) =>
@@ -289,7 +289,7 @@ describe('a cluster that changes while it is read', () => {
     expect(gapsOf(again)).toEqual([]);
   });
 
-  it('ends the feed when a partition has a new leader or a new epoch, and begins anew without a gap', async () => {
+  it('ends the feed when a partition has a new leader or a new epoch, which reopens without a gap', async () => {
     for (const change of [{ leader: 2 }, { epoch: 1 }]) {
       const kafka = new ScriptedKafka(5n);
       const first = read(kafka, 'rows~first-id:5');
@@ -301,7 +301,7 @@ describe('a cluster that changes while it is read', () => {
     }
   });
 
-  it('ends the feed when an answer names another leader, which is found at once', async () => {
+  it('ends the feed at once when a response names another leader', async () => {
     for (const name of ['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'UNKNOWN_TOPIC_ID']) {
       const kafka = new ScriptedKafka(5n);
       kafka.answers.push(kafkaError(name));
@@ -310,14 +310,14 @@ describe('a cluster that changes while it is read', () => {
     }
   });
 
-  it('is not read where it knows no ids and puts none in their place', async () => {
+  it('is not read where it has no topic ids', async () => {
     const kafka = new ScriptedKafka(5n);
     kafka.id = '00000000-0000-0000-0000-000000000000';
     const events = await read(kafka, null).until(hasFailed);
     expect(events.at(-1)).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly' } });
   });
 
-  it('says what can not be read in a batch, and stays before it', async () => {
+  it('reports an unreadable batch, and stays before it', async () => {
     const kafka = new ScriptedKafka(5n);
     kafka.answers.push(
       Object.assign(new Error('Unsupported compression'), { code: 'PLT_KFK_UNSUPPORTED_COMPRESSION' }),
@@ -327,7 +327,7 @@ describe('a cluster that changes while it is read', () => {
     expect(events.at(-1)).toMatchObject({ failure: { kind: 'protocol', retry: 'slowly', message } });
   });
 
-  it('says that messages are of a format that is not read, and stays before them', async () => {
+  it('reports messages of an unsupported format, and stays before them', async () => {
     const kafka = new ScriptedKafka(6n);
     kafka.answers.push({ 0: { records: [batchOf(5n, ['a'], { magic: 1 })] } });
     const events = await read(kafka, 'rows~first-id:5').until(hasFailed);

@@ -40,10 +40,10 @@ describeFeed('kafka', {
 async function start(): Promise<FeedService> {
   const mock = await KafkaMock.start(1, { hasSameId: true });
   await mock.create(TOPIC, 3);
-  // The mock keeps its messages in memory alone: what was in it when it was copied is written anew.
+  // The mock keeps messages only in memory: a restore publishes again what was there at the copy.
   const published: KafkaMessage[][] = [];
   let copied: KafkaMessage[][] = [];
-  // One partition, for only there is an order.
+  // One partition, because there is no order across partitions.
   const publish = (transactions: readonly (readonly PublishedRow[])[]): Promise<void> => {
     const batches = transactions.map((rows) => [
       {
@@ -136,7 +136,7 @@ describe.skipIf(skip !== null)('messages of Kafka', () => {
     return all.filter(({ kind }) => kind === 'change' || kind === 'unintelligible');
   }
 
-  it('bring their topic, their key and their time', async () => {
+  it('have their topic, key and time', async () => {
     const before = Date.now();
     const [event] = await events('json', { key: 'p1', value: '{"id":1}' });
     expect(event).toMatchObject({
@@ -160,7 +160,7 @@ describe.skipIf(skip !== null)('messages of Kafka', () => {
     });
   });
 
-  it('tell with their key which old values Debezium knows', async () => {
+  it('tell by their key which old values Debezium knows', async () => {
     const value = JSON.stringify({
       op: 'u',
       before: null,
@@ -176,7 +176,7 @@ describe.skipIf(skip !== null)('messages of Kafka', () => {
     expect(tombstone).toMatchObject({ kind: 'change', changes: [] });
   });
 
-  it('are unintelligible in their place where they are not of the format', async () => {
+  it('are unintelligible in order where they are not of the format', async () => {
     const all = await events(
       'json',
       { value: '{"id":1}' },
@@ -203,7 +203,7 @@ describe.skipIf(skip !== null)('partitions of Kafka', () => {
     expect(kafkaFeed.showPosition(headsOf(all).at(-1)!.position!)).toBe('rows:1.1.1/orders:1.1');
   });
 
-  it('are read from several brokers, and when one of them takes over another leads, without loss and without a gap', async () => {
+  it('are read from several brokers, and after a change of leader without loss and without a gap', async () => {
     const mock = await mockOf(2, 2);
     await mock.command(`leader ${TOPIC} 0 1`);
     await mock.command(`leader ${TOPIC} 1 2`);
@@ -219,7 +219,7 @@ describe.skipIf(skip !== null)('partitions of Kafka', () => {
     expect(follower.gaps).toBe(1);
   });
 
-  it('are found by another broker when the first one that is named takes connections and says nothing', async () => {
+  it('are found by another broker when the first one accepts connections and does not respond', async () => {
     const silent = createServer().listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const mock = await mockOf(1);
@@ -229,7 +229,7 @@ describe.skipIf(skip !== null)('partitions of Kafka', () => {
     silent.close();
   });
 
-  it('leave a flood upstream while their reader waits, and lose nothing of it', async () => {
+  it('stay upstream in a flood while their reader waits, and none is lost', async () => {
     const partitions = 16;
     const mock = await mockOf(partitions);
     const reader = read(feedOf({ brokers: mock.brokers }));
@@ -251,7 +251,7 @@ describe.skipIf(skip !== null)('partitions of Kafka', () => {
     expect(third).toEqual(third.toSorted((a, b) => a - b));
   });
 
-  it('are read whole where a message is larger than what is read ahead', async () => {
+  it('are read whole where a message is larger than the read-ahead', async () => {
     const mock = await mockOf(2);
     const reader = read(feedOf({ brokers: mock.brokers, 'max-bytes': '64KiB' }));
     await reader.until(attached);
@@ -264,7 +264,7 @@ describe.skipIf(skip !== null)('partitions of Kafka', () => {
   });
 });
 
-/** Buffers that the producers left are only given back by the second collection. */
+/** The producers' buffers are freed only by the second collection. */
 async function heldBytes(): Promise<number> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
@@ -281,7 +281,7 @@ describe.skipIf(skip !== null)('a feed of Kafka fails', () => {
     return failureOf(feedOf({ brokers: mock.brokers }));
   }
 
-  it('where a topic is missing, must not be read, or has no leader', async () => {
+  it('where a topic is missing, is not permitted, or has no leader', async () => {
     const mock = await mockOf(2);
     expect(await failureWith(mock, `topic-error ${TOPIC} 3`)).toMatchObject({
       kind: 'missing',
@@ -300,7 +300,7 @@ describe.skipIf(skip !== null)('a feed of Kafka fails', () => {
     });
   });
 
-  it('where the broker speaks no TLS', async () => {
+  it('where the broker does not use TLS', async () => {
     const mock = await mockOf(1);
     const failure = await failureOf(feedOf({ brokers: mock.brokers, tls: true }));
     expect(failure.message).toContain(`can't reach ${mock.brokers[0]}`);
@@ -321,7 +321,7 @@ describe('a feed of Kafka fails', () => {
     expect(failure.message).toContain(`can't reach ${broker}: connect ECONNREFUSED`);
   });
 
-  it('where credentials are refused, without telling them', async () => {
+  it('where credentials are refused, without showing them', async () => {
     const gatekeeper = ended(await KafkaGatekeeper.start(58));
     const sasl = { mechanism: 'PLAIN', username: 'weir', password: 'secret' };
     const failure = await failureOf(feedOf({ brokers: gatekeeper.broker, sasl }));
@@ -333,7 +333,7 @@ describe('a feed of Kafka fails', () => {
     expect(gatekeeper.credentials).toEqual(['\0weir\0secret']);
   });
 
-  it('where the mechanism is not known', async () => {
+  it('where the mechanism is unknown', async () => {
     const gatekeeper = ended(await KafkaGatekeeper.start(33));
     const sasl = { mechanism: 'PLAIN', username: 'weir', password: 'secret' };
     expect(await failureOf(feedOf({ brokers: gatekeeper.broker, sasl }))).toMatchObject({
@@ -360,13 +360,13 @@ describe('a feed of Kafka fails', () => {
     server.close();
   });
 
-  it('where a file that tls names can not be read', async () => {
+  it("where a file of tls can't be read", async () => {
     const failure = await failureOf(feedOf({ brokers: 'kafka:9092', tls: { ca: '/nowhere/ca.pem' } }));
     expect(failure).toMatchObject({ kind: 'refused', retry: 'slowly' });
     expect(failure.message).toContain('/nowhere/ca.pem');
   });
 
-  it('where the client library is missing, and says what to install', async () => {
+  it('where the client library is missing, and names the package', async () => {
     const missing: FeedDeps = {
       ...testFeedDeps,
       loadLibrary: (name) =>

@@ -28,7 +28,7 @@ const moved = change({
 });
 
 describe('mapping: what a change names', () => {
-  it('takes names of the old and of the new row, both counting', () => {
+  it('uses names of the old and of the new row, both counting', () => {
     expect(map(entry(null, ['product:{id}', 'group:{group}', 'products']), moved).tags).toEqual([
       'product:1',
       'group:a',
@@ -37,18 +37,18 @@ describe('mapping: what a change names', () => {
     ]);
   });
 
-  it('takes every combination of several names', () => {
+  it('uses every combination of several names', () => {
     const mapped = map(entry(null, ['{table}/{id}/{group}']), moved);
     expect(mapped.tags).toEqual(['products/1/a', 'products/1/b']);
   });
 
-  it('takes names of the message itself, and dotted ones', () => {
+  it('uses names of the message itself, and dotted ones', () => {
     const parts = change({ message: [{ product: { id: '9007199254740993' }, ok: true }] });
     expect(map(entry(null, ['p:{product.id}', '{ok}']), parts).tags).toEqual(['p:9007199254740993', 'true']);
     expect(map(entry(null, ['{before.group}-{after.group}']), moved).tags).toEqual(['a-b']);
   });
 
-  it('takes each value of a list, of scalars or through objects', () => {
+  it('uses each value of a list, of scalars or within objects', () => {
     const parts = change({ message: [{ ids: [1, 2], items: [{ sku: 'x' }, { sku: 'y' }] }] });
     expect(map(entry(null, ['{ids}', '{items.sku}', '{items.1.sku}']), parts).tags).toEqual([
       '1',
@@ -58,7 +58,7 @@ describe('mapping: what a change names', () => {
     ]);
   });
 
-  it('counts a name that stands in the message and in the row with both values', () => {
+  it('uses both values of a name in the message and in the row', () => {
     const parts = change({ message: [{ id: 'event' }], after: { id: 'row' } });
     expect(map(entry(null, ['{id}']), parts).tags).toEqual(['event', 'row']);
   });
@@ -75,7 +75,7 @@ describe('mapping: what a change names', () => {
     });
   });
 
-  it('joins every entry whose condition holds', () => {
+  it('combines every entry whose condition holds', () => {
     const mapped = map(
       [entry({ table: 'products' }, ['a']), entry({ table: 'x' }, ['b']), entry(null, ['c'])],
       moved,
@@ -83,7 +83,7 @@ describe('mapping: what a change names', () => {
     expect(mapped).toMatchObject({ tags: ['a', 'c'], unmapped: false });
   });
 
-  it('says when no entry takes a change', () => {
+  it('reports a change that no entry matches', () => {
     expect(map(entry({ table: 'orders' }), moved)).toEqual({
       tags: [],
       urls: [],
@@ -94,8 +94,8 @@ describe('mapping: what a change names', () => {
   });
 });
 
-describe('mapping: what a change does not tell', () => {
-  it('names what a template needs and nobody told, beside what is known', () => {
+describe('mapping: unknown values', () => {
+  it('names the missing values of a template, in addition to the known ones', () => {
     const mapped = map(entry(null, ['product:{id}', 'color:{color}']), moved);
     expect(mapped).toMatchObject({ tags: ['product:1'], missing: ['color'] });
   });
@@ -110,7 +110,7 @@ describe('mapping: what a change does not tell', () => {
     expect(map(entry(null, [`{${name}}`]), change({ after })).missing).toEqual([name]);
   });
 
-  it('knows that an old value was not told where only the key was', () => {
+  it('knows that an old value is missing where only the key is known', () => {
     const parts = change({
       message: [{ table: 'products' }],
       before: { id: 1 },
@@ -122,7 +122,7 @@ describe('mapping: what a change does not tell', () => {
     expect(map(entry(null, ['product:{id}']), parts).missing).toEqual([]);
   });
 
-  it('counts a condition as met on an old value that was not told', () => {
+  it('counts a condition on an unknown old value as met', () => {
     const parts: Partial<Change> = {
       before: { id: 1 },
       after: { id: 1, group: 'b' },
@@ -132,7 +132,7 @@ describe('mapping: what a change does not tell', () => {
     expect(isMet({ id: 2 }, parts)).toBe(false);
   });
 
-  it('counts a condition as met on rows that were not told, but not on their table', () => {
+  it('counts a condition on unknown rows as met, but not on their table', () => {
     const parts: Partial<Change> = { message: [{ table: 'products', op: 'truncate' }], known: 'no-row' };
     expect(isMet({ group: 'a' }, parts)).toBe(true);
     expect(isMet({ group: { exists: false } }, parts)).toBe(true);
@@ -143,7 +143,7 @@ describe('mapping: what a change does not tell', () => {
     });
   });
 
-  it('is not led to make tags without end', () => {
+  it('limits the number of tags', () => {
     const many = Array.from({ length: 101 }, (_, i) => i);
     const parts = change({ message: [{ a: many, b: many }] });
     expect(map(entry(null, ['{a}-{b}']), parts)).toMatchObject({ tags: [], missing: ['a', 'b'] });
@@ -191,7 +191,7 @@ describe('mapping: conditions', () => {
     ['changed, of a row without the old one', { a: { changed: true } }, { after: { a: 1 } }, true],
     ['changed, where no rows are told', { a: { changed: true } }, { message: [{ a: 1 }] }, true],
     [
-      'changed, of an old value that was not told',
+      'changed, of an unknown old value',
       { a: { changed: true } },
       { before: { id: 1 }, after: { id: 1, a: 1 }, known: 'key-of-before' },
       true,
@@ -215,12 +215,12 @@ describe("a feed's scope and digest", () => {
     options: { url: 'http://a/' },
   };
 
-  it('is its own routes, and every origin as soon as the map names anything', () => {
+  it('is its own routes, and every origin if the map names anything', () => {
     expect(feedScope({ ...feed, map: [] }, ['a', 'b'])).toEqual(['feed:shop-changes']);
     expect(feedScope(feed, ['a', 'b'])).toEqual(['feed:shop-changes', 'origin:a', 'origin:b']);
   });
 
-  it('is another for another stream or map, and the same however it is written', () => {
+  it('differs for another stream or map, and not for another spelling', () => {
     expect(feedDigest({ ...feed, map: [entry({ b: 2, a: 1 })], maxSilenceMs: 9 })).toBe(feedDigest(feed));
     expect(feedDigest({ ...feed, options: { url: 'http://b/' } })).not.toBe(feedDigest(feed));
     expect(feedDigest({ ...feed, map: [entry({ a: 1 })] })).not.toBe(feedDigest(feed));

@@ -14,11 +14,11 @@ import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
 import { depsWithoutLibraries, failureOf } from './feed-failure.ts';
 import { feedOf, Scene, stream, suite } from './nats-scene.ts';
 
-suite('nats: what it can not work with', () => {
+suite('nats: failures', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('says that credentials are wrong or missing, and not which', async () => {
+  it('reports that credentials are wrong or missing, without showing them', async () => {
     const server = await scene.start('authorization { user: weir, password: right }');
     await server.atStreams((manager) => manager.streams.add(stream), { user: 'weir', pass: 'right' });
     const wrong = await failureOf(
@@ -30,7 +30,7 @@ suite('nats: what it can not work with', () => {
     await scene.attached({ username: 'weir', password: 'right' });
   });
 
-  it('shows a token', async () => {
+  it('authenticates with a token', async () => {
     const server = await scene.start('authorization { token: right }');
     await server.atStreams((manager) => manager.streams.add(stream), { token: 'right' });
     expect(await failureOf(feedOf({ servers: server.url, token: 'wrong' }))).toMatchObject({
@@ -39,7 +39,7 @@ suite('nats: what it can not work with', () => {
     await scene.attached({ token: 'right' });
   });
 
-  it('signs with an nkey', async () => {
+  it('authenticates with an nkey', async () => {
     const key = nkeys.createUser();
     const seed = new TextDecoder().decode(key.getSeed());
     const server = await scene.start(`authorization { users: [{ nkey: ${key.getPublicKey()} }] }`);
@@ -51,7 +51,7 @@ suite('nats: what it can not work with', () => {
     await scene.attached({ nkey: seed });
   });
 
-  it('names what a user must be allowed to do', async () => {
+  it('names the missing permission', async () => {
     const server = await scene.start(
       'authorization { users: [{ user: all, password: a }, { user: weir, password: w, permissions: ' +
         '{ publish: ["$JS.API.CONSUMER.>"], subscribe: ["_INBOX.>"] } }] }',
@@ -62,7 +62,7 @@ suite('nats: what it can not work with', () => {
     expect(failure.message).toContain('$JS.API.STREAM.INFO.CHANGES');
   });
 
-  it('is content with the permissions that the documentation names', async () => {
+  it('works with the permissions that the documentation names', async () => {
     const server = await scene.start(
       'authorization { users: [{ user: all, password: a }, { user: weir, password: w, permissions: { publish: [' +
         '"$JS.API.STREAM.INFO.CHANGES", "$JS.API.STREAM.MSG.GET.CHANGES", "$JS.API.CONSUMER.CREATE.CHANGES", ' +
@@ -80,21 +80,21 @@ suite('nats: what it can not work with', () => {
     await reader.until((events) => events.at(-1)?.kind === 'head');
   });
 
-  it('says that the stream is not there', async () => {
+  it('reports that the stream does not exist', async () => {
     const server = await scene.start();
     const failure = await failureOf(feedOf({ servers: server.url, stream: 'OTHER' }));
     expect(failure).toMatchObject({ kind: 'missing', retry: 'slowly' });
     expect(failure.message).toContain('there is no stream OTHER');
   });
 
-  it('says that there is no JetStream', async () => {
+  it('reports that JetStream is not enabled', async () => {
     const server = await scene.startWithStream();
     const failure = await failureOf(feedOf({ servers: server.url, domain: 'elsewhere' }));
     expect(failure).toMatchObject({ kind: 'missing', retry: 'slowly' });
     expect(failure.message).toContain('JetStream is not enabled');
   });
 
-  it('says that the server is down, and tries again soon', async () => {
+  it('reports that the server is down, and tries again soon', async () => {
     const server = await scene.start();
     await server.end();
     const failure = await failureOf(feedOf({ servers: server.url }));
@@ -102,7 +102,7 @@ suite('nats: what it can not work with', () => {
     expect(failure.message).toContain('connection refused');
   });
 
-  it('takes the server that is up where another is down', async () => {
+  it('uses the server that is up where another is down', async () => {
     const server = await scene.startWithStream();
     const closed = await freePort();
     await scene.attached({ servers: [`nats://127.0.0.1:${closed}`, server.url] });
@@ -119,7 +119,7 @@ suite('nats: what it can not work with', () => {
     });
   });
 
-  it('does not take a copy of another stream, whose head is not the head', async () => {
+  it('refuses a mirror, whose head is not that of the stream', async () => {
     const server = await scene.startWithStream();
     await server.atStreams(async (manager) => {
       await manager.streams.add({ name: 'MIRROR', mirror: { name: 'CHANGES' } });
@@ -132,7 +132,7 @@ suite('nats: what it can not work with', () => {
     }
   });
 
-  it('does not take a work queue, which others empty', async () => {
+  it('refuses a work queue, which other consumers empty', async () => {
     const server = await scene.startWithStream({ retention: RetentionPolicy.Workqueue });
     const failure = await failureOf(feedOf({ servers: server.url }));
     expect(failure).toMatchObject({ kind: 'protocol', retry: 'slowly' });
@@ -152,7 +152,7 @@ suite('nats: what it can not work with', () => {
     await proxy.stop();
   });
 
-  it('leaves no connection to a server that accepts and says nothing', async () => {
+  it('leaves no connection to a server that accepts it and sends nothing', async () => {
     await scene.start();
     const silent = await SilentServer.start();
     const servers = `nats://127.0.0.1:${silent.port}`;
@@ -180,7 +180,7 @@ suite('nats: what it can not work with', () => {
     await proxy.stop();
   });
 
-  it('says which package is missing', async () => {
+  it('names the missing package', async () => {
     const failure = await failureOf(feedOf({ servers: 'nats://127.0.0.1:1' }, 'json', depsWithoutLibraries));
     expect(failure).toMatchObject({ kind: 'library', message: 'npm install @nats-io/transport-node' });
   });
@@ -190,7 +190,7 @@ suite('nats over TLS', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('trusts the authority that it was given, and nobody else', async () => {
+  it('trusts only the configured authority', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'weir-tls-'));
     const [ca, key] = [join(folder, 'ca.pem'), join(folder, 'key.pem')];
     await writeFile(ca, tlsCertificate);
@@ -212,7 +212,7 @@ suite('nats over TLS', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('does not go on without TLS where it is a must', async () => {
+  it('does not connect without TLS where it is required', async () => {
     const server = await scene.startWithStream();
     const failure = await failureOf(feedOf({ servers: server.url.replace('nats:', 'tls:') }));
     expect(failure).toMatchObject({ kind: 'protocol', retry: 'slowly' });

@@ -10,7 +10,7 @@ const created = '2026-11-20T23:19:28Z';
 const headMs = 100;
 
 describe('following a stream', () => {
-  it('proves a head once it has read up to it, as of the asking', async () => {
+  it('proves a head, as of its request, once it was read up to', async () => {
     const scene = new Scene({ created, firstSequence: 1, lastSequence: 2 });
     const askedAtMonotonicMs = scene.clock.monotonicMs();
     await settle();
@@ -27,7 +27,7 @@ describe('following a stream', () => {
     expect(others).toEqual([]);
   });
 
-  it('keeps an older proof until it is reached, though the head goes on', async () => {
+  it('keeps an older proof until it is reached, although the head advances', async () => {
     const scene = new Scene({ created, firstSequence: 1, lastSequence: 1 });
     const askedAtMonotonicMs = scene.clock.monotonicMs();
     await settle();
@@ -38,7 +38,7 @@ describe('following a stream', () => {
     expect(scene.heads[0]).toMatchObject({ askedAtMonotonicMs });
   });
 
-  it('ends when the stream was recreated, though its consumer says nothing', async () => {
+  it('ends when the stream was recreated, although its consumer reports nothing', async () => {
     const scene = new Scene({ created, firstSequence: 1, lastSequence: 0 });
     await settle();
     scene.state = { created: '2026-11-20T23:20:00Z', firstSequence: 1, lastSequence: 0 };
@@ -62,7 +62,7 @@ describe('following a stream', () => {
     await expect(scene.ended).rejects.toThrow('out of order');
   });
 
-  it('ends when what the stream holds is not delivered', async () => {
+  it('ends when the consumer does not deliver what the stream holds', async () => {
     const scene = new Scene({ created, firstSequence: 1, lastSequence: 2 });
     scene.next = 2;
     await settle();
@@ -71,7 +71,7 @@ describe('following a stream', () => {
     expect(scene.events.filter(({ kind }) => kind === 'gap')).toEqual([]);
   });
 
-  it('gives messages their time to come though the head was told late', async () => {
+  it('waits for messages also after a late response with the head', async () => {
     const answer = gate();
     const scene = new Scene({ created, firstSequence: 1, lastSequence: 2 }, answer.promise);
     scene.next = 1;
@@ -99,7 +99,7 @@ describe('following a stream', () => {
   });
 });
 
-/** A stream of which the test says what its leader knows and what its consumer delivers. */
+/** A stream whose leader and consumer are scripted by the test. */
 class Scene {
   readonly clock = new FakeClock();
   readonly events: FeedEvent[] = [];
@@ -110,7 +110,7 @@ class Scene {
   readonly #deliveries = Array.from({ length: 10 }, () => Promise.withResolvers<readonly number[]>());
   #delivered = 0;
 
-  /** `answering`: what the leader's answers wait for. */
+  /** `answering`: the leader responds once it resolves. */
   constructor(state: NatsStreamState, answering: Promise<void> = Promise.resolve()) {
     this.state = state;
     this.#answering = answering;

@@ -9,7 +9,7 @@ import {
 } from '../../origin-adapters/feeds/nats/position.ts';
 import { matchesSubject } from '../../origin-adapters/feeds/nats/subject.ts';
 
-describe('a place in a JetStream stream', () => {
+describe('a position in a JetStream stream', () => {
   const created = '2026-11-20T23:19:28.1566814Z';
   const state: NatsStreamState = { created, firstSequence: 3, lastSequence: 9 };
 
@@ -22,25 +22,25 @@ describe('a place in a JetStream stream', () => {
     expect(parsePosition('1795216768160-0/3')).toBeNull();
   });
 
-  it('has everything after it from just before the first message up to the last', () => {
+  it('misses nothing from just before the first message up to the last', () => {
     for (const sequence of [2, 3, 9]) expect(gapReason({ sequence, created }, state)).toBeNull();
   });
 
-  it('misses what was removed before it was read', () => {
+  it('misses messages that were removed before they were read', () => {
     expect(gapReason({ sequence: 1, created }, state)).toBe('removed before it was read: message 2');
   });
 
-  it('has nothing to miss in a stream that was emptied after it', () => {
+  it('misses nothing in a stream that was emptied after it was read', () => {
     expect(gapReason({ sequence: 9, created }, { ...state, firstSequence: 10 })).toBeNull();
     expect(gapReason({ sequence: 8, created }, { ...state, firstSequence: 10 })).not.toBeNull();
   });
 
-  it('is not in a stream that was recreated or ends before it', () => {
+  it('does not belong to a stream that was recreated or ends before it', () => {
     expect(gapReason({ sequence: 5, created: '2026-11-20T23:20:00Z' }, state)).toContain('recreated');
     expect(gapReason({ sequence: 10, created }, state)).toContain('older state');
   });
 
-  it('has no order among places of two streams', () => {
+  it('has no order with positions of another stream', () => {
     expect(comparePositions(`10@${created}`, `9@${created}`)).toBeGreaterThan(0);
     expect(comparePositions('9007199254740993', '9007199254740992')).toBeGreaterThan(0);
     expect(comparePositions(`10@${created}`, '10')).toBe(0);

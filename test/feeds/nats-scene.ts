@@ -12,7 +12,7 @@ export const program = requireProgram('nats-server');
 export const suite = program.kind === 'found' ? describe : describe.skip;
 export const path = program.kind === 'found' ? program.path : '';
 
-/** The server of the test that runs, with an empty stream, and what reads it. */
+/** The server of the current test, with an empty stream, and its readers. */
 export class Scene {
   #server: NatsServer | null = null;
   #readers: { stop(): Promise<void> }[] = [];
@@ -63,7 +63,7 @@ export class Scene {
     });
   }
 
-  /** Publishes rows, reads them all, and gives the last one's position. */
+  /** Publishes rows, reads them all, and returns the last one's position. */
   async positionAfter(...ids: readonly string[]): Promise<string> {
     const reader = await this.attached();
     await this.publish(...ids);

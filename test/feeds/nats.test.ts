@@ -64,7 +64,7 @@ suite('nats: what proves that nothing was missed', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it.each(['purged', 'deleted'])('finds a gap when the last message that it had read was %s', async (how) => {
+  it.each(['purged', 'deleted'])('finds a gap when the last message read was %s', async (how) => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1', '2');
     await scene.publish('3');
@@ -79,7 +79,7 @@ suite('nats: what proves that nothing was missed', () => {
     });
   });
 
-  it('takes a position of before, without its message, for a gap as soon as there is another', async () => {
+  it('finds a gap for a position without a mark as soon as there is another message', async () => {
     await scene.startWithStream();
     const after = (await scene.positionAfter('1')).replace(/#.*/, '');
     const unchanged = scene.read(after);
@@ -91,7 +91,7 @@ suite('nats: what proves that nothing was missed', () => {
     expect(events[0]!.kind).toBe('gap');
   });
 
-  it('goes on without a gap when only messages before the last one that it had read were removed', async () => {
+  it('continues without a gap when only messages before the last one read were removed', async () => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1', '2');
     await scene.publish('3');
@@ -100,7 +100,7 @@ suite('nats: what proves that nothing was missed', () => {
     expect(kindsOf(events)).toEqual(['change', 'head']);
   });
 
-  it('finds a gap when a message among those to come was deleted', async () => {
+  it('finds a gap when an unread message was deleted', async () => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1');
     await scene.publish('2', '3', '4');
@@ -148,7 +148,7 @@ suite('nats: what proves that nothing was missed', () => {
     expect(kindsOf(events)).toEqual(['gap', 'head']);
   });
 
-  it('misses a stream in memory after a restart, and finds a gap once it was made anew', async () => {
+  it('misses a stream in memory after a restart, and finds a gap once it was recreated', async () => {
     const server = await scene.startWithStream({ storage: StorageType.Memory });
     const after = await scene.positionAfter('1', '2');
     await server.restart();
@@ -168,7 +168,7 @@ suite('nats: what proves that nothing was missed', () => {
     expect(events[0]).toMatchObject({ kind: 'gap', reason: 'the stream went back to an older state' });
   });
 
-  it('finds a gap when the place of the position holds another message after a restore', async () => {
+  it("finds a gap when another message has the position's sequence after a restore", async () => {
     const server = await scene.startWithStream();
     await scene.publish('1');
     await server.copy();
@@ -197,7 +197,7 @@ suite('nats: what proves that nothing was missed', () => {
     await follower.until(({ rows }) => rows.includes('3'));
   });
 
-  it('finds a gap when a stream kept nothing because nobody was interested', async () => {
+  it('finds a gap when a stream of retention interest kept nothing', async () => {
     const server = await scene.startWithStream({ retention: RetentionPolicy.Interest });
     const after = await scene.positionAfter('1');
     await server.atStreams(deleteConsumers);
@@ -206,13 +206,13 @@ suite('nats: what proves that nothing was missed', () => {
     expect(events[0]).toMatchObject({ kind: 'gap' });
   });
 
-  it('takes a position of another kind of feed for none', async () => {
+  it('treats a position of another type of feed as none', async () => {
     await scene.startWithStream();
     const events = await scene.read('1795216768160-0/3').until((all) => all.length > 0);
     expect(events[0]).toMatchObject({ kind: 'gap' });
   });
 
-  it('begins anew when its consumer is deleted by somebody', async () => {
+  it('fails when its consumer is deleted, to begin again', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached();
     await server.atStreams(deleteConsumers);
@@ -224,11 +224,11 @@ suite('nats: what proves that nothing was missed', () => {
   });
 });
 
-suite('nats: what a message says', () => {
+suite('nats: messages', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('passes over other subjects, and is at its head behind them', async () => {
+  it('skips other subjects, and is at its head after them', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached({ subjects: ['changes.products.*'] });
     await server.atStreams(async (_manager, client) => {
@@ -256,7 +256,7 @@ suite('nats: what a message says', () => {
     expect(Math.abs(change.committedAtMs! - Date.now())).toBeLessThan(60_000);
   });
 
-  it('calls what it can not read unintelligible, and goes on behind it', async () => {
+  it('reports a malformed message as unintelligible, and continues after it', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached();
     await server.atStreams((_manager, client) => client.publish('changes', '{'));

@@ -40,7 +40,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(failure.message).toContain('set password');
   });
 
-  it('is refused where the server lets the user in from nowhere', async () => {
+  it('is refused where the server accepts the user from no address', async () => {
     await begin();
     const failure = await failureWith(urlOf({ user: 'nobody' }));
     expect(failure).toMatchObject({ kind: 'refused', retry: 'slowly' });
@@ -63,7 +63,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(failure.message).toContain('database "absent" does not exist');
   });
 
-  it('misses its slot, says how to make it and makes none', async () => {
+  it('misses its slot, says how to create it and creates none', async () => {
     await begin();
     const failure = await failureWith({ slot: 'absent' });
     expect(failure).toMatchObject({ kind: 'missing', retry: 'slowly' });
@@ -78,7 +78,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(failure.message).toContain('there is no publication absent');
   });
 
-  it('does not take a slot of another kind', async () => {
+  it('refuses a slot of another kind', async () => {
     await begin();
     await scene.run("SELECT pg_create_physical_replication_slot('physical')");
     const failure = await failureWith({ slot: 'physical' });
@@ -86,7 +86,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(failure).toMatchObject({ kind: 'protocol', retry: 'slowly' });
   });
 
-  it('does not take a slot of another database', async () => {
+  it('refuses a slot of another database', async () => {
     await begin();
     const failure = await failureWith(urlOf({ database: 'postgres' }));
     expect(failure).toMatchObject({ kind: 'missing' });
@@ -97,7 +97,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(other.message).toContain('of another database');
   });
 
-  it('finds its slot in use, and says who holds it', async () => {
+  it('finds its slot in use, and names the holder', async () => {
     await begin();
     await scene.attach();
     const { active_pid: pid } = await scene.slot();
@@ -114,7 +114,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect((await second.until((events) => events.length > 0))[0]).toMatchObject({ kind: 'gap' });
   });
 
-  it('does not follow a slot that was lost, nor make it anew', async () => {
+  it('neither follows nor recreates a lost slot', async () => {
     await begin();
     await scene.run("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", 'SELECT pg_reload_conf()');
     for (let segment = 0; segment < 3; segment++) {
@@ -141,14 +141,14 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(failure.message).toContain('wal_level is replica');
   });
 
-  it('finds nobody at a closed port', async () => {
+  it('finds no server at a closed port', async () => {
     await begin();
     const failure = await failureWith(urlOf({ host: 'localhost', port: await freePort() }));
     expect(failure).toMatchObject({ kind: 'unreachable', retry: 'soon' });
     expect(failure.message).toMatch(/localhost:\d+.*ECONNREFUSED/);
   });
 
-  it('says that the publication is gone, and what making it anew means', async () => {
+  it('reports that the publication is gone, and what recreating it means', async () => {
     await begin();
     const follower = scene.follow(scene.feed(), null);
     await follower.until(({ state }) => state === 'live');
@@ -158,7 +158,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
       .toContain('there is no publication changes: CREATE PUBLICATION changes');
   });
 
-  it('ends when its ordinary connection hangs while the other one lives', async () => {
+  it('ends when its ordinary connection hangs while the stream lives', async () => {
     await begin();
     const reader = await scene.attach(scene.feed({}, { maxSilenceMs: 1_500 }));
     const [{ pid } = {}] = await scene.run(
@@ -176,7 +176,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     });
   });
 
-  it('ends when its other connection hangs, and says who holds the slot', async () => {
+  it('ends when its stream hangs, and names the holder of the slot', async () => {
     await begin();
     const follower = scene.follow(scene.feed(), null);
     await follower.until(({ state }) => state === 'live');
@@ -189,7 +189,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     await follower.until(({ state }) => state === 'live');
   });
 
-  it('ends when the server takes the connection and says nothing', async () => {
+  it('ends when the server accepts the connection and sends nothing', async () => {
     await begin();
     const silent = await SilentServer.start();
     const feed = scene.feed(urlOf({ port: silent.port }), { maxSilenceMs: 500 });
@@ -197,7 +197,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     await silent.stop();
   });
 
-  it('ends when the server does not answer how it stands', async () => {
+  it('ends when the server does not respond with its state', async () => {
     await begin();
     const other = await scene.server.connect(scene.database);
     await other.query('BEGIN');
@@ -213,7 +213,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     });
   });
 
-  it('says when the server stops under it', async () => {
+  it('reports that the server stops', async () => {
     await begin();
     const reader = await scene.attach();
     await scene.server.end('SIGQUIT');
@@ -222,7 +222,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(events.at(-1)).toMatchObject({ failure: { kind: 'unreachable', retry: 'soon' } });
   });
 
-  it('says that its library is missing', async () => {
+  it('names the missing package', async () => {
     await begin();
     const failure: FeedFailure = { kind: 'library', retry: 'never', message: 'npm install pg', cause: null };
     const feed = scene.feed({}, { loadLibrary: () => Promise.resolve({ kind: 'failed', failure }) });
@@ -237,7 +237,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed with TLS', () => {
     return file;
   }
 
-  it('is followed when the certificate is trusted and bears the name', async () => {
+  it('is followed when the certificate is trusted and has the name', async () => {
     await begin();
     const reader = await scene.attach(scene.feed({ tls: { ca: await caFile(), 'server-name': tlsName } }));
     expect(
@@ -260,7 +260,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed with TLS', () => {
     });
   });
 
-  it('is refused when the certificate bears another name', async () => {
+  it('is refused when the certificate has another name', async () => {
     await begin();
     expect(await failureWith({ tls: { ca: await caFile() } })).toMatchObject({
       kind: 'refused',
@@ -268,7 +268,7 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed with TLS', () => {
     });
   });
 
-  it('is refused when the file of authorities is not there', async () => {
+  it('is refused when the file of authorities does not exist', async () => {
     await begin();
     const failure = await failureWith({ tls: { ca: '/absent/ca.pem' } });
     expect(failure).toMatchObject({ kind: 'refused', retry: 'slowly' });

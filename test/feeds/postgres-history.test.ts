@@ -6,25 +6,25 @@ const seen = { beginLsn: 100n, endLsn: 148n, xid: 734, atMicros: 848_000_000_000
 const known = { lastCommit: seen, lsn: 500n, isProved: false };
 
 describe('the history of a Postgres log', () => {
-  it('is the same where the last commit comes again', () => {
+  it('is the same where the last commit is sent again', () => {
     expect(decideHistory(known, { kind: 'commit', commit: { ...seen } })).toBe('proved');
   });
 
   it.each([{ beginLsn: 108n }, { endLsn: 156n }, { xid: 735 }, { atMicros: 848_000_000_000_001n }])(
-    'is another where a commit with $0 comes in its place',
+    'is another where a commit with $0 is in its place',
     (difference) => {
       const shown = { kind: 'commit', commit: { ...seen, ...difference } } as const;
       expect(decideHistory(known, shown)).toBe('other');
     },
   );
 
-  it('is another where the stream passes the place and no commit came, and unknown before', () => {
+  it('is another where the stream passes the place without the commit, and unknown before', () => {
     expect(decideHistory(known, { kind: 'reached', lsn: 147n })).toBe('unknown');
     expect(decideHistory(known, null)).toBe('unknown');
     expect(decideHistory(known, { kind: 'reached', lsn: 148n })).toBe('other');
   });
 
-  it('is another where a commit comes that was not there when the position was taken', () => {
+  it('is another where an additional commit is sent', () => {
     const proved = { ...known, isProved: true };
     const later = { ...seen, beginLsn: 200n, endLsn: 500n };
     expect(decideHistory(proved, { kind: 'commit', commit: later })).toBe('other');
@@ -36,18 +36,18 @@ describe('the history of a Postgres log', () => {
 describe('a mark in a Postgres log', () => {
   const last = { commit: seen, bytes: 10 };
 
-  it('is left where no commit was seen yet, once', () => {
+  it('is left once where no commit was seen yet', () => {
     expect(decideMark(null, { endLsn: 500n, markLsn: null }, 1_000)).toBe(true);
     expect(decideMark(null, { endLsn: 900n, markLsn: 500n }, 1_000)).toBe(false);
   });
 
-  it('is left where more of the log than the bound lies behind the last commit, or in it', () => {
+  it('is left where more of the log than the limit is after the last commit, or in it', () => {
     expect(decideMark(last, { endLsn: 1_090n, markLsn: null }, 1_000)).toBe(false);
     expect(decideMark(last, { endLsn: 1_091n, markLsn: null }, 1_000)).toBe(true);
     expect(decideMark({ ...last, bytes: 2_000 }, { endLsn: 148n, markLsn: null }, 1_000)).toBe(true);
   });
 
-  it('is waited for before another is left', () => {
+  it('is seen before another is left', () => {
     expect(decideMark(last, { endLsn: 9_000n, markLsn: 200n }, 1_000)).toBe(false);
     expect(decideMark(last, { endLsn: 9_000n, markLsn: 120n }, 1_000)).toBe(true);
   });

@@ -49,7 +49,7 @@ describe('a Postgres position', () => {
     expect(comparePositions('0/9@1:1#5#0/8-0/9-700-1', '0/10@1:1#6#')).toBe(-1);
   });
 
-  it('that was kept without a commit is read, and holds no proof', () => {
+  it('that was saved without a commit is read, and proves nothing', () => {
     expect(parsePosition('0/9@1:1')).toEqual({
       lsn: 9n,
       system: '1',
@@ -59,7 +59,7 @@ describe('a Postgres position', () => {
     });
   });
 
-  it('has no order with one of another log, nor with what is none', () => {
+  it('has no order with one of another log, nor with a malformed one', () => {
     expect(comparePositions('0/9@1:1', '0/10@1:2')).toBeNull();
     expect(comparePositions('0/9@1:1', '0/10@2:1')).toBeNull();
     expect(comparePositions('0/9', '10')).toBeNull();
@@ -93,7 +93,7 @@ describe('the options of a Postgres feed', () => {
     expect(schema.safeParse({ ...options, ...wrong }).success).toBe(false);
   });
 
-  it('name hosts, sockets and what must be encoded', () => {
+  it('name hosts, sockets and percent-encoded parts', () => {
     expect(parseAddress('postgresql://w%40x:p%2Fq@[::1]:6000/my%20shop')).toEqual({
       host: '::1',
       port: 6000,
@@ -110,12 +110,12 @@ describe('the options of a Postgres feed', () => {
 });
 
 describe('the text of a column', () => {
-  it('stays text where it is no array after all', () => {
+  it('stays text where it is not an array', () => {
     expect(readColumnText('[2:3]={1,2}', 1007)).toBe('[2:3]={1,2}');
     expect(readColumnText('{}', 1007)).toEqual([]);
   });
 
-  it('stays text where it is no JSON after all', () => {
+  it('stays text where it is not JSON', () => {
     expect(readColumnText('{', 3802)).toBe('{');
   });
 
@@ -131,7 +131,7 @@ describe('the text of a column', () => {
 });
 
 describe('messages of pgoutput', () => {
-  it('that are not what the manual says are unreadable, whatever they are', () => {
+  it('are unreadable where they violate the protocol, whatever the bytes', () => {
     const message = fc.tuple(fc.constantFrom(...'BCRIUDTOYMX'), fc.uint8Array({ maxLength: 60 }));
     fc.assert(
       fc.property(message, ([tag, bytes]) => {
@@ -144,7 +144,7 @@ describe('messages of pgoutput', () => {
     );
   });
 
-  it('make a transaction unintelligible where a row can not be read, and only that one', () => {
+  it("make only that transaction unintelligible in which a row can't be read", () => {
     const reader = new TransactionReader(1_000);
     expect([begin, insertInto(7), commit(1)].map((message) => reader.take(message)).at(-1)).toMatchObject({
       kind: 'unintelligible',
@@ -159,7 +159,7 @@ describe('messages of pgoutput', () => {
     });
   });
 
-  it('end the stream where its order is lost', () => {
+  it('end the stream where they are out of order', () => {
     expect(() => new TransactionReader(1_000).take(commit(1))).toThrow(Unreadable);
     expect(() => new TransactionReader(1_000).take(insertInto(7))).toThrow(Unreadable);
     const reader = new TransactionReader(1_000);
@@ -209,7 +209,7 @@ describe('a replication stream', () => {
     return { clock, connection, stream, send, sendData };
   }
 
-  it('tells of a transaction that goes on for long, so that it does not look dead', async () => {
+  it('reports a long transaction, so that the stream does not look dead', async () => {
     const { clock, stream, sendData } = await streaming();
     for (const message of [begin, relation(7), insertInto(7)]) sendData(message);
     clock.advance(5_000);
@@ -223,7 +223,7 @@ describe('a replication stream', () => {
     });
   });
 
-  it('answers a keepalive that asks at once, with what is durable and no more, and moves no slot by it', async () => {
+  it('answers a keepalive at once with what is durable, without advancing the slot', async () => {
     const { connection, stream, send, sendData } = await streaming();
     for (const message of [begin, relation(7), insertInto(7), commit(9)]) sendData(message);
     send(keepalive(9n, true));
@@ -239,7 +239,7 @@ describe('a replication stream', () => {
     expect(Buffer.from(connection.sent.at(-1)!).readBigUInt64BE(9)).toBe(0n);
   });
 
-  it('lets other work go between the pieces of a large transaction', async () => {
+  it('lets other work run between the pieces of a large transaction', async () => {
     const { connection, sendData } = await streaming();
     for (const message of [begin, relation(7)]) sendData(message);
     let rows = 0;
@@ -256,7 +256,7 @@ describe('a replication stream', () => {
     expect(await stream.next()).toMatchObject({ kind: 'keepalive', isBetween: false });
   });
 
-  it('keeps nothing of the bytes that the library writes over', async () => {
+  it('keeps no reference to bytes that the library overwrites', async () => {
     const { stream, send } = await streaming();
     const chunks = [begin, relation(7), insertInto(7), commit(9)].map((message) =>
       Buffer.concat([Buffer.from('w'), Buffer.alloc(24), message]),

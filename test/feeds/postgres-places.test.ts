@@ -15,10 +15,10 @@ function insert(...ids: readonly number[]): Promise<unknown> {
   return scene.run(...ids.map((id) => `INSERT INTO rows VALUES (${id})`));
 }
 
-/** Proves and confirms itself every two thirds of a second. */
+/** Proofs and confirmations every two thirds of a second. */
 const often = { maxSilenceMs: 2_000 };
 
-/** Follows from the head until these rows have come, and ends; the position after the last of them. */
+/** Follows from the head until these rows were read, and returns the position after the last one. */
 async function positionAfter(...ids: readonly number[]): Promise<string> {
   const reader = await scene.attach();
   await insert(...ids);
@@ -38,8 +38,8 @@ function lastHead(events: readonly FeedEvent[]): string {
   return headsOf(events).at(-1)!.position!;
 }
 
-describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
-  it('is confirmed up to its last transaction, so that this one and the next come again', async () => {
+describe.skipIf(postgresSkip !== null)('the position of a Postgres feed', () => {
+  it('is confirmed up to its last transaction, which is sent again with the next ones', async () => {
     await begin();
     const feed = scene.feed();
     const reader = await scene.attach(feed);
@@ -56,7 +56,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     expect(again.events.filter((event) => event.kind === 'gap')).toEqual([]);
   });
 
-  it('is not confirmed by what was merely received', async () => {
+  it('is not confirmed by transactions that were only received', async () => {
     await begin();
     const before = await confirmed();
     const reader = await scene.attach(scene.feed({}, often));
@@ -65,7 +65,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     expect(await confirmed()).toBe(before);
   });
 
-  it('moves on, and lets the log go, while only tables change that are not published', async () => {
+  it('advances, and releases the log, while only unpublished tables change', async () => {
     await scene.begin('CREATE TABLE rows (id int PRIMARY KEY)');
     await scene.run(
       'DROP PUBLICATION changes',
@@ -87,7 +87,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     await untilConfirmed(String(lsn));
   });
 
-  it('is marked in the log as often as the bound says, and not while nothing happens', async () => {
+  it('is marked in the log as often as the limit says, and not while nothing happens', async () => {
     await scene.begin('CREATE TABLE rows (id int PRIMARY KEY)');
     await scene.run(
       'DROP PUBLICATION changes',
@@ -114,7 +114,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     }
   });
 
-  it('is proved to be the head while another transaction stays open', async () => {
+  it('is proved to be the head while another transaction is open', async () => {
     await begin();
     const reader = await scene.attach(scene.feed({}, often));
     const other = await scene.server.connect(scene.database);
@@ -127,7 +127,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     await other.end();
   });
 
-  it('is proved to be the head only behind a commit that was not flushed', async () => {
+  it('is proved to be the head only after an unflushed commit', async () => {
     await begin();
     const reader = await scene.attach();
     await scene.run('SET synchronous_commit = off', 'INSERT INTO rows VALUES (1)');
@@ -185,7 +185,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     await reader.until((all) => idsOf(all).includes('1'));
   });
 
-  it('goes on to the next transaction when one is too large to be held', async () => {
+  it('continues after a transaction that is too large', async () => {
     await begin();
     const reader = await scene.attach(scene.feed({ 'max-transaction': '64KiB' }));
     await scene.run(
@@ -199,7 +199,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
     expect(postgresFeed.comparePositions(large[0]!.position, rowsIn(events)[0]!.position)).toBeLessThan(0);
   });
 
-  it('tells nothing of text that is not UTF-8, but that it is there', async () => {
+  it('reports text that is not UTF-8 only as unintelligible', async () => {
     await begin();
     const latin = await scene.server.createDatabase("ENCODING 'SQL_ASCII' TEMPLATE template0");
     await scene.server.run(
@@ -220,7 +220,7 @@ describe.skipIf(postgresSkip !== null)('the place of a Postgres feed', () => {
 });
 
 describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
-  /** The reason of the gap with which it begins, and that it then goes on. */
+  /** The reason of the gap with which the feed begins; checks that it continues. */
   async function gapAfter(position: string, feed: Feed = scene.feed()): Promise<string> {
     const reader = scene.read(feed, position);
     const [first] = await reader.until((all) => all.length > 0);
@@ -237,7 +237,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(position.replace(/@\d+/, '@1'))).toBe('the server is another one');
   });
 
-  it('is a position that nobody gave', async () => {
+  it('is a malformed position', async () => {
     await begin();
     expect(await gapAfter('1-0')).toBe('no position');
   });
@@ -249,7 +249,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(ahead)).toMatch(/ends before FFFF\//);
   });
 
-  it('is a slot that was moved by somebody else', async () => {
+  it('is a slot that another client advanced', async () => {
     await begin();
     const position = await positionAfter(1);
     await insert(2);
@@ -257,7 +257,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(position)).toMatch(/the slot has confirmed .*: recreated or moved/);
   });
 
-  it('is a history that was not seen in the position, as one kept by an older Weir', async () => {
+  it('is a position without a commit, as saved by an older Weir', async () => {
     await begin();
     const position = await positionAfter(1);
     expect(await gapAfter(position.replace(/#.*/, ''))).toMatch(/holds no commit/);
@@ -308,7 +308,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     await follower.until(({ rows }) => rows.includes('3'));
   });
 
-  it('is a slot that was made anew, even where nothing changed meanwhile', async () => {
+  it('is a recreated slot, even if nothing changed meanwhile', async () => {
     await begin();
     const reader = await scene.attach();
     const position = lastHead(await reader.until((all) => headsOf(all).length > 1));
@@ -318,7 +318,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(position)).toMatch(/recreated or moved/);
   });
 
-  it('is a new timeline; a standby is not followed until it is promoted', async () => {
+  it('is a new timeline; a standby is followed only after its promotion', async () => {
     await begin();
     const position = await positionAfter(1);
     await scene.server.end();
@@ -333,7 +333,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
   });
 });
 
-/** The server learns it a moment after it was said, and may learn more at once. */
+/** The server processes a confirmation with a delay, and may receive a later one first. */
 async function untilConfirmed(lsn: string): Promise<void> {
   while (!reaches(await confirmed(), lsn));
 }

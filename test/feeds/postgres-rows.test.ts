@@ -6,7 +6,7 @@ import { PostgresScene, postgresSkip } from './postgres-scene.ts';
 
 const scene = PostgresScene.forThisFile();
 
-/** What a feed tells of these statements, each a transaction unless it says BEGIN. */
+/** The changes of these statements, each of which is a transaction unless it says BEGIN. */
 async function told(statements: readonly string[]): Promise<(readonly Change[])[]> {
   return toldBy(await scene.attach(), statements);
 }
@@ -42,7 +42,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     ]);
   });
 
-  it('tell the key of the old row, also where it did not change, with REPLICA IDENTITY DEFAULT', async () => {
+  it('have the key of the old row, changed or not, with REPLICA IDENTITY DEFAULT', async () => {
     await begin(products, "INSERT INTO products VALUES (1, 'a', 10)");
     const transactions = await told([
       "UPDATE products SET grp = 'b'",
@@ -57,7 +57,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     for (const { before } of transactions.flat()) expect(Object.keys(before!)).toEqual(['id']);
   });
 
-  it('tell the whole old row with REPLICA IDENTITY FULL', async () => {
+  it('have the whole old row with REPLICA IDENTITY FULL', async () => {
     await begin(
       products,
       "INSERT INTO products VALUES (1, 'a', NULL)",
@@ -69,7 +69,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     ]);
   });
 
-  it('tell the index of the old row with REPLICA IDENTITY USING INDEX', async () => {
+  it('have the index of the old row with REPLICA IDENTITY USING INDEX', async () => {
     await begin(
       'CREATE TABLE products (id int PRIMARY KEY, sku text NOT NULL)',
       'CREATE UNIQUE INDEX by_sku ON products (sku)',
@@ -81,7 +81,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     ]);
   });
 
-  it('leave out an unchanged TOAST value, or take it from the old row where that is told', async () => {
+  it('leave out an unchanged TOAST value, or have it from the old row where that is known', async () => {
     const text = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) i)";
     await begin(
       'CREATE TABLE pages (id int PRIMARY KEY, title text, body text)',
@@ -97,7 +97,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     expect(full!.before!['body']).toEqual(full!.after!['body']);
   });
 
-  it('are not told by TRUNCATE, which names its tables', async () => {
+  it('are not part of TRUNCATE, which names its tables', async () => {
     await begin(products, 'CREATE TABLE parts (id int PRIMARY KEY)', 'INSERT INTO parts VALUES (1)');
     expect(await told(['TRUNCATE products, parts'])).toEqual([
       ['products', 'parts'].map((table) => ({
@@ -109,7 +109,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     ]);
   });
 
-  it('of one commit come together, and those rolled back do not come', async () => {
+  it('of one commit come together, and those of a rollback are not sent', async () => {
     await begin(products);
     const transactions = await told([
       'BEGIN',

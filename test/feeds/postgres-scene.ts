@@ -10,7 +10,7 @@ import { requireProgram } from '../support/programs.ts';
 const initdb = requireProgram('initdb');
 const postgres = requireProgram('postgres');
 
-/** Why nothing of it can run here; null: it can. */
+/** Why Postgres can't run here; null: it can. */
 export const postgresSkip = [initdb, postgres].find((program) => program.kind === 'missing')?.reason ?? null;
 
 /**
@@ -40,7 +40,7 @@ export class PostgresScene {
     return this.#database;
   }
 
-  /** `tables`: statements that make them. */
+  /** `tables`: statements that create them. */
   async begin(...tables: readonly string[]): Promise<void> {
     this.#database = await this.server.createDatabase();
     await this.run(...tables, 'CREATE PUBLICATION changes FOR ALL TABLES');
@@ -56,19 +56,19 @@ export class PostgresScene {
     await this.run(`SELECT pg_create_logical_replication_slot('${this.#database}', 'pgoutput')`);
   }
 
-  /** Whoever holds it. */
+  /** Also if another connection holds it. */
   async dropSlot(): Promise<void> {
     await this.#takeSlot(`SELECT pg_drop_replication_slot('${this.#database}')`);
   }
 
-  /** Makes the slot forget everything up to now, as somebody else might. */
+  /** Advances the slot to the end of the log, as another client might. */
   async advanceSlot(): Promise<void> {
     await this.#takeSlot(
       `SELECT pg_replication_slot_advance('${this.#database}', pg_current_wal_insert_lsn())`,
     );
   }
 
-  /** The slot as the server sees it. */
+  /** The slot's state on the server. */
   async slot(): Promise<Readonly<Record<string, unknown>>> {
     const rows = await this.run(
       `SELECT wal_status, confirmed_flush_lsn::text AS confirmed, active_pid FROM pg_replication_slots

@@ -11,7 +11,7 @@ import {
   type RedisStreamState,
 } from '../../origin-adapters/feeds/redis-stream/position.ts';
 
-describe('a place in a Redis stream', () => {
+describe('a position in a Redis stream', () => {
   const whole: RedisStreamState = {
     lastId: '9-0',
     added: 9,
@@ -38,32 +38,32 @@ describe('a place in a Redis stream', () => {
     expect(compareIds('7-7', '7-7')).toBe(0);
   });
 
-  it('has everything after it while the stream holds it or an older entry', () => {
+  it('misses nothing while the stream holds its entry or an older one', () => {
     expect(gapReason(place, whole)).toBeNull();
     expect(gapReason(place, { ...whole, firstId: '4-0', length: 6 })).toBeNull();
   });
 
-  it('has everything after it when exactly what was read is gone', () => {
+  it('misses nothing when exactly the entries that were read are gone', () => {
     expect(gapReason(place, { ...whole, firstId: '5-0', length: 5 })).toBeNull();
     expect(gapReason({ id: '9-0', ordinal: 9 }, { ...whole, firstId: '0-0', length: 0 })).toBeNull();
   });
 
-  it('misses what was trimmed before it was read', () => {
+  it('misses entries that were trimmed before they were read', () => {
     expect(gapReason(place, { ...whole, firstId: '8-0', length: 2 })).toContain('3 entries were trimmed');
     expect(gapReason(place, { ...whole, firstId: '0-0', length: 0 })).toContain('5 entries were trimmed');
   });
 
-  it('misses what was deleted behind it, and nothing that was deleted before it', () => {
+  it('misses entries that were deleted after it, and none that were deleted before it', () => {
     expect(gapReason(place, { ...whole, maxDeletedId: '5-0', length: 8 })).toContain('deleted');
     expect(gapReason(place, { ...whole, maxDeletedId: '4-0', length: 8 })).toBeNull();
   });
 
-  it('is not in a stream that ends before it', () => {
+  it('does not belong to a stream that ends before it', () => {
     expect(gapReason(place, { ...whole, lastId: '3-0' })).toContain('recreated');
     expect(gapReason(place, { ...whole, added: 3 })).toContain('recreated');
   });
 
-  it('is not in a stream that holds more or fewer entries than it must', () => {
+  it('does not belong to a stream with more or fewer entries than expected', () => {
     expect(gapReason(place, { ...whole, firstId: '5-0', length: 7 })).toContain('recreated');
     expect(gapReasonAtEnd({ id: '9-0', ordinal: 8 }, whole)).toContain('recreated');
     expect(gapReasonAtEnd({ id: '9-0', ordinal: 9 }, whole)).toBeNull();
@@ -71,12 +71,12 @@ describe('a place in a Redis stream', () => {
 });
 
 describe("Redis' replies", () => {
-  it('refuse a server that does not count what was added', () => {
+  it('are refused from a server that does not count added entries', () => {
     const older = ['length', 1, 'last-generated-id', '1-0'];
     expect(() => readStreamState(older)).toThrow('older than Redis 7');
   });
 
-  it('refuse what is no reply to the command', () => {
+  it('are refused where they do not answer the command', () => {
     expect(() => readStreamState('OK')).toThrow(RedisFault);
     expect(() => readEntries([['1-0', 'text']])).toThrow(RedisFault);
     expect(() => arrayOf([1, new Error('WRONGTYPE no stream')])).toThrow('WRONGTYPE');

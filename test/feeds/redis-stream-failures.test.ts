@@ -8,11 +8,11 @@ import { tlsCertificate, tlsKey, tlsName } from '../support/tls-identity.ts';
 import { depsWithoutLibraries, failureOf } from './feed-failure.ts';
 import { feedOf, Scene, suite, xadd } from './redis-stream-scene.ts';
 
-suite('redis-stream: what it can not work with', () => {
+suite('redis-stream: failures', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('says that credentials are wrong or missing, and not which', async () => {
+  it('reports that credentials are wrong or missing, without showing them', async () => {
     const server = await scene.start(['--requirepass', 'right']);
     const wrong = await failureOf(feedOf({ url: server.url, password: 'wrong-secret' }));
     expect(wrong).toMatchObject({ kind: 'refused', retry: 'slowly' });
@@ -22,7 +22,7 @@ suite('redis-stream: what it can not work with', () => {
     await scene.attached({ url: server.url.replace('//', '//:right@') });
   });
 
-  it('names what a user must be allowed to do', async () => {
+  it('names the missing permission', async () => {
     const server = await scene.start();
     await server.run(['ACL', 'SETUSER', 'weir', 'on', '>secret', '~changes', '+ping']);
     const credentials = { username: 'weir', password: 'secret' };
@@ -35,14 +35,14 @@ suite('redis-stream: what it can not work with', () => {
     await reader.until((all) => idsOf(all).includes('1') && all.at(-1)?.kind === 'head');
   });
 
-  it('says that the stream is not there', async () => {
+  it('reports that the stream does not exist', async () => {
     const server = await scene.start();
     const failure = await failureOf(feedOf({ url: server.url, stream: 'other' }));
     expect(failure).toMatchObject({ kind: 'missing', retry: 'slowly' });
     expect(failure.message).toContain('there is no stream other');
   });
 
-  it('says that the key is not a stream', async () => {
+  it('reports that the key is not a stream', async () => {
     const server = await scene.start();
     await server.run(['SET', 'other', 'text']);
     const failure = await failureOf(feedOf({ url: server.url, stream: 'other' }));
@@ -50,12 +50,12 @@ suite('redis-stream: what it can not work with', () => {
     expect(failure.message).toContain('the key other is not a stream');
   });
 
-  it('says that there is no such database', async () => {
+  it('reports that the database does not exist', async () => {
     const server = await scene.start();
     expect(await failureOf(feedOf({ url: `${server.url}/99` }))).toMatchObject({ kind: 'missing' });
   });
 
-  it('says that the server is down, and tries again soon', async () => {
+  it('reports that the server is down, and tries again soon', async () => {
     const server = await scene.start();
     await server.end();
     const failure = await failureOf(feedOf({ url: server.url }));
@@ -74,7 +74,7 @@ suite('redis-stream: what it can not work with', () => {
     });
   });
 
-  it('does not take a replica, whose head is not the head', async () => {
+  it('refuses a replica, whose head is not that of the stream', async () => {
     const server = await scene.start();
     const replica = await scene.startReplica(new URL(server.url).port);
     const failure = await failureOf(feedOf({ url: replica.url }));
@@ -96,7 +96,7 @@ suite('redis-stream: what it can not work with', () => {
     }
   });
 
-  it('says which package is missing', async () => {
+  it('names the missing package', async () => {
     const failure = await failureOf(feedOf({ url: 'redis://127.0.0.1:1' }, 'json', depsWithoutLibraries));
     expect(failure).toMatchObject({ kind: 'library', message: 'npm install redis' });
   });
@@ -106,7 +106,7 @@ suite('redis-stream over TLS', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('trusts the authority that it was given, and nobody else', async () => {
+  it('trusts only the configured authority', async () => {
     const server = await scene.start();
     const [ca, key] = [join(server.folder, 'ca.pem'), join(server.folder, 'key.pem')];
     await writeFile(ca, tlsCertificate);
@@ -145,7 +145,7 @@ describe('redis-stream: its options', () => {
     },
   );
 
-  it('refuse a certificate without its key, and keys that are not known', () => {
+  it('refuse a certificate without its key, and unknown keys', () => {
     const base = { url: 'rediss://h', stream: 's' };
     expect(schema.safeParse({ ...base, tls: { cert: 'c.pem' } }).success).toBe(false);
     expect(schema.safeParse({ ...base, group: 'g' }).success).toBe(false);

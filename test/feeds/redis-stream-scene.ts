@@ -10,7 +10,7 @@ export const program = requireProgram('redis-server');
 export const suite = program.kind === 'found' ? describe : describe.skip;
 export const path = program.kind === 'found' ? program.path : '';
 
-/** The server of the test that runs, with an empty stream, and what reads it. */
+/** The server of the current test, with an empty stream, and its readers. */
 export class Scene {
   #server: RedisServer | null = null;
   #replicas: RedisServer[] = [];
@@ -22,7 +22,7 @@ export class Scene {
     return this.#server;
   }
 
-  /** A server that copies the one at that port, or would if it could. */
+  /** Starts a replica of the server at that port, which need not exist. */
   async startReplica(port: string): Promise<RedisServer> {
     const replica = await RedisServer.start(path, ['--replicaof', '127.0.0.1', port]);
     this.#replicas.push(replica);
@@ -49,7 +49,7 @@ export class Scene {
     return reader;
   }
 
-  /** Adds rows, reads them all, and gives the last one's position. */
+  /** Adds rows, reads them all, and returns the last one's position. */
   async positionAfter(ids: readonly string[]): Promise<string> {
     const reader = await this.attached();
     await this.#server!.run(...ids.map((id) => xadd(id)));

@@ -50,7 +50,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('goes on without a gap when only entries before the last one that it had read were trimmed', async () => {
+  it('continues without a gap when only entries before the last one read were trimmed', async () => {
     const server = await scene.start();
     const after = await scene.positionAfter(['1', '2']);
     await server.run(xadd('3'), xadd('4'), ['XTRIM', 'changes', 'MAXLEN', '3']);
@@ -77,7 +77,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     ['with other ids', ['9-1', '9-2', '9-3', '9-4']],
     ['with the same ids', ['1-1', '1-2', '1-3', '1-4']],
   ])(
-    'finds a gap when the stream was made anew %s and as many entries trimmed as it had read',
+    'finds a gap when the stream was recreated %s and as many entries trimmed as were read',
     async (_name, ids) => {
       const server = await scene.start();
       await server.run(xadd('1', '1-1'), xadd('2', '1-2'));
@@ -93,7 +93,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     },
   );
 
-  it('finds a gap when the stream is made anew beneath a live connection with as many entries trimmed', async () => {
+  it('finds a gap when the stream is recreated during a connection with as many entries trimmed', async () => {
     const server = await scene.start();
     const reader = await scene.attached();
     await server.run(xadd('1'), xadd('2'));
@@ -108,7 +108,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     await reader.until((all) => all.filter(({ kind }) => kind === 'gap').length > 1);
   });
 
-  it('takes a position of before, without the content of its entry, for a gap as soon as anything was added', async () => {
+  it('finds a gap for a position without a digest as soon as anything was added', async () => {
     const server = await scene.start();
     const after = (await scene.positionAfter(['1'])).replace(/\/[^/]+$/, '');
     const unchanged = scene.read(after);
@@ -120,7 +120,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     expect(events[0]!.kind).toBe('gap');
   });
 
-  it('says how many entries were trimmed before they were read', async () => {
+  it('reports how many entries were trimmed before they were read', async () => {
     const server = await scene.start();
     const after = await scene.positionAfter(['1']);
     await server.run(xadd('2'), xadd('3'), xadd('4'), ['XTRIM', 'changes', 'MAXLEN', '1']);
@@ -128,7 +128,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     expect(events[0]).toMatchObject({ kind: 'gap', reason: '2 entries were trimmed before they were read' });
   });
 
-  it('finds a gap when an entry was deleted before it was read, and none for one that it had read before the last', async () => {
+  it('finds a gap when an unread entry was deleted, and none for one read before the last', async () => {
     const server = await scene.start();
     const [older] = await server.run(xadd('0'));
     const after = await scene.positionAfter(['1']);
@@ -153,7 +153,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     await reader.until((all) => all.filter((event) => event.kind === 'gap').length > 1);
   });
 
-  it('finds a gap when the server came back with an older state', async () => {
+  it('finds a gap when the server returned with an older state', async () => {
     const server = await scene.start();
     const after = await scene.positionAfter(['1', '2', '3']);
     const [older] = after.split('/');
@@ -163,7 +163,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     expect(older).not.toBe('1-1');
   });
 
-  it('finds a gap when the stream was made anew with ids that it knows', async () => {
+  it('finds a gap when the stream was recreated with the same ids', async () => {
     const server = await scene.start();
     await server.run(xadd('1', '1-0'), xadd('2', '2-0'), xadd('3', '3-0'));
     await server.run(
@@ -180,18 +180,18 @@ suite('redis-stream: what proves that nothing was missed', () => {
     expect(kinds.indexOf('gap')).toBeLessThan(kinds.indexOf('head'));
   });
 
-  it('takes a position of another kind of feed for none', async () => {
+  it('treats a position of another type of feed as none', async () => {
     await scene.start();
     const events = await scene.read('0/16B3748').until((all) => all.length > 0);
     expect(events[0]).toMatchObject({ kind: 'gap' });
   });
 });
 
-suite('redis-stream: what an entry says', () => {
+suite('redis-stream: entries', () => {
   const scene = new Scene();
   afterEach(() => scene.stop());
 
-  it('reads the field that was named, and the time from the id', async () => {
+  it('reads the configured field, and the time from the id', async () => {
     const server = await scene.start();
     const reader = await scene.attached({ field: 'payload' });
     await server.run(['XADD', 'changes', '*', 'payload', '{"id":"1"}', 'other', 'x']);
@@ -199,7 +199,7 @@ suite('redis-stream: what an entry says', () => {
     expect(Math.abs(change.committedAtMs! - Date.now())).toBeLessThan(60_000);
   });
 
-  it('takes the fields themselves for the change where the field is *', async () => {
+  it('reads all fields as the change where the field is *', async () => {
     const server = await scene.start();
     const reader = await scene.attached({ field: '*' });
     await server.run(['XADD', 'changes', '*', 'table', 'products', 'id', '5']);
@@ -225,7 +225,7 @@ suite('redis-stream: what an entry says', () => {
     expect(change.changes[0]!.message[0]).toMatchObject({ type: 'product.changed', data: { id: '7' } });
   });
 
-  it('calls an entry without the field unintelligible, and goes on behind it', async () => {
+  it('reports an entry without the field as unintelligible, and continues after it', async () => {
     const server = await scene.start();
     const reader = await scene.attached();
     await server.run(

@@ -27,7 +27,7 @@ const config: FeedConfig = {
   options: {},
 };
 
-/** Keeps what came through, and lets a test hold or refuse it. */
+/** Records invalidations, and lets a test delay or refuse them. */
 class RecordingSink implements InvalidationSink {
   readonly applied: Omit<FeedInvalidation, 'mark'>[] = [];
   readonly marks: VersionMark[] = [];
@@ -77,11 +77,11 @@ class Scene {
   readonly lines: string[] = [];
   readonly runner: FeedRunner;
   random = 0.5;
-  /** What mapping a change takes. */
+  /** How long it takes to map a change. */
   mappingMs = 0;
   /** Called before a change is mapped. */
   onMapping = (): void => undefined;
-  /** Called when the feed's health is told. */
+  /** Called when the feed's state is published. */
   onHealth = (): void => undefined;
 
   constructor(saved: string | null) {
@@ -152,7 +152,7 @@ function failure(retry: FeedFailure['retry'], kind: FeedFailure['kind'] = 'unrea
   return { kind: 'failed', failure: { kind, retry, message: `${kind} (${retry})`, cause: null } };
 }
 
-/** Of the event loop. */
+/** Counts turns of the event loop. */
 function countTurns(): { readonly count: number; stop(): void } {
   const turns = { count: 0, stop: () => clearImmediate(next) };
   const onTurn = (): void => {
@@ -175,7 +175,7 @@ describe('a feed runner: what is applied', () => {
     expect(scripted('7').feed.latest.after).toBe('7');
   });
 
-  it('brings all tags of a transaction into force in one call', async () => {
+  it('applies all tags of a transaction in one call', async () => {
     const { sink, feed } = scripted('7');
     feed.say(change('8', 'a', 'b'));
     await until(() => sink.applied.length > 0);
@@ -201,7 +201,7 @@ describe('a feed runner: what is applied', () => {
     expect(feed.acknowledged).toEqual(['8']);
   });
 
-  it('joins what waited into one call, in order and with the last position', async () => {
+  it('combines waiting changes into one call, in order and with the last position', async () => {
     const { sink, feed } = scripted('7');
     sink.held = gate();
     feed.say(change('8', 'a'));
@@ -217,7 +217,7 @@ describe('a feed runner: what is applied', () => {
     ]);
   });
 
-  it('keeps a gap apart from changes that waited together with it', async () => {
+  it('keeps a gap apart from changes that wait with it', async () => {
     const { sink, feed } = scripted('7');
     sink.held = gate();
     feed.say(change('8', 'a'));
@@ -234,7 +234,7 @@ describe('a feed runner: what is applied', () => {
     ]);
   });
 
-  it('moves the position over changes that the map does not take, and counts them', async () => {
+  it('advances the position over changes that the map does not match, and counts them', async () => {
     const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'change', position: '8', changes: [product({ id: '1' }, 'orders')] });
     await until(() => feed.acknowledged.length > 0);
@@ -252,7 +252,7 @@ describe('a feed runner: what is applied', () => {
     expect(runner.status().gaps).toBe(1);
   });
 
-  it('invalidates its scope at a message that it can not understand', async () => {
+  it('invalidates its scope at an unintelligible message', async () => {
     const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'unintelligible', position: '8', reason: 'no JSON' });
     await until(() => feed.acknowledged.length > 0);
@@ -264,7 +264,7 @@ describe('a feed runner: what is applied', () => {
     expect(runner.status()).toMatchObject({ unintelligible: 1, incomplete: 0 });
   });
 
-  it('invalidates its scope beside what is known when a template finds no value', async () => {
+  it('invalidates its scope in addition to known tags when a template finds no value', async () => {
     const { sink, feed, runner } = scripted('7');
     feed.say({ kind: 'change', position: '8', changes: [product({ id: 'a' }), product({ name: 'x' })] });
     await until(() => feed.acknowledged.length > 0);
@@ -273,21 +273,21 @@ describe('a feed runner: what is applied', () => {
     expect(runner.status()).toMatchObject({ incomplete: 1, unintelligible: 0 });
   });
 
-  it('begins with a gap where it has no position, even if the feed does not say so', async () => {
+  it('begins with a gap where it has no position, even if the adapter reports none', async () => {
     const { sink, feed } = scripted(null);
     feed.say(change('1', 'a'));
     await until(() => feed.acknowledged.length > 0);
     expect(sink.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
   });
 
-  it('takes the first gap of a feed without a position as that one', async () => {
+  it('begins with a single gap if the adapter reports one', async () => {
     const { sink, feed } = scripted(null);
     feed.say({ kind: 'gap', reason: 'no position', position: null }, change('1', 'a'));
     await until(() => feed.acknowledged.length > 0);
     expect(sink.applied.map((one) => one.kind)).toEqual(['gap', 'change']);
   });
 
-  it('stops reading while the sink is slow, and loses nothing', async () => {
+  it('stops reading while the sink is slow, without loss', async () => {
     const { sink, feed } = scripted('0');
     sink.held = gate();
     const flood = Array.from({ length: 20_000 }, (_, i) => change(String(i + 1), `p${i + 1}`));
@@ -300,7 +300,7 @@ describe('a feed runner: what is applied', () => {
     expect(Math.max(...sink.applied.map((one) => one.tags.length))).toBeLessThanOrEqual(2_000);
   });
 
-  it('lets others have their turn while it maps a large transaction, whose tags come into force together', async () => {
+  it('yields to the event loop while it maps a large transaction, whose tags are applied together', async () => {
     const { sink, feed } = scripted('7');
     const turns = countTurns();
     const mappedIn: number[] = [];
@@ -315,7 +315,7 @@ describe('a feed runner: what is applied', () => {
     expect(sink.applied.map(({ tags }) => tags.length)).toEqual([100]);
   });
 
-  it('does not take a connection for dead while it maps what that has said', async () => {
+  it('does not treat a connection as dead while it maps its changes', async () => {
     const { clock, feed } = scripted('7');
     await scene.live();
     scene.mappingMs = 1_000;
@@ -327,7 +327,7 @@ describe('a feed runner: what is applied', () => {
     expect(feed.isOpen).toBe(true);
   });
 
-  it('says with each call the version that an answer has to show from then on', async () => {
+  it('passes with each call the version that a response has to attest from then on', async () => {
     const { sink, feed } = scripted('7');
     const versioned = (position: string, ...versions: readonly (number | null)[]) => ({
       kind: 'change' as const,
@@ -362,7 +362,7 @@ describe('a feed runner: what is applied', () => {
     ]);
   });
 
-  it('invalidates its scope where a transaction names more tags than may be', async () => {
+  it('invalidates its scope where a transaction names too many tags', async () => {
     const { sink, feed, runner } = scripted('7');
     feed.say(change('8', ...Array.from({ length: 50_001 }, (_, i) => `p${i}`)));
     await until(() => feed.acknowledged.includes('8'));
@@ -374,7 +374,7 @@ describe('a feed runner: what is applied', () => {
 });
 
 describe('a feed runner: whether it is live', () => {
-  it('is lost until the feed says something, catching up until it is at its head, then live', async () => {
+  it('is lost until the first event, catching up until it is at its head, then live', async () => {
     const { clock, feed, health } = scripted('7');
     expect(health.at(-1)).toEqual({ state: 'lost', silentSinceMonotonicMs: -Infinity });
     feed.say(change('8', 'a'));
@@ -385,7 +385,7 @@ describe('a feed runner: whether it is live', () => {
     expect(health.at(-1)).toEqual({ state: 'live', silentSinceMonotonicMs: askedAt });
   });
 
-  it('counts a proof behind the changes that were said before it', async () => {
+  it('counts a proof after the changes that were received before it', async () => {
     const { sink, feed } = scripted('7');
     sink.held = gate();
     feed.say(change('8', 'a'), scene.head());
@@ -396,7 +396,7 @@ describe('a feed runner: whether it is live', () => {
     await until(() => scene.state === 'live');
   });
 
-  it('counts a proof behind the changes that waited together with it', async () => {
+  it('counts a proof after the changes that wait with it', async () => {
     const { sink, feed } = scripted('7');
     const first = gate();
     const second = gate();
@@ -414,7 +414,7 @@ describe('a feed runner: whether it is live', () => {
     await until(() => scene.state === 'live');
   });
 
-  it('measures silence from when the proof was asked for', async () => {
+  it('measures silence from the request of the proof', async () => {
     const { clock, feed, health } = scripted('7');
     const asked = scene.head();
     clock.advance(2_000);
@@ -423,7 +423,7 @@ describe('a feed runner: whether it is live', () => {
     expect(health.at(-1)!.silentSinceMonotonicMs).toBe(clock.monotonicMs() - 2_000);
   });
 
-  it('is not live by a proof older than max-silence', async () => {
+  it('is not made live by a proof older than max-silence', async () => {
     const { clock, feed } = scripted('7');
     const asked = scene.head();
     feed.say(change('8', 'a'));
@@ -437,7 +437,7 @@ describe('a feed runner: whether it is live', () => {
     expect(scene.state).toBe('catching-up');
   });
 
-  it('is not live once it is busy but without proof for longer than max-silence', async () => {
+  it('is not live after max-silence without a proof, even if busy', async () => {
     const { clock, feed } = scripted('7');
     await scene.live();
     for (let i = 0; i < 11; i += 1) {
@@ -452,7 +452,7 @@ describe('a feed runner: whether it is live', () => {
     expect(scene.runner.status().lastFailure).toBeNull();
   });
 
-  it('says that it never was proved to be at its head, where a new connection says everything but that', async () => {
+  it('reports that it was not proved to be at its head, if a new connection sends everything else', async () => {
     const { clock, feed } = scripted('7');
     for (let i = 0; i < 11; i += 1) {
       feed.say({ kind: 'behind', events: 1 });
@@ -464,7 +464,7 @@ describe('a feed runner: whether it is live', () => {
     expect(scene.runner.status().lastFailure).toMatch(/^not proved to be at its head/);
   });
 
-  it('gives up a connection on which no message arrived for longer than max-silence', async () => {
+  it('closes a connection on which no message arrived for longer than max-silence', async () => {
     const { clock, feed } = scripted('7');
     await scene.live();
     clock.advance(maxSilenceMs + 3_000);
@@ -473,7 +473,7 @@ describe('a feed runner: whether it is live', () => {
     await scene.reopened(2);
   });
 
-  it('does not give up a connection that waits for the sink', async () => {
+  it('does not close a connection that waits for the sink', async () => {
     const { clock, sink, feed } = scripted('7');
     await scene.live();
     sink.held = gate();
@@ -487,7 +487,7 @@ describe('a feed runner: whether it is live', () => {
     sink.held.open();
   });
 
-  it('asks anew after it stood still: what lay in the socket proves nothing', async () => {
+  it('requires a new proof after a stall: messages in the socket prove nothing', async () => {
     const { clock, feed } = scripted('7');
     await scene.live();
     clock.stall(maxSilenceMs * 3);
@@ -499,7 +499,7 @@ describe('a feed runner: whether it is live', () => {
     await scene.live();
   });
 
-  it('asks anew after the wall clock jumped away from the monotonic one', async () => {
+  it('requires a new proof after the wall clock jumped', async () => {
     const { clock, feed } = scripted('7');
     await scene.live();
     clock.jump(maxSilenceMs);
@@ -508,7 +508,7 @@ describe('a feed runner: whether it is live', () => {
     expect(scene.state).not.toBe('live');
   });
 
-  it('still applies the changes that lay in the socket over a stall', async () => {
+  it('still applies changes that were in the socket during a stall', async () => {
     const { clock, sink, feed } = scripted('7');
     await scene.live();
     clock.stall(maxSilenceMs);
@@ -518,7 +518,7 @@ describe('a feed runner: whether it is live', () => {
     expect(sink.tags).toContain('product:a');
   });
 
-  it('announces where a head is before it counts as proved', async () => {
+  it("announces a head's position before it counts as proved", async () => {
     const { sink, feed } = scripted('7');
     const announcedWhenProved: (string | undefined)[] = [];
     scene.onHealth = () => void announcedWhenProved.push(sink.heads.at(-1));
@@ -546,7 +546,7 @@ describe('a feed runner: whether it is live', () => {
 });
 
 describe('a feed runner: failures', () => {
-  it('is lost at once when the connection fails, and comes back after its last durable position', async () => {
+  it('is lost at once when the connection fails, and resumes after its last durable position', async () => {
     const { feed } = scripted('7');
     feed.say(change('8', 'a'));
     await scene.live();
@@ -559,7 +559,7 @@ describe('a feed runner: failures', () => {
     expect(scene.runner.status().lastFailure).toBeNull();
   });
 
-  it('is lost before the failed connection is closed, and does not believe what it had said', async () => {
+  it('is lost before the failed connection is closed, and ignores its earlier proofs', async () => {
     const { sink, feed } = scripted('7');
     await scene.live();
     const closing = gate();
@@ -576,7 +576,7 @@ describe('a feed runner: failures', () => {
     await scene.reopened(2);
   });
 
-  it('backs off exponentially with full jitter, and anew once it was live', async () => {
+  it('backs off exponentially with full jitter, and from the start again once it was live', async () => {
     const { clock, feed } = scripted('7');
     const waits: number[] = [];
     for (let i = 0; i < 4; i += 1) {
@@ -601,7 +601,7 @@ describe('a feed runner: failures', () => {
     expect(clock.monotonicMs() - before).toBe(100);
   });
 
-  it('waits long after few attempts where somebody must act first', async () => {
+  it('waits long after a few attempts where an operator must act first', async () => {
     const { clock, feed } = scripted('7');
     const waits: number[] = [];
     for (let i = 0; i < 4; i += 1) {
@@ -617,7 +617,7 @@ describe('a feed runner: failures', () => {
     expect(waits).toEqual([1_500, 6_000, 22_500, 22_500]);
   });
 
-  it('does not try again what can not come right before a restart', async () => {
+  it('does not retry a failure that only a restart can mend', async () => {
     const { clock, feed } = scripted('7');
     feed.say(failure('never', 'library'));
     await settle();
@@ -634,7 +634,7 @@ describe('a feed runner: failures', () => {
     expect(scene.lines).toContain('error the feed broke');
   });
 
-  it('applies what was said before the connection failed', async () => {
+  it('applies changes that were received before the connection failed', async () => {
     const { sink, feed } = scripted('7');
     feed.say(change('8', 'a'), change('9', 'b'), failure('soon'));
     await until(() => scene.state === 'lost' && sink.saved === '9');
@@ -642,7 +642,7 @@ describe('a feed runner: failures', () => {
     expect(feed.latest.after).toBe('9');
   });
 
-  it('counts how long after its commit a change was in force and durable, and no delay below none', async () => {
+  it('counts the delay from commit to durable, and no negative delay', async () => {
     const { clock, sink, feed } = scripted('7');
     const committedAtMs = clock.nowMs() - 300;
     feed.say({ ...change('8', 'a'), committedAtMs } as FeedEvent);
@@ -654,7 +654,7 @@ describe('a feed runner: failures', () => {
     expect(delays.buckets.reduce((sum, count) => sum + count)).toBe(2);
   });
 
-  it('applies nothing that was said after a change that can not be made durable', async () => {
+  it("applies nothing after a change that can't be made durable", async () => {
     const { sink, feed } = scripted('7');
     sink.held = gate();
     feed.say(change('8', 'a'));
@@ -670,7 +670,7 @@ describe('a feed runner: failures', () => {
     expect(feed.latest.after).toBe('7');
   });
 
-  it('falls silent, acknowledges nothing and starts over when a change can not be made durable', async () => {
+  it("is not live, acknowledges nothing and starts over when a change can't be made durable", async () => {
     const { sink, feed } = scripted('7');
     await scene.live();
     sink.refusal = new Error('no space');

@@ -1,13 +1,13 @@
 import type { Feed, FeedEvent } from '../../origin-adapters/feeds/feed.ts';
 
-/** A feed that says what the test says. */
+/** A feed whose events come from the test. */
 export class ScriptedFeed implements Feed {
   readonly opened: Opening[] = [];
   readonly acknowledged: string[] = [];
-  /** Events that the runner has asked for. */
+  /** Events that the runner has requested. */
   taken = 0;
   isOpen = false;
-  /** What closing a connection waits for. */
+  /** A connection closes once it resolves. */
   closing: Promise<void> = Promise.resolve();
 
   get latest(): Opening {

@@ -6,14 +6,14 @@ export interface ScriptedPartition {
   leader: number;
   epoch: number;
   earliest: bigint;
-  /** What can be read ends here. */
+  /** The end of readable records. */
   end: bigint;
   highWatermark: bigint;
 }
 
 type Batch = NonNullable<PartitionAnswer['records']>[number];
 
-/** What a fetch is answered with: an error, or for each partition named what differs from "nothing new". */
+/** The response to a fetch: an error, or for each partition the differences from "nothing new". */
 export type ScriptedAnswer = Error | Readonly<Record<number, Partial<PartitionAnswer>>>;
 
 /**
@@ -26,7 +26,7 @@ export class ScriptedKafka {
   readonly answers: ScriptedAnswer[] = [];
   readonly fetches: WantedTopics[][] = [];
   readonly fetchOptions: { readonly maxWaitTime: number; readonly isolationLevel: number }[] = [];
-  /** Partitions of which there is nothing new are left out, as in a fetch session (KIP-227). */
+  /** KIP-227: partitions without news are left out, as in a fetch session. */
   isIncremental = false;
 
   constructor(...ends: readonly bigint[]) {
@@ -133,7 +133,7 @@ function wantedOf(topicId: string, asked: FetchedTopic['partitions'][number]): W
   };
 }
 
-/** An error as the client makes it of an answer with Kafka's error. */
+/** The client's error for a response with an error of Kafka. */
 export function kafkaError(apiId: string, partitions: readonly Partial<PartitionAnswer>[] = []): Error {
   const inner = Object.assign(new Error(apiId), { apiId });
   const response = { responses: [{ topicId: 'first-id', partitions }] };

@@ -12,7 +12,7 @@ const stream = ['Content-Type', 'text/event-stream'];
 let origin: ScriptedOrigin;
 let readers: FeedReader[] = [];
 
-/** A feed of an origin that writes this text, piece by piece, to every connection, and leaves it open. */
+/** A feed whose origin writes these pieces to every connection and leaves it open. */
 async function feedOf(pieces: readonly string[], options: Record<string, unknown> = {}) {
   origin = await startScriptedOrigin({});
   origin.on('/changes', async (_request, answer) => {
@@ -49,7 +49,7 @@ function isEnd(event: FeedEvent): boolean {
   return event.kind === 'change' && event.position === 'end';
 }
 
-/** The kinds of what is said up to a change with id `end`. */
+/** The kinds of events up to a change with id `end`. */
 async function kindsUntilEnd(reader: FeedReader): Promise<string[]> {
   const events = await reader.until((all) => all.some(isEnd));
   return events.slice(0, events.findIndex(isEnd)).map((event) => event.kind);
@@ -63,8 +63,8 @@ afterEach(async () => {
   await origin.close();
 });
 
-describe('sse: what it asks', () => {
-  it('asks for what came after the last id, with the authorization that it was given', async () => {
+describe('sse: requests', () => {
+  it('requests the events after the last id, with the configured authorization', async () => {
     const reader = read(await feedOf([end], { authorization: 'Bearer abc' }), '41');
     await kindsUntilEnd(reader);
     const fields = origin.requests[0]!.fields.map((field) => field.toLowerCase());
@@ -73,7 +73,7 @@ describe('sse: what it asks', () => {
     expect(fields[fields.indexOf('accept') + 1]).toBe('text/event-stream');
   });
 
-  it('asks for no replay where the origin has none, and begins with a gap', async () => {
+  it('requests no replay where the origin has none, and begins with a gap', async () => {
     const reader = read(await feedOf([end], { replay: false }), '41');
     expect(await kindsUntilEnd(reader)).toEqual(['gap']);
     expect(origin.requests[0]!.fields.map((field) => field.toLowerCase())).not.toContain('last-event-id');
@@ -88,14 +88,14 @@ describe('sse: what it asks', () => {
     expect(await kindsUntilEnd(again)).toEqual(['gap', 'change']);
   });
 
-  it.each(['a\u0001', 'a\u007f'])('begins with a gap after an id that no header can carry', async (id) => {
+  it.each(['a\u0001', 'a\u007f'])("begins with a gap after an id that a header can't contain", async (id) => {
     const reader = read(await feedOf(['data: {"id":1}\n\n', end]), id);
     expect(await kindsUntilEnd(reader)).toEqual(['gap', 'change']);
     expect(origin.requests[0]!.fields.map((field) => field.toLowerCase())).not.toContain('last-event-id');
   });
 });
 
-describe('sse: what it hears', () => {
+describe('sse: events', () => {
   it('keeps the last id for events that have none', async () => {
     const reader = read(await feedOf(['id: 5\ndata: {}\n\n', 'data: {}\n\n', end]), '4');
     await kindsUntilEnd(reader);
@@ -106,12 +106,12 @@ describe('sse: what it hears', () => {
     ]);
   });
 
-  it('takes events of any other name for changes', async () => {
+  it('reads events of any other name as changes', async () => {
     const reader = read(await feedOf(['event: product\nid: 5\ndata: {}\n\n', end]), '4');
     expect(await kindsUntilEnd(reader)).toEqual(['change']);
   });
 
-  it('moves its position by an id alone', async () => {
+  it('advances its position by a block with only an id', async () => {
     const reader = read(await feedOf(['id: 5\n\n', end]), '4');
     await kindsUntilEnd(reader);
     expect(reader.events[0]).toEqual({ kind: 'change', position: '5', changes: [] });
@@ -126,7 +126,7 @@ describe('sse: what it hears', () => {
     },
   );
 
-  it('says what it can not understand', async () => {
+  it('reports an unintelligible event', async () => {
     const reader = read(await feedOf(['id: 5\ndata: nonsense\n\n', end]), '4');
     expect(await kindsUntilEnd(reader)).toEqual(['unintelligible']);
     expect(reader.events[0]).toMatchObject({ position: '5' });
@@ -170,7 +170,7 @@ describe('sse: what proves that it is at its head', () => {
     expect(await kindsUntilEnd(reader)).toEqual(kinds);
   });
 
-  it('of an origin that says event: head no comment before it', async () => {
+  it('no comment before event: head, of an origin that sends it', async () => {
     const feed = await feedOf(['event: head\n\n', end]);
     const first = read(feed, '4');
     await kindsUntilEnd(first);
@@ -186,7 +186,7 @@ describe('sse: what proves that it is at its head', () => {
 });
 
 describe('sse: when it was at its head', () => {
-  it('is when a comment came, not when we got round to it', async () => {
+  it('is when a comment arrived, not when it was processed', async () => {
     const clock = new FakeClock();
     const later = gate();
     origin = await startScriptedOrigin({});
@@ -226,14 +226,14 @@ describe('sse: failures', () => {
     ['a compressed stream', 200, [...stream, 'Content-Encoding', 'gzip'], 'protocol', 'slowly'],
   ];
 
-  it.each(answers)('says what is wrong with %s', async (_what, status, fields, kind, retry) => {
+  it.each(answers)('reports what is wrong with %s', async (_what, status, fields, kind, retry) => {
     origin = await startScriptedOrigin({ '/changes': { status, fields, body: 'x' } });
     const reader = read(feedAt(origin.url), '4');
     await reader.ended;
     expect(reader.events).toMatchObject([{ kind: 'failed', failure: { kind, retry } }]);
   });
 
-  it('says that nobody answers', async () => {
+  it('reports that no server responds', async () => {
     origin = await startScriptedOrigin({});
     const reader = read(feedAt(`http://127.0.0.1:${await freePort()}`), '4');
     await reader.ended;
@@ -242,7 +242,7 @@ describe('sse: failures', () => {
     ]);
   });
 
-  it('says that the connection was cut, behind what came before, without a block cut in two', async () => {
+  it('reports a cut connection after the complete blocks received before', async () => {
     origin = await startScriptedOrigin({});
     origin.on('/changes', async (_request, answer) => {
       answer.head(200, stream);
@@ -254,14 +254,14 @@ describe('sse: failures', () => {
     expect(reader.events.map((event) => event.kind)).toEqual(['change', 'failed']);
   });
 
-  it('says that the stream was ended', async () => {
+  it('reports the end of the stream', async () => {
     origin = await startScriptedOrigin({ '/changes': { status: 200, fields: stream, body: end } });
     const reader = read(feedAt(origin.url), '4');
     await reader.ended;
     expect(reader.events.at(-1)).toMatchObject({ kind: 'failed', failure: { kind: 'unreachable' } });
   });
 
-  it('takes an event beyond its limit for a gap', async () => {
+  it('treats an event beyond its limit as a gap', async () => {
     const piece = `data: ${'x'.repeat(2 ** 20)}\n`;
     const reader = read(await feedOf(Array.from({ length: 17 }, () => piece)), '4');
     await reader.ended;
@@ -270,7 +270,7 @@ describe('sse: failures', () => {
 });
 
 describe('sse: positions', () => {
-  it('are compared as numbers of any size, and not at all where they are none', async () => {
+  it('are compared as numbers of any size, and have no order otherwise', async () => {
     origin = await startScriptedOrigin({});
     expect(sseFeed.comparePositions('9', '10')).toBeLessThan(0);
     expect(sseFeed.comparePositions('9007199254740993', '9007199254740992')).toBeGreaterThan(0);

@@ -7,7 +7,7 @@ import { configOf, errorsOf } from '../config/load.ts';
 const feedTypes = { nats: natsFeed, 'redis-stream': redisStreamFeed };
 
 describe("a feed's TLS", () => {
-  it('names its files from the configuration file, and secrets from the environment', () => {
+  it('resolves files from the configuration file, and secrets from the environment', () => {
     const config = configOf(
       `
       origins: { shop: { url: "http://shop.example" } }
@@ -35,7 +35,7 @@ describe("a feed's TLS", () => {
     });
   });
 
-  it('says at the start what is wrong with its keys', () => {
+  it('reports wrong keys at the start', () => {
     const errors = errorsOf(
       `
       origins: { shop: { url: "http://shop.example" } }
@@ -47,7 +47,7 @@ describe("a feed's TLS", () => {
     expect(errors.join('\n')).toContain('feeds.changes.tls');
   });
 
-  it('says which file it can not read', async () => {
+  it("names the file that it can't read", async () => {
     expect(await readTls({ ca: '/nowhere/ca.pem' })).toMatchObject({
       kind: 'failed',
       failure: { kind: 'refused', message: expect.stringContaining("tls.ca can't be read") as string },
@@ -58,7 +58,7 @@ describe("a feed's TLS", () => {
     });
   });
 
-  it('tells distrust from a lost connection', () => {
+  it('distinguishes distrust from a lost connection', () => {
     const withCode = (code: string): Error => Object.assign(new Error(code), { code });
     for (const code of ['DEPTH_ZERO_SELF_SIGNED_CERT', 'ERR_TLS_CERT_ALTNAME_INVALID', 'CERT_HAS_EXPIRED']) {
       expect(isTlsFailure(withCode(code))).toBe(true);

@@ -67,7 +67,7 @@ function isMessage(event: FeedEvent): boolean {
   return event.kind === 'change' || event.kind === 'unintelligible';
 }
 
-/** Delivers, waits for the change, makes it durable, and gives what was said of it: no heads. */
+/** Delivers, waits for the change, acknowledges it, and returns its events without heads. */
 async function deliver(feed: Feed, reader: FeedReader, delivery: FeedDelivery): Promise<FeedEvent[]> {
   const from = reader.events.length;
   const answer = feed.receiver!.receive(delivery);
@@ -87,7 +87,7 @@ function delivery(options?: DeliveryOptions): FeedDelivery {
   return signed({ id: 1 }, options);
 }
 
-describe('webhook: who is believed', () => {
+describe('webhook: authentication', () => {
   const refused: [string, () => FeedDelivery][] = [
     ['no id', () => without(delivery(), 'Webhook-Id')],
     ['no timestamp', () => without(delivery(), 'Webhook-Timestamp')],
@@ -134,7 +134,7 @@ describe('webhook: who is believed', () => {
     ]);
   });
 
-  it('takes one matching signature among several', async () => {
+  it('accepts one matching signature among several', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
     const one = delivery();
@@ -143,7 +143,7 @@ describe('webhook: who is believed', () => {
     await deliver(feed, reader, withField(one, 'Webhook-Signature', several));
   });
 
-  it('takes either secret while they rotate', async () => {
+  it('accepts either secret while they rotate', async () => {
     const old = Buffer.from('the old key');
     const feed = makeFeed({ options: { secret: [webhookSecret, `whsec_${old.toString('base64')}`] } });
     const reader = await opened(feed);
@@ -151,7 +151,7 @@ describe('webhook: who is believed', () => {
     await deliver(feed, reader, delivery({ key: old }));
   });
 
-  it('takes a secret without whsec_ as its text and as what it encodes', async () => {
+  it('uses a secret without whsec_ as its text and as what it encodes', async () => {
     const feed = makeFeed({ options: { secret: 'c2VjcmV0' } });
     const reader = await opened(feed);
     await deliver(feed, reader, delivery({ key: Buffer.from('c2VjcmV0') }));
@@ -174,7 +174,7 @@ describe('webhook: who is believed', () => {
     expect((await feed.receiver!.receive({ ...delivery(), method })).status).toBe(status);
   });
 
-  it.each([[''], ['whsec_'], ['whsec_not base64!'], [[]]])('does not take %j as a secret', (secret) => {
+  it.each([[''], ['whsec_'], ['whsec_not base64!'], [[]]])('refuses %j as a secret', (secret) => {
     expect(webhookFeed.schema.safeParse({ path: '/hook', secret }).success).toBe(false);
   });
 });
@@ -195,7 +195,7 @@ describe('webhook: deliveries', () => {
     expect(answer).toEqual({ status: 204, detail: '' });
   });
 
-  it('answers 503 while nobody keeps what is delivered, and begins with a gap then', async () => {
+  it('answers 503 while the feed is not open, and then begins with a gap', async () => {
     const feed = makeFeed({ format: 'cloudevents' });
     expect((await feed.receiver!.receive(signed({ id: 1 }))).status).toBe(503);
     const reader = read(feed, '4 {"/shop":"9"}');
@@ -203,7 +203,7 @@ describe('webhook: deliveries', () => {
     expect(events[0]).toMatchObject({ kind: 'gap', reason: 'a delivery was refused' });
   });
 
-  it('answers 503 to what was not durable when it ends, and begins with a gap then', async () => {
+  it('answers 503 to deliveries that are not durable when it ends, and then begins with a gap', async () => {
     const feed = makeFeed();
     const first = await opened(feed);
     const answer = feed.receiver!.receive(signed({ id: 1 }));
@@ -214,7 +214,7 @@ describe('webhook: deliveries', () => {
     expect(second.events[0]!.kind).toBe('gap');
   });
 
-  it('asks senders beyond a bound to come again, and says that there is a gap', async () => {
+  it('answers 503 beyond a limit, and reports a gap', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
     reader.pause();
@@ -227,7 +227,7 @@ describe('webhook: deliveries', () => {
     });
   });
 
-  it('keeps to its bound in bytes after it was ended with deliveries that were not durable', async () => {
+  it('keeps its limit in bytes after it ended with deliveries that were not durable', async () => {
     const feed = makeFeed();
     const send = (i: number) => feed.receiver!.receive(signed({ i, text: 'x'.repeat(2 ** 20 - 64) }));
     const first = await opened(feed);
@@ -240,7 +240,7 @@ describe('webhook: deliveries', () => {
     expect((await answers.at(-1)!).status).toBe(503);
   });
 
-  it('gives one delivery that comes twice at a time to one change, and both answers', async () => {
+  it('makes one change of a delivery that arrives twice at a time, and answers both', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
     const delivery = signed({ id: 1 });
@@ -251,7 +251,7 @@ describe('webhook: deliveries', () => {
     expect(reader.events.filter((event) => event.kind === 'change')).toHaveLength(1);
   });
 
-  it('takes the same id with other content for another delivery', async () => {
+  it('treats the same id with other content as another delivery', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
     await deliver(feed, reader, signed({ id: 1 }, { id: 'msg_same' }));
@@ -259,7 +259,7 @@ describe('webhook: deliveries', () => {
     expect(reader.events.filter((event) => event.kind === 'change')).toHaveLength(2);
   });
 
-  it('takes a delivery again whose first try was not durable', async () => {
+  it('accepts a delivery again whose first attempt was not durable', async () => {
     const feed = makeFeed();
     const delivery = signed({ id: 1 });
     expect((await feed.receiver!.receive(delivery)).status).toBe(503);
@@ -267,7 +267,7 @@ describe('webhook: deliveries', () => {
     await deliver(feed, reader, delivery);
   });
 
-  it('passes on what it can not understand as such, and does not have it sent again', async () => {
+  it('reports a malformed delivery as unintelligible, and answers 204', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
     const events = await deliver(feed, reader, signed('no JSON'));
@@ -275,14 +275,14 @@ describe('webhook: deliveries', () => {
   });
 });
 
-describe('webhook: what proves that it is current', () => {
-  it('begins with a gap at every start where sequences are not known', async () => {
+describe('webhook: proofs of the head', () => {
+  it('begins with a gap at every start where sequences are unknown', async () => {
     const feed = makeFeed();
     const reader = await opened(feed, '12');
     expect(reader.events[0]).toMatchObject({ kind: 'gap' });
   });
 
-  it('is at its head as long as it stands ready', async () => {
+  it('is at its head as long as it is ready to receive', async () => {
     const reader = await opened(makeFeed());
     await reader.until((events) => events.some((event) => event.kind === 'head'));
     clock.advance(1_000);
@@ -290,7 +290,7 @@ describe('webhook: what proves that it is current', () => {
     expect(events.at(-1)).toEqual({ kind: 'head', position: null, askedAtMonotonicMs: clock.monotonicMs() });
   });
 
-  it('with heartbeats is at its head by deliveries alone', async () => {
+  it('with heartbeats is at its head only by deliveries', async () => {
     const feed = makeFeed({ options: { heartbeats: true } });
     const reader = await opened(feed);
     clock.advance(10_000);
@@ -328,13 +328,13 @@ describe('webhook: CloudEvents and their sequence', () => {
     return events;
   }
 
-  it('finds a hole', async () => {
+  it('finds a missing sequence', async () => {
     const events = await sequenced('1', '2', '4');
     expect(events.map(({ kind }) => kind)).toEqual(['change', 'change', 'gap', 'change']);
     expect(events[2]).toMatchObject({ reason: '/shop went from sequence 2 to 4' });
   });
 
-  it('finds none where events come late or again', async () => {
+  it('finds none where events are late or repeated', async () => {
     const events = await sequenced('9', '8', '9', '10');
     expect(events.map(({ kind }) => kind)).toEqual(['change', 'change', 'change', 'change']);
   });
@@ -366,7 +366,7 @@ describe('webhook: CloudEvents and their sequence', () => {
     expect(second.events[0]).toMatchObject({ kind: 'gap', reason: 'a delivery was refused' });
     await second.stop();
 
-    // A gap that was not durable covers nothing; one that was, does.
+    // Only a durable gap covers what was refused.
     const third = await opened(feed, positionOf(last!));
     const [gap] = third.events;
     expect(gap!.kind).toBe('gap');
@@ -378,7 +378,7 @@ describe('webhook: CloudEvents and their sequence', () => {
     expect(fourth.events[0]!.kind).toBe('head');
   });
 
-  it('needs a gap at a start once a delivery bore no sequence', async () => {
+  it('needs a gap at a start once a delivery had no sequence', async () => {
     const feed = makeFeed({ format: 'cloudevents' });
     const reader = await opened(feed);
     await deliver(feed, reader, signed(cloudEvent('1'), { fields: structured }));
@@ -387,7 +387,7 @@ describe('webhook: CloudEvents and their sequence', () => {
     expect(second.events[0]!.kind).toBe('gap');
   });
 
-  it('follows each source by itself, also within a batch', async () => {
+  it('follows each source separately, also within a batch', async () => {
     const feed = makeFeed({ format: 'cloudevents' });
     const reader = await opened(feed);
     await deliver(feed, reader, signed([cloudEvent('1', '/a'), cloudEvent('7', '/b')], { fields: batch }));
@@ -405,7 +405,7 @@ describe('webhook: CloudEvents and their sequence', () => {
     expect(holed[0]!.kind).toBe('gap');
   });
 
-  it('takes the binary mode', async () => {
+  it('reads the binary mode', async () => {
     const feed = makeFeed({ format: 'cloudevents' });
     const reader = await opened(feed);
     const fields = ['Content-Type', 'application/json', 'ce-specversion', '1.0', 'ce-id', '1'];
@@ -416,7 +416,7 @@ describe('webhook: CloudEvents and their sequence', () => {
 });
 
 describe('webhook: positions', () => {
-  it('have the order of deliveries, and nothing else is one', () => {
+  it('have the order of deliveries, and no order with malformed ones', () => {
     expect(webhookFeed.comparePositions('9', '10 {"/shop":"1"}')).toBeLessThan(0);
     expect(webhookFeed.comparePositions('10', '10 {"/shop":"1"}')).toBe(0);
     for (const text of ['', 'x', '-1', '1 {', '1 {"a":"b"}', '1 []']) {
