@@ -13,7 +13,7 @@ import type {
   UnknownWrite,
 } from './through/gate.ts';
 
-/** What a worker asks the coordinator about writes. */
+/** A worker's side of writes: each method asks the coordinator. */
 export interface JournalClient {
   admitThrough(request: ThroughRequest): Promise<Admission>;
   abandonThrough(ticket: number): void;
@@ -23,12 +23,12 @@ export interface JournalClient {
   giveSlot(slot: number): void;
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
-  /** To be asked for once. */
+  /** Once for each ticket. */
   originResponse(ticket: number): Promise<WaitedResponse>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
 
-/** The same as calls between threads. */
+/** The same methods as calls between threads. */
 export type WriteCalls = {
   admitThrough(request: ThroughRequest): Admission;
   abandonThrough(argument: { readonly ticket: number }): void;
@@ -43,14 +43,14 @@ export type WriteCalls = {
 
 export interface OfferedRequest extends Omit<OfferedWrite, 'queue' | 'origin' | 'target'> {
   readonly queue: OrderQueueKey;
-  /** How long the client would wait for the origin's own answer; 0: not at all. */
+  /** How long the client waits for the origin's response; 0: not at all. */
   readonly waitMs: number;
 }
 
-/** What a client gets that waits for the origin's response. */
+/** What a client gets that has waited for the origin's response. */
 export type WaitedResponse =
   | { readonly kind: 'response'; readonly response: OriginResponse }
-  /** It did not come in time, can't come any more, or is too large to be kept. */
+  /** It did not come in time, will not come, or is too large to be kept. */
   | { readonly kind: 'none'; readonly progress: WriteProgress };
 
 export type AcceptedWrite =
@@ -66,7 +66,7 @@ export type AcceptedWrite =
   | { readonly kind: 'not-durable' };
 
 export interface PendingRequest {
-  /** Of the URL as it was asked for, and as the origin would be. */
+  /** The queues of the URL as the client has it, and as the origin would be asked for it. */
   readonly queues: readonly OrderQueueKey[];
   readonly mode: 'wait' | 'pending';
   readonly waitMs: number;

@@ -20,18 +20,18 @@ export interface WriteReport {
   readonly route: string;
   readonly acceptedAt: string;
   readonly attempts: number;
-  /** Null: it is not to be sent again. */
+  /** Null: it is not sent again. */
   readonly nextAttemptAt: string | null;
   readonly lastError: string | null;
   readonly idempotencyKey: string;
   readonly bytes: number;
   readonly endedAt: string | null;
   readonly mergedInto: string | null;
-  /** The first of its URL's order, which is delivered or discarded before this one; null: none comes first. */
+  /** The first write of its URL, which has to be delivered or discarded before this one; null: this is the first. */
   readonly waitsFor: { readonly id: string; readonly state: string } | null;
 }
 
-/** A dead write that keeps others of its URL from being delivered. */
+/** A URL whose writes are stopped by a dead one. */
 export interface StoppedUrl {
   readonly id: string;
   readonly method: string;
@@ -43,7 +43,7 @@ export interface StoppedUrl {
 export type WriteAction =
   | { readonly kind: 'done'; readonly write: WriteReport }
   | { readonly kind: 'unknown' }
-  /** It is being sent, or not in a state for this. */
+  /** It is being sent, or its state does not allow this. */
   | { readonly kind: 'conflict'; readonly detail: string };
 
 export interface WriteStats {
@@ -57,11 +57,11 @@ export interface WriteStats {
   readonly retries: number;
   readonly givenUp: number;
   readonly merged: number;
-  /** Deliveries and writes through that are under way, and holds that outlast theirs. */
+  /** Under way now: deliveries, writes through, and holds that outlast their writes. */
   readonly delivering: number;
   readonly through: number;
   readonly timedHolds: number;
-  /** Slots for holds that are taken, and writes that were refused for want of one, by the bound that was reached. */
+  /** Slots for holds that are taken, and writes that were refused one, by the bound that was reached. */
   readonly held: number;
   readonly refused: Readonly<Record<HoldBound, number>>;
   readonly seconds: {
@@ -93,13 +93,13 @@ export interface JournalAdminDependencies {
 
 const BUSY: WriteAction = {
   kind: 'conflict',
-  detail: 'It is being sent just now, or another operator is at it.',
+  detail: 'It is being sent, or another operator is changing it.',
 };
 
-/** Of a write whose origin can't be read. */
+/** The origin of a write whose record can't be read. */
 const NO_ORIGIN = '';
 
-/** What operators see of the journal, and do with it. */
+/** The journal for operators: lists writes, sends dead ones again, discards them, counts. */
 export class JournalAdmin {
   readonly #deps: JournalAdminDependencies;
 
@@ -107,7 +107,7 @@ export class JournalAdmin {
     this.#deps = deps;
   }
 
-  /** In the order of acceptance; `after` is the id of the last one seen. Null: there is no such write. */
+  /** Writes in the order of their acceptance, from behind the one with the id `after`; null: that is no write's id. */
   list(section: JournalSection | null, limit: number, after: string | null): WriteReport[] | null {
     const from = after === null ? 0 : numberOf(after);
     if (from === null) return null;
@@ -131,7 +131,7 @@ export class JournalAdmin {
     const { journal, deliveries, log, moved } = this.#deps;
     if (found.record.kind === 'damaged') return { kind: 'conflict', detail: 'Its record is damaged.' };
     if (!deliveries.knows(found.record.record.origin)) {
-      return { kind: 'conflict', detail: 'Its origin is not in the configuration.' };
+      return { kind: 'conflict', detail: 'Its origin is not configured.' };
     }
     const release = deliveries.reserve(found.record.record.origin, found.number);
     if (release === null) return BUSY;
@@ -151,7 +151,7 @@ export class JournalAdmin {
     };
   }
 
-  /** Gives up a write for good. */
+  /** Removes a write for good. */
   async discard(id: string): Promise<WriteAction> {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
@@ -159,7 +159,7 @@ export class JournalAdmin {
     const { number, section } = found;
     if (found.record.kind === 'damaged') return this.#discardUnreadable(found);
     const { record } = found.record;
-    if (section === 'done') return { kind: 'conflict', detail: 'It was delivered already.' };
+    if (section === 'done') return { kind: 'conflict', detail: 'It has been delivered.' };
     const release = deliveries.reserve(record.origin, number);
     if (release === null) return BUSY;
     let hasLeft: boolean;
@@ -169,7 +169,7 @@ export class JournalAdmin {
     } finally {
       release();
     }
-    if (!hasLeft) return { kind: 'conflict', detail: 'A later write has taken its place.' };
+    if (!hasLeft) return { kind: 'conflict', detail: 'A later write has replaced it.' };
     log.warn({ event: 'write-discarded', write: id });
     moved(record.queue);
     discarded(number);
@@ -207,7 +207,7 @@ export class JournalAdmin {
     };
   }
 
-  /** Of the first `limit` dead writes, those that others wait for. */
+  /** The URLs that the first `limit` dead writes stop, where other writes wait. */
   stopped(limit: number): StoppedUrl[] {
     const { tables, counts } = this.#deps.journal;
     if (counts.dead === 0 || counts.waiting === 0) return [];
@@ -225,10 +225,9 @@ export class JournalAdmin {
   async #discardUnreadable(found: Numbered & { readonly section: JournalSection }): Promise<WriteAction> {
     const { journal, deliveries, log, moved } = this.#deps;
     const { number, section } = found;
-    if (section !== 'dead')
-      return { kind: 'conflict', detail: 'It is not given up yet: its turn comes first.' };
+    if (section !== 'dead') return { kind: 'conflict', detail: 'It is not dead yet: its turn has not come.' };
     const release = deliveries.reserve(NO_ORIGIN, number);
-    if (release === null) return { kind: 'conflict', detail: 'It is being discarded just now.' };
+    if (release === null) return { kind: 'conflict', detail: 'It is being discarded.' };
     let queue: OrderQueueId | null;
     try {
       queue = await journal.discardUnreadable(number);
@@ -294,7 +293,7 @@ function reportOf(
   };
 }
 
-/** Of a record that can't be read: there is no more to be told. */
+/** A record that can't be read leaves nothing else to report. */
 function unreadable(number: number, section: JournalSection): WriteReport {
   return {
     id: unreadableId(number),

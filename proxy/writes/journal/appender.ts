@@ -10,7 +10,7 @@ import { contentOf, newWriteId, type WriteRecord } from './record.ts';
 import type { DurableClock } from './durable-clock.ts';
 import type { JournalTables } from './tables.ts';
 
-/** A request that is to be acknowledged before the origin has it. */
+/** A request to be acknowledged before the origin has it. */
 export interface OfferedWrite {
   readonly origin: string;
   readonly route: string;
@@ -20,11 +20,11 @@ export interface OfferedWrite {
   readonly scheme: string;
   readonly fields: Fields;
   readonly body: Uint8Array | null;
-  /** The client's own; null: Weir gives one. */
+  /** The client's own; null: the write's id serves as one. */
   readonly idempotencyKey: string | null;
-  /** The client's, as it is remembered, and what the request is. */
+  /** `scoped`: the client's key as `scopedIdempotencyKey` has it; `digest`: of the request, as `requestDigest` has it. */
   readonly clientKey: { readonly scoped: string; readonly digest: string } | null;
-  /** May take the place of one that waits, and be replaced. */
+  /** Whether it may be merged with a waiting write, or later ones with it. */
   readonly merges: boolean;
   readonly queue: OrderQueueId;
   readonly tags: readonly string[];
@@ -37,14 +37,14 @@ export type Acceptance =
       readonly id: string;
       readonly merged: string | null;
     }
-  /** The same request under the same Idempotency-Key was accepted before. */
+  /** The same request with the same Idempotency-Key was accepted before. */
   | { readonly kind: 'repeated'; readonly number: number; readonly id: string }
-  /** Another request was. */
+  /** Another request with this Idempotency-Key was accepted before. */
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'full' }
   | { readonly kind: 'not-durable' };
 
-/** What became of an offer, and the hold of the write whose place it took. */
+/** What became of an offer, and the tags that the write it replaced has held. */
 export interface Put {
   readonly acceptance: Acceptance;
   readonly replaced: TagHashes | null;
@@ -53,19 +53,19 @@ export interface Put {
 export interface AppenderDependencies {
   readonly tables: JournalTables;
   readonly holds: StateTable;
-  readonly done: Retention;
+  readonly retention: Retention;
   readonly clock: Clock;
   readonly durableClock: DurableClock;
-  /** Of all that waits or is dead. */
+  /** Of all writes that wait or are dead. */
   limitBytes(): number;
-  /** Whether a write beside the journal waits for those of the queue. */
+  /** Whether a write that is not the journal's waits for its turn in the queue. */
   hasWaitingBehind(queue: OrderQueueId): boolean;
 }
 
-/** Of a record and its rows, beside content and fields: an estimate, for the limit alone. */
+/** What a write takes beside content and fields; an estimate, for the limit alone. */
 const ROW_BYTES = 1024;
 
-/** Takes writes into the journal: in their queues, merged with those before, or not where there is no room. */
+/** Appends writes to their queues, or merges them with the last one. */
 export class Appender {
   readonly #deps: AppenderDependencies;
 
@@ -73,7 +73,7 @@ export class Appender {
     this.#deps = deps;
   }
 
-  /** Within a change that holds `tags`. */
+  /** Within a change that begins the hold of `tags`. */
   put(write: OfferedWrite, tags: TagHashes): Put {
     const { tables, limitBytes } = this.#deps;
     const { clientKey } = write;
@@ -128,7 +128,7 @@ export class Appender {
       target: write.target,
       authority: write.authority,
       scheme: write.scheme,
-      // An empty one of the client's is none.
+      // An empty Idempotency-Key of the client's would go beside Weir's.
       fields:
         write.idempotencyKey === null
           ? [...withoutFields(write.fields, IDEMPOTENCY_KEY), 'Idempotency-Key', idempotencyKey]
@@ -154,7 +154,7 @@ export class Appender {
     };
   }
 
-  /** The last write of the queue, where it may give way: of the same sender, never attempted, with nothing behind it. */
+  /** The last write of the queue, if it may be replaced: same credentials and route, never attempted, none waits behind it. */
   #mergeable({ queue, route, fields }: OfferedWrite): Replaceable | null {
     const { tables, holds, hasWaitingBehind } = this.#deps;
     if (hasWaitingBehind(queue)) return null;
@@ -170,7 +170,7 @@ export class Appender {
   }
 
   #merge({ number, record }: Replaceable, by: WriteRecord): void {
-    const { tables, holds, done } = this.#deps;
+    const { tables, holds, retention } = this.#deps;
     tables.removeRecord('waiting', number);
     tables.removeQueued(record.queue, record.order);
     tables.removeDue(record);
@@ -178,7 +178,7 @@ export class Appender {
     holds.remove(waitingHoldKey(number));
     const endedAtMs = by.acceptedAtMs;
     tables.count({ waiting: -1, bytes: -record.bytes });
-    done.put(number, { ...record, state: 'done', endedAtMs, mergedInto: by.id });
+    retention.put(number, { ...record, state: 'done', endedAtMs, mergedInto: by.id });
   }
 }
 

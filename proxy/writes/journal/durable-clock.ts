@@ -2,14 +2,14 @@ import type { Clock } from '../../threads/clock.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 
 /**
- * The time by which writes wait: the wall clock's at the start, and from then on what the monotonic clock adds. No run
- * begins before what an earlier one has noted. So a wall clock that is set back keeps nothing waiting, whenever that was,
- * and one that is set forward ends no wait of this run.
+ * The time by which writes wait. It begins at the wall clock's, or at the last one that an earlier run has noted if that is
+ * later, and goes on with the monotonic clock. So a wall clock that is set back makes no write wait longer, even across
+ * runs, and one that is set forward ends no wait of this run.
  */
 export class DurableClock {
   readonly #clock: Clock;
   readonly #meta: StateTable;
-  /** Of the monotonic clock's zero. */
+  /** The time at the zero of the monotonic clock. */
   readonly #zeroMs: number;
 
   constructor({ state, clock }: { readonly state: StateStore; readonly clock: Clock }) {
@@ -19,19 +19,19 @@ export class DurableClock {
     this.#zeroMs = Math.max(clock.nowMs(), notedMs) - clock.monotonicMs();
   }
 
-  /** In whole milliseconds, as the wall clock. */
+  /** In whole milliseconds since 1970. */
   nowMs(): number {
     return Math.ceil(this.#zeroMs + this.#clock.monotonicMs());
   }
 
-  /** When that is by the clock on the wall, as it goes now. */
-  wallMs(steadyMs: number): number {
+  /** The same moment by the wall clock, as it stands now. */
+  wallMs(durableMs: number): number {
     const aheadMs = this.#clock.nowMs() - this.nowMs();
-    // The two never run alike to the millisecond.
-    return Math.abs(aheadMs) < ALIKE_MS ? steadyMs : steadyMs + aheadMs;
+    // The clocks drift by milliseconds, which would make the same moment differ in each report.
+    return Math.abs(aheadMs) < ALIKE_MS ? durableMs : durableMs + aheadMs;
   }
 
-  /** Within a change of the state that writes down what is due by this time. */
+  /** Within a change of the state that stores a time of this clock: no later run begins before it. */
   note(): void {
     const value = Buffer.alloc(8);
     value.writeDoubleBE(this.nowMs());

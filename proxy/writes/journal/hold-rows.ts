@@ -4,11 +4,11 @@ import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { QUEUE_ID_BYTES, type OrderQueueId } from './order-queues.ts';
 import { JournalTables, numberKey } from './tables.ts';
 
-/** How holds stand on disk: for each the tags as the fence knows them, and why they are held. */
+/** A hold on disk: its tags as the fence hashes them, and why they are held. */
 export type HoldRow = QueueHold &
   (
     | { readonly kind: 'waiting' }
-    /** The origin is being asked; found at a start, the outcome is unknown. */
+    /** The origin is being asked. Found at a start, the outcome is unknown. */
     | { readonly kind: 'running'; readonly maxProcessingMs: number }
     | TimedHold
   );
@@ -16,23 +16,23 @@ export type HoldRow = QueueHold &
 export interface QueueHold {
   readonly queue: OrderQueueId;
   readonly tags: TagHashes;
-  /** Whose slot it takes, as `holdClientOf` has it; absent: nobody's, for the journal bounds it. */
+  /** The client whose slot it takes, as `holdClientOf` has it; absent: none, because the journal bounds it. */
   readonly client?: string;
 }
 
-/** A hold that outlasts its write. */
+/** A hold that outlasts its write, for a time. */
 export interface TimedHold {
   readonly kind: 'timed';
-  /** By `SteadyTime`. */
+  /** By `DurableClock`. */
   readonly untilMs: number;
   readonly maxMs: number;
-  /** An attempt may still be carried out: nothing else of the queue is delivered. */
+  /** An attempt may still be carried out, so nothing else of the queue is delivered. */
   readonly blocks: boolean;
-  /** The number of the delivered write whose content readers are shown meanwhile; 0: none. */
+  /** The number of the delivered write whose content pending readers still get; 0: none. */
   readonly shown: number;
 }
 
-/** Of a write that leaves its queue at `nowMs` while an attempt may still be carried out; null: none may. */
+/** The hold of a write that leaves its queue while an attempt of it may still be carried out; null: none may. */
 export function timedHoldOf(
   { unknownUntilMs }: { readonly unknownUntilMs: number },
   nowMs: number,
@@ -92,12 +92,12 @@ export function readHoldRow(value: Buffer): HoldRow {
   }
 }
 
-/** Of a write of the journal. */
+/** The key of the hold of a write of the journal. */
 export function waitingHoldKey(number: number): Buffer {
   return Buffer.concat([WAITING, numberKey(number)]);
 }
 
-/** Of any other hold; `id` unique over all runs. */
+/** The key of any other hold; `id` is unique over all runs. */
 export function otherHoldKey(id: number): Buffer {
   return Buffer.concat([OTHER, numberKey(id)]);
 }
@@ -107,8 +107,8 @@ const WAITING = Buffer.from('w');
 export const OTHER_HOLDS = { from: OTHER, to: Buffer.from('i') };
 
 /**
- * Within a change of the state: hashes anew what holds of earlier runs hold, as the state has got a key. A row has no
- * names: a write of the journal has them in its record, and any other hold is one of everything for as long as it lasts.
+ * Within a change of the state: hashes the tags of all holds by the key that the state has got. A row has hashes alone:
+ * the names of a journal write's tags are in its record; any other hold becomes one of everything while it lasts.
  */
 export function rekeyHolds(state: StateStore, hasher: TagHasher): void {
   const holds = state.table('holds');
@@ -120,7 +120,7 @@ export function rekeyHolds(state: StateStore, hasher: TagHasher): void {
     const read = tables.record('waiting', number) ?? tables.record('dead', number);
     return read?.kind === 'record' ? hasher.hash(read.record.tags) : everything;
   };
-  // Read to the end before the first is written.
+  // A range that is written while it is read may show a row twice.
   const rows = Array.from(holds.range());
   for (const { key, value } of rows) {
     writeHoldRow(holds, key, { ...readHoldRow(value), tags: tagsOf(key) });

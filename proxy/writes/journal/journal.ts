@@ -16,46 +16,46 @@ export interface JournalLimits extends RetentionLimits {
   readonly sizeBytes: number;
 }
 
-/** A write and its content, as it is sent. */
+/** A write whose attempt has begun, or why none has. */
 export type Begun =
   | { readonly kind: 'begun'; readonly record: WriteRecord; readonly body: Buffer | null }
-  /** Its content is torn or overwritten: it is never sent. */
+  /** Its content is torn or overwritten, so it is never sent. */
   | { readonly kind: 'damaged'; readonly record: WriteRecord }
-  /** Its record is. */
+  /** Its record is torn or overwritten. */
   | { readonly kind: 'unreadable' }
-  /** It was given up, merged or discarded meanwhile. */
+  /** It was given up, merged or discarded before. */
   | { readonly kind: 'gone' };
 
 /** What has become of a write, for its client. */
 export interface WriteProgress {
   readonly state: WriteRecord['state'] | 'discarded';
-  /** As in its record. */
+  /** The status of the origin's last response; null: there was none, or it is not known. */
   readonly status: number | null;
   readonly mergedInto: string | null;
 }
 
-/** How a write leaves its queue. */
+/** A write that leaves its queue, and what remains of it. */
 export interface DepartedWrite {
-  /** `gone`: an operator has discarded it. */
+  /** Where its record goes; `gone`: nowhere, an operator has discarded it. */
   readonly section: 'done' | 'dead' | 'gone';
   readonly record: WriteRecord;
-  /** The origin's, for repetitions; null: it gave none, or none that can be kept. */
+  /** The origin's response, which repetitions get; null: it gave none, or none that can be kept. */
   readonly response?: OriginResponse | null;
-  /** What goes on being held, and for how long; null: nothing. */
+  /** The hold that outlasts it; null: its tags are invalidated and no longer held. */
   readonly timedHold: TimedHold | null;
-  /** Invalidated beside what is held, or held with it where that change. */
+  /** Tags that are invalidated with those of its hold, or held on with them. */
   readonly moreTags: readonly string[];
 }
 
 /**
- * The durable queue of accepted writes. Each change is one transaction of the state, with the fence's where holds are
- * concerned; whoever asked for it is answered when it is synced.
+ * The durable queue of accepted writes. Each change is one transaction of the state, together with the fence's where it
+ * begins or ends a hold, and has resolved when it is synced.
  */
 export class Journal {
   readonly tables: JournalTables;
   readonly #deps: JournalDependencies;
   readonly #holds: StateTable;
-  readonly #done: Retention;
+  readonly #retention: Retention;
   readonly #appender: Appender;
 
   constructor(deps: JournalDependencies) {
@@ -63,11 +63,11 @@ export class Journal {
     this.#deps = deps;
     this.tables = new JournalTables(state);
     this.#holds = state.table('holds');
-    this.#done = new Retention(this.tables, limits);
+    this.#retention = new Retention(this.tables, limits);
     this.#appender = new Appender({
       tables: this.tables,
       holds: this.#holds,
-      done: this.#done,
+      retention: this.#retention,
       clock,
       durableClock,
       limitBytes: () => limits().sizeBytes,
@@ -79,7 +79,7 @@ export class Journal {
     return this.tables.counts();
   }
 
-  /** Puts the holds of waiting writes back, before any reader is there. */
+  /** Restores the holds of waiting writes. No reader may look at the fence before. */
   restoreHolds(): void {
     const range = { from: Buffer.from('w'), to: Buffer.from('x') };
     for (const { value } of this.#holds.range(range)) {
@@ -87,7 +87,7 @@ export class Journal {
     }
   }
 
-  /** In force, durable and in its place in the queue when it resolves with `accepted`. */
+  /** Once it resolves with `accepted`, the write is durable and in its queue, and its hold is in force. */
   async accept(write: OfferedWrite): Promise<Acceptance> {
     const { fence } = this.#deps;
     const tags = fence.hasher.hash(write.tags);
@@ -120,7 +120,7 @@ export class Journal {
     return { state: 'discarded', status: null, mergedInto: null };
   }
 
-  /** Writes down that an attempt begins. */
+  /** Makes durable that an attempt begins, before anything is sent. */
   async begin(number: number, maxProcessingMs: number): Promise<Begun> {
     const { state, durableClock } = this.#deps;
     let begun: Begun = { kind: 'gone' };
@@ -144,7 +144,7 @@ export class Journal {
     return begun;
   }
 
-  /** Writes down that it is to be sent again at `record.dueAtMs`, or that the attempt was none. */
+  /** Makes durable that the write is sent again at `record.dueAtMs`, or that nothing of it was sent. */
   async again(number: number, record: WriteRecord): Promise<void> {
     const { state, durableClock } = this.#deps;
     await state.write(() => {
@@ -158,8 +158,8 @@ export class Journal {
   }
 
   /**
-   * Delivered, discarded, or given up without stopping those behind it: its hold ends or change. False, and its hold is
-   * another's to end, where it has left meanwhile.
+   * The write is delivered, discarded, or given up without stopping its queue: its hold ends, or becomes a timed one. False,
+   * and nothing is changed, where it had left its queue before.
    */
   async leave(number: number, leaving: DepartedWrite): Promise<boolean> {
     const { fence, timedHolds, state } = this.#deps;
@@ -170,7 +170,7 @@ export class Journal {
     const isShowing = leaving.section === 'done' && !isShown;
     let hasLeft = false;
     const change = (): void => {
-      hasLeft = this.#move(number, leaving);
+      hasLeft = this.#moveRecord(number, leaving);
       if (hasLeft && isShowing) timedHolds.writeHidden(queue);
     };
     if (isShowing) timedHolds.stopShowing(queue);
@@ -186,7 +186,7 @@ export class Journal {
       change();
       if (hasLeft) timedHolds.write(id, held);
     };
-    // Once it is committed the queue is another, and that may be seen before it is heard of here.
+    // The commit is visible before its promise resolves. Without the announcement the next write could go in between.
     const announced = timedHolds.announce(held);
     try {
       if (more.length === 0) await state.write(changeAndHold);
@@ -199,7 +199,7 @@ export class Journal {
     return hasLeft;
   }
 
-  /** Given up, and nothing behind it is delivered until somebody decides. Its hold goes on. */
+  /** The write is dead and stops its queue until an operator decides. Its hold goes on. */
   async stopQueue(
     number: number,
     record: WriteRecord,
@@ -213,13 +213,13 @@ export class Journal {
       this.tables.putRecord('dead', number, record);
       this.tables.putQueued(record.queue, { order: record.order, number, isDead: true });
       this.tables.count({ waiting: -1, dead: 1 });
-      this.#done.putResponse(number, record, response);
+      this.#retention.putResponse(number, record, response);
     });
   }
 
   /**
-   * Every write that waits stops its queue where it stands, for an operator to decide: the state was put back from a copy,
-   * and may have forgotten its delivery. Their holds go on.
+   * Makes every waiting write `uncertain`, each in its place, for an operator to decide: the state was restored from a copy,
+   * and may lack their delivery. Their holds go on.
    */
   async distrustWaiting(): Promise<void> {
     const { state, clock } = this.#deps;
@@ -242,7 +242,7 @@ export class Journal {
     }
   }
 
-  /** Given up where it stands, as nothing of its record can be read. Its queue stops, and its hold goes on. */
+  /** Gives up a write whose record can't be read: as it is, in its place. Its queue stops, and its hold goes on. */
   async quarantine(row: DueRow): Promise<void> {
     await this.#deps.state.write(() => {
       if (this.tables.record('waiting', row.number)?.kind !== 'damaged') return;
@@ -251,7 +251,7 @@ export class Journal {
     });
   }
 
-  /** An operator has let go of one that was quarantined. Its queue; null: it stopped none. */
+  /** Discards a write whose record can't be read. Resolves with its queue; null: it stopped none. */
   async discardUnreadable(number: number): Promise<OrderQueueId | null> {
     const held = this.#holds.get(waitingHoldKey(number));
     const hold = held === undefined ? null : readHoldRow(held);
@@ -269,7 +269,7 @@ export class Journal {
     return hold?.queue ?? null;
   }
 
-  /** An operator has it sent again: in its place where it stopped its queue, else behind all others. */
+  /** Sends a dead write again: in its place where it stopped its queue, else after all others. Null: it is not dead. */
   async retry(number: number): Promise<WriteRecord | null> {
     const { state, durableClock, fence } = this.#deps;
     const found = this.tables.record('dead', number);
@@ -311,8 +311,8 @@ export class Journal {
     return retried;
   }
 
-  /** Within a change: from where it is to a section, or away. False: it is in neither place. */
-  #move(number: number, { section, record, timedHold, response = null }: DepartedWrite): boolean {
+  /** Within a change: moves the record to another section, or removes it. False: it neither waits nor is dead. */
+  #moveRecord(number: number, { section, record, timedHold, response = null }: DepartedWrite): boolean {
     const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
     const before = this.tables.record(from, number);
     if (before?.kind !== 'record') return false;
@@ -325,17 +325,17 @@ export class Journal {
       if (timedHold?.shown !== number) this.tables.removeBody(number);
       this.tables.count({ bytes: -record.bytes });
     }
-    this.#putInto(number, section, record);
+    this.#putRecord(number, section, record);
     if (section === 'gone') this.tables.removeResponse(number);
-    else this.#done.putResponse(number, record, response);
+    else this.#retention.putResponse(number, record, response);
     this.#promote(record.queue);
     return true;
   }
 
-  #putInto(number: number, section: DepartedWrite['section'], record: WriteRecord): void {
+  #putRecord(number: number, section: DepartedWrite['section'], record: WriteRecord): void {
     switch (section) {
       case 'done':
-        this.#done.put(number, record);
+        this.#retention.put(number, record);
         return;
       case 'dead':
         this.tables.putRecord('dead', number, record);
@@ -357,7 +357,7 @@ export class Journal {
     else if (read !== null) this.#quarantine(queue, next);
   }
 
-  /** Within a change. */
+  /** Within a change: an unreadable record stays as it is, as it can't be written anew. */
   #quarantine(queue: OrderQueueId, { order, number }: Pick<QueueRow, 'order' | 'number'>): void {
     this.tables.moveRecord('waiting', 'dead', number);
     this.tables.putQueued(queue, { order, number, isDead: true });
@@ -373,13 +373,13 @@ export interface JournalDependencies {
   readonly durableClock: DurableClock;
   readonly timedHolds: TimedHolds;
   limits(): JournalLimits;
-  /** Whether a write beside the journal waits for those of the queue. */
+  /** Whether a write that is not the journal's waits for its turn in the queue. */
   hasWaitingBehind(queue: OrderQueueId): boolean;
-  /** The record of a write can't be read: it was given up. */
+  /** A write whose record can't be read was given up. */
   onQuarantined(number: number): void;
 }
 
-/** Moved in one transaction, in which nothing else of the state is written. */
+/** Writes that are moved in one transaction, which delays every other write of the state. */
 const DISTRUSTED_AT_ONCE = 1_000;
 
 function whenDistrusted(nowMs: number): Pick<WriteRecord, 'state' | 'lastError' | 'endedAtMs'> {
@@ -387,7 +387,7 @@ function whenDistrusted(nowMs: number): Pick<WriteRecord, 'state' | 'lastError' 
   return { state: 'uncertain', lastError, endedAtMs: nowMs };
 }
 
-/** An attempt that was under way when an earlier run ended may have been carried out, or be so still. */
+/** An attempt found under way is one of an earlier run: it may have been carried out, or may be even now. */
 function begunRecord(record: WriteRecord, nowMs: number, maxProcessingMs: number): WriteRecord {
   const { isAttempting, wasUncertain, unknownUntilMs } = record;
   return {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-/** The writes to one URL of one origin, in their order: as it is named between threads and on disk. */
+/** The order queue of one URL of one origin, as a worker names it. */
 export interface OrderQueueKey {
   readonly origin: string;
   /** Null where the origin does not see the client's host. */
@@ -9,7 +9,7 @@ export interface OrderQueueKey {
   readonly target: string;
 }
 
-/** In hexadecimal; two queues never meet but by a collision of SHA-256, which would order what needs no order. */
+/** Its name on disk, in hexadecimal. A collision of SHA-256 would only order writes that need no order. */
 export type OrderQueueId = string;
 
 export const QUEUE_ID_BYTES = 16;
@@ -19,47 +19,47 @@ export function orderQueueId(queue: OrderQueueKey): OrderQueueId {
   return hash('sha256', `${origin}\n${authority ?? ''}\n${target}`, 'hex').slice(0, QUEUE_ID_BYTES * 2);
 }
 
-/** What the journal tells of a queue: writes that were acknowledged and are neither delivered nor given up. */
+/** The journal's writes in a queue: those that wait, and a dead one that stops it. */
 export interface JournalQueue {
-  /** The order numbers of the first and the last of them; null: there is none. */
+  /** The places of the first and of the last; null: there is none. */
   first(queue: OrderQueueId): number | null;
   last(queue: OrderQueueId): number | null;
 }
 
 export interface OrderQueueLimits {
-  /** Writes that may wait in one queue for their turn. */
+  /** The most writes that may wait for their turn in one queue. */
   readonly waiting: number;
-  /** How long one may. */
+  /** The longest time for which one may wait. */
   readonly waitMs: number;
-  /** How long where nothing but attempts of unknown outcome come first: these are over by then. */
+  /** The same where only attempts of unknown outcome come first, which are over by then. */
   readonly maxProcessingMs: number;
 }
 
-/** What waits for its turn, and can leave before. */
+/** A write's turn. */
 export interface Turn {
-  /** `busy`: too many wait, or it did not come in time. `left`: who waited has left. */
+  /** `busy`: too many wait, or the turn did not come in time. `left`: `leave` was called before it came. */
   readonly granted: Promise<'granted' | 'busy' | 'left'>;
   leave(): void;
 }
 
 interface Queue {
-  /** Under way to the origin beside the journal. */
+  /** Writes under way to the origin that are not the journal's. */
   running: number;
-  /** Attempts whose outcome is unknown and that may be carried out even now. */
+  /** Attempts of unknown outcome that may still be carried out. */
   unsettled: number;
   readonly waiting: QueuedTurn[];
 }
 
 interface QueuedTurn {
-  /** The journal's writes up to this one come first. */
+  /** The journal's writes up to this place come first. */
   readonly after: number;
   end(how: 'granted' | 'busy' | 'left'): void;
 }
 
 /**
- * The turns of writes that do not go through the journal, and of those that do: in each queue the one who came first
- * goes first, and none while an attempt before it may still be carried out. Only queues where something runs or waits
- * beside the journal are in memory.
+ * The order of writes to one URL, those of the journal and those that are sent at once: first come, first sent, and none
+ * while an earlier attempt may still be carried out. Memory holds only queues with writes that are not the journal's, or
+ * with attempts of unknown outcome.
  */
 export class OrderQueues {
   readonly #journal: JournalQueue;
@@ -67,13 +67,13 @@ export class OrderQueues {
   readonly #queues = new Map<OrderQueueId, Queue>();
   #isEnding = false;
 
-  /** `onFree` is told when the journal's writes may have their turn again. */
+  /** `onFree` is called when a write of the journal may have its turn. */
   constructor(journal: JournalQueue, onFree: (queue: OrderQueueId) => void) {
     this.#journal = journal;
     this.#onFree = onFree;
   }
 
-  /** Waits behind the journal's writes, attempts of unknown outcome and those who wait already; else its turn is at once. */
+  /** The turn comes after the journal's writes, attempts of unknown outcome and writes that wait; at once if there are none. */
   enter(key: OrderQueueId, limits: OrderQueueLimits): Turn {
     const last = this.#journal.last(key);
     const queue = this.#queue(key);
@@ -104,21 +104,21 @@ export class OrderQueues {
     return { granted: promise, leave: () => turn.end('left') };
   }
 
-  /** One that had its turn is done. */
+  /** A write that had its turn is over. */
   leave(key: OrderQueueId): void {
     const queue = this.#queue(key);
     queue.running -= 1;
     this.#freed(key, queue);
   }
 
-  /** What waits for an attempt of unknown outcome, longer than a stop lasts, does so no more. */
+  /** Weir stops, before attempts of unknown outcome are over: writes that wait for these are refused. */
   endWaiting(): void {
     this.#isEnding = true;
     const unsettled = [...this.#queues.values()].filter((queue) => queue.unsettled > 0);
     for (const turn of unsettled.flatMap(({ waiting }) => waiting)) turn.end('busy');
   }
 
-  /** Nothing else of the queue is sent until `settled`. */
+  /** An attempt of unknown outcome: nothing else of the queue is sent until `settled`. */
   unsettled(key: OrderQueueId): void {
     this.#queue(key).unsettled += 1;
   }
@@ -143,7 +143,7 @@ export class OrderQueues {
     return queue.running === 0 && queue.unsettled === 0 && !queue.waiting.some(({ after }) => after < order);
   }
 
-  /** Whether something waits behind the journal's writes. */
+  /** Whether a write that is not the journal's waits. */
   hasWaiting(key: OrderQueueId): boolean {
     return (this.#queues.get(key)?.waiting.length ?? 0) > 0;
   }

@@ -3,9 +3,9 @@ import { crc32 } from 'node:zlib';
 import type { Fields } from '../../../policies/http/fields.ts';
 import type { OrderQueueId } from './order-queues.ts';
 
-/** A write as the journal keeps it, beside its content. */
+/** A write of the journal, without its content. */
 export interface WriteRecord {
-  /** Names it to clients and operators. */
+  /** Its name for clients and operators. */
   readonly id: string;
   readonly state: 'waiting' | 'dead' | 'uncertain' | 'done';
   readonly origin: string;
@@ -13,72 +13,72 @@ export interface WriteRecord {
   readonly method: string;
   /** Path and query, normalised. */
   readonly target: string;
-  /** Effective, of the client's request. */
+  /** Of the client's request, as Weir understands it. */
   readonly authority: string;
   readonly scheme: string;
-  /** What the origin is sent, Idempotency-Key included. */
+  /** The fields that the origin is sent, Idempotency-Key included. */
   readonly fields: Fields;
-  /** As it stands in the field. */
+  /** The value of that field. */
   readonly idempotencyKey: string;
-  /** Under which the client's own key is remembered; null: it gave none. */
+  /** The client's own key as `scopedIdempotencyKey` has it; null: it gave none. */
   readonly clientKey: string | null;
   readonly queue: OrderQueueId;
-  /** What is held until its outcome is known. */
+  /** The tags that are held until its outcome is known. */
   readonly tags: readonly string[];
-  /** Its place in the queue; another one after it was retried behind others. */
+  /** Its place in the queue: its number, or a later one after an operator retried it behind others. */
   readonly order: number;
   /** Null: the request has no content. */
   readonly content: { readonly bytes: number; readonly crc: number } | null;
-  /** The room that it is counted with. */
+  /** Its share of `journal.size`. */
   readonly bytes: number;
-  /** Whether one that was not attempted yet may be merged with the next. */
+  /** Whether the next write of the queue may replace it before its first attempt. */
   readonly merges: boolean;
   /** Wall clock. */
   readonly acceptedAtMs: number;
-  /** When it is to be sent next, once it is the first of its queue; by `SteadyTime`. */
+  /** When it is due once it is the first of its queue, by `DurableClock`. */
   readonly dueAtMs: number;
   readonly attempts: number;
-  /** An attempt is under way; found at a start, its outcome is unknown. */
+  /** An attempt is under way. Found at a start, its outcome is unknown. */
   readonly isAttempting: boolean;
-  /** An attempt may have been carried out. */
+  /** An earlier attempt may have been carried out. */
   readonly wasUncertain: boolean;
-  /** Until then an attempt may still be carried out, by `SteadyTime`; 0: none. */
+  /** Until when an attempt may still be carried out, by `DurableClock`; 0: none may. */
   readonly unknownUntilMs: number;
   readonly lastError: string | null;
-  /** Of the origin's response with which it was delivered or given up; null: there was none, or it is not known. */
+  /** Of the origin's response when it was delivered or given up; null: there was none, or it is not known. */
   readonly status: number | null;
   /** When it was delivered or given up, by the wall clock. */
   readonly endedAtMs: number | null;
-  /** The one that took its place before it was sent. */
+  /** The id of the write that replaced it before it was sent; null: none did. */
   readonly mergedInto: string | null;
 }
 
-/** A record, or what was found in its place: torn by a crash, or not of this version. */
+/** A record as it was read; `damaged`: its checksum is wrong. */
 export type ReadRecord =
   { readonly kind: 'record'; readonly record: WriteRecord } | { readonly kind: 'damaged' };
 
-/** Names a write; begins with its number. */
+/** The id of a write begins with its number, by which it is found. */
 export function newWriteId(number: number): string {
   return `${number.toString(36)}-${randomBytes(ID_BYTES).toString('hex')}`;
 }
 
-/** Of one whose own can't be read. */
+/** The id of a write whose record, and with it its own id, can't be read. */
 export function unreadableId(number: number): string {
   return `${number.toString(36)}-${'0'.repeat(2 * ID_BYTES)}`;
 }
 
-/** Null: it is no write's id. */
+/** The number in a write's id; null: the text is no such id. */
 export function numberOf(id: string): number | null {
   const text = /^([0-9a-z]{1,10})-[0-9a-f]{16}$/.exec(id)?.[1];
   return text === undefined ? null : Number.parseInt(text, 36);
 }
 
-/** What operators are told of such a write. */
+/** The `lastError` of a write whose record can't be read. */
 export const UNREADABLE = 'its record is damaged on disk: it is not sent, and can only be discarded';
 
 const ID_BYTES = 8;
 
-/** The record on disk, whose names outlast those in the code; those of earlier versions have no `status`. */
+/** The record on disk, whose names stay when those in the code change. Earlier versions wrote no `status`. */
 type StoredRecord = Omit<WriteRecord, 'queue' | 'status'> & {
   readonly line: OrderQueueId;
   readonly status?: number | null;
@@ -100,7 +100,7 @@ export function decodeRecord(value: Buffer): ReadRecord {
   return { kind: 'record', record: { ...rest, status, queue: line } };
 }
 
-/** What the origin said to a write. */
+/** The origin's response to a write. */
 export interface OriginResponse {
   readonly status: number;
   /** End-to-end. */
@@ -143,7 +143,7 @@ export function isWhole(content: WriteRecord['content'], body: Buffer | undefine
 
 export const PREFIX_BYTES = 8;
 
-/** Writes of an origin that are due lie together. */
+/** Begins the keys of due writes, so that those of one origin lie together. */
 export function originPrefix(origin: string): Buffer {
   return hash('sha256', origin, 'buffer').subarray(0, PREFIX_BYTES);
 }

@@ -12,7 +12,7 @@ import {
   type WriteRecord,
 } from './record.ts';
 
-/** How far a write has come, as the first byte of its record's key. */
+/** The part of the journal in which a write's record lies; its first letter on disk begins the key. */
 export type JournalSection = 'waiting' | 'dead' | 'done';
 const SECTION_KEYS: Readonly<Record<JournalSection, string>> = { waiting: 'w', dead: 'x', done: 'z' };
 export const SECTIONS: readonly JournalSection[] = ['dead', 'waiting', 'done'];
@@ -21,10 +21,10 @@ export function isJournalSection(text: string): text is JournalSection {
   return Object.hasOwn(SECTION_KEYS, text);
 }
 
-/** How many a list may have at once, as it is written. */
+/** How many writes a client of the admin side may list at once. */
 export const LIST_LIMIT = /^[1-9]\d{0,3}$/;
 
-/** Beside them, the numbers of those that are done, in the order in which they came to be. */
+/** Begins the keys of rows that hold the numbers of done writes, in the order in which they were done. */
 const ENDED = 'y';
 
 export interface Numbered {
@@ -32,16 +32,16 @@ export interface Numbered {
   readonly record: ReadRecord;
 }
 
-/** A write in its queue. */
+/** The place of a write in its queue. */
 export interface QueueRow {
   readonly order: number;
   readonly number: number;
-  /** Given up, and nothing behind it is delivered. */
+  /** It was given up, and stops the queue. */
   readonly isDead: boolean;
 }
 
 export interface DueRow {
-  /** Of the origin: `originPrefix`. */
+  /** `originPrefix` of its origin. */
   readonly prefix: Buffer;
   readonly number: number;
   readonly order: number;
@@ -49,14 +49,14 @@ export interface DueRow {
   readonly dueAtMs: number;
 }
 
-/** Kept in the same transactions as what they count. */
+/** Written in the same transactions as the rows that they count. */
 export interface JournalCounts {
-  /** The last number given. */
+  /** The last number that a write was given. */
   readonly last: number;
   readonly waiting: number;
   readonly dead: number;
   readonly done: number;
-  /** Of records and content that wait or are dead. */
+  /** Of the records and content of writes that wait or are dead. */
   readonly bytes: number;
   /** Of the origin's responses that are kept for repetitions. */
   readonly responseBytes: number;
@@ -65,7 +65,7 @@ export interface JournalCounts {
 const LAST_KEY = Buffer.alloc(8, 0xff);
 const FIRST_KEY = Buffer.alloc(8);
 
-/** The journal's rows: what is asked for is read as it was committed, or, within a change, as it has become. */
+/** The journal's rows. Reads show what was committed, and within a change also what it has changed. */
 export class JournalTables {
   readonly #writes: StateTable;
   readonly #bodies: StateTable;
@@ -94,7 +94,7 @@ export class JournalTables {
     this.#writes.put(recordKey(section, number), encodeRecord(record));
   }
 
-  /** As it stands, whether or not it can be read. */
+  /** Moves the row as it is, whether or not it can be read. */
   moveRecord(from: JournalSection, to: JournalSection, number: number): void {
     const value = this.#writes.get(recordKey(from, number));
     this.removeRecord(from, number);
@@ -112,7 +112,7 @@ export class JournalTables {
     }
   }
 
-  /** Those that are done, the first to become it first. */
+  /** Done writes, in the order in which they were done. */
   *ended(limit: number): Iterable<{ readonly place: number; readonly number: number }> {
     const range = { from: rowKey(ENDED, FIRST_KEY), to: rowKey(ENDED, LAST_KEY), limit };
     for (const { key, value } of this.#writes.range(range)) {
@@ -157,7 +157,7 @@ export class JournalTables {
     return null;
   }
 
-  /** Whether a write has this place in the queue. */
+  /** Whether a write stands at this place in the queue. */
   isQueued(queue: OrderQueueId, order: number): boolean {
     return this.#queues.get(queueKey(queue, numberKey(order))) !== undefined;
   }
@@ -192,7 +192,7 @@ export class JournalTables {
     this.#dues.remove(dueKey(prefix, dueAtMs, order));
   }
 
-  /** The first of each queue, the earliest due first; `after` one of them, null: from the first on. */
+  /** The first write of each queue of the origin, the earliest due first; from behind `after`, null: from the beginning. */
   *dues(origin: string, after: DueRow | null): Iterable<DueRow> {
     const prefix = originPrefix(origin);
     const from =
@@ -203,7 +203,7 @@ export class JournalTables {
     for (const row of this.#dues.range(range)) yield dueRow(row);
   }
 
-  /** One due write of each origin for which any is. */
+  /** One due write of each origin that has any. */
   *origins(): Iterable<DueRow> {
     let from: Buffer = Buffer.alloc(0);
     for (;;) {
@@ -214,7 +214,7 @@ export class JournalTables {
     }
   }
 
-  /** Which write a client's Idempotency-Key stands for; null: none that is known. */
+  /** The write that was accepted with a client's Idempotency-Key; null: none is known. */
   keyed(key: string): KeyedWrite | null {
     const value = this.#keys.get(key);
     return value === undefined ? null : (JSON.parse(value.toString()) as KeyedWrite);
@@ -228,7 +228,7 @@ export class JournalTables {
     this.#keys.remove(key);
   }
 
-  /** Null: it is not kept, or damaged. */
+  /** The origin's response to a write that is over; null: it was not kept, or is damaged. */
   response(number: number): OriginResponse | null {
     const value = this.#responses.get(numberKey(number));
     return value === undefined ? null : decodeResponse(value);
@@ -250,7 +250,7 @@ export class JournalTables {
     this.count({ responseBytes: -value.length });
   }
 
-  /** The number of the write that was accepted first, of those whose response is kept; null: none is. */
+  /** Of the writes whose response is kept, the number of the earliest accepted; null: there is none. */
   firstResponse(): number | null {
     for (const { key } of this.#responses.range({ limit: 1 })) return Number(key.readBigUInt64BE(0));
     return null;
@@ -259,11 +259,11 @@ export class JournalTables {
   counts(): JournalCounts {
     const value = this.#meta.get(COUNTS);
     const counts = value === undefined ? {} : (JSON.parse(value.toString()) as Partial<JournalCounts>);
-    // Those of earlier versions have no `responseBytes`.
+    // Earlier versions wrote no `responseBytes`.
     return { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0, responseBytes: 0, ...counts };
   }
 
-  /** Within a change, as `count`. */
+  /** Within a change. */
   nextNumber(): number {
     const counts = this.counts();
     const last = counts.last + 1;
@@ -281,7 +281,7 @@ export class JournalTables {
       waiting,
       dead,
       done: counts.done + (by.done ?? 0),
-      // What a record that can't be read was counted with is not known any more.
+      // The size of an unreadable record is lost, so its bytes can't be taken off when it goes.
       bytes: waiting + dead === 0 ? 0 : bytes,
       responseBytes: counts.responseBytes + (by.responseBytes ?? 0),
     });
@@ -300,7 +300,7 @@ export interface KeyedWrite {
 
 const COUNTS = 'journal';
 
-/** In the order of numbers. */
+/** Keys that sort as the numbers do. */
 export function numberKey(number: number): Buffer {
   const key = Buffer.alloc(8);
   key.writeBigUInt64BE(BigInt(number));

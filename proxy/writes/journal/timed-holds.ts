@@ -19,7 +19,7 @@ export interface TimedHoldsDependencies {
   readonly fence: Fence;
   readonly durableClock: DurableClock;
   readonly log: Log;
-  /** Bounds on holds, by client: every hold of a client's takes a slot for as long as it lasts. */
+  /** A client's hold takes one of its slots while it lasts. */
   readonly slots: { add(client: string): void; give(client: string): void };
   readonly queues: () => OrderQueues;
 }
@@ -29,23 +29,23 @@ interface Held {
   timer: NodeJS.Timeout;
 }
 
-/** How long after a failure the end of a hold is written down again. */
+/** How long after a failed write of the state the end of a hold is tried again. */
 const AGAIN_MS = 1_000;
 
 /**
- * Holds that outlast their writes: while the outcome of one is unknown, and while the origin's read side may lag behind
- * one. When their time is over, their tags are invalidated.
+ * Holds that outlast their writes: while the write may still be carried out, or while the origin may still show the state
+ * before it. When its time is over, a hold ends and its tags are invalidated.
  */
 export class TimedHolds {
   readonly #deps: TimedHoldsDependencies;
   readonly #table: StateTable;
   readonly #bodies: StateTable;
   readonly #held = new Map<number, Held>();
-  /** By queue, the hold during which a delivered write is shown. */
+  /** By queue, the hold during which pending readers get a delivered write. */
   readonly #shown = new Map<OrderQueueId, number>();
-  /** Of these holds, those whose write is shown no more. */
+  /** Of these holds, those whose write is no longer shown. */
   readonly #hidden = new Set<number>();
-  /** By queue, the delivered write that is shown as soon as that is written down. */
+  /** By queue, the delivered write whose hold is about to be committed. */
   readonly #coming = new Map<OrderQueueId, number>();
   #next: number;
   #isClosed = false;
@@ -67,7 +67,7 @@ export class TimedHolds {
     return this.#next;
   }
 
-  /** The delivered write whose content readers of the queue are shown still; null: none. */
+  /** The delivered write that pending readers of the queue still get; null: none. */
   shownOf(queue: OrderQueueId): number | null {
     const coming = this.#coming.get(queue);
     if (coming !== undefined) return coming;
@@ -75,7 +75,7 @@ export class TimedHolds {
     return id === undefined || this.#hidden.has(id) ? null : (this.#held.get(id)?.row.shown ?? null);
   }
 
-  /** Takes over what earlier runs left; what was under way then is unknown now. */
+  /** Restores the holds of earlier runs. A write that was under way then has an unknown outcome now. */
   async restore(): Promise<void> {
     const { state, fence, durableClock, slots } = this.#deps;
     const changes: (() => void)[] = [];
@@ -97,17 +97,17 @@ export class TimedHolds {
     if (changes.length > 0) await state.write(() => changes.forEach((change) => change()));
   }
 
-  /** Within a change of the state: writes the hold down under an id. `keep` follows when that is durable. */
+  /** Within a change of the state: writes the hold. `keep` follows when that is durable. */
   write(id: number, row: QueueHold & TimedHold): void {
     writeHoldRow(this.#table, otherHoldKey(id), row);
   }
 
-  /** From now on, for as long as it is to last. */
+  /** Puts a durable hold in force, for its time from now on. */
   keep(id: number, row: QueueHold & TimedHold): void {
     this.#keep(id, row);
   }
 
-  /** In force before it is written down, until the returned is called: what is committed may be seen before `keep`. */
+  /** In force from now until the returned function is called: a commit is visible before `keep` can follow it. */
   announce({ queue, blocks, shown }: QueueHold & TimedHold): () => void {
     const unblock = blocks ? this.block(queue) : () => {};
     if (shown > 0) this.#coming.set(queue, shown);
@@ -117,19 +117,19 @@ export class TimedHolds {
     };
   }
 
-  /** Nothing else of the queue is sent until the returned is called. */
+  /** Sends nothing else of the queue until the returned function is called. */
   block(queue: OrderQueueId): () => void {
     this.#deps.queues().unsettled(queue);
     return () => this.#deps.queues().settled(queue);
   }
 
-  /** A later write of the queue was carried out, or is about to be: what was shown is old. `writeHidden` goes with it. */
+  /** A later write of the queue is carried out, so the one shown is old. `writeHidden` belongs to its transaction. */
   stopShowing(queue: OrderQueueId): void {
     const id = this.#shown.get(queue);
     if (id !== undefined) this.#hidden.add(id);
   }
 
-  /** Within a change of the state: what is shown no more is not shown after a restart either. */
+  /** Within a change of the state: a write that is no longer shown is not shown after a restart either. */
   writeHidden(queue: OrderQueueId): void {
     const id = this.#shown.get(queue);
     const held = id === undefined ? undefined : this.#held.get(id);
@@ -144,7 +144,7 @@ export class TimedHolds {
   }
 
   #keep(id: number, row: QueueHold & TimedHold): void {
-    // A wall clock that was set back must not hold for longer than was meant.
+    // A wall clock that was set back before a restart must not make the hold longer.
     const lastsMs = Math.min(row.maxMs, Math.max(0, row.untilMs - this.#deps.durableClock.nowMs()));
     if (row.blocks) this.#deps.queues().unsettled(row.queue);
     if (row.shown > 0) this.#shown.set(row.queue, id);

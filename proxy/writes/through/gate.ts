@@ -10,18 +10,20 @@ import type { OrderQueues, Turn } from '../journal/order-queues.ts';
 import type { TimedHolds } from '../journal/timed-holds.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 
-/** A write that a worker wants to send by itself. */
+/** A write through that a worker asks to send. */
 export interface ThroughRequest {
-  /** The worker's own number for it. */
+  /** The worker's number for the write. */
   readonly ticket: number;
   readonly queue: OrderQueueKey;
   /** As `holdClientOf` has it. */
   readonly client: string;
-  /** What is held until the outcome is known. */
+  /** The tags that are held until its outcome is known. */
   readonly tags: readonly string[];
-  /** How long it may wait for writes before it, how many may, and how long the origin may be at one. */
+  /** How long it may wait for earlier writes to its URL. */
   readonly waitMs: number;
+  /** The most writes that may wait in its queue. */
   readonly waiting: number;
+  /** How long the origin may still carry out a write whose connection was lost. */
   readonly maxProcessingMs: number;
 }
 
@@ -29,9 +31,9 @@ export type Admission =
   | { readonly kind: 'admitted'; readonly hold: number }
   /** Its turn did not come in time, or too many wait. */
   | { readonly kind: 'busy' }
-  /** There are too many holds. */
+  /** Its client, or all clients together, have as many holds as they may. */
   | OverLimit
-  /** The hold can't be written down. */
+  /** The state can't be written. */
   | { readonly kind: 'not-durable' };
 
 export interface OverLimit {
@@ -39,10 +41,10 @@ export interface OverLimit {
   readonly bound: HoldBound;
 }
 
-/** Of a write that is sent without a hold, and may leave one. */
+/** The answer to a write around, which is sent without a hold and may leave one. */
 export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | OverLimit;
 
-/** A write that is sent without a hold, and what is held where its outcome does not become known. */
+/** A write around, and what is held if its outcome is unknown. */
 export interface UnheldWrite {
   readonly client: string;
   readonly queue: OrderQueueKey;
@@ -50,22 +52,22 @@ export interface UnheldWrite {
   readonly maxProcessingMs: number;
 }
 
-/** One that was sent, and of which nobody knows whether it was, or will be, carried out. */
+/** A write around that was sent and has an unknown outcome. */
 export interface UnknownWrite extends UnheldWrite {
-  /** The one that it was given before it was sent. */
+  /** The slot that it took before it was sent. */
   readonly slot: number;
 }
 
 export interface ThroughEnd {
   readonly hold: number;
   readonly outcome: WriteOutcome;
-  /** Invalidated beside what was held; of an unknown outcome: held. */
+  /** Tags that are invalidated with those of the hold, or, where the outcome is unknown, held with them. */
   readonly moreTags: readonly string[];
-  /** Those of the entry that the write would become; null: none. */
+  /** The tags of the entry that the write would become; null: it becomes none. */
   readonly entryTags: readonly string[] | null;
 }
 
-/** The floor for the entry that the write becomes; null: something else touched its tags, or it is not to be. */
+/** The floor for the entry that the write becomes; null: it becomes none, or something else has touched its tags. */
 export type ThroughSettled = { readonly floor: number | null };
 
 interface Running {
@@ -74,7 +76,7 @@ interface Running {
   readonly queue: OrderQueueId;
   readonly tags: TagHashes;
   readonly maxProcessingMs: number;
-  /** The sequence from which on the tags are held. */
+  /** The sequence at which the hold began. */
   readonly heldAt: number;
 }
 
@@ -88,17 +90,17 @@ export interface WriteThroughGateDependencies {
   readonly log: Log;
 }
 
-/** Gives writes that workers send by themselves their turn and their hold, and ends both when the outcome is known. */
+/** Gives writes that workers send their turn and their hold, and ends both by their outcome. */
 export class WriteThroughGate {
   readonly #deps: WriteThroughGateDependencies;
   readonly #holds: StateTable;
   readonly #running = new Map<number, Running>();
-  /** Of writes that are under way without a hold, by slot. */
+  /** Writes around that are under way, by slot. */
   readonly #unheld = new Map<number, { readonly instance: number; readonly write: UnheldWrite }>();
   #slots = 0;
-  /** By worker and ticket. */
+  /** Turns that have not come yet, by worker and ticket. */
   readonly #turns = new Map<string, Turn>();
-  /** Workers that died, by instance: what they asked for may come to pass after that. */
+  /** Instance numbers of workers that died, for requests of theirs that are granted after that. */
   readonly #dead = new Set<number>();
 
   constructor(deps: WriteThroughGateDependencies) {
@@ -110,7 +112,7 @@ export class WriteThroughGate {
     return this.#running.size;
   }
 
-  /** Resolves when the hold is in force and durable. `instance` is the worker's. */
+  /** Resolves with `admitted` when the hold is in force and durable. `instance` is the worker's. */
   async admit(instance: number, request: ThroughRequest): Promise<Admission> {
     const { queues } = this.#deps;
     const queue = orderQueueId(request.queue);
@@ -128,18 +130,18 @@ export class WriteThroughGate {
     return this.#hold(instance, queue, request);
   }
 
-  /** A write that is sent without a hold takes a slot for the one that it may leave. */
+  /** Takes a slot for the hold that a write around may leave. */
   takeSlot(instance: number, write: UnheldWrite): SlotAdmission {
     const bound = this.#deps.slots.take(write.client);
     if (bound !== null) return { kind: 'over-limit', bound };
     this.#slots += 1;
-    // A worker that is not answered any more sends nothing.
+    // A worker that died sends nothing, and gives no slot back.
     if (this.#dead.has(instance)) this.#deps.slots.give(write.client);
     else this.#unheld.set(this.#slots, { instance, write });
     return { kind: 'admitted', slot: this.#slots };
   }
 
-  /** Its outcome is known. */
+  /** The outcome of the write around is known. */
   giveSlot(slot: number): void {
     const unheld = this.#unheld.get(slot);
     if (unheld === undefined) return;
@@ -147,12 +149,12 @@ export class WriteThroughGate {
     this.#deps.slots.give(unheld.write.client);
   }
 
-  /** The client has gone before its turn came. */
+  /** The client left before the turn came. */
   abandon(instance: number, ticket: number): void {
     this.#turns.get(`${instance}:${ticket}`)?.leave();
   }
 
-  /** Resolves when the write is visible to every reader and its hold is over, or goes on because it must. */
+  /** Resolves when the invalidation binds every reader and the hold has ended, or has become a timed one. */
   async settle(end: ThroughEnd): Promise<ThroughSettled> {
     const running = this.#running.get(end.hold);
     if (running === undefined) return { floor: null };
@@ -172,8 +174,8 @@ export class WriteThroughGate {
   }
 
   /**
-   * Holds what the write may have changed, or change, until it can't any more; nothing waits for that. Rejects, and holds
-   * nothing, where that can't be written down.
+   * Holds the tags of a write around for as long as it may still be carried out; later writes do not wait for that. Rejects,
+   * and holds nothing, where the state can't be written.
    */
   async holdUnknown({ slot, client, queue, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
     const { fence, timedHolds, durableClock, slots } = this.#deps;
@@ -191,7 +193,7 @@ export class WriteThroughGate {
     timedHolds.keep(hold, row);
   }
 
-  /** What the worker had under way has an unknown outcome. */
+  /** The outcome of each write that the worker had under way is unknown. */
   workerDied(instance: number): void {
     this.#dead.add(instance);
     for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
@@ -205,7 +207,7 @@ export class WriteThroughGate {
     }
   }
 
-  /** Of a worker that died. Where the hold can't be written down, what was stored before is invalid all the same. */
+  /** Without a durable hold, at least what was stored before is invalidated. */
   async #holdForDeadWorker(write: UnknownWrite): Promise<void> {
     const { fence, log } = this.#deps;
     log.warn({ event: 'write-unknown', holdMs: write.maxProcessingMs }, "a write's outcome is unknown");
@@ -214,7 +216,7 @@ export class WriteThroughGate {
     } catch (error) {
       log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be written down');
       await fence.invalidate({ tags: write.tags, mode: 'hard' }).catch(() => {
-        // In force until a restart, and counted by the fence.
+        // The invalidation is in force until a restart; the fence counts that it is not durable.
       });
     }
   }
@@ -260,7 +262,7 @@ export class WriteThroughGate {
       queues.leave(running.queue);
       return { floor: untouched ? sequence : null };
     } catch (error) {
-      // It is invalid for every reader, and stays held until that can be written down.
+      // The tags are invalid already, and stay held until their end can be made durable.
       this.#keepTimed(running, end.hold, error);
       return { floor: null };
     }
@@ -281,7 +283,7 @@ export class WriteThroughGate {
   async #unknown(running: Running, hold: number, moreTags: readonly string[]): Promise<void> {
     const { state, fence, timedHolds, log } = this.#deps;
     log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
-    // What comes while it is written down comes after it, too.
+    // Writes that arrive during the commit must wait for this one as well.
     const unblock = timedHolds.block(running.queue);
     try {
       const more = fence.hasher.hash(moreTags);
@@ -297,7 +299,7 @@ export class WriteThroughGate {
     }
   }
 
-  /** What is written down is found at the next start as under way, which comes to the same. */
+  /** Where the state can't be written, the next start finds a `running` hold, which it treats in the same way. */
   #keepTimed(running: Running, hold: number, error: unknown): void {
     const { queues, timedHolds, log } = this.#deps;
     if (error !== null) log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be ended');

@@ -9,20 +9,20 @@ export interface HoldSlotsDependencies {
   readonly log: Log;
 }
 
-/** Refusals of this long are told in one queue. */
+/** Refusals are logged in one line for so long. */
 const LOG_MS = 10_000;
 
 /**
- * How many holds clients have, or may come to have: a write takes its slot before anything of it is sent and gives it back
- * when its outcome is known, or when the hold of its unknown outcome is over.
+ * Bounds the holds that clients have or may leave: a write takes a slot before it is sent, and gives it back when its
+ * outcome is known or the hold of its unknown outcome is over.
  */
 export class HoldSlots {
   readonly #deps: HoldSlotsDependencies;
   readonly #byClient = new Map<string, number>();
   readonly #refused = { client: 0, all: 0 };
   #taken = 0;
-  #untold = 0;
-  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #unlogged = 0;
+  #loggedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: HoldSlotsDependencies) {
     this.#deps = deps;
@@ -32,12 +32,12 @@ export class HoldSlots {
     return this.#taken;
   }
 
-  /** By the bound that was reached. */
+  /** How many writes were refused, by the bound that was reached. */
   get refused(): Readonly<Record<HoldBound, number>> {
     return { ...this.#refused };
   }
 
-  /** Null: it is taken. */
+  /** The bound that was reached; null: none, and the slot is taken. */
   take(client: string): HoldBound | null {
     const slot = decideSlot(
       { all: this.#taken, client: this.#byClient.get(client) ?? 0 },
@@ -48,11 +48,11 @@ export class HoldSlots {
       return null;
     }
     this.#refused[slot.bound] += 1;
-    this.#tell(slot.bound);
+    this.#logRefusal(slot.bound);
     return slot.bound;
   }
 
-  /** Of a hold that has to be placed, whatever the bounds. */
+  /** Takes a slot beyond the bounds, for a hold that must be placed. */
   add(client: string): void {
     this.#taken += 1;
     this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1);
@@ -65,16 +65,16 @@ export class HoldSlots {
     else this.#byClient.delete(client);
   }
 
-  #tell(bound: HoldBound): void {
+  #logRefusal(bound: HoldBound): void {
     const { durableClock, log } = this.#deps;
     const nowMs = durableClock.nowMs();
-    this.#untold += 1;
-    if (nowMs - this.#toldAtMs < LOG_MS) return;
+    this.#unlogged += 1;
+    if (nowMs - this.#loggedAtMs < LOG_MS) return;
     log.warn(
-      { event: 'writes-refused', bound, refused: this.#untold, held: this.#taken },
+      { event: 'writes-refused', bound, refused: this.#unlogged, held: this.#taken },
       'too many writes are under way or of unknown outcome: more are refused',
     );
-    this.#untold = 0;
-    this.#toldAtMs = nowMs;
+    this.#unlogged = 0;
+    this.#loggedAtMs = nowMs;
   }
 }
