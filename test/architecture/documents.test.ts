@@ -2,6 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { TRANSITIONS } from '../../proxy/fetch/machine.ts';
+import { STEPS, type StepName } from '../../proxy/request/machine.ts';
 import { MODULES } from './modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -74,6 +76,33 @@ describe('the drawing of modules in docs/architecture.md', () => {
   it('explains every module', () => {
     const rows = [...drawn.matchAll(/^\| `(\w+)`/gm)].map(([, module]) => module);
     expect(rows).toEqual(Object.keys(MODULES));
+  });
+});
+
+describe('the drawings of machines in docs/architecture.md', () => {
+  /** Each state that is drawn with those that follow it. */
+  function drawn(name: string): Record<string, string[]> {
+    const [, after] = read('docs/architecture.md').split(`<!-- ${name} -->`);
+    const block = after!.slice(0, after!.indexOf('```\n\n'));
+    const arrows = [...block.matchAll(/^ {2}([\w-]+) --> ([\w-]+|\[\*\])$/gm)];
+    const following: Record<string, string[]> = {};
+    for (const [, from, to] of arrows) (following[from!] ??= []).push(to === '[*]' ? 'end' : to!);
+    return following;
+  }
+
+  it('have the transitions of a fetch', () => {
+    const { end: _, ...transitions } = TRANSITIONS;
+    expect(drawn('TRANSITIONS')).toEqual(transitions);
+  });
+
+  it('have the steps of GET and HEAD', () => {
+    const steps = drawn('STEPS');
+    const listed = Object.entries(STEPS).filter(([from]) => Object.hasOwn(steps, from));
+    expect(steps).toEqual(Object.fromEntries(listed));
+    const undrawn = Object.values(steps)
+      .flat()
+      .filter((to) => STEPS[to as StepName].length > 0 && !Object.hasOwn(steps, to));
+    expect(undrawn).toEqual([]);
   });
 });
 
