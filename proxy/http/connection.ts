@@ -1,51 +1,48 @@
-/**
- * One client's connection: which exchanges are open on it, and how it is closed so that the client still reads what was
- * said last.
- */
+/** One client's connection: the exchanges open on it, and a close that does not cost the client the last response. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
 import type { Problem } from './problem.ts';
 
-/** How long a client may take to read the last answer while what it still sends is dropped (RFC 9112 §9.6). */
+/** How long a client may take to read the last response while its further bytes are dropped (RFC 9112 §9.6). */
 const LINGER_MS = 5_000;
 
-/** Requests after the last one answered that are dropped before the connection is closed without ado. */
+/** After the last response, so many requests are dropped before the connection is destroyed. */
 const DROPPED = 1_000;
 
 const CONNECTION = Symbol('weir.connection');
 type MarkedSocket = Socket & { [CONNECTION]?: Connection };
 
-/** What a connection needs to know of an exchange that is open on it. */
+/** An exchange as its connection uses it. */
 export interface OpenExchange {
   readonly method: string;
   readonly receiving: boolean;
-  /** Its content goes on without an end, and its client connects anew. */
+  /** The response has no end, and its client reconnects when it is cut. */
   readonly isEventStream: boolean;
   endStream(): void;
   refuse(refusal: Problem): void;
   connectionClosed(): void;
-  /** The connection has room again. */
+  /** The socket accepts bytes again. */
   drained(): void;
 }
 
 export class Connection {
   readonly socket: Socket;
   readonly remoteAddress: string;
-  /** Accepted although `limits.connections` was reached, to be told so. */
+  /** Accepted beyond `limits.connections`, only to respond with 503. */
   readonly overLimit: boolean;
   /**
-   * In the order in which they came. Nearly always one: a Set would have V8 make it a new table each time that it becomes
-   * empty, once a request.
+   * In the order of arrival, nearly always one. An array: V8 allocates a new table each time a Set becomes empty, which is
+   * once a request.
    */
   open: OpenExchange[] = [];
-  /** Requests that follow are not answered: the last answer said `Connection: close`. */
+  /** Further requests are not answered: the last response said `Connection: close`. */
   closing = false;
-  /** The bytes no longer follow HTTP as the parser reads it. */
+  /** The parser has failed: what follows can't be read as requests. */
   broken = false;
-  /** Ends the tunnel that the connection has become; null: it is none. */
+  /** Ends the tunnel that the connection has become; null: it is not a tunnel. */
   endTunnel: (() => void) | null = null;
-  /** Exchanges whose turn has not come, and what begins them. */
+  /** Exchanges that wait for earlier responses, and what begins them. */
   private readonly turns: { readonly exchange: OpenExchange; begin(): void }[] = [];
   private newest: OpenExchange | null = null;
   private refusal: Problem | null = null;
@@ -58,7 +55,7 @@ export class Connection {
     this.remoteAddress = socket.remoteAddress ?? '';
     this.overLimit = overLimit;
     (socket as MarkedSocket)[CONNECTION] = this;
-    // Node tells the first of several exchanges alone.
+    // Of several pipelined responses, Node emits `close` on the first alone.
     socket.once('close', () => {
       this.turns.length = 0;
       for (const exchange of this.open) exchange.connectionClosed();
@@ -80,7 +77,7 @@ export class Connection {
     this.newest = exchange;
   }
 
-  /** RFC 9112 §9.3.2: at once where it and all those before it are safe, else when they are answered. */
+  /** RFC 9112 §9.3.2: begins at once if this request and all before it are safe, else when those are answered. */
   inTurn(exchange: OpenExchange, begin: () => void): void {
     if (this.turns.length === 0 && this.open[0] === exchange && !this.socket.destroyed) {
       begin();
@@ -90,24 +87,24 @@ export class Connection {
     this.takeTurns();
   }
 
-  /** Whether the exchange's answer is the last on this connection, and so must say `Connection: close`. */
+  /** Whether the exchange's response is the last on this connection, and so must say `Connection: close`. */
   closesAfter(exchange: OpenExchange): boolean {
     return this.closing && !this.lastAnswerGiven && this.newest === exchange;
   }
 
-  /** Takes no more requests: a refusal, which closes, stands behind the answers of those that are open. */
+  /** Accepts no more requests. A refusal that closes the connection follows the responses of the open exchanges. */
   closeByRefusal(): void {
     this.lastAnswerGiven = true;
     this.linger();
   }
 
-  /** A request that came although no more are taken. They cost memory until the connection is closed. */
+  /** Drops a request that arrived after the last response. Each costs memory until the connection is closed. */
   drop(): void {
     this.dropped += 1;
     if (this.dropped > DROPPED) this.socket.destroy();
   }
 
-  /** Answers, when all that came before is answered, a message that could not be read; then closes. */
+  /** Refuses a message that could not be read, once all earlier requests are answered; then closes. */
   refuseUnread(refusal: Problem): void {
     this.closeByRefusal();
     this.refusal = refusal;
@@ -122,13 +119,13 @@ export class Connection {
 
   exchangeEnded(exchange: OpenExchange): void {
     if (this.open[0] === exchange && this.open.length === 1) this.open.pop();
-    // Whoever ends them one by one goes on in the array that it began with.
+    // A new array: a loop over the old one ends exchanges while it runs.
     else this.open = this.open.filter((other) => other !== exchange);
     this.settle();
     this.takeTurns();
   }
 
-  /** From here on, closing waits for the client to read: there may be bytes of its request on the way. */
+  /** From now on a close waits for the client to read: a reset, for unread bytes of its request, would lose the response. */
   linger(): void {
     this.closing = true;
     const { socket } = this;

@@ -2,17 +2,17 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * One request and the way to answer it. The listener makes it; nothing past the listener knows `node:http`.
+ * One request and the means to respond to it. The listener makes it; nothing past the listener knows `node:http`.
  *
  * Exactly one of `respond`, `stream` and `tunnel` is called, once. `abort` may be called at any time.
  */
 export interface Exchange {
   readonly method: string;
-  /** Of HTTP: `1.0`, `1.1`. */
+  /** The HTTP version: `1.0` or `1.1`. */
   readonly version: string;
   /** Path and query in origin-form, as received: begins with `/`, or is `*` for OPTIONS. Not normalised. */
   readonly target: string;
-  /** The effective authority in lower case with its port where one was given: an absolute target's, else Host's. */
+  /** The effective authority, in lower case, with its port where one was given: of an absolute target, else of Host. */
   readonly authority: string;
   readonly scheme: 'http' | 'https';
   /**
@@ -20,37 +20,37 @@ export interface Exchange {
    * several Cookie fields joined.
    */
   readonly fields: Fields;
-  /** Of the connection: no forwarding field counted. */
+  /** The connection's peer: forwarding fields don't count. */
   readonly remoteAddress: string;
-  /** Monotonic milliseconds when the head was complete. */
+  /** When the head was complete, in monotonic milliseconds. */
   readonly startedAt: number;
   /** The request's content, bounded by `listen.limits.body`; null where the request has none. */
   readonly body: Readable | null;
-  /** `websocket` and other protocols that the client may switch to, where it asked to (Upgrade), else null. */
+  /** The protocols that the client offers to switch to (Upgrade), such as `websocket`; null: none. */
   readonly upgrade: readonly string[] | null;
-  /** True once the client has gone or the answer is complete. */
+  /** True once the client has gone or the response is complete. */
   readonly closed: boolean;
 
-  /** Called once, when the client leaves before the answer is complete; at once if it has left already. */
+  /** Called once when the client leaves before the response is complete, at once if it has already left. */
   onGone(listener: () => void): void;
-  /** Called once, when the exchange has ended either way, with the bytes of content sent. */
+  /** Called once when the exchange has ended, complete or not, with the bytes of content sent. */
   onEnd(listener: (end: { readonly complete: boolean; readonly bytes: number }) => void): void;
   /** Sends an interim response (1xx, not 101). RFC 9110 §15.2. */
   inform(status: number, fields: Fields): void;
-  /** Sends a whole answer. The listener frames it, and leaves the content out for HEAD, 204 and 304. */
+  /** Sends a whole response. The listener frames it, and omits the content for HEAD, 204 and 304. */
   respond(status: number, fields: readonly string[], content: Uint8Array | null): void;
-  /** Sends the head and gives the place to write the content to. */
+  /** Sends the head and returns the sink for the content. */
   stream(status: number, fields: readonly string[]): ResponseSink;
-  /** Answers 101 (or the given status) and joins the two byte streams. */
+  /** Responds with 101 (or the given status) and joins the two byte streams. */
   tunnel(status: number, fields: readonly string[], origin: Duplex, head: Uint8Array): void;
-  /** Closes the connection so that the client sees that the answer is incomplete. */
+  /** Closes the connection so that the client sees that the response is incomplete. */
   abort(): void;
 }
 
 export interface ResponseSink {
   /** False: wait for `onDrain` before the next write. The chunk is not changed afterwards. */
   write(chunk: Uint8Array): boolean;
-  /** Called each time the sink has room again after a false `write`. */
+  /** Called each time the sink accepts more after a false `write`. */
   onDrain(listener: () => void): void;
   end(trailers?: Fields): void;
 }

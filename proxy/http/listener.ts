@@ -1,6 +1,6 @@
 /**
- * The listener: takes connections on one port, keeps `listen.limits`, and hands each request on as an exchange. What can't
- * be read in one way alone is answered with a problem document and the connection closed.
+ * The listener: accepts connections on one port, enforces `listen.limits`, and passes each request on as an exchange. An
+ * ambiguous request gets a problem document, and its connection is closed.
  */
 import { readFile } from 'node:fs/promises';
 import { createServer, ServerResponse } from 'node:http';
@@ -28,12 +28,12 @@ export interface ListenerOptions {
   readonly underscores: ListenConfig['underscores'];
   /** Called with how many fields of a request `underscores` has left out. */
   readonly onFieldsDropped: (count: number) => void;
-  /** Called where a request was cut, for it did not get on. */
+  /** Called when a request is cut because it was too slow. */
   readonly onTooSlow: (part: SlowPart) => void;
   readonly tls: ListenConfig['tls'];
-  /** Must not throw; what it throws is logged and answered with 500. */
+  /** Must not throw: an error is logged, and the response is 500. */
   readonly onExchange: (exchange: Exchange) => void;
-  /** Connections over all workers. */
+  /** The connections of all workers. */
   readonly connectionsInUse: ConnectionCounter;
   readonly log: ListenerLog;
 }
@@ -47,7 +47,7 @@ export type ListenResult =
   | ({ readonly kind: 'listening' } & Listener)
   | {
       readonly kind: 'failed';
-      /** Of the system, as `EADDRINUSE`. */
+      /** The system's, such as `EADDRINUSE`. */
       readonly code: string;
       readonly message: string;
     };
@@ -56,28 +56,28 @@ export interface Listener {
   readonly port: number;
   underWay(): ExchangesUnderWay;
   /**
-   * Takes no more connections, and lets requests under way finish for at most `graceMs`, of which event streams and tunnels
-   * have `streamsMs`. Resolves, when everything is closed, with the number of exchanges that were cut.
+   * Accepts no more connections. Open requests may finish within `graceMs`, event streams and tunnels within `streamsMs`.
+   * Resolves, when everything is closed, with the number of exchanges that were cut.
    */
   stop(graceMs: number, streamsMs?: number): Promise<number>;
   /** Closes everything at once. */
   end(): Promise<void>;
 }
 
-/** What a stop waits for. */
+/** The exchanges that a stop waits for. */
 export interface ExchangesUnderWay {
   readonly requests: number;
   readonly eventStreams: number;
   readonly tunnels: number;
 }
 
-/** Connections beyond the limit that are let in to hear 503; what comes beyond these is closed unheard. */
+/** Connections beyond the limit that are accepted to be answered with 503; further ones are closed without a response. */
 const REFUSED_AT_ONCE = 64;
-/** How long such a connection may take to ask. */
+/** How long such a connection may take to send its request. */
 const REFUSED_MS = 2_000;
-/** Silence before TCP probes whether the peer is there. */
+/** Idle time before TCP probes whether the peer is still there. */
 const KEEP_ALIVE_MS = 60_000;
-/** Requests that may wait for their answers on one connection; one more is refused, and the connection closed after it. */
+/** Requests that may wait for responses on one connection; the next one is refused and closes the connection. */
 const PIPELINED = 256;
 
 export async function startListener(options: ListenerOptions): Promise<ListenResult> {
@@ -108,21 +108,21 @@ export async function startListener(options: ListenerOptions): Promise<ListenRes
 
 async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Server> {
   const http: ServerOptions = {
-    // Room for our own checks to speak first: 414 and 431 are told apart.
+    // Larger than our limits, so that our checks refuse first and tell 414 from 431.
     maxHeaderSize: limits.urlBytes + limits.headersBytes + 16 * 1024,
     httpValidation: 'strict',
-    // Host is judged with the rest of the head, and answered with a problem document.
+    // `readRequestHead` checks Host, and refuses with a problem document.
     requireHostHeader: false,
-    // Content has as long as it takes, while it comes fast enough: see `RequestBody`.
+    // Content has no total time by default: `RequestBody` demands a least rate.
     requestTimeout: limits.totalMs ?? 0,
     headersTimeout: limits.requestMs,
-    // The timeouts are looked at this often: not so late that they would mean something else.
+    // How often Node checks the timeouts: an eighth of the shortest, so that they stay near their value.
     connectionsCheckingInterval: Math.ceil(
       Math.min(1_000, Math.max(20, Math.min(limits.requestMs, limits.totalMs ?? limits.requestMs) / 8)),
     ),
     keepAliveTimeout: limits.idleMs,
     keepAliveTimeoutBuffer: Math.ceil(Math.min(1_000, limits.idleMs / 4)),
-    // A peer that has vanished is noticed even where nothing is sent for long: event streams, tunnels.
+    // Detects a vanished peer on connections that are silent for long: event streams, tunnels.
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
     optimizeEmptyRequests: true,
@@ -134,13 +134,12 @@ async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Serve
 }
 
 /**
- * Only a GET without content is given up to another protocol: after it, nothing on the connection is HTTP any more. Other
- * requests with Upgrade are answered as if it were not there (RFC 9110 §7.8), and so are those that ask for no protocol but
- * another HTTP or TLS.
+ * Only a GET without content may switch protocols: nothing after it on the connection is HTTP. Upgrade is ignored in other
+ * requests (RFC 9110 §7.8), and where it names only other versions of HTTP, or TLS.
  */
 function mayUpgrade({ method, httpVersionMinor, headers, socket }: IncomingMessage): boolean {
   if (method !== 'GET' || httpVersionMinor === 0) return false;
-  // While answers to earlier requests are owed, the connection can't be handed over.
+  // A connection that still owes earlier responses can't be handed over.
   const connection = Connection.of(socket);
   if (connection === undefined || connection.closing || connection.open.length > 0) return false;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return false;
@@ -156,7 +155,7 @@ class ListenerService {
   private readonly server: Server;
   private readonly options: ListenerOptions;
   private readonly context: ListenerContext;
-  /** Those accepted; with TLS, a connection is made of one when the handshake is done. */
+  /** All accepted sockets. With TLS, a `Connection` is made only after the handshake. */
   private readonly sockets = new Set<Socket>();
   private readonly connections = new Set<Connection>();
   private readonly closed: Promise<void>;
@@ -173,7 +172,7 @@ class ListenerService {
       onTooSlow: options.onTooSlow,
     };
     this.closed = new Promise((resolve) => server.once('close', () => resolve()));
-    // 0: no field is dropped by the parser; their number is checked with the rest of the head.
+    // 0: the parser drops no field; `readRequestHead` checks their number.
     server.maxHeadersCount = 0;
     server.on('connection', (socket: Socket) => this.count(socket));
     server.on(options.tls === null ? 'connection' : 'secureConnection', (socket: Socket) =>
@@ -261,7 +260,7 @@ class ListenerService {
   private receive(request: IncomingMessage, response: ServerResponse, upgrade: UpgradeRequest | null): void {
     const connection = Connection.of(request.socket);
     if (connection === undefined) return;
-    // RFC 9112 §9.6: after an answer that closes, nothing more is taken from the connection.
+    // RFC 9112 §9.6: after a response that closes, no request of the connection is processed.
     if (connection.closing) {
       connection.drop();
       return;
@@ -286,7 +285,7 @@ class ListenerService {
   }
 
   private begin(exchange: NodeExchange): void {
-    // Refused before its turn: it could not be received whole.
+    // It was refused before its turn, because it could not be received whole.
     if (exchange.closed) return;
     try {
       this.options.onExchange(exchange);
@@ -302,7 +301,7 @@ class ListenerService {
     this.receive(request, responseOf(request, socket), { protocols, head });
   }
 
-  /** Node hands the connection over, whatever is still to be answered on it. */
+  /** Node hands the socket over even if earlier responses are still owed on it. */
   private receiveConnect(request: IncomingMessage, socket: Socket): void {
     takeOver(socket);
     const connection = Connection.of(socket);
@@ -318,7 +317,7 @@ class ListenerService {
     connection.refuseUnread(refused);
   }
 
-  /** The parser gave up, or time did. Whoever was answered before is answered whole; then the connection closes. */
+  /** The parser failed, or a timeout passed. Earlier responses are sent whole; then the connection closes. */
   private onUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     const connection = Connection.of(socket);
     if (connection === undefined || socket.destroyed || error.code === 'ECONNRESET' || !socket.writable) {
@@ -335,9 +334,9 @@ class ListenerService {
       return;
     }
     if (connection.closing) return;
-    // A connection on which nothing was asked has nobody to answer.
+    // Nothing was sent on this connection, so there is nothing to respond to.
     if (socket.bytesRead === 0) socket.destroy();
-    // What comes after a last request is not looked at.
+    // Bytes after the last request are ignored.
     else if (error.code === 'HPE_CLOSED_CONNECTION') connection.closing = true;
     else {
       if (error.code === TIMED_OUT) this.options.onTooSlow('head');
@@ -346,20 +345,20 @@ class ListenerService {
   }
 }
 
-/** Answers in place of an exchange, and closes: what the request holds besides its head is not read. */
+/** Responds without an exchange, and closes: the rest of the request is not read. */
 function refuse(connection: Connection, response: ServerResponse, refused: Problem): void {
   connection.closeByRefusal();
   response.writeHead(refused.status, [...refused.fields, 'Connection', 'close']);
   response.end(refused.content);
 }
 
-/** Does what Node no longer does for a connection that it has handed over. */
+/** Handles the events that Node no longer handles on a socket that it has handed over. */
 function takeOver(socket: Socket): void {
   socket.on('error', () => socket.destroy());
   socket.on('timeout', () => socket.destroy());
 }
 
-/** A way to answer on a connection that Node has handed over. */
+/** A response on a socket that Node has handed over. */
 function responseOf(request: IncomingMessage, socket: Socket): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;

@@ -1,5 +1,5 @@
 /**
- * An exchange over `node:http`. Lean on purpose: a hit from memory makes one of these, one head and one write.
+ * An exchange over `node:http`. Kept lean: a memory hit costs one of these, one head and one write.
  */
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -22,22 +22,22 @@ import { joinStreams } from './tunnel.ts';
 
 export type AcceptedHead = Extract<RequestHead, { kind: 'accepted' }>;
 
-/** What all exchanges of one listener share. */
+/** State that all exchanges of one listener share. */
 export interface ListenerContext {
   readonly scheme: 'http' | 'https';
   readonly limits: ListenLimits;
   readonly log: ListenerLog;
-  /** Set by `stop`: answers from then on close their connection. */
+  /** Set by `stop`: later responses close their connection. */
   stopping: boolean;
   onTooSlow(part: SlowPart): void;
-  /** Set by `stop` when event streams and tunnels have had their time: such as begin from then on end at once. */
+  /** Set by `stop` when the time of event streams and tunnels is over: those that begin later end at once. */
   endsStreams: boolean;
 }
 
-/** What of a request came, or of its answer was read, too slowly: the time of `total` had passed for the whole of it. */
+/** The part of an exchange that was too slow: `answer`, the client read the response too slowly; `total`, `limits.total` passed. */
 export type SlowPart = 'head' | 'content' | 'total' | 'answer';
 
-/** As much of a `pino` logger as is used. */
+/** The part of a `pino` logger that is used. */
 export interface ListenerLog {
   warn(detail: object, message: string): void;
   error(detail: object, message: string): void;
@@ -46,22 +46,22 @@ export interface ListenerLog {
 export interface UpgradeRequest {
   /** Lower case, at least one. */
   readonly protocols: readonly string[];
-  /** What the client sent after its head already. */
+  /** Bytes that the client has already sent after its head. */
   readonly head: Buffer;
 }
 
 export type ExchangeEnd = { readonly complete: boolean; readonly bytes: number };
 
-/** Content that may still be on its way when an answer ends; more, and the connection is closed. */
+/** Content of a request that is read and dropped after the response; with more to come, the connection is closed. */
 const DISCARD_BYTES = 64 * 1024;
 
-/** How long a client may take to read the rest of a stream of events that was ended. */
+/** How long a client may take to read the rest of an event stream that was ended. */
 const STREAM_END_MS = 5_000;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** For answers that nobody hears. */
-const DEAF_SINK: ResponseSink = { write: () => true, onDrain: () => {}, end: () => {} };
+/** Sink for responses whose client has gone. */
+const GONE_SINK: ResponseSink = { write: () => true, onDrain: () => {}, end: () => {} };
 
 export class NodeExchange implements Exchange, OpenExchange {
   readonly method: string;
@@ -129,7 +129,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     return this.refused || this.end !== null;
   }
 
-  /** True while the request's content is still expected. */
+  /** Whether content of the request is still to come. */
   get receiving(): boolean {
     return this.content !== null && !this.request.complete;
   }
@@ -139,7 +139,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     return this.method === 'GET' && acceptsEventStreamAlone(this.fields);
   }
 
-  /** Between two pieces of the content, as an origin would that stops. Before the head, the connection says it. */
+  /** Ends an event stream between two writes. Before the head was sent, the connection is closed instead. */
   endStream(): void {
     if (this.end !== null) return;
     this.tellGone();
@@ -166,7 +166,7 @@ export class NodeExchange implements Exchange, OpenExchange {
     // HTTP/1.0 has no interim responses; 100 is sent when the content is first read (RFC 9110 §15.2).
     if (this.answered || this.closed || this.request.httpVersionMinor === 0) return;
     if (status <= 101 || status > 199 || this.upgrade !== null) return;
-    // Behind answers that are still owed there is no place for it, and nobody relies on one.
+    // Earlier responses are still owed, so an interim response has no place on the wire yet; it is dropped.
     if (this.response.socket === null) return;
     this.response.writeInformation(status, writableFields(frameFields(fields, 'none', null)).kept);
   }
@@ -189,7 +189,7 @@ export class NodeExchange implements Exchange, OpenExchange {
   stream(status: number, fields: readonly string[]): ResponseSink {
     const withoutContent = this.leavesContentOut(status);
     const declared = declaredLength(fields);
-    if (!this.beginAnswer(status)) return DEAF_SINK;
+    if (!this.beginAnswer(status)) return GONE_SINK;
     this.sink = new NodeResponseSink(this.response, this, declared, withoutContent);
     if (withoutContent) this.writeHead(status, fields, status === 204 ? 'none' : 'as-given');
     else if (declared !== null) this.writeHead(status, fields, declared);
@@ -227,18 +227,18 @@ export class NodeExchange implements Exchange, OpenExchange {
   abort(): void {
     if (this.end !== null) return;
     const { socket } = this.connection;
-    // Where the end of the connection is the end of the content, only a reset shows that some is missing.
+    // If the content ends with the connection, only a reset shows that some is missing.
     if (this.endsWithConnection && this.context.scheme === 'http') socket.resetAndDestroy();
     else socket.destroy();
     this.settle(false);
   }
 
   connectionClosed(): void {
-    // A tunnel has ended when its other side has, too.
+    // A tunnel ends when its other side has ended as well.
     if (this.connection.endTunnel === null) this.settle(false);
   }
 
-  /** Answers in the listener's own name while the request is still being received; its reader hears that the client has gone. */
+  /** Responds for the listener while the request is still being received. To its handler, the client has gone. */
   refuse(refusal: Problem): void {
     this.content?.fail(new Error('The request could not be received whole.'));
     this.connection.linger();
@@ -262,18 +262,18 @@ export class NodeExchange implements Exchange, OpenExchange {
 
   stalled(): void {
     if (this.stalling === 'yes') return;
-    // Behind answers that are still owed, it is not this one's client that is slow.
+    // Earlier responses are still owed: this one does not wait for the client yet.
     if (this.response.socket === null) {
       this.response.once('socket', () => this.stalled());
       return;
     }
-    // Node sets its own timeout for the idle time that follows, when the answer has finished: ours is gone by then.
+    // Ours ends before Node sets its timeout for the idle time after the response.
     if (this.stalling === 'never') {
       this.response.prependListener('finish', () => this.caughtUp());
       const cut = (): void => {
         if (this.stalling === 'yes') this.context.onTooSlow('answer');
       };
-      // Node itself closes the connection.
+      // Node closes the connection itself.
       this.connection.socket.on('timeout', cut);
       this.onEnd(() => this.connection.socket.off('timeout', cut));
     }
@@ -293,7 +293,7 @@ export class NodeExchange implements Exchange, OpenExchange {
       declaredBytes,
       onFirstRead: () => {
         if (this.response.socket !== null) this.sendContinue();
-        // Behind answers that are still owed, an interim response must wait for its turn.
+        // Earlier responses are still owed: 100 waits for its turn.
         else this.response.once('socket', () => this.sendContinue());
       },
       leastBytesPerSecond: this.context.limits.bodyBytesPerSecond,
@@ -308,12 +308,12 @@ export class NodeExchange implements Exchange, OpenExchange {
     });
   }
 
-  /** False where nothing can be answered any more. A status that is no final one is answered with 502. */
+  /** False if no response can be sent any more. An invalid or interim status is replaced by 502. */
   private beginAnswer(status: number): boolean {
     if (this.answered || this.closed) return false;
     this.answered = true;
     if (Number.isInteger(status) && status >= 200 && status <= 999) return true;
-    this.context.log.warn({ status }, 'an answer had no valid status');
+    this.context.log.warn({ status }, 'a response had no valid status');
     this.refused = true;
     this.tellGone();
     const refused = listenerError('invalid-status');
@@ -323,10 +323,10 @@ export class NodeExchange implements Exchange, OpenExchange {
     return false;
   }
 
-  /** The head does not wait for content, but goes out with it where that comes at once. */
+  /** Sends the head alone if no content was written in the same turn. */
   private flushHead(): void {
     if (this.end === null && this.sink?.writtenBytes === 0 && !this.response.writableEnded) {
-      // With bytes, be they none, it goes out as it is; Node's own flushing would encode it as UTF-8.
+      // An empty write sends the head as latin1; `flushHeaders` would encode it as UTF-8.
       this.response.write(NO_BYTES);
     }
   }
@@ -341,21 +341,21 @@ export class NodeExchange implements Exchange, OpenExchange {
       this.response.writeHead(status, framed as string[]);
     } catch {
       const { kept, dropped } = writableFields(framed);
-      this.context.log.warn({ fields: dropped }, 'fields that cannot be written were left out of an answer');
+      this.context.log.warn({ fields: dropped }, 'fields that cannot be written were left out of a response');
       this.response.writeHead(status, kept);
     }
   }
 
-  /** What the answer says of the connection; null: nothing that Node does not say by itself. */
+  /** The response's Connection option; null: Node writes the right one itself. */
   private persistence(): 'close' | 'keep-alive' | null {
     const { content, connection, request, response } = this;
-    // RFC 9110 §10.1.1: who still waits for 100 may send the content or not, so nothing can follow it.
+    // RFC 9110 §10.1.1: a client that waits for 100 may send the content or not, so no request can follow.
     if (content !== null && (this.owesContinue() || content.remainingBytes > DISCARD_BYTES)) {
       connection.linger();
     }
     if (this.context.stopping || this.upgrade !== null) connection.closing = true;
     if (connection.closesAfter(this)) return 'close';
-    // Node would close wherever no 100 was sent, though the content is here, or there is none.
+    // Node would close after every response without 100, though the content has come or there is none.
     const expected = request.httpVersionMinor === 1 && request.headers.expect !== undefined;
     return expected && response.shouldKeepAlive ? 'keep-alive' : null;
   }

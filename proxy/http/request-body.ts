@@ -1,6 +1,6 @@
 /**
- * The content of a request, read from the connection only as fast as it is consumed, and never beyond its bound. The
- * client is told to go on (100) when somebody first reads, so that a request can be refused before its content is sent.
+ * The content of a request, read from the connection only as fast as it is consumed, and never beyond its bound. 100 is
+ * sent at the first read, so that a request can be refused before its content is sent.
  */
 import { Readable } from 'node:stream';
 import type { IncomingMessage } from 'node:http';
@@ -14,7 +14,7 @@ export interface RequestBodyOptions {
   readonly onFirstRead: () => void;
   readonly onTooLarge: () => void;
   readonly leastBytesPerSecond: number;
-  /** How often the rate is looked at. */
+  /** How often the rate is checked. */
   readonly rateWindowMs: number;
   readonly onTooSlow: () => void;
 }
@@ -33,18 +33,18 @@ export class RequestBody extends Readable {
     super();
     this.request = request;
     this.options = options;
-    // Whoever reads hears of a failure here; whoever does not hears that the client has gone.
+    // An error with no reader must not end the process: the exchange reports that the client has gone.
     this.on('error', ignore);
   }
 
-  /** The most that is still to come, in bytes. */
+  /** The most bytes that are still to come. */
   get remainingBytes(): number {
     if (this.request.complete) return 0;
     const { declaredBytes } = this.options;
     return declaredBytes === null ? Infinity : declaredBytes - this.receivedBytes;
   }
 
-  /** Lets the rest of the content pass unseen, so that the connection can go on to its next request. */
+  /** Reads and drops the rest of the content, so that the connection can go on to its next request. */
   discard(): void {
     this.reading = true;
     this.request.removeAllListeners('data');

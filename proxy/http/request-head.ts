@@ -1,6 +1,6 @@
 /**
- * The head of a request as Node's parser leaves it, judged by RFC 9112 and by `listen.limits`. The parser runs strict and
- * has refused what breaks the grammar; here is what it lets through although two recipients could read it in two ways.
+ * Checks a request's head, as Node's parser leaves it, against RFC 9112 and `listen.limits`. The strict parser has refused
+ * what breaks the grammar; this refuses what is within it but ambiguous, so that two recipients could read it differently.
  */
 import type { ListenLimits } from '../../policies/config/config.ts';
 import { withOneCookie } from '../../policies/http/cookies.ts';
@@ -9,7 +9,7 @@ import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { listenerError, type ErrorValues, type ListenerErrorCode } from './error-responses.ts';
 import type { Problem } from './problem.ts';
 
-/** The parts of `IncomingMessage` that are looked at. */
+/** The parts of `IncomingMessage` that are checked. */
 export interface ReceivedHead {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
@@ -22,10 +22,10 @@ export type RequestHead =
   | {
       readonly kind: 'accepted';
       readonly target: string;
-      /** Lower case; empty where an HTTP/1.0 client named no host. */
+      /** In lower case; empty: an HTTP/1.0 client named no host. */
       readonly authority: string;
       readonly fields: Fields;
-      /** Fields that `listen.underscores` has left out of these. */
+      /** How many fields `listen.underscores` has dropped. */
       readonly dropped: number;
       readonly content: RequestContent;
       /** The client waits for 100 before it sends its content (RFC 9110 §10.1.1). */
@@ -38,14 +38,14 @@ interface Refused {
   readonly problem: Problem;
 }
 
-/** `bytes`: as Content-Length says; null where chunked coding frames the content. */
+/** `bytes`: the Content-Length; null: the content is chunked. */
 export type RequestContent =
   { readonly kind: 'none' } | { readonly kind: 'some'; readonly bytes: number | null };
 
 const NO_CONTENT: RequestContent = { kind: 'none' };
 const CHUNKED: RequestContent = { kind: 'some', bytes: null };
 
-/** In the order in which a client would want to know: version, sizes, framing, expectation, host, target. */
+/** Checks in this order: version, sizes, framing, expectation, host, target. */
 export function readRequestHead(
   head: ReceivedHead,
   scheme: 'http' | 'https',
@@ -95,7 +95,7 @@ export function readRequestHead(
 const SLASH = 0x2f;
 
 interface SingularFields {
-  /** All fields together, as on the wire. */
+  /** Of all fields, as on the wire. */
   bytes: number;
   host: string | null;
   contentLength: string | null;
@@ -104,7 +104,7 @@ interface SingularFields {
   cookies: number;
 }
 
-/** The fields that decide where a request ends and whom it is for; or what is wrong with them. */
+/** The fields that frame and direct a request; or, as text, what is wrong with them. */
 function findSingular(fields: Fields): SingularFields | string {
   const found: SingularFields = {
     bytes: 0,
@@ -149,7 +149,7 @@ function joined(before: string | null, value: string): string {
   return before === null ? value : `${before}, ${value}`;
 }
 
-/** RFC 9112 §6.3: how the content is framed, where it is framed in one way alone. */
+/** RFC 9112 §6.3: how the content is framed; refused unless that is unambiguous. */
 function readContent(
   { contentLength, transferEncoding }: SingularFields,
   minor: number,
@@ -170,7 +170,7 @@ function readContent(
 const AUTHORITY =
   /^(?:(?:[a-z0-9\-._~!$&'()*+;=]|%[0-9a-f]{2})+|\[(?:[0-9a-f:.]{2,45}|v[0-9a-f]+\.[a-z0-9\-._~!$&'()*+;=:]+)\])(?::(\d*))?$/;
 
-/** The authority in lower case and without an empty port; null where it is none. */
+/** The authority in lower case and without an empty port; null: not an authority. */
 function authorityOf(text: string): string | null {
   const lower = text.toLowerCase();
   const match = AUTHORITY.exec(lower);
@@ -183,7 +183,7 @@ function authorityOf(text: string): string | null {
 
 const ABSOLUTE = /^(https?):\/\/([^/?#]*)((?:[/?][^#]*)?)$/i;
 
-/** RFC 9112 §3.2.2: the target's authority is the request's, and Host is rewritten to say so. */
+/** RFC 9112 §3.2.2: the target's authority replaces that of Host. */
 function readAbsoluteTarget(
   url: string,
   scheme: 'http' | 'https',
@@ -197,7 +197,7 @@ function readAbsoluteTarget(
   if (match === null) return malformed('The request target is neither a path nor an http or https URI.');
   const authority = authorityOf(match[2]!);
   if (authority === null) return malformed('The request target names no valid host.');
-  // RFC 9110 §7.4: a target of the other scheme is not ours to answer, and must not steer what is keyed by scheme.
+  // RFC 9110 §7.4: a target of the other scheme is misdirected, and must not steer what is keyed by scheme.
   if (match[1]!.toLowerCase() !== scheme) {
     return refused('misdirected', { scheme });
   }
@@ -217,7 +217,7 @@ function withHost(fields: Fields, authority: string): Fields {
 
 const KNOWN_CODINGS = /^(?:(?:x-)?gzip|deflate|(?:x-)?compress)$/;
 
-/** RFC 9112 §6.1 and §6.3: which framings by Transfer-Encoding are not taken; null: plain chunked, which is. */
+/** RFC 9112 §6.1, §6.3: why a Transfer-Encoding is refused; null: it is chunked alone, which is accepted. */
 function faultOfCoding(value: string, minor: number): Refused | null {
   if (minor === 0) return malformed('HTTP/1.0 has no Transfer-Encoding.');
   const coding = value.toLowerCase();

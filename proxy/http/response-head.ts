@@ -1,19 +1,19 @@
 /**
- * The fields of a response made fit for the connection: framing is the listener's (RFC 9112 §6), and a field that can't
- * be written must not throw into the path that answers.
+ * Fits a response's fields to the connection: the listener decides the framing (RFC 9112 §6), and a field that can't be
+ * written must not throw while a response is sent.
  */
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * A number of bytes; `as-given`: whatever the fields say, for answers whose content is left out; `none`: no length, the
- * content is ended by the connection or there is none; `chunked`: no length, and trailers may follow.
+ * A number of bytes; `as-given`: the fields' own length, for responses whose content is omitted; `none`: no length, for the
+ * content ends with the connection or there is none; `chunked`: no length, and trailers may follow.
  */
 export type Framing = number | 'as-given' | 'none' | 'chunked';
 
 /**
- * The fields with one true Content-Length, Connection as given (null: as Node has it), and no field that speaks of
- * another connection. Returned as they are where nothing needs changing, which is the case for stored responses.
+ * The fields with one correct Content-Length, Connection as given (null: Node writes it), and no other connection-specific
+ * field. Unchanged fields are returned as they are, as those of stored responses.
  */
 export function frameFields(
   fields: Fields,
@@ -23,7 +23,7 @@ export function frameFields(
   return connection === null && isFramed(fields, length) ? fields : reframe(fields, length, connection);
 }
 
-/** The length that the fields declare; null: none, or none that can be believed. */
+/** The length that the fields declare; null: none, or not a valid one. */
 export function declaredLength(fields: Fields): number | null {
   let declared: number | null = null;
   for (let i = 0; i < fields.length; i += 2) {
@@ -35,7 +35,7 @@ export function declaredLength(fields: Fields): number | null {
   return declared;
 }
 
-/** Without the fields that can't be put on the wire, and the names of those (RFC 9110 §5.5). */
+/** The fields that can be written, and the names of those that can't (RFC 9110 §5.5). */
 export function writableFields(fields: Fields): { readonly kept: string[]; readonly dropped: string[] } {
   const kept: string[] = [];
   const dropped: string[] = [];
@@ -94,7 +94,7 @@ function isTrailerName(name: string): boolean {
   return name.length === 7 && name.toLowerCase() === 'trailer';
 }
 
-/** Fields of one connection, which only the listener may write (RFC 9110 §7.6.1). */
+/** Connection-specific fields, which only the listener may write (RFC 9110 §7.6.1). */
 function isConnectionName(name: string): boolean {
   switch (name.length) {
     case 10: {

@@ -1,6 +1,4 @@
-/**
- * Where a streamed answer's content goes: counted against what the head declared, with the client's pace passed on.
- */
+/** The sink of a streamed response: checks the content against the declared length and applies the client's back pressure. */
 import type { ServerResponse } from 'node:http';
 import type { Fields } from '../../policies/http/fields.ts';
 import { writableFields } from './response-head.ts';
@@ -8,10 +6,10 @@ import type { ResponseSink } from './exchange.ts';
 
 export interface SinkOwner {
   readonly closed: boolean;
-  /** The client does not keep up: it must read on within `limits.idle`. */
+  /** The client is slow: it must read on within `limits.idle`. */
   stalled(): void;
   caughtUp(): void;
-  /** The content did not meet its declared length. */
+  /** The content is not as long as declared. */
   abort(): void;
 }
 
@@ -19,9 +17,9 @@ export class NodeResponseSink implements ResponseSink {
   writtenBytes = 0;
   private readonly response: ServerResponse;
   private readonly owner: SinkOwner;
-  /** Null: unknown, chunked or ended by the connection. */
+  /** Null: the content is chunked, or ends with the connection. */
   private readonly declaredBytes: number | null;
-  /** HEAD, 204, 304: what is written is left out. */
+  /** HEAD, 204, 304: written content is dropped. */
   private readonly withoutContent: boolean;
 
   constructor(
@@ -40,7 +38,7 @@ export class NodeResponseSink implements ResponseSink {
   write(chunk: Uint8Array): boolean {
     if (this.withoutContent || chunk.length === 0) return true;
     if (this.owner.closed || this.response.writableEnded) return true;
-    // Bytes beyond the declared length would be read as the head of the next answer.
+    // Bytes beyond the declared length would be read as the head of the next response.
     if (this.declaredBytes !== null && this.writtenBytes + chunk.length > this.declaredBytes) {
       this.owner.abort();
       return true;

@@ -1,6 +1,6 @@
 /**
- * Two byte streams joined after a protocol switch (RFC 9110 §7.8): what one side says the other hears, a side that has
- * finished is heard out, and a side that fails takes the other with it.
+ * Joins two byte streams after a protocol switch (RFC 9110 §7.8). The bytes of a side that has ended are still delivered; a
+ * side that fails ends the other.
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -9,8 +9,8 @@ import type { Duplex } from 'node:stream';
 const FLUSH_MS = 5_000;
 
 /**
- * Ends when for `idleMs` neither side could say anything to the other. `onEnd` is called once, when both are closed.
- * Returns what ends the tunnel at once.
+ * The tunnel ends after `idleMs` without a byte in either direction. `onEnd` is called once, when both sides are closed.
+ * Returns a function that ends the tunnel at once.
  */
 export function joinStreams(client: Socket, origin: Duplex, idleMs: number, onEnd: () => void): () => void {
   const end = () => {
@@ -31,7 +31,7 @@ export function joinStreams(client: Socket, origin: Duplex, idleMs: number, onEn
       else if (!other.destroyed) flush(other);
     });
   };
-  // Whatever either says is read from it or written to it.
+  // All bytes of both directions pass through this socket, so its idle time is the tunnel's.
   client.setTimeout(idleMs, end);
   watch(client, origin);
   watch(origin, client);

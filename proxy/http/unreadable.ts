@@ -9,7 +9,7 @@ interface ParserError extends NodeJS.ErrnoException {
   readonly rawPacket?: Buffer;
 }
 
-/** Node's code for a request that was not read within its time. */
+/** Node's code for a request that did not arrive in time. */
 export const TIMED_OUT = 'ERR_HTTP_REQUEST_TIMEOUT';
 
 export function errorOfParser(error: ParserError, limits: ListenLimits): Problem {
@@ -39,7 +39,7 @@ function malformed(fault: string): Problem {
   return listenerError('malformed-request', { fault });
 }
 
-/** These bytes begin with a request line longer than any target taken: RFC 9110 §15.5.15 rather than RFC 6585 §5. */
+/** Whether the request line is longer than any accepted target: 414 (RFC 9110 §15.5.15) rather than 431 (RFC 6585 §5). */
 function beginsWithLongTarget(packet: Buffer | undefined, urlBytes: number): boolean {
   if (packet === undefined || !/^[A-Z-]{1,32} \S/.test(packet.subarray(0, 64).toString('latin1')))
     return false;
@@ -47,7 +47,7 @@ function beginsWithLongTarget(packet: Buffer | undefined, urlBytes: number): boo
   return lineEnd === -1 || lineEnd > urlBytes + 64;
 }
 
-/** RFC 9110 §9.1: a method of the right form that is not recognised is 501, not malformed. */
+/** RFC 9110 §9.1: an unknown method of valid form is answered with 501, not with 400. */
 function beginsWithMethod(packet: Buffer | undefined): boolean {
   const start = packet?.subarray(0, 512).toString('latin1') ?? '';
   return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64} (?:\/|\*|https?:)[^\r\n]* HTTP\/1\.[01]\r\n/.test(start);

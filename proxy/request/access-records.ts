@@ -30,14 +30,14 @@ export class AccessRecords {
     this.#access = access;
   }
 
-  /** When the answer has gone out, whole or not. */
+  /** Records the request when its response has ended, complete or not. */
   whenEnded(context: RequestContext | RoutedContext, outcome: Outcome, reason: string, status: number): void {
     context.exchange.onEnd(({ complete, bytes }) =>
       this.#note(context, outcome, reason, status, bytes, complete),
     );
   }
 
-  /** At once, for an answer that was given to the listener whole. */
+  /** Records the request at once, for a response that the listener has whole. */
   now(
     context: RequestContext | RoutedContext,
     outcome: Outcome,
@@ -49,7 +49,7 @@ export class AccessRecords {
     else this.whenEnded(context, outcome, reason, status);
   }
 
-  /** The client has left, and nothing was answered. `waitedFor` says what it left. */
+  /** The client has left without a response. `waitedFor` names what it was waiting for. */
   abandoned(context: RequestContext | RoutedContext, waitedFor: string): void {
     this.#note(context, 'abandoned', waitedFor, 0, 0, false);
   }
@@ -78,7 +78,7 @@ export class AccessRecords {
       reason,
       route,
       bytes,
-      // To the microsecond: what the clock says beyond that is noise.
+      // Rounded to microseconds: further digits are noise.
       durationMs: Math.round(durationMs * 1000) / 1000,
       client: exchange.remoteAddress,
       complete,

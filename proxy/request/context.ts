@@ -13,21 +13,21 @@ import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
 import type { Outcome } from '../observability/outcome.ts';
 
-/** How far a route's feed had got when a request came: what its answer is at least as new as, if the fence lets it go. */
+/** The feed position when a request arrived: a response that the fence passes is at least as new. */
 export interface NotedPosition {
-  /** Whether an answer from the origin that attests this shows as much. */
+  /** Whether a response of the origin that attests this version is at least as new. */
   isShownBy(version: string): boolean;
-  /** As `Weir-Position` carries it. */
+  /** The value of `Weir-Position`. */
   readonly field: string;
 }
 
-/** One request on its way through the pipeline: what is known of it so far. */
+/** What is known of a request before its route is. */
 export interface RequestContext {
   readonly exchange: Exchange;
   readonly site: RuntimeConfiguration;
-  /** The fence's sequence when it came. */
+  /** The fence's sequence on arrival. */
   readonly arrival: number;
-  /** Wall clock when it came: the one `now` of all that is decided about it before the origin is asked. */
+  /** Wall clock on arrival: the `now` of every decision before the origin is asked. */
   readonly arrivedAtMs: number;
   readonly trusted: boolean;
 }
@@ -36,21 +36,21 @@ export interface RequestContext {
 export interface RoutedContext extends RequestContext {
   readonly route: ActiveRoute;
   readonly params: Readonly<Record<string, string>>;
-  /** As a trusted proxy tells them, else as the request has them. */
+  /** As told by a trusted proxy, else the request's own. */
   readonly authority: string;
   readonly scheme: 'http' | 'https';
   /** Normalised. */
   readonly path: string;
-  /** As sent, normalised; empty: none. */
+  /** As sent, but normalised; empty: none. */
   readonly query: string;
-  /** How far the route's feed had got when it came; null: its answer does not say. */
+  /** The feed position on arrival; null: the response does not tell one. */
   readonly position: NotedPosition | null;
 }
 
-/** A request on the cache handler. */
+/** A GET or HEAD that has a cache key. */
 export interface KeyedContext extends RoutedContext {
   readonly key: string;
-  /** As keyed, and as the origin is sent it. */
+  /** The query in the key, which the origin is sent. */
   readonly keyedQuery: string;
   readonly request: RequestView;
 }
@@ -62,8 +62,8 @@ export interface RequestEnd {
 }
 
 /**
- * The key of a GET of the request's target with the request's fields, and the query that the origin is sent then: what is not
- * in it does not steer the origin.
+ * The key of a GET of the request's target with the request's fields, and the query that the origin is sent with it: what is
+ * not in the key does not steer the origin.
  */
 export function keyOfContext(context: RoutedContext): { readonly key: string; readonly query: string } {
   const { exchange, route, scheme, authority, path, query } = context;
@@ -79,7 +79,7 @@ export function keyOfContext(context: RoutedContext): { readonly key: string; re
   });
 }
 
-/** With the key, where the configuration asks for it. */
+/** Adds the key where `cache-status: { key: true }` asks for it. */
 export function keyedStatus(
   { site, key }: Pick<KeyedContext, 'site' | 'key'>,
   status: CacheStatus,
@@ -87,7 +87,7 @@ export function keyedStatus(
   return site.config.cacheStatus.key ? withKey(status, key) : status;
 }
 
-/** A request as forwarding fields are judged by. */
+/** The request as the rules of forwarding fields see it. */
 export function clientOf({ exchange, trusted, site }: RequestContext): ClientView {
   return {
     fields: exchange.fields,
@@ -100,12 +100,12 @@ export function clientOf({ exchange, trusted, site }: RequestContext): ClientVie
   };
 }
 
-/** Whose holds those of this request are counted with. */
+/** The client whose holds this request's holds count towards. */
 export function holdClient(context: RequestContext): string {
   return holdClientOf(clientAddress(clientOf(context)));
 }
 
-/** What the origin is sent of a request, its end-to-end fields. */
+/** The end-to-end fields that the origin is sent. */
 export function sentFields(context: RoutedContext): string[] {
   const { config, originConfig } = context.route;
   return originFields({
@@ -115,7 +115,7 @@ export function sentFields(context: RoutedContext): string[] {
   });
 }
 
-/** A request's request as decisions see it. What Weir writes is made only where a Vary names it, which few do. */
+/** A request as decisions see it. `written`, what Weir sends, is computed only if a Vary field names such a field. */
 export class ContextRequest implements RequestView {
   readonly method: string;
   readonly fields: Fields;

@@ -21,26 +21,26 @@ import { ERROR_RESPONSES, errorDocument } from '../http/error-responses.ts';
 import { pumpContent } from './send-content.ts';
 import { keyedStatus, type KeyedContext } from './context.ts';
 
-/** An entry on its way to a client. */
+/** An entry as it is sent to one client. */
 export interface EntryResponse {
   readonly entry: StoredEntry;
-  /** Where its content comes from while it is being stored; null: from the entry, or from disk. */
+  /** The content while it is being stored; null: it is in the entry or on disk. */
   readonly body: FlightBody | null;
-  /** Without the key, which is the request's. */
+  /** Without the key, which `keyedStatus` adds. */
   readonly status: CacheStatus;
-  /** Fields for this client alone. */
+  /** Fields that only this client is sent. */
   readonly ownFields: Fields;
   readonly nowMs: number;
-  /** The one that Weir holds the entry to now. */
+  /** The lifetime that applies to the entry now. */
   readonly lifetimeSeconds: number;
-  /** Weir calls it stale, and so must every cache behind it. */
+  /** The response is stale, and must be so for downstream caches as well. */
   readonly isStale: boolean;
 }
 
 /**
- * Answers with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. Returns the status
- * that was sent, or why nothing was: the conditions are for the origin to evaluate (`to-origin`), or content that this
- * answer begins with is missing or damaged on disk (`damaged`), and no worker finds the entry from now on.
+ * Responds with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. Returns the status
+ * that was sent, or why nothing was: `to-origin`, the origin has to evaluate the conditions; `damaged`, the first content to
+ * send is missing or damaged on disk, and no worker finds the entry from now on.
  */
 export function respondWithEntry(
   context: KeyedContext,
@@ -94,7 +94,7 @@ function firstsOf(ranges: readonly ByteRange[]): number[] {
   return ranges.map(({ first }) => first);
 }
 
-/** Whether the content can be read at these positions. Once the head has been sent, the answer could only be cut. */
+/** Whether the content can be read at these positions. After the head, the response could only be cut. */
 function isReadable(
   { exchange }: KeyedContext,
   tiers: Tiers,
@@ -120,7 +120,7 @@ function sendWhole(context: KeyedContext, tiers: Tiers, answer: EntryResponse): 
   else sendFrom(context, tiers, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
 }
 
-/** What was asked for of a stored part; the part as it came, where the origin has sent another than was asked for. */
+/** The requested range of a stored part; the whole part, if the origin sent another range than was requested. */
 function sendPart(
   context: KeyedContext,
   tiers: Tiers,
@@ -135,7 +135,7 @@ function sendPart(
   sendRange(context, tiers, answer, { first: offset, last: offset + lengthBytes - 1 }, contentRange);
 }
 
-/** `range`: of the content that is there. */
+/** `range` is within the stored content. */
 function sendRange(
   context: KeyedContext,
   tiers: Tiers,
@@ -222,7 +222,7 @@ function readerOf(tiers: Tiers, answer: EntryResponse, first: number, onProgress
   return readStored(place, first, onProgress);
 }
 
-/** Two hits on an entry within the same second of its age and lifetime are sent with the very same fields. */
+/** Hits on an entry within the same second of its age and lifetime share one array of fields. */
 function wholeFields(context: KeyedContext, answer: EntryResponse): Fields {
   const { entry, status, ownFields } = answer;
   if (context.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
@@ -241,11 +241,11 @@ function fieldsOf(context: KeyedContext, answer: EntryResponse, fields: Fields):
   const { status, ownFields } = answer;
   const ageSeconds = sentAgeSeconds(context, answer);
   const all = fields.concat(ownFields);
-  // A response that comes straight from the origin has no age but what it brought (RFC 9111 §5.1).
+  // A response fresh from the origin has no age but the one that it brought (RFC 9111 §5.1).
   if (answer.isStale) all.push(...staleFields(answer.entry.sentFields, answer.entry.meta.dateMs, ageSeconds));
   else if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));
   all.push('Cache-Status', cacheStatus(keyedStatus(context, status)));
-  // What may show the state before an invalidation is as new as nothing.
+  // A response that may be older than an invalidation claims no position.
   if (context.position !== null && !answer.entry.possiblyStale)
     all.push(POSITION_FIELD, context.position.field);
   return all;
@@ -264,7 +264,7 @@ function sentAgeSeconds(context: KeyedContext, { entry, nowMs, lifetimeSeconds }
 const LENGTH_AND_RANGE: ReadonlySet<string> = new Set(['content-length', 'content-range']);
 const LENGTH_AND_TYPE: ReadonlySet<string> = new Set(['content-length', 'content-type']);
 
-/** One reader after another, each made when its turn comes. */
+/** Reads several readers in turn; each is made when the one before it ends. */
 function inTurn(parts: readonly (() => ContentReader)[]): ContentReader {
   let at = 0;
   let current = parts[0]!();

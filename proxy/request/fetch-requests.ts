@@ -23,7 +23,7 @@ export function fetchRequestOf(
   stale: StoredEntry | null,
 ): FetchRequest {
   const { exchange, route, params, authority, scheme, path, keyedQuery, key } = context;
-  // What is stored whole is validated, and the part cut from it.
+  // An entry that is stored whole is validated as a whole, and the range is cut from it.
   const isWhole = stale !== null && stale.meta.part === null;
   const method = priority === 'client' && exchange.method === 'HEAD' ? 'HEAD' : 'GET';
   const asksPart =
@@ -52,7 +52,7 @@ export function fetchRequestOf(
   };
 }
 
-/** The client's request as one that waits for that. */
+/** The client as a waiter for the fetch. */
 export function waiterOf(context: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
   const { arrival, arrivedAtMs, request } = context;
   return { arrival, arrivedAtMs, waitsSinceMs: clock.monotonicMs(), request };

@@ -57,7 +57,7 @@ import type { WebhookHandler } from './handlers/webhook.ts';
 import type { WriteAroundHandler } from './handlers/write-around.ts';
 import type { Positions } from './positions.ts';
 
-/** Every step, and those that may follow it; none: the request is answered there. */
+/** Every step with those that may follow it. A step without followers responds, or hands the request to a handler for good. */
 export const STEPS = {
   arrive: ['purge', 'route'],
   route: [
@@ -185,7 +185,7 @@ export interface RequestMachineDependencies extends Judge<ActiveRoute> {
   readonly refreshes: Refreshes;
   /** The most bytes of a delivery to a feed at this normalised path; null: no feed receives there. */
   maxDeliveryBytes(path: string): number | null;
-  /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
+  /** The worker that may have an entry of the key that is not on disk, or not yet; null: none. */
   peerFor(key: string): Peer | null;
   /** The configuration in force. */
   site(): RuntimeConfiguration;
@@ -345,7 +345,7 @@ export class RequestMachine {
     return { to: context.route.config.cache.positionHeader ? 'position' : 'key', context };
   }
 
-  /** Writes to the URL wait, or seem to. After the wait the request counts as one that arrives now. */
+  /** Writes to the URL may be waiting. After the wait, the request counts as one that arrives now. */
   #pending(context: RoutedContext): Next<'pending'> {
     const { fence, clock, pendingReads } = this.#deps;
     pendingReads.enter(context, () => {
@@ -368,7 +368,7 @@ export class RequestMachine {
     return null;
   }
 
-  /** Notes the position before the sequence: no flight may answer that began before something up to there was in force. */
+  /** Reads the position before the sequence: a flight may not answer if it began before a change up to that position was in force. */
   #positioned(context: RoutedContext, isReached: boolean): Next<'position'> {
     const { positions, fence, clock } = this.#deps;
     const position = positions.note(context.route);

@@ -15,31 +15,31 @@ export interface PassRequest {
   readonly body: Readable | null;
   readonly unboundedBody: boolean;
   /**
-   * For so long, once the origin has all of the request, the head of its answer is waited for though the client has gone.
-   * Absent: the request ends with its client.
+   * How long to wait for the response's head when the client has gone but the origin has the whole request. Absent: the
+   * request ends with its client.
    */
   readonly outlivesClientMs?: number;
-  /** All of the content is at hand, whether or not the origin has read it. */
+  /** The content has been received whole, whether or not the origin has read it. */
   readonly isWhole?: boolean;
 }
 
 export interface PassEvents {
-  /** Before all else; true: whoever passes answers itself, and hears nothing more. */
+  /** Called first. True: the caller responds itself, and no other event follows. */
   readonly onStatus?: (status: number) => boolean;
-  /** The head is there. What it resolves with is awaited before the client hears of it; fields to add. */
+  /** The response's head. The returned fields are added, and awaited before the client gets the head. */
   onHead(status: number, fields: Fields): Promise<Fields> | Fields;
-  /** A piece of the content, as the client is sent it. */
+  /** A chunk of content, as it is sent to the client. */
   onContent(chunk: Uint8Array): void;
-  /** The answer's fields as the client is told them. */
+  /** The response's fields as the client is sent them. */
   told(status: number, fields: Fields): Fields;
   onEnd(): void;
-  /** Nothing was sent yet: whoever passes answers. */
+  /** Nothing was sent yet: the caller responds. */
   onFailure(failure: OriginFailure): void;
-  /** The client has gone, or the answer broke off after its head; `hasSent`: the origin may have some of the request. */
+  /** The client has gone, or the response broke off after its head; `hasSent`: the origin may have some of the request. */
   onCut(hasSent: boolean): void;
 }
 
-/** Passes one request to the origin and streams the answer back, each side at the other's pace. */
+/** Passes one request to the origin and streams the response back, with back pressure in both directions. */
 export function passToOrigin(
   exchange: Exchange,
   origin: Origin,
@@ -58,7 +58,7 @@ class Pass implements OriginHandler {
   readonly #events: PassEvents;
   #call: OriginCall | null = null;
   #sink: ResponseSink | null = null;
-  /** What came while the head was being held back. */
+  /** Content that arrived while the head was held back. */
   #early: Uint8Array[] = [];
   #earlyEnd: Fields | null = null;
   #isOver = false;
@@ -161,7 +161,7 @@ class Pass implements OriginHandler {
   #end(trailers: Fields): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    // What follows from it comes first: who has all of it may ask again at once.
+    // First what follows from the response: a client that has all of it may send its next request at once.
     this.#events.onEnd();
     this.#sink?.end(endToEnd(trailers));
   }

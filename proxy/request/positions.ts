@@ -11,10 +11,10 @@ import type { FeedView } from '../feeds/shared-feed.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { NotedPosition, RoutedContext } from './context.ts';
 
-/** Requests that may wait for a position, in each worker; beyond it they go to the origin. */
+/** Requests of a worker that may wait for a position; further ones are passed to the origin. */
 const MAX_WAITING = 1_000;
 
-/** Answers of routes with `position-header` say how current they are, and requests how current they have to be. */
+/** Routes with `position-header`: responses tell how current they are, and requests how current they must be. */
 export class Positions {
   readonly #feedNamed: (name: string) => FeedView | null;
   readonly #clock: Clock;
@@ -26,8 +26,8 @@ export class Positions {
   }
 
   /**
-   * To be asked before the fence: everything up to this is in force for whatever is judged afterwards. null: the route
-   * says nothing, or nothing is known.
+   * The position that the route's feed has applied. It must be read before the fence: then all changes up to it are in force
+   * for every later verdict. Null: the route tells no position, or none is known.
    */
   note(route: ActiveRoute): NotedPosition | null {
     const feed = this.#feedOf(route);
@@ -39,7 +39,7 @@ export class Positions {
     return { field, isShownBy: (version) => attestation !== null && feed.attests(version, attestation) };
   }
 
-  /** What a request asks for, where its route listens; `unreachable`: nobody can say when that would be. */
+  /** The positions that a request demands of a route that honours them; `unreachable`: this node can't tell when it has them. */
   wanted(context: RoutedContext): readonly FeedPosition[] | 'unreachable' {
     if (!context.route.config.cache.positionHeader) return [];
     const lines = fieldValues(context.exchange.fields, MIN_POSITION_FIELD);
@@ -50,7 +50,7 @@ export class Positions {
     return positions;
   }
 
-  /** Whether all of that is in force by now, or is within the route's `position-wait`. */
+  /** Whether all these positions are applied, or become so within the route's `position-wait`. */
   async reached(wanted: readonly FeedPosition[], route: ActiveRoute): Promise<boolean> {
     if (this.#waiting >= MAX_WAITING) return false;
     this.#waiting += 1;
@@ -58,7 +58,7 @@ export class Positions {
     try {
       for (const { feed, position } of wanted) {
         const leftMs = deadlineMs - this.#clock.monotonicMs();
-        // Meanwhile a reload may have taken it away.
+        // A reload may have removed the feed meanwhile.
         if ((await this.#feedNamed(feed)?.reaches(position, leftMs)) !== true) return false;
       }
       return true;
@@ -68,8 +68,8 @@ export class Positions {
   }
 
   /**
-   * Of an answer that came straight from the origin, asked after the position was noted: it says itself how current it
-   * is, or else shows everything that the feed had told, unless the origin's read side lags.
+   * The position of a response straight from the origin, which was asked after the position was noted. The response attests
+   * its own version; without one it is as current as the feed was, unless the origin's reads lag.
    */
   ofPassed(context: RoutedContext, received: Fields): string[] {
     const { position: noted, route } = context;
@@ -82,8 +82,8 @@ export class Positions {
   }
 
   /**
-   * Of the answer to a write: a position that includes it. The origin names it in the route's `version-header`, where that
-   * is a position; else the feed is waited for until it was proved to be at its head after the answer, at most for `position-wait`.
+   * A position that includes a write, for its response. The origin names it in the route's `version-header` if that is a
+   * position. Otherwise this waits until the feed has proved, after the response, that it is at its head: at most `position-wait`.
    */
   async ofWrite(context: RoutedContext, status: number, received: Fields): Promise<string[]> {
     const { route } = context;

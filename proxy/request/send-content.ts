@@ -2,10 +2,10 @@ import type { ContentReader } from '../store/content.ts';
 import type { Exchange, ResponseSink } from '../http/exchange.ts';
 
 /**
- * Sends what a reader reads to a client, at the client's own speed, and closes the reader at the end. `lengthBytes` ends
- * it early, for a range. Content that breaks off cuts the connection, so that the client sees it.
+ * Sends a reader's content to a client at the client's pace, and closes the reader at the end. `lengthBytes` ends it early,
+ * for a range. Content that breaks off cuts the connection, so that the client sees that some is missing.
  *
- * Returns what is to be called when the reader may have more.
+ * Returns a function to call when the reader may have more.
  */
 export function pumpContent(
   reader: ContentReader,
@@ -69,7 +69,7 @@ class Pump {
     const bytes = piece.byteLength > this.#leftBytes ? piece.subarray(0, this.#leftBytes) : piece;
     this.#leftBytes -= bytes.byteLength;
     this.#reader.advance(bytes.byteLength);
-    // Advancing may run others, and so the client's leaving.
+    // Advancing may run other code, in which the client may leave.
     if (!this.#isOver) this.#isBlocked = !this.#sink.write(bytes);
   }
 

@@ -26,7 +26,7 @@ export interface CollapsedFetchDependencies {
 /** A response of the origin that may not be stored, for this client. */
 export type PassedResult = FetchResult & { readonly kind: 'pass' };
 
-/** Asks the origin once for all clients that want the same, and relays what may not be stored. */
+/** Asks the origin once for all clients with the same request, and relays responses that may not be stored. */
 export class CollapsedFetch {
   readonly #deps: CollapsedFetchDependencies;
 
@@ -80,7 +80,7 @@ export class CollapsedFetch {
 
 /** RFC 9110 §13.1.2, §13.1.3: whether the client already has this response. */
 function isUnmodified(context: KeyedContext, { status, fields }: PassedResult, nowMs: number): boolean {
-  // No date but Last-Modified tells when it was modified: it was made for this request.
+  // Only Last-Modified tells when it was modified: the response was made for this request.
   const selected = { status, dateMs: Infinity, ...validatorsOf(fields, dateValueMs(fields, nowMs)) };
   return evaluatePreconditions(context.request, selected, nowMs) === 'not-modified';
 }

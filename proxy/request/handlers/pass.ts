@@ -13,30 +13,30 @@ import { passToOrigin } from '../pass-exchange.ts';
 import { refuseFailed } from '../error-responses.ts';
 import { sentFields, type RoutedContext } from '../context.ts';
 
-/** What may be done otherwise with a request that is passed on. */
+/** How a passed request differs from the client's own. */
 export interface PassOptions {
   readonly outcome: Outcome;
   readonly forward: ForwardReason;
-  /** Path and query, where not the client's own. */
+  /** Path and query, if not the client's own. */
   readonly path?: string;
-  /** Where not the client's own. */
+  /** If not the client's own. */
   readonly fields?: Fields;
   readonly body?: Readable | null;
   readonly outlivesClient?: boolean;
-  /** All of `body` is at hand. */
+  /** `body` has been received whole. */
   readonly isWhole?: boolean;
-  /** Awaited before the head goes out; fields to add to the answer. */
+  /** The returned fields are added to the response, and awaited before its head is sent. */
   readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
-  /** The answer's fields as the client is told them; absent: as those of what is not stored. */
+  /** The response's fields as the client is sent them; absent: as those of a response that is not stored. */
   readonly told?: (status: number, fields: Fields) => Fields;
   readonly onContent?: (chunk: Uint8Array) => void;
-  /** Answers in another way than the origin did; false: it does not. */
+  /** May respond in place of the origin; false: it does not. */
   readonly onStatus?: (status: number) => boolean;
-  /** Answers in another way when the origin has failed; false: it can't. */
+  /** May respond when the origin has failed; false: it does not. */
   readonly onFailure?: (failure: OriginFailure) => boolean;
-  /** Awaited before the client hears that the origin has failed. Never rejects. */
+  /** Awaited before the client gets the error response. Never rejects. */
   readonly beforeRefusal?: (failure: OriginFailure) => Promise<void>;
-  /** `unsent`: the client left before the origin can have had anything of the request. */
+  /** `unsent`: the client left before anything of the request was sent to the origin. */
   readonly onSettled?: (settled: 'whole' | 'cut' | 'unsent' | OriginFailure) => void;
 }
 
@@ -110,7 +110,7 @@ export class PassHandler {
   }
 }
 
-/** What the origin is sent of a request for one client alone: all of its end-to-end fields. */
+/** The end-to-end fields that the origin is sent for one client alone. */
 export function passFields(context: RoutedContext): string[] {
   const { exchange } = context;
   const fields = sentFields(context);

@@ -22,7 +22,7 @@ export interface PrivateFetchDependencies {
   readonly learner: Learner;
 }
 
-/** Asks the origin for one client alone. What is stored may learn from the response. */
+/** Asks the origin for one client alone. The response may change what is known of stored entries. */
 export class PrivateFetch {
   readonly #deps: PrivateFetchDependencies;
 
@@ -37,7 +37,7 @@ export class PrivateFetch {
     const { requestTimeMs } = asked;
     const teaches = mayTeach(context, why);
     const note = (answer: PassedAnswer): void => {
-      // What is passed for another reason may fail for that.
+      // A request that is passed for another reason may fail for that reason.
       if (reason === 'uncacheable') flights.notePassed(fetchRequestOf(context, 'client', why.stale), answer);
     };
     passHandler.enter(context, reason, {
@@ -56,7 +56,7 @@ export class PrivateFetch {
         if (lesson === null || !this.#deps.learner.concerns(lesson, why.stale !== null)) return ownFields();
         return this.#deps.learner.learn(lesson).then(ownFields);
       },
-      // What a GET would store, or a 304 confirms, is told as a hit on it would be.
+      // A response that a GET would store, or a 304, gets the fields that a hit would get.
       told: (status, fields) => {
         const { cache } = context.route.config;
         if (!rewritesLifetime(cache)) return passedFields(fields, cache);
@@ -64,7 +64,7 @@ export class PrivateFetch {
         const decision = decideStoring(this.#received(context, stored, fields, requestTimeMs));
         return decision.kind === 'store' ? downstreamFields(fields, cache) : passedFields(fields, cache);
       },
-      // A client's own condition is the origin's to judge.
+      // Only the origin may evaluate the client's own condition.
       onStatus: (status) => {
         if (reason === 'precondition' || !isStaleIfErrorStatus(status)) return false;
         if (!standIn()) return false;
@@ -84,7 +84,7 @@ export class PrivateFetch {
     const received = this.#received(context, status, fields, requestTimeMs);
     const answer = {
       ...received,
-      // Plain, for it passes between workers.
+      // Plain data: it is sent to other workers.
       request: { ...received.request, written: request.written ?? [] },
       asked: { method: exchange.method, conditions: 'client', isInQuestion: why.stale !== null },
       floor,
@@ -110,8 +110,8 @@ export class PrivateFetch {
 }
 
 /**
- * A request that is passed as it is may be answered by what the key leaves out, but for its conditions and ranges, which the
- * answer's status tells. Where nothing was found that could have answered it there is nothing to learn.
+ * A passed request may have fields that the key leaves out, and the response may depend on them. Conditions and ranges are
+ * exempt: the response's status tells their effect. Without a stored entry that could have answered, there is nothing to learn.
  */
 function mayTeach({ exchange, route }: KeyedContext, { forward }: FetchReason): boolean {
   if (forward === 'uri-miss' || forward === 'vary-miss') return false;

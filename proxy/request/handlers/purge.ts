@@ -8,7 +8,7 @@ import type { AccessRecords } from '../access-records.ts';
 import { refuse } from '../error-responses.ts';
 import { clientOf, type RequestContext } from '../context.ts';
 
-/** `PURGE URL` on the main port: that URL, hard, by the admin side's token. */
+/** `PURGE URL` on the main port: invalidates that URL (hard), if the request bears the admin token. */
 export class PurgeHandler {
   readonly #accessRecords: AccessRecords;
   readonly #purge: (tags: readonly string[]) => Promise<{ readonly sequence: number }>;

@@ -10,7 +10,7 @@ export interface RefreshCounters {
   refreshesSkipped: number;
 }
 
-/** Asks the origin behind responses that were served stale (RFC 5861 §3), a bounded number at a time. */
+/** Revalidates entries in the background while they are served stale (RFC 5861 §3), a bounded number at a time. */
 export class Refreshes {
   readonly counters: RefreshCounters = { refreshes: 0, refreshesSkipped: 0 };
   readonly #flights: Flights;

@@ -18,7 +18,7 @@ export class TunnelHandler {
     this.#accessRecords = accessRecords;
   }
 
-  /** RFC 9110 §7.8: the origin is asked to switch; what it answers otherwise is passed on. */
+  /** RFC 9110 §7.8: asks the origin to switch; any other response is passed on. */
   enter(context: RoutedContext): void {
     const { exchange, route } = context;
     const offered = exchange.upgrade!;
@@ -85,7 +85,7 @@ export class TunnelHandler {
 const SWITCHED_ELSEWHERE: OriginFailure = {
   kind: 'http_protocol_error',
   status: 502,
-  message: 'the origin switched to a protocol that it was not asked for',
+  message: 'the origin switched to a protocol that the client did not offer',
   maybeProcessed: true,
   cause: null,
 };

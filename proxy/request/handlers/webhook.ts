@@ -6,13 +6,13 @@ import { refuse } from '../error-responses.ts';
 import type { RequestContext } from '../context.ts';
 
 /**
- * Bytes of deliveries that are being read, in each worker. Anybody can begin one: beyond it those are refused that have
- * come further than most ever do.
+ * Bytes of deliveries that a worker holds while it reads them. Deliveries are not authenticated until they are whole: beyond
+ * this bound, those that are larger than nearly all deliveries are refused.
  */
 const MAX_READING_BYTES = 64 * 2 ** 20;
 const MOST_BYTES = 16 * 2 ** 10;
 
-/** Deliveries to feeds that receive on the main port: read whole, within their bound, and answered by the feed. */
+/** Deliveries to feeds that receive on the main port. Each is read whole, within its bound, and answered by the feed. */
 export class WebhookHandler {
   readonly #accessRecords: AccessRecords;
   readonly #deliver: (delivery: FeedDelivery & { readonly path: string }) => Promise<DeliveryAnswer>;
@@ -36,7 +36,7 @@ export class WebhookHandler {
         if (body === 'too-many') return TOO_MANY;
         return this.#deliver({ path, method, fields, body });
       })
-      // The coordinator is stopping: the sender tries again.
+      // The coordinator is stopping; the sender will retry.
       .catch((): DeliveryAnswer => ({ status: 503, detail: 'Weir is stopping.' }))
       .then((answer) => {
         if (answer === null) this.#accessRecords.abandoned(context, 'delivery');
@@ -83,7 +83,7 @@ export class WebhookHandler {
   }
 }
 
-/** `cut`: the client has gone before it had sent all. */
+/** `cut`: the client left before it had sent everything. */
 type Content = Uint8Array | 'too-large' | 'too-many' | 'cut';
 
 const MORE: Readonly<Partial<Record<DeliveryAnswer['status'], readonly string[]>>> = {
