@@ -2,18 +2,18 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { noteContent } from './garbage.ts';
 
 /**
- * The content of one response as it comes in, read by many at their own speeds. It holds a window of bytes; what left
- * the window is read from where it was stored meanwhile. With `keepsAll` nothing leaves it before the end.
+ * The content of one response as it comes in, read by many readers at their own speeds. It holds a window of bytes;
+ * bytes that have left the window are read from the disk. With `keepsAll` no byte leaves it before the end.
  */
 export class FlightBody {
   readonly #options: BodyOptions;
   readonly #readers = new Set<BodyReader>();
   readonly #onStored: ((length: number) => void)[] = [];
   #chunks: Uint8Array[] = [];
-  /** Where the first chunk held begins. */
+  /** The position of the first byte in the window. */
   #base = 0;
   #end = 0;
-  /** Up to here it can be read from elsewhere. */
+  /** Up to here it can be read from disk. */
   #stored = 0;
   #keepsAll: boolean;
   #paused = false;
@@ -24,7 +24,7 @@ export class FlightBody {
     this.#keepsAll = options.keepsAll;
   }
 
-  /** Bytes that have come in. */
+  /** How many bytes have come in. */
   get length(): number {
     return this.#end;
   }
@@ -42,7 +42,7 @@ export class FlightBody {
     return this.#base === 0 || this.#stored >= this.#base;
   }
 
-  /** Whether it is being stored elsewhere, as `onStored` tells. */
+  /** Whether it is being stored on disk; `onStored` reports how far. */
   get isStored(): boolean {
     return this.#options.isStored;
   }
@@ -68,26 +68,26 @@ export class FlightBody {
     this.#wakeReaders();
   }
 
-  /** From now on bytes may leave the window: the content is too large to be kept in memory. */
+  /** To be called when the content is too large for memory: from now on bytes may leave the window. */
   stopKeeping(): void {
     this.#keepsAll = false;
     this.#settle();
   }
 
-  /** The first `length` bytes can be read from where they were stored. */
+  /** To be called when the first `length` bytes can be read from disk. */
   storedUpTo(length: number): void {
     this.#stored = Math.max(this.#stored, length);
     this.#settle();
     this.#onStored.forEach((listener) => listener(this.#stored));
   }
 
-  /** Called with the length that can be read from where it was stored, now and as it grows; 0: storing was given up. */
+  /** Calls `listener` with the length that can be read from disk, now and as it grows; 0: storing was given up. */
   onStored(listener: (length: number) => void): void {
     this.#onStored.push(listener);
     if (this.#stored > 0) listener(this.#stored);
   }
 
-  /** All bytes in one piece, where none has left the window. */
+  /** A copy of all bytes in one piece; null where some have left the window. */
   whole(): Uint8Array | null {
     if (this.#base > 0) return null;
     const content = Buffer.allocUnsafeSlow(this.#end);
@@ -99,14 +99,14 @@ export class FlightBody {
     return content;
   }
 
-  /** Begins to read at `position`. `onProgress` is called when there may be more to read. */
+  /** Begins to read at `position`, in bytes. `onProgress` is called when there may be more to read. */
   reader(position: number, onProgress: () => void): BodyReader {
     const reader = new BodyReader(this, position, onProgress);
     this.#readers.add(reader);
     return reader;
   }
 
-  /** What stands at `position`, at most to the end of its chunk. */
+  /** The bytes from `position` to the end of their chunk, or why there are none. */
   at(position: number): BodyPiece {
     if (position >= this.#end) {
       switch (this.#state.kind) {
@@ -131,14 +131,14 @@ export class FlightBody {
     return { kind: 'wait' };
   }
 
-  /** A reader has moved on or left. */
+  /** To be called when a reader has advanced, or with `gone` when it has left. */
   moved(reader: BodyReader, gone: boolean): void {
     if (gone) this.#readers.delete(reader);
     this.#settle();
     if (gone) this.desertIfUnread();
   }
 
-  /** Ends the source where nobody reads and nothing stores what it still brings. */
+  /** Ends the source where nobody reads or stores what is still to come. */
   desertIfUnread(): void {
     const isWanted = this.#readers.size > 0 || this.#keepsAll || this.#options.isStored;
     if (this.#state.kind === 'open' && !isWanted) this.#options.onDeserted();
@@ -148,17 +148,17 @@ export class FlightBody {
     for (const reader of this.#readers) reader.wake();
   }
 
-  /** Lets go of what may leave the window, and holds the source back while it is full. */
+  /** Drops chunks that may leave the window, and pauses the source while the window is full. */
   #settle(): void {
     const { windowBytes, isStored, pause, resume } = this.#options;
     if (!this.#keepsAll) {
       let slowest = this.#end;
       for (const reader of this.#readers) slowest = Math.min(slowest, reader.position);
-      // While it is being stored, whoever comes later finds all of it: there or in the window.
+      // While it is being stored, a later reader must find all of it: on disk or in the window.
       const free = isStored ? this.#stored : Math.max(slowest, this.#stored);
       while (this.#chunks.length > 0 && this.#base + this.#chunks[0]!.byteLength <= free) {
         const held = this.#end - this.#base;
-        // Where all readers have passed, it goes; where they lag, the window stays as long as there is room.
+        // A chunk that a reader still needs stays while the window has room.
         if (this.#base + this.#chunks[0]!.byteLength > slowest && held <= windowBytes) break;
         this.#base += this.#chunks.shift()!.byteLength;
       }
@@ -172,7 +172,7 @@ export class FlightBody {
     else resume();
   }
 
-  /** Tells that storing was given up: the window is all there is. */
+  /** To be called when storing was given up: bytes that have left the window are lost. */
   stopStoring(): void {
     this.#options.isStored = false;
     this.#stored = 0;
@@ -184,11 +184,11 @@ export class FlightBody {
 export interface BodyOptions {
   readonly windowBytes: number;
   readonly keepsAll: boolean;
-  /** Whether the bytes are being stored elsewhere, as `storedUpTo` tells. */
+  /** Whether the bytes are being stored on disk, with calls of `storedUpTo`. */
   isStored: boolean;
   readonly pause: () => void;
   readonly resume: () => void;
-  /** Nobody wants what is still to come. */
+  /** Called when nobody reads or stores what is still to come. */
   readonly onDeserted: () => void;
 }
 
@@ -199,7 +199,7 @@ export type BodyState =
 
 export type BodyPiece =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  /** It has left the window. */
+  /** The position has left the window: the bytes are on disk, or lost. */
   | { readonly kind: 'stored' }
   | { readonly kind: 'wait' }
   | { readonly kind: 'end'; readonly trailers: Fields }

@@ -2,21 +2,21 @@ import { combinedMeta, type StoredPart } from '../../policies/rfc9111/parts.ts';
 import { joinedTags } from '../fence/tag-hash.ts';
 import type { EntryHead } from './entry-head.ts';
 
-/** Parts of one representation put together, RFC 9111 §3.4: only what is in memory, and shares a strong ETag. */
+/** RFC 9111 §3.4: combines parts of one representation. Only parts in memory that share a strong ETag. */
 
 export interface PartEntry {
   readonly head: EntryHead;
   readonly content: Uint8Array;
 }
 
-/** The newer part with all stored ones that it combines with; null: there are none. */
+/** The newer part combined with all stored ones that it can be combined with; null: there are none. */
 export function combineParts(newer: PartEntry, stored: readonly PartEntry[]): PartEntry | null {
   let combined: PartEntry | null = null;
   for (const older of stored) combined = combineTwo(combined ?? newer, older) ?? combined;
   return combined;
 }
 
-/** The strong ETag is the newer one's word that the older bytes are still good: its floor is that of both. */
+/** The newer answer's strong ETag confirms the older bytes, so the combination has the newer floor. */
 function combineTwo(newer: PartEntry, older: PartEntry): PartEntry | null {
   const { part } = newer.head.meta;
   const { part: olderPart } = older.head.meta;

@@ -3,9 +3,9 @@ import type { FlightBody } from './body.ts';
 import type { EntryHead } from './entry-head.ts';
 import type { Tiers } from './tiers.ts';
 
-/** The content of a response, wherever it stands, read at the reader's own speed. */
+/** Reads the content of a response from memory, from disk or as it comes in, at the reader's own speed. */
 export interface ContentReader {
-  /** What stands at the reader's place; it stays there until `advance`. */
+  /** What stands at the reader's position, which only `advance` changes. */
   next(): ContentPiece;
   advance(bytes: number): void;
   close(): void;
@@ -15,7 +15,7 @@ export type ContentPiece =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'wait' }
   | { readonly kind: 'end'; readonly trailers: Fields }
-  /** It will never be whole. */
+  /** The rest will never come. */
   | { readonly kind: 'cut' };
 
 const CUT: ContentPiece = { kind: 'cut' };
@@ -34,15 +34,16 @@ export function readBytes(content: Uint8Array, from: number): ContentReader {
   };
 }
 
-/** Where content that is on disk is read, and what is told where it can't be. */
+/** An entry on disk, and the tiers that discard it where its content can't be read. */
 export interface StoredPlace {
   readonly head: EntryHead;
   readonly tiers: Pick<Tiers, 'disk' | 'discard'>;
 }
 
 /**
- * Reads an entry that is on disk. What is left for a later turn stays there while it is read. Where content is missing or
- * damaged, the reader breaks off once no worker finds the entry any more: a client that asks again gets a new one.
+ * Reads an entry that is on disk, from byte `from`. While content is left for a later turn of the loop, the entry is
+ * pinned. Where content is missing or damaged, the reader is cut once no worker finds the entry: a client that asks
+ * again then gets a new one.
  */
 export function readStored(place: StoredPlace, from: number, onProgress: () => void): ContentReader {
   const { id, sizeBytes } = place.head;
@@ -53,7 +54,7 @@ export function readStored(place: StoredPlace, from: number, onProgress: () => v
     next() {
       if (position >= sizeBytes) return END;
       const piece = pieces.at(position);
-      // Most entries are one chunk, and a message to the writer costs more than reading it.
+      // Most entries are one chunk: a message that pins one costs more than reading it.
       if (piece.kind === 'bytes' && position + piece.bytes.byteLength < sizeBytes) {
         release ??= place.tiers.disk?.pin(id) ?? null;
       }
@@ -66,7 +67,7 @@ export function readStored(place: StoredPlace, from: number, onProgress: () => v
   };
 }
 
-/** Reads a body that is still coming; what has left its window is read from disk, at `place`. */
+/** Reads a body that is still coming in; what has left its window is read from disk, at `place`. */
 export function readFlight(
   body: FlightBody,
   place: StoredPlace | null,
@@ -76,7 +77,7 @@ export function readFlight(
   const reader = body.reader(from, onProgress);
   const pieces = place === null ? null : new StoredPieces(place, onProgress);
   const pin = (): (() => void) | null => place?.tiers.disk?.pin(place.head.id) ?? null;
-  // The entry may be replaced while this reader is still on its way through it.
+  // Another entry may replace this one before the reader has reached its end.
   let release = body.keepsAll ? null : pin();
   return {
     next() {
@@ -93,7 +94,7 @@ export function readFlight(
   };
 }
 
-/** Pieces of an entry on disk, by their position. */
+/** Reads an entry on disk piece by piece, and discards the entry where a piece is missing or damaged. */
 class StoredPieces {
   readonly #place: StoredPlace;
   readonly #onProgress: () => void;

@@ -3,12 +3,6 @@ import type { StoredMeta } from '../../policies/model.ts';
 import { joinedTags, type TagHasher } from '../fence/tag-hash.ts';
 
 /** One stored response without its content. */
-/** Whether `a` is of a later answer than `b`, an entry of the same variant: by floor, then by when the origin was asked. */
-export function isLater(a: EntryHead, b: EntryHead): boolean {
-  if (a.floor !== b.floor) return a.floor > b.floor;
-  return a.meta.requestTimeMs > b.meta.requestTimeMs;
-}
-
 export interface EntryHead {
   /** 16 hexadecimal digits, unique over boots and workers. */
   readonly id: string;
@@ -19,24 +13,32 @@ export interface EntryHead {
   /** Absolute, or a path where the origin sees no host; for operators. */
   readonly url: string;
   readonly meta: StoredMeta;
-  /** Names, for operators; the fence judges by `tagHashes`. */
+  /** Names, for operators. The fence judges by `tagHashes`. */
   readonly tags: readonly string[];
   /** Pairs: bucket hash, fingerprint. */
   readonly tagHashes: Uint32Array;
   /** The fence's sequence before the request was sent to the origin; a safe integer. */
   readonly floor: number;
   /**
-   * Fetched so soon after an invalidation of its tags that the origin may have answered with the old state: to be
-   * revalidated before it is used.
+   * Possibly stale: fetched within the read lag after an invalidation of its tags, so that the origin may have answered
+   * with the old state. It must be revalidated before it is used.
    */
   readonly possiblyStale: boolean;
-  /** Length of the content. */
+  /** Length of the content; -1: not known yet. */
   readonly sizeBytes: number;
-  /** Goes only after all others when room is needed. */
+  /** Evicted only after all entries without it. */
   readonly evictLast: boolean;
 }
 
-/** The head with what an answer has made of its response. Tags are added, never removed. */
+/**
+ * Whether `a` is of a later answer than `b`, an entry of the same variant: by floor, then by the time of the request.
+ */
+export function isLater(a: EntryHead, b: EntryHead): boolean {
+  if (a.floor !== b.floor) return a.floor > b.floor;
+  return a.meta.requestTimeMs > b.meta.requestTimeMs;
+}
+
+/** The head with new metadata from an answer, whose tags and `more` are added. No tag is removed. */
 export function updatedHead(
   head: EntryHead,
   meta: StoredMeta,
@@ -48,19 +50,19 @@ export function updatedHead(
   return { ...head, meta, ...joinedTags(head, { tags: added, tagHashes: hasher.hash(added) }) };
 }
 
-/** Whether the answer has named a tag that copies of the entry elsewhere do not bear. */
+/** Whether the answer names a tag that copies of the entry elsewhere do not have. */
 export function namesNewTags(head: EntryHead, meta: StoredMeta): boolean {
   return meta.responseTags.some((tag) => !head.tags.includes(tag));
 }
 
-/** Whether the answer has changed more of the fields than their times. */
+/** Whether the answer changes fields other than Age, Date and Expires. */
 export function changesFields(head: EntryHead, meta: StoredMeta): boolean {
   return linesOf(head.meta.fields) !== linesOf(meta.fields);
 }
 
 /**
- * What is known of an entry when `changed` is learnt of it. Two flights may have asked about it at a time, and end in any
- * order: what was asked for later counts, and no tag that either has found is lost.
+ * Merges two heads of one entry. Two flights may have validated it at the same time and end in any order: the higher
+ * floor counts, and the tags of both are kept.
  */
 export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
   const latest = known.floor > changed.floor ? known : changed;
@@ -73,7 +75,7 @@ export function mergedHead(known: EntryHead, changed: EntryHead): EntryHead {
 
 const TIMES: ReadonlySet<string> = new Set(['age', 'date', 'expires']);
 
-/** In one order, for an update puts the fields that it brings behind the others. */
+/** Sorted, since an update moves the fields that it brings behind the others. */
 function linesOf(fields: Fields): string {
   const lines: string[] = [];
   const kept = withoutFields(fields, TIMES);

@@ -1,11 +1,11 @@
-/** Digits of the start, of the worker among all of this start, and of the entry among all of this worker. */
+/** Hexadecimal digits of an id: for the start, the worker of this start, and the entry of this worker. */
 const BOOT_DIGITS = 4;
 const INSTANCE_DIGITS = 3;
 const COUNT_DIGITS = 9;
 
 /**
- * Ids of entries: 16 hexadecimal digits, unique over starts and workers until 65,536 starts or 4,096 workers of one start
- * have passed. Throws when a worker has used up its 68 thousand million.
+ * Ids of entries: 16 hexadecimal digits, unique over starts and workers until 65,536 starts, or 4,096 workers of one
+ * start, have passed. Throws when a worker has used its 16 ** 9 ids.
  */
 export function entryIds(boot: number, instance: number): () => string {
   const prefix = digits(boot, BOOT_DIGITS) + digits(instance, INSTANCE_DIGITS);

@@ -11,19 +11,19 @@ export interface EntryWriterOptions {
   readonly tiers: Tiers;
   readonly maxObjectBytes: number;
   readonly maxVariants: number;
-  /** False where another worker brings it to the disk. */
+  /** False where another worker stores it on disk. */
   readonly toDisk: boolean;
-  /** For what parts make together; null: another worker puts them together. */
+  /** For the combination of parts; null: another worker combines them. */
   readonly newEntryId: (() => string) | null;
-  /** Called when the entry can be found in the tiers, or never will be. */
+  /** Called when the entry can be found in the tiers, or is known not to be stored. */
   readonly over: () => void;
-  /** Called before that where all of the content has come: whether any level has taken it. */
+  /** Called before `over` where all of the content has come: whether any tier has stored it. */
   readonly settled?: (isKept: boolean) => void;
 }
 
-/** An entry on its way into the tiers, as its content comes in. */
+/** Stores an entry in the tiers as its content comes in. */
 export class EntryWriter {
-  /** As it is known at the head: without its content, and maybe without its size. */
+  /** As known when the head has come: without its content, and maybe without its size. */
   entry: StoredEntry;
   readonly #options: EntryWriterOptions;
   readonly #room: Reservation;
@@ -42,7 +42,7 @@ export class EntryWriter {
     this.#lostMemory = !this.#reserve(Math.max(0, entry.head.sizeBytes));
   }
 
-  /** null where no level takes it. */
+  /** Null where no tier takes the entry. */
   static begin(head: EntryHead, options: EntryWriterOptions): EntryWriter | null {
     if (head.sizeBytes > options.maxObjectBytes) return null;
     const { tiers } = options;
@@ -54,7 +54,7 @@ export class EntryWriter {
     return null;
   }
 
-  /** Before anybody is told of it. */
+  /** To be called before the entry is given to a client. */
   raiseFloor(floor: number): void {
     this.entry = new StoredEntry({ ...this.entry.head, floor }, null, this.entry.sentFields);
   }
@@ -67,7 +67,7 @@ export class EntryWriter {
     return !this.#lostDisk;
   }
 
-  /** No level takes it any more. */
+  /** Whether no tier stores it any more. */
   get isLost(): boolean {
     return this.#lostMemory && this.#lostDisk;
   }
@@ -98,7 +98,7 @@ export class EntryWriter {
     const sizeBytes = body.length;
     const head: EntryHead = { ...this.entry.head, sizeBytes };
     const { tiers, maxVariants, over, settled } = this.#options;
-    // A part that is not as long as it says holds other bytes than those that it names.
+    // A part of another length than its Content-Range says has other bytes than those that it names.
     if (this.entry.head.sizeBytes >= 0 && sizeBytes !== this.entry.head.sizeBytes) {
       this.abort();
       body.fail();
@@ -110,9 +110,9 @@ export class EntryWriter {
     const combined = content === null ? null : this.#combined(head, content);
     const isInMemory = tiers.keep(new StoredEntry(head, content, tiers.sentFieldsOf(head)), maxVariants);
     const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
-    // Behind both: who has all of it may ask again at once, another worker, too.
+    // After both: a client that has all of it may ask again at once, on another worker, too.
     body.end(trailers);
-    // Behind it, and in its place: who reads the part itself from disk finds it there until then.
+    // After the end: a reader of the part needs it on disk until then, and the combination replaces it.
     if (combined !== null) this.#keepCombined(combined);
     if (committed === null) {
       settled?.(isInMemory);
@@ -120,12 +120,12 @@ export class EntryWriter {
       return;
     }
     void committed.then((isOnDisk) => settled?.(isInMemory || isOnDisk));
-    // What is in memory is found there already; what is on disk alone is joined until it is.
+    // An entry in memory is found already. One that is on disk alone is not found before the commit: requests join the flight.
     if (content !== null) over();
     else void committed.then(over, over);
   }
 
-  /** With the parts that are in memory already; null: it stands alone. */
+  /** The part combined with those that are in memory; null: with none. */
   #combined(head: EntryHead, content: Uint8Array): PartEntry | null {
     const { tiers, newEntryId } = this.#options;
     if (head.meta.part === null || newEntryId === null) return null;

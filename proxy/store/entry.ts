@@ -6,21 +6,22 @@ import type { Fenced } from '../fence/reader.ts';
 import type { EntryHead } from './entry-head.ts';
 
 /**
- * An entry as a worker uses it: its head, the content where that is in memory, the fields rendered for sending, and
- * what the fence noted of it. Replaced as a whole when a 304 changes its head; only the fence's notes change in place.
+ * An entry as a worker uses it: its head, its content where that is in memory, the fields rendered for sending, and the
+ * fence's notes on it. A 304 that changes the head replaces the object; only the notes and the last hit change in
+ * place.
  */
 export class StoredEntry implements Fenced {
   readonly head: EntryHead;
-  /** null: on disk alone, or still coming. */
+  /** Null: on disk alone, or still coming in. */
   readonly content: Uint8Array | null;
   /** The fields as sent to clients, without Age, Via and Cache-Status. */
   readonly sentFields: Fields;
-  /** The bytes that it takes in memory, all told. */
+  /** Bytes of memory that it takes in all. */
   readonly memoryBytes: number;
   clearEra = -1;
   clearAt = -1;
   softSinceMs = 0;
-  /** What the last hit was sent with; null: none yet. */
+  /** The fields of the last hit; null: there was none. */
   lastHit: SentHit | null = null;
 
   #told: StatedLifetimes | null = null;
@@ -59,7 +60,7 @@ export class StoredEntry implements Fenced {
   }
 }
 
-/** The whole fields of a hit, with the Age and the remaining lifetime that they tell, both in whole seconds. */
+/** All fields of a hit, with the Age and the remaining lifetime that they state, in whole seconds. */
 export interface SentHit {
   readonly ageSeconds: number;
   readonly ttlSeconds: number;
@@ -67,15 +68,15 @@ export interface SentHit {
 }
 
 /**
- * Objects, arrays, map slots and the list node of an entry, with what the collector leaves behind on the heap before it
- * takes it back: by the growth of a process that was filled several times over with entries of a few hundred bytes.
+ * Objects, arrays, map slots and list node of an entry, with its share of the garbage that V8 has not collected yet:
+ * measured as the growth of a process that was filled several times over with entries of a few hundred bytes.
  */
 const FIXED_BYTES = 3_400;
-/** Of a string beside its characters. */
+/** Of a string besides its characters. */
 const STRING_BYTES = 32;
 /** Small buffers are allocated with a header and rounded up. */
 const BUFFER_BYTES = 192;
-/** Of the fields of the last hit: an array with a slot each, and what they are besides. */
+/** Of the fields of the last hit: a slot of the array for each, and the array and its own strings. */
 const SLOT_BYTES = 8;
 const HIT_BYTES = 192;
 

@@ -16,14 +16,14 @@ import { judge } from './verdict.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 
-/** An answer of the origin for a key: plain data that passes between workers. */
+/** An answer of the origin for a key, as plain data that workers send to each other. */
 export interface Lesson {
   readonly key: string;
   readonly route: string;
   readonly answer: LearntResponse;
-  /** Of the URL that was asked for. */
+  /** The tag of the requested URL. */
   readonly urlTag: string;
-  /** What the answer is stored as; null: it is not. */
+  /** The id of the entry that the answer is stored as; null: it is not stored. */
   readonly entryId: string | null;
 }
 
@@ -33,11 +33,11 @@ export interface LearnerDependencies {
   readonly clock: Clock;
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
-  /** The other workers learn from it, too, each in its own memory. Resolves when they have. */
+  /** Makes the other workers learn from the answer, each in its own memory. Resolves when they have. */
   teachOthers(lesson: Lesson): Promise<void>;
-  /** As a fill has it. */
+  /** Invalidates the URL but for this entry; gives the head with the floor that it may have then. */
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
-  /** What this worker has learnt of an entry of which others may have copies in memory. Resolves when they know. */
+  /** Sends a changed head to workers that may have copies in memory. Resolves when they have applied it. */
   tellPeers(head: EntryHead): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ interface Learnt {
   readonly learning: Learning;
 }
 
-/** Does to what is stored what the origin's answers mean for it, on every worker, in memory and on disk. */
+/** Carries out what an answer of the origin means for stored responses, on every worker, in memory and on disk. */
 export class Learner {
   readonly #deps: LearnerDependencies;
 
@@ -55,18 +55,19 @@ export class Learner {
   }
 
   /**
-   * Whether there is something to learn. `isStoredElsewhere`: another worker has something that this one need not have.
+   * Whether there is something to learn. `isStoredElsewhere`: another worker has entries of the key that this one may
+   * lack.
    */
   concerns(lesson: Lesson, isStoredElsewhere: boolean): boolean {
     return this.decide(lesson).length > 0 || (isStoredElsewhere && teaches(lesson.answer));
   }
 
-  /** What the answer means for each stored response that it concerns. */
+  /** The stored responses that the answer concerns, with what it means for each. */
   decide(lesson: Lesson): readonly Learnt[] {
     return this.#decideFor(this.#deps.tiers.all(lesson.key, lesson.route), lesson);
   }
 
-  /** Whether the answer may take the place of what is stored: an error may not, where something stands in for it. */
+  /** Whether the answer may replace a stored response: an error may not replace one that may be served in its place. */
   mayDisplace({ key, route, answer }: Lesson): boolean {
     if (!isStaleIfErrorStatus(answer.status)) return true;
     const stored = this.#deps.tiers.all(key, route);
@@ -77,16 +78,16 @@ export class Learner {
   }
 
   /**
-   * Resolves when no worker serves any more what the answer has replaced or outdated, and each knows what is stale. What a
-   * 304 confirms is updated by the fill that asked.
+   * Resolves when no worker serves what the answer has replaced or outdated, and every worker has marked what is stale.
+   * What a 304 confirms is updated by the fetch that asked, not here.
    */
   async learn(lesson: Lesson): Promise<void> {
     await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt, lesson)));
-    // Behind the disk: nobody can promote from there what is dropped.
+    // After the disk: a worker that drops an entry must not promote it from disk again.
     await this.#deps.teachOthers(lesson);
   }
 
-  /** What another worker has learnt, for what this one has in memory. */
+  /** Applies an answer that another worker has received to the memory of this one. */
   learnInMemory(lesson: Lesson): void {
     const { tiers } = this.#deps;
     const inMemory = tiers.memory.get(lesson.key).filter(({ head }) => head.route === lesson.route);
@@ -109,7 +110,7 @@ export class Learner {
     const { head } = entry;
     switch (learning.kind) {
       case 'stale':
-        // What can't be written on the cache's disk is fenced: else a restart would bring the entry back as it was.
+        // Where the cache's disk can't be written, a restart would bring the entry back as it was, unless it is fenced.
         if (!(await tiers.updateSynced({ ...head, meta: learning.meta }))) await outdateCopies(head, urlTag);
         return;
       case 'outdated':
@@ -128,7 +129,7 @@ export class Learner {
     }
   }
 
-  /** RFC 9111 §4.3.5. An invalidated entry is confirmed by a validator alone, which a HEAD does not send. */
+  /** RFC 9111 §4.3.5. Not for an invalidated entry, which only a validator confirms: this HEAD was sent without. */
   async #freshen(entry: StoredEntry, meta: StoredMeta, urlTag: string): Promise<void> {
     const { tiers, fence, outdateCopies, tellPeers } = this.#deps;
     if (fence.verdict(entry).kind !== 'clear') return;
@@ -144,7 +145,9 @@ export class Learner {
     return { meta, sizeBytes: head.sizeBytes, floor: head.floor, standsIn };
   }
 
-  /** For a client without directives of its own, or for the one that asked. */
+  /**
+   * Whether the entry may be served in place of the error: to a client without directives, or to the one that asked.
+   */
   #standsIn(entry: StoredEntry, { request: asked, policy, responseTimeMs: nowMs }: LearntResponse): boolean {
     const route = this.#deps.routeNamed(entry.head.route);
     if (route === null) return false;
@@ -156,7 +159,7 @@ export class Learner {
   }
 }
 
-/** Nothing is served from it any more. */
+/** Whether the entry must not be served any more. */
 function isOver({ kind }: Learning): boolean {
   return kind === 'replaced' || kind === 'outdated';
 }

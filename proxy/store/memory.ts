@@ -2,32 +2,32 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { StoredEntry } from './entry.ts';
 
-/** The memory tier of one worker. Variants of a key stand and go together. */
+/** The memory tier of one worker. Variants of a key are evicted together. */
 export interface MemoryTier {
-  /** Newest first; empty where there is none. The array is not to be kept or changed. */
+  /** The key's entries, newest first. The array must not be kept or changed. Counts as a use. */
   get(key: string): readonly StoredEntry[];
-  /** Whether an entry of this size is taken at all. */
+  /** Whether an entry with content of this size may be stored. */
   admits(contentBytes: number): boolean;
   /**
-   * Stores an entry, in place of those of its key that `replaced` picks. Beyond `maxVariants` the oldest goes. Where it
-   * is too large those are gone all the same, and the answer is false.
+   * Stores an entry in place of those of its key for which `replaced` is true; beyond `maxVariants` the oldest are
+   * removed. False: the entry is too large or has no content; those that it replaces are removed all the same.
    */
   put(entry: StoredEntry, maxVariants: number, replaced: (other: StoredEntry) => boolean): boolean;
-  /** Puts a changed entry in place of the one with its id; false where that is gone. */
+  /** Replaces the entry with the same id; false where there is none. */
   update(entry: StoredEntry): boolean;
   remove(key: string, id: string): void;
   /**
-   * Takes room for content that is still coming, at the cost of what was not used lately. `onLost` is called when the
-   * room had to be given up again.
+   * Reserves room for content that is still coming in, which evicts entries. `onLost` is called when the reservation
+   * itself is evicted.
    */
   reserve(onLost: () => void): Reservation;
-  /** What stands here as this is asked, in slices, and without counting as use. What goes meanwhile may be left out. */
+  /** The entries that are here now, in slices; does not count as a use. Entries removed meanwhile may be left out. */
   scan(): AsyncGenerator<StoredEntry, void, undefined>;
   readonly stats: MemoryStats;
 }
 
 export interface Reservation {
-  /** The room taken in all from now on. False, and nothing taken, where one entry may not have as much. */
+  /** Sets the reserved bytes. False, and unchanged, where one entry may not have as much. */
   grow(bytes: number): boolean;
   release(): void;
 }
@@ -40,17 +40,15 @@ export interface MemoryStats {
 }
 
 const NONE: readonly StoredEntry[] = [];
-/** Keys that a scan looks at before others have their turn. */
+/** Keys that a scan reads in one turn of the loop. */
 const SCAN_SLICE = 1_000;
 
-/** `largestShare` of the level is what one entry may take at most, lest it drive all others out. */
+/** `largestShare`: the most of the tier that one entry may take, so that it does not evict all others. */
 export function createMemoryTier(maxBytes: number, largestShare: number): MemoryTier {
-  return maxBytes > 0
-    ? new LruMemoryLevel(maxBytes, Math.floor(maxBytes * largestShare))
-    : new NoMemoryLevel();
+  return maxBytes > 0 ? new LruMemoryTier(maxBytes, Math.floor(maxBytes * largestShare)) : new NoMemoryTier();
 }
 
-class LruMemoryLevel implements MemoryTier {
+class LruMemoryTier implements MemoryTier {
   readonly #cache: LRUCache<string, readonly StoredEntry[]>;
   readonly #largestBytes: number;
   readonly #lost = new Map<string, () => void>();
@@ -64,7 +62,7 @@ class LruMemoryLevel implements MemoryTier {
     this.#cache = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: (entries) => entries.reduce((sum, entry) => sum + entry.memoryBytes, 0),
-      // After the change that it was part of: who hears of a loss may change the level in turn.
+      // After the change, not within it: `onLost` may change the tier in turn.
       disposeAfter: (entries, key, reason) => {
         if (reason === 'evict') this.#lost.get(key)?.();
         this.#entries -= entries.length;
@@ -113,7 +111,7 @@ class LruMemoryLevel implements MemoryTier {
 
   reserve(onLost: () => void): Reservation {
     this.#reservations += 1;
-    // No request's key begins so: it begins with its origin's name.
+    // A request's key begins with the name of its origin, so none begins like this.
     const key = `\n${this.#reservations}`;
     this.#lost.set(key, onLost);
     return {
@@ -146,7 +144,7 @@ class LruMemoryLevel implements MemoryTier {
     };
   }
 
-  /** What is left of a key's entries. */
+  /** Sets a key's entries to those that are kept. */
   #replace(key: string, kept: readonly StoredEntry[]): void {
     if (kept.length === (this.#cache.peek(key) ?? NONE).length) return;
     if (kept.length === 0) this.#cache.delete(key);
@@ -156,12 +154,12 @@ class LruMemoryLevel implements MemoryTier {
   #set(key: string, entries: readonly StoredEntry[]): void {
     this.#entries += entries.length;
     this.#cache.set(key, entries);
-    // Together they may be larger than the level, which then takes none of them.
+    // Together they may be larger than the tier, which then takes none of them.
     if (!this.#cache.has(key)) this.#entries -= entries.length;
   }
 }
 
-class NoMemoryLevel implements MemoryTier {
+class NoMemoryTier implements MemoryTier {
   readonly stats: MemoryStats = { bytes: 0, entries: 0, evictions: 0, variantEvictions: 0 };
 
   get(): readonly StoredEntry[] {

@@ -11,26 +11,28 @@ import { isLater, mergedHead, type EntryHead } from './entry-head.ts';
 import type { MemoryTier } from './memory.ts';
 import { StoredEntry } from './entry.ts';
 
-/** Ids that are remembered as long as copies may be on their way from another worker, or in somebody's hands. */
+/**
+ * How many ids of dropped entries are remembered, since copies may be in transit from a worker or in use by a request.
+ */
 const DROPPED_IDS = 10_000;
 
-/** What the tiers have for a request. */
+/** The entry for a request, or why there is none. */
 export type TierLookup =
   { readonly entry: StoredEntry; readonly miss: null } | { readonly entry: null; readonly miss: Miss };
 
 /**
- * Content on disk up to this size is read as a whole before a 304 confirms it, which takes about a millisecond. A larger
- * one is checked as it is read.
+ * Content on disk up to this size is read as a whole before a 304 confirms the entry, which takes about a millisecond.
+ * Larger content is checked as it is read.
  */
 const VERIFIED_BYTES = 2 ** 20;
 
-/** The tiers of one worker as one: memory first, then disk, from where small entries are promoted. */
+/** The tiers of one worker as one store: memory first, then disk, from which small entries are promoted. */
 export class Tiers {
   readonly memory: MemoryTier;
   readonly disk: DiskTier | null;
   readonly #policyOf: (route: string) => RouteCacheConfig | null;
   readonly #dropped = new Set<string>();
-  /** Entries whose content was gone or damaged when it was wanted. */
+  /** How many entries had missing or damaged content. */
   lost = 0;
   promotions = 0;
 
@@ -45,8 +47,8 @@ export class Tiers {
   }
 
   /**
-   * The variant that answers the request, fresh or not, or what there is beside it. What was stored under another route
-   * bears that one's tags and lifetimes: to this one it is not there.
+   * The variant that answers the request, fresh or not, or the kind of miss. An entry that was stored under another
+   * route is not found, since it has that route's tags and lifetimes.
    */
   find(key: string, request: RequestView, route: string): TierLookup {
     const inMemory = ofRoute(this.memory.get(key), route);
@@ -58,7 +60,10 @@ export class Tiers {
     return entry === null ? { entry, miss: missOf([...inMemory, ...heads], request) } : { entry, miss: null };
   }
 
-  /** What the disk has for the request that is later than an entry in memory, as another worker may have stored it; else null. */
+  /**
+   * An entry on disk for the request that is later than one in memory: another worker may have stored it. Null: there
+   * is none.
+   */
   findLater({ head }: StoredEntry, request: RequestView): StoredEntry | null {
     const later = this.#headsOnDisk(head.key).filter(
       (other) => other.route === head.route && isLater(other, head),
@@ -67,7 +72,7 @@ export class Tiers {
     return index < 0 ? null : this.#promote(later[index]!);
   }
 
-  /** Every variant of a key that was stored under the route, each once. */
+  /** Every variant of a key that was stored under the route, once each; those from disk without content. */
   all(key: string, route: string): StoredEntry[] {
     const entries = [...this.memory.get(key)];
     const known = new Set(entries.map((entry) => entry.head.id));
@@ -78,8 +83,9 @@ export class Tiers {
   }
 
   /**
-   * Keeps a whole entry in memory, in place of older ones of the same variant: those go also where it is too large for
-   * memory or has no content here. Nothing happens where one from a later flight is there.
+   * Stores a whole entry in memory in place of older ones of the same variant; those are removed also where the entry
+   * is too large or has no content. False: it is not stored. An entry with a lower floor than one that is there changes
+   * nothing.
    */
   keep(entry: StoredEntry, maxVariants: number): boolean {
     const { head } = entry;
@@ -92,21 +98,21 @@ export class Tiers {
   }
 
   /**
-   * What an answer has made of an entry, in every level, and only where the very entry is still there. Resolves when every
-   * worker finds it on disk.
+   * Changes the head of an entry in both tiers, where that entry is still there. Resolves when every worker finds it on
+   * disk.
    */
   async update(head: EntryHead): Promise<void> {
     this.updateMemory(head);
     await this.disk?.update(head);
   }
 
-  /** The same for what a power failure must not take back; false where the disk can't be written. */
+  /** As `update`, but resolves when a power failure can't take it back; false where the disk can't be written. */
   async updateSynced(head: EntryHead): Promise<boolean> {
     this.updateMemory(head);
     return (await this.disk?.updateSynced(head)) ?? true;
   }
 
-  /** The same for what another worker has brought to the disk. */
+  /** Changes the head in memory alone: another worker has changed it on disk. */
   updateMemory(learnt: EntryHead): void {
     const { key, id } = learnt;
     const known = this.memory.get(key).find((other) => other.head.id === id);
@@ -115,7 +121,7 @@ export class Tiers {
     this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 
-  /** The content of an entry that is on disk; null: gone or damaged. */
+  /** The whole content of an entry on disk; null: missing or damaged. */
   read(head: EntryHead): Uint8Array | null {
     return this.disk === null ? null : readWhole(this.disk, head);
   }
@@ -129,26 +135,26 @@ export class Tiers {
     return (await this.disk?.remove(head.key, head.id)) ?? true;
   }
 
-  /** This worker serves the entry to nobody any more. Those who read it already have all of it. */
+  /** Stops serving the entry on this worker. Requests that already read its content read on. */
   dropHere({ key, id }: EntryHead): void {
     this.#dropped.add(id);
     if (this.#dropped.size > DROPPED_IDS) this.#dropped.delete(this.#dropped.values().next().value!);
     this.memory.remove(key, id);
   }
 
-  /** Whether it was dropped, lately: whoever has found it before must not serve it. */
+  /** Whether the entry was dropped lately: a request that had found it before must not serve it. */
   isDropped(id: string): boolean {
     return this.#dropped.has(id);
   }
 
-  /** The content of the entry is missing or damaged: resolves when no worker finds it any more. Never rejects. */
+  /** For an entry whose content is missing or damaged: resolves when no worker finds it. Never rejects. */
   async discard({ key, id }: EntryHead): Promise<void> {
     this.lost += 1;
     this.memory.remove(key, id);
     await this.disk?.discard(key, id);
   }
 
-  /** Whether the entry's content is there and whole, as far as that is looked at before any of it is sent. */
+  /** Whether the entry's content is there and sound; of content above `VERIFIED_BYTES` only the first chunk is read. */
   isReadable({ head, content }: StoredEntry): boolean {
     if (content !== null) return true;
     const { sizeBytes } = head;
@@ -161,13 +167,13 @@ export class Tiers {
     return true;
   }
 
-  /** This worker finds the entry no longer. */
+  /** Makes this worker find the entry no longer, in either tier. */
   forget(key: string, id: string): void {
     this.memory.remove(key, id);
     this.disk?.hide(id);
   }
 
-  /** The fields with which clients are sent an entry of this head. */
+  /** The fields that clients are sent with an entry of this head. */
   sentFieldsOf(head: EntryHead): Fields {
     const policy = this.#policyOf(head.route);
     const fields = policy === null ? head.meta.fields : downstreamFields(head.meta.fields, policy);
@@ -206,7 +212,7 @@ export class Tiers {
   }
 }
 
-/** Nearly always all of them, which costs no copy. */
+/** The entries of a route: nearly always all of them, without a copy. */
 function ofRoute(entries: readonly StoredEntry[], route: string): readonly StoredEntry[] {
   return entries.every(({ head }) => head.route === route)
     ? entries

@@ -2,7 +2,7 @@ import type { FeedTrust, Verdict } from '../../policies/model.ts';
 import type { Fenced, FenceReader } from '../fence/reader.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../mechanisms.ts';
 
-/** What the fence and the feed of its route say of an entry. */
+/** The verdict of the fence on an entry, and the trust in the feed of its route. */
 export interface Judgement {
   readonly trust: FeedTrust;
   readonly verdict: Verdict;
@@ -15,9 +15,9 @@ export interface Judge<Route> {
 }
 
 /**
- * The feed's proof is read before the fence. The coordinator brings changes into force before it renews the proof, so a
- * fence that is read after a proof shows every change that the proof stands for. The other way a feed that was lost, and
- * has caught up between the two, would vouch for a verdict that is older than its changes.
+ * Reads the feed's proof before the fence. The coordinator publishes changes in the fence before it renews the proof,
+ * so a fence that is read after the proof shows every change that the proof covers. In the other order, a feed that is
+ * lost and catches up between the two reads would seem live at a verdict that is older than its changes.
  */
 export function judge<Route>(
   { fence, trustOf, mechanisms = ALL_MECHANISMS }: Judge<Route>,

@@ -1,7 +1,7 @@
 /**
  * Runs one write transaction after another and returns each outcome as a value. LMDB's own queue takes any amount and
- * then blocks the thread, and each running sync holds a thread of Node's pool. So one transaction runs at a time, and at
- * most one sync behind it.
+ * then blocks the thread, and each running sync holds a thread of Node's pool. So one transaction runs at a time, and
+ * at most one sync behind it.
  */
 import type { RootDatabase } from 'lmdb';
 import { isPanic } from '../../state/lmdb-panic.ts';
@@ -29,8 +29,8 @@ export class Committer {
   }
 
   /**
-   * Runs `work` in a transaction. Null: it is committed, and so visible to every reader; else none of it is. Must not be
-   * called before the last call has resolved. Rejects with what `work` throws, other than errors of LMDB.
+   * Runs `work` in a transaction. Null: it is committed, and so visible to every reader; else none of it is. Must not
+   * be called before the last call has resolved. Rejects with what `work` throws, other than errors of LMDB.
    */
   async commit(work: () => void): Promise<CommitFailure | null> {
     const unsynced = await this.#trailing;

@@ -109,8 +109,8 @@ export function countRecords(table: Table): number {
 }
 
 /**
- * How many commits the oldest open read snapshot lies behind the last one; 0: none is open. LMDB reuses no page that was
- * freed after that snapshot, and takes new ones from the end of the file instead.
+ * How many commits the oldest open read snapshot lies behind the last one; 0: none is open. LMDB reuses no page that
+ * was freed after that snapshot, and takes new ones from the end of the file instead.
  */
 export function oldestSnapshotLag({ root, about }: Tables): number {
   const last = statsOf(about).lastTxnId;

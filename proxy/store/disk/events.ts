@@ -6,5 +6,7 @@ export type DiskEvent =
   /** Entries of routes with `evict: last` leave no room for others; new entries are refused. */
   | { readonly kind: 'evict-last-full' }
   | { readonly kind: 'evict-last-room' }
-  /** Content of this entry was missing or failed its checksum. The entry is removed, and the next request fetches it. */
+  /**
+   * Content of this entry was missing or failed its checksum. The entry is removed, and the next request fetches it.
+   */
   | { readonly kind: 'entry-damaged'; readonly id: string };

@@ -1,6 +1,6 @@
 /**
- * How entries lie on disk: keys, records, checksums. The checksum of a head or chunk covers its key, too: a record that is
- * torn, damaged or under a wrong key reads as missing, never as another one.
+ * How entries lie on disk: keys, records, checksums. The checksum of a head or chunk covers its key, too: a record that
+ * is torn, damaged or under a wrong key reads as missing, never as another one.
  */
 import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -15,9 +15,9 @@ const PAGE_HEADER_BYTES = 24;
 const CHECKSUM_BYTES = 4;
 
 /**
- * Content bytes of each chunk but the last. LMDB keeps a large value in a run of pages, the first with a header; a chunk
- * with its checksum fills eight of them exactly. Runs of sixteen left the file about 2% larger after long use, since free
- * runs of that length are rarer, and were no faster.
+ * Content bytes of each chunk but the last. LMDB keeps a large value in a run of pages, the first with a header; a
+ * chunk with its checksum fills eight of them exactly. Runs of sixteen left the file about 2% larger after long use,
+ * since free runs of that length are rarer, and were no faster.
  */
 export const CHUNK_BYTES = 8 * PAGE_BYTES - PAGE_HEADER_BYTES - CHECKSUM_BYTES;
 
@@ -97,8 +97,8 @@ export interface StoredHead {
 }
 
 /**
- * A head: checksum (4 bytes), format version (1), flags (1), count of tag hashes (4), time of storing, floor and size (8
- * each), the tag hashes (4 each), and the rest as JSON. Numbers are little-endian.
+ * A head: checksum (4 bytes), format version (1), flags (1), count of tag hashes (4), time of storing, floor and size
+ * (8 each), the tag hashes (4 each), and the rest as JSON. Numbers are little-endian.
  */
 const HEAD_FIXED_BYTES = 34;
 const HEAD_FLAG = { evictLast: 1, possiblyStale: 2 } as const;

@@ -1,7 +1,7 @@
 /**
  * The room of the cache, in pages of its file. LMDB never gives a page back: the file is as large as the most that was
- * ever in use, and larger where free pages lie in runs too short for a chunk. So the pages in use must stay clear of the
- * bound. Constants are shares of the size or of the bound.
+ * ever in use, and larger where free pages lie in runs too short for a chunk. So the pages in use must stay clear of
+ * the bound. Constants are shares of the size or of the bound.
  */
 import { PAGE_BYTES } from '../../state/file-check.ts';
 import type { PageCounts } from './environment.ts';
@@ -46,8 +46,8 @@ export class DiskQuota {
   }
 
   /**
-   * To be called after each transaction. `snapshotLag`: how many commits the oldest open snapshot lies behind; asked for
-   * only where the next transaction could take the file over its bound.
+   * To be called after each transaction. `snapshotLag`: how many commits the oldest open snapshot lies behind; asked
+   * for only where the next transaction could take the file over its bound.
    */
   observe(counts: PageCounts, snapshotLag: () => number): void {
     this.#usedBefore = this.#now.used;
@@ -57,8 +57,8 @@ export class DiskQuota {
   }
 
   /**
-   * An open snapshot keeps freed pages from reuse, and the file has no room for new ones. Eviction and deletion would take
-   * pages and free none.
+   * An open snapshot keeps freed pages from reuse, and the file has no room for new ones. Eviction and deletion would
+   * take pages and free none.
    */
   get isPinned(): boolean {
     return this.#isPinned;

@@ -1,6 +1,6 @@
 /**
- * Orphaned chunks: those without a head, which wait for deletion. A worker reads a body over many turns of its loop, each
- * time by a new snapshot, so the chunks of a removed entry stay until nobody reads it.
+ * Orphaned chunks: those without a head, which wait for deletion. A worker reads a body over many turns of its loop,
+ * each time by a new snapshot, so the chunks of a removed entry stay until nobody reads it.
  */
 import { pagesOf } from './quota.ts';
 
@@ -19,7 +19,9 @@ export class OrphanedChunks {
     return this.#pages;
   }
 
-  /** `readyAtMs`: monotonic; before it they are not deleted, so that a reader that has just found the entry can pin it. */
+  /**
+   * `readyAtMs`: monotonic; before it they are not deleted, so that a reader that has just found the entry can pin it.
+   */
   add(id: string, sizeBytes: number, readyAtMs: number): void {
     this.delete(id);
     const pages = pagesOf(sizeBytes);

@@ -37,8 +37,8 @@ export class WriteGuard {
   }
 
   /**
-   * To be called when a transaction has failed. LMDB reports a full file system as an input/output error and stays sound;
-   * after any other failure its next transaction may never end.
+   * To be called when a transaction has failed. LMDB reports a full file system as an input/output error and stays
+   * sound; after any other failure its next transaction may never end.
    */
   failed(failure: CommitFailure): void {
     if (!failure.isPanic && this.#freeBytes() < this.#neededBytes) this.#stop('stopped', failure.reason);

@@ -1,7 +1,7 @@
 /**
  * Runs the writer's operations in order, in one transaction after another of a few milliseconds each. Between them it
- * evicts entries to make room and deletes orphaned chunks. It is long because the three share one state: which room there
- * is, and which is about to be.
+ * evicts entries to make room and deletes orphaned chunks. It is long because the three share one state: which room
+ * there is, and which is about to be.
  */
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { SLICE_MS, type Committer, type CommitFailure } from './committer.ts';
@@ -29,7 +29,7 @@ export interface Removed {
 }
 
 interface Operation {
-  /** Content that it adds; 0: it is done even where there is no quota. */
+  /** Content that it adds; an operation with 0 runs even where there is no room. */
   readonly bytes: number;
   /** Memory that it takes while it waits; an operation with 0 is accepted however much waits. */
   readonly waitingBytes: number;
@@ -73,9 +73,9 @@ export class WriteQueue {
 
   /**
    * Runs `run` in a transaction and resolves with its result when that is committed. `run` must not throw once it has
-   * written. Null: refused for want of room, because too much waits, or because the transaction failed. `bytes`: content
-   * that it adds. `headBytes`: memory of the head of a new entry. `isOwed`: earlier operations of the entry were accepted,
-   * so this one is accepted however much waits.
+   * written. Null: refused for want of room, because too much waits, or because the transaction failed. `bytes`:
+   * content that it adds. `headBytes`: memory of the head of a new entry. `isOwed`: earlier operations of the entry
+   * were accepted, so this one is accepted however much waits.
    */
   do<T>(bytes: number, run: () => T, headBytes = 0, isOwed = false): Promise<T | null> {
     const isNew = bytes > 0 || headBytes > 0;

@@ -1,7 +1,7 @@
 /**
- * The one writer of the cache's disk tier, in the coordinator. Its promises resolve when the change is committed, and so
- * visible to every reader. It is long because every operation on an entry is here; the queue, the transactions and the
- * records have files of their own.
+ * The one writer of the cache's disk tier, in the coordinator. Its promises resolve when the change is committed, and
+ * so visible to every reader. It is long because every operation on an entry is here; the queue, the transactions and
+ * the records have files of their own.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { replaces } from '../../../policies/rfc9111/parts.ts';
@@ -50,7 +50,10 @@ export interface DiskWriterOptions {
   /** Milliseconds since 1970 by a clock that never goes back. */
   now(): number;
   log(event: DiskEvent): void;
-  /** Called with variants that were removed because their key has more than its route allows. Absent: no worker has them. */
+  /**
+   * Called with variants that were removed because their key has more than its route allows. Absent: no worker has
+   * them.
+   */
   surplus?(key: string, ids: readonly string[]): void;
 }
 
@@ -80,7 +83,10 @@ export class DiskWriter {
   readonly #partials = new Map<string, PartialEntry>();
   /** As of the last time that LMDB could be read. */
   #counted: PageCounts & { readonly entries: number };
-  /** How far the clock was set back since the cache was last used; added to the clock, so that the order of eviction holds. */
+  /**
+   * How far the clock was set back since the cache was last used; added to the clock, so that the order of eviction
+   * holds.
+   */
   readonly #behindMs: number;
   #refused = 0;
   #discarded = 0;
@@ -98,7 +104,10 @@ export class DiskWriter {
     this.#behindMs = Math.max(0, this.#index.newestUseMs() - options.now());
   }
 
-  /** Begins an entry: `append` its content in order, then `commit` or `abort`. The id must be new. Throws a RangeError as `idKey`. */
+  /**
+   * Begins an entry: `append` its content in order, then `commit` or `abort`. The id must be new. Throws a RangeError
+   * as `idKey`.
+   */
   begin(id: string): void {
     idKey(id);
     if (this.#guard.state === 'stopped') this.#guard.check();
@@ -106,9 +115,9 @@ export class DiskWriter {
   }
 
   /**
-   * Writes the next chunk of an entry: `CHUNK_BYTES` long, only the last may be shorter. False: it is not stored, and the
-   * entry is lost (no room, a failing disk, an unknown id, a chunk out of order). `bytes` must not change before the
-   * promise resolves. Throws a RangeError for any other length.
+   * Writes the next chunk of an entry: `CHUNK_BYTES` long, only the last may be shorter. False: it is not stored, and
+   * the entry is lost (no room, a failing disk, an unknown id, a chunk out of order). `bytes` must not change before
+   * the promise resolves. Throws a RangeError for any other length.
    */
   async append(id: string, index: number, bytes: Uint8Array): Promise<boolean> {
     if (bytes.length === 0 || bytes.length > CHUNK_BYTES)
@@ -133,8 +142,8 @@ export class DiskWriter {
 
   /**
    * Makes a whole entry visible under its key. It replaces an older entry of the same variant, and the variant that was
-   * stored first where there are more than `maxVariants`. Refused where chunks are missing, where an entry with a higher
-   * floor is there, or where nothing can be stored.
+   * stored first where there are more than `maxVariants`. Refused where chunks are missing, where an entry with a
+   * higher floor is there, or where nothing can be stored.
    */
   async commit(head: EntryHead, { maxVariants }: { maxVariants: number }): Promise<'stored' | 'refused'> {
     const isBroken = this.#partials.get(head.id)?.broken === true;
@@ -185,7 +194,9 @@ export class DiskWriter {
     return outcomeOf(removed === null ? null : removed.length > 0);
   }
 
-  /** Resolves when what was committed is on the disk, so that a power failure takes none of it back; false: it is not. */
+  /**
+   * Resolves when what was committed is on the disk, so that a power failure takes none of it back; false: it is not.
+   */
   async synced(): Promise<boolean> {
     return (await this.#committer.sync()) === null;
   }
@@ -221,8 +232,8 @@ export class DiskWriter {
   }
 
   /**
-   * Yields every entry that `matches`, in no order, in slices of a few milliseconds, which may be empty. Entries that are
-   * stored meanwhile may be missing.
+   * Yields every entry that `matches`, in no order, in slices of a few milliseconds, which may be empty. Entries that
+   * are stored meanwhile may be missing.
    */
   async *scan(matches: (head: EntryHead) => boolean): AsyncGenerator<readonly EntryHead[], void, undefined> {
     let from: Buffer | null = null;

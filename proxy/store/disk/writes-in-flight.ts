@@ -1,9 +1,9 @@
 import type { KeyedHash } from '../../threads/keyed-hash.ts';
 
 /**
- * Which worker has an entry in memory that is on its way to the disk, where no other worker finds it before the commit. A
- * table of fixed size in shared memory. Two keys may share a slot: that costs a lookup at a worker or a request to the
- * origin, never a wrong answer.
+ * Which worker has an entry in memory that is on its way to the disk, where no other worker finds it before the commit.
+ * A table of fixed size in shared memory. Two keys may share a slot: that costs a lookup at a worker or a request to
+ * the origin, never a wrong answer.
  */
 export interface WritesInFlight {
   /** Notes that this worker sends an entry of the key. To call the result when every worker finds it on disk. */
@@ -13,7 +13,10 @@ export interface WritesInFlight {
 }
 
 const SLOTS = 4_096;
-/** A word holds the worker's index plus 1 and, above it, a count of its entries, so that none clears the slot of a later one. */
+/**
+ * A word holds the worker's index plus 1 and, above it, a count of its entries, so that none clears the slot of a later
+ * one.
+ */
 const HOLDER_BITS = 10;
 
 export function writesInFlightBuffer(): SharedArrayBuffer {
