@@ -32,27 +32,27 @@ describe('a version', () => {
     expect(versionOf(change({ v: [3, 4] }), 'v')).toBe(4n);
   });
 
-  it('of a change is none where it is not told, or where something else is', () => {
+  it('of a change is none where it is missing or malformed', () => {
     expect(versionOf(change({ v: null }), 'v')).toBeNull();
     expect(versionOf(change({}), 'v')).toBeNull();
     expect(versionOf(change({ v: 9 }, { v: 'x' }), 'v')).toBeNull();
   });
 });
 
-describe('what an answer has to show', () => {
+describe('the version that a response has to attest', () => {
   const told = (version: bigint | null) => ({ as: 'change', tags: ['a'], version }) as const;
 
-  it('is the highest version told, in whatever order', () => {
+  it('is the highest version, in any order', () => {
     expect([told(3n), told(1n), told(2n)].reduce(markAfter, NO_MARK)).toEqual({ highest: 3n, isKnown: true });
   });
 
-  it('is not known after a change without one, until the next that tells one', () => {
+  it('is unknown after a change without one, until the next change with one', () => {
     const unknown = [told(3n), told(null)].reduce(markAfter, NO_MARK);
     expect(unknown.isKnown).toBe(false);
     expect(markAfter(unknown, told(2n))).toEqual({ highest: 3n, isKnown: true });
   });
 
-  it('is begun anew by a gap, and not moved by what invalidates nothing', () => {
+  it('is reset by a gap, and unchanged by changes that invalidate nothing', () => {
     const mark = markAfter(NO_MARK, told(3n));
     expect(markAfter(mark, { as: 'change', tags: [], version: null })).toBe(mark);
     expect(markAfter(mark, { as: 'gap', tags: ['feed:a'], version: null })).toEqual(NO_MARK);

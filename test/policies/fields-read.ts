@@ -1,4 +1,4 @@
-/** The fields by whose values something is decided: of requests, and of answers of the origin. */
+/** The fields of requests, and of the origin's responses, whose values decisions depend on. */
 export const READ_OF_REQUESTS = [
   'accept',
   'accept-charset',

@@ -178,11 +178,11 @@ describe('RFC 3986 §3.3 a path in which an origin that decodes first finds a do
     });
   });
 
-  it('is looked for only in a target that is one', () => {
+  it('is detected only in a valid target', () => {
     expect(decideTarget('/..%2f%', 'refuse')).toEqual({ kind: 'malformed' });
   });
 
-  it('is none of what is left where nothing is refused', () => {
+  it('is never in the normalised path', () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom('/', '.', '%2e', '%2F', '%25', '2e', 'a', ';', '\\', '%5c', '%252f')),
@@ -235,7 +235,7 @@ describe('the keyed query', () => {
 });
 
 describe('the key', () => {
-  it('tells apart origins, sites, paths, queries, headers and cookies', () => {
+  it('distinguishes origins, sites, paths, queries, headers and cookies', () => {
     const chosen = policy({ key: { query: 'all', headers: ['x-a'], cookies: ['lang', 'tz'] } });
     const keys = [
       parts(),
@@ -259,14 +259,14 @@ describe('the key', () => {
     expect(new Set(keys).size).toBe(keys.length);
   });
 
-  it('does not see what the route leaves out', () => {
+  it('does not depend on what the route leaves out', () => {
     const same = keyOf(parts()).key;
     expect(keyOf(parts({ fields: ['X-A', '1', 'Cookie', 'a=b'] })).key).toBe(same);
     const none = policy({ key: { query: 'none', headers: [], cookies: [] } });
     expect(keyOf(parts({ query: 'x=1', policy: none })).key).toBe(same);
   });
 
-  it('takes a cookie wherever it stands', () => {
+  it('uses a cookie at any position of the field', () => {
     const chosen = policy({ key: { query: 'all', headers: [], cookies: ['lang'] } });
     const key = (...cookies: string[]) =>
       keyOf(parts({ policy: chosen, fields: cookies.flatMap((c) => ['Cookie', c]) })).key;
@@ -306,7 +306,7 @@ describe('what is not in the key does not reach the origin', () => {
     expect(unkeyedRequestFields([name, 'evil', 'Accept', '*/*'], policy())).toEqual(['Accept', '*/*']);
   });
 
-  it('unless the route has it in the key', () => {
+  it('does so where the route has it in the key', () => {
     const chosen = policy({ key: { query: 'all', headers: ['x-host'], cookies: [] } });
     expect(unkeyedRequestFields(['X-Host', 'a', 'Range', 'b'], chosen)).toEqual(['X-Host', 'a']);
   });

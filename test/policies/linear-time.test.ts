@@ -1,6 +1,6 @@
 /**
- * Every field that a client or an origin can send is grown, by repetitions of whatever could part its members: what is
- * decided by it takes time in proportion to its length.
+ * Every field that a client or an origin can send is grown by repetitions of its possible separators. Decisions by it
+ * take time in proportion to its length.
  */
 import { describe, expect, it } from 'vitest';
 import { faultOfHead } from '../../origin-adapters/http/answer-head.ts';
@@ -24,11 +24,11 @@ import { readRequestHead } from '../../proxy/http/request-head.ts';
 import { get, NOW_MS, PLAIN_POLICY, policy, reuse, stored, storing } from '../rfc9111/given.ts';
 import { READ_OF_ANSWERS, READ_OF_REQUESTS } from './fields-read.ts';
 
-/** As long as all fields of a request together may be. */
+/** The maximum length of all fields of a request together. */
 const LARGEST = 32 * 1024;
-/** What is quadratic takes this many times as long for the whole as for its parts one by one. */
+/** A quadratic parser takes this many times as long for the whole as for its parts one by one. */
 const PARTS = 16;
-/** Nothing that is quadratic in the largest ends within it: that would be three thousand steps a microsecond. */
+/** A quadratic parser of the largest field can't end within this time: it would need 3,000 steps a microsecond. */
 const FAST_MS = 150;
 
 const SEPARATORS = [
@@ -81,7 +81,7 @@ const STARTS: Readonly<Record<string, readonly string[]>> = {
   via: ['1.1 weir'],
 };
 
-/** Texts that grow with `length`. Each ends in what most patterns refuse, for only then do they try all else. */
+/** Texts that grow with `length`. Each has an invalid end, because only a mismatch makes patterns backtrack. */
 function shapesOf(name: string): ((length: number) => string)[] {
   const starts = ['a', ...(STARTS[name] ?? [])];
   return [...SEPARATORS, ...PAIRS].flatMap((repeated) =>
@@ -231,7 +231,7 @@ function readTarget(text: string): void {
   }
 }
 
-/** Of the processor: whatever else runs on the machine does not count. */
+/** Processor time, which other processes do not affect. */
 function leastMs(times: number, run: () => void): number {
   let least = Infinity;
   for (let i = 0; i < times; i++) {
@@ -243,7 +243,7 @@ function leastMs(times: number, run: () => void): number {
   return least;
 }
 
-/** How many times as long the largest takes as all its parts would; 1 where it takes no time to speak of. */
+/** The time for the largest text in relation to that for all its parts; 1 where it is negligible. */
 function growthOf(read: (length: number) => void): number {
   const whole = () => read(LARGEST);
   if (leastMs(1, whole) < FAST_MS) return 1;
@@ -262,7 +262,7 @@ function superlinear(name: string, read: (text: string) => void): string[] {
   });
 }
 
-describe('time grows with the length alone', () => {
+describe('time is proportional to the length', () => {
   it.each(READ_OF_REQUESTS)('of the request field %s', (name) => {
     expect(superlinear(name, (text) => readRequest([name, text]))).toEqual([]);
   });
@@ -275,7 +275,7 @@ describe('time grows with the length alone', () => {
     expect(superlinear('', readTarget)).toEqual([]);
   });
 
-  it('and what does not is found', () => {
+  it('and a quadratic parser is detected', () => {
     const read = (length: number) => /^[^;]*?[ \t]*;$/.test(' '.repeat(length));
     expect(growthOf(read)).toBeGreaterThan(PARTS / 3);
   });

@@ -86,7 +86,7 @@ routes:
 `);
 const SITE = compileConfiguration(CONFIG, new Map([['shop', {} as Origin]]));
 
-/** The tags that the entry for a GET bears. */
+/** The tags of the entry for a GET. */
 function borne(target: string, host = 'shop.example', answer: Fields = []): string[] {
   const { path, query } = normalizeTarget(target)!;
   const { authority } = clientSite({
@@ -147,7 +147,7 @@ const answered = (fields: Fields) =>
     { status: 200, fields },
   );
 
-/** Each name in the ways in which clients and origins send it, one character a byte or percent-encoded. */
+/** Each name in the forms that clients and origins send, one character a byte or percent-encoded. */
 const NAMES: readonly (readonly [what: string, name: string, wire: string[], encoded: string[]])[] = (
   [
     ['ASCII', 'moebel'],
@@ -170,7 +170,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
   const reaches = (invalidated: readonly string[], entry: readonly string[]) =>
     expect(invalidated.filter((tag) => entry.includes(tag))).not.toEqual([]);
 
-  it('that an answer gave it', () => {
+  it("from its response's fields", () => {
     for (const sent of wire) {
       for (const fields of [
         ['Surrogate-Key', `a kind:${sent}  b`],
@@ -189,7 +189,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     }
   });
 
-  it('that is a group, or a Display String of one', () => {
+  it('of a group, as a String or a Display String', () => {
     const display = [...Buffer.from(`kind:${name}`)].map((byte) =>
       byte > 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `%${byte.toString(16)}`,
     );
@@ -202,7 +202,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     }
   });
 
-  it('that stands in its path', () => {
+  it('in its path', () => {
     for (const sent of [...wire, ...encoded]) {
       const entry = borne(`/kinds/${sent}`);
       for (const form of forms) {
@@ -221,7 +221,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     }
   });
 
-  it('that is a segment above it', () => {
+  it('of a segment above it', () => {
     for (const sent of [...wire, ...encoded]) {
       const entry = borne(`/below/${sent}/page`);
       for (const form of forms) {
@@ -233,7 +233,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     }
   });
 
-  it('that stands in its query', () => {
+  it('in its query', () => {
     for (const sent of [...wire, ...encoded]) {
       const entry = borne(`/search?utm=x&q=${sent}`);
       for (const form of forms) {
@@ -269,7 +269,7 @@ describe('an entry is reached by its host and its route', () => {
     }
   });
 
-  it('which a configuration may write in any spelling, too', () => {
+  it('in any spelling of the configuration', () => {
     for (const host of HOSTS) {
       const { routes } = configOf(`
 origins: { shop: { url: 'http://127.0.0.1:1' } }
@@ -279,7 +279,7 @@ routes: [{ name: a, match: { path: /a, host: "${host}" } }, { match: /* }]
     }
   });
 
-  it('as the configuration names it, however that is composed', () => {
+  it("by the route's name, composed or decomposed", () => {
     const entry = borne('/any');
     for (const name of ['k\u00fcche', 'ku\u0308che']) {
       expect(entry).toEqual(expect.arrayContaining([...purged({ routes: [name] })]));
@@ -288,7 +288,7 @@ routes: [{ name: a, match: { path: /a, host: "${host}" } }, { match: /* }]
   });
 });
 
-describe('a name that is another', () => {
+describe('a different name', () => {
   it('is not reached', () => {
     const entry = borne('/any', 'shop.example', ['Surrogate-Key', bytes('m\u00f6bel')]);
     for (const other of ['mobel', 'moebel', 'M\u00f6bel', 'm\u00f6bel2']) {
@@ -297,8 +297,8 @@ describe('a name that is another', () => {
   });
 });
 
-describe('a purge whose bytes are no UTF-8', () => {
-  it('is refused: what it names is not known', () => {
+describe('a purge whose bytes are not UTF-8', () => {
+  it('is refused, because its names are unknown', () => {
     expect(readPurgeRequest(Buffer.from('{"tags":["m\u00f6bel"]}', 'latin1'))).toEqual({
       kind: 'invalid',
       problems: ['expected a JSON object, got something that is not UTF-8'],

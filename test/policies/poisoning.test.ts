@@ -10,11 +10,11 @@ import { fc } from '../support/properties.ts';
 
 interface Sent {
   readonly key: string;
-  /** Target and fields as the origin gets them. */
+  /** Target and fields as the origin receives them. */
   readonly seen: string;
 }
 
-/** What becomes of a request on the cache handler; null: refused. */
+/** The request that the cache handler sends; null: it is refused. */
 function send(target: string, fields: Fields = [], rules: RouteCacheConfig = policy()): Sent | null {
   const normal = normalizeTarget(target);
   if (normal === null) return null;
@@ -110,7 +110,7 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
     ],
   ])('%s', (_, fields) => {
     expect(send('/p', fields)).toEqual(PLAIN);
-    // What Connection names is what it spells.
+    // Connection names a field in its exact spelling.
     if (fields.includes('Connection')) return;
     for (const other of ['_', '.', '!', '~']) {
       const respelled = fields.map((text, i) => (i % 2 === 0 ? text.replaceAll('-', other) : text));
@@ -203,16 +203,16 @@ describe('path confusion: two targets have one key only where the origin gets on
   });
 });
 
-describe('cache deception and denial: an answer for one is not kept for all', () => {
+describe('cache deception and denial: a response for one client is not stored for all', () => {
   const PRIVATE = ['Cache-Control', 'private', 'Content-Type', 'text/css'];
 
-  it('a private answer at the address of a style sheet is not stored', () => {
+  it('a private response at the URL of a style sheet is not stored', () => {
     expect(refusal(PRIVATE)).toBe('private');
     expect(refusal(['Content-Type', 'text/css'])).toBe('no-freshness');
   });
 
   it.each([400, 403, 413, 429, 431, 500, 502, 503])(
-    'an error that a malformed request provoked is not guessed to last: %i',
+    'an error that a malformed request caused has no heuristic lifetime: %i',
     (status) => {
       expect(refusal(['Last-Modified', 'Thu, 01 Jan 2015 00:00:00 GMT'], { status })).not.toBe('stored');
     },
@@ -231,7 +231,7 @@ describe('cache deception and denial: an answer for one is not kept for all', ()
     expect(withoutFields(fields, new Set(['set-cookie', 'set-cookie2']))).toEqual(fields);
   });
 
-  it('an answer to credentials is not stored', () => {
+  it('a response to a request with credentials is not stored', () => {
     expect(refusal(['Cache-Control', 'max-age=600'], { request: get('Authorization', 'Bearer x') })).toBe(
       'authorization',
     );

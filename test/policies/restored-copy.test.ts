@@ -11,7 +11,7 @@ const QUESTION: DistrustQuestion = {
   nowMs: 1_000_001,
 };
 
-describe('what earlier runs have left', () => {
+describe('data of earlier runs', () => {
   it.each<[string, Partial<DistrustQuestion>, string, boolean?]>([
     ['as it was', {}, 'believed'],
     ['never written down', { written: null }, 'believed'],

@@ -31,7 +31,7 @@ const of = (path: string, query = '', authority = 'shop.example:8080') =>
 const deep = (segments: number) => `/${Array.from({ length: segments }, (_, i) => `s${i}`).join('/')}`;
 
 describe('tags of an entry', () => {
-  it('are those by which purges reach it', () => {
+  it('are the tags by which purges reach it', () => {
     const tags = of('/a/b', 'x=1');
     for (const tag of [
       ALL_TAG,
@@ -90,20 +90,20 @@ describe('tags of an entry', () => {
     },
   );
 
-  it('reach by a prefix also what goes on in other bytes than UTF-8', () => {
+  it('reach by a prefix also paths that continue with bytes other than UTF-8', () => {
     const named = parseUrlPlace(encodeForUrl('/caf\u00e9'))!;
     expect(of('/caf%C3%A9/%FF')).toContain(tagOfPrefix(null, named.path));
     expect(of('/caf%C3%A9/x', 'q=%FF')).toContain(tagOfPrefix(null, named.path));
   });
 
-  it('tell URLs apart that differ in more than how they are encoded', () => {
+  it('distinguish URLs that differ in more than their encoding', () => {
     expect(of('/50%25')).not.toContain(tagOfUrl(null, '/50', ''));
     expect(of('/%2541')).not.toContain(tagOfUrl(null, '/A', ''));
     expect(of('/a%ff')).not.toContain(tagOfUrl(null, '/a%fe', ''));
     expect(of('/a+b')).not.toContain(tagOfUrl(null, '/a%20b', ''));
   });
 
-  it('of different kinds never meet', () => {
+  it('of different kinds never collide', () => {
     const meeting = [
       tagOfUrl(null, '//evil.example/p', ''),
       tagOfUrl('evil.example', '/p', ''),
@@ -125,7 +125,7 @@ describe('tags of an entry', () => {
     expect(of('/')).toContain(tagOfPrefix(null, '/'));
   });
 
-  it('stop at a number of segments; a longer prefix reaches further rather than nothing', () => {
+  it('are limited to a number of segments, and a longer prefix reaches more', () => {
     const tags = of(deep(100));
     expect([...tags].filter((tag) => tag.startsWith('prefix:')).length).toBe(PREFIX_SEGMENTS + 1);
     expect(tags).toContain(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));
@@ -133,7 +133,7 @@ describe('tags of an entry', () => {
     expect(tagOfPrefix(null, deep(60))).toBe(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));
   });
 
-  it('know an IPv6 host with and without its port', () => {
+  it('cover an IPv6 host with and without its port', () => {
     expect(of('/', '', '[::1]:80')).toContain(tagOfHost('[::1]'));
     expect(of('/', '', '[::1]')).toContain(tagOfHost('[::1]'));
   });

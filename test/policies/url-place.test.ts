@@ -3,7 +3,7 @@ import { keyedQuery } from '../../policies/key.ts';
 import { parseUrlPlace, urlTags } from '../../policies/url-place.ts';
 import { entryTags, tagOfUrl } from '../../policies/tags.ts';
 
-describe('a place', () => {
+describe('a URL of an operator, a feed or an origin', () => {
   it.each([
     ['/a/./%62?x=1', null, '/a/b', 'x=1'],
     ['//evil.example/p', null, '//evil.example/p', ''],

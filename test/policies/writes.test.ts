@@ -59,7 +59,7 @@ describe('a delivery', () => {
   });
 
   it.each(['PUT', 'PATCH', 'DELETE', 'POST'])(
-    'RFC 9110 §15.4: a redirection of %s is no delivery, but 303',
+    'RFC 9110 §15.4: a redirection of %s other than 303 is not a delivery',
     (method) => {
       const kinds = [301, 302, 303, 304, 307, 308].map(
         (status) => decideDelivery(answered(status), write({ method }), RETRY, NOW, 0).kind,
@@ -69,7 +69,7 @@ describe('a delivery', () => {
     },
   );
 
-  it('retries the statuses that are configured, and no others', () => {
+  it('retries the configured statuses and no others', () => {
     const retry = { ...RETRY, statuses: [409, 503] };
     const kinds = [409, 429, 500, 503].map(
       (status) => decideDelivery(answered(status), write(), retry, NOW, 0).kind,
@@ -91,14 +91,14 @@ describe('a delivery', () => {
     ]).toEqual([0, 86_400_000, 86_400_000]);
   });
 
-  it('takes a failed precondition for no failure after an attempt that may have been carried out', () => {
+  it('treats a failed precondition after an attempt of unknown outcome as uncertain', () => {
     const fields = ['If-Match', '"1"'];
     const state = (wasUncertain: boolean) =>
       decideDelivery(answered(412), write({ fields, wasUncertain }), RETRY, NOW, 0);
     expect([state(true), state(false)]).toMatchObject([{ state: 'uncertain' }, { state: 'dead' }]);
   });
 
-  it('RFC 9110 §9.2.2: takes 404 for success where an earlier DELETE may have been carried out', () => {
+  it('RFC 9110 §9.2.2: treats 404 as success where an earlier DELETE may have been carried out', () => {
     const kind = (method: string, wasUncertain: boolean) =>
       decideDelivery(answered(404), write({ method, wasUncertain }), RETRY, NOW, 0).kind;
     expect([kind('DELETE', true), kind('DELETE', false), kind('PUT', true)]).toEqual([
@@ -148,7 +148,7 @@ describe('merging', () => {
 });
 
 describe('Idempotency-Key', () => {
-  it('belongs to one origin, one host that the origin tells apart, and one holder of credentials', () => {
+  it('belongs to one origin, one host that the origin sees, and one holder of credentials', () => {
     const key = (origin: string, authority: string | null, ...more: string[]) =>
       scopedIdempotencyKey({ origin, authority }, ['Idempotency-Key', '"a"', ...more]);
     expect(key('shop', null)).toBe(key('shop', null));
@@ -167,7 +167,7 @@ describe('Idempotency-Key', () => {
     expect(scopedIdempotencyKey({ origin: 'shop', authority: null }, ['Idempotency-Key', ' '])).toBe(null);
   });
 
-  it('is of the same request where method, target, content, its type and preconditions are', () => {
+  it('is of the same request where method, target, content, its type and preconditions are equal', () => {
     const request = { method: 'PUT', target: '/a', fields: ['Content-Type', 'a/b'], body: Buffer.from('x') };
     const digest = requestDigest(request);
     expect(requestDigest({ ...request, fields: ['X-Trace', '1', 'Content-Type', 'a/b'] })).toBe(digest);

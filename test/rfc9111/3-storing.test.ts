@@ -21,7 +21,7 @@ describe('§3 storing responses', () => {
   });
 
   it.each([100, 103, 304, 412, 416, 428, 429, 431, 511, 600])(
-    '§3 does not store %i: interim, or an answer to what the key does not hold',
+    '§3 does not store %i: interim, or a response to something outside the key',
     (status) => {
       expect(refusal(FRESH, { status })).toBe('status');
     },
@@ -34,7 +34,7 @@ describe('§3 storing responses', () => {
     },
   );
 
-  it('§3 keeps a response with zero lifetime where it can be validated, and only then', () => {
+  it('§3 stores a response with zero lifetime only if it can be validated', () => {
     expect(refusal(['Cache-Control', 'max-age=0', 'ETag', '"a"'])).toBe('stored');
     expect(refusal(['Cache-Control', 'max-age=0', 'Last-Modified', dateIn(-5)])).toBe('stored');
     expect(refusal(['Cache-Control', 'max-age=0'])).toBe('no-freshness');
@@ -42,7 +42,7 @@ describe('§3 storing responses', () => {
     expect(refusal(['ETag', '"a"'])).toBe('stored');
   });
 
-  it('§3 keeps a response that is only usable within a stale window', () => {
+  it('§3 stores a response that is usable only within a stale window', () => {
     expect(refusal(['Cache-Control', 'max-age=0, stale-while-revalidate=60'])).toBe('stored');
     expect(refusal(['Cache-Control', 'max-age=0, must-revalidate, stale-while-revalidate=60'])).toBe(
       'no-freshness',
@@ -65,7 +65,7 @@ describe('§3 storing responses', () => {
     expect(refusal([...FRESH, 'Content-Type', 'Text/Event-Stream'])).toBe('event-stream');
   });
 
-  it('§3 does not store a response with Set-Cookie, or stores it without as the route says', () => {
+  it('§3 does not store a response with Set-Cookie, or stores it without, as the route says', () => {
     const fields = [...FRESH, 'Set-Cookie', 'sid=1'];
     expect(refusal(fields)).toBe('set-cookie');
     expect(hasField(stored(fields, { policy: policy({ setCookie: 'strip' }) }).fields, 'set-cookie')).toBe(
@@ -81,7 +81,7 @@ describe('§3 storing responses', () => {
 });
 
 describe('§3.1 fields that are not stored', () => {
-  it('§3.1 leaves out what concerns one hop, and what Connection names', () => {
+  it('§3.1 leaves out hop-by-hop fields, and those that Connection names', () => {
     const meta = stored([
       ...FRESH,
       'Connection',
@@ -115,7 +115,7 @@ describe('§3.1 fields that are not stored', () => {
     expect(fieldValue(meta.fields, 'x-end')).toBe('2');
   });
 
-  it('§3.1 does not let Connection take away what the decision rests on', () => {
+  it('§3.1 does not let Connection remove fields that the decision depends on', () => {
     const meta = stored([...FRESH, 'Connection', 'Cache-Control, Vary', 'Vary', 'Accept']);
     expect(meta.lifetimeSeconds).toBe(3600);
     expect(meta.vary).toEqual(['accept']);
@@ -129,7 +129,7 @@ describe('§3.1 fields that are not stored', () => {
     },
   );
 
-  it('§3.1 keeps unknown and repeated fields as they came', () => {
+  it('§3.1 keeps unknown and repeated fields unchanged', () => {
     const { fields } = stored([...FRESH, 'X-A', '1', 'x-a', '2', 'Link', '<a>, <b>']);
     expect(fields.filter((_, i) => i % 2 === 0 && /^(x-a|link)$/i.test(fields[i]!))).toEqual([
       'X-A',
@@ -155,12 +155,12 @@ describe('§3.1 fields that are not stored', () => {
     expect(['x-a', 'x-b', 'x-c', 'x-d'].filter((name) => hasField(fields, name))).toEqual(['x-d']);
   });
 
-  it('§3.1 stores a response whose only cookie is named private, without it', () => {
+  it('§3.1 stores a response without a cookie that private names', () => {
     const meta = stored(['Cache-Control', 'max-age=60, private="set-cookie"', 'Set-Cookie', 'sid=1']);
     expect(hasField(meta.fields, 'set-cookie')).toBe(false);
   });
 
-  it('RFC 9110 §6.6.1 gives a response without a readable Date that of receipt', () => {
+  it('RFC 9110 §6.6.1 gives a response without a valid Date the time of receipt', () => {
     for (const date of [[], ['Date', 'yesterday'], ['Date', dateIn(-5), 'Date', dateIn(0)]]) {
       const decision = storing([...FRESH, ...date], { fields: [...FRESH, ...date], responseTimeMs: NOW_MS });
       expect(decision.kind === 'store' && fieldValue(decision.meta.fields, 'date')).toBe(dateIn(0));
@@ -188,13 +188,13 @@ describe('§3.3 and §3.4 partial responses', () => {
     expect(refusal([...FRESH, 'Content-Range', range], { status: 206, request })).toBe('partial');
   });
 
-  it('§3.3 does not store several parts in one, nor a part that was not asked for', () => {
+  it('§3.3 does not store several parts in one, nor a part that was not requested', () => {
     const multipart = [...FRESH, 'Content-Type', 'multipart/byteranges; boundary=x'];
     expect(refusal(multipart, { status: 206, request })).toBe('partial');
     expect(refusal(PART, { status: 206 })).toBe('partial');
   });
 
-  it('§3.3 does not guess the lifetime of a part', () => {
+  it('§3.3 gives a part no heuristic lifetime', () => {
     const fields = ['Last-Modified', dateIn(-100_000), 'Content-Range', 'bytes 0-4/10'];
     expect(refusal(fields, { status: 206, request })).toBe('no-freshness');
   });

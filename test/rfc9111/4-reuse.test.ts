@@ -11,7 +11,7 @@ const softAt = (seconds: number): Verdict => ({ kind: 'soft', invalidatedAtMs: N
 const OLD = dateIn(-100_000);
 
 describe('§4 reuse', () => {
-  it('§4 validates what is stale, and fetches what can not be validated', () => {
+  it("§4 validates a stale response, and fetches one that can't be validated", () => {
     expect(reuse(cc('max-age=10', 'ETag', '"a"'), 11)).toEqual({
       kind: 'revalidate',
       reason: 'stale',
@@ -32,7 +32,7 @@ describe('§4 reuse', () => {
 });
 
 describe('RFC 5861 stale windows', () => {
-  it('RFC 5861 §3 serves within stale-while-revalidate and refreshes behind it', () => {
+  it('RFC 5861 §3 serves within stale-while-revalidate and refreshes in the background', () => {
     const meta = cc('max-age=10, stale-while-revalidate=20');
     expect(reuse(meta, 29.9)).toMatchObject({
       kind: 'serve-stale',
@@ -42,13 +42,13 @@ describe('RFC 5861 stale windows', () => {
     expect(reuse(meta, 30).kind).toBe('fetch');
   });
 
-  it('RFC 5861 §4 says until when an entry may stand in for an error', () => {
+  it('RFC 5861 §4 limits how long an entry may stand in for an error', () => {
     expect(reuse(cc('max-age=10, stale-if-error=20', 'ETag', '"a"'), 15)).toMatchObject({
       staleIfErrorUntilMs: NOW_MS + 30_000,
     });
   });
 
-  it('RFC 5861 counts the age that the response came with', () => {
+  it('RFC 5861 includes the age that the response had on receipt', () => {
     expect(reuse(cc('max-age=10, stale-if-error=20', 'Age', '4'), 7)).toMatchObject({
       staleIfErrorUntilMs: NOW_MS + 26_000,
     });
@@ -80,14 +80,14 @@ describe('RFC 5861 stale windows', () => {
     ['must-revalidate', 0, 0],
     ['s-maxage=10, must-revalidate', 0, 0],
   ])(
-    'RFC 5861 windows of the route apply unless it is must-revalidate: %s',
+    'RFC 5861 windows of the route apply without must-revalidate: %s',
     (directive, whileSeconds, errorSeconds) => {
       const route = policy({ staleWhileRevalidateMs: 30_000, staleIfErrorMs: 40_000 });
       const meta = stored(['Cache-Control', `max-age=10, ${directive}`, 'ETag', '"a"'], { policy: route });
       expect(reuse(meta, 11).kind).toBe(whileSeconds === 0 ? 'revalidate' : 'serve-stale');
       const untilMs = errorSeconds === 0 ? 0 : NOW_MS + (10 + errorSeconds) * 1000;
       expect(reuse(meta, 45)).toMatchObject({ kind: 'revalidate', staleIfErrorUntilMs: untilMs });
-      // What the client wishes is no word of the operator's.
+      // Directives of the client do not override proxy-revalidate, as the route's windows do.
       expect(reuse(meta, 45, asking('max-stale, stale-if-error=600'))).toMatchObject({
         kind: 'revalidate',
         staleIfErrorUntilMs: untilMs,
@@ -149,7 +149,7 @@ describe('§5.2.1 request directives', () => {
     expect(reuse(meta, 10, asking(value)).kind).toBe('serve');
   });
 
-  it('§5.2.1.2 serves what is stale by no more than max-stale', () => {
+  it('§5.2.1.2 serves a response that is stale by no more than max-stale', () => {
     expect(reuse(meta, 105, asking('max-stale=5'))).toMatchObject({
       kind: 'serve-stale',
       refresh: false,
@@ -167,7 +167,7 @@ describe('§5.2.1 request directives', () => {
     });
   });
 
-  it('§5.4 takes Pragma: no-cache for Cache-Control: no-cache, where that is absent', () => {
+  it('§5.4 treats Pragma: no-cache as Cache-Control: no-cache, where that is absent', () => {
     expect(reuse(meta, 1, { request: get('Pragma', 'No-Cache') }).kind).toBe('revalidate');
     expect(reuse(meta, 1, { request: get('pragma', 'foo') }).kind).toBe('serve');
     expect(reuse(meta, 1, { request: get('Pragma', 'no-cache', 'Cache-Control', 'max-age=60') }).kind).toBe(
@@ -175,21 +175,21 @@ describe('§5.2.1 request directives', () => {
     );
   });
 
-  it('§5.2.1 is not listened to unless the route says so', () => {
+  it('§5.2.1 is ignored unless the route honours it', () => {
     const deaf = policy({ clientDirectives: 'ignore' });
     expect(reuse(meta, 10, { ...asking('no-cache'), policy: deaf }).kind).toBe('serve');
     expect(reuse(meta, 110, { ...asking('max-stale'), policy: deaf }).kind).toBe('revalidate');
     expect(onlyIfCached(get('Cache-Control', 'only-if-cached'), deaf)).toBe(false);
   });
 
-  it('§5.2.1.7 knows only-if-cached', () => {
+  it('§5.2.1.7 recognises only-if-cached', () => {
     expect(onlyIfCached(get('Cache-Control', 'max-age=5, Only-If-Cached'), policy())).toBe(true);
     expect(onlyIfCached(get('Cache-Control', 'foo="only-if-cached"'), policy())).toBe(false);
     expect(onlyIfCached(get(), policy())).toBe(false);
   });
 });
 
-describe('what the fence says', () => {
+describe('the verdict of the fence', () => {
   const full = cc('max-age=100, stale-while-revalidate=60, stale-if-error=60', 'ETag', '"a"');
 
   it('a hard invalidation allows no stale window, whatever the age', () => {
@@ -216,7 +216,7 @@ describe('what the fence says', () => {
     });
   });
 
-  it('a soft one opens no window that is not there, though its clock runs ahead of the request', () => {
+  it('a soft one opens no absent window, although its clock is ahead of the request', () => {
     const ahead = { verdict: softAt(1.01) };
     expect(reuse(cc('max-age=100, stale-if-error=50', 'ETag', '"a"'), 1, ahead).kind).toBe('revalidate');
     expect(reuse(full, 1, ahead)).toMatchObject({ kind: 'serve-stale', ttlSeconds: 0 });
@@ -255,13 +255,13 @@ describe('what the fence says', () => {
     expect(isConfirmable(cc('max-age=100'), { kind: 'clear' }, 'live')).toBe(false);
   });
 
-  it('RFC 9110 §8.8.2.2 needs a Date of the origin itself for a strong Last-Modified', () => {
+  it('RFC 9110 §8.8.2.2 requires a Date of the origin for a strong Last-Modified', () => {
     const fields = ['Cache-Control', 'max-age=9', 'Last-Modified', OLD];
     expect(stored(fields, { fields }).lastModifiedStrong).toBe(false);
     expect(stored(fields).lastModifiedStrong).toBe(true);
   });
 
-  it('an unproven one must be confirmed and stands in for no error', () => {
+  it('a possibly stale one must be confirmed and stands in for no error', () => {
     expect(reuse(full, 1, { verdict: POSSIBLY_STALE })).toEqual({
       kind: 'revalidate',
       reason: 'unproven',
@@ -270,25 +270,25 @@ describe('what the fence says', () => {
   });
 });
 
-describe('what the feed is worth', () => {
+describe('the state of the feed', () => {
   const changed = policy({ freshness: 'until-changed', feed: 'f' });
   const meta = stored(['Cache-Control', 'max-age=10, stale-if-error=60', 'ETag', '"a"'], { policy: changed });
   const at = (seconds: number, trust: 'live' | 'revalidate' | 'use-headers' | 'bypass') =>
     reuse(meta, seconds, { trust, policy: changed });
 
-  it('lives until it changes while the feed is live', () => {
+  it('keeps an entry fresh until it changes while the feed is live', () => {
     expect(at(86_000, 'live').kind).toBe('serve');
     expect(at(86_400, 'live').kind).toBe('revalidate');
   });
 
-  it('is validated, or kept by its own lifetime, or passed, while it is not', () => {
+  it('validates, keeps the own lifetime, or bypasses, while it is not', () => {
     expect(at(5, 'revalidate')).toMatchObject({ kind: 'revalidate', reason: 'feed-not-live' });
     expect(at(9, 'use-headers').kind).toBe('serve');
     expect(at(10, 'use-headers').kind).toBe('revalidate');
     expect(at(5, 'bypass')).toEqual({ kind: 'bypass', reason: 'feed-lost' });
   });
 
-  it('may stand in for an error while the feed is lost, where the response allows it', () => {
+  it('lets an entry stand in for an error while the feed is lost, where the response allows it', () => {
     expect(at(5, 'revalidate')).toMatchObject({ staleIfErrorUntilMs: NOW_MS + 65_000 });
     const silent = stored(['ETag', '"a"'], { policy: changed });
     expect(reuse(silent, 5, { trust: 'revalidate', policy: changed })).toMatchObject({

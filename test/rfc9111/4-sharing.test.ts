@@ -17,7 +17,7 @@ function shared(fields: readonly string[], changes: Partial<SharingQuestion> = {
   }).kind;
 }
 
-describe('an answer that others wait for', () => {
+describe('a response that other requests wait for', () => {
   it.each([
     [['Cache-Control', 'max-age=60'], 'share'],
     [['Cache-Control', 'max-age=0, stale-while-revalidate=1', 'ETag', '"1"'], 'share'],
@@ -34,7 +34,7 @@ describe('an answer that others wait for', () => {
     if (kind !== 'other-variant') expect(isShareable(stored(fields), policy())).toBe(kind === 'share');
   });
 
-  it('is shared where the route gives it a lifetime, and where the route takes no-cache for nothing', () => {
+  it('is shared where the route gives it a lifetime, and where the route ignores no-cache', () => {
     expect(shared(['ETag', '"1"'], { policy: policy({ freshness: 'fixed', ttlMs: 1_000 }) })).toBe('share');
     expect(shared(['ETag', '"1"'], { policy: UNTIL_CHANGED })).toBe('share');
     const ignoring = policy({ ignoreOrigin: ['no-cache'] });
@@ -44,7 +44,7 @@ describe('an answer that others wait for', () => {
   });
 
   it.each(['revalidate', 'use-headers', 'bypass'] as const)(
-    'is shared while a feed is lost (%s), where the origin was asked after the request came',
+    'is shared while a feed is lost (%s), where the origin was asked after the request arrived',
     (trust) => {
       const asked = { policy: UNTIL_CHANGED, trust };
       expect(shared(['ETag', '"1"'], asked)).toBe('share');
@@ -63,12 +63,12 @@ describe('an answer that others wait for', () => {
     },
   );
 
-  it('§5.2.1.2: is shared stale with a request that takes it so', () => {
+  it('§5.2.1.2: is shared stale with a request that accepts it', () => {
     const request = get('Cache-Control', 'max-stale');
     expect(shared(['Cache-Control', 'max-age=0', 'ETag', '"1"'], { request })).toBe('share');
   });
 
-  it('§4.2.3: is not older for those who waited by the time that the origin took', () => {
+  it('§4.2.3: does not age for waiting requests by the time that the origin took', () => {
     const fields = ['Cache-Control', 'max-age=1', 'ETag', '"1"'];
     const meta = stored(fields, { requestTimeMs: NOW_MS - 3_000 });
     expect(shared(fields, { meta })).toBe('share');

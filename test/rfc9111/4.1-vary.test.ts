@@ -24,24 +24,24 @@ describe('§4.1 Vary', () => {
     },
   );
 
-  it('§4.1 never stores where one of several Vary lines has a star, or one can not be read', () => {
+  it('§4.1 never stores where one of several Vary lines has a star or is malformed', () => {
     expect(refusal(['Cache-Control', 'max-age=60', 'Vary', 'Accept', 'vary', '*'])).toBe('vary-star');
     expect(refusal(['Cache-Control', 'max-age=60', 'Vary', 'Accept Encoding'])).toBe('vary-star');
   });
 
-  it('§4.1 reads names over all lines, without regard to case, each once', () => {
+  it('§4.1 reads names over all lines, case-insensitively, each once', () => {
     expect(varyOf(['Vary', 'B, a', 'vary', 'A,,C'])).toEqual({ kind: 'names', names: ['a', 'b', 'c'] });
     expect(varyOf(['Vary', ''])).toEqual({ kind: 'names', names: [] });
   });
 
-  it('§4.1 needs every named field to match', () => {
+  it('§4.1 requires every named field to match', () => {
     expect(matches('Foo', ['Foo', '1'], ['foo', '1'])).toBe(true);
     expect(matches('Foo', ['Foo', '1'], ['Foo', '2'])).toBe(false);
     expect(matches('Foo, Bar', ['Foo', '1', 'Bar', '2'], ['Bar', '2', 'Foo', '1', 'Baz', '3'])).toBe(true);
     expect(matches('Foo, Bar', ['Foo', '1', 'Bar', '2'], ['Bar', '3', 'Foo', '1'])).toBe(false);
   });
 
-  it('§4.1 matches absence with absence alone, not with an empty value', () => {
+  it('§4.1 matches absence only with absence, not with an empty value', () => {
     expect(matches('Foo', [], [])).toBe(true);
     expect(matches('Foo', [], ['Foo', ''])).toBe(false);
     expect(matches('Foo', ['Foo', ''], [])).toBe(false);
@@ -72,7 +72,7 @@ describe('§4.1 Vary', () => {
   });
 
   it.each(['Via', 'Forwarded', 'X-Forwarded-For'])(
-    '§4.1 matches %s on what the origin was sent, not on what the client sent',
+    '§4.1 matches %s by what the origin was sent, not by what the client sent',
     (name) => {
       const asked = (own: string, written: string) => ({
         ...get(name, own),
@@ -86,7 +86,7 @@ describe('§4.1 Vary', () => {
     },
   );
 
-  it('§4.1 knows Accept-Language: case, white space and order do not matter, weights do', () => {
+  it('§4.1 compares Accept-Language without case, white space and order, but with weights', () => {
     expect(al('en, de', 'EN,de')).toBe(true);
     expect(al('en;q=0.5, de', 'de, en; q=0.50')).toBe(true);
     expect(al('en, de', 'en, fr')).toBe(false);
@@ -94,7 +94,7 @@ describe('§4.1 Vary', () => {
     expect(al('en, de', 'en;q=0.9, de')).toBe(false);
   });
 
-  it('§4.1 gives a variant in the language that is wanted most, and no other', () => {
+  it('§4.1 selects a variant in the most preferred language, and no other', () => {
     const german = entry('Accept-Language', ['Accept-Language', 'en, de'], 'Content-Language', 'de');
     const answers = (value: string) => selectVariant([german], get('Accept-Language', value)) === 0;
     expect(['de', 'DE, en;q=0.9', 'fr;q=0.5, de;q=1.0'].filter((value) => !answers(value))).toEqual([]);
@@ -103,7 +103,7 @@ describe('§4.1 Vary', () => {
     );
   });
 
-  it('§4.1 knows Accept-Encoding: a set, of which a client may offer less as long as it takes what was chosen', () => {
+  it('§4.1 compares Accept-Encoding as a set, of which a client may offer a part with the selected coding', () => {
     const gzip = entry('Accept-Encoding', ['Accept-Encoding', 'gzip, br, zstd'], 'Content-Encoding', 'gzip');
     const answers = (value: string) => selectVariant([gzip], get('Accept-Encoding', value)) === 0;
     expect(['zstd,br,gzip', 'gzip', 'br, gzip', 'x-gzip', 'GZIP'].filter((value) => !answers(value))).toEqual(
@@ -115,40 +115,40 @@ describe('§4.1 Vary', () => {
     expect(selectVariant([gzip], get())).toBe(-1);
   });
 
-  it('§4.1 does not give an uncompressed response to a client that offers more than was offered then', () => {
+  it('§4.1 selects no uncompressed response for a client that offers more than the stored request', () => {
     const plain = entry('Accept-Encoding', ['Accept-Encoding', 'br']);
     expect(selectVariant([plain], get('Accept-Encoding', 'br, gzip'))).toBe(-1);
     expect(selectVariant([plain], get('Accept-Encoding', 'br'))).toBe(0);
   });
 
-  it('§4.1 takes the newest of several that match, by Date', () => {
+  it('§4.1 selects the newest of several that match, by Date', () => {
     const older = entry('Foo', ['Foo', '1'], 'Date', dateIn(-20));
     const newer = entry('Foo', ['Foo', '1'], 'Date', dateIn(-10));
     expect(selectVariant([older, newer], get('Foo', '1'))).toBe(1);
     expect(selectVariant([newer, older], get('Foo', '1'))).toBe(0);
   });
 
-  it('§4.1 prefers one with Vary to one that leaves it out', () => {
+  it('§4.1 prefers a response with Vary to one without', () => {
     const varied = entry('Foo', ['Foo', '1'], 'Date', dateIn(-20));
     const plain = entry(null, [], 'Date', dateIn(-10));
     expect(selectVariant([plain, varied], get('Foo', '1'))).toBe(1);
     expect(selectVariant([plain, varied], get('Foo', '2'))).toBe(0);
   });
 
-  it('§4.1 finds each of three variants and none for a fourth', () => {
+  it('§4.1 selects each of three variants and none for a fourth', () => {
     const entries = ['1', '2', '3'].map((value) => entry('Foo', ['Foo', value]));
     expect(['1', '2', '3', '4'].map((value) => selectVariant(entries, get('Foo', value)))).toEqual([
       0, 1, 2, -1,
     ]);
   });
 
-  it('§4.1 keeps values apart that differ in a byte of 0xA0, which ends characters in UTF-8', () => {
+  it('§4.1 distinguishes values that differ in a byte of 0xA0, which ends characters in UTF-8', () => {
     expect(matches('Foo', ['Foo', 'voil\u00c3\u00a0'], ['Foo', 'voil\u00c3'])).toBe(false);
     expect(matches('Cookie', ['Cookie', 'a=\u00c3\u00a0'], ['Cookie', 'a=\u00c3'])).toBe(false);
     expect(matches('Foo', ['Foo', 'x\u00a0, y'], ['Foo', 'x, y'])).toBe(false);
   });
 
-  it('§4.1 stores nothing where the fields that Vary names take more than max-vary', () => {
+  it('§4.1 does not store where the fields that Vary names exceed max-vary', () => {
     const bounded = { policy: policy({ maxVaryBytes: 20 }) };
     const ofFoo = (...asked: string[]) =>
       refusal(['Cache-Control', 'max-age=60', 'Vary', 'Foo, Bar'], { ...bounded, request: get(...asked) });
@@ -160,7 +160,7 @@ describe('§4.1 Vary', () => {
     expect(ofFoo('Baz', 'x'.repeat(40))).toBe('stored');
   });
 
-  it('§4.1 an update asked for with larger fields leaves the entry to the requests that it answers', () => {
+  it("§4.1 keeps the stored request's values in an update whose request has larger ones", () => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Vary', 'Foo', 'ETag', '"a"'], {
       request: get('Foo', '1'),
     });
@@ -175,7 +175,7 @@ describe('§4.1 Vary', () => {
     expect(freshen(meta, update)).toMatchObject({ kind: 'store', meta: { varyValues: ['1'] } });
   });
 
-  it('§4.1 compares an Accept-Encoding of more codings than there are as a whole alone', () => {
+  it('§4.1 compares an Accept-Encoding with too many codings only as a whole', () => {
     const many = Array.from({ length: 40 }, (_, i) => `c${i}`).join();
     const asked = (offered: string) =>
       matches('Accept-Encoding', ['Accept-Encoding', `gzip,${many}`], ['Accept-Encoding', offered]);

@@ -14,7 +14,7 @@ describe('§4.2 freshness', () => {
     expect(isReused(['Cache-Control', 'max-age=10'], 10)).toBe(false);
   });
 
-  it('§4.2.1 takes s-maxage before max-age before Expires before a guess', () => {
+  it('§4.2.1 prefers s-maxage, then max-age, then Expires, then a heuristic', () => {
     const all = ['Expires', dateIn(300), 'Last-Modified', dateIn(-100_000)];
     expect(stored(['Cache-Control', 'max-age=200, s-maxage=100', ...all])).toMatchObject({
       lifetimeSeconds: 100,
@@ -79,7 +79,7 @@ describe('§4.2 freshness', () => {
     expect(lifetime('Cache-Control', 'max-age=60', 'Cache-Control', 'max-age=61')).toBe(0);
   });
 
-  it('§4.2.1 counts Expires from Date, not from our clock', () => {
+  it('§4.2.1 counts Expires from Date, not from the local clock', () => {
     expect(lifetime('Date', dateIn(-100), 'Expires', dateIn(0))).toBe(100);
     expect(isReused(['Date', dateIn(-100), 'Expires', dateIn(0)])).toBe(false);
     expect(lifetime('Date', dateIn(100), 'Expires', dateIn(50))).toBe(0);
@@ -130,37 +130,37 @@ describe('§4.2 freshness', () => {
     expect(lifetime('Expires', dateIn(60), 'Expires', dateIn(60))).toBe(60);
   });
 
-  it('RFC 9110 §5.6.7 takes a two-digit year more than fifty years ahead as past', () => {
+  it('RFC 9110 §5.6.7 reads a two-digit year more than fifty years ahead as past', () => {
     expect(ofExpires('Thursday, 18-Aug-77 02:01:18 GMT')).toBe(0);
     expect(ofExpires('Tuesday, 18-Aug-76 02:01:18 GMT')).toBeGreaterThan(1e9);
   });
 
   it.each([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])(
-    '§4.2.2 guesses a tenth of the time since the last modification for %i',
+    '§4.2.2 uses a tenth of the time since the last modification for %i',
     (status) => {
       expect(stored(['Last-Modified', dateIn(-1000)], { status }).lifetimeSeconds).toBe(100);
     },
   );
 
-  it('§4.2.2 guesses for any status that is marked public', () => {
+  it('§4.2.2 uses a heuristic for any status with public', () => {
     const fields = ['Cache-Control', 'public', 'Last-Modified', dateIn(-1000)];
     for (const status of [201, 302, 403, 503, 599])
       expect(stored(fields, { status }).lifetimeSeconds).toBe(100);
   });
 
-  it('§4.2.2 guesses at most a day, and nothing from a date that is ahead', () => {
+  it('§4.2.2 limits the heuristic to a day, and uses none for a date in the future', () => {
     expect(lifetime('Last-Modified', dateIn(-1e8))).toBe(86_400);
     expect(lifetime('Last-Modified', dateIn(10))).toBe(0);
   });
 
-  it('§4.2.2 does not guess where an explicit time is given, even a broken one', () => {
+  it('§4.2.2 uses no heuristic with an explicit lifetime, even a malformed one', () => {
     expect(lifetime('Expires', '0', 'Last-Modified', dateIn(-100_000))).toBe(0);
     expect(lifetime('Cache-Control', 'max-age=x', 'Last-Modified', dateIn(-100_000))).toBe(0);
   });
 });
 
 describe('§4.2.3 age', () => {
-  it('§4.2.3 is the greater of what Age and Date say, and grows with time', () => {
+  it('§4.2.3 is the greater of Age and the apparent age, and grows with time', () => {
     expect(initialAge('Age', '30')).toBe(30);
     expect(initialAge('Date', dateIn(-40))).toBe(40);
     expect(initialAge('Age', '30', 'Date', dateIn(-40))).toBe(40);
@@ -186,13 +186,13 @@ describe('§4.2.3 age', () => {
       expect(slow()).toMatchObject({ lifetimeSeconds: seconds, initialAgeSeconds: 0 });
       expect(reuse(slow(), 5)).toMatchObject({ kind: 'serve', ageSeconds: 5 });
       expect(slow('Age', '7').initialAgeSeconds).toBe(7);
-      // The response's own lifetime is as much shorter as Date makes the response older.
+      // The response's own lifetime is shortened by the age that Date adds.
       expect(slow().headerLifetimeSeconds).toBe(600);
       expect(slow('Age', '7').headerLifetimeSeconds).toBe(607);
     },
   );
 
-  it('§4.2.3 counts the time that the origin took', () => {
+  it('§4.2.3 includes the time that the origin took', () => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Age', '5'], { requestTimeMs: NOW_MS - 2500 });
     expect(meta.initialAgeSeconds).toBe(7.5);
     expect(formatAge(meta.initialAgeSeconds)).toBe('7');
@@ -222,11 +222,11 @@ describe('§4.2.3 age', () => {
     );
   });
 
-  it('§5.1 takes the first of several Age lines', () => {
+  it('§5.1 uses the first of several Age lines', () => {
     expect(initialAge('Age', '7', 'Age', '9000')).toBe(7);
   });
 
-  it('§4.2.3 is not negative when our clock is set back', () => {
+  it('§4.2.3 is not negative when the local clock is set back', () => {
     expect(reuse(stored(['Cache-Control', 'max-age=60']), -100)).toMatchObject({
       kind: 'serve',
       ageSeconds: 0,
@@ -275,7 +275,7 @@ describe('§4.2 lifetimes of the route', () => {
     );
   });
 
-  it('default-ttl stands in for the guess alone', () => {
+  it('default-ttl replaces only the heuristic', () => {
     const given = { policy: policy({ defaultTtlMs: 7000 }) };
     expect(stored([], given)).toMatchObject({ lifetimeSeconds: 7, lifetimeSource: 'default-ttl' });
     expect(stored(['Last-Modified', dateIn(-1e6)], given).lifetimeSeconds).toBe(7);

@@ -55,7 +55,7 @@ const learnt = (...given: Parameters<typeof answer>) => decideLearning(known(), 
 const FRESH = ['Cache-Control', 'max-age=60'];
 const NO_STORE = ['Cache-Control', 'no-store'];
 
-describe('§4.3.3 a full answer to a GET', () => {
+describe('§4.3.3 a full response to a GET', () => {
   it.each([
     [200, [...FRESH, 'ETag', '"b"'], 'replaced'],
     [404, FRESH, 'replaced'],
@@ -87,7 +87,7 @@ describe('§4.3.3 a full answer to a GET', () => {
     expect(learnt(status, fields)).toBe(expected);
   });
 
-  it('§4.3.3 that could be stored, and is not, outdates all but the same representation', () => {
+  it('§4.3.3 outdates all but the same representation if it could be stored and is not', () => {
     expect(learnt(200, [...FRESH, 'ETag', '"b"'], { isKept: false })).toBe('outdated');
     expect(learnt(200, FRESH, { isKept: false })).toBe('outdated');
     expect(learnt(200, [...FRESH, 'ETag', '"a"'], { isKept: false })).toBe('nothing');
@@ -95,7 +95,7 @@ describe('§4.3.3 a full answer to a GET', () => {
     expect(learnt(503, FRESH, { isKept: false })).toBe('nothing');
   });
 
-  it('§4.3.3 to a request that asked about nothing that is stored outdates only what it shows to be another', () => {
+  it('§4.3.3 outdates only other representations if its request validated nothing', () => {
     const beside = { isKept: false, asked: { conditions: 'client', isInQuestion: false } } as const;
     expect(learnt(200, FRESH, beside)).toBe('nothing');
     expect(learnt(200, NO_STORE, beside)).toBe('nothing');
@@ -104,7 +104,7 @@ describe('§4.3.3 a full answer to a GET', () => {
     expect(learnt(404, NO_STORE, beside)).toBe('outdated');
   });
 
-  it('§4.1 says nothing of what could not have been chosen for its request', () => {
+  it('§4.1 says nothing about variants that could not have been selected for its request', () => {
     const meta = stored(['Cache-Control', 'max-age=10', 'Vary', 'Foo'], { request: get('Foo', '1') });
     const other = answer(404, NO_STORE, { request: get('Foo', '2') });
     expect(decideLearning(known({ meta }), other).kind).toBe('nothing');
@@ -112,11 +112,11 @@ describe('§4.3.3 a full answer to a GET', () => {
     expect(decideLearning(known({ meta }), own).kind).toBe('outdated');
   });
 
-  it('§4.1 that varies by other fields leaves nothing to be chosen without them', () => {
+  it("§4.1 outdates variants by other fields, which can't be selected any more", () => {
     expect(learnt(200, [...FRESH, 'Vary', 'Foo'])).toBe('outdated');
   });
 
-  it('says nothing of what was asked for later', () => {
+  it('says nothing about entries that were fetched later', () => {
     const gone = answer(404, NO_STORE);
     expect(decideLearning(known({ floor: 6 }), gone).kind).toBe('nothing');
     const meta = { ...OLD, requestTimeMs: LATER_MS + 1 };
@@ -124,22 +124,22 @@ describe('§4.3.3 a full answer to a GET', () => {
   });
 });
 
-describe('RFC 5861 §4 an error that may be stored', () => {
+describe('RFC 5861 §4 a storable error', () => {
   const error = (status: number) => answer(status, FRESH);
 
-  it.each([500, 502, 503, 504])('%i does not displace what stands in for it', (status) => {
+  it.each([500, 502, 503, 504])('%i does not displace an entry that stands in for it', (status) => {
     expect(decideLearning(known({ standsIn: true }), error(status)).kind).toBe('nothing');
     expect(mayDisplace([known({ standsIn: true })], error(status))).toBe(false);
     expect(mayDisplace([known()], error(status))).toBe(true);
     expect(mayDisplace([], error(status))).toBe(true);
   });
 
-  it('displaces what is for other requests as little', () => {
+  it('does not displace variants of other requests either', () => {
     const meta = stored(['Cache-Control', 'max-age=10', 'Vary', 'Foo'], { request: get('Foo', '1') });
     expect(mayDisplace([known({ meta, standsIn: true })], error(503))).toBe(true);
   });
 
-  it('404 is no error for which anything stands in', () => {
+  it('404 is not an error for which an entry stands in', () => {
     expect(decideLearning(known({ standsIn: true }), error(404)).kind).toBe('replaced');
     expect(mayDisplace([known({ standsIn: true })], error(404))).toBe(true);
   });
@@ -165,13 +165,13 @@ describe('§4.3.4 a 304', () => {
     expect(learnt(304, fields, { asked: { conditions } })).toBe(expected);
   });
 
-  it('§5.2.1.5 to a request that forbids storing leaves no trace', () => {
+  it('§5.2.1.5 changes nothing if its request forbids storing', () => {
     const request = get('Cache-Control', 'no-store');
     expect(learnt(304, ['ETag', '"a"', ...FRESH], { request })).toBe('nothing');
   });
 });
 
-describe('§4.3.5 the answer to a HEAD', () => {
+describe('§4.3.5 the response to a HEAD', () => {
   const HEAD = { isKept: false, asked: { method: 'HEAD', conditions: 'client' } } as const;
 
   it.each([
@@ -195,7 +195,7 @@ describe('§4.3.5 the answer to a HEAD', () => {
     expect(learnt(status, fields, HEAD)).toBe(expected);
   });
 
-  it('§4.3.5 is compared with the size that is known, whatever the fields say', () => {
+  it('§4.3.5 is compared with the known size, whatever the stored fields state', () => {
     const chunked = stored(['Cache-Control', 'max-age=10']);
     const byHead = (length: string) =>
       decideLearning(known({ meta: chunked }), answer(200, [...FRESH, 'Content-Length', length], HEAD)).kind;
@@ -203,7 +203,7 @@ describe('§4.3.5 the answer to a HEAD', () => {
     expect(byHead('9')).toBe('stale');
   });
 
-  it('§4.3.5 what is stale is not served while it is refreshed, and stands in for errors', () => {
+  it('§4.3.5 makes an entry stale that is not served during its refresh, but stands in for errors', () => {
     const meta = stored(['Cache-Control', 'max-age=1000, stale-if-error=600, stale-while-revalidate=600']);
     const learning = decideLearning(known({ meta }), answer(200, [...FRESH, 'ETag', '"b"'], HEAD));
     expect(learning.kind).toBe('stale');
@@ -239,10 +239,10 @@ describe('§3.3 a part', () => {
   });
 });
 
-describe('an answer that speaks of what one client has sent', () => {
+describe("a response about one client's own fields", () => {
   const authorized = get('Authorization', 'Bearer x');
 
-  it('says nothing of what is stored', () => {
+  it('says nothing about what is stored', () => {
     expect(learnt(401, NO_STORE, { request: authorized })).toBe('nothing');
     expect(learnt(406, NO_STORE)).toBe('nothing');
     const head = { asked: { method: 'HEAD' } };
@@ -251,7 +251,7 @@ describe('an answer that speaks of what one client has sent', () => {
     expect(learnt(206, part, { request: get('Range', 'bytes=0-0'), isKept: false, ...head })).toBe('nothing');
   });
 
-  it('outdates it where it shows another representation', () => {
+  it('outdates it where it has another representation', () => {
     const head = { asked: { method: 'HEAD' } };
     const part = ['ETag', '"b"', 'Content-Range', 'bytes 0-0/10', ...FRESH];
     expect(learnt(206, part, { request: get('Range', 'bytes=0-0'), isKept: false, ...head })).toBe(

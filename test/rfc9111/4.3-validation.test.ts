@@ -37,7 +37,7 @@ function freshened(meta: StoredMeta, ...fields: string[]): StoredMeta {
 }
 
 describe('RFC 9110 §8.8.2.2', () => {
-  it('a weak Last-Modified is no stronger for a 304 that comes later: it may stand for another state of that second', () => {
+  it('a weak Last-Modified is not made strong by a later 304, because it may be of another state within that second', () => {
     const weak = cc('Last-Modified', dateIn(0));
     expect(weak.lastModifiedStrong).toBe(false);
     expect(freshened(weak, 'Last-Modified', dateIn(0), 'Date', dateIn(100)).lastModifiedStrong).toBe(false);
@@ -46,7 +46,7 @@ describe('RFC 9110 §8.8.2.2', () => {
   });
 });
 
-describe('§4.3.1 the bounds on what one request asks about', () => {
+describe('§4.3.1 the limits of one conditional request', () => {
   const tagged = (etag: string, ageMs = 0) => ({
     meta: { ...cc('ETag', etag), responseTimeMs: NOW_MS - ageMs },
   });
@@ -58,7 +58,7 @@ describe('§4.3.1 the bounds on what one request asks about', () => {
     return [fields[1] ?? '', leftOut];
   };
 
-  it('§4.3.1 asks about what could answer the request itself, then about others, the newest first', () => {
+  it('§4.3.1 validates entries that could answer the request, then others, the newest first', () => {
     const own = [tagged('"a"', 2000), tagged('"b"', 1000)];
     const others = [tagged('"c"', 30), tagged('"d"', 10), tagged('"e"', 20)];
     expect(askedTags(own, others, bounds(2048, 64))).toEqual(['"b", "a", "d", "e", "c"', 0]);
@@ -68,7 +68,7 @@ describe('§4.3.1 the bounds on what one request asks about', () => {
     expect(askedTags(own, others, bounds(2, 64))).toEqual(['', 5]);
   });
 
-  it('§4.3.1 never exceeds the bounds, whatever the lengths of the tags', () => {
+  it('§4.3.1 never exceeds the limits, whatever the lengths of the tags', () => {
     const others = Array.from({ length: 200 }, (_, i) => tagged(`"${'x'.repeat((i * 37) % 300)}-${i}"`, i));
     for (const bytes of [0, 1, 10, 100, 1000, 2048]) {
       const [field] = askedTags([], others, bounds(bytes, 64));
@@ -76,18 +76,18 @@ describe('§4.3.1 the bounds on what one request asks about', () => {
     }
   });
 
-  it('§4.3.1 a tag that several have takes room once, and a date takes none', () => {
+  it('§4.3.1 counts a tag of several entries once, and a date not at all', () => {
     const dated = { meta: cc('Last-Modified', dateIn(-100)) };
     const asked = decideAskedAbout([tagged('"a"'), tagged('"a"'), dated], [tagged('"a"')], bounds(3, 1));
     expect(asked).toMatchObject({ own: { length: 3 }, others: { length: 1 }, leftOut: 0 });
   });
 
-  it('§4.3.1 does not ask by its date about what has a tag without room: that may be in doubt', () => {
+  it('§4.3.1 does not validate an entry by its date if its tag does not fit', () => {
     const long = { meta: cc('ETag', `"${'x'.repeat(3000)}"`, 'Last-Modified', dateIn(0)) };
     expect(decideAskedAbout([long], [], bounds(2048, 64))).toEqual({ own: [], others: [], leftOut: 1 });
   });
 
-  it('takes a refusal for one of conditions only where there were some', () => {
+  it('attributes a rejection to conditions only where there were some', () => {
     const match = ['If-None-Match', '"a"'];
     const range = ['Range', 'bytes=5-', 'If-Range', '"a"'];
     for (const status of [400, 412, 413, 431]) {
@@ -153,33 +153,33 @@ describe('§4.3.4 which entry a 304 confirms', () => {
   const weak = cc('ETag', 'W/"c"', 'Date', dateIn(-10));
   const newerWeak = cc('ETag', 'W/"c"', 'Date', dateIn(-5));
 
-  it('§4.3.4 takes the entry with the same strong tag', () => {
+  it('§4.3.4 confirms the entry with the same strong tag', () => {
     expect(selectByNotModified(['ETag', '"b"'], [a, b, weak])).toBe(1);
   });
 
-  it('§4.3.4 takes none for a strong tag that no entry has', () => {
+  it('§4.3.4 confirms none for a strong tag that no entry has', () => {
     expect(selectByNotModified(['ETag', '"z"'], [a, b])).toBe(null);
     expect(selectByNotModified(['ETag', '"z"'], [a])).toBe(null);
     expect(selectByNotModified(['ETag', '"c"'], [weak])).toBe(null);
   });
 
-  it('§4.3.4 takes the newest with a matching weak tag', () => {
+  it('§4.3.4 confirms the newest with a matching weak tag', () => {
     expect(selectByNotModified(['ETag', 'W/"c"'], [a, weak, newerWeak])).toBe(2);
     expect(selectByNotModified(['ETag', 'W/"a"'], [a, b])).toBe(0);
   });
 
-  it('§4.3.4 takes the entry with the same Last-Modified where there is no tag', () => {
+  it('§4.3.4 confirms the entry with the same Last-Modified where there is no tag', () => {
     const dated = cc('Last-Modified', dateIn(-500));
     expect(selectByNotModified(['Last-Modified', dateIn(-500)], [dated])).toBe(0);
     expect(selectByNotModified(['Last-Modified', dateIn(-400)], [dated])).toBe(null);
   });
 
-  it('§4.3.4 reads a date with two digits for the year as it was read when it was stored', () => {
+  it('§4.3.4 reads a two-digit year as when it was stored', () => {
     const date = 'Sunday, 14-Jun-26 12:00:00 GMT';
     expect(selectByNotModified(['Last-Modified', date], [cc('Last-Modified', date)])).toBe(0);
   });
 
-  it('§4.3.4 without any validator takes the only entry that was asked about', () => {
+  it('§4.3.4 confirms the only validated entry if there is no validator', () => {
     expect(selectByNotModified([], [a])).toBe(0);
     expect(selectByNotModified([], [a, b])).toBe(null);
   });
@@ -206,14 +206,14 @@ describe('§4.3.4 with §4.1 what a 304 confirms', () => {
     expect(decideConfirmation(fields, metas(own), metas(others))).toEqual(confirmation);
   });
 
-  it('§4.1 where the 304 names more in Vary, a strong tag alone confirms', () => {
+  it('§4.1 requires a strong tag where the 304 names more in Vary', () => {
     const more = ['Vary', 'Foo, Bar'];
     expect(decideConfirmation(['ETag', 'W/"a"', ...more], [vary('W/"a"')], [])).toEqual(none);
     expect(decideConfirmation(['ETag', '"a"', ...more], [vary('"a"')], []).kind).toBe('own');
     expect(decideConfirmation(['ETag', 'W/"a"', 'Vary', 'foo'], [vary('W/"a"')], []).kind).toBe('own');
   });
 
-  it('§3.2 a weak tag stays weak, whatever the 304 says', () => {
+  it('§3.2 keeps a weak tag weak, whatever the 304 says', () => {
     expect(freshened(cc('ETag', 'W/"a"'), 'ETag', '"a"').etag).toBe('W/"a"');
     expect(freshened(cc('ETag', '"a"'), 'ETag', 'W/"a"').etag).toBe('W/"a"');
   });
@@ -227,7 +227,7 @@ describe('§4.1 the content of another variant', () => {
   const adopted = (...fields: string[]) => adopt(other, update(fields, { request: get('Foo', '2') }));
   const said = ['ETag', '"a"', 'Cache-Control', 'max-age=20', 'X-For', '2'];
 
-  it('§4.1 becomes a variant of this request’s, with the 304’s fields', () => {
+  it('§4.1 becomes a variant for this request, with the 304’s fields', () => {
     const decision = adopted(...said);
     expect(decision).toMatchObject({
       kind: 'store',
@@ -250,7 +250,7 @@ describe('§4.1 the content of another variant', () => {
 });
 
 describe('§3.2 updating stored fields', () => {
-  it('§3.2 replaces the fields that the 304 brings, adds new ones and keeps the rest', () => {
+  it('§3.2 replaces the fields of the 304, adds new ones and keeps the rest', () => {
     const meta = freshened(cc('ETag', '"a"', 'X-A', '1', 'X-A', '2', 'X-B', '3'), 'x-a', '9', 'X-C', '4');
     expect(fieldValues(meta.fields, 'x-a')).toEqual(['9']);
     expect(fieldValue(meta.fields, 'x-b')).toBe('3');
@@ -258,7 +258,7 @@ describe('§3.2 updating stored fields', () => {
   });
 
   it.each(['Content-Length', 'Content-Encoding', 'Content-Type', 'Content-Range'])(
-    '§3.2 does not change %s, which describes the content that is stored',
+    '§3.2 does not change %s, which describes the stored content',
     (name) => {
       const meta = freshened(cc('ETag', '"a"', name, 'old'), name, 'new');
       expect(fieldValues(meta.fields, name.toLowerCase())).toEqual(['old']);
@@ -281,7 +281,7 @@ describe('§3.2 updating stored fields', () => {
     expect(fieldValues(meta.fields, name.toLowerCase())).toEqual([now]);
   });
 
-  it('§3.2 does not take over what concerns one hop, nor cookies', () => {
+  it('§3.2 ignores hop-by-hop fields and cookies', () => {
     const meta = freshened(
       cc('ETag', '"a"'),
       'Connection',
@@ -303,7 +303,7 @@ describe('§3.2 updating stored fields', () => {
     expect(fieldValue(meta.fields, 'date')).toBe(dateIn(100));
   });
 
-  it('§4.3.4 counts an Age that the 304 brings, and an old Expires as what it is', () => {
+  it('§4.3.4 uses the Age of the 304, and an Expires in the past', () => {
     expect(freshened(cc('ETag', '"a"'), 'Age', '30').initialAgeSeconds).toBe(30);
     expect(freshened(stored(['Expires', dateIn(10), 'ETag', '"a"'])).lifetimeSeconds).toBe(0);
   });
@@ -315,7 +315,7 @@ describe('§3.2 updating stored fields', () => {
     expect(freshen(cc('ETag', '"a"'), update(['Cache-Control', value]))).toEqual({ kind: 'not', reason });
   });
 
-  it('§4.3.4 keeps the values that the entry varies on, and its tags beside new ones', () => {
+  it("§4.3.4 keeps the entry's Vary values, and its tags in addition to new ones", () => {
     const meta = stored(['Cache-Control', 'max-age=10', 'ETag', '"a"', 'Vary', 'Foo', 'xkey', 'one'], {
       request: get('Foo', '1'),
     });
@@ -323,7 +323,7 @@ describe('§3.2 updating stored fields', () => {
     expect(decision).toMatchObject({ meta: { varyValues: ['1'], responseTags: ['tag:one', 'tag:two'] } });
   });
 
-  it('§3.4 freshens a part as the part that it is', () => {
+  it('§3.4 freshens a part as a part', () => {
     const part = stored(['Cache-Control', 'max-age=10', 'ETag', '"a"', 'Content-Range', 'bytes 0-4/10'], {
       status: 206,
       request: get('Range', 'bytes=0-4'),
@@ -353,7 +353,7 @@ describe('§4.3.5 HEAD', () => {
     expect(verdict.kind === 'freshened' && fieldValue(verdict.meta.fields, 'x-a')).toBe('2');
   });
 
-  it('§4.3.5 takes a field that is left out for no difference', () => {
+  it('§4.3.5 does not count a missing field as a difference', () => {
     expect(byHead(200, 'Cache-Control', 'max-age=500').kind).toBe('freshened');
   });
 
@@ -369,7 +369,7 @@ describe('§4.3.5 HEAD', () => {
     expect(byHead(status).kind).toBe('invalid');
   });
 
-  it.each([304, 401, 405, 429, 500, 503])('§4.3.5 leaves the entry alone after %i', (status) => {
+  it.each([304, 401, 405, 429, 500, 503])('§4.3.5 leaves the entry unchanged after %i', (status) => {
     expect(byHead(status).kind).toBe('unchanged');
   });
 

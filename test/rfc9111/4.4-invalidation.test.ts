@@ -65,12 +65,12 @@ describe('§4.4 invalidation', () => {
     expect(invalidatedTargets({ ...post, fields: ['Location', reference] })).toEqual(['/a/b?x=1']);
   });
 
-  it('§4.4 knows the origin by its own URL too', () => {
+  it('§4.4 also recognises the origin by its own URL', () => {
     const fields = ['Location', 'http://10.0.0.1:9000/c'];
     expect(invalidatedTargets({ ...post, aliases: ['http://10.0.0.1:9000'], fields })).toContain('/c');
   });
 
-  it('§4.4 names targets as the key has them, each once', () => {
+  it('§4.4 names targets in the form of the key, each once', () => {
     expect(invalidatedTargets({ ...post, target: '/a/./%62?x=1', fields: ['Location', '/a/b?x=1'] })).toEqual(
       ['/a/b?x=1'],
     );
@@ -78,7 +78,7 @@ describe('§4.4 invalidation', () => {
 });
 
 describe('RFC 9875 groups', () => {
-  it('RFC 9875 §2 makes a tag of each group, of its own origin, and one that operators name', () => {
+  it('RFC 9875 §2 makes a tag of each group for its site, and one for operators', () => {
     const meta = stored([
       'Cache-Control',
       'max-age=9',
@@ -96,19 +96,19 @@ describe('RFC 9875 groups', () => {
     expect(stored(['Cache-Control', 'max-age=9', 'Cache-Groups', value]).responseTags).toEqual([]);
   });
 
-  it('RFC 9875 §3 invalidates the groups that an unsafe answer names', () => {
+  it('RFC 9875 §3 invalidates the groups that the response to an unsafe request names', () => {
     expect(invalidatedGroups({ ...post, fields: ['Cache-Group-Invalidation', '"a", "b"'] })).toEqual([
       tagOfGroup('shop.example', 'a'),
       tagOfGroup('shop.example', 'b'),
     ]);
   });
 
-  it('RFC 9875 §2 takes 32 groups of 32 characters', () => {
+  it('RFC 9875 §2 accepts 32 groups of 32 characters', () => {
     const groups = Array.from({ length: 32 }, (_, i) => `"${String(i).padStart(32, 'x')}"`).join(', ');
     expect(stored(['Cache-Control', 'max-age=9', 'Cache-Groups', groups]).responseTags).toHaveLength(64);
   });
 
-  it('reads the tags of Surrogate-Key, xkey and Cache-Tag, each in its own spelling', () => {
+  it('reads the tags of Surrogate-Key, xkey and Cache-Tag, each with its own separators', () => {
     const fields = [
       'Surrogate-Key',
       'a  b,c',

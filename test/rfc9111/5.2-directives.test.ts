@@ -39,17 +39,17 @@ describe('§5.2.2 response directives', () => {
     expect(refusal(['Cache-Control', `max-age=60, ${value}`])).toBe('no-cache');
   });
 
-  it('§5.2.2 heeds what restricts, in a quote that is not closed too', () => {
+  it('§5.2.2 applies restrictions within an unclosed quote, too', () => {
     expect(refusal(['Cache-Control', 'max-age=60, a="b, no-store'])).toBe('no-store');
     expect(refusal(['Cache-Control', 'max-age=60; private'])).toBe('private');
   });
 
-  it('§5.2.2 does not take what is quoted for a directive', () => {
+  it('§5.2.2 does not read directives within quotes', () => {
     expect(isReused(['Cache-Control', 'max-age=60, a="no-store, private"'], 1)).toBe(true);
     expect(isReused(['Cache-Control', 'max-age=60, a="\\"no-store, private"'], 1)).toBe(true);
   });
 
-  it('§5.2.2.3 must-understand: stores what it understands in spite of no-store, and nothing else', () => {
+  it('§5.2.2.3 must-understand: stores statuses that it implements in spite of no-store, and no others', () => {
     const fields = ['Cache-Control', 'max-age=60, no-store, must-understand'];
     expect(isReused(fields, 1, { status: 200 })).toBe(true);
     expect(refusal(fields, { status: 599 })).toBe('must-understand');
@@ -64,7 +64,7 @@ describe('§5.2.2 response directives', () => {
     );
   });
 
-  it('RFC 8246 §2 a client that asks for validation gets it, of an immutable response too', () => {
+  it('RFC 8246 §2 validates an immutable response if the client demands it', () => {
     const meta = stored(['Cache-Control', 'max-age=60, immutable', 'ETag', '"a"']);
     expect(reuse(meta, 1, { request: get('Cache-Control', 'no-cache') }).kind).toBe('revalidate');
     expect(reuse(meta, 61).kind).toBe('revalidate');
@@ -74,7 +74,7 @@ describe('§5.2.2 response directives', () => {
     expect(isReused(['Cache-Control', 'max-age=60', 'Pragma', 'no-cache'], 1)).toBe(true);
   });
 
-  it('§5.2.1.5 does not store the answer to a request with no-store, where the route listens', () => {
+  it('§5.2.1.5 does not store the response to a request with no-store, where the route honours it', () => {
     const request = get('Cache-Control', 'no-store');
     expect(refusal(['Cache-Control', 'max-age=60'], { request })).toBe('request-no-store');
     const deaf = policy({ clientDirectives: 'ignore' });
@@ -82,11 +82,11 @@ describe('§5.2.2 response directives', () => {
   });
 });
 
-describe('§5.2.1 what a request forbids to share', () => {
+describe('§5.2.1 demands of a request', () => {
   const listens = policy();
   const deaf = policy({ clientDirectives: 'ignore' });
 
-  it('§5.2.1.4 no-cache and §5.4 Pragma want the origin’s word, where the route listens', () => {
+  it('§5.2.1.4 no-cache and §5.4 Pragma demand validation, where the route honours them', () => {
     for (const request of [get('Cache-Control', 'no-cache'), get('Pragma', 'no-cache')]) {
       expect(wantsOrigin(request, listens)).toBe(true);
       expect(wantsOrigin(request, deaf)).toBe(false);
@@ -94,7 +94,7 @@ describe('§5.2.1 what a request forbids to share', () => {
     expect(wantsOrigin(get('Cache-Control', 'max-age=0'), listens)).toBe(false);
   });
 
-  it('§5.2.1.5 no-store forbids that anything is kept, where the route listens', () => {
+  it('§5.2.1.5 no-store forbids storing, where the route honours it', () => {
     const request = get('Cache-Control', 'no-store');
     expect([forbidsStoring(request, listens), forbidsStoring(request, deaf)]).toEqual([true, false]);
     expect(forbidsStoring(get('Cache-Control', 'no-cache'), listens)).toBe(false);
@@ -102,7 +102,7 @@ describe('§5.2.1 what a request forbids to share', () => {
 });
 
 describe('RFC 9213 targeted fields', () => {
-  it('RFC 9213 §2.2 takes CDN-Cache-Control in place of Cache-Control and Expires', () => {
+  it('RFC 9213 §2.2 uses CDN-Cache-Control in place of Cache-Control and Expires', () => {
     expect(stored(targeted('max-age=60', 'Cache-Control', 'max-age=5'))).toMatchObject({
       lifetimeSeconds: 60,
       lifetimeSource: 'targeted',
@@ -142,7 +142,7 @@ describe('RFC 9213 targeted fields', () => {
     expect(isReused(targeted('max-age=60, no-store=?0'), 1)).toBe(true);
   });
 
-  it('RFC 9213 §2.2 goes by the order of the list, and only by its fields', () => {
+  it('RFC 9213 §2.2 follows the order of the list, and ignores other fields', () => {
     const listed = policy({ targetedFields: ['weir-cache-control', 'cdn-cache-control'] });
     const fields = [...targeted('max-age=60'), 'Weir-Cache-Control', 'max-age=7'];
     expect(stored(fields, { policy: listed }).lifetimeSeconds).toBe(7);
@@ -152,7 +152,7 @@ describe('RFC 9213 targeted fields', () => {
     expect(stored(fields).lifetimeSeconds).toBe(60);
   });
 
-  it('§3.5 goes by the directives of the targeted field', () => {
+  it('§3.5 uses the directives of the targeted field', () => {
     const request = get('Authorization', 'x');
     expect(refusal(targeted('max-age=60', 'Cache-Control', 'public'), { request })).toBe('authorization');
     expect(refusal(targeted('max-age=60, public'), { request })).toBe('stored');

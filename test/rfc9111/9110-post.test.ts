@@ -6,7 +6,7 @@ import { dateIn, NOW_MS, PLAIN_POLICY, policy } from './given.ts';
 const FRESH = ['Cache-Control', 'max-age=60'];
 const HERE = ['Content-Location', '/items?of=1'];
 
-/** Why the answer to a POST of /items?of=1 is not stored for a GET, or `stored`. */
+/** Why the response to a POST of /items?of=1 is not stored for GET, or `stored`. */
 function refusal(
   fields: readonly string[],
   changes: Partial<ReceivedResponse> = {},
@@ -29,7 +29,7 @@ function refusal(
   return decision.kind === 'store' ? 'stored' : decision.reason;
 }
 
-describe('RFC 9110 §9.3.3 the answer to a POST', () => {
+describe('RFC 9110 §9.3.3 the response to a POST', () => {
   it.each([
     '/items?of=1',
     '',
@@ -43,13 +43,13 @@ describe('RFC 9110 §9.3.3 the answer to a POST', () => {
   });
 
   it.each(['/items', '/items?of=2', '/items/?of=1', 'http://elsewhere.example/items?of=1', '//[', 'items/1'])(
-    '§9.3.3 is not where Content-Location is another: %j',
+    '§9.3.3 is not stored with another Content-Location: %j',
     (location) => {
       expect(refusal([...FRESH, 'Content-Location', location])).toBe('method');
     },
   );
 
-  it('§9.3.3 is not without Content-Location, or with two', () => {
+  it('§9.3.3 is not stored without Content-Location, or with two', () => {
     expect(refusal(FRESH)).toBe('method');
     expect(refusal([...FRESH, ...HERE, ...HERE])).toBe('method');
   });
@@ -62,7 +62,7 @@ describe('RFC 9110 §9.3.3 the answer to a POST', () => {
     expect(refusal([name, value, ...HERE])).toBe('stored');
   });
 
-  it('§9.3.3 is not by a guess, nor by a lifetime of the route', () => {
+  it('§9.3.3 is not stored by a heuristic, nor by a lifetime of the route', () => {
     expect(refusal([...HERE, 'Last-Modified', dateIn(-1e6)])).toBe('no-freshness');
     expect(refusal([...HERE, 'ETag', '"a"'])).toBe('no-freshness');
     expect(refusal(HERE, { policy: policy({ defaultTtlMs: 60_000 }) })).toBe('no-freshness');
@@ -71,15 +71,15 @@ describe('RFC 9110 §9.3.3 the answer to a POST', () => {
     );
   });
 
-  it.each([201, 202, 204, 303, 404, 500])('§9.3.3 is not where it is no 200: %i', (status) => {
+  it.each([201, 202, 204, 303, 404, 500])('§9.3.3 is not stored with status %i', (status) => {
     expect(refusal([...FRESH, ...HERE], { status })).toBe('method');
   });
 
-  it.each(['PUT', 'PATCH', 'DELETE', 'post', 'M-SEARCH'])('§9.3.3 is not that to %s', (method) => {
+  it.each(['PUT', 'PATCH', 'DELETE', 'post', 'M-SEARCH'])('§9.3.3 is not stored for %s', (method) => {
     expect(refusal([...FRESH, ...HERE], { request: { method, fields: [] } })).toBe('method');
   });
 
-  it('§3 is stored by the rules of an answer to GET', () => {
+  it('§3 is stored by the rules of a response to GET', () => {
     expect(refusal([...HERE, 'Cache-Control', 'max-age=60, private'])).toBe('private');
     expect(refusal([...FRESH, ...HERE, 'Set-Cookie', 'a=b'])).toBe('set-cookie');
     expect(refusal([...FRESH, ...HERE, 'Vary', '*'])).toBe('vary-star');
@@ -87,7 +87,7 @@ describe('RFC 9110 §9.3.3 the answer to a POST', () => {
     expect(refusal([...FRESH, ...HERE], authorized)).toBe('authorization');
   });
 
-  it('§4.2.3 is not where it comes from a cache before the origin', () => {
+  it('§4.2.3 is not stored where it is from a cache at the origin', () => {
     expect(refusal([...FRESH, ...HERE, 'Age', '1'])).toBe('method');
   });
 });

@@ -41,13 +41,13 @@ describe('RFC 9110 §14 ranges', () => {
   });
 
   it.each(['bytes=1000-', 'bytes=1000-1001', 'bytes=-0', 'bytes=99999999999999999999-'])(
-    'RFC 9110 §15.5.17 %s can not be satisfied',
+    'RFC 9110 §15.5.17 %s is unsatisfiable',
     (value) => {
       expect(range(value)).toEqual({ kind: 'unsatisfiable', contentRange: 'bytes */1000' });
     },
   );
 
-  it('RFC 9110 §14.1.2 nothing of an empty content can be had', () => {
+  it('RFC 9110 §14.1.2 no range of empty content is satisfiable', () => {
     expect(range('bytes=0-', 0).kind).toBe('unsatisfiable');
     expect(range('bytes=-5', 0).kind).toBe('unsatisfiable');
   });
@@ -69,14 +69,14 @@ describe('RFC 9110 §14 ranges', () => {
     expect(range(value)).toEqual({ kind: 'whole' });
   });
 
-  it('RFC 9110 §14.2 is for GET and a 200 alone, given once', () => {
+  it('RFC 9110 §14.2 applies only to GET and a 200, and to a single field', () => {
     expect(decideRange({ method: 'HEAD', fields: ['Range', 'bytes=0-1'] }, META, 9).kind).toBe('whole');
     expect(range('bytes=0-1', 9, [], { ...META, status: 404 }).kind).toBe('whole');
     expect(range('bytes=0-1', 9, ['Range', 'bytes=2-3']).kind).toBe('whole');
     expect(decideRange(get(), META, 9).kind).toBe('whole');
   });
 
-  it('RFC 9110 §14.6 several come in the order that they were asked for', () => {
+  it('RFC 9110 §14.6 several are sent in the requested order', () => {
     expect(range('bytes=500-599, 0-9, -1')).toEqual({
       kind: 'multiple',
       ranges: [
@@ -87,14 +87,14 @@ describe('RFC 9110 §14 ranges', () => {
     });
   });
 
-  it('RFC 9110 §14.2 too many, or more than two that overlap, give the whole', () => {
+  it('RFC 9110 §14.2 too many, or more than two overlapping ones, get the whole', () => {
     expect(range(apart(MAX_RANGES), 10_000).kind).toBe('multiple');
     expect(range(apart(MAX_RANGES + 1), 10_000).kind).toBe('whole');
     expect(range('bytes=0-9,5-14').kind).toBe('multiple');
     expect(range('bytes=0-,0-,0-').kind).toBe('whole');
   });
 
-  it('RFC 9110 §15.3.7.2 several that would take as much as the whole give the whole', () => {
+  it('RFC 9110 §15.3.7.2 several that are not smaller than the whole get the whole', () => {
     const pixels = 'bytes=0-0,2-2,4-4';
     expect(range(pixels, 100).kind).toBe('whole');
     expect(range('bytes=0-0,-1', 100).kind).toBe('whole');
@@ -112,7 +112,7 @@ describe('RFC 9110 §14 ranges', () => {
     expect(range(pixels, contentLength + 1, [], typed).kind).toBe('whole');
   });
 
-  it('RFC 9110 §14.6 lays out multipart/byteranges to the byte', () => {
+  it('RFC 9110 §14.6 computes the layout of multipart/byteranges exactly', () => {
     const layout = multipartLayout(
       [
         { first: 0, last: 1 },
@@ -140,7 +140,7 @@ describe('RFC 9110 §14 ranges', () => {
     ['"a", "b"', false],
   ])('RFC 9110 §13.1.5 If-Range: %s', (value, holds) => {
     expect(range('bytes=0-1', 9, ['If-Range', value]).kind).toBe(holds ? 'single' : 'whole');
-    // Without a match the whole is sent, even where the range itself could not be met.
+    // Without a match the whole is sent, even for an unsatisfiable range.
     expect(range('bytes=90-', 9, ['If-Range', value]).kind).toBe(holds ? 'unsatisfiable' : 'whole');
   });
 
@@ -159,7 +159,7 @@ const part = (contentRange: string, etag = '"a"') =>
   });
 
 describe('§3.3 and §3.4 stored parts', () => {
-  it('§3.3 a part answers a range that lies within it', () => {
+  it('§3.3 a part answers a range within it', () => {
     expect(decidePart(get('Range', 'bytes=6-7'), part('bytes 5-9/10'))).toEqual({
       kind: 'slice',
       offset: 1,
@@ -184,7 +184,7 @@ describe('§3.3 and §3.4 stored parts', () => {
     expect(decidePart(get('Range', 'bytes=-5'), part('bytes 5-9/*')).kind).toBe('insufficient');
   });
 
-  it('§3.4 asks for what a part lacks', () => {
+  it('§3.4 requests what a part lacks', () => {
     expect(completionFields(part('bytes 0-4/10'))).toEqual(['Range', 'bytes=5-', 'If-Range', '"a"']);
     expect(completionFields(part('bytes 5-9/10'))).toEqual(['Range', 'bytes=0-4', 'If-Range', '"a"']);
     expect(completionFields(part('bytes 4-5/10'))).toBe(null);
@@ -205,16 +205,16 @@ describe('§3.3 and §3.4 stored parts', () => {
   });
 });
 
-describe('§3.4 what is known of parts put together', () => {
+describe('§3.4 the metadata of combined parts', () => {
   const made = (first: string, second: string) => combinedMeta(part(first), part(second));
 
-  it('§3.4 all of the whole is a 200 without Content-Range', () => {
+  it('§3.4 is a 200 without Content-Range if they make up the whole', () => {
     const whole = made('bytes 5-9/10', 'bytes 0-4/10');
     expect(whole).toMatchObject({ status: 200, part: null });
     expect(hasField(whole!.fields, 'content-range')).toBe(false);
   });
 
-  it('§3.4 less is a 206 that says which part it is', () => {
+  it('§3.4 is a 206 with Content-Range otherwise', () => {
     const more = made('bytes 5-7/10', 'bytes 2-4/10');
     expect(more).toMatchObject({ status: 206, part: { first: 2, last: 7, completeBytes: 10 } });
     expect(fieldValues(more!.fields, 'content-range')).toEqual(['bytes 2-7/10']);
@@ -222,7 +222,7 @@ describe('§3.4 what is known of parts put together', () => {
     expect(made('bytes 0-3/10', 'bytes 5-9/10')).toBe(null);
   });
 
-  it('§3.4 the newer answer’s fields go before the older’s', () => {
+  it('§3.4 prefers the newer response’s fields', () => {
     const said = (contentRange: string, ...more: string[]) =>
       stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Content-Range', contentRange, ...more], {
         status: 206,
@@ -236,13 +236,13 @@ describe('§3.4 what is known of parts put together', () => {
   });
 });
 
-describe('§3.3 what takes whose place', () => {
+describe('§3.3 which response replaces which', () => {
   const whole = stored(['Cache-Control', 'max-age=60']);
   const french = stored(['Cache-Control', 'max-age=60', 'Vary', 'Accept-Language'], {
     request: get('Accept-Language', 'fr'),
   });
 
-  it('§3.3 a whole that of a whole and of every part, a part that of parts that it overlaps', () => {
+  it('§3.3 a whole replaces a whole and every part, a part replaces parts that it overlaps', () => {
     expect(replaces(whole, whole)).toBe(true);
     expect(replaces(whole, part('bytes 0-4/10'))).toBe(true);
     expect(replaces(part('bytes 0-4/10'), whole)).toBe(false);
@@ -250,7 +250,7 @@ describe('§3.3 what takes whose place', () => {
     expect(replaces(part('bytes 5-6/10'), part('bytes 0-4/10'))).toBe(false);
   });
 
-  it('§4.1 nothing that of another variant', () => {
+  it('§4.1 none replaces another variant', () => {
     expect(replaces(whole, french)).toBe(false);
     expect(replaces(french, french)).toBe(true);
   });
@@ -260,13 +260,13 @@ describe('§3.3 choosing between a whole and its parts', () => {
   const whole = { meta: stored(['Cache-Control', 'max-age=60', 'ETag', '"a"', 'Date', dateIn(-30)]) };
   const firstHalf = { meta: part('bytes 0-4/10') };
 
-  it('§3.3 a part never stands for the whole', () => {
+  it('§3.3 a part never answers for the whole', () => {
     expect(selectVariant([firstHalf], get())).toBe(-1);
     expect(selectVariant([firstHalf], get('Range', 'bytes=5-9'))).toBe(-1);
     expect(selectVariant([firstHalf], get('Range', 'bytes=1-2'))).toBe(0);
   });
 
-  it('§3.3 a whole goes before a part', () => {
+  it('§3.3 a whole precedes a part', () => {
     expect(selectVariant([firstHalf, whole], get('Range', 'bytes=1-2'))).toBe(1);
   });
 });

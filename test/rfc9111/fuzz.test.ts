@@ -193,7 +193,7 @@ describe('parsers under fuzz', () => {
     );
   });
 
-  it('find a range that lies within the content, or none', () => {
+  it('find a range within the content, or none', () => {
     fc.assert(
       fc.property(value, fc.integer({ min: 0, max: 2000 }), (text, sizeBytes) => {
         const decision = decideRange(
@@ -210,7 +210,7 @@ describe('parsers under fuzz', () => {
   });
 });
 
-describe('no spelling of other directives stores what a plain reading forbids', () => {
+describe('no spelling of other directives allows storing that a plain reading forbids', () => {
   const noise = fc
     .array(
       fc.constantFrom(
@@ -261,7 +261,7 @@ describe('no spelling of other directives stores what a plain reading forbids', 
     );
   });
 
-  it('Set-Cookie, Vary: * and an Authorization that nothing allows, with any other fields', () => {
+  it('Set-Cookie, Vary: * and an Authorization without permission, with any other fields', () => {
     const harmless = fields.map((all) => {
       const kept: string[] = [];
       for (let i = 0; i < all.length; i += 2) {
@@ -279,7 +279,7 @@ describe('no spelling of other directives stores what a plain reading forbids', 
     );
   });
 
-  it('a lifetime is never longer than the shortest that is stated', () => {
+  it('a lifetime is never longer than the shortest stated one', () => {
     const seconds = fc.integer({ min: 0, max: 100 });
     fc.assert(
       fc.property(fc.array(seconds, { minLength: 1, maxLength: 4 }), noise, (given, text) => {

@@ -1,4 +1,4 @@
-/** Plain ways to say a response, a request and a policy in tests of the rules. */
+/** Short constructors of a response, a request and a policy for tests of the rules. */
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
 import { formatHttpDate } from '../../policies/http/dates.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -8,7 +8,7 @@ import type { ReuseQuestion } from '../../policies/rfc9111/reuse.ts';
 import { decideStoring } from '../../policies/rfc9111/storing.ts';
 import type { ReceivedResponse } from '../../policies/rfc9111/storing.ts';
 
-/** The moment at which all tests begin: on a full second. */
+/** The time at which all tests begin, on a full second. */
 export const NOW_MS = Date.UTC(2026, 5, 15, 12, 0, 0);
 
 export function dateIn(seconds: number): string {
@@ -54,7 +54,7 @@ export function get(...fields: string[]): RequestView {
   return { method: 'GET', fields };
 }
 
-/** A response received at once at NOW_MS, with a Date of then unless `fields` has one. */
+/** A response received at NOW_MS without delay, with that Date unless `fields` has one. */
 export function storing(fields: Fields, changes: Partial<ReceivedResponse> = {}): StoringDecision {
   const dated = fields.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'date');
   return decideStoring({
@@ -97,7 +97,7 @@ export function reuse(
   });
 }
 
-/** Whether a response with these fields is served without asking the origin, that long afterwards. */
+/** Whether a response with these fields is served after so many seconds without asking the origin. */
 export function isReused(fields: Fields, afterSeconds = 0, changes: Partial<ReceivedResponse> = {}): boolean {
   const decision = storing(fields, changes);
   return decision.kind === 'store' && reuse(decision.meta, afterSeconds).kind === 'serve';

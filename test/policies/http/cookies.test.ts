@@ -28,7 +28,7 @@ describe('RFC 6265 §4.1.1 a cookie that every origin reads alike', () => {
     expect(read(line)).toBe(value);
   });
 
-  it('is not looked for in what can hold no cookie of its name', () => {
+  it('is not searched for in a field without its name', () => {
     expect(read('prefs={"a": "b, c"}; x')).toBe(null);
   });
 });
@@ -80,7 +80,7 @@ describe('several Cookie fields', () => {
   });
 });
 
-describe('requests that are passed', () => {
+describe('requests that bypass the cache', () => {
   const rules = (bypass: { cookies?: string[]; headers?: string[] }, cookies: string[] = []) =>
     policy({
       bypass: { cookies: [], headers: [], ...bypass },
@@ -102,7 +102,7 @@ describe('requests that are passed', () => {
     expect(decideBypass(fields, rules({ cookies: ['session'], headers: ['x-user'] }))).toBe(reason);
   });
 
-  it('are those with an ambiguous Cookie where a cookie is in the key, and there alone', () => {
+  it('are those with an ambiguous Cookie, only where a cookie is in the key', () => {
     expect(decideBypass(['Cookie', 'a=b, tenant=evil'], rules({}, ['tenant']))).toBe('ambiguous-cookies');
     expect(decideBypass(['Cookie', 'a=b, tenant=evil'], rules({}))).toBe(null);
   });

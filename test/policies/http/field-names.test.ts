@@ -2,17 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { decideFieldNames, hasFieldLike, nameForm } from '../../../policies/http/field-names.ts';
 import { originFields } from '../../../policies/http/forwarding.ts';
 
-describe('the fields that a request is taken to have', () => {
+describe('the fields that a request is considered to have', () => {
   const SENT = ['Host', 'a', 'X_Forwarded_Host', 'evil', 'X-Kept', '1', 'X.Tenant', 'b', '_', 'c'];
 
-  it('are those of letters, digits and hyphens where others are dropped, which are counted', () => {
+  it('are only those of letters, digits and hyphens with drop; others are counted', () => {
     expect(decideFieldNames(SENT, 'drop')).toEqual({ fields: ['Host', 'a', 'X-Kept', '1'], dropped: 3 });
     const plain = ['Host', 'a', 'DNT', '1'];
     expect(decideFieldNames(plain, 'drop')).toEqual({ fields: plain, dropped: 0 });
     expect(decideFieldNames(plain, 'drop').fields).toBe(plain);
   });
 
-  it('are all where others are kept', () => {
+  it('are all with keep', () => {
     expect(decideFieldNames(SENT, 'keep')).toEqual({ fields: SENT, dropped: 0 });
   });
 
@@ -24,7 +24,7 @@ describe('the fields that a request is taken to have', () => {
   });
 });
 
-describe('what the origin is sent of what proxies tell', () => {
+describe("proxies' fields that the origin is sent", () => {
   const TOLD = [
     'X-Real-IP',
     '10.0.0.1',
@@ -50,17 +50,17 @@ describe('what the origin is sent of what proxies tell', () => {
     return fields.filter((name, i) => i % 2 === 0 && (TOLD.includes(name) || OWN.includes(name)));
   };
 
-  it('is nothing of a stranger, whether the answer may be stored or not', () => {
+  it('are none of untrusted peers, whether the response may be stored or not', () => {
     expect(sent(false, 'origin')).toEqual([]);
     expect(sent(false, 'client')).toEqual([]);
   });
 
-  it('is what a trusted proxy says, without host and scheme where the origin does not see them', () => {
+  it('are those of trusted proxies, without host and scheme where the origin does not see them', () => {
     expect(sent(true, 'client')).toEqual(['X-Real-IP', 'X-Forwarded-User', 'X-Forwarded-Port', 'X-Host']);
     expect(sent(true, 'origin')).toEqual(['X-Real-IP', 'X-Forwarded-User']);
   });
 
-  it('is what the route has in its key', () => {
+  it("are those in the route's key", () => {
     expect(sent(false, 'origin', ['x-real-ip', 'x-original-url'])).toEqual(['X-Real-IP', 'X-Original-URL']);
   });
 });

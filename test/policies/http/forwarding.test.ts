@@ -58,7 +58,7 @@ describe('RFC 9110 §7.6.1 end-to-end fields', () => {
     expect(endToEnd(fields)).toEqual(['Baz', '3']);
   });
 
-  it('RFC 9110 §7.6.1 does not let Connection take what the message needs', () => {
+  it('RFC 9110 §7.6.1 does not let Connection remove fields that the message needs', () => {
     const fields = ['Connection', 'Authorization, Host', 'Authorization', 'x', 'Host', 'h'];
     expect(endToEnd(fields)).toEqual(['Authorization', 'x', 'Host', 'h']);
   });
@@ -66,8 +66,8 @@ describe('RFC 9110 §7.6.1 end-to-end fields', () => {
 
 const extended = (value: string) => sent(['Forwarded', value], 'client', { trusted: true })('forwarded');
 
-describe('what the origin is told of the client', () => {
-  it('replaces what an untrusted client says of itself', () => {
+describe('forwarding fields about the client', () => {
+  it('replaces those of an untrusted client', () => {
     const value = sent(SPOOFED);
     expect(value('x-forwarded-for')).toBe('192.0.2.1');
     expect(value('x-forwarded-proto')).toBe('http');
@@ -76,7 +76,7 @@ describe('what the origin is told of the client', () => {
     expect(value('host')).toBe('shop.example');
   });
 
-  it('extends what a trusted proxy says', () => {
+  it('extends those of a trusted proxy', () => {
     const value = sent(
       ['X-Forwarded-For', '203.0.113.9', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'www.example'],
       'client',
@@ -97,7 +97,7 @@ describe('what the origin is told of the client', () => {
     expect(extended('for="open')).toBe('for=192.0.2.1;proto=http;host=shop.example');
   });
 
-  it('tells neither host nor scheme in any field where they are not in the key', () => {
+  it('state neither host nor scheme where they are not in the key', () => {
     for (const trusted of [false, true]) {
       const fields = originFields({
         ...client([...SPOOFED, 'Host', 'shop.example'], { trusted }),
@@ -121,7 +121,7 @@ describe('what the origin is told of the client', () => {
     expect(sent(['Via', '1.1 a'], 'client', { version: '1.0' })('via')).toBe('1.1 a, 1.0 weir');
   });
 
-  it('RFC 9110 §10.1.1 and §11.7.1 does not pass on what was meant for it', () => {
+  it('RFC 9110 §10.1.1 and §11.7.1 does not forward fields that are meant for it', () => {
     const value = sent([
       'Expect',
       '100-continue',
@@ -140,7 +140,7 @@ describe('what the origin is told of the client', () => {
     ]);
   });
 
-  it('takes scheme and host from a trusted proxy alone, and only well-formed ones', () => {
+  it('uses scheme and host of trusted proxies only, if well-formed', () => {
     expect(clientSite(client(SPOOFED))).toEqual({ scheme: 'http', authority: 'shop.example' });
     expect(clientSite(client(SPOOFED, { trusted: true }))).toEqual({
       scheme: 'https',
@@ -180,7 +180,7 @@ describe('RFC 9110 §7.6.3 Via', () => {
     Array.from({ length: times }, () => entry).join(', '),
   ];
 
-  it('RFC 9110 §7.6.3 tells when a request runs in a circle', () => {
+  it('RFC 9110 §7.6.3 detects a loop', () => {
     expect(isLooping([])).toBe(false);
     expect(isLooping(through(4))).toBe(false);
     expect(isLooping(through(5))).toBe(true);
@@ -188,14 +188,14 @@ describe('RFC 9110 §7.6.3 Via', () => {
   });
 
   it.each(['1.1 weird', '1.1 other', 'weir', '1.1 other (1.1 weir)'])(
-    'RFC 9110 §7.6.3 %s is somebody else',
+    'RFC 9110 §7.6.3 %s is another proxy',
     (entry) => {
       expect(isLooping(through(20, entry))).toBe(false);
     },
   );
 });
 
-describe('what a trusted proxy tells in two forms', () => {
+describe("the two forms of a trusted proxy's fields", () => {
   const conflict = (fields: Fields, changes: Partial<ClientView> = {}) =>
     hasForwardingConflict(client(fields, { trusted: true, ...changes }));
   const X = [
@@ -214,11 +214,11 @@ describe('what a trusted proxy tells in two forms', () => {
     ['another client', [...X, 'Forwarded', 'for=10.0.0.1']],
     ['another client of the nearest proxy', [...X, 'Forwarded', 'for=192.0.2.9, for=10.0.0.1']],
     [
-      'a host where the other form tells none',
+      'a host where the other form has none',
       ['X-Forwarded-For', '192.0.2.9', 'Forwarded', 'host=evil.example'],
     ],
     [
-      'a host where the standard form tells none',
+      'a host where the standard form has none',
       ['X-Forwarded-Host', 'evil.example', 'Forwarded', 'for=192.0.2.9'],
     ],
   ])('contradicts itself by %s', (_, fields) => {
@@ -251,7 +251,7 @@ describe('what a trusted proxy tells in two forms', () => {
     expect(conflict(fields)).toBe(false);
   });
 
-  it('counts in the one form that is configured, for the key and for the origin', () => {
+  it('are reduced to the configured form, for the key and for the origin', () => {
     const fields = [...X, 'Forwarded', 'for=10.0.0.1;host=evil.example;proto=http'];
     const by = (forwarding: 'forwarded' | 'x-forwarded') => ({ trusted: true, forwarding });
     expect(clientSite(client(fields, by('x-forwarded')))).toEqual({

@@ -6,7 +6,7 @@ const inSeconds = (seconds: number): string => new Date(DATE_MS + seconds * 1000
 const FAR = 'Fri, 31 Dec 9999 23:59:59 GMT';
 const NO_GUESS = ['Cache-Control', 'max-age=0'];
 
-describe('RFC 9111 §4.2: what is served stale is told as stale', () => {
+describe('RFC 9111 §4.2: fields of a response that is served stale', () => {
   it.each<[string, string[], string[]]>([
     ['max-age', ['Cache-Control', 'max-age=600'], ['Age', '600']],
     ['the longest of several', ['Cache-Control', 'max-age=60, s-maxage=900'], ['Age', '900']],

@@ -12,7 +12,7 @@ import { policy, stored } from '../../rfc9111/given.ts';
 import { fc } from '../../support/properties.ts';
 
 describe('RFC 9211 Cache-Status', () => {
-  it('RFC 9211 §2 says what was done', () => {
+  it('RFC 9211 §2 states how the request was handled', () => {
     expect(cacheStatus({ hit: true, ttlSeconds: 12.1 })).toBe('weir; hit; ttl=13');
     expect(cacheStatus({ hit: true, ttlSeconds: -1.5 })).toBe('weir; hit; ttl=-1');
     expect(cacheStatus({ hit: true, ttlSeconds: -0.5 })).toBe('weir; hit; ttl=0');
@@ -25,7 +25,7 @@ describe('RFC 9211 Cache-Status', () => {
     expect(cacheStatus({ fwd: 'miss', detail: 'two words' })).toBe('weir; fwd=miss; detail="two words"');
   });
 
-  it('RFC 9211 §2.7 tells the key without the values of fields and cookies', () => {
+  it('RFC 9211 §2.7 has the key without values of fields and cookies', () => {
     const told = (secret: string) =>
       withKey(
         {},
@@ -51,7 +51,7 @@ describe('RFC 9211 Cache-Status', () => {
 });
 
 describe('RFC 9209 Proxy-Status', () => {
-  it('RFC 9209 §2 says why', () => {
+  it('RFC 9209 §2 states the error', () => {
     expect(
       proxyStatus({ error: 'connection_refused', nextHop: 'shop', receivedStatus: 502, details: 'a "b"' }),
     ).toBe(
@@ -63,10 +63,10 @@ describe('RFC 9209 Proxy-Status', () => {
 const told = (cacheControl: string | null, cdnCacheControl: string | null, keepTags = true) =>
   policy({ downstream: { cacheControl, cdnCacheControl, keepTags } });
 
-describe('what the CDN is told', () => {
+describe('fields for the CDN', () => {
   const FIELDS = ['Cache-Control', 'max-age=5', 'Expires', '0', 'Surrogate-Key', 'a', 'X-A', '1'];
 
-  it('is what the origin said, unless the route says otherwise', () => {
+  it("are the origin's, unless the route replaces them", () => {
     expect(downstreamFields(FIELDS, policy())).toBe(FIELDS);
     expect(downstreamFields(FIELDS, told('max-age=60', null))).toEqual([
       'Surrogate-Key',
@@ -84,7 +84,7 @@ describe('what the CDN is told', () => {
     expect(downstreamFields(FIELDS, told(null, null, false))).not.toContain('Surrogate-Key');
   });
 
-  /** A response that came with an Age of 7, in a cache that holds it for `lifetimeSeconds`. */
+  /** The Age sent for a response received with an Age of 7, whose lifetime here is `lifetimeSeconds`. */
   const ageOf = (route: RouteCacheConfig, ageSeconds: number, lifetimeSeconds: number) => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Age', '7'], { policy: route });
     const sentFields = downstreamFields(meta.fields, route);
@@ -93,13 +93,13 @@ describe('what the CDN is told', () => {
   };
   const fixed = (ttlMs: number) => policy({ freshness: 'fixed', ttlMs });
 
-  it('counts our residence as the response says, and with a lifetime for the CDN alone', () => {
+  it("count the time in this cache by the response's own lifetime, and with one for the CDN alone", () => {
     expect(ageOf(policy(), 30, 60)).toBe(30);
     expect(ageOf(told(null, 'max-age=600'), 30, 60)).toBe(30);
     expect(ageOf(told(null, 'max-age=600'), 3, 60)).toBe(3);
   });
 
-  it('does not count it for a rewritten lifetime or beyond the origin\u2019s own, until ours ends', () => {
+  it('do not count it for a rewritten lifetime or beyond the origin\u2019s, until the lifetime here ends', () => {
     expect(ageOf(told('max-age=60', null), 30, 600)).toBe(7);
     expect(ageOf(told('max-age=60', 'max-age=9'), 30, 600)).toBe(7);
     expect(ageOf(told('s-maxage=7', null), 30, 600)).toBe(0);
@@ -110,7 +110,7 @@ describe('what the CDN is told', () => {
     expect(ageOf(fixed(10_000), 7, 10)).toBe(57);
   });
 
-  it('counts it for a lifetime that the operator has made longer than ours', () => {
+  it('count it for a rewritten lifetime longer than the one here', () => {
     expect(ageOf(told('max-age=300', null), 30, 60)).toBe(30);
   });
 });
