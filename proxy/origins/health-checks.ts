@@ -53,8 +53,8 @@ export class HealthChecks {
         const well = fault === null;
         if (well === cells.isWell(config.name, place)) return;
         cells.setWell(config.name, place, well);
-        if (well) log.info({ event: 'origin-well', origin: config.name, url });
-        else log.warn({ event: 'origin-unwell', origin: config.name, url, path, cause: fault });
+        if (well) log.info({ event: 'origin-healthy', origin: config.name, url });
+        else log.warn({ event: 'origin-unhealthy', origin: config.name, url, path, cause: fault });
       });
     };
     this.#origins.push(origin);

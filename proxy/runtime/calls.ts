@@ -29,7 +29,7 @@ export interface WorkerStart {
   readonly port: number;
   /** Others listen on it, too. */
   readonly sharesPort: boolean;
-  readonly site: RuntimeConfigurationSource;
+  readonly configuration: RuntimeConfigurationSource;
   readonly fence: SharedArrayBuffer;
   readonly hitForMiss: SharedArrayBuffer;
   readonly writesInFlight: SharedArrayBuffer;
@@ -55,7 +55,7 @@ export interface RuntimeConfigurationSource {
 
 /** What the coordinator asks of a worker. */
 export type WorkerCalls = {
-  reload(site: RuntimeConfigurationSource): void;
+  reload(configuration: RuntimeConfigurationSource): void;
   peer(peer: { readonly index: number; readonly port: MessagePort }): void;
   stats(argument: null): WorkerStats;
   /** A key's entries as this worker finds them. */

@@ -19,7 +19,7 @@ export class ClosingSteps {
       try {
         await close();
       } catch (error) {
-        this.#log.error({ event: 'stop', err: error }, 'a part did not close cleanly');
+        this.#log.error({ event: 'close-failed', err: error }, 'a part of Weir did not close cleanly');
       }
     }
   }

@@ -270,7 +270,10 @@ export class Coordinator {
         this.#writes.workerDied(instance);
       },
       onFailed: (index, call, error) =>
-        log.error({ event: 'call-failed', worker: index, call, err: error }, 'a call of a worker failed'),
+        log.error(
+          { event: 'worker-call-failed', worker: index, call, err: error },
+          'a call of a worker failed',
+        ),
     };
     const { port } = mainPort;
     this.#pool = new WorkerPool(options, this.#runtimeConfiguration(config), port);

@@ -133,7 +133,7 @@ function judgeFiles(
   });
   if (distrust.kind === 'distrusted') {
     const { why, writesToo } = distrust;
-    log.warn({ event: 'distrusted', why }, WHY_DISTRUSTED[why]);
+    log.warn({ event: 'cache-distrusted', why }, WHY_DISTRUSTED[why]);
     if (writesToo) log.warn({ event: 'writes-distrusted' }, WRITES_DISTRUSTED);
   }
   return distrust;
@@ -158,7 +158,7 @@ function noteTimes({ lifetimes, log, closing }: DurableDependencies, highWater: 
   const note = (): void => {
     const error = highWater.noteTime(lifetimes.nowMs());
     // A disk that has become read-only fails each second.
-    if (error !== null && !isFailing) log.warn({ event: 'time-not-noted' }, error.message);
+    if (error !== null && !isFailing) log.warn({ event: 'clock-not-recorded' }, error.message);
     isFailing = error !== null;
   };
   note();
@@ -186,13 +186,13 @@ async function openDisk(deps: DurableDependencies, state: StateStore): Promise<D
     return null;
   }
   for (const line of opened.report) log.warn({ event: 'disk', report: line });
-  if (!opened.trusted) log.warn({ event: 'disk-untrusted' }, 'the cache on disk was emptied');
+  if (!opened.trusted) log.warn({ event: 'disk-emptied' }, 'the cache on disk was emptied');
   closing.push(() => opened.writer.close());
   return opened.writer;
 }
 
 function logDiskOff({ log }: DurableDependencies, reason: string): void {
-  log.error({ event: 'disk-level-off', reason }, 'the cache on disk is off; serving goes on');
+  log.error({ event: 'disk-tier-off', reason }, 'the cache on disk is off; serving goes on');
 }
 
 /** Feeds by whose positions the origin's answers say how current they are. */

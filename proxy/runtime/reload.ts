@@ -52,6 +52,6 @@ async function release(
   } catch (error) {
     fence.drop(held);
     if (!(error instanceof NotDurableError)) throw error;
-    log.error({ event: 'reload-not-durable', err: error }, 'the new routes could not be noted');
+    log.error({ event: 'reload-not-durable', err: error }, 'the new routes could not be written down');
   }
 }

@@ -18,7 +18,7 @@ import { createWorkerCounters } from './worker-counters.ts';
 export interface WorkerPoolOptions {
   readonly workers: number;
   /** What all workers are started with alike. */
-  readonly shared: Omit<WorkerStart, 'index' | 'instance' | 'site' | 'port'>;
+  readonly shared: Omit<WorkerStart, 'index' | 'instance' | 'configuration' | 'port'>;
   readonly clock: Clock;
   /** Serves the calls of the worker that has this instance number. */
   handlersFor(
@@ -71,7 +71,7 @@ export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #running: (Running | null)[];
   readonly #counters = createWorkerCounters();
-  #site: RuntimeConfigurationSource;
+  #configuration: RuntimeConfigurationSource;
   #port: number;
   #instances = 0;
   /** From the moment that all listen: what ends before is not replaced. */
@@ -79,9 +79,9 @@ export class WorkerPool {
   #isStopping = false;
   replaced = 0;
 
-  constructor(options: WorkerPoolOptions, site: RuntimeConfigurationSource, port: number) {
+  constructor(options: WorkerPoolOptions, configuration: RuntimeConfigurationSource, port: number) {
     this.#options = options;
-    this.#site = site;
+    this.#configuration = configuration;
     this.#port = port;
     this.#running = Array.from({ length: options.workers }, () => null);
   }
@@ -103,11 +103,11 @@ export class WorkerPool {
     return this.running === this.#running.length;
   }
 
-  reload(site: RuntimeConfigurationSource): Promise<unknown> {
-    this.#site = site;
+  reload(configuration: RuntimeConfigurationSource): Promise<unknown> {
+    this.#configuration = configuration;
     return Promise.all(
       this.#live().map((running) =>
-        running.channel.call('reload', site).catch((error: unknown) => {
+        running.channel.call('reload', configuration).catch((error: unknown) => {
           // One that has died meanwhile is replaced by one that knows nothing else.
           if (this.#running.includes(running)) throw error;
         }),
@@ -200,8 +200,14 @@ export class WorkerPool {
     this.#instances += 1;
     const instance = this.#instances;
     const { shared, clock } = this.#options;
-    const workerData: WorkerStart = { ...shared, index, instance, site: this.#site, port: this.#port };
-    const resourceLimits = heapLimits(this.#site.config.cache, shared.workers);
+    const workerData: WorkerStart = {
+      ...shared,
+      index,
+      instance,
+      configuration: this.#configuration,
+      port: this.#port,
+    };
+    const resourceLimits = heapLimits(this.#configuration.config.cache, shared.workers);
     const worker =
       this.#options.newWorker?.(WORKER_FILE, workerData) ??
       new Worker(WORKER_FILE, { workerData, resourceLimits });

@@ -98,7 +98,7 @@ export class WorkerRuntime {
   /** Counts what origins are asked, those that a reload has replaced among them. */
   readonly #asked = new OriginCounters();
   readonly #reports: FailureReports;
-  #site!: RuntimeConfiguration;
+  #configuration!: RuntimeConfiguration;
   #feeds: ReadonlyMap<string, FeedView> = new Map();
   #receivers: ReadonlyMap<string, number> = new Map();
   #isTrusted: (address: string) => boolean = () => false;
@@ -111,13 +111,13 @@ export class WorkerRuntime {
     this.#reports = new FailureReports(deps.clock, (reports) => this.#deps.originReports?.(reports));
     const { start, mechanisms, log, recorder } = deps;
     const clock = createLifetimeClock(deps.clock, start.lifetimes);
-    this.reload(start.site);
-    const { config } = start.site;
+    this.reload(start.configuration);
+    const { config } = start.configuration;
     const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
     const keyHash = keyHashOf(start);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
     const memory = createMemoryTier(levelBytes(config.cache.memoryBytes / start.workers), largest);
-    const routeNamed = (name: string): ActiveRoute | null => this.#site.routes.get(name) ?? null;
+    const routeNamed = (name: string): ActiveRoute | null => this.#configuration.routes.get(name) ?? null;
     const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
     this.#tiers = new Tiers(
       memory,
@@ -183,7 +183,7 @@ export class WorkerRuntime {
         invalidator: deps,
         positions,
         entryStore: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
-        site: () => this.#site,
+        site: () => this.#configuration,
         onNotDurable: (error) =>
           log.error(
             { event: 'invalidation-not-durable', err: error },
@@ -197,7 +197,7 @@ export class WorkerRuntime {
       refreshes: this.#refreshes,
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
       peerFor: (key) => this.#peerFor(key),
-      site: () => this.#site,
+      site: () => this.#configuration,
       isTrusted: (address) => this.#isTrusted(address),
       onTransition: deps.onTransition,
     });
@@ -208,7 +208,7 @@ export class WorkerRuntime {
     | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   > {
     const { start, log } = this.#deps;
-    const { listen } = start.site.config;
+    const { listen } = start.configuration.config;
     const result = await startListener({
       host: listen.host,
       port: start.port,
@@ -260,7 +260,7 @@ export class WorkerRuntime {
       if (this.#origins.get(name) !== old) this.#leaveOrigin(old.origin);
     }
     const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
-    this.#site = compileConfiguration(config, adapters);
+    this.#configuration = compileConfiguration(config, adapters);
     this.#receivers = new Map(source.receivers.map(({ path, maxBodyBytes }) => [path, maxBodyBytes]));
     this.#feeds = new Map(
       Object.entries(feeds).map(([name, shared]) => {

@@ -13,10 +13,10 @@ import { keyHashOf, WorkerRuntime } from './worker-runtime.ts';
 
 const start = workerData as WorkerStart;
 const thread = `worker ${start.index}`;
-const log = createLog({ level: start.site.config.log.level, thread, fd: STANDARD_OUTPUT });
+const log = createLog({ level: start.configuration.config.log.level, thread, fd: STANDARD_OUTPUT });
 
 const handlers: Handlers<WorkerCalls> = {
-  reload: (site) => runtime.reload(site),
+  reload: (configuration) => runtime.reload(configuration),
   peer: ({ index, port }) => runtime.connectPeer(index, port),
   stats: () => runtime.stats(),
   entries: ({ key }) => ({
@@ -30,11 +30,11 @@ const handlers: Handlers<WorkerCalls> = {
   close: () => runtime.close(),
 };
 const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, handlers, (call, error) =>
-  log.error({ event: 'call-failed', call, err: error }, 'what the coordinator told was not done'),
+  log.error({ event: 'coordinator-call-failed', call, err: error }, 'a call of the coordinator failed'),
 );
 
 const opened = start.diskPath === null ? null : openDiskReader({ path: start.diskPath });
-if (opened?.kind === 'failed') log.error({ event: 'disk-level-off', reason: opened.reason });
+if (opened?.kind === 'failed') log.error({ event: 'disk-tier-off', reason: opened.reason });
 const reader = opened?.kind === 'open' ? opened.reader : null;
 
 const runtime = new WorkerRuntime({

@@ -208,7 +208,7 @@ class RaceWorker {
         workers: WORKERS,
         sharesPort: false,
         port: 0,
-        site,
+        configuration: site,
         fence: fence.buffer,
         hitForMiss: shared,
         writesInFlight,

@@ -112,7 +112,7 @@ export async function startWorkers(
             workers: count,
             sharesPort: false,
             port: 0,
-            site,
+            configuration: site,
             fence: fence.buffer,
             hitForMiss: shared,
             writesInFlight: writesInFlightBuffer(),

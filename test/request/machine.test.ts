@@ -105,7 +105,7 @@ describe('requests that are answered without a route', () => {
         ...deps,
         start: {
           ...deps.start,
-          site: { ...deps.start.site, receivers: [{ path: '/hook', maxBodyBytes: 10 }] },
+          configuration: { ...deps.start.configuration, receivers: [{ path: '/hook', maxBodyBytes: 10 }] },
         },
         deliver: () => Promise.resolve({ status: 204, detail: '' }),
       }),

@@ -165,7 +165,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
     expect(await seen(weir, '/new')).toEqual(new Set(['/new 0']));
     expect(await problemsOf(weir)).toContainEqual(expect.stringContaining('state can not be written'));
     expect(await metricsOf(weir, 'weir_fence_failures_total')).toBeGreaterThan(0);
-    expect(await weir.event('time-not-noted')).toMatchObject({ level: 'warn' });
+    expect(await weir.event('clock-not-recorded')).toMatchObject({ level: 'warn' });
     // What it would invalidate could not be noted.
     await weir.reload(yaml(disk.folder, origin.url, '61s'));
     expect(weir.events('reload-refused')).toMatchObject([

@@ -98,9 +98,9 @@ describe('files that were changed while it was down', () => {
     rmSync(data('state'), { recursive: true });
     await start();
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
-    expect(
-      weir.events('disk-untrusted').length + weir.events('state-older-than-cache').length,
-    ).toBeGreaterThan(0);
+    expect(weir.events('disk-emptied').length + weir.events('state-older-than-cache').length).toBeGreaterThan(
+      0,
+    );
   });
 
   it('a state that was damaged: a new one takes its place, and the cache is not believed', async () => {
@@ -187,7 +187,7 @@ describe('files that were changed while it was down', () => {
     renameSync(original, data(''));
     await start();
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
-    expect(weir.events('disk-untrusted').length).toBe(1);
+    expect(weir.events('disk-emptied').length).toBe(1);
   });
 
   it('a cache that was deleted: it is filled anew', async () => {
@@ -207,7 +207,7 @@ describe('files that were changed while it was down', () => {
     rmSync(data('cache'), { recursive: true });
     writeFileSync(data('cache'), 'something else');
     await start();
-    expect(weir.events('disk-level-off')).toHaveLength(1);
+    expect(weir.events('disk-tier-off')).toHaveLength(1);
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 0']));
     origin.change('/a');
     expect(await purge(weir, { urls: ['/a'] })).toMatchObject({ tags: 1 });

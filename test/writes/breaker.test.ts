@@ -130,12 +130,12 @@ describe('health checks', () => {
     const weir: RunningWeir = await startWeir(`
       origins: { shop: { url: ["${sick.url}", "${well.url}"], health: { path: /healthz, interval: 5s } } }
       routes: [{ name: all, match: /*, cache: { freshness: none } }]`);
-    await weir.event('origin-unwell');
+    await weir.event('origin-unhealthy');
     const responses = new Set<string>();
     for (let i = 0; i < 10; i += 1) responses.add(await (await fetch(`${weir.url}/a`)).text());
     expect([...responses]).toEqual(['well']);
     sick.on('/healthz', { status: 200 });
-    await weir.event('origin-well');
+    await weir.event('origin-healthy');
     for (let i = 0; i < 10; i += 1) responses.add(await (await fetch(`${weir.url}/a`)).text());
     expect(responses.has('sick')).toBe(true);
     await weir.stop();

@@ -169,7 +169,7 @@ export class TimedHolds {
         if (row.blocks) queues().settled(row.queue);
       },
       (error: unknown) => {
-        log.error({ event: 'hold-not-ended', err: error }, 'a hold can not be ended durably; it goes on');
+        log.error({ event: 'hold-not-released', err: error }, 'a hold can not be ended durably; it goes on');
         held.timer = setTimeout(() => this.#end(id), AGAIN_MS);
       },
     );

@@ -210,7 +210,10 @@ export class WriteThroughGate {
   /** Without a durable hold, at least what was stored before is invalidated. */
   async #holdForDeadWorker(write: UnknownWrite): Promise<void> {
     const { fence, log } = this.#deps;
-    log.warn({ event: 'write-unknown', holdMs: write.maxProcessingMs }, "a write's outcome is unknown");
+    log.warn(
+      { event: 'write-outcome-unknown', holdMs: write.maxProcessingMs },
+      "a write's outcome is unknown",
+    );
     try {
       await this.holdUnknown(write);
     } catch (error) {
@@ -282,7 +285,10 @@ export class WriteThroughGate {
 
   async #unknown(running: Running, hold: number, moreTags: readonly string[]): Promise<void> {
     const { state, fence, timedHolds, log } = this.#deps;
-    log.warn({ event: 'write-unknown', holdMs: running.maxProcessingMs }, "a write's outcome is unknown");
+    log.warn(
+      { event: 'write-outcome-unknown', holdMs: running.maxProcessingMs },
+      "a write's outcome is unknown",
+    );
     // Writes that arrive during the commit must wait for this one as well.
     const unblock = timedHolds.block(running.queue);
     try {
