@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { orderQueueId, OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
+
+const LIMITS = { waiting: 2, waitMs: 1_000, maxProcessingMs: 5_000 };
+const URL = orderQueueId({ origin: 'shop', authority: null, target: '/1' });
+
+/** The places of the journal's writes to the URL, the first and the last. */
+let places: number[];
+let freed: number;
+let queues: OrderQueues;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  places = [];
+  freed = 0;
+  const journal = { first: () => places[0] ?? null, last: () => places.at(-1) ?? null };
+  queues = new OrderQueues(journal, () => {
+    freed += 1;
+  });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it('names queues by origin, host and target', () => {
+  const shop = { origin: 'shop', authority: null, target: '/1' };
+  const others = [
+    { ...shop, origin: 'blog' },
+    { ...shop, authority: 'a.example' },
+    { ...shop, target: '/1?' },
+  ];
+  const ids = [shop, ...others].map(orderQueueId);
+  expect(new Set(ids).size).toBe(4);
+  expect(ids[0]).toMatch(/^[0-9a-f]{32}$/);
+});
+
+describe('a write that is sent at once', () => {
+  it('has its turn at once where nothing comes first, also beside others that are under way', async () => {
+    expect(await queues.enter(URL, LIMITS).granted).toBe('granted');
+    expect(await queues.enter(URL, LIMITS).granted).toBe('granted');
+  });
+
+  it('waits for the journal’s writes before it, and not for later ones', async () => {
+    places = [3, 4];
+    const turn = queues.enter(URL, LIMITS);
+    expect(queues.admitsJournal(URL, 3)).toBe(true);
+    expect(queues.admitsJournal(URL, 5)).toBe(false);
+    places = [4, 5];
+    queues.journalMoved(URL);
+    expect(queues.hasWaiting(URL)).toBe(true);
+    places = [5];
+    queues.journalMoved(URL);
+    expect(await turn.granted).toBe('granted');
+    expect(queues.admitsJournal(URL, 5)).toBe(false);
+    queues.leave(URL);
+    expect(queues.admitsJournal(URL, 5)).toBe(true);
+    expect(freed).toBe(1);
+  });
+
+  it('is refused where too many wait or its turn does not come in time', async () => {
+    places = [1];
+    const turns = [1, 2, 3].map(() => queues.enter(URL, LIMITS));
+    expect(await turns[2]!.granted).toBe('busy');
+    vi.advanceTimersByTime(LIMITS.waitMs);
+    expect(await Promise.all(turns.map(({ granted }) => granted))).toEqual(['busy', 'busy', 'busy']);
+    expect(queues.hasWaiting(URL)).toBe(false);
+  });
+
+  it('can leave before its turn', async () => {
+    places = [1];
+    const turn = queues.enter(URL, LIMITS);
+    turn.leave();
+    expect(await turn.granted).toBe('left');
+    places = [];
+    queues.journalMoved(URL);
+    expect(queues.admitsJournal(URL, 2)).toBe(true);
+  });
+});
+
+describe('an attempt of unknown outcome', () => {
+  it('lets nothing else of its URL be sent until it is settled', async () => {
+    queues.unsettled(URL);
+    const turn = queues.enter(URL, LIMITS);
+    expect(queues.admitsJournal(URL, 1)).toBe(false);
+    // It may last longer than a queue of writes: max-processing.
+    vi.advanceTimersByTime(LIMITS.maxProcessingMs - 1);
+    queues.settled(URL);
+    expect(await turn.granted).toBe('granted');
+  });
+
+  it('holds up no stop', async () => {
+    queues.unsettled(URL);
+    const turn = queues.enter(URL, LIMITS);
+    queues.endWaiting();
+    expect(await turn.granted).toBe('busy');
+    expect(await queues.enter(URL, LIMITS).granted).toBe('busy');
+  });
+});
