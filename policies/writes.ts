@@ -1,6 +1,6 @@
 /**
- * What is decided of writes: what an answer tells of a write's outcome, whether and when it is sent again, which may be
- * merged, and which answer to a PUT shows what a GET would get.
+ * Decisions on writes: the outcome by a response or failure, whether and when a write is sent again, which writes may be
+ * merged, and which response to a PUT shows what a GET would get.
  */
 import { createHash } from 'node:crypto';
 import type { RouteWriteConfig, WritesConfig } from './config/config.ts';
@@ -18,12 +18,12 @@ import {
 } from './http/fields.ts';
 
 /**
- * `applied`: it was carried out, or may have been in part, and is over. `rejected`: nothing was changed. `unknown`: it may
- * be carried out even now.
+ * `applied`: the write is over, and was carried out, perhaps in part. `rejected`: it changed nothing. `unknown`: it may
+ * still be carried out.
  */
 export type WriteOutcome = 'applied' | 'rejected' | 'unknown';
 
-/** A gateway behind which the origin may still be at work answers 502 or 504 (RFC 9110 §15.6.3, §15.6.5). */
+/** A gateway answers 502 or 504 while the origin behind it may still be at work (RFC 9110 §15.6.3, §15.6.5). */
 export function outcomeOfStatus(status: number): WriteOutcome {
   if (status === 502 || status === 504) return 'unknown';
   return status >= 400 && status < 500 ? 'rejected' : 'applied';
@@ -33,10 +33,10 @@ export function outcomeOfFailure(failure: { readonly maybeProcessed: boolean }):
   return failure.maybeProcessed ? 'unknown' : 'rejected';
 }
 
-/** What keeps a write from being sent: the holds that its client has, or those of all clients. */
+/** The bound on holds that keeps a write from being sent: its client's, or that of all clients. */
 export type HoldBound = 'client' | 'all';
 
-/** Whether a write may be sent of which a hold may be left; `held` are those that there are, or may be. */
+/** Whether a write may be sent that may leave a hold; `held` counts the holds that are left or may be. */
 export function decideSlot(
   held: Readonly<Record<HoldBound, number>>,
   limits: WritesConfig,
@@ -47,8 +47,8 @@ export function decideSlot(
 }
 
 /**
- * Whose holds are counted together: those of an address, of IPv6 those of its 64 bits of network, which one client has all
- * to itself. A digest, for it is written down.
+ * Names the client whose holds are counted together: an IPv4 address, or the 64 bits of network of an IPv6 address, all of
+ * which one client has. It is a digest, so that the state holds no addresses.
  */
 export function holdClientOf(address: string): string {
   const text = address.includes(':') ? networkOf(address) : address;
@@ -70,7 +70,7 @@ function networkOf(address: string): string {
     .join(':');
 }
 
-/** What came of sending a write of the journal once. */
+/** The result of one attempt to deliver a write. */
 export type Attempt =
   | { readonly kind: 'answered'; readonly status: number; readonly fields: Fields }
   | { readonly kind: 'failed'; readonly maybeProcessed: boolean; readonly message: string };
@@ -78,7 +78,7 @@ export type Attempt =
 export interface AttemptedWrite {
   readonly method: string;
   readonly fields: Fields;
-  /** This one included. */
+  /** Including this one. */
   readonly attempts: number;
   /** An earlier attempt may have been carried out. */
   readonly wasUncertain: boolean;
@@ -109,11 +109,11 @@ export function decideDelivery(
   random: number,
 ): DeliveryDecision {
   if (attempt.kind === 'failed') {
-    return again(write, retry, outcomeOfFailure(attempt), attempt.message, backoffMs(write, retry, random));
+    return retryOrGiveUp(write, retry, outcomeOfFailure(attempt), attempt.message, backoffMs(write, retry, random));
   }
   const { status, fields } = attempt;
   if (isDelivered(write.method, status)) return { kind: 'delivered' };
-  // What a first attempt has deleted is gone at the second (RFC 9110 §9.2.2).
+  // An earlier attempt may have deleted it, and DELETE is idempotent (RFC 9110 §9.2.2).
   if (write.wasUncertain && write.method === 'DELETE' && (status === 404 || status === 410)) {
     return { kind: 'delivered' };
   }
@@ -122,7 +122,7 @@ export function decideDelivery(
   const error = `the origin answered ${status}${isRedirected ? ', a redirection, which carries nothing out' : ''}`;
   if (isRetried(status, write, retry)) {
     const pauseMs = Math.max(backoffMs(write, retry, random), retryAfterMs(fields, nowMs));
-    return again(write, retry, outcome, error, pauseMs);
+    return retryOrGiveUp(write, retry, outcome, error, pauseMs);
   }
   if (status === 412 && write.wasUncertain && hasPrecondition(write.fields)) {
     const why = `${error}: an earlier attempt may have been carried out, and the precondition fails since`;
@@ -132,9 +132,9 @@ export function decideDelivery(
 }
 
 /**
- * 303 points to another resource that tells of the outcome (RFC 9110 §15.4.4), and browsers take 302 to a POST likewise
- * (§15.4.3). Every other redirection says that the write was not carried out here; a 302 to PUT, PATCH or DELETE is what
- * login pages and gateways answer.
+ * 303 names another resource that shows the outcome (RFC 9110 §15.4.4), and clients take 302 to a POST in the same way
+ * (§15.4.3). With every other redirection the write was not carried out: login pages and gateways answer PUT, PATCH and
+ * DELETE with 302.
  */
 function isDelivered(method: string, status: number): boolean {
   return (status >= 200 && status < 300) || status === 303 || (status === 302 && method === 'POST');
@@ -148,7 +148,7 @@ function isRetried(status: number, write: AttemptedWrite, { statuses }: RouteWri
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
-function again(
+function retryOrGiveUp(
   write: AttemptedWrite,
   retry: RouteWriteConfig['retry'],
   outcome: WriteOutcome,
@@ -185,17 +185,17 @@ export function hasPrecondition(fields: Fields): boolean {
   return PRECONDITIONS.some((name) => hasField(fields, name));
 }
 
-/** Whether a PUT may take the place of an earlier one, or give way to a later one, before it was sent. */
+/** Whether a PUT may replace an earlier one, or be replaced by a later one, before it is sent. */
 export function isMergeable(method: string, fields: Fields): boolean {
   return method === 'PUT' && !hasPrecondition(fields) && !hasField(fields, 'content-range');
 }
 
-/** Whether the origin would refuse the one where it refuses the other, as far as fields tell it who asks. */
+/** Whether both requests have the same credentials, so that the origin would not refuse one of them alone. */
 export function hasSameCredentials(one: Fields, other: Fields): boolean {
   return CREDENTIALS.every((name) => fieldValue(one, name) === fieldValue(other, name));
 }
 
-/** What makes two requests with one Idempotency-Key the same request. */
+/** Two requests with one Idempotency-Key are the same request if their digests are equal. */
 export function requestDigest(request: {
   readonly method: string;
   readonly target: string;
@@ -212,8 +212,8 @@ export function requestDigest(request: {
 }
 
 /**
- * Keys are those of one origin, one host where the origin sees it (`authority`; null: it does not), and one holder of
- * credentials (Authorization and Cookie). Null: the request has none.
+ * The request's Idempotency-Key, within its origin, its host where the origin sees it (`authority`, else null), and its
+ * credentials (Authorization and Cookie). Null: it has none.
  */
 export function scopedIdempotencyKey(
   { origin, authority }: { readonly origin: string; readonly authority: string | null },
@@ -221,7 +221,7 @@ export function scopedIdempotencyKey(
 ): string | null {
   const key = fieldValue(fields, 'idempotency-key');
   if (key === undefined || trimmed(key) === '') return null;
-  // A request without a Cookie has the scope that it had before cookies counted: journals hold such scopes.
+  // Without a Cookie the scope stays as earlier versions wrote it into journals.
   const cookie = fieldValue(fields, 'cookie');
   const credentials = `${fieldValue(fields, 'authorization') ?? ''}${cookie === undefined ? '' : `\n${cookie}`}`;
   const site = authority === null ? origin : `${origin}@${authority}`;
@@ -231,8 +231,8 @@ export function scopedIdempotencyKey(
 }
 
 /**
- * The fields of the origin's answer for a request that repeats an earlier one by its Idempotency-Key: without cookies,
- * which belong to the request that was delivered.
+ * The fields of the origin's response for a request that repeats an earlier one by its Idempotency-Key. Set-Cookie belongs
+ * to the request that was delivered.
  */
 export function repeatedResponseFields(fields: Fields): string[] {
   return withoutFields(fields, COOKIES);
@@ -240,7 +240,7 @@ export function repeatedResponseFields(fields: Fields): string[] {
 
 const MAX_WAIT_SECONDS = 600;
 
-/** RFC 7240 §4.3: for how long the client would wait for the outcome; 0: not at all, at most ten minutes. */
+/** RFC 7240 §4.3: how long the client waits for the response, ten minutes at most; 0: not at all. */
 export function preferredWaitMs(fields: Fields): number {
   for (const preference of listMembers(fields, 'prefer')) {
     const seconds = /^wait[ \t]*=[ \t]*"?(\d{1,6})"?[ \t]*(?:;|$)/i.exec(preference)?.[1];
@@ -250,21 +250,21 @@ export function preferredWaitMs(fields: Fields): number {
 }
 
 /**
- * RFC 9110 §9.3.4: a validator in the answer to a PUT says that what was sent was saved as it is. The fields of the
- * response that a GET would get then; null where the answer does not show it.
+ * The fields of the response that a GET would get after this PUT; null where the response to the PUT does not show them.
+ * A validator in it says that the content was saved as it was sent (RFC 9110 §9.3.4).
  */
 export function representationOfPut(request: Fields, status: number, answer: Fields): Fields | null {
   if (status !== 200 && status !== 201 && status !== 204) return null;
   const etag = parseEtag(fieldValue(answer, 'etag'));
   const hasValidator = etag !== null || hasField(answer, 'last-modified');
-  // An encoding is negotiated and a range is a part: neither shows what every GET gets.
+  // Content in an encoding is for clients that accept it, and a part is not the whole: not every GET gets these.
   const isWhole = !hasField(request, 'content-encoding') && !hasField(request, 'content-range');
   if (!hasValidator || !isWhole || hasField(answer, 'vary')) return null;
-  return [...picked(request, OF_CONTENT), ...picked(answer, OF_ANSWER)];
+  return [...picked(request, CONTENT_FIELDS), ...picked(answer, RESPONSE_FIELDS)];
 }
 
-const OF_CONTENT: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-disposition']);
-const OF_ANSWER: ReadonlySet<string> = new Set([
+const CONTENT_FIELDS: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-disposition']);
+const RESPONSE_FIELDS: ReadonlySet<string> = new Set([
   'etag',
   'last-modified',
   'date',

@@ -10,7 +10,7 @@ import { orderQueueOf } from './write-through.ts';
 import type { JournalClient } from '../../writes/calls.ts';
 import { targetTag } from '../../../policies/written-tags.ts';
 
-/** Whether writes to the request's URL, with that query, wait or are under way, or seem to. */
+/** Whether writes to the request's URL, with this query, wait or are under way; may also be true for another held tag. */
 export function mayHaveWrites(context: RoutedContext, fence: FenceReader, query = context.query): boolean {
   if (!fence.holdsAny()) return false;
   const { site, authority, path } = context;
@@ -18,7 +18,7 @@ export function mayHaveWrites(context: RoutedContext, fence: FenceReader, query 
   return fence.isHeld(fence.hasher.hash(tags));
 }
 
-/** As the client has it, and as the origin is asked for it. */
+/** The query as the client has it, and as the origin is asked for it. */
 function queriesOf({ query, route }: RoutedContext): string[] {
   return [...new Set([query, keyedQuery(query, route.config.cache.key.query)])];
 }
@@ -29,7 +29,7 @@ export interface PendingReadDependencies {
   readonly accessRecords: AccessRecords;
 }
 
-/** Readers of a URL with waiting writes, where the route does not send them to the origin at once. */
+/** Reads of a URL with waiting writes, where the route's `reads` is `wait` or `pending`. */
 export class PendingReadHandler {
   readonly #deps: PendingReadDependencies;
 
@@ -37,14 +37,14 @@ export class PendingReadHandler {
     this.#deps = deps;
   }
 
-  /** Whether writes to the URL may wait, as the fence tells without a message. */
+  /** Whether writes to the URL may wait, by the fence alone, without a call to the coordinator. */
   concerns(context: RoutedContext): boolean {
     if (context.route.config.write.reads === 'pass') return false;
     const { fence } = this.#deps;
     return fence.holdsAny() && queriesOf(context).some((query) => mayHaveWrites(context, fence, query));
   }
 
-  /** `otherwise` is the way that the request takes when nothing waits any more, or has waited long enough. */
+  /** `otherwise` handles the request once no write waits, or after the time for which a reader waits. */
   enter(context: RoutedContext, otherwise: () => void): void {
     const { reads } = context.route.config.write;
     const mode = reads === 'pending' ? 'pending' : 'wait';

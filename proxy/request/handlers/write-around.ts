@@ -20,9 +20,9 @@ import { refuse, refuseHeld } from '../error-responses.ts';
 import { holdClient, type RoutedContext } from '../context.ts';
 import type { UnheldWrite } from '../../writes/through/gate.ts';
 
-/** The door of the fence, from a worker. */
+/** A worker's way to invalidate. */
 export interface Invalidator {
-  /** Resolves when the tags are invalid for every worker and that is synced; rejects where it can't be synced. */
+  /** Resolves when the tags are invalid for every worker, durably; rejects where the state can't be written. */
   invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
 }
 
@@ -50,7 +50,7 @@ export class WriteAroundHandler {
     switch (policy) {
       case 'around':
         this.#readSmall(context, (sent) => {
-          // Order holds across policies: what waits in the journal for this URL goes first.
+          // The order of a URL holds across policies: its writes in the journal go first.
           if (mayHaveWrites(context, this.#deps.fence)) this.#through.enter(context, policy, sent);
           else void this.#around(context, sent);
         });
@@ -67,8 +67,8 @@ export class WriteAroundHandler {
   }
 
   /**
-   * Reads small content whole before anything is held or sent: a client that leaves before has done nothing, and one that
-   * leaves later cuts nothing off, so that the outcome of its write is known.
+   * Reads small content whole before anything is held or sent. A client that leaves while it sends has then caused nothing,
+   * and one that leaves later does not make the outcome unknown.
    */
   #readSmall(context: RoutedContext, next: (sent: SentInstead) => void): void {
     const { exchange, route } = context;
@@ -96,7 +96,7 @@ export class WriteAroundHandler {
     });
   }
 
-  /** Passed on; what RFC 9111 §4.4 and the route name is invalid before the client hears of the success. */
+  /** Passes the request on. What RFC 9111 §4.4 and the route name is invalid before the client gets the response. */
   async #around(context: RoutedContext, sent: SentInstead): Promise<void> {
     const { journal, accessRecords } = this.#deps;
     const admission = await journal.takeSlot(this.#unheld(context)).catch(() => null);
@@ -117,7 +117,7 @@ export class WriteAroundHandler {
       outcome: 'write',
       forward: 'method',
       ...sent,
-      // What the origin has done is to be invalid though nobody hears of it.
+      // A write that is carried out after its client left must invalidate all the same.
       outlivesClient: true,
       onHead: async (status, fields) => {
         isKnown = true;
@@ -128,7 +128,7 @@ export class WriteAroundHandler {
             const invalidated = await this.#invalidate(tags, entry?.answered(status, fields));
             if (invalidated !== null) entry?.invalidated(invalidated);
           }
-          // Only now: a worker that dies before leaves the hold.
+          // If this worker dies before, the coordinator places the hold that goes with the slot.
           journal.giveSlot(slot);
         }
         return this.#deps.positions.ofWrite(context, status, fields);
@@ -146,7 +146,7 @@ export class WriteAroundHandler {
     });
   }
 
-  /** Nobody knows whether it was done, or when: nothing is believed until it can't be done any more. */
+  /** The outcome is unknown: the tags are held until the write can no longer be carried out. */
   async #outlast(context: RoutedContext, slot: number): Promise<void> {
     const write = this.#unheld(context);
     try {
@@ -162,7 +162,7 @@ export class WriteAroundHandler {
     return { client: holdClient(context), queue: orderQueueOf(context), tags, maxProcessingMs };
   }
 
-  /** The origin has done it: a state that can't be written (null) is the operator's trouble, not a failure of the write. */
+  /** Null: the state can't be written. The origin has carried the write out, so the client gets its success. */
   async #invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated | null> {
     try {
       return await this.#deps.invalidator.invalidate(tags, entry);
@@ -172,7 +172,7 @@ export class WriteAroundHandler {
     }
   }
 
-  /** By the rules under which it was taken, and by those in force. */
+  /** By the configuration at the request's arrival and by the one in force. */
   #tagsOf(context: RoutedContext, status: number, fields: Fields): string[] {
     const { originConfig } = context.route;
     const write = sentWrite(context);

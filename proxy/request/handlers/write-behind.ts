@@ -26,7 +26,7 @@ export interface WriteBehindDependencies {
   readonly through: WriteThroughHandler;
 }
 
-/** Writes that are acknowledged when they are durable in the journal, and delivered later. */
+/** The policy `behind`: writes are acknowledged once they are durable in the journal, and delivered later. */
 export class WriteBehindHandler {
   readonly #deps: WriteBehindDependencies;
   readonly #receiving = new BodyBudget();
@@ -94,8 +94,8 @@ export class WriteBehindHandler {
     const scoped = scopedIdempotencyKey(orderQueue, exchange.fields);
     const target = originForm(context.path, context.query);
     const waitMs = preferredWaitMs(exchange.fields);
-    // Sent over, the content is gone from here; it may be wanted again.
-    const kept = write.onFull === 'through' ? (body?.slice() ?? null) : null;
+    // The call transfers the content to the coordinator, and a write that is not accepted may be sent through.
+    const copy = write.onFull === 'through' ? (body?.slice() ?? null) : null;
     const accepted = await this.#deps.journal
       .acceptWrite({
         queue: orderQueue,
@@ -116,11 +116,11 @@ export class WriteBehindHandler {
       })
       .catch(() => ({ kind: 'not-durable' }) as const);
     if (accepted.kind === 'accepted') {
-      // It is the journal's now, however long its client waits.
+      // The journal holds the content now: a client that waits for a response takes no room.
       received.end();
       await this.#accepted(context, accepted);
     } else if (exchange.closed) this.#deps.accessRecords.whenEnded(context, 'write', 'behind', 0);
-    else this.#notTaken(context, accepted, kept);
+    else this.#notAccepted(context, accepted, copy);
   }
 
   async #accepted(
@@ -130,14 +130,14 @@ export class WriteBehindHandler {
     const { journal, accessRecords } = this.#deps;
     const waited = ticket === null ? null : await journal.originResponse(ticket).catch(() => null);
     if (context.exchange.closed) accessRecords.whenEnded(context, 'write', 'behind', 0);
-    else if (waited?.kind === 'response') this.#passAnswer(context, id, waited.response);
+    else if (waited?.kind === 'response') this.#respond(context, id, waited.response);
     else this.#acknowledge(context, id, waited?.progress ?? progress);
   }
 
-  #notTaken(
+  #notAccepted(
     context: RoutedContext,
     accepted: Exclude<AcceptedWrite, { readonly kind: 'accepted' }>,
-    kept: Uint8Array | null,
+    copy: Uint8Array | null,
   ): void {
     const isThrough = context.route.config.write.onFull === 'through';
     switch (accepted.kind) {
@@ -146,7 +146,7 @@ export class WriteBehindHandler {
         return;
       case 'full':
       case 'not-durable':
-        if (isThrough) this.#deps.through.enter(context, accepted.kind, { body: asStream(kept) });
+        if (isThrough) this.#deps.through.enter(context, accepted.kind, { body: asStream(copy) });
         else refuse(context, this.#deps.accessRecords, accepted.kind);
         return;
       default:
@@ -184,14 +184,25 @@ export class WriteBehindHandler {
     this.#deps.accessRecords.whenEnded(context, 'write', 'behind', 202);
   }
 
-  #passAnswer(context: RoutedContext, id: string, answer: OriginResponse): void {
-    const status = cacheStatus({ fwd: 'method', fwdStatus: answer.status, detail: 'behind' });
+  /** With the origin's response. */
+  #respond(context: RoutedContext, id: string, response: OriginResponse): void {
+    const status = cacheStatus({ fwd: 'method', fwdStatus: response.status, detail: 'behind' });
     context.exchange.respond(
-      answer.status,
-      [...answer.fields, 'Weir-Write', id, 'Preference-Applied', 'wait', 'Cache-Status', status, 'Via', VIA],
-      answer.content,
+      response.status,
+      [
+        ...response.fields,
+        'Weir-Write',
+        id,
+        'Preference-Applied',
+        'wait',
+        'Cache-Status',
+        status,
+        'Via',
+        VIA,
+      ],
+      response.content,
     );
-    this.#deps.accessRecords.whenEnded(context, 'write', 'behind', answer.status);
+    this.#deps.accessRecords.whenEnded(context, 'write', 'behind', response.status);
   }
 
   #refuseTooLarge(context: RoutedContext): void {

@@ -17,16 +17,16 @@ export interface WriteThroughDependencies {
   readonly passHandler: PassHandler;
   readonly positions: Positions;
   readonly accessRecords: AccessRecords;
-  /** Where a PUT becomes the entry. */
+  /** Stores a PUT as the entry, where the route says `update`. */
   readonly entryStore: EntryStore;
-  /** The one in force. */
+  /** The configuration in force. */
   site(): RuntimeConfiguration;
 }
 
-/** The request as it is sent, where that is not the client's own. */
+/** What is sent in place of parts of the client's request. */
 export type SentInstead = Pick<PassOptions, 'fields' | 'body' | 'isWhole'>;
 
-/** Writes that are sent at once: their tags held before, invalid after, and only then the client is answered. */
+/** The policy `through`: the tags are held before the write is sent, and invalid before the client gets the response. */
 export class WriteThroughHandler {
   readonly #deps: WriteThroughDependencies;
   #tickets = 0;
@@ -126,7 +126,7 @@ export class WriteThroughHandler {
     return laterTags(site, context.route.originConfig, sentWrite(context), answer);
   }
 
-  /** Where the coordinator can't be asked it is ending, and the hold that it wrote down outlasts it. */
+  /** Where the call fails, the coordinator is stopping, and the next start finds the hold as one of unknown outcome. */
   async #settle(
     hold: number,
     outcome: WriteOutcome,
@@ -142,7 +142,7 @@ export class WriteThroughHandler {
   }
 }
 
-/** The line that a write of this request stands in; `query` where it is not as the client has it. */
+/** The order queue of the request's URL, or of the URL with another query. */
 export function orderQueueOf(context: RoutedContext, query = context.query): OrderQueueKey {
   const { route, authority, path } = context;
   return {

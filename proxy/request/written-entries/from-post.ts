@@ -10,14 +10,14 @@ import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
 import { keyOfContext, sentFields, type RoutedContext } from '../context.ts';
 import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
-/** The answer to a POST, on its way to become the entry that a GET of its target is answered with (RFC 9110 §9.3.3). */
+/** The response to a POST that becomes the entry for a GET of its target (RFC 9110 §9.3.3). */
 export class PostResponseEntry {
   readonly #context: RoutedContext;
   readonly #entryStore: EntryStore;
   readonly #requestTimeMs: number;
   #meta: StoredMeta | null = null;
   #tags: readonly string[] = [];
-  /** The sequence of the POST's own invalidation; -1: its answer does not become the entry. */
+  /** The sequence of the POST's own invalidation; -1: the response does not become the entry. */
   #floor = -1;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
@@ -29,8 +29,8 @@ export class PostResponseEntry {
   }
 
   /**
-   * Null where no answer can become the entry: it is no POST, the origin is sent what a GET of the target is not, such a
-   * GET has another route, or answers of this one may show an earlier state than they seem to.
+   * Null where no response can become the entry: the request is no POST, the origin is sent something that no GET of the
+   * target sends, such a GET has another route, or responses of this route may show an earlier state than they seem to.
    */
   static expect(context: RoutedContext, entryStore: EntryStore): PostResponseEntry | null {
     const { exchange, site, route, authority, path, query } = context;
@@ -43,13 +43,13 @@ export class PostResponseEntry {
     return isSameRoute ? new PostResponseEntry(context, entryStore) : null;
   }
 
-  /** The head has come, and what the POST has changed is about to be invalidated. Undefined: nothing comes of it. */
+  /** The head has come, and the POST's invalidation follows. Undefined: the response does not become the entry. */
   answered(status: number, fields: Fields): AskedEntry | undefined {
     if (!this.#decide(status, fields)) return undefined;
     return { tags: this.#entryStore.hasher.hash(this.#tags), floor: this.#context.arrival };
   }
 
-  /** It was. What nothing else has touched since the POST came is as the POST has made it. */
+  /** The invalidation is done. If nothing else has touched the entry's tags since the POST arrived, it is as the POST made it. */
   invalidated({ sequence, isTouched }: Invalidated): void {
     if (this.#meta !== null && !isTouched) this.#floor = sequence;
   }
@@ -61,7 +61,7 @@ export class PostResponseEntry {
     else this.#giveUp();
   }
 
-  /** All of the content has come. */
+  /** The content has come whole. */
   finish(): void {
     if (this.#floor < 0 || this.#meta === null) return;
     const content = Buffer.concat(this.#chunks);

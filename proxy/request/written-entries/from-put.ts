@@ -10,7 +10,7 @@ import type { StoredMeta } from '../../../policies/model.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
 import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
-/** What a PUT sent, on its way to become the entry that a GET is answered with. */
+/** The content of a PUT that becomes the entry for a GET of its target. */
 export class PutEntry {
   readonly body: Readable;
   readonly #context: RoutedContext;
@@ -26,10 +26,10 @@ export class PutEntry {
     this.#context = context;
     this.#entryStore = entryStore;
     this.#requestTimeMs = entryStore.clock.nowMs();
-    const keep = (chunk: Buffer): void => this.#keep(chunk);
+    const append = (chunk: Buffer): void => this.#append(chunk);
     const body = new Transform({
       transform(chunk: Buffer, _encoding, callback) {
-        keep(chunk);
+        append(chunk);
         callback(null, chunk);
       },
     });
@@ -42,8 +42,8 @@ export class PutEntry {
   }
 
   /**
-   * Null where the request can't become the entry: it is no PUT, its key is not that of every GET, or the origin may have
-   * understood another than Weir has.
+   * Null where the request can't become the entry: it is no PUT, the route's key has more than the URL, or the origin may
+   * understand another request than Weir does.
    */
   static capture(context: RoutedContext, entryStore: EntryStore, instead?: Readable | null): PutEntry | null {
     const { exchange, route, query } = context;
@@ -52,13 +52,13 @@ export class PutEntry {
     const isPlain = key.headers.length === 0 && key.cookies.length === 0;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
     if (isSteered(exchange.fields) || decideBypass(exchange.fields, route.config.cache) !== null) return null;
-    // What the origin was sent is the target of a GET only where that is sent the same query.
+    // The key leaves out part of the query: a GET would ask the origin for another target than this PUT's.
     if (keyOfContext(context).query !== query) return null;
     if (exchange.method !== 'PUT' || !isPlain || source === null || declared > MAX_ENTRY_BYTES) return null;
     return new PutEntry(context, entryStore, source);
   }
 
-  /** The tags of the entry by this answer; null: it does not become one. */
+  /** The tags of the entry, given the response to the PUT; null: it does not become the entry. */
   tagsFor(status: number, answer: Fields): readonly string[] | null {
     const { exchange, route, authority } = this.#context;
     const fields = representationOfPut(exchange.fields, status, answer);
@@ -79,14 +79,14 @@ export class PutEntry {
     return this.#tags;
   }
 
-  /** Stores it. `floor` is the sequence with which the write itself invalidated what was there. */
+  /** Stores the entry. `floor` is the sequence of the write's own invalidation. */
   store(floor: number): void {
     if (this.#meta === null) return;
     const content = Buffer.concat(this.#chunks);
     storeEntry(this.#context, this.#entryStore, { meta: this.#meta, tags: this.#tags, floor, content });
   }
 
-  #keep(chunk: Buffer): void {
+  #append(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (this.#bytes > MAX_ENTRY_BYTES) {
       this.#isTooLarge = true;
@@ -95,7 +95,7 @@ export class PutEntry {
   }
 }
 
-/** What the PUT says of its own content and conditions is nothing that a GET would say. */
+/** Fields of the PUT that speak of its own content, and that no GET would send. */
 const OF_THE_PUT: ReadonlySet<string> = new Set([
   'cache-control',
   'pragma',

@@ -9,7 +9,7 @@ import { EntryWriter } from '../../store/entry-writer.ts';
 import { originForm } from '../../../policies/key.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
 
-/** Where an entry is put that no flight has fetched. */
+/** Where the entry from a write is stored. */
 export interface EntryStore {
   readonly tiers: Tiers;
   readonly clock: Clock;
@@ -17,19 +17,19 @@ export interface EntryStore {
   newEntryId(): string;
 }
 
-/** What may become an entry without a flight is held in memory until it does; more is not. */
+/** The most content of an entry from a write, as all of it is held in memory until it is stored. */
 export const MAX_ENTRY_BYTES = 2 ** 20;
 
-/** What a write has brought, as the entry for a GET of its target. */
+/** The entry that a write has brought, for a GET of its target. */
 export interface WriteResponseEntry {
   readonly meta: StoredMeta;
   readonly tags: readonly string[];
-  /** The sequence with which the write itself invalidated what was there. */
+  /** The sequence of the write's own invalidation. */
   readonly floor: number;
   readonly content: Uint8Array;
 }
 
-/** All tags of the entry for a GET of the request's target. */
+/** The tags of the entry for a GET of the request's target. */
 export function tagsOfTarget(context: RoutedContext, meta: StoredMeta): readonly string[] {
   const { route, authority, path, query, params } = context;
   const known = entryTags({
@@ -44,11 +44,15 @@ export function tagsOfTarget(context: RoutedContext, meta: StoredMeta): readonly
   return [...new Set([...known, ...meta.responseTags])];
 }
 
-/** Puts it into the tiers, unless one of a later flight is there. */
-export function storeEntry(context: RoutedContext, entryStore: EntryStore, kept: WriteResponseEntry): void {
+/** Stores the entry in the tiers, unless they have a later one. */
+export function storeEntry(
+  context: RoutedContext,
+  entryStore: EntryStore,
+  written: WriteResponseEntry,
+): void {
   const { route, authority, scheme, path } = context;
   const { tiers, newEntryId } = entryStore;
-  const { meta, tags, floor, content } = kept;
+  const { meta, tags, floor, content } = written;
   const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
   const { key, query } = keyOfContext(context);
   const head: EntryHead = {
