@@ -25,7 +25,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
     ...scenarios('origin-failures', 'origin-outage', 'nginx'),
   ],
   feeds: ['test/feeds/', 'test/contracts/', ...scenarios('feeds', 'positions', 'read-lag', 'attested')],
-  writes: ['test/writes/', ...scenarios('abandoned-writes', 'held-writes', 'posted')],
+  writes: ['test/writes/', ...scenarios('abandoned-writes', 'held-writes', 'post-entry')],
   request: [
     'test/request/',
     'test/rfc9111/',

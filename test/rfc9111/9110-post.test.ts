@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decidePosted } from '../../policies/rfc9111/posted.ts';
+import { decidePostEntry } from '../../policies/rfc9111/post-entry.ts';
 import type { ReceivedResponse } from '../../policies/rfc9111/storing.ts';
 import { dateIn, NOW_MS, PLAIN_POLICY, policy } from './given.ts';
 
@@ -25,7 +25,7 @@ function refusal(
   const { request, status } = received;
   const site = { scheme: 'http', authority: 'shop.example', aliases: ['http://127.0.0.1:3000'] };
   const exchange = { ...site, method: request.method, target, status, fields: received.fields };
-  const decision = decidePosted(received, exchange);
+  const decision = decidePostEntry(received, exchange);
   return decision.kind === 'store' ? 'stored' : decision.reason;
 }
 

@@ -3,7 +3,7 @@ import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
 import { writtenFields } from '../../../policies/http/forwarding.ts';
 import { isSteered, originForm } from '../../../policies/key.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
-import { decidePosted } from '../../../policies/rfc9111/posted.ts';
+import { decidePostEntry } from '../../../policies/rfc9111/post-entry.ts';
 import { groupSite } from '../../../policies/tags.ts';
 import { wallMs } from '../../threads/clock.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
@@ -78,7 +78,7 @@ export class PostResponseEntry {
     const { exchange, route, scheme, authority, path, query } = this.#context;
     if (Number(fieldValue(fields, 'content-length') ?? 0) > MAX_ENTRY_BYTES) return false;
     const { method } = exchange;
-    const decision = decidePosted(
+    const decision = decidePostEntry(
       {
         request: { method, fields: exchange.fields, written: writtenFields(sentFields(this.#context)) },
         status,

@@ -9,7 +9,7 @@ import { decideStoring, type ReceivedResponse } from './storing.ts';
  * `store` only where the response has explicit freshness and a Content-Location equal to the target. The route's own
  * lifetimes do not count as explicit freshness, and a response with an Age was generated before the POST.
  */
-export function decidePosted(received: ReceivedResponse, exchange: UnsafeExchange): StoringDecision {
+export function decidePostEntry(received: ReceivedResponse, exchange: UnsafeExchange): StoringDecision {
   const { request, status, fields, policy } = received;
   const mayAnswerGet =
     request.method === 'POST' && status === 200 && policy.freshness === 'headers' && !hasField(fields, 'age');
