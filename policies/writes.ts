@@ -109,7 +109,13 @@ export function decideDelivery(
   random: number,
 ): DeliveryDecision {
   if (attempt.kind === 'failed') {
-    return retryOrGiveUp(write, retry, outcomeOfFailure(attempt), attempt.message, backoffMs(write, retry, random));
+    return retryOrGiveUp(
+      write,
+      retry,
+      outcomeOfFailure(attempt),
+      attempt.message,
+      backoffMs(write, retry, random),
+    );
   }
   const { status, fields } = attempt;
   if (isDelivered(write.method, status)) return { kind: 'delivered' };
@@ -253,17 +259,21 @@ export function preferredWaitMs(fields: Fields): number {
  * The fields of the response that a GET would get after this PUT; null where the response to the PUT does not show them.
  * A validator in it says that the content was saved as it was sent (RFC 9110 §9.3.4).
  */
-export function representationOfPut(request: Fields, status: number, answer: Fields): Fields | null {
+export function representationOfPut(request: Fields, status: number, response: Fields): Fields | null {
   if (status !== 200 && status !== 201 && status !== 204) return null;
-  const etag = parseEtag(fieldValue(answer, 'etag'));
-  const hasValidator = etag !== null || hasField(answer, 'last-modified');
+  const etag = parseEtag(fieldValue(response, 'etag'));
+  const hasValidator = etag !== null || hasField(response, 'last-modified');
   // Content in an encoding is for clients that accept it, and a part is not the whole: not every GET gets these.
   const isWhole = !hasField(request, 'content-encoding') && !hasField(request, 'content-range');
-  if (!hasValidator || !isWhole || hasField(answer, 'vary')) return null;
-  return [...picked(request, CONTENT_FIELDS), ...picked(answer, RESPONSE_FIELDS)];
+  if (!hasValidator || !isWhole || hasField(response, 'vary')) return null;
+  return [...picked(request, CONTENT_FIELDS), ...picked(response, RESPONSE_FIELDS)];
 }
 
-const CONTENT_FIELDS: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-disposition']);
+const CONTENT_FIELDS: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-language',
+  'content-disposition',
+]);
 const RESPONSE_FIELDS: ReadonlySet<string> = new Set([
   'etag',
   'last-modified',

@@ -27,26 +27,26 @@ export interface SentWrite {
   readonly scheme: string;
 }
 
-/** The tags of the target itself, which are known before the origin is asked. */
+/** The tags of the target, which are known before the origin is asked. */
 export function targetTags(config: Config, write: Pick<SentWrite, 'authority' | 'target'>): string[] {
   const normal = normalizeTarget(write.target);
   return normal === null ? [] : tagsOfPlace(config, { authority: write.authority, ...normal });
 }
 
-/** Held while a write to the target waits or is under way, whatever else it holds. */
+/** The tag that is held while any write to the target waits or is under way. */
 export function targetTag(config: Config, write: Pick<SentWrite, 'authority' | 'target'>): string[] {
   return targetTags(config, write).slice(0, 1);
 }
 
-/** What the answer makes invalid: the target and what Location, Content-Location and groups name (RFC 9111 §4.4). */
+/** The tags of the target and of what Location, Content-Location and groups name in the response (RFC 9111 §4.4). */
 export function writtenTags(
   config: Config,
-  /** null: it is not configured any more. */
+  /** Null: it is no longer configured. */
   origin: OriginConfig | null,
   write: SentWrite,
-  answer: { readonly status: number; readonly fields: Fields },
+  response: { readonly status: number; readonly fields: Fields },
 ): string[] {
-  const unsafe = { ...write, aliases: origin?.urls ?? [], ...answer };
+  const unsafe = { ...write, aliases: origin?.urls ?? [], ...response };
   const urls = invalidatedTargets(unsafe).flatMap((target) =>
     targetTags(config, { authority: write.authority, target }),
   );
@@ -54,7 +54,7 @@ export function writtenTags(
   return [...new Set([...urls, ...invalidatedGroups({ ...unsafe, authority: site })])];
 }
 
-/** What the route that takes the write names, beside its target. */
+/** The tags that the write's route names, besides those of the target. */
 export function namedTags(
   { router, routes }: WriteRules,
   write: Omit<SentWrite, 'scheme'>,
@@ -64,13 +64,13 @@ export function namedTags(
   return match?.kind === 'route' ? routes.get(match.route.name)!.writeTagsFor(match.params) : [];
 }
 
-/** What the write may have changed of what is stored by rules that came into force after it was taken. */
+/** The write's tags by rules that came into force after it had arrived; `response` null: there is none. */
 export function laterTags(
   rules: WriteRules,
   origin: OriginConfig,
   write: SentWrite,
-  answer: { readonly status: number; readonly fields: Fields } | null,
+  response: { readonly status: number; readonly fields: Fields } | null,
 ): string[] {
-  const written = answer === null ? [] : writtenTags(rules.config, origin, write, answer);
+  const written = response === null ? [] : writtenTags(rules.config, origin, write, response);
   return [...new Set([...targetTags(rules.config, write), ...namedTags(rules, write), ...written])];
 }

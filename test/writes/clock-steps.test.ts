@@ -116,7 +116,7 @@ it('a wall clock that is set forward ends no wait for an attempt of unknown outc
   expect(admin.show(next)).toMatchObject({ state: 'waiting', attempts: 0 });
 });
 
-it('operators are told of the next attempt by the clock on the wall', async () => {
+it('operators see the next attempt by the wall clock', async () => {
   const { origin, admin, setBy, put } = await start();
   origin.on('PUT *', { status: 503, fields: ['Retry-After', '3600'] });
   setBy(-24 * HOUR_MS);

@@ -18,7 +18,7 @@ const counts = () => ({
   refused: { client: 0, all: 0 },
 });
 
-it('of two operators at one dead write only one is heard', async () => {
+it('of two operators who change one dead write only one succeeds', async () => {
   const { journal, fence, durableClock } = await open(new MemoryState());
   const number = numberOf(await journal.accept(offer('/1', 'x')));
   const begun = await journal.begin(number, 0);

@@ -152,7 +152,7 @@ describe('a write through', () => {
     await untilHit('/brief/6');
   });
 
-  it('is heard out though its client has left, and not sent where the client left before', async () => {
+  it('goes on though its client has left, and is not sent where the client left before', async () => {
     const asked = gate();
     const held = gate();
     origin.on('PUT /items/7', async (request) => {

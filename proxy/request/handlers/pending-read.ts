@@ -51,12 +51,12 @@ export class PendingReadHandler {
     const { timeoutMs: waitMs } = context.route.originConfig.queue;
     const queues = queriesOf(context).map((query) => orderQueueOf(context, query));
     this.#deps.journal.readPending({ queues, mode, waitMs }).then(
-      (pending) => this.#answer(context, pending, otherwise),
-      () => this.#answer(context, { kind: 'none' }, otherwise),
+      (pending) => this.#respond(context, pending, otherwise),
+      () => this.#respond(context, { kind: 'none' }, otherwise),
     );
   }
 
-  #answer(context: RoutedContext, pending: Pending, otherwise: () => void): void {
+  #respond(context: RoutedContext, pending: Pending, otherwise: () => void): void {
     const { exchange } = context;
     if (exchange.closed) {
       this.#deps.accessRecords.abandoned(context, 'pending');

@@ -176,11 +176,11 @@ export class WriteAroundHandler {
   #tagsOf(context: RoutedContext, status: number, fields: Fields): string[] {
     const { originConfig } = context.route;
     const write = sentWrite(context);
-    const answer = { status, fields };
-    const tags = writtenTags(context.site.config, originConfig, write, answer);
+    const response = { status, fields };
+    const tags = writtenTags(context.site.config, originConfig, write, response);
     if (status < 200 || status >= 400) return tags;
     const site = this.#deps.site();
-    const later = site === context.site ? [] : laterTags(site, originConfig, write, answer);
+    const later = site === context.site ? [] : laterTags(site, originConfig, write, response);
     return [...new Set([...tags, ...routeTags(context), ...later])];
   }
 }

@@ -120,10 +120,10 @@ export class WriteThroughHandler {
     });
   }
 
-  #laterTags(context: RoutedContext, answer: Parameters<typeof laterTags>[3]): string[] {
+  #laterTags(context: RoutedContext, response: Parameters<typeof laterTags>[3]): string[] {
     const site = this.#deps.site();
     if (site === context.site) return [];
-    return laterTags(site, context.route.originConfig, sentWrite(context), answer);
+    return laterTags(site, context.route.originConfig, sentWrite(context), response);
   }
 
   /** Where the call fails, the coordinator is stopping, and the next start finds the hold as one of unknown outcome. */

@@ -59,9 +59,9 @@ export class PutEntry {
   }
 
   /** The tags of the entry, given the response to the PUT; null: it does not become the entry. */
-  tagsFor(status: number, answer: Fields): readonly string[] | null {
+  tagsFor(status: number, response: Fields): readonly string[] | null {
     const { exchange, route, authority } = this.#context;
-    const fields = representationOfPut(exchange.fields, status, answer);
+    const fields = representationOfPut(exchange.fields, status, response);
     if (fields === null || this.#isTooLarge || !this.body.readableEnded) return null;
     const decision = decideStoring({
       request: { method: 'GET', fields: withoutFields(exchange.fields, OF_THE_PUT) },

@@ -62,7 +62,7 @@ export interface AppenderDependencies {
   hasWaitingBehind(queue: OrderQueueId): boolean;
 }
 
-/** What a write takes beside content and fields; an estimate, for the limit alone. */
+/** What a write takes in addition to content and fields; an estimate, for the limit alone. */
 const ROW_BYTES = 1024;
 
 /** Appends writes to their queues, or merges them with the last one. */
@@ -128,7 +128,7 @@ export class Appender {
       target: write.target,
       authority: write.authority,
       scheme: write.scheme,
-      // An empty Idempotency-Key of the client's would go beside Weir's.
+      // An empty Idempotency-Key of the client's would be sent in addition to Weir's.
       fields:
         write.idempotencyKey === null
           ? [...withoutFields(write.fields, IDEMPOTENCY_KEY), 'Idempotency-Key', idempotencyKey]

@@ -89,11 +89,11 @@ function isReplacing({ method, fields }: WriteRecord): boolean {
 }
 
 function contentFields({ fields }: WriteRecord): Fields {
-  const kept: string[] = [];
+  const described: string[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
-    if (OF_CONTENT.has(fields[i]!.toLowerCase())) kept.push(fields[i]!, fields[i + 1]!);
+    if (CONTENT_FIELDS.has(fields[i]!.toLowerCase())) described.push(fields[i]!, fields[i + 1]!);
   }
-  return kept;
+  return described;
 }
 
-const OF_CONTENT: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-encoding']);
+const CONTENT_FIELDS: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-encoding']);

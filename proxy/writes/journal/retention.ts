@@ -9,12 +9,12 @@ export interface RetentionLimits {
   readonly responsesBytes: number;
 }
 
-/** Delivered writes that are forgotten with each that is delivered, at most. */
-const FORGOTTEN_AT_ONCE = 4;
-/** Responses that are forgotten with each that is kept, at most, where the limit was lowered. */
-const RESPONSES_FORGOTTEN_AT_ONCE = 64;
+/** The most records that are removed with each that is added, where the limit was lowered. */
+const REMOVED_AT_ONCE = 4;
+/** The most responses that are removed with each that is added. */
+const RESPONSES_REMOVED_AT_ONCE = 64;
 
-/** What is kept of writes that are over: their records, and the responses that repetitions of them get. */
+/** Keeps the records of done writes, and the responses that repetitions of writes get, within their limits. */
 export class Retention {
   readonly #tables: JournalTables;
   readonly #limits: () => RetentionLimits;
@@ -29,7 +29,7 @@ export class Retention {
     this.#tables.putRecord('done', number, record);
     this.#tables.putEnded(number);
     this.#tables.count({ done: 1 });
-    this.#forget();
+    this.#removeSurplus();
   }
 
   /** Within a change: only a write with a client's key can be repeated. */
@@ -38,18 +38,18 @@ export class Retention {
     if (response.content.byteLength > this.#limits().responsesBytes) return;
     const tables = this.#tables;
     tables.putResponse(number, { ...response, fields: repeatedResponseFields(response.fields) });
-    for (let i = 0; i < RESPONSES_FORGOTTEN_AT_ONCE; i += 1) {
+    for (let i = 0; i < RESPONSES_REMOVED_AT_ONCE; i += 1) {
       if (tables.counts().responseBytes <= this.#limits().responsesBytes) return;
       tables.removeResponse(tables.firstResponse()!);
     }
   }
 
-  #forget(): void {
+  #removeSurplus(): void {
     const tables = this.#tables;
     const surplus = tables.counts().done - this.#limits().done;
     if (surplus <= 0) return;
-    // Taken out of the cursor before anything is removed under it.
-    for (const { place, number } of Array.from(tables.ended(Math.min(surplus, FORGOTTEN_AT_ONCE)))) {
+    // Read to the end first: removals would move the cursor.
+    for (const { place, number } of Array.from(tables.ended(Math.min(surplus, REMOVED_AT_ONCE)))) {
       const read = tables.record('done', number);
       if (read?.kind === 'record' && read.record.clientKey !== null && read.record.mergedInto === null) {
         tables.removeKeyed(read.record.clientKey);
