@@ -17,7 +17,7 @@ import type { Tiers } from '../store/tiers.ts';
 import { wallMs, type Clock } from '../threads/clock.ts';
 import { FetchContent } from './fetch-content.ts';
 import type { FetchRequest } from './fetch-request.ts';
-import type { FlightEvents } from './flight.ts';
+import type { FetchEvents } from './flight-result.ts';
 import type { AskedEntries } from './machine.ts';
 import { FetchSnapshot } from './snapshot.ts';
 
@@ -60,7 +60,7 @@ export class FetchContext {
   readonly deps: OriginFetchDependencies;
   readonly route: ActiveRoute;
   readonly request: FetchRequest;
-  readonly events: FlightEvents;
+  readonly events: FetchEvents;
   readonly counters: OriginFetchCounters;
   readonly snapshot: FetchSnapshot;
   readonly knownTagNames: readonly string[];
@@ -74,7 +74,7 @@ export class FetchContext {
     deps: OriginFetchDependencies,
     route: ActiveRoute,
     request: FetchRequest,
-    events: FlightEvents,
+    events: FetchEvents,
     counters: OriginFetchCounters,
     contentEvents: ContentEvents,
   ) {

@@ -57,7 +57,7 @@ export type FetchResult =
       readonly reason: NotStoredReason;
     }
   /** The answer was for another client alone: ask the origin for oneself. */
-  | { readonly kind: 'unshareable'; readonly reason: NotStoredReason }
+  | { readonly kind: 'private'; readonly reason: NotStoredReason }
   | ({ readonly kind: 'failed'; readonly failure: OriginFailure } & FailureTerms)
   /** The origin answered another request with this status, and would do so with this one. */
   | ({ readonly kind: 'failing'; readonly status: number } & FailureTerms)

@@ -4,7 +4,7 @@ import type { TagHashes } from '../fence/tag-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FetchContext, type OriginFetchCounters, type OriginFetchDependencies } from './fetch-context.ts';
 import type { FetchRequest } from './fetch-request.ts';
-import type { FlightEvents } from './flight.ts';
+import type { FetchEvents } from './flight-result.ts';
 import type { FetchEvent, FetchState } from './machine.ts';
 import type { FetchSnapshot } from './snapshot.ts';
 import { complete } from './states/complete.ts';
@@ -30,7 +30,7 @@ export class OriginFetch implements OriginHandler {
     deps: OriginFetchDependencies,
     route: ActiveRoute,
     request: FetchRequest,
-    events: FlightEvents,
+    events: FetchEvents,
     counters: OriginFetchCounters,
     onTransition: ((from: FetchState['at'], to: FetchState['at']) => void) | null = null,
   ) {
@@ -137,7 +137,7 @@ export class OriginFetch implements OriginHandler {
         fetch.abort();
         return { at: 'head', asked: { ...state.asked, ...NOTHING_ASKED } };
       case 'fail':
-        fetch.events.deliver({ kind: 'failed', failure: state.failure, told: null });
+        fetch.events.deliver({ kind: 'failed', failure: state.failure, judged: null });
         return { at: 'cut', content: state.content };
       case 'abandon':
         fetch.abort('client-left');

@@ -24,7 +24,7 @@ import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { Lesson } from '../store/learner.ts';
 import type { FetchContent } from './fetch-content.ts';
-import type { FlightResult } from './flight.ts';
+import type { FlightResult } from './flight-result.ts';
 
 /** Each state with those that may follow. */
 export const TRANSITIONS = {

@@ -515,7 +515,7 @@ export class RequestMachine {
         if (!standsIn(result.status)) return { to: 'relay', context, why, passed: result };
         result.body.desertIfUnread();
         return { to: 'stand-in', context, why };
-      case 'unshareable':
+      case 'private':
         return { to: 'private-fetch', context, reason: result.reason, why };
       case 'failed': {
         if (serve.mayStandIn(context, why)) return { to: 'stand-in', context, why };

@@ -6,7 +6,7 @@ import type { MemoryStats } from '../store/memory.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { AdminRefusal } from '../admin/dependencies.ts';
 import type { SlowPart } from '../http/node-exchange.ts';
-import type { FlightCounters } from '../fetch/flights.ts';
+import type { FlightCounters } from '../fetch/sharing.ts';
 
 /** Counters count since the start, ended workers' among them, and never go back. */
 export interface WeirStats {

@@ -15,7 +15,7 @@ import { FeedView } from '../feeds/shared-feed.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { loadKey, SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
-import { Flights } from '../fetch/flights.ts';
+import { Fetches } from '../fetch/fetches.ts';
 import { Learner } from '../store/learner.ts';
 import { PeerPorts, type Peer } from '../fetch/peers/peers.ts';
 import { createHitForMiss } from '../fetch/hit-for-miss.ts';
@@ -89,7 +89,7 @@ const ORIGIN_GRACE_MS = 60_000;
 export class WorkerRuntime {
   readonly #deps: RuntimeDependencies;
   readonly #tiers: Tiers;
-  readonly #flights: Flights;
+  readonly #flights: Fetches;
   readonly #refreshes: Refreshes;
   readonly #machine: RequestMachine;
   readonly #peers: PeerPorts;
@@ -148,7 +148,7 @@ export class WorkerRuntime {
       flights: () => this.#flights,
       learnInMemory: (lesson) => learner.learnInMemory(lesson),
     });
-    this.#flights = new Flights({
+    this.#flights = new Fetches({
       ...shared,
       learner,
       peers: start.workers > 1 ? this.#peers : null,

@@ -1,7 +1,7 @@
 /** Content on its way between two workers, against credit. */
 import { expect, it } from 'vitest';
 import { FlightBody } from '../../proxy/store/body.ts';
-import type { FlightResult } from '../../proxy/fetch/flight.ts';
+import type { FlightResult } from '../../proxy/fetch/flight-result.ts';
 import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
 import { PeerFetchServer, type PeerFetchServerDependencies } from '../../proxy/fetch/peers/server.ts';
 import { PeerFetchClient, type PeerFetchClientDependencies } from '../../proxy/fetch/peers/client.ts';

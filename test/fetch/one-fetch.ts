@@ -16,7 +16,7 @@ import { FenceReader } from '../../proxy/fence/reader.ts';
 import { OriginFetch } from '../../proxy/fetch/fetch.ts';
 import type { OriginFetchCounters } from '../../proxy/fetch/fetch-context.ts';
 import type { FetchRequest } from '../../proxy/fetch/fetch-request.ts';
-import type { FlightResult } from '../../proxy/fetch/flight.ts';
+import type { FlightResult } from '../../proxy/fetch/flight-result.ts';
 import type { FetchState } from '../../proxy/fetch/machine.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
 import { compileConfiguration } from '../../proxy/routes/active-route.ts';

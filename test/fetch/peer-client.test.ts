@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { DiskTier } from '../../proxy/store/disk-tier.ts';
 import { Tiers } from '../../proxy/store/tiers.ts';
 import { createMemoryTier } from '../../proxy/store/memory.ts';
-import type { FlightResult } from '../../proxy/fetch/flight.ts';
+import type { FlightResult } from '../../proxy/fetch/flight-result.ts';
 import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
 import { PeerFetchClient } from '../../proxy/fetch/peers/client.ts';
 import { entry } from '../store/disk/support/entries.ts';

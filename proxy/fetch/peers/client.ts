@@ -2,7 +2,7 @@ import type { Tiers } from '../../store/tiers.ts';
 import { StoredEntry } from '../../store/entry.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
 import { FlightBody } from '../../store/body.ts';
-import type { FlightEvents } from '../flight.ts';
+import type { FetchEvents } from '../flight-result.ts';
 import type { PeerMessage } from './messages.ts';
 import { EntryWriter } from '../../store/entry-writer.ts';
 import type { FetchRequest } from '../fetch-request.ts';
@@ -29,7 +29,7 @@ const GRANTS_A_WINDOW = 4;
 export class PeerFetchClient {
   readonly #deps: PeerFetchClientDependencies;
   readonly #asked: PeerFetchRequest;
-  readonly #events: FlightEvents;
+  readonly #events: FetchEvents;
   readonly #send: (message: PeerMessage) => void;
   #body: FlightBody | null = null;
   #storing: EntryWriter | null = null;
@@ -40,7 +40,7 @@ export class PeerFetchClient {
   constructor(
     deps: PeerFetchClientDependencies,
     asked: PeerFetchRequest,
-    events: FlightEvents,
+    events: FetchEvents,
     send: (message: PeerMessage) => void,
   ) {
     this.#deps = deps;
@@ -100,20 +100,20 @@ export class PeerFetchClient {
       case 'cut':
         this.#cut();
         return;
-      case 'unshareable':
-        this.#events.deliver({ kind: 'unshareable', reason: message.reason });
+      case 'private':
+        this.#events.deliver({ kind: 'private', reason: message.reason });
         this.#events.over();
         return;
       case 'failed': {
         const { scope, untilMs } = message;
         const failure = { ...message.failure, cause: null };
-        this.#events.deliver({ kind: 'failed', failure, told: { scope, untilMs } });
+        this.#events.deliver({ kind: 'failed', failure, judged: { scope, untilMs } });
         this.#events.over();
         return;
       }
       case 'failing': {
         const { status, scope, untilMs } = message;
-        this.#events.deliver({ kind: 'failing', status, told: { scope, untilMs } });
+        this.#events.deliver({ kind: 'failing', status, judged: { scope, untilMs } });
         this.#events.over();
         return;
       }

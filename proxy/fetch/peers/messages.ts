@@ -44,7 +44,7 @@ export type PeerMessage =
   | { readonly kind: 'stored'; readonly id: number; readonly length: number }
   | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
   | { readonly kind: 'cut'; readonly id: number }
-  | { readonly kind: 'unshareable'; readonly id: number; readonly reason: NotStoredReason }
+  | { readonly kind: 'private'; readonly id: number; readonly reason: NotStoredReason }
   | ({
       readonly kind: 'failed';
       readonly id: number;

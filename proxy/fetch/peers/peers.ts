@@ -3,7 +3,7 @@ import type { EntryHead } from '../../store/entry-head.ts';
 import type { StoredEntry } from '../../store/entry.ts';
 import type { KeyedHash } from '../../threads/keyed-hash.ts';
 import type { ActiveRoute } from '../../routes/active-route.ts';
-import type { FlightEvents } from '../flight.ts';
+import type { FetchEvents } from '../flight-result.ts';
 import type { Lesson } from '../../store/learner.ts';
 import { PeerLookups, type PeerLookupMessage, type PeerLookupRequest } from './lookups.ts';
 import type { PeerMessage } from './messages.ts';
@@ -19,7 +19,7 @@ export interface Peers {
 
 export interface Peer {
   /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
-  subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void;
+  subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FetchEvents): () => void;
   /** Asks for what it has stored for the request, fresh or not. `take` is called once, with null for nothing. */
   borrow(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void;
 }
@@ -112,7 +112,7 @@ class PeerLink implements Peer {
     });
   }
 
-  subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FlightEvents): () => void {
+  subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FetchEvents): () => void {
     this.#next += 1;
     const id = this.#next;
     const subscription = new PeerFetchClient(

@@ -92,8 +92,8 @@ export class PeerFetchServer implements Waiter {
         this.#reader = readFlight(body, null, 0, () => this.#pump());
         return;
       }
-      case 'unshareable':
-        this.#send({ kind: 'unshareable', id, reason: found.reason });
+      case 'private':
+        this.#send({ kind: 'private', id, reason: found.reason });
         break;
       case 'failed': {
         const { kind, status, message, maybeProcessed } = found.failure;

@@ -7,7 +7,7 @@ import { evaluatePreconditions } from '../../../policies/rfc9110/preconditions.t
 import { dateValueMs } from '../../../policies/rfc9111/freshness.ts';
 import { validatorsOf } from '../../../policies/rfc9111/storing.ts';
 import type { FetchResult } from '../../fetch/fetch-request.ts';
-import type { Flights } from '../../fetch/flights.ts';
+import type { Fetches } from '../../fetch/fetches.ts';
 import { readFlight } from '../../store/content.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { AccessRecords } from '../access-records.ts';
@@ -17,7 +17,7 @@ import type { Positions } from '../positions.ts';
 import { pumpContent } from '../send-content.ts';
 
 export interface CollapsedFetchDependencies {
-  readonly flights: Flights;
+  readonly flights: Fetches;
   readonly clock: Clock;
   readonly accessRecords: AccessRecords;
   readonly positions: Positions;

@@ -6,7 +6,8 @@ import { decideStoring } from '../../../policies/rfc9111/storing.ts';
 import { groupSite, tagOfUrl } from '../../../policies/tags.ts';
 import { wallMs, type Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
-import type { Flights, PassedAnswer } from '../../fetch/flights.ts';
+import type { Fetches } from '../../fetch/fetches.ts';
+import type { PassedAnswer } from '../../fetch/sharing.ts';
 import type { Learner, Lesson } from '../../store/learner.ts';
 import { fetchRequestOf, type FetchReason } from '../fetch-requests.ts';
 import type { PassHandler } from './pass.ts';
@@ -16,7 +17,7 @@ import type { KeyedContext } from '../context.ts';
 export interface PrivateFetchDependencies {
   readonly clock: Clock;
   readonly passHandler: PassHandler;
-  readonly flights: Flights;
+  readonly flights: Fetches;
   readonly fence: FenceReader;
   readonly positions: Positions;
   readonly learner: Learner;

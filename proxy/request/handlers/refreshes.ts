@@ -1,6 +1,6 @@
 import type { StoredEntry } from '../../store/entry.ts';
 import type { Clock } from '../../threads/clock.ts';
-import type { Flights } from '../../fetch/flights.ts';
+import type { Fetches } from '../../fetch/fetches.ts';
 import { fetchRequestOf, waiterOf } from '../fetch-requests.ts';
 import type { KeyedContext } from '../context.ts';
 
@@ -13,12 +13,12 @@ export interface RefreshCounters {
 /** Revalidates entries in the background while they are served stale (RFC 5861 §3), a bounded number at a time. */
 export class Refreshes {
   readonly counters: RefreshCounters = { refreshes: 0, refreshesSkipped: 0 };
-  readonly #flights: Flights;
+  readonly #flights: Fetches;
   readonly #clock: Clock;
   readonly #maxUnderWay: number;
   #underWay = 0;
 
-  constructor(flights: Flights, clock: Clock, maxUnderWay: number) {
+  constructor(flights: Fetches, clock: Clock, maxUnderWay: number) {
     this.#flights = flights;
     this.#clock = clock;
     this.#maxUnderWay = maxUnderWay;

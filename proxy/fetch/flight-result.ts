@@ -1,0 +1,40 @@
+import type { Fields } from '../../policies/http/fields.ts';
+import type { NotStoredReason } from '../../policies/model.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { FlightBody } from '../store/body.ts';
+import type { StoredEntry } from '../store/entry.ts';
+import type { FailureTerms } from './fetch-request.ts';
+
+/** What a fetch came back with, before it is given to those who wait. */
+export type FlightResult =
+  | {
+      readonly kind: 'entry';
+      readonly entry: StoredEntry;
+      readonly body: FlightBody | null;
+      readonly originStatus: number | null;
+      readonly collapsed: boolean;
+      /** Fields of the origin's response that are for the one who asked alone, and not stored. */
+      readonly ownFields: Fields;
+    }
+  | {
+      readonly kind: 'pass';
+      readonly status: number;
+      readonly fields: Fields;
+      readonly body: FlightBody;
+      readonly reason: NotStoredReason;
+    }
+  | { readonly kind: 'private'; readonly reason: NotStoredReason }
+  /** `judged`: as the worker that asked the origin has judged it. */
+  | { readonly kind: 'failed'; readonly failure: OriginFailure; readonly judged: FailureTerms | null }
+  | { readonly kind: 'failing'; readonly status: number; readonly judged: FailureTerms }
+  | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' }
+  /** The worker that it ran in has died: everybody starts anew. */
+  | { readonly kind: 'owner-lost' };
+
+/** Called by a fetch, of the origin or of another worker. */
+export interface FetchEvents {
+  inform(status: number, fields: Fields): void;
+  deliver(result: FlightResult): void;
+  /** Everything is over: the entry, if there is one, can be found in the tiers. May be called more than once. */
+  over(): void;
+}

@@ -1,0 +1,142 @@
+import type { FeedTrust } from '../../policies/model.ts';
+import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
+import { decideSharing, isOfOneRequest } from '../../policies/rfc9111/sharing.ts';
+import type { FenceReader } from '../fence/reader.ts';
+import type { TagHashes } from '../fence/tag-hash.ts';
+import type { Mechanisms } from '../mechanisms.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import type { StoredEntry } from '../store/entry.ts';
+import type { FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
+import type { FlightResult } from './flight-result.ts';
+import type { FlightTerms } from './flight.ts';
+
+/** What passes through the flights of fetches. */
+export interface FetchFlight {
+  request: FetchRequest;
+  waiter: Waiter;
+  result: FlightResult;
+  given: FetchResult;
+}
+
+/** Why a waiter can't have what a flight came back with. */
+export type DepartureReason =
+  | 'invalidated'
+  | 'vary'
+  /** The response was for the one alone whose request was sent. */
+  | 'private'
+  /** So it was, and maybe for what that request carried: the response to another may be shared. */
+  | 'one-request';
+
+export interface FetchTermsOptions {
+  readonly fence: FenceReader;
+  readonly mechanisms: Mechanisms;
+  /** Tags that every response to this request will bear; null where another worker asks the origin. */
+  readonly knownTags: TagHashes | null;
+  /** The fence's sequence before the request was sent, to the origin or to another worker. */
+  readonly floor: number;
+  /** Monotonic, then. */
+  readonly startedAtMs: number;
+  readonly route: ActiveRoute;
+  /** The one that is sent. */
+  readonly request: FetchRequest;
+  trustOf(route: ActiveRoute): FeedTrust;
+}
+
+/** Who may have the result of one fetch: by the fence, the feed and the rules of reuse. */
+export class FetchTerms implements FlightTerms<FetchFlight> {
+  readonly request: FetchRequest;
+  readonly #options: FetchTermsOptions;
+
+  constructor(options: FetchTermsOptions) {
+    this.request = options.request;
+    this.#options = options;
+  }
+
+  /** The fence's sequence. */
+  inForce(): number {
+    return this.#options.fence.published();
+  }
+
+  /** Before the head only the tags are known that every response to the request will bear. */
+  mayAwait(waiter: Waiter): boolean {
+    if (!this.#hasContentFor(waiter)) return false;
+    const { knownTags, floor, startedAtMs, route, trustOf } = this.#options;
+    const isLate = waiter.waitsSinceMs > startedAtMs;
+    // A request that demands validation can't join a fetch that began before it arrived.
+    if (isLate && wantsOrigin(waiter.request, route.config.cache)) return false;
+    // While the feed is lost a change before its arrival may come into force after it, when the feed is live again.
+    if (isLate && trustOf(route) === 'revalidate') return false;
+    return knownTags === null || !this.#isSuperseded(waiter, null, knownTags, floor, false);
+  }
+
+  given(waiter: Waiter, result: FlightResult): FetchResult | null {
+    if (result.kind !== 'entry' || !this.#hasContentFor(waiter)) return null;
+    const { body, entry } = result;
+    if (body !== null && (body.state.kind === 'cut' || !body.reachesBack)) return null;
+    return this.departure(waiter, null, entry) === null ? collapsed(result) : null;
+  }
+
+  /** `joinedAt`: the fence's sequence when it joined, at which the feed was trusted as it was then; null: it joins now. */
+  departure(waiter: Waiter, joinedAt: number | null, entry: StoredEntry): DepartureReason | null {
+    const { route, startedAtMs, trustOf } = this.#options;
+    const decision = decideSharing({
+      meta: entry.meta,
+      request: waiter.request,
+      trust: trustOf(route),
+      policy: route.config.cache,
+      arrivedAtMs: waiter.arrivedAtMs,
+      isAskedSince: waiter.waitsSinceMs <= startedAtMs,
+    });
+    switch (decision.kind) {
+      case 'other-variant':
+        return 'vary';
+      case 'private':
+        return isOfOneRequest(entry.meta.status) ? 'one-request' : 'private';
+      case 'superseded':
+        return 'invalidated';
+      case 'share':
+        break;
+      default:
+        return decision satisfies never;
+    }
+    // What another worker has found to be valid is so up to when it was asked.
+    const floor = Math.max(entry.floor, this.#options.floor);
+    return this.#isSuperseded(waiter, joinedAt, entry.tagHashes, floor, entry.possiblyStale)
+      ? 'invalidated'
+      : null;
+  }
+
+  /** A HEAD has no content for a GET; the response to a GET has all that a HEAD asks for. */
+  #hasContentFor(waiter: Waiter): boolean {
+    return this.request.method === 'GET' || waiter.request.method === 'HEAD';
+  }
+
+  /**
+   * Whether the waiter came after something was in force that this flight may not show. `joinedAt`: null: it joins now, with
+   * the feed as it is now, which may have caught up since the waiter came.
+   */
+  #isSuperseded(
+    waiter: Waiter,
+    joinedAt: number | null,
+    tags: TagHashes,
+    floor: number,
+    possiblyStale: boolean,
+  ): boolean {
+    const { fence, mechanisms, route, startedAtMs, trustOf } = this.#options;
+    if (!mechanisms.arrivalInFlights) return false;
+    // As in `judge`: the feed's proof before the fence.
+    const trust = trustOf(route);
+    const until = Math.max(waiter.arrival, joinedAt ?? fence.published());
+    if (fence.invalidatedBetween(tags, floor, until)) return true;
+    // Whoever was there before it began has it, as it is.
+    if (waiter.waitsSinceMs <= startedAtMs) return false;
+    // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
+    // passed meanwhile; and while the feed is not live, a change that no feed has told yet may have happened since.
+    return possiblyStale || trust === 'revalidate';
+  }
+}
+
+/** As one is given it whose request was not sent. */
+export function collapsed(result: FlightResult & { readonly kind: 'entry' }): FetchResult {
+  return { ...result, collapsed: true, ownFields: [] };
+}

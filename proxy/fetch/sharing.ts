@@ -1,0 +1,468 @@
+import { LRUCache } from 'lru-cache';
+import { fieldValue, hasField } from '../../policies/http/fields.ts';
+import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
+import {
+  concerns,
+  decideFailure,
+  isFailureStatus,
+  sentDigest,
+  type KnownFailure,
+  type OriginTrouble,
+} from '../../policies/origin-failures.ts';
+import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
+import { isOfOneRequest, isShareable } from '../../policies/rfc9111/sharing.ts';
+import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
+import type { OriginFailure } from '../../origin-adapters/origin.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
+import { FailureMemory, type FailureFound } from './failure-memory.ts';
+import type { OriginFetchCounters, OriginFetchDependencies } from './fetch-context.ts';
+import type { FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
+import { OriginFetch } from './fetch.ts';
+import type { FetchEvents, FlightResult } from './flight-result.ts';
+import { collapsed, FetchTerms, type FetchFlight } from './flight-terms.ts';
+import type {
+  BegunFetch,
+  FetchPort,
+  FetchPortEvents,
+  FlightLimit,
+  FlightShare,
+  FlightShares,
+  FlightSlot,
+} from './flights.ts';
+import type { HitForMiss } from './hit-for-miss.ts';
+import type { Peers } from './peers/peers.ts';
+
+export interface FetchSharingDependencies extends OriginFetchDependencies {
+  /** null: a single worker. */
+  readonly peers: Peers | null;
+  readonly hitForMiss: HitForMiss;
+  /** Keys whose failure is remembered. */
+  readonly maxFailures: number;
+  routeNamed(name: string): ActiveRoute | null;
+  trustOf(route: ActiveRoute): FeedTrust;
+}
+
+export interface FlightCounters extends OriginFetchCounters {
+  /** Flights that asked the origin. */
+  asked: number;
+  /** Waiters that had the response to another's request. */
+  collapsed: number;
+  /** Waiters that left a flight for a later one, for something was invalidated before they came. */
+  superseded: number;
+  /** Waiters that asked the origin for themselves, for responses to one are no responses to another. */
+  alone: number;
+  /** Requests that were answered by the origin's failure at another one. */
+  failing: number;
+  refused: number;
+}
+
+/** Of a request that was passed on. */
+export type PassedAnswer =
+  | { readonly kind: 'answered'; readonly status: number }
+  | { readonly kind: 'failed'; readonly failure: OriginFailure };
+
+/** What a fetch's failure says of other requests. */
+interface SharedFailure {
+  readonly failure: KnownFailure;
+  readonly found: FailureFound;
+}
+
+interface Begun extends BegunFetch<FetchFlight> {
+  readonly terms: FetchTerms;
+}
+
+const KNOWN_VARIES = 10_000;
+
+/**
+ * What flights are told of HTTP: which requests may share a fetch, who may have its result, and what is remembered of
+ * results that answer nobody else, and of failures. The rules are in `policies/rfc9111/sharing.ts` and
+ * `policies/origin-failures.ts`.
+ */
+export class FetchSharing implements FetchPort<FetchFlight> {
+  readonly counters: FlightCounters = {
+    asked: 0,
+    collapsed: 0,
+    superseded: 0,
+    alone: 0,
+    failing: 0,
+    refused: 0,
+    tagsLeftOut: 0,
+    conditionsRefused: 0,
+  };
+  readonly #deps: FetchSharingDependencies;
+  /** By primary key, the names that the last response's Vary gave. */
+  readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });
+  readonly #failures: FailureMemory;
+  /** At the last request, where the origin failed. */
+  readonly #lastFailures = new WeakMap<FlightSlot, KnownFailure>();
+
+  constructor(deps: FetchSharingDependencies) {
+    this.#deps = deps;
+    this.#failures = new FailureMemory(deps.maxFailures);
+  }
+
+  isHitForMiss(request: FetchRequest): boolean {
+    const { hitForMiss, clock } = this.#deps;
+    const key = this.keyOf(request);
+    const nowMs = clock.monotonicMs();
+    // While the origin fails its failure answers, and it is asked by one at a time.
+    if (this.failureFor(request, key) !== null) return false;
+    return (
+      hitForMiss.has(key, nowMs) || (request.method === 'HEAD' && hitForMiss.has(knownBy(key, 'HEAD'), nowMs))
+    );
+  }
+
+  forgetHitForMiss(request: FetchRequest): void {
+    this.#deps.hitForMiss.forget(knownBy(this.keyOf(request), request.method));
+  }
+
+  notePassed(request: FetchRequest, answer: PassedAnswer): void {
+    const key = this.keyOf(request);
+    if (answer.kind === 'answered' && !isFailureStatus(answer.status)) {
+      if (!isOfOneRequest(answer.status)) this.#failures.forget(request.key, key);
+      return;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    const trouble: OriginTrouble =
+      answer.kind === 'answered' ? answer : { kind: 'failed', error: answer.failure.kind };
+    const before = this.#failures.last(key, nowMs);
+    const failure = decideFailure(trouble, sentDigest(request.method, request.originFields), before);
+    if (failure === null) return;
+    const terms = { scope: failure.scope, untilMs: this.#rememberedUntilMs(request, nowMs) };
+    const found: FailureFound =
+      answer.kind === 'answered'
+        ? { kind: 'failing', status: answer.status, ...terms }
+        : { kind: 'failed', failure: answer.failure, ...terms };
+    const isShared = before !== null;
+    this.#failures.note(request.key, key, failure, found, isShared, nowMs);
+    if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, key);
+  }
+
+  /** What is remembered of the origin's failure, where it answers the request; who demands the origin's response asks. */
+  failureFor(request: FetchRequest, key: string): FailureFound | null {
+    const found = this.#failures.answerTo(request, key, this.#deps.clock.monotonicMs());
+    if (found === null) return null;
+    const policy = this.#deps.routeNamed(request.route)?.config.cache;
+    return policy === undefined || wantsOrigin(request.request, policy) ? null : found;
+  }
+
+  /**
+   * One flight a variant, as far as the variants are known; requests with credentials, and for parts, have flights of their
+   * own.
+   */
+  keyOf({ key, request, asksPart, route }: FetchRequest): string {
+    const names = this.#varies.get(key);
+    const variant =
+      names === undefined ? '' : `\n\n${secondaryKey(names, request, this.#maxVaryBytes(route))}`;
+    const credentials = hasField(request.fields, 'authorization') ? '\n\nauthorization' : '';
+    const part = asksPart
+      ? `\n\npart ${fieldValue(request.fields, 'range')}\n${fieldValue(request.fields, 'if-range')}`
+      : '';
+    return `${key}${variant}${credentials}${part}`;
+  }
+
+  knownAnswer(request: FetchRequest, key: string): FetchResult | null {
+    const known = this.failureFor(request, key);
+    if (known !== null) this.counters.failing += 1;
+    return known;
+  }
+
+  /** Clients that would wait for one another in vain; a refresh that nobody waits for is begun once, as ever. */
+  asksAlone({ priority, method }: FetchRequest, key: string): boolean {
+    const { hitForMiss, clock } = this.#deps;
+    return priority === 'client' && hitForMiss.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
+  }
+
+  /** A HEAD joins a GET, not the other way round. */
+  answersAll({ method }: FetchRequest): boolean {
+    return method === 'GET';
+  }
+
+  refusal(limit: FlightLimit): FetchResult {
+    this.counters.refused += 1;
+    return { kind: 'refused', limit };
+  }
+
+  goneAnswer(): FetchResult {
+    return { kind: 'private', reason: 'route' };
+  }
+
+  give(waiter: Waiter, given: FetchResult): void {
+    if (given.kind === 'entry' && given.collapsed) this.counters.collapsed += 1;
+    waiter.take(given);
+  }
+
+  /** Asks the origin, or the worker that owns the key. */
+  begin(request: FetchRequest, slot: FlightSlot, flight: FetchPortEvents<FetchFlight>): Begun | null {
+    if (!slot.isShared) this.counters.alone += 1;
+    const { fence, mechanisms, clock, trustOf, peers, routeNamed } = this.#deps;
+    const route = routeNamed(request.route);
+    if (route === null) return null;
+    const events: FetchEvents = {
+      // An interim response is for the one alone whose request caused it.
+      inform: (status, fields) => flight.leader()?.inform(status, fields),
+      deliver: (result) => flight.land(result),
+      over: () => flight.over(),
+    };
+    const peer = slot.isShared ? (peers?.ownerOf(request.key) ?? null) : null;
+    const shared = { fence, mechanisms, route, request, trustOf };
+    if (peer !== null) {
+      // It answers for all who wait here from now on: what they arrived after, it may not show.
+      const asked = { floor: fence.published(), startedAtMs: clock.monotonicMs(), nowMs: clock.nowMs() };
+      let abandon = (): void => {};
+      return {
+        terms: new FetchTerms({ ...shared, ...asked, knownTags: null }),
+        start: () => {
+          abandon = peer.subscribe(request, route, asked, events);
+        },
+        abandon: () => abandon(),
+      };
+    }
+    this.counters.asked += 1;
+    const fetch = new OriginFetch(this.#deps, route, request, events, this.counters);
+    const { floor, askedAtMs } = fetch.snapshot;
+    return {
+      terms: new FetchTerms({ ...shared, knownTags: fetch.knownTags, floor, startedAtMs: askedAtMs }),
+      start: () => fetch.start(),
+      abandon: () => fetch.abandon(),
+    };
+  }
+
+  landed(
+    { terms }: Begun,
+    slot: FlightSlot,
+    result: FlightResult,
+    hasOthers: boolean,
+  ): FlightShares<FetchFlight> {
+    const { request } = terms;
+    this.#rememberSharing(request, slot, result);
+    const failure = this.#failureAt(slot, request, result, hasOthers);
+    return {
+      isJoinable: result.kind === 'entry',
+      isForLeader: result.kind === 'pass',
+      leader: leaderShare(result, failure),
+      of: (waiter, of, joinedAt) =>
+        failure === null
+          ? this.#share(terms, slot, result, waiter, joinedAt)
+          : this.#failureShare(failure, of),
+    };
+  }
+
+  /** Whether those who come later wait for one another. */
+  #rememberSharing(request: FetchRequest, slot: FlightSlot, result: FlightResult): void {
+    const { hitForMiss, clock } = this.#deps;
+    const known = knownBy(slot.key, request.method);
+    if (result.kind === 'entry') {
+      const { meta } = result.entry;
+      if (meta.vary.length > 0) this.#varies.set(request.key, meta.vary);
+      hitForMiss.forget(known);
+      if (this.#isShareable(request, meta)) hitForMiss.forget(aloneKey(known));
+      else if (!slot.isShared && !isOfOneRequest(meta.status)) {
+        hitForMiss.remember(aloneKey(known), clock.monotonicMs());
+      }
+    } else if (result.kind === 'pass' && !isFailureStatus(result.status) && !isOfOneRequest(result.status)) {
+      // Not stored for what this request sent in fields that Vary names: the responses to others may be.
+      const vary = result.reason === 'vary-too-large' ? varyOf(result.fields) : null;
+      if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
+      hitForMiss.remember(
+        vary === null ? known : knownBy(this.keyOf(request), request.method),
+        clock.monotonicMs(),
+      );
+    }
+  }
+
+  /** What one is given whose request was not sent. */
+  #share(
+    terms: FetchTerms,
+    slot: FlightSlot,
+    result: FlightResult,
+    waiter: Waiter,
+    joinedAt: number,
+  ): FlightShare<FetchFlight> {
+    switch (result.kind) {
+      case 'entry':
+        return this.#entryShare(terms, slot, result, waiter, joinedAt);
+      case 'pass': {
+        const alone = { kind: 'private', reason: result.reason } as const;
+        return isOfOneRequest(result.status)
+          ? { kind: 'again-bounded', last: alone }
+          : { kind: 'give', given: alone };
+      }
+      case 'failed':
+      case 'failing':
+        return { kind: 'give', given: failureOf(result) };
+      case 'private':
+      case 'refused':
+        return { kind: 'give', given: result };
+      case 'owner-lost':
+        return AGAIN;
+      default:
+        return result satisfies never;
+    }
+  }
+
+  #entryShare(
+    terms: FetchTerms,
+    slot: FlightSlot,
+    result: FlightResult & { readonly kind: 'entry' },
+    waiter: Waiter,
+    joinedAt: number,
+  ): FlightShare<FetchFlight> {
+    const departure = terms.departure(waiter, joinedAt, result.entry);
+    switch (departure) {
+      case null:
+        return { kind: 'give', given: collapsed(result) };
+      case 'vary':
+        return AGAIN;
+      case 'invalidated':
+        this.counters.superseded += 1;
+        return AGAIN;
+      case 'private': {
+        const { hitForMiss, clock } = this.#deps;
+        hitForMiss.remember(aloneKey(knownBy(slot.key, terms.request.method)), clock.monotonicMs());
+        return { kind: 'alone' };
+      }
+      case 'one-request':
+        return { kind: 'again-bounded', last: null };
+      default:
+        return departure satisfies never;
+    }
+  }
+
+  /** The origin has failed at the leader's request, and may not fail at this one. */
+  #failureShare({ failure, found }: SharedFailure, request: FetchRequest): FlightShare<FetchFlight> {
+    if (!concerns(failure, request.method, request.originFields)) return AGAIN;
+    this.counters.failing += 1;
+    return { kind: 'give', given: found };
+  }
+
+  /** What a result says of the origin, where it says that it fails; it is remembered then, and else forgotten. */
+  #failureAt(
+    slot: FlightSlot,
+    request: FetchRequest,
+    result: FlightResult,
+    hasOthers: boolean,
+  ): SharedFailure | null {
+    const trouble = this.#troubleOf(request, result);
+    if (trouble === null) {
+      const status = statusOf(result);
+      if (status !== null && !isOfOneRequest(status)) {
+        this.#lastFailures.delete(slot);
+        this.#failures.forget(request.key, slot.key);
+      }
+      return null;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    const sent = sentDigest(request.method, request.originFields);
+    const before = this.#lastFailures.get(slot) ?? this.#failures.last(slot.key, nowMs);
+    const judged = 'judged' in result ? result.judged : null;
+    const failure = judged === null ? decideFailure(trouble, sent, before) : { scope: judged.scope, sent };
+    if (failure === null) return null;
+    const untilMs = judged?.untilMs ?? this.#rememberedUntilMs(request, nowMs);
+    const terms = { scope: failure.scope, untilMs };
+    const found: FailureFound =
+      result.kind === 'failed'
+        ? { kind: 'failed', failure: result.failure, ...terms }
+        : { kind: 'failing', status: trouble.kind === 'answered' ? trouble.status : 502, ...terms };
+    this.#lastFailures.set(slot, failure);
+    // One client alone that tries again is told what the origin says.
+    const isShared = judged !== null || before !== null || hasOthers;
+    this.#failures.note(request.key, slot.key, failure, found, isShared, nowMs);
+    if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, slot.key);
+    // Another worker remembers it for as long as this one does.
+    return { failure, found: isShared ? found : { ...found, untilMs: 0 } };
+  }
+
+  #rememberedUntilMs({ route }: FetchRequest, nowMs: number): number {
+    const ttlMs = this.#deps.routeNamed(route)?.config.cache.failureTtlMs ?? 0;
+    return ttlMs === 0 ? 0 : nowMs + ttlMs;
+  }
+
+  /**
+   * Those who come while the origin fails wait for one another, though its responses are each for one alone: the first that
+   * is no failure ends that.
+   */
+  #forgetAlone({ method }: FetchRequest, key: string): void {
+    const { hitForMiss } = this.#deps;
+    for (const known of new Set([key, knownBy(key, method)])) {
+      hitForMiss.forget(known);
+      hitForMiss.forget(aloneKey(known));
+    }
+  }
+
+  /** An error that may be used again, as the origin says itself, is a response like others. */
+  #troubleOf(request: FetchRequest, result: FlightResult): OriginTrouble | null {
+    switch (result.kind) {
+      case 'pass':
+        return isFailureStatus(result.status) ? { kind: 'answered', status: result.status } : null;
+      case 'entry': {
+        const { status } = result.entry.meta;
+        const isTrouble = isFailureStatus(status) && !this.#isShareable(request, result.entry.meta);
+        return isTrouble ? { kind: 'answered', status } : null;
+      }
+      case 'failing':
+        return { kind: 'answered', status: result.status };
+      case 'failed':
+        return { kind: 'failed', error: result.failure.kind };
+      case 'private':
+      case 'refused':
+      case 'owner-lost':
+        return null;
+      default:
+        return result satisfies never;
+    }
+  }
+
+  #isShareable({ route: name }: FetchRequest, meta: StoredMeta): boolean {
+    const route = this.#deps.routeNamed(name);
+    return route !== null && isShareable(meta, route.config.cache);
+  }
+
+  #maxVaryBytes(route: string): number {
+    return this.#deps.routeNamed(route)?.config.cache.maxVaryBytes ?? 0;
+  }
+}
+
+const AGAIN = { kind: 'again' } as const;
+
+/** Its own request was sent after it came, with its own fields. */
+function leaderShare(result: FlightResult, failure: SharedFailure | null): FlightShare<FetchFlight> {
+  switch (result.kind) {
+    case 'owner-lost':
+      return AGAIN;
+    case 'failed':
+    case 'failing':
+      return { kind: 'give', given: failure?.found ?? failureOf(result) };
+    case 'entry':
+    case 'pass':
+    case 'private':
+    case 'refused':
+      return { kind: 'give', given: result };
+    default:
+      return result satisfies never;
+  }
+}
+
+/** A failure that says nothing of the origin: it stands for those alone who waited. */
+function failureOf(result: FlightResult & { readonly kind: 'failed' | 'failing' }): FailureFound {
+  const terms = result.judged ?? { scope: 'all', untilMs: 0 };
+  return result.kind === 'failed'
+    ? { kind: 'failed', failure: result.failure, ...terms }
+    : { kind: 'failing', status: result.status, ...terms };
+}
+
+/** Of the origin's response; null: it gave none. */
+function statusOf(result: FlightResult): number | null {
+  if (result.kind === 'entry') return result.entry.meta.status;
+  return result.kind === 'pass' ? result.status : null;
+}
+
+/** What the origin answers to a HEAD is not taken for what it would answer to a GET: some leave fields out. */
+function knownBy(key: string, method: FetchRequest['method']): string {
+  return method === 'GET' ? key : `${key}\n\nhead`;
+}
+
+/** Under which it is remembered that the responses to a key's requests are each for one of them, though they are stored. */
+function aloneKey(key: string): string {
+  return `${key}\n\nalone`;
+}
