@@ -1,0 +1,199 @@
+/** Flights over fetches of plain text: who waits for whom, whatever is fetched. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Flights, type BegunFetch, type FetchPort, type FlightShare } from '../../proxy/fetch/flights.ts';
+
+interface Texts {
+  /** Its first word is its key; `?` behind it: its result is no answer to others. */
+  request: string;
+  /** What it is given. */
+  waiter: string[];
+  result: string;
+  given: string;
+}
+
+interface Asked extends BegunFetch<Texts> {
+  readonly request: string;
+  readonly isShared: boolean;
+  land(result: string): void;
+  over(): void;
+  isAbandoned: boolean;
+}
+
+/** Fetches whose results the test gives; what others are given of a result is told by its first word. */
+function open(maxWaiters = 10, maxWaiting = 100) {
+  const asked: Asked[] = [];
+  const alone = new Set<string>();
+  let isOpen = true;
+  const port: FetchPort<Texts> = {
+    keyOf: (request) => request.split(' ')[0]!,
+    knownAnswer: (request) => (request.startsWith('known') ? 'known' : null),
+    asksAlone: (_request, key) => alone.has(key),
+    answersAll: (request) => !request.endsWith('?'),
+    refusal: (limit) => `too many ${limit}`,
+    goneAnswer: () => 'gone',
+    begin(request, { isShared }, { land, over }) {
+      if (request.startsWith('gone')) return null;
+      const one: Asked = {
+        request,
+        isShared,
+        terms: {
+          inForce: () => asked.length,
+          mayAwait: () => isOpen && !request.endsWith('?'),
+          given: (_waiter, result) => (result.startsWith('all') ? `${result}, late` : null),
+        },
+        start: () => void asked.push(one),
+        abandon: () => {
+          one.isAbandoned = true;
+          over();
+        },
+        land,
+        over,
+        isAbandoned: false,
+      };
+      return one;
+    },
+    landed: (_fetch, _slot, result) => ({
+      isJoinable: result.startsWith('all'),
+      isForLeader: result.startsWith('own'),
+      leader: { kind: 'give', given: result },
+      of: (_waiter, _request, joinedWith): FlightShare<Texts> => {
+        if (result.startsWith('all')) return { kind: 'give', given: `${result}, joined with ${joinedWith}` };
+        if (result.startsWith('own')) return { kind: 'alone' };
+        if (result.startsWith('vain')) return { kind: 'again-bounded', last: 'in vain' };
+        return { kind: 'again' };
+      },
+    }),
+    give: (waiter, given) => void waiter.push(given),
+  };
+  const flights = new Flights(port, { maxWaiters, maxWaiting });
+  const ask = (request: string) => {
+    const given: string[] = [];
+    return { given, leave: flights.obtain(request, given) };
+  };
+  return {
+    flights,
+    asked,
+    alone,
+    ask,
+    /** From now on nobody may join what is under way. */
+    close: () => {
+      isOpen = false;
+    },
+  };
+}
+
+describe('flights', () => {
+  it('are one for all who wait for one key, and one for each key', () => {
+    const { flights, asked, ask } = open();
+    const [a, b, other] = [ask('a'), ask('a'), ask('b')];
+    expect(asked.map(({ request }) => request)).toEqual(['a', 'b']);
+    expect([flights.waiting, flights.running]).toEqual([3, 2]);
+    asked[0]!.land('all');
+    expect([a.given, b.given, other.given]).toEqual([['all'], ['all, joined with 1'], []]);
+    expect(ask('a').given).toEqual(['all, late']);
+    asked[0]!.over();
+    asked[0]!.over();
+    expect([flights.waiting, flights.running]).toEqual([1, 1]);
+    expect(flights.has('a')).toBe(false);
+  });
+
+  it('are two of a key at most, and the next is for all who could not join', () => {
+    const { asked, ask, close } = open();
+    ask('a');
+    close();
+    const late = Array.from({ length: 5 }, () => ask('a'));
+    expect(asked).toHaveLength(2);
+    asked[0]!.land('none');
+    expect(asked).toHaveLength(3);
+    expect(late.map(({ given }) => given.length)).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it('start first for those who can answer all', () => {
+    const { asked, ask, close } = open();
+    ask('a ?');
+    ask('a ?');
+    const [head, get] = [ask('a ?'), ask('a')];
+    expect(asked).toHaveLength(2);
+    asked[0]!.land('none');
+    expect(asked.map(({ request }) => request)).toEqual(['a ?', 'a ?', 'a']);
+    asked[2]!.land('all');
+    expect([head.given, get.given]).toEqual([['all, joined with 3'], ['all']]);
+    close();
+  });
+
+  it('of which the result is for the leader give the others flights of their own', () => {
+    const { flights, asked, ask } = open();
+    const waiting = Array.from({ length: 4 }, () => ask('a'));
+    asked[0]!.land('own');
+    expect(asked.map(({ isShared }) => isShared)).toEqual([true, false, false, false]);
+    for (const one of asked.slice(1)) one.land('own');
+    expect(waiting.map(({ given }) => given)).toEqual(Array.from({ length: 4 }, () => ['own']));
+    expect([flights.waiting, flights.running]).toEqual([0, 0]);
+  });
+
+  it('let nobody wait through more than two for nothing', () => {
+    const { asked, ask } = open();
+    const waiting = Array.from({ length: 4 }, () => ask('a'));
+    asked[0]!.land('vain');
+    asked[1]!.land('vain');
+    expect(asked).toHaveLength(2);
+    expect(waiting.map(({ given }) => given[0])).toEqual(['vain', 'vain', 'in vain', 'in vain']);
+  });
+
+  it('are given up with the last who waits, and not before', () => {
+    const { flights, asked, ask } = open();
+    const [a, b] = [ask('a'), ask('a')];
+    expect([a.leave(), asked[0]!.isAbandoned]).toEqual([true, false]);
+    expect([b.leave(), asked[0]!.isAbandoned]).toEqual([true, true]);
+    expect([a.leave(), flights.waiting, flights.running]).toEqual([false, 0, 0]);
+  });
+
+  it('whose leader has left give up a result that only it could use', () => {
+    const { asked, ask } = open();
+    const [leader, other] = [ask('a'), ask('a')];
+    leader.leave();
+    asked[0]!.land('own');
+    expect(asked[0]!.isAbandoned).toBe(true);
+    expect(asked).toHaveLength(2);
+    asked[1]!.land('own');
+    expect([leader.given, other.given]).toEqual([[], ['own']]);
+  });
+
+  it('that began for nobody are left by those who wait for the next', () => {
+    const { asked, ask, close } = open();
+    ask('a');
+    close();
+    ask('a');
+    const third = ask('a');
+    expect(third.leave()).toBe(true);
+    asked[0]!.land('none');
+    expect(asked).toHaveLength(2);
+    expect(third.given).toEqual([]);
+  });
+
+  it('are not needed for what is known, can not be asked for, or is each for one', () => {
+    const { flights, asked, alone, ask } = open();
+    expect(ask('known').given).toEqual(['known']);
+    expect(ask('gone').given).toEqual(['gone']);
+    alone.add('a');
+    ask('a');
+    ask('a');
+    expect(asked.map(({ isShared }) => isShared)).toEqual([false, false]);
+    expect(flights.has('a')).toBe(false);
+  });
+
+  it('hold as many as they may', () => {
+    const { flights, ask } = open(2, 3);
+    const given = ['a', 'a', 'a', 'b', 'c'].map((request) => ask(request).given);
+    expect(given).toEqual([[], [], ['too many waiters'], [], ['too many waiting']]);
+    expect(flights.waiting).toBe(3);
+  });
+
+  it.each(['flight.ts', 'flights.ts'])('import nothing else: %s', async (file) => {
+    const text = await readFile(join(import.meta.dirname, '../../proxy/fetch', file), 'utf8');
+    const imported = [...text.matchAll(/from '([^']+)'/g)].map(([, specifier]) => specifier);
+    expect(imported.filter((specifier) => specifier !== './flight.ts')).toEqual([]);
+  });
+});
