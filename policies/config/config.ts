@@ -112,7 +112,7 @@ export interface FlightsConfig {
   readonly windowBytes: number;
   /** Clients that may wait for one flight. Key `waiters`, 10000. */
   readonly waiters: number;
-  /** Clients that may wait for any flight, in each worker. Key `waiting`, 50000. */
+  /** Clients that may wait for flights, in each worker. Key `waiting`, 50000. */
   readonly waiting: number;
   /** Refreshes in the background at a time, in each worker. Key `background`, 32. */
   readonly background: number;
@@ -126,9 +126,9 @@ export interface JournalConfig {
   readonly sizeBytes: number;
   /** Of content that is being received, in each worker; beyond it `on-full` decides. Key `receiving`, 32MiB. */
   readonly receivingBytes: number;
-  /** Writes on their way to one origin at a time. Key `deliveries`, 16. */
+  /** Writes sent to one origin at a time. Key `deliveries`, 16. */
   readonly deliveries: number;
-  /** Delivered writes that can still be asked for, and whose Idempotency-Key is still known. Key `done`, 100000. */
+  /** Delivered writes that can still be looked up, and whose Idempotency-Key is still known. Key `done`, 100000. */
   readonly done: number;
   /** Of the origin's responses that are kept for requests with a known Idempotency-Key. Key `responses`, 64MiB. */
   readonly responsesBytes: number;

@@ -34,13 +34,13 @@ const keySchema = z.strictObject({
   query: queryKeySchema
     .prefault('all')
     .describe('Which query parameters tell responses apart: all, none, { only: [] } or { except: [] }.'),
-  headers: z.array(headerName).prefault([]).describe('Request header fields that tell responses apart.'),
-  cookies: z.array(cookieName).prefault([]).describe('Cookies that tell responses apart.'),
+  headers: z.array(headerName).prefault([]).describe('Request header fields in the key.'),
+  cookies: z.array(cookieName).prefault([]).describe('Cookies in the key.'),
 });
 
 const bypassSchema = z.strictObject({
-  cookies: z.array(cookieName).prefault([]).describe('Those that bear one of these cookies.'),
-  headers: z.array(headerName).prefault([]).describe('Those that bear one of these header fields.'),
+  cookies: z.array(cookieName).prefault([]).describe('Requests with one of these cookies.'),
+  headers: z.array(headerName).prefault([]).describe('Requests with one of these header fields.'),
 });
 
 const downstreamSchema = z.strictObject({
@@ -48,7 +48,10 @@ const downstreamSchema = z.strictObject({
   'cdn-cache-control': headerValue
     .optional()
     .describe('CDN-Cache-Control for the CDN (RFC 9213). Absent: as the origin said.'),
-  'keep-tags': z.boolean().prefault(true).describe('Whether Surrogate-Key and Cache-Tag go on to the CDN.'),
+  'keep-tags': z
+    .boolean()
+    .prefault(true)
+    .describe('Whether Surrogate-Key and Cache-Tag are sent on to the CDN.'),
 });
 
 export const routeCacheSchema = z.strictObject({
@@ -71,7 +74,9 @@ export const routeCacheSchema = z.strictObject({
   'on-feed-loss': z
     .enum(['revalidate', 'use-headers', 'bypass'])
     .prefault('revalidate')
-    .describe('What to do while the feed is not live.'),
+    .describe(
+      "What to do while the feed is not live. revalidate: ask the origin about every entry. use-headers: the response's own lifetime. bypass: pass every request.",
+    ),
   'stale-while-revalidate': duration()
     .optional()
     .describe('How long a stale response may be served while it is refreshed. Absent: as the response says.'),
@@ -83,11 +88,11 @@ export const routeCacheSchema = z.strictObject({
   'client-directives': z
     .enum(['ignore', 'honor'])
     .prefault('ignore')
-    .describe('Whether Cache-Control and Pragma of requests count.'),
+    .describe('Whether Cache-Control and Pragma of requests are obeyed.'),
   'ignore-origin': z
     .array(z.enum(['private', 'no-store', 'no-cache', 'authorization']))
     .prefault([])
-    .describe('Prohibitions of the origin that do not count on this route.'),
+    .describe('Prohibitions of the origin that this route ignores.'),
   'set-cookie': z
     .enum(['pass', 'strip'])
     .prefault('pass')
@@ -95,7 +100,7 @@ export const routeCacheSchema = z.strictObject({
   bypass: bypassSchema
     .prefault({})
     .describe('Requests that are passed to the origin and back, neither answered from the cache nor stored.'),
-  key: keySchema.prefault({}).describe('What tells responses apart, beside origin and path.'),
+  key: keySchema.prefault({}).describe('What distinguishes responses, besides origin and path.'),
   tags: z
     .array(tagTemplate)
     .prefault([])
@@ -103,21 +108,23 @@ export const routeCacheSchema = z.strictObject({
   'range-miss': z
     .enum(['whole', 'pass'])
     .prefault('whole')
-    .describe('A range of what is not stored. whole: all of it is fetched. pass: the range alone, unstored.'),
+    .describe(
+      'A range of what is not stored. whole: all of it is fetched and stored. pass: the range alone.',
+    ),
   'max-variants': count({ least: 1 }).prefault(64).describe('Variants (Vary) that one key may have.'),
   'max-vary': size()
     .prefault('4KiB')
     .describe(
-      'What the request fields that Vary names may take, names and values. The answer to a request with more is not stored.',
+      'The size of the request fields that Vary names, names and values. The answer to a request with more is not stored.',
     ),
   'max-conditions': size()
     .prefault('2KiB')
     .describe(
-      'What the entity tags may take by which one request asks the origin about stored responses, its own variant first.',
+      "The size of the entity tags in one request that asks the origin about stored responses, the request's own variants first.",
     ),
   'max-condition-tags': count({ least: 1 })
     .prefault(32)
-    .describe('How many tags these may be. What has no room is fetched, not asked about.'),
+    .describe('The number of these tags. A variant whose tag has no room is fetched, not revalidated.'),
   evict: z
     .enum(['normal', 'last'])
     .prefault('normal')
@@ -137,24 +144,26 @@ export const routeCacheSchema = z.strictObject({
   'targeted-fields': z
     .array(headerName)
     .prefault(['cdn-cache-control'])
-    .describe('Targeted cache-control fields that Weir obeys, the first that is there (RFC 9213).'),
+    .describe('Targeted fields that Weir obeys (RFC 9213): the first that the response has.'),
   'max-tags': count({ least: 1, most: 100_000 })
     .prefault(256)
     .describe('A response with more tags is not stored.'),
-  downstream: downstreamSchema.prefault({}).describe('What the CDN is told.'),
+  downstream: downstreamSchema.prefault({}).describe('What caches behind Weir get.'),
 });
 
 const retrySchema = z.strictObject({
   base: timeout()
     .prefault('200ms')
-    .describe('The first pause at most; each further one is up to twice as long.'),
+    .describe('The longest first pause; each further one is up to twice as long.'),
   max: timeout().prefault('60s').describe('The longest pause.'),
-  attempts: count({ least: 1, most: 10_000 }).prefault(20).describe('Then the write is dead.'),
+  attempts: count({ least: 1, most: 10_000 })
+    .prefault(20)
+    .describe('Attempts, after which the write is dead.'),
   statuses: z
     .array(count({ least: 400, most: 599 }))
     .optional()
     .describe(
-      'Answers after which it is tried again; other 4xx are dead at once. Absent: 408, 425, 429 and every 5xx.',
+      'Statuses after which delivery is tried again; other 4xx make the write dead at once. Absent: 408, 425, 429 and every 5xx.',
     ),
 });
 
@@ -163,9 +172,9 @@ export const routeWriteSchema = z.strictObject({
     .enum(['around', 'through', 'behind'])
     .prefault('around')
     .describe(
-      'around: passed to the origin. through: readers see it before its sender is answered. behind: acknowledged once durable, delivered later.',
+      'around: passed to the origin. through: readers see the write before its sender is answered. behind: acknowledged once durable, delivered later.',
     ),
-  invalidate: invalidationSchema.prefault({}).describe('Beside the target itself.'),
+  invalidate: invalidationSchema.prefault({}).describe('What a write invalidates besides its target.'),
   update: z.boolean().prefault(false).describe('through: whether a PUT becomes the stored response.'),
   reads: z
     .enum(['pass', 'wait', 'pending'])
@@ -177,12 +186,12 @@ export const routeWriteSchema = z.strictObject({
     .describe('behind: whether PUTs that were never attempted may be merged.'),
   'read-whole': size()
     .prefault('16KiB')
-    .describe('around, through: content up to it is read whole before anything is sent; 0: none.'),
-  'max-body': size().prefault('1MiB').describe('behind: the largest body.'),
+    .describe('around, through: content up to this size is read whole before anything is sent; 0: none.'),
+  'max-body': size().prefault('1MiB').describe('behind: the largest content.'),
   oversize: z
     .enum(['reject', 'through'])
     .prefault('reject')
-    .describe('behind: a larger body. reject: 413. through: sent at once.'),
+    .describe('behind: larger content. reject: 413. through: sent at once.'),
   'on-full': z
     .enum(['reject', 'through'])
     .prefault('reject')
@@ -199,23 +208,23 @@ const matchSchema = z.union(
     pathPattern,
     z.strictObject({
       path: pathPattern.prefault('/*').describe('{name} is one segment, a final /* zero or more.'),
-      host: host.optional().describe('Without a port: every port.'),
+      host: host.optional().describe('The host; without a port it means every port.'),
       methods: z
         .array(method)
         .min(1, { error: 'at least one method' })
         .optional()
-        .describe('HEAD goes with GET.'),
+        .describe('The methods; GET includes HEAD.'),
     }),
   ],
   { error: 'a path pattern such as /products/{id}, or { path, host, methods }' },
 );
 
 export const routeSchema = z.strictObject({
-  name: text.optional().describe('In metrics, logs and purges. Absent: the pattern.'),
+  name: text.optional().describe('The name in metrics, logs and purges. Absent: the pattern.'),
   match: matchSchema.describe(
     'A path pattern such as /products/{id} or /images/*, or { path, host, methods }.',
   ),
-  origin: identifier.optional().describe('Required where there are several origins.'),
+  origin: identifier.optional().describe('The origin; required where there are several.'),
   cache: routeCacheSchema.prefault({}).describe('What is stored, and for how long it is used.'),
   write: routeWriteSchema.prefault({}).describe('What happens to unsafe requests.'),
   demo: z

@@ -16,69 +16,77 @@ export interface FeedType {
 export type FeedTypes = Readonly<Record<string, FeedType>>;
 
 const limitsSchema = z.strictObject({
-  url: size({ least: 16 }).prefault('8KiB').describe('The longest target of a request; beyond it 414.'),
-  headers: size({ least: 256 }).prefault('32KiB').describe('All header fields of a request; beyond it 431.'),
-  'header-count': count({ least: 1, most: 10_000 }).prefault(100).describe('Header fields of a request.'),
+  url: size({ least: 16 }).prefault('8KiB').describe('The longest request target; beyond it 414.'),
+  headers: size({ least: 256 })
+    .prefault('32KiB')
+    .describe('The size of all header fields of a request; beyond it 431.'),
+  'header-count': count({ least: 1, most: 10_000 })
+    .prefault(100)
+    .describe('The number of header fields of a request; beyond it 431.'),
   body: size().prefault('100MiB').describe('The largest content of a request; beyond it 413.'),
   request: timeout()
     .prefault('60s')
     .describe(
-      'Until the head of a request was received, and the longest that its content may bring nothing; then 408.',
+      'The time until the head of a request is complete, and the longest pause in its content; then 408.',
     ),
   'body-rate': size()
     .prefault('1KiB')
-    .describe('The least content that a request must bring each second, over body-grace; else 408. 0: any.'),
+    .describe('The least content per second, measured over body-grace; below it 408. 0: any byte will do.'),
   'body-grace': timeout()
     .prefault('10s')
     .describe(
-      'Over which body-rate is measured; at most as long as request. Time in which Weir itself holds content back does not count.',
+      'The time over which body-rate is measured; at most as long as request. Time in which Weir itself holds content back does not count.',
     ),
   total: timeout()
     .optional()
-    .describe('Until a request was received as a whole, however fast it comes; then 408.'),
-  idle: timeout().prefault('75s').describe('Between two requests of one connection.'),
-  tunnel: timeout()
-    .prefault('1h')
-    .describe('How long both sides of a switched protocol (WebSocket) may be silent.'),
-  connections: count({ least: 1 }).prefault(10_000).describe('Connections of clients, over all workers.'),
+    .describe('The time until the whole request is complete, however fast it arrives; then 408.'),
+  idle: timeout().prefault('75s').describe('The time between two requests of one connection.'),
+  tunnel: timeout().prefault('1h').describe('How long both sides of a tunnel (WebSocket) may be silent.'),
+  connections: count({ least: 1 })
+    .prefault(10_000)
+    .describe('Connections of clients, over all workers; one more gets 503.'),
 });
 
 export const listenSchema = z.strictObject({
   host: text.prefault('127.0.0.1').describe('The address to listen on.'),
-  port: port.prefault(8080).describe('0: any free one, printed at the start.'),
+  port: port.prefault(8080).describe('0: any free port, printed at the start.'),
   workers: z
     .union([z.literal('auto'), count({ least: 1, most: 256 })], {
       error: 'auto, or a whole number from 1 to 256',
     })
     .prefault('auto')
-    .describe('auto: one a processor, at most 8.'),
+    .describe('auto: one per processor, at most 8.'),
   'trusted-proxies': z
     .array(addressBlock)
     .prefault([])
-    .describe('Addresses and CIDR blocks whose X-Forwarded-* and Forwarded are believed.'),
+    .describe('Addresses and CIDR blocks whose X-Forwarded-* and Forwarded fields are believed.'),
   forwarding: z
     .enum(['any', 'forwarded', 'x-forwarded'])
     .prefault('any')
     .describe(
-      'By which fields trusted proxies are believed. any: both, and requests in which they contradict each other get 400. forwarded, x-forwarded: these alone.',
+      'Which of these fields of trusted proxies are believed. any: both; a request in which they contradict each other gets 400.',
     ),
   'ambiguous-paths': z
     .enum(['refuse', 'pass'])
     .prefault('refuse')
     .describe(
-      'Paths that have a dot segment once they are decoded, as /a/..%2Fb. refuse: 400. pass: passed to the origin, unstored.',
+      'Paths that have a dot segment once they are decoded, such as /a/..%2Fb. refuse: 400. pass: passed to the origin, unstored.',
     ),
   underscores: z
     .enum(['drop', 'keep'])
     .prefault('drop')
     .describe(
-      'Request fields whose names have other characters than letters, digits and hyphens, as X_Name, which many origins read as X-Name. drop: they are left out. keep: they are sent on.',
+      'Request fields whose names have characters other than letters, digits and hyphens, such as X_Name, which many origins read as X-Name. drop: not sent to the origin. keep: sent.',
     ),
   limits: limitsSchema.prefault({}).describe('Bounds on what clients may send.'),
-  'stop-timeout': timeout().prefault('30s').describe('How long requests under way may take after a stop.'),
+  'stop-timeout': timeout()
+    .prefault('30s')
+    .describe('How long requests in progress may take after a stop has begun.'),
   'stop-streams': timeout({ least: 0 })
     .prefault('1s')
-    .describe('How long of that event streams and tunnels may go on. Their clients connect anew.'),
+    .describe(
+      'How long event streams and tunnels may continue after a stop has begun. Their clients connect again.',
+    ),
   tls: z
     .strictObject({
       cert: text.describe('File of the certificate chain (PEM).'),
@@ -90,20 +98,20 @@ export const listenSchema = z.strictObject({
 
 const adminLimitsSchema = z.strictObject({
   body: size({ least: 1_024 }).prefault('1MiB').describe('The largest content of a request; beyond it 413.'),
-  request: timeout().prefault('30s').describe('Until a request was received; then 408.'),
+  request: timeout().prefault('30s').describe('The time until a request is complete; then 408.'),
   connections: count({ least: 1, most: 65_536 })
     .prefault(256)
     .describe('Connections at a time; one more is closed.'),
 });
 
 export const adminSchema = z.strictObject({
-  host: text.prefault('127.0.0.1').describe('Off loopback a token is required.'),
-  port: port.prefault(8081).describe('0: any free one, printed at the start.'),
+  host: text.prefault('127.0.0.1').describe('The address to listen on. Off loopback a token is required.'),
+  port: port.prefault(8081).describe('0: any free port, printed at the start.'),
   token: z
     .string()
     .prefault('')
     .describe(
-      'The bearer token that is asked for. Empty: none, and only loopback names in Host are answered.',
+      'The bearer token that requests need. Empty: none, and only loopback names in Host are answered.',
     ),
   limits: adminLimitsSchema.prefault({}).describe('Bounds on what the admin port takes.'),
 });
@@ -117,18 +125,20 @@ export const logSchema = z.strictObject({
 });
 
 export const cacheSchema = z.strictObject({
-  memory: size().prefault('256MiB').describe('Of all workers together. 0 switches the level off.'),
+  memory: size().prefault('256MiB').describe('The memory tier, of all workers together. 0 switches it off.'),
   disk: z
     .strictObject({
-      path: text.prefault('./.weir').describe('Folder, from the configuration file.'),
-      size: size().prefault('10GiB').describe('0 switches the level off.'),
+      path: text
+        .prefault('./.weir')
+        .describe('The folder, relative to the configuration file. It holds the state too.'),
+      size: size().prefault('10GiB').describe('The disk tier. 0 switches it off.'),
       queue: z
         .union([z.literal('auto'), size({ least: 2 ** 20 })], {
           error: 'auto, or a size such as 16MiB of 1048576 B or more',
         })
         .prefault('auto')
         .describe(
-          'Of what waits to be written; beyond it new entries are stored in memory alone. auto: a quarter of memory, from 8MiB to 64MiB.',
+          'What may wait to be written; beyond it new entries are stored in memory alone. auto: a quarter of memory, from 8MiB to 64MiB.',
         ),
     })
     .prefault({})
@@ -138,7 +148,7 @@ export const cacheSchema = z.strictObject({
     .enum(['auto', 'small', 'fast'])
     .prefault('auto')
     .describe(
-      'What the threads take beside the cache. small: as little as can be, for which they collect garbage more often. fast: what makes a hit cheapest. auto: small with up to 64MiB of memory.',
+      'Memory of the threads outside the cache. small: as little as possible, with more garbage collection. fast: what makes a hit cheapest. auto: small with up to 64MiB of memory.',
     ),
 });
 
@@ -146,9 +156,7 @@ export const cacheStatusSchema = z.strictObject({
   key: z
     .boolean()
     .prefault(false)
-    .describe(
-      'Whether Cache-Status tells the cache key; values of header fields and cookies in it are hashed.',
-    ),
+    .describe('Whether Cache-Status shows the cache key, with hashed values of header fields and cookies.'),
 });
 
 export const fenceSchema = z.strictObject({
@@ -165,10 +173,8 @@ export const flightsSchema = z.strictObject({
   waiters: count({ least: 1 }).prefault(10_000).describe('Clients that may wait for one flight.'),
   waiting: count({ least: 1 })
     .prefault(50_000)
-    .describe('Clients that may wait for any flight, in each worker.'),
-  background: count({ least: 1 })
-    .prefault(32)
-    .describe('Refreshes behind clients at a time, in each worker.'),
+    .describe('Clients that may wait for flights, in each worker.'),
+  background: count({ least: 1 }).prefault(32).describe('Background refreshes at a time, in each worker.'),
   failures: count({ least: 1 })
     .prefault(10_000)
     .describe("Keys whose failure is remembered for their route's failure-ttl, in each worker."),
@@ -177,17 +183,17 @@ export const flightsSchema = z.strictObject({
 export const journalSchema = z.strictObject({
   size: size({ most: 8 * 2 ** 30 })
     .prefault('1GiB')
-    .describe('Of accepted writes that wait or are dead; beyond it the journal is full.'),
+    .describe('The size of waiting and dead writes; beyond it the journal is full.'),
   receiving: size()
     .prefault('32MiB')
     .describe('Content of writes behind that is being received, in each worker; beyond it on-full decides.'),
   deliveries: count({ least: 1, most: 4096 })
     // More would take from acknowledgements what they gain: each delivery is two synced changes.
     .prefault(16)
-    .describe('Writes on their way to one origin at a time.'),
+    .describe('Writes sent to one origin at a time.'),
   done: count({ least: 1_000, most: 10_000_000 })
     .prefault(100_000)
-    .describe('Delivered writes that can still be asked for, and whose Idempotency-Key is still known.'),
+    .describe('Delivered writes that can still be looked up, and whose Idempotency-Key is still known.'),
   responses: size({ most: 4 * 2 ** 30 })
     .prefault('64MiB')
     .describe(
@@ -199,7 +205,7 @@ export const writesSchema = z.strictObject({
   'held-per-client': count({ least: 1, most: 1_000_000 })
     .prefault(1_000)
     .describe(
-      'Writes of one client address (of IPv6: one /64) that are under way or of unknown outcome; beyond it 429.',
+      'Writes of one client address (of IPv6: one /64) that are in progress or of unknown outcome; beyond it 429.',
     ),
   held: count({ least: 1, most: 1_000_000 })
     .prefault(10_000)
@@ -216,54 +222,58 @@ export const originSchema = z.strictObject({
     .enum(['origin', 'client'])
     .prefault('origin')
     .describe("Host as the origin sees it: its own, or the client's (then part of the key)."),
-  connections: count({ least: 1, most: 65_535 }).prefault(128).describe('To this origin, at most.'),
+  connections: count({ least: 1, most: 65_535 })
+    .prefault(128)
+    .describe('The most connections to each URL of this origin, shared among the workers.'),
   queue: z
     .strictObject({
       size: count({ least: 0 }).prefault(1024).describe('Requests that may wait for a connection.'),
-      timeout: timeout().prefault('5s').describe('How long they wait.'),
+      timeout: timeout().prefault('5s').describe('How long a request waits; then 503.'),
     })
     .prefault({})
     .describe('Requests that wait for a connection.'),
   timeouts: z
     .strictObject({
-      connect: timeout().prefault('2s').describe('Until connected.'),
+      connect: timeout().prefault('2s').describe('Until the connection is open.'),
       headers: timeout().prefault('30s').describe("From the request until the answer's head."),
-      body: timeout().prefault('60s').describe('Between two parts of a body.'),
+      body: timeout().prefault('60s').describe('The longest pause between two parts of a body.'),
       abandoned: timeout()
         .prefault('5s')
-        .describe('How long the head of the answer to a write is waited for after its client has gone.'),
+        .describe('How long Weir waits for the response to a write after its client has left.'),
     })
     .prefault({})
     .describe('How long the origin may take.'),
-  retry: count({ least: 0, most: 10 }).prefault(1).describe('Of safe requests, where the connection failed.'),
+  retry: count({ least: 0, most: 10 })
+    .prefault(1)
+    .describe('How often a safe request is sent again where the connection failed.'),
   'max-processing': timeout({ least: 0 })
     .prefault('60s')
-    .describe('How long after a lost connection the origin may still carry out a write.'),
+    .describe('How long the origin may still carry out a write after its connection was lost.'),
   breaker: z
     .strictObject({
-      failures: count({ least: 1 }).prefault(5).describe('In a row, until the origin is left alone.'),
-      open: timeout().prefault('10s').describe('How long it is left alone before a trial.'),
+      failures: count({ least: 1 }).prefault(5).describe('Failures in a row that open the breaker.'),
+      open: timeout().prefault('10s').describe('How long the breaker stays open before a trial.'),
     })
     .optional()
-    .describe('Leaves an origin that fails alone for a while.'),
+    .describe('A circuit breaker: a failing origin is not asked for a while.'),
   health: z
     .strictObject({
-      path: absolutePath.prefault('/healthz').describe('Asked for with GET.'),
-      interval: timeout({ least: 100 }).prefault('5s').describe('Between two checks.'),
+      path: absolutePath.prefault('/healthz').describe('The path of the check, requested with GET.'),
+      interval: timeout({ least: 100 }).prefault('5s').describe('The time between two checks.'),
     })
     .optional()
-    .describe('Asks each URL of the origin whether it is well.'),
+    .describe('Health checks of each URL of the origin.'),
   tls: z
     .strictObject({
       ca: text.optional().describe('File of the authorities to trust (PEM).'),
-      'server-name': text.optional().describe('The name that the certificate must bear.'),
+      'server-name': text.optional().describe('The name that the certificate must have.'),
     })
     .optional()
     .describe('HTTPS to the origin.'),
   demo: z
-    .strictObject({ delay: timeout({ least: 0 }).prefault('0ms').describe('What an answer takes.') })
+    .strictObject({ delay: timeout({ least: 0 }).prefault('0ms').describe('How long each answer takes.') })
     .prefault({})
-    .describe('Of the built-in shop (demo:).'),
+    .describe('The built-in shop (demo:).'),
 });
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
@@ -304,11 +314,13 @@ const commonFeedSchema = z.strictObject({
   format: z.enum(['json', 'cloudevents', 'debezium']).prefault('json').describe('What a message looks like.'),
   'max-silence': timeout({ least: 100 })
     .prefault('30s')
-    .describe('How long the feed may go without proving that it is current.'),
+    .describe('How long the feed may go without a proof that it is current; then it is not live.'),
   'read-lag': readLagSchema('0s'),
   'version-field': text
     .optional()
-    .describe('Dotted path in each change to a number that rises along the feed, as version-header says it.'),
+    .describe(
+      'Dotted path in each change to a number that rises along the feed, which version-header attests.',
+    ),
   map: z.array(mappingSchema).prefault([]).describe('What a change invalidates.'),
   demo: z.boolean().prefault(false).describe('true: left out unless an origin is the built-in shop (demo:).'),
 });
@@ -331,8 +343,8 @@ export function feedSchemaOf(type: unknown, feedTypes: FeedTypes): FeedSchema {
 
 /** What a route's `cache` and `write` begin with. */
 export const defaultsSchema = z.strictObject({
-  cache: routeCacheSchema.prefault({}).describe("Under every route's own cache keys."),
-  write: routeWriteSchema.prefault({}).describe("Under every route's own write keys."),
+  cache: routeCacheSchema.prefault({}).describe("Merged under every route's own cache keys."),
+  write: routeWriteSchema.prefault({}).describe("Merged under every route's own write keys."),
 });
 
 /** The whole file. */
@@ -342,13 +354,13 @@ export function configSchema(feedTypes: FeedTypes) {
     admin: adminSchema.prefault({}).describe('The admin port.'),
     log: logSchema.prefault({}).describe('Log lines, on standard output.'),
     cache: cacheSchema.prefault({}).describe('How much is stored, and where.'),
-    'cache-status': cacheStatusSchema.prefault({}).describe('What Cache-Status tells clients.'),
+    'cache-status': cacheStatusSchema.prefault({}).describe('What Cache-Status shows to clients.'),
     fence: fenceSchema.prefault({}).describe('The table of invalidations.'),
     flights: flightsSchema
       .prefault({})
       .describe('Bounds on requests to the origin and on who waits for them.'),
     journal: journalSchema.prefault({}).describe('The durable queue of accepted writes.'),
-    writes: writesSchema.prefault({}).describe('Bounds on writes that go to the origin at once.'),
+    writes: writesSchema.prefault({}).describe('Bounds on writes that are sent to the origin at once.'),
     origins: z
       .record(z.string(), originSchema)
       .describe('The HTTP servers behind Weir, by name. At least one.'),

@@ -40,7 +40,7 @@ describe('the JSON Schema', () => {
 
   it('takes an environment variable where a number is asked for', () => {
     expect(new Map(properties(schema)).get('/listen/port')).toEqual({
-      description: '0: any free one, printed at the start.',
+      description: '0: any free port, printed at the start.',
       default: 8080,
       anyOf: [{ type: 'integer', minimum: 0, maximum: 65_535 }, { $ref: '#/definitions/reference' }],
     });
