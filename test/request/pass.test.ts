@@ -1,12 +1,19 @@
 import { expect, it } from 'vitest';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
-import { passToOrigin } from '../../proxy/request/pass-exchange.ts';
+import { AccessRecords } from '../../proxy/request/access-records.ts';
+import type { RoutedContext } from '../../proxy/request/context.ts';
+import { PassHandler } from '../../proxy/request/handlers/pass.ts';
+import { systemClock } from '../../proxy/threads/clock.ts';
 
-it('what follows from a whole answer is done before the client has the end of it', () => {
+it('what follows from a whole response is done before the client has the end of it', () => {
   const order: string[] = [];
   const exchange: Partial<Exchange> = {
+    method: 'POST',
+    fields: [],
+    body: null,
     onGone: () => {},
+    onEnd: () => {},
     stream: () => ({ write: () => true, onDrain: () => {}, end: () => order.push('the client has it') }),
   };
   const origin: Partial<Origin> = {
@@ -19,23 +26,18 @@ it('what follows from a whole answer is done before the client has the end of it
     },
   };
   const done = Promise.withResolvers<void>();
-  const request = { method: 'POST', path: '/', fields: [], body: null, unboundedBody: false };
-  passToOrigin(
-    exchange as Exchange,
-    origin as Origin,
-    request,
-    {},
-    {
-      onHead: () => [],
-      told: (_status, fields) => fields,
-      onContent: () => {},
-      onEnd: () => {
-        order.push('it is stored');
-        queueMicrotask(done.resolve);
-      },
-      onFailure: () => {},
-      onCut: () => {},
+  const records = new AccessRecords({ request: () => {}, originHead: () => {} }, systemClock, null);
+  const route = { origin, config: { name: 'all' } };
+  new PassHandler(systemClock, records).enter({ exchange, route } as RoutedContext, 'around', {
+    outcome: 'write',
+    forward: 'method',
+    path: '/',
+    fields: [],
+    told: (_status, fields) => fields,
+    onSettled: () => {
+      order.push('it is stored');
+      queueMicrotask(done.resolve);
     },
-  );
+  });
   return done.promise.then(() => expect(order).toEqual(['it is stored', 'the client has it']));
 });

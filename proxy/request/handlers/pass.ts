@@ -1,15 +1,16 @@
 import type { Readable } from 'node:stream';
 import { originForm } from '../../../policies/key.ts';
-import type { CacheStatus, ForwardReason } from '../../../policies/http/cache-status.ts';
+import { cacheStatus, type CacheStatus, type ForwardReason } from '../../../policies/http/cache-status.ts';
 import { passedFields } from '../../../policies/http/downstream.ts';
 import { acceptsEventStream } from '../../../policies/http/event-stream.ts';
 import { withoutFields, type Fields } from '../../../policies/http/fields.ts';
-import { decideMaxForwards } from '../../../policies/http/forwarding.ts';
-import type { OriginFailure } from '../../../origin-adapters/origin.ts';
+import { decideMaxForwards, endToEnd, VIA } from '../../../policies/http/forwarding.ts';
+import { interimFields } from '../../../policies/http/interim.ts';
+import type { OriginCall, OriginFailure, OriginHandler } from '../../../origin-adapters/origin.ts';
+import type { Exchange, ResponseSink } from '../../http/exchange.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { AccessRecords } from '../access-records.ts';
 import type { Outcome } from '../../observability/outcome.ts';
-import { passToOrigin } from '../pass-exchange.ts';
 import { refuseFailed } from '../error-responses.ts';
 import { sentFields, type RoutedContext } from '../context.ts';
 
@@ -22,17 +23,22 @@ export interface PassOptions {
   /** If not the client's own. */
   readonly fields?: Fields;
   readonly body?: Readable | null;
+  /**
+   * Whether to wait for the response's head when the client has gone but the origin has the whole request, at most for
+   * `abandonedMs` of the origin. Otherwise the request ends with its client.
+   */
   readonly outlivesClient?: boolean;
-  /** `body` has been received whole. */
+  /** `body` has been received whole, whether or not the origin has read it. */
   readonly isWhole?: boolean;
   /** The returned fields are added to the response, and awaited before its head is sent. */
   readonly onHead?: (status: number, fields: Fields) => Promise<Fields> | Fields;
   /** The response's fields as the client is sent them; absent: as those of a response that is not stored. */
   readonly told?: (status: number, fields: Fields) => Fields;
+  /** A chunk of content, as it is sent to the client. */
   readonly onContent?: (chunk: Uint8Array) => void;
-  /** May respond in place of the origin; false: it does not. */
+  /** Called first. True: it has responded itself, and nothing else is called but `onSettled`. */
   readonly onStatus?: (status: number) => boolean;
-  /** May respond when the origin has failed; false: it does not. */
+  /** Nothing was sent yet. True: it has responded itself. */
   readonly onFailure?: (failure: OriginFailure) => boolean;
   /** Awaited before the client gets the error response. Never rejects. */
   readonly beforeRefusal?: (failure: OriginFailure) => Promise<void>;
@@ -40,7 +46,7 @@ export interface PassOptions {
   readonly onSettled?: (settled: 'whole' | 'cut' | 'unsent' | OriginFailure) => void;
 }
 
-/** Requests that go to the origin for one client alone. */
+/** Passes requests to the origin for one client alone, and streams the responses back with back pressure both ways. */
 export class PassHandler {
   readonly #clock: Clock;
   readonly #accessRecords: AccessRecords;
@@ -55,59 +61,197 @@ export class PassHandler {
     reason: string,
     options: PassOptions = { outcome: 'pass', forward: 'bypass' },
   ): void {
-    const { exchange, route } = context;
-    const name = route.config.name;
-    const forward: ForwardReason = reason === 'method' ? 'method' : options.forward;
-    const status: CacheStatus = { fwd: forward, detail: reason };
-    const startedAt = this.#clock.monotonicMs();
-    let answered = 0;
-    passToOrigin(
-      exchange,
-      route.origin,
-      {
-        method: exchange.method,
-        path: options.path ?? originForm(context.path, context.query),
-        fields: options.fields ?? passFields(context),
-        body: options.body === undefined ? exchange.body : options.body,
-        ...(options.outlivesClient === true ? { outlivesClientMs: route.originConfig.abandonedMs } : {}),
-        isWhole: options.isWhole ?? false,
-        unboundedBody: acceptsEventStream(exchange.fields),
+    new Pass(context, reason, options, this.#clock, this.#accessRecords).start();
+  }
+}
+
+/** One passed request. */
+class Pass implements OriginHandler {
+  readonly #context: RoutedContext;
+  readonly #exchange: Exchange;
+  readonly #reason: string;
+  readonly #options: PassOptions;
+  readonly #clock: Clock;
+  readonly #accessRecords: AccessRecords;
+  readonly #status: CacheStatus;
+  readonly #body: Readable | null;
+  readonly #startedAtMs: number;
+  #call: OriginCall | null = null;
+  #sink: ResponseSink | null = null;
+  /** Of the origin's response; 0: its head has not come. */
+  #originStatus = 0;
+  /** Content that arrived while the head was held back. */
+  #early: Uint8Array[] = [];
+  #earlyEnd: Fields | null = null;
+  #isOver = false;
+  #isClientGone = false;
+  #abandonment: NodeJS.Timeout | null = null;
+
+  constructor(
+    context: RoutedContext,
+    reason: string,
+    options: PassOptions,
+    clock: Clock,
+    accessRecords: AccessRecords,
+  ) {
+    this.#context = context;
+    this.#exchange = context.exchange;
+    this.#reason = reason;
+    this.#options = options;
+    this.#clock = clock;
+    this.#accessRecords = accessRecords;
+    this.#status = { fwd: reason === 'method' ? 'method' : options.forward, detail: reason };
+    this.#body = options.body === undefined ? context.exchange.body : options.body;
+    this.#startedAtMs = clock.monotonicMs();
+  }
+
+  start(): void {
+    const { exchange, route, path, query } = this.#context;
+    const request = {
+      method: exchange.method,
+      path: this.#options.path ?? originForm(path, query),
+      fields: this.#options.fields ?? passFields(this.#context),
+      body: this.#body,
+      priority: 'client' as const,
+      unboundedBody: acceptsEventStream(exchange.fields),
+    };
+    this.#call = route.origin.send(request, this);
+    exchange.onGone(() => this.#clientGone());
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    this.#exchange.inform(status, interimFields(fields));
+  }
+
+  onHead(status: number, fields: Fields): void {
+    this.#originStatus = status;
+    if (this.#abandonment !== null) clearTimeout(this.#abandonment);
+    const isAnswered = this.#options.onStatus?.(status) === true;
+    const name = this.#context.route.config.name;
+    this.#accessRecords.originHead(name, this.#clock.monotonicMs() - this.#startedAtMs);
+    if (isAnswered) {
+      this.#options.onSettled?.('cut');
+      this.#isOver = true;
+      this.#call?.abort();
+      return;
+    }
+    const more = this.#options.onHead?.(status, fields) ?? [];
+    if (!(more instanceof Promise)) {
+      this.#begin(status, fields, more);
+      return;
+    }
+    this.#call?.pause();
+    more.then(
+      (added) => {
+        this.#begin(status, fields, added);
+        this.#call?.resume();
       },
-      status,
-      {
-        onStatus: (originStatus) => {
-          if (options.onStatus?.(originStatus) !== true) return false;
-          this.#accessRecords.originHead(name, this.#clock.monotonicMs() - startedAt);
-          options.onSettled?.('cut');
-          return true;
-        },
-        onHead: (originStatus, fields) => {
-          answered = originStatus;
-          this.#accessRecords.originHead(name, this.#clock.monotonicMs() - startedAt);
-          return options.onHead?.(originStatus, fields) ?? [];
-        },
-        told: options.told ?? ((_status, fields) => passedFields(fields, route.config.cache)),
-        onContent: (chunk) => options.onContent?.(chunk),
-        onEnd: () => {
-          options.onSettled?.('whole');
-          this.#accessRecords.whenEnded(context, options.outcome, reason, answered);
-        },
-        onCut: (hasSent) => {
-          options.onSettled?.(hasSent ? 'cut' : 'unsent');
-          this.#accessRecords.whenEnded(context, options.outcome, reason, answered);
-        },
-        onFailure: (failure) => {
-          options.onSettled?.(failure);
-          if (options.onFailure?.(failure) === true) return;
-          const refuse = (): void => {
-            refuseFailed(context, this.#accessRecords, failure, status);
-          };
-          if (options.beforeRefusal === undefined) refuse();
-          else void options.beforeRefusal(failure).then(refuse);
-        },
+      (error: unknown) => {
+        this.#call?.abort();
+        this.onFailure(internalFailure(error));
       },
     );
   }
+
+  onData(chunk: Uint8Array): void {
+    if (this.#isClientGone) return;
+    if (this.#sink === null) {
+      this.#early.push(chunk);
+      return;
+    }
+    this.#options.onContent?.(chunk);
+    if (!this.#sink.write(chunk)) this.#call?.pause();
+  }
+
+  onEnd(trailers: Fields): void {
+    if (this.#isClientGone) this.#cut(true);
+    else if (this.#sink === null) this.#earlyEnd = trailers;
+    else this.#end(trailers);
+  }
+
+  onFailure(failure: OriginFailure): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#abandonment !== null) clearTimeout(this.#abandonment);
+    if (this.#sink === null) {
+      this.#fail(failure);
+      return;
+    }
+    if (!this.#isClientGone) this.#exchange.abort();
+    this.#cut(true);
+  }
+
+  #begin(status: number, fields: Fields, more: Fields): void {
+    if (this.#isOver) return;
+    if (this.#isClientGone) {
+      this.#call?.abort('client-left');
+      this.#cut(true);
+      return;
+    }
+    const { told } = this.#options;
+    const received = told?.(status, fields) ?? passedFields(fields, this.#context.route.config.cache);
+    const cache = cacheStatus({ ...this.#status, fwdStatus: status });
+    const sent = [...endToEnd(received), 'Via', VIA, 'Cache-Status', cache, ...more];
+    this.#sink = this.#exchange.stream(status, sent);
+    this.#sink.onDrain(() => this.#call?.resume());
+    for (const chunk of this.#early.splice(0)) this.onData(chunk);
+    if (this.#earlyEnd !== null) this.#end(this.#earlyEnd);
+  }
+
+  #end(trailers: Fields): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    // First what follows from the response: a client that has all of it may send its next request at once.
+    this.#options.onSettled?.('whole');
+    this.#record();
+    this.#sink?.end(endToEnd(trailers));
+  }
+
+  #clientGone(): void {
+    if (this.#isOver) return;
+    const { outlivesClient, isWhole } = this.#options;
+    const hasAll = isWhole === true || this.#body === null || this.#body.readableEnded;
+    if (outlivesClient === true && this.#originStatus === 0 && hasAll) {
+      this.#isClientGone = true;
+      const { abandonedMs } = this.#context.route.originConfig;
+      this.#abandonment = setTimeout(() => this.#abandon(), abandonedMs).unref();
+      return;
+    }
+    this.#abandon();
+  }
+
+  /** Frees the connection to the origin. */
+  #abandon(): void {
+    if (this.#isOver) return;
+    const hasSent = this.#originStatus !== 0 || (this.#call?.hasSent?.() ?? true);
+    this.#call?.abort('client-left');
+    this.#cut(hasSent);
+  }
+
+  /** The client has gone, or the response broke off; `hasSent`: the origin may have some of the request. */
+  #cut(hasSent: boolean): void {
+    this.#isOver = true;
+    this.#options.onSettled?.(hasSent ? 'cut' : 'unsent');
+    this.#record();
+  }
+
+  #fail(failure: OriginFailure): void {
+    this.#options.onSettled?.(failure);
+    if (this.#options.onFailure?.(failure) === true) return;
+    const refuse = (): void => refuseFailed(this.#context, this.#accessRecords, failure, this.#status);
+    const { beforeRefusal } = this.#options;
+    if (beforeRefusal === undefined) refuse();
+    else void beforeRefusal(failure).then(refuse);
+  }
+
+  #record(): void {
+    this.#accessRecords.whenEnded(this.#context, this.#options.outcome, this.#reason, this.#originStatus);
+  }
+}
+
+function internalFailure(cause: unknown): OriginFailure {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return { kind: 'proxy_internal_error', status: 502, message, maybeProcessed: true, cause };
 }
 
 /** The end-to-end fields that the origin is sent for one client alone. */
