@@ -1,8 +1,9 @@
 import type { FenceChange, FenceOverflow, FenceRecord } from './writer.ts';
 
 /**
- * What is in force and not on disk: each place of the table once, however often it was changed, for what is written down
- * is what stands there by then. So it is bounded by the table while the state can't be written.
+ * The dirty records of the table: in force, and not on disk yet. Each slot and bucket is listed once, however often it
+ * changes, since a write takes what stands there by then. So the list is bounded by the table while the state can't be
+ * written.
  */
 export class DirtyRecords {
   readonly #records = new Map<number, FenceRecord>();
@@ -13,7 +14,7 @@ export class DirtyRecords {
     for (const overflow of overflows) this.#overflows.set(overflow.bucket, overflow);
   }
 
-  /** All of it, for a write. */
+  /** Takes all dirty records out, for a write. */
   take(): FenceChange {
     const change = { records: [...this.#records.values()], overflows: [...this.#overflows.values()] };
     this.#records.clear();
@@ -21,7 +22,7 @@ export class DirtyRecords {
     return change;
   }
 
-  /** The write failed. A place that was changed meanwhile holds a newer record, and tells of the one before. */
+  /** Puts records back after a failed write. A slot that has changed meanwhile keeps its newer record. */
   giveBack({ records, overflows }: FenceChange): void {
     for (const record of records) if (!this.#records.has(record.slot)) this.#records.set(record.slot, record);
     for (const overflow of overflows) this.#overflows.set(overflow.bucket, overflow);

@@ -10,29 +10,30 @@ import { overflowRow, readNumber, readOverflow, readRecord, recordRow, wide } fr
 import { DirtyRecords } from './dirty.ts';
 import { FenceWriter, type FenceChange, type InvalidationMode } from './writer.ts';
 
-/** Sequences reserved on disk at a time: none is handed out beyond what is reserved. */
+/** Sequences reserved on disk at a time. No sequence beyond the reservation is used. */
 const BLOCK = 1_000_000;
-/** The most tags that are brought into force, or written down, in one turn of the loop: some two milliseconds. */
+/** The most tags that are published, or written to the state, in one turn of the loop: about two milliseconds. */
 export const SLICE_TAGS = 1_000;
 
-/** One invalidation: an operator's purge, a write's, or a feed's change. */
+/** One invalidation: by an operator's purge, a write, or a feed's change. */
 export interface Invalidation {
   readonly tags: readonly string[];
   readonly mode: InvalidationMode;
-  /** The feed that told it. Absent: a purge or a write. */
+  /** The name of the feed. Absent: a purge or a write. */
   readonly by?: string;
   /**
-   * Tags that between them every entry bears that bears one of `tags`: held while those take several turns, so that
-   * nobody sees some of them invalid and others not. Absent: in parts is fine.
+   * Tags of which every entry with one of `tags` has at least one. They are held while `tags` are published over
+   * several turns, so that no reader sees only some of them invalid. Absent: the tags may be published one after
+   * another.
    */
   readonly under?: readonly string[];
-  /** Made durable in the same transaction, with or without tags. */
+  /** Puts and removals in the state, made durable in the same transaction, also without tags. */
   readonly also?: () => void;
-  /** What may become an entry as it is then, where nothing else has touched it since. */
+  /** An answer that may be stored if nothing else has invalidated its tags since it was asked for. */
   readonly entry?: AskedEntry;
 }
 
-/** By the tags that it bears, and the sequence before it was asked for. */
+/** An answer's tags, and the sequence before its request was sent. */
 export interface AskedEntry {
   readonly tags: TagHashes;
   readonly floor: number;
@@ -40,13 +41,14 @@ export interface AskedEntry {
 
 export interface Invalidated {
   readonly sequence: number;
-  /** Something else has invalidated a tag of `entry` after its floor, or may have. */
+  /** Whether another invalidation of a tag of `entry` after its floor is possible. */
   readonly isTouched: boolean;
 }
 
 /**
- * The door that every invalidation goes through, in one order. It is in force for all threads at once, and answered
- * when it is synced.
+ * The one place that invalidates, in the coordinator: it orders all invalidations and holds. Each is in force for all
+ * threads when it is published, and is answered when it is synced. The file is long because every operation takes part
+ * in the same order of sequences, memory and state.
  */
 export class Fence {
   readonly buffer: SharedArrayBuffer;
@@ -63,18 +65,18 @@ export class Fence {
   readonly #onDurable: (sequence: number) => void;
   readonly #attested: () => readonly string[];
   #next: number;
-  /** Numbers that invalidations under way have yet to take. */
+  /** Sequences that invalidations in slices have yet to take. */
   #promised = 0;
   #reserved: number;
   #reserving: Promise<void> | null = null;
   #durable = 0;
-  /** The highest sequence that was to be written down. */
+  /** The highest sequence of which a write to the state was begun. */
   #noted: number;
-  /** The next write that succeeds takes it along. */
-  readonly #unwritten = new DirtyRecords();
+  /** Written by the next write to the state that succeeds. */
+  readonly #dirty = new DirtyRecords();
   invalidations = 0;
   failures = 0;
-  /** Whether the last attempt to write the state down was in vain. */
+  /** Whether the last write to the state failed. */
   isFailing = false;
 
   private constructor(
@@ -103,7 +105,10 @@ export class Fence {
     this.#attested = deps.attested ?? (() => []);
   }
 
-  /** Loads what earlier runs invalidated and reserves the first sequences. Rejects where the state can't be written. */
+  /**
+   * Loads the records of earlier runs and reserves the first sequences. `records`: the size of the table, in tags.
+   * Rejects where the state can't be written.
+   */
   static async open(records: number, deps: FenceDependencies): Promise<Fence> {
     const { state, clock, wordLimit, mechanisms = ALL_MECHANISMS } = deps;
     const size = fenceSize(records);
@@ -119,7 +124,7 @@ export class Fence {
     return fence;
   }
 
-  /** Hashes tags by the state's key, as every thread does. */
+  /** Hashes tags with the state's key, as every thread does. */
   get hasher(): TagHasher {
     return this.#reader.hasher;
   }
@@ -134,7 +139,7 @@ export class Fence {
     return this.#durable;
   }
 
-  /** Records that had to make room for others in a full bucket. */
+  /** How many records were overwritten in full buckets. */
   get overflows(): number {
     return this.#writer.overflows;
   }
@@ -143,7 +148,9 @@ export class Fence {
     return this.#writer.holds;
   }
 
-  /** Invalidates all tags. Rejects with a `NotDurableError` where that can't be written down. */
+  /**
+   * Invalidates all tags. Rejects with a `NotDurableError`, with the tags invalid, where the state can't be written.
+   */
   async invalidate(invalidation: Invalidation): Promise<Invalidated & { readonly tags: number }> {
     const { tags, also, entry } = invalidation;
     this.invalidations += 1;
@@ -161,9 +168,9 @@ export class Fence {
   }
 
   /**
-   * Invalidates all that bears the tag but for one entry, of `tags` and asked for at `floor`. Resolves, when that is
-   * synced, with the floor that this entry may have: the new sequence, or its own where one of its tags was invalidated
-   * after it. Rejects as `invalidate` does.
+   * Invalidates every entry with the tag except one, whose answer has `tags` and `floor`. Resolves, when that is
+   * synced, with the floor that this entry may have: the new sequence, or its own where one of its tags may have been
+   * invalidated after it. Rejects as `invalidate` does.
    */
   async invalidateBut(tag: string, { tags, floor }: AskedEntry): Promise<{ readonly floor: number }> {
     while (!this.#hasRoomFor(1)) await this.#reserve();
@@ -175,8 +182,8 @@ export class Fence {
   }
 
   /**
-   * Holds tags, in force at once; `also` writes the hold down. Resolves when that is synced with the sequence from which
-   * on they are held; rejects with a `NotDurableError`, and holds nothing, where it can't be.
+   * Holds tags, in force at once; `also` writes the hold to the state. Resolves, when that is synced, with the sequence
+   * from which on they are held. Rejects with a `NotDurableError`, and holds nothing, where the state can't be written.
    */
   async hold(tags: TagHashes, also: () => void): Promise<{ readonly sequence: number }> {
     while (!this.#hasRoomFor(1)) await this.#reserve();
@@ -191,14 +198,14 @@ export class Fence {
     return { sequence };
   }
 
-  /** Puts a hold back that was written down in an earlier run, before any reader is there. */
+  /** Restores a hold that an earlier run wrote to the state. To be called before any reader exists. */
   restoreHold(tags: TagHashes): void {
     this.#writer.restoreHold(tags);
   }
 
   /**
-   * Invalidates the tags of a hold, and more, and ends it, in one transaction with `also`. Rejects with a
-   * `NotDurableError`, with the tags invalid and still held, where that can't be written down.
+   * Invalidates the tags of a hold and `moreTags`, in one transaction with `also`, then ends the hold. Rejects with a
+   * `NotDurableError`, with the tags invalid and still held, where the state can't be written.
    */
   async release(
     tags: TagHashes,
@@ -207,7 +214,7 @@ export class Fence {
   ): Promise<{ readonly sequence: number }> {
     while (!this.#hasRoomFor(1)) await this.#reserve();
     const sequence = this.#take();
-    const all = this.#alsoAhead(joined([tags, this.hasher.hash(moreTags)]));
+    const all = this.#withNotYetSeen(joined([tags, this.hasher.hash(moreTags)]));
     const change = this.#writer.invalidate(all, 'hard', sequence, this.#clock.monotonicMs());
     this.invalidations += 1;
     await this.#persist({ sequence, change }, also);
@@ -215,17 +222,17 @@ export class Fence {
     return { sequence };
   }
 
-  /** Ends a hold under which nothing was changed. Whoever calls it has written that down, or never the hold. */
+  /** Ends a hold under which nothing was changed. The caller must have removed the hold from the state before. */
   drop(tags: TagHashes): void {
     this.#writer.release(tags);
   }
 
-  /** Whether a tag was invalidated after that sequence; holds do not count. */
+  /** Whether a tag may have been invalidated after that sequence. Holds do not count. */
   touchedSince(tags: TagHashes, sequence: number): boolean {
     return this.#reader.touchedSince(tags, sequence);
   }
 
-  /** A slice a turn, while all of them are held, and then a slice a commit. */
+  /** Publishes a slice in each turn, while all tags are held, then writes a slice in each commit. */
   async #invalidateInSlices(invalidation: Invalidation): Promise<number> {
     const { tags, under = [], also } = invalidation;
     const slices = Array.from({ length: Math.ceil(tags.length / SLICE_TAGS) }, (_, i) => ({
@@ -245,7 +252,7 @@ export class Fence {
     this.#writer.release(held);
     const last = placed.pop()!;
     for (const each of placed) {
-      // Counted where it failed; the next commit that succeeds takes it along.
+      // `#persist` counts the failure, and the next commit that succeeds writes the records.
       await this.#persist(each, undefined).catch(() => {});
     }
     await this.#persist(last, also);
@@ -254,7 +261,7 @@ export class Fence {
 
   /** In force for all threads when this returns. */
   #place({ tags, mode, by }: Invalidation): Placed {
-    return this.#placeHashes(this.#alsoAhead(this.hasher.hash(tags), by), mode);
+    return this.#placeHashes(this.#withNotYetSeen(this.hasher.hash(tags), by), mode);
   }
 
   #placeHashes(tags: TagHashes, mode: InvalidationMode): Placed {
@@ -262,12 +269,12 @@ export class Fence {
     return { sequence, change: this.#writer.invalidate(tags, mode, sequence, this.#clock.monotonicMs()) };
   }
 
-  /** With their names for each feed that may have yet to tell of it: all but the one that did. */
-  #alsoAhead(tags: TagHashes, by?: string): TagHashes {
+  /** The tags, and their names for each feed that may not have seen the change yet: all but `by`. */
+  #withNotYetSeen(tags: TagHashes, by?: string): TagHashes {
     const feeds = this.#attested().filter((feed) => feed !== by);
     return feeds.length === 0
       ? tags
-      : joined([tags, ...feeds.map((feed) => this.hasher.hashAhead(tags, feed))]);
+      : joined([tags, ...feeds.map((feed) => this.hasher.hashNotYetSeen(tags, feed))]);
   }
 
   #hasRoomFor(sequences: number): boolean {
@@ -278,7 +285,7 @@ export class Fence {
     this.#next += 1;
     if (this.#reserved - this.#next < this.#block / 2) {
       this.#reserve().catch(() => {
-        // Counted where it failed; whoever needs a number beyond the reservation tries again and hears of it.
+        // `#reserveBlock` counts the failure, and a caller beyond the reservation tries again.
       });
     }
     return this.#next;
@@ -286,11 +293,11 @@ export class Fence {
 
   async #persist({ sequence, change }: Placed, also: (() => void) | undefined): Promise<void> {
     this.#noted = Math.max(this.#noted, sequence);
-    this.#unwritten.add(change);
+    this.#dirty.add(change);
     let written: FenceChange = { records: [], overflows: [] };
     try {
       await this.#state.write(() => {
-        written = this.#unwritten.take();
+        written = this.#dirty.take();
         this.#putRows(written);
         this.#meta.put('sequence', wide(this.#noted));
         this.#meta.put('base', wide(this.#writer.base));
@@ -300,12 +307,12 @@ export class Fence {
       this.#durable = Math.max(this.#durable, sequence);
       this.#onDurable(this.#durable);
     } catch (error) {
-      this.#unwritten.giveBack(written);
+      this.#dirty.giveBack(written);
       throw this.#failed(error);
     }
   }
 
-  /** As it stands now: what was written down meanwhile may be newer than the change. */
+  /** Writes what stands in the table now, which may be newer than the change. */
   #putRows(placed: FenceChange): void {
     const change = this.#writer.latest(placed);
     for (const record of change.records) this.#records.put(...recordRow(record));
@@ -321,8 +328,8 @@ export class Fence {
   }
 
   /**
-   * Takes over the rows of a table of another size: records find their new buckets, and overflow counts for all buckets
-   * of ordinary tags. Those behind them are as many in a table of any size.
+   * Takes over the rows of a table of another size. Records move to their new buckets; the highest overflow of an
+   * ordinary bucket is raised in all of them. The special regions behind them have the same size in every table.
    */
   async #move(bucketsBefore: number): Promise<void> {
     const overflows = [...this.#overflow.range()].map(readOverflow);
@@ -381,8 +388,9 @@ export class Fence {
 const KEY = 'tag-key';
 
 /**
- * Where the sequence goes on, and the base. Nothing that was stored earlier is believed, and no record of it is needed,
- * where the state has no key, as the records of such a state are those of unkeyed hashes, and where it is distrusted.
+ * The first sequence, and the base. Where the state has no key, its records are of unkeyed hashes; where it is
+ * distrusted, they may be incomplete. Then the base is raised above every floor, which invalidates all that is stored,
+ * and the records are removed.
  */
 async function startOf(
   { state, onNewKey, distrust = false }: FenceDependencies,
@@ -396,7 +404,7 @@ async function startOf(
     const sequence = mechanisms.reservedBlocks ? reserved : (readNumber(meta.get('sequence')) ?? 0);
     return { sequence, base };
   }
-  // Above every floor that was ever given, if any was.
+  // Above every floor that an earlier run has used.
   const above = reserved === 0 ? 0 : reserved + 1;
   const tables = [state.table('records'), state.table('overflow')];
   const rows = tables.flatMap((table) => [...table.range()].map(({ key }) => ({ table, key })));
@@ -417,20 +425,20 @@ export interface FenceDependencies {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly mechanisms?: Mechanisms;
-  /** Told of each sequence that is on disk, before whoever asked for it is answered. */
+  /** Called with each sequence that is synced, before the invalidation is answered. */
   readonly onDurable?: (sequence: number) => void;
-  /** The feeds of which anybody asks what was invalidated ahead of them. */
+  /** Names of the feeds whose routes distinguish changes that the feed has not seen yet. */
   readonly attested?: () => readonly string[];
-  /** Within the change that gives the state a key: what other tables have of tags' hashes is hashed anew. */
+  /** Called within the change that gives the state a key, to hash anew the tags that other tables hold. */
   readonly onNewKey?: (hasher: TagHasher) => void;
-  /** Nothing that was stored in earlier runs is believed until the origin has confirmed it. */
+  /** Invalidates everything that was stored in earlier runs. */
   readonly distrust?: boolean;
-  /** Where an era ends, and how many sequences are reserved at a time. */
+  /** For tests: where an era ends, and how many sequences are reserved at a time. */
   readonly wordLimit?: number;
   readonly block?: number;
 }
 
-/** What is in force. */
+/** A change that is published in the table. */
 interface Placed {
   readonly sequence: number;
   readonly change: FenceChange;
@@ -446,7 +454,7 @@ function joined(parts: readonly TagHashes[]): TagHashes {
   return all;
 }
 
-/** The state could not be written: what was asked for is in force, but would not survive a crash. */
+/** The state could not be written: the invalidation is in force, but would not survive a crash. */
 export class NotDurableError extends Error {
   readonly code = 'WEIR_NOT_DURABLE';
 

@@ -2,16 +2,16 @@ import { closeSync, constants, mkdirSync, openSync, readSync, writeSync } from '
 import { dirname } from 'node:path';
 
 /**
- * The highest sequence that was answered for, kept in a file in the cache's folder: it goes where the cache goes. A state
- * that has not come so far is an old copy: what the cache holds was stored under invalidations that it has not seen. Not
- * synced: an operator's copies are what it finds out, not a machine's crash.
+ * The highest sequence that was answered, in a file in the cache's folder, so that it is copied and restored with the
+ * cache. A state with a lower sequence is an old copy, which lacks invalidations of entries in the cache. Not synced:
+ * it detects copies that an operator has restored, not crashes of the machine.
  */
 export class HighWaterMark {
   readonly #file: number;
   readonly #bytes = Buffer.alloc(16);
-  /** As it was found; 0: there was none. */
+  /** The sequence in the file when it was opened; 0: there was none. */
   readonly found: number;
-  /** The last time that earlier runs have noted; 0: none. */
+  /** The last time that an earlier run has noted, in milliseconds since 1970; 0: none. */
   readonly foundTimeMs: number;
 
   /** Throws where the file can't be written. */
@@ -21,17 +21,20 @@ export class HighWaterMark {
     const read = readSync(this.#file, this.#bytes, 0, 16, 0);
     this.found = read >= 8 ? this.#bytes.readDoubleLE(0) : 0;
     this.foundTimeMs = read === 16 ? this.#bytes.readDoubleLE(8) : 0;
-    // Its place in the file system is taken now, not when a purge waits for it.
+    // Allocates the file's block now, not while a purge waits for it.
     this.note(this.found);
   }
 
-  /** A few microseconds. */
+  /** Takes a few microseconds. Throws where the file can't be written. */
   note(sequence: number): void {
     this.#bytes.writeDoubleLE(sequence);
     writeSync(this.#file, this.#bytes, 0, 8, 0);
   }
 
-  /** The time by which lifetimes count: what is stored by now is not from later. Returns why it could not be written; null: it was. */
+  /**
+   * The time by which lifetimes count: what is stored by now is not from later. Returns why it could not be written;
+   * null: it was.
+   */
   noteTime(nowMs: number): Error | null {
     this.#bytes.writeDoubleLE(nowMs, 8);
     try {

@@ -1,21 +1,21 @@
 import { HASH_KEY_WORDS } from '../threads/keyed-hash.ts';
 
 /**
- * Where things stand in the fence's shared memory, in 32-bit words. Every access is an `Atomics` load or store, so the
- * order of memory is the order of the program.
+ * The layout of the fence's shared memory, in 32-bit words. Every access is an `Atomics` load or store, so memory order
+ * is program order.
  *
- * Sequences are kept as 32-bit numbers relative to a base. Before they could wrap, and before the 10 ms ticks could,
- * the writer starts a new era: every floor below the new base then counts as invalidated.
+ * Sequences are 32-bit numbers relative to a base. Before they or the 10 ms ticks could wrap, the writer begins a new
+ * era: every floor below the new base then counts as invalidated.
  */
 
-/** The memory behind a fence; tests put their own in to stop between two accesses. */
+/** The memory of a fence. Tests pass their own, to stop between two accesses. */
 export interface Words {
   load(index: number): number;
   store(index: number, value: number): void;
 }
 
 export const HEADER = {
-  /** The sequence that is being written; equal to PUBLISHED when nothing is. */
+  /** The sequence that is being written; equal to `published` when none is. */
   pending: 0,
   published: 1,
   era: 2,
@@ -26,54 +26,58 @@ export const HEADER = {
   epochLow: 6,
   buckets: 7,
   holdBuckets: 8,
-  /** How many holds there are in all. */
+  /** The count of all holds. */
   holds: 9,
-  /** The key of the tags' hashes, four words. */
+  /** The key of the tag hashes, four words. */
   key: 10,
 } as const;
 
-/** The era that a writer begins with; those that follow have forgotten the records before them. */
+/** The first era of a writer. Each later one begins without the records of the era before. */
 export const FIRST_ERA = 2;
 
 export const HEADER_WORDS = 32;
 export const BUCKET_WORDS = 32;
 export const RECORDS_A_BUCKET = 7;
 export const RECORD_WORDS = 4;
-/** Within a record. */
+/** Offsets within a record. */
 export const FINGERPRINT = 0;
 export const HARD = 1;
 export const SOFT = 2;
 /** The tick of the last invalidation. */
 export const TICK = 3;
-/** Within a bucket: its overflow, as a record without a fingerprint. */
+/** Offset within a bucket: its overflow, a record without a fingerprint. */
 export const OVERFLOW = RECORDS_A_BUCKET * RECORD_WORDS;
 /**
- * In the fingerprint's place of the overflow, a bit a record and one for the overflow itself: softly invalidated more
- * than once, so that the tick is not that of the first time.
+ * In place of the overflow's fingerprint, a bit for each record and one for the overflow: it was softly invalidated
+ * more than once, and the tick is not that of the first time.
  */
 export const REPEATED = OVERFLOW + FINGERPRINT;
 
 export const HOLD_BUCKET_WORDS = 16;
 export const HOLDS_A_BUCKET = 7;
 export const HOLD_WORDS = 2;
-/** Within a hold bucket: how many holds found no record of their own; while there are any, all its tags are held. */
+/**
+ * Offset within a hold bucket: how many tags found no record of their own. While there are any, all tags of it are
+ * held.
+ */
 export const HOLD_OVERFLOW = HOLDS_A_BUCKET * HOLD_WORDS;
 
 export const TICK_MS = 10;
 export const WORD_LIMIT = 2 ** 32;
 
 /**
- * Two bits of a tag's first word say in which region of the table its bucket lies. Clients choose the names of ordinary
- * tags, and so how many records of them there are; a full bucket then has everything revalidated that bears one of its
- * tags. What all entries of a route, an origin, a feed or a host bear therefore stands behind them, in buckets of its own.
+ * Two bits of a tag's first word choose the region of the table in which its bucket lies. Clients choose the names of
+ * ordinary tags, and can fill their buckets; a full bucket makes every entry with one of its tags be revalidated. Tags
+ * that all entries of a route, an origin, a feed or a host have therefore lie in regions of their own behind the
+ * ordinary one.
  */
 export const REGION_BITS = 0xc0000000;
 export const ORDINARY_BITS = 0x7fffffff;
 export const CONFIGURED_TAG = 0x80000000;
 export const HOST_TAG = 0xc0000000;
-/** For routes, origins and feeds, and in the first of them for everything. The size is fixed, as records keep their slots. */
+/** For routes, origins and feeds; the first bucket is for `all`. The size is fixed, since slots are keys on disk. */
 export const CONFIGURED_BUCKETS = 1024;
-/** Only purges, feeds and rules that name a whole host put records here. */
+/** For hosts: only purges, feeds and rules that name a whole host put records here. */
 export const HOST_BUCKETS = 8192;
 const SPECIAL_BUCKETS = CONFIGURED_BUCKETS + HOST_BUCKETS;
 const CONFIGURED_HOLD_BUCKETS = 256;
@@ -81,15 +85,17 @@ const HOST_HOLD_BUCKETS = 256;
 const SPECIAL_HOLD_BUCKETS = CONFIGURED_HOLD_BUCKETS + HOST_HOLD_BUCKETS;
 
 export interface FenceSize {
-  /** Of ordinary tags. */
+  /** Of ordinary tags, as `holdBuckets`. */
   readonly buckets: number;
   readonly holdBuckets: number;
-  /** Of all tags: slots count through these. */
+  /** Of all regions; slots are counted over these. */
   readonly allBuckets: number;
   readonly words: number;
 }
 
-/** For at least `records` tags, and half as many holds. 23 bytes a record; untouched pages cost nothing. */
+/**
+ * Room for at least `records` ordinary tags and half as many holds: 23 bytes a record. Untouched pages take no memory.
+ */
 export function fenceSize(records: number): FenceSize {
   const buckets = Math.max(1, Math.ceil(records / RECORDS_A_BUCKET));
   const holdBuckets = Math.max(1, Math.ceil(records / 2 / HOLDS_A_BUCKET));
@@ -99,13 +105,14 @@ export function fenceSize(records: number): FenceSize {
   return { buckets, holdBuckets, allBuckets, words };
 }
 
-/** Where the bucket of a tag's first hash word begins. */
+/** The word at which the bucket of a tag begins; `hash`: the tag's first word. */
 export function bucketAt(hash: number, buckets: number): number {
   const index =
     hash < CONFIGURED_TAG ? hash % buckets : buckets + specialIndex(hash, CONFIGURED_BUCKETS, HOST_BUCKETS);
   return HEADER_WORDS + index * BUCKET_WORDS;
 }
 
+/** As `bucketAt`, for the tag's hold bucket. */
 export function holdBucketAt(hash: number, buckets: number, holdBuckets: number): number {
   const index =
     hash < CONFIGURED_TAG
@@ -144,7 +151,7 @@ export class SharedWords implements Words {
   }
 }
 
-/** A safe integer kept as two words. The writer changes them only while the era says so. */
+/** A safe integer in two words. The writer changes them only while the era is odd. */
 export function loadWide(words: Words, high: number, low: number): number {
   return words.load(high) * WORD_LIMIT + words.load(low);
 }

@@ -24,19 +24,19 @@ import {
 } from './layout.ts';
 import { TagHasher, type TagHashes } from './tag-hash.ts';
 
-/** What the fence needs to know of an entry. It keeps its own notes in the fields that are not readonly. */
+/** What the fence reads of an entry. The fields that are not readonly are the reader's own notes. */
 export interface Fenced {
   readonly tagHashes: TagHashes;
   /** The sequence at the moment before the request was sent to the origin. */
   readonly floor: number;
-  /** Wall clock then: nothing above the floor is older. */
+  /** Wall clock at that moment, in milliseconds: no invalidation above the floor is older. */
   readonly requestTimeMs: number;
-  /** Fetched so soon after an invalidation that the origin may have answered with the old state. */
+  /** Fetched within the read lag after an invalidation: the origin may have answered with the old state. */
   readonly possiblyStale: boolean;
-  /** The era and pending word at which nothing was found above the floor; -1: none. */
+  /** The era and the pending word at which the last scan found nothing above the floor; -1: there was none. */
   clearEra: number;
   clearAt: number;
-  /** Monotonic time of the first soft invalidation above the floor, or earlier; 0: none is known. */
+  /** Monotonic milliseconds of the first soft invalidation above the floor, or earlier; 0: not known. */
   softSinceMs: number;
 }
 
@@ -45,11 +45,12 @@ const HARD_VERDICT: Verdict = { kind: 'hard' };
 const POSSIBLY_STALE: Verdict = { kind: 'possibly-stale' };
 
 /**
- * Judges entries by the fence, in any thread. An entry may be used as fresh only while no record of its tags holds a
- * number above its floor. Wrong guesses are always on the careful side.
+ * Judges entries by the fence, in any thread. An entry may be used as fresh only while no record of its tags has a
+ * number above its floor. Where the table is not exact, the entry counts as invalidated. The file is long because all
+ * of it must follow the one order of loads.
  */
 export class FenceReader {
-  /** By the key of the state that the fence is of. */
+  /** With the key of the fence's state. */
   readonly hasher: TagHasher;
   readonly #words: Words;
   readonly #buckets: number;
@@ -69,7 +70,7 @@ export class FenceReader {
     this.hasher = new TagHasher(loadKey(words));
   }
 
-  /** The last sequence that is in force: what a flight takes as its floor, and a waiter as its arrival. */
+  /** The last sequence in force: the floor of a flight that begins now, and the arrival of a waiter. */
   published(): number {
     for (;;) {
       const era = this.#enterEra();
@@ -79,8 +80,8 @@ export class FenceReader {
   }
 
   /**
-   * Whether the entry may be used now. One or two loads where nothing has changed since it was last found clear; else a
-   * scan of a bucket a tag. The answer holds until the next turn of the loop at the latest: await nothing in between.
+   * Whether the entry may be used now. Takes two loads where nothing was invalidated since the entry was last found
+   * clear, else a scan of one bucket for each tag. Use the verdict before anything is awaited.
    */
   verdict(entry: Fenced): Verdict {
     if (!this.#mechanisms.floorAtUse) return CLEAR;
@@ -95,7 +96,7 @@ export class FenceReader {
     if (found.hard || this.#isHeld(entry.tagHashes)) return HARD_VERDICT;
     if (found.softTick >= 0) return this.#softVerdict(entry, found);
     const pendingAfter = words.load(HEADER.pending);
-    // A transaction is being written: of its tags some are invalid already and this entry's may follow.
+    // An invalidation is being written: some of its tags are invalid already, and the entry's may follow.
     if (words.load(HEADER.published) !== pendingAfter) return POSSIBLY_STALE;
     if (words.load(HEADER.era) !== era) return HARD_VERDICT;
     const remembered = this.#mechanisms.sequenceBeforeScan ? publishedBefore : pendingAfter;
@@ -105,8 +106,8 @@ export class FenceReader {
   }
 
   /**
-   * Whether one of the tags may have been invalidated after `after` and not later than `until` (sequences). A record
-   * keeps its last number alone: where that is beyond `until`, an earlier one is assumed.
+   * Whether one of the tags may have been invalidated after the sequence `after` and not after `until`, or is held. A
+   * record has only its last number: where that is beyond `until`, an earlier one is assumed.
    */
   invalidatedBetween(tags: TagHashes, after: number, until: number): boolean {
     if (after >= until) return false;
@@ -116,7 +117,7 @@ export class FenceReader {
     return found.hard || found.softTick >= 0 || this.#words.load(HEADER.era) !== era;
   }
 
-  /** Whether one of the tags may have been invalidated after that sequence, holds left aside. */
+  /** Whether one of the tags may have been invalidated after that sequence. Holds do not count. */
   touchedSince(tags: TagHashes, after: number): boolean {
     const era = this.#enterEra();
     if (after < this.#base) return true;
@@ -125,16 +126,16 @@ export class FenceReader {
   }
 
   /**
-   * Whether an answer asked for at `askedAtMs` (monotonic) may still show the state before the last invalidation of one
-   * of its tags, where the origin's read side lags by up to `readLagMs`.
+   * Whether an answer that was asked for at `askedAtMs` (monotonic) may show the state before the last invalidation of
+   * one of its tags, where the origin's read lag is at most `readLagMs`.
    */
   withinReadLag(tags: TagHashes, askedAtMs: number, readLagMs: number): boolean {
     return this.lastInvalidatedAtMs(tags) > askedAtMs - readLagMs - TICK_MS;
   }
 
   /**
-   * Monotonic milliseconds of the last invalidation of any of the tags; -Infinity where there was none. What is not
-   * known any more counts as of the era's beginning.
+   * Monotonic milliseconds of the last invalidation of any of the tags; -Infinity where there was none. After the first
+   * era a tag without a record counts as invalidated at the beginning of the era.
    */
   lastInvalidatedAtMs(tags: TagHashes): number {
     for (;;) {
@@ -145,7 +146,7 @@ export class FenceReader {
     }
   }
 
-  /** -1: there is no record of them. */
+  /** -1: no record of the tags. */
   #lastTick(tags: TagHashes): number {
     let last = -1;
     for (let i = 0; i < tags.length; i += 2) {
@@ -160,7 +161,7 @@ export class FenceReader {
     return last;
   }
 
-  /** Whether any write holds anything. */
+  /** Whether there is any hold. */
   holdsAny(): boolean {
     return this.#words.load(HEADER.holds) > 0;
   }
@@ -170,13 +171,13 @@ export class FenceReader {
     return this.#isHeld(tags);
   }
 
-  /** The stale windows count from the first time; a wall clock that jumps meanwhile moves them along. */
+  /** Stale windows count from the first soft invalidation, and move with a wall clock that jumps. */
   #softVerdict(entry: Fenced, { softTick, isRepeated }: Found): Verdict {
     const monotonicMs = this.#clock.monotonicMs();
     const nowMs = this.#clock.nowMs();
     if (entry.softSinceMs === 0) {
       const lastMs = this.#epochMs + softTick * TICK_MS;
-      // Between two times at which the entry was not looked at, all that is known of the first is what it can't precede.
+      // Of several, the time of the first is not known, only that it was not before the entry's request.
       const requestMs = monotonicMs - Math.max(0, nowMs - entry.requestTimeMs);
       entry.softSinceMs = isRepeated ? Math.min(lastMs, requestMs) : lastMs;
     }
@@ -194,7 +195,7 @@ export class FenceReader {
         if (words.load(record + HARD) > floor) return FOUND_HARD;
         if (words.load(record + SOFT) > floor) soft = this.#first(soft, bucket, record);
       }
-      // After the records: one that was overwritten meanwhile has raised this first.
+      // After the records: the writer raises the overflow before it overwrites a record.
       if (words.load(bucket + OVERFLOW + HARD) > floor) return FOUND_HARD;
       if (words.load(bucket + OVERFLOW + SOFT) > floor) soft = this.#first(soft, bucket, bucket + OVERFLOW);
     }
@@ -225,7 +226,7 @@ export class FenceReader {
     return false;
   }
 
-  /** Makes base and epoch those of the present era, which it returns. An odd era is one that is being begun. */
+  /** Loads the base and epoch of the current era, and returns it. While an era is being begun, it is odd. */
   #enterEra(): number {
     for (;;) {
       const era = this.#words.load(HEADER.era);
@@ -240,12 +241,12 @@ export class FenceReader {
   }
 }
 
-/** What the records say of an entry's tags above its floor. */
+/** What a scan finds above the floor. */
 interface Found {
   readonly hard: boolean;
-  /** The earliest of the soft ones' last times; -1: there is none. */
+  /** The earliest tick of the tags that were softly invalidated; -1: none was. */
   readonly softTick: number;
-  /** Whether one of them was there before. */
+  /** Whether one of them was softly invalidated more than once. */
   readonly isRepeated: boolean;
 }
 

@@ -1,6 +1,6 @@
 import type { FenceOverflow, FenceRecord } from './writer.ts';
 
-/** How the fence's records stand on disk: a row a slot, so that a record that makes room takes its row along. */
+/** The fence's records on disk: a row for each slot, so that a record that is overwritten loses its row as well. */
 
 type Row = { readonly key: Buffer; readonly value: Buffer };
 

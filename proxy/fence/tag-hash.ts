@@ -4,9 +4,9 @@ import { HASH_KEY_WORDS, KeyedHash, type HashKey } from '../threads/keyed-hash.t
 import { CONFIGURED_BUCKETS, CONFIGURED_TAG, HOST_TAG, ORDINARY_BITS, REGION_BITS } from './layout.ts';
 
 /**
- * Tags as the fence knows them: two 32-bit words each, the first choosing a bucket, the second telling tags of one
- * bucket apart. Hashes are kept on disk, so the key is the state's, and the same in every run of it. A collision makes
- * two tags one, which costs a revalidation and is never stale; without the key clients could choose URLs that collide.
+ * Hashed tags: two 32-bit words each. The first chooses a bucket, the second (the fingerprint) distinguishes tags of
+ * one bucket. Hashes are on disk, so their key is kept in the state. Two tags that collide are invalidated together,
+ * which costs a revalidation and is never stale; without a secret key clients could choose URLs that collide.
  */
 export type TagHashes = Uint32Array;
 
@@ -17,29 +17,29 @@ export class TagHasher {
     this.#hash = new KeyedHash(key);
   }
 
-  /** Hashes tags in order; two words a tag. Once an entry, never on a hit. */
+  /** Hashes tags in order, two words each. Done once for each entry, never on a hit. */
   hash(tags: readonly string[]): TagHashes {
     const words = new Uint32Array(tags.length * 2);
     tags.forEach((tag, index) => {
       words[index * 2] = bucketWord(tagReach(tag), this.#hash.hash(tag));
-      // Zero stands for an empty record.
+      // Fingerprint 0 marks an empty record.
       words[index * 2 + 1] = this.#hash.high || 1;
     });
     return words;
   }
 
   /**
-   * The same tags under names of their own, by which the fence knows those that were invalidated ahead of a feed: by a
-   * purge, a write or another feed, of which this one may tell only later. They stay in the region of their tags.
+   * Second hashes of the tags, under which the fence records invalidations not yet seen by the feed: by a purge, a
+   * write or another feed, of which this feed may tell later. They lie in the same region as the tags.
    */
-  hashAhead(tags: TagHashes, feed: string): TagHashes {
+  hashNotYetSeen(tags: TagHashes, feed: string): TagHashes {
     const mark = this.#hash.hash(`ahead of ${feed}`);
-    // Zero stands for an empty record.
+    // Fingerprint 0 marks an empty record.
     return tags.map((word, index) => (index % 2 === 0 ? word ^ (mark & ~REGION_BITS) : word ^ mark || 1));
   }
 }
 
-/** The tags of both once each, with their hashes: in the order of the first, then of the second. */
+/** The tags of both without duplicates, with their hashes: those of `a` first. */
 export function joinedTags(a: HashedTags, b: HashedTags): HashedTags {
   const known = new Set(a.tags);
   const added = b.tags.flatMap((tag, index) => (known.has(tag) ? [] : [index]));
@@ -58,13 +58,13 @@ export interface HashedTags {
   readonly tagHashes: TagHashes;
 }
 
-/** Tags that much is stored under stand apart, in regions that clients can't fill. */
+/** The first word: the tag's region and its bucket within that. Clients can fill only the region of ordinary tags. */
 function bucketWord(reach: TagReach, hash: number): number {
   switch (reach) {
     case 'everything':
       return CONFIGURED_TAG;
     case 'configured':
-      // The first bucket of the region is that of everything.
+      // The first bucket of the region is for `all`.
       return CONFIGURED_TAG + 1 + (hash % (CONFIGURED_BUCKETS - 1));
     case 'host':
       return (HOST_TAG | (hash & ~REGION_BITS)) >>> 0;
@@ -75,7 +75,7 @@ function bucketWord(reach: TagReach, hash: number): number {
   }
 }
 
-/** A key for the state to keep. */
+/** A random key, to be kept in the state. */
 export function newTagKey(): HashKey {
   return tagKeyOfBytes(randomBytes(HASH_KEY_WORDS * 4));
 }

@@ -26,9 +26,9 @@ import type { TagHashes } from './tag-hash.ts';
 
 export type InvalidationMode = 'hard' | 'soft';
 
-/** A tag's last invalidations, in absolute sequences; 0: never. */
+/** A tag's last hard and soft invalidation, as absolute sequences; 0: never. */
 export interface FenceRecord {
-  /** Its place in the table, counted over all buckets. */
+  /** Its index in the table, counted over all buckets. */
   readonly slot: number;
   readonly bucketHash: number;
   readonly fingerprint: number;
@@ -36,46 +36,47 @@ export interface FenceRecord {
   readonly soft: number;
 }
 
-/** The numbers of a bucket's records that had to go. */
+/** The highest numbers of records that were overwritten in a bucket, as absolute sequences. */
 export interface FenceOverflow {
   readonly bucket: number;
   readonly hard: number;
   readonly soft: number;
 }
 
-/** What an invalidation changed: what must be on disk before it is answered. */
+/** What an invalidation has changed in the table: it must be on disk before the invalidation is answered. */
 export interface FenceChange {
   readonly records: readonly FenceRecord[];
   readonly overflows: readonly FenceOverflow[];
 }
 
 export interface FenceStart {
-  /** Above every number that was ever handed out. */
+  /** Not below any sequence that was ever used. */
   readonly sequence: number;
-  /** Of the last era of earlier runs: floors below it were invalid then and stay so. */
+  /** The base of the last era of earlier runs: floors below it stay invalid. */
   readonly base?: number;
-  /** Monotonic. */
+  /** Monotonic milliseconds. */
   readonly nowMs: number;
 }
 
 /**
- * The fence's one writer, in the coordinator. Reads of what it wrote itself need no order; what it stores does: a bucket's
- * overflow before the record it replaces, records before the sequence, the sequence once for all tags.
+ * The fence's one writer, in the coordinator. Readers depend on the order of its stores: a bucket's overflow before the
+ * record that is overwritten, records before the sequence, and the sequence once for all tags. The file is long because
+ * records, holds and eras share that order.
  */
 export class FenceWriter {
   readonly #words: Words;
   readonly #size: FenceSize;
   readonly #mechanisms: Mechanisms;
   readonly #wordLimit: number;
-  /** By hold bucket, the fingerprints that it has no room for, each with its count. */
+  /** For each full hold bucket, the fingerprints that have no record of their own, with their counts. */
   readonly #overflowingHolds = new Map<number, Map<number, number>>();
   #base: number;
   #epochMs: number;
   #sequence: number;
-  /** Records that were overwritten because their bucket was full. */
+  /** How many records were overwritten because their bucket was full. */
   overflows = 0;
 
-  /** `wordLimit` is where an era ends; only a test gives one. */
+  /** `wordLimit`: where an era ends; only tests pass one. */
   constructor(
     words: Words,
     size: FenceSize,
@@ -108,14 +109,14 @@ export class FenceWriter {
     return this.#words.load(HEADER.era);
   }
 
-  /** Puts a record of an earlier run back where it stood, before any reader is there, as if changed just now. */
+  /** Restores a record of an earlier run in its slot, with the current time. To be called before any reader exists. */
   restoreRecord(record: FenceRecord): void {
     const bucket = HEADER_WORDS + Math.floor(record.slot / RECORDS_A_BUCKET) * BUCKET_WORDS;
     const at = bucket + (record.slot % RECORDS_A_BUCKET) * RECORD_WORDS;
     this.#write(bucket, at, record.fingerprint, this.#relative(record));
   }
 
-  /** Puts a record of a table of another size where it belongs in this one. */
+  /** Moves a record of a table of another size to its bucket in this one. */
   moveRecord(record: FenceRecord): FenceChange {
     const change: MutableChange = { records: [], overflows: [] };
     this.#place(record.bucketHash, record.fingerprint, this.#relative(record), change);
@@ -126,13 +127,16 @@ export class FenceWriter {
     this.#raiseOverflow(HEADER_WORDS + overflow.bucket * BUCKET_WORDS, this.#relative(overflow));
   }
 
-  /** Raises the overflow of every bucket of ordinary tags: for records whose buckets are no longer known. */
+  /** Raises the overflow of every ordinary bucket, for records of unknown buckets. */
   restoreOverflowOfAll(hard: number, soft: number): void {
     for (let bucket = 0; bucket < this.#size.buckets; bucket += 1)
       this.restoreOverflow({ bucket, hard, soft });
   }
 
-  /** Invalidates all tags with one sequence, in force for every thread when this returns. `nowMs` is monotonic. */
+  /**
+   * Invalidates all tags with one sequence, in force for every thread on return. `nowMs`: monotonic. Throws for a
+   * sequence that was used.
+   */
   invalidate(tags: TagHashes, mode: InvalidationMode, sequence: number, nowMs: number): FenceChange {
     this.#enter(sequence, nowMs);
     const number = sequence - this.#base;
@@ -145,7 +149,7 @@ export class FenceWriter {
     return change;
   }
 
-  /** What stands by now where a change was made: a record that had to make room stands in its bucket's overflow. */
+  /** What now stands where a change was made. Of a record that was overwritten since: its bucket's overflow. */
   latest({ records, overflows }: FenceChange): FenceChange {
     const latest: MutableChange = { records: [], overflows: [] };
     for (const record of records) {
@@ -160,19 +164,22 @@ export class FenceWriter {
     return latest;
   }
 
-  /** Holds tags from now on; each `hold` wants its `release`. Takes a sequence, so that nothing remembers older ones. */
+  /**
+   * Holds tags until `release` is called as often. Publishes a sequence, so that no reader relies on an earlier
+   * verdict.
+   */
   hold(tags: TagHashes, sequence: number, nowMs: number): void {
     this.#enter(sequence, nowMs);
     for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, 1);
     this.#publish(sequence);
   }
 
-  /** Puts a hold of an earlier run back, before any reader is there. */
+  /** Restores a hold of an earlier run. To be called before any reader exists. */
   restoreHold(tags: TagHashes): void {
     for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, 1);
   }
 
-  /** Ends a hold. To be called after the tags were invalidated. */
+  /** Ends a hold. Tags that may have changed must be invalidated before. Throws where they are not held. */
   release(tags: TagHashes): void {
     for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, -1);
   }
@@ -195,7 +202,7 @@ export class FenceWriter {
     this.#words.store(HEADER.published, sequence - this.#base);
   }
 
-  /** All that was fetched before is to be revalidated once, then. Readers wait while the era is odd. */
+  /** Drops all records: everything fetched before is revalidated once. Readers wait while the era is odd. */
   #beginEra(base: number, nowMs: number): void {
     const era = this.#words.load(HEADER.era);
     this.#words.store(HEADER.era, (era + 1) % WORD_LIMIT);
@@ -231,7 +238,7 @@ export class FenceWriter {
     change.records.push({ slot, bucketHash, fingerprint, ...this.#absolute(after) });
   }
 
-  /** The tag's own record, else a free one, else the oldest. */
+  /** The index of the tag's own record, else of a free one, else of the oldest. */
   #recordFor(bucket: number, fingerprint: number): number {
     let oldest = bucket;
     let oldestNumber = Number.POSITIVE_INFINITY;
@@ -259,7 +266,7 @@ export class FenceWriter {
     this.#writeNumbers(bucket, overflow, highest(this.#numbersAt(bucket, overflow), numbers));
   }
 
-  /** Whether it is repeated before when it was: a reader that has seen the later time must not take it for the first. */
+  /** The bit before the tick: a reader that has loaded a later tick must not take it for the first. */
   #writeNumbers(bucket: number, record: number, { hard, soft, tick, isRepeated }: Numbers): void {
     const bit = repeatedBit(bucket, record);
     const bits = this.#words.load(bucket + REPEATED);
@@ -278,7 +285,7 @@ export class FenceWriter {
     };
   }
 
-  /** A tag is counted in its own record or, while its bucket has no room, with all others of the bucket. */
+  /** Counts a hold in the tag's own record or, while its bucket is full, in the bucket's overflow. */
   #countHold(bucketHash: number, fingerprint: number, by: 1 | -1): void {
     const bucket = holdBucketAt(bucketHash, this.#size.buckets, this.#size.holdBuckets);
     const overflowing = this.#overflowingHolds.get(bucket);
@@ -289,7 +296,7 @@ export class FenceWriter {
     this.#words.store(HEADER.holds, this.#words.load(HEADER.holds) + by);
   }
 
-  /** False: the bucket has no record for this tag, and no room for one. */
+  /** False: the bucket has neither a record for the tag nor room for one. */
   #countOwnHold(bucket: number, fingerprint: number, by: 1 | -1): boolean {
     let free = -1;
     for (let h = 0; h < HOLDS_A_BUCKET; h += 1) {
@@ -333,8 +340,8 @@ export class FenceWriter {
   }
 
   /**
-   * What is below the base concerns only floors that are below it too, and those count as invalidated anyhow. When it
-   * was is not known any more: just now for the read lag, and not the first time for the stale windows.
+   * Numbers below the base become 0: they concern only floors below the base, which count as invalidated. The times are
+   * not known: tick 0 is the current time for the read lag, and repeated for the stale windows.
    */
   #relative(numbers: { readonly hard: number; readonly soft: number }): Numbers {
     const soft = Math.max(0, numbers.soft - this.#base);
@@ -346,7 +353,7 @@ export class FenceWriter {
   }
 }
 
-/** Relative sequences, the tick of the last one, and whether the soft one is not the first since the hard one. */
+/** Sequences relative to the base, the tick of the last one, and whether a soft one was repeated since the hard one. */
 interface Numbers {
   readonly hard: number;
   readonly soft: number;
@@ -359,13 +366,13 @@ interface MutableChange {
   readonly overflows: FenceOverflow[];
 }
 
-/** A tag's numbers after it was invalidated again. What lies below the hard one is of no matter any more. */
+/** A tag's numbers after another invalidation. Soft numbers below the hard one have no effect. */
 function changed(before: Numbers, next: Numbers): Numbers {
   const isRepeated = next.soft > 0 && before.soft > before.hard;
   return { ...highest(before, next), isRepeated: next.isRepeated || isRepeated };
 }
 
-/** Of several tags. */
+/** The numbers for the tags of both. */
 function highest(a: Numbers, b: Numbers): Numbers {
   return {
     hard: Math.max(a.hard, b.hard),

@@ -49,7 +49,7 @@ export class FetchSnapshot {
     // The origin says itself how current its answer is: it has to show all that was in force when it was asked.
     if (!feed.attests(version, this.#announced)) return true;
     // A purge, a write or another feed may speak of what was committed after that.
-    const ahead = this.#fence.hasher.hashAhead(tagHashes, feed.name);
+    const ahead = this.#fence.hasher.hashNotYetSeen(tagHashes, feed.name);
     return this.#fence.lastInvalidatedAtMs(ahead) >= this.#provedAtMs || this.#isWithinReadLag(ahead, fields);
   }
 

@@ -120,7 +120,7 @@ export class EntryWriter {
       return;
     }
     void committed.then((isOnDisk) => settled?.(isInMemory || isOnDisk));
-    // An entry in memory is found already. One that is on disk alone is not found before the commit: requests join the flight.
+    // An entry that is on disk alone is not found before its commit; until then requests join the flight.
     if (content !== null) over();
     else void committed.then(over, over);
   }

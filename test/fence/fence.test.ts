@@ -386,7 +386,7 @@ describe('an invalidation of more tags than one turn takes', () => {
 
 describe('an invalidation ahead of a feed', () => {
   const aheadIn = (reader: FenceReader, tag: string, feed = 'asked'): number =>
-    reader.lastInvalidatedAtMs(reader.hasher.hashAhead(reader.hasher.hash([tag]), feed));
+    reader.lastInvalidatedAtMs(reader.hasher.hashNotYetSeen(reader.hasher.hash([tag]), feed));
 
   it('is noted beside those that this feed tells, where anybody asks', async () => {
     const state = new MemoryState();
