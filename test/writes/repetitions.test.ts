@@ -153,6 +153,21 @@ describe('responses that the journal keeps', () => {
     expect(tables.counts()).toMatchObject({ done: 3, responseBytes: 0 });
   });
 
+  it('are kept within their limit after an earlier version, which does not count them, has run', async () => {
+    const state = new MemoryState();
+    const opened = await open(state);
+    await deliver(opened, 0, 400);
+    await state.write(() => {
+      const { responseBytes: _, ...before } = opened.journal.counts;
+      state.table('meta').put('journal', Buffer.from(JSON.stringify(before)));
+    });
+    for (let i = 1; i <= 6; i += 1) await deliver(opened, i, 400);
+    const rows = [...state.table('write-responses').range()];
+    const bytes = rows.reduce((sum, { value }) => sum + value.length, 0);
+    expect(bytes).toBeLessThanOrEqual(1_000);
+    expect(opened.journal.counts.responseBytes).toBe(bytes);
+  });
+
   it('are nobody\u2019s where they were damaged', async () => {
     const state = new MemoryState();
     const opened = await open(state);

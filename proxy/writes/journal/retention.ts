@@ -40,7 +40,9 @@ export class Retention {
     tables.putResponse(number, { ...response, fields: repeatedResponseFields(response.fields) });
     for (let i = 0; i < RESPONSES_REMOVED_AT_ONCE; i += 1) {
       if (tables.counts().responseBytes <= this.#limits().responsesBytes) return;
-      tables.removeResponse(tables.firstResponse()!);
+      const first = tables.firstResponse();
+      if (first === null) return;
+      tables.removeResponse(first);
     }
   }
 

@@ -259,8 +259,9 @@ export class JournalTables {
   counts(): JournalCounts {
     const value = this.#meta.get(COUNTS);
     const counts = value === undefined ? {} : (JSON.parse(value.toString()) as Partial<JournalCounts>);
-    // Earlier versions wrote no `responseBytes`.
-    return { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0, responseBytes: 0, ...counts };
+    // An earlier version writes no `responseBytes`, also where it runs after this one.
+    const responseBytes = counts.responseBytes ?? this.#sumOfResponses();
+    return { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0, ...counts, responseBytes };
   }
 
   /** Within a change. */
@@ -285,6 +286,12 @@ export class JournalTables {
       bytes: waiting + dead === 0 ? 0 : bytes,
       responseBytes: counts.responseBytes + (by.responseBytes ?? 0),
     });
+  }
+
+  #sumOfResponses(): number {
+    let bytes = 0;
+    for (const { value } of this.#responses.range()) bytes += value.length;
+    return bytes;
   }
 
   #putCounts(counts: JournalCounts): void {
