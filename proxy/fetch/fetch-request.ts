@@ -31,7 +31,7 @@ export interface FetchRequest {
   readonly hasStored: boolean;
 }
 
-/** Somebody who waits for the answer to a fill: a client, another worker, or nobody in the background. */
+/** Somebody who waits for the result of a fetch: a client, another worker, or nobody in the background. */
 export interface Waiter {
   /** The fence's sequence when the request came. */
   readonly arrival: number;
@@ -41,7 +41,7 @@ export interface Waiter {
   readonly waitsSinceMs: number;
   readonly request: RequestView;
   /** Called once. */
-  take(found: FetchResult): void;
+  deliver(result: FetchResult): void;
   /** An interim response other than 100 and 101. */
   inform(status: number, fields: Fields): void;
 }

@@ -47,7 +47,7 @@ export class Flight<Member, T extends FlightTypes> {
   }
 
   /** The result is there: nobody waits any more. Returns those who did, each with what was in force when it joined. */
-  land(result: T['result']): readonly (readonly [Member, number])[] {
+  deliver(result: T['result']): readonly (readonly [Member, number])[] {
     this.#result = result;
     const members = [...this.#members];
     this.#members.clear();

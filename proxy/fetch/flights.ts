@@ -23,7 +23,7 @@ export interface FetchPort<T extends FlightTypes> {
   /** Prepares a fetch for all who join the flight; null: nothing can be fetched for the request any more. */
   begin(request: T['request'], slot: FlightSlot, events: FetchPortEvents<T>): BegunFetch<T> | null;
   /** What a result means for those who waited. `hasOthers`: others than its leader wait. */
-  landed(fetch: BegunFetch<T>, slot: FlightSlot, result: T['result'], hasOthers: boolean): FlightShares<T>;
+  sharesOf(fetch: BegunFetch<T>, slot: FlightSlot, result: T['result'], hasOthers: boolean): FlightShares<T>;
   give(waiter: T['waiter'], given: T['given']): void;
 }
 
@@ -40,7 +40,7 @@ export interface FlightSlot {
 export interface FetchPortEvents<T extends FlightTypes> {
   /** The one whose request is sent; null: it has left, or has been answered. */
   leader(): T['waiter'] | null;
-  land(result: T['result']): void;
+  deliver(result: T['result']): void;
   /** Nothing more comes of it. May be called more than once. */
   over(): void;
 }
@@ -180,7 +180,7 @@ export class Flights<T extends FlightTypes> {
   #start(slot: Slot<T>, place: Place<T>): void {
     const fetch = this.#port.begin(place.request, slot, {
       leader: () => flying.flight.leader?.waiter ?? null,
-      land: (result) => this.#land(slot, flying, result),
+      deliver: (result) => this.#deliver(slot, flying, result),
       over: () => this.#over(slot, flying),
     });
     if (fetch === null) {
@@ -198,17 +198,17 @@ export class Flights<T extends FlightTypes> {
     fetch.start();
   }
 
-  #land(slot: Slot<T>, flying: Flying<T>, result: T['result']): void {
+  #deliver(slot: Slot<T>, flying: Flying<T>, result: T['result']): void {
     const { flight, fetch } = flying;
     const hasOthers = flight.waiting > 1 || slot.next.length > 0;
-    const shares = this.#port.landed(fetch, slot, result, hasOthers);
+    const shares = this.#port.sharesOf(fetch, slot, result, hasOthers);
     if (!shares.isJoinable) {
       flight.end();
       this.#detach(slot, flying);
     }
     const { leader } = flight;
     const leaving: [Place<T>, FlightShare<T>][] = [];
-    for (const [place, joinedWith] of flight.land(result)) {
+    for (const [place, joinedWith] of flight.deliver(result)) {
       const share = place === leader ? shares.leader : shares.of(place.waiter, place.request, joinedWith);
       if (share.kind === 'give') this.#give(place, share.given);
       else leaving.push([place, share]);

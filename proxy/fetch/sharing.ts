@@ -189,7 +189,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
 
   give(waiter: Waiter, given: FetchResult): void {
     if (given.kind === 'entry' && given.collapsed) this.counters.collapsed += 1;
-    waiter.take(given);
+    waiter.deliver(given);
   }
 
   /** Asks the origin, or the worker that owns the key. */
@@ -201,7 +201,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     const events: FetchEvents = {
       // An interim response is for the one alone whose request caused it.
       inform: (status, fields) => flight.leader()?.inform(status, fields),
-      deliver: (result) => flight.land(result),
+      deliver: (result) => flight.deliver(result),
       over: () => flight.over(),
     };
     const peer = slot.isShared ? (peers?.ownerOf(request.key) ?? null) : null;
@@ -228,7 +228,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     };
   }
 
-  landed(
+  sharesOf(
     { terms }: Begun,
     slot: FlightSlot,
     result: FlightResult,

@@ -53,7 +53,7 @@ export function fetchRequestOf(
 }
 
 /** The client as a waiter for the fetch. */
-export function waiterOf(context: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'take'> {
+export function waiterOf(context: KeyedContext, clock: Clock): Omit<Waiter, 'inform' | 'deliver'> {
   const { arrival, arrivedAtMs, request } = context;
   return { arrival, arrivedAtMs, waitsSinceMs: clock.monotonicMs(), request };
 }

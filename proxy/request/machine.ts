@@ -426,7 +426,7 @@ export class RequestMachine {
     const { maxVariants } = route.config.cache;
     const { method, fields, written = [] } = request;
     const wanted = { key, request: { method, fields, written }, route: route.config.name, maxVariants };
-    peer.borrow(wanted, (entry) => {
+    peer.lookUp(wanted, (entry) => {
       if (context.exchange.closed) this.#deps.accessRecords.abandoned(context, 'peer');
       else
         this.#goOn('ask-peer', entry === null ? otherwise : { to: 'decide', context, entry, isLatest: true });

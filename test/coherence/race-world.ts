@@ -15,17 +15,13 @@ import { mergedHead, type EntryHead } from '../../proxy/store/entry-head.ts';
 import { isSameVariant } from '../../proxy/store/tiers.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
-import type { Exchange } from '../../proxy/http/exchange.ts';
-import { createLog } from '../../proxy/observability/logger.ts';
-import { startLifetimes } from '../../proxy/threads/lifetime-clock.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
-import { originCellsSource } from '../../proxy/origins/origin-cells.ts';
-import type { RuntimeConfigurationSource } from '../../proxy/runtime/calls.ts';
-import { keyHashOf, WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
+import { keyHashOf, type WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
 import { originKeyOf } from '../../proxy/routes/active-route.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { configOf } from '../config/load.ts';
 import { setClock } from '../fence/given.ts';
+import { Client, configurationSource, connectWorkers, startWorker } from '../support/in-process.ts';
 import { MemoryState } from '../support/memory-state.ts';
 
 /** Does `act` at a moment that the test chooses. */
@@ -83,7 +79,7 @@ export class RaceWorld {
   get(worker: number, path: string, directives: Fields = []): Promise<number> {
     const known = this.#known.get(path) ?? 0;
     return new Promise((resolve) => {
-      this.#run.workers[worker]!.ask(path, directives, (status, content, fields) => {
+      const client = new Client(path, { fields: directives }, ({ status, body: content, fields }) => {
         this.answered += 1;
         if (fieldValue(fields, 'surrogate-key')?.includes(ownName(path)) === true) this.#shown.add(path);
         if (status === 200 && !this.origin.wasAfter(path, known, content)) {
@@ -91,6 +87,7 @@ export class RaceWorld {
         }
         resolve(status);
       });
+      this.#run.workers[worker]!.handle(client.exchange);
     });
   }
 
@@ -112,7 +109,9 @@ export class RaceWorld {
   }
 
   evict(worker: number, path: string): void {
-    this.#run.workers[worker]!.evict(path);
+    const { memory } = this.#run.workers[worker]!.tiers;
+    const key = `${originKeyOf(CONFIG.origins['shop']!)}\n\n${path}`;
+    for (const { head } of memory.get(key)) memory.remove(key, head.id);
   }
 
   /** Kills the process and starts it again: what was not durable is gone, the disk has what was committed. */
@@ -134,167 +133,32 @@ export class RaceWorld {
     this.#state.beforeCommit = () => new Promise((resolve) => this.#later('commit', resolve));
     const run: Run = { fence, workers: [], isOver: false };
     const here: Later = (what, act) => this.#later(what, () => (run.isOver ? undefined : act()));
-    const shared = hitForMissBuffer();
-    const writesInFlight = writesInFlightBuffer();
-    const site: RuntimeConfigurationSource = {
-      config: CONFIG,
-      demoUrls: {},
-      originCells: originCellsSource(['shop'], null),
-      feeds: {},
-      receivers: [],
+    const shared = {
+      workers: WORKERS,
+      boot: this.#boots,
+      configuration: configurationSource(CONFIG),
+      fence,
+      clock: CLOCK,
+      mechanisms: this.#mechanisms,
+      origin: this.origin,
+      hitForMiss: hitForMissBuffer(),
+      writesInFlight: writesInFlightBuffer(),
     };
+    const keyHash = keyHashOf({ fence: fence.buffer });
     for (let index = 0; index < WORKERS; index += 1) {
-      const deps = {
-        index,
-        boot: this.#boots,
-        fence,
-        site,
-        shared,
-        writesInFlight,
-        later: here,
-        origin: this.origin,
-      };
-      run.workers.push(new RaceWorker({ ...deps, disk: this.#disk, mechanisms: this.#mechanisms }));
+      const sent = createWritesInFlight(shared.writesInFlight, index, keyHash);
+      const disk = new RaceDisk(this.#disk, sent, here);
+      run.workers.push(startWorker({ ...shared, index, disk }));
     }
-    const [left, right] = portPair(here);
-    run.workers[0]!.runtime.connectPeer(1, left);
-    run.workers[1]!.runtime.connectPeer(0, right);
+    connectWorkers(run.workers, () => inOrder('a message comes', here));
     this.#run = run;
   }
 }
 
 interface Run {
   readonly fence: Fence;
-  readonly workers: RaceWorker[];
+  readonly workers: WorkerRuntime[];
   isOver: boolean;
-}
-
-interface WorkerDependencies {
-  readonly index: number;
-  readonly boot: number;
-  readonly fence: Fence;
-  readonly site: RuntimeConfigurationSource;
-  /** For what is of no matter here. */
-  readonly shared: SharedArrayBuffer;
-  readonly writesInFlight: SharedArrayBuffer;
-  readonly origin: VersionedOrigin;
-  readonly disk: SharedDisk;
-  readonly mechanisms: Mechanisms;
-  readonly later: Later;
-}
-
-class RaceWorker {
-  readonly runtime: WorkerRuntime;
-  readonly #site: RuntimeConfigurationSource;
-
-  constructor({
-    index,
-    boot,
-    fence,
-    site,
-    shared,
-    writesInFlight,
-    disk,
-    mechanisms,
-    later,
-    origin,
-  }: WorkerDependencies) {
-    this.#site = site;
-    this.runtime = new WorkerRuntime({
-      start: {
-        index,
-        instance: index + 1,
-        boot,
-        workers: WORKERS,
-        sharesPort: false,
-        port: 0,
-        configuration: site,
-        fence: fence.buffer,
-        hitForMiss: shared,
-        writesInFlight,
-        connections: shared,
-        lifetimes: startLifetimes(CLOCK),
-        diskPath: null,
-      },
-      clock: CLOCK,
-      mechanisms,
-      log: SILENT,
-      accessLog: () => {},
-      recorder: { request: () => {}, originHead: () => {} },
-      disk: {
-        level: new RaceDisk(
-          disk,
-          createWritesInFlight(writesInFlight, index, keyHashOf({ fence: fence.buffer })),
-          later,
-        ),
-        corrupt: () => 0,
-      },
-      invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
-      invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
-      journal: {
-        admitThrough: nobody,
-        abandonThrough: nobody,
-        settleThrough: nobody,
-        takeSlot: nobody,
-        giveSlot: nobody,
-        holdUnknown: nobody,
-        acceptWrite: nobody,
-        originResponse: nobody,
-        readPending: nobody,
-      },
-      deliver: nobody,
-      createOrigin: () => origin,
-    });
-  }
-
-  evict(path: string): void {
-    const { memory } = this.runtime.tiers;
-    const key = `${originKeyOf(this.#site.config.origins['shop']!)}\n\n${path}`;
-    for (const { head } of memory.get(key)) memory.remove(key, head.id);
-  }
-
-  ask(path: string, fields: Fields, answer: Answer): void {
-    this.runtime.handle(exchangeOf(path, fields, answer));
-  }
-}
-
-const SILENT = createLog({ level: 'silent', thread: 'test', fd: 1 });
-
-function nobody(): never {
-  throw new Error('nobody asks for it');
-}
-
-type Answer = (status: number, content: string, fields: Fields) => void;
-
-function exchangeOf(path: string, fields: Fields, answer: Answer): Exchange {
-  let content = '';
-  return {
-    method: 'GET',
-    version: '1.1',
-    target: path,
-    authority: 'shop',
-    scheme: 'http',
-    fields,
-    remoteAddress: '127.0.0.1',
-    startedAt: 0,
-    body: null,
-    upgrade: null,
-    closed: false,
-    onGone: () => {},
-    onEnd: () => {},
-    inform: () => {},
-    tunnel: () => {},
-    respond: (status, sent, bytes) => answer(status, Buffer.from(bytes ?? []).toString(), sent),
-    stream: (status, sent) => ({
-      write(chunk) {
-        content += Buffer.from(chunk).toString();
-        return true;
-      },
-      onDrain: () => {},
-      end: () => answer(status, content, sent),
-    }),
-    abort: () => answer(0, content, []),
-  };
 }
 
 /** Of the tag that the origin gives a path later. */
@@ -503,35 +367,4 @@ function inOrder(what: string, later: Later): (act: () => void) => void {
     queue.push(act);
     later(what, () => queue.shift()!());
   };
-}
-
-type RacePort = Parameters<WorkerRuntime['connectPeer']>[1];
-
-/** Two ends of a channel: what workers use of a MessagePort, each message a copy. */
-function portPair(later: Later): [RacePort, RacePort] {
-  const ends = [new RaceEnd(later), new RaceEnd(later)] as const;
-  ends[0].other = ends[1];
-  ends[1].other = ends[0];
-  return ends as unknown as [RacePort, RacePort];
-}
-
-class RaceEnd {
-  other!: RaceEnd;
-  readonly #listeners: ((message: unknown) => void)[] = [];
-  readonly #deliver: (act: () => void) => void;
-
-  constructor(later: Later) {
-    this.#deliver = inOrder('a message comes', later);
-  }
-
-  on(event: string, listener: (message: unknown) => void): void {
-    if (event === 'message') this.#listeners.push(listener);
-  }
-
-  postMessage(message: unknown): void {
-    const copy = structuredClone(message);
-    this.#deliver(() => this.other.#listeners.forEach((listener) => listener(copy)));
-  }
-
-  close(): void {}
 }

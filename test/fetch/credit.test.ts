@@ -36,7 +36,7 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
   let received: { readonly position: number } | null = null;
   const flights = {
     obtain(_request: unknown, waiter: Waiter) {
-      waiter.take({ kind: 'pass', status: 200, fields: [], body: source, reason: 'no-store' });
+      waiter.deliver({ kind: 'pass', status: 200, fields: [], body: source, reason: 'no-store' });
       return () => true;
     },
   };

@@ -16,7 +16,7 @@ interface Texts {
 interface Asked extends BegunFetch<Texts> {
   readonly request: string;
   readonly isShared: boolean;
-  land(result: string): void;
+  deliver(result: string): void;
   over(): void;
   isAbandoned: boolean;
 }
@@ -33,7 +33,7 @@ function open(maxWaiters = 10, maxWaiting = 100) {
     answersAll: (request) => !request.endsWith('?'),
     refusal: (limit) => `too many ${limit}`,
     goneAnswer: () => 'gone',
-    begin(request, { isShared }, { land, over }) {
+    begin(request, { isShared }, { deliver, over }) {
       if (request.startsWith('gone')) return null;
       const one: Asked = {
         request,
@@ -48,13 +48,13 @@ function open(maxWaiters = 10, maxWaiting = 100) {
           one.isAbandoned = true;
           over();
         },
-        land,
+        deliver,
         over,
         isAbandoned: false,
       };
       return one;
     },
-    landed: (_fetch, _slot, result) => ({
+    sharesOf: (_fetch, _slot, result) => ({
       isJoinable: result.startsWith('all'),
       isForLeader: result.startsWith('own'),
       leader: { kind: 'give', given: result },
@@ -90,7 +90,7 @@ describe('flights', () => {
     const [a, b, other] = [ask('a'), ask('a'), ask('b')];
     expect(asked.map(({ request }) => request)).toEqual(['a', 'b']);
     expect([flights.waiting, flights.running]).toEqual([3, 2]);
-    asked[0]!.land('all');
+    asked[0]!.deliver('all');
     expect([a.given, b.given, other.given]).toEqual([['all'], ['all, joined with 1'], []]);
     expect(ask('a').given).toEqual(['all, late']);
     asked[0]!.over();
@@ -105,7 +105,7 @@ describe('flights', () => {
     close();
     const late = Array.from({ length: 5 }, () => ask('a'));
     expect(asked).toHaveLength(2);
-    asked[0]!.land('none');
+    asked[0]!.deliver('none');
     expect(asked).toHaveLength(3);
     expect(late.map(({ given }) => given.length)).toEqual([0, 0, 0, 0, 0]);
   });
@@ -116,9 +116,9 @@ describe('flights', () => {
     ask('a ?');
     const [head, get] = [ask('a ?'), ask('a')];
     expect(asked).toHaveLength(2);
-    asked[0]!.land('none');
+    asked[0]!.deliver('none');
     expect(asked.map(({ request }) => request)).toEqual(['a ?', 'a ?', 'a']);
-    asked[2]!.land('all');
+    asked[2]!.deliver('all');
     expect([head.given, get.given]).toEqual([['all, joined with 3'], ['all']]);
     close();
   });
@@ -126,9 +126,9 @@ describe('flights', () => {
   it('of which the result is for the leader give the others flights of their own', () => {
     const { flights, asked, ask } = open();
     const waiting = Array.from({ length: 4 }, () => ask('a'));
-    asked[0]!.land('own');
+    asked[0]!.deliver('own');
     expect(asked.map(({ isShared }) => isShared)).toEqual([true, false, false, false]);
-    for (const one of asked.slice(1)) one.land('own');
+    for (const one of asked.slice(1)) one.deliver('own');
     expect(waiting.map(({ given }) => given)).toEqual(Array.from({ length: 4 }, () => ['own']));
     expect([flights.waiting, flights.running]).toEqual([0, 0]);
   });
@@ -136,8 +136,8 @@ describe('flights', () => {
   it('let nobody wait through more than two for nothing', () => {
     const { asked, ask } = open();
     const waiting = Array.from({ length: 4 }, () => ask('a'));
-    asked[0]!.land('vain');
-    asked[1]!.land('vain');
+    asked[0]!.deliver('vain');
+    asked[1]!.deliver('vain');
     expect(asked).toHaveLength(2);
     expect(waiting.map(({ given }) => given[0])).toEqual(['vain', 'vain', 'in vain', 'in vain']);
   });
@@ -154,10 +154,10 @@ describe('flights', () => {
     const { asked, ask } = open();
     const [leader, other] = [ask('a'), ask('a')];
     leader.leave();
-    asked[0]!.land('own');
+    asked[0]!.deliver('own');
     expect(asked[0]!.isAbandoned).toBe(true);
     expect(asked).toHaveLength(2);
-    asked[1]!.land('own');
+    asked[1]!.deliver('own');
     expect([leader.given, other.given]).toEqual([[], ['own']]);
   });
 
@@ -168,7 +168,7 @@ describe('flights', () => {
     ask('a');
     const third = ask('a');
     expect(third.leave()).toBe(true);
-    asked[0]!.land('none');
+    asked[0]!.deliver('none');
     expect(asked).toHaveLength(2);
     expect(third.given).toEqual([]);
   });

@@ -8,38 +8,28 @@
  *     scene.origin.requests.length        // what the origin was asked
  *     scene.origin.maxRunning             // the most that it was asked at a time
  */
-import type { Readable } from 'node:stream';
 import type { Origin, OriginFailure, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { sharedFeed, type SharedFeed } from '../../proxy/feeds/shared-feed.ts';
 import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
 import { writesInFlightBuffer } from '../../proxy/store/disk/writes-in-flight.ts';
-import type { Exchange } from '../../proxy/http/exchange.ts';
-import { createLog } from '../../proxy/observability/logger.ts';
-import { startLifetimes } from '../../proxy/threads/lifetime-clock.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
-import { originCellsSource } from '../../proxy/origins/origin-cells.ts';
-import type { RuntimeConfigurationSource } from '../../proxy/runtime/calls.ts';
-import { WorkerRuntime, type RuntimeDependencies } from '../../proxy/runtime/worker-runtime.ts';
+import type { RuntimeDependencies, WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
 import { configOf } from '../config/load.ts';
 import { setClock, type SetClock } from '../fence/given.ts';
 import { settle } from '../support/barrier.ts';
+import {
+  Client,
+  configurationSource,
+  connectWorkers,
+  startWorker,
+  type Answered,
+  type Asked,
+} from '../support/in-process.ts';
 import { MemoryState } from '../support/memory-state.ts';
 
-export interface Asked {
-  readonly method?: string;
-  readonly fields?: Fields;
-  readonly body?: Readable;
-  readonly upgrade?: readonly string[];
-}
-
-export interface Answered {
-  readonly status: number;
-  readonly fields: Fields;
-  readonly body: string;
-  readonly informed: readonly Fields[];
-}
+export type { Answered, Asked } from '../support/in-process.ts';
 
 export interface OriginAnswer {
   readonly status?: number;
@@ -74,7 +64,7 @@ export async function startWorkers(
   count: number,
   cache = '',
   more = '',
-  change: (deps: RuntimeDependencies) => RuntimeDependencies = (deps) => deps,
+  change?: (deps: RuntimeDependencies) => RuntimeDependencies,
 ): Promise<Workers> {
   const clock = setClock();
   const config = configOf(`
@@ -92,65 +82,20 @@ export async function startWorkers(
   });
   const origin = new HeldOrigin();
   const feeds = Object.fromEntries(Object.keys(config.feeds).map((name) => [name, sharedFeed()]));
-  const site: RuntimeConfigurationSource = {
-    config,
-    demoUrls: {},
-    originCells: originCellsSource(['shop'], null),
-    feeds,
-    receivers: [],
+  const shared = {
+    workers: count,
+    boot: 1,
+    configuration: configurationSource(config, feeds),
+    fence,
+    clock,
+    mechanisms: ALL_MECHANISMS,
+    origin,
+    disk: null,
+    hitForMiss: hitForMissBuffer(),
+    writesInFlight: writesInFlightBuffer(),
   };
-  const shared = hitForMissBuffer();
-  const runtimes = Array.from(
-    { length: count },
-    (_, index) =>
-      new WorkerRuntime(
-        change({
-          start: {
-            index,
-            instance: index + 1,
-            boot: 1,
-            workers: count,
-            sharesPort: false,
-            port: 0,
-            configuration: site,
-            fence: fence.buffer,
-            hitForMiss: shared,
-            writesInFlight: writesInFlightBuffer(),
-            connections: shared,
-            lifetimes: startLifetimes(clock),
-            diskPath: null,
-          },
-          clock,
-          mechanisms: ALL_MECHANISMS,
-          log: createLog({ level: 'silent', thread: 'test', fd: 1 }),
-          accessLog: () => {},
-          recorder: { request: () => {}, originHead: () => {} },
-          disk: null,
-          invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
-          invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
-          journal: {
-            admitThrough: nobody,
-            abandonThrough: nobody,
-            settleThrough: nobody,
-            takeSlot: nobody,
-            giveSlot: nobody,
-            holdUnknown: nobody,
-            acceptWrite: nobody,
-            originResponse: nobody,
-            readPending: nobody,
-          },
-          deliver: nobody,
-          createOrigin: () => origin,
-        }),
-      ),
-  );
-  for (let one = 0; one < count; one += 1) {
-    for (let other = one + 1; other < count; other += 1) {
-      const [left, right] = portPair();
-      runtimes[one]!.connectPeer(other, left);
-      runtimes[other]!.connectPeer(one, right);
-    }
-  }
+  const runtimes = Array.from({ length: count }, (_, index) => startWorker({ ...shared, index }, change));
+  connectWorkers(runtimes, () => (act) => void setImmediate(act));
   const begin: Workers['begin'] = (worker, path, asked = {}) => {
     const { promise, resolve } = Promise.withResolvers<Answered>();
     const client = new Client(path, asked, resolve);
@@ -170,67 +115,6 @@ export async function startWorkers(
       while (origin.answerOne(answer)) await settle();
     },
   };
-}
-
-function nobody(): never {
-  throw new Error('nobody asks for it');
-}
-
-class Client {
-  readonly exchange: Exchange;
-  readonly #gone: (() => void)[] = [];
-  #isClosed = false;
-
-  constructor(
-    path: string,
-    { method = 'GET', fields = [], body: content, upgrade }: Asked,
-    answer: (answered: Answered) => void,
-  ) {
-    const informed: Fields[] = [];
-    let body = '';
-    const isClosed = (): boolean => this.#isClosed;
-    const answered = (status: number, sent: Fields): void => {
-      this.#isClosed = true;
-      answer({ status, fields: sent, body, informed });
-    };
-    this.exchange = {
-      method,
-      version: '1.1',
-      target: path,
-      authority: 'shop',
-      scheme: 'http',
-      fields,
-      remoteAddress: '127.0.0.1',
-      startedAt: 0,
-      body: content ?? null,
-      upgrade: upgrade ?? null,
-      get closed() {
-        return isClosed();
-      },
-      onGone: (listener) => void this.#gone.push(listener),
-      onEnd: () => {},
-      inform: (_status, sent) => void informed.push(sent),
-      tunnel: () => {},
-      respond(status, sent, bytes) {
-        body = Buffer.from(bytes ?? []).toString();
-        answered(status, sent);
-      },
-      stream: (status, sent) => ({
-        write(chunk) {
-          body += Buffer.from(chunk).toString();
-          return true;
-        },
-        onDrain: () => {},
-        end: () => answered(status, sent),
-      }),
-      abort: () => answered(0, []),
-    };
-  }
-
-  leave(): void {
-    this.#isClosed = true;
-    for (const listener of this.#gone) listener();
-  }
 }
 
 interface Held {
@@ -292,30 +176,4 @@ export class HeldOrigin implements Origin {
   #drop(held: Held): void {
     this.#held = this.#held.filter((other) => other !== held);
   }
-}
-
-type Port = Parameters<WorkerRuntime['connectPeer']>[1];
-
-/** Two ends of a channel: what workers use of a MessagePort, each message a copy. */
-function portPair(): [Port, Port] {
-  const ends = [new End(), new End()] as const;
-  ends[0].other = ends[1];
-  ends[1].other = ends[0];
-  return ends as unknown as [Port, Port];
-}
-
-class End {
-  other!: End;
-  readonly #listeners: ((message: unknown) => void)[] = [];
-
-  on(event: string, listener: (message: unknown) => void): void {
-    if (event === 'message') this.#listeners.push(listener);
-  }
-
-  postMessage(message: unknown): void {
-    const copy = structuredClone(message);
-    setImmediate(() => this.other.#listeners.forEach((listener) => listener(copy)));
-  }
-
-  close(): void {}
 }

@@ -70,7 +70,7 @@ describe('an entry in memory that another worker has replaced', () => {
       taken = found;
     });
     expect(sent).toMatchObject({ kind: 'ask', id: 1 });
-    loans.receive({ kind: 'lent', id: 1, head: lent, content: new Uint8Array(content(1, 10)) });
+    loans.receive({ kind: 'found', id: 1, head: lent, content: new Uint8Array(content(1, 10)) });
     expect(taken).toMatchObject({ head: { id: isLater ? lent.id : own.head.id } });
   });
 });

@@ -51,7 +51,7 @@ export class PeerFetchClient {
 
   start(): void {
     const { id, request, arrival, arrivedAtMs, waitsSinceMs } = this.#asked;
-    this.#send({ kind: 'join', id, fill: request, arrival, arrivedAtMs, waitsSinceMs });
+    this.#send({ kind: 'join', id, fetch: request, arrival, arrivedAtMs, waitsSinceMs });
   }
 
   abandon(): void {
@@ -74,7 +74,7 @@ export class PeerFetchClient {
         this.#events.inform(message.status, message.fields);
         return;
       case 'entry':
-        this.#landEntry(message);
+        this.#deliverEntry(message);
         return;
       case 'pass': {
         const body = this.#newBody({ keepsAll: false, isStored: false });
@@ -130,7 +130,7 @@ export class PeerFetchClient {
     }
   }
 
-  #landEntry(message: PeerMessage & { readonly kind: 'entry' }): void {
+  #deliverEntry(message: PeerMessage & { readonly kind: 'entry' }): void {
     const { head, originStatus, collapsed, ownFields } = message;
     const { tiers } = this.#deps;
     this.#hasHead = true;

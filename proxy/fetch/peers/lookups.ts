@@ -3,11 +3,11 @@ import { isLater, type EntryHead } from '../../store/entry-head.ts';
 import type { Tiers } from '../../store/tiers.ts';
 import { StoredEntry } from '../../store/entry.ts';
 
-/** What workers say to each other about entries that one lends another. */
+/** Messages of peer lookups: one worker asks another for what it has stored. */
 export type PeerLookupMessage =
   | { readonly kind: 'ask'; readonly id: number; readonly wanted: PeerLookupRequest }
   | {
-      readonly kind: 'lent';
+      readonly kind: 'found';
       readonly id: number;
       readonly head: EntryHead;
       readonly content: Uint8Array<ArrayBuffer>;
@@ -22,14 +22,14 @@ export interface PeerLookupRequest {
   readonly maxVariants: number;
 }
 
-/** Larger ones are not lent: what is fresh of them comes by a flight, piece by piece. */
+/** Larger entries are not sent: what is fresh of them comes by a flight, piece by piece. */
 const MAX_BYTES = 2 ** 20;
 
 type Taker = (entry: StoredEntry | null) => void;
 
 /**
- * Entries lent between two workers where no disk shows them to both, or not yet. Fresh or stale, the borrower judges them
- * as if they had stood in its own memory, where it keeps them.
+ * Looks up entries in the memory of another worker, where no disk shows them to both, or not yet. Fresh or stale, the worker
+ * that asked judges them as if they had stood in its own memory, where it keeps them.
  */
 export class PeerLookups {
   readonly #tiers: Tiers;
@@ -42,7 +42,7 @@ export class PeerLookups {
     this.#send = send;
   }
 
-  /** `take` is called once, with null where nothing is lent. */
+  /** `take` is called once, with null where nothing is found. */
   ask(wanted: PeerLookupRequest, take: Taker): void {
     this.#next += 1;
     this.#open.set(this.#next, { wanted, take });
@@ -52,9 +52,9 @@ export class PeerLookups {
   receive(message: PeerLookupMessage): void {
     switch (message.kind) {
       case 'ask':
-        this.#lend(message);
+        this.#answer(message);
         return;
-      case 'lent':
+      case 'found':
         this.#settle(message.id, message);
         return;
       case 'none':
@@ -70,7 +70,7 @@ export class PeerLookups {
     for (const id of this.#open.keys()) this.#settle(id, null);
   }
 
-  #lend({ id, wanted }: PeerLookupMessage & { readonly kind: 'ask' }): void {
+  #answer({ id, wanted }: PeerLookupMessage & { readonly kind: 'ask' }): void {
     const entry = this.#find(wanted);
     if (entry === null || entry.content === null || entry.content.byteLength > MAX_BYTES) {
       this.#send({ kind: 'none', id });
@@ -78,23 +78,23 @@ export class PeerLookups {
     }
     // A copy of its own: the other worker gets the memory itself.
     const content = new Uint8Array(entry.content);
-    this.#send({ kind: 'lent', id, head: entry.head, content }, [content.buffer]);
+    this.#send({ kind: 'found', id, head: entry.head, content }, [content.buffer]);
   }
 
-  #settle(id: number, lent: (PeerLookupMessage & { readonly kind: 'lent' }) | null): void {
-    const loan = this.#open.get(id);
-    if (loan === undefined) return;
+  #settle(id: number, found: (PeerLookupMessage & { readonly kind: 'found' }) | null): void {
+    const lookup = this.#open.get(id);
+    if (lookup === undefined) return;
     this.#open.delete(id);
-    const own = this.#find(loan.wanted);
-    const isOver = lent !== null && this.#tiers.isDropped(lent.head.id);
-    if (lent === null || isOver || (own !== null && !isLater(lent.head, own.head))) {
-      loan.take(own);
+    const own = this.#find(lookup.wanted);
+    const isOver = found !== null && this.#tiers.isDropped(found.head.id);
+    if (found === null || isOver || (own !== null && !isLater(found.head, own.head))) {
+      lookup.take(own);
       return;
     }
-    const { head, content } = lent;
-    const borrowed = new StoredEntry(head, content, this.#tiers.sentFieldsOf(head));
-    this.#tiers.keep(borrowed, loan.wanted.maxVariants);
-    loan.take(borrowed);
+    const { head, content } = found;
+    const entry = new StoredEntry(head, content, this.#tiers.sentFieldsOf(head));
+    this.#tiers.keep(entry, lookup.wanted.maxVariants);
+    lookup.take(entry);
   }
 
   #find({ key, request, route }: PeerLookupRequest): StoredEntry | null {

@@ -12,7 +12,7 @@ export type PeerMessage =
   | {
       readonly kind: 'join';
       readonly id: number;
-      readonly fill: FetchRequest;
+      readonly fetch: FetchRequest;
       readonly arrival: number;
       readonly arrivedAtMs: number;
       readonly waitsSinceMs: number;

@@ -21,7 +21,7 @@ export interface Peer {
   /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
   subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FetchEvents): () => void;
   /** Asks for what it has stored for the request, fresh or not. `take` is called once, with null for nothing. */
-  borrow(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void;
+  lookUp(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void;
 }
 
 /** When: the fence's sequence, monotonic and wall clock. */
@@ -90,21 +90,21 @@ export class PeerPorts implements Peers {
 class PeerLink implements Peer {
   readonly #port: MessagePort;
   readonly #deps: PeerDependencies;
-  readonly #subscriptions = new Map<number, PeerFetchClient>();
-  readonly #servings = new Map<number, PeerFetchServer>();
-  readonly #loans: PeerLookups;
-  /** What was told, and is not known there yet. */
-  readonly #told = new Map<number, () => void>();
+  readonly #clients = new Map<number, PeerFetchClient>();
+  readonly #servers = new Map<number, PeerFetchServer>();
+  readonly #lookups: PeerLookups;
+  /** What was sent to the other worker, until it has confirmed that it knows. */
+  readonly #unconfirmed = new Map<number, () => void>();
   #next = 0;
 
   constructor(port: MessagePort, deps: PeerDependencies, onClosed: () => void) {
     this.#port = port;
     this.#deps = deps;
-    this.#loans = new PeerLookups(deps.tiers, (message, transfer) =>
-      port.postMessage({ to: 'loans', message }, transfer ?? []),
+    this.#lookups = new PeerLookups(deps.tiers, (message, transfer) =>
+      port.postMessage({ to: 'lookups', message }, transfer ?? []),
     );
-    port.on('message', (letter: Letter) => {
-      this.#receive(letter);
+    port.on('message', (envelope: PeerEnvelope) => {
+      this.#receive(envelope);
     });
     port.on('close', () => {
       onClosed();
@@ -115,7 +115,7 @@ class PeerLink implements Peer {
   subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FetchEvents): () => void {
     this.#next += 1;
     const id = this.#next;
-    const subscription = new PeerFetchClient(
+    const client = new PeerFetchClient(
       this.#deps,
       {
         id,
@@ -128,19 +128,19 @@ class PeerLink implements Peer {
       {
         ...events,
         over: () => {
-          this.#subscriptions.delete(id);
+          this.#clients.delete(id);
           events.over();
         },
       },
-      (message) => this.#port.postMessage({ to: 'owner', message }),
+      (message) => this.#port.postMessage({ to: 'server', message }),
     );
-    this.#subscriptions.set(id, subscription);
-    subscription.start();
-    return () => subscription.abandon();
+    this.#clients.set(id, client);
+    client.start();
+    return () => client.abandon();
   }
 
-  borrow(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void {
-    this.#loans.ask(wanted, take);
+  lookUp(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void {
+    this.#lookups.ask(wanted, take);
   }
 
   tell(head: EntryHead): Promise<void> {
@@ -155,74 +155,74 @@ class PeerLink implements Peer {
     this.#port.close();
   }
 
-  #untilKnown(letterOf: (id: number) => Letter): Promise<void> {
+  #untilKnown(envelopeOf: (id: number) => PeerEnvelope): Promise<void> {
     this.#next += 1;
     const id = this.#next;
     return new Promise((known) => {
-      this.#told.set(id, known);
-      this.#port.postMessage(letterOf(id));
+      this.#unconfirmed.set(id, known);
+      this.#port.postMessage(envelopeOf(id));
     });
   }
 
-  #receive(letter: Letter): void {
-    switch (letter.to) {
-      case 'owner':
-        this.#asked(letter.message);
+  #receive(envelope: PeerEnvelope): void {
+    switch (envelope.to) {
+      case 'server':
+        this.#asked(envelope.message);
         return;
-      case 'subscriber':
-        this.#subscriptions.get(letter.message.id)?.receive(letter.message);
+      case 'client':
+        this.#clients.get(envelope.message.id)?.receive(envelope.message);
         return;
-      case 'loans':
-        this.#loans.receive(letter.message);
+      case 'lookups':
+        this.#lookups.receive(envelope.message);
         return;
       case 'tiers':
-        this.#deps.tiers.updateMemory(letter.head);
-        this.#port.postMessage({ to: 'teller', id: letter.id });
+        this.#deps.tiers.updateMemory(envelope.head);
+        this.#port.postMessage({ to: 'sender', id: envelope.id });
         return;
       case 'learner':
-        this.#deps.learnInMemory(letter.lesson);
-        this.#port.postMessage({ to: 'teller', id: letter.id });
+        this.#deps.learnInMemory(envelope.lesson);
+        this.#port.postMessage({ to: 'sender', id: envelope.id });
         return;
-      case 'teller':
-        this.#known(letter.id);
+      case 'sender':
+        this.#known(envelope.id);
         return;
       default:
-        letter satisfies never;
+        envelope satisfies never;
     }
   }
 
   #known(id: number): void {
-    this.#told.get(id)?.();
-    this.#told.delete(id);
+    this.#unconfirmed.get(id)?.();
+    this.#unconfirmed.delete(id);
   }
 
   #asked(message: PeerMessage): void {
     if (message.kind !== 'join') {
-      this.#servings.get(message.id)?.receive(message);
+      this.#servers.get(message.id)?.receive(message);
       return;
     }
-    const serving = new PeerFetchServer(
+    const server = new PeerFetchServer(
       this.#deps,
       message,
-      (answer, transfer) => this.#port.postMessage({ to: 'subscriber', message: answer }, transfer),
-      () => this.#servings.delete(message.id),
+      (answer, transfer) => this.#port.postMessage({ to: 'client', message: answer }, transfer),
+      () => this.#servers.delete(message.id),
     );
-    this.#servings.set(message.id, serving);
-    serving.start();
+    this.#servers.set(message.id, server);
+    server.start();
   }
 
   /** The other worker has died: before the head its subscribers start anew, after it they are cut off. */
   #lost(): void {
-    for (const subscription of this.#subscriptions.values()) subscription.lost();
-    for (const serving of this.#servings.values()) serving.stop();
-    this.#loans.lost();
-    for (const id of this.#told.keys()) this.#known(id);
+    for (const client of this.#clients.values()) client.lost();
+    for (const server of this.#servers.values()) server.stop();
+    this.#lookups.lost();
+    for (const id of this.#unconfirmed.keys()) this.#known(id);
   }
 }
 
-type Letter =
-  | { readonly to: 'owner' | 'subscriber'; readonly message: PeerMessage }
-  | { readonly to: 'loans'; readonly message: PeerLookupMessage }
+type PeerEnvelope =
+  | { readonly to: 'server' | 'client'; readonly message: PeerMessage }
+  | { readonly to: 'lookups'; readonly message: PeerLookupMessage }
   | { readonly to: 'tiers'; readonly id: number; readonly head: EntryHead }
   | { readonly to: 'learner'; readonly id: number; readonly lesson: Lesson }
-  | { readonly to: 'teller'; readonly id: number };
+  | { readonly to: 'sender'; readonly id: number };

@@ -30,7 +30,7 @@ export class PeerFetchServer implements Waiter {
   readonly arrival: number;
   readonly arrivedAtMs: number;
   readonly waitsSinceMs: number;
-  readonly request: Join['fill']['request'];
+  readonly request: Join['fetch']['request'];
   readonly #deps: PeerFetchServerDependencies;
   readonly #join: Join;
   readonly #send: (message: PeerMessage, transfer?: ArrayBuffer[]) => void;
@@ -52,14 +52,14 @@ export class PeerFetchServer implements Waiter {
     this.arrival = join.arrival;
     this.arrivedAtMs = join.arrivedAtMs;
     this.waitsSinceMs = join.waitsSinceMs;
-    this.request = { ...join.fill.request, method: join.fill.method };
+    this.request = { ...join.fetch.request, method: join.fetch.method };
   }
 
   /** What is fresh here needs no flight. */
   start(): void {
     const fresh = this.#freshHere();
-    if (fresh !== null) this.take(fresh);
-    else this.#leaveFlight = this.#deps.flights().obtain(this.#join.fill, this);
+    if (fresh !== null) this.deliver(fresh);
+    else this.#leaveFlight = this.#deps.flights().obtain(this.#join.fetch, this);
   }
 
   receive(message: PeerMessage): void {
@@ -80,24 +80,24 @@ export class PeerFetchServer implements Waiter {
     this.#send({ kind: 'inform', id: this.#join.id, status, fields });
   }
 
-  take(found: FetchResult): void {
+  deliver(result: FetchResult): void {
     const { id } = this.#join;
-    switch (found.kind) {
+    switch (result.kind) {
       case 'entry':
-        this.#takeEntry(found);
+        this.#deliverEntry(result);
         return;
       case 'pass': {
-        const { status, fields, reason, body } = found;
+        const { status, fields, reason, body } = result;
         this.#send({ kind: 'pass', id, status, fields, reason });
         this.#reader = readFlight(body, null, 0, () => this.#pump());
         return;
       }
       case 'private':
-        this.#send({ kind: 'private', id, reason: found.reason });
+        this.#send({ kind: 'private', id, reason: result.reason });
         break;
       case 'failed': {
-        const { kind, status, message, maybeProcessed } = found.failure;
-        const { scope, untilMs } = found;
+        const { kind, status, message, maybeProcessed } = result.failure;
+        const { scope, untilMs } = result;
         this.#send({
           kind: 'failed',
           id,
@@ -108,21 +108,21 @@ export class PeerFetchServer implements Waiter {
         break;
       }
       case 'failing':
-        this.#send({ ...found, id });
+        this.#send({ ...result, id });
         break;
       case 'refused':
-        this.#send({ kind: 'refused', id, limit: found.limit });
+        this.#send({ kind: 'refused', id, limit: result.limit });
         break;
       default:
-        found satisfies never;
+        result satisfies never;
     }
     this.#done();
   }
 
-  #takeEntry({ entry, body, originStatus, collapsed, ownFields }: FetchedEntry): void {
+  #deliverEntry({ entry, body, originStatus, collapsed, ownFields }: FetchedEntry): void {
     const { tiers } = this.#deps;
-    const { id, fill } = this.#join;
-    const isWanted = fill.method !== 'HEAD';
+    const { id, fetch } = this.#join;
+    const isWanted = fetch.method !== 'HEAD';
     const streams = isWanted && (body !== null || entry.content !== null || tiers.disk === null);
     const stores = isWanted && body?.isStored === true;
     const head = isWanted ? entry.head : { ...entry.head, id: '' };
@@ -141,14 +141,14 @@ export class PeerFetchServer implements Waiter {
   }
 
   #freshHere(): FetchedEntry | null {
-    const { fill } = this.#join;
+    const { fetch } = this.#join;
     const { tiers, clock } = this.#deps;
-    const route = this.#deps.routeNamed(fill.route);
-    const { entry } = tiers.find(fill.key, fill.request, fill.route);
+    const route = this.#deps.routeNamed(fetch.route);
+    const { entry } = tiers.find(fetch.key, fetch.request, fetch.route);
     if (entry === null || route === null) return null;
     const decision = decideReuse({
       meta: entry.meta,
-      request: fill.request,
+      request: fetch.request,
       ...judge(this.#deps, entry, route),
       policy: route.config.cache,
       nowMs: clock.nowMs(),

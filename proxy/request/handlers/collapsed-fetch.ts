@@ -49,7 +49,7 @@ export class CollapsedFetch {
     leave = flights.obtain(request, {
       ...waiterOf(context, clock),
       inform: (status, fields) => context.exchange.inform(status, interimFields(fields)),
-      take: deliver,
+      deliver,
     });
     return true;
   }

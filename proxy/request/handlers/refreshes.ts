@@ -36,7 +36,7 @@ export class Refreshes {
     this.#flights.obtain(request, {
       ...waiterOf(context, this.#clock),
       inform: () => {},
-      take: (found) => {
+      deliver: (found) => {
         this.#underWay -= 1;
         if (found.kind === 'pass') found.body.desertIfUnread();
       },
