@@ -32,8 +32,8 @@ export class HighWaterMark {
   }
 
   /**
-   * The time by which lifetimes count: what is stored by now is not from later. Returns why it could not be written;
-   * null: it was.
+   * Notes the time of the lifetimes' clock, in milliseconds: entries stored by now have no later time. Returns why it
+   * could not be written; null: it was.
    */
   noteTime(nowMs: number): Error | null {
     this.#bytes.writeDoubleLE(nowMs, 8);

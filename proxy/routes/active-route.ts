@@ -13,32 +13,32 @@ import type { Origin } from '../../origin-adapters/origin.ts';
 import { tagsOfPrefix, tagsOfUrl } from '../../policies/url-tags.ts';
 import type { WriteRules } from '../../policies/written-tags.ts';
 
-/** A route of the configuration in force, with all that a request needs of it. */
+/** A route of the active configuration, compiled for requests. */
 export interface ActiveRoute {
   readonly config: RouteConfig;
-  /** Its place among the counters. */
+  /** Its index in the configuration, and among the counters. */
   readonly index: number;
   readonly origin: Origin;
   readonly originConfig: OriginConfig;
-  /** In the cache key in place of the origin's name: another URL makes all its entries misses. */
+  /** Stands for the origin in cache keys: with another URL all its entries are misses. */
   readonly originKey: string;
   readonly feed: { readonly name: string; readonly maxSilenceMs: number } | null;
-  /** How long after an invalidation the origin may still show the old state, without saying so; 0: never. */
+  /** How long after an invalidation the origin may answer with the old state, in milliseconds; 0: never. */
   readonly readLagMs: number;
-  /** The route's own tags for a request's parameters. */
+  /** The route's own tags for the parameters of a request. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
-  /** What a write invalidates by the route's `write.invalidate`, beside its target. */
+  /** Tags that a write invalidates by `write.invalidate`, besides its target. */
   writeTagsFor(params: Readonly<Record<string, string>>): string[];
 }
 
-/** What a worker serves by: compiled from one configuration, swapped as a whole at a reload. */
+/** All that a worker uses of a configuration; a reload replaces it as a whole. */
 export interface RuntimeConfiguration {
   readonly config: Config;
   readonly router: Router;
   readonly routes: ReadonlyMap<string, ActiveRoute>;
 }
 
-/** `origins` are adapters by name, as configured in `config`. */
+/** `origins`: the adapters of `config`'s origins by name. Throws where one is missing. */
 export function compileConfiguration(
   config: Config,
   origins: ReadonlyMap<string, Origin>,
@@ -67,7 +67,7 @@ export function compileConfiguration(
   return { config, router: compileRoutes(config.routes), routes: new Map(routes) };
 }
 
-/** What maps writes to tags, where nothing is served. */
+/** Maps writes to tags in a thread that serves no requests. */
 export function compileWriteRules(config: Config): WriteRules {
   const routes = config.routes.map(
     (route) => [route.name, { writeTagsFor: compileWriteTags(config, route) }] as const,
@@ -75,7 +75,7 @@ export function compileWriteRules(config: Config): WriteRules {
   return { config, router: compileRoutes(config.routes), routes: new Map(routes) };
 }
 
-/** The same for the same origin in every run. */
+/** The origin's name with a digest of its URLs and `host-header`: the same in every run. */
 export function originKeyOf(origin: OriginConfig): string {
   const digest = createHash('sha256')
     .update(JSON.stringify([origin.urls, origin.hostHeader]))

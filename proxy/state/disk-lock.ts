@@ -1,7 +1,7 @@
 /**
- * The exclusive lock on the disk path: one Weir process a path. It is a SQLite file that is held in an exclusive
- * transaction, because that is the one kernel lock (fcntl on POSIX) that Node.js can take by itself: it ends with the
- * process, however that dies, so there is no stale lock to judge and no race between two that find one.
+ * The exclusive lock on the disk path, so that one Weir process uses it. It is a SQLite file in an exclusive
+ * transaction: the one kernel lock (fcntl on POSIX) that Node.js can take by itself. It ends with the process, however
+ * that ends, so no stale lock is left.
  */
 import { accessSync, chmodSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,13 +11,13 @@ export type DiskLock =
   | { readonly kind: 'locked'; release(): void }
   /** `by`: the holder's process id, where it could be read. */
   | { readonly kind: 'in-use'; readonly by?: number }
-  /** The file system can only be read: nobody writes there, and nothing is locked. */
+  /** The file system is read-only: no process can write there, and nothing is locked. */
   | { readonly kind: 'read-only'; readonly reason: string }
   | { readonly kind: 'not-writable'; readonly reason: string };
 
 /**
- * Makes the directory where it is missing, for its owner alone, and locks it until `release` or the process's end. One
- * that is there keeps its mode: it may be shared on purpose, and what is secret lies in folders of its own below it.
+ * Creates the folder where it is missing, with mode 0700, and locks it until `release` or the end of the process. An
+ * existing folder keeps its mode: it may be shared on purpose, and secrets lie in folders of their own below it.
  */
 export function lockDiskPath(path: string): DiskLock {
   try {
@@ -31,14 +31,14 @@ export function lockDiskPath(path: string): DiskLock {
 
 const SQLITE_BUSY = 5;
 
-/** A database that is garbage collected is closed, and its lock with it, though nobody released it. */
+/** Keeps locked databases from garbage collection, which would close them and end their locks. */
 const held = new Set<DatabaseSync>();
 
 function holdLock(lockFile: string, pidFile: string): DiskLock {
   let database: DatabaseSync | null = null;
   try {
     database = new DatabaseSync(lockFile, { timeout: 0 });
-    // Nothing is ever written, so a file system without room can still be locked.
+    // Nothing is written, so a full file system can be locked as well.
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     chmodSync(lockFile, 0o600);
   } catch (error) {
@@ -62,7 +62,7 @@ function keep(database: DatabaseSync, pidFile: string): DiskLock {
   };
 }
 
-/** For the message that the next process prints; the lock does not depend on it, so a full disk is no reason to fail. */
+/** For the message of the next process. The lock does not depend on it, so a full disk must not fail the start. */
 function noteHolder(pidFile: string): void {
   try {
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });

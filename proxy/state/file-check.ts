@@ -1,20 +1,21 @@
 /**
- * Looks through LMDB's file before LMDB opens it. LMDB believes its file: a page that was overwritten while Weir was down
- * would end the process, not the request. Here every page that LMDB will follow is read: that trees are whole, that no
- * page is used twice or is free and in use, and that all lies within the file. What is in the records is left to their
- * checksums. The layout is that of lmdb's own LMDB (data version 2) in `dependencies/lmdb/libraries/liblmdb/mdb.c`.
+ * Checks LMDB's file before LMDB opens it. LMDB trusts its file: a page that was overwritten while Weir was down would
+ * end the process, not the request. The check reads every page of the trees: that trees are whole, that no page is used
+ * twice or is free and in use, and that all lie within the file. The content of records is left to their checksums. The
+ * layout is that of lmdb's own LMDB (data version 2) in `dependencies/lmdb/libraries/liblmdb/mdb.c`; all of it is in
+ * this one file.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Of LMDB's files, the state's and the cache's alike. */
+/** The page size of LMDB's files, of the state and of the cache. */
 export const PAGE_BYTES = 4096;
 const SLICE_MS = 3;
 const HEADER_BYTES = 24;
 const PAGE_ROOM = PAGE_BYTES - HEADER_BYTES;
 const MAGIC = 0xbeef_c0de;
 const DATA_VERSION = 2;
-/** Where meta pages lie: two in turn, and the last one that was synced. */
+/** Where meta pages lie: two that are written in turn, and that of the last synced transaction. */
 const META_OFFSETS = [0, PAGE_BYTES, PAGE_BYTES / 2] as const;
 const FIRST_PAGE = 2;
 const NO_ROOT = 0xffff_ffff_ffff_ffffn;
@@ -26,14 +27,14 @@ const OVERFLOW_REFERENCE_BYTES = 24;
 const TABLE_BYTES = 48;
 const DEEPEST = 32;
 /**
- * How long the heads of long records are read: there is one in every few pages, so that a cold disk has to read all of
- * the file. Beyond it they are believed; the trees themselves are always read to the end.
+ * How long the heads of long records are checked. There is one in every few pages, so that a cold disk reads nearly the
+ * whole file. After that time they are not checked; the trees are always read to the end.
  */
 const HEADS_MS = 2_000;
 
 /**
- * Null: sound. Otherwise what is wrong, for an operator. Holds the loop for a few milliseconds at a time, and ends after
- * `forMs`: what was not read until then is believed.
+ * Null: sound; else what is wrong, as a message to the operator. Holds the loop for a few milliseconds at a time. After
+ * `forMs` milliseconds it stops and trusts the rest. Rejects where the file can't be read.
  */
 export async function checkDatabaseFile(
   file: string,
@@ -70,7 +71,7 @@ interface Snapshot {
   readonly transaction: bigint;
 }
 
-/** A page to be read, and between which keys all of its own must lie. */
+/** A page to read, and the bounds of its keys. */
 interface Visit {
   readonly page: number;
   readonly depth: number;
@@ -92,7 +93,7 @@ class FileCheck {
   readonly #descriptor: number;
   readonly #fileBytes: number;
   #lastPage = 0;
-  /** A bit a page: in use. */
+  /** A bit for each page: whether it is in use. */
   #used = new Uint8Array(0);
   readonly #untilMs: number;
   readonly #headsUntilMs: number;
@@ -109,7 +110,7 @@ class FileCheck {
     const [even, odd, synced] = META_OFFSETS.map((offset) => this.#meta(offset));
     const latest = even!.transaction >= odd!.transaction ? even! : odd!;
     await this.#snapshot(latest);
-    // The one that LMDB goes back to where the machine went down before the latest was synced.
+    // LMDB goes back to it where the machine stopped before the latest transaction was synced.
     if (synced!.transaction > 0n && synced!.transaction !== latest.transaction) await this.#snapshot(synced!);
   }
 
@@ -185,10 +186,10 @@ class FileCheck {
     }
   }
 
-  /** A record in a run of pages of its own; gives their count. */
+  /** Checks a record in a run of pages of its own, and returns their count. */
   #longRecord({ value: reference, sizeBytes }: Node, onRecord: OnRecord): number {
     const first = pageNumber(reference.readBigUInt64LE(0));
-    // More than it needs, where it took the place of a longer one of the same transaction.
+    // More than it needs where it replaced a longer one in the same transaction.
     const pages = pageNumber(reference.readBigUInt64LE(16));
     if (pages * PAGE_BYTES < HEADER_BYTES + sizeBytes) throw new Damage('a record is damaged');
     this.#use(first, pages);
@@ -200,7 +201,7 @@ class FileCheck {
     return pages;
   }
 
-  /** Pages that are free: a count of numbers, then page numbers, a run's behind its negative length; 0 is nothing. */
+  /** A list of free pages: a count, then page numbers; before a run's first page its negated length. 0 is no entry. */
   #freeList(list: Buffer): void {
     const count = list.length < 8 ? 0 : Number(list.readBigUInt64LE(0));
     if (list.length < 8 || count * 8 + 8 > list.length) throw new Damage('the list of free pages is damaged');
@@ -303,7 +304,7 @@ function nodeAt(body: Buffer, start: number, isLeaf: boolean): Node {
   };
 }
 
-/** In order, and within what the page above says. The first key of a branch stands for all below the second. */
+/** The keys are in order and within the bounds. The first key of a branch page is not used. */
 function expectKeys(nodes: readonly Node[], { from, to }: Visit, order: Order, isLeaf: boolean): void {
   const keys = nodes.slice(isLeaf ? 0 : 1).map((node) => node.key);
   const isSorted = keys.every((key, i) => key.length > 0 && (i === 0 || order(keys[i - 1]!, key) < 0));
@@ -334,7 +335,7 @@ function tableHeader(bytes: Buffer): TableHeader {
   };
 }
 
-/** What is too large for a number is too large for a file, too, and found to be so. */
+/** Too large a value exceeds the file, and so is found to be damaged. */
 function pageNumber(value: bigint): number {
   return Number(value);
 }
@@ -345,7 +346,7 @@ function compareIntegers(a: Buffer, b: Buffer): number {
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
-/** Of a table whose records' own checksums speak for them. */
+/** For tables whose records have checksums of their own. */
 const passOver: OnRecord = (_value, flags) => {
   if (flags !== 0) throw new Damage('a record is damaged');
 };

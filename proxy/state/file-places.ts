@@ -7,7 +7,9 @@ import type { StateStore } from './state-store.ts';
 const KEY = 'file-places';
 const NO_FILE = '';
 
-/** Where the files of a disk path lie, as the state has it written down and as they are found. */
+/**
+ * Where the files of a disk path lie, as written in the state and as found. They differ where the files were copied.
+ */
 export class StoredPlaces {
   readonly written: FilePlaces | null;
   readonly #path: string;
@@ -30,8 +32,8 @@ export class StoredPlaces {
   }
 
   /**
-   * Writes down where they lie now. To be called when all that follows from a copy is durable: a start that ends before
-   * finds the copy again.
+   * Writes where the files lie now to the state. To be called when all consequences of a copy are durable: a start that
+   * ends before detects the copy again. Rejects where a file or the state can't be written.
    */
   async note(): Promise<void> {
     const { written } = this;
@@ -45,7 +47,7 @@ export class StoredPlaces {
       writeLink(this.#link);
       found = this.found();
     }
-    // A cache that is switched off stays where it is.
+    // Without a cache in this run, keep the place of the last one.
     const next = { ...found, cache: found.cache ?? written?.cache ?? null };
     const row = Buffer.from(JSON.stringify(next));
     const meta = this.#state.table('meta');
@@ -61,7 +63,7 @@ export class StoredPlaces {
   }
 }
 
-/** Never changed afterwards: where another file's content is copied over it in place, that changes its time. */
+/** Never written again: a copy over it in place changes its time of change. */
 async function writeMarker(file: string): Promise<void> {
   rmSync(file, { force: true });
   const handle = await open(file, 'wx', 0o600);
@@ -73,13 +75,13 @@ async function writeMarker(file: string): Promise<void> {
   }
 }
 
-/** What matters is the link itself. */
+/** Its target is never read; its own inode and time of birth are. */
 function writeLink(file: string): void {
   rmSync(file, { force: true });
   try {
     symlinkSync('place', file);
   } catch {
-    // A file system without links: a changed marker then counts as a copy.
+    // The file system has no links: then a changed marker counts as a copy.
   }
 }
 

@@ -4,8 +4,8 @@ import { open, type Database, type RootDatabase } from 'lmdb';
 import type { StateRange, StateStore, StateTable, TableName } from './state-store.ts';
 
 /**
- * The state where its file system can only be read: what is there can be looked up, so that holds and invalidations of
- * earlier runs count. What a start notes for itself is kept in memory; from `seal` on every write is refused.
+ * The state on a read-only file system. Stored rows can be read, so that holds and invalidations of earlier runs count.
+ * Writes of the start are kept in memory; after `seal` every write is refused.
  */
 export class ReadOnlyState implements StateStore {
   readonly starts = [];
@@ -14,7 +14,7 @@ export class ReadOnlyState implements StateStore {
   readonly #tables = new Map<TableName, OverlaidTable>();
   #isSealed = false;
 
-  /** Throws where there is a state that can't be read. */
+  /** Throws where a state exists and can't be read. */
   constructor(path: string) {
     const directory = join(path, 'state');
     const options = { encoding: 'binary', keyEncoding: 'binary', maxDbs: 16, noSubdir: false } as const;
@@ -31,7 +31,7 @@ export class ReadOnlyState implements StateStore {
   table(name: TableName): StateTable {
     let table = this.#tables.get(name);
     if (table === undefined) {
-      // lmdb declares a table, and gives undefined where there is none.
+      // lmdb's type leaves out undefined, which it returns for a table that does not exist.
       const stored: Database<Buffer, Buffer> | undefined = this.#root?.openDB<Buffer, Buffer>({
         name,
         encoding: 'binary',
@@ -54,7 +54,7 @@ export class ReadOnlyState implements StateStore {
   }
 }
 
-/** What is stored, with what was put or removed (null) since. */
+/** The stored rows of a table, overlaid with those that were put or removed (null) since. */
 class OverlaidTable implements StateTable {
   readonly #stored: Database<Buffer, Buffer> | null;
   readonly #changed = new Map<string, Buffer | null>();
@@ -113,7 +113,7 @@ interface Row {
   readonly value: Buffer;
 }
 
-/** Two ordered sequences as one. */
+/** Merges two sequences of rows in the given order. */
 function* merged(
   stored: Iterable<Row>,
   added: readonly Row[],

@@ -8,23 +8,22 @@ import { LmdbGate } from './lmdb-panic.ts';
 import { WriteProbe } from './write-probe.ts';
 
 /**
- * What Weir must not forget: the fence's records, the reserved sequences, feed positions, digests of the configuration
- * and the journal of writes. One LMDB environment, written by the coordinator alone. A write has resolved when it was
- * synced.
+ * The durable state: the fence's records, reserved sequences, holds, feed positions, digests of the configuration and
+ * the journal of writes. One LMDB environment, written by the coordinator alone. A write resolves when it is synced.
  */
 export interface StateStore {
   /**
-   * A random id for each of the last hundred starts on this environment, this one's last; synced before the cache is
-   * opened. A cache that carries another has seen invalidations that this state has not.
+   * A random id for each of the last hundred starts on this environment, that of this start last; synced before the
+   * cache is opened. A cache with another id may have entries that invalidations unknown to this state concern.
    */
   readonly starts: readonly string[];
-  /** Counts the starts on this environment. */
+  /** The number of starts on this environment. */
   readonly boot: number;
-  /** A table of its own; made when first asked for. */
+  /** The table of that name, created on first use. */
   table(name: TableName): StateTable;
   /**
-   * All puts and removals that `change` makes become durable together, or the promise rejects. It runs later, and after
-   * whoever asked for an earlier one that failed has heard of it.
+   * Makes all puts and removals of `change` durable together, or rejects. `change` runs later, in order, and after the
+   * rejection of an earlier write has been handled.
    */
   write(change: () => void): Promise<void>;
   close(): Promise<void>;
@@ -47,10 +46,12 @@ export type TableName =
 /** Keys are strings or buffers in byte order, of at most 1,900 bytes. Reads show what was committed. */
 export interface StateTable {
   get(key: string | Buffer): Buffer | undefined;
-  /** Only within the `change` of a write, as `remove`. */
+  /** Only within the `change` of a `write`; so is `remove`. */
   put(key: string | Buffer, value: Buffer): void;
   remove(key: string | Buffer): void;
-  /** In the order of keys; `from` included, `to` not. `backwards`: from `from` down. The values are the caller's own. */
+  /**
+   * In the order of keys; `from` included, `to` not. `backwards`: from `from` down. The values are the caller's own.
+   */
   range(range?: StateRange): Iterable<{ key: Buffer; value: Buffer }>;
   count(): number;
 }
@@ -64,20 +65,20 @@ export interface StateRange {
 
 export type OpenedState =
   | { readonly kind: 'open'; readonly state: StateStore; readonly report: readonly string[] }
-  /** `isDamaged`: it is LMDB's file that is not sound. */
+  /** `isDamaged`: LMDB's file is not sound. */
   | { readonly kind: 'failed'; readonly reason: string; readonly isDamaged: boolean };
 
-/** 2: the fence's tags are hashed by a key of the state; one without is taken over. */
+/** 2: tags are hashed with a key of the state. A state of format 1 is converted. */
 const FORMAT_VERSION = 2;
 const MAP_BYTES = 16 * 2 ** 30;
 const KNOWN_STARTS = 100;
-/** A million waiting writes take several seconds to look through; the other tables come first. */
+/** The longest that the file is checked: with a million waiting writes all of it takes several seconds. */
 const CHECK_MS = 500;
 
 /**
- * Opens or makes the state below `path`. `reserveBytes` of its file are written beforehand, so that a cache that fills
- * the file system can't starve it. A state of another format or that can't be read is a failure, never silently made
- * anew: it may hold accepted writes.
+ * Opens or creates the state below `path`. The file is filled to `reserveBytes` at once, so that a cache that fills the
+ * file system leaves it room. A state of a later format or that can't be read is a failure and never replaced: it may
+ * hold accepted writes.
  */
 export async function openState(path: string, reserveBytes: number): Promise<OpenedState> {
   const directory = join(path, 'state');
@@ -91,14 +92,14 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       path: directory,
       encoding: 'binary',
       keyEncoding: 'binary',
-      // Otherwise they are as large as the machine's own.
+      // Otherwise pages have the size of the machine's, which the file check does not know.
       pageSize: PAGE_BYTES,
       maxDbs: 16,
       mapSize: MAP_BYTES,
       noSubdir: false,
-      // A commit's promise then means that it was synced.
+      // So that the promise of a commit resolves when it is synced.
       overlappingSync: false,
-      // With it, lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one too.
+      // Otherwise lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one, too.
       eventTurnBatching: false,
     });
     const state = new LmdbState(root, probe);
@@ -122,7 +123,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       meta.put('boot', uint32(state.boot));
     });
     await reserve(join(directory, 'data.mdb'), reserveBytes);
-    // The journal holds what clients have sent, credentials included.
+    // The journal holds requests of clients, credentials included.
     await Promise.all(['data.mdb', 'lock.mdb'].map((name) => chmod(join(directory, name), 0o600)));
     return { kind: 'open', state, report };
   } catch (error) {
@@ -134,14 +135,16 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
   }
 }
 
-/** Takes the state below `path` out of the way, and gives the folder where it is then. */
+/** Moves the state below `path` to another folder, which it returns. Throws where it can't be moved. */
 export function setStateAside(path: string, nowMs: number): string {
   const aside = join(path, `state-damaged-${nowMs}`);
   renameSync(join(path, 'state'), aside);
   return aside;
 }
 
-/** What is wrong with the file of the state below `path`, for an operator; null: nothing, or there is none. */
+/**
+ * What is wrong with the state's file below `path`, as a message to the operator; null: nothing, or there is no file.
+ */
 export async function damageOfState(path: string): Promise<string | null> {
   const file = join(path, 'state', 'data.mdb');
   const bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
@@ -149,7 +152,7 @@ export async function damageOfState(path: string): Promise<string | null> {
   return damage === null ? null : `${file}: ${damage}`;
 }
 
-/** One change and whoever waits until it is synced. */
+/** A change, and the promise of its write. */
 interface Waiting {
   readonly change: () => void;
   resolve(): void;
@@ -181,7 +184,7 @@ class LmdbState implements StateStore {
     return table;
   }
 
-  /** What is asked for while a sync is under way shares the next one. */
+  /** Writes that are called while a sync runs share the next transaction. */
   write(change: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ change, resolve, reject });
@@ -196,7 +199,7 @@ class LmdbState implements StateStore {
   }
 
   async #writeAll(): Promise<void> {
-    // What this turn asks for goes together.
+    // Writes of one turn share a transaction.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const together = this.#waiting.splice(0);
@@ -211,7 +214,7 @@ class LmdbState implements StateStore {
         const cause = await causeOf(error);
         this.#gate.note(cause);
         for (const { reject } of together) reject(cause);
-        // Those who are told take their turns before the next transaction begins.
+        // Lets the callers handle the rejection before the next transaction begins.
         await Promise.resolve();
       }
     }
@@ -219,7 +222,7 @@ class LmdbState implements StateStore {
   }
 }
 
-/** lmdb rejects with an error that holds a promise of the cause. */
+/** lmdb rejects with an error that has a promise of its cause. */
 async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !('commitError' in error)) return error;
   return await Promise.resolve(error.commitError).catch((cause: unknown) => cause);
@@ -274,7 +277,7 @@ export function uint32(value: number): Buffer {
   return buffer;
 }
 
-/** Fills the file up to `bytes`. LMDB knows by itself which pages it uses and writes over the rest. */
+/** Fills the file with zeros up to `bytes`, synced. LMDB overwrites pages that it does not use. */
 async function reserve(file: string, bytes: number): Promise<void> {
   const handle = await openFile(file, 'r+');
   try {

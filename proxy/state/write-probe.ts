@@ -2,15 +2,15 @@ import { closeSync, existsSync, ftruncateSync, openSync, writeFileSync, writeSyn
 import { join } from 'node:path';
 
 /**
- * Whether a folder's file system takes writes, asked before LMDB is. After a write that failed, lmdb leaves its locks
- * taken and its memory damaged, which can end the process: so it is not asked to write where we know that it would fail.
+ * Tests by a write of its own whether a folder's file system takes writes, before LMDB writes. After a write that
+ * failed, lmdb keeps its locks and its memory is damaged, which can end the process.
  */
 export class WriteProbe {
   readonly #file: number;
 
   /**
-   * To be made before LMDB opens the folder. Throws where no file can be made in it, or where there is no room for those
-   * with which LMDB begins: it maps its lock file, and would end the process.
+   * To be constructed before LMDB opens the folder. Throws where no file can be created in it, or where there is no
+   * room for LMDB's first files: LMDB maps its lock file, and without room that ends the process.
    */
   constructor(folder: string) {
     this.#file = openSync(join(folder, 'probe'), 'w', 0o600);
@@ -19,7 +19,7 @@ export class WriteProbe {
     writeSync(this.#file, BYTE, 0, 1, 0);
   }
 
-  /** The system's error; null: a write has just gone through. A few microseconds. */
+  /** Writes a byte, in a few microseconds. Null: it was written; else the system's error. */
   check(): NodeJS.ErrnoException | null {
     try {
       writeSync(this.#file, BYTE, 0, 1, 0);
@@ -35,5 +35,5 @@ export class WriteProbe {
 }
 
 const BYTE = Buffer.alloc(1);
-/** More than the lock file and a few pages take. */
+/** More than LMDB's lock file and first pages take. */
 const FIRST_BYTES = 128 * 1024;
