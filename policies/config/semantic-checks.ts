@@ -45,7 +45,7 @@ function checkAdmin({ admin, listen }: Sections): Finding[] {
   if (admin === null) return [];
   const findings: Finding[] = [];
   if (admin.token === '' && !isLoopback(admin.host)) {
-    findings.push(finding(['admin', 'host'], 'a loopback address, or a token beside it', `"${admin.host}"`));
+    findings.push(finding(['admin', 'host'], 'a loopback address, or a token', `"${admin.host}"`));
   }
   if (listen !== null && admin.port !== 0 && admin.port === listen.port && admin.host === listen.host) {
     findings.push(finding(['admin', 'port'], 'another port than that of listen', String(admin.port)));
@@ -121,10 +121,10 @@ function checkFreshness(section: RouteSection, { cache }: RouteInput, { feeds }:
   const findings: Finding[] = [];
   const freshness = placeOf(section, ['cache', 'freshness']);
   if (cache.freshness === 'fixed' && !says(section, ['cache', 'ttl'])) {
-    findings.push(finding(freshness, 'a ttl beside freshness: fixed', 'none'));
+    findings.push(finding(freshness, 'a ttl with freshness: fixed', 'none'));
   }
   if (cache.freshness === 'until-changed' && !says(section, ['cache', 'feed'])) {
-    findings.push(finding(freshness, 'a feed beside freshness: until-changed', 'none'));
+    findings.push(finding(freshness, 'a feed with freshness: until-changed', 'none'));
   }
   if (cache.feed !== undefined && !feeds.has(cache.feed)) {
     const names = [...feeds.keys()];
@@ -133,7 +133,7 @@ function checkFreshness(section: RouteSection, { cache }: RouteInput, { feeds }:
   }
   for (const key of ['version-header', 'position-header'] as const) {
     if (cache[key] !== undefined && cache[key] !== false && !says(section, ['cache', 'feed'])) {
-      findings.push(finding(placeOf(section, ['cache', key]), `a feed beside ${key}`, 'none'));
+      findings.push(finding(placeOf(section, ['cache', key]), `a feed with ${key}`, 'none'));
     }
   }
   return findings;
@@ -149,7 +149,7 @@ function checkWrite(section: RouteSection, { write }: RouteInput): Finding[] {
     findings.push(
       finding(
         placeOf(section, ['write', 'update']),
-        'policy: through beside update: true',
+        'policy: through with update: true',
         `policy: ${write.policy}`,
       ),
     );
@@ -160,7 +160,7 @@ function checkWrite(section: RouteSection, { write }: RouteInput): Finding[] {
     writtenAt(section.own, ['write', 'coalesce']) !== undefined
   ) {
     const path = placeOf(section, ['write', 'coalesce']);
-    findings.push(finding(path, 'policy: behind beside coalesce: true', `policy: ${write.policy}`));
+    findings.push(finding(path, 'policy: behind with coalesce: true', `policy: ${write.policy}`));
   }
   if (write.retry.base > write.retry.max) {
     findings.push(finding(placeOf(section, ['write', 'retry', 'base']), 'no more than max', 'more'));
@@ -219,20 +219,20 @@ function warnOfIdleKeys(section: RouteSection): Finding[] {
   const { route } = section;
   if (route === null) return [];
   const { freshness } = route.cache;
-  return EFFECTIVE_BESIDE.flatMap(([key, beside]) =>
-    beside.includes(freshness) || writtenAt(section.own, ['cache', key]) === undefined
+  return EFFECTIVE_WITH.flatMap(([key, needed]) =>
+    needed.includes(freshness) || writtenAt(section.own, ['cache', key]) === undefined
       ? []
       : [
           finding(
             placeOf(section, ['cache', key]),
-            `freshness: ${beside.join(' or ')} beside ${key}`,
+            `freshness: ${needed.join(' or ')} with ${key}`,
             `${freshness}: it has no effect`,
           ),
         ],
   );
 }
 
-const EFFECTIVE_BESIDE: readonly (readonly [string, readonly string[]])[] = [
+const EFFECTIVE_WITH: readonly (readonly [string, readonly string[]])[] = [
   ['ttl', ['fixed']],
   ['default-ttl', ['headers']],
 ];
@@ -244,11 +244,7 @@ function warnOfDroppedNames(section: RouteSection, { listen }: Sections): Findin
   return (['key', 'bypass'] as const).flatMap((key) =>
     route.cache[key].headers.filter(isDroppedName).map((name) => {
       const place = placeOf(section, ['cache', key, 'headers']);
-      return finding(
-        place,
-        'underscores: keep in listen beside such a name',
-        `${name}: it is always dropped`,
-      );
+      return finding(place, 'listen.underscores: keep with such a name', `${name}: it is always dropped`);
     }),
   );
 }

@@ -37,10 +37,10 @@ export function createAdminApp(deps: AdminDependencies): Hono {
   for (const path of new Set(endpoints.map(({ path }) => path))) {
     app.all(path, () => methodNotAllowed(endpoints.filter((endpoint) => endpoint.path === path)));
   }
-  app.notFound((c) => answerProblem(404, 'Not found', `Nothing is at ${c.req.path}.`));
+  app.notFound((c) => answerProblem(404, 'Not found', `The admin side has no ${c.req.path}.`));
   app.onError((error, c) => {
     deps.log.error({ event: 'admin-failed', method: c.req.method, path: c.req.path, err: error });
-    return answerProblem(500, 'Internal error', 'Weir failed to answer; its log says why.');
+    return answerProblem(500, 'Internal error', 'Weir failed to answer. Its log has the reason.');
   });
   return app;
 }
@@ -113,7 +113,7 @@ async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
 /** A name that was misspelt is purged like any other. To find that out costs a scan, so only `?count=true` asks for it. */
 async function unborne(tags: readonly string[], deps: AdminDependencies): Promise<string[]> {
   const { entries, complete } = await deps.findEntries(tags);
-  return entries === 0 && complete ? ['no stored entry bears what was purged'] : [];
+  return entries === 0 && complete ? ['no stored entry has what was purged'] : [];
 }
 
 async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
@@ -133,7 +133,7 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
     case 'no-route':
       return answerProblem(404, 'No route', `No route takes GET ${place.path}.`);
     case 'host-needed':
-      return badRequest(['expected an absolute URL, for the host is in the key of this route']);
+      return badRequest(['expected an absolute URL, because the key of this route has the host']);
     default:
       return result satisfies never;
   }
@@ -183,7 +183,7 @@ function changed(action: WriteAction, c: Context): Response {
 }
 
 function noSuchWrite(): Response {
-  return answerProblem(404, 'Not found', 'There is no such write, or it is forgotten.');
+  return answerProblem(404, 'Not found', 'There is no such write, or it is no longer kept.');
 }
 
 /** Of a list, unless it says otherwise. */
@@ -196,7 +196,7 @@ async function reload(c: Context, { control = null }: AdminDependencies): Promis
     case 'reloaded':
       return c.json({ invalidatedRoutes: answer.invalidatedRoutes, warnings: answer.warnings });
     case 'refused': {
-      const detail = 'The configuration was not reloaded: the old one stays in force.';
+      const detail = 'The configuration was not reloaded. The old one stays in force.';
       return answerProblem(422, 'Reload refused', detail, { errors: answer.errors });
     }
     default:
@@ -209,10 +209,10 @@ function stop(c: Context, { control = null }: AdminDependencies): Response {
 }
 
 function notOurs(): Response {
-  return answerProblem(409, 'Not available', 'The program that embeds this Weir decides over it.');
+  return answerProblem(409, 'Not available', 'Only the program that embeds this Weir can do this.');
 }
 
-/** It serves, whatever it can't do beside that. */
+/** The process serves. `problems` has what it can't do. */
 function health(c: Context, deps: AdminDependencies): Response {
   const problems = deps.problems();
   return c.json({ status: problems.length === 0 ? 'ok' : 'impaired', problems });
@@ -261,15 +261,15 @@ function refused(reason: Exclude<AdminAccess['kind'], 'allowed'>): Response {
       return answerProblem(
         421,
         'Misdirected request',
-        'Without an admin token only localhost, 127.0.0.1 and [::1] are answered, as the Host of a request.',
+        'Without an admin token, the Host of a request must be localhost, 127.0.0.1 or [::1].',
       );
     case 'foreign-page':
-      return answerProblem(403, 'Forbidden', 'A web page may change nothing here without an admin token.');
+      return answerProblem(403, 'Forbidden', 'Without an admin token, a web page can change nothing here.');
     case 'not-json':
       return answerProblem(
         415,
         'Unsupported media type',
-        'Expected "Content-Type: application/json": without an admin token, no other content is taken.',
+        'Expected "Content-Type: application/json". Without an admin token, no other content is accepted.',
       );
     default:
       return reason satisfies never;
@@ -280,7 +280,7 @@ function unauthorized(): Response {
   const response = answerProblem(
     401,
     'Unauthorized',
-    'This needs "Authorization: Bearer" with the admin token.',
+    'This request needs "Authorization: Bearer" with the admin token.',
   );
   response.headers.set('WWW-Authenticate', 'Bearer realm="weir"');
   return response;
@@ -288,7 +288,7 @@ function unauthorized(): Response {
 
 function methodNotAllowed(endpoints: readonly Endpoint[]): Response {
   const methods = endpoints.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
-  const response = answerProblem(405, 'Method not allowed', `This takes ${methods.join(', ')}.`);
+  const response = answerProblem(405, 'Method not allowed', `Allowed methods: ${methods.join(', ')}.`);
   response.headers.set('Allow', methods.join(', '));
   return response;
 }

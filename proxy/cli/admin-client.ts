@@ -64,7 +64,7 @@ function read(status: number, text: string, { url, token }: AdminTarget, members
   const isDone = status >= 200 && status < 300;
   if (isDone && holds(value, members)) return { kind: 'ok', value };
   if (status === 401) {
-    const detail = token === '' ? 'asks for a token: --token, or WEIR_ADMIN_TOKEN' : 'takes another token';
+    const detail = token === '' ? 'asks for a token: --token, or WEIR_ADMIN_TOKEN' : 'expects another token';
     return { kind: 'refused', status, detail: `the admin side at ${url} ${detail}`, errors: [], value };
   }
   const { detail, errors } = (!isDone && typeof value === 'object' && value !== null ? value : {}) as Problem;
@@ -101,5 +101,5 @@ function unreachable(url: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (code === 'ECONNREFUSED') return `nothing listens at ${url}, the admin side: is weir serve running?`;
   const reason = error instanceof Error && error.message !== '' ? error.message : code;
-  return `the admin side at ${url} can't be asked: ${reason}`;
+  return `the admin side at ${url} can't be reached: ${reason}`;
 }

@@ -180,7 +180,7 @@ function readExplain(args: string[]): Command {
       ? { kind: 'explain-event', file, json, event, feed, fields }
       : wrong('explain', 'expected METHOD and URL or --event, got both');
   }
-  if (feed !== null) return wrong('explain', 'expected --event beside --feed, got none');
+  if (feed !== null) return wrong('explain', 'expected --event with --feed, got none');
   const [method, url] = positionals;
   if (method === undefined || url === undefined || positionals.length > 2) {
     return wrong('explain', `expected METHOD and URL, got ${positionals.length} arguments`);

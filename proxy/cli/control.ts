@@ -89,7 +89,7 @@ export async function runStop(options: ControlOptions<StopCommand>): Promise<0 |
     }
     told = text;
     if (performance.now() > deadline) {
-      const detail = `Weir (pid ${pid}) was told to stop and has not ended yet`;
+      const detail = `Weir (pid ${pid}) is stopping and has not ended yet`;
       tellUndone('stop', { kind: 'unreachable', detail }, { json, stdout, stderr });
       return 1;
     }

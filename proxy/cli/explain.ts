@@ -119,7 +119,7 @@ function routeLines({ origin, entry, policy, responses }: RouteExplanation): str
   lines.push('Policy', ...policy.map((sentence) => `  ${sentence}`));
   if (entry === null) return lines;
   lines.push('Key', `  ${entry.key.split('\n').join(' ')}`);
-  lines.push("Tags, beside the response's own", ...entry.tags.map((tag) => `  ${tag}`));
+  lines.push('Tags, besides those of the response', ...entry.tags.map((tag) => `  ${tag}`));
   lines.push('A response', ...responses.map(({ response, fate }) => `  ${response}: ${fate}`));
   return lines;
 }

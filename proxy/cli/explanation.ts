@@ -153,7 +153,7 @@ function keyFor(origin: OriginConfig, { cache }: RouteConfig, asked: Asked) {
   });
 }
 
-/** Those that any response would have; its own come beside. */
+/** The tags of any response. Its own tags are added to these. */
 function tagsFor(
   route: RouteConfig,
   params: Readonly<Record<string, string>>,

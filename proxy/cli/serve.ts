@@ -78,7 +78,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   });
   const cause = await signals.stop;
   log.info({ event: 'stopping', signal: cause });
-  stderr.write(`weir: stopping (${cause}); a second signal ends it at once\n`);
+  stderr.write(`weir: stopping (${cause}); a second signal stops it at once\n`);
   await reload.settled();
   const graceMs = coordinator.config.listen.stopTimeoutMs;
   const deadlineMs = performance.now() + graceMs;
@@ -113,10 +113,10 @@ function tellReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
   }
   const { errors } = answer;
   for (const error of errors) stderr.write(`${error}\n`);
-  stderr.write('weir: the configuration was not reloaded: the old one stays in force\n');
+  stderr.write('weir: the configuration was not reloaded; the old one stays in force\n');
   log.error(
     { event: 'reload-refused', errors },
-    'the configuration was not reloaded: the old one stays in force',
+    'the configuration was not reloaded; the old one stays in force',
   );
 }
 
@@ -134,7 +134,7 @@ function inTurn<Result>(
 }
 
 function logStopped(log: Log, cut: number): void {
-  if (cut > 0) log.warn({ event: 'stopped', cut }, 'requests under way were cut');
+  if (cut > 0) log.warn({ event: 'stopped', cut }, 'requests in progress were cut');
   else log.info({ event: 'stopped' });
 }
 
@@ -146,12 +146,12 @@ function banner(config: Config, port: number, adminPort: number): string {
   if (isDemo) {
     lines.push(
       '',
-      'Try, twice each, and look at Cache-Status:',
+      'Run each of these twice, and compare Cache-Status:',
       `  curl -i ${main}/products/1`,
       `  curl -i ${main}/search?q=lamp`,
-      'Change a product, and see that nothing stale is served:',
+      'Change a product, and ask again: the response is not stale:',
       `  curl -i -X PUT -H 'Content-Type: application/json' -d '{"name":"New name"}' ${main}/products/1`,
-      'Purge by tag, and see what was counted:',
+      'Purge by tag, and see the counters:',
       `  curl -X POST -H 'Content-Type: application/json' -d '{"tags":["product:1"]}' ${admin}/purge`,
       `  curl ${admin}/stats`,
     );

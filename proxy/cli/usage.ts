@@ -1,4 +1,4 @@
-/** What the command line takes, as it is told to people. */
+/** The usage texts of the command line. */
 
 export const COMMANDS = ['serve', 'check', 'explain', 'purge', 'writes', 'reload', 'stop', 'schema'] as const;
 export type CommandName = (typeof COMMANDS)[number];
@@ -15,71 +15,71 @@ export function usageOf(command: CommandName | null): string {
 const OVERVIEW = `Usage: weir COMMAND [--config FILE] [--json]
 
   serve               run the cache
-  check               say whether the configuration is fine, and everything that is wrong with it
-  explain METHOD URL  say which route takes a request, and what becomes of it and of its response
-  explain --event F   say what a message of a feed would invalidate
-  purge               invalidate what is stored, through the admin side of a running Weir
-  writes ...          list, show, retry or discard writes of the journal, through the admin side of a running Weir
-  reload              make a running Weir read its configuration again
-  stop                end a running Weir when the requests under way are done
+  check               check the configuration file, and list everything that is wrong with it
+  explain METHOD URL  show which route takes a request, and how its response is cached
+  explain --event F   show what a message of a feed would invalidate
+  purge               invalidate stored responses of a running Weir
+  writes ...          list, show, retry or discard writes in the journal of a running Weir
+  reload              make a running Weir read its configuration file again
+  stop                stop a running Weir once the requests in progress are done
   schema              print the JSON Schema of the configuration file
 
-  --config FILE       the configuration; default proxy.config.yaml
+  --config FILE       the configuration file; default proxy.config.yaml
   --json              print JSON; not with serve
-  --admin URL         the admin side of the running Weir; also WEIR_ADMIN. No configuration file is then needed
-  --token TOKEN       its token; also WEIR_ADMIN_TOKEN, which other users of the machine can't see
+  --admin URL         the admin side of the running Weir (or WEIR_ADMIN), in place of a configuration file
+  --token TOKEN       its token (or WEIR_ADMIN_TOKEN, which other users of the machine can't see)
   --help, --version
 
-Exit codes: 0 fine, 1 it is not, 2 wrong usage. "weir COMMAND --help" says more.
+Exit codes: 0 success, 1 failure, 2 wrong usage. "weir COMMAND --help" explains a command.
 `;
 
-const CONFIG = '  --config FILE         the configuration; default proxy.config.yaml\n';
+const CONFIG = '  --config FILE         the configuration file; default proxy.config.yaml\n';
 const JSON_OPTION = '  --json                print JSON\n';
-const ADMIN_OPTIONS = `  --admin URL           the admin side, in place of the one that the configuration names; also WEIR_ADMIN, unless
-                        --config is given. No configuration file is then needed
-  --token TOKEN         its token; also WEIR_ADMIN_TOKEN, which other users of the machine can't see
+const ADMIN_OPTIONS = `  --admin URL           the admin side of the running Weir, in place of a configuration file. Without --config,
+                        WEIR_ADMIN names it as well
+  --token TOKEN         its token (or WEIR_ADMIN_TOKEN, which other users of the machine can't see)
 `;
 const RUNNING = '[--admin URL] [--token TOKEN] [--config FILE] [--json]';
 
 const USAGE: Readonly<Record<CommandName, string>> = {
   serve: `Usage: weir serve [--config FILE] [--distrust]
 
-Runs the cache. SIGHUP reads the configuration again; SIGTERM and SIGINT end it when the requests under
-way are done, a second one at once. The log goes to standard output, one line of JSON an event.
+Runs the cache. SIGHUP makes it read the configuration again. SIGTERM and SIGINT stop it once the requests in
+progress are done; a second one stops it at once. The log goes to standard output, one line of JSON per event.
 
   --distrust            the disk path was restored in a way that its files do not show, as from a snapshot of
                         the machine: revalidate everything stored, and send no waiting write until you decide
 ${CONFIG}`,
   check: `Usage: weir check [--config FILE] [--json]
 
-Says whether the configuration is fine, and everything that is wrong with it.
+Checks the configuration file, and lists everything that is wrong with it. Exit code 1: it has errors.
 
 ${CONFIG}${JSON_OPTION}`,
   explain: `Usage: weir explain METHOD URL [-H 'NAME: VALUE']... ${RUNNING}
        weir explain --event FILE [--feed NAME] [-H 'NAME: VALUE']... [--config FILE] [--json]
 
-Says which route takes a request and why those before it do not, under which key and tags its response is
-stored, and what is stored now, if a Weir runs. URL is a path or absolute. Exit code 1: no route takes it.
+Shows which route takes a request and why earlier routes do not, the key and the tags under which its response
+is stored, and what is stored now if Weir runs. URL is a path or absolute. Exit code 1: no route takes it.
 
-With --event, says what a message of a feed would invalidate. Exit code 1: not all of it is mapped.
+With --event, shows what a message of a feed would invalidate. Exit code 1: not all of it is mapped.
 
   -H, --header LINE     a header field of the request or the message; may be repeated
-  --event FILE          a message, as the feed would bring it
+  --event FILE          a message, as the feed would deliver it
   --feed NAME           the feed, where there are several
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   purge: `Usage: weir purge [--url URL]... [--tag TAG]... [--prefix PREFIX]... [--host HOST]... [--route NAME]...
                   [--all] [--soft] [--dry-run]
                   ${RUNNING}
 
-Invalidates what is stored, through the admin side of a running Weir.
+Invalidates stored responses of a running Weir. Each is revalidated at its next use.
 
   --url URL             a path, on every host, or an absolute URL
-  --tag TAG             what bears this tag
-  --prefix PREFIX       what lies below a path of whole segments, or of an absolute URL
-  --host HOST           what belongs to a host
-  --route NAME          what a route stored
+  --tag TAG             responses with this tag
+  --prefix PREFIX       everything below a path of whole segments, or below an absolute URL
+  --host HOST           everything of a host
+  --route NAME          everything that a route stored
   --all                 everything
-  --soft                may be served stale where stale-while-revalidate and stale-if-error allow
+  --soft                allow stale responses where stale-while-revalidate and stale-if-error allow
   --dry-run             count what would be purged, and purge nothing
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   writes: `Usage: weir writes list [--state waiting|dead|done] [--limit N] [--after ID] ...
@@ -88,23 +88,22 @@ ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
        weir writes discard ID... ...
 where ... is ${RUNNING}
 
-Looks after the writes that a route with policy: behind has acknowledged, through the admin side of a running
-Weir. retry sends a dead write again: in its place where it stops its URL, else behind all others of its
-URL. discard gives one up for good.
+Manages the writes that routes with policy: behind have acknowledged. retry sends a dead write again: at its place
+if later writes to its URL wait for it, otherwise after all others of its URL. discard removes one for good.
 
-  --state STATE         those that wait, are dead, or were delivered; default dead
-  --limit N             at most so many; default 100
-  --after ID            those that were accepted later than this one
+  --state STATE         waiting, dead, or delivered (done) writes; default dead
+  --limit N             the most to list; default 100
+  --after ID            only writes accepted after this one
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   reload: `Usage: weir reload ${RUNNING}
 
-Makes a running Weir read its own configuration file again. What is wrong with the file is printed, and the old
-configuration stays in force: exit code 1.
+Makes a running Weir read its own configuration file again. If the file has errors, they are printed, the old
+configuration stays in force, and the exit code is 1.
 
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   stop: `Usage: weir stop ${RUNNING}
 
-Ends a running Weir when the requests under way are done, and waits until it has ended.
+Stops a running Weir once the requests in progress are done, and waits until it has ended.
 
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   schema: `Usage: weir schema [--json]

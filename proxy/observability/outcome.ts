@@ -1,4 +1,4 @@
-/** What became of a request: one word, the same in logs, metrics and tests. Each has a reason beside it. */
+/** What became of a request: one word, the same in logs, metrics and tests. Each comes with a reason. */
 export const OUTCOMES = [
   /** A fresh entry; reason: the level it came from, `memory`, `disk` or `peer`; or what a waiting write sent, `pending`. */
   'hit',

@@ -37,7 +37,7 @@ export interface AdminQueriesDependencies {
   config(): Config;
   feeds(): readonly FeedStatus[];
   writes(): WriteStats;
-  /** What origins are asked beside what workers ask. */
+  /** Requests of the coordinator to origins, which workers do not count. */
   readonly asked: OriginCounters;
   originCells(): OriginCells;
   /** How far entries of a route may be believed, as its feed stands. */

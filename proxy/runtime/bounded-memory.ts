@@ -49,6 +49,6 @@ export function boundMemory(): void {
     process.execve(process.execPath, args, { ...restart.env });
   } catch (error) {
     // The permission model of Node.js (`--permission`) refuses it. Weir serves all the same.
-    process.stderr.write(`warning: memory is not bounded as it could be: ${(error as Error).message}\n`);
+    process.stderr.write(`warning: the memory of the process is not bounded: ${(error as Error).message}\n`);
   }
 }

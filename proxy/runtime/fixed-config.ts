@@ -5,7 +5,7 @@ export function strayDemoFeeds(config: Config): string[] {
   if (Object.values(config.origins).some(({ urls }) => urls.includes('demo:'))) return [];
   return Object.values(config.feeds)
     .filter(({ options }) => String(options['url']).startsWith('demo:'))
-    .map(({ name }) => `feeds.${name}.url is that of the built-in shop, which no origin is`);
+    .map(({ name }) => `feeds.${name}.url is the address of the built-in shop, and no origin is that shop`);
 }
 
 /** What workers and files were set up by once. */
@@ -25,5 +25,5 @@ export function fixedDifferences(before: Config, after: Config): string[] {
   ];
   return fixed
     .filter(([, value]) => JSON.stringify(value(before)) !== JSON.stringify(value(after)))
-    .map(([key]) => `${key} can't change while Weir runs: restart it`);
+    .map(([key]) => `${key} can't change while Weir runs: restart Weir`);
 }

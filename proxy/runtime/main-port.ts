@@ -37,6 +37,6 @@ export function takePort(host: string, port: number): Promise<MainPort> {
 export function cannotListen(host: string, port: number, code: string, message: string): string {
   if (code === 'EADDRINUSE') return `${host}:${port} is in use by another program`;
   if (code === 'worker') return `a worker can't start: ${message}`;
-  if (code === 'EACCES') return `${host}:${port} may not be listened on by this user`;
-  return `cannot listen on ${host}:${port}: ${message}`;
+  if (code === 'EACCES') return `${host}:${port} needs rights that this user does not have`;
+  return `can't listen on ${host}:${port}: ${message}`;
 }

@@ -44,7 +44,7 @@ export const STOPPED_AT_MOST = 20;
 
 function diskProblems(config: Config, fence: Condition['fence'], disk: Condition['disk']): string[] {
   const problems: string[] = [];
-  if (fence.isFailing) problems.push('the state can not be written: purges and writes are refused');
+  if (fence.isFailing) problems.push("the state can't be written: purges and writes are refused");
   if (disk === null) {
     if (config.cache.disk.sizeBytes > 0) problems.push('the cache on disk could not be opened and is off');
     return problems;

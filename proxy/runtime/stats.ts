@@ -1,4 +1,4 @@
-/** The state of the whole process at one moment, beside what requests were counted: for `GET /stats` and the metrics. */
+/** The state of the whole process at one moment, for `GET /stats` and the metrics. Counts of requests are not part of it. */
 import type { WriteStats } from '../writes/journal-admin.ts';
 import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { DiskStats } from '../store/disk/writer.ts';

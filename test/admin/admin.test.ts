@@ -113,7 +113,7 @@ describe('POST /purge', () => {
     expect((await ask('POST', '/purge?count=true', '{"tags":["t"]}')).json).toEqual({
       sequence: 7,
       tags: 1,
-      warnings: ['no stored entry bears what was purged'],
+      warnings: ['no stored entry has what was purged'],
     });
   });
 
@@ -308,7 +308,7 @@ describe('what it does not know', () => {
     const answer = await ask('GET', '/nowhere');
     expect(answer).toMatchObject({
       status: 404,
-      json: { title: 'Not found', detail: 'Nothing is at /nowhere.' },
+      json: { title: 'Not found', detail: 'The admin side has no /nowhere.' },
     });
   });
 

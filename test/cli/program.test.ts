@@ -142,7 +142,11 @@ describe('weir purge', () => {
   it('says why it could not', async () => {
     await runAdmin('another');
     const refused = await place.weir(['purge', '--config', 'running.yaml', '--all']);
-    expect(refused).toMatchObject({ code: 1, out: '', err: expect.stringContaining('takes another token') });
+    expect(refused).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('expects another token'),
+    });
     await close?.();
     await runAdmin();
     const unknown = await place.weir(['purge', '--config', 'running.yaml', '--route', 'lst']);

@@ -29,7 +29,7 @@ routes:
       '1:1 lisen: expected one of listen, admin, log, cache, cache-status, fence, flights, journal, writes, origins, feeds, defaults, routes (did you mean listen?), got lisen',
       '3:9 listen.port: expected a whole number from 0 to 65535, got 80800',
       '4:12 listen.workers: expected auto, or a whole number from 1 to 256, got "none"',
-      '5:16 admin.host: expected a loopback address, or a token beside it, got "0.0.0.0"',
+      '5:16 admin.host: expected a loopback address, or a token, got "0.0.0.0"',
       '5:25 admin.tokn: expected one of host, port, token, limits (did you mean token?), got tokn',
       '6:8 cache: expected a map, got "big"',
       '8:16 origins.shop.url: expected an origin URL without credentials, got "http://…@h/"',
@@ -43,7 +43,7 @@ routes:
       '14:41 routes[0].origin: expected one of shop, third (did you mean shop?), got "shopp"',
       '14:68 routes[0].cache.freshness: expected one of headers, fixed, until-changed, none (did you mean fixed?), got "fix"',
       '15:35 routes[1].match.mehtods: expected one of path, host, methods (did you mean methods?), got mehtods',
-      '15:82 routes[1].write.update: expected policy: through beside update: true, got policy: around',
+      '15:82 routes[1].write.update: expected policy: through with update: true, got policy: around',
       '15:88 routes[1].write.polycy: expected one of policy, invalidate, update, reads, coalesce, read-whole, max-body, oversize, on-full, on-dead, retry (did you mean policy?), got polycy',
       '16:5 routes[2]: expected a map, got 5',
     ]);

@@ -84,7 +84,7 @@ routes:
 
   it('warn of a lifetime that has no effect', () => {
     expect(warningsOf(`${ORIGIN}routes: [{ match: /*, cache: { ttl: 5s } }]`)).toEqual([
-      '2:37 routes[0].cache.ttl: expected freshness: fixed beside ttl, got headers: it has no effect',
+      '2:37 routes[0].cache.ttl: expected freshness: fixed with ttl, got headers: it has no effect',
     ]);
     expect(warningsOf(`${ORIGIN}defaults: { cache: { ttl: 5s } }`)).toEqual([]);
   });
@@ -111,15 +111,15 @@ describe('an error', () => {
     ],
     [
       route('    cache: { freshness: fixed }'),
-      '4:25 routes[0].cache.freshness: expected a ttl beside freshness: fixed, got none',
+      '4:25 routes[0].cache.freshness: expected a ttl with freshness: fixed, got none',
     ],
     [
       route('    cache: { freshness: until-changed }'),
-      '4:25 routes[0].cache.freshness: expected a feed beside freshness: until-changed, got none',
+      '4:25 routes[0].cache.freshness: expected a feed with freshness: until-changed, got none',
     ],
     [
       `defaults: { cache: { freshness: fixed } }\n${ORIGIN}`,
-      '1:33 defaults.cache.freshness: expected a ttl beside freshness: fixed, got none',
+      '1:33 defaults.cache.freshness: expected a ttl with freshness: fixed, got none',
     ],
     [
       route('    cache: { feed: db }'),
@@ -143,11 +143,11 @@ describe('an error', () => {
     ],
     [
       route('    write: { update: true }'),
-      '4:22 routes[0].write.update: expected policy: through beside update: true, got policy: around',
+      '4:22 routes[0].write.update: expected policy: through with update: true, got policy: around',
     ],
     [
       route('    write: { policy: through, coalesce: true }'),
-      '4:41 routes[0].write.coalesce: expected policy: behind beside coalesce: true, got policy: through',
+      '4:41 routes[0].write.coalesce: expected policy: behind with coalesce: true, got policy: through',
     ],
     [
       route('    write: { retry: { base: 2m } }'),

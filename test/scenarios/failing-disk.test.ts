@@ -137,7 +137,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
     const weir = await start(disk.folder, origin.url, '61s');
     onTestFinished(async () => void (await weir.stop()));
     expect(await weir.event('disk-read-only')).toMatchObject({ path: `${disk.folder}/data` });
-    expect(await problemsOf(weir)).toContainEqual(expect.stringContaining('state can not be written'));
+    expect(await problemsOf(weir)).toContainEqual(expect.stringContaining("state can't be written"));
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 0']));
     expect(await isHit(weir, '/a')).toBe(true);
     origin.change('/a');
@@ -163,7 +163,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
     });
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
     expect(await seen(weir, '/new')).toEqual(new Set(['/new 0']));
-    expect(await problemsOf(weir)).toContainEqual(expect.stringContaining('state can not be written'));
+    expect(await problemsOf(weir)).toContainEqual(expect.stringContaining("state can't be written"));
     expect(await metricsOf(weir, 'weir_fence_failures_total')).toBeGreaterThan(0);
     expect(await weir.event('clock-not-recorded')).toMatchObject({ level: 'warn' });
     // What it would invalidate could not be noted.

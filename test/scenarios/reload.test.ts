@@ -125,7 +125,7 @@ describe('a reload', () => {
     const [refused] = weir.events('reload-refused') as { errors: string[] }[];
     expect(refused?.errors).toHaveLength(2);
     for (const error of refused!.errors) expect(error).toMatch(/weir\.yaml:\d+:\d+ routes\[\d\]/);
-    const words = 'weir: the configuration was not reloaded: the old one stays in force';
+    const words = 'weir: the configuration was not reloaded; the old one stays in force';
     expect(weir.lines.slice(weir.lines.indexOf(refused!.errors[0]!))).toEqual(
       expect.arrayContaining([...refused!.errors, words]),
     );
@@ -141,7 +141,7 @@ describe('a reload', () => {
       }),
     );
     const [refused] = weir.events('reload-refused') as { errors: string[] }[];
-    expect(refused?.errors).toEqual(["listen.workers can't change while Weir runs: restart it"]);
+    expect(refused?.errors).toEqual(["listen.workers can't change while Weir runs: restart Weir"]);
     origin.on('/none/a', { fields: ['Cache-Control', 'max-age=60'], body: 'x' });
     expect(cacheStatusOf(await ask(`${weir.url}/none/a`))).toMatchObject({ fwd: 'uri-miss' });
   });

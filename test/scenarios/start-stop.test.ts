@@ -234,7 +234,7 @@ describe('a Weir that is told to stop', () => {
     expect(await weir.exited).toBe(0);
     expect(weir.events('stopped')).toMatchObject([{ level: 'info' }]);
     expect(spoken('weir: ')).toEqual([
-      'weir: stopping (SIGTERM); a second signal ends it at once',
+      'weir: stopping (SIGTERM); a second signal stops it at once',
       'weir: waiting for 1 request in progress, 4 event streams, 1 tunnel (at most 3600 s)',
       expect.stringMatching(/^weir: waiting for 1 request in progress \(at most 359\d s\)$/),
     ]);
