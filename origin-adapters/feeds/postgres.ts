@@ -177,7 +177,7 @@ class PostgresFeed implements Feed {
     const untilMs = clock.monotonicMs() + HELD_MS;
     for (;;) {
       const inspecting = inspect(session.control, session.replication, slot, this.#publications);
-      const adminQueries = await this.#inTime(inspecting, 'the server did not tell how it stands');
+      const adminQueries = await this.#inTime(inspecting, 'the server did not respond with its state');
       if (adminQueries.kind !== 'held') return adminQueries;
       if (clock.monotonicMs() >= untilMs) {
         const message = `slot ${slot} is held by the server's process ${adminQueries.pid}: every node needs a slot of its own`;

@@ -54,8 +54,8 @@ function isMarker(envelope: DataObject): boolean {
 
 function changeOf(envelope: DataObject, operation: string, key: Uint8Array | null): Change {
   const source = isDataObject(envelope['source']) ? envelope['source'] : {};
-  const told = isDataObject(envelope['before']) ? envelope['before'] : null;
-  const keyRow = operation === 'update' && told === null ? keyOf(key) : null;
+  const beforeRow = isDataObject(envelope['before']) ? envelope['before'] : null;
+  const keyRow = operation === 'update' && beforeRow === null ? keyOf(key) : null;
   const where: Record<string, Data> = { op: operation };
   for (const [name, member] of [
     ['database', 'db'],
@@ -67,8 +67,8 @@ function changeOf(envelope: DataObject, operation: string, key: Uint8Array | nul
   }
   return {
     message: [where, envelope],
-    before: keyRow ?? available(told, null),
-    after: available(isDataObject(envelope['after']) ? envelope['after'] : null, told),
+    before: keyRow ?? available(beforeRow, null),
+    after: available(isDataObject(envelope['after']) ? envelope['after'] : null, beforeRow),
     known: knownOf(operation, keyRow),
   };
 }
@@ -88,12 +88,12 @@ function keyOf(key: Uint8Array | null): DataObject | null {
 /** The row without placeholders, which are replaced by the old row's values where these are known. */
 function available(row: DataObject | null, old: DataObject | null): DataObject | null {
   if (row === null) return null;
-  const known: Record<string, Data> = {};
+  const values: Record<string, Data> = {};
   for (const [name, value] of Object.entries(row)) {
-    const told = value === unavailable ? old?.[name] : value;
-    if (told !== undefined && told !== unavailable) known[name] = told;
+    const known = value === unavailable ? old?.[name] : value;
+    if (known !== undefined && known !== unavailable) values[name] = known;
   }
-  return known;
+  return values;
 }
 
 /** The converter adds `schema` and `payload` if `schemas.enable` is on. */

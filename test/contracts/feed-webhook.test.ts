@@ -18,7 +18,7 @@ describeFeed('webhook', {
     restart: noConnection,
     cut: noConnection,
     blackhole: noConnection,
-    flood: 'senders wait for their answers, and beyond a bound are told to come again',
+    flood: 'senders wait for their responses, and get 503 beyond a limit',
   },
 });
 

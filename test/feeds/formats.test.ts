@@ -241,8 +241,8 @@ describe('format debezium', () => {
 
   it('uses the old values of columns with a placeholder, or leaves them out', () => {
     const unavailable = '__debezium_unavailable_value';
-    const told = { ...update, before: { id: 1, text: 'old' }, after: { id: 1, text: unavailable } };
-    expect(changesOf(parse(parseDebezium, told))[0]!.after).toEqual({ id: 1, text: 'old' });
+    const envelope = { ...update, before: { id: 1, text: 'old' }, after: { id: 1, text: unavailable } };
+    expect(changesOf(parse(parseDebezium, envelope))[0]!.after).toEqual({ id: 1, text: 'old' });
     const untold = { ...update, before: null, after: { id: 1, text: unavailable } };
     expect(changesOf(parse(parseDebezium, untold))[0]!.after).toEqual({ id: 1 });
   });

@@ -113,7 +113,7 @@ describe('the beginning', () => {
     expect(begin(after, topic([4n, 5n]))).toEqual({ at: 'rows~id:5', gap: null });
     expect(begin(after, topic([4n, 7n]))).toEqual({
       at: 'rows~id:7',
-      gap: 'rows/0 no longer holds the last message read, 3, by which it could be known again',
+      gap: 'rows/0 no longer holds the last message read, 3, by which it can be recognised',
     });
   });
 

@@ -189,7 +189,7 @@ describe('mapping: conditions', () => {
     ],
     ['appeared', { a: { changed: true } }, { before: {}, after: { a: 1 } }, true],
     ['changed, of a row without the old one', { a: { changed: true } }, { after: { a: 1 } }, true],
-    ['changed, where no rows are told', { a: { changed: true } }, { message: [{ a: 1 }] }, true],
+    ['changed, where no rows are known', { a: { changed: true } }, { message: [{ a: 1 }] }, true],
     [
       'changed, of an unknown old value',
       { a: { changed: true } },

@@ -128,7 +128,7 @@ suite('nats: failures', () => {
     for (const copy of ['MIRROR', 'SOURCED']) {
       const failure = await failureOf(feedOf({ servers: server.url, stream: copy }));
       expect(failure).toMatchObject({ kind: 'protocol', retry: 'slowly' });
-      expect(failure.message).toContain('copies others');
+      expect(failure.message).toContain('copies other streams');
     }
   });
 

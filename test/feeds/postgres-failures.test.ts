@@ -208,7 +208,9 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
     expect(event).toMatchObject({
       failure: {
         kind: 'unreachable',
-        message: expect.stringContaining('the server did not tell how it stands within 1000 ms') as string,
+        message: expect.stringContaining(
+          'the server did not respond with its state within 1000 ms',
+        ) as string,
       },
     });
   });

@@ -7,7 +7,7 @@ import { PostgresScene, postgresSkip } from './postgres-scene.ts';
 const scene = PostgresScene.forThisFile();
 
 /** The changes of these statements, each of which is a transaction unless it says BEGIN. */
-async function told(statements: readonly string[]): Promise<(readonly Change[])[]> {
+async function rowChanges(statements: readonly string[]): Promise<(readonly Change[])[]> {
   return toldBy(await scene.attach(), statements);
 }
 
@@ -30,7 +30,7 @@ const products = 'CREATE TABLE products (id int PRIMARY KEY, grp text, price int
 describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
   it('name their schema, table and operation', async () => {
     await begin('CREATE SCHEMA shop', 'CREATE TABLE shop.products (id int PRIMARY KEY)');
-    expect(await told(['INSERT INTO shop.products VALUES (1)'])).toEqual([
+    expect(await rowChanges(['INSERT INTO shop.products VALUES (1)'])).toEqual([
       [
         {
           message: [{ schema: 'shop', table: 'products', op: 'insert' }],
@@ -44,7 +44,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
 
   it('have the key of the old row, changed or not, with REPLICA IDENTITY DEFAULT', async () => {
     await begin(products, "INSERT INTO products VALUES (1, 'a', 10)");
-    const transactions = await told([
+    const transactions = await rowChanges([
       "UPDATE products SET grp = 'b'",
       'UPDATE products SET id = 2',
       'DELETE FROM products',
@@ -63,7 +63,9 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
       "INSERT INTO products VALUES (1, 'a', NULL)",
       'ALTER TABLE products REPLICA IDENTITY FULL',
     );
-    expect((await told(["UPDATE products SET grp = 'b'", 'DELETE FROM products'])).flat()).toMatchObject([
+    expect(
+      (await rowChanges(["UPDATE products SET grp = 'b'", 'DELETE FROM products'])).flat(),
+    ).toMatchObject([
       { before: { id: 1, grp: 'a', price: null }, after: { id: 1, grp: 'b', price: null }, known: 'all' },
       { before: { id: 1, grp: 'b', price: null }, after: null, known: 'all' },
     ]);
@@ -76,7 +78,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
       'ALTER TABLE products REPLICA IDENTITY USING INDEX by_sku',
       "INSERT INTO products VALUES (1, 'a')",
     );
-    expect((await told(["UPDATE products SET sku = 'b'"])).flat()).toMatchObject([
+    expect((await rowChanges(["UPDATE products SET sku = 'b'"])).flat()).toMatchObject([
       { before: { sku: 'a' }, after: { id: 1, sku: 'b' }, known: 'key-of-before' },
     ]);
   });
@@ -99,7 +101,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
 
   it('are not part of TRUNCATE, which names its tables', async () => {
     await begin(products, 'CREATE TABLE parts (id int PRIMARY KEY)', 'INSERT INTO parts VALUES (1)');
-    expect(await told(['TRUNCATE products, parts'])).toEqual([
+    expect(await rowChanges(['TRUNCATE products, parts'])).toEqual([
       ['products', 'parts'].map((table) => ({
         message: [{ schema: 'public', table, op: 'truncate' }],
         before: null,
@@ -111,7 +113,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
 
   it('of one commit come together, and those of a rollback are not sent', async () => {
     await begin(products);
-    const transactions = await told([
+    const transactions = await rowChanges([
       'BEGIN',
       'INSERT INTO products (id) VALUES (1)',
       'SAVEPOINT here',
@@ -142,7 +144,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     await begin(`CREATE TABLE products (
       id bigint PRIMARY KEY, small smallint, yes boolean, price numeric, at timestamptz, data jsonb,
       tags text[], grid int[], "__proto__" text)`);
-    const [[change] = []] = await told([
+    const [[change] = []] = await rowChanges([
       `INSERT INTO products VALUES (9007199254740993, -3, true, 1.50, '2026-11-20 12:00:00+00',
         '{"a": {"b": 12345678901234567890}}', '{x,"a,\\"b\\"",NULL,"NULL"}', '{{1,2},{3,4}}', 'p')`,
     ]);

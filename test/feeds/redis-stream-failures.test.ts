@@ -79,7 +79,7 @@ suite('redis-stream: failures', () => {
     const replica = await scene.startReplica(new URL(server.url).port);
     const failure = await failureOf(feedOf({ url: replica.url }));
     expect(failure).toMatchObject({ kind: 'protocol', retry: 'slowly' });
-    expect(failure.message).toContain("its master's url");
+    expect(failure.message).toContain('set url to its master');
   });
 
   it('leaves no connection behind when it has failed or was stopped', async () => {

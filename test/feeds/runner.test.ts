@@ -334,7 +334,7 @@ describe('a feed runner: what is applied', () => {
       position,
       changes: versions.map((version) => product({ id: 'a', ...(version === null ? {} : { version }) })),
     });
-    const told: (FeedEvent & { readonly position: string | null })[] = [
+    const events: (FeedEvent & { readonly position: string | null })[] = [
       versioned('8', 20, 30, 10),
       versioned('9', 25),
       versioned('10', null),
@@ -345,7 +345,7 @@ describe('a feed runner: what is applied', () => {
       { kind: 'gap', reason: 'trimmed', position: '20' },
       versioned('21', 5),
     ];
-    for (const event of told) {
+    for (const event of events) {
       feed.say(event);
       await until(() => feed.acknowledged.at(-1) === event.position);
     }

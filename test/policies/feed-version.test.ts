@@ -40,20 +40,23 @@ describe('a version', () => {
 });
 
 describe('the version that a response has to attest', () => {
-  const told = (version: bigint | null) => ({ as: 'change', tags: ['a'], version }) as const;
+  const changeOf = (version: bigint | null) => ({ as: 'change', tags: ['a'], version }) as const;
 
   it('is the highest version, in any order', () => {
-    expect([told(3n), told(1n), told(2n)].reduce(markAfter, NO_MARK)).toEqual({ highest: 3n, isKnown: true });
+    expect([changeOf(3n), changeOf(1n), changeOf(2n)].reduce(markAfter, NO_MARK)).toEqual({
+      highest: 3n,
+      isKnown: true,
+    });
   });
 
   it('is unknown after a change without one, until the next change with one', () => {
-    const unknown = [told(3n), told(null)].reduce(markAfter, NO_MARK);
+    const unknown = [changeOf(3n), changeOf(null)].reduce(markAfter, NO_MARK);
     expect(unknown.isKnown).toBe(false);
-    expect(markAfter(unknown, told(2n))).toEqual({ highest: 3n, isKnown: true });
+    expect(markAfter(unknown, changeOf(2n))).toEqual({ highest: 3n, isKnown: true });
   });
 
   it('is reset by a gap, and unchanged by changes that invalidate nothing', () => {
-    const mark = markAfter(NO_MARK, told(3n));
+    const mark = markAfter(NO_MARK, changeOf(3n));
     expect(markAfter(mark, { as: 'change', tags: [], version: null })).toBe(mark);
     expect(markAfter(mark, { as: 'gap', tags: ['feed:a'], version: null })).toEqual(NO_MARK);
   });

@@ -19,7 +19,7 @@ describe('data of earlier runs', () => {
     ['another file of the state', { found: { ...PLACES, state: '1:9' } }, 'state-copied', true],
     ['another device', { found: { ...PLACES, state: '2:2' } }, 'state-copied', true],
     ['a marker that was changed', { found: { ...PLACES, marker: '1:3:5' } }, 'marker-changed', false],
-    ['a link that was made anew', { found: { ...PLACES, link: '1:6:8' } }, 'state-copied', true],
+    ['a link that was recreated', { found: { ...PLACES, link: '1:6:8' } }, 'state-copied', true],
     ['no link', { found: UNLINKED }, 'state-copied', true],
     ['a link where there was none', { written: UNLINKED }, 'believed'],
     [

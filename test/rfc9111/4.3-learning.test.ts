@@ -96,12 +96,12 @@ describe('§4.3.3 a full response to a GET', () => {
   });
 
   it('§4.3.3 outdates only other representations if its request validated nothing', () => {
-    const beside = { isKept: false, asked: { conditions: 'client', isInQuestion: false } } as const;
-    expect(learnt(200, FRESH, beside)).toBe('nothing');
-    expect(learnt(200, NO_STORE, beside)).toBe('nothing');
-    expect(learnt(200, [...NO_STORE, 'ETag', '"a"'], beside)).toBe('outdated');
-    expect(learnt(200, [...FRESH, 'ETag', '"b"'], beside)).toBe('outdated');
-    expect(learnt(404, NO_STORE, beside)).toBe('outdated');
+    const unvalidated = { isKept: false, asked: { conditions: 'client', isInQuestion: false } } as const;
+    expect(learnt(200, FRESH, unvalidated)).toBe('nothing');
+    expect(learnt(200, NO_STORE, unvalidated)).toBe('nothing');
+    expect(learnt(200, [...NO_STORE, 'ETag', '"a"'], unvalidated)).toBe('outdated');
+    expect(learnt(200, [...FRESH, 'ETag', '"b"'], unvalidated)).toBe('outdated');
+    expect(learnt(404, NO_STORE, unvalidated)).toBe('outdated');
   });
 
   it('§4.1 says nothing about variants that could not have been selected for its request', () => {

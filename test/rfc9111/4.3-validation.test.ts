@@ -195,7 +195,7 @@ describe('§4.3.4 with §4.1 what a 304 confirms', () => {
     ['its own by a tag that was weakened', ['ETag', 'W/"a"'], ['"a"'], [], { kind: 'own', index: 0 }],
     ['the only one, weakened, by its strong tag', ['ETag', '"a"'], ['W/"a"'], [], { kind: 'own', index: 0 }],
     ['none of several weakened ones by a strong tag', ['ETag', '"a"'], ['W/"a"', 'W/"b"'], [], none],
-    ['none weakened beside another’s tag', ['ETag', '"a"'], ['W/"a"'], ['"b"'], none],
+    ['none weakened together with another’s tag', ['ETag', '"a"'], ['W/"a"'], ['"b"'], none],
     ['another’s by a strong tag', ['ETag', '"b"'], ['"a"'], ['"c"', '"b"'], { kind: 'other', index: 1 }],
     ['not another’s by a weak tag', ['ETag', 'W/"b"'], ['"a"'], ['"b"'], none],
     ['not another’s without a tag', [], [], ['"b"'], none],

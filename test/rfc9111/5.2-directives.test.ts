@@ -77,27 +77,27 @@ describe('§5.2.2 response directives', () => {
   it('§5.2.1.5 does not store the response to a request with no-store, where the route honours it', () => {
     const request = get('Cache-Control', 'no-store');
     expect(refusal(['Cache-Control', 'max-age=60'], { request })).toBe('request-no-store');
-    const deaf = policy({ clientDirectives: 'ignore' });
-    expect(refusal(['Cache-Control', 'max-age=60'], { request, policy: deaf })).toBe('stored');
+    const ignoring = policy({ clientDirectives: 'ignore' });
+    expect(refusal(['Cache-Control', 'max-age=60'], { request, policy: ignoring })).toBe('stored');
   });
 });
 
 describe('§5.2.1 demands of a request', () => {
-  const listens = policy();
-  const deaf = policy({ clientDirectives: 'ignore' });
+  const honouring = policy();
+  const ignoring = policy({ clientDirectives: 'ignore' });
 
   it('§5.2.1.4 no-cache and §5.4 Pragma demand validation, where the route honours them', () => {
     for (const request of [get('Cache-Control', 'no-cache'), get('Pragma', 'no-cache')]) {
-      expect(wantsOrigin(request, listens)).toBe(true);
-      expect(wantsOrigin(request, deaf)).toBe(false);
+      expect(wantsOrigin(request, honouring)).toBe(true);
+      expect(wantsOrigin(request, ignoring)).toBe(false);
     }
-    expect(wantsOrigin(get('Cache-Control', 'max-age=0'), listens)).toBe(false);
+    expect(wantsOrigin(get('Cache-Control', 'max-age=0'), honouring)).toBe(false);
   });
 
   it('§5.2.1.5 no-store forbids storing, where the route honours it', () => {
     const request = get('Cache-Control', 'no-store');
-    expect([forbidsStoring(request, listens), forbidsStoring(request, deaf)]).toEqual([true, false]);
-    expect(forbidsStoring(get('Cache-Control', 'no-cache'), listens)).toBe(false);
+    expect([forbidsStoring(request, honouring), forbidsStoring(request, ignoring)]).toEqual([true, false]);
+    expect(forbidsStoring(get('Cache-Control', 'no-cache'), honouring)).toBe(false);
   });
 });
 

@@ -70,7 +70,7 @@ function isMarkKept({ mark }: PartitionPlace, { earliest }: ObservedPartition): 
 /** If nothing was written since, the last message read need not be kept. */
 function markProblem(place: PartitionPlace, partition: ObservedPartition): string | null {
   if (isMarkKept(place, partition) || place.next === partition.end) return null;
-  return `no longer holds the last message read, ${place.mark!.offset}, by which it could be known again`;
+  return `no longer holds the last message read, ${place.mark!.offset}, by which it can be recognised`;
 }
 
 function rangeProblem(place: PartitionPlace, partition: ObservedPartition): string | null {

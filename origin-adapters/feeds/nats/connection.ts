@@ -153,7 +153,7 @@ function nanosOf(timestamp: string): number {
 /** Why a stream of this kind can't prove that nothing was missed; null: it can. */
 function unsuitability({ mirror, sources, retention }: StreamConfig): string | null {
   if (mirror !== undefined || (sources ?? []).length > 0) {
-    return "copies others and can't tell how far it is behind them: name the one that is written to";
+    return 'copies other streams and does not know how far it is behind them: name the original stream';
   }
   // A value of the library's enumeration, which is not imported because the library is loaded only on use.
   if ((retention as string) === 'workqueue') {

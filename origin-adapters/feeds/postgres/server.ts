@@ -64,17 +64,17 @@ export type Start =
  */
 export function decideStart(after: PostgresPosition | null, standing: ReplicationStanding): Start {
   if (after === null) return { kind: 'gap', reason: 'no position' };
-  if (after.system !== standing.system) return { kind: 'gap', reason: 'the server is another one' };
+  if (after.system !== standing.system) return { kind: 'gap', reason: 'it is another server' };
   if (after.timeline !== standing.timeline) {
     const reason = `the server is on timeline ${standing.timeline}, not ${after.timeline}: promoted or restored`;
     return { kind: 'gap', reason };
   }
   const { commit } = after;
   if (commit === null) {
-    return { kind: 'gap', reason: 'the position holds no commit by which its history could be known again' };
+    return { kind: 'gap', reason: 'the position holds no commit by which its history can be recognised' };
   }
   if (after.publications !== standing.publications) {
-    return { kind: 'gap', reason: 'a publication was made anew' };
+    return { kind: 'gap', reason: 'a publication was recreated' };
   }
   if (standing.confirmedLsn > commit.beginLsn) {
     const confirmed = `the slot has confirmed ${formatLsn(standing.confirmedLsn)}`;
@@ -115,7 +115,7 @@ function slotProblem(slot: string, row: Readonly<Record<string, unknown>> | unde
   const create = `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`;
   if (row === undefined) return failed('missing', 'slowly', `there is no slot ${slot}: ${create}`);
   if (row['slot_type'] !== 'logical' || row['plugin'] !== 'pgoutput') {
-    return failed('protocol', 'slowly', `slot ${slot} is no logical one of pgoutput: ${create}`);
+    return failed('protocol', 'slowly', `slot ${slot} is not a logical slot of pgoutput: ${create}`);
   }
   if (row['is_here'] !== true) return failed('missing', 'slowly', `slot ${slot} is of another database`);
   if (row['wal_status'] === 'lost') {

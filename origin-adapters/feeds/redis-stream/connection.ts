@@ -122,7 +122,7 @@ export class RedisConnection {
     if (role === null || role === 'master') return;
     throw new RedisFault(
       'protocol',
-      `the server is a ${role}, which can't tell where the stream's head is: give its master's url`,
+      `the server is a ${role}, which does not know the stream's head: set url to its master`,
     );
   }
 }

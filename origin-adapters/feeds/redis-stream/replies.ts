@@ -77,5 +77,5 @@ function refuse(): never {
 }
 
 function unexpected(): RedisFault {
-  return new RedisFault('protocol', 'the server answered what Redis does not answer');
+  return new RedisFault('protocol', 'the server sent a reply that Redis does not send');
 }

@@ -62,7 +62,7 @@ export function advance(position: WebhookPosition, events: readonly CloudEvent[]
   return hole === null ? { kind: 'next', position: next } : { kind: 'hole', position: next, reason: hole };
 }
 
-/** The position after a gap, which covers what was missed: sequences begin anew. */
+/** The position after a gap, which covers what was missed: sequences start again. */
 export function afterGap(position: WebhookPosition): WebhookPosition {
   return { count: position.count + 1n, sequences: new Map() };
 }

@@ -26,16 +26,16 @@ describe('RFC 9211 Cache-Status', () => {
   });
 
   it('RFC 9211 §2.7 has the key without values of fields and cookies', () => {
-    const told = (secret: string) =>
+    const keyWith = (secret: string) =>
       withKey(
         {},
         `shop@1\nhttps://a.example\n/p?x=1\nh:x-tenant=${secret}\nc:sid=${secret}\nc:none\nh:empty=`,
       ).key!;
-    expect(told('s3=cret')).toMatch(
+    expect(keyWith('s3=cret')).toMatch(
       /^shop@1 https:\/\/a\.example \/p\?x=1 h:x-tenant=#[0-9a-f]{12} c:sid=#[0-9a-f]{12} c:none h:empty=$/,
     );
-    expect(told('one')).toBe(told('one'));
-    expect(told('one')).not.toBe(told('two'));
+    expect(keyWith('one')).toBe(keyWith('one'));
+    expect(keyWith('one')).not.toBe(keyWith('two'));
   });
 
   it('RFC 9211 §2 is a structured field whatever the key and the detail', () => {
@@ -60,7 +60,7 @@ describe('RFC 9209 Proxy-Status', () => {
   });
 });
 
-const told = (cacheControl: string | null, cdnCacheControl: string | null, keepTags = true) =>
+const downstreamPolicy = (cacheControl: string | null, cdnCacheControl: string | null, keepTags = true) =>
   policy({ downstream: { cacheControl, cdnCacheControl, keepTags } });
 
 describe('fields for the CDN', () => {
@@ -68,7 +68,7 @@ describe('fields for the CDN', () => {
 
   it("are the origin's, unless the route replaces them", () => {
     expect(downstreamFields(FIELDS, policy())).toBe(FIELDS);
-    expect(downstreamFields(FIELDS, told('max-age=60', null))).toEqual([
+    expect(downstreamFields(FIELDS, downstreamPolicy('max-age=60', null))).toEqual([
       'Surrogate-Key',
       'a',
       'X-A',
@@ -76,12 +76,12 @@ describe('fields for the CDN', () => {
       'Cache-Control',
       'max-age=60',
     ]);
-    expect(downstreamFields(FIELDS, told(null, 'max-age=9'))).toEqual([
+    expect(downstreamFields(FIELDS, downstreamPolicy(null, 'max-age=9'))).toEqual([
       ...FIELDS,
       'CDN-Cache-Control',
       'max-age=9',
     ]);
-    expect(downstreamFields(FIELDS, told(null, null, false))).not.toContain('Surrogate-Key');
+    expect(downstreamFields(FIELDS, downstreamPolicy(null, null, false))).not.toContain('Surrogate-Key');
   });
 
   /** The Age sent for a response received with an Age of 7, whose lifetime here is `lifetimeSeconds`. */
@@ -95,22 +95,22 @@ describe('fields for the CDN', () => {
 
   it("count the time in this cache by the response's own lifetime, and with one for the CDN alone", () => {
     expect(ageOf(policy(), 30, 60)).toBe(30);
-    expect(ageOf(told(null, 'max-age=600'), 30, 60)).toBe(30);
-    expect(ageOf(told(null, 'max-age=600'), 3, 60)).toBe(3);
+    expect(ageOf(downstreamPolicy(null, 'max-age=600'), 30, 60)).toBe(30);
+    expect(ageOf(downstreamPolicy(null, 'max-age=600'), 3, 60)).toBe(3);
   });
 
   it('do not count it for a rewritten lifetime or beyond the origin\u2019s, until the lifetime here ends', () => {
-    expect(ageOf(told('max-age=60', null), 30, 600)).toBe(7);
-    expect(ageOf(told('max-age=60', 'max-age=9'), 30, 600)).toBe(7);
-    expect(ageOf(told('s-maxage=7', null), 30, 600)).toBe(0);
-    expect(ageOf(told('no-cache', null), 30, 600)).toBe(7);
-    expect(ageOf(told('max-age=60', null), 590, 600)).toBe(50);
+    expect(ageOf(downstreamPolicy('max-age=60', null), 30, 600)).toBe(7);
+    expect(ageOf(downstreamPolicy('max-age=60', 'max-age=9'), 30, 600)).toBe(7);
+    expect(ageOf(downstreamPolicy('s-maxage=7', null), 30, 600)).toBe(0);
+    expect(ageOf(downstreamPolicy('no-cache', null), 30, 600)).toBe(7);
+    expect(ageOf(downstreamPolicy('max-age=60', null), 590, 600)).toBe(50);
     expect(ageOf(fixed(3_600_000), 600, 3600)).toBe(7);
     expect(ageOf(fixed(3_600_000), 3590, 3600)).toBe(50);
     expect(ageOf(fixed(10_000), 7, 10)).toBe(57);
   });
 
   it('count it for a rewritten lifetime longer than the one here', () => {
-    expect(ageOf(told('max-age=300', null), 30, 60)).toBe(30);
+    expect(ageOf(downstreamPolicy('max-age=300', null), 30, 60)).toBe(30);
   });
 });
