@@ -1,19 +1,14 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-/** Folders whose tests start no process and no server, so that their files can share a module registry. */
-const unit = [
-  'architecture',
-  'cache',
-  'config',
-  'fence',
-  'log',
-  'metrics',
-  'pipeline',
-  'policies',
-  'rfc9111',
+/** Tests that start no process and no server, so that their files can share a module registry. */
+const unitFiles = [
+  ...['architecture', 'config', 'fence', 'observability', 'policies', 'request', 'rfc9111'].map(
+    (folder) => `test/${folder}/**/*.test.ts`,
+  ),
+  'test/fetch/{body,flights,machine}.test.ts',
+  'test/store/*.test.ts',
 ];
-const unitFiles = unit.map((folder) => `test/${folder}/**/*.test.ts`);
 const scenarioFiles = ['test/scenarios/**/*.test.ts'];
 const longFaults = 'test/faults/**/*.long.test.ts';
 
