@@ -97,12 +97,12 @@ class PostgresFeed implements Feed {
   }
 
   async *#follow(session: Session, after: string | null, signal: AbortSignal): AsyncGenerator<FeedEvent> {
-    const adminQueries = await this.#inspect(session);
-    if (adminQueries.kind === 'failed') {
-      yield adminQueries;
+    const inspection = await this.#inspect(session);
+    if (inspection.kind === 'failed') {
+      yield inspection;
       return;
     }
-    const { standing } = adminQueries;
+    const { standing } = inspection;
     const start = this.#start(after, standing);
     const intervalMs = headIntervalMs(this.#config.maxSilenceMs);
     const { clock } = this.#deps;
@@ -177,10 +177,10 @@ class PostgresFeed implements Feed {
     const untilMs = clock.monotonicMs() + HELD_MS;
     for (;;) {
       const inspecting = inspect(session.control, session.replication, slot, this.#publications);
-      const adminQueries = await this.#inTime(inspecting, 'the server did not respond with its state');
-      if (adminQueries.kind !== 'held') return adminQueries;
+      const inspection = await this.#inTime(inspecting, 'the server did not respond with its state');
+      if (inspection.kind !== 'held') return inspection;
       if (clock.monotonicMs() >= untilMs) {
-        const message = `slot ${slot} is held by the server's process ${adminQueries.pid}: every node needs a slot of its own`;
+        const message = `slot ${slot} is held by the server's process ${inspection.pid}: every node needs a slot of its own`;
         return { kind: 'failed', failure: failed('in-use', 'soon', message) };
       }
       await new Promise<void>((resolve) => {

@@ -88,11 +88,11 @@ export interface LogConfig {
 }
 
 export interface CacheConfig {
-  /** Over all workers; 0 switches the level off. */
+  /** Over all workers; 0 switches the tier off. */
   readonly memoryBytes: number;
   readonly disk: {
     readonly path: string;
-    /** 0 switches the level off. */
+    /** 0 switches the tier off. */
     readonly sizeBytes: number;
     /** Of what is new and waits to be written. Key `queue`, default a quarter of `memory`, from 8MiB to 64MiB. */
     readonly queueBytes: number;

@@ -41,7 +41,7 @@ export interface RouteVerdict {
 
 export interface RouteExplanation {
   readonly name: string;
-  readonly way: 'cache' | 'pass' | 'write';
+  readonly handling: 'cache' | 'pass' | 'write';
   readonly policy: readonly string[];
   readonly origin: { readonly name: string; readonly urls: readonly string[]; readonly target: string };
   /** Null where nothing is looked up. */
@@ -111,14 +111,14 @@ function explainRoute(
 ): RouteExplanation {
   const { path, query, method } = asked;
   const isCached = (method === 'GET' || method === 'HEAD') && route.cache.freshness !== 'none';
-  const way = method === 'GET' || method === 'HEAD' ? 'cache' : isSafeMethod(method) ? 'pass' : 'write';
+  const handling = method === 'GET' || method === 'HEAD' ? 'cache' : isSafeMethod(method) ? 'pass' : 'write';
   const { key, query: keyedQuery } = keyFor(origin, route, asked);
   const about = { name: origin.name, urls: origin.urls };
-  const policy = { cache: cachePolicyWords, pass: passWords, write: writePolicyWords }[way](route);
+  const policy = { cache: cachePolicyWords, pass: passWords, write: writePolicyWords }[handling](route);
   if (!isCached) {
     return {
       name: route.name,
-      way,
+      handling,
       policy,
       origin: { ...about, target: originForm(path, query) },
       entry: null,
@@ -127,7 +127,7 @@ function explainRoute(
   }
   return {
     name: route.name,
-    way,
+    handling,
     policy,
     origin: { ...about, target: originForm(path, keyedQuery) },
     entry: { key, tags: tagsFor(route, params, { ...asked, query: keyedQuery }).map(shownTag) },

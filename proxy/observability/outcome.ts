@@ -1,6 +1,6 @@
 /** What became of a request: one word, the same in logs, metrics and tests. Each comes with a reason. */
 export const OUTCOMES = [
-  /** A fresh entry; reason: the level it came from, `memory`, `disk` or `peer`; or what a waiting write sent, `pending`. */
+  /** A fresh entry; reason: the tier it came from, `memory`, `disk` or `peer`; or what a waiting write sent, `pending`. */
   'hit',
   /** A stale entry, allowed; reason: stale-while-revalidate, max-stale or stale-if-error. */
   'stale',

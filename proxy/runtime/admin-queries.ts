@@ -160,8 +160,8 @@ async function entriesOf(
   const found = new Map<string, Copies>();
   const { answers, silent } = await deps.pool.entries(key);
   for (const { memory, disk } of answers) {
-    for (const head of memory) noteLevel(found, head, 'memory');
-    for (const head of disk) noteLevel(found, head, 'disk');
+    for (const head of memory) noteCopy(found, head, 'memory');
+    for (const head of disk) noteCopy(found, head, 'disk');
   }
   const nowMs = deps.clock.nowMs();
   const entries = [...found.values()].map(({ head, tiers }): EntryReport => {
@@ -211,16 +211,16 @@ const SHOWN_NAME = /^(?:accept(?:-[a-z-]+)?|origin|user-agent|save-data|sec-[a-z
 /** Of one entry, on all workers; the head is what is known of it between them. */
 interface Copies {
   readonly head: EntryHead;
-  readonly tiers: ReadonlySet<Level>;
+  readonly tiers: ReadonlySet<TierName>;
 }
 
-type Level = 'memory' | 'disk';
+type TierName = 'memory' | 'disk';
 
-function noteLevel(found: Map<string, Copies>, head: EntryHead, level: Level): void {
+function noteCopy(found: Map<string, Copies>, head: EntryHead, tier: TierName): void {
   const known = found.get(head.id);
   found.set(head.id, {
     head: known === undefined ? head : mergedHead(known.head, head),
-    tiers: new Set([...(known?.tiers ?? []), level]),
+    tiers: new Set([...(known?.tiers ?? []), tier]),
   });
 }
 

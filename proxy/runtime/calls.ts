@@ -113,7 +113,7 @@ export interface WorkerStats {
   readonly lost: number;
   readonly corrupt: number;
   readonly flights: Readonly<FlightCounters> & { readonly running: number; readonly waiting: number };
-  readonly cacheHandler: Readonly<RefreshCounters>;
+  readonly refreshes: Readonly<RefreshCounters>;
   readonly requests: RequestCounters;
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
 }

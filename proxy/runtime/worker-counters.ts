@@ -23,7 +23,7 @@ const NOTHING: WorkerStats = {
     running: 0,
     waiting: 0,
   },
-  cacheHandler: { refreshes: 0, refreshesSkipped: 0 },
+  refreshes: { refreshes: 0, refreshesSkipped: 0 },
   requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
   origins: {},
 };

@@ -152,13 +152,13 @@ export class WorkerPool {
       if (!isDrained) onWaiting(underWay);
     };
     void tell();
-    const telling = setInterval(() => void tell(), TELL_WAITING_MS);
+    const waitingTimer = setInterval(() => void tell(), TELL_WAITING_MS);
     const drained = workers.map(({ channel }) =>
       withinMs(drain.graceMs + UNRESPONSIVE_MS, channel.call('drain', drain), 0),
     );
     const cuts = await Promise.all(drained);
     isDrained = true;
-    clearInterval(telling);
+    clearInterval(waitingTimer);
     await Promise.all(
       workers.map(async ({ channel, worker }) => {
         await withinMs(UNRESPONSIVE_MS, channel.call('close', null), undefined);

@@ -65,7 +65,7 @@ export interface RuntimeDependencies {
   readonly log: Log;
   readonly accessLog: AccessLog;
   readonly recorder: Recorder;
-  readonly disk: { readonly level: DiskTier; readonly corrupt: () => number } | null;
+  readonly disk: { readonly tier: DiskTier; readonly corrupt: () => number } | null;
   invalidate(tags: readonly string[], entry?: AskedEntry): Promise<Invalidated>;
   invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
   readonly journal: JournalClient;
@@ -116,12 +116,12 @@ export class WorkerRuntime {
     const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
     const keyHash = keyHashOf(start);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
-    const memory = createMemoryTier(levelBytes(config.cache.memoryBytes / start.workers), largest);
+    const memory = createMemoryTier(memoryTierBytes(config.cache.memoryBytes / start.workers), largest);
     const routeNamed = (name: string): ActiveRoute | null => this.#configuration.routes.get(name) ?? null;
     const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
     this.#tiers = new Tiers(
       memory,
-      deps.disk?.level ?? null,
+      deps.disk?.tier ?? null,
       (name) => routeNamed(name)?.config.cache ?? null,
     );
     const { flights } = config;
@@ -295,7 +295,7 @@ export class WorkerRuntime {
         running: this.#flights.running,
         waiting: this.#flights.waiting,
       },
-      cacheHandler: { ...this.#refreshes.counters },
+      refreshes: { ...this.#refreshes.counters },
       requests: { droppedFields: this.#droppedFields, tooSlow: { ...this.#tooSlow } },
       origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
     };
@@ -368,7 +368,7 @@ export function keyHashOf({ fence }: Pick<WorkerStart, 'fence'>): KeyedHash {
 }
 
 /** Of a worker's share of the memory, without content that was let go and is not collected yet. */
-function levelBytes(shareBytes: number): number {
+function memoryTierBytes(shareBytes: number): number {
   return Math.floor(shareBytes - Math.min(shareBytes / 4, UNCOLLECTED_BYTES));
 }
 

@@ -48,7 +48,7 @@ const runtime = new WorkerRuntime({
     reader === null
       ? null
       : {
-          level: new WorkerDiskTier(
+          tier: new WorkerDiskTier(
             reader,
             coordinator,
             createWritesInFlight(start.writesInFlight, start.index, keyHashOf(start)),

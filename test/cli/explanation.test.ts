@@ -41,7 +41,7 @@ function routeOf(explanation: ReturnType<typeof explain>) {
 describe('what explains a request', () => {
   it('says which route takes it, and why those before it do not', () => {
     const { routes, verdict } = explained('GET', '/about');
-    expect(verdict).toMatchObject({ kind: 'route', route: { name: 'about', way: 'cache' } });
+    expect(verdict).toMatchObject({ kind: 'route', route: { name: 'about', handling: 'cache' } });
     expect(routes).toEqual([
       { name: 'posted', takes: false, why: '/products/{id} is another path' },
       { name: 'product', takes: false, why: '/products/{id} is another path' },
@@ -110,8 +110,8 @@ describe('what explains a request', () => {
       entry: null,
       policy: ['nothing is stored: every request goes to the origin'],
     });
-    expect(routeOf(explained('PUT', '/about'))).toMatchObject({ way: 'write', entry: null });
-    expect(routeOf(explained('OPTIONS', '/live/a'))).toMatchObject({ way: 'pass', entry: null });
+    expect(routeOf(explained('PUT', '/about'))).toMatchObject({ handling: 'write', entry: null });
+    expect(routeOf(explained('OPTIONS', '/live/a'))).toMatchObject({ handling: 'pass', entry: null });
   });
 
   it('knows what no route takes', () => {

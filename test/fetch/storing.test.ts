@@ -11,7 +11,7 @@ const KIB = 1024;
 it('a whole entry is found before anybody who waits hears that it is whole', () => {
   const order: string[] = [];
   const head = entry(1, { sizeBytes: 1 });
-  const level: Partial<DiskTier> = {
+  const tier: Partial<DiskTier> = {
     begin: () => ({
       append: () => {},
       onStored: () => {},
@@ -22,7 +22,7 @@ it('a whole entry is found before anybody who waits hears that it is whole', () 
       abort: () => {},
     }),
   };
-  const tiers = new Tiers(createMemoryTier(64 * KIB, 1), level as DiskTier, () => null);
+  const tiers = new Tiers(createMemoryTier(64 * KIB, 1), tier as DiskTier, () => null);
   const storing = EntryWriter.begin(head, {
     tiers,
     maxObjectBytes: KIB,

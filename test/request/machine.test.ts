@@ -315,7 +315,7 @@ describe('content that is damaged on disk once the entry was found', () => {
     const disk = new FailingDisk();
     const scene = await machine(HEADERS, {
       more: 'cache: { memory: 0 }',
-      change: (deps) => ({ ...deps, disk: { level: disk, corrupt: () => 0 } }),
+      change: (deps) => ({ ...deps, disk: { tier: disk, corrupt: () => 0 } }),
     });
     await scene.get('/', {}, answer);
     await settle();

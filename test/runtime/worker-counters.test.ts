@@ -20,7 +20,7 @@ function told(asked: number, bytes: number, requests: number): WorkerStats {
       running: 1,
       waiting: 2,
     },
-    cacheHandler: { refreshes: 0, refreshesSkipped: 0 },
+    refreshes: { refreshes: 0, refreshesSkipped: 0 },
     requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
     origins: { app: { requests, failures: 0, retries: 0, abandoned: 0, running: 1, queued: 0 } },
   };

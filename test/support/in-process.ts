@@ -68,7 +68,7 @@ export function startWorker(
       log: SILENT,
       accessLog: () => {},
       recorder: { request: () => {}, originHead: () => {} },
-      disk: disk === null ? null : { level: disk, corrupt: () => 0 },
+      disk: disk === null ? null : { tier: disk, corrupt: () => 0 },
       invalidate: (tags) => fence.invalidate({ tags, mode: 'hard' }),
       invalidateBut: (tag, entry) => fence.invalidateBut(tag, entry),
       journal: {
