@@ -65,7 +65,7 @@ export function decideLearning(known: KnownResponse, answer: LearntResponse): Le
   if (isNewer || !answers(meta, answer.request)) return NOTHING;
   const { status, asked } = answer;
   if (status === 304) return asked.conditions === 'own' ? byNotModified(meta, answer) : NOTHING;
-  if (!teaches(answer)) return NOTHING;
+  if (!isInformative(answer)) return NOTHING;
   // Some servers answer the Range of a HEAD.
   if (status === 206) return byPart(known, answer);
   if (asked.method === 'HEAD') return byHead(known, answer);
@@ -73,7 +73,7 @@ export function decideLearning(known: KnownResponse, answer: LearntResponse): Le
 }
 
 /** Whether the response can say anything about what is stored. */
-export function teaches({ status, storing, isKept, request }: LearntResponse): boolean {
+export function isInformative({ status, storing, isKept, request }: LearntResponse): boolean {
   if (OF_THE_REQUEST.has(status)) return false;
   // RFC 9110 §15.5.2: the credentials were refused. The stored response answered requests without credentials, or
   // with any.

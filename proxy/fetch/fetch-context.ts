@@ -157,7 +157,7 @@ export class FetchContext {
   ): EntryWriter | null {
     const { deps, route, request } = this;
     const head = this.entryHead(meta, sizeBytes, fields);
-    const taught = lesson !== null && deps.learner.concerns(lesson, request.hasStored) ? lesson : null;
+    const relevant = lesson !== null && deps.learner.concerns(lesson, request.hasStored) ? lesson : null;
     return EntryWriter.begin(head, {
       tiers: deps.tiers,
       maxObjectBytes: deps.maxObjectBytes,
@@ -166,7 +166,7 @@ export class FetchContext {
       newEntryId: deps.newEntryId,
       over: this.#contentEvents.onStored,
       settled: (isKept) => {
-        if (taught !== null) this.#learn(taught, isKept ? head.id : null);
+        if (relevant !== null) this.#learn(relevant, isKept ? head.id : null);
       },
     });
   }
@@ -176,13 +176,13 @@ export class FetchContext {
     const tags = [...new Set([...this.knownTagNames, ...meta.responseTags])];
     const tagHashes = deps.fence.hasher.hash(tags);
     const { authority, path, query, key, scheme } = this.request;
-    const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
+    const baseUrl = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
     return {
       id: deps.newEntryId(),
       key,
       route: route.config.name,
       origin: route.config.origin,
-      url: `${site}${originForm(path, query)}`,
+      url: `${baseUrl}${originForm(path, query)}`,
       meta,
       tags,
       tagHashes,

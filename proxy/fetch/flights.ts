@@ -100,8 +100,8 @@ export class Flights<T extends FlightTypes> {
 
   get running(): number {
     let running = 0;
-    for (const slot of this.#slots.values()) running += slot.flying.length;
-    for (const slot of this.#alone) running += slot.flying.length;
+    for (const slot of this.#slots.values()) running += slot.running.length;
+    for (const slot of this.#alone) running += slot.running.length;
     return running;
   }
 
@@ -122,7 +122,7 @@ export class Flights<T extends FlightTypes> {
       request,
       waiter,
       slot: null,
-      flying: null,
+      running: null,
       inVain: 0,
       isSettled: false,
     };
@@ -145,33 +145,33 @@ export class Flights<T extends FlightTypes> {
     }
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { key, flying: [], next: [], isShared: true };
+      slot = { key, running: [], next: [], isShared: true };
       this.#slots.set(key, slot);
     }
     place.slot = slot;
-    for (let at = slot.flying.length - 1; at >= 0; at -= 1) {
-      const flying = slot.flying[at]!;
-      const admitted = flying.flight.admits(place.waiter);
+    for (let at = slot.running.length - 1; at >= 0; at -= 1) {
+      const running = slot.running[at]!;
+      const admitted = running.flight.admits(place.waiter);
       if (admitted === null) continue;
-      if (flying.flight.waiting >= this.#bounds.maxWaiters) this.#give(place, port.refusal('waiters'));
-      else if (admitted.given === null) this.#join(place, flying);
+      if (running.flight.waiting >= this.#bounds.maxWaiters) this.#give(place, port.refusal('waiters'));
+      else if (admitted.given === null) this.#join(place, running);
       else this.#give(place, admitted.given);
       return;
     }
     if (slot.next.length >= this.#bounds.maxWaiters) this.#give(place, port.refusal('waiters'));
-    else if (slot.flying.length < FLIGHTS_A_KEY) this.#start(slot, place);
+    else if (slot.running.length < FLIGHTS_A_KEY) this.#start(slot, place);
     else slot.next.push(place);
   }
 
-  #join(place: Place<T>, flying: Flying<T>): void {
-    place.flying = flying;
-    flying.flight.join(place);
+  #join(place: Place<T>, running: RunningFlight<T>): void {
+    place.running = running;
+    running.flight.join(place);
   }
 
   /** A flight for one waiter, which validates and stores like any other. */
   #startAlone(place: Place<T>): void {
     const key = this.#port.keyOf(place.request);
-    const slot: Slot<T> = { key, flying: [], next: [], isShared: false };
+    const slot: Slot<T> = { key, running: [], next: [], isShared: false };
     place.slot = slot;
     this.#alone.add(slot);
     this.#start(slot, place);
@@ -179,32 +179,32 @@ export class Flights<T extends FlightTypes> {
 
   #start(slot: Slot<T>, place: Place<T>): void {
     const fetch = this.#port.begin(place.request, slot, {
-      leader: () => flying.flight.leader?.waiter ?? null,
-      deliver: (result) => this.#deliver(slot, flying, result),
-      over: () => this.#over(slot, flying),
+      leader: () => running.flight.leader?.waiter ?? null,
+      deliver: (result) => this.#deliver(slot, running, result),
+      over: () => this.#over(slot, running),
     });
     if (fetch === null) {
       this.#give(place, this.#port.goneAnswer());
       this.#startNext(slot);
       return;
     }
-    const flying: Flying<T> = {
+    const running: RunningFlight<T> = {
       fetch,
       flight: new Flight(fetch.terms),
       isOver: false,
     };
-    slot.flying.push(flying);
-    this.#join(place, flying);
+    slot.running.push(running);
+    this.#join(place, running);
     fetch.start();
   }
 
-  #deliver(slot: Slot<T>, flying: Flying<T>, result: T['result']): void {
-    const { flight, fetch } = flying;
+  #deliver(slot: Slot<T>, running: RunningFlight<T>, result: T['result']): void {
+    const { flight, fetch } = running;
     const hasOthers = flight.waiting > 1 || slot.next.length > 0;
     const shares = this.#port.sharesOf(fetch, slot, result, hasOthers);
     if (!shares.isJoinable) {
       flight.end();
-      this.#detach(slot, flying);
+      this.#detach(slot, running);
     }
     const { leader } = flight;
     const leaving: [Place<T>, FlightShare<T>][] = [];
@@ -243,41 +243,41 @@ export class Flights<T extends FlightTypes> {
     }
   }
 
-  #over(slot: Slot<T>, flying: Flying<T>): void {
-    if (flying.isOver) return;
-    flying.isOver = true;
-    flying.flight.end();
-    this.#detach(slot, flying);
+  #over(slot: Slot<T>, running: RunningFlight<T>): void {
+    if (running.isOver) return;
+    running.isOver = true;
+    running.flight.end();
+    this.#detach(slot, running);
     this.#startNext(slot);
   }
 
-  #detach(slot: Slot<T>, flying: Flying<T>): void {
-    const at = slot.flying.indexOf(flying);
-    if (at >= 0) slot.flying.splice(at, 1);
+  #detach(slot: Slot<T>, running: RunningFlight<T>): void {
+    const at = slot.running.indexOf(running);
+    if (at >= 0) slot.running.splice(at, 1);
   }
 
   /** Those who wait for any flight get the one that starts now: it begins after all of them came. */
   #startNext(slot: Slot<T>): void {
-    if (slot.flying.length === 0) this.#alone.delete(slot);
-    if (slot.next.length > 0 && slot.flying.length < FLIGHTS_A_KEY) {
+    if (slot.running.length === 0) this.#alone.delete(slot);
+    if (slot.next.length > 0 && slot.running.length < FLIGHTS_A_KEY) {
       const next = slot.next.splice(0);
       const answersAll = (place: Place<T>): boolean => this.#port.answersAll(place.request);
       for (const place of next.filter(answersAll)) this.#enter(place);
       for (const place of next.filter((place) => !answersAll(place))) this.#enter(place);
     }
-    if (slot.flying.length === 0 && slot.next.length === 0 && this.#slots.get(slot.key) === slot) {
+    if (slot.running.length === 0 && slot.next.length === 0 && this.#slots.get(slot.key) === slot) {
       this.#slots.delete(slot.key);
     }
   }
 
   #leave(place: Place<T>): boolean {
     if (!this.#settle(place)) return false;
-    const { slot, flying } = place;
+    const { slot, running } = place;
     const queued = slot?.next.indexOf(place) ?? -1;
     if (queued >= 0) slot!.next.splice(queued, 1);
-    if (flying === null) return true;
-    const anybodyLeft = flying.flight.leave(place);
-    if (!anybodyLeft && flying.flight.isAsking) flying.fetch.abandon();
+    if (running === null) return true;
+    const anybodyLeft = running.flight.leave(place);
+    if (!anybodyLeft && running.flight.isAsking) running.fetch.abandon();
     return true;
   }
 
@@ -296,11 +296,11 @@ export class Flights<T extends FlightTypes> {
 
 interface Slot<T extends FlightTypes> extends FlightSlot {
   /** In the order of their start. */
-  readonly flying: Flying<T>[];
+  readonly running: RunningFlight<T>[];
   readonly next: Place<T>[];
 }
 
-interface Flying<T extends FlightTypes> {
+interface RunningFlight<T extends FlightTypes> {
   readonly fetch: BegunFetch<T>;
   readonly flight: Flight<Place<T>, T>;
   isOver: boolean;
@@ -311,7 +311,7 @@ interface Place<T extends FlightTypes> {
   readonly request: T['request'];
   readonly waiter: T['waiter'];
   slot: Slot<T> | null;
-  flying: Flying<T> | null;
+  running: RunningFlight<T> | null;
   /** Flights that it waited through whose result was for another alone. */
   inVain: number;
   isSettled: boolean;

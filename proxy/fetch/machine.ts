@@ -15,7 +15,7 @@
  *     fail, abandon → cut → end
  *
  * `fetch.ts` runs the machine; states of more than a few lines are in `states/`. Two decisions are made elsewhere: what a
- * response teaches about what is stored (`policies/rfc9111/learning.ts`, carried out by `store/learner.ts`), and with whom
+ * response says about what is stored (`policies/rfc9111/learning.ts`, carried out by `store/learner.ts`), and with whom
  * it is shared (`policies/rfc9111/sharing.ts`, when the flight is given the result).
  */
 import type { Fields } from '../../policies/http/fields.ts';

@@ -24,7 +24,7 @@ export interface NotedPosition {
 /** What is known of a request before its route is. */
 export interface RequestContext {
   readonly exchange: Exchange;
-  readonly site: RuntimeConfiguration;
+  readonly configuration: RuntimeConfiguration;
   /** The fence's sequence on arrival. */
   readonly arrival: number;
   /** Wall clock on arrival: the `now` of every decision before the origin is asked. */
@@ -81,19 +81,19 @@ export function keyOfContext(context: RoutedContext): { readonly key: string; re
 
 /** Adds the key where `cache-status: { key: true }` asks for it. */
 export function keyedStatus(
-  { site, key }: Pick<KeyedContext, 'site' | 'key'>,
+  { configuration, key }: Pick<KeyedContext, 'configuration' | 'key'>,
   status: CacheStatus,
 ): CacheStatus {
-  return site.config.cacheStatus.key ? withKey(status, key) : status;
+  return configuration.config.cacheStatus.key ? withKey(status, key) : status;
 }
 
 /** The request as the rules of forwarding fields see it. */
-export function clientOf({ exchange, trusted, site }: RequestContext): ClientView {
+export function clientOf({ exchange, trusted, configuration }: RequestContext): ClientView {
   return {
     fields: exchange.fields,
     version: exchange.version,
     trusted,
-    forwarding: site.config.listen.forwarding,
+    forwarding: configuration.config.listen.forwarding,
     remoteAddress: exchange.remoteAddress,
     scheme: exchange.scheme,
     authority: exchange.authority,

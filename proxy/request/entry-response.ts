@@ -18,7 +18,7 @@ import type { Tiers } from '../store/tiers.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { FlightBody } from '../store/body.ts';
 import { ERROR_RESPONSES, errorDocument } from '../http/error-responses.ts';
-import { pumpContent } from './send-content.ts';
+import { sendContent } from './send-content.ts';
 import { keyedStatus, type KeyedContext } from './context.ts';
 
 /** An entry as it is sent to one client. */
@@ -189,7 +189,7 @@ function sendRanges(
       ),
   ]);
   parts.push(() => readBytes(Buffer.from(layout.tail, 'latin1'), 0));
-  wake = pumpContent(inTurn(parts), exchange, sink, Number.POSITIVE_INFINITY);
+  wake = sendContent(inTurn(parts), exchange, sink, Number.POSITIVE_INFINITY);
   wake();
 }
 
@@ -210,7 +210,7 @@ function sendFrom(
   const sink = exchange.stream(part.status, part.fields);
   let wake: () => void = () => {};
   const reader = readerOf(tiers, answer, part.first, () => wake());
-  wake = pumpContent(reader, exchange, sink, part.lengthBytes);
+  wake = sendContent(reader, exchange, sink, part.lengthBytes);
   wake();
 }
 

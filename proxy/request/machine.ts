@@ -188,7 +188,7 @@ export interface RequestMachineDependencies extends Judge<ActiveRoute> {
   /** The worker that may have an entry of the key that is not on disk, or not yet; null: none. */
   peerFor(key: string): Peer | null;
   /** The configuration in force. */
-  site(): RuntimeConfiguration;
+  configuration(): RuntimeConfiguration;
   /** Whether the address is one of `listen.trusted-proxies`. */
   isTrusted(remoteAddress: string): boolean;
   /** Called before each step that follows from another. */
@@ -284,7 +284,7 @@ export class RequestMachine {
     const { fence, clock, isTrusted } = this.#deps;
     const context: RequestContext = {
       exchange,
-      site: this.#deps.site(),
+      configuration: this.#deps.configuration(),
       arrival: fence.published(),
       arrivedAtMs: clock.nowMs(),
       trusted: isTrusted(exchange.remoteAddress),
@@ -293,13 +293,13 @@ export class RequestMachine {
   }
 
   #route(context: RequestContext): Next<'route'> {
-    const { exchange, site } = context;
+    const { exchange, configuration } = context;
     const { method } = exchange;
     if (isLooping(exchange.fields)) return { to: 'refuse', context, code: 'loop' };
     if (exchange.target === '*' || decideMaxForwards(method, exchange.fields).kind === 'answer') {
       return { to: 'final-recipient', context };
     }
-    const target = decideTarget(exchange.target, site.config.listen.ambiguousPaths);
+    const target = decideTarget(exchange.target, configuration.config.listen.ambiguousPaths);
     if (target.kind === 'malformed') return { to: 'refuse', context, code: 'malformed-target' };
     if (target.kind === 'ambiguous') return { to: 'refuse', context, code: 'ambiguous-path' };
     const maxBytes = this.#deps.maxDeliveryBytes(target.path);
@@ -307,18 +307,18 @@ export class RequestMachine {
     const client = clientOf(context);
     if (hasForwardingConflict(client)) return { to: 'refuse', context, code: 'forwarding-conflict' };
     const { scheme, authority } = clientSite(client);
-    const match = site.router.match(method, authority, target.path);
+    const match = configuration.router.match(method, authority, target.path);
     if (match.kind === 'no-route') return { to: 'refuse', context, code: 'no-route' };
     if (match.kind === 'method-not-allowed') {
       const parts = { fields: ['Allow', match.allow.join(', ')] };
       return { to: 'refuse', context, code: 'method-not-allowed', parts };
     }
-    const route = site.routes.get(match.route.name)!;
+    const route = configuration.routes.get(match.route.name)!;
     const { path, query } = target;
     // Property by property: a spread of the context costs each request several times as much.
     const routed: RoutedContext = {
       exchange,
-      site,
+      configuration,
       arrival: context.arrival,
       arrivedAtMs: context.arrivedAtMs,
       trusted: context.trusted,
@@ -383,7 +383,7 @@ export class RequestMachine {
     // Property by property, as above: once a hit.
     const keyed: KeyedContext = {
       exchange: context.exchange,
-      site: context.site,
+      configuration: context.configuration,
       arrival: context.arrival,
       arrivedAtMs: context.arrivedAtMs,
       trusted: context.trusted,

@@ -7,17 +7,17 @@ import type { Exchange, ResponseSink } from '../http/exchange.ts';
  *
  * Returns a function to call when the reader may have more.
  */
-export function pumpContent(
+export function sendContent(
   reader: ContentReader,
   exchange: Exchange,
   sink: ResponseSink,
   lengthBytes: number,
 ): () => void {
-  const pump = new Pump(reader, exchange, sink, lengthBytes);
-  return () => pump.run();
+  const sender = new ContentSender(reader, exchange, sink, lengthBytes);
+  return () => sender.run();
 }
 
-class Pump {
+class ContentSender {
   readonly #reader: ContentReader;
   readonly #exchange: Exchange;
   readonly #sink: ResponseSink;

@@ -140,7 +140,7 @@ export class WorkerRuntime {
       outdateCopies: (head: EntryHead, urlTag: string) => this.#outdateCopies(head, urlTag),
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
     };
-    const learner = new Learner({ ...shared, teachOthers: (lesson) => this.#peers.teach(lesson) });
+    const learner = new Learner({ ...shared, shareLesson: (lesson) => this.#peers.shareLesson(lesson) });
     this.#writesInFlight = createWritesInFlight(start.writesInFlight, start.index, keyHash);
     const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
@@ -183,7 +183,7 @@ export class WorkerRuntime {
         invalidator: deps,
         positions,
         entryStore: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
-        site: () => this.#configuration,
+        configuration: () => this.#configuration,
         onNotDurable: (error) =>
           log.error(
             { event: 'invalidation-not-durable', err: error },
@@ -197,7 +197,7 @@ export class WorkerRuntime {
       refreshes: this.#refreshes,
       maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
       peerFor: (key) => this.#peerFor(key),
-      site: () => this.#configuration,
+      configuration: () => this.#configuration,
       isTrusted: (address) => this.#isTrusted(address),
       onTransition: deps.onTransition,
     });

@@ -2,7 +2,7 @@ import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
 import {
   decideLearning,
   mayDisplace,
-  teaches,
+  isInformative,
   type KnownResponse,
   type Learning,
   type LearntResponse,
@@ -34,7 +34,7 @@ export interface LearnerDependencies {
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
   /** Makes the other workers learn from the answer, each in its own memory. Resolves when they have. */
-  teachOthers(lesson: Lesson): Promise<void>;
+  shareLesson(lesson: Lesson): Promise<void>;
   /** Invalidates the URL but for this entry; gives the head with the floor that it may have then. */
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
   /** Sends a changed head to workers that may have copies in memory. Resolves when they have applied it. */
@@ -59,7 +59,7 @@ export class Learner {
    * lack.
    */
   concerns(lesson: Lesson, isStoredElsewhere: boolean): boolean {
-    return this.decide(lesson).length > 0 || (isStoredElsewhere && teaches(lesson.answer));
+    return this.decide(lesson).length > 0 || (isStoredElsewhere && isInformative(lesson.answer));
   }
 
   /** The stored responses that the answer concerns, with what it means for each. */
@@ -84,7 +84,7 @@ export class Learner {
   async learn(lesson: Lesson): Promise<void> {
     await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt, lesson)));
     // After the disk: a worker that drops an entry must not promote it from disk again.
-    await this.#deps.teachOthers(lesson);
+    await this.#deps.shareLesson(lesson);
   }
 
   /** Applies an answer that another worker has received to the memory of this one. */

@@ -100,7 +100,7 @@ export async function openFetchWorld(
     trustOf: () => 'live' as const,
     outdateCopies: <Head>(head: Head) => published.then(() => head),
     tellPeers: () => published,
-    teachOthers: () => published,
+    shareLesson: () => published,
   };
   const counters = { tagsLeftOut: 0, conditionsRefused: 0 };
   let ids = 0;

@@ -27,8 +27,8 @@ function hits() {
       },
     };
     const route = { config: { cache: PLAIN_POLICY } };
-    const site = { config: { cacheStatus: { key: true } } };
-    const context = { exchange, route, site, request: get(), key: kept.head.key, position: null };
+    const configuration = { config: { cacheStatus: { key: true } } };
+    const context = { exchange, route, configuration, request: get(), key: kept.head.key, position: null };
     respondWithEntry(context as unknown as KeyedContext, LEVELS, {
       entry: kept,
       body: null,

@@ -46,7 +46,7 @@ function learnerOver(writes: boolean) {
   const learner = new Learner({
     tiers,
     routeNamed: () => null,
-    teachOthers: async () => {},
+    shareLesson: async () => {},
     outdateCopies: async (head: { id: string }, urlTag: string) => fenced.push(`${head.id} ${urlTag}`),
   } as unknown as LearnerDependencies);
   return { learner, fenced, tiers };

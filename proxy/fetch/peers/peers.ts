@@ -77,8 +77,8 @@ export class PeerPorts implements Peers {
   }
 
   /** The others learn from an answer of the origin, too. Resolves when they have. */
-  async teach(lesson: Lesson): Promise<void> {
-    await Promise.all(this.#links.map((link) => link?.teach(lesson)));
+  async shareLesson(lesson: Lesson): Promise<void> {
+    await Promise.all(this.#links.map((link) => link?.shareLesson(lesson)));
   }
 
   close(): void {
@@ -147,7 +147,7 @@ class PeerLink implements Peer {
     return this.#untilKnown((id) => ({ to: 'tiers', id, head }));
   }
 
-  teach(lesson: Lesson): Promise<void> {
+  shareLesson(lesson: Lesson): Promise<void> {
     return this.#untilKnown((id) => ({ to: 'learner', id, lesson }));
   }
 

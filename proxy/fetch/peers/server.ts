@@ -65,7 +65,7 @@ export class PeerFetchServer implements Waiter {
   receive(message: PeerMessage): void {
     if (message.kind === 'credit') {
       this.#credit += message.bytes;
-      this.#pump();
+      this.#sendContent();
     } else if (message.kind === 'leave') this.stop();
   }
 
@@ -89,7 +89,7 @@ export class PeerFetchServer implements Waiter {
       case 'pass': {
         const { status, fields, reason, body } = result;
         this.#send({ kind: 'pass', id, status, fields, reason });
-        this.#reader = readFlight(body, null, 0, () => this.#pump());
+        this.#reader = readFlight(body, null, 0, () => this.#sendContent());
         return;
       }
       case 'private':
@@ -134,10 +134,10 @@ export class PeerFetchServer implements Waiter {
     if (entry.content !== null) this.#reader = readBytes(entry.content, 0);
     else if (body !== null) {
       const place = tiers.disk === null ? null : { head: entry.head, tiers };
-      this.#reader = readFlight(body, place, 0, () => this.#pump());
+      this.#reader = readFlight(body, place, 0, () => this.#sendContent());
       body.onStored((length) => this.#send({ kind: 'stored', id, length }));
     } else if (tiers.disk !== null)
-      this.#reader = readStored({ head: entry.head, tiers }, 0, () => this.#pump());
+      this.#reader = readStored({ head: entry.head, tiers }, 0, () => this.#sendContent());
   }
 
   #freshHere(): FetchedEntry | null {
@@ -157,7 +157,7 @@ export class PeerFetchServer implements Waiter {
     return { kind: 'entry', entry, body: null, originStatus: null, collapsed: false, ownFields: [] };
   }
 
-  #pump(): void {
+  #sendContent(): void {
     const { id } = this.#join;
     while (this.#reader !== null && this.#credit > 0) {
       const piece = this.#reader.next();

@@ -14,7 +14,7 @@ import type { AccessRecords } from '../access-records.ts';
 import { keyedStatus, type KeyedContext } from '../context.ts';
 import { fetchRequestOf, waiterOf, type FetchReason } from '../fetch-requests.ts';
 import type { Positions } from '../positions.ts';
-import { pumpContent } from '../send-content.ts';
+import { sendContent } from '../send-content.ts';
 
 export interface CollapsedFetchDependencies {
   readonly flights: Fetches;
@@ -72,7 +72,7 @@ export class CollapsedFetch {
     const sink = exchange.stream(passed.status, [...received, ...own]);
     let wake: () => void = () => {};
     const reader = readFlight(passed.body, null, 0, () => wake());
-    wake = pumpContent(reader, exchange, sink, Number.POSITIVE_INFINITY);
+    wake = sendContent(reader, exchange, sink, Number.POSITIVE_INFINITY);
     wake();
     accessRecords.whenEnded(context, 'pass', reason, passed.status);
   }

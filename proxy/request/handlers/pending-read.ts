@@ -13,8 +13,8 @@ import { targetTag } from '../../../policies/written-tags.ts';
 /** Whether writes to the request's URL, with this query, wait or are under way; may also be true for another held tag. */
 export function mayHaveWrites(context: RoutedContext, fence: FenceReader, query = context.query): boolean {
   if (!fence.holdsAny()) return false;
-  const { site, authority, path } = context;
-  const tags = targetTag(site.config, { authority, target: originForm(path, query) });
+  const { configuration, authority, path } = context;
+  const tags = targetTag(configuration.config, { authority, target: originForm(path, query) });
   return fence.isHeld(fence.hasher.hash(tags));
 }
 

@@ -36,7 +36,7 @@ export class PrivateFetch {
     const { passHandler, flights, fence, clock } = this.#deps;
     const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
     const { requestTimeMs } = asked;
-    const teaches = mayTeach(context, why);
+    const yieldsLesson = mayYieldLesson(context, why);
     const note = (answer: PassedAnswer): void => {
       // A request that is passed for another reason may fail for that reason.
       if (reason === 'uncacheable') flights.notePassed(fetchRequestOf(context, 'client', why.stale), answer);
@@ -53,7 +53,7 @@ export class PrivateFetch {
           if (decision.kind === 'store')
             flights.forgetHitForMiss(fetchRequestOf(context, 'client', why.stale));
         }
-        const lesson = teaches ? this.#lesson(context, why, { ...asked, status, fields }) : null;
+        const lesson = yieldsLesson ? this.#lesson(context, why, { ...asked, status, fields }) : null;
         if (lesson === null || !this.#deps.learner.concerns(lesson, why.stale !== null)) return ownFields();
         return this.#deps.learner.learn(lesson).then(ownFields);
       },
@@ -114,7 +114,7 @@ export class PrivateFetch {
  * A passed request may have fields that the key leaves out, and the response may depend on them. Conditions and ranges are
  * exempt: the response's status tells their effect. Without a stored entry that could have answered, there is nothing to learn.
  */
-function mayTeach({ exchange, route }: KeyedContext, { forward }: FetchReason): boolean {
+function mayYieldLesson({ exchange, route }: KeyedContext, { forward }: FetchReason): boolean {
   if (forward === 'uri-miss' || forward === 'vary-miss') return false;
   return !hasUnkeyedFields(withoutFields(exchange.fields, CONDITIONS), route.config.cache);
 }

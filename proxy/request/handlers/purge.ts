@@ -22,8 +22,8 @@ export class PurgeHandler {
   }
 
   enter(context: RequestContext): void {
-    const { exchange, site } = context;
-    const { token } = site.config.admin;
+    const { exchange, configuration } = context;
+    const { token } = configuration.config.admin;
     if (token === '') {
       refuse(context, this.#accessRecords, 'purge-disabled');
       return;
@@ -45,7 +45,7 @@ export class PurgeHandler {
     }
     const { authority } = clientSite(clientOf(context));
     const { path, query } = target;
-    const tags = tagsOfPlace(site.config, { authority, path, query });
+    const tags = tagsOfPlace(configuration.config, { authority, path, query });
     this.#purge(tags).then(
       ({ sequence }) => {
         const content = Buffer.from(`${JSON.stringify({ sequence, tags: tags.length })}\n`);

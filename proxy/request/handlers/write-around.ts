@@ -177,10 +177,10 @@ export class WriteAroundHandler {
     const { originConfig } = context.route;
     const write = sentWrite(context);
     const response = { status, fields };
-    const tags = writtenTags(context.site.config, originConfig, write, response);
+    const tags = writtenTags(context.configuration.config, originConfig, write, response);
     if (status < 200 || status >= 400) return tags;
-    const site = this.#deps.site();
-    const later = site === context.site ? [] : laterTags(site, originConfig, write, response);
+    const inForce = this.#deps.configuration();
+    const later = inForce === context.configuration ? [] : laterTags(inForce, originConfig, write, response);
     return [...new Set([...tags, ...routeTags(context), ...later])];
   }
 }

@@ -53,7 +53,7 @@ export class WriteBehindHandler {
     }
     const received = this.#receiving.begin();
     exchange.onEnd(() => received.end());
-    const { receivingBytes } = context.site.config.journal;
+    const { receivingBytes } = context.configuration.config.journal;
     const read = await readBody(exchange.body, maxBodyBytes, (bytes) => received.take(bytes, receivingBytes));
     switch (read.kind) {
       case 'whole':
@@ -87,7 +87,7 @@ export class WriteBehindHandler {
     body: Uint8Array<ArrayBuffer> | null,
     received: BudgetedBody,
   ): Promise<void> {
-    const { exchange, route, site, authority, scheme } = context;
+    const { exchange, route, configuration, authority, scheme } = context;
     const { method } = exchange;
     const { write, name } = route.config;
     const orderQueue = orderQueueOf(context);
@@ -111,7 +111,9 @@ export class WriteBehindHandler {
             ? null
             : { scoped, digest: requestDigest({ method, target, fields: exchange.fields, body }) },
         merges: write.coalesce && scoped === null && isMergeable(method, exchange.fields),
-        tags: [...new Set([...targetTags(site.config, { authority, target }), ...routeTags(context)])],
+        tags: [
+          ...new Set([...targetTags(configuration.config, { authority, target }), ...routeTags(context)]),
+        ],
         waitMs,
       })
       .catch(() => ({ kind: 'not-durable' }) as const);

@@ -20,7 +20,7 @@ export interface WriteThroughDependencies {
   /** Stores a PUT as the entry, where the route says `update`. */
   readonly entryStore: EntryStore;
   /** The configuration in force. */
-  site(): RuntimeConfiguration;
+  configuration(): RuntimeConfiguration;
 }
 
 /** What is sent in place of parts of the client's request. */
@@ -41,14 +41,14 @@ export class WriteThroughHandler {
 
   async #admit(context: RoutedContext, reason: string, sent: SentInstead): Promise<void> {
     const { journal } = this.#deps;
-    const { exchange, route, site } = context;
+    const { exchange, route, configuration } = context;
     const { queue, maxProcessingMs } = route.originConfig;
     this.#tickets += 1;
     const ticket = this.#tickets;
     const orderQueue = orderQueueOf(context);
     const tags = [
       ...new Set([
-        ...targetTags(site.config, { authority: context.authority, target: orderQueue.target }),
+        ...targetTags(configuration.config, { authority: context.authority, target: orderQueue.target }),
         ...routeTags(context),
       ]),
     ];
@@ -87,7 +87,7 @@ export class WriteThroughHandler {
 
   #send(context: RoutedContext, reason: string, sent: SentInstead, hold: number): void {
     const { passHandler, entryStore, positions } = this.#deps;
-    const { route, site } = context;
+    const { route, configuration } = context;
     const entry = route.config.write.update ? PutEntry.capture(context, entryStore, sent.body) : null;
     let isSettled = false;
     passHandler.enter(context, reason, {
@@ -98,7 +98,10 @@ export class WriteThroughHandler {
       outlivesClient: true,
       onHead: async (status, fields) => {
         isSettled = true;
-        const tags = writtenTags(site.config, route.originConfig, sentWrite(context), { status, fields });
+        const tags = writtenTags(configuration.config, route.originConfig, sentWrite(context), {
+          status,
+          fields,
+        });
         const outcome = outcomeOfStatus(status);
         if (outcome !== 'rejected') tags.push(...this.#laterTags(context, { status, fields }));
         const entryTags = outcome === 'applied' ? (entry?.tagsFor(status, fields) ?? null) : null;
@@ -121,9 +124,9 @@ export class WriteThroughHandler {
   }
 
   #laterTags(context: RoutedContext, response: Parameters<typeof laterTags>[3]): string[] {
-    const site = this.#deps.site();
-    if (site === context.site) return [];
-    return laterTags(site, context.route.originConfig, sentWrite(context), response);
+    const inForce = this.#deps.configuration();
+    if (inForce === context.configuration) return [];
+    return laterTags(inForce, context.route.originConfig, sentWrite(context), response);
   }
 
   /** Where the call fails, the coordinator is stopping, and the next start finds the hold as one of unknown outcome. */

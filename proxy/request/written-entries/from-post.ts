@@ -33,12 +33,12 @@ export class PostResponseEntry {
    * target sends, such a GET has another route, or responses of this route may show an earlier state than they seem to.
    */
   static expect(context: RoutedContext, entryStore: EntryStore): PostResponseEntry | null {
-    const { exchange, site, route, authority, path, query } = context;
+    const { exchange, configuration, route, authority, path, query } = context;
     if (exchange.method !== 'POST' || isSteered(exchange.fields)) return null;
     if (decideBypass(exchange.fields, route.config.cache) !== null) return null;
     if (route.readLagMs > 0 || route.config.cache.versionHeader !== null) return null;
     if (keyOfContext(context).query !== query) return null;
-    const found = site.router.match('GET', authority, path);
+    const found = configuration.router.match('GET', authority, path);
     const isSameRoute = found.kind === 'route' && found.route.name === route.config.name;
     return isSameRoute ? new PostResponseEntry(context, entryStore) : null;
   }

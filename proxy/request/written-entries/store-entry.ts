@@ -53,14 +53,14 @@ export function storeEntry(
   const { route, authority, scheme, path } = context;
   const { tiers, newEntryId } = entryStore;
   const { meta, tags, floor, content } = written;
-  const site = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
+  const baseUrl = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
   const { key, query } = keyOfContext(context);
   const head: EntryHead = {
     id: newEntryId(),
     key,
     route: route.config.name,
     origin: route.config.origin,
-    url: `${site}${originForm(path, query)}`,
+    url: `${baseUrl}${originForm(path, query)}`,
     meta,
     tags,
     tagHashes: entryStore.hasher.hash(tags),
