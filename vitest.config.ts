@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-/** Tests that start no process and no server, so that their files can share a module registry. */
+/** Tests that start no Weir and no server, so that their files can share a module registry. */
 const unitFiles = [
   ...['architecture', 'config', 'fence', 'observability', 'policies', 'request', 'rfc9111'].map(
     (folder) => `test/${folder}/**/*.test.ts`,

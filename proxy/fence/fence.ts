@@ -269,7 +269,7 @@ export class Fence {
     return { sequence, change: this.#writer.invalidate(tags, mode, sequence, this.#clock.monotonicMs()) };
   }
 
-  /** The tags, and their names for each feed that may not have seen the change yet: all but `by`. */
+  /** The tags, and for each attested feed except `by` the tags that mark the change as not yet seen by that feed. */
   #withNotYetSeen(tags: TagHashes, by?: string): TagHashes {
     const feeds = this.#attested().filter((feed) => feed !== by);
     return feeds.length === 0

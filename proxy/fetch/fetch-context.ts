@@ -207,7 +207,7 @@ export class FetchContext {
       asked: {
         method,
         conditions: own.length > 0 ? 'own' : 'none',
-        // What is fresh, and was passed over at a client's word, is in question only where it was asked about.
+        // A fresh entry that a client did not want is in question only if the origin was asked about it.
         isInQuestion: !replacesServed || own.length > 0,
       },
       floor: this.snapshot.floor,

@@ -46,7 +46,7 @@ export class Flight<Member, T extends FlightTypes> {
     return this.#members.size > 0;
   }
 
-  /** The result is there: nobody waits any more. Returns those who did, each with what was in force when it joined. */
+  /** Ends the wait of all members. Returns them, each with the sequence that was in force when it joined. */
   deliver(result: T['result']): readonly (readonly [Member, number])[] {
     this.#result = result;
     const members = [...this.#members];
@@ -60,7 +60,7 @@ export class Flight<Member, T extends FlightTypes> {
   }
 }
 
-/** What passes through flights, which look into none of it. */
+/** Types of what flights pass on without reading it. */
 export interface FlightTypes {
   request: unknown;
   waiter: unknown;

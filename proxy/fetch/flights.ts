@@ -213,7 +213,7 @@ export class Flights<T extends FlightTypes> {
       if (share.kind === 'give') this.#give(place, share.given);
       else leaving.push([place, share]);
     }
-    // Behind all who are given it: those who enter again may start flights of their own.
+    // Only when all others have been given the result: members that enter again may start flights.
     for (const [place, share] of leaving) this.#send(place, share);
     if (shares.isForLeader && leader === null) fetch.abandon();
     this.#startNext(slot);

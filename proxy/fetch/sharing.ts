@@ -443,7 +443,7 @@ function leaderShare(result: FlightResult, failure: SharedFailure | null): Fligh
   }
 }
 
-/** A failure that says nothing of the origin: it stands for those alone who waited. */
+/** What waiters are given for a failure. One that was not judged is not remembered: it answers only those who waited. */
 function failureOf(result: FlightResult & { readonly kind: 'failed' | 'failing' }): FailureFound {
   const terms = result.judged ?? { scope: 'all', untilMs: 0 };
   return result.kind === 'failed'

@@ -2,7 +2,8 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * One request and the means to respond to it. The listener makes it; nothing past the listener knows `node:http`.
+ * One request and the means to respond to it. The listener makes it; nothing on the request path past `http/` knows
+ * `node:http`.
  *
  * Exactly one of `respond`, `stream` and `tunnel` is called, once. `abort` may be called at any time.
  */

@@ -1,6 +1,6 @@
 /** What became of a request: one word, the same in logs, metrics and tests. Each comes with a reason. */
 export const OUTCOMES = [
-  /** A fresh entry; reason: the tier it came from, `memory`, `disk` or `peer`; or what a waiting write sent, `pending`. */
+  /** A fresh entry; reason: where it came from, `memory`, `disk` or `peer`; `pending`: the content of a waiting write. */
   'hit',
   /** A stale entry, allowed; reason: stale-while-revalidate, max-stale or stale-if-error. */
   'stale',
@@ -16,7 +16,10 @@ export const OUTCOMES = [
   'tunnel',
   /** A PURGE on the main port. */
   'purge',
-  /** Answered by Weir as final recipient: OPTIONS or TRACE with Max-Forwards: 0. */
+  /**
+   * Answered by Weir itself; reason: `max-forwards` (OPTIONS or TRACE with Max-Forwards: 0), `options` (OPTIONS *) or
+   * `delivery` (to a webhook feed).
+   */
   'answered',
   /** Refused by a limit or a rule; reason: which. */
   'refused',

@@ -131,7 +131,10 @@ export class Coordinator {
     return cut;
   }
 
-  /** In this order: each step rests on those before it, and is closed before them. */
+  /**
+   * In this order: each step uses those before it. They are closed in the reverse order, except for the workers, which
+   * stop before everything else.
+   */
   async #start(): Promise<{ port: number; adminPort: number }> {
     const { config } = this.#deps;
     const isReadOnly = this.#lockDisk(config);

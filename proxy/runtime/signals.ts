@@ -27,11 +27,10 @@ const PARENT_MS = 250;
 const COPY_MS = 500;
 
 /**
- * From the first moment on, so that no signal ends a process that is starting. A second one to stop does.
+ * To be called first, so that a signal does not end a process that is starting. A second signal to stop ends it at once.
  *
- * npm passes SIGTERM and SIGINT on, also those that the terminal has sent to Weir as well. It ends at a SIGHUP, and where a
- * shell stands between, that shell alone gets what npm passes on: the end of the process that started Weir is therefore
- * taken for the word to stop.
+ * npm passes on SIGTERM and SIGINT, even those that the terminal has already sent to Weir. npm ends at a SIGHUP. If npm
+ * starts Weir through a shell, only the shell gets what npm passes on. Therefore Weir also stops when npm has ended.
  */
 export function watchSignals(host: SignalledProcess = process, now = () => performance.now()): Signals {
   const { promise: stop, resolve } = Promise.withResolvers<StopCause>();

@@ -25,9 +25,9 @@ export interface WorkerPoolOptions {
     index: number,
     instance: number,
   ): Omit<Handlers<CoordinatorCalls>, 'listening' | 'listenFailed'>;
-  /** A worker has ended that was not told to, and is replaced. */
+  /** A worker has ended unasked. It is replaced. */
   onDeath(index: number, instance: number, reason: string): void;
-  /** What a worker told could not be done, and it does not wait to hear so. */
+  /** A call of a worker failed whose result the worker does not wait for. */
   onFailed(index: number, call: string, error: unknown): void;
   /** Starts a thread of `WORKER_FILE`, unless a test wants to hold it. */
   readonly newWorker?: ((file: URL, start: WorkerStart) => Worker) | undefined;
@@ -55,7 +55,7 @@ interface Running {
   isListening: boolean;
 }
 
-/** A worker that died younger than this is replaced only after a while, lest one that can't live takes all the time. */
+/** A worker that died younger than this is replaced after a pause, so that one that dies at each start does not use up the processor. */
 const YOUNG_MS = 1_000;
 /** How long a worker may take to tell what it has at hand, and to look through all that it holds. */
 const TELL_MS = 2_000;

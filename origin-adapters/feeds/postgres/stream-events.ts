@@ -71,7 +71,8 @@ export class StreamEvents {
    * `isQuiet`: the server is busy with something that yields no event, which must not look like a dead connection.
    */
   #eventsOf(item: ReplicationItem, prover: HeadProver, isQuiet: boolean): FeedEvent[] {
-    switch (this.#verdictOn(shownBy(item))) {
+    const verdict = this.#verdictOn(shownBy(item));
+    switch (verdict) {
       case 'same': {
         const event = this.#eventOf(item, prover) ?? (isQuiet ? this.#move({ changes: [] }) : null);
         return event === null ? [] : [event];
@@ -88,6 +89,8 @@ export class StreamEvents {
         return this.#begin(item, prover, isQuiet);
       case 'unknown':
         return this.#begin(item, prover, isQuiet);
+      default:
+        return verdict satisfies never;
     }
   }
 

@@ -58,8 +58,16 @@ export class TransactionReader {
       case 'relation':
         this.#relations.set(output.relation.id, output.relation);
         return null;
-      default:
+      case 'other':
         return null;
+      case 'insert':
+      case 'update':
+      case 'delete':
+      case 'truncate':
+        // `#takeRows` has read these.
+        return null;
+      default:
+        return output satisfies never;
     }
   }
 
@@ -92,8 +100,13 @@ export class TransactionReader {
       case 'truncate':
         open.changes.push(...output.relationIds.map((id) => truncation(this.#relation(id))));
         return;
-      default:
+      case 'begin':
+      case 'commit':
+      case 'relation':
+      case 'other':
         throw new Unreadable('a message that is none of rows');
+      default:
+        output satisfies never;
     }
   }
 
