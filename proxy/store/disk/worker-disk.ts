@@ -81,7 +81,7 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   async update(head: EntryHead): Promise<void> {
-    // Where the call fails, the coordinator ends, and so does this worker.
+    // A failed call counts as a refused change: the coordinator ends, or its handler has failed.
     await this.#writer.call('updateEntry', { head, isSynced: false }).catch(() => {});
   }
 
