@@ -1,12 +1,12 @@
 import type { KeyedHash } from '../threads/keyed-hash.ts';
 
 /**
- * Remembers, for all workers, what turned out not to be cacheable, so that such requests do not wait for one another.
- * A table of fixed size in shared memory: a key that is forgotten, or taken for another, costs a wait or a request
+ * Remembers, for all workers, keys whose responses were not cacheable, so that their requests are not collapsed.
+ * A table of fixed size in shared memory: a key that is overwritten, or collides with another, costs a wait or a request
  * that is not collapsed, never a wrong answer.
  */
 export interface HitForMiss {
-  /** `nowMs` monotonic. */
+  /** `nowMs` is monotonic. */
   has(key: string, nowMs: number): boolean;
   remember(key: string, nowMs: number): void;
   forget(key: string): void;
@@ -25,7 +25,7 @@ export function createHitForMiss(buffer: SharedArrayBuffer, hash: KeyedHash): Hi
   return {
     has(key, nowMs) {
       const slot = slotOf(key);
-      // Nearly all keys are none of them, and pay one load for that.
+      // Nearly all keys are absent: one load decides that.
       const until = Atomics.load(words, slot + 1);
       return until !== 0 && until > nowMs / 1000 && Atomics.load(words, slot) === hash.high;
     },

@@ -1,9 +1,9 @@
-/** What is read of an origin's answer besides what the RFCs' rules read. */
+/** Reads from an origin's response head that are not rules of the RFCs. */
 import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 
-/** What a 304 may set for the client that asked, and nobody else. */
+/** The Set-Cookie fields of a 304: only the client whose request was sent receives them. */
 export function setCookies(received: Fields): string[] {
   return fieldValues(received, 'set-cookie').flatMap((value) => ['Set-Cookie', value]);
 }
@@ -15,13 +15,13 @@ export function unstoredFields(received: Fields, stored: Fields): string[] {
   return withoutFields(endToEnd(received), names);
 }
 
-/** -1: not known before the end. A 204 has no content, whatever it says. */
+/** -1: unknown until the content ends. A 204 has no content, whatever its Content-Length. */
 export function sizeOf({ part, status }: StoredMeta, fields: Fields): number {
   if (status === 204) return 0;
   return part === null ? contentLength(fields) : part.last - part.first + 1;
 }
 
-/** A part of another length than its Content-Range holds other bytes than those that it names. */
+/** False if the Content-Length of a part contradicts its Content-Range: the bytes may not be those of the range. */
 export function isAsLongAsItSays(meta: StoredMeta, fields: Fields): boolean {
   const length = contentLength(fields);
   return meta.part === null || length < 0 || length === sizeOf(meta, fields);

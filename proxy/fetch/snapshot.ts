@@ -6,7 +6,7 @@ import type { FenceReader } from '../fence/reader.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 
-/** The moment at which the origin is asked: an answer may show what was there before, and has to show what was in force. */
+/** The state when the origin is asked. An answer must reflect every invalidation in force then. */
 export class FetchSnapshot {
   /** The fence's sequence. */
   readonly floor: number;
@@ -16,11 +16,11 @@ export class FetchSnapshot {
   readonly requestTimeMs: number;
   readonly #fence: FenceReader;
   readonly #route: ActiveRoute;
-  /** The route's own, as it was then: a reload may change in which terms answers are compared. */
+  /** The route's feed when the origin was asked: a reload may change how versions are compared. */
   readonly #feed: FeedView | null;
-  /** What an answer attests that shows everything in force at the floor; null: not known. */
+  /** The feed position that the answer must attest to show everything in force at the floor; null: unknown. */
   readonly #announced: string | null;
-  /** What it shows then was committed before this, or told by the feed (monotonic). */
+  /** An attesting answer shows all changes committed before this time (monotonic), and all that the feed has delivered. */
   readonly #provedAtMs: number;
 
   constructor(
@@ -33,27 +33,27 @@ export class FetchSnapshot {
     this.#feed = feed;
     this.floor = fence.published();
     this.#provedAtMs = feed?.provedAtMs ?? 0;
-    // After the floor and the proof: what came into force up to them was announced before.
+    // Read after the floor and the proof, so that it covers every change that they cover.
     this.#announced = feed?.announced ?? null;
     this.askedAtMs = clock.monotonicMs();
     this.requestTimeMs = clock.nowMs();
   }
 
-  /** Whether an answer with these fields may show the state before something that its tags were invalidated by. */
+  /** Whether an answer with these fields may show the state before an invalidation of one of its tags. */
   isPossiblyStale(tagHashes: TagHashes, fields: Fields): boolean {
     const { versionHeader } = this.#route.config.cache;
     if (versionHeader === null) return this.#isWithinReadLag(tagHashes, fields);
     const feed = this.#feed;
     const version = fieldValue(fields, versionHeader);
     if (feed === null || version === undefined || this.#announced === null) return true;
-    // The origin says itself how current its answer is: it has to show all that was in force when it was asked.
+    // The version field states how current the answer is. It must cover all changes in force when the origin was asked.
     if (!feed.attests(version, this.#announced)) return true;
-    // A purge, a write or another feed may speak of what was committed after that.
+    // A purge, a write or another feed may announce a change that was committed after that version.
     const ahead = this.#fence.hasher.hashNotYetSeen(tagHashes, feed.name);
     return this.#fence.lastInvalidatedAtMs(ahead) >= this.#provedAtMs || this.#isWithinReadLag(ahead, fields);
   }
 
-  /** A response that has an Age was asked for so much earlier, by a cache before the origin. */
+  /** Age means that a cache in front of the origin fetched the response that much earlier. */
   #isWithinReadLag(tagHashes: TagHashes, fields: Fields): boolean {
     const { readLagMs } = this.#route;
     const ageMs = ageValueSeconds(fields) * 1000;

@@ -6,7 +6,7 @@ import { destination, pino, type Logger } from 'pino';
 import type { LogConfig } from '../../policies/config/config.ts';
 import type { Outcome } from './outcome.ts';
 
-/** Each call takes an object whose `event` names what happened, and what else is to be known of it. */
+/** Each call takes an object: `event` names what happened, and the other members describe it. */
 export type Log = Pick<Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'>;
 
 export interface LogOptions {
@@ -24,7 +24,7 @@ export function createLog({ level, thread, fd }: LogOptions): Log {
   return logTo(lines(fd), level, thread);
 }
 
-/** One line a request, whatever the level of the log. */
+/** The access log: one line for each request, independent of the log level. */
 export function createAccessLog({ thread, fd }: Omit<LogOptions, 'level'>): AccessLog {
   return accessLogTo(lines(fd), thread);
 }
@@ -46,7 +46,7 @@ export interface LogLines {
 
 export type AccessLog = (record: AccessRecord) => void;
 
-/** One request, as the access log tells it. No fields, no query: both may hold secrets. */
+/** One request in the access log, without header fields and query: both may hold secrets. */
 export interface AccessRecord {
   readonly method: string;
   /** Without the query. */
@@ -55,12 +55,12 @@ export interface AccessRecord {
   readonly route: string;
   readonly outcome: Outcome;
   readonly reason: string;
-  /** Of content. */
+  /** Bytes of content. */
   readonly bytes: number;
   readonly durationMs: number;
-  /** The address of the connection's other end. */
+  /** The peer address of the connection. */
   readonly client: string;
-  /** False: the answer was cut short. */
+  /** False: the response was cut. */
   readonly complete: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What became of a request: one word, the same in logs, metrics and tests. Each comes with a reason. */
+/** The outcome of a request: one word, the same in logs, metrics and tests. Each outcome has a reason. */
 export const OUTCOMES = [
   /** A fresh entry; reason: where it came from, `memory`, `disk` or `peer`; `pending`: the content of a waiting write. */
   'hit',
@@ -25,7 +25,7 @@ export const OUTCOMES = [
   'refused',
   /** The origin failed; reason: the Proxy-Status error type. */
   'failed',
-  /** The client left before anything was answered; reason: what it waited for. */
+  /** The client left before the response began; reason: what it waited for. */
   'abandoned',
   'no-route',
   'method-not-allowed',

@@ -2,7 +2,7 @@ import type { Outcome } from './outcome.ts';
 
 /** Counts requests. Called once for each, on the hit path too: adds to a few cells and allocates nothing. */
 export interface Recorder {
-  /** `route` is the route's name, empty where none was found. */
+  /** `route` is the route's name, or empty if no route matched. */
   request(
     route: string,
     outcome: Outcome,
@@ -11,6 +11,6 @@ export interface Recorder {
     durationMs: number,
     contentBytes: number,
   ): void;
-  /** The origin's answer began this long after it was asked. */
+  /** The time from the request to the origin until its response began. */
   originHead(route: string, durationMs: number): void;
 }

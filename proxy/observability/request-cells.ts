@@ -4,13 +4,13 @@
  */
 import { OUTCOMES, type Outcome } from './outcome.ts';
 
-/** Reasons counted by name, for each outcome; what comes later counts as `OTHER_REASON`. */
+/** The number of reasons that are counted by name for each outcome. Further reasons count as `OTHER_REASON`. */
 export const REASONS = 64;
 export const OTHER_REASON = 'other';
-/** Of a reason's name, in UTF-8; longer ones are cut. */
+/** The length of a reason's name in UTF-8; longer names are cut. */
 export const REASON_BYTES = 40;
 
-/** Upper bounds of the histograms' buckets; above the last one is one more bucket. */
+/** Upper bounds of the histograms' buckets; one more bucket holds larger values. */
 export const BOUNDS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ] as const;
@@ -18,7 +18,7 @@ export const BOUNDS_SECONDS = [
 export const STATUS_CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 export type StatusClass = (typeof STATUS_CLASSES)[number];
 
-/** Of a histogram: its buckets, not added up, and the sum in seconds. */
+/** The cells of a histogram: its buckets, not cumulative, and the sum in seconds. */
 const HISTOGRAM_CELLS = BOUNDS_SECONDS.length + 2;
 export const SUM_CELL = BOUNDS_SECONDS.length + 1;
 

@@ -18,10 +18,10 @@ import {
 } from './request-cells.ts';
 import type { RecorderPart } from './shared-recorder.ts';
 
-/** What was never counted is left out of the maps. */
+/** The maps have no keys with a count of zero. */
 export interface RouteCounts {
   readonly requests: ReadonlyMap<Outcome, ReadonlyMap<string, number>>;
-  /** Of content. */
+  /** Bytes of content. */
   readonly bytes: ReadonlyMap<Outcome, number>;
   readonly responses: ReadonlyMap<StatusClass, number>;
   readonly hit: HistogramCounts;
@@ -30,20 +30,20 @@ export interface RouteCounts {
 }
 
 export interface HistogramCounts {
-  /** One for each bound, not added up, and one for what is above. */
+  /** One bucket for each bound, not cumulative, and one for larger values. */
   readonly buckets: readonly number[];
   readonly sumSeconds: number;
 }
 
-/** By route; empty for requests that no route took. */
+/** Counts by route; the empty name stands for requests that matched no route. */
 export type CountsByRoute = ReadonlyMap<string, RouteCounts>;
 
-/** What all workers have counted of requests: read from their shared memory each time that it is asked for. */
+/** The request counters of all workers, read from their shared memory at each call. */
 export class RouteCounters {
   readonly #cells = new Map<number, WorkerCells>();
   readonly #sum = new CounterSum<number, CountsByRoute>(new Map());
 
-  /** `worker` is a number that no other worker of this process has had. */
+  /** `worker` is a number that is never reused in this process. */
   take(worker: number, part: RecorderPart): void {
     let cells = this.#cells.get(worker);
     if (cells === undefined) {
@@ -56,13 +56,13 @@ export class RouteCounters {
     else cells.routes.set(part.route, new Float64Array(part.buffer));
   }
 
-  /** The worker has ended: its counts stay, its buffers go. */
+  /** The worker has ended: its counts are kept, its buffers are released. */
   retire(worker: number): void {
     this.#sum.end(worker);
     this.#cells.delete(worker);
   }
 
-  /** No number is ever less than in an earlier reading. */
+  /** No counter is ever lower than in an earlier reading. */
   read(): CountsByRoute {
     return this.#sum.read();
   }
@@ -102,7 +102,7 @@ function routeCounts(cells: Float64Array, reasons: readonly (readonly string[])[
 
 function counted<Name>(counts: readonly (readonly [Name, number])[]): ReadonlyMap<Name, number> {
   const map = new Map<Name, number>();
-  // A reason may bear the name of all others.
+  // A reason may have the same name as `OTHER_REASON`.
   for (const [name, count] of counts) if (count > 0) map.set(name, (map.get(name) ?? 0) + count);
   return map;
 }
@@ -117,7 +117,7 @@ function histogramAt(cells: Float64Array, at: number): HistogramCounts {
 function reasonNames(names: SharedArrayBuffer, outcome: number): string[] {
   const count = Atomics.load(new Int32Array(names, 0, OUTCOMES.length), outcome);
   return Array.from({ length: count }, (_, reason) => {
-    // A decoder does not read shared memory.
+    // TextDecoder does not accept shared memory.
     const bytes = Buffer.from(new Uint8Array(names, nameOffset(outcome, reason), REASON_BYTES));
     const end = bytes.indexOf(0);
     return bytes.toString('utf8', 0, end < 0 ? REASON_BYTES : end);

@@ -1,4 +1,4 @@
-/** Counts a worker's requests in memory that the coordinator reads, without a message and without an allocation. */
+/** Counts a worker's requests in memory shared with the coordinator, without messages or allocations. */
 import type { Outcome } from './outcome.ts';
 import {
   BOUNDS_SECONDS,
@@ -19,7 +19,7 @@ import {
 import type { Recorder } from './recorder.ts';
 import { OUTCOMES } from './outcome.ts';
 
-/** A buffer that the coordinator reads. It is sent once, before anything is counted in it. */
+/** A buffer that the coordinator reads. It is sent once, before the first count. */
 export type RecorderPart =
   | { readonly kind: 'reasons'; readonly buffer: SharedArrayBuffer }
   | { readonly kind: 'route'; readonly route: string; readonly buffer: SharedArrayBuffer };
@@ -31,7 +31,7 @@ export class SharedRecorder implements Recorder {
   readonly #nameCounts: Int32Array;
   readonly #nameBytes: Uint8Array;
 
-  /** `publish` gets one part at once, and one for each route that is counted for the first time. */
+  /** Calls `publish` once at the start, and once for each route at its first request. */
   constructor(publish: (part: RecorderPart) => void) {
     const names = new SharedArrayBuffer(NAMES_BYTES);
     this.#publish = publish;
@@ -106,7 +106,7 @@ function observe(cells: Float64Array, histogram: number, seconds: number): void 
   add(cells, histogram + SUM_CELL, seconds);
 }
 
-/** One writer: no atomic addition is needed. */
+/** Only one thread writes the cell, so no atomic addition is needed. */
 function add(cells: Float64Array, cell: number, amount: number): void {
   cells[cell] = cells[cell]! + amount;
 }

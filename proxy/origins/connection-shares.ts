@@ -1,8 +1,8 @@
 import type { Config, OriginConfig } from '../../policies/config/config.ts';
 
 /**
- * How the limit on an origin's connections is kept by those who each ask it by themselves: the workers, and where a route
- * writes behind, the journal. Everybody has one, whatever the limit.
+ * Divides an origin's connection limit among the threads that connect to it: the workers and, if a route uses
+ * write-behind, the journal. Each has at least one connection, whatever the limit.
  */
 export function workerConnections(
   config: Config,
@@ -16,7 +16,7 @@ export function workerConnections(
   return Math.max(1, Math.floor(left / workers) + (index < left % workers ? 1 : 0));
 }
 
-/** No more than it delivers at a time, and no more than an even share. */
+/** At most the number of concurrent deliveries, and at most an even share. */
 export function journalConnections(
   config: Config,
   { connections }: Pick<OriginConfig, 'connections'>,

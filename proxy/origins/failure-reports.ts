@@ -1,4 +1,4 @@
-/** Tells the coordinator how origins fail and answer again: at once the first time, then gathered, whatever the load. */
+/** Reports failures and recoveries of origins to the coordinator: the first at once, later ones in batches. */
 import { BreakerOpen } from '../../origin-adapters/http/breaker.ts';
 import { causeText } from '../../origin-adapters/http/failure.ts';
 import type { OriginFailure, OriginObserver } from '../../origin-adapters/origin.ts';
@@ -6,19 +6,19 @@ import { isOriginFailure } from '../../policies/origin-failures.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { OriginCells } from './origin-cells.ts';
 
-/** Failures of one kind, with the last one's words. */
+/** Failures of one kind, with the message of the last one. */
 export interface FailureReport {
   readonly origin: string;
-  /** Its place in the configuration; null: no URL was tried. */
+  /** The URL's index in the configuration; null: no URL was tried. */
   readonly url: number | null;
   readonly kind: OriginFailure['kind'] | `answered_${number}`;
   /** The breaker was open. */
   readonly isBreakerOpen: boolean;
   readonly count: number;
-  /** Of the last one, by the monotonic clock that all threads share. */
+  /** When the last one occurred, by the monotonic clock that all threads share. */
   readonly atMs: number;
   readonly message: string;
-  /** What the system or a library said; it may name addresses. */
+  /** The message of the system or a library; it may contain addresses. */
   readonly cause: string;
 }
 

@@ -13,13 +13,13 @@ export interface HealthChecksDependencies {
   readonly asked: OriginCounters;
 }
 
-/** Asks each URL of an origin whether it is well, and writes the result to the shared cells. */
+/** Sends the health checks of each origin's URLs, and writes the results to the shared cells. */
 export class HealthChecks {
   readonly #asked: OriginCounters;
   readonly #origins: Origin[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
 
-  /** `config.urls` are those that are asked; those of an origin without `health` are not. */
+  /** Checks `config.urls`; an origin without `health` is not checked. */
   constructor(configs: readonly OriginConfig[], deps: HealthChecksDependencies) {
     this.#asked = deps.asked;
     for (const config of configs) {
@@ -63,7 +63,7 @@ export class HealthChecks {
   }
 }
 
-/** Null: it is well, as any answer below 400 says; else what is wrong. */
+/** Null: the URL is healthy (any status below 400); otherwise the reason of the failure. */
 function faultOf(origin: Origin, path: string): Promise<string | null> {
   return new Promise((resolve) => {
     let status = 0;

@@ -1,11 +1,11 @@
 import type { OriginConfig } from '../../policies/config/config.ts';
 import { BREAKER_BYTES, createBreaker, type Breaker } from '../../origin-adapters/http/breaker.ts';
 
-/** The state of the origins in memory that all threads share: their breakers, and which of their URLs are well or fail. */
+/** The state of the origins in shared memory: their breakers and the health of their URLs. */
 export interface OriginCellsSource {
   readonly origins: readonly string[];
   readonly buffer: SharedArrayBuffer;
-  /** Differs for each new memory. */
+  /** Identifies the shared memory: each new one has another value. */
   readonly generation: number;
 }
 
@@ -13,12 +13,12 @@ export interface OriginCellsSource {
 const UNWELL = 0;
 const FAILING = 1;
 const ORIGIN_BYTES = BREAKER_BYTES + 2 * BigInt64Array.BYTES_PER_ELEMENT;
-/** The health of URLs beyond is not kept: they count as well. */
+/** The health of further URLs is not kept: they are taken as healthy. */
 const MAX_URLS = 62;
 /** The bit of `FAILING` for the origin as a whole: its queue is full, or its breaker is open. */
 const WHOLE = 62;
 
-/** The same memory as before where it has a place for each of the origins. */
+/** Returns the earlier memory if it has cells for all origins. */
 export function originCellsSource(
   origins: readonly string[],
   before: OriginCellsSource | null,
@@ -37,14 +37,14 @@ export class OriginCells {
     this.#cells = new BigInt64Array(source.buffer);
   }
 
-  /** Null where the configuration asks for none. */
+  /** Null: the configuration has no breaker for the origin. */
   breakerOf({ name, breaker }: OriginConfig): Breaker | null {
     const place = this.#source.origins.indexOf(name);
     if (breaker === null || place < 0) return null;
     return createBreaker(breaker, this.#source.buffer, place * ORIGIN_BYTES);
   }
 
-  /** `url` is its place in the configuration. */
+  /** `url` is the URL's index in the configuration. */
   isWell(origin: string, url: number): boolean {
     return url >= MAX_URLS || !this.#hasBit(this.#cellOf(origin, UNWELL), url);
   }
@@ -53,7 +53,7 @@ export class OriginCells {
     if (url < MAX_URLS) this.#setBit(this.#cellOf(origin, UNWELL), url, !isWell);
   }
 
-  /** Whether requests to this URL, or to the origin as a whole, have failed and were not seen to succeed since. */
+  /** Whether requests to this URL, or to the origin as a whole, have failed and none has succeeded since. */
   isFailing(origin: string, url: number): boolean {
     const cell = this.#cellOf(origin, FAILING);
     return this.#hasBit(cell, Math.min(url, MAX_URLS - 1)) || this.#hasBit(cell, WHOLE);

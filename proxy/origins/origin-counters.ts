@@ -3,7 +3,7 @@ import { CounterSum } from '../threads/counters.ts';
 
 const NOTHING: OriginStats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
 
-/** What one thread asks of origins, by the origin's name. An origin that a reload has replaced stays counted. */
+/** One thread's counters of requests to origins, by origin name. The counts of a replaced origin are kept at a reload. */
 export class OriginCounters {
   readonly #byName = new Map<string, CounterSum<Origin, OriginStats>>();
 
@@ -13,7 +13,7 @@ export class OriginCounters {
     counters.add(origin, () => origin.stats);
   }
 
-  /** Closes the origin; what it did stays counted. */
+  /** Closes the origin; its counts are kept. */
   async end(origin: Origin, graceMs: number): Promise<void> {
     await origin.close(graceMs);
     for (const counters of this.#byName.values()) counters.end(origin);

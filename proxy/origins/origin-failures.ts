@@ -1,4 +1,4 @@
-/** Logs how origins fail, for all threads together: the first failure of a kind at once, then one line a minute. */
+/** Logs the failures of origins for all threads: the first failure of a kind at once, then one line a minute. */
 import { decideAdvice } from '../../policies/origin-advice.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { Log } from '../observability/logger.ts';
@@ -8,9 +8,9 @@ import type { OriginCells } from './origin-cells.ts';
 export interface OriginFailuresDependencies {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
-  /** The one in force. */
+  /** The configuration in force. */
   cells(): OriginCells;
-  /** The URLs of an origin, as they are reached; none: it is no longer configured. */
+  /** The URLs of an origin; empty: the origin is no longer configured. */
   urlsOf(origin: string): readonly string[];
 }
 
@@ -26,19 +26,19 @@ interface Target {
   readonly url: number | null;
   readonly kinds: Map<string, Kind>;
   isFailing: boolean;
-  /** Threads gather what they report: a failure before this answer may be told after it. */
+  /** Threads report in batches: a failure before this response may be reported after it. */
   answeredAtMs: number;
-  /** At most one line a minute says that it answers again. */
+  /** A recovery is logged at most once a minute. */
   isRecoveryLogged: boolean;
 }
 
 export const SUMMARY_MS = 60_000;
-/** An origin that nobody asks is not said to fail for longer. */
+/** An origin without requests is not reported as failing for longer than this. */
 const REMEMBERED_MS = 300_000;
 
 export class OriginFailures {
   readonly #deps: OriginFailuresDependencies;
-  /** As many as there are URLs and origins at most. */
+  /** At most one for each URL and each origin. */
   readonly #targets = new Map<string, Target>();
 
   constructor(deps: OriginFailuresDependencies) {
@@ -69,7 +69,7 @@ export class OriginFailures {
     }
   }
 
-  /** The origins that fail, each in a sentence without addresses. */
+  /** One sentence without addresses for each failing origin. */
   problems(): string[] {
     const problems = new Map<string, string>();
     for (const { origin, kinds, isFailing } of this.#targets.values()) {

@@ -20,18 +20,18 @@ export interface ActiveRoute {
   readonly index: number;
   readonly origin: Origin;
   readonly originConfig: OriginConfig;
-  /** Stands for the origin in cache keys: with another URL all its entries are misses. */
+  /** Identifies the origin in cache keys: if its URLs change, its entries no longer match. */
   readonly originKey: string;
   readonly feed: { readonly name: string; readonly maxSilenceMs: number } | null;
   /** How long after an invalidation the origin may answer with the old state, in milliseconds; 0: never. */
   readonly readLagMs: number;
   /** The route's own tags for the parameters of a request. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
-  /** Tags that a write invalidates by `write.invalidate`, besides its target. */
+  /** Tags that a write invalidates by `write.invalidate`, in addition to its target. */
   writeTagsFor(params: Readonly<Record<string, string>>): string[];
 }
 
-/** All that a worker uses of a configuration; a reload replaces it as a whole. */
+/** The parts of a configuration that a worker uses; a reload replaces them together. */
 export interface RuntimeConfiguration {
   readonly config: Config;
   readonly router: Router;

@@ -1,12 +1,12 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 
-/** Calls by name: what each takes and gives. */
+/** Calls by name, with their parameters and results. */
 export type Calls = Record<string, (argument: never) => unknown>;
 
 type Argument<C extends Calls, Name extends keyof C> = Parameters<C[Name]>[0];
 type Result<C extends Calls, Name extends keyof C> = Awaited<ReturnType<C[Name]>>;
 
-/** What serves calls: their results may be promises. */
+/** The functions that serve calls; their results may be promises. */
 export type Handlers<C extends Calls> = {
   readonly [Name in keyof C]: (argument: Argument<C, Name>) => Result<C, Name> | Promise<Result<C, Name>>;
 };
@@ -25,7 +25,7 @@ type Message =
 type Port = Pick<MessagePort | Worker, 'postMessage' | 'on'>;
 type Transfer = readonly (ArrayBuffer | MessagePort)[];
 
-/** Typed calls over a message port, both ways. Calls that are open when the other side ends reject. */
+/** Typed calls over a message port, in both directions. Open calls reject when the other side ends. */
 export class Channel<Theirs extends Calls, Ours extends Calls> {
   readonly #port: Port;
   readonly #handlers: Handlers<Ours>;
@@ -34,7 +34,7 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
   #next = 0;
   #isClosed = false;
 
-  /** `onFailed` hears of calls that failed here and whose result nobody waits for. */
+  /** `onFailed` receives the errors of calls that failed here and have no waiting caller. */
   constructor(port: Port, handlers: Handlers<Ours>, onFailed: (name: string, error: unknown) => void) {
     this.#port = port;
     this.#handlers = handlers;
@@ -56,7 +56,7 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
     });
   }
 
-  /** A call whose result nobody waits for. */
+  /** Makes a call without waiting for its result. */
   tell<Name extends keyof Theirs & string>(
     name: Name,
     argument: Argument<Theirs, Name>,

@@ -1,14 +1,14 @@
-/** The two clocks that everything is given: wall time for HTTP's dates, monotonic time for durations. */
+/** The two clocks of the process: wall time for HTTP's dates, monotonic time for durations. */
 export interface Clock {
   /** Milliseconds since 1970; may jump, unless it is a `LifetimeClock`'s. */
   nowMs(): number;
-  /** The wall clock, where `nowMs` is another time. */
+  /** The wall clock, if `nowMs` returns another time. */
   wallMs?(): number;
   /** Milliseconds from an arbitrary start, the same for every thread of the process; never goes back. */
   monotonicMs(): number;
 }
 
-/** `performance` counts from the thread's own start, and `hrtime` costs a BigInt: one is read once, the other each time. */
+/** `performance` counts from the thread's start, so `hrtime` gives the common offset once; each `hrtime` costs a BigInt. */
 const performanceZeroMs = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
 
 export const systemClock: Clock = {
@@ -16,12 +16,12 @@ export const systemClock: Clock = {
   monotonicMs: () => performanceZeroMs + performance.now(),
 };
 
-/** Of a duration, as people and programs are shown it: to the millisecond. */
+/** A duration for output, rounded to the millisecond. */
 export function secondsOf(durationMs: number): number {
   return Math.round(durationMs) / 1000;
 }
 
-/** For comparison with dates of other machines. */
+/** The time to compare with dates of other machines. */
 export function wallMs(clock: Clock): number {
   return clock.wallMs?.() ?? clock.nowMs();
 }

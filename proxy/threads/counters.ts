@@ -7,7 +7,7 @@ export class CounterSum<Source, Counts> {
   readonly #lasting: (counts: Counts) => Counts;
   #ended: Counts;
 
-  /** `lasting` sets what is a state rather than a count (entries held, requests under way) to zero. */
+  /** `lasting` sets gauges (entries held, requests in progress) to zero. */
   constructor(zero: Counts, lasting: (counts: Counts) => Counts = (counts) => counts) {
     this.#ended = zero;
     this.#lasting = lasting;
@@ -30,7 +30,7 @@ export class CounterSum<Source, Counts> {
   }
 }
 
-/** Numbers in objects, maps and lists, added name by name. What one side lacks counts nothing. Changes neither side. */
+/** Adds numbers in objects, maps and lists by name. A missing number counts as zero. Changes neither operand. */
 export function sumOf<Counts>(a: Counts, b: Counts | undefined): Counts {
   return sum(a, b) as Counts;
 }

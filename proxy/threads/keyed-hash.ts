@@ -5,13 +5,13 @@ export const HASH_KEY_WORDS = 4;
 
 /**
  * SipHash-1-3 over the UTF-16 units of a text. Clients choose the names that are hashed here (URLs, hosts, cache keys):
- * without the key nobody can search for names that share a bucket, a slot or a worker.
+ * without the key a client can't search for names that share a bucket, a slot or a worker.
  *
- * Arithmetic is in pairs of 32-bit words, for a BigInt would be allocated at each step. Less than a microsecond for a URL.
+ * Computes with pairs of 32-bit words, because each step with BigInt would allocate. A URL takes less than a microsecond.
  */
 export class KeyedHash {
   readonly #key: HashKey;
-  /** The words of the last result: a pair that is returned would be allocated. */
+  /** The words of the last result: returning a pair would allocate. */
   low = 0;
   high = 0;
 
@@ -37,7 +37,7 @@ export class KeyedHash {
       let mh = 0;
       if (w < words) {
         const at = w * 4;
-        // Beyond the end a unit counts as none: what lies there is the length, so that no two texts share all words.
+        // Units beyond the end count as zero. The last word contains the length, so that padding can't make texts equal.
         ml = unit(text, at) | (unit(text, at + 1) << 16);
         mh = unit(text, at + 2) | (w === words - 1 ? (length & 0xffff) << 16 : unit(text, at + 3) << 16);
       } else if (w === words) v2l ^= 0xff;

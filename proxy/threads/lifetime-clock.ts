@@ -1,14 +1,14 @@
 import type { Clock } from './clock.ts';
 
 /**
- * The time by which lifetimes count: the wall clock's at the start, and from then on what the monotonic clock adds, in
- * all threads alike. A wall clock that is set back lengthens no lifetime. One that runs ahead, as after the machine has
- * slept, is followed in whole seconds, for what was stored is older then; the time does not come back with it.
+ * The time for lifetimes, the same in all threads: wall time at the start plus monotonic time since. Setting the wall
+ * clock back does not lengthen a lifetime. If the wall clock runs ahead, as after the machine has slept, this time
+ * follows in whole seconds, because stored entries are older then. It never goes back.
  */
 export interface LifetimeStart {
   /** Wall time of the monotonic clock's zero, at the start. */
   readonly zeroMs: number;
-  /** One word: by how many seconds the wall clock was seen ahead of that. */
+  /** One word: the number of seconds by which the wall clock was seen ahead of the monotonic time. */
   readonly ahead: SharedArrayBuffer;
 }
 
@@ -19,7 +19,7 @@ export function startLifetimes(clock: Clock): LifetimeStart {
 export interface LifetimeClock extends Clock {
   /** Never goes back. */
   nowMs(): number;
-  /** The clock on the wall, for what is compared with other machines' dates. */
+  /** The wall clock, to compare with dates of other machines. */
   wallMs(): number;
 }
 
@@ -31,7 +31,7 @@ export function createLifetimeClock(clock: Clock, { zeroMs, ahead }: LifetimeSta
       const nowMs = zeroMs + clock.monotonicMs() + seconds * 1000;
       const behindMs = clock.nowMs() - nowMs;
       if (behindMs < 1000) return nowMs;
-      // Of threads that see this at once, one counts.
+      // If several threads see this at once, only one adds the seconds.
       Atomics.compareExchange(word, 0, seconds, seconds + Math.floor(behindMs / 1000));
       return zeroMs + clock.monotonicMs() + Atomics.load(word, 0) * 1000;
     },

@@ -22,10 +22,10 @@ export interface PeerFetchRequest {
   readonly waitsSinceMs: number;
 }
 
-/** Credit is given back for this part of the window at least. */
+/** Credit is granted in pieces of at least the window divided by this. */
 const GRANTS_A_WINDOW = 4;
 
-/** This worker's side of a flight that runs in another: what comes from there feeds a flight here, as an origin would. */
+/** The subscriber's side of a flight in another worker: its messages feed a flight here, as an origin's response would. */
 export class PeerFetchClient {
   readonly #deps: PeerFetchClientDependencies;
   readonly #asked: PeerFetchRequest;
@@ -61,7 +61,7 @@ export class PeerFetchClient {
     this.#events.over();
   }
 
-  /** The worker that it runs in is gone. */
+  /** The worker that runs the flight has ended. */
   lost(): void {
     if (this.#hasHead) this.#cut();
     else this.#events.deliver({ kind: 'owner-lost' });
@@ -144,7 +144,7 @@ export class PeerFetchClient {
     const content = known?.content ?? null;
     if (content !== null || !message.streams) {
       const entry = new StoredEntry(head, content, tiers.sentFieldsOf(head));
-      // Content in memory that is not this entry's is of an earlier one.
+      // With this entry's content in memory only the head changes; otherwise the entry replaces an earlier one.
       if (content !== null) tiers.updateMemory(head);
       else tiers.keep(entry, this.#asked.route.config.cache.maxVariants);
       this.#events.deliver({ kind: 'entry', entry, body: null, originStatus, collapsed, ownFields });
@@ -189,11 +189,11 @@ export class PeerFetchClient {
     this.#body?.append(bytes);
     this.#storing?.append(bytes);
     this.#grantOwed();
-    // It may have no end, and whoever read it, and what stored it here or there, may be gone.
+    // An endless response must not go on once it has no reader and is not stored.
     this.#body?.desertIfUnread();
   }
 
-  /** In large parts: a piece that is cut where credit ends would come back as credit that cuts another, without end. */
+  /** Grants large pieces only: after a small grant the owner sends a small chunk, which would cause a small grant again. */
   #grantOwed(): void {
     const bytes = this.#owedBytes;
     if (this.#isPaused || bytes < this.#deps.windowBytes / GRANTS_A_WINDOW) return;

@@ -3,7 +3,7 @@ import { isLater, type EntryHead } from '../../store/entry-head.ts';
 import type { Tiers } from '../../store/tiers.ts';
 import { StoredEntry } from '../../store/entry.ts';
 
-/** Messages of peer lookups: one worker asks another for what it has stored. */
+/** Messages of peer lookups: one worker asks another for a stored entry. */
 export type PeerLookupMessage =
   | { readonly kind: 'ask'; readonly id: number; readonly wanted: PeerLookupRequest }
   | {
@@ -17,19 +17,19 @@ export type PeerLookupMessage =
 export interface PeerLookupRequest {
   readonly key: string;
   readonly request: RequestView;
-  /** Its name, and how many variants it keeps. */
+  /** The route's name and its limit of variants. */
   readonly route: string;
   readonly maxVariants: number;
 }
 
-/** Larger entries are not sent: what is fresh of them comes by a flight, piece by piece. */
+/** Larger entries are not sent whole: a flight streams them if they are fresh. */
 const MAX_BYTES = 2 ** 20;
 
 type Taker = (entry: StoredEntry | null) => void;
 
 /**
- * Looks up entries in the memory of another worker, where no disk shows them to both, or not yet. Fresh or stale, the worker
- * that asked judges them as if they had stood in its own memory, where it keeps them.
+ * Looks up entries in the memory of another worker that are not on a shared disk, or not yet. The asking worker keeps them
+ * in its memory and decides itself whether they are fresh.
  */
 export class PeerLookups {
   readonly #tiers: Tiers;
@@ -42,7 +42,7 @@ export class PeerLookups {
     this.#send = send;
   }
 
-  /** `take` is called once, with null where nothing is found. */
+  /** Calls `take` once, with null if no entry is found. */
   ask(wanted: PeerLookupRequest, take: Taker): void {
     this.#next += 1;
     this.#open.set(this.#next, { wanted, take });
@@ -65,7 +65,7 @@ export class PeerLookups {
     }
   }
 
-  /** The other worker is gone. */
+  /** The other worker has ended. */
   lost(): void {
     for (const id of this.#open.keys()) this.#settle(id, null);
   }
@@ -76,7 +76,7 @@ export class PeerLookups {
       this.#send({ kind: 'none', id });
       return;
     }
-    // A copy of its own: the other worker gets the memory itself.
+    // A copy, because its buffer is transferred to the other worker.
     const content = new Uint8Array(entry.content);
     this.#send({ kind: 'found', id, head: entry.head, content }, [content.buffer]);
   }

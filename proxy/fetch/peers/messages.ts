@@ -5,8 +5,8 @@ import type { EntryHead } from '../../store/entry-head.ts';
 import type { FailureTerms, FetchRequest } from '../fetch-request.ts';
 
 /**
- * What workers say to each other about flights. A flight runs in the worker that the key's hash names; the others
- * subscribe to it, each with a number of its own, and grant credit for the bytes of content that they are sent.
+ * Messages between workers about flights. A flight runs in the worker that the key's hash selects. Other workers
+ * subscribe to it, each under its own id, and grant credit for the bytes of content that the owner may send.
  */
 export type PeerMessage =
   | {
@@ -27,9 +27,9 @@ export type PeerMessage =
       readonly originStatus: number | null;
       readonly collapsed: boolean;
       readonly ownFields: Fields;
-      /** Whether content follows, against credit; else it is on disk. */
+      /** Whether content follows within the credit; otherwise it is on disk. */
       readonly streams: boolean;
-      /** Whether the content is being brought to the disk, as `stored` tells. */
+      /** Whether the content is being written to disk; `stored` messages report its progress. */
       readonly stores: boolean;
     }
   | {
@@ -40,7 +40,7 @@ export type PeerMessage =
       readonly reason: NotStoredReason;
     }
   | { readonly kind: 'data'; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
-  /** So much of the content can be read from disk; 0: it is not stored any more. */
+  /** `length` bytes of the content can be read from disk; 0: it is no longer stored. */
   | { readonly kind: 'stored'; readonly id: number; readonly length: number }
   | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
   | { readonly kind: 'cut'; readonly id: number }

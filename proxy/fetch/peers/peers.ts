@@ -11,20 +11,20 @@ import { PeerFetchServer, type PeerFetchServerDependencies } from './server.ts';
 import { PeerFetchClient, type PeerFetchClientDependencies } from './client.ts';
 import type { FetchRequest } from '../fetch-request.ts';
 
-/** The other workers, as the place where flights of their keys run. */
+/** The other workers, which run the flights of the keys that they own. */
 export interface Peers {
-  /** null: this worker itself, also while the owner is being replaced. */
+  /** null: this worker, which also stands in while the owner is being replaced. */
   ownerOf(key: string): Peer | null;
 }
 
 export interface Peer {
-  /** Subscribes to a flight of the owner's that may show what was `asked` for. Returns what gives that up. */
+  /** Subscribes to a flight of the owner that satisfies `asked`. Returns the function that unsubscribes. */
   subscribe(request: FetchRequest, route: ActiveRoute, asked: Asked, events: FetchEvents): () => void;
-  /** Asks for what it has stored for the request, fresh or not. `take` is called once, with null for nothing. */
+  /** Asks for a stored entry, fresh or stale. Calls `take` once, with null if there is none. */
   lookUp(wanted: PeerLookupRequest, take: (entry: StoredEntry | null) => void): void;
 }
 
-/** When: the fence's sequence, monotonic and wall clock. */
+/** When the request was made: the fence's sequence, monotonic time and wall clock. */
 export interface Asked {
   readonly floor: number;
   readonly startedAtMs: number;
@@ -32,11 +32,11 @@ export interface Asked {
 }
 
 export interface PeerDependencies extends PeerFetchClientDependencies, PeerFetchServerDependencies {
-  /** What another worker has learnt, for what this one has in memory. */
+  /** Applies another worker's lesson to the entries in this worker's memory. */
   learnInMemory(lesson: Lesson): void;
 }
 
-/** The ports to the other workers; `index` is this worker's place, the same after a replacement. */
+/** The ports to the other workers. `index` identifies this worker; its replacement has the same index. */
 export class PeerPorts implements Peers {
   readonly #index: number;
   readonly #count: number;
@@ -52,7 +52,7 @@ export class PeerPorts implements Peers {
     this.#links = Array.from({ length: count }, () => null);
   }
 
-  /** A port to the worker at `index`, in place of one that was there. */
+  /** Sets the port to the worker at `index` and closes an earlier one. */
   connect(index: number, port: MessagePort): void {
     this.#links[index]?.close();
     const link = new PeerLink(port, this.#deps, () => {
@@ -66,17 +66,17 @@ export class PeerPorts implements Peers {
     return owner === this.#index ? null : this.at(owner);
   }
 
-  /** null: there is none, or it is being replaced. */
+  /** null: there is no such worker, or it is being replaced. */
   at(index: number): Peer | null {
     return this.#links[index] ?? null;
   }
 
-  /** Tells the others what this worker has learnt of an entry of which they may have copies. Resolves when they know. */
+  /** Sends an entry's new head to the workers that may have copies of the entry. Resolves when all have confirmed. */
   async tell(head: EntryHead): Promise<void> {
     await Promise.all(this.#links.map((link) => link?.tell(head)));
   }
 
-  /** The others learn from an answer of the origin, too. Resolves when they have. */
+  /** Sends the lesson of an origin's response to the other workers. Resolves when all have applied it. */
   async shareLesson(lesson: Lesson): Promise<void> {
     await Promise.all(this.#links.map((link) => link?.shareLesson(lesson)));
   }
@@ -86,14 +86,14 @@ export class PeerPorts implements Peers {
   }
 }
 
-/** One port, both ways: what this worker subscribed to there, and what the other subscribed to here. */
+/** One port with the subscriptions of both directions. */
 class PeerLink implements Peer {
   readonly #port: MessagePort;
   readonly #deps: PeerDependencies;
   readonly #clients = new Map<number, PeerFetchClient>();
   readonly #servers = new Map<number, PeerFetchServer>();
   readonly #lookups: PeerLookups;
-  /** What was sent to the other worker, until it has confirmed that it knows. */
+  /** Messages that the other worker has not confirmed yet. */
   readonly #unconfirmed = new Map<number, () => void>();
   #next = 0;
 
@@ -211,7 +211,7 @@ class PeerLink implements Peer {
     server.start();
   }
 
-  /** The other worker has died: before the head its subscribers start anew, after it they are cut off. */
+  /** The other worker has died. Subscribers without a response head start again; the others' responses are cut. */
   #lost(): void {
     for (const client of this.#clients.values()) client.lost();
     for (const server of this.#servers.values()) server.stop();

@@ -9,7 +9,7 @@ import type { ActiveRoute } from '../../routes/active-route.ts';
 import type { PeerMessage } from './messages.ts';
 import type { FetchRequest, FetchResult, FetchedEntry, Waiter } from '../fetch-request.ts';
 
-/** What peers use of the flights of this worker. */
+/** The operations of this worker's flights that peers use. */
 export interface FlightsPort {
   obtain(request: FetchRequest, waiter: Waiter): () => boolean;
 }
@@ -25,7 +25,7 @@ export interface PeerFetchServerDependencies {
 
 type Join = PeerMessage & { readonly kind: 'join' };
 
-/** The owner's side of another worker's subscription: it waits like a client, and is sent what it has credit for. */
+/** The owner's side of a subscription: it waits like a client, and sends content within the subscriber's credit. */
 export class PeerFetchServer implements Waiter {
   readonly arrival: number;
   readonly arrivedAtMs: number;
@@ -55,7 +55,7 @@ export class PeerFetchServer implements Waiter {
     this.request = { ...join.fetch.request, method: join.fetch.method };
   }
 
-  /** What is fresh here needs no flight. */
+  /** A fresh entry in this worker needs no flight. */
   start(): void {
     const fresh = this.#freshHere();
     if (fresh !== null) this.deliver(fresh);
@@ -164,7 +164,7 @@ export class PeerFetchServer implements Waiter {
       if (piece.kind === 'wait') return;
       if (piece.kind === 'bytes') {
         const length = Math.min(piece.bytes.byteLength, this.#credit);
-        // A copy of its own: the other worker gets the memory itself.
+        // A copy, because its buffer is transferred to the other worker.
         const bytes = new Uint8Array(length);
         bytes.set(piece.bytes.subarray(0, length));
         this.#credit -= length;
