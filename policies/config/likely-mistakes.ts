@@ -2,36 +2,67 @@
 import { finding, type Finding, type Path } from './diagnostic.ts';
 import type { Sections } from './sections.ts';
 import type { InvalidationInput } from './route-schema.ts';
+import { hasWildcard } from '../url-place.ts';
 
 export function warnOfLikelyMistakes(sections: Sections): Finding[] {
-  return [...warnOfColons(sections), ...warnOfShortSecrets(sections), ...warnOfTinySizes(sections)];
+  return [
+    ...warnOfColons(sections),
+    ...warnOfWildcards(sections),
+    ...warnOfShortSecrets(sections),
+    ...warnOfTinySizes(sections),
+  ];
 }
 
 /** `/users/:id`, as other routers write parameters. */
-function warnOfColons({ routes, feeds }: Sections): Finding[] {
-  const ofRoutes = routes.flatMap(({ route, own: { path } }) => {
+function warnOfColons(sections: Sections): Finding[] {
+  const ofMatches = sections.routes.flatMap(({ route, own: { path } }) => {
     if (route === null) return [];
     const { match } = route;
-    return [
-      ...(typeof match === 'string'
-        ? colonsOf(match, [...path, 'match'])
-        : colonsOf(match.path, [...path, 'match', 'path'])),
-      ...colonsOfTemplates(route.write.invalidate, [...path, 'write', 'invalidate']),
-    ];
+    return typeof match === 'string'
+      ? colonsOf(match, [...path, 'match'])
+      : colonsOf(match.path, [...path, 'match', 'path']);
   });
-  const ofFeeds = [...feeds].flatMap(([name, feed]) =>
-    (feed?.map ?? []).flatMap(({ invalidate }, i) =>
-      colonsOfTemplates(invalidate, ['feeds', name, 'map', i, 'invalidate']),
-    ),
-  );
-  return [...ofRoutes, ...ofFeeds];
+  const { urls, prefixes } = invalidatedBy(sections);
+  const ofInvalidations = [...urls, ...prefixes].flatMap(([text, path]) => colonsOf(text, path));
+  return [...ofMatches, ...ofInvalidations];
 }
 
-function colonsOfTemplates({ urls, prefixes }: InvalidationInput, path: Path): Finding[] {
-  return [
-    ...urls.flatMap((url, i) => colonsOf(url, [...path, 'urls', i])),
-    ...prefixes.flatMap((prefix, i) => colonsOf(prefix, [...path, 'prefixes', i])),
-  ];
+/** `/a/*` among URLs, as other caches purge: the literal path, which nothing bears. A prefix may end in `/*`. */
+function warnOfWildcards(sections: Sections): Finding[] {
+  const { urls, prefixes } = invalidatedBy(sections);
+  const ofUrls = urls.flatMap(([text, path]) =>
+    wildcardOf(text, path, 'one URL without wildcards (prefixes takes everything below a path)'),
+  );
+  const ofPrefixes = prefixes.flatMap(([text, path]) => {
+    const below = text.endsWith('/*') ? text.slice(0, -2) : text;
+    return wildcardOf(below, path, 'whole segments, with no wildcard but a final /*');
+  });
+  return [...ofUrls, ...ofPrefixes];
+}
+
+function wildcardOf(text: string, path: Path, expected: string): Finding[] {
+  const [target] = text.split('?');
+  return hasWildcard(target!) ? [finding(path, expected, text)] : [];
+}
+
+type Placed = readonly [text: string, path: Path];
+
+/** The URLs and prefixes that writes and changes invalidate. */
+function invalidatedBy({ routes, feeds }: Sections): { urls: Placed[]; prefixes: Placed[] } {
+  const found = { urls: [] as Placed[], prefixes: [] as Placed[] };
+  const add = ({ urls, prefixes }: InvalidationInput, path: Path): void => {
+    for (const [i, url] of urls.entries()) found.urls.push([url, [...path, 'urls', i]]);
+    for (const [i, prefix] of prefixes.entries()) found.prefixes.push([prefix, [...path, 'prefixes', i]]);
+  };
+  for (const { route, own } of routes) {
+    if (route !== null) add(route.write.invalidate, [...own.path, 'write', 'invalidate']);
+  }
+  for (const [name, feed] of feeds) {
+    for (const [i, { invalidate }] of (feed?.map ?? []).entries()) {
+      add(invalidate, ['feeds', name, 'map', i, 'invalidate']);
+    }
+  }
+  return found;
 }
 
 function colonsOf(text: string, path: Path): Finding[] {
@@ -93,5 +124,5 @@ function warnOfTinySizes({ cache }: Sections): Finding[] {
   ];
   return sizes
     .filter(([, bytes]) => bytes > 0 && bytes < MIB)
-    .map(([path, bytes]) => finding(path, '1MiB or more, or 0 to switch the level off', `${bytes} bytes`));
+    .map(([path, bytes]) => finding(path, '1MiB or more, or 0 to switch the tier off', `${bytes} bytes`));
 }

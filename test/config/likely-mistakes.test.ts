@@ -51,6 +51,37 @@ describe('a segment like :id', () => {
   });
 });
 
+describe('a wildcard in what is invalidated', () => {
+  const ofWrite = (invalidate: string): string[] =>
+    warningsOf(`routes: [{ match: "/users/{x}", write: { invalidate: ${invalidate} } }, ${REST}]`);
+
+  it.each([
+    ['urls', '/a/*'],
+    ['urls', '/a/*.html?x=1'],
+    ['urls', '/{x}/*'],
+    ['prefixes', '/a/*/b'],
+    ['prefixes', '/a/b*'],
+  ])('is warned of in %s: %s', (kind, text) => {
+    expect(ofWrite(`{ ${kind}: ["${text}"] }`)).toEqual([
+      expect.stringMatching(/^routes\[0\]\.write\.invalidate\.(?:urls|prefixes)\[0\]: expected .* got /),
+    ]);
+  });
+
+  it('is warned of in the map of a feed', () => {
+    const feed = `feeds: { f: { type: sse, url: "http://127.0.0.1:1/c", map: [{ invalidate: { urls: ["/a/*"] } }] } }`;
+    expect(warningsOf(`${feed}\nroutes: [${REST}]`)).toContainEqual(
+      expect.stringContaining('feeds.f.map[0].invalidate.urls[0]: expected one URL without wildcards'),
+    );
+  });
+
+  it.each(['{ urls: ["/a/2*3"] }', '{ urls: ["/a?x=*"] }', '{ prefixes: ["/a/*", "/{x}"] }'])(
+    'is not seen in %s',
+    (invalidate) => {
+      expect(ofWrite(invalidate)).toEqual([]);
+    },
+  );
+});
+
 describe('the secret of a webhook', () => {
   const of = (secret: string): string[] =>
     warningsOf(`feeds: { hook: { type: webhook, path: /hook, secret: ${secret} } }\nroutes: [${REST}]`);
@@ -85,7 +116,7 @@ describe('a size of the cache', () => {
     ['{ disk: { size: 64KiB } }', 'cache.disk.size', 65_536],
   ])('is warned of below 1 MiB: %s', (cache, path, bytes) => {
     expect(warningsOf(`cache: ${cache}`)).toEqual([
-      `${path}: expected 1MiB or more, or 0 to switch the level off, got ${bytes} bytes`,
+      `${path}: expected 1MiB or more, or 0 to switch the tier off, got ${bytes} bytes`,
     ]);
   });
 
