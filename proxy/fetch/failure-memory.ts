@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache';
 import { concerns, type KnownFailure } from '../../policies/origin-failures.ts';
 import type { FetchRequest, FetchResult } from './fetch-request.ts';
 
-/** What requests are answered that share the failure. */
+/** The failure as it answers the requests that share it. */
 export type FailureFound = FetchResult & { readonly kind: 'failed' | 'failing' };
 
 interface RememberedFailure {
   readonly failure: KnownFailure;
   readonly found: FailureFound;
-  /** It answers those who come later. */
+  /** Whether the failure also answers later requests. */
   readonly isShared: boolean;
   /** The flight key of the request that failed. */
   readonly key: string;
@@ -45,7 +45,7 @@ export class FailureMemory {
     return remembered(this.#byFlightKey, key, nowMs)?.failure ?? null;
   }
 
-  /** `isShared`: somebody else waited for it, or the origin had failed before. */
+  /** `isShared`: another request waited for the response, or the origin had failed before. */
   note(
     primary: string,
     key: string,
@@ -58,7 +58,7 @@ export class FailureMemory {
     this.#byFlightKey.set(key, { failure, found, isShared, key });
     if (failure.scope !== 'origin') return;
     const before = remembered(this.#byPrimaryKey, primary, nowMs);
-    // One request may have failed for a field that its variant is selected by: a second variant has to fail as well.
+    // One failure may be due to a field that selects the variant: a second variant has to fail as well.
     const failsAtOthers = before !== null && (before.isShared || before.key !== key);
     this.#byPrimaryKey.set(primary, { failure, found, isShared: failsAtOthers, key });
   }

@@ -3,11 +3,11 @@ import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { BodyReader, FlightBody } from '../store/body.ts';
 import type { EntryWriter } from '../store/entry-writer.ts';
 
-/** The content of a fetched response: read by those who waited, and written to the store where a writer is given. */
+/** The content of a fetched response: the waiters read it, and a writer, if given, stores it. */
 export class FetchContent {
   readonly body: FlightBody;
   readonly writer: EntryWriter | null;
-  /** What comes after the origin's content. */
+  /** Stored bytes that follow the origin's content. */
   readonly #rest: Uint8Array | null;
   #beginning: BodyReader | null = null;
 
@@ -18,7 +18,7 @@ export class FetchContent {
     writer?.attach(body);
   }
 
-  /** Until `release` it can be read from the beginning, also where nothing stores what comes meanwhile. */
+  /** Until `release` the content can be read from its beginning, even if it is not stored. */
   hold(): void {
     this.#beginning ??= this.body.reader(0, () => {});
   }
@@ -33,7 +33,7 @@ export class FetchContent {
     this.writer?.append(chunk);
   }
 
-  /** All of the origin's content has come. */
+  /** The origin's content is complete. */
   complete(): void {
     if (this.#rest !== null) this.append(this.#rest);
   }

@@ -34,28 +34,28 @@ export interface OriginFetchDependencies {
   /** The route's own. */
   feedOf(route: ActiveRoute): FeedView | null;
   /**
-   * Makes every older copy of the entry invalid, for it lacks what the entry has got. Resolves with the head as it
+   * Makes all older copies of the entry invalid, because they lack its new tags or fields. Resolves with the head that
    * may be used then; never rejects.
    */
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
-  /** How long the origin took over the head of its answer. */
+  /** The time until the origin's response head arrived. */
   originHead(route: string, durationMs: number): void;
 }
 
 export interface OriginFetchCounters {
-  /** Entity tags of stored responses that the bounds on conditions kept from being asked about. */
+  /** Entity tags of stored responses that were left out of the conditions because of their bounds. */
   tagsLeftOut: number;
-  /** Requests that were sent again without conditions, for the origin had refused them with. */
+  /** Requests that were sent again without conditions, because the origin had refused the conditions. */
   conditionsRefused: number;
 }
 
-/** What the content and its writer report. */
+/** Events of the content and its writer. */
 export interface ContentEvents {
   readonly onDeserted: () => void;
   readonly onStored: () => void;
 }
 
-/** What the states of one fetch share: what is asked for, when, and what is made of the response. */
+/** The data that the states of one fetch share: the request, its time, and the result. */
 export class FetchContext {
   readonly deps: OriginFetchDependencies;
   readonly route: ActiveRoute;
@@ -64,7 +64,7 @@ export class FetchContext {
   readonly counters: OriginFetchCounters;
   readonly snapshot: FetchSnapshot;
   readonly knownTagNames: readonly string[];
-  /** Tags that every response to this request will bear. */
+  /** Tags of every response to this request. */
   readonly knownTags: TagHashes;
   readonly #contentEvents: ContentEvents;
   #call: OriginCall | null = null;
@@ -126,7 +126,7 @@ export class FetchContext {
     this.deps.originHead(this.request.route, this.deps.clock.monotonicMs() - this.#sentAtMs);
   }
 
-  /** `first`: what comes before the origin's content; `rest`: what comes after it. */
+  /** `first`: stored bytes before the origin's content; `rest`: stored bytes after it. */
   newContent(
     writer: EntryWriter | null,
     first: Uint8Array | null = null,
@@ -148,7 +148,7 @@ export class FetchContext {
     return content;
   }
 
-  /** null: no tier takes it. `lesson`: what there is to learn of it once it is stored. */
+  /** null: no tier accepts the response. `lesson`: applied once the response is stored. */
   beginWriter(
     meta: StoredMeta,
     sizeBytes: number,
@@ -207,7 +207,7 @@ export class FetchContext {
       asked: {
         method,
         conditions: own.length > 0 ? 'own' : 'none',
-        // A fresh entry that a client did not want is in question only if the origin was asked about it.
+        // A fresh entry that the client's directives rejected counts only if the request validated it.
         isInQuestion: !replacesServed || own.length > 0,
       },
       floor: this.snapshot.floor,
@@ -217,7 +217,7 @@ export class FetchContext {
     return { key, route, answer, urlTag: this.urlTag, entryId: null };
   }
 
-  /** `range`: what was asked for instead of the whole. */
+  /** `range`: the requested part; the whole was not requested. */
   received(fields: Fields, range: Fields = []): Update {
     const { deps, route, snapshot } = this;
     const { request, asksPart, authority } = this.request;

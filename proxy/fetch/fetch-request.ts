@@ -10,7 +10,7 @@ export interface FetchRequest {
   /** The primary cache key. */
   readonly key: string;
   readonly route: string;
-  /** HEAD: the origin is asked for no content. */
+  /** HEAD: the request to the origin asks for no content. */
   readonly method: 'GET' | 'HEAD';
   /** Normalised; `query` as keyed, empty: none. */
   readonly path: string;
@@ -18,26 +18,26 @@ export interface FetchRequest {
   /** Effective, of the client's request. */
   readonly authority: string;
   readonly scheme: string;
-  /** The client's, by which Vary selects. */
+  /** The client's fields, from which Vary selects. */
   readonly request: RequestView;
-  /** What the origin is sent, without validators. */
+  /** The fields that are sent to the origin, without validators. */
   readonly originFields: Fields;
-  /** A part is asked for, by the client's Range and If-Range among `originFields`; else the whole. */
+  /** The request asks for a part: `originFields` contain the client's Range and If-Range. */
   readonly asksPart: boolean;
-  /** Of the route's own templates, beside what every entry bears. */
+  /** Tags from the route's templates, in addition to those that every entry has. */
   readonly routeTags: readonly string[];
   readonly priority: 'client' | 'background';
-  /** Whoever asks has something stored that could have answered it. */
+  /** The requester has a stored entry that could have answered the request. */
   readonly hasStored: boolean;
 }
 
-/** Somebody who waits for the result of a fetch: a client, another worker, or nobody in the background. */
+/** A waiter for the result of a fetch: a client, another worker, or a background refresh. */
 export interface Waiter {
   /** The fence's sequence when the request came. */
   readonly arrival: number;
   /** Wall clock, when the request came. */
   readonly arrivedAtMs: number;
-  /** Monotonic, when it began to wait: what is asked of the origin from then on is asked after it came. */
+  /** Monotonic time at which the wait began: a request sent to the origin later was sent after this request came. */
   readonly waitsSinceMs: number;
   readonly request: RequestView;
   /** Called once. */
@@ -48,7 +48,7 @@ export interface Waiter {
 
 export type FetchResult =
   | FetchedEntry
-  /** An answer for this waiter alone. */
+  /** A response for this waiter only. */
   | {
       readonly kind: 'pass';
       readonly status: number;
@@ -56,15 +56,15 @@ export type FetchResult =
       readonly body: FlightBody;
       readonly reason: NotStoredReason;
     }
-  /** The answer was for another client alone: ask the origin for oneself. */
+  /** The response was private to another client: this waiter must send its own request. */
   | { readonly kind: 'private'; readonly reason: NotStoredReason }
   | ({ readonly kind: 'failed'; readonly failure: OriginFailure } & FailureTerms)
-  /** The origin answered another request with this status, and would do so with this one. */
+  /** The origin answered another request with this status; the status also answers this request. */
   | ({ readonly kind: 'failing'; readonly status: number } & FailureTerms)
-  /** More wait than may. */
+  /** The limit of waiters is exceeded. */
   | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' };
 
-/** For whom else a failure stands, and until when (monotonic); 0: for nobody who comes later. */
+/** Which other requests a failure answers, and until when (monotonic); 0: no later request. */
 export interface FailureTerms {
   readonly scope: FailureScope;
   readonly untilMs: number;
@@ -75,9 +75,9 @@ export interface FetchedEntry {
   /** Without an id it has no content at all, and is not stored. Else its content is in memory, or else in `body` where that is given, or else on disk. */
   readonly entry: StoredEntry;
   readonly body: FlightBody | null;
-  /** Of the origin's answer: 304 where it confirmed the entry; null: the origin was not asked. */
+  /** The status of the origin's response: 304 if it confirmed the entry; null: no request was sent. */
   readonly originStatus: number | null;
-  /** Somebody else's request was the one that was sent. */
+  /** Another waiter's request was sent to the origin. */
   readonly collapsed: boolean;
   /** Fields for this waiter alone, which are not stored. */
   readonly ownFields: Fields;

@@ -23,7 +23,7 @@ export class OriginFetch implements OriginHandler {
   readonly #onTransition: ((from: FetchState['at'], to: FetchState['at']) => void) | null;
   #state: FetchState = { at: 'start' };
   #isRunning = false;
-  /** What happened while a state's function ran, or in a state that does not take it, in the order of happening. */
+  /** Events that arrived while a state's function ran, or that the current state does not take, in order of arrival. */
   readonly #kept: FetchEvent[] = [];
 
   constructor(
@@ -46,7 +46,7 @@ export class OriginFetch implements OriginHandler {
     return this.#context.snapshot;
   }
 
-  /** Tags that every response to this request will bear. */
+  /** Tags of every response to this request. */
   get knownTags(): TagHashes {
     return this.#context.knownTags;
   }
@@ -55,7 +55,7 @@ export class OriginFetch implements OriginHandler {
     this.#run(this.#state);
   }
 
-  /** Nobody waits any more. What can be stored is stored all the same. */
+  /** No waiter is left. A storable response is still stored. */
   abandon(): void {
     this.#on(ABANDONED);
   }
@@ -69,7 +69,7 @@ export class OriginFetch implements OriginHandler {
     this.#on({ kind: 'head', status, fields });
   }
 
-  /** Once a chunk: no event is made of it but where a state's function runs. */
+  /** Called for each chunk: allocates an event only while a state's function runs. */
   onData(chunk: Uint8Array): void {
     if (this.#isRunning) this.#kept.push({ kind: 'data', chunk });
     else this.#append(chunk);
@@ -88,7 +88,7 @@ export class OriginFetch implements OriginHandler {
     if (!this.#isRunning) this.#run(null);
   }
 
-  /** Takes states until one waits for what has not happened yet. `first`: null: the events lead on from where it is. */
+  /** Runs states until one waits for an event. `first` is null to go on from the current state with the kept events. */
   #run(first: FetchState | null): void {
     this.#isRunning = true;
     try {
@@ -103,7 +103,7 @@ export class OriginFetch implements OriginHandler {
     }
   }
 
-  /** Takes a state; null: it waits for an event. */
+  /** Runs a state and returns the next; null: the state waits for an event. */
   #take(state: FetchState): FetchState | null {
     const fetch = this.#context;
     switch (state.at) {
@@ -205,7 +205,7 @@ export class OriginFetch implements OriginHandler {
     if (state.at !== 'body') return;
     const { content } = state;
     content.append(chunk);
-    // It may have no end.
+    // An endless response must not go on without a reader.
     if (content.writer?.isLost === true) content.body.desertIfUnread();
   }
 

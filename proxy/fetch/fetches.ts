@@ -27,7 +27,7 @@ export class Fetches {
     return this.#sharing.counters;
   }
 
-  /** Clients, workers and refreshes that wait. */
+  /** The number of waiting clients, workers and refreshes. */
   get waiting(): number {
     return this.#flights.waiting;
   }

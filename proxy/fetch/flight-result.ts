@@ -5,7 +5,7 @@ import type { FlightBody } from '../store/body.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { FailureTerms } from './fetch-request.ts';
 
-/** What a fetch came back with, before it is given to those who wait. */
+/** The result of a fetch, before it is given to the waiters. */
 export type FlightResult =
   | {
       readonly kind: 'entry';
@@ -13,7 +13,7 @@ export type FlightResult =
       readonly body: FlightBody | null;
       readonly originStatus: number | null;
       readonly collapsed: boolean;
-      /** Fields of the origin's response that are for the one who asked alone, and not stored. */
+      /** Fields of the origin's response that only the leader of the flight receives, and that are not stored. */
       readonly ownFields: Fields;
     }
   | {
@@ -28,13 +28,13 @@ export type FlightResult =
   | { readonly kind: 'failed'; readonly failure: OriginFailure; readonly judged: FailureTerms | null }
   | { readonly kind: 'failing'; readonly status: number; readonly judged: FailureTerms }
   | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' }
-  /** The worker that it ran in has died: everybody starts anew. */
+  /** The worker that ran the fetch has died: all waiters start again. */
   | { readonly kind: 'owner-lost' };
 
 /** Called by a fetch, of the origin or of another worker. */
 export interface FetchEvents {
   inform(status: number, fields: Fields): void;
   deliver(result: FlightResult): void;
-  /** Everything is over: the entry, if there is one, can be found in the tiers. May be called more than once. */
+  /** The fetch is finished: its entry, if any, can be found in the tiers. May be called more than once. */
   over(): void;
 }

@@ -10,7 +10,7 @@ import type { FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
 import type { FlightResult } from './flight-result.ts';
 import type { FlightTerms } from './flight.ts';
 
-/** What passes through the flights of fetches. */
+/** The types of the flights of fetches. */
 export interface FetchFlight {
   request: FetchRequest;
   waiter: Waiter;
@@ -18,11 +18,11 @@ export interface FetchFlight {
   given: FetchResult;
 }
 
-/** Why a waiter can't have what a flight came back with. */
+/** Why a flight's result can't answer a waiter. */
 export type DepartureReason =
   | 'invalidated'
   | 'vary'
-  /** The response was for the one alone whose request was sent. */
+  /** The response was private to the client whose request was sent. */
   | 'private'
   /** So it was, and maybe for what that request carried: the response to another may be shared. */
   | 'one-request';
@@ -37,12 +37,12 @@ export interface FetchTermsOptions {
   /** Monotonic, then. */
   readonly startedAtMs: number;
   readonly route: ActiveRoute;
-  /** The one that is sent. */
+  /** The request that is sent. */
   readonly request: FetchRequest;
   trustOf(route: ActiveRoute): FeedTrust;
 }
 
-/** Who may have the result of one fetch: by the fence, the feed and the rules of reuse. */
+/** Decides which waiters the result of a fetch may answer, by the fence, the feed and the rules of reuse. */
 export class FetchTerms implements FlightTerms<FetchFlight> {
   readonly request: FetchRequest;
   readonly #options: FetchTermsOptions;
@@ -106,7 +106,7 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
       : null;
   }
 
-  /** A HEAD has no content for a GET; the response to a GET has all that a HEAD asks for. */
+  /** A HEAD's response has no content for a GET; a GET's response also answers a HEAD. */
   #hasContentFor(waiter: Waiter): boolean {
     return this.request.method === 'GET' || waiter.request.method === 'HEAD';
   }
@@ -128,7 +128,7 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
     const trust = trustOf(route);
     const until = Math.max(waiter.arrival, joinedAt ?? fence.published());
     if (fence.invalidatedBetween(tags, floor, until)) return true;
-    // Whoever was there before it began has it, as it is.
+    // A request that came before the fetch began may use the result as it is.
     if (waiter.waitsSinceMs <= startedAtMs) return false;
     // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
     // passed meanwhile; and while the feed is not live, a change that no feed has told yet may have happened since.

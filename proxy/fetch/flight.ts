@@ -40,7 +40,7 @@ export class Flight<Member, T extends FlightTypes> {
     this.#members.set(member, this.#terms.inForce());
   }
 
-  /** Returns whether anybody is left. */
+  /** Returns whether any waiter is left. */
   leave(member: Member): boolean {
     this.#members.delete(member);
     return this.#members.size > 0;
@@ -54,7 +54,7 @@ export class Flight<Member, T extends FlightTypes> {
     return members;
   }
 
-  /** Nobody can join any more. */
+  /** No waiter can join any more. */
   end(): void {
     this.#ended = true;
   }
@@ -65,11 +65,11 @@ export interface FlightTypes {
   request: unknown;
   waiter: unknown;
   result: unknown;
-  /** What a waiter is given of a result; never null. */
+  /** The result as a waiter receives it; never null. */
   given: unknown;
 }
 
-/** What a flight asks of the fetch that it stands for. */
+/** The questions of a flight to its fetch. */
 export interface FlightTerms<T extends FlightTypes> {
   /** A number for what is in force now. */
   inForce(): number;

@@ -3,10 +3,10 @@ import { Flight, type FlightTerms, type FlightTypes } from './flight.ts';
 /** At most one flight of a key runs and one waits, but for a body that still streams while the next one asks. */
 const FLIGHTS_A_KEY = 2;
 
-/** Flights in a row whose result is for another alone: whoever waited through them is answered for itself. */
+/** After this many flights with a result private to another client, a waiter gets a flight of its own. */
 const FLIGHTS_IN_VAIN = 2;
 
-/** What flights ask of the fetch side, which knows what requests and results mean. */
+/** The operations that flights need from the fetch side, which interprets requests and results. */
 export interface FetchPort<T extends FlightTypes> {
   /** Requests with one key may share a flight. */
   keyOf(request: T['request']): string;
@@ -16,9 +16,9 @@ export interface FetchPort<T extends FlightTypes> {
   asksAlone(request: T['request'], key: string): boolean;
   /** Whether a flight for this request may answer all with its key. */
   answersAll(request: T['request']): boolean;
-  /** Where as many wait as may. */
+  /** The result for a waiter beyond the limit of waiters. */
   refusal(limit: FlightLimit): T['given'];
-  /** Where nothing can be fetched for the request any more. */
+  /** The result for a request for which no fetch is possible any more. */
   goneAnswer(): T['given'];
   /** Prepares a fetch for all who join the flight; null: nothing can be fetched for the request any more. */
   begin(request: T['request'], slot: FlightSlot, events: FetchPortEvents<T>): BegunFetch<T> | null;
@@ -41,7 +41,7 @@ export interface FetchPortEvents<T extends FlightTypes> {
   /** The one whose request is sent; null: it has left, or has been answered. */
   leader(): T['waiter'] | null;
   deliver(result: T['result']): void;
-  /** Nothing more comes of it. May be called more than once. */
+  /** The fetch has ended. May be called more than once. */
   over(): void;
 }
 
@@ -84,7 +84,7 @@ export class Flights<T extends FlightTypes> {
   readonly #port: FetchPort<T>;
   readonly #bounds: FlightBounds;
   readonly #slots = new Map<string, Slot<T>>();
-  /** Flights that nobody joins. */
+  /** Flights that no other request may join. */
   readonly #alone = new Set<Slot<T>>();
   #waiting = 0;
 
@@ -93,7 +93,7 @@ export class Flights<T extends FlightTypes> {
     this.#bounds = bounds;
   }
 
-  /** Clients, workers and refreshes that wait. */
+  /** The number of waiting clients, workers and refreshes. */
   get waiting(): number {
     return this.#waiting;
   }

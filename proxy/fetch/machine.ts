@@ -80,26 +80,26 @@ export type FetchState =
       readonly reason: NotStoredReason;
       readonly lesson: Lesson;
     }
-  /** Other workers are to know first what the response means for what they have stored. */
+  /** The other workers first apply the response to their stored entries. */
   | {
       readonly at: 'publish';
       readonly until: Promise<NextFetchState<'publish'>>;
       /** What comes in meanwhile. */
       readonly content: FetchContent | null;
     }
-  /** Those who wait are given the result. */
+  /** The waiters receive the result. */
   | { readonly at: 'deliver'; readonly result: FlightResult; readonly content: FetchContent | null }
-  /** The content comes in. */
+  /** The content is being received. */
   | { readonly at: 'body'; readonly content: FetchContent }
   /** The content is whole, and being brought to where the entry is found. */
   | { readonly at: 'store'; readonly content: FetchContent; readonly trailers: Fields }
-  /** The origin is asked once more, without conditions. */
+  /** The request is sent again without conditions. */
   | { readonly at: 'retry'; readonly asked: AskedEntries }
   /** The origin failed before anything was delivered. */
   | { readonly at: 'fail'; readonly failure: OriginFailure; readonly content: FetchContent | null }
-  /** Nobody wants the response any more. */
+  /** The response has no waiter, no reader and no writer any more. */
   | { readonly at: 'abandon'; readonly content: FetchContent | null }
-  /** What has come of the content is not whole. */
+  /** The content is incomplete. */
   | { readonly at: 'cut'; readonly content: FetchContent | null }
   | { readonly at: 'end' };
 
@@ -123,11 +123,11 @@ export type FetchEvent =
   | { readonly kind: 'data'; readonly chunk: Uint8Array }
   | { readonly kind: 'end'; readonly trailers: Fields }
   | { readonly kind: 'failure'; readonly failure: OriginFailure }
-  /** Nobody waits for the result any more. */
+  /** The result has no waiter any more. */
   | { readonly kind: 'abandoned' }
-  /** Nobody reads the content, and nothing stores it. */
+  /** The content has no reader and is not stored. */
   | { readonly kind: 'deserted' }
   /** What the state `by` waited for is done. */
   | { readonly kind: 'published'; readonly by: FetchState; readonly next: NextFetchState<'publish'> }
-  /** The entry can be found, or never will be. */
+  /** The entry can be found in the tiers, or it will never be stored. */
   | { readonly kind: 'stored' };

@@ -45,11 +45,11 @@ export interface FetchSharingDependencies extends OriginFetchDependencies {
 export interface FlightCounters extends OriginFetchCounters {
   /** Flights that asked the origin. */
   asked: number;
-  /** Waiters that had the response to another's request. */
+  /** Waiters that received the response to another waiter's request. */
   collapsed: number;
-  /** Waiters that left a flight for a later one, for something was invalidated before they came. */
+  /** Waiters that moved to a later flight because of an invalidation before they came. */
   superseded: number;
-  /** Waiters that asked the origin for themselves, for responses to one are no responses to another. */
+  /** Waiters that sent their own request, because the response was private to another client. */
   alone: number;
   /** Requests that were answered by the origin's failure at another one. */
   failing: number;
@@ -61,7 +61,7 @@ export type PassedAnswer =
   | { readonly kind: 'answered'; readonly status: number }
   | { readonly kind: 'failed'; readonly failure: OriginFailure };
 
-/** What a fetch's failure says of other requests. */
+/** What a fetch's failure means for other requests. */
 interface SharedFailure {
   readonly failure: KnownFailure;
   readonly found: FailureFound;
@@ -74,8 +74,8 @@ interface Begun extends BegunFetch<FetchFlight> {
 const KNOWN_VARIES = 10_000;
 
 /**
- * What flights are told of HTTP: which requests may share a fetch, who may have its result, and what is remembered of
- * results that answer nobody else, and of failures. The rules are in `policies/rfc9111/sharing.ts` and
+ * The HTTP side of flights: which requests may share a fetch, which waiters its result answers, and the memory of
+ * private responses and of failures. The rules are in `policies/rfc9111/sharing.ts` and
  * `policies/origin-failures.ts`.
  */
 export class FetchSharing implements FetchPort<FetchFlight> {
@@ -207,7 +207,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     const peer = slot.isShared ? (peers?.ownerOf(request.key) ?? null) : null;
     const shared = { fence, mechanisms, route, request, trustOf };
     if (peer !== null) {
-      // It answers for all who wait here from now on: what they arrived after, it may not show.
+      // This request stands for all current waiters: its result must show all invalidations before they arrived.
       const asked = { floor: fence.published(), startedAtMs: clock.monotonicMs(), nowMs: clock.nowMs() };
       let abandon = (): void => {};
       return {
@@ -248,7 +248,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     };
   }
 
-  /** Whether those who come later wait for one another. */
+  /** Whether later requests are collapsed. */
   #rememberSharing(request: FetchRequest, slot: FlightSlot, result: FlightResult): void {
     const { hitForMiss, clock } = this.#deps;
     const known = knownBy(slot.key, request.method);
@@ -365,7 +365,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
         ? { kind: 'failed', failure: result.failure, ...terms }
         : { kind: 'failing', status: trouble.kind === 'answered' ? trouble.status : 502, ...terms };
     this.#lastFailures.set(slot, failure);
-    // One client alone that tries again is told what the origin says.
+    // A single client that retries receives the origin's new response.
     const isShared = judged !== null || before !== null || hasOthers;
     this.#failures.note(request.key, slot.key, failure, found, isShared, nowMs);
     if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, slot.key);
@@ -390,7 +390,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     }
   }
 
-  /** An error that may be used again, as the origin says itself, is a response like others. */
+  /** An error that the origin marks as reusable is a response like any other. */
   #troubleOf(request: FetchRequest, result: FlightResult): OriginTrouble | null {
     switch (result.kind) {
       case 'pass':

@@ -37,7 +37,7 @@ function confirmOwn(fetch: FetchContext, asked: AskedEntries, entry: StoredEntry
   const { tiers, learner, outdateCopies } = fetch.deps;
   const decision = freshen(entry.meta, fetch.received(fields));
   if (decision.kind === 'not' && decision.reason !== 'request-no-store') {
-    // It may be kept no longer: no worker serves it any more when the origin is asked anew.
+    // The entry may not be kept: no worker may serve it once the request is sent again.
     const learnt = learner.learn(fetch.lesson(asked, 304, fields, decision, false));
     return { at: 'publish', until: learnt.then(() => ({ at: 'retry', asked })), content: null };
   }
@@ -46,7 +46,7 @@ function confirmOwn(fetch: FetchContext, asked: AskedEntries, entry: StoredEntry
   const meta = decision.kind === 'store' ? decision.meta : entry.meta;
   const confirmed = confirmedEntry(fetch, entry, meta, fields);
   if (decision.kind === 'not') return deliverConfirmed(confirmed, fields);
-  // Nobody is given a tag that some copy of the entry could still do without, or fields that some do not have.
+  // A client must not receive new tags or fields while a copy without them can still be served.
   if (namesNewTags(entry.head, meta) || (asked.replacesServed && changesFields(entry.head, meta))) {
     const until = outdateCopies(confirmed.head, fetch.urlTag).then((head) => {
       void tiers.update(head);
@@ -78,7 +78,7 @@ function deliverConfirmed(entry: StoredEntry, fields: Fields): FetchState & { re
   };
 }
 
-/** The very entry that was asked about, with its floor raised to this fetch's. Tags are added, never removed. */
+/** The validated entry with its floor raised to that of this fetch. Tags are added, never removed. */
 function confirmedEntry(
   { deps, snapshot, knownTagNames }: FetchContext,
   entry: StoredEntry,
@@ -105,7 +105,7 @@ function hasContent(tiers: Tiers, entry: StoredEntry): boolean {
   return false;
 }
 
-/** What stands where the entry stood, whichever that is now. */
+/** The entry that is now stored in the place of the given one. */
 function standIn(tiers: Tiers, entry: StoredEntry): StoredEntry {
   return tiers.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }

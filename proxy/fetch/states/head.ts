@@ -4,7 +4,7 @@ import { mayBeDueTo } from '../../../policies/rfc9111/validation.ts';
 import type { FetchContext } from '../fetch-context.ts';
 import type { AskedEntries, NextFetchState } from '../machine.ts';
 
-/** Tells by the response's head what it is. */
+/** Selects the next state by the response's head. */
 export function judgeHead(
   fetch: FetchContext,
   asked: AskedEntries,

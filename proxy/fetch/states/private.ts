@@ -1,7 +1,7 @@
 import type { FetchContext } from '../fetch-context.ts';
 import type { FetchState, NextFetchState } from '../machine.ts';
 
-/** For one client alone, and not before what it means for what is stored is so on every worker. */
+/** Delivers to one client only, after every worker has applied the response to its stored entries. */
 export function passPrivately(
   fetch: FetchContext,
   { status, fields, reason, lesson }: FetchState & { readonly at: 'private' },

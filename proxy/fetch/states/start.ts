@@ -11,7 +11,7 @@ import { judge } from '../../store/verdict.ts';
 import type { FetchContext } from '../fetch-context.ts';
 import type { AskedEntries, NextFetchState } from '../machine.ts';
 
-/** Finds what is stored that the origin may confirm or complete. */
+/** Finds stored entries that the origin may confirm or complete. */
 export function start(fetch: FetchContext): NextFetchState<'start'> {
   return { at: 'head', asked: askedAbout(fetch) };
 }
@@ -51,7 +51,7 @@ function isAdoptable({ deps, request }: FetchContext, { meta, head, content }: S
   return content !== null || head.sizeBytes <= deps.windowBytes;
 }
 
-/** Whether it is the response to whoever asks the same without directives of their own. */
+/** Whether the entry answers a request without directives, with no validation. */
 function isServed({ deps, route, request, snapshot }: FetchContext, entry: StoredEntry): boolean {
   const { meta } = entry;
   if (meta.part !== null || !answers(meta, request.request)) return false;

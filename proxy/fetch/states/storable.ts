@@ -26,7 +26,7 @@ export function storable(fetch: FetchContext, state: Storable): NextFetchState<'
   return { at: 'private', status, fields, reason, lesson: unkept };
 }
 
-/** Where copies of what it replaces are still served, it counts on every worker before anybody is given it. */
+/** If copies of the replaced entry are still served, every worker drops them before a waiter receives the new entry. */
 export function deliverStored(
   fetch: FetchContext,
   { replacesServed }: AskedEntries,
