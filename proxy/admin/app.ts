@@ -45,7 +45,7 @@ export function createAdminApp(deps: AdminDependencies): Hono {
   return app;
 }
 
-/** Only a length that is not told is counted (RFC 9112 §6.3): that costs a purge as much as all the rest of it. */
+/** Counts the bytes only of bodies without Content-Length (RFC 9112 §6.3), because counting doubles the cost of a purge. */
 function bodyBound(maxBytes: number): (c: Context, next: Next) => Promise<Response | void> {
   const onError = (): Response => tooLarge(maxBytes);
   const countBody = bodyLimit({ maxSize: maxBytes, onError });
@@ -58,14 +58,14 @@ function bodyBound(maxBytes: number): (c: Context, next: Next) => Promise<Respon
 
 interface Endpoint {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** As hono reads it. */
+  /** The path pattern, in hono's syntax. */
   readonly path: string;
-  /** No token is needed. */
+  /** The endpoint needs no token. */
   readonly open?: true;
   handle(c: Context): Promise<Response> | Response;
 }
 
-/** Every endpoint of the contract that there is; one that is added stands here. */
+/** All endpoints of the admin API. A new endpoint is added to this list. */
 function endpointsOf(deps: AdminDependencies): Endpoint[] {
   return [
     { method: 'POST', path: '/purge', handle: (c) => purge(c, deps) },
@@ -110,7 +110,7 @@ async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
   return c.json(warnings.length === 0 ? answer : { ...answer, warnings });
 }
 
-/** A name that was misspelt is purged like any other. To find that out costs a scan, so only `?count=true` asks for it. */
+/** Warns if no stored entry bears the tags, as after a typo. It needs a scan, so it runs only with `?count=true`. */
 async function unborne(tags: readonly string[], deps: AdminDependencies): Promise<string[]> {
   const { entries, complete } = await deps.findEntries(tags);
   return entries === 0 && complete ? ['no stored entry has what was purged'] : [];
@@ -139,7 +139,7 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
   }
 }
 
-/** The names of the contract; times in seconds, and null for never. */
+/** Uses the field names of the contract. Times are in seconds; null means never. */
 function feedReport({ silenceMs, delays: _delays, ...status }: FeedStatus): object {
   return { ...status, silence: Number.isFinite(silenceMs) ? secondsOf(silenceMs) : null };
 }
@@ -186,7 +186,7 @@ function noSuchWrite(): Response {
   return answerProblem(404, 'Not found', 'There is no such write, or it is no longer kept.');
 }
 
-/** Of a list, unless it says otherwise. */
+/** The default number of items in a list. */
 const LISTED = 100;
 
 async function reload(c: Context, { control = null }: AdminDependencies): Promise<Response> {
@@ -212,7 +212,7 @@ function notOurs(): Response {
   return answerProblem(409, 'Not available', 'Only the program that embeds this Weir can do this.');
 }
 
-/** The process serves. `problems` has what it can't do. */
+/** Reports that the process serves; `problems` lists what it can't do. */
 function health(c: Context, deps: AdminDependencies): Response {
   const problems = deps.problems();
   return c.json({ status: problems.length === 0 ? 'ok' : 'impaired', problems });
@@ -227,10 +227,10 @@ function metrics(c: Context, text: string): Response {
   return c.body(text, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
 }
 
-/** Enough to know a purge by. */
+/** The number of tags in a log line: enough to identify a purge. */
 const LOGGED_TAGS = 20;
 
-/** Each `Name: value`; null: one is not. */
+/** Parses lines of the form `Name: value`; null if a line has another form. */
 function fieldsOf(lines: readonly string[]): Fields | null {
   const pairs = lines.map((line) => /^([\w!#$%&'*+.^`|~-]+):(.*)$/.exec(line));
   return pairs.every((pair) => pair !== null)
@@ -240,7 +240,7 @@ function fieldsOf(lines: readonly string[]): Fields | null {
 
 const ALLOWED: AdminAccess = { kind: 'allowed' };
 
-/** Where no token is set. */
+/** Decides access when no token is configured. */
 function accessOf(c: Context, isOpen: boolean): AdminAccess {
   const field = (name: string): string | null => c.req.header(name) ?? null;
   const length = field('content-length');

@@ -8,51 +8,51 @@ import type { FeedStatus } from '../feeds/status.ts';
 import type { Log } from '../observability/logger.ts';
 import type { WaitsFor } from './waits-for.ts';
 
-/** By which rule of access a request was not taken. */
+/** The access rule that refused a request. */
 export type AdminRefusal = Exclude<AdminAccess['kind'], 'allowed'> | 'token';
 
 export interface AdminDependencies {
-  /** Empty: none is asked for. */
+  /** Empty if no token is required. */
   readonly token: string;
   readonly log: Log;
-  /** Called where a request was not taken. */
+  /** Called for each request that an access rule refuses. */
   onRefused(reason: AdminRefusal): void;
-  /** The one in force; another one after a reload. */
+  /** Returns the configuration in force, which a reload replaces. */
   config(): Config;
-  /** Plain data for JSON. */
+  /** Returns plain data for JSON. */
   stats(): Promise<object>;
-  /** The Prometheus text format. */
+  /** Returns the metrics in the Prometheus text format. */
   metrics(): Promise<string>;
   ready(): Promise<Readiness>;
-  /** What it can't do although it serves; each in a sentence. */
+  /** What Weir can't do although it serves, one sentence each. */
   problems(): readonly string[];
-  /** Resolves when the invalidation binds every worker and is synced, or could not be. */
+  /** Resolves when the invalidation binds every worker and is synced, or when the sync has failed. */
   invalidate(tags: readonly string[], mode: 'hard' | 'soft'): Promise<InvalidateResult>;
   /** Scans for entries that bear any of the tags, and changes nothing. */
   findEntries(tags: readonly string[]): Promise<FoundEntries>;
-  /** What is stored for a GET of this place with these request fields; `scheme` of an absolute URL. */
+  /** Returns what is stored for a GET of this place with these request fields; `scheme` is that of an absolute URL. */
   entries(place: UrlPlace, fields: Fields, scheme: 'http' | 'https'): Promise<EntriesResult>;
   feeds(): readonly FeedStatus[];
   readonly writes: Pick<JournalAdmin, 'list' | 'show' | 'retry' | 'discard'>;
-  /** Null or absent where the program that embeds Weir decides over both. */
+  /** Null or absent if an embedding program controls reload and stop. */
   readonly control?: Control | null;
 }
 
-/** What `weir serve` does for a signal or for an operator's request. */
+/** Reload and stop, as `weir serve` runs them for a signal or for an operator's request. */
 export interface Control {
   /** Reads the configuration again and puts it in force. */
   reload(): Promise<ReloadAnswer>;
-  /** Begins to stop; once more does nothing. */
+  /** Begins to stop. A second call does nothing. */
   stop(): Stopping;
 }
 
 export type ReloadAnswer =
   | ({ readonly kind: 'reloaded' } & Reloaded)
-  /** Nothing was changed; each thing that is wrong is a line. */
+  /** Nothing was changed. `errors` has one line for each error. */
   | { readonly kind: 'refused'; readonly errors: readonly string[] };
 
 export interface Reloaded {
-  /** Those whose entries are revalidated. */
+  /** The routes whose entries are revalidated. */
   readonly invalidatedRoutes: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -65,25 +65,25 @@ export interface Stopping {
 
 export interface Readiness {
   readonly ready: boolean;
-  /** Why not, each in a few words. */
+  /** The reasons for not being ready, a few words each. */
   readonly reasons: readonly string[];
-  /** While it stops. */
+  /** Present only during a stop. */
   readonly waitsFor?: WaitsFor;
 }
 
 export type InvalidateResult =
   | { readonly kind: 'done'; readonly sequence: number }
-  /** The state could not be written; what was asked for would not survive a crash. */
+  /** The state could not be written, so the invalidation would not survive a crash. */
   | { readonly kind: 'not-durable'; readonly detail: string };
 
-/** The places of the workers that did not answer in time, if any: what only they hold in memory is left out. */
+/** The indexes of workers that did not answer in time. The answer omits what only these workers hold in memory. */
 export type SilentWorkers = readonly number[];
 
 export interface FoundEntries {
   readonly entries: number;
-  /** URLs of some of them. */
+  /** The URLs of some of the entries. */
   readonly sample: readonly string[];
-  /** False: the scan was ended before it had seen all, or a worker was silent. */
+  /** False if the scan ended before it had read every entry, or if a worker did not answer. */
   readonly complete: boolean;
   readonly silent?: SilentWorkers;
 }
@@ -91,7 +91,7 @@ export interface FoundEntries {
 export type EntriesResult =
   | { readonly kind: 'report'; readonly report: EntriesReport }
   | { readonly kind: 'no-route' }
-  /** The origin sees the client's host, and the URL names none. */
+  /** The URL names no host, and the origin receives the client's host. */
   | { readonly kind: 'host-needed' };
 
 export interface EntriesReport {
@@ -100,21 +100,21 @@ export interface EntriesReport {
   readonly silent?: SilentWorkers;
 }
 
-/** One stored response as operators see it. Ages and lifetimes in seconds, size in bytes. */
+/** One stored response as operators see it. Ages and lifetimes are in seconds, the size is in bytes. */
 export interface EntryReport {
   readonly id: string;
   readonly status: number;
-  /** The names that Vary gave, with the values that the entry answers to; null: the field was absent. */
+  /** The field names in Vary with the request values that match the entry; null means that the field was absent. */
   readonly vary: Readonly<Record<string, string | null>>;
   readonly tags: readonly string[];
   readonly age: number;
-  /** Negative: stale for so long. */
+  /** Negative if the entry is stale: the seconds since it became stale. */
   readonly freshFor: number;
   readonly floor: number;
   readonly size: number;
   readonly levels: readonly ('memory' | 'disk')[];
-  /** As fresh, without asking the origin. */
+  /** The entry can be served as fresh, without a request to the origin. */
   readonly usable: boolean;
-  /** The reason, in the words of logs and `Cache-Status`. */
+  /** The reason, with the same names as in logs and `Cache-Status`. */
   readonly why: string;
 }

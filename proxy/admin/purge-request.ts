@@ -1,11 +1,11 @@
-/** The body of `POST /purge`: read strictly, and told in words where it is wrong. */
+/** Parses the body of `POST /purge` strictly and describes each error. */
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { PurgeSelection } from './purge-tags.ts';
 
 export interface PurgeRequest extends PurgeSelection {
   readonly mode: 'hard' | 'soft';
-  /** Count what would be purged, and purge nothing. */
+  /** Counts what would be purged and purges nothing. */
   readonly dryRun: boolean;
 }
 
@@ -14,7 +14,7 @@ export type ReadPurgeRequest =
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
 export function readPurgeRequest(bytes: Uint8Array): ReadPurgeRequest {
-  // A name in another encoding would be another name, and its purge would answer that it was done.
+  // A name in another encoding would decode to a different name, and its purge would report success.
   if (!isUtf8(bytes)) {
     return { kind: 'invalid', problems: ['expected a JSON object, got something that is not UTF-8'] };
   }
@@ -43,7 +43,7 @@ const PURGE_REQUEST = z.strictObject(
     mode: z.enum(['hard', 'soft'], 'expected "hard" or "soft"').default('hard'),
     dryRun: z.boolean('expected true or false').default(false),
   },
-  // Unknown keys are told below, with the keys that there are.
+  // `problemsOf` reports unknown keys together with the known ones.
   { error: (issue) => (issue.code === 'unrecognized_keys' ? undefined : 'expected a JSON object') },
 );
 

@@ -1,6 +1,6 @@
 /**
- * What an operator's purge names, as the tags that entries bear. Pure, and errors are values: a purge of something that
- * no entry can bear must not answer that it was done.
+ * Maps an operator's purge to the tags that entries bear. Pure; errors are values, so that a purge of a name that no
+ * entry can bear does not report success.
  */
 import type { Config } from '../../policies/config/config.ts';
 import { normalAuthority, normalName } from '../../policies/names.ts';
@@ -8,7 +8,7 @@ import { ALL_TAG, tagOfHost, tagOfName, tagOfOrigin, tagOfPrefix, tagOfRoute } f
 import { hasWildcard, parseUrlPlace } from '../../policies/url-place.ts';
 import { tagsOfPlace } from '../../policies/url-tags.ts';
 
-/** Every list may be empty; `all` stands for everything. */
+/** Every list may be empty; `all` selects every entry. */
 export interface PurgeSelection {
   readonly urls: readonly string[];
   readonly tags: readonly string[];
@@ -22,13 +22,13 @@ export type PurgeTags =
   | {
       readonly kind: 'tags';
       readonly tags: readonly string[];
-      /** What is purged beyond what was named, and why. */
+      /** What is purged beyond the selection, and why. */
       readonly warnings: readonly string[];
     }
-  /** Each `expected …, got …`, after the place in the request. */
+  /** Each problem is the place in the request, then `expected …, got …`. */
   | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
-/** `config` is the one in force. */
+/** `config` is the configuration in force. */
 export function purgeTags(selection: PurgeSelection, config: Config): PurgeTags {
   const problems: string[] = [];
   const collect = (key: string, texts: readonly string[], tagsOf: (text: string) => Tags): string[] =>
@@ -89,12 +89,12 @@ function tagNamed(text: string): Tags {
   return text === '' ? { expected: 'a tag' } : { tags: [tagOfName(text)] };
 }
 
-/** An origin that does not see the client's host has entries that all hosts share, whichever was the first to ask. */
+/** Adds the origins that do not receive the client's host: all hosts share their entries. */
 function hostNamed(text: string, config: Config): Tags {
   if (text.includes('*')) return { expected: 'one host without wildcards' };
   const host = normalAuthority(text);
   if (host === null) return { expected: 'a host, with or without a port' };
-  // Entries name no port that is their scheme's own.
+  // The host tags of entries omit the default port of the scheme.
   return { tags: [tagOfHost(host.replace(/:(?:80|443)$/, '')), ...blindOrigins(config).map(tagOfOrigin)] };
 }
 

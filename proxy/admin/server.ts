@@ -7,12 +7,12 @@ import type { AdminLimits } from '../../policies/config/config.ts';
 export type StartedAdmin =
   | {
       readonly kind: 'listening';
-      /** The one taken, where any free one was asked for. */
+      /** The port in use; the one that the system chose if port 0 was configured. */
       readonly port: number;
-      /** Ends every connection; resolves when the port is free. */
+      /** Closes every connection. Resolves when the port is free. */
       close(): Promise<void>;
     }
-  /** `code` is the system's, such as EADDRINUSE. */
+  /** `code` is the system's error code, such as EADDRINUSE. */
   | { readonly kind: 'failed'; readonly code: string; readonly reason: string };
 
 export async function startAdmin(options: {
@@ -29,7 +29,7 @@ export async function startAdmin(options: {
     serverOptions: {
       requestTimeout: requestMs,
       headersTimeout: requestMs,
-      // The timeouts are looked at this often: not so late that they would mean something else.
+      // Node.js checks the timeouts at this interval. A long interval would extend short timeouts noticeably.
       connectionsCheckingInterval: Math.ceil(Math.min(1_000, Math.max(20, requestMs / 8))),
     },
   }) as Server;

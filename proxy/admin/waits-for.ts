@@ -2,13 +2,13 @@ import type { ExchangesUnderWay } from '../http/listener.ts';
 
 /** What a stop waits for, and what it leaves to the next start. */
 export interface WaitsFor extends ExchangesUnderWay {
-  /** Of writes behind, on their way to an origin. */
+  /** Deliveries of writes with the policy `behind` that are under way to an origin. */
   readonly deliveries: number;
-  /** In the journal. They are not waited for: the next start delivers them. */
+  /** Writes in the journal. A stop does not wait for them: the next start delivers them. */
   readonly waitingWrites: number;
 }
 
-/** In words; null: nothing. `leftSeconds` null: not known. */
+/** Describes what a stop waits for; null if there is nothing. `leftSeconds` is null if it is not known. */
 export function waitsForText(waitsFor: WaitsFor, leftSeconds: number | null = null): string | null {
   const { requests, eventStreams, tunnels, deliveries, waitingWrites } = waitsFor;
   const awaited = [

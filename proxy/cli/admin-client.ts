@@ -1,4 +1,4 @@
-/** Asks the admin side of a running Weir. */
+/** Client of the admin API of a running Weir. */
 import { Agent, request } from 'undici';
 import type { AdminTarget } from './admin-target.ts';
 
@@ -9,7 +9,7 @@ export interface AdminQuestion {
   /** Sent as JSON. */
   readonly body?: object;
   readonly timeoutMs: number;
-  /** What Weir's answer holds. Without it, another program's JSON would count as done. */
+  /** The members of Weir's response. Without this check, JSON from another program would count as success. */
   readonly answer: Members;
 }
 
@@ -17,14 +17,14 @@ export type Members = Readonly<Record<string, 'string' | 'number' | 'boolean' | 
 
 export type AdminAnswer =
   | { readonly kind: 'ok'; readonly value: unknown }
-  /** It answers, and says what is wrong; or there is no Weir, and what answers is something else. */
+  /** The server refused the request, or the response is not from Weir. */
   | {
       readonly kind: 'refused';
       readonly status: number;
       readonly detail: string;
-      /** Each thing that is wrong, where there may be several. */
+      /** All errors, for a request that can have several. */
       readonly errors: readonly string[];
-      /** What it answered, as far as it is JSON; else null. */
+      /** The response body if it is JSON, else null. */
       readonly value: unknown;
     }
   | { readonly kind: 'unreachable'; readonly detail: string };
@@ -53,7 +53,7 @@ export async function askAdmin(target: AdminTarget, question: AdminQuestion): Pr
   }
 }
 
-/** As far as a problem document (RFC 9457) is read. */
+/** The members of a problem document (RFC 9457) that are read. */
 interface Problem {
   readonly detail?: unknown;
   readonly errors?: unknown;

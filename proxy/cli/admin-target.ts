@@ -1,4 +1,4 @@
-/** Where the admin side of a running Weir is, and with which token: as the command line, the environment or a file says. */
+/** Finds the address and the token of a running Weir's admin API in the command line, the environment or a file. */
 import type { AdminConfig } from '../../policies/config/config.ts';
 import type { Diagnostic } from '../../policies/config/diagnostic.ts';
 import type { Environment } from '../../policies/config/environment.ts';
@@ -7,15 +7,15 @@ import { readAdminConfig, type ConfigFile } from './config-file.ts';
 export interface AdminTarget {
   /** Without a final slash. */
   readonly url: string;
-  /** Empty: none is sent. */
+  /** Empty if no token is sent. */
   readonly token: string;
 }
 
-/** What a command line says of it. */
+/** The options of a command line that select the running Weir. */
 export interface RunningOptions {
-  /** `--admin`, without a final slash; null: not given. */
+  /** `--admin`, without a final slash; null if it was not given. */
   readonly admin: string | null;
-  /** `--token`; null: not given. */
+  /** `--token`; null if it was not given. */
   readonly token: string | null;
   /** `--config` was given, which outranks `WEIR_ADMIN`. */
   readonly isFileNamed: boolean;
@@ -26,12 +26,12 @@ export const NOTHING_SAID: RunningOptions = { admin: null, token: null, isFileNa
 export type FoundTarget =
   | { readonly kind: 'found'; readonly target: AdminTarget }
   | { readonly kind: 'invalid'; readonly errors: readonly Diagnostic[] }
-  /** One line: `WEIR_ADMIN` is not a URL. */
+  /** `message` is one line, such as that `WEIR_ADMIN` is not a URL. */
   | { readonly kind: 'wrong'; readonly message: string };
 
 /**
- * The admin side that is named without a file: by `--admin`, else by `WEIR_ADMIN`. Null: the configuration file names it.
- * The token of a file is never sent to another address than the file's own.
+ * Finds the admin side by `--admin`, else by `WEIR_ADMIN`. Null if only the configuration file can name it. The token of
+ * a file is sent only to the address in the same file.
  */
 export function namedTarget(
   { admin, token, isFileNamed }: RunningOptions,
@@ -46,7 +46,7 @@ export function namedTarget(
   return { kind: 'found', target: { url, token: token ?? env['WEIR_ADMIN_TOKEN'] ?? '' } };
 }
 
-/** The file is read only where nothing else names the admin side. */
+/** Reads the file only if neither `--admin` nor `WEIR_ADMIN` names the admin side. */
 export async function findTarget(running: RunningOptions, source: ConfigFile): Promise<FoundTarget> {
   const named = namedTarget(running, source.env);
   if (named !== null) return named;
@@ -63,7 +63,7 @@ export function targetOf(admin: AdminConfig, { token }: RunningOptions, env: Env
 export const ADMIN_URL =
   'expected an http(s) URL without query or credentials, such as http://127.0.0.1:8081';
 
-/** Null where it is none. */
+/** Null if the text is not a valid URL of an admin side. */
 export function readAdminUrl(written: string): string | null {
   const url = URL.parse(written);
   if (url === null || !/^https?:\/\//i.test(written)) return null;
@@ -74,7 +74,7 @@ export function readAdminUrl(written: string): string | null {
   return `${url.origin}${path.slice(0, end)}`;
 }
 
-/** As it is reached from this machine. */
+/** The URL at which this machine reaches the admin side. */
 function urlOf({ host, port }: AdminConfig): string {
   const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;

@@ -1,4 +1,4 @@
-/** Reads the command line. What is wrong with it is a value, told with the usage. */
+/** Parses the command line. An error is a value, printed with the usage. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parseUrlPlace, type UrlPlace } from '../../policies/url-place.ts';
@@ -21,10 +21,10 @@ export type Command =
   | { readonly kind: 'help'; readonly command: CommandName | null }
   | { readonly kind: 'wrong'; readonly command: CommandName | null; readonly message: string };
 
-/** Of a command that talks to a running Weir. */
+/** A command that talks to a running Weir. */
 export interface AdminCommand {
   readonly file: string;
-  /** Absent: the command line says nothing of it. */
+  /** Absent if the command line has no such option. */
   readonly running?: RunningOptions;
 }
 
@@ -55,9 +55,9 @@ export interface ExplainEventCommand {
   readonly json: boolean;
   /** The file that holds the message. */
   readonly event: string;
-  /** null: the only one. */
+  /** Null selects the only feed. */
   readonly feed: string | null;
-  /** The message's own headers. */
+  /** The headers of the message. */
   readonly fields: Fields;
 }
 
@@ -95,7 +95,7 @@ export function readArguments(argv: readonly string[]): Command {
     return READERS[first](rest);
   } catch (error) {
     if (!isParseError(error)) throw error;
-    // What follows in the message is how to write a positional argument that begins with a hyphen.
+    // The rest of the message explains positional arguments that begin with a hyphen, which do not apply here.
     return { kind: 'wrong', command: first, message: error.message.split('. ', 1)[0]! };
   }
 }
@@ -103,7 +103,10 @@ export function readArguments(argv: readonly string[]): Command {
 const HELP = { help: { type: 'boolean', short: 'h', default: false } } as const;
 const CONFIG = { config: { type: 'string', default: DEFAULT_FILE }, ...HELP } as const;
 const CONFIG_AND_JSON = { json: { type: 'boolean', default: false }, ...CONFIG } as const;
-/** Of every command that talks to a running Weir. `config` has no default here: whether it was given matters. */
+/**
+ * Options of every command that talks to a running Weir. `config` has no default, because a given one outranks
+ * `WEIR_ADMIN`.
+ */
 const RUNNING = {
   json: { type: 'boolean', default: false },
   config: { type: 'string' },
@@ -141,7 +144,7 @@ interface RunningValues {
   readonly json: boolean;
 }
 
-/** The keys that all commands have that talk to a running Weir. */
+/** The properties that all commands to a running Weir share. */
 function adminCommand({ config, admin, token, json }: RunningValues) {
   const url = admin === undefined ? null : readAdminUrl(admin);
   const isSaid = config !== undefined || admin !== undefined || token !== undefined;

@@ -1,4 +1,4 @@
-/** `weir check`: says whether the configuration is fine, and everything that is wrong with it. */
+/** `weir check`: validates the configuration and prints every error. */
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { ConfigFile } from './config-file.ts';
 import { readConfigFile } from './config-file.ts';
@@ -11,7 +11,7 @@ export interface CheckOptions extends ConfigFile {
   readonly stderr: Output;
 }
 
-/** The exit code: 0 fine, 1 not. */
+/** Returns the exit code: 0 if the configuration is valid, else 1. */
 export async function runCheck({ json, stdout, stderr, ...source }: CheckOptions): Promise<0 | 1> {
   const loaded = await readConfigFile(source);
   const ok = loaded.kind === 'ok';

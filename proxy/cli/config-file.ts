@@ -8,11 +8,11 @@ import { loadAdminConfig, loadConfig } from '../../policies/config/load.ts';
 import type { FeedTypes } from '../../policies/config/schema.ts';
 
 export interface ConfigFile {
-  /** As the user named it, from the working directory; diagnostics name it so. */
+  /** The path as the user gave it, relative to the working directory; diagnostics repeat it. */
   readonly file: string;
   readonly env: Environment;
   readonly feedTypes: FeedTypes;
-  /** Absent: none is looked for. */
+  /** If absent, packages are not checked. */
   readonly missingPackages?: (feedType: string) => readonly string[];
 }
 

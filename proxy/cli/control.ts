@@ -15,16 +15,16 @@ export interface ControlOptions<Command> extends Omit<ConfigFile, 'file'> {
   readonly stderr: Output;
 }
 
-/** A reload waits for every worker. */
+/** Long, because a reload waits for every worker. */
 const RELOAD_MS = 60_000;
 const STOP_MS = 10_000;
 const POLL_MS = 50;
-/** How often it is told what is waited for, where that stays the same. */
+/** The interval at which an unchanged wait is printed again. */
 const TELL_AGAIN_MS = 5_000;
-/** What Weir needs to close its stores, beyond the time that it gives to requests under way. */
+/** The time that Weir needs to close its stores after the grace period of requests. */
 const CLOSING_SECONDS = 30;
 
-/** The exit code: 0 the configuration is in force, 1 it is not, and everything that is wrong with it was told. */
+/** Returns the exit code: 0 if the configuration is in force, 1 if not; then every error has been printed. */
 export async function runReload(options: ControlOptions<ReloadCommand>): Promise<0 | 1> {
   const { command, stdout, stderr, ...source } = options;
   const { file, json, running = NOTHING_SAID } = command;
@@ -55,7 +55,7 @@ function reloadedText({ invalidatedRoutes }: Reloaded): string {
   return `reloaded${routes}\n`;
 }
 
-/** The exit code: 0 it has ended, 1 it has not. */
+/** Returns the exit code: 0 if Weir has ended, else 1. */
 export async function runStop(options: ControlOptions<StopCommand>): Promise<0 | 1> {
   const { command, stdout, stderr, ...source } = options;
   const { file, json, running = NOTHING_SAID } = command;
@@ -101,7 +101,7 @@ export async function runStop(options: ControlOptions<StopCommand>): Promise<0 |
 
 type Seen = { readonly kind: 'running'; readonly waitsFor: WaitsFor | null } | { readonly kind: 'ended' };
 
-/** Its admin side closes before its stores do, so the process itself counts where it runs on this machine. */
+/** The admin side closes before the stores do, so a process on this machine is checked by its id as well. */
 async function look(target: AdminTarget, pid: number): Promise<Seen> {
   const answer = await askAdmin(target, {
     method: 'GET',

@@ -1,4 +1,4 @@
-/** What a message of a feed would invalidate under a configuration, worked out without asking anybody. */
+/** Computes what a feed's message would invalidate under a configuration, without any network request. */
 import type { Config, FeedConfig } from '../../policies/config/config.ts';
 import { feedScope } from '../../policies/feed-scope.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -14,16 +14,16 @@ export interface ExplainedEvent {
   readonly verdict:
     /** Exactly what its changes name. */
     | { readonly kind: 'named' }
-    /** Nothing: no entry of the map takes any of its changes, or it has none. */
+    /** Nothing: the message has no changes, or no entry of the map matches them. */
     | { readonly kind: 'nothing' }
-    /** All that the feed may change, for what the message concerns is not fully known. */
+    /** The feed's whole scope, because the message does not fully identify what changed. */
     | { readonly kind: 'scope'; readonly reason: string };
   readonly changes: readonly MappedChange[];
-  /** As entries bear them; all of them become invalid together. */
+  /** Tags as entries bear them. All are invalidated together. */
   readonly tags: readonly string[];
 }
 
-/** `body`: the message as the feed would bring it; `fields`: its headers. */
+/** `body` is the message as the feed would deliver it; `fields` are its headers. */
 export async function explainEvent(
   config: Config,
   feed: FeedConfig,

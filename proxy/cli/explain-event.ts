@@ -15,7 +15,10 @@ export interface ExplainEventOptions extends Omit<ConfigFile, 'file'> {
   readonly stderr: Output;
 }
 
-/** The exit code: 0 every change names what it invalidates, 1 one does not, or nothing could be explained. */
+/**
+ * Returns the exit code: 0 if every change names what it invalidates, 1 if one does not or the message can't be
+ * explained.
+ */
 export async function runExplainEvent(options: ExplainEventOptions): Promise<0 | 1> {
   const { command, stdout, stderr, ...source } = options;
   const loaded = await readConfigFile({ ...source, file: command.file });
@@ -42,7 +45,7 @@ export async function runExplainEvent(options: ExplainEventOptions): Promise<0 |
   return explained.verdict.kind === 'named' && isMapped ? 0 : 1;
 }
 
-/** Text: why there is none. */
+/** Returns a string with the reason if no feed can be selected. */
 function feedOf({ feeds }: Config, name: string | null): FeedConfig | string {
   const names = Object.keys(feeds);
   if (names.length === 0) return 'expected a feed in the configuration, got none';

@@ -1,4 +1,4 @@
-/** `weir explain`: what becomes of a request, and what is stored for it where a Weir runs. */
+/** `weir explain`: how a request is handled, and what a running Weir has stored for it. */
 import { existsSync } from 'node:fs';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { EntriesReport, EntryReport } from '../admin/dependencies.ts';
@@ -16,7 +16,7 @@ export interface ExplainOptions extends Omit<ConfigFile, 'file'> {
   readonly stderr: Output;
 }
 
-/** The exit code: 0 a route takes the request, 1 none does. */
+/** Returns the exit code: 0 if a route matches the request, else 1. */
 export async function runExplain({ command, stdout, stderr, ...source }: ExplainOptions): Promise<0 | 1> {
   const { file, json, method, url, place, fields, running = NOTHING_SAID } = command;
   const named = namedTarget(running, source.env);
@@ -41,7 +41,7 @@ export async function runExplain({ command, stdout, stderr, ...source }: Explain
   return explanation.verdict.kind === 'route' ? 0 : 1;
 }
 
-/** Without a configuration, what the running Weir alone can say. */
+/** Without a configuration, prints only what the running Weir reports. */
 async function showStored(
   target: AdminTarget,
   { method, url, fields }: { readonly method: string; readonly url: string; readonly fields: Fields },
@@ -81,7 +81,7 @@ type Stored =
 const TIMEOUT_MS = 3000;
 const REPORT: Members = { key: 'string', entries: 'list' };
 
-/** Null where nothing is stored by this configuration. */
+/** Null if this configuration never stores a response to the request. */
 async function findStored(
   target: AdminTarget,
   { url, verdict }: Explanation,

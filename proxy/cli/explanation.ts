@@ -1,4 +1,4 @@
-/** What becomes of a request under a configuration, worked out without asking anybody. */
+/** Computes how a request is handled under a configuration, without any network request. */
 import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { keyOf, originForm } from '../../policies/key.ts';
@@ -23,9 +23,9 @@ export interface ExplainedRequest {
 
 export interface Explanation {
   readonly method: string;
-  /** Absolute, as a client of this Weir would ask for it, and normalised. */
+  /** The normalised absolute URL that a client of this Weir would request. */
   readonly url: string;
-  /** In file order, up to the one that takes the request. */
+  /** The routes in file order, up to the one that matches the request. */
   readonly routes: readonly RouteVerdict[];
   readonly verdict:
     | { readonly kind: 'route'; readonly route: RouteExplanation }
@@ -44,13 +44,13 @@ export interface RouteExplanation {
   readonly handling: 'cache' | 'pass' | 'write';
   readonly policy: readonly string[];
   readonly origin: { readonly name: string; readonly urls: readonly string[]; readonly target: string };
-  /** Null where nothing is looked up. */
+  /** Null if the request does not use the cache. */
   readonly entry: { readonly key: string; readonly tags: readonly string[] } | null;
-  /** What would become of such responses. */
+  /** How sample responses would be handled. */
   readonly responses: readonly { readonly response: string; readonly fate: string }[];
 }
 
-/** A path is explained as it would be asked of Weir's own address, unless the fields have a Host. */
+/** A target without a host is explained for Weir's own address, unless the fields have a Host. */
 export function explain(config: Config, request: ExplainedRequest): Explanation {
   const { method, place, fields, scheme } = request;
   const { host, port } = config.listen;
@@ -153,7 +153,7 @@ function keyFor(origin: OriginConfig, { cache }: RouteConfig, asked: Asked) {
   });
 }
 
-/** The tags of any response. Its own tags are added to these. */
+/** The tags of every response to the request. A response can add more. */
 function tagsFor(
   route: RouteConfig,
   params: Readonly<Record<string, string>>,

@@ -1,4 +1,4 @@
-/** How a command that could not be done says so: people on standard error, and with `--json` programs on standard output. */
+/** Reports a failed command: as text on standard error, and with `--json` as JSON on standard output. */
 import { formatDiagnostic, type Diagnostic } from '../../policies/config/diagnostic.ts';
 import type { AdminAnswer } from './admin-client.ts';
 import type { FoundTarget } from './admin-target.ts';
@@ -10,13 +10,13 @@ export interface Told {
   readonly stderr: Output;
 }
 
-/** The configuration is not fine: `{ok, errors, warnings}` as `weir check` prints it. */
+/** The configuration is invalid: prints `{ok, errors, warnings}` as `weir check` does. */
 export function tellInvalid(errors: readonly Diagnostic[], { json, stdout, stderr }: Told): void {
   for (const error of errors) stderr.write(`${formatDiagnostic(error)}\n`);
   if (json) stdout.write(`${JSON.stringify({ ok: false, errors, warnings: [] })}\n`);
 }
 
-/** Nothing says in a way that can be read where the admin side is. */
+/** The address of the admin side is missing or invalid. */
 export function tellNoTarget(
   command: string,
   found: Exclude<FoundTarget, { readonly kind: 'found' }>,
@@ -35,7 +35,10 @@ export function tellNoTarget(
   }
 }
 
-/** The admin side refused, or could not be asked: `{ok, errors: [{kind, status, message}]}`, `status` as it answered. */
+/**
+ * The admin side refused or can't be reached: prints `{ok, errors: [{kind, status, message}]}` with the status of its
+ * response.
+ */
 export function tellUndone(
   command: string,
   answer: Exclude<AdminAnswer, { readonly kind: 'ok' }>,

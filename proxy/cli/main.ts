@@ -1,4 +1,4 @@
-/** The command line: reads it, runs the command, and gives the exit code: 0 fine, 1 it is not, 2 wrong usage. */
+/** Parses the command line, runs the command and returns the exit code: 0 success, 1 failure, 2 wrong usage. */
 import type { Environment } from '../../policies/config/environment.ts';
 import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { missingPackages } from '../feeds/packages.ts';
@@ -14,7 +14,7 @@ import { runSchema } from './schema.ts';
 import { runWrites } from './writes.ts';
 import { usageOf } from './usage.ts';
 
-/** What a program is given by its process. */
+/** What the process provides to the program. */
 export interface Surroundings {
   readonly env: Environment;
   readonly stdout: Output;
@@ -24,7 +24,7 @@ export interface Surroundings {
 export interface MainOptions extends Surroundings {
   /** Without the program and the script. */
   readonly argv: readonly string[];
-  /** Runs until it is told to stop; the exit code. */
+  /** Runs until a signal or the admin side stops it. Resolves with the exit code. */
   serve(options: Surroundings & { readonly file: string; readonly distrust: boolean }): Promise<number>;
 }
 

@@ -1,4 +1,4 @@
-/** Where a command writes: standard output or standard error, or what a test collects. */
+/** The output of a command: standard output, standard error, or a buffer in tests. */
 export interface Output {
   write(text: string): unknown;
 }

@@ -1,4 +1,4 @@
-/** A route's policy in words, a sentence for each thing that it decides. */
+/** Describes a route's policy, one sentence for each decision. */
 import type {
   InvalidationTemplates,
   QueryKey,
@@ -6,7 +6,7 @@ import type {
   RouteConfig,
 } from '../../policies/config/config.ts';
 
-/** For requests that go the cache handler. */
+/** For requests that the cache handler serves. */
 export function cachePolicyWords({ cache }: RouteConfig): string[] {
   if (cache.freshness === 'none') return ['nothing is stored: every request goes to the origin'];
   return [

@@ -13,12 +13,12 @@ export interface PurgeOptions extends Omit<ConfigFile, 'file'> {
   readonly stderr: Output;
 }
 
-/** A scan of a large disk takes its time. */
+/** Long, because the scan of a large disk is slow. */
 const TIMEOUT_MS = 60_000;
 const DONE: Members = { sequence: 'number', tags: 'number' };
 const FOUND: Members = { entries: 'number', sample: 'list', complete: 'boolean' };
 
-/** The exit code: 0 it is in force and durable, 1 it is not. */
+/** Returns the exit code: 0 if the invalidation is in force and durable, else 1. */
 export async function runPurge({ command, stdout, stderr, ...source }: PurgeOptions): Promise<0 | 1> {
   const { file, json, request, running = NOTHING_SAID } = command;
   const found = await findTarget(running, { ...source, file });

@@ -3,7 +3,6 @@ import { jsonSchemaText } from '../../policies/config/json-schema.ts';
 import type { FeedTypes } from '../../policies/config/schema.ts';
 import type { Output } from './output.ts';
 
-/** The exit code. */
 export function runSchema({
   feedTypes,
   stdout,

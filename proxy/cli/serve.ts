@@ -19,7 +19,7 @@ export interface ServeOptions {
   readonly file: string;
   /** `--distrust`: the disk path was restored. */
   readonly distrust?: boolean;
-  /** Of the process, unless a test gives others. */
+  /** The environment of the process, unless a test passes another. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stderr?: Output;
 }
@@ -71,7 +71,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   coordinator = started.coordinator;
   const { port, adminPort } = started;
   log.info({ event: 'listening', host: config.listen.host, port, adminHost: config.admin.host, adminPort });
-  // For whoever started it by hand: standard output is the log, one line of JSON an event.
+  // The banner is for an interactive start. It goes to standard error, because standard output is the log in JSON.
   stderr.write(banner(config, port, adminPort));
   signals.onHangup(() => {
     reload().catch((error: unknown) => log.error({ event: 'reload-failed', err: error }));
@@ -104,7 +104,7 @@ async function reloadFrom(loaded: LoadedConfig, coordinator: Coordinator): Promi
   return { kind: 'reloaded', invalidatedRoutes, warnings: loaded.warnings.map(formatDiagnostic) };
 }
 
-/** In the log for programs, and on standard error for people, as at a start. */
+/** Reports a reload in the log, and as text on standard error. */
 function tellReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
   if (answer.kind === 'reloaded') {
     for (const warning of answer.warnings) stderr.write(`warning: ${warning}\n`);
@@ -120,7 +120,9 @@ function tellReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
   );
 }
 
-/** One after the other: the last one asked for is the one in force. `settled` resolves when none is under way. */
+/**
+ * Runs reloads one after another, so that the last one requested is in force. `settled` resolves when none is under way.
+ */
 function inTurn<Result>(
   work: () => Promise<Result>,
 ): (() => Promise<Result>) & { settled(): Promise<unknown> } {

@@ -7,7 +7,7 @@ export function isCommand(word: string): word is CommandName {
   return COMMANDS.some((name) => name === word);
 }
 
-/** Of one command; null: of all. */
+/** Returns the usage of one command, or of all commands for null. */
 export function usageOf(command: CommandName | null): string {
   return command === null ? OVERVIEW : USAGE[command];
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `weir` program. It imports nothing else before it knows that this Node.js is one that Weir runs on, so that an older
- * one says so instead of failing at the first thing that it does not know.
+ * The `weir` program. It checks the version of Node.js before it imports anything else, so that an older version gives a
+ * clear message instead of a syntax error.
  */
 import { nodeProblem } from '../node-version.ts';
 
@@ -14,7 +14,7 @@ if (problem !== null) {
 } else {
   if (process.argv[2] === 'serve') (await import('../runtime/bounded-memory.ts')).boundMemory();
   const { main } = await import('./main.ts');
-  // Whoever reads may have had enough: `weir schema | head`.
+  // The reader can close the pipe early, as in `weir schema | head`.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });
@@ -25,7 +25,7 @@ if (problem !== null) {
     stderr: process.stderr,
     serve: async (options) => {
       const code = await (await import('./serve.ts')).serve(options);
-      // Everything of ours is closed: what a client library has left open must not keep the process.
+      // Weir has closed all its resources. A handle that a client library left open must not keep the process alive.
       setTimeout(() => process.exit(code), LEFT_OPEN_MS).unref();
       return code;
     },

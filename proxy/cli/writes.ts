@@ -1,4 +1,4 @@
-/** `weir writes`: looks after the journal through the admin side of a running Weir. */
+/** `weir writes`: lists and manages the journal through the admin side of a running Weir. */
 import type { WriteReport } from '../writes/journal-admin.ts';
 import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
 import { askAdmin, type AdminAnswer, type AdminQuestion, type Members } from './admin-client.ts';
@@ -17,7 +17,7 @@ const TIMEOUT_MS = 30_000;
 const LISTED: Members = { writes: 'list' };
 const ONE: Members = { id: 'string', state: 'string', acceptedAt: 'string', attempts: 'number' };
 
-/** The exit code: 0 it was done for all, 1 it was not. */
+/** Returns the exit code: 0 if the action succeeded for all writes, else 1. */
 export async function runWrites({ command, stdout, stderr, ...source }: WritesOptions): Promise<0 | 1> {
   const { file, json, action, running = NOTHING_SAID } = command;
   const found = await findTarget(running, { ...source, file });

@@ -37,10 +37,10 @@ export interface AdminQueriesDependencies {
   config(): Config;
   feeds(): readonly FeedStatus[];
   writes(): WriteStats;
-  /** Requests of the coordinator to origins, which workers do not count. */
+  /** Counts the coordinator's own requests to origins, which workers do not count. */
   readonly asked: OriginCounters;
   originCells(): OriginCells;
-  /** How far entries of a route may be believed, as its feed stands. */
+  /** How far a route's entries can be trusted, given the state of its feed. */
   adminRefused(): Readonly<Record<AdminRefusal, number>>;
   trustOf(route: RouteConfig): FeedTrust;
 }
@@ -48,7 +48,7 @@ export interface AdminQueriesDependencies {
 const SAMPLE = 20;
 const SCAN_MS = 10_000;
 
-/** What operators are shown of the whole process. */
+/** Queries of the admin side over the whole process. */
 export function adminQueries(deps: AdminQueriesDependencies) {
   const startedAtMs = deps.clock.monotonicMs();
   const reader = new FenceReader(new SharedWords(deps.fence.buffer), deps.clock);
@@ -98,7 +98,7 @@ function statsOf(
   };
 }
 
-/** Said only where there is one. */
+/** Omits the property if every worker answered. */
 function named(silent: readonly number[]): { readonly silent?: readonly number[] } {
   return silent.length === 0 ? {} : { silent };
 }
@@ -112,7 +112,7 @@ function diskStats(disk: DiskWriter, config: Config, workers: PoolStats['counter
   return { ...written, corrupt: written.corrupt + corrupt, limitBytes, promotions };
 }
 
-/** By scanning both tiers, in slices; each entry counts once, wherever it stands. */
+/** Scans both tiers in slices. An entry in several places counts once. */
 async function findEntries(
   { disk, pool, clock }: AdminQueriesDependencies,
   tags: readonly string[],
@@ -191,7 +191,7 @@ async function entriesOf(
   return { kind: 'report', report: { key: shownKey(key), entries, ...named(silent) } };
 }
 
-/** Values that may be secrets as digests, as in the key. */
+/** Shows values that may be secret as digests, as the key does. */
 function shownVary(
   { vary, varyValues }: StoredMeta,
   keyed: readonly string[],
@@ -205,10 +205,10 @@ function shownVary(
   );
 }
 
-/** Fields that are in no way secret. */
+/** Fields whose values are never secret. */
 const SHOWN_NAME = /^(?:accept(?:-[a-z-]+)?|origin|user-agent|save-data|sec-[a-z-]+|x-requested-with)$/;
 
-/** Of one entry, on all workers; the head is what is known of it between them. */
+/** The copies of one entry on all workers; the head merges what each worker knows. */
 interface Copies {
   readonly head: EntryHead;
   readonly tiers: ReadonlySet<TierName>;
@@ -224,7 +224,7 @@ function noteCopy(found: Map<string, Copies>, head: EntryHead, tier: TierName): 
   });
 }
 
-/** Only of origins that are asked, or have a breaker. */
+/** Covers only origins with health checks or with a breaker. */
 function originHealth({ config, clock, originCells }: AdminQueriesDependencies) {
   const cells = originCells();
   const nowMs = clock.monotonicMs();

@@ -19,7 +19,7 @@ export interface AdminSideDependencies extends Omit<
   readonly routeCounters: RouteCounters;
   readonly origins: OriginWatch;
   readonly journal: JournalAdmin;
-  /** The disk path's file system can only be read. */
+  /** The file system of the disk path is read-only. */
   readonly isReadOnly: boolean;
   readonly control: Control | null;
   ready(): Readiness;
@@ -30,7 +30,7 @@ export interface AdminSide {
   close(): Promise<void>;
 }
 
-/** What operators are shown, on the admin port. Rejects with a `StartFailure`. */
+/** Starts the admin side on its port. Rejects with a `StartFailure`. */
 export async function startAdminSide(deps: AdminSideDependencies): Promise<AdminSide> {
   const { fence, disk, origins, journal, log } = deps;
   const { host, port, token, limits } = deps.config().admin;

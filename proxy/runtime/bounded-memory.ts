@@ -1,25 +1,25 @@
 /**
- * Two things that a process uses memory for can only be bounded as it starts: the young generation of the main thread's
- * heap, which V8 lets grow to 100 MB under a steady load, and the arenas of the C library, which keep what each thread has
- * let go of. `weir serve` therefore replaces itself once, in the same process, with these set.
+ * Two uses of memory can be bounded only when a process starts: the young generation of the main thread's heap, which V8
+ * lets grow to 100 MB under a steady load, and the arenas of the C library, which keep the memory that threads have freed.
+ * `weir serve` therefore sets both bounds and executes itself again, in the same process.
  */
 import type { Environment } from '../../policies/config/environment.ts';
 
-/** In MB. The coordinator lives long and answers nobody's requests: a small young generation costs it nothing measurable. */
+/** In MB. The coordinator serves no client requests, so a small young generation has no measurable cost. */
 export const MAIN_HEAP_OPTIONS = ['--max-semi-space-size=4', '--initial-old-space-size=40'] as const;
-/** More of them make no difference to the time a request takes; each keeps some 20 MB of what was let go. */
+/** More arenas do not make requests faster, and each keeps about 20 MB of freed memory. */
 const ARENAS = { MALLOC_ARENA_MAX: '2' } as const;
 
 export interface ProcessStart {
   readonly platform: string;
-  /** Of Node.js, from its command line. */
+  /** The options of Node.js on the command line. */
   readonly execArgv: readonly string[];
   readonly env: Environment;
-  /** A parent talks to this process over a channel, which would not outlast the replacement. */
+  /** The process has an IPC channel to its parent, which a replacement would close. */
   readonly hasChannel: boolean;
 }
 
-/** What the process is to be started with again; null: it stays as it is. What an operator has set already stays. */
+/** Returns the options of the restart, or null if none is needed. Keeps what an operator has set. */
 export function decideRestart({
   platform,
   execArgv,
@@ -34,12 +34,12 @@ export function decideRestart({
   return { execArgv: [...missing, ...execArgv], env: { ...ARENAS, ...env } };
 }
 
-/** V8 takes underscores and hyphens alike. */
+/** V8 treats underscores and hyphens as equal. */
 function nameOf(option: string): string {
   return option.split('=', 1)[0]!.replaceAll('_', '-');
 }
 
-/** Does not return where the process is replaced. */
+/** Does not return if the process is replaced. */
 export function boundMemory(): void {
   const { platform, execArgv, env } = process;
   const restart = decideRestart({ platform, execArgv, env, hasChannel: process.send !== undefined });
@@ -48,7 +48,7 @@ export function boundMemory(): void {
   try {
     process.execve(process.execPath, args, { ...restart.env });
   } catch (error) {
-    // The permission model of Node.js (`--permission`) refuses it. Weir serves all the same.
+    // The permission model of Node.js (`--permission`) forbids replacing the process. Weir serves without the bounds.
     process.stderr.write(`warning: the memory of the process is not bounded: ${(error as Error).message}\n`);
   }
 }

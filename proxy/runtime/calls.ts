@@ -20,36 +20,36 @@ import type { WriteCalls } from '../writes/calls.ts';
 
 /** What a worker is started with. */
 export interface WorkerStart {
-  /** Its place, which a replacement takes over. */
+  /** The worker's index, which a replacement inherits. */
   readonly index: number;
-  /** A number that no other worker of this process has had. */
+  /** A number that is unique among all workers of this process, ended ones included. */
   readonly instance: number;
   readonly boot: number;
   readonly workers: number;
   readonly port: number;
-  /** Others listen on it, too. */
+  /** Other workers listen on the same port. */
   readonly sharesPort: boolean;
   readonly configuration: RuntimeConfigurationSource;
   readonly fence: SharedArrayBuffer;
   readonly hitForMiss: SharedArrayBuffer;
   readonly writesInFlight: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
-  /** The time by which lifetimes count, the same for all. */
+  /** The start of the clock for lifetimes, which all threads share. */
   readonly lifetimes: LifetimeStart;
-  /** The cache on disk; null: the tier is off. */
+  /** The path of the cache on disk; null if the tier is off. */
   readonly diskPath: string | null;
 }
 
-/** What a worker compiles its routes from. */
+/** The input from which a worker compiles its routes. */
 export interface RuntimeConfigurationSource {
   readonly config: Config;
-  /** Where the built-in shops of origins listen, by the origin's name. */
+  /** The URLs of the built-in demo shops, by origin name. */
   readonly demoUrls: Readonly<Record<string, string>>;
-  /** How the origins are. */
+  /** The shared health and breaker cells of the origins. */
   readonly originCells: OriginCellsSource;
-  /** How the feeds stand and how far they have got, by name. */
+  /** The state and position of each feed, by name. */
   readonly feeds: Readonly<Record<string, SharedFeed>>;
-  /** Where deliveries to feeds come on the main port: paths as normalised, and what one may hold. */
+  /** The webhook paths on the main port, normalised, each with its body limit. */
   readonly receivers: readonly { readonly path: string; readonly maxBodyBytes: number }[];
 }
 
@@ -58,25 +58,25 @@ export type WorkerCalls = {
   reload(configuration: RuntimeConfigurationSource): void;
   peer(peer: { readonly index: number; readonly port: MessagePort }): void;
   stats(argument: null): WorkerStats;
-  /** A key's entries as this worker finds them. */
+  /** Returns the entries that this worker finds for a key. */
   entries(argument: { readonly key: string }): {
     readonly memory: readonly EntryHead[];
     readonly disk: readonly EntryHead[];
   };
-  /** These entries of a key are kept no longer, anywhere. */
+  /** Removes these entries of a key from the worker. */
   dropEntries(argument: { readonly key: string; readonly ids: readonly string[] }): void;
-  /** The entries in memory that bear any of the tags. */
+  /** Returns the entries in memory that bear any of the tags. */
   find(argument: { readonly tags: readonly string[] }): readonly FoundInMemory[];
-  /** Takes no more; resolves, when nothing is under way any more, with the number of exchanges that were cut. */
+  /** Accepts no more connections. Resolves, when no exchange is under way, with the number of exchanges that were cut. */
   drain(argument: Drain): number;
   underWay(argument: null): ExchangesUnderWay;
-  /** Ends what clients of other workers may still have needed. */
+  /** Ends the flights that clients of other workers may have waited for. */
   close(argument: null): void;
 };
 
 export interface Drain {
   readonly graceMs: number;
-  /** How long of that event streams and tunnels may go on. */
+  /** The part of `graceMs` that event streams and tunnels may use. */
   readonly streamsMs: number;
 }
 
@@ -91,12 +91,12 @@ export type CoordinatorCalls = DiskCalls &
     listening(argument: { readonly port: number }): void;
     listenFailed(argument: { readonly code: string; readonly message: string }): void;
     invalidate(argument: { readonly tags: readonly string[]; readonly entry?: AskedEntry }): Invalidated;
-    /** All that bears the tag but for this entry is invalid; gives the floor that it may have. */
+    /** Invalidates everything with the tag except this entry. Returns the new floor of the entry. */
     invalidateBut(argument: AskedEntry & { readonly tag: string }): { readonly floor: number };
     /** A delivery to a webhook feed. */
     deliver(argument: WebhookDelivery): DeliveryAnswer;
     recorded(part: RecorderPart): void;
-    /** How origins fail, and answer again. */
+    /** Reports that origins fail or have recovered. */
     originReports(reports: OriginReports): void;
   };
 

@@ -1,6 +1,6 @@
 import type { Log } from '../observability/logger.ts';
 
-/** How what a start has opened is closed again, in the reverse order. */
+/** Closes the resources that a start has opened, in reverse order. */
 export class ClosingSteps {
   readonly #steps: (() => Promise<unknown> | void)[] = [];
   readonly #log: Log;
@@ -13,7 +13,7 @@ export class ClosingSteps {
     this.#steps.push(close);
   }
 
-  /** A step that fails is logged, so that the others still run. */
+  /** Logs a step that fails, so that the other steps still run. */
   async closeAll(): Promise<void> {
     for (const close of this.#steps.toReversed()) {
       try {

@@ -2,19 +2,19 @@ import { createHash } from 'node:crypto';
 import type { Config } from '../../policies/config/config.ts';
 import type { StateStore } from '../state/state-store.ts';
 
-/** Routes that are configured otherwise than when entries may have been stored under them, in this run or an earlier one. */
+/** Routes whose configuration has changed since entries may have been stored under them, in this run or an earlier one. */
 export interface ChangedRoutes {
   /** Whether there is anything to note. */
   readonly isAny: boolean;
-  /** Those whose entries are to be invalid. */
+  /** The routes whose entries must be invalidated. */
   readonly names: readonly string[];
-  /** These, and those that are new: nothing of them can have been stored but while threads change over. */
+  /** `names` and the new routes. Entries of a new route can only have been stored while threads change over. */
   readonly withNew: readonly string[];
-  /** Notes how all routes are configured now. Within the change that invalidates. */
+  /** Stores the current digests of all routes. Runs inside the transaction that invalidates. */
   readonly note: () => void;
 }
 
-/** Of a route that was taken out: while it is, invalidations do not go by its rules. */
+/** The digest of a removed route: invalidations do not follow its rules while it is absent. */
 const TAKEN_OUT = Buffer.alloc(0);
 const FIRST = 'route:';
 const BEYOND = 'route;';

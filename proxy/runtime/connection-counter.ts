@@ -1,11 +1,11 @@
 import type { ConnectionCounter } from '../http/listener.ts';
 
-/** Open connections: one cell a worker, so that those of a worker that died can be forgotten. */
+/** Counts open connections in one cell per worker, so that the count of a dead worker can be reset. */
 export function connectionBuffer(workers: number): SharedArrayBuffer {
   return new SharedArrayBuffer(workers * 4);
 }
 
-/** Counts for the worker at `index`, and tells the sum over all. */
+/** Counts for the worker at `index`, and returns the sum over all workers. */
 export function createConnectionCounter(buffer: SharedArrayBuffer, index: number): ConnectionCounter {
   const cells = new Int32Array(buffer);
   return {

@@ -34,11 +34,11 @@ export interface CoordinatorDependencies {
   readonly mechanisms: Mechanisms;
   readonly log: Log;
   readonly version: string;
-  /** An operator says that the disk path was restored: nothing of it is believed until it is confirmed. */
+  /** The operator states that the disk path was restored, so its contents are not trusted until they are validated. */
   readonly distrust?: boolean;
-  /** How operators reload and stop it; absent: the program that embeds it does. */
+  /** Reload and stop for operators; absent if an embedding program controls them. */
   readonly control?: Control;
-  /** How worker threads are started, where a test wants to hold them. */
+  /** Creates worker threads; tests use it to delay them. */
   readonly newWorker?: WorkerPoolOptions['newWorker'];
 }
 
@@ -49,13 +49,13 @@ export type CoordinatorStart =
       readonly port: number;
       readonly adminPort: number;
     }
-  /** One line for an operator. */
+  /** `reason` is one line for an operator. */
   | { readonly kind: 'failed'; readonly reason: string };
 
 const MAX_WORKERS = 8;
 const NOTHING_UNDER_WAY: ExchangesUnderWay = { requests: 0, eventStreams: 0, tunnels: 0 };
 
-/** Runs what must be single: configuration, feeds, the fence's writing, the disk, the admin side, the workers. */
+/** Owns what the process has once: configuration, feeds, the fence's writer, the disk, the admin side, the workers. */
 export class Coordinator {
   readonly #deps: CoordinatorDependencies;
   readonly #closing: ClosingSteps;
@@ -69,7 +69,7 @@ export class Coordinator {
   #writes!: Writes;
   #pool!: WorkerPool;
   #isStopping = false;
-  /** Known once it stops. */
+  /** Null until the coordinator stops. */
   #waitsFor: WaitsFor | null = null;
 
   private constructor(deps: CoordinatorDependencies) {
@@ -97,7 +97,7 @@ export class Coordinator {
     return this.#config;
   }
 
-  /** Checks what can't change, then swaps everything else. Nothing under way is dropped. */
+  /** Refuses changes of fixed settings, then swaps everything else. Exchanges under way go on. */
   async reload(config: Config): Promise<ReloadResult> {
     const reasons = [...fixedDifferences(this.#config, config), ...strayDemoFeeds(config)];
     if (reasons.length > 0) return { kind: 'refused', reasons };
@@ -110,8 +110,8 @@ export class Coordinator {
   }
 
   /**
-   * Resolves, when everything is closed, with the number of exchanges that were cut. Calls `onWaiting` with what it waits
-   * for as it begins, and every few seconds.
+   * Resolves, when everything is closed, with the number of exchanges that were cut. Calls `onWaiting` with what the stop
+   * waits for, at once and every few seconds.
    */
   async stop(graceMs: number, onWaiting: (waitsFor: WaitsFor) => void = () => {}): Promise<number> {
     this.#isStopping = true;
@@ -132,7 +132,7 @@ export class Coordinator {
   }
 
   /**
-   * In this order: each step uses those before it. They are closed in the reverse order, except for the workers, which
+   * The order matters: each step uses earlier ones. They are closed in reverse order, except for the workers, which
    * stop before everything else.
    */
   async #start(): Promise<{ port: number; adminPort: number }> {
@@ -156,7 +156,7 @@ export class Coordinator {
     return { port, adminPort: admin.port };
   }
 
-  /** Whether the file system of the disk path can only be read. */
+  /** Locks the disk path. Returns whether its file system is read-only. */
   #lockDisk({ cache }: Config): boolean {
     const { path } = cache.disk;
     const lock = lockDiskPath(path);
@@ -193,7 +193,7 @@ export class Coordinator {
     });
   }
 
-  /** Entries that earlier runs have stored under other rules. */
+  /** Invalidates entries that earlier runs stored under other route configurations. */
   async #invalidateChangedRoutes(config: Config): Promise<void> {
     const { state, fence } = this.#durable;
     const { isAny, names, note } = changedRoutes(config, state);
@@ -230,7 +230,7 @@ export class Coordinator {
     await notePlaces();
   }
 
-  /** Resolves with the port that all listen on. */
+  /** Resolves with the port that all workers listen on. */
   async #startWorkers(config: Config, mainPort: MainPort, connections: SharedArrayBuffer): Promise<number> {
     const { clock, log, newWorker } = this.#deps;
     const { state, fence, disk } = this.#durable;
@@ -340,7 +340,7 @@ export class Coordinator {
     };
   }
 
-  /** Delivers the writes that wait, and checks the health of origins. */
+  /** Starts the deliveries of waiting writes and the health checks of origins. */
   #startDeliveries(config: Config): void {
     const origins = this.#shops.originsOf(config);
     this.#origins.check(origins);

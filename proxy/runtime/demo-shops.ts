@@ -3,7 +3,7 @@ import { startDemoShop, type DemoShop } from '../../origin-adapters/demo/shop.ts
 
 const DEMO_URL = 'demo:';
 
-/** The built-in shops that origins with the URL `demo:` stand for: one for each such origin, from its first configuration on. */
+/** The built-in demo shops: one for each origin with the URL `demo:`, started when it is first configured. */
 export class DemoShops {
   readonly #shops = new Map<string, DemoShop>();
 
@@ -14,12 +14,12 @@ export class DemoShops {
     }
   }
 
-  /** By the origin's name. */
+  /** URLs by origin name. */
   urls(): Record<string, string> {
     return Object.fromEntries([...this.#shops].map(([name, { url }]) => [name, url]));
   }
 
-  /** The configuration's origins, with the addresses of the shops. */
+  /** The configured origins, with `demo:` replaced by the URLs of the shops. */
   originsOf(config: Config): OriginConfig[] {
     return Object.values(config.origins).map((origin) => this.#withAddress(origin));
   }

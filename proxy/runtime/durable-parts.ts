@@ -1,4 +1,7 @@
-/** Opens what is durable, as it must be opened: the state, the fence that it holds, and the cache on disk that both judge. */
+/**
+ * Opens the durable parts in their required order: the state, its fence, then the cache on disk, which is checked
+ * against both.
+ */
 import { join } from 'node:path';
 import type { Config } from '../../policies/config/config.ts';
 import { decideDistrust, type Distrust } from '../../policies/restored-copy.ts';
@@ -19,13 +22,13 @@ import { openReadOnlyState, openStateFor } from './state-opening.ts';
 export interface DurableParts {
   readonly state: StateStore;
   readonly fence: Fence;
-  /** null: the cache on disk is off. */
+  /** Null if the cache on disk is off. */
   readonly disk: DiskWriter | null;
   /** Writes that wait in the journal may have been delivered already. */
   readonly distrustsWrites: boolean;
-  /** Writes down where the files lie, once all that follows from a restored copy is durable. */
+  /** Records the location of the files, after every consequence of a restored copy is durable. */
   notePlaces(): Promise<void>;
-  /** Ends what a start may note without having it written. */
+  /** Ends the phase in which a start may take notes that are never written. */
   seal(): void;
 }
 
@@ -36,11 +39,11 @@ export interface DurableDependencies {
   readonly mechanisms: Mechanisms;
   readonly log: Log;
   readonly closing: ClosingSteps;
-  /** An operator says that the disk path was restored. */
+  /** The operator states that the disk path was restored. */
   readonly isDistrusted: boolean;
   /** The configuration in force. */
   inForce(): Config;
-  /** These entries of a key are removed, and no worker may keep them. */
+  /** Removes these entries of a key from every worker. */
   dropEntries(key: string, ids: readonly string[]): void;
 }
 
@@ -54,7 +57,7 @@ const WHY_DISTRUSTED = {
   'cache-copied': 'the cache is a copy, as of a backup: everything stored is revalidated',
   'clock-set-back': 'the clock was set back while Weir was down: everything stored is revalidated',
 } as const;
-/** Sequences that are not kept can't be handed out twice, and no more can be reserved. */
+/** A read-only state can't reserve sequences later, so one block covers the whole run. */
 const UNBOUNDED_BLOCK = 2 ** 50;
 
 export async function openDurableParts(deps: DurableDependencies): Promise<DurableParts> {
@@ -83,7 +86,7 @@ export async function openDurableParts(deps: DurableDependencies): Promise<Durab
       'the state is an older copy: nothing in the cache can be trusted, and it is emptied',
     );
     emptyCache(cachePath(config));
-    // What was delivered since the copy was taken waits in it still.
+    // Writes that were delivered after the copy was taken still wait in its journal.
     log.warn({ event: 'writes-distrusted' }, WRITES_DISTRUSTED);
   }
   highWater.note(fence.durableSequence);
@@ -91,7 +94,7 @@ export async function openDurableParts(deps: DurableDependencies): Promise<Durab
   return { ...parts, disk: await openDisk(deps, state), distrustsWrites: distrustsWrites || isOlder };
 }
 
-/** Serving goes on, and invalidations are in force; nothing is claimed to be durable. */
+/** Opens the parts for a read-only disk: Weir serves and invalidates, but reports nothing as durable. */
 export async function openReadOnlyParts(deps: DurableDependencies): Promise<DurableParts> {
   const { config, clock, mechanisms, log, closing } = deps;
   const { path } = config.cache.disk;
@@ -117,7 +120,7 @@ export function cachePath(config: Config): string {
   return join(config.cache.disk.path, 'cache');
 }
 
-/** Whether these are the files that an earlier run has left, and not a copy of them or from after the clock's present time. */
+/** Judges whether these are the files of an earlier run, and neither a copy nor newer than the current time. */
 function judgeFiles(
   { clock, log, mechanisms, isDistrusted }: DurableDependencies,
   places: StoredPlaces,
@@ -139,7 +142,7 @@ function judgeFiles(
   return distrust;
 }
 
-/** null: the cache's folder can't be written, and so the cache is off. */
+/** Null if the cache directory is not writable; the disk tier is then off. */
 function openHighWater(deps: DurableDependencies): HighWaterMark | null {
   const { config, closing } = deps;
   try {
@@ -152,12 +155,12 @@ function openHighWater(deps: DurableDependencies): HighWaterMark | null {
   }
 }
 
-/** Notes each second how late it is, for a start whose clock is set back. */
+/** Records the time each second, so that a later start detects a clock that was set back. */
 function noteTimes({ lifetimes, log, closing }: DurableDependencies, highWater: HighWaterMark): void {
   let isFailing = false;
   const note = (): void => {
     const error = highWater.noteTime(lifetimes.nowMs());
-    // A disk that has become read-only fails each second.
+    // Logs only the first failure: a disk that became read-only fails each second.
     if (error !== null && !isFailing) log.warn({ event: 'clock-not-recorded' }, error.message);
     isFailing = error !== null;
   };
@@ -195,7 +198,7 @@ function logDiskOff({ log }: DurableDependencies, reason: string): void {
   log.error({ event: 'disk-tier-off', reason }, 'the cache on disk is off; serving goes on');
 }
 
-/** Feeds by whose positions the origin's answers say how current they are. */
+/** Feeds whose positions origins report in their responses. */
 function attestedFeeds(config: Config): string[] {
   const feeds = config.routes.map(({ cache }) => (cache.versionHeader === null ? null : cache.feed));
   return [...new Set(feeds.filter((feed) => feed !== null))];

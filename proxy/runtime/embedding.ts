@@ -1,4 +1,7 @@
-/** Weir within another program, which starts, reloads and stops it. Signals and standard error stay the program's own. */
+/**
+ * Embeds Weir in another program, which starts, reloads and stops it. Weir leaves signals and standard error to the
+ * program.
+ */
 import { resolve } from 'node:path';
 import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import { loadConfig, type LoadedConfig } from '../../policies/config/load.ts';
@@ -10,13 +13,13 @@ import { version } from '../version.ts';
 import { Coordinator } from './coordinator.ts';
 
 export interface StartOptions {
-  /** The configuration, as a file would hold it. */
+  /** The text of the configuration, as in a file. */
   readonly yaml: string;
-  /** Relative paths of the configuration start here. Absent: the working directory. */
+  /** The base of relative paths in the configuration; the default is the working directory. */
   readonly directory?: string;
-  /** What `${NAME}` stands for. Absent: the process's own. */
+  /** The variables for `${NAME}`; the default is the environment of the process. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Takes the coordinator's lines of the log. Absent: standard output, to which workers write theirs in any case. */
+  /** Receives the coordinator's log lines; the default is standard output. Workers always log to standard output. */
   readonly log?: LogLines;
 }
 
@@ -31,7 +34,7 @@ export interface EmbeddedWeir {
 
 export type Started =
   | { readonly kind: 'running'; readonly weir: EmbeddedWeir }
-  /** Each thing that is wrong, for an operator. */
+  /** All errors, for an operator. */
   | { readonly kind: 'failed'; readonly errors: readonly string[] };
 
 export type Reloading =

@@ -5,11 +5,11 @@ import type { WeirStats } from './stats.ts';
 import type { RouteCounters } from '../observability/route-counters.ts';
 
 export interface Exposition {
-  /** Version 0.0.4 of the text format. Rejects where the stats can't be had. */
+  /** Returns the metrics in version 0.0.4 of the text format. Rejects if the stats are not available. */
   text(): Promise<string>;
 }
 
-/** Gauges under a counter's suffix; each is the sum of a gauge by type, which stays. */
+/** Default gauges with a counter's suffix `_total`. Each sums a gauge by type, which is kept. */
 const MISNAMED_SUMS = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
@@ -25,7 +25,7 @@ export function createExposition(sources: {
   for (const { name, type, help, samples } of METRICS) {
     registry.registerMetric(asMetric({ name, type, help, get: async () => samples(reading) }));
   }
-  // Of the process: processor time, memory, event loop and garbage collection.
+  // Process metrics: processor time, memory, event loop and garbage collection.
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED_SUMS) registry.removeSingleMetric(name);
   return {
@@ -44,7 +44,7 @@ interface Read {
   get(): Promise<readonly Sample[]>;
 }
 
-/** A registry asks its metrics for nothing but their name and, at each reading, for all of it. */
+/** A registry uses only the name of a metric and its `get` at each scrape. */
 function asMetric({ name, type, help, get }: Read): Metric {
   const metric = {
     name,

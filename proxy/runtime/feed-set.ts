@@ -23,12 +23,12 @@ export interface FeedSetDependencies {
   readonly state: StateStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** The one in force. */
+  /** The configuration in force. */
   config(): Config;
 }
 
 interface Running {
-  /** What it was made of: another makes another runner. */
+  /** The configuration of the runner, serialised. A different one requires a new runner. */
   readonly source: string;
   readonly runner: FeedRunner;
   readonly receiver: FeedReceiver | undefined;
@@ -36,11 +36,11 @@ interface Running {
   readonly cells: HealthCells;
 }
 
-/** The feeds of the configuration in force. One whose configuration stays the same goes on over a reload. */
+/** The feeds of the configuration in force. A reload keeps the runner of an unchanged feed. */
 export class FeedSet {
   readonly #deps: FeedSetDependencies;
   #running = new Map<string, Running>();
-  /** Made, and started when workers know of them. */
+  /** New runners, which start after the workers have their shared memory. */
   #ready: FeedRunner[] = [];
 
   constructor(deps: FeedSetDependencies) {
@@ -48,8 +48,8 @@ export class FeedSet {
   }
 
   /**
-   * Makes the feeds of a configuration, whose addresses `demo:` are known by the origin's name, and ends those that are
-   * not in it as they were. Those that are new begin with `start`.
+   * Makes the runners of a configuration's feeds and ends those of feeds that were changed or removed. New runners wait
+   * for `start`. `demoUrls` has the URLs of `demo:` origins, by origin name.
    */
   async prepare(config: Config, demoUrls: Readonly<Record<string, string>>): Promise<void> {
     const before = this.#running;
@@ -81,7 +81,7 @@ export class FeedSet {
     this.#running.clear();
   }
 
-  /** What workers are told. */
+  /** The shared memory of the feeds, for workers. */
   shared(): RuntimeConfigurationSource['feeds'] {
     return Object.fromEntries([...this.#running].map(([name, { shared }]) => [name, shared]));
   }
@@ -96,7 +96,7 @@ export class FeedSet {
     return [...this.#running.values()].map(({ runner }) => runner.status());
   }
 
-  /** How far entries of a route may be believed now, as workers see it. */
+  /** How far a route's entries can be trusted now, computed as workers do. */
   trustOf({ cache: { feed, onFeedLoss } }: RouteConfig): FeedTrust {
     if (feed === null) return 'untracked';
     const { maxSilenceMs } = this.#deps.config().feeds[feed]!;
@@ -111,7 +111,7 @@ export class FeedSet {
     return { status: 503, detail: 'no such feed' };
   }
 
-  /** `named` is `feed` with the addresses that are known only now. */
+  /** `named` is `feed` with `demo:` addresses resolved. */
   #made(feed: FeedConfig, named: FeedConfig, scope: readonly string[], source: string): Running {
     const { clock, fence, state } = this.#deps;
     const adapter = FEED_TYPES[feed.type]!;
@@ -142,12 +142,12 @@ export class FeedSet {
   }
 }
 
-/** As requests are routed by. */
+/** The path in the normal form that routing uses. */
 function pathOf({ path }: FeedReceiver): string {
   return normalizeTarget(path)?.path ?? path;
 }
 
-/** A `demo:` address is that of the built-in shop; where no origin is one, nothing answers there. */
+/** Resolves `demo:` to the built-in shop. Without a `demo:` origin the address stays unreachable. */
 function withDemoUrl(feed: FeedConfig, demoUrls: Readonly<Record<string, string>>): FeedConfig {
   const { url } = feed.options as { readonly url?: string };
   if (url === undefined || !url.startsWith('demo:')) return feed;

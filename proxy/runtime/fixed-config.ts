@@ -1,6 +1,6 @@
 import type { Config } from '../../policies/config/config.ts';
 
-/** Feeds of the built-in shop where no origin is the shop. */
+/** Feeds with a `demo:` address in a configuration without a `demo:` origin. */
 export function strayDemoFeeds(config: Config): string[] {
   if (Object.values(config.origins).some(({ urls }) => urls.includes('demo:'))) return [];
   return Object.values(config.feeds)
@@ -8,7 +8,7 @@ export function strayDemoFeeds(config: Config): string[] {
     .map(({ name }) => `feeds.${name}.url is the address of the built-in shop, and no origin is that shop`);
 }
 
-/** What workers and files were set up by once. */
+/** Names the differences in settings that workers and files take only at a start. */
 export function fixedDifferences(before: Config, after: Config): string[] {
   const fixed: [string, (config: Config) => unknown][] = [
     ['listen.host', (config) => config.listen.host],

@@ -1,22 +1,22 @@
 import { createServer } from 'node:net';
 
-/** What keeps Weir from starting: one line for an operator. */
+/** A failure to start; the message is one line for an operator. */
 export class StartFailure extends Error {}
 
 export interface MainPort {
   readonly port: number;
-  /** Nobody else can take it before `release`; who listens on it has to share it. */
+  /** The port stays bound until `release`, so workers must listen on it with `reusePort`. */
   readonly isHeld: boolean;
   release(): void;
 }
 
-/** Whether several sockets may listen on one port, each with connections of its own. */
+/** Whether the kernel spreads connections over several sockets on one port. */
 export const CAN_SHARE = process.platform !== 'win32' && process.platform !== 'darwin';
 
 /**
- * Binds the port without sharing it, so that no second process joins a port that is in use. 0: finds a free one, and holds
- * it where that can be, for until the workers listen it would be given to whoever asks for any. Rejects with a
- * `StartFailure`.
+ * Binds the port exclusively, so that a second process can't join a port that is in use. For port 0 it finds a free port
+ * and, if the platform can share ports, keeps it bound until the workers listen, so that no other process takes it.
+ * Rejects with a `StartFailure`.
  */
 export function takePort(host: string, port: number): Promise<MainPort> {
   const server = createServer();

@@ -1,4 +1,4 @@
-/** Every metric of Weir's own: its name, what it says, and how it is read. `docs/metrics.md` lists them for users. */
+/** All of Weir's metrics: name, help text and how each is read. `docs/metrics.md` lists them for users. */
 import { secondsOf } from '../threads/clock.ts';
 import { FEED_STATES } from '../feeds/sink.ts';
 import { BOUNDS_SECONDS } from '../observability/request-cells.ts';
@@ -20,7 +20,7 @@ export interface MetricDefinition {
 export interface Sample {
   readonly value: number;
   readonly labels: Readonly<Record<string, string | number>>;
-  /** Where it is not the metric's own: of a histogram's parts. */
+  /** The sample's name if it differs from the metric's, as for the parts of a histogram. */
   readonly metricName?: string;
 }
 
@@ -407,7 +407,7 @@ function one(value: number): Sample[] {
   return [{ value, labels: {} }];
 }
 
-/** Nothing where there is no disk tier. */
+/** Gives no sample if there is no disk tier. */
 function onDisk(value: (disk: NonNullable<WeirStats['disk']>) => number) {
   return ({ disk }: WeirStats): Sample[] => (disk === null ? [] : one(value(disk)));
 }
@@ -417,7 +417,7 @@ function eachOrigin(value: (origin: WeirStats['origins'][string]) => number) {
     Object.entries(origins).map(([name, stats]) => ({ value: value(stats), labels: { origin: name } }));
 }
 
-/** null: this feed can't tell. */
+/** `value` returns null for a feed that does not know it. */
 function eachFeed(value: (feed: WeirStats['feeds'][number]) => number | null) {
   return ({ feeds }: WeirStats): Sample[] =>
     feeds.flatMap((feed) => {
@@ -437,7 +437,7 @@ function histogramSamples(name: string, labels: Sample['labels'], counts: Histog
   return bucketSamples(name, labels, BOUNDS_SECONDS, counts);
 }
 
-/** Buckets added up, as the format wants them; none where nothing was counted. */
+/** Cumulative buckets, as the format requires; no samples if nothing was counted. */
 function bucketSamples(
   name: string,
   labels: Sample['labels'],

@@ -15,7 +15,7 @@ export interface OriginWatchDependencies {
   inForce(): Config;
 }
 
-/** What the coordinator knows of origins: their shared cells, their health checks, their failures, and what it asks of them itself. */
+/** The coordinator's view of origins: shared cells, health checks, failures, and its own requests to them. */
 export class OriginWatch {
   readonly asked = new OriginCounters();
   readonly #deps: OriginWatchDependencies;
@@ -37,7 +37,7 @@ export class OriginWatch {
     this.#summary = setInterval(() => this.#failures.summarise(), SUMMARY_MS).unref();
   }
 
-  /** The memory for the origins of a configuration, which workers share. */
+  /** Returns the shared memory for the origins of a configuration. */
   share(config: Config): OriginCellsSource {
     this.#cellsSource = originCellsSource(Object.keys(config.origins), this.#cellsSource);
     return this.#cellsSource;
@@ -47,14 +47,14 @@ export class OriginWatch {
     return new OriginCells(this.#cellsSource!);
   }
 
-  /** Checks the health of these from now on, and of no others. */
+  /** Replaces the set of origins whose health is checked. */
   check(origins: readonly OriginConfig[]): void {
     const { clock, log } = this.#deps;
     this.#checks?.close();
     this.#checks = new HealthChecks(origins, { clock, log, cells: this.cells(), asked: this.asked });
   }
 
-  /** How requests of the coordinator itself fail, and succeed again. */
+  /** Observes failures and recoveries of the coordinator's own requests. */
   observerOf(origin: string): OriginObserver {
     return this.#reports.observerOf(origin, this.cells());
   }
@@ -63,7 +63,7 @@ export class OriginWatch {
     this.#failures.take(reports);
   }
 
-  /** Each in a sentence, for operators. */
+  /** One sentence for each problem, for operators. */
   problems(): readonly string[] {
     return this.#failures.problems();
   }

@@ -9,14 +9,14 @@ export interface Condition {
   readonly fence: Pick<Fence, 'isFailing'>;
   readonly disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null;
   readonly originCells: Pick<OriginCells, 'isWell'>;
-  /** Each in a sentence. */
+  /** One sentence for each failing origin. */
   readonly originFailures: readonly string[];
   readonly stopped: readonly StoppedUrl[];
 }
 
 /**
- * What keeps Weir from doing all that it is configured for, while it serves; each in a sentence, for operators. Whoever
- * reaches the admin side reads it without a token: no addresses, no secrets.
+ * The configured functions that Weir can't perform while it serves, one sentence each, for operators. The admin side shows
+ * them without a token, so they contain no addresses and no secrets.
  */
 export function problemsOf({
   config,
@@ -39,7 +39,7 @@ function stoppedProblem({ id, method, origin, path }: StoppedUrl): string {
   return `writes to ${path} of the origin ${origin} wait for ${method} ${id}, which is dead: retry or discard it`;
 }
 
-/** Dead writes that are looked at, each time that somebody asks. */
+/** The most dead writes that one query reads. */
 export const STOPPED_AT_MOST = 20;
 
 function diskProblems(config: Config, fence: Condition['fence'], disk: Condition['disk']): string[] {

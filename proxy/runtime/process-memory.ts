@@ -7,9 +7,9 @@ import { MAIN_HEAP_OPTIONS } from './bounded-memory.ts';
 /** What the operating system counts as the process's memory. */
 export interface ProcessMemory {
   readonly rssBytes: number;
-  /** Heaps, buffers and shared tables as far as they were touched; null where the system does not tell. */
+  /** The touched pages of heaps, buffers and shared tables; null if the system does not report them. */
   readonly anonymousBytes: number | null;
-  /** Of files: the program, and the cache's pages, which the kernel drops when it needs room; null likewise. */
+  /** The pages of files: the program, and the cache's pages, which the kernel can reclaim; null if not reported. */
   readonly fileBytes: number | null;
 }
 
@@ -34,10 +34,10 @@ const MIB = 2 ** 20;
 type HeapConfig = Pick<CacheConfig, 'memoryBytes' | 'heaps'>;
 
 /**
- * V8 lets garbage grow to four times of what lives where a heap may become large, and to half of it where it may not. So a
- * worker's may become as large as it can need at most: requests under way, and its memory tier twice. The young generation
- * is kept at the size where a hit costs least: at 24 MB it costs nearly twice as much (`npm run bench`, `hit-memory`). With
- * `heaps: small` it is small.
+ * V8 lets garbage grow to four times the live heap if the heap limit is large, and to half of it if the limit is small. The
+ * limit is therefore what a worker needs at most: requests under way, and its memory tier twice. The young generation has
+ * the size at which a hit costs least; at 24 MB a hit costs nearly twice as much (`npm run bench`, `hit-memory`). With
+ * `heaps: small` the young generation is small.
  */
 export function heapLimits({ memoryBytes, heaps }: HeapConfig, workers: number): ResourceLimits {
   return {
@@ -46,9 +46,9 @@ export function heapLimits({ memoryBytes, heaps }: HeapConfig, workers: number):
   };
 }
 
-/** Before the workers start: V8 takes these options for every heap that is made later, and some for all. */
+/** Must run before the workers start: V8 applies these options to later heaps, and some of them to all heaps. */
 export function tuneHeaps({ heaps }: HeapConfig): void {
-  // The main thread's own bound, which workers would get in place of theirs.
+  // Resets the bound of the main thread, which would otherwise override the workers' own.
   if (process.execArgv.includes(MAIN_HEAP_OPTIONS[0])) setFlagsFromString('--max-semi-space-size=0');
   if (heaps === 'small') setFlagsFromString('--optimize-for-size');
 }

@@ -8,7 +8,7 @@ import { changedRoutes, type ChangedRoutes } from './configured-digests.ts';
 
 export type ReloadResult =
   | { readonly kind: 'reloaded'; readonly invalidatedRoutes: readonly string[] }
-  /** What can't change while it runs; nothing was changed. */
+  /** The reasons name settings that need a restart. Nothing was changed. */
   | { readonly kind: 'refused'; readonly reasons: readonly string[] };
 
 export interface ReloadDependencies {
@@ -20,8 +20,8 @@ export interface ReloadDependencies {
 }
 
 /**
- * Swaps the configuration while the entries of changed routes are held: while some threads have the old routes and some the
- * new, the invalidations of neither reach all that is stored.
+ * Swaps the configuration while holds cover the entries of changed routes. Without the holds, an invalidation would miss
+ * entries while some threads use the old routes and some the new ones.
  */
 export async function swapUnderHold(config: Config, deps: ReloadDependencies): Promise<ReloadResult> {
   const { state, fence, swap } = deps;
@@ -41,7 +41,7 @@ export async function swapUnderHold(config: Config, deps: ReloadDependencies): P
   return { kind: 'reloaded', invalidatedRoutes: changed.names };
 }
 
-/** The entries of changed routes are invalid now. Where that can't be written down, they are at the next start. */
+/** Invalidates the entries of changed routes. If this can't be written, the next start invalidates them. */
 async function release(
   held: TagHashes,
   changed: ChangedRoutes,

@@ -1,15 +1,15 @@
-/** What the process is told from outside: by signals, or by the end of the npm that started it. */
+/** External requests to the process: signals, and the end of the npm that started it. */
 import { readFileSync } from 'node:fs';
 
-/** Why it stops, for the log. */
+/** The cause of a stop, for the log. */
 export type StopCause = NodeJS.Signals | 'admin' | 'npm-ended';
 
 export interface Signals {
-  /** Resolves when the process is told to end. */
+  /** Resolves when a stop is requested. */
   readonly stop: Promise<StopCause>;
-  /** Tells it to end; once more does nothing. */
+  /** Requests a stop. A second call does nothing. */
   end(cause: 'admin'): void;
-  /** What SIGHUP asks for, from now on, and at once where it was asked for before. */
+  /** Sets the listener for SIGHUP, and calls it at once if a SIGHUP arrived earlier. */
   onHangup(listener: () => void): void;
 }
 
@@ -21,7 +21,7 @@ export interface SignalledProcess {
   exit(code: number): void;
 }
 
-/** How often it is looked whether npm still runs. */
+/** The interval of the check that npm still runs. */
 const PARENT_MS = 250;
 /** Within this, npm's copy of a signal follows the signal that the terminal sent to all. */
 const COPY_MS = 500;
@@ -66,14 +66,17 @@ export function watchSignals(host: SignalledProcess = process, now = () => perfo
   };
 }
 
-/** A script of Weir's own checkout, or `npx weir`: both wait for Weir. Another package's script may leave it running. */
+/**
+ * True for a script of Weir's own checkout and for `npx weir`, which wait for Weir. Another package's script may leave
+ * Weir running.
+ */
 function isStartedByNpm(env: SignalledProcess['env']): boolean {
   return env['npm_package_name'] === OWN_PACKAGE || env['npm_lifecycle_event'] === 'npx';
 }
 
 const OWN_PACKAGE = '@weir-cache/weir';
 
-/** A shell that npm has started outlives npm, so the shell's own parent counts as well, where the system shows it. */
+/** A shell that npm started outlives npm, so the shell's parent is checked as well if the system reports it. */
 function watchParent(host: SignalledProcess, onGone: () => void): void {
   const parent = host.ppid;
   const grandparent = parentOf(parent);
@@ -85,10 +88,10 @@ function watchParent(host: SignalledProcess, onGone: () => void): void {
   timer.unref();
 }
 
-/** On Linux; null elsewhere. */
+/** The parent's process id on Linux; null elsewhere. */
 function parentOf(pid: number): number | null {
   try {
-    // The program's name, in parentheses, may hold anything (proc_pid_stat(5)).
+    // The program's name, in parentheses, can contain spaces and parentheses (proc_pid_stat(5)).
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return Number(stat.slice(stat.lastIndexOf(')') + 1).split(' ')[2]);
   } catch {

@@ -5,12 +5,13 @@ import { ReadOnlyState } from '../state/read-only-state.ts';
 import { damageOfState, openState, setStateAside, type StateStore } from '../state/state-store.ts';
 import { StartFailure } from './main-port.ts';
 
-/** Kept for the state, so that a cache that fills the file system can't starve it. */
+/** Space reserved for the state, so that a cache that fills the file system does not block its writes. */
 const RESERVE_BYTES = 16 * 2 ** 20;
 
 /**
- * The state of a start. A damaged one makes way for a new one, with which nothing in the cache is believed, unless
- * writes may wait in it: those are not given up unasked. Rejects with a `StartFailure` where there is none to start with.
+ * Opens the state at a start. A damaged state is moved away and replaced by a new one, under which no cached entry is
+ * trusted. If the damaged state may hold writes, the start fails instead, because only an operator may discard writes.
+ * Rejects with a `StartFailure` if no state can be opened.
  */
 export async function openStateFor(config: Config, clock: Clock, log: Log): Promise<StateStore> {
   const { path } = config.cache.disk;
@@ -27,7 +28,7 @@ export async function openStateFor(config: Config, clock: Clock, log: Log): Prom
   return opened.state;
 }
 
-/** The same where nothing can be written. */
+/** Opens the state of a read-only file system. Rejects with a `StartFailure` if it is damaged. */
 export async function openReadOnlyState(path: string): Promise<ReadOnlyState> {
   const damage = await damageOfState(path);
   if (damage !== null) throw refused(damage);

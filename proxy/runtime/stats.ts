@@ -8,22 +8,25 @@ import type { AdminRefusal } from '../admin/dependencies.ts';
 import type { SlowPart } from '../http/node-exchange.ts';
 import type { FlightCounters } from '../fetch/sharing.ts';
 
-/** Counters count since the start, ended workers' among them, and never go back. */
+/** Counters count since the start, include workers that have ended, and never decrease. */
 export interface WeirStats {
   readonly version: string;
   readonly uptimeSeconds: number;
-  /** `silent`: the places of those that did not answer in time, and count as they last did. */
+  /** `silent`: the indexes of workers that did not answer in time; their last known counts are used. */
   readonly workers: {
     readonly running: number;
     readonly replaced: number;
     readonly silent?: readonly number[];
   };
-  /** Open connections of clients, over all workers. */
+  /** Open client connections of all workers. */
   readonly connections: number;
   readonly requests: RequestCounters;
   /** Requests to the admin side that a rule of access refused. */
   readonly admin: { readonly refused: Readonly<Record<AdminRefusal, number>> };
-  /** What the operating system counts; null where it does not tell. `fenceBytes`: of the fence's table, untouched ones as well. */
+  /**
+   * Memory as the operating system reports it, null if it does not. `fenceBytes`: the fence's table, untouched pages
+   * included.
+   */
   readonly process: {
     readonly rssBytes: number;
     readonly anonymousBytes: number | null;
@@ -31,7 +34,7 @@ export interface WeirStats {
     readonly fenceBytes: number;
   };
   readonly memory: MemoryStats & { readonly limitBytes: number };
-  /** null: the tier is off, or could not be opened. */
+  /** Null if the tier is off or could not be opened. */
   readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;
   readonly fence: FenceStats;
   readonly flights: FlightStats;
@@ -39,9 +42,9 @@ export interface WeirStats {
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
   readonly feeds: readonly FeedStatus[];
   readonly writes: JournalStats;
-  /** By name: of each URL whether it answered its last health check. */
+  /** By name: for each URL, whether its last health check succeeded. */
   readonly originWell: Readonly<Record<string, readonly boolean[]>>;
-  /** By name, of origins with a breaker: whether it leaves the origin alone. */
+  /** By name, for origins with a breaker: whether the breaker is open. */
   readonly originOpen: Readonly<Record<string, boolean>>;
 }
 
@@ -56,22 +59,22 @@ export type FlightStats = Readonly<Omit<FlightCounters, 'superseded'>> & {
 export type JournalStats = Omit<WriteStats, 'timedHolds'> & { readonly lingering: number };
 
 export interface RequestCounters {
-  /** Fields of requests that `listen.underscores` has left out. */
+  /** Request fields that `listen.underscores` has removed. */
   readonly droppedFields: number;
-  /** Cut, for what the client sent or read did not get on. */
+  /** Exchanges that were cut because the client sent or read too slowly. */
   readonly tooSlow: Readonly<Record<SlowPart, number>>;
 }
 
 export interface FenceStats {
-  /** The last one in force, and the last one that is synced. */
+  /** The last sequence in force, and the last one that is synced. */
   readonly sequence: number;
   readonly durableSequence: number;
   readonly invalidations: number;
-  /** Records that had to make room in a full bucket. */
+  /** Records that were evicted from a full bucket. */
   readonly overflows: number;
-  /** Tags that writes under way hold. */
+  /** Tags held by writes under way. */
   readonly holds: number;
-  /** Invalidations that could not be made durable, and whether the last attempt was one. */
+  /** Invalidations that could not be made durable, and whether the last attempt failed. */
   readonly failures: number;
   readonly isFailing: boolean;
 }

@@ -1,7 +1,7 @@
 import { CounterSum } from '../threads/counters.ts';
 import type { WorkerStats } from './calls.ts';
 
-/** What all workers have counted, by the worker's instance number. */
+/** Sums the counters of all workers, by instance number. */
 export function createWorkerCounters(): CounterSum<number, WorkerStats> {
   return new CounterSum(NOTHING, countersOf);
 }
@@ -28,7 +28,7 @@ const NOTHING: WorkerStats = {
   origins: {},
 };
 
-/** Without what the worker held or had under way. */
+/** Keeps the counters and resets the gauges of a worker that has ended. */
 function countersOf(stats: WorkerStats): WorkerStats {
   return {
     ...stats,

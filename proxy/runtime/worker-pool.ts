@@ -17,7 +17,7 @@ import { createWorkerCounters } from './worker-counters.ts';
 
 export interface WorkerPoolOptions {
   readonly workers: number;
-  /** What all workers are started with alike. */
+  /** The start values that all workers share. */
   readonly shared: Omit<WorkerStart, 'index' | 'instance' | 'configuration' | 'port'>;
   readonly clock: Clock;
   /** Serves the calls of the worker that has this instance number. */
@@ -25,11 +25,11 @@ export interface WorkerPoolOptions {
     index: number,
     instance: number,
   ): Omit<Handlers<CoordinatorCalls>, 'listening' | 'listenFailed'>;
-  /** A worker has ended unasked. It is replaced. */
+  /** Called when a worker ends unexpectedly. The pool replaces it. */
   onDeath(index: number, instance: number, reason: string): void;
-  /** A call of a worker failed whose result the worker does not wait for. */
+  /** Called when a one-way call of a worker fails. */
   onFailed(index: number, call: string, error: unknown): void;
-  /** Starts a thread of `WORKER_FILE`, unless a test wants to hold it. */
+  /** Starts a thread of `WORKER_FILE`; tests replace it to delay a worker. */
   readonly newWorker?: ((file: URL, start: WorkerStart) => Worker) | undefined;
 }
 
@@ -37,10 +37,10 @@ export type PoolStart =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string };
 
-/** What workers answered. One that has ended meanwhile is left out. */
+/** The answers of workers. A worker that has ended in the meantime is omitted. */
 export interface WorkerAnswers<T> {
   readonly answers: readonly T[];
-  /** The places of those that did not answer in time. */
+  /** The indexes of workers that did not answer in time. */
   readonly silent: readonly number[];
 }
 
@@ -55,18 +55,21 @@ interface Running {
   isListening: boolean;
 }
 
-/** A worker that died younger than this is replaced after a pause, so that one that dies at each start does not use up the processor. */
+/**
+ * A worker that died younger than this is replaced after a pause, so that a crash at each start does not use up the
+ * processor.
+ */
 const YOUNG_MS = 1_000;
-/** How long a worker may take to tell what it has at hand, and to look through all that it holds. */
+/** Time limits for a worker to report its counters, and to scan all its entries. */
 const TELL_MS = 2_000;
 const FIND_MS = 5_000;
-/** How often it is told what a stop waits for. */
+/** The interval of reports on what a stop waits for. */
 const TELL_WAITING_MS = 5_000;
-/** A worker that takes so much longer than it was given is ended as it is. */
+/** A worker that exceeds its grace period by this much is terminated. */
 const UNRESPONSIVE_MS = 5_000;
 const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
 
-/** The workers: started, joined to each other, replaced when one dies. */
+/** Starts the workers, connects them to each other, and replaces a worker that dies. */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #running: (Running | null)[];
@@ -74,7 +77,7 @@ export class WorkerPool {
   #configuration: RuntimeConfigurationSource;
   #port: number;
   #instances = 0;
-  /** From the moment that all listen: what ends before is not replaced. */
+  /** True once all workers listen. A worker that ends earlier is not replaced. */
   #isReplacing = false;
   #isStopping = false;
   replaced = 0;
@@ -86,7 +89,7 @@ export class WorkerPool {
     this.#running = Array.from({ length: options.workers }, () => null);
   }
 
-  /** Resolves when all listen, or one can't. */
+  /** Resolves when all workers listen, or when one fails to. */
   async start(): Promise<PoolStart> {
     const starts = this.#running.map((_, index) => this.#spawn(index));
     const results = await Promise.all(starts);
@@ -108,14 +111,14 @@ export class WorkerPool {
     return Promise.all(
       this.#live().map((running) =>
         running.channel.call('reload', configuration).catch((error: unknown) => {
-          // One that has died meanwhile is replaced by one that knows nothing else.
+          // A worker that has died in the meantime is replaced by one that starts with the new configuration.
           if (this.#running.includes(running)) throw error;
         }),
       ),
     );
   }
 
-  /** Of all workers together, with the counters of those that have ended; of a silent one, what it told last. */
+  /** Sums all workers, ended ones included. A worker that does not answer counts with its last report. */
   async stats(): Promise<{ readonly counters: WorkerStats; readonly silent: readonly number[] }> {
     const { silent } = await this.#askAll(TELL_MS, async ({ channel, instance }) => {
       const stats = await channel.call('stats', null);
@@ -124,7 +127,7 @@ export class WorkerPool {
     return { counters: this.#counters.read(), silent };
   }
 
-  /** Every worker lets go of these entries of the key. */
+  /** Removes these entries of the key from every worker. */
   dropEntries(key: string, ids: readonly string[]): void {
     for (const { channel } of this.#live()) channel.tell('dropEntries', { key, ids });
   }
@@ -133,15 +136,15 @@ export class WorkerPool {
     return this.#askAll(TELL_MS, ({ channel }) => channel.call('entries', { key }));
   }
 
-  /** The entries in memory that bear any of the tags, each as often as it stands in a worker. */
+  /** Finds the entries in memory that bear any of the tags. An entry in several workers is returned once for each. */
   find(tags: readonly string[]): Promise<WorkerAnswers<readonly FoundInMemory[]>> {
     return this.#askAll(FIND_MS, ({ channel }) => channel.call('find', { tags }));
   }
 
   /**
-   * Lets requests under way finish; resolves with the number that were cut. No worker closes before all have finished, for
-   * the clients of one wait for flights of another. Calls `onWaiting` with what is under way as it begins, and every few
-   * seconds.
+   * Lets requests under way finish; resolves with the number that were cut. No worker closes before all have finished,
+   * because clients of one worker wait for flights of another. Calls `onWaiting` with what is under way, at once and
+   * every few seconds.
    */
   async stop(drain: Drain, onWaiting: (underWay: ExchangesUnderWay) => void = () => {}): Promise<number> {
     this.#isStopping = true;
@@ -168,7 +171,7 @@ export class WorkerPool {
     return cuts.reduce((sum, cut) => sum + cut, 0);
   }
 
-  /** Of all workers that answer in time. */
+  /** Sums the exchanges of all workers that answer in time. */
   async underWay(): Promise<ExchangesUnderWay> {
     const { answers } = await this.#askAll(TELL_MS, ({ channel }) => channel.call('underWay', null));
     return answers.reduce(sumOf, { requests: 0, eventStreams: 0, tunnels: 0 });
@@ -276,7 +279,7 @@ export class WorkerPool {
   }
 }
 
-/** The answer; or `otherwise`, where it does not come in time or the worker has ended. */
+/** Resolves with the answer, or with `otherwise` if the answer is late or the worker has ended. */
 function withinMs<T>(limitMs: number, answer: Promise<T>, otherwise: T): Promise<T> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(otherwise), limitMs);

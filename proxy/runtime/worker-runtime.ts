@@ -57,7 +57,7 @@ import type {
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from '../store/entry-ids.ts';
 
-/** What a worker needs of its surroundings; in a thread of its own, or in one with the coordinator. */
+/** The dependencies of a worker, in its own thread or in the coordinator's. */
 export interface RuntimeDependencies {
   readonly start: WorkerStart;
   readonly clock: Clock;
@@ -70,19 +70,19 @@ export interface RuntimeDependencies {
   invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
   readonly journal: JournalClient;
   deliver(delivery: WebhookDelivery): Promise<DeliveryAnswer>;
-  /** How origins fail, and answer again. Absent: nobody is told. */
+  /** Receives failures and recoveries of origins; if absent, they are not reported. */
   originReports?(reports: OriginReports): void;
-  /** By HTTP, unless a test has origins of its own. */
+  /** Creates an HTTP origin, unless a test passes its own. */
   readonly createOrigin?: typeof createHttpOrigin;
-  /** For tests: the steps that requests take. */
+  /** For tests: called at each step of a request. */
   readonly onTransition?: RequestMachineDependencies['onTransition'];
 }
 
-/** One entry may take half of a worker's memory where there is no disk to hold it, else a sixteenth. */
+/** One entry may take half of a worker's memory if there is no disk tier, else a sixteenth. */
 const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
-/** What V8 lets become garbage before it collects: young objects, and external memory. */
+/** The garbage that V8 accumulates before it collects: young objects and external memory. */
 const UNCOLLECTED_BYTES = 32 * 2 ** 20;
-/** Origins that a reload has replaced are asked no more after this, and may then finish what they do for as long. */
+/** An origin that a reload has replaced gets no new requests after this time, and then the same time to finish. */
 const ORIGIN_GRACE_MS = 60_000;
 
 /** The request path of one worker, from the listener to the origins. */
@@ -95,7 +95,7 @@ export class WorkerRuntime {
   readonly #peers: PeerPorts;
   readonly #writesInFlight: WritesInFlight;
   #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
-  /** Counts what origins are asked, those that a reload has replaced among them. */
+  /** Counts requests to origins, including origins that a reload has replaced. */
   readonly #asked = new OriginCounters();
   readonly #reports: FailureReports;
   #configuration!: RuntimeConfiguration;
@@ -231,7 +231,7 @@ export class WorkerRuntime {
     return { kind: 'listening', port: result.port };
   }
 
-  /** Swaps routes, origins and what they rest on; what is cached and what is under way stays. */
+  /** Swaps routes, origins and their dependencies. Keeps the cache and the exchanges under way. */
   reload(source: RuntimeConfigurationSource): void {
     const { config, demoUrls, feeds, originCells } = source;
     const cells = new OriginCells(originCells);
@@ -239,7 +239,7 @@ export class WorkerRuntime {
     this.#origins = new Map(
       Object.values(config.origins).map((origin) => {
         const urls = origin.urls.map((url) => (url === 'demo:' ? demoUrls[origin.name]! : url));
-        // Clients spread unevenly over workers: a queue that was divided would refuse some while there is room for all.
+        // Clients spread unevenly over workers, so a divided queue would refuse requests while other workers have room.
         const connections = workerConnections(config, origin, this.#deps.start);
         const share = { ...origin, urls, connections };
         const text = JSON.stringify([share, originCells.generation]);
@@ -271,7 +271,7 @@ export class WorkerRuntime {
     this.#isTrusted = trusts(config.listen.trustedProxies);
   }
 
-  /** Answers a request, wherever it came from. */
+  /** Answers a request from any listener. */
   handle(exchange: Exchange): void {
     this.#machine.handle(exchange);
   }
@@ -301,7 +301,7 @@ export class WorkerRuntime {
     };
   }
 
-  /** The entries in memory that bear any of the tags. */
+  /** Returns the entries in memory that bear any of the tags. */
   async find(tags: readonly string[]): Promise<FoundInMemory[]> {
     const wanted = new Set(tags);
     const found: FoundInMemory[] = [];
@@ -312,7 +312,7 @@ export class WorkerRuntime {
   }
 
   /**
-   * Takes no more connections; resolves, when no client is left, with the number of exchanges that had to be cut. Clients
+   * Accepts no more connections; resolves, when no client is left, with the number of exchanges that were cut. Clients
    * of other workers may still wait for flights that run here.
    */
   async drain({ graceMs, streamsMs }: Drain): Promise<number> {
@@ -323,25 +323,24 @@ export class WorkerRuntime {
     return this.#listener?.underWay() ?? { requests: 0, eventStreams: 0, tunnels: 0 };
   }
 
-  /** Ends everything. */
   async close(): Promise<void> {
     await Promise.all([...this.#origins.values()].map(({ origin }) => origin.close(0)));
     this.#peers.close();
   }
 
-  /** The worker that may have stored what this one has not, where no disk shows it to both, or not yet; null: none. */
+  /** The worker that may hold an entry which is not, or not yet, on a shared disk; null if there is none. */
   #peerFor(key: string): Peer | null {
     if (this.#deps.disk === null) return this.#peers.ownerOf(key);
     const holder = this.#writesInFlight.holderOf(key);
     return holder === null ? null : this.#peers.at(holder);
   }
 
-  /** What came before the reload may still wait for its turn to be sent. */
+  /** Ends a replaced origin late, because requests from before the reload may still wait in its queue. */
   #leaveOrigin(origin: Origin): void {
     setTimeout(() => void this.#asked.end(origin, ORIGIN_GRACE_MS), ORIGIN_GRACE_MS).unref();
   }
 
-  /** The same head with the floor that it may have then. */
+  /** Invalidates other copies of the URL. Returns the head with the resulting floor. */
   async #outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead> {
     const { log, invalidateBut } = this.#deps;
     try {
@@ -362,12 +361,12 @@ export class WorkerRuntime {
   }
 }
 
-/** By which every worker finds the slots and the owner of a cache's key: keyed, for clients choose those. */
+/** The hash that maps a cache key to its slots and its owner. It is keyed, because clients choose the cache keys. */
 export function keyHashOf({ fence }: Pick<WorkerStart, 'fence'>): KeyedHash {
   return new KeyedHash(loadKey(new SharedWords(fence)));
 }
 
-/** Of a worker's share of the memory, without content that was let go and is not collected yet. */
+/** A worker's memory tier: its share without the allowance for garbage that is not yet collected. */
 function memoryTierBytes(shareBytes: number): number {
   return Math.floor(shareBytes - Math.min(shareBytes / 4, UNCOLLECTED_BYTES));
 }
