@@ -81,7 +81,7 @@ type Stored =
 const TIMEOUT_MS = 3000;
 const REPORT: Members = { key: 'string', entries: 'list' };
 
-/** Null if this configuration never stores a response to the request. */
+/** Null if the request does not use the cache under this configuration. */
 async function findStored(
   target: AdminTarget,
   { url, verdict }: Explanation,

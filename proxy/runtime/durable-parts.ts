@@ -28,7 +28,7 @@ export interface DurableParts {
   readonly distrustsWrites: boolean;
   /** Records the location of the files, after every consequence of a restored copy is durable. */
   notePlaces(): Promise<void>;
-  /** Ends the phase in which a start may take notes that are never written. */
+  /** Makes a read-only state refuse writes. Before, it keeps the writes of a start in memory. */
   seal(): void;
 }
 
