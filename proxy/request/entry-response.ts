@@ -40,7 +40,7 @@ export interface EntryResponse {
 /**
  * Responds with an entry: the client's own conditions first (RFC 9110 §13.2.2), then ranges, then HEAD. Returns the status
  * that was sent, or why nothing was: `to-origin`, the origin has to evaluate the conditions; `damaged`, the first content to
- * send is missing or damaged on disk, and no worker finds the entry from now on.
+ * send is missing or damaged on disk, and the entry is to be discarded.
  */
 export function respondWithEntry(
   context: KeyedContext,
@@ -103,11 +103,7 @@ function isReadable(
 ): boolean {
   if (entry.content !== null || body !== null || exchange.method === 'HEAD') return true;
   const { head } = entry;
-  const isThere = positions.every(
-    (at) => at >= head.sizeBytes || (tiers.disk?.read(head, at) ?? null) !== null,
-  );
-  if (!isThere) void tiers.discard(head);
-  return isThere;
+  return positions.every((at) => at >= head.sizeBytes || (tiers.disk?.read(head, at) ?? null) !== null);
 }
 
 function sendWhole(context: KeyedContext, tiers: Tiers, answer: EntryResponse): void {

@@ -79,13 +79,14 @@ export const STEPS = {
   'ask-peer': ['decide', 'ask-origin'],
   decide: ['serve', 'serve-stale', 'look-further', 'ask-origin', 'private-fetch'],
   'look-further': ['ask-peer', 'decide'],
-  serve: ['private-fetch', 'lookup'],
-  'serve-stale': ['private-fetch', 'lookup'],
+  serve: ['private-fetch', 'discard'],
+  'serve-stale': ['private-fetch', 'discard'],
   'ask-origin': ['fetch', 'private-fetch', 'refuse'],
   fetch: ['serve-fetched', 'relay', 'stand-in', 'private-fetch', 'refuse'],
-  'serve-fetched': ['private-fetch'],
+  'serve-fetched': ['discard'],
   'private-fetch': ['stand-in', 'refuse'],
-  'stand-in': ['private-fetch', 'lookup'],
+  'stand-in': ['private-fetch', 'discard'],
+  discard: ['lookup', 'private-fetch'],
   // Ends.
   purge: [],
   webhook: [],
@@ -160,6 +161,12 @@ interface Given {
     readonly reason: string;
   };
   readonly 'stand-in': { readonly context: KeyedContext; readonly why: FetchReason };
+  readonly discard: {
+    readonly context: KeyedContext;
+    readonly entry: StoredEntry;
+    /** Taken once no worker finds the entry. */
+    readonly afterwards: Next<'discard'>;
+  };
 }
 
 type Step = { [Name in keyof Given]: { readonly to: Name } & Given[Name] }[keyof Given];
@@ -247,6 +254,8 @@ export class RequestMachine {
         return this.#privateFetch(step.context, step.why, step.reason);
       case 'stand-in':
         return this.#standIn(step.context, step.why);
+      case 'discard':
+        return this.#discard(step.context, step.entry, step.afterwards);
       case 'pending':
         return this.#pending(step.context);
       case 'position':
@@ -467,13 +476,13 @@ export class RequestMachine {
   }
 
   #serve(context: KeyedContext, entry: StoredEntry, ttlSeconds: number): Next<'serve'> {
-    return afterServing(context, this.#deps.serve.fresh(context, entry, ttlSeconds));
+    return afterServing(context, entry, this.#deps.serve.fresh(context, entry, ttlSeconds));
   }
 
   #serveStale(step: Step & { readonly to: 'serve-stale' }): Next<'serve-stale'> {
     const { context, entry, ttlSeconds, refresh, reason } = step;
     if (refresh) this.#deps.refreshes.begin(context, entry);
-    return afterServing(context, this.#deps.serve.stale(context, entry, ttlSeconds, reason));
+    return afterServing(context, entry, this.#deps.serve.stale(context, entry, ttlSeconds, reason));
   }
 
   /** The origin has to be asked: together with others, or alone where the response would not be for them. */
@@ -547,8 +556,10 @@ export class RequestMachine {
   #serveFetched(context: KeyedContext, why: FetchReason, fetched: FetchedEntry): Next<'serve-fetched'> {
     const served = this.#deps.serve.fetched(context, why, fetched);
     if (served === 'to-origin') throw new Error('a request with such conditions is not fetched with others');
+    if (served === 'sent') return null;
     // Another lookup would join the flight that has just confirmed this entry.
-    return served === 'damaged' ? { to: 'private-fetch', context, reason: 'damaged', why: MISSING } : null;
+    const afterwards = { to: 'private-fetch', context, reason: 'damaged', why: MISSING } as const;
+    return { to: 'discard', context, entry: fetched.entry, afterwards };
   }
 
   /** The origin is asked for this client alone, though a stored response may exist. */
@@ -564,7 +575,19 @@ export class RequestMachine {
 
   /** RFC 5861 §4, only where `mayStandIn` says so. */
   #standIn(context: KeyedContext, why: FetchReason): Next<'stand-in'> {
-    return afterServing(context, this.#deps.serve.standIn(context, why));
+    return afterServing(context, why.stale!, this.#deps.serve.standIn(context, why));
+  }
+
+  /**
+   * The content of an entry that was to be served is missing or damaged. A lookup before every worker has forgotten the
+   * entry could find it again.
+   */
+  #discard(context: KeyedContext, entry: StoredEntry, afterwards: Next<'discard'>): null {
+    void this.#deps.tiers.discard(entry.head).then(() => {
+      if (context.exchange.closed) this.#deps.accessRecords.abandoned(context, 'discard');
+      else this.#goOn('discard', afterwards);
+    });
+    return null;
   }
 
   #passOptions(context: RoutedContext) {
@@ -582,15 +605,16 @@ const UNMET: FetchReason = { ...MISSING, forward: 'request' };
 
 function afterServing(
   context: KeyedContext,
+  entry: StoredEntry,
   served: Served,
-): Extract<Step, { readonly to: 'private-fetch' | 'lookup' }> | null {
+): Extract<Step, { readonly to: 'private-fetch' | 'discard' }> | null {
   switch (served) {
     case 'sent':
       return null;
     case 'to-origin':
       return { to: 'private-fetch', context, reason: 'precondition', why: UNMET };
     case 'damaged':
-      return { to: 'lookup', context };
+      return { to: 'discard', context, entry, afterwards: { to: 'lookup', context } };
     default:
       return served satisfies never;
   }

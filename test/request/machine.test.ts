@@ -326,7 +326,16 @@ describe('content that is damaged on disk once the entry was found', () => {
 
   it('is a miss where it was fresh', async () => {
     const { get } = await damaged(FRESH, 1, 0);
-    const path = [...TO_LOOKUP, 'decide', 'serve', 'lookup', 'ask-origin', 'fetch', 'serve-fetched'];
+    const path = [
+      ...TO_LOOKUP,
+      'decide',
+      'serve',
+      'discard',
+      'lookup',
+      'ask-origin',
+      'fetch',
+      'serve-fetched',
+    ];
     expect(await get('/')).toMatchObject({ status: 200, body: 'one', path });
   });
 
@@ -335,7 +344,7 @@ describe('content that is damaged on disk once the entry was found', () => {
     ['stood in', STALE('stale-if-error=600'), 1, FAILURE, ['ask-origin', 'fetch', 'stand-in']],
   ])('is a miss where it %s', async (_, stored, reads, answer, then) => {
     const { get } = await damaged(stored, reads, 2_000);
-    const path = [...TO_DECISION, ...then, 'lookup', 'ask-origin'];
+    const path = [...TO_DECISION, ...then, 'discard', 'lookup', 'ask-origin'];
     expect((await get('/', {}, answer)).path.slice(0, path.length)).toEqual(path);
   });
 
@@ -344,7 +353,7 @@ describe('content that is damaged on disk once the entry was found', () => {
     const answer = await get('/', {}, ({ fields }) =>
       fieldValue(fields, 'if-none-match') === undefined ? FRESH : CONFIRMED,
     );
-    const path = [...TO_DECISION, 'ask-origin', 'fetch', 'serve-fetched', 'private-fetch'];
+    const path = [...TO_DECISION, 'ask-origin', 'fetch', 'serve-fetched', 'discard', 'private-fetch'];
     expect(answer).toMatchObject({ status: 200, body: 'one', path });
     expect(origin.requests).toHaveLength(3);
   });

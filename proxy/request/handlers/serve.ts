@@ -25,7 +25,7 @@ export interface EntryHandlerDependencies extends Judge<ActiveRoute> {
 
 /**
  * `to-origin`: nothing was sent, for the client's own conditions are for the origin to evaluate. `damaged`: nothing was
- * sent, for the content is missing or damaged on disk, and no worker finds the entry from now on.
+ * sent, for the content is missing or damaged on disk, and the entry is to be discarded.
  */
 export type Served = 'sent' | 'to-origin' | 'damaged';
 
