@@ -1,4 +1,4 @@
-/** Single requests, timed: for what is not a load. Connections are kept. */
+/** Sends single timed requests on kept connections. */
 import { Agent, request } from 'node:http';
 import type { Fields } from '../policies/http/fields.ts';
 
@@ -6,7 +6,7 @@ export interface TimedAnswer {
   readonly status: number;
   readonly fields: Fields;
   readonly content: Buffer;
-  /** Monotonic milliseconds, of `performance.now()`. */
+  /** Monotonic milliseconds (`performance.now()`). */
   readonly startedAt: number;
   readonly endedAt: number;
 }
@@ -22,7 +22,7 @@ const TIMEOUT_MS = 30_000;
 export class Client {
   readonly #agent = new Agent({ keepAlive: true });
 
-  /** Rejects where no whole answer comes within 30 s. */
+  /** Rejects if no complete response comes within 30 s. */
   ask(url: string, { method = 'GET', headers = {}, body }: Asking = {}): Promise<TimedAnswer> {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
@@ -46,7 +46,7 @@ export class Client {
     });
   }
 
-  /** Purges a tag; rejects where that is refused. */
+  /** Purges a tag. Rejects if the purge is refused. */
   async purge(adminUrl: string, tag: string): Promise<TimedAnswer> {
     const answer = await this.ask(`${adminUrl}/purge`, {
       method: 'POST',

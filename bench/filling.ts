@@ -2,10 +2,10 @@ import type { Load } from './scenario.ts';
 import type { Weir } from './processes/weir.ts';
 
 const CONNECTIONS = 32;
-/** The slowest that a disk may be. */
+/** The longest time for storing; a slower disk fails the scenario. */
 const LEAST_A_SECOND = 200;
 
-/** Stores `prefix` and each number below `entries`, and resolves when all are on disk. */
+/** Stores the URLs `prefix0` to `prefix(entries - 1)`. Resolves when all of them are on disk. */
 export async function fill(weir: Weir, load: Load, prefix: string, entries: number): Promise<void> {
   const mostSeconds = 30 + entries / LEAST_A_SECOND;
   if (entries > 0) {

@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util';
 import type { ScenarioOptions } from './scenario.ts';
 
 export interface BenchOptions extends ScenarioOptions {
-  /** Names; empty: all. */
+  /** The names of the scenarios to run; empty: all. */
   readonly scenarios: readonly string[];
-  /** A file for the report as JSON; `-`: standard output, in place of the tables; null: none. */
+  /** The file that gets the report as JSON. `-`: standard output gets it instead of the tables. Null: no JSON. */
   readonly json: string | null;
 }
 

@@ -1,12 +1,12 @@
-/** Which paths a load asks for, in which order: the same in every run of one seed. */
+/** The paths that a load requests, in order. A seed always gives the same paths. */
 
 export type PathPlan =
   | { readonly kind: 'same'; readonly path: string }
-  /** `prefix` and a number, from `from` on, each once. */
+  /** `prefix` and a number from `from` on, each once. */
   | { readonly kind: 'in-turn'; readonly prefix: string; readonly from: number }
-  /** One of `items` at random, all as likely. */
+  /** One of `items` paths at random, all with the same probability. */
   | { readonly kind: 'uniform'; readonly prefix: string; readonly items: number; readonly seed: number }
-  /** One of `items` at random, the n-th in proportion to 1/n^exponent. */
+  /** One of `items` paths at random; the n-th has a probability proportional to 1/n^exponent. */
   | {
       readonly kind: 'zipf';
       readonly prefix: string;
@@ -37,7 +37,7 @@ export function pathSource(plan: PathPlan): () => string {
   }
 }
 
-/** Numbers from 0 up to 1: mulberry32. */
+/** Returns a generator of pseudo-random numbers from 0 to below 1 (mulberry32). */
 export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -48,7 +48,7 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** Added up, so that the last is 1. */
+/** The cumulative probabilities; the last is 1. */
 function zipfShares(items: number, exponent: number): Float64Array {
   const shares = new Float64Array(items);
   let sum = 0;
@@ -59,7 +59,7 @@ function zipfShares(items: number, exponent: number): Float64Array {
   return shares.map((share) => share / sum);
 }
 
-/** The first whose share is above the number. */
+/** Returns the first index whose cumulative probability is above the number. */
 function indexOfShare(shares: Float64Array, number: number): number {
   let low = 0;
   let high = shares.length - 1;

@@ -1,31 +1,31 @@
-/** What the bench found, as a table for people and as JSON for programs. */
+/** The results of the bench, as a table for people and as JSON for programs. */
 import { cpus, release, totalmem } from 'node:os';
 import type { Latencies } from './processes/load.ts';
 
-/** One load on one server. */
+/** The result of one load on one server. */
 export interface LoadRow {
   readonly name: string;
-  /** Answered. */
+  /** The number of requests with a response. */
   readonly requests: number;
-  /** Answers with a status other than 2xx, and requests without an answer. */
+  /** The number of responses with a status other than 2xx, and of requests without a response. */
   readonly failures: number;
   readonly requestsPerSecond: number;
   readonly latencyMs: Latencies;
-  /** null: there is no origin behind this server. */
+  /** Null: the server has no origin. */
   readonly originRequests: number | null;
   /** The share of requests for which the origin was not asked. */
   readonly offload: number | null;
   readonly processorMicrosPerRequest: number;
 }
 
-/** One number that a scenario is about. */
+/** One figure of a scenario. */
 export interface Figure {
   readonly name: string;
   readonly value: number;
   readonly unit: string;
-  /** Over the rounds of the run, where it was found in rounds. */
+  /** The range over the rounds, if the figure was measured in rounds. */
   readonly spread: readonly [least: number, most: number] | null;
-  /** The most that it should be; null: none is set. */
+  /** The upper bound that is aimed at; null: none. */
   readonly aimAtMost: number | null;
 }
 
@@ -58,7 +58,7 @@ export function machine(): Report['machine'] {
   };
 }
 
-/** The middle of several values, and how far they lie apart. */
+/** Returns the median of several values, and their range. */
 export function spreadOf(values: readonly number[]): {
   readonly value: number;
   readonly spread: readonly [number, number];
@@ -67,7 +67,7 @@ export function spreadOf(values: readonly number[]): {
   return { value: percentile(sorted, 50), spread: [sorted[0]!, sorted.at(-1)!] };
 }
 
-/** Of values in ascending order: the least that is not below `percent` of them. */
+/** Returns a percentile by nearest rank; `values` are in ascending order. */
 export function percentile(sorted: readonly number[], percent: number): number {
   return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? 0;
 }
@@ -107,7 +107,7 @@ function cells(row: LoadRow): string[] {
   ];
 }
 
-/** Columns as wide as their widest cell; the first to the left, the others to the right. */
+/** Formats a table. The first column is aligned left, the others right. */
 function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows.map((row) =>

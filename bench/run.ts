@@ -78,7 +78,7 @@ async function runAll(
     const { name, shows } = scenario;
     print(`\n${name}: ${shows}`);
     const stage = new Stage(options.profileFolder);
-    // The scenario then fails, for nobody answers it any more.
+    // The scenario then fails, because its processes no longer answer.
     const interrupt = (): void => void stage.end();
     for (const signal of INTERRUPTS) process.once(signal, interrupt);
     try {

@@ -1,4 +1,4 @@
-/** One question that the bench answers, and what it has at hand for that. */
+/** A scenario of the bench, and the processes and measurements that it uses. */
 import type { BareAnswer } from './processes/bare-server.ts';
 import { Child } from './processes/child.ts';
 import type { LoadPlan, LoadResult } from './processes/load.ts';
@@ -9,11 +9,11 @@ import { processorSeconds } from './processor-time.ts';
 import type { LoadRow, ScenarioResult } from './report.ts';
 
 export interface ScenarioOptions {
-  /** How long is measured, in all. */
+  /** The duration of the measurement, in all. */
   readonly seconds: number;
-  /** How many entries are stored, where it matters; null: as many as the scenario has by itself. */
+  /** The number of stored entries; null: the scenario's default. */
   readonly entries: number | null;
-  /** Run at full size, however long that takes. */
+  /** Run at full size, which can take minutes. */
   readonly long: boolean;
   readonly seed: number;
   readonly profileFolder: string | null;
@@ -21,12 +21,12 @@ export interface ScenarioOptions {
 
 export interface Scenario {
   readonly name: string;
-  /** What it shows, in a sentence. */
+  /** One sentence that says what the scenario shows. */
   readonly shows: string;
   run(stage: Stage, options: ScenarioOptions): Promise<ScenarioResult>;
 }
 
-/** Starts the processes of one scenario, on free loopback ports, and ends them all. */
+/** Starts the processes of one scenario on free loopback ports, and ends all of them. */
 export class Stage {
   readonly #profileFolder: string | null;
   readonly #ends: (() => Promise<void>)[] = [];
@@ -48,7 +48,7 @@ export class Stage {
     return weir;
   }
 
-  /** Sends this answer to whoever asks. */
+  /** A server that sends this response to every request. */
   async bareServer(answer: BareAnswer): Promise<{ readonly url: string; readonly pid: number }> {
     const child = await this.#start<BareAnswer, number>('bare-server.ts');
     return { url: `http://127.0.0.1:${await child.ask(answer)}`, pid: child.pid };
@@ -59,13 +59,13 @@ export class Stage {
     return (plan) => child.ask(plan, plan.seconds * 1000);
   }
 
-  /** Bare synced commits and invalidations to files in `folder`. */
+  /** Runs synced commits and invalidations on files in `folder`. */
   async commits(folder: string): Promise<(commits: number) => Promise<CommitsAnswer>> {
     const child = await this.#start<CommitsQuestion, CommitsAnswer>('synced-commits.ts', [folder]);
     return (commits) => child.ask(commits);
   }
 
-  /** Ends all, the last one started first; nothing more is started. */
+  /** Ends all processes in reverse order. No further process is started. */
   async end(): Promise<void> {
     this.#isOver = true;
     for (const end of this.#ends.splice(0).toReversed()) await end();
@@ -95,14 +95,14 @@ export interface Origin {
   requests(): Promise<number>;
 }
 
-/** What a client sends beside what it must; the same to all servers that are compared. */
+/** The request fields that every load sends, the same to all compared servers. */
 export const CLIENT_FIELDS: Readonly<Record<string, string>> = {
   Accept: '*/*',
   'Accept-Encoding': 'gzip, br',
   'User-Agent': 'weir-bench',
 };
 
-/** Runs a plan, and measures the server `pid` and the origin beside it. */
+/** Runs a plan and measures the server process `pid` and the origin. */
 export async function measure(
   name: string,
   load: Load,

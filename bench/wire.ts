@@ -1,6 +1,6 @@
 /**
- * Requests on a plain connection, one at a time, at next to no cost for whoever sends them: a client that makes objects of
- * each message has pauses of its own, longer than what is measured here.
+ * Sends requests on a plain connection, one at a time, at nearly no cost for the sender. A client that creates objects for
+ * each message pauses for its own garbage collection, for longer than the times that are measured here.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -30,7 +30,7 @@ export class Wire {
     return new Wire(socket);
   }
 
-  /** Milliseconds until all of a 200 is here; rejects for any other answer. */
+  /** Resolves with the milliseconds until a response with status 200 is complete. Rejects for any other status. */
   async time(request: Buffer): Promise<number> {
     const startedAt = performance.now();
     await new Promise<void>((resolve, reject) => {
@@ -58,7 +58,7 @@ export class Wire {
   }
 }
 
-/** The bytes of a request; `json` is its content. */
+/** Returns the bytes of a request with `json` as its content. */
 export function requestBytes(method: 'GET' | 'POST', path: string, json?: unknown): Buffer {
   const body = json === undefined ? '' : JSON.stringify(json);
   const of = json === undefined ? '' : `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`;

@@ -1,4 +1,4 @@
-/** A process: the least that `node:http` can do. Sends one answer that it was given, whatever it is asked. */
+/** A process with a `node:http` server that sends the same response to every request: the floor of `node:http`. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { answerParent } from './child.ts';

@@ -1,9 +1,9 @@
-/** A process of the bench's own, started from a file of this folder, that answers one question at a time. */
+/** A child process of the bench, started from a file of this folder. It answers one question at a time. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** Beside what a question itself may take. */
+/** The time that a process gets in addition to the duration of the question. */
 const GRACE_MS = 30_000;
 
 export class Child<Question, Answer> {
@@ -13,7 +13,7 @@ export class Child<Question, Answer> {
     this.#process = process;
   }
 
-  /** `file` is relative to this folder. Resolves when the process says that it is ready; rejects where it ends first. */
+  /** `file` is relative to this folder. Resolves when the process reports that it is ready. Rejects if it ends before. */
   static async start<Question, Answer>(
     file: string,
     parameters: readonly string[] = [],
@@ -33,7 +33,7 @@ export class Child<Question, Answer> {
     return this.#process.pid!;
   }
 
-  /** Rejects where the process ends, or takes 30 s longer than `mostMs`. */
+  /** Rejects if the process ends, or takes 30 s longer than `mostMs`. */
   ask(question: Question, mostMs = 0): Promise<Answer> {
     const answer = this.#next(mostMs + GRACE_MS) as Promise<Answer>;
     this.#process.send(question as object);
@@ -74,7 +74,7 @@ export class Child<Question, Answer> {
   }
 }
 
-/** What a process of this folder does: says that it is ready, and answers what it is asked, until its parent is gone. */
+/** The main function of every process of this folder: reports that it is ready, and answers questions until its parent ends. */
 export async function answerParent<Question, Answer>(
   answer: (question: Question) => Answer | Promise<Answer>,
 ): Promise<void> {

@@ -1,4 +1,4 @@
-/** A process: autocannon, which asks for what a plan says and tells how long the answers took. */
+/** A process that runs autocannon with the requests of a plan, and reports the latencies. */
 import { createHistogram } from 'node:perf_hooks';
 import autocannon from 'autocannon';
 import { pathSource, type PathPlan } from '../paths.ts';
@@ -7,7 +7,7 @@ import { answerParent } from './child.ts';
 export interface LoadPlan {
   readonly url: string;
   readonly connections: number;
-  /** How long; where `amount` is given, how many requests instead. */
+  /** The duration. If `amount` is given, that number of requests is sent instead. */
   readonly seconds: number;
   readonly amount?: number;
   readonly paths: PathPlan;
@@ -19,7 +19,7 @@ export interface LoadPlan {
 export interface LoadResult {
   readonly requests: number;
   readonly seconds: number;
-  /** Answers with a status other than 2xx, and requests without an answer. */
+  /** The number of responses with a status other than 2xx, and of requests without a response. */
   readonly failures: number;
   readonly latencyMs: Latencies;
 }
@@ -30,7 +30,7 @@ export interface Latencies {
   readonly max: number;
 }
 
-/** How exactly the end of a run is met. */
+/** The resolution with which autocannon ends a run. */
 const SAMPLE_MS = 20;
 const TIMEOUT_SECONDS = 30;
 

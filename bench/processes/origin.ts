@@ -1,6 +1,6 @@
 /**
- * A process: an origin that answers every GET alike, after a delay, and counts. The path's first segment says how:
- * `/BYTES/DELAY_MS/…`. All that it answers may be kept for an hour and bears the tags `bench` and its second segment.
+ * A process with an origin that answers every GET after a delay and counts the requests. The path has the size and the
+ * delay: `/BYTES/DELAY_MS/…`. Responses are fresh for an hour and have the tags `bench` and the path's second segment.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * A process: commits of one small record each to an LMDB file, and invalidations of one tag by a fence of its own, in
- * turn and one after another, each awaited until it is synced.
+ * A process that commits one small record to an LMDB file and invalidates one tag in its own fence, in turns, one at a
+ * time. It waits for each until it is synced.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -10,16 +10,16 @@ import { Fence } from '../../proxy/fence/fence.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { answerParent } from './child.ts';
 
-/** How many of each. */
+/** The number of commits, and of invalidations. */
 export type CommitsQuestion = number;
-/** What each took, in milliseconds. */
+/** The durations in milliseconds. */
 export interface CommitsAnswer {
   readonly commitsMs: readonly number[];
   readonly invalidationsMs: readonly number[];
 }
 
 const RECORD_BYTES = 24;
-/** Written over in turn, so that the file does not grow. */
+/** The records that are overwritten in turn, so that the file does not grow. */
 const RECORDS = 1_000;
 
 const folder = process.argv[2]!;
@@ -27,7 +27,7 @@ const database = open<Buffer, Buffer>({
   path: join(folder, 'bare'),
   encoding: 'binary',
   keyEncoding: 'binary',
-  // A commit's promise then means that it was synced.
+  // With these options a commit's promise resolves when the commit is synced.
   overlappingSync: false,
   eventTurnBatching: false,
 });

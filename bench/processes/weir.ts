@@ -6,20 +6,20 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** What of a configuration a scenario chooses. */
+/** The part of a configuration that a scenario sets. */
 export interface WeirSetting {
   readonly originPort: number;
   readonly workers: number;
-  /** As in a configuration file. */
+  /** Values as in a configuration file. */
   readonly memory: string;
   readonly disk: string;
-  /** YAML of the one route's `cache` and `write`. */
+  /** The YAML of the only route's `cache` and `write`. */
   readonly cache?: string;
   readonly write?: string;
-  /** YAML of further keys of the one origin, and of the journal. */
+  /** The YAML of further keys of the only origin, and of the journal. */
   readonly origin?: string;
   readonly journal?: string;
-  /** Where profiles of its processor time go, when it ends; null: none are taken. */
+  /** The folder for CPU profiles, which are written when the process ends; null: no profiles. */
   readonly profileFolder: string | null;
 }
 
@@ -28,7 +28,7 @@ const START_MS = 30_000;
 const LOOK_MS = 10;
 const STOP_MS = 15_000;
 
-/** A real `weir serve` on free ports, with its files in a temporary folder. */
+/** A real `weir serve` process on free ports, with its files in a temporary folder. */
 export class Weir {
   readonly folder: string;
   readonly #profileFolder: string | null;
@@ -40,7 +40,7 @@ export class Weir {
     this.#running = running;
   }
 
-  /** Rejects, with what it wrote, where it does not listen within 30 s. */
+  /** Rejects with the process's output if it does not listen within 30 s. */
   static async start(setting: WeirSetting): Promise<Weir> {
     const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
     writeFileSync(join(folder, FILE), configurationOf(setting));
@@ -60,7 +60,7 @@ export class Weir {
     return `http://127.0.0.1:${this.#running.adminPort}`;
   }
 
-  /** Kills it and starts it on its files again; resolves when it is ready, with the seconds since that start. */
+  /** Kills the process and starts another on its files. Resolves with the seconds from the start until it is ready. */
   async crash(): Promise<number> {
     const { process } = this.#running;
     const ended = once(process, 'exit');
@@ -87,7 +87,7 @@ export class Weir {
   }
 }
 
-/** What of `GET /stats` scenarios look at. */
+/** The members of `GET /stats` that scenarios read. */
 interface WeirStats {
   readonly disk: { readonly entries: number } | null;
   readonly writes: { readonly waiting: number };
@@ -105,7 +105,7 @@ const LOG = 'weir.log';
 async function launch(folder: string, profileFolder: string | null): Promise<Running> {
   const profiling = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
   const log = join(folder, LOG);
-  // No pipe: whoever reads it would share the processors with what is measured, at each line.
+  // No pipe: the reader would take processor time from the measured process for each line.
   const file = openSync(log, 'w');
   const child = spawn(process.execPath, [...profiling, PROGRAM, 'serve', '--config', join(folder, FILE)], {
     stdio: ['ignore', file, file],
@@ -138,7 +138,7 @@ routes: [{ name: all, match: /*, cache: ${cache}, write: ${write} }]
 `;
 }
 
-/** As the log line with the event `listening` has them. */
+/** The ports, as the log line with the event `listening` has them. */
 async function portsOf(child: ChildProcess, log: string): Promise<{ port: number; adminPort: number }> {
   const untilMs = performance.now() + START_MS;
   for (;;) {

@@ -6,7 +6,7 @@ const ENTRIES = 5_000;
 const PREFIX = '/4096/0/';
 const WARM_UP_REQUESTS = 5_000;
 
-/** With the memory tier switched off, so that nothing is promoted. The kernel may keep the file's pages. */
+/** The memory tier is off, so that nothing is promoted. The kernel may keep the file's pages in memory. */
 export const hitDisk: Scenario = {
   name: 'hit-disk',
   shows: 'What a hit on disk costs: entries of 4 KiB, all as popular.',

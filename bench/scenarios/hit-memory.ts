@@ -4,16 +4,16 @@ import type { BareAnswer } from '../processes/bare-server.ts';
 import { spreadOf } from '../report.ts';
 import { CLIENT_FIELDS, measure, type Scenario } from '../scenario.ts';
 
-/** As many as seconds, up to this: a round is never so short that the clock of processor time is too coarse for it. */
+/** The most rounds. There is at most one round a second, because the clock of processor time is too coarse for shorter ones. */
 const MOST_ROUNDS = 10;
 const CONNECTIONS = 50;
 const PATH = '/1024/0/hit';
-/** Until V8 has compiled what is measured. */
+/** The warm-up, in which V8 compiles the measured code. */
 const WARM_UP_REQUESTS = 40_000;
-/** Of the bare server's own making. */
+/** Fields that `node:http` adds itself. */
 const LISTENERS_OWN: ReadonlySet<string> = new Set(['date', 'connection', 'keep-alive']);
 
-/** One worker, so that both sides have one thread that answers. Rounds alternate: what disturbs one disturbs the other. */
+/** Weir has one worker, so that both servers answer in one thread. Rounds alternate, so that disturbances hit both servers. */
 export const hitMemory: Scenario = {
   name: 'hit-memory',
   shows: 'What a hit in memory costs beside a bare node:http server that sends the same bytes.',
@@ -44,7 +44,7 @@ export const hitMemory: Scenario = {
   },
 };
 
-/** A hit's own answer: the second one to the same request. */
+/** The response of a hit: the second response to the same request. */
 async function answerOf(url: string): Promise<BareAnswer> {
   const client = new Client();
   await client.ask(url, { headers: CLIENT_FIELDS });

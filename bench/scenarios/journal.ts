@@ -5,13 +5,13 @@ const WRITES = 20_000;
 const WRITES_LONG = 1_000_000;
 const CONNECTIONS = 64;
 const BODY = 'x'.repeat(1024);
-/** Nobody listens there. */
+/** A port without a listener. */
 const NO_ORIGIN_PORT = 1;
-/** The slowest that a disk may be. */
+/** The longest time for accepting; a slower disk fails the scenario. */
 const LEAST_A_SECOND = 200;
 const SAMPLE_MS = 250;
 
-/** Each write to a URL of its own, for an origin that is not there: all of them wait. */
+/** Each write has a URL of its own, and the origin is not reachable: all writes wait. */
 export const journal: Scenario = {
   name: 'journal',
   shows:
@@ -38,7 +38,7 @@ export const journal: Scenario = {
       fields: { 'Content-Type': 'application/octet-stream' },
       body: BODY,
     });
-    // What the first thousands take is taken once.
+    // The first thousands of writes pay for memory that is allocated once.
     const warm = Math.min(writes / 2, 5_000);
     await measure('warm', load, put(0, warm), { pid: weir.pid, origin: null });
     const before = memoryMiB(weir.pid);

@@ -3,7 +3,7 @@ import { CLIENT_FIELDS, measure, type Scenario } from '../scenario.ts';
 const CONNECTIONS = 50;
 const WARM_UP_REQUESTS = 2_000;
 
-/** No path is asked for twice. */
+/** Every request has a path that was not requested before. */
 export const miss: Scenario = {
   name: 'miss',
   shows: 'What a miss costs: asked of the origin, passed on and stored in memory and on disk.',

@@ -9,16 +9,16 @@ import { requestBytes, Wire } from '../wire.ts';
 
 const ENTRIES = 20_000;
 const CONNECTIONS = 64;
-/** Of purges, of commits and invalidations, and of plain answers, in turn: what disturbs one disturbs all. */
+/** Rounds of purges, of commits and invalidations, and of plain admin responses alternate, so that disturbances hit all. */
 const BATCH = 10;
-/** Every entry bears it. */
+/** The tag that every entry has. */
 const TAG = 'bench';
-/** Of each kind: the first ones pay for code that was never run. */
+/** Unmeasured requests of each kind, in which V8 compiles the code. */
 const WARM_BATCHES = 20;
 const PURGE = requestBytes('POST', '/purge', { tags: [TAG] });
 const HEALTH = requestBytes('GET', '/healthz');
 
-/** One Weir with nothing stored and one with many entries, all of which bear the tag that is purged. */
+/** Measures one Weir without entries and some with many entries, all of which have the purged tag. */
 export const purgeStorm: Scenario = {
   name: 'purge-storm',
   shows:
@@ -65,16 +65,16 @@ export const purgeStorm: Scenario = {
 };
 
 interface Taken {
-  /** In ascending order. */
+  /** Milliseconds in ascending order. */
   readonly purgesMs: readonly number[];
   readonly commitsMs: readonly number[];
-  /** Of a fence beside Weir's: what a purge takes without a request and another process. */
+  /** Invalidations by a fence in a process of its own: a purge without its HTTP request. */
   readonly invalidationsMs: readonly number[];
-  /** Of the admin side where nothing is to be done: what a purge takes for being a request. */
+  /** Admin requests without work: the HTTP request of a purge alone. */
   readonly answersMs: readonly number[];
 }
 
-/** One at a time. */
+/** Sends the requests one at a time. */
 async function alternate(
   weir: Weir,
   commit: (count: number) => Promise<CommitsAnswer>,
@@ -122,7 +122,7 @@ function pair(what: string, label: string, ascendingMs: readonly number[]): Figu
   );
 }
 
-/** The aim is on the 99th percentile. */
+/** The aim bounds the 99th percentile. */
 function toCommit(what: string, label: string, ascendingMs: readonly number[], taken: Taken): Figure {
   const ratio = percentile(ascendingMs, 99) / percentile(taken.commitsMs, 99);
   return { ...figure(`p99, ${what} / bare commit, ${label}`, ratio, ''), aimAtMost: 3 };

@@ -2,10 +2,10 @@ import { CLIENT_FIELDS, measure, type Scenario } from '../scenario.ts';
 
 const CLIENTS = 500;
 const ROUNDS_A_SECOND = 1;
-/** 256 KiB after 200 ms. */
+/** The origin sends 256 KiB after 200 ms. */
 const PREFIX = '/262144/200/';
 
-/** Each round is one cold path and as many clients as connections, spread over the workers. */
+/** In each round all clients request one path that is not stored. The clients are spread over the workers. */
 export const stampede: Scenario = {
   name: 'stampede',
   shows: `${CLIENTS} clients ask two workers at once for one slow thing that is not stored.`,

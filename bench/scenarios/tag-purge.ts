@@ -7,12 +7,12 @@ const ENTRIES = 20_000;
 const ENTRIES_LONG = 1_000_000;
 const PREFIX = '/256/0/';
 const READERS = 16;
-/** Entries looked at before the purge is sent, so that the readers are well under way. */
+/** The number of reads before the purge is sent, so that all readers are running by then. */
 const BEFORE = 2_000;
-/** Every entry bears it. */
+/** The tag that every entry has. */
 const TAG = 'bench';
 
-/** Readers want what is stored or 504, so nothing is filled anew and every fresh answer shows. */
+/** Readers send `only-if-cached`: nothing is fetched again, so every fresh response is an old one. */
 export const tagPurge: Scenario = {
   name: 'tag-purge',
   shows: 'How long the purge of a tag that every entry bears takes, and how long anything of it stays fresh.',

@@ -3,10 +3,10 @@ import { measure, type Scenario } from '../scenario.ts';
 
 const CONNECTIONS = 64;
 const BODY = 'x'.repeat(1024);
-/** Of the origin's answer, and how long it takes over it. */
+/** The size of the origin's response, and its delay in milliseconds. */
 const PREFIX = '/0/0/';
 
-/** Each write to a URL of its own. The journal is delivered while it is filled. */
+/** Each write has a URL of its own. Weir delivers the journal while it is filled. */
 export const writes: Scenario = {
   name: 'writes',
   shows: 'How many writes a second are acknowledged behind, synced, beside the same writes through.',
@@ -32,7 +32,7 @@ export const writes: Scenario = {
         body: BODY,
       };
       rows.push(await measure(policy, load, plan, { pid: weir.pid, origin }));
-      // What it still has to deliver would be in the way of the next.
+      // Deliveries that are left over would slow the next measurement.
       await weir.stop();
     }
     return { rows, figures: [] };

@@ -4,7 +4,7 @@ const CONNECTIONS = 50;
 const ITEMS = 50_000;
 const EXPONENT = 0.9;
 
-/** Popularity as the web's is often found to be, from a cold start; memory holds a part, the disk all. */
+/** A Zipf distribution, as web traffic often has, from a cold start. Memory holds a part of the objects, the disk all. */
 export const zipf: Scenario = {
   name: 'zipf',
   shows: `Two workers, from a cold start: ${ITEMS} things, the n-th as popular as 1/n^${EXPONENT}, drawn by a seed.`,
