@@ -1,15 +1,15 @@
-/** Weir as a library: everything that `weir serve` runs, in the caller's own process. */
+/** Weir as a library: runs everything that `weir serve` runs in the caller's process. */
 import { nodeProblem } from './node-version.ts';
 
 const problem = nodeProblem();
 if (problem !== null) throw new Error(problem);
 
-// Only now: an older Node.js fails to link what these import.
+// Imported after the version check: an older Node.js can't link these modules.
 const serving = await import('./cli/serve.ts');
 const embedding = await import('./runtime/embedding.ts');
 
 export const serve = serving.serve;
-/** Runs Weir's Coordinator and its workers: the whole of `weir serve` but signals and standard error. */
+/** Runs the coordinator and the workers: all of `weir serve` except signal handling and standard error. */
 export const start = embedding.start;
 
 export type { ServeOptions } from './cli/serve.ts';

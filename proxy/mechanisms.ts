@@ -1,13 +1,13 @@
 /**
- * The mechanisms that coherence rests on, each of which the composition root can leave out so that a test can show
- * that something breaks without it. They are no configuration: `weir serve` always runs with all of them.
+ * The mechanisms that guarantee coherence. The composition root can switch each one off, so that a test shows that the
+ * guarantee fails without it. They are not configurable: `weir serve` always runs with all of them.
  */
 export interface Mechanisms {
-  /** The fence is asked at every use of an entry, not only when it is stored. */
+  /** Every use of an entry checks the fence, not only its storing. */
   readonly floorAtUse: boolean;
   /** A waiter that arrived after an invalidation that the flight does not cover leaves for the next flight. */
   readonly arrivalInFlights: boolean;
-  /** A 304 raises the floor of the very entry that was asked about, and of no other. */
+  /** A 304 raises the floor of the entry that the request named, and of no other. */
   readonly entryIdInNotModified: boolean;
   /** A reader loads the published sequence before it scans, and remembers that number. */
   readonly sequenceBeforeScan: boolean;
@@ -21,7 +21,7 @@ export interface Mechanisms {
   readonly tagKey: boolean;
   /** A reader takes its feed's proof before it asks the fence. */
   readonly proofBeforeFence: boolean;
-  /** What was put back from a copy, or is from after the clock's present time, is revalidated. */
+  /** Entries of a restored copy, or from after the clock's present time, are revalidated. */
   readonly restoredCopies: boolean;
   /** State and cache must belong together. */
   readonly identity: boolean;

@@ -1,7 +1,7 @@
-/** Which Node.js Weir runs on. Imports nothing, so that an older one can say so before it fails at what it does not know. */
+/** Checks the version of Node.js. Imports nothing, so that an older version prints the message before it fails on newer syntax. */
 const OLDEST_NODE = 24;
 
-/** Null: it is new enough. */
+/** Null: the version is new enough. */
 export function nodeProblem(version: string = process.versions.node): string | null {
   return Number.parseInt(version, 10) >= OLDEST_NODE
     ? null

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The package's version: from the package.json above the sources, or above `dist`. */
+/** The package's version, from the package.json above the sources or above `dist`. */
 export function version(): string {
   for (const place of ['../package.json', '../../package.json']) {
     try {

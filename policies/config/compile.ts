@@ -1,4 +1,4 @@
-/** Turns the checked sections of the file into the configuration that Weir runs by. */
+/** Compiles the validated sections of the file into the runtime's configuration. */
 import { basename, join, resolve } from 'node:path';
 import type { Config, FeedConfig, ListenConfig, OriginConfig, RouteConfig, RouteMatch } from './config.ts';
 import type { Sections } from './sections.ts';
@@ -6,7 +6,7 @@ import type { RouteInput } from './route-schema.ts';
 import type { AdminInput, CacheInput, FeedInput, ListenInput, OriginInput } from './schema.ts';
 import { COMMON_FEED_KEYS } from './schema.ts';
 
-/** `directory`, absolute, holds the file; relative paths in it start there. Null where a part is missing. */
+/** `directory` is the absolute path of the file's directory, the base of relative paths. Returns null if a section is missing. */
 export function compileConfig(sections: Sections, file: string, directory: string): Config | null {
   const { listen, admin, log, cache, cacheStatus, fence, flights, journal, writes } = sections;
   if (!listen || !admin || !log || !cache || !cacheStatus || !fence || !flights || !journal || !writes)
@@ -44,7 +44,7 @@ export function compileConfig(sections: Sections, file: string, directory: strin
   };
 }
 
-/** A route without a name is called after its pattern. */
+/** A route without a name is named after its pattern. */
 export function routeName(route: RouteInput): string {
   if (route.name !== undefined) return route.name;
   const { path, host, methods } = routeMatch(route);
@@ -92,7 +92,7 @@ export function compileAdmin({ host, port, token, limits }: AdminInput): Config[
 
 const MIB = 2 ** 20;
 
-/** A small cache is to be a small process. */
+/** A small cache gets small heaps, so that its process is small. */
 function defaultQueueBytes(memoryBytes: number): number {
   return Math.min(64 * MIB, Math.max(8 * MIB, Math.floor(memoryBytes / 4)));
 }
@@ -151,7 +151,7 @@ function compileFeed(name: string, feed: FeedInput, directory: string): FeedConf
   };
 }
 
-/** Of a feed's `tls`, which names the same files whatever the type. */
+/** The files of a feed's `tls`, which are the same for all types. */
 function resolveFiles(tls: unknown, directory: string): unknown {
   if (typeof tls !== 'object' || tls === null) return tls;
   const files = new Set(['ca', 'cert', 'key']);

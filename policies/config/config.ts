@@ -5,17 +5,17 @@ import type { ForwardingForm } from '../http/forwarding.ts';
 export type AmbiguousPathRule = 'refuse' | 'pass';
 
 /**
- * The configuration after it was read, checked and merged: plain data that passes between threads. Sizes are in
- * bytes, durations in milliseconds, paths absolute.
+ * The configuration after parsing, checks and merging, as plain data that is sent between threads. Sizes are in bytes,
+ * durations in milliseconds, paths absolute.
  */
 export interface Config {
-  /** Absolute path of the file that this was read from. */
+  /** The absolute path of the configuration file. */
   readonly file: string;
   readonly listen: ListenConfig;
   readonly admin: AdminConfig;
   readonly log: LogConfig;
   readonly cache: CacheConfig;
-  /** Key `cache-status`: whether Cache-Status tells the cache key, its values hashed. */
+  /** Key `cache-status`: whether Cache-Status contains the cache key, with hashed values. */
   readonly cacheStatus: { readonly key: boolean };
   readonly fence: FenceConfig;
   readonly flights: FlightsConfig;
@@ -28,9 +28,9 @@ export interface Config {
 
 export interface ListenConfig {
   readonly host: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
-  /** `auto`: one a processor, at most 8. */
+  /** `auto`: one for each processor, at most 8. */
   readonly workers: number | 'auto';
   /** CIDR blocks or single addresses. */
   readonly trustedProxies: readonly string[];
@@ -38,12 +38,12 @@ export interface ListenConfig {
   readonly forwarding: ForwardingForm;
   /** Key `ambiguous-paths`, default refuse. */
   readonly ambiguousPaths: AmbiguousPathRule;
-  /** Request fields whose names an origin may read as others: key `underscores`, default drop. */
+  /** Request fields whose names an origin may read as others. Key `underscores`, default drop. */
   readonly underscores: UnderscoreRule;
   readonly limits: ListenLimits;
-  /** How long requests under way may take to finish after a stop was asked for. Key `stop-timeout`, default 30s. */
+  /** The time for requests in progress to finish after the begin of a stop. Key `stop-timeout`, default 30s. */
   readonly stopTimeoutMs: number;
-  /** How long of that event streams and tunnels may go on. Key `stop-streams`, default 1s. */
+  /** The time after which event streams and tunnels end at a stop. Key `stop-streams`, default 1s. */
   readonly stopStreamsMs: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
 }
@@ -53,31 +53,31 @@ export interface ListenLimits {
   readonly headersBytes: number;
   readonly headerCount: number;
   readonly bodyBytes: number;
-  /** Until a request's head has been read, and the longest that its content may bring nothing. */
+  /** The bound on receiving a request's head, and on a pause in its content. */
   readonly requestMs: number;
-  /** The least that a request's content must bring, over `bodyGraceMs`. 0: any. */
+  /** The least rate of a request's content, averaged over `bodyGraceMs`. 0: no bound. */
   readonly bodyBytesPerSecond: number;
   readonly bodyGraceMs: number;
-  /** Until a request has been read as a whole; null: no bound. */
+  /** The bound on receiving a whole request; null: no bound. */
   readonly totalMs: number | null;
-  /** Between two requests of one connection. */
+  /** The bound on the time between two requests of a connection. */
   readonly idleMs: number;
   readonly tunnelMs: number;
-  /** Over all workers. */
+  /** The bound over all workers. */
   readonly connections: number;
 }
 
 export interface AdminConfig {
   readonly host: string;
   readonly port: number;
-  /** Empty: none. */
+  /** Empty: no token. */
   readonly token: string;
   readonly limits: AdminLimits;
 }
 
 export interface AdminLimits {
   readonly bodyBytes: number;
-  /** Until a request's head and content have been read. */
+  /** The bound on receiving a request's head and content. */
   readonly requestMs: number;
   readonly connections: number;
 }
@@ -88,17 +88,17 @@ export interface LogConfig {
 }
 
 export interface CacheConfig {
-  /** Over all workers; 0 switches the tier off. */
+  /** The bound over all workers; 0 switches the tier off. */
   readonly memoryBytes: number;
   readonly disk: {
     readonly path: string;
     /** 0 switches the tier off. */
     readonly sizeBytes: number;
-    /** Of what is new and waits to be written. Key `queue`, default a quarter of `memory`, from 8MiB to 64MiB. */
+    /** The bound on new entries that wait to be written. Key `queue`, default a quarter of `memory`, from 8MiB to 64MiB. */
     readonly queueBytes: number;
   };
   readonly maxObjectBytes: number;
-  /** How the threads' heaps grow. Key `heaps`, default by `memory`. */
+  /** The size of the threads' heaps. Key `heaps`, default by `memory`. */
   readonly heaps: 'small' | 'fast';
 }
 
@@ -106,39 +106,39 @@ export interface FenceConfig {
   readonly records: number;
 }
 
-/** Key `flights`: bounds on what runs and waits for one key, in each worker. */
+/** Key `flights`: bounds on flights and waiters, in each worker. */
 export interface FlightsConfig {
-  /** Bytes of one body held while it streams; beyond it the origin or the slowest reader sets the pace. Key `window`, 1MiB. */
+  /** The bytes of one body in memory while it streams. When they are reached, the origin waits for the slowest reader. Key `window`, 1MiB. */
   readonly windowBytes: number;
-  /** Clients that may wait for one flight. Key `waiters`, 10000. */
+  /** The number of clients that may wait for one flight. Key `waiters`, 10000. */
   readonly waiters: number;
-  /** Clients that may wait for flights, in each worker. Key `waiting`, 50000. */
+  /** The number of clients that may wait for any flight, in each worker. Key `waiting`, 50000. */
   readonly waiting: number;
-  /** Refreshes in the background at a time, in each worker. Key `background`, 32. */
+  /** The number of simultaneous background refreshes, in each worker. Key `background`, 32. */
   readonly background: number;
-  /** Keys whose failure is remembered for their route's `failure-ttl`, in each worker. Key `failures`, 10000. */
+  /** The number of keys whose failure is remembered for `failure-ttl`, in each worker. Key `failures`, 10000. */
   readonly failures: number;
 }
 
-/** Key `journal`: of accepted writes, which lies with the state below `cache.disk.path`. */
+/** Key `journal`: the journal of accepted writes, which is stored with the state below `cache.disk.path`. */
 export interface JournalConfig {
-  /** Of writes that wait or are dead; beyond it the journal is full. Key `size`, 1GiB. */
+  /** The bound on waiting and dead writes, at which the journal is full. Key `size`, 1GiB. */
   readonly sizeBytes: number;
-  /** Of content that is being received, in each worker; beyond it `on-full` decides. Key `receiving`, 32MiB. */
+  /** The bound on content that is being received, in each worker. Beyond it `on-full` decides. Key `receiving`, 32MiB. */
   readonly receivingBytes: number;
-  /** Writes sent to one origin at a time. Key `deliveries`, 16. */
+  /** The number of writes that are sent to one origin at a time. Key `deliveries`, 16. */
   readonly deliveries: number;
-  /** Delivered writes that can still be looked up, and whose Idempotency-Key is still known. Key `done`, 100000. */
+  /** The number of delivered writes that can be looked up, and whose Idempotency-Key is known. Key `done`, 100000. */
   readonly done: number;
-  /** Of the origin's responses that are kept for requests with a known Idempotency-Key. Key `responses`, 64MiB. */
+  /** The bound on the origin's responses that are kept for requests with a known Idempotency-Key. Key `responses`, 64MiB. */
   readonly responsesBytes: number;
 }
 
-/** Key `writes`: bounds on writes that are under way or of unknown outcome, but for those of the journal. */
+/** Key `writes`: bounds on writes that are in progress or of unknown outcome, except those of the journal. */
 export interface WritesConfig {
-  /** Of one client. Key `held-per-client`, 1000. */
+  /** The bound for one client. Key `held-per-client`, 1000. */
   readonly heldPerClient: number;
-  /** Of all clients. Key `held`, 10000. */
+  /** The bound for all clients. Key `held`, 10000. */
   readonly held: number;
 }
 
@@ -150,34 +150,34 @@ export interface OriginConfig {
   readonly connections: number;
   readonly queue: { readonly size: number; readonly timeoutMs: number };
   readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyMs: number };
-  /** How long a write keeps its connection though its client has gone. Key `timeouts.abandoned`, default 5s. */
+  /** The time that a write keeps its connection after its client has left. Key `timeouts.abandoned`, default 5s. */
   readonly abandonedMs: number;
-  /** Retries of a safe request after the connection failed. */
+  /** The number of retries of a safe request after a connection failure. */
   readonly retry: number;
   readonly maxProcessingMs: number;
   readonly breaker: { readonly failures: number; readonly openMs: number } | null;
   readonly health: { readonly path: string; readonly intervalMs: number } | null;
   readonly tls: { readonly caFile: string | null; readonly serverName: string | null } | null;
-  /** Key `demo`: of the built-in shop, how long it takes over an answer (`delay`, 0ms). */
+  /** Key `demo`: the delay of the built-in shop's responses (`delay`, 0ms). */
   readonly demo: { readonly delayMs: number };
 }
 
 export interface FeedConfig {
   readonly name: string;
-  /** As the registry of feeds names it. */
+  /** The type's name in the registry of feeds. */
   readonly type: string;
   readonly format: 'json' | 'cloudevents' | 'debezium';
   readonly maxSilenceMs: number;
   readonly readLagMs: number;
-  /** The dotted path at which each change tells its version; null: answers attest the feed's positions. */
+  /** The dotted path of the version in each change; null: responses attest positions of the feed. */
   readonly versionField: string | null;
   readonly map: readonly FeedMapping[];
-  /** The type's own options, as its adapter's schema checked them. */
+  /** The type's own options, validated by its adapter's schema. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 export interface FeedMapping {
-  /** Conditions on dotted paths; null: always. */
+  /** Conditions on dotted paths; null: the entry always applies. */
   readonly when: Readonly<Record<string, unknown>> | null;
   readonly invalidate: InvalidationTemplates;
 }
@@ -198,9 +198,9 @@ export interface RouteConfig {
 
 export interface RouteMatch {
   readonly path: string;
-  /** Lower case; null: any. */
+  /** In lower case; null: any host. */
   readonly host: string | null;
-  /** Upper case; null: any. */
+  /** In upper case; null: any method. */
   readonly methods: readonly string[] | null;
 }
 
@@ -215,19 +215,19 @@ export interface RouteCacheConfig {
   readonly defaultTtlMs: number | null;
   readonly maxTtlMs: number;
   readonly negativeTtlMs: number;
-  /** Key `failure-ttl`: how long a failure of the origin answers others who ask for the same. Default 1s. */
+  /** Key `failure-ttl`: the time for which an origin's failure answers further requests for the key. Default 1s. */
   readonly failureTtlMs: number;
   readonly feed: string | null;
   readonly onFeedLoss: 'revalidate' | 'use-headers' | 'bypass';
-  /** null: as the response says. */
+  /** Null: the response decides. */
   readonly staleWhileRevalidateMs: number | null;
   readonly staleIfErrorMs: number | null;
   readonly clientDirectives: 'ignore' | 'honor';
   readonly ignoreOrigin: readonly OriginRule[];
   readonly setCookie: 'pass' | 'strip';
-  /** Requests that bear one of these are passed; headers in lower case. */
+  /** Requests with one of these are passed; header names in lower case. */
   readonly bypass: { readonly cookies: readonly string[]; readonly headers: readonly string[] };
-  /** Header and cookie names; headers in lower case. */
+  /** Header names, in lower case, and cookie names. */
   readonly key: {
     readonly query: QueryKey;
     readonly headers: readonly string[];
@@ -236,23 +236,23 @@ export interface RouteCacheConfig {
   readonly tags: readonly string[];
   readonly rangeMiss: 'whole' | 'pass';
   readonly maxVariants: number;
-  /** Key `max-vary`: of the names and values of the fields that Vary names, for one variant. */
+  /** Key `max-vary`: the bytes of names and values of the fields that Vary names, for one variant. */
   readonly maxVaryBytes: number;
-  /** Key `max-conditions`: of the entity tags that one request asks about. */
+  /** Key `max-conditions`: the bytes of entity tags in one request to the origin. */
   readonly maxConditionBytes: number;
-  /** Key `max-condition-tags`. */
+  /** Key `max-condition-tags`: the number of entity tags in one request to the origin. */
   readonly maxConditionTags: number;
   readonly evict: 'normal' | 'last';
-  /** Lower case. */
+  /** In lower case. */
   readonly versionHeader: string | null;
   readonly positionHeader: boolean;
-  /** Key `position-wait`: how long a request may wait for a position, and the answer to a write for its own. Default 1s. */
+  /** Key `position-wait`: the time that a request waits for a position, and that a write's response waits for its own. Default 1s. */
   readonly positionWaitMs: number;
   /** Key `targeted-fields`: targeted cache-control fields in order of preference (RFC 9213). Default [cdn-cache-control]. */
   readonly targetedFields: readonly string[];
   /** Key `max-tags`: a response with more is not stored. Default 256. */
   readonly maxTags: number;
-  /** What the CDN is told; null: as the origin said. */
+  /** The cache control fields for the CDN; null: as received from the origin. */
   readonly downstream: {
     readonly cacheControl: string | null;
     readonly cdnCacheControl: string | null;
@@ -266,7 +266,7 @@ export interface RouteWriteConfig {
   readonly update: boolean;
   readonly reads: 'pass' | 'wait' | 'pending';
   readonly coalesce: boolean;
-  /** around, through: content up to it is read whole before anything is sent. */
+  /** For around and through: content up to this size is read whole before anything is sent. */
   readonly readWholeBytes: number;
   readonly maxBodyBytes: number;
   readonly oversize: 'reject' | 'through';
@@ -276,7 +276,7 @@ export interface RouteWriteConfig {
     readonly baseMs: number;
     readonly maxMs: number;
     readonly attempts: number;
-    /** Key `statuses`: answers that are tried again; other 4xx are dead at once. Default 408, 425, 429 and every 5xx. */
+    /** Key `statuses`: the statuses after which a write is retried; other 4xx make it dead. Default 408, 425, 429 and every 5xx. */
     readonly statuses: readonly number[] | null;
   };
 }

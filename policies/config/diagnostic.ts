@@ -1,24 +1,24 @@
-/** What is wrong at a place of the configuration file, and how it is told to people. */
+/** Errors and warnings with their place in the configuration file, and their texts. */
 
-/** Keys and list indices from the root. */
+/** Keys and list indices, from the root. */
 export type Path = readonly (string | number)[];
 
 export interface Diagnostic {
-  /** As it was named to the loader. */
+  /** The file's name, as the loader was given it. */
   readonly file: string;
-  /** Both from 1. */
+  /** Line and column count from 1. */
   readonly line: number;
   readonly column: number;
-  /** As in `routes[0].cache.ttl`; `(document)` for the whole. */
+  /** For example `routes[0].cache.ttl`; `(document)` stands for the whole file. */
   readonly path: string;
   /** `expected …, got …` */
   readonly message: string;
 }
 
-/** What is to be pointed at: a key, its value, or the key where it stands again. */
+/** The part that the diagnostic points at: a key, its value, or the second occurrence of a repeated key. */
 export type PathPart = 'key' | 'value' | 'repeated-key';
 
-/** A finding before its place in the text is known. */
+/** A diagnostic whose place in the text is not known yet. */
 export interface Finding {
   readonly path: Path;
   readonly at: PathPart;
@@ -43,12 +43,12 @@ export function showPath(path: Path): string {
   return steps.join('');
 }
 
-/** Quoted unless it is a plain word. */
+/** The key in quotes, unless it is a plain word. */
 export function showKey(key: string): string {
   return /^[\w-]+$/.test(key) ? key : JSON.stringify(key);
 }
 
-/** What a path leads to in plain data; undefined where it leads nowhere. */
+/** Returns the value at a path in plain data; undefined if there is none. */
 export function valueAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>(
     (inner, step) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, step) : undefined),
@@ -56,7 +56,7 @@ export function valueAt(value: unknown, path: Path): unknown {
   );
 }
 
-/** A value in a few words. What may be secret, by its key or by its place in a URL, is not shown. */
+/** Describes a value in a few words. A value that may be secret, by its key or by its place in a URL, is not shown. */
 export function describeValue(value: unknown, path: Path): string {
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
@@ -67,7 +67,7 @@ export function describeValue(value: unknown, path: Path): string {
   return JSON.stringify(shown.length > SHOWN_LENGTH ? `${shown.slice(0, SHOWN_LENGTH)}…` : shown);
 }
 
-/** `one of a, b (did you mean a?)`: the names that would do, and the one that was probably meant. */
+/** `one of a, b (did you mean a?)`: the valid names, and the one that was probably meant. */
 export function oneOf(names: readonly string[], written: string): string {
   const near = nearest(written, names);
   const hint = near === null ? '' : ` (did you mean ${near}?)`;
@@ -76,7 +76,7 @@ export function oneOf(names: readonly string[], written: string): string {
 
 const SHOWN_LENGTH = 60;
 
-/** The name that differs in the fewest letters, if they are few enough for a slip of the hand. */
+/** Returns the name with the smallest edit distance, if it is small enough for a typing error. */
 function nearest(written: string, names: readonly string[]): string | null {
   let best: string | null = null;
   let bestDistance = Math.min(written.length, Math.max(2, Math.floor(written.length / 3)) + 1);
@@ -90,7 +90,7 @@ function nearest(written: string, names: readonly string[]): string | null {
   return best;
 }
 
-/** Levenshtein's distance, row by row. */
+/** The Levenshtein distance, computed row by row. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

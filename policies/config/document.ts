@@ -1,5 +1,5 @@
 /**
- * Reads the configuration's text: YAML with environment variables put in, as plain values, with the place of each
+ * Parses the configuration's text: YAML with substituted environment variables, as plain values, and the place of each
  * key and value in the text.
  */
 import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
@@ -15,13 +15,13 @@ export type SourceDocument =
       readonly value: unknown;
       readonly places: Places;
       readonly findings: Finding[];
-      /** Where the environment has no variable of that name; each of these is among the findings. */
+      /** References to variables that are not set. Each is also one of the findings. */
       readonly unset: readonly Path[];
     }
-  /** The first fault alone: what follows is mostly its consequence. */
+  /** Only the first syntax error, because later ones are mostly its consequences. */
   | { readonly kind: 'malformed'; readonly place: SourcePosition; readonly message: string };
 
-/** Line and column, from 1. */
+/** Line and column, counted from 1. */
 export interface SourcePosition {
   readonly line: number;
   readonly column: number;
@@ -29,13 +29,13 @@ export interface SourcePosition {
 
 export interface Places {
   has(path: Path): boolean;
-  /** Of the key or the value; where the path is not in the text, of the key of what should contain it. */
+  /** Returns the place of the key or the value. If the path is not in the text, returns the place of its nearest parent's key. */
   find(path: Path, at: PathPart): SourcePosition;
 }
 
 /**
- * A key without a value counts as absent, so that all of its contents can be commented out; in a feed's `when`, null
- * is a value to compare with.
+ * A key without a value counts as absent, so that all of its contents can be commented out. In a feed's `when`, null is a
+ * value to compare with.
  */
 export function readDocument(text: string, environment: Environment): SourceDocument {
   const lines = new LineCounter();
@@ -69,7 +69,7 @@ class Reader {
     this.#environment = environment;
   }
 
-  /** `within` holds the nodes that contain this one: an alias to one of them would have no end. */
+  /** `within` has the nodes that contain this one. An alias to one of them would recurse without end. */
   read(node: unknown, path: Path, within: readonly unknown[]): unknown {
     if (isScalar(node)) return this.#readScalar(node, path);
     if (within.length > MAX_DEPTH) return this.#fail(path, 'fewer levels', 'more than 50');
@@ -160,7 +160,7 @@ const MAX_DEPTH = 50;
 
 const QUOTING_HINT = ' (inside { } and [ ], a text with { in it needs quotes)';
 
-/** Set below a repeated key, so that its place does not hide that of the first. */
+/** The path element below a repeated key, so that its place does not replace the first one's. */
 const REPEATED = 'repeated';
 
 /** `feeds.NAME.map[i].when.PATH` */
@@ -168,7 +168,7 @@ function isCondition(path: Path): boolean {
   return path[0] === 'feeds' && path[2] === 'map' && path[4] === 'when' && path.length === 6;
 }
 
-/** What YAML would have read, had the text stood there unquoted: a number, a truth value, nothing, or the text. */
+/** Resolves the text as an unquoted YAML scalar: a number, a boolean, null or a text. */
 function typed(text: string): unknown {
   const { contents, errors } = parseDocument(text);
   if (errors.length > 0 || !isScalar(contents) || contents.type !== 'PLAIN') return text;

@@ -1,4 +1,4 @@
-/** Puts environment variables into a text: `${NAME}` and `${NAME:-default}`. */
+/** Substitutes environment variables in a text: `${NAME}` and `${NAME:-default}`. */
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -8,14 +8,11 @@ export type Substitution =
       readonly kind: 'failed';
       readonly expected: string;
       readonly got: string;
-      /** There is no variable of that name, and no default; false: the reference is not one. */
+      /** True: the variable is not set and the reference has no default. False: the reference is malformed. */
       readonly isUnset: boolean;
     };
 
-/**
- * As in a shell, `:-` also stands in for a variable that is set to nothing. What a variable holds is not looked into
- * again.
- */
+/** As in a shell, the default also replaces a variable that is set to the empty text. Values are not substituted again. */
 export function substitute(text: string, environment: Environment): Substitution {
   let failure: Substitution | null = null;
   const replaced = text.replace(REFERENCE, (reference: string, name?: string, fallback?: string) => {
@@ -35,5 +32,5 @@ export function substitute(text: string, environment: Environment): Substitution
   return failure ?? { kind: 'ok', text: replaced };
 }
 
-/** A reference; or, without its groups, the beginning of what was meant to be one. */
+/** A reference. A match without groups is the beginning of a malformed reference. */
 const REFERENCE = /\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|[^}]*\}?)/g;

@@ -4,7 +4,7 @@ import { finding, type Finding } from './diagnostic.ts';
 import type { Sections } from './sections.ts';
 import type { InvalidationInput, RouteInput } from './route-schema.ts';
 
-/** A text in which `ANY` stands for any text. */
+/** A text in which `ANY` matches any text. */
 type Glob = string;
 const ANY = '\0';
 
@@ -68,12 +68,12 @@ function globOf(template: string): Glob {
   return template.replace(/\{[^{}]*\}/g, ANY);
 }
 
-/** The path of a URL template. The query does not count: routes do not look at it. */
+/** Returns the path of a URL template without the query, which routes do not match. */
 function pathOf(template: string): Glob {
   return globOf(template.replace(/^https?:\/\/[^/]*/i, '').split('?', 1)[0]!);
 }
 
-/** Whether any text matches both. */
+/** Whether some text matches both patterns. */
 function meet(a: Glob, b: Glob): boolean {
   let row = Array.from({ length: b.length + 1 }, () => false);
   for (let i = 0; i <= a.length; i += 1) {

@@ -1,11 +1,11 @@
-/** The JSON Schema of the configuration file, from which editors complete and explain it. */
+/** Makes the JSON Schema of the configuration file, which editors use for completion and help. */
 import { z } from 'zod';
 import type { FeedTypes } from './schema.ts';
 import { configSchema } from './schema.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** Draft 7, which editors' YAML support is at home in. Wherever a value is asked for, `${NAME}` may stand too. */
+/** Draft 7, which editors' YAML support knows best. Every value may also be `${NAME}`. */
 export function jsonSchema(feedTypes: FeedTypes): JsonSchema {
   const generated = z.toJSONSchema(configSchema(feedTypes), { io: 'input', target: 'draft-07' });
   return {
@@ -17,7 +17,7 @@ export function jsonSchema(feedTypes: FeedTypes): JsonSchema {
   };
 }
 
-/** As it is written to a file. */
+/** The schema as the text of a file. */
 export function jsonSchemaText(feedTypes: FeedTypes): string {
   return `${JSON.stringify(jsonSchema(feedTypes), null, 2)}\n`;
 }
@@ -46,7 +46,7 @@ function orReference(schema: JsonSchema): JsonSchema {
   return { ...about, anyOf: [constraints, REFERENCE] };
 }
 
-/** Would turn a reference away. */
+/** Keywords that would reject a `${NAME}` reference. */
 function isNarrow({ type, enum: values, pattern }: JsonSchema): boolean {
   return (
     type === 'integer' ||

@@ -1,4 +1,4 @@
-/** Warns of values that are valid and most likely not what was meant. */
+/** Warns of values that are valid but probably mistakes. */
 import { finding, type Finding, type Path } from './diagnostic.ts';
 import type { Sections } from './sections.ts';
 import type { InvalidationInput } from './route-schema.ts';
@@ -27,7 +27,7 @@ function warnOfColons(sections: Sections): Finding[] {
   return [...ofMatches, ...ofInvalidations];
 }
 
-/** `/a/*` among URLs, as other caches purge: the literal path, which nothing bears. A prefix may end in `/*`. */
+/** `/a/*` among URLs, a wildcard in other caches: here a literal path, which no entry has. A prefix may end in `/*`. */
 function warnOfWildcards(sections: Sections): Finding[] {
   const { urls, prefixes } = invalidatedBy(sections);
   const ofUrls = urls.flatMap(([text, path]) =>
@@ -104,7 +104,7 @@ function shortSecret(secret: unknown, path: Path): Finding[] {
     : [finding(path, `a secret of at least ${SECRET_BYTES} bytes, that nobody guesses`, `one of ${bytes}`)];
 }
 
-/** Of the key that `whsec_` and base64 stand for, or of the text. */
+/** The length in bytes of the key: decoded where `whsec_` and base64 encode it, else of the text. */
 function secretBytes(secret: string): number {
   if (!secret.startsWith(STANDARD_PREFIX)) return new TextEncoder().encode(secret).length;
   const digits = secret.slice(STANDARD_PREFIX.length).replaceAll('=', '');
@@ -115,7 +115,7 @@ const STANDARD_PREFIX = 'whsec_';
 
 const MIB = 2 ** 20;
 
-/** Sizes without a unit, or with the wrong one. */
+/** Sizes that probably have a wrong unit, or none. */
 function warnOfTinySizes({ cache }: Sections): Finding[] {
   if (cache === null) return [];
   const sizes: readonly (readonly [Path, number])[] = [

@@ -1,6 +1,6 @@
 /**
- * From the text of the configuration file to the configuration, or to everything that is wrong with it at once. Reads
- * no file and no environment: both are handed in.
+ * Turns the text of the configuration file into the configuration, or into the list of all errors. The text and the
+ * environment are arguments: nothing is read here.
  */
 import type { AdminConfig, Config } from './config.ts';
 import { compileAdmin, compileConfig } from './compile.ts';
@@ -15,13 +15,13 @@ import type { FeedTypes } from './schema.ts';
 
 export interface ConfigSource {
   readonly text: string;
-  /** As diagnostics shall name it. */
+  /** The file's name in diagnostics. */
   readonly file: string;
-  /** Absolute path of the file's directory. */
+  /** The absolute path of the file's directory. */
   readonly directory: string;
   readonly env: Environment;
   readonly feedTypes: FeedTypes;
-  /** Absent: none is looked for. */
+  /** Absent: missing packages are not checked. */
   readonly missingPackages?: MissingPackages;
 }
 
@@ -52,8 +52,8 @@ export type LoadedAdmin =
   | { readonly kind: 'invalid'; readonly errors: readonly Diagnostic[] };
 
 /**
- * Where the admin side is, for a program that only talks to it. That program runs without the secrets of the rest: outside
- * of `admin` a variable that is not set is no error.
+ * Loads the address of the admin side, for programs that only connect to it. Such a program may not have the secrets of the
+ * other sections: outside of `admin`, a variable that is not set is no error.
  */
 export function loadAdminConfig(source: ConfigSource): LoadedAdmin {
   const loaded = loadConfig(source);
@@ -75,7 +75,7 @@ function isBelow(path: string, above: string): boolean {
   return path === above || (path.startsWith(above) && /^[.[]/.test(path.slice(above.length)));
 }
 
-/** In the order of the text; of several that say the same of one place, one. */
+/** Sorts by place in the text and removes repetitions. */
 function placed(findings: readonly Finding[], places: Places, file: string): Diagnostic[] {
   const diagnostics = findings.map(({ path, at, message }): Diagnostic => {
     const { line, column } = places.find(path, at);

@@ -1,4 +1,4 @@
-/** The keys of a route, as they are written. */
+/** The schema of a route, as it is written in the configuration file. */
 import { z } from 'zod';
 import { duration, size, timeout } from './units.ts';
 import {

@@ -1,18 +1,18 @@
-/** The keys of the configuration file, as they are written; `route-schema.ts` has those of a route. */
+/** The schema of the configuration file as it is written. `route-schema.ts` has the schema of a route. */
 import { z } from 'zod';
 import { invalidationSchema, routeCacheSchema, routeSchema, routeWriteSchema } from './route-schema.ts';
 import { size, timeout } from './units.ts';
 import { absolutePath, addressBlock, count, originUrl, port, text } from './value-schemas.ts';
 
-/** What the configuration needs to know of a type of feed. Its adapter says it. */
+/** The part of a feed type that the configuration uses. Its adapter defines it. */
 export interface FeedType {
-  /** The type's own keys, besides those of every feed. */
+  /** The type's own keys, in addition to those of every feed. */
   readonly schema: z.ZodObject;
-  /** The default of `read-lag`, as the file would write it. */
+  /** The default of `read-lag`, as written in the file. */
   readonly readLag: string;
 }
 
-/** By the value of `type`. */
+/** Feed types by the value of `type`. */
 export type FeedTypes = Readonly<Record<string, FeedType>>;
 
 const limitsSchema = z.strictObject({
@@ -166,7 +166,7 @@ export const fenceSchema = z.strictObject({
 });
 
 export const flightsSchema = z.strictObject({
-  // Less than a few of the disk's chunks and of the network's reads would wait for one another.
+  // With a smaller window, disk chunks and network reads would wait for each other.
   window: size({ least: 256 * 1024 })
     .prefault('1MiB')
     .describe('Bytes of one body held while it streams.'),
@@ -188,7 +188,7 @@ export const journalSchema = z.strictObject({
     .prefault('32MiB')
     .describe('Content of writes behind that is being received, in each worker; beyond it on-full decides.'),
   deliveries: count({ least: 1, most: 4096 })
-    // More would take from acknowledgements what they gain: each delivery is two synced changes.
+    // More deliveries would slow acknowledgements: each delivery makes two synced changes.
     .prefault(16)
     .describe('Writes sent to one origin at a time.'),
   done: count({ least: 1_000, most: 10_000_000 })
@@ -308,7 +308,7 @@ const mappingSchema = z.strictObject({
     .describe('With {name} for a value of the change, before and after both counting.'),
 });
 
-/** The keys of every feed. `feedSchemaOf` adds the types that there are, and the default of `read-lag`. */
+/** The keys of every feed. `feedSchemaOf` adds the known types and the default of `read-lag`. */
 const commonFeedSchema = z.strictObject({
   type: feedTypeSchema(z.string()),
   format: z.enum(['json', 'cloudevents', 'debezium']).prefault('json').describe('What a message looks like.'),
@@ -327,7 +327,7 @@ const commonFeedSchema = z.strictObject({
 
 export const COMMON_FEED_KEYS: readonly string[] = Object.keys(commonFeedSchema.shape);
 
-/** The keys of a feed of this type. Where the type is unknown, only the keys of every feed are checked. */
+/** The schema of a feed of this type. For an unknown type, only the keys of every feed are checked. */
 export function feedSchemaOf(type: unknown, feedTypes: FeedTypes): FeedSchema {
   const known = typeof type === 'string' && Object.hasOwn(feedTypes, type) ? feedTypes[type] : undefined;
   if (known === undefined) {
@@ -341,7 +341,7 @@ export function feedSchemaOf(type: unknown, feedTypes: FeedTypes): FeedSchema {
   return z.strictObject({ ...known.schema.shape, ...common.shape });
 }
 
-/** What a route's `cache` and `write` begin with. */
+/** The values over which a route's `cache` and `write` are merged. */
 export const defaultsSchema = z.strictObject({
   cache: routeCacheSchema.prefault({}).describe("Merged under every route's own cache keys."),
   write: routeWriteSchema.prefault({}).describe("Merged under every route's own write keys."),
@@ -406,7 +406,7 @@ function feedTypeSchema(types: z.ZodType<string, string>): z.ZodType<string, str
   return types.describe('Where changes come from.');
 }
 
-/** What a map lacks is not said of one with a key that is misspelt. */
+/** A missing key of a map is not reported if the map has a misspelt key. */
 function isFineSoFar({ issues }: z.core.ParsePayload): boolean {
   return issues.length === 0;
 }

@@ -1,4 +1,4 @@
-/** The sections of the file, each validated on its own, so that an error in one hides none in another. */
+/** Validates each section of the file separately, so that an error in one does not hide errors in others. */
 import type { z } from 'zod';
 import { validate } from './validation.ts';
 import type { Finding, Path } from './diagnostic.ts';
@@ -36,7 +36,7 @@ import {
 } from './schema.ts';
 import { DEMO_URL, identifier } from './value-schemas.ts';
 
-/** Null: the section does not fit its schema, and that was reported. */
+/** Null: the section is invalid, and its errors were reported. */
 export interface Sections {
   readonly listen: ListenInput | null;
   readonly admin: AdminInput | null;
@@ -53,13 +53,13 @@ export interface Sections {
 }
 
 export interface RouteSection {
-  /** Merged over the defaults. */
+  /** The routes, merged over the defaults. */
   readonly route: RouteInput | null;
   readonly own: Layer;
   readonly defaults: Layer;
 }
 
-/** One source of a merged route: what was written, right or wrong, and where. */
+/** One source of a merged route: the values as written, valid or not, and their path. */
 export interface Layer {
   readonly path: Path;
   readonly written: unknown;
@@ -136,13 +136,13 @@ function readRoutes(
   return [{ route, own: { path: ['routes'], written: IMPLICIT_ROUTE }, defaults }];
 }
 
-/** Of a file without routes, or with none but those of a demo shop that it does not have. */
+/** The route of a file without routes, or with routes for the demo shop only while another origin is used. */
 const IMPLICIT_ROUTE = { name: 'default', match: '/*' };
 
-/** Keys whose map is one value of several: `{ only: [] }` under `{ except: [] }` would be neither. */
+/** Keys whose map is a choice of one: `{ only: [] }` merged over `{ except: [] }` would be neither. */
 const ALTERNATIVES: ReadonlySet<string> = new Set(['query']);
 
-/** Maps key by key; all else, lists too, from `over` where it is there. */
+/** Merges maps key by key. Other values, also lists, are taken from `over` if present. */
 function merged(under: unknown, over: unknown): unknown {
   if (!isMap(under) || !isMap(over)) return over === undefined ? under : over;
   const keys = new Set([...Object.keys(under), ...Object.keys(over)]);

@@ -4,10 +4,10 @@ import { z } from 'zod';
 const BYTES = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 } as const;
 const MILLISECONDS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** The longest that a timer of the runtime can wait, in days. */
+/** The longest delay of a Node.js timer, in days. */
 const LONGEST_TIMER_DAYS = 24;
 
-/** In bytes, a whole number up to 2^53 − 1. */
+/** A size in bytes: a whole number up to 2^53 − 1. */
 export function size({
   least = 0,
   most = Number.MAX_SAFE_INTEGER,
@@ -17,7 +17,7 @@ export function size({
   return quantity(BYTES, `a size such as 64MiB (B, KiB, MiB, GiB)${bound}`, least, most);
 }
 
-/** In milliseconds, up to 2^53 − 1: lifetimes and other times that no timer waits for. */
+/** A duration in milliseconds up to 2^53 − 1, for lifetimes and other times that no timer waits for. */
 export function duration() {
   return quantity(
     MILLISECONDS,
@@ -27,7 +27,7 @@ export function duration() {
   );
 }
 
-/** In milliseconds, such as a timer can wait for: beyond 2^31 − 1 it would fire at once. */
+/** A duration in milliseconds up to 2^31 − 1. A timer with a longer delay would fire at once. */
 export function timeout({ least = 1 }: { readonly least?: number } = {}) {
   const expected = `a duration such as 200ms or 30s (ms, s, m, h, d) from ${least}ms to ${LONGEST_TIMER_DAYS}d`;
   return quantity(MILLISECONDS, expected, least, LONGEST_TIMER_DAYS * MILLISECONDS.d);

@@ -1,12 +1,12 @@
-/** Validates a section of the file against its schema, and explains in the words of the configuration what does not fit. */
+/** Validates a section of the file against its schema, and words the errors in terms of the configuration. */
 import { z } from 'zod';
 import type { Finding, Path } from './diagnostic.ts';
 import { describeValue, finding, oneOf, showKey, valueAt } from './diagnostic.ts';
 
 export interface Validated<T> {
-  /** Null where even what fits does not make a whole, as something required is missing. */
+  /** The validated section; null if a required key is missing or wrong. */
   readonly value: T | null;
-  /** As it was written, without what does not fit: so that further checks can still be made. */
+  /** The section as written, without the invalid parts, so that further checks can run. */
   readonly fitting: unknown;
 }
 
@@ -30,7 +30,7 @@ export function validate<Schema extends z.ZodType>(
 
 type Issue = z.core.$ZodIssue;
 
-/** What should stand there; schemas of single values say it themselves. */
+/** The expected value in words. Schemas of single values have their own text. */
 function expectedBy(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case 'invalid_type':
@@ -66,14 +66,14 @@ const TYPES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
-/** In no key. */
+/** A character sequence that no key contains. */
 const KEY_SEPARATOR = ' ';
 
 function knownKeys(schema: z.core.$ZodType | z.core.$ZodCheck | undefined): string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
 
-/** `within`: the path of the value that the issue's own path starts from. */
+/** `within` is the path of the value to which the issue's path is relative. */
 function explain(issue: Issue, within: Path, written: unknown, base: Path): Finding[] {
   const local = [...within, ...(issue.path as Path)];
   const path = [...base, ...local];
@@ -93,7 +93,7 @@ function explain(issue: Issue, within: Path, written: unknown, base: Path): Find
   return [finding(path, issue.message, describeValue(valueAt(written, local), path))];
 }
 
-/** The one option of a union that takes a value of this kind at all: what is wrong lies further in. */
+/** Returns the only option of a union that accepts a value of this type: the error is inside the value. */
 function meantOption(options: readonly (readonly Issue[])[]): readonly Issue[] | null {
   const ofKind = options.filter((issues) => issues.every((issue) => !isOfAnotherKind(issue)));
   const further = ofKind.filter((issues) => issues.every((issue) => issue.path.length > 0));
@@ -105,7 +105,7 @@ function isOfAnotherKind(issue: Issue): boolean {
   return issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value');
 }
 
-/** A list with an item that does not fit goes as a whole: indices keep their meaning. */
+/** Removes a list as a whole if one of its items is invalid, so that indices stay valid. */
 function without(written: unknown, paths: readonly Path[]): unknown {
   const copy = structuredClone(written);
   for (const path of paths) {

@@ -1,4 +1,4 @@
-/** Schemas of single values. Each says in words what it expects. */
+/** Schemas of single values. Each has a text that says what is expected. */
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { normalAuthority } from '../names.ts';
@@ -12,32 +12,32 @@ export function count({ least, most = 1_000_000_000 }: { readonly least: number;
 
 export const port = count({ least: 0, most: 65_535 });
 
-/** Not empty. */
+/** A text that is not empty. */
 export const text = z.string().min(1, { error: 'a text that is not empty' });
 
-/** Of an origin or a feed: it stands in header fields, metrics and URLs. */
+/** The name of an origin or a feed, which appears in header fields, metrics and URLs. */
 export const identifier = worded(
   /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
   'a name of letters, digits, dots, hyphens and underscores',
 );
 
-/** RFC 9110 §5.6.2, token; in lower case, as names of fields are compared. */
+/** A field name: a token (RFC 9110 §5.6.2), converted to lower case, in which field names are compared. */
 export const headerName = worded(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'the name of a header field').transform(
   (name) => name.toLowerCase(),
 );
 
-/** RFC 6265 §4.1.1: a token, in its own case. */
+/** A cookie name: a token (RFC 6265 §4.1.1), with its case kept. */
 export const cookieName = worded(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'the name of a cookie');
 
-/** A header field's value (RFC 9110 §5.5), of ASCII. */
+/** A field value (RFC 9110 §5.5) in ASCII. */
 export const headerValue = worded(/^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/, "a header field's value");
 
-/** Upper case, as all methods that are in use are. */
+/** A method in upper case, as all registered methods are. */
 export const method = worded(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'a method such as GET').transform((name) =>
   name.toUpperCase(),
 );
 
-/** An authority (RFC 9110 §7.2), in normal form; without a port it stands for every port. */
+/** An authority (RFC 9110 §7.2) in normal form. Without a port it matches every port. */
 export const host = worded(
   /^(?:[A-Za-z0-9_\u0080-\uffff](?:[A-Za-z0-9._\u0080-\uffff-]*[A-Za-z0-9_\u0080-\uffff])?\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/,
   'a host such as shop.example or shop.example:8080',
@@ -50,13 +50,13 @@ export const pathPattern = z.string().superRefine((pattern, context) => {
 
 export const absolutePath = worded(/^\/[\x21-\x7e]*$/, 'a path that begins with /, percent-encoded');
 
-/** A tag, perhaps with `{name}` in it. */
+/** A tag, which may contain `{name}`. */
 export const tagTemplate = text.superRefine((template, context) => {
   const problem = templateProblem(template);
   if (problem !== null) context.addIssue({ code: 'custom', message: problem });
 });
 
-/** A path, meant for every host, or an absolute URL; it may begin with a `{name}`. */
+/** A path, which applies to every host, or an absolute URL. It may begin with a `{name}`. */
 export const urlTemplate = tagTemplate.refine((template) => /^(?:\/|https?:\/\/|\{)/.test(template), {
   error: 'a path that begins with /, or an http(s) URL',
 });
@@ -65,7 +65,7 @@ export const addressBlock = z.string().refine((block) => ipaddr.isValidCIDR(bloc
   error: 'a CIDR block such as 10.0.0.0/8, or an address',
 });
 
-/** `demo:`, or what an http(s) URL says of scheme, host and port. */
+/** `demo:`, or scheme, host and port of an http(s) URL. */
 export const originUrl = z
   .string({ error: 'an http(s) URL or demo:' })
   .superRefine((url, context) => {

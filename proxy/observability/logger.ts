@@ -1,6 +1,6 @@
 /**
- * Weir's log: one line of JSON an event on standard output, written before the call returns, so that no line is lost
- * when the process or a worker ends, and lines of several threads stay whole and in order.
+ * Weir's log: one line of JSON for each event on standard output. Lines are written before the call returns, so that none
+ * is lost when the process or a worker ends, and lines of several threads are whole and in order.
  */
 import { destination, pino, type Logger } from 'pino';
 import type { LogConfig } from '../../policies/config/config.ts';
@@ -11,7 +11,7 @@ export type Log = Pick<Logger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | '
 
 export interface LogOptions {
   readonly level: LogConfig['level'];
-  /** `coordinator`, or `worker` with its number: on every line. */
+  /** `coordinator`, or `worker` with its number; part of every line. */
   readonly thread: string;
   /** A file descriptor. */
   readonly fd: number;
@@ -19,7 +19,7 @@ export interface LogOptions {
 
 export const STANDARD_OUTPUT = 1;
 
-/** Each thread makes its own, on the same descriptor. */
+/** Each thread creates its own logger on the same descriptor. */
 export function createLog({ level, thread, fd }: LogOptions): Log {
   return logTo(lines(fd), level, thread);
 }
@@ -29,7 +29,7 @@ export function createAccessLog({ thread, fd }: Omit<LogOptions, 'level'>): Acce
   return accessLogTo(lines(fd), thread);
 }
 
-/** The same to another place. */
+/** A logger that writes to another destination. */
 export function logTo(lines: LogLines, level: LogConfig['level'], thread: string): Log {
   return pino({ ...FORMAT, level, base: { pid: process.pid, thread } }, lines);
 }
@@ -46,21 +46,21 @@ export interface LogLines {
 
 export type AccessLog = (record: AccessRecord) => void;
 
-/** One request in the access log, without header fields and query: both may hold secrets. */
+/** One request in the access log. It has no header fields and no query, because both may contain secrets. */
 export interface AccessRecord {
   readonly method: string;
-  /** Without the query. */
+  /** The path without the query. */
   readonly path: string;
   readonly status: number;
   readonly route: string;
   readonly outcome: Outcome;
   readonly reason: string;
-  /** Bytes of content. */
+  /** The bytes of content that were sent. */
   readonly bytes: number;
   readonly durationMs: number;
   /** The peer address of the connection. */
   readonly client: string;
-  /** False: the response was cut. */
+  /** False: the response was cut off. */
   readonly complete: boolean;
 }
 

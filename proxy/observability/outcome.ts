@@ -6,7 +6,7 @@ export const OUTCOMES = [
   'stale',
   /** An entry that the origin confirmed; reason: why it was asked. */
   'revalidated',
-  /** Fetched; reason: miss, vary-miss, partial, or why the stored entry would not do. */
+  /** Fetched; reason: miss, vary-miss, partial, or why the stored entry could not be used. */
   'miss',
   /** Passed to the origin and back, not stored; reason: why. */
   'pass',

@@ -83,7 +83,7 @@ export class SharedRecorder implements Recorder {
   }
 }
 
-/** The histogram of a request's duration: answered from the store, or after the origin was asked. 0: none. */
+/** The first cell of the duration histogram: of requests answered from the store, or after the origin responded. 0: none. */
 function histogramOf(outcome: Outcome, reason: string): number {
   switch (outcome) {
     case 'hit':
