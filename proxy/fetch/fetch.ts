@@ -5,7 +5,7 @@ import type { ActiveRoute } from '../routes/active-route.ts';
 import { FetchContext, type OriginFetchCounters, type OriginFetchDependencies } from './fetch-context.ts';
 import type { FetchRequest } from './fetch-request.ts';
 import type { FetchEvents } from './flight-result.ts';
-import type { FetchEvent, FetchState } from './machine.ts';
+import type { FetchEvent, FetchState, FetchStateAt, NextFetchState } from './machine.ts';
 import type { FetchSnapshot } from './snapshot.ts';
 import { complete } from './states/complete.ts';
 import { confirm } from './states/confirm.ts';
@@ -19,6 +19,115 @@ import { storable } from './states/storable.ts';
  * commits the entry only when the body is whole. Runs the states of `machine.ts`.
  */
 export class OriginFetch implements OriginHandler {
+  /** What each state does. */
+  static readonly #STATES: { readonly [At in FetchState['at']]: Run<At> } = {
+    start: (fetch) => start(fetch.#context),
+    head(fetch, { asked }) {
+      fetch.#context.send(asked.conditions, fetch);
+      return null;
+    },
+    confirm: (fetch, state) => confirm(fetch.#context, state),
+    complete: (fetch, state) => complete(fetch.#context, state),
+    storable: (fetch, state) => storable(fetch.#context, state),
+    private: (fetch, state) => passPrivately(fetch.#context, state),
+    publish(fetch, state) {
+      const { content } = state;
+      content?.hold();
+      state.until.then(
+        (next) => fetch.#on({ kind: 'published', by: state, next }),
+        (cause: unknown) => {
+          const failure = { ...NOT_PUBLISHED, cause };
+          fetch.#on({ kind: 'published', by: state, next: { at: 'fail', failure, content } });
+        },
+      );
+      return null;
+    },
+    deliver(fetch, { result, content }) {
+      fetch.#context.events.deliver(result);
+      return content === null ? END : { at: 'body', content };
+    },
+    body(_fetch, { content }) {
+      content.release();
+      return null;
+    },
+    store(_fetch, { content, trailers }) {
+      content.store(trailers);
+      return null;
+    },
+    retry(fetch, { asked }) {
+      fetch.#context.abort();
+      return { at: 'head', asked: { ...asked, ...NOTHING_ASKED } };
+    },
+    fail(fetch, { failure, content }) {
+      fetch.#context.events.deliver({ kind: 'failed', failure, judged: null });
+      return { at: 'cut', content };
+    },
+    abandon(fetch, { content }) {
+      fetch.#context.abort('client-left');
+      return { at: 'cut', content };
+    },
+    cut(_fetch, { content }) {
+      content?.cut();
+      return END;
+    },
+    end(fetch) {
+      fetch.#context.events.over();
+      return null;
+    },
+  };
+
+  /** What follows an event in the states that wait for one. */
+  static readonly #EVENTS: { readonly [At in WaitingState]: React<At> } = {
+    head(fetch, { asked }, event) {
+      switch (event.kind) {
+        case 'head':
+          return judgeHead(fetch.#context, asked, event.status, event.fields);
+        case 'failure':
+          return { at: 'fail', failure: event.failure, content: null };
+        case 'abandoned':
+          return { at: 'abandon', content: null };
+        default:
+          return null;
+      }
+    },
+    publish(_fetch, state, event) {
+      const { content } = state;
+      switch (event.kind) {
+        case 'published':
+          return event.by === state ? event.next : null;
+        // A response without content is whole at its head.
+        case 'end':
+          return content === null ? null : 'keep';
+        case 'failure':
+          return content === null ? null : { at: 'fail', failure: event.failure, content };
+        case 'abandoned':
+          return content?.writer ? null : { at: 'abandon', content };
+        case 'deserted':
+          return { at: 'abandon', content };
+        default:
+          return null;
+      }
+    },
+    body(_fetch, { content }, event) {
+      switch (event.kind) {
+        case 'end':
+          content.complete();
+          if (content.writer !== null) return { at: 'store', content, trailers: event.trailers };
+          content.end(event.trailers);
+          return END;
+        case 'failure':
+          return { at: 'cut', content };
+        case 'abandoned':
+          return content.writer ? null : { at: 'abandon', content };
+        case 'deserted':
+          return { at: 'abandon', content };
+        default:
+          return null;
+      }
+    },
+    store: (_fetch, _state, event) => (event.kind === 'stored' ? END : null),
+  };
+
   readonly #context: FetchContext;
   readonly #onTransition: ((from: FetchState['at'], to: FetchState['at']) => void) | null;
   #state: FetchState = { at: 'start' };
@@ -105,85 +214,19 @@ export class OriginFetch implements OriginHandler {
 
   /** Runs a state and returns the next; null: the state waits for an event. */
   #take(state: FetchState): FetchState | null {
-    const fetch = this.#context;
-    switch (state.at) {
-      case 'start':
-        return start(fetch);
-      case 'head':
-        fetch.send(state.asked.conditions, this);
-        return null;
-      case 'confirm':
-        return confirm(fetch, state);
-      case 'complete':
-        return complete(fetch, state);
-      case 'storable':
-        return storable(fetch, state);
-      case 'private':
-        return passPrivately(fetch, state);
-      case 'publish':
-        state.content?.hold();
-        void state.until.then((next) => this.#on({ kind: 'published', by: state, next }));
-        return null;
-      case 'deliver':
-        fetch.events.deliver(state.result);
-        return state.content === null ? { at: 'end' } : { at: 'body', content: state.content };
-      case 'body':
-        state.content.release();
-        return null;
-      case 'store':
-        state.content.store(state.trailers);
-        return null;
-      case 'retry':
-        fetch.abort();
-        return { at: 'head', asked: { ...state.asked, ...NOTHING_ASKED } };
-      case 'fail':
-        fetch.events.deliver({ kind: 'failed', failure: state.failure, judged: null });
-        return { at: 'cut', content: state.content };
-      case 'abandon':
-        fetch.abort('client-left');
-        return { at: 'cut', content: state.content };
-      case 'cut':
-        state.content?.cut();
-        return { at: 'end' };
-      case 'end':
-        fetch.events.over();
-        return null;
-      default:
-        return state satisfies never;
-    }
+    const run = OriginFetch.#STATES[state.at] as Run<FetchState['at']>;
+    return run(this, state);
   }
 
   /** The state that follows when the event happens; null: it changes nothing; `keep`: a later state takes it. */
   #after(state: FetchState, event: FetchEvent): FetchState | 'keep' | null {
-    switch (event.kind) {
-      case 'head':
-        return state.at === 'head' ? judgeHead(this.#context, state.asked, event.status, event.fields) : null;
-      case 'data':
-        this.#append(event.chunk);
-        return null;
-      case 'end':
-        if (state.at === 'publish') return state.content === null ? null : 'keep';
-        return state.at === 'body' ? this.#ended(state, event.trailers) : null;
-      case 'failure':
-        if (state.at === 'head') return { at: 'fail', failure: event.failure, content: null };
-        if (state.at === 'body') return { at: 'cut', content: state.content };
-        // A response without content is whole at its head.
-        if (state.at !== 'publish' || state.content === null) return null;
-        return { at: 'fail', failure: event.failure, content: state.content };
-      case 'abandoned':
-        if (state.at === 'head') return { at: 'abandon', content: null };
-        if (state.at !== 'publish' && state.at !== 'body') return null;
-        return state.content?.writer ? null : { at: 'abandon', content: state.content };
-      case 'deserted':
-        if (state.at !== 'publish' && state.at !== 'body') return null;
-        return { at: 'abandon', content: state.content };
-      case 'published':
-        return state === event.by ? event.next : null;
-      case 'stored':
-        return state.at === 'store' ? { at: 'end' } : null;
-      default:
-        return event satisfies never;
+    if (event.kind === 'data') {
+      this.#append(event.chunk);
+      return null;
     }
+    if (!(state.at in OriginFetch.#EVENTS)) return null;
+    const react = OriginFetch.#EVENTS[state.at as WaitingState] as React<WaitingState>;
+    return react(this, state as FetchStateAt<WaitingState>, event);
   }
 
   /** The first of the kept events that leads to another state. */
@@ -208,16 +251,33 @@ export class OriginFetch implements OriginHandler {
     // An endless response must not go on without a reader.
     if (content.writer?.isLost === true) content.body.desertIfUnread();
   }
-
-  #ended({ content }: FetchState & { readonly at: 'body' }, trailers: Fields): FetchState {
-    content.complete();
-    if (content.writer !== null) return { at: 'store', content, trailers };
-    content.end(trailers);
-    return { at: 'end' };
-  }
 }
+
+/** Runs a state; null: it waits for an event. */
+type Run<At extends FetchState['at']> = (
+  fetch: OriginFetch,
+  state: FetchStateAt<At>,
+) => NextFetchState<At> | null;
+
+type WaitingState = 'head' | 'publish' | 'body' | 'store';
+
+/** null: the event changes nothing; `keep`: a later state takes it. */
+type React<At extends WaitingState> = (
+  fetch: OriginFetch,
+  state: FetchStateAt<At>,
+  event: FetchEvent,
+) => NextFetchState<At> | 'keep' | null;
 
 const ABANDONED: FetchEvent = { kind: 'abandoned' };
 const DESERTED: FetchEvent = { kind: 'deserted' };
 const STORED: FetchEvent = { kind: 'stored' };
+const END = { at: 'end' } as const;
 const NOTHING_ASKED = { own: [], others: [], incomplete: null, conditions: [] } as const;
+
+/** Whether other workers still serve what the response replaces is unknown. */
+const NOT_PUBLISHED = {
+  kind: 'proxy_internal_error',
+  status: 502,
+  message: 'the response could not be applied to stored entries',
+  maybeProcessed: true,
+} as const;

@@ -1,18 +1,7 @@
 /**
  * One fetch as a state machine: a request to the origin, from what is asked to the last byte that is stored. Each state's
- * function returns the next state; `head`, `publish`, `body` and `store` wait for an event instead.
- *
- *     start → head → confirm (304) | complete (206) | storable | private
- *                  → retry | fail | abandon
- *     confirm, complete → publish | deliver | retry
- *     storable → publish | deliver | private
- *     private → publish | deliver
- *     publish → deliver | retry | fail | abandon
- *     deliver → body | end
- *     body → store | end | cut | abandon
- *     store → end
- *     retry → head
- *     fail, abandon → cut → end
+ * function returns the next state; `head`, `publish`, `body` and `store` wait for an event instead. `TRANSITIONS` lists
+ * which states may follow which.
  *
  * `fetch.ts` runs the machine; states of more than a few lines are in `states/`. Two decisions are made elsewhere: what a
  * response says about what is stored (`policies/rfc9111/learning.ts`, carried out by `store/learner.ts`), and with whom
@@ -45,11 +34,11 @@ export const TRANSITIONS = {
   end: [],
 } as const satisfies Readonly<Record<FetchState['at'], readonly FetchState['at'][]>>;
 
+/** The state of that name, with its data. */
+export type FetchStateAt<At extends FetchState['at']> = Extract<FetchState, { readonly at: At }>;
+
 /** What may follow the state. */
-export type NextFetchState<At extends FetchState['at']> = Extract<
-  FetchState,
-  { readonly at: (typeof TRANSITIONS)[At][number] }
->;
+export type NextFetchState<At extends FetchState['at']> = FetchStateAt<(typeof TRANSITIONS)[At][number]>;
 
 export type FetchState =
   | { readonly at: 'start' }

@@ -279,6 +279,19 @@ describe('while other workers are to know first', () => {
     expect(one.ended).toBe(1);
   });
 
+  it.each([
+    ['stored', replacing],
+    ['private', outdating],
+  ])('a %s response fails where that fails', async (_what, begin) => {
+    const { copies, one } = await begin();
+    await turn();
+    await copies.fail();
+    await turn();
+    expect(one.path.slice(-4)).toEqual(['publish', 'fail', 'cut', 'end']);
+    expect(one.results).toMatchObject([{ kind: 'failed', failure: { kind: 'proxy_internal_error' } }]);
+    expect(one.ended).toBe(1);
+  });
+
   it('a private response is given up with the last who waits', async () => {
     const { world, copies, one } = await outdating();
     one.fetch.abandon();

@@ -48,8 +48,8 @@ export interface FetchWorld {
   readonly sent: readonly OriginRequest[];
   /** Why requests were given up: the causes that the origin was given. */
   readonly aborted: readonly (string | undefined)[];
-  /** From now on what other workers are to know is so when the test opens it. */
-  holdPublications(): { open(): Promise<void> };
+  /** From now on what other workers are to know is so when the test opens it, or never where it fails. */
+  holdPublications(): { open(): Promise<void>; fail(): Promise<void> };
   /** From now on the origin answers as it is sent a request. */
   answerAtOnce(answer: (handler: OriginHandler) => void): void;
   begin(request?: Partial<FetchRequest>): OneFetch;
@@ -111,13 +111,20 @@ export async function openFetchWorld(
     sent,
     aborted,
     holdPublications() {
-      const { promise, resolve } = Promise.withResolvers<void>();
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
       published = promise;
+      const settled = async (): Promise<void> => {
+        published = Promise.resolve();
+        await turn();
+      };
       return {
-        async open() {
+        open() {
           resolve();
-          published = Promise.resolve();
-          await turn();
+          return settled();
+        },
+        fail() {
+          reject(new Error('the other workers can not be reached'));
+          return settled();
         },
       };
     },
