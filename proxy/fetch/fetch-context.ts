@@ -40,6 +40,8 @@ export interface OriginFetchDependencies {
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
   /** The time until the origin's response head arrived. */
   originHead(route: string, durationMs: number): void;
+  /** Receives what was thrown by a fault of Weir's own. */
+  onInternalError(error: unknown): void;
 }
 
 export interface OriginFetchCounters {
@@ -236,7 +238,8 @@ export class FetchContext {
   /** What was to be stored has come whole, and was stored under this id, or not after all. */
   #learn(lesson: Lesson, entryId: string | null): void {
     const isKept = entryId !== null;
-    void this.deps.learner.learn({ ...lesson, entryId, answer: { ...lesson.answer, isKept } });
+    const { learner, onInternalError } = this.deps;
+    learner.learn({ ...lesson, entryId, answer: { ...lesson.answer, isKept } }).catch(onInternalError);
   }
 }
 

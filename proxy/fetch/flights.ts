@@ -25,6 +25,8 @@ export interface FetchPort<T extends FlightTypes> {
   /** What a result means for those who waited. `hasOthers`: others than its leader wait. */
   sharesOf(fetch: BegunFetch<T>, slot: FlightSlot, result: T['result'], hasOthers: boolean): FlightShares<T>;
   give(waiter: T['waiter'], given: T['given']): void;
+  /** `give` has thrown. */
+  giveFailed(error: unknown): void;
 }
 
 export type FlightLimit = 'waiters' | 'waiting';
@@ -283,7 +285,12 @@ export class Flights<T extends FlightTypes> {
 
   #give(place: Place<T>, given: T['given']): void {
     if (!this.#settle(place)) return;
-    this.#port.give(place.waiter, given);
+    try {
+      this.#port.give(place.waiter, given);
+    } catch (error) {
+      // The other waiters must still be given theirs, and the fetch must go on.
+      this.#port.giveFailed(error);
+    }
   }
 
   #settle(place: Place<T>): boolean {

@@ -192,6 +192,10 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     waiter.deliver(given);
   }
 
+  giveFailed(error: unknown): void {
+    this.#deps.onInternalError(error);
+  }
+
   /** Asks the origin, or the worker that owns the key. */
   begin(request: FetchRequest, slot: FlightSlot, flight: FetchPortEvents<FetchFlight>): Begun | null {
     if (!slot.isShared) this.counters.alone += 1;

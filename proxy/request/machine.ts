@@ -83,7 +83,7 @@ export const STEPS = {
   'serve-stale': ['private-fetch', 'discard'],
   'ask-origin': ['fetch', 'private-fetch', 'refuse'],
   fetch: ['serve-fetched', 'relay', 'stand-in', 'private-fetch', 'refuse'],
-  'serve-fetched': ['discard'],
+  'serve-fetched': ['private-fetch', 'discard'],
   'private-fetch': ['stand-in', 'refuse'],
   'stand-in': ['private-fetch', 'discard'],
   discard: ['lookup', 'private-fetch'],
@@ -196,6 +196,8 @@ export interface RequestMachineDependencies extends Judge<ActiveRoute> {
   peerFor(key: string): Peer | null;
   /** The configuration in force. */
   configuration(): RuntimeConfiguration;
+  /** Receives what a step has thrown after a wait. Its request is aborted. */
+  onInternalError(error: unknown): void;
   /** Whether the address is one of `listen.trusted-proxies`. */
   isTrusted(remoteAddress: string): boolean;
   /** Called before each step that follows from another. */
@@ -222,6 +224,19 @@ export class RequestMachine {
       onTransition?.(before, step.to);
       before = step.to;
       step = this.#take(step);
+    }
+  }
+
+  /**
+   * Goes on with a request that has waited. A throw ends this request alone: who calls may have others to give the same
+   * result.
+   */
+  #resume<From extends StepName>(from: From, { exchange }: RequestContext, next: () => Next<From>): void {
+    try {
+      this.#goOn(from, next());
+    } catch (error) {
+      this.#deps.onInternalError(error);
+      exchange.abort();
     }
   }
 
@@ -358,8 +373,9 @@ export class RequestMachine {
   #pending(context: RoutedContext): Next<'pending'> {
     const { fence, clock, pendingReads } = this.#deps;
     pendingReads.enter(context, () => {
-      const arrived = { ...context, arrival: fence.published(), arrivedAtMs: clock.nowMs() };
-      this.#goOn('pending', this.#toCache(arrived));
+      this.#resume('pending', context, () =>
+        this.#toCache({ ...context, arrival: fence.published(), arrivedAtMs: clock.nowMs() }),
+      );
     });
     return null;
   }
@@ -372,7 +388,7 @@ export class RequestMachine {
     if (wanted.length === 0) return this.#positioned(context, true);
     void positions.reached(wanted, context.route).then((isReached) => {
       if (context.exchange.closed) accessRecords.abandoned(context, 'position');
-      else this.#goOn('position', this.#positioned(context, isReached));
+      else this.#resume('position', context, () => this.#positioned(context, isReached));
     });
     return null;
   }
@@ -438,7 +454,9 @@ export class RequestMachine {
     peer.lookUp(wanted, (entry) => {
       if (context.exchange.closed) this.#deps.accessRecords.abandoned(context, 'peer');
       else
-        this.#goOn('ask-peer', entry === null ? otherwise : { to: 'decide', context, entry, isLatest: true });
+        this.#resume('ask-peer', context, () =>
+          entry === null ? otherwise : { to: 'decide', context, entry, isLatest: true },
+        );
     });
     return null;
   }
@@ -502,7 +520,7 @@ export class RequestMachine {
 
   #fetch(context: KeyedContext, why: FetchReason): Next<'fetch'> {
     const hasBegun = this.#deps.fetch.begin(context, why, (result) =>
-      this.#goOn('fetch', this.#fetched(context, why, result)),
+      this.#resume('fetch', context, () => this.#fetched(context, why, result)),
     );
     return hasBegun ? null : { to: 'private-fetch', context, reason: 'uncacheable', why };
   }
@@ -555,11 +573,9 @@ export class RequestMachine {
 
   #serveFetched(context: KeyedContext, why: FetchReason, fetched: FetchedEntry): Next<'serve-fetched'> {
     const served = this.#deps.serve.fetched(context, why, fetched);
-    if (served === 'to-origin') throw new Error('a request with such conditions is not fetched with others');
-    if (served === 'sent') return null;
     // Another lookup would join the flight that has just confirmed this entry.
-    const afterwards = { to: 'private-fetch', context, reason: 'damaged', why: MISSING } as const;
-    return { to: 'discard', context, entry: fetched.entry, afterwards };
+    const anew = { to: 'private-fetch', context, reason: 'damaged', why: MISSING } as const;
+    return afterServing(context, fetched.entry, served, anew);
   }
 
   /** The origin is asked for this client alone, though a stored response may exist. */
@@ -567,7 +583,7 @@ export class RequestMachine {
     if (onlyIfCached(context.request, context.route.config.cache)) return uncached(context);
     this.#deps.privateFetch.begin(context, reason, why, () => {
       if (!this.#deps.serve.mayStandIn(context, why)) return false;
-      this.#goOn('private-fetch', { to: 'stand-in', context, why });
+      this.#resume('private-fetch', context, () => ({ to: 'stand-in', context, why }));
       return true;
     });
     return null;
@@ -585,7 +601,7 @@ export class RequestMachine {
   #discard(context: KeyedContext, entry: StoredEntry, afterwards: Next<'discard'>): null {
     void this.#deps.tiers.discard(entry.head).then(() => {
       if (context.exchange.closed) this.#deps.accessRecords.abandoned(context, 'discard');
-      else this.#goOn('discard', afterwards);
+      else this.#resume('discard', context, () => afterwards);
     });
     return null;
   }
@@ -603,10 +619,12 @@ export class RequestMachine {
 /** Why the origin is asked where it has to evaluate the client's own conditions. */
 const UNMET: FetchReason = { ...MISSING, forward: 'request' };
 
+/** `anew`: taken once an entry whose content is damaged is forgotten. */
 function afterServing(
   context: KeyedContext,
   entry: StoredEntry,
   served: Served,
+  anew: Next<'discard'> = { to: 'lookup', context },
 ): Extract<Step, { readonly to: 'private-fetch' | 'discard' }> | null {
   switch (served) {
     case 'sent':
@@ -614,7 +632,7 @@ function afterServing(
     case 'to-origin':
       return { to: 'private-fetch', context, reason: 'precondition', why: UNMET };
     case 'damaged':
-      return { to: 'discard', context, entry, afterwards: { to: 'lookup', context } };
+      return { to: 'discard', context, entry, afterwards: anew };
     default:
       return served satisfies never;
   }

@@ -139,6 +139,7 @@ export class WorkerRuntime {
       originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
       outdateCopies: (head: EntryHead, urlTag: string) => this.#outdateCopies(head, urlTag),
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
+      onInternalError: (error: unknown) => log.error({ err: error }, 'a request failed unexpectedly'),
     };
     const learner = new Learner({ ...shared, shareLesson: (lesson) => this.#peers.shareLesson(lesson) });
     this.#writesInFlight = createWritesInFlight(start.writesInFlight, start.index, keyHash);

@@ -24,6 +24,7 @@ interface Asked extends BegunFetch<Texts> {
 /** Fetches whose results the test gives; what others are given of a result is told by its first word. */
 function open(maxWaiters = 10, maxWaiting = 100) {
   const asked: Asked[] = [];
+  const failures: unknown[] = [];
   const alone = new Set<string>();
   let isOpen = true;
   const port: FetchPort<Texts> = {
@@ -66,15 +67,16 @@ function open(maxWaiters = 10, maxWaiting = 100) {
       },
     }),
     give: (waiter, given) => void waiter.push(given),
+    giveFailed: (error) => void failures.push(error),
   };
   const flights = new Flights(port, { maxWaiters, maxWaiting });
-  const ask = (request: string) => {
-    const given: string[] = [];
+  const ask = (request: string, given: string[] = []) => {
     return { given, leave: flights.obtain(request, given) };
   };
   return {
     flights,
     asked,
+    failures,
     alone,
     ask,
     /** From now on nobody may join what is under way. */
@@ -140,6 +142,33 @@ describe('flights', () => {
     asked[1]!.deliver('vain');
     expect(asked).toHaveLength(2);
     expect(waiting.map(({ given }) => given[0])).toEqual(['vain', 'vain', 'in vain', 'in vain']);
+  });
+
+  it('give every waiter its result, and the next flight its waiters, though one throws at it', () => {
+    const { flights, asked, failures, ask, close } = open();
+    const fault = new Error('it can not be given anything');
+    const throwing = (): string[] =>
+      Object.assign([], {
+        push: () => {
+          throw fault;
+        },
+      });
+    ask('a', throwing());
+    const second = ask('a');
+    ask('a', throwing());
+    const last = ask('a');
+    close();
+    ask('a');
+    const next = ask('a');
+    asked[0]!.deliver('all');
+    expect([second.given, last.given]).toEqual([['all, joined with 1'], ['all, joined with 1']]);
+    expect(failures).toEqual([fault, fault]);
+    asked[0]!.over();
+    asked[1]!.over();
+    expect(asked).toHaveLength(3);
+    asked[2]!.deliver('all');
+    expect(next.given).toEqual(['all']);
+    expect(flights.waiting).toBe(1);
   });
 
   it('are given up with the last who waits, and not before', () => {

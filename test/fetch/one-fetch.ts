@@ -145,6 +145,9 @@ export async function openFetchWorld(
           newEntryId: () => (ids += 1).toString(16).padStart(16, '0'),
           feedOf: () => null,
           originHead: () => {},
+          onInternalError: (error) => {
+            throw error;
+          },
         },
         route,
         { ...REQUEST, ...request },

@@ -280,6 +280,43 @@ describe('how the origin is asked', () => {
   });
 });
 
+describe('a fetched response', () => {
+  it('is left to the origin where the client’s condition is not met', async () => {
+    const { get } = await machine(HEADERS);
+    // Requests with such a condition are not collapsed: this one gets it while it waits.
+    const fields: string[] = [];
+    const answer = await get('/', { fields }, () => {
+      if (fields.length > 0) return { status: 412 };
+      fields.push('If-Match', '"2"');
+      return FRESH;
+    });
+    expect(answer).toMatchObject({ status: 412, path: [...MISS, 'serve-fetched', 'private-fetch'] });
+  });
+
+  it('reaches the others where serving one client throws, and only that one is cut', async () => {
+    const fault = new Error('can not be served');
+    const logged: unknown[] = [];
+    let served = 0;
+    const { ask, answerAll } = await startWorkers(1, HEADERS, '', (deps) => ({
+      ...deps,
+      log: Object.assign(Object.create(deps.log), { error: ({ err }: { err: unknown }) => logged.push(err) }),
+      onTransition(_from, to) {
+        if (to !== 'serve-fetched') return;
+        served += 1;
+        if (served === 1) throw fault;
+      },
+    }));
+    const clients = [ask(0, '/'), ask(0, '/'), ask(0, '/')];
+    await answerAll(() => FRESH);
+    expect((await Promise.all(clients)).map(({ status, body }) => [status, body])).toEqual([
+      [0, ''],
+      [200, 'one'],
+      [200, 'one'],
+    ]);
+    expect(logged).toEqual([fault]);
+  });
+});
+
 describe('an origin that fails', () => {
   const SIE = 'stale-if-error=600';
 
