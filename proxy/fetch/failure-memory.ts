@@ -15,8 +15,8 @@ interface RememberedFailure {
 }
 
 /**
- * Failures of the origin, each until its own time is over. They are kept by flight key; those that speak of the origin
- * itself also by primary key, for requests that select other variants.
+ * Failures of the origin, each remembered until its `untilMs`. They are kept by flight key. Failures with the scope `origin`
+ * are also kept by primary key, for requests that select other variants.
  */
 export class FailureMemory {
   readonly #byFlightKey: LRUCache<string, RememberedFailure>;
@@ -27,7 +27,7 @@ export class FailureMemory {
     this.#byPrimaryKey = new LRUCache({ max: maxKeys });
   }
 
-  /** The failure that answers the request; null: none does. */
+  /** The failure that answers the request; null: there is none. */
   answerTo(
     { key: primary, method, originFields }: FetchRequest,
     key: string,
@@ -40,7 +40,7 @@ export class FailureMemory {
     return ofOrigin !== null && ofOrigin.isShared ? ofOrigin.found : null;
   }
 
-  /** The last failure at a request with this flight key. */
+  /** The last failure of a request with this flight key; null: none is remembered. */
   last(key: string, nowMs: number): KnownFailure | null {
     return remembered(this.#byFlightKey, key, nowMs)?.failure ?? null;
   }
@@ -63,7 +63,7 @@ export class FailureMemory {
     this.#byPrimaryKey.set(primary, { failure, found, isShared: failsAtOthers, key });
   }
 
-  /** The origin has answered a request with this key. */
+  /** The origin has responded to a request with this key. */
   forget(primary: string, key: string): void {
     this.#byFlightKey.delete(key);
     this.#byPrimaryKey.delete(primary);

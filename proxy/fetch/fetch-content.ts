@@ -18,7 +18,7 @@ export class FetchContent {
     writer?.attach(body);
   }
 
-  /** Until `release` the content can be read from its beginning, even if it is not stored. */
+  /** Keeps the content readable from its beginning until `release`, even if it is not stored. */
   hold(): void {
     this.#beginning ??= this.body.reader(0, () => {});
   }
@@ -33,12 +33,12 @@ export class FetchContent {
     this.writer?.append(chunk);
   }
 
-  /** The origin's content is complete. */
+  /** The origin's content is complete: appends the stored rest. */
   complete(): void {
     if (this.#rest !== null) this.append(this.#rest);
   }
 
-  /** Where it is not stored. */
+  /** Ends content that has no writer. */
   end(trailers: Fields): void {
     this.body.end(endToEnd(trailers));
   }

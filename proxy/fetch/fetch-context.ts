@@ -31,14 +31,14 @@ export interface OriginFetchDependencies {
   readonly maxObjectBytes: number;
   newEntryId(): string;
   trustOf(route: ActiveRoute): FeedTrust;
-  /** The route's own. */
+  /** The route's feed; null: it has none. */
   feedOf(route: ActiveRoute): FeedView | null;
   /**
-   * Makes all older copies of the entry invalid, because they lack its new tags or fields. Resolves with the head that
-   * may be used then; never rejects.
+   * Makes all older copies of the entry invalid, because they lack its new tags or fields. Resolves with the head
+   * that may be used from then on; never rejects.
    */
   outdateCopies(head: EntryHead, urlTag: string): Promise<EntryHead>;
-  /** The time until the origin's response head arrived. */
+  /** Records the time from the request to the origin's response head. */
   originHead(route: string, durationMs: number): void;
   /** Receives what was thrown by a fault of Weir's own. */
   onInternalError(error: unknown): void;
@@ -209,7 +209,7 @@ export class FetchContext {
       asked: {
         method,
         conditions: own.length > 0 ? 'own' : 'none',
-        // A fresh entry that the client's directives rejected counts only if the request validated it.
+        // A fresh entry that only the client's directives rejected is in question only if the request validated it.
         isInQuestion: !replacesServed || own.length > 0,
       },
       floor: this.snapshot.floor,
@@ -219,7 +219,7 @@ export class FetchContext {
     return { key, route, answer, urlTag: this.urlTag, entryId: null };
   }
 
-  /** `range`: the requested part; the whole was not requested. */
+  /** The response with the request that it answers. `range`: the fields by which the rest of a part was requested. */
   received(fields: Fields, range: Fields = []): Update {
     const { deps, route, snapshot } = this;
     const { request, asksPart, authority } = this.request;
@@ -235,7 +235,7 @@ export class FetchContext {
     };
   }
 
-  /** What was to be stored has come whole, and was stored under this id, or not after all. */
+  /** Applies the lesson when storing has ended. `entryId`: the stored entry; null: the response was not stored. */
   #learn(lesson: Lesson, entryId: string | null): void {
     const isKept = entryId !== null;
     const { learner, onInternalError } = this.deps;

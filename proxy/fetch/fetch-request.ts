@@ -12,13 +12,13 @@ export interface FetchRequest {
   readonly route: string;
   /** HEAD: the request to the origin asks for no content. */
   readonly method: 'GET' | 'HEAD';
-  /** Normalised; `query` as keyed, empty: none. */
+  /** Normalised; `query` as the key has it; empty: none. */
   readonly path: string;
   readonly query: string;
-  /** Effective, of the client's request. */
+  /** The effective authority of the client's request. */
   readonly authority: string;
   readonly scheme: string;
-  /** The client's fields, from which Vary selects. */
+  /** The client's request, by whose fields Vary selects. */
   readonly request: RequestView;
   /** The fields that are sent to the origin, without validators. */
   readonly originFields: Fields;
@@ -33,11 +33,11 @@ export interface FetchRequest {
 
 /** A waiter for the result of a fetch: a client, another worker, or a background refresh. */
 export interface Waiter {
-  /** The fence's sequence when the request came. */
+  /** The fence's sequence when the request arrived. */
   readonly arrival: number;
-  /** Wall clock, when the request came. */
+  /** Wall clock, when the request arrived. */
   readonly arrivedAtMs: number;
-  /** Monotonic time at which the wait began: a request sent to the origin later was sent after this request came. */
+  /** Monotonic time at which the wait began: a request sent to the origin later was sent after this request arrived. */
   readonly waitsSinceMs: number;
   readonly request: RequestView;
   /** Called once. */
@@ -72,7 +72,10 @@ export interface FailureTerms {
 
 export interface FetchedEntry {
   readonly kind: 'entry';
-  /** Without an id it has no content at all, and is not stored. Else its content is in memory, or else in `body` where that is given, or else on disk. */
+  /**
+   * An entry without an id (the response to a HEAD) has no content and is not stored. The content of any other is in
+   * `entry.content`; if that is null, in `body`; if that is null too, on disk.
+   */
   readonly entry: StoredEntry;
   readonly body: FlightBody | null;
   /** The status of the origin's response: 304 if it confirmed the entry; null: no request was sent. */

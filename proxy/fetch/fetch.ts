@@ -15,8 +15,8 @@ import { start } from './states/start.ts';
 import { storable } from './states/storable.ts';
 
 /**
- * Asks the origin on behalf of a flight: validates what is stored, or fetches; stores the response while it streams, and
- * commits the entry only when the body is whole. Runs the states of `machine.ts`.
+ * Asks the origin on behalf of a flight: validates stored entries or fetches a response, stores the response while it
+ * streams, and commits the entry only when the body is complete. Runs the states of `machine.ts`.
  */
 export class OriginFetch implements OriginHandler {
   /** What each state does. */
@@ -95,7 +95,7 @@ export class OriginFetch implements OriginHandler {
       switch (event.kind) {
         case 'published':
           return event.by === state ? event.next : null;
-        // A response without content is whole at its head.
+        // A response without content is complete with its head.
         case 'end':
           return content === null ? null : 'keep';
         case 'failure':
@@ -150,7 +150,7 @@ export class OriginFetch implements OriginHandler {
     this.#onTransition = onTransition;
   }
 
-  /** When the origin was asked. */
+  /** The state when the origin was asked. */
   get snapshot(): FetchSnapshot {
     return this.#context.snapshot;
   }
@@ -218,7 +218,7 @@ export class OriginFetch implements OriginHandler {
     return run(this, state);
   }
 
-  /** The state that follows when the event happens; null: it changes nothing; `keep`: a later state takes it. */
+  /** The state that follows the event; null: the current state goes on; `keep`: a later state takes the event. */
   #after(state: FetchState, event: FetchEvent): FetchState | 'keep' | null {
     if (event.kind === 'data') {
       this.#append(event.chunk);
@@ -248,7 +248,7 @@ export class OriginFetch implements OriginHandler {
     if (state.at !== 'body') return;
     const { content } = state;
     content.append(chunk);
-    // An endless response must not go on without a reader.
+    // An endless response that is no longer stored must not go on without a reader.
     if (content.writer?.isLost === true) content.body.desertIfUnread();
   }
 }

@@ -11,8 +11,8 @@ import {
 export interface FetchesDependencies extends FetchSharingDependencies, FlightBounds {}
 
 /**
- * The fetches of one worker: for one thing that is missing or stale there is one request to the origin, however many
- * wait, on whichever worker.
+ * The fetches of one worker. Concurrent requests for the same missing or stale entry share one request to the origin, also
+ * across workers.
  */
 export class Fetches {
   readonly #sharing: FetchSharing;
@@ -37,31 +37,32 @@ export class Fetches {
   }
 
   /**
-   * Joins a fetch that may answer the waiter, or starts one. Returns what a waiter that leaves calls; false: it was
-   * answered before.
+   * Joins a fetch that may answer the waiter, or starts one. Calls `waiter.deliver` once, perhaps before it returns. A waiter
+   * that leaves calls the returned function, which returns false if the waiter already has its result.
    */
   obtain(request: FetchRequest, waiter: Waiter): () => boolean {
     return this.#flights.obtain(request, waiter);
   }
 
-  /** Whether the origin is asked about this already, or is known to fail at it. */
+  /** Whether a fetch with the key of the request is running, or a remembered failure of the origin answers the request. */
   isUnderWay(request: FetchRequest): boolean {
     const key = this.#sharing.keyOf(request);
     return this.#flights.has(key) || this.#sharing.failureFor(request, key) !== null;
   }
 
+  /** Whether recent responses to such requests were private, so that the request is sent without waiting for others. */
   isHitForMiss(request: FetchRequest): boolean {
     return this.#sharing.isHitForMiss(request);
   }
 
-  /** What was answered to such a request can be stored after all. */
+  /** A response to such a request could be stored: later ones are collapsed again. */
   forgetHitForMiss(request: FetchRequest): void {
     this.#sharing.forgetHitForMiss(request);
   }
 
   /**
-   * What the origin has answered to a request that was passed on, for such responses are each for one alone. Where it
-   * fails, those who come later wait for one another again: what it is asked must not grow with the number of clients.
+   * Records the origin's answer to a request that was not collapsed because of hit-for-miss. A failure that may concern other
+   * requests ends hit-for-miss for the key: the requests to a failing origin must not grow with the number of clients.
    */
   notePassed(request: FetchRequest, answer: PassedAnswer): void {
     this.#sharing.notePassed(request, answer);

@@ -24,14 +24,14 @@ export type FlightResult =
       readonly reason: NotStoredReason;
     }
   | { readonly kind: 'private'; readonly reason: NotStoredReason }
-  /** `judged`: as the worker that asked the origin has judged it. */
+  /** `judged`: the terms that the worker that asked the origin has decided; null: this worker asked. */
   | { readonly kind: 'failed'; readonly failure: OriginFailure; readonly judged: FailureTerms | null }
   | { readonly kind: 'failing'; readonly status: number; readonly judged: FailureTerms }
   | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' }
   /** The worker that ran the fetch has died: all waiters start again. */
   | { readonly kind: 'owner-lost' };
 
-/** Called by a fetch, of the origin or of another worker. */
+/** Called by a fetch from the origin or from another worker. */
 export interface FetchEvents {
   inform(status: number, fields: Fields): void;
   deliver(result: FlightResult): void;

@@ -24,17 +24,17 @@ export type DepartureReason =
   | 'vary'
   /** The response was private to the client whose request was sent. */
   | 'private'
-  /** So it was, and maybe for what that request carried: the response to another may be shared. */
+  /** Private too, but perhaps because of what that request carried: the response to another request may be shared. */
   | 'one-request';
 
 export interface FetchTermsOptions {
   readonly fence: FenceReader;
   readonly mechanisms: Mechanisms;
-  /** Tags that every response to this request will bear; null where another worker asks the origin. */
+  /** Tags of every response to this request; null: another worker asks the origin. */
   readonly knownTags: TagHashes | null;
   /** The fence's sequence before the request was sent, to the origin or to another worker. */
   readonly floor: number;
-  /** Monotonic, then. */
+  /** Monotonic time when `floor` was read. */
   readonly startedAtMs: number;
   readonly route: ActiveRoute;
   /** The request that is sent. */
@@ -57,14 +57,14 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
     return this.#options.fence.published();
   }
 
-  /** Before the head only the tags are known that every response to the request will bear. */
+  /** Before the response's head, only `knownTags` of its tags are known. */
   mayAwait(waiter: Waiter): boolean {
     if (!this.#hasContentFor(waiter)) return false;
     const { knownTags, floor, startedAtMs, route, trustOf } = this.#options;
     const isLate = waiter.waitsSinceMs > startedAtMs;
     // A request that demands validation can't join a fetch that began before it arrived.
     if (isLate && wantsOrigin(waiter.request, route.config.cache)) return false;
-    // While the feed is lost a change before its arrival may come into force after it, when the feed is live again.
+    // While the feed is lost, a change from before the arrival comes into force only when the feed is live again.
     if (isLate && trustOf(route) === 'revalidate') return false;
     return knownTags === null || !this.#isSuperseded(waiter, null, knownTags, floor, false);
   }
@@ -76,7 +76,7 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
     return this.departure(waiter, null, entry) === null ? collapsed(result) : null;
   }
 
-  /** `joinedAt`: the fence's sequence when it joined, at which the feed was trusted as it was then; null: it joins now. */
+  /** Null: the entry may answer the waiter. `joinedAt`: the fence's sequence when the waiter joined; null: it joins now. */
   departure(waiter: Waiter, joinedAt: number | null, entry: StoredEntry): DepartureReason | null {
     const { route, startedAtMs, trustOf } = this.#options;
     const decision = decideSharing({
@@ -99,7 +99,7 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
       default:
         return decision satisfies never;
     }
-    // What another worker has found to be valid is so up to when it was asked.
+    // An entry that another worker found valid is valid up to the floor at which that worker was asked.
     const floor = Math.max(entry.floor, this.#options.floor);
     return this.#isSuperseded(waiter, joinedAt, entry.tagHashes, floor, entry.possiblyStale)
       ? 'invalidated'
@@ -112,8 +112,9 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
   }
 
   /**
-   * Whether the waiter came after something was in force that this flight may not show. `joinedAt`: null: it joins now, with
-   * the feed as it is now, which may have caught up since the waiter came.
+   * Whether an invalidation that this flight's result may not show was in force when the waiter arrived or joined; `joinedAt`
+   * null: it joins now. The join counts because a feed that has caught up since the arrival may have published changes from
+   * before it.
    */
   #isSuperseded(
     waiter: Waiter,
@@ -124,19 +125,19 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
   ): boolean {
     const { fence, mechanisms, route, startedAtMs, trustOf } = this.#options;
     if (!mechanisms.arrivalInFlights) return false;
-    // As in `judge`: the feed's proof before the fence.
+    // The feed's trust is read before the fence, as in `judge`.
     const trust = trustOf(route);
     const until = Math.max(waiter.arrival, joinedAt ?? fence.published());
     if (fence.invalidatedBetween(tags, floor, until)) return true;
-    // A request that came before the fetch began may use the result as it is.
+    // A request that arrived before the fetch began may use the result as it is.
     if (waiter.waitsSinceMs <= startedAtMs) return false;
-    // It may show what was there before an invalidation of any of its tags, for one of which the origin's lag may have
-    // passed meanwhile; and while the feed is not live, a change that no feed has told yet may have happened since.
+    // A possibly stale result may show the state before an invalidation whose read lag had passed when the waiter arrived.
+    // While the feed is not live, a change that it has not delivered yet may have been committed since the fetch began.
     return possiblyStale || trust === 'revalidate';
   }
 }
 
-/** As one is given it whose request was not sent. */
+/** The result for a waiter whose request was not sent. */
 export function collapsed(result: FlightResult & { readonly kind: 'entry' }): FetchResult {
   return { ...result, collapsed: true, ownFields: [] };
 }

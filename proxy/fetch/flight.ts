@@ -1,10 +1,10 @@
 /**
- * One fetch and everybody who waits for it: the first that joined leads, for its request is the one that is sent. A leaf:
- * who may join, and what each is given, is asked of the fetch side (`FlightTerms`, and `FetchPort` in `flights.ts`).
+ * One fetch and its waiters. The first that joined is the leader: its request is the one that is sent. The fetch side
+ * decides who may join and what each waiter receives (`FlightTerms`, and `FetchPort` in `flights.ts`).
  */
 export class Flight<Member, T extends FlightTypes> {
   readonly #terms: FlightTerms<T>;
-  /** With what was in force when each joined. */
+  /** Each with `FlightTerms.inForce` when it joined. */
   readonly #members = new Map<Member, number>();
   #leader: Member | null = null;
   #result: T['result'] | null = null;
@@ -22,12 +22,12 @@ export class Flight<Member, T extends FlightTypes> {
     return this.#result === null && !this.#ended;
   }
 
-  /** null: it has left, or the result has been given. */
+  /** null: it has left, or has its result. */
   get leader(): Member | null {
     return this.#leader !== null && this.#members.has(this.#leader) ? this.#leader : null;
   }
 
-  /** Whether this flight may answer the waiter, as far as is known; `given`: at once. */
+  /** Null: this flight can't answer the waiter. `given`: the result, if it is there; null: the waiter may join. */
   admits(waiter: T['waiter']): { readonly given: T['given'] | null } | null {
     if (this.#ended) return null;
     if (this.#result === null) return this.#terms.mayAwait(waiter) ? TO_WAIT : null;
@@ -46,7 +46,7 @@ export class Flight<Member, T extends FlightTypes> {
     return this.#members.size > 0;
   }
 
-  /** Ends the wait of all members. Returns them, each with the sequence that was in force when it joined. */
+  /** Ends the wait of all members. Returns them, each with `FlightTerms.inForce` when it joined. */
   deliver(result: T['result']): readonly (readonly [Member, number])[] {
     this.#result = result;
     const members = [...this.#members];
@@ -60,7 +60,7 @@ export class Flight<Member, T extends FlightTypes> {
   }
 }
 
-/** Types of what flights pass on without reading it. */
+/** Types of the values that flights pass on without reading them. */
 export interface FlightTypes {
   request: unknown;
   waiter: unknown;
@@ -69,13 +69,13 @@ export interface FlightTypes {
   given: unknown;
 }
 
-/** The questions of a flight to its fetch. */
+/** The decisions that a flight leaves to the fetch side. */
 export interface FlightTerms<T extends FlightTypes> {
-  /** A number for what is in force now. */
+  /** A number that grows with each invalidation. */
   inForce(): number;
-  /** Whether the waiter may have the result that is being waited for, as far as is known. */
+  /** Whether the result may answer the waiter, as far as is known before the result is there. */
   mayAwait(waiter: T['waiter']): boolean;
-  /** What a waiter is given that comes when the result is there; null: the result is not for it. */
+  /** The result for a waiter that comes when it is there; null: the result can't answer the waiter. */
   given(waiter: T['waiter'], result: T['result']): T['given'] | null;
 }
 

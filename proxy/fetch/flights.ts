@@ -1,28 +1,28 @@
 import { Flight, type FlightTerms, type FlightTypes } from './flight.ts';
 
-/** At most one flight of a key runs and one waits, but for a body that still streams while the next one asks. */
+/** Flights of one key that may run at once. Waiters that none of them may answer wait for the next flight (`Slot.next`). */
 const FLIGHTS_A_KEY = 2;
 
-/** After this many flights with a result private to another client, a waiter gets a flight of its own. */
+/** After this many flights whose result was for another request only, a waiter no longer waits (`again-bounded`). */
 const FLIGHTS_IN_VAIN = 2;
 
 /** The operations that flights need from the fetch side, which interprets requests and results. */
 export interface FetchPort<T extends FlightTypes> {
   /** Requests with one key may share a flight. */
   keyOf(request: T['request']): string;
-  /** What answers the request without a flight; null: nothing does. */
+  /** A result that answers the request without a flight; null: there is none. */
   knownAnswer(request: T['request'], key: string): T['given'] | null;
-  /** Whether such requests would wait for one another in vain. */
+  /** Whether the results of such requests can't be shared, so that each request has a flight of its own. */
   asksAlone(request: T['request'], key: string): boolean;
-  /** Whether a flight for this request may answer all with its key. */
+  /** Whether a flight for this request may answer all requests with its key. */
   answersAll(request: T['request']): boolean;
   /** The result for a waiter beyond the limit of waiters. */
   refusal(limit: FlightLimit): T['given'];
-  /** The result for a request for which no fetch is possible any more. */
+  /** The result for a request for which `begin` returned null. */
   goneAnswer(): T['given'];
-  /** Prepares a fetch for all who join the flight; null: nothing can be fetched for the request any more. */
+  /** Prepares a fetch for all waiters that join the flight; null: the request can't be fetched any more. */
   begin(request: T['request'], slot: FlightSlot, events: FetchPortEvents<T>): BegunFetch<T> | null;
-  /** What a result means for those who waited. `hasOthers`: others than its leader wait. */
+  /** Decides what each waiter receives. `hasOthers`: others than the leader wait for this flight or the next. */
   sharesOf(fetch: BegunFetch<T>, slot: FlightSlot, result: T['result'], hasOthers: boolean): FlightShares<T>;
   give(waiter: T['waiter'], given: T['given']): void;
   /** `give` has thrown. */
@@ -31,23 +31,23 @@ export interface FetchPort<T extends FlightTypes> {
 
 export type FlightLimit = 'waiters' | 'waiting';
 
-/** The flights of one key; of a request that is answered for itself: the one. */
+/** The flights of one key, or the only flight of a request that asks alone. */
 export interface FlightSlot {
   readonly key: string;
   /** Whether others may join. */
   readonly isShared: boolean;
 }
 
-/** Called by a fetch. */
+/** The functions of a flight that its fetch calls. */
 export interface FetchPortEvents<T extends FlightTypes> {
-  /** The one whose request is sent; null: it has left, or has been answered. */
+  /** The waiter whose request is sent; null: it has left, or has its result. */
   leader(): T['waiter'] | null;
   deliver(result: T['result']): void;
   /** The fetch has ended. May be called more than once. */
   over(): void;
 }
 
-/** Its methods are called only after `begin` has returned it. */
+/** A fetch that is prepared. It calls no event before `start`. */
 export interface BegunFetch<T extends FlightTypes> {
   readonly terms: FlightTerms<T>;
   start(): void;
@@ -55,22 +55,22 @@ export interface BegunFetch<T extends FlightTypes> {
 }
 
 export interface FlightShares<T extends FlightTypes> {
-  /** Whether those who come later may have the result. */
+  /** Whether waiters that come later may have the result. */
   readonly isJoinable: boolean;
-  /** Whether only the leader can use it. */
+  /** Whether only the leader can use the result. If the leader has left, the fetch is abandoned. */
   readonly isForLeader: boolean;
   readonly leader: FlightShare<T>;
-  /** `joinedWith`: what was in force when it joined. */
+  /** `joinedWith`: `FlightTerms.inForce` when the waiter joined. */
   of(waiter: T['waiter'], request: T['request'], joinedWith: number): FlightShare<T>;
 }
 
 export type FlightShare<T extends FlightTypes> =
   | { readonly kind: 'give'; readonly given: T['given'] }
-  /** It waits for another flight. */
+  /** The waiter joins or starts another flight. */
   | { readonly kind: 'again' }
-  /** The same, but not without end: then it is given this; null: it has a flight of its own. */
+  /** The same, up to `FLIGHTS_IN_VAIN` flights. Then it receives `last`; null: it has a flight of its own. */
   | { readonly kind: 'again-bounded'; readonly last: T['given'] | null }
-  /** It has a flight of its own. */
+  /** The waiter has a flight of its own. */
   | { readonly kind: 'alone' };
 
 export interface FlightBounds {
@@ -79,8 +79,8 @@ export interface FlightBounds {
 }
 
 /**
- * The flights of one worker: for one thing that is missing or stale there is one fetch, however many wait. What is fetched
- * is asked of the port.
+ * The flights of one worker: concurrent requests with one key share a fetch. The port interprets requests and results; this
+ * file knows no HTTP.
  */
 export class Flights<T extends FlightTypes> {
   readonly #port: FetchPort<T>;
@@ -112,8 +112,8 @@ export class Flights<T extends FlightTypes> {
   }
 
   /**
-   * Joins a flight that may answer the waiter, or starts one. Returns what a waiter that leaves calls; false: it was
-   * answered before.
+   * Joins a flight that may answer the waiter, or starts one. The waiter receives one result, perhaps before this returns. A
+   * waiter that leaves calls the returned function, which returns false if the waiter already has its result.
    */
   obtain(request: T['request'], waiter: T['waiter']): () => boolean {
     if (this.#waiting >= this.#bounds.maxWaiting) {
@@ -170,7 +170,7 @@ export class Flights<T extends FlightTypes> {
     running.flight.join(place);
   }
 
-  /** A flight for one waiter, which validates and stores like any other. */
+  /** Starts a flight that no other request may join. Its fetch validates and stores like any other. */
   #startAlone(place: Place<T>): void {
     const key = this.#port.keyOf(place.request);
     const slot: Slot<T> = { key, running: [], next: [], isShared: false };
@@ -215,13 +215,13 @@ export class Flights<T extends FlightTypes> {
       if (share.kind === 'give') this.#give(place, share.given);
       else leaving.push([place, share]);
     }
-    // Only when all others have been given the result: members that enter again may start flights.
+    // Only after all others have the result: members that enter again may start flights.
     for (const [place, share] of leaving) this.#send(place, share);
     if (shares.isForLeader && leader === null) fetch.abandon();
     this.#startNext(slot);
   }
 
-  /** To where it waits next. */
+  /** Carries out the share of a waiter that the result does not answer. */
   #send(place: Place<T>, share: FlightShare<T>): void {
     if (place.isSettled) return;
     switch (share.kind) {
@@ -258,7 +258,7 @@ export class Flights<T extends FlightTypes> {
     if (at >= 0) slot.running.splice(at, 1);
   }
 
-  /** Those who wait for any flight get the one that starts now: it begins after all of them came. */
+  /** One flight starts for all waiters in `next`: it begins after they arrived. Those whose flight may answer all enter first. */
   #startNext(slot: Slot<T>): void {
     if (slot.running.length === 0) this.#alone.delete(slot);
     if (slot.next.length > 0 && slot.running.length < FLIGHTS_A_KEY) {
@@ -313,13 +313,13 @@ interface RunningFlight<T extends FlightTypes> {
   isOver: boolean;
 }
 
-/** Where a waiter stands. */
+/** A waiter, and the flight that it waits for. */
 interface Place<T extends FlightTypes> {
   readonly request: T['request'];
   readonly waiter: T['waiter'];
   slot: Slot<T> | null;
   running: RunningFlight<T> | null;
-  /** Flights that it waited through whose result was for another alone. */
+  /** Flights that it waited for and whose result was for another request only. */
   inVain: number;
   isSettled: boolean;
 }

@@ -1,11 +1,11 @@
 /**
- * One fetch as a state machine: a request to the origin, from what is asked to the last byte that is stored. Each state's
- * function returns the next state; `head`, `publish`, `body` and `store` wait for an event instead. `TRANSITIONS` lists
- * which states may follow which.
+ * One fetch as a state machine: a request to the origin, from the choice of its conditions to the commit of the entry. Each
+ * state's function returns the next state; `head`, `publish`, `body` and `store` wait for an event instead. `TRANSITIONS`
+ * lists which states may follow which.
  *
  * `fetch.ts` runs the machine; states of more than a few lines are in `states/`. Two decisions are made elsewhere: what a
- * response says about what is stored (`policies/rfc9111/learning.ts`, carried out by `store/learner.ts`), and with whom
- * it is shared (`policies/rfc9111/sharing.ts`, when the flight is given the result).
+ * response means for stored entries (`policies/rfc9111/learning.ts`, applied by `store/learner.ts`), and which waiters share
+ * it (`policies/rfc9111/sharing.ts`, when the flight receives the result).
  */
 import type { Fields } from '../../policies/http/fields.ts';
 import type { NotStoredReason, StoredMeta } from '../../policies/model.ts';
@@ -15,7 +15,7 @@ import type { Lesson } from '../store/learner.ts';
 import type { FetchContent } from './fetch-content.ts';
 import type { FlightResult } from './flight-result.ts';
 
-/** Each state with those that may follow. */
+/** Each state with the states that may follow it. */
 export const TRANSITIONS = {
   start: ['head'],
   head: ['confirm', 'complete', 'storable', 'private', 'retry', 'fail', 'abandon'],
@@ -37,14 +37,14 @@ export const TRANSITIONS = {
 /** The state of that name, with its data. */
 export type FetchStateAt<At extends FetchState['at']> = Extract<FetchState, { readonly at: At }>;
 
-/** What may follow the state. */
+/** The states that may follow `At`. */
 export type NextFetchState<At extends FetchState['at']> = FetchStateAt<(typeof TRANSITIONS)[At][number]>;
 
 export type FetchState =
   | { readonly at: 'start' }
-  /** The request is sent, and its response's head awaited. */
+  /** The request is sent; the response's head is awaited. */
   | { readonly at: 'head'; readonly asked: AskedEntries }
-  /** 304. */
+  /** The response is a 304. */
   | { readonly at: 'confirm'; readonly asked: AskedEntries; readonly fields: Fields }
   /** 206 to a request for the rest of a stored part. */
   | {
@@ -61,7 +61,7 @@ export type FetchState =
       readonly fields: Fields;
       readonly meta: StoredMeta;
     }
-  /** A response that is not stored: for the client alone whose request was sent. */
+  /** A response that is not stored: only the client whose request was sent receives it. */
   | {
       readonly at: 'private';
       readonly status: number;
@@ -73,40 +73,40 @@ export type FetchState =
   | {
       readonly at: 'publish';
       readonly until: Promise<NextFetchState<'publish'>>;
-      /** What comes in meanwhile. */
+      /** Receives the content meanwhile; null: the response has none. */
       readonly content: FetchContent | null;
     }
   /** The waiters receive the result. */
   | { readonly at: 'deliver'; readonly result: FlightResult; readonly content: FetchContent | null }
   /** The content is being received. */
   | { readonly at: 'body'; readonly content: FetchContent }
-  /** The content is whole, and being brought to where the entry is found. */
+  /** The content is complete and is being committed to the tiers. */
   | { readonly at: 'store'; readonly content: FetchContent; readonly trailers: Fields }
   /** The request is sent again without conditions. */
   | { readonly at: 'retry'; readonly asked: AskedEntries }
   /** The origin failed before anything was delivered. */
   | { readonly at: 'fail'; readonly failure: OriginFailure; readonly content: FetchContent | null }
-  /** The response has no waiter, no reader and no writer any more. */
+  /** The response has no waiter, reader or writer any more. */
   | { readonly at: 'abandon'; readonly content: FetchContent | null }
   /** The content is incomplete. */
   | { readonly at: 'cut'; readonly content: FetchContent | null }
   | { readonly at: 'end' };
 
-/** What the origin is asked about besides the request itself. */
+/** Stored entries that the request asks the origin to confirm or to complete. */
 export interface AskedEntries {
   /** Entries that could have answered the request. */
   readonly own: readonly StoredEntry[];
-  /** Entries for other requests, whose content would do (RFC 9111 §4.1). */
+  /** Entries of other variants, whose content the origin may select for this request (RFC 9111 §4.1). */
   readonly others: readonly StoredEntry[];
   /** A stored part that the origin is asked to complete (RFC 9111 §3.4). */
   readonly incomplete: StoredEntry | null;
-  /** What is added to the request for these. */
+  /** The fields that are added to the request for these entries. */
   readonly conditions: Fields;
-  /** Only the client's directives had it asked for: others are served still, from copies of what is stored. */
+  /** A stored entry still answers other requests without validation: only the client's directives caused this fetch. */
   readonly replacesServed: boolean;
 }
 
-/** What happens to a fetch from outside. */
+/** The events that a fetch receives. */
 export type FetchEvent =
   | { readonly kind: 'head'; readonly status: number; readonly fields: Fields }
   | { readonly kind: 'data'; readonly chunk: Uint8Array }
@@ -116,7 +116,7 @@ export type FetchEvent =
   | { readonly kind: 'abandoned' }
   /** The content has no reader and is not stored. */
   | { readonly kind: 'deserted' }
-  /** What the state `by` waited for is done. */
+  /** The promise that the state `by` waited for has resolved. */
   | { readonly kind: 'published'; readonly by: FetchState; readonly next: NextFetchState<'publish'> }
   /** The entry can be found in the tiers, or it will never be stored. */
   | { readonly kind: 'stored' };

@@ -1,4 +1,4 @@
-/** Reads from an origin's response head that are not rules of the RFCs. */
+/** Functions that read an origin's response head, apart from the rules of the RFCs. */
 import { fieldValue, fieldValues, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { endToEnd } from '../../policies/http/hop-by-hop.ts';
 import type { StoredMeta } from '../../policies/model.ts';
@@ -8,7 +8,7 @@ export function setCookies(received: Fields): string[] {
   return fieldValues(received, 'set-cookie').flatMap((value) => ['Set-Cookie', value]);
 }
 
-/** End-to-end fields that are not stored: Set-Cookie under `strip`, and those that no-cache or private name. */
+/** End-to-end fields that are not stored: Set-Cookie under `strip`, and fields named by no-cache or private. */
 export function unstoredFields(received: Fields, stored: Fields): string[] {
   const names = new Set(['age', 'content-length', 'content-range']);
   for (let i = 0; i < stored.length; i += 2) names.add(stored[i]!.toLowerCase());

@@ -36,7 +36,7 @@ export interface FetchSharingDependencies extends OriginFetchDependencies {
   /** null: a single worker. */
   readonly peers: Peers | null;
   readonly hitForMiss: HitForMiss;
-  /** Keys whose failure is remembered. */
+  /** How many keys' failures are remembered at most. */
   readonly maxFailures: number;
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
@@ -47,16 +47,16 @@ export interface FlightCounters extends OriginFetchCounters {
   asked: number;
   /** Waiters that received the response to another waiter's request. */
   collapsed: number;
-  /** Waiters that moved to a later flight because of an invalidation before they came. */
+  /** Waiters that moved to a later flight because of an invalidation before they arrived. */
   superseded: number;
-  /** Waiters that sent their own request, because the response was private to another client. */
+  /** Flights that no other request could join, because responses were private to one client. */
   alone: number;
-  /** Requests that were answered by the origin's failure at another one. */
+  /** Requests that were answered with the origin's failure at another request. */
   failing: number;
   refused: number;
 }
 
-/** Of a request that was passed on. */
+/** The origin's answer to a request that was not collapsed. */
 export type PassedAnswer =
   | { readonly kind: 'answered'; readonly status: number }
   | { readonly kind: 'failed'; readonly failure: OriginFailure };
@@ -90,10 +90,10 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     conditionsRefused: 0,
   };
   readonly #deps: FetchSharingDependencies;
-  /** By primary key, the names that the last response's Vary gave. */
+  /** By primary key: the field names of the last response's Vary. */
   readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });
   readonly #failures: FailureMemory;
-  /** At the last request, where the origin failed. */
+  /** The failure of the slot's last fetch, if it failed. */
   readonly #lastFailures = new WeakMap<FlightSlot, KnownFailure>();
 
   constructor(deps: FetchSharingDependencies) {
@@ -105,7 +105,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     const { hitForMiss, clock } = this.#deps;
     const key = this.keyOf(request);
     const nowMs = clock.monotonicMs();
-    // While the origin fails its failure answers, and it is asked by one at a time.
+    // While a remembered failure answers requests, the origin receives one request at a time.
     if (this.failureFor(request, key) !== null) return false;
     return (
       hitForMiss.has(key, nowMs) || (request.method === 'HEAD' && hitForMiss.has(knownBy(key, 'HEAD'), nowMs))
@@ -138,7 +138,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, key);
   }
 
-  /** What is remembered of the origin's failure, where it answers the request; who demands the origin's response asks. */
+  /** The remembered failure that answers the request; null: there is none, or the request demands the origin's response. */
   failureFor(request: FetchRequest, key: string): FailureFound | null {
     const found = this.#failures.answerTo(request, key, this.#deps.clock.monotonicMs());
     if (found === null) return null;
@@ -147,8 +147,8 @@ export class FetchSharing implements FetchPort<FetchFlight> {
   }
 
   /**
-   * One flight a variant, as far as the variants are known; requests with credentials, and for parts, have flights of their
-   * own.
+   * The flight key: one for each variant, as far as the variants are known. Requests with Authorization, and requests for a
+   * part, have keys of their own.
    */
   keyOf({ key, request, asksPart, route }: FetchRequest): string {
     const names = this.#varies.get(key);
@@ -167,13 +167,13 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     return known;
   }
 
-  /** Clients that would wait for one another in vain; a refresh that nobody waits for is begun once, as ever. */
+  /** True for a client's request if the key's responses are known to be private. Background refreshes are always collapsed. */
   asksAlone({ priority, method }: FetchRequest, key: string): boolean {
     const { hitForMiss, clock } = this.#deps;
     return priority === 'client' && hitForMiss.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
   }
 
-  /** A HEAD joins a GET, not the other way round. */
+  /** A HEAD may join the flight of a GET; a GET can't join the flight of a HEAD. */
   answersAll({ method }: FetchRequest): boolean {
     return method === 'GET';
   }
@@ -196,14 +196,14 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     this.#deps.onInternalError(error);
   }
 
-  /** Asks the origin, or the worker that owns the key. */
+  /** Prepares a request to the origin, or a subscription at the worker that owns the key. */
   begin(request: FetchRequest, slot: FlightSlot, flight: FetchPortEvents<FetchFlight>): Begun | null {
     if (!slot.isShared) this.counters.alone += 1;
     const { fence, mechanisms, clock, trustOf, peers, routeNamed } = this.#deps;
     const route = routeNamed(request.route);
     if (route === null) return null;
     const events: FetchEvents = {
-      // An interim response is for the one alone whose request caused it.
+      // Only the client whose request caused an interim response receives it.
       inform: (status, fields) => flight.leader()?.inform(status, fields),
       deliver: (result) => flight.deliver(result),
       over: () => flight.over(),
@@ -252,7 +252,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     };
   }
 
-  /** Whether later requests are collapsed. */
+  /** Remembers whether later requests are collapsed. */
   #rememberSharing(request: FetchRequest, slot: FlightSlot, result: FlightResult): void {
     const { hitForMiss, clock } = this.#deps;
     const known = knownBy(slot.key, request.method);
@@ -265,7 +265,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
         hitForMiss.remember(aloneKey(known), clock.monotonicMs());
       }
     } else if (result.kind === 'pass' && !isFailureStatus(result.status) && !isOfOneRequest(result.status)) {
-      // Not stored for what this request sent in fields that Vary names: the responses to others may be.
+      // This request sent too much in the fields that Vary names: responses to other requests may be stored.
       const vary = result.reason === 'vary-too-large' ? varyOf(result.fields) : null;
       if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
       hitForMiss.remember(
@@ -275,7 +275,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     }
   }
 
-  /** What one is given whose request was not sent. */
+  /** The share of a waiter whose request was not sent. */
   #share(
     terms: FetchTerms,
     slot: FlightSlot,
@@ -333,14 +333,17 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     }
   }
 
-  /** The origin has failed at the leader's request, and may not fail at this one. */
+  /** The share of a waiter after a failure: the failure if it concerns the request, otherwise another flight. */
   #failureShare({ failure, found }: SharedFailure, request: FetchRequest): FlightShare<FetchFlight> {
     if (!concerns(failure, request.method, request.originFields)) return AGAIN;
     this.counters.failing += 1;
     return { kind: 'give', given: found };
   }
 
-  /** What a result says of the origin, where it says that it fails; it is remembered then, and else forgotten. */
+  /**
+   * The failure that the result shows, which is then remembered. Null: the result shows none that concerns other requests; a
+   * response without a failure ends the memory of earlier ones.
+   */
   #failureAt(
     slot: FlightSlot,
     request: FetchRequest,
@@ -373,7 +376,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     const isShared = judged !== null || before !== null || hasOthers;
     this.#failures.note(request.key, slot.key, failure, found, isShared, nowMs);
     if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, slot.key);
-    // Another worker remembers it for as long as this one does.
+    // The subscribed workers remember the failure until the same time; 0 keeps them from remembering it.
     return { failure, found: isShared ? found : { ...found, untilMs: 0 } };
   }
 
@@ -383,8 +386,8 @@ export class FetchSharing implements FetchPort<FetchFlight> {
   }
 
   /**
-   * Those who come while the origin fails wait for one another, though its responses are each for one alone: the first that
-   * is no failure ends that.
+   * Lets requests collapse while the origin fails, although its responses were private. The next private response that is no
+   * failure is remembered again.
    */
   #forgetAlone({ method }: FetchRequest, key: string): void {
     const { hitForMiss } = this.#deps;
@@ -394,7 +397,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     }
   }
 
-  /** An error that the origin marks as reusable is a response like any other. */
+  /** The failure that the result shows; null: none. An error response that may be shared is no failure. */
   #troubleOf(request: FetchRequest, result: FlightResult): OriginTrouble | null {
     switch (result.kind) {
       case 'pass':
@@ -429,7 +432,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
 
 const AGAIN = { kind: 'again' } as const;
 
-/** Its own request was sent after it came, with its own fields. */
+/** The share of the waiter whose own request was sent. */
 function leaderShare(result: FlightResult, failure: SharedFailure | null): FlightShare<FetchFlight> {
   switch (result.kind) {
     case 'owner-lost':
@@ -447,7 +450,7 @@ function leaderShare(result: FlightResult, failure: SharedFailure | null): Fligh
   }
 }
 
-/** What waiters are given for a failure. One that was not judged is not remembered: it answers only those who waited. */
+/** A failure as waiters receive it. Without `judged` it answers only the current waiters and is not remembered. */
 function failureOf(result: FlightResult & { readonly kind: 'failed' | 'failing' }): FailureFound {
   const terms = result.judged ?? { scope: 'all', untilMs: 0 };
   return result.kind === 'failed'
@@ -455,18 +458,18 @@ function failureOf(result: FlightResult & { readonly kind: 'failed' | 'failing' 
     : { kind: 'failing', status: result.status, ...terms };
 }
 
-/** Of the origin's response; null: it gave none. */
+/** The status of the origin's response; null: the result has none. */
 function statusOf(result: FlightResult): number | null {
   if (result.kind === 'entry') return result.entry.meta.status;
   return result.kind === 'pass' ? result.status : null;
 }
 
-/** What the origin answers to a HEAD is not taken for what it would answer to a GET: some leave fields out. */
+/** HEAD has its own key for hit-for-miss: some origins omit fields from responses to HEAD, which thus say nothing of GET. */
 function knownBy(key: string, method: FetchRequest['method']): string {
   return method === 'GET' ? key : `${key}\n\nhead`;
 }
 
-/** Under which it is remembered that the responses to a key's requests are each for one of them, though they are stored. */
+/** The key for hit-for-miss of responses that are stored but can't be shared between requests. */
 function aloneKey(key: string): string {
   return `${key}\n\nalone`;
 }

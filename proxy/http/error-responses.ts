@@ -1,4 +1,4 @@
-/** Every response that Weir makes itself because a request can't be served: one row for each code. */
+/** The responses that Weir makes itself because it can't serve a request: one row for each code. */
 import { VIA } from '../../policies/http/forwarding.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import type { Outcome } from '../observability/outcome.ts';
@@ -12,13 +12,13 @@ export interface ErrorRow {
   readonly proxyError?: string;
   /** Whether the client may try again at once (RFC 9110 §10.2.3). */
   readonly retry?: true;
-  /** Of the request's record; absent: `refused`. */
+  /** The outcome in the access record; absent: `refused`. */
   readonly outcome?: Outcome;
-  /** Of the request's record; absent: the code. */
+  /** The reason in the access record; absent: the code. */
   readonly reason?: string;
 }
 
-/** What the listener refuses or fails by itself: no exchange begins, or none goes on. */
+/** Errors that the listener answers without the request path: before an exchange begins, or when it can't go on. */
 const LISTENER = {
   'malformed-request': { status: 400, detail: '{fault}', proxyError: 'http_request_error' },
   'head-timeout': {
@@ -104,7 +104,7 @@ const LISTENER = {
   },
 } as const satisfies Record<string, ErrorRow>;
 
-/** What ends an exchange: the code is also the detail of its Cache-Status. */
+/** Errors with which the request path ends an exchange. The code is also the detail of the Cache-Status field. */
 const EXCHANGE = {
   'malformed-target': {
     status: 400,
@@ -280,7 +280,7 @@ const PHRASES: Readonly<Record<number, string>> = {
   508: 'Loop Detected',
 };
 
-/** The document of a row, with its own fields; `status` where it is not the row's. */
+/** The problem document of a row. `status` replaces the row's. */
 export function errorDocument(
   { status: usual, detail, retry }: ErrorRow,
   values: ErrorValues = {},
@@ -291,7 +291,7 @@ export function errorDocument(
   return { ...document, fields: [...document.fields, 'Retry-After', '1'] };
 }
 
-/** As the listener sends it: nothing was looked up, so there is no Cache-Status. */
+/** The response of the listener. It has no Cache-Status, because no lookup took place. */
 export function listenerError(code: ListenerErrorCode, values: ErrorValues = {}): Problem {
   const row = LISTENER[code];
   const { status, fields, content } = errorDocument(row, values);
@@ -299,7 +299,7 @@ export function listenerError(code: ListenerErrorCode, values: ErrorValues = {})
   return { status, fields: [...fields, 'Proxy-Status', error, 'Via', VIA], content };
 }
 
-/** A text of a row with its values. */
+/** A row's text with its values; a placeholder without a value stays. */
 export function filled(text: string, values: ErrorValues): string {
   return text.replaceAll(/\{(\w+)\}/g, (place, name: string) => String(values[name] ?? place));
 }

@@ -2,7 +2,7 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * One request and the means to respond to it. The listener makes it; nothing on the request path past `http/` knows
+ * One request and the functions that respond to it. The listener creates it. The request path outside `http/` does not use
  * `node:http`.
  *
  * Exactly one of `respond`, `stream` and `tunnel` is called, once. `abort` may be called at any time.
@@ -13,19 +13,19 @@ export interface Exchange {
   readonly version: string;
   /** Path and query in origin-form, as received: begins with `/`, or is `*` for OPTIONS. Not normalised. */
   readonly target: string;
-  /** The effective authority, in lower case, with its port where one was given: of an absolute target, else of Host. */
+  /** The effective authority in lower case, with the port if one was given: from an absolute target, else from Host. */
   readonly authority: string;
   readonly scheme: 'http' | 'https';
   /**
-   * As received, without those that `listen.underscores` drops; Host rewritten where an absolute target overrides it,
-   * several Cookie fields joined.
+   * As received, without those that `listen.underscores` drops. Host is rewritten if an absolute target overrides it, and
+   * several Cookie fields are joined.
    */
   readonly fields: Fields;
-  /** The connection's peer: forwarding fields don't count. */
+  /** The address of the connection's peer, whatever the forwarding fields say. */
   readonly remoteAddress: string;
   /** When the head was complete, in monotonic milliseconds. */
   readonly startedAt: number;
-  /** The request's content, bounded by `listen.limits.body`; null where the request has none. */
+  /** The request's content, bounded by `listen.limits.body`; null: the request has none. */
   readonly body: Readable | null;
   /** The protocols that the client offers to switch to (Upgrade), such as `websocket`; null: none. */
   readonly upgrade: readonly string[] | null;

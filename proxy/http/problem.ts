@@ -3,7 +3,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 
 export interface Problem {
   readonly status: number;
-  /** Content-Type, Content-Length, Cache-Control and those of the kind of problem. */
+  /** Content-Type, Content-Length, Cache-Control, and the fields of the particular problem. */
   readonly fields: Fields;
   readonly content: Uint8Array;
 }
@@ -16,7 +16,7 @@ export interface ProblemMembers {
 
 /**
  * `title` names the kind of problem and is always the same; `detail` describes this occurrence and holds no secrets
- * (RFC 9457 §3.1). `no-store`, for 404, 405, 414 and 501 are heuristically cacheable (RFC 9110 §15.1).
+ * (RFC 9457 §3.1). The response has `no-store`, because 404, 405, 414 and 501 are heuristically cacheable (RFC 9110 §15.1).
  */
 export function problem(
   status: number,

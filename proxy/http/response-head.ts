@@ -6,14 +6,14 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * A number of bytes; `as-given`: the fields' own length, for responses whose content is omitted; `none`: no length, for the
- * content ends with the connection or there is none; `chunked`: no length, and trailers may follow.
+ * A number of bytes. `as-given`: the length in the fields, for responses whose content is omitted. `none`: no length, because
+ * the content ends with the connection or there is none. `chunked`: no length; trailers may follow.
  */
 export type Framing = number | 'as-given' | 'none' | 'chunked';
 
 /**
  * The fields with one correct Content-Length, Connection as given (null: Node writes it), and no other connection-specific
- * field. Unchanged fields are returned as they are, as those of stored responses.
+ * field. Fields that are right already, such as those of stored responses, are returned without a copy.
  */
 export function frameFields(
   fields: Fields,
@@ -89,7 +89,7 @@ function isLengthName(name: string): boolean {
   return name.length === 14 && name.toLowerCase() === 'content-length';
 }
 
-/** Trailer announces what only chunked coding can carry (RFC 9110 §6.6.2). */
+/** The Trailer field announces trailers, which only the chunked coding can carry (RFC 9110 §6.6.2). */
 function isTrailerName(name: string): boolean {
   return name.length === 7 && name.toLowerCase() === 'trailer';
 }

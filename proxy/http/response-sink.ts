@@ -19,7 +19,7 @@ export class NodeResponseSink implements ResponseSink {
   private readonly owner: SinkOwner;
   /** Null: the content is chunked, or ends with the connection. */
   private readonly declaredBytes: number | null;
-  /** HEAD, 204, 304: written content is dropped. */
+  /** For HEAD, 204 and 304: written content is dropped. */
   private readonly withoutContent: boolean;
 
   constructor(

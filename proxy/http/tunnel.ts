@@ -1,11 +1,11 @@
 /**
- * Joins two byte streams after a protocol switch (RFC 9110 §7.8). The bytes of a side that has ended are still delivered; a
- * side that fails ends the other.
+ * Joins two byte streams after a protocol switch (RFC 9110 §7.8). When one side ends, its remaining bytes are still delivered
+ * to the other. An error of one side ends both.
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** How long one side may take to read the rest after the other has closed. */
+/** How long one side may take to read the remaining bytes after the other has closed. */
 const FLUSH_MS = 5_000;
 
 /**

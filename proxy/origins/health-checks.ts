@@ -13,7 +13,7 @@ export interface HealthChecksDependencies {
   readonly asked: OriginCounters;
 }
 
-/** Sends the health checks of each origin's URLs, and writes the results to the shared cells. */
+/** Sends the health checks of each origin's URLs and writes the results to the shared cells. */
 export class HealthChecks {
   readonly #asked: OriginCounters;
   readonly #origins: Origin[] = [];
@@ -75,7 +75,7 @@ function faultOf(origin: Origin, path: string): Promise<string | null> {
           status = answered;
         },
         onData: () => {},
-        onEnd: () => resolve(status < 400 ? null : `it answers ${status}`),
+        onEnd: () => resolve(status < 400 ? null : `the URL responded with ${status}`),
         onFailure: ({ message }) => resolve(message),
       },
     );

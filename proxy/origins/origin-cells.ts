@@ -9,11 +9,11 @@ export interface OriginCellsSource {
   readonly generation: number;
 }
 
-/** Behind the breaker's cells: a bit for each URL whose health check fails, and for each URL that fails requests. */
+/** Two words after the breaker's cells, with one bit per URL: its health check fails; requests to it fail. */
 const UNWELL = 0;
 const FAILING = 1;
 const ORIGIN_BYTES = BREAKER_BYTES + 2 * BigInt64Array.BYTES_PER_ELEMENT;
-/** The health of further URLs is not kept: they are taken as healthy. */
+/** The health of further URLs is not stored: they count as healthy. */
 const MAX_URLS = 62;
 /** The bit of `FAILING` for the origin as a whole: its queue is full, or its breaker is open. */
 const WHOLE = 62;
@@ -59,7 +59,7 @@ export class OriginCells {
     return this.#hasBit(cell, Math.min(url, MAX_URLS - 1)) || this.#hasBit(cell, WHOLE);
   }
 
-  /** null: the origin as a whole. */
+  /** `url` null: the origin as a whole. */
   setFailing(origin: string, url: number | null, isFailing: boolean): void {
     const bit = url === null ? WHOLE : Math.min(url, MAX_URLS - 1);
     this.#setBit(this.#cellOf(origin, FAILING), bit, isFailing);

@@ -16,7 +16,7 @@ export interface OriginFailuresDependencies {
 
 interface Kind {
   readonly report: FailureReport;
-  /** Since the last line that named this kind. */
+  /** The number of failures since the last log line that named this kind. */
   readonly unlogged: number;
 }
 
@@ -53,7 +53,7 @@ export class OriginFailures {
     }
   }
 
-  /** To be called once in `SUMMARY_MS`. */
+  /** Logs the failures since the last call; called every `SUMMARY_MS`. */
   summarise(): void {
     const nowMs = this.#deps.clock.monotonicMs();
     for (const [key, target] of this.#targets) {
@@ -105,7 +105,7 @@ export class OriginFailures {
         count: unlogged,
         ...wordsOf(report),
       },
-      'an origin has failed; more of these are counted by the minute',
+      'an origin has failed; further failures are summarised once a minute',
     );
   }
 

@@ -4,7 +4,10 @@ import type { FetchContext } from '../fetch-context.ts';
 import type { FetchState, NextFetchState } from '../machine.ts';
 import { deliverStored } from './storable.ts';
 
-/** RFC 9111 §3.4: what is stored and what comes make the whole, or the whole is asked for. */
+/**
+ * RFC 9111 §3.4: combines the stored part with the received rest. If they don't make the whole content, the request is sent
+ * again for all of it.
+ */
 export function complete(
   fetch: FetchContext,
   { asked, status, fields }: FetchState & { readonly at: 'complete' },

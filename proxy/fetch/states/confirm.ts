@@ -59,7 +59,7 @@ function confirmOwn(fetch: FetchContext, asked: AskedEntries, entry: StoredEntry
   return deliverConfirmed(confirmed, fields);
 }
 
-/** The content of another variant becomes an entry of this request's own; nothing of the other one changes. */
+/** Stores the content of another variant as a new entry for this request. The other entry does not change. */
 function adoptOther(fetch: FetchContext, asked: AskedEntries, other: StoredEntry, fields: Fields): Next {
   const content = other.content ?? fetch.deps.tiers.read(other.head);
   const decision = content === null ? null : adopt(other.meta, fetch.received(fields));
@@ -105,7 +105,7 @@ function hasContent(tiers: Tiers, entry: StoredEntry): boolean {
   return false;
 }
 
-/** The entry that is now stored in the place of the given one. */
+/** The entry of the same variant that is in memory now; the given one if there is none. */
 function standIn(tiers: Tiers, entry: StoredEntry): StoredEntry {
   return tiers.memory.get(entry.head.key).find((other) => isSameVariant(other.head, entry.head)) ?? entry;
 }

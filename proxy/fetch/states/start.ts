@@ -28,7 +28,7 @@ function askedAbout(fetch: FetchContext): AskedEntries {
     return { own: [], others: [], incomplete, conditions, replacesServed };
   }
   const own = confirmable.filter(({ meta }) => answers(meta, request.request));
-  // A date alone asks about one entry.
+  // If-Modified-Since asks about one entry only.
   const asksByDate = own.length > 0 && own.every(({ meta }) => meta.etag === null);
   const others = asksByDate ? [] : confirmable.filter((entry) => isAdoptable(fetch, entry));
   const asked = decideAskedAbout(own, others, route.config.cache);
@@ -37,13 +37,13 @@ function askedAbout(fetch: FetchContext): AskedEntries {
   return { own: asked.own, others: asked.others, incomplete: null, conditions, replacesServed };
 }
 
-/** Stored variants may be confirmed by the origin: after an invalidation only by a strong validator. */
+/** Whether the origin may confirm the entry; after an invalidation only by a strong validator. */
 function isConfirmableNow({ deps, route }: FetchContext, entry: StoredEntry): boolean {
   const { verdict, trust } = judge(deps, entry, route);
   return entry.meta.part === null && isConfirmable(entry.meta, verdict, trust);
 }
 
-/** Whether the content of an entry for other requests may answer this one, should the origin say so. */
+/** Whether the origin may select the content of this entry of another variant for the request. */
 function isAdoptable({ deps, request }: FetchContext, { meta, head, content }: StoredEntry): boolean {
   const wanted = request.request;
   if (answers(meta, wanted) || meta.etag === null || isWeakEtag(meta.etag)) return false;
@@ -51,7 +51,7 @@ function isAdoptable({ deps, request }: FetchContext, { meta, head, content }: S
   return content !== null || head.sizeBytes <= deps.windowBytes;
 }
 
-/** Whether the entry answers a request without directives, with no validation. */
+/** Whether the entry answers a request without directives, without validation. */
 function isServed({ deps, route, request, snapshot }: FetchContext, entry: StoredEntry): boolean {
   const { meta } = entry;
   if (meta.part !== null || !answers(meta, request.request)) return false;

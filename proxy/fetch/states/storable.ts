@@ -9,7 +9,7 @@ import { isAsLongAsItSays, sizeOf, unstoredFields } from '../response-head.ts';
 
 type Storable = FetchState & { readonly at: 'storable' };
 
-/** Stores the response as it comes in; one that no tier takes is private. */
+/** Stores the response while it is received. A response that no tier accepts is private. */
 export function storable(fetch: FetchContext, state: Storable): NextFetchState<'storable'> {
   const { asked, status, fields, meta } = state;
   const { learner } = fetch.deps;
@@ -55,7 +55,7 @@ export function deliverStored(
   return { at: 'publish', until, content };
 }
 
-/** The response to a HEAD has no content to store; who may be given it is as for the GET. */
+/** The response to a HEAD has no content to store. It is shared like the response to a GET. */
 function headAlone(
   fetch: FetchContext,
   { asked, status, fields, meta }: Storable,
