@@ -1,7 +1,7 @@
 /**
- * Two workers, an origin and the fence in one thread, of the parts that Weir runs: request path, tiers, flights, peers. All
- * that happens between them — messages, the origin's answers, commits — waits until `later` says that it may happen, so
- * that a test decides the order of everything.
+ * Two workers, an origin and the fence in one thread, made of Weir's own parts: request machine, tiers, flights, peers.
+ * Every event between them (a message, an answer of the origin, a commit) waits until `later` runs it, so that a test
+ * decides the order of all events.
  */
 import { tagOfName } from '../../policies/tags.ts';
 import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
@@ -24,7 +24,7 @@ import { setClock } from '../fence/given.ts';
 import { Client, configurationSource, connectWorkers, startWorker } from '../support/in-process.ts';
 import { MemoryState } from '../support/memory-state.ts';
 
-/** Does `act` at a moment that the test chooses. */
+/** Runs `act` when the test chooses. */
 export type Later = (what: string, act: () => void) => void;
 
 const CONFIG = configOf(`
@@ -34,14 +34,14 @@ const CONFIG = configOf(`
 const WORKERS = 2;
 const CLOCK = setClock();
 
-/** A tag that only the response tells. */
+/** A tag that only the response names. */
 export const SECRET_TAG = tagOfName('secret');
 
 export class RaceWorld {
   readonly origin: VersionedOrigin;
-  /** Answers that were older than an invalidation that had been answered when their request began. */
+  /** Responses that were older than an invalidation that was answered before their request began. */
   readonly violations: string[] = [];
-  /** What was thrown where nobody waits for it. */
+  /** Errors that a scheduled act has thrown. */
   readonly errors: unknown[] = [];
   answered = 0;
   readonly #later: Later;
@@ -73,8 +73,8 @@ export class RaceWorld {
   }
 
   /**
-   * A client asks a worker for a path, and may want the origin's word; what it is told is held against what was
-   * invalidated before it asked. Resolves with the status.
+   * Sends a request for a path to a worker. A response that is older than an invalidation answered before is noted as a
+   * violation. Resolves with the status.
    */
   get(worker: number, path: string, directives: Fields = []): Promise<number> {
     const known = this.#known.get(path) ?? 0;
@@ -83,7 +83,9 @@ export class RaceWorld {
         this.answered += 1;
         if (fieldValue(fields, 'surrogate-key')?.includes(ownName(path)) === true) this.#shown.add(path);
         if (status === 200 && !this.origin.wasAfter(path, known, content)) {
-          this.violations.push(`${path} from worker ${worker}: ${content}, though version ${known} was told`);
+          this.violations.push(
+            `${path} from worker ${worker}: ${content}, though version ${known} was announced`,
+          );
         }
         resolve(status);
       });
@@ -91,17 +93,17 @@ export class RaceWorld {
     });
   }
 
-  /** From now on the origin names a tag of its own for the path, and what had been answered stays good. */
+  /** From now on the origin adds `ownTag` to its answers for the path. Earlier answers stay valid. */
   retag(path: string): void {
     this.origin.retagged.add(path);
   }
 
-  /** Whether some client was told that the path bears that tag. */
+  /** Whether a response for the path has shown that tag to a client. */
   isTagShown(path: string): boolean {
     return this.#shown.has(path);
   }
 
-  /** The origin changes and says so; `known` to clients once that is answered. */
+  /** Changes the origin's content and invalidates the tags. Requests after its answer must see the change. */
   async change(path: string, value: number, tags: readonly string[]): Promise<void> {
     const version = this.origin.change(path, value);
     await this.#run.fence.invalidate({ tags, mode: 'hard' });
@@ -114,7 +116,7 @@ export class RaceWorld {
     for (const { head } of memory.get(key)) memory.remove(key, head.id);
   }
 
-  /** Kills the process and starts it again: what was not durable is gone, the disk has what was committed. */
+  /** Kills the process and starts it again with what was durable in the state and committed to the disk. */
   async crash(): Promise<void> {
     this.#run.isOver = true;
     this.#state = this.#state.crashed();
@@ -150,7 +152,7 @@ export class RaceWorld {
       const disk = new RaceDisk(this.#disk, sent, here);
       run.workers.push(startWorker({ ...shared, index, disk }));
     }
-    connectWorkers(run.workers, () => inOrder('a message comes', here));
+    connectWorkers(run.workers, () => inOrder('a message arrives', here));
     this.#run = run;
   }
 }
@@ -161,7 +163,7 @@ interface Run {
   isOver: boolean;
 }
 
-/** Of the tag that the origin gives a path later. */
+/** The name of the tag that `retag` adds to a path. */
 function ownName(path: string): string {
   return `of-${path.slice(1)}`;
 }
@@ -170,13 +172,13 @@ export function ownTag(path: string): string {
   return tagOfName(ownName(path));
 }
 
-/** Content that changes; its ETag is its value, which may come back. */
+/** Its content changes. The ETag is the value, and a path may return to an earlier value. */
 class VersionedOrigin implements Origin {
   readonly name = 'shop';
   readonly stats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
   confirmed = 0;
   readonly retagged = new Set<string>();
-  /** The most requests for one path that were under way at a time. */
+  /** The most concurrent requests for one path. */
   maxRunning = 0;
   readonly #later: Later;
   readonly #values = new Map<string, number[]>();
@@ -190,7 +192,7 @@ class VersionedOrigin implements Origin {
     return this.#valuesOf(path).push(value) - 1;
   }
 
-  /** Whether the content was the origin's at that version or later. */
+  /** Whether the content was the origin's at that version or a later one. */
   wasAfter(path: string, version: number, content: string): boolean {
     return this.#valuesOf(path)
       .slice(version)
@@ -207,7 +209,7 @@ class VersionedOrigin implements Origin {
       this.#later(what, () => {
         if (!isAborted) act();
       });
-    next('the origin looks', () => {
+    next('the origin reads', () => {
       const value = this.#valuesOf(path).at(-1)!;
       const isSame = fieldValue(fields, 'if-none-match')?.includes(`"${value}"`) === true;
       const answer: Fields = [
@@ -218,7 +220,7 @@ class VersionedOrigin implements Origin {
         'Surrogate-Key',
         this.retagged.has(path) ? `secret ${ownName(path)}` : 'secret',
       ];
-      next('its head comes', () => {
+      next('the head arrives', () => {
         if (isSame) {
           ended();
           this.confirmed += 1;
@@ -227,7 +229,7 @@ class VersionedOrigin implements Origin {
           return;
         }
         handler.onHead(200, answer);
-        next('its content comes', () => {
+        next('the content arrives', () => {
           ended();
           handler.onData(Buffer.from(contentOf(path, value)));
           handler.onEnd([]);
@@ -245,7 +247,7 @@ class VersionedOrigin implements Origin {
   }
 
   upgrade(): never {
-    throw new Error('nobody asks for it');
+    throw new Error('no test upgrades');
   }
 
   async close(): Promise<void> {}
@@ -261,7 +263,7 @@ function contentOf(path: string, value: number): string {
   return `${path} is ${value}`;
 }
 
-/** What is committed, as all workers and all runs see it. */
+/** The committed entries, which all workers and all runs share. */
 class SharedDisk {
   readonly heads = new Map<string, EntryHead>();
   readonly contents = new Map<string, Buffer>();
@@ -360,7 +362,7 @@ class RaceDisk implements DiskTier {
   }
 }
 
-/** Acts happen at chosen moments, but one after another. */
+/** Runs acts when the test chooses, but in the order in which they were given. */
 function inOrder(what: string, later: Later): (act: () => void) => void {
   const queue: (() => void)[] = [];
   return (act) => {

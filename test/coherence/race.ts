@@ -1,4 +1,4 @@
-/** Random acts on a `RaceWorld`, in whatever order fast-check's scheduler finds. */
+/** Random acts on a `RaceWorld`, in an order that fast-check's scheduler chooses. */
 import * as fc from 'fast-check';
 import { ALL_TAG, tagOfUrl } from '../../policies/tags.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
@@ -23,7 +23,7 @@ type Act =
 
 const worker = fc.nat(1);
 const path = fc.constantFrom('/a', '/b');
-/** Rarely, for they end what a worker holds. */
+/** Directives are rare, because they make a worker ask the origin again. */
 const directives = fc.constantFrom([], [], [], ['Cache-Control', 'no-cache']);
 
 const anAct: fc.Arbitrary<Act> = fc.oneof(
@@ -42,7 +42,7 @@ const anAct: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash') }) },
 );
 
-/** Starts the acts in their order, each at a moment that the scheduler chooses, and lets all come to an end. */
+/** Starts the acts in order, each when the scheduler chooses, and runs all of them to the end. */
 async function play(
   acts: readonly Act[],
   scheduler: fc.Scheduler,
@@ -56,7 +56,7 @@ async function play(
   );
   await finish(scheduler);
   await task;
-  // What all workers hold in the end is looked at, too.
+  // What every worker serves in the end is checked, too.
   for (const each of [0, 1]) for (const of of ['/a', '/b']) void world.get(each, of);
   await finish(scheduler);
   return world;
@@ -70,7 +70,7 @@ async function finish(scheduler: fc.Scheduler): Promise<void> {
   }
 }
 
-/** All that is ready without the scheduler has run. */
+/** Resolves when everything that does not wait for the scheduler has run. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
@@ -100,8 +100,8 @@ async function perform(world: RaceWorld, act: Act): Promise<void> {
 }
 
 /**
- * Plays so many races and stops at the first that shows something stale, or more than two requests for one thing at a time.
- * `report` tells that race, with its seed.
+ * Runs `numRuns` races, and stops at the first that serves a stale response or has more than two concurrent requests
+ * for one path. `report` describes that race, with its seed.
  */
 export async function race(mechanisms: Mechanisms, numRuns: number, seed?: number) {
   let answered = 0;
@@ -116,7 +116,7 @@ export async function race(mechanisms: Mechanisms, numRuns: number, seed?: numbe
         confirmed += world.origin.confirmed;
         if (world.errors.length > 0) throw world.errors[0];
         if (world.violations.length > 0) throw new Error(world.violations.join('; '));
-        // A process that was killed leaves its requests behind.
+        // The requests of a killed process keep running.
         const wasKilled = acts.some(({ kind }) => kind === 'crash');
         if (world.origin.maxRunning > 2 && !wasKilled) throw new Error('more than two requests for one path');
       },

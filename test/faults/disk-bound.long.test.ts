@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { MIB, store } from '../store/disk/support/entries.ts';
 import { openDisk, scratchFolder } from '../store/disk/support/open-disk.ts';
 
-describe('a cache that is stored over many times', () => {
+describe('a cache to which many times its size is stored', () => {
   it.each([8, 64, 256])(
     'keeps its file within %i MiB, and keeps storing',
     async (sizeMiB) => {
@@ -45,7 +45,7 @@ describe('a cache that is stored over many times', () => {
   );
 });
 
-/** From a few bytes to 600 kB, most of them small. */
+/** From 200 bytes to 600 kB, mostly small. */
 function bodySize(n: number): number {
   const spread = (n * 7919) % 1000;
   return spread < 700 ? 200 + spread * 29 : spread < 970 ? spread * 180 : spread * 600;

@@ -9,7 +9,7 @@ const DAMAGED_PROCESS = fileURLToPath(new URL('../store/disk/support/damaged-pro
 
 describe('a cache file damaged at random places', () => {
   it.each([1, 2, 3, 4])(
-    'seed %i: never ends the process, and nothing wrong is served',
+    'seed %i: never ends the process, and yields no wrong content',
     async (seed) => {
       const original = scratchFolder();
       const disk = await openDisk(original, { sizeBytes: 16 * MIB });

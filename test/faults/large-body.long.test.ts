@@ -1,8 +1,8 @@
-/** One GiB for ten clients of different speeds on two workers: one request, little memory, and a range of it from disk. */
-import { readFileSync } from 'node:fs';
+/** One GiB for ten clients of different speeds on two workers: one request to the origin, and bounded memory. */
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { memoryOf } from '../support/process-memory.ts';
 import { startScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir } from '../support/weir.ts';
 import { ask, askHead, cacheStatusOf } from '../scenarios/client.ts';
@@ -11,14 +11,7 @@ const MIB = 2 ** 20;
 const SIZE = 1024 * MIB;
 const CHUNK = Buffer.alloc(MIB, 'abcdefghijklmnop');
 
-/** Anonymous and shared memory; what is mapped of files is the kernel's to drop. */
-function memoryOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  const kibOf = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)![1]);
-  return (kibOf('RssAnon') + kibOf('RssShmem')) * 1024;
-}
-
-/** Reads to the end, with a pause after every `MIB` for those that are slow. */
+/** Reads to the end, as a slow client with a pause of `pauseMs` after every MiB. */
 async function lengthOf(message: IncomingMessage, pauseMs: number): Promise<number> {
   let length = 0;
   let paused = 0;
@@ -32,7 +25,7 @@ async function lengthOf(message: IncomingMessage, pauseMs: number): Promise<numb
   return length;
 }
 
-it('costs one request and less than 150 MiB, sends the first byte when it has come, and is on disk afterwards', async () => {
+it('a body of one GiB costs one request and less than 150 MiB, is sent on as it arrives, and is on disk afterwards', async () => {
   let firstWasSeen: () => void = () => {};
   const seen = new Promise<void>((resolve) => (firstWasSeen = resolve));
   const origin = await startScriptedOrigin();
@@ -40,7 +33,7 @@ it('costs one request and less than 150 MiB, sends the first byte when it has co
     const length = String(SIZE);
     answer.head(200, ['Cache-Control', 'max-age=3600', 'ETag', '"1"', 'Content-Length', length]);
     await answer.write(CHUNK);
-    // The rest comes only when somebody has had the beginning.
+    // The rest is sent only after a client has received the beginning.
     await seen;
     for (let sent = MIB; sent < SIZE; sent += MIB) await answer.write(CHUNK);
     answer.end();

@@ -1,19 +1,12 @@
-/** `cache.memory` as the operating system sees it: what the process grows by when the level is filled several times over. */
-import { readFileSync } from 'node:fs';
+/** The growth of a process, as the operating system counts it, when its memory tier is filled several times. */
 import { Agent, get } from 'node:http';
 import { describe, expect, it } from 'vitest';
+import { memoryOf } from '../support/process-memory.ts';
 import { startScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir } from '../support/weir.ts';
 
 const MIB = 2 ** 20;
 const MEMORY_MIB = 192;
-
-/** Anonymous and shared memory of a process; files that are mapped are the kernel's to drop. */
-function memoryOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  const kibOf = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)![1]);
-  return (kibOf('RssAnon') + kibOf('RssShmem')) * 1024;
-}
 
 function read(url: string, agent: Agent): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -30,7 +23,7 @@ describe('cache.memory', () => {
     [2_000, 50_000],
     [20_000, 15_000],
     [400_000, 1_000],
-  ])('holds for contents of %i bytes', async (size, count) => {
+  ])('bounds the growth of the process for contents of %i bytes', async (size, count) => {
     const body = Buffer.alloc(size, 'x');
     const fields = ['Cache-Control', 'max-age=3600', 'Content-Type', 'text/plain'];
     const origin = await startScriptedOrigin((request) => ({
@@ -48,10 +41,10 @@ describe('cache.memory', () => {
         while (next < to) await read(`${weir.url}/content/${(next += 1)}`, agent);
       };
       await Promise.all(Array.from({ length: 16 }, some));
-      // A test's record of what was asked would fill this process.
+      // The origin's record of its requests would fill the memory of the test process.
       origin.forget();
     };
-    // What the first requests load and compile is no part of the cache.
+    // The first requests load and compile code, which is not part of the cache.
     for (let i = 0; i < 4_000; i += 1) await read(`${weir.url}/warm`, agent);
     const before = memoryOf(weir.pid);
     let most = 0;

@@ -1,4 +1,4 @@
-/** All that a process takes, as the operating system counts it, when a small cache is filled many times over. */
+/** The resident memory of a process, as the operating system counts it, when a small cache is filled many times. */
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 const URLS = 200_000;
 const CLIENTS = 32;
 
-/** The most that RssAnon, RssFile and RssShmem were together. */
+/** The peak of the sum of RssAnon, RssFile and RssShmem. */
 function residentBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
   return Number(/^VmHWM:\s+(\d+)/m.exec(status)![1]) * 1024;
@@ -23,7 +23,7 @@ describe('a small cache', () => {
     [2, 200],
     [2, 404],
   ])(
-    'leaves the process of %i workers below 350 MiB in all after 200,000 URLs that answer %i',
+    'keeps a process of %i workers below 350 MiB over 200,000 URLs with status %i',
     async (workers, status) => {
       const body = 'x'.repeat(500);
       const origin = await startScriptedOrigin(({ url }) => ({
@@ -43,7 +43,7 @@ describe('a small cache', () => {
         while (next < URLS) {
           next += 1;
           await ask(`${weir.url}/unique/${next}`, { agent });
-          // A test's record of what was asked would fill this process.
+          // The origin's record of its requests would fill the memory of the test process.
           if (next % 1_000 === 0) origin.forget();
         }
       };

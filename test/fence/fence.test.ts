@@ -66,7 +66,7 @@ describe('an invalidation', () => {
     expect((await open(state.crashed())).verdict('a', floor)).toBe('clear');
   });
 
-  it('makes what comes along durable in the same transaction, or neither', async () => {
+  it('makes the change of `also` durable in the same transaction, or neither', async () => {
     const state = new MemoryState();
     const { fence } = await open(state);
     const also = (): void => state.table('positions').put('feed', Buffer.from('7'));
@@ -78,7 +78,7 @@ describe('an invalidation', () => {
     expect(state.table('positions').get('feed')?.toString()).toBe('7');
   });
 
-  it('is told to the high-water mark before it is answered', async () => {
+  it('calls `onDurable` with its sequence before it is answered', async () => {
     const noted: number[] = [];
     const { hard } = await open(new MemoryState(), { onDurable: (sequence) => noted.push(sequence) });
     const sequence = await hard('a');
@@ -86,10 +86,10 @@ describe('an invalidation', () => {
   });
 });
 
-describe('an invalidation but for one entry', () => {
+describe('an invalidation of every entry with a tag except one', () => {
   const entryIn = (fence: Fence) => (floor: number) => ({ tags: fence.hasher.hash(['url', 'a']), floor });
 
-  it('raises the floor of that entry above it, and reaches all others that bear the tag', async () => {
+  it('raises the floor of that entry to its sequence, and reaches all others', async () => {
     const { fence, hard, verdict } = await open(new MemoryState());
     const before = await hard('elsewhere');
     const { floor } = await fence.invalidateBut('url', entryIn(fence)(before));
@@ -98,7 +98,7 @@ describe('an invalidation but for one entry', () => {
     expect(verdict('url', floor)).toBe('clear');
   });
 
-  it('leaves the floor where one of its tags was invalidated meanwhile', async () => {
+  it('leaves the floor where a tag of that entry was invalidated meanwhile', async () => {
     const { fence, hard, verdict } = await open(new MemoryState());
     const before = fence.sequence;
     await hard('a');
@@ -107,7 +107,7 @@ describe('an invalidation but for one entry', () => {
     expect(verdict('a', floor)).toBe('hard');
   });
 
-  it('is in force though it can not be written down', async () => {
+  it("is in force though the state can't be written", async () => {
     const state = new MemoryState();
     const { fence, verdict } = await open(state);
     const before = fence.sequence;
@@ -117,7 +117,7 @@ describe('an invalidation but for one entry', () => {
   });
 });
 
-it('an invalidation tells whether something else has touched an entry since it was asked for', async () => {
+it('an invalidation reports whether another one has invalidated an entry since the entry was fetched', async () => {
   const { fence, hard } = await open(new MemoryState());
   const entry = { tags: fence.hasher.hash(['url', 'a']), floor: fence.sequence };
   const own = { tags: ['url'], mode: 'hard' as const, entry };
@@ -127,8 +127,8 @@ it('an invalidation tells whether something else has touched an entry since it w
   expect(await fence.invalidate(own)).toMatchObject({ isTouched: true });
 });
 
-describe('a state that can not be written', () => {
-  it('refuses the purge, which is in force all the same', async () => {
+describe("a state that can't be written", () => {
+  it('rejects the invalidation, which is in force all the same', async () => {
     const state = new MemoryState();
     const { fence, verdict } = await open(state);
     const floor = fence.sequence;
@@ -140,7 +140,7 @@ describe('a state that can not be written', () => {
     expect(fence.failures).toBe(1);
   });
 
-  it('is made up for by the next write, with the records that others displaced', async () => {
+  it('loses nothing: the next write catches up, with the records that were overwritten', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state);
     const floor = fence.sequence;
@@ -154,7 +154,7 @@ describe('a state that can not be written', () => {
     expect(again.verdict('h', floor)).toBe('hard');
   });
 
-  it('is made up for at the cost of what changed, however often that was asked for', async () => {
+  it('costs the next write only the records that changed, however often they were invalidated', async () => {
     const state = new MemoryState();
     const tableOf = state.table.bind(state);
     let written = 0;
@@ -177,7 +177,7 @@ describe('a state that can not be written', () => {
     expect(again.verdict('a', last)).toBe('clear');
   });
 
-  it('does not open', async () => {
+  it('fails the opening of the fence', async () => {
     const state = new MemoryState();
     state.beforeCommit = () => Promise.reject(new Error('read-only file system'));
     await expect(open(state)).rejects.toThrow('read-only');
@@ -185,7 +185,7 @@ describe('a state that can not be written', () => {
 });
 
 describe('sequences', () => {
-  it('resume above every number that was handed out, durable or not', async () => {
+  it('resume above every sequence that was used, durable or not', async () => {
     const state = new MemoryState();
     const { fence } = await open(state);
     state.beforeCommit = () => new Promise(() => {});
@@ -197,7 +197,7 @@ describe('sequences', () => {
     expect(again.verdict('b', floorOfAnEntry)).toBe('hard');
   });
 
-  it('would be handed out twice without reserved blocks, and an old entry outrank a purge', async () => {
+  it('would be used twice without reserved blocks, and an old entry would survive a purge', async () => {
     const mechanisms = without('reservedBlocks');
     const state = new MemoryState();
     const { fence } = await open(state, { mechanisms });
@@ -210,7 +210,7 @@ describe('sequences', () => {
     expect(again.verdict('b', floorOfAnEntry)).toBe('clear');
   });
 
-  it('are not handed out beyond the block that is reserved', async () => {
+  it('are not used beyond the reserved block', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state, { block: 10 });
     state.beforeCommit = () => Promise.reject(new Error('no space left'));
@@ -223,7 +223,7 @@ describe('sequences', () => {
 });
 
 describe('a table that is opened again', () => {
-  it('knows hard from soft, overflow and all', async () => {
+  it('distinguishes hard from soft invalidations, also in an overflow', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state);
     const floor = fence.sequence;
@@ -258,7 +258,7 @@ describe('a table that is opened again', () => {
     expect(tags.filter((tag) => verdict(tag, floor) !== 'hard')).toEqual([]);
   });
 
-  it('does not take a soft invalidation of an earlier run for one of now', async () => {
+  it('does not date a soft invalidation of an earlier run to the restart', async () => {
     const state = new MemoryState();
     const clock = setClock();
     const { fence } = await open(state, { clock });
@@ -274,7 +274,7 @@ describe('a table that is opened again', () => {
     expect(verdict).toEqual({ kind: 'soft', invalidatedAtMs: requestTimeMs });
   });
 
-  it('keeps the base of an era: what was forgotten in it stays invalid', async () => {
+  it('keeps the base of an era, below which every floor stays invalid', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state, { wordLimit: 20 });
     const floor = fence.sequence;
@@ -284,7 +284,7 @@ describe('a table that is opened again', () => {
     expect(again.verdict('a', floor)).toBe('hard');
   });
 
-  it('counts all that it knows as just changed, and nothing else', async () => {
+  it('dates the last invalidation of a tag with a record to the restart, and of no other tag', async () => {
     const state = new MemoryState();
     const { hard } = await open(state);
     await hard('a');
@@ -295,11 +295,11 @@ describe('a table that is opened again', () => {
   });
 });
 
-describe('an invalidation of more tags than one turn takes', () => {
+describe('an invalidation of more tags than one turn of the loop takes', () => {
   const tags = Array.from({ length: 2 * SLICE_TAGS + 1 }, (_, i) => `tag ${i}`);
   const [first, last] = [tags[0]!, tags.at(-1)!];
 
-  it('lets others have their turn, and is seen as a whole or not at all', async () => {
+  it('lets other invalidations run, and no reader sees only a part of it', async () => {
     const state = new MemoryState();
     const { fence, reader, hard } = await open(state, {}, 1_000_000);
     const seen = (tag: string, floor: number): string =>
@@ -320,7 +320,7 @@ describe('an invalidation of more tags than one turn takes', () => {
     expect(seen(last, sequence)).toBe('clear');
   });
 
-  it('writes nothing down that is older than what was written down meanwhile', async () => {
+  it('writes no record over a newer one that was written meanwhile', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state, {}, 1_000_000);
     const sync = gate();
@@ -338,7 +338,7 @@ describe('an invalidation of more tags than one turn takes', () => {
     expect(again.fence.durableSequence).toBe(fence.sequence);
   });
 
-  it('is durable with what comes along when its last part is, also where an earlier one failed', async () => {
+  it('makes the change of `also` durable with its last slice, also where an earlier slice failed', async () => {
     const state = new MemoryState();
     const { fence } = await open(state, {}, 1_000_000);
     const floor = fence.sequence;
@@ -360,7 +360,7 @@ describe('an invalidation of more tags than one turn takes', () => {
     ]);
   });
 
-  it('leaves no sequence beyond those reserved to others or to itself', async () => {
+  it('uses no sequence beyond the reserved block, for itself or for others', async () => {
     const state = new MemoryState();
     const { fence, hard } = await open(state, { block: 10 }, 1_000_000);
     const reserved = fence.sequence + 10;
@@ -373,7 +373,7 @@ describe('an invalidation of more tags than one turn takes', () => {
     expect(fence.sequence).toBe(reserved);
   });
 
-  it('rejects, and holds nothing any more, where its last part can not be written down', async () => {
+  it("rejects and releases its hold where its last slice can't be written", async () => {
     const state = new MemoryState();
     const { fence, verdict } = await open(state, {}, 1_000_000);
     const floor = fence.sequence;
@@ -384,23 +384,23 @@ describe('an invalidation of more tags than one turn takes', () => {
   });
 });
 
-describe('an invalidation ahead of a feed', () => {
-  const aheadIn = (reader: FenceReader, tag: string, feed = 'asked'): number =>
+describe('an invalidation not yet seen by a feed', () => {
+  const notYetSeenAtMs = (reader: FenceReader, tag: string, feed = 'attested'): number =>
     reader.lastInvalidatedAtMs(reader.hasher.hashNotYetSeen(reader.hasher.hash([tag]), feed));
 
-  it('is noted beside those that this feed tells, where anybody asks', async () => {
+  it('is recorded apart from those by the feed itself, where the feed is attested', async () => {
     const state = new MemoryState();
     const clock = setClock();
-    const { fence } = await open(state, { clock, attested: () => ['asked'] }, 700);
+    const { fence } = await open(state, { clock, attested: () => ['attested'] }, 700);
     const reader = new FenceReader(new SharedWords(fence.buffer), clock);
-    const aheadAt = (tag: string): number => aheadIn(reader, tag);
+    const notYetSeenAt = (tag: string): number => notYetSeenAtMs(reader, tag);
     await fence.invalidate({ tags: ['purged'], mode: 'soft' });
     await fence.hold(fence.hasher.hash(['written']), () => {});
     clock.now += 100;
     await fence.release(fence.hasher.hash(['written']), ['named'], () => {});
-    await fence.invalidate({ tags: ['purged', 'told'], mode: 'hard', by: 'asked' });
+    await fence.invalidate({ tags: ['purged', 'byFeed'], mode: 'hard', by: 'attested' });
     await fence.invalidate({ tags: ['elsewhere'], mode: 'hard', by: 'other' });
-    expect(['purged', 'written', 'named', 'told', 'elsewhere'].map(aheadAt)).toEqual([
+    expect(['purged', 'written', 'named', 'byFeed', 'elsewhere'].map(notYetSeenAt)).toEqual([
       clock.now - 100,
       clock.now,
       clock.now,
@@ -408,26 +408,26 @@ describe('an invalidation ahead of a feed', () => {
       clock.now,
     ]);
     const { reader: later } = await open(state.crashed(), {}, 700);
-    expect(aheadIn(later, 'purged')).toBe(setClock().now);
+    expect(notYetSeenAtMs(later, 'purged')).toBe(setClock().now);
   });
 
-  it('is ahead of each feed of those that are asked of, but of the one that told it', async () => {
+  it('is recorded for each attested feed except the one that made it', async () => {
     const { fence, reader } = await open(new MemoryState(), { attested: () => ['a', 'b'] }, 700);
     await fence.invalidate({ tags: ['tag'], mode: 'hard', by: 'a' });
-    expect(aheadIn(reader, 'tag', 'a')).toBe(Number.NEGATIVE_INFINITY);
-    expect(aheadIn(reader, 'tag', 'b')).toBeGreaterThan(0);
+    expect(notYetSeenAtMs(reader, 'tag', 'a')).toBe(Number.NEGATIVE_INFINITY);
+    expect(notYetSeenAtMs(reader, 'tag', 'b')).toBeGreaterThan(0);
   });
 
-  it('costs nothing where nobody asks', async () => {
+  it('is not recorded where no feed is attested', async () => {
     const { fence, reader, hard } = await open(new MemoryState());
     await hard('a');
-    expect(aheadIn(reader, 'a')).toBe(Number.NEGATIVE_INFINITY);
+    expect(notYetSeenAtMs(reader, 'a')).toBe(Number.NEGATIVE_INFINITY);
     expect(fence.sequence).toBe(1);
   });
 });
 
 describe('a hold', () => {
-  it('is in force from before it is written down until it is released, and invalid from then on', async () => {
+  it('is in force until it is released, and the release invalidates its tags', async () => {
     const { fence, verdict } = await open(new MemoryState());
     const tags = fence.hasher.hash(['a']);
     const { sequence } = await fence.hold(tags, () => {});
@@ -438,7 +438,7 @@ describe('a hold', () => {
     expect(verdict('a', released.sequence)).toBe('clear');
   });
 
-  it('stays while its end can not be written down', async () => {
+  it("stays in force while its release can't be written", async () => {
     const state = new MemoryState();
     const { fence, verdict } = await open(state);
     const tags = fence.hasher.hash(['a']);

@@ -26,7 +26,7 @@ export function setClock(now = 1_700_000_000_000): SetClock {
   };
 }
 
-/** By the key of a fence to which none was given. */
+/** Hashes with the key of a fence in which none was stored: zeros. */
 export const KEYLESS = new TagHasher(new Uint32Array(HASH_KEY_WORDS));
 
 export function hashTags(tags: readonly string[]): TagHashes {
@@ -48,12 +48,12 @@ export interface Table {
   readonly words: SharedWords;
   readonly writer: FenceWriter;
   readonly reader: FenceReader;
-  /** Hard, with the next sequence, which it gives. */
+  /** Invalidates the tags with the next sequence, and returns it. */
   hard(...tags: string[]): number;
   soft(...tags: string[]): number;
 }
 
-/** Seven records are one bucket. */
+/** A table of `records` records, seven in a bucket. */
 export function table(
   records: number,
   options: {
@@ -89,7 +89,7 @@ export interface Store {
   readonly value: number;
 }
 
-/** Words that keep what is stored, in order. */
+/** Words that record every store, in order. */
 export function recordingWords(words: Words): { readonly words: Words; readonly stores: Store[] } {
   const stores: Store[] = [];
   return {
@@ -104,7 +104,7 @@ export function recordingWords(words: Words): { readonly words: Words; readonly 
   };
 }
 
-/** Words whose `before` runs ahead of each load, with the number of loads so far. */
+/** Words that call `before` ahead of each load, with the number of earlier loads. */
 export function watchedWords(words: Words, before: (loads: number) => void): Words {
   let loads = 0;
   return {

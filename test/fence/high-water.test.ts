@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { HighWaterMark } from '../../proxy/fence/high-water.ts';
 
-it('a time that can not be written is reported, not thrown: a timer writes it', () => {
+it('noteTime returns the error of a failed write, and does not throw it in a timer', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weir-high-water-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'sequence');

@@ -6,18 +6,18 @@ import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';
 import { fc } from '../support/properties.ts';
 import { entryOf, recordingWords, setClock, table, watchedWords, type Store, hashTags } from './given.ts';
 
-/** A fence as it stands, and the stores that an invalidation makes on it, one by one. */
+/** A fence before an invalidation, and the stores of that invalidation in order. */
 interface Scene {
-  /** What is not zero. */
+  /** The words that are not zero, by index. */
   readonly before: ReadonlyMap<number, number>;
   readonly stores: readonly Store[];
-  /** Of the tag that is invalidated, or was before. */
+  /** An entry of the tag that is invalidated now, or was before. */
   readonly entry: () => Fenced;
 }
 
 /**
- * Judges while the writer stores: `due` says how many of its stores are done before each load. Then judges again when all
- * are. Nothing that the writer does depends on a reader, so its stores can be played in any rhythm.
+ * Judges the entry while the writer stores, and again when all stores are done. `due`: how many stores are done before
+ * each load. The writer never depends on a reader, so its stores can be replayed at any pace.
  */
 function judgeAmong(scene: Scene, mechanisms: Mechanisms, due: (loads: number) => number): string[] {
   const held = new Map(scene.before);
@@ -42,7 +42,7 @@ function judgeAmong(scene: Scene, mechanisms: Mechanisms, due: (loads: number) =
   return [during, reader.verdict(entry).kind];
 }
 
-/** Every way to stop the writer once between two of its stores, and to let it go on between two later loads. */
+/** Every way to stop the writer once between two stores, and to resume it between two later loads. */
 function* judgements(scene: Scene, mechanisms: Mechanisms): Generator<string[]> {
   for (let stop = 0; stop <= scene.stores.length; stop += 1) {
     for (let from = 0; from < LOADS; from += 1) {
@@ -55,7 +55,7 @@ function* judgements(scene: Scene, mechanisms: Mechanisms): Generator<string[]> 
   }
 }
 
-/** More than a verdict on one tag of one bucket takes. */
+/** More loads than a verdict on one tag in one bucket takes. */
 const LOADS = 36;
 
 function sceneOf(
@@ -67,7 +67,7 @@ function sceneOf(
   const fence = table(7, { mechanisms });
   prepare(fence);
   const before = Uint32Array.from({ length: fence.size.words }, (_, index) => fence.words.load(index));
-  // The writer's own notes, made anew from what it did before.
+  // Rebuilds the writer's own counters from its earlier invalidations.
   const copy = new SharedWords(new SharedArrayBuffer(before.byteLength));
   const recording = recordingWords(copy);
   const writer = new FenceWriter(recording.words, fence.size, { sequence: 0, nowMs: NOW_MS }, mechanisms);
@@ -93,7 +93,7 @@ const ownTag = (mechanisms: Mechanisms): Scene =>
     () => entryOf(['a'], 1),
   );
 
-/** The bucket is full of older records, the entry's tag the oldest, and makes room for another tag. */
+/** The bucket is full. The record of the entry's tag is the oldest, and another tag overwrites it. */
 const displaced = (mechanisms: Mechanisms): Scene =>
   sceneOf(
     mechanisms,
@@ -102,48 +102,48 @@ const displaced = (mechanisms: Mechanisms): Scene =>
     () => entryOf(['a'], 0),
   );
 
-const remembersWrongly = ([, after]: string[]): boolean => after === 'clear';
+const cachesWrongly = ([, after]: string[]): boolean => after === 'clear';
 const misses = ([during, after]: string[]): boolean => during === 'clear' || after === 'clear';
 
-describe('a reader beside the writer', () => {
-  it('never remembers as clear what was invalidated while it looked', () => {
+describe('a reader that runs concurrently with the writer', () => {
+  it('never caches a clear verdict for an entry that was invalidated during the scan', () => {
     for (const each of judgements(ownTag(ALL_MECHANISMS), ALL_MECHANISMS)) {
-      expect(remembersWrongly(each)).toBe(false);
+      expect(cachesWrongly(each)).toBe(false);
     }
   });
 
-  it('never misses a record that makes room for another', () => {
+  it('never misses a record that is overwritten', () => {
     for (const each of judgements(displaced(ALL_MECHANISMS), ALL_MECHANISMS)) {
       expect(misses(each)).toBe(false);
     }
   });
 
-  it('misses nothing in whatever rhythm the writer stores', () => {
+  it('misses nothing at any pace of the writer', () => {
     const scenes = [displaced(ALL_MECHANISMS), ownTag(ALL_MECHANISMS)];
     fc.assert(
-      fc.property(fc.array(fc.nat(3), { maxLength: 60 }), fc.nat(1), (rhythm, which) => {
+      fc.property(fc.array(fc.nat(3), { maxLength: 60 }), fc.nat(1), (pace, which) => {
         const scene = scenes[which]!;
         let due = 0;
-        const judged = judgeAmong(scene, ALL_MECHANISMS, (loads) => (due += rhythm[loads] ?? 0));
-        return which === 0 ? !misses(judged) : !remembersWrongly(judged);
+        const judged = judgeAmong(scene, ALL_MECHANISMS, (loads) => (due += pace[loads] ?? 0));
+        return which === 0 ? !misses(judged) : !cachesWrongly(judged);
       }),
       { numRuns: 3_000 },
     );
   });
 
-  it('would remember wrongly if it took the sequence after it had looked', () => {
+  it('would cache a wrong verdict if it loaded the sequence after the scan', () => {
     const mechanisms = without('sequenceBeforeScan');
-    const wrong = [...judgements(ownTag(mechanisms), mechanisms)].filter(remembersWrongly);
+    const wrong = [...judgements(ownTag(mechanisms), mechanisms)].filter(cachesWrongly);
     expect(wrong.length).toBeGreaterThan(0);
   });
 
-  it('would miss a record if the overflow were raised after it', () => {
+  it('would miss a record if the overflow were raised after the record is overwritten', () => {
     const mechanisms = without('overflowBeforeOverwrite');
     const missed = [...judgements(displaced(mechanisms), mechanisms)].filter(misses);
     expect(missed.length).toBeGreaterThan(0);
   });
 
-  it('sees all tags of a transaction invalid, or none', () => {
+  it('sees all tags of an invalidation invalid, or none', () => {
     const fence = table(7);
     const entries = ['a', 'b', 'c'].map((tag) => entryOf([tag], 0));
     let worst = 0;

@@ -15,14 +15,14 @@ describe('the fence as a table', () => {
     }
   });
 
-  it('compares with "above", not "at": an entry fetched at the sequence itself is good', () => {
+  it('invalidates floors below the sequence, but not a floor equal to it', () => {
     const fence = table(7);
     const sequence = fence.hard('a');
     expect(fence.reader.verdict(entryOf(['a'], sequence)).kind).toBe('clear');
     expect(fence.reader.verdict(entryOf(['a'], sequence - 1)).kind).toBe('hard');
   });
 
-  it('says hard for every tag that was invalidated above the floor, however full it is, and errs on that side alone', () => {
+  it('judges every tag hard that was invalidated above the floor, however full it is, and is exact without overflow', () => {
     const tag = fc.integer({ min: 0, max: 40 }).map((n) => `t${n}`);
     const step = fc.record({ tags: fc.array(tag, { minLength: 1, maxLength: 3 }), soft: fc.boolean() });
     fc.assert(
@@ -44,17 +44,17 @@ describe('the fence as a table', () => {
     );
   });
 
-  it('revalidates once what is older than a record that had to go', () => {
+  it('invalidates every floor below a record that was overwritten', () => {
     const fence = table(7);
     fence.hard('first');
     for (const tag of ['b', 'c', 'd', 'e', 'f', 'g', 'h']) fence.hard(tag);
     expect(fence.writer.overflows).toBe(1);
     expect(fence.reader.verdict(entryOf(['first'], 0)).kind).toBe('hard');
-    expect(fence.reader.verdict(entryOf(['somebody else'], 0)).kind).toBe('hard');
-    expect(fence.reader.verdict(entryOf(['somebody else'], 1)).kind).toBe('clear');
+    expect(fence.reader.verdict(entryOf(['another'], 0)).kind).toBe('hard');
+    expect(fence.reader.verdict(entryOf(['another'], 1)).kind).toBe('clear');
   });
 
-  it('keeps hard and soft apart in one record, and hard wins', () => {
+  it('keeps the hard and the soft sequence of a record apart, and hard takes precedence', () => {
     const clock = setClock();
     const fence = table(7, { clock });
     fence.soft('a');
@@ -69,7 +69,7 @@ describe('the fence as a table', () => {
     });
   });
 
-  it('counts an entry as stale since the first soft invalidation that it was seen under', () => {
+  it('dates staleness to the first soft invalidation under which the entry was judged', () => {
     const clock = setClock();
     const fence = table(7, { clock });
     const entry = entryOf(['a'], 0);
@@ -81,7 +81,7 @@ describe('the fence as a table', () => {
     expect(fence.reader.verdict(entry)).toEqual({ kind: 'soft', invalidatedAtMs: first });
   });
 
-  it("counts from the earliest of an entry's tags", () => {
+  it("dates staleness to the earliest soft invalidation of the entry's tags", () => {
     const clock = setClock();
     const fence = table(70, { clock });
     fence.soft('a');
@@ -92,7 +92,7 @@ describe('the fence as a table', () => {
     expect(fence.reader.verdict(entry)).toEqual({ kind: 'soft', invalidatedAtMs: first });
   });
 
-  it('never counts a stale window from later than the first soft invalidation above the floor', () => {
+  it('never dates staleness later than the first soft invalidation above the floor', () => {
     const tag = fc.integer({ min: 0, max: 9 }).map((n) => `t${n}`);
     const step = fc.record({
       tag,
@@ -125,7 +125,7 @@ describe('the fence as a table', () => {
     );
   });
 
-  it('lets no wall clock that jumps prolong a stale window, or cut it short', () => {
+  it('measures stale windows correctly when the wall clock jumps', () => {
     const clock = setClock();
     const fence = table(7, { clock });
     fence.soft('a');
@@ -137,7 +137,7 @@ describe('the fence as a table', () => {
     }
   });
 
-  it('forgets what it remembered of an entry when anything is invalidated', () => {
+  it('judges an entry again after any invalidation', () => {
     const fence = table(7);
     const entry = entryOf(['a'], 0);
     expect(fence.reader.verdict(entry).kind).toBe('clear');
@@ -147,7 +147,7 @@ describe('the fence as a table', () => {
     expect(fence.reader.verdict(entry).kind).toBe('hard');
   });
 
-  it('tells whether something was invalidated between a flight and a waiter', () => {
+  it('finds whether a tag was invalidated between the floor of a flight and the arrival of a waiter', () => {
     const fence = table(70);
     fence.hard('a');
     const floor = fence.hard('b');
@@ -162,7 +162,7 @@ describe('the fence as a table', () => {
 });
 
 describe('eras', () => {
-  it('never let a number wrap unnoticed: all that is older counts as invalidated', () => {
+  it('begin before a number wraps, and every older floor counts as invalidated', () => {
     const fence = table(7, { wordLimit: 20 });
     const floors: number[] = [];
     for (let i = 0; i < 100; i += 1) {
@@ -179,7 +179,7 @@ describe('eras', () => {
     expect(fence.writer.era).toBeGreaterThan(6);
   });
 
-  it('begin anew before ticks could wrap', () => {
+  it('begin before ticks wrap', () => {
     const clock = setClock();
     const fence = table(7, { wordLimit: 1_000, clock });
     fence.hard('a');
@@ -190,7 +190,7 @@ describe('eras', () => {
     expect(fence.reader.verdict(entryOf(['c'], 1))).toEqual({ kind: 'soft', invalidatedAtMs: clock.now });
   });
 
-  it('are noticed by an entry that was remembered as clear', () => {
+  it('apply to an entry with a cached clear verdict', () => {
     const fence = table(7, { wordLimit: 4 });
     const entry = entryOf(['a'], 0);
     expect(fence.reader.verdict(entry).kind).toBe('clear');
@@ -201,7 +201,7 @@ describe('eras', () => {
     }
   });
 
-  it('count what they have forgotten as changed when they began', () => {
+  it('date the last invalidation of a tag without a record to their own beginning', () => {
     const clock = setClock();
     const fence = table(7, { wordLimit: 4, clock });
     const tags = hashTags(['a']);
@@ -212,7 +212,7 @@ describe('eras', () => {
     expect(fence.reader.lastInvalidatedAtMs(tags)).toBe(clock.now);
   });
 
-  it('leave holds as they are', () => {
+  it('keep holds', () => {
     const fence = table(7, { wordLimit: 4 });
     const tags = hashTags(['a']);
     fence.writer.hold(tags, 1, setClock().now);
@@ -223,7 +223,7 @@ describe('eras', () => {
 });
 
 describe('read lag', () => {
-  it('takes answers asked for within it for unproven, and later ones not', () => {
+  it('covers requests within it after an invalidation, and no later ones', () => {
     const clock = setClock();
     const fence = table(70, { clock });
     const tags = hashTags(['a', 'b']);
@@ -234,7 +234,7 @@ describe('read lag', () => {
     expect(fence.reader.withinReadLag(hashTags(['c']), clock.now, 1_000)).toBe(false);
   });
 
-  it('is measured on the monotonic clock, whatever the wall clock says', () => {
+  it('is measured by the monotonic clock, whatever the wall clock shows', () => {
     const clock = setClock();
     const fence = table(70, { clock });
     const tags = hashTags(['a']);
@@ -250,13 +250,13 @@ describe('read lag', () => {
     expect(fence.reader.withinReadLag(tags, clock.monotonicMs(), 1_000)).toBe(false);
   });
 
-  it('leaves an entry unproven however clear its tags are', () => {
+  it('keeps an entry possibly stale though its tags are clear', () => {
     expect(table(7).reader.verdict(entryOf(['a'], 5, { possiblyStale: true })).kind).toBe('possibly-stale');
   });
 });
 
 describe('holds', () => {
-  it('are counted: a tag is held until as many were ended', () => {
+  it('are counted: a tag is held until every hold on it is released', () => {
     const fence = table(70);
     const tags = hashTags(['a', 'b']);
     const nowMs = setClock().now;
@@ -271,7 +271,7 @@ describe('holds', () => {
     expect(fence.writer.holds).toBe(0);
   });
 
-  it('are seen by an entry that was remembered as clear', () => {
+  it('apply to an entry with a cached clear verdict', () => {
     const fence = table(70);
     const entry = entryOf(['a'], 0);
     expect(fence.reader.verdict(entry).kind).toBe('clear');
@@ -279,7 +279,7 @@ describe('holds', () => {
     expect(fence.reader.verdict(entry).kind).toBe('hard');
   });
 
-  it('are never lost for want of room, in any order of holds and releases', () => {
+  it('are never lost in a full table, in any order of holds and releases', () => {
     const tag = fc.integer({ min: 0, max: 20 }).map((n) => `t${n}`);
     fc.assert(
       fc.property(fc.array(fc.tuple(tag, fc.boolean()), { maxLength: 80 }), (steps) => {

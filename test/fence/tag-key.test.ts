@@ -36,7 +36,7 @@ async function open(state = new MemoryState(), options: Partial<Parameters<typeo
   };
 }
 
-/** The URLs of a hundred writes that share a bucket, by a hash that everybody knows. */
+/** A hundred URLs in the bucket of a tag, by a hash that clients can compute. */
 function colliding(bucketOf: (tag: string) => number, tag: string): string[] {
   const found: string[] = [];
   for (let x = 0; found.length < 100; x += 1) {
@@ -54,14 +54,14 @@ describe('URLs that clients choose', () => {
     ['everything, by a plain hash', plainBucket, 'all'],
     ['all paths below a prefix, by a plain hash', plainBucket, tagOfPrefix(null, '/products')],
     ['all paths below a prefix, without the key', keylessBucket, tagOfPrefix(null, '/products')],
-  ])('do not meet in the bucket of %s', async (_of, bucketOf, tag) => {
+  ])('do not collide with the tag of %s', async (_of, bucketOf, tag) => {
     const { fence, verdict } = await open();
     const floor = fence.sequence;
     for (const url of colliding(bucketOf, tag)) await fence.invalidate({ tags: [url], mode: 'hard' });
     expect(verdict(floor)).toBe('clear');
   });
 
-  it('would meet without the key', async () => {
+  it('would collide without the key', async () => {
     const mechanisms = { ...ALL_MECHANISMS, tagKey: false };
     const { fence, verdict } = await open(new MemoryState(), { mechanisms });
     const floor = fence.sequence;
@@ -80,7 +80,7 @@ describe('URLs that clients choose', () => {
     tagOfFeed('changes'),
   ];
 
-  it('never make room of what routes, origins, feeds and hosts bear', async () => {
+  it('never displace the tags of routes, origins, feeds and hosts', async () => {
     const { fence, verdict, isHeld } = await open();
     const floor = fence.sequence;
     const urls = Array.from({ length: 5_000 }, (_, x) => tagOfUrl(null, '/login', `x=${x}`));
@@ -92,7 +92,7 @@ describe('URLs that clients choose', () => {
     expect(SPECIAL.map((tag) => [tag, verdict(floor, [tag]), isHeld(tag)])).toEqual(
       SPECIAL.map((tag) => [tag, 'clear', false]),
     );
-    // Ordinary tags share the table, and are revalidated where it is full.
+    // Ordinary tags share the full table: another one counts as invalidated and held.
     expect([verdict(floor, [tagOfName('x')]), isHeld(tagOfName('x'))]).toEqual(['hard', true]);
     fence.drop(held);
     for (const tag of SPECIAL) {
@@ -103,7 +103,7 @@ describe('URLs that clients choose', () => {
     }
   });
 
-  it('leave an invalidation of everything in force after a restart, in a table of another size as well', async () => {
+  it('leave an invalidation of everything in force after a restart, also in a table of another size', async () => {
     const first = await open();
     const floor = first.fence.sequence;
     for (let host = 0; host < 30_000; host += 1_000) {
@@ -120,7 +120,7 @@ describe('URLs that clients choose', () => {
         reader.verdict(entryOf([tag], at, {}, fence.hasher)).kind;
       expect(['all', tagOfRoute('product')].map((tag) => verdict(tag, floor))).toEqual(['hard', 'hard']);
       expect(['all', tagOfRoute('other')].map((tag) => verdict(tag, after))).toEqual(['clear', 'clear']);
-      // Of more hosts than there is room for, those that made room are still known to be invalid.
+      // Hosts whose records were overwritten still count as invalidated.
       const hosts = Array.from({ length: 30_000 }, (_, i) => tagOfHost(`h${i}.example`));
       expect(hosts.filter((host) => verdict(host, floor) !== 'hard')).toEqual([]);
       expect(verdict(tagOfName('x'), floor)).toBe('clear');
@@ -129,7 +129,7 @@ describe('URLs that clients choose', () => {
 });
 
 describe('the key of a state', () => {
-  it('is another in each state, and the same after a restart', async () => {
+  it('differs between states, and stays the same over a restart', async () => {
     const first = await open();
     const again = await open(first.state.crashed());
     const other = await open();
@@ -138,7 +138,7 @@ describe('the key of a state', () => {
     expect(hashes[2]).not.toBe(hashes[0]);
   });
 
-  it('is given to a state of an earlier version, and then all that was stored is revalidated once', async () => {
+  it('is added to a state of an earlier version, which invalidates everything stored once', async () => {
     const { fence, journal } = await openWrites(new MemoryState());
     expect(journal).toBeDefined();
     const before = new MemoryState();
@@ -156,7 +156,7 @@ describe('the key of a state', () => {
     expect(fence.hasher.hash(['tag:a'])).not.toEqual(unkeyed.hasher.hash(['tag:a']));
   });
 
-  it('hashes anew what is held in a state of an earlier version', async () => {
+  it('rehashes the tags of holds in a state of an earlier version', async () => {
     const state = new MemoryState();
     const { journal, gate } = await openWrites(state);
     const number = numberOf(await journal.accept(offer('/1', 'a')));

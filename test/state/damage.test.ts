@@ -1,4 +1,4 @@
-/** A state that can't be opened is told; it never ends the process. */
+/** A state that can't be opened is reported, and never ends the process. */
 import { spawnSync } from 'node:child_process';
 import {
   cpSync,
@@ -31,7 +31,7 @@ beforeAll(async () => {
   for (let i = 0; i < 400; i += 1) {
     await state.write(() => {
       state.table('records').put(`key ${i}`, Buffer.alloc(24, i));
-      // A shorter value in place of one of the same transaction keeps the pages of that.
+      // A shorter value that replaces one of the same transaction keeps its pages.
       if (i % 10 === 0) state.table('write-bodies').put(`key ${i}`, Buffer.alloc(50_000));
       state.table('write-bodies').put(`key ${i}`, Buffer.alloc(i * 50, i));
       if (i >= 20) state.table('write-bodies').remove(`key ${i - 20}`);
@@ -42,7 +42,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(original, { recursive: true, force: true }));
 
-/** Opens a copy that was changed in a process of its own, and gives what that says of it. */
+/** Damages a copy of the state, opens it in another process, and returns what that process prints. */
 function openedAfter(damage: Damage): string {
   return opened(damagedBy(damage));
 }
@@ -69,7 +69,7 @@ function overwrite(file: string, from: number, to: number): void {
   closeSync(descriptor);
 }
 
-it('one that is whole is opened', () => {
+it('a sound state is opened', () => {
   expect(openedAfter(() => {})).toBe('open');
 });
 
@@ -77,11 +77,11 @@ it.each([
   ['its first pages', (file: string) => overwrite(file, 0, 8_192)],
   ['all but its first pages', (file: string, bytes: number) => overwrite(file, 8_192, bytes)],
   ['its end', (file: string) => truncateSync(file, 12_288)],
-])('one that has lost %s is refused, with what is wrong', (_, damage) => {
+])('a state that has lost %s is refused with the reason', (_, damage) => {
   expect(openedAfter(damage)).toMatch(/^failed: .*state.*: (its|it|a) /);
 });
 
-it.each([0, 8, 16, 32])('one for which there is no room but %i KiB is refused', (freeKiB) => {
+it.each([0, 8, 16, 32])('a state is refused on a file system with only %i KiB free', (freeKiB) => {
   const small = mountSmall(1);
   if (small === null) return;
   onTestFinished(() => small.unmount());
@@ -92,7 +92,7 @@ it.each([0, 8, 16, 32])('one for which there is no room but %i KiB is refused', 
   expect(opened(small.folder)).toMatch(/^failed: .*(ENOSPC|No space left)/);
 });
 
-it('one that takes too long to look through is believed when its time is over', async () => {
+it('the check trusts the rest of the file when its time is up', async () => {
   const path = damagedBy((file, bytes) => overwrite(file, 8_192, bytes));
   const file = join(path, 'state', 'data.mdb');
   expect(await checkDatabaseFile(file)).toMatch(/damaged/);

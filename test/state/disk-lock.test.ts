@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A process that tries the lock, says what it got on its standard output, and lives until it is killed. */
+/** A process that tries to take the lock, prints the result, and runs until it is killed. */
 function contender(path: string) {
   const code = `
     const { lockDiskPath } = await import(${JSON.stringify(MODULE)});
@@ -23,17 +23,17 @@ function contender(path: string) {
   const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const said = once(child.stdout, 'data').then(([data]) => String(data).trim());
+  const printed = once(child.stdout, 'data').then(([data]) => String(data).trim());
   const kill = async (): Promise<void> => {
     const exit = once(child, 'exit');
     child.kill('SIGKILL');
     await exit;
   };
-  return { said, kill, pid: child.pid };
+  return { printed, kill, pid: child.pid };
 }
 
 describe('the lock on the disk path', () => {
-  it('makes a missing folder for its owner alone', () => {
+  it('creates a missing folder that only its owner can use', () => {
     const lock = lockDiskPath(join(folder, 'a', 'b'));
     expect(lock.kind).toBe('locked');
     expect(statSync(join(folder, 'a', 'b')).mode & 0o777).toBe(0o700);
@@ -49,9 +49,9 @@ describe('the lock on the disk path', () => {
     if (again.kind === 'locked') again.release();
   });
 
-  it('names the process that holds it and is free once that was killed with -9', async () => {
+  it('names the process that holds it, and is free once that process is killed with SIGKILL', async () => {
     const holder = contender(folder);
-    expect(await holder.said).toBe('locked');
+    expect(await holder.printed).toBe('locked');
     expect(lockDiskPath(folder)).toEqual({ kind: 'in-use', by: holder.pid });
     await holder.kill();
     const lock = lockDiskPath(folder);
@@ -59,26 +59,26 @@ describe('the lock on the disk path', () => {
     if (lock.kind === 'locked') lock.release();
   });
 
-  it('goes to one of several processes that start at once', async () => {
+  it('is taken by exactly one of several processes that start at once', async () => {
     const contenders = Array.from({ length: 4 }, () => contender(folder));
-    const said = await Promise.all(contenders.map((each) => each.said));
-    expect(said.toSorted()).toEqual(['in-use', 'in-use', 'in-use', 'locked']);
+    const printed = await Promise.all(contenders.map((each) => each.printed));
+    expect(printed.toSorted()).toEqual(['in-use', 'in-use', 'in-use', 'locked']);
     await Promise.all(contenders.map((each) => each.kill()));
   });
 
-  it('holds though nobody keeps it in mind', async () => {
+  it('is not released by garbage collection', async () => {
     const code = `
       const { lockDiskPath } = await import(${JSON.stringify(MODULE)});
       console.log(lockDiskPath(${JSON.stringify(folder)}).kind);
       for (let i = 0; i < 5; i += 1) await new Promise((resolve) => setImmediate(() => resolve(gc())));
       console.log(lockDiskPath(${JSON.stringify(folder)}).kind);`;
     const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', code]);
-    const said = [];
-    for await (const data of child.stdout) said.push(String(data));
-    expect(said.join('').trim().split('\n')).toEqual(['locked', 'in-use']);
+    const printed = [];
+    for await (const data of child.stdout) printed.push(String(data));
+    expect(printed.join('').trim().split('\n')).toEqual(['locked', 'in-use']);
   });
 
-  it('says why a path can not be written', () => {
+  it("reports why a path can't be written", () => {
     writeFileSync(join(folder, 'file'), '');
     const lock = lockDiskPath(join(folder, 'file', 'below'));
     expect(lock.kind).toBe('not-writable');

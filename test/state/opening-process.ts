@@ -1,4 +1,4 @@
-/** Opens the state below the folder that it is given, and prints what came of it. */
+/** Opens the state in the folder that is its argument, and prints the result. */
 import { openState } from '../../proxy/state/state-store.ts';
 
 const opened = await openState(process.argv[2]!, 0);

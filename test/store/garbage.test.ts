@@ -4,7 +4,7 @@ import { settle } from '../support/barrier.ts';
 
 const MIB = 2 ** 20;
 
-it('content that passes through leaves little dead memory behind', async () => {
+it('garbage collection keeps the memory of dropped content below 48 MiB', async () => {
   const before = process.memoryUsage().arrayBuffers;
   let most = 0;
   for (let i = 0; i < 400; i += 1) {
@@ -13,6 +13,6 @@ it('content that passes through leaves little dead memory behind', async () => {
     await settle(1);
     most = Math.max(most, process.memoryUsage().arrayBuffers - before);
   }
-  // V8 by itself lets 75 MiB and more stand; the memory is freed by another thread, which may have to wait.
+  // V8 alone lets 75 MiB and more accumulate. Another thread frees the memory, and may be late.
   expect(most).toBeLessThan(48 * MIB);
 });

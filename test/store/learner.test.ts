@@ -13,7 +13,7 @@ import { MIB, entry, META } from './disk/support/entries.ts';
 const { key, route } = entry(1);
 const LATER_MS = META.requestTimeMs + 1_000;
 
-/** The origin's answer to a request without conditions, which may not be stored. */
+/** The origin's answer to an unconditional request. The answer may not be stored. */
 function answerTo(method: string, status: number, fields: Fields): LearntResponse {
   const received = {
     request: get(),
@@ -33,7 +33,7 @@ function answerTo(method: string, status: number, fields: Fields): LearntRespons
   };
 }
 
-/** A learner over one entry in memory, and a disk that writes or doesn't. */
+/** A learner over one entry in memory. `writes`: whether the disk accepts changes. */
 function learnerOver(writes: boolean) {
   const fenced: string[] = [];
   const disk = {
@@ -56,11 +56,11 @@ function lesson(answer: LearntResponse): Lesson {
   return { key, route, answer, urlTag: 'url', entryId: null };
 }
 
-describe('what an answer has outdated', () => {
+describe('an entry that an answer has outdated', () => {
   it.each([
     ['is removed', answerTo('GET', 404, [])],
-    ['is stale', answerTo('HEAD', 200, ['ETag', '"2"', 'Content-Length', '10'])],
-  ])('%s, and is fenced where the disk does not take that', async (_, answer) => {
+    ['is marked stale', answerTo('HEAD', 200, ['ETag', '"2"', 'Content-Length', '10'])],
+  ])('%s, and is fenced where the disk rejects the change', async (_, answer) => {
     for (const writes of [true, false]) {
       const { learner, fenced, tiers } = learnerOver(writes);
       expect(learner.decide(lesson(answer))).toHaveLength(1);

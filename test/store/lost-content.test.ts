@@ -1,4 +1,4 @@
-/** Content on disk that is damaged, has another length, or is missing, by each way on which a worker finds that. */
+/** Content on disk that is damaged, of another length or missing, at each place where a worker can detect it. */
 import { describe, expect, it } from 'vitest';
 import { readFlight, readStored, type ContentPiece, type ContentReader } from '../../proxy/store/content.ts';
 import { FlightBody } from '../../proxy/store/body.ts';
@@ -82,9 +82,9 @@ async function readAll(open: (onProgress: () => void) => ContentReader): Promise
   }
 }
 
-/** What finds the loss; each resolves when it has been dealt with. */
+/** Each detects the loss, and resolves when the worker has handled it. */
 const FINDERS: Readonly<Record<string, (workers: Workers) => Promise<void>>> = {
-  'a lookup that takes it into memory': async ({ finder }) => {
+  'a lookup that promotes it to memory': async ({ finder }) => {
     expect(finder.find(key, REQUEST, HEAD.route).entry).toBeNull();
   },
   'the check before a 304 confirms it': async ({ finder }) => {
@@ -102,16 +102,16 @@ const FINDERS: Readonly<Record<string, (workers: Workers) => Promise<void>>> = {
       'cut',
     );
   },
-  'a worker that is asked for it by another': async ({ finder, other }) => {
+  'a peer lookup by another worker': async ({ finder, other }) => {
     const wanted = { key, request: REQUEST, route: HEAD.route, maxVariants: 8 };
-    const lender = new PeerLookups(finder, (message) => borrower.receive(message));
-    const borrower: PeerLookups = new PeerLookups(other, (message: PeerLookupMessage) =>
-      lender.receive(message),
+    const answering = new PeerLookups(finder, (message) => asking.receive(message));
+    const asking: PeerLookups = new PeerLookups(other, (message: PeerLookupMessage) =>
+      answering.receive(message),
     );
-    const found = await new Promise<StoredEntry | null>((take) => borrower.ask(wanted, take));
+    const found = await new Promise<StoredEntry | null>((take) => asking.ask(wanted, take));
     expect(found).toBeNull();
   },
-  'a client that follows a fetch and has fallen behind': async ({ finder }) => {
+  'a client that has fallen behind the fetch that it follows': async ({ finder }) => {
     const body = new FlightBody({
       windowBytes: 1_000,
       keepsAll: false,
@@ -132,7 +132,7 @@ const FINDERS: Readonly<Record<string, (workers: Workers) => Promise<void>>> = {
 const CASES = Object.keys(LOSSES).flatMap((loss) => Object.keys(FINDERS).map((by) => [loss, by] as const));
 
 describe('an entry on disk', () => {
-  it.each(CASES)('that has %s, found by %s, goes at once and everywhere', async (loss, by) => {
+  it.each(CASES)('with %s, detected by %s, is removed at once from every worker', async (loss, by) => {
     const workers = await workersOver();
     const { tables, writer, calls, finder, other } = workers;
     const ofOther = other.find(key, REQUEST, HEAD.route).entry;
@@ -142,7 +142,7 @@ describe('an entry on disk', () => {
     await FINDERS[by]!(workers);
     await writer.idle();
     expect(other.memory.get(key)).toEqual([]);
-    // What a 304 confirms meanwhile does not bring it back.
+    // A 304 that confirms the entry meanwhile does not restore it.
     await calls.updateEntry({ head: { ...HEAD, floor: 99 }, isSynced: false });
     await Promise.all([finder, other].map((tiers) => tiers.update({ ...HEAD, floor: 99 })));
     for (const tiers of [finder, other]) expect(tiers.find(key, REQUEST, HEAD.route).entry).toBeNull();

@@ -28,75 +28,75 @@ function entry(key: string, bytes: number, language: string | null = null): Stor
 const none = (): boolean => false;
 const KIB = 1024;
 
-describe('the memory level', () => {
-  it('keeps its bound in bytes, counting entries whole, and lets the least recently used go', () => {
-    const level = createMemoryTier(100 * KIB, 0.5);
-    for (let i = 0; i < 100; i += 1) level.put(entry(`/${i}`, 4 * KIB), 8, none);
-    expect(level.stats.bytes).toBeLessThanOrEqual(100 * KIB);
-    expect(level.stats.bytes).toBeGreaterThan(80 * KIB);
-    expect(level.stats.entries * 4 * KIB).toBeLessThan(level.stats.bytes);
-    expect(level.stats.evictions).toBe(100 - level.stats.entries);
-    expect(level.get('/0')).toEqual([]);
-    expect(level.get('/99')).toHaveLength(1);
+describe('the memory tier', () => {
+  it('keeps its bound in bytes, which includes the overhead of entries, and evicts the least recently used', () => {
+    const tier = createMemoryTier(100 * KIB, 0.5);
+    for (let i = 0; i < 100; i += 1) tier.put(entry(`/${i}`, 4 * KIB), 8, none);
+    expect(tier.stats.bytes).toBeLessThanOrEqual(100 * KIB);
+    expect(tier.stats.bytes).toBeGreaterThan(80 * KIB);
+    expect(tier.stats.entries * 4 * KIB).toBeLessThan(tier.stats.bytes);
+    expect(tier.stats.evictions).toBe(100 - tier.stats.entries);
+    expect(tier.get('/0')).toEqual([]);
+    expect(tier.get('/99')).toHaveLength(1);
   });
 
-  it('takes no entry beyond its largest share, and says so', () => {
-    const level = createMemoryTier(100 * KIB, 0.5);
-    expect(level.admits(60 * KIB)).toBe(false);
-    expect(level.put(entry('/large', 60 * KIB), 8, none)).toBe(false);
-    expect(level.stats).toMatchObject({ bytes: 0, entries: 0 });
+  it('refuses an entry that is larger than its share of the tier', () => {
+    const tier = createMemoryTier(100 * KIB, 0.5);
+    expect(tier.admits(60 * KIB)).toBe(false);
+    expect(tier.put(entry('/large', 60 * KIB), 8, none)).toBe(false);
+    expect(tier.stats).toMatchObject({ bytes: 0, entries: 0 });
   });
 
-  it('keeps variants together, newest first, the oldest going beyond max-variants', () => {
-    const level = createMemoryTier(100 * KIB, 0.5);
-    for (const language of ['de', 'en', 'fr']) level.put(entry('/a', 10, language), 2, none);
-    expect(level.get('/a').map(({ meta }) => meta.varyValues[0])).toEqual(['fr', 'en']);
-    expect(level.stats).toMatchObject({ entries: 2, variantEvictions: 1 });
+  it('keeps the variants of a key newest first, and removes the oldest beyond max-variants', () => {
+    const tier = createMemoryTier(100 * KIB, 0.5);
+    for (const language of ['de', 'en', 'fr']) tier.put(entry('/a', 10, language), 2, none);
+    expect(tier.get('/a').map(({ meta }) => meta.varyValues[0])).toEqual(['fr', 'en']);
+    expect(tier.stats).toMatchObject({ entries: 2, variantEvictions: 1 });
   });
 
-  it('replaces what it is told to, and updates an entry only while that very one is there', () => {
-    const level = createMemoryTier(100 * KIB, 0.5);
+  it('replaces the entries that the caller selects, and updates an entry only while it has one with that id', () => {
+    const tier = createMemoryTier(100 * KIB, 0.5);
     const first = entry('/a', 10);
-    level.put(first, 8, none);
+    tier.put(first, 8, none);
     const second = entry('/a', 20);
-    level.put(second, 8, (other) => other === first);
-    expect(level.get('/a')).toEqual([second]);
-    expect(level.update(new StoredEntry(first.head, first.content, []))).toBe(false);
+    tier.put(second, 8, (other) => other === first);
+    expect(tier.get('/a')).toEqual([second]);
+    expect(tier.update(new StoredEntry(first.head, first.content, []))).toBe(false);
     const changed = new StoredEntry({ ...second.head, floor: 7 }, second.content, []);
-    expect(level.update(changed)).toBe(true);
-    expect(level.get('/a')[0]!.floor).toBe(7);
-    level.remove('/a', second.head.id);
-    expect(level.stats).toMatchObject({ bytes: 0, entries: 0 });
+    expect(tier.update(changed)).toBe(true);
+    expect(tier.get('/a')[0]!.floor).toBe(7);
+    tier.remove('/a', second.head.id);
+    expect(tier.stats).toMatchObject({ bytes: 0, entries: 0 });
   });
 
-  it('makes room for what is still coming at the cost of what is old, and gives it back', () => {
-    const level = createMemoryTier(100 * KIB, 0.5);
-    for (let i = 0; i < 20; i += 1) level.put(entry(`/${i}`, 3 * KIB), 8, none);
-    const before = level.stats.entries;
-    const room = level.reserve(() => {});
+  it('evicts old entries for a reservation, and frees the room when the reservation is released', () => {
+    const tier = createMemoryTier(100 * KIB, 0.5);
+    for (let i = 0; i < 20; i += 1) tier.put(entry(`/${i}`, 3 * KIB), 8, none);
+    const before = tier.stats.entries;
+    const room = tier.reserve(() => {});
     expect(room.grow(60 * KIB)).toBe(false);
     expect(room.grow(50 * KIB)).toBe(true);
-    expect(level.stats.bytes).toBeLessThanOrEqual(100 * KIB);
-    expect(level.stats.entries).toBeLessThan(before);
+    expect(tier.stats.bytes).toBeLessThanOrEqual(100 * KIB);
+    expect(tier.stats.entries).toBeLessThan(before);
     room.release();
-    expect(level.stats.bytes).toBeLessThanOrEqual(50 * KIB);
+    expect(tier.stats.bytes).toBeLessThanOrEqual(50 * KIB);
   });
 
-  it('tells whoever reserved room when that had to be given up', () => {
-    const level = createMemoryTier(100 * KIB, 0.5);
+  it('calls `onLost` when a reservation is evicted', () => {
+    const tier = createMemoryTier(100 * KIB, 0.5);
     let lost = 0;
-    const room = level.reserve(() => {
+    const room = tier.reserve(() => {
       lost += 1;
     });
     room.grow(40 * KIB);
-    for (let i = 0; i < 40; i += 1) level.put(entry(`/${i}`, 4 * KIB), 8, none);
+    for (let i = 0; i < 40; i += 1) tier.put(entry(`/${i}`, 4 * KIB), 8, none);
     expect(lost).toBe(1);
   });
 
-  it('is off at 0 bytes', () => {
-    const level = createMemoryTier(0, 0.5);
-    expect(level.put(entry('/a', 1), 8, none)).toBe(false);
-    expect(level.get('/a')).toEqual([]);
-    expect(level.reserve(() => {}).grow(1)).toBe(false);
+  it('stores and reserves nothing at 0 bytes', () => {
+    const tier = createMemoryTier(0, 0.5);
+    expect(tier.put(entry('/a', 1), 8, none)).toBe(false);
+    expect(tier.get('/a')).toEqual([]);
+    expect(tier.reserve(() => {}).grow(1)).toBe(false);
   });
 });

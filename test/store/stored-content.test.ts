@@ -5,7 +5,7 @@ import { content, entry } from './disk/support/entries.ts';
 
 const CHUNK = 100;
 
-/** A disk with one body, in chunks of 100 bytes, that counts who keeps it. */
+/** A disk tier with one body, in chunks of 100 bytes. Counts the pins on it. */
 function diskWith(body: Buffer) {
   let pins = 0;
   let pinned = 0;
@@ -24,7 +24,7 @@ function diskWith(body: Buffer) {
 function bodyOf(sizeBytes: number, from = 0) {
   const body = content(1, sizeBytes);
   const { disk, pins, pinned } = diskWith(body);
-  const tiers = { disk, discard: () => Promise.reject(new Error('all of it is there')) };
+  const tiers = { disk, discard: () => Promise.reject(new Error('no chunk is missing')) };
   const reader = readStored({ head: entry(1, { sizeBytes }), tiers }, from, () => {});
   const pieces: Uint8Array[] = [];
   const pinnedBetween: number[] = [];
@@ -39,17 +39,17 @@ function bodyOf(sizeBytes: number, from = 0) {
 }
 
 describe('content on disk', () => {
-  it('is kept there while chunks of it are left for later, and let go at the end', () => {
+  it('is pinned while chunks of it are still unread, and unpinned at the end', () => {
     expect(bodyOf(250)).toEqual({ pins: 1, pinned: 0, pinnedBetween: [1, 1, 1] });
   });
 
-  it('is not kept for a reader that has all of it in one chunk', () => {
+  it('is not pinned for a reader that needs only one chunk', () => {
     expect(bodyOf(100)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [0] });
     expect(bodyOf(250, 200)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [0] });
     expect(bodyOf(0)).toEqual({ pins: 0, pinned: 0, pinnedBetween: [] });
   });
 
-  it('breaks off where it is damaged, once no worker finds the entry any more', async () => {
+  it('is cut at a damaged chunk, after the entry was discarded for every worker', async () => {
     const discarded = Promise.withResolvers<void>();
     const { disk } = diskWith(content(1, 250));
     const damaged = {

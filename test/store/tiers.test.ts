@@ -15,7 +15,7 @@ const asked = (requestTimeMs: number, meta: Partial<StoredMeta> = {}) => ({
   meta: { ...META, requestTimeMs, ...meta },
 });
 
-/** Levels of a worker whose disk, shared with others, has these entries. */
+/** The tiers of a worker whose disk, shared with other workers, has these entries. */
 function tiersOver(...heads: EntryHead[]): Tiers {
   const disk: Pick<DiskTier, 'heads' | 'read' | 'touch'> = {
     heads: (key) => heads.filter((head) => head.key === key),
@@ -33,20 +33,20 @@ function inMemory(tiers: Tiers, head: EntryHead): StoredEntry {
 
 describe('an entry in memory that another worker has replaced', () => {
   it.each([
-    ['was asked for later', entry(2, asked(2_000)), true],
-    ['was asked for earlier', entry(2, asked(500)), false],
+    ['was fetched later', entry(2, asked(2_000)), true],
+    ['was fetched earlier', entry(2, asked(500)), false],
     ['has a higher floor', entry(2, { ...asked(500), floor: 6 }), true],
     ['has a lower floor', entry(2, { ...asked(2_000), floor: 4 }), false],
     ['is of another route', entry(2, { ...asked(2_000), route: 'others' }), false],
     ['is another variant', entry(2, asked(2_000, { vary: ['accept-language'], varyValues: ['de'] })), false],
-  ])('gives way to what is on disk where that %s: %#', (_, onDisk, isLater) => {
+  ])('gives way to an entry on disk only if that is later: it %s', (_, onDisk, isLater) => {
     const tiers = tiersOver(onDisk);
     const own = inMemory(tiers, entry(1, asked(1_000)));
     expect(tiers.findLater(own, REQUEST)?.head.id ?? null).toBe(isLater ? onDisk.id : null);
     expect(tiers.find(KEY, REQUEST, 'things').entry?.head.id).toBe(isLater ? onDisk.id : own.head.id);
   });
 
-  it('is served on where the later one on disk was dropped', () => {
+  it('is still served where the later entry on disk was dropped', () => {
     const later = entry(2, asked(2_000));
     const tiers = tiersOver(later);
     const own = inMemory(tiers, entry(1, asked(1_000)));
@@ -57,20 +57,23 @@ describe('an entry in memory that another worker has replaced', () => {
   it.each([
     ['later', 2_000, true],
     ['earlier', 500, false],
-  ])('gives way to one that is lent where that was asked for %s', (_, requestTimeMs, isLater) => {
-    const tiers = tiersOver();
-    const own = inMemory(tiers, entry(1, asked(1_000)));
-    const lent = entry(2, asked(requestTimeMs));
-    let sent: PeerLookupMessage | null = null;
-    const loans = new PeerLookups(tiers, (message) => {
-      sent = message;
-    });
-    let taken: StoredEntry | null = null;
-    loans.ask({ key: KEY, request: REQUEST, route: 'things', maxVariants: 8 }, (found) => {
-      taken = found;
-    });
-    expect(sent).toMatchObject({ kind: 'ask', id: 1 });
-    loans.receive({ kind: 'found', id: 1, head: lent, content: new Uint8Array(content(1, 10)) });
-    expect(taken).toMatchObject({ head: { id: isLater ? lent.id : own.head.id } });
-  });
+  ])(
+    'gives way to an entry from a peer lookup only if that is later: it was fetched %s',
+    (_, requestTimeMs, isLater) => {
+      const tiers = tiersOver();
+      const own = inMemory(tiers, entry(1, asked(1_000)));
+      const peerEntry = entry(2, asked(requestTimeMs));
+      let sent: PeerLookupMessage | null = null;
+      const lookups = new PeerLookups(tiers, (message) => {
+        sent = message;
+      });
+      let taken: StoredEntry | null = null;
+      lookups.ask({ key: KEY, request: REQUEST, route: 'things', maxVariants: 8 }, (found) => {
+        taken = found;
+      });
+      expect(sent).toMatchObject({ kind: 'ask', id: 1 });
+      lookups.receive({ kind: 'found', id: 1, head: peerEntry, content: new Uint8Array(content(1, 10)) });
+      expect(taken).toMatchObject({ head: { id: isLater ? peerEntry.id : own.head.id } });
+    },
+  );
 });

@@ -12,8 +12,8 @@ const FEED = { name: 'changes', maxSilenceMs: 30_000, versionField: null };
 type Mode = 'hard' | 'soft';
 
 /**
- * A worker judges an entry, and is stopped before the n-th of its steps, by which the feed, that was lost, catches up:
- * the change that concerns the entry is in force, and then the proof is renewed.
+ * Judges an entry in a worker that is stopped before its step number `stop`. Meanwhile the feed, which was lost,
+ * catches up: it invalidates the entry, and then renews its proof.
  */
 function judgeStoppedBefore(
   stop: number,
@@ -48,7 +48,7 @@ function judgeStoppedBefore(
   return { ...judgement, steps };
 }
 
-/** Before each step, and after the last. */
+/** Stopped before each step, and after the last. */
 function* judgements(mode: Mode, mechanisms = ALL_MECHANISMS): Generator<Judgement> {
   const { steps } = judgeStoppedBefore(-1, mode, mechanisms);
   for (let stop = 0; stop <= steps; stop += 1) yield judgeStoppedBefore(stop, mode, mechanisms);
@@ -58,18 +58,18 @@ const isBelieved = ({ trust, verdict }: Judgement): boolean => trust === 'live' 
 
 describe('a worker that is stopped while it judges an entry', () => {
   it.each<Mode>(['hard', 'soft'])(
-    'never takes a feed that has caught up meanwhile as proof of an older verdict: a %s invalidation',
+    'never combines a clear verdict from before a %s invalidation with the proof of a feed that has caught up since',
     (mode) => {
       expect([...judgements(mode)].filter(isBelieved)).toEqual([]);
     },
   );
 
-  it('would, if it read the fence first', () => {
+  it('would combine them if it read the fence before the proof', () => {
     const mechanisms = { ...ALL_MECHANISMS, proofBeforeFence: false };
     expect([...judgements('hard', mechanisms)].some(isBelieved)).toBe(true);
   });
 
-  it('does not count the silence from before a proof that came while it stood', () => {
+  it('counts the silence since the proof that it has read, though the proof is renewed before it reads the clock', () => {
     const clock = setClock();
     const shared = sharedFeed();
     const cells = new HealthCells(shared.health);

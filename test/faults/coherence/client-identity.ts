@@ -1,12 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Random } from './random.ts';
 
-/** What a client says of itself, in the form in which the origin reads it. */
+/** What the request fields of a client say about it, as the origin reads them. */
 export interface ClientIdentity {
   readonly language: string;
   readonly takesGzip: boolean;
   readonly user: string;
-  /** How it names itself: by a cookie or by Authorization. */
+  /** The field that names the user. */
   readonly credential: 'cookie' | 'authorization';
   readonly origin: string;
 }
@@ -25,7 +25,7 @@ export function someClient(random: Random): ClientIdentity {
   };
 }
 
-/** The fields of a request by which the origin knows the client again. */
+/** The request fields that identify a client to the origin. */
 export function fieldsOf(client: ClientIdentity, credential = client.credential): Record<string, string> {
   return {
     'accept-language': client.language,

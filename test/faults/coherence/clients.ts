@@ -14,13 +14,13 @@ import {
   type Versions,
 } from './versioned-origin.ts';
 
-/** A request that takes longer has failed. */
+/** A request that takes longer counts as failed. */
 const TIMEOUT_MS = 20_000;
 const PAUSE_AFTER_FAILURE_MS = 20;
 
 /**
- * Reads without end until the signal, each reader on connections of its own: whole, by HEAD, in part, with the
- * validator that it saw last; a few paths more than others.
+ * Reads until the signal, each reader on its own connection: by GET, by HEAD, ranges, and with the ETag that it has seen
+ * last. One path is read more often than the others.
  */
 export async function readWhile(
   signal: AbortSignal,
@@ -84,25 +84,25 @@ class Reader {
 
   async #read(agent: Agent, path: string): Promise<Read | null> {
     const known = this.#etags.get(path);
-    const way = this.#hasEtags ? this.#random.below(8) : 7;
+    const kind = this.#hasEtags ? this.#random.below(8) : 7;
     const headers: Record<string, string> = this.#identity();
-    if (way === 0) headers['range'] = 'bytes=0-3';
-    if (way === 1 && known !== undefined) headers['if-none-match'] = known;
+    if (kind === 0) headers['range'] = 'bytes=0-3';
+    if (kind === 1 && known !== undefined) headers['if-none-match'] = known;
     const startedAtMs = performance.now();
     const response = await request(`${this.#url}${path}`, {
       dispatcher: agent,
-      method: way === 2 ? 'HEAD' : 'GET',
+      method: kind === 2 ? 'HEAD' : 'GET',
       headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const content = Buffer.from(await response.body.arrayBuffer());
-    const told = response.headers[VERSIONS_FIELD.toLowerCase()];
-    if (response.statusCode >= 500 || typeof told !== 'string') return null;
+    const field = response.headers[VERSIONS_FIELD.toLowerCase()];
+    if (response.statusCode >= 500 || typeof field !== 'string') return null;
     const { etag } = response.headers;
     if (typeof etag === 'string') this.#etags.set(path, etag);
     const how = `${response.statusCode} ${String(response.headers['cache-status'])}`;
-    const versions = versionsOf(told);
-    const isWhole = response.statusCode === 200 && way !== 2;
+    const versions = versionsOf(field);
+    const isWhole = response.statusCode === 200 && kind !== 2;
     const wrong = this.#wrongIn(versions, response.headers, isWhole ? content : null);
     if (wrong !== null)
       this.#history.wrong.push(`${path}, asked at ${startedAtMs.toFixed(1)}: ${wrong}: ${how}`);
@@ -123,16 +123,17 @@ class Reader {
     }
   }
 
-  /** What the response has that is not for this client, or that is of another version; null: nothing. */
+  /** What in the response is for another client or of another version, as a message; null: nothing. */
   #wrongIn(versions: Versions, headers: IncomingHttpHeaders, content: Buffer | null): string | null {
     const { language, takesGzip, origin, user } = this.#client;
     const { etag } = headers;
     if (typeof etag === 'string' && !isSame(versions, versionsOf(etag)))
-      return `another version's tag, ${etag}`;
+      return `another version's ETag, ${etag}`;
     if (this.#character === 'varying') {
       if ((headers['content-language'] ?? language) !== language) return `not in ${language}`;
       if ((headers['access-control-allow-origin'] ?? origin) !== origin) return `not for ${origin}`;
-      if (headers['content-encoding'] === 'gzip' && !takesGzip) return 'coded for others';
+      if (headers['content-encoding'] === 'gzip' && !takesGzip)
+        return 'coded as gzip, which the client does not accept';
     }
     if (content === null) return null;
     const text = (headers['content-encoding'] === 'gzip' ? gunzipSync(content) : content).toString();
@@ -144,7 +145,7 @@ class Reader {
   }
 }
 
-/** The content of an answer. */
+/** The content of a response. */
 interface Shown {
   readonly versions: Versions;
   readonly language?: string;

@@ -49,7 +49,7 @@ const modes: readonly (readonly [
 
 describe('coherence under every fault', () => {
   for (const [name, skip, driver, more] of modes) {
-    it.skipIf(skip)(`by ${name}`, async () => {
+    it.skipIf(skip)(`with ${name}`, async () => {
       const seed = seedOf(name);
       expectCoherent(await run({ seed, durationMs, driver, weirFaults: all, ...more }));
     });
@@ -57,20 +57,20 @@ describe('coherence under every fault', () => {
 
   it('of an origin whose replicas lag, within read-lag', async () => {
     const seed = seedOf('read-lag');
-    // Few changes, so that what was stored too early would be used for long.
+    // Few changes, so that a response stored too early would be reused for long.
     const slow = { writers: 2, writerPauseMs: 1_000 };
     const options = { origin: { lagMs: 300 }, readLagMs: 300, weirFaults: all, ...slow } as const;
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options }));
   });
 
   it.each([
-    ['by positions', 'attested', {}],
-    ['by a number in the changes', 'attested-version', { versionField: 'version' }],
+    ['as positions of the feed', 'attested', {}],
+    ['as a field of the changes', 'attested-version', { versionField: 'version' }],
   ])(
-    'of an origin whose replicas lag as they like, and say how current they are, %s',
+    'of an origin whose replicas lag without a bound and attest their version, %s',
     async (_how, name, by) => {
       const seed = seedOf(name);
-      // Few changes: an answer is current only where its replica shows all that the feed has told.
+      // Few changes: an answer is current only where its replica shows every change that the feed has delivered.
       const slow = { writers: 1, writerPauseMs: 2_500 };
       const options = {
         origin: { lagMs: 800, versionHeader: 'X-Version' },
@@ -83,7 +83,7 @@ describe('coherence under every fault', () => {
     },
   );
 
-  it('of an origin with Last-Modified alone that changes twice a second', async () => {
+  it('of an origin that has only Last-Modified and changes twice a second', async () => {
     const seed = seedOf('last-modified');
     const options = { origin: { validator: 'last-modified' }, writers: 8, writerPauseMs: 800 } as const;
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, weirFaults: all, ...options }));
@@ -92,19 +92,19 @@ describe('coherence under every fault', () => {
   it.each([
     ['purge', purgeDriver],
     ['sse', sseDriver],
-  ])('of an origin that varies under shared validators, by %s', async (name, driver) => {
+  ])('of an origin whose variants share validators, with %s', async (name, driver) => {
     const seed = seedOf(`varying-${name}`);
     const origin = { character: 'varying' } as const;
     expectCoherent(await run({ seed, durationMs, driver, origin, weirFaults: all, writerPauseMs: 300 }));
   });
 
-  it('of an origin whose pages turn into others, into nothing and into errors', async () => {
+  it('of an origin whose pages turn into other pages, 404s and errors', async () => {
     const result = await run({ seed: seedOf('turning'), durationMs, weirFaults: all, ...TURNING });
     expectCoherent(result);
     expectLearnt(result);
   });
 
-  it('of an origin that answers each user in his own time', async () => {
+  it('of an origin with private responses that take a different time for each user', async () => {
     const result = await run({ seed: seedOf('personal'), durationMs, weirFaults: all, ...PERSONAL });
     expectCoherent(result);
     expectLearnt(result);

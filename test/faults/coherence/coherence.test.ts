@@ -17,7 +17,7 @@ describe('coherence: no response is older than an invalidation that was in force
 
   it('with server-sent events, while the server is cut and restarted', async () => {
     const seed = seedOf('sse');
-    // Few changes, so that on a busy machine, too, something is used again between two of them.
+    // Few changes, so that responses are reused between two of them on a busy machine, too.
     const options = { weirFaults: [], driverFaults: ['cut', 'restarted'], writerPauseMs: 200 } as const;
     expectCoherent(await run({ seed, durationMs, driver: sseDriver, ...options }));
   });
@@ -28,19 +28,19 @@ describe('coherence: no response is older than an invalidation that was in force
     expectCoherent(await run({ seed, durationMs, driver: webhookDriver, ...options }));
   });
 
-  it('with purges, of an origin that varies under shared validators', async () => {
+  it('with purges, of an origin whose variants share validators', async () => {
     const origin = { character: 'varying' } as const;
     const options = { driver: purgeDriver, origin, weirFaults: [], writerPauseMs: 200 } as const;
     expectCoherent(await run({ seed: seedOf('varying'), durationMs, ...options }));
   });
 
-  it('of an origin whose pages turn into others, into nothing and into errors', async () => {
+  it('of an origin whose pages turn into other pages, 404s and errors', async () => {
     const result = await run({ seed: seedOf('turning'), durationMs, weirFaults: [], ...TURNING });
     expectCoherent(result);
     expectLearnt(result);
   });
 
-  it('of an origin that answers each user in his own time', async () => {
+  it('of an origin with private responses that take a different time for each user', async () => {
     const result = await run({ seed: seedOf('personal'), durationMs, weirFaults: [], ...PERSONAL });
     expectCoherent(result);
     expectLearnt(result);

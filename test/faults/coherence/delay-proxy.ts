@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Stands before a server and passes on what it says, in order, as late as it is told to. */
+/** A TCP proxy that forwards what the server sends, in order, after `delayMs`. */
 export class DelayProxy {
   delayMs = 0;
   readonly #server: Server;
@@ -25,7 +25,7 @@ export class DelayProxy {
     });
   }
 
-  /** Passes what comes to a port of 127.0.0.1. */
+  /** Forwards connections to a port of 127.0.0.1. */
   static async start(target: number): Promise<DelayProxy> {
     const proxy = new DelayProxy(target);
     proxy.#server.listen(0, '127.0.0.1');

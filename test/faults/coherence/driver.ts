@@ -1,36 +1,36 @@
 import type { FeedAdapter } from '../../../origin-adapters/feeds/feed.ts';
 import type { Random } from './random.ts';
 
-/** The way by which a writer's changes get to Weir, and what can go wrong on it. */
+/** A transport that carries a writer's changes to Weir, and its faults. */
 export interface Driver {
   readonly name: string;
-  /** Of the one feed, named `changes`; null: there is none, and purges tell Weir. */
+  /** The one feed, named `changes`; null: there is none. */
   readonly feed: {
     readonly yaml: string;
     readonly adapter: FeedAdapter;
-    /** How long what is said may be on its way; proofs that are not asked for count when they arrive. */
+    /** How long a message may be in transit: a proof that Weir has not requested counts from its arrival. */
     readonly pushDelayMs: number;
   } | null;
-  /** That keys have changed. Resolves when the feed has it, with its position where it has one. */
+  /** Publishes that keys have changed. Resolves when the feed, or Weir, has accepted it. */
   publish(keys: readonly number[]): Promise<Published>;
   readonly faults: readonly Fault[];
   stop(): Promise<void>;
 }
 
 export interface Published {
-  /** As `showPosition` writes it; null: none, or none that can be known. */
+  /** The change's position in the feed, as `showPosition` writes it; null: none is known. */
   readonly position: string | null;
-  /** Weir itself has said that it is in force. */
+  /** Whether Weir has answered that the change is in force. */
   readonly isInForce: boolean;
 }
 
 export interface Fault {
   readonly name: string;
-  /** Resolves when things are well again. */
+  /** Causes the fault for a real length of time, which `random` may choose. Resolves when it is over. */
   happen(random: Random): Promise<void>;
 }
 
-/** Where Weir is, over its restarts. */
+/** The addresses of Weir, which stay the same over its restarts. */
 export interface Target {
   readonly url: string;
   readonly adminUrl: string;

@@ -2,8 +2,8 @@ import { expect } from 'vitest';
 import { describeViolation } from './history.ts';
 import type { RunResult } from './run.ts';
 
-/** No response was older than what was in force when its request began; and the run was one that could have shown it. */
-export function expectCoherent({ history, isTelling, bounds, faults, weirLines }: RunResult): void {
+/** Expects no response older than what was in force when its request began, and a run that could have shown one. */
+export function expectCoherent({ history, isConclusive, bounds, faults, weirLines }: RunResult): void {
   const violations = history.violations(bounds);
   console.info(
     `${history.reads.length} reads, ${history.hits} hits, ${history.failures} failed, ${history.writes.length} writes, ` +
@@ -15,13 +15,13 @@ export function expectCoherent({ history, isTelling, bounds, faults, weirLines }
   }
   expect(history.wrong.slice(0, 10)).toEqual([]);
   expect(violations.slice(0, 10).map(describeViolation)).toEqual([]);
-  expect(isTelling).toBe(true);
+  expect(isConclusive).toBe(true);
 }
 
-/** How long Weir may take over an answer of the origin before all its workers know what it teaches, on a busy machine. */
+/** How long all workers may take, on a busy machine, to learn from an answer of the origin. */
 const LEARNING_MS = 1_000;
 
-/** No response was older than what the origin had said before its request began. */
-export function expectLearnt({ history, said }: RunResult): void {
-  expect(history.outdated(said, LEARNING_MS).slice(0, 10)).toEqual([]);
+/** Expects no response older than an answer that the origin had sent before the request began. */
+export function expectLearnt({ history, sentAnswers }: RunResult): void {
+  expect(history.outdated(sentAnswers, LEARNING_MS).slice(0, 10)).toEqual([]);
 }

@@ -1,14 +1,14 @@
-import type { Said, Versions } from './versioned-origin.ts';
+import type { SentAnswer, Versions } from './versioned-origin.ts';
 
-/** One version of a key. Times are monotonic milliseconds of the process that writes and reads. */
+/** One version of a key. Times are monotonic milliseconds of the test process. */
 export interface Write {
   readonly key: number;
   readonly version: number;
-  /** When the feed had it, or the purge was asked for. */
+  /** When the feed, or Weir, had accepted it. */
   readonly publishedAtMs: number;
-  /** In the feed's own words; null: it has none. */
+  /** Its position in the feed; null: none is known. */
   readonly position: string | null;
-  /** From when on a request must see it, because Weir had said that it is in force; Infinity: Weir has not said so. */
+  /** Requests from this time on must see it, because Weir has reported it in force; Infinity: Weir has not. */
   inForceAtMs: number;
 }
 
@@ -27,17 +27,17 @@ export interface Violation {
 }
 
 export interface Bounds {
-  /** However little Weir has said, what was published so long before a request must be seen; Infinity: no such promise. */
+  /** A request must see what was published so long before it, whatever Weir has reported; Infinity: no such bound. */
   readonly knownAfterMs: number;
   /** How long after a change the origin itself may show the old state. */
   readonly originLagMs: number;
 }
 
-/** What happened in a run, and the search for what must not have happened. */
+/** The record of a run, and the search for violations in it. */
 export class History {
   readonly writes: Write[] = [];
   readonly reads: Read[] = [];
-  /** Responses that were another client's, or whose parts are of two versions, in words. */
+  /** Messages about responses that belong to another client or mix two versions. */
   readonly wrong: string[] = [];
   failures = 0;
 
@@ -53,14 +53,14 @@ export class History {
     return writes;
   }
 
-  /** All that was published before `publishedBeforeMs` must be seen by requests from `atMs` on. */
+  /** Requests from `atMs` on must see everything that was published before `publishedBeforeMs`. */
   allInForce(publishedBeforeMs: number, atMs: number): void {
     for (const write of this.writes) {
       if (write.publishedAtMs < publishedBeforeMs) write.inForceAtMs = Math.min(write.inForceAtMs, atMs);
     }
   }
 
-  /** Responses older than something that was in force when their request began. */
+  /** Responses older than a change that was in force when their request began. */
   violations({ knownAfterMs, originLagMs }: Bounds): Violation[] {
     const byKey = new Map<number, Write[]>();
     for (const write of this.writes) byKey.set(write.key, [...(byKey.get(write.key) ?? []), write]);
@@ -77,12 +77,12 @@ export class History {
     );
   }
 
-  /** Responses older than what the origin had said of the same path `knownAfterMs` before their request began. */
-  outdated(said: readonly Said[], knownAfterMs: number): string[] {
-    const saidOf = Map.groupBy(said, ({ path }) => path);
+  /** Responses older than an answer that the origin had sent for the path `knownAfterMs` before their request began. */
+  outdated(sent: readonly SentAnswer[], knownAfterMs: number): string[] {
+    const sentFor = Map.groupBy(sent, ({ path }) => path);
     return [...Map.groupBy(this.reads, ({ path }) => path)].flatMap(([path, reads]) => {
-      const answers = (saidOf.get(path) ?? []).toSorted((a, b) => a.atMs - b.atMs);
-      const newest = new Map<string, Said>();
+      const answers = (sentFor.get(path) ?? []).toSorted((a, b) => a.atMs - b.atMs);
+      const newest = new Map<string, SentAnswer>();
       let known = 0;
       return reads
         .toSorted((a, b) => a.startedAtMs - b.startedAtMs)
@@ -99,7 +99,7 @@ export class History {
             const since = (read.startedAtMs - last.atMs).toFixed(1);
             return [
               `${path} (asked at ${read.startedAtMs.toFixed(1)}) shows ${key} at version ${version}, but the origin ` +
-                `had said version ${lastVersion} ${since} ms before: ${read.how}`,
+                `had sent version ${lastVersion} ${since} ms before: ${read.how}`,
             ];
           });
         });
@@ -110,8 +110,8 @@ export class History {
     return this.reads.filter(({ how }) => /; hit/.test(how)).length;
   }
 
-  /** Something was used again, and enough was in force: what is stale could have been seen. */
-  get isTelling(): boolean {
+  /** Whether enough responses were reused, and enough changes in force, to reveal a stale response. */
+  get isConclusive(): boolean {
     return this.hits > this.reads.length / 50 && this.inForce > this.writes.length / 4;
   }
 

@@ -1,4 +1,4 @@
-/** Loaded into Weir before itself: at each SIGUSR2 one of its worker threads dies, as a crash would end it. */
+/** Loaded into Weir before its own modules. At each SIGUSR2 it ends the oldest worker thread, as a crash would. */
 import threads from 'node:worker_threads';
 import { syncBuiltinESMExports } from 'node:module';
 

@@ -1,4 +1,4 @@
-/** Numbers that a seed determines (mulberry32), so that a run can be made again. */
+/** A seeded generator of numbers (mulberry32), so that a run can be repeated. */
 export class Random {
   readonly seed: number;
   #state: number;
@@ -17,7 +17,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number below `limit`. */
+  /** An integer from 0 to below `limit`. */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }
@@ -30,13 +30,13 @@ export class Random {
     return list[this.below(list.length)]!;
   }
 
-  /** Another source that this one determines, so that concurrent users do not disturb each other. */
+  /** A generator that is seeded from this one, so that concurrent users do not affect each other's numbers. */
   fork(): Random {
     return new Random(this.below(2 ** 32));
   }
 }
 
-/** `WEIR_SEED`, else one of this moment; printed, so that a run that fails can be made again. */
+/** `WEIR_SEED`, else a seed from the clock. Printed, so that a run that fails can be repeated. */
 export function seedOf(name: string): number {
   const given = process.env['WEIR_SEED'];
   const seed = given === undefined ? Date.now() % 2 ** 32 : Number(given);

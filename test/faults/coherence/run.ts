@@ -6,7 +6,7 @@ import { readWhile } from './clients.ts';
 import type { Driver, Fault, Target } from './driver.ts';
 import { History, type Bounds } from './history.ts';
 import { Random } from './random.ts';
-import { VersionedOrigin, type OriginOptions, type Said } from './versioned-origin.ts';
+import { VersionedOrigin, type OriginOptions, type SentAnswer } from './versioned-origin.ts';
 
 export interface RunOptions {
   readonly seed: number;
@@ -15,30 +15,30 @@ export interface RunOptions {
   readonly origin?: Partial<
     Pick<OriginOptions, 'character' | 'validator' | 'lagMs' | 'versionHeader' | 'slownessMs'>
   >;
-  /** Of Weir: which of its own faults happen. */
+  /** The faults of Weir itself that happen. */
   readonly weirFaults: readonly ('kill' | 'worker' | 'stop')[];
-  /** By name; absent: all that the driver has. */
+  /** The names of the driver's faults that happen; absent: all. */
   readonly driverFaults?: readonly string[];
   readonly readLagMs?: number;
-  /** Where changes tell the number that the origin attests; absent: it attests positions. */
+  /** The field of a change with the version that the origin attests; absent: the origin attests positions. */
   readonly versionField?: string;
   /** Milliseconds; 1000 where absent. */
   readonly maxSilenceMs?: number;
-  /** False for a feed that can't prove that it is at its head: only what Weir has said counts. */
+  /** False for a feed that can't prove that it is at its head: only changes that Weir has reported count as in force. */
   readonly proves?: boolean;
   readonly writers?: number;
   readonly writerPauseMs?: number;
-  /** Of the one route, in place of what the driver's feed asks for. */
+  /** The `cache` section of the one route; absent: one that fits the driver's feed. */
   readonly cache?: string;
-  /** Whether the run could have shown what it looks for; the history's own answer where absent. */
-  isTelling?(history: History): boolean;
+  /** Whether the run could have revealed a violation; absent: as `History` decides. */
+  isConclusive?(history: History): boolean;
 }
 
 export interface RunResult {
   readonly history: History;
-  /** What the origin said, as far as Weir has not been killed since. */
-  readonly said: readonly Said[];
-  readonly isTelling: boolean;
+  /** The origin's answers since Weir was last killed. */
+  readonly sentAnswers: readonly SentAnswer[];
+  readonly isConclusive: boolean;
   readonly bounds: Bounds;
   readonly faults: readonly string[];
   readonly weirLines: readonly string[];
@@ -46,17 +46,20 @@ export interface RunResult {
 
 const READERS = 10;
 const POLL_MS = 10;
-/** Between two changes of one writer, so that on a busy machine, too, something is used again. */
+/** Reads between two changes of one writer, so that responses are reused on a busy machine, too. */
 const READS_BETWEEN = 3;
-/** The most that a writer waits for them. */
+/** The longest that a writer waits for these reads. */
 const LONGEST_PAUSE_MS = 1_000;
-/** How much longer than it should a run lasts on a busy machine, until it could have shown something. */
+/** How much longer a run may last on a busy machine until it is conclusive. */
 const PATIENCE_MS = 30_000;
-/** What answers take beyond what is promised: timers and the scheduler. */
+/** Time that timers and the scheduler take beyond the guaranteed bound. */
 const SLACK_MS = 400;
 const PRELOAD = fileURLToPath(new URL('./kill-workers.mjs', import.meta.url));
 
-/** Clients, a slow origin and writers against a real Weir of two workers, with faults; everything that was seen. */
+/**
+ * Runs clients, writers and a slow origin against a Weir process of two workers, with faults. Its pauses are the real
+ * durations of the run: the pace of the writers, the time between faults and the length of each fault.
+ */
 export async function run(options: RunOptions): Promise<RunResult> {
   const scene = await Scene.open(options);
   try {
@@ -131,9 +134,10 @@ class Scene {
       ...Array.from({ length: writers }, () => this.#write(writing.signal, this.#random.fork())),
       this.#watch(reading.signal),
     ];
-    const telling = this.#trouble(performance.now() + durationMs).then(() => this.#untilTelling());
-    await Promise.race([telling, Promise.all(all)]);
+    const conclusive = this.#causeFaults(performance.now() + durationMs).then(() => this.#untilConclusive());
+    await Promise.race([conclusive, Promise.all(all)]);
     writing.abort();
+    // The readers go on for a while after the last change.
     await delay(500);
     reading.abort();
     await Promise.all(all);
@@ -141,11 +145,11 @@ class Scene {
     const tracked = this.#driver.feed !== null && proves;
     const knownAfterMs = tracked ? maxSilenceMs * 1.5 + originLagMs + SLACK_MS : Infinity;
     const weirLines = [...this.#lines, ...this.#weir.lines];
-    const { isTelling = (history: History) => history.isTelling } = this.#options;
+    const { isConclusive = (history: History) => history.isConclusive } = this.#options;
     return {
       history: this.#history,
-      said: this.#origin.said,
-      isTelling: isTelling(this.#history),
+      sentAnswers: this.#origin.sentAnswers,
+      isConclusive: isConclusive(this.#history),
       bounds: { knownAfterMs, originLagMs },
       faults: this.#faults,
       weirLines,
@@ -178,17 +182,17 @@ class Scene {
     }
   }
 
-  #untilTelling(): Promise<void> {
-    const { isTelling = (history: History) => history.isTelling } = this.#options;
-    return this.#until(() => isTelling(this.#history), PATIENCE_MS);
+  #untilConclusive(): Promise<void> {
+    const { isConclusive = (history: History) => history.isConclusive } = this.#options;
+    return this.#until(() => isConclusive(this.#history), PATIENCE_MS);
   }
 
-  async #until(isFine: () => boolean, mostMs: number): Promise<void> {
+  async #until(holds: () => boolean, mostMs: number): Promise<void> {
     const endMs = performance.now() + mostMs;
-    while (!isFine() && performance.now() < endMs) await delay(POLL_MS);
+    while (!holds() && performance.now() < endMs) await delay(POLL_MS);
   }
 
-  /** Notes what Weir says of itself: how far the feed is applied, and when it was last proved to be at its head. */
+  /** Records what Weir reports: how far the feed is applied, and when it was last proved to be at its head. */
   async #watch(signal: AbortSignal): Promise<void> {
     const { feed } = this.#driver;
     if (feed === null) return;
@@ -216,7 +220,7 @@ class Scene {
     }
   }
 
-  async #trouble(untilMs: number): Promise<void> {
+  async #causeFaults(untilMs: number): Promise<void> {
     const { weirFaults, driverFaults } = this.#options;
     const faults: Fault[] = [
       ...this.#driver.faults.filter(({ name }) => driverFaults?.includes(name) ?? true),
@@ -227,7 +231,7 @@ class Scene {
       await delay(Math.min(this.#random.between(300, 1_500), Math.max(0, untilMs - performance.now())));
       if (performance.now() >= untilMs) return;
       if (faults.length === 0) continue;
-      // Each once, then at random.
+      // Each fault once, then at random.
       const fault = next < faults.length ? faults[next]! : this.#random.pick(faults);
       next += 1;
       this.#faults.push(`${performance.now().toFixed(0)} ${fault.name}`);
@@ -253,12 +257,12 @@ class Scene {
 
   async #killAndRestart(random: Random): Promise<void> {
     await this.#weir.kill();
-    // What it had learnt and not yet written is gone.
-    this.#origin.said.length = 0;
+    // What Weir had learnt and not yet written is lost.
+    this.#origin.sentAnswers.length = 0;
     this.#lines.push(...this.#weir.lines);
     await delay(random.between(0, 2_500));
     const spawnedAtMs = performance.now();
-    // Until its feed is live, Weir asks the origin about everything that it finds on disk.
+    // Until its feed is live, Weir revalidates everything that it finds on disk.
     if (this.#driver.feed !== null) this.#history.allInForce(spawnedAtMs, spawnedAtMs);
     this.#weir = await startWeir(this.#yaml, { env: ENVIRONMENT, folder: this.#weir.folder });
   }
@@ -298,19 +302,19 @@ function configuration(
   );
 }
 
-interface FeedSaid {
+interface FeedStatus {
   readonly state: string;
   readonly position: string | null;
   readonly silence: number | null;
 }
 
-async function feedStatus(adminUrl: string): Promise<FeedSaid | null> {
+async function feedStatus(adminUrl: string): Promise<FeedStatus | null> {
   try {
     const response = await fetch(`${adminUrl}/feeds`, { signal: AbortSignal.timeout(5_000) });
-    const { feeds } = (await response.json()) as { feeds: FeedSaid[] };
+    const { feeds } = (await response.json()) as { feeds: FeedStatus[] };
     return feeds[0] ?? null;
   } catch {
-    // Weir is down or stands still.
+    // Weir is down or stopped.
     return null;
   }
 }

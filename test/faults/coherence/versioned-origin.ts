@@ -6,23 +6,23 @@ import { gzipSync } from 'node:zlib';
 import { clientOf, type ClientIdentity } from './client-identity.ts';
 import type { Random } from './random.ts';
 
-/** Versions of keys at one moment. */
+/** The versions of keys at one moment, by key. */
 export type Versions = Readonly<Record<number, number>>;
 
 /**
- * What the answers of the origin are like:
+ * The kind of the origin's answers:
  *
- * - `plain`: one answer for everybody, fresh for an hour;
+ * - `plain`: one answer for all clients, fresh for an hour;
  * - `varying`: items differ by language, coding and credentials under one weak validator; pages have one content under one
  *   strong validator, with fields that differ by the client's origin;
  * - `turning`: fresh for a second with long stale windows; each version is a page, a 404 or a private page, and some requests
  *   are answered with a cacheable 503;
- * - `personal`: each user has an answer of his own that no rule of HTTP lets anybody else have, and waits his own time for it.
+ * - `personal`: each user has an answer of its own, which HTTP forbids to reuse for others, after a delay of its own.
  */
 export type Character = 'plain' | 'varying' | 'turning' | 'personal';
 
 /** One answer of the origin. */
-export interface Said {
+export interface SentAnswer {
   readonly path: string;
   readonly versions: Versions;
   readonly atMs: number;
@@ -31,12 +31,12 @@ export interface Said {
 export interface OriginOptions {
   readonly random: Random;
   readonly character: Character;
-  /** The longest that an answer takes after its state was read. */
+  /** The longest time, in milliseconds, from reading the state to sending the answer. */
   readonly slownessMs: number;
   readonly validator: 'etag' | 'last-modified';
-  /** The most by which a replica that answers is behind. */
+  /** The largest lag of a replica, in milliseconds. */
   readonly lagMs: number;
-  /** The field by which answers say how current they are; null: they do not. */
+  /** The field in which answers attest their version; null: they do not. */
   readonly versionHeader: string | null;
 }
 
@@ -44,10 +44,10 @@ const ITEMS = 24;
 const PAGE = 4;
 
 /**
- * An origin that counts the versions of its keys and says in each answer which it shows. The state is read first and
- * sent later, so that answers overtake changes; replicas may lag.
+ * An origin that counts the versions of its keys and names in each answer those that it shows. It reads the state first
+ * and sends it later, after a real delay, so that changes overtake answers; replicas may lag.
  *
- * `/items/K` shows one key, `/pages/P` four of them, as one read.
+ * `/items/K` shows one key, `/pages/P` four keys, as one read.
  */
 export class VersionedOrigin {
   readonly options: OriginOptions;
@@ -56,8 +56,8 @@ export class VersionedOrigin {
   /** By key: each version with the time of its commit. */
   readonly #commits: { version: number; atMs: number; atWallMs: number }[][] = [];
   readonly #positions: { position: string; atMs: number }[] = [];
-  /** Every answer that was sent whole and says something of what is asked for: no 5xx. */
-  readonly said: Said[] = [];
+  /** Every answer that was sent whole, except 5xx, which say nothing about the content. */
+  readonly sentAnswers: SentAnswer[] = [];
   requests = 0;
 
   private constructor(options: OriginOptions) {
@@ -86,14 +86,14 @@ export class VersionedOrigin {
     return [...Array.from({ length: ITEMS / PAGE }, (_, page) => `/pages/${page}`), ...items];
   }
 
-  /** Keys that are shown together. */
+  /** One or two keys of one page. */
   somePair(random: Random): number[] {
     const page = random.below(2) === 0 ? 0 : random.below(ITEMS / PAGE) * PAGE;
     const first = random.below(PAGE);
     return random.below(4) === 0 ? [page + first, page + ((first + 1) % PAGE)] : [page + first];
   }
 
-  /** The next version of each key, all at one moment. */
+  /** Commits the next version of each key, all at one moment. */
   commit(keys: readonly number[], atMs: number): Versions {
     const versions: Record<number, number> = {};
     for (const key of keys) {
@@ -104,7 +104,7 @@ export class VersionedOrigin {
     return versions;
   }
 
-  /** The feed's position of what was committed last; told before anybody reads it. */
+  /** Notes the feed's position of the last commit, which answers attest from `atMs` on. */
   committedAt(position: string, atMs: number): void {
     this.#positions.push({ position, atMs });
   }
@@ -138,19 +138,19 @@ export class VersionedOrigin {
     const changedAtWallMs = Math.max(...shown.map((one) => one.atWallMs));
     const isConfirmed =
       answer.status === 200 && this.#validate(request, headers, answer.etag, changedAtWallMs);
-    await delay(this.#random.between(0, slownessMs) * answer.patience);
+    await delay(this.#random.between(0, slownessMs) * answer.slowness);
     if (response.destroyed) return;
     if (answer.status < 500) {
       const versions = Object.fromEntries(entries);
       response.once('finish', () =>
-        this.said.push({ path: request.url ?? '', versions, atMs: performance.now() }),
+        this.sentAnswers.push({ path: request.url ?? '', versions, atMs: performance.now() }),
       );
     }
     response.writeHead(isConfirmed ? 304 : answer.status, headers);
     response.end(isConfirmed ? undefined : answer.content);
   }
 
-  /** Adds the validator, and says whether the request's own is still good. */
+  /** Adds the validator, and returns whether the request's own validator matches it. */
   #validate(
     request: IncomingMessage,
     headers: Record<string, string>,
@@ -182,11 +182,11 @@ interface Answer {
   readonly headers: Readonly<Record<string, string>>;
   readonly etag: string;
   readonly content: string | Buffer;
-  /** How many times as long as others it takes. */
-  readonly patience: number;
+  /** A factor of its delay. */
+  readonly slowness: number;
 }
 
-/** What only the client that asked may be given, by path. */
+/** Directives of responses that only the client that asked may be given; the path chooses one. */
 const PERSONAL_DIRECTIVES: readonly Readonly<Record<string, string>>[] = [
   {},
   { 'Cache-Control': 'no-cache' },
@@ -206,7 +206,7 @@ function answerOf(
 ): Answer {
   const text = textOf(entries);
   const versions = Object.fromEntries(entries);
-  const whole = { status: 200, etag: `"${text}"`, patience: 1, content: JSON.stringify({ versions }) };
+  const whole = { status: 200, etag: `"${text}"`, slowness: 1, content: JSON.stringify({ versions }) };
   switch (character) {
     case 'plain':
       return { ...whole, headers: { 'Cache-Control': 'max-age=3600' } };
@@ -234,7 +234,7 @@ function answerOf(
     case 'turning': {
       const headers = { 'Cache-Control': STALE_WINDOWS };
       if (random.below(8) === 0) return { ...whole, status: 503, headers };
-      // Of pages the last key's version says what has become of them.
+      // The version of a page's last key decides what the page is.
       const turn = entries.at(-1)![1] % 4;
       if (turn === 1) return { ...whole, status: 404, headers: { 'Cache-Control': 'no-store' } };
       if (turn === 3) return { ...whole, headers: { 'Cache-Control': 'private' } };
@@ -249,7 +249,7 @@ function answerOf(
         headers: directives,
         etag: `"${text}+${user}"`,
         content: JSON.stringify({ versions, user }),
-        patience: 1 + (user.length % 3),
+        slowness: 1 + (user.length % 3),
       };
     }
     default:
@@ -257,14 +257,14 @@ function answerOf(
   }
 }
 
-/** The field of every answer that says which versions it shows. */
+/** The field of every answer with the versions that it shows. */
 export const VERSIONS_FIELD = 'X-Versions';
 
 function textOf(entries: Entries): string {
   return entries.map(([key, version]) => `${key}.${version}`).join('-');
 }
 
-/** What an entity tag, or the field of versions, stands for. */
+/** The versions in an entity tag or in `VERSIONS_FIELD`. */
 export function versionsOf(text: string): Versions {
   return Object.fromEntries(
     text

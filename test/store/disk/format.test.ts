@@ -21,7 +21,7 @@ describe('a chunk on disk', () => {
     expect((SEALED_CHUNK_BYTES + 24) % PAGE_BYTES).toBe(0);
   });
 
-  it('reads back as it was, and not at all with any byte changed, cut or under another key', () => {
+  it('reads back unchanged, and is rejected with a changed byte, cut short or under another key', () => {
     const key = chunkKey(entryId(1), 3);
     fc.assert(
       fc.property(
@@ -41,7 +41,7 @@ describe('a chunk on disk', () => {
     );
   });
 
-  it('may be of any size up to the largest', () => {
+  it('may have the largest size', () => {
     const key = chunkKey(entryId(1), 0);
     const bytes = Buffer.alloc(CHUNK_BYTES, 'x');
     expect(openChunk(key, Buffer.from(sealChunk(key, bytes, scratch)))).toEqual(bytes);
@@ -62,7 +62,7 @@ describe('a head on disk', () => {
     })
     .map((changes) => entry(1, changes));
 
-  it('reads back as it was, and not at all with any byte changed, cut or under another key', () => {
+  it('reads back unchanged, and is rejected with a changed byte, cut short or under another key', () => {
     fc.assert(
       fc.property(heads, fc.nat(), fc.integer({ min: 1, max: 255 }), (head, at, flip) => {
         const key = headKey(lookupOf(head.key), head.id);

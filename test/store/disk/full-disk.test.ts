@@ -7,7 +7,7 @@ import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 const FULL_DISK_PROCESS = fileURLToPath(new URL('./support/full-disk-process.ts', import.meta.url));
 
-/** Tries to open a cache in a folder and says what came of it. */
+/** A script that opens the cache in a folder and prints the result. */
 const OPENING = `
   const { openDiskWriter } = await import(${JSON.stringify(new URL('../../../proxy/store/disk/open.ts', import.meta.url).href)});
   const starts = ['first', 'second'];
@@ -21,10 +21,10 @@ function onSmallDisk(folder: string, command: readonly string[]) {
 }
 
 const canMount = onSmallDisk('/mnt', ['true']).status === 0;
-if (!canMount) console.warn('skipped: a full disk; no mount namespace can be made here');
+if (!canMount) console.warn('skipped: a full disk; no mount namespace can be created here');
 
 describe.skipIf(!canMount)('a full disk', () => {
-  it('stops storing, not serving, and storing resumes when there is room', () => {
+  it('stops storing but not serving, and resumes storing when there is room', () => {
     const folder = join(scratchFolder(), 'disk');
     mkdirSync(folder);
     const { stdout, stderr, status } = onSmallDisk(folder, [process.execPath, FULL_DISK_PROCESS, folder]);
@@ -41,7 +41,7 @@ describe.skipIf(!canMount)('a full disk', () => {
       { step: 'no room left', stored: true, storing: 'stopped', fullErrors: 1, events: [full] },
       { step: 'room again', stored: true, storing: 'stopped', fullErrors: 2, events: [resumed, full] },
       {
-        step: 'a write fails for want of room',
+        step: 'a write fails for lack of room',
         stored: false,
         storing: 'stopped',
         fullErrors: 3,
@@ -56,7 +56,7 @@ describe.skipIf(!canMount)('a full disk', () => {
         events: [resumed, { ...failed, untilRestart: true }],
       },
       {
-        step: 'nothing more is tried',
+        step: 'no further write is tried',
         stored: false,
         storing: 'stopped-until-restart',
         fullErrors: 5,
@@ -66,8 +66,8 @@ describe.skipIf(!canMount)('a full disk', () => {
   });
 });
 
-describe.skipIf(!canMount)('a file system that can only be read', () => {
-  it('is a reason, and the cache on it stays as it was', async () => {
+describe.skipIf(!canMount)('a read-only file system', () => {
+  it('is reported as the reason, and the cache on it stays unchanged', async () => {
     const folder = scratchFolder();
     const path = join(folder, 'cache');
     await (await openDisk(path)).close();

@@ -11,7 +11,7 @@ import {
   content,
   entry,
   entryId,
-  fill,
+  appendContent,
   MIB,
   scanned,
   startsUntil,
@@ -47,7 +47,7 @@ describe('the size of the cache', () => {
     expect(bytes).toBe(stats.bytes);
   });
 
-  it('lets go what was not used for longest', async () => {
+  it('evicts the least recently used entries', async () => {
     const { writer, reader, clock } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
     const sizeBytes = 100_000;
     for (let n = 1; n <= 20; n += 1) {
@@ -72,7 +72,7 @@ describe('the size of the cache', () => {
     expect(writer.stats().evictions).toBe(40 - kept.length);
   });
 
-  it('is made of what was used least lately, also where the clock was set back since', async () => {
+  it('evicts the least recently used entries also where the clock was set back', async () => {
     const folder = scratchFolder();
     const options = { sizeBytes: 4 * MIB };
     const before = await openDisk(folder, options);
@@ -89,7 +89,7 @@ describe('the size of the cache', () => {
     expect(kept).not.toContain(1);
   });
 
-  it('is not given to one entry that would take half of it', async () => {
+  it('is not given to an entry that would take more than half of it', async () => {
     const { writer } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
     await store(writer, 1, { sizeBytes: MIB });
     expect(await store(writer, 2, { sizeBytes: 2 * MIB + 1 })).toBe('refused');
@@ -97,7 +97,7 @@ describe('the size of the cache', () => {
     expect(writer.stats()).toMatchObject({ entries: 1, refused: 1, evictions: 0 });
   });
 
-  it('is waited for while a removed entry is still read, and refused where that does not end', async () => {
+  it('is refused while the removed entries are still read, and given once they are unpinned', async () => {
     const { writer } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
     let n = 0;
     do {
@@ -112,7 +112,7 @@ describe('the size of the cache', () => {
 });
 
 describe('a snapshot that a reader keeps open', () => {
-  it('does not let the file grow past its size: what is new waits, is refused, and is stored again after it', async () => {
+  it('does not make the file grow beyond its size: new entries are refused until the snapshot is closed', async () => {
     const path = scratchFolder();
     const sizeBytes = 8 * MIB;
     const { writer, clock } = await openDisk(path, { sizeBytes });
@@ -144,7 +144,7 @@ describe('a snapshot that a reader keeps open', () => {
     await tables.root.close();
   });
 
-  it('is none of a thread that has read and is kept from running', async () => {
+  it('is not left behind by a thread that has read and is blocked', async () => {
     const path = scratchFolder();
     const { writer } = await openDisk(path);
     await store(writer, 1);
@@ -165,7 +165,7 @@ describe('a snapshot that a reader keeps open', () => {
 });
 
 describe('a file that is larger than its size', () => {
-  it('takes what is new while little of it is in use', () => {
+  it('stores new entries while little of it is in use', () => {
     const quota = new DiskQuota(16 * MIB);
     const pages = (16 * MIB) / 4096;
     quota.observe({ used: pages * 0.2, file: pages * 1.2 }, () => 0);
@@ -176,8 +176,8 @@ describe('a file that is larger than its size', () => {
   });
 });
 
-describe('entries that go last', () => {
-  it('outlive all others, and when they alone fill the cache new ones are refused with an alarm', async () => {
+describe('entries that are evicted last', () => {
+  it('outlive all others, and new entries are refused with an alarm when they fill the cache', async () => {
     const { writer, reader, events } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
     const sizeBytes = 200_000;
     for (let n = 1; n <= 5; n += 1) await store(writer, n, { sizeBytes, evictLast: true });
@@ -199,17 +199,17 @@ describe('entries that go last', () => {
 });
 
 describe('the coordinator', () => {
-  it('gets its loop back between the transactions of a large body', async () => {
+  it('runs other work between the transactions of a large body', async () => {
     const { writer } = await openDisk(scratchFolder());
     let turns = 0;
     const count = setInterval(() => (turns += 1), 0);
-    expect(await fill(writer, entryId(1), content(1, CHUNK_BYTES * 600))).toBe(true);
+    expect(await appendContent(writer, entryId(1), content(1, CHUNK_BYTES * 600))).toBe(true);
     clearInterval(count);
     expect(turns).toBeGreaterThan(8);
   });
 });
 
-/** A few bytes to a few hundred thousand, most of them small. */
+/** From a few hundred bytes to a few hundred thousand, mostly small. */
 function bodySize(n: number): number {
   const spread = (n * 7919) % 100;
   return spread < 70 ? 200 + spread * 290 : spread < 97 ? spread * 1_800 : spread * 4_000;

@@ -17,7 +17,16 @@ import { diskCallsOf } from '../../../proxy/store/disk/calls.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
 import { openDiskWriter } from '../../../proxy/store/disk/open.ts';
 import { openDiskReader } from '../../../proxy/store/disk/reader.ts';
-import { bodyOf, content, entry, entryId, fill, MIB, startsUntil, store } from './support/entries.ts';
+import {
+  bodyOf,
+  content,
+  entry,
+  entryId,
+  appendContent,
+  MIB,
+  startsUntil,
+  store,
+} from './support/entries.ts';
 import { openDisk, openTables, scratchFolder, type OpenDisk } from './support/open-disk.ts';
 import { afterPowerFailure, syncedMeta } from './support/power-failure.ts';
 
@@ -30,7 +39,7 @@ async function closedCache(count: number): Promise<string> {
   return path;
 }
 
-/** How many of the entries are there, each as it was stored. */
+/** Counts the entries that are found with their content, and checks that each is as it was stored. */
 function foundIn({ reader }: OpenDisk, count: number): number {
   let found = 0;
   for (let n = 1; n <= count; n += 1) {
@@ -46,7 +55,7 @@ function foundIn({ reader }: OpenDisk, count: number): number {
 }
 
 describe('after a restart', () => {
-  it('what was stored is there, counted, and in the same order of eviction', async () => {
+  it('every stored entry is found and counted', async () => {
     const path = await closedCache(50);
     const disk = await openDisk(path, { starts: startsUntil(2) });
     expect(disk).toMatchObject({ trusted: true, report: [] });
@@ -54,10 +63,10 @@ describe('after a restart', () => {
     expect(disk.writer.stats()).toMatchObject({ entries: 50, bytes: (50 * 51 * 1000) / 2 });
   });
 
-  it('fills that were cut off are swept', async () => {
+  it('the chunks of incomplete entries are deleted', async () => {
     const path = scratchFolder();
     const first = await openDisk(path);
-    await fill(first.writer, entryId(1), content(1, CHUNK_BYTES * 100));
+    await appendContent(first.writer, entryId(1), content(1, CHUNK_BYTES * 100));
     await first.close();
     const disk = await openDisk(path, { starts: startsUntil(2) });
     await disk.writer.idle();
@@ -66,7 +75,7 @@ describe('after a restart', () => {
     expect(disk.writer.stats().usedBytes).toBeLessThan(MIB / 4);
   });
 
-  it('a smaller size means an empty cache where the file is larger already', async () => {
+  it('the cache is emptied where its file is larger than its new size', async () => {
     const path = await closedCache(100);
     expect(statSync(join(path, 'data.mdb')).size).toBeGreaterThan(4 * MIB);
     const disk = await openDisk(path, { starts: startsUntil(2), sizeBytes: 4 * MIB });
@@ -77,7 +86,7 @@ describe('after a restart', () => {
 });
 
 describe('a power failure', () => {
-  it('takes back what was committed and not synced, so that a removed entry is there again', async () => {
+  it('undoes what was committed and not synced, so that a removed entry is found again', async () => {
     const path = scratchFolder();
     const { writer } = await openDisk(path);
     await store(writer, 1, { sizeBytes: 1000 });
@@ -91,8 +100,8 @@ describe('a power failure', () => {
 
   it.each([
     ['removal', 'removeEntry', []],
-    ['change that must last', 'updateEntry', [77]],
-  ] as const)('takes back no %s that was answered for: it is synced before', async (_, name, floors) => {
+    ['change that must be durable', 'updateEntry', [77]],
+  ] as const)('undoes no %s that was answered: it is synced before', async (_, name, floors) => {
     const path = scratchFolder();
     const { tables, writer, reader } = openTables(path);
     await store(writer, 1);
@@ -110,7 +119,7 @@ describe('a power failure', () => {
     expect(await answer).toBe(true);
   });
 
-  it('can take back what the writer refuses: the call says so, and every worker forgets the entry', async () => {
+  it('could undo a change that the writer refuses, so the call returns false and every worker drops the entry', async () => {
     const { writer, close } = await openDisk(scratchFolder());
     await store(writer, 1);
     const dropped: string[] = [];
@@ -125,9 +134,9 @@ describe('a power failure', () => {
 
 describe('a start', () => {
   it.each([
-    ['of another state', ['another 1', 'another 2']],
-    ['of the same start again, as of an older copy', startsUntil(1)],
-    ['of a copy that went its own way', ['start 0', 'another 1', 'another 2']],
+    ['under another state', ['another 1', 'another 2']],
+    ['under the same start again, as with an older copy of the state', startsUntil(1)],
+    ['under a copy of the state that has diverged', ['start 0', 'another 1', 'another 2']],
   ])('%s empties the cache', async (_, starts) => {
     const disk = await openDisk(await closedCache(3), { starts });
     const reason = 'it was last opened under another state, or a later start of this one';
@@ -135,34 +144,37 @@ describe('a start', () => {
     expect(foundIn(disk, 3)).toBe(0);
   });
 
-  it('is noted before anything is stored, so that an older copy of the state is found out', async () => {
+  it('is recorded before anything is stored, so that an older copy of the state is detected', async () => {
     const path = await closedCache(3);
     await (await openDisk(path, { starts: startsUntil(7) })).close();
     expect((await openDisk(path, { starts: startsUntil(7) })).trusted).toBe(false);
   });
 });
 
-describe('a cache that was touched while nobody had it open', () => {
+describe('a cache file that was changed while no process had it open', () => {
   const cases: Record<string, (file: string) => void> = {
     deleted: (file) => rmSync(file),
     empty: (file) => writeFileSync(file, ''),
     'cut to half': (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
     'cut within its first page': (file) => truncateSync(file, 1000),
-    'something else altogether': (file) => writeFileSync(file, 'This is not a database.\n'.repeat(10_000)),
+    'replaced by text': (file) => writeFileSync(file, 'This is not a database.\n'.repeat(10_000)),
     zeros: (file) => writeFileSync(file, Buffer.alloc(statSync(file).size)),
   };
 
-  it.each(Object.entries(cases))('%s: is reported and empty, and stores again', async (_name, damage) => {
-    const path = await closedCache(20);
-    damage(join(path, 'data.mdb'));
-    const disk = await openDisk(path, { starts: startsUntil(2) });
-    expect(foundIn(disk, 20)).toBe(0);
-    expect(disk.report).toHaveLength(_name === 'deleted' || _name === 'empty' ? 0 : 1);
-    expect(await store(disk.writer, 1, { sizeBytes: 1000 })).toBe('stored');
-    expect(foundIn(disk, 20)).toBe(1);
-  });
+  it.each(Object.entries(cases))(
+    '%s: the cache starts empty, reports damage and stores again',
+    async (_name, damage) => {
+      const path = await closedCache(20);
+      damage(join(path, 'data.mdb'));
+      const disk = await openDisk(path, { starts: startsUntil(2) });
+      expect(foundIn(disk, 20)).toBe(0);
+      expect(disk.report).toHaveLength(_name === 'deleted' || _name === 'empty' ? 0 : 1);
+      expect(await store(disk.writer, 1, { sizeBytes: 1000 })).toBe('stored');
+      expect(foundIn(disk, 20)).toBe(1);
+    },
+  );
 
-  it('with a page overwritten anywhere serves what is whole or nothing, and never ends the process', async () => {
+  it('with any page overwritten yields intact entries only, and never ends the process', async () => {
     const path = await closedCache(40);
     const whole = join(scratchFolder(), 'whole');
     cpSync(path, whole, { recursive: true });
@@ -182,11 +194,11 @@ describe('a cache that was touched while nobody had it open', () => {
     }
   });
 
-  it('with flipped bytes in a body is missing that chunk, and counts it', async () => {
+  it('with a flipped bit in a body yields no such chunk, and counts it as corrupt', async () => {
     const path = scratchFolder();
     const first = await openDisk(path);
     const second = Buffer.alloc(CHUNK_BYTES, 'second');
-    await fill(first.writer, entryId(1), Buffer.concat([content(1, CHUNK_BYTES), second]));
+    await appendContent(first.writer, entryId(1), Buffer.concat([content(1, CHUNK_BYTES), second]));
     await first.writer.commit(entry(1, { sizeBytes: CHUNK_BYTES * 2 }), { maxVariants: 64 });
     await first.close();
     const file = join(path, 'data.mdb');
@@ -203,8 +215,8 @@ describe('a cache that was touched while nobody had it open', () => {
   });
 });
 
-describe('a path that can not be used', () => {
-  it('is a reason, not an error', async () => {
+describe("a path that can't be used", () => {
+  it('is reported as the reason of a failure, not thrown', async () => {
     const folder = scratchFolder();
     writeFileSync(join(folder, 'file'), '');
     const opening = await openDiskWriter({
@@ -218,16 +230,16 @@ describe('a path that can not be used', () => {
     expect(opening).toEqual({ kind: 'failed', reason: expect.stringContaining('ENOTDIR') });
   });
 
-  it('is one where no writer has been, for a reader', () => {
+  it('is, for a reader, one that no writer has opened', () => {
     const folder = join(scratchFolder(), 'none');
     mkdirSync(folder);
     expect(openDiskReader({ path: folder })).toEqual({ kind: 'failed', reason: expect.any(String) });
   });
+});
 
-  it('is kept for its owner alone', async () => {
-    const path = join(scratchFolder(), 'cache');
-    await openDisk(path);
-    expect(statSync(path).mode & 0o777).toBe(0o700);
-    expect(statSync(join(path, 'data.mdb')).mode & 0o777).toBe(0o600);
-  });
+it('the folder of the cache and its file are created for their owner alone', async () => {
+  const path = join(scratchFolder(), 'cache');
+  await openDisk(path);
+  expect(statSync(path).mode & 0o777).toBe(0o700);
+  expect(statSync(join(path, 'data.mdb')).mode & 0o777).toBe(0o600);
 });

@@ -3,22 +3,22 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { entry, entryId, MIB, store } from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
-interface Tally {
+interface Counts {
   readonly whole: number;
   readonly cut: number;
   readonly corrupt: number;
 }
 
 function readingWorker(path: string): {
-  check(keys: readonly string[]): Promise<Tally>;
+  check(keys: readonly string[]): Promise<Counts>;
   end(): Promise<void>;
 } {
   const worker = new Worker(new URL('./support/reading-worker.ts', import.meta.url), { workerData: path });
-  const waiting: ((tally: Tally) => void)[] = [];
-  worker.on('message', (tally: Tally) => waiting.shift()!(tally));
+  const waiting: ((counts: Counts) => void)[] = [];
+  worker.on('message', (counts: Counts) => waiting.shift()!(counts));
   const end = async (): Promise<void> => void (await worker.terminate());
   onTestFinished(end);
-  const check = (keys: readonly string[]): Promise<Tally> =>
+  const check = (keys: readonly string[]): Promise<Counts> =>
     new Promise((resolve, reject) => {
       worker.once('error', reject);
       waiting.push(resolve);
@@ -29,12 +29,12 @@ function readingWorker(path: string): {
 }
 
 describe('workers', () => {
-  it('find what was committed, whole, while entries come, change and are evicted under them', async () => {
+  it('find committed entries whole while entries are stored, replaced and evicted', async () => {
     const path = scratchFolder();
     const { writer } = await openDisk(path, { sizeBytes: 8 * MIB });
     const workers = [readingWorker(path), readingWorker(path)];
     const keys = Array.from({ length: 8 }, (_, n) => `key ${n}`);
-    const checks: Promise<Tally>[] = [];
+    const checks: Promise<Counts>[] = [];
     for (let n = 1; n <= 240; n += 1) {
       await store(writer, n, { key: keys[n % keys.length]!, sizeBytes: 120_000 });
       if (n % 20 === 0) await writer.remove(entryId(n), keys[n % keys.length]!);
@@ -49,7 +49,7 @@ describe('workers', () => {
     }
   });
 
-  it('that are ended in the midst of reading do not hold up the writer or the others', async () => {
+  it('that are terminated while they read do not block the writer or other workers', async () => {
     const path = scratchFolder();
     const { writer } = await openDisk(path);
     await store(writer, 1, { sizeBytes: MIB });

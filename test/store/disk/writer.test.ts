@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { EntryHead } from '../../../proxy/store/entry-head.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
-import { bodyOf, content, entry, entryId, fill, META, scanned, store } from './support/entries.ts';
+import { bodyOf, content, entry, entryId, appendContent, META, scanned, store } from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
-describe('what waits to be written', () => {
+describe('the write queue', () => {
   it.each([
     ['content', 1_000],
     ['heads alone', 0],
-  ])('is bounded by the bytes of %s, and the rest is refused and counted', async (_, sizeBytes) => {
+  ])('is bounded by the bytes of %s, and refuses and counts the rest', async (_, sizeBytes) => {
     const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
     const storing = Array.from({ length: 500 }, (_each, n) => store(writer, n + 1, { sizeBytes }));
     const stored = (await Promise.all(storing)).filter((outcome) => outcome === 'stored').length;
@@ -23,17 +23,17 @@ describe('what waits to be written', () => {
     expect(await store(writer, 501, { sizeBytes })).toBe('stored');
   });
 
-  it('takes the head of what it took, however much waits: content alone would be written in vain', async () => {
+  it('accepts the head of an entry whose content it has accepted, however full it is', async () => {
     const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
     const head = entry(1, { sizeBytes: 1_000 });
-    expect(await fill(writer, head.id, content(1, 1_000))).toBe(true);
+    expect(await appendContent(writer, head.id, content(1, 1_000))).toBe(true);
     const others = Array.from({ length: 500 }, (_each, n) => store(writer, n + 2, { sizeBytes: 1_000 }));
     const committed = writer.commit(head, { maxVariants: 64 });
     expect(await Promise.all(others)).toContain('refused');
     expect(await committed).toBe('stored');
   });
 
-  it('is not bounded so where it takes entries away', async () => {
+  it('is not bounded for removals', async () => {
     const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
     for (let n = 1; n <= 200; n += 1) expect(await store(writer, n, { sizeBytes: 100 })).toBe('stored');
     const removed = Array.from({ length: 200 }, (_each, n) =>
@@ -43,8 +43,8 @@ describe('what waits to be written', () => {
   });
 });
 
-describe('what is stored', () => {
-  it('is found under its key, whole and word for word', async () => {
+describe('a stored entry', () => {
+  it('is found under its key, whole and unchanged', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     const sizeBytes = CHUNK_BYTES * 3 + 17;
     expect(await store(writer, 1, { sizeBytes })).toBe('stored');
@@ -70,7 +70,7 @@ describe('what is stored', () => {
     expect(reader.heads(key)).toEqual([entry(1, { key, meta })]);
   });
 
-  it('is a chunk that stays as it was while others are read', async () => {
+  it('has chunks that stay unchanged while others are read', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1, { sizeBytes: CHUNK_BYTES });
     await store(writer, 2, { sizeBytes: CHUNK_BYTES });
@@ -79,7 +79,7 @@ describe('what is stored', () => {
     expect(Buffer.from(first)).toEqual(content(1, CHUNK_BYTES));
   });
 
-  it('is visible chunk by chunk before the head is there', async () => {
+  it('is readable chunk by chunk before its head is committed', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     writer.begin(entryId(1));
     expect(await writer.append(entryId(1), 0, content(1, CHUNK_BYTES))).toBe(true);
@@ -88,17 +88,17 @@ describe('what is stored', () => {
   });
 });
 
-describe('a fill', () => {
+describe('an incomplete entry', () => {
   it('is refused where content is missing', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
-    await fill(writer, entryId(1), content(1, 100));
+    await appendContent(writer, entryId(1), content(1, 100));
     expect(await writer.commit(entry(1, { sizeBytes: 101 }), { maxVariants: 64 })).toBe('refused');
     expect(reader.heads(entry(1).key)).toEqual([]);
     await writer.idle();
     expect(reader.chunk(entryId(1), 0)).toBeNull();
   });
 
-  it('is lost where a chunk is out of order, behind a short one, or of a fill that nobody began', async () => {
+  it('is lost where a chunk is out of order, follows a short one, or belongs to an entry that was not begun', async () => {
     const { writer } = await openDisk(scratchFolder());
     writer.begin(entryId(1));
     expect(await writer.append(entryId(1), 1, content(1, 10))).toBe(false);
@@ -109,10 +109,10 @@ describe('a fill', () => {
     expect(await writer.append(entryId(3), 0, content(1, 10))).toBe(false);
   });
 
-  it('leaves nothing when it is given up', async () => {
+  it('leaves no chunks when it is aborted', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     const before = writer.stats().usedBytes;
-    await fill(writer, entryId(1), content(1, CHUNK_BYTES * 40));
+    await appendContent(writer, entryId(1), content(1, CHUNK_BYTES * 40));
     expect(writer.stats().usedBytes).toBeGreaterThan(before + CHUNK_BYTES * 40);
     writer.abort(entryId(1));
     await writer.idle();
@@ -125,7 +125,7 @@ describe('a fill', () => {
 });
 
 describe('variants', () => {
-  it('stand side by side, and a newer one of the same kind takes the place of the older', async () => {
+  it('coexist, and a newer entry replaces the older one of the same variant', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1, variant(1, 'a'));
     await store(writer, 2, variant(2, 'b'));
@@ -136,7 +136,7 @@ describe('variants', () => {
     expect(reader.chunk(entryId(1), 0)).toBeNull();
   });
 
-  it('of an older floor do not take the place of newer ones', async () => {
+  it('with a lower floor do not replace those with a higher one', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1, variant(1, 'a', { floor: 9 }));
     expect(await store(writer, 2, variant(2, 'a', { floor: 8 }))).toBe('refused');
@@ -144,7 +144,7 @@ describe('variants', () => {
     expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(3)]);
   });
 
-  it('beyond the limit push out the one that was stored first', async () => {
+  it('beyond the limit replace the one that was stored first', async () => {
     const { writer, reader, clock } = await openDisk(scratchFolder());
     for (const n of [3, 1, 2]) {
       clock.nowMs += 1;
@@ -155,8 +155,8 @@ describe('variants', () => {
   });
 });
 
-describe('an entry that is there', () => {
-  it('takes what a 304 brings, under its id and key alone', async () => {
+describe('a committed entry', () => {
+  it('is updated under its own id and key only', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1);
     expect(await writer.update(entryId(1), entry(1).key, raise)).toBe('done');
@@ -165,7 +165,7 @@ describe('an entry that is there', () => {
     expect(reader.heads(entry(1).key)).toEqual([entry(1, { floor: 77 })]);
   });
 
-  it('rejects the update whose change throws, and goes on', async () => {
+  it('rejects an update whose change throws, and the writer continues', async () => {
     const { writer } = await openDisk(scratchFolder());
     await store(writer, 1);
     await expect(writer.update(entryId(1), entry(1).key, failToChange)).rejects.toThrow('a bug');
@@ -200,7 +200,7 @@ describe('an entry that is there', () => {
     expect(reader.chunk(entryId(1), 1)).toBeNull();
   });
 
-  it('is scanned once, with all others that match', async () => {
+  it('is yielded once by a scan, with all others that match', async () => {
     const { writer } = await openDisk(scratchFolder());
     await Promise.all(Array.from({ length: 500 }, (_, n) => store(writer, n)));
     const idsOf = async (tag: string): Promise<string[]> =>
@@ -214,7 +214,7 @@ function variant(n: number, value: string, changes: Partial<EntryHead> = {}): En
   return entry(n, { key: 'k', meta: { ...META, vary: ['accept'], varyValues: [value] }, ...changes });
 }
 
-/** What a 304 brings, and what it must not. */
+/** Raises the floor, and tries to change the id and the size, which an update must keep. */
 function raise(head: EntryHead): EntryHead {
   return { ...head, floor: 77, id: entryId(9), sizeBytes: 0 };
 }

@@ -4,8 +4,8 @@ import { HASH_KEY_WORDS, KeyedHash } from '../../../proxy/threads/keyed-hash.ts'
 
 const HASH = new KeyedHash(new Uint32Array(HASH_KEY_WORDS));
 
-describe('what is on its way to the disk', () => {
-  it('is known to every other worker until it is there', () => {
+describe('an entry on its way to the disk', () => {
+  it('is announced to every other worker until it has arrived', () => {
     const buffer = writesInFlightBuffer();
     const [first, last] = [createWritesInFlight(buffer, 0, HASH), createWritesInFlight(buffer, 255, HASH)];
     expect(first.holderOf('a')).toBeNull();
@@ -17,7 +17,7 @@ describe('what is on its way to the disk', () => {
     expect(first.holderOf('a')).toBeNull();
   });
 
-  it('is not taken for arrived when something else has', () => {
+  it('stays announced when an earlier write of its key has arrived', () => {
     const buffer = writesInFlightBuffer();
     const [first, second] = [createWritesInFlight(buffer, 0, HASH), createWritesInFlight(buffer, 1, HASH)];
     const earlier = second.sent('a');

@@ -7,7 +7,7 @@ import { untilDone } from './retrying.ts';
 const TOPIC = 'changes';
 const PARTITIONS = 3;
 
-/** Each key has its partition. Offsets are not told to producers, so only what Weir proves counts. */
+/** Each key has its partition. The mock returns no offsets to producers, so changes have no position. */
 export async function kafkaDriver(_target: Target): Promise<Driver> {
   const mock = await KafkaMock.start();
   await mock.create(TOPIC, PARTITIONS);
@@ -54,7 +54,7 @@ export async function kafkaDriver(_target: Target): Promise<Driver> {
         name: 'recreated',
         async happen() {
           await mock.replace();
-          // A producer may have been the first to name the topic.
+          // A producer may have created the topic already.
           await mock.create(TOPIC, PARTITIONS).catch((error: unknown) => {
             if (!(error instanceof Error && error.message.includes('already exists'))) throw error;
           });

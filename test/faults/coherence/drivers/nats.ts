@@ -26,7 +26,7 @@ export function natsDriver(program: string): (target: Target) => Promise<Driver>
         const { seq } = await untilDone(() =>
           server.atStreams((_manager, client) => client.publish('changes', text)),
         );
-        // The numbers of a stream that was made anew say nothing beside those of the old one.
+        // The sequences of a recreated stream can't be compared with those of the old one.
         return { position: wasRecreated || isRecreated ? null : String(seq), isInForce: false };
       },
       faults: [

@@ -8,7 +8,7 @@ import { untilDone } from './retrying.ts';
 
 const SLOT = 'weir';
 
-/** A table of keys and versions; each change of a page's keys is one transaction. */
+/** A table of keys and versions. Each change of keys is one transaction. */
 export function postgresDriver(
   initdb: RequiredProgram,
   postgres: RequiredProgram,

@@ -2,7 +2,7 @@ import { request } from 'undici';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
-/** No feed: the writer purges by tag until it is answered, and believes the answer. */
+/** No feed: the writer repeats a purge by tag until it is answered with 200, and the change then counts as in force. */
 export function purgeDriver(target: Target): Driver {
   return {
     name: 'purge',

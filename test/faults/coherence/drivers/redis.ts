@@ -25,7 +25,7 @@ export function redisDriver(program: string): (target: Target) => Promise<Driver
         pushDelayMs: 0,
       },
       async publish(keys) {
-        // Told twice, as a sender does that has not heard whether it was taken.
+        // Sent twice, as by a sender whose first attempt got no reply.
         if (random.below(8) === 0) await add(keys);
         const [id] = await add(keys);
         return { position: String(id), isInForce: false };

@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const TRIES = 400;
 const PAUSE_MS = 50;
-/** A server that stood still may never answer what it was asked before. */
+/** A server that was paused may never answer an earlier request. */
 const TRY_MS = 5_000;
 
-/** As an application must: what could not be told to the feed's server is told again until it is there. */
+/** Repeats the work until it succeeds, as an application would. Rejects after `TRIES` attempts with the last error. */
 export async function untilDone<T>(work: () => Promise<T>): Promise<T> {
   for (let i = 1; ; i += 1) {
     try {

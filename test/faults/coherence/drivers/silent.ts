@@ -1,8 +1,8 @@
 import type { Driver } from '../driver.ts';
 
 /**
- * Nobody tells Weir of a change. Where `binds`, a request must see it all the same, for nothing of the origin's answers may
- * be used again without asking.
+ * Weir gets no notice of a change. `binds`: requests must see the change all the same, because none of the origin's
+ * answers may be reused without validation.
  */
 export const silentDriver = (binds: boolean) => (): Driver => ({
   name: 'silent',

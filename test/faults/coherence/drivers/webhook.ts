@@ -7,7 +7,7 @@ import type { Driver, Target } from '../driver.ts';
 const TRIES = 200;
 const PAUSE_MS = 50;
 
-/** A sender that tries each delivery until it gets a 204, delivers some again, and does not wait for one another. */
+/** A sender that repeats each delivery until it is answered with 204, and sends some twice and some concurrently. */
 export function webhookDriver(target: Target): Driver {
   const random = target.random.fork();
   let delayMs = 0;
@@ -28,7 +28,7 @@ export function webhookDriver(target: Target): Driver {
       try {
         if ((await send(delivery)) === 204) return true;
       } catch {
-        // Weir is down: tried again.
+        // Weir is down: the next attempt follows.
       }
       await delay(PAUSE_MS);
     }

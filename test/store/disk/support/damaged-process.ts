@@ -1,6 +1,6 @@
 /**
  * A process that opens damaged copies of a cache, one after another, and uses each: `original scratch seed rounds`. It
- * fails where something is served that is not as it was stored; that it ends at all is the test of the rest.
+ * fails where an entry is not read as it was stored. The caller checks that it exits without a crash.
  */
 import { closeSync, cpSync, openSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { bodyOf, content, entry, entryId, MIB, scanned, startsUntil, store } fro
 const [original, scratch, seed, rounds] = process.argv.slice(2);
 let state = Number(seed);
 
-/** From 0 to below `bound`; a linear congruential generator, so that a seed tells the whole story. */
+/** From 0 to below `bound`; a linear congruential generator, so that the seed determines the run. */
 function random(bound: number): number {
   state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
   return Math.floor(((state >>> 8) / 2 ** 24) * bound);
@@ -25,7 +25,7 @@ function damage(file: string): void {
     const bytes = Buffer.from(
       Array.from({ length: 1 + random([4, 64, 5000][random(3)]!) }, () => random(256)),
     );
-    // The pages at the front and those of trees are few; half of the damage aims at the start of a page.
+    // Pages of trees are few, and their headers are sensitive: half of the damage is at the start of a page.
     const at = random(2) === 0 ? random(size) : Math.floor(random(size) / 4096) * 4096 + random(64);
     writeSync(descriptor, bytes, 0, bytes.length, at);
   }

@@ -1,4 +1,4 @@
-/** Entries and bodies for tests of the disk tier, without a test runner: threads and processes use them, too. */
+/** Entries and bodies for tests of the disk tier, without a test runner, because threads and processes use them, too. */
 import type { StoredMeta } from '../../../../policies/model.ts';
 import { CHUNK_BYTES } from '../../../../proxy/store/disk/format.ts';
 import type { DiskReader } from '../../../../proxy/store/disk/reader.ts';
@@ -30,7 +30,7 @@ export const META: StoredMeta = {
   responseTags: [],
 };
 
-/** The ids of a state's starts, the last one that of its `start`th. */
+/** The ids of a state's starts, up to the one with the number `start`. */
 export function startsUntil(start: number): string[] {
   return Array.from({ length: start }, (_, n) => `start ${n + 1}`);
 }
@@ -57,7 +57,7 @@ export function entry(n: number, changes: Partial<EntryHead> = {}): EntryHead {
   };
 }
 
-/** Content that says whose it is and where: a pattern of entry n that fits no chunk evenly. */
+/** The content of entry n: a pattern whose length does not divide a chunk's, so that a misplaced chunk is detected. */
 export function content(n: number, sizeBytes: number): Buffer {
   const pattern = Buffer.from(Array.from({ length: 1009 }, (_, i) => (n * 31 + i * 7 + (i >> 8)) & 0xff));
   return Buffer.alloc(sizeBytes, pattern);
@@ -68,7 +68,8 @@ export function chunksOf(bytes: Uint8Array): Uint8Array[] {
   return Array.from({ length: count }, (_, i) => bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES));
 }
 
-export async function fill(writer: DiskWriter, id: string, bytes: Uint8Array): Promise<boolean> {
+/** Begins an entry and appends its content in chunks. False: a chunk was refused. */
+export async function appendContent(writer: DiskWriter, id: string, bytes: Uint8Array): Promise<boolean> {
   writer.begin(id);
   const appended = await Promise.all(chunksOf(bytes).map((chunk, i) => writer.append(id, i, chunk)));
   return !appended.includes(false);
@@ -82,7 +83,7 @@ export async function store(
   maxVariants = 64,
 ): Promise<'stored' | 'refused'> {
   const head = entry(n, changes);
-  await fill(writer, head.id, content(n, head.sizeBytes));
+  await appendContent(writer, head.id, content(n, head.sizeBytes));
   return await writer.commit(head, { maxVariants });
 }
 

@@ -1,6 +1,6 @@
 /**
- * A process on a small file system of its own (`path` is its root, 24 MiB) that fills it, makes room and fails on
- * purpose, and says what came of each step as JSON.
+ * A process on a file system of 24 MiB, whose root is its argument. It fills the file system, makes room, provokes
+ * failures, and prints the result of each step as JSON.
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -32,7 +32,7 @@ if (reading.kind === 'failed') throw new Error(reading.reason);
 const { writer } = opening;
 const { reader } = reading;
 
-/** Stores entries of 200 kB until one is refused; gives how many there are then, all read back. */
+/** Stores entries of 200 kB until one is refused, reads all of them back, and returns their number. */
 async function storeUntilRefused(from: number): Promise<number> {
   let n = from;
   while ((await store(writer, n, { sizeBytes: 200_000 })) === 'stored') n += 1;
@@ -44,16 +44,16 @@ async function storeUntilRefused(from: number): Promise<number> {
   return n - from;
 }
 
-function say(step: string, stored: number): void {
+function report(step: string, stored: number): void {
   const { storing, fullErrors } = writer.stats();
   console.log(JSON.stringify({ step, stored: stored > 0, storing, fullErrors, events: events.splice(0) }));
 }
 
-say('no room left', await storeUntilRefused(1));
+report('no room left', await storeUntilRefused(1));
 fs.rmSync(ballast);
-say('room again', await storeUntilRefused(100));
+report('room again', await storeUntilRefused(100));
 
-// From here on the check before a transaction sees room that is not there, so that LMDB's own write fails.
+// From here on the check before a transaction is shown room that does not exist, so that LMDB's own write fails.
 fs.writeFileSync(ballast, Buffer.alloc(fs.statfsSync(root).bavail * 4096, 1));
 const { statfsSync } = fs;
 let lies = 2;
@@ -61,14 +61,14 @@ Object.assign(fs, {
   statfsSync: (of: string) => (lies-- > 0 ? { ...statfsSync(of), bavail: 1e6 } : statfsSync(of)),
 });
 syncBuiltinESMExports();
-say('a write fails for want of room', await storeUntilRefused(200));
+report('a write fails for lack of room', await storeUntilRefused(200));
 fs.rmSync(ballast);
 fs.rmSync(moreBallast);
-say('room after that', await storeUntilRefused(300));
+report('room after that', await storeUntilRefused(300));
 
 fs.writeFileSync(ballast, Buffer.alloc(statfsSync(root).bavail * 4096, 1));
 lies = 1e6;
-say('a write fails though there is room', await storeUntilRefused(400));
-say('nothing more is tried', await storeUntilRefused(500));
+report('a write fails though there is room', await storeUntilRefused(400));
+report('no further write is tried', await storeUntilRefused(500));
 await reader.close();
 await writer.close();

@@ -1,4 +1,4 @@
-/** Rounds of a process that writes a cache and is killed with -9, and what must be found of it each time. */
+/** Rounds of a process that writes a cache and is killed with SIGKILL, and the checks on what it leaves. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -9,15 +9,15 @@ import { openDisk } from './open-disk.ts';
 
 const WRITING_PROCESS = fileURLToPath(new URL('./writing-process.ts', import.meta.url));
 
-/** What the killed processes said that they had done. */
+/** What the killed processes have reported. */
 interface Account {
   readonly stored: Set<number>;
   readonly removed: Set<number>;
-  /** About to be removed when the process was killed. */
+  /** Their removal had begun, and may have been committed or not. */
   readonly doubtful: Set<number>;
 }
 
-/** Each round ends after a number of lines that `random` (0 to 1) chooses. */
+/** `random` (0 to 1) chooses after how many lines the process of each round is killed. */
 export async function runKillRounds(path: string, rounds: number, random: () => number): Promise<Account> {
   const account: Account = { stored: new Set(), removed: new Set(), doubtful: new Set() };
   for (let round = 0; round < rounds; round += 1) {

@@ -12,7 +12,7 @@ import { openDiskReader, type DiskReader } from '../../../../proxy/store/disk/re
 import { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
 import { MIB, startsUntil } from './entries.ts';
 
-/** A folder that is gone after the test. */
+/** A folder that is deleted after the test. */
 export function scratchFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'weir-disk-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,7 +25,7 @@ export interface OpenDisk {
   readonly trusted: boolean;
   readonly report: readonly string[];
   readonly events: DiskEvent[];
-  /** The clock that the writer sees, in milliseconds. */
+  /** The writer's clock, in milliseconds. */
   readonly clock: { nowMs: number };
   close(): Promise<void>;
 }
@@ -56,7 +56,7 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
   return { writer, reader: reading.reader, trusted, report, events, clock, close };
 }
 
-/** The same with the writer's LMDB tables, so that the test can reach what lies in them. */
+/** As `openDisk`, with the writer's LMDB tables, so that a test can change their records. */
 export function openTables(path: string): { tables: Tables; writer: DiskWriter; reader: DiskReader } {
   const sizeBytes = 16 * MIB;
   const probe = new WriteProbe(path);

@@ -1,6 +1,6 @@
 /**
- * A worker that reads entries while the main thread writes them. It answers each `check` with how many of the entries of
- * that key it found whole, and stops at anything that is not as it was stored.
+ * A worker that reads entries while the main thread writes them. It answers each list of keys with how many entries it
+ * has found whole so far, and throws where an entry is not as it was stored.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDiskReader } from '../../../../proxy/store/disk/reader.ts';

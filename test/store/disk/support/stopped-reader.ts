@@ -1,4 +1,4 @@
-/** A worker that reads an entry, says so, and runs no further turn of its loop until it is let go. */
+/** A worker that reads an entry, reports it, and then blocks its loop until it is resumed. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDiskReader } from '../../../../proxy/store/disk/reader.ts';
 

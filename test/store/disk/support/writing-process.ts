@@ -1,13 +1,13 @@
 /**
- * A process that stores and removes entries until it is killed: `path start first`. It says what it did, once that is
- * committed, and before each removal what it is about to do: `+7`, `?7`, `-7`.
+ * A process that stores and removes entries until it is killed: `path start first`. It prints each change once it is
+ * committed, and each removal also before it begins: `+7`, `?7`, `-7`.
  */
 import { writeSync } from 'node:fs';
 import { openDiskWriter } from '../../../../proxy/store/disk/open.ts';
 import { entry, entryId, MIB, startsUntil, store } from './entries.ts';
 
 const [path, start, first] = process.argv.slice(2);
-const say = (line: string): void => void writeSync(1, `${line}\n`);
+const print = (line: string): void => void writeSync(1, `${line}\n`);
 
 const opening = await openDiskWriter({
   path: path!,
@@ -15,19 +15,19 @@ const opening = await openDiskWriter({
   queueBytes: 2 ** 26,
   starts: startsUntil(Number(start)),
   now: Date.now,
-  log: (event) => say(`! ${JSON.stringify(event)}`),
+  log: (event) => print(`! ${JSON.stringify(event)}`),
 });
 if (opening.kind === 'failed') throw new Error(opening.reason);
-for (const line of opening.report) say(`! ${line}`);
+for (const line of opening.report) print(`! ${line}`);
 const { writer } = opening;
 
 async function work(n: number): Promise<void> {
   const stored = await store(writer, n, { sizeBytes: (n * 7919) % 150_000 });
-  say(stored === 'stored' ? `+${n}` : `! ${n} refused`);
+  print(stored === 'stored' ? `+${n}` : `! ${n} refused`);
   if (n % 5 !== 0) return;
-  say(`?${n}`);
+  print(`?${n}`);
   await writer.remove(entryId(n), entry(n).key);
-  say(`-${n}`);
+  print(`-${n}`);
 }
 
 for (let n = Number(first); ; n += 4) await Promise.all([work(n), work(n + 1), work(n + 2), work(n + 3)]);
