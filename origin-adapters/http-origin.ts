@@ -7,14 +7,13 @@ import { Readable } from 'node:stream';
 import type { OriginConfig } from '../policies/config/config.ts';
 import { Call } from './http/call.ts';
 import type { CallHandler } from './http/call-handler.ts';
-import type { CallOptions } from './http/call.ts';
+import type { CallSurroundings } from './http/call.ts';
 import { createConnectionPool } from './http/connections.ts';
-import { watched, type Breaker } from './http/breaker.ts';
+import type { Breaker } from './http/breaker.ts';
 import { createCheckouts } from './http/checkouts.ts';
 import type {
   Origin,
   OriginCall,
-  OriginHandler,
   OriginObserver,
   OriginRequest,
   OriginStats,
@@ -65,30 +64,28 @@ export function createHttpOrigin(
     queued: { enumerable: true, get: () => checkouts.queued },
   });
 
+  const surroundings: CallSurroundings = {
+    checkouts,
+    clock,
+    stats,
+    breaker,
+    headersTimeoutMs: config.timeouts.headersMs,
+    bodyTimeoutMs: config.timeouts.bodyMs,
+    queueTimeoutMs: config.queue.timeoutMs,
+    retries: config.retry,
+    failed: (url, failure) => observer?.failed(url === null ? null : (places.get(url) ?? null), failure),
+    answered: (url, status) => observer?.answered(places.get(url) ?? 0, status),
+    ended(call) {
+      calls.delete(call);
+      if (calls.size === 0) onIdle?.();
+    },
+  };
+
   const start = (request: OriginRequest, handler: CallHandler, upgrade: string | null): OriginCall => {
     counters.requests++;
-    const options: CallOptions = {
-      upgrade,
-      headersTimeoutMs: config.timeouts.headersMs,
-      bodyTimeoutMs: config.timeouts.bodyMs,
-      queueTimeoutMs: config.queue.timeoutMs,
-      retries: config.retry,
-    };
-    const isBreakerOpen = breaker !== null && !breaker.admits(clock.monotonicMs());
-    const watcher = breaker === null || isBreakerOpen ? handler : watched(handler, breaker, clock);
-    const call = new Call(request, watcher, options, {
-      checkouts,
-      clock,
-      stats,
-      failed: (url, failure) => observer?.failed(url === null ? null : (places.get(url) ?? null), failure),
-      answered: (url, status) => observer?.answered(places.get(url) ?? 0, status),
-      ended(ended) {
-        calls.delete(ended);
-        if (calls.size === 0) onIdle?.();
-      },
-    });
+    const call = new Call(request, handler, upgrade, surroundings);
     calls.add(call);
-    if (isBreakerOpen) queueMicrotask(() => call.refuse());
+    if (breaker !== null && !breaker.admits(clock.monotonicMs())) queueMicrotask(() => call.refuse());
     else if (closed === null) call.start();
     else queueMicrotask(() => call.terminate());
     return call;
@@ -102,7 +99,7 @@ export function createHttpOrigin(
 
   return {
     name: config.name,
-    send: (request, handler) => start(request, withoutSwitch(handler), null),
+    send: (request, handler) => start(request, handler, null),
     upgrade: (request, protocol) =>
       new Promise((resolve) => {
         const call: OriginCall = start(
@@ -124,18 +121,6 @@ function idleWithin(graceMs: number, listen: (listener: () => void) => void): Pr
       resolve();
     });
   });
-}
-
-function withoutSwitch(handler: OriginHandler): CallHandler {
-  return {
-    onInformational: (status, fields) => handler.onInformational(status, fields),
-    onHead: (status, fields) => handler.onHead(status, fields),
-    onData: (chunk) => handler.onData(chunk),
-    onEnd: (trailers) => handler.onEnd(trailers),
-    onFailure: (failure) => handler.onFailure(failure),
-    // undici rejects a switch of protocols that was not requested.
-    onSwitched: (_fields, socket) => socket.destroy(),
-  };
 }
 
 /** Resolves with the tunnel, or with the origin's refusal as a response whose body can be paused. */

@@ -1,5 +1,4 @@
 import type { OriginFailure } from '../origin.ts';
-import type { CallHandler } from './call-handler.ts';
 
 /**
  * A circuit breaker: after a number of consecutive failures no request is sent for some time, then a single trial.
@@ -12,7 +11,9 @@ export interface Breaker {
   isOpen(nowMs: number): boolean;
   /** Monotonic milliseconds until which nothing is sent; 0: closed. */
   readonly openUntilMs: number;
+  /** The origin has answered with a status below 500. */
   succeeded(): void;
+  /** The origin has answered with another status, or has failed; a full queue of Weir does not count. */
   failed(nowMs: number): void;
 }
 
@@ -69,33 +70,11 @@ export function createBreaker(
 const FAILURES = 0;
 const OPEN_UNTIL = 1;
 
-/** Reports a call's result to the breaker. Statuses from 500 on are failures; a full queue of Weir is not. */
-export function watched(
-  handler: CallHandler,
-  breaker: Breaker,
-  clock: { monotonicMs(): number },
-): CallHandler {
-  return {
-    onInformational: (status, fields) => handler.onInformational(status, fields),
-    onSwitched(fields, socket) {
-      breaker.succeeded();
-      handler.onSwitched(fields, socket);
-    },
-    onHead(status, fields) {
-      if (status >= 500) breaker.failed(clock.monotonicMs());
-      else breaker.succeeded();
-      handler.onHead(status, fields);
-    },
-    onData: (chunk) => handler.onData(chunk),
-    onEnd: (trailers) => handler.onEnd(trailers),
-    onFailure(failure) {
-      if (!OUR_OWN.has(failure.kind)) breaker.failed(clock.monotonicMs());
-      handler.onFailure(failure);
-    },
-  };
+/** Whether the failure says nothing about the origin. */
+export function isOfWeir({ kind }: OriginFailure): boolean {
+  return OUR_OWN.has(kind);
 }
 
-/** Failures that say nothing about the origin. */
 const OUR_OWN: ReadonlySet<OriginFailure['kind']> = new Set([
   'connection_limit_reached',
   'proxy_internal_error',

@@ -1,29 +1,37 @@
-/** One request to the origin, from waiting for a connection to its end, over all attempts. */
+/**
+ * One request to the origin, over all attempts. It is the handler of undici's events itself, and holds the attempt's
+ * connection: a request allocates no other object of this adapter.
+ */
 import { finished } from 'node:stream';
 import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { isEventStream } from '../../policies/http/event-stream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
+import { hasField } from '../../policies/http/fields.ts';
 import type { OriginCall, OriginFailure, OriginRequest, OriginStats } from '../origin.ts';
-import { OriginAttempt } from './attempt.ts';
-import type { AttemptListener, FailedAttempt } from './attempt.ts';
-import { BreakerOpen } from './breaker.ts';
+import { faultOfHead } from './answer-head.ts';
+import { BreakerOpen, isOfWeir } from './breaker.ts';
+import type { Breaker } from './breaker.ts';
 import type { CallHandler } from './call-handler.ts';
-import { isConnectionFailure, originFailure } from './failure.ts';
-import type { Cancel, Checkout, Checkouts } from './checkouts.ts';
+import { failureOf, isConnectionFailure, originFailure } from './failure.ts';
+import type { Stage } from './failure.ts';
+import type { CheckoutRequest, Checkouts } from './checkouts.ts';
+import type { OriginConnection } from './connections.ts';
 import { dispatchOptions } from './request.ts';
 
-export interface CallOptions {
-  /** The protocol to switch to; null: none. */
-  readonly upgrade: string | null;
-  readonly headersTimeoutMs: number;
-  readonly bodyTimeoutMs: number;
-  readonly queueTimeoutMs: number;
-  readonly retries: number;
-}
-
+/** What all calls of one origin share. */
 export interface CallSurroundings {
   readonly checkouts: Checkouts;
   readonly clock: { monotonicMs(): number };
   readonly stats: OriginStats;
+  /** null: none. */
+  readonly breaker: Breaker | null;
+  /** From the end of the request to the head of the response, interim ones included. */
+  readonly headersTimeoutMs: number;
+  /** Between two chunks of the body; 0: no limit. Event streams have none. */
+  readonly bodyTimeoutMs: number;
+  readonly queueTimeoutMs: number;
+  readonly retries: number;
   /** Called for each attempt; the URL is null if none was tried. */
   failed(url: string | null, failure: OriginFailure): void;
   answered(url: string, status: number): void;
@@ -31,18 +39,19 @@ export interface CallSurroundings {
   ended(call: Call): void;
 }
 
-export class Call implements OriginCall, AttemptListener {
+export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHandler {
   readonly #request: OriginRequest;
   readonly #handler: CallHandler;
-  readonly #options: CallOptions;
+  /** The protocol to switch to; null: none. */
+  readonly #upgrade: string | null;
   readonly #around: CallSurroundings;
   readonly #queueDeadlineMs: number;
-  readonly #tried = new Set<string>();
   #retriesLeft: number;
   /** A kept-alive connection may fail through no fault of the request: one retry for that is free. */
   #staleForgiven = false;
-  #cancelWait: Cancel = () => undefined;
-  #attempt: OriginAttempt | null = null;
+  #tried: Set<string> | null = null;
+  #needsFresh = false;
+  #isQueued = false;
   #tunnel: Duplex | null = null;
   #url = '';
   #status = 0;
@@ -52,18 +61,32 @@ export class Call implements OriginCall, AttemptListener {
   #failing = false;
   #over = false;
 
+  // The attempt in progress. undici calls nothing of an attempt after `onResponseError`, which alone leads to another.
+  /** Null: no attempt is in progress; events of undici are those of an attempt that was ended. */
+  #connection: OriginConnection | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #stage: Stage = 'connecting';
+  /** Any part of the response has arrived, possibly an interim one. */
+  #hasResponded = false;
+  /** The connection had carried requests before: the origin may have closed it while this request was in transit. */
+  #reused = false;
+  #endsWithConnection = false;
+  #bodyTimeoutMs = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #timedOut: OriginFailure['kind'] | null = null;
+
   constructor(
     request: OriginRequest,
     handler: CallHandler,
-    options: CallOptions,
+    upgrade: string | null,
     surroundings: CallSurroundings,
   ) {
     this.#request = request;
     this.#handler = handler;
-    this.#options = options;
+    this.#upgrade = upgrade;
     this.#around = surroundings;
-    this.#retriesLeft = options.retries;
-    this.#queueDeadlineMs = surroundings.clock.monotonicMs() + options.queueTimeoutMs;
+    this.#retriesLeft = surroundings.retries;
+    this.#queueDeadlineMs = surroundings.clock.monotonicMs() + surroundings.queueTimeoutMs;
   }
 
   start(): void {
@@ -78,40 +101,48 @@ export class Call implements OriginCall, AttemptListener {
 
   pause(): void {
     this.#paused = true;
-    this.#attempt?.pause();
+    if (this.#connection === null) return;
+    if (this.#stage === 'answered') this.#stopTimer();
+    this.#controller?.pause();
   }
 
+  /** Asynchronous, because undici's parser must not be entered from within another parser's callback. */
   resume(): void {
+    if (!this.#paused) return;
     this.#paused = false;
-    this.#attempt?.resume();
+    queueMicrotask(() => {
+      if (this.#paused || this.#connection === null) return;
+      if (this.#stage === 'answered') this.#startBodyTimer();
+      this.#controller?.resume();
+    });
   }
 
   abort(cause?: 'client-left'): void {
     if (this.#over) return;
-    if (cause === 'client-left' && this.#attempt !== null) this.#around.stats.abandoned++;
+    if (cause === 'client-left' && this.#connection !== null) this.#around.stats.abandoned++;
     this.#end();
-    this.#cancelWait();
-    this.#attempt?.abort();
+    this.#leaveQueue();
+    this.#abortAttempt();
     this.#tunnel?.destroy();
   }
 
   hasSent(): boolean {
-    return this.#maybeProcessed || this.#attempt?.hasSent === true;
+    return this.#maybeProcessed || (this.#connection !== null && this.#stage !== 'connecting');
   }
 
   /** Ends the call because the adapter closes. */
   terminate(): void {
     if (this.#over) return;
-    const sent = this.#attempt !== null;
+    const sent = this.#connection !== null;
     this.abort();
     if (this.#tunnel !== null) return;
     this.#around.stats.failures++;
-    this.#handler.onFailure(
+    this.#tellFailure(
       originFailure('connection_terminated', 'Weir is closing', sent || this.#maybeProcessed, null),
     );
   }
 
-  /** Ends the call because the breaker is open. */
+  /** Ends the call, which was not started, because the breaker is open. */
   refuse(): void {
     if (this.#over) return;
     this.#end();
@@ -122,59 +153,169 @@ export class Call implements OriginCall, AttemptListener {
     this.#handler.onFailure(failure);
   }
 
-  onInformational(status: number, fields: Fields): void {
-    this.#handler.onInformational(status, fields);
+  get priority(): OriginRequest['priority'] {
+    return this.#request.priority;
   }
 
-  onHead(status: number, fields: Fields): void {
+  get fresh(): boolean {
+    return this.#needsFresh;
+  }
+
+  hasTried(url: string): boolean {
+    return this.#tried !== null && this.#tried.has(url);
+  }
+
+  leftMs(): number {
+    return this.#queueDeadlineMs - this.#around.clock.monotonicMs();
+  }
+
+  granted(connection: OriginConnection): void {
+    this.#isQueued = false;
+    this.#url = connection.pool.url;
+    this.#connection = connection;
+    this.#controller = null;
+    this.#stage = 'connecting';
+    this.#hasResponded = false;
+    this.#reused = false;
+    this.#bodyTimeoutMs = this.#request.unboundedBody ? 0 : this.#around.bodyTimeoutMs;
+    connection.dispatch(dispatchOptions(this.#request, this.#upgrade, connection.pool.serverName), this);
+  }
+
+  refused(failure: OriginFailure): void {
+    this.#isQueued = false;
+    this.#around.failed(null, failure);
+    this.#fail(failure);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    const connection = this.#connection;
+    if (connection === null) return controller.abort(new Error('given up by Weir'));
+    this.#controller = controller;
+    this.#stage = 'sent';
+    this.#reused = connection.carried > 0;
+    connection.beginRequest();
+    if (this.#paused) controller.pause();
+  }
+
+  /** undici's own timers are up to a second late. They only limit the sending of the request. */
+  onRequestSent(): void {
+    if (this.#connection === null || this.#stage !== 'sent') return;
+    this.#startTimer(this.#around.headersTimeoutMs, 'http_response_timeout');
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (this.#connection === null) return;
+    this.#hasResponded = true;
+    const fields = fieldsOf(controller.rawHeaders);
+    if (status < 200) {
+      this.#timer?.refresh();
+      this.#handler.onInformational(status, fields);
+      return;
+    }
+    const fault = faultOfHead(this.#request, status, fields);
+    if (fault !== null) {
+      // The connection is closed first, so that it carries no other request.
+      const connection = this.#endAttempt();
+      controller.abort(new Error(fault));
+      this.#failAttempt(connection, originFailure('http_protocol_error', fault, true, null));
+      return;
+    }
+    this.#stage = 'answered';
+    this.#endsWithConnection = !hasField(fields, 'content-length') && !hasField(fields, 'transfer-encoding');
+    if (isEventStream(fields)) this.#bodyTimeoutMs = 0;
+    this.#startBodyTimer();
     this.#status = status;
+    if (status >= 500) this.#around.breaker?.failed(this.#around.clock.monotonicMs());
+    else this.#around.breaker?.succeeded();
     this.#handler.onHead(status, fields);
   }
 
-  onData(chunk: Uint8Array): void {
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#connection === null) return;
+    this.#timer?.refresh();
     this.#handler.onData(chunk);
   }
 
-  onEnd(trailers: Fields): void {
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    if (this.#connection === null) return;
+    // RFC 9112 §8: a body without a length is complete only if the connection was closed in order, but undici also
+    // accepts a reset as its end.
+    const isCut = this.#endsWithConnection && this.#connection.broken;
+    const connection = this.#endAttempt();
+    if (isCut) {
+      const failure = originFailure(
+        'http_response_incomplete',
+        'the connection was reset inside the body',
+        true,
+        null,
+      );
+      this.#failAttempt(connection, failure);
+      return;
+    }
+    this.#around.checkouts.release(connection);
     this.#end();
     this.#around.answered(this.#url, this.#status);
-    this.#handler.onEnd(trailers);
+    this.#handler.onEnd(fieldsOf(controller.rawTrailers));
   }
 
-  onSwitched(fields: Fields, socket: Duplex): void {
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    _status: number,
+    _headers: unknown,
+    socket: Duplex,
+  ): void {
+    // undici rejects a switch of protocols that was not requested.
+    if (this.#connection === null || this.#handler.onSwitched === undefined) return void socket.destroy();
+    const connection = this.#endAttempt();
     this.#tunnel = socket;
-    socket.once('close', () => this.#end());
+    // The connection counts as used until the tunnel is closed.
+    socket.once('close', () => {
+      this.#around.checkouts.release(connection);
+      this.#end();
+    });
     this.#around.answered(this.#url, 101);
-    this.#handler.onSwitched(fields, socket);
+    this.#around.breaker?.succeeded();
+    this.#handler.onSwitched(fieldsOf(controller.rawHeaders), socket);
   }
 
-  onFailed(failed: FailedAttempt): void {
-    this.#attempt = null;
-    this.#maybeProcessed ||= failed.failure.maybeProcessed;
-    const decision = this.#decideRetry(failed);
-    if (decision !== 'retry-fresh') this.#around.failed(this.#url, failed.failure);
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#connection === null) return;
+    const failure = failureOf(error, this.#stage, this.#timedOut);
+    this.#failAttempt(this.#endAttempt(), failure);
+  }
+
+  #failAttempt(connection: OriginConnection, failure: OriginFailure): void {
+    this.#around.checkouts.release(connection);
+    this.#maybeProcessed ||= failure.maybeProcessed;
+    const decision = this.#decideRetry(failure);
+    if (decision !== 'retry-fresh') this.#around.failed(this.#url, failure);
     switch (decision) {
       case 'give-up':
-        return this.#fail(failed.failure);
+        this.#fail(failure);
+        return;
       case 'retry-fresh':
         this.#staleForgiven = true;
         break;
       case 'retry':
         this.#retriesLeft--;
-        this.#tried.add(this.#url);
+        (this.#tried ??= new Set()).add(this.#url);
         break;
+      default:
+        decision satisfies never;
     }
     this.#around.stats.retries++;
+    const reused = this.#reused;
     // Asynchronous, because undici is still busy with the failed connection.
     queueMicrotask(() => {
-      if (!this.#over && !this.#failing) this.#acquire(failed.reused);
+      if (!this.#over && !this.#failing) this.#acquire(reused);
     });
   }
 
   /** RFC 9110 §9.2.2: only a request that is safe, or was certainly not processed, is repeated. */
-  #decideRetry({ failure, hasResponded, reused }: FailedAttempt): 'retry' | 'retry-fresh' | 'give-up' {
-    if (hasResponded || !isConnectionFailure(failure.kind) || !this.#isRepeatable(failure)) return 'give-up';
-    if (reused && !this.#staleForgiven) return 'retry-fresh';
+  #decideRetry(failure: OriginFailure): 'retry' | 'retry-fresh' | 'give-up' {
+    if (this.#hasResponded || !isConnectionFailure(failure.kind) || !this.#isRepeatable(failure))
+      return 'give-up';
+    if (this.#reused && !this.#staleForgiven) return 'retry-fresh';
     return this.#retriesLeft > 0 ? 'retry' : 'give-up';
   }
 
@@ -186,34 +327,15 @@ export class Call implements OriginCall, AttemptListener {
   }
 
   #acquire(fresh: boolean): void {
-    this.#cancelWait = this.#around.checkouts.acquire({
-      priority: this.#request.priority,
-      fresh,
-      tried: this.#tried,
-      maxWaitMs: this.#queueDeadlineMs - this.#around.clock.monotonicMs(),
-      granted: (checkout) => this.#try(checkout),
-      refused: (failure) => {
-        this.#around.failed(null, failure);
-        this.#fail(failure);
-      },
-    });
+    this.#needsFresh = fresh;
+    this.#isQueued = true;
+    this.#around.checkouts.acquire(this);
   }
 
-  #try(checkout: Checkout): void {
-    this.#url = checkout.connection.pool.url;
-    const attempt = new OriginAttempt(
-      checkout,
-      {
-        request: this.#request,
-        dispatch: dispatchOptions(this.#request, this.#options.upgrade),
-        headersTimeoutMs: this.#options.headersTimeoutMs,
-        bodyTimeoutMs: this.#request.unboundedBody ? 0 : this.#options.bodyTimeoutMs,
-      },
-      this,
-    );
-    if (this.#over) return;
-    this.#attempt = attempt;
-    if (this.#paused) attempt.pause();
+  #leaveQueue(): void {
+    if (!this.#isQueued) return;
+    this.#isQueued = false;
+    this.#around.checkouts.cancel(this);
   }
 
   /** Asynchronous, so that no failure is reported before `send` has returned. */
@@ -225,18 +347,38 @@ export class Call implements OriginCall, AttemptListener {
       this.#end();
       this.#around.stats.failures++;
       const maybeProcessed = failure.maybeProcessed || this.#maybeProcessed;
-      this.#handler.onFailure({ ...failure, maybeProcessed });
+      this.#tellFailure({ ...failure, maybeProcessed });
     });
+  }
+
+  #tellFailure(failure: OriginFailure): void {
+    if (!isOfWeir(failure)) this.#around.breaker?.failed(this.#around.clock.monotonicMs());
+    this.#handler.onFailure(failure);
   }
 
   /** The client's content was cut off: the origin must not take what it has for complete. */
   #failForBody(error: Error): void {
     if (this.#over || this.#failing) return;
-    const sent = this.#attempt !== null;
-    this.#cancelWait();
+    const sent = this.#connection !== null;
+    this.#leaveQueue();
     if (sent) this.#around.stats.abandoned++;
-    this.#attempt?.abort();
+    this.#abortAttempt();
     this.#fail(originFailure('proxy_internal_error', "the request's body was cut short", sent, error));
+  }
+
+  #abortAttempt(): void {
+    if (this.#connection === null) return;
+    const connection = this.#endAttempt();
+    this.#controller?.abort(new Error('given up by Weir'));
+    this.#around.checkouts.release(connection);
+  }
+
+  /** Ends the attempt in progress, whose connection the caller has to release. */
+  #endAttempt(): OriginConnection {
+    const connection = this.#connection!;
+    this.#connection = null;
+    this.#stopTimer();
+    return connection;
   }
 
   #end(): void {
@@ -244,6 +386,36 @@ export class Call implements OriginCall, AttemptListener {
     this.#over = true;
     this.#around.ended(this);
   }
+
+  #startBodyTimer(): void {
+    this.#stopTimer();
+    if (!this.#paused && this.#bodyTimeoutMs > 0) {
+      this.#startTimer(this.#bodyTimeoutMs, 'connection_read_timeout');
+    }
+  }
+
+  #startTimer(delayMs: number, kind: OriginFailure['kind']): void {
+    this.#stopTimer();
+    this.#timer = setTimeout(() => {
+      this.#timedOut = kind;
+      this.#controller?.abort(new Error('timed out'));
+    }, delayMs);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
 }
 
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+const NO_FIELDS: Fields = [];
+
+/** Names and values in turn, which undici provides as buffers of latin1. */
+function fieldsOf(raw: Dispatcher.DispatchController['rawHeaders']): Fields {
+  if (!Array.isArray(raw) || raw.length === 0) return NO_FIELDS;
+  const fields: string[] = [];
+  for (const part of raw) fields.push(typeof part === 'string' ? part : part.toString('latin1'));
+  return fields;
+}

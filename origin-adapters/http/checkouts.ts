@@ -7,11 +7,12 @@ import type { OriginConnection, ConnectionPool } from './connections.ts';
 import { originFailure } from './failure.ts';
 
 export interface Checkouts {
-  /**
-   * Grants or refuses at once if a connection is free or the queue is full, otherwise later; never after the
-   * cancellation.
-   */
-  acquire(request: CheckoutRequest): Cancel;
+  /** Grants or refuses at once if a connection is free or the queue is full, otherwise later. */
+  acquire(request: CheckoutRequest): void;
+  /** To be called by a request that waits and needs no connection any more: it is neither granted nor refused then. */
+  cancel(request: CheckoutRequest): void;
+  /** Takes a granted connection back, which each request must call once. */
+  release(connection: OriginConnection): void;
   readonly queued: number;
 }
 
@@ -19,25 +20,12 @@ export interface CheckoutRequest {
   readonly priority: OriginRequest['priority'];
   /** Requires a new connection, because a kept-alive one has just failed this request. */
   readonly fresh: boolean;
-  /** URLs on which this request has already failed. */
-  readonly tried: ReadonlySet<string>;
+  /** Whether this request has already failed on that URL. */
+  hasTried(url: string): boolean;
   /** The remaining time to wait, in milliseconds. */
-  readonly maxWaitMs: number;
-  granted(checkout: Checkout): void;
+  leftMs(): number;
+  granted(connection: OriginConnection): void;
   refused(failure: OriginFailure): void;
-}
-
-export type Cancel = () => void;
-
-export interface Checkout {
-  readonly connection: OriginConnection;
-  /** Returns the connection. Further calls do nothing. */
-  release(): void;
-}
-
-interface QueuedRequest {
-  readonly request: CheckoutRequest;
-  readonly timer: NodeJS.Timeout;
 }
 
 /** `isHealthy`: health by a pool's index; if none is healthy, all are used. */
@@ -47,30 +35,21 @@ export function createCheckouts(
   isHealthy: (pool: number) => boolean = () => true,
 ): Checkouts {
   const inTurn = roundRobin(pools);
-  const waiting = { client: new Set<QueuedRequest>(), background: new Set<QueuedRequest>() };
+  const waiting = {
+    client: new Map<CheckoutRequest, NodeJS.Timeout>(),
+    background: new Map<CheckoutRequest, NodeJS.Timeout>(),
+  };
   let handingOut = false;
 
   const queued = (): number => waiting.client.size + waiting.background.size;
 
   const take = (request: CheckoutRequest): OriginConnection | null => {
+    if (pools.length === 1) return pools[0]!.take(request.fresh);
     const all = inTurn();
-    const healthy = pools.length === 1 ? all : all.filter((pool) => isHealthy(pools.indexOf(pool)));
+    const healthy = all.filter((pool) => isHealthy(pools.indexOf(pool)));
     const order = healthy.length === 0 ? all : healthy;
-    const untried = order.filter((pool) => !request.tried.has(pool.url));
+    const untried = order.filter((pool) => !request.hasTried(pool.url));
     return takeFirst(untried, request.fresh) ?? takeFirst(order, request.fresh);
-  };
-
-  const checkout = (connection: OriginConnection): Checkout => {
-    let held = true;
-    return {
-      connection,
-      release() {
-        if (!held) return;
-        held = false;
-        connection.pool.give(connection);
-        handOutSoon();
-      },
-    };
   };
 
   /** Asynchronous, because the caller that releases a connection may still be within its parser. */
@@ -85,29 +64,30 @@ export function createCheckouts(
 
   const handOut = (): void => {
     for (const queue of [waiting.client, waiting.background]) {
-      for (const entry of queue) {
-        const connection = take(entry.request);
+      for (const request of queue.keys()) {
+        const connection = take(request);
         if (connection === null) return;
-        leave(entry);
-        entry.request.granted(checkout(connection));
+        leave(request);
+        request.granted(connection);
       }
     }
   };
 
-  const leave = (entry: QueuedRequest): void => {
-    clearTimeout(entry.timer);
-    waiting[entry.request.priority].delete(entry);
+  const leave = (request: CheckoutRequest): void => {
+    const queue = waiting[request.priority];
+    clearTimeout(queue.get(request));
+    queue.delete(request);
   };
 
-  const refuse = (entry: QueuedRequest, why: string): void => {
-    leave(entry);
-    entry.request.refused(limitReached(why));
+  const refuse = (request: CheckoutRequest, why: string): void => {
+    leave(request);
+    request.refused(limitReached(why));
   };
 
   /** In a full queue a client's request replaces a background one. */
   const makeRoom = (request: CheckoutRequest): boolean => {
     if (queued() < queueSize) return true;
-    const displaced = request.priority === 'client' ? [...waiting.background].at(-1) : undefined;
+    const displaced = request.priority === 'client' ? [...waiting.background.keys()].at(-1) : undefined;
     if (displaced === undefined) return false;
     refuse(displaced, "a client's request took its place in the queue");
     return true;
@@ -118,19 +98,23 @@ export function createCheckouts(
       const overtakes = waiting.client.size > 0 || (request.priority === 'background' && queued() > 0);
       const connection = overtakes ? null : take(request);
       if (connection !== null) {
-        request.granted(checkout(connection));
-        return () => undefined;
+        request.granted(connection);
+        return;
       }
       if (!makeRoom(request)) {
         request.refused(limitReached('the queue is full'));
-        return () => undefined;
+        return;
       }
-      const entry: QueuedRequest = {
-        request,
-        timer: setTimeout(() => refuse(entry, 'none became free in time'), Math.max(0, request.maxWaitMs)),
-      };
-      waiting[request.priority].add(entry);
-      return () => leave(entry);
+      const timer = setTimeout(
+        () => refuse(request, 'none became free in time'),
+        Math.max(0, request.leftMs()),
+      );
+      waiting[request.priority].set(request, timer);
+    },
+    cancel: leave,
+    release(connection) {
+      connection.pool.give(connection);
+      handOutSoon();
     },
     get queued() {
       return queued();

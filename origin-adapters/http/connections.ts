@@ -7,10 +7,13 @@ import { buildConnector, Client } from 'undici';
 import type { Dispatcher } from 'undici';
 import { filterContinue } from './continue-filter.ts';
 import type { ContinueFilter } from './continue-filter.ts';
+import type { RequestOptions } from './request.ts';
 
 export interface ConnectionPool {
   /** Without a path. */
   readonly url: string;
+  /** For TLS, whatever Host a request names. */
+  readonly serverName: string;
   /** A connection for the caller until it is released; null at the limit. `fresh`: not a kept-alive one. */
   take(fresh: boolean): OriginConnection | null;
   give(connection: OriginConnection): void;
@@ -21,7 +24,7 @@ export interface ConnectionPool {
 /** One connection at a time to the URL, opened on first use and again after a loss. */
 export interface OriginConnection {
   readonly pool: ConnectionPool;
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
+  dispatch(options: RequestOptions, handler: Dispatcher.DispatchHandler): void;
   /** Requests on the open socket, including the current one. */
   readonly carried: number;
   /** Called by the handler just before its request is written. */
@@ -49,121 +52,112 @@ const keepAliveMs = 4_000;
 const keepAliveMaxMs = 60_000;
 
 export function createConnectionPool(url: string, options: ConnectionOptions): ConnectionPool {
-  const all = new Set<PooledConnection>();
-  const idle: PooledConnection[] = [];
+  return new LimitedPool(url, options);
+}
 
-  const open = (): PooledConnection => {
-    const connection = openConnection(pool, url, options, () => {
-      const at = idle.indexOf(connection);
-      if (at >= 0) {
-        idle.splice(at, 1);
-        drop(connection);
-      }
-    });
-    all.add(connection);
-    return connection;
-  };
-  const drop = (connection: PooledConnection): void => {
-    all.delete(connection);
-    connection.destroy();
-  };
+class LimitedPool implements ConnectionPool {
+  readonly url: string;
+  readonly serverName: string;
+  readonly #options: ConnectionOptions;
+  readonly #all = new Set<PooledConnection>();
+  readonly #idle: PooledConnection[] = [];
 
-  const pool: ConnectionPool = {
-    url,
-    take(fresh) {
-      if (!fresh && idle.length > 0) return idle.pop()!;
-      if (all.size < options.limit) return open();
-      const oldest = idle.shift();
+  constructor(url: string, options: ConnectionOptions) {
+    this.url = url;
+    this.serverName = new URL(url).hostname;
+    this.#options = options;
+  }
+
+  take(fresh: boolean): OriginConnection | null {
+    if (!fresh && this.#idle.length > 0) return this.#idle.pop()!;
+    if (this.#all.size >= this.#options.limit) {
+      const oldest = this.#idle.shift();
       if (oldest === undefined) return null;
-      drop(oldest);
-      return open();
-    },
-    give(connection) {
-      const own = connection as PooledConnection;
-      if (!all.has(own)) return;
-      if (own.connected) idle.push(own);
-      else drop(own);
-    },
-    destroy() {
-      for (const connection of all) connection.destroy();
-      all.clear();
-      idle.length = 0;
-    },
-  };
-  return pool;
+      this.#drop(oldest);
+    }
+    const connection = new PooledConnection(this, this.#options);
+    this.#all.add(connection);
+    return connection;
+  }
+
+  give(connection: OriginConnection): void {
+    const own = connection as PooledConnection;
+    if (!this.#all.has(own)) return;
+    if (own.connected) this.#idle.push(own);
+    else this.#drop(own);
+  }
+
+  /** Its socket is closed. A connection in use opens another one for its next request. */
+  lost(connection: PooledConnection): void {
+    const at = this.#idle.indexOf(connection);
+    if (at < 0) return;
+    this.#idle.splice(at, 1);
+    this.#drop(connection);
+  }
+
+  destroy(): void {
+    for (const connection of this.#all) connection.destroy();
+    this.#all.clear();
+    this.#idle.length = 0;
+  }
+
+  #drop(connection: PooledConnection): void {
+    this.#all.delete(connection);
+    connection.destroy();
+  }
 }
 
-interface PooledConnection extends OriginConnection {
-  readonly connected: boolean;
-  destroy(): void;
-}
+class PooledConnection implements OriginConnection {
+  readonly pool: LimitedPool;
+  carried = 0;
+  broken = false;
+  connected = false;
+  readonly #client: Client;
+  #filter: ContinueFilter | null = null;
 
-function openConnection(
-  pool: ConnectionPool,
-  url: string,
-  options: ConnectionOptions,
-  onDisconnect: () => void,
-): PooledConnection {
-  const { hostname } = new URL(url);
-  let connected = false;
-  let carried = 0;
-  let broken = false;
-  let filter: ContinueFilter | null = null;
+  constructor(pool: LimitedPool, options: ConnectionOptions) {
+    this.pool = pool;
+    this.#client = new Client(pool.url, {
+      // HTTP/1.1 only: the connection limit is then the limit on concurrent requests, and one strict parser determines
+      // the end of each message.
+      allowH2: false,
+      pipelining: 1,
+      strictContentLength: true,
+      maxHeaderSize: maxHeaderBytes,
+      // Later than the call's own timer, because undici's is coarse.
+      headersTimeout: options.sendTimeoutMs + 1_000,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: keepAliveMaxMs,
+      connect: watchedConnector(options, (socket) => {
+        this.#filter = filterContinue(socket);
+        socket.on('error', () => {
+          this.broken = true;
+        });
+      }),
+    });
+    this.#client.on('connect', () => {
+      this.connected = true;
+      this.carried = 0;
+      this.broken = false;
+    });
+    this.#client.on('disconnect', () => {
+      this.connected = false;
+      pool.lost(this);
+    });
+  }
 
-  const client = new Client(url, {
-    // HTTP/1.1 only: the connection limit is then the limit on concurrent requests, and one strict parser determines
-    // the end of each message.
-    allowH2: false,
-    pipelining: 1,
-    strictContentLength: true,
-    maxHeaderSize: maxHeaderBytes,
-    // Later than the attempt's own timer, because undici's is coarse.
-    headersTimeout: options.sendTimeoutMs + 1_000,
-    keepAliveTimeout: keepAliveMs,
-    keepAliveMaxTimeout: keepAliveMaxMs,
-    connect: watchedConnector(options, (socket) => {
-      filter = filterContinue(socket);
-      socket.on('error', () => {
-        broken = true;
-      });
-    }),
-  });
-  client.on('connect', () => {
-    connected = true;
-    carried = 0;
-    broken = false;
-  });
-  client.on('disconnect', () => {
-    connected = false;
-    onDisconnect();
-  });
+  dispatch(options: RequestOptions, handler: Dispatcher.DispatchHandler): void {
+    this.#client.dispatch(options, handler);
+  }
 
-  return {
-    pool,
-    dispatch(dispatchOptions, handler) {
-      // Without it undici would take the server name from Host, and open a new connection for each name that clients
-      // send. Its types lack the option.
-      const withServerName: Dispatcher.DispatchOptions & { servername: string } = {
-        ...dispatchOptions,
-        servername: hostname,
-      };
-      client.dispatch(withServerName, handler);
-    },
-    get carried() {
-      return carried;
-    },
-    beginRequest() {
-      carried++;
-      filter?.expectHead();
-    },
-    get broken() {
-      return broken;
-    },
-    get connected() {
-      return connected;
-    },
-    destroy: () => void client.destroy(),
-  };
+  beginRequest(): void {
+    this.carried += 1;
+    this.#filter?.expectHead();
+  }
+
+  destroy(): void {
+    void this.#client.destroy();
+  }
 }
 
 /**

@@ -13,6 +13,9 @@ const endOfHead = Buffer.from('\r\n\r\n');
 /** Up to the status; excludes 101, after which the connection is no longer HTTP. */
 const interimStart = /^HTTP\/1\.[01] 1(?!01)\d\d$/;
 const continueStart = /^HTTP\/1\.[01] 100$/;
+/** The position of the status's first digit in a status line. */
+const STATUS_AT = 'HTTP/1.1 '.length;
+const DIGIT_1 = 0x31;
 const likeliestStart = 'HTTP/1.1 100';
 /** A longer interim head is passed on unchanged. */
 const maxHeadBytes = 8 * 1024;
@@ -25,6 +28,11 @@ export function filterContinue(socket: Socket): ContinueFilter {
   socket.read = (size?: number): Buffer | null => {
     const chunk = read(size);
     if (!expecting || chunk === null) return chunk;
+    // Nearly all responses begin with a final head, whose bytes are passed on as they are.
+    if (held.length === 0 && chunk.length > STATUS_AT && chunk[STATUS_AT] !== DIGIT_1) {
+      expecting = false;
+      return chunk;
+    }
     held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
     const passed: Buffer[] = [];
     while (held.length > 0) {
