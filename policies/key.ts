@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { AmbiguousPathRule, QueryKey, RouteCacheConfig } from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
-import { fieldValues, type Fields } from './http/fields.ts';
+import { fieldValues, rememberedByName, type Fields } from './http/fields.ts';
 import { isSteering } from './http/steering.ts';
 import { decodedEscapes, normalName } from './names.ts';
 
@@ -133,17 +133,18 @@ const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
   'expect',
 ]);
 
+const isUnkeyedOrSteering = rememberedByName((form) => UNKEYED_REQUEST_FIELDS.has(form) || isSteering(form));
+
 /**
  * The fields of a request that the cache handler sends to the origin: without steering fields, the client's own
  * conditions and ranges (RFC 9111 §4.3), and fields of content, which a GET is forwarded without. Fields in the
  * route's key remain.
  */
 export function unkeyedRequestFields(fields: Fields, policy: RouteCacheConfig): string[] {
-  const keyed = new Set(policy.key.headers.map(nameForm));
-  return withoutFieldsLike(
-    fields,
-    (form) => (UNKEYED_REQUEST_FIELDS.has(form) || isSteering(form)) && !keyed.has(form),
-  );
+  const { headers } = policy.key;
+  if (headers.length === 0) return withoutFieldsLike(fields, isUnkeyedOrSteering);
+  const keyed = new Set(headers.map(nameForm));
+  return withoutFieldsLike(fields, (form) => isUnkeyedOrSteering(form) && !keyed.has(form));
 }
 
 /** Whether the origin's response may depend on a known field that the key leaves out. */

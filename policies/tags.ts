@@ -39,29 +39,23 @@ export function entryTags(
     readonly extra: readonly string[];
   },
 ): string[] {
-  const { path, query } = entry;
+  const { route, origin, feed, extra } = entry;
   const authority = hostForm(entry.authority);
-  const tags = new Set([
-    ALL_TAG,
-    tagOfRoute(entry.route),
-    tagOfOrigin(entry.origin),
-    tagOfHost(authority),
-    tagOfHost(hostname(authority)),
-    tagOfUrl(null, path, query),
-    tagOfUrl(authority, path, query),
-  ]);
-  if (entry.feed !== null) tags.add(tagOfFeed(entry.feed));
-  for (const prefix of prefixesOf(plain(path))) {
-    tags.add(`prefix:${prefix}`).add(`prefix@${authority}${prefix}`);
-  }
-  for (const tag of entry.extra) tags.add(tag);
-  return [...tags];
+  const host = hostname(authority);
+  const path = plain(entry.path);
+  const url = path + queryForm(entry.query);
+  const tags = [ALL_TAG, tagOfRoute(route), tagOfOrigin(origin), `host:${authority}`];
+  if (host !== authority) tags.push(`host:${host}`);
+  tags.push(`url:${url}`, `url@${authority}${url}`);
+  if (feed !== null) tags.push(tagOfFeed(feed));
+  for (const prefix of prefixesOf(path)) tags.push(`prefix:${prefix}`, `prefix@${authority}${prefix}`);
+  for (const tag of extra) if (!tags.includes(tag)) tags.push(tag);
+  return tags;
 }
 
 /** Exactly this URL, with its keyed query. `authority` null: on every host. */
 export function tagOfUrl(authority: string | null, path: string, query: string): string {
-  const asked = query === '' ? '' : `?${plain(query).replaceAll('+', ' ')}`;
-  return `${place('url', authority)}${plain(path)}${asked}`;
+  return `${place('url', authority)}${plain(path)}${queryForm(query)}`;
 }
 
 /** Every URL whose path begins with these whole segments: `/a` covers `/a` and `/a/b`, not `/ab`. */
@@ -132,6 +126,10 @@ export function groupSite(
 
 function plain(text: string): string {
   return normalName(decodedEscapes(text));
+}
+
+function queryForm(query: string): string {
+  return query === '' ? '' : `?${plain(query).replaceAll('+', ' ')}`;
 }
 
 function hostForm(authority: string): string {

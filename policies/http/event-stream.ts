@@ -1,11 +1,14 @@
 /** HTML Living Standard §9.2: event streams, whose content has no end and whose readers reconnect. */
-import { fieldValue, fieldValues, trimmed, type Fields } from './fields.ts';
+import { fieldValue, isNamed, trimmed, type Fields } from './fields.ts';
 
 const MEDIA_TYPE = 'text/event-stream';
 
 /** Whether a response's content is an event stream. */
 export function isEventStream(fields: Fields): boolean {
-  return fieldValues(fields, 'content-type').some((type) => mediaType(type) === MEDIA_TYPE);
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (isNamed(fields[i]!, 'content-type') && isMediaType(fields[i + 1]!)) return true;
+  }
+  return false;
 }
 
 /**
@@ -18,10 +21,10 @@ export function acceptsEventStream(fields: Fields): boolean {
 
 /** Whether a request accepts only an event stream, as an `EventSource` does. */
 export function acceptsEventStreamAlone(fields: Fields): boolean {
-  return mediaType(fieldValue(fields, 'accept') ?? '') === MEDIA_TYPE;
+  return isMediaType(fieldValue(fields, 'accept') ?? '');
 }
 
-/** Without parameters, in lower case. */
-function mediaType(value: string): string {
-  return trimmed(value.split(';', 1)[0]!).toLowerCase();
+/** Whether it is the type of event streams, with parameters or without. */
+function isMediaType(value: string): boolean {
+  return value.length >= MEDIA_TYPE.length && trimmed(value.split(';', 1)[0]!).toLowerCase() === MEDIA_TYPE;
 }

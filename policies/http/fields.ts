@@ -29,6 +29,17 @@ export function fieldValue(fields: Fields, name: string): string | undefined {
   return combined;
 }
 
+/** The value of a field that is there once, as sent; null where it is absent or repeated. */
+export function singleValue(fields: Fields, name: string): string | null {
+  let value: string | null = null;
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (!isNamed(fields[i]!, name)) continue;
+    if (value !== null) return null;
+    value = fields[i + 1]!;
+  }
+  return value;
+}
+
 export function hasField(fields: Fields, name: string): boolean {
   for (let i = 0; i + 1 < fields.length; i += 2) if (isNamed(fields[i]!, name)) return true;
   return false;
@@ -38,10 +49,35 @@ export function hasField(fields: Fields, name: string): boolean {
 export function withoutFields(fields: Fields, names: ReadonlySet<string>): string[] {
   const kept: string[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
-    if (!names.has(fields[i]!.toLowerCase())) kept.push(fields[i]!, fields[i + 1]!);
+    if (!names.has(lowerName(fields[i]!))) kept.push(fields[i]!, fields[i + 1]!);
   }
   return kept;
 }
+
+/** A field's name in lower case. */
+export const lowerName = rememberedByName((name) => name.toLowerCase());
+
+/**
+ * `compute` with a memory of its latest results, for what depends on a field's name alone: peers send few different
+ * names, again and again. Those that send many, or long ones, have them computed anew.
+ */
+export function rememberedByName<Result>(compute: (name: string) => Result): (name: string) => Result {
+  const known = new Map<string, Result>();
+  return (name) => {
+    const found = known.get(name);
+    if (found !== undefined) return found;
+    const result = compute(name);
+    if (name.length > REMEMBERED_LENGTH) return result;
+    if (known.size >= REMEMBERED_NAMES) known.clear();
+    // A copy: the name may be a part of a text that would stay in memory with it.
+    const copy = Buffer.from(name).toString();
+    if (copy === name) known.set(copy, result);
+    return result;
+  };
+}
+
+const REMEMBERED_NAMES = 512;
+const REMEMBERED_LENGTH = 64;
 
 /** RFC 9110 §5.6.1: the members of a list field over all its lines, trimmed, without empty ones. */
 export function listMembers(fields: Fields, name: string): string[] {
@@ -67,6 +103,7 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-function isNamed(actual: string, lowerName: string): boolean {
+/** Whether it is that name, which is given in lower case. */
+export function isNamed(actual: string, lowerName: string): boolean {
   return actual === lowerName || (actual.length === lowerName.length && actual.toLowerCase() === lowerName);
 }

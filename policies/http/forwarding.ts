@@ -1,6 +1,14 @@
 /** RFC 9110 §7.6 and RFC 7239: what a proxy changes in the fields that it forwards. */
 import { nameForm, withoutFieldsLike } from './field-names.ts';
-import { fieldValue, fieldValues, hasField, listMembers, trimmed } from './fields.ts';
+import {
+  fieldValue,
+  fieldValues,
+  hasField,
+  listMembers,
+  lowerName,
+  rememberedByName,
+  trimmed,
+} from './fields.ts';
 import type { Fields } from './fields.ts';
 import { endToEnd, isHopByHop } from './hop-by-hop.ts';
 import { normalAuthority } from '../names.ts';
@@ -116,9 +124,9 @@ export function originFields(
 ): string[] {
   const { fields, trusted, hostHeader, keyed = [] } = client;
   const remoteAddress = plainAddress(client.remoteAddress);
-  const inKey = new Set(keyed.map(nameForm));
+  const inKey = keyed.length === 0 ? NO_NAMES : new Set(keyed.map(nameForm));
   const sent = withoutFieldsLike(endToEnd(fields), (form) => {
-    if (isHopByHop(form) || REWRITTEN.has(form)) return true;
+    if (isOwnOfHop(form)) return true;
     if (inKey.has(form)) return false;
     if (isNeverSent(form)) return true;
     return isSetByProxies(form) && (!trusted || (hostHeader === 'origin' && statesSite(form)));
@@ -131,6 +139,10 @@ export function originFields(
   const before = trusted ? believedMembers(client, 'x-forwarded-for') : [];
   sent.push('X-Forwarded-For', [...before, remoteAddress].join(', '));
   if (site !== null) sent.push('X-Forwarded-Proto', site.scheme, 'X-Forwarded-Host', site.authority);
+  if (!trusted && site === null) {
+    sent.push('Forwarded', `for=${valueText(forwardedNode(remoteAddress))}`);
+    return sent;
+  }
   const elements = trusted ? (believedElements(client) ?? []) : [];
   const element = new Map([['for', forwardedNode(remoteAddress)]]);
   if (site !== null) element.set('proto', site.scheme).set('host', site.authority);
@@ -145,7 +157,7 @@ export function originFields(
 export function writtenFields(sent: Fields): string[] {
   const written: string[] = [];
   for (let i = 0; i < sent.length; i += 2) {
-    if (WRITTEN.has(sent[i]!.toLowerCase())) written.push(sent[i]!, sent[i + 1]!);
+    if (WRITTEN.has(lowerName(sent[i]!))) written.push(sent[i]!, sent[i + 1]!);
   }
   return written;
 }
@@ -177,6 +189,10 @@ export function decideMaxForwards(method: string, fields: Fields): MaxForwards {
   if (!/^\d{1,9}$/.test(value)) return { kind: 'none' };
   return Number(value) === 0 ? { kind: 'answer' } : { kind: 'forward', value: String(Number(value) - 1) };
 }
+
+/** Fields of the hop itself, of which the origin gets this hop's own or none. */
+const isOwnOfHop = rememberedByName((form) => isHopByHop(form) || REWRITTEN.has(form));
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Fields that this hop replaces. */
 const REWRITTEN: ReadonlySet<string> = new Set([
@@ -232,8 +248,12 @@ function runAt(text: string, at: number, pattern: RegExp): string {
 function forwardedText(element: ReadonlyMap<string, string>, withSite: boolean): string {
   const kept = [...element].filter(([name]) => withSite || (name !== 'host' && name !== 'proto'));
   return (kept.length > 0 ? kept : ([['for', 'unknown']] as const))
-    .map(([name, value]) => `${name}=${/^[!#$%&'*+\-.^_`|~\w]+$/.test(value) ? value : quote(value)}`)
+    .map(([name, value]) => `${name}=${valueText(value)}`)
     .join(';');
+}
+
+function valueText(value: string): string {
+  return /^[!#$%&'*+\-.^_`|~\w]+$/.test(value) ? value : quote(value);
 }
 
 function quote(text: string): string {

@@ -1,5 +1,5 @@
 /** RFC 9110 §7.6.1: fields of a single connection, which are neither forwarded nor stored. */
-import { fieldValue, hasField, listMembers, withoutFields } from './fields.ts';
+import { fieldValue, hasField, listMembers, lowerName } from './fields.ts';
 import type { Fields } from './fields.ts';
 
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -35,13 +35,28 @@ const NEVER_NAMED: ReadonlySet<string> = new Set([
 
 /** The fields without hop-by-hop ones: those of the specification, and those that Connection names. */
 export function endToEnd(fields: Fields): string[] {
-  if (!hasField(fields, 'connection')) return withoutFields(fields, HOP_BY_HOP);
-  const names = new Set(HOP_BY_HOP);
-  for (const member of listMembers(fields, 'connection')) {
-    const name = member.toLowerCase();
-    if (!NEVER_NAMED.has(name)) names.add(name);
+  return endToEndWithout(fields, NO_NAMES);
+}
+
+/** `endToEnd` without those whose lower-case name is in `left`. */
+export function endToEndWithout(fields: Fields, left: ReadonlySet<string>): string[] {
+  const named = namedByConnection(fields);
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = lowerName(fields[i]!);
+    if (HOP_BY_HOP.has(name) || left.has(name) || named.has(name)) continue;
+    kept.push(fields[i]!, fields[i + 1]!);
   }
-  return withoutFields(fields, names);
+  return kept;
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+function namedByConnection(fields: Fields): ReadonlySet<string> {
+  const connection = fieldValue(fields, 'connection');
+  if (connection === undefined || PERSISTENCE.test(connection)) return NO_NAMES;
+  const names = listMembers(fields, 'connection').map((member) => member.toLowerCase());
+  return new Set(names.filter((name) => !NEVER_NAMED.has(name)));
 }
 
 /** Whether Connection names fields that the specification does not remove anyway. */

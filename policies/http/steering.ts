@@ -2,19 +2,16 @@
  * Request fields by which frameworks and servers treat a request as one for another URL, host, method or client. All
  * functions take names in the form of `nameForm`.
  */
+import { rememberedByName } from './fields.ts';
 
 /**
  * Whether the origin is never sent the field: it is internal to a server, changes the URL that the request means, or
  * is `Proxy` (httpoxy).
  */
-export function isNeverSent(form: string): boolean {
-  return NEVER_SENT.has(form) || INTERNAL_FAMILY.test(form);
-}
+export const isNeverSent = rememberedByName((form) => NEVER_SENT.has(form) || INTERNAL_FAMILY.test(form));
 
 /** Whether proxies state client, host or scheme in the field. It is not accepted from untrusted peers. */
-export function isSetByProxies(form: string): boolean {
-  return PROXY_FIELDS.has(form) || PROXY_FAMILY.test(form);
-}
+export const isSetByProxies = rememberedByName((form) => PROXY_FIELDS.has(form) || PROXY_FAMILY.test(form));
 
 /** Whether it is such a field for host or scheme, which an origin with `host-header: origin` is never sent. */
 export function statesSite(form: string): boolean {
@@ -22,9 +19,9 @@ export function statesSite(form: string): boolean {
 }
 
 /** Whether the field steers the response in a way that the key does not cover, unless the route has it in its key. */
-export function isSteering(form: string): boolean {
-  return isNeverSent(form) || isSetByProxies(form) || METHOD_OVERRIDES.has(form);
-}
+export const isSteering = rememberedByName(
+  (form) => isNeverSent(form) || isSetByProxies(form) || METHOD_OVERRIDES.has(form),
+);
 
 /** Some applications' clients send these. They matter to a cache only on safe methods. */
 const METHOD_OVERRIDES: ReadonlySet<string> = new Set([

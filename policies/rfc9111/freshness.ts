@@ -1,6 +1,6 @@
 /** RFC 9111 §4.2: how long a response is fresh and how old it is. All functions are given the clock's value. */
 import { parseHttpDate } from '../http/dates.ts';
-import { fieldValue, fieldValues, trimmed } from '../http/fields.ts';
+import { fieldValue, fieldValues, singleValue, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import type { LifetimeSource, StoredMeta } from '../model.ts';
 import { directiveSeconds, MAX_DELTA_SECONDS, parseDeltaSeconds } from './cache-control.ts';
@@ -57,9 +57,13 @@ export function heuristicLifetime(lastModifiedMs: number | null, dateMs: number)
  * date_value (§4.2.3): Date, or the time of receipt where Date is absent, repeated or malformed (RFC 9110 §6.6.1).
  */
 export function dateValueMs(fields: Fields, responseTimeMs: number): number {
-  const values = fieldValues(fields, 'date');
-  const parsed = values.length === 1 ? parseHttpDate(values[0]!, responseTimeMs) : null;
-  return parsed ?? responseTimeMs;
+  return statedDateMs(fields, responseTimeMs) ?? responseTimeMs;
+}
+
+/** Date; null where it is absent, repeated or malformed. */
+export function statedDateMs(fields: Fields, nowMs: number): number | null {
+  const value = singleValue(fields, 'date');
+  return value === null ? null : parseHttpDate(value, nowMs);
 }
 
 /** age_value (§5.1): the first list member counts; one that is not a non-negative integer is ignored. */

@@ -1,5 +1,5 @@
 /** The tags that a response names: Surrogate-Key, xkey, Cache-Tag, and Cache-Groups (RFC 9875 §2). */
-import { fieldValues, trimmed } from '../http/fields.ts';
+import { fieldValues, hasField, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { stringListField } from '../http/structured-fields.ts';
 import { textOfBytes } from '../names.ts';
@@ -10,7 +10,8 @@ import { tagOfGroup, tagOfName } from '../tags.ts';
  * §2). Each group is also an ordinary tag, so that operators and feeds can invalidate it; Cache-Group-Invalidation
  * reaches only the group of its own site.
  */
-export function responseTags(fields: Fields, authority: string): string[] {
+export function responseTags(fields: Fields, authority: string): readonly string[] {
+  if (!TAG_FIELDS.some((name) => hasField(fields, name))) return NO_TAGS;
   const tags = new Set<string>();
   for (const name of named(fields, 'surrogate-key', /[ \t]+/)) tags.add(tagOfName(name));
   for (const name of named(fields, 'xkey', /[ \t,]+/)) tags.add(tagOfName(name));
@@ -20,6 +21,9 @@ export function responseTags(fields: Fields, authority: string): string[] {
   }
   return [...tags];
 }
+
+const TAG_FIELDS = ['surrogate-key', 'xkey', 'cache-tag', 'cache-groups'];
+const NO_TAGS: readonly string[] = [];
 
 function named(fields: Fields, field: string, separator: RegExp): string[] {
   return fieldValues(fields, field)

@@ -3,9 +3,9 @@ import type { OriginRule, RouteCacheConfig } from '../config/config.ts';
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts';
 import { parseEtag } from '../http/etags.ts';
 import { isEventStream } from '../http/event-stream.ts';
-import { COOKIES, fieldValues, hasField, withoutFields } from '../http/fields.ts';
+import { COOKIES, hasField, singleValue } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
-import { endToEnd } from '../http/hop-by-hop.ts';
+import { endToEndWithout } from '../http/hop-by-hop.ts';
 import type { NotStoredReason, RequestView, StoredMeta, StoringDecision } from '../model.ts';
 import {
   cacheControlOf,
@@ -21,6 +21,7 @@ import {
   explicitLifetime,
   heuristicLifetime,
   initialAgeSeconds,
+  statedDateMs,
 } from './freshness.ts';
 import type { Lifetime } from './freshness.ts';
 import { partOf } from './parts.ts';
@@ -120,11 +121,11 @@ export function validatorsOf(
   fields: Fields,
   dateMs: number,
 ): Pick<StoredMeta, 'etag' | 'lastModifiedMs' | 'lastModifiedStrong'> {
-  const etags = fieldValues(fields, 'etag');
-  const dates = fieldValues(fields, 'last-modified');
-  const lastModifiedMs = dates.length === 1 ? parseHttpDate(dates[0]!, dateMs) : null;
+  const etag = singleValue(fields, 'etag');
+  const lastModified = singleValue(fields, 'last-modified');
+  const lastModifiedMs = lastModified === null ? null : parseHttpDate(lastModified, dateMs);
   return {
-    etag: etags.length === 1 ? parseEtag(etags[0]) : null,
+    etag: etag === null ? null : parseEtag(etag),
     lastModifiedMs,
     lastModifiedStrong: lastModifiedMs !== null && isStrongDate(fields, lastModifiedMs),
   };
@@ -183,34 +184,43 @@ function allowsAuthorized(directives: Directives): boolean {
 
 /** §4.2.4 for a shared cache: s-maxage implies proxy-revalidate (§5.2.2.10). */
 function forbidsStale(directives: Directives): boolean {
-  return ['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => hasDirective(directives, name));
+  return FORBIDDING_STALE.some((name) => hasDirective(directives, name));
 }
+
+const FORBIDDING_STALE = ['must-revalidate', 'proxy-revalidate', 's-maxage'];
 
 function ignores(policy: RouteCacheConfig, rule: OriginRule): boolean {
   return policy.ignoreOrigin.includes(rule);
 }
 
 const PROXY_FIELDS = ['proxy-authenticate', 'proxy-authentication-info', 'proxy-authorization'];
+/** Age is kept as a number. */
+const NEVER_KEPT: ReadonlySet<string> = new Set(['age', ...PROXY_FIELDS]);
+const KEPT_WITHOUT_COOKIES: ReadonlySet<string> = new Set([...NEVER_KEPT, ...COOKIES]);
 
 /**
  * §3.1: the fields without hop-by-hop ones, those that `no-cache` and `private` name, and those that the route
- * strips. Age is kept as a number instead. A missing or malformed Date is replaced by the time of receipt (RFC 9110
- * §6.6.1).
+ * strips. A missing or malformed Date is replaced by the time of receipt (RFC 9110 §6.6.1).
  */
 function storedFields(received: ReceivedResponse, directives: Directives): string[] {
   const { policy, fields, responseTimeMs, receiptMs = responseTimeMs } = received;
-  const left = new Set(['age', ...PROXY_FIELDS]);
-  if (policy.setCookie === 'strip') for (const name of COOKIES) left.add(name);
+  const never = policy.setCookie === 'strip' ? KEPT_WITHOUT_COOKIES : NEVER_KEPT;
+  const hasDate = statedDateMs(fields, receiptMs) !== null;
+  const named = namedFields(policy, directives);
+  if (named.length === 0 && hasDate) return endToEndWithout(fields, never);
+  const left = new Set([...never, ...named]);
+  if (hasDate) return endToEndWithout(fields, left);
+  return [...endToEndWithout(fields, left.add('date')), 'Date', formatHttpDate(receiptMs)];
+}
+
+/** The fields that the response forbids to store (§5.2.2.4, §5.2.2.7). */
+function namedFields(policy: RouteCacheConfig, directives: Directives): string[] {
+  const named: string[] = [];
   for (const name of ['no-cache', 'private'] as const) {
     const scope = directiveScope(directives, name);
-    if (scope.kind === 'fields' && !ignores(policy, name)) for (const field of scope.names) left.add(field);
+    if (scope.kind === 'fields' && !ignores(policy, name)) named.push(...scope.names);
   }
-  const dates = fieldValues(fields, 'date');
-  if (dates.length === 1 && parseHttpDate(dates[0]!, receiptMs) !== null) {
-    return withoutFields(endToEnd(fields), left);
-  }
-  left.add('date');
-  return [...withoutFields(endToEnd(fields), left), 'Date', formatHttpDate(receiptMs)];
+  return named;
 }
 
 /** The response's explicit or heuristic lifetime; null where §3 does not allow storing it. */
@@ -285,7 +295,6 @@ function uselessness(meta: StoredMeta): NotStoredReason | null {
  * time of receipt can't stand in for Date.
  */
 function isStrongDate(fields: Fields, lastModifiedMs: number): boolean {
-  const dates = fieldValues(fields, 'date');
-  const dateMs = dates.length === 1 ? parseHttpDate(dates[0]!, lastModifiedMs) : null;
+  const dateMs = statedDateMs(fields, lastModifiedMs);
   return dateMs !== null && dateMs - lastModifiedMs >= 1000;
 }

@@ -1,6 +1,6 @@
 /** RFC 9111 §4.1: which stored variant answers a request. */
 import { comparedValue } from '../http/field-names.ts';
-import { fieldValue, listMembers, trimmed } from '../http/fields.ts';
+import { fieldValue, hasField, listMembers, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { WRITTEN } from '../http/forwarding.ts';
 import type { RequestView, StoredMeta } from '../model.ts';
@@ -17,6 +17,7 @@ export type VaryNames =
  * `*`.
  */
 export function varyOf(fields: Fields): VaryNames {
+  if (!hasField(fields, 'vary')) return NO_NAMES;
   const names = new Set<string>();
   for (const member of listMembers(fields, 'vary')) {
     if (member === '*' || !isToken(member)) return { kind: 'star' };
@@ -24,6 +25,8 @@ export function varyOf(fields: Fields): VaryNames {
   }
   return { kind: 'names', names: [...names].toSorted() };
 }
+
+const NO_NAMES: VaryNames = { kind: 'names', names: [] };
 
 /**
  * The request's normalised value for each name; null where the field is absent, which matches only absence.

@@ -53,6 +53,19 @@ export function joinedTags(a: HashedTags, b: HashedTags): HashedTags {
   };
 }
 
+/** `known` with those of `more` that it lacks; only these are hashed. */
+export function withTags(known: HashedTags, more: readonly string[], hasher: TagHasher): HashedTags {
+  if (more.length === 0) return known;
+  const names = new Set(known.tags);
+  const added: string[] = [];
+  for (const tag of more) {
+    if (names.has(tag)) continue;
+    names.add(tag);
+    added.push(tag);
+  }
+  return added.length === 0 ? known : joinedTags(known, { tags: added, tagHashes: hasher.hash(added) });
+}
+
 export interface HashedTags {
   readonly tags: readonly string[];
   readonly tagHashes: TagHashes;

@@ -6,7 +6,7 @@ import { entryTags, groupSite, tagOfUrl } from '../../policies/tags.ts';
 import type { OriginCall, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { TagHashes } from '../fence/tag-hash.ts';
+import { withTags, type TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from '../store/body.ts';
@@ -175,8 +175,8 @@ export class FetchContext {
 
   entryHead(meta: StoredMeta, sizeBytes: number, fields: Fields): EntryHead {
     const { deps, route, snapshot } = this;
-    const tags = [...new Set([...this.knownTagNames, ...meta.responseTags])];
-    const tagHashes = deps.fence.hasher.hash(tags);
+    const known = { tags: this.knownTagNames, tagHashes: this.knownTags };
+    const { tags, tagHashes } = withTags(known, meta.responseTags, deps.fence.hasher);
     const { authority, path, query, key, scheme } = this.request;
     const baseUrl = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
     return {

@@ -1,6 +1,6 @@
 import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
-import { joinedTags, type TagHasher } from '../fence/tag-hash.ts';
+import { joinedTags, withTags, type TagHasher } from '../fence/tag-hash.ts';
 
 /** One stored response without its content. */
 export interface EntryHead {
@@ -45,9 +45,8 @@ export function updatedHead(
   hasher: TagHasher,
   more: readonly string[] = [],
 ): EntryHead {
-  const named = [...new Set([...more, ...meta.responseTags])];
-  const added = named.filter((tag) => !head.tags.includes(tag));
-  return { ...head, meta, ...joinedTags(head, { tags: added, tagHashes: hasher.hash(added) }) };
+  const { tags, tagHashes } = withTags(head, [...more, ...meta.responseTags], hasher);
+  return { ...head, meta, tags, tagHashes };
 }
 
 /** Whether the answer names a tag that copies of the entry elsewhere do not have. */

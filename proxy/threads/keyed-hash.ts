@@ -21,7 +21,11 @@ export class KeyedHash {
 
   /** The first word of the result; both stand in `low` and `high` until the next call. */
   hash(text: string): number {
-    const [k0, k1, k2, k3] = this.#key as unknown as [number, number, number, number];
+    const key = this.#key;
+    const k0 = key[0]! | 0;
+    const k1 = key[1]! | 0;
+    const k2 = key[2]! | 0;
+    const k3 = key[3]! | 0;
     let v0l = k0 ^ 0x70736575;
     let v0h = k1 ^ 0x736f6d65;
     let v1l = k2 ^ 0x6e646f6d;
@@ -35,40 +39,40 @@ export class KeyedHash {
     for (let w = 0; w < words + 3; w += 1) {
       let ml = 0;
       let mh = 0;
-      if (w < words) {
+      if (w < words - 1) {
         const at = w * 4;
+        ml = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16);
+        mh = text.charCodeAt(at + 2) | (text.charCodeAt(at + 3) << 16);
+      } else if (w === words - 1) {
         // Units beyond the end count as zero. The last word contains the length, so that padding can't make texts equal.
+        const at = w * 4;
         ml = unit(text, at) | (unit(text, at + 1) << 16);
-        mh = unit(text, at + 2) | (w === words - 1 ? (length & 0xffff) << 16 : unit(text, at + 3) << 16);
+        mh = unit(text, at + 2) | ((length & 0xffff) << 16);
       } else if (w === words) v2l ^= 0xff;
       v3l ^= ml;
       v3h ^= mh;
 
-      // One round; sums carry from the low word to the high one.
-      let low = (v0l >>> 0) + (v1l >>> 0);
-      v0h = (v0h + v1h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v0l = low | 0;
+      // One round; sums carry from the low word to the high one where the low one wraps, and is less than its addend.
+      v0l = (v0l + v1l) | 0;
+      v0h = (v0h + v1h + (v0l >>> 0 < v1l >>> 0 ? 1 : 0)) | 0;
       let turn = (v1l << 13) | (v1h >>> 19);
       v1h = ((v1h << 13) | (v1l >>> 19)) ^ v0h;
       v1l = turn ^ v0l;
       turn = v0l;
       v0l = v0h;
       v0h = turn;
-      low = (v2l >>> 0) + (v3l >>> 0);
-      v2h = (v2h + v3h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v2l = low | 0;
+      v2l = (v2l + v3l) | 0;
+      v2h = (v2h + v3h + (v2l >>> 0 < v3l >>> 0 ? 1 : 0)) | 0;
       turn = (v3l << 16) | (v3h >>> 16);
       v3h = ((v3h << 16) | (v3l >>> 16)) ^ v2h;
       v3l = turn ^ v2l;
-      low = (v0l >>> 0) + (v3l >>> 0);
-      v0h = (v0h + v3h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v0l = low | 0;
+      v0l = (v0l + v3l) | 0;
+      v0h = (v0h + v3h + (v0l >>> 0 < v3l >>> 0 ? 1 : 0)) | 0;
       turn = (v3l << 21) | (v3h >>> 11);
       v3h = ((v3h << 21) | (v3l >>> 11)) ^ v0h;
       v3l = turn ^ v0l;
-      low = (v2l >>> 0) + (v1l >>> 0);
-      v2h = (v2h + v1h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v2l = low | 0;
+      v2l = (v2l + v1l) | 0;
+      v2h = (v2h + v1h + (v2l >>> 0 < v1l >>> 0 ? 1 : 0)) | 0;
       turn = (v1l << 17) | (v1h >>> 15);
       v1h = ((v1h << 17) | (v1l >>> 15)) ^ v2h;
       v1l = turn ^ v2l;
