@@ -1,4 +1,4 @@
-/** All of Weir's metrics: name, help text and how each is read. `docs/metrics.md` lists them for users. */
+/** All of Weir's metrics: name, help text and how each is read. `docs/metrics.md` has the same names and texts. */
 import { secondsOf } from '../threads/clock.ts';
 import { FEED_STATES } from '../feeds/sink.ts';
 import { BOUNDS_SECONDS } from '../observability/request-cells.ts';
@@ -57,7 +57,7 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'weir_request_duration_seconds',
     type: 'histogram',
-    help: 'From the request to the end of the response: hit without asking the origin, miss after it',
+    help: 'Time from the request to the end of the response; hit: without asking the origin, miss: after asking it',
     samples: ({ routes }) =>
       eachRoute(routes, (route, { hit, miss }) => [
         ...histogramSamples('weir_request_duration_seconds', { route, kind: 'hit' }, hit),
@@ -67,7 +67,7 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'weir_origin_duration_seconds',
     type: 'histogram',
-    help: "From a request to the origin to its response's head, by route",
+    help: "Time from the request to the origin until its response's head",
     samples: ({ routes }) =>
       eachRoute(routes, (route, { origin }) =>
         histogramSamples('weir_origin_duration_seconds', { route }, origin),
@@ -77,46 +77,50 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge('weir_info', 'Always 1; the version is its label', ({ version }) => [
     { value: 1, labels: { version } },
   ]),
-  gauge('weir_uptime_seconds', 'Since the start', ({ uptimeSeconds }) => one(uptimeSeconds)),
-  gauge('weir_workers', 'Workers that run', ({ workers }) => one(workers.running)),
+  gauge('weir_uptime_seconds', 'Seconds since the start', ({ uptimeSeconds }) => one(uptimeSeconds)),
+  gauge('weir_workers', 'Running workers', ({ workers }) => one(workers.running)),
   counter('weir_workers_replaced_total', 'Workers that died and were replaced', ({ workers }) =>
     one(workers.replaced),
   ),
-  gauge('weir_connections', 'Open connections of clients', ({ connections }) => one(connections)),
+  gauge('weir_connections', 'Open client connections', ({ connections }) => one(connections)),
 
   counter(
     'weir_request_fields_dropped_total',
-    'Fields of requests that listen.underscores has left out',
+    'Request fields that listen.underscores dropped',
     ({ requests }) => one(requests.droppedFields),
   ),
   counter(
     'weir_requests_too_slow_total',
-    'Requests cut, for a part of them did not get on: head, content, total, or the answer that was not read',
+    'Requests cut because a part was too slow: head, content (body-rate), total, or answer (the client did not read it)',
     ({ requests }) => Object.entries(requests.tooSlow).map(([part, value]) => ({ value, labels: { part } })),
   ),
   counter(
     'weir_admin_refused_total',
-    'Requests to the admin side refused by a rule of access, by reason',
+    'Requests that an access rule of the admin side refused: foreign-host, foreign-page, not-json, token',
     ({ admin }) => Object.entries(admin.refused).map(([reason, value]) => ({ value, labels: { reason } })),
   ),
 
-  gauge('weir_process_anonymous_bytes', 'Memory of heaps, buffers and tables in use', ({ process }) =>
+  gauge('weir_process_anonymous_bytes', 'Memory of heaps, buffers and tables', ({ process }) =>
     process.anonymousBytes === null ? [] : one(process.anonymousBytes),
   ),
   gauge(
     'weir_process_resident_bytes',
-    'The same with pages of files, the cache on disk among them',
+    'Resident memory, with pages of files such as the cache on disk',
     ({ process }) => one(process.rssBytes),
   ),
   gauge('weir_memory_bytes', 'Bytes that entries take in memory', ({ memory }) => one(memory.bytes)),
-  gauge('weir_memory_limit_bytes', 'Bytes that they may take', ({ memory }) => one(memory.limitBytes)),
-  gauge('weir_memory_entries', 'Entries in memory, each as often as it stands in a worker', ({ memory }) =>
-    one(memory.entries),
+  gauge('weir_memory_limit_bytes', 'Bytes that entries may take in memory', ({ memory }) =>
+    one(memory.limitBytes),
   ),
-  counter('weir_memory_evictions_total', 'Entries that went to make room', ({ memory }) =>
+  gauge(
+    'weir_memory_entries',
+    'Entries in memory; an entry in several workers counts several times',
+    ({ memory }) => one(memory.entries),
+  ),
+  counter('weir_memory_evictions_total', 'Entries evicted to make room', ({ memory }) =>
     one(memory.evictions),
   ),
-  counter('weir_memory_variant_evictions_total', 'Variants beyond max-variants', ({ memory }) =>
+  counter('weir_memory_variant_evictions_total', 'Variants evicted beyond max-variants', ({ memory }) =>
     one(memory.variantEvictions),
   ),
 
@@ -127,12 +131,12 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   gauge(
     'weir_disk_used_bytes',
-    'Bytes of the file that are in use',
+    'Bytes in use in the file',
     onDisk(({ usedBytes }) => usedBytes),
   ),
   gauge(
     'weir_disk_limit_bytes',
-    'Bytes that it may use',
+    'Bytes that may be in use in the file',
     onDisk(({ limitBytes }) => limitBytes),
   ),
   gauge(
@@ -142,22 +146,22 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_disk_evictions_total',
-    'Entries that went to make room',
+    'Entries evicted to make room',
     onDisk(({ evictions }) => evictions),
   ),
   counter(
     'weir_disk_variant_evictions_total',
-    'Variants beyond max-variants',
+    'Variants evicted beyond max-variants',
     onDisk(({ variantsRemoved }) => variantsRemoved),
   ),
   counter(
     'weir_disk_promotions_total',
-    'Entries taken into memory',
+    'Entries copied from disk to memory',
     onDisk(({ promotions }) => promotions),
   ),
   counter(
     'weir_disk_refused_total',
-    'Whole responses that were not stored',
+    'Responses that the disk tier did not store, for example because it had no room',
     onDisk(({ refused }) => refused),
   ),
   counter(
@@ -167,17 +171,17 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_disk_discarded_total',
-    'Entries removed because content of theirs was missing or failed its checksum',
+    'Entries removed because their content was missing or failed its checksum',
     onDisk(({ discarded }) => discarded),
   ),
   counter(
     'weir_disk_full_errors_total',
-    'Times that the file system had no room or failed',
+    'Times that the file system was full or failed',
     onDisk(({ fullErrors }) => fullErrors),
   ),
   gauge(
     'weir_disk_storing',
-    '1: what is fetched is stored on disk; 0: the file system has no room or failed',
+    '1: responses are stored on disk; 0: the file system is full or failed',
     onDisk(({ storing }) => Number(storing === 'on')),
   ),
   gauge(
@@ -187,40 +191,40 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
 
   gauge('weir_fence_sequence', 'The last sequence in force', ({ fence }) => one(fence.sequence)),
-  gauge('weir_fence_durable_sequence', 'The last sequence that is synced', ({ fence }) =>
+  gauge('weir_fence_durable_sequence', 'The last sequence that is synced to disk', ({ fence }) =>
     one(fence.durableSequence),
   ),
-  gauge('weir_fence_holds', 'Tags that writes under way hold', ({ fence }) => one(fence.holds)),
+  gauge('weir_fence_holds', 'Tags held by writes', ({ fence }) => one(fence.holds)),
   counter('weir_fence_invalidations_total', 'Invalidations', ({ fence }) => one(fence.invalidations)),
-  counter('weir_fence_overflows_total', 'Records that had to make room in a full bucket', ({ fence }) =>
+  counter('weir_fence_overflows_total', 'Records evicted from a full bucket', ({ fence }) =>
     one(fence.overflows),
   ),
   counter('weir_fence_failures_total', 'Invalidations that could not be made durable', ({ fence }) =>
     one(fence.failures),
   ),
-  gauge('weir_fence_failing', '1: the state could not be written when it was last tried', ({ fence }) =>
+  gauge('weir_fence_failing', '1: the last write to the state failed', ({ fence }) =>
     one(Number(fence.isFailing)),
   ),
 
-  gauge('weir_flights', 'Flights that run', ({ flights }) => one(flights.running)),
+  gauge('weir_flights', 'Running flights', ({ flights }) => one(flights.running)),
   gauge('weir_flights_waiting', 'Requests that wait for a flight', ({ flights }) => one(flights.waiting)),
   counter('weir_flights_total', 'Flights that asked the origin', ({ flights }) => one(flights.asked)),
-  counter('weir_flights_collapsed_total', "Requests answered by another one's flight", ({ flights }) =>
+  counter('weir_flights_collapsed_total', "Requests answered by another request's flight", ({ flights }) =>
     one(flights.collapsed),
   ),
   counter(
     'weir_flights_outrun_total',
-    'Requests that left a flight for a later one, for something was invalidated before they came',
+    'Requests that moved from a flight to a later one, because of an invalidation before they arrived',
     ({ flights }) => one(flights.outrun),
   ),
   counter(
     'weir_flights_alone_total',
-    'Requests that asked for themselves, for what was answered to another was for that one alone',
+    'Flights that no other request could join, because responses were private to one client',
     ({ flights }) => one(flights.alone),
   ),
   counter(
     'weir_flights_failing_total',
-    'Requests answered by the failure of the origin at another one',
+    "Requests answered with the origin's failure at another request",
     ({ flights }) => one(flights.failing),
   ),
   counter(
@@ -230,16 +234,16 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_flights_conditions_refused_total',
-    'Requests sent again without conditions, for the origin refused them with',
+    'Requests sent again without conditions, because the origin refused them with conditions',
     ({ flights }) => one(flights.conditionsRefused),
   ),
-  counter('weir_flights_refused_total', 'Requests beyond the bounds on waiting', ({ flights }) =>
+  counter('weir_flights_refused_total', 'Requests refused because too many wait for flights', ({ flights }) =>
     one(flights.refused),
   ),
 
   gauge(
     'weir_origin_running',
-    'Requests under way at the origin',
+    'Requests in progress at the origin',
     eachOrigin(({ running }) => running),
   ),
   gauge(
@@ -249,7 +253,7 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_origin_requests_total',
-    'Requests to the origin',
+    'Requests to the origin, including deliveries and health checks',
     eachOrigin(({ requests }) => requests),
   ),
   counter(
@@ -264,19 +268,19 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_origin_abandoned_total',
-    'Requests given up with their connection, for the client had left',
+    'Requests whose connection was closed because the client had left',
     eachOrigin(({ abandoned }) => abandoned),
   ),
 
   gauge(
     'weir_origin_well',
-    '1: the URL answered its last health check, by its place in the configuration',
+    '1: the URL (by its place in the configuration) answered its last health check',
     ({ originWell }) =>
       Object.entries(originWell).flatMap(([origin, urls]) =>
         urls.map((well, url) => ({ value: Number(well), labels: { origin, url } })),
       ),
   ),
-  gauge('weir_origin_open', '1: the breaker leaves the origin alone', ({ originOpen }) =>
+  gauge('weir_origin_open', '1: the breaker is open', ({ originOpen }) =>
     Object.entries(originOpen).map(([origin, open]) => ({ value: Number(open), labels: { origin } })),
   ),
 
@@ -286,44 +290,38 @@ export const METRICS: readonly MetricDefinition[] = [
     ({ writes: { waiting, dead, done } }) =>
       Object.entries({ waiting, dead, done }).map(([state, value]) => ({ value, labels: { state } })),
   ),
-  gauge('weir_writes_bytes', 'Bytes of writes that wait or are dead', ({ writes }) => one(writes.bytes)),
-  gauge('weir_writes_oldest_seconds', 'Since the oldest waiting write was accepted', ({ writes }) =>
+  gauge('weir_writes_bytes', 'Bytes of waiting and dead writes', ({ writes }) => one(writes.bytes)),
+  gauge('weir_writes_oldest_seconds', 'Seconds since the oldest waiting write was accepted', ({ writes }) =>
     one(writes.oldestSeconds),
   ),
-  gauge('weir_writes_delivering', 'Writes of the journal on their way to an origin', ({ writes }) =>
+  gauge('weir_writes_delivering', 'Writes of the journal being sent to an origin', ({ writes }) =>
     one(writes.delivering),
   ),
-  gauge('weir_writes_through', 'Writes through on their way to an origin', ({ writes }) =>
-    one(writes.through),
-  ),
+  gauge('weir_writes_through', 'Writes through being sent to an origin', ({ writes }) => one(writes.through)),
   gauge(
     'weir_writes_lingering',
-    'Holds that outlast their write: its outcome is unknown, or the read lag has not passed',
+    'Holds that outlast their write: the outcome is unknown, or the read lag has not passed',
     ({ writes }) => one(writes.lingering),
   ),
   gauge(
     'weir_writes_held',
-    'Writes under way or of unknown outcome that count against writes.held',
+    'Writes in progress or of unknown outcome that count against writes.held',
     ({ writes }) => one(writes.held),
   ),
   counter(
     'weir_writes_refused_total',
-    'Writes refused since too many were held, by bound: client, all',
+    'Writes refused because too many are held, by bound: client, all',
     ({ writes }) => Object.entries(writes.refused).map(([bound, value]) => ({ value, labels: { bound } })),
   ),
   counter('weir_writes_accepted_total', 'Writes acknowledged', ({ writes }) => one(writes.accepted)),
-  counter('weir_writes_delivered_total', 'Writes that their origin has', ({ writes }) =>
-    one(writes.delivered),
-  ),
-  counter('weir_writes_retries_total', 'Attempts that are made again', ({ writes }) => one(writes.retries)),
+  counter('weir_writes_delivered_total', 'Writes that were delivered', ({ writes }) => one(writes.delivered)),
+  counter('weir_writes_retries_total', 'Attempts that were repeated', ({ writes }) => one(writes.retries)),
   counter('weir_writes_dead_total', 'Writes given up', ({ writes }) => one(writes.givenUp)),
-  counter('weir_writes_merged_total', 'Writes that gave way to a later one', ({ writes }) =>
-    one(writes.merged),
-  ),
+  counter('weir_writes_merged_total', 'Writes merged into a later one', ({ writes }) => one(writes.merged)),
   {
     name: 'weir_write_delivery_seconds',
     type: 'histogram',
-    help: 'From the acknowledgement of a write to its delivery',
+    help: 'Time from the acknowledgement of a write to its delivery',
     samples: ({ stats: { writes } }) =>
       bucketSamples('weir_write_delivery_seconds', {}, writes.seconds.bounds, {
         buckets: writes.seconds.buckets,
@@ -334,7 +332,7 @@ export const METRICS: readonly MetricDefinition[] = [
   gauge('weir_feed_live', '1: proved to be at its head within max-silence', ({ feeds }) =>
     feeds.map(({ id, state }) => ({ value: Number(state === 'live'), labels: { feed: id } })),
   ),
-  gauge('weir_feed_state', '1 for the state that the feed is in', ({ feeds }) =>
+  gauge('weir_feed_state', "1 for the feed's state: live, catching-up or lost", ({ feeds }) =>
     feeds.flatMap(({ id, state }) =>
       FEED_STATES.map((each) => ({ value: Number(each === state), labels: { feed: id, state: each } })),
     ),
@@ -342,7 +340,7 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'weir_feed_delay_seconds',
     type: 'histogram',
-    help: 'From the commit of a change, or else its receipt, until it was in force and durable',
+    help: 'Time from the commit of a change (or its receipt) until it was in force and durable',
     samples: ({ stats }) =>
       stats.feeds.flatMap(({ id, delays }) =>
         histogramSamples('weir_feed_delay_seconds', { feed: id }, delays),
@@ -350,12 +348,12 @@ export const METRICS: readonly MetricDefinition[] = [
   },
   gauge(
     'weir_feed_silence_seconds',
-    'Since the feed was last proved to be at its head; absent: never',
+    'Seconds since the last proof that the feed is at its head; absent: never',
     eachFeed(({ silenceMs }) => (Number.isFinite(silenceMs) ? secondsOf(silenceMs) : null)),
   ),
   gauge(
     'weir_feed_behind',
-    'Events that wait upstream, where the feed can tell',
+    "Events that wait at the feed's server, if the feed reports them",
     eachFeed(({ behind }) => behind),
   ),
   counter(
@@ -365,7 +363,7 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_feed_invalidations_total',
-    'Times that the feed invalidated anything',
+    'Invalidations by the feed',
     eachFeed(({ invalidations }) => invalidations),
   ),
   counter(
@@ -375,7 +373,7 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_feed_unmapped_total',
-    'Changes that no entry of the map took',
+    'Changes that no entry of the map matched',
     eachFeed(({ unmapped }) => unmapped),
   ),
   counter(
@@ -385,7 +383,7 @@ export const METRICS: readonly MetricDefinition[] = [
   ),
   counter(
     'weir_feed_incomplete_total',
-    'Transactions without what a template needs',
+    'Transactions that lack a value that a template needs, or name more than 100,000 tags',
     eachFeed(({ incomplete }) => incomplete),
   ),
   counter(
