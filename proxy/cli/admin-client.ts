@@ -64,7 +64,7 @@ function read(status: number, text: string, { url, token }: AdminTarget, members
   const isDone = status >= 200 && status < 300;
   if (isDone && holds(value, members)) return { kind: 'ok', value };
   if (status === 401) {
-    const detail = token === '' ? 'asks for a token: --token, or WEIR_ADMIN_TOKEN' : 'expects another token';
+    const detail = token === '' ? 'requires a token: use --token or WEIR_ADMIN_TOKEN' : 'rejected the token';
     return { kind: 'refused', status, detail: `the admin side at ${url} ${detail}`, errors: [], value };
   }
   const { detail, errors } = (!isDone && typeof value === 'object' && value !== null ? value : {}) as Problem;
@@ -75,7 +75,7 @@ function read(status: number, text: string, { url, token }: AdminTarget, members
   return {
     kind: 'refused',
     status,
-    detail: `what answers at ${url} is not Weir's admin side`,
+    detail: `the server at ${url} is not Weir's admin side`,
     errors: [],
     value,
   };

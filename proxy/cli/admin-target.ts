@@ -21,7 +21,7 @@ export interface RunningOptions {
   readonly isFileNamed: boolean;
 }
 
-export const NOTHING_SAID: RunningOptions = { admin: null, token: null, isFileNamed: false };
+export const NO_OPTIONS: RunningOptions = { admin: null, token: null, isFileNamed: false };
 
 export type FoundTarget =
   | { readonly kind: 'found'; readonly target: AdminTarget }

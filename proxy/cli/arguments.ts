@@ -147,10 +147,10 @@ interface RunningValues {
 /** The properties that all commands to a running Weir share. */
 function adminCommand({ config, admin, token, json }: RunningValues) {
   const url = admin === undefined ? null : readAdminUrl(admin);
-  const isSaid = config !== undefined || admin !== undefined || token !== undefined;
+  const isGiven = config !== undefined || admin !== undefined || token !== undefined;
   const running = { admin: url, token: token ?? null, isFileNamed: config !== undefined };
   const message = admin !== undefined && url === null ? `${ADMIN_URL}, got ${JSON.stringify(admin)}` : null;
-  return { common: { file: config ?? DEFAULT_FILE, json, ...(isSaid ? { running } : {}) }, message };
+  return { common: { file: config ?? DEFAULT_FILE, json, ...(isGiven ? { running } : {}) }, message };
 }
 
 function readControl(kind: 'reload' | 'stop', args: string[]): Command {

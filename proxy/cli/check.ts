@@ -25,7 +25,7 @@ export async function runCheck({ json, stdout, stderr, ...source }: CheckOptions
   for (const warning of warnings) stderr.write(`warning: ${formatDiagnostic(warning)}\n`);
   if (ok) {
     const { length } = loaded.config.routes;
-    stdout.write(`${source.file}: fine, ${length} ${length === 1 ? 'route' : 'routes'}\n`);
+    stdout.write(`${source.file}: valid, ${length} ${length === 1 ? 'route' : 'routes'}\n`);
   }
   return ok ? 0 : 1;
 }

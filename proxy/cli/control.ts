@@ -1,11 +1,11 @@
-/** `weir reload` and `weir stop`: as SIGHUP and SIGTERM, through the admin side of a running Weir. */
+/** `weir reload` and `weir stop`: the effect of SIGHUP and SIGTERM, through the admin side of a running Weir. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readiness, Reloaded, Stopping } from '../admin/dependencies.ts';
 import { askAdmin } from './admin-client.ts';
-import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
+import { findTarget, NO_OPTIONS, type AdminTarget } from './admin-target.ts';
 import type { ReloadCommand, StopCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
-import { tellNoTarget, tellUndone } from './failure.ts';
+import { printNoTarget, printFailure } from './failure.ts';
 import type { Output } from './output.ts';
 import { waitsForText, type WaitsFor } from '../admin/waits-for.ts';
 
@@ -20,17 +20,17 @@ const RELOAD_MS = 60_000;
 const STOP_MS = 10_000;
 const POLL_MS = 50;
 /** The interval at which an unchanged wait is printed again. */
-const TELL_AGAIN_MS = 5_000;
+const REPEAT_MS = 5_000;
 /** The time that Weir needs to close its stores after the grace period of requests. */
 const CLOSING_SECONDS = 30;
 
 /** Returns the exit code: 0 if the configuration is in force, 1 if not; then every error has been printed. */
 export async function runReload(options: ControlOptions<ReloadCommand>): Promise<0 | 1> {
   const { command, stdout, stderr, ...source } = options;
-  const { file, json, running = NOTHING_SAID } = command;
+  const { file, json, running = NO_OPTIONS } = command;
   const found = await findTarget(running, { ...source, file });
   if (found.kind !== 'found') {
-    tellNoTarget('reload', found, { json, stdout, stderr });
+    printNoTarget('reload', found, { json, stdout, stderr });
     return 1;
   }
   const answer = await askAdmin(found.target, {
@@ -41,7 +41,7 @@ export async function runReload(options: ControlOptions<ReloadCommand>): Promise
     answer: { invalidatedRoutes: 'list', warnings: 'list' },
   });
   if (answer.kind !== 'ok') {
-    tellUndone('reload', answer, { json, stdout, stderr });
+    printFailure('reload', answer, { json, stdout, stderr });
     return 1;
   }
   const reloaded = answer.value as Reloaded;
@@ -58,10 +58,10 @@ function reloadedText({ invalidatedRoutes }: Reloaded): string {
 /** Returns the exit code: 0 if Weir has ended, else 1. */
 export async function runStop(options: ControlOptions<StopCommand>): Promise<0 | 1> {
   const { command, stdout, stderr, ...source } = options;
-  const { file, json, running = NOTHING_SAID } = command;
+  const { file, json, running = NO_OPTIONS } = command;
   const found = await findTarget(running, { ...source, file });
   if (found.kind !== 'found') {
-    tellNoTarget('stop', found, { json, stdout, stderr });
+    printNoTarget('stop', found, { json, stdout, stderr });
     return 1;
   }
   const answer = await askAdmin(found.target, {
@@ -72,25 +72,25 @@ export async function runStop(options: ControlOptions<StopCommand>): Promise<0 |
     answer: { pid: 'number', graceSeconds: 'number' },
   });
   if (answer.kind !== 'ok') {
-    tellUndone('stop', answer, { json, stdout, stderr });
+    printFailure('stop', answer, { json, stdout, stderr });
     return 1;
   }
   const { pid, graceSeconds } = answer.value as Stopping;
   const deadline = performance.now() + (graceSeconds + CLOSING_SECONDS) * 1000;
-  let told: string | null = null;
-  let tellAgainAt = 0;
+  let shown: string | null = null;
+  let repeatAt = 0;
   for (;;) {
     const seen = await look(found.target, pid);
     if (seen.kind === 'ended') break;
     const text = seen.waitsFor === null ? null : waitsForText(seen.waitsFor);
-    if (text !== null && (text !== told || performance.now() > tellAgainAt)) {
+    if (text !== null && (text !== shown || performance.now() > repeatAt)) {
       stderr.write(`weir stop: ${text}\n`);
-      tellAgainAt = performance.now() + TELL_AGAIN_MS;
+      repeatAt = performance.now() + REPEAT_MS;
     }
-    told = text;
+    shown = text;
     if (performance.now() > deadline) {
       const detail = `Weir (pid ${pid}) is stopping and has not ended yet`;
-      tellUndone('stop', { kind: 'unreachable', detail }, { json, stdout, stderr });
+      printFailure('stop', { kind: 'unreachable', detail }, { json, stdout, stderr });
       return 1;
     }
     await sleep(POLL_MS);

@@ -12,14 +12,14 @@ export interface ExplainedEvent {
   readonly feed: string;
   readonly format: FeedConfig['format'];
   readonly verdict:
-    /** Exactly what its changes name. */
+    /** Exactly what the message's changes name. */
     | { readonly kind: 'named' }
     /** Nothing: the message has no changes, or no entry of the map matches them. */
     | { readonly kind: 'nothing' }
     /** The feed's whole scope, because the message does not fully identify what changed. */
     | { readonly kind: 'scope'; readonly reason: string };
   readonly changes: readonly MappedChange[];
-  /** Tags as entries bear them. All are invalidated together. */
+  /** Tags as entries have them. All are invalidated together. */
   readonly tags: readonly string[];
 }
 

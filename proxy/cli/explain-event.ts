@@ -6,7 +6,7 @@ import { shownTag } from '../../policies/tags.ts';
 import type { ExplainEventCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
 import { explainEvent, type ExplainedEvent } from './event-explanation.ts';
-import { tellInvalid } from './failure.ts';
+import { printInvalid } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface ExplainEventOptions extends Omit<ConfigFile, 'file'> {
@@ -23,7 +23,7 @@ export async function runExplainEvent(options: ExplainEventOptions): Promise<0 |
   const { command, stdout, stderr, ...source } = options;
   const loaded = await readConfigFile({ ...source, file: command.file });
   if (loaded.kind === 'invalid') {
-    tellInvalid(loaded.errors, { json: command.json, stdout, stderr });
+    printInvalid(loaded.errors, { json: command.json, stdout, stderr });
     return 1;
   }
   const feed = feedOf(loaded.config, command.feed);
@@ -60,13 +60,16 @@ function textOf({ feed, format, verdict, changes, tags }: ExplainedEvent): strin
   lines.push('');
   switch (verdict.kind) {
     case 'named':
-      lines.push('Invalidates what bears any of', ...tags.map((tag) => `  ${shownTag(tag)}`));
+      lines.push(
+        'Invalidates every entry with one of these tags',
+        ...tags.map((tag) => `  ${shownTag(tag)}`),
+      );
       break;
     case 'nothing':
       lines.push('Invalidates nothing');
       break;
     case 'scope':
-      lines.push(`Invalidates all that the feed may change: ${verdict.reason}`);
+      lines.push(`Invalidates everything in the scope of the feed: ${verdict.reason}`);
       lines.push(...tags.map((tag) => `  ${shownTag(tag)}`));
       break;
     default:
@@ -76,11 +79,11 @@ function textOf({ feed, format, verdict, changes, tags }: ExplainedEvent): strin
 }
 
 function changeLines({ tags, urls, prefixes, unmapped, missing }: MappedChange): string[] {
-  if (unmapped) return ['  no entry of the map takes it'];
+  if (unmapped) return ['  no entry of the map matches it'];
   const lines = [
     ...tags.map((tag) => `  tag ${tag}`),
     ...urls.map((url) => `  URL ${url}`),
     ...prefixes.map((prefix) => `  everything below ${prefix}`),
   ];
-  return missing.length === 0 ? lines : [...lines, `  it does not tell ${missing.join(', ')}`];
+  return missing.length === 0 ? lines : [...lines, `  it has no value for ${missing.join(', ')}`];
 }

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { EntriesReport, EntryReport } from '../admin/dependencies.ts';
 import { askAdmin, type Members } from './admin-client.ts';
-import { namedTarget, NOTHING_SAID, targetOf, type AdminTarget } from './admin-target.ts';
+import { namedTarget, NO_OPTIONS, targetOf, type AdminTarget } from './admin-target.ts';
 import type { ExplainCommand } from './arguments.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
-import { tellInvalid, tellNoTarget, tellUndone, type Told } from './failure.ts';
+import { printInvalid, printNoTarget, printFailure, type FailureOutput } from './failure.ts';
 import { explain, type Explanation, type RouteExplanation } from './explanation.ts';
 import type { Output } from './output.ts';
 
@@ -18,10 +18,10 @@ export interface ExplainOptions extends Omit<ConfigFile, 'file'> {
 
 /** Returns the exit code: 0 if a route matches the request, else 1. */
 export async function runExplain({ command, stdout, stderr, ...source }: ExplainOptions): Promise<0 | 1> {
-  const { file, json, method, url, place, fields, running = NOTHING_SAID } = command;
+  const { file, json, method, url, place, fields, running = NO_OPTIONS } = command;
   const named = namedTarget(running, source.env);
   if (named?.kind === 'wrong') {
-    tellNoTarget('explain', named, { json, stdout, stderr });
+    printNoTarget('explain', named, { json, stdout, stderr });
     return 1;
   }
   if (named !== null && !running.isFileNamed && !existsSync(file)) {
@@ -29,7 +29,7 @@ export async function runExplain({ command, stdout, stderr, ...source }: Explain
   }
   const loaded = await readConfigFile({ ...source, file });
   if (loaded.kind === 'invalid') {
-    tellInvalid(loaded.errors, { json, stdout, stderr });
+    printInvalid(loaded.errors, { json, stdout, stderr });
     return 1;
   }
   const { config } = loaded;
@@ -45,7 +45,7 @@ export async function runExplain({ command, stdout, stderr, ...source }: Explain
 async function showStored(
   target: AdminTarget,
   { method, url, fields }: { readonly method: string; readonly url: string; readonly fields: Fields },
-  told: Told,
+  output: FailureOutput,
 ): Promise<0 | 1> {
   const answer = await askAdmin(target, {
     method: 'GET',
@@ -54,7 +54,7 @@ async function showStored(
     answer: REPORT,
   });
   if (answer.kind !== 'ok') {
-    tellUndone('explain', answer, told);
+    printFailure('explain', answer, output);
     return 1;
   }
   const stored: Stored = { kind: 'known', report: answer.value as EntriesReport };
@@ -64,7 +64,7 @@ async function showStored(
     `  ${stored.report.key.split('\n').join(' ')}`,
     ...storedLines(stored),
   ];
-  told.stdout.write(told.json ? `${JSON.stringify({ method, url, stored })}\n` : `${lines.join('\n')}\n`);
+  output.stdout.write(output.json ? `${JSON.stringify({ method, url, stored })}\n` : `${lines.join('\n')}\n`);
   return 0;
 }
 
@@ -103,10 +103,13 @@ function textOf({ method, url, routes, verdict }: Explanation, stored: Stored | 
       lines.push('', ...routeLines(verdict.route), ...storedLines(stored));
       break;
     case 'no-route':
-      lines.push('', 'No route takes this path: 404');
+      lines.push('', 'No route matches this path: 404');
       break;
     case 'method-not-allowed':
-      lines.push('', `No route takes this method: 405, with Allow: ${verdict.allow.join(', ')}`);
+      lines.push(
+        '',
+        `No route of this path accepts this method: 405, with Allow: ${verdict.allow.join(', ')}`,
+      );
       break;
     default:
       verdict satisfies never;
@@ -115,24 +118,24 @@ function textOf({ method, url, routes, verdict }: Explanation, stored: Stored | 
 }
 
 function routeLines({ origin, entry, policy, responses }: RouteExplanation): string[] {
-  const lines = ['Origin', `  ${origin.name} (${origin.urls.join(', ')}), asked for ${origin.target}`];
+  const lines = ['Origin', `  ${origin.name} (${origin.urls.join(', ')}), request target ${origin.target}`];
   lines.push('Policy', ...policy.map((sentence) => `  ${sentence}`));
   if (entry === null) return lines;
   lines.push('Key', `  ${entry.key.split('\n').join(' ')}`);
-  lines.push('Tags, besides those of the response', ...entry.tags.map((tag) => `  ${tag}`));
-  lines.push('A response', ...responses.map(({ response, fate }) => `  ${response}: ${fate}`));
+  lines.push('Tags, in addition to those of the response', ...entry.tags.map((tag) => `  ${tag}`));
+  lines.push('Responses', ...responses.map(({ response, fate }) => `  ${response}: ${fate}`));
   return lines;
 }
 
 function storedLines(stored: Stored | null): string[] {
   if (stored === null) return [];
-  if (stored.kind === 'unknown') return ['Stored', `  not known: ${stored.why}`];
+  if (stored.kind === 'unknown') return ['Stored', `  unknown: ${stored.why}`];
   const { entries } = stored.report;
   return ['Stored', ...(entries.length === 0 ? ['  nothing'] : entries.map(entryLine))];
 }
 
 function entryLine({ id, status, age, freshFor, size, levels, usable, why }: EntryReport): string {
   const places = levels.length === 0 ? '' : `, in ${levels.join(' and ')}`;
-  const state = usable ? 'usable' : 'not usable as it is';
+  const state = usable ? 'usable' : 'not usable without validation';
   return `  ${id}: ${status}, ${size} B, ${age} s old, fresh for ${freshFor} s${places}; ${state}: ${why}`;
 }

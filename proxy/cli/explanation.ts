@@ -88,9 +88,9 @@ function verdictOn(route: RouteConfig, { method, authority, path }: Asked): Rout
   const { name, match } = route;
   switch (compileRoutes([route]).match(method, authority, path).kind) {
     case 'route':
-      return { name, takes: true, why: `${match.path} takes it` };
+      return { name, takes: true, why: `matches ${match.path}` };
     case 'method-not-allowed':
-      return { name, takes: false, why: `takes ${match.methods?.join(', ')}, not ${method}` };
+      return { name, takes: false, why: `accepts ${match.methods?.join(', ')}, not ${method}` };
     case 'no-route':
       return { name, takes: false, why: misfit(route, path) };
   }
@@ -99,8 +99,8 @@ function verdictOn(route: RouteConfig, { method, authority, path }: Asked): Rout
 function misfit(route: RouteConfig, path: string): string {
   const onAnyHost = { ...route, match: { ...route.match, host: null, methods: null } };
   return compileRoutes([onAnyHost]).match('GET', '', path).kind === 'route'
-    ? `is for the host ${route.match.host}`
-    : `${route.match.path} is another path`;
+    ? `applies only to the host ${route.match.host}`
+    : `does not match ${route.match.path}`;
 }
 
 function explainRoute(
@@ -136,7 +136,7 @@ function explainRoute(
 }
 
 function passWords(): string[] {
-  return ['a safe method that is not GET or HEAD: passed to the origin and back'];
+  return ['a safe method other than GET and HEAD: passed to the origin'];
 }
 
 function keyFor(origin: OriginConfig, { cache }: RouteConfig, asked: Asked) {
@@ -180,10 +180,10 @@ interface Sample {
   readonly fields: Fields;
 }
 
-/** Responses as origins often give them. */
+/** Common responses of origins. */
 const SAMPLES: readonly Sample[] = [
   { text: '200 with Cache-Control: max-age=60', status: 200, fields: ['Cache-Control', 'max-age=60'] },
-  { text: '200 with an ETag alone', status: 200, fields: ['ETag', '"1"'] },
+  { text: '200 with only an ETag', status: 200, fields: ['ETag', '"1"'] },
   { text: '200 with Cache-Control: private', status: 200, fields: ['Cache-Control', 'private, max-age=60'] },
   { text: '200 with Cache-Control: no-store', status: 200, fields: ['Cache-Control', 'no-store'] },
   {

@@ -4,32 +4,32 @@ import type { AdminAnswer } from './admin-client.ts';
 import type { FoundTarget } from './admin-target.ts';
 import type { Output } from './output.ts';
 
-export interface Told {
+export interface FailureOutput {
   readonly json: boolean;
   readonly stdout: Output;
   readonly stderr: Output;
 }
 
 /** The configuration is invalid: prints `{ok, errors, warnings}` as `weir check` does. */
-export function tellInvalid(errors: readonly Diagnostic[], { json, stdout, stderr }: Told): void {
+export function printInvalid(errors: readonly Diagnostic[], { json, stdout, stderr }: FailureOutput): void {
   for (const error of errors) stderr.write(`${formatDiagnostic(error)}\n`);
   if (json) stdout.write(`${JSON.stringify({ ok: false, errors, warnings: [] })}\n`);
 }
 
 /** The address of the admin side is missing or invalid. */
-export function tellNoTarget(
+export function printNoTarget(
   command: string,
   found: Exclude<FoundTarget, { readonly kind: 'found' }>,
-  told: Told,
+  output: FailureOutput,
 ): void {
   if (found.kind === 'invalid') {
-    tellInvalid(found.errors, told);
+    printInvalid(found.errors, output);
     return;
   }
   const { message } = found;
-  told.stderr.write(`weir ${command}: ${message}\n`);
-  if (told.json) {
-    told.stdout.write(
+  output.stderr.write(`weir ${command}: ${message}\n`);
+  if (output.json) {
+    output.stdout.write(
       `${JSON.stringify({ ok: false, errors: [{ kind: 'wrong', status: null, message }] })}\n`,
     );
   }
@@ -39,10 +39,10 @@ export function tellNoTarget(
  * The admin side refused or can't be reached: prints `{ok, errors: [{kind, status, message}]}` with the status of its
  * response.
  */
-export function tellUndone(
+export function printFailure(
   command: string,
   answer: Exclude<AdminAnswer, { readonly kind: 'ok' }>,
-  { json, stdout, stderr }: Told,
+  { json, stdout, stderr }: FailureOutput,
 ): void {
   const { kind, detail } = answer;
   const [status, several] = kind === 'refused' ? [answer.status, answer.errors] : [null, []];

@@ -23,7 +23,7 @@ export function cachePolicyWords({ cache }: RouteConfig): string[] {
       : 'a response with Set-Cookie is not stored',
     ...bypassWords(cache),
     `in the key: ${list(['the path', ...queryWords(cache.key.query), ...keyedWords(cache)])}`,
-    ...(cache.rangeMiss === 'pass' ? ['a range of what is not stored is passed to the origin'] : []),
+    ...(cache.rangeMiss === 'pass' ? ['a range request without a stored entry is passed to the origin'] : []),
     ...(cache.evict === 'last' ? ['evicted last'] : []),
   ];
 }
@@ -33,15 +33,17 @@ export function writePolicyWords({ write }: RouteConfig): string[] {
   const named = invalidationWords(write.invalidate);
   return [
     POLICY_WORDS[write.policy],
-    `on success invalidates ${list(['the URL', 'Location and Content-Location of the answer', ...named])}`,
-    ...(write.policy === 'through' && write.update ? ['a PUT that succeeded becomes the entry'] : []),
-    ...(write.policy === 'behind' ? [`readers while it waits: ${write.reads}`] : []),
+    `on success invalidates ${list(['the URL', 'Location and Content-Location of the response', ...named])}`,
+    ...(write.policy === 'through' && write.update
+      ? ['the content of a successful PUT becomes the entry']
+      : []),
+    ...(write.policy === 'behind' ? [`reads while a write waits: ${write.reads}`] : []),
   ];
 }
 
 const POLICY_WORDS: Readonly<Record<RouteConfig['write']['policy'], string>> = {
   around: 'passed to the origin',
-  through: 'passed to the origin while what it affects is held',
+  through: 'passed to the origin while the tags that it affects are held',
   behind: 'accepted once it is in the journal, and delivered later',
 };
 
@@ -58,7 +60,7 @@ function lifetimeWords(cache: RouteCacheConfig): string[] {
       return [`fresh for ${durationWords(cache.ttlMs ?? 0)}, whatever the response says; ${negative}`];
     case 'until-changed':
       return [
-        `fresh until the feed ${cache.feed ?? ''} says that it changed, at most ${durationWords(cache.maxTtlMs)}; ${negative}`,
+        `fresh until the feed ${cache.feed ?? ''} reports a change, at most ${durationWords(cache.maxTtlMs)}; ${negative}`,
       ];
     case 'none':
       return [];
@@ -71,7 +73,7 @@ function feedWords({ feed, onFeedLoss }: RouteCacheConfig): string[] {
   if (feed === null) return [];
   const meanwhile = {
     revalidate: 'every use is revalidated',
-    'use-headers': "the response's own lifetime counts",
+    'use-headers': "the response's own lifetime applies",
     bypass: 'every request is passed to the origin',
   }[onFeedLoss];
   return [`while the feed ${feed} is not live: ${meanwhile}`];
@@ -85,7 +87,9 @@ function windowWords(ms: number | null): string {
 function queryWords(rule: QueryKey): string[] {
   if (rule === 'all') return ['the whole query'];
   if (rule === 'none') return [];
-  return 'only' in rule ? [`of the query ${list(rule.only)}`] : [`the query without ${list(rule.except)}`];
+  return 'only' in rule
+    ? [`the query parameters ${list(rule.only)}`]
+    : [`the query without ${list(rule.except)}`];
 }
 
 function bypassWords({ bypass }: RouteCacheConfig): string[] {
@@ -93,9 +97,7 @@ function bypassWords({ bypass }: RouteCacheConfig): string[] {
     ...bypass.headers.map((name) => `the header ${name}`),
     ...bypass.cookies.map((name) => `the cookie ${name}`),
   ];
-  return named.length === 0
-    ? []
-    : [`passed to the origin and not stored: a request that bears ${list(named)}`];
+  return named.length === 0 ? [] : [`passed to the origin and not stored: a request with ${list(named)}`];
 }
 
 function keyedWords({ key }: RouteCacheConfig): string[] {
@@ -109,7 +111,7 @@ function invalidationWords({ tags, urls, prefixes }: InvalidationTemplates): str
   return [
     ...tags.map((tag) => `the tag ${tag}`),
     ...urls,
-    ...prefixes.map((prefix) => `all below ${prefix}`),
+    ...prefixes.map((prefix) => `everything below ${prefix}`),
   ];
 }
 

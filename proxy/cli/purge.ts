@@ -1,10 +1,10 @@
 /** `weir purge`: invalidates through the admin side of a running Weir. */
 import type { FoundEntries } from '../admin/dependencies.ts';
 import { askAdmin, type Members } from './admin-client.ts';
-import { findTarget, NOTHING_SAID } from './admin-target.ts';
+import { findTarget, NO_OPTIONS } from './admin-target.ts';
 import type { PurgeCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
-import { tellNoTarget, tellUndone } from './failure.ts';
+import { printNoTarget, printFailure } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface PurgeOptions extends Omit<ConfigFile, 'file'> {
@@ -20,10 +20,10 @@ const FOUND: Members = { entries: 'number', sample: 'list', complete: 'boolean' 
 
 /** Returns the exit code: 0 if the invalidation is in force and durable, else 1. */
 export async function runPurge({ command, stdout, stderr, ...source }: PurgeOptions): Promise<0 | 1> {
-  const { file, json, request, running = NOTHING_SAID } = command;
+  const { file, json, request, running = NO_OPTIONS } = command;
   const found = await findTarget(running, { ...source, file });
   if (found.kind !== 'found') {
-    tellNoTarget('purge', found, { json, stdout, stderr });
+    printNoTarget('purge', found, { json, stdout, stderr });
     return 1;
   }
   const question = {
@@ -35,7 +35,7 @@ export async function runPurge({ command, stdout, stderr, ...source }: PurgeOpti
   } as const;
   const answer = await askAdmin(found.target, question);
   if (answer.kind !== 'ok') {
-    tellUndone('purge', answer, { json, stdout, stderr });
+    printFailure('purge', answer, { json, stdout, stderr });
     return 1;
   }
   const { warnings = [] } = answer.value as { readonly warnings?: readonly string[] };

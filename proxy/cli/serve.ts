@@ -44,7 +44,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   let coordinator: Coordinator | null = null;
   const reload = inTurn(async (): Promise<ReloadAnswer> => {
     const answer = coordinator === null ? NOT_RUNNING : await reloadFrom(await read(), coordinator);
-    tellReload(answer, log, stderr);
+    reportReload(answer, log, stderr);
     return answer;
   });
   tuneHeaps(config.cache);
@@ -105,7 +105,7 @@ async function reloadFrom(loaded: LoadedConfig, coordinator: Coordinator): Promi
 }
 
 /** Reports a reload in the log, and as text on standard error. */
-function tellReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
+function reportReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
   if (answer.kind === 'reloaded') {
     for (const warning of answer.warnings) stderr.write(`warning: ${warning}\n`);
     log.info({ event: 'reloaded', invalidatedRoutes: answer.invalidatedRoutes });
@@ -121,7 +121,7 @@ function tellReload(answer: ReloadAnswer, log: Log, stderr: Output): void {
 }
 
 /**
- * Runs reloads one after another, so that the last one requested is in force. `settled` resolves when none is under way.
+ * Runs reloads one after another, so that the last one requested is in force. `settled` resolves when none is in progress.
  */
 function inTurn<Result>(
   work: () => Promise<Result>,
@@ -148,12 +148,12 @@ function banner(config: Config, port: number, adminPort: number): string {
   if (isDemo) {
     lines.push(
       '',
-      'Run each of these twice, and compare Cache-Status:',
+      'Run each of these twice and compare Cache-Status:',
       `  curl -i ${main}/products/1`,
       `  curl -i ${main}/search?q=lamp`,
-      'Change a product, and ask again: the response is not stale:',
+      'Change a product and request it again: the response is not stale:',
       `  curl -i -X PUT -H 'Content-Type: application/json' -d '{"name":"New name"}' ${main}/products/1`,
-      'Purge by tag, and see the counters:',
+      'Purge by tag and show the counters:',
       `  curl -X POST -H 'Content-Type: application/json' -d '{"tags":["product:1"]}' ${admin}/purge`,
       `  curl ${admin}/stats`,
     );

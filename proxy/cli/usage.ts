@@ -15,8 +15,8 @@ export function usageOf(command: CommandName | null): string {
 const OVERVIEW = `Usage: weir COMMAND [--config FILE] [--json]
 
   serve               run the cache
-  check               check the configuration file, and list everything that is wrong with it
-  explain METHOD URL  show which route takes a request, and how its response is cached
+  check               check the configuration file and list all its errors
+  explain METHOD URL  show which route handles a request, and how its response is cached
   explain --event F   show what a message of a feed would invalidate
   purge               invalidate stored responses of a running Weir
   writes ...          list, show, retry or discard writes in the journal of a running Weir
@@ -47,25 +47,26 @@ const USAGE: Readonly<Record<CommandName, string>> = {
 Runs the cache. SIGHUP makes it read the configuration again. SIGTERM and SIGINT stop it once the requests in
 progress are done; a second one stops it at once. The log goes to standard output, one line of JSON per event.
 
-  --distrust            the disk path was restored in a way that its files do not show, as from a snapshot of
-                        the machine: revalidate everything stored, and send no waiting write until you decide
+  --distrust            the disk path was restored in a way that its files do not show, such as from a snapshot
+                        of the machine: revalidate all stored responses, and send no waiting write until you
+                        retry it
 ${CONFIG}`,
   check: `Usage: weir check [--config FILE] [--json]
 
-Checks the configuration file, and lists everything that is wrong with it. Exit code 1: it has errors.
+Checks the configuration file and lists all its errors. Exit code 1: it has errors.
 
 ${CONFIG}${JSON_OPTION}`,
   explain: `Usage: weir explain METHOD URL [-H 'NAME: VALUE']... ${RUNNING}
        weir explain --event FILE [--feed NAME] [-H 'NAME: VALUE']... [--config FILE] [--json]
 
-Shows which route takes a request and why earlier routes do not, the key and the tags under which its response
-is stored, and what is stored now if Weir runs. URL is a path or absolute. Exit code 1: no route takes it.
+Shows which route handles a request and why earlier routes do not, the key and the tags of its stored response, and
+what a running Weir has stored for it. URL is a path or an absolute URL. Exit code 1: no route handles it.
 
-With --event, shows what a message of a feed would invalidate. Exit code 1: not all of it is mapped.
+With --event, shows what a message of a feed would invalidate. Exit code 1: a change in it is not mapped.
 
   -H, --header LINE     a header field of the request or the message; may be repeated
   --event FILE          a message, as the feed would deliver it
-  --feed NAME           the feed, where there are several
+  --feed NAME           the feed; required if there are several
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   purge: `Usage: weir purge [--url URL]... [--tag TAG]... [--prefix PREFIX]... [--host HOST]... [--route NAME]...
                   [--all] [--soft] [--dry-run]
@@ -80,7 +81,7 @@ Invalidates stored responses of a running Weir. Each is revalidated at its next 
   --route NAME          everything that a route stored
   --all                 everything
   --soft                allow stale responses where stale-while-revalidate and stale-if-error allow
-  --dry-run             count what would be purged, and purge nothing
+  --dry-run             count the responses that would be purged, and purge nothing
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   writes: `Usage: weir writes list [--state waiting|dead|done] [--limit N] [--after ID] ...
        weir writes show ID ...
@@ -88,11 +89,12 @@ ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
        weir writes discard ID... ...
 where ... is ${RUNNING}
 
-Manages the writes that routes with policy: behind have acknowledged. retry sends a dead write again: at its place
-if later writes to its URL wait for it, otherwise after all others of its URL. discard removes one for good.
+Manages the writes that routes with policy: behind have acknowledged. retry sends a dead write again: in its
+original order if later writes to its URL wait for it, otherwise after all other writes to its URL. discard removes a
+write permanently.
 
   --state STATE         waiting, dead, or delivered (done) writes; default dead
-  --limit N             the most to list; default 100
+  --limit N             the largest number of writes to list; default 100
   --after ID            only writes accepted after this one
 ${ADMIN_OPTIONS}${CONFIG}${JSON_OPTION}`,
   reload: `Usage: weir reload ${RUNNING}

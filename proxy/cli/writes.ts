@@ -1,10 +1,10 @@
 /** `weir writes`: lists and manages the journal through the admin side of a running Weir. */
 import type { WriteReport } from '../writes/journal-admin.ts';
-import { findTarget, NOTHING_SAID, type AdminTarget } from './admin-target.ts';
+import { findTarget, NO_OPTIONS, type AdminTarget } from './admin-target.ts';
 import { askAdmin, type AdminAnswer, type AdminQuestion, type Members } from './admin-client.ts';
 import type { WritesCommand } from './arguments.ts';
 import type { ConfigFile } from './config-file.ts';
-import { tellNoTarget, tellUndone } from './failure.ts';
+import { printNoTarget, printFailure } from './failure.ts';
 import type { Output } from './output.ts';
 
 export interface WritesOptions extends Omit<ConfigFile, 'file'> {
@@ -19,10 +19,10 @@ const ONE: Members = { id: 'string', state: 'string', acceptedAt: 'string', atte
 
 /** Returns the exit code: 0 if the action succeeded for all writes, else 1. */
 export async function runWrites({ command, stdout, stderr, ...source }: WritesOptions): Promise<0 | 1> {
-  const { file, json, action, running = NOTHING_SAID } = command;
+  const { file, json, action, running = NO_OPTIONS } = command;
   const found = await findTarget(running, { ...source, file });
   if (found.kind !== 'found') {
-    tellNoTarget('writes', found, { json, stdout, stderr });
+    printNoTarget('writes', found, { json, stdout, stderr });
     return 1;
   }
   const questions =
@@ -32,7 +32,7 @@ export async function runWrites({ command, stdout, stderr, ...source }: WritesOp
     const answer = await ask(found.target, question);
     if (answer.kind === 'ok') stdout.write(json ? `${JSON.stringify(answer.value)}\n` : textOf(answer.value));
     else {
-      tellUndone('writes', answer, { json, stdout, stderr });
+      printFailure('writes', answer, { json, stdout, stderr });
       code = 1;
     }
   }
@@ -78,8 +78,8 @@ function line(write: WriteReport): string {
 }
 
 function details(report: WriteReport): string {
-  const told = Object.entries(report).filter(([, value]) => value !== null);
-  return told
+  const known = Object.entries(report).filter(([, value]) => value !== null);
+  return known
     .map(([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}\n`)
     .join('');
 }

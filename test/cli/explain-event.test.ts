@@ -74,7 +74,7 @@ describe('weir explain --event', () => {
     expect(JSON.parse(mapped.out)).toMatchObject({ feed: 'changes', changes: [{ urls: ['/products/7'] }] });
     expect([unmapped.code, unmapped.out]).toEqual([
       1,
-      expect.stringContaining('no entry of the map takes it'),
+      expect.stringContaining('no entry of the map matches it'),
     ]);
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('ENOENT')]);
   });

@@ -43,15 +43,15 @@ describe('what explains a request', () => {
     const { routes, verdict } = explained('GET', '/about');
     expect(verdict).toMatchObject({ kind: 'route', route: { name: 'about', handling: 'cache' } });
     expect(routes).toEqual([
-      { name: 'posted', takes: false, why: '/products/{id} is another path' },
-      { name: 'product', takes: false, why: '/products/{id} is another path' },
-      { name: 'elsewhere', takes: false, why: 'is for the host b.example' },
-      { name: 'about', takes: true, why: '/about takes it' },
+      { name: 'posted', takes: false, why: 'does not match /products/{id}' },
+      { name: 'product', takes: false, why: 'does not match /products/{id}' },
+      { name: 'elsewhere', takes: false, why: 'applies only to the host b.example' },
+      { name: 'about', takes: true, why: 'matches /about' },
     ]);
     expect(explained('GET', '/products/1').routes[0]).toEqual({
       name: 'posted',
       takes: false,
-      why: 'takes POST, not GET',
+      why: 'accepts POST, not GET',
     });
   });
 
@@ -60,7 +60,7 @@ describe('what explains a request', () => {
     expect(explained('GET', '/about', { fields: ['Host', 'B.example'] }).routes).toContainEqual({
       name: 'elsewhere',
       takes: true,
-      why: '/about takes it',
+      why: 'matches /about',
     });
   });
 
@@ -95,7 +95,7 @@ describe('what explains a request', () => {
   it('tells the policy in words', () => {
     const { policy } = routeOf(explained('GET', '/products/1'));
     expect(policy).toEqual([
-      'fresh until the feed changes says that it changed, at most 1d; 404 and 410 for 10s',
+      'fresh until the feed changes reports a change, at most 1d; 404 and 410 for 10s',
       'while the feed changes is not live: every use is revalidated',
       'stale while it is being revalidated: as the response says',
       'stale while the origin fails: as the response says',

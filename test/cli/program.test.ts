@@ -89,7 +89,7 @@ describe('weir', () => {
   it('checks the configuration in the working directory', async () => {
     expect(await place.weir(['check'])).toEqual({
       code: 0,
-      out: 'proxy.config.yaml: fine, 1 route\n',
+      out: 'proxy.config.yaml: valid, 1 route\n',
       err: '',
     });
     await place.write('bad.yaml', 'origins: { shop: { url: 7 } }');
@@ -145,7 +145,7 @@ describe('weir purge', () => {
     expect(refused).toMatchObject({
       code: 1,
       out: '',
-      err: expect.stringContaining('expects another token'),
+      err: expect.stringContaining('rejected the token'),
     });
     await close?.();
     await runAdmin();
@@ -181,7 +181,7 @@ describe('weir purge', () => {
     await runAdmin('another');
     const refused = await place.weir(['purge', '--config', 'running.yaml', '--all', '--json']);
     expect(refused.code).toBe(1);
-    const token = { kind: 'refused', status: 401, message: expect.stringContaining('another token') };
+    const token = { kind: 'refused', status: 401, message: expect.stringContaining('rejected the token') };
     expect(JSON.parse(refused.out)).toEqual({ ok: false, errors: [token] });
   });
 });
@@ -206,7 +206,7 @@ describe('a command that talks to a running Weir', () => {
     const explained = await empty.weir(['explain', 'GET', '/a'], [], env);
     expect(explained).toEqual({ code: 0, out: 'GET /a\nKey\n  k\nStored\n  nothing\n', err: '' });
     const denied = await empty.weir(['purge', '--all', '--admin', url]);
-    expect(denied).toMatchObject({ code: 1, err: expect.stringContaining('asks for a token: --token') });
+    expect(denied).toMatchObject({ code: 1, err: expect.stringContaining('requires a token: use --token') });
     const wrong = await empty.weir(['purge', '--all'], [], { WEIR_ADMIN: '127.0.0.1:8081' });
     expect(wrong).toMatchObject({
       code: 1,
@@ -266,7 +266,7 @@ describe('another program that answers every request with JSON', () => {
     expect(await bare.weir([...args, '--admin', admin])).toEqual({
       code: 1,
       out: '',
-      err: `weir ${args[0]}: what answers at ${admin} is not Weir's admin side\n`,
+      err: `weir ${args[0]}: the server at ${admin} is not Weir's admin side\n`,
     });
   });
 });
@@ -276,7 +276,7 @@ describe('weir explain', () => {
     await runAdmin();
     const ran = await place.weir(['explain', 'GET', '/a', '--config', 'running.yaml']);
     expect(ran).toMatchObject({ code: 0, err: '' });
-    expect(ran.out).toContain('> default: /* takes it\n');
+    expect(ran.out).toContain('> default: matches /*\n');
     expect(ran.out).toContain('200 with Cache-Control: max-age=60: stored, fresh for 1m (max-age)\n');
     expect(ran.out).toMatch(/Stored\n {2}nothing\n$/);
   });
@@ -298,6 +298,6 @@ describe('weir explain', () => {
     await place.write('narrow.yaml', `${ORIGIN}routes: [{ match: /a }]\n`);
     const ran = await place.weir(['explain', 'GET', '/b', '--config', 'narrow.yaml']);
     expect(ran).toMatchObject({ code: 1, err: '' });
-    expect(ran.out).toContain('No route takes this path: 404\n');
+    expect(ran.out).toContain('No route matches this path: 404\n');
   });
 });

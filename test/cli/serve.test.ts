@@ -72,7 +72,7 @@ describe('weir serve', () => {
     const purged = await place.weir(['purge', '--url', '/products/1', '--config', 'shop.yaml']);
     expect(purged).toMatchObject({ code: 0, out: expect.stringMatching(/^purged 1 tag, sequence \d+\n$/) });
     const after = await place.weir(['explain', 'GET', `${url}/products/1`, '--config', 'shop.yaml']);
-    expect(after.out).toContain('; not usable as it is: invalidated\n');
+    expect(after.out).toContain('; not usable without validation: invalidated\n');
     expect(await stop()).toBe(0);
   });
 

@@ -30,14 +30,14 @@ async function check(text: string | null, json = false) {
 describe('weir check', () => {
   it('says that a file is fine, and how many routes it has', async () => {
     const text = 'origins: { shop: { url: "demo:" } }\nroutes: [{ match: /a }, { match: /* }]';
-    expect(await check(text)).toEqual({ code: 0, out: 'FILE: fine, 2 routes\n', err: '' });
+    expect(await check(text)).toEqual({ code: 0, out: 'FILE: valid, 2 routes\n', err: '' });
   });
 
   it('prints warnings beside', async () => {
     const text = 'origins: { shop: { url: "demo:" } }\nroutes: [{ match: /a }]';
     expect(await check(text)).toEqual({
       code: 0,
-      out: 'FILE: fine, 1 route\n',
+      out: 'FILE: valid, 1 route\n',
       err: 'warning: FILE:2:1 routes: expected a last route that matches /*, got none: other paths get 404\n',
     });
   });
