@@ -33,7 +33,7 @@ const queryKeySchema = z.union(
 const keySchema = z.strictObject({
   query: queryKeySchema
     .prefault('all')
-    .describe('Which query parameters tell responses apart: all, none, { only: [] } or { except: [] }.'),
+    .describe('Which query parameters are in the key: all, none, { only: [] } or { except: [] }.'),
   headers: z.array(headerName).prefault([]).describe('Request header fields in the key.'),
   cookies: z.array(cookieName).prefault([]).describe('Cookies in the key.'),
 });
@@ -70,7 +70,7 @@ export const routeCacheSchema = z.strictObject({
   'failure-ttl': duration()
     .prefault('1s')
     .describe('How long a failure of the origin answers others who ask for the same. 0s: not at all.'),
-  feed: identifier.optional().describe('until-changed: the feed that tells of changes. Required there.'),
+  feed: identifier.optional().describe('until-changed: the feed that reports changes. Required there.'),
   'on-feed-loss': z
     .enum(['revalidate', 'use-headers', 'bypass'])
     .prefault('revalidate')
