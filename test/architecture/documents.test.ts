@@ -1,9 +1,10 @@
-/** What the documents say of the repository is so: files that they name exist, and decisions have one form. */
+/** Files, metrics and log events that the documents name exist, drawings match the code, and decisions have one form. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TRANSITIONS } from '../../proxy/fetch/machine.ts';
 import { STEPS, type StepName } from '../../proxy/request/machine.ts';
+import { METRICS } from '../../proxy/runtime/metric-definitions.ts';
 import { MODULES } from './modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -42,6 +43,43 @@ describe('documents', () => {
         .map((target) => `${document}: ${target}`),
     );
     expect(broken).toEqual([]);
+  });
+
+  it('name metrics that exist', () => {
+    const samples = new Set(
+      METRICS.flatMap(({ name, type }) =>
+        type === 'histogram' ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+      ),
+    );
+    const unknown = [...documents, 'CHANGELOG.md'].flatMap((document) =>
+      [...read(document).matchAll(/\bweir_[a-z_]+\b/g)]
+        .filter(([name]) => !samples.has(name))
+        .map(([name]) => `${document}: ${name}`),
+    );
+    expect(unknown).toEqual([]);
+  });
+
+  it('name log events that exist', () => {
+    const logged = new Set(
+      readdirSync(join(ROOT, 'proxy'), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.ts'))
+        .flatMap((name) => allOf(read(join('proxy', name)), /(?:\bevent: |#log\()'([a-z-]+)'/g)),
+    );
+    const renamed = /^- Events of the log have plain names: [^]+?(?=^- )/m.exec(read('CHANGELOG.md'))![0];
+    const sections = [
+      read('docs/operating.md').split('\n## Logs\n')[1]!.split('\n## ')[0]!,
+      // The former names are in parentheses.
+      renamed.replaceAll(/\([^)]*\)/g, ''),
+    ];
+    const events = [
+      ...sections.flatMap((text) => allOf(text, /`([a-z]+(?:-[a-z]+)+)`/g)),
+      ...['operating', 'upgrading', 'metrics'].flatMap((name) =>
+        allOf(read(`docs/${name}.md`), /`event: ([a-z-]+)`/g),
+      ),
+      ...allOf(read('docs/writes.md'), /`(write-[a-z-]+)`/g),
+    ];
+    expect(events).toEqual(expect.arrayContaining(['origin-failed', 'disk-emptied', 'state', 'write-dead']));
+    expect(events.filter((event) => !logged.has(event))).toEqual([]);
   });
 });
 
@@ -105,6 +143,11 @@ describe('the drawings of machines in docs/architecture.md', () => {
     expect(undrawn).toEqual([]);
   });
 });
+
+/** What the first group of the pattern matches. */
+function allOf(text: string, pattern: RegExp): string[] {
+  return Array.from(text.matchAll(pattern), ([, group]) => group!);
+}
 
 /** Of the imports that are allowed, those that do not follow from others. */
 function directImports(): string[] {
