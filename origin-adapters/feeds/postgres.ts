@@ -18,6 +18,8 @@ import { StreamEvents } from './postgres/stream-events.ts';
 import { readTls } from './tls.ts';
 import { within } from './within.ts';
 
+/** The longest time to connect. It does not depend on `max-silence`, which may be shorter than a connection over TLS takes. */
+const CONNECT_MS = 10_000;
 /** How long to wait for a slot that another connection holds, which may be an old one of this feed. */
 const HELD_MS = 2_000;
 const HELD_POLL_MS = 50;
@@ -70,17 +72,12 @@ class PostgresFeed implements Feed {
       yield tls;
       return;
     }
-    const session = new Session(
-      loaded.library,
-      this.#address,
-      tls?.material ?? null,
-      this.#config.maxSilenceMs,
-    );
+    const session = new Session(loaded.library, this.#address, tls?.material ?? null);
     const close = (): void => session.close();
     signal.addEventListener('abort', close);
     try {
       if (signal.aborted) return;
-      await this.#inTime(session.connect(), 'the server accepted no connection');
+      await within(session.connect(), CONNECT_MS, this.#deps.clock, 'the server accepted no connection');
       yield* this.#follow(session, after, signal);
     } catch (error) {
       if (!signal.aborted) yield { kind: 'failed', failure: failureOf(error, showAddress(this.#address)) };

@@ -6,6 +6,7 @@ import { postgresRole } from '../support/postgres-server.ts';
 import { tlsCertificate, tlsName } from '../support/tls-identity.ts';
 import { freePort } from '../support/free-port.ts';
 import { SilentServer } from '../support/silent-server.ts';
+import { testFeedDeps } from '../contracts/feed-reader.ts';
 import { PostgresScene, postgresSkip } from './postgres-scene.ts';
 
 const scene = PostgresScene.forThisFile();
@@ -192,8 +193,16 @@ describe.skipIf(postgresSkip !== null)('a Postgres feed that fails', () => {
   it('ends when the server accepts the connection and sends nothing', async () => {
     await begin();
     const silent = await SilentServer.start();
-    const feed = scene.feed(urlOf({ port: silent.port }), { maxSilenceMs: 500 });
-    expect(await scene.firstOf(feed)).toMatchObject({ failure: { kind: 'unreachable', retry: 'soon' } });
+    const { clock: system } = testFeedDeps;
+    const clock = { ...system, schedule: (ms: number, call: () => void) => system.schedule(ms / 50, call) };
+    const feed = scene.feed(urlOf({ port: silent.port }), { maxSilenceMs: 500, clock });
+    expect(await scene.firstOf(feed)).toMatchObject({
+      failure: {
+        kind: 'unreachable',
+        retry: 'soon',
+        message: expect.stringContaining('the server accepted no connection within 10000 ms') as string,
+      },
+    });
     await silent.stop();
   });
 

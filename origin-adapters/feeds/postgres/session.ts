@@ -12,20 +12,15 @@ export class Session {
   readonly #connected = new Set<Client>();
   #isClosed = false;
 
-  constructor(
-    library: { readonly Client: typeof Client },
-    address: Address,
-    tls: TlsMaterial | null,
-    connectTimeoutMs: number,
-  ) {
-    const config = configOf(address, tls, connectTimeoutMs);
+  constructor(library: { readonly Client: typeof Client }, address: Address, tls: TlsMaterial | null) {
+    const config = configOf(address, tls);
     this.control = new library.Client(config);
     this.replication = new library.Client({ ...config, replication: 'database' });
     // Requests in progress and later ones reject with the same error.
     for (const client of this.#clients) client.on('error', () => undefined);
   }
 
-  /** Rejects with any error of `pg`; the session then has to be closed. */
+  /** Connects both; has no timeout. Rejects with any error of `pg`; the session then has to be closed. */
   async connect(): Promise<void> {
     for (const client of this.#clients) {
       // A destroyed socket would still connect.
@@ -64,7 +59,7 @@ const textEncoding = `SELECT set_config('client_encoding',
 const terminate = Buffer.from([0x58, 0, 0, 0, 4]);
 
 /** Sets every option, because `pg` takes missing ones from the environment. */
-function configOf(address: Address, tls: TlsMaterial | null, connectTimeoutMs: number): ClientConfig {
+function configOf(address: Address, tls: TlsMaterial | null): ClientConfig {
   return {
     host: address.host,
     port: address.port,
@@ -78,7 +73,8 @@ function configOf(address: Address, tls: TlsMaterial | null, connectTimeoutMs: n
     // The text formats that Postgres' own subscribers request. A commit waits for the local flush and for no standby.
     options: '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c synchronous_commit=local',
     application_name: 'weir',
-    connectionTimeoutMillis: connectTimeoutMs,
+    // The caller bounds the time of both connections together.
+    connectionTimeoutMillis: 0,
     keepAlive: true,
   };
 }
