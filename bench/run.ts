@@ -1,5 +1,10 @@
-/** `npm run bench`: runs scenarios one after another, each in processes of its own, and reports. */
+/**
+ * `npm run bench`: runs scenarios one after another, each in processes of its own, and reports; with `--peers`, compares
+ * Weir with other servers.
+ */
 import { writeFileSync } from 'node:fs';
+import { runPeers } from './peers/run.ts';
+import { PEERS_USAGE } from './peers/options.ts';
 import { readOptions, USAGE, type BenchOptions } from './options.ts';
 import { machine, table, type Report } from './report.ts';
 import { Stage, type Scenario } from './scenario.ts';
@@ -33,9 +38,10 @@ process.exitCode = await main(process.argv.slice(2));
 
 async function main(parameters: readonly string[]): Promise<0 | 1 | 2> {
   if (parameters.some((parameter) => HELP.has(parameter))) {
-    process.stdout.write(USAGE);
+    process.stdout.write(`${USAGE}\n${PEERS_USAGE}`);
     return 0;
   }
+  if (parameters.includes('--peers')) return runPeers(parameters);
   const read = readOptions(parameters);
   if (read.kind === 'wrong') return usage(read.message);
   const { options } = read;

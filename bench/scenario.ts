@@ -3,6 +3,7 @@ import type { BareAnswer } from './processes/bare-server.ts';
 import { Child } from './processes/child.ts';
 import type { LoadPlan, LoadResult } from './processes/load.ts';
 import type { OriginQuestion, OriginStatus } from './processes/origin.ts';
+import type { PacedPlan } from './processes/paced-load.ts';
 import type { CommitsAnswer, CommitsQuestion } from './processes/synced-commits.ts';
 import { Weir, type WeirSetting } from './processes/weir.ts';
 import { processorSeconds } from './processor-time.ts';
@@ -36,21 +37,24 @@ export class Stage {
     this.#profileFolder = profileFolder;
   }
 
-  async origin(): Promise<Origin> {
-    const child = await this.#start<OriginQuestion, OriginStatus>('origin.ts');
+  async origin(launcher: readonly string[] = []): Promise<Origin> {
+    const child = await this.#start<OriginQuestion, OriginStatus>('origin.ts', [], launcher);
     const { port } = await child.ask('status');
     return { port, requests: async () => (await child.ask('status')).requests };
   }
 
   async weir(setting: Omit<WeirSetting, 'profileFolder'>): Promise<Weir> {
     const weir = await Weir.start({ ...setting, profileFolder: this.#profileFolder });
-    await this.#keep(() => weir.stop());
+    await this.keep(() => weir.stop());
     return weir;
   }
 
-  /** A server that sends this response to every request. */
-  async bareServer(answer: BareAnswer): Promise<{ readonly url: string; readonly pid: number }> {
-    const child = await this.#start<BareAnswer, number>('bare-server.ts');
+  /** A server that sends this response to every request. `launcher` stands before the command. */
+  async bareServer(
+    answer: BareAnswer,
+    launcher: readonly string[] = [],
+  ): Promise<{ readonly url: string; readonly pid: number }> {
+    const child = await this.#start<BareAnswer, number>('bare-server.ts', [], launcher);
     return { url: `http://127.0.0.1:${await child.ask(answer)}`, pid: child.pid };
   }
 
@@ -59,10 +63,24 @@ export class Stage {
     return (plan) => child.ask(plan, plan.seconds * 1000);
   }
 
+  /** Runs a plan at a fixed rate. */
+  async pacedLoad(): Promise<(plan: PacedPlan) => Promise<LoadResult>> {
+    const child = await this.#start<PacedPlan, LoadResult>('paced-load.ts');
+    return (plan) => child.ask(plan, plan.seconds * 1000);
+  }
+
   /** Runs synced commits and invalidations on files in `folder`. */
   async commits(folder: string): Promise<(commits: number) => Promise<CommitsAnswer>> {
     const child = await this.#start<CommitsQuestion, CommitsAnswer>('synced-commits.ts', [folder]);
     return (commits) => child.ask(commits);
+  }
+
+  /** Registers a function that the stage calls when it ends. If it has ended already, calls it at once and rejects. */
+  async keep(end: () => Promise<void>): Promise<void> {
+    this.#ends.push(end);
+    if (!this.#isOver) return;
+    await this.end();
+    throw new Error('interrupted');
   }
 
   /** Ends all processes in reverse order. No further process is started. */
@@ -74,17 +92,11 @@ export class Stage {
   async #start<Question, Answer>(
     file: string,
     parameters: readonly string[] = [],
+    launcher: readonly string[] = [],
   ): Promise<Child<Question, Answer>> {
-    const child = await Child.start<Question, Answer>(file, parameters);
-    await this.#keep(() => child.end());
+    const child = await Child.start<Question, Answer>(file, parameters, launcher);
+    await this.keep(() => child.end());
     return child;
-  }
-
-  async #keep(end: () => Promise<void>): Promise<void> {
-    this.#ends.push(end);
-    if (!this.#isOver) return;
-    await this.end();
-    throw new Error('interrupted');
   }
 }
 

@@ -7,19 +7,32 @@ import { fileURLToPath } from 'node:url';
 const GRACE_MS = 30_000;
 
 export class Child<Question, Answer> {
+  readonly #file: string;
   readonly #process: ChildProcess;
 
-  private constructor(process: ChildProcess) {
+  private constructor(file: string, process: ChildProcess) {
+    this.#file = file;
     this.#process = process;
   }
 
-  /** `file` is relative to this folder. Resolves when the process reports that it is ready. Rejects if it ends before. */
+  /**
+   * `file` is relative to this folder, `launcher` stands before the command. Resolves when the process reports that it is
+   * ready. Rejects if it ends before.
+   */
   static async start<Question, Answer>(
     file: string,
     parameters: readonly string[] = [],
+    launcher: readonly string[] = [],
   ): Promise<Child<Question, Answer>> {
     const path = fileURLToPath(new URL(file, import.meta.url));
-    const child = new Child<Question, Answer>(fork(path, parameters, { serialization: 'advanced' }));
+    const [execPath, ...execArgv] = [...launcher, process.execPath, ...process.execArgv] as [
+      string,
+      ...string[],
+    ];
+    const child = new Child<Question, Answer>(
+      file,
+      fork(path, parameters, { serialization: 'advanced', execPath, execArgv }),
+    );
     try {
       await child.#next(GRACE_MS);
     } catch (error) {
@@ -62,11 +75,11 @@ export class Child<Question, Answer> {
       };
       const onExit = (): void => {
         settle();
-        reject(new Error(`${child.spawnargs.at(1)} ended`));
+        reject(new Error(`${this.#file} ended`));
       };
       const timer = setTimeout(() => {
         settle();
-        reject(new Error(`${child.spawnargs.at(1)} gave no answer within ${mostMs} ms`));
+        reject(new Error(`${this.#file} gave no answer within ${mostMs} ms`));
       }, mostMs);
       child.on('message', onMessage);
       child.on('exit', onExit);

@@ -1,6 +1,7 @@
 /**
  * A process with an origin that answers every GET after a delay and counts the requests. The path has the size and the
- * delay: `/BYTES/DELAY_MS/…`. Responses are fresh for an hour and have the tags `bench` and the path's second segment.
+ * delay: `/BYTES/DELAY_MS/…`. Responses have the tag `bench`. They are fresh for an hour, or may not be
+ * stored if the path ends with `/no-store`.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -24,7 +25,7 @@ const server = createServer((request, response) => {
   const answer = (): void => {
     response.writeHead(200, [
       'Cache-Control',
-      'max-age=3600',
+      request.url!.endsWith('/no-store') ? 'no-store' : 'max-age=3600',
       'Content-Length',
       String(content.length),
       'Content-Type',

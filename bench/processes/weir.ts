@@ -21,6 +21,11 @@ export interface WeirSetting {
   readonly journal?: string;
   /** The folder for CPU profiles, which are written when the process ends; null: no profiles. */
   readonly profileFolder: string | null;
+  /** Words before the command. */
+  readonly launcher?: readonly string[];
+  /** Options of Node.js, and environment variables in addition to the bench's own. */
+  readonly nodeOptions?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const PROGRAM = fileURLToPath(new URL('../../proxy/cli/weir.ts', import.meta.url));
@@ -31,12 +36,12 @@ const STOP_MS = 15_000;
 /** A real `weir serve` process on free ports, with its files in a temporary folder. */
 export class Weir {
   readonly folder: string;
-  readonly #profileFolder: string | null;
+  readonly #setting: WeirSetting;
   #running: Running;
 
-  private constructor(folder: string, profileFolder: string | null, running: Running) {
+  private constructor(folder: string, setting: WeirSetting, running: Running) {
     this.folder = folder;
-    this.#profileFolder = profileFolder;
+    this.#setting = setting;
     this.#running = running;
   }
 
@@ -45,7 +50,7 @@ export class Weir {
     const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
     writeFileSync(join(folder, FILE), configurationOf(setting));
     try {
-      return new Weir(folder, setting.profileFolder, await launch(folder, setting.profileFolder));
+      return new Weir(folder, setting, await launch(folder, setting));
     } catch (error) {
       rmSync(folder, { recursive: true, force: true });
       throw error;
@@ -67,7 +72,7 @@ export class Weir {
     process.kill('SIGKILL');
     await ended;
     const startedAt = performance.now();
-    this.#running = await launch(this.folder, this.#profileFolder);
+    this.#running = await launch(this.folder, this.#setting);
     while ((await fetch(`${this.adminUrl}/readyz`)).status !== 200);
     return (performance.now() - startedAt) / 1000;
   }
@@ -89,7 +94,7 @@ export class Weir {
 
 /** The members of `GET /stats` that scenarios read. */
 interface WeirStats {
-  readonly disk: { readonly entries: number } | null;
+  readonly disk: { readonly entries: number; readonly evictions: number } | null;
   readonly writes: { readonly waiting: number };
 }
 
@@ -102,13 +107,27 @@ interface Running {
 const FILE = 'weir.yaml';
 const LOG = 'weir.log';
 
-async function launch(folder: string, profileFolder: string | null): Promise<Running> {
+async function launch(
+  folder: string,
+  { profileFolder, launcher = [], nodeOptions = [], env = {} }: WeirSetting,
+): Promise<Running> {
   const profiling = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
   const log = join(folder, LOG);
   // No pipe: the reader would take processor time from the measured process for each line.
   const file = openSync(log, 'w');
-  const child = spawn(process.execPath, [...profiling, PROGRAM, 'serve', '--config', join(folder, FILE)], {
+  const [command, ...parameters] = [
+    ...launcher,
+    process.execPath,
+    ...nodeOptions,
+    ...profiling,
+    PROGRAM,
+    'serve',
+    '--config',
+    join(folder, FILE),
+  ];
+  const child = spawn(command!, parameters, {
     stdio: ['ignore', file, file],
+    env: { ...process.env, ...env },
   });
   closeSync(file);
   try {
