@@ -1,8 +1,8 @@
 import { originForm } from '../../policies/key.ts';
 import { withoutFields, type Fields } from '../../policies/http/fields.ts';
 import type { FeedTrust, StoredMeta, StoringDecision } from '../../policies/model.ts';
-import type { Update } from '../../policies/rfc9111/validation.ts';
-import { entryTags, groupSite, tagOfUrl } from '../../policies/tags.ts';
+import type { ReceivedResponse } from '../../policies/rfc9111/storing.ts';
+import { entryTags, tagOfUrl } from '../../policies/tags.ts';
 import type { OriginCall, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
@@ -10,11 +10,12 @@ import { withTags, type TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from '../store/body.ts';
-import type { EntryHead } from '../store/entry-head.ts';
+import { newEntryHead, type EntryHead } from '../store/entry-head.ts';
 import { EntryWriter } from '../store/entry-writer.ts';
-import type { Learner, Lesson } from '../store/learner.ts';
+import { lessonOf, type Learner, type Lesson } from '../store/learner.ts';
+import { receivedResponse } from '../store/received.ts';
 import type { Tiers } from '../store/tiers.ts';
-import { wallMs, type Clock } from '../threads/clock.ts';
+import type { Clock } from '../threads/clock.ts';
 import { FetchContent } from './fetch-content.ts';
 import type { FetchRequest } from './fetch-request.ts';
 import type { FetchEvents } from './flight-result.ts';
@@ -177,22 +178,15 @@ export class FetchContext {
     const { deps, route, snapshot } = this;
     const known = { tags: this.knownTagNames, tagHashes: this.knownTags };
     const { tags, tagHashes } = withTags(known, meta.responseTags, deps.fence.hasher);
-    const { authority, path, query, key, scheme } = this.request;
-    const baseUrl = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
-    return {
+    return newEntryHead(route, this.request, {
       id: deps.newEntryId(),
-      key,
-      route: route.config.name,
-      origin: route.config.origin,
-      url: `${baseUrl}${originForm(path, query)}`,
       meta,
       tags,
       tagHashes,
       floor: snapshot.floor,
       possiblyStale: snapshot.isPossiblyStale(tagHashes, fields),
       sizeBytes,
-      evictLast: route.config.cache.evict === 'last',
-    };
+    });
   }
 
   lesson(
@@ -202,37 +196,28 @@ export class FetchContext {
     storing: StoringDecision,
     isKept: boolean,
   ): Lesson {
-    const { key, route, method } = this.request;
-    const answer = {
-      ...this.received(fields),
-      status,
-      asked: {
-        method,
-        conditions: own.length > 0 ? 'own' : 'none',
-        // A fresh entry that only the client's directives rejected is in question only if the request validated it.
-        isInQuestion: !replacesServed || own.length > 0,
-      },
-      floor: this.snapshot.floor,
+    const { request, snapshot } = this;
+    const { method } = request;
+    const conditions = own.length > 0 ? 'own' : 'none';
+    // A fresh entry that only the client's directives rejected is in question only if the request validated it.
+    const isInQuestion = !replacesServed || own.length > 0;
+    return lessonOf(request, {
+      ...this.received(status, fields),
+      asked: { method, conditions, isInQuestion },
+      floor: snapshot.floor,
       storing,
       isKept,
-    } as const;
-    return { key, route, answer, urlTag: this.urlTag, entryId: null };
+    });
   }
 
   /** The response with the request that it answers. `range`: the fields by which the rest of a part was requested. */
-  received(fields: Fields, range: Fields = []): Update {
+  received(status: number, fields: Fields, range: Fields = []): ReceivedResponse {
     const { deps, route, snapshot } = this;
     const { request, asksPart, authority } = this.request;
     const asked = asksPart ? request.fields : [...withoutFields(request.fields, RANGE), ...range];
-    return {
-      request: { ...request, fields: asked },
-      fields,
-      requestTimeMs: snapshot.requestTimeMs,
-      responseTimeMs: deps.clock.nowMs(),
-      receiptMs: wallMs(deps.clock),
-      policy: route.config.cache,
-      authority: groupSite(route.originConfig, authority),
-    };
+    const { requestTimeMs } = snapshot;
+    const answered = { request: { ...request, fields: asked }, requestTimeMs, authority, route };
+    return receivedResponse(deps.clock, answered, status, fields);
   }
 
   /** Applies the lesson when storing has ended. `entryId`: the stored entry; null: the response was not stored. */

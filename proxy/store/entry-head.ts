@@ -1,4 +1,6 @@
+import type { OriginConfig, RouteConfig } from '../../policies/config/config.ts';
 import { withoutFields, type Fields } from '../../policies/http/fields.ts';
+import { originForm } from '../../policies/key.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import { joinedTags, withTags, type TagHasher } from '../fence/tag-hash.ts';
 
@@ -28,6 +30,34 @@ export interface EntryHead {
   readonly sizeBytes: number;
   /** Evicted only after all entries without it. */
   readonly evictLast: boolean;
+}
+
+/** What an entry answers. */
+export interface EntryTarget {
+  readonly key: string;
+  readonly scheme: string;
+  /** Effective, of the client's request. */
+  readonly authority: string;
+  readonly path: string;
+  /** As keyed. */
+  readonly query: string;
+}
+
+/** The head of a new entry of the route for the target. */
+export function newEntryHead(
+  { config, originConfig }: { readonly config: RouteConfig; readonly originConfig: OriginConfig },
+  { key, scheme, authority, path, query }: EntryTarget,
+  entry: Omit<EntryHead, 'key' | 'route' | 'origin' | 'url' | 'evictLast'>,
+): EntryHead {
+  const site = originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
+  return {
+    ...entry,
+    key,
+    route: config.name,
+    origin: config.origin,
+    url: `${site}${originForm(path, query)}`,
+    evictLast: config.cache.evict === 'last',
+  };
 }
 
 /**

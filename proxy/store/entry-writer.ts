@@ -48,9 +48,9 @@ export class EntryWriter {
     const { tiers } = options;
     const disk = options.toDisk ? (tiers.disk?.begin(head.id) ?? null) : null;
     if (disk === null && !tiers.memory.admits(Math.max(0, head.sizeBytes))) return null;
-    const storing = new EntryWriter(new StoredEntry(head, null, tiers.sentFieldsOf(head)), options, disk);
-    if (!storing.isLost) return storing;
-    storing.#room.release();
+    const writer = new EntryWriter(new StoredEntry(head, null, tiers.sentFieldsOf(head)), options, disk);
+    if (!writer.isLost) return writer;
+    writer.#room.release();
     return null;
   }
 

@@ -8,6 +8,7 @@ import {
   type LearntResponse,
 } from '../../policies/rfc9111/learning.ts';
 import { decideReuse, isStaleIfErrorStatus, standsIn } from '../../policies/rfc9111/reuse.ts';
+import { tagOfUrl } from '../../policies/tags.ts';
 import { changesFields, namesNewTags, updatedHead, type EntryHead } from './entry-head.ts';
 import type { Tiers } from './tiers.ts';
 import type { StoredEntry } from './entry.ts';
@@ -25,6 +26,19 @@ export interface Lesson {
   readonly urlTag: string;
   /** The id of the entry that the answer is stored as; null: it is not stored. */
   readonly entryId: string | null;
+}
+
+/** `request`: what the origin was asked; `query` as keyed. What it answered is not stored, unless it is said later. */
+export function lessonOf(
+  {
+    key,
+    route,
+    path,
+    query,
+  }: Pick<Lesson, 'key' | 'route'> & { readonly path: string; readonly query: string },
+  answer: LearntResponse,
+): Lesson {
+  return { key, route, answer, urlTag: tagOfUrl(null, path, query), entryId: null };
 }
 
 export interface LearnerDependencies {
@@ -79,7 +93,7 @@ export class Learner {
 
   /**
    * Resolves when no worker serves what the answer has replaced or outdated, and every worker has marked what is stale.
-   * What a 304 confirms is updated by the fetch that asked, not here.
+   * A fetch that is answered with 304 calls `freshen` for the entry that it has asked about.
    */
   async learn(lesson: Lesson): Promise<void> {
     await Promise.all(this.decide(lesson).map((learnt) => this.#carryOut(learnt, lesson)));
@@ -96,6 +110,21 @@ export class Learner {
       if (learning.kind === 'stale') tiers.updateMemory({ ...head, meta: learning.meta });
       else if (isOver(learning)) tiers.dropHere(head);
     }
+  }
+
+  /**
+   * Puts a confirmed entry's new head in place of its old one. `outdates`: older copies lack what the confirmation has
+   * brought, and are invalidated first; else memory has the head on return. Resolves with the head that may be used
+   * then; `written` resolves when every worker finds it on disk. Neither rejects.
+   */
+  async freshen(
+    updated: EntryHead,
+    outdates: boolean,
+    urlTag: string,
+  ): Promise<{ readonly head: EntryHead; readonly written: Promise<void> }> {
+    const { tiers, outdateCopies } = this.#deps;
+    const head = outdates ? await outdateCopies(updated, urlTag) : updated;
+    return { head, written: tiers.update(head) };
   }
 
   #decideFor(entries: readonly StoredEntry[], { answer, entryId }: Lesson): Learnt[] {
@@ -120,7 +149,7 @@ export class Learner {
         await tiers.drop(head);
         return;
       case 'confirmed':
-        if (answer.asked.method === 'HEAD') await this.#freshen(entry, learning.meta, urlTag);
+        if (answer.asked.method === 'HEAD') await this.#freshenByHead(entry, learning.meta, urlTag);
         return;
       case 'nothing':
         return;
@@ -130,13 +159,13 @@ export class Learner {
   }
 
   /** RFC 9111 §4.3.5. Not for an invalidated entry, which only a validator confirms: this HEAD was sent without. */
-  async #freshen(entry: StoredEntry, meta: StoredMeta, urlTag: string): Promise<void> {
-    const { tiers, fence, outdateCopies, tellPeers } = this.#deps;
+  async #freshenByHead(entry: StoredEntry, meta: StoredMeta, urlTag: string): Promise<void> {
+    const { fence, tellPeers } = this.#deps;
     if (fence.verdict(entry).kind !== 'clear') return;
     const updated = updatedHead(entry.head, meta, fence.hasher);
-    const isElsewhere = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
-    const head = isElsewhere ? await outdateCopies(updated, urlTag) : updated;
-    await Promise.all([tiers.update(head), tellPeers(head)]);
+    const outdates = namesNewTags(entry.head, meta) || changesFields(entry.head, meta);
+    const { head, written } = await this.freshen(updated, outdates, urlTag);
+    await Promise.all([written, tellPeers(head)]);
   }
 
   #known(entry: StoredEntry, answer: LearntResponse): KnownResponse {

@@ -13,8 +13,7 @@ export function complete(
   { asked, status, fields }: FetchState & { readonly at: 'complete' },
 ): NextFetchState<'complete'> {
   const { meta, content } = asked.incomplete!;
-  const received = fetch.received(fields, completionFields(meta) ?? []);
-  const decision = decideStoring({ ...received, status });
+  const decision = decideStoring(fetch.received(status, fields, completionFields(meta) ?? []));
   const whole = decision.kind === 'store' ? combinedMeta(decision.meta, meta) : null;
   if (whole === null || whole.part !== null) return { at: 'retry', asked };
   const lesson = fetch.lesson(asked, status, fields, { kind: 'store', meta: whole }, true);

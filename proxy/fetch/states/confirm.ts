@@ -34,8 +34,8 @@ export function confirm(
 }
 
 function confirmOwn(fetch: FetchContext, asked: AskedEntries, entry: StoredEntry, fields: Fields): Next {
-  const { tiers, learner, outdateCopies } = fetch.deps;
-  const decision = freshen(entry.meta, fetch.received(fields));
+  const { tiers, learner } = fetch.deps;
+  const decision = freshen(entry.meta, fetch.received(304, fields));
   if (decision.kind === 'not' && decision.reason !== 'request-no-store') {
     // The entry may not be kept: no worker may serve it once the request is sent again.
     const learnt = learner.learn(fetch.lesson(asked, 304, fields, decision, false));
@@ -47,22 +47,23 @@ function confirmOwn(fetch: FetchContext, asked: AskedEntries, entry: StoredEntry
   const confirmed = confirmedEntry(fetch, entry, meta, fields);
   if (decision.kind === 'not') return deliverConfirmed(confirmed, fields);
   // A client must not receive new tags or fields while a copy without them can still be served.
-  if (namesNewTags(entry.head, meta) || (asked.replacesServed && changesFields(entry.head, meta))) {
-    const until = outdateCopies(confirmed.head, fetch.urlTag).then((head) => {
-      void tiers.update(head);
+  const outdates =
+    namesNewTags(entry.head, meta) || (asked.replacesServed && changesFields(entry.head, meta));
+  const freshened = learner.freshen(confirmed.head, outdates, fetch.urlTag);
+  if (outdates) {
+    const until = freshened.then(({ head }) => {
       const latest = new StoredEntry(head, confirmed.content, tiers.sentFieldsOf(head));
       return deliverConfirmed(latest, fields);
     });
     return { at: 'publish', until, content: null };
   }
-  void tiers.update(confirmed.head);
   return deliverConfirmed(confirmed, fields);
 }
 
 /** Stores the content of another variant as a new entry for this request. The other entry does not change. */
 function adoptOther(fetch: FetchContext, asked: AskedEntries, other: StoredEntry, fields: Fields): Next {
   const content = other.content ?? fetch.deps.tiers.read(other.head);
-  const decision = content === null ? null : adopt(other.meta, fetch.received(fields));
+  const decision = content === null ? null : adopt(other.meta, fetch.received(304, fields));
   const writer =
     decision?.kind === 'store' ? fetch.beginWriter(decision.meta, other.head.sizeBytes, fields, null) : null;
   if (writer === null) return { at: 'retry', asked };

@@ -18,7 +18,7 @@ export function judgeHead(
   }
   if (status === 304 && asked.own.length + asked.others.length > 0) return { at: 'confirm', asked, fields };
   if (asked.incomplete !== null && status === 206) return { at: 'complete', asked, status, fields };
-  const decision = decideStoring({ ...fetch.received(fields), status });
+  const decision = decideStoring(fetch.received(status, fields));
   if (decision.kind === 'store') return { at: 'storable', asked, status, fields, meta: decision.meta };
   const lesson = fetch.lesson(asked, status, fields, decision, false);
   return { at: 'private', status, fields, reason: decision.reason, lesson };

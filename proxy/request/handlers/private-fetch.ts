@@ -2,13 +2,13 @@ import { downstreamFields, passedFields, rewritesLifetime } from '../../../polic
 import { withoutFields, type Fields } from '../../../policies/http/fields.ts';
 import { hasUnkeyedFields, originForm } from '../../../policies/key.ts';
 import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
-import { decideStoring } from '../../../policies/rfc9111/storing.ts';
-import { groupSite, tagOfUrl } from '../../../policies/tags.ts';
-import { wallMs, type Clock } from '../../threads/clock.ts';
+import { decideStoring, type ReceivedResponse } from '../../../policies/rfc9111/storing.ts';
+import type { Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { Fetches } from '../../fetch/fetches.ts';
 import type { PassedAnswer } from '../../fetch/sharing.ts';
-import type { Learner, Lesson } from '../../store/learner.ts';
+import { lessonOf, type Learner, type Lesson } from '../../store/learner.ts';
+import { receivedResponse } from '../../store/received.ts';
 import { fetchRequestOf, type FetchReason } from '../fetch-requests.ts';
 import type { PassHandler } from './pass.ts';
 import type { Positions } from '../positions.ts';
@@ -34,8 +34,15 @@ export class PrivateFetch {
   /** Where the origin fails, `standIn` may respond in its place; false: nothing stands in. */
   begin(context: KeyedContext, reason: string, why: FetchReason, standIn: () => boolean): void {
     const { passHandler, flights, fence, clock } = this.#deps;
-    const asked = { floor: fence.published(), requestTimeMs: clock.nowMs() };
-    const { requestTimeMs } = asked;
+    const floor = fence.published();
+    const answered = {
+      request: { method: 'GET', fields: context.exchange.fields },
+      requestTimeMs: clock.nowMs(),
+      authority: context.authority,
+      route: context.route,
+    };
+    const received = (status: number, fields: Fields): ReceivedResponse =>
+      receivedResponse(clock, answered, status, fields);
     const yieldsLesson = mayYieldLesson(context, why);
     const note = (answer: PassedAnswer): void => {
       // A request that is passed for another reason may fail for that reason.
@@ -49,11 +56,11 @@ export class PrivateFetch {
         const ownFields = (): Fields => this.#deps.positions.ofPassed(context, fields);
         note({ kind: 'answered', status });
         if (reason === 'uncacheable') {
-          const decision = decideStoring(this.#received(context, status, fields, requestTimeMs));
+          const decision = decideStoring(received(status, fields));
           if (decision.kind === 'store')
             flights.forgetHitForMiss(fetchRequestOf(context, 'client', why.stale));
         }
-        const lesson = yieldsLesson ? this.#lesson(context, why, { ...asked, status, fields }) : null;
+        const lesson = yieldsLesson ? lessonFrom(context, why, floor, received(status, fields)) : null;
         if (lesson === null || !this.#deps.learner.concerns(lesson, why.stale !== null)) return ownFields();
         return this.#deps.learner.learn(lesson).then(ownFields);
       },
@@ -62,7 +69,7 @@ export class PrivateFetch {
         const { cache } = context.route.config;
         if (!rewritesLifetime(cache)) return passedFields(fields, cache);
         const stored = status === 304 ? 200 : status;
-        const decision = decideStoring(this.#received(context, stored, fields, requestTimeMs));
+        const decision = decideStoring(received(stored, fields));
         return decision.kind === 'store' ? downstreamFields(fields, cache) : passedFields(fields, cache);
       },
       // Only the origin may evaluate the client's own condition.
@@ -78,36 +85,24 @@ export class PrivateFetch {
       },
     });
   }
+}
 
-  #lesson(context: KeyedContext, why: FetchReason, answered: Answered): Lesson {
-    const { exchange, key, route, request } = context;
-    const { status, fields, floor, requestTimeMs } = answered;
-    const received = this.#received(context, status, fields, requestTimeMs);
-    const answer = {
-      ...received,
-      // Plain data: it is sent to other workers.
-      request: { ...received.request, written: request.written ?? [] },
-      asked: { method: exchange.method, conditions: 'client', isInQuestion: why.stale !== null },
-      floor,
-      storing: decideStoring(received),
-      isKept: false,
-    } as const;
-    const urlTag = tagOfUrl(null, context.path, context.keyedQuery);
-    return { key, route: route.config.name, answer, urlTag, entryId: null };
-  }
-
-  #received(context: KeyedContext, status: number, fields: Fields, requestTimeMs: number) {
-    return {
-      request: { method: 'GET', fields: context.exchange.fields },
-      status,
-      fields,
-      requestTimeMs,
-      responseTimeMs: this.#deps.clock.nowMs(),
-      receiptMs: wallMs(this.#deps.clock),
-      policy: context.route.config.cache,
-      authority: groupSite(context.route.originConfig, context.authority),
-    };
-  }
+function lessonFrom(
+  { exchange, key, route, request, path, keyedQuery }: KeyedContext,
+  { stale }: FetchReason,
+  floor: number,
+  received: ReceivedResponse,
+): Lesson {
+  const asked = { key, route: route.config.name, path, query: keyedQuery };
+  return lessonOf(asked, {
+    ...received,
+    // Plain data: it is sent to other workers.
+    request: { ...received.request, written: request.written ?? [] },
+    asked: { method: exchange.method, conditions: 'client', isInQuestion: stale !== null },
+    floor,
+    storing: decideStoring(received),
+    isKept: false,
+  });
 }
 
 /**
@@ -127,10 +122,3 @@ const CONDITIONS: ReadonlySet<string> = new Set([
   'if-unmodified-since',
   'range',
 ]);
-
-interface Answered {
-  readonly status: number;
-  readonly fields: Fields;
-  readonly floor: number;
-  readonly requestTimeMs: number;
-}

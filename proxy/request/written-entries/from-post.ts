@@ -4,9 +4,8 @@ import { writtenFields } from '../../../policies/http/forwarding.ts';
 import { isSteered, originForm } from '../../../policies/key.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
 import { decidePostEntry } from '../../../policies/rfc9111/post-entry.ts';
-import { groupSite } from '../../../policies/tags.ts';
-import { wallMs } from '../../threads/clock.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
+import { receivedResponse } from '../../store/received.ts';
 import { keyOfContext, sentFields, type RoutedContext } from '../context.ts';
 import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
@@ -78,27 +77,17 @@ export class PostResponseEntry {
     const { exchange, route, scheme, authority, path, query } = this.#context;
     if (Number(fieldValue(fields, 'content-length') ?? 0) > MAX_ENTRY_BYTES) return false;
     const { method } = exchange;
-    const decision = decidePostEntry(
-      {
-        request: { method, fields: exchange.fields, written: writtenFields(sentFields(this.#context)) },
-        status,
-        fields,
-        requestTimeMs: this.#requestTimeMs,
-        responseTimeMs: this.#entryStore.clock.nowMs(),
-        receiptMs: wallMs(this.#entryStore.clock),
-        policy: route.config.cache,
-        authority: groupSite(route.originConfig, authority),
-      },
-      {
-        method,
-        target: originForm(path, query),
-        authority,
-        scheme,
-        aliases: route.originConfig.urls,
-        status,
-        fields,
-      },
-    );
+    const request = { method, fields: exchange.fields, written: writtenFields(sentFields(this.#context)) };
+    const answered = { request, requestTimeMs: this.#requestTimeMs, authority, route };
+    const decision = decidePostEntry(receivedResponse(this.#entryStore.clock, answered, status, fields), {
+      method,
+      target: originForm(path, query),
+      authority,
+      scheme,
+      aliases: route.originConfig.urls,
+      status,
+      fields,
+    });
     if (decision.kind === 'not') return false;
     this.#meta = decision.meta;
     this.#tags = tagsOfTarget(this.#context, decision.meta);

@@ -3,10 +3,9 @@ import { decideBypass } from '../../../policies/bypass.ts';
 import { fieldValue, withoutFields, type Fields } from '../../../policies/http/fields.ts';
 import { isSteered } from '../../../policies/key.ts';
 import { decideStoring } from '../../../policies/rfc9111/storing.ts';
-import { groupSite } from '../../../policies/tags.ts';
-import { wallMs } from '../../threads/clock.ts';
 import { representationOfPut } from '../../../policies/writes.ts';
 import type { StoredMeta } from '../../../policies/model.ts';
+import { receivedResponse } from '../../store/received.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
 import { storeEntry, MAX_ENTRY_BYTES, tagsOfTarget, type EntryStore } from './store-entry.ts';
 
@@ -63,16 +62,10 @@ export class PutEntry {
     const { exchange, route, authority } = this.#context;
     const fields = representationOfPut(exchange.fields, status, response);
     if (fields === null || this.#isTooLarge || !this.body.readableEnded) return null;
-    const decision = decideStoring({
-      request: { method: 'GET', fields: withoutFields(exchange.fields, OF_THE_PUT) },
-      status: 200,
-      fields: [...fields, 'Content-Length', String(this.#bytes)],
-      requestTimeMs: this.#requestTimeMs,
-      responseTimeMs: this.#entryStore.clock.nowMs(),
-      receiptMs: wallMs(this.#entryStore.clock),
-      policy: route.config.cache,
-      authority: groupSite(route.originConfig, authority),
-    });
+    const request = { method: 'GET', fields: withoutFields(exchange.fields, OF_THE_PUT) };
+    const answered = { request, requestTimeMs: this.#requestTimeMs, authority, route };
+    const sized = [...fields, 'Content-Length', String(this.#bytes)];
+    const decision = decideStoring(receivedResponse(this.#entryStore.clock, answered, 200, sized));
     if (decision.kind === 'not') return null;
     this.#meta = decision.meta;
     this.#tags = tagsOfTarget(this.#context, decision.meta);

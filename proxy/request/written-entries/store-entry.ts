@@ -1,12 +1,11 @@
 import type { StoredMeta } from '../../../policies/model.ts';
 import { entryTags } from '../../../policies/tags.ts';
-import type { EntryHead } from '../../store/entry-head.ts';
+import { newEntryHead } from '../../store/entry-head.ts';
 import type { Tiers } from '../../store/tiers.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { TagHasher } from '../../fence/tag-hash.ts';
 import { FlightBody } from '../../store/body.ts';
 import { EntryWriter } from '../../store/entry-writer.ts';
-import { originForm } from '../../../policies/key.ts';
 import { keyOfContext, type RoutedContext } from '../context.ts';
 
 /** Where the entry from a write is stored. */
@@ -53,23 +52,17 @@ export function storeEntry(
   const { route, authority, scheme, path } = context;
   const { tiers, newEntryId } = entryStore;
   const { meta, tags, floor, content } = written;
-  const baseUrl = route.originConfig.hostHeader === 'client' ? `${scheme}://${authority}` : '';
-  const { key, query } = keyOfContext(context);
-  const head: EntryHead = {
+  const target = { ...keyOfContext(context), scheme, authority, path };
+  const head = newEntryHead(route, target, {
     id: newEntryId(),
-    key,
-    route: route.config.name,
-    origin: route.config.origin,
-    url: `${baseUrl}${originForm(path, query)}`,
     meta,
     tags,
     tagHashes: entryStore.hasher.hash(tags),
     floor,
     possiblyStale: false,
     sizeBytes: content.length,
-    evictLast: route.config.cache.evict === 'last',
-  };
-  const storing = EntryWriter.begin(head, {
+  });
+  const writer = EntryWriter.begin(head, {
     tiers,
     maxObjectBytes: MAX_ENTRY_BYTES,
     maxVariants: route.config.cache.maxVariants,
@@ -77,19 +70,19 @@ export function storeEntry(
     newEntryId: null,
     over: () => {},
   });
-  if (storing === null) return;
+  if (writer === null) return;
   const body = new FlightBody({
     windowBytes: MAX_ENTRY_BYTES,
-    keepsAll: storing.inMemory,
-    isStored: storing.onDisk,
+    keepsAll: writer.inMemory,
+    isStored: writer.onDisk,
     pause: () => {},
     resume: () => {},
     onDeserted: () => {},
   });
-  storing.attach(body);
+  writer.attach(body);
   if (content.length > 0) {
     body.append(content);
-    storing.append(content);
+    writer.append(content);
   }
-  storing.finish([]);
+  writer.finish([]);
 }
