@@ -163,7 +163,11 @@ export class Fence {
     const placed = this.#place(invalidation);
     const synced = this.#persist(placed, also);
     if (this.#mechanisms.durableBeforeAnswer) await synced;
-    else synced.catch(() => {});
+    else {
+      synced.catch(() => {
+        // `#persist` counts the failure, and the next commit that succeeds writes the records.
+      });
+    }
     return { sequence: placed.sequence, tags: tags.length, isTouched };
   }
 
@@ -252,8 +256,9 @@ export class Fence {
     this.#writer.release(held);
     const last = placed.pop()!;
     for (const each of placed) {
-      // `#persist` counts the failure, and the next commit that succeeds writes the records.
-      await this.#persist(each, undefined).catch(() => {});
+      await this.#persist(each, undefined).catch(() => {
+        // `#persist` counts the failure, and the next commit that succeeds writes the records.
+      });
     }
     await this.#persist(last, also);
     return last.sequence;

@@ -3,6 +3,7 @@ import type { Config } from '../../policies/config/config.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
 import type { Control, Readiness } from '../admin/dependencies.ts';
 import type { WaitsFor } from '../admin/waits-for.ts';
+import { NotDurableError } from '../fence/fence.ts';
 import { hitForMissBuffer } from '../fetch/hit-for-miss.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { Mechanisms } from '../mechanisms.ts';
@@ -272,11 +273,14 @@ export class Coordinator {
         this.#routeCounters.retire(instance);
         this.#writes.workerDied(instance);
       },
-      onFailed: (index, call, error) =>
+      onFailed: (index, call, error) => {
+        // The fence counts its failures, and the worker logs those that it does not answer with an error.
+        if (error instanceof NotDurableError) return;
         log.error(
           { event: 'worker-call-failed', worker: index, call, err: error },
           'a call of a worker failed',
-        ),
+        );
+      },
     };
     const { port } = mainPort;
     this.#pool = new WorkerPool(options, this.#runtimeConfiguration(config), port);

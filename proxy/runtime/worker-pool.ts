@@ -27,7 +27,7 @@ export interface WorkerPoolOptions {
   ): Omit<Handlers<CoordinatorCalls>, 'listening' | 'listenFailed'>;
   /** Called when a worker ends unexpectedly. The pool replaces it. */
   onDeath(index: number, instance: number, reason: string): void;
-  /** Called when a one-way call of a worker fails. */
+  /** Called when a call of a worker fails, also one whose error the worker gets. */
   onFailed(index: number, call: string, error: unknown): void;
   /** Starts a thread of `WORKER_FILE`; tests replace it to delay a worker. */
   readonly newWorker?: ((file: URL, start: WorkerStart) => Worker) | undefined;

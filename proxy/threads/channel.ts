@@ -34,7 +34,7 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
   #next = 0;
   #isClosed = false;
 
-  /** `onFailed` receives the errors of calls that failed here and have no waiting caller. */
+  /** `onFailed` receives the errors of calls that failed here. A waiting caller gets only their message and code. */
   constructor(port: Port, handlers: Handlers<Ours>, onFailed: (name: string, error: unknown) => void) {
     this.#port = port;
     this.#handlers = handlers;
@@ -78,6 +78,7 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
         this.#serve(message.name, message.argument).then(
           (result) => this.#post({ kind: 'done', id: message.id, result }),
           (error: unknown) => {
+            this.#onFailed(message.name, error);
             const { message: text, code } = error as { message?: string; code?: string };
             this.#post({ kind: 'failed', id: message.id, message: text ?? String(error), code });
           },

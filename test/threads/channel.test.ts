@@ -34,7 +34,13 @@ describe('a channel', () => {
   it('answers calls, and tells the caller what failed and by which code', async () => {
     expect(await caller.call('double', 21)).toBe(42);
     await expect(caller.call('fail', null)).rejects.toMatchObject({ message: 'no', code: 'ENO' });
+  });
+
+  it('notes the failure of a call where it failed, also for a waiting caller', async () => {
+    expect(await caller.call('double', 21)).toBe(42);
     expect(failures).toEqual([]);
+    await expect(caller.call('fail', null)).rejects.toThrow('no');
+    expect(failures).toEqual([['fail', 'no']]);
   });
 
   it('notes the failure of what was told where it failed, and goes on', async () => {

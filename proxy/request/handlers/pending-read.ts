@@ -52,6 +52,7 @@ export class PendingReadHandler {
     const queues = queriesOf(context).map((query) => orderQueueOf(context, query));
     this.#deps.journal.readPending({ queues, mode, waitMs }).then(
       (pending) => this.#respond(context, pending, otherwise),
+      // The coordinator logs a call that fails. The cache answers as it does after the wait.
       () => this.#respond(context, { kind: 'none' }, otherwise),
     );
   }

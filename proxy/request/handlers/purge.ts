@@ -52,6 +52,7 @@ export class PurgeHandler {
         exchange.respond(200, ['Content-Type', 'application/json', 'Cache-Control', 'no-store'], content);
         this.#accessRecords.whenEnded(context, 'purge', '', 200);
       },
+      // The fence counts a failure to write the state; the coordinator logs any other.
       () => refuse(context, this.#accessRecords, 'purge-not-durable'),
     );
   }

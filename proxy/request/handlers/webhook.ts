@@ -36,7 +36,7 @@ export class WebhookHandler {
         if (body === 'too-many') return TOO_MANY;
         return this.#deliver({ path, method, fields, body });
       })
-      // The coordinator is stopping; the sender will retry.
+      // The coordinator is stopping, or has logged why the call failed; the sender will retry.
       .catch((): DeliveryAnswer => ({ status: 503, detail: 'Weir is stopping.' }))
       .then((answer) => {
         if (answer === null) this.#accessRecords.abandoned(context, 'delivery');

@@ -99,6 +99,7 @@ export class WriteAroundHandler {
   /** Passes the request on. What RFC 9111 §4.4 and the route name is invalid before the client gets the response. */
   async #around(context: RoutedContext, sent: SentInstead): Promise<void> {
     const { journal, accessRecords } = this.#deps;
+    // The coordinator logs a call that fails.
     const admission = await journal.takeSlot(this.#unheld(context)).catch(() => null);
     if (context.exchange.closed) {
       if (admission?.kind === 'admitted') journal.giveSlot(admission.slot);
@@ -152,6 +153,7 @@ export class WriteAroundHandler {
     try {
       await this.#deps.journal.holdUnknown({ ...write, slot });
     } catch {
+      // The coordinator counts or logs the failure. Without a hold, at least what was stored before is invalidated.
       await this.#invalidate(write.tags);
     }
   }

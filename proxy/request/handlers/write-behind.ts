@@ -116,6 +116,7 @@ export class WriteBehindHandler {
         ],
         waitMs,
       })
+      // The coordinator logs a call that fails.
       .catch(() => ({ kind: 'not-durable' }) as const);
     if (accepted.kind === 'accepted') {
       // The journal holds the content now: a client that waits for a response takes no room.
@@ -130,6 +131,7 @@ export class WriteBehindHandler {
     { id, progress, ticket }: AcceptedWrite & { readonly kind: 'accepted' },
   ): Promise<void> {
     const { journal, accessRecords } = this.#deps;
+    // The coordinator logs a call that fails. The write is durable, so the client gets its acknowledgement.
     const waited = ticket === null ? null : await journal.originResponse(ticket).catch(() => null);
     if (context.exchange.closed) accessRecords.whenEnded(context, 'write', 'behind', 0);
     else if (waited?.kind === 'response') this.#respond(context, id, waited.response);

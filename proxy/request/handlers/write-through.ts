@@ -63,6 +63,7 @@ export class WriteThroughHandler {
         waiting: queue.size,
         maxProcessingMs,
       })
+      // The coordinator logs a call that fails.
       .catch(() => ({ kind: 'not-durable' }) as const);
     switch (admission.kind) {
       case 'admitted':
@@ -129,7 +130,7 @@ export class WriteThroughHandler {
     return laterTags(inForce, context.route.originConfig, sentWrite(context), response);
   }
 
-  /** Where the call fails, the coordinator is stopping, and the next start finds the hold as one of unknown outcome. */
+  /** If the call fails, which the coordinator logs, the next start finds the hold as one of unknown outcome. */
   async #settle(
     hold: number,
     outcome: WriteOutcome,
