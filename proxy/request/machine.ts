@@ -1,7 +1,7 @@
 /**
  * The life of a client's request, as a state machine. Each step does one thing and returns the next; a step that waits
- * returns null, and the machine goes on when what it waits for has come. The origin's side is a machine of its own, in
- * `proxy/fetch`.
+ * returns null, and the machine goes on when what it waits for has come. `steps.ts` lists the steps. The origin's side
+ * is a machine of its own, in `proxy/fetch`.
  */
 import { decideBypass } from '../../policies/bypass.ts';
 import type { ForwardReason } from '../../policies/http/cache-status.ts';
@@ -25,7 +25,6 @@ import {
 import type { FenceReader } from '../fence/reader.ts';
 import type { FetchedEntry, FetchResult } from '../fetch/fetch-request.ts';
 import type { Peer } from '../fetch/peers/peers.ts';
-import type { ErrorCode } from '../http/error-responses.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
 import type { StoredEntry } from '../store/entry.ts';
@@ -42,9 +41,9 @@ import {
   type RequestContext,
   type RoutedContext,
 } from './context.ts';
-import { originFailed, refuse, type ErrorParts } from './error-responses.ts';
+import { originFailed, refuse } from './error-responses.ts';
 import { MISSING, type FetchReason } from './fetch-requests.ts';
-import type { CollapsedFetch, PassedResult } from './handlers/collapsed-fetch.ts';
+import type { CollapsedFetch } from './handlers/collapsed-fetch.ts';
 import { respondAsFinalRecipient } from './handlers/final-recipient.ts';
 import type { PassHandler } from './handlers/pass.ts';
 import type { PendingReadHandler } from './handlers/pending-read.ts';
@@ -56,123 +55,7 @@ import type { TunnelHandler } from './handlers/tunnel.ts';
 import type { WebhookHandler } from './handlers/webhook.ts';
 import type { WriteAroundHandler } from './handlers/write-around.ts';
 import type { Positions } from './positions.ts';
-
-/** Every step with those that may follow it. A step without followers responds, or hands the request to a handler for good. */
-export const STEPS = {
-  arrive: ['purge', 'route'],
-  route: [
-    'refuse', // ambiguous, looping, no route, or another method
-    'final-recipient', // OPTIONS *, Max-Forwards: 0
-    'webhook',
-    'tunnel',
-    'pass', // safe methods other than GET and HEAD
-    'write',
-    'pending',
-    'position',
-    'key',
-  ],
-  // GET and HEAD.
-  pending: ['position', 'key'],
-  position: ['key', 'pass'],
-  key: ['lookup', 'pass'],
-  lookup: ['decide', 'ask-peer', 'ask-origin'],
-  'ask-peer': ['decide', 'ask-origin'],
-  decide: ['serve', 'serve-stale', 'look-further', 'ask-origin', 'private-fetch'],
-  'look-further': ['ask-peer', 'decide'],
-  serve: ['private-fetch', 'discard'],
-  'serve-stale': ['private-fetch', 'discard'],
-  'ask-origin': ['fetch', 'private-fetch', 'refuse'],
-  fetch: ['serve-fetched', 'relay', 'stand-in', 'private-fetch', 'refuse'],
-  'serve-fetched': ['private-fetch', 'discard'],
-  'private-fetch': ['stand-in', 'refuse'],
-  'stand-in': ['private-fetch', 'discard'],
-  discard: ['lookup', 'private-fetch'],
-  // Ends.
-  purge: [],
-  webhook: [],
-  'final-recipient': [],
-  tunnel: [],
-  pass: [],
-  write: [],
-  relay: [],
-  refuse: [],
-} as const satisfies Record<string, readonly string[]>;
-
-export type StepName = keyof typeof STEPS;
-
-/** What each step is given. */
-interface Given {
-  readonly purge: { readonly context: RequestContext };
-  readonly route: { readonly context: RequestContext };
-  readonly 'final-recipient': { readonly context: RequestContext };
-  readonly webhook: { readonly context: RequestContext; readonly path: string; readonly maxBytes: number };
-  readonly refuse: {
-    readonly context: RequestContext | RoutedContext;
-    readonly code: ErrorCode;
-    readonly parts?: ErrorParts;
-  };
-  readonly tunnel: { readonly context: RoutedContext };
-  readonly write: { readonly context: RoutedContext };
-  readonly pass: { readonly context: RoutedContext; readonly reason: string };
-  readonly pending: { readonly context: RoutedContext };
-  readonly position: { readonly context: RoutedContext };
-  readonly key: { readonly context: RoutedContext };
-  readonly lookup: { readonly context: KeyedContext };
-  readonly 'ask-peer': {
-    readonly context: KeyedContext;
-    readonly peer: Peer;
-    /** Taken where the peer has nothing. */
-    readonly otherwise: Next<'ask-peer'>;
-  };
-  readonly decide: {
-    readonly context: KeyedContext;
-    readonly entry: StoredEntry;
-    /** Whether the disk and other workers' memory were searched for later copies. */
-    readonly isLatest: boolean;
-  };
-  readonly 'look-further': { readonly context: KeyedContext; readonly entry: StoredEntry };
-  readonly serve: {
-    readonly context: KeyedContext;
-    readonly entry: StoredEntry;
-    readonly ttlSeconds: number;
-  };
-  readonly 'serve-stale': {
-    readonly context: KeyedContext;
-    readonly entry: StoredEntry;
-    readonly ttlSeconds: number;
-    readonly refresh: boolean;
-    readonly reason: string;
-  };
-  readonly 'ask-origin': { readonly context: KeyedContext; readonly why: FetchReason };
-  readonly fetch: { readonly context: KeyedContext; readonly why: FetchReason };
-  readonly 'serve-fetched': {
-    readonly context: KeyedContext;
-    readonly why: FetchReason;
-    readonly fetched: FetchedEntry;
-  };
-  readonly relay: {
-    readonly context: KeyedContext;
-    readonly why: FetchReason;
-    readonly passed: PassedResult;
-  };
-  readonly 'private-fetch': {
-    readonly context: KeyedContext;
-    readonly why: FetchReason;
-    readonly reason: string;
-  };
-  readonly 'stand-in': { readonly context: KeyedContext; readonly why: FetchReason };
-  readonly discard: {
-    readonly context: KeyedContext;
-    readonly entry: StoredEntry;
-    /** Taken once no worker finds the entry. */
-    readonly afterwards: Next<'discard'>;
-  };
-}
-
-type Step = { [Name in keyof Given]: { readonly to: Name } & Given[Name] }[keyof Given];
-
-/** What a step may return: a step that the list allows, or null. */
-type Next<From extends StepName> = Extract<Step, { readonly to: (typeof STEPS)[From][number] }> | null;
+import type { Next, Step, StepName } from './steps.ts';
 
 export interface RequestMachineDependencies extends Judge<ActiveRoute> {
   readonly fence: FenceReader;

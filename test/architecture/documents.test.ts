@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TRANSITIONS } from '../../proxy/fetch/machine.ts';
-import { STEPS, type StepName } from '../../proxy/request/machine.ts';
+import { STEPS, type StepName } from '../../proxy/request/steps.ts';
 import { METRICS } from '../../proxy/runtime/metric-definitions.ts';
 import { MODULES } from './modules.ts';
 

@@ -5,7 +5,7 @@ import { tagOfUrl } from '../../policies/tags.ts';
 import type { OriginFailure, OriginRequest } from '../../origin-adapters/origin.ts';
 import { HealthCells } from '../../proxy/feeds/health-cells.ts';
 import type { FeedState } from '../../proxy/feeds/sink.ts';
-import { STEPS } from '../../proxy/request/machine.ts';
+import { STEPS } from '../../proxy/request/steps.ts';
 import type { RuntimeDependencies } from '../../proxy/runtime/worker-runtime.ts';
 import type { ContentOnDisk, DiskTier } from '../../proxy/store/disk-tier.ts';
 import type { EntryHead } from '../../proxy/store/entry-head.ts';
