@@ -46,14 +46,17 @@ import { MISSING, type FetchReason } from './fetch-requests.ts';
 import type { CollapsedFetch } from './handlers/collapsed-fetch.ts';
 import { respondAsFinalRecipient } from './handlers/final-recipient.ts';
 import type { PassHandler } from './handlers/pass.ts';
-import type { PendingReadHandler } from './handlers/pending-read.ts';
+import { mayHaveWrites, type PendingReadHandler } from './handlers/pending-read.ts';
 import type { PrivateFetch } from './handlers/private-fetch.ts';
 import type { PurgeHandler } from './handlers/purge.ts';
 import type { Refreshes } from './handlers/refreshes.ts';
 import type { EntryHandler, Served } from './handlers/serve.ts';
 import type { TunnelHandler } from './handlers/tunnel.ts';
 import type { WebhookHandler } from './handlers/webhook.ts';
+import { readSmallContent } from './handlers/small-content.ts';
 import type { WriteAroundHandler } from './handlers/write-around.ts';
+import type { WriteBehindHandler } from './handlers/write-behind.ts';
+import type { SentInstead, WriteThroughHandler } from './handlers/write-through.ts';
 import type { Positions } from './positions.ts';
 import type { Next, Step, StepName } from './steps.ts';
 
@@ -67,7 +70,9 @@ export interface RequestMachineDependencies extends Judge<ActiveRoute> {
   readonly webhook: WebhookHandler;
   readonly tunnel: TunnelHandler;
   readonly pass: PassHandler;
-  readonly write: WriteAroundHandler;
+  readonly writeAround: WriteAroundHandler;
+  readonly writeThrough: WriteThroughHandler;
+  readonly writeBehind: WriteBehindHandler;
   readonly pendingReads: PendingReadHandler;
   readonly serve: EntryHandler;
   readonly fetch: CollapsedFetch;
@@ -165,7 +170,16 @@ export class RequestMachine {
         this.#deps.fetch.relay(step.context, step.why, step.passed);
         return null;
       case 'write':
-        this.#deps.write.enter(step.context);
+        return this.#write(step.context);
+      case 'read-content':
+        return this.#readContent(step.context, step.policy);
+      case 'write-behind':
+        return this.#writeBehind(step.context);
+      case 'write-around':
+        this.#deps.writeAround.enter(step.context, step.sent);
+        return null;
+      case 'write-through':
+        this.#deps.writeThrough.enter(step.context, step.reason, step.sent);
         return null;
       case 'tunnel':
         this.#deps.tunnel.enter(step.context);
@@ -246,6 +260,40 @@ export class RequestMachine {
     if (target.isAmbiguous) return { to: 'pass', context: routed, reason: 'ambiguous-path' };
     if (this.#deps.pendingReads.concerns(routed)) return { to: 'pending', context: routed };
     return this.#toCache(routed);
+  }
+
+  #write(context: RoutedContext): Next<'write'> {
+    const { policy } = context.route.config.write;
+    switch (policy) {
+      case 'around':
+      case 'through':
+        return { to: 'read-content', context, policy };
+      case 'behind':
+        return { to: 'write-behind', context };
+      default:
+        return policy satisfies never;
+    }
+  }
+
+  #readContent(context: RoutedContext, policy: 'around' | 'through'): null {
+    readSmallContent(context, this.#deps.accessRecords, (sent) =>
+      this.#resume('read-content', context, () => this.#toOrigin(context, policy, sent)),
+    );
+    return null;
+  }
+
+  /** The order of a URL holds across policies: its writes in the journal go before a write around. */
+  #toOrigin(context: RoutedContext, policy: 'around' | 'through', sent: SentInstead): Next<'read-content'> {
+    return policy === 'through' || mayHaveWrites(context, this.#deps.fence)
+      ? { to: 'write-through', context, reason: policy, sent }
+      : { to: 'write-around', context, sent };
+  }
+
+  #writeBehind(context: RoutedContext): null {
+    this.#deps.writeBehind.enter(context, (reason, sent) =>
+      this.#resume('write-behind', context, () => ({ to: 'write-through', context, reason, sent })),
+    );
+    return null;
   }
 
   #toCache(context: RoutedContext): Extract<Step, { readonly to: 'position' | 'key' }> {

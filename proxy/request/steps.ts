@@ -7,6 +7,7 @@ import type { KeyedContext, RequestContext, RoutedContext } from './context.ts';
 import type { ErrorParts } from './error-responses.ts';
 import type { FetchReason } from './fetch-requests.ts';
 import type { PassedResult } from './handlers/collapsed-fetch.ts';
+import type { SentInstead } from './handlers/write-through.ts';
 
 /** Every step with those that may follow it. A step without followers responds, or hands the request to a handler for good. */
 export const STEPS = {
@@ -17,7 +18,7 @@ export const STEPS = {
     'webhook',
     'tunnel',
     'pass', // safe methods other than GET and HEAD
-    'write',
+    'write', // unsafe methods
     'pending',
     'position',
     'key',
@@ -38,13 +39,18 @@ export const STEPS = {
   'private-fetch': ['stand-in', 'refuse'],
   'stand-in': ['private-fetch', 'discard'],
   discard: ['lookup', 'private-fetch'],
+  // Unsafe methods, by the route's write policy.
+  write: ['read-content', 'write-behind'],
+  'read-content': ['write-around', 'write-through'],
+  'write-behind': ['write-through'], // what the journal does not take
   // Ends.
   purge: [],
   webhook: [],
   'final-recipient': [],
   tunnel: [],
   pass: [],
-  write: [],
+  'write-around': [],
+  'write-through': [],
   relay: [],
   refuse: [],
 } as const satisfies Record<string, readonly string[]>;
@@ -64,6 +70,14 @@ interface Given {
   };
   readonly tunnel: { readonly context: RoutedContext };
   readonly write: { readonly context: RoutedContext };
+  readonly 'read-content': { readonly context: RoutedContext; readonly policy: 'around' | 'through' };
+  readonly 'write-around': { readonly context: RoutedContext; readonly sent: SentInstead };
+  readonly 'write-through': {
+    readonly context: RoutedContext;
+    readonly reason: string;
+    readonly sent: SentInstead;
+  };
+  readonly 'write-behind': { readonly context: RoutedContext };
   readonly pass: { readonly context: RoutedContext; readonly reason: string };
   readonly pending: { readonly context: RoutedContext };
   readonly position: { readonly context: RoutedContext };

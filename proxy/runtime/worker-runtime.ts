@@ -39,6 +39,8 @@ import { RequestMachine, type RequestMachineDependencies } from '../request/mach
 import { Positions } from '../request/positions.ts';
 import { PurgeHandler } from '../request/handlers/purge.ts';
 import { WriteAroundHandler } from '../request/handlers/write-around.ts';
+import { WriteBehindHandler } from '../request/handlers/write-behind.ts';
+import { WriteThroughHandler } from '../request/handlers/write-through.ts';
 import { workerConnections } from '../origins/connection-shares.ts';
 import { FailureReports, type OriginReports } from '../origins/failure-reports.ts';
 import { OriginCells } from '../origins/origin-cells.ts';
@@ -167,6 +169,14 @@ export class WorkerRuntime {
     );
     const pass = new PassHandler(clock, accessRecords);
     this.#refreshes = new Refreshes(this.#flights, clock, flights.background);
+    const writes = {
+      journal: deps.journal,
+      passHandler: pass,
+      accessRecords,
+      positions,
+      entryStore: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
+      configuration: () => this.#configuration,
+    };
     const asked = { ...shared, flights: this.#flights, positions, accessRecords };
     this.#machine = new RequestMachine({
       ...shared,
@@ -176,21 +186,17 @@ export class WorkerRuntime {
       webhook: new WebhookHandler(accessRecords, (delivery) => deps.deliver(delivery)),
       tunnel: new TunnelHandler(accessRecords),
       pass,
-      write: new WriteAroundHandler({
-        journal: deps.journal,
-        fence,
-        passHandler: pass,
-        accessRecords,
+      writeAround: new WriteAroundHandler({
+        ...writes,
         invalidator: deps,
-        positions,
-        entryStore: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
-        configuration: () => this.#configuration,
         onNotDurable: (error) =>
           log.error(
             { event: 'invalidation-not-durable', err: error },
             'a write was invalidated, but not durably',
           ),
       }),
+      writeThrough: new WriteThroughHandler(writes),
+      writeBehind: new WriteBehindHandler({ journal: deps.journal, accessRecords }),
       pendingReads: new PendingReadHandler({ journal: deps.journal, fence, accessRecords }),
       serve: new EntryHandler({ ...shared, accessRecords }),
       fetch: new CollapsedFetch(asked),

@@ -133,7 +133,7 @@ describe('the drawings of machines in docs/architecture.md', () => {
     expect(drawn('TRANSITIONS')).toEqual(transitions);
   });
 
-  it('have the steps of GET and HEAD', () => {
+  it('have the steps of GET and HEAD, and of unsafe methods', () => {
     const steps = drawn('STEPS');
     const listed = Object.entries(STEPS).filter(([from]) => Object.hasOwn(steps, from));
     expect(steps).toEqual(Object.fromEntries(listed));

@@ -1,4 +1,5 @@
 /** Each transition of a request's life, as `STEPS` lists them: the last test checks that none was left out. */
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { tagOfUrl } from '../../policies/tags.ts';
@@ -130,19 +131,74 @@ describe('requests that bypass the cache', () => {
     expect(await get('/', { method: 'OPTIONS' })).toMatchObject({ status: 200, path: ['route', 'pass'] });
   });
 
-  it('a write', async () => {
-    const { get } = await machine(HEADERS, {
+  it('what has no key', async () => {
+    const { get } = await machine('freshness: none');
+    expect(await get('/')).toMatchObject({ status: 200, path: ['route', 'key', 'pass'] });
+  });
+});
+
+describe('writes', () => {
+  /** Workers whose journal takes slots, and admits and accepts nothing. */
+  const writing = (write: string) =>
+    machine(`${HEADERS} }, write: { ${write}`, {
+      change: (deps) => ({
+        ...deps,
+        journal: {
+          ...deps.journal,
+          takeSlot: () => Promise.resolve({ kind: 'admitted', slot: 1 }),
+          giveSlot: () => {},
+          admitThrough: () => Promise.resolve({ kind: 'busy' }),
+          abandonThrough: () => {},
+          acceptWrite: () => Promise.resolve({ kind: 'full' }),
+        },
+      }),
+    });
+  const post = (content: string): Asked => ({ method: 'POST', body: Readable.from([Buffer.from(content)]) });
+  const CONTENT_READ = ['route', 'write', 'read-content'];
+
+  it('around are sent, with the content that was read', async () => {
+    const { get, origin } = await writing('policy: around');
+    expect(await get('/', post('new'), { body: 'done' })).toMatchObject({
+      status: 200,
+      body: 'done',
+      path: [...CONTENT_READ, 'write-around'],
+    });
+    expect(origin.requests).toMatchObject([{ method: 'POST' }]);
+  });
+
+  it('around are refused where the coordinator gives no slot', async () => {
+    const { get, origin } = await machine(HEADERS, {
       change: (deps) => ({
         ...deps,
         journal: { ...deps.journal, takeSlot: () => Promise.reject(new Error('stopping')) },
       }),
     });
-    expect(await get('/', { method: 'POST' })).toMatchObject({ status: 503, path: ['route', 'write'] });
+    const path = [...CONTENT_READ, 'write-around'];
+    expect(await get('/', { method: 'POST' })).toMatchObject({ status: 503, path });
+    expect(origin.requests).toEqual([]);
   });
 
-  it('what has no key', async () => {
-    const { get } = await machine('freshness: none');
-    expect(await get('/')).toMatchObject({ status: 200, path: ['route', 'key', 'pass'] });
+  it('around take their turn behind earlier writes to the URL', async () => {
+    const { get, fence, origin } = await writing('policy: around');
+    await fence.hold(fence.hasher.hash([tagOfUrl(null, '/', '')]), () => {});
+    const path = [...CONTENT_READ, 'write-through'];
+    expect(await get('/', { method: 'POST' })).toMatchObject({ status: 503, path });
+    expect((await get('/other', { method: 'POST' })).path).toEqual([...CONTENT_READ, 'write-around']);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('through wait for their turn', async () => {
+    const { get } = await writing('policy: through');
+    const path = [...CONTENT_READ, 'write-through'];
+    expect(await get('/', post('new'))).toMatchObject({ status: 503, path });
+  });
+
+  it.each<[string, string, string[]]>([
+    ['are offered to the journal', 'on-full: reject', ['write-behind']],
+    ['go through where the journal is full', 'on-full: through', ['write-behind', 'write-through']],
+  ])('behind %s', async (_, onFull, then) => {
+    const { get } = await writing(`policy: behind, ${onFull}`);
+    expect(await get('/', post('new'))).toMatchObject({ status: 503, path: ['route', 'write', ...then] });
   });
 });
 

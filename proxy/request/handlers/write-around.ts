@@ -1,21 +1,15 @@
 import { outcomeOfStatus, outcomeOfFailure } from '../../../policies/writes.ts';
-import type { JournalClient } from '../../writes/calls.ts';
 import {
-  WriteThroughHandler,
-  type WriteThroughDependencies,
-  type SentInstead,
+  orderQueueOf,
   routeTags,
   sentWrite,
-  orderQueueOf,
+  type SentInstead,
+  type WriteThroughDependencies,
 } from './write-through.ts';
-import { fieldValue, type Fields } from '../../../policies/http/fields.ts';
-import { WriteBehindHandler } from './write-behind.ts';
-import { mayHaveWrites } from './pending-read.ts';
-import { asStream, readBody } from '../read-body.ts';
+import type { Fields } from '../../../policies/http/fields.ts';
 import { PostResponseEntry } from '../written-entries/from-post.ts';
 import { laterTags, writtenTags } from '../../../policies/written-tags.ts';
 import type { AskedEntry, Invalidated } from '../../fence/fence.ts';
-import type { FenceReader } from '../../fence/reader.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
 import { holdClient, type RoutedContext } from '../context.ts';
 import type { UnheldWrite } from '../../writes/through/gate.ts';
@@ -27,77 +21,24 @@ export interface Invalidator {
 }
 
 export interface WriteAroundDependencies extends WriteThroughDependencies {
-  readonly journal: JournalClient;
-  readonly fence: FenceReader;
   readonly invalidator: Invalidator;
   onNotDurable(error: unknown): void;
 }
 
-/** Unsafe requests, by the write policy of their route. */
+/** The policy `around`: the write is sent without a hold, and its tags are invalid before the client gets the response. */
 export class WriteAroundHandler {
   readonly #deps: WriteAroundDependencies;
-  readonly #through: WriteThroughHandler;
-  readonly #behind: WriteBehindHandler;
 
   constructor(deps: WriteAroundDependencies) {
     this.#deps = deps;
-    this.#through = new WriteThroughHandler(deps);
-    this.#behind = new WriteBehindHandler({ ...deps, through: this.#through });
   }
 
-  enter(context: RoutedContext): void {
-    const { policy } = context.route.config.write;
-    switch (policy) {
-      case 'around':
-        this.#readSmall(context, (sent) => {
-          // The order of a URL holds across policies: its writes in the journal go first.
-          if (mayHaveWrites(context, this.#deps.fence)) this.#through.enter(context, policy, sent);
-          else void this.#around(context, sent);
-        });
-        return;
-      case 'through':
-        this.#readSmall(context, (sent) => this.#through.enter(context, policy, sent));
-        return;
-      case 'behind':
-        this.#behind.enter(context);
-        return;
-      default:
-        policy satisfies never;
-    }
-  }
-
-  /**
-   * Reads small content whole before anything is held or sent. A client that leaves while it sends has then caused nothing,
-   * and one that leaves later does not make the outcome unknown.
-   */
-  #readSmall(context: RoutedContext, next: (sent: SentInstead) => void): void {
-    const { exchange, route } = context;
-    const { readWholeBytes } = route.config.write;
-    const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
-    if (exchange.body === null || readWholeBytes === 0 || declared > readWholeBytes) {
-      next({});
-      return;
-    }
-    void readBody(exchange.body, readWholeBytes, () => true).then((read) => {
-      switch (read.kind) {
-        case 'whole':
-          next({ body: asStream(read.body), isWhole: true });
-          return;
-        case 'too-large':
-        case 'no-room':
-          next({ body: read.whole });
-          return;
-        case 'cut':
-          this.#deps.accessRecords.whenEnded(context, 'write', context.route.config.write.policy, 0);
-          return;
-        default:
-          read satisfies never;
-      }
-    });
+  enter(context: RoutedContext, sent: SentInstead): void {
+    void this.#admit(context, sent);
   }
 
   /** Passes the request on. What RFC 9111 §4.4 and the route name is invalid before the client gets the response. */
-  async #around(context: RoutedContext, sent: SentInstead): Promise<void> {
+  async #admit(context: RoutedContext, sent: SentInstead): Promise<void> {
     const { journal, accessRecords } = this.#deps;
     // The coordinator logs a call that fails.
     const admission = await journal.takeSlot(this.#unheld(context)).catch(() => null);

@@ -15,7 +15,7 @@ import type { RoutedContext } from '../context.ts';
 import type { WriteProgress } from '../../writes/journal/journal.ts';
 import type { OriginResponse } from '../../writes/journal/record.ts';
 import { BodyBudget, type BudgetedBody } from '../body-budget.ts';
-import { routeTags, orderQueueOf, type WriteThroughHandler } from './write-through.ts';
+import { routeTags, orderQueueOf, type SentInstead } from './write-through.ts';
 import type { AcceptedWrite, JournalClient } from '../../writes/calls.ts';
 import { asStream, readBody } from '../read-body.ts';
 import { targetTags } from '../../../policies/written-tags.ts';
@@ -23,8 +23,10 @@ import { targetTags } from '../../../policies/written-tags.ts';
 export interface WriteBehindDependencies {
   readonly journal: JournalClient;
   readonly accessRecords: AccessRecords;
-  readonly through: WriteThroughHandler;
 }
+
+/** Sends the write through, for this reason, where the journal does not take it. */
+type SendThrough = (reason: string, sent: SentInstead) => void;
 
 /** The policy `behind`: writes are acknowledged once they are durable in the journal, and delivered later. */
 export class WriteBehindHandler {
@@ -35,11 +37,11 @@ export class WriteBehindHandler {
     this.#deps = deps;
   }
 
-  enter(context: RoutedContext): void {
-    void this.#enter(context);
+  enter(context: RoutedContext, sendThrough: SendThrough): void {
+    void this.#enter(context, sendThrough);
   }
 
-  async #enter(context: RoutedContext): Promise<void> {
+  async #enter(context: RoutedContext, sendThrough: SendThrough): Promise<void> {
     const { exchange, route } = context;
     const { maxBodyBytes, oversize } = route.config.write;
     const declared = Number(fieldValue(exchange.fields, 'content-length') ?? 0);
@@ -48,7 +50,7 @@ export class WriteBehindHandler {
       return;
     }
     if (declared > maxBodyBytes) {
-      this.#deps.through.enter(context, 'oversize');
+      sendThrough('oversize', {});
       return;
     }
     const received = this.#receiving.begin();
@@ -57,10 +59,10 @@ export class WriteBehindHandler {
     const read = await readBody(exchange.body, maxBodyBytes, (bytes) => received.take(bytes, receivingBytes));
     switch (read.kind) {
       case 'whole':
-        await this.#offer(context, read.body, received);
+        await this.#offer(context, read.body, received, sendThrough);
         return;
       case 'too-large':
-        if (oversize === 'through') this.#deps.through.enter(context, 'oversize', { body: read.whole });
+        if (oversize === 'through') sendThrough('oversize', { body: read.whole });
         else {
           read.whole.destroy();
           this.#refuseTooLarge(context);
@@ -68,7 +70,7 @@ export class WriteBehindHandler {
         return;
       case 'no-room':
         if (route.config.write.onFull === 'through') {
-          this.#deps.through.enter(context, 'receiving', { body: read.whole });
+          sendThrough('receiving', { body: read.whole });
         } else {
           read.whole.destroy();
           refuse(context, this.#deps.accessRecords, 'receiving');
@@ -86,6 +88,7 @@ export class WriteBehindHandler {
     context: RoutedContext,
     body: Uint8Array<ArrayBuffer> | null,
     received: BudgetedBody,
+    sendThrough: SendThrough,
   ): Promise<void> {
     const { exchange, route, configuration, authority, scheme } = context;
     const { method } = exchange;
@@ -123,7 +126,7 @@ export class WriteBehindHandler {
       received.end();
       await this.#accepted(context, accepted);
     } else if (exchange.closed) this.#deps.accessRecords.whenEnded(context, 'write', 'behind', 0);
-    else this.#notAccepted(context, accepted, copy);
+    else this.#notAccepted(context, accepted, copy, sendThrough);
   }
 
   async #accepted(
@@ -142,6 +145,7 @@ export class WriteBehindHandler {
     context: RoutedContext,
     accepted: Exclude<AcceptedWrite, { readonly kind: 'accepted' }>,
     copy: Uint8Array | null,
+    sendThrough: SendThrough,
   ): void {
     const isThrough = context.route.config.write.onFull === 'through';
     switch (accepted.kind) {
@@ -150,7 +154,7 @@ export class WriteBehindHandler {
         return;
       case 'full':
       case 'not-durable':
-        if (isThrough) this.#deps.through.enter(context, accepted.kind, { body: asStream(copy) });
+        if (isThrough) sendThrough(accepted.kind, { body: asStream(copy) });
         else refuse(context, this.#deps.accessRecords, accepted.kind);
         return;
       default:

@@ -35,7 +35,7 @@ export class WriteThroughHandler {
     this.#deps = deps;
   }
 
-  enter(context: RoutedContext, reason: string, sent: SentInstead = {}): void {
+  enter(context: RoutedContext, reason: string, sent: SentInstead): void {
     void this.#admit(context, reason, sent);
   }
 
