@@ -1,7 +1,7 @@
 import { createAdminApp } from '../admin/app.ts';
 import type { AdminRefusal, Control, Readiness } from '../admin/dependencies.ts';
 import { startAdmin } from '../admin/server.ts';
-import { NotDurableError } from '../fence/fence.ts';
+import { NotDurableError } from '../fence/fence-state.ts';
 import type { Log } from '../observability/logger.ts';
 import type { RouteCounters } from '../observability/route-counters.ts';
 import type { JournalAdmin } from '../writes/journal-admin.ts';

@@ -3,7 +3,7 @@ import type { Config } from '../../policies/config/config.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
 import type { Control, Readiness } from '../admin/dependencies.ts';
 import type { WaitsFor } from '../admin/waits-for.ts';
-import { NotDurableError } from '../fence/fence.ts';
+import { NotDurableError } from '../fence/fence-state.ts';
 import { hitForMissBuffer } from '../fetch/hit-for-miss.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { Mechanisms } from '../mechanisms.ts';

@@ -1,6 +1,7 @@
 import type { Config } from '../../policies/config/config.ts';
 import { tagOfRoute } from '../../policies/tags.ts';
-import { NotDurableError, type Fence } from '../fence/fence.ts';
+import { NotDurableError } from '../fence/fence-state.ts';
+import type { Fence } from '../fence/fence.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Log } from '../observability/logger.ts';
 import type { StateStore } from '../state/state-store.ts';

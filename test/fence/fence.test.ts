@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Fence, NotDurableError, SLICE_TAGS } from '../../proxy/fence/fence.ts';
+import { NotDurableError } from '../../proxy/fence/fence-state.ts';
+import { Fence, SLICE_TAGS } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
 import { ALL_MECHANISMS, type Mechanisms } from '../../proxy/mechanisms.ts';

@@ -1,5 +1,6 @@
 import type { Clock } from '../../threads/clock.ts';
-import { NotDurableError, type Fence } from '../../fence/fence.ts';
+import { NotDurableError } from '../../fence/fence-state.ts';
+import type { Fence } from '../../fence/fence.ts';
 import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 import { Retention, type RetentionLimits } from './retention.ts';

@@ -1,5 +1,6 @@
 import type { HoldBound, WriteOutcome } from '../../../policies/writes.ts';
-import { NotDurableError, type Fence } from '../../fence/fence.ts';
+import { NotDurableError } from '../../fence/fence-state.ts';
+import type { Fence } from '../../fence/fence.ts';
 import type { TagHashes } from '../../fence/tag-hash.ts';
 import type { Log } from '../../observability/logger.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';

@@ -1,0 +1,60 @@
+/**
+ * The sequences that the fence gives out, in order. They are reserved on disk in blocks, and none beyond the reservation
+ * is used, so that no later run uses one twice.
+ */
+export class Sequences {
+  readonly #block: number;
+  readonly #reserveUpTo: (sequence: number) => Promise<void>;
+  #next: number;
+  #reserved: number;
+  /** Sequences that are set aside for an invalidation in slices. */
+  #promised = 0;
+  #reserving: Promise<void> | null = null;
+
+  /** `last`: not below any that was ever used. `reserveUpTo` makes a reservation durable, or rejects. */
+  constructor(last: number, block: number, reserveUpTo: (sequence: number) => Promise<void>) {
+    this.#block = block;
+    this.#reserveUpTo = reserveUpTo;
+    this.#next = last;
+    this.#reserved = last;
+  }
+
+  /** Whether so many can be taken in this turn of the loop. */
+  hasRoomFor(count: number): boolean {
+    return this.#next + this.#promised + count <= this.#reserved;
+  }
+
+  take(): number {
+    this.#next += 1;
+    if (this.#reserved - this.#next < this.#block / 2) {
+      this.reserve().catch(() => {
+        // `FenceState` counts the failure, and a caller beyond the reservation tries again.
+      });
+    }
+    return this.#next;
+  }
+
+  /** Sets so many aside, which are taken in later turns of the loop. */
+  promise(count: number): void {
+    this.#promised += count;
+  }
+
+  takePromised(): number {
+    this.#promised -= 1;
+    return this.take();
+  }
+
+  /** Reserves a further block. Rejects with a `NotDurableError` where the state can't be written. */
+  reserve(): Promise<void> {
+    this.#reserving ??= this.#reserveBlock().finally(() => {
+      this.#reserving = null;
+    });
+    return this.#reserving;
+  }
+
+  async #reserveBlock(): Promise<void> {
+    const reserved = Math.max(this.#next, this.#reserved) + this.#block;
+    await this.#reserveUpTo(reserved);
+    this.#reserved = reserved;
+  }
+}
