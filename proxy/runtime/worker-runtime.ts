@@ -1,17 +1,10 @@
-import { BlockList, isIPv6 } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
-import type { FeedTrust } from '../../policies/model.ts';
 import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
-import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
-import type { Origin } from '../../origin-adapters/origin.ts';
 import { createWritesInFlight, type WritesInFlight } from '../store/disk/writes-in-flight.ts';
 import type { DiskTier } from '../store/disk-tier.ts';
 import type { EntryHead } from '../store/entry-head.ts';
 import { Tiers } from '../store/tiers.ts';
 import { createMemoryTier } from '../store/memory.ts';
-import type { Clock } from '../threads/clock.ts';
-import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
-import { FeedView } from '../feeds/shared-feed.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import { loadKey, SharedWords } from '../fence/layout.ts';
 import { FenceReader } from '../fence/reader.ts';
@@ -41,13 +34,9 @@ import { PurgeHandler } from '../request/handlers/purge.ts';
 import { WriteAroundHandler } from '../request/handlers/write-around.ts';
 import { WriteBehindHandler } from '../request/handlers/write-behind.ts';
 import { WriteThroughHandler } from '../request/handlers/write-through.ts';
-import { workerConnections } from '../origins/connection-shares.ts';
-import { FailureReports, type OriginReports } from '../origins/failure-reports.ts';
-import { OriginCells } from '../origins/origin-cells.ts';
-import { OriginCounters } from '../origins/origin-counters.ts';
 import { PendingReadHandler } from '../request/handlers/pending-read.ts';
 import type { JournalClient } from '../writes/calls.ts';
-import { compileConfiguration, type ActiveRoute, type RuntimeConfiguration } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../routes/active-route.ts';
 import type {
   WebhookDelivery,
   Drain,
@@ -58,11 +47,12 @@ import type {
 } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from '../store/entry-ids.ts';
+import { WorkerConfiguration } from './worker-configuration.ts';
+import { WorkerOrigins, type WorkerOriginsDependencies } from './worker-origins.ts';
 
 /** The dependencies of a worker, in its own thread or in the coordinator's. */
-export interface RuntimeDependencies {
+export interface RuntimeDependencies extends WorkerOriginsDependencies {
   readonly start: WorkerStart;
-  readonly clock: Clock;
   readonly mechanisms: Mechanisms;
   readonly log: Log;
   readonly accessLog: AccessLog;
@@ -72,10 +62,6 @@ export interface RuntimeDependencies {
   invalidateBut(tag: string, entry: AskedEntry): Promise<{ readonly floor: number }>;
   readonly journal: JournalClient;
   deliver(delivery: WebhookDelivery): Promise<DeliveryAnswer>;
-  /** Receives failures and recoveries of origins; if absent, they are not reported. */
-  originReports?(reports: OriginReports): void;
-  /** Creates an HTTP origin, unless a test passes its own. */
-  readonly createOrigin?: typeof createHttpOrigin;
   /** For tests: called at each step of a request. */
   readonly onTransition?: RequestMachineDependencies['onTransition'];
 }
@@ -84,43 +70,35 @@ export interface RuntimeDependencies {
 const LARGEST_SHARE = { alone: 1 / 2, aboveDisk: 1 / 16 };
 /** The garbage that V8 accumulates before it collects: young objects and external memory. */
 const UNCOLLECTED_BYTES = 32 * 2 ** 20;
-/** An origin that a reload has replaced gets no new requests after this time, and then the same time to finish. */
-const ORIGIN_GRACE_MS = 60_000;
 
 /** The request path of one worker, from the listener to the origins. */
 export class WorkerRuntime {
   readonly #deps: RuntimeDependencies;
+  readonly #origins: WorkerOrigins;
+  readonly #configuration: WorkerConfiguration;
   readonly #tiers: Tiers;
   readonly #flights: Fetches;
   readonly #refreshes: Refreshes;
   readonly #machine: RequestMachine;
   readonly #peers: PeerPorts;
   readonly #writesInFlight: WritesInFlight;
-  #origins = new Map<string, { readonly source: string; readonly origin: Origin }>();
-  /** Counts requests to origins, including origins that a reload has replaced. */
-  readonly #asked = new OriginCounters();
-  readonly #reports: FailureReports;
-  #configuration!: RuntimeConfiguration;
-  #feeds: ReadonlyMap<string, FeedView> = new Map();
-  #receivers: ReadonlyMap<string, number> = new Map();
-  #isTrusted: (address: string) => boolean = () => false;
   #listener: Listener | null = null;
   #droppedFields = 0;
   readonly #tooSlow: Record<SlowPart, number> = { head: 0, content: 0, total: 0, answer: 0 };
 
   constructor(deps: RuntimeDependencies) {
     this.#deps = deps;
-    this.#reports = new FailureReports(deps.clock, (reports) => this.#deps.originReports?.(reports));
     const { start, mechanisms, log, recorder } = deps;
     const clock = createLifetimeClock(deps.clock, start.lifetimes);
-    this.reload(start.configuration);
+    this.#origins = new WorkerOrigins(deps);
+    const configuration = new WorkerConfiguration(start.configuration, this.#origins, deps.clock);
+    this.#configuration = configuration;
     const { config } = start.configuration;
     const fence = new FenceReader(new SharedWords(start.fence), clock, mechanisms);
     const keyHash = keyHashOf(start);
     const largest = deps.disk === null ? LARGEST_SHARE.alone : LARGEST_SHARE.aboveDisk;
     const memory = createMemoryTier(memoryTierBytes(config.cache.memoryBytes / start.workers), largest);
-    const routeNamed = (name: string): ActiveRoute | null => this.#configuration.routes.get(name) ?? null;
-    const trustOf = (route: ActiveRoute): FeedTrust => this.#trustOf(route);
+    const routeNamed = (name: string): ActiveRoute | null => configuration.routeNamed(name);
     this.#tiers = new Tiers(
       memory,
       deps.disk?.tier ?? null,
@@ -136,8 +114,8 @@ export class WorkerRuntime {
       windowBytes: flights.windowBytes,
       maxObjectBytes: config.cache.maxObjectBytes,
       routeNamed,
-      trustOf,
-      feedOf: (route: ActiveRoute) => this.#feedOf(route),
+      trustOf: (route: ActiveRoute) => configuration.trustOf(route),
+      feedOf: (route: ActiveRoute) => configuration.feedOf(route),
       originHead: (route: string, durationMs: number) => recorder.originHead(route, durationMs),
       outdateCopies: (head: EntryHead, urlTag: string) => this.#outdateCopies(head, urlTag),
       tellPeers: (head: EntryHead) => this.#peers.tell(head),
@@ -145,7 +123,7 @@ export class WorkerRuntime {
     };
     const learner = new Learner({ ...shared, shareLesson: (lesson) => this.#peers.shareLesson(lesson) });
     this.#writesInFlight = createWritesInFlight(start.writesInFlight, start.index, keyHash);
-    const positions = new Positions((name) => this.#feeds.get(name) ?? null, clock);
+    const positions = new Positions((name) => configuration.feedNamed(name), clock);
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
       ...shared,
       flights: () => this.#flights,
@@ -175,7 +153,7 @@ export class WorkerRuntime {
       accessRecords,
       positions,
       entryStore: { tiers: this.#tiers, clock, hasher: fence.hasher, newEntryId },
-      configuration: () => this.#configuration,
+      configuration: () => configuration.current,
     };
     const asked = { ...shared, flights: this.#flights, positions, accessRecords };
     this.#machine = new RequestMachine({
@@ -202,10 +180,10 @@ export class WorkerRuntime {
       fetch: new CollapsedFetch(asked),
       privateFetch: new PrivateFetch({ ...asked, learner, passHandler: pass }),
       refreshes: this.#refreshes,
-      maxDeliveryBytes: (path) => this.#receivers.get(path) ?? null,
+      maxDeliveryBytes: (path) => configuration.maxDeliveryBytes(path),
       peerFor: (key) => this.#peerFor(key),
-      configuration: () => this.#configuration,
-      isTrusted: (address) => this.#isTrusted(address),
+      configuration: () => configuration.current,
+      isTrusted: (address) => configuration.isTrusted(address),
       onTransition: deps.onTransition,
     });
   }
@@ -240,42 +218,7 @@ export class WorkerRuntime {
 
   /** Swaps routes, origins and their dependencies. Keeps the cache and the exchanges under way. */
   reload(source: RuntimeConfigurationSource): void {
-    const { config, demoUrls, feeds, originCells } = source;
-    const cells = new OriginCells(originCells);
-    const before = this.#origins;
-    this.#origins = new Map(
-      Object.values(config.origins).map((origin) => {
-        const urls = origin.urls.map((url) => (url === 'demo:' ? demoUrls[origin.name]! : url));
-        // Clients spread unevenly over workers, so a divided queue would refuse requests while other workers have room.
-        const connections = workerConnections(config, origin, this.#deps.start);
-        const share = { ...origin, urls, connections };
-        const text = JSON.stringify([share, originCells.generation]);
-        const same = before.get(origin.name);
-        if (same?.source === text) return [origin.name, same];
-        const { clock, createOrigin = createHttpOrigin } = this.#deps;
-        const created = createOrigin(share, {
-          clock,
-          breaker: cells.breakerOf(origin),
-          isHealthy: (url) => cells.isWell(origin.name, url),
-          observer: this.#reports.observerOf(origin.name, cells),
-        });
-        this.#asked.add(origin.name, created);
-        return [origin.name, { source: text, origin: created }];
-      }),
-    );
-    for (const [name, old] of before) {
-      if (this.#origins.get(name) !== old) this.#leaveOrigin(old.origin);
-    }
-    const adapters = new Map([...this.#origins].map(([name, { origin }]) => [name, origin]));
-    this.#configuration = compileConfiguration(config, adapters);
-    this.#receivers = new Map(source.receivers.map(({ path, maxBodyBytes }) => [path, maxBodyBytes]));
-    this.#feeds = new Map(
-      Object.entries(feeds).map(([name, shared]) => {
-        const feed = config.feeds[name]!;
-        return [name, new FeedView(feed, shared, FEED_TYPES[feed.type]!, this.#deps.clock)];
-      }),
-    );
-    this.#isTrusted = trusts(config.listen.trustedProxies);
+    this.#configuration.reload(source);
   }
 
   /** Answers a request from any listener. */
@@ -304,7 +247,7 @@ export class WorkerRuntime {
       },
       refreshes: { ...this.#refreshes.counters },
       requests: { droppedFields: this.#droppedFields, tooSlow: { ...this.#tooSlow } },
-      origins: Object.fromEntries([...this.#origins.keys()].map((name) => [name, this.#asked.of(name)])),
+      origins: this.#origins.stats(),
     };
   }
 
@@ -331,7 +274,7 @@ export class WorkerRuntime {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#origins.values()].map(({ origin }) => origin.close(0)));
+    await this.#origins.close();
     this.#peers.close();
   }
 
@@ -340,11 +283,6 @@ export class WorkerRuntime {
     if (this.#deps.disk === null) return this.#peers.ownerOf(key);
     const holder = this.#writesInFlight.holderOf(key);
     return holder === null ? null : this.#peers.at(holder);
-  }
-
-  /** Ends a replaced origin late, because requests from before the reload may still wait in its queue. */
-  #leaveOrigin(origin: Origin): void {
-    setTimeout(() => void this.#asked.end(origin, ORIGIN_GRACE_MS), ORIGIN_GRACE_MS).unref();
   }
 
   /** Invalidates other copies of the URL. Returns the head with the resulting floor. */
@@ -358,14 +296,6 @@ export class WorkerRuntime {
       return head;
     }
   }
-
-  #trustOf(route: ActiveRoute): FeedTrust {
-    return this.#feedOf(route)?.trust(route.config.cache.onFeedLoss) ?? 'untracked';
-  }
-
-  #feedOf(route: ActiveRoute): FeedView | null {
-    return route.feed === null ? null : (this.#feeds.get(route.feed.name) ?? null);
-  }
 }
 
 /** The hash that maps a cache key to its slots and its owner. It is keyed, because clients choose the cache keys. */
@@ -376,19 +306,4 @@ export function keyHashOf({ fence }: Pick<WorkerStart, 'fence'>): KeyedHash {
 /** A worker's memory tier: its share without the allowance for garbage that is not yet collected. */
 function memoryTierBytes(shareBytes: number): number {
   return Math.floor(shareBytes - Math.min(shareBytes / 4, UNCOLLECTED_BYTES));
-}
-
-function trusts(blocks: readonly string[]): (address: string) => boolean {
-  if (blocks.length === 0) return () => false;
-  const list = new BlockList();
-  for (const block of blocks) {
-    const [address, bits] = block.split('/') as [string, string | undefined];
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return (address) => {
-    const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
-    return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
-  };
 }
