@@ -1,6 +1,7 @@
 /** Weir's metrics in the Prometheus text format, read from counters and stats when they are asked for. */
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
-import { METRICS, type MetricReading, type Sample } from './metric-definitions.ts';
+import { METRICS } from './metric-definitions.ts';
+import type { MetricReading, Sample } from './metrics/definition.ts';
 import type { WeirStats } from './stats.ts';
 import type { RouteCounters } from '../observability/route-counters.ts';
 
