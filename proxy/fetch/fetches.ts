@@ -1,12 +1,8 @@
 import type { FetchRequest, Waiter } from './fetch-request.ts';
+import type { FlightCounters } from './flight-counters.ts';
 import type { FetchFlight } from './flight-terms.ts';
 import { Flights, type FlightBounds } from './flights.ts';
-import {
-  FetchSharing,
-  type FetchSharingDependencies,
-  type FlightCounters,
-  type PassedAnswer,
-} from './sharing.ts';
+import { FetchSharing, type FetchSharingDependencies, type PassedAnswer } from './sharing.ts';
 
 export interface FetchesDependencies extends FetchSharingDependencies, FlightBounds {}
 

@@ -15,9 +15,10 @@ import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FailureMemory, type FailureFound } from './failure-memory.ts';
-import type { OriginFetchCounters, OriginFetchDependencies } from './fetch-context.ts';
+import type { OriginFetchDependencies } from './fetch-context.ts';
 import type { FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
 import { OriginFetch } from './fetch.ts';
+import { newFlightCounters } from './flight-counters.ts';
 import type { FetchEvents, FlightResult } from './flight-result.ts';
 import { collapsed, FetchTerms, type FetchFlight } from './flight-terms.ts';
 import type {
@@ -40,20 +41,6 @@ export interface FetchSharingDependencies extends OriginFetchDependencies {
   readonly maxFailures: number;
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
-}
-
-export interface FlightCounters extends OriginFetchCounters {
-  /** Flights that asked the origin. */
-  asked: number;
-  /** Waiters that received the response to another waiter's request. */
-  collapsed: number;
-  /** Waiters that moved to a later flight because of an invalidation before they arrived. */
-  superseded: number;
-  /** Flights that no other request could join, because responses were private to one client. */
-  alone: number;
-  /** Requests that were answered with the origin's failure at another request. */
-  failing: number;
-  refused: number;
 }
 
 /** The origin's answer to a request that was not collapsed. */
@@ -79,16 +66,7 @@ const KNOWN_VARIES = 10_000;
  * `policies/origin-failures.ts`.
  */
 export class FetchSharing implements FetchPort<FetchFlight> {
-  readonly counters: FlightCounters = {
-    asked: 0,
-    collapsed: 0,
-    superseded: 0,
-    alone: 0,
-    failing: 0,
-    refused: 0,
-    tagsLeftOut: 0,
-    conditionsRefused: 0,
-  };
+  readonly counters = newFlightCounters();
   readonly #deps: FetchSharingDependencies;
   /** By primary key: the field names of the last response's Vary. */
   readonly #varies = new LRUCache<string, readonly string[]>({ max: KNOWN_VARIES });

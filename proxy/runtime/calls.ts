@@ -8,7 +8,7 @@ import type { RequestCounters } from './stats.ts';
 import type { MemoryStats } from '../store/memory.ts';
 import type { AskedEntry, Invalidated } from '../fence/fence.ts';
 import type { SharedFeed } from '../feeds/shared-feed.ts';
-import type { FlightCounters } from '../fetch/sharing.ts';
+import type { FlightCounters } from '../fetch/flight-counters.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { RecorderPart } from '../observability/shared-recorder.ts';
 import type { RefreshCounters } from '../request/handlers/refreshes.ts';

@@ -6,7 +6,7 @@ import type { MemoryStats } from '../store/memory.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { AdminRefusal } from '../admin/dependencies.ts';
 import type { SlowPart } from '../http/node-exchange.ts';
-import type { FlightCounters } from '../fetch/sharing.ts';
+import type { FlightCounters } from '../fetch/flight-counters.ts';
 
 /** Counters count since the start, include workers that have ended, and never decrease. */
 export interface WeirStats {

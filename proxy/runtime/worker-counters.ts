@@ -1,3 +1,4 @@
+import { newFlightCounters } from '../fetch/flight-counters.ts';
 import { CounterSum } from '../threads/counters.ts';
 import type { WorkerStats } from './calls.ts';
 
@@ -11,18 +12,7 @@ const NOTHING: WorkerStats = {
   promotions: 0,
   lost: 0,
   corrupt: 0,
-  flights: {
-    asked: 0,
-    collapsed: 0,
-    superseded: 0,
-    alone: 0,
-    failing: 0,
-    refused: 0,
-    tagsLeftOut: 0,
-    conditionsRefused: 0,
-    running: 0,
-    waiting: 0,
-  },
+  flights: { ...newFlightCounters(), running: 0, waiting: 0 },
   refreshes: { refreshes: 0, refreshesSkipped: 0 },
   requests: { droppedFields: 0, tooSlow: { head: 0, content: 0, total: 0, answer: 0 } },
   origins: {},
