@@ -46,23 +46,30 @@ export interface Waiter {
   inform(status: number, fields: Fields): void;
 }
 
+/** What a waiter is given. */
 export type FetchResult =
-  | FetchedEntry
-  /** A response for this waiter only. */
-  | {
-      readonly kind: 'pass';
-      readonly status: number;
-      readonly fields: Fields;
-      readonly body: FlightBody;
-      readonly reason: NotStoredReason;
-    }
-  /** The response was private to another client: this waiter must send its own request. */
-  | { readonly kind: 'private'; readonly reason: NotStoredReason }
+  | GivenResult
   | ({ readonly kind: 'failed'; readonly failure: OriginFailure } & FailureTerms)
   /** The origin answered another request with this status; the status also answers this request. */
-  | ({ readonly kind: 'failing'; readonly status: number } & FailureTerms)
+  | ({ readonly kind: 'failing'; readonly status: number } & FailureTerms);
+
+/** The results that a fetch has and its waiters are given alike. */
+export type GivenResult =
+  | FetchedEntry
+  | PassedResult
+  /** The response was private to another client: this waiter must send its own request. */
+  | { readonly kind: 'private'; readonly reason: NotStoredReason }
   /** The limit of waiters is exceeded. */
   | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' };
+
+/** A response of the origin that may not be stored, for one waiter only. */
+export interface PassedResult {
+  readonly kind: 'pass';
+  readonly status: number;
+  readonly fields: Fields;
+  readonly body: FlightBody;
+  readonly reason: NotStoredReason;
+}
 
 /** Which other requests a failure answers, and until when (monotonic); 0: no later request. */
 export interface FailureTerms {

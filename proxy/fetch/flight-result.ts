@@ -1,33 +1,13 @@
 import type { Fields } from '../../policies/http/fields.ts';
-import type { NotStoredReason } from '../../policies/model.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
-import type { FlightBody } from '../store/body.ts';
-import type { StoredEntry } from '../store/entry.ts';
-import type { FailureTerms } from './fetch-request.ts';
+import type { FailureTerms, GivenResult } from './fetch-request.ts';
 
 /** The result of a fetch, before it is given to the waiters. */
 export type FlightResult =
-  | {
-      readonly kind: 'entry';
-      readonly entry: StoredEntry;
-      readonly body: FlightBody | null;
-      readonly originStatus: number | null;
-      readonly collapsed: boolean;
-      /** Fields of the origin's response that only the leader of the flight receives, and that are not stored. */
-      readonly ownFields: Fields;
-    }
-  | {
-      readonly kind: 'pass';
-      readonly status: number;
-      readonly fields: Fields;
-      readonly body: FlightBody;
-      readonly reason: NotStoredReason;
-    }
-  | { readonly kind: 'private'; readonly reason: NotStoredReason }
+  | GivenResult
   /** `judged`: the terms that the worker that asked the origin has decided; null: this worker asked. */
   | { readonly kind: 'failed'; readonly failure: OriginFailure; readonly judged: FailureTerms | null }
   | { readonly kind: 'failing'; readonly status: number; readonly judged: FailureTerms }
-  | { readonly kind: 'refused'; readonly limit: 'waiters' | 'waiting' }
   /** The worker that ran the fetch has died: all waiters start again. */
   | { readonly kind: 'owner-lost' };
 

@@ -6,7 +6,7 @@ import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import type { StoredEntry } from '../store/entry.ts';
-import type { FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
+import type { FetchedEntry, FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
 import type { FlightResult } from './flight-result.ts';
 import type { FlightTerms } from './flight.ts';
 
@@ -138,6 +138,6 @@ export class FetchTerms implements FlightTerms<FetchFlight> {
 }
 
 /** The result for a waiter whose request was not sent. */
-export function collapsed(result: FlightResult & { readonly kind: 'entry' }): FetchResult {
+export function collapsed(result: FetchedEntry): FetchResult {
   return { ...result, collapsed: true, ownFields: [] };
 }

@@ -16,7 +16,7 @@ import type { OriginFailure } from '../../origin-adapters/origin.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FailureMemory, type FailureFound } from './failure-memory.ts';
 import type { OriginFetchDependencies } from './fetch-context.ts';
-import type { FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
+import type { FetchedEntry, FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
 import { OriginFetch } from './fetch.ts';
 import { newFlightCounters } from './flight-counters.ts';
 import type { FetchEvents, FlightResult } from './flight-result.ts';
@@ -286,7 +286,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
   #entryShare(
     terms: FetchTerms,
     slot: FlightSlot,
-    result: FlightResult & { readonly kind: 'entry' },
+    result: FetchedEntry,
     waiter: Waiter,
     joinedAt: number,
   ): FlightShare<FetchFlight> {

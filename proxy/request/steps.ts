@@ -1,12 +1,11 @@
 /** The steps of a client's request: their order, and what each is given. `machine.ts` takes them. */
-import type { FetchedEntry } from '../fetch/fetch-request.ts';
+import type { FetchedEntry, PassedResult } from '../fetch/fetch-request.ts';
 import type { Peer } from '../fetch/peers/peers.ts';
 import type { ErrorCode } from '../http/error-responses.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { KeyedContext, RequestContext, RoutedContext } from './context.ts';
 import type { ErrorParts } from './error-responses.ts';
 import type { FetchReason } from './fetch-requests.ts';
-import type { PassedResult } from './handlers/collapsed-fetch.ts';
 import type { SentInstead } from './handlers/write-through.ts';
 
 /** Every step with those that may follow it. A step without followers responds, or hands the request to a handler for good. */

@@ -6,7 +6,7 @@ import { interimFields } from '../../../policies/http/interim.ts';
 import { evaluatePreconditions } from '../../../policies/rfc9110/preconditions.ts';
 import { dateValueMs } from '../../../policies/rfc9111/freshness.ts';
 import { validatorsOf } from '../../../policies/rfc9111/storing.ts';
-import type { FetchResult } from '../../fetch/fetch-request.ts';
+import type { FetchResult, PassedResult } from '../../fetch/fetch-request.ts';
 import type { Fetches } from '../../fetch/fetches.ts';
 import { readFlight } from '../../store/content.ts';
 import type { Clock } from '../../threads/clock.ts';
@@ -22,9 +22,6 @@ export interface CollapsedFetchDependencies {
   readonly accessRecords: AccessRecords;
   readonly positions: Positions;
 }
-
-/** A response of the origin that may not be stored, for this client. */
-export type PassedResult = FetchResult & { readonly kind: 'pass' };
 
 /** Asks the origin once for all clients with the same request, and relays responses that may not be stored. */
 export class CollapsedFetch {
