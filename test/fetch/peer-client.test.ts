@@ -1,10 +1,11 @@
 import { expect, it } from 'vitest';
+import type { FlightBody } from '../../proxy/store/body.ts';
 import type { DiskTier } from '../../proxy/store/disk-tier.ts';
 import { Tiers } from '../../proxy/store/tiers.ts';
 import { createMemoryTier } from '../../proxy/store/memory.ts';
 import type { FlightResult } from '../../proxy/fetch/flight-result.ts';
 import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
-import { PeerFetchClient } from '../../proxy/fetch/peers/client.ts';
+import { PeerFetchClient, type PeerFetchClientDependencies } from '../../proxy/fetch/peers/client.ts';
 import { entry } from '../store/disk/support/entries.ts';
 
 const KIB = 1024;
@@ -51,3 +52,60 @@ it.each([0, 64 * KIB])(
     expect(told).toEqual(['credit', 'leave', 'over']);
   },
 );
+
+/** A client of a flight whose response is passed on; gives what it tells the owner and its own worker, in order. */
+function passedOn() {
+  const told: string[] = [];
+  let body: FlightBody | null = null;
+  const client = new PeerFetchClient(
+    { windowBytes: 64 * KIB } as PeerFetchClientDependencies,
+    { id: 1 } as never,
+    {
+      inform: () => told.push('inform'),
+      over: () => told.push('over'),
+      deliver: (result) => {
+        told.push(result.kind);
+        if (result.kind === 'pass') body = result.body;
+      },
+    },
+    (message) => told.push(message.kind),
+  );
+  const begin = (): void => {
+    client.receive({ kind: 'pass', id: 1, status: 200, fields: [], reason: 'no-store' });
+    body!.reader(0, () => {});
+  };
+  return { client, told, begin, bodyState: () => body!.state.kind };
+}
+
+it('waiters start again when the owner dies before the head', () => {
+  const { client, told } = passedOn();
+  client.lost();
+  expect(told).toEqual(['owner-lost', 'over']);
+});
+
+it('the content is cut when the owner dies in it', () => {
+  const { client, told, begin, bodyState } = passedOn();
+  begin();
+  client.lost();
+  expect(told).toEqual(['pass', 'credit', 'over']);
+  expect(bodyState()).toBe('cut');
+});
+
+it('a client that is over tells nothing more', () => {
+  const { client, told, begin, bodyState } = passedOn();
+  begin();
+  client.receive({ kind: 'end', id: 1, trailers: [] });
+  client.receive({ kind: 'cut', id: 1 });
+  client.abandon();
+  client.lost();
+  expect(told).toEqual(['pass', 'credit', 'over']);
+  expect(bodyState()).toBe('whole');
+});
+
+it('content that comes before the head is ignored, and so is a second head', () => {
+  const { client, told, begin } = passedOn();
+  client.receive(data());
+  begin();
+  client.receive({ kind: 'refused', id: 1, limit: 'waiters' });
+  expect(told).toEqual(['pass', 'credit']);
+});
