@@ -59,7 +59,7 @@ export const routeCacheSchema = z.strictObject({
     .enum(['headers', 'fixed', 'until-changed', 'none'])
     .prefault('headers')
     .describe(
-      'How long a response is fresh. headers: as it says (RFC 9111). fixed: for ttl. until-changed: until its feed tells of a change. none: nothing is stored.',
+      'How long a response is fresh. headers: as it says (RFC 9111). fixed: for ttl. until-changed: until its feed reports a change. none: nothing is stored.',
     ),
   ttl: duration().optional().describe('fixed: the lifetime. Required there.'),
   'default-ttl': duration()
