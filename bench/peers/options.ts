@@ -74,10 +74,15 @@ export function readPeersOptions(parameters: readonly string[]): ReadPeersOption
       profile: named('--profile', values.profile, COMPARED_ROWS),
       entries: whole('--entries', values.entries),
     };
-    return { kind: 'ok', options };
+    if (options.servers.includes('weir')) return { kind: 'ok', options };
+    return { kind: 'ok', options: { ...options, rows: options.rows.filter(isCompared) } };
   } catch (error) {
     return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
   }
+}
+
+function isCompared(row: RowName): boolean {
+  return COMPARED_ROWS.some((name) => name === row);
 }
 
 function whole(name: string, text: string): number {

@@ -63,6 +63,11 @@ describe('options', () => {
     });
   });
 
+  it('leave out rows of Weir alone if Weir is not among the servers', () => {
+    const read = readPeersOptions(['--peers', '--rows', 'miss,loops', '--servers', 'nginx']);
+    expect(read).toMatchObject({ options: { rows: ['miss'], servers: ['nginx'] } });
+  });
+
   it.each([
     [['--rows', 'hit,none'], '--rows: no none'],
     [['--servers', 'squid'], '--servers: no squid'],
