@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { AmbiguousPathRule, QueryKey, RouteCacheConfig } from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
-import { fieldValues, rememberedByName, type Fields } from './http/fields.ts';
+import { fieldValues, remembered, type Fields } from './http/fields.ts';
 import { isSteering } from './http/steering.ts';
 import { decodedEscapes, normalName } from './names.ts';
 
@@ -133,7 +133,7 @@ const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
   'expect',
 ]);
 
-const isUnkeyedOrSteering = rememberedByName((form) => UNKEYED_REQUEST_FIELDS.has(form) || isSteering(form));
+const isUnkeyedOrSteering = remembered((form) => UNKEYED_REQUEST_FIELDS.has(form) || isSteering(form));
 
 /**
  * The fields of a request that the cache handler sends to the origin: without steering fields, the client's own

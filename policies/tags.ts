@@ -30,25 +30,58 @@ export interface TaggedPlace {
   readonly query: string;
 }
 
-/** All tags of an entry. `extra`: tags from `tagOfName` and `tagOfGroup`; `feed`: null where the route has none. */
-export function entryTags(
-  entry: TaggedPlace & {
-    readonly route: string;
-    readonly origin: string;
-    readonly feed: string | null;
-    readonly extra: readonly string[];
-  },
-): string[] {
-  const { route, origin, feed, extra } = entry;
-  const authority = hostForm(entry.authority);
-  const host = hostname(authority);
+export interface TaggedEntry extends TaggedPlace {
+  readonly route: string;
+  readonly origin: string;
+  /** Null where the route has none. */
+  readonly feed: string | null;
+  /** Tags from `tagOfName` and `tagOfGroup`. */
+  readonly extra: readonly string[];
+}
+
+/** All tags of an entry. */
+export function entryTags(entry: TaggedEntry): string[] {
+  const place = normalPlace(entry);
+  return [...directoryTags(entry, place), ...ownTags(entry, place)];
+}
+
+/** A place in the form that tags have. */
+export interface NormalPlace {
+  readonly authority: string;
+  readonly path: string;
+  /** The path up to its last slash, that included. */
+  readonly directory: string;
+}
+
+export function normalPlace(entry: TaggedPlace): NormalPlace {
   const path = plain(entry.path);
-  const url = path + queryForm(entry.query);
+  const directory = path.slice(0, path.lastIndexOf('/') + 1);
+  return { authority: hostForm(entry.authority), path, directory };
+}
+
+/** Those of an entry's tags that all entries of its route, authority and directory have. */
+export function directoryTags(
+  { route, origin, feed }: TaggedEntry,
+  { authority, directory }: NormalPlace,
+): string[] {
+  const host = hostname(authority);
   const tags = [ALL_TAG, tagOfRoute(route), tagOfOrigin(origin), `host:${authority}`];
   if (host !== authority) tags.push(`host:${host}`);
-  tags.push(`url:${url}`, `url@${authority}${url}`);
   if (feed !== null) tags.push(tagOfFeed(feed));
-  for (const prefix of prefixesOf(path)) tags.push(`prefix:${prefix}`, `prefix@${authority}${prefix}`);
+  for (const prefix of prefixesOf(directory)) tags.push(`prefix:${prefix}`, `prefix@${authority}${prefix}`);
+  return tags;
+}
+
+/** The other tags of the entry. */
+export function ownTags(
+  { query, extra }: TaggedEntry,
+  { authority, path, directory }: NormalPlace,
+): string[] {
+  const url = path + queryForm(query);
+  const tags = [`url:${url}`, `url@${authority}${url}`];
+  if (path !== directory && slashesIn(directory) <= PREFIX_SEGMENTS) {
+    tags.push(`prefix:${path}`, `prefix@${authority}${path}`);
+  }
   for (const tag of extra) if (!tags.includes(tag)) tags.push(tag);
   return tags;
 }
@@ -148,6 +181,13 @@ function prefixesOf(path: string): string[] {
   }
   if (prefixes.length <= PREFIX_SEGMENTS && path.length > 1 && !path.endsWith('/')) prefixes.push(path);
   return prefixes;
+}
+
+/** The number of prefixes of a directory, unless they are too many. */
+function slashesIn(directory: string): number {
+  let slashes = 0;
+  for (let at = directory.indexOf('/'); at >= 0; at = directory.indexOf('/', at + 1)) slashes += 1;
+  return slashes;
 }
 
 function hostname(authority: string): string {

@@ -1,5 +1,5 @@
 /** HTML Living Standard §9.2: event streams, whose content has no end and whose readers reconnect. */
-import { fieldValue, isNamed, trimmed, type Fields } from './fields.ts';
+import { fieldValue, isNamed, remembered, trimmed, type Fields } from './fields.ts';
 
 const MEDIA_TYPE = 'text/event-stream';
 
@@ -25,6 +25,4 @@ export function acceptsEventStreamAlone(fields: Fields): boolean {
 }
 
 /** Whether it is the type of event streams, with parameters or without. */
-function isMediaType(value: string): boolean {
-  return value.length >= MEDIA_TYPE.length && trimmed(value.split(';', 1)[0]!).toLowerCase() === MEDIA_TYPE;
-}
+const isMediaType = remembered((value) => trimmed(value.split(';', 1)[0]!).toLowerCase() === MEDIA_TYPE);

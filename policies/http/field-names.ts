@@ -3,13 +3,13 @@
  * variable in whose name every character but letters and digits is `_` (RFC 3875 §4.1.18). For such an origin
  * `X_Tenant` and `X.Tenant` are `X-Tenant`.
  */
-import { fieldValue, lowerName, rememberedByName, type Fields } from './fields.ts';
+import { fieldValue, lowerName, remembered, type Fields } from './fields.ts';
 
 /** Key `listen.underscores`. */
 export type UnderscoreRule = 'drop' | 'keep';
 
 /** The form in which names are compared: lower case, with a hyphen for every character but letters and digits. */
-export const nameForm = rememberedByName((name) => lowerName(name).replaceAll(/[^0-9a-z-]/g, '-'));
+export const nameForm = remembered((name) => lowerName(name).replaceAll(/[^0-9a-z-]/g, '-'));
 
 /**
  * The fields that a request is considered to have. `drop` removes names with characters other than letters, digits

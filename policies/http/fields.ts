@@ -55,29 +55,29 @@ export function withoutFields(fields: Fields, names: ReadonlySet<string>): strin
 }
 
 /** A field's name in lower case. */
-export const lowerName = rememberedByName((name) => name.toLowerCase());
+export const lowerName = remembered((name) => name.toLowerCase());
 
 /**
- * `compute` with a memory of its latest results, for what depends on a field's name alone: peers send few different
- * names, again and again. Those that send many, or long ones, have them computed anew.
+ * `compute` with a memory of its latest results, for what depends on one short text of a message alone: peers send few
+ * different names and directives, again and again. Results for long texts are computed anew each time.
  */
-export function rememberedByName<Result>(compute: (name: string) => Result): (name: string) => Result {
+export function remembered<Result>(compute: (text: string) => Result): (text: string) => Result {
   const known = new Map<string, Result>();
-  return (name) => {
-    const found = known.get(name);
+  return (text) => {
+    const found = known.get(text);
     if (found !== undefined) return found;
-    const result = compute(name);
-    if (name.length > REMEMBERED_LENGTH) return result;
-    if (known.size >= REMEMBERED_NAMES) known.clear();
-    // A copy: the name may be a part of a text that would stay in memory with it.
-    const copy = Buffer.from(name).toString();
-    if (copy === name) known.set(copy, result);
+    const result = compute(text);
+    if (text.length > REMEMBERED_LENGTH) return result;
+    if (known.size >= REMEMBERED_TEXTS) known.clear();
+    // A copy: the text may be a part of a longer one that would stay in memory with it.
+    const copy = Buffer.from(text).toString();
+    if (copy === text) known.set(copy, result);
     return result;
   };
 }
 
-const REMEMBERED_NAMES = 512;
-const REMEMBERED_LENGTH = 64;
+const REMEMBERED_TEXTS = 512;
+const REMEMBERED_LENGTH = 128;
 
 /** RFC 9110 §5.6.1: the members of a list field over all its lines, trimmed, without empty ones. */
 export function listMembers(fields: Fields, name: string): string[] {

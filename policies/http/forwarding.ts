@@ -1,14 +1,6 @@
 /** RFC 9110 §7.6 and RFC 7239: what a proxy changes in the fields that it forwards. */
 import { nameForm, withoutFieldsLike } from './field-names.ts';
-import {
-  fieldValue,
-  fieldValues,
-  hasField,
-  listMembers,
-  lowerName,
-  rememberedByName,
-  trimmed,
-} from './fields.ts';
+import { fieldValue, fieldValues, hasField, listMembers, lowerName, remembered, trimmed } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { endToEnd, isHopByHop } from './hop-by-hop.ts';
 import { normalAuthority } from '../names.ts';
@@ -191,7 +183,7 @@ export function decideMaxForwards(method: string, fields: Fields): MaxForwards {
 }
 
 /** Fields of the hop itself, of which the origin gets this hop's own or none. */
-const isOwnOfHop = rememberedByName((form) => isHopByHop(form) || REWRITTEN.has(form));
+const isOwnOfHop = remembered((form) => isHopByHop(form) || REWRITTEN.has(form));
 const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Fields that this hop replaces. */

@@ -2,16 +2,16 @@
  * Request fields by which frameworks and servers treat a request as one for another URL, host, method or client. All
  * functions take names in the form of `nameForm`.
  */
-import { rememberedByName } from './fields.ts';
+import { remembered } from './fields.ts';
 
 /**
  * Whether the origin is never sent the field: it is internal to a server, changes the URL that the request means, or
  * is `Proxy` (httpoxy).
  */
-export const isNeverSent = rememberedByName((form) => NEVER_SENT.has(form) || INTERNAL_FAMILY.test(form));
+export const isNeverSent = remembered((form) => NEVER_SENT.has(form) || INTERNAL_FAMILY.test(form));
 
 /** Whether proxies state client, host or scheme in the field. It is not accepted from untrusted peers. */
-export const isSetByProxies = rememberedByName((form) => PROXY_FIELDS.has(form) || PROXY_FAMILY.test(form));
+export const isSetByProxies = remembered((form) => PROXY_FIELDS.has(form) || PROXY_FAMILY.test(form));
 
 /** Whether it is such a field for host or scheme, which an origin with `host-header: origin` is never sent. */
 export function statesSite(form: string): boolean {
@@ -19,7 +19,7 @@ export function statesSite(form: string): boolean {
 }
 
 /** Whether the field steers the response in a way that the key does not cover, unless the route has it in its key. */
-export const isSteering = rememberedByName(
+export const isSteering = remembered(
   (form) => isNeverSent(form) || isSetByProxies(form) || METHOD_OVERRIDES.has(form),
 );
 

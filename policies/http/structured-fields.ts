@@ -2,11 +2,12 @@
 import { DisplayString, parseDictionary, parseList } from 'structured-headers';
 import type { Dictionary, List } from 'structured-headers';
 import { textOfBytes } from '../names.ts';
-import { fieldValue } from './fields.ts';
+import { fieldValue, hasField } from './fields.ts';
 import type { Fields } from './fields.ts';
 
 /** The dictionary over all lines of the field; null where it is absent, empty or malformed. */
 export function dictionaryField(fields: Fields, name: string): Dictionary | null {
+  if (!hasField(fields, name)) return null;
   const dictionary = parsed(fieldValue(fields, name), parseDictionary);
   return dictionary === null || dictionary.size === 0 ? null : dictionary;
 }

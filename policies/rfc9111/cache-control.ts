@@ -2,7 +2,7 @@
  * RFC 9111 §5.2: the directives of Cache-Control. A malformed spelling never makes a response more cacheable than its
  * plain reading.
  */
-import { fieldValues, trimmed } from '../http/fields.ts';
+import { fieldValues, remembered, singleValue, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { dictionaryField } from '../http/structured-fields.ts';
 
@@ -26,9 +26,13 @@ export const NO_DIRECTIVES: Directives = { arguments: new Map(), malformed: fals
 
 /** The directives of all Cache-Control lines together. */
 export function cacheControlOf(fields: Fields): Directives {
+  const line = singleValue(fields, 'cache-control');
+  if (line !== null) return directivesOfLine(line);
   const lines = fieldValues(fields, 'cache-control');
   return lines.length === 0 ? NO_DIRECTIVES : parseDirectives(lines);
 }
+
+const directivesOfLine = remembered((line) => parseDirectives([line]));
 
 /**
  * The directives that govern a response: those of the first targeted field that is present and well-formed (RFC 9213

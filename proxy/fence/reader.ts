@@ -92,7 +92,7 @@ export class FenceReader {
     if (entry.clearAt === pendingBefore && entry.clearEra === era) return CLEAR;
     if (this.#enterEra() !== era || entry.floor < this.#base) return HARD_VERDICT;
     const publishedBefore = words.load(HEADER.published);
-    const found = this.#scan(entry.tagHashes, entry.floor - this.#base);
+    const found = this.#scanAbove(entry.floor - this.#base, publishedBefore, pendingBefore, entry.tagHashes);
     if (found.hard || this.#isHeld(entry.tagHashes)) return HARD_VERDICT;
     if (found.softTick >= 0) return this.#softVerdict(entry, found);
     const pendingAfter = words.load(HEADER.pending);
@@ -182,6 +182,11 @@ export class FenceReader {
       entry.softSinceMs = isRepeated ? Math.min(lastMs, requestMs) : lastMs;
     }
     return { kind: 'soft', invalidatedAtMs: nowMs - (monotonicMs - entry.softSinceMs) };
+  }
+
+  /** As `#scan`, without a scan where no number above the floor has been written: so for all that was just fetched. */
+  #scanAbove(floor: number, published: number, pending: number, tags: TagHashes): Found {
+    return floor >= published && pending === published ? NO_SOFT : this.#scan(tags, floor);
   }
 
   #scan(tags: TagHashes, floor: number): Found {

@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { tagReach, type TagReach } from '../../policies/tags.ts';
+import {
+  directoryTags,
+  normalPlace,
+  ownTags,
+  tagReach,
+  type NormalPlace,
+  type TaggedEntry,
+  type TagReach,
+} from '../../policies/tags.ts';
 import { HASH_KEY_WORDS, KeyedHash, type HashKey } from '../threads/keyed-hash.ts';
 import { CONFIGURED_BUCKETS, CONFIGURED_TAG, HOST_TAG, ORDINARY_BITS, REGION_BITS } from './layout.ts';
 
@@ -12,6 +20,8 @@ export type TagHashes = Uint32Array;
 
 export class TagHasher {
   readonly #hash: KeyedHash;
+  /** Tags by what entries share that have them: route, origin, feed, authority and directory. */
+  readonly #ofDirectories = new Map<string, HashedTags>();
 
   constructor(key: HashKey) {
     this.#hash = new KeyedHash(key);
@@ -20,12 +30,45 @@ export class TagHasher {
   /** Hashes tags in order, two words each. Done once for each entry, never on a hit. */
   hash(tags: readonly string[]): TagHashes {
     const words = new Uint32Array(tags.length * 2);
-    tags.forEach((tag, index) => {
-      words[index * 2] = bucketWord(tagReach(tag), this.#hash.hash(tag));
-      // Fingerprint 0 marks an empty record.
-      words[index * 2 + 1] = this.#hash.high || 1;
-    });
+    this.#hashInto(words, 0, tags);
     return words;
+  }
+
+  /**
+   * All tags of an entry (`entryTags`), with their hashes. Those that it shares with the other entries of its directory are
+   * remembered: for most entries only the tags of their own URL are made and hashed.
+   */
+  ofEntry(entry: TaggedEntry): HashedTags {
+    const place = normalPlace(entry);
+    const own = ownTags(entry, place);
+    const shared = this.#ofDirectory(entry, place);
+    const tagHashes = new Uint32Array((shared.tags.length + own.length) * 2);
+    tagHashes.set(shared.tagHashes);
+    this.#hashInto(tagHashes, shared.tags.length, own);
+    return { tags: shared.tags.concat(own), tagHashes };
+  }
+
+  #ofDirectory(entry: TaggedEntry, place: NormalPlace): HashedTags {
+    const key = `${entry.route}\n${entry.origin}\n${entry.feed ?? ''}\n${place.authority}\n${place.directory}`;
+    const known = this.#ofDirectories.get(key);
+    if (known !== undefined) return known;
+    const tags = directoryTags(entry, place);
+    const hashed = { tags, tagHashes: this.hash(tags) };
+    if (key.length > DIRECTORY_LENGTH) return hashed;
+    if (this.#ofDirectories.size >= DIRECTORIES) this.#ofDirectories.clear();
+    // A copy: the path may be a part of a text that would stay in memory with it.
+    this.#ofDirectories.set(Buffer.from(key).toString(), hashed);
+    return hashed;
+  }
+
+  #hashInto(words: TagHashes, from: number, tags: readonly string[]): void {
+    for (let index = 0; index < tags.length; index += 1) {
+      const tag = tags[index]!;
+      const at = (from + index) * 2;
+      words[at] = bucketWord(tagReach(tag), this.#hash.hash(tag));
+      // Fingerprint 0 marks an empty record.
+      words[at + 1] = this.#hash.high || 1;
+    }
   }
 
   /**
@@ -38,6 +81,10 @@ export class TagHasher {
     return tags.map((word, index) => (index % 2 === 0 ? word ^ (mark & ~REGION_BITS) : word ^ mark || 1));
   }
 }
+
+const DIRECTORIES = 128;
+/** Of the text under which a directory's tags are remembered. They take up to 66 times as much memory. */
+const DIRECTORY_LENGTH = 128;
 
 /** The tags of both without duplicates, with their hashes: those of `a` first. */
 export function joinedTags(a: HashedTags, b: HashedTags): HashedTags {

@@ -1,12 +1,12 @@
 import { originForm } from '../../policies/key.ts';
-import { withoutFields, type Fields } from '../../policies/http/fields.ts';
-import type { FeedTrust, StoredMeta, StoringDecision } from '../../policies/model.ts';
+import { hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
+import type { FeedTrust, RequestView, StoredMeta, StoringDecision } from '../../policies/model.ts';
 import type { ReceivedResponse } from '../../policies/rfc9111/storing.ts';
-import { entryTags, tagOfUrl } from '../../policies/tags.ts';
+import { tagOfUrl } from '../../policies/tags.ts';
 import type { OriginCall, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import { withTags, type TagHashes } from '../fence/tag-hash.ts';
+import { withTags, type HashedTags } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
 import type { ActiveRoute } from '../routes/active-route.ts';
 import { FlightBody } from '../store/body.ts';
@@ -66,9 +66,8 @@ export class FetchContext {
   readonly events: FetchEvents;
   readonly counters: OriginFetchCounters;
   readonly snapshot: FetchSnapshot;
-  readonly knownTagNames: readonly string[];
   /** Tags of every response to this request. */
-  readonly knownTags: TagHashes;
+  readonly known: HashedTags;
   readonly #contentEvents: ContentEvents;
   #call: OriginCall | null = null;
   #sentAtMs = 0;
@@ -87,7 +86,7 @@ export class FetchContext {
     this.events = events;
     this.counters = counters;
     this.#contentEvents = contentEvents;
-    this.knownTagNames = entryTags({
+    this.known = deps.fence.hasher.ofEntry({
       authority: request.authority,
       path: request.path,
       query: request.query,
@@ -96,7 +95,6 @@ export class FetchContext {
       feed: route.feed?.name ?? null,
       extra: request.routeTags,
     });
-    this.knownTags = deps.fence.hasher.hash(this.knownTagNames);
     this.snapshot = new FetchSnapshot(deps, route, deps.feedOf(route));
   }
 
@@ -176,8 +174,7 @@ export class FetchContext {
 
   entryHead(meta: StoredMeta, sizeBytes: number, fields: Fields): EntryHead {
     const { deps, route, snapshot } = this;
-    const known = { tags: this.knownTagNames, tagHashes: this.knownTags };
-    const { tags, tagHashes } = withTags(known, meta.responseTags, deps.fence.hasher);
+    const { tags, tagHashes } = withTags(this.known, meta.responseTags, deps.fence.hasher);
     return newEntryHead(route, this.request, {
       id: deps.newEntryId(),
       meta,
@@ -213,11 +210,19 @@ export class FetchContext {
   /** The response with the request that it answers. `range`: the fields by which the rest of a part was requested. */
   received(status: number, fields: Fields, range: Fields = []): ReceivedResponse {
     const { deps, route, snapshot } = this;
-    const { request, asksPart, authority } = this.request;
-    const asked = asksPart ? request.fields : [...withoutFields(request.fields, RANGE), ...range];
+    const asked = this.#sentRequest;
+    const request = range.length === 0 ? asked : { ...asked, fields: [...asked.fields, ...range] };
     const { requestTimeMs } = snapshot;
-    const answered = { request: { ...request, fields: asked }, requestTimeMs, authority, route };
-    return receivedResponse(deps.clock, answered, status, fields);
+    const { authority } = this.request;
+    return receivedResponse(deps.clock, { request, requestTimeMs, authority, route }, status, fields);
+  }
+
+  /** The client's request as it is sent: without its range, unless a part is asked for. */
+  get #sentRequest(): RequestView {
+    const { request, asksPart } = this.request;
+    const { fields } = request;
+    if (asksPart || !(hasField(fields, 'range') || hasField(fields, 'if-range'))) return request;
+    return { ...request, fields: withoutFields(fields, RANGE) };
   }
 
   /** Applies the lesson when storing has ended. `entryId`: the stored entry; null: the response was not stored. */

@@ -157,7 +157,7 @@ export class OriginFetch implements OriginHandler {
 
   /** Tags of every response to this request. */
   get knownTags(): TagHashes {
-    return this.#context.knownTags;
+    return this.#context.known.tagHashes;
   }
 
   start(): void {

@@ -30,7 +30,7 @@ import type {
   FlightShares,
   FlightSlot,
 } from './flights.ts';
-import type { HitForMiss } from './hit-for-miss.ts';
+import { OF, type HitForMiss, type HitForMissOf } from './hit-for-miss.ts';
 import type { Peers } from './peers/peers.ts';
 
 export interface FetchSharingDependencies extends OriginFetchDependencies {
@@ -86,12 +86,12 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     // While a remembered failure answers requests, the origin receives one request at a time.
     if (this.failureFor(request, key) !== null) return false;
     return (
-      hitForMiss.has(key, nowMs) || (request.method === 'HEAD' && hitForMiss.has(knownBy(key, 'HEAD'), nowMs))
+      hitForMiss.has(key, OF.get, nowMs) || (request.method === 'HEAD' && hitForMiss.has(key, OF.head, nowMs))
     );
   }
 
   forgetHitForMiss(request: FetchRequest): void {
-    this.#deps.hitForMiss.forget(knownBy(this.keyOf(request), request.method));
+    this.#deps.hitForMiss.forget(this.keyOf(request), methodOf(request));
   }
 
   notePassed(request: FetchRequest, answer: PassedAnswer): void {
@@ -146,9 +146,10 @@ export class FetchSharing implements FetchPort<FetchFlight> {
   }
 
   /** True for a client's request if the key's responses are known to be private. Background refreshes are always collapsed. */
-  asksAlone({ priority, method }: FetchRequest, key: string): boolean {
+  asksAlone(request: FetchRequest, key: string): boolean {
     const { hitForMiss, clock } = this.#deps;
-    return priority === 'client' && hitForMiss.has(aloneKey(knownBy(key, method)), clock.monotonicMs());
+    if (request.priority !== 'client') return false;
+    return hitForMiss.has(key, methodOf(request) | OF.alone, clock.monotonicMs());
   }
 
   /** A HEAD may join the flight of a GET; a GET can't join the flight of a HEAD. */
@@ -233,23 +234,20 @@ export class FetchSharing implements FetchPort<FetchFlight> {
   /** Remembers whether later requests are collapsed. */
   #rememberSharing(request: FetchRequest, slot: FlightSlot, result: FlightResult): void {
     const { hitForMiss, clock } = this.#deps;
-    const known = knownBy(slot.key, request.method);
+    const of = methodOf(request);
     if (result.kind === 'entry') {
       const { meta } = result.entry;
       if (meta.vary.length > 0) this.#varies.set(request.key, meta.vary);
-      hitForMiss.forget(known);
-      if (this.#isShareable(request, meta)) hitForMiss.forget(aloneKey(known));
+      hitForMiss.forget(slot.key, of);
+      if (this.#isShareable(request, meta)) hitForMiss.forget(slot.key, of | OF.alone);
       else if (!slot.isShared && !isOfOneRequest(meta.status)) {
-        hitForMiss.remember(aloneKey(known), clock.monotonicMs());
+        hitForMiss.remember(slot.key, of | OF.alone, clock.monotonicMs());
       }
     } else if (result.kind === 'pass' && !isFailureStatus(result.status) && !isOfOneRequest(result.status)) {
       // This request sent too much in the fields that Vary names: responses to other requests may be stored.
       const vary = result.reason === 'vary-too-large' ? varyOf(result.fields) : null;
       if (vary?.kind === 'names') this.#varies.set(request.key, vary.names);
-      hitForMiss.remember(
-        vary === null ? known : knownBy(this.keyOf(request), request.method),
-        clock.monotonicMs(),
-      );
+      hitForMiss.remember(vary === null ? slot.key : this.keyOf(request), of, clock.monotonicMs());
     }
   }
 
@@ -301,7 +299,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
         return AGAIN;
       case 'private': {
         const { hitForMiss, clock } = this.#deps;
-        hitForMiss.remember(aloneKey(knownBy(slot.key, terms.request.method)), clock.monotonicMs());
+        hitForMiss.remember(slot.key, methodOf(terms.request) | OF.alone, clock.monotonicMs());
         return { kind: 'alone' };
       }
       case 'one-request':
@@ -367,11 +365,11 @@ export class FetchSharing implements FetchPort<FetchFlight> {
    * Lets requests collapse while the origin fails, although its responses were private. The next private response that is no
    * failure is remembered again.
    */
-  #forgetAlone({ method }: FetchRequest, key: string): void {
+  #forgetAlone(request: FetchRequest, key: string): void {
     const { hitForMiss } = this.#deps;
-    for (const known of new Set([key, knownBy(key, method)])) {
-      hitForMiss.forget(known);
-      hitForMiss.forget(aloneKey(known));
+    for (const of of new Set([OF.get, methodOf(request)])) {
+      hitForMiss.forget(key, of);
+      hitForMiss.forget(key, of | OF.alone);
     }
   }
 
@@ -442,12 +440,6 @@ function statusOf(result: FlightResult): number | null {
   return result.kind === 'pass' ? result.status : null;
 }
 
-/** HEAD has its own key for hit-for-miss: some origins omit fields from responses to HEAD, which thus say nothing of GET. */
-function knownBy(key: string, method: FetchRequest['method']): string {
-  return method === 'GET' ? key : `${key}\n\nhead`;
-}
-
-/** The key for hit-for-miss of responses that are stored but can't be shared between requests. */
-function aloneKey(key: string): string {
-  return `${key}\n\nalone`;
+function methodOf({ method }: Pick<FetchRequest, 'method'>): HitForMissOf {
+  return method === 'GET' ? OF.get : OF.head;
 }

@@ -96,10 +96,11 @@ export class EntryWriter {
   finish(trailers: Fields): void {
     const body = this.#body!;
     const sizeBytes = body.length;
-    const head: EntryHead = { ...this.entry.head, sizeBytes };
+    const isOfSize = this.entry.head.sizeBytes === sizeBytes;
+    const head: EntryHead = isOfSize ? this.entry.head : { ...this.entry.head, sizeBytes };
     const { tiers, maxVariants, over, settled } = this.#options;
     // A part of another length than its Content-Range says has other bytes than those that it names.
-    if (this.entry.head.sizeBytes >= 0 && sizeBytes !== this.entry.head.sizeBytes) {
+    if (this.entry.head.sizeBytes >= 0 && !isOfSize) {
       this.abort();
       body.fail();
       over();
@@ -108,7 +109,8 @@ export class EntryWriter {
     this.#room.release();
     const content = this.#lostMemory ? null : body.whole();
     const combined = content === null ? null : this.#combined(head, content);
-    const isInMemory = tiers.keep(new StoredEntry(head, content, tiers.sentFieldsOf(head)), maxVariants);
+    const sentFields = isOfSize ? this.entry.sentFields : tiers.sentFieldsOf(head);
+    const isInMemory = tiers.keep(new StoredEntry(head, content, sentFields), maxVariants);
     const committed = this.#lostDisk ? null : (this.#disk?.commit(head, maxVariants) ?? null);
     // After both: a client that has all of it may ask again at once, on another worker, too.
     body.end(trailers);

@@ -16,8 +16,6 @@ export class StoredEntry implements Fenced {
   readonly content: Uint8Array | null;
   /** The fields as sent to clients, without Age, Via and Cache-Status. */
   readonly sentFields: Fields;
-  /** Bytes of memory that it takes in all. */
-  readonly memoryBytes: number;
   clearEra = -1;
   clearAt = -1;
   softSinceMs = 0;
@@ -25,12 +23,18 @@ export class StoredEntry implements Fenced {
   lastHit: SentHit | null = null;
 
   #told: StatedLifetimes | null = null;
+  #memoryBytes: number | null = null;
 
   constructor(head: EntryHead, content: Uint8Array | null, sentFields: Fields) {
     this.head = head;
     this.content = content;
     this.sentFields = sentFields;
-    this.memoryBytes = memoryBytesOf(head, content, sentFields);
+  }
+
+  /** Bytes of memory that it takes in all. */
+  get memoryBytes(): number {
+    this.#memoryBytes ??= memoryBytesOf(this.head, this.content, this.sentFields);
+    return this.#memoryBytes;
   }
 
   /** The lifetimes that clients are told, by the rules of the entry's route. */
@@ -81,16 +85,13 @@ const SLOT_BYTES = 8;
 const HIT_BYTES = 192;
 
 function memoryBytesOf(head: EntryHead, content: Uint8Array | null, sentFields: Fields): number {
-  const strings = [
-    head.key,
-    head.url,
-    ...head.tags,
-    ...head.meta.fields,
-    ...sentFields,
-    ...head.meta.responseTags,
-  ];
+  const { meta, tags } = head;
+  let text = 2 * STRING_BYTES + head.key.length + head.url.length;
   // Rendered fields share most of their strings with the stored ones, but not the array of them.
-  const text = strings.reduce((sum, string) => sum + STRING_BYTES + string.length, 0);
+  for (const strings of [tags, meta.fields, sentFields, meta.responseTags]) {
+    text += strings.length * STRING_BYTES;
+    for (const string of strings) text += string.length;
+  }
   const tagBytes = BUFFER_BYTES + head.tagHashes.byteLength;
   const hitBytes = HIT_BYTES + sentFields.length * SLOT_BYTES + head.key.length;
   return (

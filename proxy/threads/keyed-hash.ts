@@ -14,6 +14,8 @@ export class KeyedHash {
   /** The words of the last result: returning a pair would allocate. */
   low = 0;
   high = 0;
+  /** The text of the last result: a request's key is hashed by several of its users, one after another. */
+  #last: string | null = null;
 
   constructor(key: HashKey) {
     this.#key = Uint32Array.from(key);
@@ -21,6 +23,8 @@ export class KeyedHash {
 
   /** The first word of the result; both stand in `low` and `high` until the next call. */
   hash(text: string): number {
+    if (text === this.#last) return this.low;
+    this.#last = text;
     const key = this.#key;
     const k0 = key[0]! | 0;
     const k1 = key[1]! | 0;

@@ -81,13 +81,13 @@ function deliverConfirmed(entry: StoredEntry, fields: Fields): FetchState & { re
 
 /** The validated entry with its floor raised to that of this fetch. Tags are added, never removed. */
 function confirmedEntry(
-  { deps, snapshot, knownTagNames }: FetchContext,
+  { deps, snapshot, known }: FetchContext,
   entry: StoredEntry,
   meta: StoredMeta,
   fields: Fields,
 ): StoredEntry {
   const { tiers, mechanisms, fence } = deps;
-  const { tags, tagHashes } = updatedHead(entry.head, meta, fence.hasher, knownTagNames);
+  const { tags, tagHashes } = updatedHead(entry.head, meta, fence.hasher, known.tags);
   const target = mechanisms.entryIdInNotModified ? entry : standIn(tiers, entry);
   const head: EntryHead = {
     ...target.head,
