@@ -153,7 +153,7 @@ export class Writes {
       const origin = createHttpOrigin(forDeliveries(config, configured, connections), {
         clock,
         breaker,
-        isHealthy: (url) => originCells.isWell(name, url),
+        isHealthy: (url) => originCells.isHealthy(name, url),
         observer: observerOf(name),
       });
       originCounters.add(name, origin);
@@ -274,6 +274,10 @@ export class Writes {
       came === null
         ? { kind: 'none', progress: this.#journal.progress(number) }
         : { kind: 'response', response: came },
+    );
+    // A rejection before the worker asks would be unhandled; it also gets the error.
+    wait.catch((error: unknown) =>
+      this.#deps.log.error({ event: 'response-wait-failed', err: error }, 'a response could not be read'),
     );
     this.#waits.set(`${instance}:${this.#tickets}`, wait);
     return this.#tickets;
