@@ -9,14 +9,14 @@ import type { Log } from '../observability/logger.ts';
 import type { WaitsFor } from './waits-for.ts';
 
 /** The access rule that refused a request. */
-export type AdminRefusal = Exclude<AdminAccess['kind'], 'allowed'> | 'token';
+export type AdminDenial = Exclude<AdminAccess['kind'], 'allowed'> | 'token';
 
 export interface AdminDependencies {
   /** Empty if no token is required. */
   readonly token: string;
   readonly log: Log;
   /** Called for each request that an access rule refuses. */
-  onRefused(reason: AdminRefusal): void;
+  onRefused(reason: AdminDenial): void;
   /** Returns the configuration in force, which a reload replaces. */
   config(): Config;
   /** Returns plain data for JSON. */

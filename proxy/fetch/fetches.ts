@@ -36,8 +36,8 @@ export class Fetches {
    * Joins a fetch that may answer the waiter, or starts one. Calls `waiter.deliver` once, perhaps before it returns. A waiter
    * that leaves calls the returned function, which returns false if the waiter already has its result.
    */
-  obtain(request: FetchRequest, waiter: Waiter): () => boolean {
-    return this.#flights.obtain(request, waiter);
+  join(request: FetchRequest, waiter: Waiter): () => boolean {
+    return this.#flights.join(request, waiter);
   }
 
   /** Whether a fetch with the key of the request is running, or a remembered failure of the origin answers the request. */

@@ -17,7 +17,7 @@ export interface FetchPort<T extends FlightTypes> {
   /** Whether a flight for this request may answer all requests with its key. */
   answersAll(request: T['request']): boolean;
   /** The result for a waiter beyond the limit of waiters. */
-  refusal(limit: FlightLimit): T['given'];
+  limitAnswer(limit: FlightLimit): T['given'];
   /** The result for a request for which `begin` returned null. */
   goneAnswer(): T['given'];
   /** Prepares a fetch for all waiters that join the flight; null: the request can't be fetched any more. */
@@ -115,9 +115,9 @@ export class Flights<T extends FlightTypes> {
    * Joins a flight that may answer the waiter, or starts one. The waiter receives one result, perhaps before this returns. A
    * waiter that leaves calls the returned function, which returns false if the waiter already has its result.
    */
-  obtain(request: T['request'], waiter: T['waiter']): () => boolean {
+  join(request: T['request'], waiter: T['waiter']): () => boolean {
     if (this.#waiting >= this.#bounds.maxWaiting) {
-      this.#port.give(waiter, this.#port.refusal('waiting'));
+      this.#port.give(waiter, this.#port.limitAnswer('waiting'));
       return () => false;
     }
     const place: Place<T> = {
@@ -155,12 +155,12 @@ export class Flights<T extends FlightTypes> {
       const running = slot.running[at]!;
       const admitted = running.flight.admits(place.waiter);
       if (admitted === null) continue;
-      if (running.flight.waiting >= this.#bounds.maxWaiters) this.#give(place, port.refusal('waiters'));
+      if (running.flight.waiting >= this.#bounds.maxWaiters) this.#give(place, port.limitAnswer('waiters'));
       else if (admitted.given === null) this.#join(place, running);
       else this.#give(place, admitted.given);
       return;
     }
-    if (slot.next.length >= this.#bounds.maxWaiters) this.#give(place, port.refusal('waiters'));
+    if (slot.next.length >= this.#bounds.maxWaiters) this.#give(place, port.limitAnswer('waiters'));
     else if (slot.running.length < FLIGHTS_A_KEY) this.#start(slot, place);
     else slot.next.push(place);
   }

@@ -157,7 +157,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     return method === 'GET';
   }
 
-  refusal(limit: FlightLimit): FetchResult {
+  limitAnswer(limit: FlightLimit): FetchResult {
     this.counters.refused += 1;
     return { kind: 'refused', limit };
   }

@@ -20,7 +20,7 @@ export interface OpenExchange {
   /** The response has no end, and its client reconnects when it is cut. */
   readonly isEventStream: boolean;
   endStream(): void;
-  refuse(refusal: Problem): void;
+  refuse(problem: Problem): void;
   connectionClosed(): void;
   /** The socket accepts bytes again. */
   drained(): void;
@@ -45,7 +45,7 @@ export class Connection {
   /** Exchanges that wait for earlier responses, and what begins them. */
   private readonly turns: { readonly exchange: OpenExchange; begin(): void }[] = [];
   private newest: OpenExchange | null = null;
-  private refusal: Problem | null = null;
+  private problem: Problem | null = null;
   private lastAnswerGiven = false;
   private dropped = 0;
   private closeWhenAnswered = false;
@@ -92,8 +92,8 @@ export class Connection {
     return this.closing && !this.lastAnswerGiven && this.newest === exchange;
   }
 
-  /** Accepts no more requests. A refusal that closes the connection follows the responses of the open exchanges. */
-  closeByRefusal(): void {
+  /** Accepts no more requests. An error response that closes the connection follows the responses of the open exchanges. */
+  closeWithError(): void {
     this.lastAnswerGiven = true;
     this.linger();
   }
@@ -105,9 +105,9 @@ export class Connection {
   }
 
   /** Refuses a message that could not be read, once all earlier requests are answered; then closes. */
-  refuseUnread(refusal: Problem): void {
-    this.closeByRefusal();
-    this.refusal = refusal;
+  refuseUnread(problem: Problem): void {
+    this.closeWithError();
+    this.problem = problem;
     this.settle();
   }
 
@@ -154,10 +154,10 @@ export class Connection {
 
   private settle(): void {
     if (this.open.length > 0 || this.socket.destroyed) return;
-    if (this.refusal !== null) {
-      const { refusal } = this;
-      this.refusal = null;
-      if (this.socket.writable) this.socket.write(serialise(refusal));
+    if (this.problem !== null) {
+      const { problem } = this;
+      this.problem = null;
+      if (this.socket.writable) this.socket.write(serialise(problem));
       this.socket.destroySoon();
     } else if (this.closeWhenAnswered && this.endTunnel === null) {
       this.closeWhenAnswered = false;

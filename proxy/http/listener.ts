@@ -347,7 +347,7 @@ class ListenerService {
 
 /** Responds without an exchange, and closes: the rest of the request is not read. */
 function refuse(connection: Connection, response: ServerResponse, refused: Problem): void {
-  connection.closeByRefusal();
+  connection.closeWithError();
   response.writeHead(refused.status, [...refused.fields, 'Connection', 'close']);
   response.end(refused.content);
 }

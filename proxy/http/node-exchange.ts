@@ -239,7 +239,7 @@ export class NodeExchange implements Exchange, OpenExchange {
   }
 
   /** Responds for the listener while the request is still being received. To its handler, the client has gone. */
-  refuse(refusal: Problem): void {
+  refuse(problem: Problem): void {
     this.content?.fail(new Error('The request could not be received whole.'));
     this.connection.linger();
     if (this.response.writableEnded) {
@@ -250,9 +250,9 @@ export class NodeExchange implements Exchange, OpenExchange {
       this.answered = true;
       this.refused = true;
       this.tellGone();
-      this.contentBytes = refusal.content.length;
-      this.writeHead(refusal.status, refusal.fields, refusal.content.length);
-      this.response.end(refusal.content);
+      this.contentBytes = problem.content.length;
+      this.writeHead(problem.status, problem.fields, problem.content.length);
+      this.response.end(problem.content);
     }
   }
 

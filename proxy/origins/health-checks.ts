@@ -50,10 +50,10 @@ export class HealthChecks {
       isAsking = true;
       void faultOf(origin, path).then((fault) => {
         isAsking = false;
-        const well = fault === null;
-        if (well === cells.isWell(config.name, place)) return;
-        cells.setWell(config.name, place, well);
-        if (well) log.info({ event: 'origin-healthy', origin: config.name, url });
+        const isHealthy = fault === null;
+        if (isHealthy === cells.isHealthy(config.name, place)) return;
+        cells.setHealthy(config.name, place, isHealthy);
+        if (isHealthy) log.info({ event: 'origin-healthy', origin: config.name, url });
         else log.warn({ event: 'origin-unhealthy', origin: config.name, url, path, cause: fault });
       });
     };

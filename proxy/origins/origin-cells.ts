@@ -10,7 +10,7 @@ export interface OriginCellsSource {
 }
 
 /** Two words after the breaker's cells, with one bit per URL: its health check fails; requests to it fail. */
-const UNWELL = 0;
+const UNHEALTHY = 0;
 const FAILING = 1;
 const ORIGIN_BYTES = BREAKER_BYTES + 2 * BigInt64Array.BYTES_PER_ELEMENT;
 /** The health of further URLs is not stored: they count as healthy. */
@@ -45,12 +45,12 @@ export class OriginCells {
   }
 
   /** `url` is the URL's index in the configuration. */
-  isWell(origin: string, url: number): boolean {
-    return url >= MAX_URLS || !this.#hasBit(this.#cellOf(origin, UNWELL), url);
+  isHealthy(origin: string, url: number): boolean {
+    return url >= MAX_URLS || !this.#hasBit(this.#cellOf(origin, UNHEALTHY), url);
   }
 
-  setWell(origin: string, url: number, isWell: boolean): void {
-    if (url < MAX_URLS) this.#setBit(this.#cellOf(origin, UNWELL), url, !isWell);
+  setHealthy(origin: string, url: number, isHealthy: boolean): void {
+    if (url < MAX_URLS) this.#setBit(this.#cellOf(origin, UNHEALTHY), url, !isHealthy);
   }
 
   /** Whether requests to this URL, or to the origin as a whole, have failed and none has succeeded since. */

@@ -11,7 +11,6 @@ import { keyOf } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
-import type { Outcome } from '../observability/outcome.ts';
 
 /** The feed position when a request arrived: a response that the fence passes is at least as new. */
 export interface NotedPosition {
@@ -53,12 +52,6 @@ export interface KeyedContext extends RoutedContext {
   /** The query in the key, which the origin is sent. */
   readonly keyedQuery: string;
   readonly request: RequestView;
-}
-
-/** How a request ended, for those who count and log. */
-export interface RequestEnd {
-  readonly outcome: Outcome;
-  readonly reason: string;
 }
 
 /**

@@ -7,7 +7,7 @@ import { shownTag } from '../../policies/tags.ts';
 import { compileRoutes } from '../../policies/routing.ts';
 import { currentAgeSeconds } from '../../policies/rfc9111/freshness.ts';
 import { decideReuse } from '../../policies/rfc9111/reuse.ts';
-import type { AdminRefusal, EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
+import type { AdminDenial, EntriesResult, EntryReport, FoundEntries } from '../admin/dependencies.ts';
 import type { DiskWriter } from '../store/disk/writer.ts';
 import { mergedHead, type EntryHead } from '../store/entry-head.ts';
 import { StoredEntry } from '../store/entry.ts';
@@ -40,8 +40,9 @@ export interface AdminQueriesDependencies {
   /** Counts the coordinator's own requests to origins, which workers do not count. */
   readonly asked: OriginCounters;
   originCells(): OriginCells;
+  /** Requests to the admin side that were refused, by reason. */
+  adminRefused(): Readonly<Record<AdminDenial, number>>;
   /** How far a route's entries can be trusted, given the state of its feed. */
-  adminRefused(): Readonly<Record<AdminRefusal, number>>;
   trustOf(route: RouteConfig): FeedTrust;
 }
 
@@ -233,7 +234,7 @@ function originHealth({ config, clock, originCells }: AdminQueriesDependencies) 
     originWell: Object.fromEntries(
       origins
         .filter(({ health }) => health !== null)
-        .map(({ name, urls }) => [name, urls.map((_, url) => cells.isWell(name, url))]),
+        .map(({ name, urls }) => [name, urls.map((_, url) => cells.isHealthy(name, url))]),
     ),
     originOpen: Object.fromEntries(
       origins.flatMap((origin) => {

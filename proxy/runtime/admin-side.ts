@@ -1,5 +1,5 @@
 import { createAdminApp } from '../admin/app.ts';
-import type { AdminRefusal, Control, Readiness } from '../admin/dependencies.ts';
+import type { AdminDenial, Control, Readiness } from '../admin/dependencies.ts';
 import { startAdmin } from '../admin/server.ts';
 import { NotDurableError } from '../fence/fence-state.ts';
 import type { Log } from '../observability/logger.ts';
@@ -34,7 +34,7 @@ export interface AdminSide {
 export async function startAdminSide(deps: AdminSideDependencies): Promise<AdminSide> {
   const { fence, disk, origins, journal, log } = deps;
   const { host, port, token, limits } = deps.config().admin;
-  const refused: Record<AdminRefusal, number> = {
+  const refused: Record<AdminDenial, number> = {
     'foreign-host': 0,
     'foreign-page': 0,
     'not-json': 0,

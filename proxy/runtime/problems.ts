@@ -8,7 +8,7 @@ export interface Condition {
   readonly config: Config;
   readonly fence: Pick<Fence, 'isFailing'>;
   readonly disk: Pick<DiskWriter, 'storing' | 'evictLastFull'> | null;
-  readonly originCells: Pick<OriginCells, 'isWell'>;
+  readonly originCells: Pick<OriginCells, 'isHealthy'>;
   /** One sentence for each failing origin. */
   readonly originFailures: readonly string[];
   readonly stopped: readonly StoppedUrl[];
@@ -28,9 +28,9 @@ export function problemsOf({
 }: Condition): string[] {
   const problems = [...diskProblems(config, fence, disk), ...originFailures, ...stopped.map(stoppedProblem)];
   for (const { name, urls, health } of Object.values(config.origins)) {
-    const unwell = urls.filter((_, place) => !originCells.isWell(name, place)).length;
-    if (health === null || unwell === 0) continue;
-    problems.push(`the health check of the origin ${name} fails for ${unwell} of ${urls.length} URLs`);
+    const unhealthy = urls.filter((_, place) => !originCells.isHealthy(name, place)).length;
+    if (health === null || unhealthy === 0) continue;
+    problems.push(`the health check of the origin ${name} fails for ${unhealthy} of ${urls.length} URLs`);
   }
   return problems;
 }

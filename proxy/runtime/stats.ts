@@ -4,7 +4,7 @@ import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { DiskStats } from '../store/disk/writer.ts';
 import type { MemoryStats } from '../store/memory.ts';
 import type { FeedStatus } from '../feeds/status.ts';
-import type { AdminRefusal } from '../admin/dependencies.ts';
+import type { AdminDenial } from '../admin/dependencies.ts';
 import type { SlowPart } from '../http/node-exchange.ts';
 import type { FlightCounters } from '../fetch/flight-counters.ts';
 
@@ -22,7 +22,7 @@ export interface WeirStats {
   readonly connections: number;
   readonly requests: RequestCounters;
   /** Requests to the admin side that a rule of access refused. */
-  readonly admin: { readonly refused: Readonly<Record<AdminRefusal, number>> };
+  readonly admin: { readonly refused: Readonly<Record<AdminDenial, number>> };
   /**
    * Memory as the operating system reports it, null if it does not. `fenceBytes`: the fence's table, untouched pages
    * included.

@@ -35,7 +35,7 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
   let dataMessages = 0;
   let received: { readonly position: number } | null = null;
   const flights = {
-    obtain(_request: unknown, waiter: Waiter) {
+    join(_request: unknown, waiter: Waiter) {
       waiter.deliver({ kind: 'pass', status: 200, fields: [], body: source, reason: 'no-store' });
       return () => true;
     },
@@ -48,32 +48,32 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
       join,
       (message) => {
         if (message.kind === 'data') dataMessages += 1;
-        messages.push(() => subscription.receive(message));
+        messages.push(() => client.receive(message));
       },
       () => {},
     );
   };
-  let serving: PeerFetchServer | null = null;
-  const subscription = new PeerFetchClient(
+  let server: PeerFetchServer | null = null;
+  const client = new PeerFetchClient(
     { windowBytes: WINDOW_BYTES } as PeerFetchClientDependencies,
     { id: 1, request: { request: {} }, arrival: 0, arrivedAtMs: 0, waitsSinceMs: 0 } as never,
     {
       inform: () => {},
       over: () => {},
-      deliver: (landing: FlightResult) => {
-        if (landing.kind === 'pass') received = readAll(landing.body);
+      deliver: (result: FlightResult) => {
+        if (result.kind === 'pass') received = readAll(result.body);
       },
     },
     (message) =>
       messages.push(() => {
-        if (message.kind !== 'join') serving!.receive(message);
+        if (message.kind !== 'join') server!.receive(message);
         else {
-          serving = serve(message);
-          serving.start();
+          server = serve(message);
+          server.start();
         }
       }),
   );
-  subscription.start();
+  client.start();
   for (let message = messages.shift(); message !== undefined; message = messages.shift()) message();
   return { dataMessages, receivedBytes: received!.position };
 }

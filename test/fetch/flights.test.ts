@@ -32,7 +32,7 @@ function open(maxWaiters = 10, maxWaiting = 100) {
     knownAnswer: (request) => (request.startsWith('known') ? 'known' : null),
     asksAlone: (_request, key) => alone.has(key),
     answersAll: (request) => !request.endsWith('?'),
-    refusal: (limit) => `too many ${limit}`,
+    limitAnswer: (limit) => `too many ${limit}`,
     goneAnswer: () => 'gone',
     begin(request, { isShared }, { deliver, over }) {
       if (request.startsWith('gone')) return null;
@@ -71,7 +71,7 @@ function open(maxWaiters = 10, maxWaiting = 100) {
   };
   const flights = new Flights(port, { maxWaiters, maxWaiting });
   const ask = (request: string, given: string[] = []) => {
-    return { given, leave: flights.obtain(request, given) };
+    return { given, leave: flights.join(request, given) };
   };
   return {
     flights,

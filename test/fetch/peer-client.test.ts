@@ -14,19 +14,19 @@ const KIB = 1024;
 function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; readonly told: string[] } {
   const told: string[] = [];
   const tiers = new Tiers(createMemoryTier(memoryBytes, 1), {} as DiskTier, () => null);
-  const subscription = new PeerFetchClient(
+  const client = new PeerFetchClient(
     { tiers, windowBytes: 64 * KIB, maxObjectBytes: 8 * KIB },
     { id: 1, route: { config: { cache: { maxVariants: 1 } } } } as never,
     {
       inform: () => {},
       over: () => told.push('over'),
-      deliver: (landing: FlightResult) => {
-        if (landing.kind === 'entry') landing.body!.reader(0, () => {}).close();
+      deliver: (result: FlightResult) => {
+        if (result.kind === 'entry') result.body!.reader(0, () => {}).close();
       },
     },
     (message) => told.push(message.kind),
   );
-  subscription.receive({
+  client.receive({
     kind: 'entry',
     id: 1,
     head: entry(1, { sizeBytes: -1 }),
@@ -36,7 +36,7 @@ function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; 
     streams: true,
     stores: true,
   });
-  return { receive: (message) => subscription.receive(message), told };
+  return { receive: (message) => client.receive(message), told };
 }
 
 const data = (): PeerMessage => ({ kind: 'data', id: 1, bytes: new Uint8Array(KIB) });

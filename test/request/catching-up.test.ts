@@ -141,7 +141,7 @@ describe.each(MODES)('on-feed-loss: %s', (mode) => {
     });
   });
 
-  it('no loan of another worker is older', async () => {
+  it('nothing that another worker sends is older', async () => {
     await atEachLook(async (look) => {
       const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}`, 2);
       const { scene } = stopped;

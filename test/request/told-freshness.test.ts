@@ -274,7 +274,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
       expectStale(answer);
     });
 
-    it('is stale to others where another worker lends what has expired', async () => {
+    it('is stale to others where another worker sends what has expired', async () => {
       const scene = await Scene.begin(source, downstream, 'stale-while-revalidate: 60s', 2);
       await scene.ask(0);
       scene.pass(source.seconds + 5);
@@ -287,7 +287,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
     it('is stale to others where it expires on its way from another worker', async () => {
       const scene = await Scene.begin(source, downstream, '', 2);
       const { runtimes, clock } = scene.workers;
-      // What is too large to be lent comes by a flight.
+      // What is too large for a peer lookup comes by a flight.
       const large = { ...scene.answer, body: 'x'.repeat(2 ** 20 + 1) };
       const first = scene.workers.ask(0, '/');
       await scene.workers.answerAll(() => large);
@@ -297,7 +297,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
       let searches = 0;
       tiers.find = (...wanted) => {
         searches += 1;
-        // The first is for the loan, the second for the flight.
+        // The first is for the lookup, the second for the flight.
         if (searches === 2) queueMicrotask(() => (clock.now += (source.seconds + 5) * 1000));
         return find(...wanted);
       };

@@ -106,7 +106,7 @@ describe('a purge binds every worker when it is answered', () => {
     for (let n = 0; n < 6; n += 1) expect(await metaOf()).toBe('new');
   });
 
-  it('reaches a fill that was under way, and who joined it after the purge was answered is told the new state', async () => {
+  it('reaches a fetch that was under way, and who joined it after the purge was answered is told the new state', async () => {
     const held = gate();
     origin.wait = () => held.promise;
     const before = ask(`${weir.url}/slow`);

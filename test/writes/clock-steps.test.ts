@@ -47,8 +47,8 @@ async function start(before?: Before, setByMs = 0) {
     originCounters: new OriginCounters(),
     workers: 1,
   });
-  const board = new OriginCells(originCellsSource(['shop'], null));
-  writes.configure(config, Object.values(config.origins), board);
+  const cells = new OriginCells(originCellsSource(['shop'], null));
+  writes.configure(config, Object.values(config.origins), cells);
   closing.unshift(() => writes.close());
   const { acceptWrite } = writes.callsOf(1);
   return {

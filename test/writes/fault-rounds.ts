@@ -35,7 +35,7 @@ const QUIET_MS = 120_000;
 /** Room for a few writes of each URL. */
 const JOURNAL_BYTES_PER_URL = 4 * 1024;
 
-interface Line {
+interface Resource {
   readonly url: string;
   /** The number of the last write sent, and of the last acknowledged. */
   sent: number;
@@ -49,7 +49,7 @@ interface Line {
 
 export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
   const random = mulberry32(plan.seed);
-  const lines: Line[] = Array.from({ length: plan.urls }, (_, i) => ({
+  const resources: Resource[] = Array.from({ length: plan.urls }, (_, i) => ({
     // Every other one sends through what the journal does not take.
     url: i % 2 === 0 ? `/items/${i}` : `/open/${i}`,
     sent: 0,
@@ -58,7 +58,7 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
     deletes: new Set(),
     applied: [],
   }));
-  const lineOf = (url: string): Line => lines.find((line) => line.url === url)!;
+  const resourceOf = (url: string): Resource => resources.find((resource) => resource.url === url)!;
   const violations: string[] = [];
   const keys = new Set<string>();
   const answers = new Map<string, number>();
@@ -71,7 +71,7 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
     // What was done under this key is answered again, not done again.
     if (key !== '' && keys.has(key)) return;
     if (key !== '') keys.add(key);
-    lineOf(request.url).applied.push(Number(request.headers['x-number']));
+    resourceOf(request.url).applied.push(Number(request.headers['x-number']));
   };
   for (const method of ['PUT', 'PATCH', 'DELETE']) {
     origin.on(`${method} *`, async (request, answer) => {
@@ -95,9 +95,9 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
     });
   }
   origin.on('GET *', (request) => {
-    const line = lineOf(request.url);
-    const last = line.applied.at(-1);
-    if (last === undefined || line.deletes.has(last)) return { status: 404, fields: FRESH };
+    const resource = resourceOf(request.url);
+    const last = resource.applied.at(-1);
+    if (last === undefined || resource.deletes.has(last)) return { status: 404, fields: FRESH };
     return { fields: FRESH, body: String(last) };
   });
 
@@ -124,37 +124,37 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
     }
   };
 
-  const write = async (line: Line): Promise<void> => {
+  const write = async (resource: Resource): Promise<void> => {
     for (let i = 0; i < plan.writesPerUrl; i += 1) {
       await up;
-      const number = line.sent + 1;
-      line.sent = number;
+      const number = resource.sent + 1;
+      resource.sent = number;
       const headers = { 'X-Number': String(number) };
       const chance = random();
       const isThrough = chance < 0.2;
       const isTooLarge = chance > 0.95;
       const method = isThrough ? 'PATCH' : chance < 0.35 ? 'DELETE' : 'PUT';
-      if (method === 'DELETE') line.deletes.add(number);
+      if (method === 'DELETE') resource.deletes.add(number);
       const body = String(number).padEnd(isTooLarge ? MAX_BODY * 2 : 1);
-      const response = await ask(line.url, { method, headers, ...(method === 'DELETE' ? {} : { body }) });
+      const response = await ask(resource.url, { method, headers, ...(method === 'DELETE' ? {} : { body }) });
       await response?.arrayBuffer().catch(() => null);
       if (response === null) continue;
       const { status } = response;
       const reason = reasonOf(response);
       answers.set(reason, (answers.get(reason) ?? 0) + 1);
-      if (status === 202 || status === 204) line.acknowledged.push(number);
-      if (REFUSALS.has(reason)) line.refused.add(number);
+      if (status === 202 || status === 204) resource.acknowledged.push(number);
+      if (REFUSALS.has(reason)) resource.refused.add(number);
       if (status === 202 && isTooLarge && method === 'PUT') {
-        violations.push(`${line.url}: a body beyond the limit was accepted`);
+        violations.push(`${resource.url}: a body beyond the limit was accepted`);
       }
       if (status === 503) await pause(30);
     }
   };
 
-  const read = async (line: Line): Promise<void> => {
+  const read = async (resource: Resource): Promise<void> => {
     while (!readers.signal.aborted) {
-      const least = line.acknowledged.at(-1) ?? 0;
-      const response = await ask(line.url, {});
+      const least = resource.acknowledged.at(-1) ?? 0;
+      const response = await ask(resource.url, {});
       const text = await response?.text().catch(() => null);
       if (response === null || text === null || text === undefined || response.status >= 500) {
         await pause(20);
@@ -163,11 +163,11 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
       reads += 1;
       const isFine =
         response.status === 404
-          ? least === 0 || [...line.deletes].some((number) => number >= least)
+          ? least === 0 || [...resource.deletes].some((number) => number >= least)
           : Number(text) >= least;
       if (!isFine) {
         violations.push(
-          `${line.url}: read ${response.status} ${text.trim()} after ${least} was acknowledged`,
+          `${resource.url}: read ${response.status} ${text.trim()} after ${least} was acknowledged`,
         );
       }
       await pause(2);
@@ -186,18 +186,18 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
     }
   };
 
-  const reading = lines.map(read);
-  await Promise.all([...lines.map(write), killing()]);
+  const reading = resources.map(read);
+  await Promise.all([...resources.map(write), killing()]);
   isCalm = true;
   await untilQuiet(() => weir);
   readers.abort();
   await Promise.all(reading);
-  for (const line of lines) violations.push(...compare(line));
+  for (const resource of resources) violations.push(...compare(resource));
   await weir.stop();
   await origin.close();
   return {
-    acknowledged: lines.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0),
-    applied: lines.reduce((sum, { applied }) => sum + applied.length, 0),
+    acknowledged: resources.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0),
+    applied: resources.reduce((sum, { applied }) => sum + applied.length, 0),
     reads,
     kills: plan.kills,
     answers,
@@ -228,7 +228,7 @@ async function untilQuiet(weir: () => RunningWeir): Promise<void> {
   await expect.poll(isQuiet, { timeout: QUIET_MS }).toBe(true);
 }
 
-function compare({ url, acknowledged, refused, applied, sent }: Line): string[] {
+function compare({ url, acknowledged, refused, applied, sent }: Resource): string[] {
   const found: string[] = [];
   const known = new Set(applied);
   const lost = acknowledged.filter((number) => !known.has(number));

@@ -11,7 +11,7 @@ import type { FetchRequest, FetchResult, FetchedEntry, Waiter } from '../fetch-r
 
 /** The operations of this worker's flights that peers use. */
 export interface FlightsPort {
-  obtain(request: FetchRequest, waiter: Waiter): () => boolean;
+  join(request: FetchRequest, waiter: Waiter): () => boolean;
 }
 
 export interface PeerFetchServerDependencies {
@@ -59,7 +59,7 @@ export class PeerFetchServer implements Waiter {
   start(): void {
     const fresh = this.#freshHere();
     if (fresh !== null) this.deliver(fresh);
-    else this.#leaveFlight = this.#deps.flights().obtain(this.#join.fetch, this);
+    else this.#leaveFlight = this.#deps.flights().join(this.#join.fetch, this);
   }
 
   receive(message: PeerMessage): void {

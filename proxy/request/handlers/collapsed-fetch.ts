@@ -43,7 +43,7 @@ export class CollapsedFetch {
     context.exchange.onGone(() => {
       if (leave()) accessRecords.abandoned(context, 'flight');
     });
-    leave = flights.obtain(request, {
+    leave = flights.join(request, {
       ...waiterOf(context, clock),
       inform: (status, fields) => context.exchange.inform(status, interimFields(fields)),
       deliver,

@@ -41,7 +41,7 @@ export interface PassOptions {
   /** Nothing was sent yet. True: it has responded itself. */
   readonly onFailure?: (failure: OriginFailure) => boolean;
   /** Awaited before the client gets the error response. Never rejects. */
-  readonly beforeRefusal?: (failure: OriginFailure) => Promise<void>;
+  readonly beforeErrorResponse?: (failure: OriginFailure) => Promise<void>;
   /** `unsent`: the client left before anything of the request was sent to the origin. */
   readonly onSettled?: (settled: 'whole' | 'cut' | 'unsent' | OriginFailure) => void;
 }
@@ -239,9 +239,9 @@ class Pass implements OriginHandler {
     this.#options.onSettled?.(failure);
     if (this.#options.onFailure?.(failure) === true) return;
     const refuse = (): void => refuseFailed(this.#context, this.#accessRecords, failure, this.#status);
-    const { beforeRefusal } = this.#options;
-    if (beforeRefusal === undefined) refuse();
-    else void beforeRefusal(failure).then(refuse);
+    const { beforeErrorResponse } = this.#options;
+    if (beforeErrorResponse === undefined) refuse();
+    else void beforeErrorResponse(failure).then(refuse);
   }
 
   #record(): void {

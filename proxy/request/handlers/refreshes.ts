@@ -33,7 +33,7 @@ export class Refreshes {
     }
     this.#underWay += 1;
     this.counters.refreshes += 1;
-    this.#flights.obtain(request, {
+    this.#flights.join(request, {
       ...waiterOf(context, this.#clock),
       inform: () => {},
       deliver: (found) => {

@@ -76,7 +76,7 @@ export class WriteAroundHandler {
         return this.#deps.positions.ofWrite(context, status, fields);
       },
       onContent: (chunk) => entry?.append(chunk),
-      beforeRefusal: async (failure) => {
+      beforeErrorResponse: async (failure) => {
         if (outcomeOfFailure(failure) === 'unknown') await this.#outlast(context, slot);
         else journal.giveSlot(slot);
       },

@@ -110,7 +110,7 @@ export class WriteThroughHandler {
         if (floor !== null) entry?.store(floor);
         return positions.ofWrite(context, status, fields);
       },
-      beforeRefusal: async (failure) => {
+      beforeErrorResponse: async (failure) => {
         if (isSettled) return;
         const outcome = outcomeOfFailure(failure);
         const tags = outcome === 'rejected' ? [] : this.#laterTags(context, null);

@@ -199,7 +199,7 @@ export class WriteQueue {
       if (next.bytes > 0 && !this.#parts.quota.admits(bytes + next.bytes, this.orphans.pages)) {
         if (batch.length > 0 || (!this.#closed && this.#mayGetRoom())) break;
         this.#take().settle('refused');
-        this.#noteRefusal();
+        this.#noteNoRoom();
         continue;
       }
       bytes += next.bytes;
@@ -325,7 +325,7 @@ export class WriteQueue {
     return this.#parts.guard.state === 'stopped-until-restart';
   }
 
-  #noteRefusal(): void {
+  #noteNoRoom(): void {
     if (this.evictLastFull || this.#parts.index.rank() !== 'last') return;
     this.evictLastFull = true;
     this.#parts.log({ kind: 'evict-last-full' });
