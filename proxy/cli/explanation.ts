@@ -10,7 +10,7 @@ import { compileRoutes } from '../../policies/routing.ts';
 import { normalAuthority } from '../../policies/names.ts';
 import { entryTags, shownTag, tagOfName } from '../../policies/tags.ts';
 import { compileTemplate, parametersForTags } from '../../policies/templates.ts';
-import { originKeyOf } from '../routes/active-route.ts';
+import { originKeyOf } from '../origins/active-route.ts';
 import { cachePolicyWords, durationWords, writePolicyWords } from './policy-sentences.ts';
 
 export interface ExplainedRequest {

@@ -8,7 +8,7 @@ import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import { withTags, type HashedTags } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 import { FlightBody } from '../store/body.ts';
 import { newEntryHead, type EntryHead } from '../store/entry-head.ts';
 import { EntryWriter } from '../store/entry-writer.ts';

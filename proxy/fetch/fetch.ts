@@ -1,7 +1,7 @@
 import type { Fields } from '../../policies/http/fields.ts';
 import type { OriginFailure, OriginHandler } from '../../origin-adapters/origin.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 import { FetchContext, type OriginFetchCounters, type OriginFetchDependencies } from './fetch-context.ts';
 import type { FetchRequest } from './fetch-request.ts';
 import type { FetchEvents } from './flight-result.ts';

@@ -4,7 +4,7 @@ import { decideSharing, isOfOneRequest } from '../../policies/rfc9111/sharing.ts
 import type { FenceReader } from '../fence/reader.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
 import type { Mechanisms } from '../mechanisms.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { FetchedEntry, FetchRequest, FetchResult, Waiter } from './fetch-request.ts';
 import type { FlightResult } from './flight-result.ts';

@@ -13,7 +13,7 @@ import { wantsOrigin } from '../../policies/rfc9111/reuse.ts';
 import { isOfOneRequest, isShareable } from '../../policies/rfc9111/sharing.ts';
 import { secondaryKey, varyOf } from '../../policies/rfc9111/vary.ts';
 import type { OriginFailure } from '../../origin-adapters/origin.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 import { FailureMemory, type FailureFound } from './failure-memory.ts';
 import type { OriginFetchDependencies } from './fetch-context.ts';
 import type { FetchedEntry, FetchRequest, FetchResult, Waiter } from './fetch-request.ts';

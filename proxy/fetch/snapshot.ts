@@ -4,7 +4,7 @@ import type { Clock } from '../threads/clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
 import type { FenceReader } from '../fence/reader.ts';
 import type { TagHashes } from '../fence/tag-hash.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 
 /** The state when the origin is asked. An answer must reflect every invalidation in force then. */
 export class FetchSnapshot {

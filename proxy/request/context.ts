@@ -10,7 +10,7 @@ import { holdClientOf } from '../../policies/writes.ts';
 import { keyOf } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
+import type { ActiveRoute, RuntimeConfiguration } from '../origins/active-route.ts';
 
 /** The feed position when a request arrived: a response that the fence passes is at least as new. */
 export interface NotedPosition {

@@ -26,7 +26,7 @@ import type { FenceReader } from '../fence/reader.ts';
 import type { FetchedEntry, FetchResult } from '../fetch/fetch-request.ts';
 import type { Peer } from '../fetch/peers/peers.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { ActiveRoute, RuntimeConfiguration } from '../routes/active-route.ts';
+import type { ActiveRoute, RuntimeConfiguration } from '../origins/active-route.ts';
 import type { StoredEntry } from '../store/entry.ts';
 import type { Tiers } from '../store/tiers.ts';
 import { judge, type Judge } from '../store/verdict.ts';

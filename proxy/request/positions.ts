@@ -8,7 +8,7 @@ import {
 } from '../../policies/position-field.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { FeedView } from '../feeds/shared-feed.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 import type { NotedPosition, RoutedContext } from './context.ts';
 
 /** Requests of a worker that may wait for a position; further ones are passed to the origin. */

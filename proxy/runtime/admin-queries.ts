@@ -21,7 +21,7 @@ import type { OriginCells } from '../origins/origin-cells.ts';
 import type { OriginCounters } from '../origins/origin-counters.ts';
 import type { WriteStats } from '../writes/journal-admin.ts';
 import type { WeirStats } from './stats.ts';
-import { originKeyOf } from '../routes/active-route.ts';
+import { originKeyOf } from '../origins/active-route.ts';
 import { openConnections } from './connection-counter.ts';
 import { processMemory } from './process-memory.ts';
 import type { WorkerPool } from './worker-pool.ts';

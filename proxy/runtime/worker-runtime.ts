@@ -36,7 +36,7 @@ import { WriteBehindHandler } from '../request/handlers/write-behind.ts';
 import { WriteThroughHandler } from '../request/handlers/write-through.ts';
 import { PendingReadHandler } from '../request/handlers/pending-read.ts';
 import type { JournalClient } from '../writes/calls.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 import type {
   WebhookDelivery,
   Drain,

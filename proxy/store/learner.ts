@@ -15,7 +15,7 @@ import type { StoredEntry } from './entry.ts';
 import type { Clock } from '../threads/clock.ts';
 import { judge } from './verdict.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { ActiveRoute } from '../routes/active-route.ts';
+import type { ActiveRoute } from '../origins/active-route.ts';
 
 /** An answer of the origin for a key, as plain data that workers send to each other. */
 export interface Lesson {

@@ -19,7 +19,7 @@ import type { FetchRequest } from '../../proxy/fetch/fetch-request.ts';
 import type { FlightResult } from '../../proxy/fetch/flight-result.ts';
 import type { FetchState } from '../../proxy/fetch/machine.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
-import { compileConfiguration } from '../../proxy/routes/active-route.ts';
+import { compileConfiguration } from '../../proxy/origins/active-route.ts';
 import type { FlightBody } from '../../proxy/store/body.ts';
 import { Learner } from '../../proxy/store/learner.ts';
 import { createMemoryTier } from '../../proxy/store/memory.ts';

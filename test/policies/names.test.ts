@@ -10,7 +10,7 @@ import { readPurgeRequest } from '../../proxy/admin/purge-request.ts';
 import { purgeTags } from '../../proxy/admin/purge-tags.ts';
 import { readArguments } from '../../proxy/cli/arguments.ts';
 import { tagsOfChange } from '../../proxy/feeds/change-tags.ts';
-import { compileConfiguration } from '../../proxy/routes/active-route.ts';
+import { compileConfiguration } from '../../proxy/origins/active-route.ts';
 import { tagsOfPlace } from '../../policies/url-tags.ts';
 import { writtenTags } from '../../policies/written-tags.ts';
 import type { Origin } from '../../origin-adapters/origin.ts';

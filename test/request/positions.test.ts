@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../proxy/threads/clock.ts';
 import type { FeedView } from '../../proxy/feeds/shared-feed.ts';
 import { Positions } from '../../proxy/request/positions.ts';
-import type { ActiveRoute } from '../../proxy/routes/active-route.ts';
+import type { ActiveRoute } from '../../proxy/origins/active-route.ts';
 
 const ROUTE = { config: { cache: { positionWaitMs: 1_000 } } } as ActiveRoute;
 

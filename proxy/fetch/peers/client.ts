@@ -1,6 +1,6 @@
 import type { Tiers } from '../../store/tiers.ts';
 import { StoredEntry } from '../../store/entry.ts';
-import type { ActiveRoute } from '../../routes/active-route.ts';
+import type { ActiveRoute } from '../../origins/active-route.ts';
 import { FlightBody } from '../../store/body.ts';
 import type { FetchEvents, FlightResult } from '../flight-result.ts';
 import type { PeerMessage } from './messages.ts';

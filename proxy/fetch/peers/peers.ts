@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { EntryHead } from '../../store/entry-head.ts';
 import type { StoredEntry } from '../../store/entry.ts';
 import type { KeyedHash } from '../../threads/keyed-hash.ts';
-import type { ActiveRoute } from '../../routes/active-route.ts';
+import type { ActiveRoute } from '../../origins/active-route.ts';
 import type { FetchEvents } from '../flight-result.ts';
 import type { Lesson } from '../../store/learner.ts';
 import { PeerLookups, type PeerLookupMessage, type PeerLookupRequest } from './lookups.ts';

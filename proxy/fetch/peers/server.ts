@@ -5,7 +5,7 @@ import type { Tiers } from '../../store/tiers.ts';
 import { judge } from '../../store/verdict.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
-import type { ActiveRoute } from '../../routes/active-route.ts';
+import type { ActiveRoute } from '../../origins/active-route.ts';
 import type { PeerMessage } from './messages.ts';
 import type { FetchRequest, FetchResult, FetchedEntry, Waiter } from '../fetch-request.ts';
 

@@ -6,7 +6,7 @@ import { decideReuse, standsIn, usableLifetimeSeconds } from '../../../policies/
 import type { FenceReader } from '../../fence/reader.ts';
 import type { FetchedEntry } from '../../fetch/fetch-request.ts';
 import type { Outcome } from '../../observability/outcome.ts';
-import type { ActiveRoute } from '../../routes/active-route.ts';
+import type { ActiveRoute } from '../../origins/active-route.ts';
 import type { StoredEntry } from '../../store/entry.ts';
 import type { Tiers } from '../../store/tiers.ts';
 import { judge, type Judge } from '../../store/verdict.ts';

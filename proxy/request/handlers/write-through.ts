@@ -5,7 +5,7 @@ import type { PassOptions, PassHandler } from './pass.ts';
 import { refuse, refuseHeld } from '../error-responses.ts';
 import type { Positions } from '../positions.ts';
 import { holdClient, type RoutedContext } from '../context.ts';
-import type { RuntimeConfiguration } from '../../routes/active-route.ts';
+import type { RuntimeConfiguration } from '../../origins/active-route.ts';
 import { laterTags, targetTags, writtenTags, type SentWrite } from '../../../policies/written-tags.ts';
 import type { OrderQueueKey } from '../../writes/journal/order-queues.ts';
 import type { EntryStore } from '../written-entries/store-entry.ts';
