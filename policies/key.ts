@@ -3,7 +3,13 @@
  * not sent to the origin. So nothing outside the key steers the stored response.
  */
 import { createHash } from 'node:crypto';
-import type { AmbiguousPathRule, QueryKey, RouteCacheConfig } from './config/config.ts';
+import type {
+  AmbiguousPathRule,
+  OriginConfig,
+  QueryKey,
+  RouteCacheConfig,
+  RouteConfig,
+} from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { comparedValue, nameForm, withoutFieldsLike } from './http/field-names.ts';
 import { fieldValues, remembered, type Fields } from './http/fields.ts';
@@ -95,6 +101,40 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
     } else for (const value of fieldValues(parts.fields, 'cookie')) key += chosen('c', '*', value);
   }
   return { key, query };
+}
+
+/** What of a route is in its keys. */
+export interface KeyedRoute {
+  readonly config: Pick<RouteConfig, 'cache'>;
+  readonly originConfig: Pick<OriginConfig, 'hostHeader'>;
+  /** From `originKeyOf`. */
+  readonly originKey: string;
+}
+
+/** The key of a GET of the target that takes the route, and the query that the origin is sent with it. */
+export function keyOnRoute(
+  { config, originConfig, originKey }: KeyedRoute,
+  { scheme, authority, path, query }: Pick<KeyParts, 'scheme' | 'authority' | 'path' | 'query'>,
+  fields: Fields,
+): { readonly key: string; readonly query: string } {
+  return keyOf({
+    origin: originKey,
+    seesHost: originConfig.hostHeader === 'client',
+    scheme,
+    authority,
+    path,
+    query,
+    policy: config.cache,
+    fields,
+  });
+}
+
+/** The origin's name with a digest of its URLs and `host-header`: the same in every run. */
+export function originKeyOf(origin: OriginConfig): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([origin.urls, origin.hostHeader]))
+    .digest('hex');
+  return `${origin.name}@${digest.slice(0, 12)}`;
 }
 
 /** The key for display: values of fields and cookies, which may be secrets, are replaced by a digest. */

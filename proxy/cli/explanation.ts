@@ -1,7 +1,7 @@
 /** Computes how a request is handled under a configuration, without any network request. */
 import type { Config, OriginConfig, RouteConfig } from '../../policies/config/config.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
-import { keyOf, originForm } from '../../policies/key.ts';
+import { keyOnRoute, originKeyOf, originForm } from '../../policies/key.ts';
 import type { StoringDecision } from '../../policies/model.ts';
 import type { UrlPlace } from '../../policies/url-place.ts';
 import { isSafeMethod } from '../../policies/rfc9111/invalidation.ts';
@@ -10,7 +10,6 @@ import { compileRoutes } from '../../policies/routing.ts';
 import { normalAuthority } from '../../policies/names.ts';
 import { entryTags, shownTag, tagOfName } from '../../policies/tags.ts';
 import { compileTemplate, parametersForTags } from '../../policies/templates.ts';
-import { originKeyOf } from '../origins/active-route.ts';
 import { cachePolicyWords, durationWords, writePolicyWords } from './policy-sentences.ts';
 
 export interface ExplainedRequest {
@@ -112,7 +111,8 @@ function explainRoute(
   const { path, query, method } = asked;
   const isCached = (method === 'GET' || method === 'HEAD') && route.cache.freshness !== 'none';
   const handling = method === 'GET' || method === 'HEAD' ? 'cache' : isSafeMethod(method) ? 'pass' : 'write';
-  const { key, query: keyedQuery } = keyFor(origin, route, asked);
+  const keyed = { config: route, originConfig: origin, originKey: originKeyOf(origin) };
+  const { key, query: keyedQuery } = keyOnRoute(keyed, asked, asked.fields);
   const about = { name: origin.name, urls: origin.urls };
   const policy = { cache: cachePolicyWords, pass: passWords, write: writePolicyWords }[handling](route);
   if (!isCached) {
@@ -137,20 +137,6 @@ function explainRoute(
 
 function passWords(): string[] {
   return ['a safe method other than GET and HEAD: passed to the origin'];
-}
-
-function keyFor(origin: OriginConfig, { cache }: RouteConfig, asked: Asked) {
-  const { path, query, fields, scheme, authority } = asked;
-  return keyOf({
-    origin: originKeyOf(origin),
-    seesHost: origin.hostHeader === 'client',
-    scheme,
-    authority,
-    path,
-    query,
-    policy: cache,
-    fields,
-  });
 }
 
 /** The tags of every response to the request. A response can add more. */

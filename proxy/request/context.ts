@@ -7,7 +7,7 @@ import {
   type ClientView,
 } from '../../policies/http/forwarding.ts';
 import { holdClientOf } from '../../policies/writes.ts';
-import { keyOf } from '../../policies/key.ts';
+import { keyOnRoute } from '../../policies/key.ts';
 import type { RequestView } from '../../policies/model.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { ActiveRoute, RuntimeConfiguration } from '../origins/active-route.ts';
@@ -59,17 +59,7 @@ export interface KeyedContext extends RoutedContext {
  * not in the key does not steer the origin.
  */
 export function keyOfContext(context: RoutedContext): { readonly key: string; readonly query: string } {
-  const { exchange, route, scheme, authority, path, query } = context;
-  return keyOf({
-    origin: route.originKey,
-    seesHost: route.originConfig.hostHeader === 'client',
-    scheme,
-    authority,
-    path,
-    query,
-    policy: route.config.cache,
-    fields: exchange.fields,
-  });
+  return keyOnRoute(context.route, context, context.exchange.fields);
 }
 
 /** Adds the key where `cache-status: { key: true }` asks for it. */

@@ -1,6 +1,6 @@
 import type { Config, RouteConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
-import { keyOf, shownKey, shownValue } from '../../policies/key.ts';
+import { keyOnRoute, originKeyOf, shownKey, shownValue } from '../../policies/key.ts';
 import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
 import type { UrlPlace } from '../../policies/url-place.ts';
 import { shownTag } from '../../policies/tags.ts';
@@ -21,7 +21,6 @@ import type { OriginCells } from '../origins/origin-cells.ts';
 import type { OriginCounters } from '../origins/origin-counters.ts';
 import type { WriteStats } from '../writes/journal-admin.ts';
 import type { WeirStats } from './stats.ts';
-import { originKeyOf } from '../origins/active-route.ts';
 import { openConnections } from './connection-counter.ts';
 import { processMemory } from './process-memory.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -146,18 +145,10 @@ async function entriesOf(
   if (match.kind !== 'route') return { kind: 'no-route' };
   const { route } = match;
   const origin = config.origins[route.origin]!;
-  const seesHost = origin.hostHeader === 'client';
-  if (seesHost && place.authority === null) return { kind: 'host-needed' };
-  const { key } = keyOf({
-    origin: originKeyOf(origin),
-    seesHost,
-    scheme,
-    authority: place.authority ?? '',
-    path: place.path,
-    query: place.query,
-    policy: route.cache,
-    fields,
-  });
+  if (origin.hostHeader === 'client' && place.authority === null) return { kind: 'host-needed' };
+  const keyed = { config: route, originConfig: origin, originKey: originKeyOf(origin) };
+  const target = { ...place, scheme, authority: place.authority ?? '' };
+  const { key } = keyOnRoute(keyed, target, fields);
   const found = new Map<string, Copies>();
   const { answers, silent } = await deps.pool.entries(key);
   for (const { memory, disk } of answers) {

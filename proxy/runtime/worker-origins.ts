@@ -48,7 +48,7 @@ export class WorkerOrigins {
         const created = createOrigin(share, {
           clock,
           breaker: cells.breakerOf(origin),
-          isHealthy: (url) => cells.isWell(origin.name, url),
+          isHealthy: (url) => cells.isHealthy(origin.name, url),
           observer: this.#reports.observerOf(origin.name, cells),
         });
         this.#asked.add(origin.name, created);

@@ -1,3 +1,4 @@
+import type { CompiledRoute } from '../../policies/compiled-routes.ts';
 import type { FeedTrust, StoredMeta } from '../../policies/model.ts';
 import {
   decideLearning,
@@ -15,7 +16,6 @@ import type { StoredEntry } from './entry.ts';
 import type { Clock } from '../threads/clock.ts';
 import { judge } from './verdict.ts';
 import type { FenceReader } from '../fence/reader.ts';
-import type { ActiveRoute } from '../origins/active-route.ts';
 
 /** An answer of the origin for a key, as plain data that workers send to each other. */
 export interface Lesson {
@@ -45,8 +45,8 @@ export interface LearnerDependencies {
   readonly tiers: Tiers;
   readonly fence: FenceReader;
   readonly clock: Clock;
-  routeNamed(name: string): ActiveRoute | null;
-  trustOf(route: ActiveRoute): FeedTrust;
+  routeNamed(name: string): CompiledRoute | null;
+  trustOf(route: CompiledRoute): FeedTrust;
   /** Makes the other workers learn from the answer, each in its own memory. Resolves when they have. */
   shareLesson(lesson: Lesson): Promise<void>;
   /** Invalidates the URL but for this entry; gives the head with the floor that it may have then. */

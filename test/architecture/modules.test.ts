@@ -2,7 +2,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { MODULES } from './modules.ts';
+import { FACE, LEAVES, MODULES } from './modules.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -32,10 +32,16 @@ function importsOf(path: string, text: string): Import[] {
   }));
 }
 
-/** The folder directly below `proxy/`; null: a file of `proxy/` itself, or another layer. */
+/** The folder directly below `proxy/`, or the name of a file of `proxy/` itself; null: another layer. */
 function moduleOf(path: string): string | null {
-  const [layer, module, file] = path.split('/');
-  return layer === 'proxy' && file !== undefined ? module! : null;
+  const [layer, module] = path.split('/');
+  return layer === 'proxy' ? module! : null;
+}
+
+/** What a module, or a file of `proxy/` itself, may import of `proxy/`. */
+function allowedFor(importer: string): readonly string[] {
+  if (importer === FACE.file) return [...FACE.modules, ...LEAVES];
+  return [...(MODULES[importer] ?? []), ...LEAVES];
 }
 
 const imports = sources.flatMap(([path, text]) => importsOf(path, text));
@@ -43,16 +49,25 @@ const imports = sources.flatMap(([path, text]) => importsOf(path, text));
 describe('the modules of proxy/', () => {
   it('are those of the table', () => {
     const found = new Set(sources.map(([path]) => moduleOf(path)).filter((module) => module !== null));
-    expect([...found].toSorted()).toEqual(Object.keys(MODULES).toSorted());
+    expect([...found].toSorted()).toEqual([...Object.keys(MODULES), ...LEAVES, FACE.file].toSorted());
   });
 
   it('import only the modules that the table allows', () => {
     const wrong = imports.filter(({ from, to }) => {
       const [importer, imported] = [moduleOf(from), moduleOf(to)];
       if (importer === null || imported === null || importer === imported) return false;
-      return !(MODULES[importer] ?? []).includes(imported);
+      return !allowedFor(importer).includes(imported);
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('import every module that the table allows', () => {
+    const found = new Set(imports.map(({ from, to }) => `${moduleOf(from)} → ${moduleOf(to)}`));
+    const allowed = Object.entries({ ...MODULES, [FACE.file]: FACE.modules });
+    const unused = allowed.flatMap(([importer, modules]) =>
+      modules.map((imported) => `${importer} → ${imported}`).filter((edge) => !found.has(edge)),
+    );
+    expect(unused).toEqual([]);
   });
 
   it('form no circle', () => {
@@ -66,14 +81,54 @@ describe('the modules of proxy/', () => {
   });
 });
 
+/** The names under which a file exports types, but for those that it exports again under the name that they have. */
+function exportedTypes(text: string): string[] {
+  const declared = text.matchAll(
+    /^export (?:default )?(?:declare )?(?:abstract )?(?:const )?(?:class|interface|type|enum) (\w+)/gm,
+  );
+  const listed = [...text.matchAll(/^export (?:type )?\{([^}]*)\}( from)?/gm)].flatMap(([, names, isAgain]) =>
+    names!.split(',').flatMap((name) => {
+      const [own, given] = name
+        .trim()
+        .replace(/^type /, '')
+        .split(/ as /);
+      return given === undefined && isAgain !== undefined ? [] : [given ?? own!];
+    }),
+  );
+  return [...Array.from(declared, ([, name]) => name!), ...listed].filter((name) => /^[A-Z]\w*$/.test(name));
+}
+
 describe('exported types', () => {
+  it('are found in every form', () => {
+    const text = [
+      'export interface One {}',
+      'export type Two = string;',
+      'export abstract class Three {}',
+      'export declare class Four {}',
+      'export const enum Five {}',
+      'export enum Six {}',
+      "export type { A as Seven } from './a.ts';",
+      'export { type B as Eight, Nine, value };',
+      "export type { Again } from './b.ts';",
+    ].join('\n');
+    expect(exportedTypes(text)).toEqual([
+      'One',
+      'Two',
+      'Three',
+      'Four',
+      'Five',
+      'Six',
+      'Seven',
+      'Eight',
+      'Nine',
+    ]);
+  });
+
   it('share no name', async () => {
     const all = [...sources, ...(await sourcesOf('policies')), ...(await sourcesOf('origin-adapters'))];
     const places = new Map<string, string[]>();
     for (const [path, text] of all) {
-      for (const [, name] of text.matchAll(/^export (?:abstract )?(?:class|interface|type) (\w+)/gm)) {
-        places.set(name!, [...(places.get(name!) ?? []), path]);
-      }
+      for (const name of exportedTypes(text)) places.set(name, [...(places.get(name) ?? []), path]);
     }
     expect([...places].filter(([, paths]) => paths.length > 1)).toEqual([]);
   });

@@ -1,15 +1,15 @@
-/** Each module with the modules that it may import. Files of `proxy/` itself are leaves that every module may import. */
+/** Each module of `proxy/` with the modules that it imports; a test also rejects an allowance that no file uses. */
 export const MODULES: Readonly<Record<string, readonly string[]>> = {
   threads: [],
-  state: ['threads'],
+  state: [],
   observability: ['threads'],
   http: ['threads', 'observability'],
   origins: ['threads', 'observability'],
-  fence: ['threads', 'state', 'observability'],
+  fence: ['threads', 'state'],
   feeds: ['threads', 'state', 'observability', 'fence'],
-  store: ['threads', 'state', 'observability', 'fence', 'feeds'],
-  fetch: ['threads', 'observability', 'origins', 'fence', 'feeds', 'store'],
-  writes: ['threads', 'state', 'observability', 'origins', 'fence', 'store'],
+  store: ['threads', 'state', 'fence'],
+  fetch: ['threads', 'origins', 'fence', 'feeds', 'store'],
+  writes: ['threads', 'state', 'observability', 'origins', 'fence'],
   request: ['threads', 'observability', 'http', 'origins', 'fence', 'feeds', 'store', 'fetch', 'writes'],
   admin: ['threads', 'observability', 'http', 'feeds', 'writes'],
   runtime: [
@@ -28,3 +28,9 @@ export const MODULES: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: ['threads', 'observability', 'feeds', 'writes', 'admin', 'runtime'],
 };
+
+/** Files of `proxy/` itself that every module may import. They import no module. */
+export const LEAVES: readonly string[] = ['mechanisms.ts', 'node-version.ts', 'version.ts'];
+
+/** The library's face, which no module may import, with what it imports. */
+export const FACE = { file: 'index.ts', modules: ['runtime', 'cli'] } as const;

@@ -17,7 +17,7 @@ import { Fence } from '../../proxy/fence/fence.ts';
 import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
 import { keyHashOf, type WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
-import { originKeyOf } from '../../proxy/origins/active-route.ts';
+import { originKeyOf } from '../../policies/key.ts';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import { configOf } from '../config/load.ts';
 import { setClock } from '../fence/given.ts';

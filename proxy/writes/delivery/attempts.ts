@@ -12,7 +12,7 @@ import type { OrderQueueId } from '../journal/order-queues.ts';
 import { UNREADABLE, unreadableId, type OriginResponse, type WriteRecord } from '../journal/record.ts';
 import type { DurableClock } from '../journal/durable-clock.ts';
 import type { DueRow } from '../journal/tables.ts';
-import { compileWriteRules } from '../../origins/active-route.ts';
+import { compileWriteRules } from '../../../policies/compiled-routes.ts';
 import { namedTags, writtenTags, type WriteRules } from '../../../policies/written-tags.ts';
 
 export interface AttemptsDependencies {

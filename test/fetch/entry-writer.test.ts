@@ -23,7 +23,7 @@ it('a whole entry is found before anybody who waits hears that it is whole', () 
     }),
   };
   const tiers = new Tiers(createMemoryTier(64 * KIB, 1), tier as DiskTier, () => null);
-  const storing = EntryWriter.begin(head, {
+  const writer = EntryWriter.begin(head, {
     tiers,
     maxObjectBytes: KIB,
     maxVariants: 1,
@@ -33,17 +33,17 @@ it('a whole entry is found before anybody who waits hears that it is whole', () 
   })!;
   const body = new FlightBody({
     windowBytes: KIB,
-    keepsAll: storing.inMemory,
-    isStored: storing.onDisk,
+    keepsAll: writer.inMemory,
+    isStored: writer.onDisk,
     pause: () => {},
     resume: () => {},
     onDeserted: () => {},
   });
-  storing.attach(body);
+  writer.attach(body);
   const content = Uint8Array.of(1);
   body.append(content);
-  storing.append(content);
+  writer.append(content);
   body.reader(0, () => order.push(body.state.kind));
-  storing.finish([]);
+  writer.finish([]);
   expect(order).toEqual(['in memory: 1', 'on its way to the disk', 'whole', 'over']);
 });
