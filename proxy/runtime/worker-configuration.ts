@@ -1,7 +1,11 @@
 import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import type { FeedTrust } from '../../policies/model.ts';
 import { FeedView } from '../feeds/shared-feed.ts';
-import { compileConfiguration, type ActiveRoute, type RuntimeConfiguration } from '../origins/active-route.ts';
+import {
+  compileConfiguration,
+  type ActiveRoute,
+  type RuntimeConfiguration,
+} from '../origins/active-route.ts';
 import type { Clock } from '../threads/clock.ts';
 import type { RuntimeConfigurationSource } from './calls.ts';
 import { trusts } from './trusted-proxies.ts';
