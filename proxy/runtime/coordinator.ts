@@ -250,7 +250,7 @@ export class Coordinator {
         writesInFlight: writesInFlightBuffer(),
         connections,
         lifetimes: this.#lifetimes,
-        diskPath: disk === null ? null : cachePath(config),
+        disk: disk === null ? null : { path: cachePath(config), shared: disk.shared },
       },
       handlersFor: (_index, instance) => {
         const diskCalls = diskCallsOf(disk, (key, id) => this.#pool.dropEntries(key, [id]));

@@ -1,24 +1,28 @@
 /** Bounds that keep one client from costing all: each holds, and each time that it did is counted in the metrics. */
-import { beforeAll, describe, expect, it } from 'vitest';
-import type { ScriptedOrigin } from '../support/scripted-origin.ts';
-import type { RunningWeir } from '../support/weir.ts';
-import { useWeir } from '../support/weir-fixture.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { RawConnection } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-useWeir(
-  (url) => `
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
     listen:
       port: 0
       workers: 2
       limits: { request: 500ms, body-rate: 1KiB, body-grace: 200ms, total: 3s, idle: 300ms }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${url}", timeouts: { headers: 60s, abandoned: 100ms } } }
-  `,
-  (started) => ({ origin, weir } = started),
-);
+    origins: { app: { url: "${origin.url}", timeouts: { headers: 60s, abandoned: 100ms } } }
+  `);
+});
+
+afterAll(async () => {
+  await weir?.stop();
+  await origin.close();
+});
 
 /** The value of a sample, by its name and labels as the exposition writes them. */
 async function counted(sample: string): Promise<number> {

@@ -1,8 +1,7 @@
 /** What the CDN is told of answers that do not come from the cache, or have no content. */
-import { describe, expect, it } from 'vitest';
-import type { ScriptedOrigin } from '../support/scripted-origin.ts';
-import type { RunningWeir } from '../support/weir.ts';
-import { useWeir } from '../support/weir-fixture.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask } from './client.ts';
 
 const MODIFIED = 'Mon, 05 Jan 2026 08:00:00 GMT';
@@ -11,17 +10,22 @@ const TAG_NAMES = ['surrogate-key', 'cache-tag', 'xkey'];
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-useWeir(
-  (url) => `
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
     listen: { port: 0, workers: 1 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${url}" } }
+    origins: { app: { url: "${origin.url}" } }
     routes:
       - { name: told, match: /told/*, cache: { downstream: {
           cache-control: "max-age=5", cdn-cache-control: "max-age=60", keep-tags: false } } }
-      - { name: all, match: /* }`,
-  (started) => ({ origin, weir } = started),
-);
+      - { name: all, match: /* }`);
+});
+
+afterAll(async () => {
+  await weir.stop();
+  await origin.close();
+});
 
 const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
   ask(`${weir.url}${path}`, { headers, method });

@@ -1,20 +1,24 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
-import type { ScriptedOrigin } from '../support/scripted-origin.ts';
-import type { RunningWeir } from '../support/weir.ts';
-import { useWeir } from '../support/weir-fixture.ts';
+import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask, askHead } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-useWeir(
-  (url) => `
+beforeAll(async () => {
+  origin = await startScriptedOrigin();
+  weir = await startWeir(`
     cache: { max-object: 16KiB }
-    origins: { app: { url: "${url}" } }
-    routes: [{ name: all, match: /* }]`,
-  (started) => ({ origin, weir } = started),
-);
+    origins: { app: { url: "${origin.url}" } }
+    routes: [{ name: all, match: /* }]`);
+});
+
+afterAll(async () => {
+  await weir.stop();
+  await origin.close();
+});
 
 describe('content whose clients have all left', () => {
   it('is fetched to its end where it can be stored', async () => {

@@ -61,7 +61,7 @@ export function startWorker(
         // Nothing listens, so nothing is counted there.
         connections: hitForMiss,
         lifetimes: startLifetimes(clock),
-        diskPath: null,
+        disk: null,
       },
       clock,
       mechanisms,
