@@ -3,6 +3,7 @@ import { VIA } from '../../policies/http/forwarding.ts';
 import { proxyStatus } from '../../policies/http/proxy-status.ts';
 import type { Outcome } from '../observability/outcome.ts';
 import { problem, type Problem } from './problem.ts';
+import { REASON_PHRASES } from './reason-phrases.ts';
 
 export interface ErrorRow {
   readonly status: number;
@@ -255,38 +256,16 @@ export type ErrorCode = keyof typeof EXCHANGE;
 /** The values that a row's text names. */
 export type ErrorValues = Readonly<Record<string, string | number>>;
 
-/** RFC 9110 §15: with the type `about:blank`, a problem's title is the status's phrase (RFC 9457 §4.2.1). */
-const PHRASES: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  413: 'Content Too Large',
-  414: 'URI Too Long',
-  416: 'Range Not Satisfiable',
-  417: 'Expectation Failed',
-  421: 'Misdirected Request',
-  422: 'Unprocessable Content',
-  429: 'Too Many Requests',
-  431: 'Request Header Fields Too Large',
-  500: 'Internal Server Error',
-  501: 'Not Implemented',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-  505: 'HTTP Version Not Supported',
-  508: 'Loop Detected',
-};
-
-/** The problem document of a row. `status` replaces the row's. */
+/**
+ * The problem document of a row. `status` replaces the row's. With the type `about:blank` a title is the status's phrase
+ * (RFC 9457 §4.2.1).
+ */
 export function errorDocument(
   { status: usual, detail, retry }: ErrorRow,
   values: ErrorValues = {},
   status: number = usual,
 ): Problem {
-  const document = problem(status, PHRASES[status] ?? 'Server Error', filled(detail, values));
+  const document = problem(status, REASON_PHRASES[status] ?? 'Server Error', filled(detail, values));
   if (retry !== true) return document;
   return { ...document, fields: [...document.fields, 'Retry-After', '1'] };
 }

@@ -2,8 +2,8 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * One request and the functions that respond to it. The listener creates it. The request path outside `http/` does not use
- * `node:http`.
+ * One request and the functions that respond to it. The listener creates it. The request path outside `http/` knows no
+ * sockets.
  *
  * Exactly one of `respond`, `stream` and `tunnel` is called, once. `abort` may be called at any time.
  */

@@ -3,21 +3,15 @@
  * ambiguous request gets a problem document, and its connection is closed.
  */
 import { readFile } from 'node:fs/promises';
-import { createServer, ServerResponse } from 'node:http';
-import type { IncomingMessage, Server, ServerOptions } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import type { ListenConfig, ListenLimits } from '../../policies/config/config.ts';
-import { decideUpgrade } from '../../policies/http/upgrade.ts';
-import { Connection } from './connection.ts';
-import type { Exchange } from './exchange.ts';
-import { NodeExchange } from './node-exchange.ts';
-import type { ListenerContext, ListenerLog, SlowPart, UpgradeRequest } from './node-exchange.ts';
 import { listenerError } from './error-responses.ts';
-import type { Problem } from './problem.ts';
-import { readRequestHead } from './request-head.ts';
-import { errorOfParser, TIMED_OUT } from './unreadable.ts';
+import type { Exchange } from './exchange.ts';
+import { H1Connection, LINGER_MS, type ConnectionOwner } from './h1/connection.ts';
+import { Deadlines } from './h1/deadlines.ts';
+import type { H1Exchange } from './h1/exchange.ts';
+import type { ListenerContext, ListenerLog, SlowPart } from './listener-context.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -73,17 +67,15 @@ export interface ExchangesUnderWay {
 
 /** Connections beyond the limit that are accepted to be answered with 503; further ones are closed without a response. */
 const REFUSED_AT_ONCE = 64;
-/** How long such a connection may take to send its request. */
-const REFUSED_MS = 2_000;
 /** Idle time before TCP probes whether the peer is still there. */
 const KEEP_ALIVE_MS = 60_000;
-/** Requests that may wait for responses on one connection; the next one is refused and closes the connection. */
-const PIPELINED = 256;
+/** After a stop, how long a request that was sent before the client knew may take to arrive on an idle connection. */
+const STOP_RACE_MS = 100;
 
 export async function startListener(options: ListenerOptions): Promise<ListenResult> {
   let server: Server;
   try {
-    server = await createHttpServer(options);
+    server = await createSocketServer(options);
   } catch (error) {
     return failed(error);
   }
@@ -106,44 +98,19 @@ export async function startListener(options: ListenerOptions): Promise<ListenRes
   });
 }
 
-async function createHttpServer({ limits, tls }: ListenerOptions): Promise<Server> {
-  const http: ServerOptions = {
-    // Larger than our limits, so that our checks refuse first and tell 414 from 431.
-    maxHeaderSize: limits.urlBytes + limits.headersBytes + 16 * 1024,
-    httpValidation: 'strict',
-    // `readRequestHead` checks Host, and refuses with a problem document.
-    requireHostHeader: false,
-    // Content has no total time by default: `RequestBody` demands a least rate.
-    requestTimeout: limits.totalMs ?? 0,
-    headersTimeout: limits.requestMs,
-    // How often Node checks the timeouts: an eighth of the shortest, so that they stay near their value.
-    connectionsCheckingInterval: Math.ceil(
-      Math.min(1_000, Math.max(20, Math.min(limits.requestMs, limits.totalMs ?? limits.requestMs) / 8)),
-    ),
-    keepAliveTimeout: limits.idleMs,
-    keepAliveTimeoutBuffer: Math.ceil(Math.min(1_000, limits.idleMs / 4)),
+async function createSocketServer({ limits, tls }: ListenerOptions): Promise<Server> {
+  const sockets = {
+    // A client that has ended its side may still read (RFC 9112 §9.6).
+    allowHalfOpen: true,
+    noDelay: true,
     // Detects a vanished peer on connections that are silent for long: event streams, tunnels.
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
-    optimizeEmptyRequests: true,
-    shouldUpgradeCallback: mayUpgrade,
   };
-  if (tls === null) return createServer(http);
+  if (tls === null) return createServer(sockets);
   const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-  return createTlsServer({ ...http, cert, key });
-}
-
-/**
- * Only a GET without content may switch protocols: nothing after it on the connection is HTTP. Upgrade is ignored in other
- * requests (RFC 9110 §7.8), and where it names only other versions of HTTP, or TLS.
- */
-function mayUpgrade({ method, httpVersionMinor, headers, socket }: IncomingMessage): boolean {
-  if (method !== 'GET' || httpVersionMinor === 0) return false;
-  // A connection that still owes earlier responses can't be handed over.
-  const connection = Connection.of(socket);
-  if (connection === undefined || connection.closing || connection.open.length > 0) return false;
-  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return false;
-  return headers.upgrade !== undefined && decideUpgrade(['upgrade', headers.upgrade]) !== null;
+  const handshakeTimeout = limits.requestMs;
+  return createTlsServer({ ...sockets, cert, key, handshakeTimeout, ALPNProtocols: ['http/1.1'] });
 }
 
 function failed(error: unknown): ListenResult {
@@ -151,18 +118,26 @@ function failed(error: unknown): ListenResult {
   return { kind: 'failed', code, message };
 }
 
-class ListenerService {
+class ListenerService implements ConnectionOwner {
+  readonly context: ListenerContext;
+  readonly underscores: ListenConfig['underscores'];
+  readonly deadlines: Deadlines;
+  readonly onFieldsDropped: (count: number) => void;
   private readonly server: Server;
   private readonly options: ListenerOptions;
-  private readonly context: ListenerContext;
-  /** All accepted sockets. With TLS, a `Connection` is made only after the handshake. */
+  /** All accepted sockets. With TLS, a connection is made only after the handshake. */
   private readonly sockets = new Set<Socket>();
-  private readonly connections = new Set<Connection>();
-  private readonly closed: Promise<void>;
+  private readonly connections = new Set<H1Connection>();
+  /** The server and every socket are closed. */
+  private readonly closed = Promise.withResolvers<void>();
+  private serverClosed = false;
 
   constructor(server: Server, options: ListenerOptions) {
     this.server = server;
     this.options = options;
+    this.underscores = options.underscores;
+    this.onFieldsDropped = options.onFieldsDropped;
+    this.deadlines = new Deadlines(shortestMs(options.limits));
     this.context = {
       scheme: options.tls === null ? 'http' : 'https',
       limits: options.limits,
@@ -171,21 +146,14 @@ class ListenerService {
       endsStreams: false,
       onTooSlow: options.onTooSlow,
     };
-    this.closed = new Promise((resolve) => server.once('close', () => resolve()));
-    // 0: the parser drops no field; `readRequestHead` checks their number.
-    server.maxHeadersCount = 0;
+    server.once('close', () => {
+      this.serverClosed = true;
+      this.noteClosed();
+    });
     server.on('connection', (socket: Socket) => this.count(socket));
     server.on(options.tls === null ? 'connection' : 'secureConnection', (socket: Socket) =>
       this.accept(socket),
     );
-    const onRequest = (request: IncomingMessage, response: ServerResponse) =>
-      this.receive(request, response, null);
-    server.on('request', onRequest);
-    server.on('checkContinue', onRequest);
-    server.on('checkExpectation', onRequest);
-    server.on('upgrade', (request, socket, head) => this.receiveUpgrade(request, socket as Socket, head));
-    server.on('connect', (request, socket) => this.receiveConnect(request, socket as Socket));
-    server.on('clientError', (error: Error, socket: Duplex) => this.onUnreadable(error, socket as Socket));
   }
 
   underWay(): ExchangesUnderWay {
@@ -208,16 +176,18 @@ class ListenerService {
   async stop(graceMs: number, streamsMs: number): Promise<number> {
     this.context.stopping = true;
     this.server.close();
-    for (const { open, socket } of this.connections) {
-      if (open.length === 0 && socket.bytesRead === 0) socket.destroy();
+    for (const connection of this.connections) {
+      if (connection.isIdle && connection.isSilent) connection.socket.destroy();
     }
     const expired = Promise.withResolvers<void>();
-    const timer = setTimeout(expired.resolve, graceMs);
-    const streamsTimer = streamsMs > 0 ? setTimeout(() => this.endStreams(), streamsMs) : null;
-    if (streamsTimer === null) this.endStreams();
-    await Promise.race([this.closed, expired.promise]);
-    clearTimeout(timer);
-    if (streamsTimer !== null) clearTimeout(streamsTimer);
+    const timers = [
+      setTimeout(expired.resolve, graceMs),
+      setTimeout(() => this.finishIdle(), Math.min(STOP_RACE_MS, graceMs)),
+    ];
+    if (streamsMs > 0) timers.push(setTimeout(() => this.endStreams(), streamsMs));
+    else this.endStreams();
+    await Promise.race([this.closed.promise, expired.promise]);
+    for (const timer of timers) clearTimeout(timer);
     let cut = 0;
     for (const connection of this.connections) {
       if (connection.socket.destroyed) continue;
@@ -225,8 +195,24 @@ class ListenerService {
       connection.socket.destroy();
     }
     for (const socket of this.sockets) socket.destroy();
-    await this.closed;
+    await this.closed.promise;
+    this.deadlines.end();
     return cut;
+  }
+
+  begin(exchange: H1Exchange): void {
+    // It was refused before its turn, because it could not be received whole.
+    if (exchange.closed) return;
+    try {
+      this.options.onExchange(exchange);
+    } catch (error) {
+      this.context.log.error({ err: error }, 'a request failed unexpectedly');
+      exchange.refuse(listenerError('internal-error'));
+    }
+  }
+
+  private finishIdle(): void {
+    for (const connection of this.connections) connection.finishWhenIdle();
   }
 
   private endStreams(): void {
@@ -244,129 +230,31 @@ class ListenerService {
     socket.once('close', () => {
       this.sockets.delete(socket);
       connectionsInUse.add(-1);
+      this.noteClosed();
     });
     if (inUse > limits.connections + REFUSED_AT_ONCE) socket.destroy();
   }
 
+  private noteClosed(): void {
+    if (this.serverClosed && this.sockets.size === 0) this.closed.resolve();
+  }
+
   private accept(socket: Socket): void {
     const { connectionsInUse, limits } = this.options;
+    if (socket.destroyed) return;
     const overLimit = connectionsInUse.add(0) > limits.connections;
-    const connection = new Connection(socket, overLimit);
+    const connection = new H1Connection(this, socket, overLimit);
     this.connections.add(connection);
-    socket.once('close', () => this.connections.delete(connection));
-    if (overLimit) socket.setTimeout(REFUSED_MS);
-  }
-
-  private receive(request: IncomingMessage, response: ServerResponse, upgrade: UpgradeRequest | null): void {
-    const connection = Connection.of(request.socket);
-    if (connection === undefined) return;
-    // RFC 9112 §9.6: after a response that closes, no request of the connection is processed.
-    if (connection.closing) {
-      connection.drop();
-      return;
-    }
-    const { limits, scheme } = this.context;
-    if (connection.overLimit) {
-      refuse(connection, response, listenerError('too-many-connections', { limit: limits.connections }));
-      return;
-    }
-    if (connection.open.length >= PIPELINED) {
-      refuse(connection, response, listenerError('too-many-requests', { limit: PIPELINED }));
-      return;
-    }
-    const head = readRequestHead(request, scheme, this.options);
-    if (head.kind === 'refused') {
-      refuse(connection, response, head.problem);
-      return;
-    }
-    if (head.dropped > 0) this.options.onFieldsDropped(head.dropped);
-    const exchange = new NodeExchange(this.context, connection, head, request, response, upgrade);
-    connection.inTurn(exchange, () => this.begin(exchange));
-  }
-
-  private begin(exchange: NodeExchange): void {
-    // It was refused before its turn, because it could not be received whole.
-    if (exchange.closed) return;
-    try {
-      this.options.onExchange(exchange);
-    } catch (error) {
-      this.context.log.error({ err: error }, 'a request failed unexpectedly');
-      exchange.refuse(listenerError('internal-error'));
-    }
-  }
-
-  private receiveUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    takeOver(socket);
-    const protocols = decideUpgrade(request.rawHeaders) ?? [];
-    this.receive(request, responseOf(request, socket), { protocols, head });
-  }
-
-  /** Node hands the socket over even if earlier responses are still owed on it. */
-  private receiveConnect(request: IncomingMessage, socket: Socket): void {
-    takeOver(socket);
-    const connection = Connection.of(socket);
-    if (connection === undefined || connection.closing) return;
-    const refused = listenerError('connect');
-    if (connection.open.length === 0) {
-      refuse(connection, responseOf(request, socket), refused);
-      return;
-    }
-    socket.on('drain', () => {
-      for (const exchange of connection.open) exchange.drained();
+    this.deadlines.add(connection);
+    socket.once('close', () => {
+      this.connections.delete(connection);
+      this.deadlines.delete(connection);
     });
-    connection.refuseUnread(refused);
-  }
-
-  /** The parser failed, or a timeout passed. Earlier responses are sent whole; then the connection closes. */
-  private onUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
-    const connection = Connection.of(socket);
-    if (connection === undefined || socket.destroyed || error.code === 'ECONNRESET' || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    if (connection.broken) return;
-    connection.broken = true;
-    const refused = errorOfParser(error, this.options.limits);
-    for (const exchange of connection.open) {
-      if (!exchange.receiving) continue;
-      if (error.code === TIMED_OUT) this.options.onTooSlow('total');
-      exchange.refuse(refused);
-      return;
-    }
-    if (connection.closing) return;
-    // Nothing was sent on this connection, so there is nothing to respond to.
-    if (socket.bytesRead === 0) socket.destroy();
-    // Bytes after the last request are ignored.
-    else if (error.code === 'HPE_CLOSED_CONNECTION') connection.closing = true;
-    else {
-      if (error.code === TIMED_OUT) this.options.onTooSlow('head');
-      connection.refuseUnread(refused);
-    }
   }
 }
 
-/** Responds without an exchange, and closes: the rest of the request is not read. */
-function refuse(connection: Connection, response: ServerResponse, refused: Problem): void {
-  connection.closeWithError();
-  response.writeHead(refused.status, [...refused.fields, 'Connection', 'close']);
-  response.end(refused.content);
-}
-
-/** Handles the events that Node no longer handles on a socket that it has handed over. */
-function takeOver(socket: Socket): void {
-  socket.on('error', () => socket.destroy());
-  socket.on('timeout', () => socket.destroy());
-}
-
-/** A response on a socket that Node has handed over. */
-function responseOf(request: IncomingMessage, socket: Socket): ServerResponse {
-  const response = new ServerResponse(request);
-  response.shouldKeepAlive = false;
-  response.assignSocket(socket);
-  socket.on('drain', () => response.emit('drain'));
-  response.on('finish', () => {
-    if (response.socket === socket) response.detachSocket(socket);
-    socket.destroySoon();
-  });
-  return response;
+/** Of all times that a connection is measured by. */
+function shortestMs(limits: ListenLimits): number {
+  const { requestMs, idleMs, bodyGraceMs, totalMs } = limits;
+  return Math.min(requestMs, idleMs, bodyGraceMs, totalMs ?? requestMs, LINGER_MS);
 }

@@ -1,37 +1,37 @@
 /**
- * Checks a request's head, as Node's parser leaves it, against RFC 9112 and `listen.limits`. The strict parser has refused
- * what breaks the grammar; this refuses what is within it but ambiguous, so that two recipients could read it differently.
+ * Checks a request's head, as the parser leaves it, against RFC 9112 and `listen.limits`. The parser has refused what breaks
+ * the grammar; this refuses what is within it but ambiguous, so that two recipients could read it differently.
  */
 import type { ListenLimits } from '../../policies/config/config.ts';
 import { withOneCookie } from '../../policies/http/cookies.ts';
 import { decideFieldNames, type UnderscoreRule } from '../../policies/http/field-names.ts';
 import { trimmed, type Fields } from '../../policies/http/fields.ts';
+import { decideUpgrade } from '../../policies/http/upgrade.ts';
 import { listenerError, type ErrorValues, type ListenerErrorCode } from './error-responses.ts';
+import type { ParsedHead } from './h1/head-parser.ts';
 import type { Problem } from './problem.ts';
 
-/** The parts of `IncomingMessage` that are checked. */
-export interface ReceivedHead {
-  readonly method?: string | undefined;
-  readonly url?: string | undefined;
-  readonly httpVersionMajor: number;
-  readonly httpVersionMinor: number;
-  readonly rawHeaders: string[];
-}
+export type RequestHead = AcceptedHead | Refused;
 
-export type RequestHead =
-  | {
-      readonly kind: 'accepted';
-      readonly target: string;
-      /** In lower case; empty: an HTTP/1.0 client named no host. */
-      readonly authority: string;
-      readonly fields: Fields;
-      /** How many fields `listen.underscores` has dropped. */
-      readonly dropped: number;
-      readonly content: RequestContent;
-      /** The client waits for 100 before it sends its content (RFC 9110 §10.1.1). */
-      readonly expectsContinue: boolean;
-    }
-  | Refused;
+export interface AcceptedHead {
+  readonly kind: 'accepted';
+  readonly method: string;
+  /** Of HTTP/1. */
+  readonly minor: 0 | 1;
+  readonly target: string;
+  /** In lower case; empty: an HTTP/1.0 client named no host. */
+  readonly authority: string;
+  readonly fields: Fields;
+  /** How many fields `listen.underscores` has dropped. */
+  readonly dropped: number;
+  readonly content: RequestContent;
+  /** The client waits for 100 before it sends its content (RFC 9110 §10.1.1). */
+  readonly expectsContinue: boolean;
+  /** RFC 9112 §9.3: the client keeps the connection open for further requests. */
+  readonly persists: boolean;
+  /** The protocols that the client asks to switch to (RFC 9110 §7.8), lower case; null: none that may be offered. */
+  readonly upgrade: readonly string[] | null;
+}
 
 interface Refused {
   readonly kind: 'refused';
@@ -45,20 +45,16 @@ export type RequestContent =
 const NO_CONTENT: RequestContent = { kind: 'none' };
 const CHUNKED: RequestContent = { kind: 'some', bytes: null };
 
-/** Checks in this order: version, sizes, framing, expectation, host, target. */
+/** Checks in this order: method, framing, expectation, host, target. */
 export function readRequestHead(
-  head: ReceivedHead,
+  head: ParsedHead,
   scheme: 'http' | 'https',
   { limits, underscores }: { readonly limits: ListenLimits; readonly underscores: UnderscoreRule },
 ): RequestHead {
-  const { method = '', url = '', rawHeaders, httpVersionMinor: minor } = head;
-  if (head.httpVersionMajor !== 1) return refusedVersion(head.httpVersionMajor);
-  if (url.length > limits.urlBytes) return refused('target-too-long', { limit: limits.urlBytes });
-  const found = findSingular(rawHeaders);
+  const { method, target: url, fields: received, minor } = head;
+  if (method === 'CONNECT') return refused('connect');
+  const found = findSingular(received);
   if (typeof found === 'string') return malformed(found);
-  if (rawHeaders.length > 2 * limits.headerCount)
-    return refused('too-many-fields', { limit: limits.headerCount });
-  if (found.bytes > limits.headersBytes) return refused('fields-too-large', { limit: limits.headersBytes });
 
   const content = readContent(found, minor, limits);
   if (content.kind === 'refused') return content;
@@ -77,11 +73,12 @@ export function readRequestHead(
   const authority = found.host === null ? '' : authorityOf(found.host);
   if (authority === null) return malformed('The Host field is not a host with an optional port.');
 
-  const { fields: named, dropped } = decideFieldNames(rawHeaders, underscores);
+  const { fields: named, dropped } = decideFieldNames(received, underscores);
   const fields = found.cookies > 1 ? withOneCookie(named) : named;
-  const rest = { fields, dropped, content, expectsContinue };
+  const persists = persistsAfter(found.connection, minor);
+  const upgrade = readUpgrade(head, found);
+  const rest = { method, minor, fields, dropped, content, expectsContinue, persists, upgrade };
   if (url.charCodeAt(0) === SLASH) {
-    if (url.includes('#')) return malformed('A request target has no fragment.');
     return { kind: 'accepted', target: url, authority, ...rest };
   }
   if (url === '*') {
@@ -95,29 +92,30 @@ export function readRequestHead(
 const SLASH = 0x2f;
 
 interface SingularFields {
-  /** Of all fields, as on the wire. */
-  bytes: number;
   host: string | null;
   contentLength: string | null;
   transferEncoding: string | null;
   expect: string | null;
   cookies: number;
+  /** Connection and Proxy-Connection, which some clients send in its place. */
+  connection: string | null;
+  asksForUpgrade: boolean;
 }
 
 /** The fields that frame and direct a request; or, as text, what is wrong with them. */
 function findSingular(fields: Fields): SingularFields | string {
   const found: SingularFields = {
-    bytes: 0,
     host: null,
     contentLength: null,
     transferEncoding: null,
     expect: null,
     cookies: 0,
+    connection: null,
+    asksForUpgrade: false,
   };
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i]!;
     const value = fields[i + 1]!;
-    found.bytes += name.length + value.length + 4;
     switch (name.length) {
       case 4:
         if (name !== 'Host' && name.toLowerCase() !== 'host') break;
@@ -129,11 +127,20 @@ function findSingular(fields: Fields): SingularFields | string {
         if (name.toLowerCase() === 'expect') found.expect = joined(found.expect, value);
         else if (name.toLowerCase() === 'cookie') found.cookies += 1;
         break;
+      case 7:
+        if (name.toLowerCase() === 'upgrade') found.asksForUpgrade = true;
+        break;
+      case 10:
+        if (name.toLowerCase() === 'connection') found.connection = joined(found.connection, value);
+        break;
       case 14:
         if (name.toLowerCase() !== 'content-length') break;
         // RFC 9112 §6.3: repeated lengths may be merged where they agree; refusing is the safer choice it allows.
         if (found.contentLength !== null) return 'More than one Content-Length was sent.';
         found.contentLength = value;
+        break;
+      case 16:
+        if (name.toLowerCase() === 'proxy-connection') found.connection = joined(found.connection, value);
         break;
       case 17:
         if (name.toLowerCase() === 'transfer-encoding') {
@@ -147,6 +154,31 @@ function findSingular(fields: Fields): SingularFields | string {
 
 function joined(before: string | null, value: string): string {
   return before === null ? value : `${before}, ${value}`;
+}
+
+/** RFC 9112 §9.3: HTTP/1.1 persists unless told otherwise, HTTP/1.0 only where told. */
+function persistsAfter(connection: string | null, minor: 0 | 1): boolean {
+  if (connection === null) return minor === 1;
+  if (hasOption(connection, 'close')) return false;
+  return minor === 1 || hasOption(connection, 'keep-alive');
+}
+
+function hasOption(connection: string, option: string): boolean {
+  const lower = connection.toLowerCase();
+  return lower === option || (lower.includes(option) && lower.split(',').map(trimmed).includes(option));
+}
+
+/**
+ * Only a GET without content may switch protocols: nothing after it on the connection is HTTP. Upgrade is ignored in other
+ * requests (RFC 9110 §7.8), and where it names only other versions of HTTP, or TLS.
+ */
+function readUpgrade(
+  { method, minor, fields }: ParsedHead,
+  { asksForUpgrade, connection, contentLength, transferEncoding }: SingularFields,
+): readonly string[] | null {
+  if (!asksForUpgrade || connection === null || method !== 'GET' || minor === 0) return null;
+  if (contentLength !== null || transferEncoding !== null) return null;
+  return hasOption(connection, 'upgrade') ? decideUpgrade(fields) : null;
 }
 
 /** RFC 9112 §6.3: how the content is framed; refused unless that is unambiguous. */
@@ -188,10 +220,7 @@ function readAbsoluteTarget(
   url: string,
   scheme: 'http' | 'https',
   method: string,
-  rest: Pick<
-    Extract<RequestHead, { kind: 'accepted' }>,
-    'fields' | 'dropped' | 'content' | 'expectsContinue'
-  >,
+  rest: Omit<AcceptedHead, 'kind' | 'target' | 'authority'>,
 ): RequestHead {
   const match = ABSOLUTE.exec(url);
   if (match === null) return malformed('The request target is neither a path nor an http or https URI.');
@@ -228,12 +257,6 @@ function faultOfCoding(value: string, minor: number): Refused | null {
     return refused('unknown-coding');
   }
   return malformed('Transfer-Encoding is not chunked.');
-}
-
-function refusedVersion(major: number): Refused {
-  return major === 0
-    ? malformed('The request line names an HTTP version that is not supported.')
-    : refused('unknown-version');
 }
 
 function malformed(fault: string): Refused {

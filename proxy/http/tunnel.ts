@@ -35,7 +35,9 @@ export function joinStreams(client: Socket, origin: Duplex, idleMs: number, onEn
   client.setTimeout(idleMs, end);
   watch(client, origin);
   watch(origin, client);
-  client.pipe(origin);
+  // A client may have ended its side before the switch.
+  if (client.readableEnded) origin.end();
+  else client.pipe(origin);
   origin.pipe(client);
   return end;
 }

@@ -5,7 +5,7 @@ import type { DiskStats } from '../store/disk/writer.ts';
 import type { MemoryStats } from '../store/memory.ts';
 import type { FeedStatus } from '../feeds/status.ts';
 import type { AdminDenial } from '../admin/dependencies.ts';
-import type { SlowPart } from '../http/node-exchange.ts';
+import type { SlowPart } from '../http/listener-context.ts';
 import type { FlightCounters } from '../fetch/flight-counters.ts';
 
 /** Counters count since the start, include workers that have ended, and never decrease. */

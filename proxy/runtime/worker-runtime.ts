@@ -13,7 +13,7 @@ import { Learner } from '../store/learner.ts';
 import { PeerPorts, type Peer } from '../fetch/peers/peers.ts';
 import { createHitForMiss } from '../fetch/hit-for-miss.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { SlowPart } from '../http/node-exchange.ts';
+import type { SlowPart } from '../http/listener-context.ts';
 import { startListener, type ExchangesUnderWay, type Listener } from '../http/listener.ts';
 import { KeyedHash } from '../threads/keyed-hash.ts';
 import { createLifetimeClock } from '../threads/lifetime-clock.ts';

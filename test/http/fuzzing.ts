@@ -174,7 +174,7 @@ const NASTY_BYTES = [
   '\r\n\r\n',
 ];
 
-function mutated(random: Random, whole: Buffer): Buffer {
+export function mutated(random: Random, whole: Buffer): Buffer {
   let text = whole.toString('latin1');
   for (let n = 1 + random(3); n > 0; n--) text = mutate(random, text);
   return Buffer.from(text, 'latin1');
@@ -353,14 +353,14 @@ function isSigned(nonce: string): boolean {
 }
 
 /** A whole number below `bound`. */
-type Random = (bound: number) => number;
+export type Random = (bound: number) => number;
 
-function pick<T>(random: Random, list: readonly T[]): T {
+export function pick<T>(random: Random, list: readonly T[]): T {
   return list[random(list.length)]!;
 }
 
 /** Mulberry32: small, seeded, and good enough to choose with. */
-function randomOf(seed: number): Random {
+export function randomOf(seed: number): Random {
   let state = seed | 0;
   return (bound) => {
     state = (state + 0x6d2b79f5) | 0;

@@ -138,11 +138,7 @@ function readRequest(fields: Fields): void {
     scheme: 'http',
     authority: 'a',
   } as const;
-  readRequestHead(
-    { method: 'POST', url: '/', httpVersionMajor: 1, httpVersionMinor: 1, rawHeaders: [...fields] },
-    'http',
-    listen,
-  );
+  readRequestHead({ method: 'POST', target: '/', minor: 1, fields: [...fields] }, 'http', listen);
   clientSite(client);
   originFields({ ...client, hostHeader: 'client' });
   isLooping(fields);
@@ -226,8 +222,7 @@ function readTarget(text: string): void {
     });
   }
   for (const url of [text, `/${text}`, `http://${text}`, `http://a/${text}#`, `http://${text}#`]) {
-    const head = { method: 'GET', url, httpVersionMajor: 1, httpVersionMinor: 1, rawHeaders: ['Host', 'a'] };
-    readRequestHead(head, 'http', listen);
+    readRequestHead({ method: 'GET', target: url, minor: 1, fields: ['Host', 'a'] }, 'http', listen);
   }
 }
 
