@@ -572,6 +572,101 @@ describe('how an exchange ends', () => {
   });
 });
 
+describe('RFC 9112 §9.6 a client that has ended its side', () => {
+  /** Resolves when the listener knows. */
+  const ended = async (listener: TestListener, client: RawClient): Promise<void> => {
+    const known = Promise.withResolvers<void>();
+    const other = new RawClient(listener.port);
+    client.socket.end(() => known.resolve());
+    await known.promise;
+    // Its end was there before this request.
+    other.send(GET);
+    const count = listener.exchanges.length;
+    answerOk(await listener.exchange(count));
+    await other.until('ok');
+    other.leave();
+  };
+
+  it('is answered, whole or in a stream', async () => {
+    await using listener = await listen();
+    for (const isStreamed of [false, true]) {
+      const count = listener.exchanges.length;
+      const client = new RawClient(listener.port).send(GET);
+      const exchange = await listener.exchange(count);
+      await ended(listener, client);
+      if (isStreamed) streaming([])(exchange);
+      else answerOk(exchange);
+      const received = await client.untilClosed();
+      expect(statuses(received)).toEqual([200]);
+      expect(received).toContain('Connection: close');
+      expect(received.endsWith(isStreamed ? '0\r\n\r\n' : 'ok')).toBe(true);
+    }
+  });
+
+  it('is answered with all that it has pipelined', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET + GET);
+    await listener.exchange(1);
+    await ended(listener, client);
+    answerOk(listener.exchanges[1]!);
+    answerOk(listener.exchanges[0]!);
+    expect(statuses(await client.untilClosed())).toEqual([200, 200]);
+  });
+
+  it('RFC 9110 §15.2: gets 100 while it waits long, and its answer then', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const exchange = await listener.exchange(0);
+    client.socket.end();
+    await client.until('100 Continue\r\n\r\n');
+    answerOk(exchange);
+    const received = await client.untilClosed();
+    expect(received.endsWith('ok')).toBe(true);
+    expect(new Set(statuses(received))).toEqual(new Set([100, 200]));
+  });
+
+  it('is refused where it has not sent its request whole', async () => {
+    await using listener = await listen();
+    for (const part of ['GET / HT', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na']) {
+      const client = new RawClient(listener.port).send(part);
+      client.socket.end();
+      expect(statuses(await client.untilClosed())).toEqual([400]);
+    }
+  });
+
+  it('counts as gone where it left an event stream', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const exchange = await listener.exchange(0);
+    const end = new Promise((resolve) => exchange.onEnd(resolve));
+    exchange.stream(200, ['Content-Type', 'text/event-stream']).write(Buffer.from('data: a\n\n'));
+    await client.until('data: a');
+    client.leave();
+    expect(await end).toMatchObject({ complete: false });
+  });
+});
+
+describe('what a connection owes', () => {
+  it('bounds what is read of it: no further requests are begun', async () => {
+    const large = Buffer.alloc(4 * 1024 * 1024);
+    await using listener = await listen({ onExchange: (exchange) => exchange.respond(200, [], large) });
+    const client = new RawClient(listener.port);
+    client.socket.pause();
+    client.send(GET.repeat(100));
+    await listener.exchange(0);
+    const other = new RawClient(listener.port).send(LAST_GET);
+    await other.closed;
+    // Its own, and as many as the kernel has taken.
+    expect(listener.exchanges.length).toBeLessThan(20);
+    let bytes = 0;
+    client.socket.removeAllListeners('data').on('data', (chunk: Buffer) => (bytes += chunk.length));
+    client.socket.resume();
+    await listener.exchange(100);
+    await expect.poll(() => bytes).toBeGreaterThan(100 * large.length);
+    client.leave();
+  });
+});
+
 describe('requests that were pipelined', () => {
   const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx';
   const methods = ({ exchanges }: TestListener): string[] => exchanges.map(({ method }) => method);

@@ -38,6 +38,19 @@ describe('stop', () => {
     await Promise.all([silent.closed, idle.closed]);
   });
 
+  it('RFC 9112 §9.6 answers what was on its way on an idle connection, with Connection: close', async () => {
+    const listener = await listen({ onExchange: answerOk });
+    const client = new RawClient(listener.port).send(GET);
+    await client.until('ok');
+    client.received = '';
+    const stopped = listener.stop(60_000);
+    client.send(GET);
+    const received = await client.untilClosed();
+    expect(statuses(received)).toEqual([200]);
+    expect(received).toContain('Connection: close');
+    expect(await stopped).toBe(0);
+  });
+
   it('finishes an answer whose head was sent before, and closes after it', async () => {
     const listener = await listen();
     const client = new RawClient(listener.port).send(GET);
