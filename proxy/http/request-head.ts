@@ -70,10 +70,12 @@ export function readRequestHead(
 
   // RFC 9112 §3.2: an HTTP/1.1 request without Host is refused; HTTP/1.0 knew none.
   if (found.host === null && minor !== 0) return malformed('An HTTP/1.1 request needs a Host field.');
-  const authority = found.host === null ? '' : authorityOf(found.host);
+  const authority = found.host === null ? '' : hostAuthority(found.host);
   if (authority === null) return malformed('The Host field is not a host with an optional port.');
 
-  const { fields: named, dropped } = decideFieldNames(received, underscores);
+  const { fields: named, dropped } = head.hasOddNames
+    ? decideFieldNames(received, underscores)
+    : { fields: received, dropped: 0 };
   const fields = found.cookies > 1 ? withOneCookie(named) : named;
   const persists = persistsAfter(found.connection, minor);
   const upgrade = readUpgrade(head, found);
@@ -201,6 +203,18 @@ function readContent(
 /** RFC 9110 §7.2, RFC 3986 §3.2: a name or address with an optional port; no user information, no empty host. */
 const AUTHORITY =
   /^(?:(?:[a-z0-9\-._~!$&'()*+;=]|%[0-9a-f]{2})+|\[(?:[0-9a-f:.]{2,45}|v[0-9a-f]+\.[a-z0-9\-._~!$&'()*+;=:]+)\])(?::(\d*))?$/;
+
+/** Clients of one listener nearly always name one host. */
+let lastHost = '';
+let lastAuthority: string | null = null;
+
+function hostAuthority(host: string): string | null {
+  if (host !== lastHost) {
+    lastAuthority = authorityOf(host);
+    lastHost = host;
+  }
+  return lastAuthority;
+}
 
 /** The authority in lower case and without an empty port; null: not an authority. */
 function authorityOf(text: string): string | null {

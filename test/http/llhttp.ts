@@ -105,7 +105,7 @@ class OracleConnection extends Duplex {
     for (const [at, request] of this.requests.entries()) {
       const { method = '', url: target = '', rawHeaders: fields, httpVersion: version } = request;
       const minor = version === '1.0' ? 0 : 1;
-      const head = readRequestHead({ method, target, minor, fields }, 'http', {
+      const head = readRequestHead({ method, target, minor, fields, hasOddNames: true }, 'http', {
         limits: WIDE_LIMITS,
         underscores: 'keep',
       });

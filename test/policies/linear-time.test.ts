@@ -138,7 +138,11 @@ function readRequest(fields: Fields): void {
     scheme: 'http',
     authority: 'a',
   } as const;
-  readRequestHead({ method: 'POST', target: '/', minor: 1, fields: [...fields] }, 'http', listen);
+  readRequestHead(
+    { method: 'POST', target: '/', minor: 1, fields: [...fields], hasOddNames: true },
+    'http',
+    listen,
+  );
   clientSite(client);
   originFields({ ...client, hostHeader: 'client' });
   isLooping(fields);
@@ -222,7 +226,11 @@ function readTarget(text: string): void {
     });
   }
   for (const url of [text, `/${text}`, `http://${text}`, `http://a/${text}#`, `http://${text}#`]) {
-    readRequestHead({ method: 'GET', target: url, minor: 1, fields: ['Host', 'a'] }, 'http', listen);
+    readRequestHead(
+      { method: 'GET', target: url, minor: 1, fields: ['Host', 'a'], hasOddNames: true },
+      'http',
+      listen,
+    );
   }
 }
 

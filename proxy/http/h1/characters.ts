@@ -3,6 +3,9 @@
 /** RFC 9110 §5.6.2: 1 for the bytes of a token. */
 export const TOKEN = tableOf((byte) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCodePoint(byte)));
 
+/** 1 for the bytes of a token that are neither letters, digits nor hyphens. */
+export const ODD_IN_NAMES = tableOf((byte) => /[!#$%&'*+.^_`|~]/.test(String.fromCodePoint(byte)));
+
 /** RFC 9110 §5.5: 1 for the bytes of a field's value, white space and obs-text included. */
 export const FIELD_VALUE = tableOf((byte) => byte === 0x09 || (byte >= 0x20 && byte !== 0x7f));
 

@@ -2,7 +2,7 @@
  * RFC 9112 §5: the field lines of a head or of trailers, up to and including the empty line. Bytes are looked at once,
  * however they are cut into segments. Refused: bare CR and LF, white space around names, folded lines, control characters.
  */
-import { CR, FIELD_VALUE, HTAB, LF, SPACE, TOKEN } from './characters.ts';
+import { CR, FIELD_VALUE, HTAB, LF, ODD_IN_NAMES, SPACE, TOKEN } from './characters.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { malformed, tooLarge, type MessageFault } from './message-fault.ts';
 
@@ -24,6 +24,8 @@ const COLON = 0x3a;
 export class FieldSection {
   /** Names and values in turn. Each is a string of its own, which keeps no other bytes in memory. */
   fields: string[] = [];
+  /** A name has other characters than letters, digits and hyphens. */
+  hasOddNames = false;
   done = false;
   fault: MessageFault | null = null;
   private readonly limits: SectionLimits;
@@ -39,6 +41,7 @@ export class FieldSection {
   /** For the next section. */
   reset(): void {
     this.fields = [];
+    this.hasOddNames = false;
     this.done = false;
     this.state = LINE_START;
     this.bytes = 0;
@@ -50,6 +53,7 @@ export class FieldSection {
     let at = from;
     let start = from;
     let { state } = this;
+    let odd = 0;
     while (at < end) {
       const byte = chunk[at]!;
       switch (state) {
@@ -60,12 +64,13 @@ export class FieldSection {
             break;
           }
           if (TOKEN[byte] === 0) return this.fail(at, startFault(byte));
+          odd |= ODD_IN_NAMES[byte]!;
           start = at;
           at += 1;
           state = NAME;
           break;
         case NAME:
-          while (at < end && TOKEN[chunk[at]!] === 1) at += 1;
+          for (; at < end && TOKEN[chunk[at]!] === 1; at += 1) odd |= ODD_IN_NAMES[chunk[at]!]!;
           if (at === end) break;
           if (chunk[at] !== COLON) return this.fail(at, nameFault(chunk[at]!));
           this.name = this.held.take(chunk, start, at);
@@ -98,11 +103,13 @@ export class FieldSection {
           at += 1;
           this.bytes += at - from;
           if (this.isTooLarge(2)) return this.fail(at, this.sizeFault());
+          if (odd !== 0) this.hasOddNames = true;
           this.done = true;
           return at;
       }
     }
     this.state = state;
+    if (odd !== 0) this.hasOddNames = true;
     this.bytes += at - from;
     if (this.isTooLarge(state === LAST_LINE_FEED ? 1 : 0)) return this.fail(at, this.sizeFault());
     if (state === NAME || state === VALUE) this.held.add(chunk, start, at);

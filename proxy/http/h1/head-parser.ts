@@ -22,6 +22,8 @@ export interface ParsedHead {
   readonly minor: 0 | 1;
   /** Names and values in turn, as received; values without the white space around them. */
   readonly fields: string[];
+  /** A name has other characters than letters, digits and hyphens. */
+  readonly hasOddNames: boolean;
 }
 
 const START = 0;
@@ -172,7 +174,8 @@ export class HeadParser {
     if (section.fault !== null) return this.fail(at, section.fault);
     if (section.done) {
       const minor = this.minor === 0 ? 0 : 1;
-      this.head = { method: this.method, target: this.target, minor, fields: section.fields };
+      const { fields, hasOddNames } = section;
+      this.head = { method: this.method, target: this.target, minor, fields, hasOddNames };
       this.state = START;
       this.skippedEmptyLine = false;
     }
