@@ -94,7 +94,7 @@ export class H1Connection implements ExchangeConnection, Timed {
   /** Exchanges that wait for earlier responses before they begin. */
   private turns: H1Exchange[] = [];
   private takesTurns = false;
-  private refusal: Problem | null = null;
+  private problem: Problem | null = null;
   private outboxBytes = 0;
   private early: Buffer[] = [];
   private earlyBytes = 0;
@@ -152,7 +152,7 @@ export class H1Connection implements ExchangeConnection, Timed {
   }
 
   closesAfter(exchange: H1Exchange): boolean {
-    return this.closing && this.refusal === null && this.open.at(-1) === exchange;
+    return this.closing && this.problem === null && this.open.at(-1) === exchange;
   }
 
   send(exchange: H1Exchange, piece: Piece): boolean {
@@ -422,7 +422,7 @@ export class H1Connection implements ExchangeConnection, Timed {
     this.stopReading();
     if (this.closing) return;
     this.closing = true;
-    this.refusal = problem;
+    this.problem = problem;
     this.isRefused = true;
     this.settle();
   }
@@ -437,9 +437,9 @@ export class H1Connection implements ExchangeConnection, Timed {
 
   private settle(): void {
     if (this.open.length > 0 || this.socket.destroyed) return;
-    if (this.refusal !== null) {
-      const { status, fields, content } = this.refusal;
-      this.refusal = null;
+    if (this.problem !== null) {
+      const { status, fields, content } = this.problem;
+      this.problem = null;
       const { text } = renderHead(status, fields, content.length, 'Connection: close\r\n');
       this.writer.writeNow(text, content);
       this.writer.afterAll({ written: () => this.finish() });

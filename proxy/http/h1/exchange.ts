@@ -230,7 +230,7 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   }
 
   /** Responds for the connection while the request is still being received. To its handler, the client has gone. */
-  refuse(refusal: Problem): void {
+  refuse(problem: Problem): void {
     this.content?.fail(new Error('The request could not be received whole.'));
     this.connection.closing = true;
     if (this.isAnswered) {
@@ -241,9 +241,9 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
       this.answered = true;
       this.refused = true;
       this.tellGone();
-      this.contentBytes = refusal.content.length;
-      const head = this.head(refusal.status, refusal.fields, refusal.content.length);
-      this.sendWhole(head, refusal.content);
+      this.contentBytes = problem.content.length;
+      const head = this.head(problem.status, problem.fields, problem.content.length);
+      this.sendWhole(head, problem.content);
     }
   }
 
