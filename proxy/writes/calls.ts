@@ -13,17 +13,17 @@ import type {
   UnknownWrite,
 } from './through/gate.ts';
 
-/** A worker's side of writes: each method asks the coordinator. */
+/** A worker's access to writes. Each method calls the coordinator. */
 export interface JournalClient {
   admitThrough(request: ThroughRequest): Promise<Admission>;
   abandonThrough(ticket: number): void;
   settleThrough(end: ThroughEnd): Promise<ThroughSettled>;
-  /** `client` as `holdClientOf` has it. */
+  /** `write.client` is what `holdClientOf` returns. */
   takeSlot(write: UnheldWrite): Promise<SlotAdmission>;
   giveSlot(slot: number): void;
   holdUnknown(write: UnknownWrite): Promise<void>;
   acceptWrite(request: OfferedRequest): Promise<AcceptedWrite>;
-  /** Once for each ticket. */
+  /** Must be called once for each ticket. */
   originResponse(ticket: number): Promise<WaitedResponse>;
   readPending(request: PendingRequest): Promise<Pending>;
 }
@@ -47,10 +47,10 @@ export interface OfferedRequest extends Omit<OfferedWrite, 'queue' | 'origin' | 
   readonly waitMs: number;
 }
 
-/** What a client gets that has waited for the origin's response. */
+/** The result for a client that waits for the origin's response. */
 export type WaitedResponse =
   | { readonly kind: 'response'; readonly response: OriginResponse }
-  /** It did not come in time, will not come, or is too large to be kept. */
+  /** The response did not arrive in time, will not arrive, or is too large to be kept. */
   | { readonly kind: 'none'; readonly progress: WriteProgress };
 
 export type AcceptedWrite =
@@ -58,7 +58,7 @@ export type AcceptedWrite =
       readonly kind: 'accepted';
       readonly id: string;
       readonly progress: WriteProgress;
-      /** For `originResponse`; null: the client does not wait for it. */
+      /** The ticket for `originResponse`; null: the client does not wait for the response. */
       readonly ticket: number | null;
     }
   | { readonly kind: 'mismatch' }
@@ -66,7 +66,7 @@ export type AcceptedWrite =
   | { readonly kind: 'not-durable' };
 
 export interface PendingRequest {
-  /** The queues of the URL as the client has it, and as the origin would be asked for it. */
+  /** The queues of two URLs: the one that the client requested, and the one that Weir would request from the origin. */
   readonly queues: readonly OrderQueueKey[];
   readonly mode: 'wait' | 'pending';
   readonly waitMs: number;

@@ -20,14 +20,14 @@ export interface WriteReport {
   readonly route: string;
   readonly acceptedAt: string;
   readonly attempts: number;
-  /** Null: it is not sent again. */
+  /** Null: the write is not sent again. */
   readonly nextAttemptAt: string | null;
   readonly lastError: string | null;
   readonly idempotencyKey: string;
   readonly bytes: number;
   readonly endedAt: string | null;
   readonly mergedInto: string | null;
-  /** The first write of its URL, which has to be delivered or discarded before this one; null: this is the first. */
+  /** The first write of the URL's queue, which must leave it before this one is sent; null: this is the first. */
   readonly waitsFor: { readonly id: string; readonly state: string } | null;
 }
 
@@ -36,14 +36,14 @@ export interface StoppedUrl {
   readonly id: string;
   readonly method: string;
   readonly origin: string;
-  /** Without the query. */
+  /** The path without the query. */
   readonly path: string;
 }
 
 export type WriteAction =
   | { readonly kind: 'done'; readonly write: WriteReport }
   | { readonly kind: 'unknown' }
-  /** It is being sent, or its state does not allow this. */
+  /** The write is being sent, or its state does not allow the action. */
   | { readonly kind: 'conflict'; readonly detail: string };
 
 export interface WriteStats {
@@ -57,11 +57,11 @@ export interface WriteStats {
   readonly retries: number;
   readonly givenUp: number;
   readonly merged: number;
-  /** Under way now: deliveries, writes through, and holds that outlast their writes. */
+  /** The number of deliveries, of writes `through` and of timed holds at this moment. */
   readonly delivering: number;
   readonly through: number;
   readonly timedHolds: number;
-  /** Slots for holds that are taken, and writes that were refused one, by the bound that was reached. */
+  /** The number of slots for holds that are taken, and of writes that got none, by the bound that was reached. */
   readonly held: number;
   readonly refused: Readonly<Record<HoldBound, number>>;
   readonly seconds: {
@@ -77,9 +77,9 @@ export interface JournalAdminDependencies {
   readonly log: Log;
   readonly clock: Clock;
   readonly durableClock: DurableClock;
-  /** A write has left its queue, or stops it. */
+  /** Called when a write has left its queue, or has become dead and stops it. */
   moved(queue: OrderQueueId): void;
-  /** There will be no response to it. */
+  /** Called when a write was discarded: no response to it will arrive. */
   discarded(number: number): void;
   counts(): {
     readonly accepted: number;
@@ -93,10 +93,10 @@ export interface JournalAdminDependencies {
 
 const BUSY: WriteAction = {
   kind: 'conflict',
-  detail: 'It is being sent, or another operator is changing it.',
+  detail: 'The write is being sent, or another operator is changing it.',
 };
 
-/** The origin of a write whose record can't be read. */
+/** Shown as the origin of a write whose record can't be read. */
 const NO_ORIGIN = '';
 
 /** The journal for operators: lists writes, sends dead ones again, discards them, counts. */
@@ -107,7 +107,7 @@ export class JournalAdmin {
     this.#deps = deps;
   }
 
-  /** Writes in the order of their acceptance, from behind the one with the id `after`; null: that is no write's id. */
+  /** Up to `limit` writes in the order of acceptance, after the one with the id `after`; null: `after` is not an id. */
   list(section: JournalSection | null, limit: number, after: string | null): WriteReport[] | null {
     const from = after === null ? 0 : numberOf(after);
     if (from === null) return null;
@@ -129,9 +129,10 @@ export class JournalAdmin {
     const found = this.#find(id);
     if (found === null) return { kind: 'unknown' };
     const { journal, deliveries, log, moved } = this.#deps;
-    if (found.record.kind === 'damaged') return { kind: 'conflict', detail: 'Its record is damaged.' };
+    if (found.record.kind === 'damaged')
+      return { kind: 'conflict', detail: 'The record of the write is damaged.' };
     if (!deliveries.knows(found.record.record.origin)) {
-      return { kind: 'conflict', detail: 'Its origin is not configured.' };
+      return { kind: 'conflict', detail: 'The origin of the write is not configured.' };
     }
     const release = deliveries.reserve(found.record.record.origin, found.number);
     if (release === null) return BUSY;
@@ -159,7 +160,7 @@ export class JournalAdmin {
     const { number, section } = found;
     if (found.record.kind === 'damaged') return this.#discardUnreadable(found);
     const { record } = found.record;
-    if (section === 'done') return { kind: 'conflict', detail: 'It has been delivered.' };
+    if (section === 'done') return { kind: 'conflict', detail: 'The write has been delivered.' };
     const release = deliveries.reserve(record.origin, number);
     if (release === null) return BUSY;
     let hasLeft: boolean;
@@ -207,7 +208,7 @@ export class JournalAdmin {
     };
   }
 
-  /** The URLs that the first `limit` dead writes stop, where other writes wait. */
+  /** The URLs with waiting writes that are stopped by one of the first `limit` dead writes. */
   stopped(limit: number): StoppedUrl[] {
     const { tables, counts } = this.#deps.journal;
     if (counts.dead === 0 || counts.waiting === 0) return [];
@@ -225,9 +226,10 @@ export class JournalAdmin {
   async #discardUnreadable(found: Numbered & { readonly section: JournalSection }): Promise<WriteAction> {
     const { journal, deliveries, log, moved } = this.#deps;
     const { number, section } = found;
-    if (section !== 'dead') return { kind: 'conflict', detail: 'It is not dead yet: its turn has not come.' };
+    if (section !== 'dead')
+      return { kind: 'conflict', detail: 'The write is not dead yet: it waits for an earlier one.' };
     const release = deliveries.reserve(NO_ORIGIN, number);
-    if (release === null) return { kind: 'conflict', detail: 'It is being discarded.' };
+    if (release === null) return { kind: 'conflict', detail: 'The write is being discarded.' };
     let queue: OrderQueueId | null;
     try {
       queue = await journal.discardUnreadable(number);
@@ -293,7 +295,7 @@ function reportOf(
   };
 }
 
-/** A record that can't be read leaves nothing else to report. */
+/** The report of a write whose record can't be read: only its number and section are known. */
 function unreadable(number: number, section: JournalSection): WriteReport {
   return {
     id: unreadableId(number),

@@ -33,7 +33,7 @@ export interface WritesDependencies {
   readonly workers: number;
 }
 
-/** How long connections to origins that a reload has replaced may finish their requests. */
+/** How long requests to origins that a reload has replaced may take to finish. */
 const ORIGIN_GRACE_MS = 60_000;
 
 /** The coordinator's side of writes: composes the journal, its delivery and the write-through gate. */
@@ -48,7 +48,7 @@ export class Writes {
   readonly #pendingWrites: PendingWrites;
   readonly #gate: WriteThroughGate;
   readonly #waiters = new ResponseWaiters();
-  /** Waits that a worker has not asked for yet, by worker and ticket. */
+  /** The waits whose result a worker has not fetched yet, by worker and ticket. */
   readonly #waits = new Map<string, Promise<WaitedResponse>>();
   #tickets = 0;
   #config: Config;
@@ -122,7 +122,7 @@ export class Writes {
     });
   }
 
-  /** Restores the holds of earlier runs. No reader may look at the fence before. */
+  /** Restores the holds of earlier runs. Must resolve before any reader uses the fence. */
   static async open(deps: WritesDependencies): Promise<Writes> {
     const writes = new Writes(deps);
     writes.#journal.restoreHolds();
@@ -130,12 +130,12 @@ export class Writes {
     return writes;
   }
 
-  /** The state was restored from a copy: its waiting writes may have been delivered since, so none is sent. */
+  /** To be called if the state was restored from a copy. Waiting writes may have been delivered since; none is sent. */
   distrustWaiting(): Promise<void> {
     return this.#journal.distrustWaiting();
   }
 
-  /** Delivers by this configuration from now on. `origins` are its origins, with the URLs by which they are reached. */
+  /** Applies a configuration. `origins` are its origins with the URLs at which they are reached. */
   configure(
     config: Config,
     origins: readonly OriginConfig[],
@@ -168,7 +168,7 @@ export class Writes {
     for (const origin of replaced) void originCounters.end(origin, ORIGIN_GRACE_MS);
   }
 
-  /** What the worker with this instance number may call. */
+  /** The handlers of the calls of the worker with this instance number. */
   callsOf(instance: number): Handlers<WriteCalls> {
     return {
       admitThrough: (request) => this.#gate.admit(instance, request),
@@ -184,19 +184,19 @@ export class Writes {
     };
   }
 
-  /** The outcome of each write that the worker had under way is unknown. */
+  /** Treats each write that the worker had under way as one of unknown outcome. */
   workerDied(instance: number): void {
     this.#gate.workerDied(instance);
     for (const key of this.#waits.keys()) if (key.startsWith(`${instance}:`)) this.#waits.delete(key);
   }
 
-  /** Weir stops: clients get their responses at once, without the origin's. */
+  /** Ends the waits, because Weir stops: clients get a response at once, without the origin's. */
   endWaiting(): void {
     this.#queues.endWaiting();
     this.#waiters.close();
   }
 
-  /** Begins no further delivery; resolves when the outcomes of those under way are durable. */
+  /** Starts no further delivery. Resolves when the outcomes of those under way are durable. */
   async close(): Promise<void> {
     this.#waiters.close();
     const closing = this.#deliveries.close();
@@ -255,13 +255,13 @@ export class Writes {
     }
   }
 
-  /** A later write has replaced it before it was sent: no response will come. */
+  /** Notes that a later write has replaced this one before it was sent: no response will arrive. */
   #noteMerged(id: string): void {
     this.#merged += 1;
     this.#waiters.settle(numberOf(id)!, null);
   }
 
-  /** Begins to wait before the worker asks for the response, which would else be missed if it came first. */
+  /** Begins to wait before the worker asks for the response, which may arrive first. Null: the client does not wait. */
   #startWait(
     instance: number,
     waitMs: number,
@@ -283,7 +283,7 @@ export class Writes {
     return this.#tickets;
   }
 
-  /** The response that was kept, where the write is over. */
+  /** The response to repeat: for a finished write the kept one, for a waiting write the one that arrives in time. */
   async #repeatedResponse(number: number, waitMs: number): Promise<OriginResponse | null> {
     const isWaiting = this.#journal.progress(number).state === 'waiting';
     const response = isWaiting
@@ -295,7 +295,7 @@ export class Writes {
   async #originResponse(key: string): Promise<WaitedResponse> {
     const wait = this.#waits.get(key);
     this.#waits.delete(key);
-    if (wait === undefined) throw new Error('nothing is waited for under this ticket');
+    if (wait === undefined) throw new Error('this ticket has no wait');
     return wait;
   }
 }
@@ -304,7 +304,7 @@ const ACCEPTED: WriteProgress = { state: 'waiting', status: null, mergedInto: nu
 
 const STOP_GRACE_MS = 5_000;
 
-/** With as many places in its queue as deliveries at a time: a delivery that waits for a connection is not refused one. */
+/** An origin whose queue has a place for each concurrent delivery: none is refused while it waits for a connection. */
 function forDeliveries(config: Config, origin: OriginConfig, connections: number): OriginConfig {
   const { deliveries } = config.journal;
   return {

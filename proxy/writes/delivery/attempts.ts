@@ -20,13 +20,13 @@ export interface AttemptsDependencies {
   readonly clock: Clock;
   readonly durableClock: DurableClock;
   readonly log: Log;
-  /** From 0 to 1. */
+  /** A random number from 0 (included) to 1 (excluded), for the jitter of retries. */
   random(): number;
-  /** Weir stops: a failed write of the state is not tried again. */
+  /** True while Weir stops: a failed write of the state is then not retried. */
   isOver(): boolean;
-  /** A write has left its queue, or stops it. */
+  /** Called when a write has left its queue, or has become dead and stops it. */
   moved(queue: OrderQueueId): void;
-  /** There will be no further attempt. Null: the origin gave no response, or none that can be kept. */
+  /** Called after a write's last attempt. `response` is null: the origin gave none, or one that can't be kept. */
   ended(number: number, response: OriginResponse | null): void;
 }
 
@@ -42,15 +42,15 @@ export interface DeliveryCounters {
   delivered: number;
   retries: number;
   dead: number;
-  /** From acceptance to delivery. */
+  /** The histogram of the time from acceptance to delivery. */
   readonly seconds: { readonly buckets: number[]; sum: number };
 }
 
 export const DELIVERY_BOUNDS_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600, 86_400] as const;
 
-/** For writes whose route is no longer configured. */
+/** The retry policy for writes whose route is no longer configured. */
 const RETRY: RouteWriteConfig['retry'] = { baseMs: 200, maxMs: 60_000, attempts: 20, statuses: null };
-/** How long after a failed write of the state it is written again. */
+/** The pause before a failed write of the state is retried. */
 const PAUSE_MS = 1_000;
 
 /** Sends writes of the journal to their origins, one attempt at a time, and makes the outcome durable. */
@@ -74,7 +74,7 @@ export class Attempts {
     this.#rules = compileWriteRules(config);
   }
 
-  /** Rejects, and sends nothing, where the state can't be written. */
+  /** Makes one attempt. Rejects and sends nothing if the state can't be written. */
   async make(row: DueRow, { name, origin }: AskedOrigin): Promise<AttemptResult> {
     const { number } = row;
     const maxProcessingMs = this.#config.origins[name]!.maxProcessingMs;
@@ -95,7 +95,7 @@ export class Attempts {
     }
   }
 
-  /** The write is dead: its queue stops (`hold`), or goes on without it (`skip`). */
+  /** Makes the write dead. Its queue stops (`hold`) or continues without it (`skip`). */
   async giveUp(
     number: number,
     record: WriteRecord,
@@ -125,7 +125,7 @@ export class Attempts {
     this.#deps.moved(row.queue);
   }
 
-  /** The journal has given up such a write, here or when it became the first of its queue. */
+  /** Counts and logs an unreadable write that the journal has given up. */
   quarantined(number: number): void {
     this.counters.dead += 1;
     const write = unreadableId(number);
@@ -136,7 +136,7 @@ export class Attempts {
     this.#deps.ended(number, null);
   }
 
-  /** Makes a dead write leave its queue, so that the next is delivered. */
+  /** Removes a dead write from its queue, so that the next one is delivered. */
   async leaveDead(
     number: number,
     record: WriteRecord,
@@ -197,7 +197,7 @@ export class Attempts {
 
   /** Damaged content is never sent. */
   async #damaged(number: number, read: WriteRecord): Promise<void> {
-    const lastError = 'its content is damaged on disk: it was not sent';
+    const lastError = 'the content is damaged on disk: the write was not sent';
     const record = { ...read, state: 'dead', lastError, endedAtMs: this.#deps.clock.nowMs() } as const;
     await this.giveUp(number, record, 'hold');
   }
@@ -212,7 +212,7 @@ export class Attempts {
     const { counters } = this;
     const head = attempt.kind === 'answered' ? attempt : { status: 204, fields: [] };
     const origin = this.#config.origins[record.origin] ?? null;
-    // The tags in its record are by the rules at its acceptance; these are by those in force.
+    // The record's tags follow the rules at acceptance; these follow the rules now in force.
     const moreTags = [...writtenTags(this.#config, origin, record, head), ...namedTags(this.#rules, record)];
     const timedHold = this.#timedHoldFor(number, record);
     await this.#persist(() =>
@@ -227,7 +227,7 @@ export class Attempts {
     this.#deps.moved(record.queue);
   }
 
-  /** The hold that outlasts the write: while an attempt may still be carried out, and for pending readers the read lag. */
+  /** The hold that outlasts the write: while the origin may still process it, and for `pending` during the read lag. */
   #timedHoldFor(number: number, record: WriteRecord): TimedHold | null {
     const nowMs = this.#deps.durableClock.nowMs();
     const blocking = timedHoldOf(record, nowMs);
@@ -252,7 +252,7 @@ export class Attempts {
     return this.#routeOf(record)?.write ?? { retry: RETRY, onDead: 'hold' };
   }
 
-  /** Tries until the state is written: an outcome that is not durable would make Weir send the write again. */
+  /** Retries until the state is written: after a restart Weir would resend a write whose outcome is not durable. */
   async #persist(change: () => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
@@ -272,7 +272,7 @@ export class Attempts {
   }
 }
 
-/** The record after an attempt; `status` is the origin's, null where it gave none. */
+/** The record after an attempt. `status` is the origin's; null: it gave none. */
 function afterAttempt(
   record: WriteRecord,
   decision: DeliveryDecision,
@@ -287,7 +287,7 @@ function afterAttempt(
     ...record,
     isAttempting: false,
     lastError: decision.error,
-    // An origin that fails may have carried the write out before.
+    // An origin that fails may have carried out the write before it failed.
     wasUncertain: record.wasUncertain || decision.outcome !== 'rejected',
     unknownUntilMs: isUnknown ? nowMs + maxProcessingMs : record.unknownUntilMs,
   };
@@ -295,11 +295,11 @@ function afterAttempt(
   return { ...after, state: decision.state, status, endedAtMs: wallMs };
 }
 
-/** What came of one attempt. */
+/** The result of one attempt. */
 export type Sent =
-  /** `response`: null where it did not come whole, or is too large to be kept. */
+  /** `response` is null: it is incomplete, or too large to be kept. */
   | { readonly kind: 'attempted'; readonly attempt: Attempt; readonly response: OriginResponse | null }
-  /** Nothing of the request has left Weir, so it does not count as an attempt. */
+  /** Weir sent no byte of the request, so this does not count as an attempt. */
   | { readonly kind: 'not-sent' };
 
 const MAX_RESPONSE_BYTES = 2 ** 20;
@@ -331,7 +331,7 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
             : { status, fields: endToEnd(fields), content: new Uint8Array(Buffer.concat(chunks)) },
         ),
       onFailure(failure) {
-        // The status line told the outcome; only content was lost.
+        // The status line shows the outcome; only content was lost.
         if (status !== 0) answered(null);
         else if (wasNotSent(failure)) resolve({ kind: 'not-sent' });
         else resolve({ kind: 'attempted', attempt: failed(failure), response: null });
@@ -340,7 +340,7 @@ export function sendOnce(origin: Origin, request: OriginRequest): Promise<Sent> 
   });
 }
 
-/** The breaker is open, no connection was free in time, or Weir stops. */
+/** True: the breaker is open, no connection was free in time, or Weir stops. */
 function wasNotSent({ kind, maybeProcessed, cause }: OriginFailure): boolean {
   if (maybeProcessed) return false;
   return (

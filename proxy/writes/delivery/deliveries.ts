@@ -16,30 +16,30 @@ export interface DeliveriesDependencies {
   readonly clock: Clock;
   readonly durableClock: DurableClock;
   readonly log: Log;
-  /** From 0 to 1. */
+  /** A random number from 0 (included) to 1 (excluded), for the jitter of retries. */
   random(): number;
-  /** A write has left its queue, or stops it. */
+  /** Called when a write has left its queue, or has become dead and stops it. */
   moved(queue: OrderQueueId): void;
-  /** There will be no further attempt. Null: the origin gave no response, or none that can be kept. */
+  /** Called after a write's last attempt. `response` is null: the origin gave none, or one that can't be kept. */
   ended(number: number, response: OriginResponse | null): void;
 }
 
 /** An origin to which writes are delivered. */
 export interface DeliveryOrigin {
   readonly origin: Origin;
-  /** The most deliveries at a time: no more than there are connections. */
+  /** The maximum of concurrent deliveries, at most the number of connections. */
   readonly atOnce: number;
   /** Until when the breaker is open, in monotonic milliseconds; 0: it is closed. */
   openUntilMs(): number;
 }
 
-/** Due writes that are skipped in one turn of the event loop, because their turn has not come: more would block it. */
+/** The maximum of due writes that one turn of the event loop skips because they wait for their turn in the queue. */
 const SKIPPED_AT_ONCE = 500;
-/** How long an origin's deliveries pause after the state could not be written. */
+/** The pause of an origin's deliveries after a failed write of the state. */
 const PAUSE_MS = 1_000;
 const LONGEST_TIMER_MS = 60_000;
 
-/** One origin's deliveries: in parallel up to `window`, which grows from one after the origin was down. */
+/** One origin's deliveries. Up to `window` run in parallel; it restarts at 1 after the origin was down. */
 interface Lane {
   readonly name: string;
   readonly target: DeliveryOrigin;
@@ -54,13 +54,13 @@ interface Lane {
   pausedUntilMs: number;
 }
 
-/** Delivers the journal's writes: in order for each URL, in parallel for different ones. */
+/** Delivers the journal's writes: in order for each URL, in parallel for different URLs. */
 export class Deliveries {
   readonly #deps: DeliveriesDependencies;
   readonly #lanes = new Map<string, Lane>();
-  /** Writes that are being sent or changed, by origin; also by origins that are no longer configured. */
+  /** The writes that are being sent or changed, by origin. Includes origins that are no longer configured. */
   readonly #busy = new Map<string, Set<number>>();
-  /** Due writes that wait for their turn in the queue, by queue. */
+  /** The due write of each queue that waits for its turn. */
   readonly #parked = new Map<OrderQueueId, { readonly number: number; readonly lane: string }>();
   readonly #underWay = new Set<Promise<void>>();
   readonly #attempts: Attempts;
@@ -94,7 +94,7 @@ export class Deliveries {
     return this.#underWay.size;
   }
 
-  /** Delivers by this configuration from now on. Writes to origins that it no longer has are dead. */
+  /** Applies a configuration. Writes to origins that it does not contain become dead. */
   configure(config: Config, targets: ReadonlyMap<string, DeliveryOrigin>): void {
     this.#attempts.configure(config);
     const before = new Map(this.#lanes);
@@ -125,13 +125,13 @@ export class Deliveries {
     return this.#lanes.has(origin);
   }
 
-  /** A write to the origin was accepted, perhaps by a worker that still has a configuration with an origin now removed. */
+  /** A write to the origin was accepted. A worker with an older configuration may accept it for a removed origin. */
   accepted(origin: string): void {
     if (this.knows(origin)) this.wake(origin);
     else if (this.#lanes.size > 0) this.#giveUpRemoved();
   }
 
-  /** There may be something to deliver to the origin. */
+  /** Looks for due writes of the origin. */
   wake(origin: string): void {
     const lane = this.#lanes.get(origin);
     if (lane === undefined) return;
@@ -139,13 +139,13 @@ export class Deliveries {
     this.#schedule(lane);
   }
 
-  /** There may be something to deliver to any origin, or to give up of a removed one. */
+  /** Looks for due writes of every origin, and gives up those of removed origins. */
   wakeAll(): void {
     for (const name of this.#lanes.keys()) this.wake(name);
     this.#giveUpRemoved();
   }
 
-  /** A write whose record can't be read was given up. */
+  /** Counts and logs an unreadable write that was given up. */
   quarantined(number: number): void {
     this.#attempts.quarantined(number);
   }
@@ -158,7 +158,7 @@ export class Deliveries {
     this.wake(parked.lane);
   }
 
-  /** Keeps a write from being sent until the returned function is called; null: it is being sent. */
+  /** Prevents a write from being sent until the returned function is called; null: it is being sent or is reserved. */
   reserve(origin: string, number: number): (() => void) | null {
     const busy = this.#busyOf(origin);
     if (busy.has(number)) return null;
@@ -169,7 +169,7 @@ export class Deliveries {
     };
   }
 
-  /** Begins nothing more; resolves when the outcome of each delivery under way is durable. */
+  /** Starts no further delivery. Resolves when the outcome of each delivery under way is durable. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const { timer } of this.#lanes.values()) if (timer !== null) clearTimeout(timer);
@@ -191,7 +191,7 @@ export class Deliveries {
     const monotonicMs = clock.monotonicMs();
     const heldBackUntilMs = Math.max(lane.target.openUntilMs(), lane.pausedUntilMs);
     if (heldBackUntilMs > monotonicMs) {
-      // An origin that comes back gets one write at a time, and one more with each that it answers.
+      // An origin that recovers gets one write at a time, and one more in parallel after each answer.
       lane.window = 1;
       lane.at = null;
       this.#wakeIn(lane, heldBackUntilMs - monotonicMs);
@@ -203,7 +203,7 @@ export class Deliveries {
     if (lane.again) this.#schedule(lane);
   }
 
-  /** True: every due write was looked at. Else the search goes on after `lane.at`, later or when there is room. */
+  /** Returns true when every due write was examined. Otherwise the search continues after `lane.at`. */
   #startDue(lane: Lane): boolean {
     const { journal, queues, durableClock } = this.#deps;
     const nowMs = durableClock.nowMs();
@@ -231,7 +231,7 @@ export class Deliveries {
 
   #wakeIn(lane: Lane, delayMs: number): void {
     if (lane.timer !== null) clearTimeout(lane.timer);
-    // setTimeout takes a delay beyond 2^31 ms for 1 ms.
+    // setTimeout changes a delay above 2^31 - 1 ms to 1 ms.
     const boundedMs = Math.min(LONGEST_TIMER_MS, Math.max(1, Math.ceil(delayMs)));
     lane.timer = setTimeout(() => {
       lane.timer = null;
@@ -276,7 +276,7 @@ export class Deliveries {
     this.#track(this.#removedOrigins.giveUp());
   }
 
-  /** False, and nothing is changed: it is being sent, or an operator is changing it. */
+  /** Returns false and changes nothing if the write is being sent or an operator is changing it. */
   async #unlessBusy(origin: string, number: number, change: () => Promise<void>): Promise<boolean> {
     const release = this.reserve(origin, number);
     if (release === null) return false;

@@ -6,24 +6,24 @@ import type { DueRow } from '../journal/tables.ts';
 export interface RemovedOriginsDependencies {
   readonly journal: Journal;
   readonly clock: Clock;
-  /** Weir stops: nothing more is begun. */
+  /** True while Weir stops: nothing more is begun. */
   isOver(): boolean;
   /** Whether the origin is configured. */
   knows(origin: string): boolean;
   knowsPrefix(prefix: Buffer): boolean;
-  /** False, and nothing is changed: the write is being sent, or an operator is changing it. */
+  /** Returns false and changes nothing if the write is being sent or an operator is changing it. */
   unlessBusy(record: WriteRecord, number: number, change: () => Promise<void>): Promise<boolean>;
   giveUp(number: number, record: WriteRecord): Promise<void>;
   /** Gives up a write whose record can't be read. */
   quarantine(row: DueRow): Promise<void>;
-  /** Takes a dead write out of its queue, which it stopped. */
+  /** Removes a dead write from the queue that it stops. */
   free(number: number, record: WriteRecord): Promise<void>;
 }
 
-/** Dead writes that are read at a time. */
+/** The number of dead writes that are read at a time. */
 const PAGE = 256;
 
-/** Gives up the writes of origins that are no longer configured. Dead ones of them no longer stop their queues. */
+/** Gives up the writes of origins that are no longer configured, and removes their dead writes from the queues. */
 export class RemovedOrigins {
   readonly #deps: RemovedOriginsDependencies;
   #givingUp: Promise<void> = Promise.resolve();
@@ -32,7 +32,7 @@ export class RemovedOrigins {
     this.#deps = deps;
   }
 
-  /** Resolves when none is left but those that are busy. Rounds run one after another. */
+  /** Resolves when only busy writes are left. Concurrent calls run one after another. */
   giveUp(): Promise<void> {
     this.#givingUp = this.#givingUp.then(async () => {
       await this.#freeQueues();
@@ -41,7 +41,7 @@ export class RemovedOrigins {
     return this.#givingUp;
   }
 
-  /** The writes behind a dead one that stopped its queue become due. */
+  /** Removes dead writes from the queues that they stop, so that the writes behind them become due. */
   async #freeQueues(): Promise<void> {
     const { journal, isOver, knows, unlessBusy, free } = this.#deps;
     let after = 0;
@@ -66,7 +66,7 @@ export class RemovedOrigins {
     }
   }
 
-  /** False: its origin is configured, or it is busy. */
+  /** Returns false if the write's origin is configured or the write is busy. */
   async #giveUpFirst(row: DueRow): Promise<boolean> {
     const { journal, clock, knows, knowsPrefix, unlessBusy, giveUp, quarantine } = this.#deps;
     const { number } = row;
@@ -77,7 +77,7 @@ export class RemovedOrigins {
     }
     if (read?.kind !== 'record' || knows(read.record.origin)) return false;
     const { record } = read;
-    const lastError = `there is no origin ${record.origin} in the configuration`;
+    const lastError = `the configuration has no origin ${record.origin}`;
     const dead = { ...record, state: 'dead', lastError, endedAtMs: clock.nowMs() } as const;
     return unlessBusy(record, number, () => giveUp(number, dead));
   }

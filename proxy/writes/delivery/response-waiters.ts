@@ -1,11 +1,11 @@
 import type { OriginResponse } from '../journal/record.ts';
 
-/** Clients that wait for the origin's response to a write of theirs, by the write's number. */
+/** The clients that wait for the origin's response to their write, by the write's number. */
 export class ResponseWaiters {
   readonly #waiting = new Map<number, Set<(response: OriginResponse | null) => void>>();
   #isClosed = false;
 
-  /** Resolves with the origin's response, or with null where none comes in time. */
+  /** Resolves with the origin's response, or with null if none arrives within `waitMs`. */
   wait(number: number, waitMs: number): Promise<OriginResponse | null> {
     if (this.#isClosed) return Promise.resolve(null);
     return new Promise((resolve) => {
@@ -22,12 +22,12 @@ export class ResponseWaiters {
     });
   }
 
-  /** The write is over. Null: there is no response, or it is too large to be kept. */
+  /** Ends the waits for a finished write. `response` is null: there is none, or it is too large to be kept. */
   settle(number: number, response: OriginResponse | null): void {
     for (const end of this.#waiting.get(number) ?? []) end(response);
   }
 
-  /** Ends every wait, and each that begins later, without a response. */
+  /** Ends every wait without a response, including waits that begin later. */
   close(): void {
     this.#isClosed = true;
     for (const waiting of this.#waiting.values()) for (const end of waiting) end(null);

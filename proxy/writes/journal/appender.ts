@@ -10,7 +10,7 @@ import { contentOf, newWriteId, type WriteRecord } from './record.ts';
 import type { DurableClock } from './durable-clock.ts';
 import type { JournalTables } from './tables.ts';
 
-/** A request to be acknowledged before the origin has it. */
+/** A request that Weir acknowledges before it sends it to the origin. */
 export interface OfferedWrite {
   readonly origin: string;
   readonly route: string;
@@ -20,11 +20,11 @@ export interface OfferedWrite {
   readonly scheme: string;
   readonly fields: Fields;
   readonly body: Uint8Array | null;
-  /** The client's own; null: the write's id serves as one. */
+  /** The client's Idempotency-Key; null: the write's id is used. */
   readonly idempotencyKey: string | null;
-  /** `scoped`: the client's key as `scopedIdempotencyKey` has it; `digest`: of the request, as `requestDigest` has it. */
+  /** `scoped` is what `scopedIdempotencyKey` returns, `digest` what `requestDigest` returns; null: no client's key. */
   readonly clientKey: { readonly scoped: string; readonly digest: string } | null;
-  /** Whether it may be merged with a waiting write, or later ones with it. */
+  /** Whether the write may replace a waiting write, and a later one may replace it. */
   readonly merges: boolean;
   readonly queue: OrderQueueId;
   readonly tags: readonly string[];
@@ -44,7 +44,7 @@ export type Acceptance =
   | { readonly kind: 'full' }
   | { readonly kind: 'not-durable' };
 
-/** What became of an offer, and the tags that the write it replaced has held. */
+/** The result of an offer, and the tags that the replaced write held; null: none was replaced. */
 export interface Put {
   readonly acceptance: Acceptance;
   readonly replaced: TagHashes | null;
@@ -56,13 +56,13 @@ export interface AppenderDependencies {
   readonly retention: Retention;
   readonly clock: Clock;
   readonly durableClock: DurableClock;
-  /** Of all writes that wait or are dead. */
+  /** The maximum size of all waiting and dead writes together. */
   limitBytes(): number;
-  /** Whether a write that is not the journal's waits for its turn in the queue. */
+  /** Whether a write outside the journal waits for its turn in the queue. */
   hasWaitingBehind(queue: OrderQueueId): boolean;
 }
 
-/** What a write takes in addition to content and fields; an estimate, for the limit alone. */
+/** The estimated bytes of a write in addition to content and fields. Used only for the limit. */
 const ROW_BYTES = 1024;
 
 /** Appends writes to their queues, or merges them with the last one. */
@@ -73,7 +73,7 @@ export class Appender {
     this.#deps = deps;
   }
 
-  /** Within a change that begins the hold of `tags`. */
+  /** Appends a write. To be called within a change of the state that begins the hold of `tags`. */
   put(write: OfferedWrite, tags: TagHashes): Put {
     const { tables, limitBytes } = this.#deps;
     const { clientKey } = write;
@@ -128,7 +128,7 @@ export class Appender {
       target: write.target,
       authority: write.authority,
       scheme: write.scheme,
-      // An empty Idempotency-Key of the client's would be sent in addition to Weir's.
+      // Removes an empty Idempotency-Key of the client, which would be sent in addition to Weir's.
       fields:
         write.idempotencyKey === null
           ? [...withoutFields(write.fields, IDEMPOTENCY_KEY), 'Idempotency-Key', idempotencyKey]
@@ -154,7 +154,7 @@ export class Appender {
     };
   }
 
-  /** The last write of the queue, if it may be replaced: same credentials and route, never attempted, none waits behind it. */
+  /** The queue's last write if it may be replaced: same credentials and route, never attempted, none waits behind it. */
   #mergeable({ queue, route, fields }: OfferedWrite): Replaceable | null {
     const { tables, holds, hasWaitingBehind } = this.#deps;
     if (hasWaitingBehind(queue)) return null;

@@ -2,9 +2,9 @@ import type { Clock } from '../../threads/clock.ts';
 import type { StateStore, StateTable } from '../../state/state-store.ts';
 
 /**
- * The time by which writes wait. It begins at the wall clock's, or at the last one that an earlier run has noted if that is
- * later, and goes on with the monotonic clock. So a wall clock that is set back makes no write wait longer, even across
- * runs, and one that is set forward ends no wait of this run.
+ * The clock for delays of writes and for timed holds. It starts at the wall clock's time or at the last time that an
+ * earlier run has noted, whichever is later, and continues with the monotonic clock. A wall clock that is set back
+ * therefore prolongs no wait, even across runs. One that is set forward ends no wait of this run.
  */
 export class DurableClock {
   readonly #clock: Clock;
@@ -19,19 +19,19 @@ export class DurableClock {
     this.#zeroMs = Math.max(clock.nowMs(), notedMs) - clock.monotonicMs();
   }
 
-  /** In whole milliseconds since 1970. */
+  /** Whole milliseconds since 1970. */
   nowMs(): number {
     return Math.ceil(this.#zeroMs + this.#clock.monotonicMs());
   }
 
-  /** The same moment by the wall clock, as it stands now. */
+  /** Converts a time of this clock to the wall clock as it is set now. */
   wallMs(durableMs: number): number {
     const aheadMs = this.#clock.nowMs() - this.nowMs();
-    // The clocks drift by milliseconds, which would make the same moment differ in each report.
+    // A drift of milliseconds between the clocks would give the same moment another time in each report.
     return Math.abs(aheadMs) < ALIKE_MS ? durableMs : durableMs + aheadMs;
   }
 
-  /** Within a change of the state that stores a time of this clock: no later run begins before it. */
+  /** To be called within each change of the state that stores a time of this clock: later runs then start after it. */
   note(): void {
     const value = Buffer.alloc(8);
     value.writeDoubleBE(this.nowMs());

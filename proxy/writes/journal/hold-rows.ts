@@ -8,7 +8,7 @@ import { JournalTables, numberKey } from './tables.ts';
 export type HoldRow = QueueHold &
   (
     | { readonly kind: 'waiting' }
-    /** The origin is being asked. Found at a start, the outcome is unknown. */
+    /** The write was sent to the origin. If a start finds this row, the outcome is unknown. */
     | { readonly kind: 'running'; readonly maxProcessingMs: number }
     | TimedHold
   );
@@ -16,23 +16,23 @@ export type HoldRow = QueueHold &
 export interface QueueHold {
   readonly queue: OrderQueueId;
   readonly tags: TagHashes;
-  /** The client whose slot it takes, as `holdClientOf` has it; absent: none, because the journal bounds it. */
+  /** The client whose slot the hold takes (`holdClientOf`); absent: it takes none, because the journal bounds it. */
   readonly client?: string;
 }
 
-/** A hold that outlasts its write, for a time. */
+/** A hold that outlasts its write for a bounded time. */
 export interface TimedHold {
   readonly kind: 'timed';
-  /** By `DurableClock`. */
+  /** The end, by `DurableClock`. */
   readonly untilMs: number;
   readonly maxMs: number;
-  /** An attempt may still be carried out, so nothing else of the queue is delivered. */
+  /** True: the origin may still process an attempt, so no other write of the queue is sent. */
   readonly blocks: boolean;
   /** The number of the delivered write whose content pending readers still get; 0: none. */
   readonly shown: number;
 }
 
-/** The hold of a write that leaves its queue while an attempt of it may still be carried out; null: none may. */
+/** The hold of a write that leaves its queue while the origin may still process an attempt; null: it can't any more. */
 export function timedHoldOf(
   { unknownUntilMs }: { readonly unknownUntilMs: number },
   nowMs: number,
@@ -88,16 +88,16 @@ export function readHoldRow(value: Buffer): HoldRow {
         shown: value.readDoubleBE(18),
       };
     default:
-      throw new Error('a hold of an unknown kind');
+      throw new Error('a hold in the state has an unknown kind');
   }
 }
 
-/** The key of the hold of a write of the journal. */
+/** The row key for the hold of a waiting or dead write of the journal. */
 export function waitingHoldKey(number: number): Buffer {
   return Buffer.concat([WAITING, numberKey(number)]);
 }
 
-/** The key of any other hold; `id` is unique over all runs. */
+/** The row key for any other hold. `id` is unique over all runs. */
 export function otherHoldKey(id: number): Buffer {
   return Buffer.concat([OTHER, numberKey(id)]);
 }
@@ -107,8 +107,8 @@ const WAITING = Buffer.from('w');
 export const OTHER_HOLDS = { from: OTHER, to: Buffer.from('i') };
 
 /**
- * Within a change of the state: hashes the tags of all holds by the key that the state has got. A row has hashes alone:
- * the names of a journal write's tags are in its record; any other hold becomes one of everything while it lasts.
+ * Hashes the tags of all holds with the state's new key; to be called within a change of the state. A row contains only
+ * hashes. The tag names of a journal's write are in its record; any other hold becomes a hold of every tag.
  */
 export function rekeyHolds(state: StateStore, hasher: TagHasher): void {
   const holds = state.table('holds');
@@ -120,7 +120,7 @@ export function rekeyHolds(state: StateStore, hasher: TagHasher): void {
     const read = tables.record('waiting', number) ?? tables.record('dead', number);
     return read?.kind === 'record' ? hasher.hash(read.record.tags) : everything;
   };
-  // A range that is written while it is read may show a row twice.
+  // A range may return a row twice if it is written while it is read.
   const rows = Array.from(holds.range());
   for (const { key, value } of rows) {
     writeHoldRow(holds, key, { ...readHoldRow(value), tags: tagsOf(key) });

@@ -13,44 +13,44 @@ import type { DurableClock } from './durable-clock.ts';
 import { JournalTables, SECTIONS, type DueRow, type JournalCounts, type QueueRow } from './tables.ts';
 
 export interface JournalLimits extends RetentionLimits {
-  /** Of writes that wait or are dead. */
+  /** The maximum size of the waiting and dead writes together. */
   readonly sizeBytes: number;
 }
 
-/** A write whose attempt has begun, or why none has. */
+/** The result of beginning an attempt. */
 export type Begun =
   | { readonly kind: 'begun'; readonly record: WriteRecord; readonly body: Buffer | null }
-  /** Its content is torn or overwritten, so it is never sent. */
+  /** The write's content is torn or overwritten, so it is never sent. */
   | { readonly kind: 'damaged'; readonly record: WriteRecord }
-  /** Its record is torn or overwritten. */
+  /** The write's record is torn or overwritten. */
   | { readonly kind: 'unreadable' }
-  /** It was given up, merged or discarded before. */
+  /** The write was given up, merged or discarded before. */
   | { readonly kind: 'gone' };
 
-/** What has become of a write, for its client. */
+/** The state of a write as its client sees it. */
 export interface WriteProgress {
   readonly state: WriteRecord['state'] | 'discarded';
-  /** The status of the origin's last response; null: there was none, or it is not known. */
+  /** The status of the origin's last response; null: there was none, or it is unknown. */
   readonly status: number | null;
   readonly mergedInto: string | null;
 }
 
-/** A write that leaves its queue, and what remains of it. */
+/** A write that leaves its queue, and what is kept of it. */
 export interface DepartedWrite {
-  /** Where its record goes; `gone`: nowhere, an operator has discarded it. */
+  /** The section to which the record moves; `gone`: an operator has discarded the write, and the record is removed. */
   readonly section: 'done' | 'dead' | 'gone';
   readonly record: WriteRecord;
-  /** The origin's response, which repetitions get; null: it gave none, or none that can be kept. */
+  /** The origin's response, which repetitions get; null: it gave none, or one that can't be kept. */
   readonly response?: OriginResponse | null;
-  /** The hold that outlasts it; null: its tags are invalidated and no longer held. */
+  /** The hold that outlasts the write; null: its tags are invalidated and no longer held. */
   readonly timedHold: TimedHold | null;
-  /** Tags that are invalidated with those of its hold, or held on with them. */
+  /** Tags that are invalidated together with the write's, or held with them by `timedHold`. */
   readonly moreTags: readonly string[];
 }
 
 /**
- * The durable queue of accepted writes. Each change is one transaction of the state, together with the fence's where it
- * begins or ends a hold, and has resolved when it is synced.
+ * The durable queue of accepted writes. Each change is one transaction of the state, which includes the fence's rows if
+ * the change begins or ends a hold. The change's promise resolves when the transaction is synced.
  */
 export class Journal {
   readonly tables: JournalTables;
@@ -80,7 +80,7 @@ export class Journal {
     return this.tables.counts();
   }
 
-  /** Restores the holds of waiting writes. No reader may look at the fence before. */
+  /** Restores the holds of waiting and dead writes. Must be called before any reader uses the fence. */
   restoreHolds(): void {
     const range = { from: Buffer.from('w'), to: Buffer.from('x') };
     for (const { value } of this.#holds.range(range)) {
@@ -88,7 +88,7 @@ export class Journal {
     }
   }
 
-  /** Once it resolves with `accepted`, the write is durable and in its queue, and its hold is in force. */
+  /** When this resolves with `accepted`, the write is durable and in its queue, and its hold is in force. */
   async accept(write: OfferedWrite): Promise<Acceptance> {
     const { fence } = this.#deps;
     const tags = fence.hasher.hash(write.tags);
@@ -109,7 +109,7 @@ export class Journal {
     return acceptance;
   }
 
-  /** What has become of a write that was accepted. */
+  /** The state of an accepted write; `discarded`: no record of it exists any more. */
   progress(number: number): WriteProgress {
     for (const section of SECTIONS) {
       const read = this.tables.record(section, number);
@@ -121,7 +121,7 @@ export class Journal {
     return { state: 'discarded', status: null, mergedInto: null };
   }
 
-  /** Makes durable that an attempt begins, before anything is sent. */
+  /** Records durably that an attempt begins. Must resolve before anything is sent. */
   async begin(number: number, maxProcessingMs: number): Promise<Begun> {
     const { state, durableClock } = this.#deps;
     let begun: Begun = { kind: 'gone' };
@@ -145,7 +145,7 @@ export class Journal {
     return begun;
   }
 
-  /** Makes durable that the write is sent again at `record.dueAtMs`, or that nothing of it was sent. */
+  /** Records durably that the write is to be sent again at `record.dueAtMs`. */
   async again(number: number, record: WriteRecord): Promise<void> {
     const { state, durableClock } = this.#deps;
     await state.write(() => {
@@ -159,8 +159,8 @@ export class Journal {
   }
 
   /**
-   * The write is delivered, discarded, or given up without stopping its queue: its hold ends, or becomes a timed one. False,
-   * and nothing is changed, where it had left its queue before.
+   * Removes a write from its queue: it was delivered, discarded, or given up without stopping the queue. Its hold ends
+   * or becomes a timed one. Resolves with false, and changes nothing, if the write had left its queue before.
    */
   async leave(number: number, leaving: DepartedWrite): Promise<boolean> {
     const { fence, timedHolds, state } = this.#deps;
@@ -187,7 +187,7 @@ export class Journal {
       change();
       if (hasLeft) timedHolds.write(id, held);
     };
-    // The commit is visible before its promise resolves. Without the announcement the next write could go in between.
+    // The commit is visible before its promise resolves. The announcement prevents sending the next write in between.
     const announced = timedHolds.announce(held);
     try {
       if (more.length === 0) await state.write(changeAndHold);
@@ -200,7 +200,7 @@ export class Journal {
     return hasLeft;
   }
 
-  /** The write is dead and stops its queue until an operator decides. Its hold goes on. */
+  /** Makes the write dead. It stops its queue, and its hold continues, until an operator retries or discards it. */
   async stopQueue(
     number: number,
     record: WriteRecord,
@@ -219,8 +219,8 @@ export class Journal {
   }
 
   /**
-   * Makes every waiting write `uncertain`, each in its place, for an operator to decide: the state was restored from a copy,
-   * and may lack their delivery. Their holds go on.
+   * Makes every waiting write `uncertain` in its place, for an operator to decide. To be called if the state was restored
+   * from a copy, which may lack deliveries made after it was taken. The holds continue.
    */
   async distrustWaiting(): Promise<void> {
     const { state, clock } = this.#deps;
@@ -243,7 +243,7 @@ export class Journal {
     }
   }
 
-  /** Gives up a write whose record can't be read: as it is, in its place. Its queue stops, and its hold goes on. */
+  /** Gives up a write whose record can't be read; the record stays unchanged. Its queue stops, and its hold continues. */
   async quarantine(row: DueRow): Promise<void> {
     await this.#deps.state.write(() => {
       if (this.tables.record('waiting', row.number)?.kind !== 'damaged') return;
@@ -252,7 +252,7 @@ export class Journal {
     });
   }
 
-  /** Discards a write whose record can't be read. Resolves with its queue; null: it stopped none. */
+  /** Discards a write whose record can't be read. Resolves with the queue of its hold; null: it has no hold. */
   async discardUnreadable(number: number): Promise<OrderQueueId | null> {
     const held = this.#holds.get(waitingHoldKey(number));
     const hold = held === undefined ? null : readHoldRow(held);
@@ -270,7 +270,7 @@ export class Journal {
     return hold?.queue ?? null;
   }
 
-  /** Sends a dead write again: in its place where it stopped its queue, else after all others. Null: it is not dead. */
+  /** Makes a dead write wait again: in its place if it stopped its queue, otherwise as the last. Null: it isn't dead. */
   async retry(number: number): Promise<WriteRecord | null> {
     const { state, durableClock, fence } = this.#deps;
     const found = this.tables.record('dead', number);
@@ -312,7 +312,7 @@ export class Journal {
     return retried;
   }
 
-  /** Within a change: moves the record to another section, or removes it. False: it neither waits nor is dead. */
+  /** Within a change: moves the record to another section or removes it. False: the write neither waits nor is dead. */
   #moveRecord(number: number, { section, record, timedHold, response = null }: DepartedWrite): boolean {
     const from = this.tables.record('waiting', number) === null ? 'dead' : 'waiting';
     const before = this.tables.record(from, number);
@@ -358,7 +358,7 @@ export class Journal {
     else if (read !== null) this.#quarantine(queue, next);
   }
 
-  /** Within a change: an unreadable record stays as it is, as it can't be written anew. */
+  /** Within a change: moves an unreadable record, byte for byte, to the dead writes. */
   #quarantine(queue: OrderQueueId, { order, number }: Pick<QueueRow, 'order' | 'number'>): void {
     this.tables.moveRecord('waiting', 'dead', number);
     this.tables.putQueued(queue, { order, number, isDead: true });
@@ -374,21 +374,22 @@ export interface JournalDependencies {
   readonly durableClock: DurableClock;
   readonly timedHolds: TimedHolds;
   limits(): JournalLimits;
-  /** Whether a write that is not the journal's waits for its turn in the queue. */
+  /** Whether a write outside the journal waits for its turn in the queue. */
   hasWaitingBehind(queue: OrderQueueId): boolean;
-  /** A write whose record can't be read was given up. */
+  /** Called when a write whose record can't be read was given up. */
   onQuarantined(number: number): void;
 }
 
-/** Writes that are moved in one transaction, which delays every other write of the state. */
+/** The writes that one transaction moves: a longer transaction would delay the other writes of the state. */
 const DISTRUSTED_AT_ONCE = 1_000;
 
 function whenDistrusted(nowMs: number): Pick<WriteRecord, 'state' | 'lastError' | 'endedAtMs'> {
-  const lastError = 'the state was restored from a copy: it may have been delivered since the copy was taken';
+  const lastError =
+    'the state was restored from a copy: the write may have been delivered since the copy was taken';
   return { state: 'uncertain', lastError, endedAtMs: nowMs };
 }
 
-/** An attempt found under way is one of an earlier run: it may have been carried out, or may be even now. */
+/** If `record` is already attempting, an earlier run began that attempt, and the origin may still process it. */
 function begunRecord(record: WriteRecord, nowMs: number, maxProcessingMs: number): WriteRecord {
   const { isAttempting, wasUncertain, unknownUntilMs } = record;
   return {

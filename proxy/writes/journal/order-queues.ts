@@ -3,13 +3,13 @@ import { hash } from 'node:crypto';
 /** The order queue of one URL of one origin, as a worker names it. */
 export interface OrderQueueKey {
   readonly origin: string;
-  /** Null where the origin does not see the client's host. */
+  /** The client's host; null: the origin does not receive it. */
   readonly authority: string | null;
   /** Path and query, normalised. */
   readonly target: string;
 }
 
-/** Its name on disk, in hexadecimal. A collision of SHA-256 would only order writes that need no order. */
+/** The queue's name on disk: 16 bytes of SHA-256 in hexadecimal. A collision only orders writes that need no order. */
 export type OrderQueueId = string;
 
 export const QUEUE_ID_BYTES = 16;
@@ -19,19 +19,19 @@ export function orderQueueId(queue: OrderQueueKey): OrderQueueId {
   return hash('sha256', `${origin}\n${authority ?? ''}\n${target}`, 'hex').slice(0, QUEUE_ID_BYTES * 2);
 }
 
-/** The journal's writes in a queue: those that wait, and a dead one that stops it. */
+/** The journal's view of a queue: waiting writes, and a dead one that stops it. */
 export interface JournalQueue {
-  /** The places of the first and of the last; null: there is none. */
+  /** The places of the first and the last write; null: the queue has none. */
   first(queue: OrderQueueId): number | null;
   last(queue: OrderQueueId): number | null;
 }
 
 export interface OrderQueueLimits {
-  /** The most writes that may wait for their turn in one queue. */
+  /** The maximum of writes that may wait for their turn in one queue. */
   readonly waiting: number;
-  /** The longest time for which one may wait. */
+  /** The longest wait for a turn. */
   readonly waitMs: number;
-  /** The same where only attempts of unknown outcome come first, which are over by then. */
+  /** The wait is at least this long if no write of the journal comes first: attempts of unknown outcome end by then. */
   readonly maxProcessingMs: number;
 }
 
@@ -43,23 +43,23 @@ export interface Turn {
 }
 
 interface Queue {
-  /** Writes under way to the origin that are not the journal's. */
+  /** The number of writes outside the journal that are under way to the origin. */
   running: number;
-  /** Attempts of unknown outcome that may still be carried out. */
+  /** The number of attempts of unknown outcome that the origin may still process. */
   unsettled: number;
   readonly waiting: QueuedTurn[];
 }
 
 interface QueuedTurn {
-  /** The journal's writes up to this place come first. */
+  /** The place up to which the journal's writes come first. */
   readonly after: number;
   end(how: 'granted' | 'busy' | 'left'): void;
 }
 
 /**
- * The order of writes to one URL, those of the journal and those that are sent at once: first come, first sent, and none
- * while an earlier attempt may still be carried out. Memory holds only queues with writes that are not the journal's, or
- * with attempts of unknown outcome.
+ * The order of writes to one URL, those of the journal and those that clients wait for. They are sent in the order of
+ * arrival, and none while the origin may still process an earlier attempt of unknown outcome. Memory holds only queues
+ * with writes outside the journal or with attempts of unknown outcome.
  */
 export class OrderQueues {
   readonly #journal: JournalQueue;
@@ -67,13 +67,13 @@ export class OrderQueues {
   readonly #queues = new Map<OrderQueueId, Queue>();
   #isEnding = false;
 
-  /** `onFree` is called when a write of the journal may have its turn. */
+  /** `onFree` is called when the journal's next write of a queue may have its turn. */
   constructor(journal: JournalQueue, onFree: (queue: OrderQueueId) => void) {
     this.#journal = journal;
     this.#onFree = onFree;
   }
 
-  /** The turn comes after the journal's writes, attempts of unknown outcome and writes that wait; at once if there are none. */
+  /** Joins a queue. The turn comes after the journal's writes, attempts of unknown outcome and writes that wait. */
   enter(key: OrderQueueId, limits: OrderQueueLimits): Turn {
     const last = this.#journal.last(key);
     const queue = this.#queue(key);
@@ -104,21 +104,21 @@ export class OrderQueues {
     return { granted: promise, leave: () => turn.end('left') };
   }
 
-  /** A write that had its turn is over. */
+  /** Ends the turn of a write. */
   leave(key: OrderQueueId): void {
     const queue = this.#queue(key);
     queue.running -= 1;
     this.#freed(key, queue);
   }
 
-  /** Weir stops, before attempts of unknown outcome are over: writes that wait for these are refused. */
+  /** Refuses writes that wait for attempts of unknown outcome, because Weir stops before those end. */
   endWaiting(): void {
     this.#isEnding = true;
     const unsettled = [...this.#queues.values()].filter((queue) => queue.unsettled > 0);
     for (const turn of unsettled.flatMap(({ waiting }) => waiting)) turn.end('busy');
   }
 
-  /** An attempt of unknown outcome: nothing else of the queue is sent until `settled`. */
+  /** Registers an attempt of unknown outcome. No other write of the queue is sent until `settled`. */
   unsettled(key: OrderQueueId): void {
     this.#queue(key).unsettled += 1;
   }
@@ -130,7 +130,7 @@ export class OrderQueues {
     this.#freed(key, queue);
   }
 
-  /** A write of the journal has left the queue. */
+  /** To be called when a write of the journal has left the queue. */
   journalMoved(key: OrderQueueId): void {
     const queue = this.#queues.get(key);
     if (queue !== undefined) this.#grant(key, queue);
@@ -143,7 +143,7 @@ export class OrderQueues {
     return queue.running === 0 && queue.unsettled === 0 && !queue.waiting.some(({ after }) => after < order);
   }
 
-  /** Whether a write that is not the journal's waits. */
+  /** Whether a write outside the journal waits for its turn. */
   hasWaiting(key: OrderQueueId): boolean {
     return (this.#queues.get(key)?.waiting.length ?? 0) > 0;
   }

@@ -6,16 +6,16 @@ import type { WriteRecord } from './record.ts';
 import { isWhole } from './record.ts';
 import type { Numbered } from './tables.ts';
 
-/** What a reader of a URL with waiting writes gets. */
+/** The answer to a reader of a URL with waiting writes. */
 export type Pending =
   /** The content of the last PUT, and its fields. */
   | { readonly kind: 'content'; readonly fields: Fields; readonly content: Uint8Array }
   /** The last write is a DELETE. */
   | { readonly kind: 'deleted' }
-  /** Nothing waits, or the reader has waited for as long as it may: the origin is asked. */
+  /** No write waits, or the reader's wait is over: the origin is asked. */
   | { readonly kind: 'none' };
 
-/** What readers of a URL get while writes to it wait. */
+/** Answers readers of a URL while writes to it wait (`reads`: `wait`, `pending`). */
 export class PendingWrites {
   readonly #journal: Journal;
   readonly #timedHolds: TimedHolds;
@@ -26,7 +26,7 @@ export class PendingWrites {
     this.#timedHolds = timedHolds;
   }
 
-  /** `pending`: the last write's content, if a GET will get that; else waits, as `wait` does, until no write waits. */
+  /** `pending`: the last write's content if a GET will return it. Otherwise, as for `wait`, waits until none is left. */
   async read(queues: readonly OrderQueueId[], mode: 'wait' | 'pending', waitMs: number): Promise<Pending> {
     const shown = mode === 'pending' ? this.#pendingOf(queues) : null;
     if (shown !== null) return shown;
@@ -36,7 +36,7 @@ export class PendingWrites {
     return (mode === 'pending' ? this.#pendingOf(queues) : null) ?? { kind: 'none' };
   }
 
-  /** A write has left the queue, or stops it. */
+  /** To be called when a write has left the queue or stops it. */
   moved(queue: OrderQueueId): void {
     const waiting = this.#waiting.get(queue);
     if (waiting === undefined || this.#journal.tables.hasWaiting(queue)) return;
@@ -63,7 +63,7 @@ export class PendingWrites {
     return last === undefined ? null : this.#shown(last);
   }
 
-  /** The last write of the queue, or a delivered one that is still shown; empty: there is none. */
+  /** The last write of the queue, or the delivered one that is still shown; empty: neither exists. */
   #lastOf(queue: OrderQueueId): Numbered[] {
     const { tables } = this.#journal;
     const last = tables.last(queue);
@@ -83,7 +83,7 @@ export class PendingWrites {
   }
 }
 
-/** A PUT with Content-Range replaces a part only, and a GET gets the whole. */
+/** False for a PUT with Content-Range: it replaces only a part, and a GET returns the whole (RFC 9110, 14.5). */
 function isReplacing({ method, fields }: WriteRecord): boolean {
   return method === 'PUT' && !fields.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-range');
 }

@@ -5,7 +5,7 @@ import type { OrderQueueId } from './order-queues.ts';
 
 /** A write of the journal, without its content. */
 export interface WriteRecord {
-  /** Its name for clients and operators. */
+  /** The write's name for clients and operators. */
   readonly id: string;
   readonly state: 'waiting' | 'dead' | 'uncertain' | 'done';
   readonly origin: string;
@@ -13,72 +13,72 @@ export interface WriteRecord {
   readonly method: string;
   /** Path and query, normalised. */
   readonly target: string;
-  /** Of the client's request, as Weir understands it. */
+  /** The authority of the client's request, as Weir parsed it. */
   readonly authority: string;
   readonly scheme: string;
-  /** The fields that the origin is sent, Idempotency-Key included. */
+  /** The request's fields as Weir sends them, Idempotency-Key included. */
   readonly fields: Fields;
-  /** The value of that field. */
+  /** The value of Idempotency-Key in `fields`. */
   readonly idempotencyKey: string;
-  /** The client's own key as `scopedIdempotencyKey` has it; null: it gave none. */
+  /** The client's key as `scopedIdempotencyKey` returns it; null: the client sent none. */
   readonly clientKey: string | null;
   readonly queue: OrderQueueId;
-  /** The tags that are held until its outcome is known. */
+  /** The tags that are held until the outcome is known. */
   readonly tags: readonly string[];
-  /** Its place in the queue: its number, or a later one after an operator retried it behind others. */
+  /** The place in the queue: the write's number, or a later one if an operator retried it behind others. */
   readonly order: number;
   /** Null: the request has no content. */
   readonly content: { readonly bytes: number; readonly crc: number } | null;
-  /** Its share of `journal.size`. */
+  /** The bytes that count towards `journal.size`. */
   readonly bytes: number;
   /** Whether the next write of the queue may replace it before its first attempt. */
   readonly merges: boolean;
-  /** Wall clock. */
+  /** By the wall clock. */
   readonly acceptedAtMs: number;
-  /** When it is due once it is the first of its queue, by `DurableClock`. */
+  /** When the write is due, once it is the first of its queue; by `DurableClock`. */
   readonly dueAtMs: number;
   readonly attempts: number;
-  /** An attempt is under way. Found at a start, its outcome is unknown. */
+  /** An attempt is under way. If a start finds this, the outcome of the attempt is unknown. */
   readonly isAttempting: boolean;
-  /** An earlier attempt may have been carried out. */
+  /** The origin may have processed an earlier attempt. */
   readonly wasUncertain: boolean;
-  /** Until when an attempt may still be carried out, by `DurableClock`; 0: none may. */
+  /** Until when the origin may still process an attempt, by `DurableClock`; 0: it can't. */
   readonly unknownUntilMs: number;
   readonly lastError: string | null;
-  /** Of the origin's response when it was delivered or given up; null: there was none, or it is not known. */
+  /** The status of the origin's last response; null: there was none, or it is unknown. */
   readonly status: number | null;
-  /** When it was delivered or given up, by the wall clock. */
+  /** When the write was delivered or given up, by the wall clock; null: neither happened. */
   readonly endedAtMs: number | null;
-  /** The id of the write that replaced it before it was sent; null: none did. */
+  /** The id of the write that replaced this one before it was sent; null: none did. */
   readonly mergedInto: string | null;
 }
 
-/** A record as it was read; `damaged`: its checksum is wrong. */
+/** The result of reading a record; `damaged`: its checksum is wrong. */
 export type ReadRecord =
   { readonly kind: 'record'; readonly record: WriteRecord } | { readonly kind: 'damaged' };
 
-/** The id of a write begins with its number, by which it is found. */
+/** A new id. It begins with the write's number, by which the record is found. */
 export function newWriteId(number: number): string {
   return `${number.toString(36)}-${randomBytes(ID_BYTES).toString('hex')}`;
 }
 
-/** The id of a write whose record, and with it its own id, can't be read. */
+/** The id under which a write is shown whose record, and therefore real id, can't be read. */
 export function unreadableId(number: number): string {
   return `${number.toString(36)}-${'0'.repeat(2 * ID_BYTES)}`;
 }
 
-/** The number in a write's id; null: the text is no such id. */
+/** The number in a write's id; null: the text is not an id. */
 export function numberOf(id: string): number | null {
   const text = /^([0-9a-z]{1,10})-[0-9a-f]{16}$/.exec(id)?.[1];
   return text === undefined ? null : Number.parseInt(text, 36);
 }
 
 /** The `lastError` of a write whose record can't be read. */
-export const UNREADABLE = 'its record is damaged on disk: it is not sent, and can only be discarded';
+export const UNREADABLE = 'the record is damaged on disk: the write is not sent and can only be discarded';
 
 const ID_BYTES = 8;
 
-/** The record on disk, whose names stay when those in the code change. Earlier versions wrote no `status`. */
+/** The record on disk. Its property names stay when those in the code change. Earlier versions wrote no `status`. */
 type StoredRecord = Omit<WriteRecord, 'queue' | 'status'> & {
   readonly line: OrderQueueId;
   readonly status?: number | null;
@@ -103,12 +103,12 @@ export function decodeRecord(value: Buffer): ReadRecord {
 /** The origin's response to a write. */
 export interface OriginResponse {
   readonly status: number;
-  /** End-to-end. */
+  /** The end-to-end fields. */
   readonly fields: Fields;
   readonly content: Uint8Array;
 }
 
-/** A checksum, the length of the head, the head as JSON, and the content. */
+/** The encoding: a checksum, the length of the head, the head as JSON, the content. */
 export function encodeResponse({ status, fields, content }: OriginResponse): Buffer {
   const head = Buffer.from(JSON.stringify({ status, fields }));
   const value = Buffer.alloc(RESPONSE_HEAD_AT + head.length + content.byteLength);
@@ -119,7 +119,7 @@ export function encodeResponse({ status, fields, content }: OriginResponse): Buf
   return value;
 }
 
-/** Null: it is damaged. */
+/** Null: the stored response is damaged. */
 export function decodeResponse(value: Buffer): OriginResponse | null {
   if (value.length < RESPONSE_HEAD_AT || crc32(value.subarray(4)) !== value.readUInt32LE(0)) return null;
   const contentAt = RESPONSE_HEAD_AT + value.readUInt32LE(4);
@@ -143,7 +143,7 @@ export function isWhole(content: WriteRecord['content'], body: Buffer | undefine
 
 export const PREFIX_BYTES = 8;
 
-/** Begins the keys of due writes, so that those of one origin lie together. */
+/** The prefix of the keys of an origin's due writes, which groups them. */
 export function originPrefix(origin: string): Buffer {
   return hash('sha256', origin, 'buffer').subarray(0, PREFIX_BYTES);
 }

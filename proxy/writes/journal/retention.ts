@@ -3,18 +3,18 @@ import type { OriginResponse, WriteRecord } from './record.ts';
 import type { JournalTables } from './tables.ts';
 
 export interface RetentionLimits {
-  /** Delivered and merged writes. */
+  /** The maximum of delivered and merged writes. */
   readonly done: number;
-  /** Of the origin's responses to writes that bear a client's Idempotency-Key. */
+  /** The maximum bytes of the origin's responses to writes with a client's Idempotency-Key. */
   readonly responsesBytes: number;
 }
 
-/** The most records that are removed with each that is added, where the limit was lowered. */
+/** The maximum of records that are removed for each added one; more than one is removed after the limit was lowered. */
 const REMOVED_AT_ONCE = 4;
-/** The most responses that are removed with each that is added. */
+/** The maximum of responses that are removed for each added one. */
 const RESPONSES_REMOVED_AT_ONCE = 64;
 
-/** Keeps the records of done writes, and the responses that repetitions of writes get, within their limits. */
+/** Limits the kept records of done writes, and the kept responses for repetitions of writes. */
 export class Retention {
   readonly #tables: JournalTables;
   readonly #limits: () => RetentionLimits;
@@ -24,7 +24,7 @@ export class Retention {
     this.#limits = limits;
   }
 
-  /** Within a change: it was delivered or merged. */
+  /** Within a change: keeps the record of a delivered or merged write. */
   put(number: number, record: WriteRecord): void {
     this.#tables.putRecord('done', number, record);
     this.#tables.putEnded(number);
@@ -32,7 +32,7 @@ export class Retention {
     this.#removeSurplus();
   }
 
-  /** Within a change: only a write with a client's key can be repeated. */
+  /** Within a change: keeps the response if the write has a client's key. Others can't be repeated. */
   putResponse(number: number, record: WriteRecord, response: OriginResponse | null): void {
     if (record.clientKey === null || response === null) return;
     if (response.content.byteLength > this.#limits().responsesBytes) return;
@@ -50,7 +50,7 @@ export class Retention {
     const tables = this.#tables;
     const surplus = tables.counts().done - this.#limits().done;
     if (surplus <= 0) return;
-    // Read to the end first: removals would move the cursor.
+    // The rows are read to the end first, because removals would move the cursor.
     for (const { place, number } of Array.from(tables.ended(Math.min(surplus, REMOVED_AT_ONCE)))) {
       const read = tables.record('done', number);
       if (read?.kind === 'record' && read.record.clientKey !== null && read.record.mergedInto === null) {

@@ -12,7 +12,7 @@ import {
   type WriteRecord,
 } from './record.ts';
 
-/** The part of the journal in which a write's record lies; its first letter on disk begins the key. */
+/** The part of the journal that contains a write's record. The record's key on disk begins with its first letter. */
 export type JournalSection = 'waiting' | 'dead' | 'done';
 const SECTION_KEYS: Readonly<Record<JournalSection, string>> = { waiting: 'w', dead: 'x', done: 'z' };
 export const SECTIONS: readonly JournalSection[] = ['dead', 'waiting', 'done'];
@@ -21,10 +21,10 @@ export function isJournalSection(text: string): text is JournalSection {
   return Object.hasOwn(SECTION_KEYS, text);
 }
 
-/** How many writes a client of the admin side may list at once. */
+/** Valid values for the number of writes in one admin list: 1 to 9,999. */
 export const LIST_LIMIT = /^[1-9]\d{0,3}$/;
 
-/** Begins the keys of rows that hold the numbers of done writes, in the order in which they were done. */
+/** The key prefix of rows with the numbers of done writes, in the order in which they were done. */
 const ENDED = 'y';
 
 export interface Numbered {
@@ -36,7 +36,7 @@ export interface Numbered {
 export interface QueueRow {
   readonly order: number;
   readonly number: number;
-  /** It was given up, and stops the queue. */
+  /** The write was given up and stops the queue. */
   readonly isDead: boolean;
 }
 
@@ -49,23 +49,23 @@ export interface DueRow {
   readonly dueAtMs: number;
 }
 
-/** Written in the same transactions as the rows that they count. */
+/** The counts, written in the same transactions as the rows that they count. */
 export interface JournalCounts {
-  /** The last number that a write was given. */
+  /** The number of the last accepted write or retried place. */
   readonly last: number;
   readonly waiting: number;
   readonly dead: number;
   readonly done: number;
-  /** Of the records and content of writes that wait or are dead. */
+  /** The bytes of waiting and dead writes. */
   readonly bytes: number;
-  /** Of the origin's responses that are kept for repetitions. */
+  /** The bytes of the responses that are kept for repetitions. */
   readonly responseBytes: number;
 }
 
 const LAST_KEY = Buffer.alloc(8, 0xff);
 const FIRST_KEY = Buffer.alloc(8);
 
-/** The journal's rows. Reads show what was committed, and within a change also what it has changed. */
+/** The journal's rows. Reads return committed rows, and within a change also the rows that it has changed. */
 export class JournalTables {
   readonly #writes: StateTable;
   readonly #bodies: StateTable;
@@ -94,7 +94,7 @@ export class JournalTables {
     this.#writes.put(recordKey(section, number), encodeRecord(record));
   }
 
-  /** Moves the row as it is, whether or not it can be read. */
+  /** Moves the row byte for byte, so that unreadable rows can be moved too. */
   moveRecord(from: JournalSection, to: JournalSection, number: number): void {
     const value = this.#writes.get(recordKey(from, number));
     this.removeRecord(from, number);
@@ -112,7 +112,7 @@ export class JournalTables {
     }
   }
 
-  /** Done writes, in the order in which they were done. */
+  /** Up to `limit` done writes, in the order in which they were done. */
   *ended(limit: number): Iterable<{ readonly place: number; readonly number: number }> {
     const range = { from: rowKey(ENDED, FIRST_KEY), to: rowKey(ENDED, LAST_KEY), limit };
     for (const { key, value } of this.#writes.range(range)) {
@@ -192,7 +192,7 @@ export class JournalTables {
     this.#dues.remove(dueKey(prefix, dueAtMs, order));
   }
 
-  /** The first write of each queue of the origin, the earliest due first; from behind `after`, null: from the beginning. */
+  /** The first write of each queue of the origin, earliest due first. Starts after `after`; null: at the beginning. */
   *dues(origin: string, after: DueRow | null): Iterable<DueRow> {
     const prefix = originPrefix(origin);
     const from =
@@ -214,7 +214,7 @@ export class JournalTables {
     }
   }
 
-  /** The write that was accepted with a client's Idempotency-Key; null: none is known. */
+  /** The write that was accepted with this scoped Idempotency-Key; null: none is known. */
   keyed(key: string): KeyedWrite | null {
     const value = this.#keys.get(key);
     return value === undefined ? null : (JSON.parse(value.toString()) as KeyedWrite);
@@ -228,7 +228,7 @@ export class JournalTables {
     this.#keys.remove(key);
   }
 
-  /** The origin's response to a write that is over; null: it was not kept, or is damaged. */
+  /** The origin's response to a finished write; null: it was not kept, or is damaged. */
   response(number: number): OriginResponse | null {
     const value = this.#responses.get(numberKey(number));
     return value === undefined ? null : decodeResponse(value);
@@ -250,7 +250,7 @@ export class JournalTables {
     this.count({ responseBytes: -value.length });
   }
 
-  /** Of the writes whose response is kept, the number of the earliest accepted; null: there is none. */
+  /** The lowest number of a write whose response is kept; null: none is kept. */
   firstResponse(): number | null {
     for (const { key } of this.#responses.range({ limit: 1 })) return Number(key.readBigUInt64BE(0));
     return null;
@@ -259,7 +259,7 @@ export class JournalTables {
   counts(): JournalCounts {
     const value = this.#meta.get(COUNTS);
     const counts = value === undefined ? {} : (JSON.parse(value.toString()) as Partial<JournalCounts>);
-    // An earlier version writes no `responseBytes`, also where it runs after this one.
+    // Earlier versions write no `responseBytes`, also if one runs after this version.
     const responseBytes = counts.responseBytes ?? this.#sumOfResponses();
     return { last: 0, waiting: 0, dead: 0, done: 0, bytes: 0, ...counts, responseBytes };
   }
@@ -282,7 +282,7 @@ export class JournalTables {
       waiting,
       dead,
       done: counts.done + (by.done ?? 0),
-      // The size of an unreadable record is lost, so its bytes can't be taken off when it goes.
+      // The size of an unreadable record is unknown, so its bytes are not subtracted when it is removed.
       bytes: waiting + dead === 0 ? 0 : bytes,
       responseBytes: counts.responseBytes + (by.responseBytes ?? 0),
     });
@@ -307,7 +307,7 @@ export interface KeyedWrite {
 
 const COUNTS = 'journal';
 
-/** Keys that sort as the numbers do. */
+/** A key that sorts in the order of the numbers. */
 export function numberKey(number: number): Buffer {
   const key = Buffer.alloc(8);
   key.writeBigUInt64BE(BigInt(number));

@@ -19,7 +19,7 @@ export interface TimedHoldsDependencies {
   readonly fence: Fence;
   readonly durableClock: DurableClock;
   readonly log: Log;
-  /** A client's hold takes one of its slots while it lasts. */
+  /** The slots of clients: a client's hold takes one while it lasts. */
   readonly slots: { add(client: string): void; give(client: string): void };
   readonly queues: () => OrderQueues;
 }
@@ -29,23 +29,23 @@ interface Held {
   timer: NodeJS.Timeout;
 }
 
-/** How long after a failed write of the state the end of a hold is tried again. */
+/** The pause before the end of a hold is retried after a failed write of the state. */
 const AGAIN_MS = 1_000;
 
 /**
- * Holds that outlast their writes: while the write may still be carried out, or while the origin may still show the state
- * before it. When its time is over, a hold ends and its tags are invalidated.
+ * Holds that outlast their writes: while the origin may still process the write, or may still return the state before
+ * it. When its time is over, a hold ends and its tags are invalidated.
  */
 export class TimedHolds {
   readonly #deps: TimedHoldsDependencies;
   readonly #table: StateTable;
   readonly #bodies: StateTable;
   readonly #held = new Map<number, Held>();
-  /** By queue, the hold during which pending readers get a delivered write. */
+  /** By queue: the id of the hold during which `pending` readers get a delivered write. */
   readonly #shown = new Map<OrderQueueId, number>();
-  /** Of these holds, those whose write is no longer shown. */
+  /** The ids of holds in `#shown` whose write is no longer shown. */
   readonly #hidden = new Set<number>();
-  /** By queue, the delivered write whose hold is about to be committed. */
+  /** By queue: the number of the delivered write whose hold is being committed. */
   readonly #coming = new Map<OrderQueueId, number>();
   #next: number;
   #isClosed = false;
@@ -61,13 +61,13 @@ export class TimedHolds {
     return this.#held.size;
   }
 
-  /** Unique over all runs. */
+  /** A hold's id, unique over all runs. */
   newId(): number {
     this.#next += 1;
     return this.#next;
   }
 
-  /** The delivered write that pending readers of the queue still get; null: none. */
+  /** The number of the delivered write that `pending` readers of the queue still get; null: none. */
   shownOf(queue: OrderQueueId): number | null {
     const coming = this.#coming.get(queue);
     if (coming !== undefined) return coming;
@@ -75,7 +75,7 @@ export class TimedHolds {
     return id === undefined || this.#hidden.has(id) ? null : (this.#held.get(id)?.row.shown ?? null);
   }
 
-  /** Restores the holds of earlier runs. A write that was under way then has an unknown outcome now. */
+  /** Restores the holds of earlier runs. A write that was under way then has an unknown outcome. */
   async restore(): Promise<void> {
     const { state, fence, durableClock, slots } = this.#deps;
     const changes: (() => void)[] = [];
@@ -97,17 +97,17 @@ export class TimedHolds {
     if (changes.length > 0) await state.write(() => changes.forEach((change) => change()));
   }
 
-  /** Within a change of the state: writes the hold. `keep` follows when that is durable. */
+  /** Within a change of the state: writes the hold. The caller calls `keep` when the change is durable. */
   write(id: number, row: QueueHold & TimedHold): void {
     writeHoldRow(this.#table, otherHoldKey(id), row);
   }
 
-  /** Puts a durable hold in force, for its time from now on. */
+  /** Puts a durable hold in force from now until its end. */
   keep(id: number, row: QueueHold & TimedHold): void {
     this.#keep(id, row);
   }
 
-  /** In force from now until the returned function is called: a commit is visible before `keep` can follow it. */
+  /** In force until the returned function is called. Covers the time between the visible commit and `keep`. */
   announce({ queue, blocks, shown }: QueueHold & TimedHold): () => void {
     const unblock = blocks ? this.block(queue) : () => {};
     if (shown > 0) this.#coming.set(queue, shown);
@@ -117,19 +117,19 @@ export class TimedHolds {
     };
   }
 
-  /** Sends nothing else of the queue until the returned function is called. */
+  /** Blocks the queue until the returned function is called. */
   block(queue: OrderQueueId): () => void {
     this.#deps.queues().unsettled(queue);
     return () => this.#deps.queues().settled(queue);
   }
 
-  /** A later write of the queue is carried out, so the one shown is old. `writeHidden` belongs to its transaction. */
+  /** Hides the shown write after a later one of the queue was carried out, whose transaction calls `writeHidden`. */
   stopShowing(queue: OrderQueueId): void {
     const id = this.#shown.get(queue);
     if (id !== undefined) this.#hidden.add(id);
   }
 
-  /** Within a change of the state: a write that is no longer shown is not shown after a restart either. */
+  /** Within a change of the state: makes durable that the queue's delivered write is no longer shown. */
   writeHidden(queue: OrderQueueId): void {
     const id = this.#shown.get(queue);
     const held = id === undefined ? undefined : this.#held.get(id);
@@ -169,7 +169,10 @@ export class TimedHolds {
         if (row.blocks) queues().settled(row.queue);
       },
       (error: unknown) => {
-        log.error({ event: 'hold-not-released', err: error }, 'a hold can not be ended durably; it goes on');
+        log.error(
+          { event: 'hold-not-released', err: error },
+          'the end of a hold can not be written: the hold continues',
+        );
         held.timer = setTimeout(() => this.#end(id), AGAIN_MS);
       },
     );

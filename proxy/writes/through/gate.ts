@@ -13,26 +13,26 @@ import type { DurableClock } from '../journal/durable-clock.ts';
 
 /** A write through that a worker asks to send. */
 export interface ThroughRequest {
-  /** The worker's number for the write. */
+  /** The worker's number for the write, unique within the worker. */
   readonly ticket: number;
   readonly queue: OrderQueueKey;
-  /** As `holdClientOf` has it. */
+  /** What `holdClientOf` returns. */
   readonly client: string;
-  /** The tags that are held until its outcome is known. */
+  /** The tags that are held until the outcome is known. */
   readonly tags: readonly string[];
-  /** How long it may wait for earlier writes to its URL. */
+  /** The longest wait for earlier writes to the URL. */
   readonly waitMs: number;
-  /** The most writes that may wait in its queue. */
+  /** The maximum of writes that may wait in the queue. */
   readonly waiting: number;
-  /** How long the origin may still carry out a write whose connection was lost. */
+  /** How long the origin may still process a write whose connection was lost. */
   readonly maxProcessingMs: number;
 }
 
 export type Admission =
   | { readonly kind: 'admitted'; readonly hold: number }
-  /** Its turn did not come in time, or too many wait. */
+  /** The turn did not come in time, or too many writes wait. */
   | { readonly kind: 'busy' }
-  /** Its client, or all clients together, have as many holds as they may. */
+  /** The client, or all clients together, have reached their maximum of holds. */
   | OverLimit
   /** The state can't be written. */
   | { readonly kind: 'not-durable' };
@@ -42,10 +42,10 @@ export interface OverLimit {
   readonly bound: HoldBound;
 }
 
-/** The answer to a write around, which is sent without a hold and may leave one. */
+/** The admission of a write `around`. It is sent without a hold and leaves one if its outcome is unknown. */
 export type SlotAdmission = { readonly kind: 'admitted'; readonly slot: number } | OverLimit;
 
-/** A write around, and what is held if its outcome is unknown. */
+/** A write `around`, and the hold that it leaves if its outcome is unknown. */
 export interface UnheldWrite {
   readonly client: string;
   readonly queue: OrderQueueKey;
@@ -53,22 +53,22 @@ export interface UnheldWrite {
   readonly maxProcessingMs: number;
 }
 
-/** A write around that was sent and has an unknown outcome. */
+/** A write `around` that was sent and has an unknown outcome. */
 export interface UnknownWrite extends UnheldWrite {
-  /** The slot that it took before it was sent. */
+  /** The slot that the write took before it was sent. */
   readonly slot: number;
 }
 
 export interface ThroughEnd {
   readonly hold: number;
   readonly outcome: WriteOutcome;
-  /** Tags that are invalidated with those of the hold, or, where the outcome is unknown, held with them. */
+  /** Tags that are invalidated with the hold's, or held with them if the outcome is unknown. */
   readonly moreTags: readonly string[];
-  /** The tags of the entry that the write would become; null: it becomes none. */
+  /** The tags of the entry that the caller makes of the write; null: it makes none. */
   readonly entryTags: readonly string[] | null;
 }
 
-/** The floor for the entry that the write becomes; null: it becomes none, or something else has touched its tags. */
+/** `floor` is for the entry made of the write; null: no entry is made, or something else has invalidated its tags. */
 export type ThroughSettled = { readonly floor: number | null };
 
 interface Running {
@@ -91,17 +91,17 @@ export interface WriteThroughGateDependencies {
   readonly log: Log;
 }
 
-/** Gives writes that workers send their turn and their hold, and ends both by their outcome. */
+/** Gives turns and holds to the writes that workers send, and ends them when the outcome is known. */
 export class WriteThroughGate {
   readonly #deps: WriteThroughGateDependencies;
   readonly #holds: StateTable;
   readonly #running = new Map<number, Running>();
-  /** Writes around that are under way, by slot. */
+  /** The writes `around` that are under way, by slot. */
   readonly #unheld = new Map<number, { readonly instance: number; readonly write: UnheldWrite }>();
   #slots = 0;
-  /** Turns that have not come yet, by worker and ticket. */
+  /** The turns that have not come yet, by worker and ticket. */
   readonly #turns = new Map<string, Turn>();
-  /** Instance numbers of workers that died, for requests of theirs that are granted after that. */
+  /** The instance numbers of workers that died: a turn may still be granted to one of their writes. */
   readonly #dead = new Set<number>();
 
   constructor(deps: WriteThroughGateDependencies) {
@@ -113,7 +113,7 @@ export class WriteThroughGate {
     return this.#running.size;
   }
 
-  /** Resolves with `admitted` when the hold is in force and durable. `instance` is the worker's. */
+  /** Resolves with `admitted` when the hold is in force and durable. `instance` is the worker's instance number. */
   async admit(instance: number, request: ThroughRequest): Promise<Admission> {
     const { queues } = this.#deps;
     const queue = orderQueueId(request.queue);
@@ -131,18 +131,18 @@ export class WriteThroughGate {
     return this.#hold(instance, queue, request);
   }
 
-  /** Takes a slot for the hold that a write around may leave. */
+  /** Takes a slot for the hold that a write `around` may leave. */
   takeSlot(instance: number, write: UnheldWrite): SlotAdmission {
     const bound = this.#deps.slots.take(write.client);
     if (bound !== null) return { kind: 'over-limit', bound };
     this.#slots += 1;
-    // A worker that died sends nothing, and gives no slot back.
+    // A dead worker sends nothing and would not give the slot back.
     if (this.#dead.has(instance)) this.#deps.slots.give(write.client);
     else this.#unheld.set(this.#slots, { instance, write });
     return { kind: 'admitted', slot: this.#slots };
   }
 
-  /** The outcome of the write around is known. */
+  /** Gives back the slot of a write `around` whose outcome is known. */
   giveSlot(slot: number): void {
     const unheld = this.#unheld.get(slot);
     if (unheld === undefined) return;
@@ -150,12 +150,12 @@ export class WriteThroughGate {
     this.#deps.slots.give(unheld.write.client);
   }
 
-  /** The client left before the turn came. */
+  /** Gives up a turn that has not come, because the client left. */
   abandon(instance: number, ticket: number): void {
     this.#turns.get(`${instance}:${ticket}`)?.leave();
   }
 
-  /** Resolves when the invalidation binds every reader and the hold has ended, or has become a timed one. */
+  /** Resolves when the invalidation is in force for every reader, and the hold has ended or has become a timed one. */
   async settle(end: ThroughEnd): Promise<ThroughSettled> {
     const running = this.#running.get(end.hold);
     if (running === undefined) return { floor: null };
@@ -175,8 +175,8 @@ export class WriteThroughGate {
   }
 
   /**
-   * Holds the tags of a write around for as long as it may still be carried out; later writes do not wait for that. Rejects,
-   * and holds nothing, where the state can't be written.
+   * Holds the tags of a write `around` while the origin may still process it. Later writes don't wait for it. Rejects
+   * and holds nothing if the state can't be written.
    */
   async holdUnknown({ slot, client, queue, tags, maxProcessingMs }: UnknownWrite): Promise<void> {
     const { fence, timedHolds, durableClock, slots } = this.#deps;
@@ -194,7 +194,7 @@ export class WriteThroughGate {
     timedHolds.keep(hold, row);
   }
 
-  /** The outcome of each write that the worker had under way is unknown. */
+  /** Treats each write that the worker had under way as one of unknown outcome. */
   workerDied(instance: number): void {
     this.#dead.add(instance);
     for (const [ticket, turn] of this.#turns) if (ticket.startsWith(`${instance}:`)) turn.leave();
@@ -208,19 +208,19 @@ export class WriteThroughGate {
     }
   }
 
-  /** Without a durable hold, at least what was stored before is invalidated. */
+  /** Places a hold. If it can't be made durable, invalidates the tags, which covers responses stored so far. */
   async #holdForDeadWorker(write: UnknownWrite): Promise<void> {
     const { fence, log } = this.#deps;
     log.warn(
       { event: 'write-outcome-unknown', holdMs: write.maxProcessingMs },
-      "a write's outcome is unknown",
+      'the outcome of a write is unknown',
     );
     try {
       await this.holdUnknown(write);
     } catch (error) {
-      log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be written down');
+      log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be written');
       await fence.invalidate({ tags: write.tags, mode: 'hard' }).catch(() => {
-        // The invalidation is in force until a restart; the fence counts that it is not durable.
+        // The invalidation is in force until a restart. The fence counts that it is not durable.
       });
     }
   }
@@ -266,7 +266,7 @@ export class WriteThroughGate {
       queues.leave(running.queue);
       return { floor: untouched ? sequence : null };
     } catch (error) {
-      // The tags are invalid already, and stay held until their end can be made durable.
+      // The tags are invalidated already. They stay held until the end of the hold can be made durable.
       this.#keepTimed(running, end.hold, error);
       return { floor: null };
     }
@@ -288,7 +288,7 @@ export class WriteThroughGate {
     const { state, fence, timedHolds, log } = this.#deps;
     log.warn(
       { event: 'write-outcome-unknown', holdMs: running.maxProcessingMs },
-      "a write's outcome is unknown",
+      'the outcome of a write is unknown',
     );
     // Writes that arrive during the commit must wait for this one as well.
     const unblock = timedHolds.block(running.queue);
@@ -306,10 +306,11 @@ export class WriteThroughGate {
     }
   }
 
-  /** Where the state can't be written, the next start finds a `running` hold, which it treats in the same way. */
+  /** Keeps a timed hold. If the state can't be written, the next start finds a `running` hold, with the same effect. */
   #keepTimed(running: Running, hold: number, error: unknown): void {
     const { queues, timedHolds, log } = this.#deps;
-    if (error !== null) log.error({ event: 'hold-not-durable', err: error }, 'a hold could not be ended');
+    if (error !== null)
+      log.error({ event: 'hold-not-durable', err: error }, 'the end of a hold could not be written');
     timedHolds.keep(hold, this.#rowOf(running));
     queues.leave(running.queue);
   }

@@ -9,12 +9,12 @@ export interface HoldSlotsDependencies {
   readonly log: Log;
 }
 
-/** Refused writes are logged in one line for so long. */
+/** The shortest time between two log lines about refused writes. */
 const LOG_MS = 10_000;
 
 /**
- * Bounds the holds that clients have or may leave: a write takes a slot before it is sent, and gives it back when its
- * outcome is known or the hold of its unknown outcome is over.
+ * Bounds the holds that clients have or may leave. A write takes a slot before it is sent. It gives it back when its
+ * outcome is known, or when the hold for its unknown outcome has ended.
  */
 export class HoldSlots {
   readonly #deps: HoldSlotsDependencies;
@@ -32,12 +32,12 @@ export class HoldSlots {
     return this.#taken;
   }
 
-  /** How many writes were refused, by the bound that was reached. */
+  /** The number of refused writes by the bound that was reached. */
   get refused(): Readonly<Record<HoldBound, number>> {
     return { ...this.#refused };
   }
 
-  /** The bound that was reached; null: none, and the slot is taken. */
+  /** Takes a slot. Returns the bound that prevents it; null: the slot is taken. */
   take(client: string): HoldBound | null {
     const slot = decideSlot(
       { all: this.#taken, client: this.#byClient.get(client) ?? 0 },
@@ -48,7 +48,7 @@ export class HoldSlots {
       return null;
     }
     this.#refused[slot.bound] += 1;
-    this.#logExhausted(slot.bound);
+    this.#logRefusal(slot.bound);
     return slot.bound;
   }
 
@@ -65,14 +65,14 @@ export class HoldSlots {
     else this.#byClient.delete(client);
   }
 
-  #logExhausted(bound: HoldBound): void {
+  #logRefusal(bound: HoldBound): void {
     const { durableClock, log } = this.#deps;
     const nowMs = durableClock.nowMs();
     this.#unlogged += 1;
     if (nowMs - this.#loggedAtMs < LOG_MS) return;
     log.warn(
       { event: 'writes-refused', bound, refused: this.#unlogged, held: this.#taken },
-      'too many writes are under way or of unknown outcome: more are refused',
+      'writes are refused: too many are under way or have an unknown outcome',
     );
     this.#unlogged = 0;
     this.#loggedAtMs = nowMs;
