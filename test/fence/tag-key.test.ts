@@ -17,7 +17,8 @@ import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { readHoldRow, waitingHoldKey } from '../../proxy/writes/journal/hold-rows.ts';
 import { rekeyHolds } from '../../proxy/writes/journal/hold-rows.ts';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open as openWrites } from '../writes/opened.ts';
+import { numberOf, offer } from '../writes/offered.ts';
+import { open as openWrites } from '../writes/opened.ts';
 import { entryOf, KEYLESS, setClock } from './given.ts';
 
 const RECORDS = 1_000;

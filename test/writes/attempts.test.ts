@@ -6,7 +6,8 @@ import { Attempts } from '../../proxy/writes/delivery/attempts.ts';
 import type { OriginResponse } from '../../proxy/writes/journal/record.ts';
 import { configOf } from '../config/load.ts';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open } from './opened.ts';
+import { numberOf, offer } from './offered.ts';
+import { open } from './opened.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 const config = configOf(`

@@ -1,17 +1,13 @@
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../proxy/threads/clock.ts';
-import { Fence } from '../../proxy/fence/fence.ts';
-import { createLog } from '../../proxy/observability/logger.ts';
 import { OriginCells, originCellsSource } from '../../proxy/origins/origin-cells.ts';
-import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
-import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { gate } from '../support/barrier.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import { openWrites } from './opened.ts';
 
 const HOUR_MS = 3_600_000;
-const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 const closing: (() => Promise<void>)[] = [];
 
 afterEach(async () => {
@@ -37,16 +33,7 @@ async function start(before?: Before, setByMs = 0) {
   const config = configOf(`
     origins: { shop: { url: "${origin.url}", max-processing: 10m } }
     routes: [{ name: item, match: /*, write: { policy: behind, retry: { base: 1ms, max: 5ms, attempts: 1000 } } }]`);
-  const fence = await Fence.open(1000, { state, clock });
-  const writes = await Writes.open({
-    config,
-    state,
-    fence,
-    clock,
-    log,
-    originCounters: new OriginCounters(),
-    workers: 1,
-  });
+  const { writes } = await openWrites({ config, state, clock });
   const cells = new OriginCells(originCellsSource(['shop'], null));
   writes.configure(config, Object.values(config.origins), cells);
   closing.unshift(() => writes.close());

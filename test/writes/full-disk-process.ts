@@ -7,11 +7,11 @@ import { systemClock as clock } from '../../proxy/threads/clock.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
 import { openState } from '../../proxy/state/state-store.ts';
 import { Journal } from '../../proxy/writes/journal/journal.ts';
-import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
 import { TimedHolds } from '../../proxy/writes/journal/timed-holds.ts';
 import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
 import { DurableClock } from '../../proxy/writes/journal/durable-clock.ts';
+import { offer } from './offered.ts';
 
 const [, , path] = process.argv;
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
@@ -43,22 +43,7 @@ const first = await open();
 const acknowledged: number[] = [];
 let refused = 0;
 for (let i = 0; i < 2_000 && refused < 20; i += 1) {
-  const target = `/${i}`;
-  const acceptance = await first.journal.accept({
-    origin: 'shop',
-    route: 'item',
-    method: 'PUT',
-    target,
-    authority: 'weir',
-    scheme: 'http',
-    fields: [],
-    body: Buffer.alloc(64 * 1024, i % 251),
-    idempotencyKey: null,
-    clientKey: null,
-    merges: false,
-    queue: orderQueueId({ origin: 'shop', authority: null, target }),
-    tags: [`url:${target}`],
-  });
+  const acceptance = await first.journal.accept(offer(`/${i}`, Buffer.alloc(64 * 1024, i % 251)));
   if (acceptance.kind === 'accepted') acknowledged.push(acceptance.number);
   else if (acceptance.kind === 'not-durable') refused += 1;
   else throw new Error(acceptance.kind);

@@ -5,7 +5,8 @@ import type { Deliveries } from '../../proxy/writes/delivery/deliveries.ts';
 import { numberOf as numberOfId } from '../../proxy/writes/journal/record.ts';
 import { JournalAdmin } from '../../proxy/writes/journal-admin.ts';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open } from './opened.ts';
+import { numberOf, offer } from './offered.ts';
+import { open } from './opened.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 

@@ -5,7 +5,8 @@ import type { TimedHold } from '../../proxy/writes/journal/hold-rows.ts';
 import { decodeRecord, encodeRecord } from '../../proxy/writes/journal/record.ts';
 import { numberKey } from '../../proxy/writes/journal/tables.ts';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open } from './opened.ts';
+import { numberOf, offer } from './offered.ts';
+import { open } from './opened.ts';
 
 const BLOCKING: TimedHold = {
   kind: 'timed',

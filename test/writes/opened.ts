@@ -1,17 +1,18 @@
 import { afterEach } from 'vitest';
-import { systemClock as clock } from '../../proxy/threads/clock.ts';
+import type { Config } from '../../policies/config/config.ts';
+import { systemClock as clock, type Clock } from '../../proxy/threads/clock.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { SharedWords } from '../../proxy/fence/layout.ts';
 import { FenceReader } from '../../proxy/fence/reader.ts';
 import { createLog } from '../../proxy/observability/logger.ts';
-import type { Acceptance, OfferedWrite } from '../../proxy/writes/journal/appender.ts';
+import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
 import { Journal } from '../../proxy/writes/journal/journal.ts';
-import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { HoldSlots } from '../../proxy/writes/through/hold-slots.ts';
 import { TimedHolds } from '../../proxy/writes/journal/timed-holds.ts';
 import { OrderQueues } from '../../proxy/writes/journal/order-queues.ts';
 import { DurableClock } from '../../proxy/writes/journal/durable-clock.ts';
 import { WriteThroughGate } from '../../proxy/writes/through/gate.ts';
+import { Writes } from '../../proxy/writes/writes.ts';
 import type { MemoryState } from '../support/memory-state.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
@@ -21,7 +22,7 @@ afterEach(() => {
   for (const timedHolds of opened.splice(0)) timedHolds.close();
 });
 
-/** What of the journal rests on this state; closed after each test. */
+/** The parts of the journal over this state; closed after each test. */
 export async function open(
   state: MemoryState,
   sizeBytes = 2 ** 20,
@@ -67,26 +68,13 @@ export async function open(
   };
 }
 
-export function offer(target: string, body: string, more: Partial<OfferedWrite> = {}): OfferedWrite {
-  return {
-    origin: 'shop',
-    route: 'item',
-    method: 'PUT',
-    target,
-    authority: 'weir',
-    scheme: 'http',
-    fields: [],
-    body: Buffer.from(body),
-    idempotencyKey: null,
-    clientKey: null,
-    merges: false,
-    queue: orderQueueId({ origin: 'shop', authority: null, target }),
-    tags: [`url:${target}`],
-    ...more,
-  };
-}
-
-export function numberOf(acceptance: Acceptance): number {
-  if (acceptance.kind !== 'accepted') throw new Error(acceptance.kind);
-  return acceptance.number;
+/** All of the coordinator's writes over a state, with one worker. The caller closes them. */
+export async function openWrites(of: {
+  readonly config: Config;
+  readonly state: MemoryState;
+  readonly clock: Clock;
+}) {
+  const fence = await Fence.open(1000, of);
+  const writes = await Writes.open({ ...of, fence, log, originCounters: new OriginCounters(), workers: 1 });
+  return { fence, writes };
 }

@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 import { PendingWrites } from '../../proxy/writes/journal/pending-writes.ts';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open } from './opened.ts';
+import { numberOf, offer } from './offered.ts';
+import { open } from './opened.ts';
 
 const LONG_MS = 600_000;
 const queueOf = (target: string) => orderQueueId({ origin: 'shop', authority: null, target });

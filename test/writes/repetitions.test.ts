@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
 import { MemoryState } from '../support/memory-state.ts';
 import type { OriginResponse } from '../../proxy/writes/journal/record.ts';
-import { numberOf, offer, open } from './opened.ts';
+import { numberOf, offer } from './offered.ts';
+import { open } from './opened.ts';
 import { idOf, startScene, type Scene } from './setting.ts';
 
 const KEY = { 'Idempotency-Key': '"k"' };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open } from './opened.ts';
+import { numberOf, offer } from './offered.ts';
+import { open } from './opened.ts';
 
 describe('writes that wait in a state that was restored', () => {
   it('are sent only when an operator has decided, each of a URL in its turn', async () => {

@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../proxy/threads/clock.ts';
-import { Fence } from '../../proxy/fence/fence.ts';
-import { createLog } from '../../proxy/observability/logger.ts';
-import { OriginCounters } from '../../proxy/origins/origin-counters.ts';
 import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
-import { Writes } from '../../proxy/writes/writes.ts';
 import { configOf } from '../config/load.ts';
 import { MemoryState } from '../support/memory-state.ts';
-import { numberOf, offer, open } from './opened.ts';
-
-const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
+import { numberOf, offer } from './offered.ts';
+import { open, openWrites } from './opened.ts';
 
 describe('writes through', () => {
   const REQUEST = {
@@ -99,17 +94,8 @@ describe('writes through', () => {
 
   it('wait for no attempt of unknown outcome when Weir stops', async () => {
     const state = new MemoryState();
-    const fence = await Fence.open(1000, { state, clock });
     const config = configOf('origins: { shop: { url: "http://127.0.0.1:1" } }');
-    const writes = await Writes.open({
-      config,
-      state,
-      fence,
-      clock,
-      log,
-      originCounters: new OriginCounters(),
-      workers: 1,
-    });
+    const { writes } = await openWrites({ config, state, clock });
     const { admitThrough, settleThrough } = writes.callsOf(1);
     const first = await admitThrough({ ...REQUEST, ticket: 1 });
     if (first.kind !== 'admitted') throw new Error(first.kind);
