@@ -13,7 +13,7 @@ describe('a version', () => {
   });
 
   it.each(['', '-1', '1.5', '1e3', '0x10', ' 1', '1/2/3', '123456789/0', '2026-01-01', '9'.repeat(40)])(
-    'is not %o',
+    'is not read from %o',
     (text) => {
       expect(readVersion(text)).toBeNull();
     },
@@ -26,13 +26,13 @@ describe('a version', () => {
     known: 'all',
   });
 
-  it('of a change is the highest that it has at the path, in the message and in both rows', () => {
+  it('is, for a change, the highest one at the path in the message and in both rows', () => {
     expect(versionOf(change({ v: 9 }, { v: 10 }), 'v')).toBe(10n);
     expect(versionOf(change({ v: 9 }), 'source.lsn')).toBe(7n);
     expect(versionOf(change({ v: [3, 4] }), 'v')).toBe(4n);
   });
 
-  it('of a change is none where it is missing or malformed', () => {
+  it('is none for a change where it is missing or malformed', () => {
     expect(versionOf(change({ v: null }), 'v')).toBeNull();
     expect(versionOf(change({}), 'v')).toBeNull();
     expect(versionOf(change({ v: 9 }, { v: 'x' }), 'v')).toBeNull();
@@ -42,14 +42,14 @@ describe('a version', () => {
 describe('the version that a response has to attest', () => {
   const changeOf = (version: bigint | null) => ({ as: 'change', tags: ['a'], version }) as const;
 
-  it('is the highest version, in any order', () => {
+  it('is the highest version so far, in any order', () => {
     expect([changeOf(3n), changeOf(1n), changeOf(2n)].reduce(markAfter, NO_MARK)).toEqual({
       highest: 3n,
       isKnown: true,
     });
   });
 
-  it('is unknown after a change without one, until the next change with one', () => {
+  it('is unknown after a change without a version, until the next change with one', () => {
     const unknown = [changeOf(3n), changeOf(null)].reduce(markAfter, NO_MARK);
     expect(unknown.isKnown).toBe(false);
     expect(markAfter(unknown, changeOf(2n))).toEqual({ highest: 3n, isKnown: true });

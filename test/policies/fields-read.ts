@@ -1,4 +1,4 @@
-/** The fields of requests, and of the origin's responses, whose values decisions depend on. */
+/** Fields of requests and of the origin's responses whose values affect decisions. */
 export const READ_OF_REQUESTS = [
   'accept',
   'accept-charset',

@@ -60,7 +60,7 @@ describe('the normalised target', () => {
     ['/a?x[]=1', '/a?x[]=1'],
     ['/A', '/A'],
     ['/...', '/...'],
-  ])('%s is %s', (target, expected) => {
+  ])('for %s is %s', (target, expected) => {
     expect(normal(target)).toBe(expected);
   });
 
@@ -80,11 +80,11 @@ describe('the normalised target', () => {
     '/a%2',
     '/a%zz',
     '/a\x7f',
-  ])('%j is refused', (target) => {
+  ])('does not exist for %j', (target) => {
     expect(normalizeTarget(target)).toBe(null);
   });
 
-  it('is normal already', () => {
+  it('does not change when it is normalised again', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -98,7 +98,7 @@ describe('the normalised target', () => {
     );
   });
 
-  it('never leaves a dot segment, a control or a fragment', () => {
+  it('never contains a dot segment, a control character or a fragment', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const target = normalizeTarget(`/${text}`);
@@ -114,7 +114,7 @@ describe('the normalised target', () => {
   });
 });
 
-describe('RFC 3986 §3.3 a path in which an origin that decodes first finds a dot segment', () => {
+describe('RFC 3986 §3.3: a path in which an origin that decodes first finds a dot segment', () => {
   it.each([
     '/fixed/..%2faccount',
     '/fixed/..%2Faccount?x=1',
@@ -147,7 +147,7 @@ describe('RFC 3986 §3.3 a path in which an origin that decodes first finds a do
     '/fixed/x/..;',
     '/fixed/a/../..%2faccount',
     '/fixed;x%2f../account',
-  ])('%s', (target) => {
+  ])('is ambiguous: %s', (target) => {
     expect(decideTarget(target, 'refuse')).toEqual({ kind: 'ambiguous' });
     expect(decideTarget(target, 'pass')).toMatchObject({ kind: 'target', isAmbiguous: true });
   });
@@ -170,7 +170,7 @@ describe('RFC 3986 §3.3 a path in which an origin that decodes first finds a do
     '/a?x=..%2f..',
     '/a?next=/%2e%2e/b',
     '/m%C3%B6bel',
-  ])('is not %s', (target) => {
+  ])('is not ambiguous: %s', (target) => {
     expect(decideTarget(target, 'refuse')).toEqual({
       kind: 'target',
       ...normalizeTarget(target),
@@ -182,7 +182,7 @@ describe('RFC 3986 §3.3 a path in which an origin that decodes first finds a do
     expect(decideTarget('/..%2f%', 'refuse')).toEqual({ kind: 'malformed' });
   });
 
-  it('is never in the normalised path', () => {
+  it('never remains in the normalised path', () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom('/', '.', '%2e', '%2F', '%25', '2e', 'a', ';', '\\', '%5c', '%252f')),
@@ -235,7 +235,7 @@ describe('the keyed query', () => {
 });
 
 describe('the key', () => {
-  it('distinguishes origins, sites, paths, queries, headers and cookies', () => {
+  it('distinguishes origins, hosts, schemes, paths, queries, headers and cookies', () => {
     const chosen = policy({ key: { query: 'all', headers: ['x-a'], cookies: ['lang', 'tz'] } });
     const keys = [
       parts(),
@@ -259,7 +259,7 @@ describe('the key', () => {
     expect(new Set(keys).size).toBe(keys.length);
   });
 
-  it('does not depend on what the route leaves out', () => {
+  it('does not depend on what the route does not name', () => {
     const same = keyOf(parts()).key;
     expect(keyOf(parts({ fields: ['X-A', '1', 'Cookie', 'a=b'] })).key).toBe(same);
     const none = policy({ key: { query: 'none', headers: [], cookies: [] } });
@@ -275,13 +275,13 @@ describe('the key', () => {
   });
 });
 
-describe('what is not in the key does not reach the origin', () => {
-  it.each(['utm_source', 'x'])('a parameter that is not in the key: %s', (name) => {
+describe('what is not in the key does not reach the origin:', () => {
+  it.each(['utm_source', 'x'])('the parameter %s', (name) => {
     const only = policy({ key: { query: { only: ['id'] }, headers: [], cookies: [] } });
     expect(keyOf(parts({ query: `id=1&${name}=evil`, policy: only })).query).toBe('id=1');
   });
 
-  it('cloaking: a second parameter behind a semicolon stays with the first, in the key and at the origin', () => {
+  it('a second parameter behind a semicolon, unless the first is in the key (cloaking)', () => {
     const only = policy({ key: { query: { only: ['id'] }, headers: [], cookies: [] } });
     const { key, query } = keyOf(parts({ query: 'id=1;callback=evil', policy: only }));
     expect(query).toBe('id=1;callback=evil');
@@ -302,11 +302,11 @@ describe('what is not in the key does not reach the origin', () => {
     'Content-Type',
     'Range',
     'If-None-Match',
-  ])('%s', (name) => {
+  ])('the field %s', (name) => {
     expect(unkeyedRequestFields([name, 'evil', 'Accept', '*/*'], policy())).toEqual(['Accept', '*/*']);
   });
 
-  it('does so where the route has it in the key', () => {
+  it('a field, unless the route has it in the key', () => {
     const chosen = policy({ key: { query: 'all', headers: ['x-host'], cookies: [] } });
     expect(unkeyedRequestFields(['X-Host', 'a', 'Range', 'b'], chosen)).toEqual(['X-Host', 'a']);
   });

@@ -1,6 +1,6 @@
 /**
- * Every field that a client or an origin can send is grown by repetitions of its possible separators. Decisions by it
- * take time in proportion to its length.
+ * Tests that decisions take time in proportion to the length of their input. Every field that a client or an
+ * origin can send is grown by repetitions of its possible separators.
  */
 import { describe, expect, it } from 'vitest';
 import { faultOfHead } from '../../origin-adapters/http/answer-head.ts';
@@ -24,11 +24,16 @@ import { readRequestHead } from '../../proxy/http/request-head.ts';
 import { get, NOW_MS, PLAIN_POLICY, policy, reuse, stored, storing } from '../rfc9111/given.ts';
 import { READ_OF_ANSWERS, READ_OF_REQUESTS } from './fields-read.ts';
 
-/** The maximum length of all fields of a request together. */
+/** The maximum length of all fields of a request together, in bytes. */
 const LARGEST = 32 * 1024;
-/** A quadratic parser takes this many times as long for the whole as for its parts one by one. */
+/**
+ * The number of parts into which a text is cut. A quadratic parser takes this many times as long for the
+ * whole text as for its parts one by one.
+ */
 const PARTS = 16;
-/** A quadratic parser of the largest field can't end within this time: it would need 3,000 steps a microsecond. */
+/**
+ * A quadratic parser can't read the largest field within this time: it would need 3,000 steps a microsecond.
+ */
 const FAST_MS = 150;
 
 const SEPARATORS = [
@@ -81,7 +86,7 @@ const STARTS: Readonly<Record<string, readonly string[]>> = {
   via: ['1.1 weir'],
 };
 
-/** Texts that grow with `length`. Each has an invalid end, because only a mismatch makes patterns backtrack. */
+/** Texts that grow with `length`. Each has an invalid end, because patterns backtrack only on a mismatch. */
 function shapesOf(name: string): ((length: number) => string)[] {
   const starts = ['a', ...(STARTS[name] ?? [])];
   return [...SEPARATORS, ...PAIRS].flatMap((repeated) =>
@@ -265,12 +270,12 @@ function superlinear(name: string, read: (text: string) => void): string[] {
   });
 }
 
-describe('time is proportional to the length', () => {
+describe('parsing takes time in proportion to the length', () => {
   it.each(READ_OF_REQUESTS)('of the request field %s', (name) => {
     expect(superlinear(name, (text) => readRequest([name, text]))).toEqual([]);
   });
 
-  it.each(READ_OF_ANSWERS)('of the answer field %s', (name) => {
+  it.each(READ_OF_ANSWERS)('of the response field %s', (name) => {
     expect(superlinear(name, (text) => readAnswer([name, text]))).toEqual([]);
   });
 
@@ -278,7 +283,7 @@ describe('time is proportional to the length', () => {
     expect(superlinear('', readTarget)).toEqual([]);
   });
 
-  it('and a quadratic parser is detected', () => {
+  it('and the measurement detects a quadratic parser', () => {
     const read = (length: number) => /^[^;]*?[ \t]*;$/.test(' '.repeat(length));
     expect(growthOf(read)).toBeGreaterThan(PARTS / 3);
   });

@@ -28,11 +28,11 @@ describe('the normal form of a name', () => {
     ['ISO-8859-1', bytes('m\u00f6bel', 'latin1'), 'm\u00f6bel'],
     ['decomposed', bytes('mo\u0308bel'), 'm\u00f6bel'],
     ['four bytes', bytes('\u{1f6cb}'), '\u{1f6cb}'],
-    ['a character that ends in the byte of a no-break space', bytes('voil\u00e0'), 'voil\u00e0'],
-    ['both in one', `${bytes('\u00f6')}${bytes('\u00f6', 'latin1')}`, '\u00f6\u00f6'],
-    ['an overlong sequence, which is none', '\u00c0\u00ae', '\u00c0\u00ae'],
-    ['a surrogate, which is none', '\u00ed\u00a0\u0080', '\u00ed\u00a0\u0080'],
-  ])('of bytes that are %s', (_, wire, name) => {
+    ['a character whose last byte is that of a no-break space', bytes('voil\u00e0'), 'voil\u00e0'],
+    ['composed and decomposed characters', `${bytes('\u00f6')}${bytes('\u00f6', 'latin1')}`, '\u00f6\u00f6'],
+    ['an overlong sequence, which is not UTF-8', '\u00c0\u00ae', '\u00c0\u00ae'],
+    ['a surrogate, which is not UTF-8', '\u00ed\u00a0\u0080', '\u00ed\u00a0\u0080'],
+  ])('is found for bytes that are %s', (_, wire, name) => {
     expect(normalName(textOfBytes(wire))).toBe(name);
     expect(normalName(decodedEscapes(escapes(wire, 'latin1')))).toBe(name);
   });
@@ -49,13 +49,13 @@ describe('the normal form of a name', () => {
     ['[::1]:8080', '[::1]:8080'],
     ['[0:0:0:0:0:0:0:1]', '[::1]'],
     ['a_b.example', 'a_b.example'],
-  ])('of the host %s', (host, form) => {
+  ])('is found for the host %s', (host, form) => {
     expect(normalAuthority(host)).toBe(form);
     expect(normalAuthority(form)).toBe(form);
   });
 
   it.each(['', '.', 'a b', 'a/b', 'a@b', ':80', '[::1', 'a:b', '[x]', '\u00fc/a', '\u00fc@b'])(
-    'of no host: %j',
+    'does not exist for the host %j',
     (host) => {
       expect(normalAuthority(host)).toBe(null);
     },
@@ -147,7 +147,7 @@ const answered = (fields: Fields) =>
     { status: 200, fields },
   );
 
-/** Each name in the forms that clients and origins send, one character a byte or percent-encoded. */
+/** Each name in the forms that clients and origins send: one character a byte, or percent-encoded. */
 const NAMES: readonly (readonly [what: string, name: string, wire: string[], encoded: string[]])[] = (
   [
     ['ASCII', 'moebel'],
@@ -170,7 +170,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
   const reaches = (invalidated: readonly string[], entry: readonly string[]) =>
     expect(invalidated.filter((tag) => entry.includes(tag))).not.toEqual([]);
 
-  it("from its response's fields", () => {
+  it("in its response's fields", () => {
     for (const sent of wire) {
       for (const fields of [
         ['Surrogate-Key', `a kind:${sent}  b`],
@@ -189,7 +189,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     }
   });
 
-  it('of a group, as a String or a Display String', () => {
+  it('in a group of its response, as a String or a Display String', () => {
     const display = [...Buffer.from(`kind:${name}`)].map((byte) =>
       byte > 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `%${byte.toString(16)}`,
     );
@@ -221,7 +221,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     }
   });
 
-  it('of a segment above it', () => {
+  it('in a segment of its path above the last', () => {
     for (const sent of [...wire, ...encoded]) {
       const entry = borne(`/below/${sent}/page`);
       for (const form of forms) {
@@ -245,7 +245,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
   });
 });
 
-describe('an entry is reached by its host and its route', () => {
+describe('an entry is reached', () => {
   const HOSTS = [
     'xn--mller-kva.example',
     'XN--MLLER-KVA.EXAMPLE.',
@@ -253,7 +253,7 @@ describe('an entry is reached by its host and its route', () => {
     'mu\u0308ller.example',
   ];
 
-  it('in any spelling', () => {
+  it('by its host in any spelling', () => {
     for (const host of ['xn--mller-kva.example', 'xn--mller-kva.example.', 'm%c3%bcller.example']) {
       const entry = borne('/a/b', host);
       for (const other of HOSTS) {
@@ -269,7 +269,7 @@ describe('an entry is reached by its host and its route', () => {
     }
   });
 
-  it('in any spelling of the configuration', () => {
+  it("by its route's host in any spelling of the configuration", () => {
     for (const host of HOSTS) {
       const { routes } = configOf(`
 origins: { shop: { url: 'http://127.0.0.1:1' } }
@@ -279,7 +279,7 @@ routes: [{ name: a, match: { path: /a, host: "${host}" } }, { match: /* }]
     }
   });
 
-  it("by the route's name, composed or decomposed", () => {
+  it("by its route's name, composed or decomposed", () => {
     const entry = borne('/any');
     for (const name of ['k\u00fcche', 'ku\u0308che']) {
       expect(entry).toEqual(expect.arrayContaining([...purged({ routes: [name] })]));
@@ -288,8 +288,8 @@ routes: [{ name: a, match: { path: /a, host: "${host}" } }, { match: /* }]
   });
 });
 
-describe('a different name', () => {
-  it('is not reached', () => {
+describe('an entry', () => {
+  it('is not reached by a different name', () => {
     const entry = borne('/any', 'shop.example', ['Surrogate-Key', bytes('m\u00f6bel')]);
     for (const other of ['mobel', 'moebel', 'M\u00f6bel', 'm\u00f6bel2']) {
       expect(entry).not.toContain(tagOfName(other));
@@ -298,7 +298,7 @@ describe('a different name', () => {
 });
 
 describe('a purge whose bytes are not UTF-8', () => {
-  it('is refused, because its names are unknown', () => {
+  it('is rejected, because its names are unknown', () => {
     expect(readPurgeRequest(Buffer.from('{"tags":["m\u00f6bel"]}', 'latin1'))).toEqual({
       kind: 'invalid',
       problems: ['expected a JSON object, got something that is not UTF-8'],

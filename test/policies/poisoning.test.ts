@@ -14,7 +14,7 @@ interface Sent {
   readonly seen: string;
 }
 
-/** The request that the cache handler sends; null: it is refused. */
+/** The request that the cache handler sends; null: the target is rejected. */
 function send(target: string, fields: Fields = [], rules: RouteCacheConfig = policy()): Sent | null {
   const normal = normalizeTarget(target);
   if (normal === null) return null;
@@ -42,12 +42,15 @@ function send(target: string, fields: Fields = [], rules: RouteCacheConfig = pol
 
 const PLAIN = send('/p');
 
-describe('cache poisoning: what is not in the key does not steer the origin', () => {
+describe('cache poisoning by what is not in the key', () => {
   it.each([
     ['another host', ['Host', 'evil.example']],
     ['another host, forwarded', ['X-Forwarded-Host', 'evil.example']],
     ['another host, forwarded in the standard field', ['Forwarded', 'host=evil.example']],
-    ['another host in fields of frameworks', ['X-Host', 'evil.example', 'X-Original-Host', 'evil.example']],
+    [
+      'another host in framework-specific fields',
+      ['X-Host', 'evil.example', 'X-Original-Host', 'evil.example'],
+    ],
     ['another server', ['X-Forwarded-Server', 'evil.example']],
     [
       'another scheme',
@@ -77,40 +80,40 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
       'conditions',
       ['If-None-Match', '*', 'If-Match', '"x"', 'If-Modified-Since', 'x', 'If-Unmodified-Since', 'x'],
     ],
-    ['fields of one hop', ['Connection', 'X-Evil, close', 'X-Evil', '1', 'TE', 'trailers', 'Upgrade', 'h2c']],
+    ['hop-by-hop fields', ['Connection', 'X-Evil, close', 'X-Evil', '1', 'TE', 'trailers', 'Upgrade', 'h2c']],
     ['an expectation', ['Expect', '100-continue']],
     ['a proxy for scripts (httpoxy)', ['Proxy', 'http://evil.example']],
     [
-      'a path of the server',
+      "a server's path override",
       ['X-Envoy-Original-Path', '/evil', 'X-Matched-Path', '/evil', 'Script-Name', '/x'],
     ],
-    ['a file of the server', ['X-Sendfile-Type', 'X-Accel-Redirect', 'X-Accel-Mapping', '/=/evil']],
+    ["a server's file override", ['X-Sendfile-Type', 'X-Accel-Redirect', 'X-Accel-Mapping', '/=/evil']],
     [
-      'a part of the framework',
+      "a framework's part selector",
       ['X-Middleware-Subrequest', 'middleware', 'X-Now-Route-Matches', '1=a', 'X-Invoke-Status', '404'],
     ],
     [
-      'data for the framework to render',
+      'data for a framework to render',
       ['X-React-Router-Prerender-Data', 'X-React-Router-SPA-Mode', 'X-Astro-Path', 'X-Astro-Locals']
         .concat('X-Prerender-Revalidate', 'X-Sendfile', 'X-Nuxt-No-SSR', 'X-Nuxt-Error')
         .flatMap((name) => [name, 'evil']),
     ],
-    ['a surrogate that composes pages', ['Surrogate-Capability', 'x="ESI/1.0"']],
+    ["a surrogate's composition request", ['Surrogate-Capability', 'x="ESI/1.0"']],
     [
-      'another client in fields of CDNs',
+      "another client in CDNs' fields",
       ['X-Real-IP', 'True-Client-IP', 'CF-Connecting-IP', 'X-Client-IP', 'X-Cluster-Client-IP']
         .concat('Fastly-Client-IP', 'X-Forwarded-User', 'X-Forward-For', 'Forwarded-For')
         .flatMap((name) => [name, '127.0.0.1']),
     ],
     [
-      'another site in fields of proxies',
+      "another host in proxies' fields",
       ['X-Forwarded-Protocol', 'X-Url-Scheme', 'Front-End-Https', 'X-Forwarded-Proto-Version', 'X-Scheme']
         .concat('X-HTTP-Host-Override', 'X-Original-Proto', 'X-Forwarded')
         .flatMap((name) => [name, 'evil']),
     ],
-  ])('%s', (_, fields) => {
+  ])('fails with %s', (_, fields) => {
     expect(send('/p', fields)).toEqual(PLAIN);
-    // Connection names a field in its exact spelling.
+    // Connection must name a field by its exact spelling.
     if (fields.includes('Connection')) return;
     for (const other of ['_', '.', '!', '~']) {
       const respelled = fields.map((text, i) => (i % 2 === 0 ? text.replaceAll('-', other) : text));
@@ -119,7 +122,7 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
   });
 
   it.each(['X_Tenant', 'x.tenant', 'X!Tenant', 'X_tenant'])(
-    'another spelling of a field in the key or in Vary: %s',
+    'fails with another spelling of a field in the key or in Vary: %s',
     (name) => {
       const rules = policy({ key: { query: 'all', headers: ['x-tenant'], cookies: [] } });
       const spelled = [
@@ -141,7 +144,7 @@ describe('cache poisoning: what is not in the key does not steer the origin', ()
     ['cloaking by an encoded name', '/p?id=1&%65vil=2', '/p?id=1'],
     ['cloaking by a second separator', '/p?id=1&utm=x;id=2', '/p?id=1'],
     ['parameters in another order', '/p?b=2&id=1', '/p?id=1&b=2'],
-  ])('%s', (_, attack, plain) => {
+  ])('fails with %s', (_, attack, plain) => {
     const rules = policy({ key: { query: { only: ['id', 'b'] }, headers: [], cookies: [] } });
     expect(send(attack, [], rules)).toEqual(send(plain, [], rules));
   });
@@ -162,7 +165,7 @@ describe('path confusion: two targets have one key only where the origin gets on
     ['case', '/A', '/a'],
     ['a parameter twice', '/a?x=1&x=2', '/a?x=1'],
     ['encoded dots before an encoded slash', '/static/..%2Fadmin', '/admin'],
-  ])('%s stays apart', (_, one, other) => {
+  ])('%s: they stay apart', (_, one, other) => {
     expect(send(one)?.key).not.toBe(send(other)?.key);
     expect(send(one)?.seen).not.toBe(send(other)?.seen);
   });
@@ -173,18 +176,18 @@ describe('path confusion: two targets have one key only where the origin gets on
     ['encoded letters', '/%61dmin', '/admin'],
     ['case of an escape', '/a%2fb', '/a%2Fb'],
     ['a bare backslash', '/a\\b', '/a%5Cb'],
-  ])('%s become one, for both', (_, one, other) => {
+  ])('%s: they become one, for both the key and the origin', (_, one, other) => {
     expect(send(one)).toEqual(send(other));
   });
 
   it.each(['/a%00.css', '/a\0', '/a%', '/a#b', '/a b', 'a', 'http://evil.example/'])(
-    '%j is refused',
+    '%j is rejected',
     (target) => {
       expect(send(target)).toBe(null);
     },
   );
 
-  it('holds for any two targets and any rule', () => {
+  it('for any two targets and any rule', () => {
     const target = fc
       .array(fc.constantFrom('/', '.', '%2e', '%2F', 'a', 'b', '=', '&', '?', ';', '%61', '\\', '%3F'), {
         maxLength: 8,
@@ -203,7 +206,7 @@ describe('path confusion: two targets have one key only where the origin gets on
   });
 });
 
-describe('cache deception and denial: a response for one client is not stored for all', () => {
+describe('cache deception and denial of service: a response for one client is not stored for all', () => {
   const PRIVATE = ['Cache-Control', 'private', 'Content-Type', 'text/css'];
 
   it('a private response at the URL of a style sheet is not stored', () => {
@@ -212,13 +215,13 @@ describe('cache deception and denial: a response for one client is not stored fo
   });
 
   it.each([400, 403, 413, 429, 431, 500, 502, 503])(
-    'an error that a malformed request caused has no heuristic lifetime: %i',
+    'an error that a malformed request caused is not stored without a stated lifetime: %i',
     (status) => {
       expect(refusal(['Last-Modified', 'Thu, 01 Jan 2015 00:00:00 GMT'], { status })).not.toBe('stored');
     },
   );
 
-  it.each([412, 416, 429, 431])('an error about this request alone is never stored: %i', (status) => {
+  it.each([412, 416, 429, 431])('an error about one request alone is never stored: %i', (status) => {
     expect(refusal(['Cache-Control', 'max-age=600'], { status })).toBe('status');
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { formatPosition, MAX_POSITION_BYTES, parsePositions } from '../../policies/position-field.ts';
 
 describe('positions in fields', () => {
-  it('are lists of feed=position over several lines', () => {
+  it('are read as lists of feed=position over several lines', () => {
     expect(parsePositions(['a=1, b=x:1.2/y:3=4', '', 'c=0/16B3748'])).toEqual([
       { feed: 'a', position: '1' },
       { feed: 'b', position: 'x:1.2/y:3=4' },

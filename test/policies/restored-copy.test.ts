@@ -13,8 +13,8 @@ const QUESTION: DistrustQuestion = {
 
 describe('data of earlier runs', () => {
   it.each<[string, Partial<DistrustQuestion>, string, boolean?]>([
-    ['as it was', {}, 'believed'],
-    ['never written down', { written: null }, 'believed'],
+    ['unchanged places', {}, 'believed'],
+    ['places that were never recorded', { written: null }, 'believed'],
     ['asked for', { isAsked: true }, 'asked', true],
     ['another file of the state', { found: { ...PLACES, state: '1:9' } }, 'state-copied', true],
     ['another device', { found: { ...PLACES, state: '2:2' } }, 'state-copied', true],
@@ -33,8 +33,8 @@ describe('data of earlier runs', () => {
     ['a cache that was deleted', { found: { ...PLACES, cache: null } }, 'believed'],
     ['a cache where there was none', { written: { ...PLACES, cache: null } }, 'believed'],
     ['a clock that was set back', { nowMs: 900_000 }, 'clock-set-back', false],
-    ['a clock that is kept right', { nowMs: 999_500 }, 'believed'],
-  ])('%s', (_, more, expected, writesToo) => {
+    ['a clock that was corrected slightly', { nowMs: 999_500 }, 'believed'],
+  ])('is believed or distrusted with %s', (_, more, expected, writesToo) => {
     const decision = decideDistrust({ ...QUESTION, ...more });
     expect(decision).toEqual(
       expected === 'believed' ? { kind: 'believed' } : { kind: 'distrusted', why: expected, writesToo },

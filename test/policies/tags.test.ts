@@ -31,7 +31,7 @@ const of = (path: string, query = '', authority = 'shop.example:8080') =>
 const deep = (segments: number) => `/${Array.from({ length: segments }, (_, i) => `s${i}`).join('/')}`;
 
 describe('tags of an entry', () => {
-  it('are the tags by which purges reach it', () => {
+  it('include the tags by which purges reach it', () => {
     const tags = of('/a/b', 'x=1');
     for (const tag of [
       ALL_TAG,
@@ -53,7 +53,7 @@ describe('tags of an entry', () => {
     expect(tags.size).toBe(15);
   });
 
-  it('are not those of another URL, host or prefix', () => {
+  it('exclude those of another URL, host or prefix', () => {
     const tags = of('/a/b', 'x=1');
     for (const tag of [
       tagOfUrl(null, '/a/b', ''),
@@ -90,7 +90,7 @@ describe('tags of an entry', () => {
     },
   );
 
-  it('reach by a prefix also paths that continue with bytes other than UTF-8', () => {
+  it('also reach, by a prefix, paths that continue with bytes that are not UTF-8', () => {
     const named = parseUrlPlace(encodeForUrl('/caf\u00e9'))!;
     expect(of('/caf%C3%A9/%FF')).toContain(tagOfPrefix(null, named.path));
     expect(of('/caf%C3%A9/x', 'q=%FF')).toContain(tagOfPrefix(null, named.path));
@@ -118,14 +118,14 @@ describe('tags of an entry', () => {
     expect(new Set(meeting).size).toBe(meeting.length);
   });
 
-  it('reach every entry of a prefix by whole segments, with and without a slash at its end', () => {
+  it('reach every entry below a prefix by whole segments, with and without a final slash', () => {
     for (const path of ['/a', '/a/', '/a/b', '/a//b', '/a/b/c/'])
       expect(of(path)).toContain(tagOfPrefix(null, '/a'));
     for (const path of ['/', '/ab', '/b/a']) expect(of(path)).not.toContain(tagOfPrefix(null, '/a'));
     expect(of('/')).toContain(tagOfPrefix(null, '/'));
   });
 
-  it('are limited to a number of segments, and a longer prefix reaches more', () => {
+  it('include a limited number of prefixes, so that a longer prefix reaches more than it names', () => {
     const tags = of(deep(100));
     expect([...tags].filter((tag) => tag.startsWith('prefix:')).length).toBe(PREFIX_SEGMENTS + 1);
     expect(tags).toContain(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));
@@ -133,7 +133,7 @@ describe('tags of an entry', () => {
     expect(tagOfPrefix(null, deep(60))).toBe(tagOfPrefix(null, deep(PREFIX_SEGMENTS)));
   });
 
-  it('cover an IPv6 host with and without its port', () => {
+  it('include an IPv6 host with and without its port', () => {
     expect(of('/', '', '[::1]:80')).toContain(tagOfHost('[::1]'));
     expect(of('/', '', '[::1]')).toContain(tagOfHost('[::1]'));
   });

@@ -14,18 +14,18 @@ describe('a URL of an operator, a feed or an origin', () => {
     ['http://[::1]:8080/?q', '[::1]:8080', '/', 'q'],
     ['http://B\u00fccher.example./a', 'xn--bcher-kva.example', '/a', ''],
     ['/caf\u00e9/\u65e5?n=\u00fc', null, '/caf%C3%A9/%E6%97%A5', 'n=%C3%BC'],
-  ])('%s', (text, authority, path, query) => {
+  ])('is read: %s', (text, authority, path, query) => {
     expect(parseUrlPlace(text)).toEqual({ authority, path, query });
   });
 
   it.each(['', 'a', 'ftp://h/a', 'http://', 'http://u:p@h/a', '/a%zz', '/a b', 'javascript:x'])(
-    'not %j',
+    'is rejected: %j',
     (text) => {
       expect(parseUrlPlace(text)).toBe(null);
     },
   );
 
-  it('is found under every route\u2019s rule for queries', () => {
+  it('has tags under every route\u2019s rule for queries', () => {
     const rules = ['all', 'none', { only: ['a'] }, { except: ['a'] }] as const;
     const place = { authority: null, path: '/p', query: 'b=2&a=1' };
     const tags = urlTags(place, rules);

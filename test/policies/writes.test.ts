@@ -32,12 +32,15 @@ describe('a delivery', () => {
     [9, 1, 51_200],
     [10, 1, 60_000],
     [19, 0.25, 15_000],
-  ])('backs off exponentially with full jitter: attempt %i, chance %f', (attempts, random, afterMs) => {
-    expect(decideDelivery(FAILED, write({ attempts }), RETRY, NOW, random)).toMatchObject({
-      kind: 'retry',
-      afterMs,
-    });
-  });
+  ])(
+    'backs off exponentially with full jitter: attempt %i, random number %f',
+    (attempts, random, afterMs) => {
+      expect(decideDelivery(FAILED, write({ attempts }), RETRY, NOW, random)).toMatchObject({
+        kind: 'retry',
+        afterMs,
+      });
+    },
+  );
 
   it('is dead at the last attempt', () => {
     expect(decideDelivery(FAILED, write({ attempts: 20 }), RETRY, NOW, 0)).toMatchObject({ kind: 'dead' });
@@ -54,12 +57,12 @@ describe('a delivery', () => {
     [429, 'retry'],
     [500, 'retry'],
     [503, 'retry'],
-  ])('answered %i: %s', (status, kind) => {
+  ])('answered %i has the result %s', (status, kind) => {
     expect(decideDelivery(answered(status), write(), RETRY, NOW, 0).kind).toBe(kind);
   });
 
   it.each(['PUT', 'PATCH', 'DELETE', 'POST'])(
-    'RFC 9110 §15.4: a redirection of %s other than 303 is not a delivery',
+    'RFC 9110 §15.4: is not done by a redirection of %s other than 303',
     (method) => {
       const kinds = [301, 302, 303, 304, 307, 308].map(
         (status) => decideDelivery(answered(status), write({ method }), RETRY, NOW, 0).kind,
@@ -91,14 +94,14 @@ describe('a delivery', () => {
     ]).toEqual([0, 86_400_000, 86_400_000]);
   });
 
-  it('treats a failed precondition after an attempt of unknown outcome as uncertain', () => {
+  it('is uncertain when a precondition failed after an attempt of unknown outcome', () => {
     const fields = ['If-Match', '"1"'];
     const state = (wasUncertain: boolean) =>
       decideDelivery(answered(412), write({ fields, wasUncertain }), RETRY, NOW, 0);
     expect([state(true), state(false)]).toMatchObject([{ state: 'uncertain' }, { state: 'dead' }]);
   });
 
-  it('RFC 9110 §9.2.2: treats 404 as success where an earlier DELETE may have been carried out', () => {
+  it('RFC 9110 §9.2.2: is done by 404 to a DELETE that an earlier attempt may have carried out', () => {
     const kind = (method: string, wasUncertain: boolean) =>
       decideDelivery(answered(404), write({ method, wasUncertain }), RETRY, NOW, 0).kind;
     expect([kind('DELETE', true), kind('DELETE', false), kind('PUT', true)]).toEqual([
@@ -109,8 +112,8 @@ describe('a delivery', () => {
   });
 });
 
-describe('an outcome', () => {
-  it('RFC 9110 §15.6: is unknown after the answer of a gateway that has lost the origin', () => {
+describe('the outcome of a write', () => {
+  it('RFC 9110 §15.6: is unknown after the response of a gateway that lost the origin', () => {
     expect([200, 302, 404, 500, 502, 503, 504].map(outcomeOfStatus)).toEqual([
       'applied',
       'applied',
@@ -123,7 +126,7 @@ describe('an outcome', () => {
   });
 });
 
-describe('merging', () => {
+describe('merging writes', () => {
   it.each([
     ['PUT', [], true],
     ['PUT', ['If-Match', '"1"'], false],
@@ -132,7 +135,7 @@ describe('merging', () => {
     ['POST', [], false],
     ['PATCH', [], false],
     ['DELETE', [], false],
-  ])('%s %j: %s', (method, fields, merges) => {
+  ])('with %s %j is allowed: %s', (method, fields, merges) => {
     expect(isMergeable(method, fields)).toBe(merges);
   });
 
@@ -142,13 +145,13 @@ describe('merging', () => {
     [['Authorization', 'a'], ['Authorization', 'b'], false],
     [['Authorization', 'a'], [], false],
     [['Cookie', 'sid=1'], ['Cookie', 'sid=2'], false],
-  ])('of %j and %j: %s, for one sender could be refused where the other is not', (one, other, isSame) => {
+  ])('with the credentials %j and %j is allowed: %s', (one, other, isSame) => {
     expect(hasSameCredentials(one, other)).toBe(isSame);
   });
 });
 
 describe('Idempotency-Key', () => {
-  it('belongs to one origin, one host that the origin sees, and one holder of credentials', () => {
+  it('belongs to one origin, one host that the origin sees, and one set of credentials', () => {
     const key = (origin: string, authority: string | null, ...more: string[]) =>
       scopedIdempotencyKey({ origin, authority }, ['Idempotency-Key', '"a"', ...more]);
     expect(key('shop', null)).toBe(key('shop', null));
@@ -167,7 +170,7 @@ describe('Idempotency-Key', () => {
     expect(scopedIdempotencyKey({ origin: 'shop', authority: null }, ['Idempotency-Key', ' '])).toBe(null);
   });
 
-  it('is of the same request where method, target, content, its type and preconditions are equal', () => {
+  it('names the same request only where method, target, content, its type and preconditions are equal', () => {
     const request = { method: 'PUT', target: '/a', fields: ['Content-Type', 'a/b'], body: Buffer.from('x') };
     const digest = requestDigest(request);
     expect(requestDigest({ ...request, fields: ['X-Trace', '1', 'Content-Type', 'a/b'] })).toBe(digest);
@@ -190,13 +193,13 @@ describe('Prefer', () => {
     ['wait=99999', 600_000],
     ['wait=-1', 0],
     ['wait', 0],
-  ])('RFC 7240 §4.3: %s', (value, waitMs) => {
+  ])('RFC 7240 §4.3: limits the wait: %s', (value, waitMs) => {
     expect(preferredWaitMs(['Prefer', value])).toBe(waitMs);
   });
 });
 
-describe('a PUT that becomes the entry', () => {
-  it('RFC 9110 §9.3.4: was answered with a validator, and is what every GET gets', () => {
+describe('the content of a PUT becomes an entry', () => {
+  it('RFC 9110 §9.3.4: only when the response has a validator and every GET would get that content', () => {
     const sent = ['Content-Type', 'text/plain', 'Cookie', 'a=b'];
     expect(representationOfPut(sent, 204, ['ETag', '"1"', 'Server', 'x'])).toEqual([
       'Content-Type',

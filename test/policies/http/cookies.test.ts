@@ -11,7 +11,7 @@ const read = (...lines: string[]) => {
   return reading.kind === 'read' ? (reading.values.get('tenant') ?? null) : reading.kind;
 };
 
-describe('RFC 6265 §4.1.1 a cookie that every origin reads alike', () => {
+describe('RFC 6265 §4.1.1: a cookie that every origin reads alike', () => {
   it.each([
     ['tenant=v', 'v'],
     ['a=1; tenant=v; b=2', 'v'],
@@ -24,7 +24,7 @@ describe('RFC 6265 §4.1.1 a cookie that every origin reads alike', () => {
     ['a%20b=1; a+b=2; tenant_id=3; my.tenant=4; tenant=v', 'v'],
     ['a=1; b=2', null],
     ['', null],
-  ])('%s', (line, value) => {
+  ])('is read from: %s', (line, value) => {
     expect(read(line)).toBe(value);
   });
 
@@ -33,7 +33,7 @@ describe('RFC 6265 §4.1.1 a cookie that every origin reads alike', () => {
   });
 });
 
-describe('a Cookie field that origins may read in two ways', () => {
+describe('a Cookie field that origins may read differently', () => {
   it.each([
     ['a quote that holds a separator', 'x="; tenant=v; "'],
     ['a comma', 'a=b, tenant=evil'],
@@ -48,8 +48,8 @@ describe('a Cookie field that origins may read in two ways', () => {
     ['a plus sign before the name', '+tenant=b'],
     ['an encoded NUL in the name', 'tenant%00x=b'],
     ['a space before the equals sign', 'tenant =b'],
-    ['a space behind it', 'tenant= b'],
-    ['a space behind the value', 'tenant=b ; a=1'],
+    ['a space after the equals sign', 'tenant= b'],
+    ['a space after the value', 'tenant=b ; a=1'],
     ['a space within the value', 'tenant=a b'],
     ['a tab', 'a=1;\ttenant=v'],
     ['$Version', '$Version=1; tenant=v'],
@@ -57,22 +57,22 @@ describe('a Cookie field that origins may read in two ways', () => {
     ['a pair without a value', 'x; tenant=v'],
     ['an empty pair', 'a=1;; tenant=v'],
     ["an attribute's name", 'tenant=v; path=/'],
-    ['a name that is no token', 'a(b)=1; tenant=v'],
+    ['a name that is not a token', 'a(b)=1; tenant=v'],
     ['a backslash', 'a=\\073; tenant=v'],
     ['a byte beyond ASCII', 'a=\u00a0; tenant=v'],
     ['a name within a quoted value', 'a="x; tenant=v"'],
     ['more cookies than servers read', `${'a=1; '.repeat(180)}tenant=v`],
-  ])('%s', (_, line) => {
+  ])('is ambiguous with %s', (_, line) => {
     expect(read(line)).toBe('ambiguous');
   });
 
-  it('is one of several', () => {
+  it('is ambiguous when it is one of several', () => {
     expect(read('a=1', 'tenant=v')).toBe('ambiguous');
   });
 });
 
 describe('several Cookie fields', () => {
-  it('become one, as a server joins them', () => {
+  it('are joined into one, as a server joins them', () => {
     const fields = ['A', '1', 'cookie', 'a=1', 'B', '2', 'Cookie', 'b=2'];
     expect(withOneCookie(fields)).toEqual(['A', '1', 'cookie', 'a=1; b=2', 'B', '2']);
     const one = ['Cookie', 'a=1'];
@@ -80,7 +80,7 @@ describe('several Cookie fields', () => {
   });
 });
 
-describe('requests that bypass the cache', () => {
+describe('a request bypasses the cache or not', () => {
   const rules = (bypass: { cookies?: string[]; headers?: string[] }, cookies: string[] = []) =>
     policy({
       bypass: { cookies: [], headers: [], ...bypass },
@@ -88,21 +88,21 @@ describe('requests that bypass the cache', () => {
     });
 
   it.each([
-    ['bears such a cookie', ['Cookie', 'a=1; session=x'], 'bypass-cookie'],
-    ['bears an empty one', ['Cookie', 'session='], 'bypass-cookie'],
-    ['may bear one', ['Cookie', 'a="; session=x'], 'ambiguous-cookies'],
-    ['may bear one by a name that is decoded', ['Cookie', '+session=x'], 'ambiguous-cookies'],
-    ['may bear one by another case', ['Cookie', 'SESSION=x'], 'ambiguous-cookies'],
+    ['has a listed cookie', ['Cookie', 'a=1; session=x'], 'bypass-cookie'],
+    ['has an empty listed cookie', ['Cookie', 'session='], 'bypass-cookie'],
+    ['may have a listed cookie', ['Cookie', 'a="; session=x'], 'ambiguous-cookies'],
+    ['may have a listed cookie by a decoded name', ['Cookie', '+session=x'], 'ambiguous-cookies'],
+    ['may have a listed cookie in another case', ['Cookie', 'SESSION=x'], 'ambiguous-cookies'],
     ['bears others', ['Cookie', 'a=1; b="'], null],
     ['bears none', [], null],
-    ['bears such a field', ['X-User', '1'], 'bypass-header'],
-    ['bears one that an origin reads as it', ['X_User', '1'], 'bypass-header'],
-    ['takes one away again', ['X-User', '1', 'Connection', 'X-User'], 'connection'],
-  ])('one that %s', (_, fields, reason) => {
+    ['has a listed field', ['X-User', '1'], 'bypass-header'],
+    ['has a field that an origin reads as a listed one', ['X_User', '1'], 'bypass-header'],
+    ['removes a listed field by Connection', ['X-User', '1', 'Connection', 'X-User'], 'connection'],
+  ])('when it %s', (_, fields, reason) => {
     expect(decideBypass(fields, rules({ cookies: ['session'], headers: ['x-user'] }))).toBe(reason);
   });
 
-  it('are those with an ambiguous Cookie, only where a cookie is in the key', () => {
+  it('when its Cookie is ambiguous, only where a cookie is in the key', () => {
     expect(decideBypass(['Cookie', 'a=b, tenant=evil'], rules({}, ['tenant']))).toBe('ambiguous-cookies');
     expect(decideBypass(['Cookie', 'a=b, tenant=evil'], rules({}))).toBe(null);
   });

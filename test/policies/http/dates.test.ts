@@ -27,11 +27,11 @@ describe('a date in the spelling of RFC 9110 §5.6.7', () => {
     'Sxt, 28 Nov 2026 11:06:13 GMT',
     'Sat, 28 Nxv 2026 11:06:13 GMT',
     '\u0153at, 28 Nov 2026 11:06:13 GMT',
-  ])('is none where a part is wrong: %s', (text) => {
+  ])('is invalid where a part is wrong: %s', (text) => {
     expect(parseHttpDate(text, 0)).toBeNull();
   });
 
-  it('may state the last day of a long month, and a leap second', () => {
+  it('may be the last day of a long month, or a leap second', () => {
     expect(parseHttpDate('Thu, 29 Feb 2024 23:59:59 GMT', 0)).toBe(Date.UTC(2024, 1, 29, 23, 59, 59));
     expect(parseHttpDate('Sat, 31 Dec 2016 23:59:60 GMT', 0)).toBe(Date.UTC(2016, 11, 31, 23, 59, 59));
   });

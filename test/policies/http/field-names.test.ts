@@ -2,21 +2,21 @@ import { describe, expect, it } from 'vitest';
 import { decideFieldNames, hasFieldLike, nameForm } from '../../../policies/http/field-names.ts';
 import { originFields } from '../../../policies/http/forwarding.ts';
 
-describe('the fields that a request is considered to have', () => {
+describe('fields that a request is considered to have', () => {
   const SENT = ['Host', 'a', 'X_Forwarded_Host', 'evil', 'X-Kept', '1', 'X.Tenant', 'b', '_', 'c'];
 
-  it('are only those of letters, digits and hyphens with drop; others are counted', () => {
+  it('are, with drop, only those named by letters, digits and hyphens; others are counted', () => {
     expect(decideFieldNames(SENT, 'drop')).toEqual({ fields: ['Host', 'a', 'X-Kept', '1'], dropped: 3 });
     const plain = ['Host', 'a', 'DNT', '1'];
     expect(decideFieldNames(plain, 'drop')).toEqual({ fields: plain, dropped: 0 });
     expect(decideFieldNames(plain, 'drop').fields).toBe(plain);
   });
 
-  it('are all with keep', () => {
+  it('are all of its fields with keep', () => {
     expect(decideFieldNames(SENT, 'keep')).toEqual({ fields: SENT, dropped: 0 });
   });
 
-  it('are compared as an origin may read them', () => {
+  it('are compared by names as an origin may read them', () => {
     expect(nameForm('X_Forwarded.Host')).toBe('x-forwarded-host');
     expect(nameForm('ETag')).toBe('etag');
     expect(hasFieldLike(['X_User', '1'], 'x-user')).toBe(true);
@@ -24,7 +24,7 @@ describe('the fields that a request is considered to have', () => {
   });
 });
 
-describe("proxies' fields that the origin is sent", () => {
+describe("proxies' fields that are sent to the origin", () => {
   const TOLD = [
     'X-Real-IP',
     '10.0.0.1',
@@ -50,17 +50,17 @@ describe("proxies' fields that the origin is sent", () => {
     return fields.filter((name, i) => i % 2 === 0 && (TOLD.includes(name) || OWN.includes(name)));
   };
 
-  it('are none of untrusted peers, whether the response may be stored or not', () => {
+  it('are none from untrusted peers, whether or not the response may be stored', () => {
     expect(sent(false, 'origin')).toEqual([]);
     expect(sent(false, 'client')).toEqual([]);
   });
 
-  it('are those of trusted proxies, without host and scheme where the origin does not see them', () => {
+  it('are those from trusted proxies, without host and scheme where the origin does not see them', () => {
     expect(sent(true, 'client')).toEqual(['X-Real-IP', 'X-Forwarded-User', 'X-Forwarded-Port', 'X-Host']);
     expect(sent(true, 'origin')).toEqual(['X-Real-IP', 'X-Forwarded-User']);
   });
 
-  it("are those in the route's key", () => {
+  it("include those in the route's key", () => {
     expect(sent(false, 'origin', ['x-real-ip', 'x-original-url'])).toEqual(['X-Real-IP', 'X-Original-URL']);
   });
 });

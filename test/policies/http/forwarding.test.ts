@@ -39,8 +39,8 @@ const SPOOFED = [
   'for=10.0.0.1;host=evil.example;proto=https',
 ];
 
-describe('RFC 9110 §7.6.1 end-to-end fields', () => {
-  it('RFC 9110 §7.6.1 removes the fields of this hop and those that Connection names, in any case', () => {
+describe('end-to-end fields', () => {
+  it('RFC 9110 §7.6.1: exclude fields of this hop and those that Connection names, in any case', () => {
     const fields = [
       'connection',
       'Foo',
@@ -58,7 +58,7 @@ describe('RFC 9110 §7.6.1 end-to-end fields', () => {
     expect(endToEnd(fields)).toEqual(['Baz', '3']);
   });
 
-  it('RFC 9110 §7.6.1 does not let Connection remove fields that the message needs', () => {
+  it('RFC 9110 §7.6.1: include fields that the message needs, even if Connection names them', () => {
     const fields = ['Connection', 'Authorization, Host', 'Authorization', 'x', 'Host', 'h'];
     expect(endToEnd(fields)).toEqual(['Authorization', 'x', 'Host', 'h']);
   });
@@ -67,7 +67,7 @@ describe('RFC 9110 §7.6.1 end-to-end fields', () => {
 const extended = (value: string) => sent(['Forwarded', value], 'client', { trusted: true })('forwarded');
 
 describe('forwarding fields about the client', () => {
-  it('replaces those of an untrusted client', () => {
+  it('replace those of an untrusted client', () => {
     const value = sent(SPOOFED);
     expect(value('x-forwarded-for')).toBe('192.0.2.1');
     expect(value('x-forwarded-proto')).toBe('http');
@@ -76,7 +76,7 @@ describe('forwarding fields about the client', () => {
     expect(value('host')).toBe('shop.example');
   });
 
-  it('extends those of a trusted proxy', () => {
+  it('extend those of a trusted proxy', () => {
     const value = sent(
       ['X-Forwarded-For', '203.0.113.9', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'www.example'],
       'client',
@@ -88,7 +88,7 @@ describe('forwarding fields about the client', () => {
     expect(value('host')).toBe('www.example');
   });
 
-  it('RFC 7239 extends Forwarded of a trusted proxy, and drops a malformed one', () => {
+  it('RFC 7239: extend Forwarded of a trusted proxy, and drop a malformed one', () => {
     const own = 'for=192.0.2.1;proto=https;host=a.example';
     expect(extended('For="[2001:db8::1]:4711";Proto=https;Host=a.example')).toBe(
       `for="[2001:db8::1]:4711";proto=https;host=a.example, ${own}`,
@@ -110,18 +110,18 @@ describe('forwarding fields about the client', () => {
     }
   });
 
-  it('writes IPv6 in brackets, and IPv4 as such', () => {
+  it('have IPv6 in brackets, and IPv4-mapped addresses as IPv4', () => {
     expect(sent([], 'origin', { remoteAddress: '2001:db8::1' })('forwarded')).toBe('for="[2001:db8::1]"');
     expect(sent([], 'origin', { remoteAddress: '::ffff:192.0.2.7' })('x-forwarded-for')).toBe('192.0.2.7');
   });
 
-  it('RFC 9110 §7.6.3 appends to Via', () => {
+  it('RFC 9110 §7.6.3: include Via, which is appended to', () => {
     expect(sent([])('via')).toBe('1.1 weir');
     expect(sent(['Via', '1.0 a', 'via', '1.1 b'])('via')).toBe('1.0 a, 1.1 b, 1.1 weir');
     expect(sent(['Via', '1.1 a'], 'client', { version: '1.0' })('via')).toBe('1.1 a, 1.0 weir');
   });
 
-  it('RFC 9110 §10.1.1 and §11.7.1 does not forward fields that are meant for it', () => {
+  it('RFC 9110 §10.1.1 and §11.7.1: leave out fields that are meant for Weir', () => {
     const value = sent([
       'Expect',
       '100-continue',
@@ -140,7 +140,7 @@ describe('forwarding fields about the client', () => {
     ]);
   });
 
-  it('uses scheme and host of trusted proxies only, if well-formed', () => {
+  it('take scheme and host from trusted proxies only, if well-formed', () => {
     expect(clientSite(client(SPOOFED))).toEqual({ scheme: 'http', authority: 'shop.example' });
     expect(clientSite(client(SPOOFED, { trusted: true }))).toEqual({
       scheme: 'https',
@@ -156,7 +156,7 @@ describe('forwarding fields about the client', () => {
   });
 });
 
-describe('RFC 9110 §7.6.2 Max-Forwards', () => {
+describe('Max-Forwards', () => {
   it.each([
     ['TRACE', '0', { kind: 'answer' }],
     ['OPTIONS', '0', { kind: 'answer' }],
@@ -165,22 +165,22 @@ describe('RFC 9110 §7.6.2 Max-Forwards', () => {
     ['GET', '0', { kind: 'none' }],
     ['OPTIONS', 'x', { kind: 'none' }],
     ['OPTIONS', '-1', { kind: 'none' }],
-  ])('RFC 9110 §7.6.2 %s with %s', (method, value, expected) => {
+  ])('RFC 9110 §7.6.2: is decided for %s with %s', (method, value, expected) => {
     expect(decideMaxForwards(method, ['Max-Forwards', value])).toEqual(expected);
   });
 
-  it('RFC 9110 §7.6.2 without the field there is no limit', () => {
+  it('RFC 9110 §7.6.2: sets no limit when the field is absent', () => {
     expect(decideMaxForwards('TRACE', [])).toEqual({ kind: 'none' });
   });
 });
 
-describe('RFC 9110 §7.6.3 Via', () => {
+describe('Via', () => {
   const through = (times: number, entry = '1.1 weir') => [
     'Via',
     Array.from({ length: times }, () => entry).join(', '),
   ];
 
-  it('RFC 9110 §7.6.3 detects a loop', () => {
+  it('RFC 9110 §7.6.3: detects a loop', () => {
     expect(isLooping([])).toBe(false);
     expect(isLooping(through(4))).toBe(false);
     expect(isLooping(through(5))).toBe(true);
@@ -188,7 +188,7 @@ describe('RFC 9110 §7.6.3 Via', () => {
   });
 
   it.each(['1.1 weird', '1.1 other', 'weir', '1.1 other (1.1 weir)'])(
-    'RFC 9110 §7.6.3 %s is another proxy',
+    'RFC 9110 §7.6.3: does not count %s, which is another proxy',
     (entry) => {
       expect(isLooping(through(20, entry))).toBe(false);
     },
@@ -221,7 +221,7 @@ describe("the two forms of a trusted proxy's fields", () => {
       'a host where the standard form has none',
       ['X-Forwarded-Host', 'evil.example', 'Forwarded', 'for=192.0.2.9'],
     ],
-  ])('contradicts itself by %s', (_, fields) => {
+  ])('conflict when they have %s', (_, fields) => {
     expect(conflict(fields)).toBe(true);
     expect(conflict(fields, { trusted: false })).toBe(false);
     expect(conflict(fields, { forwarding: 'forwarded' })).toBe(false);
@@ -234,20 +234,20 @@ describe("the two forms of a trusted proxy's fields", () => {
       'the same in other spellings',
       [...X, 'Forwarded', 'for="192.0.2.9:4711";proto=HTTPS;host="Shop.Example.:443"'],
     ],
-    ['an address of IPv6', ['X-Forwarded-For', '2001:DB8::1', 'Forwarded', 'for="[2001:db8::1]:80"']],
+    ['an IPv6 address', ['X-Forwarded-For', '2001:DB8::1', 'Forwarded', 'for="[2001:db8::1]:80"']],
     [
-      'an address of IPv6 in another spelling',
+      'an IPv6 address in another spelling',
       ['X-Forwarded-For', '2001:db8:0:0::1', 'Forwarded', 'for="[2001:0DB8::1]"'],
     ],
     [
-      'an address of IPv4 within IPv6',
+      'an IPv4 address within IPv6',
       ['X-Forwarded-For', '::ffff:192.0.2.9', 'Forwarded', 'for="[::FFFF:c000:209]"'],
     ],
     ['a client that one form hides', [...X, 'Forwarded', 'for=_hidden;host=shop.example']],
-    ['one form alone', ['Forwarded', 'host=other.example']],
-    ['the other form alone', X],
-    ['a form that is malformed', [...X, 'Forwarded', 'host="evil']],
-  ])('does not by %s', (_, fields) => {
+    ['only Forwarded', ['Forwarded', 'host=other.example']],
+    ['only X-Forwarded-*', X],
+    ['a malformed form', [...X, 'Forwarded', 'host="evil']],
+  ])('do not conflict when they have %s', (_, fields) => {
     expect(conflict(fields)).toBe(false);
   });
 

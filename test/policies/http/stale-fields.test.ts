@@ -11,7 +11,7 @@ describe('RFC 9111 §4.2: fields of a response that is served stale', () => {
     ['max-age', ['Cache-Control', 'max-age=600'], ['Age', '600']],
     ['the longest of several', ['Cache-Control', 'max-age=60, s-maxage=900'], ['Age', '900']],
     ['several lines', ['Cache-Control', 'max-age=60', 'cache-control', 'max-age=700'], ['Age', '700']],
-    ['values that differ', ['Cache-Control', 'max-age=0, max-age=300'], [...NO_GUESS, 'Age', '300']],
+    ['conflicting values', ['Cache-Control', 'max-age=0, max-age=300'], [...NO_GUESS, 'Age', '300']],
     ['s-maxage alone', ['Cache-Control', 's-maxage=900'], [...NO_GUESS, 'Age', '900']],
     [
       'a targeted field',
@@ -31,7 +31,7 @@ describe('RFC 9111 §4.2: fields of a response that is served stale', () => {
     ['Expires', ['Expires', inSeconds(500)], ['Age', '500']],
     ['an Expires that no Age reaches', ['Expires', FAR], [...NO_GUESS, 'Age', '2147483648']],
     ['white space in a directive', ['Cache-Control', 'max-age = 600'], [...NO_GUESS, 'Age', '600']],
-    ['a comma left out', ['Cache-Control', 'public max-age=600'], [...NO_GUESS, 'Age', '600']],
+    ['a missing comma', ['Cache-Control', 'public max-age=600'], [...NO_GUESS, 'Age', '600']],
     [
       'a targeted field without a lifetime',
       ['Cache-Control', 'max-age=600', 'CDN-Cache-Control', 'public'],
@@ -42,7 +42,7 @@ describe('RFC 9111 §4.2: fields of a response that is served stale', () => {
     ['a lifetime of 0', ['Cache-Control', 'max-age=0'], ['Age', '42']],
     ['a shorter lifetime', ['Cache-Control', 'max-age=10'], ['Age', '42']],
     ['a very long lifetime', ['Cache-Control', 'max-age=99999999999'], ['Age', '2147483648']],
-  ])('%s', (_, sent, fields) => {
+  ])('are made for %s', (_, sent, fields) => {
     expect(staleFields(sent, DATE_MS, 42)).toEqual(fields);
   });
 });

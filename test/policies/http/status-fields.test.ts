@@ -11,8 +11,8 @@ import type { RouteCacheConfig } from '../../../policies/config/config.ts';
 import { policy, stored } from '../../rfc9111/given.ts';
 import { fc } from '../../support/properties.ts';
 
-describe('RFC 9211 Cache-Status', () => {
-  it('RFC 9211 §2 states how the request was handled', () => {
+describe('Cache-Status', () => {
+  it('RFC 9211 §2: states how the request was handled', () => {
     expect(cacheStatus({ hit: true, ttlSeconds: 12.1 })).toBe('weir; hit; ttl=13');
     expect(cacheStatus({ hit: true, ttlSeconds: -1.5 })).toBe('weir; hit; ttl=-1');
     expect(cacheStatus({ hit: true, ttlSeconds: -0.5 })).toBe('weir; hit; ttl=0');
@@ -25,7 +25,7 @@ describe('RFC 9211 Cache-Status', () => {
     expect(cacheStatus({ fwd: 'miss', detail: 'two words' })).toBe('weir; fwd=miss; detail="two words"');
   });
 
-  it('RFC 9211 §2.7 has the key without values of fields and cookies', () => {
+  it('RFC 9211 §2.7: has the key without values of fields and cookies', () => {
     const keyWith = (secret: string) =>
       withKey(
         {},
@@ -38,7 +38,7 @@ describe('RFC 9211 Cache-Status', () => {
     expect(keyWith('one')).not.toBe(keyWith('two'));
   });
 
-  it('RFC 9211 §2 is a structured field whatever the key and the detail', () => {
+  it('RFC 9211 §2: is a structured field whatever the key and the detail', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (key, detail) => {
         const [[, parameters]] = parseList(cacheStatus({ fwd: 'miss', key, detail })) as [
@@ -50,8 +50,8 @@ describe('RFC 9211 Cache-Status', () => {
   });
 });
 
-describe('RFC 9209 Proxy-Status', () => {
-  it('RFC 9209 §2 states the error', () => {
+describe('Proxy-Status', () => {
+  it('RFC 9209 §2: states the error', () => {
     expect(
       proxyStatus({ error: 'connection_refused', nextHop: 'shop', receivedStatus: 502, details: 'a "b"' }),
     ).toBe(
@@ -84,7 +84,10 @@ describe('fields for the CDN', () => {
     expect(downstreamFields(FIELDS, downstreamPolicy(null, null, false))).not.toContain('Surrogate-Key');
   });
 
-  /** The Age sent for a response received with an Age of 7, whose lifetime here is `lifetimeSeconds`. */
+  /**
+   * The Age sent for a response that was received with an Age of 7 and has the lifetime `lifetimeSeconds`
+   * here.
+   */
   const ageOf = (route: RouteCacheConfig, ageSeconds: number, lifetimeSeconds: number) => {
     const meta = stored(['Cache-Control', 'max-age=60', 'Age', '7'], { policy: route });
     const sentFields = downstreamFields(meta.fields, route);
@@ -93,7 +96,7 @@ describe('fields for the CDN', () => {
   };
   const fixed = (ttlMs: number) => policy({ freshness: 'fixed', ttlMs });
 
-  it("count the time in this cache by the response's own lifetime, and with one for the CDN alone", () => {
+  it("count the time in this cache for the response's own lifetime, and also with one for the CDN alone", () => {
     expect(ageOf(policy(), 30, 60)).toBe(30);
     expect(ageOf(downstreamPolicy(null, 'max-age=600'), 30, 60)).toBe(30);
     expect(ageOf(downstreamPolicy(null, 'max-age=600'), 3, 60)).toBe(3);
