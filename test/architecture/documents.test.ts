@@ -1,4 +1,7 @@
-/** Files, metrics and log events that the documents name exist, drawings match the code, and decisions have one form. */
+/**
+ * Tests that files, metrics and log events in the documents exist, that drawings match the code, and that
+ * decisions have one form.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -86,13 +89,13 @@ describe('documents', () => {
 describe('decisions', () => {
   const names = readdirSync(join(ROOT, 'docs/decisions')).filter((name) => name !== 'README.md');
 
-  it('say when, what and why, in one form', () => {
+  it('say when, what and why in the same form', () => {
     const form =
       /^# .+\n\n\d{4}-\d\d-\d\d · .+\n\n\*\*Decided\.\*\* [^]+\n\n\*\*Because\.\*\* [^]+?\n(\n\*\*Rejected\.\*\* [^]+?\n)?(\n\*\*Reopens\.\*\* [^]+?\n)?$/;
     expect(names.filter((name) => !form.test(read(`docs/decisions/${name}`)))).toEqual([]);
   });
 
-  it('stand in the index, with title and date', () => {
+  it('are in the index, with title and date', () => {
     const index = read('docs/decisions/README.md');
     const missing = names.filter((name) => {
       const [title, , date] = read(`docs/decisions/${name}`).split('\n');
@@ -102,7 +105,7 @@ describe('decisions', () => {
   });
 });
 
-describe('the drawing of modules in docs/architecture.md', () => {
+describe('the diagram of modules in docs/architecture.md', () => {
   const page = read('docs/architecture.md').split('<!-- modules -->')[1]!;
   const drawn = page.slice(0, page.indexOf('\n## '));
 
@@ -117,8 +120,8 @@ describe('the drawing of modules in docs/architecture.md', () => {
   });
 });
 
-describe('the drawings of machines in docs/architecture.md', () => {
-  /** Each state that is drawn with those that follow it. */
+describe('the diagrams of machines in docs/architecture.md', () => {
+  /** Each state of the diagram with the states that follow it. */
   function drawn(name: string): Record<string, string[]> {
     const [, after] = read('docs/architecture.md').split(`<!-- ${name} -->`);
     const block = after!.slice(0, after!.indexOf('```\n\n'));
@@ -144,14 +147,14 @@ describe('the drawings of machines in docs/architecture.md', () => {
   });
 });
 
-/** What the first group of the pattern matches. */
+/** The texts that the first group of the pattern matches. */
 function allOf(text: string, pattern: RegExp): string[] {
   return Array.from(text.matchAll(pattern), ([, group]) => group!);
 }
 
-/** Of the imports that are allowed, those that do not follow from others. */
+/** The allowed imports that do not follow from other allowed imports. */
 function directImports(): string[] {
-  // The table's order is such that what a module imports comes before it.
+  // In the table each module comes after those that it imports.
   const reached = new Map<string, Set<string>>();
   for (const [module, below] of Object.entries(MODULES)) {
     const further = below.flatMap((next) => Array.from(reached.get(next)!));

@@ -1,4 +1,4 @@
-/** Regular expressions and readers of fields, as the source has them. */
+/** Tests of the regular expressions and the readers of fields in the source. */
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { analyse } from 'scslre';
@@ -40,7 +40,7 @@ function* nodesOf(value: unknown): Generator<Node> {
   for (const child of Object.values(value)) yield* nodesOf(child);
 }
 
-/** What makes an expression take more than linear time; empty: nothing. */
+/** The reasons why an expression takes more than linear time; empty if it does not. */
 function faultsOf({ source, flags }: Expression): string[] {
   return analyse({ source, flags }).reports.map(({ type, character }) => `${type} at ${character.pick}`);
 }
@@ -53,7 +53,7 @@ function literalsOf(program: Node): Expression[] {
 }
 
 describe('regular expressions', () => {
-  it('take linear time: no two quantifiers that follow or hold each other can take the same characters', () => {
+  it('take linear time: no two adjacent or nested quantifiers can match the same characters', () => {
     const wrong = sources.flatMap(([path, program]) =>
       literalsOf(program).flatMap((expression) => {
         const faults = faultsOf(expression);
@@ -63,14 +63,14 @@ describe('regular expressions', () => {
     expect(wrong).toEqual([]);
   });
 
-  /** Made of constants: of lengths that are bounded, or of what the configuration holds. */
+  /** Files that compose expressions from constants of bounded length or from values of the configuration. */
   const COMPOSED: ReadonlySet<string> = new Set([
     'policies/config/units.ts',
     'policies/http/dates.ts',
     'proxy/runtime/process-memory.ts',
   ]);
 
-  it('are literals, which the test above can read', () => {
+  it('are literals, so that the test above can read them', () => {
     const wrong = sources.flatMap(([path, program]) =>
       [...nodesOf(program)]
         .filter(({ type }) => type === 'NewExpression' || type === 'CallExpression')
@@ -80,16 +80,19 @@ describe('regular expressions', () => {
     expect(wrong).toEqual([]);
   });
 
-  it.each([/^(a+)+$/, /a*b?a*c/, /^[^;]*?[ \t]*;$/, /=+$/])('%s would be found', (expression) => {
-    expect(faultsOf(expression)).not.toEqual([]);
-  });
+  it.each([/^(a+)+$/, /a*b?a*c/, /^[^;]*?[ \t]*;$/, /=+$/])(
+    'are found where they take more than linear time: %s',
+    (expression) => {
+      expect(faultsOf(expression)).not.toEqual([]);
+    },
+  );
 });
 
 describe('fields', () => {
-  /** Trims segments of decoded paths, as origins do. */
+  /** Files that trim segments of decoded paths, as origins do. */
   const OF_PATHS: ReadonlySet<string> = new Set(['policies/key.ts']);
 
-  it('are trimmed of the white space of HTTP alone, not of bytes that end characters', () => {
+  it("are trimmed only of HTTP's white space, because other white space may be the end of a character", () => {
     const wrong = sources.flatMap(([path, program]) =>
       [...nodesOf(program)]
         .filter(
@@ -101,7 +104,7 @@ describe('fields', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('that anything reads by name are those that the test of linear time grows', () => {
+  it('that are read by name are among those that the test of linear time grows', () => {
     const readers = new Set([
       'fieldValue',
       'fieldValues',

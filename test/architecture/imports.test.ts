@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** Each layer and what it may import from, beside itself. */
+/** Each layer and the other layers that it may import. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   policies: [],
   'origin-adapters': ['policies'],
@@ -14,7 +14,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   test: ['policies', 'origin-adapters', 'proxy', 'bench'],
 };
 
-/** Packages and built-in modules that touch nothing outside the process and start nothing. */
+/** Packages and built-in modules that use nothing outside the process and start nothing. */
 const PURE: ReadonlySet<string> = new Set([
   'ipaddr.js',
   'structured-headers',
@@ -25,7 +25,7 @@ const PURE: ReadonlySet<string> = new Set([
   'node:path',
 ]);
 
-/** Clocks, timers, chance and the process's surroundings: given to decisions, never taken by them. */
+/** Clocks, timers, randomness and the process's environment. Policies get these as arguments. */
 const IMPURE =
   /\b(?:Date\.now|new Date\(\)|performance\.|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|process\.|console\.|await |async |Promise\b|fetch\()/;
 
@@ -47,7 +47,7 @@ async function filesOf(layer: string): Promise<SourceFile[]> {
   );
 }
 
-/** Static and dynamic imports, re-exports and types alike. */
+/** Static and dynamic imports, re-exports and imports of types. */
 function importsOf(text: string): string[] {
   return [...text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)(['"])([^'"\n]+)\1/g)].map((found) => found[2]!);
 }
@@ -61,7 +61,7 @@ function layerOf(file: SourceFile, specifier: string): string {
 }
 
 describe.each(Object.entries(LAYERS))('%s', (layer, below) => {
-  it(`imports from ${['itself', ...below].join(', ')} alone`, async () => {
+  it(`imports only from ${['itself', ...below].join(', ')}`, async () => {
     const files = await filesOf(layer);
     const wrong = files.flatMap((file) =>
       file.imports
@@ -97,7 +97,7 @@ describe('policies', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('use no clock, timer, chance, promise or surroundings', async () => {
+  it('use no clock, timer, randomness, promise or environment', async () => {
     const wrong = (await filesOf('policies')).flatMap((file) => {
       const found = IMPURE.exec(file.code);
       return found === null ? [] : [`${file.path} uses ${found[0]}`];
@@ -106,8 +106,8 @@ describe('policies', () => {
   });
 });
 
-describe('the reading of imports', () => {
-  it('finds every kind', () => {
+describe('the reader of imports', () => {
+  it('finds every kind of import', () => {
     const text = `import a from './a.ts';
 import type { B } from "./b.ts";
 import {

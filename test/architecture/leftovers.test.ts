@@ -5,7 +5,10 @@ import { expect, it } from 'vitest';
 
 const SUPPORT = fileURLToPath(new URL('../support/end-with-tests.ts', import.meta.url));
 
-/** Starts two children that hold its standard output, lets one of them end, stops the other, and dies. */
+/**
+ * Starts two child processes that hold its standard output. Lets one end, stops the other (SIGSTOP), and
+ * kills itself.
+ */
 const TESTS = `
   import { spawn } from 'node:child_process';
   import { once } from 'node:events';
@@ -22,13 +25,13 @@ const TESTS = `
   process.stdout.write('started', () => process.kill(process.pid, 'SIGKILL'));
 `;
 
-it('what tests have started ends with them, even if they are killed and it was stopped', async () => {
+it('child processes of the tests end with them, even if the tests are killed and the child is stopped', async () => {
   const tests = spawn(process.execPath, ['--input-type=module', '--eval', TESTS], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const told = tests.stdout.setEncoding('utf8').toArray();
+  const output = tests.stdout.setEncoding('utf8').toArray();
   await once(tests, 'exit');
   expect(tests.signalCode).toBe('SIGKILL');
-  // Ends when nobody holds it any more.
-  expect((await told).join('')).toBe('started');
+  // The output ends when no process holds it any more.
+  expect((await output).join('')).toBe('started');
 });

@@ -1,4 +1,4 @@
-/** The modules of `proxy/` and the order of their imports, as `docs/architecture.md` draws it. */
+/** Tests the modules of `proxy/` and the order of their imports, as `docs/architecture.md` draws it. */
 import { readFile, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -47,7 +47,7 @@ function allowedFor(importer: string): readonly string[] {
 const imports = sources.flatMap(([path, text]) => importsOf(path, text));
 
 describe('the modules of proxy/', () => {
-  it('are those of the table', () => {
+  it('are those in the table', () => {
     const found = new Set(sources.map(([path]) => moduleOf(path)).filter((module) => module !== null));
     expect([...found].toSorted()).toEqual([...Object.keys(MODULES), ...LEAVES, FACE.file].toSorted());
   });
@@ -70,7 +70,7 @@ describe('the modules of proxy/', () => {
     expect(unused).toEqual([]);
   });
 
-  it('form no circle', () => {
+  it('have no import cycle', () => {
     const order = Object.keys(MODULES);
     const upward = Object.entries(MODULES).flatMap(([module, allowed]) =>
       allowed
@@ -81,7 +81,7 @@ describe('the modules of proxy/', () => {
   });
 });
 
-/** The names under which a file exports types, but for those that it exports again under the name that they have. */
+/** The names of the types that a file exports, except types that it re-exports under their own names. */
 function exportedTypes(text: string): string[] {
   const declared = text.matchAll(
     /^export (?:default )?(?:declare )?(?:abstract )?(?:const )?(?:class|interface|type|enum) (\w+)/gm,
@@ -124,7 +124,7 @@ describe('exported types', () => {
     ]);
   });
 
-  it('share no name', async () => {
+  it('have different names', async () => {
     const all = [...sources, ...(await sourcesOf('policies')), ...(await sourcesOf('origin-adapters'))];
     const places = new Map<string, string[]>();
     for (const [path, text] of all) {

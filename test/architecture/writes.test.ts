@@ -1,18 +1,18 @@
-/** The folders of `proxy/writes/` and the order of their imports. */
+/** Tests the order of imports between the folders of `proxy/writes/`. */
 import { readFile, readdir } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { expect, it } from 'vitest';
 
 const WRITES = join(import.meta.dirname, '../../proxy/writes');
 
-/** What is durable knows neither how it is delivered nor who waits beside it. */
+/** The journal knows neither the delivery of its writes nor the requests that wait for them. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   journal: ['journal'],
   delivery: ['delivery', 'journal'],
   through: ['through', 'journal'],
 };
 
-it.each(Object.entries(MAY_IMPORT))('%s imports nothing of writes but %j', async (folder, allowed) => {
+it.each(Object.entries(MAY_IMPORT))('%s imports only %j of proxy/writes', async (folder, allowed) => {
   const names = await readdir(join(WRITES, folder));
   const imported = await Promise.all(
     names.map(async (name) => {

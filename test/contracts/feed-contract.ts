@@ -7,13 +7,13 @@ import { FeedFollower } from './feed-follower.ts';
 import { readFeed, type FeedReader } from './feed-reader.ts';
 
 /**
- * The tests that every feed must pass with a real server. `describeFeed` runs them; a harness starts the server,
- * makes changes and causes faults. What a type of feed can't do by its nature is listed in `cannot` with the
- * reason, and is not tested.
+ * The tests that every feed must pass with a real server. `describeFeed` runs them; a harness starts the
+ * server, makes changes and causes faults. `cannot` lists what a type of feed can't do, with the reason; that
+ * is not tested.
  */
 export interface FeedHarness {
   readonly adapter: FeedAdapter;
-  /** Why this suite can't run here (a program is not installed); null: it can. */
+  /** Why this suite can't run here (a program is not installed); null if it can. */
   readonly skip: string | null;
   /** Starts the server with an empty stream. Called once for each test. */
   start(): Promise<FeedService>;
@@ -60,7 +60,8 @@ export interface PublishedRow {
 }
 
 /**
- * The basis of feeds' timeouts and of the runner's detection of stalls: longer than pauses of a busy machine.
+ * The basis of feeds' timeouts and of the runner's detection of stalls. It is longer than pauses of a busy
+ * machine.
  */
 export const contractMaxSilenceMs = 6_000;
 
@@ -144,7 +145,7 @@ function describeResuming(scene: Scene, adapter: FeedAdapter): void {
     expect(idsOf(events.slice(0, head))).toEqual(ids);
   });
 
-  it('orders its positions, also as they are shown', async () => {
+  it('orders its positions, also as operators see them', async () => {
     const service = await scene.start();
     const reader = await scene.attach();
     await service.publish(Array.from({ length: 12 }, (_, i) => [{ id: String(i) }]));
@@ -175,7 +176,7 @@ function describeGaps(scene: Scene): void {
       const after = changesOf(await first.until((events) => idsOf(events).length >= 3))[0]!.position;
       await first.stop();
       await service[harm]!();
-      // As many as before, so that the old position exists again if positions are plain numbers.
+      // As many changes as before, so that the old position exists again if positions are plain numbers.
       await service.publish([[{ id: '4' }], [{ id: '5' }], [{ id: '6' }]]);
 
       const second = scene.read(after);
@@ -202,11 +203,11 @@ function describeGaps(scene: Scene): void {
   }
 }
 
-/** More than are lost, so that the old position exists again if positions are plain numbers. */
+/** More rows than are lost, so that the old position exists again if positions are plain numbers. */
 const otherRows = Array.from({ length: 8 }, (_, i) => [{ id: `other-${i}` }]);
 
 function describeRestoring(scene: Scene): void {
-  it('finds a gap before anything else when an older copy was restored beneath a stopped Weir and written on', async () => {
+  it('finds a gap before anything else when an older copy was restored and written to while Weir was stopped', async () => {
     const service = await scene.start();
     const first = await scene.attach();
     await service.publish([[{ id: '1' }], [{ id: '2' }]]);
@@ -233,7 +234,7 @@ function describeRestoring(scene: Scene): void {
     expect(resumed.filter((event) => event.kind === 'gap')).toEqual([]);
   });
 
-  it('finds a gap when an older copy was restored beneath a running Weir and written on, and continues', async () => {
+  it('finds a gap when an older copy was restored and written to while Weir was running, and continues', async () => {
     const service = await scene.start();
     await service.publish([[{ id: '1' }]]);
     await service.copy!();
@@ -247,7 +248,7 @@ function describeRestoring(scene: Scene): void {
     await follower.until(({ rows }) => rows.includes('4'));
   });
 
-  it('finds a gap when an older copy was restored although nothing had changed since the start', async () => {
+  it('finds a gap when an older copy was restored, although nothing had changed since the start', async () => {
     const service = await scene.start();
     await service.publish([[{ id: '1' }]]);
     await service.copy!();
@@ -341,7 +342,7 @@ function describeFlood(scene: Scene): void {
   const row = 'x'.repeat(64 * 1024);
   const rows = 512;
 
-  it('leaves a flood upstream while its reader waits, without loss', async () => {
+  it('leaves a flood of changes at the server while its reader waits, without loss', async () => {
     const service = await scene.start();
     const reader = await scene.attach();
     reader.pause();
@@ -408,7 +409,7 @@ class Scene {
     return follower;
   }
 
-  /** Weir's own runner on the feed, live. */
+  /** Weir's runner on the feed, live. */
   async follow(): Promise<FeedFollower> {
     const follower = this.followFrom(null);
     await follower.until(({ state }) => state === 'live');
@@ -442,7 +443,7 @@ export function idsOf(events: readonly FeedEvent[]): string[] {
   return transactionsOf(events).flat();
 }
 
-/** Of the transactions with rows. */
+/** The positions of the transactions with rows. */
 function positionsOf(events: readonly FeedEvent[]): string[] {
   return changesOf(events)
     .filter((event) => event.changes.length > 0)

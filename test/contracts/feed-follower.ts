@@ -5,7 +5,7 @@ import type { InvalidationSink, FeedInvalidation, FeedState } from '../../proxy/
 import { FeedRunner } from '../../proxy/feeds/runner.ts';
 import { systemFeedClock } from './feed-reader.ts';
 
-/** The real runner with an invalidation sink in memory: shows what Weir makes of a feed. */
+/** The real runner with an invalidation sink in memory. It shows how Weir interprets a feed's events. */
 export class FeedFollower {
   readonly applied: FeedInvalidation[] = [];
   readonly runner: FeedRunner;

@@ -7,7 +7,9 @@ describeFeed('sse', {
   adapter: sseFeed,
   skip: null,
   start,
-  cannot: { restore: "ids are the origin's own words: it has to say reset, which the other gaps show" },
+  cannot: {
+    restore: 'the origin makes the ids, so it has to send reset; the other tests of gaps cover that',
+  },
 });
 
 async function start(): Promise<FeedService> {

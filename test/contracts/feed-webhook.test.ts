@@ -4,14 +4,14 @@ import { signedDelivery, webhookSecret } from '../feeds/deliveries.ts';
 import { contractMaxSilenceMs, describeFeed, type FeedService } from './feed-contract.ts';
 import { testFeedDeps } from './feed-reader.ts';
 
-const noConnection = 'there is no connection: the sender comes to Weir';
+const noConnection = 'there is no connection: the sender connects to Weir';
 
 describeFeed('webhook', {
   adapter: webhookFeed,
   skip: null,
   start,
   cannot: {
-    resume: 'what was delivered is not sent again',
+    resume: 'messages are not sent again after their delivery',
     trim: noConnection,
     recreate: noConnection,
     restore: noConnection,

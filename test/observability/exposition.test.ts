@@ -66,7 +66,7 @@ async function linesOf(counters: RouteCounters, stats: WeirStats = STATS): Promi
 const hasPromtool = spawnSync('promtool', ['--version']).status === 0;
 
 describe('metrics', () => {
-  it.skipIf(!hasPromtool)('are clean to promtool (skipped where it is not installed)', async () => {
+  it.skipIf(!hasPromtool)("pass promtool's check (skipped where it is not installed)", async () => {
     const input = (await linesOf(new RouteCounters())).join('\n');
     const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' });
     expect(`${stdout}${stderr}`).toBe('');
@@ -84,7 +84,7 @@ describe('metrics', () => {
     expect(lines).toContain(`weir_responses_total{${route},status="2xx"} 1`);
   });
 
-  it('give durations as histograms of seconds, added up', async () => {
+  it('show durations as histograms of seconds, added up', async () => {
     const counters = new RouteCounters();
     const recorder = new SharedRecorder((part) => counters.take(1, part));
     recorder.request('a', 'hit', 'memory', 200, 0.5, 0);
@@ -101,7 +101,7 @@ describe('metrics', () => {
     expect(lines.some((line) => line.includes('kind="miss"'))).toBe(false);
   });
 
-  it('tell the state of the process and of its parts', async () => {
+  it('show the state of the process and of its parts', async () => {
     const lines = await linesOf(new RouteCounters());
     expect(lines).toContain('weir_info{version="0.1.0"} 1');
     expect(lines).toContain('weir_workers_replaced_total 1');
@@ -115,7 +115,7 @@ describe('metrics', () => {
     expect(lines.some((line) => line.startsWith('process_cpu_seconds_total '))).toBe(true);
   });
 
-  it('are silent on what there is not', async () => {
+  it('leave out what the configuration does not have', async () => {
     const lines = await linesOf(new RouteCounters());
     expect(lines.some((line) => line.startsWith('weir_disk_bytes'))).toBe(false);
     expect(lines.some((line) => line.startsWith('weir_feed_behind'))).toBe(false);

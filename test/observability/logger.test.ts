@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { accessLogTo, logTo } from '../../proxy/observability/logger.ts';
 
-/** Collects what is logged, each line parsed. */
+/** Collects the lines that are logged, parsed. */
 function collected() {
   const lines: Record<string, unknown>[] = [];
   return { lines, write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) };
@@ -23,7 +23,7 @@ const RECORD = {
 } as const;
 
 describe('the log', () => {
-  it('writes one line of JSON an event, with the time, the level in words and the thread', () => {
+  it('has one line of JSON for each event, with the time, the level in words and the thread', () => {
     const to = collected();
     const log = logTo(to, 'info', 'worker 1');
     log.warn({ event: 'worker-died', worker: 2 });
@@ -40,13 +40,13 @@ describe('the log', () => {
     ]);
   });
 
-  it('is silent when it is told so', () => {
+  it('is empty at the level silent', () => {
     const to = collected();
     logTo(to, 'silent', 'coordinator').fatal({ event: 'unheard' });
     expect(to.lines).toEqual([]);
   });
 
-  it('tells of a request in one line', () => {
+  it('has one line for a request', () => {
     const to = collected();
     accessLogTo(to, 'worker 0')(RECORD);
     expect(to.lines).toEqual([

@@ -5,7 +5,7 @@ import { OTHER_REASON, REASON_BYTES, REASONS } from '../../proxy/observability/r
 import { SharedRecorder, type RecorderPart } from '../../proxy/observability/shared-recorder.ts';
 import { RouteCounters } from '../../proxy/observability/route-counters.ts';
 
-/** A recorder whose parts go to these counters as those of one worker. */
+/** A recorder that adds its parts to these counters as one worker's. */
 function recorderOf(counters: RouteCounters, worker: number): SharedRecorder {
   return new SharedRecorder((part) => counters.take(worker, part));
 }
@@ -43,7 +43,7 @@ describe('counting in shared memory', () => {
     expect(read.get('b')!.requests.get('failed')).toEqual(new Map([['connection_refused', 1]]));
   });
 
-  it('puts durations into the first bucket that holds them, the bound included', () => {
+  it('puts durations into the first bucket that holds them, including its upper bound', () => {
     const counters = new RouteCounters();
     const recorder = recorderOf(counters, 1);
     for (const ms of [0, 0.5, 0.6, 10_000, 10_001]) recorder.request('a', 'hit', 'memory', 200, ms, 0);
@@ -70,7 +70,7 @@ describe('counting in shared memory', () => {
     expect([hit.buckets[1], miss.buckets[1]]).toEqual([kind === 'hit' ? 1 : 0, kind === 'miss' ? 1 : 0]);
   });
 
-  it('adds workers up, and keeps what one counted that has ended', () => {
+  it('adds workers up, and keeps the counts of workers that ended', () => {
     const counters = new RouteCounters();
     const [first, second] = [recorderOf(counters, 1), recorderOf(counters, 2)];
     first.request('a', 'miss', 'miss', 200, 1, 1);
@@ -93,7 +93,7 @@ describe('counting in shared memory', () => {
     expect(a.bytes.get('miss')).toBe(10);
   });
 
-  it('counts reasons beyond the bound as others', () => {
+  it('counts reasons beyond the limit as others', () => {
     const counters = new RouteCounters();
     const recorder = recorderOf(counters, 1);
     for (let i = 0; i < REASONS + 5; i += 1) recorder.request('a', 'tunnel', `p${i}`, 101, 1, 0);
@@ -102,7 +102,7 @@ describe('counting in shared memory', () => {
     expect(reasons.get(OTHER_REASON)).toBe(5);
   });
 
-  it('cuts long reasons and adds up those that are then the same', () => {
+  it('cuts long reasons and adds up those that become equal', () => {
     const counters = new RouteCounters();
     const recorder = recorderOf(counters, 1);
     recorder.request('a', 'tunnel', `${'x'.repeat(REASON_BYTES)}1`, 101, 1, 0);
@@ -112,7 +112,7 @@ describe('counting in shared memory', () => {
     );
   });
 
-  it('is read from another thread', async () => {
+  it('works across threads', async () => {
     const module = JSON.stringify(
       new URL('../../proxy/observability/shared-recorder.ts', import.meta.url).href,
     );

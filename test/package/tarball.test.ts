@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'weir-package-'));
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What another program does with the library. */
+/** A program that embeds the library. */
 const EMBEDDED = `
 import { start } from '@weir-cache/weir';
 const yaml = (url) => 'listen: { port: 0, workers: 1 }\\nadmin: { port: 0 }\\nlog: { level: silent }\\n' +
@@ -38,13 +38,13 @@ describe('the packed tarball', () => {
     });
     const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string }];
     writeFileSync(join(folder, 'package.json'), '{ "name": "elsewhere", "private": true, "type": "module" }');
-    // Of the registry it asks what `npm ci` has not brought, and more than once where that fails.
+    // npm requests from the registry only what `npm ci` has not fetched, and retries failed requests.
     const sparing = ['--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=5'];
     await run('npm', ['install', ...sparing, join(folder, packed.filename)], { cwd: folder });
     const { peerDependencies } = JSON.parse(
       readFileSync(join(folder, 'node_modules/@weir-cache/weir/package.json'), 'utf8'),
     ) as { readonly peerDependencies: Readonly<Record<string, string>> };
-    // Pinned peers keep an application with another version of its own from installing Weir at all.
+    // Exact versions of peers would prevent an application with another version from installing Weir.
     expect(Object.values(peerDependencies).filter((range) => !range.startsWith('^'))).toEqual([]);
     writeFileSync(
       join(folder, 'weir.yaml'),

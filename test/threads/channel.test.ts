@@ -31,26 +31,26 @@ afterEach(() => {
 });
 
 describe('a channel', () => {
-  it('answers calls, and tells the caller what failed and by which code', async () => {
+  it('answers calls, and gives the caller the message and the code of a failure', async () => {
     expect(await caller.call('double', 21)).toBe(42);
     await expect(caller.call('fail', null)).rejects.toMatchObject({ message: 'no', code: 'ENO' });
   });
 
-  it('notes the failure of a call where it failed, also for a waiting caller', async () => {
+  it('reports a failed call also on the side where it failed', async () => {
     expect(await caller.call('double', 21)).toBe(42);
     expect(failures).toEqual([]);
     await expect(caller.call('fail', null)).rejects.toThrow('no');
     expect(failures).toEqual([['fail', 'no']]);
   });
 
-  it('notes the failure of what was told where it failed, and goes on', async () => {
+  it('reports a failed notification on the side where it failed, and goes on', async () => {
     caller.tell('fail', null);
     await until(() => failures.length === 1);
     expect(failures).toEqual([['fail', 'no']]);
     expect(await caller.call('double', 1)).toBe(2);
   });
 
-  it('rejects what is open when the other side has ended, and what comes after', async () => {
+  it('rejects open and later calls when the other side has ended', async () => {
     const open = caller.call('double', 1);
     caller.closed();
     await expect(open).rejects.toThrow('the other thread has ended');
