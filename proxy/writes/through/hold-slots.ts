@@ -48,7 +48,7 @@ export class HoldSlots {
       return null;
     }
     this.#refused[slot.bound] += 1;
-    this.#logRefusal(slot.bound);
+    this.#logExhausted(slot.bound);
     return slot.bound;
   }
 
@@ -65,7 +65,7 @@ export class HoldSlots {
     else this.#byClient.delete(client);
   }
 
-  #logRefusal(bound: HoldBound): void {
+  #logExhausted(bound: HoldBound): void {
     const { durableClock, log } = this.#deps;
     const nowMs = durableClock.nowMs();
     this.#unlogged += 1;
