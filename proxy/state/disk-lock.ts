@@ -1,7 +1,7 @@
 /**
- * The exclusive lock on the disk path, so that one Weir process uses it. It is a SQLite file in an exclusive
- * transaction: the one kernel lock (fcntl on POSIX) that Node.js can take by itself. It ends with the process, however
- * that ends, so no stale lock is left.
+ * The exclusive lock on the disk path: only one Weir process may use it. The lock is an exclusive transaction of a
+ * SQLite file, because that is the only kernel lock (fcntl on POSIX) that Node.js can take by itself. The kernel
+ * releases it when the process ends for any reason, so no stale lock is left.
  */
 import { accessSync, chmodSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,15 +9,15 @@ import { DatabaseSync } from 'node:sqlite';
 
 export type DiskLock =
   | { readonly kind: 'locked'; release(): void }
-  /** `by`: the holder's process id, where it could be read. */
+  /** `by` is the holder's process id; absent: it could not be read. */
   | { readonly kind: 'in-use'; readonly by?: number }
-  /** The file system is read-only: no process can write there, and nothing is locked. */
+  /** The file system is read-only. No process can write there, so no lock is taken. */
   | { readonly kind: 'read-only'; readonly reason: string }
   | { readonly kind: 'not-writable'; readonly reason: string };
 
 /**
- * Creates the folder where it is missing, with mode 0700, and locks it until `release` or the end of the process. An
- * existing folder keeps its mode: it may be shared on purpose, and secrets lie in folders of their own below it.
+ * Creates the folder with mode 0700 if it is missing, and locks it until `release` or the end of the process. An existing
+ * folder keeps its mode, because it may be shared on purpose. Secrets are in subfolders with their own modes.
  */
 export function lockDiskPath(path: string): DiskLock {
   try {
@@ -38,7 +38,7 @@ function holdLock(lockFile: string, pidFile: string): DiskLock {
   let database: DatabaseSync | null = null;
   try {
     database = new DatabaseSync(lockFile, { timeout: 0 });
-    // Nothing is written, so a full file system can be locked as well.
+    // Nothing is written, so this also works on a full file system.
     database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
     chmodSync(lockFile, 0o600);
   } catch (error) {
@@ -62,7 +62,7 @@ function keep(database: DatabaseSync, pidFile: string): DiskLock {
   };
 }
 
-/** For the message of the next process. The lock does not depend on it, so a full disk must not fail the start. */
+/** Writes the process id for the next process's message. The lock does not depend on it, so errors are ignored. */
 function noteHolder(pidFile: string): void {
   try {
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });

@@ -1,21 +1,21 @@
 /**
  * Checks LMDB's file before LMDB opens it. LMDB trusts its file: a page that was overwritten while Weir was down would
- * end the process, not the request. The check reads every page of the trees: that trees are whole, that no page is used
- * twice or is free and in use, and that all lie within the file. The content of records is left to their checksums. The
- * layout is that of lmdb's own LMDB (data version 2) in `dependencies/lmdb/libraries/liblmdb/mdb.c`; all of it is in
- * this one file.
+ * end the process instead of failing one request. The check reads every page of the trees. It verifies that the trees
+ * are complete, that no page is used twice or is both free and in use, and that all pages are within the file. The
+ * content of records has its own checksums. The layout is that of the LMDB in the package lmdb (data version 2,
+ * `dependencies/lmdb/libraries/liblmdb/mdb.c`). Only this file depends on it.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** The page size of LMDB's files, of the state and of the cache. */
+/** The page size in bytes of both LMDB files, the state and the cache. */
 export const PAGE_BYTES = 4096;
 const SLICE_MS = 3;
 const HEADER_BYTES = 24;
 const PAGE_ROOM = PAGE_BYTES - HEADER_BYTES;
 const MAGIC = 0xbeef_c0de;
 const DATA_VERSION = 2;
-/** Where meta pages lie: two that are written in turn, and that of the last synced transaction. */
+/** The offsets of meta pages: two that are written alternately, and one for the last synced transaction. */
 const META_OFFSETS = [0, PAGE_BYTES, PAGE_BYTES / 2] as const;
 const FIRST_PAGE = 2;
 const NO_ROOT = 0xffff_ffff_ffff_ffffn;
@@ -27,14 +27,14 @@ const OVERFLOW_REFERENCE_BYTES = 24;
 const TABLE_BYTES = 48;
 const DEEPEST = 32;
 /**
- * How long the heads of long records are checked. There is one in every few pages, so that a cold disk reads nearly the
- * whole file. After that time they are not checked; the trees are always read to the end.
+ * How long the heads of long records are checked. They are spread over the file, so a cold disk would read nearly all of
+ * it. After this time only the trees are checked.
  */
 const HEADS_MS = 2_000;
 
 /**
- * Null: sound; else what is wrong, as a message to the operator. Holds the loop for a few milliseconds at a time. After
- * `forMs` milliseconds it stops and trusts the rest. Rejects where the file can't be read.
+ * Resolves with a message to the operator that says what is damaged; null: nothing. Blocks the event loop for a few
+ * milliseconds at a time. After `forMs` milliseconds it stops and trusts the rest. Rejects if the file can't be read.
  */
 export async function checkDatabaseFile(
   file: string,
@@ -60,7 +60,7 @@ interface TableHeader {
   readonly leafPages: number;
   readonly overflowPages: number;
   readonly entries: number;
-  /** Null: empty. */
+  /** The root page; null: the table is empty. */
   readonly root: number | null;
 }
 
@@ -93,7 +93,7 @@ class FileCheck {
   readonly #descriptor: number;
   readonly #fileBytes: number;
   #lastPage = 0;
-  /** A bit for each page: whether it is in use. */
+  /** One bit for each page; 1: the page is in use. */
   #used = new Uint8Array(0);
   readonly #untilMs: number;
   readonly #headsUntilMs: number;
@@ -110,7 +110,7 @@ class FileCheck {
     const [even, odd, synced] = META_OFFSETS.map((offset) => this.#meta(offset));
     const latest = even!.transaction >= odd!.transaction ? even! : odd!;
     await this.#snapshot(latest);
-    // LMDB goes back to it where the machine stopped before the latest transaction was synced.
+    // LMDB returns to this snapshot if the machine stopped before the latest transaction was synced.
     if (synced!.transaction > 0n && synced!.transaction !== latest.transaction) await this.#snapshot(synced!);
   }
 
@@ -130,10 +130,10 @@ class FileCheck {
 
   #expectMeta(page: Buffer, meta: Buffer): void {
     if ((page.readUInt16LE(18) & PAGE_KIND.meta) === 0) throw new Damage('its first pages are damaged');
-    if (meta.readUInt32LE(0) !== MAGIC) throw new Damage('it is not a file of LMDB');
+    if (meta.readUInt32LE(0) !== MAGIC) throw new Damage('it is not an LMDB file');
     if ((meta.readUInt32LE(4) & 0xffff) !== DATA_VERSION)
-      throw new Damage('it is of another version of LMDB');
-    if (meta.readUInt32LE(24) !== PAGE_BYTES) throw new Damage('its pages are of another size');
+      throw new Damage('it has another version of the LMDB format');
+    if (meta.readUInt32LE(24) !== PAGE_BYTES) throw new Damage('it has another page size');
   }
 
   async #snapshot({ free, main, lastPage }: Snapshot): Promise<void> {
@@ -170,7 +170,7 @@ class FileCheck {
       await this.#breathe();
     }
     for (const name of ['branchPages', 'leafPages', 'overflowPages', 'entries'] as const) {
-      if (counts[name] !== table[name]) throw new Damage('a tree is not what its header says');
+      if (counts[name] !== table[name]) throw new Damage('the counts of a tree are not those of its header');
     }
   }
 
@@ -186,10 +186,10 @@ class FileCheck {
     }
   }
 
-  /** Checks a record in a run of pages of its own, and returns their count. */
+  /** Checks a record that has a run of overflow pages, and returns the number of pages. */
   #longRecord({ value: reference, sizeBytes }: Node, onRecord: OnRecord): number {
     const first = pageNumber(reference.readBigUInt64LE(0));
-    // More than it needs where it replaced a longer one in the same transaction.
+    // The run is longer than needed if the record replaced a longer one in the same transaction.
     const pages = pageNumber(reference.readBigUInt64LE(16));
     if (pages * PAGE_BYTES < HEADER_BYTES + sizeBytes) throw new Damage('a record is damaged');
     this.#use(first, pages);
@@ -201,12 +201,13 @@ class FileCheck {
     return pages;
   }
 
-  /** A list of free pages: a count, then page numbers; before a run's first page its negated length. 0 is no entry. */
+  /** Checks a list of free pages: a count, then page numbers. A run is its negated length, then its first page. */
   #freeList(list: Buffer): void {
     const count = list.length < 8 ? 0 : Number(list.readBigUInt64LE(0));
     if (list.length < 8 || count * 8 + 8 > list.length) throw new Damage('the list of free pages is damaged');
     for (let i = 1; i <= count; i += 1) {
       const number = list.readBigInt64LE(i * 8);
+      // 0 marks an unused place.
       if (number === 0n) continue;
       if (number > 0n) this.#expectFree(number, 1n);
       else if (i === count) throw new Damage('the list of free pages is damaged');
@@ -267,9 +268,9 @@ class FileCheck {
 interface Node {
   readonly key: Buffer;
   readonly flags: number;
-  /** Of a branch: the child's page. */
+  /** For a branch: the child's page number. */
   readonly child: number;
-  /** Of a leaf: the value, or the reference to its own pages. */
+  /** For a leaf: the value, or the reference to its overflow pages. */
   readonly value: Buffer;
   readonly sizeBytes: number;
 }
@@ -304,7 +305,7 @@ function nodeAt(body: Buffer, start: number, isLeaf: boolean): Node {
   };
 }
 
-/** The keys are in order and within the bounds. The first key of a branch page is not used. */
+/** Throws unless the keys are sorted and within the bounds. The first key of a branch page is unused. */
 function expectKeys(nodes: readonly Node[], { from, to }: Visit, order: Order, isLeaf: boolean): void {
   const keys = nodes.slice(isLeaf ? 0 : 1).map((node) => node.key);
   const isSorted = keys.every((key, i) => key.length > 0 && (i === 0 || order(keys[i - 1]!, key) < 0));
@@ -335,7 +336,7 @@ function tableHeader(bytes: Buffer): TableHeader {
   };
 }
 
-/** Too large a value exceeds the file, and so is found to be damaged. */
+/** Converts to a double. A value beyond 2^53 loses precision but exceeds the file, so it is reported as damage. */
 function pageNumber(value: bigint): number {
   return Number(value);
 }
@@ -346,7 +347,7 @@ function compareIntegers(a: Buffer, b: Buffer): number {
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
-/** For tables whose records have checksums of their own. */
+/** Accepts every record, for tables whose records have checksums. */
 const passOver: OnRecord = (_value, flags) => {
   if (flags !== 0) throw new Damage('a record is damaged');
 };

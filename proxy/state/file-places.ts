@@ -8,7 +8,7 @@ const KEY = 'file-places';
 const NO_FILE = '';
 
 /**
- * Where the files of a disk path lie, as written in the state and as found. They differ where the files were copied.
+ * The places of a disk path's files, as recorded in the state and as found at the start. They differ after a copy.
  */
 export class StoredPlaces {
   readonly written: FilePlaces | null;
@@ -32,8 +32,8 @@ export class StoredPlaces {
   }
 
   /**
-   * Writes where the files lie now to the state. To be called when all consequences of a copy are durable: a start that
-   * ends before detects the copy again. Rejects where a file or the state can't be written.
+   * Records the places of the files in the state. To be called when all consequences of a copy are durable: a start that
+   * ends before that detects the copy again. Rejects if a file or the state can't be written.
    */
   async note(): Promise<void> {
     const { written } = this;
@@ -47,7 +47,7 @@ export class StoredPlaces {
       writeLink(this.#link);
       found = this.found();
     }
-    // Without a cache in this run, keep the place of the last one.
+    // In a run without a cache, keep the recorded place of the last one.
     const next = { ...found, cache: found.cache ?? written?.cache ?? null };
     const row = Buffer.from(JSON.stringify(next));
     const meta = this.#state.table('meta');
@@ -63,25 +63,25 @@ export class StoredPlaces {
   }
 }
 
-/** Never written again: a copy over it in place changes its time of change. */
+/** Writes the marker file once. A later copy over it changes its time of change (ctime). */
 async function writeMarker(file: string): Promise<void> {
   rmSync(file, { force: true });
   const handle = await open(file, 'wx', 0o600);
   try {
-    // The permission model of Node.js refuses `fsyncSync`.
+    // `fsyncSync` is forbidden by the permission model of Node.js.
     await handle.sync();
   } finally {
     await handle.close();
   }
 }
 
-/** Its target is never read; its own inode and time of birth are. */
+/** Creates the link, whose own inode and time of birth are compared. Its target is never read. */
 function writeLink(file: string): void {
   rmSync(file, { force: true });
   try {
     symlinkSync('place', file);
   } catch {
-    // The file system has no links: then a changed marker counts as a copy.
+    // The file system has no symbolic links. A changed marker then counts as a copy.
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * After a write in the midst of a commit has failed, an LMDB environment refuses everything, reads too, until it is
- * opened anew (`MDB_PANIC`). lmdb puts its message together anew at each refusal, in memory that is too small for
- * several of them, which ends the process some time later: whoever hears of it once must not ask again.
+ * Whether an error is `MDB_PANIC`: after a write failed during a commit, an LMDB environment refuses every call, reads
+ * included, until it is reopened. At each refusal lmdb composes its message in memory that is too small for several
+ * messages, which later ends the process. After the first such error LMDB must therefore not be called again.
  */
 export function isPanic(error: unknown): boolean {
   return error instanceof Error && error.message.includes('MDB_PANIC');
@@ -11,7 +11,7 @@ export function isPanic(error: unknown): boolean {
 export class LmdbGate {
   #panic: Error | null = null;
 
-  /** Calls `ask` and throws what it throws. After a panic it throws the panic without a call. */
+  /** Calls `ask` and throws its errors. After a panic it throws the panic without calling `ask`. */
   pass<T>(ask: () => T): T {
     if (this.#panic !== null) throw this.#panic;
     try {
@@ -22,7 +22,7 @@ export class LmdbGate {
     }
   }
 
-  /** Notes an error that was thrown outside `pass`. */
+  /** Records a panic that was thrown outside `pass`. */
   note(error: unknown): void {
     if (isPanic(error)) this.#panic ??= error as Error;
   }

@@ -4,8 +4,8 @@ import { open, type Database, type RootDatabase } from 'lmdb';
 import type { StateRange, StateStore, StateTable, TableName } from './state-store.ts';
 
 /**
- * The state on a read-only file system. Stored rows can be read, so that holds and invalidations of earlier runs count.
- * Writes of the start are kept in memory; after `seal` every write is refused.
+ * The state on a read-only file system. Stored rows can be read, so holds and invalidations of earlier runs stay in
+ * force. Writes are kept in memory until `seal`, and are refused after it.
  */
 export class ReadOnlyState implements StateStore {
   readonly starts = [];
@@ -14,7 +14,7 @@ export class ReadOnlyState implements StateStore {
   readonly #tables = new Map<TableName, OverlaidTable>();
   #isSealed = false;
 
-  /** Throws where a state exists and can't be read. */
+  /** Throws if a state exists and can't be read. */
   constructor(path: string) {
     const directory = join(path, 'state');
     const options = { encoding: 'binary', keyEncoding: 'binary', maxDbs: 16, noSubdir: false } as const;
@@ -31,7 +31,7 @@ export class ReadOnlyState implements StateStore {
   table(name: TableName): StateTable {
     let table = this.#tables.get(name);
     if (table === undefined) {
-      // lmdb's type leaves out undefined, which it returns for a table that does not exist.
+      // lmdb returns undefined for a table that does not exist, which its type omits.
       const stored: Database<Buffer, Buffer> | undefined = this.#root?.openDB<Buffer, Buffer>({
         name,
         encoding: 'binary',
@@ -45,7 +45,7 @@ export class ReadOnlyState implements StateStore {
 
   async write(change: () => void): Promise<void> {
     await Promise.resolve();
-    if (this.#isSealed) throw new Error('the state is on a file system that can only be read');
+    if (this.#isSealed) throw new Error('the state is on a read-only file system');
     change();
   }
 
@@ -113,7 +113,7 @@ interface Row {
   readonly value: Buffer;
 }
 
-/** Merges two sequences of rows in the given order. */
+/** Merges two sorted sequences of rows. */
 function* merged(
   stored: Iterable<Row>,
   added: readonly Row[],

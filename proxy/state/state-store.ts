@@ -9,12 +9,12 @@ import { WriteProbe } from './write-probe.ts';
 
 /**
  * The durable state: the fence's records, reserved sequences, holds, feed positions, digests of the configuration and
- * the journal of writes. One LMDB environment, written by the coordinator alone. A write resolves when it is synced.
+ * the journal of writes. It is one LMDB environment. Only the coordinator writes it.
  */
 export interface StateStore {
   /**
-   * A random id for each of the last hundred starts on this environment, that of this start last; synced before the
-   * cache is opened. A cache with another id may have entries that invalidations unknown to this state concern.
+   * A random id for each of the last hundred starts on this environment; the last one is this start's. They are synced
+   * before the cache is opened. A cache with another id may contain entries whose invalidations this state lacks.
    */
   readonly starts: readonly string[];
   /** The number of starts on this environment. */
@@ -22,8 +22,8 @@ export interface StateStore {
   /** The table of that name, created on first use. */
   table(name: TableName): StateTable;
   /**
-   * Makes all puts and removals of `change` durable together, or rejects. `change` runs later, in order, and after the
-   * rejection of an earlier write has been handled.
+   * Resolves when all puts and removals of `change` are synced, in one transaction. Rejects if none of them is. `change`
+   * runs later, in the order of the calls, and after the caller has handled the rejection of an earlier write.
    */
   write(change: () => void): Promise<void>;
   close(): Promise<void>;
@@ -43,14 +43,15 @@ export type TableName =
   | 'write-keys'
   | 'write-responses';
 
-/** Keys are strings or buffers in byte order, of at most 1,900 bytes. Reads show what was committed. */
+/** Keys are strings or buffers of at most 1,900 bytes, in byte order. Reads return committed rows. */
 export interface StateTable {
   get(key: string | Buffer): Buffer | undefined;
-  /** Only within the `change` of a `write`; so is `remove`. */
+  /** May be called only within the `change` of a `write`, as `remove`. */
   put(key: string | Buffer, value: Buffer): void;
   remove(key: string | Buffer): void;
   /**
-   * In the order of keys; `from` included, `to` not. `backwards`: from `from` down. The values are the caller's own.
+   * The rows in the order of keys, `from` included and `to` excluded. `backwards`: from `from` downwards. The caller may
+   * keep the values.
    */
   range(range?: StateRange): Iterable<{ key: Buffer; value: Buffer }>;
   count(): number;
@@ -65,20 +66,20 @@ export interface StateRange {
 
 export type OpenedState =
   | { readonly kind: 'open'; readonly state: StateStore; readonly report: readonly string[] }
-  /** `isDamaged`: LMDB's file is not sound. */
+  /** `isDamaged`: the check has found LMDB's file to be damaged. */
   | { readonly kind: 'failed'; readonly reason: string; readonly isDamaged: boolean };
 
-/** 2: tags are hashed with a key of the state. A state of format 1 is converted. */
+/** Since format 2 tags are hashed with a key of the state. A state of format 1 is converted. */
 const FORMAT_VERSION = 2;
 const MAP_BYTES = 16 * 2 ** 30;
 const KNOWN_STARTS = 100;
-/** The longest that the file is checked: with a million waiting writes all of it takes several seconds. */
+/** The time limit for the file's check. With a million waiting writes a full check takes several seconds. */
 const CHECK_MS = 500;
 
 /**
- * Opens or creates the state below `path`. The file is filled to `reserveBytes` at once, so that a cache that fills the
- * file system leaves it room. A state of a later format or that can't be read is a failure and never replaced: it may
- * hold accepted writes.
+ * Opens or creates the state below `path`. The file is extended to `reserveBytes` at once, so that a cache that fills the
+ * file system does not take its space. A state that has a later format or can't be read is a failure. It is never
+ * replaced here, because it may contain accepted writes.
  */
 export async function openState(path: string, reserveBytes: number): Promise<OpenedState> {
   const directory = join(path, 'state');
@@ -92,14 +93,14 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       path: directory,
       encoding: 'binary',
       keyEncoding: 'binary',
-      // Otherwise pages have the size of the machine's, which the file check does not know.
+      // The default is the machine's page size, which the file check would not know.
       pageSize: PAGE_BYTES,
       maxDbs: 16,
       mapSize: MAP_BYTES,
       noSubdir: false,
-      // So that the promise of a commit resolves when it is synced.
+      // With `true`, the promise of a commit resolves before it is synced.
       overlappingSync: false,
-      // Otherwise lmdb makes a promise at each turn that nobody holds, and a failed commit rejects that one, too.
+      // With `true`, lmdb makes another promise at each turn. A failed commit would reject it unhandled.
       eventTurnBatching: false,
     });
     const state = new LmdbState(root, probe);
@@ -109,11 +110,11 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       await state.close();
       return {
         kind: 'failed',
-        reason: `${directory} has format ${format}, this Weir reads up to ${FORMAT_VERSION}`,
+        reason: `${directory} has format ${format}, and this Weir reads formats up to ${FORMAT_VERSION}`,
         isDamaged: false,
       };
     }
-    if (format === undefined) report.push(`no state in ${directory}: a new one was made`);
+    if (format === undefined) report.push(`no state in ${directory}: a new one was created`);
     const earlier = meta.get('starts')?.toString().split(' ') ?? [];
     state.starts = [...earlier, randomBytes(16).toString('hex')].slice(-KNOWN_STARTS);
     state.boot = (meta.get('boot')?.readUInt32LE(0) ?? 0) + 1;
@@ -123,7 +124,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
       meta.put('boot', uint32(state.boot));
     });
     await reserve(join(directory, 'data.mdb'), reserveBytes);
-    // The journal holds requests of clients, credentials included.
+    // The journal contains clients' requests with their credentials.
     await Promise.all(['data.mdb', 'lock.mdb'].map((name) => chmod(join(directory, name), 0o600)));
     return { kind: 'open', state, report };
   } catch (error) {
@@ -135,7 +136,7 @@ export async function openState(path: string, reserveBytes: number): Promise<Ope
   }
 }
 
-/** Moves the state below `path` to another folder, which it returns. Throws where it can't be moved. */
+/** Moves the state below `path` to another folder and returns that folder. Throws if it can't be moved. */
 export function setStateAside(path: string, nowMs: number): string {
   const aside = join(path, `state-damaged-${nowMs}`);
   renameSync(join(path, 'state'), aside);
@@ -143,7 +144,7 @@ export function setStateAside(path: string, nowMs: number): string {
 }
 
 /**
- * What is wrong with the state's file below `path`, as a message to the operator; null: nothing, or there is no file.
+ * Resolves with a message to the operator about damage of the state's file below `path`; null: none, or no file exists.
  */
 export async function damageOfState(path: string): Promise<string | null> {
   const file = join(path, 'state', 'data.mdb');
@@ -184,7 +185,7 @@ class LmdbState implements StateStore {
     return table;
   }
 
-  /** Writes that are called while a sync runs share the next transaction. */
+  /** Calls that arrive during a sync share the next transaction. */
   write(change: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ change, resolve, reject });
@@ -199,7 +200,7 @@ class LmdbState implements StateStore {
   }
 
   async #writeAll(): Promise<void> {
-    // Writes of one turn share a transaction.
+    // Calls within one turn of the loop share a transaction.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const together = this.#waiting.splice(0);
@@ -222,7 +223,7 @@ class LmdbState implements StateStore {
   }
 }
 
-/** lmdb rejects with an error that has a promise of its cause. */
+/** The cause of a failed commit: lmdb rejects with an error that has a promise of it. */
 async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !('commitError' in error)) return error;
   return await Promise.resolve(error.commitError).catch((cause: unknown) => cause);
@@ -277,7 +278,7 @@ export function uint32(value: number): Buffer {
   return buffer;
 }
 
-/** Fills the file with zeros up to `bytes`, synced. LMDB overwrites pages that it does not use. */
+/** Extends the file with zeros to `bytes` and syncs it. LMDB later uses these pages. */
 async function reserve(file: string, bytes: number): Promise<void> {
   const handle = await openFile(file, 'r+');
   try {

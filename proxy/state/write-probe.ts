@@ -2,15 +2,15 @@ import { closeSync, existsSync, ftruncateSync, openSync, writeFileSync, writeSyn
 import { join } from 'node:path';
 
 /**
- * Tests by a write of its own whether a folder's file system takes writes, before LMDB writes. After a write that
- * failed, lmdb keeps its locks and its memory is damaged, which can end the process.
+ * Tests with a write to its own file whether a folder's file system accepts writes, before LMDB writes. After a failed
+ * write lmdb keeps its locks and has damaged memory, which can end the process.
  */
 export class WriteProbe {
   readonly #file: number;
 
   /**
-   * To be constructed before LMDB opens the folder. Throws where no file can be created in it, or where there is no
-   * room for LMDB's first files: LMDB maps its lock file, and without room that ends the process.
+   * To be constructed before LMDB opens the folder. Throws if no file can be created in it, or if it lacks space for
+   * LMDB's first files: LMDB maps its lock file into memory, and without space that ends the process.
    */
   constructor(folder: string) {
     this.#file = openSync(join(folder, 'probe'), 'w', 0o600);
@@ -19,7 +19,7 @@ export class WriteProbe {
     writeSync(this.#file, BYTE, 0, 1, 0);
   }
 
-  /** Writes a byte, in a few microseconds. Null: it was written; else the system's error. */
+  /** Writes a byte, which takes a few microseconds. Returns the system's error; null: the byte was written. */
   check(): NodeJS.ErrnoException | null {
     try {
       writeSync(this.#file, BYTE, 0, 1, 0);
@@ -35,5 +35,5 @@ export class WriteProbe {
 }
 
 const BYTE = Buffer.alloc(1);
-/** More than LMDB's lock file and first pages take. */
+/** More than the size of LMDB's lock file and first pages. */
 const FIRST_BYTES = 128 * 1024;
