@@ -10,7 +10,7 @@ export interface PlacedChange {
   readonly change: FenceChange;
 }
 
-/** The fence's rows in the state: written with each invalidation, loaded at the start. Counts the writes that fail. */
+/** The fence's rows in the state: written with each invalidation, loaded at the start. Counts failed writes. */
 export class FenceState {
   readonly #state: StateStore;
   readonly #meta: StateTable;
@@ -20,9 +20,9 @@ export class FenceState {
   readonly #size: FenceSize;
   readonly #onDurable: (sequence: number) => void;
   #durable: number;
-  /** The highest sequence of which a write to the state was begun. */
+  /** The highest sequence whose write to the state was begun. */
   #noted: number;
-  /** Written by the next write to the state that succeeds. */
+  /** The records that the next successful write to the state includes. */
   readonly #dirty = new DirtyRecords();
   failures = 0;
   /** Whether the last write to the state failed. */
@@ -51,7 +51,7 @@ export class FenceState {
     return this.#durable;
   }
 
-  /** Writes the change, and `also`, in one transaction. Rejects with a `NotDurableError` where the state can't be written. */
+  /** Writes the change and `also` in one transaction. Rejects with a `NotDurableError` if the state can't be written. */
   async persist({ sequence, change }: PlacedChange, also: (() => void) | undefined): Promise<void> {
     this.#noted = Math.max(this.#noted, sequence);
     this.#dirty.add(change);
@@ -73,7 +73,7 @@ export class FenceState {
     }
   }
 
-  /** Makes durable that sequences up to this one may be used. Rejects with a `NotDurableError`. */
+  /** Reserves sequences up to this one durably. Rejects with a `NotDurableError`. */
   async reserve(reserved: number): Promise<void> {
     try {
       await this.#state.write(() => this.#meta.put('reserved', wide(reserved)));
@@ -82,7 +82,7 @@ export class FenceState {
     }
   }
 
-  /** Loads the rows of earlier runs into the table. Rejects where the state can't be written. */
+  /** Loads the rows of earlier runs into the table. Rejects if the state can't be written. */
   async restore(): Promise<void> {
     const buckets = readNumber(this.#meta.get('buckets')) ?? this.#size.buckets;
     if (buckets !== this.#size.buckets) return this.#move(buckets);
@@ -92,8 +92,8 @@ export class FenceState {
   }
 
   /**
-   * Takes over the rows of a table of another size. Records move to their new buckets; the highest overflow of an
-   * ordinary bucket is raised in all of them. The special regions behind them have the same size in every table.
+   * Converts the rows of a table of another size. Records move to their new buckets. The highest overflow of any
+   * ordinary bucket becomes that of all. The special regions after them have the same size in every table.
    */
   async #move(bucketsBefore: number): Promise<void> {
     const overflows = [...this.#overflow.range()].map(readOverflow);
@@ -125,7 +125,7 @@ export class FenceState {
     });
   }
 
-  /** Writes what stands in the table now, which may be newer than the change. */
+  /** Writes the current content of the changed places, which may be newer than the change. */
   #putRows(placed: FenceChange): void {
     const change = this.#writer.latest(placed);
     for (const record of change.records) this.#records.put(...recordRow(record));
@@ -139,7 +139,7 @@ export class FenceState {
   }
 }
 
-/** The state could not be written: the invalidation is in force, but would not survive a crash. */
+/** The state could not be written. An invalidation is in force, but would not survive a crash. */
 export class NotDurableError extends Error {
   readonly code = 'WEIR_NOT_DURABLE';
 

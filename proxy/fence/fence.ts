@@ -9,30 +9,30 @@ import { startOf, type StartDependencies } from './start.ts';
 import type { TagHasher, TagHashes } from './tag-hash.ts';
 import { FenceWriter, type InvalidationMode } from './writer.ts';
 
-/** Sequences reserved on disk at a time. No sequence beyond the reservation is used. */
+/** The number of sequences that are reserved on disk at a time. No sequence beyond the reservation is used. */
 const BLOCK = 1_000_000;
-/** The most tags that are published, or written to the state, in one turn of the loop: about two milliseconds. */
+/** The maximum of tags that are published or written in one turn of the loop, which takes about two milliseconds. */
 export const SLICE_TAGS = 1_000;
 
 /** One invalidation: by an operator's purge, a write, or a feed's change. */
 export interface Invalidation {
   readonly tags: readonly string[];
   readonly mode: InvalidationMode;
-  /** The name of the feed. Absent: a purge or a write. */
+  /** The name of the feed; absent: a purge or a write. */
   readonly by?: string;
   /**
-   * Tags of which every entry with one of `tags` has at least one. They are held while `tags` are published over
-   * several turns, so that no reader sees only some of them invalid. Absent: the tags may be published one after
+   * Covering tags: every entry with one of `tags` has at least one of these. They are held while `tags` are published
+   * over several turns, so that no reader sees only some of them invalid. Absent: `tags` may be published one after
    * another.
    */
   readonly under?: readonly string[];
-  /** Puts and removals in the state, made durable in the same transaction, also without tags. */
+  /** Puts and removals in the state, which the same transaction makes durable. It runs even without tags. */
   readonly also?: () => void;
-  /** An answer that may be stored if nothing else has invalidated its tags since it was asked for. */
+  /** A response that may be stored if nothing else has invalidated its tags since its request was sent. */
   readonly entry?: AskedEntry;
 }
 
-/** An answer's tags, and the sequence before its request was sent. */
+/** A response's tags, and the sequence before its request was sent. */
 export interface AskedEntry {
   readonly tags: TagHashes;
   readonly floor: number;
@@ -40,13 +40,13 @@ export interface AskedEntry {
 
 export interface Invalidated {
   readonly sequence: number;
-  /** Whether another invalidation of a tag of `entry` after its floor is possible. */
+  /** Whether another invalidation may have touched a tag of `entry` after its floor. */
   readonly isTouched: boolean;
 }
 
 /**
- * The one place that invalidates, in the coordinator: it orders all invalidations and holds. Each is in force for all
- * threads when it is published, and is answered when it is synced.
+ * The only place that invalidates. It runs in the coordinator and orders all invalidations and holds. Each is in force
+ * for all threads when it is published. Its caller gets the answer when it is synced.
  */
 export class Fence {
   readonly buffer: SharedArrayBuffer;
@@ -76,8 +76,8 @@ export class Fence {
   }
 
   /**
-   * Loads the records of earlier runs and reserves the first sequences. `records`: the size of the table, in tags.
-   * Rejects where the state can't be written.
+   * Loads the records of earlier runs and reserves the first sequences. `records` is the size of the table in tags.
+   * Rejects if the state can't be written.
    */
   static async open(records: number, deps: FenceDependencies): Promise<Fence> {
     const {
@@ -103,7 +103,7 @@ export class Fence {
     return fence;
   }
 
-  /** Hashes tags with the state's key, as every thread does. */
+  /** The hasher with the state's key, which every thread uses. */
   get hasher(): TagHasher {
     return this.#reader.hasher;
   }
@@ -118,12 +118,12 @@ export class Fence {
     return this.#rows.durableSequence;
   }
 
-  /** How many records were overwritten in full buckets. */
+  /** The number of records that were overwritten in full buckets. */
   get overflows(): number {
     return this.#writer.overflows;
   }
 
-  /** How many writes to the state have failed. */
+  /** The number of failed writes to the state. */
   get failures(): number {
     return this.#rows.failures;
   }
@@ -138,7 +138,7 @@ export class Fence {
   }
 
   /**
-   * Invalidates all tags. Rejects with a `NotDurableError`, with the tags invalid, where the state can't be written.
+   * Invalidates all tags. Rejects with a `NotDurableError` if the state can't be written; the tags are then invalid.
    */
   async invalidate(invalidation: Invalidation): Promise<Invalidated & { readonly tags: number }> {
     const { tags, also, entry } = invalidation;
@@ -154,16 +154,16 @@ export class Fence {
     if (this.#mechanisms.durableBeforeAnswer) await synced;
     else {
       synced.catch(() => {
-        // `FenceState` counts the failure, and the next commit that succeeds writes the records.
+        // `FenceState` counts the failure. The next successful commit writes the records.
       });
     }
     return { sequence: placed.sequence, tags: tags.length, isTouched };
   }
 
   /**
-   * Invalidates every entry with the tag except one, whose answer has `tags` and `floor`. Resolves, when that is
-   * synced, with the floor that this entry may have: the new sequence, or its own where one of its tags may have been
-   * invalidated after it. Rejects as `invalidate` does.
+   * Invalidates every entry with the tag except one, whose response has `tags` and `floor`. When that is synced, resolves
+   * with the floor that this entry may have: the new sequence, or its own if one of its tags may have been invalidated
+   * after it. Rejects as `invalidate` does.
    */
   async invalidateBut(tag: string, { tags, floor }: AskedEntry): Promise<{ readonly floor: number }> {
     while (!this.#sequences.hasRoomFor(1)) await this.#sequences.reserve();
@@ -175,8 +175,8 @@ export class Fence {
   }
 
   /**
-   * Holds tags, in force at once; `also` writes the hold to the state. Resolves, when that is synced, with the sequence
-   * from which on they are held. Rejects with a `NotDurableError`, and holds nothing, where the state can't be written.
+   * Holds tags, in force at once. `also` writes the hold to the state. When that is synced, resolves with the sequence
+   * at which the hold began. Rejects with a `NotDurableError` and holds nothing if the state can't be written.
    */
   async hold(tags: TagHashes, also: () => void): Promise<{ readonly sequence: number }> {
     while (!this.#sequences.hasRoomFor(1)) await this.#sequences.reserve();
@@ -198,7 +198,7 @@ export class Fence {
 
   /**
    * Invalidates the tags of a hold and `moreTags`, in one transaction with `also`, then ends the hold. Rejects with a
-   * `NotDurableError`, with the tags invalid and still held, where the state can't be written.
+   * `NotDurableError` if the state can't be written; the tags are then invalid and still held.
    */
   async release(
     tags: TagHashes,
@@ -215,17 +215,17 @@ export class Fence {
     return { sequence };
   }
 
-  /** Ends a hold under which nothing was changed. The caller must have removed the hold from the state before. */
+  /** Ends a hold without an invalidation. The caller must have removed the hold from the state before. */
   drop(tags: TagHashes): void {
     this.#writer.release(tags);
   }
 
-  /** Whether a tag may have been invalidated after that sequence. Holds do not count. */
+  /** Whether a tag may have been invalidated after that sequence. Ignores holds. */
   touchedSince(tags: TagHashes, sequence: number): boolean {
     return this.#reader.touchedSince(tags, sequence);
   }
 
-  /** Publishes a slice in each turn, while all tags are held, then writes a slice in each commit. */
+  /** Publishes a slice in each turn while the covering tags are held, then writes a slice in each commit. */
   async #invalidateInSlices(invalidation: Invalidation): Promise<number> {
     const { tags, under = [], also } = invalidation;
     const slices = Array.from({ length: Math.ceil(tags.length / SLICE_TAGS) }, (_, i) => ({
@@ -245,14 +245,14 @@ export class Fence {
     const last = placed.pop()!;
     for (const each of placed) {
       await this.#rows.persist(each, undefined).catch(() => {
-        // `FenceState` counts the failure, and the next commit that succeeds writes the records.
+        // `FenceState` counts the failure. The next successful commit writes the records.
       });
     }
     await this.#rows.persist(last, also);
     return last.sequence;
   }
 
-  /** In force for all threads when this returns. */
+  /** Publishes the invalidation. It is in force for all threads when this returns. */
   #place({ tags, mode, by }: Invalidation, sequence = this.#sequences.take()): PlacedChange {
     return this.#placeHashes(this.#withNotYetSeen(this.hasher.hash(tags), by), mode, sequence);
   }
@@ -261,7 +261,7 @@ export class Fence {
     return { sequence, change: this.#writer.invalidate(tags, mode, sequence, this.#clock.monotonicMs()) };
   }
 
-  /** The tags, and for each attested feed except `by` the tags that mark the change as not yet seen by that feed. */
+  /** The tags and, for each attested feed except `by`, the tags that mark the change as not yet seen by that feed. */
   #withNotYetSeen(tags: TagHashes, by?: string): TagHashes {
     const feeds = this.#attested().filter((feed) => feed !== by);
     return feeds.length === 0
@@ -280,9 +280,9 @@ export interface FenceDependencies extends StartDependencies {
   readonly mechanisms?: Mechanisms;
   /** Called with each sequence that is synced, before the invalidation is answered. */
   readonly onDurable?: (sequence: number) => void;
-  /** Names of the feeds whose routes distinguish changes that the feed has not seen yet. */
+  /** The names of the feeds whose routes distinguish changes that the feed has not seen yet. */
   readonly attested?: () => readonly string[];
-  /** For tests: where an era ends, and how many sequences are reserved at a time. */
+  /** For tests: the relative sequence at which an era ends, and the number of sequences in a reservation. */
   readonly wordLimit?: number;
   readonly block?: number;
 }

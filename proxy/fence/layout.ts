@@ -8,14 +8,14 @@ import { HASH_KEY_WORDS } from '../threads/keyed-hash.ts';
  * era: every floor below the new base then counts as invalidated.
  */
 
-/** The memory of a fence. Tests pass their own, to stop between two accesses. */
+/** The memory of a fence. Tests pass their own implementation to stop between two accesses. */
 export interface Words {
   load(index: number): number;
   store(index: number, value: number): void;
 }
 
 export const HEADER = {
-  /** The sequence that is being written; equal to `published` when none is. */
+  /** The sequence that is being written; equal to `published` if none is. */
   pending: 0,
   published: 1,
   era: 2,
@@ -26,13 +26,13 @@ export const HEADER = {
   epochLow: 6,
   buckets: 7,
   holdBuckets: 8,
-  /** The count of all holds. */
+  /** The number of all holds. */
   holds: 9,
   /** The key of the tag hashes, four words. */
   key: 10,
 } as const;
 
-/** The first era of a writer. Each later one begins without the records of the era before. */
+/** The first era of a writer. Each later era begins without the records of the previous one. */
 export const FIRST_ERA = 2;
 
 export const HEADER_WORDS = 32;
@@ -45,11 +45,11 @@ export const HARD = 1;
 export const SOFT = 2;
 /** The tick of the last invalidation. */
 export const TICK = 3;
-/** Offset within a bucket: its overflow, a record without a fingerprint. */
+/** The offset of a bucket's overflow, which is a record without a fingerprint. */
 export const OVERFLOW = RECORDS_A_BUCKET * RECORD_WORDS;
 /**
- * In place of the overflow's fingerprint, a bit for each record and one for the overflow: it was softly invalidated
- * more than once, and the tick is not that of the first time.
+ * The offset of the repetition bits, in place of the overflow's fingerprint: one for each record and one for the
+ * overflow. A bit is set if the tag was softly invalidated more than once, so that the tick is not the first one's.
  */
 export const REPEATED = OVERFLOW + FINGERPRINT;
 
@@ -57,8 +57,8 @@ export const HOLD_BUCKET_WORDS = 16;
 export const HOLDS_A_BUCKET = 7;
 export const HOLD_WORDS = 2;
 /**
- * Offset within a hold bucket: how many tags found no record of their own. While there are any, all tags of it are
- * held.
+ * The offset of the number of holds for which a hold bucket had no room. While it is above 0, all tags of the bucket
+ * count as held.
  */
 export const HOLD_OVERFLOW = HOLDS_A_BUCKET * HOLD_WORDS;
 
@@ -66,18 +66,18 @@ export const TICK_MS = 10;
 export const WORD_LIMIT = 2 ** 32;
 
 /**
- * Two bits of a tag's first word choose the region of the table in which its bucket lies. Clients choose the names of
- * ordinary tags, and can fill their buckets; a full bucket makes every entry with one of its tags be revalidated. Tags
- * that all entries of a route, an origin, a feed or a host have therefore lie in regions of their own behind the
- * ordinary one.
+ * Two bits of a tag's first word choose the region of the table that contains its bucket. Clients choose the names of
+ * ordinary tags and can fill their buckets. An overflow of a bucket causes revalidation of every entry with one of its
+ * tags. Tags that all entries of a route, an origin, a feed or a host share are therefore in separate regions after
+ * the ordinary one.
  */
 export const REGION_BITS = 0xc0000000;
 export const ORDINARY_BITS = 0x7fffffff;
 export const CONFIGURED_TAG = 0x80000000;
 export const HOST_TAG = 0xc0000000;
-/** For routes, origins and feeds; the first bucket is for `all`. The size is fixed, since slots are keys on disk. */
+/** Buckets for routes, origins and feeds; the first is for `all`. The number is fixed: slots are keys on disk. */
 export const CONFIGURED_BUCKETS = 1024;
-/** For hosts: only purges, feeds and rules that name a whole host put records here. */
+/** Buckets for hosts. Only purges, feeds and rules that name a whole host put records there. */
 export const HOST_BUCKETS = 8192;
 const SPECIAL_BUCKETS = CONFIGURED_BUCKETS + HOST_BUCKETS;
 const CONFIGURED_HOLD_BUCKETS = 256;
@@ -85,16 +85,17 @@ const HOST_HOLD_BUCKETS = 256;
 const SPECIAL_HOLD_BUCKETS = CONFIGURED_HOLD_BUCKETS + HOST_HOLD_BUCKETS;
 
 export interface FenceSize {
-  /** Of ordinary tags, as `holdBuckets`. */
+  /** The number of buckets for ordinary tags; `holdBuckets` likewise. */
   readonly buckets: number;
   readonly holdBuckets: number;
-  /** Of all regions; slots are counted over these. */
+  /** The number of buckets of all regions, over which slots are numbered. */
   readonly allBuckets: number;
   readonly words: number;
 }
 
 /**
- * Room for at least `records` ordinary tags and half as many holds: 23 bytes a record. Untouched pages take no memory.
+ * The size of a table for at least `records` ordinary tags and half as many holds: 23 bytes a record. Untouched pages
+ * take no memory.
  */
 export function fenceSize(records: number): FenceSize {
   const buckets = Math.max(1, Math.ceil(records / RECORDS_A_BUCKET));
@@ -105,14 +106,14 @@ export function fenceSize(records: number): FenceSize {
   return { buckets, holdBuckets, allBuckets, words };
 }
 
-/** The word at which the bucket of a tag begins; `hash`: the tag's first word. */
+/** The index of the word at which a tag's bucket begins. `hash` is the tag's first word. */
 export function bucketAt(hash: number, buckets: number): number {
   const index =
     hash < CONFIGURED_TAG ? hash % buckets : buckets + specialIndex(hash, CONFIGURED_BUCKETS, HOST_BUCKETS);
   return HEADER_WORDS + index * BUCKET_WORDS;
 }
 
-/** As `bucketAt`, for the tag's hold bucket. */
+/** The index of the word at which a tag's hold bucket begins. */
 export function holdBucketAt(hash: number, buckets: number, holdBuckets: number): number {
   const index =
     hash < CONFIGURED_TAG
@@ -151,7 +152,7 @@ export class SharedWords implements Words {
   }
 }
 
-/** A safe integer in two words. The writer changes them only while the era is odd. */
+/** Loads a safe integer from two words, which the writer changes only while the era is odd. */
 export function loadWide(words: Words, high: number, low: number): number {
   return words.load(high) * WORD_LIMIT + words.load(low);
 }

@@ -24,19 +24,19 @@ import {
 } from './layout.ts';
 import { TagHasher, type TagHashes } from './tag-hash.ts';
 
-/** What the fence reads of an entry. The fields that are not readonly are the reader's own notes. */
+/** The part of an entry that the fence reads. The reader keeps notes in the properties that are not readonly. */
 export interface Fenced {
   readonly tagHashes: TagHashes;
   /** The sequence at the moment before the request was sent to the origin. */
   readonly floor: number;
-  /** Wall clock at that moment, in milliseconds: no invalidation above the floor is older. */
+  /** The wall clock's time of that moment in milliseconds. No invalidation above the floor is older. */
   readonly requestTimeMs: number;
-  /** Fetched within the read lag after an invalidation: the origin may have answered with the old state. */
+  /** The entry was fetched within the read lag after an invalidation, so it may show the state before. */
   readonly possiblyStale: boolean;
-  /** The era and the pending word at which the last scan found nothing above the floor; -1: there was none. */
+  /** The era and the pending word at which the last scan found nothing above the floor; -1: no such scan. */
   clearEra: number;
   clearAt: number;
-  /** Monotonic milliseconds of the first soft invalidation above the floor, or earlier; 0: not known. */
+  /** Monotonic milliseconds, not later than the first soft invalidation above the floor; 0: unknown. */
   softSinceMs: number;
 }
 
@@ -46,11 +46,11 @@ const POSSIBLY_STALE: Verdict = { kind: 'possibly-stale' };
 
 /**
  * Judges entries by the fence, in any thread. An entry may be used as fresh only while no record of its tags has a
- * number above its floor. Where the table is not exact, the entry counts as invalidated. The file is long because all
- * of it must follow the one order of loads.
+ * number above its floor. If the table is not exact, the entry counts as invalidated. The file is long because all of it
+ * depends on one order of loads.
  */
 export class FenceReader {
-  /** With the key of the fence's state. */
+  /** The hasher with the key of the fence's state. */
   readonly hasher: TagHasher;
   readonly #words: Words;
   readonly #buckets: number;
@@ -80,8 +80,8 @@ export class FenceReader {
   }
 
   /**
-   * Whether the entry may be used now. Takes two loads where nothing was invalidated since the entry was last found
-   * clear, else a scan of one bucket for each tag. Use the verdict before anything is awaited.
+   * Whether the entry may be used now. It takes two loads if nothing was invalidated since the entry was last found
+   * clear, otherwise a scan of one bucket for each tag. The caller must use the verdict before it awaits anything.
    */
   verdict(entry: Fenced): Verdict {
     if (!this.#mechanisms.floorAtUse) return CLEAR;
@@ -106,8 +106,8 @@ export class FenceReader {
   }
 
   /**
-   * Whether one of the tags may have been invalidated after the sequence `after` and not after `until`, or is held. A
-   * record has only its last number: where that is beyond `until`, an earlier one is assumed.
+   * Whether one of the tags may have been invalidated after the sequence `after` and up to `until`, or is held. A record
+   * has only its last number. If that is above `until`, an earlier one within the range is assumed.
    */
   invalidatedBetween(tags: TagHashes, after: number, until: number): boolean {
     if (after >= until) return false;
@@ -117,7 +117,7 @@ export class FenceReader {
     return found.hard || found.softTick >= 0 || this.#words.load(HEADER.era) !== era;
   }
 
-  /** Whether one of the tags may have been invalidated after that sequence. Holds do not count. */
+  /** Whether one of the tags may have been invalidated after that sequence. Ignores holds. */
   touchedSince(tags: TagHashes, after: number): boolean {
     const era = this.#enterEra();
     if (after < this.#base) return true;
@@ -126,16 +126,16 @@ export class FenceReader {
   }
 
   /**
-   * Whether an answer that was asked for at `askedAtMs` (monotonic) may show the state before the last invalidation of
-   * one of its tags, where the origin's read lag is at most `readLagMs`.
+   * Whether the response to a request sent at `askedAtMs` (monotonic) may show the state before the last invalidation of
+   * one of its tags, if the origin's read lag is at most `readLagMs`.
    */
   withinReadLag(tags: TagHashes, askedAtMs: number, readLagMs: number): boolean {
     return this.lastInvalidatedAtMs(tags) > askedAtMs - readLagMs - TICK_MS;
   }
 
   /**
-   * Monotonic milliseconds of the last invalidation of any of the tags; -Infinity where there was none. After the first
-   * era a tag without a record counts as invalidated at the beginning of the era.
+   * Monotonic milliseconds of the last invalidation of any of the tags; -Infinity: there was none. After the first era, a
+   * tag without a record counts as invalidated at the beginning of the era.
    */
   lastInvalidatedAtMs(tags: TagHashes): number {
     for (;;) {
@@ -146,7 +146,7 @@ export class FenceReader {
     }
   }
 
-  /** -1: no record of the tags. */
+  /** The last tick in the records of the tags; -1: they have none. */
   #lastTick(tags: TagHashes): number {
     let last = -1;
     for (let i = 0; i < tags.length; i += 2) {
@@ -171,13 +171,13 @@ export class FenceReader {
     return this.#isHeld(tags);
   }
 
-  /** Stale windows count from the first soft invalidation, and move with a wall clock that jumps. */
+  /** Stale windows begin at the first soft invalidation. If the wall clock jumps, they move with it. */
   #softVerdict(entry: Fenced, { softTick, isRepeated }: Found): Verdict {
     const monotonicMs = this.#clock.monotonicMs();
     const nowMs = this.#clock.nowMs();
     if (entry.softSinceMs === 0) {
       const lastMs = this.#epochMs + softTick * TICK_MS;
-      // Of several, the time of the first is not known, only that it was not before the entry's request.
+      // After several soft invalidations the first one's time is unknown, but it is after the entry's request.
       const requestMs = monotonicMs - Math.max(0, nowMs - entry.requestTimeMs);
       entry.softSinceMs = isRepeated ? Math.min(lastMs, requestMs) : lastMs;
     }
@@ -200,7 +200,7 @@ export class FenceReader {
         if (words.load(record + HARD) > floor) return FOUND_HARD;
         if (words.load(record + SOFT) > floor) soft = this.#first(soft, bucket, record);
       }
-      // After the records: the writer raises the overflow before it overwrites a record.
+      // Loaded after the records, because the writer raises the overflow before it overwrites a record.
       if (words.load(bucket + OVERFLOW + HARD) > floor) return FOUND_HARD;
       if (words.load(bucket + OVERFLOW + SOFT) > floor) soft = this.#first(soft, bucket, bucket + OVERFLOW);
     }
@@ -231,7 +231,7 @@ export class FenceReader {
     return false;
   }
 
-  /** Loads the base and epoch of the current era, and returns it. While an era is being begun, it is odd. */
+  /** Loads base and epoch of the current era, and returns the era. The era is odd while a new one begins. */
   #enterEra(): number {
     for (;;) {
       const era = this.#words.load(HEADER.era);
@@ -246,12 +246,12 @@ export class FenceReader {
   }
 }
 
-/** What a scan finds above the floor. */
+/** The result of a scan for numbers above the floor. */
 interface Found {
   readonly hard: boolean;
-  /** The earliest tick of the tags that were softly invalidated; -1: none was. */
+  /** The earliest tick among tags that were softly invalidated; -1: none was. */
   readonly softTick: number;
-  /** Whether one of them was softly invalidated more than once. */
+  /** Whether one of these tags was softly invalidated more than once. */
   readonly isRepeated: boolean;
 }
 

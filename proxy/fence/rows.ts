@@ -1,6 +1,6 @@
 import type { FenceOverflow, FenceRecord } from './writer.ts';
 
-/** The fence's records on disk: a row for each slot, so that a record that is overwritten loses its row as well. */
+/** The fence's records on disk. Each slot has a row, so an overwritten record loses its row as well. */
 
 type Row = { readonly key: Buffer; readonly value: Buffer };
 

@@ -1,17 +1,17 @@
 /**
- * The sequences that the fence gives out, in order. They are reserved on disk in blocks, and none beyond the reservation
- * is used, so that no later run uses one twice.
+ * The source of the fence's sequences. They are reserved on disk in blocks, and none beyond the reservation is used, so
+ * that no later run uses a sequence twice.
  */
 export class Sequences {
   readonly #block: number;
   readonly #reserveUpTo: (sequence: number) => Promise<void>;
   #next: number;
   #reserved: number;
-  /** Sequences that are set aside for an invalidation in slices. */
+  /** The number of sequences that are set aside for an invalidation in slices. */
   #promised = 0;
   #reserving: Promise<void> | null = null;
 
-  /** `last`: not below any that was ever used. `reserveUpTo` makes a reservation durable, or rejects. */
+  /** `last` is not below any sequence ever used. `reserveUpTo` makes a reservation durable, or rejects. */
   constructor(last: number, block: number, reserveUpTo: (sequence: number) => Promise<void>) {
     this.#block = block;
     this.#reserveUpTo = reserveUpTo;
@@ -19,7 +19,7 @@ export class Sequences {
     this.#reserved = last;
   }
 
-  /** Whether so many can be taken in this turn of the loop. */
+  /** Whether `count` sequences can be taken in this turn of the loop. */
   hasRoomFor(count: number): boolean {
     return this.#next + this.#promised + count <= this.#reserved;
   }
@@ -28,13 +28,13 @@ export class Sequences {
     this.#next += 1;
     if (this.#reserved - this.#next < this.#block / 2) {
       this.reserve().catch(() => {
-        // `FenceState` counts the failure, and a caller beyond the reservation tries again.
+        // `FenceState` counts the failure. A caller that exceeds the reservation tries again.
       });
     }
     return this.#next;
   }
 
-  /** Sets so many aside, which are taken in later turns of the loop. */
+  /** Sets `count` sequences aside, which `takePromised` returns in later turns of the loop. */
   promise(count: number): void {
     this.#promised += count;
   }
@@ -44,7 +44,7 @@ export class Sequences {
     return this.take();
   }
 
-  /** Reserves a further block. Rejects with a `NotDurableError` where the state can't be written. */
+  /** Reserves a further block. Rejects with a `NotDurableError` if the state can't be written. */
   reserve(): Promise<void> {
     this.#reserving ??= this.#reserveBlock().finally(() => {
       this.#reserving = null;

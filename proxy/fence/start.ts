@@ -8,24 +8,24 @@ const KEY = 'tag-key';
 
 export interface StartDependencies {
   readonly state: StateStore;
-  /** Called within the change that gives the state a key, to hash anew the tags that other tables hold. */
+  /** Called within the change that gives the state a key, to rehash the tags in other tables. */
   readonly onNewKey?: (hasher: TagHasher) => void;
-  /** Invalidates everything that was stored in earlier runs. */
+  /** True: invalidate everything that earlier runs have stored. */
   readonly distrust?: boolean;
 }
 
-/** Where a run of the fence begins. `sequence` and `base`: as in `FenceStart`. */
+/** The start values of the fence in this run. `sequence` and `base` are those of `FenceStart`. */
 interface StartingPoint {
-  /** Of the tag hashes. */
+  /** The key of the tag hashes. */
   readonly key: HashKey;
   readonly sequence: number;
   readonly base: number;
 }
 
 /**
- * Reads from the state where this run begins. Where the state has no key, its records are of unkeyed hashes; where it is
- * distrusted, they may be incomplete. Then the base is raised above every floor, which invalidates all that is stored,
- * and the records are removed.
+ * Reads the start values from the state. If the state has no key, its records have unkeyed hashes; if it is distrusted,
+ * its records may be incomplete. In both cases the records are removed, and the base is raised above every floor, which
+ * invalidates everything stored.
  */
 export async function startOf(
   { state, onNewKey, distrust = false }: StartDependencies,
@@ -39,7 +39,7 @@ export async function startOf(
     const sequence = mechanisms.reservedBlocks ? reserved : (readNumber(meta.get('sequence')) ?? 0);
     return { key: tagKeyOfBytes(known), sequence, base };
   }
-  // Above every floor that an earlier run has used.
+  // This is above every floor that an earlier run has used.
   const above = reserved === 0 ? 0 : reserved + 1;
   const tables = [state.table('records'), state.table('overflow')];
   const rows = tables.flatMap((table) => [...table.range()].map(({ key }) => ({ table, key })));

@@ -12,22 +12,22 @@ import { HASH_KEY_WORDS, KeyedHash, type HashKey } from '../threads/keyed-hash.t
 import { CONFIGURED_BUCKETS, CONFIGURED_TAG, HOST_TAG, ORDINARY_BITS, REGION_BITS } from './layout.ts';
 
 /**
- * Hashed tags: two 32-bit words each. The first chooses a bucket, the second (the fingerprint) distinguishes tags of
- * one bucket. Hashes are on disk, so their key is kept in the state. Two tags that collide are invalidated together,
- * which costs a revalidation and is never stale; without a secret key clients could choose URLs that collide.
+ * Hashed tags, two 32-bit words each. The first chooses a bucket. The second (the fingerprint) distinguishes the tags of
+ * a bucket. Hashes are on disk, so their key is kept in the state. Two tags that collide are invalidated together, which
+ * costs a revalidation but never serves anything stale. Without a secret key clients could choose URLs that collide.
  */
 export type TagHashes = Uint32Array;
 
 export class TagHasher {
   readonly #hash: KeyedHash;
-  /** Tags by what entries share that have them: route, origin, feed, authority and directory. */
+  /** The shared tags of entries with the same route, origin, feed, authority and directory. */
   readonly #ofDirectories = new Map<string, HashedTags>();
 
   constructor(key: HashKey) {
     this.#hash = new KeyedHash(key);
   }
 
-  /** Hashes tags in order, two words each. Done once for each entry, never on a hit. */
+  /** Hashes tags in order, two words each. It runs once for each entry and never on a hit. */
   hash(tags: readonly string[]): TagHashes {
     const words = new Uint32Array(tags.length * 2);
     this.#hashInto(words, 0, tags);
@@ -35,8 +35,8 @@ export class TagHasher {
   }
 
   /**
-   * All tags of an entry (`entryTags`), with their hashes. Those that it shares with the other entries of its directory are
-   * remembered: for most entries only the tags of their own URL are made and hashed.
+   * All tags of an entry (`entryTags`), with their hashes. Tags that entries of the same directory share are cached, so
+   * for most entries only the tags of their own URL are made and hashed.
    */
   ofEntry(entry: TaggedEntry): HashedTags {
     const place = normalPlace(entry);
@@ -72,8 +72,8 @@ export class TagHasher {
   }
 
   /**
-   * Second hashes of the tags, under which the fence records invalidations not yet seen by the feed: by a purge, a
-   * write or another feed, of which this feed may tell later. They lie in the same region as the tags.
+   * Second hashes of the tags, under which the fence records invalidations that the feed has not seen yet: by a purge, a
+   * write or another feed. This feed may report the same change later. The hashes are in the same region as the tags.
    */
   hashNotYetSeen(tags: TagHashes, feed: string): TagHashes {
     const mark = this.#hash.hash(`ahead of ${feed}`);
@@ -83,10 +83,10 @@ export class TagHasher {
 }
 
 const DIRECTORIES = 128;
-/** Of the text under which a directory's tags are remembered. They take up to 66 times as much memory. */
+/** The longest key, in characters, under which a directory's tags are cached. They take up to 66 times its memory. */
 const DIRECTORY_LENGTH = 128;
 
-/** The tags of both without duplicates, with their hashes: those of `a` first. */
+/** The tags of `a`, then those of `b` that `a` lacks, with their hashes. */
 export function joinedTags(a: HashedTags, b: HashedTags): HashedTags {
   const known = new Set(a.tags);
   const added = b.tags.flatMap((tag, index) => (known.has(tag) ? [] : [index]));
@@ -100,7 +100,7 @@ export function joinedTags(a: HashedTags, b: HashedTags): HashedTags {
   };
 }
 
-/** `known` with those of `more` that it lacks; only these are hashed. */
+/** The tags of `known`, then those of `more` that it lacks. Only the latter are hashed. */
 export function withTags(known: HashedTags, more: readonly string[], hasher: TagHasher): HashedTags {
   if (more.length === 0) return known;
   const names = new Set(known.tags);
@@ -118,7 +118,7 @@ export interface HashedTags {
   readonly tagHashes: TagHashes;
 }
 
-/** The first word: the tag's region and its bucket within that. Clients can fill only the region of ordinary tags. */
+/** The first word: the tag's region and its bucket in it. Clients can fill only the region of ordinary tags. */
 function bucketWord(reach: TagReach, hash: number): number {
   switch (reach) {
     case 'everything':

@@ -26,9 +26,9 @@ import type { TagHashes } from './tag-hash.ts';
 
 export type InvalidationMode = 'hard' | 'soft';
 
-/** A tag's last hard and soft invalidation, as absolute sequences; 0: never. */
+/** A tag's last hard and last soft invalidation, as absolute sequences; 0: never. */
 export interface FenceRecord {
-  /** Its index in the table, counted over all buckets. */
+  /** The record's index in the table, counted over all buckets. */
   readonly slot: number;
   readonly bucketHash: number;
   readonly fingerprint: number;
@@ -36,47 +36,47 @@ export interface FenceRecord {
   readonly soft: number;
 }
 
-/** The highest numbers of records that were overwritten in a bucket, as absolute sequences. */
+/** The highest numbers of the records that were overwritten in a bucket, as absolute sequences. */
 export interface FenceOverflow {
   readonly bucket: number;
   readonly hard: number;
   readonly soft: number;
 }
 
-/** What an invalidation has changed in the table: it must be on disk before the invalidation is answered. */
+/** The changes of an invalidation in the table. They must be on disk before the invalidation is answered. */
 export interface FenceChange {
   readonly records: readonly FenceRecord[];
   readonly overflows: readonly FenceOverflow[];
 }
 
 export interface FenceStart {
-  /** Not below any sequence that was ever used. */
+  /** A sequence not below any that was ever used. */
   readonly sequence: number;
-  /** The base of the last era of earlier runs: floors below it stay invalid. */
+  /** The base of the last era of earlier runs. Floors below it stay invalid. */
   readonly base?: number;
-  /** Monotonic milliseconds. */
+  /** The current time in monotonic milliseconds. */
   readonly nowMs: number;
 }
 
 /**
- * The fence's one writer, in the coordinator. Readers depend on the order of its stores: a bucket's overflow before the
- * record that is overwritten, records before the sequence, and the sequence once for all tags. The file is long because
- * records, holds and eras share that order.
+ * The only writer of the fence's table, in the coordinator. Readers depend on the order of its stores: a bucket's
+ * overflow before the record that is overwritten, records before the sequence, and the sequence once for all tags. The
+ * file is long because records, holds and eras share that order.
  */
 export class FenceWriter {
   readonly #words: Words;
   readonly #size: FenceSize;
   readonly #mechanisms: Mechanisms;
   readonly #wordLimit: number;
-  /** For each full hold bucket, the fingerprints that have no record of their own, with their counts. */
+  /** For each full hold bucket: the fingerprints that have no record there, with their counts. */
   readonly #overflowingHolds = new Map<number, Map<number, number>>();
   #base: number;
   #epochMs: number;
   #sequence: number;
-  /** How many records were overwritten because their bucket was full. */
+  /** The number of records that were overwritten because their bucket was full. */
   overflows = 0;
 
-  /** `wordLimit`: where an era ends; only tests pass one. */
+  /** `wordLimit` is the relative sequence at which an era ends. Only tests pass it. */
   constructor(
     words: Words,
     size: FenceSize,
@@ -100,7 +100,7 @@ export class FenceWriter {
     return this.#sequence;
   }
 
-  /** Every floor below it counts as invalidated. */
+  /** The base of the era. Every floor below it counts as invalidated. */
   get base(): number {
     return this.#base;
   }
@@ -109,14 +109,14 @@ export class FenceWriter {
     return this.#words.load(HEADER.era);
   }
 
-  /** Restores a record of an earlier run in its slot, with the current time. To be called before any reader exists. */
+  /** Restores an earlier run's record in its slot, with the current time. To be called before any reader exists. */
   restoreRecord(record: FenceRecord): void {
     const bucket = HEADER_WORDS + Math.floor(record.slot / RECORDS_A_BUCKET) * BUCKET_WORDS;
     const at = bucket + (record.slot % RECORDS_A_BUCKET) * RECORD_WORDS;
     this.#write(bucket, at, record.fingerprint, this.#relative(record));
   }
 
-  /** Moves a record of a table of another size to its bucket in this one. */
+  /** Adds a record from a table of another size to its bucket in this one. */
   moveRecord(record: FenceRecord): FenceChange {
     const change: MutableChange = { records: [], overflows: [] };
     this.#place(record.bucketHash, record.fingerprint, this.#relative(record), change);
@@ -134,8 +134,8 @@ export class FenceWriter {
   }
 
   /**
-   * Invalidates all tags with one sequence, in force for every thread on return. `nowMs`: monotonic. Throws for a
-   * sequence that was used.
+   * Invalidates all tags with one sequence, in force for every thread when this returns. `nowMs` is monotonic. Throws if
+   * the sequence was used before.
    */
   invalidate(tags: TagHashes, mode: InvalidationMode, sequence: number, nowMs: number): FenceChange {
     this.#enter(sequence, nowMs);
@@ -149,7 +149,7 @@ export class FenceWriter {
     return change;
   }
 
-  /** What now stands where a change was made. Of a record that was overwritten since: its bucket's overflow. */
+  /** The current content of the changed places. For a record that was overwritten since, it is its bucket's overflow. */
   latest({ records, overflows }: FenceChange): FenceChange {
     const latest: MutableChange = { records: [], overflows: [] };
     for (const record of records) {
@@ -165,8 +165,8 @@ export class FenceWriter {
   }
 
   /**
-   * Holds tags until `release` is called as often. Publishes a sequence, so that no reader relies on an earlier
-   * verdict.
+   * Holds tags until `release` is called the same number of times. Publishes a sequence, so that no reader relies on an
+   * earlier verdict.
    */
   hold(tags: TagHashes, sequence: number, nowMs: number): void {
     this.#enter(sequence, nowMs);
@@ -179,7 +179,7 @@ export class FenceWriter {
     for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, 1);
   }
 
-  /** Ends a hold. Tags that may have changed must be invalidated before. Throws where they are not held. */
+  /** Ends a hold. Tags whose entries may be stale must be invalidated before. Throws if they are not held. */
   release(tags: TagHashes): void {
     for (let i = 0; i < tags.length; i += 2) this.#countHold(tags[i]!, tags[i + 1]!, -1);
   }
@@ -189,7 +189,7 @@ export class FenceWriter {
   }
 
   #enter(sequence: number, nowMs: number): void {
-    if (sequence <= this.#sequence) throw new Error(`sequence ${sequence} was handed out already`);
+    if (sequence <= this.#sequence) throw new Error(`sequence ${sequence} was used before`);
     if (sequence - this.#base >= this.#wordLimit || this.#tickAt(nowMs) >= this.#wordLimit) {
       this.#beginEra(this.#sequence, nowMs);
     }
@@ -202,7 +202,7 @@ export class FenceWriter {
     this.#words.store(HEADER.published, sequence - this.#base);
   }
 
-  /** Drops all records: everything fetched before is revalidated once. Readers wait while the era is odd. */
+  /** Drops all records, so that everything fetched before is revalidated once. Readers wait while the era is odd. */
   #beginEra(base: number, nowMs: number): void {
     const era = this.#words.load(HEADER.era);
     this.#words.store(HEADER.era, (era + 1) % WORD_LIMIT);
@@ -238,7 +238,7 @@ export class FenceWriter {
     change.records.push({ slot, bucketHash, fingerprint, ...this.#absolute(after) });
   }
 
-  /** The index of the tag's own record, else of a free one, else of the oldest. */
+  /** The index of the tag's record. If it has none: of a free one, otherwise of the oldest. */
   #recordFor(bucket: number, fingerprint: number): number {
     let oldest = bucket;
     let oldestNumber = Number.POSITIVE_INFINITY;
@@ -266,7 +266,7 @@ export class FenceWriter {
     this.#writeNumbers(bucket, overflow, highest(this.#numbersAt(bucket, overflow), numbers));
   }
 
-  /** The bit before the tick: a reader that has loaded a later tick must not take it for the first. */
+  /** Stores the repetition bit before the tick, so that no reader takes a later tick for the first one. */
   #writeNumbers(bucket: number, record: number, { hard, soft, tick, isRepeated }: Numbers): void {
     const bit = repeatedBit(bucket, record);
     const bits = this.#words.load(bucket + REPEATED);
@@ -285,7 +285,7 @@ export class FenceWriter {
     };
   }
 
-  /** Counts a hold in the tag's own record or, while its bucket is full, in the bucket's overflow. */
+  /** Counts a hold in the tag's record or, if the bucket is full, in the bucket's overflow. */
   #countHold(bucketHash: number, fingerprint: number, by: 1 | -1): void {
     const bucket = holdBucketAt(bucketHash, this.#size.buckets, this.#size.holdBuckets);
     const overflowing = this.#overflowingHolds.get(bucket);
@@ -296,7 +296,7 @@ export class FenceWriter {
     this.#words.store(HEADER.holds, this.#words.load(HEADER.holds) + by);
   }
 
-  /** False: the bucket has neither a record for the tag nor room for one. */
+  /** Counts a hold in the tag's record. Returns false if the bucket has no record for the tag and no room for one. */
   #countOwnHold(bucket: number, fingerprint: number, by: 1 | -1): boolean {
     let free = -1;
     for (let h = 0; h < HOLDS_A_BUCKET; h += 1) {
@@ -310,7 +310,7 @@ export class FenceWriter {
       }
       if (found === 0 && free < 0) free = at;
     }
-    if (by < 0) throw new Error('a hold was ended that is not there');
+    if (by < 0) throw new Error('a hold that does not exist was ended');
     if (free < 0) return false;
     this.#words.store(free + 1, 1);
     this.#words.store(free, fingerprint);
@@ -340,8 +340,8 @@ export class FenceWriter {
   }
 
   /**
-   * Numbers below the base become 0: they concern only floors below the base, which count as invalidated. The times are
-   * not known: tick 0 is the current time for the read lag, and repeated for the stale windows.
+   * Converts to relative numbers. Those below the base become 0: they concern only floors below the base, which count as
+   * invalidated. The times are unknown, so the record gets tick 0 and counts as repeated.
    */
   #relative(numbers: { readonly hard: number; readonly soft: number }): Numbers {
     const soft = Math.max(0, numbers.soft - this.#base);
@@ -372,7 +372,7 @@ function changed(before: Numbers, next: Numbers): Numbers {
   return { ...highest(before, next), isRepeated: next.isRepeated || isRepeated };
 }
 
-/** The numbers for the tags of both. */
+/** The higher numbers of both records. */
 function highest(a: Numbers, b: Numbers): Numbers {
   return {
     hard: Math.max(a.hard, b.hard),
