@@ -13,7 +13,7 @@ it.each([
   ['behind', 4, 2, [2, 1, 1]],
   ['behind', 1, 2, [1, 1, 1]],
 ])(
-  'of a route that writes %s, %i connections are shared by %i workers as %j',
+  'for a route with write policy %s, %i connections are shared by %i workers as %j',
   (policy, connections, workers, shares) => {
     const config = configOf(`
     origins: { shop: { url: "http://127.0.0.1:1", connections: ${connections} } }
@@ -26,7 +26,7 @@ it.each([
   },
 );
 
-it('an origin gets no more requests at a time than it takes connections, with those of the journal', async () => {
+it('an origin gets no more concurrent requests than its connection limit, including those of the journal', async () => {
   const scene = await startScene({
     origin: ', connections: 3, queue: { timeout: 60s }',
     more: 'listen: { port: 0, workers: 1 }',

@@ -12,7 +12,7 @@ afterEach(() => shop.close());
 const lamp = { name: 'Lamp', category: 'lighting', priceCents: 100, stock: 1 };
 
 describe('the demo shop', () => {
-  it('shows a product with fields that let it be cached and invalidated', async () => {
+  it('serves a product with fields that allow caching and invalidation', async () => {
     const response = await ask('GET', '/products/1');
     expect(response.status).toBe(200);
     expect(response.headers.get('cache-control')).toContain('max-age=60');
@@ -22,7 +22,7 @@ describe('the demo shop', () => {
     expect(await response.json()).toMatchObject({ id: '1', name: 'Oak desk' });
   });
 
-  it('answers 304 to the current ETag and date, and to no other', async () => {
+  it('answers 304 to the current ETag and date only', async () => {
     const { headers } = await ask('GET', '/products/1');
     const etag = headers.get('etag')!;
     expect((await ask('GET', '/products/1', { 'If-None-Match': `"x", W/${etag}` })).status).toBe(304);
@@ -42,7 +42,7 @@ describe('the demo shop', () => {
     expect(await after.json()).toMatchObject({ name: 'Oak desk', stock: 3 });
   });
 
-  it('creates, replaces and removes', async () => {
+  it('creates, replaces and deletes products', async () => {
     const created = await ask('POST', '/products', {}, lamp);
     expect(created.status).toBe(201);
     const place = created.headers.get('location')!;
@@ -56,13 +56,13 @@ describe('the demo shop', () => {
     expect(gone.headers.get('surrogate-key')).toBe(`product:${place.split('/')[2]}`);
   });
 
-  it('sends a validator with a write only where it stored the very bytes, RFC 9110 §9.3.4', async () => {
+  it('RFC 9110 §9.3.4: sends a validator with a write only if it stored the content unchanged', async () => {
     expect((await ask('PUT', '/products/a', {}, lamp)).headers.get('etag')).toBeNull();
     const exact = await ask('PUT', '/products/a', {}, { id: 'a', ...lamp });
     expect(exact.headers.get('etag')).toBe((await ask('GET', '/products/a')).headers.get('etag'));
   });
 
-  it('judges the preconditions of writes', async () => {
+  it('evaluates the preconditions of writes', async () => {
     const etag = (await ask('GET', '/products/1')).headers.get('etag')!;
     expect((await ask('PUT', '/products/1', { 'If-Match': '"x"' }, lamp)).status).toBe(412);
     expect((await ask('PUT', '/products/1', { 'If-None-Match': '*' }, lamp)).status).toBe(412);
@@ -70,7 +70,7 @@ describe('the demo shop', () => {
     expect((await ask('PUT', '/products/1', { 'If-Match': etag }, lamp)).status).toBe(200);
   });
 
-  it('refuses what it does not understand with a problem document', async () => {
+  it('rejects invalid requests with a problem document', async () => {
     expect((await ask('PUT', '/products/1', {}, { name: '' })).status).toBe(422);
     expect((await ask('POST', '/products', {}, [])).status).toBe(422);
     expect((await ask('POST', '/products', {}, { name: 'x'.repeat(70_000) })).status).toBe(413);
@@ -79,7 +79,7 @@ describe('the demo shop', () => {
     expect((await ask('GET', '/none')).headers.get('content-type')).toBe('application/problem+json');
   });
 
-  it('lists by category, searches, and draws pictures of three sizes', async () => {
+  it('lists by category, searches, and generates images of three sizes', async () => {
     const lamps = (await (await ask('GET', '/products?category=lighting')).json()) as unknown[];
     expect(lamps).toHaveLength(2);
     expect(await (await ask('GET', '/search?q=LAMP')).json()).toHaveLength(2);
@@ -91,12 +91,12 @@ describe('the demo shop', () => {
     expect((await ask('GET', '/images/1?size=huge')).status).toBe(400);
   });
 
-  it('takes any text in a product without breaking its own fields', async () => {
+  it('accepts any text in a product without breaking its own fields', async () => {
     await ask('PUT', '/products/odd', {}, { ...lamp, category: 'böse\r\n\ud800' });
     expect((await ask('GET', '/products/odd')).status).toBe(200);
   });
 
-  it('shows its front page as the client likes it', async () => {
+  it("varies its front page by the client's preferences", async () => {
     const html = await ask('GET', '/', { Accept: 'text/html' });
     const json = await ask('GET', '/', { Accept: 'application/json' });
     expect(html.headers.get('vary')).toBe('Accept');
@@ -113,7 +113,7 @@ describe('the demo shop', () => {
 });
 
 describe("the demo shop's change feed", () => {
-  it('begins at the head and tells every transaction with the rows before and after', async () => {
+  it('begins at the head and sends every transaction with the rows before and after', async () => {
     const feed = await follow();
     expect(await feed.next()).toMatchObject({ event: 'head' });
 
@@ -134,7 +134,7 @@ describe("the demo shop's change feed", () => {
     await feed.end();
   });
 
-  it('replays what came after the last event that the follower has seen, then says that it is at the head', async () => {
+  it("replays what came after the follower's last event, then sends its head", async () => {
     const first = await follow();
     const start = (await first.next())!.id;
     await first.end();
@@ -150,7 +150,7 @@ describe("the demo shop's change feed", () => {
   });
 
   it.each(['0', '999999999999999', 'words', '-1', '1.5'])(
-    'says that it cannot replay after %s',
+    "sends a reset after %s, from which it can't replay",
     async (id) => {
       const feed = await follow(id);
       expect(await feed.next()).toMatchObject({ event: 'reset' });
@@ -159,7 +159,7 @@ describe("the demo shop's change feed", () => {
     },
   );
 
-  it('keeps no more than its limit, and never calls a replay whole that is not', () => {
+  it('keeps no more than its limit, and never replays from where it is incomplete', () => {
     const log = createChangeLog(2);
     const start = log.head;
     for (let i = 0; i < 3; i++) log.append([]);

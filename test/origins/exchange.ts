@@ -1,10 +1,10 @@
-/** One call to an origin, run to its end, with all that its handler heard. */
+/** One call to an origin, run to its end, with everything that its handler received. */
 import type { OriginConfig } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 import { createHttpOrigin } from '../../origin-adapters/http-origin.ts';
 import type { Origin, OriginCall, OriginFailure, OriginRequest } from '../../origin-adapters/origin.ts';
 
-/** Longer than a busy machine stands still. */
+/** Longer than the pauses of a busy machine. */
 export const timeouts = { connectMs: 30_000, headersMs: 30_000, bodyMs: 30_000 };
 
 export interface Heard {
@@ -22,7 +22,7 @@ export interface Running {
   readonly heard: Heard;
   /** Resolves with `heard` at onEnd or onFailure. */
   readonly over: Promise<Heard>;
-  /** Resolves when the head is there, or the call is over. */
+  /** Resolves at the response head, or when the call is over. */
   readonly head: Promise<Heard>;
 }
 

@@ -27,7 +27,7 @@ function start(changes: Partial<OriginConfig> = {}, urls: readonly string[] = [s
 }
 
 describe('the limit on connections', () => {
-  it('is never passed, and every request is answered', async () => {
+  it('is never exceeded, and every request is answered', async () => {
     const held = gate();
     server.on('/a', (request) => held.promise.then(() => ({ body: request.url })));
     const origin = start({ connections: 3, queue: { size: 100, timeoutMs: 30_000 } });
@@ -43,7 +43,7 @@ describe('the limit on connections', () => {
     expect(server.connections).toBe(3);
   });
 
-  it('refuses at once where the queue is full', async () => {
+  it('rejects a request at once when the queue is full', async () => {
     const held = gate();
     server.on('/a', () => held.promise.then(() => ({})));
     const origin = start({ connections: 1, queue: { size: 1, timeoutMs: 30_000 } });
@@ -61,7 +61,7 @@ describe('the limit on connections', () => {
     expect(origin.stats).toMatchObject({ requests: 3, failures: 1, running: 0, queued: 0 });
   });
 
-  it('fails what waited longer than the queue allows', async () => {
+  it('fails a request that waited longer than the queue allows', async () => {
     const held = gate();
     server.on('/a', () => held.promise.then(() => ({})));
     const origin = start({ connections: 1, queue: { size: 5, timeoutMs: 10 } });
@@ -74,7 +74,7 @@ describe('the limit on connections', () => {
     expect(server.count('/a')).toBe(1);
   });
 
-  it("lets clients' requests pass those of the background, and take their place in a full queue", async () => {
+  it("lets clients' requests go ahead of background requests and take their places in a full queue", async () => {
     const held = gate();
     server.on('/held', () => held.promise.then(() => ({})));
     const origin = start({ connections: 1, queue: { size: 2, timeoutMs: 30_000 } });
@@ -92,7 +92,7 @@ describe('the limit on connections', () => {
 });
 
 describe('a connection failure', () => {
-  it('before the head lets a safe request be sent again, as often as configured', async () => {
+  it('before the head is followed by the configured number of retries of a safe request', async () => {
     server.on('/once', (request, answer) => {
       if (server.count('/once') === 1) answer.reset();
       else answer.send(200, [], request.url);
@@ -109,11 +109,11 @@ describe('a connection failure', () => {
       status: 502,
       maybeProcessed: true,
     });
-    // Two retries, and one for the connection that had been kept alive.
+    // Two retries, and one for the connection that was kept alive.
     expect(server.count('/always')).toBe(4);
   });
 
-  it('is not retried for a write that the origin may have processed', async () => {
+  it('is not followed by a retry of a write that the origin may have processed', async () => {
     server.on('*', (_request, answer) => answer.reset());
     const origin = start({ retry: 3 });
     const heard = await run(origin, '/a', { method: 'PUT', body: Buffer.from('x') }).over;
@@ -122,7 +122,7 @@ describe('a connection failure', () => {
     expect(server.count()).toBe(2);
   });
 
-  it('of a connection kept alive gives no client a 502, even without retries', async () => {
+  it('on a connection kept alive gives no client a 502, even without retries', async () => {
     const seen = new Set<number>();
     server.on('/a', (request, answer) => {
       if (seen.has(request.connection)) return answer.reset();
@@ -134,7 +134,7 @@ describe('a connection failure', () => {
     for (let i = 0; i < 5; i++) expect((await run(origin, '/a').over).status).toBe(200);
   });
 
-  it('at one URL goes to the next, for a write, too, as nothing was sent', async () => {
+  it('at one URL is followed by a try at the next, also for a write, because nothing was sent', async () => {
     const origin = start({ retry: 1 }, [await refusingUrl(), server.url]);
     server.on('/a', { body: 'a' });
 
@@ -147,7 +147,7 @@ describe('a connection failure', () => {
     expect(origin.stats.retries).toBeGreaterThan(0);
   });
 
-  it('after one that may have reached the origin does not make it certain that none did', async () => {
+  it('keeps the outcome unknown if an earlier attempt may have reached the origin', async () => {
     server.on('/a', (_request, answer) => answer.reset());
     const origin = start({ retry: 1 }, [server.url, await refusingUrl()]);
     expect((await run(origin, '/a').over).failure).toMatchObject({
@@ -156,7 +156,7 @@ describe('a connection failure', () => {
     });
   });
 
-  it('at every URL is a failure that says so', async () => {
+  it('at every URL is reported as connection_refused', async () => {
     const origin = start({ retry: 1 }, [await refusingUrl()]);
     expect((await run(origin, '/a').over).failure).toMatchObject({
       kind: 'connection_refused',
@@ -165,7 +165,7 @@ describe('a connection failure', () => {
     });
   });
 
-  it('is spread evenly over URLs that stand', async () => {
+  it('does not occur while requests are spread evenly over the URLs', async () => {
     const other = await startScriptedOrigin({ body: 'other' });
     const origin = start({}, [server.url, other.url]);
     for (let i = 0; i < 6; i++) await run(origin, '/a').over;
@@ -175,7 +175,7 @@ describe('a connection failure', () => {
 });
 
 describe('a timeout', () => {
-  it('of the head is a 504 and is not retried', async () => {
+  it('for the response head is a 504 and is not retried', async () => {
     server.on('/a', (_request, answer) => answer.gone);
     const origin = start({ timeouts: { ...timeouts, headersMs: 20 } });
     expect((await run(origin, '/a').over).failure).toMatchObject({
@@ -187,7 +187,7 @@ describe('a timeout', () => {
     expect(server.count()).toBe(1);
   });
 
-  it('of a request that the origin does not read is a 504, too', async () => {
+  it('for a request that the origin does not read is a 504', async () => {
     server.on('/a', (request, answer) => {
       request.node.pause();
       return answer.gone;
@@ -198,7 +198,7 @@ describe('a timeout', () => {
     expect(heard.failure).toMatchObject({ kind: 'connection_write_timeout', status: 504 });
   });
 
-  it('of the body holds between two chunks, but not for event streams, unbounded or paused calls', async () => {
+  it('between two chunks of the body does not apply to event streams, unbounded or paused calls', async () => {
     const timedOut = gate();
     const begin = (type: string) => async (_request: unknown, answer: ScriptedAnswer) => {
       answer.head(200, ['Content-Type', type]);
@@ -227,7 +227,7 @@ describe('a timeout', () => {
   });
 });
 
-describe('an answer that is not HTTP', () => {
+describe('a response that is not HTTP', () => {
   it('is a failure of its own kind', async () => {
     server.on('/garbage', (_request, answer) => answer.raw('220 smtp ready\r\n'));
     server.on('/headers', (_request, answer) =>
@@ -238,7 +238,7 @@ describe('an answer that is not HTTP', () => {
     expect((await run(origin, '/headers').over).failure?.kind).toBe('http_response_header_section_size');
   });
 
-  it('is never read as two answers', async () => {
+  it('is not read as two responses if extra bytes follow the first', async () => {
     server.on('/a', (_request, answer) =>
       answer.raw(
         'HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb',
@@ -251,24 +251,24 @@ describe('an answer that is not HTTP', () => {
   });
 });
 
-describe('an answer whose head can not be taken', () => {
+describe('a response with an invalid head', () => {
   it.each([
-    ['RFC 9112 §6.3 two lengths', '200 OK', 'Content-Length: 5\r\nContent-Length: 6'],
-    ['RFC 9112 §6.3 a list of lengths', '200 OK', 'Content-Length: 5, 6'],
+    ['RFC 9112 §6.3: two lengths', '200 OK', 'Content-Length: 5\r\nContent-Length: 6'],
+    ['RFC 9112 §6.3: a list of lengths', '200 OK', 'Content-Length: 5, 6'],
     [
-      'RFC 9112 §6.3 a length beside chunked coding',
+      'RFC 9112 §6.3: a length and chunked coding',
       '200 OK',
       'Content-Length: 5\r\nTransfer-Encoding: chunked',
     ],
-    ['RFC 9112 §7 a transfer coding that was not asked for', '200 OK', 'Transfer-Encoding: gzip, chunked'],
-    ['RFC 9112 §6.3 a last transfer coding other than chunked', '200 OK', 'Transfer-Encoding: gzip'],
+    ['RFC 9112 §7: a transfer coding that was not requested', '200 OK', 'Transfer-Encoding: gzip, chunked'],
+    ['RFC 9112 §6.3: a final transfer coding other than chunked', '200 OK', 'Transfer-Encoding: gzip'],
     [
-      'RFC 9112 §7.1 chunked coding twice',
+      'RFC 9112 §7.1: chunked coding twice',
       '200 OK',
       'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked',
     ],
-    ['RFC 9110 §15.4.5 a 304 that no condition asked for', '304 Not Modified', 'ETag: "1"'],
-  ])('%s: a failure, and the connection is not used again', async (_, status, fields) => {
+    ['RFC 9110 §15.4.5: a 304 to an unconditional request', '304 Not Modified', 'ETag: "1"'],
+  ])('%s is a failure, and its connection is not used again', async (_, status, fields) => {
     server.on('/a', (_request, answer) =>
       answer.raw(`HTTP/1.1 ${status}\r\n${fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`),
     );
@@ -280,7 +280,7 @@ describe('an answer whose head can not be taken', () => {
     expect(server.requests.map(({ connection }) => connection)).toEqual([1, 2]);
   });
 
-  it('is none with a transfer coding that nobody knows: the content ends with the connection', async () => {
+  it('does not include one with an unregistered transfer coding, whose content ends with the connection', async () => {
     server.on('/a', (_request, answer) => {
       answer.raw('HTTP/1.1 200 OK\r\nTransfer-Encoding: none-such\r\n\r\nas it is');
       answer.cut();
@@ -288,7 +288,7 @@ describe('an answer whose head can not be taken', () => {
     expect(await run(start(), '/a').over).toMatchObject({ status: 200, body: 'as it is', failure: null });
   });
 
-  it('is none where a condition asked for the 304, or there is no content to be coded', async () => {
+  it('does not include a 304 to a conditional request, or a coded response without content', async () => {
     server.on('/a', (_request, answer) => answer.raw('HTTP/1.1 304 Not Modified\r\n\r\n'));
     server.on('/b', (_request, answer) =>
       answer.raw('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'),
@@ -301,8 +301,8 @@ describe('an answer whose head can not be taken', () => {
   });
 });
 
-describe('closing', () => {
-  it('waits for what is under way, and ends what takes too long', async () => {
+describe('closing an origin', () => {
+  it('waits for running calls up to the time limit, and ends them then', async () => {
     const held = gate();
     server.on('/held', () => held.promise.then(() => ({ body: 'done' })));
     server.on('/never', (_request, answer) => answer.gone);
@@ -323,7 +323,7 @@ describe('closing', () => {
   });
 });
 
-describe('the names of failures', () => {
+describe('the kind of a failure', () => {
   it.each([
     ['ENOTFOUND', 'dns_error', 502],
     ['EAI_AGAIN', 'dns_timeout', 504],
@@ -331,12 +331,12 @@ describe('the names of failures', () => {
     ['UND_ERR_CONNECT_TIMEOUT', 'connection_timeout', 504],
     ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls_protocol_error', 502],
     ['ECONNRESET', 'destination_unavailable', 503],
-  ])('%s while connecting is %s', (code, kind, status) => {
+  ])('for %s while connecting is %s', (code, kind, status) => {
     const failure = failureOf(Object.assign(new Error('x'), { code }), 'connecting');
     expect(failure).toMatchObject({ kind, status, maybeProcessed: false });
   });
 
-  it('look into the several errors of a name with several addresses', () => {
+  it('is that of the single errors where a name has several addresses', () => {
     const refused = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
     expect(failureOf(new AggregateError([refused]), 'connecting').kind).toBe('connection_refused');
   });

@@ -38,7 +38,7 @@ describe('an https origin', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('whose certificate nobody vouches for is refused', async () => {
+  it('is rejected where its certificate is not trusted', async () => {
     const origin = originOf([url]);
     expect((await run(origin, '/').over).failure).toMatchObject({
       kind: 'tls_certificate_error',
@@ -48,13 +48,13 @@ describe('an https origin', () => {
     await origin.close(0);
   });
 
-  it('whose certificate is for another name is refused', async () => {
+  it('is rejected where its certificate is for another name', async () => {
     const origin = originOf([url], { tls: { caFile, serverName: 'other.example' } });
     expect((await run(origin, '/').over).failure?.kind).toBe('tls_certificate_error');
     await origin.close(0);
   });
 
-  it('is asked under its own name over one connection, whatever Host the clients send', async () => {
+  it('is requested under its own name over one connection, whatever Host the clients send', async () => {
     const origin = originOf([url], { tls: { caFile, serverName: tlsName } });
     const before = connections;
     for (const host of ['a.example', 'b.example', 'c.example']) {
@@ -65,7 +65,7 @@ describe('an https origin', () => {
   });
 });
 
-describe('a protocol switch', () => {
+describe('an upgrade', () => {
   let server: ScriptedOrigin;
   let origin: Origin;
   const request: OriginRequest = {
@@ -109,7 +109,7 @@ describe('a protocol switch', () => {
     expect((await after.over).status).toBe(200);
   });
 
-  it('that the origin refuses comes back as an ordinary response', async () => {
+  it('gives an ordinary response where the origin rejects it', async () => {
     server.on('/socket', { status: 403, fields: ['X-Why', 'no'], body: 'refused' });
 
     const result = await origin.upgrade(request, 'websocket');
@@ -121,7 +121,7 @@ describe('a protocol switch', () => {
     expect(Buffer.concat(chunks as Buffer[]).toString()).toBe('refused');
   });
 
-  it('that finds no origin is a failure', async () => {
+  it("fails where the origin can't be reached", async () => {
     await server.close();
     const result = await origin.upgrade(request, 'websocket');
     server = await startScriptedOrigin();

@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 describe('a request', () => {
-  it('comes back with its raw fields in order, repeated ones apart', async () => {
+  it('returns the raw fields of the response in order, with repeated ones apart', async () => {
     server.on('/a', {
       fields: ['Set-Cookie', 'a=1', 'X-Latin', 'h\xe9', 'set-cookie', 'b=2'],
       body: 'whole',
@@ -35,7 +35,7 @@ describe('a request', () => {
     expect(fieldValues(server.requests[0]!.fields, 'x-ask')).toEqual(['h\xe9', 'two']);
   });
 
-  it("names the origin's own host, or the client's where the fields hold one", async () => {
+  it("has the origin's own host, or the client's where its fields contain one", async () => {
     await run(origin, '/a').over;
     await run(origin, '/a', { fields: ['Host', 'shop.example'] }).over;
 
@@ -45,7 +45,7 @@ describe('a request', () => {
     ]);
   });
 
-  it('does not pass on fields of the connection or a length that does not fit', async () => {
+  it('is sent without fields of the connection and without a wrong length', async () => {
     await run(origin, '/a', {
       fields: [
         'Connection',
@@ -68,12 +68,12 @@ describe('a request', () => {
     }
   });
 
-  it('does not decode the content', async () => {
+  it('returns the content undecoded', async () => {
     server.on('/a', { fields: ['Content-Encoding', 'gzip'], body: 'not really gzip' });
     expect((await run(origin, '/a').over).body).toBe('not really gzip');
   });
 
-  it('hears interim responses before the final one', async () => {
+  it('passes on interim responses before the final one', async () => {
     server.on('/a', (_request, answer) => {
       answer.inform(103, ['Link', '</a.css>; rel=preload']);
       answer.send(200, [], 'final');
@@ -86,7 +86,7 @@ describe('a request', () => {
   });
 
   it.each([[1_000], [1], [7]])(
-    'does not hear of 100 (Continue), in pieces of %i bytes, RFC 9110 §15.2',
+    'RFC 9110 §15.2: does not pass on 100 (Continue) in pieces of %i bytes',
     async (size) => {
       const bytes = `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Again\r\nX-A: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nHTTP/1.1 100 no.`;
       server.on('/a', async (_request, answer) => {
@@ -108,7 +108,7 @@ describe('a request', () => {
   );
 
   it.each([[1_000], [1], [7]])(
-    'nor of one behind another interim answer, in pieces of %i bytes',
+    'does not pass on 100 (Continue) after another interim response, in pieces of %i bytes',
     async (size) => {
       const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n';
       const bytes = `${interim}${interim}HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na`;
@@ -128,7 +128,7 @@ describe('a request', () => {
     },
   );
 
-  it('hears trailers', async () => {
+  it('returns trailers', async () => {
     server.on('/a', (_request, answer) => {
       answer.head(200, ['Trailer', 'X-Sum']);
       void answer.write('body');
@@ -137,7 +137,7 @@ describe('a request', () => {
     expect((await run(origin, '/a').over).trailers).toEqual(['X-Sum', '4']);
   });
 
-  it('uses one connection for one request after another', async () => {
+  it('uses the same connection as those before', async () => {
     server.on('/a', { body: 'a' });
     for (let i = 0; i < 5; i++) await run(origin, '/a').over;
     expect(server.connections).toBe(1);
@@ -145,7 +145,7 @@ describe('a request', () => {
 });
 
 describe("a request's body", () => {
-  it('is streamed with its length where it is known, chunked where not', async () => {
+  it('is streamed with its length where that is known, and chunked otherwise', async () => {
     server.on('PUT /a', async (request) => ({ body: await request.received }));
 
     const sized = await run(origin, '/a', {
@@ -164,7 +164,7 @@ describe("a request's body", () => {
     expect(server.requests[1]?.headers['transfer-encoding']).toBe('chunked');
   });
 
-  it('that breaks off ends the request at the origin, and the call with a failure', async () => {
+  it('that is incomplete ends the request at the origin, and the call with a failure', async () => {
     const body = new Readable({ read: () => undefined });
     const running = run(origin, '/a', { method: 'PUT', fields: ['Content-Length', '10'], body });
     server.on('PUT /a', async (request) => ({ body: await request.received.catch(() => 'cut') }));
@@ -178,7 +178,7 @@ describe("a request's body", () => {
     await expect(server.requests[0]!.received).rejects.toThrow('client left before');
   });
 
-  it('that breaks off while the call waits for a connection fails it without a trace at the origin', async () => {
+  it('that is incomplete while the call waits for a connection ends it before the origin sees it', async () => {
     await origin.close(0);
     origin = originOf([server.url], { connections: 1 });
     const held = gate();
@@ -196,7 +196,7 @@ describe("a request's body", () => {
 });
 
 describe('a paused call', () => {
-  it('holds back what follows in bounded memory, and resumes', async () => {
+  it('keeps received content in bounded memory, and resumes', async () => {
     const total = 32 * 1024 * 1024;
     let written = 0;
     server.on('/big', async (_request, answer) => {
@@ -225,7 +225,7 @@ describe('a paused call', () => {
 });
 
 describe('an aborted call', () => {
-  it('hears nothing more, frees its connection, and ends the request at the origin', async () => {
+  it('calls its handler no more, frees its connection, and ends the request at the origin', async () => {
     await origin.close(0);
     origin = originOf([server.url], { connections: 1 });
     const gone = gate();
@@ -263,11 +263,11 @@ describe('an aborted call', () => {
   });
 });
 
-describe('an answer that is not whole', () => {
+describe('an incomplete response', () => {
   it.each([
     ['shorter than its Content-Length', ['Content-Length', '10']],
     ['cut inside the chunked coding', []],
-  ])('%s is a failure, not an end', async (_name, fields) => {
+  ])('that is %s is a failure', async (_name, fields) => {
     server.on('/a', (_request, answer) => {
       answer.head(200, fields);
       void answer.write('five.');
@@ -285,7 +285,7 @@ describe('an answer that is not whole', () => {
     });
   });
 
-  it('reset inside a body that ends with the connection is a failure; closed in order it is whole', async () => {
+  it('that is reset is a failure; one that ends with an orderly close is complete', async () => {
     const arrived = gate();
     server.on('/reset', async (_request, answer) => {
       answer.raw('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfive.');

@@ -54,7 +54,7 @@ const REFUSED: FailureReport = {
 };
 
 describe('failures of an origin', () => {
-  it('are logged at once the first time, with cause and cure, and then counted by the minute', () => {
+  it('are logged at once the first time, with cause and remedy, and then counted every minute', () => {
     const { fail, minutes, lines } = given();
     fail();
     for (let i = 0; i < 50; i += 1) fail({ count: 2 });
@@ -94,7 +94,7 @@ describe('failures of an origin', () => {
     ]);
   });
 
-  it('end with a line, however often an origin changes its mind within a minute', () => {
+  it('end with a log line, however often an origin alternates within a minute', () => {
     const { fail, answer, minutes, lines, cells } = given();
     for (let i = 0; i < 20; i += 1) {
       fail();
@@ -110,7 +110,7 @@ describe('failures of an origin', () => {
     expect(lines.at(-1)).toMatchObject({ event: 'origin-failed' });
   });
 
-  it('that are told late change nothing about an origin that has answered since', () => {
+  it('that are reported late do not affect an origin that has answered since', () => {
     const { fail, answer, failures, lines } = given();
     fail();
     answer();
@@ -119,7 +119,7 @@ describe('failures of an origin', () => {
     expect(lines.map(({ event }) => event)).toEqual(['origin-failed', 'origin-recovered', 'origin-failed']);
   });
 
-  it('are named as a problem without addresses, until the origin answers or nobody has asked it for long', () => {
+  it('are shown as a problem without addresses, until the origin answers or is not asked for long', () => {
     const { fail, answer, minutes, failures, cells } = given();
     fail();
     expect(failures.problems()).toEqual([
@@ -137,11 +137,11 @@ describe('failures of an origin', () => {
   });
 });
 
-describe('reports of a thread', () => {
+describe("a thread's reports", () => {
   const refused = (): OriginFailure =>
     originFailure('connection_refused', 'refused', false, new Error('connect\n ECONNREFUSED'));
 
-  it('come at once, and are gathered while more follow', () => {
+  it('are sent at once, and collected while more follow', () => {
     const sent: OriginReports[] = [];
     const cells = new OriginCells(originCellsSource(['shop'], null));
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells);
@@ -151,7 +151,7 @@ describe('reports of a thread', () => {
     ]);
   });
 
-  it('tell of answers only where the origin fails, in whichever thread that was seen', () => {
+  it('include responses only where the origin fails, whichever thread saw the failure', () => {
     const sent: OriginReports[] = [];
     const source = originCellsSource(['shop'], null);
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf(
@@ -165,7 +165,7 @@ describe('reports of a thread', () => {
     expect(sent).toEqual([{ failures: [], answered: [{ origin: 'shop', url: 1, atMs: 0 }] }]);
   });
 
-  it.each([502, 503, 504])('tell of an answer %i as a failure of the origin', (status) => {
+  it.each([502, 503, 504])('include a response %i as a failure of the origin', (status) => {
     const sent: OriginReports[] = [];
     const cells = new OriginCells(originCellsSource(['shop'], null));
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells);
@@ -184,14 +184,14 @@ describe('reports of a thread', () => {
     ]);
   });
 
-  it.each([500, 501, 404])('tell of no answer %i, which speaks of what was asked for', (status) => {
+  it.each([500, 501, 404])('do not include a response %i, which is about the request', (status) => {
     const sent: OriginReports[] = [];
     const cells = new OriginCells(originCellsSource(['shop'], null));
     new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells).answered(0, status);
     expect(sent).toEqual([]);
   });
 
-  it('tell an open breaker from an origin that is not there', () => {
+  it('distinguish an open breaker from an origin that is unreachable', () => {
     const sent: OriginReports[] = [];
     const cells = new OriginCells(originCellsSource(['shop'], null));
     const observer = new FailureReports(CLOCK, (reports) => sent.push(reports)).observerOf('shop', cells);

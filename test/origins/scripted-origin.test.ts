@@ -8,7 +8,7 @@ let origin: ScriptedOrigin;
 afterEach(() => origin.close());
 
 describe('the scripted origin', () => {
-  it('answers by the most specific pattern and records what it was asked', async () => {
+  it('answers by the most specific pattern and records the requests', async () => {
     origin = await startScriptedOrigin({
       '/a': { body: 'path' },
       'PUT /a': async (request) => ({ status: 201, body: await request.received }),
@@ -29,7 +29,7 @@ describe('the scripted origin', () => {
     expect(origin.requests[5]?.body.toString()).toBe('sent');
   });
 
-  it('holds an answer until the test opens the gate', async () => {
+  it('holds a response until the test opens the gate', async () => {
     const held = gate();
     origin = await startScriptedOrigin(async (_request, answer) => {
       await held.promise;
@@ -46,7 +46,7 @@ describe('the scripted origin', () => {
     expect(origin.maxRunning).toBe(2);
   });
 
-  it('cuts a body short and tells that a client has gone', async () => {
+  it('cuts a body short and detects that a client has gone', async () => {
     const clientGone = gate();
     origin = await startScriptedOrigin({
       '/short': (_request, answer) => {
