@@ -1,6 +1,7 @@
 /**
- * The feed was lost when the request came, with a change untold that the origin has made. The worker is stopped at any of its
- * looks at a clock, by which the feed catches up: the change is in force, and then the proof is renewed.
+ * Tests that a request is correct while a feed catches up. The feed is lost when the request arrives, and the
+ * origin has made a change that Weir has not received. The worker is stopped at each of its reads of a clock;
+ * there the feed catches up: the change comes into force, and then the proof is renewed.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
@@ -24,15 +25,17 @@ function setFeed({ clock, feeds }: Workers, state: FeedState): void {
 
 interface Stopped {
   readonly scene: Workers;
-  /** Where nothing is stored at first: looks count from then on. */
+  /** Starts the count of clock reads; called where nothing is stored at first. */
   readonly arm: () => void;
-  /** How often the clocks were looked at since the feed was lost. */
+  /** How often the clocks were read since the feed was lost. */
   readonly looks: () => number;
   /** Whether a verdict has been given since the change came into force. */
   readonly isJudgedSince: () => boolean;
 }
 
-/** With an entry that every worker has; the feed is lost, and catches up at the look with that number. */
+/**
+ * Workers that all have an entry. The feed is lost, and catches up at the clock read with the number `look`.
+ */
 async function stoppedAt(look: number, more: string, workers = 1, isStored = true): Promise<Stopped> {
   const scene = await startWorkers(workers, `${ROUTE}${more}`, FEED);
   const { clock, fence } = scene;
@@ -73,7 +76,7 @@ async function stoppedAt(look: number, more: string, workers = 1, isStored = tru
   return { scene, arm: () => (isArmed = true), looks: () => looks, isJudgedSince: () => isJudgedSince };
 }
 
-/** Runs it once for every look that it takes, and once where the feed stays lost. */
+/** Runs `run` once for every clock read that it takes, and once with the feed lost until the end. */
 async function atEachLook(run: (look: number) => Promise<Stopped>): Promise<void> {
   let most = 1;
   for (let look = 0; look <= most; look += 1) {
@@ -86,7 +89,7 @@ async function atEachLook(run: (look: number) => Promise<Stopped>): Promise<void
 const isOld = ({ status, body, fields }: Answered): boolean =>
   status === 304 ? fieldValue(fields, 'etag') === '"1"' : body !== '' && 'old'.includes(body);
 
-const WAYS: readonly (readonly [string, string, Fields])[] = [
+const REQUESTS: readonly (readonly [string, string, Fields])[] = [
   ['GET', 'GET', []],
   ['HEAD', 'HEAD', []],
   ['a range', 'GET', ['Range', 'bytes=0-1']],
@@ -95,37 +98,43 @@ const WAYS: readonly (readonly [string, string, Fields])[] = [
 const MODES = ['revalidate', 'bypass'];
 
 describe.each(MODES)('on-feed-loss: %s', (mode) => {
-  it.each(WAYS)('%s is never answered with what is older than the change', async (_way, method, fields) => {
-    await atEachLook(async (look) => {
-      const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}, stale-while-revalidate: 60s`);
-      const asked = stopped.scene.ask(0, '/', { method, fields });
-      await stopped.scene.answerAll(() => NEW);
-      const answer = await asked;
-      expect(isOld(answer)).toBe(false);
-      if (method === 'HEAD') expect(fieldValue(answer.fields, 'etag')).toBe('"2"');
-      return stopped;
-    });
-  });
+  it.each(REQUESTS)(
+    '%s is never answered with a state older than the change',
+    async (_name, method, fields) => {
+      await atEachLook(async (look) => {
+        const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}, stale-while-revalidate: 60s`);
+        const asked = stopped.scene.ask(0, '/', { method, fields });
+        await stopped.scene.answerAll(() => NEW);
+        const answer = await asked;
+        expect(isOld(answer)).toBe(false);
+        if (method === 'HEAD') expect(fieldValue(answer.fields, 'etag')).toBe('"2"');
+        return stopped;
+      });
+    },
+  );
 
-  it.each(WAYS)('%s: nothing stands in that was judged before', async (_way, method, fields) => {
-    await atEachLook(async (look) => {
-      const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}, stale-if-error: 60s`);
-      const asked = stopped.scene.ask(0, '/', { method, fields });
-      await stopped.scene.answerAll((): OriginResult => ({ status: 503 }));
-      const answer = await asked;
-      if (answer.status === 503) return stopped;
-      // It is not in force yet when the last verdict is given, and the answer says that it is stale.
-      expect(fieldValue(answer.fields, 'cache-status')).toContain('stale-if-error');
-      expect([mode, stopped.isJudgedSince()]).toEqual(['revalidate', false]);
-      return stopped;
-    });
-  });
+  it.each(REQUESTS)(
+    '%s is never answered by a stand-in that the fence judged before the change',
+    async (_name, method, fields) => {
+      await atEachLook(async (look) => {
+        const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}, stale-if-error: 60s`);
+        const asked = stopped.scene.ask(0, '/', { method, fields });
+        await stopped.scene.answerAll((): OriginResult => ({ status: 503 }));
+        const answer = await asked;
+        if (answer.status === 503) return stopped;
+        // The change is not in force yet when the last verdict is given, and the answer says that it is stale.
+        expect(fieldValue(answer.fields, 'cache-status')).toContain('stale-if-error');
+        expect([mode, stopped.isJudgedSince()]).toEqual(['revalidate', false]);
+        return stopped;
+      });
+    },
+  );
 
-  it.each([1, 2])('no follower of a flight is given what is older, with %i worker(s)', async (workers) => {
+  it.each([1, 2])('no follower of a flight gets an older state, with %i worker(s)', async (workers) => {
     await atEachLook(async (look) => {
       const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}`, workers, false);
       const { scene } = stopped;
-      // The leader asks the origin before the change, the others come after it.
+      // The leader asks the origin before the change; the followers join after it.
       const leader = scene.ask(0, '/');
       await settle();
       scene.clock.now += 10;
@@ -141,7 +150,7 @@ describe.each(MODES)('on-feed-loss: %s', (mode) => {
     });
   });
 
-  it('nothing that another worker sends is older', async () => {
+  it('no entry from another worker is older than the change', async () => {
     await atEachLook(async (look) => {
       const stopped = await stoppedAt(look, `, on-feed-loss: ${mode}`, 2);
       const { scene } = stopped;
@@ -155,7 +164,7 @@ describe.each(MODES)('on-feed-loss: %s', (mode) => {
   });
 });
 
-it('what may stand in is judged by the feed as it is when the origin has failed', async () => {
+it('a stand-in is judged by the state that the feed has when the origin fails', async () => {
   const scene = await startWorkers(
     1,
     `${ROUTE}, on-feed-loss: bypass, max-ttl: 10s, stale-if-error: 60s`,

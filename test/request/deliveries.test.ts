@@ -8,23 +8,26 @@ const MAX_BYTES = 2 ** 20;
 
 function deliveries() {
   const accessRecords = { whenEnded: () => {}, abandoned: () => {} } as unknown as AccessRecords;
-  const way = new WebhookHandler(accessRecords, async () => ({ status: 204, detail: '' }));
+  const handler = new WebhookHandler(accessRecords, async () => ({ status: 204, detail: '' }));
   return {
-    /** What has come of one so far, the rest of it, and how it is answered. */
+    /**
+     * A delivery of which `bytes` bytes have arrived: its body, to send the rest, and the status of its
+     * response.
+     */
     begin(bytes: number) {
       const body = new PassThrough({ highWaterMark: MAX_BYTES });
       body.write(Buffer.alloc(bytes));
       const status = new Promise<number>((respond) => {
         const exchange = { method: 'POST', fields: [], body, respond };
-        way.enter({ exchange } as unknown as RequestContext, '/hooks', MAX_BYTES);
+        handler.enter({ exchange } as unknown as RequestContext, '/hooks', MAX_BYTES);
       });
       return { body, status };
     },
   };
 }
 
-describe('deliveries that are being read', () => {
-  it('are held in memory up to a bound, beyond which those that have come far are refused', async () => {
+describe('deliveries in progress', () => {
+  it('are held in memory up to a limit, beyond which deliveries with much content get 503', async () => {
     const { begin } = deliveries();
     const begun = Array.from({ length: 70 }, () => begin(MAX_BYTES - 1));
     await Promise.any(begun.slice(64).map(({ status }) => status));

@@ -11,7 +11,7 @@ import { get, NOW_MS, PLAIN_POLICY, stored } from '../rfc9111/given.ts';
 
 const LEVELS = new Tiers(createMemoryTier(0, 1), null, () => PLAIN_POLICY);
 
-/** An entry with a lifetime of a minute, and what clients are sent of it. */
+/** An entry with a lifetime of a minute, and the fields that clients get. */
 function hits() {
   const meta = stored(['Cache-Control', 'max-age=60']);
   const kept = new StoredEntry(entry(1, { meta, key: 'shop\n\n/a' }), Buffer.from('a'), [
@@ -44,7 +44,7 @@ function hits() {
 }
 
 describe('the fields of hits on one entry', () => {
-  it('tell the age and the remaining lifetime of each second, which make up the whole', () => {
+  it('state the age and the remaining lifetime in seconds, which add up to the whole lifetime', () => {
     const { request } = hits();
     const fields = (age: number, ttl: number) => [
       'Content-Type',
@@ -68,7 +68,7 @@ describe('the fields of hits on one entry', () => {
     expect(request(1.9)).not.toBe(request(2.1));
   });
 
-  it('say nothing to others of what was for one client alone', () => {
+  it('leave out the fields that were for another client alone', () => {
     const { request } = hits();
     const plain = request(1);
     expect(request(1, { detail: 'max-stale' }).at(-1)).toContain('detail=max-stale');

@@ -1,4 +1,7 @@
-/** Each transition of a request's life, as `STEPS` lists them: the last test checks that none was left out. */
+/**
+ * Tests each transition of a request's life, as `STEPS` lists them. The last test checks that none was left
+ * out.
+ */
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
@@ -22,7 +25,7 @@ interface Given {
   readonly change?: (deps: RuntimeDependencies) => RuntimeDependencies;
 }
 
-/** One or more workers, and the steps that the request asked last has taken. */
+/** One or more workers, and the steps that the last request has taken. */
 async function machine(cache: string, { workers = 1, more = '', change = (deps) => deps }: Given = {}) {
   let path: string[] = [];
   const scene = await startWorkers(workers, cache, more, (deps) => ({
@@ -32,7 +35,7 @@ async function machine(cache: string, { workers = 1, more = '', change = (deps) 
       path.push(to);
     },
   }));
-  /** Asks the last worker, and answers what the origin is asked. */
+  /** Sends a request to the last worker, and answers the requests to the origin. */
   const get = async (
     target: string,
     asked: Asked = {},
@@ -68,13 +71,13 @@ const TO_LOOKUP = ['route', 'key', 'lookup'];
 const MISS = [...TO_LOOKUP, 'ask-origin', 'fetch'];
 const TO_DECISION = [...TO_LOOKUP, 'decide', 'look-further', 'decide'];
 
-describe('requests that are answered without a route', () => {
-  it('PURGE', async () => {
+describe('a request that needs no route', () => {
+  it('is answered if it is a PURGE', async () => {
     const { get } = await machine(HEADERS);
     expect(await get('/', { method: 'PURGE' })).toMatchObject({ status: 403, path: ['purge'] });
   });
 
-  it('PURGE of a wildcard is refused, as it would purge nothing', async () => {
+  it('is rejected if it is a PURGE with a wildcard, which would purge nothing', async () => {
     const { get, origin } = await machine(HEADERS, { more: 'admin: { token: a-secret-of-16-bytes }' });
     const fields = ['Authorization', 'Bearer a-secret-of-16-bytes'];
     expect(await get('/a/*', { method: 'PURGE', fields })).toMatchObject({ status: 400, path: ['purge'] });
@@ -86,7 +89,7 @@ describe('requests that are answered without a route', () => {
     ['malformed-target', '/%zz', {}],
     ['ambiguous-path', '/a/..%2fb', {}],
     ['loop', '/', { fields: Array.from({ length: 16 }, () => ['Via', '1.1 weir']).flat() }],
-  ])('%s is refused', async (code, target, asked) => {
+  ])('is rejected: %s', async (code, target, asked) => {
     const { get } = await machine(HEADERS);
     expect(await get(target, asked)).toMatchObject({
       path: ['route', 'refuse'],
@@ -94,13 +97,13 @@ describe('requests that are answered without a route', () => {
     });
   });
 
-  it('OPTIONS *', async () => {
+  it('is answered if it is OPTIONS *', async () => {
     const { get } = await machine(HEADERS);
     const answer = await get('*', { method: 'OPTIONS' });
     expect(answer).toMatchObject({ status: 204, path: ['route', 'final-recipient'] });
   });
 
-  it('a delivery to a feed', async () => {
+  it('is answered if it is a delivery to a feed', async () => {
     const { get } = await machine(HEADERS, {
       change: (deps) => ({
         ...deps,
@@ -115,8 +118,8 @@ describe('requests that are answered without a route', () => {
   });
 });
 
-describe('requests that bypass the cache', () => {
-  it('a protocol switch', async () => {
+describe('a request bypasses the cache', () => {
+  it('if it is a protocol switch', async () => {
     const { get, origin } = await machine(HEADERS);
     const failure: OriginFailure = { ...FAILURE, message: '', maybeProcessed: false, cause: null };
     Object.assign(origin, { upgrade: async () => ({ kind: 'failed', failure }) });
@@ -126,19 +129,19 @@ describe('requests that bypass the cache', () => {
     });
   });
 
-  it('a safe method other than GET and HEAD', async () => {
+  it('if its method is safe but neither GET nor HEAD', async () => {
     const { get } = await machine(HEADERS);
     expect(await get('/', { method: 'OPTIONS' })).toMatchObject({ status: 200, path: ['route', 'pass'] });
   });
 
-  it('what has no key', async () => {
+  it('if it has no key', async () => {
     const { get } = await machine('freshness: none');
     expect(await get('/')).toMatchObject({ status: 200, path: ['route', 'key', 'pass'] });
   });
 });
 
 describe('writes', () => {
-  /** Workers whose journal takes slots, and admits and accepts nothing. */
+  /** Workers whose journal grants slots, and admits and accepts no write. */
   const writing = (write: string) =>
     machine(`${HEADERS} }, write: { ${write}`, {
       change: (deps) => ({
@@ -166,7 +169,7 @@ describe('writes', () => {
     expect(origin.requests).toMatchObject([{ method: 'POST' }]);
   });
 
-  it('around are refused where the coordinator gives no slot', async () => {
+  it('around get 503 where the coordinator grants no slot', async () => {
     const { get, origin } = await machine(HEADERS, {
       change: (deps) => ({
         ...deps,
@@ -178,7 +181,7 @@ describe('writes', () => {
     expect(origin.requests).toEqual([]);
   });
 
-  it('around take their turn behind earlier writes to the URL', async () => {
+  it('around wait behind earlier writes to the URL', async () => {
     const { get, fence, origin } = await writing('policy: around');
     await fence.hold(fence.hasher.hash([tagOfUrl(null, '/', '')]), () => {});
     const path = [...CONTENT_READ, 'write-through'];
@@ -194,7 +197,7 @@ describe('writes', () => {
   });
 
   it.each<[string, string, string[]]>([
-    ['are offered to the journal', 'on-full: reject', ['write-behind']],
+    ['are sent to the journal', 'on-full: reject', ['write-behind']],
     ['go through where the journal is full', 'on-full: through', ['write-behind', 'write-through']],
   ])('behind %s', async (_, onFull, then) => {
     const { get } = await writing(`policy: behind, ${onFull}`);
@@ -202,7 +205,7 @@ describe('writes', () => {
   });
 });
 
-describe('requests that wait before they reach the cache', () => {
+describe('a request that waits before it reaches the cache', () => {
   const FEED = 'feeds: { changes: { type: sse, url: "http://shop/changes", map: [] } }';
   const BEHIND = 'write: { policy: behind, reads: wait';
   const change = (deps: RuntimeDependencies): RuntimeDependencies => ({
@@ -213,7 +216,7 @@ describe('requests that wait before they reach the cache', () => {
   it.each<[string, string, string[]]>([
     ['', '', ['key', 'lookup']],
     ['a feed and ', ', feed: changes, position-header: true', ['position', 'key', 'lookup']],
-  ])('readers of a URL with %swaiting writes', async (_, more, then) => {
+  ])('is one for a URL with %swaiting writes', async (_, more, then) => {
     const freshness = more === '' ? 'headers' : 'until-changed';
     const scene = await machine(`freshness: ${freshness}${more} }, ${BEHIND}`, { more: FEED, change });
     const { fence } = scene;
@@ -222,13 +225,13 @@ describe('requests that wait before they reach the cache', () => {
   });
 
   it.each<[string, Fields, string[]]>([
-    ['nothing is served at once', [], ['route', 'position', ...TO_LOOKUP.slice(1)]],
+    ['nothing has to be waited for', [], ['route', 'position', ...TO_LOOKUP.slice(1)]],
     [
-      'what nobody can reach is passed',
+      'an unknown feed bypasses the cache',
       ['Weir-Min-Position', 'elsewhere="1"'],
       ['route', 'position', 'pass'],
     ],
-  ])('a demanded position: %s', async (_, fields, path) => {
+  ])('is one with a demanded position: %s', async (_, fields, path) => {
     const scene = await machine('freshness: until-changed, feed: changes, position-header: true', {
       more: FEED,
     });
@@ -236,7 +239,7 @@ describe('requests that wait before they reach the cache', () => {
   });
 });
 
-describe('what is stored', () => {
+describe('a stored entry', () => {
   it('is fetched where it is missing, and then served from memory', async () => {
     const { get, origin } = await machine(HEADERS);
     expect(await get('/')).toMatchObject({ body: 'one', path: [...MISS, 'serve-fetched'] });
@@ -244,7 +247,7 @@ describe('what is stored', () => {
     expect(origin.requests).toHaveLength(1);
   });
 
-  it('is left to the origin where it does not meet the client’s condition', async () => {
+  it('is not used where it does not meet the client’s condition, which the origin evaluates', async () => {
     const { get } = await machine(HEADERS);
     await get('/');
     const answer = await get('/', UNMET, { status: 412 });
@@ -287,8 +290,8 @@ describe('what is stored', () => {
   });
 });
 
-describe('what another worker has stored', () => {
-  it('is served from there, and fetched where it has nothing', async () => {
+describe('an entry that another worker has stored', () => {
+  it('is served, and fetched where that worker has none', async () => {
     const { get, ask, answerAll, clock } = await machine(HEADERS, { workers: 2 });
     expect(await get('/')).toMatchObject({
       path: [...TO_LOOKUP, 'ask-peer', 'ask-origin', 'fetch', 'serve-fetched'],
@@ -301,7 +304,7 @@ describe('what another worker has stored', () => {
     expect(answer.path.slice(0, 6)).toEqual([...TO_LOOKUP, 'decide', 'look-further', 'ask-peer']);
   });
 
-  it('is judged like what this one has', async () => {
+  it('is judged like an entry of this worker', async () => {
     const { get, ask, answerAll } = await machine(HEADERS, { workers: 2 });
     const first = ask(0, '/');
     await answerAll(() => FRESH);
@@ -314,8 +317,8 @@ describe('what another worker has stored', () => {
   });
 });
 
-describe('how the origin is asked', () => {
-  it('not at all for what is wanted from the cache alone', async () => {
+describe('the origin', () => {
+  it('is not asked for a request with only-if-cached', async () => {
     const { get } = await machine(HEADERS);
     expect(await get('/', ONLY_IF_CACHED)).toMatchObject({
       status: 504,
@@ -323,12 +326,12 @@ describe('how the origin is asked', () => {
     });
   });
 
-  it('for one client alone where it has to evaluate a condition', async () => {
+  it('is asked for one client alone where it has to evaluate a condition', async () => {
     const { get } = await machine(HEADERS);
     expect((await get('/', MET)).path).toEqual([...TO_LOOKUP, 'ask-origin', 'private-fetch']);
   });
 
-  it('for one client alone once responses were not to be shared', async () => {
+  it('is asked for one client alone after a response that must not be shared', async () => {
     const { get } = await machine(HEADERS);
     const answer = { fields: ['Cache-Control', 'no-store'], body: 'mine' };
     expect(await get('/', {}, answer)).toMatchObject({ body: 'mine', path: [...MISS, 'relay'] });
@@ -337,9 +340,9 @@ describe('how the origin is asked', () => {
 });
 
 describe('a fetched response', () => {
-  it('is left to the origin where the client’s condition is not met', async () => {
+  it('is not used where it does not meet the client’s condition, which the origin evaluates', async () => {
     const { get } = await machine(HEADERS);
-    // Requests with such a condition are not collapsed: this one gets it while it waits.
+    // Requests with such a condition are not collapsed, so this one gets the condition while it waits.
     const fields: string[] = [];
     const answer = await get('/', { fields }, () => {
       if (fields.length > 0) return { status: 412 };
@@ -349,7 +352,7 @@ describe('a fetched response', () => {
     expect(answer).toMatchObject({ status: 412, path: [...MISS, 'serve-fetched', 'private-fetch'] });
   });
 
-  it('reaches the others where serving one client throws, and only that one is cut', async () => {
+  it('reaches the other clients if serving one of them throws, and only that one is cut', async () => {
     const fault = new Error('can not be served');
     const logged: unknown[] = [];
     let served = 0;
@@ -373,10 +376,10 @@ describe('a fetched response', () => {
   });
 });
 
-describe('an origin that fails', () => {
+describe('a failure of the origin', () => {
   const SIE = 'stale-if-error=600';
 
-  it('is refused in its place where nothing stands in', async () => {
+  it('is answered by an error response where no entry can stand in', async () => {
     const { get } = await machine(HEADERS);
     expect(await get('/', {}, FAILURE)).toMatchObject({ status: 502, path: [...MISS, 'refuse'] });
   });
@@ -384,7 +387,7 @@ describe('an origin that fails', () => {
   it.each<[string, OriginResult]>([
     ['a connection failure', FAILURE],
     ['a 503', { status: 503 }],
-  ])('is stood in for by what is stale: %s', async (_, result) => {
+  ])('is answered by a stale entry: %s', async (_, result) => {
     const { get, clock } = await machine(HEADERS);
     await get('/', {}, STALE(SIE));
     clock.now += 2_000;
@@ -392,7 +395,7 @@ describe('an origin that fails', () => {
     expect(await get('/', {}, result)).toMatchObject({ status: 200, body: 'one', path });
   });
 
-  it('is stood in for where it was asked for one client alone', async () => {
+  it('is answered by a stale entry also where the origin was asked for one client alone', async () => {
     const { get, clock } = await machine(HEADERS);
     await get('/', {}, STALE(SIE));
     clock.now += 2_000;
@@ -402,8 +405,8 @@ describe('an origin that fails', () => {
   });
 });
 
-describe('content that is damaged on disk once the entry was found', () => {
-  /** Stores what a first request fetches; after so many more reads its content is gone. */
+describe('an entry whose content on disk is found damaged', () => {
+  /** Stores the response to a first request. After `reads` more reads the content is gone. */
   async function damaged(answer: OriginResult, reads: number, laterMs: number) {
     const disk = new FailingDisk();
     const scene = await machine(HEADERS, {
@@ -433,8 +436,8 @@ describe('content that is damaged on disk once the entry was found', () => {
   });
 
   it.each<[string, OriginResult, number, OriginResult, string[]]>([
-    ['was served stale', STALE('stale-while-revalidate=60'), 1, FRESH, ['serve-stale']],
-    ['stood in', STALE('stale-if-error=600'), 1, FAILURE, ['ask-origin', 'fetch', 'stand-in']],
+    ['was to be served stale', STALE('stale-while-revalidate=60'), 1, FRESH, ['serve-stale']],
+    ['was to stand in', STALE('stale-if-error=600'), 1, FAILURE, ['ask-origin', 'fetch', 'stand-in']],
   ])('is a miss where it %s', async (_, stored, reads, answer, then) => {
     const { get } = await damaged(stored, reads, 2_000);
     const path = [...TO_DECISION, ...then, 'discard', 'lookup', 'ask-origin'];
@@ -452,12 +455,12 @@ describe('content that is damaged on disk once the entry was found', () => {
   });
 });
 
-it('every transition is taken by one of these', () => {
+it('every transition is taken by a test above', () => {
   const listed = Object.entries(STEPS).flatMap(([from, next]) => next.map((to) => `${from} → ${to}`));
   expect(listed.filter((transition) => !seen.has(transition))).toEqual([]);
 });
 
-/** A disk that keeps the heads of what it was given when its content can no longer be read. */
+/** A disk that keeps the heads of entries when their content can no longer be read. */
 class FailingDisk implements DiskTier {
   readsLeft = Infinity;
   readonly #heads = new Map<string, EntryHead>();

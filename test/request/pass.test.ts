@@ -6,7 +6,7 @@ import type { RoutedContext } from '../../proxy/request/context.ts';
 import { PassHandler } from '../../proxy/request/handlers/pass.ts';
 import { systemClock } from '../../proxy/threads/clock.ts';
 
-it('what follows from a whole response is done before the client has the end of it', () => {
+it('effects of a complete response come before the client receives its end', () => {
   const order: string[] = [];
   const exchange: Partial<Exchange> = {
     method: 'POST',

@@ -6,8 +6,8 @@ import type { ActiveRoute } from '../../proxy/origins/active-route.ts';
 
 const ROUTE = { config: { cache: { positionWaitMs: 1_000 } } } as ActiveRoute;
 
-describe('a position that is waited for', () => {
-  it('is not reached where a reload has taken its feed away meanwhile', async () => {
+describe('a position that a request waits for', () => {
+  it('is not reached if a reload removes its feed meanwhile', async () => {
     const feeds = new Map<string, FeedView>();
     const reaches = async () => {
       feeds.delete('second');

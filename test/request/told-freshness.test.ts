@@ -1,6 +1,7 @@
 /**
- * RFC 9111 §4.2, RFC 9213 §2.2: how fresh answers are to caches behind Weir. Each source of a lifetime, told on in each way,
- * served in each way: to a reader of the fields it is stale where Weir calls it so, and fresh for no longer than Weir holds it.
+ * RFC 9111 §4.2, RFC 9213 §2.2: tests how fresh answers look to caches behind Weir, for each source of a
+ * lifetime, each rewriting of fields and each way of serving. To a reader of the fields an answer is stale
+ * where Weir calls it stale, and fresh for no longer than Weir treats it as fresh.
  */
 import { describe, expect, it } from 'vitest';
 import { parseHttpDate } from '../../policies/http/dates.ts';
@@ -11,7 +12,9 @@ import type { FeedState } from '../../proxy/feeds/sink.ts';
 import { settle } from '../support/barrier.ts';
 import { startWorkers, type Answered, type OriginAnswer, type Workers } from '../fetch/workers.ts';
 
-/** How long Weir holds an entry, and why. The origin's clock and Weir's begin at START_MS. */
+/**
+ * How long Weir treats an entry as fresh, and why. The clocks of the origin and of Weir begin at START_MS.
+ */
 interface Source {
   readonly name: string;
   readonly route: string;
@@ -52,7 +55,7 @@ const SOURCES: readonly Source[] = [
   },
   { name: 'default-ttl', route: 'default-ttl: 400s', fields: modified, seconds: 400, ownSeconds: 400 },
   {
-    name: 'default-ttl without a guess',
+    name: 'default-ttl without Last-Modified',
     route: 'default-ttl: 400s',
     fields: () => [],
     seconds: 400,
@@ -73,7 +76,7 @@ const SOURCES: readonly Source[] = [
     ownSeconds: 600,
   },
   {
-    name: 'fixed, shorter than a guess',
+    name: 'fixed, shorter than a heuristic lifetime',
     route: 'freshness: fixed, ttl: 400s',
     fields: modified,
     seconds: 400,
@@ -103,11 +106,11 @@ const DOWNSTREAM: readonly Downstream[] = [
   },
 ];
 
-/** How long a reader may take the answer for fresh. */
+/** How long a reader may treat the answer as fresh. */
 interface Reading {
   readonly freshSeconds: number;
-  /** Whether a lifetime is told at all, or may be guessed. */
-  readonly isTold: boolean;
+  /** Whether a lifetime is stated, or may be guessed. */
+  readonly isStated: boolean;
 }
 
 function seconds(value: string | undefined, name: string): number | null {
@@ -115,9 +118,9 @@ function seconds(value: string | undefined, name: string): number | null {
   return found === null ? null : Number(found[1]);
 }
 
-/** A shared cache that knows CDN-Cache-Control, one that does not, and a private one. */
+/** Reads as a shared cache that knows CDN-Cache-Control, as one that does not, or as a private cache. */
 function read(fields: Fields, reader: 'cdn' | 'shared' | 'private'): Reading {
-  // Of a field that comes twice the last one is the most cautious that Weir sends.
+  // Where Weir sends a field twice, the last one is the most cautious.
   const targeted = reader === 'cdn' ? fieldValues(fields, 'cdn-cache-control').at(-1) : undefined;
   const control = targeted ?? fieldValues(fields, 'cache-control').at(-1);
   const dateMs = parseHttpDate(fieldValue(fields, 'date')!, START_MS)!;
@@ -130,7 +133,7 @@ function read(fields: Fields, reader: 'cdn' | 'shared' | 'private'): Reading {
     seconds(control, 'max-age') ??
     (expires === undefined ? guess : (parseHttpDate(expires, START_MS)! - dateMs) / 1000);
   const age = Number(fieldValue(fields, 'age') ?? 0);
-  return { freshSeconds: Math.max(0, (lifetime ?? 0) - age), isTold: lifetime !== null };
+  return { freshSeconds: Math.max(0, (lifetime ?? 0) - age), isStated: lifetime !== null };
 }
 
 const READERS = ['cdn', 'shared', 'private'] as const;
@@ -140,14 +143,14 @@ function expectStale({ fields }: Answered): void {
 }
 
 /**
- * `heldSeconds`: how long Weir takes it for fresh from now on. `isAgeWhole`: a lifetime for the CDN alone may have ended
- * before, for readers of Cache-Control are told the whole age.
+ * `heldSeconds`: how long Weir treats the answer as fresh from now on. `isAgeWhole`: the Age is the whole
+ * age, so that for readers of Cache-Control the lifetime may already have ended.
  */
 function expectFresh({ fields }: Answered, heldSeconds: number, isAgeWhole = false): void {
   const readings = READERS.map((reader) => read(fields, reader));
   for (const { freshSeconds } of readings) expect(freshSeconds).toBeLessThanOrEqual(heldSeconds);
-  // The shorter of two lifetimes may have ended; the longest that is told has not.
-  if (!isAgeWhole && readings.some(({ isTold }) => isTold)) {
+  // The shorter of two lifetimes may have ended; the longest one that is stated has not.
+  if (!isAgeWhole && readings.some(({ isStated }) => isStated)) {
     expect(Math.max(...readings.map(({ freshSeconds }) => freshSeconds))).toBeGreaterThan(0);
   }
 }
@@ -193,7 +196,7 @@ class Scene {
     return asked;
   }
 
-  /** While the origin keeps it waiting: what is served without it. */
+  /** What is served while the origin does not answer. */
   async askAtOnce(fields: Fields = [], method = 'GET'): Promise<Answered> {
     const asked = this.workers.ask(0, '/', { fields, method });
     await settle();
@@ -210,7 +213,7 @@ class Scene {
   }
 }
 
-/** The same entry by each kind of answer. */
+/** The same entry, served by each kind of response. */
 const KINDS: readonly (readonly [string, Fields, string])[] = [
   ['GET', [], 'GET'],
   ['HEAD', [], 'HEAD'],
@@ -218,8 +221,8 @@ const KINDS: readonly (readonly [string, Fields, string])[] = [
   ['a 304', ['If-None-Match', '"1"'], 'GET'],
 ];
 
-describe.each(SOURCES)('a lifetime by $name', (source) => {
-  describe.each(DOWNSTREAM)('told on with $name rewritten', (downstream) => {
+describe.each(SOURCES)('with a lifetime by $name', (source) => {
+  describe.each(DOWNSTREAM)('and $name rewritten, an answer', (downstream) => {
     it.each(KINDS)('is fresh to others for no longer than here, by %s', async (_kind, fields, method) => {
       const scene = await Scene.begin(source, downstream);
       expectFresh(await scene.ask(), source.seconds);
@@ -274,7 +277,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
       expectStale(answer);
     });
 
-    it('is stale to others where another worker sends what has expired', async () => {
+    it('is stale to others where another worker sends an expired entry', async () => {
       const scene = await Scene.begin(source, downstream, 'stale-while-revalidate: 60s', 2);
       await scene.ask(0);
       scene.pass(source.seconds + 5);
@@ -287,7 +290,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
     it('is stale to others where it expires on its way from another worker', async () => {
       const scene = await Scene.begin(source, downstream, '', 2);
       const { runtimes, clock } = scene.workers;
-      // What is too large for a peer lookup comes by a flight.
+      // An entry that is too large for a peer lookup comes by a flight.
       const large = { ...scene.answer, body: 'x'.repeat(2 ** 20 + 1) };
       const first = scene.workers.ask(0, '/');
       await scene.workers.answerAll(() => large);
@@ -307,7 +310,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
       expectStale(await asked);
     });
 
-    it('is fresh to a waiter for what is left, and stale to one who waited too long', async () => {
+    it('is fresh to a waiter for the remaining lifetime, and stale to one that waited too long', async () => {
       const scene = await Scene.begin(source, downstream);
       const left = { ...scene.answer, fields: [...scene.answer.fields!, 'Age', '90'] };
       const both = [scene.workers.ask(0, '/'), scene.workers.ask(0, '/')];
@@ -321,7 +324,7 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
       for (const answer of await Promise.all(waiting)) expectStale(answer);
     });
 
-    it('is fresh to nobody where it was purged while the origin answered', async () => {
+    it('is fresh to nobody where it was purged before the origin answered', async () => {
       const scene = await Scene.begin(source, downstream);
       const both = [scene.workers.ask(0, '/'), scene.workers.ask(0, '/')];
       await settle();
@@ -332,10 +335,10 @@ describe.each(SOURCES)('a lifetime by $name', (source) => {
   });
 });
 
-describe.each(DOWNSTREAM)('while the feed is lost, told on with $name rewritten', (downstream) => {
+describe.each(DOWNSTREAM)('with the feed lost and $name rewritten, an answer', (downstream) => {
   const source = SOURCES.find(({ name }) => name === 'until-changed')!;
 
-  it('use-headers: as fresh as the response says', async () => {
+  it('is as fresh as the response says by use-headers', async () => {
     const scene = await Scene.begin(source, downstream, 'on-feed-loss: use-headers');
     await scene.ask();
     for (const age of [5, 250, 590]) {
@@ -347,7 +350,7 @@ describe.each(DOWNSTREAM)('while the feed is lost, told on with $name rewritten'
     }
   });
 
-  it('use-headers: as fresh as the response says where the origin was asked', async () => {
+  it('is as fresh as the response says by use-headers also when the origin was asked', async () => {
     const scene = await Scene.begin(source, downstream, 'on-feed-loss: use-headers');
     scene.feed('lost');
     const asked = scene.workers.ask(0, '/');
@@ -357,7 +360,7 @@ describe.each(DOWNSTREAM)('while the feed is lost, told on with $name rewritten'
     expectFresh(await asked, source.ownSeconds - 90);
   });
 
-  it('use-headers: stale to others within stale-while-revalidate', async () => {
+  it('is stale to others within stale-while-revalidate by use-headers', async () => {
     const more = 'on-feed-loss: use-headers, stale-while-revalidate: 60s';
     const scene = await Scene.begin(source, downstream, more);
     await scene.ask();
@@ -368,7 +371,7 @@ describe.each(DOWNSTREAM)('while the feed is lost, told on with $name rewritten'
     expectStale(answer);
   });
 
-  it('revalidate: stale in place of an error, else as fresh as the response says', async () => {
+  it('is stale in place of an error by revalidate, and otherwise as fresh as the response says', async () => {
     const scene = await Scene.begin(source, downstream, 'stale-if-error: 60s');
     await scene.ask();
     scene.pass(50);
@@ -382,7 +385,7 @@ describe.each(DOWNSTREAM)('while the feed is lost, told on with $name rewritten'
     expectFresh(await scene.ask(), source.ownSeconds);
   });
 
-  it('bypass: as fresh as the response says', async () => {
+  it('is as fresh as the response says by bypass', async () => {
     const scene = await Scene.begin(source, downstream, 'on-feed-loss: bypass');
     await scene.ask();
     scene.pass(50);
