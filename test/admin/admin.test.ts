@@ -40,7 +40,7 @@ interface Invalidated {
   mode: string;
 }
 
-/** A real listener in front of a coordinator that does as it is told. */
+/** A real listener in front of a coordinator with these answers. */
 async function admin(given: Partial<AdminDependencies> = {}, limits: Partial<AdminLimits> = {}) {
   const invalidated: Invalidated[] = [];
   const lines: string[] = [];
@@ -85,14 +85,14 @@ async function admin(given: Partial<AdminDependencies> = {}, limits: Partial<Adm
 }
 
 describe('POST /purge', () => {
-  it('answers with the sequence once it is done', async () => {
+  it('answers with the sequence after the purge', async () => {
     const { purge, invalidated } = await admin();
     const answer = await purge({ urls: ['/a?x=1'], tags: ['t'] });
     expect(answer).toMatchObject({ status: 200, json: { sequence: 7, tags: 3 } });
     expect(invalidated).toEqual([{ tags: ['url:/a?x=1', 'url:/a', 'tag:t'], mode: 'hard' }]);
   });
 
-  it('is soft where that is asked for', async () => {
+  it('is soft where the request says so', async () => {
     const { purge, invalidated } = await admin();
     await purge({ all: true, mode: 'soft' });
     expect(invalidated).toEqual([{ tags: ['all'], mode: 'soft' }]);
@@ -105,7 +105,7 @@ describe('POST /purge', () => {
     expect(invalidated).toEqual([]);
   });
 
-  it('warns where no entry bears what is purged, if it is to look', async () => {
+  it('warns, if it has to look, where no entry has what is purged', async () => {
     const { ask, purge } = await admin({
       findEntries: async () => ({ entries: 0, sample: [], complete: true }),
     });
@@ -117,7 +117,7 @@ describe('POST /purge', () => {
     });
   });
 
-  it('warns where a host stands for every entry of an origin that does not tell hosts apart', async () => {
+  it('warns where a host means every entry of an origin that does not distinguish hosts', async () => {
     const { purge } = await admin();
     expect((await purge({ hosts: ['nosuch.example'] })).json).toMatchObject({
       sequence: 7,
@@ -139,8 +139,8 @@ describe('POST /purge', () => {
       '{"url":["/a"]}',
       'expected one of urls, tags, prefixes, hosts, routes, all, mode, dryRun, got the key "url"',
     ],
-    ['a text for a list', '{"tags":"a"}', 'tags: expected a list of strings'],
-    ['a number for a text', '{"tags":["a",1]}', 'tags[1]: expected a string'],
+    ['a text instead of a list', '{"tags":"a"}', 'tags: expected a list of strings'],
+    ['a number instead of a text', '{"tags":["a",1]}', 'tags[1]: expected a string'],
     ['an unknown mode', '{"all":true,"mode":"firm"}', 'mode: expected "hard" or "soft"'],
     [
       'a URL without a slash',
@@ -148,7 +148,7 @@ describe('POST /purge', () => {
       'urls[0]: expected a path that begins with / or an absolute http(s) URL, got "a"',
     ],
     ['a wildcard in a host', '{"hosts":["*.a"]}', 'hosts[0]: expected one host without wildcards, got "*.a"'],
-  ])('says what was expected in place of %s', async (_, body, detail) => {
+  ])('answers what it expected instead of %s', async (_, body, detail) => {
     const { ask, invalidated } = await admin();
     const answer = await ask('POST', '/purge', body);
     expect(answer.type).toBe('application/problem+json');
@@ -158,9 +158,9 @@ describe('POST /purge', () => {
   });
 
   it.each([
-    ['whose length is told', (body: string) => body],
-    ['whose length is not told', (body: string) => new Blob([body]).stream()],
-  ])('refuses a body beyond its bound, and none within it, %s', async (_, sent) => {
+    ['with its length', (body: string) => body],
+    ['without its length', (body: string) => new Blob([body]).stream()],
+  ])('rejects a body beyond its limit, and none within it, %s', async (_, sent) => {
     const { port, invalidated } = await admin();
     const url = `http://127.0.0.1:${port}/purge`;
     const purge = (tag: string) =>
@@ -192,7 +192,7 @@ describe('the token', () => {
     ['another token', { authorization: 'Bearer secreT' }],
     ['another scheme', { authorization: 'Basic secret' }],
     ['a token and more', { authorization: 'Bearer secret x' }],
-  ])('is asked for, and counted where it is not there: %s', async (_, headers) => {
+  ])('is required, and its absence is counted: %s', async (_, headers) => {
     const refused: string[] = [];
     const { ask } = await admin({ token: 'secret', onRefused: (reason) => refused.push(reason) });
     for (const path of ['/stats', '/nowhere']) {
@@ -203,13 +203,13 @@ describe('the token', () => {
     expect(refused).toEqual(['token', 'token']);
   });
 
-  it('opens what it guards, whatever the case of its scheme', async () => {
+  it('gives access, whatever the case of its scheme', async () => {
     const { ask } = await admin({ token: 'secret' });
     const answer = await ask('GET', '/stats', undefined, { authorization: 'bearer secret' });
     expect(answer).toMatchObject({ status: 200, json: { workers: 2 } });
   });
 
-  it('is what a web page needs, lest any page could purge', async () => {
+  it('is required of a web page, because any page could purge otherwise', async () => {
     const headers = { origin: 'http://evil.example' };
     const unguarded = await admin();
     expect(await unguarded.ask('POST', '/purge', '{"all":true}', headers)).toMatchObject({ status: 403 });
@@ -219,14 +219,14 @@ describe('the token', () => {
     expect(await guarded.ask('POST', '/purge', '{"all":true}', told)).toMatchObject({ status: 200 });
   });
 
-  it('is not needed for the health checks', async () => {
+  it('is not required for the health checks', async () => {
     const { ask } = await admin({ token: 'secret' });
     expect((await ask('GET', '/healthz')).status).toBe(200);
     expect((await ask('GET', '/readyz')).status).toBe(200);
   });
 });
 
-describe('what it shows', () => {
+describe('the admin side shows', () => {
   it('metrics in the text format', async () => {
     const { ask } = await admin();
     const answer = await ask('GET', '/metrics');
@@ -234,7 +234,7 @@ describe('what it shows', () => {
     expect(answer.text).toBe('# HELP weir_up 1\n');
   });
 
-  it('why it is not ready', async () => {
+  it('why Weir is not ready', async () => {
     const { ask } = await admin({
       ready: async () => ({ ready: false, reasons: ['1 of 2 workers listens'] }),
     });
@@ -245,7 +245,7 @@ describe('what it shows', () => {
     });
   });
 
-  it('the entries of a URL, for a request with the fields that are named', async () => {
+  it('the entries of a URL, for a request with the given fields', async () => {
     const asked: unknown[] = [];
     const { ask } = await admin({
       entries: async (place, fields) => {
@@ -264,12 +264,12 @@ describe('what it shows', () => {
     ['/entries', 'expected ?url= with a path or an absolute http(s) URL, got none'],
     ['/entries?url=a', 'expected ?url= with a path or an absolute http(s) URL, got "a"'],
     ['/entries?url=/a&header=x', 'expected ?header=Name: value, got none with a colon'],
-  ])('refuses %s', async (path, detail) => {
+  ])('an error for %s', async (path, detail) => {
     const { ask } = await admin();
     expect(await ask('GET', path)).toMatchObject({ status: 400, json: { detail } });
   });
 
-  it('that no route takes a URL, or that its host is needed', async () => {
+  it('that no route takes a URL, or that its host is missing', async () => {
     const unrouted = await admin({ entries: async () => ({ kind: 'no-route' }) });
     expect((await unrouted.ask('GET', '/entries?url=/a')).status).toBe(404);
     const hostless = await admin({ entries: async () => ({ kind: 'host-needed' }) });
@@ -302,8 +302,8 @@ describe('what it shows', () => {
   });
 });
 
-describe('what it does not know', () => {
-  it('a path that there is not', async () => {
+describe('the admin side', () => {
+  it('answers 404 to an unknown path', async () => {
     const { ask } = await admin();
     const answer = await ask('GET', '/nowhere');
     expect(answer).toMatchObject({
@@ -316,14 +316,14 @@ describe('what it does not know', () => {
     ['GET', '/purge', 'POST'],
     ['POST', '/stats', 'GET, HEAD'],
     ['DELETE', '/healthz', 'GET, HEAD'],
-  ])('%s %s: says what it takes', async (method, path, allow) => {
+  ])('answers %s %s with the methods that it allows', async (method, path, allow) => {
     const { ask } = await admin();
     const answer = await ask(method, path);
     expect(answer).toMatchObject({ status: 405, type: 'application/problem+json' });
     expect(answer.headers.get('allow')).toBe(allow);
   });
 
-  it('why it failed: that is for the log', async () => {
+  it('does not reveal why a request failed, and logs it', async () => {
     const { ask, lines } = await admin({ stats: () => Promise.reject(new Error('a secret place')) });
     const answer = await ask('GET', '/stats');
     expect(answer).toMatchObject({ status: 500, json: { title: 'Internal error' } });
@@ -332,7 +332,7 @@ describe('what it does not know', () => {
   });
 });
 
-describe('its port', () => {
+describe("the admin side's port", () => {
   it('is not shared', async () => {
     const { port } = await admin();
     const second = await startAdmin({
@@ -345,7 +345,7 @@ describe('its port', () => {
   });
 });
 
-/** A request as its bytes are, on a connection of its own; resolves with all that came back. */
+/** Sends a request as it is on a new connection; resolves with everything that is received. */
 function talk(port: number, request: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1' });
@@ -390,7 +390,7 @@ describe('without a token', () => {
     '0.0.0.0:8081',
     '[::2]:8081',
     '192.168.1.1',
-  ])('a request to %s is misdirected, on every route but the health checks', async (host) => {
+  ])('a request to %s gets 421, on every route except the health checks', async (host) => {
     const { port, invalidated } = await admin();
     const asked = [
       'GET /stats',
@@ -408,9 +408,9 @@ describe('without a token', () => {
   });
 
   it.each([
-    ['content of no type, from a program', '', 200],
-    ['content of no type, from a page', 'Sec-Fetch-Site: same-origin\r\n', 415],
-    ['content of no type, from a page of its own', 'Origin: http://localhost\r\n', 415],
+    ['a program, without a type', '', 200],
+    ['a page, without a type', 'Sec-Fetch-Site: same-origin\r\n', 415],
+    ['a page of the same origin, without a type', 'Origin: http://localhost\r\n', 415],
     ['a form', 'Content-Type: application/x-www-form-urlencoded\r\n', 415],
     ['plain text', 'Content-Type: text/plain\r\n', 415],
     ['plain text that names JSON', 'Content-Type: text/plain; x=application/json\r\n', 415],
@@ -419,15 +419,15 @@ describe('without a token', () => {
     ['a page of the same site', `${JSON_TYPE}Sec-Fetch-Site: same-site\r\n`, 403],
     ['a page of another origin', `${JSON_TYPE}Origin: http://localhost:3000\r\n`, 403],
     ['a page of no origin', `${JSON_TYPE}Origin: null\r\n`, 403],
-    ['a page of its own', `${JSON_TYPE}Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n`, 200],
-    ['a typed address', `${JSON_TYPE}Sec-Fetch-Site: none\r\n`, 200],
-  ])('a purge from %s', async (_, fields, status) => {
+    ['a page of origin null', `${JSON_TYPE}Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n`, 200],
+    ['a page of the same origin', `${JSON_TYPE}Sec-Fetch-Site: none\r\n`, 200],
+  ])('a purge from %s has its status', async (_, fields, status) => {
     const { port, invalidated } = await admin();
     expect(statusOf(await talk(port, request('POST /purge', 'localhost', fields, PURGE)))).toBe(status);
     expect(invalidated).toHaveLength(status === 200 ? 1 : 0);
   });
 
-  it('a change without content is taken, but from no other page', async () => {
+  it("a change without content is accepted, except from another origin's page", async () => {
     const { port } = await admin();
     for (const line of ['POST /writes/1/retry', 'DELETE /writes/1']) {
       expect(statusOf(await talk(port, request(line, 'localhost')))).toBe(404);
@@ -440,7 +440,7 @@ describe('without a token', () => {
     }
   });
 
-  it('with one, the token decides, whatever the name and the type', async () => {
+  it('these checks apply; with a token, only the token decides', async () => {
     const { port, invalidated } = await admin({ token: 'secret' });
     const bearer = 'Authorization: Bearer secret\r\n';
     expect(statusOf(await talk(port, request('POST /purge', 'weir.internal', bearer, PURGE)))).toBe(200);
@@ -449,7 +449,7 @@ describe('without a token', () => {
   });
 });
 
-describe('its limits', () => {
+describe("the admin side's limits", () => {
   it('end a request that is not received in time', async () => {
     const { port } = await admin({}, { requestMs: 500 });
     const head = `POST /purge HTTP/1.1\r\nHost: localhost\r\n${JSON_TYPE}Content-Length: 12\r\n\r\n{"all"`;
@@ -457,7 +457,7 @@ describe('its limits', () => {
     expect(statusOf(await talk(port, 'GET /stats HTTP/1.1\r\n'))).toBe(408);
   });
 
-  it('close a connection beyond their number', async () => {
+  it('close a connection beyond the maximum number', async () => {
     const { port } = await admin({}, { connections: 1 });
     const first = connect({ port, host: '127.0.0.1' });
     await once(first, 'connect');

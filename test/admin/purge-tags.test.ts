@@ -19,8 +19,8 @@ function tagsOf(selection: Partial<PurgeSelection>, config = BY_HOST) {
   return found.kind === 'tags' ? found.tags : found.problems;
 }
 
-describe('what a purge names', () => {
-  it('a path is that URL on every host, also as routes key its query', () => {
+describe('purging', () => {
+  it('a path purges that URL on every host, also in the forms that routes key its query', () => {
     expect(tagsOf({ urls: ['/products?utm=x&page=2'] })).toEqual([
       'url:/products?utm=x&page=2',
       'url:/products?page=2',
@@ -28,12 +28,12 @@ describe('what a purge names', () => {
     ]);
   });
 
-  it('paths are normalised as those of requests are', () => {
+  it('a path is normalised as those of requests are', () => {
     expect(tagsOf({ urls: ['/a/../about/%7ejane'] })).toEqual(['url:/about/~jane']);
     expect(tagsOf({ prefixes: ['/a/./b'] })).toEqual(['prefix:/a/b']);
   });
 
-  it('tags, prefixes, hosts, routes and everything have tags of their own', () => {
+  it('tags, prefixes, hosts, routes and everything are purged by tags of their own', () => {
     const selection = {
       urls: ['https://A.example/a'],
       tags: ['product:1'],
@@ -54,7 +54,7 @@ describe('what a purge names', () => {
     ]);
   });
 
-  it('a host takes what it shares with others, where the origin does not tell them apart', () => {
+  it('a host includes others that share entries with it, where the origin does not distinguish them', () => {
     const selection = {
       urls: ['https://a.example/a'],
       prefixes: ['https://a.example/b'],
@@ -67,7 +67,7 @@ describe('what a purge names', () => {
     expect(tagsOf({ tags: ['a', 'a'] })).toEqual(['tag:a']);
   });
 
-  it('says what can name no entry, all of it at once', () => {
+  it('names that no entry can have are all reported at once', () => {
     const selection = {
       urls: ['products/1'],
       tags: [''],
@@ -85,7 +85,7 @@ describe('what a purge names', () => {
     ]);
   });
 
-  it('refuses wildcards, by which no entry would be found', () => {
+  it('wildcards are rejected, because they would match no entry', () => {
     const selection = {
       urls: ['/a/*', '/a*', '/*.jpg', '/a/*/b', 'https://a.example/*'],
       prefixes: ['/a*', '/*/b'],
@@ -108,7 +108,7 @@ describe('what a purge names', () => {
     ]);
   });
 
-  it('takes a * that is an ordinary character of a segment or of a query', () => {
+  it('a * is accepted where it is an ordinary character of a segment or of a query', () => {
     expect(tagsOf({ urls: ['/2*3', '/products?page=*'] })).toEqual([
       'url:/2*3',
       'url:/products?page=*',
@@ -116,7 +116,7 @@ describe('what a purge names', () => {
     ]);
   });
 
-  it('refuses to purge nothing', () => {
+  it('a request that names nothing is rejected', () => {
     expect(tagsOf({})).toEqual([
       'expected at least one of urls, tags, prefixes, hosts, routes or all, got nothing to purge',
     ]);

@@ -6,7 +6,7 @@ function words(line: string) {
 }
 
 describe('the command line', () => {
-  it('reads each command with its configuration', () => {
+  it('reads each command with its configuration file', () => {
     expect(words('serve')).toEqual({ kind: 'serve', file: 'proxy.config.yaml', distrust: false });
     expect(words('serve --config a.yaml')).toEqual({ kind: 'serve', file: 'a.yaml', distrust: false });
     expect(words('serve --distrust')).toMatchObject({ kind: 'serve', distrust: true });
@@ -17,7 +17,7 @@ describe('the command line', () => {
     expect(words('purge --help')).toEqual({ kind: 'help', command: 'purge' });
   });
 
-  it('reads where a running Weir is asked', () => {
+  it("reads the address of a running Weir's admin side", () => {
     expect(words('reload')).toEqual({ kind: 'reload', file: 'proxy.config.yaml', json: false });
     expect(words('stop --admin http://[::1]:9/ --token t --json')).toEqual({
       kind: 'stop',
@@ -44,7 +44,7 @@ describe('the command line', () => {
     });
   });
 
-  it('reads all that is to be purged', () => {
+  it('reads everything that a purge can name', () => {
     const line =
       'purge --url /a --url /b --tag t --prefix /p --host h --route r --all --soft --dry-run --json';
     expect(words(line)).toEqual({
@@ -77,7 +77,7 @@ describe('the command line', () => {
     ['stop --admin localhost:8081', 'stop', 'expected an http(s) URL without query or credentials'],
     ['reload --admin http://u:p@h/', 'reload', 'expected an http(s) URL without query or credentials'],
     ['purge --soft', 'purge', 'expected what to purge: --url, --tag, --prefix, --host, --route or --all'],
-  ])('refuses "weir %s"', (line, command, message) => {
+  ])('rejects "weir %s"', (line, command, message) => {
     const read = words(line);
     expect(read).toMatchObject({ kind: 'wrong', command });
     expect(read.kind === 'wrong' && read.message).toContain(message);

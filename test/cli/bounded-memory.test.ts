@@ -3,8 +3,8 @@ import { decideRestart, MAIN_HEAP_OPTIONS } from '../../proxy/runtime/bounded-me
 
 const START = { platform: 'linux', execArgv: [], env: {}, hasChannel: false };
 
-describe('a process whose memory is to be bounded', () => {
-  it('is started again with the bounds, and keeps what it was given', () => {
+describe('a process whose memory has to be bounded', () => {
+  it('is started again with the bounds, and keeps its other options', () => {
     const start = { ...START, execArgv: ['--import', './spy.mjs'], env: { HOME: '/' } };
     expect(decideRestart(start)).toEqual({
       execArgv: [...MAIN_HEAP_OPTIONS, '--import', './spy.mjs'],
@@ -20,18 +20,18 @@ describe('a process whose memory is to be bounded', () => {
   it.each([
     ['its command line', { execArgv: ['--max_semi_space_size=16'] }],
     ['NODE_OPTIONS', { env: { NODE_OPTIONS: '--trace-warnings --max-semi-space-size=16' } }],
-  ])('keeps a bound that stands in %s', (_, given) => {
+  ])('keeps a bound that is set in %s', (_, given) => {
     const { execArgv } = decideRestart({ ...START, ...given })!;
     expect(execArgv.filter((option) => /^--max.semi/.test(option) && !option.endsWith('=16'))).toEqual([]);
   });
 
-  it('keeps a number of arenas that is set', () => {
+  it('keeps a number of malloc arenas that is set', () => {
     const env = { MALLOC_ARENA_MAX: '4' };
     expect(decideRestart({ ...START, env })).toMatchObject({ env });
     expect(decideRestart({ ...START, env, execArgv: MAIN_HEAP_OPTIONS })).toBeNull();
   });
 
-  it('stays as it is elsewhere, and where its parent talks to it', () => {
+  it('is not started again on other platforms, or with a channel to its parent', () => {
     expect(decideRestart({ ...START, platform: 'darwin' })).toBeNull();
     expect(decideRestart({ ...START, hasChannel: true })).toBeNull();
   });

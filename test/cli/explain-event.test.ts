@@ -22,8 +22,8 @@ function explained(message: unknown) {
   return explainEvent(config, config.feeds['changes']!, Buffer.from(JSON.stringify(message)), []);
 }
 
-describe('what explains a message', () => {
-  it('names what its changes invalidate, under the tags that entries bear', async () => {
+describe('the explanation of a message', () => {
+  it('names what its changes invalidate, by the tags that entries have', async () => {
     expect(await explained({ table: 'products', before: { id: 1 }, after: { id: 2 } })).toMatchObject({
       verdict: { kind: 'named' },
       tags: [
@@ -37,7 +37,7 @@ describe('what explains a message', () => {
     });
   });
 
-  it('says that a change which no entry of the map takes invalidates nothing', async () => {
+  it('shows that a change that no entry of the map matches invalidates nothing', async () => {
     expect(await explained({ table: 'orders', id: 1 })).toMatchObject({
       verdict: { kind: 'nothing' },
       changes: [{ unmapped: true }],
@@ -45,7 +45,7 @@ describe('what explains a message', () => {
     });
   });
 
-  it('says why all that the feed may change is invalidated', async () => {
+  it('shows why everything that the feed may change is invalidated', async () => {
     expect(await explained({ table: 'products' })).toMatchObject({
       verdict: { kind: 'scope', reason: 'a change has no value for id' },
     });
@@ -64,7 +64,7 @@ describe('weir explain --event', () => {
   });
   afterAll(() => place.remove());
 
-  it('explains the message of a file, and says by its exit code whether all of it is mapped', async () => {
+  it('explains the message in a file, and shows by its exit code whether all changes are mapped', async () => {
     const [mapped, unmapped, missing] = await Promise.all([
       place.weir(['explain', '--event', 'event.json', '--json']),
       place.weir(['explain', '--event', 'other.json']),
@@ -79,7 +79,7 @@ describe('weir explain --event', () => {
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('ENOENT')]);
   });
 
-  it('refuses to explain a request and a message at once', () => {
+  it('rejects a request and a message at once', () => {
     expect(readArguments(['explain', 'GET', '/', '--event', 'f'])).toMatchObject({ kind: 'wrong' });
     expect(readArguments(['explain', '--feed', 'f'])).toMatchObject({ kind: 'wrong' });
   });

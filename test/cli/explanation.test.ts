@@ -31,15 +31,15 @@ function explained(method: string, path: string, given: Partial<ExplainedRequest
   return explain(CONFIG, { method, place, scheme: 'http', fields: [], ...given });
 }
 
-/** Of a request that a route takes. */
+/** The explanation of a request that a route takes. */
 function routeOf(explanation: ReturnType<typeof explain>) {
   const { verdict } = explanation;
   if (verdict.kind !== 'route') throw new Error(verdict.kind);
   return verdict.route;
 }
 
-describe('what explains a request', () => {
-  it('says which route takes it, and why those before it do not', () => {
+describe('the explanation of a request', () => {
+  it('names its route, and why those before it do not match', () => {
     const { routes, verdict } = explained('GET', '/about');
     expect(verdict).toMatchObject({ kind: 'route', route: { name: 'about', handling: 'cache' } });
     expect(routes).toEqual([
@@ -55,7 +55,7 @@ describe('what explains a request', () => {
     });
   });
 
-  it('asks of Weir itself where no host is named', () => {
+  it("uses Weir's own address where the request has no host", () => {
     expect(explained('GET', '/about').url).toBe('http://127.0.0.1:8080/about');
     expect(explained('GET', '/about', { fields: ['Host', 'B.example'] }).routes).toContainEqual({
       name: 'elsewhere',
@@ -64,7 +64,7 @@ describe('what explains a request', () => {
     });
   });
 
-  it('gives the key, what the origin is asked for, and the tags', () => {
+  it('has the key, the request to the origin, and the tags', () => {
     const { entry, origin } = routeOf(
       explained('GET', '/products/7?utm=x&a=1', { fields: ['X-Country', 'de'] }),
     );
@@ -79,7 +79,7 @@ describe('what explains a request', () => {
     expect(seen.entry!.key).toContain('\nhttp://a.example\n/about');
   });
 
-  it('says what would become of responses', () => {
+  it('shows what would be done with responses', () => {
     const fates = (path: string) => routeOf(explained('GET', path)).responses.map(({ fate }) => fate);
     expect(fates('/about')).toEqual([
       'stored, fresh for 90s (fixed)',
@@ -92,7 +92,7 @@ describe('what explains a request', () => {
     expect(fates('/products/1')[0]).toBe('stored, fresh for 1d (until-changed)');
   });
 
-  it('tells the policy in words', () => {
+  it('describes the policy in words', () => {
     const { policy } = routeOf(explained('GET', '/products/1'));
     expect(policy).toEqual([
       'fresh until the feed changes reports a change, at most 1d; 404 and 410 for 10s',
@@ -105,7 +105,7 @@ describe('what explains a request', () => {
     ]);
   });
 
-  it('knows what is not stored', () => {
+  it('shows where nothing is stored', () => {
     expect(routeOf(explained('GET', '/live/a'))).toMatchObject({
       entry: null,
       policy: ['nothing is stored: every request goes to the origin'],
@@ -114,7 +114,7 @@ describe('what explains a request', () => {
     expect(routeOf(explained('OPTIONS', '/live/a'))).toMatchObject({ handling: 'pass', entry: null });
   });
 
-  it('knows what no route takes', () => {
+  it('shows that no route takes the request', () => {
     expect(explained('GET', '/nowhere').verdict).toEqual({ kind: 'no-route' });
     expect(explained('POST', '/about').verdict).toEqual({
       kind: 'method-not-allowed',
@@ -130,7 +130,7 @@ describe('durations', () => {
     [90_000, '90s'],
     [3_600_000, '1h'],
     [172_800_000, '2d'],
-  ])('%d ms is %s', (ms, words) => {
+  ])('of %d ms are written %s', (ms, words) => {
     expect(durationWords(ms)).toBe(words);
   });
 });

@@ -29,7 +29,7 @@ afterEach(async () => {
   close = null;
 });
 
-/** An admin side as the file `running.yaml` names it, and the tags that it was told to invalidate. */
+/** An admin side at the port in the file `running.yaml`, and the tags that requests to it invalidate. */
 async function runAdmin(token = 'secret'): Promise<string[]> {
   const invalidated: string[] = [];
   const deps: AdminDependencies = {
@@ -59,7 +59,7 @@ async function runAdmin(token = 'secret'): Promise<string[]> {
 }
 
 describe('weir', () => {
-  it('tells its usage where it is asked, and where it is not understood', async () => {
+  it('prints its usage where that is requested, and where the arguments are wrong', async () => {
     const [help, none, unknown] = await Promise.all([
       place.weir(['--help']),
       place.weir([]),
@@ -73,14 +73,14 @@ describe('weir', () => {
     expect(unknown.err).toMatch(/^weir: Unknown option '--jsn'\n\nUsage: weir check/);
   });
 
-  it('tells its version', async () => {
+  it('prints its version', async () => {
     expect(await place.weir(['--version'])).toMatchObject({
       code: 0,
       out: expect.stringMatching(/^\d+\.\d+\.\d+/),
     });
   });
 
-  it('says which Node.js it needs where it runs on an older one', async () => {
+  it('names the Node.js version that it needs when it runs on an older one', async () => {
     const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })`;
     const ran = await place.weir(['check'], ['--import', `data:text/javascript,${encodeURIComponent(old)}`]);
     expect(ran).toEqual({ code: 1, out: '', err: 'weir needs Node.js 24 or later, and this is 20.1.0\n' });
@@ -104,7 +104,7 @@ describe('weir', () => {
     expect(JSON.parse(out)).toMatchObject({ title: 'Weir configuration' });
   });
 
-  it('refuses a bad configuration whatever it is to do', async () => {
+  it('rejects an invalid configuration whatever the command', async () => {
     await place.write('bad.yaml', 'origins: { shop: { url: 7 } }');
     for (const command of [
       ['purge', '--all'],
@@ -139,7 +139,7 @@ describe('weir purge', () => {
     expect(invalidated).toEqual([]);
   });
 
-  it('says why it could not', async () => {
+  it('prints why it failed', async () => {
     await runAdmin('another');
     const refused = await place.weir(['purge', '--config', 'running.yaml', '--all']);
     expect(refused).toMatchObject({
@@ -156,7 +156,7 @@ describe('weir purge', () => {
     });
   });
 
-  it('says that nothing listens', async () => {
+  it('reports that nothing listens', async () => {
     const port = await freePort();
     await place.write('idle.yaml', `${ORIGIN}admin: { port: ${port} }\n`);
     const ran = await place.weir(['purge', '--config', 'idle.yaml', '--all']);
@@ -167,7 +167,7 @@ describe('weir purge', () => {
     });
   });
 
-  it('says what went wrong in JSON, too', async () => {
+  it('reports a failure also in JSON', async () => {
     const port = await freePort();
     await place.write('idle.yaml', `${ORIGIN}admin: { port: ${port} }\n`);
     const idle = await place.weir(['purge', '--config', 'idle.yaml', '--all', '--json']);
@@ -187,7 +187,7 @@ describe('weir purge', () => {
 });
 
 describe('a command that talks to a running Weir', () => {
-  /** Where the admin side is that `runAdmin` has started, and a directory without any file. */
+  /** The address of the admin side that `runAdmin` started, and an empty directory. */
   async function away() {
     await runAdmin();
     const { admin } = configOf(await readFile(join(place.directory, 'running.yaml'), 'utf8'));
@@ -195,7 +195,7 @@ describe('a command that talks to a running Weir', () => {
     return { url: `http://127.0.0.1:${admin.port}`, empty };
   }
 
-  it('needs no configuration file with --admin and --token, or with the environment', async () => {
+  it('needs no configuration file with --admin and --token, or with the environment variables', async () => {
     const { url, empty } = await away();
     const given = ['--admin', url, '--token', 'secret'];
     const env = { WEIR_ADMIN: url, WEIR_ADMIN_TOKEN: 'secret' };
@@ -215,14 +215,14 @@ describe('a command that talks to a running Weir', () => {
     await empty.remove();
   });
 
-  it('is led by a file that is named rather than by the environment', async () => {
+  it('prefers a file that is named to the environment', async () => {
     await runAdmin();
     const env = { WEIR_ADMIN: 'http://127.0.0.1:1' };
     const ran = await place.weir(['purge', '--all', '--config', 'running.yaml'], [], env);
     expect(ran.code).toBe(0);
   });
 
-  it('does not need the secrets of the file beside those of the admin side', async () => {
+  it('needs no secrets of the file except those of the admin side', async () => {
     await runAdmin();
     const running = await readFile(join(place.directory, 'running.yaml'), 'utf8');
     const feeds = 'feeds: { orders: { type: webhook, path: /hook, secret: "${NO_SUCH_SECRET}" } }\n';
@@ -239,7 +239,7 @@ describe('a command that talks to a running Weir', () => {
   });
 });
 
-describe('another program that answers every request with JSON', () => {
+describe('a server that answers every request with JSON but is not Weir', () => {
   it.each([
     'purge --all',
     'purge --all --dry-run',
@@ -250,7 +250,7 @@ describe('another program that answers every request with JSON', () => {
     'writes retry a',
     'writes discard a',
     'explain GET /a',
-  ])('is not taken for a Weir by weir %s', async (line) => {
+  ])('is recognised by weir %s', async (line) => {
     const bare = await newPlace();
     const args = line.split(' ');
     const server = createServer((_, response) => {
@@ -272,7 +272,7 @@ describe('another program that answers every request with JSON', () => {
 });
 
 describe('weir explain', () => {
-  it('tells people', async () => {
+  it('prints text for people', async () => {
     await runAdmin();
     const ran = await place.weir(['explain', 'GET', '/a', '--config', 'running.yaml']);
     expect(ran).toMatchObject({ code: 0, err: '' });
@@ -281,7 +281,7 @@ describe('weir explain', () => {
     expect(ran.out).toMatch(/Stored\n {2}nothing\n$/);
   });
 
-  it('tells programs', async () => {
+  it('prints JSON for programs', async () => {
     await runAdmin();
     const ran = await place.weir(['explain', 'GET', '/a', '--config', 'running.yaml', '--json']);
     expect(JSON.parse(ran.out)).toMatchObject({
@@ -294,7 +294,7 @@ describe('weir explain', () => {
     });
   });
 
-  it('is not fine where no route takes the request', async () => {
+  it('fails where no route takes the request', async () => {
     await place.write('narrow.yaml', `${ORIGIN}routes: [{ match: /a }]\n`);
     const ran = await place.weir(['explain', 'GET', '/b', '--config', 'narrow.yaml']);
     expect(ran).toMatchObject({ code: 1, err: '' });

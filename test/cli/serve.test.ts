@@ -15,12 +15,12 @@ beforeAll(async () => {
 
 afterAll(() => place.remove());
 
-/** `weir serve` in front of the built-in shop; resolves when it says that it listens. */
+/** Starts `weir serve` in front of the built-in shop; resolves when it logs that it listens. */
 async function serve(options: readonly string[] = []) {
   const adminPort = await freePort();
   await place.write(
     'shop.yaml',
-    // A disk of its own: what another test has stored would be a hit.
+    // A separate disk, because a response that another test has stored would be a hit.
     `listen: { port: 0, workers: 1 }\nadmin: { port: ${adminPort} }\ncache: { disk: { path: ./disk-${adminPort} } }\n` +
       'origins: { shop: { url: "demo:" } }\n',
   );
@@ -51,14 +51,14 @@ async function serve(options: readonly string[] = []) {
 }
 
 describe('weir serve', () => {
-  it('serves where Node.js does not let a process be replaced', async () => {
+  it("serves where Node.js can't replace a process", async () => {
     const allowed = ['--allow-fs-read=*', '--allow-fs-write=*', '--allow-worker', '--allow-addons'];
     const { url, stop } = await serve(['--permission', ...allowed]);
     expect((await fetch(`${url}/products/1`)).status).toBe(200);
     expect(await stop()).toBe(0);
   });
 
-  it('serves, is explained and purged, and stops when it is told to', async () => {
+  it('serves, and can be queried, purged and stopped by commands', async () => {
     const { url, stop } = await serve();
     const ask = async () => {
       const response = await fetch(`${url}/products/1`);
@@ -76,7 +76,7 @@ describe('weir serve', () => {
     expect(await stop()).toBe(0);
   });
 
-  it('is reloaded, told what is wrong, and stopped through its admin side alone', async () => {
+  it('can be reloaded, reports errors, and stops through its admin side alone', async () => {
     const { url, admin, exited } = await serve();
     const away = ['--admin', `${admin}/`];
     const fine = await place.weir(['reload', ...away]);
@@ -105,7 +105,7 @@ describe('weir serve', () => {
     expect(await exited).toEqual([0, null]);
   });
 
-  it('does not start on a configuration that is wrong', async () => {
+  it('does not start with an invalid configuration', async () => {
     await place.write('bad.yaml', 'origins: { shop: { url: 7 } }');
     const ran = await place.weir(['serve', '--config', 'bad.yaml']);
     expect(ran).toMatchObject({

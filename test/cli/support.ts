@@ -1,4 +1,4 @@
-/** Runs the `weir` program in a process of its own, in a directory of its own. */
+/** Runs the `weir` program in a process and a directory of its own. */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -4,7 +4,7 @@ import { adminQueries, type AdminQueriesDependencies } from '../../proxy/runtime
 import { configOf } from '../config/load.ts';
 import { entry } from '../store/disk/support/entries.ts';
 
-it('a dry run ends in bounded time, though nothing is found, and says that it is not complete', async () => {
+it('a dry run that finds nothing ends in bounded time, and reports that it is not complete', async () => {
   let nowMs = 0;
   const disk = {
     async *scan() {
@@ -21,7 +21,7 @@ it('a dry run ends in bounded time, though nothing is found, and says that it is
   expect(nowMs).toBeLessThan(11_000);
 });
 
-it('an entry of which workers know different things is shown as it was confirmed last', async () => {
+it('an entry that workers know in different states is shown as it was confirmed last', async () => {
   const config = configOf(
     '{ origins: { shop: { url: "http://a" } }, routes: [{ name: things, match: /* }] }',
   );

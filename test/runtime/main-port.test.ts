@@ -4,7 +4,7 @@ import { CAN_SHARE, StartFailure, takePort } from '../../proxy/runtime/main-port
 
 const HOST = '127.0.0.1';
 
-/** The code of what went wrong; null: it listens. */
+/** The error's code; null if it listens. */
 function listen(port: number, reusePort: boolean): Promise<string | null> {
   const server: Server = createServer();
   onTestFinished(() => void server.close());
@@ -14,7 +14,7 @@ function listen(port: number, reusePort: boolean): Promise<string | null> {
   });
 }
 
-it.runIf(CAN_SHARE)('a port that is found is held until those listen who share it', async () => {
+it.runIf(CAN_SHARE)('a port that Weir chooses is held until the servers that share it listen', async () => {
   const held = await takePort(HOST, 0);
   expect(held.isHeld).toBe(true);
   expect(await listen(held.port, false)).toBe('EADDRINUSE');
@@ -24,7 +24,7 @@ it.runIf(CAN_SHARE)('a port that is found is held until those listen who share i
   expect(await listen(held.port, false)).toBe('EADDRINUSE');
 });
 
-it('a port that is given is refused where it is in use, also by those who would share it', async () => {
+it('a configured port that is in use is rejected, also if it could be shared', async () => {
   const { port, release } = await takePort(HOST, 0);
   onTestFinished(release);
   await expect(takePort(HOST, port)).rejects.toThrow(StartFailure);

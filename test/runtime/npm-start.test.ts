@@ -36,7 +36,7 @@ describe('npm start', () => {
       events.push(event);
       if (event['event'] === 'listening') npm.kill(signal);
     });
-    // The pipe closes when the last process that writes to it has ended, Weir among them.
+    // The pipe closes when the last process that writes to it has ended, including Weir.
     await ended;
     expect(events.slice(-2)).toMatchObject([{ event: 'stopping', signal: cause }, { event: 'stopped' }]);
     rmSync(folder, { recursive: true });

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { watchSignals } from '../../proxy/runtime/signals.ts';
 
-/** A process that a test signals, and that notes how it ended. */
+/** A process that a test signals, and that records how it ended. */
 class Host extends EventEmitter {
   ppid = 4711;
   readonly exits: number[] = [];
@@ -31,7 +31,7 @@ describe('signals', () => {
     expect(host.exits).toEqual([1]);
   });
 
-  it("take npm's copy of the terminal's signal for the same one, and a later one for the second", () => {
+  it("include one copy from npm of the terminal's signal, which is not a second signal, unlike a later one", () => {
     let now = 1000;
     const host = new Host(OF_NPM);
     watchSignals(host, () => now);
@@ -44,7 +44,7 @@ describe('signals', () => {
     expect(host.exits).toEqual([1]);
   });
 
-  it('reload at SIGHUP, also at one that came too early', () => {
+  it('reload at SIGHUP, also at one that arrived before the start was done', () => {
     const host = new Host();
     const signals = watchSignals(host);
     host.emit('SIGHUP');
@@ -55,14 +55,14 @@ describe('signals', () => {
     expect(reloads).toBe(2);
   });
 
-  it('stop when the npm that started it has ended', async () => {
+  it('stop when the npm that started Weir has ended', async () => {
     const host = new Host(OF_NPM);
     const signals = watchSignals(host);
     host.ppid = 1;
     expect(await signals.stop).toBe('npm-ended');
   });
 
-  it('stop once by the admin side, which is no second signal', async () => {
+  it('do not count a stop through the admin side', async () => {
     const host = new Host();
     const signals = watchSignals(host);
     signals.end('admin');

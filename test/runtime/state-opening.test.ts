@@ -7,7 +7,7 @@ import { StartFailure } from '../../proxy/runtime/main-port.ts';
 import { openStateFor } from '../../proxy/runtime/state-opening.ts';
 import { configOf } from '../config/load.ts';
 
-it('a damaged state that can not be moved: the start fails, and says what is wrong', async () => {
+it("a start fails with the reason where a damaged state can't be moved away", async () => {
   const path = mkdtempSync(join(tmpdir(), 'weir-state-'));
   onTestFinished(() => rmSync(path, { recursive: true, force: true }));
   mkdirSync(join(path, 'state'));

@@ -27,7 +27,7 @@ function told(asked: number, bytes: number, requests: number): WorkerStats {
 }
 
 describe('counters over workers', () => {
-  it('keep what an ended worker has counted, and nothing of what it held', () => {
+  it('keep the counts of a worker that has ended, and drop its gauges', () => {
     const counters = createWorkerCounters();
     counters.add(1, () => told(10, 100, 5));
     counters.add(2, () => told(20, 200, 7));
