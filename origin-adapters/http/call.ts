@@ -16,6 +16,7 @@ import type { CallHandler } from './call-handler.ts';
 import { failureOf, isConnectionFailure, originFailure } from './failure.ts';
 import type { Stage } from './failure.ts';
 import type { CheckoutRequest, Checkouts } from './checkouts.ts';
+import type { ConnectionTimer, TimerOwner } from './connection-timer.ts';
 import type { OriginConnection } from './connections.ts';
 import { dispatchOptions } from './request.ts';
 
@@ -39,7 +40,7 @@ export interface CallSurroundings {
   ended(call: Call): void;
 }
 
-export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHandler {
+export class Call implements OriginCall, CheckoutRequest, TimerOwner, Dispatcher.DispatchHandler {
   readonly #request: OriginRequest;
   readonly #handler: CallHandler;
   /** The protocol to switch to; null: none. */
@@ -72,7 +73,6 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
   #reused = false;
   #endsWithConnection = false;
   #bodyTimeoutMs = 0;
-  #timer: NodeJS.Timeout | null = null;
   #timedOut: OriginFailure['kind'] | null = null;
 
   constructor(
@@ -102,7 +102,7 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
   pause(): void {
     this.#paused = true;
     if (this.#connection === null) return;
-    if (this.#stage === 'answered') this.#stopTimer();
+    if (this.#stage === 'answered') this.#connection.bodyTimer.stop();
     this.#controller?.pause();
   }
 
@@ -200,7 +200,7 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
   /** undici's own timers are up to a second late. They only limit the sending of the request. */
   onRequestSent(): void {
     if (this.#connection === null || this.#stage !== 'sent') return;
-    this.#startTimer(this.#around.headersTimeoutMs, 'http_response_timeout');
+    this.#connection.headTimer.start(this.#around.headersTimeoutMs, this);
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
@@ -208,7 +208,7 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
     this.#hasResponded = true;
     const fields = fieldsOf(controller.rawHeaders);
     if (status < 200) {
-      this.#timer?.refresh();
+      this.#connection.headTimer.refresh();
       this.#handler.onInformational(status, fields);
       return;
     }
@@ -220,6 +220,7 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
       this.#failAttempt(connection, originFailure('http_protocol_error', fault, true, null));
       return;
     }
+    this.#connection.headTimer.stop();
     this.#stage = 'answered';
     this.#endsWithConnection = !hasField(fields, 'content-length') && !hasField(fields, 'transfer-encoding');
     if (isEventStream(fields)) this.#bodyTimeoutMs = 0;
@@ -232,7 +233,7 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#connection === null) return;
-    this.#timer?.refresh();
+    this.#connection.bodyTimer.refresh();
     this.#handler.onData(chunk);
   }
 
@@ -282,6 +283,12 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
     if (this.#connection === null) return;
     const failure = failureOf(error, this.#stage, this.#timedOut);
     this.#failAttempt(this.#endAttempt(), failure);
+  }
+
+  timeIsOver(timer: ConnectionTimer): void {
+    const isOfHead = timer === this.#connection?.headTimer;
+    this.#timedOut = isOfHead ? 'http_response_timeout' : 'connection_read_timeout';
+    this.#controller?.abort(new Error('timed out'));
   }
 
   #failAttempt(connection: OriginConnection, failure: OriginFailure): void {
@@ -377,7 +384,8 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
   #endAttempt(): OriginConnection {
     const connection = this.#connection!;
     this.#connection = null;
-    this.#stopTimer();
+    connection.headTimer.stop();
+    connection.bodyTimer.stop();
     return connection;
   }
 
@@ -388,23 +396,9 @@ export class Call implements OriginCall, CheckoutRequest, Dispatcher.DispatchHan
   }
 
   #startBodyTimer(): void {
-    this.#stopTimer();
     if (!this.#paused && this.#bodyTimeoutMs > 0) {
-      this.#startTimer(this.#bodyTimeoutMs, 'connection_read_timeout');
+      this.#connection?.bodyTimer.start(this.#bodyTimeoutMs, this);
     }
-  }
-
-  #startTimer(delayMs: number, kind: OriginFailure['kind']): void {
-    this.#stopTimer();
-    this.#timer = setTimeout(() => {
-      this.#timedOut = kind;
-      this.#controller?.abort(new Error('timed out'));
-    }, delayMs);
-  }
-
-  #stopTimer(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
   }
 }
 

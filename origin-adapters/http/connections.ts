@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { buildConnector, Client } from 'undici';
 import type { Dispatcher } from 'undici';
+import { ConnectionTimer } from './connection-timer.ts';
 import { filterContinue } from './continue-filter.ts';
 import type { ContinueFilter } from './continue-filter.ts';
 import type { RequestOptions } from './request.ts';
@@ -31,6 +32,9 @@ export interface OriginConnection {
   beginRequest(): void;
   /** The socket was ended by an error, not closed in order by the origin. */
   readonly broken: boolean;
+  /** For the request that uses the connection. */
+  readonly headTimer: ConnectionTimer;
+  readonly bodyTimer: ConnectionTimer;
 }
 
 export interface ConnectionOptions {
@@ -112,6 +116,8 @@ class PooledConnection implements OriginConnection {
   carried = 0;
   broken = false;
   connected = false;
+  readonly headTimer = new ConnectionTimer();
+  readonly bodyTimer = new ConnectionTimer();
   readonly #client: Client;
   #filter: ContinueFilter | null = null;
 
@@ -156,6 +162,8 @@ class PooledConnection implements OriginConnection {
   }
 
   destroy(): void {
+    this.headTimer.end();
+    this.bodyTimer.end();
     void this.#client.destroy();
   }
 }

@@ -56,6 +56,7 @@ export class OriginCells {
   /** Whether requests to this URL, or to the origin as a whole, have failed and none has succeeded since. */
   isFailing(origin: string, url: number): boolean {
     const cell = this.#cellOf(origin, FAILING);
+    if (Atomics.load(this.#cells, cell) === 0n) return false;
     return this.#hasBit(cell, Math.min(url, MAX_URLS - 1)) || this.#hasBit(cell, WHOLE);
   }
 

@@ -89,7 +89,13 @@ export function holdClient(context: RequestContext): string {
 }
 
 /** The end-to-end fields that the origin is sent. */
-export function sentFields(context: RoutedContext): string[] {
+export function sentFields(context: RoutedContext | KeyedContext): readonly string[] {
+  return 'request' in context && context.request instanceof ContextRequest
+    ? context.request.sent
+    : makeSentFields(context);
+}
+
+function makeSentFields(context: RoutedContext): string[] {
   const { config, originConfig } = context.route;
   return originFields({
     ...clientOf(context),
@@ -103,6 +109,7 @@ export class ContextRequest implements RequestView {
   readonly method: string;
   readonly fields: Fields;
   readonly #context: RoutedContext;
+  #sent: readonly string[] | null = null;
   #written: Fields | null = null;
 
   constructor(context: RoutedContext) {
@@ -111,7 +118,12 @@ export class ContextRequest implements RequestView {
     this.fields = context.exchange.fields;
   }
 
+  /** The end-to-end fields that the origin is sent, made once. */
+  get sent(): readonly string[] {
+    return (this.#sent ??= makeSentFields(this.#context));
+  }
+
   get written(): Fields {
-    return (this.#written ??= writtenFields(sentFields(this.#context)));
+    return (this.#written ??= writtenFields(this.sent));
   }
 }

@@ -255,7 +255,7 @@ function internalFailure(cause: unknown): OriginFailure {
 }
 
 /** The end-to-end fields that the origin is sent for one client alone. */
-export function passFields(context: RoutedContext): string[] {
+export function passFields(context: RoutedContext): readonly string[] {
   const { exchange } = context;
   const fields = sentFields(context);
   const forwards = decideMaxForwards(exchange.method, exchange.fields);

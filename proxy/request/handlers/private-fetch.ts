@@ -5,6 +5,7 @@ import { isStaleIfErrorStatus } from '../../../policies/rfc9111/reuse.ts';
 import { decideStoring, type ReceivedResponse } from '../../../policies/rfc9111/storing.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
+import type { FetchRequest } from '../../fetch/fetch-request.ts';
 import type { Fetches } from '../../fetch/fetches.ts';
 import type { PassedAnswer } from '../../fetch/sharing.ts';
 import { lessonOf, type Learner, type Lesson } from '../../store/learner.ts';
@@ -44,9 +45,11 @@ export class PrivateFetch {
     const received = (status: number, fields: Fields): ReceivedResponse =>
       receivedResponse(clock, answered, status, fields);
     const yieldsLesson = mayYieldLesson(context, why);
+    let shared: FetchRequest | null = null;
+    const asShared = (): FetchRequest => (shared ??= fetchRequestOf(context, 'client', why.stale));
     const note = (answer: PassedAnswer): void => {
       // A request that is passed for another reason may fail for that reason.
-      if (reason === 'uncacheable') flights.notePassed(fetchRequestOf(context, 'client', why.stale), answer);
+      if (reason === 'uncacheable') flights.notePassed(asShared(), answer);
     };
     passHandler.enter(context, reason, {
       outcome: 'pass',
@@ -57,8 +60,7 @@ export class PrivateFetch {
         note({ kind: 'answered', status });
         if (reason === 'uncacheable') {
           const decision = decideStoring(received(status, fields));
-          if (decision.kind === 'store')
-            flights.forgetHitForMiss(fetchRequestOf(context, 'client', why.stale));
+          if (decision.kind === 'store') flights.forgetHitForMiss(asShared());
         }
         const lesson = yieldsLesson ? lessonFrom(context, why, floor, received(status, fields)) : null;
         if (lesson === null || !this.#deps.learner.concerns(lesson, why.stale !== null)) return ownFields();
