@@ -9,7 +9,9 @@ export type FlightResult =
   | { readonly kind: 'failed'; readonly failure: OriginFailure; readonly judged: FailureTerms | null }
   | { readonly kind: 'failing'; readonly status: number; readonly judged: FailureTerms }
   /** The worker that ran the fetch has died: all waiters start again. */
-  | { readonly kind: 'owner-lost' };
+  | { readonly kind: 'owner-lost' }
+  /** The worker that was asked for the flight does not run the key's flights any more. */
+  | { readonly kind: 'owner-moved' };
 
 /** Called by a fetch from the origin or from another worker. */
 export interface FetchEvents {

@@ -187,27 +187,38 @@ export class FetchSharing implements FetchPort<FetchFlight> {
       deliver: (result) => flight.deliver(result),
       over: () => flight.over(),
     };
-    const peer = slot.isShared ? (peers?.ownerOf(request.key) ?? null) : null;
+    const claim = slot.isShared && peers !== null ? peers.claimFlight(request.key) : 'unclaimed';
     const shared = { fence, mechanisms, route, request, trustOf };
-    if (peer !== null) {
+    if (typeof claim === 'object') {
       // This request stands for all current waiters: its result must show all invalidations before they arrived.
       const asked = { floor: fence.published(), startedAtMs: clock.monotonicMs(), nowMs: clock.nowMs() };
       let abandon = (): void => {};
       return {
         terms: new FetchTerms({ ...shared, ...asked, knownTags: null }),
         start: () => {
-          abandon = peer.subscribe(request, route, asked, events);
+          abandon = claim.subscribe(request, route, asked, events);
         },
         abandon: () => abandon(),
       };
     }
     this.counters.asked += 1;
-    const fetch = new OriginFetch(this.#deps, route, request, events, this.counters);
+    const own = claim === 'claimed' ? { ...events, over: this.#releasing(request.key, events.over) } : events;
+    const fetch = new OriginFetch(this.#deps, route, request, own, this.counters);
     const { floor, askedAtMs } = fetch.snapshot;
     return {
       terms: new FetchTerms({ ...shared, knownTags: fetch.knownTags, floor, startedAtMs: askedAtMs }),
       start: () => fetch.start(),
       abandon: () => fetch.abandon(),
+    };
+  }
+
+  /** Releases the claim once, after a flight that is to follow in this worker has claimed the key as well. */
+  #releasing(key: string, over: () => void): () => void {
+    let isClaimed = true;
+    return () => {
+      over();
+      if (isClaimed) this.#deps.peers?.releaseFlight(key);
+      isClaimed = false;
     };
   }
 
@@ -276,6 +287,8 @@ export class FetchSharing implements FetchPort<FetchFlight> {
         return { kind: 'give', given: result };
       case 'owner-lost':
         return AGAIN;
+      case 'owner-moved':
+        return AGAIN_OR_ALONE;
       default:
         return result satisfies never;
     }
@@ -351,9 +364,17 @@ export class FetchSharing implements FetchPort<FetchFlight> {
     // A single client that retries receives the origin's new response.
     const isShared = judged !== null || before !== null || hasOthers;
     this.#failures.note(request.key, slot.key, failure, found, isShared, nowMs);
+    this.#keepClaim(request.key, untilMs - nowMs);
     if (isShared || failure.scope !== 'alike') this.#forgetAlone(request, slot.key);
     // The subscribed workers remember the failure until the same time; 0 keeps them from remembering it.
     return { failure, found: isShared ? found : { ...found, untilMs: 0 } };
+  }
+
+  /** While this worker remembers a failure, other workers ask it for flights of the key and get the failure. */
+  #keepClaim(key: string, forMs: number): void {
+    const { peers } = this.#deps;
+    if (peers === null || forMs <= 0 || peers.claimFlight(key) !== 'claimed') return;
+    setTimeout(() => peers.releaseFlight(key), forMs).unref();
   }
 
   #rememberedUntilMs({ route }: FetchRequest, nowMs: number): number {
@@ -390,6 +411,7 @@ export class FetchSharing implements FetchPort<FetchFlight> {
       case 'private':
       case 'refused':
       case 'owner-lost':
+      case 'owner-moved':
         return null;
       default:
         return result satisfies never;
@@ -407,12 +429,15 @@ export class FetchSharing implements FetchPort<FetchFlight> {
 }
 
 const AGAIN = { kind: 'again' } as const;
+const AGAIN_OR_ALONE = { kind: 'again-bounded', last: null } as const;
 
 /** The share of the waiter whose own request was sent. */
 function leaderShare(result: FlightResult, failure: SharedFailure | null): FlightShare<FetchFlight> {
   switch (result.kind) {
     case 'owner-lost':
       return AGAIN;
+    case 'owner-moved':
+      return AGAIN_OR_ALONE;
     case 'failed':
     case 'failing':
       return { kind: 'give', given: failure?.found ?? failureOf(result) };

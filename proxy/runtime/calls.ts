@@ -16,7 +16,6 @@ import type { OriginReports } from '../origins/failure-reports.ts';
 import type { OriginCellsSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { DiskCalls } from '../store/disk/call-types.ts';
-import type { DiskShared } from '../store/disk/shared.ts';
 import type { WriteCalls } from '../writes/calls.ts';
 
 /** What a worker is started with. */
@@ -34,11 +33,12 @@ export interface WorkerStart {
   readonly fence: SharedArrayBuffer;
   readonly hitForMiss: SharedArrayBuffer;
   readonly writesInFlight: SharedArrayBuffer;
+  readonly flightClaims: SharedArrayBuffer;
   readonly connections: SharedArrayBuffer;
   /** The start of the clock for lifetimes, which all threads share. */
   readonly lifetimes: LifetimeStart;
-  /** The cache on disk; null if the tier is off. */
-  readonly disk: { readonly path: string; readonly shared: DiskShared } | null;
+  /** The path of the cache on disk; null if the tier is off. */
+  readonly diskPath: string | null;
 }
 
 /** The input from which a worker compiles its routes. */

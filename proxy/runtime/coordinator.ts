@@ -4,6 +4,7 @@ import { tagOfRoute } from '../../policies/tags.ts';
 import type { Control, Readiness } from '../admin/dependencies.ts';
 import type { WaitsFor } from '../admin/waits-for.ts';
 import { NotDurableError } from '../fence/fence-state.ts';
+import { flightClaimsBuffer, forgetFlightClaims } from '../fetch/flight-claims.ts';
 import { hitForMissBuffer } from '../fetch/hit-for-miss.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
 import type { Mechanisms } from '../mechanisms.ts';
@@ -237,6 +238,7 @@ export class Coordinator {
     const { state, fence, disk } = this.#durable;
     const workers = workersOf(config);
     const calls = new Map<number, ReturnType<typeof diskCallsOf>>();
+    const flightClaims = flightClaimsBuffer();
     const options: WorkerPoolOptions = {
       workers,
       clock,
@@ -248,9 +250,10 @@ export class Coordinator {
         fence: fence.buffer,
         hitForMiss: hitForMissBuffer(),
         writesInFlight: writesInFlightBuffer(),
+        flightClaims,
         connections,
         lifetimes: this.#lifetimes,
-        disk: disk === null ? null : { path: cachePath(config), shared: disk.shared },
+        diskPath: disk === null ? null : cachePath(config),
       },
       handlersFor: (_index, instance) => {
         const diskCalls = diskCallsOf(disk, (key, id) => this.#pool.dropEntries(key, [id]));
@@ -268,6 +271,7 @@ export class Coordinator {
       onDeath: (index, instance, reason) => {
         log.error({ event: 'worker-died', worker: index, reason }, 'a worker died and is replaced');
         forgetConnections(connections, index);
+        forgetFlightClaims(flightClaims, index);
         calls.get(instance)?.forget();
         calls.delete(instance);
         this.#routeCounters.retire(instance);

@@ -11,6 +11,7 @@ import { FenceReader } from '../fence/reader.ts';
 import { Fetches } from '../fetch/fetches.ts';
 import { Learner } from '../store/learner.ts';
 import { PeerPorts, type Peer } from '../fetch/peers/peers.ts';
+import { createFlightClaims } from '../fetch/flight-claims.ts';
 import { createHitForMiss } from '../fetch/hit-for-miss.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { SlowPart } from '../http/listener-context.ts';
@@ -126,6 +127,7 @@ export class WorkerRuntime {
     const positions = new Positions((name) => configuration.feedNamed(name), clock);
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
       ...shared,
+      flightClaims: deps.disk === null ? null : createFlightClaims(start.flightClaims, start.index, keyHash),
       flights: () => this.#flights,
       learnInMemory: (lesson) => learner.learnInMemory(lesson),
     });

@@ -5,7 +5,7 @@
  */
 import { tagOfName } from '../../policies/tags.ts';
 import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
-import type { ContentOnDisk, DiskEntry, DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
+import type { ContentOnDisk, DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
 import {
   createWritesInFlight,
   writesInFlightBuffer,
@@ -14,6 +14,7 @@ import {
 import { mergedHead, type EntryHead } from '../../proxy/store/entry-head.ts';
 import { isSameVariant } from '../../proxy/store/tiers.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
+import { flightClaimsBuffer } from '../../proxy/fetch/flight-claims.ts';
 import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
 import type { Mechanisms } from '../../proxy/mechanisms.ts';
 import { keyHashOf, type WorkerRuntime } from '../../proxy/runtime/worker-runtime.ts';
@@ -145,6 +146,7 @@ export class RaceWorld {
       origin: this.origin,
       hitForMiss: hitForMissBuffer(),
       writesInFlight: writesInFlightBuffer(),
+      flightClaims: flightClaimsBuffer(),
     };
     const keyHash = keyHashOf({ fence: fence.buffer });
     for (let index = 0; index < WORKERS; index += 1) {
@@ -278,10 +280,6 @@ class RaceDisk implements DiskTier {
     this.#disk = disk;
     this.#writesInFlight = writesInFlight;
     this.#toWriter = inOrder('the disk writes', later);
-  }
-
-  find(key: string): DiskEntry[] {
-    return this.heads(key).map((head) => ({ head, content: null }));
   }
 
   heads(key: string): EntryHead[] {

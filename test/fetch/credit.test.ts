@@ -42,7 +42,8 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
   };
   const serve = (join: PeerMessage & { readonly kind: 'join' }): PeerFetchServer => {
     const tiers = { find: () => ({ entry: null, others: false }) };
-    const deps = { flights: () => flights, tiers, routeNamed: () => null };
+    const peers = { claimFlight: () => 'unclaimed', releaseFlight: () => {} };
+    const deps = { flights: () => flights, tiers, peers, routeNamed: () => null };
     return new PeerFetchServer(
       deps as unknown as PeerFetchServerDependencies,
       join,

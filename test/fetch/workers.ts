@@ -12,6 +12,7 @@ import type { Origin, OriginFailure, OriginHandler, OriginRequest } from '../../
 import type { Fields } from '../../policies/http/fields.ts';
 import { Fence } from '../../proxy/fence/fence.ts';
 import { sharedFeed, type SharedFeed } from '../../proxy/feeds/shared-feed.ts';
+import { flightClaimsBuffer } from '../../proxy/fetch/flight-claims.ts';
 import { hitForMissBuffer } from '../../proxy/fetch/hit-for-miss.ts';
 import { writesInFlightBuffer } from '../../proxy/store/disk/writes-in-flight.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
@@ -48,6 +49,8 @@ export interface Workers {
   readonly runtimes: readonly WorkerRuntime[];
   /** Those that the configuration names; none has been proved to be at its head yet. */
   readonly feeds: Readonly<Record<string, SharedFeed>>;
+  /** How many messages workers have sent to each other. */
+  readonly sent: () => number;
   ask(worker: number, path: string, asked?: Asked): Promise<Answered>;
   /** Requests under way that the client may leave. */
   begin(
@@ -93,9 +96,14 @@ export async function startWorkers(
     disk: null,
     hitForMiss: hitForMissBuffer(),
     writesInFlight: writesInFlightBuffer(),
+    flightClaims: flightClaimsBuffer(),
   };
   const runtimes = Array.from({ length: count }, (_, index) => startWorker({ ...shared, index }, change));
-  connectWorkers(runtimes, () => (act) => void setImmediate(act));
+  let sent = 0;
+  connectWorkers(runtimes, () => (act) => {
+    sent += 1;
+    setImmediate(act);
+  });
   const begin: Workers['begin'] = (worker, path, asked = {}) => {
     const { promise, resolve } = Promise.withResolvers<Answered>();
     const client = new Client(path, asked, resolve);
@@ -108,6 +116,7 @@ export async function startWorkers(
     origin,
     runtimes,
     feeds,
+    sent: () => sent,
     begin,
     ask: (worker, path, asked) => begin(worker, path, asked).answered,
     async answerAll(answer) {

@@ -1,31 +1,27 @@
 /** Clients that begin a write and leave: what they never sent is neither sent on nor held. */
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}", max-processing: 10m } }
+    origins: { app: { url: "${url}", max-processing: 10m } }
     routes:
       - { name: through, match: /through/*, write: { policy: through } }
       - { name: streamed, match: /streamed/*, write: { read-whole: 0B } }
       - { name: around, match: /* }
-  `);
-});
-
-afterAll(async () => {
-  await weir?.stop();
-  await origin.close();
-});
+  `,
+  (started) => ({ origin, weir } = started),
+);
 
 /** Sends a part of the content, and leaves once Weir has taken it. */
 async function leaveAfterPart(target: string, framing: string, part: string): Promise<void> {

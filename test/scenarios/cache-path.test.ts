@@ -1,33 +1,29 @@
 /** What becomes of a GET or HEAD, in front of a scripted origin, with one worker and with two. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
 describe.each([1, 2])('with %i worker(s)', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: 32MiB, disk: { path: ./data, size: 0 } }
-      origins: { app: { url: "${origin.url}" } }
+      origins: { app: { url: "${url}" } }
       routes:
         - { name: fixed, match: /fixed/*, cache: { freshness: fixed, ttl: 1h, negative-ttl: 1h } }
         - { name: strip, match: /strip/*, cache: { set-cookie: strip } }
         - { name: none, match: /none/*, cache: { freshness: none } }
         - { name: all, match: /* }
-    `);
-  });
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   beforeEach(() => origin.forget());
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
 
   const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
     ask(`${weir.url}${path}`, { headers, method });

@@ -1,9 +1,11 @@
 /** Many who want one thing, on several workers: one request to the origin, and nobody stranded by another. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gate, until } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, askHead, cacheStatusOf, firstBytes, readAll, RawConnection } from './client.ts';
+import { isIdle, untilFlights } from './observed.ts';
 
 const CACHEABLE = ['Cache-Control', 'max-age=60'];
 
@@ -11,37 +13,22 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: 32MiB, disk: { path: ./data, size: 64MiB } }
-      origins: { app: { url: "${origin.url}" } }
-    `);
-  });
+      origins: { app: { url: "${url}" } }
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   beforeEach(() => origin.forget());
 
-  afterEach(async () => {
-    // Whatever a test does, nothing is left under way.
-    for (;;) {
-      const { flights } = (await weir.stats()) as { flights: { running: number; waiting: number } };
-      if (flights.running === 0 && flights.waiting === 0) return;
-    }
-  });
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
+  // Every test must leave no flight behind.
+  afterEach(async () => void (await untilFlights(weir, isIdle)));
 
   /** Until so many wait for flights, over all workers: what another worker waits for counts there, too. */
-  const waiting = async (atLeast: number): Promise<void> => {
-    for (;;) {
-      const { flights } = (await weir.stats()) as { flights: { waiting: number } };
-      if (flights.waiting >= atLeast) return;
-    }
-  };
+  const waiting = (atLeast: number) => untilFlights(weir, (flights) => flights.waiting >= atLeast);
 
   it('asks the origin once for 64 clients', async () => {
     const held = gate();

@@ -1,8 +1,11 @@
 /** RFC 9111 §4.3.1: the conditions that Weir adds to its requests have bounds, and never cost a client its answer. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf, type Answer } from './client.ts';
+import { entriesOf, flightsOf } from './observed.ts';
+import { purge } from './purging.ts';
 
 const BOUND = 2048;
 
@@ -12,22 +15,17 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   let paths = 0;
   let path = '';
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: 16MiB, disk: { path: ./data, size: 64MiB } }
-      origins: { app: { url: "${origin.url}" } }
+      origins: { app: { url: "${url}" } }
       routes:
         - { name: parts, match: /parts/*, cache: { range-miss: pass } }
         - { name: all, match: /* }
-    `);
-  });
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   beforeEach(() => {
     origin.forget();
@@ -38,23 +36,9 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   const get = (headers: Record<string, string> = {}): Promise<Answer> =>
     ask(`${weir.url}${path}`, { headers });
 
-  async function purge(): Promise<void> {
-    await weir.admin('/purge', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ urls: [path] }),
-    });
-  }
-
-  async function stored(): Promise<number> {
-    const answer = await weir.admin(`/entries?url=${path}`);
-    return ((await answer.json()) as { entries: unknown[] }).entries.length;
-  }
-
-  async function counted(name: 'tagsLeftOut' | 'conditionsRefused'): Promise<number> {
-    const { flights } = (await weir.stats()) as { flights: Record<string, number> };
-    return flights[name]!;
-  }
+  const stored = async (): Promise<number> => (await entriesOf(weir, path)).length;
+  const counted = async (name: 'tagsLeftOut' | 'conditionsRefused'): Promise<number> =>
+    (await flightsOf(weir))[name];
 
   const asked = (): string[] => origin.requests.map(({ headers }) => headers['if-none-match'] ?? '');
   const hasConditions = (headers: NodeJS.Dict<string | string[]>): boolean =>
@@ -78,7 +62,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       expect(origin.requests).toHaveLength(20);
       expect(Math.max(...asked().map((tags) => tags.length))).toBeLessThanOrEqual(BOUND);
       expect(await counted('tagsLeftOut')).toBeGreaterThan(before);
-      await purge();
+      await purge(weir, { urls: [path] });
       origin.forget();
       const oldest = await get({ foo: 'n0' });
       expect(oldest).toMatchObject({ status: 200, body: 'for n0' });
@@ -102,7 +86,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       await expect.poll(stored).toBe(1);
       version = 2;
       const before = await counted('conditionsRefused');
-      await purge();
+      await purge(weir, { urls: [path] });
       expect(await get()).toMatchObject({ status: 200, body: 'version 2' });
       expect(asked()).toEqual(['', '"1"', '']);
       expect(await counted('conditionsRefused')).toBe(before + 1);
@@ -119,7 +103,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     await get();
     await expect.poll(stored).toBe(1);
     isRefused = true;
-    await purge();
+    await purge(weir, { urls: [path] });
     expect(await get()).toMatchObject({ status, body: 'refused' });
     expect(asked()).toEqual(['', '"1"', '']);
   });

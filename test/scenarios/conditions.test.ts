@@ -1,7 +1,8 @@
 /** RFC 9110 §13: a client's conditions where nothing that is stored answers it. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask } from './client.ts';
 
 const MODIFIED = 'Mon, 05 Jan 2026 08:00:00 GMT';
@@ -11,19 +12,14 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: 16MiB, disk: { path: ./data, size: 64MiB } }
-      origins: { app: { url: "${origin.url}" } }
-    `);
-  });
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
+      origins: { app: { url: "${url}" } }
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   afterEach(() => origin.forget());
 

@@ -1,188 +1,180 @@
 /** RFC 9111 §4.3.4 with §4.1: a 304 confirms only what could have been chosen for the request. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
-import {
-  startScriptedOrigin,
-  type ScriptedOrigin,
-  type ScriptedRequest,
-} from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin, ScriptedRequest } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir, WORKERS_AND_TIERS } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf, type Answer } from './client.ts';
+import { entriesOf } from './observed.ts';
 
-describe.each([
-  [1, '16MiB', '64MiB'],
-  [2, '16MiB', '0'],
-  [2, '16MiB', '64MiB'],
-  [2, '0', '64MiB'],
-])('with %i worker(s), %s of memory and %s of disk', (workers, memory, disk) => {
-  let origin: ScriptedOrigin;
-  let weir: RunningWeir;
-  let paths = 0;
-  let path = '';
+describe.each(WORKERS_AND_TIERS)(
+  'with %i worker(s), %s of memory and %s of disk',
+  (workers, memory, disk) => {
+    let origin: ScriptedOrigin;
+    let weir: RunningWeir;
+    let paths = 0;
+    let path = '';
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+    useWeir(
+      (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: ${memory}, disk: { path: ./data, size: ${disk} } }
-      origins: { app: { url: "${origin.url}" } }
-    `);
-  });
+      origins: { app: { url: "${url}" } }
+    `,
+      (started) => ({ origin, weir } = started),
+    );
 
-  beforeEach(() => {
-    origin.forget();
-    paths += 1;
-    path = `/confirmed-${paths}`;
-  });
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
-
-  /** Resolves once something that was stored can be found. */
-  async function get(headers: Record<string, string> = {}): Promise<Answer> {
-    const answer = await ask(`${weir.url}${path}`, { headers });
-    await expect.poll(entries).toBeGreaterThan(0);
-    return answer;
-  }
-
-  async function entries(): Promise<number> {
-    const answer = await weir.admin(`/entries?url=${path}`);
-    return ((await answer.json()) as { entries: unknown[] }).entries.length;
-  }
-
-  /** Content and fields for a request, or a 304 where the request has its tag. */
-  function serve(answer: (request: ScriptedRequest) => { fields: Fields; etag: string; body: string }): void {
-    origin.on(path, (request) => {
-      const { fields, etag, body } = answer(request);
-      const all = [...fields, 'ETag', etag];
-      const asked = request.headers['if-none-match']?.replaceAll('W/', '') ?? '';
-      if (asked.includes(etag.replace('W/', ''))) return { status: 304, fields: all };
-      return { fields: all, body };
+    beforeEach(() => {
+      origin.forget();
+      paths += 1;
+      path = `/confirmed-${paths}`;
     });
-  }
 
-  function codedBy(etag: string, control = 'max-age=3600'): void {
-    serve(({ headers }) => {
-      const isCoded = headers['accept-encoding'] !== undefined;
-      return {
+    /** Resolves once something that was stored can be found. */
+    async function get(headers: Record<string, string> = {}): Promise<Answer> {
+      const answer = await ask(`${weir.url}${path}`, { headers });
+      await expect.poll(entries).toBeGreaterThan(0);
+      return answer;
+    }
+
+    const entries = async (): Promise<number> => (await entriesOf(weir, path)).length;
+
+    /** Content and fields for a request, or a 304 where the request has its tag. */
+    function serve(
+      answer: (request: ScriptedRequest) => { fields: Fields; etag: string; body: string },
+    ): void {
+      origin.on(path, (request) => {
+        const { fields, etag, body } = answer(request);
+        const all = [...fields, 'ETag', etag];
+        const asked = request.headers['if-none-match']?.replaceAll('W/', '') ?? '';
+        if (asked.includes(etag.replace('W/', ''))) return { status: 304, fields: all };
+        return { fields: all, body };
+      });
+    }
+
+    function codedBy(etag: string, control = 'max-age=3600'): void {
+      serve(({ headers }) => {
+        const isCoded = headers['accept-encoding'] !== undefined;
+        return {
+          fields: [
+            'Cache-Control',
+            control,
+            'Vary',
+            'Accept-Encoding',
+            ...(isCoded ? ['Content-Encoding', 'gzip'] : []),
+          ],
+          etag,
+          body: isCoded ? 'coded' : 'plain',
+        };
+      });
+    }
+
+    const GZIP = { 'accept-encoding': 'gzip' };
+
+    it.each(['W/"v1"', '"v1"'])(
+      'a client that takes no coding gets none, though all codings share the tag %s',
+      async (etag) => {
+        codedBy(etag);
+        for (let i = 0; i < 4; i++) {
+          expect(await get(GZIP)).toMatchObject({ body: 'coded', headers: { 'content-encoding': 'gzip' } });
+          const plain = await get();
+          expect(plain.body).toBe('plain');
+          expect(plain.headers['content-encoding']).toBeUndefined();
+        }
+        expect(origin.count()).toBe(2);
+      },
+    );
+
+    it('each coding is confirmed by itself where all share a weak tag', async () => {
+      codedBy('W/"v1"', 'max-age=0');
+      await get(GZIP);
+      await get();
+      await expect.poll(entries).toBe(2);
+      for (let i = 0; i < 2; i++) {
+        expect((await get(GZIP)).body).toBe('coded');
+        expect((await get()).body).toBe('plain');
+      }
+      expect(origin.requests.map(({ headers }) => headers['if-none-match'])).toEqual([
+        undefined,
+        undefined,
+        ...Array.from({ length: 4 }, () => 'W/"v1"'),
+      ]);
+    });
+
+    it('a date asks about the request’s own variant alone', async () => {
+      const modified = 'Mon, 05 Jan 2026 08:00:00 GMT';
+      origin.on(path, ({ headers }) => {
+        const kind = headers['x-kind'];
+        const fields = ['Cache-Control', 'max-age=3600', 'Vary', 'X-Kind', 'Last-Modified', modified];
+        if (headers['if-modified-since'] === modified) return { status: 304, fields };
+        return { fields, body: `for ${kind}` };
+      });
+      for (const kind of ['a', 'b', 'a', 'b'])
+        expect((await get({ 'x-kind': kind })).body).toBe(`for ${kind}`);
+      expect(origin.count()).toBe(2);
+    });
+
+    const FROM_A = { origin: 'https://a.example' };
+    const FROM_B = { origin: 'https://b.example' };
+    const allowed = ({ headers }: Answer) => headers['access-control-allow-origin'];
+
+    function allowEach(more: (request: ScriptedRequest) => Fields = () => []): void {
+      serve((request) => ({
         fields: [
           'Cache-Control',
-          control,
+          'max-age=3600',
           'Vary',
-          'Accept-Encoding',
-          ...(isCoded ? ['Content-Encoding', 'gzip'] : []),
+          'Origin',
+          'Access-Control-Allow-Origin',
+          request.headers.origin ?? 'none',
+          'Content-Type',
+          'text/css',
+          ...more(request),
         ],
-        etag,
-        body: isCoded ? 'coded' : 'plain',
-      };
-    });
-  }
+        etag: '"same"',
+        body: 'content',
+      }));
+    }
 
-  const GZIP = { 'accept-encoding': 'gzip' };
-
-  it.each(['W/"v1"', '"v1"'])(
-    'a client that takes no coding gets none, though all codings share the tag %s',
-    async (etag) => {
-      codedBy(etag);
+    it('content that a strong tag names is reused for another variant, with the fields of its own 304', async () => {
+      allowEach();
+      expect(allowed(await get(FROM_A))).toBe('https://a.example');
+      const b = await get(FROM_B);
+      expect(b).toMatchObject({ status: 200, body: 'content', headers: { 'content-type': 'text/css' } });
+      expect(cacheStatusOf(b)).toMatchObject({ 'fwd-status': '304', stored: true });
       for (let i = 0; i < 4; i++) {
-        expect(await get(GZIP)).toMatchObject({ body: 'coded', headers: { 'content-encoding': 'gzip' } });
-        const plain = await get();
-        expect(plain.body).toBe('plain');
-        expect(plain.headers['content-encoding']).toBeUndefined();
+        for (const from of [FROM_A, FROM_B]) {
+          const answer = await get(from);
+          expect(answer).toMatchObject({ status: 200, body: 'content' });
+          expect(allowed(answer)).toBe(from.origin);
+          const status = cacheStatusOf(answer);
+          expect(status['hit'] === true || status['collapsed'] === true).toBe(true);
+        }
       }
-      expect(origin.count()).toBe(2);
-    },
-  );
-
-  it('each coding is confirmed by itself where all share a weak tag', async () => {
-    codedBy('W/"v1"', 'max-age=0');
-    await get(GZIP);
-    await get();
-    await expect.poll(entries).toBe(2);
-    for (let i = 0; i < 2; i++) {
-      expect((await get(GZIP)).body).toBe('coded');
-      expect((await get()).body).toBe('plain');
-    }
-    expect(origin.requests.map(({ headers }) => headers['if-none-match'])).toEqual([
-      undefined,
-      undefined,
-      ...Array.from({ length: 4 }, () => 'W/"v1"'),
-    ]);
-  });
-
-  it('a date asks about the request’s own variant alone', async () => {
-    const modified = 'Mon, 05 Jan 2026 08:00:00 GMT';
-    origin.on(path, ({ headers }) => {
-      const kind = headers['x-kind'];
-      const fields = ['Cache-Control', 'max-age=3600', 'Vary', 'X-Kind', 'Last-Modified', modified];
-      if (headers['if-modified-since'] === modified) return { status: 304, fields };
-      return { fields, body: `for ${kind}` };
+      expect(origin.requests.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, '"same"']);
     });
-    for (const kind of ['a', 'b', 'a', 'b']) expect((await get({ 'x-kind': kind })).body).toBe(`for ${kind}`);
-    expect(origin.count()).toBe(2);
-  });
 
-  const FROM_A = { origin: 'https://a.example' };
-  const FROM_B = { origin: 'https://b.example' };
-  const allowed = ({ headers }: Answer) => headers['access-control-allow-origin'];
-
-  function allowEach(more: (request: ScriptedRequest) => Fields = () => []): void {
-    serve((request) => ({
-      fields: [
-        'Cache-Control',
-        'max-age=3600',
-        'Vary',
-        'Origin',
-        'Access-Control-Allow-Origin',
-        request.headers.origin ?? 'none',
-        'Content-Type',
-        'text/css',
-        ...more(request),
-      ],
-      etag: '"same"',
-      body: 'content',
-    }));
-  }
-
-  it('content that a strong tag names is reused for another variant, with the fields of its own 304', async () => {
-    allowEach();
-    expect(allowed(await get(FROM_A))).toBe('https://a.example');
-    const b = await get(FROM_B);
-    expect(b).toMatchObject({ status: 200, body: 'content', headers: { 'content-type': 'text/css' } });
-    expect(cacheStatusOf(b)).toMatchObject({ 'fwd-status': '304', stored: true });
-    for (let i = 0; i < 4; i++) {
-      for (const from of [FROM_A, FROM_B]) {
-        const answer = await get(from);
-        expect(answer).toMatchObject({ status: 200, body: 'content' });
-        expect(allowed(answer)).toBe(from.origin);
-        const status = cacheStatusOf(answer);
-        expect(status['hit'] === true || status['collapsed'] === true).toBe(true);
+    it('a field that the 304 leaves out is not taken from another variant', async () => {
+      allowEach(({ headers }) =>
+        headers['if-none-match'] === undefined ? ['X-For', String(headers.origin)] : [],
+      );
+      for (let i = 0; i < 3; i++) {
+        for (const from of [FROM_A, FROM_B]) expect((await get(from)).headers['x-for']).toBe(from.origin);
       }
-    }
-    expect(origin.requests.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, '"same"']);
-  });
-
-  it('a field that the 304 leaves out is not taken from another variant', async () => {
-    allowEach(({ headers }) =>
-      headers['if-none-match'] === undefined ? ['X-For', String(headers.origin)] : [],
-    );
-    for (let i = 0; i < 3; i++) {
-      for (const from of [FROM_A, FROM_B]) expect((await get(from)).headers['x-for']).toBe(from.origin);
-    }
-  });
-
-  it('a tag that the origin weakens for coded content is confirmed by the strong one', async () => {
-    origin.on(path, ({ headers }) => {
-      const fields = ['Cache-Control', 'max-age=0', 'Vary', 'Accept-Encoding'];
-      if (headers['if-none-match'] === 'W/"v1"') return { status: 304, fields: [...fields, 'ETag', '"v1"'] };
-      return { fields: [...fields, 'ETag', 'W/"v1"', 'Content-Encoding', 'gzip'], body: 'coded' };
     });
-    for (let i = 0; i < 3; i++) {
-      expect(await get(GZIP)).toMatchObject({ body: 'coded', headers: { etag: 'W/"v1"' } });
-    }
-    expect(origin.count()).toBe(3);
-    expect(origin.requests.filter(({ headers }) => headers['if-none-match'] === 'W/"v1"')).toHaveLength(2);
-  });
-});
+
+    it('a tag that the origin weakens for coded content is confirmed by the strong one', async () => {
+      origin.on(path, ({ headers }) => {
+        const fields = ['Cache-Control', 'max-age=0', 'Vary', 'Accept-Encoding'];
+        if (headers['if-none-match'] === 'W/"v1"')
+          return { status: 304, fields: [...fields, 'ETag', '"v1"'] };
+        return { fields: [...fields, 'ETag', 'W/"v1"', 'Content-Encoding', 'gzip'], body: 'coded' };
+      });
+      for (let i = 0; i < 3; i++) {
+        expect(await get(GZIP)).toMatchObject({ body: 'coded', headers: { etag: 'W/"v1"' } });
+      }
+      expect(origin.count()).toBe(3);
+      expect(origin.requests.filter(({ headers }) => headers['if-none-match'] === 'W/"v1"')).toHaveLength(2);
+    });
+  },
+);

@@ -1,28 +1,24 @@
 /** Bounds that keep one client from costing all: each holds, and each time that it did is counted in the metrics. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { RawConnection } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen:
       port: 0
       workers: 2
       limits: { request: 500ms, body-rate: 1KiB, body-grace: 200ms, total: 3s, idle: 300ms }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}", timeouts: { headers: 60s, abandoned: 100ms } } }
-  `);
-});
-
-afterAll(async () => {
-  await weir?.stop();
-  await origin.close();
-});
+    origins: { app: { url: "${url}", timeouts: { headers: 60s, abandoned: 100ms } } }
+  `,
+  (started) => ({ origin, weir } = started),
+);
 
 /** The value of a sample, by its name and labels as the exposition writes them. */
 async function counted(sample: string): Promise<number> {

@@ -6,6 +6,7 @@ import { CHUNK_BYTES } from '../../proxy/store/disk/format.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask, cacheStatusOf, type Answer, type Asked } from './client.ts';
+import { untilFlights } from './observed.ts';
 
 const CHUNKS = 4;
 /** Of each answer, at the start of each chunk. */
@@ -49,11 +50,7 @@ const get = (path: string, asked: Asked = {}): Promise<Answer> => ask(`${weir.ur
 async function store(path: string): Promise<void> {
   await get(path);
   await expect.poll(async () => cacheStatusOf(await get(path))['hit']).toBe(true);
-  await expect.poll(flightsRunning).toBe(0);
-}
-
-async function flightsRunning(): Promise<number> {
-  return ((await weir.stats()) as { flights: { running: number } }).flights.running;
+  await untilFlights(weir, ({ running }) => running === 0);
 }
 
 /** Overwrites one byte of a chunk, in the file that Weir has mapped. */

@@ -1,7 +1,8 @@
 /** What the CDN is told of answers that do not come from the cache, or have no content. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask } from './client.ts';
 
 const MODIFIED = 'Mon, 05 Jan 2026 08:00:00 GMT';
@@ -10,22 +11,17 @@ const TAG_NAMES = ['surrogate-key', 'cache-tag', 'xkey'];
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}" } }
+    origins: { app: { url: "${url}" } }
     routes:
       - { name: told, match: /told/*, cache: { downstream: {
           cache-control: "max-age=5", cdn-cache-control: "max-age=60", keep-tags: false } } }
-      - { name: all, match: /* }`);
-});
-
-afterAll(async () => {
-  await weir.stop();
-  await origin.close();
-});
+      - { name: all, match: /* }`,
+  (started) => ({ origin, weir } = started),
+);
 
 const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
   ask(`${weir.url}${path}`, { headers, method });

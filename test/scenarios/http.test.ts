@@ -1,21 +1,22 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { gate, until } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, askHead, readAll } from './client.ts';
+import { entriesOf } from './observed.ts';
 
 const FRESH = ['Cache-Control', 'max-age=3600'];
 const MIB = 1024 * 1024;
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 256MiB } }
-    origins: { app: { url: "${origin.url}" } }
+    origins: { app: { url: "${url}" } }
     routes:
       - { name: cdn, match: /cdn/*, origin: app, cache: { freshness: fixed, ttl: 1h, downstream: {
           cache-control: "max-age=5", cdn-cache-control: "max-age=60", keep-tags: false } } }
@@ -24,13 +25,9 @@ beforeAll(async () => {
       - { name: named, match: /named/*, origin: app, cache: { key: {
           query: { only: [page] }, headers: [x-tenant], cookies: [lang] } } }
       - { name: whole, match: /whole/*, origin: app, cache: { client-directives: honor } }
-      - { name: all, match: /*, origin: app }`);
-});
-
-afterAll(async () => {
-  await weir.stop();
-  await origin.close();
-});
+      - { name: all, match: /*, origin: app }`,
+  (started) => ({ origin, weir } = started),
+);
 
 afterEach(() => origin.forget());
 
@@ -136,9 +133,7 @@ describe('what is told to a CDN', () => {
 
 /** Where each variant of a path is. */
 async function stored(path: string): Promise<string[]> {
-  const answer = await weir.admin(`/entries?url=${path}`);
-  const { entries } = (await answer.json()) as { entries: { levels: string[] }[] };
-  return entries.map(({ levels }) => levels.join('+'));
+  return (await entriesOf(weir, path)).map(({ levels }) => levels.join('+'));
 }
 
 describe('variants', () => {

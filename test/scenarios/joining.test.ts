@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EventStreamServer } from '../feeds/event-stream-server.ts';
 import { until } from '../support/barrier.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { untilFlights } from './observed.ts';
 
 let origin: Server;
 let stream: EventStreamServer;
@@ -48,9 +49,7 @@ async function feedIs(wanted: { readonly state: string; readonly changes: number
   }
 }
 
-async function waiting(count: number): Promise<void> {
-  while (((await weir!.stats())['flights'] as { waiting: number }).waiting < count);
-}
+const waiting = (count: number) => untilFlights(weir!, (flights) => flights.waiting >= count);
 
 const get = async (): Promise<string> => (await fetch(`${weir!.url}/a`)).text();
 

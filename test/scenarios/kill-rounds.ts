@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask, cacheStatusOf } from './client.ts';
+import { entriesOf } from './observed.ts';
 import { purge, startVersionedOrigin, type VersionedOrigin } from './purging.ts';
 
 export interface KillReport {
@@ -102,7 +103,6 @@ async function workUntilKilled(weir: RunningWeir, account: Account): Promise<Set
 }
 
 async function isOnDisk(weir: RunningWeir, path: string): Promise<boolean> {
-  const report = await (await weir.admin(`/entries?url=${path}`)).json();
-  const { entries } = report as { entries: { levels: string[]; usable: boolean }[] };
-  return entries.some(({ levels, usable }) => usable && levels.includes('disk'));
+  const entries = await entriesOf(weir, path);
+  return entries.some(({ levels, usable }) => usable === true && levels.includes('disk'));
 }

@@ -1,27 +1,23 @@
 /** Clients that leave before they are answered: what they did counts all the same, and each is told of once. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, RawConnection } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     log: { access: true }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}" } }
-  `);
-});
-
-afterAll(async () => {
-  await weir?.stop();
-  await origin.close();
-});
+    origins: { app: { url: "${url}" } }
+  `,
+  (started) => ({ origin, weir } = started),
+);
 
 /** Asks, leaves when the origin has been asked, and resolves when Weir has noticed. */
 async function leaveAfter(request: string, path: string): Promise<void> {

@@ -1,8 +1,9 @@
 /** What an operator is shown: after a known series of requests every number is known. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { WeirStats } from '../../proxy/runtime/stats.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
 const MIB = 2 ** 20;
@@ -11,23 +12,18 @@ describe.each([1, 2])('with %i worker(s) and memory alone', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: 4MiB, disk: { path: ./data, size: 0 } }
-      origins: { app: { url: "${origin.url}" } }
+      origins: { app: { url: "${url}" } }
       routes:
         - { name: pages, match: "/pages/{id}", cache: { tags: ["page:{id}"] } }
         - { name: small, match: /small/* }
         - { name: all, match: /* }
-    `);
-  });
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   const stats = async (): Promise<WeirStats> => (await weir.stats()) as unknown as WeirStats;
   const post = (path: string, body: object): Promise<Response> =>

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 
 const CONTENT = '0123456789';
 let origin: ScriptedOrigin;
@@ -49,18 +50,13 @@ function askedRanges(): (string | undefined)[] {
 describe.each([1, 2])(
   'parts, where a route asks for no more than its clients, with %i worker(s)',
   (workers) => {
-    beforeAll(async () => {
-      origin = await startScriptedOrigin();
-      weir = await startWeir(`
+    useWeir(
+      (url) => `
       listen: { port: 0, workers: ${workers} }
-      origins: { app: { url: "${origin.url}" } }
-      routes: [{ name: all, match: /*, origin: app, cache: { range-miss: pass } }]`);
-    });
-
-    afterAll(async () => {
-      await weir.stop();
-      await origin.close();
-    });
+      origins: { app: { url: "${url}" } }
+      routes: [{ name: all, match: /*, origin: app, cache: { range-miss: pass } }]`,
+      (started) => ({ origin, weir } = started),
+    );
 
     it('stores a part, and cuts from it what lies within', async () => {
       expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);

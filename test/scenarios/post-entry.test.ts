@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask } from './client.ts';
 
 /** The answer that an origin gives to a POST and says to be what its target is now. */
@@ -11,22 +12,17 @@ const MIB = 1024 * 1024;
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     cache: { disk: { path: ./data, size: 256MiB } }
-    origins: { app: { url: "${origin.url}" } }
+    origins: { app: { url: "${url}" } }
     routes:
       - { name: without, match: /without/*, origin: app, cache: { key: { query: none } } }
       - { name: told, match: { path: /told/*, methods: [POST] }, origin: app }
-      - { name: all, match: /*, origin: app }`);
-});
-
-afterAll(async () => {
-  await weir.stop();
-  await origin.close();
-});
+      - { name: all, match: /*, origin: app }`,
+  (started) => ({ origin, weir } = started),
+);
 
 afterEach(() => origin.forget());
 

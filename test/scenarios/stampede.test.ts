@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { gate, until } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask } from './client.ts';
+import { untilFlights } from './observed.ts';
 
 const MIB = 1024 * 1024;
 const CLIENTS = 500;
@@ -62,19 +64,15 @@ function anonymousBytes(): number {
 }
 
 describe('five hundred clients on one thing that is cold, slow and large', () => {
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: 2 }
       cache: { memory: 8MiB, disk: { path: ./data, size: 64MiB } }
       # Enough for a hundred at once on either worker, however the kernel shares the clients out.
-      origins: { app: { url: "${origin.url}", connections: 256 } }
-      routes: [{ name: all, match: /*, origin: app }]`);
-  });
-  afterAll(async () => {
-    await weir.stop();
-    await origin.close();
-  });
+      origins: { app: { url: "${url}", connections: 256 } }
+      routes: [{ name: all, match: /*, origin: app }]`,
+    (started) => ({ origin, weir } = started),
+  );
 
   it('cost the origin one request, are all served whole, and take little memory', async () => {
     const secondHalf = Promise.withResolvers<'send' | 'cut'>();
@@ -151,18 +149,14 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
 });
 
 describe('who may wait', () => {
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: 1 }
       flights: { waiters: 5, waiting: 8, background: 1 }
-      origins: { app: { url: "${origin.url}", connections: 1, queue: { timeout: 60s } } }
-      routes: [{ name: all, match: /*, origin: app }]`);
-  });
-  afterAll(async () => {
-    await weir.stop();
-    await origin.close();
-  });
+      origins: { app: { url: "${url}", connections: 1, queue: { timeout: 60s } } }
+      routes: [{ name: all, match: /*, origin: app }]`,
+    (started) => ({ origin, weir } = started),
+  );
 
   it('is bounded for one thing and for all, and who may not hears 503 at once', async () => {
     const held = gate();
@@ -212,10 +206,5 @@ describe('who may wait', () => {
   });
 
   /** The refreshes and clients that wait for a flight. */
-  async function untilWaiting(count: number): Promise<void> {
-    for (;;) {
-      const { flights } = (await weir.stats()) as { flights: { waiting: number } };
-      if (flights.waiting === count) return;
-    }
-  }
+  const untilWaiting = (count: number) => untilFlights(weir, ({ waiting }) => waiting === count);
 });

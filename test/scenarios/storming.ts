@@ -1,8 +1,10 @@
 /** A storm of purges of a prefix that hot keys bear, from several connections at once, while clients ask for the keys. */
 import { Agent, request } from 'node:http';
+import type { FlightStats } from '../../proxy/runtime/stats.ts';
 import { startWeir } from '../support/weir.ts';
 import { startScriptedOrigin } from '../support/scripted-origin.ts';
 import { ask } from './client.ts';
+import { isIdle, untilFlights } from './observed.ts';
 
 const KEYS = 3;
 const CLIENTS = 12;
@@ -20,7 +22,7 @@ export interface Storm {
   /** The most requests for one key that were at the origin at a time, and how many there were in all. */
   readonly mostAtOrigin: number;
   readonly originRequests: number;
-  readonly flights: { readonly waiting: number; readonly running: number; readonly outrun: number };
+  readonly flights: FlightStats;
 }
 
 /** Goes on until so many purges were answered, and every client was twice. */
@@ -67,9 +69,7 @@ export async function storm(purgesWanted: number): Promise<Storm> {
   const purged = Promise.all(Array.from({ length: PURGERS }, purger)).then(() => performance.now());
   await Promise.all([purged, ...answers.map((_, n) => client(n))]);
   const seconds = ((await purged) - startedMs) / 1000;
-  let flights: Storm['flights'];
-  do ({ flights } = (await weir.stats()) as unknown as Pick<Storm, 'flights'>);
-  while (flights.waiting > 0 || flights.running > 0);
+  const flights = await untilFlights(weir, isIdle);
   agent.destroy();
   await weir.stop();
   await origin.close();

@@ -1,11 +1,13 @@
 /** Content on its way: out as it comes in, at each client's own speed, at the cost of one request. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, askHead, cacheStatusOf, firstBytes } from './client.ts';
+import { untilFlights } from './observed.ts';
 
 const CHUNK = Buffer.alloc(256 * 1024);
 for (let i = 0; i < CHUNK.length; i += 4) CHUNK.writeUInt32LE((i * 2_654_435_761) % 2 ** 32, i);
@@ -42,21 +44,16 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: 2 }
       ${cache}
-      origins: { app: { url: "${origin.url}" } }
-    `);
-  });
+      origins: { app: { url: "${url}" } }
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   beforeEach(() => origin.forget());
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
 
   const serveLarge = (path: string, framing: readonly string[]): void => {
     origin.on(path, async (_request, answer) => {
@@ -67,9 +64,7 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
   };
 
   /** Clients may have all of an answer before the last of it is on disk. */
-  const untilStored = async (): Promise<void> => {
-    while (((await weir.stats()) as { flights: { running: number } }).flights.running > 0);
-  };
+  const untilStored = () => untilFlights(weir, ({ running }) => running === 0);
 
   it('sends the first byte on when it has come, to all who wait', async () => {
     const held = gate();

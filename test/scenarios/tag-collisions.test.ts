@@ -1,28 +1,24 @@
 /** Clients that choose the URLs of their writes do not have anything else revalidated. */
 import { hash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
 const RECORDS = 7_000;
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     fence: { records: ${RECORDS} }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}" } }
-  `);
-});
-
-afterAll(async () => {
-  await weir?.stop();
-  await origin.close();
-});
+    origins: { app: { url: "${url}" } }
+  `,
+  (started) => ({ origin, weir } = started),
+);
 
 /** Targets whose tags share a bucket with `all` by a plain hash, in this table and in one of the default size. */
 function colliding(): string[] {

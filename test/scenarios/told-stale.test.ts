@@ -1,7 +1,8 @@
 /** What is served stale is stale for every cache behind Weir, over the wire. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { describe, expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
 const STALE = 'stale-while-revalidate: 10m, stale-if-error: 10m';
@@ -9,12 +10,11 @@ const DOWNSTREAM = 'downstream: { cache-control: "max-age=300", cdn-cache-contro
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 1 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}", retry: 0 } }
+    origins: { app: { url: "${url}", retry: 0 } }
     routes:
       - { name: told, match: /told/*, cache: { ${STALE}, ${DOWNSTREAM} } }
       - { name: fixed, match: /fixed/*, cache: { freshness: fixed, ttl: 1h, ${STALE} } }
@@ -22,13 +22,9 @@ beforeAll(async () => {
       - { name: expired, match: /told-expired/*, cache: { ${DOWNSTREAM} } }
       - { name: plain-expired, match: /plain-expired/* }
       - { name: errors, match: /errors/*, cache: { stale-if-error: 10m } }
-      - { name: all, match: /*, cache: { ${STALE} } }`);
-});
-
-afterAll(async () => {
-  await weir.stop();
-  await origin.close();
-});
+      - { name: all, match: /*, cache: { ${STALE} } }`,
+  (started) => ({ origin, weir } = started),
+);
 
 const ways: [string, string, Record<string, string>, number][] = [
   ['GET', 'GET', {}, 200],

@@ -1,24 +1,20 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, askHead } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     cache: { max-object: 16KiB }
-    origins: { app: { url: "${origin.url}" } }
-    routes: [{ name: all, match: /* }]`);
-});
-
-afterAll(async () => {
-  await weir.stop();
-  await origin.close();
-});
+    origins: { app: { url: "${url}" } }
+    routes: [{ name: all, match: /* }]`,
+  (started) => ({ origin, weir } = started),
+);
 
 describe('content whose clients have all left', () => {
   it('is fetched to its end where it can be stored', async () => {

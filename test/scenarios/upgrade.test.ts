@@ -1,27 +1,23 @@
 /** Protocol switches and streams of events: what is for one client, and lasts. */
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { until } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, askHead, cacheStatusOf, firstBytes, RawConnection } from './client.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 2 }
     cache: { memory: 32MiB, disk: { path: ./data, size: 0 } }
-    origins: { app: { url: "${origin.url}", timeouts: { body: 100ms } } }
-  `);
-});
-
-afterAll(async () => {
-  await weir?.stop();
-  await origin.close();
-});
+    origins: { app: { url: "${url}", timeouts: { body: 100ms } } }
+  `,
+  (started) => ({ origin, weir } = started),
+);
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const acceptOf = (key: string): string =>

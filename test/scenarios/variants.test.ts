@@ -1,31 +1,25 @@
 /** Variants of one URL, over all workers and tiers. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import { expect, it } from 'vitest';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
+import { entriesOf } from './observed.ts';
 
 let origin: ScriptedOrigin;
 let weir: RunningWeir;
 
-beforeAll(async () => {
-  origin = await startScriptedOrigin();
-  weir = await startWeir(`
+useWeir(
+  (url) => `
     listen: { port: 0, workers: 2 }
     cache: { memory: 16MiB, disk: { path: ./data, size: 64MiB } }
-    origins: { app: { url: "${origin.url}" } }
+    origins: { app: { url: "${url}" } }
     routes: [{ name: all, match: /*, cache: { max-variants: 2, max-vary: 1KiB } }]
-  `);
-});
+  `,
+  (started) => ({ origin, weir } = started),
+);
 
-afterAll(async () => {
-  await weir?.stop();
-  await origin.close();
-});
-
-async function stored(path: string): Promise<number> {
-  const answer = await weir.admin(`/entries?url=${path}`);
-  return ((await answer.json()) as { entries: unknown[] }).entries.length;
-}
+const stored = async (path: string): Promise<number> => (await entriesOf(weir, path)).length;
 
 it('are no more than max-variants, whichever worker has kept which', async () => {
   origin.on('*', ({ headers }) => ({

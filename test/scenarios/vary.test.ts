@@ -1,10 +1,12 @@
 /** Vary on fields that Weir writes for the origin: no client gets what was made for another. */
 import { Agent } from 'node:http';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
-import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
-import { startWeir, type RunningWeir } from '../support/weir.ts';
+import type { ScriptedOrigin } from '../support/scripted-origin.ts';
+import type { RunningWeir } from '../support/weir.ts';
+import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
+import { untilFlights } from './observed.ts';
 
 describe.each([
   [1, '256MiB'],
@@ -14,19 +16,14 @@ describe.each([
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
-  beforeAll(async () => {
-    origin = await startScriptedOrigin();
-    weir = await startWeir(`
+  useWeir(
+    (url) => `
       listen: { port: 0, workers: ${workers} }
       cache: { memory: 16MiB, disk: { path: ./data, size: ${disk} } }
-      origins: { app: { url: "${origin.url}" } }
-    `);
-  });
-
-  afterAll(async () => {
-    await weir?.stop();
-    await origin.close();
-  });
+      origins: { app: { url: "${url}" } }
+    `,
+    (started) => ({ origin, weir } = started),
+  );
 
   const from = (address: string, path: string, headers: Record<string, string> = {}) =>
     ask(`${weir.url}${path}`, { headers, agent: new Agent({ localAddress: address }) });
@@ -64,10 +61,7 @@ describe.each([
     origin.on('/same', { fields: ['Cache-Control', 'max-age=60', 'Vary', 'X-Forwarded-For'], body: 'x' });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     await ask(`${weir.url}/same`, { agent });
-    for (;;) {
-      const { flights } = (await weir.stats()) as { flights: { running: number } };
-      if (flights.running === 0) break;
-    }
+    await untilFlights(weir, ({ running }) => running === 0);
     const again = await ask(`${weir.url}/same`, { agent });
     agent.destroy();
     expect(cacheStatusOf(again)).toMatchObject({ hit: true });

@@ -9,9 +9,7 @@ import { systemClock } from '../../proxy/threads/clock.ts';
 import { FEED_TYPES } from '../../origin-adapters/feeds/registry.ts';
 import { logTo } from '../../proxy/observability/logger.ts';
 import { ALL_MECHANISMS } from '../../proxy/mechanisms.ts';
-import type { KeyedHash } from '../../proxy/threads/keyed-hash.ts';
 import { Coordinator } from '../../proxy/runtime/coordinator.ts';
-import { keyHashOf } from '../../proxy/runtime/worker-runtime.ts';
 import type { WeirStats } from '../../proxy/runtime/stats.ts';
 import { gate } from '../support/barrier.ts';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -29,8 +27,8 @@ interface InProcessWeir {
   readonly workers: readonly Worker[];
   admin(path: string, init?: RequestInit): Promise<Response>;
   stats(): Promise<WeirStats>;
-  /** The place of the worker in which flights of this key run. */
-  ownerOf(key: string): number;
+  /** The claims of flights, by slot: the place of the worker that runs them, plus 1; 0: none. */
+  readonly claims: () => Uint32Array;
   /** Ends the worker at this place as a crash would, and resolves when the next one listens there. */
   crash(index: number): Promise<void>;
   stop(): Promise<number>;
@@ -56,7 +54,7 @@ async function startInProcess(): Promise<InProcessWeir> {
   const loaded = await readConfigFile({ file, env: {}, feedTypes: FEED_TYPES });
   if (loaded.kind === 'invalid') throw new Error(JSON.stringify(loaded.errors));
   const workers: Worker[] = [];
-  let hash!: KeyedHash;
+  let claims!: Uint32Array;
   const mayBegin = new Int32Array(new SharedArrayBuffer(4)).fill(1);
   const lines: string[] = [];
   const started = await Coordinator.start({
@@ -66,7 +64,7 @@ async function startInProcess(): Promise<InProcessWeir> {
     log: logTo({ write: (line) => void lines.push(line) }, 'info', 'coordinator'),
     version: 'test',
     newWorker: (entry, workerData) => {
-      hash = keyHashOf(workerData);
+      claims = new Uint32Array(workerData.flightClaims);
       const data = { ...workerData, entry: entry.href, mayBegin };
       const worker = new Worker(HANGING, { eval: true, workerData: data });
       workers[workerData.index] = worker;
@@ -83,7 +81,7 @@ async function startInProcess(): Promise<InProcessWeir> {
     url: `http://127.0.0.1:${started.port}`,
     lines,
     workers,
-    ownerOf: (key) => hash.hash(key) % 2,
+    claims: () => claims,
     admin,
     stats: async () => (await (await admin('/stats')).json()) as WeirStats,
     async crash(index) {
@@ -110,10 +108,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The place of the worker in which flights for this path run. */
-async function ownerOf(path: string): Promise<number> {
-  const { key } = (await (await weir.admin(`/entries?url=${path}`)).json()) as { key: string };
-  return weir.ownerOf(key);
+/** The place of the worker that runs the only flight. */
+function claimer(): number {
+  const claimed = weir.claims().filter((claim) => claim !== 0);
+  expect(claimed).toHaveLength(1);
+  return claimed[0]! - 1;
 }
 
 /** Requests on so many connections that both workers have some. */
@@ -195,9 +194,9 @@ describe('when a worker dies', () => {
     });
     const answers = many(() => ask(`${weir.url}/late`).catch(() => null));
     await origin.seen('/late');
-    // All of them wait: those of the owner, those of the other worker, and that worker at the owner's.
+    // All of them wait: those of the claimer, those of the other worker, and that worker at the claimer's.
     while ((await weir.stats()).flights.waiting < 17);
-    await weir.workers[await ownerOf('/late')]!.terminate();
+    await weir.workers[claimer()]!.terminate();
     await origin.seen('/late', 2);
     held.open();
     const served = (await Promise.all(answers)).filter((answer) => answer !== null);
@@ -205,6 +204,8 @@ describe('when a worker dies', () => {
     expect(served.length).toBeLessThan(16);
     for (const { status, body } of served) expect([status, body]).toEqual([200, 'served']);
     expect(asked).toBe(2);
+    while ((await weir.stats()).flights.running > 0);
+    expect(weir.claims().every((claim) => claim === 0)).toBe(true);
   });
 
   it('after the head, they are cut off, and nothing is stored', async () => {
@@ -217,7 +218,7 @@ describe('when a worker dies', () => {
     const answers = messages.map(readAll);
     await Promise.all(messages.map(firstBytes));
     expect(origin.count()).toBe(1);
-    await weir.workers[await ownerOf('/cut')]!.terminate();
+    await weir.workers[claimer()]!.terminate();
     for (const answer of await Promise.all(answers)) expect(answer.whole).toBe(false);
     origin.on('/cut', { fields: ['Cache-Control', 'max-age=60'], body: 'whole' });
     const after = await ask(`${weir.url}/cut`);

@@ -36,6 +36,7 @@ export interface InProcessWorker {
   /** The same for all workers. */
   readonly hitForMiss: SharedArrayBuffer;
   readonly writesInFlight: SharedArrayBuffer;
+  readonly flightClaims: SharedArrayBuffer;
 }
 
 /** `change` puts other surroundings in place of a worker's. */
@@ -44,7 +45,7 @@ export function startWorker(
   change: (deps: RuntimeDependencies) => RuntimeDependencies = (deps) => deps,
 ): WorkerRuntime {
   const { index, workers, boot, configuration, fence, clock, mechanisms, origin, disk } = worker;
-  const { hitForMiss, writesInFlight } = worker;
+  const { hitForMiss, writesInFlight, flightClaims } = worker;
   return new WorkerRuntime(
     change({
       start: {
@@ -58,10 +59,11 @@ export function startWorker(
         fence: fence.buffer,
         hitForMiss,
         writesInFlight,
+        flightClaims,
         // Nothing listens, so nothing is counted there.
         connections: hitForMiss,
         lifetimes: startLifetimes(clock),
-        disk: null,
+        diskPath: null,
       },
       clock,
       mechanisms,

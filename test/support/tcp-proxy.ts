@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
-/** Stands before a server that has no way of its own to lose a client. */
+/** A TCP proxy that cuts the connections to a server, and delays what the server sends. */
 export class TcpProxy {
+  /** What the server sends is forwarded so much later, in order. */
+  delayMs = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #clients = new Set<Socket>();
@@ -21,11 +24,12 @@ export class TcpProxy {
           upstream.destroy();
         });
       }
-      client.pipe(upstream).pipe(client);
+      client.pipe(upstream);
+      this.#forward(upstream, client);
     });
   }
 
-  /** Passes what comes to a port of 127.0.0.1. */
+  /** Forwards connections to a port of 127.0.0.1. */
   static async start(target: number): Promise<TcpProxy> {
     const proxy = new TcpProxy(target);
     proxy.#server.listen(0, '127.0.0.1');
@@ -42,7 +46,7 @@ export class TcpProxy {
     return this.#clients.size;
   }
 
-  /** Every connection ends; new ones are accepted. */
+  /** Ends every connection. New ones are accepted. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -52,5 +56,18 @@ export class TcpProxy {
     this.#server.close();
     this.cut();
     await closed;
+  }
+
+  #forward(from: Socket, to: Socket): void {
+    let last = Promise.resolve();
+    from.on('data', (chunk: Buffer) => {
+      const dueAtMs = performance.now() + this.delayMs;
+      last = last.then(async () => {
+        const leftMs = dueAtMs - performance.now();
+        if (leftMs > 0) await delay(leftMs);
+        to.write(chunk);
+      });
+    });
+    from.on('end', () => void last.then(() => to.end()));
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'vitest';
 import { startScriptedOrigin, type ScriptedRequest } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 
@@ -6,7 +7,8 @@ import { startWeir, type RunningWeir } from '../support/weir.ts';
  * Clients that write to a few URLs, each URL by one client, and others that read them, before a Weir that is killed at
  * random moments, whose journal is too small, and an origin that fails in every way that it can. Small and oversized
  * writes, PUT, DELETE and PATCH, behind and through, meet on each URL. Both sides keep ledgers, which are compared when
- * all is quiet. Seeded: the same seed makes the same requests and the same failures, as far as time allows.
+ * all is quiet. Seeded: the same seed makes the same requests and the same failures, as far as time allows. Its pauses
+ * are the pace of the clients, of the origin and of the kills; none of them waits for a condition.
  */
 export interface FaultPlan {
   readonly seed: number;
@@ -28,6 +30,8 @@ export interface FaultReport {
 
 const MAX_PROCESSING_MS = 800;
 const MAX_BODY = 512;
+/** The longest that deliveries may take once nothing fails any more. */
+const QUIET_MS = 120_000;
 /** Room for a few writes of each URL. */
 const JOURNAL_BYTES_PER_URL = 4 * 1024;
 
@@ -214,13 +218,14 @@ function reasonOf(response: Response): string {
 
 const FRESH = ['Cache-Control', 'max-age=600', 'ETag', '"x"'];
 
+/** Resolves once no write is left to deliver and no hold is left, or a write is dead. */
 async function untilQuiet(weir: () => RunningWeir): Promise<void> {
-  for (;;) {
+  const isQuiet = async (): Promise<boolean> => {
     const { writes } = (await weir().stats()) as { writes: Record<string, number> };
-    if (writes['waiting'] === 0 && writes['lingering'] === 0 && writes['delivering'] === 0) return;
-    if (writes['dead']! > 0) return;
-    await pause(50);
-  }
+    const isIdle = writes['waiting'] === 0 && writes['lingering'] === 0 && writes['delivering'] === 0;
+    return isIdle || writes['dead']! > 0;
+  };
+  await expect.poll(isQuiet, { timeout: QUIET_MS }).toBe(true);
 }
 
 function compare({ url, acknowledged, refused, applied, sent }: Resource): string[] {

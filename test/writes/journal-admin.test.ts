@@ -19,13 +19,30 @@ const counts = () => ({
   refused: { client: 0, all: 0 },
 });
 
-it('of two operators who change one dead write only one succeeds', async () => {
-  const { journal, fence, durableClock } = await open(new MemoryState());
-  const number = numberOf(await journal.accept(offer('/1', 'x')));
+type Opened = Awaited<ReturnType<typeof open>>;
+
+function adminOf({ journal, durableClock }: Opened, deliveries = {} as Deliveries): JournalAdmin {
+  const sinks = { moved: () => {}, discarded: () => {} };
+  return new JournalAdmin({ journal, deliveries, log, clock, durableClock, counts, ...sinks });
+}
+
+/** The record that a write gets when its delivery is given up. */
+async function deadRecord({ journal }: Opened, number: number) {
   const begun = await journal.begin(number, 0);
   if (begun.kind !== 'begun') throw new Error(begun.kind);
-  const record = { ...begun.record, state: 'dead' } as const;
-  await journal.leave(number, { section: 'dead', record, timedHold: null, moreTags: [] });
+  return { ...begun.record, state: 'dead' } as const;
+}
+
+async function leaveDead(opened: Opened, number: number) {
+  const record = await deadRecord(opened, number);
+  await opened.journal.leave(number, { section: 'dead', record, timedHold: null, moreTags: [] });
+  return record;
+}
+
+it('of two operators who change one dead write only one succeeds', async () => {
+  const opened = await open(new MemoryState());
+  const { journal, fence } = opened;
+  const record = await leaveDead(opened, numberOf(await journal.accept(offer('/1', 'x'))));
   const busy = new Set<number>();
   const deliveries = {
     knows: () => true,
@@ -36,16 +53,7 @@ it('of two operators who change one dead write only one succeeds', async () => {
       return () => void busy.delete(reserved);
     },
   } as unknown as Deliveries;
-  const admin = new JournalAdmin({
-    journal,
-    deliveries,
-    log,
-    clock,
-    durableClock,
-    moved: () => {},
-    discarded: () => {},
-    counts,
-  });
+  const admin = adminOf(opened, deliveries);
   const actions = await Promise.all([admin.retry(record.id), admin.discard(record.id)]);
   expect(actions.map(({ kind }) => kind)).toEqual(['done', 'conflict']);
   expect([journal.counts.waiting, fence.holds]).toEqual([1, 1]);
@@ -54,24 +62,12 @@ it('of two operators who change one dead write only one succeeds', async () => {
 });
 
 it('lists writes in the order of their acceptance, page by page, whatever has become of them', async () => {
-  const { journal, durableClock } = await open(new MemoryState());
+  const opened = await open(new MemoryState());
+  const { journal } = opened;
   const first = numberOf(await journal.accept(offer('/1', 'x')));
   const second = numberOf(await journal.accept(offer('/2', 'x')));
-  const begun = await journal.begin(second, 0);
-  if (begun.kind !== 'begun') throw new Error(begun.kind);
-  const record = { ...begun.record, state: 'dead' } as const;
-  await journal.leave(second, { section: 'dead', record, timedHold: null, moreTags: [] });
-  const deliveries = {} as Deliveries;
-  const admin = new JournalAdmin({
-    journal,
-    deliveries,
-    log,
-    clock,
-    durableClock,
-    moved: () => {},
-    discarded: () => {},
-    counts,
-  });
+  await leaveDead(opened, second);
+  const admin = adminOf(opened);
   const [one] = admin.list(null, 1, null)!;
   const [two] = admin.list(null, 1, one!.id)!;
   expect([one!.id, two!.id].map(numberOfId)).toEqual([first, second]);
@@ -79,29 +75,17 @@ it('lists writes in the order of their acceptance, page by page, whatever has be
 });
 
 it('says which write the others of a URL wait for, and which URLs a dead one stops', async () => {
-  const { journal, durableClock } = await open(new MemoryState());
+  const opened = await open(new MemoryState());
+  const { journal } = opened;
   const first = numberOf(await journal.accept(offer('/1', 'x')));
   await journal.accept(offer('/1', 'y'));
   await journal.accept(offer('/2', 'z'));
-  const deliveries = {} as Deliveries;
-  const admin = new JournalAdmin({
-    journal,
-    deliveries,
-    log,
-    clock,
-    durableClock,
-    moved: () => {},
-    discarded: () => {},
-    counts,
-  });
+  const admin = adminOf(opened);
   const head = admin.list('waiting', 10, null)![0]!.id;
   const waitsFor = () => admin.list(null, 10, null)!.map((write) => write.waitsFor);
   expect(waitsFor()).toEqual([null, { id: head, state: 'waiting' }, null]);
   expect(admin.stopped(10)).toEqual([]);
-  const begun = await journal.begin(first, 0);
-  if (begun.kind !== 'begun') throw new Error(begun.kind);
-  const record = { ...begun.record, state: 'dead' } as const;
-  await journal.stopQueue(first, record);
+  await journal.stopQueue(first, await deadRecord(opened, first));
   expect(waitsFor()).toEqual([null, { id: head, state: 'dead' }, null]);
   expect(admin.stopped(10)).toEqual([{ id: head, method: 'PUT', origin: 'shop', path: '/1' }]);
   expect(admin.stopped(0)).toEqual([]);

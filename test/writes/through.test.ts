@@ -243,7 +243,7 @@ describe('a write through', () => {
     origin.on('PUT /brief/12', async (request, answer) => {
       const body = (await request.received).toString();
       if (body === 'first') {
-        // It is carried out after all, when nobody listens any more.
+        // The origin carries it out after the reset, within its real `max-processing` of 300 ms.
         setTimeout(() => order.push(body), 150);
         answer.reset();
         return undefined;

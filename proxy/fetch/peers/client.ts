@@ -103,6 +103,9 @@ export class PeerFetchClient {
         this.#credit.begin();
         return;
       }
+      case 'moved':
+        this.#conclude({ kind: 'owner-moved' });
+        return;
       case 'private':
         this.#conclude({ kind: 'private', reason: message.reason });
         return;
@@ -160,6 +163,7 @@ export class PeerFetchClient {
       case 'inform':
       case 'entry':
       case 'pass':
+      case 'moved':
       case 'private':
       case 'failed':
       case 'failing':

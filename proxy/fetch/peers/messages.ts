@@ -5,8 +5,8 @@ import type { EntryHead } from '../../store/entry-head.ts';
 import type { FailureTerms, FetchRequest } from '../fetch-request.ts';
 
 /**
- * Messages between workers about flights. A flight runs in the worker that the key's hash selects. Other workers
- * subscribe to it, each under its own id, and grant credit for the bytes of content that the owner may send.
+ * Messages between workers about flights. A flight runs in the worker that has claimed the key. Other workers subscribe
+ * to it, each under its own id, and grant credit for the bytes of content that the owner may send.
  */
 export type PeerMessage =
   | {
@@ -44,6 +44,8 @@ export type PeerMessage =
   | { readonly kind: 'stored'; readonly id: number; readonly length: number }
   | { readonly kind: 'end'; readonly id: number; readonly trailers: Fields }
   | { readonly kind: 'cut'; readonly id: number }
+  /** Another worker has claimed the key since: the subscriber has to look anew for the one that runs the flights. */
+  | { readonly kind: 'moved'; readonly id: number }
   | { readonly kind: 'private'; readonly id: number; readonly reason: NotStoredReason }
   | ({
       readonly kind: 'failed';

@@ -4,6 +4,7 @@ import type { StoredEntry } from '../../store/entry.ts';
 import type { KeyedHash } from '../../threads/keyed-hash.ts';
 import type { ActiveRoute } from '../../origins/active-route.ts';
 import type { FetchEvents } from '../flight-result.ts';
+import type { FlightClaims, FlightPlaces } from '../flight-claims.ts';
 import type { Lesson } from '../../store/learner.ts';
 import { PeerLookups, type PeerLookupMessage, type PeerLookupRequest } from './lookups.ts';
 import type { PeerMessage } from './messages.ts';
@@ -11,11 +12,8 @@ import { PeerFetchServer, type PeerFetchServerDependencies } from './server.ts';
 import { PeerFetchClient, type PeerFetchClientDependencies } from './client.ts';
 import type { FetchRequest } from '../fetch-request.ts';
 
-/** The other workers, which run the flights of the keys that they own. */
-export interface Peers {
-  /** null: this worker, which also stands in while the owner is being replaced. */
-  ownerOf(key: string): Peer | null;
-}
+/** The other workers, which run the flights that they have claimed. */
+export type Peers = FlightPlaces<Peer>;
 
 export interface Peer {
   /** Subscribes to a flight of the owner that satisfies `asked`. Returns the function that unsubscribes. */
@@ -31,7 +29,10 @@ export interface Asked {
   readonly nowMs: number;
 }
 
-export interface PeerDependencies extends PeerFetchClientDependencies, PeerFetchServerDependencies {
+export interface PeerDependencies
+  extends PeerFetchClientDependencies, Omit<PeerFetchServerDependencies, 'peers'> {
+  /** null: the worker that a key's hash selects owns the key, and has its entries in memory where there is no disk. */
+  readonly flightClaims: FlightClaims | null;
   /** Applies another worker's lesson to the entries in this worker's memory. */
   learnInMemory(lesson: Lesson): void;
 }
@@ -55,15 +56,27 @@ export class PeerPorts implements Peers {
   /** Sets the port to the worker at `index` and closes an earlier one. */
   connect(index: number, port: MessagePort): void {
     this.#links[index]?.close();
-    const link = new PeerLink(port, this.#deps, () => {
+    const link = new PeerLink(port, { ...this.#deps, peers: this }, () => {
       if (this.#links[index] === link) this.#links[index] = null;
     });
     this.#links[index] = link;
   }
 
+  /** The worker that owns the key by its hash; null: this one, which also stands in while the owner is being replaced. */
   ownerOf(key: string): Peer | null {
     const owner = this.#hash.hash(key) % this.#count;
     return owner === this.#index ? null : this.at(owner);
+  }
+
+  claimFlight(key: string): Peer | 'claimed' | 'unclaimed' {
+    const { flightClaims } = this.#deps;
+    if (flightClaims === null) return this.ownerOf(key) ?? 'unclaimed';
+    const claimer = flightClaims.claim(key);
+    return claimer === null ? 'claimed' : (this.at(claimer) ?? 'unclaimed');
+  }
+
+  releaseFlight(key: string): void {
+    this.#deps.flightClaims?.release(key);
   }
 
   /** null: there is no such worker, or it is being replaced. */
@@ -86,10 +99,12 @@ export class PeerPorts implements Peers {
   }
 }
 
+type PeerLinkDependencies = PeerDependencies & PeerFetchServerDependencies;
+
 /** One port with the subscriptions of both directions. */
 class PeerLink implements Peer {
   readonly #port: MessagePort;
-  readonly #deps: PeerDependencies;
+  readonly #deps: PeerLinkDependencies;
   readonly #clients = new Map<number, PeerFetchClient>();
   readonly #servers = new Map<number, PeerFetchServer>();
   readonly #lookups: PeerLookups;
@@ -97,7 +112,7 @@ class PeerLink implements Peer {
   readonly #unconfirmed = new Map<number, () => void>();
   #next = 0;
 
-  constructor(port: MessagePort, deps: PeerDependencies, onClosed: () => void) {
+  constructor(port: MessagePort, deps: PeerLinkDependencies, onClosed: () => void) {
     this.#port = port;
     this.#deps = deps;
     this.#lookups = new PeerLookups(deps.tiers, (message, transfer) =>

@@ -6,6 +6,7 @@ import { judge } from '../../store/verdict.ts';
 import type { Clock } from '../../threads/clock.ts';
 import type { FenceReader } from '../../fence/reader.ts';
 import type { ActiveRoute } from '../../origins/active-route.ts';
+import type { FlightPlaces } from '../flight-claims.ts';
 import type { PeerMessage } from './messages.ts';
 import type { FetchRequest, FetchResult, FetchedEntry, Waiter } from '../fetch-request.ts';
 
@@ -19,6 +20,7 @@ export interface PeerFetchServerDependencies {
   readonly fence: FenceReader;
   readonly clock: Clock;
   readonly flights: () => FlightsPort;
+  readonly peers: FlightPlaces<object>;
   routeNamed(name: string): ActiveRoute | null;
   trustOf(route: ActiveRoute): FeedTrust;
 }
@@ -55,11 +57,26 @@ export class PeerFetchServer implements Waiter {
     this.request = { ...join.fetch.request, method: join.fetch.method };
   }
 
-  /** A fresh entry in this worker needs no flight. */
+  /**
+   * A fresh entry in this worker needs no flight. A flight runs here only while this worker has claimed the key: one that
+   * waited for a third worker's could wait for itself in the end.
+   */
   start(): void {
     const fresh = this.#freshHere();
-    if (fresh !== null) this.deliver(fresh);
-    else this.#leaveFlight = this.#deps.flights().join(this.#join.fetch, this);
+    if (fresh !== null) {
+      this.deliver(fresh);
+      return;
+    }
+    const { fetch, id } = this.#join;
+    const { peers, flights } = this.#deps;
+    const claim = peers.claimFlight(fetch.key);
+    if (typeof claim === 'object') {
+      this.#send({ kind: 'moved', id });
+      this.#done();
+      return;
+    }
+    this.#leaveFlight = flights().join(fetch, this);
+    if (claim === 'claimed') peers.releaseFlight(fetch.key);
   }
 
   receive(message: PeerMessage): void {

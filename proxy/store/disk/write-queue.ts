@@ -8,8 +8,7 @@ import { SLICE_MS, type Committer, type CommitFailure } from './committer.ts';
 import { OrphanedChunks } from './reclaim.ts';
 import { countPages, oldestSnapshotLag, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
-import { contentKind } from './format.ts';
-import type { DiskIndex, Removed } from './index.ts';
+import type { DiskIndex } from './index.ts';
 import { pagesOf, type DiskQuota } from './quota.ts';
 import type { WriteGuard } from './write-guard.ts';
 
@@ -22,6 +21,11 @@ export interface WriteQueueParts {
   /** The most bytes of new content and heads that may wait; beyond it new ones are refused. */
   readonly queueBytes: number;
   log(event: DiskEvent): void;
+}
+
+export interface Removed {
+  readonly id: string;
+  readonly sizeBytes: number;
 }
 
 interface Operation {
@@ -41,7 +45,7 @@ const QUEUE_OPERATIONS = 50_000;
 /** Memory that an operation takes besides its content. */
 const OPERATION_BYTES = 512;
 const BATCH_OPERATIONS = 256;
-/** The most entries that one transaction evicts: each changes a page of rows, at most three others, and totals. */
+/** The most entries that one transaction evicts: each changes a page in four tables. */
 const EVICTIONS = 64;
 /** New entries wait this long for a reader that keeps its snapshot open; then they are refused until it closes it. */
 const PINNED_MS = 1_000;
@@ -95,7 +99,7 @@ export class WriteQueue {
   }
 
   /** Deletes the chunks of removed entries when nobody reads them. */
-  discardChunks(removed: readonly Removed[]): void {
+  discard(removed: readonly Removed[]): void {
     if (removed.length === 0) return;
     const readyAtMs = performance.now() + GRACE_MS;
     for (const { id, sizeBytes } of removed) this.orphans.add(id, sizeBytes, readyAtMs);
@@ -242,10 +246,7 @@ export class WriteQueue {
 
   /** Runs a transaction and counts the pages again. */
   async #transact(work: () => void): Promise<CommitFailure | null> {
-    const failure = await this.#parts.committer.commit(() => {
-      work();
-      this.#parts.index.saveTotals();
-    });
+    const failure = await this.#parts.committer.commit(work);
     if (failure === null) this.#observe();
     return failure;
   }
@@ -271,29 +272,26 @@ export class WriteQueue {
     for (const { waitingBytes } of operations) this.#queuedBytes += waitingBytes;
   }
 
-  /** Evicts some of the entries that exceed the quota. True: it got on with that. */
+  /** Evicts some of the entries that exceed the quota. True: there were some. */
   async #evict(): Promise<boolean> {
     if (this.#parts.guard.state !== 'on' || this.#pinnedSinceMs !== null) return false;
     let excess = this.#parts.quota.excessPages(this.orphans.pages);
     if (excess <= 0) return false;
-    const removed: Removed[] = [];
-    let steps = 0;
+    let removed: Removed[] = [];
     const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
       while (excess > 0 && removed.length < EVICTIONS && performance.now() < deadline) {
-        const step = this.#parts.index.evict();
-        if (step === 'none') return;
-        steps += 1;
-        if (step === 'kept') continue;
-        removed.push(step);
-        excess -= pagesOf(step.sizeBytes);
+        const victim = this.#parts.index.evict();
+        if (victim === null) return;
+        removed.push(victim);
+        excess -= pagesOf(victim.sizeBytes);
       }
     });
     this.#note(failure);
-    if (failure !== null) return false;
+    if (failure !== null) removed = [];
     this.evictions += removed.length;
-    this.discardChunks(removed.filter(({ sizeBytes }) => contentKind(sizeBytes) === 'chunks'));
-    return steps > 0;
+    this.discard(removed);
+    return removed.length > 0;
   }
 
   /** Deletes some orphaned chunks that nobody reads. True: there were some. */

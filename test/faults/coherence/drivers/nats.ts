@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { natsFeed } from '../../../../origin-adapters/feeds/nats.ts';
 import { NatsServer } from '../../../support/nats-server.ts';
-import { DelayProxy } from '../delay-proxy.ts';
+import { TcpProxy } from '../../../support/tcp-proxy.ts';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
@@ -11,7 +11,7 @@ export function natsDriver(program: string): (target: Target) => Promise<Driver>
   return async () => {
     const server = await NatsServer.start(program);
     await server.atStreams((manager) => manager.streams.add(STREAM));
-    const proxy = await DelayProxy.start(server.port);
+    const proxy = await TcpProxy.start(server.port);
     let isRecreated = false;
     return {
       name: 'nats',

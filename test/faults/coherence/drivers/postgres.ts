@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { postgresFeed } from '../../../../origin-adapters/feeds/postgres.ts';
 import { PostgresServer, postgresRole } from '../../../support/postgres-server.ts';
 import type { RequiredProgram } from '../../../support/programs.ts';
-import { DelayProxy } from '../delay-proxy.ts';
+import { TcpProxy } from '../../../support/tcp-proxy.ts';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
@@ -25,7 +25,7 @@ export function postgresDriver(
       createSlot,
     );
     const { user, password } = postgresRole;
-    const proxy = await DelayProxy.start(server.port);
+    const proxy = await TcpProxy.start(server.port);
     const url = `postgres://${user}@127.0.0.1:${proxy.port}/${database}`;
     const terminate =
       'SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE active_pid IS NOT NULL';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisStreamFeed } from '../../../../origin-adapters/feeds/redis-stream.ts';
 import { RedisServer } from '../../../support/redis-server.ts';
-import { DelayProxy } from '../delay-proxy.ts';
+import { TcpProxy } from '../../../support/tcp-proxy.ts';
 import type { Driver, Target } from '../driver.ts';
 import { untilDone } from './retrying.ts';
 
@@ -10,7 +10,7 @@ const STREAM = 'changes';
 export function redisDriver(program: string): (target: Target) => Promise<Driver> {
   return async ({ random: source }) => {
     const server = await RedisServer.start(program);
-    const proxy = await DelayProxy.start(Number(new URL(server.url).port));
+    const proxy = await TcpProxy.start(Number(new URL(server.url).port));
     const random = source.fork();
     const add = (keys: readonly number[]): Promise<unknown[]> => {
       const data = JSON.stringify(keys.map((key) => ({ key })));

@@ -9,7 +9,6 @@ import { openForWriting, type Tables } from '../../../../proxy/store/disk/enviro
 import { openDiskWriter, type DiskOptions } from '../../../../proxy/store/disk/open.ts';
 import { DiskQuota } from '../../../../proxy/store/disk/quota.ts';
 import { openDiskReader, type DiskReader } from '../../../../proxy/store/disk/reader.ts';
-import { diskShared } from '../../../../proxy/store/disk/shared.ts';
 import { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
 import { MIB, startsUntil } from './entries.ts';
 
@@ -26,17 +25,21 @@ export interface OpenDisk {
   readonly trusted: boolean;
   readonly report: readonly string[];
   readonly events: DiskEvent[];
+  /** The writer's clock, in milliseconds. */
+  readonly clock: { nowMs: number };
   close(): Promise<void>;
 }
 
 /** Writer and reader in this thread, closed after the test. */
 export async function openDisk(path: string, options: Partial<DiskOptions> = {}): Promise<OpenDisk> {
   const events: DiskEvent[] = [];
+  const clock = { nowMs: 1_700_000_000_000 };
   const opening = await openDiskWriter({
     path,
     sizeBytes: 64 * MIB,
     queueBytes: 64 * MIB,
     starts: startsUntil(1),
+    now: () => clock.nowMs,
     log: (event) => events.push(event),
     ...options,
   });
@@ -50,16 +53,11 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
     return closing;
   };
   onTestFinished(close);
-  return { writer, reader: reading.reader, trusted, report, events, close };
+  return { writer, reader: reading.reader, trusted, report, events, clock, close };
 }
 
-/** The same with the writer's LMDB tables, so that the test can reach what lies in them. */
-export function openTables(path: string): {
-  tables: Tables;
-  writer: DiskWriter;
-  reader: DiskReader;
-  close: () => Promise<void>;
-} {
+/** As `openDisk`, with the writer's LMDB tables, so that a test can change their records. */
+export function openTables(path: string): { tables: Tables; writer: DiskWriter; reader: DiskReader } {
   const sizeBytes = 16 * MIB;
   const probe = new WriteProbe(path);
   const tables = openForWriting(path, sizeBytes);
@@ -70,17 +68,12 @@ export function openTables(path: string): {
     tables,
     quota,
     queueBytes: sizeBytes,
-    shared: diskShared(sizeBytes),
+    now: () => 1_700_000_000_000,
     log: () => {},
   });
   const reading = openDiskReader({ path });
   if (reading.kind === 'failed') throw new Error(reading.reason);
   const { reader } = reading;
-  let closing: Promise<void> | null = null;
-  const close = (): Promise<void> => {
-    closing ??= reader.close().then(() => writer.close());
-    return closing;
-  };
-  onTestFinished(close);
-  return { tables, writer, reader, close };
+  onTestFinished(() => reader.close().then(() => writer.close()));
+  return { tables, writer, reader };
 }

@@ -1,0 +1,86 @@
+import { expect, it } from 'vitest';
+import type { DiskTier } from '../../proxy/store/disk-tier.ts';
+import { settle } from '../support/barrier.ts';
+import { startWorkers, type OriginAnswer } from './workers.ts';
+
+const SHARED: OriginAnswer = { fields: ['Cache-Control', 'max-age=60'], body: 'content' };
+
+/** Takes nothing, so that entries are in memory alone; with a disk flights run in the worker that claims them. */
+const FULL_DISK: DiskTier = {
+  heads: () => [],
+  read: () => null,
+  pin: () => () => {},
+  begin: () => null,
+  update: async () => {},
+  updateSynced: async () => true,
+  remove: async () => true,
+  discard: async () => {},
+  hide: () => {},
+  touch: () => {},
+};
+
+const start = (count: number) =>
+  startWorkers(count, '', '', (deps) => ({ ...deps, disk: { tier: FULL_DISK, corrupt: () => 0 } }));
+
+it('a miss that no other worker asks for costs no message, in whichever worker', async () => {
+  const scene = await start(2);
+  for (let i = 0; i < 20; i += 1) {
+    const answer = scene.ask(i % 2, `/item-${i}`);
+    await scene.answerAll(() => SHARED);
+    expect((await answer).body).toBe('content');
+  }
+  expect(scene.origin.requests).toHaveLength(20);
+  expect(scene.sent()).toBe(0);
+});
+
+it('clients of all workers share the flight of the worker that was asked first', async () => {
+  const scene = await start(3);
+  for (const path of ['/a', '/b', '/c', '/d']) {
+    const answers = [2, 0, 1, 2, 0].map((worker) => scene.ask(worker, path));
+    await scene.answerAll(() => SHARED);
+    expect((await Promise.all(answers)).map(({ body }) => body)).toEqual(answers.map(() => 'content'));
+  }
+  expect(scene.origin.requests.map(({ path }) => path)).toEqual(['/a', '/b', '/c', '/d']);
+});
+
+it('a client whose worker asks for a flight that has just ended joins the next one, of another worker', async () => {
+  const scene = await start(3);
+  const first = scene.ask(0, '/a');
+  await settle();
+  // The message of worker 1 is on its way while the flight of worker 0 ends and worker 2 claims the next one.
+  const late = scene.ask(1, '/a');
+  scene.origin.answerOne(() => ({ kind: 'connection_terminated', status: 502 }));
+  const next = scene.ask(2, '/a');
+  await scene.answerAll(() => SHARED);
+
+  expect((await first).status).toBe(502);
+  expect((await late).body).toBe('content');
+  expect((await next).body).toBe('content');
+  expect(scene.origin.requests).toHaveLength(2);
+});
+
+it('a failure of the origin answers clients of all workers while it is remembered', async () => {
+  const scene = await start(3);
+  const waiting = [0, 0, 1].map((worker) => scene.ask(worker, '/a'));
+  await scene.answerAll(() => ({ kind: 'connection_refused', status: 502 }));
+  await Promise.all(waiting);
+  const later = [2, 1, 0].map((worker) => scene.ask(worker, '/a'));
+  await scene.answerAll(() => SHARED);
+
+  expect((await Promise.all(later)).map(({ status }) => status)).toEqual([502, 502, 502]);
+  expect(scene.origin.requests).toHaveLength(1);
+});
+
+it('a key costs two requests at a time, however often it is invalidated while workers ask', async () => {
+  const scene = await start(3);
+  const answers: Promise<unknown>[] = [];
+  for (let round = 0; round < 60; round += 1) {
+    for (let worker = 0; worker < 3; worker += 1) answers.push(scene.ask(worker, '/a'));
+    await scene.fence.invalidate({ tags: ['url:/a'], mode: 'hard' });
+    if (round % 3 === 0) await settle();
+    if (round % 2 === 0) scene.origin.answerOne(() => SHARED);
+  }
+  await scene.answerAll(() => SHARED);
+  await Promise.all(answers);
+  expect(scene.origin.maxRunning).toBeLessThanOrEqual(2);
+});
