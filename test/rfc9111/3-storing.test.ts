@@ -65,7 +65,7 @@ describe('§3 storing responses', () => {
     expect(refusal([...FRESH, 'Content-Type', 'Text/Event-Stream'])).toBe('event-stream');
   });
 
-  it('§3 does not store a response with Set-Cookie, or stores it without, as the route says', () => {
+  it('§3 does not store a response with Set-Cookie, or stores it without that field, as the route says', () => {
     const fields = [...FRESH, 'Set-Cookie', 'sid=1'];
     expect(refusal(fields)).toBe('set-cookie');
     expect(hasField(stored(fields, { policy: policy({ setCookie: 'strip' }) }).fields, 'set-cookie')).toBe(
@@ -217,7 +217,7 @@ describe('§3.5 authenticated requests', () => {
     },
   );
 
-  it('§3.5 stores where the route says to ignore Authorization', () => {
+  it('§3.5 stores where the route ignores Authorization', () => {
     expect(refusal(FRESH, { request, policy: policy({ ignoreOrigin: ['authorization'] }) })).toBe('stored');
   });
 });

@@ -192,7 +192,7 @@ describe('§5.2.1 request directives', () => {
 describe('the verdict of the fence', () => {
   const full = cc('max-age=100, stale-while-revalidate=60, stale-if-error=60', 'ETag', '"a"');
 
-  it('a hard invalidation allows no stale window, whatever the age', () => {
+  it('allows no stale window after a hard invalidation, whatever the age', () => {
     for (const seconds of [1, 50, 101, 1000]) {
       expect(reuse(full, seconds, { verdict: HARD })).toEqual({
         kind: 'revalidate',
@@ -203,7 +203,7 @@ describe('the verdict of the fence', () => {
     expect(reuse(full, 1, { ...asking('max-stale'), verdict: HARD }).kind).toBe('revalidate');
   });
 
-  it('a soft one counts the windows from the invalidation, or from the expiry where that was earlier', () => {
+  it('counts stale windows from a soft invalidation, or from the expiry where that was earlier', () => {
     expect(reuse(full, 69, { verdict: softAt(10) })).toMatchObject({ kind: 'serve-stale', refresh: true });
     expect(reuse(full, 71, { verdict: softAt(10) })).toEqual({
       kind: 'revalidate',
@@ -216,13 +216,13 @@ describe('the verdict of the fence', () => {
     });
   });
 
-  it('a soft one opens no absent window, although its clock is ahead of the request', () => {
+  it('opens no absent window for a soft invalidation whose clock is ahead of the request', () => {
     const ahead = { verdict: softAt(1.01) };
     expect(reuse(cc('max-age=100, stale-if-error=50', 'ETag', '"a"'), 1, ahead).kind).toBe('revalidate');
     expect(reuse(full, 1, ahead)).toMatchObject({ kind: 'serve-stale', ttlSeconds: 0 });
   });
 
-  it('a soft one is never fresh, and never stale where that is forbidden', () => {
+  it('after a soft invalidation is never fresh, and never stale where that is forbidden', () => {
     expect(reuse(cc('max-age=100', 'ETag', '"a"'), 1, { verdict: softAt(0) }).kind).toBe('revalidate');
     const strict = cc(
       'max-age=100, must-revalidate, stale-while-revalidate=60, stale-if-error=60',
@@ -238,7 +238,7 @@ describe('the verdict of the fence', () => {
     });
   });
 
-  it('after an invalidation only an ETag or a strong Last-Modified confirms', () => {
+  it('lets only an ETag or a strong Last-Modified confirm after an invalidation', () => {
     const tagged = cc('max-age=100', 'ETag', 'W/"a"');
     const dated = cc('max-age=100', 'Last-Modified', dateIn(-1));
     const justNow = cc('max-age=100', 'Last-Modified', dateIn(0));
@@ -261,7 +261,7 @@ describe('the verdict of the fence', () => {
     expect(stored(fields).lastModifiedStrong).toBe(true);
   });
 
-  it('a possibly stale one must be confirmed and stands in for no error', () => {
+  it('requires a possibly stale entry to be confirmed, and lets it stand in for no error', () => {
     expect(reuse(full, 1, { verdict: POSSIBLY_STALE })).toEqual({
       kind: 'revalidate',
       reason: 'unproven',
@@ -281,7 +281,7 @@ describe('the state of the feed', () => {
     expect(at(86_400, 'live').kind).toBe('revalidate');
   });
 
-  it('validates, keeps the own lifetime, or bypasses, while it is not', () => {
+  it('makes Weir validate, use the own lifetime, or bypass, while the feed is not live', () => {
     expect(at(5, 'revalidate')).toMatchObject({ kind: 'revalidate', reason: 'feed-not-live' });
     expect(at(9, 'use-headers').kind).toBe('serve');
     expect(at(10, 'use-headers').kind).toBe('revalidate');
@@ -297,7 +297,7 @@ describe('the state of the feed', () => {
   });
 });
 
-describe('RFC 5861 §4 failures', () => {
+describe('RFC 5861 §4 errors', () => {
   it('RFC 5861 §4 are 500, 502, 503 and 504', () => {
     const counting = [200, 404, 429, 500, 501, 502, 503, 504, 505].filter(isStaleIfErrorStatus);
     expect(counting).toEqual([500, 502, 503, 504]);

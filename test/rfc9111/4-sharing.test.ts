@@ -29,7 +29,7 @@ describe('a response that other requests wait for', () => {
     [['ETag', '"1"', 'Cache-Control', 'max-age=0, stale-if-error=60'], 'private'],
     [['ETag', '"1"', 'Cache-Control', 'max-age=0, must-revalidate, stale-while-revalidate=60'], 'private'],
     [['Cache-Control', 'max-age=60', 'Vary', 'Cookie'], 'other-variant'],
-  ])('§4: %j: %s', (fields, kind) => {
+  ])('§4: with %j is shared: %s', (fields, kind) => {
     expect(shared(fields, { request: get('Cookie', 'b') })).toBe(kind);
     if (kind !== 'other-variant') expect(isShareable(stored(fields), policy())).toBe(kind === 'share');
   });
@@ -44,7 +44,7 @@ describe('a response that other requests wait for', () => {
   });
 
   it.each(['revalidate', 'use-headers', 'bypass'] as const)(
-    'is shared while a feed is lost (%s), where the origin was asked after the request arrived',
+    'is shared while a feed is lost (%s) if the origin was asked after the request arrived',
     (trust) => {
       const asked = { policy: UNTIL_CHANGED, trust };
       expect(shared(['ETag', '"1"'], asked)).toBe('share');
@@ -54,7 +54,7 @@ describe('a response that other requests wait for', () => {
   );
 
   it.each(['no-cache', 'min-fresh=120'])(
-    "§5.2.1: satisfies a request's %s where the origin was asked after the request came",
+    "§5.2.1: satisfies a request's %s if the origin was asked after the request arrived",
     (directive) => {
       const asked = { request: get('Cache-Control', directive) };
       expect(shared(['Cache-Control', 'max-age=60'], asked)).toBe('share');

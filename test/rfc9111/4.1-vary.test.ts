@@ -65,14 +65,14 @@ describe('§4.1 Vary', () => {
     ['Referer', '/a,b', '/a, b'],
     ['Foo', 'a,b', 'a,,b'],
     ['Foo', 'a', 'a,'],
-  ])('§4.1 keeps values apart that may mean different things: %s: %s and %s', (name, one, other) => {
+  ])('§4.1 distinguishes values that may mean different things: %s: %s and %s', (name, one, other) => {
     expect(matches(name, [name, one], [name, other])).toBe(false);
     expect(matches(name, [name, other], [name, one])).toBe(false);
     expect(matches(name, [name, other], [name, other])).toBe(true);
   });
 
   it.each(['Via', 'Forwarded', 'X-Forwarded-For'])(
-    '§4.1 matches %s by what the origin was sent, not by what the client sent',
+    '§4.1 matches %s by what was sent to the origin, not by what the client sent',
     (name) => {
       const asked = (own: string, written: string) => ({
         ...get(name, own),
@@ -103,7 +103,7 @@ describe('§4.1 Vary', () => {
     );
   });
 
-  it('§4.1 compares Accept-Encoding as a set, of which a client may offer a part with the selected coding', () => {
+  it('§4.1 compares Accept-Encoding as a set; a client may offer fewer codings if the selected one is among them', () => {
     const gzip = entry('Accept-Encoding', ['Accept-Encoding', 'gzip, br, zstd'], 'Content-Encoding', 'gzip');
     const answers = (value: string) => selectVariant([gzip], get('Accept-Encoding', value)) === 0;
     expect(['zstd,br,gzip', 'gzip', 'br, gzip', 'x-gzip', 'GZIP'].filter((value) => !answers(value))).toEqual(
@@ -142,13 +142,13 @@ describe('§4.1 Vary', () => {
     ]);
   });
 
-  it('§4.1 distinguishes values that differ in a byte of 0xA0, which ends characters in UTF-8', () => {
+  it('§4.1 distinguishes values that differ in a byte 0xA0, which is the last byte of some characters in UTF-8', () => {
     expect(matches('Foo', ['Foo', 'voil\u00c3\u00a0'], ['Foo', 'voil\u00c3'])).toBe(false);
     expect(matches('Cookie', ['Cookie', 'a=\u00c3\u00a0'], ['Cookie', 'a=\u00c3'])).toBe(false);
     expect(matches('Foo', ['Foo', 'x\u00a0, y'], ['Foo', 'x, y'])).toBe(false);
   });
 
-  it('§4.1 does not store where the fields that Vary names exceed max-vary', () => {
+  it('§4.1 does not store where the fields that Vary names are larger than max-vary', () => {
     const bounded = { policy: policy({ maxVaryBytes: 20 }) };
     const ofFoo = (...asked: string[]) =>
       refusal(['Cache-Control', 'max-age=60', 'Vary', 'Foo, Bar'], { ...bounded, request: get(...asked) });

@@ -70,11 +70,11 @@ describe('§4.2 freshness', () => {
     'max-age=3600, max-age=1',
     's-maxage=x, max-age=3600',
     'public max-age=3600',
-  ])('§4.2.1 considers a response with %s stale', (value) => {
+  ])('§4.2.1 treats a response with %s as stale', (value) => {
     expect(ofCacheControl(value)).toBe(0);
   });
 
-  it('§4.2.1 reads directives over several lines, and considers lines that differ stale', () => {
+  it('§4.2.1 reads directives over several lines, and treats lines that differ as stale', () => {
     expect(lifetime('Cache-Control', 'public', 'cache-control', 'max-age=60')).toBe(60);
     expect(lifetime('Cache-Control', 'max-age=60', 'Cache-Control', 'max-age=61')).toBe(0);
   });
@@ -121,11 +121,11 @@ describe('§4.2 freshness', () => {
     '2050-08-18T02:01:18Z',
     '2539303278',
     'Thu, 18 Aug 2050 02:01:18 GMT, Thu, 18 Aug 2050 02:01:18 GMT',
-  ])('§5.3 considers a response with Expires: %s expired', (value) => {
+  ])('§5.3 treats a response with Expires: %s as expired', (value) => {
     expect(ofExpires(value)).toBe(0);
   });
 
-  it('§5.3 considers a response with two Expires that differ expired', () => {
+  it('§5.3 treats a response with two different Expires as expired', () => {
     expect(lifetime('Expires', dateIn(60), 'Expires', dateIn(3600))).toBe(0);
     expect(lifetime('Expires', dateIn(60), 'Expires', dateIn(60))).toBe(60);
   });
@@ -176,7 +176,7 @@ describe('§4.2.3 age', () => {
     ['fixed', 404, 10],
     ['until-changed', 404, 10],
   ] as const)(
-    '§4.2.3 the lifetime that %s gives a %i counts from receipt, whatever Date says',
+    '§4.2.3 counts the lifetime that %s gives a %i from receipt, whatever Date says',
     (freshness, status, seconds) => {
       const slow = (...more: string[]) =>
         stored(['Cache-Control', 'max-age=3600', 'Date', dateIn(-3000), ...more], {
@@ -186,7 +186,7 @@ describe('§4.2.3 age', () => {
       expect(slow()).toMatchObject({ lifetimeSeconds: seconds, initialAgeSeconds: 0 });
       expect(reuse(slow(), 5)).toMatchObject({ kind: 'serve', ageSeconds: 5 });
       expect(slow('Age', '7').initialAgeSeconds).toBe(7);
-      // The response's own lifetime is shortened by the age that Date adds.
+      // The age that Date adds shortens the response's own lifetime.
       expect(slow().headerLifetimeSeconds).toBe(600);
       expect(slow('Age', '7').headerLifetimeSeconds).toBe(607);
     },
@@ -244,38 +244,41 @@ describe('§4.2 lifetimes of the route', () => {
   const fixed = policy({ freshness: 'fixed', ttlMs: 60_000 });
   const changed = policy({ freshness: 'until-changed', feed: 'f' });
 
-  it.each([200, 203, 300, 301, 308])('fixed and until-changed replace the lifetime of %i', (status) => {
-    expect(stored(['Cache-Control', 'max-age=5'], { status, policy: fixed })).toMatchObject({
-      lifetimeSeconds: 60,
-      lifetimeSource: 'fixed',
-      headerLifetimeSeconds: 5,
-    });
-    expect(stored([], { status, policy: changed })).toMatchObject({
-      lifetimeSeconds: 86_400,
-      lifetimeSource: 'until-changed',
-      headerLifetimeSeconds: 0,
-    });
-  });
+  it.each([200, 203, 300, 301, 308])(
+    "are those of fixed and until-changed instead of the response's own for %i",
+    (status) => {
+      expect(stored(['Cache-Control', 'max-age=5'], { status, policy: fixed })).toMatchObject({
+        lifetimeSeconds: 60,
+        lifetimeSource: 'fixed',
+        headerLifetimeSeconds: 5,
+      });
+      expect(stored([], { status, policy: changed })).toMatchObject({
+        lifetimeSeconds: 86_400,
+        lifetimeSource: 'until-changed',
+        headerLifetimeSeconds: 0,
+      });
+    },
+  );
 
-  it.each([404, 410])('negative-ttl is for %i', (status) => {
+  it.each([404, 410])('are those of negative-ttl for %i', (status) => {
     expect(stored([], { status, policy: fixed })).toMatchObject({
       lifetimeSeconds: 10,
       lifetimeSource: 'negative-ttl',
     });
   });
 
-  it('fixed leaves other statuses to the response', () => {
+  it('leave statuses other than those of fixed to the response', () => {
     expect(stored(['Cache-Control', 'max-age=5'], { status: 302, policy: fixed }).lifetimeSeconds).toBe(5);
     expect(() => stored(['ETag', '"a"'], { status: 500, policy: fixed })).toThrow('no-freshness');
   });
 
-  it('none stores nothing', () => {
+  it('store nothing with none', () => {
     expect(() => stored(['Cache-Control', 'max-age=5'], { policy: policy({ freshness: 'none' }) })).toThrow(
       'route',
     );
   });
 
-  it('default-ttl replaces only the heuristic', () => {
+  it('replace only the heuristic with default-ttl', () => {
     const given = { policy: policy({ defaultTtlMs: 7000 }) };
     expect(stored([], given)).toMatchObject({ lifetimeSeconds: 7, lifetimeSource: 'default-ttl' });
     expect(stored(['Last-Modified', dateIn(-1e6)], given).lifetimeSeconds).toBe(7);
@@ -287,7 +290,7 @@ describe('§4.2 lifetimes of the route', () => {
     ['no-store', 'no-store'],
     ['private', 'private'],
     ['no-cache', 'no-cache'],
-  ])('fixed does not allow what the origin forbids by %s, unless the route says so', (value, rule) => {
+  ])('do not allow what the origin forbids by %s, unless the route says so', (value, rule) => {
     const fields = ['Cache-Control', value];
     expect(() => stored(fields, { policy: fixed })).toThrow(rule);
     const ignoring = { ...fixed, ignoreOrigin: [rule as 'private'] };

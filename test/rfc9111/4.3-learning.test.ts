@@ -83,11 +83,11 @@ describe('§4.3.3 a full response to a GET', () => {
     [408, NO_STORE, 'nothing'],
     [412, NO_STORE, 'nothing'],
     [416, NO_STORE, 'nothing'],
-  ] as const)('§4.3.3 %i with %j: %s', (status, fields, expected) => {
+  ] as const)('§4.3.3 outdates entries by %i with %j: %s', (status, fields, expected) => {
     expect(learnt(status, fields)).toBe(expected);
   });
 
-  it('§4.3.3 outdates all but the same representation if it could be stored and is not', () => {
+  it('§4.3.3 outdates all entries except those of the same representation if it could be stored and is not', () => {
     expect(learnt(200, [...FRESH, 'ETag', '"b"'], { isKept: false })).toBe('outdated');
     expect(learnt(200, FRESH, { isKept: false })).toBe('outdated');
     expect(learnt(200, [...FRESH, 'ETag', '"a"'], { isKept: false })).toBe('nothing');
@@ -104,7 +104,7 @@ describe('§4.3.3 a full response to a GET', () => {
     expect(learnt(404, NO_STORE, unvalidated)).toBe('outdated');
   });
 
-  it('§4.1 says nothing about variants that could not have been selected for its request', () => {
+  it('§4.1 does not affect variants that could not have been selected for its request', () => {
     const meta = stored(['Cache-Control', 'max-age=10', 'Vary', 'Foo'], { request: get('Foo', '1') });
     const other = answer(404, NO_STORE, { request: get('Foo', '2') });
     expect(decideLearning(known({ meta }), other).kind).toBe('nothing');
@@ -112,11 +112,11 @@ describe('§4.3.3 a full response to a GET', () => {
     expect(decideLearning(known({ meta }), own).kind).toBe('outdated');
   });
 
-  it("§4.1 outdates variants by other fields, which can't be selected any more", () => {
+  it('§4.1 outdates variants by other fields, which can no longer be selected', () => {
     expect(learnt(200, [...FRESH, 'Vary', 'Foo'])).toBe('outdated');
   });
 
-  it('says nothing about entries that were fetched later', () => {
+  it('does not affect entries that were fetched later', () => {
     const gone = answer(404, NO_STORE);
     expect(decideLearning(known({ floor: 6 }), gone).kind).toBe('nothing');
     const meta = { ...OLD, requestTimeMs: LATER_MS + 1 };
@@ -124,22 +124,25 @@ describe('§4.3.3 a full response to a GET', () => {
   });
 });
 
-describe('RFC 5861 §4 a storable error', () => {
+describe('RFC 5861 §4 an error response that may be stored', () => {
   const error = (status: number) => answer(status, FRESH);
 
-  it.each([500, 502, 503, 504])('%i does not displace an entry that stands in for it', (status) => {
-    expect(decideLearning(known({ standsIn: true }), error(status)).kind).toBe('nothing');
-    expect(mayDisplace([known({ standsIn: true })], error(status))).toBe(false);
-    expect(mayDisplace([known()], error(status))).toBe(true);
-    expect(mayDisplace([], error(status))).toBe(true);
-  });
+  it.each([500, 502, 503, 504])(
+    'with status %i does not displace an entry that stands in for it',
+    (status) => {
+      expect(decideLearning(known({ standsIn: true }), error(status)).kind).toBe('nothing');
+      expect(mayDisplace([known({ standsIn: true })], error(status))).toBe(false);
+      expect(mayDisplace([known()], error(status))).toBe(true);
+      expect(mayDisplace([], error(status))).toBe(true);
+    },
+  );
 
-  it('does not displace variants of other requests either', () => {
+  it('does not displace variants for other requests', () => {
     const meta = stored(['Cache-Control', 'max-age=10', 'Vary', 'Foo'], { request: get('Foo', '1') });
     expect(mayDisplace([known({ meta, standsIn: true })], error(503))).toBe(true);
   });
 
-  it('404 is not an error for which an entry stands in', () => {
+  it('with status 404 displaces the entry, because no entry stands in for a 404', () => {
     expect(decideLearning(known({ standsIn: true }), error(404)).kind).toBe('replaced');
     expect(mayDisplace([known({ standsIn: true })], error(404))).toBe(true);
   });
@@ -161,7 +164,7 @@ describe('§4.3.4 a 304', () => {
     [['ETag', '"a"', 'Cache-Control', 'no-store'], 'own', 'outdated'],
     [['ETag', '"a"', ...FRESH], 'client', 'nothing'],
     [['ETag', '"a"', ...FRESH], 'none', 'nothing'],
-  ] as const)('§4.3.4 with %j to the conditions %s: %s', (fields, conditions, expected) => {
+  ] as const)('§4.3.4 with %j to the conditions %s does: %s', (fields, conditions, expected) => {
     expect(learnt(304, fields, { asked: { conditions } })).toBe(expected);
   });
 
@@ -191,7 +194,7 @@ describe('§4.3.5 the response to a HEAD', () => {
     [429, NO_STORE, 'nothing'],
     [503, NO_STORE, 'nothing'],
     [503, FRESH, 'nothing'],
-  ] as const)('§4.3.5 %i with %j: %s', (status, fields, expected) => {
+  ] as const)('§4.3.5 with status %i and %j does: %s', (status, fields, expected) => {
     expect(learnt(status, fields, HEAD)).toBe(expected);
   });
 
@@ -213,7 +216,7 @@ describe('§4.3.5 the response to a HEAD', () => {
   });
 });
 
-describe('§3.3 a part', () => {
+describe('§3.3 the effect of a part', () => {
   const RANGE = get('Range', 'bytes=4-7');
   const part = (etag: string, range: string, length = 20) =>
     answer(206, [...FRESH, 'ETag', etag, 'Content-Range', `bytes ${range}/${length}`], { request: RANGE });
@@ -227,22 +230,22 @@ describe('§3.3 a part', () => {
     ['that overlaps', part('"a"', '2-7'), 'replaced'],
     ['of another representation', part('"b"', '4-7'), 'outdated'],
     ['of another length', part('"a"', '4-7', 30), 'outdated'],
-    ['in place of which there is nothing', answer(404, NO_STORE, { request: RANGE }), 'outdated'],
-    ['that does not lie within', answer(416, NO_STORE, { request: RANGE }), 'nothing'],
-  ] as const)('§3.3 %s', (_, given, expected) => {
+    ['that replaces nothing', answer(404, NO_STORE, { request: RANGE }), 'outdated'],
+    ['that lies outside the whole', answer(416, NO_STORE, { request: RANGE }), 'nothing'],
+  ] as const)('§3.3 is decided for one %s', (_, given, expected) => {
     expect(decideLearning(known({ meta, sizeBytes: 4 }), given).kind).toBe(expected);
   });
 
-  it('§3.3 of another representation outdates the whole', () => {
+  it('§3.3 is that the whole is outdated by another representation', () => {
     expect(decideLearning(known({ sizeBytes: 20 }), part('"a"', '4-7')).kind).toBe('nothing');
     expect(decideLearning(known({ sizeBytes: 20 }), part('"b"', '4-7')).kind).toBe('outdated');
   });
 });
 
-describe("a response about one client's own fields", () => {
+describe("a response to a request with the client's own conditions", () => {
   const authorized = get('Authorization', 'Bearer x');
 
-  it('says nothing about what is stored', () => {
+  it('does not affect stored entries of the same representation', () => {
     expect(learnt(401, NO_STORE, { request: authorized })).toBe('nothing');
     expect(learnt(406, NO_STORE)).toBe('nothing');
     const head = { asked: { method: 'HEAD' } };
@@ -251,7 +254,7 @@ describe("a response about one client's own fields", () => {
     expect(learnt(206, part, { request: get('Range', 'bytes=0-0'), isKept: false, ...head })).toBe('nothing');
   });
 
-  it('outdates it where it has another representation', () => {
+  it('outdates entries where it has another representation', () => {
     const head = { asked: { method: 'HEAD' } };
     const part = ['ETag', '"b"', 'Content-Range', 'bytes 0-0/10', ...FRESH];
     expect(learnt(206, part, { request: get('Range', 'bytes=0-0'), isKept: false, ...head })).toBe(

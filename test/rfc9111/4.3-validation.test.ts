@@ -37,7 +37,7 @@ function freshened(meta: StoredMeta, ...fields: string[]): StoredMeta {
 }
 
 describe('RFC 9110 §8.8.2.2', () => {
-  it('a weak Last-Modified is not made strong by a later 304, because it may be of another state within that second', () => {
+  it('keeps a weak Last-Modified weak after a later 304, which may be of another state within that second', () => {
     const weak = cc('Last-Modified', dateIn(0));
     expect(weak.lastModifiedStrong).toBe(false);
     expect(freshened(weak, 'Last-Modified', dateIn(0), 'Date', dateIn(100)).lastModifiedStrong).toBe(false);
@@ -87,7 +87,7 @@ describe('§4.3.1 the limits of one conditional request', () => {
     expect(decideAskedAbout([long], [], bounds(2048, 64))).toEqual({ own: [], others: [], leftOut: 1 });
   });
 
-  it('attributes a rejection to conditions only where there were some', () => {
+  it('attributes a rejection to conditions only where the request had some', () => {
     const match = ['If-None-Match', '"a"'];
     const range = ['Range', 'bytes=5-', 'If-Range', '"a"'];
     for (const status of [400, 412, 413, 431]) {
@@ -139,7 +139,7 @@ describe('§4.3.1 the validation request', () => {
     },
   );
 
-  it('§4.3.1 sends none for a malformed or repeated validator, or where there is none', () => {
+  it('§4.3.1 sends no precondition for a malformed, repeated or absent validator', () => {
     expect(validationFields([cc('Last-Modified', 'yesterday')])).toEqual([]);
     expect(validationFields([cc('ETag', '"a"', 'ETag', '"b"')])).toEqual([]);
     expect(validationFields([cc()])).toEqual([]);
@@ -174,7 +174,7 @@ describe('§4.3.4 which entry a 304 confirms', () => {
     expect(selectByNotModified(['Last-Modified', dateIn(-400)], [dated])).toBe(null);
   });
 
-  it('§4.3.4 reads a two-digit year as when it was stored', () => {
+  it('§4.3.4 reads a two-digit year by the date when it was stored', () => {
     const date = 'Sunday, 14-Jun-26 12:00:00 GMT';
     expect(selectByNotModified(['Last-Modified', date], [cc('Last-Modified', date)])).toBe(0);
   });
@@ -185,35 +185,59 @@ describe('§4.3.4 which entry a 304 confirms', () => {
   });
 });
 
-describe('§4.3.4 with §4.1 what a 304 confirms', () => {
+describe('§4.3.4 and §4.1 entries that a 304 confirms', () => {
   const vary = (etag: string, ...more: string[]) => cc('ETag', etag, 'Vary', 'Foo', ...more);
   const none = { kind: 'none' };
 
   it.each([
-    ['its own by its strong tag', ['ETag', '"a"'], ['"a"'], ['"a"'], { kind: 'own', index: 0 }],
-    ['its own by its weak tag', ['ETag', 'W/"a"'], ['W/"a"'], [], { kind: 'own', index: 0 }],
-    ['its own by a tag that was weakened', ['ETag', 'W/"a"'], ['"a"'], [], { kind: 'own', index: 0 }],
-    ['the only one, weakened, by its strong tag', ['ETag', '"a"'], ['W/"a"'], [], { kind: 'own', index: 0 }],
-    ['none of several weakened ones by a strong tag', ['ETag', '"a"'], ['W/"a"', 'W/"b"'], [], none],
-    ['none weakened together with another’s tag', ['ETag', '"a"'], ['W/"a"'], ['"b"'], none],
-    ['another’s by a strong tag', ['ETag', '"b"'], ['"a"'], ['"c"', '"b"'], { kind: 'other', index: 1 }],
-    ['not another’s by a weak tag', ['ETag', 'W/"b"'], ['"a"'], ['"b"'], none],
-    ['not another’s without a tag', [], [], ['"b"'], none],
-    ['nothing without a tag where others were asked about', [], ['"a"'], ['"b"'], none],
-    ['the only one without a tag', [], ['"a"'], [], { kind: 'own', index: 0 }],
-  ] as const)('§4.3.4 %s', (_, fields, own, others, confirmation) => {
+    ['the validated entry by its strong tag', ['ETag', '"a"'], ['"a"'], ['"a"'], { kind: 'own', index: 0 }],
+    ['the validated entry by its weak tag', ['ETag', 'W/"a"'], ['W/"a"'], [], { kind: 'own', index: 0 }],
+    [
+      'the validated entry by a tag that was weakened',
+      ['ETag', 'W/"a"'],
+      ['"a"'],
+      [],
+      { kind: 'own', index: 0 },
+    ],
+    [
+      'the only entry with a weakened tag, by its strong tag',
+      ['ETag', '"a"'],
+      ['W/"a"'],
+      [],
+      { kind: 'own', index: 0 },
+    ],
+    [
+      'none of several entries with weakened tags, by a strong tag',
+      ['ETag', '"a"'],
+      ['W/"a"', 'W/"b"'],
+      [],
+      none,
+    ],
+    ['none by a weakened tag that another variant also has', ['ETag', '"a"'], ['W/"a"'], ['"b"'], none],
+    [
+      'another variant by a strong tag',
+      ['ETag', '"b"'],
+      ['"a"'],
+      ['"c"', '"b"'],
+      { kind: 'other', index: 1 },
+    ],
+    ['no other variant by a weak tag', ['ETag', 'W/"b"'], ['"a"'], ['"b"'], none],
+    ['no other variant without a tag', [], [], ['"b"'], none],
+    ['none without a tag where the request asked about others', [], ['"a"'], ['"b"'], none],
+    ['the only entry without a tag', [], ['"a"'], [], { kind: 'own', index: 0 }],
+  ] as const)('§4.3.4 are %s', (_, fields, own, others, confirmation) => {
     const metas = (etags: readonly string[]) => etags.map((etag) => vary(etag));
     expect(decideConfirmation(fields, metas(own), metas(others))).toEqual(confirmation);
   });
 
-  it('§4.1 requires a strong tag where the 304 names more in Vary', () => {
+  it('§4.1 need a strong tag where the 304 names more fields in Vary', () => {
     const more = ['Vary', 'Foo, Bar'];
     expect(decideConfirmation(['ETag', 'W/"a"', ...more], [vary('W/"a"')], [])).toEqual(none);
     expect(decideConfirmation(['ETag', '"a"', ...more], [vary('"a"')], []).kind).toBe('own');
     expect(decideConfirmation(['ETag', 'W/"a"', 'Vary', 'foo'], [vary('W/"a"')], []).kind).toBe('own');
   });
 
-  it('§3.2 keeps a weak tag weak, whatever the 304 says', () => {
+  it('§3.2 keep a weak tag weak, whatever the 304 says', () => {
     expect(freshened(cc('ETag', 'W/"a"'), 'ETag', '"a"').etag).toBe('W/"a"');
     expect(freshened(cc('ETag', '"a"'), 'ETag', 'W/"a"').etag).toBe('W/"a"');
   });
@@ -244,7 +268,7 @@ describe('§4.1 the content of another variant', () => {
     expect(adopted(...said.toSpliced(at, 2))).toBe(null);
   });
 
-  it('§3 is not stored where the 304 says private', () => {
+  it('§3 is not stored where the 304 has private', () => {
     expect(adopted(...said, 'Cache-Control', 'private')).toEqual({ kind: 'not', reason: 'private' });
   });
 });
@@ -274,7 +298,7 @@ describe('§3.2 updating stored fields', () => {
     'X-Content-Foo',
     'Cache-Control',
     'Expires',
-  ])('§3.2 changes %s: the prefix Content- is no sign', (name) => {
+  ])('§3.2 changes %s, although its name begins with Content-', (name) => {
     const old = name === 'Cache-Control' ? 'max-age=10' : 'old';
     const now = name === 'Cache-Control' ? 'max-age=11' : 'new';
     const meta = freshened(cc('ETag', '"a"', ...(name === 'Cache-Control' ? [] : [name, old])), name, now);

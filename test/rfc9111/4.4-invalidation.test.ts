@@ -48,7 +48,7 @@ describe('§4.4 invalidation', () => {
     ['http://shop.example/%7Eg#top', '/~g'],
     ['/caf\u00c3\u00a9', '/caf%C3%A9'],
     ['/voil\u00c3\u00a0', '/voil%C3%A0'],
-  ])('§4.4 invalidates what Location and Content-Location name: %s', (reference, target) => {
+  ])('§4.4 invalidates the URIs in Location and Content-Location: %s', (reference, target) => {
     expect(invalidatedTargets({ ...post, fields: ['Location', reference] })).toEqual(['/a/b?x=1', target]);
     expect(invalidatedTargets({ ...post, fields: ['content-location', reference] })).toContain(target);
   });
@@ -61,7 +61,7 @@ describe('§4.4 invalidation', () => {
     'javascript:alert(1)',
     'http://',
     'http://[/c',
-  ])('§4.4 does not invalidate what belongs to another origin: %s', (reference) => {
+  ])('§4.4 does not invalidate URIs of another origin: %s', (reference) => {
     expect(invalidatedTargets({ ...post, fields: ['Location', reference] })).toEqual(['/a/b?x=1']);
   });
 
@@ -78,7 +78,7 @@ describe('§4.4 invalidation', () => {
 });
 
 describe('RFC 9875 groups', () => {
-  it('RFC 9875 §2 makes a tag of each group for its site, and one for operators', () => {
+  it("RFC 9875 §2 become tags: one of the response's site, and one for operators", () => {
     const meta = stored([
       'Cache-Control',
       'max-age=9',
@@ -92,23 +92,23 @@ describe('RFC 9875 groups', () => {
     );
   });
 
-  it.each(['a', '1', '"a', '("a" "b")', '"a",'])('RFC 9875 §2 ignores the malformed %s', (value) => {
+  it.each(['a', '1', '"a', '("a" "b")', '"a",'])('RFC 9875 §2 ignore the malformed %s', (value) => {
     expect(stored(['Cache-Control', 'max-age=9', 'Cache-Groups', value]).responseTags).toEqual([]);
   });
 
-  it('RFC 9875 §3 invalidates the groups that the response to an unsafe request names', () => {
+  it('RFC 9875 §3 are invalidated if the response to an unsafe request names them', () => {
     expect(invalidatedGroups({ ...post, fields: ['Cache-Group-Invalidation', '"a", "b"'] })).toEqual([
       tagOfGroup('shop.example', 'a'),
       tagOfGroup('shop.example', 'b'),
     ]);
   });
 
-  it('RFC 9875 §2 accepts 32 groups of 32 characters', () => {
+  it('RFC 9875 §2 can be 32 of 32 characters', () => {
     const groups = Array.from({ length: 32 }, (_, i) => `"${String(i).padStart(32, 'x')}"`).join(', ');
     expect(stored(['Cache-Control', 'max-age=9', 'Cache-Groups', groups]).responseTags).toHaveLength(64);
   });
 
-  it('reads the tags of Surrogate-Key, xkey and Cache-Tag, each with its own separators', () => {
+  it('are read as the tags of Surrogate-Key, xkey and Cache-Tag, each with its own separators', () => {
     const fields = [
       'Surrogate-Key',
       'a  b,c',

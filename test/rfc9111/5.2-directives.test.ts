@@ -39,7 +39,7 @@ describe('§5.2.2 response directives', () => {
     expect(refusal(['Cache-Control', `max-age=60, ${value}`])).toBe('no-cache');
   });
 
-  it('§5.2.2 applies restrictions within an unclosed quote, too', () => {
+  it('§5.2.2 applies restrictions also within an unclosed quote', () => {
     expect(refusal(['Cache-Control', 'max-age=60, a="b, no-store'])).toBe('no-store');
     expect(refusal(['Cache-Control', 'max-age=60; private'])).toBe('private');
   });
@@ -49,7 +49,7 @@ describe('§5.2.2 response directives', () => {
     expect(isReused(['Cache-Control', 'max-age=60, a="\\"no-store, private"'], 1)).toBe(true);
   });
 
-  it('§5.2.2.3 must-understand: stores statuses that it implements in spite of no-store, and no others', () => {
+  it('§5.2.2.3 must-understand stores implemented statuses in spite of no-store, and no others', () => {
     const fields = ['Cache-Control', 'max-age=60, no-store, must-understand'];
     expect(isReused(fields, 1, { status: 200 })).toBe(true);
     expect(refusal(fields, { status: 599 })).toBe('must-understand');
@@ -58,7 +58,7 @@ describe('§5.2.2 response directives', () => {
     );
   });
 
-  it('§5.2.2.6 and §5.2.3 no-transform, immutable and unknown directives do not matter for storing', () => {
+  it('§5.2.2.6 and §5.2.3 no-transform, immutable and unknown directives do not affect storing', () => {
     expect(isReused(['Cache-Control', 'max-age=60, no-transform, immutable, community="x", y=1'], 1)).toBe(
       true,
     );
@@ -70,7 +70,7 @@ describe('§5.2.2 response directives', () => {
     expect(reuse(meta, 61).kind).toBe('revalidate');
   });
 
-  it('§5.4 Pragma in a response means nothing', () => {
+  it('§5.4 Pragma in a response has no meaning', () => {
     expect(isReused(['Cache-Control', 'max-age=60', 'Pragma', 'no-cache'], 1)).toBe(true);
   });
 
@@ -82,11 +82,11 @@ describe('§5.2.2 response directives', () => {
   });
 });
 
-describe('§5.2.1 demands of a request', () => {
+describe('§5.2.1 request directives with client-directives: honor', () => {
   const honouring = policy();
   const ignoring = policy({ clientDirectives: 'ignore' });
 
-  it('§5.2.1.4 no-cache and §5.4 Pragma demand validation, where the route honours them', () => {
+  it('§5.2.1.4 and §5.4: no-cache and Pragma demand validation', () => {
     for (const request of [get('Cache-Control', 'no-cache'), get('Pragma', 'no-cache')]) {
       expect(wantsOrigin(request, honouring)).toBe(true);
       expect(wantsOrigin(request, ignoring)).toBe(false);
@@ -94,7 +94,7 @@ describe('§5.2.1 demands of a request', () => {
     expect(wantsOrigin(get('Cache-Control', 'max-age=0'), honouring)).toBe(false);
   });
 
-  it('§5.2.1.5 no-store forbids storing, where the route honours it', () => {
+  it('§5.2.1.5: no-store forbids storing', () => {
     const request = get('Cache-Control', 'no-store');
     expect([forbidsStoring(request, honouring), forbidsStoring(request, ignoring)]).toEqual([true, false]);
     expect(forbidsStoring(get('Cache-Control', 'no-cache'), honouring)).toBe(false);
@@ -130,7 +130,7 @@ describe('RFC 9213 targeted fields', () => {
     'max-age=foo',
     'max-age=(60)',
     'max-age=:YQ==:',
-  ])('RFC 9213 §2.1 considers a lifetime of the wrong type stale: %s', (value) => {
+  ])('RFC 9213 §2.1 treats a lifetime of the wrong type as stale: %s', (value) => {
     expect(isReused(targeted(value, 'Cache-Control', 'max-age=60', 'ETag', '"a"'))).toBe(false);
   });
 
@@ -138,7 +138,7 @@ describe('RFC 9213 targeted fields', () => {
     expect(stored(targeted('max-age=60;x=1, no-cache="X-A"', 'X-A', '1')).fields).not.toContain('X-A');
   });
 
-  it('RFC 9213 §2.1 a directive that is false is absent', () => {
+  it('RFC 9213 §2.1 treats a directive that is false as absent', () => {
     expect(isReused(targeted('max-age=60, no-store=?0'), 1)).toBe(true);
   });
 

@@ -6,7 +6,7 @@ import { dateIn, NOW_MS, PLAIN_POLICY, policy } from './given.ts';
 const FRESH = ['Cache-Control', 'max-age=60'];
 const HERE = ['Content-Location', '/items?of=1'];
 
-/** Why the response to a POST of /items?of=1 is not stored for GET, or `stored`. */
+/** The reason why the response to a POST of /items?of=1 is not stored for GET, or `stored`. */
 function refusal(
   fields: readonly string[],
   changes: Partial<ReceivedResponse> = {},
@@ -58,7 +58,7 @@ describe('RFC 9110 §9.3.3 the response to a POST', () => {
     ['Expires', dateIn(60)],
     ['Cache-Control', 's-maxage=60'],
     ['CDN-Cache-Control', 'max-age=60'],
-  ])('§9.3.3 is with a lifetime of its own: %s: %s', (name, value) => {
+  ])('§9.3.3 is stored by an explicit lifetime of its own: %s: %s', (name, value) => {
     expect(refusal([name, value, ...HERE])).toBe('stored');
   });
 

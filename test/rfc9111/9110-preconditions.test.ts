@@ -12,7 +12,7 @@ const judge = (fields: Fields, meta = META, method = 'GET') =>
 
 describe('RFC 9110 §13 preconditions', () => {
   it.each(['"a"', 'W/"a"', '*', ' * ', '"x", "a"', '"x" , W/"a",', '"x,y","a"'])(
-    'RFC 9110 §13.1.2 If-None-Match: %s matches the entry: 304',
+    'RFC 9110 §13.1.2 If-None-Match: %s matches the entry, which gives a 304',
     (value) => {
       expect(judge(['If-None-Match', value])).toBe('not-modified');
       expect(judge(['if-none-match', value], META, 'HEAD')).toBe('not-modified');
@@ -26,7 +26,7 @@ describe('RFC 9110 §13 preconditions', () => {
     },
   );
 
-  it('RFC 9110 §13.1.2 compares weakly', () => {
+  it('RFC 9110 §13.1.2 If-None-Match compares weakly', () => {
     expect(judge(['If-None-Match', '"a"'], WEAK)).toBe('not-modified');
     expect(judge(['If-None-Match', '"x"', 'If-None-Match', '"a"'])).toBe('not-modified');
     expect(judge(['If-None-Match', '"a"'], BARE)).toBe('proceed');
@@ -51,7 +51,7 @@ describe('RFC 9110 §13 preconditions', () => {
     },
   );
 
-  it('RFC 9110 §13.1.3 ignores If-Modified-Since given twice, or for other methods', () => {
+  it('RFC 9110 §13.1.3 ignores If-Modified-Since twice, or for other methods', () => {
     expect(judge(['If-Modified-Since', dateIn(0), 'If-Modified-Since', dateIn(0)])).toBe('proceed');
     expect(judge(['If-Modified-Since', dateIn(0)], META, 'POST')).toBe('proceed');
   });
@@ -71,7 +71,7 @@ describe('RFC 9110 §13 preconditions', () => {
     expect(judge(['If-None-Match', '"a"', 'If-Match', '"a"'])).toBe('not-modified');
   });
 
-  it('RFC 9110 §13.1.4 If-Unmodified-Since counts only without If-Match', () => {
+  it('RFC 9110 §13.1.4 evaluates If-Unmodified-Since only without If-Match', () => {
     expect(judge(['If-Unmodified-Since', dateIn(-100)])).toBe('proceed');
     expect(judge(['If-Unmodified-Since', dateIn(-101)])).toBe('failed');
     expect(judge(['If-Unmodified-Since', dateIn(0)], BARE)).toBe('failed');
@@ -79,7 +79,7 @@ describe('RFC 9110 §13 preconditions', () => {
     expect(judge(['If-Unmodified-Since', dateIn(-101), 'If-Match', '"a"'])).toBe('proceed');
   });
 
-  it('RFC 9110 §13.2.1 applies only where the response would be successful', () => {
+  it('RFC 9110 §13.2.1 apply only where the response would be successful', () => {
     const missing = stored(['Cache-Control', 'max-age=60', 'ETag', '"a"'], { status: 404 });
     expect(judge(['If-None-Match', '"a"'], missing)).toBe('proceed');
   });

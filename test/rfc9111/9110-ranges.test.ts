@@ -47,7 +47,7 @@ describe('RFC 9110 §14 ranges', () => {
     },
   );
 
-  it('RFC 9110 §14.1.2 no range of empty content is satisfiable', () => {
+  it('RFC 9110 §14.1.2 are unsatisfiable in empty content', () => {
     expect(range('bytes=0-', 0).kind).toBe('unsatisfiable');
     expect(range('bytes=-5', 0).kind).toBe('unsatisfiable');
   });
@@ -69,14 +69,14 @@ describe('RFC 9110 §14 ranges', () => {
     expect(range(value)).toEqual({ kind: 'whole' });
   });
 
-  it('RFC 9110 §14.2 applies only to GET and a 200, and to a single field', () => {
+  it('RFC 9110 §14.2 apply only to GET and a 200, and to a single field', () => {
     expect(decideRange({ method: 'HEAD', fields: ['Range', 'bytes=0-1'] }, META, 9).kind).toBe('whole');
     expect(range('bytes=0-1', 9, [], { ...META, status: 404 }).kind).toBe('whole');
     expect(range('bytes=0-1', 9, ['Range', 'bytes=2-3']).kind).toBe('whole');
     expect(decideRange(get(), META, 9).kind).toBe('whole');
   });
 
-  it('RFC 9110 §14.6 several are sent in the requested order', () => {
+  it('RFC 9110 §14.6 are sent in the requested order', () => {
     expect(range('bytes=500-599, 0-9, -1')).toEqual({
       kind: 'multiple',
       ranges: [
@@ -87,14 +87,14 @@ describe('RFC 9110 §14 ranges', () => {
     });
   });
 
-  it('RFC 9110 §14.2 too many, or more than two overlapping ones, get the whole', () => {
+  it('RFC 9110 §14.2 that are too many, or of which more than two overlap, get the whole', () => {
     expect(range(apart(MAX_RANGES), 10_000).kind).toBe('multiple');
     expect(range(apart(MAX_RANGES + 1), 10_000).kind).toBe('whole');
     expect(range('bytes=0-9,5-14').kind).toBe('multiple');
     expect(range('bytes=0-,0-,0-').kind).toBe('whole');
   });
 
-  it('RFC 9110 §15.3.7.2 several that are not smaller than the whole get the whole', () => {
+  it('RFC 9110 §15.3.7.2 that are not smaller than the whole get the whole', () => {
     const pixels = 'bytes=0-0,2-2,4-4';
     expect(range(pixels, 100).kind).toBe('whole');
     expect(range('bytes=0-0,-1', 100).kind).toBe('whole');
@@ -107,7 +107,7 @@ describe('RFC 9110 §14 ranges', () => {
     expect(contentLength).toBeGreaterThan(100);
     expect(range(pixels, contentLength).kind).toBe('whole');
     expect(range(pixels, contentLength + 1).kind).toBe('multiple');
-    // The type is repeated in each part.
+    // Each part repeats the type.
     const typed = stored(['Cache-Control', 'max-age=60', 'Content-Type', 'text/plain']);
     expect(range(pixels, contentLength + 1, [], typed).kind).toBe('whole');
   });
@@ -138,13 +138,13 @@ describe('RFC 9110 §14 ranges', () => {
     [dateIn(0), false],
     ['broken', false],
     ['"a", "b"', false],
-  ])('RFC 9110 §13.1.5 If-Range: %s', (value, holds) => {
+  ])('RFC 9110 §13.1.5 If-Range with the value %s is evaluated', (value, holds) => {
     expect(range('bytes=0-1', 9, ['If-Range', value]).kind).toBe(holds ? 'single' : 'whole');
     // Without a match the whole is sent, even for an unsatisfiable range.
     expect(range('bytes=90-', 9, ['If-Range', value]).kind).toBe(holds ? 'unsatisfiable' : 'whole');
   });
 
-  it('RFC 9110 §13.1.5 a weak tag or date never matches If-Range', () => {
+  it('RFC 9110 §13.1.5 If-Range with a weak tag or date never matches', () => {
     const weak = stored(['Cache-Control', 'max-age=60', 'ETag', 'W/"a"']);
     expect(range('bytes=0-1', 9, ['If-Range', 'W/"a"'], weak).kind).toBe('whole');
     const recent = stored(['Cache-Control', 'max-age=60', 'Last-Modified', dateIn(0)]);
@@ -159,7 +159,7 @@ const part = (contentRange: string, etag = '"a"') =>
   });
 
 describe('§3.3 and §3.4 stored parts', () => {
-  it('§3.3 a part answers a range within it', () => {
+  it('§3.3 answer a range within them', () => {
     expect(decidePart(get('Range', 'bytes=6-7'), part('bytes 5-9/10'))).toEqual({
       kind: 'slice',
       offset: 1,
@@ -173,7 +173,7 @@ describe('§3.3 and §3.4 stored parts', () => {
     expect(decidePart(get('Range', 'bytes=5-'), part('bytes 5-9/10'))).toMatchObject({ kind: 'slice' });
   });
 
-  it('§3.3 a part answers nothing else', () => {
+  it('§3.3 answer nothing else', () => {
     const stored = part('bytes 5-9/20');
     for (const value of ['bytes=4-9', 'bytes=5-10', 'bytes=-5', 'bytes=5-', 'bytes=5-6,7-8', 'bytes=x']) {
       expect(decidePart(get('Range', value), stored).kind, value).toBe('insufficient');
@@ -184,7 +184,7 @@ describe('§3.3 and §3.4 stored parts', () => {
     expect(decidePart(get('Range', 'bytes=-5'), part('bytes 5-9/*')).kind).toBe('insufficient');
   });
 
-  it('§3.4 requests what a part lacks', () => {
+  it('§3.4 make a request fetch what they lack', () => {
     expect(completionFields(part('bytes 0-4/10'))).toEqual(['Range', 'bytes=5-', 'If-Range', '"a"']);
     expect(completionFields(part('bytes 5-9/10'))).toEqual(['Range', 'bytes=0-4', 'If-Range', '"a"']);
     expect(completionFields(part('bytes 4-5/10'))).toBe(null);
@@ -192,7 +192,7 @@ describe('§3.3 and §3.4 stored parts', () => {
     expect(completionFields(part('bytes 0-4/10', 'W/"a"'))).toBe(null);
   });
 
-  it('§3.4 combines parts that touch and share a strong validator', () => {
+  it('§3.4 are combined if they touch and share a strong validator', () => {
     expect(combinedPart(part('bytes 0-4/10'), part('bytes 5-9/10'))).toEqual({
       first: 0,
       last: 9,
@@ -236,13 +236,13 @@ describe('§3.4 the metadata of combined parts', () => {
   });
 });
 
-describe('§3.3 which response replaces which', () => {
+describe('§3.3 entries that a response replaces', () => {
   const whole = stored(['Cache-Control', 'max-age=60']);
   const french = stored(['Cache-Control', 'max-age=60', 'Vary', 'Accept-Language'], {
     request: get('Accept-Language', 'fr'),
   });
 
-  it('§3.3 a whole replaces a whole and every part, a part replaces parts that it overlaps', () => {
+  it('§3.3 are a whole and every part for a whole, and overlapping parts for a part', () => {
     expect(replaces(whole, whole)).toBe(true);
     expect(replaces(whole, part('bytes 0-4/10'))).toBe(true);
     expect(replaces(part('bytes 0-4/10'), whole)).toBe(false);
@@ -250,7 +250,7 @@ describe('§3.3 which response replaces which', () => {
     expect(replaces(part('bytes 5-6/10'), part('bytes 0-4/10'))).toBe(false);
   });
 
-  it('§4.1 none replaces another variant', () => {
+  it('§4.1 are never of another variant', () => {
     expect(replaces(whole, french)).toBe(false);
     expect(replaces(french, french)).toBe(true);
   });

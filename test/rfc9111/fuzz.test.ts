@@ -111,7 +111,7 @@ const fields: fc.Arbitrary<Fields> = fc
 const status = fc.constantFrom(200, 204, 206, 299, 301, 302, 304, 404, 410, 500, 503, 599);
 const RUNS = { numRuns: 2000 };
 
-describe('parsers under fuzz', () => {
+describe('parsers with random input', () => {
   it('never throw on any text', () => {
     fc.assert(
       fc.property(value, (text) => {
@@ -193,7 +193,7 @@ describe('parsers under fuzz', () => {
     );
   });
 
-  it('find a range within the content, or none', () => {
+  it('find a range within the content, or no range', () => {
     fc.assert(
       fc.property(value, fc.integer({ min: 0, max: 2000 }), (text, sizeBytes) => {
         const decision = decideRange(
@@ -210,7 +210,7 @@ describe('parsers under fuzz', () => {
   });
 });
 
-describe('no spelling of other directives allows storing that a plain reading forbids', () => {
+describe('a restriction in a response', () => {
   const noise = fc
     .array(
       fc.constantFrom(
@@ -231,17 +231,20 @@ describe('no spelling of other directives allows storing that a plain reading fo
     .map((directives) => directives.join(','));
   const around = (directive: string) => fc.tuple(noise, noise).map(([a, b]) => `${a},${directive},${b}`);
 
-  it.each(['no-store', 'private', 'NO-STORE', ' Private\t'])('%s', (directive) => {
-    fc.assert(
-      fc.property(
-        around(directive),
-        status,
-        (text, code) => storing(['Cache-Control', text], { status: code }).kind === 'not',
-      ),
-    );
-  });
+  it.each(['no-store', 'private', 'NO-STORE', ' Private\t'])(
+    'forbids storing with any other directives: %s',
+    (directive) => {
+      fc.assert(
+        fc.property(
+          around(directive),
+          status,
+          (text, code) => storing(['Cache-Control', text], { status: code }).kind === 'not',
+        ),
+      );
+    },
+  );
 
-  it('no-cache', () => {
+  it('demands validation with any other directives: no-cache', () => {
     fc.assert(
       fc.property(around('no-cache'), (text) => {
         const decision = storing(['Cache-Control', text, 'ETag', '"a"']);
@@ -250,7 +253,7 @@ describe('no spelling of other directives allows storing that a plain reading fo
     );
   });
 
-  it('must-revalidate', () => {
+  it('forbids stale answers with any other directives: must-revalidate', () => {
     fc.assert(
       fc.property(around('must-revalidate, stale-if-error=60, stale-while-revalidate=60'), (text) => {
         const decision = storing(['Cache-Control', text, 'ETag', '"a"']);
@@ -261,7 +264,7 @@ describe('no spelling of other directives allows storing that a plain reading fo
     );
   });
 
-  it('Set-Cookie, Vary: * and an Authorization without permission, with any other fields', () => {
+  it('forbids storing with any other fields: Set-Cookie, Vary: *, an Authorization without permission', () => {
     const harmless = fields.map((all) => {
       const kept: string[] = [];
       for (let i = 0; i < all.length; i += 2) {
@@ -279,7 +282,7 @@ describe('no spelling of other directives allows storing that a plain reading fo
     );
   });
 
-  it('a lifetime is never longer than the shortest stated one', () => {
+  it('limits the lifetime to the shortest stated one', () => {
     const seconds = fc.integer({ min: 0, max: 100 });
     fc.assert(
       fc.property(fc.array(seconds, { minLength: 1, maxLength: 4 }), noise, (given, text) => {

@@ -1,4 +1,4 @@
-/** Short constructors of a response, a request and a policy for tests of the rules. */
+/** Constructors of a response, a request and a policy for tests of the rules. */
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
 import { formatHttpDate } from '../../policies/http/dates.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -75,7 +75,7 @@ export function stored(fields: Fields, changes: Partial<ReceivedResponse> = {}):
   return decision.meta;
 }
 
-/** Why it is not stored, or `stored`. */
+/** The reason why the response is not stored, or `stored`. */
 export function refusal(fields: Fields, changes: Partial<ReceivedResponse> = {}): string {
   const decision = storing(fields, changes);
   return decision.kind === 'store' ? 'stored' : decision.reason;
@@ -97,7 +97,7 @@ export function reuse(
   });
 }
 
-/** Whether a response with these fields is served after so many seconds without asking the origin. */
+/** Whether a response with these fields is served after `afterSeconds` without a request to the origin. */
 export function isReused(fields: Fields, afterSeconds = 0, changes: Partial<ReceivedResponse> = {}): boolean {
   const decision = storing(fields, changes);
   return decision.kind === 'store' && reuse(decision.meta, afterSeconds).kind === 'serve';
