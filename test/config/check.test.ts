@@ -15,7 +15,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** Checks a file of this text; null: there is none. */
+/** Checks a file with this text; null: there is no file. */
 async function check(text: string | null, json = false) {
   const file = join(directory, text === null ? 'none.yaml' : 'weir.yaml');
   if (text !== null) await writeFile(file, text);
@@ -28,12 +28,12 @@ async function check(text: string | null, json = false) {
 }
 
 describe('weir check', () => {
-  it('says that a file is fine, and how many routes it has', async () => {
+  it('reports that a file is valid, and how many routes it has', async () => {
     const text = 'origins: { shop: { url: "demo:" } }\nroutes: [{ match: /a }, { match: /* }]';
     expect(await check(text)).toEqual({ code: 0, out: 'FILE: valid, 2 routes\n', err: '' });
   });
 
-  it('prints warnings beside', async () => {
+  it('prints warnings in addition', async () => {
     const text = 'origins: { shop: { url: "demo:" } }\nroutes: [{ match: /a }]';
     expect(await check(text)).toEqual({
       code: 0,
@@ -52,7 +52,7 @@ describe('weir check', () => {
     });
   });
 
-  it('says that a file cannot be read', async () => {
+  it("reports that a file can't be read", async () => {
     expect(await check(null)).toEqual({
       code: 1,
       out: '',
@@ -60,7 +60,7 @@ describe('weir check', () => {
     });
   });
 
-  it('prints all of it as JSON', async () => {
+  it('prints its result as JSON', async () => {
     const { code, out, err } = await check('origins: {}', true);
     expect({ code, err }).toEqual({ code: 1, err: '' });
     expect(JSON.parse(out)).toEqual({

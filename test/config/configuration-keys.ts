@@ -1,4 +1,4 @@
-/** The tables of keys in `docs/configuration.md`, made from the JSON Schema. `npm run docs` writes them. */
+/** Makes the tables of keys in `docs/configuration.md` from the JSON Schema. `npm run docs` writes them. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
@@ -34,7 +34,7 @@ const BEGIN = '<!-- The tables below are written by `npm run docs`. -->\n';
 
 const whole = jsonSchema(FEED_TYPES) as Schema;
 
-/** The document as it is, and as the schema wants it. */
+/** The document as it is, and as the schema requires it. */
 export async function configurationDocument(): Promise<{ found: string; wanted: string }> {
   const found = readFileSync(DOCUMENT, 'utf8');
   const [head] = found.split(BEGIN);
@@ -109,7 +109,10 @@ function section(title: string, description: string | undefined, rows: readonly 
   return `### ${title}\n\n${description ?? ''}\n\n| key | value | default | |\n|---|---|---|---|\n${lines.join('\n')}\n`;
 }
 
-/** An object with defaults has no row of its own, only rows of its members: leaving it out changes nothing. */
+/**
+ * The rows of an object's members. An object with defaults has no row of its own, because leaving it out
+ * changes nothing.
+ */
 function rowsOf(schema: Schema, path: string): Row[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, inner]): Row[] => {
     const key = `${path}${name}`;
@@ -135,7 +138,7 @@ function membersOf(schema: Schema, key: string): Row[] {
   ];
 }
 
-/** The schema's bound on numbers for which it names no other. */
+/** The schema's bound on numbers without another bound. */
 const UNBOUNDED = 1_000_000_000;
 
 const UNITS: Readonly<Record<string, string>> = {

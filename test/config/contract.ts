@@ -1,4 +1,4 @@
-/** Every key of the contract with the value that it has when it is left out. */
+/** Every key of the contract with its default value. */
 export const CONTRACT = `
 listen:
   host: 127.0.0.1

@@ -7,7 +7,7 @@ const ORIGIN = 'origins: { shop: { url: "http://shop:3000" } }\n';
 const feed = (rest: string) => `${ORIGIN}feeds: { f: { type: sse, url: u${rest} } }`;
 
 describe('errors', () => {
-  it('come all at once, in the order of the text, wrong keys, wrong values and dangling names alike', () => {
+  it('are reported all at once, in the order of the text: wrong keys, wrong values and unknown names', () => {
     const errors = errorsOf(`lisen: {}
 listen:
   port: 80800
@@ -49,7 +49,7 @@ routes:
     ]);
   });
 
-  it('say where they are as file, line, column, path, expected and got', () => {
+  it('have file, line, column, path, expected and got', () => {
     expect(load('origins: {}', { file: 'conf/weir.yaml' })).toEqual({
       kind: 'invalid',
       errors: [
@@ -88,11 +88,11 @@ routes:
     ['? { a: 1 }\n: 2', '1:3 "{\\"a\\":1}": expected each key once, as a plain name'],
     ['__proto__: 1', '1:1 __proto__: expected each key once, as a plain name, got __proto__ again'],
     ['origins: { "a b": { url: "demo:" } }', '1:12 origins."a b": expected a name of letters, digits, dots'],
-  ])('tell what is wrong with %j', (text, expected) => {
+  ])('explain what is wrong with %j', (text, expected) => {
     expect(errorsOf(text)).toEqual(expect.arrayContaining([expect.stringContaining(expected)]));
   });
 
-  it('do not show what may be secret', () => {
+  it('do not show values that may be secret', () => {
     const errors = errorsOf(`${ORIGIN}admin: { token: 12345 }`);
     expect(errors).toEqual(['2:17 admin.token: expected a text, got something else']);
     const sse = { readLag: '0s', schema: z.strictObject({ secrets: z.array(z.string().min(9)) }) };
@@ -136,25 +136,28 @@ describe('an origin', () => {
 
 describe('ports and addresses', () => {
   it.each(['127.0.0.1', '127.9.9.9', '::1', 'localhost', '::ffff:127.0.0.1'])(
-    'let the admin side do without a token on %s',
+    'make a token optional for the admin side on %s',
     (host) => {
       expect(errorsOf(`${ORIGIN}admin: { host: "${host}" }`)).toEqual([]);
     },
   );
 
-  it.each(['0.0.0.0', '::', '10.0.0.1', 'admin.example'])('ask for a token on %s', (host) => {
-    expect(errorsOf(`${ORIGIN}admin: { host: "${host}" }`)).toHaveLength(1);
-    expect(errorsOf(`${ORIGIN}admin: { host: "${host}", token: t }`)).toEqual([]);
-  });
+  it.each(['0.0.0.0', '::', '10.0.0.1', 'admin.example'])(
+    'require a token for the admin side on %s',
+    (host) => {
+      expect(errorsOf(`${ORIGIN}admin: { host: "${host}" }`)).toHaveLength(1);
+      expect(errorsOf(`${ORIGIN}admin: { host: "${host}", token: t }`)).toEqual([]);
+    },
+  );
 
-  it('keep the two sides apart', () => {
+  it('are different for the two sides', () => {
     expect(errorsOf(`${ORIGIN}admin: { port: 8080 }`)).toEqual([
       '2:16 admin.port: expected another port than that of listen, got 8080',
     ]);
     expect(errorsOf(`${ORIGIN}admin: { port: 0 }\nlisten: { port: 0 }`)).toEqual([]);
   });
 
-  it('take CIDR blocks and addresses as trusted proxies, and nothing else', () => {
+  it('can be CIDR blocks and addresses as trusted proxies', () => {
     const blocks = '[10.0.0.0/8, "fd00::/8", 192.0.2.7, "::1"]';
     expect(configOf(`${ORIGIN}listen: { trusted-proxies: ${blocks} }`).listen.trustedProxies).toHaveLength(4);
     expect(errorsOf(`${ORIGIN}listen: { trusted-proxies: [10.0.0.0/33, proxy] }`)).toHaveLength(2);
@@ -171,7 +174,7 @@ describe('feeds', () => {
     ]);
   });
 
-  it('have a type that is registered, and its default read lag', () => {
+  it('have a registered type, and its default read lag', () => {
     expect(errorsOf(`${ORIGIN}feeds: { f: { type: log, path: p } }`)).toEqual([
       '2:21 feeds.f.type: expected one of sse, postgres, got "log"',
     ]);
@@ -180,14 +183,14 @@ describe('feeds', () => {
     expect(config.feeds['f']).toMatchObject({ type: 'log', readLagMs: 3_000, options: { path: 'p' } });
   });
 
-  it('invalidate something', () => {
+  it('must invalidate something', () => {
     expect(errorsOf(feed(', map: [{ invalidate: {} }]'))).toEqual([
       '2:54 feeds.f.map[0].invalidate: expected at least one tag, URL or prefix, got an empty map',
     ]);
     expect(errorsOf(feed(', map: [{ invalidate: { urls: [products], tags: ["{a"] } }]'))).toHaveLength(2);
   });
 
-  it('may ask for equal, one of several, existing and changed', () => {
+  it('may have conditions for equal, one of several, existing and changed values', () => {
     const when = '{ table: p, after.n: [1, null], before: { exists: false }, price: { changed: true } }';
     const config = configOf(feed(`, map: [{ when: ${when}, invalidate: { tags: ["{after.id}"] } }]`));
     expect(config.feeds['f']?.map[0]?.when).toEqual({

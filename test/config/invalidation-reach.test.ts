@@ -17,12 +17,12 @@ const UNTIL = 'cache: { freshness: until-changed, feed: f, tags: ["product:{id}"
 describe('a route and the maps of feeds', () => {
   it.each([
     ['a tag', 'invalidate: { tags: ["product:{sku}"] }'],
-    ['a tag that is all name', 'invalidate: { tags: ["{tag}"] }'],
+    ['a tag that is one name', 'invalidate: { tags: ["{tag}"] }'],
     ['a URL', 'invalidate: { urls: ["/products/{id}"] }'],
     ['an absolute URL with a query', 'invalidate: { urls: ["https://a.example/products/{id}?full"] }'],
     ['a prefix', 'invalidate: { prefixes: [/products] }'],
-    ['the prefix of everything', 'invalidate: { prefixes: [/] }'],
-  ])('meet by %s', (_, entry) => {
+    ['the prefix / of everything', 'invalidate: { prefixes: [/] }'],
+  ])('match by %s', (_, entry) => {
     expect(warningsOf(`{ match: "/products/{id}", ${UNTIL} }`, `{ ${entry} }`)).toEqual([]);
   });
 
@@ -30,18 +30,18 @@ describe('a route and the maps of feeds', () => {
     ['another tag', 'invalidate: { tags: ["products:{id}"] }'],
     ['another URL', 'invalidate: { urls: ["/product/{id}"] }'],
     ['another prefix', 'invalidate: { prefixes: [/search] }'],
-  ])('do not meet by %s, which is said of both', (_, entry) => {
+  ])('do not match by %s, and both are warned about', (_, entry) => {
     expect(warningsOf(`{ name: product, match: "/products/{id}", ${UNTIL} }`, `{ ${entry} }`)).toEqual([
       expect.stringMatching(/^feeds\.f\.map\[0\]\.invalidate: expected a tag or URL of a route/),
       expect.stringMatching(/^routes\[0\]\.cache\.freshness: expected a map that reaches this route/),
     ]);
   });
 
-  it('are not crossed where no feed has a map and the route only bears tags for purges', () => {
+  it('are not compared where no feed has a map and the route only has tags for purges', () => {
     expect(warningsOf('{ match: "/a", cache: { tags: [a] } }')).toEqual([]);
   });
 
-  it('say that a route with tags is reached by nothing, unless a write names it', () => {
+  it('are warned about where nothing reaches a route with tags, unless a write names it', () => {
     const map = '{ invalidate: { tags: [b] } }';
     const b = '{ match: "/b", cache: { tags: [b] } }';
     expect(warningsOf(`{ match: "/a", cache: { tags: [a] } }, ${b}`, map)).toEqual([

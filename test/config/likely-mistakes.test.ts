@@ -28,30 +28,30 @@ describe('a segment like :id', () => {
       `routes: [{ match: "/users/{x}", write: { invalidate: { urls: ["/users/:id"] } } }, ${REST}]`,
       'routes[0].write.invalidate.urls[0]',
     ],
-  ])('is warned of in %s', (_, text, path) => {
+  ])('causes a warning in %s', (_, text, path) => {
     expect(warningsOf(text)).toContain(`${path}: ${message}`);
   });
 
-  it('is warned of in the map of a feed', () => {
+  it('causes a warning in the map of a feed', () => {
     const feed = `feeds: { f: { type: sse, url: "http://127.0.0.1:1/c", map: [{ invalidate: { prefixes: ["/a/:id"] } }] } }`;
     expect(warningsOf(`${feed}\nroutes: [${REST}]`)).toContain(
       `feeds.f.map[0].invalidate.prefixes[0]: ${message}`,
     );
   });
 
-  it('is warned of once a segment', () => {
+  it('causes one warning for each segment', () => {
     expect(warningsOf(`routes: [{ match: "/:shop/_:x/:id" }, ${REST}]`)).toEqual([
       expect.stringContaining('got :shop,'),
       expect.stringContaining('got :id,'),
     ]);
   });
 
-  it.each(['/a:b', '/at/12:30', '/x/:', '/x/:30', '/{id}'])('is not seen in %s', (path) => {
+  it.each(['/a:b', '/at/12:30', '/x/:', '/x/:30', '/{id}'])('is not found in %s', (path) => {
     expect(warningsOf(`routes: [{ match: "${path}" }, ${REST}]`)).toEqual([]);
   });
 });
 
-describe('a wildcard in what is invalidated', () => {
+describe('a wildcard in an invalidation', () => {
   const ofWrite = (invalidate: string): string[] =>
     warningsOf(`routes: [{ match: "/users/{x}", write: { invalidate: ${invalidate} } }, ${REST}]`);
 
@@ -61,13 +61,13 @@ describe('a wildcard in what is invalidated', () => {
     ['urls', '/{x}/*'],
     ['prefixes', '/a/*/b'],
     ['prefixes', '/a/b*'],
-  ])('is warned of in %s: %s', (kind, text) => {
+  ])('causes a warning in %s: %s', (kind, text) => {
     expect(ofWrite(`{ ${kind}: ["${text}"] }`)).toEqual([
       expect.stringMatching(/^routes\[0\]\.write\.invalidate\.(?:urls|prefixes)\[0\]: expected .* got /),
     ]);
   });
 
-  it('is warned of in the map of a feed', () => {
+  it('causes a warning in the map of a feed', () => {
     const feed = `feeds: { f: { type: sse, url: "http://127.0.0.1:1/c", map: [{ invalidate: { urls: ["/a/*"] } }] } }`;
     expect(warningsOf(`${feed}\nroutes: [${REST}]`)).toContainEqual(
       expect.stringContaining('feeds.f.map[0].invalidate.urls[0]: expected one URL without wildcards'),
@@ -75,14 +75,14 @@ describe('a wildcard in what is invalidated', () => {
   });
 
   it.each(['{ urls: ["/a/2*3"] }', '{ urls: ["/a?x=*"] }', '{ prefixes: ["/a/*", "/{x}"] }'])(
-    'is not seen in %s',
+    'is not found in %s',
     (invalidate) => {
       expect(ofWrite(invalidate)).toEqual([]);
     },
   );
 });
 
-describe('the secret of a webhook', () => {
+describe("a webhook's secret", () => {
   const of = (secret: string): string[] =>
     warningsOf(`feeds: { hook: { type: webhook, path: /hook, secret: ${secret} } }\nroutes: [${REST}]`);
 
@@ -95,33 +95,33 @@ describe('the secret of a webhook', () => {
       15,
     ],
     ['one of several', '[sixteen-bytes-xy, short]', 'feeds.hook.secret[1]', 5],
-  ])('is warned of where it is short: %s', (_, secret, path, bytes) => {
+  ])('causes a warning where it is short: %s', (_, secret, path, bytes) => {
     expect(of(secret)).toEqual([
       `${path}: expected a secret of at least 16 bytes, that nobody guesses, got one of ${bytes}`,
     ]);
   });
 
   it.each(['sixteen-bytes-xy', 'üüüüüüüü', `whsec_${Buffer.from('sixteen-bytes-xy').toString('base64')}`])(
-    'is long enough with sixteen: %s',
+    'is long enough with sixteen bytes: %s',
     (secret) => {
       expect(of(secret)).toEqual([]);
     },
   );
 });
 
-describe('a size of the cache', () => {
+describe('a size of a cache tier', () => {
   it.each([
     ['{ memory: 10B }', 'cache.memory', 10],
     ['{ memory: 1023KiB }', 'cache.memory', 1_047_552],
     ['{ disk: { size: 64KiB } }', 'cache.disk.size', 65_536],
-  ])('is warned of below 1 MiB: %s', (cache, path, bytes) => {
+  ])('causes a warning below 1 MiB: %s', (cache, path, bytes) => {
     expect(warningsOf(`cache: ${cache}`)).toEqual([
       `${path}: expected 1MiB or more, or 0 to switch the tier off, got ${bytes} bytes`,
     ]);
   });
 
   it.each(['{ memory: 0, disk: { size: 0 } }', '{ memory: 1MiB, disk: { size: 1MiB } }'])(
-    'is taken otherwise: %s',
+    'is accepted otherwise: %s',
     (cache) => {
       expect(warningsOf(`cache: ${cache}`)).toEqual([]);
     },
@@ -131,7 +131,7 @@ describe('a size of the cache', () => {
 describe('the packages of a feed', () => {
   const FEED = 'feeds: { f: { type: nats, stream: s, servers: ["nats://127.0.0.1:1"] } }\n';
 
-  it('are warned of where they are not installed', () => {
+  it('cause a warning where they are not installed', () => {
     const asked: string[] = [];
     const missing = (type: string): string[] => {
       asked.push(type);
@@ -144,7 +144,7 @@ describe('the packages of a feed', () => {
     expect(asked).toEqual(['nats']);
   });
 
-  it('are found where they are installed, be they ES modules alone', () => {
+  it('are found where they are installed, also if they are ES modules only', () => {
     for (const type of Object.keys(FEED_TYPES)) expect(missingPackages(type)).toEqual([]);
     expect(isInstalled('hono')).toBe(true);
     expect(isInstalled('no-such-package-of-weir')).toBe(false);

@@ -4,7 +4,7 @@ import { formatDiagnostic } from '../../policies/config/diagnostic.ts';
 import type { ConfigSource, LoadedConfig } from '../../policies/config/load.ts';
 import { loadConfig } from '../../policies/config/load.ts';
 
-/** Two types of feed, as adapters would describe them. */
+/** Two types of feeds, as adapters would describe them. */
 export const feedTypes = {
   sse: { readLag: '0s', schema: z.strictObject({ url: z.string(), replay: z.boolean().prefault(true) }) },
   postgres: { readLag: '1s', schema: z.strictObject({ slot: z.string() }) },
@@ -15,14 +15,14 @@ export function load(text: string, given: Partial<ConfigSource> = {}): LoadedCon
   return loadConfig({ ...source, ...given, text });
 }
 
-/** The configuration of a text that is fine. */
+/** The configuration of a valid text. */
 export function configOf(text: string, given: Partial<ConfigSource> = {}): Config {
   const loaded = load(text, given);
   if (loaded.kind === 'invalid') throw new Error(loaded.errors.map(formatDiagnostic).join('\n'));
   return loaded.config;
 }
 
-/** Each error as it is printed, without the file. */
+/** Each error as it is printed, without the file name. */
 export function errorsOf(text: string, given: Partial<ConfigSource> = {}): string[] {
   const loaded = load(text, given);
   return loaded.kind === 'ok'

@@ -31,12 +31,12 @@ function keyNames(schema: unknown): string[] {
 }
 
 describe('the documented configurations', () => {
-  it.each(shown)('in %s, number %i, are fine', (_file, _i, text) => {
+  it.each(shown)('in %s, number %i, are valid', (_file, _i, text) => {
     const loaded = load(text);
     expect(loaded.kind === 'ok' ? [] : loaded.errors.map(formatDiagnostic)).toEqual([]);
   });
 
-  it('show the defaults: without its values the configuration is the same', () => {
+  it('show the defaults: the configuration is the same without their values', () => {
     const [reference] = blocksOf('docs/configuration.md');
     const whole = load(reference!);
     const bare = load(
@@ -59,7 +59,7 @@ describe('the documented configurations', () => {
 });
 
 describe('the tables of keys', () => {
-  it('are those of the schema (written by `npm run docs`)', async () => {
+  it('match the schema (written by `npm run docs`)', async () => {
     const { found, wanted } = await configurationDocument();
     expect(found).toBe(wanted);
   });

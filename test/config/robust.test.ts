@@ -21,7 +21,7 @@ function nodesOf(value: unknown): Node[] {
   return [value as Node, ...Object.values(value).flatMap(nodesOf)];
 }
 
-/** A sound configuration with some values put in the wrong place, or keys that are none. */
+/** A valid configuration with some values in wrong places, or with unknown keys. */
 const spoilt = fc
   .array(fc.record({ node: fc.nat(), key: fc.nat(), name: fc.option(fc.string()), value: fc.jsonValue() }), {
     minLength: 1,
@@ -39,7 +39,9 @@ const spoilt = fc
     return stringify(root);
   });
 
-/** Places are in the text, and the message says both what was expected and what was found. */
+/**
+ * Checks that places are in the text, and that each message says both what was expected and what was found.
+ */
 function expectSound(text: string): void {
   const loaded = load(text);
   const diagnostics = loaded.kind === 'ok' ? loaded.warnings : loaded.errors;
@@ -57,7 +59,7 @@ function expectSound(text: string): void {
 }
 
 describe('the loader', () => {
-  it('names the place of whatever is wrong, and never throws', () => {
+  it('reports the place of every error, and never throws', () => {
     fc.assert(fc.property(spoilt, expectSound), { numRuns: 300 });
   });
 

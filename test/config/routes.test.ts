@@ -10,7 +10,7 @@ const unreached = (...matches: string[]) =>
   );
 
 describe('routes', () => {
-  it('are one for everything where there are none', () => {
+  it('default to one for everything', () => {
     for (const routes of ['', 'routes:\n', 'routes: []\n']) {
       const config = configOf(`${ORIGIN}${routes}defaults: { cache: { client-directives: honor } }`);
       expect(config.routes).toMatchObject([
@@ -24,7 +24,7 @@ describe('routes', () => {
     }
   });
 
-  it('must be there where there are several origins', () => {
+  it('are required where there are several origins', () => {
     expect(errorsOf(TWO_ORIGINS)).toEqual(['1:1 routes.origin: expected one of shop, blog, got nothing']);
   });
 
@@ -32,14 +32,14 @@ describe('routes', () => {
     expect(configOf(`${ORIGIN}routes: [{ match: /* }]`).routes[0]?.origin).toBe('shop');
   });
 
-  it('are called after their pattern where they have no name', () => {
+  it('have their pattern as a name where they name none', () => {
     const config = configOf(
       `${ORIGIN}routes: [{ match: { path: /a, host: h, methods: [GET, POST] } }, { match: /* }]`,
     );
     expect(config.routes.map(({ name }) => name)).toEqual(['GET,POST h/a', '/*']);
   });
 
-  it('get the defaults merged under their own keys, lists replaced', () => {
+  it('get the defaults merged key by key, and lists replaced', () => {
     const config = configOf(`${ORIGIN}
 defaults:
   cache: { freshness: fixed, ttl: 5s, tags: [a, b], key: { headers: [x], query: { only: [q] } } }
@@ -64,7 +64,7 @@ routes:
     ]);
   });
 
-  it('warn where nothing catches the other paths', () => {
+  it('cause a warning where the last does not match all other paths', () => {
     expect(warningsOf(`${ORIGIN}routes: [{ match: /a }]`)).toEqual([
       '2:1 routes: expected a last route that matches /*, got none: other paths get 404',
     ]);
@@ -72,7 +72,7 @@ routes:
     expect(warningsOf(`${ORIGIN}routes: [{ match: { path: /*, host: a } }]`)).toHaveLength(1);
   });
 
-  it('warn of a field that listen.underscores drops', () => {
+  it('cause a warning for a field that listen.underscores drops', () => {
     const routes =
       'routes: [{ match: /*, cache: { key: { headers: [x_a, x-b] }, bypass: { headers: [x.c] } } }]';
     expect(warningsOf(`${ORIGIN}${routes}`)).toEqual([
@@ -82,7 +82,7 @@ routes:
     expect(warningsOf(`${ORIGIN}listen: { underscores: keep }\n${routes}`)).toEqual([]);
   });
 
-  it('warn of a lifetime that has no effect', () => {
+  it('cause a warning for a lifetime that has no effect', () => {
     expect(warningsOf(`${ORIGIN}routes: [{ match: /*, cache: { ttl: 5s } }]`)).toEqual([
       '2:37 routes[0].cache.ttl: expected freshness: fixed with ttl, got headers: it has no effect',
     ]);
@@ -90,7 +90,7 @@ routes:
   });
 });
 
-describe('an error', () => {
+describe('the error of a route', () => {
   const route = (rest: string) => `${ORIGIN}routes:\n  - match: /p/{id}\n${rest}`;
   it.each([
     [
@@ -153,7 +153,7 @@ describe('an error', () => {
       route('    write: { retry: { base: 2m } }'),
       '4:29 routes[0].write.retry.base: expected no more than max, got more',
     ],
-  ])('in %j', (text, expected) => {
+  ])('is reported in %j', (text, expected) => {
     expect(errorsOf(text)).toContain(expected);
   });
 
@@ -171,7 +171,7 @@ describe('an error', () => {
     '/a b',
     '/%7Ea',
     '/%2f',
-  ])('is a pattern such as %s', (pattern) => {
+  ])('is reported for the pattern %s', (pattern) => {
     expect(errorsOf(`${ORIGIN}routes: [{ match: "${pattern}" }]`)).toEqual([
       expect.stringMatching(/^2:19 routes\[0\]\.match: expected a path pattern .*, got "/),
     ]);
@@ -189,7 +189,7 @@ describe('a route that is never reached', () => {
     ['/{a}/*', '/{b}/c/*'],
     ['{ path: /*, host: h }', '{ path: /a, host: "h:80" }'],
     ['{ path: /*, methods: [GET, POST] }', '{ path: /a, methods: [HEAD] }'],
-  ])('is one after %s for %s', (earlier, later) => {
+  ])('causes a warning after %s for %s', (earlier, later) => {
     expect(unreached(earlier, later)).toEqual([
       expect.stringContaining(
         'routes[1].match: expected a request that no earlier route takes, got what route r0',
@@ -209,7 +209,7 @@ describe('a route that is never reached', () => {
     ['{ path: /*, host: h }', '{ path: /a, host: hh }'],
     ['{ path: /*, methods: [GET] }', '/a'],
     ['{ path: /*, methods: [HEAD] }', '{ path: /a, methods: [GET] }'],
-  ])('is none after %s for %s', (earlier, later) => {
+  ])('is not found after %s for %s', (earlier, later) => {
     expect(unreached(earlier, later)).toEqual([]);
   });
 });

@@ -7,7 +7,9 @@ import { configOf } from './load.ts';
 
 const [BASE] = configOf('origins: { shop: { url: "demo:" } }').routes;
 
-/** Routes of these matches, as the loader makes them, without its objection to those that are never reached. */
+/**
+ * Routes with these matches, as the loader makes them, without its check for routes that are never reached.
+ */
 function routes(...matches: readonly (string | Partial<RouteConfig['match']>)[]): RouteConfig[] {
   return matches.map((match, i) => {
     const given = typeof match === 'string' ? { path: match } : match;
@@ -48,7 +50,7 @@ describe('a pattern', () => {
     ['/p//q', '/p//q', {}],
     ['/{__proto__}', '/7', JSON.parse('{ "__proto__": "7" }') as object],
     ['/a.b+c:d@e', '/a.b+c:d@e', {}],
-  ])('%s takes %s', (pattern, path, params) => {
+  ])('%s matches %s', (pattern, path, params) => {
     const result = compileRoutes(routes(pattern)).match('GET', 'shop.example', path);
     expect(result.kind === 'route' && Object.entries(result.params)).toEqual(Object.entries(params));
   });
@@ -68,13 +70,13 @@ describe('a pattern', () => {
     ['/p/{id}/x', '/p//x'],
     ['/a.b', '/aXb'],
     ['/*', '*'],
-  ])('%s leaves %s', (pattern, path) => {
+  ])('%s does not match %s', (pattern, path) => {
     expect(found(compileRoutes(routes(pattern)), path)).toBe('no-route');
   });
 });
 
 describe('a router', () => {
-  it('takes the first route that fits, in the order of the file', () => {
+  it('takes the first route that matches, in the order of the file', () => {
     const router = compileRoutes(routes('/p/x', '/p/{id}', '/p/*', '/*'));
     expect(['/p/x', '/p/y', '/p/y/z', '/q'].map((path) => found(router, path))).toEqual([
       { name: 'r0' },
@@ -84,14 +86,14 @@ describe('a router', () => {
     ]);
   });
 
-  it('tells where in the file the route stands', () => {
+  it("gives the route's place in the file", () => {
     expect(compileRoutes(routes('/a', '/b')).match('GET', 'h', '/b')).toMatchObject({
       kind: 'route',
       index: 1,
     });
   });
 
-  it('takes any port of a host without one, and only that port of a host with one', () => {
+  it('matches any port for a host without one, and only its port for a host with one', () => {
     const router = compileRoutes(routes({ host: 'a' }, { host: 'b:81' }, { host: '[::1]' }));
     const hosts = ['a', 'a:80', 'aa', 'a.b', 'b', 'b:80', 'b:81', '[::1]:80', 'c'];
     expect(hosts.map((host) => found(router, '/', 'GET', host))).toEqual([
@@ -107,17 +109,17 @@ describe('a router', () => {
     ]);
   });
 
-  it('goes on to a route that takes the method', () => {
+  it('goes on to a route that allows the method', () => {
     const router = compileRoutes(routes({ path: '/a', methods: ['GET'] }, { path: '/a', methods: ['POST'] }));
     expect([found(router, '/a'), found(router, '/a', 'POST')]).toEqual([{ name: 'r0' }, { name: 'r1' }]);
   });
 
-  it('takes HEAD where it takes GET', () => {
+  it('matches HEAD where it matches GET', () => {
     expect(found(compileRoutes(routes({ methods: ['GET'] })), '/', 'HEAD')).toEqual({ name: 'r0' });
     expect(found(compileRoutes(routes({ methods: ['POST'] })), '/', 'HEAD')).toEqual(['POST']);
   });
 
-  it('says which methods the path takes where no route takes this one', () => {
+  it("lists the path's methods where no route allows the request's", () => {
     const router = compileRoutes(
       routes(
         { path: '/a', methods: ['GET', 'POST'] },
@@ -142,7 +144,7 @@ describe('patterns and paths of any kind', () => {
     .array(fc.constantFrom('a', 'b', 'ab', 'c', ''), { minLength: 1, maxLength: 5 })
     .map((segments) => `/${segments.join('/')}`);
 
-  it('fit as a regular expression says', () => {
+  it('match as a regular expression does', () => {
     fc.assert(
       fc.property(pattern, path, (text, requested) => {
         const expression = text
@@ -156,7 +158,7 @@ describe('patterns and paths of any kind', () => {
     );
   });
 
-  it('never let a later route take what an earlier one is said to take all of', () => {
+  it('do not let a later route match what an earlier one is found to match completely', () => {
     fc.assert(
       fc.property(pattern, pattern, path, (first, second, requested) => {
         const [earlier, later] = routes(first, second);

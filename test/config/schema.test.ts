@@ -25,7 +25,7 @@ function properties(schema: Schema, path = ''): [string, Schema][] {
 const schema = jsonSchema(feedTypes) as Schema;
 
 describe('the JSON Schema', () => {
-  it('says of each key what it is for', () => {
+  it('describes each key', () => {
     const own = properties(schema).filter(([path]) => !path.startsWith('/feeds/'));
     expect(own.length).toBeGreaterThan(90);
     expect(own.filter(([, inner]) => inner['description'] === undefined).map(([path]) => path)).toEqual([]);
@@ -38,7 +38,7 @@ describe('the JSON Schema', () => {
     expect(byPath.get('/listen/workers')).toMatchObject({ default: 'auto' });
   });
 
-  it('takes an environment variable where a number is asked for', () => {
+  it('accepts an environment variable where a number is expected', () => {
     expect(new Map(properties(schema)).get('/listen/port')).toEqual({
       description: '0: any free port, printed at the start.',
       default: 8080,
@@ -46,7 +46,7 @@ describe('the JSON Schema', () => {
     });
   });
 
-  it('takes what the loader takes, and refuses unknown keys', () => {
+  it('accepts what the loader accepts, and rejects unknown keys', () => {
     const validator = z.fromJSONSchema(jsonSchema(feedTypes) as z.core.JSONSchema.JSONSchema);
     expect(validator.safeParse(parse(CONTRACT)).error).toBeUndefined();
     const referring = { origins: { shop: { url: 'demo:' } }, listen: { port: '${PORT}' } };
@@ -61,14 +61,14 @@ describe('the JSON Schema', () => {
 });
 
 describe('the shipped configuration', () => {
-  it('is fine', async () => {
+  it('is valid', async () => {
     const text = await readFile(new URL('../../proxy.config.yaml', import.meta.url), 'utf8');
     const loaded = load(text, { feedTypes: FEED_TYPES });
     expect(loaded).toMatchObject({ kind: 'ok', warnings: [] });
     expect(loaded.kind === 'ok' && loaded.config.origins['shop']?.urls).toEqual(['demo:']);
   });
 
-  it('names the shipped schema, which is the one that is generated', async () => {
+  it('names the shipped schema, which is up to date', async () => {
     const text = await readFile(new URL('../../proxy.config.yaml', import.meta.url), 'utf8');
     expect(text).toMatch(/^# yaml-language-server: \$schema=\.\/proxy\.config\.schema\.json\n/);
     const shipped = await readFile(new URL('../../proxy.config.schema.json', import.meta.url), 'utf8');

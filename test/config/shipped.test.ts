@@ -32,7 +32,7 @@ describe('the shipped configuration', () => {
     });
   });
 
-  it('has one route by RFC 9111 in front of the origin that WEIR_ORIGIN names', () => {
+  it('has one route by RFC 9111 in front of the origin in WEIR_ORIGIN', () => {
     const config = shipped({ WEIR_ORIGIN: 'http://127.0.0.1:3000' });
     const bare = configOf('origins: { shop: { url: "http://127.0.0.1:3000" } }');
     expect(config.feeds).toEqual({});
@@ -40,7 +40,7 @@ describe('the shipped configuration', () => {
   });
 });
 
-describe('what belongs to the demo shop alone', () => {
+describe('the part for the demo shop alone', () => {
   const DEMO = `
 origins: { shop: { url: "demo:" }, app: { url: "http://127.0.0.1:1" } }
 routes:
@@ -49,11 +49,11 @@ routes:
   - { name: c, match: /*, origin: app }
 `;
 
-  it('is left out by the origin of each route', () => {
+  it('is omitted route by route, by the origin of each', () => {
     expect(names(configOf(DEMO))).toEqual(['a', 'c']);
   });
 
-  it('leaves the default route where nothing else remains', () => {
+  it('is replaced by the default route where nothing else remains', () => {
     const only =
       'origins: { app: { url: "http://127.0.0.1:1" } }\nroutes: [{ name: a, match: /a, demo: true }]\n';
     expect(names(configOf(only))).toEqual(['default']);

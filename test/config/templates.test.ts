@@ -13,7 +13,7 @@ function expand(template: string, values: Readonly<Record<string, readonly strin
 }
 
 describe('a template', () => {
-  it('knows its names, each once', () => {
+  it('lists its names, each once', () => {
     expect(compileTemplate('{a}:{after.id}:{a}').names).toEqual(['a', 'after.id']);
     expect(compileTemplate('plain').names).toEqual([]);
   });
@@ -30,30 +30,30 @@ describe('a template', () => {
     expect(expand(template, values)).toEqual({ kind: 'ok', values: expected });
   });
 
-  it('without a value for a name makes nothing and says which', () => {
+  it('without a value for a name gives no text and reports the name', () => {
     expect(expand('{a}:{b}', { a: ['1'] })).toEqual({ kind: 'missing', name: 'b' });
     expect(expand('{a}', { a: [] })).toEqual({ kind: 'missing', name: 'a' });
   });
 
-  it('makes a bounded number of texts', () => {
+  it('gives a bounded number of texts', () => {
     const values = Array.from({ length: Math.sqrt(MAX_COMBINATIONS) }, (_, i) => String(i));
     expect(expand('{a},{b}', { a: values, b: values })).toMatchObject({ kind: 'ok' });
     expect(expand('{a},{b}', { a: values, b: [...values, 'x'] })).toMatchObject({ kind: 'too-many' });
   });
 
-  it.each(['{', '}', '{}', 'a{b', 'a}b', '{a{b}', '{a}}'])('is not %s', (text) => {
+  it.each(['{', '}', '{}', 'a{b', 'a}b', '{a{b}', '{a}}'])("can't be %s", (text) => {
     expect(templateProblem(text)).not.toBeNull();
     expect(() => compileTemplate(text)).toThrow(TypeError);
   });
 });
 
 describe("a route's parameters", () => {
-  it('are percent-decoded in tags, so that a change that names the id itself makes the same tag', () => {
+  it('are percent-decoded in tags, so that a change with the id itself gives the same tag', () => {
     const lookup = parametersForTags({ id: 'caf%C3%A9', odd: '%ff', plain: 'x' });
     expect(['id', 'odd', 'plain', 'none'].map(lookup)).toEqual([['café'], ['ÿ'], ['x'], undefined]);
   });
 
-  it('stay as they are in URLs', () => {
+  it('are unchanged in URLs', () => {
     const lookup = parametersForUrls({ id: 'a%2Fb' });
     expect([lookup('id'), lookup('none')]).toEqual([['a%2Fb'], undefined]);
   });

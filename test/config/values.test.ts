@@ -23,7 +23,7 @@ describe('defaults', () => {
     expect(configOf(CONTRACT)).toEqual(configOf(BARE));
   });
 
-  it('come out in bytes, milliseconds and absolute paths', () => {
+  it('are given in bytes, milliseconds and absolute paths', () => {
     const config = configOf(CONTRACT);
     expect(config).toMatchObject({
       file: '/etc/weir/weir.yaml',
@@ -74,7 +74,7 @@ describe('defaults', () => {
     });
   });
 
-  it('make breaker, health and tls whole where they are begun', () => {
+  it('complete breaker, health and tls where they are present', () => {
     const { shop } = configOf(
       'origins: { shop: { url: "https://shop", breaker: {}, health: {}, tls: { ca: ca.pem } } }',
     ).origins;
@@ -109,16 +109,13 @@ describe('sizes and durations', () => {
     ['{ memory: 8GiB }', 64, 'fast'],
     ['{ memory: 8GiB, heaps: small, disk: { queue: 12MiB } }', 12, 'small'],
     ['{ memory: 0, heaps: fast }', 8, 'fast'],
-  ])(
-    'derive what else takes memory from that of the cache, unless it is said: %s',
-    (cache, queueMiB, heaps) => {
-      const config = configOf(`${ORIGIN}cache: ${cache}`).cache;
-      expect({ queue: config.disk.queueBytes, heaps: config.heaps }).toEqual({
-        queue: queueMiB * 2 ** 20,
-        heaps,
-      });
-    },
-  );
+  ])('determine other sizes from that of the cache, unless they are set: %s', (cache, queueMiB, heaps) => {
+    const config = configOf(`${ORIGIN}cache: ${cache}`).cache;
+    expect({ queue: config.disk.queueBytes, heaps: config.heaps }).toEqual({
+      queue: queueMiB * 2 ** 20,
+      heaps,
+    });
+  });
 
   it.each([
     ['0', 0],
@@ -133,7 +130,7 @@ describe('sizes and durations', () => {
   });
 
   it.each(['5', '5KB', '5 MiB', '-1B', '5mib', 'all', '9007199254740992B', 'true'])(
-    'refuse %s as a size',
+    'reject %s as a size',
     (written) => {
       expect(errorsOf(`${ORIGIN}cache: { memory: ${written} }`)).toEqual([
         expect.stringMatching(
@@ -143,7 +140,7 @@ describe('sizes and durations', () => {
     },
   );
 
-  it.each(['0', '25d', '5', '1w'])('refuse %s where a timer waits for it', (written) => {
+  it.each(['0', '25d', '5', '1w'])('reject %s for a timer', (written) => {
     expect(errorsOf(`${ORIGIN}listen: { stop-timeout: ${written} }`)).toEqual([
       expect.stringMatching(/^2:25 listen\.stop-timeout: expected a duration .* from 1ms to 24d, got /),
     ]);
@@ -172,17 +169,17 @@ describe('environment variables', () => {
     ['admin:\n  token: ${LIST}', { admin: { token: '[1]' } }],
     ['admin:\n  token: a-${TOKEN}-${HOST}', { admin: { token: 'a-007-shop' } }],
     ['admin:\n  token: "${NOPE:-http://{x}"', { admin: { token: 'http://{x' } }],
-  ])('in %j', (text, expected) => {
+  ])('are replaced in %j', (text, expected) => {
     expect(configOf(ORIGIN + text, { env })).toMatchObject(expected);
   });
 
-  it('do not type a quoted result', () => {
+  it('do not change the type of a quoted value', () => {
     expect(errorsOf(`${ORIGIN}listen: { port: "\${PORT}" }`, { env })).toEqual([
       '2:17 listen.port: expected a whole number from 0 to 65535, got "9000"',
     ]);
   });
 
-  it('are not looked for in what a variable holds', () => {
+  it('are not replaced within the value of a variable', () => {
     const config = configOf(`${ORIGIN}admin: { token: "\${A}" }`, { env: { A: '${B}' } });
     expect(config.admin.token).toBe('${B}');
   });
@@ -196,7 +193,7 @@ describe('environment variables', () => {
 });
 
 describe('paths', () => {
-  it('start at the directory of the file', () => {
+  it('are relative to the directory of the file', () => {
     const config = configOf(
       `origins: { shop: { url: "https://shop", tls: { ca: ../ca.pem } } }
 listen: { tls: { cert: tls/cert.pem, key: /run/key.pem } }
@@ -225,7 +222,7 @@ describe('keys without a value', () => {
 });
 
 describe('anchors', () => {
-  it('repeat what they name', () => {
+  it('repeat the node that they name', () => {
     const config = configOf(
       `${ORIGIN}routes: [{ match: /a, cache: &c { tags: [x] } }, { match: /*, cache: *c }]`,
     );
@@ -234,7 +231,7 @@ describe('anchors', () => {
 });
 
 describe('names of fields, hosts and methods', () => {
-  it('come out in the case in which they are compared', () => {
+  it('are normalised to the case in which they are compared', () => {
     const [route] = configOf(
       `${ORIGIN}feeds: { changes: { type: sse, url: http://x } }
 routes:
