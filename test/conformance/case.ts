@@ -1,13 +1,13 @@
 /**
- * What a case of HTTP caching is made of: requests in turn to one URL, what the origin says if it is asked, and where the
- * answer must come from. Cases are data; `runner.ts` plays them through a running Weir.
+ * The form of a case of HTTP caching: requests in turn to one URL, the origin's answers, and the source that
+ * each answer must have. Cases are data; `runner.ts` runs them against a running Weir.
  */
 import { formatHttpDate } from '../../policies/http/dates.ts';
 
 export interface Case {
   /** States the behaviour. */
   readonly name: string;
-  /** What RFCs demand of every cache, or what a good one does within them. */
+  /** Whether RFCs require it of every cache, or a good cache does it within them. */
   readonly level: 'required' | 'optional';
   readonly steps: readonly Step[];
 }
@@ -16,27 +16,30 @@ export interface Step {
   readonly ask?: Ask;
   readonly say?: Say;
   readonly from: Source;
-  /** Of the answer; unless given, that of `say`, or 200. */
+  /** The status of the answer; by default that of `say`, or 200. */
   readonly status?: number;
-  /** Fields that the answer has with just these values. */
+  /** Fields that the answer has with exactly these values. */
   readonly has?: Values;
-  /** Names of fields that the answer lacks. */
+  /** Names of fields that the answer does not have. */
   readonly lacks?: readonly string[];
-  /** Fields that the origin must have been sent with just these values. */
+  /** Fields that the request to the origin had with exactly these values. */
   readonly sends?: Values;
-  /** The least that Age may be. */
+  /** The smallest allowed Age. */
   readonly ageAtLeast?: number;
-  /** Of the answer; unless given, that of the step whose content it has to be. */
+  /** The body of the answer; by default that of the step whose content it must have. */
   readonly body?: string;
-  /** The step whose content is answered; unless given, of `cache` and validation the first, else its own. */
+  /**
+   * The step whose content is the answer's; by default the first one for `cache` and validation, and
+   * otherwise this one.
+   */
   readonly bodyOf?: number;
-  /** Statuses of interim responses that came before. */
+  /** Statuses of the interim responses before the answer. */
   readonly interim?: readonly number[];
 }
 
 /**
- * `origin`: asked once; `cache`: not asked; `refresh`: not asked before the answer, but behind it; `etag`, `date`: asked
- * with that precondition, and 304 answered.
+ * `origin`: requested once; `cache`: not requested; `refresh`: requested only after the answer; `etag`,
+ * `date`: requested with that precondition, and answered with 304.
  */
 export type Source = 'origin' | 'cache' | 'refresh' | 'etag' | 'date';
 
@@ -44,7 +47,7 @@ export interface Ask {
   readonly method?: string;
   readonly fields?: Values;
   readonly body?: string;
-  /** Put after the case's own path. */
+  /** Appended to the case's own path. */
   readonly more?: string;
 }
 
@@ -52,15 +55,15 @@ export interface Say {
   readonly status?: number;
   readonly fields?: Values;
   readonly body?: string;
-  /** Closes the connection in place of an answer. */
+  /** Closes the connection instead of answering. */
   readonly cut?: boolean;
   readonly interim?: readonly { readonly status: number; readonly fields: readonly string[] }[];
 }
 
-/** Names and values in turn; a moment is written as an HTTP-date when it is sent. */
+/** Names and values in turn; a moment is sent as an HTTP-date. */
 export type Values = readonly (string | Moment)[];
 
-/** A time in seconds from when it is written down. */
+/** A time, in seconds from when it is sent. */
 export interface Moment {
   readonly inSeconds: number;
 }
@@ -75,7 +78,7 @@ export function written(values: Values, nowMs: number): string[] {
   );
 }
 
-/** The answer is used again. */
+/** The answer is reused. */
 export function reused(level: Case['level'], name: string, fields: Values, say: Say = {}): Case {
   const step = { say: { ...say, fields } };
   return {
@@ -88,7 +91,7 @@ export function reused(level: Case['level'], name: string, fields: Values, say: 
   };
 }
 
-/** The answer is not used again. */
+/** The answer is not reused. */
 export function notReused(level: Case['level'], name: string, fields: Values, say: Say = {}): Case {
   const step: Step = { say: { ...say, fields }, from: 'origin' };
   return { name, level, steps: [step, step] };

@@ -8,7 +8,7 @@ import { Bench } from './runner.ts';
 describe.each([
   { workers: 1, groups: { freshness, storing, requests, validation } },
   { workers: 2, groups: { requests, validation } },
-])('HTTP caching as $workers workers do it', ({ workers, groups }) => {
+])('HTTP caching with $workers workers', ({ workers, groups }) => {
   let bench: Bench;
   beforeAll(async () => {
     bench = await Bench.start(workers);

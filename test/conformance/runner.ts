@@ -1,4 +1,4 @@
-/** Plays cases through a running Weir in front of a scripted origin, and says what did not hold. */
+/** Runs cases through a running Weir in front of a scripted origin, and reports what did not hold. */
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { fieldValue } from '../../policies/http/fields.ts';
@@ -17,7 +17,7 @@ export interface Answer {
   readonly interim: readonly number[];
 }
 
-/** One origin, one route, and all else as it comes. */
+/** One origin, one route, and defaults otherwise. */
 export class Bench {
   readonly origin: ScriptedOrigin;
   readonly weir: RunningWeir;
@@ -64,7 +64,7 @@ export class Bench {
     await this.origin.close();
   }
 
-  /** Throws where the case does not hold. */
+  /** Throws if the case does not hold. */
   async play({ steps }: Case): Promise<void> {
     this.#cases += 1;
     const path = `/case-${this.#cases}`;
@@ -79,7 +79,7 @@ export class Bench {
     }
   }
 
-  /** A client may have all of an answer before another worker finds it stored. */
+  /** Waits until answers are stored: a client may have all of an answer before another worker finds it. */
   async #stored(): Promise<void> {
     while (
       this.#workers > 1 &&
@@ -147,7 +147,7 @@ function check(
   };
   const { from, say = {} } = step;
   if (from === 'cache' && asked.length > 0) fail('the origin was asked');
-  // A connection that was closed may be tried again (RFC 9112 §9.3.1).
+  // A request on a closed connection may be retried (RFC 9112 §9.3.1).
   const isOnce = asked.length === 1 || (say.cut === true && asked.length > 1);
   if (from !== 'cache' && !isOnce) fail(`the origin was asked ${asked.length} times`);
   const validates = from === 'etag' || from === 'date';
@@ -159,7 +159,7 @@ function check(
     if (!values.includes(actual)) fail(`${name} is ${actual}, not ${values.join(' or ')}`);
   }
   for (const name of step.lacks ?? []) {
-    if (fieldValue(answer.fields, name.toLowerCase()) !== undefined) fail(`${name} is there`);
+    if (fieldValue(answer.fields, name.toLowerCase()) !== undefined) fail(`${name} is present`);
   }
   for (const [name, values] of expected(step.sends ?? [], startMs)) {
     const actual = fieldValue(asked[0]!.fields, name.toLowerCase());
@@ -185,7 +185,7 @@ function expectedBody(steps: readonly Step[], number: number, status: number): s
   return said.body ?? contentOf(said, source);
 }
 
-/** Names with the values that each may have: a moment is any second from the case's start until now. */
+/** Names with the values that each may have: a moment may be any second from the case's start until now. */
 function expected(values: Values, startMs: number): [string, (string | undefined)[]][] {
   const seconds = Math.floor(Date.now() / 1000) - Math.floor(startMs / 1000);
   const spellings = Array.from({ length: seconds + 1 }, (_, late) => written(values, startMs + late * 1000));

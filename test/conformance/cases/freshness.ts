@@ -1,11 +1,11 @@
-/** RFC 9111 §4.2: which answers are fresh, by Cache-Control, Expires, Age and guesses. */
+/** RFC 9111 §4.2: which answers are fresh, by Cache-Control, Expires, Age and heuristics. */
 import { at, notReused, reused, type Case, type Values } from '../case.ts';
 
 const aged = (lifetime: string, age: string): Values => ['Cache-Control', lifetime, 'Age', age];
 const DAY = 24 * 60 * 60;
 
 const stated: Case[] = [
-  notReused('required', '§4.2.2 nothing is guessed where there is nothing to guess from', []),
+  notReused('required', '§4.2.2 there is no heuristic without Last-Modified', []),
   reused('optional', '§5.2.2.1 max-age', ['Cache-Control', 'max-age=3600']),
   reused('optional', '§5.2.2.1 max-age of 2^31', ['Cache-Control', 'max-age=2147483648']),
   reused('optional', '§1.2.2 max-age far beyond 2^31', ['Cache-Control', 'max-age=99999999999']),
@@ -18,13 +18,13 @@ const stated: Case[] = [
     'Expires',
     at(-10_000),
   ]),
-  reused('optional', '§4.2.1 max-age before an Expires that is no date', [
+  reused('optional', '§4.2.1 max-age before an invalid Expires', [
     'Cache-Control',
     'max-age=3600',
     'Expires',
     '0',
   ]),
-  notReused('required', '§4.2.1 max-age=0 before an Expires to come', [
+  notReused('required', '§4.2.1 max-age=0 before an Expires in the future', [
     'Cache-Control',
     'max-age=0',
     'Expires',
@@ -50,33 +50,33 @@ const stated: Case[] = [
     'Cache-Control',
     'max-age=3600, s-maxage=0',
   ]),
-  notReused('required', '§5.2.2.10 the same in the other order', [
+  notReused('required', '§5.2.2.10 s-maxage before a longer max-age, in the other order', [
     'Cache-Control',
     's-maxage=0, max-age=3600',
   ]),
-  notReused('required', '§5.2.2.10 the same on two lines', [
+  notReused('required', '§5.2.2.10 s-maxage before a longer max-age, on two lines', [
     'Cache-Control',
     'max-age=3600',
     'Cache-Control',
     's-maxage=0',
   ]),
-  reused('optional', '§5.3 Expires to come', ['Expires', at(3600)]),
+  reused('optional', '§5.3 Expires in the future', ['Expires', at(3600)]),
   notReused('required', '§5.3 Expires in the past', ['Expires', at(-3600)]),
-  notReused('required', '§5.3 Expires that is now', ['Expires', at(0), 'Date', at(0)]),
+  notReused('required', '§5.3 Expires equal to Date', ['Expires', at(0), 'Date', at(0)]),
   notReused('required', '§4.2.3 an Age beyond Expires', ['Expires', at(3600), 'Age', '7200']),
-  notReused('required', '§4.2.3 a Date long ago counts as age', [
+  notReused('required', '§4.2.3 a Date in the past counts as age', [
     'Cache-Control',
     'max-age=3600',
     'Date',
     at(-7200),
   ]),
-  reused('optional', '§4.2.3 a Date to come makes nothing younger', [
+  reused('optional', '§4.2.3 a Date in the future does not make the answer younger', [
     'Cache-Control',
     'max-age=3600',
     'Date',
     at(7200),
   ]),
-  notReused('required', '§5.3 an old Expires stays old beside an older Date', [
+  notReused('required', '§5.3 an Expires in the past with an older Date', [
     'Date',
     at(-7200),
     'Expires',
@@ -87,7 +87,7 @@ const stated: Case[] = [
 const broken: Case[] = [
   notReused('required', '§5.2 max-age in single quotes', ['Cache-Control', "max-age='3600'"]),
   reused('optional', '§5.2 max-age in double quotes', ['Cache-Control', 'max-age="3600"']),
-  reused('optional', '§1.2.2 max-age with zeros before it', ['Cache-Control', 'max-age=003600']),
+  reused('optional', '§1.2.2 max-age with leading zeros', ['Cache-Control', 'max-age=003600']),
   notReused('required', '§1.2.2 a negative max-age', ['Cache-Control', 'max-age=-3600']),
   notReused('optional', '§4.2.1 letters before the number', ['Cache-Control', 'max-age=a3600']),
   notReused('optional', '§4.2.1 letters after the number', ['Cache-Control', 'max-age=3600a']),
@@ -105,7 +105,7 @@ const broken: Case[] = [
     'Cache-Control',
     'max-age=0, note="max-age=3600"',
   ]),
-  notReused('required', '§5.2 a quoted comma ends nothing', [
+  notReused('required', '§5.2 a comma in quotes does not end a directive', [
     'Cache-Control',
     'note="a, max-age=3600, b", max-age=0',
   ]),
@@ -114,9 +114,12 @@ const broken: Case[] = [
   notReused('required', '§5.3 Expires: never', ['Expires', 'never']),
   reused('optional', '§5.3 Expires in the form of RFC 850', ['Expires', 'Thursday, 18-Aug-50 02:01:18 GMT']),
   reused('optional', '§5.3 Expires in the form of asctime', ['Expires', 'Thu Aug  8 02:01:18 2050']),
-  reused('optional', '§5.3 Expires in the wrong case', ['Expires', 'THU, 18 AUG 2050 02:01:18 GMT']),
-  notReused('required', '§5.6.7 an Expires of another zone', ['Expires', 'Thu, 18 Aug 2050 02:01:18 AEST']),
-  notReused('optional', '§5.3 two Expires that differ', ['Expires', at(3600), 'Expires', at(7200)]),
+  reused('optional', '§5.3 Expires in upper case', ['Expires', 'THU, 18 AUG 2050 02:01:18 GMT']),
+  notReused('required', '§5.6.7 an Expires in another time zone', [
+    'Expires',
+    'Thu, 18 Aug 2050 02:01:18 AEST',
+  ]),
+  notReused('optional', '§5.3 two different Expires', ['Expires', at(3600), 'Expires', at(7200)]),
 ];
 
 const ages: Case[] = [
@@ -139,12 +142,12 @@ const ages: Case[] = [
 );
 
 const lines: Case[] = [
-  notReused('required', '§5.1 of two lines of Age the first counts, old', [
+  notReused('required', '§5.1 the first of two Age lines counts: an old one', [
     ...aged('max-age=3600', '7200'),
     'Age',
     '0',
   ]),
-  reused('required', '§5.1 of two lines of Age the first counts, new', [
+  reused('required', '§5.1 the first of two Age lines counts: a new one', [
     ...aged('max-age=3600', '0'),
     'Age',
     '7200',
@@ -154,25 +157,30 @@ const lines: Case[] = [
 const modified: Values = ['Last-Modified', at(-10 * DAY), 'Date', at(0)];
 const guesses: Case[] = [
   ...[200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501].map((status) =>
-    reused('optional', `§4.2.2 a ${status} may be guessed`, modified, { status }),
+    reused('optional', `§4.2.2 a ${status} may have a heuristic lifetime`, modified, { status }),
   ),
   ...[201, 202, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599].map((status) =>
-    notReused('required', `§4.2.2 a ${status} may not`, modified, { status }),
+    notReused('required', `§4.2.2 a ${status} may not have a heuristic lifetime`, modified, { status }),
   ),
-  reused('optional', '§4.2.2 an unknown status may with public', [...modified, 'Cache-Control', 'public'], {
-    status: 599,
-  }),
-  notReused('required', '§4.2.2 nothing is guessed beside an Expires in the past', [
+  reused(
+    'optional',
+    '§4.2.2 an unknown status may have one with public',
+    [...modified, 'Cache-Control', 'public'],
+    {
+      status: 599,
+    },
+  ),
+  notReused('required', '§4.2.2 there is no heuristic with an Expires in the past', [
     ...modified,
     'Expires',
     at(-1),
   ]),
-  notReused('required', '§4.2.2 nothing is guessed beside max-age=0', [
+  notReused('required', '§4.2.2 there is no heuristic with max-age=0', [
     ...modified,
     'Cache-Control',
     'max-age=0',
   ]),
-  reused('optional', '§4.2.2 an attachment is like all else', [
+  reused('optional', '§4.2.2 an attachment is stored like other content', [
     ...modified,
     'Content-Disposition',
     'attachment; filename=a.txt',
@@ -189,7 +197,7 @@ const shown: Case[] = [
     ],
   },
   ...(['max-age=3600', ''] as const).map((lifetime): Case => ({
-    name: `§4.2.3 Age goes on from the one received, by ${lifetime === '' ? 'Expires' : 'max-age'}`,
+    name: `§4.2.3 Age continues from the received one, by ${lifetime === '' ? 'Expires' : 'max-age'}`,
     level: 'required',
     steps: [
       { say: { fields: ['Cache-Control', lifetime, 'Expires', at(3600), 'Age', '30'] }, from: 'origin' },
@@ -197,7 +205,7 @@ const shown: Case[] = [
     ],
   })),
   {
-    name: '§4 Date and Expires stay as they came',
+    name: '§4 Date and Expires are unchanged',
     level: 'required',
     steps: [
       {

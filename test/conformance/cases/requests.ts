@@ -1,4 +1,4 @@
-/** RFC 9111 §4.1, §5.2.1, §5.4 and §2: what a request has to do with which answer it gets. */
+/** RFC 9111 §4.1, §5.2.1, §5.4 and §2: how a request affects the answer that it gets. */
 import { at, type Case, type Step, type Values } from '../case.ts';
 
 const FRESH: Values = ['Cache-Control', 'max-age=3600'];
@@ -30,9 +30,9 @@ function varies(
 const vary: Case[] = [
   varies('optional', 'the same value', 'Foo', ['Foo', '1'], ['foo', '1'], 'cache'),
   varies('required', 'another value', 'Foo', ['Foo', '1'], ['Foo', '2'], 'origin'),
-  varies('required', 'a value where there was none', 'Foo', [], ['Foo', '1'], 'origin'),
-  varies('required', 'none where there was a value', 'Foo', ['Foo', '1'], [], 'origin'),
-  varies('required', 'an empty value where there was none', 'Foo', [], ['Foo', ''], 'origin'),
+  varies('required', 'a value after none', 'Foo', [], ['Foo', '1'], 'origin'),
+  varies('required', 'no value after one', 'Foo', ['Foo', '1'], [], 'origin'),
+  varies('required', 'an empty value after none', 'Foo', [], ['Foo', ''], 'origin'),
   varies(
     'optional',
     'fields that Vary does not name',
@@ -84,10 +84,10 @@ const vary: Case[] = [
   ),
   varies('required', 'a star', '*', ['Foo', '1'], ['Foo', '1'], 'origin'),
   varies('required', 'two stars', '*, *', [], [], 'origin'),
-  varies('required', 'nothing and a star', ', *', [], [], 'origin'),
+  varies('required', 'an empty member and a star', ', *', [], [], 'origin'),
   varies('required', 'a star and a name', '*, Foo', ['Foo', '1'], ['Foo', '1'], 'origin'),
   varies('required', 'a name and a star', 'Foo, *', ['Foo', '1'], ['Foo', '1'], 'origin'),
-  varies('required', 'what is no name counts as a star', 'Foo Bar', ['Foo', '1'], ['Foo', '1'], 'origin'),
+  varies('required', 'an invalid name counts as a star', 'Foo Bar', ['Foo', '1'], ['Foo', '1'], 'origin'),
   varies('optional', 'several lines as one list', 'Foo', ['Foo', '1, 2'], ['Foo', '1', 'Foo', '2'], 'cache'),
   varies('optional', 'white space around commas', 'Foo', ['Foo', '1,2'], ['Foo', ' 1 ,  2 '], 'cache'),
   varies(
@@ -116,7 +116,7 @@ const vary: Case[] = [
   ),
   varies('required', 'a cookie that Vary names', 'Cookie', ['Cookie', 'a=1'], ['Cookie', 'a=2'], 'origin'),
   {
-    name: '§4.1 a coding that was chosen serves who offers that alone',
+    name: '§4.1 a selected coding serves a client that offers only that coding',
     level: 'optional',
     steps: [
       first(['Vary', 'Accept-Encoding', 'Content-Encoding', 'gzip'], ['Accept-Encoding', 'gzip, br']),
@@ -129,7 +129,7 @@ const vary: Case[] = [
     ],
   },
   {
-    name: '§4.1 the language that is wanted most serves who wants it most',
+    name: '§4.1 the preferred language serves a client that prefers it',
     level: 'optional',
     steps: [
       first(['Vary', 'Accept-Language', 'Content-Language', 'de'], ['Accept-Language', 'en, de']),
@@ -142,7 +142,7 @@ const vary: Case[] = [
     ],
   },
   {
-    name: '§4.1 two variants stand side by side',
+    name: '§4.1 two variants are stored at once',
     level: 'optional',
     steps: [
       first(['Vary', 'Foo'], ['Foo', '1']),
@@ -183,7 +183,7 @@ const directives: Case[] = [
   wanted('max-age above the age', [...FRESH, 'Age', '1800'], 'max-age=2000', 'cache'),
   wanted('max-stale within', STALE, 'max-stale=1000', 'cache'),
   wanted('max-stale beyond', STALE, 'max-stale=100', 'origin'),
-  wanted('max-stale of any length', STALE, 'max-stale', 'cache'),
+  wanted('max-stale without a value', STALE, 'max-stale', 'cache'),
   wanted(
     'max-stale where the answer forbids it',
     ['Cache-Control', 'max-age=1000, must-revalidate', 'Age', '1500', 'ETag', '"1"'],
@@ -219,7 +219,7 @@ const directives: Case[] = [
     ],
   },
   {
-    name: '§5.2.1.7 only-if-cached has what is there',
+    name: '§5.2.1.7 only-if-cached gets a stored answer',
     level: 'optional',
     steps: [first(), { ask: { fields: ['Cache-Control', 'only-if-cached'] }, from: 'cache' }],
   },
@@ -229,7 +229,7 @@ const directives: Case[] = [
     steps: [first(), { ask: { fields: ['Pragma', 'no-cache'] }, say: { fields: FRESH }, from: 'origin' }],
   },
   {
-    name: '§5.4 Pragma counts for nothing beside Cache-Control',
+    name: '§5.4 Pragma has no effect with Cache-Control',
     level: 'optional',
     steps: [
       first(),
@@ -240,7 +240,7 @@ const directives: Case[] = [
 
 const keys: Case[] = [
   {
-    name: '§2 another query is another thing',
+    name: '§2 another query is another key',
     level: 'required',
     steps: [
       { ask: { more: '?a=1' }, say: { fields: FRESH }, from: 'origin' },
@@ -248,7 +248,7 @@ const keys: Case[] = [
     ],
   },
   {
-    name: '§2 the same query is the same thing',
+    name: '§2 the same query is the same key',
     level: 'optional',
     steps: [
       { ask: { more: '?a=1' }, say: { fields: FRESH }, from: 'origin' },
@@ -256,7 +256,7 @@ const keys: Case[] = [
     ],
   },
   {
-    name: 'a request with cookies has what is stored',
+    name: 'a request with cookies gets a stored answer',
     level: 'optional',
     steps: [first(), { ask: { fields: ['Cookie', 'a=b'] }, from: 'cache' }],
   },

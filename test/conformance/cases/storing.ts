@@ -20,7 +20,7 @@ const statuses: Case[] = [
 const lengths: Case[] = [
   reused(
     'required',
-    'RFC 9110 §8.6 a 204 has no content, whatever its length says',
+    'RFC 9110 §8.6 a 204 has no content, whatever its Content-Length',
     [...FRESH, 'Content-Length', '5'],
     {
       status: 204,
@@ -34,7 +34,7 @@ const directives: Case[] = [
   notReused('required', '§5.2.2.7 Private in mixed case', ['Cache-Control', 'pRiVaTe, max-age=3600']),
   notReused('required', '§5.2.2.5 no-store', ['Cache-Control', 'no-store']),
   notReused('required', '§5.2.2.5 No-Store in mixed case', ['Cache-Control', 'nO-sTORE, max-age=3600']),
-  notReused('required', '§5.2.2.5 no-store beside all that would allow it', [
+  notReused('required', '§5.2.2.5 no-store with every directive that allows storing', [
     'Cache-Control',
     'max-age=3600, public, no-store',
     'Expires',
@@ -49,11 +49,11 @@ const directives: Case[] = [
   notReused('required', '§5.2.2.4 No-Cache in mixed case', ['Cache-Control', 'nO-cACHE, max-age=3600']),
   notReused(
     'required',
-    '§5.2.2.3 must-understand with a status that nobody knows',
+    '§5.2.2.3 must-understand with an unknown status',
     ['Cache-Control', 'max-age=3600, no-store, must-understand'],
     { status: 599 },
   ),
-  reused('optional', '§5.2.2.3 must-understand with one that is known', [
+  reused('optional', '§5.2.2.3 must-understand with a known status', [
     'Cache-Control',
     'max-age=3600, no-store, must-understand',
   ]),
@@ -63,10 +63,10 @@ const directives: Case[] = [
   ]),
   reused('optional', '§5.2.2.9 public', ['Cache-Control', 'public, max-age=3600']),
   reused('optional', 'RFC 8246 immutable', ['Cache-Control', 'max-age=3600, immutable']),
-  reused('optional', '§5.4 Pragma: no-cache of an answer says nothing', [...FRESH, 'Pragma', 'no-cache']),
-  notReused('required', 'Set-Cookie is for one client alone', [...FRESH, 'Set-Cookie', 'a=b']),
+  reused('optional', '§5.4 Pragma: no-cache of an answer has no effect', [...FRESH, 'Pragma', 'no-cache']),
+  notReused('required', 'a response with Set-Cookie is for one client', [...FRESH, 'Set-Cookie', 'a=b']),
   {
-    name: '§5.2.2.5 an older answer stays when a newer one comes with no-store',
+    name: '§5.2.2.5 an older answer remains when a newer one has no-store',
     level: 'optional',
     steps: [
       { say: { fields: FRESH }, from: 'origin' },
@@ -79,7 +79,7 @@ const directives: Case[] = [
     ],
   },
   ...(['no-cache', 'private'] as const).map((directive): Case => ({
-    name: `§5.2.2 what ${directive} names is not stored, and the rest is`,
+    name: `§5.2.2 the fields that ${directive} names are not stored, and the rest is`,
     level: 'optional',
     steps: [
       {
@@ -188,16 +188,16 @@ const fields: Case[] = [
     ],
   })),
   ...each(NOT_KEPT).map(([name, value]): Case => ({
-    name: `§3.1 ${name} is not`,
+    name: `§3.1 ${name} is not stored`,
     level: 'required',
     steps: [
       { say: { fields: [...FRESH, name, value] }, from: 'origin' },
-      // Weir speaks of its own connection to the client.
+      // This field describes Weir's connection to the client.
       { from: 'cache', ...(name === 'Keep-Alive' ? {} : { lacks: [name] }) },
     ],
   })),
   {
-    name: '§3.1 what Connection names is not stored, and the rest is',
+    name: '§3.1 the fields that Connection names are not stored, and the rest is',
     level: 'required',
     steps: [
       {
@@ -222,41 +222,59 @@ const targeted = (fields: Values): Values => fields;
 const TARGET = 'CDN-Cache-Control';
 const cdn: Case[] = [
   reused('optional', 'RFC 9213 a targeted max-age', targeted([TARGET, 'max-age=3600'])),
-  reused('optional', 'RFC 9213 of 2^31', [TARGET, 'max-age=2147483648']),
-  reused('optional', 'RFC 9213 far beyond', [TARGET, 'max-age=99999999999']),
-  notReused('required', 'RFC 9213 an Age beyond it', [TARGET, 'max-age=3600', 'Age', '7200']),
-  notReused('required', 'RFC 9213 max-age=0', [TARGET, 'max-age=0']),
-  notReused('required', 'RFC 9213 max-age=0 before Expires', [TARGET, 'max-age=0', 'Expires', at(3600)]),
-  reused('optional', 'RFC 9213 an unknown member beside it', [TARGET, 'colour, max-age=3600']),
-  reused('optional', 'RFC 9213 before an Expires in the past', [
+  reused('optional', 'RFC 9213 a targeted max-age of 2^31', [TARGET, 'max-age=2147483648']),
+  reused('optional', 'RFC 9213 a targeted max-age far beyond 2^31', [TARGET, 'max-age=99999999999']),
+  notReused('required', 'RFC 9213 an Age beyond the targeted max-age', [
+    TARGET,
+    'max-age=3600',
+    'Age',
+    '7200',
+  ]),
+  notReused('required', 'RFC 9213 a targeted max-age=0', [TARGET, 'max-age=0']),
+  notReused('required', 'RFC 9213 a targeted max-age=0 before Expires', [
+    TARGET,
+    'max-age=0',
+    'Expires',
+    at(3600),
+  ]),
+  reused('optional', 'RFC 9213 an unknown member before the targeted max-age', [
+    TARGET,
+    'colour, max-age=3600',
+  ]),
+  reused('optional', 'RFC 9213 a targeted max-age before an Expires in the past', [
     TARGET,
     'max-age=3600',
     'Expires',
     at(-3600),
   ]),
-  reused('optional', 'RFC 9213 before an Expires that is no date', [TARGET, 'max-age=3600', 'Expires', '0']),
-  reused('optional', 'RFC 9213 before a shorter Cache-Control', [
+  reused('optional', 'RFC 9213 a targeted max-age before an invalid Expires', [
+    TARGET,
+    'max-age=3600',
+    'Expires',
+    '0',
+  ]),
+  reused('optional', 'RFC 9213 a targeted max-age before a shorter Cache-Control', [
     'Cache-Control',
     'max-age=0',
     TARGET,
     'max-age=3600',
   ]),
-  notReused('required', 'RFC 9213 before a longer Cache-Control', [
+  notReused('required', 'RFC 9213 a targeted max-age before a longer Cache-Control', [
     'Cache-Control',
     'max-age=3600',
     TARGET,
     'max-age=0',
   ]),
-  notReused('required', 'RFC 9213 private', [...FRESH, TARGET, 'private']),
-  notReused('required', 'RFC 9213 no-cache', [...FRESH, TARGET, 'no-cache']),
-  notReused('required', 'RFC 9213 no-store', [...FRESH, TARGET, 'no-store']),
-  reused('required', 'RFC 9213 before no-store of Cache-Control', [
+  notReused('required', 'RFC 9213 a targeted private', [...FRESH, TARGET, 'private']),
+  notReused('required', 'RFC 9213 a targeted no-cache', [...FRESH, TARGET, 'no-cache']),
+  notReused('required', 'RFC 9213 a targeted no-store', [...FRESH, TARGET, 'no-store']),
+  reused('required', 'RFC 9213 a targeted max-age before no-store of Cache-Control', [
     'Cache-Control',
     'no-store',
     TARGET,
     'max-age=3600',
   ]),
-  notReused('required', 'RFC 9213 one that does not parse is as if absent', [
+  notReused('required', 'RFC 9213 a field that does not parse counts as absent', [
     'Cache-Control',
     'no-store',
     TARGET,
@@ -268,7 +286,7 @@ const cdn: Case[] = [
     TARGET,
     'max-age="3600"',
   ]),
-  reused('optional', 'RFC 9213 an empty one is as if absent', [...FRESH, TARGET, '']),
+  reused('optional', 'RFC 9213 an empty field counts as absent', [...FRESH, TARGET, '']),
 ];
 
 export const storing: readonly Case[] = [

@@ -24,27 +24,27 @@ function conditional(name: string, stored: Values, asked: Values, status: 200 | 
 }
 
 const conditions: Case[] = [
-  conditional('the tag that is stored', TAGGED, ['If-None-Match', '"abc"'], 304),
+  conditional('the stored tag', TAGGED, ['If-None-Match', '"abc"'], 304),
   conditional('another tag', TAGGED, ['If-None-Match', '"def"'], 200),
   conditional('a weak tag', ['ETag', 'W/"abc"'], ['If-None-Match', 'W/"abc"'], 304),
-  conditional('weak against strong', TAGGED, ['If-None-Match', 'W/"abc"'], 304),
-  conditional('the first of several', TAGGED, ['If-None-Match', '"abc", "1", "2"'], 304),
-  conditional('the middle one', TAGGED, ['If-None-Match', '"1", "abc", "2"'], 304),
-  conditional('the last one', TAGGED, ['If-None-Match', '"1","2" , "abc"'], 304),
-  conditional('any', TAGGED, ['If-None-Match', '*'], 304),
+  conditional('a weak tag for a strong one', TAGGED, ['If-None-Match', 'W/"abc"'], 304),
+  conditional('the first of several tags', TAGGED, ['If-None-Match', '"abc", "1", "2"'], 304),
+  conditional('the middle one of several tags', TAGGED, ['If-None-Match', '"1", "abc", "2"'], 304),
+  conditional('the last one of several tags', TAGGED, ['If-None-Match', '"1","2" , "abc"'], 304),
+  conditional('a star', TAGGED, ['If-None-Match', '*'], 304),
   conditional(
-    'a tag before a date that says otherwise',
+    'a matching tag before a date that does not match',
     [...TAGGED, ...DATED],
     ['If-None-Match', '"abc"', 'If-Modified-Since', at(-1e9)],
     304,
   ),
   conditional(
-    'a tag that differs before a date that would do',
+    'another tag before a date that matches',
     [...TAGGED, ...DATED],
     ['If-None-Match', '"x"', 'If-Modified-Since', at(0)],
     200,
   ),
-  conditional('the date that is stored', DATED, ['If-Modified-Since', 'Wed, 01 Jan 2020 00:00:00 GMT'], 304),
+  conditional('the stored date', DATED, ['If-Modified-Since', 'Wed, 01 Jan 2020 00:00:00 GMT'], 304),
   conditional('a later date', DATED, ['If-Modified-Since', at(-1000)], 304),
   conditional('an earlier date', DATED, ['If-Modified-Since', 'Tue, 01 Jan 2019 00:00:00 GMT'], 200),
   conditional(
@@ -53,15 +53,20 @@ const conditions: Case[] = [
     ['If-Modified-Since', 'Wednesday, 01-Jan-20 00:00:00 GMT'],
     304,
   ),
-  conditional('what is no date', DATED, ['If-Modified-Since', 'today'], 200),
-  conditional('Date where there is no Last-Modified', [], ['If-Modified-Since', at(60)], 304),
+  conditional('an invalid date', DATED, ['If-Modified-Since', 'today'], 200),
+  conditional(
+    'a date compared with Date where there is no Last-Modified',
+    [],
+    ['If-Modified-Since', at(60)],
+    304,
+  ),
   {
     name: '§4.3.1 a stale answer is validated by its tag',
     level: 'optional',
     steps: [stale(TAGGED), { say: { fields: STALE }, from: 'etag', sends: ['If-None-Match', '"abc"'] }],
   },
   {
-    name: '§4.3.1 by a weak tag too',
+    name: '§4.3.1 a stale answer is validated by its weak tag',
     level: 'optional',
     steps: [
       stale(['ETag', 'W/"abc"']),
@@ -69,7 +74,7 @@ const conditions: Case[] = [
     ],
   },
   {
-    name: '§4.3.1 by its date',
+    name: '§4.3.1 a stale answer is validated by its date',
     level: 'optional',
     steps: [
       stale(DATED),
@@ -77,7 +82,7 @@ const conditions: Case[] = [
     ],
   },
   {
-    name: '§4.3.1 with the fields that Vary names',
+    name: '§4.3.1 a validation has the fields that Vary names',
     level: 'required',
     steps: [
       {
@@ -89,7 +94,7 @@ const conditions: Case[] = [
     ],
   },
   {
-    name: '§4.3.1 another variant asks whether one that is stored would do',
+    name: '§4.3.1 a request for another variant asks whether the stored one applies',
     level: 'optional',
     steps: [
       {
@@ -101,7 +106,7 @@ const conditions: Case[] = [
     ],
   },
   {
-    name: '§4.3.2 the client’s condition is judged after the validation',
+    name: '§4.3.2 the client’s condition is evaluated after the validation',
     level: 'optional',
     steps: [
       stale(TAGGED),
@@ -144,7 +149,7 @@ const conditions: Case[] = [
     ],
   },
   {
-    name: 'RFC 9110 §13.1.1 If-Match that fails is the origin’s to judge',
+    name: 'RFC 9110 §13.1.1 a false If-Match is left to the origin',
     level: 'required',
     steps: [
       fresh(TAGGED),
@@ -201,12 +206,12 @@ const updating: Case[] = [
   updates('Content-Type', 'text/plain', 'text/html', 'text/plain', 'optional'),
   updates('Content-Encoding', 'gzip', 'br', 'gzip', 'required'),
   {
-    name: '§3.2 a 304 that says little leaves what is stored',
+    name: '§3.2 a 304 with few fields leaves the stored ones unchanged',
     level: 'required',
     steps: [stale([...DATED, 'Foo', 'x']), { say: { fields: DATED }, from: 'date', has: ['Foo', 'x'] }],
   },
   {
-    name: '§3.2 a 304 of Content-Length leaves the content whole',
+    name: '§3.2 the Content-Length of a 304 does not affect the content',
     level: 'required',
     steps: [
       { say: { fields: [...STALE, ...TAGGED], body: 'five.' }, from: 'origin' },
@@ -220,7 +225,7 @@ const updating: Case[] = [
     ],
   },
   {
-    name: '§3.2 a 304 makes it fresh again, and its Age anew',
+    name: '§3.2 a 304 makes the entry fresh again, and its Age starts anew',
     level: 'required',
     steps: [stale(TAGGED), { say: { fields: FRESH }, from: 'etag' }, { from: 'cache' }],
   },
@@ -248,7 +253,7 @@ const updating: Case[] = [
     ],
   },
   {
-    name: '§4.3.5 a HEAD with another validator shows that the GET is out of date',
+    name: '§4.3.5 a HEAD with another validator makes the GET stale',
     level: 'optional',
     steps: [
       stale(TAGGED),
@@ -262,12 +267,12 @@ const UNSAFE = ['POST', 'PUT', 'DELETE', 'PATCH', 'M-SEARCH'];
 
 const invalidation: Case[] = [
   ...UNSAFE.map((method): Case => ({
-    name: `§4.4 ${method} makes what is stored invalid`,
+    name: `§4.4 ${method} invalidates the stored answer`,
     level: 'required',
     steps: [fresh(), { ask: { method, body: 'x' }, from: 'origin' }, fresh()],
   })),
   ...UNSAFE.map((method): Case => ({
-    name: `§4.4 ${method} that failed does not`,
+    name: `§4.4 a failed ${method} does not invalidate`,
     level: 'optional',
     steps: [fresh(), { ask: { method, body: 'x' }, say: { status: 500 }, from: 'origin' }, { from: 'cache' }],
   })),
@@ -277,7 +282,7 @@ const invalidation: Case[] = [
 
 function invalidatesNamed(method: string, field: string): Case {
   return {
-    name: `§4.4 ${method} invalidates what its ${field} names`,
+    name: `§4.4 ${method} invalidates the URI in its ${field}`,
     level: 'optional',
     steps: [
       { ask: { more: '/there' }, ...fresh() },
@@ -289,7 +294,7 @@ function invalidatesNamed(method: string, field: string): Case {
 
 const posted: Case[] = [
   {
-    name: 'RFC 9110 §9.3.3 an answer to POST that is located at its target, and fresh, is that of a GET',
+    name: 'RFC 9110 §9.3.3 a fresh answer to POST that is located at its target answers a GET',
     level: 'optional',
     steps: [
       {
@@ -301,7 +306,7 @@ const posted: Case[] = [
     ],
   },
   {
-    name: 'RFC 9110 §9.3.3 one without Content-Location is not',
+    name: 'RFC 9110 §9.3.3 an answer to POST without Content-Location does not answer a GET',
     level: 'required',
     steps: [{ ask: { method: 'POST', body: 'x' }, say: { fields: FRESH }, from: 'origin' }, fresh()],
   },
@@ -309,7 +314,7 @@ const posted: Case[] = [
 
 const unaffected: Case[] = [
   {
-    name: '§4.4 nothing of another site can be invalidated so',
+    name: '§4.4 a URI of another site is not invalidated',
     level: 'required',
     steps: [
       fresh(),
@@ -357,10 +362,10 @@ function ranged(name: string, range: string, body: string, contentRange: string)
 const ranges: Case[] = [
   ranged('the first bytes', 'bytes=0-1', '01', 'bytes 0-1/10'),
   ranged('the middle', 'bytes=3-5', '345', 'bytes 3-5/10'),
-  ranged('to the end', 'bytes=7-', '789', 'bytes 7-9/10'),
+  ranged('from a position to the end', 'bytes=7-', '789', 'bytes 7-9/10'),
   ranged('the last bytes', 'bytes=-1', '9', 'bytes 9-9/10'),
-  ranged('more than there is', 'bytes=8-100', '89', 'bytes 8-9/10'),
-  ranged('a longer end than there is', 'bytes=-100', TEN, 'bytes 0-9/10'),
+  ranged('more than the content has', 'bytes=8-100', '89', 'bytes 8-9/10'),
+  ranged('an end beyond the content', 'bytes=-100', TEN, 'bytes 0-9/10'),
   {
     name: 'RFC 9110 §14.2 a range beyond the end is 416',
     level: 'optional',
@@ -381,7 +386,7 @@ const ranges: Case[] = [
     steps: [fresh([], TEN), { ask: { fields: ['Range', range] }, from: 'cache' }],
   })),
   {
-    name: 'RFC 9110 §13.1.5 If-Range with the tag that is stored',
+    name: 'RFC 9110 §13.1.5 If-Range with the stored tag',
     level: 'optional',
     steps: [
       fresh(TAGGED, TEN),
@@ -394,7 +399,7 @@ const ranges: Case[] = [
     ],
   },
   {
-    name: 'RFC 9110 §13.1.5 If-Range with another gives the whole',
+    name: 'RFC 9110 §13.1.5 If-Range with another tag gets the whole',
     level: 'required',
     steps: [
       fresh(TAGGED, TEN),
@@ -402,7 +407,7 @@ const ranges: Case[] = [
     ],
   },
   {
-    name: 'RFC 9110 §13.1.5 If-Range with a weak tag gives the whole',
+    name: 'RFC 9110 §13.1.5 If-Range with a weak tag gets the whole',
     level: 'required',
     steps: [
       fresh(['ETag', 'W/"abc"'], TEN),
@@ -410,7 +415,7 @@ const ranges: Case[] = [
     ],
   },
   {
-    name: 'RFC 9110 §13.1.5 If-Range with the date that is stored',
+    name: 'RFC 9110 §13.1.5 If-Range with the stored date',
     level: 'optional',
     steps: [
       fresh(DATED, TEN),
@@ -423,7 +428,7 @@ const ranges: Case[] = [
     ],
   },
   {
-    name: 'a range of what is missing is cut from the whole, which is stored',
+    name: 'a range of a missing entry is cut from the whole, which is stored',
     level: 'optional',
     steps: [
       {
@@ -437,7 +442,7 @@ const ranges: Case[] = [
     ],
   },
   {
-    name: '§3.3 a part never passes for the whole',
+    name: '§3.3 a part does not answer a request for the whole',
     level: 'required',
     steps: [
       {
@@ -483,7 +488,7 @@ const staleness: Case[] = [
     status: 200,
     bodyOf: 0,
   }),
-  failing('RFC 5861 §4 stale-if-error counts no 404 as an error', ', stale-if-error=3600', 'required', {
+  failing('RFC 5861 §4 stale-if-error does not apply to a 404', ', stale-if-error=3600', 'required', {
     say: { status: 404 },
     from: 'origin',
   }),
