@@ -6,8 +6,8 @@ import { trimmed, type Fields } from '../../policies/http/fields.ts';
 import { parseUrlPlace } from '../../policies/url-place.ts';
 import { secondsOf } from '../threads/clock.ts';
 import type { FeedStatus } from '../feeds/status.ts';
-import { problem, type ProblemMembers } from '../http/problem.ts';
 import type { AdminDependencies } from './dependencies.ts';
+import { adminError } from './error-responses.ts';
 import { readPurgeRequest } from './purge-request.ts';
 import { purgeTags } from './purge-tags.ts';
 import { isJournalSection, LIST_LIMIT } from '../writes/journal/tables.ts';
@@ -23,11 +23,11 @@ export function createAdminApp(deps: AdminDependencies): Hono {
     const access = deps.token === '' ? accessOf(c, isOpen) : ALLOWED;
     if (access.kind !== 'allowed') {
       deps.onRefused(access.kind);
-      return refused(access.kind);
+      return adminError(access.kind);
     }
     if (!isOpen && !bearsToken(c.req.header('authorization'), deps.token)) {
       deps.onRefused('token');
-      return unauthorized();
+      return adminError('token', { headers: { 'WWW-Authenticate': 'Bearer realm="weir"' } });
     }
     await next();
     return undefined;
@@ -37,17 +37,17 @@ export function createAdminApp(deps: AdminDependencies): Hono {
   for (const path of new Set(endpoints.map(({ path }) => path))) {
     app.all(path, () => methodNotAllowed(endpoints.filter((endpoint) => endpoint.path === path)));
   }
-  app.notFound((c) => answerProblem(404, 'Not found', `The admin side has no ${c.req.path}.`));
+  app.notFound((c) => adminError('unknown-path', { values: { path: c.req.path } }));
   app.onError((error, c) => {
     deps.log.error({ event: 'admin-failed', method: c.req.method, path: c.req.path, err: error });
-    return answerProblem(500, 'Internal error', 'Weir failed to answer. Its log has the reason.');
+    return adminError('internal');
   });
   return app;
 }
 
 /** Counts the bytes only of bodies without Content-Length (RFC 9112 §6.3), because counting doubles the cost of a purge. */
 function bodyBound(maxBytes: number): (c: Context, next: Next) => Promise<Response | void> {
-  const onError = (): Response => tooLarge(maxBytes);
+  const onError = (): Response => adminError('too-large', { values: { limit: maxBytes } });
   const countBody = bodyLimit({ maxSize: maxBytes, onError });
   return (c, next) => {
     if (c.req.header('transfer-encoding') !== undefined) return countBody(c, next);
@@ -100,7 +100,7 @@ async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
   if (found.kind === 'invalid') return badRequest(found.problems);
   if (dryRun) return c.json(await deps.findEntries(found.tags));
   const result = await deps.invalidate(found.tags, mode);
-  if (result.kind === 'not-durable') return answerProblem(503, 'Purge not durable', result.detail);
+  if (result.kind === 'not-durable') return adminError('not-durable', { values: { detail: result.detail } });
   deps.log.info({ event: 'purge', mode, sequence: result.sequence, tags: found.tags.slice(0, LOGGED_TAGS) });
   const answer = { sequence: result.sequence, tags: found.tags.length };
   const warnings = [
@@ -131,7 +131,7 @@ async function entries(c: Context, deps: AdminDependencies): Promise<Response> {
     case 'report':
       return c.json(result.report);
     case 'no-route':
-      return answerProblem(404, 'No route', `No route takes GET ${place.path}.`);
+      return adminError('no-route', { values: { path: place.path } });
     case 'host-needed':
       return badRequest(['expected an absolute URL, because the key of this route has the host']);
     default:
@@ -166,7 +166,7 @@ function listWrites(c: Context, { writes }: AdminDependencies): Response {
 
 function showWrite(c: Context, { writes }: AdminDependencies): Response {
   const found = writes.show(idOf(c));
-  return found === null ? noSuchWrite() : c.json(found);
+  return found === null ? adminError('unknown-write') : c.json(found);
 }
 
 function changed(action: WriteAction, c: Context): Response {
@@ -174,42 +174,32 @@ function changed(action: WriteAction, c: Context): Response {
     case 'done':
       return c.json(action.write);
     case 'unknown':
-      return noSuchWrite();
+      return adminError('unknown-write');
     case 'conflict':
-      return answerProblem(409, 'Not in this state', action.detail);
+      return adminError('wrong-state', { values: { detail: action.detail } });
     default:
       return action satisfies never;
   }
-}
-
-function noSuchWrite(): Response {
-  return answerProblem(404, 'Not found', 'There is no such write, or it is no longer kept.');
 }
 
 /** The default number of items in a list. */
 const LISTED = 100;
 
 async function reload(c: Context, { control = null }: AdminDependencies): Promise<Response> {
-  if (control === null) return notOurs();
+  if (control === null) return adminError('embedded');
   const answer = await control.reload();
   switch (answer.kind) {
     case 'reloaded':
       return c.json({ invalidatedRoutes: answer.invalidatedRoutes, warnings: answer.warnings });
-    case 'refused': {
-      const detail = 'The configuration was not reloaded. The old one stays in force.';
-      return answerProblem(422, 'Reload refused', detail, { errors: answer.errors });
-    }
+    case 'refused':
+      return adminError('reload-refused', { members: { errors: answer.errors } });
     default:
       return answer satisfies never;
   }
 }
 
 function stop(c: Context, { control = null }: AdminDependencies): Response {
-  return control === null ? notOurs() : c.json(control.stop(), 202);
-}
-
-function notOurs(): Response {
-  return answerProblem(409, 'Not available', 'Only the program that embeds this Weir can do this.');
+  return control === null ? adminError('embedded') : c.json(control.stop(), 202);
 }
 
 /** Reports that the process serves; `problems` lists what it can't do. */
@@ -255,60 +245,12 @@ function accessOf(c: Context, isOpen: boolean): AdminAccess {
   return decideAdminAccess(request, isOpen);
 }
 
-function refused(reason: Exclude<AdminAccess['kind'], 'allowed'>): Response {
-  switch (reason) {
-    case 'foreign-host':
-      return answerProblem(
-        421,
-        'Misdirected request',
-        'Without an admin token, the Host of a request must be localhost, 127.0.0.1 or [::1].',
-      );
-    case 'foreign-page':
-      return answerProblem(403, 'Forbidden', 'Without an admin token, a web page can change nothing here.');
-    case 'not-json':
-      return answerProblem(
-        415,
-        'Unsupported media type',
-        'Expected "Content-Type: application/json". Without an admin token, no other content is accepted.',
-      );
-    default:
-      return reason satisfies never;
-  }
-}
-
-function unauthorized(): Response {
-  const response = answerProblem(
-    401,
-    'Unauthorized',
-    'This request needs "Authorization: Bearer" with the admin token.',
-  );
-  response.headers.set('WWW-Authenticate', 'Bearer realm="weir"');
-  return response;
-}
-
 function methodNotAllowed(endpoints: readonly Endpoint[]): Response {
   const methods = endpoints.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
-  const response = answerProblem(405, 'Method not allowed', `Allowed methods: ${methods.join(', ')}.`);
-  response.headers.set('Allow', methods.join(', '));
-  return response;
-}
-
-function tooLarge(maxBytes: number): Response {
-  return answerProblem(413, 'Content too large', `Expected at most ${maxBytes} bytes.`);
+  const allow = methods.join(', ');
+  return adminError('method-not-allowed', { values: { methods: allow }, headers: { Allow: allow } });
 }
 
 function badRequest(problems: readonly string[]): Response {
-  return answerProblem(400, 'Bad request', problems.join('; '));
-}
-
-function answerProblem(
-  status: number,
-  title: string,
-  detail: string,
-  members: ProblemMembers = {},
-): Response {
-  const { fields, content } = problem(status, title, detail, members);
-  const headers = new Headers();
-  for (let i = 0; i + 1 < fields.length; i += 2) headers.set(fields[i]!, fields[i + 1]!);
-  return new Response(Buffer.from(content), { status, headers });
+  return adminError('bad-request', { values: { problems: problems.join('; ') } });
 }

@@ -152,7 +152,7 @@ describe('POST /purge', () => {
     const { ask, invalidated } = await admin();
     const answer = await ask('POST', '/purge', body);
     expect(answer.type).toBe('application/problem+json');
-    expect(answer.json).toEqual({ type: 'about:blank', title: 'Bad request', status: 400, detail });
+    expect(answer.json).toEqual({ type: 'about:blank', title: 'Bad Request', status: 400, detail });
     expect(answer.status).toBe(400);
     expect(invalidated).toEqual([]);
   });
@@ -182,7 +182,7 @@ describe('POST /purge', () => {
   it('is 503 where it could not be made durable', async () => {
     const { purge } = await admin({ invalidate: async () => ({ kind: 'not-durable', detail: 'disk full' }) });
     const answer = await purge({ all: true });
-    expect(answer).toMatchObject({ status: 503, json: { title: 'Purge not durable', detail: 'disk full' } });
+    expect(answer).toMatchObject({ status: 503, json: { title: 'Service Unavailable', detail: 'disk full' } });
   });
 });
 
@@ -308,7 +308,7 @@ describe('the admin side', () => {
     const answer = await ask('GET', '/nowhere');
     expect(answer).toMatchObject({
       status: 404,
-      json: { title: 'Not found', detail: 'The admin side has no /nowhere.' },
+      json: { title: 'Not Found', detail: 'The admin side has no /nowhere.' },
     });
   });
 
@@ -326,7 +326,7 @@ describe('the admin side', () => {
   it('does not reveal why a request failed, and logs it', async () => {
     const { ask, lines } = await admin({ stats: () => Promise.reject(new Error('a secret place')) });
     const answer = await ask('GET', '/stats');
-    expect(answer).toMatchObject({ status: 500, json: { title: 'Internal error' } });
+    expect(answer).toMatchObject({ status: 500, json: { title: 'Internal Server Error' } });
     expect(answer.text).not.toMatch(/secret| at /);
     expect(lines.join('')).toContain('a secret place');
   });

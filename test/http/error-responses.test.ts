@@ -49,7 +49,7 @@ describe('the table of error responses', () => {
       .filter(([, text]) => /\bproblem\(/.test(text))
       .map(([name]) => name)
       .toSorted();
-    expect(makers).toEqual(['admin/app.ts', TABLE, 'http/problem.ts']);
+    expect(makers).toEqual(['admin/error-responses.ts', TABLE, 'http/problem.ts']);
   });
 });
 
