@@ -1,18 +1,17 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Config } from '../../policies/config/config.ts';
-import type { Fields } from '../../policies/http/fields.ts';
-import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import type { OriginStats } from '../../origin-adapters/origin.ts';
 import type { EntryHead } from '../store/entry-head.ts';
 import type { RequestCounters } from './stats.ts';
 import type { MemoryStats } from '../store/memory.ts';
-import type { AskedEntry, Invalidated } from '../fence/fence.ts';
+import type { FenceCalls } from '../fence/calls.ts';
+import type { FeedCalls } from '../feeds/calls.ts';
 import type { SharedFeed } from '../feeds/shared-feed.ts';
 import type { FlightCounters } from '../fetch/flight-counters.ts';
 import type { ExchangesUnderWay } from '../http/listener.ts';
-import type { RecorderPart } from '../observability/shared-recorder.ts';
+import type { RecorderCalls } from '../observability/calls.ts';
 import type { RefreshCounters } from '../request/handlers/refreshes.ts';
-import type { OriginReports } from '../origins/failure-reports.ts';
+import type { OriginReportCalls } from '../origins/calls.ts';
 import type { OriginCellsSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { DiskCalls } from '../store/disk/call-types.ts';
@@ -86,27 +85,16 @@ export interface FoundInMemory {
   readonly url: string;
 }
 
-/** What a worker asks of the coordinator. */
+/** What a worker asks of the coordinator: what belongs to a module, and how its start went. */
 export type CoordinatorCalls = DiskCalls &
-  WriteCalls & {
+  WriteCalls &
+  FenceCalls &
+  FeedCalls &
+  OriginReportCalls &
+  RecorderCalls & {
     listening(argument: { readonly port: number }): void;
     listenFailed(argument: { readonly code: string; readonly message: string }): void;
-    invalidate(argument: { readonly tags: readonly string[]; readonly entry?: AskedEntry }): Invalidated;
-    /** Invalidates everything with the tag except this entry. Returns the new floor of the entry. */
-    invalidateBut(argument: AskedEntry & { readonly tag: string }): { readonly floor: number };
-    /** A delivery to a webhook feed. */
-    deliver(argument: WebhookDelivery): DeliveryAnswer;
-    recorded(part: RecorderPart): void;
-    /** Reports that origins fail or have recovered. */
-    originReports(reports: OriginReports): void;
   };
-
-export interface WebhookDelivery {
-  readonly path: string;
-  readonly method: string;
-  readonly fields: Fields;
-  readonly body: Uint8Array;
-}
 
 export interface WorkerStats {
   readonly memory: MemoryStats;

@@ -1,3 +1,4 @@
+import type { WebhookDelivery } from '../feeds/calls.ts';
 import type { Config, FeedConfig, RouteConfig } from '../../policies/config/config.ts';
 import { feedScope } from '../../policies/feed-scope.ts';
 import { normalizeTarget } from '../../policies/key.ts';
@@ -16,7 +17,7 @@ import type { FeedStatus } from '../feeds/status.ts';
 import type { Fence } from '../fence/fence.ts';
 import type { Log } from '../observability/logger.ts';
 import type { StateStore } from '../state/state-store.ts';
-import type { WebhookDelivery, RuntimeConfigurationSource } from './calls.ts';
+import type { RuntimeConfigurationSource } from './calls.ts';
 
 export interface FeedSetDependencies {
   readonly fence: Fence;

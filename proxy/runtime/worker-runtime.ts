@@ -1,3 +1,4 @@
+import type { WebhookDelivery } from '../feeds/calls.ts';
 import type { MessagePort } from 'node:worker_threads';
 import type { DeliveryAnswer } from '../../origin-adapters/feeds/feed.ts';
 import { createWritesInFlight, type WritesInFlight } from '../store/disk/writes-in-flight.ts';
@@ -38,14 +39,7 @@ import { WriteThroughHandler } from '../request/handlers/write-through.ts';
 import { PendingReadHandler } from '../request/handlers/pending-read.ts';
 import type { JournalClient } from '../writes/calls.ts';
 import type { ActiveRoute } from '../origins/active-route.ts';
-import type {
-  WebhookDelivery,
-  Drain,
-  FoundInMemory,
-  RuntimeConfigurationSource,
-  WorkerStart,
-  WorkerStats,
-} from './calls.ts';
+import type { Drain, FoundInMemory, RuntimeConfigurationSource, WorkerStart, WorkerStats } from './calls.ts';
 import { createConnectionCounter } from './connection-counter.ts';
 import { entryIds } from '../store/entry-ids.ts';
 import { WorkerConfiguration } from './worker-configuration.ts';
