@@ -5,7 +5,7 @@ const scenarios = (...names: readonly string[]): string[] =>
 /** Paths below the root: a folder with its `/`, or a file. */
 export const AREAS: Readonly<Record<string, readonly string[]>> = {
   state: ['test/state/', ...scenarios('syncs', 'restart', 'restored-copy', 'failing-disk')],
-  observability: ['test/observability/', ...scenarios('operations')],
+  observability: ['test/observability/', ...scenarios('operations', 'numbers', 'counted-bounds')],
   http: ['test/http/', ...scenarios('http', 'upgrade', 'streaming', 'forwarding')],
   fence: [
     'test/fence/',
