@@ -687,6 +687,46 @@ describe('requests that were pipelined', () => {
     expect(statuses(await client.untilClosed())).toEqual([200, 200, 200, 200, 200, 200]);
   });
 
+  it('are streamed at the same time, beyond what a connection may owe', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET + GET + LAST_GET);
+    await listener.exchange(2);
+    const chunk = Buffer.alloc(50_000, 'x');
+    for (const exchange of listener.exchanges) {
+      const sink = exchange.stream(200, ['Content-Length', String(40 * chunk.length)]);
+      let written = 0;
+      const write = () => {
+        while (written < 40) {
+          written += 1;
+          if (!sink.write(chunk)) return;
+        }
+        sink.end();
+      };
+      sink.onDrain(write);
+      write();
+    }
+    const received = await client.untilClosed();
+    expect(statuses(received)).toEqual([200, 200, 200]);
+    expect(received.length).toBeGreaterThan(3 * 40 * chunk.length);
+  });
+
+  it('are answered whole where the end of a response ends the next one', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET + LAST_GET);
+    await listener.exchange(1);
+    const [first, second] = listener.exchanges as [Exchange, Exchange];
+    const sink = second.stream(200, ['Content-Length', '4']);
+    sink.write(Buffer.from('ab'));
+    first.onEnd(() => {
+      sink.write(Buffer.from('cd'));
+      sink.end();
+    });
+    answerOk(first);
+    const received = await client.untilClosed();
+    expect(statuses(received)).toEqual([200, 200]);
+    expect(received.endsWith('\r\n\r\nabcd')).toBe(true);
+  });
+
   it('are not begun where the client leaves before their turn', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(POST + POST);

@@ -156,9 +156,13 @@ export class H1Connection implements ExchangeConnection, Timed {
   }
 
   send(exchange: H1Exchange, piece: Piece): boolean {
-    if (this.current === exchange && exchange.outbox === null) this.writer.write(piece);
-    else this.keep(exchange, piece);
-    return this.writer.owedBytes + this.outboxBytes < OWED_BYTES;
+    if (this.current === exchange && exchange.outbox === null) {
+      this.writer.write(piece);
+      // What later responses have kept waits for this one.
+      return this.writer.owedBytes < OWED_BYTES;
+    }
+    this.keep(exchange, piece);
+    return !this.owesBound;
   }
 
   sendWhole(exchange: H1Exchange, head: string, content: Uint8Array | null): void {
@@ -172,18 +176,14 @@ export class H1Connection implements ExchangeConnection, Timed {
 
   answered(exchange: H1Exchange): void {
     if (this.current !== exchange) return;
+    this.writeKept(exchange);
     const next = this.open[this.open.indexOf(exchange) + 1] ?? null;
     this.current = next;
-    // Where everything is written already, the exchange ends here, and others may begin.
+    // Where everything is written already, the exchange ends here. Others may begin, and the next one be answered.
     this.writer.afterAll(exchange);
     if (next === null || this.current !== next) return;
-    const { outbox } = next;
-    next.outbox = null;
     next.turnCame();
-    for (const piece of outbox ?? []) {
-      this.outboxBytes -= piece.length;
-      this.writer.write(piece);
-    }
+    this.writeKept(next);
     if (next.isAnswered) this.answered(next);
   }
 
@@ -278,7 +278,7 @@ export class H1Connection implements ExchangeConnection, Timed {
     while (at < chunk.length) {
       switch (this.reading) {
         case 'heads':
-          if (this.writer.owedBytes + this.outboxBytes >= OWED_BYTES && !this.parser.isWithinHead) {
+          if (this.owesBound && !this.parser.isWithinHead) {
             this.unread = at === 0 ? chunk : chunk.subarray(at);
             this.readNoMore(OWES);
             return;
@@ -472,15 +472,20 @@ export class H1Connection implements ExchangeConnection, Timed {
   }
 
   private owesLess(): void {
-    if ((this.paused & OWES) !== 0 && this.writer.owedBytes + this.outboxBytes < OWED_BYTES)
-      this.readOn(OWES);
+    if ((this.paused & OWES) !== 0 && !this.owesBound) this.readOn(OWES);
+  }
+
+  private get owesBound(): boolean {
+    return this.writer.owedBytes + this.outboxBytes >= OWED_BYTES;
   }
 
   /** The kernel has everything that was written. */
   private drained(): void {
     this.owesLess();
-    if (this.writer.owedBytes + this.outboxBytes >= OWED_BYTES) return;
-    for (const exchange of this.open) exchange.drained();
+    const { current } = this;
+    if (this.writer.owedBytes < OWED_BYTES) current?.drained();
+    if (this.owesBound) return;
+    for (const exchange of this.open) if (exchange !== current) exchange.drained();
   }
 
   private checkStall(nowMs: number): boolean {
@@ -562,6 +567,17 @@ export class H1Connection implements ExchangeConnection, Timed {
   private keep(exchange: H1Exchange, piece: Piece): void {
     (exchange.outbox ??= []).push(piece);
     this.outboxBytes += piece.length;
+  }
+
+  /** Writes what the exchange has kept while earlier responses were owed. */
+  private writeKept(exchange: H1Exchange): void {
+    const { outbox } = exchange;
+    if (outbox === null) return;
+    exchange.outbox = null;
+    for (const piece of outbox) {
+      this.outboxBytes -= piece.length;
+      this.writer.write(piece);
+    }
   }
 
   private takeTurns(): void {
