@@ -35,7 +35,7 @@ export class EventStreamServer {
     return `http://127.0.0.1:${this.#port}/changes`;
   }
 
-  /** The id of the last published event; 0: none. */
+  /** The id of the last published event; 0 if there is none. */
   get lastId(): number {
     return this.#nextId - 1;
   }
@@ -84,7 +84,7 @@ export class EventStreamServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Sends a comment at once to every client that has everything. */
+  /** Sends a comment at once to every client that has received everything. */
   beat(): void {
     if (this.#isSilent) return;
     this.#sendAll();

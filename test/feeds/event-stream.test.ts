@@ -11,7 +11,7 @@ function parse(pieces: readonly string[], limit = 1_000): ServerSentItem[] {
 describe('the event stream parser (HTML §9.2.6)', () => {
   const cases: [string, string, ServerSentItem[]][] = [
     ['joins data lines', 'data: a\ndata: b\n\n', [{ kind: 'block', event: '', id: null, data: 'a\nb' }]],
-    ['takes one space off', 'data:  a\n\n', [{ kind: 'block', event: '', id: null, data: ' a' }]],
+    ['removes one space', 'data:  a\n\n', [{ kind: 'block', event: '', id: null, data: ' a' }]],
     ['reads event and id', 'event:x\nid:1\ndata\n\n', [{ kind: 'block', event: 'x', id: '1', data: '' }]],
     [
       'yields an event without data',
@@ -64,7 +64,7 @@ describe('the event stream parser (HTML §9.2.6)', () => {
     const end = fc.constantFrom('\n', '\r', '\r\n');
     fc.assert(
       fc.property(fc.array(fc.tuple(line, end)), fc.integer({ min: 1, max: 7 }), (lines, width) => {
-        // A final piece of its own, for the library waits for more after a CR.
+        // A final piece of its own, because the library waits for more after a CR.
         const text = `${lines.map((parts) => parts.join('')).join('')}\n: end\n`;
         const pieces = Array.from({ length: Math.ceil(text.length / width) }, (_, i) =>
           text.slice(i * width, (i + 1) * width),

@@ -24,7 +24,7 @@ export class FakeClock implements FeedClock {
     return this.#timers.size;
   }
 
-  /** Time passes, and every timer fires at its moment. */
+  /** Time passes, and every timer fires when it is due. */
   advance(ms: number): void {
     const untilMs = this.#monotonicMs + ms;
     for (;;) {

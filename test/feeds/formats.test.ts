@@ -116,7 +116,7 @@ describe('format cloudevents', () => {
   const event = { specversion: '1.0', id: 'e1', source: '/shop', type: 'product.changed' };
   const binary = ['ce-specversion', '1.0', 'ce-id', 'e1', 'CE-Source', '/shop', 'ce-type', 'product.changed'];
 
-  it('reads the structured mode: attributes and data both count', () => {
+  it('reads the structured mode: both attributes and data', () => {
     const data = { id: 7, before: { id: 6 }, after: { id: 7 } };
     const [change] = changesOf(parse(parseCloudEvents, { ...event, data }));
     expect(change).toEqual({
@@ -177,11 +177,11 @@ describe('format cloudevents', () => {
     ['another version', { ...event, specversion: '0.3' }, []],
     ['no id', { ...event, id: undefined }, []],
     ['an empty source', { ...event, source: '' }, []],
-    ['a type that is no text', { ...event, type: 7 }, []],
+    ['a type that is not a text', { ...event, type: 7 }, []],
     ['a batch with something else in it', [event, 7], []],
-    ['data_base64 that is no text', { ...event, data_base64: 7 }, []],
+    ['data_base64 that is not a text', { ...event, data_base64: 7 }, []],
     ['binary without an id', {}, ['ce-specversion', '1.0', 'ce-source', 's', 'ce-type', 't']],
-    ['binary JSON that is none', 'nonsense', binary],
+    ['binary mode with malformed JSON', 'nonsense', binary],
     ['text', '"x"', []],
   ];
 
@@ -225,7 +225,7 @@ describe('format debezium', () => {
     ['where a transaction ends', { status: 'END', id: '571', event_count: 2 }],
     ['a heartbeat', { ts_ms: 1 }],
     ['a message of the application', { op: 'm', source, message: { prefix: 'x' } }],
-  ])('takes %s for nothing', (_what, content) => {
+  ])('treats %s as no change', (_what, content) => {
     expect(parse(parseDebezium, content)).toEqual({ kind: 'transaction', changes: [] });
   });
 

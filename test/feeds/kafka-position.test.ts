@@ -9,7 +9,7 @@ import {
 import { fc } from '../support/properties.ts';
 
 describe('positions of Kafka', () => {
-  it('are read as they were written, whatever the topics are called', () => {
+  it('are read as they were written, whatever the names of the topics', () => {
     const name = fc.stringMatching(/^[a-zA-Z0-9._-]{1,30}$/);
     const place = fc.record({
       next: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),

@@ -160,7 +160,7 @@ describe.skipIf(skip !== null)('messages of Kafka', () => {
     });
   });
 
-  it('tell by their key which old values Debezium knows', async () => {
+  it('show by their key which old values Debezium knows', async () => {
     const value = JSON.stringify({
       op: 'u',
       before: null,

@@ -198,7 +198,7 @@ describe('mapping: conditions', () => {
     ],
   ];
 
-  it.each(cases)('%s', (_what, when, parts, expected) => {
+  it.each(cases)('is evaluated: %s', (_what, when, parts, expected) => {
     expect(isMet(when, parts)).toBe(expected);
   });
 });

@@ -112,7 +112,7 @@ suite('nats: what proves that nothing was missed', () => {
     });
   });
 
-  it('finds a gap when the last messages were deleted, and is at its head behind it', async () => {
+  it('finds a gap when the last messages were deleted, and is at its head after it', async () => {
     const server = await scene.startWithStream();
     const after = await scene.positionAfter('1');
     await scene.publish('2', '3', '4');
@@ -158,7 +158,7 @@ suite('nats: what proves that nothing was missed', () => {
     expect(events[0]).toMatchObject({ kind: 'gap', reason: 'the stream was recreated' });
   });
 
-  it('finds a gap when an older copy of its files was restored beneath a stopped Weir', async () => {
+  it('finds a gap when an older copy of its files was restored while Weir was stopped', async () => {
     const server = await scene.startWithStream();
     await scene.publish('1');
     await server.copy();
@@ -184,7 +184,7 @@ suite('nats: what proves that nothing was missed', () => {
     });
   });
 
-  it('finds a gap when an older copy of its files was restored beneath a running Weir', async () => {
+  it('finds a gap when an older copy of its files was restored while Weir was running', async () => {
     const server = await scene.startWithStream();
     await server.copy();
     const follower = await scene.follow();
@@ -212,7 +212,7 @@ suite('nats: what proves that nothing was missed', () => {
     expect(events[0]).toMatchObject({ kind: 'gap' });
   });
 
-  it('fails when its consumer is deleted, to begin again', async () => {
+  it('fails when its consumer is deleted, and begins again', async () => {
     const server = await scene.startWithStream();
     const reader = await scene.attached();
     await server.atStreams(deleteConsumers);

@@ -24,7 +24,7 @@ const { comparePositions, schema, showPosition } = postgresFeed;
 describe('a Postgres position', () => {
   const lsn = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
-  it('is the number it was, in 64 bits', () => {
+  it('is written as the same number, in 64 bits', () => {
     fc.assert(
       fc.property(lsn, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value, system) => {
         const commit = { beginLsn: value, endLsn: value, xid: 7, atMicros: value >> 1n };
@@ -49,7 +49,7 @@ describe('a Postgres position', () => {
     expect(comparePositions('0/9@1:1#5#0/8-0/9-700-1', '0/10@1:1#6#')).toBe(-1);
   });
 
-  it('that was saved without a commit is read, and proves nothing', () => {
+  it('that was saved without a commit is read, but proves nothing', () => {
     expect(parsePosition('0/9@1:1')).toEqual({
       lsn: 9n,
       system: '1',

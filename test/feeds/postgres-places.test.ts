@@ -87,7 +87,7 @@ describe.skipIf(postgresSkip !== null)('the position of a Postgres feed', () => 
     await untilConfirmed(String(lsn));
   });
 
-  it('is marked in the log as often as the limit says, and not while nothing happens', async () => {
+  it('is marked in the log as often as the limit says, and not while nothing changes', async () => {
     await scene.begin('CREATE TABLE rows (id int PRIMARY KEY)');
     await scene.run(
       'DROP PUBLICATION changes',
@@ -102,7 +102,8 @@ describe.skipIf(postgresSkip !== null)('the position of a Postgres feed', () => 
       await reader.until((all) => headsOf(all).length >= before + count);
     };
     await heads(2);
-    // The server itself writes of its transactions every 15 seconds and flushes that late, which takes a mark as well.
+    // The server itself writes records of its transactions every 15 seconds and flushes them late, which also
+    // takes a mark.
     for (let first = 0n; first !== lastCommit();) {
       first = lastCommit();
       await heads(5);
@@ -231,25 +232,25 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     return first!.reason;
   }
 
-  it('is a position of another server', async () => {
+  it('is found at a position of another server', async () => {
     await begin();
     const position = await positionAfter(1);
     expect(await gapAfter(position.replace(/@\d+/, '@1'))).toBe('it is another server');
   });
 
-  it('is a malformed position', async () => {
+  it('is found at a malformed position', async () => {
     await begin();
     expect(await gapAfter('1-0')).toBe('no position');
   });
 
-  it('is a log that ends before the position: the server was restored', async () => {
+  it('is found where the log ends before the position, because the server was restored', async () => {
     await begin();
     const position = await positionAfter(1);
     const ahead = position.replace(/^[^/]+/, 'FFFF');
     expect(await gapAfter(ahead)).toMatch(/ends before FFFF\//);
   });
 
-  it('is a slot that another client advanced', async () => {
+  it('is found where another client advanced the slot', async () => {
     await begin();
     const position = await positionAfter(1);
     await insert(2);
@@ -257,7 +258,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(position)).toMatch(/the slot has confirmed .*: recreated or moved/);
   });
 
-  it('is a position without a commit, as saved by an older Weir', async () => {
+  it('is found at a position without a commit, as saved by an older Weir', async () => {
     await begin();
     const position = await positionAfter(1);
     expect(await gapAfter(position.replace(/#.*/, ''))).toMatch(/holds no commit/);
@@ -266,7 +267,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
   it.each([
     ['', []],
     [', and a change made meanwhile', ['INSERT INTO rows VALUES (2)']],
-  ] as const)('is a publication that was dropped and recreated%s', async (_name, meanwhile) => {
+  ] as const)('is found where a publication was dropped and recreated%s', async (_name, meanwhile) => {
     await begin();
     const position = await positionAfter(1);
     await scene.run(
@@ -278,7 +279,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(position)).toBe('a publication was recreated');
   });
 
-  it('is a change made while there was no publication, beneath a running Weir, which goes on by itself', async () => {
+  it('is found at a change made while there was no publication and Weir was running, which then continues', async () => {
     await begin();
     const follower = scene.follow(scene.feed(), null);
     await follower.until(({ state }) => state === 'live');
@@ -292,7 +293,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     await follower.until(({ rows }) => rows.includes('2'));
   });
 
-  it('is a change made while there was no publication, in a transaction that commits long after', async () => {
+  it('is found at a change made while there was no publication, in a transaction that commits long after', async () => {
     await begin();
     const other = await scene.server.connect(scene.database);
     await scene.run('DROP PUBLICATION changes');
@@ -308,7 +309,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     await follower.until(({ rows }) => rows.includes('3'));
   });
 
-  it('is a recreated slot, even if nothing changed meanwhile', async () => {
+  it('is found at a recreated slot, even if nothing changed meanwhile', async () => {
     await begin();
     const reader = await scene.attach();
     const position = lastHead(await reader.until((all) => headsOf(all).length > 1));
@@ -318,7 +319,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
     expect(await gapAfter(position)).toMatch(/recreated or moved/);
   });
 
-  it('is a new timeline; a standby is followed only after its promotion', async () => {
+  it('is found on a new timeline; a standby is followed only after its promotion', async () => {
     await begin();
     const position = await positionAfter(1);
     await scene.server.end();

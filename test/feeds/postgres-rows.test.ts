@@ -140,7 +140,7 @@ describe.skipIf(postgresSkip !== null)('rows from Postgres', () => {
     ]);
   });
 
-  it('have values as JSON writes them, and as Postgres does where JSON has none', async () => {
+  it('have values in their JSON form, and as Postgres writes them where JSON has none', async () => {
     await begin(`CREATE TABLE products (
       id bigint PRIMARY KEY, small smallint, yes boolean, price numeric, at timestamptz, data jsonb,
       tags text[], grid int[], "__proto__" text)`);

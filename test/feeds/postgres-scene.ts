@@ -10,12 +10,13 @@ import { requireProgram } from '../support/programs.ts';
 const initdb = requireProgram('initdb');
 const postgres = requireProgram('postgres');
 
-/** Why Postgres can't run here; null: it can. */
+/** The reason why Postgres can't run here; null if it can. */
 export const postgresSkip = [initdb, postgres].find((program) => program.kind === 'missing')?.reason ?? null;
 
 /**
- * One server for a whole test file, and for each test a database of its own with a publication `changes` of every table and
- * a slot that is named like the database. Whatever a test has opened on it is ended after the test.
+ * One server for a whole test file, and for each test a database of its own with a publication `changes` of
+ * every table and a slot with the database's name. Everything that a test has opened on it is closed after
+ * the test.
  */
 export class PostgresScene {
   #server: PostgresServer | null = null;
@@ -40,14 +41,16 @@ export class PostgresScene {
     return this.#database;
   }
 
-  /** `tables`: statements that create them. */
+  /** `tables`: statements that create tables. */
   async begin(...tables: readonly string[]): Promise<void> {
     this.#database = await this.server.createDatabase();
     await this.run(...tables, 'CREATE PUBLICATION changes FOR ALL TABLES');
     await this.createSlot();
   }
 
-  /** Statements in order, each a transaction unless it says BEGIN; what the last one answers. */
+  /**
+   * Runs statements in order, each a transaction unless it says BEGIN; returns the result of the last one.
+   */
   async run(...statements: readonly string[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
     return (await this.server.run(this.#database, ...statements)).rows;
   }
@@ -56,7 +59,7 @@ export class PostgresScene {
     await this.run(`SELECT pg_create_logical_replication_slot('${this.#database}', 'pgoutput')`);
   }
 
-  /** Also if another connection holds it. */
+  /** Drops the slot, also if another connection holds it. */
   async dropSlot(): Promise<void> {
     await this.#takeSlot(`SELECT pg_drop_replication_slot('${this.#database}')`);
   }
@@ -127,7 +130,7 @@ export class PostgresScene {
     return follower;
   }
 
-  /** The first event, of a feed that is not to be followed. */
+  /** The first event, of a feed that is not followed further. */
   async firstOf(feed: Feed, after: string | null = null): Promise<FeedEvent> {
     const reader = this.read(feed, after);
     const events = await reader.until((all) => all.length > 0);

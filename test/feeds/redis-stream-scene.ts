@@ -22,7 +22,7 @@ export class Scene {
     return this.#server;
   }
 
-  /** Starts a replica of the server at that port, which need not exist. */
+  /** Starts a replica of the server at that port, where no server need exist. */
   async startReplica(port: string): Promise<RedisServer> {
     const replica = await RedisServer.start(path, ['--replicaof', '127.0.0.1', port]);
     this.#replicas.push(replica);

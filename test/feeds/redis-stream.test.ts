@@ -77,7 +77,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     ['with other ids', ['9-1', '9-2', '9-3', '9-4']],
     ['with the same ids', ['1-1', '1-2', '1-3', '1-4']],
   ])(
-    'finds a gap when the stream was recreated %s and as many entries trimmed as were read',
+    'finds a gap when the stream was recreated %s and as many entries were trimmed as were read',
     async (_name, ids) => {
       const server = await scene.start();
       await server.run(xadd('1', '1-1'), xadd('2', '1-2'));
@@ -153,7 +153,7 @@ suite('redis-stream: what proves that nothing was missed', () => {
     await reader.until((all) => all.filter((event) => event.kind === 'gap').length > 1);
   });
 
-  it('finds a gap when the server returned with an older state', async () => {
+  it('finds a gap when the server came back with an older state', async () => {
     const server = await scene.start();
     const after = await scene.positionAfter(['1', '2', '3']);
     const [older] = after.split('/');

@@ -27,7 +27,7 @@ const config: FeedConfig = {
   options: {},
 };
 
-/** Records invalidations, and lets a test delay or refuse them. */
+/** Records invalidations, and lets a test delay or reject them. */
 class RecordingSink implements InvalidationSink {
   readonly applied: Omit<FeedInvalidation, 'mark'>[] = [];
   readonly marks: VersionMark[] = [];
@@ -527,7 +527,7 @@ describe('a feed runner: whether it is live', () => {
     expect(announcedWhenProved.at(-1)).toBe('8');
   });
 
-  it('makes the position of a head durable, but not with each', async () => {
+  it('makes the position of a head durable, but not with every head', async () => {
     const { clock, sink, feed } = scripted('7');
     feed.say(scene.head('8'));
     await until(() => sink.saved === '8');
@@ -617,7 +617,7 @@ describe('a feed runner: failures', () => {
     expect(waits).toEqual([1_500, 6_000, 22_500, 22_500]);
   });
 
-  it('does not retry a failure that only a restart can mend', async () => {
+  it('does not retry a failure that only a restart can fix', async () => {
     const { clock, feed } = scripted('7');
     feed.say(failure('never', 'library'));
     await settle();

@@ -7,7 +7,7 @@ export class ScriptedFeed implements Feed {
   /** Events that the runner has requested. */
   taken = 0;
   isOpen = false;
-  /** A connection closes once it resolves. */
+  /** A connection closes once this resolves. */
   closing: Promise<void> = Promise.resolve();
 
   get latest(): Opening {

@@ -17,8 +17,9 @@ type Batch = NonNullable<PartitionAnswer['records']>[number];
 export type ScriptedAnswer = Error | Readonly<Record<number, Partial<PartitionAnswer>>>;
 
 /**
- * The client library as far as the feed uses it, on one topic `rows` that the test describes: for answers that no mock
- * gives. A fetch without a scripted answer finds nothing new; it is answered a turn of the event loop later.
+ * The client library as far as the feed uses it, with one topic `rows` that the test describes, for responses
+ * that no mock gives. A fetch without a scripted answer finds nothing new; it is answered one turn of the
+ * event loop later.
  */
 export class ScriptedKafka {
   id = 'first-id';

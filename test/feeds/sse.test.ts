@@ -157,11 +157,11 @@ describe('sse: what proves that it is at its head', () => {
       ['event: head\n\n', 'event: head\ndata\n\n'],
       ['head', 'head'],
     ],
-    ['a comment behind the replay', '4', [change, ':\n\n'], ['change', 'head']],
-    ['not a comment that greets a connection with something to replay', '4', [':ok\n\n', change], ['change']],
+    ['a comment after the replay', '4', [change, ':\n\n'], ['change', 'head']],
+    ['not a first comment, when there is something to replay', '4', [':ok\n\n', change], ['change']],
     ['a second comment where nothing is replayed', '4', [':ok\n\n', ':\n\n'], ['head']],
-    ['a greeting where nothing is to be replayed', null, [':ok\n\n'], ['gap', 'head']],
-    ['a comment behind event: head', '4', ['event: head\n\n', ':\n\n'], ['head', 'head']],
+    ['a first comment where nothing is to be replayed', null, [':ok\n\n'], ['gap', 'head']],
+    ['a comment after event: head', '4', ['event: head\n\n', ':\n\n'], ['head', 'head']],
     ['not a change', '4', [change, change], ['change', 'change']],
   ];
 
@@ -170,7 +170,7 @@ describe('sse: what proves that it is at its head', () => {
     expect(await kindsUntilEnd(reader)).toEqual(kinds);
   });
 
-  it('no comment before event: head, of an origin that sends it', async () => {
+  it('no comment before event: head, from an origin that sends that event', async () => {
     const feed = await feedOf(['event: head\n\n', end]);
     const first = read(feed, '4');
     await kindsUntilEnd(first);
@@ -186,7 +186,7 @@ describe('sse: what proves that it is at its head', () => {
 });
 
 describe('sse: when it was at its head', () => {
-  it('is when a comment arrived, not when it was processed', async () => {
+  it('is the time when a comment arrived, not when it was processed', async () => {
     const clock = new FakeClock();
     const later = gate();
     origin = await startScriptedOrigin({});

@@ -123,7 +123,7 @@ describe('webhook: authentication', () => {
     ],
   ];
 
-  it.each(refused)('refuses with 401: %s', async (_what, make) => {
+  it.each(refused)('rejects with 401: %s', async (_what, make) => {
     const feed = makeFeed();
     const reader = await opened(feed);
     const { status } = await feed.receiver!.receive(make());
@@ -169,12 +169,12 @@ describe('webhook: authentication', () => {
   it.each([
     ['GET', 405, 'GET'],
     ['a body beyond the limit', 413, 'POST'],
-  ] as const)('refuses %s with %i', async (_what, status, method) => {
+  ] as const)('rejects %s with %i', async (_what, status, method) => {
     const feed = makeFeed({ options: { 'max-body': '4B' } });
     expect((await feed.receiver!.receive({ ...delivery(), method })).status).toBe(status);
   });
 
-  it.each([[''], ['whsec_'], ['whsec_not base64!'], [[]]])('refuses %j as a secret', (secret) => {
+  it.each([[''], ['whsec_'], ['whsec_not base64!'], [[]]])('rejects %j as a secret', (secret) => {
     expect(webhookFeed.schema.safeParse({ path: '/hook', secret }).success).toBe(false);
   });
 });
@@ -240,7 +240,7 @@ describe('webhook: deliveries', () => {
     expect((await answers.at(-1)!).status).toBe(503);
   });
 
-  it('makes one change of a delivery that arrives twice at a time, and answers both', async () => {
+  it('makes one change of a delivery that arrives twice at once, and answers both', async () => {
     const feed = makeFeed();
     const reader = await opened(feed);
     const delivery = signed({ id: 1 });
@@ -366,7 +366,7 @@ describe('webhook: CloudEvents and their sequence', () => {
     expect(second.events[0]).toMatchObject({ kind: 'gap', reason: 'a delivery was refused' });
     await second.stop();
 
-    // Only a durable gap covers what was refused.
+    // Only a durable gap covers the deliveries that were rejected.
     const third = await opened(feed, positionOf(last!));
     const [gap] = third.events;
     expect(gap!.kind).toBe('gap');
