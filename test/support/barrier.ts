@@ -1,6 +1,6 @@
 /**
- * What tests wait for instead of sleeping: a gate that the test opens, and a condition that is looked at again
- * and again.
+ * Tests wait for these instead of sleeping: a gate that the test opens, and a condition that is checked
+ * repeatedly.
  */
 export interface Gate {
   readonly promise: Promise<void>;
@@ -13,12 +13,15 @@ export function gate(): Gate {
   return { promise, open: resolve };
 }
 
-/** Of the limit of a test, so much that a condition which never comes fails with its name. */
+/** Less than the time limit of a test, so that a condition that never holds fails with its name. */
 const PATIENCE_MS = 50_000;
-/** After so many turns what is waited for is somebody else's doing, who needs the processor. */
+/** After this many turns the condition depends on another thread or process, which needs the processor. */
 const BUSY_TURNS = 1_000;
 
-/** Resolves once `predicate` holds, looking after each turn of the event loop, and each millisecond after many. */
+/**
+ * Resolves once `predicate` holds. It is checked after each turn of the event loop, and after many turns each
+ * millisecond.
+ */
 export async function until(predicate: () => boolean, what = 'the condition'): Promise<void> {
   const endMs = performance.now() + PATIENCE_MS;
   for (let turn = 0; performance.now() < endMs; turn += 1) {
@@ -28,7 +31,7 @@ export async function until(predicate: () => boolean, what = 'the condition'): P
   throw new Error(`${what} did not come true within ${PATIENCE_MS} ms`);
 }
 
-/** Lets everything run that is ready now: sockets read, promises settled. */
+/** Lets everything run that is ready now: readable sockets, settled promises. */
 export async function settle(turns = 20): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await nextTurn();
 }

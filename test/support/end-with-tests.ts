@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 
 /**
- * Sees to it that a child ends with the process that runs the tests, however that ends: a test that fails before its
- * `stop`, a run that is killed. A shell holds the other end of a pipe, and when that breaks it kills whoever is left.
+ * Ends a child process when the process that runs the tests ends, for any reason: a test that fails before
+ * its `stop`, or a run that is killed. A shell reads from a pipe, and kills the remaining children when the
+ * pipe breaks.
  */
 export function endWithTests(child: ChildProcess): void {
   const { pid } = child;
@@ -25,7 +26,10 @@ const REAP = `
 
 let reaper: ChildProcess | null = null;
 
-/** In a group of its own, so that what ends the tests from a terminal does not end it first. */
+/**
+ * The shell has a process group of its own, so that a signal from a terminal that ends the tests does not end
+ * it first.
+ */
 function startReaper(): ChildProcess {
   const shell = spawn('sh', ['-c', REAP], { stdio: ['pipe', 'ignore', 'inherit'], detached: true });
   shell.unref();

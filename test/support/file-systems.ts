@@ -1,4 +1,4 @@
-/** Small file systems of a test's own, which take root to mount. */
+/** Small file systems for one test; root is needed to mount them. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,13 +10,13 @@ export interface SmallFileSystem {
 }
 
 export interface BreakingFileSystem extends SmallFileSystem {
-  /** From here on it can only be read, also through what is open, as after an error of the device. */
+  /** From here on it is read-only, also through open files, as after an error of the device. */
   failToReadOnly(): void;
-  /** As after a repair: it can be written again; nothing may be open. */
+  /** As after a repair: it is writable again. Nothing may be open. */
   repair(): void;
 }
 
-/** In memory; null where it can't be mounted, which is printed. */
+/** In memory. Returns null where it can't be mounted, and prints that. */
 export function mountSmall(sizeMiB: number): SmallFileSystem | null {
   const folder = mkdtempSync(join(tmpdir(), 'weir-small-'));
   const failure = run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', folder]);
@@ -25,7 +25,7 @@ export function mountSmall(sizeMiB: number): SmallFileSystem | null {
   return skipped(`a small file system: ${failure}`);
 }
 
-/** ext4 in a file; null where it can't be mounted or made to fail, which is printed. */
+/** ext4 in a file. Returns null where it can't be mounted or made to fail, and prints that. */
 export function mountBreaking(sizeMiB: number): BreakingFileSystem | null {
   const image = join(mkdtempSync(join(tmpdir(), 'weir-image-')), 'image');
   const folder = mkdtempSync(join(tmpdir(), 'weir-breaking-'));
@@ -63,7 +63,7 @@ function unmount(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Null: it went well, with an exit code of at most `most`. */
+/** Returns null if the exit code was at most `most`. */
 function run(program: string, args: readonly string[], most = 0): string | null {
   const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
   return status !== null && status <= most ? null : (error?.message ?? stderr.trim());

@@ -1,4 +1,4 @@
-/** Workers in the thread of the test, of the parts that Weir runs, connected as by message ports. */
+/** Workers in the thread of the test, made of the parts that Weir runs, and connected as by message ports. */
 import type { Readable } from 'node:stream';
 import type { Origin } from '../../origin-adapters/origin.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -14,7 +14,7 @@ import type { DiskTier } from '../../proxy/store/disk-tier.ts';
 import { startLifetimes } from '../../proxy/threads/lifetime-clock.ts';
 import type { SetClock } from '../fence/given.ts';
 
-/** A configuration whose one origin is called `shop`. */
+/** A configuration whose one origin is named `shop`. */
 export function configurationSource(
   config: RuntimeConfigurationSource['config'],
   feeds: Readonly<Record<string, SharedFeed>> = {},
@@ -24,7 +24,7 @@ export function configurationSource(
 
 export interface InProcessWorker {
   readonly index: number;
-  /** How many there are. */
+  /** The number of workers. */
   readonly workers: number;
   readonly boot: number;
   readonly configuration: RuntimeConfigurationSource;
@@ -39,7 +39,7 @@ export interface InProcessWorker {
   readonly flightClaims: SharedArrayBuffer;
 }
 
-/** `change` puts other surroundings in place of a worker's. */
+/** `change` replaces dependencies of a worker. */
 export function startWorker(
   worker: InProcessWorker,
   change: (deps: RuntimeDependencies) => RuntimeDependencies = (deps) => deps,
@@ -60,7 +60,7 @@ export function startWorker(
         hitForMiss,
         writesInFlight,
         flightClaims,
-        // Nothing listens, so nothing is counted there.
+        // Nothing listens, so no connections are counted there.
         connections: hitForMiss,
         lifetimes: startLifetimes(clock),
         diskPath: null,
@@ -96,7 +96,10 @@ function nobody(): never {
   throw new Error('nobody asks for it');
 }
 
-/** `deliverer`: makes what delivers the messages of one end, in their order, each at a moment of its own choice. */
+/**
+ * `deliverer` makes the function that delivers the messages of one end, in their order, each at a moment of
+ * its choice.
+ */
 export function connectWorkers(
   runtimes: readonly WorkerRuntime[],
   deliverer: () => (act: () => void) => void,
@@ -115,7 +118,7 @@ export function connectWorkers(
 
 type WorkerPort = Parameters<WorkerRuntime['connectPeer']>[1];
 
-/** One end of a channel: what workers use of a MessagePort, each message a copy. */
+/** One end of a channel: the part of MessagePort that workers use. Each message is a copy. */
 class End {
   other!: End;
   readonly #listeners: ((message: unknown) => void)[] = [];
@@ -145,7 +148,7 @@ export interface Asked {
 }
 
 export interface Answered {
-  /** 0: it broke off. */
+  /** 0 if the connection was cut. */
   readonly status: number;
   readonly fields: Fields;
   readonly body: string;
@@ -153,7 +156,7 @@ export interface Answered {
   readonly informed: readonly Fields[];
 }
 
-/** A client's request, which it may leave. */
+/** A client's request. The client may leave. */
 export class Client {
   readonly exchange: Exchange;
   readonly #gone: (() => void)[] = [];

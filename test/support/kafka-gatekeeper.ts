@@ -5,12 +5,15 @@ const SASL_HANDSHAKE = 17;
 const API_VERSIONS = 18;
 const SASL_AUTHENTICATE = 36;
 
-/** Kafka's codes. */
+/** Error codes of Kafka. */
 export type Refusal = 33 | 58;
 
-/** A broker that lets nobody in: it asks who is there, says no with Kafka's code, and resets the connection. */
+/**
+ * A broker that rejects every client: it asks for credentials, answers with Kafka's error code, and resets
+ * the connection.
+ */
 export class KafkaGatekeeper {
-  /** What clients gave as credentials. */
+  /** The credentials that clients sent. */
   readonly credentials: string[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

@@ -1,6 +1,6 @@
 /*
- * librdkafka's mock cluster as a process of its own: `kafka-mock PORT…` starts one broker for each port. Commands come on
- * standard input, one a line, and each is answered with a line: `ok`, or what went wrong.
+ * librdkafka's mock cluster as a process of its own: `kafka-mock PORT…` starts one broker for each port. It reads
+ * commands from standard input, one a line, and answers each with a line: `ok`, or the error.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@ static int ports[16];
 static int port_count;
 static int next_port;
 
-/* The mock binds any free port; a cluster that is to come back must have the ports that it had. */
+/* The mock binds any free port; a cluster that is restored must have its former ports. */
 int bind(int fd, const struct sockaddr *address, socklen_t length) {
   struct sockaddr_in own;
   if (address->sa_family != AF_INET || next_port >= port_count)
@@ -59,7 +59,7 @@ static rd_kafka_resp_err_t run(rd_kafka_mock_cluster_t *cluster, const char *lin
 
 int main(int argc, char **argv) {
   char message[512], line[512];
-  /* The cluster's id is made of an address: without its randomness a cluster that is restored has the one that it had. */
+  /* The cluster's id is made of an address. Without randomization of addresses a restored cluster has its former id. */
   if (getenv("KAFKA_MOCK_SAME_ID") && !(personality(0xffffffff) & ADDR_NO_RANDOMIZE)) {
     personality(ADDR_NO_RANDOMIZE);
     execv(argv[0], argv);

@@ -12,10 +12,12 @@ import { requireProgram } from './programs.ts';
 import { endWithTests } from './end-with-tests.ts';
 
 const HEADER = '/usr/include/librdkafka/rdkafka_mock.h';
-/** What the mock keeps of a partition; older records are forgotten. */
+/** How much the mock keeps of a partition; it deletes older records. */
 const RETAINED_BYTES = 5 * 2 ** 20;
 
-/** Why there can be no cluster here; null: there can. The mock is compiled from `kafka-mock.c`. */
+/**
+ * The reason why there can be no cluster here; null if there can. The mock is compiled from `kafka-mock.c`.
+ */
 export function kafkaMockSkip(): string | null {
   const compiler = requireProgram('gcc');
   if (compiler.kind === 'missing') return compiler.reason;
@@ -28,7 +30,7 @@ export function kafkaMockSkip(): string | null {
 
 let program: Promise<string> | null = null;
 
-/** Once for each process that runs tests, and gone with it. */
+/** Compiled once for each process that runs tests, and deleted when it ends. */
 async function compile(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'weir-kafka-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -46,7 +48,10 @@ export interface KafkaMessage {
   readonly timestamp?: number;
 }
 
-/** librdkafka's mock cluster in a process of its own: no broker is in Debian, but this speaks the protocol. */
+/**
+ * librdkafka's mock cluster in a process of its own. Debian has no Kafka broker, but the mock speaks the
+ * protocol.
+ */
 export class KafkaMock {
   readonly ports: readonly number[];
   readonly #program: string;
@@ -85,7 +90,7 @@ export class KafkaMock {
     await this.command(`create ${topic} ${partitions}`);
   }
 
-  /** One request for each batch; resolves when all are written. */
+  /** Sends one request for each batch; resolves when all are written. */
   async produce(
     topic: string,
     partition: number,
@@ -102,14 +107,14 @@ export class KafkaMock {
     }
   }
 
-  /** Writes so much that the mock forgets what was in the partition. */
+  /** Writes so much that the mock deletes what was in the partition. */
   async forget(topic: string, partition: number): Promise<void> {
     const value = JSON.stringify({ padding: 'x'.repeat(512 * 1024) });
     const count = RETAINED_BYTES / (512 * 1024) + 2;
     await this.produce(topic, partition, ...Array.from({ length: count }, () => [{ value }]));
   }
 
-  /** Ends every connection; new ones are taken at once. */
+  /** Cuts every connection; new ones are accepted at once. */
   async cut(): Promise<void> {
     await this.down();
     await this.up();
@@ -123,12 +128,12 @@ export class KafkaMock {
     await this.command('up -1');
   }
 
-  /** From now on every answer takes so long. */
+  /** From now on every response is delayed by this time. */
   async delay(ms: number): Promise<void> {
     await this.command(`delay ${Math.round(ms)}`);
   }
 
-  /** A new cluster on the old addresses, with nothing in it. */
+  /** A new, empty cluster at the old addresses. */
   async replace(): Promise<void> {
     await this.#end();
     await this.#run();
@@ -175,7 +180,7 @@ function toSend(topic: string, partition: number, { value, key, headers, timesta
   return {
     topic,
     partition,
-    // The producer's types know no tombstones, its protocol does.
+    // The producer's types have no tombstones, although its protocol does.
     value: (value === null ? null : Buffer.from(value)) as Buffer,
     ...(key === undefined ? {} : { key: Buffer.from(key) }),
     ...(timestamp === undefined ? {} : { timestamp: BigInt(timestamp) }),

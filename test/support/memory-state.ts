@@ -3,8 +3,8 @@ import type { StateStore, StateTable, TableName } from '../../proxy/state/state-
 type Rows = Map<string, Buffer>;
 
 /**
- * A state in memory whose commits the test holds back and fails. What `crashed` gives is what a process finds that starts
- * after this one was killed: the commits that were done, and a boot more.
+ * A state in memory whose commits the test can delay and fail. `crashed` returns the state that a process
+ * finds when it starts after this one was killed: the commits that were done, with the next boot number.
  */
 export class MemoryState implements StateStore {
   readonly starts: readonly string[];
@@ -13,7 +13,7 @@ export class MemoryState implements StateStore {
   beforeCommit: () => Promise<void> = async () => {};
   commits = 0;
   #tables: Map<TableName, Rows>;
-  /** What the transaction that runs has changed. */
+  /** The changes of the current transaction. */
   #changing: Map<TableName, Rows> | null = null;
   #waiting: { change: () => void; resolve(): void; reject(error: unknown): void }[] = [];
   #isRunning = false;
@@ -25,13 +25,13 @@ export class MemoryState implements StateStore {
     this.starts = Array.from({ length: boot }, (_, start) => `start ${start + 1}`);
   }
 
-  /** Nothing more is committed here. */
+  /** Nothing more is committed to this state. */
   crashed(): MemoryState {
     this.#isDead = true;
     return this.copy();
   }
 
-  /** As an operator copies it while it runs. */
+  /** A copy, as an operator makes it while the process runs. */
   copy(): MemoryState {
     return new MemoryState(this.#tables, this.boot + 1);
   }

@@ -6,10 +6,10 @@ import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { freePort } from './free-port.ts';
 import { ServerProcess } from './server-process.ts';
 
-/** How long an answer of a busy machine may take. */
+/** How long a response of a busy machine may take. */
 const ANSWER_MS = 30_000;
 
-/** A NATS server of the test's own, with JetStream, that keeps its streams over a restart. */
+/** A NATS server for one test, with JetStream, that keeps its streams over a restart. */
 export class NatsServer {
   readonly #process: ServerProcess;
 
@@ -17,7 +17,7 @@ export class NatsServer {
     this.#process = process;
   }
 
-  /** `configuration`: what its file holds beside JetStream; `{folder}` stands for its folder. */
+  /** `configuration`: the content of its file in addition to JetStream; `{folder}` stands for its folder. */
   static async start(program: string, configuration = ''): Promise<NatsServer> {
     const folder = await mkdtemp(join(tmpdir(), 'weir-nats-'));
     const port = await freePort();
@@ -41,7 +41,7 @@ export class NatsServer {
     return this.#process.folder;
   }
 
-  /** Does something to its streams, on a connection of its own. */
+  /** Changes its streams over a separate connection. */
   async atStreams<T>(
     work: (manager: JetStreamManager, client: JetStreamClient) => Promise<T>,
     options: NodeConnectionOptions = {},
@@ -59,12 +59,12 @@ export class NatsServer {
     return this.#process.restart();
   }
 
-  /** Keeps a copy of its streams. */
+  /** Makes a copy of its streams. */
   copy(): Promise<void> {
     return this.#process.copy();
   }
 
-  /** Ends it, puts back what was copied, and starts it again; `work` is done where nobody else looks for it. */
+  /** Ends it, restores the copy, and starts it again. `work` runs while clients can't find the server. */
   async restore(work: (manager: JetStreamManager, client: JetStreamClient) => Promise<void>): Promise<void> {
     await this.#process.restore('-p', async (port) => {
       await this.atStreams(work, { servers: `nats://127.0.0.1:${port}` });

@@ -27,7 +27,7 @@ const settings = {
   ssl: 'on',
 };
 
-/** Everybody but the superuser gives a password. */
+/** Every user except the superuser needs a password. */
 const rules = `
 host all postgres 127.0.0.1/32 trust
 host all nobody 127.0.0.1/32 reject
@@ -35,8 +35,8 @@ host all all 127.0.0.1/32 scram-sha-256
 `;
 
 /**
- * A PostgreSQL of the test's own. Its databases, each with its publication and slots, are the tests'. As root its
- * processes run as the user `postgres`, for it refuses root.
+ * A PostgreSQL server for tests. The tests make databases, each with its publication and slots. If the tests
+ * run as root, its processes run as the user `postgres`, because it does not run as root.
  */
 export class PostgresServer {
   readonly port: number;
@@ -77,7 +77,7 @@ export class PostgresServer {
     return this.#folder;
   }
 
-  /** Starts it again, with its data and these settings, and resolves when it answers. */
+  /** Starts it again, with its data and these settings, and resolves when it responds. */
   async begin(changed: Readonly<Record<string, string>> = {}): Promise<void> {
     const flags = Object.entries({ ...settings, ...changed }).flatMap(([name, value]) => [
       '-c',
@@ -103,7 +103,7 @@ export class PostgresServer {
     }
   }
 
-  /** `SIGINT`: it first has its subscribers confirm everything. `SIGQUIT`: at once, as in a crash. */
+  /** `SIGINT`: its subscribers first confirm everything. `SIGQUIT`: at once, as in a crash. */
   async end(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
     const child = this.#child;
     this.#child = null;
@@ -113,7 +113,7 @@ export class PostgresServer {
     await ended;
   }
 
-  /** Keeps a copy of its data; it is ended for it and started again. */
+  /** Makes a copy of its data. It is stopped for the copy and started again. */
   async copy(): Promise<void> {
     await this.end('SIGQUIT');
     this.#copyFolder ??= await mkdtemp(join(tmpdir(), 'weir-copy-'));
@@ -121,7 +121,7 @@ export class PostgresServer {
     await this.begin();
   }
 
-  /** Ends it, puts back what was copied and starts it again; `work` is done where nobody else looks for it. */
+  /** Ends it, restores the copy and starts it again. `work` runs while clients can't find the server. */
   async restore(work: () => Promise<void>): Promise<void> {
     await this.end('SIGQUIT');
     await replaceWith(join(this.#folder, 'data'), join(this.#copyFolder!, 'data'));
@@ -133,7 +133,7 @@ export class PostgresServer {
     await this.begin();
   }
 
-  /** The next start is as one that nobody has promoted yet. */
+  /** The next start is that of a standby that was not promoted yet. */
   async becomeStandby(): Promise<void> {
     await this.#write('standby.signal', '');
   }
@@ -150,7 +150,7 @@ export class PostgresServer {
     return this.runAll(database, statements);
   }
 
-  /** `statements` may make each one as late as it is needed. */
+  /** Like `run`. `statements` may make each statement when it is needed. */
   async runAll(database: string, statements: Iterable<string>): Promise<QueryResult> {
     const client = await this.connect(database);
     try {
@@ -162,7 +162,10 @@ export class PostgresServer {
     }
   }
 
-  /** Statements on slots, which somebody may take again as soon as they are let go: tries until it was faster. */
+  /**
+   * Runs statements on slots. Another client may take a slot as soon as it is released, so this retries until
+   * it was faster.
+   */
   async takeSlots(database: string, ...statements: readonly string[]): Promise<void> {
     for (;;) {
       try {
@@ -174,14 +177,14 @@ export class PostgresServer {
     }
   }
 
-  /** A connection of the superuser, for the test to end. */
+  /** A connection of the superuser, which the test has to end. */
   async connect(database: string): Promise<Client> {
     const client = this.#client(database);
     await client.connect();
     return client;
   }
 
-  /** A new database of its own name, for one test. `options`: of CREATE DATABASE. */
+  /** A new database with a unique name, for one test. `options`: those of CREATE DATABASE. */
   async createDatabase(options = ''): Promise<string> {
     this.#databases += 1;
     const name = `test_${this.#databases}`;
@@ -189,7 +192,7 @@ export class PostgresServer {
     return name;
   }
 
-  /** With its slots, whoever holds them. */
+  /** Drops it with its slots, whichever connection holds them. */
   async dropDatabase(name: string): Promise<void> {
     await this.takeSlots(
       name,
@@ -200,7 +203,7 @@ export class PostgresServer {
     await this.run('postgres', `DROP DATABASE ${name} WITH (FORCE)`);
   }
 
-  /** Every process of it stands still: connections stay open and nothing is answered. */
+  /** Stops every process of the server: connections stay open and nothing is answered. */
   async freeze(): Promise<void> {
     await this.#signalAll('SIGSTOP');
   }
@@ -229,7 +232,7 @@ export class PostgresServer {
       connectionTimeoutMillis: 10_000,
       keepAlive: false,
     });
-    // What is under way rejects with it.
+    // The current query rejects with the error.
     client.on('error', () => undefined);
     return client;
   }
@@ -239,7 +242,7 @@ export class PostgresServer {
       await this.run('postgres', 'SELECT 1');
       return true;
     } catch {
-      // It does not listen yet, or still recovers.
+      // It does not listen yet, or is still in recovery.
       return false;
     }
   }
@@ -261,14 +264,14 @@ async function replaceWith(folder: string, source: string): Promise<void> {
   await copyFolder(source, folder);
 }
 
-/** With owners and modes, on which Postgres insists. */
+/** Copies with owners and modes, which Postgres requires. */
 async function copyFolder(source: string, target: string): Promise<void> {
   await run('cp', ['-a', source, target]);
 }
 
 /**
- * A cluster as initdb leaves it, which takes seconds, to copy from. It is kept between runs, one for each version and
- * user. All copies have its system identifier.
+ * A cluster as initdb makes it, to copy from, because initdb takes seconds. It is kept between runs, one for
+ * each version and user. All copies have its system identifier.
  */
 async function emptyCluster(initdb: string, owner: Owner | null): Promise<string> {
   const { stdout: version } = await run(initdb, ['--version']);
@@ -277,7 +280,7 @@ async function emptyCluster(initdb: string, owner: Owner | null): Promise<string
     `${version.trim()} of ${owner?.uid ?? process.getuid?.()}`.replaceAll(/[^\w.]+/g, '-'),
   );
   if (existsSync(kept)) return kept;
-  // Where the owner may go, which need not be so of the cache.
+  // A folder that the owner can access, which may not be so for the cache.
   const folder = await mkdtemp(join(tmpdir(), 'weir-initdb-'));
   if (owner !== null) await chown(folder, owner.uid, owner.gid);
   const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync', '--locale=C'];
@@ -285,7 +288,7 @@ async function emptyCluster(initdb: string, owner: Owner | null): Promise<string
   await mkdir(CACHE, { recursive: true });
   const copy = await mkdtemp(join(CACHE, 'new-'));
   await copyFolder(join(folder, 'data'), join(copy, 'data'));
-  // Whole or not at all, for another test file that looks for it. That one may have been faster.
+  // Renamed whole, because other test files look for it. Another one may have been faster.
   await rename(join(copy, 'data'), kept).catch((error: unknown) => {
     if (!existsSync(kept)) throw error;
   });
@@ -298,7 +301,7 @@ async function postgresUser(): Promise<Owner> {
   return { uid: Number(uid!.stdout), gid: Number(gid!.stdout) };
 }
 
-/** One that ends by itself meanwhile is no failure. */
+/** Sends a signal. A process that has ended meanwhile is no failure. */
 function signalIfThere(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -307,7 +310,7 @@ function signalIfThere(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Postgres' processes are each a session of their own: no signal reaches them together. */
+/** Each process of Postgres has a session of its own, so no signal reaches them together. */
 async function childrenOf(pid: number): Promise<number[]> {
   const children: number[] = [];
   for (const entry of await readdir('/proc')) {

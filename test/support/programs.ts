@@ -1,17 +1,17 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Where Debian keeps servers, beside what PATH names. */
+/** Where Debian installs servers, in addition to PATH. */
 const FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/lib/postgresql/15/bin'];
 
 export type RequiredProgram =
   | { readonly kind: 'found'; readonly path: string }
-  /** `reason` names the program and is what a skipped suite prints. */
+  /** `reason` names the program; a skipped suite prints it. */
   | { readonly kind: 'missing'; readonly reason: string };
 
 /**
- * Looks for a server that tests start. Where it is not installed, its tests are skipped with the reason; in continuous
- * integration (`CI=true`) nothing may be skipped, so there it throws.
+ * Looks for a server that tests start. Where it is not installed, its tests are skipped with the reason. In
+ * continuous integration (`CI=true`) nothing may be skipped, so this throws there.
  */
 export function requireProgram(name: string): RequiredProgram {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...FOLDERS];
@@ -28,7 +28,7 @@ function isExecutable(path: string): boolean {
     accessSync(path, constants.X_OK);
     return true;
   } catch {
-    // Not there, or not for us.
+    // The file does not exist or is not executable for this user.
     return false;
   }
 }

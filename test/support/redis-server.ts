@@ -5,7 +5,7 @@ import { createClient } from 'redis';
 import { freePort } from './free-port.ts';
 import { ServerProcess } from './server-process.ts';
 
-/** A Redis of the test's own that keeps what it was told over a restart. */
+/** A Redis server for one test that keeps its data over a restart. */
 export class RedisServer {
   readonly #process: ServerProcess;
   readonly #password: string | null;
@@ -18,7 +18,7 @@ export class RedisServer {
     this.#port = port;
   }
 
-  /** `parameters`: beside those that every such server gets, such as `--requirepass`. */
+  /** `parameters`: in addition to those of every such server, such as `--requirepass`. */
   static async start(program: string, parameters: readonly string[] = []): Promise<RedisServer> {
     const folder = await mkdtemp(join(tmpdir(), 'weir-redis-'));
     const port = await freePort();
@@ -40,7 +40,7 @@ export class RedisServer {
     return this.#process.folder;
   }
 
-  /** Runs commands in order, on a connection of their own. */
+  /** Runs commands in order, on a separate connection. */
   async run(...commands: readonly (readonly string[])[]): Promise<unknown[]> {
     const client = createClient({
       url: this.url,
@@ -61,13 +61,15 @@ export class RedisServer {
     await this.#untilLoaded();
   }
 
-  /** Keeps a copy of its data. */
+  /** Makes a copy of its data. */
   async copy(): Promise<void> {
     await this.#process.copy();
     await this.#untilLoaded();
   }
 
-  /** Ends it, puts back what was copied, and starts it again; the commands are run where nobody else looks for it. */
+  /**
+   * Ends it, restores the copy, and starts it again. The commands run while clients can't find the server.
+   */
   async restore(...commands: readonly (readonly string[])[]): Promise<void> {
     await this.#process.restore('--port', async (port) => {
       const hidden = new RedisServer(this.#process, this.#password, port);
@@ -94,7 +96,7 @@ export class RedisServer {
     return this.#process.stop();
   }
 
-  /** It accepts connections while it still reads its file. */
+  /** The server accepts connections while it still reads its file. */
   async #untilLoaded(): Promise<void> {
     for (;;) {
       try {

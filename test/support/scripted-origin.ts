@@ -1,27 +1,28 @@
 /**
- * A real HTTP/1.1 server on a free loopback port whose every answer the test writes, and which keeps what it was asked.
+ * A real HTTP/1.1 server on a free loopback port. The test writes every answer; the server records the requests.
  *
  *     const origin = await startScriptedOrigin({ '/a': { fields: ['Cache-Control', 'max-age=60'], body: 'a' } });
  *     origin.on('/slow', async (request, answer) => {        // a later `on` for a path replaces the earlier one
  *       await held.promise;                                  // a barrier: `const held = gate()`
  *       answer.send(200, ['ETag', '"1"'], 'body');
  *     });
- *     origin.on('PUT /a', async (request) => ({ status: 200, body: await request.received }));  // what is returned is sent
+ *     origin.on('PUT /a', async (request) => ({ status: 200, body: await request.received }));  // the returned answer is sent
  *     origin.url                  'http://127.0.0.1:43121'
- *     origin.requests             everything asked so far: method, url, fields (raw pairs), body, at, connection
- *     origin.count('/a')          how often it was asked; also count('PUT /a'), count()
- *     await origin.seen('/a', 2)  until it was asked twice
- *     origin.maxRunning           the most requests that were unanswered at one time
- *     await origin.close()        cuts what is open
+ *     origin.requests             all requests so far: method, url, fields (raw pairs), body, at, connection
+ *     origin.count('/a')          the number of its requests; also count('PUT /a'), count()
+ *     await origin.seen('/a', 2)  waits for two requests
+ *     origin.maxRunning           the largest number of requests that were unanswered at once
+ *     await origin.close()        cuts open connections
  *
- * Patterns: `/path` (any query), `/path?q=1` (this query alone), `/folder/*`, `*`, each with or without `METHOD `
- * before it; the most specific first, as they stand in that list. What no pattern takes is a 404 with no-store.
+ * Patterns: `/path` (any query), `/path?q=1` (only this query), `/folder/*`, `*`, each with or without `METHOD ` before it.
+ * The most specific pattern matches, in the order of this list. A request that no pattern matches gets a 404 with no-store.
  *
- * In a script: `answer.send` whole; `answer.head` + `write` + `end` in pieces (`await answer.write()` waits for room);
- * `answer.inform(103, fields)`; `answer.raw(bytes)` for bytes of one's own, after which only `raw` and `cut` make sense;
- * `answer.cut()` closes the connection in the middle, `answer.reset()` does it by RST. A wrong length is
- * `answer.head(200, ['Content-Length', '10'])`, `answer.write('five.')`, `answer.cut()`. `answer.gone` resolves when the
- * connection is closed before the answer was complete. A script that throws cuts the connection and the error comes out of `close()`.
+ * In a script, `answer.send` sends a whole answer; `answer.head` + `write` + `end` send it in pieces (`await answer.write()`
+ * waits for room). `answer.inform(103, fields)` sends an interim response. `answer.raw(bytes)` sends any bytes; only `raw` and
+ * `cut` may follow it. `answer.cut()` closes the connection in the middle, `answer.reset()` does so by RST. For a wrong length
+ * use `answer.head(200, ['Content-Length', '10'])`, `answer.write('five.')`, `answer.cut()`. `answer.gone` resolves when the
+ * connection is closed before the answer was complete. If a script throws, the connection is cut, and `close()` rejects with
+ * the error.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -41,36 +42,36 @@ export interface ScriptedOrigin {
   readonly running: number;
   readonly maxRunning: number;
   on(pattern: string, script: Script): void;
-  /** Takes requests to switch protocols; without it such requests are answered like others. */
+  /** Handles requests to switch protocols; without it such requests are answered like others. */
   onUpgrade(script: (request: ScriptedRequest, socket: Duplex, head: Buffer) => void): void;
   count(pattern?: string): number;
   /** Resolves once `count(pattern)` has reached `times`. */
   seen(pattern: string, times?: number): Promise<void>;
-  /** Forgets the requests recorded, not the scripts. */
+  /** Deletes the recorded requests, but not the scripts. */
   forget(): void;
   /** Cuts every open connection and goes on listening. */
   cutAll(): void;
-  /** Stops listening and cuts every connection; throws what a script threw. */
+  /** Stops listening and cuts every connection; throws the error of a script, if one threw. */
   close(): Promise<void>;
 }
 
 export interface ScriptedRequest {
   readonly method: string;
-  /** As on the request line. */
+  /** As in the request line. */
   readonly url: string;
-  /** Name and value in turn, as they came. */
+  /** Names and values in turn, as received. */
   readonly fields: Fields;
-  /** Lower-case names, repeated ones joined by Node. */
+  /** Lower-case names; Node joins repeated fields. */
   readonly headers: IncomingMessage['headers'];
-  /** Monotonic milliseconds when the head was complete. */
+  /** The monotonic time in milliseconds when the head was complete. */
   readonly at: number;
-  /** Which connection it came on: 1, 2, … */
+  /** The number of its connection: 1, 2, … */
   readonly connection: number;
-  /** What has come of the body so far. */
+  /** The part of the body that has been received so far. */
   readonly body: Buffer;
-  /** The whole body; rejects where the client left before it was sent. */
+  /** The whole body; rejects if the client left before it was sent. */
   readonly received: Promise<Buffer>;
-  /** Node's own message, to pause or to read raw. */
+  /** Node's message object, to pause it or to read raw bytes. */
   readonly node: IncomingMessage;
 }
 
@@ -84,7 +85,7 @@ export interface ScriptedAnswer {
   raw(bytes: string | Uint8Array): void;
   cut(): void;
   reset(): void;
-  /** The connection was closed before the answer was complete. */
+  /** Resolves when the connection was closed before the answer was complete. */
   readonly gone: Promise<void>;
   readonly node: ServerResponse;
 }
@@ -102,7 +103,7 @@ export type ScriptFunction = (
 ) => PlainAnswer | void | Promise<PlainAnswer | void>;
 export type Script = PlainAnswer | ScriptFunction;
 
-/** `scripts`: one for all requests, or one for each pattern. `port`: 0 for any free one. */
+/** `scripts`: one for all requests, or one for each pattern. `port`: 0 for any free port. */
 export async function startScriptedOrigin(
   scripts: Script | Readonly<Record<string, Script>> = {},
   { port = 0 }: { readonly port?: number } = {},
@@ -250,7 +251,7 @@ function scriptedAnswer(message: IncomingMessage, response: ServerResponse): Scr
   return {
     send(status, fields = [], body = '') {
       response.writeHead(status, framed(message, status, fields, body));
-      // Node would write the head with a string's own encoding; in bytes it stays latin1.
+      // Node would write the head in the encoding of a string body; with bytes it stays latin1.
       response.end(Buffer.from(body));
     },
     head(status, fields = []) {
@@ -283,7 +284,7 @@ function scriptedAnswer(message: IncomingMessage, response: ServerResponse): Scr
   };
 }
 
-/** The fields with a Content-Length, unless they or the status say how the body is framed. */
+/** The fields with a Content-Length, unless they or the status already say how the body is framed. */
 function framed(
   message: IncomingMessage,
   status: number,
@@ -329,7 +330,7 @@ function matches(pattern: string, request: RecordedRequest): boolean {
   return specificity(pattern, request) > 0;
 }
 
-/** 0: the pattern does not take the request; else the higher, the more precise. */
+/** 0 if the pattern does not match the request; otherwise higher for more specific patterns. */
 function specificity(pattern: string, request: RecordedRequest): number {
   const space = pattern.indexOf(' ');
   const method = space < 0 ? null : pattern.slice(0, space);

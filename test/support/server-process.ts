@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { endWithTests } from './end-with-tests.ts';
 import { freePort } from './free-port.ts';
 
-/** A server that a test starts for itself: its folder, its process, and the harm that can be done to it. */
+/** A server that a test starts: its folder, its process, and the faults that the test causes. */
 export class ServerProcess {
   readonly folder: string;
   readonly port: number;
@@ -25,7 +25,7 @@ export class ServerProcess {
     this.#parameters = parameters;
   }
 
-  /** Resolves when it accepts connections. `elsewhere`: on another port, which this flag names. */
+  /** Resolves when it accepts connections. `elsewhere`: it listens on another port, which this flag sets. */
   async start(elsewhere: { readonly flag: string; readonly port: number } | null = null): Promise<void> {
     const moved = elsewhere === null ? [] : [elsewhere.flag, String(elsewhere.port)];
     const child = spawn(this.#program, [...this.#parameters, ...moved], {
@@ -47,7 +47,7 @@ export class ServerProcess {
     }
   }
 
-  /** Ends it as a crash does, or as `signal` says; its folder stays. */
+  /** Ends it as a crash does, or with `signal`; its folder remains. */
   async end(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const child = this.#child;
     this.#child = null;
@@ -63,7 +63,7 @@ export class ServerProcess {
     await this.start();
   }
 
-  /** Keeps a copy of its folder; it is ended for it and started again. */
+  /** Makes a copy of its folder. It is stopped for the copy and started again. */
   async copy(): Promise<void> {
     await this.end('SIGTERM');
     this.#copy ??= await mkdtemp(join(tmpdir(), 'weir-copy-'));
@@ -71,7 +71,10 @@ export class ServerProcess {
     await this.start();
   }
 
-  /** Ends it, puts its folder back as it was copied, and starts it again; first on another port, which `flag` names. */
+  /**
+   * Ends it, restores the copy of its folder, and starts it again: first on another port, which `flag` sets,
+   * for `work`.
+   */
   async restore(flag: string, work: (port: number) => Promise<void>): Promise<void> {
     await this.end();
     await replaceFolder(this.folder, this.#copy!);
@@ -99,7 +102,7 @@ export class ServerProcess {
   }
 }
 
-/** The folder itself stays, for processes run in it. */
+/** Replaces the content; the folder itself remains, for processes whose working directory it is. */
 async function replaceFolder(folder: string, source: string): Promise<void> {
   for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
   await cp(source, folder, { recursive: true, preserveTimestamps: true });
@@ -112,7 +115,8 @@ function accepts(port: number): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // A refusal: it does not listen yet. The next try comes a turn later, and a child that ended is noticed.
+    // The connection was refused, so it does not listen yet. The next try comes a turn later, so that a child
+    // that ended is noticed.
     socket.once('error', () => setTimeout(() => resolve(false), 5));
   });
 }

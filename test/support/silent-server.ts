@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** Accepts connections, reads, and says nothing. */
+/** Accepts connections, reads, and sends nothing. */
 export class SilentServer {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -26,7 +26,7 @@ export class SilentServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Clients that are connected now. */
+  /** The number of connected clients. */
   get clients(): number {
     return this.#sockets.size;
   }

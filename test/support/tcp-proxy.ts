@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** A TCP proxy that cuts the connections to a server, and delays what the server sends. */
 export class TcpProxy {
-  /** What the server sends is forwarded so much later, in order. */
+  /** Delays what the server sends by this time, in order. */
   delayMs = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -41,12 +41,12 @@ export class TcpProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Clients that are connected now. */
+  /** The number of connected clients. */
   get clients(): number {
     return this.#clients.size;
   }
 
-  /** Ends every connection. New ones are accepted. */
+  /** Cuts every connection; new ones are accepted. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -1,6 +1,6 @@
 /**
- * A key and its self-signed certificate for `shop.example`, for tests of TLS alone. Valid for a hundred years, trusted
- * by nobody.
+ * A key and its self-signed certificate for `shop.example`, only for tests of TLS. It is valid for a hundred
+ * years, and no program trusts it.
  */
 export const tlsName = 'shop.example';
 

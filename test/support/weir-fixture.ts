@@ -2,7 +2,7 @@ import { beforeAll } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from './scripted-origin.ts';
 import { startWeir, type RunningWeir } from './weir.ts';
 
-/** Workers, and the sizes of memory and disk, so that every tier serves alone and with others, on one worker and on two. */
+/** Numbers of workers, sizes of memory and disk: each tier serves alone and with the other, with one worker and with two. */
 export const WORKERS_AND_TIERS = [
   [1, '16MiB', '64MiB'],
   [2, '16MiB', '0'],
@@ -17,7 +17,7 @@ export interface WeirFixture {
 
 /**
  * Starts a scripted origin, and Weir in front of it, before the tests of the enclosing block, and stops both after them.
- * `yaml` makes Weir's configuration of the origin's URL. `started` is called before the first test.
+ * `yaml` makes Weir's configuration from the origin's URL. `started` is called before the first test.
  */
 export function useWeir(yaml: (originUrl: string) => string, started: (fixture: WeirFixture) => void): void {
   beforeAll(async () => {

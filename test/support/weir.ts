@@ -22,14 +22,17 @@ export interface RunningWeir {
   readonly adminUrl: string;
   readonly port: number;
   readonly pid: number;
-  /** Holds the configuration and, unless it says otherwise, the disk's path `data`. */
+  /** Contains the configuration and, unless that says otherwise, the disk's path `data`. */
   readonly folder: string;
   readonly configFile: string;
   /** Lines of standard output and standard error so far. */
   readonly lines: readonly string[];
   /** Log lines with this event, so far. */
   events(name: string): readonly Record<string, unknown>[];
-  /** Resolves with the first log line with this event, also one that was written already; `after` skips so many. */
+  /**
+   * Resolves with the first log line of this event, also one that was written already. `after` skips that
+   * many lines.
+   */
   event(name: string, after?: number): Promise<Record<string, unknown>>;
   admin(path: string, init?: RequestInit): Promise<Response>;
   stats(): Promise<Record<string, unknown>>;
@@ -38,14 +41,14 @@ export interface RunningWeir {
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code, or the signal that ended it. */
   readonly exited: Promise<number | NodeJS.Signals>;
-  /** SIGTERM, unless it has ended; the folder goes unless `keep`. */
+  /** Sends SIGTERM, unless it has ended; the folder is deleted unless `keep`. */
   stop(options?: { readonly keep?: boolean }): Promise<number | NodeJS.Signals>;
-  /** SIGKILL; the folder stays. */
+  /** Sends SIGKILL; the folder remains. */
   kill(): Promise<void>;
 }
 
 export interface StartOptions {
-  /** Of an earlier run, to start again on its files. */
+  /** The folder of an earlier run, to start again with its files. */
   readonly folder?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -53,7 +56,7 @@ export interface StartOptions {
 const PROGRAM = fileURLToPath(new URL('../../proxy/cli/weir.ts', import.meta.url));
 const NODE = fileURLToPath(new URL('../../node_modules/.bin/node', import.meta.url));
 
-/** Rejects with all that it wrote where it ends before it listens. */
+/** Rejects with all of its output if it ends before it listens. */
 export async function startWeir(yaml: string, options: StartOptions = {}): Promise<RunningWeir> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'weir-test-'));
   const configFile = join(folder, 'weir.yaml');
@@ -83,7 +86,7 @@ function withDefaults(yaml: string): string {
   return `${more.join('\n')}\n${text}\n`;
 }
 
-/** Without the white space that all lines begin with. */
+/** Removes the white space with which all lines begin. */
 function unindented(text: string): string {
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   const indent = Math.min(...lines.map((line) => line.length - line.trimStart().length));
