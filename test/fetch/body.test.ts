@@ -19,7 +19,7 @@ function bodyWith(options: Partial<BodyOptions> = {}): { body: FlightBody; calls
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 describe('the body of a flight', () => {
-  it('gives every reader all bytes in order, wherever it began', () => {
+  it('gives every reader all bytes in order, wherever the reader began', () => {
     const { body } = bodyWith({ keepsAll: true });
     const early = body.reader(0, () => {});
     body.append(bytes('abc'));
@@ -37,7 +37,7 @@ describe('the body of a flight', () => {
     }
   });
 
-  it('holds the source back while the slowest reader is a window behind, and no longer', () => {
+  it('pauses the source while the slowest reader is a window behind, and no longer', () => {
     const { body, calls } = bodyWith();
     const slow = body.reader(0, () => {});
     body.append(bytes('0123456789'));
@@ -48,7 +48,7 @@ describe('the body of a flight', () => {
     expect(calls).toEqual(['pause', 'resume']);
   });
 
-  it('does not hold the source back for a slow reader where the bytes are stored', () => {
+  it('does not pause the source for a slow reader where the bytes are stored', () => {
     const { body, calls } = bodyWith({ isStored: true });
     const slow = body.reader(0, () => {});
     body.append(bytes('0123456789'));
@@ -59,7 +59,7 @@ describe('the body of a flight', () => {
     expect(slow.next()).toEqual({ kind: 'stored' });
   });
 
-  it('holds the source back while what is to be stored is more than the window', () => {
+  it('pauses the source while more than the window is waiting to be stored', () => {
     const { body, calls } = bodyWith({ isStored: true, keepsAll: true });
     body.append(bytes('0123456789ab'));
     expect(calls).toEqual(['pause']);
@@ -67,7 +67,7 @@ describe('the body of a flight', () => {
     expect(calls).toEqual(['pause', 'resume']);
   });
 
-  it('tells all readers when it breaks off, and never that it is whole', () => {
+  it('reports to all readers that it is incomplete, and never that it is whole', () => {
     const { body } = bodyWith();
     const reader = body.reader(0, () => {});
     body.append(bytes('ab'));
@@ -77,7 +77,7 @@ describe('the body of a flight', () => {
     expect(reader.next()).toEqual({ kind: 'cut' });
   });
 
-  it('ends the source when the last reader leaves and nothing keeps or stores it', () => {
+  it('ends the source when the last reader leaves and no tier stores it', () => {
     const { body, calls } = bodyWith();
     const [a, b] = [body.reader(0, () => {}), body.reader(0, () => {})];
     a.close();
@@ -89,7 +89,7 @@ describe('the body of a flight', () => {
     expect(kept.calls).toEqual([]);
   });
 
-  it('can be read from its beginning only while it is held or stored from there', () => {
+  it('can be read from its beginning only while the beginning is held or stored', () => {
     const { body } = bodyWith();
     const reader = body.reader(0, () => {});
     expect(body.reachesBack).toBe(true);
@@ -103,7 +103,7 @@ describe('the body of a flight', () => {
     expect(body.reachesBack).toBe(false);
   });
 
-  it('loses and invents nothing, however it is written, stored and read', () => {
+  it('loses and adds no bytes, however it is written, stored and read', () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('append' as const), size: fc.integer({ min: 1, max: 9 }) }),
       fc.record({ do: fc.constant('store' as const), size: fc.integer({ min: 1, max: 9 }) }),
@@ -120,7 +120,7 @@ describe('the body of a flight', () => {
           const reader = readers[who]!;
           const piece = reader.next();
           if (piece.kind === 'stored') {
-            // As the disk would give it: what was stored from there.
+            // The stored bytes from this position, as the disk would give them.
             expect(reader.position).toBeLessThan(stored);
             seen[who] += written.slice(reader.position, stored);
             reader.advance(stored - reader.position);

@@ -5,7 +5,10 @@ import { startWorkers, type OriginAnswer } from './workers.ts';
 
 const SHARED: OriginAnswer = { fields: ['Cache-Control', 'max-age=60'], body: 'content' };
 
-/** Takes nothing, so that entries are in memory alone; with a disk flights run in the worker that claims them. */
+/**
+ * A disk that stores nothing, so that entries are in memory only. With a disk, flights run in the worker that
+ * claims them.
+ */
 const FULL_DISK: DiskTier = {
   heads: () => [],
   read: () => null,
@@ -22,7 +25,7 @@ const FULL_DISK: DiskTier = {
 const start = (count: number) =>
   startWorkers(count, '', '', (deps) => ({ ...deps, disk: { tier: FULL_DISK, corrupt: () => 0 } }));
 
-it('a miss that no other worker asks for costs no message, in whichever worker', async () => {
+it('a miss that no other worker asks for costs no message, in any worker', async () => {
   const scene = await start(2);
   for (let i = 0; i < 20; i += 1) {
     const answer = scene.ask(i % 2, `/item-${i}`);
@@ -47,7 +50,7 @@ it('a client whose worker asks for a flight that has just ended joins the next o
   const scene = await start(3);
   const first = scene.ask(0, '/a');
   await settle();
-  // The message of worker 1 is on its way while the flight of worker 0 ends and worker 2 claims the next one.
+  // The message of worker 1 is in transit while the flight of worker 0 ends and worker 2 claims the next one.
   const late = scene.ask(1, '/a');
   scene.origin.answerOne(() => ({ kind: 'connection_terminated', status: 502 }));
   const next = scene.ask(2, '/a');
@@ -71,7 +74,7 @@ it('a failure of the origin answers clients of all workers while it is remembere
   expect(scene.origin.requests).toHaveLength(1);
 });
 
-it('a key costs two requests at a time, however often it is invalidated while workers ask', async () => {
+it('a key causes two requests at once at most, however often it is invalidated while workers ask', async () => {
   const scene = await start(3);
   const answers: Promise<unknown>[] = [];
   for (let round = 0; round < 60; round += 1) {

@@ -1,4 +1,4 @@
-/** Content on its way between two workers, against credit. */
+/** Tests content that is sent from one worker to another against credit. */
 import { expect, it } from 'vitest';
 import { FlightBody } from '../../proxy/store/body.ts';
 import type { FlightResult } from '../../proxy/fetch/flight-result.ts';
@@ -9,7 +9,7 @@ import type { Waiter } from '../../proxy/fetch/fetch-request.ts';
 
 const WINDOW_BYTES = 65_536;
 
-/** What reads to the end as soon as there is something. */
+/** Reads a body to its end as soon as there is something to read. */
 function readAll(body: FlightBody): { readonly position: number } {
   const reader = body.reader(0, () => {
     for (let piece = reader.next(); piece.kind === 'bytes'; piece = reader.next()) {
@@ -19,7 +19,10 @@ function readAll(body: FlightBody): { readonly position: number } {
   return reader;
 }
 
-/** A flight in one worker that has `pieces` already, and one that reads it in another; messages come one by one. */
+/**
+ * A flight in one worker that already has `pieces`, and a reader in another worker. Messages are delivered
+ * one by one.
+ */
 function send(pieces: readonly number[]): { readonly dataMessages: number; readonly receivedBytes: number } {
   const source = new FlightBody({
     windowBytes: WINDOW_BYTES,
@@ -79,7 +82,7 @@ function send(pieces: readonly number[]): { readonly dataMessages: number; reado
   return { dataMessages, receivedBytes: received!.position };
 }
 
-it('comes in pieces that do not get smaller and smaller, however they meet the end of the credit', () => {
+it('the pieces of content do not get smaller and smaller, however they meet the end of the credit', () => {
   const pieces = Array.from({ length: 1_000 }, (_, n) => 1 + ((n * 7919) % 4096));
   const { dataMessages, receivedBytes } = send(pieces);
   expect(receivedBytes).toBe(pieces.reduce((sum, length) => sum + length, 0));
@@ -87,7 +90,7 @@ it('comes in pieces that do not get smaller and smaller, however they meet the e
 });
 
 it.each([257, WINDOW_BYTES / 4, WINDOW_BYTES - 1, WINDOW_BYTES, WINDOW_BYTES + 1])(
-  'comes whole in pieces of %i bytes',
+  'arrives whole in pieces of %i bytes',
   (length) => {
     const count = Math.ceil((3 * WINDOW_BYTES) / length);
     expect(send(Array.from({ length: count }, () => length)).receivedBytes).toBe(count * length);

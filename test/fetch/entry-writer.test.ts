@@ -8,7 +8,7 @@ import { entry } from '../store/disk/support/entries.ts';
 
 const KIB = 1024;
 
-it('a whole entry is found before anybody who waits hears that it is whole', () => {
+it('a whole entry can be found before any waiter receives its end', () => {
   const order: string[] = [];
   const head = entry(1, { sizeBytes: 1 });
   const tier: Partial<DiskTier> = {

@@ -1,4 +1,7 @@
-/** An origin that fails: few requests for many clients, an answer of one status for all of them, and no content of another. */
+/**
+ * Tests an origin that fails: many clients cause few requests, all of them get one status, and none gets
+ * another client's content.
+ */
 import { describe, expect, it } from 'vitest';
 import { fieldValue } from '../../policies/http/fields.ts';
 import type { OriginRequest } from '../../origin-adapters/origin.ts';
@@ -8,7 +11,7 @@ import { startWorkers, type Answered, type OriginResult, type Workers } from './
 const CLIENTS = 12;
 const STORED = ['Cache-Control', 'max-age=10', 'ETag', '"1"'];
 
-/** Says whom it speaks to. */
+/** The body names the client that it was for. */
 const answering =
   (status: number, ...fields: string[]) =>
   ({ fields: sent }: OriginRequest): OriginResult => ({
@@ -26,7 +29,10 @@ const FAILURES: readonly (readonly [string, number, (request: OriginRequest) => 
   ['http_protocol_error', 502, () => ({ kind: 'http_protocol_error', status: 502 })],
 ];
 
-/** Clients on all workers in turn; each has a name that the key leaves out, unless they are alike. */
+/**
+ * Sends requests to all workers in turn. Each has a name that is not in the key; the names are equal if
+ * `areAlike`.
+ */
 function ask(scene: Workers, workers: number, areAlike: boolean, method = 'GET'): Promise<Answered>[] {
   return Array.from({ length: CLIENTS }, (_, i) => {
     const name = areAlike ? 'all' : String(i);
@@ -34,30 +40,33 @@ function ask(scene: Workers, workers: number, areAlike: boolean, method = 'GET')
   });
 }
 
-describe.each([1, 2])('with %i worker(s)', (workers) => {
-  describe.each([true, false])('for requests of which all are alike: %s', (areAlike) => {
-    it.each(FAILURES)('%s costs few requests, and all are told of it', async (_what, status, answer) => {
-      const scene = await startWorkers(workers);
-      const asked = ask(scene, workers, areAlike);
-      await scene.answerAll(answer);
-      for (const [i, one] of (await Promise.all(asked)).entries()) {
-        expect(one.status).toBe(status);
-        const own = `for ${areAlike ? 'all' : i}`;
-        if (one.body === own) continue;
-        expect(fieldValue(one.fields, 'content-type')).toBe('application/problem+json');
-        expect(JSON.parse(one.body)).toMatchObject({ status });
-        expect(fieldValue(one.fields, 'retry-after')).toBe('1');
-        expect(fieldValue(one.fields, 'proxy-status')).toContain('weir; error=');
-        expect(fieldValue(one.fields, 'cache-status')).toContain('weir; fwd=uri-miss');
-        expect(fieldValue(one.fields, 'cache-control')).toBe('no-store');
-        expect(fieldValue(one.fields, 'set-cookie')).toBe(undefined);
-      }
-      expect(scene.origin.requests.length).toBeLessThanOrEqual(areAlike ? 1 : 2);
-      expect(scene.origin.maxRunning).toBeLessThanOrEqual(2);
-    });
+describe.each([1, 2])('a failing origin with %i worker(s)', (workers) => {
+  describe.each([true, false])('and equal requests: %s', (areAlike) => {
+    it.each(FAILURES)(
+      'gets few requests, and all clients get its status: %s',
+      async (_what, status, answer) => {
+        const scene = await startWorkers(workers);
+        const asked = ask(scene, workers, areAlike);
+        await scene.answerAll(answer);
+        for (const [i, one] of (await Promise.all(asked)).entries()) {
+          expect(one.status).toBe(status);
+          const own = `for ${areAlike ? 'all' : i}`;
+          if (one.body === own) continue;
+          expect(fieldValue(one.fields, 'content-type')).toBe('application/problem+json');
+          expect(JSON.parse(one.body)).toMatchObject({ status });
+          expect(fieldValue(one.fields, 'retry-after')).toBe('1');
+          expect(fieldValue(one.fields, 'proxy-status')).toContain('weir; error=');
+          expect(fieldValue(one.fields, 'cache-status')).toContain('weir; fwd=uri-miss');
+          expect(fieldValue(one.fields, 'cache-control')).toBe('no-store');
+          expect(fieldValue(one.fields, 'set-cookie')).toBe(undefined);
+        }
+        expect(scene.origin.requests.length).toBeLessThanOrEqual(areAlike ? 1 : 2);
+        expect(scene.origin.maxRunning).toBeLessThanOrEqual(2);
+      },
+    );
 
     it.each(FAILURES.filter(([what]) => !['429', '501', '500 that is private'].includes(what)))(
-      '%s: each is served what is stale and may stand in',
+      'is replaced by an entry that may stand in, for each client: %s',
       async (_what, _status, answer) => {
         const scene = await startWorkers(workers, 'stale-if-error: 60s');
         const first = scene.ask(0, '/');
@@ -77,7 +86,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   });
 
   it.each(FAILURES.slice(3))(
-    '%s: nothing stands in that was invalidated meanwhile',
+    'is not replaced by an entry that was invalidated meanwhile: %s',
     async (_what, status, answer) => {
       const scene = await startWorkers(workers, 'stale-if-error: 60s');
       const first = scene.ask(0, '/');
@@ -106,7 +115,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     for (const { body } of await Promise.all(later)) expect(body).toBe('well');
   });
 
-  it('is remembered from the second of clients that come one after the other', async () => {
+  it('is remembered from the second client on, if they come one after the other', async () => {
     const scene = await startWorkers(workers);
     const bodies: string[] = [];
     for (const name of ['a', 'b', 'c']) {
@@ -118,7 +127,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests).toHaveLength(2);
   });
 
-  it('is not remembered with failure-ttl: 0s, though all who wait share it', async () => {
+  it('is not remembered with failure-ttl: 0s, but all waiters share the failure', async () => {
     const scene = await startWorkers(workers, 'failure-ttl: 0s');
     const first = ask(scene, workers, false);
     await scene.answerAll(answering(500));
@@ -129,7 +138,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     for (const { body } of await Promise.all(later)) expect(body).toBe('well');
   });
 
-  it('keeps no one from an answer, where one request fails for what it carries itself', async () => {
+  it('does not affect other clients if a request fails because of what it contains', async () => {
     const scene = await startWorkers(workers);
     const bad = scene.ask(0, '/', { fields: ['X-Client', 'bad'] });
     await settle();
@@ -142,7 +151,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests).toHaveLength(2);
   });
 
-  /** Clients of which each selects a variant of its own, at a page of which all this is known. */
+  /** A page with a known Vary, for clients each of which selects another variant. */
   async function varied(): Promise<Workers> {
     const scene = await startWorkers(workers);
     const first = scene.ask(0, '/', { fields: ['Cookie', 'first'] });
@@ -161,7 +170,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     scene.ask(cookie.length % workers, '/', { fields: ['Cookie', cookie] });
 
   it.each(FAILURES.filter(([what]) => /^50[234]|^connection|timeout/.test(what)))(
-    '%s at two variants answers clients of all variants, until another answer comes',
+    'answers clients of all variants after failing at two, until another answer comes: %s',
     async (_what, status, answer) => {
       const scene = await varied();
       for (let i = 0; i < CLIENTS; i += 1) {
@@ -181,7 +190,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     },
   );
 
-  it('at one variant alone keeps no client of another from an answer', async () => {
+  it('answers no client of another variant after failing at only one', async () => {
     const scene = await varied();
     for (let i = 0; i < 3; i += 1) {
       const bad = askVaried(scene, 'bad');
@@ -193,7 +202,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect((await good).body).toBe('well');
   });
 
-  it.each([500, 501])('%i at two variants keeps no client of a third from an answer', async (status) => {
+  it.each([500, 501])('answers no client of a third variant after status %i at two', async (status) => {
     const scene = await varied();
     for (const cookie of ['bad', 'worse']) {
       const bad = askVaried(scene, cookie);
@@ -205,7 +214,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect((await good).body).toBe('well');
   });
 
-  it('does not stand for a request that demands the answer of the origin', async () => {
+  it("is asked again for a request that demands the origin's answer", async () => {
     const scene = await startWorkers(workers, 'client-directives: honor');
     const first = ask(scene, workers, true);
     await scene.answerAll(answering(503));
@@ -215,7 +224,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect((await demanding).body).toBe('well');
   });
 
-  it('of which the origin says itself how long it lasts is an answer like others', async () => {
+  it('is stored like other answers where it states a lifetime', async () => {
     const scene = await startWorkers(workers);
     const asked = ask(scene, workers, false);
     await scene.answerAll(() => ({ status: 503, fields: ['Cache-Control', 'max-age=10'], body: 'closed' }));
@@ -224,11 +233,11 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   });
 
   describe.each([
-    ['may not be used without asking', ['Cache-Control', 'no-cache', 'ETag', '"1"']],
-    ['is not stored', ['Cache-Control', 'private, max-age=60']],
-  ])('at what %s', (_what, fields) => {
-    describe.each([true, false])('for requests of which all are alike: %s', (areAlike) => {
-      it.each(FAILURES)('%s costs few requests, until it is over', async (_name, status, answer) => {
+    ['that is validated at each use', ['Cache-Control', 'no-cache', 'ETag', '"1"']],
+    ['that is private', ['Cache-Control', 'private, max-age=60']],
+  ])('and an answer %s', (_what, fields) => {
+    describe.each([true, false])('and equal requests: %s', (areAlike) => {
+      it.each(FAILURES)('gets few requests, until it stops failing: %s', async (_name, status, answer) => {
         const scene = await startWorkers(workers);
         const round = async (origin: (request: OriginRequest) => OriginResult): Promise<Answered[]> => {
           const asked = ask(scene, workers, areAlike);
@@ -253,7 +262,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     });
   });
 
-  it('stands for those who wait when the one who asked first has left', async () => {
+  it('answers those who wait when the first client has left', async () => {
     const scene = await startWorkers(workers);
     const first = scene.begin(0, '/', { fields: ['X-Client', 'first'] });
     await settle();
@@ -266,7 +275,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   });
 });
 
-it('is remembered of a bounded number of keys', async () => {
+it('a failure is remembered for a bounded number of keys', async () => {
   const scene = await startWorkers(1, '', 'flights: { failures: 2 }');
   const paths = ['/a', '/b', '/c'];
   const ask3 = async (): Promise<void> => {

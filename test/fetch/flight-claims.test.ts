@@ -15,7 +15,7 @@ function workers(count: number) {
 }
 
 describe('the flights of a key', () => {
-  it('are of the worker that claims them first, until its last flight is over', () => {
+  it('run in the worker that claims them first, until the last one is over', () => {
     const { of } = workers(2);
     expect(of(1).claim('a')).toBeNull();
     expect(of(0).claim('a')).toBe(1);
@@ -50,7 +50,7 @@ describe('the flights of a key', () => {
     expect(of(1).claim(b)).toBeNull();
   });
 
-  it('are free once the worker that had claimed them has died', () => {
+  it('are free when the worker that had claimed them has died', () => {
     const { buffer, of } = workers(3);
     for (let i = 0; i < 100; i += 1) {
       expect(of(0).claim(`key ${i}`)).toBeNull();

@@ -1,13 +1,15 @@
-/** Flights over fetches of plain text: who waits for whom, whatever is fetched. */
+/**
+ * Tests which requests wait for which flight, with fetches of plain text, independently of what is fetched.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Flights, type BegunFetch, type FetchPort, type FlightShare } from '../../proxy/fetch/flights.ts';
 
 interface Texts {
-  /** Its first word is its key; `?` behind it: its result is no answer to others. */
+  /** The first word is the key. With `?` after it, the result of this request does not answer others. */
   request: string;
-  /** What it is given. */
+  /** The results that it gets. */
   waiter: string[];
   result: string;
   given: string;
@@ -21,7 +23,7 @@ interface Asked extends BegunFetch<Texts> {
   isAbandoned: boolean;
 }
 
-/** Fetches whose results the test gives; what others are given of a result is told by its first word. */
+/** Fetches whose results the test gives. The first word of a result says what other waiters get. */
 function open(maxWaiters = 10, maxWaiting = 100) {
   const asked: Asked[] = [];
   const failures: unknown[] = [];
@@ -79,7 +81,7 @@ function open(maxWaiters = 10, maxWaiting = 100) {
     failures,
     alone,
     ask,
-    /** From now on nobody may join what is under way. */
+    /** From now on no request may join a running flight. */
     close: () => {
       isOpen = false;
     },
@@ -87,7 +89,7 @@ function open(maxWaiters = 10, maxWaiting = 100) {
 }
 
 describe('flights', () => {
-  it('are one for all who wait for one key, and one for each key', () => {
+  it('are one for all waiters of a key, and one for each key', () => {
     const { flights, asked, ask } = open();
     const [a, b, other] = [ask('a'), ask('a'), ask('b')];
     expect(asked.map(({ request }) => request)).toEqual(['a', 'b']);
@@ -101,7 +103,7 @@ describe('flights', () => {
     expect(flights.has('a')).toBe(false);
   });
 
-  it('are two of a key at most, and the next is for all who could not join', () => {
+  it('are two of a key at most, and the next one is for all that could not join', () => {
     const { asked, ask, close } = open();
     ask('a');
     close();
@@ -112,7 +114,7 @@ describe('flights', () => {
     expect(late.map(({ given }) => given.length)).toEqual([0, 0, 0, 0, 0]);
   });
 
-  it('start first for those who can answer all', () => {
+  it('start first for requests whose result answers all', () => {
     const { asked, ask, close } = open();
     ask('a ?');
     ask('a ?');
@@ -125,7 +127,7 @@ describe('flights', () => {
     close();
   });
 
-  it('of which the result is for the leader give the others flights of their own', () => {
+  it('whose result is for the leader give the others flights of their own', () => {
     const { flights, asked, ask } = open();
     const waiting = Array.from({ length: 4 }, () => ask('a'));
     asked[0]!.deliver('own');
@@ -135,7 +137,7 @@ describe('flights', () => {
     expect([flights.waiting, flights.running]).toEqual([0, 0]);
   });
 
-  it('let nobody wait through more than two for nothing', () => {
+  it('let no request wait in vain for more than two', () => {
     const { asked, ask } = open();
     const waiting = Array.from({ length: 4 }, () => ask('a'));
     asked[0]!.deliver('vain');
@@ -144,7 +146,7 @@ describe('flights', () => {
     expect(waiting.map(({ given }) => given[0])).toEqual(['vain', 'vain', 'in vain', 'in vain']);
   });
 
-  it('give every waiter its result, and the next flight its waiters, though one throws at it', () => {
+  it('give every waiter its result, and the next flight its waiters, even if a waiter throws', () => {
     const { flights, asked, failures, ask, close } = open();
     const fault = new Error('it can not be given anything');
     const throwing = (): string[] =>
@@ -171,7 +173,7 @@ describe('flights', () => {
     expect(flights.waiting).toBe(1);
   });
 
-  it('are given up with the last who waits, and not before', () => {
+  it('are given up when the last waiter leaves, and not before', () => {
     const { flights, asked, ask } = open();
     const [a, b] = [ask('a'), ask('a')];
     expect([a.leave(), asked[0]!.isAbandoned]).toEqual([true, false]);
@@ -179,7 +181,7 @@ describe('flights', () => {
     expect([a.leave(), flights.waiting, flights.running]).toEqual([false, 0, 0]);
   });
 
-  it('whose leader has left give up a result that only it could use', () => {
+  it('give up a result that only a leader that has left could use', () => {
     const { asked, ask } = open();
     const [leader, other] = [ask('a'), ask('a')];
     leader.leave();
@@ -190,7 +192,7 @@ describe('flights', () => {
     expect([leader.given, other.given]).toEqual([[], ['own']]);
   });
 
-  it('that began for nobody are left by those who wait for the next', () => {
+  it('can be left by requests that wait for the next one', () => {
     const { asked, ask, close } = open();
     ask('a');
     close();
@@ -202,7 +204,7 @@ describe('flights', () => {
     expect(third.given).toEqual([]);
   });
 
-  it('are not needed for what is known, can not be asked for, or is each for one', () => {
+  it('are not joined for a known result, without an origin to ask, or by a request for one client alone', () => {
     const { flights, asked, alone, ask } = open();
     expect(ask('known').given).toEqual(['known']);
     expect(ask('gone').given).toEqual(['gone']);
@@ -213,14 +215,14 @@ describe('flights', () => {
     expect(flights.has('a')).toBe(false);
   });
 
-  it('hold as many as they may', () => {
+  it('hold no more than the maximum of waiters', () => {
     const { flights, ask } = open(2, 3);
     const given = ['a', 'a', 'a', 'b', 'c'].map((request) => ask(request).given);
     expect(given).toEqual([[], [], ['too many waiters'], [], ['too many waiting']]);
     expect(flights.waiting).toBe(3);
   });
 
-  it.each(['flight.ts', 'flights.ts'])('import nothing else: %s', async (file) => {
+  it.each(['flight.ts', 'flights.ts'])('import no other module: %s', async (file) => {
     const text = await readFile(join(import.meta.dirname, '../../proxy/fetch', file), 'utf8');
     const imported = [...text.matchAll(/from '([^']+)'/g)].map(([, specifier]) => specifier);
     expect(imported.filter((specifier) => specifier !== './flight.ts')).toEqual([]);

@@ -1,4 +1,4 @@
-/** HEAD: one request for all who ask at once, and never for content. */
+/** Tests HEAD: requests at the same time cause one request to the origin, which never fetches content. */
 import { describe, expect, it } from 'vitest';
 import { fieldValue } from '../../policies/http/fields.ts';
 import type { OriginRequest } from '../../origin-adapters/origin.ts';
@@ -11,7 +11,7 @@ const FRESH = ['Cache-Control', 'max-age=60', 'ETag', '"1"', 'Content-Length', '
 const fresh = (): OriginAnswer => ({ fields: FRESH, body: 'content' });
 const methods = (scene: Workers): string[] => scene.origin.requests.map(({ method }) => method);
 
-describe.each([1, 2])('with %i worker(s)', (workers) => {
+describe.each([1, 2])('a HEAD with %i worker(s)', (workers) => {
   it('asks once for all, with HEAD, and stores nothing', async () => {
     const scene = await startWorkers(workers);
     const asked = Array.from({ length: 10 }, (_, i) => scene.ask(i % workers, '/', HEAD));
@@ -29,7 +29,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(methods(scene)).toEqual(['HEAD', 'GET']);
   });
 
-  it('is answered by a GET that is under way, and answers none', async () => {
+  it('is answered by a running GET, and answers no GET', async () => {
     const scene = await startWorkers(workers);
     const head = scene.ask(0, '/', HEAD);
     await settle();
@@ -62,7 +62,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     [['Cache-Control', 'no-cache', 'ETag', '"1"']],
     [['Cache-Control', 'max-age=60', 'Vary', 'Cookie']],
     [[]],
-  ])('§4: gives nobody the fields that were for another, where they are %j', async (fields) => {
+  ])('§4: gives no client the fields that were for another, where they are %j', async (fields) => {
     const scene = await startWorkers(workers);
     const names = Array.from({ length: 6 }, (_, i) => `client-${i}`);
     const asked = names.map((name, i) => scene.ask(i % workers, '/', { ...HEAD, fields: ['Cookie', name] }));
@@ -81,7 +81,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(new Set(methods(scene))).toEqual(new Set(['HEAD']));
   });
 
-  it('that may not be shared says nothing of what a GET may', async () => {
+  it('does not decide whether a GET may be shared', async () => {
     const scene = await startWorkers(workers);
     const heads = Array.from({ length: 4 }, (_, i) => scene.ask(i % workers, '/', HEAD));
     await scene.answerAll(() => ({ fields: [] }));
@@ -93,7 +93,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(methods(scene)).toEqual(['GET']);
   });
 
-  describe('of what is stored and stale', () => {
+  describe('of a stale entry', () => {
     const soon = { fields: ['Cache-Control', 'max-age=1', 'ETag', '"1"'], body: 'content' };
 
     async function stale(cache = ''): Promise<Workers> {
@@ -109,7 +109,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     const heads = (scene: Workers): Promise<Answered>[] =>
       Array.from({ length: 20 }, (_, i) => scene.ask(i % workers, '/', HEAD));
 
-    it('§4.3.5: asks once for all, and freshens what is stored on every worker', async () => {
+    it('§4.3.5: asks once for all, and freshens the entry on every worker', async () => {
       const scene = await stale();
       const asked = heads(scene);
       await scene.answerAll(() => ({ fields: FRESH }));
@@ -121,7 +121,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     });
 
     it.each([404, 301])(
-      '§4.3.5: outdates it on every worker before it is answered with %i',
+      '§4.3.5: outdates the entry on every worker before %i is answered',
       async (status) => {
         const scene = await stale('stale-if-error: 60s');
         const asked = heads(scene);
@@ -136,7 +136,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       },
     );
 
-    it('costs few requests while the origin fails', async () => {
+    it('asks few times while the origin fails', async () => {
       const scene = await stale('stale-if-error: 60s');
       for (let round = 0; round < 3; round += 1) {
         const asked = heads(scene);

@@ -6,7 +6,7 @@ import { startWorkers } from './workers.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** What of a path a worker asks the origin for, told by how often it is asked. */
+/** A worker whose requests for a path show, by their number, when the entry is stale. */
 async function scene(fields: readonly string[]) {
   const workers = await startWorkers(1);
   const get = async (): Promise<void> => {
@@ -22,7 +22,7 @@ async function scene(fields: readonly string[]) {
 }
 
 describe('a lifetime', () => {
-  it('ends though the wall clock goes back', async () => {
+  it('ends although the wall clock goes back', async () => {
     const { clock, get, asked } = await scene(['Cache-Control', 'max-age=2']);
     clock.wallAhead = -HOUR_MS;
     await get();
@@ -30,7 +30,7 @@ describe('a lifetime', () => {
     clock.now += 3_000;
     await get();
     expect(asked()).toBe(2);
-    // What came afterwards is as young as it says.
+    // An entry that is stored later is as young as it says.
     await get();
     expect(asked()).toBe(2);
   });
@@ -45,7 +45,7 @@ describe('a lifetime', () => {
   });
 
   it.each(['stale-while-revalidate=5', 'stale-if-error=5'])(
-    'has a window that ends though the wall clock goes back: %s',
+    'has a stale window that ends although the wall clock goes back: %s',
     async (window) => {
       const { clock, get, asked, ask, answerAll } = await scene(['Cache-Control', `max-age=2, ${window}`]);
       clock.wallAhead = -HOUR_MS;
@@ -59,8 +59,8 @@ describe('a lifetime', () => {
   );
 });
 
-describe('the time of lifetimes', () => {
-  it('is one for all threads, and never goes back', () => {
+describe('the clock of lifetimes', () => {
+  it('is the same for all threads, and never goes back', () => {
     const clock = setClock();
     const start = startLifetimes(clock);
     const [one, other] = [createLifetimeClock(clock, start), createLifetimeClock(clock, start)];

@@ -1,4 +1,4 @@
-/** The states that a fetch takes, by what the origin answers and by what happens while a state waits. */
+/** Tests the states of a fetch, by the origin's answers and by events while a state waits. */
 import { describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
 import { fieldValue } from '../../policies/http/fields.ts';
@@ -15,7 +15,7 @@ const FAILURE: OriginFailure = {
   cause: null,
 };
 
-/** Each that any test has taken. */
+/** Each transition that a test has taken. */
 const taken = new Set<string>();
 const open = (cache = '', maxObjectBytes?: number): Promise<FetchWorld> =>
   openFetchWorld(cache, (from, to) => taken.add(`${from} → ${to}`), maxObjectBytes);
@@ -26,7 +26,7 @@ function answer({ origin }: OneFetch, status: number, fields: Fields, content = 
   origin.onEnd([]);
 }
 
-/** A world in which this was stored, so long ago. */
+/** A world in which a response with these fields was stored `ageSeconds` ago. */
 async function stored(fields: Fields, ageSeconds: number, cache = ''): Promise<FetchWorld> {
   const world = await open(cache);
   answer(world.begin(), 200, fields, 'stored');
@@ -59,7 +59,7 @@ describe('a response', () => {
     expect(world.tiers.memory.get('shop\n\n/a')).toHaveLength(1);
   });
 
-  it('is delivered to the leader alone where it may not be stored', async () => {
+  it('is delivered only to the leader where it may not be stored', async () => {
     const world = await open();
     const one = world.begin();
     answer(one, 200, ['Cache-Control', 'no-store'], 'content');
@@ -68,7 +68,7 @@ describe('a response', () => {
     expect(contentOf(one)).toBe('content');
   });
 
-  it('is private where no tier takes it', async () => {
+  it('is private where no tier stores it', async () => {
     const world = await open('', 5);
     const one = world.begin();
     answer(one, 200, [...FRESH, 'Content-Length', '6'], 'longer');
@@ -76,7 +76,7 @@ describe('a response', () => {
     expect(one.results).toMatchObject([{ kind: 'pass', reason: 'too-large' }]);
   });
 
-  it('to a HEAD is whole at its head', async () => {
+  it('to a HEAD is complete at its head', async () => {
     const world = await open();
     const one = world.begin({ method: 'HEAD' });
     answer(one, 200, FRESH);
@@ -84,7 +84,7 @@ describe('a response', () => {
     expect(one.results).toMatchObject([{ kind: 'entry', body: null }]);
   });
 
-  it('that comes while the request is being sent is taken afterwards, in order', async () => {
+  it('is delivered in order if it arrives before the request was sent', async () => {
     const world = await open();
     world.answerAtOnce((handler) => {
       handler.onHead(200, FRESH);
@@ -100,7 +100,7 @@ describe('a response', () => {
 });
 
 describe('a 304', () => {
-  it('confirms what is stored', async () => {
+  it('confirms the stored entry', async () => {
     const world = await stored(FRESH, 70);
     const one = world.begin();
     expect(fieldValue(world.sent.at(-1)!.fields, 'if-none-match')).toBe('"1"');
@@ -110,7 +110,7 @@ describe('a 304', () => {
     expect(contentOf(one)).toBe('stored');
   });
 
-  it('that names a tag is delivered after every copy has it', async () => {
+  it('that adds a tag is delivered after every copy has the tag', async () => {
     const world = await stored(FRESH, 70);
     const copies = world.holdPublications();
     const one = world.begin();
@@ -122,7 +122,7 @@ describe('a 304', () => {
     expect(one.ended).toBe(1);
   });
 
-  it('that forbids to keep it ends in a request without conditions, when no worker has it', async () => {
+  it('that forbids storing causes a request without conditions, after every worker has deleted the entry', async () => {
     const world = await stored(FRESH, 70);
     const copies = world.holdPublications();
     const one = world.begin();
@@ -136,7 +136,7 @@ describe('a 304', () => {
     expect(contentOf(one)).toBe('anew');
   });
 
-  it('about something else ends in a request without conditions', async () => {
+  it('about another entry causes a request without conditions', async () => {
     const world = await stored(FRESH, 70);
     const one = world.begin();
     answer(one, 304, ['ETag', '"other"']);
@@ -156,8 +156,8 @@ describe('a 304', () => {
   });
 });
 
-describe.each([431, 412])('%i to a request with conditions', (status) => {
-  it('ends in a request without', async () => {
+describe.each([431, 412])('a %i to a request with conditions', (status) => {
+  it('causes a request without conditions', async () => {
     const world = await stored(FRESH, 70);
     const one = world.begin();
     answer(one, status, []);
@@ -167,7 +167,7 @@ describe.each([431, 412])('%i to a request with conditions', (status) => {
   });
 });
 
-describe('a part that is stored', () => {
+describe('a stored part', () => {
   const PART = [...FRESH, 'Content-Range', 'bytes 0-3/8'];
   const REST = [...FRESH, 'Content-Range', 'bytes 4-7/8'];
 
@@ -186,7 +186,7 @@ describe('a part that is stored', () => {
   it.each([
     ['beginning', PART, 'abcd', REST, 'efgh'],
     ['end', REST, 'efgh', PART, 'abcd'],
-  ] as const)('is completed: its %s', async (_what, known, content, missing, rest) => {
+  ] as const)('is completed: its %s is known', async (_what, known, content, missing, rest) => {
     const world = await withPart(known, content);
     const one = world.begin();
     answer(one, 206, missing, rest);
@@ -194,7 +194,7 @@ describe('a part that is stored', () => {
     expect(contentOf(one)).toBe('abcdefgh');
   });
 
-  it('is given up where the origin has something else by now', async () => {
+  it('is given up where the origin has another representation', async () => {
     const world = await withPart(PART, 'abcd');
     const one = world.begin();
     answer(one, 206, ['Cache-Control', 'max-age=60', 'ETag', '"2"', 'Content-Range', 'bytes 4-7/8'], 'efgh');
@@ -202,7 +202,7 @@ describe('a part that is stored', () => {
     expect(one.path.join(' ')).toBe('start head complete retry head storable deliver body store end');
   });
 
-  it('is completed in place of what is served still, once that is served nowhere', async () => {
+  it('is completed in place of a fresh entry, after no worker serves that entry', async () => {
     const world = await withPart(PART, 'abcd');
     const [part] = world.tiers.memory.get('shop\n\n/a');
     const whole = await stored(['Cache-Control', 'max-age=600'], 0);
@@ -219,8 +219,8 @@ describe('a part that is stored', () => {
   });
 });
 
-describe('while other workers are to know first', () => {
-  /** A response in place of what is fresh, which others are served still. */
+describe('while a fetch waits until other workers know of its response', () => {
+  /** A response that replaces a fresh entry, which other workers still serve. */
   async function replacing() {
     const world = await stored(['Cache-Control', 'max-age=600'], 1);
     const copies = world.holdPublications();
@@ -230,7 +230,7 @@ describe('while other workers are to know first', () => {
     return { world, copies, one };
   }
 
-  /** A response that is not stored, and outdates what is. */
+  /** A response that is not stored, and outdates the stored entry. */
   async function outdating() {
     const world = await stored(FRESH, 70);
     const copies = world.holdPublications();
@@ -243,7 +243,7 @@ describe('while other workers are to know first', () => {
   it.each([
     ['stored', replacing, 'start head storable publish deliver body store end'],
     ['private', outdating, 'start head private publish deliver body end'],
-  ])('nothing of a %s response is delivered, or lost', async (_what, begin, path) => {
+  ])('no content of a %s response is delivered or lost', async (_what, begin, path) => {
     const { copies, one } = await begin();
     one.origin.onData(Buffer.from('c'.repeat(150)));
     one.origin.onEnd([]);
@@ -256,7 +256,7 @@ describe('while other workers are to know first', () => {
     expect(one.ended).toBe(1);
   });
 
-  it('what comes after it counts once it is delivered', async () => {
+  it('content that arrives after the wait is delivered', async () => {
     const { copies, one } = await replacing();
     await copies.open();
     expect(one.path.at(-1)).toBe('body');
@@ -282,7 +282,7 @@ describe('while other workers are to know first', () => {
   it.each([
     ['stored', replacing],
     ['private', outdating],
-  ])('a %s response fails where that fails', async (_what, begin) => {
+  ])('a %s response fails if the wait fails', async (_what, begin) => {
     const { copies, one } = await begin();
     await turn();
     await copies.fail();
@@ -292,7 +292,7 @@ describe('while other workers are to know first', () => {
     expect(one.ended).toBe(1);
   });
 
-  it('a private response is given up with the last who waits', async () => {
+  it('a private response is given up when the last waiter leaves', async () => {
     const { world, copies, one } = await outdating();
     one.fetch.abandon();
     expect(one.path.slice(-4)).toEqual(['publish', 'abandon', 'cut', 'end']);
@@ -301,7 +301,7 @@ describe('while other workers are to know first', () => {
     expect(one.results).toEqual([]);
   });
 
-  it('one that is stored goes on without them', async () => {
+  it('a response that is stored is continued without waiters', async () => {
     const { world, copies, one } = await replacing();
     one.fetch.abandon();
     one.origin.onData(Buffer.from('anew'));
@@ -312,7 +312,7 @@ describe('while other workers are to know first', () => {
     expect(Buffer.from(world.tiers.memory.get('shop\n\n/a')[0]!.content!).toString()).toBe('anew');
   });
 
-  it('a HEAD that outdates what is stored waits, too', async () => {
+  it('a HEAD that outdates the stored entry also waits', async () => {
     const world = await stored([...FRESH, 'Content-Length', '6'], 70);
     const copies = world.holdPublications();
     const one = world.begin({ method: 'HEAD' });
@@ -325,7 +325,7 @@ describe('while other workers are to know first', () => {
 });
 
 describe('a fetch', () => {
-  it('that fails before the head delivers the failure', async () => {
+  it('delivers a failure before the head', async () => {
     const world = await open();
     const one = world.begin();
     one.origin.onFailure(FAILURE);
@@ -334,7 +334,7 @@ describe('a fetch', () => {
     expect(one.ended).toBe(1);
   });
 
-  it('that fails within the content cuts it, and stores nothing', async () => {
+  it('cuts the content at a failure within it, and stores nothing', async () => {
     const world = await open();
     const one = world.begin();
     one.origin.onHead(200, FRESH);
@@ -345,7 +345,7 @@ describe('a fetch', () => {
     expect(world.tiers.memory.get('shop\n\n/a')).toEqual([]);
   });
 
-  it('is given up before the head when nobody waits any more, once', async () => {
+  it('is given up before the head when the last waiter has left, and only once', async () => {
     const world = await open();
     const one = world.begin();
     one.fetch.abandon();
@@ -364,7 +364,7 @@ describe('a fetch', () => {
     expect(world.aborted).toEqual(['client-left']);
   });
 
-  it('of what can be stored goes on without clients', async () => {
+  it('of a response that can be stored continues without clients', async () => {
     const world = await open();
     const one = world.begin();
     one.origin.onHead(200, FRESH);
@@ -379,7 +379,7 @@ describe('a fetch', () => {
 describe('the table of transitions', () => {
   const table = Object.entries(TRANSITIONS).flatMap(([from, next]) => next.map((to) => `${from} → ${to}`));
 
-  it('names states that can be reached, and that come to an end', () => {
+  it('has only states that can be reached, and that lead to an end', () => {
     const from = (at: keyof typeof TRANSITIONS): Set<string> => {
       const reached = new Set<string>([at]);
       for (const each of reached) {
@@ -393,7 +393,7 @@ describe('the table of transitions', () => {
     }
   });
 
-  it('has only what the tests above have taken, and all of it', () => {
+  it('has exactly the transitions of the tests above', () => {
     expect([...taken].toSorted()).toEqual(table.toSorted());
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Fetches one after the other, over a store, a fence and an origin of which the test decides what happens next.
+ * Fetches one after the other, over a store, a fence and an origin that the test controls.
  *
  *     const world = await openFetchWorld('default-ttl: 60s');     // a route's `cache` keys
  *     const one = world.begin();
@@ -32,11 +32,11 @@ type At = FetchState['at'];
 
 export interface OneFetch {
   readonly fetch: OriginFetch;
-  /** From here the origin's events come; the handler of its last request. */
+  /** The handler of its last request, through which the test sends the origin's events. */
   readonly origin: OriginHandler;
   readonly path: readonly At[];
   readonly results: readonly FlightResult[];
-  /** How often it was over. */
+  /** How often it has ended. */
   readonly ended: number;
 }
 
@@ -44,13 +44,13 @@ export interface FetchWorld {
   readonly clock: SetClock;
   readonly tiers: Tiers;
   readonly counters: OriginFetchCounters;
-  /** What the origin was sent. */
+  /** The requests to the origin. */
   readonly sent: readonly OriginRequest[];
-  /** Why requests were given up: the causes that the origin was given. */
+  /** The causes that the origin got for aborted requests. */
   readonly aborted: readonly (string | undefined)[];
-  /** From now on what other workers are to know is so when the test opens it, or never where it fails. */
+  /** From now on publications to other workers wait until the test opens them, or fail. */
   holdPublications(): { open(): Promise<void>; fail(): Promise<void> };
-  /** From now on the origin answers as it is sent a request. */
+  /** From now on the origin answers while a request is being sent. */
   answerAtOnce(answer: (handler: OriginHandler) => void): void;
   begin(request?: Partial<FetchRequest>): OneFetch;
 }
@@ -194,7 +194,7 @@ const REQUEST: FetchRequest = {
   hasStored: false,
 };
 
-/** What can be read of a body from its beginning. */
+/** The bytes of a body that can be read from its beginning. */
 export function textOf(body: FlightBody): string {
   const reader = body.reader(0, () => {});
   let text = '';
@@ -206,7 +206,7 @@ export function textOf(body: FlightBody): string {
   return text;
 }
 
-/** All that is ready has happened. */
+/** Resolves after everything that is ready has run. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

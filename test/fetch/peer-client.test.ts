@@ -10,7 +10,7 @@ import { entry } from '../store/disk/support/entries.ts';
 
 const KIB = 1024;
 
-/** A flight in another worker that one client here has read from and left; gives what that worker is told. */
+/** A flight in another worker that one client here has read and left; returns the messages to that worker. */
 function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; readonly told: string[] } {
   const told: string[] = [];
   const tiers = new Tiers(createMemoryTier(memoryBytes, 1), {} as DiskTier, () => null);
@@ -42,7 +42,7 @@ function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; 
 const data = (): PeerMessage => ({ kind: 'data', id: 1, bytes: new Uint8Array(KIB) });
 
 it.each([0, 64 * KIB])(
-  'content without a reader is given up when nothing stores it any more, with %i bytes of memory',
+  'content without a reader is given up when no tier stores it any more, with %i bytes of memory',
   (memoryBytes) => {
     const { receive, told } = leftByAll(memoryBytes);
     for (let n = 0; n < 8; n += 1) receive(data());
@@ -53,7 +53,10 @@ it.each([0, 64 * KIB])(
   },
 );
 
-/** A client of a flight whose response is passed on; gives what it tells the owner and its own worker, in order. */
+/**
+ * A client of a flight whose response is passed on; returns its messages to the owner and to its own worker,
+ * in order.
+ */
 function passedOn() {
   const told: string[] = [];
   let body: FlightBody | null = null;
@@ -83,7 +86,7 @@ it('waiters start again when the owner dies before the head', () => {
   expect(told).toEqual(['owner-lost', 'over']);
 });
 
-it('the content is cut when the owner dies in it', () => {
+it('the content is cut when the owner dies within it', () => {
   const { client, told, begin, bodyState } = passedOn();
   begin();
   client.lost();
@@ -91,7 +94,7 @@ it('the content is cut when the owner dies in it', () => {
   expect(bodyState()).toBe('cut');
 });
 
-it('a client that is over tells nothing more', () => {
+it('a client that has ended sends no more messages', () => {
   const { client, told, begin, bodyState } = passedOn();
   begin();
   client.receive({ kind: 'end', id: 1, trailers: [] });
@@ -102,7 +105,7 @@ it('a client that is over tells nothing more', () => {
   expect(bodyState()).toBe('whole');
 });
 
-it('content that comes before the head is ignored, and so is a second head', () => {
+it('content before the head is ignored, and so is a second head', () => {
   const { client, told, begin } = passedOn();
   client.receive(data());
   begin();

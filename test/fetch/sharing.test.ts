@@ -1,4 +1,4 @@
-/** RFC 9111 §4: who may be given what another one's request brought, between clients of one worker and of two. */
+/** RFC 9111 §4: tests which requests may share a response, between clients of one worker and of two. */
 import { describe, expect, it } from 'vitest';
 import { fieldValue, type Fields } from '../../policies/http/fields.ts';
 import type { RequestView } from '../../policies/model.ts';
@@ -11,7 +11,7 @@ import { settle } from '../support/barrier.ts';
 import { startWorkers, type Answered, type OriginAnswer, type Workers } from './workers.ts';
 import type { OriginRequest } from '../../origin-adapters/origin.ts';
 
-/** Whoever asks is told who it is. */
+/** Answers each request with its own name. */
 const personal =
   (...fields: string[]) =>
   (request: OriginRequest): OriginAnswer => ({ fields, body: nameOf(request.fields) });
@@ -27,7 +27,7 @@ const CREDENTIALS = [
   ['Cookie', 'dave', 'Authorization', 'd'],
 ];
 
-describe.each([1, 2])('with %i worker(s)', (workers) => {
+describe.each([1, 2])('a shared response with %i worker(s)', (workers) => {
   const everywhere = Array.from({ length: 4 * workers }, (_, i) => ({
     worker: i % workers,
     fields: CREDENTIALS[Math.floor(i / workers)]!,
@@ -47,7 +47,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     [['Cache-Control', 'max-age=60', 'Set-Cookie', 'a=b']],
     [['Cache-Control', 'max-age=60', 'Vary', 'Cookie']],
     [[]],
-  ])('§4: gives nobody the answer to another, where it is %j', async (fields) => {
+  ])('§4: is not given to another client where it is %j', async (fields) => {
     const scene = await startWorkers(workers);
     const asked = everywhere.map(({ worker, fields: own }) => scene.ask(worker, '/', { fields: own }));
     await scene.answerAll(personal(...fields));
@@ -61,7 +61,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     ['max-age=0, stale-while-revalidate=60'],
     ['public, max-age=60'],
     ['max-age=60, must-revalidate'],
-  ])('§4: asks once for what may be reused, with %s', async (directives) => {
+  ])('§4: is fetched once where it may be reused, with %s', async (directives) => {
     const scene = await startWorkers(workers);
     const asked = Array.from({ length: 10 }, (_, i) => scene.ask(i % workers, '/'));
     await scene.answerAll(personal('Cache-Control', directives, 'ETag', '"1"'));
@@ -69,7 +69,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests).toHaveLength(1);
   });
 
-  it('§4: asks once for what is older than its lifetime only by the time that the origin took', async () => {
+  it('§4: is fetched once where it exceeds its lifetime only by the time that the origin took', async () => {
     const scene = await startWorkers(workers);
     const asked = Array.from({ length: 10 }, (_, i) => scene.ask(i % workers, '/'));
     await scene.answerAll(() => {
@@ -80,7 +80,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests).toHaveLength(1);
   });
 
-  it('§4.3.3: gives nobody what a 304 has confirmed for another, where it must be confirmed for each', async () => {
+  it('§4.3.3: is not given to another client after a 304, where each has to validate', async () => {
     const scene = await startWorkers(workers);
     const fields = ['Cache-Control', 'no-cache', 'ETag', '"1"'];
     const first = scene.ask(0, '/');
@@ -96,7 +96,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests).toHaveLength(10);
   });
 
-  it('remembers whose answers are each for one alone, so that nobody waits in vain, until one is not', async () => {
+  it('is remembered as private, so that no request waits in vain, until one is not private', async () => {
     const scene = await startWorkers(workers);
     const ask = () => Array.from({ length: 6 }, (_, i) => scene.ask(i % workers, '/'));
     const first = ask();
@@ -118,10 +118,10 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   const OF_ONE_REQUEST = [400, 401, 403, 408, 412, 416, 431];
 
   describe.each([
-    ['that is not stored', []],
-    ['that is stored, and for the one alone', ['ETag', '"e"', 'Cache-Control', 'no-cache']],
-  ])('an answer %s', (_what, fields) => {
-    /** Clients at once, the first of which ask for what the origin refuses. */
+    ['not stored', []],
+    ['stored, for one client alone', ['ETag', '"e"', 'Cache-Control', 'no-cache']],
+  ])('and an answer that is %s', (_what, fields) => {
+    /** Clients at the same time; the origin rejects the requests of the first `bad` ones. */
     async function ask(scene: Workers, bad: number, status: number): Promise<readonly number[]> {
       const asked: Promise<Answered>[] = [];
       for (let i = 0; i < 20; i += 1) {
@@ -137,7 +137,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     }
 
     it.each(OF_ONE_REQUEST)(
-      'with status %i, due to what one request carried, is no answer to others',
+      'with status %i, caused by one request, does not answer others',
       async (status) => {
         const scene = await startWorkers(workers);
         const statuses = await ask(scene, 1, status);
@@ -151,7 +151,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       },
     );
 
-    it('lets nobody wait for more than two others in a row', async () => {
+    it('lets no request wait for more than two others in a row', async () => {
       const scene = await startWorkers(workers);
       const statuses = await ask(scene, 20, 400);
       expect(statuses).toEqual(Array.from({ length: 20 }, () => 400));
@@ -160,7 +160,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     });
   });
 
-  it('costs two requests at a time at most under a hold, and for what is purged while it is asked for', async () => {
+  it('causes two requests at once at most, under a hold and with purges during the fetch', async () => {
     const scene = await startWorkers(workers);
     const clients: Promise<unknown>[] = [];
     for (let i = 0; i < 40; i += 1) {
@@ -173,7 +173,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(scene.origin.requests.length).toBeLessThanOrEqual(4);
   });
 
-  it('RFC 8297: sends interim answers to the one alone whose request caused them, without cookies', async () => {
+  it('RFC 8297: sends interim responses only to the client whose request caused them, without cookies', async () => {
     const scene = await startWorkers(workers);
     const asked = everywhere.map(({ worker, fields }) => scene.ask(worker, '/', { fields }));
     await scene.answerAll(({ fields }) => ({
@@ -195,7 +195,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     }
   });
 
-  it('gives the second of two nothing that the rules of reuse would not serve it from the store', async () => {
+  it('gives a second request nothing that the rules of reuse would not serve it from the store', async () => {
     await fc.assert(
       fc.asyncProperty(ANSWER, REQUEST, REQUEST, async (fields, one, two) => {
         const scene = await startWorkers(workers, 'client-directives: honor');
@@ -204,7 +204,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
         for (const [i, own] of requests.entries()) {
           scene.clock.now += 1;
           asked.push(scene.ask(i % workers, '/', { fields: own }));
-          // The first one's request is what the origin is asked, whichever worker the key belongs to.
+          // The origin gets the first one's request, whichever worker owns the key.
           await settle();
         }
         await scene.answerAll((request) => ({ fields, body: fieldValue(request.fields, 'x-name')! }));
@@ -217,7 +217,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   });
 });
 
-/** Whether the answer to the first of two requests that came together would be served to the second from the store. */
+/** Whether the answer to the first of two requests would be served to the second from the store. */
 function wouldServe(fields: Fields, [one, two]: readonly Fields[], nowMs: number): boolean {
   const view = (of: Fields): RequestView => ({ method: 'GET', fields: of });
   const decision = decideStoring({

@@ -1,12 +1,12 @@
 /**
- * Workers, an origin and the fence in one thread, of the parts that Weir runs: clients ask, and the test answers what the
- * origin is asked, one request after another.
+ * Workers, an origin and the fence in one thread, made of the parts that Weir runs. Clients send requests, and the test
+ * answers the requests to the origin one after another.
  *
  *     const scene = await startWorkers(2, 'stale-if-error: 60s');      // a route's `cache` keys
  *     const answers = [0, 1].map((worker) => scene.ask(worker, '/a', { fields: ['Cookie', 'a'] }));
  *     await scene.answerAll(({ fields }) => ({ fields: ['ETag', '"1"'], body: fieldValue(fields, 'cookie') }));
- *     scene.origin.requests.length        // what the origin was asked
- *     scene.origin.maxRunning             // the most that it was asked at a time
+ *     scene.origin.requests.length        // the number of requests to the origin
+ *     scene.origin.maxRunning             // the largest number at once
  */
 import type { Origin, OriginFailure, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -36,7 +36,7 @@ export interface OriginAnswer {
   readonly status?: number;
   readonly fields?: Fields;
   readonly body?: string;
-  /** The fields of interim responses that come before. */
+  /** The fields of interim responses before the answer. */
   readonly informs?: readonly Fields[];
 }
 
@@ -47,22 +47,22 @@ export interface Workers {
   readonly fence: Fence;
   readonly origin: HeldOrigin;
   readonly runtimes: readonly WorkerRuntime[];
-  /** Those that the configuration names; none has been proved to be at its head yet. */
+  /** Those in the configuration; none has been proved to be at its head yet. */
   readonly feeds: Readonly<Record<string, SharedFeed>>;
   /** How many messages workers have sent to each other. */
   readonly sent: () => number;
   ask(worker: number, path: string, asked?: Asked): Promise<Answered>;
-  /** Requests under way that the client may leave. */
+  /** A running request that the client may leave. */
   begin(
     worker: number,
     path: string,
     asked?: Asked,
   ): { readonly answered: Promise<Answered>; readonly leave: () => void };
-  /** Answers whatever the origin is asked, in the order of asking, until it is asked nothing more. */
+  /** Answers the requests to the origin in their order, until there are no more. */
   answerAll(answer: (request: OriginRequest) => OriginResult): Promise<void>;
 }
 
-/** `change` puts other surroundings in place of a worker's. */
+/** `change` replaces dependencies of a worker. */
 export async function startWorkers(
   count: number,
   cache = '',
@@ -136,7 +136,7 @@ export class HeldOrigin implements Origin {
   readonly name = 'shop';
   readonly stats = { requests: 0, failures: 0, retries: 0, abandoned: 0, running: 0, queued: 0 };
   readonly requests: OriginRequest[] = [];
-  /** The most requests that were under way at a time. */
+  /** The largest number of requests that ran at once. */
   maxRunning = 0;
   #held: Held[] = [];
 
@@ -152,7 +152,7 @@ export class HeldOrigin implements Origin {
     return { pause: () => {}, resume: () => {}, abort: () => this.#drop(held) };
   }
 
-  /** The oldest request that waits; false: there is none. */
+  /** Answers the oldest waiting request; false if there is none. */
   answerOne(answer: (request: OriginRequest) => OriginResult): boolean {
     const held = this.#held[0];
     if (held === undefined) return false;
