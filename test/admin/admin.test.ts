@@ -182,7 +182,10 @@ describe('POST /purge', () => {
   it('is 503 where it could not be made durable', async () => {
     const { purge } = await admin({ invalidate: async () => ({ kind: 'not-durable', detail: 'disk full' }) });
     const answer = await purge({ all: true });
-    expect(answer).toMatchObject({ status: 503, json: { title: 'Service Unavailable', detail: 'disk full' } });
+    expect(answer).toMatchObject({
+      status: 503,
+      json: { title: 'Service Unavailable', detail: 'disk full' },
+    });
   });
 });
 
