@@ -250,6 +250,8 @@ class ListenerService implements ConnectionOwner {
       this.connections.delete(connection);
       this.deadlines.delete(connection);
     });
+    // Its handshake was under way when the stop began.
+    if (this.context.stopping) setTimeout(() => connection.finishWhenIdle(), STOP_RACE_MS).unref();
   }
 }
 

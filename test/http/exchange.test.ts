@@ -625,6 +625,22 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
     expect(new Set(statuses(received))).toEqual(new Set([100, 200]));
   });
 
+  it('gets a stream whole whose pieces come less than a second apart', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET);
+    const exchange = await listener.exchange(0);
+    await ended(listener, client);
+    const sink = exchange.stream(200, ['Content-Length', '6']);
+    let sent = 0;
+    const pieces = setInterval(() => {
+      sink.write(Buffer.from('x'));
+      sent += 1;
+      if (sent === 6) sink.end();
+    }, 400);
+    expect((await client.untilClosed()).endsWith('\r\n\r\nxxxxxx')).toBe(true);
+    clearInterval(pieces);
+  });
+
   it('is refused where it has not sent its request whole', async () => {
     await using listener = await listen();
     for (const part of ['GET / HT', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na']) {
@@ -725,6 +741,20 @@ describe('requests that were pipelined', () => {
     const received = await client.untilClosed();
     expect(statuses(received)).toEqual([200, 200]);
     expect(received.endsWith('\r\n\r\nabcd')).toBe(true);
+  });
+
+  it('RFC 9112 §9.6: are not begun behind a response that ends with the connection', async () => {
+    await using listener = await listen();
+    const kept = 'Host: a\r\nConnection: keep-alive\r\n';
+    const client = new RawClient(listener.port);
+    client.send(`GET / HTTP/1.0\r\n${kept}\r\nPOST / HTTP/1.0\r\n${kept}Content-Length: 1\r\n\r\nx`);
+    const sink = (await listener.exchange(0)).stream(200, []);
+    sink.write(Buffer.from('whole'));
+    await client.until('whole');
+    sink.end();
+    expect((await client.untilClosed()).endsWith('\r\n\r\nwhole')).toBe(true);
+    await expect.poll(() => listener.connections()).toBe(0);
+    expect(methods(listener)).toEqual(['GET']);
   });
 
   it('are not begun where the client leaves before their turn', async () => {

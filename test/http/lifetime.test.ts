@@ -63,6 +63,44 @@ describe('stop', () => {
     expect(await stopped).toBe(0);
   });
 
+  it.each(['GET', 'POST'])(
+    'RFC 9112 §9.6 begins no %s behind a response with Connection: close',
+    async (method) => {
+      const listener = await listen();
+      const client = new RawClient(listener.port).send(GET);
+      const exchange = await listener.exchange(0);
+      const stopped = listener.stop(60_000);
+      const sink = exchange.stream(200, []);
+      await client.until('Connection: close');
+      client.send(`${method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx`);
+      // After two round trips the listener has read the request.
+      for (const piece of ['first', 'second']) {
+        sink.write(Buffer.from(piece));
+        await client.until(piece);
+      }
+      sink.end();
+      for (const late of listener.exchanges.slice(1)) answerOk(late);
+      expect(statuses(await client.untilClosed())).toEqual([200]);
+      expect(await stopped).toBe(0);
+      expect(listener.exchanges).toHaveLength(1);
+    },
+  );
+
+  it('closes a connection whose last content comes after its response', async () => {
+    const listener = await listen({ onExchange: answerOk });
+    const client = new RawClient(listener.port);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx');
+    await client.until('ok');
+    const other = new RawClient(listener.port).send(GET);
+    await other.until('ok');
+    const stopped = listener.stop(60_000);
+    // The connections on which nothing is under way have been closed.
+    await other.closed;
+    client.send('x');
+    await client.closed;
+    expect(await stopped).toBe(0);
+  });
+
   it('answers all that were pipelined before it', async () => {
     const listener = await listen();
     const client = new RawClient(listener.port).send(GET + GET);

@@ -139,7 +139,11 @@ export class H1Connection implements ExchangeConnection, Timed {
 
   /** No request is open or being read. */
   get isIdle(): boolean {
-    return this.open.length === 0 && this.receiving === null && !this.parser.isWithinHead;
+    return this.open.length === 0 && this.receiving === null && !this.isReadingHead;
+  }
+
+  private get isReadingHead(): boolean {
+    return this.reading === 'heads' && this.parser.isWithinHead;
   }
 
   /** Nothing was received. */
@@ -199,6 +203,14 @@ export class H1Connection implements ExchangeConnection, Timed {
 
   contentHasRoom(): void {
     this.readOn(BODY_WAITS);
+  }
+
+  /** RFC 9112 §9.6: no request that comes after a response with `Connection: close` is processed. */
+  readNoHeads(): void {
+    this.closing = true;
+    if (this.reading !== 'heads') return;
+    this.reading = 'nothing';
+    this.headSinceMs = 0;
   }
 
   /**
@@ -263,7 +275,7 @@ export class H1Connection implements ExchangeConnection, Timed {
 
   private endedByClient(): void {
     if (this.finishing) return;
-    if (this.receiving !== null || this.parser.isWithinHead) this.fail(CUT_SHORT);
+    if (this.receiving !== null || this.isReadingHead) this.fail(CUT_SHORT);
     else if (this.open.length === 0) this.finish();
     else {
       this.closing = true;
@@ -390,7 +402,9 @@ export class H1Connection implements ExchangeConnection, Timed {
     this.decoder = null;
     this.readOn(BODY_WAITS);
     this.reading = this.closing ? 'nothing' : 'heads';
-    if (this.open.length === 0) this.idleSinceMs = this.owner.deadlines.fromMs;
+    if (this.open.length > 0) return;
+    this.idleSinceMs = this.owner.deadlines.fromMs;
+    this.settle();
   }
 
   private readEarly(chunk: Buffer): void {
@@ -547,8 +561,12 @@ export class H1Connection implements ExchangeConnection, Timed {
       this.socket.destroy();
       return;
     }
-    if (!exchange.hasBegun && exchange.version === '1.1') this.writer.write(CONTINUE);
     this.askedProgress = progress;
+    if (exchange.hasBegun) {
+      this.askLater(HALF_CLOSED_MS);
+      return;
+    }
+    if (exchange.version === '1.1') this.writer.write(CONTINUE);
     this.askLater(afterMs === HALF_CLOSED_MS ? ASKED_AGAIN_MS : Math.min(MOST_ASKED_MS, 20 * afterMs));
   }
 
@@ -583,7 +601,12 @@ export class H1Connection implements ExchangeConnection, Timed {
   private takeTurns(): void {
     if (this.takesTurns) return;
     this.takesTurns = true;
-    while (this.turns.length > 0 && !this.socket.destroyed && this.hasTurn(this.turns[0]!)) {
+    while (
+      this.turns.length > 0 &&
+      !this.finishing &&
+      !this.socket.destroyed &&
+      this.hasTurn(this.turns[0]!)
+    ) {
       this.owner.begin(this.turns.shift()!);
     }
     this.takesTurns = false;

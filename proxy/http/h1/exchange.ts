@@ -27,8 +27,8 @@ export interface ExchangeConnection {
   readonly writer: SocketWriter;
   /** What a response says when another request may follow. */
   readonly keepAliveLines: string;
-  /** Further requests are not answered: the last response says `Connection: close`. */
-  closing: boolean;
+  /** Further requests are not processed; the last response says `Connection: close`. */
+  readNoHeads(): void;
   /** Ends the tunnel that the connection has become; null: it is not a tunnel. */
   endTunnel: (() => void) | null;
   /** Whether the exchange's response is the next to be written. */
@@ -232,7 +232,7 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   /** Responds for the connection while the request is still being received. To its handler, the client has gone. */
   refuse(problem: Problem): void {
     this.content?.fail(new Error('The request could not be received whole.'));
-    this.connection.closing = true;
+    this.connection.readNoHeads();
     if (this.isAnswered) {
       if (this.end !== null) this.connection.finish();
     } else if (this.answered) {
@@ -274,9 +274,9 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
 
   /** The kernel has the whole response. */
   written(): void {
-    this.settle(true);
     // Later requests can't be answered: this response has no other end.
     if (this.endsWithConnection) this.connection.finish();
+    this.settle(true);
   }
 
   private makeContent(declaredBytes: number | null): RequestBody {
@@ -329,9 +329,9 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
     const { connection, content } = this;
     // RFC 9110 §10.1.1: a client that waits for 100 may send the content or not, so no request can follow.
     if (content !== null && (this.owesContinue() || content.remainingBytes > DISCARD_BYTES)) {
-      connection.closing = true;
+      connection.readNoHeads();
     }
-    if (connection.context.stopping || this.endsWithConnection) connection.closing = true;
+    if (connection.context.stopping || this.endsWithConnection) connection.readNoHeads();
     return this.endsWithConnection || connection.closesAfter(this) ? CLOSE : connection.keepAliveLines;
   }
 
