@@ -68,8 +68,11 @@ export const CLAIMS: readonly Claim[] = [
   { kind: 'most', row: 'million', extra: 'million-memory', aim: 300, least: 400 },
 ];
 
-/** `reached`: within the aim; `held`: within the least; `short`: within neither; `open`: not measured. */
-export type Verdict = 'reached' | 'held' | 'short' | 'open';
+/**
+ * `reached`: within the aim; `held`: within the least; `short`: within neither; `missed`: beyond the aim, without a least;
+ * `open`: not measured.
+ */
+export type Verdict = 'reached' | 'held' | 'short' | 'missed' | 'open';
 
 export interface CheckedClaim {
   readonly row: RowName;
@@ -98,11 +101,12 @@ export function checkClaims(figures: Figures): readonly CheckedClaim[] {
   });
 }
 
-/** A claim that has only an aim cannot fall short. The least of the same figure is another claim. */
+/** A claim that has only an aim cannot fall short: another claim has the least of the same figure. */
 export function verdictOf(found: number | null, { aim, least }: Bounds): Verdict {
   if (found === null) return 'open';
   if (aim !== null && found <= aim) return 'reached';
-  if (least === null || found <= least) return 'held';
+  if (least === null) return 'missed';
+  if (found <= least) return 'held';
   return 'short';
 }
 

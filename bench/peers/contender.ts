@@ -12,7 +12,8 @@ import { runWrk, type Requests, type WrkResult } from './wrk.ts';
 
 /** The warm-up lets V8 compile the code: this many requests, or this long. */
 const WARM_REQUESTS = 20_000;
-const MOST_WARM_SECONDS = 10;
+const MOST_WARM_LOADS = 4;
+const WARM_LOAD_SECONDS = 2;
 /** The share of requests that may reach or miss the origin contrary to the row's definition. */
 const STRAY_SHARE = 0.01;
 
@@ -73,8 +74,8 @@ export class Contender {
     this.#requests = (await fillStore(filling)).requests;
     await this.#running.settled();
     let warm = 0;
-    for (let seconds = 0; warm < WARM_REQUESTS && seconds < MOST_WARM_SECONDS; seconds += 1)
-      warm += (await this.#load(1, this.#fields)).requests;
+    for (let loads = 0; warm < WARM_REQUESTS && loads < MOST_WARM_LOADS; loads += 1)
+      warm += (await this.#load(WARM_LOAD_SECONDS, this.#fields)).requests;
     await this.#running.settled();
     if (isConditional) await this.#expectNotModified();
   }
@@ -87,6 +88,7 @@ export class Contender {
     const threadsBefore = threadTimes(pid);
     const processorBefore = processorSecondsOfAll(pids);
     const { requests, seconds: took, p99Ms, failures } = await this.#load(seconds, this.#fields);
+    if (requests === 0) throw new Error(`${this.#title} answered nothing in ${seconds} s`);
     // Writes to disk may end after the responses, and count too.
     const entries = await this.#running.settled();
     const processor = processorSecondsOfAll(pids) - processorBefore;
@@ -144,7 +146,6 @@ export class Contender {
       requests: this.#requests,
       fields,
     });
-    if (result.requests === 0) throw new Error(`${this.#title} answered nothing in ${seconds} s`);
     // Paths whose requests were sent but not answered are not used again.
     this.#requests = after(this.#requests, result.requests + CONNECTIONS);
     return result;

@@ -104,6 +104,7 @@ const VERDICTS = {
   reached: 'aim reached',
   held: 'at the least',
   short: '**short**',
+  missed: 'aim missed',
   open: 'not measured',
 } as const;
 

@@ -11,7 +11,7 @@ export function nginxConfig(folder: string, http: string): string {
 events { worker_connections 4096; }
 http {
   ${places.join(' ')}
-  access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;
+  access_log off; sendfile on; tcp_nodelay on;
   keepalive_timeout 75s; keepalive_requests 1000000000;
   ${http}
 }

@@ -137,7 +137,8 @@ describe('the check', () => {
     [1.25, { aim: 1, least: 1.25 }, 'held'],
     [1.26, { aim: 1, least: 1.25 }, 'short'],
     [1.01, { aim: null, least: 1 }, 'short'],
-    [1.5, { aim: 1.2, least: null }, 'held'],
+    [1.5, { aim: 1.2, least: null }, 'missed'],
+    [1.1, { aim: 1.2, least: null }, 'reached'],
     [null, { aim: 1, least: 1.25 }, 'open'],
   ] as const)('%j within %j is %s', (found, bounds, verdict) => {
     expect(verdictOf(found, bounds)).toBe(verdict);
