@@ -12,8 +12,8 @@ async function holds(): Promise<number> {
   return fence.holds;
 }
 
-it.each(['a connection that is lost', 'a gateway that gave up'])(
-  'what the origin does after %s is seen by the next reader',
+it.each(['a lost connection', 'a gateway that gave up'])(
+  'the next reader sees what the origin does after %s',
   async (how) => {
     scene = await startScene({ policy: 'around' });
     let value = 'old';
@@ -31,7 +31,7 @@ it.each(['a connection that is lost', 'a gateway that gave up'])(
   },
 );
 
-it('is not waited for by the next write to the URL', async () => {
+it('a write around does not wait for an earlier one of unknown outcome', async () => {
   scene = await startScene({ policy: 'around' });
   const responses = [504];
   scene.origin.on('POST *', () => ({ status: responses.shift() ?? 204 }));
@@ -41,7 +41,7 @@ it('is not waited for by the next write to the URL', async () => {
   expect(await holds()).toBeGreaterThan(0);
 });
 
-it('is believed no longer than max-processing', async () => {
+it('a hold of unknown outcome ends after max-processing', async () => {
   scene = await startScene({ policy: 'around', origin: ', max-processing: 500ms' });
   scene.origin.on('GET *', { fields: FRESH, body: 'old' });
   scene.origin.on('POST *', { status: 504 });

@@ -17,7 +17,7 @@ const config = configOf(`
       match: /*
       write: { policy: behind, invalidate: { tags: [items] }, retry: { attempts: 2 } }`);
 
-/** An attempt at the only write that waits, before an origin that answers so. */
+/** An attempt at the only waiting write, with this answer of the origin. */
 async function attempt(answer: (handler: OriginHandler) => void, state = new MemoryState()) {
   const parts = await open(state);
   const { journal, queues, durableClock } = parts;
@@ -66,7 +66,7 @@ const failing = (maybeProcessed: boolean) => (handler: OriginHandler) =>
     cause: null,
   } as Parameters<OriginHandler['onFailure']>[0]);
 
-it('makes a write done that the origin takes, and ends its hold', async () => {
+it('makes a write done that the origin applied, and ends its hold', async () => {
   const made = await attempt(answering(201, ['Location', '/1/2', 'Connection', 'close']));
   expect(await made.make()).toBe('answered');
   expect(made.journal.progress(made.number)).toEqual({ state: 'done', status: 201, mergedInto: null });
@@ -78,7 +78,7 @@ it('makes a write done that the origin takes, and ends its hold', async () => {
   expect(made.sent[0]).toMatchObject({ method: 'PUT', path: '/1' });
 });
 
-it('tries again what fails, and gives it up after the last attempt', async () => {
+it('retries a failed attempt, and gives the write up after the last attempt', async () => {
   const made = await attempt(failing(false));
   expect(await made.make()).toBe('failed');
   expect(made.journal.progress(made.number).state).toBe('waiting');
@@ -90,7 +90,7 @@ it('tries again what fails, and gives it up after the last attempt', async () =>
   expect(made.fence.holds).toBe(1);
 });
 
-it('makes a refused write dead, which stops its queue', async () => {
+it('makes a rejected write dead, which stops its queue', async () => {
   const made = await attempt(answering(422));
   const next = numberOf(await made.journal.accept(offer('/1', 'y')));
   await made.make();
@@ -108,7 +108,7 @@ it('remembers that an attempt of unknown outcome may still be carried out', asyn
   expect(read.record.unknownUntilMs).toBeGreaterThan(made.durableClock.nowMs() + 50_000);
 });
 
-it('sends nothing of damaged content', async () => {
+it('does not send damaged content', async () => {
   const made = await attempt(answering(204));
   const { tables } = made.journal;
 
@@ -118,7 +118,7 @@ it('sends nothing of damaged content', async () => {
   expect(made.journal.progress(made.number).state).toBe('dead');
 });
 
-it('keeps no response that breaks off, and takes its status for the outcome', async () => {
+it('stores no incomplete response, but takes its status as the outcome', async () => {
   const made = await attempt((handler) => {
     void handler.onHead(204, []);
     failing(true)(handler);

@@ -7,7 +7,7 @@ import { idOf, startScene, type Scene } from './setting.ts';
 import { sendSlowly } from './slow-request.ts';
 
 let scene: Scene;
-/** Of a test that stops, kills or configures it. */
+/** The Weir of a test that stops, kills or configures it. */
 let own: Scene | null = null;
 
 const FAST = ', retry: { base: 1ms, max: 20ms, attempts: 10000 }';
@@ -96,7 +96,7 @@ describe('a write behind', () => {
     expect(ledger.keys).toEqual([`"${idOf(put)}"`]);
   });
 
-  it('of one URL does not wait for those of another', async () => {
+  it('to one URL does not wait for those to another', async () => {
     const held = gate();
     scene.origin.on('PUT /items/4-slow', async () => {
       await held.promise;
@@ -110,7 +110,7 @@ describe('a write behind', () => {
     await delivered(slow);
   });
 
-  it('invalidates what was stored, from its acceptance on', async () => {
+  it('invalidates stored entries from its acceptance on', async () => {
     const held = gate();
     const fields = ['Cache-Control', 'max-age=600'];
     scene.origin.on('GET /items/5-1', { fields, body: 'old' });
@@ -121,7 +121,7 @@ describe('a write behind', () => {
     await scene.text('/items/5-1');
     const id = idOf(await scene.send('PUT', '/items/5-1', 'new'));
     for (const before of [1, 2]) {
-      // Who asks while the last answer is still being passed on is told that one.
+      // A client that asks while the last answer is still being passed on gets that answer.
       await expect
         .poll(async () => {
           expect((await scene.get('/items/5-1')).headers.get('cache-status')).not.toContain('hit');
@@ -134,18 +134,18 @@ describe('a write behind', () => {
     scene.origin.on('GET /items/5-1', { fields, body: 'new' });
     expect(await scene.text('/items/5-1')).toBe('new');
     const asked = scene.origin.count('GET /items/5-1');
-    // From memory, from disk, or out of the flight that is still being stored: the origin is not asked again.
+    // From memory, from disk, or from the flight that is still being stored: the origin is not asked again.
     expect(await scene.text('/items/5-1')).toBe('new');
     expect(scene.origin.count('GET /items/5-1')).toBe(asked);
   });
 
-  it('writes files that their owner alone can read', async () => {
+  it('is written to files that only their owner can read', async () => {
     const state = join(scene.weir.folder, 'data', 'state');
     expect(statSync(state).mode & 0o077).toBe(0);
     for (const name of ['data.mdb', 'lock.mdb']) expect(statSync(join(state, name)).mode & 0o077).toBe(0);
   });
 
-  it('holds a through write to its URL back until it is delivered', async () => {
+  it('delays a write through to its URL until it is delivered', async () => {
     own = await startScene({
       write: FAST,
       origin: ', queue: { timeout: 300ms }',
@@ -168,7 +168,7 @@ describe('a write behind', () => {
     expect(ledger.applied('/items/1')).toEqual(['one', 'three']);
   });
 
-  it('whose origin is gone from the configuration is dead, not lost', async () => {
+  it('becomes dead, and is not lost, if its origin is no longer in the configuration', async () => {
     own = await startScene({ write: FAST });
     own.origin.on('*', { status: 503 });
     const ids = [];
@@ -179,7 +179,7 @@ describe('a write behind', () => {
     await expect.poll(async () => (await own!.writes('dead')).map(({ id }) => id)).toEqual(ids);
   });
 
-  it('whose origin goes while it is sent to Weir is dead, not lost', async () => {
+  it('becomes dead, and is not lost, if its origin is removed while it arrives', async () => {
     own = await startScene({ write: FAST });
     const sending = sendSlowly(`${own.weir.url}/items/1`, 'PUT', 'a');
     await sending.begun;
@@ -190,7 +190,7 @@ describe('a write behind', () => {
     await expect.poll(async () => (await own!.writes('dead')).length).toBe(1);
   });
 
-  it('whose origin is gone is dead behind a dead one, too, and not sent again while there is none', async () => {
+  it('becomes dead also after a dead one if its origin is removed, and is not sent without one', async () => {
     own = await startScene({ write: FAST });
     own.origin.on('*', { status: 400 });
     const first = idOf(await own.send('PUT', '/items/1', 'a'));
@@ -207,8 +207,8 @@ describe('a write behind', () => {
   });
 });
 
-describe('what is retried', () => {
-  it('408, 425, 429 and 5xx are, and Retry-After is obeyed', async () => {
+describe('retries', () => {
+  it('are made after 408, 425, 429 and 5xx, no earlier than Retry-After says', async () => {
     const responses = [408, 425, 429, 500, 502, 503, 504];
     scene.origin.on('PUT /items/9-1', () => {
       const status = responses.shift();
@@ -221,7 +221,7 @@ describe('what is retried', () => {
     expect(times[6]! - times[5]!).toBeGreaterThan(990);
   });
 
-  it('other 4xx are dead at once, and stop their URL until somebody decides (on-dead: hold)', async () => {
+  it('are not made after other 4xx: the write is dead and stops its URL until an operator decides (on-dead: hold)', async () => {
     const ledger = newLedger();
     scene.origin.on('PUT *', { status: 400 });
     const first = idOf(await scene.send('PUT', '/items/10-1', 'one'));
@@ -246,7 +246,7 @@ describe('what is retried', () => {
     expect(ledger.applied('/items/10-1')).toEqual(['one', 'two']);
   });
 
-  it('a dead write that is discarded lets those behind it go', async () => {
+  it('are not needed for later writes when a dead one is discarded', async () => {
     scene.origin.on('PUT *', (request) => ({ status: request.body.toString() === 'bad' ? 400 : 204 }));
     scene.origin.on('PUT *', async (request) => ({
       status: (await request.received).toString() === 'bad' ? 400 : 204,
@@ -259,7 +259,7 @@ describe('what is retried', () => {
     expect((await scene.weir.admin(`/writes/${bad}`)).status).toBe(404);
   });
 
-  it('with on-dead: skip those behind a dead write go on, and a retry comes behind them', async () => {
+  it('with on-dead: skip come after the later writes, which a dead one does not stop', async () => {
     const ledger = newLedger();
     scene.origin.on('PUT *', async (request) => {
       if ((await request.received).toString() === 'bad' && ledger.applied('/skip/12-1').length === 0) {
@@ -276,7 +276,7 @@ describe('what is retried', () => {
     expect(ledger.applied('/skip/12-1')).toEqual(['good', 'bad']);
   });
 
-  it('is dead after the last attempt', async () => {
+  it('end after the last attempt, when the write is dead', async () => {
     scene.origin.on('PUT /few/13-1', { status: 503 });
     const id = idOf(await scene.send('PUT', '/few/13-1', 'x'));
     await expect.poll(async () => (await scene.write(id))['state']).toBe('dead');
@@ -284,7 +284,7 @@ describe('what is retried', () => {
     expect((await scene.writes('dead')).map((write) => write['id'])).toContain(id);
   });
 
-  it('what an attempt may have done before the origin failed is no failure of the next', async () => {
+  it('do not fail because of what an earlier attempt may have done', async () => {
     for (const method of ['PUT', 'DELETE']) {
       const responses = [500, method === 'PUT' ? 412 : 404];
       scene.origin.on(`${method} /brief/*`, () => ({ status: responses.shift() ?? 400 }));
@@ -295,7 +295,7 @@ describe('what is retried', () => {
     await expect.poll(async () => (await scene.write(gone))['state']).toBe('done');
   });
 
-  it('a precondition that fails after an attempt of unknown outcome is uncertain', async () => {
+  it('are uncertain if a precondition fails after an attempt of unknown outcome', async () => {
     scene.origin.on('PUT /brief/14-1', async (request, answer) => {
       await request.received;
       if (scene.origin.count() === 1) answer.reset();
@@ -306,7 +306,7 @@ describe('what is retried', () => {
     expect((await scene.writes('dead')).map((write) => write['id'])).toContain(id);
   });
 
-  it('nothing else of the URL is sent while an attempt may still be carried out', async () => {
+  it('are the only requests to the URL while an attempt may still be carried out', async () => {
     let lostAt = 0;
     scene.origin.on('PUT /lossy/15-1', async (request, answer) => {
       await request.received;
@@ -324,7 +324,7 @@ describe('what is retried', () => {
 });
 
 describe('Idempotency-Key', () => {
-  it("is the client's own where it gave one, and its write is taken once", async () => {
+  it("is the client's own if the request has one, and its write is accepted once", async () => {
     const ledger = newLedger();
     appliesTo(scene.origin, ledger);
     const key = { 'Idempotency-Key': '"abc"' };
@@ -341,7 +341,7 @@ describe('Idempotency-Key', () => {
 });
 
 describe('coalesce', () => {
-  it('merges PUTs that were never attempted, under the last one’s key, and nothing else', async () => {
+  it('merges PUTs that were never attempted, under the last one’s key, and no others', async () => {
     const ledger = newLedger();
     const held = gate();
     scene.origin.on('* *', { status: 204 });

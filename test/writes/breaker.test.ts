@@ -8,7 +8,7 @@ import { idOf, startScene, type Scene } from './setting.ts';
 describe('a breaker', () => {
   const config = { failures: 3, openMs: 100 };
 
-  it('opens after so many failures in a row, and not before', () => {
+  it('opens after the configured number of failures in a row, and not before', () => {
     const breaker = createBreaker(config);
     for (const now of [1, 2]) breaker.failed(now);
     breaker.succeeded();
@@ -19,7 +19,7 @@ describe('a breaker', () => {
     expect(breaker.isOpen(104)).toBe(true);
   });
 
-  it('lets one through as a trial when its time is over, and closes where that succeeds', () => {
+  it('lets one request through as a trial after its time, and closes if the trial succeeds', () => {
     const breaker = createBreaker(config);
     for (const now of [1, 2, 3]) breaker.failed(now);
     expect([breaker.admits(103), breaker.admits(103), breaker.admits(104)]).toEqual([true, false, false]);
@@ -27,7 +27,7 @@ describe('a breaker', () => {
     expect([breaker.admits(105), breaker.admits(105)]).toEqual([true, true]);
   });
 
-  it('opens again where the trial fails, and tries again where it comes to nothing', () => {
+  it('opens again if the trial fails, and tries again if the trial has no outcome', () => {
     const breaker = createBreaker(config);
     for (const now of [1, 2, 3]) breaker.failed(now);
     expect(breaker.admits(103)).toBe(true);
@@ -36,7 +36,7 @@ describe('a breaker', () => {
     expect([breaker.admits(309), breaker.admits(310)]).toEqual([false, true]);
   });
 
-  it('is one for all threads that share its memory', () => {
+  it('is shared by all threads that share its memory', () => {
     const buffer = new SharedArrayBuffer(16);
     const [one, other] = [createBreaker(config, buffer), createBreaker(config, buffer)];
     for (const now of [1, 2, 3]) one.failed(now);
@@ -48,7 +48,7 @@ describe('an origin with a breaker', () => {
   let scene: Scene;
   afterEach(() => scene.close());
 
-  it('is left alone, by deliveries too, and these go on when it is back', async () => {
+  it('gets no requests while it is open, also no deliveries, and these continue afterwards', async () => {
     scene = await startScene({
       origin: ', breaker: { failures: 3, open: 5s }',
       write: ', retry: { base: 1ms, max: 5ms, attempts: 30 }',
@@ -70,11 +70,11 @@ describe('an origin with a breaker', () => {
   });
 });
 
-describe('an origin that comes back', () => {
+describe('an origin that is available again', () => {
   let scene: Scene;
   afterEach(() => scene.close());
 
-  it('gets one delivery, then one more at a time with each that succeeds, and never more than the bound', async () => {
+  it('gets one delivery, then one more at once with each success, and never more than the maximum', async () => {
     scene = await startScene({
       origin: ', breaker: { failures: 1, open: 500ms }',
       write: ', retry: { base: 1ms, max: 5ms, attempts: 1000 }',
@@ -87,7 +87,7 @@ describe('an origin that comes back', () => {
       if (!isBack) return { status: 500 };
       found.push({ running: scene.origin.running, answered });
       await until(() => scene.origin.running >= Math.min(4, answered + 1, 30 - answered));
-      // More than may come at the same time would have come by then.
+      // More deliveries than may run at once would have arrived by then.
       await scene.stats();
       answered += 1;
       return { status: 204 };
@@ -101,11 +101,11 @@ describe('an origin that comes back', () => {
   });
 });
 
-describe('what origins are asked', () => {
+describe('requests to an origin', () => {
   let scene: Scene;
   afterEach(() => scene.close());
 
-  it('is counted with deliveries and health checks, over reloads', async () => {
+  it('are counted with deliveries and health checks, also over reloads', async () => {
     scene = await startScene({ origin: ', health: { path: /healthz, interval: 1h }' });
     scene.origin.on('*', { status: 204 });
     const id = idOf(await scene.send('PUT', '/items/1', 'x'));
@@ -124,7 +124,7 @@ describe('what origins are asked', () => {
 });
 
 describe('health checks', () => {
-  it('send requests to the URLs that are well', async () => {
+  it('send requests to the healthy URLs', async () => {
     const sick = await startScriptedOrigin({ '/healthz': { status: 503 }, '*': { body: 'sick' } });
     const well = await startScriptedOrigin({ '/healthz': { status: 200 }, '*': { body: 'well' } });
     const weir: RunningWeir = await startWeir(`

@@ -25,7 +25,7 @@ async function nothingBefore(): Promise<Before> {
   return { origin, state: new MemoryState() };
 }
 
-/** The coordinator's part of writes by a wall clock that can be set. */
+/** The coordinator's part of writes, with a wall clock that can be set. */
 async function start(before?: Before, setByMs = 0) {
   const { origin, state } = before ?? (await nothingBefore());
   let stepMs = setByMs;
@@ -67,7 +67,7 @@ async function start(before?: Before, setByMs = 0) {
   };
 }
 
-it('a wall clock that is set back keeps no write waiting', async () => {
+it('a wall clock that is set back does not delay a write', async () => {
   const { origin, admin, setBy, put } = await start();
   const held = gate();
   let responses = 0;
@@ -84,7 +84,7 @@ it('a wall clock that is set back keeps no write waiting', async () => {
   await expect.poll(() => admin.show(last)?.state).toBe('done');
 });
 
-it('a wall clock that is set forward ends no wait for an attempt of unknown outcome', async () => {
+it('a wall clock that is set forward does not shorten the wait for an attempt of unknown outcome', async () => {
   const { origin, admin, setBy, put } = await start();
   const held = gate();
   origin.on('PUT *', async (request, answer) => {
@@ -103,7 +103,7 @@ it('a wall clock that is set forward ends no wait for an attempt of unknown outc
   expect(admin.show(next)).toMatchObject({ state: 'waiting', attempts: 0 });
 });
 
-it('operators see the next attempt by the wall clock', async () => {
+it('operators see the time of the next attempt by the wall clock', async () => {
   const { origin, admin, setBy, put } = await start();
   origin.on('PUT *', { status: 503, fields: ['Retry-After', '3600'] });
   setBy(-24 * HOUR_MS);
@@ -113,7 +113,7 @@ it('operators see the next attempt by the wall clock', async () => {
   expect(Math.round((Date.parse(nextAttemptAt!) - Date.parse(acceptedAt)) / HOUR_MS)).toBe(1);
 });
 
-it('a wall clock that is set back between two runs keeps no write waiting', async () => {
+it('a wall clock that is set back between two runs does not delay a write', async () => {
   const { origin, state, put, stop } = await start();
   origin.on('PUT *', { status: 503 });
   const id = await put('/1');

@@ -26,7 +26,7 @@ async function weir(...argv: string[]): Promise<{ code: number; out: string; err
 }
 
 describe('weir writes', () => {
-  it('lists, shows, retries and discards', async () => {
+  it('lists, shows, retries and discards writes', async () => {
     scene.origin.on('PUT *', { status: 400 });
     const id = idOf(await scene.send('PUT', '/items/1', 'x'));
     await expect.poll(async () => (await weir('writes', 'list')).out).toContain(id);
@@ -40,7 +40,7 @@ describe('weir writes', () => {
     expect(await weir('writes', 'show', id)).toMatchObject({ code: 1, out: '' });
   });
 
-  it('says what is wrong with its use', async () => {
+  it('reports wrong arguments', async () => {
     expect((await weir('writes', 'burn')).code).toBe(2);
     expect((await weir('writes', 'retry')).code).toBe(2);
     const list = await weir('writes', 'list', '--state', 'lost');

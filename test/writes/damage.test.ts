@@ -18,7 +18,7 @@ async function damageFirst(change: (value: Buffer) => Buffer): Promise<void> {
   await opened.state.close();
 }
 
-it('a record that was torn is listed with the dead, stops its URL alone, and can be discarded', async () => {
+it('a damaged record is listed as dead, stops only its URL, and can be discarded', async () => {
   scene = await startScene({ write: ', retry: { base: 1ms, max: 5ms, attempts: 10000 }' });
   scene.origin.on('PUT *', { status: 503 });
   const ids: string[] = [];
@@ -43,7 +43,7 @@ it('a record that was torn is listed with the dead, stops its URL alone, and can
   expect(await scene.weir.event('write-dead')).toMatchObject({ write: dead!['id'] });
   const path = `/writes/${String(dead!['id'])}`;
   expect((await scene.weir.admin(`${path}/retry`, { method: 'POST' })).status).toBe(409);
-  // The log of its acceptance names it otherwise.
+  // The log line of its acceptance has another name for it.
   expect(await scene.write(ids[0]!)).toEqual(dead);
   expect((await scene.weir.admin(path, { method: 'DELETE' })).status).toBe(200);
   await expect.poll(async () => (await scene.write(ids[1]!))['state']).toBe('done');

@@ -17,7 +17,7 @@ import { startScene } from './setting.ts';
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 
-it('looks at few of many stopped queues at a time, and finds what may go behind them', async () => {
+it('a delivery looks at few of many stopped queues at a time, and finds the writes that may follow', async () => {
   const rows: DueRow[] = Array.from({ length: 5_001 }, (_, i) => ({
     prefix: originPrefix('shop'),
     number: i + 1,
@@ -79,7 +79,7 @@ it('looks at few of many stopped queues at a time, and finds what may go behind 
   await deliveries.close();
 });
 
-it('begins no more of them than the origin has connections, for none is attempted that only waits', async () => {
+it('no more deliveries begin than the origin has connections, because a waiting request would count as an attempt', async () => {
   const scene = await startScene({ origin: ', connections: 1' });
   const begun: number[] = [];
   scene.origin.on('PUT *', async () => {
@@ -98,7 +98,7 @@ it.each([
   ['the breaker', 'destination_unavailable', new BreakerOpen()],
   ['our own limit on connections', 'connection_limit_reached', null],
   ['our own end', 'connection_terminated', null],
-] as const)('what %s has kept back was not attempted', async (_what, kind, cause) => {
+] as const)('a write that %s delayed was not attempted', async (_what, kind, cause) => {
   const failing = (maybeProcessed: boolean): Origin => {
     const failure: OriginFailure = { kind, status: 503, message: '', maybeProcessed, cause };
     return {

@@ -1,4 +1,4 @@
-/** Writes behind on a disk that fills, or that can only be read: none is acknowledged that is not kept. */
+/** Tests writes behind on a disk that is full or read-only: no write is acknowledged that is not stored. */
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -16,7 +16,7 @@ interface Setting {
   put(path: string, body: string): Promise<Response>;
 }
 
-/** Two routes, which differ in `on-full`; what the first accepts is not delivered. */
+/** Two routes, which differ in `on-full`. Writes that the first one accepts are not delivered. */
 async function startOn(folder: string): Promise<Setting> {
   const origin = await startScriptedOrigin();
   const ledger = newLedger();
@@ -48,7 +48,7 @@ const small = mountSmall(48);
 small?.unmount();
 
 describe.skipIf(small === null)('a full disk', () => {
-  it('is a full journal: on-full decides, and every 202 that was given is kept', async () => {
+  it('makes a full journal: on-full decides, and every write that got 202 remains', async () => {
     const disk = mountSmall(48)!;
     onTestFinished(() => disk.unmount());
     const { weir, ledger, put } = await startOn(disk.folder);
@@ -63,7 +63,7 @@ describe.skipIf(small === null)('a full disk', () => {
     }
     expect([answer.status, reasonOf(answer)]).toEqual([503, 'not-durable']);
     expect(answer.headers.get('retry-after')).toBe('1');
-    // Its hold is small, and there is room for that.
+    // Its hold is small, and the disk has room for that.
     const through = await put('/sent/1', body);
     expect([through.status, reasonOf(through)]).toEqual([204, 'not-durable']);
     expect(ledger.applied('/sent/1')).toEqual([body]);
@@ -77,8 +77,8 @@ describe.skipIf(small === null)('a full disk', () => {
 const breaking = mountBreaking(96);
 breaking?.unmount();
 
-describe.skipIf(breaking === null)('a disk that can only be read', () => {
-  it('takes no write: nothing is sent whose hold can not be kept', async () => {
+describe.skipIf(breaking === null)('a read-only disk', () => {
+  it("rejects writes: a write is not sent if its hold can't be stored", async () => {
     const disk = mountBreaking(96)!;
     onTestFinished(() => disk.unmount());
     const { put, sent } = await startOn(disk.folder);

@@ -4,11 +4,11 @@ import { startScriptedOrigin, type ScriptedRequest } from '../support/scripted-o
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 
 /**
- * Clients that write to a few URLs, each URL by one client, and others that read them, before a Weir that is killed at
- * random moments, whose journal is too small, and an origin that fails in every way that it can. Small and oversized
- * writes, PUT, DELETE and PATCH, behind and through, meet on each URL. Both sides keep ledgers, which are compared when
- * all is quiet. Seeded: the same seed makes the same requests and the same failures, as far as time allows. Its pauses
- * are the pace of the clients, of the origin and of the kills; none of them waits for a condition.
+ * Clients write to a few URLs, one client to each, and other clients read them. Weir is killed at random moments and has a
+ * journal that is too small; the origin fails in every way that it can. Small and oversized writes, PUT, DELETE and PATCH,
+ * behind and through, meet on each URL. Both sides keep ledgers, which are compared when all is quiet. The same seed makes
+ * the same requests and the same failures, as far as time allows. The pauses set the pace of the clients, of the origin and
+ * of the kills; none of them waits for a condition.
  */
 export interface FaultPlan {
   readonly seed: number;
@@ -22,15 +22,18 @@ export interface FaultReport {
   readonly applied: number;
   readonly reads: number;
   readonly kills: number;
-  /** How often Weir gave which answer, as its Cache-Status names it: `behind`, `through`, `oversize`, `full` … */
+  /**
+   * How often Weir gave each answer, by the name in its Cache-Status: `behind`, `through`, `oversize`, `full`
+   * …
+   */
   readonly answers: ReadonlyMap<string, number>;
-  /** Each a sentence; none: every promise was kept. */
+  /** One sentence for each broken promise; empty if all were kept. */
   readonly violations: readonly string[];
 }
 
 const MAX_PROCESSING_MS = 800;
 const MAX_BODY = 512;
-/** The longest that deliveries may take once nothing fails any more. */
+/** The longest time that deliveries may take after the last fault. */
 const QUIET_MS = 120_000;
 /** Room for a few writes of each URL. */
 const JOURNAL_BYTES_PER_URL = 4 * 1024;
@@ -40,17 +43,17 @@ interface Resource {
   /** The number of the last write sent, and of the last acknowledged. */
   sent: number;
   acknowledged: number[];
-  /** Refused by Weir itself: nothing of it may ever reach the origin. */
+  /** Rejected by Weir itself: these must never reach the origin. */
   readonly refused: Set<number>;
   readonly deletes: Set<number>;
-  /** At the origin, in order. */
+  /** The writes that the origin applied, in order. */
   readonly applied: number[];
 }
 
 export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
   const random = mulberry32(plan.seed);
   const resources: Resource[] = Array.from({ length: plan.urls }, (_, i) => ({
-    // Every other one sends through what the journal does not take.
+    // Every other URL sends through Weir when the journal is full.
     url: i % 2 === 0 ? `/items/${i}` : `/open/${i}`,
     sent: 0,
     acknowledged: [],
@@ -68,7 +71,7 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
   const origin = await startScriptedOrigin();
   const apply = (request: ScriptedRequest): void => {
     const key = String(request.headers['idempotency-key'] ?? '');
-    // What was done under this key is answered again, not done again.
+    // A request that was applied under this key is answered again, and not applied again.
     if (key !== '' && keys.has(key)) return;
     if (key !== '') keys.add(key);
     resourceOf(request.url).applied.push(Number(request.headers['x-number']));
@@ -83,7 +86,7 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
         return answer.reset();
       }
       if (chance < 0.22) {
-        // At work long after nobody listens any more, but within max-processing.
+        // Applied long after the client has gone, but within max-processing.
         setTimeout(() => apply(request), MAX_PROCESSING_MS * 0.5 * random());
         return answer.reset();
       }
@@ -119,7 +122,7 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
     try {
       return await fetch(`${weir.url}${url}`, init);
     } catch {
-      // Killed under it: whether it was taken in is not known.
+      // Weir was killed during the request: it is unknown whether the write was accepted.
       return null;
     }
   };
@@ -205,12 +208,12 @@ export async function runFaults(plan: FaultPlan): Promise<FaultReport> {
   };
 }
 
-/** Of Weir, before anything was sent. */
+/** Weir's error responses before anything is sent. */
 const REFUSALS = new Set(['full', 'too-large', 'busy', 'not-durable', 'receiving']);
 
 function reasonOf(response: Response): string {
   const status = response.headers.get('cache-status') ?? '';
-  // What was sent through for `full` was not refused for it.
+  // With `full`, a write that was sent through was not rejected.
   const isSent = status.includes('fwd=');
   const reason = /detail=([\w-]+)/.exec(status)?.[1] ?? 'none';
   return isSent && REFUSALS.has(reason) ? `${reason}-through` : reason;
@@ -236,13 +239,13 @@ function compare({ url, acknowledged, refused, applied, sent }: Resource): strin
   const sneaked = applied.filter((number) => refused.has(number));
   if (sneaked.length > 0) found.push(`${url}: refused and applied: ${sneaked.join(', ')}`);
   if (known.size !== applied.length) found.push(`${url}: applied twice: ${applied.join(', ')}`);
-  // Each was sent after the one before it was answered, so this holds for those of unknown outcome, too.
+  // Each was sent after the one before it was answered, so this also holds for those of unknown outcome.
   if (applied.some((number, i) => i > 0 && number < applied[i - 1]!)) {
     found.push(`${url}: applied out of order: ${applied.join(', ')}`);
   }
   const last = acknowledged.at(-1) ?? 0;
   const state = applied.at(-1) ?? 0;
-  // A later one that was not acknowledged may have been taken in all the same.
+  // A later write that was not acknowledged may have been accepted nevertheless.
   if (state < last || state > sent) found.push(`${url}: ends with ${state}, acknowledged last was ${last}`);
   return found;
 }

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { runFaults } from './fault-rounds.ts';
 
-it('nothing acknowledged is lost, doubled, out of order or unseen, over kills and an origin that fails', async () => {
+it('no acknowledged write is lost, repeated, out of order or invisible, over kills and failures of the origin', async () => {
   const report = await runFaults({ seed: 7, urls: 6, writesPerUrl: 40, kills: 2 });
   expect(report.violations).toEqual([]);
   expect(report.acknowledged).toBeGreaterThan(50);

@@ -1,6 +1,6 @@
 /**
- * A process on a small file system: accepts writes until there is no room, says how many it has acknowledged, opens the
- * state again and says how many of them are there, whole.
+ * A process on a small file system: accepts writes until there is no room, prints how many it acknowledged,
+ * opens the state again, and prints how many of them are there whole.
  */
 import { Fence } from '../../proxy/fence/fence.ts';
 import { systemClock as clock } from '../../proxy/threads/clock.ts';

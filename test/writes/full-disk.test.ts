@@ -16,7 +16,7 @@ function onSmallDisk(folder: string, command: readonly string[]) {
 const canMount = onSmallDisk('/mnt', ['true']).status === 0;
 if (!canMount) console.warn('skipped: a full disk; no mount namespace can be made here');
 
-it.skipIf(!canMount)('a full disk refuses writes and loses none that was acknowledged', () => {
+it.skipIf(!canMount)('with a full disk writes are rejected, and no acknowledged one is lost', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weir-full-'));
   const disk = join(folder, 'disk');
   mkdirSync(disk);

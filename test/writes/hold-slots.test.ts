@@ -20,7 +20,7 @@ function request(client: string) {
   return { ticket: tickets, queue, client, tags: [`url:${queue.target}`], ...rest };
 }
 
-describe('the slots of holds', () => {
+describe('slots of holds', () => {
   it.each([
     [{ client: 1, all: 2 }, { kind: 'free' }],
     [
@@ -35,11 +35,11 @@ describe('the slots of holds', () => {
       { client: 2, all: 3 },
       { kind: 'refused', bound: 'client' },
     ],
-  ])('are bounded for a client and in all: %o', (held, decision) => {
+  ])('are limited for each client and in all: %o', (held, decision) => {
     expect(decideSlot(held, LIMITS)).toEqual(decision);
   });
 
-  it('are counted by address, of IPv6 by network', () => {
+  it('are counted by address, and for IPv6 by network', () => {
     expect(ONE).not.toBe(OTHER);
     expect(holdClientOf('2001:db8::1')).toBe(holdClientOf('2001:DB8:0:0:ffff::2'));
     expect(holdClientOf('2001:db8:0:1::1')).not.toBe(holdClientOf('2001:db8::1'));
@@ -53,12 +53,12 @@ describe('the slots of holds', () => {
     [true, ['X-Forwarded-For', '203.0.113.1, 192.0.2.9'], '192.0.2.9'],
     [true, ['Forwarded', 'for=203.0.113.1, for="[2001:db8::1]:80"'], '2001:db8::1'],
     [true, ['X-Forwarded-For', 'unknown'], '10.0.0.1'],
-  ])('are of the client that the nearest trusted proxy tells: %s, %o', (trusted, fields, address) => {
+  ])('belong to the client that the nearest trusted proxy names: %s, %o', (trusted, fields, address) => {
     const peer = { scheme: 'http', authority: 'a', remoteAddress: '::ffff:10.0.0.1' } as const;
     expect(clientAddress({ ...peer, trusted, fields })).toBe(address);
   });
 
-  it('are given back where the outcome is known, and kept where it is not', async () => {
+  it('are given back where the outcome is known, and kept where it is unknown', async () => {
     const { gate, slots } = await open(new MemoryState(), SIZE, LIMITS);
     for (const outcome of ['applied', 'rejected', 'unknown', 'unknown'] as const) {
       const admission = await gate.admit(1, request(ONE));
@@ -85,14 +85,14 @@ describe('the slots of holds', () => {
     expect([slots.taken, timedHolds.size]).toEqual([1, 1]);
   });
 
-  it('never keep a hold from being placed', async () => {
+  it('do not prevent a hold from being placed', async () => {
     const { gate, slots, timedHolds } = await open(new MemoryState(), SIZE, { heldPerClient: 1, held: 1 });
     await gate.holdUnknown({ slot: 1, ...request(ONE) });
     await gate.holdUnknown({ slot: 2, ...request(ONE) });
     expect([slots.taken, timedHolds.size]).toEqual([2, 2]);
   });
 
-  it('are given back when a hold can not be written down', async () => {
+  it("are given back when a hold can't be stored", async () => {
     const state = new MemoryState();
     const { gate, slots } = await open(state, SIZE, LIMITS);
     const admitted = gate.takeSlot(1, request(ONE));
@@ -103,13 +103,13 @@ describe('the slots of holds', () => {
     expect(slots.taken).toBe(0);
   });
 
-  it('are given back when a hold of unknown outcome is over', async () => {
+  it('are given back when a hold of unknown outcome ends', async () => {
     const { gate, slots } = await open(new MemoryState(), SIZE, LIMITS);
     await gate.holdUnknown({ slot: 0, ...request(ONE), maxProcessingMs: 1 });
     await expect.poll(() => slots.taken).toBe(0);
   });
 
-  it('of a worker that died go to the holds that its writes leave', async () => {
+  it('of a dead worker go to the holds that its writes leave', async () => {
     const { gate, slots, timedHolds, isHeld } = await open(new MemoryState(), SIZE, LIMITS);
     const around = request(ONE);
     gate.takeSlot(1, around);
@@ -122,14 +122,14 @@ describe('the slots of holds', () => {
     expect(around.tags.map(isHeld)).toEqual([true]);
   });
 
-  it('of a worker that had died before they were asked for are given back', async () => {
+  it('of a worker that died before the request for them are given back', async () => {
     const { gate, slots } = await open(new MemoryState(), SIZE, LIMITS);
     gate.workerDied(1);
     gate.takeSlot(1, request(ONE));
     expect(slots.taken).toBe(0);
   });
 
-  it('of a worker that died leave nothing believed where the hold can not be written down', async () => {
+  it("of a dead worker invalidate its tags where the hold can't be stored", async () => {
     const state = new MemoryState();
     const { gate, slots, fence } = await open(state, SIZE, LIMITS);
     const around = request(ONE);
@@ -141,7 +141,7 @@ describe('the slots of holds', () => {
     expect(slots.taken).toBe(0);
   });
 
-  it('are taken after a restart, under way or not', async () => {
+  it('are taken after a restart, for running and for timed holds', async () => {
     const state = new MemoryState();
     const { gate } = await open(state, SIZE, LIMITS);
     await gate.admit(1, request(ONE));

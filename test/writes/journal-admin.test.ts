@@ -39,7 +39,7 @@ async function leaveDead(opened: Opened, number: number) {
   return record;
 }
 
-it('of two operators who change one dead write only one succeeds', async () => {
+it('only one of two operators who change a dead write succeeds', async () => {
   const opened = await open(new MemoryState());
   const { journal, fence } = opened;
   const record = await leaveDead(opened, numberOf(await journal.accept(offer('/1', 'x'))));
@@ -61,7 +61,7 @@ it('of two operators who change one dead write only one succeeds', async () => {
   expect([journal.counts.waiting, fence.holds]).toEqual([0, 0]);
 });
 
-it('lists writes in the order of their acceptance, page by page, whatever has become of them', async () => {
+it('writes are listed in the order of their acceptance, page by page, in any state', async () => {
   const opened = await open(new MemoryState());
   const { journal } = opened;
   const first = numberOf(await journal.accept(offer('/1', 'x')));
@@ -74,7 +74,7 @@ it('lists writes in the order of their acceptance, page by page, whatever has be
   expect(admin.list(null, 1, two!.id)).toEqual([]);
 });
 
-it('says which write the others of a URL wait for, and which URLs a dead one stops', async () => {
+it('a waiting write shows which write it waits for, and which URLs a dead one stops', async () => {
   const opened = await open(new MemoryState());
   const { journal } = opened;
   const first = numberOf(await journal.accept(offer('/1', 'x')));

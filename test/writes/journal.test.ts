@@ -21,7 +21,7 @@ function recordKey(number: number): Buffer {
 }
 
 describe('the journal', () => {
-  it('accepts nothing that could not be synced, holds nothing for it, and goes on when it can be', async () => {
+  it('accepts and holds nothing that could not be synced, and continues when it can be', async () => {
     const state = new MemoryState();
     const { journal, fence } = await open(state);
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
@@ -50,7 +50,7 @@ describe('the journal', () => {
     await accepting;
   });
 
-  it('has writes that come together share a sync', async () => {
+  it('shares a sync between writes that arrive together', async () => {
     const state = new MemoryState();
     const { journal } = await open(state);
     const before = state.commits;
@@ -59,7 +59,7 @@ describe('the journal', () => {
     expect(state.commits - before).toBeLessThanOrEqual(2);
   });
 
-  it('holds again after a crash what it held before, and counts what waits', async () => {
+  it('holds after a crash what it held before, and counts the waiting writes', async () => {
     const state = new MemoryState();
     const first = await open(state);
     const numbers = [];
@@ -77,7 +77,7 @@ describe('the journal', () => {
     expect(journal.counts).toMatchObject({ waiting: 0, done: 3, bytes: 0 });
   });
 
-  it('takes an attempt that was under way at a crash for one of unknown outcome', async () => {
+  it('treats an attempt that ran at a crash as one of unknown outcome', async () => {
     const state = new MemoryState();
     const first = await open(state);
     const number = numberOf(await first.journal.accept(offer('/1', 'x')));
@@ -129,7 +129,7 @@ describe('the journal', () => {
     expect(written).toEqual({ ...record, status: null });
   });
 
-  it('never sends content or a record that was torn', async () => {
+  it('never sends a damaged record or content', async () => {
     const state = new MemoryState();
     const { journal } = await open(state);
     const [one, two] = [
@@ -145,7 +145,7 @@ describe('the journal', () => {
     expect((await journal.begin(numberOf(two), 0)).kind).toBe('unreadable');
   });
 
-  it('has a record that can not be read stop its queue, until it is discarded', async () => {
+  it('stops the queue of an unreadable record until that is discarded', async () => {
     const state = new MemoryState();
     const { journal, fence, quarantined } = await open(state);
     const numbers = [];
@@ -172,7 +172,7 @@ describe('the journal', () => {
     expect(fence.holds).toBe(1);
   });
 
-  it('stops the queue of an attempt of unknown outcome before the next of it can be seen', async () => {
+  it('stops a queue after an attempt of unknown outcome before its next write can be seen', async () => {
     const state = new MemoryState();
     const { journal, queues } = await open(state);
     const number = numberOf(await journal.accept(offer('/1', 'x')));
@@ -186,7 +186,7 @@ describe('the journal', () => {
     expect([...admitted, queues.admitsJournal(record.queue, next)]).toEqual([false, false]);
   });
 
-  it('holds what an attempt of unknown outcome may change until it can not any more, over a crash too', async () => {
+  it('holds what an attempt of unknown outcome may change for as long as it may, also over a crash', async () => {
     const state = new MemoryState();
     const { journal, isHeld } = await open(state);
     const number = numberOf(await journal.accept(offer('/1', 'x')));
@@ -214,7 +214,7 @@ describe('the journal', () => {
     expect([...shown, timedHolds.shownOf(record.queue)]).toEqual([number, number]);
   });
 
-  it('shows a delivered write no more when a later one of the queue was delivered', async () => {
+  it('no longer shows a delivered write after a later one of the queue was delivered', async () => {
     const state = new MemoryState();
     const { journal, timedHolds } = await open(state);
     const [one, two] = [
@@ -235,7 +235,7 @@ describe('the journal', () => {
     expect((await open(state.crashed())).timedHolds.shownOf(queue)).toBe(null);
   });
 
-  it('shows it no more after a restart either, where writing that down failed at first', async () => {
+  it('no longer shows it after a restart, even if storing that failed at first', async () => {
     const state = new MemoryState();
     const { journal, timedHolds } = await open(state);
     const { queue } = offer('/1', '');
@@ -256,7 +256,7 @@ describe('the journal', () => {
     expect((await open(state.crashed())).timedHolds.shownOf(queue)).toBe(null);
   });
 
-  it('ends no hold of the write by which one was merged that is discarded just then', async () => {
+  it('keeps the hold of a discarded write while another was merged into it', async () => {
     const { journal, isHeld, fence } = await open(new MemoryState());
     const put = (body: string) => journal.accept(offer('/1', body, { merges: true }));
     const one = numberOf(await put('one'));
@@ -269,7 +269,7 @@ describe('the journal', () => {
     expect([isHeld('url:/1'), fence.holds, journal.counts.waiting]).toEqual([true, 1, 1]);
   });
 
-  it('is full at its limit, and takes more when something was delivered', async () => {
+  it('is full at its limit, and accepts more after a delivery', async () => {
     const { journal } = await open(new MemoryState(), 5000);
     const accepted = [];
     for (let i = 0; i < 3; i += 1) accepted.push(await journal.accept(offer(`/${i}`, 'x'.repeat(1000))));
@@ -282,7 +282,7 @@ describe('the journal', () => {
     expect((await journal.accept(offer('/3', 'x'.repeat(1000)))).kind).toBe('accepted');
   });
 
-  it('merges no write with one of other credentials, which the origin may refuse', async () => {
+  it('does not merge writes with different credentials, which the origin may reject', async () => {
     const { journal } = await open(new MemoryState());
     const put = (body: string, token: string) =>
       journal.accept(offer('/1', body, { merges: true, fields: ['Authorization', token] }));
@@ -295,7 +295,7 @@ describe('the journal', () => {
     expect(journal.counts.waiting).toBe(2);
   });
 
-  it('sends one Idempotency-Key, also where the client gave an empty one', async () => {
+  it('sends one Idempotency-Key, also where the client sent an empty one', async () => {
     const { journal } = await open(new MemoryState());
     const fields = ['Idempotency-Key', '', 'Content-Type', 'a/b'];
     const number = numberOf(await journal.accept(offer('/1', 'x', { fields })));
@@ -305,7 +305,7 @@ describe('the journal', () => {
     expect(begun.record.fields).toEqual(['Content-Type', 'a/b', 'Idempotency-Key', `"${id}"`]);
   });
 
-  it('forgets delivered writes beyond its bound, with their keys', async () => {
+  it('deletes delivered writes beyond its limit, with their keys', async () => {
     const { journal } = await open(new MemoryState());
     for (let i = 0; i < 6; i += 1) {
       const clientKey = { scoped: `key-${i}`, digest: 'd' };
@@ -324,7 +324,7 @@ describe('the journal', () => {
     ]);
   });
 
-  it('forgets those first that were delivered first, whenever they were accepted', async () => {
+  it('deletes first those that were delivered first, whenever they were accepted', async () => {
     const { journal } = await open(new MemoryState());
     const numbers = [];
     for (let i = 0; i < 5; i += 1) {

@@ -1,10 +1,10 @@
 import type { ScriptedOrigin, ScriptedRequest } from '../support/scripted-origin.ts';
 
-/** What an origin has applied, each once by its Idempotency-Key, in order for each URL. */
+/** What an origin has applied: once for each Idempotency-Key, and in order for each URL. */
 export interface Ledger {
-  /** Applies a request; one whose key was applied before changes nothing. */
+  /** Applies a request; a request whose key was applied before changes nothing. */
   apply(request: ScriptedRequest): Promise<void>;
-  /** Bodies (or the method, where there is none) applied to a URL, in order. */
+  /** The bodies (or the method, if there is no body) that were applied to a URL, in order. */
   applied(url: string): readonly string[];
   readonly keys: readonly string[];
 }

@@ -10,7 +10,7 @@ afterEach(() => scene.close());
 const FAST = ', retry: { base: 1ms, max: 20ms, attempts: 10000 }';
 
 describe('limits', () => {
-  it('a larger body is refused with 413, or goes through', async () => {
+  it('a larger body gets 413, or goes through', async () => {
     scene = await startScene({
       write: ', max-body: 1KiB',
       routes: [
@@ -36,7 +36,7 @@ describe('limits', () => {
     expect(await chunked.text()).toBe('5000');
   });
 
-  it('a full journal refuses with 503 and Retry-After, or lets through what the URL order allows', async () => {
+  it('a full journal answers 503 with Retry-After, or lets through what the URL order allows', async () => {
     scene = await startScene({
       more: 'journal: { size: 16KiB }',
       write: FAST,
@@ -54,7 +54,7 @@ describe('limits', () => {
     expect(await (await scene.send('PUT', '/other/1', 'y'.repeat(9000))).text()).toHaveLength(9000);
   });
 
-  it('content that is being received is bounded over all writes, and on-full decides beyond', async () => {
+  it('content that is being received is limited over all writes, and beyond that on-full decides', async () => {
     scene = await startScene({
       more: 'journal: { receiving: 4KiB }\n    listen: { port: 0, workers: 1 }',
       write: FAST,
@@ -64,7 +64,7 @@ describe('limits', () => {
     });
     scene.origin.on('PUT *', async (request) => ({ status: 200, body: await request.received }));
     const large = 'x'.repeat(9_000);
-    // Alone it has room, however large it is.
+    // One write alone has room, whatever its size.
     expect((await scene.send('PUT', '/items/1', large)).status).toBe(202);
     const [slow, sent] = [sendSlowly(`${scene.weir.url}/items/2`, 'PUT', large), gate()];
     await slow.begun;

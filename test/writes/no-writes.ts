@@ -1,7 +1,7 @@
 import type { AdminDependencies } from '../../proxy/admin/dependencies.ts';
 import type { JournalStats } from '../../proxy/runtime/stats.ts';
 
-/** For tests of what has nothing to do with writes. */
+/** For tests that do not concern writes. */
 export const NO_WRITES: AdminDependencies['writes'] = {
   list: () => [],
   show: () => null,

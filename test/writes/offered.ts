@@ -1,4 +1,7 @@
-/** Writes that tests offer to the journal, without a test runner, because a process uses them, too. */
+/**
+ * Writes that tests offer to the journal. This module does not use the test runner, because a process uses it
+ * too.
+ */
 import type { Acceptance, OfferedWrite } from '../../proxy/writes/journal/appender.ts';
 import { orderQueueId } from '../../proxy/writes/journal/order-queues.ts';
 

@@ -22,7 +22,7 @@ afterEach(() => {
   for (const timedHolds of opened.splice(0)) timedHolds.close();
 });
 
-/** The parts of the journal over this state; closed after each test. */
+/** The parts of the journal over this state, closed after each test. */
 export async function open(
   state: MemoryState,
   sizeBytes = 2 ** 20,

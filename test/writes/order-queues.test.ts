@@ -4,7 +4,7 @@ import { orderQueueId, OrderQueues } from '../../proxy/writes/journal/order-queu
 const LIMITS = { waiting: 2, waitMs: 1_000, maxProcessingMs: 5_000 };
 const URL = orderQueueId({ origin: 'shop', authority: null, target: '/1' });
 
-/** The places of the journal's writes to the URL, the first and the last. */
+/** The places of the URL's first and last write in the journal. */
 let places: number[];
 let freed: number;
 let queues: OrderQueues;
@@ -23,7 +23,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('names queues by origin, host and target', () => {
+it('queues are named by origin, host and target', () => {
   const shop = { origin: 'shop', authority: null, target: '/1' };
   const others = [
     { ...shop, origin: 'blog' },
@@ -36,12 +36,12 @@ it('names queues by origin, host and target', () => {
 });
 
 describe('a write that is sent at once', () => {
-  it('has its turn at once where nothing comes first, also beside others that are under way', async () => {
+  it('has its turn at once where no write precedes it, also while other such writes run', async () => {
     expect(await queues.enter(URL, LIMITS).granted).toBe('granted');
     expect(await queues.enter(URL, LIMITS).granted).toBe('granted');
   });
 
-  it('waits for the journal’s writes before it, and not for later ones', async () => {
+  it('waits for earlier writes in the journal, and not for later ones', async () => {
     places = [3, 4];
     const turn = queues.enter(URL, LIMITS);
     expect(queues.admitsJournal(URL, 3)).toBe(true);
@@ -58,7 +58,7 @@ describe('a write that is sent at once', () => {
     expect(freed).toBe(1);
   });
 
-  it('is refused where too many wait or its turn does not come in time', async () => {
+  it('is rejected where too many wait or its turn does not come in time', async () => {
     places = [1];
     const turns = [1, 2, 3].map(() => queues.enter(URL, LIMITS));
     expect(await turns[2]!.granted).toBe('busy');
@@ -79,17 +79,17 @@ describe('a write that is sent at once', () => {
 });
 
 describe('an attempt of unknown outcome', () => {
-  it('lets nothing else of its URL be sent until it is settled', async () => {
+  it('keeps other writes to its URL from being sent until it is settled', async () => {
     queues.unsettled(URL);
     const turn = queues.enter(URL, LIMITS);
     expect(queues.admitsJournal(URL, 1)).toBe(false);
-    // It may last longer than a queue of writes: max-processing.
+    // The hold may last longer than a write waits in its queue: max-processing.
     vi.advanceTimersByTime(LIMITS.maxProcessingMs - 1);
     queues.settled(URL);
     expect(await turn.granted).toBe('granted');
   });
 
-  it('holds up no stop', async () => {
+  it('does not delay a stop', async () => {
     queues.unsettled(URL);
     const turn = queues.enter(URL, LIMITS);
     queues.endWaiting();

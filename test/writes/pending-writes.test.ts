@@ -21,7 +21,7 @@ async function opened() {
   return { ...parts, pending, deliver };
 }
 
-it('shows the content of the last PUT of any of the queues, with the fields that describe it', async () => {
+it('a reader gets the content of the last PUT in all queues, with the fields that describe it', async () => {
   const { journal, pending } = await opened();
   await journal.accept(offer('/1?a', 'old'));
   await journal.accept(offer('/1', 'new', { fields: ['Content-Type', 'a/b', 'Authorization', 'secret'] }));
@@ -30,7 +30,7 @@ it('shows the content of the last PUT of any of the queues, with the fields that
   if (shown.kind === 'content') expect(Buffer.from(shown.content).toString()).toBe('new');
 });
 
-it('shows a DELETE as such', async () => {
+it('a reader gets a DELETE as such', async () => {
   const { journal, pending } = await opened();
   await journal.accept(offer('/1', '', { method: 'DELETE', body: null }));
   expect(await pending.read([queueOf('/1')], 'pending', LONG_MS)).toEqual({ kind: 'deleted' });
@@ -39,15 +39,18 @@ it('shows a DELETE as such', async () => {
 it.each([
   ['another method', { method: 'PATCH' }],
   ['a part', { fields: ['Content-Range', 'bytes 0-0/2'] }],
-] as const)('waits for the delivery of %s, which does not tell what a GET gets', async (_what, more) => {
-  const { journal, pending, deliver } = await opened();
-  const number = numberOf(await journal.accept(offer('/1', 'x', more)));
-  const read = pending.read([queueOf('/1')], 'pending', LONG_MS);
-  await deliver(number);
-  expect(await read).toEqual({ kind: 'none' });
-});
+] as const)(
+  'a reader waits for the delivery of %s, which does not say what a GET gets',
+  async (_what, more) => {
+    const { journal, pending, deliver } = await opened();
+    const number = numberOf(await journal.accept(offer('/1', 'x', more)));
+    const read = pending.read([queueOf('/1')], 'pending', LONG_MS);
+    await deliver(number);
+    expect(await read).toEqual({ kind: 'none' });
+  },
+);
 
-it('waits until no write waits any more, also where a PUT could be shown, if the route says so', async () => {
+it('a reader waits until no write is left, even if a PUT could be shown, if the route says so', async () => {
   const { journal, pending, deliver } = await opened();
   const numbers = [];
   for (const body of ['x', 'y']) numbers.push(numberOf(await journal.accept(offer('/1', body))));
@@ -62,7 +65,7 @@ it('waits until no write waits any more, also where a PUT could be shown, if the
   expect(await read).toEqual({ kind: 'none' });
 });
 
-it('waits no longer than the reader may', async () => {
+it('a reader waits no longer than its limit', async () => {
   const { journal, pending } = await opened();
   await journal.accept(offer('/1', 'x'));
   expect(await pending.read([queueOf('/1')], 'wait', 1)).toEqual({ kind: 'none' });

@@ -10,7 +10,7 @@ const FAST = ', retry: { base: 1ms, max: 20ms, attempts: 10000 }';
 const LONG = { Prefer: 'wait=600' };
 
 describe('Prefer: wait', () => {
-  it("RFC 7240 §4.3: holds the answer up to then for the origin's own", async () => {
+  it("RFC 7240 §4.3: delays the answer up to this time for the origin's own", async () => {
     scene = await startScene();
     scene.origin.on('PUT /items/1', { status: 201, fields: ['ETag', '"7"'], body: 'made' });
     const put = await scene.send('PUT', '/items/1', 'x', { Prefer: 'wait=10' });
@@ -26,7 +26,7 @@ describe('Prefer: wait', () => {
     held.open();
   });
 
-  it("gives the origin's refusal", async () => {
+  it("gets the origin's rejection", async () => {
     scene = await startScene();
     scene.origin.on('PUT *', { status: 422, body: 'no' });
     const put = await scene.send('PUT', '/items/1', 'x', LONG);
@@ -34,7 +34,7 @@ describe('Prefer: wait', () => {
     expect(await scene.write(idOf(put))).toMatchObject({ state: 'dead' });
   });
 
-  it('ends with 202 where no answer can come any more: it was merged, discarded, or its origin is gone', async () => {
+  it('ends with 202 where no answer can come any more: the write was merged or discarded, or its origin is gone', async () => {
     scene = await startScene({ write: `${FAST}, coalesce: true` });
     scene.origin.on('*', { status: 400 });
     const first = idOf(await scene.send('PUT', '/items/1', 'first'));
@@ -71,7 +71,7 @@ describe('Prefer: wait', () => {
     expect(await scene.write(orphan.id)).toMatchObject({ state: 'dead' });
   });
 
-  it('ends with 202 and the true state where the answer is too large to be kept', async () => {
+  it('ends with 202 and the current state where the answer is too large to be stored', async () => {
     scene = await startScene();
     scene.origin.on('PUT *', { status: 200, body: 'x'.repeat(2 ** 20 + 1) });
     const put = await scene.send('PUT', '/items/1', 'x', LONG);
@@ -79,7 +79,7 @@ describe('Prefer: wait', () => {
     expect(await put.json()).toEqual({ id: idOf(put), state: 'done', status: 200 });
   });
 
-  it('holds up no stop: clients get their 202 then', async () => {
+  it('does not delay a stop, at which clients get 202', async () => {
     scene = await startScene({ write: FAST });
     scene.origin.on('*', { status: 503 });
     const put = scene.send('PUT', '/items/1', 'x', LONG);
@@ -89,7 +89,7 @@ describe('Prefer: wait', () => {
     expect(await scene.stats()).toMatchObject({ waiting: 1 });
   });
 
-  it("gives one client's answer to nobody who repeats its Idempotency-Key with other credentials", async () => {
+  it('gives an answer to no other client that repeats its Idempotency-Key with other credentials', async () => {
     scene = await startScene();
     const held = gate();
     scene.origin.on('POST *', async ({ headers }) => {
@@ -116,7 +116,7 @@ describe('Prefer: wait', () => {
     expect(keys).toEqual(senders.map(() => '"k"'));
   });
 
-  it('gives a repetition the same answer without the cookies that it sets', async () => {
+  it('gives a repetition the same answer, without its cookies', async () => {
     scene = await startScene();
     const held = gate();
     scene.origin.on('POST *', async () => {
@@ -137,7 +137,7 @@ describe('Prefer: wait', () => {
     expect(scene.origin.count()).toBe(1);
   });
 
-  it('takes no room of content that is being received', async () => {
+  it('takes no room from content that is being received', async () => {
     scene = await startScene({
       more: 'journal: { receiving: 4KiB }\n    listen: { port: 0, workers: 1 }',
       write: FAST,

@@ -37,7 +37,7 @@ describe('readers of a URL with waiting writes', () => {
     await expect.poll(() => scene.text('/items/1')).toBe('after');
   });
 
-  it('reads: pending finds what waits for the URL that the origin would be asked for', async () => {
+  it('reads: pending finds the writes to the URL that the request to the origin would have', async () => {
     scene = await startScene({
       write: `${FAST}, reads: pending`,
       cache: ', key: { query: { except: [utm] } }',
@@ -48,14 +48,14 @@ describe('readers of a URL with waiting writes', () => {
     expect(await scene.text('/items/1?a=1&b=2')).toBe('old');
     await scene.send('PUT', '/items/1?a=1&b=2', 'newer');
     expect(await scene.text('/items/1?utm=x&b=2&a=1')).toBe('newer');
-    // As it was written, though the origin would be asked otherwise.
+    // The path as it was written, although the request to the origin would differ.
     expect(await scene.text('/items/1?b=2&a=1')).toBe('newer');
     await scene.send('PUT', '/items/1?b=2&a=1', 'newest');
     expect(await scene.text('/items/1?b=2&a=1')).toBe('newest');
     expect(await scene.text('/items/1?a=2&utm=x')).toBe('old');
   });
 
-  it('reads: pending goes on for the read lag, over a restart too, though a feed has told of the write', async () => {
+  it('reads: pending continues for the read lag, also over a restart and after a feed has reported the write', async () => {
     const setting = {
       write: `${FAST}, reads: pending`,
       cache: ', feed: changes',
@@ -75,7 +75,7 @@ describe('readers of a URL with waiting writes', () => {
     expect(scene.origin.count('GET /items/1')).toBe(0);
   });
 
-  it('reads: pending goes on for the read lag after an attempt of unknown outcome, too', async () => {
+  it('reads: pending continues for the read lag also after an attempt of unknown outcome', async () => {
     scene = await startScene({
       write: `${FAST}, reads: pending`,
       origin: ', max-processing: 10s',
@@ -95,7 +95,7 @@ describe('readers of a URL with waiting writes', () => {
     expect(scene.origin.count('GET *')).toBe(0);
   });
 
-  it('reads: pending shows the last one delivered while those after it are given up', async () => {
+  it('reads: pending shows the last delivered write when later ones are given up', async () => {
     scene = await startScene({
       write: `${FAST}, reads: pending, on-dead: skip`,
       cache: ', feed: changes',
@@ -116,7 +116,7 @@ describe('readers of a URL with waiting writes', () => {
     expect(await scene.text('/items/1')).toBe('good');
   });
 
-  it('reads: pending gives way to a later write through to the URL', async () => {
+  it('reads: pending ends with a later write through to the URL', async () => {
     scene = await startScene({
       policy: 'through',
       write: `${FAST}, reads: pending`,
@@ -135,7 +135,7 @@ describe('readers of a URL with waiting writes', () => {
     expect(await scene.text('/items/1')).toBe('patched');
   });
 
-  it('reads: wait waits until the origin has them, and no longer than it may', async () => {
+  it('reads: wait waits until the origin has the writes, and no longer than the limit', async () => {
     scene = await startScene({ write: `${FAST}, reads: wait`, origin: ', queue: { timeout: 10s }' });
     const held = gate();
     let value = 'old';
@@ -153,7 +153,7 @@ describe('readers of a URL with waiting writes', () => {
     expect(scene.origin.count('GET /items/1')).toBe(1);
   });
 
-  it('reads: wait takes no answer that the origin was asked for before it had them', async () => {
+  it('reads: wait uses no answer to a request that was sent before the origin had them', async () => {
     scene = await startScene({ write: `${FAST}, reads: wait`, origin: ', queue: { timeout: 4s }' });
     const [held, slow] = [gate(), gate()];
     let value = 'old';

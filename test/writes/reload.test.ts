@@ -8,7 +8,10 @@ afterEach(() => scene.close());
 
 const fields = ['Cache-Control', 'max-age=600'];
 const PLAIN = { more: 'listen: { port: 0, workers: 1 }' };
-/** Under these an entry bears another URL than the write of it was taken for, and a tag that the write did not know. */
+/**
+ * With these rules an entry has another URL than the hold of its write, and a tag that the write did not
+ * have.
+ */
 const LATER = {
   ...PLAIN,
   cache: ', key: { query: { except: [x] } }',
@@ -18,8 +21,8 @@ const LATER = {
   ],
 };
 
-describe('a write that is under way while the rules change', () => {
-  it.each(['through', 'around'])('invalidates by the later rules, too: %s', async (policy) => {
+describe('a write during which the rules change', () => {
+  it.each(['through', 'around'])('also invalidates by the later rules: %s', async (policy) => {
     scene = await startScene({ ...PLAIN, policy });
     const held = gate();
     let value = 'old';
@@ -40,7 +43,7 @@ describe('a write that is under way while the rules change', () => {
     expect([await scene.text('/items/1?x=2'), await scene.text('/lists/1')]).toEqual(['new', 'new']);
   });
 
-  it('holds by the later rules, too, while its outcome is unknown', async () => {
+  it('also holds by the later rules, while its outcome is unknown', async () => {
     scene = await startScene({ ...PLAIN, policy: 'through' });
     const held = gate();
     scene.origin.on('GET *', { fields, body: 'old' });
@@ -61,7 +64,7 @@ describe('a write that is under way while the rules change', () => {
     }
   });
 
-  it('invalidates by the later rules, too: behind', async () => {
+  it('also invalidates by the later rules: behind', async () => {
     const retry = 'retry: { base: 1ms, max: 20ms, attempts: 10000 }';
     scene = await startScene({ ...PLAIN, write: `, ${retry}` });
     let value = 'old';
@@ -77,7 +80,7 @@ describe('a write that is under way while the rules change', () => {
   });
 });
 
-it('a write that waits for its turn while its origin is configured anew is sent when that comes', async () => {
+it('a write that waits for its turn while its origin is reconfigured is sent when its turn comes', async () => {
   const before = [
     '- { name: now, match: { path: "/items/{id}", methods: [POST] }, origin: shop, write: { policy: through } }',
   ];

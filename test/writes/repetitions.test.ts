@@ -9,7 +9,7 @@ import { idOf, startScene, type Scene } from './setting.ts';
 const KEY = { 'Idempotency-Key': '"k"' };
 const WAIT = { ...KEY, Prefer: 'wait=600' };
 
-describe('a request that repeats one by its Idempotency-Key', () => {
+describe('a repetition of a request with the same Idempotency-Key', () => {
   let scene: Scene;
 
   afterEach(() => scene.close());
@@ -26,7 +26,7 @@ describe('a request that repeats one by its Idempotency-Key', () => {
     ['a restart', () => scene.restart()],
     ['a kill -9', kill],
   ] as const)(
-    'gets the origin\u2019s response in %s, without its cookies, and the origin nothing',
+    'gets the origin\u2019s response in %s, without its cookies, and is not sent to the origin',
     async (_when, between) => {
       scene = await startScene();
       const made = { status: 201, fields: ['Location', '/items/7', 'Set-Cookie', 'sid=1'], body: 'made' };
@@ -47,7 +47,7 @@ describe('a request that repeats one by its Idempotency-Key', () => {
     },
   );
 
-  it('gets the refusal of a dead write, after a kill too, until it is retried', async () => {
+  it('gets the rejection of a dead write, also after a kill, until that is retried', async () => {
     scene = await startScene();
     scene.origin.on('POST *', { status: 422, body: 'no' });
     const id = idOf(await scene.send('POST', '/items/1', 'x', KEY));
@@ -70,7 +70,7 @@ describe('a request that repeats one by its Idempotency-Key', () => {
     expect([carriedOut.status, await carriedOut.text()]).toEqual([200, 'yes']);
   });
 
-  it('gets the state of the write where its response is too large to be kept', async () => {
+  it('gets the state of the write where its response is too large to be stored', async () => {
     scene = await startScene({ more: 'journal: { responses: 1KiB }' });
     scene.origin.on('POST *', { status: 201, body: 'x'.repeat(2_000) });
     const first = await scene.send('POST', '/items/1', 'x', WAIT);
@@ -80,7 +80,7 @@ describe('a request that repeats one by its Idempotency-Key', () => {
     expect(await repeated.json()).toEqual({ id: idOf(first), state: 'done', status: 201 });
   });
 
-  it('is a new write once the first was discarded', async () => {
+  it('is a new write after the first one was discarded', async () => {
     scene = await startScene();
     scene.origin.on('POST *', { status: 422 });
     const id = idOf(await scene.send('POST', '/items/1', 'x', KEY));
@@ -93,7 +93,7 @@ describe('a request that repeats one by its Idempotency-Key', () => {
   });
 });
 
-describe('responses that the journal keeps', () => {
+describe('responses in the journal', () => {
   const keyed = (i: number) => ({ clientKey: { scoped: `key ${i}`, digest: 'd' }, idempotencyKey: `"${i}"` });
   const response = (bytes: number): OriginResponse => ({
     status: 201,
@@ -117,7 +117,7 @@ describe('responses that the journal keeps', () => {
     return number;
   }
 
-  it('have no cookies, outlast a crash, and are kept only for what can be repeated', async () => {
+  it('have no cookies, remain after a crash, and are stored only for requests that can be repeated', async () => {
     const state = new MemoryState();
     const opened = await open(state);
     const number = await deliver(opened, 1, 3);
@@ -131,7 +131,7 @@ describe('responses that the journal keeps', () => {
     expect(tables.response(unkeyed)).toBe(null);
   });
 
-  it('take no more room than their limit, and the latest stay', async () => {
+  it('take no more room than their limit, and the latest remain', async () => {
     const opened = await open(new MemoryState());
     const { tables } = opened.journal;
     const numbers = [];
@@ -143,7 +143,7 @@ describe('responses that the journal keeps', () => {
     expect(tables.response(numbers[2]!)).not.toBe(null);
   });
 
-  it('go with the record of their write', async () => {
+  it('are deleted with the record of their write', async () => {
     const opened = await open(new MemoryState());
     const { tables } = opened.journal;
     const number = await deliver(opened, 0, 3);
@@ -154,7 +154,7 @@ describe('responses that the journal keeps', () => {
     expect(tables.counts()).toMatchObject({ done: 3, responseBytes: 0 });
   });
 
-  it('are kept within their limit after an earlier version, which does not count them, has run', async () => {
+  it('stay within their limit after an earlier version, which does not count them, has run', async () => {
     const state = new MemoryState();
     const opened = await open(state);
     await deliver(opened, 0, 400);
@@ -169,7 +169,7 @@ describe('responses that the journal keeps', () => {
     expect(opened.journal.counts.responseBytes).toBe(bytes);
   });
 
-  it('are nobody\u2019s where they were damaged', async () => {
+  it('are given to no client if they are damaged', async () => {
     const state = new MemoryState();
     const opened = await open(state);
     const number = await deliver(opened, 1, 3);
@@ -180,7 +180,7 @@ describe('responses that the journal keeps', () => {
     expect(opened.journal.tables.response(number)).toBe(null);
   });
 
-  it('are missing in what an earlier version has written, which is read all the same', async () => {
+  it('are missing in records of an earlier version, which can be read nevertheless', async () => {
     const state = new MemoryState();
     const opened = await open(state);
     const number = await deliver(opened, 1, 3);

@@ -9,7 +9,7 @@ import { configOf } from '../config/load.ts';
 import { settle } from '../support/barrier.ts';
 import { MemoryState } from '../support/memory-state.ts';
 
-it('a journal that can not be read fails the wait of the worker that asks, and is logged', async () => {
+it("a journal that can't be read fails the wait of the worker that asks, and logs it", async () => {
   const state = new MemoryState();
   const errors: object[] = [];
   const log = { info: () => {}, error: (line: object) => void errors.push(line) } as unknown as Log;

@@ -7,7 +7,7 @@ beforeEach(() => void vi.useFakeTimers());
 
 afterEach(() => void vi.useRealTimers());
 
-it('gives the response to all who wait for the write, and to nobody else', async () => {
+it('a response goes to all who wait for its write, and to no other client', async () => {
   const waiters = new ResponseWaiters();
   const waits = [waiters.wait(1, 10), waiters.wait(1, 10), waiters.wait(2, 10)];
   waiters.settle(1, RESPONSE);
@@ -15,7 +15,7 @@ it('gives the response to all who wait for the write, and to nobody else', async
   expect(await Promise.all(waits)).toEqual([RESPONSE, RESPONSE, null]);
 });
 
-it('ends a wait without a response in time, and all of them at a stop', async () => {
+it('a wait without a response ends in time, and all waits end at a stop', async () => {
   const waiters = new ResponseWaiters();
   const short = waiters.wait(1, 10);
   const long = waiters.wait(1, 600_000);

@@ -3,8 +3,8 @@ import { MemoryState } from '../support/memory-state.ts';
 import { numberOf, offer } from './offered.ts';
 import { open } from './opened.ts';
 
-describe('writes that wait in a state that was restored', () => {
-  it('are sent only when an operator has decided, each of a URL in its turn', async () => {
+describe('waiting writes in a restored state', () => {
+  it("are sent only after an operator's decision, and in the order of each URL", async () => {
     const state = new MemoryState();
     const { journal } = await open(state);
     const numbers: number[] = [];
@@ -21,7 +21,7 @@ describe('writes that wait in a state that was restored', () => {
     );
     expect(states).toEqual(['uncertain', 'uncertain', 'uncertain']);
     expect(restored.isHeld('url:/1')).toBe(true);
-    // The second of a URL waits for the first, whatever was decided of itself.
+    // The second write to a URL waits for the first, whatever was decided for it.
     await restored.journal.retry(numbers[1]!);
     expect(dues()).toEqual([]);
     const first = tables.record('dead', numbers[0]!);

@@ -2,22 +2,22 @@ import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-or
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 
 export interface Setting {
-  /** Of the route's `write`, beside the policy. */
+  /** Keys of the route's `write` in addition to the policy. */
   readonly write?: string;
   readonly policy?: string;
   readonly cache?: string;
-  /** Of the origin. */
+  /** Keys of the origin. */
   readonly origin?: string;
   /** Top-level keys. */
   readonly more?: string;
-  /** Further routes, and those before the one. */
+  /** Further routes, and routes before the one. */
   readonly routes?: readonly string[];
   readonly before?: readonly string[];
   /** More origins, by name, at the same URL. */
   readonly origins?: (url: string) => Readonly<Record<string, string>>;
 }
 
-/** A real Weir before a scripted origin, with one route whose writes are to be seen. */
+/** A real Weir in front of a scripted origin, with one route for the writes of the test. */
 export interface Scene {
   readonly origin: ScriptedOrigin;
   weir: RunningWeir;
@@ -25,12 +25,12 @@ export interface Scene {
   get(path: string): Promise<Response>;
   text(path: string): Promise<string>;
   write(id: string): Promise<Record<string, unknown>>;
-  /** All of a state. */
+  /** All writes in a state. */
   writes(state: string): Promise<readonly Record<string, unknown>[]>;
   stats(): Promise<Record<string, number>>;
-  /** Starts Weir again on its files, by another setting if one is given. */
+  /** Starts Weir again with its files, with another setting if one is given. */
   restart(setting?: Setting): Promise<void>;
-  /** Has it read its configuration again. */
+  /** Makes Weir read its configuration again. */
   reload(setting: Setting): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 
-/** A request whose head has come to Weir's listener, and whose content comes with `finish`. */
+/** A request whose head has reached Weir's listener; `finish` sends the rest of its content. */
 export function sendSlowly(url: string, method: string, body: string) {
   const sent = request(url, { method, headers: { Expect: '100-continue', 'Content-Length': body.length } });
   const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
@@ -10,7 +10,7 @@ export function sendSlowly(url: string, method: string, body: string) {
   let written = 0;
   return {
     begun,
-    /** The beginning of the content; `done` when it was given to the network. */
+    /** Sends the beginning of the content; calls `done` when it was handed to the network. */
     write(text: string, done: () => void): void {
       written += text.length;
       sent.write(text, done);

@@ -16,7 +16,7 @@ describe('writes through', () => {
     maxProcessingMs: 60_000,
   };
 
-  it('are not begun where their hold can not be written down', async () => {
+  it("do not begin where their hold can't be stored", async () => {
     const state = new MemoryState();
     const { gate, fence } = await open(state);
     state.beforeCommit = () => Promise.reject(new Error('EIO'));
@@ -24,7 +24,7 @@ describe('writes through', () => {
     expect(fence.holds).toBe(0);
   });
 
-  it('of a worker that died, or of a process that was killed, go on being held', async () => {
+  it('of a dead worker, or of a killed process, remain held', async () => {
     const state = new MemoryState();
     const { gate, isHeld, timedHolds, queues } = await open(state);
     const queue = orderQueueId(REQUEST.queue);
@@ -41,7 +41,7 @@ describe('writes through', () => {
     expect(after.queues.admitsJournal(queue, 1)).toBe(false);
   });
 
-  it('of a worker that died while its hold was written down are not begun, and hold nothing', async () => {
+  it('of a worker that died while their hold was being stored do not begin, and hold nothing', async () => {
     const state = new MemoryState();
     const { gate, fence, queues } = await open(state);
     const synced = Promise.withResolvers<void>();
@@ -57,7 +57,7 @@ describe('writes through', () => {
     expect((await open(state.crashed())).fence.holds).toBe(0);
   });
 
-  it('stay held where their end can not be written down, and invalid at once', async () => {
+  it("remain held where their end can't be stored, and are invalid at once", async () => {
     const state = new MemoryState();
     const { gate, isHeld, fence } = await open(state);
     const admission = await gate.admit(1, { ...REQUEST, ticket: 1 });
@@ -69,7 +69,7 @@ describe('writes through', () => {
     expect(isHeld('url:/1')).toBe(true);
   });
 
-  it('wait while an earlier one of unknown outcome may still be carried out, and no longer than that', async () => {
+  it('wait while an earlier one of unknown outcome may still be carried out, and no longer', async () => {
     const { gate, timedHolds, queues } = await open(new MemoryState());
     const request = { ...REQUEST, waitMs: 0, maxProcessingMs: 3_000 };
     const admission = await gate.admit(1, { ...request, ticket: 1 });
@@ -88,11 +88,11 @@ describe('writes through', () => {
     expect([timedHolds.size, queues.admitsJournal(queue, 1)]).toEqual([1, false]);
     expect(await impatient).toEqual({ kind: 'busy' });
     expect([(await second).kind, timedHolds.size]).toEqual(['admitted', 0]);
-    // What was accepted meanwhile comes behind it.
+    // Writes that were accepted meanwhile come after it.
     expect(queues.admitsJournal(queue, 1)).toBe(false);
   });
 
-  it('wait for no attempt of unknown outcome when Weir stops', async () => {
+  it('do not wait for an attempt of unknown outcome when Weir stops', async () => {
     const state = new MemoryState();
     const config = configOf('origins: { shop: { url: "http://127.0.0.1:1" } }');
     const { writes } = await openWrites({ config, state, clock });
@@ -107,7 +107,7 @@ describe('writes through', () => {
     await writes.close();
   });
 
-  it('wait behind the journal in the order of their coming, in bounded number and for a bounded time', async () => {
+  it('wait for the journal in the order of their arrival, in limited number and for a limited time', async () => {
     const state = new MemoryState();
     const { gate, journal, queues } = await open(state);
     const number = numberOf(await journal.accept(offer('/1', 'x')));
@@ -132,7 +132,7 @@ describe('writes through', () => {
 });
 
 describe('holds', () => {
-  it('are counted, and more than a bucket has room for hold all of it', async () => {
+  it('are counted, and a bucket with too many is held as a whole', async () => {
     const { fence, isHeld } = await open(new MemoryState());
     const tags = fence.hasher.hash(Array.from({ length: 5000 }, (_, i) => `tag:${i}`));
     await fence.hold(tags, () => {});

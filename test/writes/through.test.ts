@@ -60,7 +60,7 @@ async function text(response: Response | Promise<Response>): Promise<string> {
   return (await response).text();
 }
 
-/** Another worker may be told for a moment what is still being stored. */
+/** Another worker may find for a moment that the entry is still being stored. */
 async function untilHit(path: string): Promise<void> {
   await expect.poll(async () => cacheStatus(await get(path))).toContain('hit');
 }
@@ -71,7 +71,7 @@ async function holds(): Promise<number> {
 }
 
 describe('a write through', () => {
-  it('is what readers see before its sender is answered', async () => {
+  it('is visible to readers before its sender gets the answer', async () => {
     let value = 'old';
     origin.on('GET /items/1', () => ({ fields: FRESH, body: value }));
     origin.on('PUT /items/1', async (request) => {
@@ -86,7 +86,7 @@ describe('a write through', () => {
     expect(await holds()).toBe(0);
   });
 
-  it('holds its tags while the origin is at it, so that nothing fetched meanwhile is used', async () => {
+  it('holds its tags while the origin processes it, so that nothing fetched meanwhile is used', async () => {
     const asked = gate();
     const held = gate();
     origin.on('GET /items/2', { fields: FRESH, body: 'old' });
@@ -99,7 +99,7 @@ describe('a write through', () => {
     const put = fetch(`${weir.url}/items/2`, { method: 'PUT', body: 'new' });
     await asked.promise;
     for (const before of [1, 2]) {
-      // Who asks while the last answer is still being passed on is told that one.
+      // A client that asks while the last answer is still being passed on gets that answer.
       await expect
         .poll(async () => {
           expect(cacheStatus(await get('/items/2'))).not.toContain('hit');
@@ -132,7 +132,7 @@ describe('a write through', () => {
     expect(hits).toEqual(['/untouched']);
   });
 
-  it('leaves what is stored alone where the origin refuses it', async () => {
+  it('does not affect stored entries where the origin rejects it', async () => {
     origin.on('GET /items/4', { fields: FRESH, body: 'old' });
     origin.on('PUT /items/4', { status: 409 });
     await untilHit('/items/4');
@@ -152,7 +152,7 @@ describe('a write through', () => {
     await untilHit('/brief/6');
   });
 
-  it('goes on though its client has left, and is not sent where the client left before', async () => {
+  it('continues when its client leaves, and is not sent if the client left before', async () => {
     const asked = gate();
     const held = gate();
     origin.on('PUT /items/7', async (request) => {
@@ -172,7 +172,7 @@ describe('a write through', () => {
     await expect.poll(holds).toBe(0);
   });
 
-  it('takes no more of a body than the origin does, but for what buffers hold', async () => {
+  it('reads no more of a body than the origin does, except what buffers hold', async () => {
     const read = gate();
     let bytes = 0;
     origin.on('PUT /items/14', async ({ node, received }) => {
@@ -196,7 +196,7 @@ describe('a write through', () => {
     for (let i = 0; i < chunks; i += 1) put.write(chunk, () => (sent += 1));
     put.end();
     await origin.seen('PUT /items/14');
-    // Until nothing more is taken while other requests come and go.
+    // Waits until no more is read while other requests complete.
     for (let before = -1, same = 0; same < 20; before = sent) {
       await text(get('/other'));
       same = sent === before ? same + 1 : 0;
@@ -207,7 +207,7 @@ describe('a write through', () => {
     expect(bytes).toBe(chunks * chunk.length);
   });
 
-  it('streams a large body without keeping it', async () => {
+  it('streams a large body without storing it', async () => {
     let bytes = 0;
     origin.on('PUT /items/8', async (request) => {
       bytes = (await request.received).length;
@@ -255,7 +255,7 @@ describe('a write through', () => {
     expect(second! - first!).toBeGreaterThan(298);
   });
 
-  it('is not sent again by itself where it may have been carried out', async () => {
+  it('is not retried where it may have been carried out', async () => {
     origin.on('POST /brief/10', async (request, answer) => {
       await request.received;
       answer.reset();
@@ -271,7 +271,8 @@ describe('update: true', () => {
   it('RFC 9110 §9.3.4: a PUT answered with a validator becomes the entry', async () => {
     origin.on('PUT /kept/11', { status: 204, fields: ['ETag', '"1"', ...FRESH] });
     await fetch(`${weir.url}/kept/11`, PUT);
-    // The other worker finds it when it is on disk, and asks the origin until then, which does not know it.
+    // The other worker finds the entry when it is on disk, and until then asks the origin, which does not
+    // have it.
     await untilHit('/kept/11');
     const read = await get('/kept/11');
     expect(read.headers.get('etag')).toBe('"1"');
@@ -279,21 +280,21 @@ describe('update: true', () => {
     expect(await read.text()).toBe('{"a":1}');
   });
 
-  it('RFC 9110 §9.3.4: one answered without a validator does not', async () => {
+  it('RFC 9110 §9.3.4: a PUT answered without a validator does not become the entry', async () => {
     origin.on('PUT /kept/12', { status: 204, fields: FRESH });
     origin.on('GET /kept/12', { fields: FRESH, body: '{"a":2}' });
     await fetch(`${weir.url}/kept/12`, PUT);
     expect(await text(get('/kept/12'))).toBe('{"a":2}');
   });
 
-  it('does not become the entry where the origin was sent a query that a GET is not', async () => {
+  it('a PUT does not become the entry where the origin got a query that a GET would not have', async () => {
     origin.on('GET /plain/1', { fields: FRESH, body: 'of all' });
     origin.on('PUT /plain/1', { status: 204, fields: ['ETag', '"1"', ...FRESH] });
     await fetch(`${weir.url}/plain/1?part=2`, PUT);
     expect(await text(get('/plain/1'))).toBe('of all');
   });
 
-  it('does not become the entry where something else touched its tags meanwhile', async () => {
+  it('a PUT does not become the entry where its tags were invalidated meanwhile', async () => {
     origin.on('GET /kept/13', { fields: FRESH, body: 'another' });
     origin.on('PUT /kept/13', async () => {
       await weir.admin('/purge', { method: 'POST', body: JSON.stringify({ tags: ['kept:13'] }) });
@@ -304,9 +305,9 @@ describe('update: true', () => {
   });
 });
 
-// The last: its hold goes on.
+// This test is the last one, because its hold continues.
 describe('a write of unknown outcome', () => {
-  it('keeps its hold over a restart where its outcome is unknown', async () => {
+  it('keeps its hold over a restart', async () => {
     origin.on('GET /items/5', { fields: FRESH, body: 'old' });
     origin.on('PUT /items/5', async (request, answer) => {
       await request.received;
