@@ -1,4 +1,6 @@
-/** Clients that begin a write and leave: what they never sent is neither sent on nor held. */
+/**
+ * Tests clients that begin a write and leave: a write whose content is incomplete is neither sent nor held.
+ */
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
@@ -23,7 +25,7 @@ useWeir(
   (started) => ({ origin, weir } = started),
 );
 
-/** Sends a part of the content, and leaves once Weir has taken it. */
+/** Sends a part of the content, and leaves after Weir has read it. */
 async function leaveAfterPart(target: string, framing: string, part: string): Promise<void> {
   const socket: Socket = connect(weir.port, '127.0.0.1');
   await once(socket, 'connect');
@@ -42,7 +44,7 @@ describe('a client that leaves within its content', () => {
     ['/around/b', 'Transfer-Encoding: chunked', '3\r\nabc\r\n'],
     ['/through/a', 'Content-Length: 10', 'abc'],
     ['/through/b', 'Transfer-Encoding: chunked', '3\r\nabc\r\n'],
-  ])('has nothing sent and nothing held: %s, %s', async (target, framing, part) => {
+  ])('causes no request to the origin and no hold: %s, %s', async (target, framing, part) => {
     origin.on(target, { fields: ['Cache-Control', 'max-age=600'], body: 'page' });
     await ask(`${weir.url}${target}`);
     await leaveAfterPart(target, framing, part);
@@ -51,7 +53,7 @@ describe('a client that leaves within its content', () => {
     expect(origin.requests.filter(({ method }) => method === 'POST')).toHaveLength(0);
   });
 
-  it('has it held where the origin was sent a part', async () => {
+  it('causes a hold if the origin got a part of the content', async () => {
     origin.on('/streamed/a', { fields: ['Cache-Control', 'max-age=600'], body: 'page' });
     const received = new Promise<void>((resolve) => {
       origin.on('POST /streamed/a', ({ received: content }) => {

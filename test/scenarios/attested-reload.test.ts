@@ -6,7 +6,7 @@ import { startWeir, type RunningWeir } from '../support/weir.ts';
 
 let origin: Server;
 let weir: RunningWeir;
-/** Answers that the origin has yet to give. */
+/** Responses that the origin has not given yet. */
 const asked: ServerResponse[] = [];
 
 function configuration(terms: string): string {
@@ -36,7 +36,7 @@ afterAll(async () => {
   origin.close();
 });
 
-it('an answer is heard though a reload changes the terms in which the origin says how current it is', async () => {
+it('an answer arrives although a reload changes how the origin attests that it is current', async () => {
   const answers = [{}, { 'weir-min-position': 'nobody=1' }].map((headers, i) =>
     fetch(`${weir.url}/${i}`, { headers }),
   );

@@ -5,11 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { EventStreamServer } from '../feeds/event-stream-server.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
 
-/** In no test: heads are told when a test says so. */
+/** Longer than any test: heads are sent when a test asks for them. */
 const NEVER_MS = 2 ** 30;
 
 let feed: EventStreamServer;
-/** Of another log, of whose changes no answer says whether it shows them. */
+/** Another log. Answers do not attest whether they show its changes. */
 let others: EventStreamServer;
 let origin: Server;
 let weir: RunningWeir;
@@ -21,7 +21,7 @@ beforeAll(async () => {
   await Promise.all([feed.start(), others.start()]);
   origin = createServer((request, response) => {
     if (request.method === 'GET') requests += 1;
-    // A replica that shows what the feed has told, and nothing later.
+    // A replica that shows the changes that the feed has sent, and no later ones.
     response.setHeader('X-Version', String(feed.lastId)).end('x');
   });
   origin.listen(0, '127.0.0.1');
@@ -40,7 +40,7 @@ beforeAll(async () => {
         cache: { ${cache} }
         write: { policy: behind }`);
   while (weir.lines.filter((line) => line.includes('the feed is live')).length < 2) await weir.stats();
-  await told('0');
+  await announce('0');
   await untilReused('/around/0');
 });
 
@@ -55,8 +55,8 @@ beforeEach(() => {
   requests = 0;
 });
 
-/** Resolves when it is in force. */
-async function told(id: string, by = feed): Promise<void> {
+/** Resolves when the change is in force. */
+async function announce(id: string, by = feed): Promise<void> {
   by.publish(() => JSON.stringify({ id }));
   for (;;) {
     const { feeds } = (await (await weir.admin('/feeds')).json()) as { feeds: { position: string | null }[] };
@@ -64,20 +64,20 @@ async function told(id: string, by = feed): Promise<void> {
   }
 }
 
-/** Whether answers to that path are used again, on two workers. */
+/** Whether answers for the path are reused, on two workers. */
 async function isReused(path: string): Promise<boolean> {
   const before = requests;
   for (let i = 0; i < 4; i += 1) await (await fetch(`${weir.url}${path}`)).text();
   return requests - before < 4;
 }
 
-/** The feed proves to be at its head, until that has come to the workers. */
+/** The feed sends its head, until the workers know of it. */
 async function untilReused(path: string): Promise<void> {
   do feed.beat();
   while (!(await isReused(path)));
 }
 
-describe('an origin that attests what its answers show', () => {
+describe('an answer that attests what it shows', () => {
   it.each([
     ['a write around', '/around/1', () => fetch(`${weir.url}/around/1`, { method: 'PUT', body: 'y' })],
     ['a write through', '/through/1', () => fetch(`${weir.url}/through/1`, { method: 'PUT', body: 'y' })],
@@ -86,25 +86,25 @@ describe('an origin that attests what its answers show', () => {
       '/around/2',
       () => weir.admin('/purge', { method: 'POST', body: JSON.stringify({ tags: ['item:2'] }) }),
     ],
-  ])('is not believed after %s before the feed was at its head again', async (_name, path, change) => {
-    await told('3');
+  ])('is not reused after %s before the feed was at its head again', async (_name, path, change) => {
+    await announce('3');
     expect(await isReused(path)).toBe(true);
     expect((await change()).status).toBe(200);
     expect(await isReused(path)).toBe(false);
-    await told('3');
-    // What else the feed tells meanwhile need not have come after it.
+    await announce('3');
+    // What the feed sends meanwhile need not be later than the write.
     expect(await isReused(path)).toBe(false);
     await untilReused(path);
   });
 
-  it('is not believed after a change that another feed told, before its own was at its head again', async () => {
+  it('is not reused after a change from another feed, before its own was at its head again', async () => {
     expect(await isReused('/around/6')).toBe(true);
-    await told('6', others);
+    await announce('6', others);
     expect(await isReused('/around/6')).toBe(false);
     await untilReused('/around/6');
   });
 
-  it('is not believed after a write behind was delivered, before the feed was at its head again', async () => {
+  it('is not reused after the delivery of a write behind, before the feed was at its head again', async () => {
     const accepted = await fetch(`${weir.url}/behind/1`, { method: 'PUT', body: 'y' });
     const { id } = (await accepted.json()) as { id: string };
     for (;;) {
@@ -115,9 +115,9 @@ describe('an origin that attests what its answers show', () => {
     await untilReused('/behind/1');
   });
 
-  it('is believed at once after a change that the feed itself told', async () => {
+  it('is reused at once after a change from the feed itself', async () => {
     expect(await isReused('/around/5')).toBe(true);
-    await told('5');
+    await announce('5');
     expect(await isReused('/around/5')).toBe(true);
   });
 });

@@ -1,11 +1,11 @@
-/** What becomes of a GET or HEAD, in front of a scripted origin, with one worker and with two. */
+/** Tests GET and HEAD in front of a scripted origin, with one worker and with two. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
 import type { RunningWeir } from '../support/weir.ts';
 import { useWeir } from '../support/weir-fixture.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
-describe.each([1, 2])('with %i worker(s)', (workers) => {
+describe.each([1, 2])('the cache with %i worker(s)', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
@@ -28,7 +28,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
     ask(`${weir.url}${path}`, { headers, method });
 
-  it('stores what the origin allows to be stored, and answers from it on every worker', async () => {
+  it('stores what the origin allows, and answers with it on every worker', async () => {
     origin.on('/a', { fields: ['Cache-Control', 'max-age=60', 'ETag', '"1"'], body: 'content' });
     const first = await get('/a');
     expect(first).toMatchObject({ status: 200, body: 'content' });
@@ -44,7 +44,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(1);
   });
 
-  it('asks whether what is stale is still right, and serves it on a 304', async () => {
+  it('validates a stale entry, and serves it on a 304', async () => {
     origin.on('/stale', ({ headers }, answer) => {
       if (headers['if-none-match'] === '"1"')
         answer.send(304, ['ETag', '"1"', 'Cache-Control', 'max-age=60']);
@@ -58,7 +58,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(2);
   });
 
-  it('puts a new answer in place of what is stale', async () => {
+  it('replaces a stale entry by a new answer', async () => {
     let version = 0;
     origin.on('/changed', () => {
       version += 1;
@@ -68,7 +68,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect((await get('/changed')).body).toBe('2');
   });
 
-  it('serves what is stale while it asks behind the reader', async () => {
+  it('serves a stale entry during a refresh in the background', async () => {
     let version = 0;
     origin.on('/swr', () => {
       version += 1;
@@ -84,7 +84,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(2);
   });
 
-  it('serves what is stale if the origin fails, as long as it was allowed to', async () => {
+  it('serves a stale entry if the origin fails, as long as allowed', async () => {
     let isDown = false;
     origin.on('/sie/*', ({ url }, answer) => {
       const allowed = url === '/sie/yes' ? ', stale-if-error=60' : '';
@@ -103,7 +103,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(await get('/sie/no')).toMatchObject({ status: 502 });
   });
 
-  it('keeps the variants that Vary tells apart', async () => {
+  it('stores variants by Vary', async () => {
     origin.on('/vary', ({ headers }) => ({
       fields: ['Cache-Control', 'max-age=60', 'Vary', 'X-Kind'],
       body: `for ${headers['x-kind'] ?? 'nobody'}`,
@@ -117,7 +117,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(3);
   });
 
-  it('answers HEAD from what a GET has stored, and asks by HEAD where nothing is', async () => {
+  it('answers HEAD from the entry of a GET, and sends HEAD to the origin without one', async () => {
     origin.on('/head', { fields: ['Cache-Control', 'max-age=60'], body: 'content' });
     const before = await get('/head', {}, 'HEAD');
     expect(before).toMatchObject({ status: 200, body: '' });
@@ -129,7 +129,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
   });
 
-  it("answers the client's own conditions and ranges from what is stored", async () => {
+  it("answers the client's own conditions and ranges from an entry", async () => {
     origin.on('/own', { fields: ['Cache-Control', 'max-age=60', 'ETag', '"1"'], body: '0123456789' });
     await get('/own');
     expect(await get('/own', { 'If-None-Match': '"1"' })).toMatchObject({ status: 304, body: '' });
@@ -139,7 +139,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(1);
   });
 
-  it("shares no answer to another's credentials, unless the origin says that it may", async () => {
+  it('does not share an answer to credentials, unless the origin says that it may', async () => {
     origin.on('/own-page', ({ headers }) => ({
       fields: ['Cache-Control', 'max-age=60'],
       body: headers.authorization ?? 'anonymous',
@@ -153,7 +153,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(cacheStatusOf(await get('/public', { Authorization: 'Bearer b' }))).toMatchObject({ hit: true });
   });
 
-  it('passes Set-Cookie on and does not store it; under strip it stores the rest, and replays it to nobody', async () => {
+  it('passes Set-Cookie on and does not store the answer; with strip it stores the answer without the cookie', async () => {
     const fields = ['Cache-Control', 'max-age=60', 'Set-Cookie', 'a=1', 'Set-Cookie', 'b=2'];
     origin.on('/cookie', { fields, body: 'x' });
     origin.on('/strip/cookie', { fields, body: 'x' });
@@ -173,7 +173,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count('/strip/cookie')).toBe(1);
   });
 
-  it('gives a fixed lifetime where the route does, and a negative one to what is not found', async () => {
+  it('uses a fixed lifetime where the route has one, and a negative one for a 404', async () => {
     origin.on('/fixed/page', { body: 'page' });
     origin.on('/fixed/gone', { status: 404, body: 'gone' });
     origin.on('/fixed/private', { fields: ['Cache-Control', 'private'], body: 'mine' });
@@ -215,7 +215,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count('GET /thing')).toBe(2);
   });
 
-  it('asks again after a write whose outcome nobody knows', async () => {
+  it('asks again after a write of unknown outcome', async () => {
     let name = 'old';
     origin.on('GET /thing', () => ({ fields: ['Cache-Control', 'max-age=60'], body: name }));
     origin.on('PUT /thing', async ({ received }, answer) => {

@@ -1,6 +1,6 @@
 /**
- * A client of tests: every request on a connection of its own, so that the workers share them, and what came told
- * to the byte, whole or not.
+ * A client for tests. Each request has a new connection, so that the workers share the requests. The answer
+ * has every byte, and says whether it was complete.
  */
 import { request, type Agent, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -9,28 +9,28 @@ export interface Asked {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly body?: string;
-  /** To keep a connection; one of its own else. */
+  /** Keeps connections; without it each request has its own. */
   readonly agent?: Agent;
 }
 
 export interface Answer {
   readonly status: number;
-  /** Lower-case names; repeated ones joined. */
+  /** Lower-case names; repeated fields are joined. */
   readonly headers: Readonly<Record<string, string | undefined>>;
-  /** Name and value in turn. */
+  /** Names and values in turn. */
   readonly fields: readonly string[];
   readonly body: string;
-  /** False: it was cut short. */
+  /** False if it was cut short. */
   readonly whole: boolean;
 }
 
-/** Rejects where the connection ends before a head is there. */
+/** Rejects if the connection ends before the head. */
 export async function ask(url: string, asked: Asked = {}): Promise<Answer> {
   const message = await askHead(url, asked);
   return readAll(message);
 }
 
-/** Resolves with the head; nothing of the content is read. */
+/** Resolves with the head; the content is not read. */
 export function askHead(url: string, asked: Asked = {}): Promise<IncomingMessage> {
   const { method = 'GET', headers = {}, body, agent = false } = asked;
   return new Promise((resolve, reject) => {
@@ -63,12 +63,12 @@ export function readAll(message: IncomingMessage): Promise<Answer> {
   });
 }
 
-/** Resolves with the first bytes of content. */
+/** Resolves with the first bytes of the content. */
 export function firstBytes(message: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve) => message.once('data', resolve));
 }
 
-/** What `Cache-Status` says Weir did: the last member's parameters, with `hit` as `true`. */
+/** The parameters of the last member of `Cache-Status`, with `hit` as `true`. */
 export function cacheStatusOf(answer: Pick<Answer, 'headers'>): Record<string, string | true> {
   const [, ...parameters] = (answer.headers['cache-status'] ?? '').split(/, */).at(-1)!.split(/; */);
   return Object.fromEntries(
@@ -79,7 +79,7 @@ export function cacheStatusOf(answer: Pick<Answer, 'headers'>): Record<string, s
   );
 }
 
-/** Bytes of one's own over a socket. */
+/** Sends any bytes over a socket. */
 export class RawConnection {
   readonly socket: Socket;
   received = Buffer.alloc(0);
@@ -103,7 +103,7 @@ export class RawConnection {
     this.socket.write(bytes);
   }
 
-  /** Resolves once the text has come; rejects where the connection is closed without it. */
+  /** Resolves once the text has been received; rejects if the connection is closed before. */
   comes(text: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
@@ -116,7 +116,7 @@ export class RawConnection {
     });
   }
 
-  /** Resolves, when the other side has closed, with all that came. */
+  /** Resolves with everything received when the other side has closed. */
   ended(): Promise<string> {
     return new Promise((resolve) => {
       const look = (): void => {

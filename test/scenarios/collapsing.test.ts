@@ -1,4 +1,7 @@
-/** Many who want one thing, on several workers: one request to the origin, and nobody stranded by another. */
+/**
+ * Tests many requests for one URL on several workers: one request goes to the origin, and no client depends
+ * on another one.
+ */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gate, until } from '../support/barrier.ts';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -9,7 +12,7 @@ import { isIdle, untilFlights } from './observed.ts';
 
 const CACHEABLE = ['Cache-Control', 'max-age=60'];
 
-describe.each([1, 2])('with %i worker(s)', (workers) => {
+describe.each([1, 2])('a flight with %i worker(s)', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
@@ -27,10 +30,10 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   // Every test must leave no flight behind.
   afterEach(async () => void (await untilFlights(weir, isIdle)));
 
-  /** Until so many wait for flights, over all workers: what another worker waits for counts there, too. */
+  /** Waits for a number of waiting requests over all workers, including those of one worker for another. */
   const waiting = (atLeast: number) => untilFlights(weir, (flights) => flights.waiting >= atLeast);
 
-  it('asks the origin once for 64 clients', async () => {
+  it('sends one request for 64 clients', async () => {
     const held = gate();
     origin.on('/once', async (_request, answer) => {
       await held.promise;
@@ -47,7 +50,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(answers.filter((answer) => cacheStatusOf(answer)['collapsed'] === true)).toHaveLength(63);
   });
 
-  it('asks once whether what is stale is right, for all who wait', async () => {
+  it('sends one validation for all clients that wait', async () => {
     let held = gate();
     held.open();
     origin.on('/confirm', async ({ headers }, answer) => {
@@ -65,7 +68,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(2);
   });
 
-  it('goes on for those who wait when the one who asked first leaves', async () => {
+  it('continues for the others when the first client leaves', async () => {
     const held = gate();
     origin.on('/left', async (_request, answer) => {
       await held.promise;
@@ -83,7 +86,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(1);
   });
 
-  it('gives the request up when all have left before its head', async () => {
+  it('is given up when all clients have left before its head', async () => {
     let isGone = false;
     origin.on('/deserted', async (_request, answer) => {
       await answer.gone;
@@ -93,14 +96,14 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     for (const client of clients) client.write('GET /deserted HTTP/1.1\r\nHost: a\r\n\r\n');
     await waiting(4);
     await origin.seen('/deserted');
-    // One of them may come only after the others have left.
+    // A client may arrive only after the others have left.
     origin.on('/deserted', { fields: CACHEABLE, body: 'content' });
     for (const client of clients) client.close();
     await until(() => isGone, 'the origin is left');
     expect((await ask(`${weir.url}/deserted`)).body).toBe('content');
   });
 
-  it('stores what has begun to come although all have left', async () => {
+  it('is stored to its end although all clients have left, if its content has begun', async () => {
     const held = gate();
     origin.on('/stored', async (_request, answer) => {
       answer.head(200, [...CACHEABLE, 'Content-Length', '8']);
@@ -120,7 +123,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(1);
   });
 
-  it('gives nobody a whole answer, and stores nothing, when the origin dies half-way', async () => {
+  it('is complete for no client and stored nowhere when the origin dies during it', async () => {
     const held = gate();
     origin.on('/dies', async (_request, answer) => {
       answer.head(200, [...CACHEABLE, 'Transfer-Encoding', 'chunked']);
@@ -142,7 +145,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(cacheStatusOf(after)).toMatchObject({ fwd: 'uri-miss' });
   });
 
-  it('stores no content that is shorter than its length', async () => {
+  it('is not stored if its content is shorter than its length', async () => {
     origin.on('/short', async (_request, answer) => {
       answer.head(200, [...CACHEABLE, 'Content-Length', '10']);
       await answer.write('five.');
@@ -153,7 +156,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(2);
   });
 
-  it('lets nobody wait for an answer that is for another alone, once that is known', async () => {
+  it('is not waited for once its answer is known to be private', async () => {
     const held = gate();
     origin.on('/each', async (_request, answer) => {
       await held.promise;
@@ -177,7 +180,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.maxRunning).toBeGreaterThanOrEqual(8);
   });
 
-  it('gives nobody what was answered to another and may not be used again without asking', async () => {
+  it('gives its answer to no other client if each use has to be validated', async () => {
     const held = gate();
     origin.on('/personal', async ({ headers }, answer) => {
       answer.inform(103, ['Link', `</${headers.cookie}>; rel=preload`, 'Set-Cookie', 'a=b']);
@@ -201,7 +204,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(origin.count()).toBe(names.length);
   });
 
-  it('stops the origin when the one client of an answer that is not stored leaves', async () => {
+  it('stops the origin when the only client of an answer that is not stored leaves', async () => {
     let isGone = false;
     origin.on('/endless', async (_request, answer) => {
       answer.head(200, ['Cache-Control', 'no-store']);
@@ -220,7 +223,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     await until(() => isGone, 'the origin is left');
   });
 
-  it('tells all who wait that the origin failed', async () => {
+  it('reports a failure of the origin to all clients', async () => {
     const held = gate();
     origin.on('/fails', async (_request, answer) => {
       await held.promise;

@@ -1,4 +1,7 @@
-/** RFC 9111 §4.3.1: the conditions that Weir adds to its requests have bounds, and never cost a client its answer. */
+/**
+ * RFC 9111 §4.3.1: tests that the conditions that Weir adds to requests are limited, and never cost a client
+ * its answer.
+ */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
 import type { RunningWeir } from '../support/weir.ts';
@@ -9,7 +12,7 @@ import { purge } from './purging.ts';
 
 const BOUND = 2048;
 
-describe.each([1, 2])('with %i worker(s)', (workers) => {
+describe.each([1, 2])("a request with Weir's conditions and %i worker(s)", (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
   let paths = 0;
@@ -45,7 +48,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     ['if-none-match', 'if-modified-since', 'if-range'].some((name) => headers[name] !== undefined);
 
   it.each([400, 431])(
-    'however many variants there are, an origin with %i above 2 kB refuses nothing',
+    'is not rejected for any number of variants by an origin that allows %i above 2 kB',
     async (status) => {
       origin.on(path, ({ headers }) => {
         const tags = headers['if-none-match'] ?? '';
@@ -73,27 +76,24 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
 
   const REFUSALS = [400, 412, 413, 431];
 
-  it.each(REFUSALS)(
-    'a fetch whose conditions are answered by %i is sent again without them, once',
-    async (status) => {
-      let version = 1;
-      origin.on(path, ({ headers }) =>
-        hasConditions(headers)
-          ? { status, body: 'refused' }
-          : { fields: ['Cache-Control', 'max-age=3600', 'ETag', `"${version}"`], body: `version ${version}` },
-      );
-      await get();
-      await expect.poll(stored).toBe(1);
-      version = 2;
-      const before = await counted('conditionsRefused');
-      await purge(weir, { urls: [path] });
-      expect(await get()).toMatchObject({ status: 200, body: 'version 2' });
-      expect(asked()).toEqual(['', '"1"', '']);
-      expect(await counted('conditionsRefused')).toBe(before + 1);
-    },
-  );
+  it.each(REFUSALS)('is sent again without them, once, after the answer %i', async (status) => {
+    let version = 1;
+    origin.on(path, ({ headers }) =>
+      hasConditions(headers)
+        ? { status, body: 'refused' }
+        : { fields: ['Cache-Control', 'max-age=3600', 'ETag', `"${version}"`], body: `version ${version}` },
+    );
+    await get();
+    await expect.poll(stored).toBe(1);
+    version = 2;
+    const before = await counted('conditionsRefused');
+    await purge(weir, { urls: [path] });
+    expect(await get()).toMatchObject({ status: 200, body: 'version 2' });
+    expect(asked()).toEqual(['', '"1"', '']);
+    expect(await counted('conditionsRefused')).toBe(before + 1);
+  });
 
-  it.each(REFUSALS)('the answer %i to the request without conditions counts', async (status) => {
+  it.each(REFUSALS)('has the answer %i if the request without conditions gets it', async (status) => {
     let isRefused = false;
     origin.on(path, () =>
       isRefused
@@ -108,7 +108,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(asked()).toEqual(['', '"1"', '']);
   });
 
-  it.each(REFUSALS)('a refresh in the background that is answered by %i is sent again', async (status) => {
+  it.each(REFUSALS)('is sent again after %i to a refresh in the background', async (status) => {
     let version = 1;
     origin.on(path, ({ headers }) => {
       if (hasConditions(headers)) return { status };
@@ -123,7 +123,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
     expect(asked()).toEqual(['', '"1"', '']);
   });
 
-  it('what each client has to ask for itself is sent again, too', async () => {
+  it('is sent again also for an answer that each client has to get for itself', async () => {
     origin.on(path, ({ headers }) =>
       hasConditions(headers)
         ? { status: 431 }
@@ -136,7 +136,7 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
   });
 
   it.each([...REFUSALS, 416])(
-    'the whole is fetched where the completion of a part is answered by %i',
+    'becomes one for the whole if the completion of a part gets %i',
     async (status) => {
       path = `/parts/${paths}`;
       origin.on(path, ({ headers }) => {
@@ -149,12 +149,12 @@ describe.each([1, 2])('with %i worker(s)', (workers) => {
       await expect.poll(stored).toBe(1);
       expect(await get()).toMatchObject({ status: 200, body: '0123456789' });
       const ranges = origin.requests.map(({ headers }) => headers.range);
-      // Another worker need not have the part.
+      // Another worker may not have the part.
       if (workers === 1) expect(ranges).toEqual(['bytes=0-4', 'bytes=5-', undefined]);
     },
   );
 
-  it.each([...REFUSALS, 416])("an answer %i to a client's own conditions is the client's", async (status) => {
+  it.each([...REFUSALS, 416])("is not sent again if %i answers a client's own conditions", async (status) => {
     path = `/parts/${paths}`;
     origin.on(path, () => ({ status, body: 'refused' }));
     const own: Record<string, string>[] = [

@@ -1,4 +1,6 @@
-/** RFC 9111 §4.3.4 with §4.1: a 304 confirms only what could have been chosen for the request. */
+/**
+ * RFC 9111 §4.3.4 with §4.1: tests that a 304 confirms only what could have been selected for the request.
+ */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
 import type { ScriptedOrigin, ScriptedRequest } from '../support/scripted-origin.ts';
@@ -8,7 +10,7 @@ import { ask, cacheStatusOf, type Answer } from './client.ts';
 import { entriesOf } from './observed.ts';
 
 describe.each(WORKERS_AND_TIERS)(
-  'with %i worker(s), %s of memory and %s of disk',
+  'a 304 with %i worker(s), %s of memory and %s of disk',
   (workers, memory, disk) => {
     let origin: ScriptedOrigin;
     let weir: RunningWeir;
@@ -30,7 +32,7 @@ describe.each(WORKERS_AND_TIERS)(
       path = `/confirmed-${paths}`;
     });
 
-    /** Resolves once something that was stored can be found. */
+    /** Resolves with the answer, once the stored entry can be found. */
     async function get(headers: Record<string, string> = {}): Promise<Answer> {
       const answer = await ask(`${weir.url}${path}`, { headers });
       await expect.poll(entries).toBeGreaterThan(0);
@@ -39,7 +41,7 @@ describe.each(WORKERS_AND_TIERS)(
 
     const entries = async (): Promise<number> => (await entriesOf(weir, path)).length;
 
-    /** Content and fields for a request, or a 304 where the request has its tag. */
+    /** Answers with content and fields for a request, or with a 304 if the request has the tag. */
     function serve(
       answer: (request: ScriptedRequest) => { fields: Fields; etag: string; body: string },
     ): void {
@@ -72,7 +74,7 @@ describe.each(WORKERS_AND_TIERS)(
     const GZIP = { 'accept-encoding': 'gzip' };
 
     it.each(['W/"v1"', '"v1"'])(
-      'a client that takes no coding gets none, though all codings share the tag %s',
+      'gives no coding to a client that accepts none, although all codings share the tag %s',
       async (etag) => {
         codedBy(etag);
         for (let i = 0; i < 4; i++) {
@@ -85,7 +87,7 @@ describe.each(WORKERS_AND_TIERS)(
       },
     );
 
-    it('each coding is confirmed by itself where all share a weak tag', async () => {
+    it('confirms each coding by itself where all share a weak tag', async () => {
       codedBy('W/"v1"', 'max-age=0');
       await get(GZIP);
       await get();
@@ -101,7 +103,7 @@ describe.each(WORKERS_AND_TIERS)(
       ]);
     });
 
-    it('a date asks about the request’s own variant alone', async () => {
+    it('by date confirms only the request’s own variant', async () => {
       const modified = 'Mon, 05 Jan 2026 08:00:00 GMT';
       origin.on(path, ({ headers }) => {
         const kind = headers['x-kind'];
@@ -136,7 +138,7 @@ describe.each(WORKERS_AND_TIERS)(
       }));
     }
 
-    it('content that a strong tag names is reused for another variant, with the fields of its own 304', async () => {
+    it('with a strong tag reuses its content for another variant, with the fields of that 304', async () => {
       allowEach();
       expect(allowed(await get(FROM_A))).toBe('https://a.example');
       const b = await get(FROM_B);
@@ -154,7 +156,7 @@ describe.each(WORKERS_AND_TIERS)(
       expect(origin.requests.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, '"same"']);
     });
 
-    it('a field that the 304 leaves out is not taken from another variant', async () => {
+    it('takes no missing field from another variant', async () => {
       allowEach(({ headers }) =>
         headers['if-none-match'] === undefined ? ['X-For', String(headers.origin)] : [],
       );
@@ -163,7 +165,7 @@ describe.each(WORKERS_AND_TIERS)(
       }
     });
 
-    it('a tag that the origin weakens for coded content is confirmed by the strong one', async () => {
+    it('with the strong tag confirms an entry whose tag the origin weakens for coded content', async () => {
       origin.on(path, ({ headers }) => {
         const fields = ['Cache-Control', 'max-age=0', 'Vary', 'Accept-Encoding'];
         if (headers['if-none-match'] === 'W/"v1"')

@@ -1,4 +1,4 @@
-/** Bounds that keep one client from costing all: each holds, and each time that it did is counted in the metrics. */
+/** Tests limits that keep one client from affecting all: each has effect, and the metrics count how often. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
 import type { RunningWeir } from '../support/weir.ts';
@@ -20,7 +20,7 @@ useWeir(
   (started) => ({ origin, weir } = started),
 );
 
-/** The value of a sample, by its name and labels as the exposition writes them. */
+/** The value of a sample, by its name and labels in the exposition. */
 async function counted(sample: string): Promise<number> {
   const text = await (await weir.admin('/metrics')).text();
   const line = text.split('\n').find((each) => each.startsWith(`${sample} `));
@@ -28,7 +28,7 @@ async function counted(sample: string): Promise<number> {
   return Number(line.slice(sample.length));
 }
 
-/** What the port answers to these bytes, until it closes. */
+/** Sends these bytes to the port, and returns what it answers until it closes. */
 function talk(port: number, bytes: string): Promise<string> {
   const connection = new RawConnection(port);
   connection.write(bytes);
@@ -48,7 +48,7 @@ describe('the admin side without a token', () => {
       () => post('127.0.0.1', 'Content-Type: application/json\r\nOrigin: https://evil.test\r\n'),
     ],
     ['not-json', 415, () => post('127.0.0.1', 'Content-Type: text/plain\r\n')],
-  ])('refuses and counts by reason: %s', async (reason, status, request) => {
+  ])('rejects and counts by reason: %s', async (reason, status, request) => {
     const sample = `weir_admin_refused_total{reason="${reason}"}`;
     const before = await counted(sample);
     expect(await talk(adminPort(), request())).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
@@ -60,9 +60,9 @@ describe('a connection to the origin', () => {
   const sample = 'weir_origin_abandoned_total{origin="app"}';
 
   it.each([
-    ['that is read', 'GET /held/a HTTP/1.1\r\nHost: a\r\n\r\n', 'GET /held/a'],
+    ['that is being read', 'GET /held/a HTTP/1.1\r\nHost: a\r\n\r\n', 'GET /held/a'],
     [
-      'that is passed on',
+      'that is being passed on',
       'GET /held/b HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n',
       'GET /held/b',
     ],
@@ -78,14 +78,14 @@ describe('a connection to the origin', () => {
     await expect.poll(() => origin.running).toBe(0);
   });
 
-  it('is not counted where the answer came', async () => {
+  it('is not counted where the answer arrived', async () => {
     const before = await counted(sample);
     await (await fetch(`${weir.url}/nothing`)).arrayBuffer();
     expect(await counted(sample)).toBe(before);
   });
 });
 
-describe('a request that does not get on', () => {
+describe('a request that is too slow', () => {
   beforeAll(() => {
     origin.on('POST /slow', ({ received }) =>
       received.then(
@@ -107,7 +107,7 @@ describe('a request that does not get on', () => {
     expect(await counted(sample)).toBe(before + 1);
   });
 
-  it('is cut and counted when limits.total has passed, however steadily it comes', async () => {
+  it('is cut and counted after limits.total, however steadily it arrives', async () => {
     const sample = 'weir_requests_too_slow_total{part="total"}';
     const before = await counted(sample);
     const client = new RawConnection(weir.port);

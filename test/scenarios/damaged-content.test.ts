@@ -1,4 +1,7 @@
-/** Content that was damaged on disk while Weir runs: whoever finds it, the entry goes, and the next client gets a new one. */
+/**
+ * Tests content that is damaged on disk while Weir runs: the entry is deleted when the damage is found, and
+ * the next client gets a new one.
+ */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,7 +12,7 @@ import { ask, cacheStatusOf, type Answer, type Asked } from './client.ts';
 import { untilFlights } from './observed.ts';
 
 const CHUNKS = 4;
-/** Of each answer, at the start of each chunk. */
+/** The text at the start of each chunk of a version. */
 const markOf = (url: string, version: number, chunk: number): string => `${url} v${version} chunk ${chunk};`;
 
 function contentOf(url: string, version: number): string {
@@ -32,7 +35,7 @@ beforeAll(async () => {
     versions.set(url, version);
     return { fields: ['Cache-Control', 'max-age=600', 'ETag', '"e"'], body: contentOf(url, version) };
   });
-  // No entry of this size is taken into memory, so that each request reads the disk.
+  // Entries of this size are not kept in memory, so that each request reads the disk.
   weir = await startWeir(`
     cache: { memory: 1MiB, disk: { path: ./data, size: 64MiB } }
     origins: { app: { url: "${origin.url}" } }
@@ -46,14 +49,17 @@ afterAll(async () => {
 
 const get = (path: string, asked: Asked = {}): Promise<Answer> => ask(`${weir.url}${path}`, asked);
 
-/** Resolves once every worker answers from disk: none still reads the body of the fetch that has stored it. */
+/**
+ * Resolves once every worker answers from disk, and none still reads the body of the fetch that stored the
+ * entry.
+ */
 async function store(path: string): Promise<void> {
   await get(path);
   await expect.poll(async () => cacheStatusOf(await get(path))['hit']).toBe(true);
   await untilFlights(weir, ({ running }) => running === 0);
 }
 
-/** Overwrites one byte of a chunk, in the file that Weir has mapped. */
+/** Overwrites one byte of a chunk in the file that Weir has mapped. */
 function damage(path: string, chunk: number): void {
   const file = join(weir.folder, 'data/cache/data.mdb');
   const at = readFileSync(file).indexOf(markOf(path, 1, chunk));
@@ -67,7 +73,7 @@ async function discarded(): Promise<number> {
   return ((await weir.stats()) as { disk: { discarded: number } }).disk.discarded;
 }
 
-/** What every client gets after the damage was found. */
+/** Checks what every client gets after the damage was found. */
 async function expectNew(path: string): Promise<void> {
   for (let i = 0; i < 4; i += 1) {
     const answer = await get(path);
@@ -78,7 +84,7 @@ async function expectNew(path: string): Promise<void> {
 }
 
 describe('content that is damaged on disk', () => {
-  it.each([1, 2, 3])('behind the first chunk: cuts that response alone, chunk %i', async (chunk) => {
+  it.each([1, 2, 3])('after the first chunk cuts only that response, chunk %i', async (chunk) => {
     const path = `/behind/${chunk}`;
     await store(path);
     const before = await discarded();
@@ -90,7 +96,7 @@ describe('content that is damaged on disk', () => {
     await expectNew(path);
   });
 
-  it('in the first chunk: is a miss', async () => {
+  it('in the first chunk is a miss', async () => {
     await store('/first');
     damage('/first', 0);
     await expectNew('/first');
@@ -109,7 +115,7 @@ describe('content that is damaged on disk', () => {
     await expectNew('/range');
   });
 
-  it('is a miss for ranges of which one begins in it', async () => {
+  it('is a miss for several ranges if one of them begins in it', async () => {
     await store('/ranges');
     damage('/ranges', 3);
     const headers = { Range: `bytes=0-9, ${3 * CHUNK_BYTES}-${3 * CHUNK_BYTES + 9}` };
@@ -117,7 +123,7 @@ describe('content that is damaged on disk', () => {
     await expectNew('/ranges');
   });
 
-  it('cuts a range that ends in it, and is gone then', async () => {
+  it('cuts a range that ends in it, and is deleted then', async () => {
     await store('/reaching');
     damage('/reaching', 2);
     const headers = { Range: `bytes=0-${3 * CHUNK_BYTES}` };
@@ -136,7 +142,7 @@ describe('content that is damaged on disk', () => {
     await expectNew(path);
   });
 
-  it('is as good as any for HEAD and for a client that has it', async () => {
+  it('does not matter for HEAD, or for a client that has the content', async () => {
     await store('/head');
     damage('/head', 1);
     expect(await get('/head', { method: 'HEAD' })).toMatchObject({ status: 200 });
@@ -146,7 +152,7 @@ describe('content that is damaged on disk', () => {
     await expectNew('/head');
   });
 
-  it('is told by a log line and a metric', async () => {
+  it('is reported by a log line and a metric', async () => {
     const text = await (await weir.admin('/metrics')).text();
     expect(Number(/^weir_disk_discarded_total (\d+)$/m.exec(text)?.[1])).toBe(await discarded());
     expect(weir.events('disk').some((line) => line['kind'] === 'entry-damaged')).toBe(true);

@@ -1,4 +1,4 @@
-/** What the CDN is told of answers that do not come from the cache, or have no content. */
+/** Tests what the CDN gets with answers that are not from the cache, or have no content. */
 import { describe, expect, it } from 'vitest';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
 import type { RunningWeir } from '../support/weir.ts';
@@ -29,7 +29,7 @@ const tagsOf = ({ headers }: { headers: Readonly<Record<string, string | undefin
   TAG_NAMES.filter((name) => headers[name] !== undefined);
 
 describe('a 304', () => {
-  it('RFC 9110 §15.4.5 tells the CDN its lifetime and tags, and the date that stands for an ETag', async () => {
+  it('RFC 9110 §15.4.5 has its lifetime and tags for the CDN, and the date in place of an ETag', async () => {
     const said = ['Cache-Control', 'max-age=60', 'CDN-Cache-Control', 'max-age=600', 'Cache-Groups', '"g"'];
     origin.on('/a', { fields: [...said, ...TAGS, 'Last-Modified', MODIFIED], body: 'a' });
     await get('/a');
@@ -47,7 +47,7 @@ describe('a 304', () => {
     expect(tagsOf(answer)).toEqual(TAG_NAMES);
   });
 
-  it('says what a 200 would, where the route rewrites it', async () => {
+  it('has the fields that a 200 would have, where the route rewrites them', async () => {
     origin.on('/told/a', { fields: ['Cache-Control', 'max-age=60', ...TAGS, 'ETag', '"1"'], body: 'a' });
     await get('/told/a');
     const answer = await get('/told/a', { 'If-None-Match': '"1"' });
@@ -58,9 +58,9 @@ describe('a 304', () => {
 });
 
 describe('an answer that is passed on', () => {
-  it('bears no tags where the route keeps them from the CDN', async () => {
+  it('has no tags where the route removes them for the CDN', async () => {
     origin.on('/told/passed', { fields: ['Cache-Control', 'no-store', ...TAGS], body: 'a' });
-    // The first shares a flight, the second is known not to be cacheable, the third writes.
+    // The first one shares a flight, the second one is known not to be cacheable, the third one writes.
     for (const method of ['GET', 'GET', 'POST']) {
       const answer = await get('/told/passed', {}, method);
       expect(answer).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } });
@@ -68,12 +68,12 @@ describe('an answer that is passed on', () => {
     }
   });
 
-  it('bears them else', async () => {
+  it('has its tags otherwise', async () => {
     origin.on('/passed', { fields: ['Cache-Control', 'no-store', ...TAGS], body: 'a' });
     for (const _ of [1, 2]) expect(tagsOf(await get('/passed'))).toEqual(TAG_NAMES);
   });
 
-  it('says of a HEAD what it would of a GET', async () => {
+  it('has the same fields for a HEAD as for a GET', async () => {
     const fields = ['Cache-Control', 'max-age=60', 'Expires', MODIFIED, ...TAGS, 'ETag', '"1"'];
     origin.on('/told/head', { fields, body: 'a' });
     const lifetimes = { 'cache-control': 'max-age=5', 'cdn-cache-control': 'max-age=60' };

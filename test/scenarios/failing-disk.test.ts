@@ -1,4 +1,7 @@
-/** A disk that fills, fails or can't be synced under a Weir that serves: it serves on, claims nothing, and says so. */
+/**
+ * Tests a disk that fills, fails or can't be synced while Weir serves: Weir continues to serve, acknowledges
+ * nothing that is not durable, and reports it.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
@@ -21,7 +24,7 @@ interface Problem {
   readonly detail: string;
 }
 
-/** What a purge is told that can't be written down. */
+/** The answer to a purge that can't be made durable. */
 async function refused(weir: RunningWeir, body: object): Promise<Problem> {
   const answer = await weir.admin('/purge', { method: 'POST', body: JSON.stringify(body) });
   return { ...((await answer.json()) as Problem), status: answer.status };
@@ -42,7 +45,7 @@ const small = mountSmall(48);
 small?.unmount();
 
 describe.skipIf(small === null)('a disk that fills while Weir serves', () => {
-  it('stops storing, not serving, refuses purges that it can not keep, and takes both up again with room', async () => {
+  it("stops storing, but not serving, rejects purges that it can't store, and resumes both when there is room", async () => {
     const disk = mountSmall(48)!;
     const bodyOf = (url: string): Buffer => Buffer.alloc(MIB, url);
     const origin = await startScriptedOrigin();
@@ -69,11 +72,11 @@ describe.skipIf(small === null)('a disk that fills while Weir serves', () => {
     expect(await metricsOf(weir, 'weir_disk_full_errors_total')).toBeGreaterThan(0);
     expect(await metricsOf(weir, 'weir_disk_storing')).toBe(0);
     expect(await problemsOf(weir)).toEqual([expect.stringContaining('nothing more is stored on disk')]);
-    // What was stored before is served from there.
+    // Entries that were stored before are served from disk.
     origin.forget();
     expect(await get(0)).toBe(true);
     expect(origin.count()).toBe(0);
-    // The state has its own pages set aside: a cache that fills the disk keeps no purge from it.
+    // The state has reserved pages: a full cache does not prevent a purge.
     expect(await purge(weir, { urls: ['/large/0'] })).toMatchObject({ tags: 1 });
     expect(await isHit(weir, '/large/0')).toBe(false);
     const { bavail, bsize } = statfsSync(disk.folder);
@@ -82,7 +85,7 @@ describe.skipIf(small === null)('a disk that fills while Weir serves', () => {
     rmSync(join(disk.folder, 'ballast'));
   });
 
-  it('was full before Weir started: it serves, keeps purges, and says so', async () => {
+  it('serves, stores purges and reports it, if the disk was full before Weir started', async () => {
     const disk = mountSmall(48)!;
     const origin = await startVersionedOrigin();
     onTestFinished(async () => {
@@ -103,9 +106,9 @@ describe.skipIf(small === null)('a disk that fills while Weir serves', () => {
     onTestFinished(async () => void (await weir.stop()));
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 0']));
     expect(await seen(weir, '/b')).toEqual(new Set(['/b 0']));
-    // By chance there are pages left in the cache's own file, or it can't even note whose it is.
-    const told = /could not be opened|nothing more is stored/;
-    await expect.poll(() => problemsOf(weir)).toEqual([expect.stringMatching(told)]);
+    // The cache's own file may have pages left, or the cache can't even record its identity.
+    const problem = /could not be opened|nothing more is stored/;
+    await expect.poll(() => problemsOf(weir)).toEqual([expect.stringMatching(problem)]);
     origin.change('/a');
     expect(await purge(weir, { urls: ['/a'] })).toMatchObject({ tags: 1 });
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
@@ -115,7 +118,7 @@ describe.skipIf(small === null)('a disk that fills while Weir serves', () => {
 const breaking = mountBreaking(96);
 breaking?.unmount();
 
-describe.skipIf(breaking === null)('a disk that can only be read', () => {
+describe.skipIf(breaking === null)('a read-only disk', () => {
   const yaml = (folder: string, origin: string, ttl = '60s'): string => `
       admin: { port: 0, token: token }
       cache: { memory: 16MiB, disk: { path: ${folder}/data, size: 0 } }
@@ -124,7 +127,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
   const start = (folder: string, origin: string, ttl?: string): Promise<RunningWeir> =>
     startWeir(yaml(folder, origin, ttl)).then(withToken);
 
-  it('before Weir starts: serves without it, keeps what it has coherent, and claims no purge', async () => {
+  it('before the start: Weir serves without it, keeps its entries coherent, and acknowledges no purge', async () => {
     const disk = mountBreaking(96)!;
     onTestFinished(() => disk.unmount());
     const origin = await startVersionedOrigin();
@@ -133,7 +136,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
     await seen(before, '/a');
     await before.stop();
     disk.failToReadOnly();
-    // With a route that has changed, which can't be noted either.
+    // A route has changed, which can't be recorded either.
     const weir = await start(disk.folder, origin.url, '61s');
     onTestFinished(async () => void (await weir.stop()));
     expect(await weir.event('disk-read-only')).toMatchObject({ path: `${disk.folder}/data` });
@@ -148,7 +151,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 2']));
   });
 
-  it('while Weir runs: serves on, claims no purge, and purges again after a repair', async () => {
+  it('while Weir runs: it continues to serve, acknowledges no purge, and purges again after a repair', async () => {
     const disk = mountBreaking(96)!;
     onTestFinished(() => disk.unmount());
     const origin = await startVersionedOrigin();
@@ -166,7 +169,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
     expect(await problemsOf(weir)).toContainEqual(expect.stringContaining("state can't be written"));
     expect(await metricsOf(weir, 'weir_fence_failures_total')).toBeGreaterThan(0);
     expect(await weir.event('clock-not-recorded')).toMatchObject({ level: 'warn' });
-    // What it would invalidate could not be noted.
+    // The invalidation could not be recorded.
     await weir.reload(yaml(disk.folder, origin.url, '61s'));
     expect(weir.events('reload-refused')).toMatchObject([
       { errors: [expect.stringContaining('could not be written')] },
@@ -183,7 +186,7 @@ describe.skipIf(breaking === null)('a disk that can only be read', () => {
 const strace = requireProgram('strace');
 
 describe.skipIf(strace.kind === 'missing')('a state whose sync fails', () => {
-  it('answers no purge with success: not on the admin side, not as PURGE, not by the command', async () => {
+  it('acknowledges no purge: not on the admin side, not as PURGE, not by the command', async () => {
     const origin = await startVersionedOrigin();
     const weir = withToken(
       await startWeir(`

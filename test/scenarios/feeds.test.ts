@@ -67,7 +67,7 @@ async function text(path: string): Promise<string> {
   return (await fetch(`${weir.url}${path}`)).text();
 }
 
-/** By each of the workers, for connections are spread over them. */
+/** Makes each worker answer from its cache, because connections are spread over them. */
 async function hit(path: string): Promise<void> {
   for (let hits = 0; hits < 10;) {
     const response = await fetch(`${weir.url}${path}`, { headers: { connection: 'close' } });
@@ -89,7 +89,7 @@ async function deliver(content: unknown, change: (body: Uint8Array) => Uint8Arra
 }
 
 describe('feeds', () => {
-  it('take deliveries on the main port, at their path as it is normalised, on every worker', async () => {
+  it('accept deliveries on the main port, at their normalised path, on every worker', async () => {
     await hit('/hooked/1');
     for (let round = 0; round < 8; round += 1) {
       version += 1;
@@ -99,7 +99,7 @@ describe('feeds', () => {
     }
   });
 
-  it('refuse deliveries that are too large, not authentic, or no deliveries', async () => {
+  it('reject deliveries that are too large, not authentic, or malformed', async () => {
     expect((await deliver({ id: 'x'.repeat(2_000) })).status).toBe(413);
     const unsigned = await deliver({ id: 1 }, () => Buffer.from('{"id":2}'));
     expect([unsigned.status, unsigned.headers.get('content-type')]).toEqual([
@@ -110,7 +110,7 @@ describe('feeds', () => {
     expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST']);
   });
 
-  it('reach a URL however clients encode the value that a change names', async () => {
+  it('invalidate a URL however clients encode the value that a change names', async () => {
     await hit('/named/a:b');
     await hit('/named/a%3Ab');
     version += 1;
@@ -119,14 +119,14 @@ describe('feeds', () => {
     expect(await text('/named/a%3Ab')).toBe(String(version));
   });
 
-  it('reach what lies below a prefix, as it is written with a final /*', async () => {
+  it('invalidate what is below a prefix with a final /*', async () => {
     await hit('/below/a/b');
     version += 1;
     await deliver({ id: 99 });
     expect(await text('/below/a/b')).toBe(String(version));
   });
 
-  it('go on over a reload that leaves them as they are', async () => {
+  it('continue over a reload that does not change them', async () => {
     const before = await feeds();
     await weir.reload(configuration('2h'));
     expect(weir.events('reloaded')).toMatchObject([{ invalidatedRoutes: ['below'] }]);
@@ -137,7 +137,7 @@ describe('feeds', () => {
     );
   });
 
-  it('say of entries why they may not be used while they are not live', async () => {
+  it('show for entries why they may not be used while the feeds are not live', async () => {
     await hit('/streamed/1');
     const why = async (): Promise<unknown[]> => {
       const report = (await (await weir.admin('/entries?url=/streamed/1')).json()) as {

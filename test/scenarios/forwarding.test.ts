@@ -1,4 +1,4 @@
-/** The fields of requests and responses on their way through. */
+/** Tests the fields of requests and responses that pass through Weir. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -47,7 +47,7 @@ const LIES = {
   Forwarded: 'for=192.0.2.1;host=shop.example;proto=https',
 };
 
-/** What the origin was asked, by a request of its own. */
+/** The fields that the origin gets, for a request with a URL of its own. */
 async function received(weir: RunningWeir, path: string, headers: Record<string, string>, method = 'GET') {
   origin.on(path, { fields: ['Cache-Control', 'max-age=60'], body: 'x' });
   await ask(`${weir.url}${path}`, { headers, method });
@@ -56,7 +56,7 @@ async function received(weir: RunningWeir, path: string, headers: Record<string,
 
 describe('forwarding fields', () => {
   it.each(['GET', 'POST'])(
-    'of a stranger are replaced, and tell the origin nothing of a host it does not see (%s)',
+    'of an untrusted peer are replaced, and do not show the origin a host that it does not see (%s)',
     async (method) => {
       const sent = await received(open, `/stranger/${method}`, LIES, method);
       expect(sent['x-forwarded-for']).toBe('127.0.0.1');
@@ -78,7 +78,7 @@ describe('forwarding fields', () => {
   });
 
   it.each(['GET', 'POST', 'HEAD'])(
-    'of a trusted proxy that contradict each other are refused (%s)',
+    'of a trusted proxy that contradict each other are rejected (%s)',
     async (method) => {
       const headers = { ...LIES, Forwarded: 'host=evil.example' };
       const refused = await ask(`${behind.url}/contradicted`, { headers, method });
@@ -88,7 +88,7 @@ describe('forwarding fields', () => {
     },
   );
 
-  it('steer the key where the origin sees the host, and nowhere else', async () => {
+  it('affect the key only where the origin sees the host', async () => {
     for (const weir of [open, behind]) {
       for (const host of ['a.example', 'b.example']) {
         await received(weir, '/steered', { 'X-Forwarded-Host': host, 'X-Forwarded-Proto': 'https' });
@@ -101,7 +101,7 @@ describe('forwarding fields', () => {
     ]);
   });
 
-  it("name the same site with the scheme's own port as without, for the key and for purges", async () => {
+  it("with the scheme's own port name the same site as without, for the key and for purges", async () => {
     let version = 1;
     origin.on('/ports', () => ({ fields: ['Cache-Control', 'max-age=60'], body: String(version) }));
     const get = (host: string, proto: string) =>
@@ -121,7 +121,7 @@ describe('forwarding fields', () => {
     }
   });
 
-  it('give the scheme by which an entry is found', async () => {
+  it('determine the scheme by which an entry is found', async () => {
     await received(behind, '/secure', { 'X-Forwarded-Host': 'd.example', 'X-Forwarded-Proto': 'https' });
     const found = async (url: string) => {
       const report = await behind.admin(`/entries?url=${encodeURIComponent(url)}`);
@@ -132,8 +132,8 @@ describe('forwarding fields', () => {
   });
 });
 
-describe('fields of one hop', () => {
-  it.each(['GET', 'POST'])('are not sent on, nor those that Connection names (%s)', async (method) => {
+describe('hop-by-hop fields', () => {
+  it.each(['GET', 'POST'])('are not forwarded, nor are those that Connection names (%s)', async (method) => {
     const sent = await received(
       open,
       `/hop/${method}`,
@@ -152,7 +152,7 @@ describe('fields of one hop', () => {
     expect(sent['via']).toMatch(/^1\.1 weir/);
   });
 
-  it('RFC 9110 §6.5: are no trailers either; of a shared answer no cookie is', async () => {
+  it('RFC 9110 §6.5: are not forwarded as trailers, and no cookie of a shared answer is', async () => {
     const fields = ['Connection: close', 'Transfer-Encoding: chunked', 'Cache-Control: max-age=60'];
     const head = `HTTP/1.1 200 OK\r\n${fields.join('\r\n')}\r\n\r\n`;
     const trailers = 'Keep-Alive: timeout=7\r\nSet-Cookie: a=b\r\nX-Sum: 1\r\n\r\n';
@@ -162,27 +162,30 @@ describe('fields of one hop', () => {
     expect(message.rawTrailers).toEqual(['X-Sum', '1']);
   });
 
-  it.each(['max-age=60', 'no-store'])('of an answer are neither sent on nor stored (%s)', async (policy) => {
-    const path = `/hop/answer/${policy}`;
-    origin.on(path, {
-      fields: ['Cache-Control', policy].concat(ONE_HOP, ['X-Kept', 'a', 'X-Kept', 'b', 'Via', '1.1 inner']),
-      body: 'x',
-    });
-    for (let i = 0; i < 2; i += 1) {
-      const { headers, fields } = await ask(`${open.url}${path}`);
-      expect(headers).not.toHaveProperty('x-mine');
-      expect(headers['keep-alive'] ?? '').not.toContain('timeout=7');
-      expect(fields.filter((field) => field === 'X-Kept')).toHaveLength(2);
-      expect(headers['via']).toMatch(/^1\.1 inner, 1\.1 weir/);
-    }
-  });
+  it.each(['max-age=60', 'no-store'])(
+    'of a response are neither forwarded nor stored (%s)',
+    async (policy) => {
+      const path = `/hop/answer/${policy}`;
+      origin.on(path, {
+        fields: ['Cache-Control', policy].concat(ONE_HOP, ['X-Kept', 'a', 'X-Kept', 'b', 'Via', '1.1 inner']),
+        body: 'x',
+      });
+      for (let i = 0; i < 2; i += 1) {
+        const { headers, fields } = await ask(`${open.url}${path}`);
+        expect(headers).not.toHaveProperty('x-mine');
+        expect(headers['keep-alive'] ?? '').not.toContain('timeout=7');
+        expect(fields.filter((field) => field === 'X-Kept')).toHaveLength(2);
+        expect(headers['via']).toMatch(/^1\.1 inner, 1\.1 weir/);
+      }
+    },
+  );
 });
 
 describe('Cache-Status', () => {
   const statusOf = async (path: string, headers: Record<string, string> = {}, method = 'GET') =>
     cacheStatusOf(await ask(`${open.url}${path}`, { headers, method }));
 
-  it('says of each outcome what it was', async () => {
+  it('states each outcome', async () => {
     origin.on('/said', { fields: ['Cache-Control', 'max-age=60', 'Vary', 'X-Kind'], body: 'x' });
     const miss = await statusOf('/said');
     expect(miss).toMatchObject({ fwd: 'uri-miss', 'fwd-status': '200', stored: true });
@@ -196,7 +199,7 @@ describe('Cache-Status', () => {
     expect(await statusOf('/said', {}, 'OPTIONS')).toMatchObject({ fwd: 'method' });
   });
 
-  it("comes behind the origin's own", async () => {
+  it("comes after the origin's own", async () => {
     origin.on('/inner', { fields: ['Cache-Control', 'max-age=60', 'Cache-Status', 'inner; hit'], body: 'x' });
     for (let i = 0; i < 2; i += 1) {
       const { headers } = await ask(`${open.url}/inner`);
@@ -204,7 +207,7 @@ describe('Cache-Status', () => {
     }
   });
 
-  it('is there where no route was found, too', async () => {
+  it('is also sent where no route matches', async () => {
     const weir = await startWeir(`
       listen: { port: 0, workers: 1 }
       cache: { memory: 1MiB, disk: { path: ./data, size: 0 } }
@@ -229,7 +232,7 @@ describe('Cache-Status', () => {
 });
 
 describe('Age', () => {
-  it("counts from what the origin's answer brought along", async () => {
+  it("includes the Age of the origin's answer", async () => {
     origin.on('/aged', { fields: ['Cache-Control', 'max-age=600', 'Age', '100'], body: 'x' });
     const first = await ask(`${open.url}/aged`);
     expect(Number(first.headers['age'])).toBeGreaterThanOrEqual(100);

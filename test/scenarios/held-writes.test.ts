@@ -1,4 +1,7 @@
-/** Writes of unknown outcome are bounded for each client and in all, over all workers and restarts. */
+/**
+ * Tests that holds of writes of unknown outcome are limited for each client and in all, over all workers and
+ * restarts.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -20,11 +23,11 @@ beforeAll(async () => {
       - { name: around, match: /* }
   `;
   weir = await startWeir(yaml);
-  for (const way of ['around', 'through']) {
+  for (const policy of ['around', 'through']) {
     for (let i = 0; i < 10; i += 1) {
-      origin.on(`POST /${way}/lost/${i}`, (_asked, answer) => answer.reset());
-      origin.on(`POST /${way}/done/${i}`, { status: 204 });
-      origin.on(`POST /${way}/refused/${i}`, { status: 403 });
+      origin.on(`POST /${policy}/lost/${i}`, (_asked, answer) => answer.reset());
+      origin.on(`POST /${policy}/done/${i}`, { status: 204 });
+      origin.on(`POST /${policy}/refused/${i}`, { status: 403 });
     }
   }
 });
@@ -44,7 +47,7 @@ async function writes() {
 }
 
 describe('writes of unknown outcome', () => {
-  it('are bounded for a client and in all, over all workers and after a restart', async () => {
+  it('are limited for a client and in all, over all workers and after a restart', async () => {
     for (let i = 0; i < 10; i += 1) {
       expect((await post(`/around/done/${i}`, '192.0.2.1')).status).toBe(204);
       expect((await post(`/through/done/${i}`, '192.0.2.1')).status).toBe(204);
@@ -53,14 +56,14 @@ describe('writes of unknown outcome', () => {
     }
     await expect.poll(async () => (await writes()).held).toBe(0);
     for (let i = 0; i < 3; i += 1) {
-      const way = i % 2 === 0 ? 'around' : 'through';
-      expect((await post(`/${way}/lost/${i}`, '192.0.2.1')).status).toBe(502);
+      const policy = i % 2 === 0 ? 'around' : 'through';
+      expect((await post(`/${policy}/lost/${i}`, '192.0.2.1')).status).toBe(502);
     }
     expect((await writes()).held).toBe(3);
     const before = sent();
     for (let i = 5; i < 10; i += 1) {
-      for (const way of ['around', 'through']) {
-        const refused = await post(`/${way}/done/${i}`, '192.0.2.1');
+      for (const policy of ['around', 'through']) {
+        const refused = await post(`/${policy}/done/${i}`, '192.0.2.1');
         expect(refused.status).toBe(429);
         expect(refused.headers).toMatchObject({
           'retry-after': '1',
@@ -73,8 +76,8 @@ describe('writes of unknown outcome', () => {
     expect(sent()).toBe(before);
     expect((await post('/around/lost/3', '192.0.2.2')).status).toBe(502);
     expect((await post('/through/lost/4', '192.0.2.2')).status).toBe(502);
-    for (const way of ['around', 'through']) {
-      const refused = await post(`/${way}/done/5`, '192.0.2.3');
+    for (const policy of ['around', 'through']) {
+      const refused = await post(`/${policy}/done/5`, '192.0.2.3');
       expect(refused.status).toBe(503);
       expect(refused.headers).toMatchObject({
         'retry-after': '1',

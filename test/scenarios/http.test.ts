@@ -34,8 +34,8 @@ afterEach(() => origin.forget());
 const get = (path: string, headers: Record<string, string | string[]> = {}) =>
   ask(`${weir.url}${path}`, { headers });
 
-describe('a proxy as RFC 9110 has it', () => {
-  it('§7.6.2 sends TRACE and OPTIONS on with one less in Max-Forwards', async () => {
+describe('a proxy by RFC 9110', () => {
+  it('§7.6.2 forwards TRACE and OPTIONS with a decremented Max-Forwards', async () => {
     origin.on('/on', { body: 'there' });
     for (const method of ['TRACE', 'OPTIONS']) {
       expect((await ask(`${weir.url}/on`, { method, headers: { 'max-forwards': '3' } })).body).toBe('there');
@@ -43,7 +43,7 @@ describe('a proxy as RFC 9110 has it', () => {
     expect(origin.requests.map(({ headers }) => headers['max-forwards'])).toEqual(['2', '2']);
   });
 
-  it('§7.6.2 answers them itself at zero, and TRACE without what is secret', async () => {
+  it('§7.6.2 answers them itself at zero, and TRACE without secrets', async () => {
     const headers = { 'max-forwards': '0', cookie: 'a=b', authorization: 'Basic x', foo: 'bar' };
     const traced = await ask(`${weir.url}/on?a=b`, { method: 'TRACE', headers });
     expect(traced).toMatchObject({ status: 200, headers: { 'content-type': 'message/http' } });
@@ -56,7 +56,7 @@ describe('a proxy as RFC 9110 has it', () => {
     expect(origin.requests).toEqual([]);
   });
 
-  it('§7.6.3 refuses what has passed through it too often, and lets several stand in a row', async () => {
+  it('§7.6.3 rejects a request that has passed through it too often, and allows several in a row', async () => {
     origin.on('/loop', { body: 'there' });
     const through = (times: number) =>
       get('/loop', { via: Array.from({ length: times }, () => '1.1 weir').join(', ') });
@@ -74,7 +74,7 @@ describe('a proxy as RFC 9110 has it', () => {
     expect(origin.count()).toBe(1);
   });
 
-  it('ends a request that its own origin sends round in a circle', async () => {
+  it('ends a request that its own origin sends back to it', async () => {
     origin.on('POST /circle', async (request) => {
       const answer = await ask(`${weir.url}/circle`, {
         method: 'POST',
@@ -88,8 +88,8 @@ describe('a proxy as RFC 9110 has it', () => {
   });
 });
 
-describe('what is told to a CDN', () => {
-  it('is the lifetime of the route, with an age of its own, and no tags', async () => {
+describe('a CDN below Weir', () => {
+  it('gets the lifetime of the route, with an age of its own, and no tags', async () => {
     const fields = [
       ...FRESH,
       'Expires',
@@ -109,14 +109,14 @@ describe('what is told to a CDN', () => {
     expect(origin.count()).toBe(1);
   });
 
-  it('is no age beyond the origin’s own lifetime, where the route keeps an answer longer', async () => {
+  it('gets no age beyond the origin’s own lifetime, where the route keeps an answer longer', async () => {
     origin.on('/kept/a', {
       fields: ['Cache-Control', 'max-age=10', 'Age', '7', 'Surrogate-Key', 'a'],
       body: 'a',
     });
     const askedAtMs = performance.now();
     await get('/kept/a');
-    // The time that the origin took counts, in whole seconds; that since then does not.
+    // The time that the origin took counts, in whole seconds; the time since then does not.
     const delaySeconds = Math.floor((performance.now() - askedAtMs) / 1000);
     const { headers } = await get('/kept/a');
     expect(headers).toMatchObject({ 'cache-control': 'max-age=10', 'surrogate-key': 'a' });
@@ -124,20 +124,20 @@ describe('what is told to a CDN', () => {
     expect(Number(headers['age'])).toBeLessThanOrEqual(7 + delaySeconds);
   });
 
-  it('§9211 follows what caches before Weir have said', async () => {
+  it('gets a Cache-Status after those of caches before Weir (RFC 9211)', async () => {
     origin.on('/status', { fields: [...FRESH, 'Cache-Status', 'inner; hit'], body: 'a' });
     await get('/status');
     expect((await get('/status')).headers['cache-status']).toMatch(/^inner; hit, weir; hit; ttl=\d+/);
   });
 });
 
-/** Where each variant of a path is. */
+/** The tiers in which each variant of a path is stored. */
 async function stored(path: string): Promise<string[]> {
   return (await entriesOf(weir, path)).map(({ levels }) => levels.join('+'));
 }
 
 describe('variants', () => {
-  it('are kept up to max-variants, the newest ones, and the others counted', async () => {
+  it('are stored up to max-variants, the newest first, and the others are counted', async () => {
     origin.on('/few/a', ({ headers }) => ({
       fields: [...FRESH, 'Vary', 'Foo'],
       body: String(headers['foo']),
@@ -153,7 +153,7 @@ describe('variants', () => {
     expect(after.memory.variantEvictions).toBe(before.memory.variantEvictions + 2);
   });
 
-  it('are asked for by all their validators at once', async () => {
+  it('are validated by all their validators at once', async () => {
     origin.on('/tags', ({ headers }) => ({
       fields: ['Cache-Control', 'no-cache', 'Vary', 'Foo', 'ETag', `"${headers['foo']}"`],
       body: String(headers['foo']),
@@ -170,7 +170,7 @@ describe('variants', () => {
 });
 
 describe('only-if-cached', () => {
-  it('is 504 where nothing is stored that would do', async () => {
+  it('is 504 where no usable entry is stored', async () => {
     origin.on('/whole/oic', {
       fields: ['Cache-Control', 'max-age=10', 'Age', '20', 'ETag', '"1"'],
       body: 'a',
@@ -183,7 +183,7 @@ describe('only-if-cached', () => {
     expect(origin.count()).toBe(1);
   });
 
-  it('is 504 where the origin would have to judge a condition', async () => {
+  it('is 504 where the origin would have to evaluate a condition', async () => {
     origin.on('/whole/judged', { fields: [...FRESH, 'ETag', '"1"'], body: 'a' });
     await get('/whole/judged');
     const wanted = { 'cache-control': 'only-if-cached' };
@@ -193,8 +193,8 @@ describe('only-if-cached', () => {
   });
 });
 
-describe('who joins a request that is under way', () => {
-  it('is nobody who wants the origin’s word', async () => {
+describe('a running request to the origin', () => {
+  it('is not joined by requests that demand validation', async () => {
     const held = gate();
     origin.on('/whole/word', async () => {
       await held.promise;
@@ -202,7 +202,7 @@ describe('who joins a request that is under way', () => {
     });
     const first = get('/whole/word');
     await origin.seen('/whole/word');
-    // A millisecond later by the clock that requests are dated by.
+    // A millisecond later by the clock that dates requests.
     const asked = Date.now();
     await until(() => Date.now() > asked);
     const others = [
@@ -214,7 +214,7 @@ describe('who joins a request that is under way', () => {
     for (const { body } of await Promise.all([first, ...others])) expect(body).toBe('a');
   });
 
-  it('is everybody else, though one of them forbids that anything is kept', async () => {
+  it('is joined by all others, even if one of them forbids storing', async () => {
     const held = gate();
     origin.on('/whole/secret', async () => {
       await held.promise;
@@ -231,7 +231,7 @@ describe('who joins a request that is under way', () => {
     expect(origin.count()).toBe(2);
   });
 
-  it('is nobody for whom what comes is too old', async () => {
+  it('is not joined by requests for which its answer is too old', async () => {
     const held = gate();
     origin.on('/whole/old', async (_, answer) => {
       answer.head(200, [...FRESH, 'Age', '1800', 'Content-Length', '2']);
@@ -250,11 +250,11 @@ describe('who joins a request that is under way', () => {
   });
 });
 
-describe('ranges of what is too large for memory', () => {
+describe('ranges of an entry that is too large for memory', () => {
   const large = randomBytes(4 * MIB);
   const text = large.toString('latin1');
 
-  it('come from disk, one, several, and the last', async () => {
+  it('come from disk: one, several, and the last', async () => {
     origin.on('/large', { fields: [...FRESH, 'ETag', '"1"', 'Content-Type', 'image/x'], body: large });
     expect((await get('/large')).body === text).toBe(true);
     const one = await get('/large', { range: `bytes=${MIB - 5}-${MIB + 5}` });
@@ -277,7 +277,7 @@ describe('ranges of what is too large for memory', () => {
     expect(origin.count()).toBe(1);
   });
 
-  it('are cut from content that is still coming', async () => {
+  it('are cut from content that is still arriving', async () => {
     const sent = Promise.withResolvers<void>();
     origin.on('/coming', async (_, answer) => {
       answer.head(200, [...FRESH, 'Content-Length', String(large.length)]);
@@ -297,7 +297,7 @@ describe('ranges of what is too large for memory', () => {
   });
 });
 
-describe('what is in no key does not steer what is stored', () => {
+describe('a part of a request that is not in the key does not affect what is stored', () => {
   const echo = (path: string) =>
     origin.on(path, ({ url, fields, body }) => ({
       fields: FRESH,
@@ -324,12 +324,12 @@ describe('what is in no key does not steer what is stored', () => {
     expect((await get(path, { [name]: 'evil.example' })).body).not.toContain('evil.example');
   });
 
-  it('nor does Host, or an absolute target', async () => {
+  it('Host and an absolute target do not reach the origin', async () => {
     echo('/unkeyed/host');
     expect((await get('/unkeyed/host', { host: 'evil.example' })).body).not.toContain('evil.example');
   });
 
-  it('a body on GET is for its sender alone', async () => {
+  it('a body of a GET is only for its sender', async () => {
     origin.on('/fat', async (request) => ({ fields: FRESH, body: `said ${String(await request.received)}` }));
     expect((await ask(`${weir.url}/fat`, { body: 'evil', headers: { 'content-length': '4' } })).body).toBe(
       'said evil',
@@ -337,12 +337,12 @@ describe('what is in no key does not steer what is stored', () => {
     expect((await get('/fat')).body).toBe('said ');
   });
 
-  it('parameters that the route does not name do not reach the origin, hidden ones neither', async () => {
+  it('parameters that the route does not name do not reach the origin, not even hidden ones', async () => {
     echo('/named/a');
     const { url } = JSON.parse((await get('/named/a?evil=1&page=2&utm=x')).body) as { url: string };
     expect(url).toBe('/named/a?page=2');
     expect((await get('/named/a?page=2')).headers['cache-status']).toContain('hit');
-    // What one server takes for a separator and another does not stays within one value.
+    // A separator for one server but not for another stays within one value.
     const cloaked = JSON.parse((await get('/named/a?utm=1;page=evil')).body) as { url: string };
     expect(cloaked.url).toBe('/named/a');
   });
@@ -359,7 +359,7 @@ describe('what is in no key does not steer what is stored', () => {
     expect(origin.count()).toBe(3);
   });
 
-  it('one path has one form, for the key and for the origin', async () => {
+  it('a path has one form, for the key and for the origin', async () => {
     origin.on('*', ({ url }) => ({ fields: FRESH, body: url }));
     expect((await get('/form/%7euser/%2fa')).body).toBe('/form/~user/%2Fa');
     for (const same of ['/form/~user/%2fa', '/form/%7Euser/%2Fa']) {
@@ -369,7 +369,7 @@ describe('what is in no key does not steer what is stored', () => {
     expect((await get('/form/~user/%252Fa')).body).toBe('/form/~user/%252Fa');
   });
 
-  it('errors that a strange request provokes are stored for nobody', async () => {
+  it('errors that an unusual request causes are not stored for others', async () => {
     for (const status of [412, 416, 428, 429, 431]) {
       origin.on(`/provoked/${status}`, ({ headers }) =>
         headers['x-strange'] === undefined
@@ -381,7 +381,7 @@ describe('what is in no key does not steer what is stored', () => {
     }
   });
 
-  it('a page of one’s own does not become everybody’s by the look of its path', async () => {
+  it('a private page is not stored for others because its path looks public', async () => {
     origin.on('/account/*', ({ headers }) => ({
       fields: ['Cache-Control', 'private, no-store'],
       body: `for ${headers['cookie']}`,

@@ -1,4 +1,7 @@
-/** Whoever comes while the origin is asked waits for that answer, unless it may show less than was to be seen when they came. */
+/**
+ * Tests requests during a fetch: they wait for its answer, unless it may show an older state than the one at
+ * their arrival.
+ */
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -31,7 +34,7 @@ afterEach(async () => {
   origin.close();
 });
 
-/** One worker, so that all join the same flight. */
+/** One worker, so that all requests join the same flight. */
 async function start(feed: string): Promise<RunningWeir> {
   const url = `http://127.0.0.1:${(origin.address() as AddressInfo).port}`;
   weir = await startWeir(`
@@ -57,7 +60,7 @@ function answer(content: string): void {
   asked.shift()!.setHeader('ETag', `"${content}"`).end(content);
 }
 
-/** What two clients see of which the second comes while the first one's answer is awaited. */
+/** The answers to two clients, of which the second one arrives while the first one's answer is awaited. */
 async function firstAndSecond(): Promise<string[]> {
   const first = get();
   await until(() => asked.length === 1, 'the first was asked for');
@@ -65,20 +68,20 @@ async function firstAndSecond(): Promise<string[]> {
   await waiting(2);
   answer('one');
   const seen = [await first];
-  // Nobody is asked for the second one if it has the first one's answer.
+  // The origin gets no second request if the second client has the first one's answer.
   await Promise.race([second, until(() => asked.length === 1, 'the second was asked for')]);
   if (asked.length === 1) answer('two');
   return [...seen, await second];
 }
 
-describe('who comes while the origin is asked', () => {
-  it('has the same answer, where that shows all that the feed has told', async () => {
+describe('a client that arrives during a fetch', () => {
+  it('gets its answer, where that shows all changes of the feed', async () => {
     await start(`url: "${stream.url}"`);
     await feedIs({ state: 'live', changes: 0 });
     expect(await firstAndSecond()).toEqual(['one', 'one']);
   });
 
-  it('has another, where that may be from before a change within the read lag', async () => {
+  it('gets another answer, where the first may be from before a change within the read lag', async () => {
     await start(`url: "${stream.url}", read-lag: 10m`);
     await feedIs({ state: 'live', changes: 0 });
     stream.publish(() => '{"id":"a"}');
@@ -86,7 +89,7 @@ describe('who comes while the origin is asked', () => {
     expect(await firstAndSecond()).toEqual(['one', 'two']);
   });
 
-  it('has another, where the feed is not live and nobody could tell of a change', async () => {
+  it('gets another answer, where the feed is not live and could not report a change', async () => {
     await start('url: "http://127.0.0.1:9/changes"');
     expect(await firstAndSecond()).toEqual(['one', 'two']);
   });

@@ -1,4 +1,4 @@
-/** Rounds of a Weir that is killed with -9 under load and started again on its files. */
+/** Rounds in which Weir is killed with -9 under load and started again with its files. */
 import { rmSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -7,9 +7,9 @@ import { entriesOf } from './observed.ts';
 import { purge, startVersionedOrigin, type VersionedOrigin } from './purging.ts';
 
 export interface KillReport {
-  /** Older than a purge that had been answered before. */
+  /** Answers older than a purge that had been acknowledged. */
   readonly stale: string[];
-  /** On disk before, never purged since, and asked for again all the same. */
+  /** Entries on disk that were never purged since, and were fetched again nevertheless. */
   readonly lost: string[];
   readonly purges: number;
   readonly kept: number;
@@ -46,7 +46,7 @@ export async function runKillRounds(rounds: number, seed: number): Promise<KillR
 interface Account {
   readonly origin: VersionedOrigin;
   readonly next: () => number;
-  /** The version that the last answered purge of a path told. */
+  /** The version in the last acknowledged purge of a path. */
   readonly known: Map<string, number>;
   readonly report: { readonly stale: string[]; readonly lost: string[]; purges: number; kept: number };
 }
@@ -55,12 +55,14 @@ async function get(weir: RunningWeir, account: Account, path: string): Promise<b
   const known = account.known.get(path) ?? 0;
   const answer = await ask(`${weir.url}${path}`);
   if (answer.status !== 200 || Number(answer.body.split(' ')[1]) < known) {
-    account.report.stale.push(`${path}: ${answer.status} ${answer.body}, though version ${known} was told`);
+    account.report.stale.push(
+      `${path}: ${answer.status} ${answer.body}, although version ${known} was acknowledged`,
+    );
   }
   return cacheStatusOf(answer)['hit'] === true;
 }
 
-/** After a start: nothing purged is back, and what was on disk is there. */
+/** After a start: checks that nothing purged is back, and that what was on disk is there. */
 async function lookAgain(weir: RunningWeir, account: Account, onDisk: ReadonlySet<string>): Promise<void> {
   for (const path of PATHS) {
     const isHit = await get(weir, account, path);
@@ -70,7 +72,7 @@ async function lookAgain(weir: RunningWeir, account: Account, onDisk: ReadonlySe
   }
 }
 
-/** Gives what was on disk and valid when it was killed, as far as nothing was under way about it. */
+/** Returns what was valid on disk at the kill, except what was being changed. */
 async function workUntilKilled(weir: RunningWeir, account: Account): Promise<Set<string>> {
   const { origin, next, known, report } = account;
   const doubtful = new Set<string>();
@@ -93,7 +95,7 @@ async function workUntilKilled(weir: RunningWeir, account: Account): Promise<Set
       }
     }
   });
-  // Whoever is in the middle of something when it dies hears of it.
+  // Requests that run when Weir dies get an error.
   const ended = Promise.allSettled(working);
   const until = origin.count() + 1 + Math.floor(next() * 60);
   await Promise.race([origin.seen('*', until), ended]);

@@ -1,4 +1,4 @@
-/** RFC 9111 §4.3.3 to §4.3.5: what is learnt of what is stored from answers that are not stored themselves. */
+/** RFC 9111 §4.3.3 to §4.3.5: tests how answers that are not stored affect stored entries. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Fields } from '../../policies/http/fields.ts';
 import { startScriptedOrigin, type PlainAnswer, type ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -46,7 +46,7 @@ describe.each(WORKERS_AND_TIERS)(
 
     const entries = async (): Promise<number> => (await entriesOf(weir, path)).length;
 
-    /** Stored, and known to every worker that the clients fall to. */
+    /** Stores an entry on every worker that gets the clients' requests. */
     async function store(
       control: string,
       more: Fields = [],
@@ -70,7 +70,7 @@ describe.each(WORKERS_AND_TIERS)(
       ['200 that is too large', { fields: ['Cache-Control', 'max-age=60'], body: 'new'.padEnd(70_000) }],
     ];
 
-    /** The origin's answer is told to everybody from now on, and the old one stands in for nothing. */
+    /** Every client gets the origin's answer from now on, and the old entry stands in for nothing. */
     async function expectOutdated(status: number): Promise<void> {
       for (let i = 0; i < CLIENTS; i++) {
         const answer = await get();
@@ -80,7 +80,7 @@ describe.each(WORKERS_AND_TIERS)(
       for (let i = 0; i < CLIENTS; i++) expect((await get()).status).toBe(502);
     }
 
-    /** The origin was asked, and what is stored is served as before. */
+    /** The origin was asked, and the entry is served as before. */
     async function expectRefreshed(): Promise<void> {
       origin.forget();
       const asked = async (): Promise<number> => {
@@ -91,8 +91,8 @@ describe.each(WORKERS_AND_TIERS)(
       for (let i = 0; i < CLIENTS; i++) expect((await get()).body).toBe('old');
     }
 
-    describe('a refresh behind stale answers', () => {
-      it.each(unstored)('that brings a %s ends the stale windows', async (_, answer) => {
+    describe('a refresh in the background', () => {
+      it.each(unstored)('that gets a %s ends the stale windows', async (_, answer) => {
         await store(`max-age=0, ${WINDOWS}`);
         origin.on(path, answer);
         await get();
@@ -100,7 +100,7 @@ describe.each(WORKERS_AND_TIERS)(
         await expectOutdated(answer.status ?? 200);
       });
 
-      it('that brings a 404 after a soft purge ends the stale windows', async () => {
+      it('that gets a 404 after a soft purge ends the stale windows', async () => {
         await store(`max-age=3600, ${WINDOWS}`);
         await purge(weir, { urls: [path], mode: 'soft' });
         origin.on(path, unstored[0]![1]);
@@ -109,14 +109,14 @@ describe.each(WORKERS_AND_TIERS)(
         await expectOutdated(404);
       });
 
-      it('that brings a stored 404 leaves nothing older behind', async () => {
+      it('that stores a 404 leaves no older entry', async () => {
         await store(`max-age=0, ${WINDOWS}`);
         origin.on(path, { status: 404, fields: ['Cache-Control', 'max-age=600'], body: 'new' });
         await get();
         await expect.poll(() => seen(weir, path, CLIENTS)).toEqual(new Set(['404']));
       });
 
-      it.each([503, 429])('that brings a %i changes nothing', async (status) => {
+      it.each([503, 429])('that gets a %i changes nothing', async (status) => {
         await store(`max-age=0, ${WINDOWS}`);
         origin.on(path, { status, fields: ['Cache-Control', 'no-store'], body: 'trouble' });
         await expectRefreshed();
@@ -134,16 +134,16 @@ describe.each(WORKERS_AND_TIERS)(
     });
 
     describe('a client’s own request', () => {
-      it.each(unstored)('that brings a %s outdates what may stand in', async (_, answer) => {
+      it.each(unstored)('that gets a %s outdates an entry that may stand in', async (_, answer) => {
         await store('max-age=0, stale-if-error=600');
         origin.on(path, answer);
         await expectOutdated(answer.status ?? 200);
       });
 
       it.each([
-        ['wants nothing kept', { 'cache-control': 'no-store' }],
+        ['forbids storing', { 'cache-control': 'no-store' }],
         ['reloads', { 'cache-control': 'no-cache' }],
-      ])('that %s outdates what others would be served', async (_, headers) => {
+      ])('that %s outdates the entry for others', async (_, headers) => {
         next('/honor');
         await store('max-age=0, stale-if-error=600');
         origin.on(path, unstored[0]![1]);
@@ -152,7 +152,7 @@ describe.each(WORKERS_AND_TIERS)(
         expect(await seen(weir, path, CLIENTS)).toEqual(new Set(['502']));
       });
 
-      it('that reloads what is fresh outdates it', async () => {
+      it('that reloads a fresh entry outdates it', async () => {
         next('/honor');
         await store('max-age=3600, stale-if-error=600');
         origin.on(path, unstored[0]![1]);
@@ -160,7 +160,7 @@ describe.each(WORKERS_AND_TIERS)(
         expect(await seen(weir, path, CLIENTS)).toEqual(new Set(['404']));
       });
 
-      it('with a condition that the origin judges outdates what is fresh only where it differs', async () => {
+      it('with a condition for the origin outdates a fresh entry only where the answer differs', async () => {
         await store(`max-age=3600, ${WINDOWS}`);
         const condition = { 'if-match': '"2"' };
         origin.on(path, { status: 412 });
@@ -171,7 +171,7 @@ describe.each(WORKERS_AND_TIERS)(
         expect(await seen(weir, path, CLIENTS)).toEqual(new Set(['new']));
       });
 
-      it('says nothing of what is stored for other requests', async () => {
+      it('does not affect entries for other requests', async () => {
         await store('max-age=0, stale-if-error=600', ['Vary', 'X-Kind'], { 'x-kind': 'a' });
         origin.on(path, unstored[0]![1]);
         expect((await get({ 'x-kind': 'b' })).status).toBe(404);
@@ -201,14 +201,14 @@ describe.each(WORKERS_AND_TIERS)(
       });
     });
 
-    describe('an error that may be stored', () => {
+    describe('an error response that may be stored', () => {
       const trouble = (control: string): PlainAnswer => ({
         status: 503,
         fields: ['Cache-Control', control],
         body: 'trouble',
       });
 
-      it('does not displace what stands in for it, though it allows as much for itself', async () => {
+      it('does not displace an entry that stands in for it, even if it allows as much for itself', async () => {
         await store('max-age=0, stale-if-error=600');
         origin.on(path, trouble('max-age=1, stale-if-error=600'));
         for (let i = 0; i < CLIENTS; i++) expect((await get()).body).toBe('old');
@@ -216,7 +216,7 @@ describe.each(WORKERS_AND_TIERS)(
         for (let i = 0; i < CLIENTS; i++) expect((await get()).body).toBe('old');
       });
 
-      it('does not displace what stands in for it by the route’s word', async () => {
+      it('does not displace an entry that stands in for it by the route’s stale-if-error', async () => {
         next('/windows');
         await store('max-age=0');
         origin.on(path, trouble('max-age=600'));
@@ -239,7 +239,7 @@ describe.each(WORKERS_AND_TIERS)(
     describe('HEAD', () => {
       const head = (headers: Record<string, string> = {}): Promise<Answer> => get(headers, 'HEAD');
 
-      /** In chunks, so that its length stands in no field. */
+      /** In chunks, so that no field states its length. */
       async function storeChunked(control: string, more: Fields = [], headers: Record<string, string> = {}) {
         origin.on(path, (_request, answer) => {
           answer.head(200, ['Cache-Control', control, 'Age', '120', ...more]);
@@ -254,7 +254,7 @@ describe.each(WORKERS_AND_TIERS)(
         ['5', []],
         ['500', ['Content-Encoding', 'br']],
       ] as [string, Fields][])(
-        'of a length that fits (%s, %j) leaves what stands in',
+        'with a length that fits (%s, %j) leaves an entry that stands in',
         async (length, more) => {
           await storeChunked('max-age=60, stale-if-error=600');
           origin.on(path, {
@@ -274,7 +274,7 @@ describe.each(WORKERS_AND_TIERS)(
         },
       );
 
-      it('that shows another state makes what is stored stale, on every worker, and lets it stand in', async () => {
+      it('that shows another state makes the entry stale on every worker, and lets it stand in', async () => {
         next('/honor');
         await store(`max-age=3600, ${WINDOWS}`);
         origin.on(path, { fields: ['Cache-Control', 'max-age=3600', 'ETag', '"2"'], body: 'new' });
@@ -282,11 +282,11 @@ describe.each(WORKERS_AND_TIERS)(
         origin.on(path, (_request, answer) => answer.cut());
         expect(await seen(weir, path, CLIENTS)).toEqual(new Set(['old']));
         origin.on(path, { fields: ['Cache-Control', 'max-age=3600', 'ETag', '"2"'], body: 'new' });
-        // That it failed is remembered for a moment.
+        // The failure is remembered for a moment.
         await expect.poll(() => seen(weir, path, CLIENTS)).toEqual(new Set(['new']));
       });
 
-      it('that shows another state says nothing of other variants', async () => {
+      it('that shows another state does not affect other variants', async () => {
         next('/honor');
         await store('max-age=3600', ['Vary', 'X-Kind'], { 'x-kind': 'a' });
         origin.forget();
@@ -296,7 +296,7 @@ describe.each(WORKERS_AND_TIERS)(
         for (let i = 0; i < CLIENTS; i++) expect((await get({ 'x-kind': 'a' })).body).toBe('old');
       });
 
-      it.each([404, 301])('that says %i outdates what is stored', async (status) => {
+      it.each([404, 301])('with status %i outdates the entry', async (status) => {
         await store(`max-age=0, stale-if-error=600`);
         origin.on(path, { status, fields: ['Cache-Control', 'no-store'] });
         await head();
@@ -304,7 +304,7 @@ describe.each(WORKERS_AND_TIERS)(
         expect(await seen(weir, path, CLIENTS)).toEqual(new Set(['502']));
       });
 
-      it.each([405, 503])('that says %i leaves what stands in', async (status) => {
+      it.each([405, 503])('with status %i leaves an entry that stands in', async (status) => {
         await store(`max-age=0, stale-if-error=600`);
         origin.on(path, { status, fields: ['Cache-Control', 'no-store'] });
         await head();
@@ -315,7 +315,7 @@ describe.each(WORKERS_AND_TIERS)(
   },
 );
 
-it('what was outdated stays so over a restart', async () => {
+it('an outdated entry stays outdated over a restart', async () => {
   const origin = await startScriptedOrigin();
   const yaml = `origins: { app: { url: "${origin.url}" } }`;
   const first = await startWeir(yaml);

@@ -1,4 +1,4 @@
-/** Clients that leave before they are answered: what they did counts all the same, and each is told of once. */
+/** Tests clients that leave before they are answered: what they caused counts, and each is logged once. */
 import { describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -19,7 +19,7 @@ useWeir(
   (started) => ({ origin, weir } = started),
 );
 
-/** Asks, leaves when the origin has been asked, and resolves when Weir has noticed. */
+/** Sends a request, leaves when the origin has got it, and resolves when Weir has noticed. */
 async function leaveAfter(request: string, path: string): Promise<void> {
   const client = new RawConnection(weir.port);
   client.write(request.replaceAll('\n', '\r\n'));
@@ -29,10 +29,10 @@ async function leaveAfter(request: string, path: string): Promise<void> {
   while ((await connections()) !== 0);
 }
 
-const told = (path: string) => weir.events('request').filter((event) => event['path'] === path);
+const logged = (path: string) => weir.events('request').filter((event) => event['path'] === path);
 
 describe('a client that leaves', () => {
-  it('leaves a write to be finished, and what it changed is invalid', async () => {
+  it('leaves its write to be finished, and what that changed is invalid', async () => {
     let version = 1;
     const held = gate();
     origin.on('GET /written', () => ({ fields: ['Cache-Control', 'max-age=60'], body: String(version) }));
@@ -44,12 +44,12 @@ describe('a client that leaves', () => {
     await leaveAfter('POST /written HTTP/1.1\nHost: a\nContent-Length: 1\n\nx', 'POST /written');
     version = 2;
     held.open();
-    while (told('/written').length < 2) await weir.stats();
-    expect(told('/written')[1]).toMatchObject({ method: 'POST', outcome: 'write', complete: false });
+    while (logged('/written').length < 2) await weir.stats();
+    expect(logged('/written')[1]).toMatchObject({ method: 'POST', outcome: 'write', complete: false });
     expect((await ask(`${weir.url}/written`)).body).toBe('2');
   });
 
-  it('keeps a connection to the origin no longer than a write that was abandoned may', async () => {
+  it('keeps a connection to the origin no longer than the limit for abandoned writes', async () => {
     const app = `{ url: "${origin.url}", connections: 8, timeouts: { headers: 60s, abandoned: 100ms } }`;
     const bounded = await startWeir(`
       listen: { port: 0, workers: 1 }
@@ -70,11 +70,11 @@ describe('a client that leaves', () => {
     await bounded.stop();
   });
 
-  it('is told of once, though nothing was answered', async () => {
+  it('is logged once, although it got no answer', async () => {
     origin.on('/awaited', async (_, answer) => answer.gone);
     await leaveAfter('GET /awaited HTTP/1.1\nHost: a\n\n', '/awaited');
-    while (told('/awaited').length === 0) await weir.stats();
-    expect(told('/awaited')).toEqual([
+    while (logged('/awaited').length === 0) await weir.stats();
+    expect(logged('/awaited')).toEqual([
       expect.objectContaining({ outcome: 'abandoned', reason: 'flight', status: 0, complete: false }),
     ]);
   });

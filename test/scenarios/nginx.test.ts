@@ -1,4 +1,4 @@
-/** Real input: what a Debian machine has under /usr/share/doc, served by nginx, walked through Weir by a crawler. */
+/** Tests real input: a crawler reads /usr/share/doc of a Debian machine from nginx through Weir. */
 import {
   existsSync,
   mkdirSync,
@@ -49,7 +49,7 @@ describe.skipIf(nginx.kind === 'missing')('in front of nginx', () => {
     await server?.stop();
   });
 
-  it('a second walk asks it for nothing that is in memory, and reads the same', async () => {
+  it('a second crawl requests nothing from it that is in memory, and reads the same', async () => {
     const first = await walk(weir.url);
     expect(first.size).toBe(PAGES);
     const files = [...first].filter(([path, { status }]) => status === 200 && !path.endsWith('/'));
@@ -57,7 +57,7 @@ describe.skipIf(nginx.kind === 'missing')('in front of nginx', () => {
     for (const [path, answer] of files) {
       expect(cacheStatusOf(answer), path).toMatchObject({ fwd: 'uri-miss', stored: true });
     }
-    // It writes a line when it has sent the answer.
+    // nginx writes a log line after it has sent the answer.
     await expect.poll(() => asked(accessLog).toSorted()).toEqual([...first.keys()].toSorted());
     truncateSync(accessLog);
 
@@ -77,14 +77,14 @@ describe.skipIf(nginx.kind === 'missing')('in front of nginx', () => {
   });
 });
 
-/** What nginx has been asked since the log was emptied. */
+/** The requests to nginx since the log was emptied. */
 function asked(accessLog: string): string[] {
   return readFileSync(accessLog, 'utf8')
     .split('\n')
     .filter((line) => line !== '');
 }
 
-/** Follows every link from the root, as deep as it goes, until it has seen so many pages. */
+/** Follows links from the root to any depth, until it has seen the maximum number of pages. */
 async function walk(url: string): Promise<Map<string, Answer>> {
   const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
   const seen = new Map<string, Answer>();
@@ -132,7 +132,7 @@ function accessLogOf(folder: string): string {
   return join(folder, 'access.log');
 }
 
-/** A machine without documentation gets some of its own. */
+/** Makes some documents on a machine that has none. */
 function documents(folder: string): string {
   if (existsSync(DOCUMENTS) && readdirSync(DOCUMENTS).length > 200) return DOCUMENTS;
   const root = join(folder, 'doc');

@@ -1,4 +1,6 @@
-/** What a Weir with traffic tells of itself in numbers: metrics that Prometheus takes, and times that people can read. */
+/**
+ * Tests the numbers of a Weir with traffic: metrics that Prometheus accepts, and times that people can read.
+ */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/barrier.ts';
@@ -38,8 +40,8 @@ beforeAll(async () => {
   const delivered = async (): Promise<boolean> =>
     (await (await weir.admin('/metrics')).text()).includes('weir_writes_delivered_total 1');
   while (!(await delivered())) await origin.seen('PUT /queue');
-  const told = (): boolean => weir.events('request').length >= 6;
-  await until(told, 'the access log tells of every request');
+  const isLogged = (): boolean => weir.events('request').length >= 6;
+  await until(isLogged, 'the access log has every request');
 });
 
 afterAll(async () => {
@@ -48,7 +50,7 @@ afterAll(async () => {
 });
 
 describe('the numbers of a Weir with traffic', () => {
-  it.skipIf(!hasPromtool)('are metrics that promtool has nothing to say of', async () => {
+  it.skipIf(!hasPromtool)("pass promtool's check", async () => {
     const input = await (await weir.admin('/metrics')).text();
     expect(input).toMatch(/^weir_feed_changes_total\{feed="changes"\} [1-9]/m);
     const { stdout, stderr, status } = spawnSync('promtool', ['check', 'metrics'], {
@@ -59,7 +61,7 @@ describe('the numbers of a Weir with traffic', () => {
     expect(status).toBe(0);
   });
 
-  it('are told to the thousandth', async () => {
+  it('have at most three decimals', async () => {
     const paths = ['/stats', '/feeds', '/writes', '/healthz', '/readyz', '/entries?url=/page'];
     const texts = await Promise.all(paths.map(async (path) => (await weir.admin(path)).text()));
     const lines = weir.lines.filter((line) => line.startsWith('{'));

@@ -1,11 +1,11 @@
-/** What scenarios read of a running Weir on its admin listener. */
+/** What scenarios read from the admin listener of a running Weir. */
 import { expect } from 'vitest';
 import type { FlightStats } from '../../proxy/runtime/stats.ts';
 import type { RunningWeir } from '../support/weir.ts';
 
 export interface ListedEntry {
   readonly usable: unknown;
-  /** The tiers that have it: `memory`, `disk`. */
+  /** The tiers in which it is stored: `memory`, `disk`. */
   readonly levels: readonly string[];
 }
 

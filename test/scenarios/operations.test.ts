@@ -1,4 +1,4 @@
-/** What an operator is shown: after a known series of requests every number is known. */
+/** Tests the operator's view: after a known series of requests every number is known. */
 import { describe, expect, it } from 'vitest';
 import type { WeirStats } from '../../proxy/runtime/stats.ts';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -8,7 +8,7 @@ import { ask, cacheStatusOf } from './client.ts';
 
 const MIB = 2 ** 20;
 
-describe.each([1, 2])('with %i worker(s) and memory alone', (workers) => {
+describe.each([1, 2])('with %i worker(s) and only memory, Weir', (workers) => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
@@ -67,7 +67,7 @@ describe.each([1, 2])('with %i worker(s) and memory alone', (workers) => {
       'pages write': 1,
       'all pass': 3,
     });
-    // Four whole ones and a part of three bytes; HEAD and 304 have none.
+    // Four whole bodies and a part of three bytes; HEAD and 304 have no content.
     expect(value('weir_response_bytes_total{route="pages",outcome="miss"}')).toBe(10);
     expect(value('weir_response_bytes_total{route="pages",outcome="hit"}')).toBe(43);
     expect(value('weir_response_bytes_total{route="all",outcome="pass"}')).toBe(15);
@@ -95,7 +95,7 @@ describe.each([1, 2])('with %i worker(s) and memory alone', (workers) => {
     expect(cacheStatusOf(await ask(`${weir.url}/pages/8`))).toMatchObject({ hit: true });
   });
 
-  it('keeps to the memory that it may take, all workers together, and counts what goes', async () => {
+  it('keeps the memory limit over all workers, and counts evictions', async () => {
     origin.on('/small/*', {
       fields: ['Cache-Control', 'max-age=600', 'X-Long', 'l'.repeat(4_000)],
       body: 'tiny',
@@ -108,11 +108,11 @@ describe.each([1, 2])('with %i worker(s) and memory alone', (workers) => {
     expect(memory.bytes).toBeLessThanOrEqual(4 * MIB);
     expect(memory.bytes).toBeGreaterThan(2 * MIB);
     expect(memory.evictions).toBeGreaterThan(100);
-    // An entry takes much more than its four bytes: its fields, key, tags and the index.
+    // An entry takes much more than the four bytes of its content: fields, key, tags and the index.
     expect(memory.bytes / memory.entries).toBeGreaterThan(1_500);
   });
 
-  it('is ready, healthy, and says which version it is', async () => {
+  it('is ready, healthy, and shows its version', async () => {
     expect((await weir.admin('/readyz')).status).toBe(200);
     expect((await weir.admin('/healthz')).status).toBe(200);
     expect((await stats()).version).toMatch(/^\d+\.\d+\.\d+/);

@@ -1,4 +1,7 @@
-/** An origin that fails in each way that it can: an answer that says so, never a hang, never a stack trace. */
+/**
+ * Tests an origin that fails in each way that it can: the client gets an error response, never a hang or a
+ * stack trace.
+ */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
@@ -76,7 +79,7 @@ function expectFailure(answer: Answer, status: number, error: string): void {
   expect(answer.body).not.toMatch(/ at |node:|\.ts|127\.0\.0\.1/);
 }
 
-describe('what a client is told when the origin', () => {
+describe('a client gets an error response when the origin', () => {
   it.each(['GET', 'POST'])('refuses connections (%s)', async (method) => {
     expectFailure(await ask(`${weir.url}/dead/a`, { method }), 502, 'connection_refused');
   });
@@ -85,31 +88,31 @@ describe('what a client is told when the origin', () => {
     expectFailure(await ask(`${weir.url}/nowhere/a`), 502, 'dns_error');
   });
 
-  it('bears a certificate that nobody vouches for, and serves over TLS where its authority is configured', async () => {
+  it('has a certificate that is not trusted, and content over TLS where its authority is configured', async () => {
     expectFailure(await ask(`${weir.url}/stranger/a`), 502, 'tls_certificate_error');
     expect(await ask(`${weir.url}/secure/a`)).toMatchObject({ status: 200, body: 'over TLS' });
   });
 
-  it.each(['GET', 'POST'])('gives no head in time (%s)', async (method) => {
+  it.each(['GET', 'POST'])('sends no head in time (%s)', async (method) => {
     origin.on('/slow-head', (_request, answer) => answer.gone);
     expectFailure(await ask(`${weir.url}/slow-head`, { method }), 504, 'http_response_timeout');
   });
 
-  it('closes the connection in place of a head', async () => {
+  it('closes the connection before a head', async () => {
     origin.on('/no-head', (_request, answer) => answer.cut());
     expectFailure(await ask(`${weir.url}/no-head`), 502, '(connection_terminated|http_response_incomplete)');
   });
 
-  it('says something that is not HTTP', async () => {
+  it('sends something that is not HTTP', async () => {
     origin.on('/noise', (_request, answer) => answer.raw('noise\r\n\r\n'));
     expectFailure(await ask(`${weir.url}/noise`), 502, 'http_protocol_error');
   });
 
   it.each([
     ['sends lengths that differ', 'HTTP/1.1 200 OK', 'Content-Length: 5\r\nContent-Length: 6'],
-    ['codes what it sends unasked', 'HTTP/1.1 200 OK', 'Transfer-Encoding: gzip, chunked'],
-    ['confirms what nobody asked about', 'HTTP/1.1 304 Not Modified', 'ETag: "1"'],
-  ])('%s: nothing of it is stored', async (what, status, fields) => {
+    ['uses a transfer coding that was not requested', 'HTTP/1.1 200 OK', 'Transfer-Encoding: gzip, chunked'],
+    ['sends a 304 to an unconditional request', 'HTTP/1.1 304 Not Modified', 'ETag: "1"'],
+  ])('%s, which is not stored', async (what, status, fields) => {
     const path = `/fault/${what.replaceAll(' ', '-')}`;
     origin.on(path, (_request, answer) =>
       answer.raw(`${status}\r\nCache-Control: max-age=60\r\n${fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`),
@@ -146,7 +149,7 @@ describe('what a client is told when the origin', () => {
     }
   });
 
-  it('closes a connection as it is used again: a safe request is tried once more', async () => {
+  it('cuts the connection of a write; a safe request is retried once', async () => {
     let isCut = true;
     origin.on('/retried', (_request, answer) => {
       if (isCut) answer.cut();
@@ -158,7 +161,7 @@ describe('what a client is told when the origin', () => {
     expect(await ask(`${weir.url}/retried`, { method: 'POST' })).toMatchObject({ status: 502 });
   });
 
-  it('has too many waiting for it', async () => {
+  it('has too many requests waiting for it', async () => {
     const held = gate();
     origin.on('/small/*', async (_request, answer) => {
       await held.promise;
@@ -166,11 +169,11 @@ describe('what a client is told when the origin', () => {
     });
     const asked = Array.from({ length: 100 }, (_, i) => ask(`${weir.url}/small/${i}`));
     const refused: Answer[] = [];
-    // Those beyond connections and queue are answered while the others wait.
+    // Requests beyond connections and queue are answered while the others wait.
     await new Promise<void>((resolve) => {
       for (const one of asked) {
         void one.then((answer) => {
-          // Connections are shared out, each worker has the whole queue.
+          // Connections are divided between workers; each worker has a whole queue.
           if (answer.status === 503 && refused.push(answer) === 100 - 2 - 2 * 8) resolve();
         });
       }
@@ -186,16 +189,16 @@ describe('what a client is told when the origin', () => {
   });
 });
 
-describe('a thousand at once', () => {
-  it('are all answered, though the origin serves few at a time', async () => {
+describe('a thousand requests at once', () => {
+  it('are all answered, although the origin serves few at a time', async () => {
     origin.on('/many/*', { fields: ['Cache-Control', 'no-store'], body: 'served' });
     const answers = await Promise.all(Array.from({ length: 1_000 }, (_, i) => ask(`${weir.url}/many/${i}`)));
     expect(answers.filter(({ status, body }) => status === 200 && body === 'served')).toHaveLength(1_000);
   });
 });
 
-describe('many who ask a failing origin for one thing', () => {
-  it.each([500, 502, 503, 504])('are all told of its %i, and cost it few requests', async (status) => {
+describe('many requests for one URL of a failing origin', () => {
+  it.each([500, 502, 503, 504])('all get its %i, and cause few requests', async (status) => {
     const held = gate();
     origin.on('/failing', async ({ headers }, answer) => {
       await held.promise;

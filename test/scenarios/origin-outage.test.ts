@@ -5,7 +5,7 @@ import { freePort } from '../support/free-port.ts';
 import { startWeir } from '../support/weir.ts';
 
 describe('an origin that is down', () => {
-  it('is one line of the log over all workers, and named by /healthz until it answers again', async () => {
+  it('causes one log line over all workers, and is named by /healthz until it answers again', async () => {
     const port = await freePort();
     const weir = await startWeir(`
       listen: { port: 0, workers: 2 }

@@ -15,7 +15,7 @@ beforeEach(() => {
   serve('"1"');
 });
 
-/** An origin that knows ranges and If-Range, with the given tag. */
+/** An origin that supports ranges and If-Range, with the given tag. */
 function serve(etag: string | null, content = CONTENT): void {
   origin.on(path, ({ headers }) => {
     const fields = ['Cache-Control', 'max-age=60', ...(etag === null ? [] : ['ETag', etag])];
@@ -48,7 +48,7 @@ function askedRanges(): (string | undefined)[] {
 }
 
 describe.each([1, 2])(
-  'parts, where a route asks for no more than its clients, with %i worker(s)',
+  'with %i worker(s), a route that requests the same ranges as its clients',
   (workers) => {
     useWeir(
       (url) => `
@@ -58,7 +58,7 @@ describe.each([1, 2])(
       (started) => ({ origin, weir } = started),
     );
 
-    it('stores a part, and cuts from it what lies within', async () => {
+    it('stores a part, and cuts ranges within it from it', async () => {
       expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);
       expect(await get('bytes=2-7')).toEqual([206, 'bytes 2-7/10', '234567']);
       expect(await get('bytes=3-4')).toEqual([206, 'bytes 3-4/10', '34']);
@@ -72,13 +72,13 @@ describe.each([1, 2])(
       expect(askedRanges()).toEqual(['bytes=-5']);
     });
 
-    it('asks for what lies outside', async () => {
+    it('requests what lies outside', async () => {
       await get('bytes=2-4');
       expect(await get('bytes=4-6')).toEqual([206, 'bytes 4-6/10', '456']);
       expect(askedRanges()).toEqual(['bytes=2-4', 'bytes=4-6']);
     });
 
-    it('puts together parts that touch and share a strong tag', async () => {
+    it('combines parts that touch and share a strong tag', async () => {
       await get('bytes=0-3');
       await get('bytes=4-6');
       expect(await get('bytes=2-5')).toEqual([206, 'bytes 2-5/10', '2345']);
@@ -87,7 +87,7 @@ describe.each([1, 2])(
       expect(askedRanges()).toEqual(['bytes=0-3', 'bytes=4-6', 'bytes=7-9']);
     });
 
-    it('does not put together parts of another tag, a weak one or none', async () => {
+    it('does not combine parts with another tag, a weak one or none', async () => {
       for (const [one, other] of [
         ['"1"', '"2"'],
         ['W/"1"', 'W/"1"'],
@@ -112,7 +112,7 @@ describe.each([1, 2])(
       expect(askedRanges()).toEqual([range, range === 'bytes=0-4' ? 'bytes=5-' : 'bytes=0-4']);
     });
 
-    it('RFC 9211 §2.2 says that a part was there, of which not all that was asked for was', async () => {
+    it('RFC 9211 §2.2 says that a part of the requested range was stored', async () => {
       const forwarded = async (range?: string): Promise<string | undefined> => {
         const answer = await fetch(`${weir.url}${path}`, { headers: range === undefined ? {} : { range } });
         await answer.arrayBuffer();
@@ -126,16 +126,16 @@ describe.each([1, 2])(
       expect(await forwarded('bytes=6-7')).toBeUndefined();
     });
 
-    it('takes the whole where the rest would be of something else', async () => {
+    it('takes the whole where the rest would be of another representation', async () => {
       await get('bytes=0-4');
       serve('"2"', 'abcdefghij');
       expect(await get()).toEqual([200, null, 'abcdefghij']);
-      // Another worker may still have the part in its memory, fresh as the origin said, and nothing has invalidated it.
+      // Another worker may still have the part in its memory: it is fresh, and nothing has invalidated it.
       if (workers === 1) expect(await get('bytes=0-4')).toEqual([206, 'bytes 0-4/10', 'abcde']);
       expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-']);
     });
 
-    it('asks anew where an origin that does not know If-Range sends the rest of something else', async () => {
+    it('requests the whole where an origin without If-Range sends the rest of another representation', async () => {
       await get('bytes=0-4');
       origin.on(path, ({ headers }) => {
         const fields = ['Cache-Control', 'max-age=60', 'ETag', '"2"'];
@@ -146,13 +146,13 @@ describe.each([1, 2])(
       expect(askedRanges()).toEqual(['bytes=0-4', 'bytes=5-', undefined]);
     });
 
-    it('asks once for what many want at once', async () => {
+    it('sends one request for many clients', async () => {
       const answers = await Promise.all(Array.from({ length: 20 }, () => get('bytes=1-3')));
       expect(answers).toEqual(answers.map(() => [206, 'bytes 1-3/10', '123']));
       expect(askedRanges()).toEqual(['bytes=1-3']);
     });
 
-    it('judges If-Range against a part', async () => {
+    it('evaluates If-Range against a part', async () => {
       await get('bytes=0-4');
       expect(await get('bytes=1-2', { 'if-range': '"1"' })).toEqual([206, 'bytes 1-2/10', '12']);
       expect(await get('bytes=1-2', { 'if-range': '"2"' })).toEqual([200, null, CONTENT]);
@@ -166,7 +166,7 @@ describe.each([1, 2])(
       expect(askedRanges()).toEqual(['bytes=1-2']);
     });
 
-    it('passes on, and does not store, what is not as long as it says', async () => {
+    it('passes on, and does not store, a part with another length than stated', async () => {
       const fields = ['Cache-Control', 'max-age=60', 'Content-Range', 'bytes 4-9/10'];
       origin.on(path, { status: 206, fields, body: '56789' });
       expect(await get('bytes=4-9')).toEqual([206, 'bytes 4-9/10', '56789']);
@@ -174,7 +174,7 @@ describe.each([1, 2])(
       expect(askedRanges()).toHaveLength(2);
     });
 
-    it('passes on a 416 and several parts in one', async () => {
+    it('passes on a 416 and several parts in one response', async () => {
       origin.on(path, { status: 416, fields: ['Content-Range', 'bytes */10'], body: 'no' });
       expect(await get('bytes=20-')).toEqual([416, 'bytes */10', 'no']);
       const type = 'multipart/byteranges; boundary=x';

@@ -9,7 +9,7 @@ import { startWeir, type RunningWeir } from '../support/weir.ts';
 let feed: EventStreamServer;
 let origin: Server;
 let weir: RunningWeir;
-/** What the origin does in the test that runs. */
+/** What the origin answers in the current test. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
 
 beforeAll(async () => {
@@ -50,7 +50,7 @@ beforeAll(async () => {
           position-wait: 20s
           version-header: X-Version`);
   await reached(null);
-  // At its head it knows the place once a change came.
+  // At its head the feed knows the position once a change arrived.
   await change('0', 1);
   // With its gap at the start each feed was ahead of the other.
   answer = (_request, response) => response.setHeader('X-Version', '9999').end('x');
@@ -64,7 +64,7 @@ afterAll(async () => {
   origin.close();
 });
 
-/** null: the feed is live, wherever that is. */
+/** `id` null: the feed is live, at any position. */
 async function reached(id: number | null): Promise<void> {
   for (;;) {
     const { feeds } = (await (await weir.admin('/feeds')).json()) as {
@@ -77,7 +77,7 @@ async function reached(id: number | null): Promise<void> {
   }
 }
 
-/** Resolves when it is in force. */
+/** Resolves when the change is in force. */
 async function change(id: string, version?: number): Promise<void> {
   feed.publish(() => JSON.stringify({ id, row: { version } }));
   await reached(feed.lastId);
@@ -93,7 +93,7 @@ const here = (): string => `changes=${feed.lastId}`;
 const position = (response: Response): string | null => response.headers.get('weir-position');
 const status = (response: Response): string => response.headers.get('cache-status')!;
 
-/** On whichever worker: until one of them has it. */
+/** Repeats until one worker answers from its cache. */
 async function hit(path: string): Promise<Response> {
   for (;;) {
     const response = await get(path);
@@ -102,14 +102,14 @@ async function hit(path: string): Promise<Response> {
 }
 
 describe('position-header', () => {
-  it('says on hits and misses how far the feed had got', async () => {
+  it('states on hits and misses the position of the feed', async () => {
     answer = (_request, response) => response.end('x');
     expect(position(await get('/items/1'))).toBe(here());
     await change('0');
     expect(position(await hit('/items/1'))).toBe(here());
   });
 
-  it('lets a request wait for a position, and shows what was written before it', async () => {
+  it('lets a request wait for a position, and serves what was written before it', async () => {
     let version = 1;
     answer = (_request, response) => response.end(String(version));
     await hit('/items/2');
@@ -122,10 +122,10 @@ describe('position-header', () => {
   });
 
   it.each([
-    ['that does not come in time', 'changes=99'],
-    ['of a feed that is not there', 'other=1'],
-    ['that has no order', 'changes=x'],
-    ['that is no position', 'nonsense'],
+    ['that is not reached in time', 'changes=99'],
+    ['of an unknown feed', 'other=1'],
+    ['without an order', 'changes=x'],
+    ['that is malformed', 'nonsense'],
   ])('asks the origin for a position %s', async (_name, minimum) => {
     let version = 1;
     answer = (_request, response) => response.end(String(version));
@@ -137,7 +137,7 @@ describe('position-header', () => {
     expect(status(response)).toContain('detail=position');
   });
 
-  it('names on the answer to a write a position that includes it', async () => {
+  it('states on the answer to a write a position that includes the write', async () => {
     answer = (request, response) => {
       if (request.method === 'PUT') feed.publish(() => '{"id":4}');
       response.end('x');
@@ -146,14 +146,14 @@ describe('position-header', () => {
     expect(position(written)).toBe(here());
   });
 
-  it('names none on the answer to a write whose change the feed may not have been told of yet', async () => {
+  it('states none on the answer to a write whose change the feed may not have received yet', async () => {
     answer = (_request, response) => response.end('x');
     expect(position(await get('/hooked/1'))).toMatch(/^hooks=/);
     const written = await fetch(`${weir.url}/hooked/1`, { method: 'PUT', body: 'y' });
     expect([written.status, position(written)]).toEqual([200, null]);
   });
 
-  it('takes the position of a write from the origin where that names it', async () => {
+  it('uses the position that the origin states for a write', async () => {
     answer = (_request, response) => response.setHeader('X-Version', '1700').end('x');
     const written = await fetch(`${weir.url}/attested/4`, { method: 'PUT', body: 'y' });
     expect(position(written)).toBe('changes=1700');
@@ -161,7 +161,7 @@ describe('position-header', () => {
 });
 
 describe('a write behind', () => {
-  it('names no position, for none includes it yet', async () => {
+  it('gets no position, because none includes it yet', async () => {
     const delivered = gate();
     answer = (_request, response) => {
       response.setHeader('X-Version', '1').end('x');
@@ -175,7 +175,7 @@ describe('a write behind', () => {
 });
 
 describe('version-header', () => {
-  it('lets an answer that is older than the feed be used by nobody else', async () => {
+  it('gives an answer that is older than the feed to no other client', async () => {
     let attested = String(feed.lastId - 1);
     let requests = 0;
     answer = (_request, response) => {
@@ -192,7 +192,7 @@ describe('version-header', () => {
     await hit('/attested/5');
   });
 
-  it('lets an answer that does not say how current it is be used by nobody else', async () => {
+  it('gives an answer that does not state how current it is to no other client', async () => {
     let requests = 0;
     answer = (_request, response) => {
       requests += 1;
@@ -203,7 +203,7 @@ describe('version-header', () => {
   });
 });
 
-describe("version-header beside the feed's version-field", () => {
+describe("version-header with the feed's version-field", () => {
   let attested = '';
   let requests = 0;
 
@@ -216,14 +216,14 @@ describe("version-header beside the feed's version-field", () => {
     };
   }
 
-  /** Whether answers to that path are used again. */
+  /** Whether answers for the path are reused. */
   async function isReused(path: string): Promise<boolean> {
     attest();
     for (let i = 0; i < 3; i += 1) await get(path);
     return requests < 3;
   }
 
-  it('lets an answer be used by others once it shows the highest version that the feed has told', async () => {
+  it('shares an answer once it shows the highest version that the feed has sent', async () => {
     await change('7', 1700);
     await change('8', 1699);
     attested = '1699';
@@ -236,7 +236,7 @@ describe("version-header beside the feed's version-field", () => {
     expect(await isReused('/versioned/7')).toBe(true);
   });
 
-  it('trusts no answer after a change that tells no version, until the next that does', async () => {
+  it('shares no answer after a change without a version, until the next change with one', async () => {
     await change('7');
     attested = '9999';
     expect(await isReused('/versioned/7')).toBe(false);
@@ -244,7 +244,7 @@ describe("version-header beside the feed's version-field", () => {
     expect(await isReused('/versioned/7')).toBe(true);
   });
 
-  it('does not take the version of a write for a position', async () => {
+  it('does not use the version of a write as a position', async () => {
     answer = (request, response) => {
       if (request.method === 'PUT') feed.publish(() => '{"id":9,"row":{"version":1702}}');
       response.setHeader('X-Version', '1702').end('x');

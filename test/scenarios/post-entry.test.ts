@@ -5,7 +5,7 @@ import type { RunningWeir } from '../support/weir.ts';
 import { useWeir } from '../support/weir-fixture.ts';
 import { ask } from './client.ts';
 
-/** The answer that an origin gives to a POST and says to be what its target is now. */
+/** An origin's answer to a POST that says that it is what its target is now. */
 const here = (path: string): string[] => ['Cache-Control', 'max-age=600', 'Content-Location', path];
 const FRESH = ['Cache-Control', 'max-age=600'];
 const MIB = 1024 * 1024;
@@ -33,7 +33,7 @@ const purge = (tag: string) =>
   weir.admin('/purge', { method: 'POST', body: JSON.stringify({ tags: [tag] }) });
 
 describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target', () => {
-  it('is what a GET is answered with', async () => {
+  it('answers a GET', async () => {
     origin.on('POST /found', () => ({
       fields: [...here('/found'), 'Content-Type', 'a/b', 'ETag', '"1"', 'Date', new Date().toUTCString()],
       body: 'posted',
@@ -52,14 +52,14 @@ describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target',
     expect(origin.count()).toBe(1);
   });
 
-  it('is by what the origin was sent, where it varies', async () => {
+  it('answers it by the fields that the origin got, where it varies', async () => {
     origin.on('GET /varied', { fields: FRESH, body: 'got' });
     origin.on('POST /varied', { fields: [...here('/varied'), 'Vary', 'X-Forwarded-For'], body: 'posted' });
     await post('/varied', { 'x-forwarded-for': '192.0.2.1' });
     expect(await get('/varied')).toBe('posted');
   });
 
-  it('takes the place of what was stored, and is invalidated as that is', async () => {
+  it('replaces the stored entry, and is invalidated as that would be', async () => {
     let value = 'first';
     origin.on('GET /place', () => ({ fields: FRESH, body: value }));
     origin.on('POST /place', { fields: [...here('/place'), 'Surrogate-Key', 'place'], body: 'posted' });
@@ -72,7 +72,7 @@ describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target',
   });
 
   it.each(['the URL', 'a tag that the answer names'])(
-    'is not used where something else has invalidated %s since it was asked for',
+    'is not used if something else has invalidated %s since its request',
     async (what) => {
       const held = gate();
       const path = what === 'the URL' ? '/raced/1' : '/raced/2';
@@ -93,7 +93,7 @@ describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target',
     },
   );
 
-  it('is used where others were posted at the same time', async () => {
+  it('is used if other POSTs were sent at the same time', async () => {
     const paths = Array.from({ length: 20 }, (_, i) => `/together/${i}`);
     const held = gate();
     for (const path of paths) {
@@ -110,7 +110,7 @@ describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target',
     expect(origin.count()).toBe(paths.length);
   });
 
-  it('is not used where it was invalidated between its head and its end', async () => {
+  it('is not used if it was invalidated between its head and its end', async () => {
     const held = gate();
     origin.on('GET /halfway', { fields: FRESH, body: 'later' });
     origin.on('POST /halfway', async (_request, answer) => {
@@ -128,7 +128,7 @@ describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target',
     expect(await get('/halfway')).toBe('later');
   });
 
-  it('is not stored where it breaks off, or is too large', async () => {
+  it('is not stored if it is incomplete or too large', async () => {
     origin.on('GET /cut', { fields: FRESH, body: 'whole' });
     origin.on('POST /cut', async (_request, answer) => {
       answer.head(200, [...here('/cut'), 'Content-Length', '6']);
@@ -150,7 +150,7 @@ describe('RFC 9110 §9.3.3: the answer to a POST that is located at its target',
     expect(await get('/large')).toBe('small');
   });
 
-  it('is not stored where the origin was sent what a GET is not', async () => {
+  it('is not stored if the origin got what it would not get with a GET', async () => {
     origin.on('GET *', { fields: FRESH, body: 'got' });
     origin.on('POST *', (request) => ({ fields: here(request.url), body: 'posted' }));
     await post('/without/1?a=b');

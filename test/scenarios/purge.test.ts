@@ -1,4 +1,4 @@
-/** Purges as operators and origins make them, on two workers, with both tiers. */
+/** Tests purges of operators and origins, on two workers, with both tiers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -35,11 +35,11 @@ afterAll(async () => {
   await origin.close();
 });
 
-describe('a purge binds every worker when it is answered', () => {
+describe('a purge has effect on every worker when it is answered', () => {
   it.each([
     ['of a URL', '/url/a', { urls: ['/url/a'] }, '/url/b'],
     ['of a prefix', '/pre/fix/a', { prefixes: ['/pre/fix'] }, '/pre/fixed'],
-    ['of a tag that only the response named', '/tag/a', { tags: ['of-tag-a'] }, '/tag/b'],
+    ['of a tag that only the response has', '/tag/a', { tags: ['of-tag-a'] }, '/tag/b'],
     ["of a route's own tag", '/shop/a', { tags: ['of-shop'] }, '/tag/c'],
     ['of a route', '/shop/b', { routes: ['shop'] }, '/tag/d'],
     ['of a host', '/host/a', { hosts: ['127.0.0.1'] }, null],
@@ -81,7 +81,7 @@ describe('a purge binds every worker when it is answered', () => {
     expect(origin.count()).toBe(1);
   });
 
-  it('reaches a 304 that was under way, and comes behind one that was asked for later', async () => {
+  it('reaches a 304 in progress, and comes before one that was requested later', async () => {
     const late = gate();
     let meta = 'old';
     origin.on('/late', async ({ headers }) => {
@@ -97,7 +97,8 @@ describe('a purge binds every worker when it is answered', () => {
     await origin.seen('/late', 2);
     meta = 'new';
     await purge(weir, { urls: ['/late'] });
-    // Some are on the worker that asks for both; on the other one they wait until the first answer is there.
+    // Some clients are on the worker that sends both requests. On the other one they wait until the first
+    // answer is there.
     const later = Array.from({ length: 32 }, metaOf);
     expect(await Promise.race(later)).toBe('new');
     late.open();
@@ -106,7 +107,7 @@ describe('a purge binds every worker when it is answered', () => {
     for (let n = 0; n < 6; n += 1) expect(await metaOf()).toBe('new');
   });
 
-  it('reaches a fetch that was under way, and who joined it after the purge was answered is told the new state', async () => {
+  it('reaches a fetch in progress, and a client that joined after the purge gets the new state', async () => {
     const held = gate();
     origin.wait = () => held.promise;
     const before = ask(`${weir.url}/slow`);
@@ -122,8 +123,8 @@ describe('a purge binds every worker when it is answered', () => {
   });
 });
 
-describe('a tag that the origin names only when it confirms an entry', () => {
-  it.each(['GET', 'HEAD'])('counts on every worker once a %s was answered with it', async (method) => {
+describe('a tag that the origin adds when it confirms an entry', () => {
+  it.each(['GET', 'HEAD'])('counts on every worker once a %s with it was answered', async (method) => {
     const path = `/asking/${method}`;
     await seen(weir, path, 12);
     origin.more = ['Cache-Tag', `later-${method}`];
@@ -137,7 +138,7 @@ describe('a tag that the origin names only when it confirms an entry', () => {
 });
 
 describe('RFC 9111 §4.3.5: a HEAD that shows another state', () => {
-  it('makes what is stored stale on every worker, for the origin to confirm', async () => {
+  it('makes the entry stale on every worker, for the origin to confirm', async () => {
     await seen(weir, '/asking/moved', 12);
     origin.change('/asking/moved');
     origin.forget();
@@ -150,7 +151,7 @@ describe('RFC 9111 §4.3.5: a HEAD that shows another state', () => {
 });
 
 describe('a hard purge', () => {
-  it('is never served again while the origin is down', async () => {
+  it('prevents an entry from being served while the origin is down', async () => {
     await seen(weir, '/soft/hard');
     await purge(weir, { urls: ['/soft/hard'] });
     origin.on('/soft/hard', (_request, answer) => answer.cut());
@@ -159,7 +160,7 @@ describe('a hard purge', () => {
 });
 
 describe('a soft purge', () => {
-  it('is served once more while it is revalidated behind', async () => {
+  it('lets an entry be served once more during a refresh', async () => {
     await seen(weir, '/soft/a');
     origin.change('/soft/a');
     await purge(weir, { urls: ['/soft/a'], mode: 'soft' });
@@ -178,7 +179,7 @@ describe('PURGE on the main port', () => {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     });
 
-  it('purges the URL with the admin token, and nothing without', async () => {
+  it('purges the URL with the admin token, and nothing without it', async () => {
     await seen(weir, '/main');
     origin.change('/main');
     expect((await send('/main')).status).toBe(401);
@@ -194,7 +195,7 @@ describe('PURGE on the main port', () => {
 
 describe('an unsafe request', () => {
   it.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
-    '%s invalidates its target before its answer is given',
+    '%s invalidates its target before its answer is sent',
     async (method) => {
       const path = `/unsafe/${method}`;
       await seen(weir, path);
@@ -216,7 +217,7 @@ describe('an unsafe request', () => {
     expect(await isHit(weir, '/unsafe/failing')).toBe(true);
   });
 
-  it('RFC 9875: invalidates groups, of all hosts where the origin sees none of them', async () => {
+  it('RFC 9875: invalidates groups, on all hosts where the origin does not see the host', async () => {
     const path = '/unsafe/grouped';
     const fields = ['Cache-Control', 'max-age=60', 'Cache-Groups', '"g"'];
     origin.on(`GET ${path}`, { fields, body: 'x' });
@@ -231,7 +232,7 @@ describe('an unsafe request', () => {
 });
 
 describe('a dry run', () => {
-  it('counts what would be purged, names some of it, and purges nothing', async () => {
+  it('counts what would be purged, lists some of it, and purges nothing', async () => {
     for (const path of ['/dry/a', '/dry/b', '/wet/a']) await seen(weir, path);
     await expect
       .poll(() => purge(weir, { prefixes: ['/dry'], dryRun: true }))
@@ -241,7 +242,7 @@ describe('a dry run', () => {
 });
 
 describe('GET /entries', () => {
-  it('says of each entry whether it may be used, and why', async () => {
+  it('shows for each entry whether it may be used, and why', async () => {
     const look = async () =>
       (await (await weir.admin('/entries?url=/looked/at')).json()) as {
         entries: { usable: boolean; why: string; levels: string[]; tags: string[]; floor: number }[];

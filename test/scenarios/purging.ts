@@ -1,15 +1,18 @@
-/** What tests of purges share: an origin whose every path has a version, and purges as operators ask for them. */
+/** Shared by tests of purges: an origin whose every path has a version, and an operator's purges. */
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
 import type { RunningWeir } from '../support/weir.ts';
 import { ask, cacheStatusOf } from './client.ts';
 
 export interface VersionedOrigin extends ScriptedOrigin {
-  /** Each answer says `PATH VERSION`, may be stored for an hour, and has an ETag and the tags `secret` and `of-PATH`. */
+  /**
+   * Each answer is `PATH VERSION`, may be stored for an hour, and has an ETag and the tags `secret` and
+   * `of-PATH`.
+   */
   change(path: string): void;
   versionOf(path: string): number;
-  /** Fields that answers have beside; none at first. */
+  /** Additional fields of answers; none at first. */
   more: readonly string[];
-  /** Held back before each answer. */
+  /** Awaited before each answer. */
   wait: () => Promise<void>;
 }
 
@@ -46,13 +49,15 @@ export async function purge(weir: RunningWeir, body: object): Promise<Record<str
   return (await answer.json()) as Record<string, unknown>;
 }
 
-/** What a GET says on each of several connections, and so on every worker. */
+/** The answers to a GET on each of several connections, and so of every worker. */
 export async function seen(weir: RunningWeir, path: string, times = 6): Promise<Set<string>> {
   const answers = await Promise.all(Array.from({ length: times }, () => ask(`${weir.url}${path}`)));
   return new Set(answers.map(({ status, body }) => (status === 200 ? body : String(status))));
 }
 
-/** Whether a GET is answered without the origin: from what is stored, or from what another worker is just told the end of. */
+/**
+ * Whether a GET is answered without the origin: from an entry, or from the end of another worker's flight.
+ */
 export async function isHit(weir: RunningWeir, path: string): Promise<boolean> {
   const status = cacheStatusOf(await ask(`${weir.url}${path}`));
   return status['hit'] === true || status['collapsed'] === true;

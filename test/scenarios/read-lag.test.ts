@@ -13,7 +13,7 @@ afterEach(async () => {
 });
 
 describe('read-lag', () => {
-  it('passes on what was fetched just after a change, and uses it for nobody else, whatever route it is of', async () => {
+  it('passes on an answer that was fetched just after a change, and gives it to no other client, on any route', async () => {
     const stream = new EventStreamServer(50);
     await stream.start();
     ending.push(() => stream.stop());

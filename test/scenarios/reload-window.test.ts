@@ -1,4 +1,4 @@
-/** A reload whose workers have not all heard of it yet. */
+/** Tests a reload that has not reached all workers yet. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import { ask, cacheStatusOf } from './client.ts';
 
 const FRESH = ['Cache-Control', 'max-age=600'];
 
-/** One Weir in this process with one worker, which hears of a reload when the test lets it. */
+/** One Weir in this process with one worker, which gets a reload when the test allows it. */
 async function startInProcess(originUrl: string) {
   const folder = mkdtempSync(join(tmpdir(), 'weir-reload-'));
   const file = join(folder, 'weir.yaml');
@@ -33,7 +33,7 @@ async function startInProcess(originUrl: string) {
     return loaded.config;
   };
   const asked = gate();
-  const heard = gate();
+  const delivered = gate();
   const started = await Coordinator.start({
     config: await config('{ only: [id] }'),
     clock: systemClock,
@@ -46,7 +46,7 @@ async function startInProcess(originUrl: string) {
       worker.postMessage = (message: { readonly name?: string }, transfer: unknown) => {
         if (message.name !== 'reload') return post(message, transfer);
         asked.open();
-        void heard.promise.then(() => post(message, transfer));
+        void delivered.promise.then(() => post(message, transfer));
       };
       return worker;
     },
@@ -58,7 +58,7 @@ async function startInProcess(originUrl: string) {
   });
   return {
     asked,
-    heard,
+    delivered,
     reload: async (key: string) => started.coordinator.reload(await config(key)),
     get: (path: string) => ask(`http://127.0.0.1:${started.port}${path}`),
     purge: async (url: string) => {
@@ -73,7 +73,7 @@ async function startInProcess(originUrl: string) {
   };
 }
 
-it('a purge in the middle of a reload reaches what is stored by the old rules', async () => {
+it('a purge in the middle of a reload reaches what was stored by the old rules', async () => {
   let value = 'old';
   const origin = await startScriptedOrigin({ '*': () => ({ fields: FRESH, body: value }) });
   onTestFinished(() => origin.close());
@@ -82,12 +82,12 @@ it('a purge in the middle of a reload reaches what is stored by the old rules', 
   await weir.get(page);
   const reloading = weir.reload('all');
   await weir.asked.promise;
-  // The worker stores it by its old rule, without the rest of the query.
+  // The worker stores the entry by its old rule, without the rest of the query.
   expect((await weir.get(page)).body).toBe('old');
   value = 'new';
   await weir.purge(page);
   expect((await weir.get(page)).body).toBe('new');
-  weir.heard.open();
+  weir.delivered.open();
   expect(await reloading).toEqual({ kind: 'reloaded', invalidatedRoutes: ['page'] });
   await weir.get(page);
   expect(cacheStatusOf(await weir.get(page))).toMatchObject({ hit: true });

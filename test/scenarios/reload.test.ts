@@ -1,4 +1,4 @@
-/** SIGHUP: another configuration comes into force, and nothing that is under way or stored is lost. */
+/** Tests SIGHUP: another configuration comes into force, and no running request and no entry is lost. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Agent } from 'node:http';
 import { gate, until } from '../support/barrier.ts';
@@ -46,7 +46,7 @@ afterEach(async () => {
 });
 
 describe('a reload', () => {
-  it('takes new routes and origins, and keeps connections, requests under way and what is cached', async () => {
+  it('adds routes and origins, and keeps connections, running requests and entries', async () => {
     const held = gate();
     origin.on('/held', async (_request, answer) => {
       await held.promise;
@@ -69,7 +69,7 @@ describe('a reload', () => {
     expect(cacheStatusOf(await get('/page'))).toMatchObject({ hit: true });
 
     await weir.reload(site({ url: other.url }));
-    // What the other origin said was not said by this one.
+    // The answer is not from the other origin.
     expect((await get('/page')).body).toBe(other.url);
     held.open();
     expect(await asked).toMatchObject({ status: 200, body: 'from the old origin' });
@@ -83,7 +83,7 @@ describe('a reload', () => {
     agent.destroy();
   });
 
-  it('revalidates what was stored under a route that is another now', async () => {
+  it('revalidates what was stored under a route that has changed', async () => {
     origin.on('/page', ({ headers }, answer) => {
       if (headers['if-none-match'] === '"1"')
         answer.send(304, ['ETag', '"1"', 'Cache-Control', 'max-age=60']);
@@ -103,7 +103,7 @@ describe('a reload', () => {
     expect(cacheStatusOf(after)).toMatchObject({ fwd: 'stale', 'fwd-status': '304' });
   });
 
-  it('brings a route back without what was invalidated while it was taken out', async () => {
+  it('restores a route without what was invalidated while it was removed', async () => {
     let value = 'old';
     origin.on('*', () => ({ fields: ['Cache-Control', 'max-age=60'], body: value }));
     const routes = ['{ name: page, match: /page, cache: { key: { query: { only: [id] } } } }'];
@@ -117,7 +117,7 @@ describe('a reload', () => {
     expect((await ask(`${weir.url}/page?id=1&from=mail`)).body).toBe('new');
   });
 
-  it('is refused where the file is wrong: every error is logged with its place, and the old one stays', async () => {
+  it('is rejected where the file is wrong: every error is logged with its place, and the old configuration remains', async () => {
     origin.on('/page', { fields: ['Cache-Control', 'max-age=60'], body: 'page' });
     await weir.reload(
       site({ routes: ['{ name: bad, match: /bad, cach: {} }', '{ name: worse, match: nowhere }'] }),
@@ -133,7 +133,7 @@ describe('a reload', () => {
     expect(weir.events('reloaded')).toHaveLength(0);
   });
 
-  it('says what can not change while it runs, and changes nothing then', async () => {
+  it("names what can't change while Weir runs, and changes nothing then", async () => {
     await weir.reload(
       site({
         listen: 'port: 0, workers: 1',
@@ -146,7 +146,7 @@ describe('a reload', () => {
     expect(cacheStatusOf(await ask(`${weir.url}/none/a`))).toMatchObject({ fwd: 'uri-miss' });
   });
 
-  it('starts and ends feeds, and lets those that are the same go on', async () => {
+  it('starts and ends feeds, and continues those that are unchanged', async () => {
     const open = new Set<string>();
     const opened: string[] = [];
     origin.on('/changes/*', async ({ url }, answer) => {
@@ -160,19 +160,22 @@ describe('a reload', () => {
     const feed = (name: string): string =>
       `${name}: { type: sse, url: "${origin.url}/changes/${name}", map: [{ invalidate: { tags: [x] } }] }`;
     await weir.reload(site({ feeds: [feed('a'), feed('b')] }));
-    await until(() => open.size === 2, 'both are followed');
+    await until(() => open.size === 2, 'both feeds are followed');
     await weir.reload(site({ feeds: [feed('b'), feed('c')] }));
-    await until(() => open.has('/changes/c') && !open.has('/changes/a'), 'one has gone and one has come');
+    await until(
+      () => open.has('/changes/c') && !open.has('/changes/a'),
+      'one feed has ended and one has started',
+    );
     expect(opened.toSorted()).toEqual(['/changes/a', '/changes/b', '/changes/c']);
     const { feeds } = (await (await weir.admin('/feeds')).json()) as { feeds: { id: string }[] };
     expect(feeds.map(({ id }) => id)).toEqual(['b', 'c']);
     await weir.reload(site());
-    await until(() => open.size === 0, 'none is followed');
+    await until(() => open.size === 0, 'no feed is followed');
     expect(await weir.stop()).toBe(0);
     expect(weir.lines.filter((line) => line.includes('"level":"error"'))).toEqual([]);
   });
 
-  it('follows another that was asked for at the same time: the last one is in force', async () => {
+  it('follows another reload at the same time: the last one is in force', async () => {
     for (let i = 0; i < 5; i += 1) weir.signal('SIGHUP');
     await weir.reload(site({ routes: ['{ name: none, match: /none/*, cache: { freshness: none } }'] }));
     origin.on('/none/a', { fields: ['Cache-Control', 'max-age=60'], body: 'x' });

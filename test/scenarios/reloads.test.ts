@@ -1,4 +1,4 @@
-/** What one client has the origin asked for while it is fresh (RFC 9111 §5.2.1.4), on two workers. */
+/** Tests a client's reload of a fresh entry (RFC 9111 §5.2.1.4), on two workers. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
 import { startWeir, type RunningWeir } from '../support/weir.ts';
@@ -30,14 +30,14 @@ afterAll(async () => {
   await origin.close();
 });
 
-/** What clients of both workers are told in the field. */
-async function told(path: string, field: string): Promise<Set<string | undefined>> {
+/** The values of the field that clients of both workers get. */
+async function valuesOf(path: string, field: string): Promise<Set<string | undefined>> {
   const answers = await Promise.all(Array.from({ length: CLIENTS }, () => ask(`${weir.url}${path}`)));
   return new Set(answers.map(({ headers }) => headers[field]));
 }
 
 describe('RFC 9111 §4.3.5: a HEAD that freshens what is stale', () => {
-  it('spares the origin a GET on every worker', async () => {
+  it('saves the origin a GET on every worker', async () => {
     const stale = ['Age', '3600'];
     let more = stale;
     origin.on('/stale', ({ method, headers }) => {
@@ -54,7 +54,7 @@ describe('RFC 9111 §4.3.5: a HEAD that freshens what is stale', () => {
   });
 });
 
-describe('what a reload brings counts on every worker when it is answered', () => {
+describe("an answer to a client's reload counts on every worker when it arrives", () => {
   it('where it is new', async () => {
     await seen(weir, '/new', CLIENTS);
     origin.change('/new');
@@ -64,7 +64,7 @@ describe('what a reload brings counts on every worker when it is answered', () =
     expect(origin.count()).toBe(1);
   });
 
-  it('where its content is still to come, for those who then wait for it', async () => {
+  it('where its content is still arriving, for those who then wait for it', async () => {
     await seen(weir, '/slow', CLIENTS);
     const held = gate();
     origin.on('/slow', async (_request, answer) => {
@@ -84,7 +84,7 @@ describe('what a reload brings counts on every worker when it is answered', () =
     expect(origin.count()).toBe(1);
   });
 
-  it('where it has become too large to be stored, for the one who asked', async () => {
+  it('where it is too large to be stored, for the client that asked', async () => {
     await seen(weir, '/grown', CLIENTS);
     const grown = 'grown'.repeat(4_000);
     origin.on('/grown', (_request, answer) => {
@@ -100,7 +100,7 @@ describe('what a reload brings counts on every worker when it is answered', () =
     origin.more = ['X-Shelf', 'b'];
     origin.forget();
     await ask(`${weir.url}/fields`, { headers: RELOAD });
-    expect(await told('/fields', 'x-shelf')).toEqual(new Set(['b']));
+    expect(await valuesOf('/fields', 'x-shelf')).toEqual(new Set(['b']));
     expect(origin.requests.map(({ headers }) => headers['if-none-match'])).toEqual(['"0"']);
   });
 
@@ -108,10 +108,10 @@ describe('what a reload brings counts on every worker when it is answered', () =
     await seen(weir, '/head', CLIENTS);
     origin.more = ['X-Shelf', 'c'];
     await ask(`${weir.url}/head`, { method: 'HEAD', headers: RELOAD });
-    expect(await told('/head', 'x-shelf')).toEqual(new Set(['c']));
+    expect(await valuesOf('/head', 'x-shelf')).toEqual(new Set(['c']));
   });
 
-  it('where a 304 says that it may be kept no longer', async () => {
+  it('where a 304 forbids storing', async () => {
     await seen(weir, '/private', CLIENTS);
     origin.more = ['Cache-Control', 'private'];
     origin.change('/private');
@@ -124,7 +124,7 @@ describe('what a reload brings counts on every worker when it is answered', () =
     expect(await seen(weir, '/private', CLIENTS)).toEqual(new Set(['for you']));
   });
 
-  it('and costs nothing but a 304 where nothing has changed', async () => {
+  it('and costs only a 304 where nothing has changed', async () => {
     await seen(weir, '/same', CLIENTS);
     origin.forget();
     await ask(`${weir.url}/same`, { headers: RELOAD });

@@ -1,4 +1,4 @@
-/** What a new start finds of the old one's entries and invalidations, whatever was done to its files meanwhile. */
+/** Tests the entries and invalidations that a new start finds, after any change of the files in between. */
 import {
   cpSync,
   mkdtempSync,
@@ -22,7 +22,7 @@ import { startWeir, type RunningWeir } from '../support/weir.ts';
 import { ask, cacheStatusOf } from './client.ts';
 import { isHit, purge, seen, startVersionedOrigin, type VersionedOrigin } from './purging.ts';
 
-// Each test starts several processes, on a machine that may have other things to do.
+// Each test starts several processes, on a machine that may be busy.
 vi.setConfig({ testTimeout: 120_000 });
 
 let origin: VersionedOrigin;
@@ -66,7 +66,7 @@ async function stored(path: string): Promise<void> {
 
 describe('a restart', () => {
   it.each(['stopped', 'killed'])(
-    'after it was %s keeps entries, and brings nothing purged back',
+    'after it was %s keeps entries, and brings no purged entry back',
     async (how) => {
       await start();
       for (const path of ['/kept', '/purged', '/confirmed']) await stored(path);
@@ -88,8 +88,8 @@ describe('a restart', () => {
   );
 });
 
-describe('files that were changed while it was down', () => {
-  it('a state that was deleted: the cache is not believed', async () => {
+describe('files that changed while Weir was down', () => {
+  it('a deleted state: the cache is not trusted', async () => {
     await start();
     await stored('/a');
     origin.change('/a');
@@ -103,7 +103,7 @@ describe('files that were changed while it was down', () => {
     );
   });
 
-  it('a state that was damaged: a new one takes its place, and the cache is not believed', async () => {
+  it('a damaged state: a new one replaces it, and the cache is not trusted', async () => {
     await start();
     await stored('/a');
     origin.change('/a');
@@ -122,7 +122,7 @@ describe('files that were changed while it was down', () => {
     expect(await isHit(weir, '/a')).toBe(true);
   });
 
-  it('a state that was damaged, and in which writes may wait: it is not given up unasked', async () => {
+  it('a damaged state that may contain waiting writes: it is not discarded without the operator', async () => {
     const behind = '[{ name: all, match: /*, write: { policy: behind } }]';
     await start(behind);
     await stop();
@@ -141,7 +141,7 @@ describe('files that were changed while it was down', () => {
     ['the state', 'while it ran'],
     ['everything but the cache', 'while it was stopped'],
     ['everything but the cache', 'while it ran'],
-  ])('an older copy of %s, taken %s: the cache is not believed', async (what, when) => {
+  ])('an older copy of %s, taken %s: the cache is not trusted', async (what, when) => {
     await start();
     await stored('/a');
     const copy = join(weir.folder, 'copy');
@@ -164,7 +164,7 @@ describe('files that were changed while it was down', () => {
     expect(await isHit(weir, '/a')).toBe(true);
   });
 
-  it('the cache of a copy that went its own way: it is not believed', async () => {
+  it('the cache of a copy that was used elsewhere: it is not trusted', async () => {
     await start();
     await stored('/a');
     await stop();
@@ -190,7 +190,7 @@ describe('files that were changed while it was down', () => {
     expect(weir.events('disk-emptied').length).toBe(1);
   });
 
-  it('a cache that was deleted: it is filled anew', async () => {
+  it('a deleted cache: a new one is filled', async () => {
     await start();
     await stored('/a');
     await stop();
@@ -200,7 +200,7 @@ describe('files that were changed while it was down', () => {
     expect(await isHit(weir, '/a')).toBe(true);
   });
 
-  it('a cache whose place is taken by something else: serves without, keeps purges, and says so', async () => {
+  it('a cache path with something else in its place: Weir serves without it, keeps purges, and reports it', async () => {
     await start();
     await stored('/a');
     await stop();
@@ -214,7 +214,7 @@ describe('files that were changed while it was down', () => {
     expect(await seen(weir, '/a')).toEqual(new Set(['/a 1']));
   });
 
-  it('a cache that was damaged: nothing wrong is served, and the log says so', async () => {
+  it('a damaged cache: nothing wrong is served, and the log reports it', async () => {
     await start();
     for (let i = 0; i < 20; i += 1) await stored(`/damaged/${i}`);
     await stop();
@@ -231,8 +231,8 @@ describe('files that were changed while it was down', () => {
   });
 });
 
-describe('a configuration that was changed while it was down', () => {
-  it("a route's own: its entries are revalidated; and another route takes what the first had stored", async () => {
+describe('a configuration that changed while Weir was down', () => {
+  it('a changed route: its entries are revalidated, and another route uses what the first had stored', async () => {
     const routes = (ttl: string, more = ''): string =>
       `[{ name: one, match: /one/*, cache: { freshness: fixed, ttl: ${ttl} } }, ${more} { name: all, match: /* }]`;
     await start(routes('1h'));
@@ -251,7 +251,7 @@ describe('a configuration that was changed while it was down', () => {
     expect(await seen(weir, '/moved/a')).toEqual(new Set(['/moved/a 1']));
   });
 
-  it("an origin's URL: its entries are misses", async () => {
+  it("an origin's changed URL: its entries are misses", async () => {
     await start();
     await stored('/a');
     await stop();
@@ -266,8 +266,8 @@ describe('a configuration that was changed while it was down', () => {
   });
 });
 
-describe('identity', () => {
-  /** Stores, copies the state, purges, puts the copy back and starts again; gives what is served then. */
+describe('the identity of a state', () => {
+  /** Stores, copies the state, purges, restores the copy and starts again; returns what is served then. */
   async function servedFromAnOldState(mechanisms: Mechanisms): Promise<string> {
     const coordinator = async (): Promise<{ url: string; coordinator: Coordinator }> => {
       const config = configOf(
@@ -302,11 +302,11 @@ describe('identity', () => {
     return body;
   }
 
-  it('keeps a cache from a state that has not seen its invalidations', async () => {
+  it('separates a cache from a state that has not seen its invalidations', async () => {
     expect(await servedFromAnOldState(ALL_MECHANISMS)).toBe('/a 1');
   });
 
-  it('is what keeps it: without, something stale is served', async () => {
+  it('is needed for that: without it, something stale is served', async () => {
     expect(await servedFromAnOldState({ ...ALL_MECHANISMS, identity: false, restoredCopies: false })).toBe(
       '/a 0',
     );

@@ -1,4 +1,7 @@
-/** What a start believes of a disk path that was put back from a copy, or that is from after the clock's present time. */
+/**
+ * Tests whether a start trusts a disk path that was restored from a copy, or that is newer than the clock's
+ * time.
+ */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +34,7 @@ afterEach(async () => {
 
 const log = createLog({ level: 'silent', thread: 'test', fd: 1 });
 
-/** Runs Weir on the folder while `during` lasts. */
+/** Runs Weir with the folder while `during` runs. */
 async function run<T>(
   during: (url: string, admin: string) => Promise<T>,
   more: Partial<Pick<CoordinatorDependencies, 'clock' | 'mechanisms' | 'distrust'>> = {},
@@ -58,12 +61,13 @@ async function run<T>(
   }
 }
 
-const fill = (url: string): Promise<unknown> => Promise.all(['/a', '/b'].map((path) => ask(`${url}${path}`)));
+const storeAll = (url: string): Promise<unknown> =>
+  Promise.all(['/a', '/b'].map((path) => ask(`${url}${path}`)));
 const change = async (url: string): Promise<void> => {
   origin.change('/a');
   await ask(`${url}/a`, { method: 'POST' });
 };
-/** Of what was invalidated, the content; of what was not, how it was answered. */
+/** The content of what was invalidated; how the rest was answered. */
 const look = async (url: string): Promise<readonly unknown[]> => [
   (await ask(`${url}/a`)).body,
   cacheStatusOf(await ask(`${url}/b`)),
@@ -71,9 +75,9 @@ const look = async (url: string): Promise<readonly unknown[]> => [
 const REVALIDATED = ['/a 1', expect.objectContaining({ fwd: 'stale', 'fwd-status': '304' })];
 const BELIEVED = ['/a 0', expect.objectContaining({ hit: true })];
 
-/** Fills, takes a copy of everything, and then learns of a change. */
+/** Fills the cache, copies everything, and then makes a change. */
 async function copied(): Promise<void> {
-  await run(fill);
+  await run(storeAll);
   cpSync(own(), copy(), { recursive: true, preserveTimestamps: true });
   await run(change);
 }
@@ -87,7 +91,7 @@ const waiting = async (admin: string): Promise<string[]> => {
 };
 const write = (url: string): Promise<unknown> => ask(`${url}/later/1`, { method: 'PUT', body: 'a' });
 
-describe('a disk path that was put back from a copy', () => {
+describe('a disk path that was restored from a copy', () => {
   it('is revalidated once: the copy in place of the folder', async () => {
     await copied();
     rmSync(own(), { recursive: true });
@@ -96,7 +100,7 @@ describe('a disk path that was put back from a copy', () => {
     expect(await run(look)).toEqual(['/a 1', expect.objectContaining({ hit: true })]);
   });
 
-  it('is revalidated once: the content of each file copied over it', async () => {
+  it('is revalidated once: each file overwritten by the copy', async () => {
     await run(write);
     await copied();
     put();
@@ -104,9 +108,9 @@ describe('a disk path that was put back from a copy', () => {
     expect(looked).toEqual([REVALIDATED, ['uncertain']]);
   });
 
-  it('sends no write that waits where the state alone was put back, over the file that was there', async () => {
+  it('does not send a waiting write where only the state was restored, over its file', async () => {
     await run(async (url) => {
-      await fill(url);
+      await storeAll(url);
       await write(url);
     });
     cpSync(own(), copy(), { recursive: true, preserveTimestamps: true });
@@ -115,7 +119,7 @@ describe('a disk path that was put back from a copy', () => {
     expect(await run((_url, admin) => waiting(admin))).toEqual(['uncertain']);
   });
 
-  it('would be believed without that', async () => {
+  it('would be trusted without this mechanism', async () => {
     await copied();
     rmSync(own(), { recursive: true });
     put();
@@ -123,23 +127,23 @@ describe('a disk path that was put back from a copy', () => {
     expect(await run(look, { mechanisms })).toEqual(BELIEVED);
   });
 
-  it('is revalidated where an operator says so', async () => {
-    await run(fill);
+  it('is revalidated where an operator requests it', async () => {
+    await run(storeAll);
     origin.change('/a');
     expect(await run(look, { distrust: true })).toEqual(REVALIDATED);
   });
 });
 
-describe('a disk path that is what it was', () => {
-  it('has its writes sent where a program went over its owners and modes', async () => {
+describe('a disk path that was not restored', () => {
+  it('has its writes sent after a program changed its owners and modes', async () => {
     await run(write);
     const state = join(own(), 'state');
     for (const name of readdirSync(state)) if (name !== 'place-link') chmodSync(join(state, name), 0o600);
     expect(await run((_url, admin) => waiting(admin))).toEqual(['waiting']);
   });
 
-  it('is believed: after a restart, and where the folder was moved', async () => {
-    await run(fill);
+  it('is trusted after a restart, and after the folder was moved', async () => {
+    await run(storeAll);
     const believed = ['/a 0', expect.objectContaining({ hit: true })];
     expect(await run(look)).toEqual(believed);
     renameSync(own(), join(folder, 'elsewhere'));
@@ -148,7 +152,7 @@ describe('a disk path that is what it was', () => {
   });
 
   it('is revalidated where the clock was set back since', async () => {
-    await run(fill);
+    await run(storeAll);
     origin.change('/a');
     const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() - 3_600_000 };
     expect(await run(look, { clock })).toEqual(REVALIDATED);

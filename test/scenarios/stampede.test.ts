@@ -17,7 +17,7 @@ let weir: RunningWeir;
 
 afterEach(() => origin.forget());
 
-/** A client that keeps nothing of what it reads, and tells whether it was all of `LARGE` and nothing else. */
+/** A client that discards what it reads, and reports whether it was exactly `LARGE`. */
 function follow(port: number, path: string, onFirst: () => void = () => {}): Follower {
   const socket = connect(port, '127.0.0.1');
   const { promise, resolve } = Promise.withResolvers<'whole' | 'cut'>();
@@ -47,7 +47,7 @@ interface Follower {
   leave(): void;
 }
 
-/** Answers in two halves, the second when it is told to. */
+/** Answers in two halves, the second one when `secondHalf` resolves. */
 function serveSlowly(path: string, secondHalf: Promise<'send' | 'cut'>): void {
   origin.on(path, async (_, answer) => {
     answer.head(200, ['Cache-Control', 'max-age=60', 'Content-Length', String(LARGE.length)]);
@@ -63,7 +63,7 @@ function anonymousBytes(): number {
   return Number(kib) * 1024;
 }
 
-describe('five hundred clients on one thing that is cold, slow and large', () => {
+describe('five hundred clients of a slow, large and uncached response', () => {
   useWeir(
     (url) => `
       listen: { port: 0, workers: 2 }
@@ -74,7 +74,7 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
     (started) => ({ origin, weir } = started),
   );
 
-  it('cost the origin one request, are all served whole, and take little memory', async () => {
+  it('cause one request to the origin, all get the whole, and take little memory', async () => {
     const secondHalf = Promise.withResolvers<'send' | 'cut'>();
     serveSlowly('/large', secondHalf.promise);
     const before = anonymousBytes();
@@ -94,11 +94,11 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
     );
     expect(ends.filter((end) => end === 'whole')).toHaveLength(CLIENTS);
     expect(origin.count()).toBe(1);
-    // A window for each worker, and what sockets hold of it: far from a copy for each client.
+    // A window for each worker and the content of socket buffers, which is far from a copy for each client.
     expect((most - before) / MIB).toBeLessThan(150);
   });
 
-  it('go on when the one whose request was sent leaves', async () => {
+  it('continue when the client leaves whose request was sent', async () => {
     const secondHalf = Promise.withResolvers<'send' | 'cut'>();
     serveSlowly('/left', secondHalf.promise);
     const leader = follow(weir.port, '/left');
@@ -113,7 +113,7 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
     expect(origin.count()).toBe(1);
   });
 
-  it('are all cut off when the origin dies half-way, and none of it is stored', async () => {
+  it('are all cut when the origin dies during it, and no part of it is stored', async () => {
     const secondHalf = Promise.withResolvers<'send' | 'cut'>();
     serveSlowly('/dies', secondHalf.promise);
     let begun = 0;
@@ -128,7 +128,7 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
     expect(await follow(weir.port, '/dies').ended).toBe('whole');
   });
 
-  it('do not wait for each other where the answer is for one alone', async () => {
+  it('do not wait for each other where the answer is private', async () => {
     origin.on('/own', { fields: ['Cache-Control', 'no-store'], body: 'a' });
     await ask(`${weir.url}/own`);
     const held = gate();
@@ -148,7 +148,7 @@ describe('five hundred clients on one thing that is cold, slow and large', () =>
   });
 });
 
-describe('who may wait', () => {
+describe('the number of waiters', () => {
   useWeir(
     (url) => `
       listen: { port: 0, workers: 1 }
@@ -158,7 +158,7 @@ describe('who may wait', () => {
     (started) => ({ origin, weir } = started),
   );
 
-  it('is bounded for one thing and for all, and who may not hears 503 at once', async () => {
+  it('is limited for one URL and in all, and others get 503 at once', async () => {
     const held = gate();
     origin.on('*', async () => {
       await held.promise;
@@ -181,7 +181,7 @@ describe('who may wait', () => {
     expect((await ask(`${weir.url}/one`)).body).toBe('a');
   });
 
-  it('in the background is bounded, and comes after clients', async () => {
+  it('in the background is limited, and comes after clients', async () => {
     const stale = ['Cache-Control', 'max-age=10, stale-while-revalidate=1000', 'Age', '20'];
     origin.on('/stale-*', { fields: stale, body: 'old' });
     for (const path of ['/stale-1', '/stale-2']) await ask(`${weir.url}${path}`);
@@ -193,7 +193,7 @@ describe('who may wait', () => {
     });
     const holding = ask(`${weir.url}/held`);
     await origin.seen('/held');
-    // Both are answered at once; one may ask behind its reader, and waits for the only connection.
+    // Both are answered at once. One may be refreshed in the background, and waits for the only connection.
     for (const path of ['/stale-1', '/stale-2']) expect((await ask(`${weir.url}${path}`)).body).toBe('old');
     origin.on('/client', { fields: ['Cache-Control', 'no-store'], body: 'c' });
     const client = ask(`${weir.url}/client`);

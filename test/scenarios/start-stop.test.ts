@@ -1,4 +1,4 @@
-/** How `weir serve` starts, or says in one line why it does not, and how it stops. */
+/** Tests how `weir serve` starts, or reports in one line why it does not, and how it stops. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -84,7 +84,7 @@ describe('weir serve ends with 1 and one line', () => {
     await weir.stop();
   });
 
-  it('where the disk path can not be written', async () => {
+  it("where the disk path can't be written", async () => {
     const file = join(folder, 'a-file');
     writeFileSync(file, '');
     const { code, err } = await startInVain({ path: join(file, 'data') });
@@ -94,7 +94,7 @@ describe('weir serve ends with 1 and one line', () => {
 });
 
 describe('a Weir that was started', () => {
-  it('writes lines of JSON alone to standard output, and says to whoever looks where it listens', async () => {
+  it('writes only lines of JSON to standard output, and prints for people where it listens', async () => {
     const weir = await startWeir(`
       origins: { shop: { url: "demo:" } }
       log: { level: info, access: true }
@@ -110,7 +110,7 @@ describe('a Weir that was started', () => {
   });
 });
 
-describe('a Weir that is told to stop', () => {
+describe('a Weir that is stopped', () => {
   let origin: ScriptedOrigin;
   let weir: RunningWeir;
 
@@ -128,7 +128,7 @@ describe('a Weir that is told to stop', () => {
     await origin.close();
   });
 
-  /** Resolves when nobody listens any more. */
+  /** Resolves when no server listens any more. */
   const untilClosed = async (): Promise<void> => {
     for (;;) {
       const probe = new RawConnection(weir.port);
@@ -142,7 +142,7 @@ describe('a Weir that is told to stop', () => {
   };
 
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    'finishes what is under way and takes nothing new (%s)',
+    'finishes running requests and accepts no new ones (%s)',
     async (signal) => {
       await start('20s');
       const held = gate();
@@ -169,7 +169,7 @@ describe('a Weir that is told to stop', () => {
     },
   );
 
-  it('cuts what is still under way when the time is up, and says how much', async () => {
+  it('cuts requests that still run when the time is up, and reports how many', async () => {
     await start('100ms');
     origin.on('/held', (_request, answer) => answer.gone);
     const asked = ask(`${weir.url}/held`).catch((error: NodeJS.ErrnoException) => error.code);
@@ -182,7 +182,7 @@ describe('a Weir that is told to stop', () => {
 
   const spoken = (text: string): string[] => weir.lines.filter((line) => line.includes(text));
 
-  /** A client that has got the first event of a stream without an end. */
+  /** A client that has got the first event of an endless stream. */
   const openStream = async (request: string): Promise<RawConnection> => {
     origin.on('/events', async (_request, answer) => {
       answer.head(200, ['Content-Type', 'Text/Event-Stream; charset=utf-8', 'Cache-Control', 'no-store']);
@@ -195,7 +195,7 @@ describe('a Weir that is told to stop', () => {
     return client;
   };
 
-  it('says at once, and every few seconds, what it waits for, and ends event streams and tunnels early', async () => {
+  it('reports at once, and every few seconds, what it waits for, and ends event streams and tunnels early', async () => {
     await start('1h');
     const held = gate();
     origin.on('/held', async (_request, answer) => {
@@ -250,24 +250,24 @@ describe('a Weir that is told to stop', () => {
     expect(await weir.exited).toBe(1);
   });
 
-  it('is told by weir stop what it waits for', async () => {
+  it('reports to weir stop what it waits for', async () => {
     await start('1h, stop-streams: 1h');
     const stream = await openStream('HTTP/1.1\r\nHost: a');
     const child = spawn(process.execPath, [PROGRAM, 'stop', '--admin', weir.adminUrl], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     endWithTests(child);
-    const told = text(child.stdout);
+    const stdout = text(child.stdout);
     for await (const line of createInterface(child.stderr)) {
       expect(line).toBe('weir stop: waiting for 1 event stream');
       break;
     }
     stream.close();
-    expect(await told).toBe(`stopped (pid ${weir.pid})\n`);
+    expect(await stdout).toBe(`stopped (pid ${weir.pid})\n`);
     expect(await weir.exited).toBe(0);
   });
 
-  it('ends at once when it is told again', async () => {
+  it('ends at once at a second signal', async () => {
     await start('1h');
     origin.on('/held', (_request, answer) => answer.gone);
     const asked = ask(`${weir.url}/held`).catch((error: NodeJS.ErrnoException) => error.code);
@@ -279,7 +279,7 @@ describe('a Weir that is told to stop', () => {
     expect(await asked).toBe('ECONNRESET');
   });
 
-  it('starts again on the same path, also after it was killed', async () => {
+  it('starts again with the same path, also after it was killed', async () => {
     await start('1s');
     origin.on('/kept', { fields: ['Cache-Control', 'max-age=600'], body: 'kept' });
     await ask(`${weir.url}/kept`);

@@ -1,4 +1,7 @@
-/** A storm of purges of a prefix that hot keys bear, from several connections at once, while clients ask for the keys. */
+/**
+ * A storm of purges of a prefix with hot keys, from several connections at once, while clients request the
+ * keys.
+ */
 import { Agent, request } from 'node:http';
 import type { FlightStats } from '../../proxy/runtime/stats.ts';
 import { startWeir } from '../support/weir.ts';
@@ -8,24 +11,24 @@ import { isIdle, untilFlights } from './observed.ts';
 
 const KEYS = 3;
 const CLIENTS = 12;
-/** The origin answers when so many purges have been answered since it was asked, at whatever speed that is. */
+/** The origin answers when this many purges have been answered since the request, at any speed. */
 const PURGES_AN_ANSWER = 100;
-/** Purges under way at a time: what is asked while a sync is under way shares the next one. */
+/** Concurrent purges: those that arrive during a sync share the next one. */
 const PURGERS = 64;
 
 export interface Storm {
   readonly purges: number;
-  /** From the first to the last. */
+  /** From the first to the last purge. */
   readonly seconds: number;
-  /** Of each client, the statuses that it was answered with. */
+  /** For each client, the statuses of its answers. */
   readonly answers: readonly (readonly number[])[];
-  /** The most requests for one key that were at the origin at a time, and how many there were in all. */
+  /** The largest number of concurrent requests for one key at the origin, and the number of all requests. */
   readonly mostAtOrigin: number;
   readonly originRequests: number;
   readonly flights: FlightStats;
 }
 
-/** Goes on until so many purges were answered, and every client was twice. */
+/** Continues until this many purges were answered, and every client got two answers. */
 export async function storm(purgesWanted: number): Promise<Storm> {
   const origin = await startScriptedOrigin();
   const running = new Map<string, number>();

@@ -1,4 +1,4 @@
-/** Content on its way: out as it comes in, at each client's own speed, at the cost of one request. */
+/** Tests content in transit: it is passed on as it arrives, at each client's own speed, with one request. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ for (let i = 0; i < CHUNK.length; i += 4) CHUNK.writeUInt32LE((i * 2_654_435_761
 const CHUNKS = 128;
 const SIZE = CHUNKS * CHUNK.length;
 
-/** Resolves with the digest and length of what is read from here on. */
+/** Resolves with the digest and length of the remaining content. */
 function digested(message: IncomingMessage): Promise<string> {
   const hash = createHash('sha256');
   let bytes = 0;
@@ -63,10 +63,10 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
     });
   };
 
-  /** Clients may have all of an answer before the last of it is on disk. */
+  /** Clients may have all of an answer before its end is on disk. */
   const untilStored = () => untilFlights(weir, ({ running }) => running === 0);
 
-  it('sends the first byte on when it has come, to all who wait', async () => {
+  it('pass the first byte on when it arrives, to all who wait', async () => {
     const held = gate();
     origin.on('/first', async (_request, answer) => {
       answer.head(200, ['Cache-Control', 'max-age=60', 'Content-Length', '6']);
@@ -87,15 +87,15 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
   });
 
   it.each([
-    ['of a length told in advance', '/known', ['Content-Length', String(SIZE)]],
+    ['of a stated length', '/known', ['Content-Length', String(SIZE)]],
     ['of unknown length', '/unknown', ['Transfer-Encoding', 'chunked']],
   ])(
-    'gives 32 MiB %s to ten clients for one request, and nine do not wait for a slow one',
+    'send 32 MiB %s to ten clients with one request, and nine do not wait for a slow one',
     async (_, path, framing) => {
       serveLarge(path, framing);
       const heads = await Promise.all(Array.from({ length: 10 }, () => askHead(`${weir.url}${path}`)));
       const [slow, ...fast] = heads as [IncomingMessage, ...IncomingMessage[]];
-      // It has read nothing until all others have everything.
+      // It has read nothing before all others have everything.
       for (const digest of await Promise.all(fast.map(digested))) expect(digest).toBe(WHOLE);
       expect(await digested(slow)).toBe(WHOLE);
       expect(origin.count()).toBe(1);
@@ -116,7 +116,7 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
     },
   );
 
-  it('holds the origin back where an answer that is not stored has a slow reader', async () => {
+  it('slow the origin down where an answer that is not stored has a slow reader', async () => {
     let sent = 0;
     let isGone = false;
     origin.on('/passed', async (_request, answer) => {
@@ -132,7 +132,7 @@ describe.each(Object.entries(LEVELS))('two workers with %s', (_name, cache) => {
     const slow = await askHead(`${weir.url}/passed`);
     await firstBytes(slow);
     slow.pause();
-    // The pause is seen by what does not come: another answer passes meanwhile, in full.
+    // The pause shows by missing data: another answer passes completely in the meantime.
     serveLarge('/other', ['Content-Length', String(SIZE)]);
     expect(await digested(await askHead(`${weir.url}/other`))).toBe(WHOLE);
     expect(sent).toBeLessThan(256);

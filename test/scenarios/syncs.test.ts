@@ -1,4 +1,4 @@
-/** A purge's answer comes after a sync of the state, as the kernel sees it. */
+/** Tests, by the kernel's view, that a purge is answered after a sync of the state. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** Clients that choose the URLs of their writes do not have anything else revalidated. */
+/** Tests that clients that choose the URLs of their writes can't cause other entries to be revalidated. */
 import { hash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -20,7 +20,10 @@ useWeir(
   (started) => ({ origin, weir } = started),
 );
 
-/** Targets whose tags share a bucket with `all` by a plain hash, in this table and in one of the default size. */
+/**
+ * Targets whose tags share a bucket with `all` by an unkeyed hash, in this table and in one of the default
+ * size.
+ */
 function colliding(): string[] {
   const bucketOf = (tag: string): number => hash('sha1', tag, 'buffer').readUInt32LE(0) % (RECORDS / 7);
   const found: string[] = [];
@@ -31,8 +34,8 @@ function colliding(): string[] {
   return [...known.map((x) => `/login?x=${x}`), ...found];
 }
 
-describe('writes to URLs that collide by a plain hash', () => {
-  it('leave what is stored fresh', async () => {
+describe('writes to URLs that collide by an unkeyed hash', () => {
+  it('leave entries fresh', async () => {
     origin.on('/page', { fields: ['Cache-Control', 'max-age=600'], body: 'page' });
     for (const target of colliding()) origin.on(target, { status: 200, body: 'x' });
     await ask(`${weir.url}/page`);

@@ -1,4 +1,4 @@
-/** A name that an entry bears is reached by an invalidation of it, in whatever encoding either of them came. */
+/** Tests that an invalidation of a name reaches the entries with the name, in any encoding of either. */
 import { Agent, request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newPlace, type Place } from '../cli/support.ts';
@@ -13,7 +13,7 @@ const NAMES = [
   ['an emoji', '\u{1f6cb}'],
 ] as const;
 
-/** Each way in which a client or an origin writes the bytes of a name; one character a byte. */
+/** Each encoding in which a client or an origin sends a name; one character a byte. */
 function spellings(name: string): string[] {
   const inUtf8 = [name, name.normalize('NFD')].map((form) => Buffer.from(form).toString('latin1'));
   return [...new Set(/^[\0-\xff]*$/.test(name) ? [...inUtf8, name] : inUtf8)];
@@ -22,14 +22,14 @@ function spellings(name: string): string[] {
 const escaped = (bytes: string): string =>
   [...bytes].map((byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`).join('');
 
-/** As JSON, arguments and configurations write it: text, composed or not. */
+/** The name as text in JSON, arguments and configurations: composed and decomposed. */
 const texts = (name: string): string[] => [...new Set([name, name.normalize('NFD')])];
 
 interface Entry {
   readonly what: string;
   readonly path: string;
   readonly source: 'field' | 'group' | 'route' | 'path' | 'prefix';
-  /** Of the origin's answer. */
+  /** Fields of the origin's answer. */
   readonly fields: readonly string[];
 }
 
@@ -69,7 +69,7 @@ const OTHER: Entry = {
 interface Way {
   readonly what: string;
   readonly reaches: readonly Entry['source'][];
-  /** The forms in which it can name: once for each. */
+  /** The forms in which it can contain the name, each used once. */
   readonly forms: (name: string) => readonly string[];
   readonly invalidate: (form: string) => Promise<void>;
 }
@@ -77,7 +77,7 @@ interface Way {
 const BY_TAG = ['field', 'group', 'route', 'path', 'prefix'] as const;
 const escapes = (name: string): string[] => spellings(name).map(escaped);
 
-const WAYS: readonly Way[] = [
+const INVALIDATIONS: readonly Way[] = [
   {
     what: "an operator's purge of the tag",
     reaches: BY_TAG,
@@ -217,7 +217,7 @@ afterAll(async () => {
   await place.remove();
 });
 
-/** `path`: one character a byte, as it goes on the wire. */
+/** `path`: one character a byte, as it is sent. */
 function send(
   path: string,
   { method = 'GET', headers = {} }: { method?: string; headers?: Record<string, string> } = {},
@@ -254,7 +254,7 @@ async function command(...args: readonly string[]): Promise<void> {
   expect(ran).toMatchObject({ code: 0 });
 }
 
-/** What each entry answers with: its version, and whether that came from the cache. */
+/** The version that each entry answers with, and whether it came from the cache. */
 async function look(entries: readonly Entry[]): Promise<Record<string, string>> {
   const seen: Record<string, string> = {};
   for (const { what, path } of entries) {
@@ -268,18 +268,21 @@ async function look(entries: readonly Entry[]): Promise<Record<string, string>> 
 const all = (entries: readonly Entry[], seen: string): Record<string, string> =>
   Object.fromEntries(entries.map(({ what }) => [what, seen]));
 
-describe.each(NAMES)('an entry that bears a name of %s', (_, name) => {
-  it.each(WAYS.map((way) => [way.what, way] as const))('is reached by %s', async (_what, way) => {
-    const reached = entriesOf(name).filter(({ source }) => way.reaches.includes(source));
-    for (const form of way.forms(name)) {
-      await look([...reached, OTHER]);
-      const other = (await look([OTHER]))[OTHER.what]!;
-      const before = await look(reached);
-      expect(Object.values(before).filter((seen) => !seen.startsWith('hit'))).toEqual([]);
-      version += 1;
-      await way.invalidate(form);
-      expect(await look(reached)).toEqual(all(reached, `fetched ${version}`));
-      expect(await look([OTHER])).toEqual(all([OTHER], other));
-    }
-  });
+describe.each(NAMES)('an entry with a name of %s', (_, name) => {
+  it.each(INVALIDATIONS.map((invalidation) => [invalidation.what, invalidation] as const))(
+    'is reached by %s',
+    async (_what, invalidation) => {
+      const reached = entriesOf(name).filter(({ source }) => invalidation.reaches.includes(source));
+      for (const form of invalidation.forms(name)) {
+        await look([...reached, OTHER]);
+        const other = (await look([OTHER]))[OTHER.what]!;
+        const before = await look(reached);
+        expect(Object.values(before).filter((seen) => !seen.startsWith('hit'))).toEqual([]);
+        version += 1;
+        await invalidation.invalidate(form);
+        expect(await look(reached)).toEqual(all(reached, `fetched ${version}`));
+        expect(await look([OTHER])).toEqual(all([OTHER], other));
+      }
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** What is served stale is stale for every cache behind Weir, over the wire. */
+/** Tests over the wire that an answer that is served stale is stale for every cache below Weir. */
 import { describe, expect, it } from 'vitest';
 import type { ScriptedOrigin } from '../support/scripted-origin.ts';
 import type { RunningWeir } from '../support/weir.ts';
@@ -26,7 +26,7 @@ useWeir(
   (started) => ({ origin, weir } = started),
 );
 
-const ways: [string, string, Record<string, string>, number][] = [
+const requests: [string, string, Record<string, string>, number][] = [
   ['GET', 'GET', {}, 200],
   ['HEAD', 'HEAD', {}, 200],
   ['a range', 'GET', { Range: 'bytes=0-1' }, 206],
@@ -39,25 +39,28 @@ describe.each([
   ['/told', 900],
   ['/fixed', 600],
   ['/fixed-told', 900],
-])('below %s', (prefix, toldSeconds) => {
-  it.each(ways)('after a soft purge, by %s', async (name, method, headers, status) => {
-    const path = `${prefix}/${name.replaceAll(' ', '-')}`;
-    const fields = ['Cache-Control', 'max-age=600', 'ETag', '"1"'];
-    const body = 'x'.repeat(2_000);
-    origin.on(path, { fields, body });
-    await ask(`${weir.url}${path}`);
-    await weir.admin('/purge', { method: 'POST', body: JSON.stringify({ urls: [path], mode: 'soft' }) });
-    // The refresh behind it gets no answer, so that what is served stays stale.
-    origin.on(path, () => new Promise(() => {}));
-    const answer = await ask(`${weir.url}${path}`, { method, headers });
-    expect(answer.status).toBe(status);
-    expect(cacheStatusOf(answer)).toMatchObject({ hit: true, detail: 'stale-while-revalidate' });
-    expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(toldSeconds);
-  });
+])('a stale answer below %s', (prefix, toldSeconds) => {
+  it.each(requests)(
+    'is stale to the CDN after a soft purge, by %s',
+    async (name, method, headers, status) => {
+      const path = `${prefix}/${name.replaceAll(' ', '-')}`;
+      const fields = ['Cache-Control', 'max-age=600', 'ETag', '"1"'];
+      const body = 'x'.repeat(2_000);
+      origin.on(path, { fields, body });
+      await ask(`${weir.url}${path}`);
+      await weir.admin('/purge', { method: 'POST', body: JSON.stringify({ urls: [path], mode: 'soft' }) });
+      // The refresh in the background gets no answer, so that the entry stays stale.
+      origin.on(path, () => new Promise(() => {}));
+      const answer = await ask(`${weir.url}${path}`, { method, headers });
+      expect(answer.status).toBe(status);
+      expect(cacheStatusOf(answer)).toMatchObject({ hit: true, detail: 'stale-while-revalidate' });
+      expect(Number(answer.headers['age'])).toBeGreaterThanOrEqual(toldSeconds);
+    },
+  );
 });
 
-describe('in place of an origin that fails', () => {
-  it.each(ways)('by %s', async (name, method, headers, status) => {
+describe('an answer in place of a failing origin', () => {
+  it.each(requests)('is stale to the CDN by %s', async (name, method, headers, status) => {
     const path = `/errors/${name.replaceAll(' ', '-')}`;
     const fields = ['Cache-Control', 'max-age=600', 'CDN-Cache-Control', 'max-age=1200', 'ETag', '"1"'];
     origin.on(path, { fields, body: 'x'.repeat(2_000) });
@@ -71,7 +74,7 @@ describe('in place of an origin that fails', () => {
   });
 });
 
-describe('an answer of the origin that had expired before it came', () => {
+describe('an answer of the origin that had expired before it arrived', () => {
   it.each([
     ['told', 900],
     ['plain', 600],
@@ -86,7 +89,7 @@ describe('an answer of the origin that had expired before it came', () => {
     }
   });
 
-  it('is not one to which the origin gives no lifetime: the route says how long the CDN keeps it', async () => {
+  it('does not include one without a lifetime from the origin, for which the route decides', async () => {
     const path = '/told-expired/none';
     origin.on(path, { fields: ['Cache-Control', 'max-age=0', 'ETag', '"1"'], body: 'a' });
     const answer = await ask(`${weir.url}${path}`);

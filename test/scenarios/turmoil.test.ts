@@ -1,6 +1,7 @@
 /**
- * Clients that come and leave, an origin that answers in every way that it can, routes that are purged meanwhile: whoever
- * stays is answered, what is whole is right, and nothing is left behind. `SEED=7 vitest run` plays another one.
+ * Tests clients that come and leave, an origin that answers in every way that it can, and routes that are
+ * purged meanwhile: every client that stays is answered, complete answers are right, and nothing is left
+ * behind. `SEED=7 vitest run` uses another seed.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -52,7 +53,7 @@ describe.each(Object.entries(LEVELS))(`two workers with %s in turmoil (seed ${SE
     await origin.close();
   });
 
-  /** What stands under a URL is its own name, over and over: of a length of its own. */
+  /** The content of a URL is the URL repeated, with a length of its own. */
   const contentOf = (url: string): Buffer => {
     const size = [3, 70_000, 900_000][Number(url.slice(1)) % 3]!;
     return Buffer.alloc(size, `${url} `);
@@ -69,12 +70,12 @@ describe.each(Object.entries(LEVELS))(`two workers with %s in turmoil (seed ${SE
       'max-age=0, stale-while-revalidate=60',
     ]);
     const fields = ['Cache-Control', policy, 'ETag', `"${url}"`];
-    const way = random();
+    const choice = random();
     for (let turns = Math.floor(random() * 20); turns > 0; turns -= 1) await nextTurn();
-    if (way < 0.05) answer.cut();
-    else if (way < 0.1) answer.send(pick([500, 503]), ['Cache-Control', 'no-store'], 'trouble');
-    else if (etag !== undefined && way < 0.7) answer.send(304, fields);
-    else if (way > 0.75) await inPieces(answer, fields, content, way > 0.95);
+    if (choice < 0.05) answer.cut();
+    else if (choice < 0.1) answer.send(pick([500, 503]), ['Cache-Control', 'no-store'], 'trouble');
+    else if (etag !== undefined && choice < 0.7) answer.send(304, fields);
+    else if (choice > 0.75) await inPieces(answer, fields, content, choice > 0.95);
     else answer.send(200, fields, content);
   }
 
@@ -94,7 +95,7 @@ describe.each(Object.entries(LEVELS))(`two workers with %s in turmoil (seed ${SE
     else answer.end();
   }
 
-  /** One client. Resolves with what became of it; what is whole must be what stands there. */
+  /** One client. Resolves with its outcome; complete content must be that of the URL. */
   async function context(): Promise<string> {
     const url = `/${Math.floor(random() * THINGS)}`;
     const leaves = random() < 0.2;
@@ -114,7 +115,7 @@ describe.each(Object.entries(LEVELS))(`two workers with %s in turmoil (seed ${SE
     return answer.whole ? String(answer.status) : 'cut';
   }
 
-  it('answers all who stay, and leaves nothing behind', async () => {
+  it('answer all clients that stay, and leave nothing behind', async () => {
     const ends = new Map<string, number>();
     let left = REQUESTS;
     const client = async (): Promise<void> => {

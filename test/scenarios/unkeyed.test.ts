@@ -1,4 +1,4 @@
-/** What the key leaves out steers nothing that is stored, over the wire. */
+/** Tests over the wire that what is not in the key does not affect what is stored. */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startScriptedOrigin, type ScriptedOrigin } from '../support/scripted-origin.ts';
@@ -40,11 +40,11 @@ afterAll(async () => {
 const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
   ask(`${weir.url}${path}`, { headers, method });
 
-describe('a field that Connection takes away from the origin', () => {
+describe('a field that Connection removes for the origin', () => {
   it.each([
     ['in the key', '/keyed/a', []],
     ['in Vary', '/varied', ['Vary', 'X-Tenant']],
-  ])('stores nothing under its value: %s', async (_, path, vary) => {
+  ])('prevents storing under its value: %s', async (_, path, vary) => {
     origin.on(path, ({ headers }) => ({
       fields: ['Cache-Control', 'max-age=60', ...vary],
       body: String(headers['x-tenant']),
@@ -55,7 +55,7 @@ describe('a field that Connection takes away from the origin', () => {
     expect((await get(path, { 'X-Tenant': 'one' })).body).toBe('one');
   });
 
-  it('does not matter where it is not there, or only for this hop', async () => {
+  it('has no effect where it is absent, or only for this hop', async () => {
     origin.on('/hop', { fields: ['Cache-Control', 'max-age=60'], body: 'x' });
     await get('/hop');
     const again = await get('/hop', { Connection: 'TE, X-Tenant, close', TE: 'trailers' });
@@ -64,7 +64,7 @@ describe('a field that Connection takes away from the origin', () => {
 });
 
 describe('the answer to a HEAD', () => {
-  it('changes no entry where the request had a field that the key leaves out', async () => {
+  it('changes no entry where the request had a field that is not in the key', async () => {
     origin.on('/page', ({ headers }) => ({
       fields: [
         'ETag',
@@ -90,7 +90,7 @@ describe('the content of a PUT', () => {
   it.each([
     ['X-Original-URL', { 'X-Original-URL': '/mine' }],
     ['Connection', { Connection: 'close, X-Part', 'X-Part': '1' }],
-  ])('becomes no entry where the origin may have understood another request: %s', async (name, headers) => {
+  ])('becomes no entry where the origin may have read another request: %s', async (name, headers) => {
     const path = `/written/${name}`;
     const fresh = ['ETag', '"1"', 'Cache-Control', 'max-age=60'];
     origin.on(`PUT ${path}`, { status: 204, fields: fresh });
@@ -100,7 +100,7 @@ describe('the content of a PUT', () => {
   });
 });
 
-/** As CGI would give them to an application: the fields of the request by the names of their variables. */
+/** The fields of a request by the names of their CGI variables. */
 const variablesOf = (fields: readonly string[]) =>
   new Map(
     fields.flatMap((name, i): [string, string][] =>
@@ -108,8 +108,8 @@ const variablesOf = (fields: readonly string[]) =>
     ),
   );
 
-describe('a field that an origin reads under the name of another', () => {
-  it.each(['GET', 'POST', 'HEAD', 'PUT'])('does not reach it by another spelling (%s)', async (method) => {
+describe('a field that an origin reads as another one', () => {
+  it.each(['GET', 'POST', 'HEAD', 'PUT'])('does not reach it in another spelling (%s)', async (method) => {
     for (const server of [weir, keeping]) {
       for (const spelling of ['_', '.']) {
         const path = `/spelled/${method}/${spelling}/${server.port}`;
@@ -174,7 +174,7 @@ describe('a field that an origin reads under the name of another', () => {
 });
 
 describe('a path in which the origin may find a dot segment', () => {
-  it.each(['GET', 'HEAD', 'PUT'])('is refused (%s)', async (method) => {
+  it.each(['GET', 'HEAD', 'PUT'])('is rejected (%s)', async (method) => {
     for (const path of ['/keyed/..%2faccount', '/keyed/..;/account', '/keyed/%252e%252e/account']) {
       const refused = await get(path, {}, method);
       expect(refused.status).toBe(400);
@@ -183,7 +183,7 @@ describe('a path in which the origin may find a dot segment', () => {
     }
   });
 
-  it('is passed unstored where such paths are', async () => {
+  it('is passed on and not stored where the configuration allows such paths', async () => {
     origin.on('*', { fields: ['Cache-Control', 'max-age=60'], body: 'x' });
     for (let i = 0; i < 2; i += 1) {
       const passed = await ask(`${keeping.url}/keyed/..%2faccount`);
@@ -194,7 +194,7 @@ describe('a path in which the origin may find a dot segment', () => {
 });
 
 describe('a cookie in the key', () => {
-  it('is passed unstored where origins may read it in two ways', async () => {
+  it('is passed on and not stored where origins may read it differently', async () => {
     origin.on('/cookies/a', ({ headers }) => ({
       fields: ['Cache-Control', 'max-age=60'],
       body: headers.cookie ?? '',
@@ -213,7 +213,7 @@ describe('a cookie in the key', () => {
     expect(cacheStatusOf(await get('/cookies/a', { Cookie: 'tenant=v; x=1' }))).toMatchObject({ hit: true });
   });
 
-  it('is read by the origin as by the key where it came in several fields', async () => {
+  it('is read by the origin as by the key where it was sent in several fields', async () => {
     origin.on('/cookies/several', ({ fields }) => ({
       fields: ['Cache-Control', 'max-age=60'],
       body: fields.filter((_, i) => /^cookie$/i.test(fields[i - 1] ?? '')).join('|'),
@@ -227,39 +227,39 @@ describe('a cookie in the key', () => {
 
 describe('secrets in the key', () => {
   it.each([
-    ['unless it is asked for', () => weir],
-    ['even where the key is told', () => keeping],
-  ])('stand in no answer, log line, metric or list of entries %s', async (_, server) => {
+    ['unless that is requested', () => weir],
+    ['even where the key is shown', () => keeping],
+  ])('are in no answer, log line, metric or list of entries %s', async (_, server) => {
     const fields = ['Cache-Control', 'max-age=60', 'Vary', 'Cookie, Authorization, X-Tenant'];
     origin.on('/keyed/secret', { fields, body: 'x' });
     origin.on('/cookies/secret', { fields, body: 'x' });
-    const told: string[] = [];
-    const tell = (text: string) => void told.push(text);
+    const shown: string[] = [];
+    const show = (text: string) => void shown.push(text);
     for (const path of ['/keyed/secret', '/cookies/secret']) {
       const headers = { Cookie: 'tenant=s3cret', 'X-Tenant': 's3cret' };
       for (const asked of [headers, headers, { ...headers, 'Cache-Control': 'only-if-cached' }]) {
         const answer = await ask(`${server().url}${path}`, { headers: asked });
         const { key } = cacheStatusOf(answer);
         expect(key === undefined).toBe(server() === weir);
-        tell(JSON.stringify(answer));
+        show(JSON.stringify(answer));
       }
       const query = new URLSearchParams({ url: path });
       for (const [name, value] of Object.entries(headers)) query.append('header', `${name}: ${value}`);
       const report = await (await server().admin(`/entries?${query.toString()}`)).text();
       expect(JSON.parse(report)).toMatchObject({ entries: [{ status: 200 }] });
-      tell(report);
+      show(report);
     }
-    for (const path of ['/metrics', '/stats', '/healthz']) tell(await (await server().admin(path)).text());
-    expect([...told, ...server().lines].filter((text) => text.includes('s3cret'))).toEqual([]);
+    for (const path of ['/metrics', '/stats', '/healthz']) show(await (await server().admin(path)).text());
+    expect([...shown, ...server().lines].filter((text) => text.includes('s3cret'))).toEqual([]);
   });
 });
 
-describe('a request that the route lets by', () => {
+describe('a request that bypasses the cache', () => {
   it.each([
     ['a cookie', { Cookie: 'a=1; session=x' }, 'bypass-cookie'],
     ['a field', { 'X-User': 'alice' }, 'bypass-header'],
-    ['a Cookie that may hold one', { Cookie: 'a="; session=x' }, 'ambiguous-cookies'],
-  ])('is passed, neither answered from the cache nor stored: %s', async (_, headers, detail) => {
+    ['a Cookie that may have one', { Cookie: 'a="; session=x' }, 'ambiguous-cookies'],
+  ])('is passed on, and neither answered from the cache nor stored: %s', async (_, headers, detail) => {
     const path = `/members/${detail}`;
     let asked = 0;
     origin.on(path, () => ({ fields: ['Cache-Control', 'max-age=60'], body: String((asked += 1)) }));

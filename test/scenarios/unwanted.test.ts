@@ -33,7 +33,7 @@ describe('content whose clients have all left', () => {
     expect(origin.count('/small')).toBe(1);
   });
 
-  it('is given up where it has grown too large to be stored, whichever worker asks for whom', async () => {
+  it('is given up when it is too large to be stored, whichever worker asks for which', async () => {
     const paths = Array.from({ length: 8 }, (_, n) => `/endless/${n}`);
     const ended: string[] = [];
     const left = gate();

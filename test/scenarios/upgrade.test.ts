@@ -1,4 +1,4 @@
-/** Protocol switches and streams of events: what is for one client, and lasts. */
+/** Tests protocol switches and event streams, which are for one client and last long. */
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { until } from '../support/barrier.ts';
@@ -33,7 +33,7 @@ function handshake(path: string, protocols = 'websocket'): RawConnection {
 }
 
 describe('WebSocket', () => {
-  it('is joined to the origin, and bytes go both ways until one side ends', async () => {
+  it('connects the client to the origin, and bytes go both ways until one side ends', async () => {
     let isOver = false;
     origin.onUpgrade((request, socket) => {
       socket.write(
@@ -56,7 +56,7 @@ describe('WebSocket', () => {
     client.write(Buffer.from([0x81, 0x00, 0xff]));
     await client.comes('echo \x81\x00\xff');
     client.close();
-    await until(() => isOver, 'the origin hears of the end');
+    await until(() => isOver, 'the origin sees the end');
   });
 
   it('is closed for the client when the origin ends it', async () => {
@@ -67,7 +67,7 @@ describe('WebSocket', () => {
     expect(await client.ended()).toMatch(/bye$/);
   });
 
-  it('is told what the origin answers in place of switching', async () => {
+  it("passes on the origin's answer if that does not switch", async () => {
     origin.onUpgrade((_request, socket) => {
       socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-Why: rule\r\n\r\nno');
     });
@@ -78,7 +78,7 @@ describe('WebSocket', () => {
     expect(answer).toMatch(/\r\n\r\nno$/);
   });
 
-  it('RFC 9110 §7.8: is not switched to another protocol than those that were asked for', async () => {
+  it('RFC 9110 §7.8: is not switched to a protocol that was not requested', async () => {
     for (const answered of ['h2c', 'websocket, h2c', 'other', null]) {
       origin.onUpgrade((request, socket) => {
         expect(request.headers.upgrade).toBe('websocket');
@@ -87,14 +87,14 @@ describe('WebSocket', () => {
       });
       const answer = await handshake('/elsewhere', 'websocket, h2c').ended();
       expect(answer).toMatch(/^HTTP\/1\.1 502 /);
-      // Without the field the client of HTTP takes it for a broken answer.
+      // Without the field Node's HTTP client reports a malformed answer.
       const error = answered === null ? 'connection_terminated' : 'http_protocol_error';
       expect(answer).toContain(`Proxy-Status: weir; error=${error}`);
       expect(answer).not.toContain('smuggled');
     }
   });
 
-  it('is told that the origin failed', async () => {
+  it('reports that the origin failed', async () => {
     origin.onUpgrade((_request, socket) => socket.destroy());
     const answer = await handshake('/cut').ended();
     expect(answer).toMatch(/^HTTP\/1\.1 502 /);
@@ -103,7 +103,7 @@ describe('WebSocket', () => {
 });
 
 describe('a stream of events', () => {
-  it('is for one client alone, goes out as it comes, and may be silent for longer than content may', async () => {
+  it("is for one client, is passed on as it arrives, and may pause for longer than the body's timeout", async () => {
     const events: ((text: string) => void)[] = [];
     origin.on('/events', (_request, answer) => {
       answer.head(200, ['Content-Type', 'text/event-stream', 'Cache-Control', 'max-age=60']);
@@ -116,7 +116,7 @@ describe('a stream of events', () => {
     const first = clients.map(firstBytes);
     for (const bytes of await Promise.all(first)) expect(String(bytes)).toBe('data: first\n\n');
     expect(events).toHaveLength(2);
-    // The body's timeout of 100 ms has passed many times over when another request has met it.
+    // The body's timeout of 100 ms has passed many times when another request has met it.
     origin.on('/stuck', async (_request, answer) => {
       answer.head(200, ['Content-Length', '10']);
       await answer.write('five.');
@@ -129,7 +129,7 @@ describe('a stream of events', () => {
     for (const client of clients) client.destroy();
   });
 
-  it('is not stored, and holds nobody up, where the client did not say that it wants one', async () => {
+  it('is not stored, and delays no other client, where the client did not say that it wants one', async () => {
     origin.on('/plain-events', async (_request, answer) => {
       answer.head(200, ['Content-Type', 'text/event-stream', 'Cache-Control', 'max-age=60']);
       await answer.write('data: first\n\n');

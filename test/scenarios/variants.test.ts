@@ -21,7 +21,7 @@ useWeir(
 
 const stored = async (path: string): Promise<number> => (await entriesOf(weir, path)).length;
 
-it('are no more than max-variants, whichever worker has kept which', async () => {
+it('variants are no more than max-variants, whichever worker has stored them', async () => {
   origin.on('*', ({ headers }) => ({
     fields: ['Cache-Control', 'max-age=3600', 'Vary', 'Foo'],
     body: String(headers['foo']),
@@ -36,7 +36,7 @@ it('are no more than max-variants, whichever worker has kept which', async () =>
   await expect.poll(all).toEqual(paths.map(() => 2));
 });
 
-it('are not stored for requests that send more than max-vary, which is counted, and stay for all others', async () => {
+it('variants are not stored for requests that send more than max-vary, which is counted, and remain for others', async () => {
   origin.on('/large', ({ headers }) => ({
     fields: ['Cache-Control', 'max-age=3600', 'Vary', 'Accept-Encoding'],
     body: String(headers['accept-encoding']).slice(0, 4),

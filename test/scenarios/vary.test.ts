@@ -1,4 +1,4 @@
-/** Vary on fields that Weir writes for the origin: no client gets what was made for another. */
+/** Tests Vary on fields that Weir writes for the origin: no client gets another client's answer. */
 import { Agent } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { gate } from '../support/barrier.ts';
@@ -43,7 +43,7 @@ describe.each([
     }
   });
 
-  it('RFC 9111 §4.1 those who wait together have each their own, too', async () => {
+  it('RFC 9111 §4.1 clients that wait together also have their own answers', async () => {
     const held = gate();
     origin.on('/together', async ({ headers }, answer) => {
       await held.promise;
@@ -57,7 +57,7 @@ describe.each([
     expect((await Promise.all(asked)).map(({ body }) => body)).toEqual(addresses);
   });
 
-  it('RFC 9111 §4.1 the same client is answered from what is stored for it', async () => {
+  it('RFC 9111 §4.1 the same client gets its own entry', async () => {
     origin.on('/same', { fields: ['Cache-Control', 'max-age=60', 'Vary', 'X-Forwarded-For'], body: 'x' });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     await ask(`${weir.url}/same`, { agent });

@@ -1,4 +1,7 @@
-/** A worker that dies: it is replaced and counted, and whoever waited for it is told or served by another. */
+/**
+ * Tests the death of a worker: it is replaced and counted, and requests that waited for it get an error or
+ * another worker's answer.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,15 +22,15 @@ let folder: string;
 let origin: ScriptedOrigin;
 let weir: InProcessWeir;
 
-/** Weir in this process, its workers in threads that the test can end. */
+/** Weir in this process, with its workers in threads that the test can end. */
 interface InProcessWeir {
   readonly url: string;
   readonly lines: readonly string[];
-  /** By place: the one that runs there now. */
+  /** By place: the worker that runs there now. */
   readonly workers: readonly Worker[];
   admin(path: string, init?: RequestInit): Promise<Response>;
   stats(): Promise<WeirStats>;
-  /** The claims of flights, by slot: the place of the worker that runs them, plus 1; 0: none. */
+  /** The claims of flights, by slot: the place of the worker that runs them, plus 1; 0 if there are none. */
   readonly claims: () => Uint32Array;
   /** Ends the worker at this place as a crash would, and resolves when the next one listens there. */
   crash(index: number): Promise<void>;
@@ -35,8 +38,8 @@ interface InProcessWeir {
 }
 
 /**
- * A worker that stands still, as in a loop without end, from when it is told until the shared cell is no longer 0; and that
- * begins only when the other one is no longer 0.
+ * A worker that hangs as in an endless loop, from a message until the first shared cell is no longer 0. It
+ * begins only when the other cell is no longer 0.
  */
 const HANGING = `
   const { parentPort, workerData } = require('node:worker_threads');
@@ -118,8 +121,8 @@ function claimer(): number {
 /** Requests on so many connections that both workers have some. */
 const many = <T>(start: () => Promise<T>): Promise<T>[] => Array.from({ length: 16 }, start);
 
-describe('when a worker stands still', () => {
-  it('operators are told of the others, and which one did not answer', async () => {
+describe('when a worker hangs', () => {
+  it('operators see the others, and which one did not answer', async () => {
     origin.on('/a', { fields: ['Cache-Control', 'max-age=60'], body: 'a' });
     await ask(`${weir.url}/a`);
     const { memory } = await weir.stats();
@@ -149,7 +152,7 @@ describe('when a worker stands still', () => {
 });
 
 describe('when a worker dies', () => {
-  it('another takes its place, and the death is counted and logged', async () => {
+  it('another one takes its place, and the death is counted and logged', async () => {
     origin.on('/a', { fields: ['Cache-Control', 'max-age=60'], body: 'a' });
     await ask(`${weir.url}/a`);
     for (const index of [0, 1]) await weir.crash(index);
@@ -160,7 +163,7 @@ describe('when a worker dies', () => {
     expect(await (await weir.admin('/metrics')).text()).toContain('\nweir_workers_replaced_total 2\n');
   });
 
-  it('no counter goes back', async () => {
+  it('no counter decreases', async () => {
     origin.on('/a', { fields: ['Cache-Control', 'no-store'], body: 'a' });
     await Promise.all(many(() => ask(`${weir.url}/a`)));
     const counters = async () => {
@@ -182,7 +185,7 @@ describe('when a worker dies', () => {
     expect((await counters()).requests).toBe(17);
   });
 
-  it('before the head, those who waited for it in other workers start anew', async () => {
+  it('before the head, requests that waited for it in other workers start again', async () => {
     const held = gate();
     let asked = 0;
     origin.on('/late', async (_request, answer) => {
@@ -194,7 +197,7 @@ describe('when a worker dies', () => {
     });
     const answers = many(() => ask(`${weir.url}/late`).catch(() => null));
     await origin.seen('/late');
-    // All of them wait: those of the claimer, those of the other worker, and that worker at the claimer's.
+    // All of them wait: those of the claimer, those of the other worker, and that worker's for the claimer.
     while ((await weir.stats()).flights.waiting < 17);
     await weir.workers[claimer()]!.terminate();
     await origin.seen('/late', 2);
@@ -208,7 +211,7 @@ describe('when a worker dies', () => {
     expect(weir.claims().every((claim) => claim === 0)).toBe(true);
   });
 
-  it('after the head, they are cut off, and nothing is stored', async () => {
+  it('after the head, they are cut, and nothing is stored', async () => {
     origin.on('/cut', async (_request, answer) => {
       answer.head(200, ['Cache-Control', 'max-age=60', 'Content-Length', '10']);
       await answer.write('half.');
