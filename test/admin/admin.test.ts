@@ -218,8 +218,8 @@ describe('the token', () => {
     expect(await unguarded.ask('POST', '/purge', '{"all":true}', headers)).toMatchObject({ status: 403 });
     expect(unguarded.invalidated).toEqual([]);
     const guarded = await admin({ token: 'secret' });
-    const told = { ...headers, authorization: 'Bearer secret' };
-    expect(await guarded.ask('POST', '/purge', '{"all":true}', told)).toMatchObject({ status: 200 });
+    const authorized = { ...headers, authorization: 'Bearer secret' };
+    expect(await guarded.ask('POST', '/purge', '{"all":true}', authorized)).toMatchObject({ status: 200 });
   });
 
   it('is not required for the health checks', async () => {

@@ -11,20 +11,23 @@ import { entry } from '../store/disk/support/entries.ts';
 const KIB = 1024;
 
 /** A flight in another worker that one client here has read and left; returns the messages to that worker. */
-function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; readonly told: string[] } {
-  const told: string[] = [];
+function leftByAll(memoryBytes: number): {
+  receive(message: PeerMessage): void;
+  readonly messages: string[];
+} {
+  const messages: string[] = [];
   const tiers = new Tiers(createMemoryTier(memoryBytes, 1), {} as DiskTier, () => null);
   const client = new PeerFetchClient(
     { tiers, windowBytes: 64 * KIB, maxObjectBytes: 8 * KIB },
     { id: 1, route: { config: { cache: { maxVariants: 1 } } } } as never,
     {
       inform: () => {},
-      over: () => told.push('over'),
+      over: () => messages.push('over'),
       deliver: (result: FlightResult) => {
         if (result.kind === 'entry') result.body!.reader(0, () => {}).close();
       },
     },
-    (message) => told.push(message.kind),
+    (message) => messages.push(message.kind),
   );
   client.receive({
     kind: 'entry',
@@ -36,7 +39,7 @@ function leftByAll(memoryBytes: number): { receive(message: PeerMessage): void; 
     streams: true,
     stores: true,
   });
-  return { receive: (message) => client.receive(message), told };
+  return { receive: (message) => client.receive(message), messages };
 }
 
 const data = (): PeerMessage => ({ kind: 'data', id: 1, bytes: new Uint8Array(KIB) });
@@ -44,12 +47,12 @@ const data = (): PeerMessage => ({ kind: 'data', id: 1, bytes: new Uint8Array(KI
 it.each([0, 64 * KIB])(
   'content without a reader is given up when no tier stores it any more, with %i bytes of memory',
   (memoryBytes) => {
-    const { receive, told } = leftByAll(memoryBytes);
+    const { receive, messages } = leftByAll(memoryBytes);
     for (let n = 0; n < 8; n += 1) receive(data());
-    expect(told).toEqual(['credit']);
+    expect(messages).toEqual(['credit']);
     receive({ kind: 'stored', id: 1, length: 0 });
     receive(data());
-    expect(told).toEqual(['credit', 'leave', 'over']);
+    expect(messages).toEqual(['credit', 'leave', 'over']);
   },
 );
 
@@ -58,57 +61,57 @@ it.each([0, 64 * KIB])(
  * in order.
  */
 function passedOn() {
-  const told: string[] = [];
+  const messages: string[] = [];
   let body: FlightBody | null = null;
   const client = new PeerFetchClient(
     { windowBytes: 64 * KIB } as PeerFetchClientDependencies,
     { id: 1 } as never,
     {
-      inform: () => told.push('inform'),
-      over: () => told.push('over'),
+      inform: () => messages.push('inform'),
+      over: () => messages.push('over'),
       deliver: (result) => {
-        told.push(result.kind);
+        messages.push(result.kind);
         if (result.kind === 'pass') body = result.body;
       },
     },
-    (message) => told.push(message.kind),
+    (message) => messages.push(message.kind),
   );
   const begin = (): void => {
     client.receive({ kind: 'pass', id: 1, status: 200, fields: [], reason: 'no-store' });
     body!.reader(0, () => {});
   };
-  return { client, told, begin, bodyState: () => body!.state.kind };
+  return { client, messages, begin, bodyState: () => body!.state.kind };
 }
 
 it('waiters start again when the owner dies before the head', () => {
-  const { client, told } = passedOn();
+  const { client, messages } = passedOn();
   client.lost();
-  expect(told).toEqual(['owner-lost', 'over']);
+  expect(messages).toEqual(['owner-lost', 'over']);
 });
 
 it('the content is cut when the owner dies within it', () => {
-  const { client, told, begin, bodyState } = passedOn();
+  const { client, messages, begin, bodyState } = passedOn();
   begin();
   client.lost();
-  expect(told).toEqual(['pass', 'credit', 'over']);
+  expect(messages).toEqual(['pass', 'credit', 'over']);
   expect(bodyState()).toBe('cut');
 });
 
 it('a client that has ended sends no more messages', () => {
-  const { client, told, begin, bodyState } = passedOn();
+  const { client, messages, begin, bodyState } = passedOn();
   begin();
   client.receive({ kind: 'end', id: 1, trailers: [] });
   client.receive({ kind: 'cut', id: 1 });
   client.abandon();
   client.lost();
-  expect(told).toEqual(['pass', 'credit', 'over']);
+  expect(messages).toEqual(['pass', 'credit', 'over']);
   expect(bodyState()).toBe('whole');
 });
 
 it('content before the head is ignored, and so is a second head', () => {
-  const { client, told, begin } = passedOn();
+  const { client, messages, begin } = passedOn();
   client.receive(data());
   begin();
   client.receive({ kind: 'refused', id: 1, limit: 'waiters' });
-  expect(told).toEqual(['pass', 'credit']);
+  expect(messages).toEqual(['pass', 'credit']);
 });

@@ -87,7 +87,7 @@ routes:
 const SITE = compileConfiguration(CONFIG, new Map([['shop', {} as Origin]]));
 
 /** The tags of the entry for a GET. */
-function borne(target: string, host = 'shop.example', answer: Fields = []): string[] {
+function tagsOfEntry(target: string, host = 'shop.example', answer: Fields = []): string[] {
   const { path, query } = normalizeTarget(target)!;
   const { authority } = clientSite({
     fields: [],
@@ -178,7 +178,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
         ['xkey', `kind:${sent}, a`],
         ['Cache-Groups', `"a", "kind:${sent}"`],
       ]) {
-        const entry = borne('/any', 'shop.example', fields);
+        const entry = tagsOfEntry('/any', 'shop.example', fields);
         for (const form of forms) {
           reaches(purged({ tags: [`kind:${form}`] }), entry);
           reaches(purgedByCommand('--tag', `kind:${form}`), entry);
@@ -196,7 +196,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
     const spelled = [...wire.map((sent) => `"kind:${sent}"`), `%"${display.join('')}"`];
     for (const one of spelled) {
       for (const other of spelled) {
-        const entry = borne('/any', 'shop.example', ['Cache-Groups', one]);
+        const entry = tagsOfEntry('/any', 'shop.example', ['Cache-Groups', one]);
         reaches(answered(['Cache-Group-Invalidation', other]), entry);
       }
     }
@@ -204,7 +204,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
 
   it('in its path', () => {
     for (const sent of [...wire, ...encoded]) {
-      const entry = borne(`/kinds/${sent}`);
+      const entry = tagsOfEntry(`/kinds/${sent}`);
       for (const form of forms) {
         reaches(purged({ tags: [`kind:${form}`] }), entry);
         reaches(purged({ urls: [`/kinds/${form}`] }), entry);
@@ -223,7 +223,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
 
   it('in a segment of its path above the last', () => {
     for (const sent of [...wire, ...encoded]) {
-      const entry = borne(`/below/${sent}/page`);
+      const entry = tagsOfEntry(`/below/${sent}/page`);
       for (const form of forms) {
         reaches(purged({ prefixes: [`/below/${form}`] }), entry);
         reaches(purgedByCommand('--prefix', `/below/${form}`), entry);
@@ -235,7 +235,7 @@ describe.each(NAMES)('an entry is reached by a name of %s', (_, name, wire, enco
 
   it('in its query', () => {
     for (const sent of [...wire, ...encoded]) {
-      const entry = borne(`/search?utm=x&q=${sent}`);
+      const entry = tagsOfEntry(`/search?utm=x&q=${sent}`);
       for (const form of forms) {
         reaches(purged({ urls: [`/search?q=${form}`] }), entry);
         reaches(changed({ kind: form }), entry);
@@ -255,7 +255,7 @@ describe('an entry is reached', () => {
 
   it('by its host in any spelling', () => {
     for (const host of ['xn--mller-kva.example', 'xn--mller-kva.example.', 'm%c3%bcller.example']) {
-      const entry = borne('/a/b', host);
+      const entry = tagsOfEntry('/a/b', host);
       for (const other of HOSTS) {
         for (const tags of [
           purged({ hosts: [other] }),
@@ -280,7 +280,7 @@ routes: [{ name: a, match: { path: /a, host: "${host}" } }, { match: /* }]
   });
 
   it("by its route's name, composed or decomposed", () => {
-    const entry = borne('/any');
+    const entry = tagsOfEntry('/any');
     for (const name of ['k\u00fcche', 'ku\u0308che']) {
       expect(entry).toEqual(expect.arrayContaining([...purged({ routes: [name] })]));
       expect(entry).toEqual(expect.arrayContaining([...purgedByCommand('--route', name)]));
@@ -290,7 +290,7 @@ routes: [{ name: a, match: { path: /a, host: "${host}" } }, { match: /* }]
 
 describe('an entry', () => {
   it('is not reached by a different name', () => {
-    const entry = borne('/any', 'shop.example', ['Surrogate-Key', bytes('m\u00f6bel')]);
+    const entry = tagsOfEntry('/any', 'shop.example', ['Surrogate-Key', bytes('m\u00f6bel')]);
     for (const other of ['mobel', 'moebel', 'M\u00f6bel', 'm\u00f6bel2']) {
       expect(entry).not.toContain(tagOfName(other));
     }

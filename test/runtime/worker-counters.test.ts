@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { WorkerStats } from '../../proxy/runtime/calls.ts';
 import { createWorkerCounters } from '../../proxy/runtime/worker-counters.ts';
 
-function told(asked: number, bytes: number, requests: number): WorkerStats {
+function statsOf(asked: number, bytes: number, requests: number): WorkerStats {
   return {
     memory: { bytes, entries: 1, evictions: asked, variantEvictions: 0 },
     promotions: 0,
@@ -29,10 +29,10 @@ function told(asked: number, bytes: number, requests: number): WorkerStats {
 describe('counters over workers', () => {
   it('keep the counts of a worker that has ended, and drop its gauges', () => {
     const counters = createWorkerCounters();
-    counters.add(1, () => told(10, 100, 5));
-    counters.add(2, () => told(20, 200, 7));
+    counters.add(1, () => statsOf(10, 100, 5));
+    counters.add(2, () => statsOf(20, 200, 7));
     counters.end(1);
-    counters.add(3, () => told(1, 50, 1));
+    counters.add(3, () => statsOf(1, 50, 1));
     const { memory, flights, origins } = counters.read();
     expect(memory).toMatchObject({ bytes: 250, entries: 2, evictions: 31 });
     expect(flights).toMatchObject({ asked: 31, running: 2, waiting: 4 });
