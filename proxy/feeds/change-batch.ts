@@ -5,7 +5,7 @@ import { highestOf, versionOf } from '../../policies/feed-version.ts';
 import type { MappedChange, Mapping } from '../../policies/mapping.ts';
 import type { FeedInvalidation } from './sink.ts';
 
-/** What the runner does for one event of a feed. */
+/** The effect of one feed event, which the runner applies. */
 export type ChangeBatch =
   | InvalidationBatch
   | { readonly kind: 'head'; readonly position: string | null; readonly askedAtMonotonicMs: number };
@@ -48,7 +48,7 @@ export interface BatchContext {
 }
 
 /**
- * The batch of an event; null where there is nothing to do. `nowMs`: wall clock. A large transaction is mapped in
+ * The batch of an event; null: there is nothing to do. `nowMs` is the wall clock. A large transaction is mapped in
  * several turns of the event loop.
  */
 export async function batchOf(
@@ -137,7 +137,7 @@ async function transactionBatch(
   };
 }
 
-/** The tags that the changes name, or the feed's scope where they are too many or not fully known. */
+/** The tags that the changes name, or the feed's scope if they are too many or not fully known. */
 function namedTags(
   tags: ReadonlySet<string>,
   missing: ReadonlySet<string>,

@@ -2,7 +2,7 @@ import type { FeedFailure } from '../../origin-adapters/feeds/feed.ts';
 import type { ChangeBatch } from './change-batch.ts';
 import { BatchQueue } from './batch-queue.ts';
 
-/** Batches and tags that may wait for the invalidation sink. */
+/** The maximum of batches and tags that may wait for the invalidation sink. */
 const QUEUE_LIMIT = 20_000;
 
 /** One connection of a feed, and the batches received on it. */
@@ -11,9 +11,9 @@ export class FeedConnection {
   readonly #abort = new AbortController();
   readonly openedAtMs: number;
   hasReceived = false;
-  /** Events that are being mapped, and groups of batches that are being applied. */
+  /** The number of events being mapped and of groups of batches being applied. */
   pending = 0;
-  /** When the last message arrived, or was last kept waiting by the runner; monotonic. */
+  /** When the last message arrived, or when the runner last kept one waiting; monotonic. */
   lastMessageAtMs: number;
   #failure: FeedFailure | null = null;
 
@@ -30,7 +30,7 @@ export class FeedConnection {
     return this.#abort.signal.aborted;
   }
 
-  /** Why it ended; the first reason counts. */
+  /** Why the connection ended. The first reason counts. */
   get failure(): FeedFailure {
     return this.#failure ?? closedByOrigin;
   }

@@ -44,7 +44,7 @@ export class HealthCells {
     return silenceMs <= maxSilenceMs ? 'live' : onLoss;
   }
 
-  /** Monotonic; 0: never. */
+  /** When the feed was last proved to be at its head, in monotonic milliseconds; 0: never. */
   provedAtMs(): number {
     return Number(Atomics.load(this.#cells, PROVED)) / 1000;
   }

@@ -32,7 +32,7 @@ export class Liveness {
     return this.#lastFailure;
   }
 
-  /** Since the last proof; Infinity: never proved. */
+  /** Milliseconds since the last proof; Infinity: never proved. */
   silenceMs(): number {
     return this.#deps.clock.monotonicMs() - this.#provedAtMs;
   }

@@ -35,7 +35,7 @@ export interface FeedRunnerDeps extends Pick<BatchContext, 'scope' | 'tagsOf'> {
   readonly adapter: Pick<FeedAdapter, 'showPosition'>;
   readonly feed: Feed;
   readonly clock: FeedClock;
-  /** In [0, 1). */
+  /** A random number in [0, 1). */
   random(): number;
   readonly log: FeedLog;
   readonly sink: InvalidationSink;
@@ -144,7 +144,7 @@ export class FeedRunner {
         await this.#receive(connection, event, after);
       }
     } catch (error) {
-      this.#deps.log('error', 'the feed broke', { error });
+      this.#deps.log('error', 'the feed failed unexpectedly', { error });
       connection.failed(broken(error));
     } finally {
       this.#ended(connection);
@@ -201,7 +201,7 @@ export class FeedRunner {
     }
   }
 
-  /** In order: a head is applied after everything before it. */
+  /** Applies batches in order, so a head is applied after everything before it. */
   async #applyBatches(connection: FeedConnection, batches: readonly ChangeBatch[]): Promise<void> {
     let pending: InvalidationBatch[] = [];
     for (const batch of batches) {
@@ -265,7 +265,7 @@ export class FeedRunner {
     }
   }
 
-  /** One line for each group, so that a feed with many unintelligible messages does not fill the log. */
+  /** Logs one line for each group, so that a feed with many unintelligible messages does not fill the log. */
   #logScope(group: readonly InvalidationBatch[]): void {
     const { as, reason } = group[0]!;
     if (as === 'change') return;
@@ -309,7 +309,7 @@ export class FeedRunner {
     });
   }
 
-  /** null: until it is stopped. */
+  /** Waits for the delay; null: until the runner is stopped. */
   #pause(delayMs: number | null): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = delayMs === null ? nothing : this.#deps.clock.schedule(delayMs, resolve);
@@ -324,7 +324,12 @@ export class FeedRunner {
 const stopped: FeedFailure = { kind: 'unreachable', retry: 'never', message: 'stopped', cause: null };
 
 function broken(cause: unknown): FeedFailure {
-  return { kind: 'protocol', retry: 'soon', message: `the feed broke: ${messageOf(cause)}`, cause };
+  return {
+    kind: 'protocol',
+    retry: 'soon',
+    message: `the feed failed unexpectedly: ${messageOf(cause)}`,
+    cause,
+  };
 }
 
 /** A change that is not durable is not acknowledged: it is received again, and the feed is not live until then. */

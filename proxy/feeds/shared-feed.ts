@@ -48,8 +48,8 @@ export class FeedView {
   }
 
   /**
-   * What a response has to attest; null: unknown. It must be read after the fence's sequence and then covers every
-   * change up to that sequence.
+   * The position or version that a response has to attest; null: unknown. It must be read after the fence's sequence and
+   * then covers every change up to that sequence.
    */
   get announced(): string | null {
     return this.#hasVersions ? this.#positions.version : this.#positions.announced;
@@ -75,7 +75,7 @@ export class FeedView {
     return shown !== null && shown >= BigInt(wanted);
   }
 
-  /** The position that the response to a write attests; null where there is none or responses attest versions. */
+  /** The position that the response to a write attests; null: none, or responses attest versions. */
   positionAttested(version: string | undefined): string | null {
     return this.#hasVersions ? null : (version ?? null);
   }
@@ -85,7 +85,7 @@ export class FeedView {
     return this.#positions.applied;
   }
 
-  /** In the form of the feed's own server. */
+  /** The position in the form of the feed's server. */
   show(position: string): string {
     return this.#adapter.showPosition(position);
   }

@@ -7,7 +7,7 @@ export interface InvalidationSink {
    * so that the feed begins with a gap.
    */
   position(feed: string): string | null;
-  /** The version mark at that position; `NO_MARK` where there is none. */
+  /** The version mark at that position; `NO_MARK`: there is none. */
   mark(feed: string): VersionMark;
   /**
    * Resolves when all tags are invalidated at once for every worker, and tags and position are durable. After a
@@ -20,7 +20,7 @@ export interface InvalidationSink {
 
 export interface FeedInvalidation {
   readonly feed: string;
-  /** Empty where only the position advances. */
+  /** Empty if only the position advances. */
   readonly tags: readonly string[];
   /** null: unchanged. */
   readonly position: string | null;

@@ -631,7 +631,7 @@ describe('a feed runner: failures', () => {
     const { feed } = scripted('7');
     feed.latest.break(new Error('a bug'));
     await scene.reopened(2);
-    expect(scene.lines).toContain('error the feed broke');
+    expect(scene.lines).toContain('error the feed failed unexpectedly');
   });
 
   it('applies changes that were received before the connection failed', async () => {
