@@ -110,7 +110,7 @@ async function purge(c: Context, deps: AdminDependencies): Promise<Response> {
   return c.json(warnings.length === 0 ? answer : { ...answer, warnings });
 }
 
-/** Warns if no stored entry bears the tags, as after a typo. It needs a scan, so it runs only with `?count=true`. */
+/** Warns if no stored entry has the tags, as after a typo. It needs a scan, so it runs only with `?count=true`. */
 async function unborne(tags: readonly string[], deps: AdminDependencies): Promise<string[]> {
   const { entries, complete } = await deps.findEntries(tags);
   return entries === 0 && complete ? ['no stored entry has what was purged'] : [];

@@ -1,4 +1,4 @@
-/** What the admin side shows and does, as the coordinator provides it. */
+/** The data and actions that the coordinator provides to the admin side. */
 import type { AdminAccess } from '../../policies/admin-access.ts';
 import type { Config } from '../../policies/config/config.ts';
 import type { Fields } from '../../policies/http/fields.ts';
@@ -24,11 +24,11 @@ export interface AdminDependencies {
   /** Returns the metrics in the Prometheus text format. */
   metrics(): Promise<string>;
   ready(): Promise<Readiness>;
-  /** What Weir can't do although it serves, one sentence each. */
+  /** The configured functions that Weir can't perform while it serves, one sentence each. */
   problems(): readonly string[];
-  /** Resolves when the invalidation binds every worker and is synced, or when the sync has failed. */
+  /** Resolves when the invalidation is in force in every worker and synced, or when the sync has failed. */
   invalidate(tags: readonly string[], mode: 'hard' | 'soft'): Promise<InvalidateResult>;
-  /** Scans for entries that bear any of the tags, and changes nothing. */
+  /** Scans for entries that have any of the tags, and changes nothing. */
   findEntries(tags: readonly string[]): Promise<FoundEntries>;
   /** Returns what is stored for a GET of this place with these request fields; `scheme` is that of an absolute URL. */
   entries(place: UrlPlace, fields: Fields, scheme: 'http' | 'https'): Promise<EntriesResult>;

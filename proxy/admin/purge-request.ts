@@ -5,7 +5,7 @@ import type { PurgeSelection } from './purge-tags.ts';
 
 export interface PurgeRequest extends PurgeSelection {
   readonly mode: 'hard' | 'soft';
-  /** Counts what would be purged and purges nothing. */
+  /** True: count what would be purged, and purge nothing. */
   readonly dryRun: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Maps an operator's purge to the tags that entries bear. Pure; errors are values, so that a purge of a name that no
- * entry can bear does not report success.
+ * Maps an operator's purge to the tags of entries. The functions are pure. Errors are values, so that a purge of a name
+ * that no entry can have does not report success.
  */
 import type { Config } from '../../policies/config/config.ts';
 import { normalAuthority, normalName } from '../../policies/names.ts';
@@ -22,7 +22,7 @@ export type PurgeTags =
   | {
       readonly kind: 'tags';
       readonly tags: readonly string[];
-      /** What is purged beyond the selection, and why. */
+      /** The entries that are purged beyond the selection, with the reason. */
       readonly warnings: readonly string[];
     }
   /** Each problem is the place in the request, then `expected …, got …`. */
@@ -63,7 +63,7 @@ function warningsOf({ hosts, all }: PurgeSelection, config: Config): string[] {
   const named = known.length === 0 ? '' : `; routes name the hosts ${known.join(', ')}`;
   const origins = blind.length === 1 ? `the origin ${blind[0]!}` : `the origins ${blind.join(', ')}`;
   return [
-    `hosts: every entry of ${origins} is purged, for it belongs to all hosts alike (host-header: origin)${named}`,
+    `hosts: every entry of ${origins} is purged, because all hosts share them (host-header: origin)${named}`,
   ];
 }
 

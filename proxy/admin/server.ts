@@ -1,4 +1,4 @@
-/** Puts the admin app on its port. */
+/** Serves the admin app on its port. */
 import type { Server } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';

@@ -1,6 +1,6 @@
 import type { ExchangesUnderWay } from '../http/listener.ts';
 
-/** What a stop waits for, and what it leaves to the next start. */
+/** The work that a stop waits for, and the writes that it leaves to the next start. */
 export interface WaitsFor extends ExchangesUnderWay {
   /** Deliveries of writes with the policy `behind` that are under way to an origin. */
   readonly deliveries: number;

@@ -65,7 +65,7 @@ export class Channel<Theirs extends Calls, Ours extends Calls> {
     if (!this.#isClosed) this.#post({ kind: 'tell', name, argument }, transfer);
   }
 
-  /** The other side has ended. */
+  /** To be called when the other side has ended. Open and later calls reject. */
   closed(): void {
     this.#isClosed = true;
     for (const { reject } of this.#open.values()) reject(new Error('the other thread has ended'));

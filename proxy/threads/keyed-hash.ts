@@ -11,7 +11,7 @@ export const HASH_KEY_WORDS = 4;
  */
 export class KeyedHash {
   readonly #key: HashKey;
-  /** The words of the last result: returning a pair would allocate. */
+  /** The two words of the last result, because returning a pair would allocate. */
   low = 0;
   high = 0;
   /** The text of the last result: a request's key is hashed by several of its users, one after another. */
@@ -21,7 +21,7 @@ export class KeyedHash {
     this.#key = Uint32Array.from(key);
   }
 
-  /** The first word of the result; both stand in `low` and `high` until the next call. */
+  /** Returns the first word of the result. `low` and `high` have both words until the next call. */
   hash(text: string): number {
     if (text === this.#last) return this.low;
     this.#last = text;
@@ -56,7 +56,7 @@ export class KeyedHash {
       v3l ^= ml;
       v3h ^= mh;
 
-      // One round; sums carry from the low word to the high one where the low one wraps, and is less than its addend.
+      // One round. A low word that wraps is less than its addend; then the high word gets a carry.
       v0l = (v0l + v1l) | 0;
       v0h = (v0h + v1h + (v0l >>> 0 < v1l >>> 0 ? 1 : 0)) | 0;
       let turn = (v1l << 13) | (v1h >>> 19);
