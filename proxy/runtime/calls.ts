@@ -17,7 +17,7 @@ import type { LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { DiskCalls } from '../store/disk/call-types.ts';
 import type { WriteCalls } from '../writes/calls.ts';
 
-/** What a worker is started with. */
+/** The start values of a worker. */
 export interface WorkerStart {
   /** The worker's index, which a replacement inherits. */
   readonly index: number;
@@ -53,7 +53,7 @@ export interface RuntimeConfigurationSource {
   readonly receivers: readonly { readonly path: string; readonly maxBodyBytes: number }[];
 }
 
-/** What the coordinator asks of a worker. */
+/** The calls of the coordinator to a worker. */
 export type WorkerCalls = {
   reload(configuration: RuntimeConfigurationSource): void;
   peer(peer: { readonly index: number; readonly port: MessagePort }): void;
@@ -65,7 +65,7 @@ export type WorkerCalls = {
   };
   /** Removes these entries of a key from the worker. */
   dropEntries(argument: { readonly key: string; readonly ids: readonly string[] }): void;
-  /** Returns the entries in memory that bear any of the tags. */
+  /** Returns the entries in memory that have any of the tags. */
   find(argument: { readonly tags: readonly string[] }): readonly FoundInMemory[];
   /** Accepts no more connections. Resolves, when no exchange is under way, with the number of exchanges that were cut. */
   drain(argument: Drain): number;
@@ -85,7 +85,7 @@ export interface FoundInMemory {
   readonly url: string;
 }
 
-/** What a worker asks of the coordinator: what belongs to a module, and how its start went. */
+/** The calls of a worker to the coordinator: those of the modules, and the result of the worker's start. */
 export type CoordinatorCalls = DiskCalls &
   WriteCalls &
   FenceCalls &

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Config } from '../../policies/config/config.ts';
 import type { StateStore } from '../state/state-store.ts';
 
-/** Routes whose configuration has changed since entries may have been stored under them, in this run or an earlier one. */
+/** The routes whose configuration has changed since this run or an earlier one may have stored entries under them. */
 export interface ChangedRoutes {
   /** Whether there is anything to note. */
   readonly isAny: boolean;

@@ -201,7 +201,10 @@ export class Coordinator {
     const { isAny, names, note } = changedRoutes(config, state);
     if (isAny) await fence.invalidate({ tags: names.map(tagOfRoute), mode: 'hard', also: note });
     if (names.length > 0)
-      this.#deps.log.info({ event: 'routes-changed', routes: names }, 'their entries are revalidated');
+      this.#deps.log.info(
+        { event: 'routes-changed', routes: names },
+        'the entries of changed routes are revalidated',
+      );
   }
 
   async #openFeeds(config: Config): Promise<void> {

@@ -48,7 +48,7 @@ export interface DurableDependencies {
 }
 
 const NOTE_TIME_MS = 1_000;
-const WRITES_DISTRUSTED = 'writes that wait are for an operator to decide';
+const WRITES_DISTRUSTED = 'an operator has to retry or discard the waiting writes';
 const WHY_DISTRUSTED = {
   asked: 'everything stored is revalidated, as --distrust asks',
   'state-copied': 'the state is a copy, as of a backup: everything stored is revalidated',

@@ -39,7 +39,7 @@ function stoppedProblem({ id, method, origin, path }: StoppedUrl): string {
   return `writes to ${path} of the origin ${origin} wait for ${method} ${id}, which is dead: retry or discard it`;
 }
 
-/** The most dead writes that one query reads. */
+/** The maximum of dead writes that one query reads. */
 export const STOPPED_AT_MOST = 20;
 
 function diskProblems(config: Config, fence: Condition['fence'], disk: Condition['disk']): string[] {

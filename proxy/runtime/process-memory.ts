@@ -4,7 +4,7 @@ import type { ResourceLimits } from 'node:worker_threads';
 import type { CacheConfig } from '../../policies/config/config.ts';
 import { MAIN_HEAP_OPTIONS } from './bounded-memory.ts';
 
-/** What the operating system counts as the process's memory. */
+/** The process's memory as the operating system reports it. */
 export interface ProcessMemory {
   readonly rssBytes: number;
   /** The touched pages of heaps, buffers and shared tables; null if the system does not report them. */

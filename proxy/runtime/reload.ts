@@ -53,6 +53,9 @@ async function release(
   } catch (error) {
     fence.drop(held);
     if (!(error instanceof NotDurableError)) throw error;
-    log.error({ event: 'reload-not-durable', err: error }, 'the new routes could not be written down');
+    log.error(
+      { event: 'reload-not-durable', err: error },
+      'the digests of the new routes could not be written',
+    );
   }
 }

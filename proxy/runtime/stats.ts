@@ -38,13 +38,13 @@ export interface WeirStats {
   readonly disk: (DiskStats & { readonly limitBytes: number; readonly promotions: number }) | null;
   readonly fence: FenceStats;
   readonly flights: FlightStats;
-  /** By name, over all workers. */
+  /** The requests to origins by the origin's name, summed over all workers. */
   readonly origins: Readonly<Record<string, Readonly<OriginStats>>>;
   readonly feeds: readonly FeedStatus[];
   readonly writes: JournalStats;
-  /** By name: for each URL, whether its last health check succeeded. */
+  /** By the origin's name: for each URL, whether its last health check succeeded. */
   readonly originWell: Readonly<Record<string, readonly boolean[]>>;
-  /** By name, for origins with a breaker: whether the breaker is open. */
+  /** By the origin's name, for origins with a breaker: whether the breaker is open. */
   readonly originOpen: Readonly<Record<string, boolean>>;
 }
 

@@ -43,7 +43,7 @@ export class WorkerConfiguration {
     return this.#current;
   }
 
-  /** Null: a reload has removed the route. */
+  /** The route with this name; null: a reload has removed it. */
   routeNamed(name: string): ActiveRoute | null {
     return this.#current.routes.get(name) ?? null;
   }
@@ -60,7 +60,7 @@ export class WorkerConfiguration {
     return this.feedOf(route)?.trust(route.config.cache.onFeedLoss) ?? 'untracked';
   }
 
-  /** The most bytes of a delivery to a feed at this normalised path; null: no feed receives there. */
+  /** The maximum bytes of a delivery to a feed at this normalised path; null: no feed receives there. */
   maxDeliveryBytes(path: string): number | null {
     return this.#receivers.get(path) ?? null;
   }

@@ -136,7 +136,7 @@ export class WorkerPool {
     return this.#askAll(TELL_MS, ({ channel }) => channel.call('entries', { key }));
   }
 
-  /** Finds the entries in memory that bear any of the tags. An entry in several workers is returned once for each. */
+  /** Finds the entries in memory that have any of the tags. An entry in several workers is returned once for each. */
   find(tags: readonly string[]): Promise<WorkerAnswers<readonly FoundInMemory[]>> {
     return this.#askAll(FIND_MS, ({ channel }) => channel.call('find', { tags }));
   }

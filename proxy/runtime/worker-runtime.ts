@@ -166,7 +166,7 @@ export class WorkerRuntime {
         onNotDurable: (error) =>
           log.error(
             { event: 'invalidation-not-durable', err: error },
-            'a write was invalidated, but not durably',
+            'the invalidation by a write is not durable',
           ),
       }),
       writeThrough: new WriteThroughHandler(writes),
@@ -247,7 +247,7 @@ export class WorkerRuntime {
     };
   }
 
-  /** Returns the entries in memory that bear any of the tags. */
+  /** Returns the entries in memory that have any of the tags. */
   async find(tags: readonly string[]): Promise<FoundInMemory[]> {
     const wanted = new Set(tags);
     const found: FoundInMemory[] = [];
@@ -288,7 +288,10 @@ export class WorkerRuntime {
       const { floor } = await invalidateBut(urlTag, { tags: head.tagHashes, floor: head.floor });
       return { ...head, floor };
     } catch (error) {
-      log.error({ event: 'invalidation-not-durable', err: error }, 'an entry has got tags, but not durably');
+      log.error(
+        { event: 'invalidation-not-durable', err: error },
+        'the invalidation of other copies of a URL is not durable',
+      );
       return head;
     }
   }

@@ -1,6 +1,6 @@
 import { counter, gauge, type MetricDefinition, one } from './definition.ts';
 
-/** The process, its workers, and requests that were refused or cut. */
+/** The metrics of the process, its workers, and requests that were refused or cut. */
 export const PROCESS_METRICS: readonly MetricDefinition[] = [
   gauge('weir_info', 'Always 1; the version is its label', ({ version }) => [
     { value: 1, labels: { version } },

@@ -1,7 +1,7 @@
 import type { RouteCounts } from '../../observability/route-counters.ts';
 import { histogramSamples, type MetricDefinition, type MetricReading, type Sample } from './definition.ts';
 
-/** Counts of requests by route. */
+/** The metrics of requests by route. */
 export const REQUEST_METRICS: readonly MetricDefinition[] = [
   {
     name: 'weir_requests_total',

@@ -1,7 +1,7 @@
 import type { WeirStats } from '../stats.ts';
 import { counter, gauge, type MetricDefinition, one, type Sample } from './definition.ts';
 
-/** The cache in memory and on disk. */
+/** The metrics of the cache in memory and on disk. */
 export const STORE_METRICS: readonly MetricDefinition[] = [
   gauge('weir_memory_bytes', 'Bytes that entries take in memory', ({ memory }) => one(memory.bytes)),
   gauge('weir_memory_limit_bytes', 'Bytes that entries may take in memory', ({ memory }) =>

@@ -1,6 +1,6 @@
 import { bucketSamples, counter, gauge, type MetricDefinition, one } from './definition.ts';
 
-/** Writes of the journal and holds. */
+/** The metrics of the journal's writes and of holds. */
 export const WRITE_METRICS: readonly MetricDefinition[] = [
   gauge(
     'weir_writes',
