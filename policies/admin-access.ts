@@ -1,7 +1,7 @@
 /**
- * Which requests the admin port accepts where no token is set: those of programs on this machine. A browser on this
- * machine also sends requests on behalf of web pages. These are recognised by a foreign host name (DNS rebinding), by
- * Origin and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
+ * Decides which requests the admin port accepts if no token is set: only those of programs on this machine. A browser
+ * on this machine also sends requests on behalf of web pages. These are recognised by a foreign host name (DNS
+ * rebinding), by Origin and Sec-Fetch-Site, and by a content type that needs no preflight (Fetch Standard).
  */
 import { trimmed } from './http/fields.ts';
 

@@ -1,4 +1,4 @@
-/** Which requests bypass the cache because of their fields, whatever is stored. */
+/** Decides by a request's fields whether it bypasses the cache, whatever is stored. */
 import type { RouteCacheConfig } from './config/config.ts';
 import { readCookies } from './http/cookies.ts';
 import { hasFieldLike } from './http/field-names.ts';
@@ -14,8 +14,8 @@ export type BypassReason =
   | 'bypass-header';
 
 /**
- * Null: the request may be answered from the cache. The origin sees what the key and Vary cover, and no bypass rule
- * applies.
+ * The reason for which the request bypasses the cache. Null: it may be answered from the cache, because the origin sees
+ * everything that the key and Vary cover, and no bypass rule applies.
  */
 export function decideBypass(
   fields: Fields,

@@ -1,4 +1,4 @@
-/** Routes compiled for requests: what can be computed once for each configuration. */
+/** Compiles routes for requests, once for each configuration. */
 import type { Config, OriginConfig, RouteConfig } from './config/config.ts';
 import { readLagMsOf } from './feed-scope.ts';
 import { originKeyOf } from './key.ts';
@@ -10,13 +10,13 @@ import type { WriteRules } from './written-tags.ts';
 
 export interface CompiledRoute {
   readonly config: RouteConfig;
-  /** Its index in the configuration, and among the counters. */
+  /** The route's index in the configuration and among the counters. */
   readonly index: number;
   readonly originConfig: OriginConfig;
   /** Identifies the origin in cache keys: if its URLs change, its entries no longer match. */
   readonly originKey: string;
   readonly feed: { readonly name: string; readonly maxSilenceMs: number } | null;
-  /** How long after an invalidation the origin may answer with the old state, in milliseconds; 0: never. */
+  /** The time after an invalidation during which the origin may answer with the old state, in milliseconds; 0: none. */
   readonly readLagMs: number;
   /** The route's own tags for the parameters of a request. */
   tagsFor(params: Readonly<Record<string, string>>): string[];
@@ -24,7 +24,7 @@ export interface CompiledRoute {
   writeTagsFor(params: Readonly<Record<string, string>>): string[];
 }
 
-/** Throws where the configuration lacks the route's origin, which the compiler of configurations rejects. */
+/** Throws if the configuration lacks the route's origin, which the compiler of configurations rejects. */
 export function compileRoute(config: Config, route: RouteConfig, index: number): CompiledRoute {
   const originConfig = config.origins[route.origin];
   if (originConfig === undefined) throw new Error(`no origin ${route.origin}`);

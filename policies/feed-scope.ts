@@ -11,9 +11,9 @@ export function feedScope(feed: FeedConfig, origins: readonly string[]): string[
 }
 
 /**
- * How long after an invalidation the origin may still respond to a route with the old state, in milliseconds. It is
- * the longest read lag of the feeds that can reach the route's entries, because the fence does not record which feed
- * invalidated a tag. Where the route's responses attest how current they are, its own feed is left out.
+ * The time in milliseconds after an invalidation during which the origin may respond to a route with the old state. It
+ * is the longest read lag of the feeds that can reach the route's entries, because the fence does not record which feed
+ * invalidated a tag. The route's own feed is excluded if the route's responses attest how current they are.
  */
 export function readLagMsOf(
   feeds: readonly FeedConfig[],

@@ -18,7 +18,7 @@ import { decodedEscapes, normalName } from './names.ts';
 
 export interface NormalTarget {
   readonly path: string;
-  /** Without `?`; empty: none. */
+  /** The query without `?`; empty: none. */
   readonly query: string;
 }
 
@@ -56,7 +56,7 @@ export function decideTarget(target: string, rule: AmbiguousPathRule): TargetDec
   return { kind: 'target', path, query, isAmbiguous };
 }
 
-/** The query as it is in the key and as the origin is sent it. */
+/** The query in the form in which it is in the key and is sent to the origin. */
 export function keyedQuery(query: string, rule: QueryKey): string {
   if (rule === 'all' || query === '') return query;
   if (rule === 'none') return '';
@@ -150,7 +150,7 @@ function shownPart(part: string): string {
   return value === 0 || value === part.length ? part : part.slice(0, value) + shownValue(part.slice(value));
 }
 
-/** The digest by which a possibly secret value is shown. */
+/** The digest that is shown in place of a possibly secret value. */
 export function shownValue(value: string): string {
   return `#${createHash('sha256').update(value).digest('hex').slice(0, 12)}`;
 }

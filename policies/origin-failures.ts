@@ -1,7 +1,7 @@
 /**
- * Which other requests with the same key a failed request to the origin speaks for. The number of requests to a
- * failing origin must not grow with the number of clients. But a request may fail because of something that the key
- * leaves out; then the others have to be sent.
+ * Decides which other requests with the same key share the failure of a request to the origin. The number of requests
+ * to a failing origin must not grow with the number of clients. But a request may fail because of something that the
+ * key leaves out; then the others have to be sent.
  */
 import { createHash } from 'node:crypto';
 import type { Fields } from './http/fields.ts';
@@ -16,7 +16,7 @@ export type FailureScope =
   | 'origin'
   /** Every request with the primary key that selects the same variant. */
   | 'all'
-  /** Of those, the ones that are sent to the origin with the same method and fields. */
+  /** Every request of `all` that is sent to the origin with the same method and fields. */
   | 'alike';
 
 export interface KnownFailure {
@@ -31,8 +31,8 @@ export function isFailureStatus(status: number): boolean {
 }
 
 /**
- * Which requests with the key the failure speaks for; null: only its own. `before`: the failure of an earlier request
- * with the key, if the origin has given no other response since.
+ * The requests with the key that share the failure; null: only the failed one. `before`: the failure of an earlier
+ * request with the key, if the origin has given no other response since.
  */
 export function decideFailure(
   trouble: OriginTrouble,

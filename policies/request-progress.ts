@@ -8,7 +8,7 @@ export interface ContentProgress {
   readonly leastBytesPerSecond: number;
 }
 
-/** `too-slow` also where nothing at all arrived, whatever the minimum rate. */
+/** `too-slow`: the rate is below the minimum, or nothing arrived. */
 export function decideProgress(progress: ContentProgress): 'goes-on' | 'too-slow' {
   const { bytes, elapsedMs, wasHeldBack, leastBytesPerSecond } = progress;
   if (wasHeldBack) return 'goes-on';

@@ -1,5 +1,5 @@
 /**
- * Which data of earlier runs is trusted at a start. A state restored from a copy lacks the invalidations and
+ * Decides which data of earlier runs is trusted at a start. A state restored from a copy lacks the invalidations and
  * deliveries since the copy was made. Only its files, not its content, show that it was restored.
  */
 

@@ -97,7 +97,7 @@ export function tagOfPrefix(authority: string | null, path: string): string {
   return `${place('prefix', authority)}${prefixes[prefixes.length - 1]!}`;
 }
 
-/** With a port: that port alone; without: the host at every port. */
+/** The tag of a host. With a port it covers only that port, without one every port. */
 export function tagOfHost(authority: string): string {
   return `host:${hostForm(authority)}`;
 }

@@ -21,7 +21,7 @@ export type Expansion =
   /** More than `MAX_COMBINATIONS`. */
   | { readonly kind: 'too-many'; readonly combinations: number };
 
-/** The limit on what one template can make of one change. */
+/** The maximum of values that one template can make of one change. */
 export const MAX_COMBINATIONS = 10_000;
 
 /** What is wrong with a template; null: nothing. */

@@ -11,14 +11,14 @@ export function tagsOfPlace(config: Config, place: UrlPlace): string[] {
   return urlTags(seesHosts(config) ? place : { ...place, authority: null }, ['all', ...rules]);
 }
 
-/** The same for the text of a path or an absolute URL; null: it is neither. */
+/** `tagsOfPlace` for the text of a path or an absolute URL; null: it is neither. */
 export function tagsOfUrl(config: Config, url: string): string[] | null {
   const place = parseUrlPlace(url);
   return place === null ? null : tagsOfPlace(config, place);
 }
 
 /**
- * The tag of everything below a path or an absolute URL, given as text with or without a final `/*`; null: it is
+ * The tags of everything below a path or an absolute URL, given as text with or without a final `/*`; null: it is
  * neither.
  */
 export function tagsOfPrefix(config: Config, prefix: string): string[] | null {

@@ -1,6 +1,6 @@
 /**
- * Decisions on writes: the outcome by a response or failure, whether and when a write is sent again, which writes may be
- * merged, and which response to a PUT shows what a GET would get.
+ * Decisions on writes: the outcome of a response or failure, whether and when a write is sent again, which writes may be
+ * merged, and which response to a PUT shows the fields of a later GET.
  */
 import { createHash } from 'node:crypto';
 import type { RouteWriteConfig, WritesConfig } from './config/config.ts';
@@ -18,12 +18,12 @@ import {
 } from './http/fields.ts';
 
 /**
- * `applied`: the write is over, and was carried out, perhaps in part. `rejected`: it changed nothing. `unknown`: it may
- * still be carried out.
+ * `applied`: the write was carried out, perhaps in part. `rejected`: it changed nothing. `unknown`: the origin may still
+ * carry it out.
  */
 export type WriteOutcome = 'applied' | 'rejected' | 'unknown';
 
-/** A gateway answers 502 or 504 while the origin behind it may still be at work (RFC 9110 §15.6.3, §15.6.5). */
+/** `unknown` for 502 and 504: the origin behind the gateway may still be working (RFC 9110 §15.6.3, §15.6.5). */
 export function outcomeOfStatus(status: number): WriteOutcome {
   if (status === 502 || status === 504) return 'unknown';
   return status >= 400 && status < 500 ? 'rejected' : 'applied';
@@ -33,10 +33,10 @@ export function outcomeOfFailure(failure: { readonly maybeProcessed: boolean }):
   return failure.maybeProcessed ? 'unknown' : 'rejected';
 }
 
-/** The bound on holds that keeps a write from being sent: its client's, or that of all clients. */
+/** A bound on the number of holds: for one client, or for all clients together. */
 export type HoldBound = 'client' | 'all';
 
-/** Whether a write may be sent that may leave a hold; `held` counts the holds that are left or may be. */
+/** Whether a write may be sent. `held` has the numbers of existing holds and of writes that may leave one. */
 export function decideSlot(
   held: Readonly<Record<HoldBound, number>>,
   limits: WritesConfig,
@@ -47,8 +47,8 @@ export function decideSlot(
 }
 
 /**
- * Names the client whose holds are counted together: an IPv4 address, or the 64 bits of network of an IPv6 address, all of
- * which one client has. It is a digest, so that the state holds no addresses.
+ * The name under which a client's holds are counted. It is a digest of the IPv4 address, or of the first 64 bits of the
+ * IPv6 address, because one client has a whole network. So the state contains no addresses.
  */
 export function holdClientOf(address: string): string {
   const text = address.includes(':') ? networkOf(address) : address;
@@ -78,15 +78,15 @@ export type Attempt =
 export interface AttemptedWrite {
   readonly method: string;
   readonly fields: Fields;
-  /** Including this one. */
+  /** The number of attempts, including this one. */
   readonly attempts: number;
-  /** An earlier attempt may have been carried out. */
+  /** The origin may have carried out an earlier attempt. */
   readonly wasUncertain: boolean;
 }
 
 export type DeliveryDecision =
   | { readonly kind: 'delivered' }
-  /** `error` for operators. */
+  /** `error` is for operators. */
   | {
       readonly kind: 'retry';
       readonly afterMs: number;
@@ -100,7 +100,7 @@ export type DeliveryDecision =
       readonly error: string;
     };
 
-/** `random` from 0 to 1. */
+/** Decides what follows an attempt. `random` is in [0, 1). */
 export function decideDelivery(
   attempt: Attempt,
   write: AttemptedWrite,
@@ -125,29 +125,29 @@ export function decideDelivery(
   }
   const outcome = outcomeOfStatus(status);
   const isRedirected = status >= 300 && status < 400;
-  const error = `the origin answered ${status}${isRedirected ? ', a redirection, which carries nothing out' : ''}`;
+  const error = `the origin answered ${status}${isRedirected ? ', a redirection, so the write was not carried out' : ''}`;
   if (isRetried(status, write, retry)) {
     const pauseMs = Math.max(backoffMs(write, retry, random), retryAfterMs(fields, nowMs));
     return retryOrGiveUp(write, retry, outcome, error, pauseMs);
   }
   if (status === 412 && write.wasUncertain && hasPrecondition(write.fields)) {
-    const why = `${error}: an earlier attempt may have been carried out, and the precondition fails since`;
+    const why = `${error}: an earlier attempt may have been carried out and made the precondition fail`;
     return { kind: 'dead', state: 'uncertain', outcome, error: why };
   }
   return { kind: 'dead', state: 'dead', outcome, error };
 }
 
 /**
- * 303 names another resource that shows the outcome (RFC 9110 §15.4.4), and clients take 302 to a POST in the same way
- * (§15.4.3). With every other redirection the write was not carried out: login pages and gateways answer PUT, PATCH and
- * DELETE with 302.
+ * Whether the status shows delivery. 303 names another resource that shows the outcome (RFC 9110 §15.4.4). Clients treat
+ * 302 to a POST in the same way (§15.4.3). Any other redirection means that the write was not carried out: login pages
+ * and gateways answer PUT, PATCH and DELETE with 302.
  */
 function isDelivered(method: string, status: number): boolean {
   return (status >= 200 && status < 300) || status === 303 || (status === 302 && method === 'POST');
 }
 
 function isRetried(status: number, write: AttemptedWrite, { statuses }: RouteWriteConfig['retry']): boolean {
-  // The first attempt is still being carried out under the same Idempotency-Key
+  // The origin is still processing the first attempt under the same Idempotency-Key
   // (draft-ietf-httpapi-idempotency-key-header §2.6).
   if (status === 409 && write.wasUncertain) return true;
   if (statuses !== null) return statuses.includes(status);
@@ -166,18 +166,18 @@ function retryOrGiveUp(
     kind: 'dead',
     state: 'dead',
     outcome,
-    error: `${error}, at the last of ${write.attempts} attempts`,
+    error: `${error} (the last of ${write.attempts} attempts)`,
   };
 }
 
-/** Exponential with full jitter: anything from nothing to base · 2^(attempts − 1), at most `max`. */
+/** Exponential backoff with full jitter: from 0 to base · 2^(attempts − 1), at most `max`. */
 function backoffMs({ attempts }: AttemptedWrite, retry: RouteWriteConfig['retry'], random: number): number {
   return random * Math.min(retry.maxMs, retry.baseMs * 2 ** Math.min(attempts - 1, 40));
 }
 
 const MAX_RETRY_AFTER_MS = 86_400_000;
 
-/** RFC 9110 §10.2.3: seconds or a date; 0 where absent or malformed, a day at most. */
+/** RFC 9110 §10.2.3: Retry-After, in seconds or as a date, at most a day; 0: absent or malformed. */
 export function retryAfterMs(fields: Fields, nowMs: number): number {
   const value = trimmed(fieldValue(fields, 'retry-after') ?? '');
   if (/^\d+$/.test(value)) return Math.min(MAX_RETRY_AFTER_MS, Number(value) * 1000);
@@ -196,12 +196,12 @@ export function isMergeable(method: string, fields: Fields): boolean {
   return method === 'PUT' && !hasPrecondition(fields) && !hasField(fields, 'content-range');
 }
 
-/** Whether both requests have the same credentials, so that the origin would not refuse one of them alone. */
+/** Whether both requests have the same credentials. Otherwise the origin could refuse only one of them. */
 export function hasSameCredentials(one: Fields, other: Fields): boolean {
   return CREDENTIALS.every((name) => fieldValue(one, name) === fieldValue(other, name));
 }
 
-/** Two requests with one Idempotency-Key are the same request if their digests are equal. */
+/** A digest of the request. Requests with one Idempotency-Key count as the same if their digests are equal. */
 export function requestDigest(request: {
   readonly method: string;
   readonly target: string;
@@ -218,8 +218,8 @@ export function requestDigest(request: {
 }
 
 /**
- * The request's Idempotency-Key, within its origin, its host where the origin sees it (`authority`, else null), and its
- * credentials (Authorization and Cookie). Null: it has none.
+ * The request's Idempotency-Key in the scope of its origin, its host (`authority`; null: the origin does not see it) and
+ * its credentials (Authorization and Cookie). Null: the request has none.
  */
 export function scopedIdempotencyKey(
   { origin, authority }: { readonly origin: string; readonly authority: string | null },
@@ -227,7 +227,7 @@ export function scopedIdempotencyKey(
 ): string | null {
   const key = fieldValue(fields, 'idempotency-key');
   if (key === undefined || trimmed(key) === '') return null;
-  // Without a Cookie the scope stays as earlier versions wrote it into journals.
+  // Without a Cookie the scope is the one that earlier versions wrote into journals.
   const cookie = fieldValue(fields, 'cookie');
   const credentials = `${fieldValue(fields, 'authorization') ?? ''}${cookie === undefined ? '' : `\n${cookie}`}`;
   const site = authority === null ? origin : `${origin}@${authority}`;
@@ -237,8 +237,8 @@ export function scopedIdempotencyKey(
 }
 
 /**
- * The fields of the origin's response for a request that repeats an earlier one by its Idempotency-Key. Set-Cookie belongs
- * to the request that was delivered.
+ * The fields of the origin's response for a request that repeats an earlier one by its Idempotency-Key. Set-Cookie is
+ * omitted, because it is for the delivered request.
  */
 export function repeatedResponseFields(fields: Fields): string[] {
   return withoutFields(fields, COOKIES);
@@ -246,7 +246,7 @@ export function repeatedResponseFields(fields: Fields): string[] {
 
 const MAX_WAIT_SECONDS = 600;
 
-/** RFC 7240 §4.3: how long the client waits for the response, ten minutes at most; 0: not at all. */
+/** RFC 7240 §4.3: the client's wait for the response in milliseconds, at most ten minutes; 0: none. */
 export function preferredWaitMs(fields: Fields): number {
   for (const preference of listMembers(fields, 'prefer')) {
     const seconds = /^wait[ \t]*=[ \t]*"?(\d{1,6})"?[ \t]*(?:;|$)/i.exec(preference)?.[1];
@@ -256,14 +256,14 @@ export function preferredWaitMs(fields: Fields): number {
 }
 
 /**
- * The fields of the response that a GET would get after this PUT; null where the response to the PUT does not show them.
- * A validator in it says that the content was saved as it was sent (RFC 9110 §9.3.4).
+ * The fields of the response that a GET would get after this PUT; null: the response to the PUT does not show them. A
+ * validator in it means that the content was stored unchanged (RFC 9110 §9.3.4).
  */
 export function representationOfPut(request: Fields, status: number, response: Fields): Fields | null {
   if (status !== 200 && status !== 201 && status !== 204) return null;
   const etag = parseEtag(fieldValue(response, 'etag'));
   const hasValidator = etag !== null || hasField(response, 'last-modified');
-  // Content in an encoding is for clients that accept it, and a part is not the whole: not every GET gets these.
+  // Not every GET gets encoded content, which is for clients that accept it, or a part of the content.
   const isWhole = !hasField(request, 'content-encoding') && !hasField(request, 'content-range');
   if (!hasValidator || !isWhole || hasField(response, 'vary')) return null;
   return [...picked(request, CONTENT_FIELDS), ...picked(response, RESPONSE_FIELDS)];

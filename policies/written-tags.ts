@@ -1,4 +1,4 @@
-/** The tags that a write invalidates: its target, what the response names (RFC 9111 §4.4), what its route says. */
+/** The tags that a write invalidates: those of its target, of the response (RFC 9111 §4.4), and of its route. */
 import type { Config, OriginConfig } from './config/config.ts';
 import type { Fields } from './http/fields.ts';
 import { normalizeTarget } from './key.ts';
@@ -11,7 +11,7 @@ import { tagsOfPlace } from './url-tags.ts';
 export interface WriteRules {
   readonly config: Config;
   readonly router: Router;
-  /** By name: what a write invalidates by the route's `write.invalidate`, for the parameters of its path. */
+  /** By route: the function that makes tags of a path's parameters by `write.invalidate`. */
   readonly routes: ReadonlyMap<
     string,
     { writeTagsFor(params: Readonly<Record<string, string>>): readonly string[] }
@@ -27,7 +27,7 @@ export interface SentWrite {
   readonly scheme: string;
 }
 
-/** The tags of the target, which are known before the origin is asked. */
+/** The tags of the target, which are known before the request is sent. */
 export function targetTags(config: Config, write: Pick<SentWrite, 'authority' | 'target'>): string[] {
   const normal = normalizeTarget(write.target);
   return normal === null ? [] : tagsOfPlace(config, { authority: write.authority, ...normal });
@@ -41,7 +41,7 @@ export function targetTag(config: Config, write: Pick<SentWrite, 'authority' | '
 /** The tags of the target and of what Location, Content-Location and groups name in the response (RFC 9111 §4.4). */
 export function writtenTags(
   config: Config,
-  /** Null: it is no longer configured. */
+  /** Null: the origin is no longer configured. */
   origin: OriginConfig | null,
   write: SentWrite,
   response: { readonly status: number; readonly fields: Fields },
@@ -54,7 +54,7 @@ export function writtenTags(
   return [...new Set([...urls, ...invalidatedGroups({ ...unsafe, authority: site })])];
 }
 
-/** The tags that the write's route names, besides those of the target. */
+/** The tags that the write's route names in addition to those of the target. */
 export function namedTags(
   { router, routes }: WriteRules,
   write: Omit<SentWrite, 'scheme'>,
@@ -64,7 +64,7 @@ export function namedTags(
   return match?.kind === 'route' ? routes.get(match.route.name)!.writeTagsFor(match.params) : [];
 }
 
-/** The write's tags by rules that came into force after it had arrived; `response` null: there is none. */
+/** The write's tags by rules that came into force after its arrival. `response` null: there is none. */
 export function laterTags(
   rules: WriteRules,
   origin: OriginConfig,

@@ -31,8 +31,8 @@ export function parseHttpDate(text: string, nowMs: number): number | null {
 }
 
 /**
- * An IMF-fixdate spelled as RFC 9110 does, of years with four digits; null: the text may be a date in another spelling.
- * Nearly all dates are such, and expressions take twenty times as long.
+ * Parses an IMF-fixdate in the exact spelling of RFC 9110 §5.6.7, from the year 1000 on. Null: the text may be a date in
+ * another spelling. Nearly all dates have this form, and regular expressions take twenty times as long.
  */
 function usualDateMs(text: string): number | null {
   if (text.length !== USUAL_LENGTH || !text.endsWith(' GMT')) return null;
@@ -44,7 +44,7 @@ function usualDateMs(text: string): number | null {
   const hour = twoDigits(text, 17);
   const minute = twoDigits(text, 20);
   const second = twoDigits(text, 23);
-  // NaN, of what are no digits, fails each comparison.
+  // NaN, which stands for characters that are not digits, makes each comparison false.
   if (month === undefined || !(century >= 10 && year >= 1000)) return null;
   if (!(day >= 1 && day <= 31 && hour <= 23 && minute <= 59 && second <= 59)) return null;
   for (const at of USUAL_SPACES) if (text.charCodeAt(at) !== SPACE) return null;
@@ -66,13 +66,13 @@ const MONTH_CODES: ReadonlyMap<number, number> = new Map(
   MONTHS.map((name, index) => [codeAt(name[0]!.toUpperCase() + name.slice(1), 0), index]),
 );
 
-/** Three characters as one number; -1 where one has more than a byte. */
+/** Three characters as one number; -1: one of them is above U+00FF. */
 function codeAt(text: string, at: number): number {
   const [a, b, c] = [text.charCodeAt(at), text.charCodeAt(at + 1), text.charCodeAt(at + 2)];
   return (a | b | c) > 0xff ? -1 : (a << 16) | (b << 8) | c;
 }
 
-/** NaN where they are no digits. */
+/** The number of two digits; NaN: they are not digits. */
 function twoDigits(text: string, at: number): number {
   return digitAt(text, at) * 10 + digitAt(text, at + 1);
 }

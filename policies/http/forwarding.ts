@@ -1,4 +1,4 @@
-/** RFC 9110 §7.6 and RFC 7239: what a proxy changes in the fields that it forwards. */
+/** RFC 9110 §7.6 and RFC 7239: the changes that a proxy makes to the fields that it forwards. */
 import { nameForm, withoutFieldsLike } from './field-names.ts';
 import { fieldValue, fieldValues, hasField, listMembers, lowerName, remembered, trimmed } from './fields.ts';
 import type { Fields } from './fields.ts';

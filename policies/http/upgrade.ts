@@ -1,4 +1,4 @@
-/** RFC 9110 §7.8: which protocols a client may ask the origin to switch to, and which 101 it may receive. */
+/** RFC 9110 §7.8: the protocols that Weir offers to the origin for a client, and the 101 that the client may receive. */
 import { listMembers, type Fields } from './fields.ts';
 
 /**

@@ -14,7 +14,7 @@ export type Selected = Pick<StoredMeta, 'status' | 'etag' | 'lastModifiedMs' | '
  */
 export type PreconditionResult = 'proceed' | 'not-modified' | 'failed';
 
-/** §13.2.2: in the specified order. `decideRange` evaluates If-Range. Malformed dates are ignored (§13.1.3). */
+/** §13.2.2: evaluates in the specified order. `decideRange` evaluates If-Range. Malformed dates are ignored (§13.1.3). */
 export function evaluatePreconditions(
   request: RequestView,
   selected: Selected,

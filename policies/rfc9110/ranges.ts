@@ -1,4 +1,4 @@
-/** RFC 9110 §14: which part of a stored response a request asks for. */
+/** RFC 9110 §14: the part of a stored response that a request asks for. */
 import { parseHttpDate } from '../http/dates.ts';
 import { etagsMatchStrongly, parseEtag } from '../http/etags.ts';
 import { fieldValue, fieldValues, trimmed } from '../http/fields.ts';

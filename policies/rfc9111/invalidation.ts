@@ -1,4 +1,4 @@
-/** RFC 9111 §4.4 and RFC 9875: what the response to an unsafe request invalidates. */
+/** RFC 9111 §4.4 and RFC 9875: the URLs and groups that the response to an unsafe request invalidates. */
 import { fieldValues } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
 import { stringListField } from '../http/structured-fields.ts';

@@ -1,5 +1,5 @@
 /**
- * RFC 9111 §4.3.3 to §4.3.5: what a response of the origin says about another response stored under the same key,
+ * RFC 9111 §4.3.3 to §4.3.5: decides what a response of the origin means for another response stored under the same key,
  * whether or not the new one is stored itself.
  */
 import { etagsMatchWeakly } from '../http/etags.ts';
@@ -20,7 +20,7 @@ export interface LearntResponse extends Update {
   readonly status: number;
   readonly asked: {
     readonly method: string;
-    /** Whose preconditions were sent to the origin. */
+    /** The source of the preconditions that were sent to the origin: Weir's validation, or the client. */
     readonly conditions: 'none' | 'own' | 'client';
     /**
      * False where the stored response may be fresh and was not validated: the request was sent for another reason.
@@ -29,7 +29,7 @@ export interface LearntResponse extends Update {
   };
   /** The fence's sequence before the request was sent. */
   readonly floor: number;
-  /** What the response would be stored as, or why it can't be stored. `isKept`: it was stored, or is about to be. */
+  /** The decision on storing the response. `isKept`: it was stored, or is about to be. */
   readonly storing: StoringDecision;
   readonly isKept: boolean;
 }
@@ -166,7 +166,7 @@ function byWhole({ meta }: KnownResponse, answer: LearntResponse): Learning {
   return asked.isInQuestion || same === 'differ' ? OUTDATED : NOTHING;
 }
 
-/** Why a response is for its client alone, which says nothing about the resource. */
+/** The reasons for which a response is for its client alone. They say nothing about the resource. */
 const OF_THE_CLIENT: ReadonlySet<NotStoredReason> = new Set([
   'authorization',
   'request-no-store',

@@ -1,4 +1,4 @@
-/** RFC 9111 §3.3 and §3.4: partial responses, which requests they answer, and which may be combined. */
+/** RFC 9111 §3.3 and §3.4: partial responses, the requests that they answer, and how they are combined. */
 import { etagsMatchStrongly } from '../http/etags.ts';
 import { fieldValues, hasField, withoutFields } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';

@@ -26,7 +26,7 @@ export interface SharingQuestion {
 
 export type SharingDecision =
   | { readonly kind: 'share' }
-  /** Vary selects another response. */
+  /** Vary selects another response for the waiting request. */
   | { readonly kind: 'other-variant' }
   /** The response is for its own request alone: every other request is sent itself. */
   | { readonly kind: 'private' }
@@ -52,8 +52,8 @@ export function isShareable(meta: StoredMeta, policy: RouteCacheConfig): boolean
 }
 
 /**
- * Whether an answer with this status may be due to what the one request carried (its fields, its credentials, its client's
- * address): that it can't be shared says nothing of the answers to other requests for the same.
+ * Whether an answer with this status may result from properties of its request: fields, credentials or the client's
+ * address. If such an answer can't be shared, the answers to other requests with the key may still be shareable.
  */
 export function isOfOneRequest(status: number): boolean {
   return status === 401 || status === 403 || isOfTheRequest(status);
@@ -71,8 +71,8 @@ function isReusable(
 }
 
 /**
- * The response's age counted from its receipt, for a request that arrived before. Otherwise the origin's response
- * time would count as age, and an origin that is slower than a short lifetime would be asked by every waiting client.
+ * Omits the origin's response time from the initial age, for a request that arrived before the response. Otherwise every
+ * waiting client would cause a request to an origin whose response takes longer than a short lifetime.
  */
 function asReceived(meta: StoredMeta, arrivedAtMs: number): StoredMeta {
   if (arrivedAtMs > meta.responseTimeMs) return meta;

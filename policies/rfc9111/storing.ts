@@ -282,7 +282,7 @@ function windowSeconds(routeMs: number | null, directives: Directives, name: str
   return seconds === null || seconds === 'invalid' ? 0 : seconds;
 }
 
-/** Why storing the response would be useless: it could never be used again. */
+/** The reason why the stored response could never be used; null: it could. */
 function uselessness(meta: StoredMeta): NotStoredReason | null {
   if (meta.etag !== null || meta.lastModifiedMs !== null) return null;
   if (meta.noCache) return 'no-cache';

@@ -1,4 +1,4 @@
-/** RFC 9111 §4.3: validating stored responses with the origin, and what its response changes. */
+/** RFC 9111 §4.3: validating stored responses with the origin, and updating them by its response. */
 import type { RouteCacheConfig } from '../config/config.ts';
 import { etagsMatchStrongly, etagsMatchWeakly, isWeakEtag } from '../http/etags.ts';
 import { fieldValue, fieldValues, hasField, trimmed, withoutFields } from '../http/fields.ts';
@@ -97,13 +97,12 @@ export function selectByNotModified(fields: Fields, entries: readonly StoredMeta
   return entries.length === 1 ? 0 : null;
 }
 
-/** Which of the validated entries a 304 confirms. */
+/** The validated entry that a 304 confirms. */
 export type Confirmation =
-  /** One that could have answered the request itself. */
+  /** An entry that could have answered the request itself. */
   | { readonly kind: 'own'; readonly index: number }
-  /** One stored for another request, whose content answers this request, too. */
+  /** An entry stored for another request, whose content also answers this request. */
   | { readonly kind: 'other'; readonly index: number }
-  /** None. */
   | { readonly kind: 'none' };
 
 /**
@@ -230,7 +229,7 @@ export function freshen(meta: StoredMeta, update: Update): StoringDecision {
   };
 }
 
-/** §4.3.5: what the response to a HEAD says about the entry of the GET. */
+/** §4.3.5: the meaning of the response to a HEAD for the entry of the GET. */
 export type HeadVerdict =
   | { readonly kind: 'freshened'; readonly meta: StoredMeta }
   /** The representation has changed, or a GET would not give it or could not be stored. */
@@ -238,7 +237,7 @@ export type HeadVerdict =
   /** An error that says nothing about the entry. */
   | { readonly kind: 'unchanged' };
 
-/** `sizeBytes`: of the stored content; -1: known only from its fields. */
+/** `sizeBytes` is the size of the stored content; -1: known only from its fields. */
 export function freshenByHead(meta: StoredMeta, status: number, update: Update, sizeBytes = -1): HeadVerdict {
   // Other errors concern the request or the server, not the resource.
   if (status === 304 || (status >= 400 && status !== 404 && status !== 410)) return { kind: 'unchanged' };

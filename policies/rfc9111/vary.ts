@@ -1,4 +1,4 @@
-/** RFC 9111 §4.1: which stored variant answers a request. */
+/** RFC 9111 §4.1: selects the stored variant that answers a request. */
 import { comparedValue } from '../http/field-names.ts';
 import { fieldValue, hasField, listMembers, trimmed } from '../http/fields.ts';
 import type { Fields } from '../http/fields.ts';
@@ -70,7 +70,7 @@ export function selectVariant(
   return best;
 }
 
-/** RFC 9211 §2.2: why no entry of the key answers the request. */
+/** RFC 9211 §2.2: the reason why no entry of the key answers the request. */
 export type Miss = 'uri-miss' | 'vary-miss' | 'partial';
 
 /** `partial`: a matching part lacks some of the requested range; `vary-miss`: all entries are for other requests. */
@@ -144,7 +144,7 @@ class AskedField {
   }
 }
 
-/** Fields that Weir writes itself have the value that the origin is sent. */
+/** The field's value. Fields that Weir writes itself have the value that it sends to the origin. */
 function valueOf(request: RequestView, name: string): string | undefined {
   return WRITTEN.has(name)
     ? fieldValue(request.written ?? NOTHING, name)
