@@ -22,11 +22,11 @@ import type {
 
 export interface HttpOriginDependencies {
   readonly clock: { monotonicMs(): number };
-  /** Absent: none. */
+  /** The circuit breaker; absent or null: none. */
   readonly breaker?: Breaker | null;
   /** Whether the URL at this index of the configuration passed its last health check. Absent: all did. */
   readonly isHealthy?: (url: number) => boolean;
-  /** Absent: none. */
+  /** Notified of each attempt's result; absent or null: nobody is. */
   readonly observer?: OriginObserver | null;
 }
 

@@ -50,7 +50,7 @@ export interface OriginCall {
   hasSent?(): boolean;
 }
 
-/** Why there is no response, or no complete one. `kind` is the Proxy-Status error type (RFC 9209 §2.3). */
+/** The reason for a missing or incomplete response. `kind` is the Proxy-Status error type (RFC 9209 §2.3). */
 export interface OriginFailure {
   readonly kind:
     | 'dns_error'

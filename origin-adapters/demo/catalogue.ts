@@ -20,14 +20,14 @@ export type ProductFields = Omit<Product, 'id'>;
 
 export interface Catalogue {
   get(id: string): Product | null;
-  /** In order of creation; only of `category` unless it is null. */
+  /** The products in order of creation; null: of all categories. */
   list(category: string | null): readonly Product[];
   /** Products whose name or category contains the text, case-insensitively. */
   search(text: string): readonly Product[];
   put(id: string, fields: ProductFields): Product;
-  /** Adds all in one transaction; null: there is no room. */
+  /** Adds all products in one transaction; null: there is no room. */
   add(list: readonly ProductFields[]): readonly Product[] | null;
-  /** False: there was none. */
+  /** Removes a product; false: it does not exist. */
   remove(id: string): boolean;
   readonly full: boolean;
   /** Wall-clock milliseconds of the product's last change or removal; if there was none, of the shop's start. */
@@ -38,7 +38,7 @@ export interface Catalogue {
   readonly lastChangeAtMs: number;
 }
 
-/** Keeps the shop's memory bounded. */
+/** The maximum of products, which bounds the shop's memory. */
 const maxProducts = 10_000;
 
 /** `onChange` is called with each transaction right after it was applied. */

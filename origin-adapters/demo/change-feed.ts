@@ -28,7 +28,7 @@ export function followChanges(log: ChangeLog, request: IncomingMessage, response
   });
 }
 
-/** What a client receives first: the replay, or `event: reset` if the missed events are unknown. */
+/** The first events of a connection: the replay, or `event: reset` if the missed events are unknown. */
 function opening(log: ChangeLog, lastEventId: string | string[] | undefined): string {
   const head = `event: head\nid: ${log.head}\ndata: {}\n\n`;
   if (lastEventId === undefined) return head;

@@ -11,8 +11,8 @@ export interface ChangeLog {
   /** The number of the last transaction, or the number before the first. */
   readonly head: number;
   /**
-   * All after `id`, in order; null if the log can't prove that it has them all, because `id` is too old or was never
-   * used.
+   * All transactions after `id`, in order. Null: the log can't prove that it has them all, because `id` is too old or was
+   * never used.
    */
   after(id: number): readonly DemoTransaction[] | null;
   /** Calls `listener` with each new transaction until the returned function is called. */
@@ -23,7 +23,7 @@ export interface ChangeLog {
  * Numbers begin at the wall clock's milliseconds. A restarted shop reuses no number of its predecessor, so a client
  * of the predecessor receives a reset.
  *
- * `limit`: how many transactions are kept.
+ * `limit`: the maximum of kept transactions.
  */
 export function createChangeLog(limit = 1_000): ChangeLog {
   const transactions: DemoTransaction[] = [];

@@ -1,4 +1,4 @@
-/** The demo shop's front page, for people and programs: what there is to try. */
+/** The demo shop's front page, for people and programs: a list of URLs to try. */
 interface Page {
   readonly contentType: string;
   readonly text: string;

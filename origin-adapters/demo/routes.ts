@@ -17,7 +17,7 @@ export interface ShopRequest {
 type Method = (request: ShopRequest, catalogue: Catalogue, id: string) => Answer;
 
 interface Route {
-  /** One capturing group where there is an id. */
+  /** The pattern of the path, with one capturing group if it contains an id. */
   readonly path: RegExp;
   readonly methods: Readonly<Record<string, Method>>;
 }
@@ -99,7 +99,7 @@ function showImage({ url }: ShopRequest, catalogue: Catalogue, id: string): Answ
   });
 }
 
-/** Has the product's tag, so that its creation invalidates stored 404s. */
+/** The 404 for a missing product. It has the product's tag, so that the product's creation invalidates stored 404s. */
 function noProduct(id: string): Answer {
   return problem(404, 'No such product', {
     'Cache-Control': 'max-age=10',

@@ -39,7 +39,7 @@ export async function startDemoShop({ port, delayMs }: DemoShopOptions): Promise
     }
     void answerAfter(delayMs, catalogue, log, request, response);
   });
-  // Longer than Weir keeps idle connections, so that the shop never closes one in use.
+  // This is longer than Weir keeps idle connections, so that the shop never closes one in use.
   server.keepAliveTimeout = 65_000;
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');

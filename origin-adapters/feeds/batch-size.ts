@@ -14,7 +14,8 @@ export class BatchSize {
   }
 
   /**
-   * Adjusts to a batch of so many messages and bytes. The size at most doubles, because later messages may be larger.
+   * Adjusts the size after a batch of `messages` messages and `bytes` bytes. It at most doubles, because later messages may
+   * be larger.
    */
   learn(messages: number, bytes: number): void {
     if (messages === 0) return;

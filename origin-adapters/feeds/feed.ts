@@ -57,7 +57,7 @@ export type FeedEvent =
 
 export interface ChangeEvent {
   readonly kind: 'change';
-  /** After this transaction. */
+  /** The position after this transaction. */
   readonly position: string;
   /** All changes of one transaction, in order. Empty where only the position advances. */
   readonly changes: readonly Change[];
@@ -80,11 +80,11 @@ export interface FeedFailure {
     /** The client library is not installed. */
     | 'library';
   /**
-   * `soon`: with backoff. `slowly`: soon at the longest backoff, because an operator has to act. `never`: until a
-   * restart.
+   * `soon`: retry with backoff. `slowly`: retry at the longest backoff, because an operator has to act. `never`: do not
+   * retry before a restart.
    */
   readonly retry: 'soon' | 'slowly' | 'never';
-  /** For logs and operators: what is wrong and how to mend it; no secrets, no stack. */
+  /** For logs and operators: the cause and the cure. Contains no secrets and no stack. */
   readonly message: string;
   readonly cause: unknown;
 }

@@ -15,7 +15,7 @@ const MAX_ANSWER_MS = 30_000;
  * of each partition. Each message is one transaction, in the order of its partition.
  *
  * At its start the feed requests each partition's bounds and requires earliest ≤ wanted ≤ end. It reads the last
- * message again, which must be the same: a cluster that was restored and written on has others under the same
+ * message again, which must be the same: after a restore and further writes, a cluster has other messages at the same
  * offsets. Later the broker compares the leader epoch of the last record, which detects a truncated log.
  *
  * The head is proved when requests sent after one moment have returned each partition's high watermark, with

@@ -18,7 +18,7 @@ import { StreamEvents } from './postgres/stream-events.ts';
 import { readTls } from './tls.ts';
 import { within } from './within.ts';
 
-/** The longest time to connect. It does not depend on `max-silence`, which may be shorter than a connection over TLS takes. */
+/** The longest time to connect. It is independent of `max-silence`, which may be shorter than a TLS handshake. */
 const CONNECT_MS = 10_000;
 /** How long to wait for a slot that another connection holds, which may be an old one of this feed. */
 const HELD_MS = 2_000;

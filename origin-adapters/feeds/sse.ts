@@ -17,7 +17,7 @@ const MAX_EVENT_LENGTH = 16 * 2 ** 20;
  *
  * A comment at the beginning of a connection proves nothing if there is something to replay, because the replay may
  * follow it. From an origin that sends `event: head`, comments count only after that. Later comments and heads are
- * the heartbeat. They prove the head as of their arrival, because the origin was not asked. If a message may have
+ * the heartbeat. They prove the head as of their arrival, because no request preceded them. If a message may have
  * waited in the socket, its arrival counts as the last moment at which nothing was readable.
  */
 export const sseFeed = defineFeed({

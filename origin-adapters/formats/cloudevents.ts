@@ -88,7 +88,7 @@ function percentDecoded(value: string): string {
   try {
     return decodeURIComponent(value);
   } catch {
-    // A lone % stands for itself.
+    // A % without two hexadecimal digits is kept.
     return value;
   }
 }

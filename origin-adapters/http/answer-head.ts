@@ -6,7 +6,7 @@ import type { Fields } from '../../policies/http/fields.ts';
 import { hasField, listMembers } from '../../policies/http/fields.ts';
 import type { OriginRequest } from '../origin.ts';
 
-/** Why a final head can't be accepted; null: it can. */
+/** The reason why a final head can't be accepted; null: it can. */
 export function faultOfHead(
   { method, fields: asked }: Pick<OriginRequest, 'method' | 'fields'>,
   status: number,

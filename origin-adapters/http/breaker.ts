@@ -26,7 +26,7 @@ export interface BreakerConfig {
 /** The `cause` of a failure whose request was not sent. */
 export class BreakerOpen extends Error {
   constructor() {
-    super('the origin has failed and is left alone for a while');
+    super('the breaker is open: the origin has failed repeatedly');
   }
 }
 

@@ -20,16 +20,16 @@ import type { ConnectionTimer, TimerOwner } from './connection-timer.ts';
 import type { OriginConnection } from './connections.ts';
 import { dispatchOptions } from './request.ts';
 
-/** What all calls of one origin share. */
+/** The state that all calls of one origin share. */
 export interface CallSurroundings {
   readonly checkouts: Checkouts;
   readonly clock: { monotonicMs(): number };
   readonly stats: OriginStats;
   /** null: none. */
   readonly breaker: Breaker | null;
-  /** From the end of the request to the head of the response, interim ones included. */
+  /** The longest time from the end of the request to a response head; an interim head restarts it. */
   readonly headersTimeoutMs: number;
-  /** Between two chunks of the body; 0: no limit. Event streams have none. */
+  /** The longest time between two chunks of the body; 0: no limit. Event streams have no limit. */
   readonly bodyTimeoutMs: number;
   readonly queueTimeoutMs: number;
   readonly retries: number;

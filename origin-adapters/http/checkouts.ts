@@ -9,7 +9,7 @@ import { originFailure } from './failure.ts';
 export interface Checkouts {
   /** Grants or refuses at once if a connection is free or the queue is full, otherwise later. */
   acquire(request: CheckoutRequest): void;
-  /** To be called by a request that waits and needs no connection any more: it is neither granted nor refused then. */
+  /** Removes a waiting request that needs no connection any more. It is then neither granted nor refused. */
   cancel(request: CheckoutRequest): void;
   /** Takes a granted connection back, which each request must call once. */
   release(connection: OriginConnection): void;

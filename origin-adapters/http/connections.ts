@@ -13,7 +13,7 @@ import type { RequestOptions } from './request.ts';
 export interface ConnectionPool {
   /** Without a path. */
   readonly url: string;
-  /** For TLS, whatever Host a request names. */
+  /** The server name for TLS, whatever Host a request names. */
   readonly serverName: string;
   /** A connection for the caller until it is released; null at the limit. `fresh`: not a kept-alive one. */
   take(fresh: boolean): OriginConnection | null;
@@ -52,7 +52,7 @@ const maxHeaderBytes = 64 * 1024;
 
 /** Shorter than the 5 s after which a Node.js origin closes an idle connection, so that Weir closes it first. */
 const keepAliveMs = 4_000;
-/** The most that is accepted of the origin's Keep-Alive field. */
+/** The upper limit on the time that the origin's Keep-Alive field states. */
 const keepAliveMaxMs = 60_000;
 
 export function createConnectionPool(url: string, options: ConnectionOptions): ConnectionPool {

@@ -2,7 +2,7 @@
 import { errors } from 'undici';
 import type { OriginFailure } from '../origin.ts';
 
-/** How far an attempt had got when it failed. */
+/** The progress of an attempt at the time of its failure. */
 export type Stage =
   /** Nothing of the request was sent. */
   | 'connecting'

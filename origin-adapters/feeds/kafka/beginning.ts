@@ -13,7 +13,7 @@ export interface ObservedPartition {
   readonly end: bigint;
 }
 
-/** Where reading begins. `gap`: why it can't be proved that nothing was missed; null: it is proved. */
+/** The place where reading begins. `gap`: the reason why messages may have been missed; null: none were. */
 export interface Beginning {
   readonly position: KafkaPosition;
   /** Partitions that begin at their end without a known last message: `topic/partition`. */
@@ -53,7 +53,7 @@ export function decideBeginning(after: KafkaPosition | null, observed: readonly 
 
 const begin: PartitionPlace = { next: 0n, epoch: -1 };
 
-/** Why the whole topic can't be resumed; null: it can. */
+/** The reason why the topic can't be resumed as a whole; null: it can. */
 function reasonAgainst(before: TopicPlace | null, topic: ObservedTopic, isFirst: boolean): string | null {
   if (before === null)
     return isFirst ? `no position in ${topic.name}` : `${topic.name} was not followed before`;
@@ -67,7 +67,7 @@ function isMarkKept({ mark }: PartitionPlace, { earliest }: ObservedPartition): 
   return mark === undefined || mark.offset >= earliest;
 }
 
-/** If nothing was written since, the last message read need not be kept. */
+/** The reason why the log can't be recognised; null: it keeps the last message read, or nothing was written after it. */
 function markProblem(place: PartitionPlace, partition: ObservedPartition): string | null {
   if (isMarkKept(place, partition) || place.next === partition.end) return null;
   return `no longer holds the last message read, ${place.mark!.offset}, by which it can be recognised`;

@@ -162,9 +162,9 @@ export class KafkaClient {
 export interface ClientOptions {
   readonly brokers: readonly string[];
   readonly security: Pick<ConsumerOptions<Buffer, Buffer, Buffer, Buffer>, 'tls' | 'tlsServerName' | 'sasl'>;
-  /** Of one response. */
+  /** The maximum bytes of one response. */
   readonly maxBytes: number;
-  /** For one broker. */
+  /** The time to connect to one broker. */
   readonly connectTimeoutMs: number;
   readonly answerTimeoutMs: number;
 }

@@ -21,7 +21,7 @@ export const kafkaSchema = z.strictObject({
   'max-bytes': size({ least: 65_536 })
     .refine((bytes) => bytes <= 2 ** 30, { error: 'a size from 64KiB to 1GiB' })
     .prefault('4MiB')
-    .describe('How much is read ahead from each broker; a larger batch of messages is still read, alone.'),
+    .describe('The bytes to read ahead from each broker. A larger batch of messages is still read, alone.'),
 });
 
 export type KafkaOptions = z.output<typeof kafkaSchema>;

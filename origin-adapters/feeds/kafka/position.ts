@@ -28,7 +28,7 @@ export interface RecordMark {
   readonly digest: string;
 }
 
-/** Null where it is not a position of this feed. */
+/** Null: the text is not a position of this feed. */
 export function parsePosition(text: string): KafkaPosition | null {
   const topics = new Map<string, TopicPlace>();
   for (const part of text.split('/')) {
@@ -44,7 +44,7 @@ export function formatPosition(position: KafkaPosition): string {
   return [...position.topics].map(([name, place]) => formatTopic(name, place)).join('/');
 }
 
-/** Offsets only: `topic:12.7`. */
+/** The position with its offsets only: `topic:12.7`. */
 export function showPosition(text: string): string {
   const position = parsePosition(text);
   if (position === null) return text;

@@ -26,7 +26,7 @@ export class PartitionReading {
     return this.topic.leaders[this.index]!;
   }
 
-  /** Where the next fetch begins: before `next` until the last message has been recognised. */
+  /** The offset at which the next fetch begins: before `next` until the last message has been recognised. */
   get from(): bigint {
     return this.expected?.offset ?? (this.wantsMark ? this.next - 1n : this.next);
   }
@@ -38,7 +38,7 @@ export class PartitionReading {
     this.expected = mark;
   }
 
-  /** Never moves back. */
+  /** Moves to a later offset, and never back. */
   advance(next: bigint, epoch: number, mark: RecordMark | null = null): void {
     if (next <= this.next) return;
     this.next = next;
@@ -90,7 +90,7 @@ export class KafkaReading {
     return this.partitions.filter(({ leader }) => leader.node === node);
   }
 
-  /** In rotating order, because only the first partition with records may exceed the size limits. */
+  /** The partitions to fetch, in rotating order, because only the first one with records may exceed the size limits. */
   wanted(node: number): WantedTopics[] {
     const all = this.of(node);
     const first = this.#turn++ % all.length;
@@ -112,7 +112,7 @@ export class KafkaReading {
     return formatPosition({ topics });
   }
 
-  /** Known records upstream that are not read yet. */
+  /** The number of known records upstream that are not read yet. */
   behind(): number {
     return this.partitions.reduce(
       (sum, { highWatermark, next }) => sum + Number((highWatermark ?? next) - next),
@@ -120,7 +120,7 @@ export class KafkaReading {
     );
   }
 
-  /** Why reading can't continue on the cluster in its present state; null: it can. */
+  /** The reason why reading can't continue on the cluster in its present state; null: it can. */
   differenceTo(topics: readonly KafkaTopic[]): string | null {
     for (const [index, now] of topics.entries()) {
       const was = this.#topics[index]![0];

@@ -28,16 +28,16 @@ export const tlsSchema = z
     { error: 'true, false, or { ca, cert, key, server-name }' },
   )
   .prefault(false)
-  .describe('Whether to speak TLS with the brokers, and how.');
+  .describe('Use TLS with the brokers: true, or its options.');
 
 export const saslSchema = z
   .strictObject({
-    mechanism: z.enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']).describe('How to authenticate.'),
+    mechanism: z.enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']).describe('The SASL mechanism.'),
     username: z.string().min(1).describe('The user.'),
     password: z.string().min(1).describe('The password, such as ${KAFKA_PASSWORD}.'),
   })
   .optional()
-  .describe('Credentials; with PLAIN only over TLS, for the password is sent as it is.');
+  .describe('Credentials. Use PLAIN only over TLS, because it sends the password unencrypted.');
 
 export interface SecurityOptions {
   readonly tls: z.output<typeof tlsSchema>;

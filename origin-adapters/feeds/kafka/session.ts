@@ -144,7 +144,7 @@ export class KafkaSession {
     for (const { topicId, data } of answered) {
       const partition = reading.find(topicId, data.partitionIndex);
       if (partition === null) continue;
-      // A follower's high watermark may be outdated.
+      // The high watermark of a follower may be outdated.
       if ((data.preferredReadReplica ?? -1) >= 0) {
         throw new KafkaProblem('protocol', 'slowly', 'the broker sends readers to a follower');
       }

@@ -4,7 +4,7 @@ import type { FeedClock } from '../feed.ts';
 export interface ArrivalsSource<Message> {
   readonly clock: FeedClock;
   readonly signal: AbortSignal;
-  /** At most so many messages as they arrive; ends when all have arrived, or when none arrives for long. */
+  /** Requests at most `messages` messages. Ends when all have arrived, or when the server ends the request. */
   fetch(messages: number): Promise<AsyncIterable<Message>>;
   bytesOf(message: Message): number;
   /** Why the last fetch ended; null: it ended normally. */

@@ -94,7 +94,7 @@ export class NatsStreamConnection implements StreamLeader {
     return { created, firstSequence: state.first_seq, lastSequence: state.last_seq };
   }
 
-  /** Null: it does not exist. */
+  /** The message with this sequence; null: it does not exist. */
   async message(sequence: number): Promise<KnownMessage | null> {
     // The first sequence is 1.
     if (sequence === 0) return null;
@@ -150,7 +150,7 @@ function nanosOf(timestamp: string): number {
   return Number(nanos);
 }
 
-/** Why a stream of this kind can't prove that nothing was missed; null: it can. */
+/** The reason why a stream of this kind can't prove that nothing was missed; null: it can. */
 function unsuitability({ mirror, sources, retention }: StreamConfig): string | null {
   if (mirror !== undefined || (sources ?? []).length > 0) {
     return 'copies other streams and does not know how far it is behind them: name the original stream';

@@ -61,7 +61,7 @@ export async function* followStream<Message extends { readonly seq: number }>(
       }
       if (sequence < proof.head) yield { kind: 'behind', events: proof.head - sequence };
       proof.readTo = sequence;
-      // From the response on, because what the stream holds may arrive as late as the response.
+      // The time counts from the response, because messages of the stream may arrive as late as the response.
       dueAtMs = clock.monotonicMs() + headMs;
     }
     if (proof !== null && sequence >= proof.head) {

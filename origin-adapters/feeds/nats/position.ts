@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 export interface NatsPosition {
   readonly sequence: number;
   readonly created: string;
-  /** Of the message at this position, from `markOf`. Absent: there was none. */
+  /** The mark of the message at this position, from `markOf`; absent: there was no message. */
   readonly mark?: string;
 }
 
@@ -29,7 +29,7 @@ const DIGEST_LENGTH = 22;
 
 export interface NatsStreamState {
   readonly created: string;
-  /** Of the first remaining message, or of the next one if there is none. */
+  /** The sequence of the first remaining message, or of the next one if there is none. */
   readonly firstSequence: number;
   readonly lastSequence: number;
 }
@@ -38,7 +38,7 @@ export function formatPosition({ sequence, created, mark }: NatsPosition): strin
   return mark === undefined ? `${sequence}@${created}` : `${sequence}@${created}#${mark}`;
 }
 
-/** Null where it is not a position of this feed. */
+/** Null: the text is not a position of this feed. */
 export function parsePosition(text: string): NatsPosition | null {
   const match = /^(\d+)@([^\s#]+)(?:#(\S+))?$/.exec(text);
   if (match === null) return null;

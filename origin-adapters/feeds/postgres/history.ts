@@ -10,7 +10,7 @@ export type Shown =
 export interface KnownHistory {
   /** The last commit that was seen. */
   readonly lastCommit: Commit;
-  /** Up to here there is none after it. */
+  /** Up to this place no commit follows the last one. */
   readonly lsn: bigint;
   /** The stream has shown that commit again. */
   readonly isProved: boolean;

@@ -29,12 +29,12 @@ export const postgresSchema = z.strictObject({
   'max-transaction': size({ least: 1024 })
     .prefault('64MiB')
     .describe(
-      'The most of one transaction that is held in memory; a larger one invalidates all that it may change.',
+      'The maximum memory for one transaction. A larger one invalidates everything that the feed may change.',
     ),
   'mark-after': size({ least: 1024 })
     .prefault('256KiB')
     .describe(
-      'How much of the log may lie behind the last commit seen, which the slot keeps, before Weir commits an empty message of its own.',
+      'The amount of log after the last seen commit, which the slot retains, at which Weir commits an empty message.',
     ),
 });
 

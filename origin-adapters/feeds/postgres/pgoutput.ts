@@ -50,7 +50,7 @@ export interface OldTuple {
   readonly row: Tuple;
 }
 
-/** Reads one message. Throws `Unreadable` where the bytes violate the protocol. */
+/** Reads one message. Throws `Unreadable` if the bytes violate the protocol. */
 export function readPgOutput(reader: ByteReader): PgOutput {
   const tag = reader.tag();
   switch (tag) {

@@ -18,7 +18,7 @@ export interface PostgresPosition {
 
 /** The properties that distinguish a transaction's commit from every other. */
 export interface Commit {
-  /** Of its record in the log. */
+  /** The beginning of the commit's record in the log. */
   readonly beginLsn: bigint;
   readonly endLsn: bigint;
   readonly xid: number;
@@ -34,7 +34,7 @@ export function formatPosition({ lsn, system, timeline, publications, commit }: 
   return `${formatLsn(lsn)}@${system}:${timeline}#${publications}#${proof}`;
 }
 
-/** Null where it is not a position of this feed. */
+/** Null: the text is not a position of this feed. */
 export function parsePosition(text: string): PostgresPosition | null {
   const [, lsnText, system, timeline, publications = '', proof = ''] =
     /^([^@]+)@(\d+):(\d+)(?:#([\d.]*)#([^#]*))?$/.exec(text) ?? [];

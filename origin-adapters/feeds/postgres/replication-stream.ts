@@ -20,9 +20,9 @@ export type ReplicationItem =
 export interface StreamStart {
   readonly slot: string;
   readonly publications: readonly string[];
-  /** The first commit to be sent begins here or later. */
+  /** The LSN at or after which the first commit to be sent begins. */
   readonly lsn: bigint;
-  /** Everything up to here is durable in Weir; 0: unknown. */
+  /** The LSN up to which everything is durable in Weir; 0: unknown. */
   readonly durableLsn: bigint;
   /** Postgres 14 or later: whether messages of `pg_logical_emit_message` are sent as well. */
   readonly withMessages: boolean;

@@ -54,8 +54,8 @@ function oldRow(old: OldTuple, columns: readonly Column[]): DataObject {
 }
 
 /**
- * `old`: where an unchanged value that was not sent may be found; otherwise the column is absent. Throws `Unreadable`
- * where the number of columns differs.
+ * `old` may contain the unchanged values that were not sent; without one, the column is absent. Throws `Unreadable` if
+ * the number of columns differs.
  */
 function rowOf(tuple: Tuple, columns: readonly Column[], old: DataObject = {}): DataObject {
   if (tuple.length !== columns.length) throw new Unreadable('a row has other columns than its table');

@@ -13,7 +13,7 @@ export interface ReplicationStanding {
   readonly sendsMessages: boolean;
   /** The end of the log: every later commit comes after it. */
   readonly insertLsn: bigint;
-  /** Up to here the slot's client has confirmed that it needs nothing. */
+  /** The LSN up to which the slot's client has confirmed that it needs nothing. */
   readonly confirmedLsn: bigint;
 }
 
@@ -71,7 +71,7 @@ export function decideStart(after: PostgresPosition | null, standing: Replicatio
   }
   const { commit } = after;
   if (commit === null) {
-    return { kind: 'gap', reason: 'the position holds no commit by which its history can be recognised' };
+    return { kind: 'gap', reason: 'the position has no commit by which the log can be recognised' };
   }
   if (after.publications !== standing.publications) {
     return { kind: 'gap', reason: 'a publication was recreated' };

@@ -9,7 +9,7 @@ import type { PostgresTransaction } from './transactions.ts';
 export interface StreamEventsOptions {
   readonly standing: ReplicationStanding;
   readonly start: Start;
-  /** How much of the log the slot may retain because of the last seen commit. */
+  /** The maximum of log that the slot may retain because of the last seen commit. */
   readonly markAfterBytes: number;
   /** The longest time without an event while the stream is busy. */
   readonly quietMs: number;
@@ -135,7 +135,7 @@ export class StreamEvents {
     this.#last = { commit, bytes };
     if (transaction.kind === 'changes') {
       const { changes, committedAtMs } = transaction;
-      // Of unpublished tables, or a mark.
+      // The commit is a mark or changed only unpublished tables.
       if (changes.length === 0) return this.#isCommitDue(commit) ? this.#move({ changes }) : null;
       return this.#move({ changes, committedAtMs });
     }

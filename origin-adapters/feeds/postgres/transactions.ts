@@ -35,7 +35,7 @@ export class TransactionReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** Begun and not yet committed. */
+  /** Whether a transaction has begun and is not committed yet. */
   get isOpen(): boolean {
     return this.#open !== null;
   }
@@ -129,10 +129,10 @@ export class TransactionReader {
 interface OpenTransaction {
   readonly xid: number;
   changes: Change[];
-  /** Memory of what is kept. */
+  /** The memory of the kept changes in bytes. */
   bytes: number;
   sentBytes: number;
-  /** Why nothing is kept. */
+  /** The reason why no changes are kept; null: they are kept. */
   problem: string | null;
 }
 

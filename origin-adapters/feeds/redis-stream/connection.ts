@@ -12,9 +12,9 @@ import type { RedisStreamOptions } from './options.ts';
 /** The stream at one moment: its state, the entry with the requested id, and the entries after it. */
 export interface StreamSnapshot {
   readonly state: RedisStreamState;
-  /** Null: it does not exist. */
+  /** The entry with the requested id; null: it does not exist. */
   readonly own: StreamEntry | null;
-  /** As many as requested, or all that there are. */
+  /** As many entries as requested, or all that follow. */
   readonly entries: readonly StreamEntry[];
 }
 

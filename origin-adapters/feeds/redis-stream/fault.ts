@@ -37,7 +37,7 @@ const replies: readonly ReplyFailure[] = [
     pattern: /^ERR no such key/,
     kind: 'missing',
     retry: 'slowly',
-    advice: (stream) => `there is no stream ${stream}: it comes into being with the first XADD`,
+    advice: (stream) => `there is no stream ${stream}: the first XADD creates it`,
   },
   {
     pattern: /^WRONGTYPE/,

@@ -24,7 +24,7 @@ export interface RedisStreamState {
   readonly lastId: string;
   readonly added: number;
   readonly length: number;
-  /** Of the first remaining entry; undefined if there is none. */
+  /** The id of the first remaining entry; unused if there is none. */
   readonly firstId: string;
   /** The highest id removed by XDEL; trimming does not count. */
   readonly maxDeletedId: string;
@@ -49,7 +49,7 @@ function digestOf({ fields }: StreamEntry): string {
 
 const DIGEST_LENGTH = 22;
 
-/** Null where it is not a position of this feed. */
+/** Null: the text is not a position of this feed. */
 export function parsePosition(text: string): RedisPosition | null {
   const match = /^(\d+-\d+)\/(\d+)(?:\/([\w-]+))?$/.exec(text);
   if (match === null) return null;
@@ -102,7 +102,7 @@ export function gapReasonAtEnd(position: RedisPosition, state: RedisStreamState)
 
 const recreated = 'the stream does not hold as many entries as it must: it was recreated or changed';
 
-/** Both as `ms-sequence`, with 64 bits each. */
+/** Compares ids of the form `ms-sequence`, with 64 bits in each part. */
 export function compareIds(a: string, b: string): number {
   const [leftMs, leftSequence] = partsOf(a);
   const [rightMs, rightSequence] = partsOf(b);

@@ -5,7 +5,7 @@ export const sseSchema = z.strictObject({
   url: z
     .string()
     .regex(/^(https?:\/\/|demo:)/, { error: 'an http or https URL' })
-    .describe('Where the event stream is: an http or https URL.'),
+    .describe('The http or https URL of the event stream.'),
   replay: z
     .boolean()
     .prefault(true)

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { FeedFailure } from '../feed.ts';
 
-/** Why a response is not an event stream that can be read; null: it is. */
+/** The reason why a response is not a readable event stream; null: it is one. */
 export function refusalOf(response: Dispatcher.ResponseData): FeedFailure | null {
   const status = response.statusCode;
   const contentType = String(response.headers['content-type'] ?? '');

@@ -11,14 +11,16 @@ export const webhookSchema = z.strictObject({
   path: z
     .string()
     .regex(/^\/[^?#]*$/, { error: 'a path such as /webhooks/shop' })
-    .describe('Where deliveries come, on the main port.'),
+    .describe('The path of deliveries on the main port.'),
   secret: z
     .union([secretSchema, z.array(secretSchema).min(1)], { error: 'a secret, or a list while keys rotate' })
     .describe('The signing secret (Standard Webhooks), or several while they rotate.'),
   tolerance: timeout()
     .prefault('5m')
-    .describe("How far a delivery's timestamp may be from this machine's time."),
-  'max-body': size({ least: 1 }).prefault('1MiB').describe('The largest delivery; beyond it 413.'),
+    .describe("The maximum difference between a delivery's timestamp and this machine's time."),
+  'max-body': size({ least: 1 })
+    .prefault('1MiB')
+    .describe('The maximum size of a delivery; a larger one gets 413.'),
   heartbeats: z
     .boolean()
     .prefault(false)

@@ -16,7 +16,7 @@ export interface WebhookPosition {
 
 export const firstPosition: WebhookPosition = { count: 0n, sequences: new Map() };
 
-/** Null where it is not a position of this feed. */
+/** Null: the text is not a position of this feed. */
 export function parsePosition(text: string): WebhookPosition | null {
   const match = /^(\d+)(?: (\{.*\}))?$/s.exec(text);
   if (match === null) return null;

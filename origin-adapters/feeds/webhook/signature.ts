@@ -24,7 +24,7 @@ export function keysOf(secret: string): Buffer[] {
 
 /**
  * Whether one of the signatures was made with one of the keys, at a time within `toleranceMs` of `nowMs` (wall
- * clock). Takes as long for a wrong signature as for a right one.
+ * clock). Takes the same time for wrong and right signatures.
  */
 export function authenticate(
   fields: Fields,
@@ -73,7 +73,7 @@ function signaturesOf(fields: Fields): Buffer[] {
     .filter((signature) => signature.length === 32);
 }
 
-/** Null where the field is absent or repeated. */
+/** The value of a field; null: it is absent or repeated. */
 function single(fields: Fields, name: string): string | null {
   const values = fieldValues(fields, name);
   return values.length === 1 && values[0] !== '' ? values[0]! : null;
