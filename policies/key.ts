@@ -85,8 +85,8 @@ export interface KeyParts {
 }
 
 /**
- * The key, and the query that the origin is sent. Different requests have different keys, because no part can contain
- * a line feed.
+ * The key, and the query that is sent to the origin. Different requests have different keys, because no part can
+ * contain a line feed.
  */
 export function keyOf(parts: KeyParts): { readonly key: string; readonly query: string } {
   const { headers, cookies, query: rule } = parts.policy.key;
@@ -103,15 +103,15 @@ export function keyOf(parts: KeyParts): { readonly key: string; readonly query: 
   return { key, query };
 }
 
-/** What of a route is in its keys. */
+/** The properties of a route that its keys depend on. */
 export interface KeyedRoute {
   readonly config: Pick<RouteConfig, 'cache'>;
   readonly originConfig: Pick<OriginConfig, 'hostHeader'>;
-  /** From `originKeyOf`. */
+  /** The result of `originKeyOf`. */
   readonly originKey: string;
 }
 
-/** The key of a GET of the target that takes the route, and the query that the origin is sent with it. */
+/** The key of a GET of the target on this route, and the query that is sent to the origin. */
 export function keyOnRoute(
   { config, originConfig, originKey }: KeyedRoute,
   { scheme, authority, path, query }: Pick<KeyParts, 'scheme' | 'authority' | 'path' | 'query'>,
@@ -155,7 +155,7 @@ export function shownValue(value: string): string {
   return `#${createHash('sha256').update(value).digest('hex').slice(0, 12)}`;
 }
 
-/** Origin, site and target. */
+/** The number of key parts that are never hashed: origin, site and target. */
 const UNHASHED_PARTS = 3;
 
 /** Fields removed, in addition to the steering ones, from requests whose response may be stored. */
@@ -281,7 +281,7 @@ function parameterName(parameter: string): string {
   return normalName(decodedEscapes(parameter.split('=', 1)[0]!.replaceAll('+', ' ')));
 }
 
-/** Lines stay separate: origins may treat them differently from one line with a list. */
+/** The field's part of the key. Lines stay separate, because origins may treat them differently from one list. */
 function chosenField(fields: Fields, name: string): string {
   const lines = fieldValues(fields, name);
   const value = chosen('h', name, comparedValue(fields, name));

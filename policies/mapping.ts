@@ -6,8 +6,8 @@ import { compileTemplate, encodeForUrl } from './templates.ts';
 import type { Template } from './templates.ts';
 
 /**
- * What a change invalidates according to a feed's `map`. Where a condition or the value of a name can't be decided,
- * the result is the one that invalidates more.
+ * Maps changes to invalidations by a feed's `map`. If a condition or the value of a name can't be decided, the result is
+ * the one that invalidates more.
  */
 export interface Mapping {
   mapChange(change: Change): MappedChange;
@@ -20,7 +20,7 @@ export interface MappedChange {
   readonly prefixes: readonly string[];
   /** No entry of the map matched. */
   readonly unmapped: boolean;
-  /** Names in a template that the change has no value for: what it invalidates is not fully known. */
+  /** The names in templates for which the change has no value, so that its invalidations are not fully known. */
   readonly missing: readonly string[];
 }
 
@@ -198,7 +198,7 @@ function memberOf(value: Data, segment: string): Data[] {
   return isDataObject(value) && Object.hasOwn(value, segment) ? [value[segment]!] : [];
 }
 
-/** A list stands for each of its values; an object has none. */
+/** The texts of a value: a list has those of its elements; an object has none. */
 function textsOf(value: Data): string[] {
   if (Array.isArray(value))
     return (value as readonly Data[]).flatMap((item) => (isScalar(item) ? textsOf(item) : []));

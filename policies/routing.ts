@@ -52,7 +52,7 @@ export interface PathPattern {
   readonly prefix: string;
 }
 
-/** What a pattern should be, where `text` is not a valid one; otherwise null. */
+/** The expected form of a pattern if `text` is not a valid one; null: it is valid. */
 export function patternProblem(text: string): string | null {
   if (!text.startsWith('/')) return 'a path pattern that begins with /';
   const names: string[] = [];
@@ -110,7 +110,7 @@ interface CompiledRoute {
 }
 
 const PARAMETER = /^\{([A-Za-z_][A-Za-z0-9_-]*)\}$/;
-/** RFC 3986 §3.3: pchar, without the `*` that stands for the rest. */
+/** RFC 3986 §3.3: pchar without `*`, which matches the rest of a path. */
 const LITERAL = /^(?:[A-Za-z0-9\-._~!$&'()+,;=:@]|%[0-9A-Fa-f]{2})*$/;
 const SLASH = 47;
 const COLON = 58;

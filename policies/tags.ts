@@ -24,16 +24,16 @@ const ROOT_PREFIX_TAG = 'prefix:/';
 export interface TaggedPlace {
   /** Host in lower case, with its port if one was given. */
   readonly authority: string;
-  /** Normalised. */
+  /** The normalised path. */
   readonly path: string;
-  /** As keyed, without `?`; empty: none. */
+  /** The query as in the key, without `?`; empty: none. */
   readonly query: string;
 }
 
 export interface TaggedEntry extends TaggedPlace {
   readonly route: string;
   readonly origin: string;
-  /** Null where the route has none. */
+  /** The route's feed; null: it has none. */
   readonly feed: string | null;
   /** Tags from `tagOfName` and `tagOfGroup`. */
   readonly extra: readonly string[];
@@ -49,7 +49,7 @@ export function entryTags(entry: TaggedEntry): string[] {
 export interface NormalPlace {
   readonly authority: string;
   readonly path: string;
-  /** The path up to its last slash, that included. */
+  /** The path up to and including its last slash. */
   readonly directory: string;
 }
 
@@ -59,7 +59,7 @@ export function normalPlace(entry: TaggedPlace): NormalPlace {
   return { authority: hostForm(entry.authority), path, directory };
 }
 
-/** Those of an entry's tags that all entries of its route, authority and directory have. */
+/** The tags that an entry shares with all entries of its route, authority and directory. */
 export function directoryTags(
   { route, origin, feed }: TaggedEntry,
   { authority, directory }: NormalPlace,
@@ -86,12 +86,12 @@ export function ownTags(
   return tags;
 }
 
-/** Exactly this URL, with its keyed query. `authority` null: on every host. */
+/** The tag of exactly this URL with its keyed query. `authority` null: on every host. */
 export function tagOfUrl(authority: string | null, path: string, query: string): string {
   return `${place('url', authority)}${plain(path)}${queryForm(query)}`;
 }
 
-/** Every URL whose path begins with these whole segments: `/a` covers `/a` and `/a/b`, not `/ab`. */
+/** The tag of every URL whose path begins with these whole segments: `/a` covers `/a` and `/a/b`, not `/ab`. */
 export function tagOfPrefix(authority: string | null, path: string): string {
   const prefixes = prefixesOf(plain(path));
   return `${place('prefix', authority)}${prefixes[prefixes.length - 1]!}`;
@@ -115,13 +115,13 @@ export function tagOfFeed(feed: string): string {
 }
 
 /**
- * How many entries may have a tag. `everything`: every entry. `configured`: all of a route, an origin or a feed,
+ * The number of entries that may have a tag. `everything`: every entry. `configured`: all of a route, an origin or a feed,
  * whose number the configuration limits. `host`: all of one host. `part`: anything else; clients can create any
  * number of such names.
  */
 export type TagReach = 'everything' | 'configured' | 'host' | 'part';
 
-/** Decided by the name alone: entries and invalidations must agree, whatever the configuration is by then. */
+/** The reach follows from the name alone, because entries and invalidations must agree under any configuration. */
 export function tagReach(tag: string): TagReach {
   if (tag === ALL_TAG || tag === ROOT_PREFIX_TAG) return 'everything';
   const kind = /^(?:route|origin|feed|host):|^prefix@[^/]*\/$/.exec(tag)?.[0];

@@ -24,7 +24,7 @@ export type Expansion =
 /** The maximum of values that one template can make of one change. */
 export const MAX_COMBINATIONS = 10_000;
 
-/** What is wrong with a template; null: nothing. */
+/** The form that a template should have; null: it has it. */
 export function templateProblem(text: string): string | null {
   const outside = text.replace(PLACEHOLDER, '');
   return /[{}]/.test(outside) ? 'a template with each {name} closed and not empty' : null;

@@ -1,7 +1,7 @@
 /** The demo shop's pictures: colour gradients as BMP files, always the same for one product and size. */
 export type ImageSize = keyof typeof edges;
 
-/** In pixels: multiples of four, so that BMP rows need no padding; 4 KiB, 64 KiB and 1 MiB. */
+/** The edges in pixels: multiples of four, so that BMP rows need no padding. The files have 4 KiB, 64 KiB and 1 MiB. */
 const edges = { small: 36, medium: 148, large: 592 } as const;
 const headerBytes = 54;
 

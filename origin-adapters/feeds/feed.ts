@@ -51,7 +51,7 @@ export type FeedEvent =
    * Changes before this place may have been missed. `position`: where the feed continues; null: at the next event.
    */
   | { readonly kind: 'gap'; readonly reason: string; readonly position: string | null }
-  /** How many events wait upstream, if known. For operators only. */
+  /** The number of events that wait upstream, for operators. */
   | { readonly kind: 'behind'; readonly events: number }
   | { readonly kind: 'failed'; readonly failure: FeedFailure };
 

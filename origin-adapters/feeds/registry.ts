@@ -16,7 +16,7 @@ const FEEDS: readonly FeedAdapter[] = [
   postgresFeed,
 ];
 
-/** By the value of `type` in the configuration. */
+/** The types of feeds by the value of `type` in the configuration. */
 export const FEED_TYPES: Readonly<Record<string, FeedAdapter>> = Object.fromEntries(
   FEEDS.map((feed) => [feed.type, feed]),
 );

@@ -56,7 +56,7 @@ export class Call implements OriginCall, CheckoutRequest, TimerOwner, Dispatcher
   #tunnel: Duplex | null = null;
   #url = '';
   #status = 0;
-  /** Of any attempt: a later refused attempt does not undo an earlier one. */
+  /** The origin may have processed any of the attempts, of which a later refused one does not undo an earlier one. */
   #maybeProcessed = false;
   #paused = false;
   #failing = false;

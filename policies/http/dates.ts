@@ -44,7 +44,7 @@ function usualDateMs(text: string): number | null {
   const hour = twoDigits(text, 17);
   const minute = twoDigits(text, 20);
   const second = twoDigits(text, 23);
-  // NaN, which stands for characters that are not digits, makes each comparison false.
+  // `twoDigits` returns NaN for other characters than digits, which makes each comparison false.
   if (month === undefined || !(century >= 10 && year >= 1000)) return null;
   if (!(day >= 1 && day <= 31 && hour <= 23 && minute <= 59 && second <= 59)) return null;
   for (const at of USUAL_SPACES) if (text.charCodeAt(at) !== SPACE) return null;

@@ -48,9 +48,9 @@ export interface ServedStanding {
 
 /** The longest lifetimes that the fields of a response state, in seconds. */
 export interface StatedLifetimes {
-  /** In fields that the route sets. */
+  /** The longest in fields that the route sets. */
   readonly byRoute: number;
-  /** In the origin's fields, or the heuristic lifetime where those state none. */
+  /** The longest in the origin's fields, or the heuristic lifetime if those state none. */
   readonly byOrigin: number;
 }
 

@@ -10,7 +10,7 @@ import { dictionaryField } from '../http/structured-fields.ts';
 export const MAX_DELTA_SECONDS = 2_147_483_648;
 
 export interface Directives {
-  /** By lower-case name; one argument for each occurrence. */
+  /** The directives by lower-case name, with one argument for each occurrence. */
   readonly arguments: ReadonlyMap<string, readonly DirectiveArgument[]>;
   /** The text has an unclosed quote, or semicolons in place of commas: restrictions still count, lifetimes do not. */
   readonly malformed: boolean;
@@ -78,7 +78,7 @@ export function directiveSeconds(directives: Directives, name: string): number |
 }
 
 /**
- * What `private` or `no-cache` applies to: nothing, the whole response, or the named fields. Only a quoted list of
+ * The scope of `private` or `no-cache`: nothing, the whole response, or the named fields. Only a quoted list of
  * well-formed names is taken as the qualified form (§5.2.2.4, §5.2.2.7); any other value counts as the unqualified
  * directive.
  */

@@ -11,7 +11,7 @@ export interface RequestDirectives {
   /** Infinity: no limit. */
   readonly maxAgeSeconds: number;
   readonly minFreshSeconds: number;
-  /** How long past its lifetime a response may be; -1: not stale at all, Infinity: no limit. */
+  /** The longest acceptable time after the end of the lifetime; -1: a stale response is not acceptable, Infinity: no limit. */
   readonly maxStaleSeconds: number;
   /** RFC 5861 §4. */
   readonly staleIfErrorSeconds: number;

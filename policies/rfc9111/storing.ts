@@ -31,7 +31,7 @@ import { varyOf, varyValues } from './vary.ts';
 export interface ReceivedResponse {
   readonly request: RequestView;
   readonly status: number;
-  /** As the origin sent them. */
+  /** The fields as the origin sent them. */
   readonly fields: Fields;
   /** Wall clock: when the request was sent, and when the response's head arrived. */
   readonly requestTimeMs: number;

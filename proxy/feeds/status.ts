@@ -10,7 +10,7 @@ export interface FeedStatus extends Readonly<FeedCounts> {
   readonly state: FeedState;
   /** The last applied and durable position in the form of the feed's server; null: none yet. */
   readonly position: string | null;
-  /** Since the feed was last proved to be at its head; Infinity: never. */
+  /** Milliseconds since the feed was last proved to be at its head; Infinity: never. */
   readonly silenceMs: number;
   /** Events that wait upstream, as last reported by the feed; null: unknown. */
   readonly behind: number | null;

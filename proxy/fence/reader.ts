@@ -184,7 +184,7 @@ export class FenceReader {
     return { kind: 'soft', invalidatedAtMs: nowMs - (monotonicMs - entry.softSinceMs) };
   }
 
-  /** As `#scan`, without a scan where no number above the floor has been written: so for all that was just fetched. */
+  /** `#scan`, which is skipped if no number above the floor was written, as for everything that was just fetched. */
   #scanAbove(floor: number, published: number, pending: number, tags: TagHashes): Found {
     return floor >= published && pending === published ? NO_SOFT : this.#scan(tags, floor);
   }

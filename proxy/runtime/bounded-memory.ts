@@ -5,7 +5,7 @@
  */
 import type { Environment } from '../../policies/config/environment.ts';
 
-/** In MB. The coordinator serves no client requests, so a small young generation has no measurable cost. */
+/** Sizes in MB. The coordinator serves no client requests, so a small young generation has no measurable cost. */
 export const MAIN_HEAP_OPTIONS = ['--max-semi-space-size=4', '--initial-old-space-size=40'] as const;
 /** More arenas do not make requests faster, and each keeps about 20 MB of freed memory. */
 const ARENAS = { MALLOC_ARENA_MAX: '2' } as const;

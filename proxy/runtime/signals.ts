@@ -13,7 +13,7 @@ export interface Signals {
   onHangup(listener: () => void): void;
 }
 
-/** What `watchSignals` uses of the process. */
+/** The part of the process that `watchSignals` uses. */
 export interface SignalledProcess {
   readonly ppid: number;
   readonly env: Readonly<Record<string, string | undefined>>;

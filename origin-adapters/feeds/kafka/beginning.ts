@@ -4,7 +4,7 @@ import type { KafkaPosition, PartitionPlace, TopicPlace } from './position.ts';
 export interface ObservedTopic {
   readonly name: string;
   readonly identity: string;
-  /** In the partitions' order. `earliest`: the first offset kept; `end`: after the last readable record. */
+  /** The partitions in order. `earliest`: the first offset kept; `end`: the offset after the last readable record. */
   readonly partitions: readonly ObservedPartition[];
 }
 

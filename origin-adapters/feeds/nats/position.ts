@@ -16,7 +16,7 @@ export interface NatsPosition {
 export interface KnownMessage {
   readonly subject: string;
   readonly data: Uint8Array;
-  /** When the server received it, in nanoseconds since 1970, as precise as a double. */
+  /** When the server received the message, in nanoseconds since 1970, rounded to a double. */
   readonly timestampNanos: number;
 }
 

@@ -1,6 +1,6 @@
 import type { Commit } from './position.ts';
 
-/** What an item of the stream shows about the log. */
+/** The information about the log that an item of the stream contains. */
 export type Shown =
   | { readonly kind: 'commit'; readonly commit: Commit }
   /** Every commit before this place was shown. */

@@ -35,7 +35,7 @@ export interface Column {
   readonly isKey: boolean;
 }
 
-/** In the order of the relation's columns. */
+/** The values in the order of the relation's columns. */
 export type Tuple = readonly TupleValue[];
 
 export type TupleValue =

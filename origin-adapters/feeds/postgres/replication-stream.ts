@@ -4,7 +4,7 @@ import { ByteReader, Unreadable } from './byte-reader.ts';
 import { formatLsn } from './position.ts';
 import { TransactionReader, type PostgresTransaction } from './transactions.ts';
 
-/** What the server sends, in order. */
+/** An item that the server sends. */
 export type ReplicationItem =
   | { readonly kind: 'transaction'; readonly transaction: PostgresTransaction }
   /** Everything committed before `walEnd` was sent, unless it is within a transaction. */

@@ -53,7 +53,7 @@ export async function inspect(
 }
 
 export type Start =
-  /** With the last seen commit. The record at its place shows whether the log is the same. */
+  /** Streaming begins with the last seen commit. The record at its place shows whether the log is the same. */
   | { readonly kind: 'resume'; readonly lsn: bigint; readonly commit: Commit }
   | { readonly kind: 'gap'; readonly reason: string };
 

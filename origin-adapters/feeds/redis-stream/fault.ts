@@ -31,7 +31,7 @@ interface ReplyFailure {
   readonly advice: ((stream: string) => string) | null;
 }
 
-/** By the first word of Redis' error replies; the first match counts. */
+/** The failures by the first word of Redis' error replies. The first match counts. */
 const replies: readonly ReplyFailure[] = [
   {
     pattern: /^ERR no such key/,

@@ -4,7 +4,7 @@ import type { FeedConfig } from '../../../policies/config/config.ts';
 import type { FeedEvent } from '../feed.ts';
 import type { StreamEntry } from './position.ts';
 
-/** How an entry is read. */
+/** The configuration by which entries are read. */
 export interface EntryReading {
   readonly format: FeedConfig['format'];
   /** The field that contains the message; `*`: the change is made of all fields. */

@@ -1,7 +1,7 @@
-/** How far one connection has been read. */
+/** The progress of reading one connection. */
 export class ReadState {
   readonly askedAtMs: number;
-  /** When nothing was readable for the last time: everything read since arrived since. */
+  /** The last time at which nothing was readable. Everything read after it also arrived after it. */
   emptyAtMs: number;
   lastId: string | null;
   /** The replay may have begun, so the next comment is not just a greeting. */

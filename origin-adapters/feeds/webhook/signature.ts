@@ -9,7 +9,7 @@ const PREFIX = 'whsec_';
 /** Several signatures are sent while keys rotate. More than this are refused. */
 const MAX_SIGNATURES = 16;
 
-/** What is wrong with a secret; null: nothing. */
+/** The form that a secret should have; null: it has it. */
 export function secretProblem(secret: string): string | null {
   if (!secret.startsWith(PREFIX)) return secret === '' ? 'a secret that is not empty' : null;
   return decodedBase64(secret.slice(PREFIX.length)) === null ? `base64 after ${PREFIX}` : null;
