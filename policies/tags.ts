@@ -68,7 +68,10 @@ export function directoryTags(
   const tags = [ALL_TAG, tagOfRoute(route), tagOfOrigin(origin), `host:${authority}`];
   if (host !== authority) tags.push(`host:${host}`);
   if (feed !== null) tags.push(tagOfFeed(feed));
-  for (const prefix of prefixesOf(directory)) tags.push(`prefix:${prefix}`, `prefix@${authority}${prefix}`);
+  // A path that begins with two slashes has the root twice.
+  for (const prefix of new Set(prefixesOf(directory))) {
+    tags.push(`prefix:${prefix}`, `prefix@${authority}${prefix}`);
+  }
   return tags;
 }
 

@@ -1,4 +1,7 @@
 import { expect, it } from 'vitest';
+import { PeerFetchClient, type PeerFetchClientDependencies } from '../../proxy/fetch/peers/client.ts';
+import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
+import { PeerFetchServer, type PeerFetchServerDependencies } from '../../proxy/fetch/peers/server.ts';
 import type { DiskTier } from '../../proxy/store/disk-tier.ts';
 import { settle } from '../support/barrier.ts';
 import { startWorkers, type OriginAnswer } from './workers.ts';
@@ -60,6 +63,41 @@ it('a client whose worker asks for a flight that has just ended joins the next o
   expect((await late).body).toBe('content');
   expect((await next).body).toBe('content');
   expect(scene.origin.requests).toHaveLength(2);
+});
+
+it('a worker that has not claimed a key asks nobody for it on behalf of another worker, which then looks anew', () => {
+  const sent: PeerMessage[] = [];
+  const asked: unknown[] = [];
+  const deps = {
+    flights: () => ({ join: (request: unknown) => void asked.push(request) }),
+    tiers: { find: () => ({ entry: null, miss: 'uri-miss' }) },
+    peers: { claimFlight: () => ({}), releaseFlight: () => {} },
+    routeNamed: () => null,
+  };
+  const join = { kind: 'join', id: 7, fetch: { key: 'a', request: {} } };
+  const server = new PeerFetchServer(
+    deps as unknown as PeerFetchServerDependencies,
+    join as never,
+    (message) => void sent.push(message),
+    () => {},
+  );
+  server.start();
+  expect(sent).toEqual([{ kind: 'moved', id: 7 }]);
+  expect(asked).toEqual([]);
+
+  const told: string[] = [];
+  const client = new PeerFetchClient(
+    {} as PeerFetchClientDependencies,
+    { id: 7, request: { key: 'a' } } as never,
+    {
+      inform: () => {},
+      deliver: ({ kind }) => told.push(kind),
+      over: () => told.push('over'),
+    },
+    () => {},
+  );
+  client.receive(sent[0]!);
+  expect(told).toEqual(['owner-moved', 'over']);
 });
 
 it('a failure of the origin answers clients of all workers while it is remembered', async () => {
