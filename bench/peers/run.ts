@@ -7,7 +7,7 @@ import { bareNode } from './bare-node.ts';
 import { checkClaims, WORKERS, type CheckedClaim } from './claims.ts';
 import { compare } from './compare.ts';
 import { writePart } from './document.ts';
-import type { Extra, Figures, RowFigures } from './figures.ts';
+import type { Extra, Figures, RowFigures, ServerFigures } from './figures.ts';
 import { haproxy } from './haproxy.ts';
 import { measureLoops } from './loops.ts';
 import { figuresAsMarkdown, type Column } from './markdown.ts';
@@ -76,29 +76,48 @@ async function measureAll(options: PeersOptions, command: string): Promise<0 | 1
     columns.push({ server, title: server.title, version: await server.version() });
   const installed = columns.filter(({ version }) => version !== null).map(({ server }) => server);
   const startedAt = new Date();
-  const figures = await measureRows(options, installed);
+  const { figures, isWhole } = await measureRows(options, installed);
   const claims = checkClaims(figures).filter(({ row }) => options.rows.includes(row));
   const tables = figuresAsMarkdown(figures, columns, claims, options.threads);
   const text = `${conditions(options, command, startedAt)}\n\n${tables}`;
   process.stdout.write(text);
+  if (!isWhole) return 1;
   if (options.write) await writePart(PAGE, text);
   return options.check ? verdict(claims, figures.doubts) : 0;
 }
 
-async function measureRows(options: PeersOptions, servers: readonly Server[]): Promise<Figures> {
+/** A row that fails becomes a doubt, and the others are still measured. `isWhole`: no row failed or was left out. */
+async function measureRows(
+  options: PeersOptions,
+  servers: readonly Server[],
+): Promise<{ readonly figures: Figures; readonly isWhole: boolean }> {
   const rows: RowFigures[] = [];
   const extras: Extra[] = [];
   const notes: string[] = [];
   const doubts: string[] = [];
+  let isWhole = true;
   for (const name of options.rows) {
     process.stderr.write(`bench: ${name}\n`);
-    const part = await onStage((stage) => measureRow(name, options, servers, stage));
+    const part = await onStage((stage) => measureRow(name, options, servers, stage)).catch(
+      (error: unknown): Partial<Figures> => {
+        isWhole = false;
+        const message = error instanceof Error ? error.message : String(error);
+        return { doubts: [`${name} was not measured: ${message}`] };
+      },
+    );
+    for (const { label, servers } of part.rows ?? [])
+      process.stderr.write(`bench: ${label}, µs a request: ${servers.map(briefly).join(', ')}\n`);
     rows.push(...(part.rows ?? []));
     extras.push(...(part.extras ?? []));
     notes.push(...(part.notes ?? []));
     doubts.push(...(part.doubts ?? []));
+    if (isInterrupted) break;
   }
-  return { rows, extras, notes, doubts };
+  return { figures: { rows, extras, notes, doubts }, isWhole: isWhole && !isInterrupted };
+}
+
+function briefly({ title, microsPerRequest }: ServerFigures): string {
+  return `${title} ${microsPerRequest.value.toFixed(1)}`;
 }
 
 async function measureRow(
@@ -133,11 +152,17 @@ async function measureRow(
   }
 }
 
+/** A signal ends the row that is being measured, and no further row is begun. The rows before it are still reported. */
+let isInterrupted = false;
+
 /** Ends all processes afterwards and at a signal. After a signal the measurement fails, because its servers are gone. */
 const onStage: OnStage = async (run) => {
   const stage = new Stage(null);
-  const interrupt = (): void => void stage.end();
-  for (const signal of INTERRUPTS) process.once(signal, interrupt);
+  const interrupt = (): void => {
+    isInterrupted = true;
+    void stage.end();
+  };
+  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   try {
     return await run(stage);
   } finally {

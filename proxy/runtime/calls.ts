@@ -15,6 +15,7 @@ import type { OriginReportCalls } from '../origins/calls.ts';
 import type { OriginCellsSource } from '../origins/origin-cells.ts';
 import type { LifetimeStart } from '../threads/lifetime-clock.ts';
 import type { DiskCalls } from '../store/disk/call-types.ts';
+import type { DiskShared } from '../store/disk/shared.ts';
 import type { WriteCalls } from '../writes/calls.ts';
 
 /** The start values of a worker. */
@@ -36,8 +37,8 @@ export interface WorkerStart {
   readonly connections: SharedArrayBuffer;
   /** The start of the clock for lifetimes, which all threads share. */
   readonly lifetimes: LifetimeStart;
-  /** The path of the cache on disk; null if the tier is off. */
-  readonly diskPath: string | null;
+  /** The cache on disk; null if the tier is off. */
+  readonly disk: { readonly path: string; readonly shared: DiskShared } | null;
 }
 
 /** The input from which a worker compiles its routes. */

@@ -256,7 +256,7 @@ export class Coordinator {
         flightClaims,
         connections,
         lifetimes: this.#lifetimes,
-        diskPath: disk === null ? null : cachePath(config),
+        disk: disk === null ? null : { path: cachePath(config), shared: disk.shared },
       },
       handlersFor: (_index, instance) => {
         const diskCalls = diskCallsOf(disk, (key, id) => this.#pool.dropEntries(key, [id]));

@@ -170,17 +170,15 @@ function noteTimes({ lifetimes, log, closing }: DurableDependencies, highWater: 
 }
 
 async function openDisk(deps: DurableDependencies, state: StateStore): Promise<DiskWriter | null> {
-  const { config, clock, mechanisms, log, closing } = deps;
+  const { config, mechanisms, log, closing } = deps;
   const { sizeBytes, queueBytes } = config.cache.disk;
   if (sizeBytes === 0) return null;
-  const zeroMs = clock.nowMs() - clock.monotonicMs();
   const opened = await openDiskWriter({
     path: cachePath(config),
     sizeBytes,
     queueBytes,
     starts: state.starts,
     mechanisms,
-    now: () => zeroMs + clock.monotonicMs(),
     log: (event) => log.warn({ event: 'disk', ...event }),
     surplus: deps.dropEntries,
   });

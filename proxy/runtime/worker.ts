@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDiskReader } from '../store/disk/reader.ts';
 import { WorkerDiskTier } from '../store/disk/worker-disk.ts';
+import { createUsedEntries } from '../store/disk/used-entries.ts';
 import { createWritesInFlight } from '../store/disk/writes-in-flight.ts';
 import { systemClock } from '../threads/clock.ts';
 import { createAccessLog, createLog, STANDARD_OUTPUT } from '../observability/logger.ts';
@@ -9,7 +10,7 @@ import { ALL_MECHANISMS } from '../mechanisms.ts';
 import { SharedRecorder } from '../observability/shared-recorder.ts';
 import type { CoordinatorCalls, WorkerCalls, WorkerStart } from './calls.ts';
 import { Channel, type Handlers } from '../threads/channel.ts';
-import { keyHashOf, WorkerRuntime } from './worker-runtime.ts';
+import { keyHashOf, WorkerRuntime, type RuntimeDependencies } from './worker-runtime.ts';
 
 const start = workerData as WorkerStart;
 const thread = `worker ${start.index}`;
@@ -33,9 +34,7 @@ const coordinator = new Channel<CoordinatorCalls, WorkerCalls>(parentPort!, hand
   log.error({ event: 'coordinator-call-failed', call, err: error }, 'a call of the coordinator failed'),
 );
 
-const opened = start.diskPath === null ? null : openDiskReader({ path: start.diskPath });
-if (opened?.kind === 'failed') log.error({ event: 'disk-tier-off', reason: opened.reason });
-const reader = opened?.kind === 'open' ? opened.reader : null;
+const disk = openDiskTier();
 
 const runtime = new WorkerRuntime({
   start,
@@ -44,17 +43,7 @@ const runtime = new WorkerRuntime({
   log,
   accessLog: createAccessLog({ thread, fd: STANDARD_OUTPUT }),
   recorder: new SharedRecorder((part) => coordinator.tell('recorded', part)),
-  disk:
-    reader === null
-      ? null
-      : {
-          tier: new WorkerDiskTier(
-            reader,
-            coordinator,
-            createWritesInFlight(start.writesInFlight, start.index, keyHashOf(start)),
-          ),
-          corrupt: () => reader.counters.corrupt,
-        },
+  disk,
   invalidate: (tags, entry) => coordinator.call('invalidate', { tags, entry }),
   invalidateBut: (tag, entry) => coordinator.call('invalidateBut', { tag, ...entry }),
   journal: {
@@ -80,3 +69,21 @@ const runtime = new WorkerRuntime({
 const listening = await runtime.listen();
 if (listening.kind === 'listening') coordinator.tell('listening', { port: listening.port });
 else coordinator.tell('listenFailed', { code: listening.code, message: listening.message });
+
+function openDiskTier(): RuntimeDependencies['disk'] {
+  if (start.disk === null) return null;
+  const { path, shared } = start.disk;
+  const opened = openDiskReader({ path, onDamaged: (key, id) => void tier.discard(key, id) });
+  if (opened.kind === 'failed') {
+    log.error({ event: 'disk-tier-off', reason: opened.reason });
+    return null;
+  }
+  const { reader } = opened;
+  const tier = new WorkerDiskTier({
+    reader,
+    writer: coordinator,
+    writesInFlight: createWritesInFlight(start.writesInFlight, start.index, keyHashOf(start)),
+    used: createUsedEntries(shared.used),
+  });
+  return { tier, corrupt: () => reader.counters.corrupt };
+}

@@ -1,15 +1,23 @@
 import type { EntryHead } from './entry-head.ts';
 
 /** `sizeBytes`: -1 while it is not known yet. */
-export type ContentOnDisk = Pick<EntryHead, 'id' | 'sizeBytes'>;
+export type ContentOnDisk = Pick<EntryHead, 'id' | 'key' | 'sizeBytes'>;
+
+/** An entry that was found on disk. `content`: null where it did not come along; `read` reads it. */
+export interface DiskEntry {
+  readonly head: EntryHead;
+  readonly content: Uint8Array | null;
+}
 
 /** The disk tier as a worker's request path uses it. Reads are synchronous; writes go to the coordinator. */
 export interface DiskTier {
-  /** Every variant of a primary key that is on disk. */
+  /** Every variant of a primary key, with content where one read brings both. */
+  find(key: string): DiskEntry[];
+  /** As `find`, without content. */
   heads(key: string): EntryHead[];
   /**
-   * Content from `position`, which is below the entry's size, to the end of the chunk that holds it: at least one byte.
-   * Null: the chunk is missing, damaged, or not as long as the entry's size says.
+   * Content from `position`, which is below the entry's size, to the end of the piece or chunk that holds it: at least
+   * one byte. Null: it is missing, damaged, or not as long as the entry's size says.
    */
   read(entry: ContentOnDisk, position: number): Uint8Array | null;
   /** Keeps the chunks of an entry while it is read; the function that it returns ends that. */
@@ -38,9 +46,15 @@ export interface DiskTier {
 
 /** One entry on its way to the disk. */
 export interface DiskEntryWriter {
-  /** Adds bytes, in order. The caller bounds what is not stored yet, which `onStored` tells. */
+  /**
+   * Adds bytes, in order; they must not change before the end. The caller bounds what is not stored yet, which
+   * `onStored` tells.
+   */
   append(bytes: Uint8Array): void;
-  /** Calls `listener` with the length that can be read from now on; -1: storing has failed. */
+  /**
+   * Calls `listener` with the length that can be read from now on; -1: storing has failed. It is not called for content
+   * that is stored with the commit.
+   */
   onStored(listener: (length: number) => void): void;
   /** Makes the entry visible once all its bytes are stored. False: it is not stored. */
   commit(head: EntryHead, maxVariants: number): Promise<boolean>;

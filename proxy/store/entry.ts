@@ -16,6 +16,8 @@ export class StoredEntry implements Fenced {
   readonly content: Uint8Array | null;
   /** The fields as sent to clients, without Age, Via and Cache-Status. */
   readonly sentFields: Fields;
+  /** Where it stays: content that memory does not take is read from disk for each use. */
+  readonly tier: 'memory' | 'disk';
   clearEra = -1;
   clearAt = -1;
   softSinceMs = 0;
@@ -25,10 +27,16 @@ export class StoredEntry implements Fenced {
   #told: StatedLifetimes | null = null;
   #memoryBytes: number | null = null;
 
-  constructor(head: EntryHead, content: Uint8Array | null, sentFields: Fields) {
+  constructor(
+    head: EntryHead,
+    content: Uint8Array | null,
+    sentFields: Fields,
+    tier: StoredEntry['tier'] = content === null ? 'disk' : 'memory',
+  ) {
     this.head = head;
     this.content = content;
     this.sentFields = sentFields;
+    this.tier = tier;
   }
 
   /** Bytes of memory that it takes in all. */

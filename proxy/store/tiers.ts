@@ -6,7 +6,7 @@ import { VIA } from '../../policies/http/forwarding.ts';
 import type { RequestView } from '../../policies/model.ts';
 import { isSameVariant as areSameVariant, replaces } from '../../policies/rfc9111/parts.ts';
 import { missOf, selectVariant, type Miss } from '../../policies/rfc9111/vary.ts';
-import type { DiskTier } from './disk-tier.ts';
+import type { DiskEntry, DiskTier } from './disk-tier.ts';
 import { isLater, mergedHead, type EntryHead } from './entry-head.ts';
 import type { MemoryTier } from './memory.ts';
 import { StoredEntry } from './entry.ts';
@@ -54,9 +54,10 @@ export class Tiers {
     const inMemory = ofRoute(this.memory.get(key), route);
     const index = inMemory.length === 0 ? -1 : selectVariant(inMemory, request);
     if (index >= 0) return { entry: inMemory[index]!, miss: null };
-    const heads = this.#headsOnDisk(key).filter((head) => head.route === route);
-    const onDisk = selectVariant(heads, request);
-    const entry = onDisk < 0 ? null : this.#promote(heads[onDisk]!);
+    const onDisk = this.#onDisk(key, route);
+    const heads = onDisk.map(({ head }) => head);
+    const chosen = selectVariant(heads, request);
+    const entry = chosen < 0 ? null : this.#promote(onDisk[chosen]!);
     return entry === null ? { entry, miss: missOf([...inMemory, ...heads], request) } : { entry, miss: null };
   }
 
@@ -65,10 +66,11 @@ export class Tiers {
    * is none.
    */
   findLater({ head }: StoredEntry, request: RequestView): StoredEntry | null {
-    const later = this.#headsOnDisk(head.key).filter(
-      (other) => other.route === head.route && isLater(other, head),
+    const later = this.#onDisk(head.key, head.route).filter((other) => isLater(other.head, head));
+    const index = selectVariant(
+      later.map((other) => other.head),
+      request,
     );
-    const index = selectVariant(later, request);
     return index < 0 ? null : this.#promote(later[index]!);
   }
 
@@ -183,6 +185,11 @@ export class Tiers {
     return sized;
   }
 
+  #onDisk(key: string, route: string): readonly DiskEntry[] {
+    const entries = this.disk?.find(key) ?? NONE_ON_DISK;
+    return entries.filter(({ head }) => head.route === route && !this.#dropped.has(head.id));
+  }
+
   #headsOnDisk(key: string): readonly EntryHead[] {
     const heads = this.disk?.heads(key) ?? [];
     return this.#dropped.size === 0 ? heads : heads.filter(({ id }) => !this.#dropped.has(id));
@@ -192,19 +199,19 @@ export class Tiers {
     return new StoredEntry(head, null, this.sentFieldsOf(head));
   }
 
-  #promote(head: EntryHead): StoredEntry | null {
+  #promote({ head, content: found }: DiskEntry): StoredEntry | null {
     const { disk, memory } = this;
     if (disk === null) return null;
     disk.touch(head.id);
     const isSmall = memory.admits(head.sizeBytes);
-    const content = isSmall ? readWhole(disk, head) : null;
-    const isThere = isSmall ? content !== null : head.sizeBytes === 0 || disk.read(head, 0) !== null;
+    const content = found ?? (isSmall ? readWhole(disk, head) : null);
+    const isThere = content !== null || (!isSmall && (head.sizeBytes === 0 || disk.read(head, 0) !== null));
     if (!isThere) {
       void this.discard(head);
       return null;
     }
-    const entry = new StoredEntry(head, content, this.sentFieldsOf(head));
-    if (content !== null) {
+    const entry = new StoredEntry(head, content, this.sentFieldsOf(head), isSmall ? 'memory' : 'disk');
+    if (isSmall) {
       const maxVariants = this.#policyOf(head.route)?.maxVariants ?? 1;
       if (this.keep(entry, maxVariants)) this.promotions += 1;
     }
@@ -218,6 +225,8 @@ function ofRoute(entries: readonly StoredEntry[], route: string): readonly Store
     ? entries
     : entries.filter(({ head }) => head.route === route);
 }
+
+const NONE_ON_DISK: readonly DiskEntry[] = [];
 
 const CONTENT_LENGTH: ReadonlySet<string> = new Set(['content-length']);
 

@@ -5,7 +5,7 @@
  */
 import { tagOfName } from '../../policies/tags.ts';
 import type { Origin, OriginHandler, OriginRequest } from '../../origin-adapters/origin.ts';
-import type { ContentOnDisk, DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
+import type { ContentOnDisk, DiskEntry, DiskEntryWriter, DiskTier } from '../../proxy/store/disk-tier.ts';
 import {
   createWritesInFlight,
   writesInFlightBuffer,
@@ -280,6 +280,10 @@ class RaceDisk implements DiskTier {
     this.#disk = disk;
     this.#writesInFlight = writesInFlight;
     this.#toWriter = inOrder('the disk writes', later);
+  }
+
+  find(key: string): DiskEntry[] {
+    return this.heads(key).map((head) => ({ head, content: null }));
   }
 
   heads(key: string): EntryHead[] {

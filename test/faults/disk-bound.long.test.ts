@@ -11,7 +11,7 @@ describe('a cache to which many times its size is stored', () => {
     async (sizeMiB) => {
       const path = scratchFolder();
       const sizeBytes = sizeMiB * MIB;
-      const { writer, clock } = await openDisk(path, { sizeBytes });
+      const { writer } = await openDisk(path, { sizeBytes });
       const worker = new Worker(new URL('../store/disk/support/reading-worker.ts', import.meta.url), {
         workerData: path,
       });
@@ -22,7 +22,6 @@ describe('a cache to which many times its size is stored', () => {
       for (let n = 1; storedBytes < Math.min(sizeBytes * 30, 2048 * MIB);) {
         const batch = Array.from({ length: 8 }, (_, i) => n + i);
         n += batch.length;
-        clock.nowMs += 10;
         const sizes = batch.map(bodySize);
         storedBytes += sizes.reduce((sum, size) => sum + size, 0);
         const key = (each: number): string => keys[(each * 31) % keys.length]!;

@@ -13,6 +13,7 @@ const SHARED: OriginAnswer = { fields: ['Cache-Control', 'max-age=60'], body: 'c
  * claims them.
  */
 const FULL_DISK: DiskTier = {
+  find: () => [],
   heads: () => [],
   read: () => null,
   pin: () => () => {},

@@ -11,7 +11,7 @@ import { HealthCells } from '../../proxy/feeds/health-cells.ts';
 import type { FeedState } from '../../proxy/feeds/sink.ts';
 import { STEPS } from '../../proxy/request/steps.ts';
 import type { RuntimeDependencies } from '../../proxy/runtime/worker-runtime.ts';
-import type { ContentOnDisk, DiskTier } from '../../proxy/store/disk-tier.ts';
+import type { ContentOnDisk, DiskEntry, DiskTier } from '../../proxy/store/disk-tier.ts';
 import type { EntryHead } from '../../proxy/store/entry-head.ts';
 import { startWorkers, type Asked, type OriginResult } from '../fetch/workers.ts';
 import { settle } from '../support/barrier.ts';
@@ -465,6 +465,10 @@ class FailingDisk implements DiskTier {
   readsLeft = Infinity;
   readonly #heads = new Map<string, EntryHead>();
   readonly #contents = new Map<string, Buffer>();
+
+  find(key: string): DiskEntry[] {
+    return this.heads(key).map((head) => ({ head, content: null }));
+  }
 
   heads(key: string): EntryHead[] {
     return [...this.#heads.values()].filter((head) => head.key === key);

@@ -63,7 +63,7 @@ export function startWorker(
         // Nothing listens, so no connections are counted there.
         connections: hitForMiss,
         lifetimes: startLifetimes(clock),
-        diskPath: null,
+        disk: null,
       },
       clock,
       mechanisms,

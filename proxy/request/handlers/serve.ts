@@ -125,7 +125,7 @@ export class EntryHandler {
     };
     const sent = respondWithEntry(context, tiers, response);
     if (typeof sent === 'string') return sent;
-    const isFromDisk = entry.content === null;
+    const isFromDisk = entry.tier === 'disk';
     const isWhole = sent === entry.meta.status && context.exchange.method === 'GET';
     if (outcome === 'hit' && !isFromDisk && isWhole)
       accessRecords.now(context, 'hit', reason, sent, entry.head.sizeBytes);

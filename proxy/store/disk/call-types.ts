@@ -2,9 +2,12 @@ import type { EntryHead } from '../entry-head.ts';
 
 /** A worker's calls to the coordinator's disk writer. */
 export type DiskCalls = {
+  /** A whole small entry, as `seal` writes it. */
+  storeEntry(argument: { readonly entry: Uint8Array }): boolean;
   beginEntry(argument: { readonly id: string }): void;
   appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
-  commitEntry(argument: { readonly head: EntryHead; readonly maxVariants: number }): boolean;
+  /** Makes an entry whose content was sent in chunks visible. `entry`: its record, as `seal` writes it. */
+  commitEntry(argument: { readonly entry: Uint8Array }): boolean;
   abortEntry(argument: { readonly id: string }): void;
   /** False where it can't be written; with `isSynced` true only once a power failure can't take it back. */
   updateEntry(argument: { readonly head: EntryHead; readonly isSynced: boolean }): boolean;
@@ -12,7 +15,6 @@ export type DiskCalls = {
   removeEntry(argument: { readonly id: string; readonly key: string }): boolean;
   /** For content that is missing or damaged. True once no worker finds the entry. */
   discardEntry(argument: { readonly id: string; readonly key: string }): boolean;
-  touchEntries(argument: { readonly ids: readonly string[] }): void;
   pinEntry(argument: { readonly id: string }): void;
   unpinEntry(argument: { readonly id: string }): void;
 };

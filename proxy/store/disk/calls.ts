@@ -1,6 +1,7 @@
 import type { DiskWriter } from './writer.ts';
 import { mergedHead } from '../entry-head.ts';
 import type { DiskCalls } from './call-types.ts';
+import { summaryOf } from './record.ts';
 import type { Handlers } from '../../threads/channel.ts';
 
 /** Handles the calls of one worker. `forget` gives up what the worker has left unfinished at its death. */
@@ -13,19 +14,23 @@ export function diskCallsOf(
   const pins = new Set<string>();
   return {
     calls: {
+      async storeEntry({ entry }) {
+        const isStored = (await writer?.store(entry)) === 'stored';
+        release(entry);
+        return isStored;
+      },
       beginEntry({ id }) {
         partials.add(id);
         writer?.begin(id);
       },
       async appendChunk({ id, index, bytes }) {
         const isStored = (await writer?.append(id, index, bytes)) ?? false;
-        // The worker has transferred the memory: free it now, not at a later garbage collection.
-        if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+        release(bytes);
         return isStored;
       },
-      async commitEntry({ head, maxVariants }) {
-        partials.delete(head.id);
-        return (await writer?.commit(head, { maxVariants })) === 'stored';
+      async commitEntry({ entry }) {
+        partials.delete(summaryOf(entry).id);
+        return (await writer?.commit(entry)) === 'stored';
       },
       abortEntry({ id }) {
         partials.delete(id);
@@ -48,9 +53,6 @@ export function diskCallsOf(
         await writer?.discard(id, key);
         return true;
       },
-      touchEntries({ ids }) {
-        writer?.touch(ids);
-      },
       pinEntry({ id }) {
         pins.add(id);
         writer?.pin(id);
@@ -66,4 +68,9 @@ export function diskCallsOf(
       pins.clear();
     },
   };
+}
+
+/** Frees memory that a worker has transferred now, not at a later garbage collection. */
+function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

@@ -10,17 +10,19 @@ export type Table = Database<Buffer, Buffer>;
 
 export interface Tables {
   readonly root: RootDatabase<Buffer, Buffer>;
-  /** Format and identity of the cache, and its content bytes. */
+  /** Format and identity of the cache, its content bytes, and the hand of eviction. */
   readonly about: Table;
-  /** Lookup and id → head. */
-  readonly heads: Table;
-  /** Id → the keys of its other records. */
-  readonly places: Table;
-  /** Place in the order of eviction → nothing. */
-  readonly recency: Table;
+  /** Digest of a primary key → row of its variants. */
+  readonly rows: Table;
+  /** Number → record, in the order of storing. */
+  readonly records: Table;
+  /** Number → content that is too large for the record and too small for chunks. */
+  readonly pieces: Table;
+  /** Id → record of an entry without content, from its last update. */
+  readonly updates: Table;
   /** Id and index → content and checksum. */
   readonly chunks: Table;
-  /** Ids whose chunks have no head: entries being written, and removed ones whose chunks are not deleted yet. */
+  /** Ids whose chunks have no row: entries being written, and removed ones whose chunks are not deleted yet. */
   readonly orphans: Table;
 }
 
@@ -67,11 +69,12 @@ function tablesOf(root: RootDatabase<Buffer, Buffer>): Tables {
   return {
     root,
     about: table('about'),
-    heads: table('heads'),
-    places: table('places'),
-    recency: table('recency'),
+    rows: table('rows'),
+    records: table('records'),
+    pieces: table('pieces'),
+    updates: table('updates'),
     chunks: table('chunks'),
-    orphans: table('debris'),
+    orphans: table('orphans'),
   };
 }
 
@@ -98,10 +101,20 @@ interface EnvironmentStats extends TableStats {
 const META_PAGES = 2;
 
 export function countPages(tables: Tables): PageCounts {
-  const { about, heads, places, recency, chunks, orphans } = tables;
-  const stats = [about, heads, places, recency, chunks, orphans].map(statsOf);
+  const { about, rows, records, pieces, updates, chunks, orphans } = tables;
+  const stats = [about, rows, records, pieces, updates, chunks, orphans].map(statsOf);
   const used = stats.reduce((sum, each) => sum + pagesOf(each), META_PAGES + 1 + pagesOf(stats[0]!.free));
   return { used, file: stats[0]!.lastPageNumber + 1 };
+}
+
+/**
+ * The value under a key, in memory that the next read of this thread changes, or in LMDB's map, which changes after the
+ * turn. To be copied before either.
+ */
+export function peek(table: Table, key: Uint8Array): Buffer | null {
+  const value = table.getBinaryFast(key as Buffer);
+  // lmdb sets the length of its reused buffer by a property that views do not follow.
+  return value === undefined ? null : value.subarray(0, value.length);
 }
 
 export function countRecords(table: Table): number {

@@ -1,15 +1,21 @@
 /**
- * How entries lie on disk: keys, records, checksums. The checksum of a head or chunk covers its key, too: a record that
- * is torn, damaged or under a wrong key reads as missing, never as another one.
+ * How content and keys lie on disk; `record.ts` and `row.ts` have the records. Every record and chunk has a checksum: one
+ * that is torn, damaged or under a wrong key reads as missing, never as another one.
  */
 import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { StoredMeta } from '../../../policies/model.ts';
 import { PAGE_BYTES } from '../../state/file-check.ts';
-import type { EntryHead } from '../entry-head.ts';
 
-/** Raised by every change below that an older Weir would misread. A cache of another version is emptied. */
-export const FORMAT_VERSION = 3;
+/** Raised by every change that an older Weir would misread. A cache of another version is emptied. */
+export const FORMAT_VERSION = 4;
+
+/** Content up to this size lies in the entry's record, so that a hit reads the index and the record alone. */
+export const INLINE_BYTES = 4_096;
+/**
+ * Content up to this size is stored in one piece, with the record, in one transaction. Larger content is stored in
+ * chunks while it comes in.
+ */
+export const SMALL_BYTES = 64 * 1024;
 
 const PAGE_HEADER_BYTES = 24;
 const CHECKSUM_BYTES = 4;
@@ -20,6 +26,14 @@ const CHECKSUM_BYTES = 4;
  * since free runs of that length are rarer, and were no faster.
  */
 export const CHUNK_BYTES = 8 * PAGE_BYTES - PAGE_HEADER_BYTES - CHECKSUM_BYTES;
+
+/** How an entry's content is stored, which its size decides. */
+export type ContentKind = 'inline' | 'piece' | 'chunks';
+
+export function contentKind(sizeBytes: number): ContentKind {
+  if (sizeBytes <= INLINE_BYTES) return 'inline';
+  return sizeBytes <= SMALL_BYTES ? 'piece' : 'chunks';
+}
 
 export function chunkCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / CHUNK_BYTES);
@@ -39,8 +53,8 @@ export function idKey(id: string): Buffer {
 }
 
 /** The id whose 8 bytes begin at `offset`. */
-export function idOf(key: Uint8Array, offset = 0): string {
-  return Buffer.from(key.buffer, key.byteOffset + offset, 8).toString('hex');
+export function idOf(bytes: Uint8Array, offset = 0): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, 8).toString('hex');
 }
 
 /** Id and index, big-endian, so that the chunks of an entry follow each other. */
@@ -51,23 +65,40 @@ export function chunkKey(id: string, index: number): Buffer {
   return key;
 }
 
-const LOOKUP_BYTES = 16;
-
-/** Stands for a primary key, since a URL may be longer than LMDB's longest key. */
-export function lookupOf(key: string): Buffer {
-  return hash('sha256', key, 'buffer').subarray(0, LOOKUP_BYTES);
+/** 8 bytes, big-endian, so that records follow each other in the order of their numbers. */
+export function numberKey(number: number): Buffer {
+  const key = Buffer.allocUnsafe(8);
+  key.writeUInt32BE(Math.floor(number / 2 ** 32), 0);
+  key.writeUInt32BE(number % 2 ** 32, 4);
+  return key;
 }
 
-export function headKey(lookup: Uint8Array, id: string): Buffer {
-  return Buffer.concat([lookup, idKey(id)]);
+export function numberOf(key: Uint8Array): number {
+  const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+  return view.getUint32(0) * 2 ** 32 + view.getUint32(4);
 }
 
-/** The range of keys of all variants of one primary key; `end` is excluded. */
-export function variantRange(lookup: Uint8Array): { start: Buffer; end: Buffer } {
-  return {
-    start: Buffer.concat([lookup, Buffer.alloc(8)]),
-    end: Buffer.concat([lookup, Buffer.alloc(9, 0xff)]),
-  };
+/**
+ * Numbers of entries of `evict: last` begin here, those of all others lie below: eviction in the order of numbers comes
+ * to them last. Both ranges are larger than any count of entries.
+ */
+export const FIRST_LAST_NUMBER = 2 ** 52;
+
+export const DIGEST_BYTES = 16;
+
+let digestedKey = '';
+let digest = hash('sha256', digestedKey, 'buffer').subarray(0, DIGEST_BYTES);
+
+/**
+ * Stands for a primary key, since a URL may be longer than LMDB's longest key. The result must not be changed. The last
+ * one is kept, since one request looks for the same key several times.
+ */
+export function digestOf(key: string): Buffer {
+  if (key !== digestedKey) {
+    digest = hash('sha256', key, 'buffer').subarray(0, DIGEST_BYTES);
+    digestedKey = key;
+  }
+  return digest;
 }
 
 /** A chunk as it is written: content and checksum, in `scratch`, which must be large enough for both. */
@@ -89,120 +120,3 @@ export function openChunk<Memory extends ArrayBufferLike>(
   const view = new DataView(sealed.buffer, sealed.byteOffset, sealed.length);
   return view.getUint32(bytes.length, true) === crc32(bytes, crc32(key)) ? bytes : null;
 }
-
-export interface StoredHead {
-  readonly head: EntryHead;
-  /** Milliseconds, by the clock of the order of eviction. */
-  readonly storedAtMs: number;
-}
-
-/**
- * A head: checksum (4 bytes), format version (1), flags (1), count of tag hashes (4), time of storing, floor and size
- * (8 each), the tag hashes (4 each), and the rest as JSON. Numbers are little-endian.
- */
-const HEAD_FIXED_BYTES = 34;
-const HEAD_FLAG = { evictLast: 1, possiblyStale: 2 } as const;
-
-interface HeadText {
-  readonly id: string;
-  readonly key: string;
-  readonly route: string;
-  readonly origin: string;
-  readonly url: string;
-  readonly meta: StoredMeta;
-  readonly tags: readonly string[];
-}
-
-export function sealHead(key: Uint8Array, { head, storedAtMs }: StoredHead): Buffer {
-  const { id, key: primaryKey, route, origin, url, meta, tags } = head;
-  const text = JSON.stringify({ id, key: primaryKey, route, origin, url, meta, tags } satisfies HeadText);
-  const hashesEnd = HEAD_FIXED_BYTES + head.tagHashes.length * 4;
-  const record = Buffer.allocUnsafe(hashesEnd + Buffer.byteLength(text));
-  record.writeUInt8(FORMAT_VERSION, 4);
-  record.writeUInt8(headFlags(head), 5);
-  record.writeUInt32LE(head.tagHashes.length, 6);
-  record.writeDoubleLE(storedAtMs, 10);
-  record.writeDoubleLE(head.floor, 18);
-  record.writeDoubleLE(head.sizeBytes, 26);
-  head.tagHashes.forEach((tagHash, i) => record.writeUInt32LE(tagHash, HEAD_FIXED_BYTES + i * 4));
-  record.write(text, hashesEnd);
-  record.writeUInt32LE(crc32(record.subarray(4), crc32(key)), 0);
-  return record;
-}
-
-/** Null where the checksum, the version or the lengths are wrong. */
-export function openHead(key: Uint8Array, record: Uint8Array): StoredHead | null {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
-  if (bytes.length < HEAD_FIXED_BYTES) return null;
-  if (bytes.readUInt32LE(0) !== crc32(bytes.subarray(4), crc32(key))) return null;
-  if (bytes.readUInt8(4) !== FORMAT_VERSION) return null;
-  const hashCount = bytes.readUInt32LE(6);
-  const tagHashes = Uint32Array.from({ length: hashCount }, (_, i) =>
-    bytes.readUInt32LE(HEAD_FIXED_BYTES + i * 4),
-  );
-  // The checksum shows that `sealHead` wrote this.
-  const text = JSON.parse(bytes.toString('utf8', HEAD_FIXED_BYTES + hashCount * 4)) as HeadText;
-  const head = {
-    ...text,
-    tagHashes,
-    floor: bytes.readDoubleLE(18),
-    sizeBytes: bytes.readDoubleLE(26),
-    evictLast: (bytes.readUInt8(5) & HEAD_FLAG.evictLast) !== 0,
-    possiblyStale: (bytes.readUInt8(5) & HEAD_FLAG.possiblyStale) !== 0,
-  };
-  return { head, storedAtMs: bytes.readDoubleLE(10) };
-}
-
-function headFlags({ evictLast, possiblyStale }: EntryHead): number {
-  return (evictLast ? HEAD_FLAG.evictLast : 0) | (possiblyStale ? HEAD_FLAG.possiblyStale : 0);
-}
-
-/** The writer's record of an entry by its id, from which the keys of its other records follow. */
-export interface EntryPlace {
-  readonly evictLast: boolean;
-  /** The time of use by which the entry stands in the order of eviction, in milliseconds. */
-  readonly usedAtMs: number;
-  readonly lookup: Buffer;
-  readonly sizeBytes: number;
-}
-
-const PLACE_BYTES = 31;
-
-export function sealPlace(place: EntryPlace): Buffer {
-  const record = Buffer.allocUnsafe(PLACE_BYTES);
-  record.writeUInt8(place.evictLast ? 1 : 0, 0);
-  record.writeUIntBE(place.usedAtMs, 1, 6);
-  record.set(place.lookup, 7);
-  record.writeDoubleLE(place.sizeBytes, 23);
-  return record;
-}
-
-/** Null where the length is wrong; it has no checksum. */
-export function openPlace(record: Uint8Array): EntryPlace | null {
-  if (record.length !== PLACE_BYTES) return null;
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
-  return {
-    evictLast: bytes.readUInt8(0) === 1,
-    usedAtMs: bytes.readUIntBE(1, 6),
-    lookup: Buffer.from(bytes.subarray(7, 7 + LOOKUP_BYTES)),
-    sizeBytes: bytes.readDoubleLE(23),
-  };
-}
-
-/** Sorts in the order of eviction: by time of use, entries of `evict: last` after all others. */
-export function recencyKey(id: string, place: EntryPlace): Buffer {
-  const key = Buffer.allocUnsafe(15);
-  key.writeUInt8(place.evictLast ? 1 : 0, 0);
-  key.writeUIntBE(place.usedAtMs, 1, 6);
-  key.write(id, 7, 8, 'hex');
-  return key;
-}
-
-/** Milliseconds; 0 where the key is damaged. */
-export function usedAtOf(recency: Uint8Array): number {
-  return recency.length < RECENCY_ID_OFFSET ? 0 : Buffer.from(recency).readUIntBE(1, 6);
-}
-
-export const RECENCY_ID_OFFSET = 7;
-/** Where the entries of `evict: last` begin. */
-export const RECENCY_LAST = Buffer.from([1]);

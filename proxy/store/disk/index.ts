@@ -1,31 +1,43 @@
 /**
- * Changes the records of an entry together: head, place, recency and orphaned chunks. Its functions run inside a write
- * transaction of the one writer, where reads see what the transaction has written, unless they say otherwise.
+ * Changes the records of an entry together: row, record, content, update and orphaned chunks. Its functions run inside a
+ * write transaction of the one writer, where reads see what the transaction has written, unless they say otherwise.
  */
+import type { EntryHead } from '../entry-head.ts';
 import { countRecords, type Tables } from './environment.ts';
 import {
   chunkKey,
-  headKey,
+  contentKind,
+  digestOf,
+  FIRST_LAST_NUMBER,
   idKey,
   idOf,
-  lookupOf,
-  openHead,
-  openPlace,
-  RECENCY_ID_OFFSET,
-  RECENCY_LAST,
-  recencyKey,
-  usedAtOf,
+  numberKey,
+  numberOf,
   sealChunk,
   SEALED_CHUNK_BYTES,
-  sealHead,
-  sealPlace,
-  variantRange,
-  type EntryPlace,
-  type StoredHead,
 } from './format.ts';
+import { headOf, isSound, sealed, summaryOf, type RecordSummary } from './record.ts';
+import { openRow, sealRow, type Variant } from './row.ts';
+import type { UsedEntries } from './used-entries.ts';
 
 const PRESENT = Buffer.from([1]);
 const TOTAL_BYTES = Buffer.from('bytes');
+const HAND = Buffer.from('hand');
+
+/** An entry that was removed; nobody finds it. */
+export interface Removed {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+/** A variant of a key with its head as it stands now. */
+export interface StoredVariant {
+  readonly number: number;
+  readonly head: EntryHead;
+}
+
+/** What one step of eviction came to: an entry removed, one kept because it was used, or no entry to look at. */
+export type EvictionStep = Removed | 'kept' | 'none';
 
 export class DiskIndex {
   /** Content bytes of all entries, as of the last commit or within the running transaction. */
@@ -34,15 +46,26 @@ export class DiskIndex {
   corrupt = 0;
 
   readonly #tables: Tables;
+  readonly #used: UsedEntries;
   readonly #scratch = Buffer.allocUnsafe(SEALED_CHUNK_BYTES);
+  /** The numbers of the next records. */
+  #next: number;
+  #nextLast: number;
+  /** Eviction looks at the entry with this number next, or at the one after it. */
+  #hand: number;
+  #isChanged = false;
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, used: UsedEntries) {
     this.#tables = tables;
-    this.bytes = tables.about.get(TOTAL_BYTES)?.readDoubleLE(0) ?? 0;
+    this.#used = used;
+    this.bytes = this.#about(TOTAL_BYTES);
+    this.#hand = this.#about(HAND);
+    this.#next = (this.#newest(FIRST_LAST_NUMBER - 1) ?? 0) + 1;
+    this.#nextLast = Math.max(FIRST_LAST_NUMBER, (this.#newest(Number.MAX_SAFE_INTEGER) ?? 0) + 1);
   }
 
   get entries(): number {
-    return countRecords(this.#tables.places);
+    return countRecords(this.#tables.records);
   }
 
   /** The chunks are orphaned until `insert`. */
@@ -52,101 +75,101 @@ export class DiskIndex {
     this.#tables.chunks.putSync(key, sealChunk(key, bytes, this.#scratch));
   }
 
-  insert(stored: StoredHead): void {
-    const { head, storedAtMs } = stored;
-    const lookup = lookupOf(head.key);
-    const place = { evictLast: head.evictLast, usedAtMs: storedAtMs, lookup, sizeBytes: head.sizeBytes };
-    const key = headKey(lookup, head.id);
-    this.#tables.heads.putSync(key, sealHead(key, stored));
-    this.#tables.places.putSync(idKey(head.id), sealPlace(place));
-    this.#tables.recency.putSync(recencyKey(head.id, place), PRESENT);
-    this.#tables.orphans.removeSync(idKey(head.id));
-    this.#addBytes(head.sizeBytes);
+  /** Adds an entry to the row of its key. `entry`: as `seal` wrote it, with content unless that is in chunks. */
+  insert(entry: Buffer, summary: RecordSummary): void {
+    const { id, digest, recordBytes, floor, sizeBytes, possiblyStale, evictLast } = summary;
+    const number = evictLast ? this.#nextLast++ : this.#next++;
+    const key = numberKey(number);
+    this.#tables.records.putSync(key, entry.subarray(0, recordBytes));
+    const kind = contentKind(sizeBytes);
+    if (kind === 'piece') this.#tables.pieces.putSync(key, entry.subarray(recordBytes));
+    if (kind === 'chunks') this.#tables.orphans.removeSync(idKey(id));
+    const variant = { id, number, floor, sizeBytes, possiblyStale, isUpdated: false };
+    this.#tables.rows.putSync(digest, sealRow(digest, [...this.#row(digest), variant]));
+    this.#addBytes(sizeBytes);
   }
 
   /** Changes the head of an entry; its id, key, size and `evictLast` must stay. */
-  replaceHead(stored: StoredHead): void {
-    const key = headKey(lookupOf(stored.head.key), stored.head.id);
-    this.#tables.heads.putSync(key, sealHead(key, stored));
+  replaceHead(head: EntryHead): void {
+    const digest = digestOf(head.key);
+    const { id, floor, possiblyStale } = head;
+    const row = this.#row(digest);
+    const at = row.findIndex((variant) => variant.id === id);
+    if (at < 0) return;
+    row[at] = { ...row[at]!, floor, possiblyStale, isUpdated: true };
+    this.#tables.rows.putSync(digest, sealRow(digest, row));
+    // Without content: whatever the size says, the record of an update has none.
+    this.#tables.updates.putSync(idKey(id), sealed(head, [], 0));
   }
 
-  find(id: string, key: string): StoredHead | null {
-    const recordKey = headKey(lookupOf(key), id);
-    const record = this.#tables.heads.get(recordKey);
-    if (record === undefined) return null;
-    const stored = openHead(recordKey, record);
-    if (stored === null) this.corrupt += 1;
-    return stored?.head.key === key ? stored : null;
+  find(id: string, key: string): EntryHead | null {
+    const variant = this.#row(digestOf(key)).find((each) => each.id === id);
+    return variant === undefined ? null : this.#head(variant, key);
   }
 
-  /** Every entry of a primary key. Removes those whose head is damaged. */
-  variants(key: string): StoredHead[] {
-    const variants: StoredHead[] = [];
-    const records = Array.from(this.#tables.heads.getRange(variantRange(lookupOf(key))));
-    for (const record of records) {
-      const stored = openHead(record.key, record.value);
-      if (stored === null) {
-        this.corrupt += 1;
-        this.remove(idOf(record.key, record.key.length - 8));
-        this.#tables.heads.removeSync(record.key);
-      } else if (stored.head.key === key) variants.push(stored);
+  /** Whether there are entries of a key. */
+  hasRow(digest: Buffer): boolean {
+    return this.#tables.rows.get(digest) !== undefined;
+  }
+
+  /** The head of a sound record as it stands now; null: it is damaged, or its row lacks it. Outside a transaction. */
+  current(record: Buffer): EntryHead | null {
+    const { id, digest } = summaryOf(record);
+    const variant = this.#row(digest).find((each) => each.id === id);
+    if (variant === undefined) return null;
+    return variant.isUpdated
+      ? this.#head(variant, headOf(record).key)
+      : this.#latest(headOf(record), variant);
+  }
+
+  /** Every entry of a primary key, in the order of storing. Removes those whose record is damaged. */
+  variants(key: string): {
+    readonly variants: readonly StoredVariant[];
+    readonly damaged: readonly Removed[];
+  } {
+    const digest = digestOf(key);
+    const variants: StoredVariant[] = [];
+    const damaged: Removed[] = [];
+    for (const variant of this.#row(digest)) {
+      const head = this.#head(variant, key);
+      if (head !== null) variants.push({ number: variant.number, head });
+      else damaged.push(...this.#remove(digest, variant.id));
     }
-    return variants;
+    return { variants, damaged };
   }
 
-  /** Removes an entry, so that nobody finds it, and orphans its chunks. Null: there is none of that id. */
-  remove(id: string): EntryPlace | null {
-    const place = this.#place(id);
-    if (place === null) return null;
-    this.#tables.heads.removeSync(headKey(place.lookup, id));
-    this.#tables.recency.removeSync(recencyKey(id, place));
-    this.#tables.places.removeSync(idKey(id));
-    this.#tables.orphans.putSync(idKey(id), PRESENT);
-    this.#addBytes(-place.sizeBytes);
-    return place;
+  /** Removes an entry, so that nobody finds it, and orphans its chunks. None: there is none of that id. */
+  remove(id: string, key: string): Removed[] {
+    return this.#remove(digestOf(key), id);
   }
 
-  /** Notes a use in the order of eviction. False where the entry is gone, or was moved less than `afterMs` ago. */
-  touch(id: string, nowMs: number, afterMs: number): boolean {
-    const place = this.#place(id);
-    if (place === null || nowMs - place.usedAtMs < afterMs) return false;
-    const moved = { ...place, usedAtMs: nowMs };
-    this.#tables.recency.removeSync(recencyKey(id, place));
-    this.#tables.recency.putSync(recencyKey(id, moved), PRESENT);
-    this.#tables.places.putSync(idKey(id), sealPlace(moved));
-    return true;
-  }
-
-  /** Whether `touch` would move the entry. Outside a transaction. */
-  isWorthTouching(id: string, nowMs: number, afterMs: number): boolean {
-    const place = this.#place(id);
-    return place !== null && nowMs - place.usedAtMs >= afterMs;
-  }
-
-  /** Removes the entry that is first in the order of eviction, unless it is of `evict: last`. Null: there is none. */
-  evict(): { readonly id: string; readonly sizeBytes: number } | null {
-    for (const key of this.#tables.recency.getKeys({ end: RECENCY_LAST, limit: 1 })) {
-      const id = idOf(key, RECENCY_ID_OFFSET);
-      const place = this.remove(id);
-      // Where the place is damaged this record is left, and the next call would find it again.
-      if (place === null) this.#tables.recency.removeSync(key);
-      return { id, sizeBytes: place?.sizeBytes ?? 0 };
+  /**
+   * Looks at the entry that is next in the order of eviction: the one stored first of those that it has not passed yet.
+   * It stays where it was used since eviction last passed it. Entries of `evict: last` are never looked at.
+   */
+  evict(): EvictionStep {
+    const record = this.#nextToEvict(this.#hand) ?? this.#nextToEvict(0);
+    if (record === null) return 'none';
+    this.#setHand(record.number + 1);
+    if (!isSound(record.value)) {
+      this.corrupt += 1;
+      this.#dropRecord(record.number);
+      return { id: '', sizeBytes: 0 };
     }
-    return null;
-  }
-
-  /** The latest time in the order of eviction, in milliseconds; 0: there are no entries. Outside a transaction. */
-  newestUseMs(): number {
-    const newest = [{}, { start: RECENCY_LAST }].flatMap((range) =>
-      Array.from(this.#tables.recency.getKeys({ ...range, reverse: true, limit: 1 }), usedAtOf),
-    );
-    return Math.max(0, ...newest);
+    const { id, digest, sizeBytes } = summaryOf(record.value);
+    if (this.#used.take(id)) return 'kept';
+    const [removed] = this.#remove(digest, id);
+    if (removed !== undefined) return removed;
+    // Its row is damaged or gone.
+    this.#dropRecord(record.number);
+    this.#leave(id, sizeBytes);
+    return { id, sizeBytes };
   }
 
   /** Which entries could be evicted: some, only those of `evict: last`, or none. Outside a transaction. */
   rank(): 'normal' | 'last' | 'none' {
-    for (const key of this.#tables.recency.getKeys({ limit: 1 })) {
-      return key.compare(RECENCY_LAST) < 0 ? 'normal' : 'last';
+    for (const key of this.#tables.records.getKeys({ limit: 1 })) {
+      return numberOf(key) < FIRST_LAST_NUMBER ? 'normal' : 'last';
     }
     return 'none';
   }
@@ -168,23 +191,109 @@ export class DiskIndex {
 
   /** Writes without a change: after one more transaction LMDB can reuse the pages that the last one freed. */
   tick(): void {
-    this.#addBytes(0);
+    this.#isChanged = true;
+  }
+
+  /** To be called at the end of each transaction. */
+  saveTotals(): void {
+    if (!this.#isChanged) return;
+    this.#isChanged = false;
+    this.#setAbout(TOTAL_BYTES, this.bytes);
+    this.#setAbout(HAND, this.#hand);
   }
 
   /** To be called after a transaction has failed: goes back to what is committed. */
   reload(): void {
-    this.bytes = this.#tables.about.get(TOTAL_BYTES)?.readDoubleLE(0) ?? 0;
+    this.#isChanged = false;
+    this.bytes = this.#about(TOTAL_BYTES);
+    this.#hand = this.#about(HAND);
   }
 
-  #place(id: string): EntryPlace | null {
-    const record = this.#tables.places.get(idKey(id));
-    return record === undefined ? null : openPlace(record);
+  /** Empty where there is no row, or where it is damaged. */
+  #row(digest: Buffer): Variant[] {
+    const bytes = this.#tables.rows.get(digest);
+    if (bytes === undefined) return [];
+    const row = openRow(digest, bytes);
+    if (row === null) this.corrupt += 1;
+    return row ?? [];
+  }
+
+  /** Null where a record is missing, damaged, or of another key. */
+  #head(variant: Variant, key: string): EntryHead | null {
+    const { updates, records } = this.#tables;
+    const record = variant.isUpdated
+      ? updates.get(idKey(variant.id))
+      : records.get(numberKey(variant.number));
+    if (record === undefined || !isSound(record)) {
+      this.corrupt += 1;
+      return null;
+    }
+    const head = headOf(record);
+    if (head.id !== variant.id || head.key !== key) return null;
+    return this.#latest(head, variant);
+  }
+
+  #latest(head: EntryHead, { floor, possiblyStale }: Variant): EntryHead {
+    return { ...head, floor, possiblyStale };
+  }
+
+  #remove(digest: Buffer, id: string): Removed[] {
+    const row = this.#row(digest);
+    const variant = row.find((each) => each.id === id);
+    if (variant === undefined) return [];
+    const others = row.filter((each) => each !== variant);
+    if (others.length === 0) this.#tables.rows.removeSync(digest);
+    else this.#tables.rows.putSync(digest, sealRow(digest, others));
+    if (variant.isUpdated) this.#tables.updates.removeSync(idKey(id));
+    this.#dropRecord(variant.number);
+    this.#leave(id, variant.sizeBytes);
+    return [{ id, sizeBytes: variant.sizeBytes }];
+  }
+
+  #dropRecord(number: number): void {
+    const key = numberKey(number);
+    this.#tables.records.removeSync(key);
+    this.#tables.pieces.removeSync(key);
+  }
+
+  /** Notes that an entry's content is no longer counted, and that its chunks are orphaned. */
+  #leave(id: string, sizeBytes: number): void {
+    if (contentKind(sizeBytes) === 'chunks') this.#tables.orphans.putSync(idKey(id), PRESENT);
+    this.#addBytes(-sizeBytes);
+  }
+
+  #nextToEvict(from: number): { readonly number: number; readonly value: Buffer } | null {
+    const range = { start: numberKey(from), end: numberKey(FIRST_LAST_NUMBER), limit: 1 };
+    for (const { key, value } of this.#tables.records.getRange(range)) {
+      return { number: numberOf(key), value };
+    }
+    return null;
+  }
+
+  /** The highest number of a record up to `end`. */
+  #newest(end: number): number | null {
+    const range = { start: numberKey(end), reverse: true, limit: 1 };
+    for (const key of this.#tables.records.getKeys(range)) return numberOf(key);
+    return null;
+  }
+
+  #setHand(number: number): void {
+    this.#hand = number;
+    this.#isChanged = true;
   }
 
   #addBytes(change: number): void {
     this.bytes += change;
+    this.#isChanged = true;
+  }
+
+  #about(key: Buffer): number {
+    return this.#tables.about.get(key)?.readDoubleLE(0) ?? 0;
+  }
+
+  #setAbout(key: Buffer, value: number): void {
     const record = Buffer.allocUnsafe(8);
-    record.writeDoubleLE(this.bytes, 0);
-    this.#tables.about.putSync(TOTAL_BYTES, record);
+    record.writeDoubleLE(value, 0);
+    this.#tables.about.putSync(key, record);
   }
 }

@@ -10,9 +10,10 @@ import { Committer } from './committer.ts';
 import { dataFile, lockFile, openForWriting, type Tables } from './environment.ts';
 import { FORMAT_VERSION } from './format.ts';
 import { DiskQuota } from './quota.ts';
+import { diskShared } from './shared.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
-export interface DiskOptions extends Pick<DiskWriterOptions, 'queueBytes' | 'now' | 'log' | 'surplus'> {
+export interface DiskOptions extends Pick<DiskWriterOptions, 'queueBytes' | 'log' | 'surplus'> {
   /** The cache's own folder; created with mode 0700 where it is missing. */
   readonly path: string;
   /** The largest size of the data file. */
@@ -48,6 +49,7 @@ export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening>
     const found = await openTrusted({ ...options, probe }, report);
     const writer = new DiskWriter({
       ...options,
+      shared: diskShared(sizeBytes),
       probe,
       tables: found.tables,
       quota: new DiskQuota(sizeBytes),

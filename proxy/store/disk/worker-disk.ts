@@ -1,61 +1,77 @@
-import type { ContentOnDisk, DiskEntryWriter, DiskTier } from '../disk-tier.ts';
+import type { ContentOnDisk, DiskEntry, DiskEntryWriter, DiskTier } from '../disk-tier.ts';
 import type { EntryHead } from '../entry-head.ts';
 import { noteContent } from '../garbage.ts';
 import type { DiskCalls } from './call-types.ts';
-import { chunkBytes, CHUNK_BYTES } from './format.ts';
-import type { WritesInFlight } from './writes-in-flight.ts';
+import { chunkBytes, CHUNK_BYTES, SMALL_BYTES } from './format.ts';
+import { sealed } from './record.ts';
 import type { DiskReader } from './reader.ts';
+import type { UsedEntries } from './used-entries.ts';
+import type { WritesInFlight } from './writes-in-flight.ts';
 
 /** The way to the coordinator's writer. Calls are answered in order. */
 export interface DiskWriterLink {
-  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry'>(
+  call<
+    Name extends
+      'storeEntry' | 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry',
+  >(
     name: Name,
     argument: Parameters<DiskCalls[Name]>[0],
     transfer?: readonly ArrayBuffer[],
   ): Promise<boolean>;
-  tell<Name extends 'beginEntry' | 'abortEntry' | 'touchEntries' | 'pinEntry' | 'unpinEntry'>(
+  tell<Name extends 'beginEntry' | 'abortEntry' | 'pinEntry' | 'unpinEntry'>(
     name: Name,
     argument: Parameters<DiskCalls[Name]>[0],
   ): void;
 }
 
-/** Used ids are sent in batches of at most this many, after at most this time. */
-const TOUCHES = 256;
-const TOUCH_MS = 1_000;
 /** The most ids of hidden entries that are remembered; the oldest is forgotten first. */
 const HIDDEN_IDS = 4_096;
 
+export interface WorkerDiskParts {
+  readonly reader: DiskReader;
+  readonly writer: DiskWriterLink;
+  readonly writesInFlight: WritesInFlight;
+  readonly used: UsedEntries;
+}
+
 /** The disk tier of one worker: it reads LMDB itself, and sends what is to be written to the coordinator. */
 export class WorkerDiskTier implements DiskTier {
+  readonly #parts: WorkerDiskParts;
   readonly #reader: DiskReader;
   readonly #writer: DiskWriterLink;
-  readonly #writesInFlight: WritesInFlight;
   readonly #pins = new Map<string, number>();
-  readonly #touched = new Set<string>();
   readonly #hidden = new Set<string>();
-  #timer: NodeJS.Timeout | null = null;
 
-  constructor(reader: DiskReader, writer: DiskWriterLink, writesInFlight: WritesInFlight) {
-    this.#reader = reader;
-    this.#writer = writer;
-    this.#writesInFlight = writesInFlight;
+  constructor(parts: WorkerDiskParts) {
+    this.#parts = parts;
+    this.#reader = parts.reader;
+    this.#writer = parts.writer;
+  }
+
+  find(key: string): DiskEntry[] {
+    const entries = this.#reader.find(key);
+    for (const { content } of entries) if (content !== null) noteContent(content.byteLength);
+    return this.#hidden.size === 0 ? entries : entries.filter(({ head }) => !this.#hidden.has(head.id));
   }
 
   heads(key: string): EntryHead[] {
-    return this.#visible(this.#reader.heads(key));
+    const heads = this.#reader.heads(key);
+    return this.#hidden.size === 0 ? heads : heads.filter(({ id }) => !this.#hidden.has(id));
   }
 
-  read({ id, sizeBytes }: ContentOnDisk, position: number): Uint8Array | null {
+  read({ id, key, sizeBytes }: ContentOnDisk, position: number): Uint8Array | null {
     if (this.#hidden.has(id)) return null;
+    const isWhole = sizeBytes >= 0 && sizeBytes <= SMALL_BYTES;
+    const from = isWhole ? position : position % CHUNK_BYTES;
     const index = Math.floor(position / CHUNK_BYTES);
-    const chunk = this.#reader.chunk(id, index);
-    if (chunk === null) return null;
-    noteContent(chunk.byteLength);
+    const bytes = isWhole ? this.#reader.content(key, id) : this.#reader.chunk(id, index);
+    if (bytes === null) return null;
+    noteContent(bytes.byteLength);
+    if (isWhole) return bytes.byteLength === sizeBytes && from < sizeBytes ? bytes.subarray(from) : null;
     // A reader that was given no bytes would ask for the same position without end.
-    const from = position - index * CHUNK_BYTES;
     const isOfSize =
-      sizeBytes < 0 ? chunk.byteLength > from : chunk.byteLength === chunkBytes(sizeBytes, index);
-    return isOfSize ? chunk.subarray(from) : null;
+      sizeBytes < 0 ? bytes.byteLength > from : bytes.byteLength === chunkBytes(sizeBytes, index);
+    return isOfSize ? bytes.subarray(from) : null;
   }
 
   pin(id: string): () => void {
@@ -76,8 +92,7 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   begin(id: string): DiskEntryWriter {
-    this.#writer.tell('beginEntry', { id });
-    return new ChunkedEntry(id, this.#writer, this.#writesInFlight);
+    return new OutgoingEntry(id, this.#writer, this.#parts.writesInFlight);
   }
 
   async update(head: EntryHead): Promise<void> {
@@ -107,35 +122,24 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   touch(id: string): void {
-    this.#touched.add(id);
-    if (this.#touched.size >= TOUCHES) this.#tellTouched();
-    else this.#timer ??= setTimeout(() => this.#tellTouched(), TOUCH_MS).unref();
-  }
-
-  #visible(heads: EntryHead[]): EntryHead[] {
-    return this.#hidden.size === 0 ? heads : heads.filter(({ id }) => !this.#hidden.has(id));
-  }
-
-  #tellTouched(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    this.#writer.tell('touchEntries', { ids: [...this.#touched] });
-    this.#touched.clear();
+    this.#parts.used.set(id);
   }
 }
 
-/** The size of a chunk's first buffer: most entries are far smaller than a chunk. */
-const FIRST_BYTES = 512;
-
-/** Cuts an entry's content into chunks of the disk's size. */
-class ChunkedEntry implements DiskEntryWriter {
+/**
+ * One entry's content on its way to the disk: kept until the commit while it is small, else cut into chunks that are
+ * stored as they fill.
+ */
+class OutgoingEntry implements DiskEntryWriter {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
   readonly #writesInFlight: WritesInFlight;
-  #chunk = new Uint8Array(FIRST_BYTES);
-  #filled = 0;
-  #index = 0;
-  #stored = 0;
+  /** What was appended and is not sent. */
+  #pieces: Uint8Array[] = [];
+  #unsentBytes = 0;
+  /** Chunks that were sent; -1: the writer does not know of the entry. */
+  #chunks = -1;
+  #storedBytes = 0;
   #hasFailed = false;
   #listener: (length: number) => void = () => {};
 
@@ -146,14 +150,15 @@ class ChunkedEntry implements DiskEntryWriter {
   }
 
   append(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.byteLength && !this.#hasFailed;) {
-      const length = Math.min(CHUNK_BYTES - this.#filled, bytes.byteLength - at);
-      this.#makeRoom(this.#filled + length);
-      this.#chunk.set(bytes.subarray(at, at + length), this.#filled);
-      this.#filled += length;
-      at += length;
-      if (this.#filled === CHUNK_BYTES) this.#send();
+    if (this.#hasFailed || bytes.byteLength === 0) return;
+    this.#pieces.push(bytes);
+    this.#unsentBytes += bytes.byteLength;
+    if (this.#chunks < 0 && this.#unsentBytes <= SMALL_BYTES) return;
+    if (this.#chunks < 0) {
+      this.#chunks = 0;
+      this.#writer.tell('beginEntry', { id: this.#id });
     }
+    while (this.#unsentBytes >= CHUNK_BYTES && !this.#hasFailed) this.#send(CHUNK_BYTES);
   }
 
   onStored(listener: (length: number) => void): void {
@@ -161,11 +166,14 @@ class ChunkedEntry implements DiskEntryWriter {
   }
 
   async commit(head: EntryHead, maxVariants: number): Promise<boolean> {
-    if (this.#filled > 0) this.#send();
+    if (this.#chunks >= 0 && this.#unsentBytes > 0) this.#send(this.#unsentBytes);
     if (this.#hasFailed) return false;
     const arrived = this.#writesInFlight.sent(head.key);
+    const name = this.#chunks < 0 ? 'storeEntry' : 'commitEntry';
+    const entry = sealed(head, this.#pieces, maxVariants);
+    this.#pieces = [];
     try {
-      return await this.#writer.call('commitEntry', { head, maxVariants });
+      return await this.#writer.call(name, { entry }, [entry.buffer]);
     } catch {
       // The coordinator ends, and so does this worker.
       return false;
@@ -176,17 +184,14 @@ class ChunkedEntry implements DiskEntryWriter {
 
   abort(): void {
     this.#hasFailed = true;
-    this.#writer.tell('abortEntry', { id: this.#id });
+    this.#pieces = [];
+    if (this.#chunks >= 0) this.#writer.tell('abortEntry', { id: this.#id });
   }
 
-  #send(): void {
-    const length = this.#filled;
-    const isFull = length === CHUNK_BYTES;
-    const bytes = isFull ? this.#chunk : this.#chunk.slice(0, length);
-    if (isFull) this.#chunk = new Uint8Array(FIRST_BYTES);
-    const index = this.#index;
-    this.#index += 1;
-    this.#filled = 0;
+  #send(length: number): void {
+    const bytes = this.#take(length);
+    const index = this.#chunks;
+    this.#chunks += 1;
     this.#writer.call('appendChunk', { id: this.#id, index, bytes }, [bytes.buffer]).then(
       (isStored) => {
         if (isStored) this.#advance(length);
@@ -196,22 +201,31 @@ class ChunkedEntry implements DiskEntryWriter {
     );
   }
 
-  #makeRoom(bytes: number): void {
-    if (bytes <= this.#chunk.byteLength) return;
-    const larger = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(bytes, this.#chunk.byteLength * 2)));
-    larger.set(this.#chunk.subarray(0, this.#filled));
-    this.#chunk = larger;
+  /** Takes the next bytes out of the pieces, into memory of their own that can be transferred. */
+  #take(length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    for (let filled = 0; filled < length;) {
+      const piece = this.#pieces[0]!;
+      const part = piece.subarray(0, length - filled);
+      bytes.set(part, filled);
+      filled += part.byteLength;
+      if (part.byteLength === piece.byteLength) this.#pieces.shift();
+      else this.#pieces[0] = piece.subarray(part.byteLength);
+    }
+    this.#unsentBytes -= length;
+    return bytes;
   }
 
   #advance(length: number): void {
     if (this.#hasFailed) return;
-    this.#stored += length;
-    this.#listener(this.#stored);
+    this.#storedBytes += length;
+    this.#listener(this.#storedBytes);
   }
 
   #fail(): void {
     if (this.#hasFailed) return;
     this.#hasFailed = true;
+    this.#pieces = [];
     this.#listener(-1);
   }
 }

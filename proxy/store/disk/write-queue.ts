@@ -8,7 +8,8 @@ import { SLICE_MS, type Committer, type CommitFailure } from './committer.ts';
 import { OrphanedChunks } from './reclaim.ts';
 import { countPages, oldestSnapshotLag, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
-import type { DiskIndex } from './index.ts';
+import { contentKind } from './format.ts';
+import type { DiskIndex, Removed } from './index.ts';
 import { pagesOf, type DiskQuota } from './quota.ts';
 import type { WriteGuard } from './write-guard.ts';
 
@@ -21,11 +22,6 @@ export interface WriteQueueParts {
   /** The most bytes of new content and heads that may wait; beyond it new ones are refused. */
   readonly queueBytes: number;
   log(event: DiskEvent): void;
-}
-
-export interface Removed {
-  readonly id: string;
-  readonly sizeBytes: number;
 }
 
 interface Operation {
@@ -45,7 +41,7 @@ const QUEUE_OPERATIONS = 50_000;
 /** Memory that an operation takes besides its content. */
 const OPERATION_BYTES = 512;
 const BATCH_OPERATIONS = 256;
-/** The most entries that one transaction evicts: each changes a page in four tables. */
+/** The most entries that one transaction evicts: each changes a page of rows, at most three others, and totals. */
 const EVICTIONS = 64;
 /** New entries wait this long for a reader that keeps its snapshot open; then they are refused until it closes it. */
 const PINNED_MS = 1_000;
@@ -99,7 +95,7 @@ export class WriteQueue {
   }
 
   /** Deletes the chunks of removed entries when nobody reads them. */
-  discard(removed: readonly Removed[]): void {
+  discardChunks(removed: readonly Removed[]): void {
     if (removed.length === 0) return;
     const readyAtMs = performance.now() + GRACE_MS;
     for (const { id, sizeBytes } of removed) this.orphans.add(id, sizeBytes, readyAtMs);
@@ -246,7 +242,10 @@ export class WriteQueue {
 
   /** Runs a transaction and counts the pages again. */
   async #transact(work: () => void): Promise<CommitFailure | null> {
-    const failure = await this.#parts.committer.commit(work);
+    const failure = await this.#parts.committer.commit(() => {
+      work();
+      this.#parts.index.saveTotals();
+    });
     if (failure === null) this.#observe();
     return failure;
   }
@@ -272,26 +271,29 @@ export class WriteQueue {
     for (const { waitingBytes } of operations) this.#queuedBytes += waitingBytes;
   }
 
-  /** Evicts some of the entries that exceed the quota. True: there were some. */
+  /** Evicts some of the entries that exceed the quota. True: it got on with that. */
   async #evict(): Promise<boolean> {
     if (this.#parts.guard.state !== 'on' || this.#pinnedSinceMs !== null) return false;
     let excess = this.#parts.quota.excessPages(this.orphans.pages);
     if (excess <= 0) return false;
-    let removed: Removed[] = [];
+    const removed: Removed[] = [];
+    let steps = 0;
     const failure = await this.#transact(() => {
       const deadline = performance.now() + SLICE_MS;
       while (excess > 0 && removed.length < EVICTIONS && performance.now() < deadline) {
-        const victim = this.#parts.index.evict();
-        if (victim === null) return;
-        removed.push(victim);
-        excess -= pagesOf(victim.sizeBytes);
+        const step = this.#parts.index.evict();
+        if (step === 'none') return;
+        steps += 1;
+        if (step === 'kept') continue;
+        removed.push(step);
+        excess -= pagesOf(step.sizeBytes);
       }
     });
     this.#note(failure);
-    if (failure !== null) removed = [];
+    if (failure !== null) return false;
     this.evictions += removed.length;
-    this.discard(removed);
-    return removed.length > 0;
+    this.discardChunks(removed.filter(({ sizeBytes }) => contentKind(sizeBytes) === 'chunks'));
+    return steps > 0;
   }
 
   /** Deletes some orphaned chunks that nobody reads. True: there were some. */

@@ -11,9 +11,12 @@ import type { EntryHead } from '../entry-head.ts';
 import { Committer, SLICE_MS } from './committer.ts';
 import { countPages, type PageCounts, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
-import { chunkCount, CHUNK_BYTES, idKey, openHead, type StoredHead } from './format.ts';
-import { DiskIndex } from './index.ts';
-import { WriteQueue, type Removed } from './write-queue.ts';
+import { chunkCount, CHUNK_BYTES, contentKind, idKey, numberKey, numberOf } from './format.ts';
+import { DiskIndex, type Removed, type StoredVariant } from './index.ts';
+import { headOf, isSound, summaryOf, type RecordSummary } from './record.ts';
+import type { DiskShared } from './shared.ts';
+import { createUsedEntries } from './used-entries.ts';
+import { WriteQueue } from './write-queue.ts';
 import type { DiskQuota } from './quota.ts';
 import { WriteGuard, type WriteGuardState } from './write-guard.ts';
 
@@ -47,8 +50,7 @@ export interface DiskWriterOptions {
   readonly quota: DiskQuota;
   /** The most bytes of new entries that may wait to be written. */
   readonly queueBytes: number;
-  /** Milliseconds since 1970 by a clock that never goes back. */
-  now(): number;
+  readonly shared: DiskShared;
   log(event: DiskEvent): void;
   /**
    * Called with variants that were removed because their key has more than its route allows. Absent: no worker has
@@ -60,19 +62,12 @@ export interface DiskWriterOptions {
 /** `absent`: no such entry is stored; `refused`: nothing can be written, and the entry is as it was. */
 export type ChangeOutcome = 'done' | 'absent' | 'refused';
 
-/** The latest time that a record can hold: six bytes of milliseconds. */
-const LAST_MS = 2 ** 48 - 1;
-
 /** An entry whose chunks are being written, in order; its head is still to come. */
 interface PartialEntry {
   bytes: number;
   chunks: number;
   broken: boolean;
 }
-
-/** The least time between two moves of an entry in the order of eviction. */
-const TOUCH_AFTER_MS = 60_000;
-const IDS_PER_TOUCH = 64;
 
 export class DiskWriter {
   readonly #options: DiskWriterOptions;
@@ -83,11 +78,6 @@ export class DiskWriter {
   readonly #partials = new Map<string, PartialEntry>();
   /** As of the last time that LMDB could be read. */
   #counted: PageCounts & { readonly entries: number };
-  /**
-   * How far the clock was set back since the cache was last used; added to the clock, so that the order of eviction
-   * holds.
-   */
-  readonly #behindMs: number;
   #refused = 0;
   #discarded = 0;
   #variantsRemoved = 0;
@@ -95,13 +85,12 @@ export class DiskWriter {
   constructor(options: DiskWriterOptions) {
     this.#options = options;
     const { tables, probe, quota, queueBytes, path, log } = options;
-    this.#index = new DiskIndex(tables);
+    this.#index = new DiskIndex(tables, createUsedEntries(options.shared.used));
     this.#committer = new Committer(tables.root, probe);
     this.#guard = new WriteGuard(path, quota.batchBytes, log);
     const parts = { index: this.#index, committer: this.#committer, guard: this.#guard };
     this.#queue = new WriteQueue({ ...parts, tables, quota, queueBytes, log });
     this.#counted = this.#count();
-    this.#behindMs = Math.max(0, this.#index.newestUseMs() - options.now());
   }
 
   /**
@@ -141,29 +130,44 @@ export class DiskWriter {
   }
 
   /**
-   * Makes a whole entry visible under its key. It replaces an older entry of the same variant, and the variant that was
-   * stored first where there are more than `maxVariants`. Refused where chunks are missing, where an entry with a
-   * higher floor is there, or where nothing can be stored.
+   * Stores a whole small entry under its key. It replaces an older entry of the same variant, and the variant that was
+   * stored first where there are more than it allows. Refused where an entry with a higher floor is there, or where
+   * nothing can be stored. `entry`: as `seal` writes it; it must not change before the promise resolves.
    */
-  async commit(head: EntryHead, { maxVariants }: { maxVariants: number }): Promise<'stored' | 'refused'> {
-    const isBroken = this.#partials.get(head.id)?.broken === true;
+  async store(entry: Uint8Array): Promise<'stored' | 'refused'> {
+    const summary = summaryOf(entry);
+    const isTooLarge = entry.byteLength > this.#options.quota.entryBytes;
+    const outcome = isTooLarge
+      ? null
+      : await this.#queue.do(entry.byteLength, () => this.#insert(bufferOf(entry), summary));
+    if (outcome === null) this.#refused += 1;
+    else this.#stored(outcome);
+    return outcome === null ? 'refused' : 'stored';
+  }
+
+  /**
+   * Makes an entry visible whose content was appended. Refused also where chunks are missing. `record`: as `seal`
+   * writes it; otherwise as `store`.
+   */
+  async commit(record: Uint8Array): Promise<'stored' | 'refused'> {
+    const summary = summaryOf(record);
+    const { id, sizeBytes } = summary;
+    const isBroken = this.#partials.get(id)?.broken === true;
     const outcome = isBroken
       ? null
       : await this.#queue.do(
           0,
-          () => this.#store(head, maxVariants),
-          waitingBytesOf(head),
-          head.sizeBytes > 0,
+          () => (this.#isWhole(id, sizeBytes) ? this.#insert(bufferOf(record), summary) : null),
+          record.byteLength,
+          true,
         );
     if (outcome === null) {
-      if (this.#partials.get(head.id)?.broken !== true) this.#refused += 1;
-      this.abort(head.id);
+      if (this.#partials.get(id)?.broken !== true) this.#refused += 1;
+      this.abort(id);
       return 'refused';
     }
-    this.#partials.delete(head.id);
-    this.#variantsRemoved += outcome.surplus.length;
-    if (outcome.surplus.length > 0) this.#options.surplus?.(head.key, outcome.surplus);
-    this.#queue.discard(outcome.removed);
+    this.#partials.delete(id);
+    this.#stored(outcome);
     return 'stored';
   }
 
@@ -172,7 +176,7 @@ export class DiskWriter {
     const partial = this.#partials.get(id);
     if (partial === undefined) return;
     this.#partials.delete(id);
-    if (!partial.broken && partial.chunks > 0) this.#queue.discard([{ id, sizeBytes: partial.bytes }]);
+    if (!partial.broken && partial.chunks > 0) this.#queue.discardChunks([{ id, sizeBytes: partial.bytes }]);
   }
 
   /** Changes the head of the entry with that id. Its id, key, size and rank stay, whatever `change` returns. */
@@ -180,17 +184,16 @@ export class DiskWriter {
     const updated = await this.#queue.do(0, () => {
       const stored = this.#index.find(id, key);
       if (stored === null) return false;
-      const { sizeBytes, evictLast } = stored.head;
-      const head = { ...change(stored.head), id, key, sizeBytes, evictLast };
-      this.#index.replaceHead({ head, storedAtMs: stored.storedAtMs });
+      const { sizeBytes, evictLast } = stored;
+      this.#index.replaceHead({ ...change(stored), id, key, sizeBytes, evictLast });
       return true;
     });
     return outcomeOf(updated);
   }
 
   async remove(id: string, key: string): Promise<ChangeOutcome> {
-    const removed = await this.#queue.do(0, () => this.#removeKnown(id, key));
-    this.#queue.discard(removed ?? []);
+    const removed = await this.#queue.do(0, () => this.#index.remove(id, key));
+    this.#discardContent(removed ?? []);
     return outcomeOf(removed === null ? null : removed.length > 0);
   }
 
@@ -212,16 +215,6 @@ export class DiskWriter {
     this.#options.log({ kind: 'entry-damaged', id });
   }
 
-  /** Moves entries that were used back in the order of eviction. */
-  touch(ids: readonly string[]): void {
-    const nowMs = this.#nowMs();
-    const stale = this.#stale(ids, nowMs);
-    for (let i = 0; i < stale.length; i += IDS_PER_TOUCH) {
-      const some = stale.slice(i, i + IDS_PER_TOUCH);
-      void this.#queue.do(0, () => some.forEach((id) => this.#index.touch(id, nowMs, TOUCH_AFTER_MS)));
-    }
-  }
-
   /** Keeps the chunks of an entry that a worker reads, though it is removed, until `unpin` was called as often. */
   pin(id: string): void {
     this.#queue.orphans.pin(id);
@@ -236,7 +229,7 @@ export class DiskWriter {
    * are stored meanwhile may be missing.
    */
   async *scan(matches: (head: EntryHead) => boolean): AsyncGenerator<readonly EntryHead[], void, undefined> {
-    let from: Buffer | null = null;
+    let from = 0;
     for (;;) {
       const slice = this.#scanSlice(from, matches);
       yield slice.heads;
@@ -244,6 +237,11 @@ export class DiskWriter {
       from = slice.next;
       await nextTurn();
     }
+  }
+
+  /** For the workers. */
+  get shared(): DiskShared {
+    return this.#options.shared;
   }
 
   /** Whether new entries are stored. */
@@ -294,42 +292,41 @@ export class DiskWriter {
     return { ...countPages(this.#options.tables), entries: this.#index.entries };
   }
 
-  #store(head: EntryHead, maxVariants: number): { removed: Removed[]; surplus: string[] } | null {
-    if (!this.#isWhole(head)) return null;
-    const variants = this.#index.variants(head.key);
+  #insert(entry: Buffer, summary: RecordSummary): Insertion | null {
+    const known = this.#index.hasRow(summary.digest) ? this.#makeWay(entry, summary) : NOTHING_REMOVED;
+    if (known !== null) this.#index.insert(entry, summary);
+    return known;
+  }
+
+  /** Removes what a new entry replaces. Null: an entry of a later floor is there, and nothing is removed. */
+  #makeWay(entry: Buffer, summary: RecordSummary): Insertion | null {
+    const head = headOf(entry);
+    const { variants, damaged } = this.#index.variants(head.key);
     const same = variants.filter((each) => replaces(head.meta, each.head.meta));
     if (same.some((each) => each.head.floor > head.floor)) return null;
-    const others = variants.filter((each) => !same.includes(each)).toSorted(byStoringTime);
-    const surplus = others.slice(0, Math.max(0, others.length - maxVariants + 1));
-    const removed = [...same, ...surplus].flatMap((each) => this.#removeKnown(each.head.id, head.key));
-    this.#index.insert({ head, storedAtMs: this.#nowMs() });
-    return { removed, surplus: surplus.map((each) => each.head.id) };
+    const others = variants.filter((each) => !same.includes(each)).toSorted(byNumber);
+    const surplus = others.slice(0, Math.max(0, others.length - summary.maxVariants + 1));
+    const removed = [...same, ...surplus].flatMap((each) => this.#index.remove(each.head.id, head.key));
+    const ids = surplus.map((each) => each.head.id);
+    return { removed: [...damaged, ...removed], key: head.key, surplus: ids };
   }
 
-  #nowMs(): number {
-    return Math.min(LAST_MS, Math.trunc(this.#options.now() + this.#behindMs));
+  #stored({ removed, key, surplus }: Insertion): void {
+    this.#variantsRemoved += surplus.length;
+    if (surplus.length > 0) this.#options.surplus?.(key, surplus);
+    this.#discardContent(removed);
   }
 
-  #isWhole(head: EntryHead): boolean {
-    const partial = this.#partials.get(head.id);
+  /** Content outside of chunks went with the record. */
+  #discardContent(removed: readonly Removed[]): void {
+    this.#queue.discardChunks(removed.filter(({ sizeBytes }) => contentKind(sizeBytes) === 'chunks'));
+  }
+
+  #isWhole(id: string, sizeBytes: number): boolean {
+    const partial = this.#partials.get(id);
     if (partial === undefined || partial.broken) return false;
-    return partial.bytes === head.sizeBytes && partial.chunks === chunkCount(head.sizeBytes);
-  }
-
-  #stale(ids: readonly string[], nowMs: number): string[] {
-    if (this.#guard.state === 'stopped-until-restart') return [];
-    try {
-      return ids.filter((id) => this.#index.isWorthTouching(id, nowMs, TOUCH_AFTER_MS));
-    } catch (error) {
-      this.#guard.giveUp(error instanceof Error ? error.message : String(error));
-      return [];
-    }
-  }
-
-  #removeKnown(id: string, key: string): Removed[] {
-    if (this.#index.find(id, key) === null) return [];
-    const place = this.#index.remove(id);
-    return place === null ? [] : [{ id, sizeBytes: place.sizeBytes }];
+    if (contentKind(sizeBytes) !== 'chunks') return false;
+    return partial.bytes === sizeBytes && partial.chunks === chunkCount(sizeBytes);
   }
 
   #break(id: string): void {
@@ -338,23 +335,36 @@ export class DiskWriter {
     partial.broken = true;
     this.#refused += 1;
     // Deleting its chunks at once makes room for others. The id stays known until the worker gives it up.
-    if (partial.chunks > 0) this.#queue.discard([{ id, sizeBytes: partial.bytes }]);
+    if (partial.chunks > 0) this.#queue.discardChunks([{ id, sizeBytes: partial.bytes }]);
   }
 
   #scanSlice(
-    from: Buffer | null,
+    from: number,
     matches: (head: EntryHead) => boolean,
-  ): { heads: EntryHead[]; next: Buffer | null } {
+  ): { heads: EntryHead[]; next: number | null } {
     const heads: EntryHead[] = [];
     const deadline = performance.now() + SLICE_MS;
-    const range = from === null ? {} : { start: from, exclusiveStart: true };
-    for (const { key, value } of this.#options.tables.heads.getRange(range)) {
-      const stored = openHead(key, value);
-      if (stored !== null && matches(stored.head)) heads.push(stored.head);
-      if (performance.now() >= deadline) return { heads, next: key };
+    for (const { key, value } of this.#options.tables.records.getRange({ start: numberKey(from) })) {
+      const head = isSound(value) ? this.#index.current(value) : null;
+      if (head !== null && matches(head)) heads.push(head);
+      if (performance.now() >= deadline) return { heads, next: numberOf(key) + 1 };
     }
     return { heads, next: null };
   }
+}
+
+/** What a new entry has removed. */
+interface Insertion {
+  readonly removed: readonly Removed[];
+  readonly key: string;
+  /** The ids of variants beyond the most that their key may have. */
+  readonly surplus: readonly string[];
+}
+
+const NOTHING_REMOVED: Insertion = { removed: [], key: '', surplus: [] };
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 function outcomeOf(isDone: boolean | null): ChangeOutcome {
@@ -366,16 +376,9 @@ function continues(partial: PartialEntry, index: number): boolean {
   return !partial.broken && partial.chunks === index && partial.bytes === index * CHUNK_BYTES;
 }
 
-function byStoringTime(a: StoredHead, b: StoredHead): number {
-  return a.storedAtMs - b.storedAtMs;
+function byNumber(a: StoredVariant, b: StoredVariant): number {
+  return a.number - b.number;
 }
 
 /** Memory of a head's objects and arrays, and of the message that brought it. */
 const HEAD_BYTES = 2_048;
-
-/** Bytes of memory that a head takes while it waits. */
-function waitingBytesOf({ key, url, tags, tagHashes, meta }: EntryHead): number {
-  const strings = [...tags, ...meta.fields, ...meta.responseTags];
-  const text = strings.reduce((sum, string) => sum + string.length, key.length + url.length);
-  return HEAD_BYTES + tagHashes.byteLength + text;
-}

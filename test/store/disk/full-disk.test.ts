@@ -12,7 +12,7 @@ const OPENING = `
   const { openDiskWriter } = await import(${JSON.stringify(new URL('../../../proxy/store/disk/open.ts', import.meta.url).href)});
   const starts = ['first', 'second'];
   const path = process.argv[1];
-  console.log(JSON.stringify(await openDiskWriter({ path, sizeBytes: 2 ** 26, queueBytes: 2 ** 26, starts, now: Date.now, log() {} })));`;
+  console.log(JSON.stringify(await openDiskWriter({ path, sizeBytes: 2 ** 26, queueBytes: 2 ** 26, starts, log() {} })));`;
 
 /** Runs a command in a mount namespace of its own, where `folder` is a file system of 24 MiB. */
 function onSmallDisk(folder: string, command: readonly string[]) {

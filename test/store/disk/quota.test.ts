@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { oldestSnapshotLag, openForReading } from '../../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import { createUsedEntries } from '../../../proxy/store/disk/used-entries.ts';
 import { DiskQuota } from '../../../proxy/store/disk/quota.ts';
 import {
   bodyOf,
@@ -23,11 +24,10 @@ describe('the size of the cache', () => {
   it('bounds the file while many times as much is stored, and a tenth of it stays free', async () => {
     const path = scratchFolder();
     const sizeBytes = 8 * MIB;
-    const { writer, reader, clock } = await openDisk(path, { sizeBytes });
+    const { writer, reader } = await openDisk(path, { sizeBytes });
     let largestFileBytes = 0;
     let storedBytes = 0;
     for (let n = 1; storedBytes < sizeBytes * 4; n += 1) {
-      clock.nowMs += 1;
       const size = bodySize(n);
       expect(await store(writer, n, { sizeBytes: size })).toBe('stored');
       storedBytes += size;
@@ -47,19 +47,13 @@ describe('the size of the cache', () => {
     expect(bytes).toBe(stats.bytes);
   });
 
-  it('evicts the least recently used entries', async () => {
-    const { writer, reader, clock } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
+  it('evicts in the order of storing, except entries that were used since', async () => {
+    const { writer, reader } = await openDisk(scratchFolder(), { sizeBytes: 4 * MIB });
     const sizeBytes = 100_000;
-    for (let n = 1; n <= 20; n += 1) {
-      clock.nowMs += 1;
-      await store(writer, n, { sizeBytes });
-    }
-    clock.nowMs += 120_000;
-    writer.touch([entryId(1), entryId(3), entryId(999)]);
-    for (let n = 21; n <= 40; n += 1) {
-      clock.nowMs += 1;
-      await store(writer, n, { sizeBytes });
-    }
+    for (let n = 1; n <= 20; n += 1) await store(writer, n, { sizeBytes });
+    const used = createUsedEntries(writer.shared.used);
+    for (const n of [1, 3, 999]) used.set(entryId(n));
+    for (let n = 21; n <= 40; n += 1) await store(writer, n, { sizeBytes });
     const kept = Array.from({ length: 40 }, (_, i) => i + 1).filter(
       (n) => reader.heads(entry(n).key).length > 0,
     );
@@ -72,11 +66,10 @@ describe('the size of the cache', () => {
     expect(writer.stats().evictions).toBe(40 - kept.length);
   });
 
-  it('evicts the least recently used entries also where the clock was set back', async () => {
+  it('evicts in the order of storing also after a restart', async () => {
     const folder = scratchFolder();
     const options = { sizeBytes: 4 * MIB };
     const before = await openDisk(folder, options);
-    before.clock.nowMs += 86_400_000;
     for (let n = 1; n <= 15; n += 1) await store(before.writer, n, { sizeBytes: 200_000 });
     await before.close();
     const { writer, reader } = await openDisk(folder, { ...options, starts: startsUntil(2) });
@@ -115,12 +108,11 @@ describe('a snapshot that a reader keeps open', () => {
   it('does not make the file grow beyond its size: new entries are refused until the snapshot is closed', async () => {
     const path = scratchFolder();
     const sizeBytes = 8 * MIB;
-    const { writer, clock } = await openDisk(path, { sizeBytes });
+    const { writer } = await openDisk(path, { sizeBytes });
     let next = 1;
     const storeSome = async (count: number): Promise<string[]> => {
       const outcomes: string[] = [];
       for (const end = next + count; next < end; next += 1) {
-        clock.nowMs += 1;
         outcomes.push(
           await store(writer, next, { sizeBytes: next % 10 === 0 ? 60_000 : 300 + (next % 7) * 400 }),
         );
@@ -130,7 +122,7 @@ describe('a snapshot that a reader keeps open', () => {
     expect(new Set(await storeSome(1_200))).toEqual(new Set(['stored']));
     const tables = openForReading(path);
     const snapshot = tables.root.useReadTransaction();
-    tables.heads.get(Buffer.alloc(24), { transaction: snapshot });
+    tables.rows.get(Buffer.alloc(16), { transaction: snapshot });
     expect(oldestSnapshotLag(tables)).toBe(0);
     expect(await storeSome(700)).toContain('refused');
     expect(oldestSnapshotLag(tables)).toBeGreaterThan(1);

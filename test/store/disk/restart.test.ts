@@ -14,11 +14,12 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { diskCallsOf } from '../../../proxy/store/disk/calls.ts';
-import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import { CHUNK_BYTES, FORMAT_VERSION } from '../../../proxy/store/disk/format.ts';
 import { openDiskWriter } from '../../../proxy/store/disk/open.ts';
 import { openDiskReader } from '../../../proxy/store/disk/reader.ts';
 import {
   bodyOf,
+  commit,
   content,
   entry,
   entryId,
@@ -144,6 +145,18 @@ describe('a start', () => {
     expect(foundIn(disk, 3)).toBe(0);
   });
 
+  it('empties a cache of an earlier format', async () => {
+    const path = await closedCache(3);
+    const { tables, close } = openTables(path);
+    const earlier = { format: FORMAT_VERSION - 1, start: startsUntil(1)[0] };
+    await tables.about.put(Buffer.from('identity'), Buffer.from(JSON.stringify(earlier)));
+    await close();
+    const disk = await openDisk(path, { starts: startsUntil(2) });
+    const report = [`the cache was emptied: its format is ${FORMAT_VERSION - 1}`];
+    expect(disk).toMatchObject({ trusted: true, report });
+    expect(foundIn(disk, 3)).toBe(0);
+  });
+
   it('is recorded before anything is stored, so that an older copy of the state is detected', async () => {
     const path = await closedCache(3);
     await (await openDisk(path, { starts: startsUntil(7) })).close();
@@ -197,9 +210,9 @@ describe('a cache file that was changed while no process had it open', () => {
   it('with a flipped bit in a body yields no such chunk, and counts it as corrupt', async () => {
     const path = scratchFolder();
     const first = await openDisk(path);
-    const second = Buffer.alloc(CHUNK_BYTES, 'second');
+    const second = Buffer.alloc(CHUNK_BYTES * 2, 'second');
     await appendContent(first.writer, entryId(1), Buffer.concat([content(1, CHUNK_BYTES), second]));
-    await first.writer.commit(entry(1, { sizeBytes: CHUNK_BYTES * 2 }), { maxVariants: 64 });
+    await commit(first.writer, entry(1, { sizeBytes: CHUNK_BYTES * 3 }));
     await first.close();
     const file = join(path, 'data.mdb');
     const bytes = readFileSync(file);
@@ -224,7 +237,6 @@ describe("a path that can't be used", () => {
       sizeBytes: 8 * MIB,
       queueBytes: 2 ** 26,
       starts: startsUntil(1),
-      now: Date.now,
       log: () => {},
     });
     expect(opening).toEqual({ kind: 'failed', reason: expect.stringContaining('ENOTDIR') });

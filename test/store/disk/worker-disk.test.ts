@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { WorkerDiskTier, type DiskWriterLink } from '../../../proxy/store/disk/worker-disk.ts';
+import { createUsedEntries, usedEntriesBuffer } from '../../../proxy/store/disk/used-entries.ts';
 import { createWritesInFlight, writesInFlightBuffer } from '../../../proxy/store/disk/writes-in-flight.ts';
 import { HASH_KEY_WORDS, KeyedHash } from '../../../proxy/threads/keyed-hash.ts';
 import type { DiskReader } from '../../../proxy/store/disk/reader.ts';
 import { entry } from './support/entries.ts';
 
 const NOTHING: DiskReader = {
+  find: () => [],
+  content: () => null,
   heads: () => [],
   chunk: () => null,
   close: async () => {},
@@ -20,7 +23,9 @@ describe('the disk tier of a worker', () => {
       const buffer = writesInFlightBuffer();
       const answer = Promise.withResolvers<boolean>();
       const writer: DiskWriterLink = { call: () => answer.promise, tell: () => {} };
-      const tier = new WorkerDiskTier(NOTHING, writer, createWritesInFlight(buffer, 1, HASH));
+      const writesInFlight = createWritesInFlight(buffer, 1, HASH);
+      const used = createUsedEntries(usedEntriesBuffer(0));
+      const tier = new WorkerDiskTier({ reader: NOTHING, writer, writesInFlight, used });
       const head = entry(1, { sizeBytes: 0 });
       const committed = tier.begin(head.id).commit(head, 64);
       const other = createWritesInFlight(buffer, 0, HASH);

@@ -1,7 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import type { EntryHead } from '../../../proxy/store/entry-head.ts';
-import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
-import { bodyOf, content, entry, entryId, appendContent, META, scanned, store } from './support/entries.ts';
+import { CHUNK_BYTES, INLINE_BYTES, SMALL_BYTES } from '../../../proxy/store/disk/format.ts';
+import {
+  bodyOf,
+  chunksOf,
+  commit,
+  content,
+  entry,
+  entryId,
+  appendContent,
+  META,
+  scanned,
+  store,
+} from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
 
 describe('the write queue', () => {
@@ -25,10 +36,13 @@ describe('the write queue', () => {
 
   it('accepts the head of an entry whose content it has accepted, however full it is', async () => {
     const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
-    const head = entry(1, { sizeBytes: 1_000 });
-    expect(await appendContent(writer, head.id, content(1, 1_000))).toBe(true);
+    const head = entry(1, { sizeBytes: SMALL_BYTES + 1 });
+    for (const [index, chunk] of chunksOf(content(1, head.sizeBytes)).entries()) {
+      if (index === 0) writer.begin(head.id);
+      expect(await writer.append(head.id, index, chunk)).toBe(true);
+    }
     const others = Array.from({ length: 500 }, (_each, n) => store(writer, n + 2, { sizeBytes: 1_000 }));
-    const committed = writer.commit(head, { maxVariants: 64 });
+    const committed = commit(writer, head);
     expect(await Promise.all(others)).toContain('refused');
     expect(await committed).toBe('stored');
   });
@@ -52,14 +66,36 @@ describe('a stored entry', () => {
     expect(heads).toEqual([entry(1, { sizeBytes })]);
     expect(bodyOf(reader, heads[0]!)).toEqual(content(1, sizeBytes));
     expect(reader.chunk(entryId(1), 4)).toBeNull();
+    expect(reader.find(entry(1).key)).toEqual([{ head: heads[0], content: null }]);
   });
 
-  it('may have no content, or exactly full chunks', async () => {
+  it.each([0, 1, INLINE_BYTES, INLINE_BYTES + 1, SMALL_BYTES, SMALL_BYTES + 1, CHUNK_BYTES * 3])(
+    'may have content of %d bytes',
+    async (sizeBytes) => {
+      const { writer, reader } = await openDisk(scratchFolder());
+      expect(await store(writer, 1, { sizeBytes })).toBe('stored');
+      const [head] = reader.heads(entry(1).key);
+      expect(bodyOf(reader, head!)).toEqual(content(1, sizeBytes));
+      const withIt = reader.find(entry(1).key)[0]!.content;
+      expect(withIt).toEqual(sizeBytes <= SMALL_BYTES ? content(1, sizeBytes) : null);
+      expect(writer.stats().bytes).toBe(sizeBytes);
+      await writer.remove(entryId(1), entry(1).key);
+      await writer.idle();
+      expect(reader.content(entry(1).key, entryId(1))).toBeNull();
+      expect(writer.stats()).toMatchObject({ entries: 0, bytes: 0 });
+    },
+  );
+
+  it('returns content that later reads and writes do not change', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
-    expect(await store(writer, 1, { sizeBytes: 0 })).toBe('stored');
-    expect(await store(writer, 2, { sizeBytes: CHUNK_BYTES })).toBe('stored');
-    expect(bodyOf(reader, reader.heads(entry(1).key)[0]!)).toEqual(Buffer.alloc(0));
-    expect(bodyOf(reader, reader.heads(entry(2).key)[0]!)).toEqual(content(2, CHUNK_BYTES));
+    await store(writer, 1, { sizeBytes: 1_000 });
+    await store(writer, 2, { sizeBytes: 20_000 });
+    const contents = [1, 2].map((n) => reader.find(entry(n).key)[0]!.content!);
+    await writer.remove(entryId(1), entry(1).key);
+    await writer.remove(entryId(2), entry(2).key);
+    for (let n = 3; n < 40; n += 1) await store(writer, n, { sizeBytes: n * 900 });
+    for (let n = 3; n < 40; n += 1) reader.find(entry(n).key);
+    expect(contents.map((each) => Buffer.from(each))).toEqual([content(1, 1_000), content(2, 20_000)]);
   });
 
   it('may have a key and a head of any length', async () => {
@@ -72,8 +108,8 @@ describe('a stored entry', () => {
 
   it('has chunks that stay unchanged while others are read', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
-    await store(writer, 1, { sizeBytes: CHUNK_BYTES });
-    await store(writer, 2, { sizeBytes: CHUNK_BYTES });
+    await appendContent(writer, entryId(1), content(1, CHUNK_BYTES));
+    await appendContent(writer, entryId(2), content(2, CHUNK_BYTES));
     const first = reader.chunk(entryId(1), 0)!;
     reader.chunk(entryId(2), 0);
     expect(Buffer.from(first)).toEqual(content(1, CHUNK_BYTES));
@@ -91,8 +127,8 @@ describe('a stored entry', () => {
 describe('an incomplete entry', () => {
   it('is refused where content is missing', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
-    await appendContent(writer, entryId(1), content(1, 100));
-    expect(await writer.commit(entry(1, { sizeBytes: 101 }), { maxVariants: 64 })).toBe('refused');
+    await appendContent(writer, entryId(1), content(1, SMALL_BYTES + 1));
+    expect(await commit(writer, entry(1, { sizeBytes: SMALL_BYTES + 2 }))).toBe('refused');
     expect(reader.heads(entry(1).key)).toEqual([]);
     await writer.idle();
     expect(reader.chunk(entryId(1), 0)).toBeNull();
@@ -118,9 +154,7 @@ describe('an incomplete entry', () => {
     await writer.idle();
     expect(reader.chunk(entryId(1), 0)).toBeNull();
     expect(writer.stats().usedBytes).toBeLessThan(before + CHUNK_BYTES * 2);
-    expect(await writer.commit(entry(1, { sizeBytes: CHUNK_BYTES * 40 }), { maxVariants: 64 })).toBe(
-      'refused',
-    );
+    expect(await commit(writer, entry(1, { sizeBytes: CHUNK_BYTES * 40 }))).toBe('refused');
   });
 });
 
@@ -145,11 +179,8 @@ describe('variants', () => {
   });
 
   it('beyond the limit replace the one that was stored first', async () => {
-    const { writer, reader, clock } = await openDisk(scratchFolder());
-    for (const n of [3, 1, 2]) {
-      clock.nowMs += 1;
-      await store(writer, n, variant(n, `v${n}`), 2);
-    }
+    const { writer, reader } = await openDisk(scratchFolder());
+    for (const n of [3, 1, 2]) await store(writer, n, variant(n, `v${n}`), 2);
     expect(reader.heads('k').map((head) => head.id)).toEqual([entryId(1), entryId(2)]);
     expect(writer.stats()).toMatchObject({ entries: 2, variantsRemoved: 1 });
   });
@@ -185,7 +216,7 @@ describe('a committed entry', () => {
 
   it('keeps its chunks while a reader has it pinned, and no longer', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
-    await store(writer, 1, { sizeBytes: CHUNK_BYTES * 2 });
+    await store(writer, 1, { sizeBytes: CHUNK_BYTES * 3 });
     writer.pin(entryId(1));
     writer.pin(entryId(1));
     await writer.remove(entryId(1), entry(1).key);
@@ -193,7 +224,7 @@ describe('a committed entry', () => {
     writer.unpin(entryId(1));
     await writer.idle();
     expect(Buffer.from(reader.chunk(entryId(1), 1)!)).toEqual(
-      content(1, CHUNK_BYTES * 2).subarray(CHUNK_BYTES),
+      content(1, CHUNK_BYTES * 3).subarray(CHUNK_BYTES, CHUNK_BYTES * 2),
     );
     writer.unpin(entryId(1));
     await writer.idle();

@@ -42,7 +42,6 @@ for (let round = 0; round < Number(rounds); round += 1) {
     sizeBytes: 16 * MIB,
     queueBytes: 2 ** 26,
     starts: startsUntil(2),
-    now: Date.now,
     log: () => {},
   });
   if (opening.kind === 'failed') throw new Error(opening.reason);

@@ -1,6 +1,7 @@
 /** Entries and bodies for tests of the disk tier, without a test runner, because threads and processes use them, too. */
 import type { StoredMeta } from '../../../../policies/model.ts';
-import { CHUNK_BYTES } from '../../../../proxy/store/disk/format.ts';
+import { CHUNK_BYTES, contentKind } from '../../../../proxy/store/disk/format.ts';
+import { sealed } from '../../../../proxy/store/disk/record.ts';
 import type { DiskReader } from '../../../../proxy/store/disk/reader.ts';
 import type { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
 import type { EntryHead } from '../../../../proxy/store/entry-head.ts';
@@ -83,12 +84,23 @@ export async function store(
   maxVariants = 64,
 ): Promise<'stored' | 'refused'> {
   const head = entry(n, changes);
-  await appendContent(writer, head.id, content(n, head.sizeBytes));
-  return await writer.commit(head, { maxVariants });
+  const bytes = content(n, head.sizeBytes);
+  if (contentKind(head.sizeBytes) !== 'chunks') return await writer.store(sealed(head, [bytes], maxVariants));
+  await appendContent(writer, head.id, bytes);
+  return await commit(writer, head, maxVariants);
 }
 
-/** The body of an entry as a reader finds it; null where a chunk is missing. */
+/** Commits an entry whose chunks were filled. */
+export function commit(writer: DiskWriter, head: EntryHead, maxVariants = 64): Promise<'stored' | 'refused'> {
+  return writer.commit(sealed(head, [], maxVariants));
+}
+
+/** The body of an entry as a reader finds it; null where some of it is missing. */
 export function bodyOf(reader: DiskReader, head: EntryHead): Buffer | null {
+  if (contentKind(head.sizeBytes) !== 'chunks') {
+    const bytes = reader.content(head.key, head.id);
+    return bytes === null ? null : Buffer.from(bytes);
+  }
   const chunks: Uint8Array[] = [];
   for (let i = 0; i * CHUNK_BYTES < head.sizeBytes; i += 1) {
     const chunk = reader.chunk(head.id, i);

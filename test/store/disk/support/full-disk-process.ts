@@ -23,7 +23,6 @@ const opening = await openDiskWriter({
   sizeBytes: 64 * MIB,
   queueBytes: 2 ** 26,
   starts: startsUntil(1),
-  now: Date.now,
   log: (event) => events.push(event),
 });
 if (opening.kind === 'failed') throw new Error(opening.reason);

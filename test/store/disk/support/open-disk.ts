@@ -9,6 +9,7 @@ import { openForWriting, type Tables } from '../../../../proxy/store/disk/enviro
 import { openDiskWriter, type DiskOptions } from '../../../../proxy/store/disk/open.ts';
 import { DiskQuota } from '../../../../proxy/store/disk/quota.ts';
 import { openDiskReader, type DiskReader } from '../../../../proxy/store/disk/reader.ts';
+import { diskShared } from '../../../../proxy/store/disk/shared.ts';
 import { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
 import { MIB, startsUntil } from './entries.ts';
 
@@ -25,21 +26,17 @@ export interface OpenDisk {
   readonly trusted: boolean;
   readonly report: readonly string[];
   readonly events: DiskEvent[];
-  /** The writer's clock, in milliseconds. */
-  readonly clock: { nowMs: number };
   close(): Promise<void>;
 }
 
 /** Writer and reader in this thread, closed after the test. */
 export async function openDisk(path: string, options: Partial<DiskOptions> = {}): Promise<OpenDisk> {
   const events: DiskEvent[] = [];
-  const clock = { nowMs: 1_700_000_000_000 };
   const opening = await openDiskWriter({
     path,
     sizeBytes: 64 * MIB,
     queueBytes: 64 * MIB,
     starts: startsUntil(1),
-    now: () => clock.nowMs,
     log: (event) => events.push(event),
     ...options,
   });
@@ -53,11 +50,16 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
     return closing;
   };
   onTestFinished(close);
-  return { writer, reader: reading.reader, trusted, report, events, clock, close };
+  return { writer, reader: reading.reader, trusted, report, events, close };
 }
 
-/** As `openDisk`, with the writer's LMDB tables, so that a test can change their records. */
-export function openTables(path: string): { tables: Tables; writer: DiskWriter; reader: DiskReader } {
+/** The same with the writer's LMDB tables, so that the test can reach what lies in them. */
+export function openTables(path: string): {
+  tables: Tables;
+  writer: DiskWriter;
+  reader: DiskReader;
+  close: () => Promise<void>;
+} {
   const sizeBytes = 16 * MIB;
   const probe = new WriteProbe(path);
   const tables = openForWriting(path, sizeBytes);
@@ -68,12 +70,17 @@ export function openTables(path: string): { tables: Tables; writer: DiskWriter; 
     tables,
     quota,
     queueBytes: sizeBytes,
-    now: () => 1_700_000_000_000,
+    shared: diskShared(sizeBytes),
     log: () => {},
   });
   const reading = openDiskReader({ path });
   if (reading.kind === 'failed') throw new Error(reading.reason);
   const { reader } = reading;
-  onTestFinished(() => reader.close().then(() => writer.close()));
-  return { tables, writer, reader };
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= reader.close().then(() => writer.close());
+    return closing;
+  };
+  onTestFinished(close);
+  return { tables, writer, reader, close };
 }

@@ -14,7 +14,6 @@ const opening = await openDiskWriter({
   sizeBytes: 512 * MIB,
   queueBytes: 2 ** 26,
   starts: startsUntil(Number(start)),
-  now: Date.now,
   log: (event) => print(`! ${JSON.stringify(event)}`),
 });
 if (opening.kind === 'failed') throw new Error(opening.reason);
