@@ -1,4 +1,4 @@
-/** Reads bytes as messages with the codec alone, without sockets, in segments of any sizes. */
+/** Reads bytes as messages with only the codec, without sockets, in segments of any sizes. */
 import type { ListenLimits } from '../../policies/config/config.ts';
 import { ChunkedDecoder } from '../../proxy/http/h1/chunked-decoder.ts';
 import { HeadParser } from '../../proxy/http/h1/head-parser.ts';
@@ -14,16 +14,16 @@ export interface ReadMessage {
 }
 
 export interface Reading {
-  /** Those that were whole, up to the first one that is refused or ends the connection. */
+  /** The complete messages, up to the first one that is rejected or ends the connection. */
   readonly messages: readonly ReadMessage[];
-  /** What the bytes after these are refused for: the sentence of a fault, or a code; null: they are not. */
+  /** Why the bytes after these are rejected: the sentence of a fault, or a code; null if they are not. */
   readonly refusal: string | null;
 }
 
-/** The message before says that the connection ends, so that what follows is ignored. */
+/** The previous message ends the connection, so that the following bytes are ignored. */
 export const AFTER_THE_LAST = 'after the last message';
 
-/** Large enough to be met by no fuzzer. */
+/** Larger than what the fuzzers send. */
 export const WIDE_LIMITS: ListenLimits = {
   urlBytes: 60_000,
   headersBytes: 60_000,
@@ -38,7 +38,7 @@ export const WIDE_LIMITS: ListenLimits = {
   connections: 10_000,
 };
 
-/** Upgrades are ignored: what follows is read as requests. */
+/** Upgrades are ignored: the following bytes are read as requests. */
 export function readMessages(pieces: readonly Buffer[], limits: ListenLimits = WIDE_LIMITS): Reading {
   const parser = new HeadParser(limits);
   const messages: ReadMessage[] = [];
@@ -47,7 +47,7 @@ export function readMessages(pieces: readonly Buffer[], limits: ListenLimits = W
   let left = 0;
   let persists = true;
   for (const piece of pieces) {
-    // The decoder moves content together within its chunk.
+    // The decoder moves content within its chunk.
     const chunk = Buffer.from(piece);
     for (let at = 0; at < chunk.length;) {
       if (message === null) {

@@ -10,7 +10,7 @@ describe('deadlines', () => {
     vi.useRealTimers();
   });
 
-  it.each([100, 1_000, 75_000])('of %i ms pass never early, and late by an eighth at most', (deadlineMs) => {
+  it.each([100, 1_000, 75_000])('of %i ms never pass early, and at most an eighth late', (deadlineMs) => {
     const deadlines = new Deadlines(deadlineMs);
     for (let n = 0; n < 50; n += 1) {
       const beganMs = systemClock.monotonicMs();
@@ -26,7 +26,7 @@ describe('deadlines', () => {
       deadlines.delete(timed);
       expect(passed[0]! - beganMs).toBeGreaterThanOrEqual(deadlineMs);
       expect(passed[0]! - beganMs).toBeLessThanOrEqual(deadlineMs * 1.125);
-      // The next one begins between two ticks.
+      // The next deadline begins between two ticks.
       vi.advanceTimersByTime(3);
     }
     deadlines.end();

@@ -12,7 +12,7 @@ import { listen, statuses, type TestListener } from './harness.ts';
 import { LlhttpOracle } from './llhttp.ts';
 
 describe('our codec and llhttp in strict mode', () => {
-  it('read 20,000 made and mutated messages alike, or ours refuses them for a listed reason', async () => {
+  it('read 20,000 generated and mutated messages alike, or ours rejects them for a listed reason', async () => {
     const report = await compareCodecs(1, 20_000);
     expect(report.faults).toEqual([]);
     expect(report.accepted).toBeGreaterThan(5_000);
@@ -30,12 +30,12 @@ describe('our codec and llhttp in strict mode', () => {
 });
 
 describe('a listener reads what the codec reads', () => {
-  it('cut at every byte', async () => {
+  it('when the bytes are cut everywhere', async () => {
     await using listener = await listenWide(null);
     await compareListener(listener, 60, () => connect(listener.port, '127.0.0.1'));
   });
 
-  it('cut at every byte, over TLS', async () => {
+  it('when the bytes are cut everywhere, over TLS', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'weir-tls-'));
     const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
     await writeFile(tls.certFile, tlsCertificate);
@@ -75,7 +75,7 @@ async function compareListener(
   for (let n = 0; n < connections; n += 1) {
     const bytes = Buffer.concat(makeMessages(randomOf(n)));
     const text = bytes.toString('latin1');
-    // What follows a switch of protocols is no message, and targets of another scheme are misdirected.
+    // The bytes after a protocol switch are no message, and targets of another scheme are misdirected.
     if (/upgrade|http:/i.test(text)) continue;
     const { messages, refusal } = readMessages([bytes]);
     const before = listener.exchanges.length;

@@ -1,18 +1,19 @@
 /**
- * A differential fuzzer: the same bytes are read by our codec and by llhttp. What ours accepts, llhttp must accept and read
- * alike; what llhttp refuses, ours must refuse; where ours is stricter, one of `STRICTER` says why.
+ * A differential fuzzer: our codec and llhttp read the same bytes. What ours accepts, llhttp must accept and
+ * read alike. What llhttp rejects, ours must reject. Where ours is stricter, a row of `STRICTER` gives the
+ * reason.
  */
 import { AFTER_THE_LAST, readMessages, type ReadMessage, type Reading } from './codec.ts';
 import { mutated, pick, randomOf, type Random } from './fuzzing.ts';
 import { LlhttpOracle, type OracleReading } from './llhttp.ts';
 
 export interface Difference {
-  /** The sentence or code of our refusal. */
+  /** The sentence or code of our rejection. */
   readonly refusal: string;
-  /** What in the bytes is refused, as latin1. */
+  /** The rejected form in the bytes, as latin1. */
   readonly form: RegExp;
   readonly reason: string;
-  /** Accepted by llhttp, refused by ours. */
+  /** Accepted by llhttp, rejected by ours. */
   readonly example: string;
 }
 
@@ -20,19 +21,19 @@ const HEAD = 'GET / HTTP/1.1\r\nHost: a\r\n';
 const CHUNKED = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
 const REQUEST_LINE = 'The request line is malformed.';
 
-/** Where ours refuses what llhttp accepts. */
+/** The cases in which our codec rejects what llhttp accepts. */
 export const STRICTER: readonly Difference[] = [
   {
     refusal: REQUEST_LINE,
     form: /\r\n\r\n\r\n|^\r\n\r\n/,
-    reason: 'RFC 9112 §2.2 asks to ignore one empty line before a request; any number of them is free work.',
+    reason:
+      'RFC 9112 §2.2 asks to ignore one empty line before a request; any number of them would cost work.',
     example: `\r\n\r\n${HEAD}\r\n`,
   },
   {
     refusal: REQUEST_LINE,
     form: /(?:^|\n)\n|(?:^|[^\r])\n/,
-    reason:
-      'RFC 9112 §2.2: a line may end with LF alone, or must not; recipients differ, so that it is refused.',
+    reason: 'RFC 9112 §2.2: a line may end with LF alone, or must not. Recipients differ, so it is rejected.',
     example: `\n${HEAD}\r\n`,
   },
   {
@@ -56,7 +57,7 @@ export const STRICTER: readonly Difference[] = [
   {
     refusal: REQUEST_LINE,
     form: / (?:RTSP|ICE)\//,
-    reason: 'Other protocols than HTTP.',
+    reason: 'The protocol is not HTTP.',
     example: `SOURCE / ICE/1.0\r\nHost: a\r\n\r\n`,
   },
   {
@@ -74,7 +75,7 @@ export const STRICTER: readonly Difference[] = [
   {
     refusal: AFTER_THE_LAST,
     form: / HTTP\/1\.0\r\n[^]*connection:[^]*\bclose/i,
-    reason: 'RFC 9112 §9.3: where HTTP/1.0 says both close and keep-alive, it closes.',
+    reason: 'RFC 9112 §9.3: HTTP/1.0 with both close and keep-alive closes.',
     example: `GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n${HEAD}\r\n`,
   },
   {
@@ -101,11 +102,11 @@ export interface DifferentialReport {
   readonly messages: number;
   readonly accepted: number;
   readonly stricter: number;
-  /** Each with the bytes that show it; empty: nothing is wrong. */
+  /** Each with the bytes that show it; empty if there are none. */
   readonly faults: readonly string[];
 }
 
-/** Connections that are compared before the loop gets its turn. */
+/** The number of connections that are compared before the event loop continues. */
 const BATCH = 250;
 
 /** The same `seed` makes the same messages. */
@@ -121,7 +122,7 @@ export async function compareCodecs(seed: number, messages: number): Promise<Dif
       return Buffer.concat(made);
     });
     const pieces = connections.map((bytes) => cut(random, bytes));
-    // Of one batch in ten llhttp gets the pieces, too; they cost it much time.
+    // llhttp gets the pieces only in one batch of ten, because they take it much time.
     const readings = await oracle.read(batch % 10 === 0 ? pieces : connections.map((bytes) => [bytes]));
     for (const [n, bytes] of connections.entries()) {
       const whole = readMessages([bytes]);
@@ -136,7 +137,7 @@ export async function compareCodecs(seed: number, messages: number): Promise<Dif
   return { ...report, faults };
 }
 
-/** What is wrong with one reading; null: nothing. */
+/** The fault of one reading; null if there is none. */
 export function faultOf(bytes: Buffer, ours: Reading, oracle: OracleReading): string | null {
   for (const [n, message] of ours.messages.entries()) {
     const other = oracle.messages[n];
@@ -149,7 +150,7 @@ export function faultOf(bytes: Buffer, ours: Reading, oracle: OracleReading): st
   if (ours.refusal === null) return `llhttp reads message ${ours.messages.length}, ours waits for more`;
   const text = bytes.toString('latin1');
   const row = STRICTER.find(({ refusal, form }) => refusal === ours.refusal && form.test(text));
-  return row === undefined ? `ours refuses what llhttp accepts (${ours.refusal})` : null;
+  return row === undefined ? `ours rejects what llhttp accepts (${ours.refusal})` : null;
 }
 
 function faultOfCutting(whole: Reading, inPieces: Reading): string | null {
@@ -245,7 +246,7 @@ function makeExtension(random: Random): string {
   return pick(random, ['', '', '', ';a', ';a=b', ';a="b;\\"c\t\xe4"', ';a;b=c;d="e"']);
 }
 
-/** Characters that field values may hold, without white space at the ends. */
+/** Characters that field values may contain, without white space at the ends. */
 function text(random: Random, most: number): string {
   let made = '';
   for (let n = random(most); n > 0; n -= 1) {
@@ -258,13 +259,13 @@ function letter(random: Random): string {
   return String.fromCodePoint(0x21 + random(94));
 }
 
-/** The bytes whole, at every byte, or in pieces of random sizes. */
+/** The bytes as a whole, one by one, or in pieces of random sizes. */
 export function cut(random: Random, bytes: Buffer): Buffer[] {
-  const way = random(4);
-  if (way === 0) return [bytes];
+  const choice = random(4);
+  if (choice === 0) return [bytes];
   const pieces: Buffer[] = [];
   for (let at = 0; at < bytes.length;) {
-    const size = way === 1 ? 1 : 1 + random(40);
+    const size = choice === 1 ? 1 : 1 + random(40);
     pieces.push(bytes.subarray(at, at + size));
     at += size;
   }

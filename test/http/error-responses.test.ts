@@ -34,9 +34,9 @@ describe('the table of error responses', () => {
     expect(rows.filter(([, { detail }]) => !sentence.test(detail))).toEqual([]);
   });
 
-  it('has no row that nothing sends', async () => {
+  it('has no row without a sender', async () => {
     const texts = (await sources()).filter(([name]) => name !== TABLE).map(([, text]) => text);
-    // Chosen by the limit that was reached, or by why the journal did not accept a write.
+    // Selected by the limit that was reached, or by the reason why the journal did not accept a write.
     const chosen = new Set(['waiters', 'waiting', 'full']);
     const unsent = rows.filter(
       ([code]) => !chosen.has(code) && !texts.some((text) => text.includes(`'${code}'`)),
@@ -44,7 +44,7 @@ describe('the table of error responses', () => {
     expect(unsent.map(([code]) => code)).toEqual([]);
   });
 
-  it('is where every problem document of the main port is made', async () => {
+  it('is the only source of problem documents of the main port', async () => {
     const makers = (await sources())
       .filter(([, text]) => /\bproblem\(/.test(text))
       .map(([name]) => name)
@@ -54,7 +54,7 @@ describe('the table of error responses', () => {
 });
 
 describe('a response of the listener', () => {
-  it('fills in the values of the occurrence', () => {
+  it('contains the values of the occurrence', () => {
     const { status, fields, content } = listenerError('target-too-long', { limit: 8192 });
     expect(status).toBe(414);
     expect(fieldValue(fields, 'proxy-status')).toBe('weir; error=http_request_denied');
@@ -66,7 +66,7 @@ describe('a response of the listener', () => {
     });
   });
 
-  it('takes a value as it is, whatever it holds', () => {
+  it('inserts a value unchanged, whatever it contains', () => {
     const { content } = listenerError('malformed-request', { fault: 'Bad {limit} $& here.' });
     expect(JSON.parse(Buffer.from(content).toString())).toMatchObject({ detail: 'Bad {limit} $& here.' });
   });

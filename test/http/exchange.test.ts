@@ -5,14 +5,14 @@ import { answerOk, listen, RawClient, statuses, talk, type TestListener } from '
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const LAST_GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
 
-/** Sends one request that closes its connection, and gives the exchange as the pipeline would see it. */
+/** Sends one request that closes its connection, and returns the exchange as the pipeline sees it. */
 async function seen(request: string): Promise<Exchange> {
   await using listener = await listen({ onExchange: answerOk });
   expect(statuses(await talk(listener.port, request))).toEqual([200]);
   return listener.exchanges[0]!;
 }
 
-/** What goes over the wire for one answer. */
+/** The bytes of one answer on the connection. */
 async function answered(answer: (exchange: Exchange) => void, request = LAST_GET): Promise<string> {
   await using listener = await listen({ onExchange: answer });
   return await talk(listener.port, request);
@@ -35,8 +35,8 @@ function content(received: string): string {
   return received.slice(received.indexOf('\r\n\r\n') + 4);
 }
 
-describe('what an exchange says of its request', () => {
-  it('gives target, method and fields as they were received', async () => {
+describe('an exchange', () => {
+  it('has target, method and fields as they were received', async () => {
     const exchange = await seen(
       'GET /A/../b?x=%2f&y HTTP/1.1\r\nhOST: Shop.Example:8080\r\nConnection: close\r\nX: a\xff\r\nx:  b \r\nX:\r\n\r\n',
     );
@@ -61,7 +61,7 @@ describe('what an exchange says of its request', () => {
     expect(exchange.upgrade).toBeNull();
   });
 
-  it('RFC 9112 §3.2.2: an absolute target wins over Host, which is rewritten', async () => {
+  it("RFC 9112 §3.2.2: has an absolute target's authority instead of Host, which is rewritten", async () => {
     const exchange = await seen(
       'GET http://Shop.Example:81/x?y HTTP/1.1\r\nX: 1\r\nHost: other\r\nConnection: close\r\n\r\n',
     );
@@ -77,7 +77,7 @@ describe('what an exchange says of its request', () => {
     ['OPTIONS *', '*'],
     ['OPTIONS /x', '/x'],
     ['GET //evil/x', '//evil/x'],
-  ] as const)('RFC 9112 §3.2: the target of "%s" is %s', async ([start, target]) => {
+  ] as const)('RFC 9112 §3.2: has, for "%s", the target %s', async ([start, target]) => {
     expect((await seen(`${start} HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n`)).target).toBe(target);
   });
 
@@ -87,30 +87,30 @@ describe('what an exchange says of its request', () => {
     ['[::1]:8080', '[::1]:8080'],
     ['[FE80::1]', '[fe80::1]'],
     ['a%2Db', 'a%2db'],
-  ] as const)('RFC 9110 §7.2: the authority of Host "%s" is %s', async ([host, authority]) => {
+  ] as const)('RFC 9110 §7.2: has, for Host "%s", the authority %s', async ([host, authority]) => {
     const request = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
     expect((await seen(request)).authority).toBe(authority);
   });
 
-  it.each(['1.0', '1.1'])('RFC 9110 §7.6.3: says that a request came in HTTP/%s', async (version) => {
+  it.each(['1.0', '1.1'])('RFC 9110 §7.6.3: has the version HTTP/%s of the request', async (version) => {
     const request = `GET / HTTP/${version}\r\nHost: a\r\nConnection: close\r\n\r\n`;
     expect((await seen(request)).version).toBe(version);
   });
 
-  it('takes HTTP/1.0 without Host, for the address that was connected to', async () => {
+  it('has, for HTTP/1.0 without Host, the address of the connection', async () => {
     const { authority, fields } = await seen('GET / HTTP/1.0\r\n\r\n');
     expect(authority).toMatch(/^127\.0\.0\.1:\d+$/);
     expect(fields).toEqual([]);
   });
 
-  it('has content with GET too, and none where Content-Length is 0', async () => {
+  it('has content also with GET, and none where Content-Length is 0', async () => {
     const get = await seen('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx');
     expect(get.body).not.toBeNull();
     const post = await seen('POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     expect(post.body).toBeNull();
   });
 
-  it('reads content whole in both framings', async () => {
+  it('has its whole content in both framings', async () => {
     for (const framed of [
       'Content-Length: 5\r\n\r\nhello',
       'Transfer-Encoding: Chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nT: x\r\n\r\n',
@@ -126,10 +126,10 @@ describe('what an exchange says of its request', () => {
 
 describe('Expect: 100-continue', () => {
   const HEAD = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n';
-  /** Taken up beside others. */
+  /** Runs concurrently with other safe requests. */
   const SAFE_HEAD = HEAD.replace('POST', 'GET');
 
-  it('sends 100 when the content is first read, not before', async () => {
+  it('gets 100 when the content is first read, not before', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(HEAD);
     const exchange = await listener.exchange(0);
@@ -143,13 +143,13 @@ describe('Expect: 100-continue', () => {
     client.leave();
   });
 
-  it('sends no 100 where the request is refused before, and closes', async () => {
+  it('gets no 100 where the request is rejected before, and the connection closes', async () => {
     const received = await answered((exchange) => exchange.respond(403, [], null), HEAD);
     expect(statuses(received)).toEqual([403]);
     expect(received).toContain('Connection: close');
   });
 
-  it('sends no 100 where the content is here already or there is none, and the connection goes on', async () => {
+  it('gets no 100 where the content has already arrived or is empty, and the connection continues', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(
       `${SAFE_HEAD}hello${expecting('100-continue').replace('POST', 'GET')}`,
@@ -164,7 +164,7 @@ describe('Expect: 100-continue', () => {
     client.leave();
   });
 
-  it('sends 100 in its turn, behind the answers that are still owed', async () => {
+  it('gets 100 after the answers to earlier requests', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(`${GET}${SAFE_HEAD}`);
     const second = await listener.exchange(1);
@@ -179,7 +179,7 @@ describe('Expect: 100-continue', () => {
     client.leave();
   });
 
-  it('sends no 100 in its turn where the answer has come first', async () => {
+  it('gets no 100 where the answer was given before its turn', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(`${GET}${SAFE_HEAD}`);
     const second = await listener.exchange(1);
@@ -191,12 +191,12 @@ describe('Expect: 100-continue', () => {
     expect(received.endsWith('second')).toBe(true);
   });
 
-  it('RFC 9110 §10.1.1: answers 417 to any other expectation', async () => {
+  it('RFC 9110 §10.1.1: is the only expectation that does not get 417', async () => {
     expect(statuses(await answered(answerOk, expecting('x')))).toEqual([417]);
     expect(statuses(await answered(answerOk, expecting('x, 100-continue')))).toEqual([417]);
   });
 
-  it('RFC 9110 §10.1.1: ignores the expectation of an HTTP/1.0 client', async () => {
+  it('RFC 9110 §10.1.1: is ignored in a request of HTTP/1.0', async () => {
     const request = 'POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx';
     expect(
       statuses(
@@ -207,7 +207,7 @@ describe('Expect: 100-continue', () => {
 });
 
 describe('requests on one connection', () => {
-  it('are answered in their order, in whatever order the answers come', async () => {
+  it('are answered in their order, in whatever order the answers are given', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port);
     client.send(
@@ -219,7 +219,7 @@ describe('requests on one connection', () => {
     client.leave();
   });
 
-  it('are not taken without bound while answers are owed: 503, behind those answers', async () => {
+  it('are accepted in limited number while answers are pending; others get 503 after those answers', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET.repeat(300));
     await listener.exchange(255);
@@ -229,14 +229,14 @@ describe('requests on one connection', () => {
     expect(listener.exchanges.length).toBe(256);
   });
 
-  it('are cut where a client sends many more than are taken', async () => {
+  it('end in a cut where a client sends many more than are accepted', async () => {
     await using listener = await listen();
     await talk(listener.port, GET.repeat(20_000));
     expect(listener.exchanges.length).toBe(256);
     expect(listener.exchanges.every(({ closed }) => closed)).toBe(true);
   });
 
-  it('go on after a small content that nobody read', async () => {
+  it('continue after small content that was not read', async () => {
     await using listener = await listen({ onExchange: answerOk });
     const client = new RawClient(listener.port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n');
@@ -246,7 +246,7 @@ describe('requests on one connection', () => {
     expect(listener.exchanges.map(({ target }) => target)).toEqual(['/', '/2']);
   });
 
-  it('end where much content was left unread, and the early answer arrives whole', async () => {
+  it('end where much content was not read, and the early answer arrives whole', async () => {
     const early = Buffer.from('x'.repeat(200_000));
     await using listener = await listen({ onExchange: (exchange) => exchange.respond(403, [], early) });
     const client = new RawClient(listener.port);
@@ -261,14 +261,14 @@ describe('requests on one connection', () => {
 });
 
 describe('respond', () => {
-  it('keeps the fields in their order, repeated ones apart, with obs-text', async () => {
+  it('keeps the order of fields, repeated ones apart, with obs-text', async () => {
     const fields = ['Set-Cookie', 'a=1', 'Vary', 'A', 'set-cookie', 'b=2', 'Vary', 'B', 'X', 'ä\xff'];
     const received = await answered((exchange) => exchange.respond(200, fields, Buffer.from('x')));
     expect(received).toContain('Set-Cookie: a=1\r\nVary: A\r\nset-cookie: b=2\r\nVary: B\r\nX: \xe4\xff\r\n');
     expect(content(received)).toBe('x');
   });
 
-  it('keeps Date where there is one, adds it where there is none', async () => {
+  it('keeps Date, or adds it', async () => {
     const date = 'Mon, 01 Jan 2024 00:00:00 GMT';
     const kept = await answered((exchange) => exchange.respond(200, ['Date', date], null));
     expect(kept.match(/^Date: .*/gm)).toEqual([`Date: ${date}`]);
@@ -297,14 +297,14 @@ describe('respond', () => {
     expect(content(received)).toBe('four');
   });
 
-  it('says Content-Length: 0 where there is no content', async () => {
+  it('sends Content-Length: 0 where there is no content', async () => {
     expect(await answered((exchange) => exchange.respond(200, [], null))).toContain('Content-Length: 0');
   });
 
   it.for([
     ['204', 204, null],
     ['304', 304, '4'],
-  ] as const)('leaves the content out of %s', async ([, status, length]) => {
+  ] as const)('sends no content with %s', async ([, status, length]) => {
     const received = await answered((exchange) =>
       exchange.respond(status, ['Content-Length', '4'], Buffer.from('four')),
     );
@@ -313,7 +313,7 @@ describe('respond', () => {
     expect(received).not.toContain('chunked');
   });
 
-  it('leaves the content out for HEAD and keeps its length', async () => {
+  it('sends no content to HEAD and keeps its length', async () => {
     const head = LAST_GET.replace('GET', 'HEAD');
     const received = await answered(
       (exchange) => exchange.respond(200, ['Content-Length', '4'], Buffer.from('four')),
@@ -330,7 +330,7 @@ describe('respond', () => {
     expect(streamed).not.toContain('chunked');
   });
 
-  it('says once that the connection goes on, or that it ends', async () => {
+  it('states once that the connection continues, or that it ends', async () => {
     await using listener = await listen({ onExchange: answerOk });
     const client = new RawClient(listener.port).send(GET);
     expect((await client.until('ok')).match(/^Connection: .*/gm)).toEqual(['Connection: keep-alive']);
@@ -339,7 +339,7 @@ describe('respond', () => {
     expect((await client.untilClosed()).match(/^Connection: .*/gm)).toEqual(['Connection: close']);
   });
 
-  it('leaves out fields that cannot be written, and says so', async () => {
+  it("leaves out fields that can't be written, and reports them", async () => {
     await using listener = await listen({
       onExchange: (exchange) =>
         exchange.respond(
@@ -360,7 +360,7 @@ describe('respond', () => {
     expect(statuses(await answered((exchange) => exchange.stream(status, []).end()))).toEqual([502]);
   });
 
-  it('counts once: a second answer is not sent', async () => {
+  it('has effect once: a second answer is not sent', async () => {
     const received = await answered((exchange) => {
       answerOk(exchange);
       exchange.respond(500, [], Buffer.from('second'));
@@ -383,7 +383,7 @@ describe('stream', () => {
     client.leave();
   });
 
-  it('keeps a known length, chunks an unknown one, and ends with the connection for HTTP/1.0', async () => {
+  it('keeps a known length, chunks an unknown one, and ends the connection for HTTP/1.0', async () => {
     const known = await answered(streaming(['Content-Length', '4']));
     expect(known).toContain('Content-Length: 4');
     expect(content(known)).toBe('abcd');
@@ -406,7 +406,7 @@ describe('stream', () => {
     expect(received.endsWith('0\r\nX: a\r\nX: b\r\n\r\n')).toBe(true);
   });
 
-  it.for(['abcde', 'abc'])('never passes off "%s" as the four bytes it declared', async (bytes) => {
+  it.for(['abcde', 'abc'])('never completes "%s" as the four bytes that it declared', async (bytes) => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(`${GET}${GET}`);
     const exchange = await listener.exchange(0);
@@ -418,7 +418,7 @@ describe('stream', () => {
     expect(content(await client.untilClosed()).length).toBeLessThan(4);
   });
 
-  it('counts once: what comes after the end is not sent', async () => {
+  it('has effect once: nothing is sent after the end', async () => {
     const received = await answered((exchange) => {
       const sink = exchange.stream(200, []);
       const second = exchange.stream(500, []);
@@ -433,7 +433,7 @@ describe('stream', () => {
     expect(content(received)).toBe('2\r\nab\r\n0\r\n\r\n');
   });
 
-  it('says when the client does not keep up, and when there is room again', async () => {
+  it('reports when the client does not keep up, and when there is room again', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     client.socket.pause();
@@ -462,7 +462,7 @@ describe('stream', () => {
 });
 
 describe('inform', () => {
-  it('passes interim responses on before the answer, without fields of a connection', async () => {
+  it('sends interim responses before the answer, without fields of a connection', async () => {
     const received = await answered((exchange) => {
       exchange.inform(103, ['Link', '</a>; rel=preload', 'Connection', 'x', 'Bad\n', 'x']);
       exchange.inform(100, []);
@@ -486,29 +486,29 @@ describe('inform', () => {
   });
 });
 
-describe('how an exchange ends', () => {
-  it('tells once that the client has gone, and those who ask later at once', async () => {
+describe('the end of an exchange', () => {
+  it('is reported once when the client has gone, and at once to later listeners', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const exchange = await listener.exchange(0);
-    const heard: string[] = [];
-    exchange.onGone(() => heard.push('gone'));
+    const events: string[] = [];
+    exchange.onGone(() => events.push('gone'));
     const end = new Promise((resolve) => exchange.onEnd(resolve));
     client.leave();
     expect(await end).toEqual({ complete: false, bytes: 0 });
-    exchange.onGone(() => heard.push('gone already'));
-    exchange.onEnd(({ complete }) => heard.push(`complete: ${complete}`));
-    expect(heard).toEqual(['gone', 'gone already', 'complete: false']);
+    exchange.onGone(() => events.push('gone already'));
+    exchange.onEnd(({ complete }) => events.push(`complete: ${complete}`));
+    expect(events).toEqual(['gone', 'gone already', 'complete: false']);
     expect(exchange.closed).toBe(true);
     exchange.respond(200, [], Buffer.from('x'));
     expect(exchange.stream(200, []).write(Buffer.from('x'))).toBe(true);
   });
 
-  it('tells all whose answers were owed on one connection', async () => {
+  it('is reported to all exchanges with pending answers on one connection', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET.repeat(3));
     await listener.exchange(2);
-    listener.exchanges[2]!.respond(200, [], Buffer.from('never heard'));
+    listener.exchanges[2]!.respond(200, [], Buffer.from('never sent'));
     const ends = listener.exchanges.map((exchange) => new Promise((resolve) => exchange.onEnd(resolve)));
     client.leave();
     expect(await Promise.all(ends)).toMatchObject([
@@ -518,7 +518,7 @@ describe('how an exchange ends', () => {
     ]);
   });
 
-  it('tells whoever reads the content that it is not whole', async () => {
+  it('is an error for the reader of content that is not whole', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf.');
@@ -528,7 +528,7 @@ describe('how an exchange ends', () => {
     expect((await failure).message).toContain('request');
   });
 
-  it('tells that the answer is complete, with its bytes, and that nobody has gone', async () => {
+  it('is reported as complete with its bytes, and not as a client that has gone', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const exchange = await listener.exchange(0);
@@ -543,7 +543,7 @@ describe('how an exchange ends', () => {
     expect(gone).toBe(false);
   });
 
-  it.for(['HTTP/1.1', 'HTTP/1.0'])('shows by abort that an answer over %s is incomplete', async (version) => {
+  it.for(['HTTP/1.1', 'HTTP/1.0'])('is shown by abort to be incomplete over %s', async (version) => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(`GET / ${version}\r\nHost: a\r\n\r\n`);
     let error: NodeJS.ErrnoException | null = null;
@@ -559,7 +559,7 @@ describe('how an exchange ends', () => {
     expect(exchange.closed).toBe(true);
   });
 
-  it('answers 500 where the pipeline throws, and lives on', async () => {
+  it('is a 500 where the pipeline throws, and the listener continues', async () => {
     await using listener = await listen({
       onExchange: ({ target }) => {
         if (target === '/') throw new Error('secret');
@@ -572,14 +572,14 @@ describe('how an exchange ends', () => {
   });
 });
 
-describe('RFC 9112 §9.6 a client that has ended its side', () => {
-  /** Resolves when the listener knows. */
+describe('RFC 9112 §9.6: a client that has ended its side', () => {
+  /** Resolves when the listener has noticed. */
   const ended = async (listener: TestListener, client: RawClient): Promise<void> => {
     const known = Promise.withResolvers<void>();
     const other = new RawClient(listener.port);
     client.socket.end(() => known.resolve());
     await known.promise;
-    // Its end was there before this request.
+    // The client's end arrived before this request.
     other.send(GET);
     const count = listener.exchanges.length;
     answerOk(await listener.exchange(count));
@@ -603,7 +603,7 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
     }
   });
 
-  it('is answered with all that it has pipelined', async () => {
+  it('gets the answers to all pipelined requests', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET + GET);
     await listener.exchange(1);
@@ -613,7 +613,7 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
     expect(statuses(await client.untilClosed())).toEqual([200, 200]);
   });
 
-  it('RFC 9110 §15.2: gets 100 while it waits long, and its answer then', async () => {
+  it('RFC 9110 §15.2: gets 100 while it waits long, and then its answer', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const exchange = await listener.exchange(0);
@@ -625,7 +625,7 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
     expect(new Set(statuses(received))).toEqual(new Set([100, 200]));
   });
 
-  it('gets a stream whole whose pieces come less than a second apart', async () => {
+  it('gets a whole stream whose pieces are sent less than a second apart', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const exchange = await listener.exchange(0);
@@ -641,7 +641,7 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
     clearInterval(pieces);
   });
 
-  it('is refused where it has not sent its request whole', async () => {
+  it('gets an error response if its request is incomplete', async () => {
     await using listener = await listen();
     for (const part of ['GET / HT', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na']) {
       const client = new RawClient(listener.port).send(part);
@@ -650,7 +650,7 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
     }
   });
 
-  it('counts as gone where it left an event stream', async () => {
+  it('counts as gone if it left an event stream', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const exchange = await listener.exchange(0);
@@ -662,8 +662,8 @@ describe('RFC 9112 §9.6 a client that has ended its side', () => {
   });
 });
 
-describe('what a connection owes', () => {
-  it('bounds what is read of it: no further requests are begun', async () => {
+describe('a connection with pending output', () => {
+  it('is not read beyond a limit: no further requests begin', async () => {
     const large = Buffer.alloc(4 * 1024 * 1024);
     await using listener = await listen({ onExchange: (exchange) => exchange.respond(200, [], large) });
     const client = new RawClient(listener.port);
@@ -672,7 +672,7 @@ describe('what a connection owes', () => {
     await listener.exchange(0);
     const other = new RawClient(listener.port).send(LAST_GET);
     await other.closed;
-    // Its own, and as many as the kernel has taken.
+    // The number of its own connection's, and what the kernel has accepted.
     expect(listener.exchanges.length).toBeLessThan(20);
     let bytes = 0;
     client.socket.removeAllListeners('data').on('data', (chunk: Buffer) => (bytes += chunk.length));
@@ -683,11 +683,11 @@ describe('what a connection owes', () => {
   });
 });
 
-describe('requests that were pipelined', () => {
+describe('pipelined requests', () => {
   const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx';
   const methods = ({ exchanges }: TestListener): string[] => exchanges.map(({ method }) => method);
 
-  it('RFC 9112 §9.3.2: are taken up together where they are safe, else each after those before it', async () => {
+  it('RFC 9112 §9.3.2: run concurrently if they are safe, and otherwise in turn', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET + GET + POST + POST + GET + LAST_GET);
     await listener.exchange(1);
@@ -703,7 +703,7 @@ describe('requests that were pipelined', () => {
     expect(statuses(await client.untilClosed())).toEqual([200, 200, 200, 200, 200, 200]);
   });
 
-  it('are streamed at the same time, beyond what a connection may owe', async () => {
+  it('are streamed at the same time, beyond the limit of pending output', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET + GET + LAST_GET);
     await listener.exchange(2);
@@ -743,7 +743,7 @@ describe('requests that were pipelined', () => {
     expect(received.endsWith('\r\n\r\nabcd')).toBe(true);
   });
 
-  it('RFC 9112 §9.6: are not begun behind a response that ends with the connection', async () => {
+  it('RFC 9112 §9.6: do not begin after a response that ends with the connection', async () => {
     await using listener = await listen();
     const kept = 'Host: a\r\nConnection: keep-alive\r\n';
     const client = new RawClient(listener.port);
@@ -757,7 +757,7 @@ describe('requests that were pipelined', () => {
     expect(methods(listener)).toEqual(['GET']);
   });
 
-  it('are not begun where the client leaves before their turn', async () => {
+  it('do not begin where the client leaves before their turn', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(POST + POST);
     const first = await listener.exchange(0);
@@ -768,7 +768,7 @@ describe('requests that were pipelined', () => {
     expect(methods(listener)).toEqual(['POST']);
   });
 
-  it('are not begun where they could not be received whole before their turn', async () => {
+  it('do not begin where they could not be received whole before their turn', async () => {
     await using listener = await listen();
     const broken = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n';
     const client = new RawClient(listener.port).send(GET + broken);
@@ -777,7 +777,7 @@ describe('requests that were pipelined', () => {
     expect(methods(listener)).toEqual(['GET']);
   });
 
-  it('are not begun where the answer before them is cut', async () => {
+  it('do not begin where the answer before them is cut', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(POST + POST);
     (await listener.exchange(0)).abort();

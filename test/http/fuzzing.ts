@@ -1,6 +1,7 @@
 /**
- * A fuzzer of the listener: seeded messages, some whole and some mutated, several on one connection, in pieces. Each whole
- * request carries a nonce that its answer must bring back; the rest may be answered in any way but a wrong one.
+ * A fuzzer of the listener. It sends seeded messages, some whole and some mutated, several on one connection,
+ * in pieces. Each whole request has a nonce that its answer must contain; the others may get any answer
+ * except a wrong one.
  */
 import { crc32 } from 'node:zlib';
 import type { Exchange } from '../../proxy/http/exchange.ts';
@@ -11,13 +12,13 @@ export interface FuzzReport {
   readonly connections: number;
   readonly answers: number;
   readonly refusals: number;
-  /** What went wrong, each with the connection that shows it; empty: nothing did. */
+  /** Each with the connection that shows it; empty if there are none. */
   readonly faults: readonly string[];
 }
 
-/** A connection that is still open then hangs: everything that may take time is bounded far below. */
+/** A connection that is still open then hangs: all limits are far shorter. */
 const HANG_MS = 30_000;
-/** Fewer than a listener lets wait to be accepted. */
+/** Fewer than a listener lets wait for acceptance. */
 const AT_ONCE = 500;
 
 /** The same `seed` sends the same messages. */
@@ -62,14 +63,14 @@ export async function fuzzListener(seed: number, messages: number): Promise<Fuzz
 
 interface Message {
   readonly bytes: Buffer;
-  /** Of a whole request; null: mutated. */
+  /** The nonce of a whole request; null if the request is mutated. */
   readonly nonce: string | null;
 }
 
 interface Plan {
   readonly connection: number;
   readonly messages: readonly Message[];
-  /** Where the bytes are cut into pieces that are sent one by one. */
+  /** The pieces in which the bytes are sent, one by one. */
   readonly pieces: readonly Buffer[];
   /** The client leaves as soon as it has sent everything. */
   readonly leaves: boolean;
@@ -211,7 +212,7 @@ function mutate(random: Random, text: string): string {
   }
 }
 
-/** Answers with the request's nonce, by one of the ways there are to answer; the nonce chooses. */
+/** Answers with the request's nonce in one of the possible ways, which the nonce selects. */
 function echo(exchange: Exchange): void {
   const at = exchange.fields.findIndex((name, n) => n % 2 === 0 && name.toLowerCase() === 'x-nonce');
   const claimed = at === -1 ? '' : exchange.fields[at + 1]!;
@@ -235,7 +236,7 @@ function echo(exchange: Exchange): void {
   else exchange.body.on('end', answer).resume();
 }
 
-/** What came back until the server closed; null where it never did. */
+/** Everything received until the server closed; null if it did not. */
 async function converse(port: number, plan: Plan): Promise<string | null> {
   const client = new RawClient(port);
   for (const piece of plan.pieces) {
@@ -254,12 +255,12 @@ async function converse(port: number, plan: Plan): Promise<string | null> {
 interface Answer {
   readonly status: number;
   readonly nonce: string | null;
-  /** False where the connection was closed in its middle. */
+  /** False where the connection was closed within the answer. */
   readonly whole: boolean;
   readonly content: string;
 }
 
-/** The answers in what was received; one that is none ends the list with status 0. */
+/** The answers in the received text; malformed text ends the list with status 0. */
 function readAnswers(received: string): Answer[] {
   const answers: Answer[] = [];
   let rest = received;
@@ -315,13 +316,13 @@ function faultOf({ messages }: Plan, answers: readonly Answer[]): string | null 
     if (whole && content !== '' && content !== `content of ${nonce}`)
       return `mixes up the content of ${nonce}`;
   }
-  // Node drops a connection on which HTTP/2 is tried, whatever it still owes.
+  // Node drops a connection on which HTTP/2 is tried, with all pending answers.
   if (messages.some(({ bytes }) => bytes.includes('PRI '))) return null;
   for (const [n, { nonce }] of messages.entries()) {
-    // What follows a mutated message may have been taken for a part of it.
+    // The bytes after a mutated message may have been read as a part of it.
     if (nonce === null) return null;
     if (answers[n]?.nonce !== nonce || !answers[n].whole) {
-      // An answer given before the content was read may have closed the connection.
+      // An answer that was given before the content was read may have closed the connection.
       const before =
         answers.length === n && answers.at(-1)?.whole === true && closesEarly(messages.slice(0, n));
       return before ? null : `does not answer ${nonce} in its place`;
@@ -359,7 +360,7 @@ export function pick<T>(random: Random, list: readonly T[]): T {
   return list[random(list.length)]!;
 }
 
-/** Mulberry32: small, seeded, and good enough to choose with. */
+/** Mulberry32: small and seeded. */
 export function randomOf(seed: number): Random {
   let state = seed | 0;
   return (bound) => {

@@ -1,6 +1,4 @@
-/**
- * A real listener on a free port and raw sockets to talk to it with, byte by byte.
- */
+/** A real listener on a free port, and raw sockets that send it bytes. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -25,13 +23,13 @@ export const LIMITS: ListenLimits = {
 
 export interface TestListener extends Listener, AsyncDisposable {
   readonly exchanges: readonly Exchange[];
-  /** Connections counted at present. */
+  /** The number of open connections. */
   readonly connections: () => number;
   readonly logged: readonly string[];
   readonly droppedFields: () => number;
-  /** What was cut since it did not get on. */
+  /** What was cut because it was too slow. */
   readonly tooSlow: readonly string[];
-  /** Resolves with the exchange of this number, counted from 0, once it is there. */
+  /** Resolves with the exchange of this number, counted from 0, once it has begun. */
   exchange(number: number): Promise<Exchange>;
 }
 
@@ -42,7 +40,7 @@ export interface TestListenerOptions {
   readonly onExchange?: (exchange: Exchange) => void;
 }
 
-/** Without `onExchange` each exchange is kept and left for the test to answer. */
+/** Without `onExchange` each exchange is stored, and the test answers it. */
 export async function listen(options: TestListenerOptions = {}): Promise<TestListener> {
   const exchanges: Exchange[] = [];
   const logged: string[] = [];
@@ -112,7 +110,7 @@ export class RawClient {
     return this;
   }
 
-  /** Everything received so far, once it contains `text`; fails where the connection is closed without it. */
+  /** Everything received so far, once it contains `text`; rejects if the connection is closed before. */
   async until(text: string): Promise<string> {
     while (!this.received.includes(text)) {
       if (this.socket.destroyed) throw new Error(`closed after ${JSON.stringify(this.received)}`);
@@ -134,7 +132,7 @@ export class RawClient {
   }
 }
 
-/** Sends the bytes on a connection of their own and gives everything that came back until the server closed. */
+/** Sends the bytes on a new connection and returns everything received until the server closed. */
 export async function talk(port: number, bytes: string | Buffer): Promise<string> {
   return new RawClient(port).send(bytes).untilClosed();
 }

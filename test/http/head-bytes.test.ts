@@ -5,15 +5,15 @@ import { listen, RawClient } from './harness.ts';
 const FIELD = ['X', 'caf\xe9'];
 const AS_SENT = 'X: caf\xe9\r\n';
 
-/** What has come when the content begins, whatever that is; it begins when the head is out. */
+/** What was received when the content begins. It begins when the head was sent. */
 async function headOf(begin: (exchange: Exchange) => void, method = 'GET'): Promise<string> {
   await using listener = await listen({ onExchange: begin });
   const request = `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
   return await new RawClient(listener.port).send(request).until('\r\n\r\n');
 }
 
-describe('RFC 9110 §5.5 bytes beyond ASCII stay the same', () => {
-  it.each(['4', null])('in a head that goes out before its content, of length %s', async (length) => {
+describe('RFC 9110 §5.5: bytes beyond ASCII are unchanged', () => {
+  it.each(['4', null])('in a head that is sent before its content, of length %s', async (length) => {
     const fields = length === null ? FIELD : [...FIELD, 'Content-Length', length];
     expect(await headOf((exchange) => void exchange.stream(200, fields))).toContain(AS_SENT);
   });
@@ -30,7 +30,7 @@ describe('RFC 9110 §5.5 bytes beyond ASCII stay the same', () => {
     expect(await headOf((exchange) => exchange.inform(103, FIELD))).toContain(AS_SENT);
   });
 
-  it('in an answer that is there whole', async () => {
+  it('in an answer that is complete at once', async () => {
     expect(await headOf((exchange) => exchange.respond(200, FIELD, Buffer.from('a')))).toContain(AS_SENT);
     expect(await headOf((exchange) => exchange.respond(200, FIELD, null))).toContain(AS_SENT);
   });

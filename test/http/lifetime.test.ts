@@ -11,8 +11,8 @@ import { answerOk, LIMITS, listen, RawClient, statuses, talk } from './harness.t
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
-describe('stop', () => {
-  it('lets requests under way finish, with Connection: close, and takes no new ones', async () => {
+describe('stopping', () => {
+  it('lets running requests finish with Connection: close, and accepts no new ones', async () => {
     const listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const exchange = await listener.exchange(0);
@@ -28,7 +28,7 @@ describe('stop', () => {
     expect(listener.connections()).toBe(0);
   });
 
-  it('closes connections at once on which nothing is under way', async () => {
+  it('closes idle connections at once', async () => {
     const listener = await listen({ onExchange: answerOk });
     const silent = new RawClient(listener.port);
     const idle = new RawClient(listener.port).send(GET);
@@ -38,7 +38,7 @@ describe('stop', () => {
     await Promise.all([silent.closed, idle.closed]);
   });
 
-  it('RFC 9112 §9.6 answers what was on its way on an idle connection, with Connection: close', async () => {
+  it('RFC 9112 §9.6: answers a request that was in transit on an idle connection, with Connection: close', async () => {
     const listener = await listen({ onExchange: answerOk });
     const client = new RawClient(listener.port).send(GET);
     await client.until('ok');
@@ -51,7 +51,7 @@ describe('stop', () => {
     expect(await stopped).toBe(0);
   });
 
-  it('finishes an answer whose head was sent before, and closes after it', async () => {
+  it('finishes an answer whose head was sent before, and closes the connection then', async () => {
     const listener = await listen();
     const client = new RawClient(listener.port).send(GET);
     const sink = (await listener.exchange(0)).stream(200, []);
@@ -64,7 +64,7 @@ describe('stop', () => {
   });
 
   it.each(['GET', 'POST'])(
-    'RFC 9112 §9.6 begins no %s behind a response with Connection: close',
+    'RFC 9112 §9.6: begins no %s after a response with Connection: close',
     async (method) => {
       const listener = await listen();
       const client = new RawClient(listener.port).send(GET);
@@ -86,7 +86,7 @@ describe('stop', () => {
     },
   );
 
-  it('closes a connection whose last content comes after its response', async () => {
+  it('closes a connection whose last content arrives after its response', async () => {
     const listener = await listen({ onExchange: answerOk });
     const client = new RawClient(listener.port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx');
@@ -101,7 +101,7 @@ describe('stop', () => {
     expect(await stopped).toBe(0);
   });
 
-  it('answers all that were pipelined before it', async () => {
+  it('answers all requests that were pipelined before', async () => {
     const listener = await listen();
     const client = new RawClient(listener.port).send(GET + GET);
     await listener.exchange(1);
@@ -113,7 +113,7 @@ describe('stop', () => {
     expect(await stopped).toBe(0);
   });
 
-  it('cuts what takes longer than it was given, and says how many', async () => {
+  it('cuts what takes longer than the given time, and reports how many', async () => {
     const listener = await listen();
     const clients = [1, 2].map(() => new RawClient(listener.port).send(GET));
     const exchange = await listener.exchange(1);
@@ -126,7 +126,7 @@ describe('stop', () => {
 });
 
 describe('startListener', () => {
-  it('says why it cannot listen', async () => {
+  it("reports why it can't listen", async () => {
     await using listener = await listen();
     const options = { host: '127.0.0.1', port: listener.port, reusePort: false, limits: LIMITS, tls: null };
     const rest = {
@@ -148,7 +148,7 @@ describe('startListener', () => {
     });
   });
 
-  it('shares a port where it is asked to', async () => {
+  it('shares a port where that is requested', async () => {
     const options = { host: '127.0.0.1', reusePort: true, limits: LIMITS, tls: null };
     const rest = {
       underscores: 'drop' as const,
@@ -178,7 +178,7 @@ describe('listen.tls', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('answers over TLS and says so in the scheme', async () => {
+  it('makes the listener answer over TLS, with the scheme https', async () => {
     await using listener = await listen({ tls, onExchange: answerOk });
     expect(await text(await ask(listener.port))).toBe('ok');
     expect(listener.exchanges[0]!.scheme).toBe('https');
@@ -187,12 +187,12 @@ describe('listen.tls', () => {
     while (listener.connections() > 0) await new Promise(setImmediate);
   });
 
-  it('answers 503 over TLS to one connection too many', async () => {
+  it('answers 503 over TLS to a connection beyond the maximum', async () => {
     await using listener = await listen({ tls, limits: { connections: 0 } });
     expect((await ask(listener.port)).statusCode).toBe(503);
   });
 
-  it('closes a connection that does not speak TLS, and lives on', async () => {
+  it('closes a connection that does not speak TLS, and continues', async () => {
     await using listener = await listen({ tls, onExchange: answerOk });
     expect(statuses(await talk(listener.port, GET))).toEqual([]);
     expect((await ask(listener.port)).statusCode).toBe(200);
@@ -206,7 +206,7 @@ describe('listen.tls', () => {
     await client.closed;
   });
 
-  it('says why it cannot listen with a key that is none', async () => {
+  it("reports why it can't listen with an invalid key", async () => {
     const broken = { certFile: tls.certFile, keyFile: tls.certFile };
     await expect(listen({ tls: broken })).rejects.toThrow();
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { answerOk, LIMITS, listen, RawClient, statuses, talk } from './harness.ts';
 
 describe('limits.url', () => {
-  it('takes a target of just that length and answers 414 to a longer one', async () => {
+  it('accepts a target of exactly that length, and answers 414 to a longer one', async () => {
     await using listener = await listen({ onExchange: answerOk });
     const longest = `/${'a'.repeat(LIMITS.urlBytes - 1)}`;
     expect(statuses(await talk(listener.port, closing(`GET ${longest}`)))).toEqual([200]);
@@ -12,7 +12,7 @@ describe('limits.url', () => {
     expect(listener.exchanges.length).toBe(1);
   });
 
-  it('answers 414, not 431, to a target that the parser itself gives up on', async () => {
+  it('answers 414, not 431, to a target that is too long for the parser', async () => {
     await using listener = await listen();
     expect(statuses(await talk(listener.port, closing(`GET /${'a'.repeat(60_000)}`)))).toEqual([414]);
   });
@@ -26,7 +26,7 @@ describe('limits.headers and limits.header-count', () => {
     expect(statuses(await talk(listener.port, closing('GET /', field(60_000))))).toEqual([431]);
   });
 
-  it('answers 431 to too many fields, and drops none of those that it takes', async () => {
+  it('answers 431 to too many fields, and drops none of those that it accepts', async () => {
     await using listener = await listen({ onExchange: answerOk });
     expect(statuses(await talk(listener.port, closing('GET /', many(18))))).toEqual([200]);
     expect(listener.exchanges[0]!.fields.length).toBe(2 * 20);
@@ -44,20 +44,20 @@ describe('limits.headers and limits.header-count', () => {
 });
 
 describe('limits.body', () => {
-  it('answers 413 at once where Content-Length is beyond it, without an exchange', async () => {
+  it('answers 413 at once where Content-Length exceeds it, without an exchange', async () => {
     await using listener = await listen();
     const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${LIMITS.bodyBytes + 1}\r\n\r\n`;
     expect(statuses(await talk(listener.port, head))).toEqual([413]);
     expect(listener.exchanges.length).toBe(0);
   });
 
-  it('answers 413 instead of 100 to a client that asks first', async () => {
+  it('answers 413 instead of 100 to an expectation', async () => {
     await using listener = await listen();
     const head = `POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n\r\n`;
     expect(statuses(await talk(listener.port, head))).toEqual([413]);
   });
 
-  it('answers 413 while chunked content streams, and tells its reader', async () => {
+  it('answers 413 while chunked content arrives, and reports that to its reader', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
@@ -76,7 +76,7 @@ describe('limits.body', () => {
     expect(client.received).not.toContain('too late');
   });
 
-  it('takes content of just that length', async () => {
+  it('accepts content of exactly that length', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port);
     client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${LIMITS.bodyBytes}\r\n\r\n`);
@@ -92,7 +92,7 @@ describe('limits.body', () => {
 });
 
 describe('limits.request', () => {
-  /** What is to have come before stays far below, also where this process has to wait for a processor. */
+  /** Everything else takes far less time, also where this process has to wait for a processor. */
   const SOON = { requestMs: 2_000 };
 
   it('answers 408 where the head is not complete in time', async () => {
@@ -100,7 +100,7 @@ describe('limits.request', () => {
     expect(statuses(await talk(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n'))).toEqual([408]);
   });
 
-  it('answers 408 where the content is not complete in time, and tells its reader', async () => {
+  it('answers 408 where the content is not complete in time, and reports that to its reader', async () => {
     await using listener = await listen({ limits: SOON });
     const client = new RawClient(listener.port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab');
@@ -111,7 +111,7 @@ describe('limits.request', () => {
     expect((await failure).message).not.toBe('');
   });
 
-  it('answers 408 where content comes a byte at a time, also where the answer is given already', async () => {
+  it('answers 408 where content arrives a byte at a time, also where the answer was already given', async () => {
     const slow = { requestMs: 20_000, bodyGraceMs: 200, bodyBytesPerSecond: 1_000 };
     await using listener = await listen({ limits: slow });
     for (const isAnswered of [false, true]) {
@@ -127,7 +127,7 @@ describe('limits.request', () => {
     }
   });
 
-  it('takes content that comes steadily, however long that takes in all', async () => {
+  it('accepts content that arrives steadily, however long the whole takes', async () => {
     const limits = { requestMs: 400, bodyGraceMs: 200, bodyBytesPerSecond: 1_000 };
     await using listener = await listen({ limits });
     const client = new RawClient(listener.port);
@@ -146,13 +146,13 @@ describe('limits.request', () => {
     client.leave();
   });
 
-  it('does not count the time for which content is held back', async () => {
+  it('does not count the time for which Weir does not read the content', async () => {
     await using listener = await listen({ limits: { requestMs: 300, bodyGraceMs: 100 } });
     const client = new RawClient(listener.port);
     client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(100_000)}`);
     const { body } = await listener.exchange(0);
     body!.once('readable', () => {});
-    // Other connections are timed out meanwhile: the rate was looked at.
+    // Other connections time out meanwhile, which shows that the rate was checked.
     for (let i = 0; i < 3; i += 1) await talk(listener.port, 'GET / HTTP/1.1\r\n');
     let bytes = 0;
     for await (const chunk of body!) bytes += (chunk as Buffer).length;
@@ -162,7 +162,7 @@ describe('limits.request', () => {
     client.leave();
   });
 
-  it('closes a connection on which nothing was asked without an answer', async () => {
+  it('closes a connection without a request, and without an answer', async () => {
     await using listener = await listen({ limits: { requestMs: 60 } });
     expect(await new RawClient(listener.port).untilClosed()).toBe('');
   });
@@ -171,7 +171,7 @@ describe('limits.request', () => {
     await using listener = await listen({ limits: SOON });
     const client = new RawClient(listener.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     const exchange = await listener.exchange(0);
-    // Another connection is timed out meanwhile: the check has run.
+    // Another connection times out meanwhile, which shows that the check has run.
     await new RawClient(listener.port).untilClosed();
     answerOk(exchange);
     expect(statuses(await client.until('ok'))).toEqual([200]);
@@ -180,7 +180,7 @@ describe('limits.request', () => {
 });
 
 describe('limits.idle', () => {
-  it('closes a connection that asks nothing more', async () => {
+  it('closes a connection that sends no further request', async () => {
     await using listener = await listen({ limits: { idleMs: 40 }, onExchange: answerOk });
     expect(statuses(await talk(listener.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'))).toEqual([200]);
   });
@@ -197,7 +197,7 @@ describe('limits.idle', () => {
     client.leave();
   });
 
-  it('closes it too where the answer had to wait for another', async () => {
+  it('closes it also where the answer had to wait for another one', async () => {
     await using listener = await listen({ limits: { idleMs: 80 } });
     const client = new RawClient(listener.port);
     client.socket.pause();
@@ -223,7 +223,7 @@ describe('limits.idle', () => {
 });
 
 describe('limits.connections', () => {
-  it('answers 503 to one connection too many, and takes one again when another has left', async () => {
+  it('answers 503 to a connection beyond the maximum, and accepts one again when another has left', async () => {
     await using listener = await listen({ limits: { connections: 1 }, onExchange: answerOk });
     const first = new RawClient(listener.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     await first.until('ok');
@@ -235,7 +235,7 @@ describe('limits.connections', () => {
     expect(statuses(await talk(listener.port, closing('GET /')))).toEqual([200]);
   });
 
-  it('closes unheard what comes beyond those that are let in to hear 503', async () => {
+  it('closes connections without an answer beyond those that may get 503', async () => {
     await using listener = await listen({ limits: { connections: 0 } });
     const clients = Array.from({ length: 65 }, () => new RawClient(listener.port));
     await Promise.race(clients.map((client) => client.closed));

@@ -1,4 +1,7 @@
-/** What Node's own parser (llhttp, in strict mode) makes of bytes: an oracle of what is accepted, not of what is right. */
+/**
+ * Reads bytes with Node's own parser (llhttp, in strict mode): an oracle of what is accepted, not of what is
+ * right.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Duplex } from 'node:stream';
 import { readRequestHead } from '../../proxy/http/request-head.ts';
@@ -6,13 +9,16 @@ import { WIDE_LIMITS, type ReadMessage } from './codec.ts';
 
 export interface OracleReading {
   readonly messages: readonly ReadMessage[];
-  /** Null: it did not refuse the bytes that follow. */
+  /** Null if it did not reject the following bytes. */
   readonly refusal: string | null;
-  /** The last message asks for an upgrade, after which Node.js drops the bytes that it has, also where it does not upgrade. */
+  /**
+   * The last message requests an upgrade. After it Node.js drops the bytes that it has, also where it does
+   * not upgrade.
+   */
   readonly endsWithUpgrade: boolean;
 }
 
-/** The next bytes are ignored, not refused: the message before them ends the connection. */
+/** The following bytes are ignored, not rejected: the message before them ends the connection. */
 const AFTER_THE_LAST = 'HPE_CLOSED_CONNECTION';
 
 export class LlhttpOracle {
@@ -40,7 +46,7 @@ export class LlhttpOracle {
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => of(socket).refused(error.code ?? ''));
   }
 
-  /** Reads each list of pieces as a connection of its own. */
+  /** Reads each list of pieces as a separate connection. */
   async read(connections: readonly (readonly Buffer[])[]): Promise<OracleReading[]> {
     const opened = connections.map((pieces) => {
       const connection = new OracleConnection();
@@ -48,7 +54,7 @@ export class LlhttpOracle {
       for (const piece of pieces) connection.push(Buffer.from(piece));
       return connection;
     });
-    // Everything is in memory: what takes turns of the loop is the streams' own bookkeeping.
+    // Everything is in memory; only the streams' own work takes turns of the event loop.
     let quiet = 0;
     while (quiet < 3) {
       await new Promise(setImmediate);
@@ -109,7 +115,7 @@ class OracleConnection extends Duplex {
         limits: WIDE_LIMITS,
         underscores: 'keep',
       });
-      // What our own checks refuse after the parser, they refuse after either.
+      // The checks after the parser reject the same after either parser.
       if (head.kind === 'refused')
         return { messages, refusal: 'a check after the parser', endsWithUpgrade: false };
       if (!request.complete) break;

@@ -1,4 +1,7 @@
-/** RFC 9112 by section, of the codec alone. Each case is read whole, byte by byte, and cut in two at every place. */
+/**
+ * Tests the codec by the sections of RFC 9112. Each case is read whole, byte by byte, and cut in two at every
+ * place.
+ */
 import { STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { ChunkedDecoder } from '../../proxy/http/h1/chunked-decoder.ts';
@@ -19,7 +22,7 @@ function chunked(content: string): string {
   return `POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${content}`;
 }
 
-/** What is read, however the bytes are cut. */
+/** The reading, which must be the same however the bytes are cut. */
 function read(text: string, limits = WIDE_LIMITS): Reading {
   const bytes = Buffer.from(text, 'latin1');
   const whole = readMessages([bytes], limits);
@@ -50,16 +53,16 @@ describe('§2.2 message parsing', () => {
   });
 
   it.each(['GET / HTTP/1.1\nHost: a\r\n\r\n', head('X: a\nY: b'), `GET / HTTP/1.1\r\n${HOST}\n`])(
-    'refuses LF alone as a line end: %j',
+    'rejects LF as a line end: %j',
     (text) => expect(refused(text)).toMatch(/LF|request line/),
   );
 
   it.each([head('X: a\rY: b'), `GET / HTTP/1.1\rHost: a\r\n\r\n`, head('X: a\r'), `\r${GET}`])(
-    'refuses a bare CR: %j',
+    'rejects a bare CR: %j',
     (text) => expect(refused(text)).not.toBe('not refused'),
   );
 
-  it('refuses white space between the request line and the first field', () => {
+  it('rejects white space between the request line and the first field', () => {
     expect(refused(`GET / HTTP/1.1\r\n ${HOST}\r\n`)).toContain('begins with white space');
   });
 
@@ -78,7 +81,7 @@ describe('§2.3 version', () => {
   });
 
   it.each(['http/1.1', 'HTTP/1', 'HTTP/1.', 'HTTP/11', 'HTTP/1.10', 'HTTP/0.9', 'HTTP /1.1', 'XTTP/1.1', ''])(
-    'refuses %j',
+    'rejects %j',
     (version) => expect(refused(`GET / ${version}\r\n${HOST}\r\n`)).toContain('request line'),
   );
 });
@@ -89,7 +92,7 @@ describe('§3 request line', () => {
     (line) => expect(refused(`${line}\r\n${HOST}\r\n`)).not.toBe('not refused'),
   );
 
-  it('§3.1 knows the methods that Node.js knows', async () => {
+  it('§3.1 accepts the methods that Node.js accepts', async () => {
     const { METHODS: known } = await import('node:http');
     expect([...METHODS].toSorted()).toEqual(known.toSorted());
     expect(refused(`BREW / HTTP/1.1\r\n${HOST}\r\n`)).toBe('unknown-method');
@@ -99,7 +102,7 @@ describe('§3 request line', () => {
   });
 
   it.each(['/a?b=%20&c', '/"<>\\^`{|}', '*x', 'http://b/'])(
-    '§3.2 leaves the target %j as it is',
+    '§3.2 keeps the target %j unchanged',
     (target) => {
       const parser = new HeadParser(WIDE_LIMITS);
       parser.read(Buffer.from(`GET ${target} HTTP/1.1\r\n\r\n`, 'latin1'), 0);
@@ -107,11 +110,11 @@ describe('§3 request line', () => {
     },
   );
 
-  it.each(['/a#b', '/\x7f', '/\xe4', '/\0', '/a\tb'])('§3.2 refuses the target %j', (target) => {
+  it.each(['/a#b', '/\x7f', '/\xe4', '/\0', '/a\tb'])('§3.2 rejects the target %j', (target) => {
     expect(refused(`GET ${target} HTTP/1.1\r\n${HOST}\r\n`)).toContain('request target');
   });
 
-  it('§3 refuses a longer target before its end has come', () => {
+  it('§3 rejects a target that is too long before its end has arrived', () => {
     const limits = { ...WIDE_LIMITS, urlBytes: 20 };
     expect(read(`GET /${'a'.repeat(19)} HTTP/1.1\r\n${HOST}\r\n`, limits).messages.length).toBe(1);
     expect(refused(`GET /${'a'.repeat(20)}`, limits)).toBe('target-too-long');
@@ -119,7 +122,7 @@ describe('§3 request line', () => {
 });
 
 describe('§5 field syntax', () => {
-  it('§5.1 leaves out the white space around a value, and keeps that within', () => {
+  it('§5.1 removes the white space around a value, and keeps white space within it', () => {
     expect(accepted(head('X: \t a \t b \t', 'Y:', 'Z: \t'))[0]!.fields.slice(2)).toEqual(
       [
         ['X', 'a \t b'],
@@ -130,19 +133,19 @@ describe('§5 field syntax', () => {
   });
 
   it.each(['X : a', 'X\t: a', 'X Y: a', ': a', 'X', '\xe4: a', 'X(: a', 'X\0: a'])(
-    '§5.1 refuses the field line %j',
+    '§5.1 rejects the field line %j',
     (line) => expect(refused(head(line))).toContain('field'),
   );
 
-  it.each(['\0', '\x01', '\x0b', '\x0c', '\x1f', '\x7f'])('§5.5 refuses %j in a value', (character) => {
+  it.each(['\0', '\x01', '\x0b', '\x0c', '\x1f', '\x7f'])('§5.5 rejects %j in a value', (character) => {
     expect(refused(head(`X: a${character}b`))).toContain('control character');
   });
 
-  it.each(['X: a\r\n b', 'X: a\r\n\tb', 'X:\r\n b'])('§5.2 refuses obs-fold: %j', (line) => {
+  it.each(['X: a\r\n b', 'X: a\r\n\tb', 'X:\r\n b'])('§5.2 rejects obs-fold: %j', (line) => {
     expect(refused(head(line))).toContain('begins with white space');
   });
 
-  it('is bounded in bytes and in number, however it is cut', () => {
+  it('is limited in bytes and in number, however it is cut', () => {
     const limits = { ...WIDE_LIMITS, headersBytes: HOST.length + 6, headerCount: 2 };
     expect(read(head('X: y'), limits).messages.length).toBe(1);
     expect(refused(head('X: yz'), limits)).toBe('fields-too-large');
@@ -150,7 +153,7 @@ describe('§5 field syntax', () => {
     expect(refused(head('X:', 'Y:'), { ...limits, headersBytes: 1_000 })).toBe('too-many-fields');
   });
 
-  it('keeps no more than its own text of a field', () => {
+  it('stores only its own text of a field', () => {
     const parser = new HeadParser(WIDE_LIMITS);
     const chunk = Buffer.from(head('X: a value that is longer than a short one'), 'latin1');
     parser.read(chunk, 0);
@@ -161,7 +164,7 @@ describe('§5 field syntax', () => {
 });
 
 describe('§6 message body', () => {
-  it('§6.2 has the length that Content-Length says, and the next request follows', () => {
+  it('§6.2 has the length in Content-Length, and the next request follows', () => {
     const text = `POST / HTTP/1.1\r\n${HOST}Content-Length: 4\r\n\r\nGET ${GET}`;
     expect(accepted(text).map(({ method, content }) => [method, content])).toEqual([
       ['POST', 'GET '],
@@ -182,13 +185,13 @@ describe('§6 message body', () => {
     ['Transfer-Encoding: chunked, chunked'],
     ['Transfer-Encoding: identity'],
     ['Transfer-Encoding: gzip, chunked'],
-  ])('§6.1, §6.3 is not framed by %j, %j', (...fields) => {
+  ])('§6.1 and §6.3 is not framed by %j, %j', (...fields) => {
     expect(refused(head(...fields))).toContain('"status":');
   });
 });
 
 describe('§7.1 chunked transfer coding', () => {
-  it('joins its chunks, in upper and lower case and with leading zeros', () => {
+  it('joins its chunks, with sizes in upper and lower case and with leading zeros', () => {
     const text = chunked('1\r\na\r\n00A\r\n0123456789\r\na\r\nabcdefghij\r\n000\r\n\r\n');
     expect(accepted(text + GET).map(({ content }) => content)).toEqual(['a0123456789abcdefghij', '']);
   });
@@ -203,18 +206,18 @@ describe('§7.1 chunked transfer coding', () => {
   });
 
   it.each(['g', '', ' 1', '1 ', '0x1', '+1', '-1', '1_0', '1'.repeat(17), '0'.repeat(17)])(
-    'refuses the chunk size %j',
+    'rejects the chunk size %j',
     (size) => expect(refused(chunked(`${size}\r\na\r\n0\r\n\r\n`))).toContain('chunk size'),
   );
 
-  it('says how much a chunk announces before it comes', () => {
+  it('reports the size of a chunk before its content arrives', () => {
     const decoder = new ChunkedDecoder(WIDE_LIMITS);
     decoder.decode(Buffer.from('ffffffffffff\r\n'), 0);
     expect(decoder.announcedBytes).toBe(0xffffffffffff);
   });
 
   it.each(['1\r\nab\r\n', '1\r\na0\r\n', '1\r\na\n', '1\r\na\r\r', '2\r\na\r\n0'])(
-    'refuses a chunk that is not as long as its size: %j',
+    'rejects a chunk that is not as long as its size: %j',
     (content) => expect(refused(chunked(`${content}\r\n\r\n`))).toContain('size'),
   );
 
@@ -240,11 +243,11 @@ describe('§7.1 chunked transfer coding', () => {
     ';a="b"c',
     ';\0',
     ';a="\n"',
-  ])('§7.1.1 refuses the extension %j', (extension) =>
+  ])('§7.1.1 rejects the extension %j', (extension) =>
     expect(refused(chunked(`1${extension}\r\nx\r\n0\r\n\r\n`))).toContain('chunk'),
   );
 
-  it('§7.1.1 bounds the extensions of a message', () => {
+  it('§7.1.1 limits the extensions of a message', () => {
     const chunk = `1;${'a'.repeat(1_000)}\r\nx\r\n`;
     const bytes = Buffer.from(chunked(chunk.repeat(20)), 'latin1');
     expect(readMessages([bytes]).refusal).toBe('chunk-extensions-too-large');
@@ -260,11 +263,11 @@ describe('§7.1 chunked transfer coding', () => {
     'transfer-encoding: chunked',
     'Connection: close',
     'Proxy-Connection: close',
-  ])('§6.5.1 of RFC 9110 refuses the trailer %j', (trailer) =>
+  ])('RFC 9110 §6.5.1 rejects the trailer %j', (trailer) =>
     expect(refused(chunked(`0\r\n${trailer}\r\n\r\n`))).toContain('trailer'),
   );
 
-  it('bounds trailers like fields', () => {
+  it('limits trailers like fields', () => {
     const limits = { ...WIDE_LIMITS, headersBytes: 100, headerCount: 3 };
     expect(refused(chunked(`0\r\nT: ${'x'.repeat(100)}`), limits)).toBe('fields-too-large');
     expect(refused(chunked('0\r\nA:\r\nB:\r\nC:\r\nD:\r\n'), limits)).toBe('too-many-fields');
@@ -280,7 +283,7 @@ describe('§9.3 persistence', () => {
     expect([messages.length, refusal]).toEqual([1, AFTER_THE_LAST]);
   });
 
-  it('goes on with HTTP/1.1 unless told otherwise, with HTTP/1.0 only where told', () => {
+  it('continues with HTTP/1.1 unless the message says otherwise, and with HTTP/1.0 only if it says so', () => {
     expect(after('1.1', 'Connection: closed').messages.length).toBe(2);
     expect(after('1.0').messages.length).toBe(1);
     expect(after('1.0', 'Connection: Keep-Alive').messages.length).toBe(2);
@@ -292,7 +295,7 @@ describe('§4 responses', () => {
   const render = (status: number, fields: string[], framing: Parameters<typeof renderHead>[2]) =>
     renderHead(status, ['Date', 'd', ...fields], framing, 'Connection: close\r\n').text;
 
-  it('§4 has the phrases that Node.js has, but where RFC 9110 has newer ones', () => {
+  it('§4 have the phrases of Node.js, except where RFC 9110 has newer ones', () => {
     const NEWER: Readonly<Record<string, string>> = {
       413: 'Content Too Large',
       422: 'Unprocessable Content',
@@ -314,7 +317,7 @@ describe('§4 responses', () => {
     expect(render(200, ['Content-Length', '7', 'Content-Length', '8'], 'as-given')).not.toContain('Length');
   });
 
-  it('§5 leave out what can’t be written, which Node.js refuses as well', () => {
+  it('§5 do not contain fields that can’t be written, which Node.js also rejects', () => {
     const characters = Array.from({ length: 0x180 }, (_, code) => String.fromCodePoint(code));
     const throws = (check: () => void): boolean => {
       try {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listen, RawClient, statuses, talk } from './harness.ts';
 import type { TestListener } from './harness.ts';
 
-/** Each is refused before an exchange is made of it. */
+/** Each is rejected before an exchange begins. */
 const REFUSED: readonly (readonly [name: string, message: string, status: number])[] = [
   [
     'Content-Length, then Transfer-Encoding (CL.TE)',
@@ -26,11 +26,7 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
   ['Content-Length beyond 64 bits', post('Content-Length: 99999999999999999999999'), 400],
   ['Content-Length empty', post('Content-Length:'), 400],
   ['Content-Length after a vertical tab', post('Content-Length: \x0b5'), 400],
-  [
-    'Content-Length with leading zeros beyond what is plausible',
-    post(`Content-Length: ${'0'.repeat(16)}5`),
-    400,
-  ],
+  ['Content-Length with more leading zeros than plausible', post(`Content-Length: ${'0'.repeat(16)}5`), 400],
   ['obs-fold in any field', get('X: a\r\n b'), 400],
   ['obs-fold with a tab', get('X: a\r\n\tb'), 400],
   ['obs-fold that hides Transfer-Encoding', post('Transfer-Encoding:\r\n chunked'), 400],
@@ -59,7 +55,7 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
   ['Host empty', 'GET / HTTP/1.1\r\nHost:\r\n\r\n', 400],
   ['Host with user information', 'GET / HTTP/1.1\r\nHost: a@b\r\n\r\n', 400],
   ['Host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n', 400],
-  ['Host with a port that is none', 'GET / HTTP/1.1\r\nHost: a:b\r\n\r\n', 400],
+  ['Host with an invalid port', 'GET / HTTP/1.1\r\nHost: a:b\r\n\r\n', 400],
   ['Host with a port out of range', 'GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n', 400],
   ['Host with obs-text', 'GET / HTTP/1.1\r\nHost: \xe4\r\n\r\n', 400],
   ['Host with an open bracket', 'GET / HTTP/1.1\r\nHost: [::1\r\n\r\n', 400],
@@ -95,7 +91,11 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
     'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     400,
   ],
-  ['Transfer-Encoding gzip, chunked (understood, not taken)', post('Transfer-Encoding: gzip, chunked'), 501],
+  [
+    'Transfer-Encoding gzip, chunked (known, but not accepted)',
+    post('Transfer-Encoding: gzip, chunked'),
+    501,
+  ],
   ['tab in the request line', 'GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['space in the target', 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['space after the version', 'GET / HTTP/1.1 \r\nHost: a\r\n\r\n', 400],
@@ -129,7 +129,10 @@ const REFUSED: readonly (readonly [name: string, message: string, status: number
   ['the first bytes of TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400],
 ];
 
-/** Head in order, content not: the exchange is begun, its reader is told, and the client gets 400. */
+/**
+ * The head is valid, but the content is not: the exchange begins, its reader gets an error, and the client
+ * gets 400.
+ */
 const BROKEN_CONTENT: readonly (readonly [name: string, content: string])[] = [
   ['chunk size with 0x', '0x1\r\nx\r\n0\r\n\r\n'],
   ['chunk size with a plus sign', '+1\r\nx\r\n0\r\n\r\n'],
@@ -156,14 +159,14 @@ const BROKEN_CONTENT: readonly (readonly [name: string, content: string])[] = [
 
 const FOLLOWER = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n';
 
-describe('a request that two recipients could read in two ways', () => {
+describe('a request that two recipients could read differently', () => {
   let listener: TestListener;
   beforeAll(async () => {
     listener = await listen();
   });
   afterAll(() => listener.end());
 
-  it.for(REFUSED)('is refused and the connection closed: %s', async ([, message, status]) => {
+  it.for(REFUSED)('is rejected and the connection closed: %s', async ([, message, status]) => {
     const before = listener.exchanges.length;
     const received = await talk(listener.port, message + FOLLOWER);
     expect(statuses(received)).toEqual([status]);
@@ -172,7 +175,7 @@ describe('a request that two recipients could read in two ways', () => {
     expect(listener.exchanges.length).toBe(before);
   });
 
-  it.for(BROKEN_CONTENT)('is refused when its content is read: %s', async ([, content]) => {
+  it.for(BROKEN_CONTENT)('is rejected when its content is read: %s', async ([, content]) => {
     const before = listener.exchanges.length;
     const message = `POST /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${content}`;
     const received = await talk(listener.port, message + FOLLOWER);
@@ -184,7 +187,7 @@ describe('a request that two recipients could read in two ways', () => {
     expect(begun[0]!.body?.destroyed).toBe(true);
   });
 
-  it('takes one request where Content-Length ends it, and reads the next from there', async () => {
+  it('ends where Content-Length says, and the next one begins there', async () => {
     const before = listener.exchanges.length;
     const client = new RawClient(listener.port);
     client.send(
@@ -200,7 +203,7 @@ describe('a request that two recipients could read in two ways', () => {
     client.leave();
   });
 
-  it('takes nothing after a request that said Connection: close', async () => {
+  it('is the last one after Connection: close', async () => {
     const before = listener.exchanges.length;
     const client = new RawClient(listener.port);
     client.send(`GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n${FOLLOWER}`);
@@ -212,7 +215,7 @@ describe('a request that two recipients could read in two ways', () => {
     expect(listener.exchanges.length).toBe(before + 1);
   });
 
-  it('answers what came before a malformed message first, and whole', async () => {
+  it('does not affect the answers to earlier requests, which are sent first and whole', async () => {
     const before = listener.exchanges.length;
     const client = new RawClient(listener.port);
     client.send('GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n');

@@ -6,7 +6,7 @@ import { answerOk, listen, RawClient, statuses, talk } from './harness.ts';
 
 const UPGRADE = 'GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n';
 
-/** Two ends of a TCP connection: one to hand to the listener as the origin's, one to speak for the origin. */
+/** Two ends of a TCP connection: one for the listener, as the origin's, and one to act as the origin. */
 async function originPair(): Promise<{ near: Socket; far: Socket }> {
   const server = createServer({ allowHalfOpen: true });
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -28,8 +28,8 @@ async function readUntil(socket: Socket, text: string): Promise<string> {
   return received;
 }
 
-describe('an exchange that asks to switch protocols', () => {
-  it('is joined with the origin: both directions, and what either had sent early', async () => {
+describe('an exchange that requests a protocol switch', () => {
+  it('is connected with the origin: both directions, and what either side sent early', async () => {
     await using listener = await listen();
     const { near, far } = await originPair();
     const client = new RawClient(listener.port).send(`${UPGRADE}early `);
@@ -49,7 +49,7 @@ describe('an exchange that asks to switch protocols', () => {
     client.leave();
   });
 
-  it('is let go when both sides have been silent for limits.tunnel', async () => {
+  it('is closed when both sides have been silent for limits.tunnel', async () => {
     await using listener = await listen({ limits: { tunnelMs: 40 } });
     const { near, far } = await originPair();
     const client = new RawClient(listener.port).send(UPGRADE);
@@ -58,7 +58,7 @@ describe('an exchange that asks to switch protocols', () => {
     await Promise.all([client.closed, once(far, 'end')]);
   });
 
-  it('hears out the side that has not finished', async () => {
+  it('continues for the side that has not finished', async () => {
     await using listener = await listen();
     const { near, far } = await originPair();
     const client = new RawClient(listener.port).send(UPGRADE);
@@ -112,7 +112,7 @@ describe('an exchange that asks to switch protocols', () => {
     expect(listener.exchanges.length).toBe(2);
   });
 
-  it('is refused like any other where its head is malformed', async () => {
+  it('is rejected like any other where its head is malformed', async () => {
     await using listener = await listen();
     expect(statuses(await talk(listener.port, UPGRADE.replace('Host: a', 'Host: a\r\nHost: b')))).toEqual([
       400,
@@ -120,7 +120,7 @@ describe('an exchange that asks to switch protocols', () => {
     expect(listener.exchanges.length).toBe(0);
   });
 
-  it('destroys the origin where the client has gone before the tunnel', async () => {
+  it("closes the origin's connection where the client has gone before the tunnel", async () => {
     await using listener = await listen();
     const { near } = await originPair();
     const client = new RawClient(listener.port).send(UPGRADE);
@@ -147,7 +147,7 @@ describe('an exchange that asks to switch protocols', () => {
         ] as const,
     ),
     ['no Connection: Upgrade', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUpgrade: x\r\n\r\n'],
-  ] as const)('RFC 9110 §7.8: Upgrade is ignored with %s', async ([, request]) => {
+  ] as const)('RFC 9110 §7.8: ignores Upgrade with %s', async ([, request]) => {
     await using listener = await listen({ onExchange: answerOk });
     expect(statuses(await talk(listener.port, request))).toEqual([200]);
     expect(listener.exchanges[0]!.upgrade).toBeNull();
@@ -159,7 +159,7 @@ describe('an exchange that asks to switch protocols', () => {
     ['H2C ,WebSocket, HTTP/2.0, TLS/1.0', ['websocket']],
     ['foo/2, websocket, FOO/2', ['foo/2', 'websocket']],
     ['h2c\r\nUpgrade: websocket', ['websocket']],
-  ] as const)('RFC 9110 §7.8: offers no other HTTP among its protocols: %s', async ([value, offered]) => {
+  ] as const)('RFC 9110 §7.8: offers no other version of HTTP: %s', async ([value, offered]) => {
     await using listener = await listen({ onExchange: answerOk });
     await talk(
       listener.port,
@@ -171,22 +171,18 @@ describe('an exchange that asks to switch protocols', () => {
   it.for([
     ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', [200, 501]],
     ['Upgrade', UPGRADE, [200, 200]],
-  ] as const)(
-    'does not take the connection from requests that came before it: %s',
-    async ([, request, expected]) => {
-      await using listener = await listen();
-      const client = new RawClient(listener.port).send(`GET / HTTP/1.1\r\nHost: a\r\n\r\n${request}`);
-      const sink = (await listener.exchange(0)).stream(200, ['Content-Length', '8000000']);
-      sink.onDrain(() => sink.end());
-      expect(sink.write(Buffer.alloc(8_000_000))).toBe(false);
-      if (expected[1] === 200)
-        (await listener.exchange(1)).respond(200, [], Buffer.from('the last response'));
-      expect(
-        statuses(await client.until(expected[1] === 200 ? 'the last response' : 'CONNECT is not supported')),
-      ).toEqual(expected);
-      client.leave();
-    },
-  );
+  ] as const)('does not take the connection from earlier requests: %s', async ([, request, expected]) => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(`GET / HTTP/1.1\r\nHost: a\r\n\r\n${request}`);
+    const sink = (await listener.exchange(0)).stream(200, ['Content-Length', '8000000']);
+    sink.onDrain(() => sink.end());
+    expect(sink.write(Buffer.alloc(8_000_000))).toBe(false);
+    if (expected[1] === 200) (await listener.exchange(1)).respond(200, [], Buffer.from('the last response'));
+    expect(
+      statuses(await client.until(expected[1] === 200 ? 'the last response' : 'CONNECT is not supported')),
+    ).toEqual(expected);
+    client.leave();
+  });
 
   it('ends with the listener', async () => {
     const listener = await listen();
