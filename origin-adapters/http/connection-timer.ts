@@ -1,18 +1,18 @@
-/** Told when the time is over. */
+/** Called when the time is over. */
 export interface TimerOwner {
   timeIsOver(timer: ConnectionTimer): void;
 }
 
 /**
- * One timer of a connection, for one request after another: starting it again takes a tenth of the time that a new timer
- * takes. It does not keep the process alive, because the connection does.
+ * A connection's timer, which its requests use one after another. Restarting it takes a tenth of the time of creating a
+ * timer. It does not keep the process alive, because the connection does.
  */
 export class ConnectionTimer {
   #timer: NodeJS.Timeout | null = null;
   #delayMs = 0;
   #owner: TimerOwner | null = null;
 
-  /** Starts it anew, whether it ran or not. */
+  /** Starts or restarts the timer. `delayMs`: milliseconds until `owner` is called. */
   start(delayMs: number, owner: TimerOwner): void {
     this.#owner = owner;
     if (this.#timer !== null && this.#delayMs === delayMs) {
@@ -29,7 +29,7 @@ export class ConnectionTimer {
     }, delayMs).unref();
   }
 
-  /** Where it runs, it begins again. */
+  /** Restarts the timer with the same delay if it runs. */
   refresh(): void {
     if (this.#owner !== null) this.#timer?.refresh();
   }
@@ -38,7 +38,7 @@ export class ConnectionTimer {
     this.#owner = null;
   }
 
-  /** The connection is not used any more. */
+  /** Removes the timer. To be called when the connection is no longer used. */
   end(): void {
     this.#owner = null;
     if (this.#timer !== null) clearTimeout(this.#timer);

@@ -5,7 +5,7 @@ import { REASON_PHRASES } from '../http/reason-phrases.ts';
 
 interface AdminErrorRow {
   readonly status: number;
-  /** For the operator. `{name}` stands for a value of this occurrence. */
+  /** The text for the operator. `{name}` is replaced by a value of the occurrence. */
   readonly detail: string;
 }
 
@@ -39,7 +39,7 @@ const ADMIN_ERRORS = {
 
 export type AdminErrorCode = keyof typeof ADMIN_ERRORS;
 
-/** What a response adds to its row of the table. */
+/** The parts that a response adds to its row of the table. */
 export interface AdminErrorParts {
   readonly values?: ErrorValues;
   readonly headers?: Readonly<Record<string, string>>;
