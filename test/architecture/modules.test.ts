@@ -38,7 +38,7 @@ function moduleOf(path: string): string | null {
   return layer === 'proxy' ? module! : null;
 }
 
-/** What a module, or a file of `proxy/` itself, may import of `proxy/`. */
+/** The modules of `proxy/` that a module, or a file of `proxy/` itself, may import. */
 function allowedFor(importer: string): readonly string[] {
   if (importer === FACE.file) return [...FACE.modules, ...LEAVES];
   return [...(MODULES[importer] ?? []), ...LEAVES];

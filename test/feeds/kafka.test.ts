@@ -314,7 +314,7 @@ async function failureOf(feed: Feed) {
 }
 
 describe('a feed of Kafka fails', () => {
-  it('where nobody listens', async () => {
+  it('where no broker listens', async () => {
     const broker = `127.0.0.1:${await freePort()}`;
     const failure = await failureOf(feedOf({ brokers: broker }));
     expect(failure).toMatchObject({ kind: 'unreachable', retry: 'soon' });

@@ -85,7 +85,7 @@ export async function openFetchWorld(
       return { pause: () => {}, resume: () => {}, abort: (cause) => void aborted.push(cause) };
     },
     upgrade: () => {
-      throw new Error('nobody asks for it');
+      throw new Error('not used by the tests');
     },
     close: async () => {},
   };

@@ -177,7 +177,7 @@ export class HeldOrigin implements Origin {
   }
 
   upgrade(): never {
-    throw new Error('nobody asks for it');
+    throw new Error('not used by the tests');
   }
 
   async close(): Promise<void> {}

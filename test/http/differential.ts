@@ -93,7 +93,7 @@ export const STRICTER: readonly Difference[] = [
   {
     refusal: 'A trailer would change how the message is framed.',
     form: /\r\n(?:proxy-)?connection:/i,
-    reason: 'RFC 9110 §6.5.1: a trailer does not say whether the connection goes on.',
+    reason: 'RFC 9110 §6.5.1: a trailer does not decide whether the connection continues.',
     example: `${CHUNKED}0\r\nConnection: close\r\n\r\n`,
   },
 ];

@@ -27,7 +27,7 @@ export interface TestListener extends Listener, AsyncDisposable {
   readonly connections: () => number;
   readonly logged: readonly string[];
   readonly droppedFields: () => number;
-  /** What was cut because it was too slow. */
+  /** The parts that were cut because they were too slow. */
   readonly tooSlow: readonly string[];
   /** Resolves with the exchange of this number, counted from 0, once it has begun. */
   exchange(number: number): Promise<Exchange>;

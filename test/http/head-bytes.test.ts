@@ -5,7 +5,7 @@ import { listen, RawClient } from './harness.ts';
 const FIELD = ['X', 'caf\xe9'];
 const AS_SENT = 'X: caf\xe9\r\n';
 
-/** What was received when the content begins. It begins when the head was sent. */
+/** The bytes that were received when the content begins. It begins when the head was sent. */
 async function headOf(begin: (exchange: Exchange) => void, method = 'GET'): Promise<string> {
   await using listener = await listen({ onExchange: begin });
   const request = `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;

@@ -94,7 +94,7 @@ describe('stopping', () => {
     const other = new RawClient(listener.port).send(GET);
     await other.until('ok');
     const stopped = listener.stop(60_000);
-    // The connections on which nothing is under way have been closed.
+    // The idle connections have been closed.
     await other.closed;
     client.send('x');
     await client.closed;

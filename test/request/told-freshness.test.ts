@@ -196,7 +196,7 @@ class Scene {
     return asked;
   }
 
-  /** What is served while the origin does not answer. */
+  /** The answer that is served while the origin does not answer. */
   async askAtOnce(fields: Fields = [], method = 'GET'): Promise<Answered> {
     const asked = this.workers.ask(0, '/', { fields, method });
     await settle();

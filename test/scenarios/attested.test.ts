@@ -92,7 +92,7 @@ describe('an answer that attests what it shows', () => {
     expect((await change()).status).toBe(200);
     expect(await isReused(path)).toBe(false);
     await announce('3');
-    // What the feed sends meanwhile need not be later than the write.
+    // Events that the feed sends meanwhile may be older than the write.
     expect(await isReused(path)).toBe(false);
     await untilReused(path);
   });

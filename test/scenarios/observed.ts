@@ -1,4 +1,4 @@
-/** What scenarios read from the admin listener of a running Weir. */
+/** Reads from the admin listener of a running Weir, for scenarios. */
 import { expect } from 'vitest';
 import type { FlightStats } from '../../proxy/runtime/stats.ts';
 import type { RunningWeir } from '../support/weir.ts';

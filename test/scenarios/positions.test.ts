@@ -9,7 +9,7 @@ import { startWeir, type RunningWeir } from '../support/weir.ts';
 let feed: EventStreamServer;
 let origin: Server;
 let weir: RunningWeir;
-/** What the origin answers in the current test. */
+/** The origin's answers in the current test. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
 
 beforeAll(async () => {

@@ -26,7 +26,7 @@ let weir: InProcessWeir;
 interface InProcessWeir {
   readonly url: string;
   readonly lines: readonly string[];
-  /** By place: the worker that runs there now. */
+  /** The worker that runs now, for each place. */
   readonly workers: readonly Worker[];
   admin(path: string, init?: RequestInit): Promise<Response>;
   stats(): Promise<WeirStats>;

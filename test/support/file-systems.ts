@@ -12,7 +12,7 @@ export interface SmallFileSystem {
 export interface BreakingFileSystem extends SmallFileSystem {
   /** From here on it is read-only, also through open files, as after an error of the device. */
   failToReadOnly(): void;
-  /** As after a repair: it is writable again. Nothing may be open. */
+  /** Makes it writable again, as after a repair. No file may be open. */
   repair(): void;
 }
 

@@ -93,7 +93,7 @@ export function startWorker(
 const SILENT = createLog({ level: 'silent', thread: 'test', fd: 1 });
 
 function nobody(): never {
-  throw new Error('nobody asks for it');
+  throw new Error('not used by the tests');
 }
 
 /**

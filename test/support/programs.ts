@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Where Debian installs servers, in addition to PATH. */
+/** The folders where Debian installs servers, in addition to PATH. */
 const FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/usr/lib/postgresql/15/bin'];
 
 export type RequiredProgram =

@@ -1,6 +1,6 @@
 import type { ScriptedOrigin, ScriptedRequest } from '../support/scripted-origin.ts';
 
-/** What an origin has applied: once for each Idempotency-Key, and in order for each URL. */
+/** The writes that an origin has applied: once for each Idempotency-Key, and in order for each URL. */
 export interface Ledger {
   /** Applies a request; a request whose key was applied before changes nothing. */
   apply(request: ScriptedRequest): Promise<void>;

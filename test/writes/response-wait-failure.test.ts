@@ -38,7 +38,7 @@ it("a journal that can't be read fails the wait of the worker that asks, and log
     waitMs: 60_000,
   });
   if (accepted.kind !== 'accepted') throw new Error(accepted.kind);
-  const fault = new Error('the state can not be read');
+  const fault = new Error("the state can't be read");
   const progress = vi.spyOn(Journal.prototype, 'progress').mockImplementation(() => {
     throw fault;
   });
