@@ -66,7 +66,7 @@ it('a client whose worker asks for a flight that has just ended joins the next o
   expect(scene.origin.requests).toHaveLength(2);
 });
 
-it('a worker that has not claimed a key asks nobody for it on behalf of another worker, which then looks anew', () => {
+it('a worker without the claim of a key fetches nothing for another worker, which then looks up the claim again', () => {
   const sent: PeerMessage[] = [];
   const asked: unknown[] = [];
   const deps = {
@@ -86,19 +86,19 @@ it('a worker that has not claimed a key asks nobody for it on behalf of another 
   expect(sent).toEqual([{ kind: 'moved', id: 7 }]);
   expect(asked).toEqual([]);
 
-  const told: string[] = [];
+  const events: string[] = [];
   const client = new PeerFetchClient(
     {} as PeerFetchClientDependencies,
     { id: 7, request: { key: 'a' } } as never,
     {
       inform: () => {},
-      deliver: ({ kind }) => told.push(kind),
-      over: () => told.push('over'),
+      deliver: ({ kind }) => events.push(kind),
+      over: () => events.push('over'),
     },
     () => {},
   );
   client.receive(sent[0]!);
-  expect(told).toEqual(['owner-moved', 'over']);
+  expect(events).toEqual(['owner-moved', 'over']);
 });
 
 it('a failure of the origin answers clients of all workers while it is remembered', async () => {
