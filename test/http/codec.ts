@@ -18,6 +18,8 @@ export interface Reading {
   readonly messages: readonly ReadMessage[];
   /** Why the bytes after these are rejected: the sentence of a fault, or a code; null if they are not. */
   readonly refusal: string | null;
+  /** Of the byte that is refused, from the first one on. */
+  readonly refusedAt: number;
 }
 
 /** The previous message ends the connection, so that the following bytes are ignored. */
@@ -46,17 +48,22 @@ export function readMessages(pieces: readonly Buffer[], limits: ListenLimits = W
   let decoder: ChunkedDecoder | null = null;
   let left = 0;
   let persists = true;
+  let before = 0;
   for (const piece of pieces) {
     // The decoder moves content within its chunk.
     const chunk = Buffer.from(piece);
     for (let at = 0; at < chunk.length;) {
       if (message === null) {
-        if (!persists) return { messages, refusal: AFTER_THE_LAST };
+        if (!persists) return { messages, refusal: AFTER_THE_LAST, refusedAt: before + at };
         at = parser.read(chunk, at);
-        if (parser.fault !== null) return { messages, refusal: describe(parser.fault) };
+        if (parser.fault !== null) {
+          return { messages, refusal: describe(parser.fault), refusedAt: before + at };
+        }
         if (parser.head === null) continue;
         const head = readRequestHead(parser.head, 'http', { limits, underscores: 'keep' });
-        if (head.kind === 'refused') return { messages, refusal: String(head.problem.content) };
+        if (head.kind === 'refused') {
+          return { messages, refusal: String(head.problem.content), refusedAt: before + at };
+        }
         const { method, target, minor, fields } = parser.head;
         message = { method, target, version: `1.${minor}`, fields, content: '', trailers: [] };
         persists = head.persists;
@@ -71,7 +78,9 @@ export function readMessages(pieces: readonly Buffer[], limits: ListenLimits = W
       } else {
         at = decoder.decode(chunk, at);
         message.content += chunk.toString('latin1', decoder.contentFrom, decoder.contentTo);
-        if (decoder.fault !== null) return { messages, refusal: describe(decoder.fault) };
+        if (decoder.fault !== null) {
+          return { messages, refusal: describe(decoder.fault), refusedAt: before + at };
+        }
         message.trailers = decoder.trailers;
       }
       if (decoder === null ? left === 0 : decoder.done) {
@@ -80,8 +89,9 @@ export function readMessages(pieces: readonly Buffer[], limits: ListenLimits = W
         decoder = null;
       }
     }
+    before += chunk.length;
   }
-  return { messages, refusal: null };
+  return { messages, refusal: null, refusedAt: before };
 }
 
 function describe({ code, values }: { code: string; values: Readonly<Record<string, unknown>> }): string {

@@ -24,8 +24,9 @@ describe('our codec and llhttp in strict mode', () => {
     const [oracle] = await new LlhttpOracle().read([bytes]);
     expect(oracle!.refusal).toBeNull();
     expect(oracle!.messages.length).toBeGreaterThan(readMessages(bytes).messages.length);
-    expect(readMessages(bytes).refusal).toBe(refusal);
-    expect(example).toMatch(form);
+    const ours = readMessages(bytes);
+    expect(ours.refusal).toBe(refusal);
+    expect(example.slice(0, ours.refusedAt + 1)).toMatch(form);
   });
 });
 

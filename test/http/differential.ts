@@ -10,7 +10,7 @@ import { LlhttpOracle, type OracleReading } from './llhttp.ts';
 export interface Difference {
   /** The sentence or code of our rejection. */
   readonly refusal: string;
-  /** The rejected form in the bytes, as latin1. */
+  /** The bytes up to the rejected one, as latin1. */
   readonly form: RegExp;
   readonly reason: string;
   /** Accepted by llhttp, rejected by ours. */
@@ -25,50 +25,56 @@ const REQUEST_LINE = 'The request line is malformed.';
 export const STRICTER: readonly Difference[] = [
   {
     refusal: REQUEST_LINE,
-    form: /\r\n\r\n\r\n|^\r\n\r\n/,
+    form: /\r\n\r$/,
     reason:
       'RFC 9112 §2.2 asks to ignore one empty line before a request; any number of them would cost work.',
     example: `\r\n\r\n${HEAD}\r\n`,
   },
   {
     refusal: REQUEST_LINE,
-    form: /(?:^|\n)\n|(?:^|[^\r])\n/,
+    form: /\n$/,
     reason: 'RFC 9112 §2.2: a line may end with LF alone, or must not. Recipients differ, so it is rejected.',
     example: `\n${HEAD}\r\n`,
   },
   {
     refusal: REQUEST_LINE,
-    form: /(?:^|\n)\r(?:[^\n]|$)/,
+    form: /\r[^\n]$/,
     reason: 'RFC 9112 §2.2: a bare CR is no line end.',
     example: `\r${HEAD}\r\n`,
   },
   {
     refusal: 'The request target has a character that is not allowed.',
-    form: / {2}/,
+    form: / {2}$/,
     reason: 'RFC 9112 §3 puts a single space between the parts of the request line.',
     example: `GET  / HTTP/1.1\r\nHost: a\r\n\r\n`,
   },
   {
+    refusal: REQUEST_LINE,
+    form: / {2}$/,
+    reason: 'RFC 9112 §3 puts a single space between the parts of the request line, also before the version.',
+    example: `GET /  HTTP/1.1\r\nHost: a\r\n\r\n`,
+  },
+  {
     refusal: 'The request target has a character that is not allowed.',
-    form: /#/,
+    form: /#$/,
     reason: 'RFC 9112 §3.2: a target has no fragment.',
     example: `GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n`,
   },
   {
     refusal: REQUEST_LINE,
-    form: / (?:RTSP|ICE)\//,
+    form: / [IR]$/,
     reason: 'The protocol is not HTTP.',
     example: `SOURCE / ICE/1.0\r\nHost: a\r\n\r\n`,
   },
   {
     refusal: 'The request line names an HTTP version that is not supported.',
-    form: / HTTP\/0\.9\r/,
+    form: / HTTP\/0\.9\r\n.?$/,
     reason: 'HTTP/0.9 has no fields.',
     example: 'GET / HTTP/0.9\r\nHost: a\r\n\r\n',
   },
   {
     refusal: 'The request target has a character that is not allowed.',
-    form: /(?:^|\n)[A-Z-]+ +[^ \n]*\n/,
+    form: / [^ \r\n]*[\r\n]$/,
     reason: 'A request line without a version is HTTP/0.9.',
     example: 'GET /\r\nHost: a\r\n\r\n',
   },
@@ -80,15 +86,35 @@ export const STRICTER: readonly Difference[] = [
   },
   {
     refusal: 'unknown-version',
-    form: / HTTP\/2\.0\r/,
+    form: / HTTP\/2\.0\r\n.?$/,
     reason: 'HTTP/2 has another wire format.',
     example: 'GET / HTTP/2.0\r\nHost: a\r\n\r\n',
   },
   {
     refusal: 'A chunk extension is malformed.',
-    form: /;[^\r\n;=]+=[;\r]/,
+    form: /=[;\r]$/,
     reason: 'RFC 9112 §7.1.1: the value of an extension is not empty.',
     example: `${CHUNKED}1;a=\r\nx\r\n0\r\n\r\n`,
+  },
+  {
+    refusal: 'A chunk extension is malformed.',
+    form: /;[;=]$/,
+    reason: 'RFC 9112 §7.1.1: the name of an extension is not empty.',
+    example: `${CHUNKED}1;;a=b\r\nx\r\n0\r\n\r\n`,
+  },
+  {
+    refusal: 'A chunk extension is malformed.',
+    form: /=[^;"\r]+"$/,
+    reason:
+      'RFC 9112 §7.1.1: the value of an extension is a token or a quoted string, not one and then the other.',
+    example: `${CHUNKED}1;a=b"c"\r\nx\r\n0\r\n\r\n`,
+  },
+  {
+    refusal: 'A tab follows the value of Transfer-Encoding.',
+    form: /\t *\r$/,
+    reason:
+      'llhttp takes it for another coding, refuses that, but with Upgrade takes the request for one without content.',
+    example: `${HEAD}Connection: Upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\t\r\n\r\n`,
   },
   {
     refusal: 'A trailer would change how the message is framed.',
@@ -148,7 +174,7 @@ export function faultOf(bytes: Buffer, ours: Reading, oracle: OracleReading): st
   }
   if (oracle.messages.length === ours.messages.length) return null;
   if (ours.refusal === null) return `llhttp reads message ${ours.messages.length}, ours waits for more`;
-  const text = bytes.toString('latin1');
+  const text = bytes.toString('latin1', 0, ours.refusedAt + 1);
   const row = STRICTER.find(({ refusal, form }) => refusal === ours.refusal && form.test(text));
   return row === undefined ? `ours rejects what llhttp accepts (${ours.refusal})` : null;
 }
@@ -205,10 +231,17 @@ function makeMessage(random: Random): string {
   const content = 'c'.repeat(random(60));
   switch (random(4)) {
     case 0:
-      lines.push(`Content-Length: ${random(10) === 0 ? '000' : ''}${content.length}`, '', content);
+      lines.push(
+        `Content-Length:${pick(random, ['', ' ', '\t'])}${random(10) === 0 ? '000' : ''}${content.length}${pick(random, ['', '', ' \t'])}`,
+        '',
+        content,
+      );
       return empty + lines.join('\r\n');
     case 1:
-      lines.push(`Transfer-Encoding: ${pick(random, ['chunked', 'Chunked', 'chunked '])}`, '');
+      lines.push(
+        `Transfer-Encoding: ${pick(random, ['chunked', 'Chunked', 'chunked ', 'chunked  ', '\tchunked', 'chunked\t', 'chunked \t '])}`,
+        '',
+      );
       return `${empty}${lines.join('\r\n')}\r\n${makeChunks(random, content)}`;
     default:
       return `${empty}${[...lines, '', ''].join('\r\n')}`;

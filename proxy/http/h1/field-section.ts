@@ -21,6 +21,8 @@ const LAST_LINE_FEED = 5;
 
 const COLON = 0x3a;
 
+const CODING_NAME = 'transfer-encoding';
+
 export class FieldSection {
   /** Names and values in turn. Each is a string of its own, which keeps no other bytes in memory. */
   fields: string[] = [];
@@ -86,7 +88,7 @@ export class FieldSection {
           while (at < end && FIELD_VALUE[chunk[at]!] === 1) at += 1;
           if (at === end) break;
           if (chunk[at] !== CR) return this.fail(at, valueFault(chunk[at]!));
-          this.add(trimmedEnd(this.held.take(chunk, start, at)));
+          if (!this.add(this.held.take(chunk, start, at))) return this.fail(at, TAB_AFTER_CODING);
           at += 1;
           state = LINE_FEED;
           break;
@@ -116,8 +118,13 @@ export class FieldSection {
     return at;
   }
 
-  private add(value: string): void {
-    this.fields.push(this.name, value);
+  /** False: recipients differ in where the value ends. */
+  private add(value: string): boolean {
+    const trimmed = trimmedEnd(value);
+    this.fields.push(this.name, trimmed);
+    // Some parsers, llhttp among them, leave out spaces alone after a coding: for them it is another one than `chunked`.
+    const mayDiffer = trimmed.length < value.length && this.name.length === CODING_NAME.length;
+    return !mayDiffer || this.name.toLowerCase() !== CODING_NAME || !value.includes('\t', trimmed.length);
   }
 
   /** `besides`: how many bytes of the empty line have been counted. */
@@ -148,6 +155,7 @@ const FOLDED = malformed('A field line begins with white space.');
 const SPACE_IN_NAME = malformed('White space stands in or after a field name.');
 const NO_NAME = malformed('A field line has no name.');
 const NAME_CHARACTER = malformed('A field name has a character that is not allowed.');
+const TAB_AFTER_CODING = malformed('A tab follows the value of Transfer-Encoding.');
 const VALUE_CHARACTER = malformed('A field value has a control character.');
 
 function startFault(byte: number): MessageFault {
