@@ -1,11 +1,12 @@
 import type { Duplex, Readable } from 'node:stream';
 import type { Fields } from '../../policies/http/fields.ts';
+import type { SharedFields } from '../../policies/http/shared-fields.ts';
 
 /**
  * One request and the functions that respond to it. The listener creates it. The request path outside `http/` knows no
  * sockets.
  *
- * Exactly one of `respond`, `stream` and `tunnel` is called, once. `abort` may be called at any time.
+ * Exactly one of `respond`, `respondShared`, `stream` and `tunnel` is called, once. `abort` may be called at any time.
  */
 export interface Exchange {
   readonly method: string;
@@ -40,6 +41,11 @@ export interface Exchange {
   inform(status: number, fields: Fields): void;
   /** Sends a whole response. The listener frames it, and omits the content for HEAD, 204 and 304. */
   respond(status: number, fields: readonly string[], content: Uint8Array | null): void;
+  /**
+   * As `respond`, with the shared fields followed by `own`. The listener renders the shared ones once and keeps the lines with
+   * them, so their fields must not change.
+   */
+  respondShared(status: number, shared: SharedFields, own: Fields, content: Uint8Array | null): void;
   /** Sends the head and returns the sink for the content. */
   stream(status: number, fields: readonly string[]): ResponseSink;
   /** Responds with 101 (or the given status) and joins the two byte streams. */

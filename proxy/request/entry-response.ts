@@ -110,10 +110,13 @@ function sendWhole(context: KeyedContext, tiers: Tiers, answer: EntryResponse): 
   const { entry } = answer;
   const { exchange } = context;
   const { status } = entry.meta;
-  const fields = wholeFields(context, answer);
-  if (exchange.method === 'HEAD') exchange.respond(status, fields, null);
-  else if (entry.content !== null) exchange.respond(status, fields, entry.content);
-  else sendFrom(context, tiers, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
+  const own = wholeOwnFields(context, answer);
+  if (exchange.method === 'HEAD') exchange.respondShared(status, entry.shared, own, null);
+  else if (entry.content !== null) exchange.respondShared(status, entry.shared, own, entry.content);
+  else {
+    const fields = entry.sentFields.concat(own);
+    sendFrom(context, tiers, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
+  }
 }
 
 /** The requested range of a stored part; the whole part, if the origin sent another range than was requested. */
@@ -218,25 +221,29 @@ function readerOf(tiers: Tiers, answer: EntryResponse, first: number, onProgress
   return readStored(place, first, onProgress);
 }
 
-/** Hits on an entry within the same second of its age and lifetime share one array of fields. */
-function wholeFields(context: KeyedContext, answer: EntryResponse): Fields {
+/** What is sent besides the entry's fields. Hits on an entry within the same second of its age and lifetime share it. */
+function wholeOwnFields(context: KeyedContext, answer: EntryResponse): Fields {
   const { entry, status, ownFields } = answer;
   if (context.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
-    return fieldsOf(context, answer, entry.sentFields);
+    return ownFieldsOf(context, answer);
   }
   const ageSeconds = Math.floor(sentAgeSeconds(context, answer));
   const ttlSeconds = remainingSeconds(status.ttlSeconds ?? 0);
   const last = entry.lastHit;
-  if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.fields;
-  const fields = fieldsOf(context, answer, entry.sentFields);
-  entry.lastHit = { ageSeconds, ttlSeconds, fields };
-  return fields;
+  if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.own;
+  const own = ownFieldsOf(context, answer);
+  entry.lastHit = { ageSeconds, ttlSeconds, own };
+  return own;
 }
 
 function fieldsOf(context: KeyedContext, answer: EntryResponse, fields: Fields): Fields {
+  return fields.concat(ownFieldsOf(context, answer));
+}
+
+function ownFieldsOf(context: KeyedContext, answer: EntryResponse): Fields {
   const { status, ownFields } = answer;
   const ageSeconds = sentAgeSeconds(context, answer);
-  const all = fields.concat(ownFields);
+  const all = [...ownFields];
   // A response fresh from the origin has no age but the one that it brought (RFC 9111 §5.1).
   if (answer.isStale) all.push(...staleFields(answer.entry.sentFields, answer.entry.meta.dateMs, ageSeconds));
   else if (status.hit || ageSeconds >= 1) all.push('Age', formatAge(ageSeconds));

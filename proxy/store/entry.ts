@@ -1,6 +1,7 @@
 import type { RouteCacheConfig } from '../../policies/config/config.ts';
 import { statedLifetimes, type StatedLifetimes } from '../../policies/http/downstream.ts';
 import type { Fields } from '../../policies/http/fields.ts';
+import type { SharedFields } from '../../policies/http/shared-fields.ts';
 import type { StoredMeta } from '../../policies/model.ts';
 import type { Fenced } from '../fence/reader.ts';
 import type { EntryHead } from './entry-head.ts';
@@ -21,10 +22,11 @@ export class StoredEntry implements Fenced {
   clearEra = -1;
   clearAt = -1;
   softSinceMs = 0;
-  /** The fields of the last hit; null: there was none. */
+  /** What the last hit was sent besides `shared`; null: there was none. */
   lastHit: SentHit | null = null;
 
   #told: StatedLifetimes | null = null;
+  #shared: SharedFields | null = null;
   #memoryBytes: number | null = null;
 
   constructor(
@@ -43,6 +45,12 @@ export class StoredEntry implements Fenced {
   get memoryBytes(): number {
     this.#memoryBytes ??= memoryBytesOf(this.head, this.content, this.sentFields);
     return this.#memoryBytes;
+  }
+
+  /** `sentFields`, with the lines that responses have of them. */
+  get shared(): SharedFields {
+    this.#shared ??= { fields: this.sentFields, lines: null };
+    return this.#shared;
   }
 
   /** The lifetimes that clients are told, by the rules of the entry's route. */
@@ -72,11 +80,11 @@ export class StoredEntry implements Fenced {
   }
 }
 
-/** All fields of a hit, with the Age and the remaining lifetime that they state, in whole seconds. */
+/** The fields that only a hit has, with the Age and the remaining lifetime that they state, in whole seconds. */
 export interface SentHit {
   readonly ageSeconds: number;
   readonly ttlSeconds: number;
-  readonly fields: Fields;
+  readonly own: Fields;
 }
 
 /**
@@ -88,20 +96,21 @@ const FIXED_BYTES = 3_400;
 const STRING_BYTES = 32;
 /** Small buffers are allocated with a header and rounded up. */
 const BUFFER_BYTES = 192;
-/** Of the fields of the last hit: a slot of the array for each, and the array and its own strings. */
-const SLOT_BYTES = 8;
-const HIT_BYTES = 192;
+/** Between the name and the value of a field line, and at its end. */
+const LINE_BYTES = 4;
+/** Of the fields of the last hit and of the lines: their objects, arrays and strings. */
+const HIT_BYTES = 256;
 
 function memoryBytesOf(head: EntryHead, content: Uint8Array | null, sentFields: Fields): number {
   const { meta, tags } = head;
   let text = 2 * STRING_BYTES + head.key.length + head.url.length;
-  // Rendered fields share most of their strings with the stored ones, but not the array of them.
+  // Rendered fields share most of their strings with the stored ones: what is counted for these stands for their lines.
   for (const strings of [tags, meta.fields, sentFields, meta.responseTags]) {
     text += strings.length * STRING_BYTES;
     for (const string of strings) text += string.length;
   }
   const tagBytes = BUFFER_BYTES + head.tagHashes.byteLength;
-  const hitBytes = HIT_BYTES + sentFields.length * SLOT_BYTES + head.key.length;
+  const hitBytes = HIT_BYTES + sentFields.length * LINE_BYTES + head.key.length;
   return (
     FIXED_BYTES + text + tagBytes + hitBytes + (content === null ? 0 : BUFFER_BYTES + content.byteLength)
   );

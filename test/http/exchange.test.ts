@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { SharedFields } from '../../policies/http/shared-fields.ts';
 import type { Exchange } from '../../proxy/http/exchange.ts';
 import { answerOk, listen, RawClient, statuses, talk, type TestListener } from './harness.ts';
 
@@ -337,6 +338,42 @@ describe('respond', () => {
     client.received = '';
     client.send(LAST_GET);
     expect((await client.untilClosed()).match(/^Connection: .*/gm)).toEqual(['Connection: close']);
+  });
+
+  it('renders shared fields once, and answers as with all fields', async () => {
+    const sent = [
+      'Content-Type',
+      'a/b',
+      'Date',
+      'd',
+      'X',
+      'ä',
+      'Content-Length',
+      '4',
+      'Trailer',
+      'T',
+      'Connection',
+      'x',
+    ];
+    const shared: SharedFields = { fields: sent, lines: null };
+    const own = ['Age', '3'];
+    const four = Buffer.from('four');
+    for (const request of [LAST_GET, LAST_GET.replace('GET', 'HEAD')]) {
+      for (const status of [200, 304, 404]) {
+        const whole = await answered(
+          (exchange) => exchange.respond(status, [...sent, ...own], four),
+          request,
+        );
+        expect(await answered((exchange) => exchange.respondShared(status, shared, own, four), request)).toBe(
+          whole,
+        );
+      }
+    }
+    expect(shared.lines).toEqual({
+      text: 'Content-Type: a/b\r\nDate: d\r\nX: ä\r\n',
+      declaredBytes: 4,
+      hasDate: true,
+    });
   });
 
   it("leaves out fields that can't be written, and reports them", async () => {

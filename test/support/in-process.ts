@@ -196,6 +196,10 @@ export class Client {
         body = Buffer.from(bytes ?? []).toString();
         answered(status, sent);
       },
+      respondShared(status, shared, own, bytes) {
+        body = Buffer.from(bytes ?? []).toString();
+        answered(status, [...shared.fields, ...own]);
+      },
       stream: (status, sent) => ({
         write(chunk) {
           body += Buffer.from(chunk).toString();

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { acceptsEventStreamAlone, isEventStream } from '../../../policies/http/event-stream.ts';
 import { hasField, type Fields } from '../../../policies/http/fields.ts';
+import type { SharedFields } from '../../../policies/http/shared-fields.ts';
 import { listenerError } from '../error-responses.ts';
 import type { Exchange, ResponseSink } from '../exchange.ts';
 import type { ListenerContext } from '../listener-context.ts';
@@ -12,7 +13,14 @@ import type { Problem } from '../problem.ts';
 import type { AcceptedHead } from '../request-head.ts';
 import { joinStreams } from '../tunnel.ts';
 import { RequestBody } from './request-body.ts';
-import { declaredLength, renderHead, renderInterim, type Framing } from './response-head.ts';
+import {
+  declaredLength,
+  renderHead,
+  renderInterim,
+  renderSharedHead,
+  type Framing,
+  type RenderedHead,
+} from './response-head.ts';
 import { ContentSink, type SinkOwner } from './response-sink.ts';
 import type { Piece, SocketWriter, Written } from './socket-writer.ts';
 
@@ -181,6 +189,16 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
     this.sendWhole(this.head(status, fields, bytes), bytes === 0 ? null : content);
   }
 
+  respondShared(status: number, shared: SharedFields, own: Fields, content: Uint8Array | null): void {
+    if (!this.beginAnswer(status)) return;
+    const leavesOut = this.leavesContentOut(status);
+    const bytes = leavesOut || content === null ? 0 : content.length;
+    const framing = !leavesOut ? bytes : status === 204 ? 'none' : 'as-given';
+    this.contentBytes = bytes;
+    const head = renderSharedHead(status, shared, own, framing, this.persistence());
+    this.sendWhole(this.textOf(head), bytes === 0 ? null : content);
+  }
+
   stream(status: number, fields: readonly string[]): ResponseSink {
     const withoutContent = this.leavesContentOut(status);
     const declaredBytes = declaredLength(fields);
@@ -316,7 +334,10 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   }
 
   private head(status: number, fields: Fields, framing: Framing): string {
-    const { text, dropped } = renderHead(status, fields, framing, this.persistence());
+    return this.textOf(renderHead(status, fields, framing, this.persistence()));
+  }
+
+  private textOf({ text, dropped }: RenderedHead): string {
     if (dropped.length > 0) {
       const { log } = this.connection.context;
       log.warn({ fields: dropped }, 'fields that cannot be written were left out of a response');

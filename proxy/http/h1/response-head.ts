@@ -3,7 +3,9 @@
  * can't be written is left out, for nothing may fail while a response is sent.
  */
 import type { Fields } from '../../../policies/http/fields.ts';
+import type { SharedFields, SharedLines } from '../../../policies/http/shared-fields.ts';
 import { REASON_PHRASES } from '../reason-phrases.ts';
+import { latin1Of } from './latin1.ts';
 
 /**
  * A number of bytes; `as-given`: the fields' own length, for responses whose content is omitted; `none`: no length, for the
@@ -25,25 +27,65 @@ export function renderHead(
   framing: Framing,
   persistence: string,
 ): RenderedHead {
-  let text = status === 200 ? OK_LINE : statusLine(status);
-  let dropped: string[] | null = null;
-  let hasDate = false;
+  const dropped: string[] = [];
+  const lines = renderLines(fields, framing, dropped);
+  const declaredBytes = framing === 'as-given' ? declaredLength(fields) : null;
+  const start = status === 200 ? OK_LINE : statusLine(status);
+  const end = endOfHead(framing, declaredBytes, hasDate(fields));
+  return { text: `${start}${lines}${end}${persistence}\r\n`, dropped };
+}
+
+/** As `renderHead` of the shared fields followed by `own`, never chunked. The lines of the shared fields are made once. */
+export function renderSharedHead(
+  status: number,
+  shared: SharedFields,
+  own: Fields,
+  framing: Exclude<Framing, 'chunked'>,
+  persistence: string,
+): RenderedHead {
+  const dropped: string[] = [];
+  shared.lines ??= linesOf(shared.fields, dropped);
+  const { text, declaredBytes, hasDate: isDated } = shared.lines;
+  const lines = renderLines(own, framing, dropped);
+  const start = status === 200 ? OK_LINE : statusLine(status);
+  const end = endOfHead(framing, declaredBytes, isDated || hasDate(own));
+  return { text: `${start}${text}${lines}${end}${persistence}\r\n`, dropped };
+}
+
+function linesOf(fields: Fields, dropped: string[]): SharedLines {
+  const text = renderLines(fields, 'none', dropped);
+  // In one piece: what V8 has concatenated it would join anew for each response.
+  const bytes = Buffer.from(text, 'latin1');
+  const flat = latin1Of(bytes, 0, bytes.length);
+  return { text: flat, declaredBytes: declaredLength(fields), hasDate: hasDate(fields) };
+}
+
+/** The lines of the fields that can be written and do not frame the message. */
+function renderLines(fields: Fields, framing: Framing, dropped: string[]): string {
+  let lines = '';
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i]!;
-    const length = name.length;
-    if (length === 4) hasDate ||= name.toLowerCase() === 'date';
-    else if (isFraming(name, length, framing)) continue;
+    if (isFraming(name, name.length, framing)) continue;
     const value = fields[i + 1]!;
-    if (isWritable(name, value)) text += `${name}: ${value}\r\n`;
-    else (dropped ??= []).push(name);
+    if (isWritable(name, value)) lines += `${name}: ${value}\r\n`;
+    else dropped.push(name);
   }
-  if (framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
-  else if (framing !== 'none') {
-    const declared = framing === 'as-given' ? declaredLength(fields) : framing;
-    if (declared !== null) text += `Content-Length: ${declared}\r\n`;
+  return lines;
+}
+
+function endOfHead(framing: Framing, declaredBytes: number | null, isDated: boolean): string {
+  const date = isDated ? '' : dateLine();
+  if (framing === 'chunked') return `Transfer-Encoding: chunked\r\n${date}`;
+  if (framing === 'none') return date;
+  const bytes = framing === 'as-given' ? declaredBytes : framing;
+  return bytes === null ? date : `Content-Length: ${bytes}\r\n${date}`;
+}
+
+function hasDate(fields: Fields): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i]!.length === 4 && fields[i]!.toLowerCase() === 'date') return true;
   }
-  if (!hasDate) text += dateLine();
-  return { text: `${text}${persistence}\r\n`, dropped: dropped ?? NONE };
+  return false;
 }
 
 /** Of an interim response or a switch of protocols: what can be written of the fields, and `more` lines. */
@@ -86,7 +128,6 @@ export function isWritable(name: string, value: string): boolean {
 
 const TOKEN_ALONE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const UNWRITABLE = /[^\t\x20-\x7e\x80-\xff]/;
-const NONE: readonly string[] = [];
 const OK_LINE = statusLine(200);
 
 /** A status without a phrase keeps the space before it (RFC 9112 §4). */
