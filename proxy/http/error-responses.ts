@@ -93,11 +93,6 @@ const LISTENER = {
     detail: 'This server accepts at most {limit} connections.',
     proxyError: 'http_request_denied',
   },
-  'too-many-requests': {
-    status: 503,
-    detail: 'At most {limit} requests may wait for responses on one connection.',
-    proxyError: 'http_request_denied',
-  },
   'unknown-version': {
     status: 505,
     detail: 'This server supports HTTP/1.0 and HTTP/1.1.',

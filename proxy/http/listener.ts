@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { ListenConfig, ListenLimits } from '../../policies/config/config.ts';
 import { listenerError } from './error-responses.ts';
 import type { Exchange } from './exchange.ts';
-import { H1Connection, LINGER_MS, type ConnectionOwner } from './h1/connection.ts';
+import { H1Connection, LINGER_MS, REFUSED_MS, type ConnectionOwner } from './h1/connection.ts';
 import { Deadlines } from './h1/deadlines.ts';
 import type { H1Exchange } from './h1/exchange.ts';
 import type { ListenerContext, ListenerLog, SlowPart } from './listener-context.ts';
@@ -258,5 +258,5 @@ class ListenerService implements ConnectionOwner {
 /** Of all times that a connection is measured by. */
 function shortestMs(limits: ListenLimits): number {
   const { requestMs, idleMs, bodyGraceMs, totalMs } = limits;
-  return Math.min(requestMs, idleMs, bodyGraceMs, totalMs ?? requestMs, LINGER_MS);
+  return Math.min(requestMs, idleMs, bodyGraceMs, totalMs ?? requestMs, LINGER_MS, REFUSED_MS);
 }

@@ -220,21 +220,23 @@ describe('requests on one connection', () => {
     client.leave();
   });
 
-  it('are accepted in limited number while answers are pending; others get 503 after those answers', async () => {
-    await using listener = await listen();
-    const client = new RawClient(listener.port).send(GET.repeat(300));
+  it('are read in limited number while responses are pending; all get a response', async () => {
+    const held: Exchange[] = [];
+    let holds = true;
+    await using listener = await listen({
+      onExchange: (exchange) => {
+        if (exchange.target === '/other') answerOk(exchange);
+        else if (holds) held.push(exchange);
+        else exchange.respond(204, [], null);
+      },
+    });
+    const client = new RawClient(listener.port).send(GET.repeat(20_000) + LAST_GET);
     await listener.exchange(255);
-    for (const exchange of listener.exchanges) exchange.respond(204, [], null);
-    const received = statuses(await client.untilClosed());
-    expect(received).toEqual([...Array.from({ length: 256 }, () => 204), 503]);
-    expect(listener.exchanges.length).toBe(256);
-  });
-
-  it('end in a cut where a client sends many more than are accepted', async () => {
-    await using listener = await listen();
-    await talk(listener.port, GET.repeat(20_000));
-    expect(listener.exchanges.length).toBe(256);
-    expect(listener.exchanges.every(({ closed }) => closed)).toBe(true);
+    await talk(listener.port, LAST_GET.replace('/', '/other'));
+    expect(held).toHaveLength(256);
+    holds = false;
+    for (const exchange of held) exchange.respond(204, [], null);
+    expect(statuses(await client.untilClosed())).toEqual(Array.from({ length: 20_001 }, () => 204));
   });
 
   it('continue after small content that was not read', async () => {
@@ -792,6 +794,24 @@ describe('pipelined requests', () => {
     expect((await client.untilClosed()).endsWith('\r\n\r\nwhole')).toBe(true);
     await expect.poll(() => listener.connections()).toBe(0);
     expect(methods(listener)).toEqual(['GET']);
+  });
+
+  it('leave the responses before them whole where one of them is cut', async () => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET + GET + GET);
+    await listener.exchange(2);
+    const [first, second, third] = listener.exchanges as [Exchange, Exchange, Exchange];
+    const ends: unknown[] = [];
+    for (const exchange of [second, third]) exchange.onEnd(({ complete }) => ends.push(complete));
+    second.stream(200, []).write(Buffer.from('part'));
+    second.abort();
+    expect(second.closed).toBe(true);
+    answerOk(third);
+    const sink = first.stream(200, ['Content-Length', '5']);
+    sink.write(Buffer.from('whole'));
+    sink.end();
+    expect((await client.untilClosed()).endsWith('\r\n\r\nwhole')).toBe(true);
+    await expect.poll(() => ends).toEqual([false, false]);
   });
 
   it('do not begin where the client leaves before their turn', async () => {

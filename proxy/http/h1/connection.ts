@@ -28,7 +28,7 @@ export interface ConnectionOwner {
   begin(exchange: H1Exchange): void;
 }
 
-/** Requests that may wait for responses on one connection; the next one is refused and closes the connection. */
+/** Requests that may wait for responses on one connection before it reads further ones. */
 const PIPELINED = 256;
 
 /** Response bytes that the connection may owe before it reads further requests. */
@@ -40,7 +40,7 @@ export const LINGER_MS = 5_000;
 const DRAINED_BYTES = 256 * 1024;
 
 /** How long a connection over the limit may take to send its request. */
-const REFUSED_MS = 2_000;
+export const REFUSED_MS = 2_000;
 
 /** How long beyond `limits.idle`, which clients are told, a request may still be on its way. */
 const IDLE_RACE_MS = 1_000;
@@ -186,9 +186,19 @@ export class H1Connection implements ExchangeConnection, Timed {
     // Where everything is written already, the exchange ends here. Others may begin, and the next one be answered.
     this.writer.afterAll(exchange);
     if (next === null || this.current !== next) return;
+    if (next.isCut) {
+      this.writer.afterAll({ written: () => this.finish() });
+      return;
+    }
     next.turnCame();
     this.writeKept(next);
     if (next.isAnswered) this.answered(next);
+  }
+
+  forgetKept(exchange: H1Exchange): void {
+    for (const piece of exchange.outbox ?? []) this.outboxBytes -= piece.length;
+    exchange.outbox = null;
+    this.readNoHeads();
   }
 
   exchangeEnded(exchange: H1Exchange): void {
@@ -290,7 +300,7 @@ export class H1Connection implements ExchangeConnection, Timed {
     while (at < chunk.length) {
       switch (this.reading) {
         case 'heads':
-          if (this.owesBound && !this.parser.isWithinHead) {
+          if (this.takesNoRequest && !this.parser.isWithinHead) {
             this.unread = at === 0 ? chunk : chunk.subarray(at);
             this.readNoMore(OWES);
             return;
@@ -324,10 +334,6 @@ export class H1Connection implements ExchangeConnection, Timed {
     const { context, owner } = this;
     if (this.overLimit) {
       this.refuse(listenerError('too-many-connections', { limit: context.limits.connections }));
-      return;
-    }
-    if (this.open.length >= PIPELINED) {
-      this.refuse(listenerError('too-many-requests', { limit: PIPELINED }));
       return;
     }
     const head = readRequestHead(this.parser.head!, context.scheme, {
@@ -486,7 +492,11 @@ export class H1Connection implements ExchangeConnection, Timed {
   }
 
   private owesLess(): void {
-    if ((this.paused & OWES) !== 0 && !this.owesBound) this.readOn(OWES);
+    if ((this.paused & OWES) !== 0 && !this.takesNoRequest) this.readOn(OWES);
+  }
+
+  private get takesNoRequest(): boolean {
+    return this.owesBound || this.open.length >= PIPELINED;
   }
 
   private get owesBound(): boolean {

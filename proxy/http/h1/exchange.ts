@@ -49,6 +49,8 @@ export interface ExchangeConnection {
   sendWhole(exchange: H1Exchange, head: string, content: Uint8Array | null): void;
   /** All of the exchange's response has been sent. */
   answered(exchange: H1Exchange): void;
+  /** Drops what the exchange has kept. The connection ends in its turn, behind the earlier responses. */
+  forgetKept(exchange: H1Exchange): void;
   exchangeEnded(exchange: H1Exchange): void;
   /** The reader of the content has caught up. */
   contentHasRoom(): void;
@@ -83,6 +85,8 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   isAnswered = false;
   /** The response's bytes while earlier responses are owed. */
   outbox: Piece[] | null = null;
+  /** It was aborted while earlier responses are owed: in its turn the connection ends. */
+  isCut = false;
 
   private readonly connection: ExchangeConnection;
   private readonly content: RequestBody | null;
@@ -128,7 +132,7 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   }
 
   get closed(): boolean {
-    return this.refused || this.end !== null;
+    return this.refused || this.isCut || this.end !== null;
   }
 
   /** Whether content of the request is still to come. */
@@ -239,7 +243,13 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   }
 
   abort(): void {
-    if (this.end !== null) return;
+    if (this.end !== null || this.isCut) return;
+    if (!this.isAnswered && !this.connection.isCurrent(this)) {
+      this.isCut = true;
+      this.tellGone();
+      this.connection.forgetKept(this);
+      return;
+    }
     const { socket, context } = this.connection;
     // If the content ends with the connection, only a reset shows that some is missing.
     if (this.endsWithConnection && context.scheme === 'http') socket.resetAndDestroy();
