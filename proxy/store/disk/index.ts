@@ -13,10 +13,11 @@ import {
   idOf,
   numberKey,
   numberOf,
+  openChunk,
   sealChunk,
   SEALED_CHUNK_BYTES,
 } from './format.ts';
-import { headOf, isSound, sealed, summaryOf, type RecordSummary } from './record.ts';
+import { claimedDigest, headOf, isSound, sealed, summaryOf, type RecordSummary } from './record.ts';
 import { openRow, sealRow, type Variant } from './row.ts';
 import type { UsedEntries } from './used-entries.ts';
 
@@ -34,6 +35,11 @@ export interface Removed {
 export interface StoredVariant {
   readonly number: number;
   readonly head: EntryHead;
+}
+
+interface NumberedRecord {
+  readonly number: number;
+  readonly value: Buffer;
 }
 
 /** What one step of eviction came to: an entry removed, one kept because it was used, or no entry to look at. */
@@ -58,8 +64,8 @@ export class DiskIndex {
   constructor(tables: Tables, used: UsedEntries) {
     this.#tables = tables;
     this.#used = used;
-    this.bytes = this.#about(TOTAL_BYTES);
-    this.#hand = this.#about(HAND);
+    this.bytes = this.#about(TOTAL_BYTES) ?? this.#countBytes();
+    this.#hand = this.#about(HAND) ?? 0;
     this.#next = (this.#newest(FIRST_LAST_NUMBER - 1) ?? 0) + 1;
     this.#nextLast = Math.max(FIRST_LAST_NUMBER, (this.#newest(Number.MAX_SAFE_INTEGER) ?? 0) + 1);
   }
@@ -151,19 +157,29 @@ export class DiskIndex {
     const record = this.#nextToEvict(this.#hand) ?? this.#nextToEvict(0);
     if (record === null) return 'none';
     this.#setHand(record.number + 1);
-    if (!isSound(record.value)) {
-      this.corrupt += 1;
-      this.#dropRecord(record.number);
-      return { id: '', sizeBytes: 0 };
-    }
+    if (!isSound(record.value)) return this.#evictDamaged(record);
     const { id, digest, sizeBytes } = summaryOf(record.value);
     if (this.#used.take(id)) return 'kept';
     const [removed] = this.#remove(digest, id);
     if (removed !== undefined) return removed;
-    // Its row is damaged or gone.
+    // Its row is damaged or gone, and with it whether there is an update.
+    this.#tables.updates.removeSync(idKey(id));
     this.#dropRecord(record.number);
     this.#leave(id, sizeBytes);
     return { id, sizeBytes };
+  }
+
+  /**
+   * The record does not say any more whose it is, but the row that its digest names does, where it has this number.
+   * Otherwise the row keeps the variant until somebody asks for its key.
+   */
+  #evictDamaged({ number, value }: NumberedRecord): Removed {
+    this.corrupt += 1;
+    const digest = claimedDigest(value);
+    const variant = digest === null ? undefined : this.#row(digest).find((each) => each.number === number);
+    const [removed] = digest === null || variant === undefined ? [] : this.#remove(digest, variant.id);
+    this.#dropRecord(number);
+    return removed ?? { id: '', sizeBytes: 0 };
   }
 
   /** Which entries could be evicted: some, only those of `evict: last`, or none. Outside a transaction. */
@@ -205,8 +221,8 @@ export class DiskIndex {
   /** To be called after a transaction has failed: goes back to what is committed. */
   reload(): void {
     this.#isChanged = false;
-    this.bytes = this.#about(TOTAL_BYTES);
-    this.#hand = this.#about(HAND);
+    this.bytes = this.#about(TOTAL_BYTES) ?? this.#countBytes();
+    this.#hand = this.#about(HAND) ?? 0;
   }
 
   /** Empty where there is no row, or where it is damaged. */
@@ -240,7 +256,11 @@ export class DiskIndex {
   #remove(digest: Buffer, id: string): Removed[] {
     const row = this.#row(digest);
     const variant = row.find((each) => each.id === id);
-    if (variant === undefined) return [];
+    if (variant === undefined) {
+      // Nobody finds anything by a damaged row.
+      if (row.length === 0) this.#tables.rows.removeSync(digest);
+      return [];
+    }
     const others = row.filter((each) => each !== variant);
     if (others.length === 0) this.#tables.rows.removeSync(digest);
     else this.#tables.rows.putSync(digest, sealRow(digest, others));
@@ -262,7 +282,7 @@ export class DiskIndex {
     this.#addBytes(-sizeBytes);
   }
 
-  #nextToEvict(from: number): { readonly number: number; readonly value: Buffer } | null {
+  #nextToEvict(from: number): NumberedRecord | null {
     const range = { start: numberKey(from), end: numberKey(FIRST_LAST_NUMBER), limit: 1 };
     for (const { key, value } of this.#tables.records.getRange(range)) {
       return { number: numberOf(key), value };
@@ -287,13 +307,24 @@ export class DiskIndex {
     this.#isChanged = true;
   }
 
-  #about(key: Buffer): number {
-    return this.#tables.about.get(key)?.readDoubleLE(0) ?? 0;
+  #countBytes(): number {
+    let bytes = 0;
+    for (const { key, value } of this.#tables.rows.getRange({})) {
+      for (const { sizeBytes } of openRow(key, value) ?? []) bytes += sizeBytes;
+    }
+    return bytes;
+  }
+
+  /** Null where it is missing or its checksum is wrong. */
+  #about(key: Buffer): number | null {
+    const sealedValue = this.#tables.about.get(key);
+    const value = sealedValue === undefined ? null : openChunk(key, sealedValue);
+    return value?.length === 8 ? Buffer.from(value).readDoubleLE(0) : null;
   }
 
   #setAbout(key: Buffer, value: number): void {
-    const record = Buffer.allocUnsafe(8);
-    record.writeDoubleLE(value, 0);
-    this.#tables.about.putSync(key, record);
+    const bytes = Buffer.allocUnsafe(8);
+    bytes.writeDoubleLE(value, 0);
+    this.#tables.about.putSync(key, sealChunk(key, bytes, this.#scratch));
   }
 }

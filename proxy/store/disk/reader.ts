@@ -127,6 +127,7 @@ class LmdbReader implements DiskReader {
       const update = peek(this.#tables.updates, idKey(id));
       if (update === null || !isSound(update)) return this.#damaged(key, id);
       head = headOf(update);
+      if (head.id !== id) return this.#damaged(key, id);
     }
     if (head.key !== key) return null;
     return { head: { ...head, floor, possiblyStale }, content };

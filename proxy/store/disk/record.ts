@@ -227,6 +227,13 @@ export function summaryOf(record: Uint8Array): RecordSummary {
   };
 }
 
+/** The digest that a record states, which may be damaged; null where the record is too short for one. */
+export function claimedDigest(record: Buffer): Buffer | null {
+  return record.length < FIXED_BYTES
+    ? null
+    : Buffer.from(record.subarray(AT.digest, AT.digest + DIGEST_BYTES));
+}
+
 /** Whether the checksum, the version and the lengths are right. */
 export function isSound(record: Buffer): boolean {
   if (record.length < FIXED_BYTES) return false;

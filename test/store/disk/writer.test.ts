@@ -190,16 +190,16 @@ describe('a committed entry', () => {
   it('is updated under its own id and key only', async () => {
     const { writer, reader } = await openDisk(scratchFolder());
     await store(writer, 1);
-    expect(await writer.update(entryId(1), entry(1).key, raise)).toBe('done');
-    expect(await writer.update(entryId(2), entry(1).key, raise)).toBe('absent');
-    expect(await writer.update(entryId(1), 'another', raise)).toBe('absent');
+    expect(await writer.update(entryId(1), entry(1).key, raise, 500)).toBe('done');
+    expect(await writer.update(entryId(2), entry(1).key, raise, 500)).toBe('absent');
+    expect(await writer.update(entryId(1), 'another', raise, 500)).toBe('absent');
     expect(reader.heads(entry(1).key)).toEqual([entry(1, { floor: 77 })]);
   });
 
   it('rejects an update whose change throws, and the writer continues', async () => {
     const { writer } = await openDisk(scratchFolder());
     await store(writer, 1);
-    await expect(writer.update(entryId(1), entry(1).key, failToChange)).rejects.toThrow('a bug');
+    await expect(writer.update(entryId(1), entry(1).key, failToChange, 500)).rejects.toThrow('a bug');
     expect(await store(writer, 2)).toBe('stored');
     expect(writer.stats()).toMatchObject({ entries: 2, bytes: 20 });
   });
