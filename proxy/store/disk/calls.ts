@@ -1,7 +1,7 @@
 import type { DiskWriter } from './writer.ts';
-import { mergedHead } from '../entry-head.ts';
+import { mergedHead, type EntryHead } from '../entry-head.ts';
 import type { DiskCalls } from './call-types.ts';
-import { summaryOf } from './record.ts';
+import { measure, summaryOf } from './record.ts';
 import type { Handlers } from '../../threads/channel.ts';
 
 /** Handles the calls of one worker. `forget` gives up what the worker has left unfinished at its death. */
@@ -38,7 +38,8 @@ export function diskCallsOf(
       },
       async updateEntry({ head, isSynced }) {
         if (writer === null) return true;
-        const outcome = await writer.update(head.id, head.key, (known) => mergedHead(known, head));
+        const change = (known: EntryHead): EntryHead => mergedHead(known, head);
+        const outcome = await writer.update(head.id, head.key, change, measure(head).headBytes);
         return outcome !== 'refused' && (!isSynced || (await writer.synced()));
       },
       async removeEntry({ id, key }) {

@@ -25,8 +25,10 @@ export interface WriteQueueParts {
 }
 
 interface Operation {
-  /** Content that it adds; an operation with 0 runs even where there is no room. */
+  /** Content that it adds; an operation with 0 is accepted while storing is stopped, too. */
   readonly bytes: number;
+  /** Bytes that the file may need for it. */
+  readonly growthBytes: number;
   /** Memory that it takes while it waits; an operation with 0 is accepted however much waits. */
   readonly waitingBytes: number;
   run(): void;
@@ -71,9 +73,10 @@ export class WriteQueue {
    * Runs `run` in a transaction and resolves with its result when that is committed. `run` must not throw once it has
    * written. Null: refused for want of room, because too much waits, or because the transaction failed. `bytes`:
    * content that it adds. `headBytes`: memory of the head of a new entry. `isOwed`: earlier operations of the entry
-   * were accepted, so this one is accepted however much waits.
+   * were accepted, so this one is accepted however much waits. `growthBytes`: that the file may need; the operation waits
+   * for room, and is refused where none can be had.
    */
-  do<T>(bytes: number, run: () => T, headBytes = 0, isOwed = false): Promise<T | null> {
+  do<T>(bytes: number, run: () => T, headBytes = 0, isOwed = false, growthBytes = bytes): Promise<T | null> {
     const isNew = bytes > 0 || headBytes > 0;
     const waitingBytes = isNew ? bytes + headBytes + OPERATION_BYTES : 0;
     if (!this.#takes(bytes, isOwed ? 0 : waitingBytes)) return Promise.resolve(null);
@@ -81,6 +84,7 @@ export class WriteQueue {
       let value: T | null = null;
       const operation: Operation = {
         bytes,
+        growthBytes,
         waitingBytes,
         run: () => {
           value = run();
@@ -191,14 +195,15 @@ export class WriteQueue {
     let bytes = 0;
     while (this.#queue.length > 0 && batch.length < BATCH_OPERATIONS) {
       const next = this.#queue[0]!;
-      if (bytes > 0 && bytes + next.bytes > this.#parts.quota.batchBytes) break;
-      if (next.bytes > 0 && !this.#parts.quota.admits(bytes + next.bytes, this.orphans.pages)) {
+      const { growthBytes } = next;
+      if (bytes > 0 && bytes + growthBytes > this.#parts.quota.batchBytes) break;
+      if (growthBytes > 0 && !this.#parts.quota.admits(bytes + growthBytes, this.orphans.pages)) {
         if (batch.length > 0 || (!this.#closed && this.#mayGetRoom())) break;
         this.#take().settle('refused');
         this.#noteNoRoom();
         continue;
       }
-      bytes += next.bytes;
+      bytes += growthBytes;
       batch.push(this.#take());
     }
     return batch;

@@ -179,16 +179,24 @@ export class DiskWriter {
     if (!partial.broken && partial.chunks > 0) this.#queue.discardChunks([{ id, sizeBytes: partial.bytes }]);
   }
 
-  /** Changes the head of the entry with that id. Its id, key, size and rank stay, whatever `change` returns. */
-  async update(id: string, key: string, change: (head: EntryHead) => EntryHead): Promise<ChangeOutcome> {
-    const updated = await this.#queue.do(0, () => {
+  /**
+   * Changes the head of the entry with that id. Its id, key, size and rank stay, whatever `change` returns. `headBytes`:
+   * of the record of the new head, about.
+   */
+  async update(
+    id: string,
+    key: string,
+    change: (head: EntryHead) => EntryHead,
+    headBytes: number,
+  ): Promise<ChangeOutcome> {
+    const run = (): boolean => {
       const stored = this.#index.find(id, key);
       if (stored === null) return false;
       const { sizeBytes, evictLast } = stored;
       this.#index.replaceHead({ ...change(stored), id, key, sizeBytes, evictLast });
       return true;
-    });
-    return outcomeOf(updated);
+    };
+    return outcomeOf(await this.#queue.do(0, run, 0, true, headBytes));
   }
 
   async remove(id: string, key: string): Promise<ChangeOutcome> {

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { oldestSnapshotLag, openForReading } from '../../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES } from '../../../proxy/store/disk/format.ts';
+import { measure } from '../../../proxy/store/disk/record.ts';
 import { createUsedEntries } from '../../../proxy/store/disk/used-entries.ts';
 import { DiskQuota } from '../../../proxy/store/disk/quota.ts';
 import {
@@ -13,6 +14,7 @@ import {
   entry,
   entryId,
   appendContent,
+  META,
   MIB,
   scanned,
   startsUntil,
@@ -45,6 +47,22 @@ describe('the size of the cache', () => {
       bytes += head.sizeBytes;
     }
     expect(bytes).toBe(stats.bytes);
+  });
+
+  it('bounds the file while the heads of all entries are changed at once', async () => {
+    const { writer } = await openDisk(scratchFolder(), { sizeBytes: 16 * MIB });
+    const meta = { ...META, fields: ['X-Large', 'y'.repeat(30_000)] };
+    for (let n = 1; n <= 700; n += 1) await store(writer, n, { meta, sizeBytes: 100 });
+    await writer.idle();
+    const heads = await scanned(writer);
+    const changes = heads.map((head) =>
+      writer.update(head.id, head.key, (known) => ({ ...known, floor: 9 }), measure(head).headBytes),
+    );
+    const outcomes = await Promise.all(changes);
+    await writer.idle();
+    expect(outcomes.filter((outcome) => outcome === 'done').length).toBeGreaterThan(100);
+    expect(writer.stats().fileBytes).toBeLessThanOrEqual(16 * MIB);
+    expect(await store(writer, 701)).toBe('stored');
   });
 
   it('evicts in the order of storing, except entries that were used since', async () => {
