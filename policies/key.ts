@@ -176,7 +176,7 @@ const UNKEYED_REQUEST_FIELDS: ReadonlySet<string> = new Set([
 const isUnkeyedOrSteering = remembered((form) => UNKEYED_REQUEST_FIELDS.has(form) || isSteering(form));
 
 /**
- * The fields of a request that the cache handler sends to the origin: without steering fields, the client's own
+ * The fields of a request that a fetch sends to the origin: without steering fields, the client's own
  * conditions and ranges (RFC 9111 §4.3), and fields of content, which a GET is forwarded without. Fields in the
  * route's key remain.
  */

@@ -5,7 +5,7 @@ import type { FeedType } from '../../policies/config/schema.ts';
 import type { Fields } from '../../policies/http/fields.ts';
 
 /**
- * A feed: an ordered stream of changes from the origin's side. Each adapter implements it in one file. The runner
+ * A feed: an ordered stream of changes from the origin's side. Each adapter implements it in one file, or in a folder of its name. The runner
  * (`proxy/feeds/`) reconnects, measures silence, maps changes and makes them durable.
  *
  * Requirements on every adapter:

@@ -128,7 +128,9 @@ export const routeCacheSchema = z.strictObject({
   evict: z
     .enum(['normal', 'last'])
     .prefault('normal')
-    .describe('When the disk is full. last: after all others.'),
+    .describe(
+      'When the disk is full. last: entries stay, and others make room. If they alone fill the disk, nothing new is stored, and a metric and the log say so.',
+    ),
   'version-header': headerName
     .optional()
     .describe(

@@ -43,7 +43,7 @@ export interface ReceivedResponse {
   readonly authority: string;
 }
 
-/** `store` also allows the response to be shared with waiting requests (RFC 9111 §4, collapsed requests). */
+/** Whether the response may be stored (RFC 9111 §3). `sharing.ts` decides whether waiting requests may be given it. */
 export function decideStoring(received: ReceivedResponse): StoringDecision {
   const part = received.status === 206 ? partOf(received.request, received.fields) : null;
   if (part === 'malformed') return { kind: 'not', reason: 'partial' };

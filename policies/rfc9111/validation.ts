@@ -204,8 +204,8 @@ export interface Update {
 }
 
 /**
- * §3.2: the entry with the 304's fields. `not`: it may not be stored any longer, but still answers the request in
- * progress. The reason `request-no-store` concerns only the 304: the entry stays as it was (§5.2.1.5). Tags are
+ * §3.2: the entry with the 304's fields. `not`: it may not be stored any longer, so the caller outdates it
+ * and asks again without conditions. The reason `request-no-store` concerns only the 304: the entry stays as it was (§5.2.1.5). Tags are
  * added, never removed.
  */
 export function freshen(meta: StoredMeta, update: Update): StoringDecision {

@@ -6,7 +6,7 @@ import type {
   RouteConfig,
 } from '../../policies/config/config.ts';
 
-/** For requests that the cache handler serves. */
+/** Sentences on requests that go through the cache. */
 export function cachePolicyWords({ cache }: RouteConfig): string[] {
   if (cache.freshness === 'none') return ['nothing is stored: every request goes to the origin'];
   return [

@@ -7,7 +7,7 @@ import type { StateStore, StateTable } from '../state/state-store.ts';
 import type { InvalidationSink, FeedInvalidation } from './sink.ts';
 import type { PositionCells } from './position-cells.ts';
 
-/** The invalidation sink of a feed: a change's tags and its position become durable in one transaction. */
+/** The invalidation sink of a feed: a change's tags become durable with its position, or before it where they take several transactions. */
 export class FenceSink implements InvalidationSink {
   readonly #fence: Fence;
   readonly #positions: StateTable;

@@ -166,7 +166,7 @@ export class FenceReader {
     return this.#words.load(HEADER.holds) > 0;
   }
 
-  /** Whether a write under way holds one of the tags. */
+  /** Whether one of the tags is held. */
   isHeld(tags: TagHashes): boolean {
     return this.#isHeld(tags);
   }

@@ -20,7 +20,7 @@ export const OF = {
   get: 0,
   /** The same of a HEAD: some origins leave fields out of its response. */
   head: 1,
-  /** Added to one of the two: the response is stored, and is for the client alone whose request it answers. */
+  /** Added to one of the two: the response is stored, and may be given only to the client that requested it. */
   alone: 2,
 } as const;
 

@@ -1,4 +1,4 @@
-/** The content of writes behind that a worker holds until they are answered: so much of all of them together. */
+/** Bounds the bytes of content that a worker holds, in all, for writes behind that are not answered yet. */
 export class BodyBudget {
   #bytes = 0;
 

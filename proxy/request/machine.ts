@@ -116,8 +116,8 @@ export class RequestMachine {
   }
 
   /**
-   * Goes on with a request that has waited. A throw ends this request alone: who calls may have others to give the same
-   * result.
+   * Goes on with a request that has waited. A throw ends only this request, because the caller may have to deliver the same
+   * result to other requests.
    */
   #resume<From extends StepName>(from: From, { exchange }: RequestContext, next: () => Next<From>): void {
     try {

@@ -72,7 +72,7 @@ export interface FenceStats {
   readonly invalidations: number;
   /** Records that were evicted from a full bucket. */
   readonly overflows: number;
-  /** Tags held by writes under way. */
+  /** Tags that are held by writes, reloads and changes in progress. */
   readonly holds: number;
   /** Invalidations that could not be made durable, and whether the last attempt failed. */
   readonly failures: number;

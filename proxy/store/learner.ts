@@ -28,7 +28,10 @@ export interface Lesson {
   readonly entryId: string | null;
 }
 
-/** `request`: what the origin was asked; `query` as keyed. What it answered is not stored, unless it is said later. */
+/**
+ * `query` is the keyed query. The lesson says that the response is not stored (`entryId` is null); a caller that stores it sets
+ * the id.
+ */
 export function lessonOf(
   {
     key,

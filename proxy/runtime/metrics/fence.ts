@@ -5,7 +5,9 @@ export const FENCE_METRICS: readonly MetricDefinition[] = [
   gauge('weir_fence_durable_sequence', 'The last sequence that is synced to disk', ({ fence }) =>
     one(fence.durableSequence),
   ),
-  gauge('weir_fence_holds', 'Tags held by writes', ({ fence }) => one(fence.holds)),
+  gauge('weir_fence_holds', 'Tags that are held: by writes, reloads and changes in progress', ({ fence }) =>
+    one(fence.holds),
+  ),
   counter('weir_fence_invalidations_total', 'Invalidations', ({ fence }) => one(fence.invalidations)),
   counter('weir_fence_overflows_total', 'Records evicted from a full bucket', ({ fence }) =>
     one(fence.overflows),
