@@ -135,6 +135,7 @@ export class DiskWriter {
    * nothing can be stored. `entry`: as `seal` writes it; it must not change before the promise resolves.
    */
   async store(entry: Uint8Array): Promise<'stored' | 'refused'> {
+    if (this.#guard.state === 'stopped') this.#guard.check();
     const summary = summaryOf(entry);
     const isTooLarge = entry.byteLength > this.#options.quota.entryBytes;
     const outcome = isTooLarge

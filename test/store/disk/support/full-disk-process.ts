@@ -31,13 +31,13 @@ if (reading.kind === 'failed') throw new Error(reading.reason);
 const { writer } = opening;
 const { reader } = reading;
 
-/** Stores entries of 200 kB until one is refused, reads all of them back, and returns their number. */
-async function storeUntilRefused(from: number): Promise<number> {
+/** Stores entries until one is refused, reads all of them back, and returns their number. */
+async function storeUntilRefused(from: number, sizeBytes = 200_000): Promise<number> {
   let n = from;
-  while ((await store(writer, n, { sizeBytes: 200_000 })) === 'stored') n += 1;
+  while ((await store(writer, n, { sizeBytes })) === 'stored') n += 1;
   for (let each = from; each < n; each += 1) {
     const [head] = reader.heads(entry(each).key);
-    if (head === undefined || !bodyOf(reader, head)?.equals(content(each, 200_000)))
+    if (head === undefined || !bodyOf(reader, head)?.equals(content(each, sizeBytes)))
       throw new Error(`${each} is lost`);
   }
   return n - from;
@@ -50,7 +50,8 @@ function report(step: string, stored: number): void {
 
 report('no room left', await storeUntilRefused(1));
 fs.rmSync(ballast);
-report('room again', await storeUntilRefused(100));
+// Without chunks.
+report('room again', await storeUntilRefused(1_000, 50_000));
 
 // From here on the check before a transaction is shown room that does not exist, so that LMDB's own write fails.
 fs.writeFileSync(ballast, Buffer.alloc(fs.statfsSync(root).bavail * 4096, 1));
