@@ -689,6 +689,21 @@ describe('RFC 9112 §9.6: a client that has ended its side', () => {
     }
   });
 
+  it.each([
+    { reason: 'within its next request', more: 'GET / HT', keeps: false },
+    { reason: 'while a connection owes its bound', more: GET + GET, keeps: true },
+  ])('counts as gone if it left $reason', async ({ more, keeps }) => {
+    await using listener = await listen();
+    const client = new RawClient(listener.port).send(GET + GET);
+    await listener.exchange(1);
+    listener.exchanges[0]!.stream(200, []).write(Buffer.from('part'));
+    if (keeps) listener.exchanges[1]!.respond(200, [], Buffer.alloc(70_000));
+    await client.until('part');
+    client.send(more);
+    client.socket.end();
+    await expect.poll(() => listener.connections(), { timeout: 10_000 }).toBe(0);
+  });
+
   it('counts as gone if it left an event stream', async () => {
     await using listener = await listen();
     const client = new RawClient(listener.port).send(GET);

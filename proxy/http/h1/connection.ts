@@ -34,6 +34,9 @@ const PIPELINED = 256;
 /** Response bytes that the connection may owe before it reads further requests. */
 const OWED_BYTES = 64 * 1024;
 
+/** What it reads ahead meanwhile, so that the end of the client's side is seen. */
+const UNREAD_BYTES = 16 * 1024;
+
 /** How long a client may take to read the last response and to close, while its further bytes are dropped (RFC 9112 §9.6). */
 export const LINGER_MS = 5_000;
 /** Of the requests and content that are dropped on a connection that closes; beyond it the connection is destroyed. */
@@ -60,7 +63,7 @@ const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
 
 /** Why the connection is not read; several at a time. */
 const BODY_WAITS = 1;
-const OWES = 2;
+const UNREAD_IS_FULL = 2;
 const EARLY_IS_FULL = 4;
 
 type Reading = 'heads' | 'content' | 'early' | 'nothing';
@@ -274,13 +277,14 @@ export class H1Connection implements ExchangeConnection, Timed {
 
   private readonly onData = (chunk: Buffer): void => {
     if (this.unread === null) this.read(chunk, 0);
-    else this.unread = Buffer.concat([this.unread, chunk]);
+    else this.keepUnread(Buffer.concat([this.unread, chunk]));
   };
 
   /** RFC 9112 §9.6: a client that has ended its side may still read. */
   private readonly onClientEnd = (): void => {
     this.clientEnded = true;
     if (this.unread === null) this.endedByClient();
+    else this.startAsking();
   };
 
   private endedByClient(): void {
@@ -290,9 +294,8 @@ export class H1Connection implements ExchangeConnection, Timed {
     else {
       this.closing = true;
       this.reading = 'nothing';
-      this.askedProgress = this.writer.progress;
-      this.askLater(HALF_CLOSED_MS);
     }
+    if (this.open.length > 0) this.startAsking();
   }
 
   private read(chunk: Buffer, from: number): void {
@@ -301,8 +304,7 @@ export class H1Connection implements ExchangeConnection, Timed {
       switch (this.reading) {
         case 'heads':
           if (this.takesNoRequest && !this.parser.isWithinHead) {
-            this.unread = at === 0 ? chunk : chunk.subarray(at);
-            this.readNoMore(OWES);
+            this.keepUnread(at === 0 ? chunk : chunk.subarray(at));
             return;
           }
           at = this.readHead(chunk, at);
@@ -475,24 +477,27 @@ export class H1Connection implements ExchangeConnection, Timed {
   private readOn(reason: number): void {
     if ((this.paused & reason) === 0) return;
     this.paused &= ~reason;
-    if (this.paused !== 0) return;
-    // Later: what is read begins exchanges, which may end at once and come here again.
-    if (this.unread === null) this.socket.resume();
-    else process.nextTick(() => this.readUnread());
+    if (this.paused === 0) this.socket.resume();
+  }
+
+  private keepUnread(unread: Buffer): void {
+    this.unread = unread;
+    if (unread.length >= UNREAD_BYTES) this.readNoMore(UNREAD_IS_FULL);
   }
 
   private readUnread(): void {
     const { unread } = this;
-    if (unread === null || this.paused !== 0) return;
+    if (unread === null) return;
     this.unread = null;
     this.read(unread, 0);
     if (this.unread !== null) return;
-    if (this.paused === 0) this.socket.resume();
+    this.readOn(UNREAD_IS_FULL);
     if (this.clientEnded) this.endedByClient();
   }
 
   private owesLess(): void {
-    if ((this.paused & OWES) !== 0 && !this.takesNoRequest) this.readOn(OWES);
+    // Later: what is read begins exchanges, which may end at once and come here again.
+    if (this.unread !== null && !this.takesNoRequest) process.nextTick(() => this.readUnread());
   }
 
   private get takesNoRequest(): boolean {
@@ -552,6 +557,12 @@ export class H1Connection implements ExchangeConnection, Timed {
     }
     this.context.onTooSlow('head');
     this.refuse(listenerError('head-timeout', { limit: mostMs }));
+  }
+
+  private startAsking(): void {
+    this.stopAsking();
+    this.askedProgress = this.writer.progress;
+    this.askLater(HALF_CLOSED_MS);
   }
 
   private askLater(afterMs: number): void {
