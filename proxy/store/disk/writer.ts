@@ -182,7 +182,7 @@ export class DiskWriter {
 
   /**
    * Changes the head of the entry with that id. Its id, key, size and rank stay, whatever `change` returns. `headBytes`:
-   * of the record of the new head, about.
+   * of the record of the new head, about. Refused also where too much waits.
    */
   async update(
     id: string,
@@ -197,7 +197,7 @@ export class DiskWriter {
       this.#index.replaceHead({ ...change(stored), id, key, sizeBytes, evictLast });
       return true;
     };
-    return outcomeOf(await this.#queue.do(0, run, 0, true, headBytes));
+    return outcomeOf(await this.#queue.do(0, run, headBytes, false, headBytes));
   }
 
   async remove(id: string, key: string): Promise<ChangeOutcome> {

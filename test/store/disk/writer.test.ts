@@ -47,6 +47,17 @@ describe('the write queue', () => {
     expect(await committed).toBe('stored');
   });
 
+  it('is bounded by the bytes of changed heads, and a refused change leaves the head as it was', async () => {
+    const { writer, reader } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
+    await store(writer, 1);
+    const changes = Array.from({ length: 100 }, () => writer.update(entryId(1), entry(1).key, raise, 10_000));
+    const outcomes = await Promise.all(changes);
+    expect(outcomes.filter((outcome) => outcome === 'done').length).toBe(6);
+    expect(outcomes.filter((outcome) => outcome === 'refused').length).toBe(94);
+    expect(await writer.update(entryId(1), entry(1).key, raise, 65_536)).toBe('refused');
+    expect(reader.heads(entry(1).key)).toEqual([entry(1, { floor: 77 })]);
+  });
+
   it('is not bounded for removals', async () => {
     const { writer } = await openDisk(scratchFolder(), { queueBytes: 64 * 1024 });
     for (let n = 1; n <= 200; n += 1) expect(await store(writer, n, { sizeBytes: 100 })).toBe('stored');
