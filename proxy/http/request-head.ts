@@ -73,22 +73,33 @@ export function readRequestHead(
   const authority = found.host === null ? '' : hostAuthority(found.host);
   if (authority === null) return malformed('The Host field is not a host with an optional port.');
 
-  const { fields: named, dropped } = head.hasOddNames
-    ? decideFieldNames(received, underscores)
-    : { fields: received, dropped: 0 };
-  const fields = found.cookies > 1 ? withOneCookie(named) : named;
+  let fields: Fields = received;
+  let dropped = 0;
+  if (head.hasOddNames) ({ fields, dropped } = decideFieldNames(received, underscores));
+  if (found.cookies > 1) fields = withOneCookie(fields);
   const persists = persistsAfter(found.connection, minor);
   const upgrade = readUpgrade(head, found);
-  const rest = { method, minor, fields, dropped, content, expectsContinue, persists, upgrade };
-  if (url.charCodeAt(0) === SLASH) {
-    return { kind: 'accepted', target: url, authority, ...rest };
-  }
+  // Property by property: a spread costs each request several times as much.
+  const accepted: AcceptedHead = {
+    kind: 'accepted',
+    method,
+    minor,
+    target: url,
+    authority,
+    fields,
+    dropped,
+    content,
+    expectsContinue,
+    persists,
+    upgrade,
+  };
+  if (url.charCodeAt(0) === SLASH) return accepted;
   if (url === '*') {
     // RFC 9112 §3.2.4: the asterisk-form is for OPTIONS alone.
     if (method !== 'OPTIONS') return malformed('The target * is for OPTIONS alone.');
-    return { kind: 'accepted', target: url, authority, ...rest };
+    return accepted;
   }
-  return readAbsoluteTarget(url, scheme, method, rest);
+  return readAbsoluteTarget(url, scheme, accepted);
 }
 
 const SLASH = 0x2f;
@@ -230,12 +241,7 @@ function authorityOf(text: string): string | null {
 const ABSOLUTE = /^(https?):\/\/([^/?#]*)((?:[/?][^#]*)?)$/i;
 
 /** RFC 9112 §3.2.2: the target's authority replaces that of Host. */
-function readAbsoluteTarget(
-  url: string,
-  scheme: 'http' | 'https',
-  method: string,
-  rest: Omit<AcceptedHead, 'kind' | 'target' | 'authority'>,
-): RequestHead {
+function readAbsoluteTarget(url: string, scheme: 'http' | 'https', head: AcceptedHead): RequestHead {
   const match = ABSOLUTE.exec(url);
   if (match === null) return malformed('The request target is neither a path nor an http or https URI.');
   const authority = authorityOf(match[2]!);
@@ -246,8 +252,9 @@ function readAbsoluteTarget(
   }
   const path = match[3]!;
   // RFC 9112 §3.2.4: OPTIONS of a URI with neither path nor query is OPTIONS *.
-  const target = path === '' ? (method === 'OPTIONS' ? '*' : '/') : path.startsWith('?') ? `/${path}` : path;
-  return { kind: 'accepted', target, authority, ...rest, fields: withHost(rest.fields, authority) };
+  const target =
+    path === '' ? (head.method === 'OPTIONS' ? '*' : '/') : path.startsWith('?') ? `/${path}` : path;
+  return { ...head, target, authority, fields: withHost(head.fields, authority) };
 }
 
 function withHost(fields: Fields, authority: string): Fields {

@@ -394,13 +394,9 @@ export class RequestMachine {
 
   #decide(context: KeyedContext, entry: StoredEntry, isLatest: boolean): Next<'decide'> {
     const { route, request, arrivedAtMs } = context;
-    const decision = decideReuse({
-      meta: entry.meta,
-      request,
-      ...judge(this.#deps, entry, route),
-      policy: route.config.cache,
-      nowMs: arrivedAtMs,
-    });
+    const { trust, verdict } = judge(this.#deps, entry, route);
+    const policy = route.config.cache;
+    const decision = decideReuse({ meta: entry.meta, request, trust, verdict, policy, nowMs: arrivedAtMs });
     if (!isLatest && decision.kind !== 'serve' && decision.kind !== 'bypass') {
       return { to: 'look-further', context, entry };
     }

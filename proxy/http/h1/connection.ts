@@ -349,7 +349,7 @@ export class H1Connection implements ExchangeConnection, Timed {
     if (head.dropped > 0) owner.onFieldsDropped(head.dropped);
     // A connection that still owes earlier responses can't be handed over.
     const upgrade = this.open.length === 0 && !this.clientEnded ? head.upgrade : null;
-    const exchange = new H1Exchange(this, { ...head, upgrade }, systemClock.monotonicMs());
+    const exchange = new H1Exchange(this, head, upgrade, systemClock.monotonicMs());
     this.open.push(exchange);
     this.current ??= exchange;
     if (!head.persists || upgrade !== null) this.closing = true;

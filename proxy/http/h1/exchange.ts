@@ -104,7 +104,13 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
   private goneListeners: (() => void)[] | null = null;
   private endListeners: ((end: ExchangeEnd) => void)[] | null = null;
 
-  constructor(connection: ExchangeConnection, head: AcceptedHead, startedAtMs: number) {
+  /** `upgrade`: the head's, or null where this connection can't switch. */
+  constructor(
+    connection: ExchangeConnection,
+    head: AcceptedHead,
+    upgrade: readonly string[] | null,
+    startedAtMs: number,
+  ) {
     this.connection = connection;
     this.method = head.method;
     this.version = head.minor === 0 ? '1.0' : '1.1';
@@ -113,7 +119,7 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
     this.scheme = connection.context.scheme;
     this.fields = head.fields;
     this.startedAt = startedAtMs;
-    this.upgrade = head.upgrade;
+    this.upgrade = upgrade;
     this.waitsForContinue = head.expectsContinue;
     this.content = head.content.kind === 'none' ? null : this.makeContent(head.content.bytes);
   }
