@@ -42,10 +42,10 @@ export interface Exchange {
   /** Sends a whole response. The listener frames it, and omits the content for HEAD, 204 and 304. */
   respond(status: number, fields: readonly string[], content: Uint8Array | null): void;
   /**
-   * As `respond`, with the shared fields followed by `own`. The listener renders the shared ones once and keeps the lines with
-   * them, so their fields must not change.
+   * As `respond`, with the shared fields followed by `own`. The listener renders both once and keeps the lines with them, so
+   * their fields must not change.
    */
-  respondShared(status: number, shared: SharedFields, own: Fields, content: Uint8Array | null): void;
+  respondShared(status: number, shared: SharedFields, own: SharedFields, content: Uint8Array | null): void;
   /** Sends the head and returns the sink for the content. */
   stream(status: number, fields: readonly string[]): ResponseSink;
   /** Responds with 101 (or the given status) and joins the two byte streams. */

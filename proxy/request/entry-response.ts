@@ -3,8 +3,9 @@ import { cacheStatus, remainingSeconds, type CacheStatus } from '../../policies/
 import { downstreamAgeSeconds, staleFields } from '../../policies/http/downstream.ts';
 import { fieldValue, hasField, withoutFields, type Fields } from '../../policies/http/fields.ts';
 import { VIA } from '../../policies/http/forwarding.ts';
+import type { SharedFields } from '../../policies/http/shared-fields.ts';
 import { POSITION_FIELD } from '../../policies/position-field.ts';
-import { evaluatePreconditions, notModifiedFields } from '../../policies/rfc9110/preconditions.ts';
+import { evaluatePreconditions } from '../../policies/rfc9110/preconditions.ts';
 import {
   BOUNDARY_LENGTH,
   decideRange,
@@ -20,6 +21,7 @@ import type { FlightBody } from '../store/body.ts';
 import { ERROR_RESPONSES, errorDocument } from '../http/error-responses.ts';
 import { sendContent } from './send-content.ts';
 import { keyedStatus, type KeyedContext } from './context.ts';
+import { HitFields } from './hit-fields.ts';
 
 /** An entry as it is sent to one client. */
 export interface EntryResponse {
@@ -53,8 +55,7 @@ export function respondWithEntry(
   if (condition === 'failed') return 'to-origin';
   if (condition === 'not-modified') {
     const { targetedFields } = context.route.config.cache;
-    const fields = fieldsOf(context, answer, notModifiedFields(entry.sentFields, targetedFields));
-    exchange.respond(304, fields, null);
+    exchange.respondShared(304, entry.notModified(targetedFields), sharedOwnFields(context, answer), null);
     return 304;
   }
   if (entry.meta.part !== null) {
@@ -110,11 +111,11 @@ function sendWhole(context: KeyedContext, tiers: Tiers, answer: EntryResponse): 
   const { entry } = answer;
   const { exchange } = context;
   const { status } = entry.meta;
-  const own = wholeOwnFields(context, answer);
+  const own = sharedOwnFields(context, answer);
   if (exchange.method === 'HEAD') exchange.respondShared(status, entry.shared, own, null);
   else if (entry.content !== null) exchange.respondShared(status, entry.shared, own, entry.content);
   else {
-    const fields = entry.sentFields.concat(own);
+    const fields = entry.sentFields.concat(own.fields);
     sendFrom(context, tiers, answer, { status, fields, first: 0, lengthBytes: Number.POSITIVE_INFINITY });
   }
 }
@@ -221,19 +222,17 @@ function readerOf(tiers: Tiers, answer: EntryResponse, first: number, onProgress
   return readStored(place, first, onProgress);
 }
 
-/** What is sent besides the entry's fields. Hits on an entry within the same second of its age and lifetime share it. */
-function wholeOwnFields(context: KeyedContext, answer: EntryResponse): Fields {
-  const { entry, status, ownFields } = answer;
-  if (context.position !== null || !status.hit || status.detail !== undefined || ownFields.length > 0) {
-    return ownFieldsOf(context, answer);
+const hitFields = new HitFields();
+
+/** What is sent besides the entry's fields. Fresh hits share it, except where the client is also sent a key or a position. */
+function sharedOwnFields(context: KeyedContext, answer: EntryResponse): SharedFields {
+  const { status, ownFields, isStale } = answer;
+  const isPlain = !isStale && status.hit === true && status.detail === undefined && ownFields.length === 0;
+  if (isPlain && context.position === null && !context.configuration.config.cacheStatus.key) {
+    const ageSeconds = Math.floor(sentAgeSeconds(context, answer));
+    return hitFields.of(ageSeconds, remainingSeconds(status.ttlSeconds ?? 0));
   }
-  const ageSeconds = Math.floor(sentAgeSeconds(context, answer));
-  const ttlSeconds = remainingSeconds(status.ttlSeconds ?? 0);
-  const last = entry.lastHit;
-  if (last !== null && last.ageSeconds === ageSeconds && last.ttlSeconds === ttlSeconds) return last.own;
-  const own = ownFieldsOf(context, answer);
-  entry.lastHit = { ageSeconds, ttlSeconds, own };
-  return own;
+  return { fields: ownFieldsOf(context, answer), lines: null };
 }
 
 function fieldsOf(context: KeyedContext, answer: EntryResponse, fields: Fields): Fields {

@@ -358,12 +358,12 @@ describe('respond', () => {
       'x',
     ];
     const shared: SharedFields = { fields: sent, lines: null };
-    const own = ['Age', '3'];
+    const own: SharedFields = { fields: ['Age', '3'], lines: null };
     const four = Buffer.from('four');
     for (const request of [LAST_GET, LAST_GET.replace('GET', 'HEAD')]) {
       for (const status of [200, 304, 404]) {
         const whole = await answered(
-          (exchange) => exchange.respond(status, [...sent, ...own], four),
+          (exchange) => exchange.respond(status, [...sent, ...own.fields], four),
           request,
         );
         expect(await answered((exchange) => exchange.respondShared(status, shared, own, four), request)).toBe(
@@ -376,6 +376,7 @@ describe('respond', () => {
       declaredBytes: 4,
       hasDate: true,
     });
+    expect(own.lines?.text).toBe('Age: 3\r\n');
   });
 
   it("leaves out fields that can't be written, and reports them", async () => {

@@ -198,7 +198,7 @@ export class Client {
       },
       respondShared(status, shared, own, bytes) {
         body = Buffer.from(bytes ?? []).toString();
-        answered(status, [...shared.fields, ...own]);
+        answered(status, [...shared.fields, ...own.fields]);
       },
       stream: (status, sent) => ({
         write(chunk) {

@@ -199,7 +199,7 @@ export class H1Exchange implements Exchange, SinkOwner, Written {
     this.sendWhole(this.head(status, fields, bytes), bytes === 0 ? null : content);
   }
 
-  respondShared(status: number, shared: SharedFields, own: Fields, content: Uint8Array | null): void {
+  respondShared(status: number, shared: SharedFields, own: SharedFields, content: Uint8Array | null): void {
     if (!this.beginAnswer(status)) return;
     const leavesOut = this.leavesContentOut(status);
     const bytes = leavesOut || content === null ? 0 : content.length;

@@ -35,22 +35,28 @@ export function renderHead(
   return { text: `${start}${lines}${end}${persistence}\r\n`, dropped };
 }
 
-/** As `renderHead` of the shared fields followed by `own`, never chunked. The lines of the shared fields are made once. */
+/** As `renderHead` of the shared fields followed by `own`, never chunked. The lines of both are made once. */
 export function renderSharedHead(
   status: number,
   shared: SharedFields,
-  own: Fields,
+  own: SharedFields,
   framing: Exclude<Framing, 'chunked'>,
   persistence: string,
 ): RenderedHead {
-  const dropped: string[] = [];
-  shared.lines ??= linesOf(shared.fields, dropped);
-  const { text, declaredBytes, hasDate: isDated } = shared.lines;
-  const lines = renderLines(own, framing, dropped);
+  let dropped: string[] = NONE_DROPPED;
+  if (shared.lines === null || own.lines === null) {
+    dropped = [];
+    shared.lines ??= linesOf(shared.fields, dropped);
+    own.lines ??= linesOf(own.fields, dropped);
+  }
+  const first = shared.lines;
+  const second = own.lines;
   const start = status === 200 ? OK_LINE : statusLine(status);
-  const end = endOfHead(framing, declaredBytes, isDated || hasDate(own));
-  return { text: `${start}${text}${lines}${end}${persistence}\r\n`, dropped };
+  const end = endOfHead(framing, first.declaredBytes, first.hasDate || second.hasDate);
+  return { text: `${start}${first.text}${second.text}${end}${persistence}\r\n`, dropped };
 }
+
+const NONE_DROPPED: string[] = [];
 
 function linesOf(fields: Fields, dropped: string[]): SharedLines {
   const text = renderLines(fields, 'none', dropped);
