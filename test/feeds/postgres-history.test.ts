@@ -69,7 +69,7 @@ describe('the start of a Postgres feed', () => {
   });
 
   it.each([
-    ['no commit', { ...after, publications: '', commit: null }, standing, /holds no commit/],
+    ['no commit', { ...after, publications: '', commit: null }, standing, /has no commit/],
     ['a recreated publication', after, { ...standing, publications: '16999' }, /publication was recreated/],
     ['a slot that has let the commit go', after, { ...standing, confirmedLsn: 101n }, /recreated or moved/],
     ['a log that ends before', after, { ...standing, insertLsn: 499n }, /ends before/],

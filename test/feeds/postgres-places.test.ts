@@ -261,7 +261,7 @@ describe.skipIf(postgresSkip !== null)('a gap in a Postgres feed', () => {
   it('is found at a position without a commit, as saved by an older Weir', async () => {
     await begin();
     const position = await positionAfter(1);
-    expect(await gapAfter(position.replace(/#.*/, ''))).toMatch(/holds no commit/);
+    expect(await gapAfter(position.replace(/#.*/, ''))).toMatch(/has no commit/);
   });
 
   it.each([

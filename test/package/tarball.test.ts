@@ -79,7 +79,7 @@ describe('the packed tarball', () => {
     expect(await text(embedded.stdout)).toBe('failed 1, 200, refused 1, stopped 0\n');
     const installed = join(folder, 'node_modules/@weir-cache/weir');
     expect(readFileSync(join(installed, 'dist/proxy/index.d.ts'), 'utf8')).toMatch(
-      /Coordinator[^]*EmbeddedWeir/,
+      /coordinator[^]*EmbeddedWeir/,
     );
     expect(readFileSync(join(installed, 'proxy.config.schema.json'), 'utf8')).toContain('"routes"');
     expect(readFileSync(join(installed, 'LICENSE'), 'utf8')).toMatch(/^MIT License/);
