@@ -12,6 +12,7 @@ import type { Log } from '../observability/logger.ts';
 import { RouteCounters } from '../observability/route-counters.ts';
 import { lockDiskPath } from '../state/disk-lock.ts';
 import { diskCallsOf } from '../store/disk/calls.ts';
+import { EntryOutcomes } from '../store/disk/outcomes.ts';
 import { writesInFlightBuffer } from '../store/disk/writes-in-flight.ts';
 import type { Clock } from '../threads/clock.ts';
 import { createLifetimeClock, startLifetimes, type LifetimeStart } from '../threads/lifetime-clock.ts';
@@ -184,6 +185,7 @@ export class Coordinator {
     const open = isReadOnly ? openReadOnlyParts : openDurableParts;
     return open({
       config,
+      workers: workersOf(config),
       clock,
       lifetimes: createLifetimeClock(clock, this.#lifetimes),
       mechanisms,
@@ -242,6 +244,11 @@ export class Coordinator {
     const workers = workersOf(config);
     const calls = new Map<number, ReturnType<typeof diskCallsOf>>();
     const flightClaims = flightClaimsBuffer();
+    const senders = new Map<number, EntryOutcomes>();
+    const arrivals = (): Promise<unknown> | null => {
+      const open = [...senders.values()].flatMap((each) => each.arrived() ?? []);
+      return open.length === 0 ? null : Promise.all(open);
+    };
     const options: WorkerPoolOptions = {
       workers,
       clock,
@@ -258,8 +265,11 @@ export class Coordinator {
         lifetimes: this.#lifetimes,
         disk: disk === null ? null : { path: cachePath(config), shared: disk.shared },
       },
-      handlersFor: (_index, instance) => {
-        const diskCalls = diskCallsOf(disk, (key, id) => this.#pool.dropEntries(key, [id]));
+      handlersFor: (index, instance) => {
+        const outcomes = disk === null ? null : new EntryOutcomes(disk.shared.outcomes, index);
+        if (outcomes !== null) senders.set(instance, outcomes);
+        const dropEntry = (key: string, id: string): void => this.#pool.dropEntries(key, [id]);
+        const diskCalls = diskCallsOf({ writer: disk, outcomes, dropEntry, arrivals });
         calls.set(instance, diskCalls);
         return {
           ...diskCalls.calls,
@@ -277,6 +287,7 @@ export class Coordinator {
         forgetFlightClaims(flightClaims, index);
         calls.get(instance)?.forget();
         calls.delete(instance);
+        senders.delete(instance);
         this.#routeCounters.retire(instance);
         this.#writes.workerDied(instance);
       },

@@ -34,6 +34,7 @@ export interface DurableParts {
 
 export interface DurableDependencies {
   readonly config: Config;
+  readonly workers: number;
   readonly clock: Clock;
   readonly lifetimes: LifetimeClock;
   readonly mechanisms: Mechanisms;
@@ -177,6 +178,7 @@ async function openDisk(deps: DurableDependencies, state: StateStore): Promise<D
     path: cachePath(config),
     sizeBytes,
     queueBytes,
+    workers: deps.workers,
     starts: state.starts,
     mechanisms,
     log: (event) => log.warn({ event: 'disk', ...event }),

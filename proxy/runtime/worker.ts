@@ -84,6 +84,10 @@ function openDiskTier(): RuntimeDependencies['disk'] {
     writer: coordinator,
     writesInFlight: createWritesInFlight(start.writesInFlight, start.index, keyHashOf(start)),
     used: createUsedEntries(shared.used),
+    outcomes: shared.outcomes,
+    worker: start.index,
+    // An entry on its way is in memory here, and in the writer's queue.
+    creditBytes: start.configuration.config.cache.disk.queueBytes / 2 / start.workers,
   });
   return { tier, corrupt: () => reader.counters.corrupt };
 }

@@ -11,10 +11,14 @@ export interface DiskEntry {
 
 /** The disk tier as a worker's request path uses it. Reads are synchronous; writes go to the coordinator. */
 export interface DiskTier {
-  /** Every variant of a primary key, with content where one read brings both. */
+  /** Every variant of a primary key, on disk or under way, with content where one read brings both. */
   find(key: string): DiskEntry[];
-  /** As `find`, without content. */
+  /** Every variant of a primary key that is on disk. */
   heads(key: string): EntryHead[];
+  /** Entries that this worker has sent and that may not be on disk yet, with content. Other workers find none of them. */
+  underWay(key: string): DiskEntry[];
+  /** Whether another worker may have sent an entry of the key that is not on disk yet. */
+  isUnderWayElsewhere(key: string): boolean;
   /**
    * Content from `position`, which is below the entry's size, to the end of the piece or chunk that holds it: at least
    * one byte. Null: it is missing, damaged, or not as long as the entry's size says.

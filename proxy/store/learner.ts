@@ -76,7 +76,9 @@ export class Learner {
    * lack.
    */
   concerns(lesson: Lesson, isStoredElsewhere: boolean): boolean {
-    return this.decide(lesson).length > 0 || (isStoredElsewhere && isInformative(lesson.answer));
+    if (this.decide(lesson).length > 0) return true;
+    const isElsewhere = isStoredElsewhere || this.#deps.tiers.isUnderWayElsewhere(lesson.key);
+    return isElsewhere && isInformative(lesson.answer);
   }
 
   /** The stored responses that the answer concerns, with what it means for each. */
@@ -107,10 +109,10 @@ export class Learner {
   /** Applies an answer that another worker has received to the memory of this one. */
   learnInMemory(lesson: Lesson): void {
     const { tiers } = this.#deps;
-    const inMemory = tiers.memory.get(lesson.key).filter(({ head }) => head.route === lesson.route);
-    for (const { entry, learning } of this.#decideFor(inMemory, lesson)) {
+    const own = tiers.own(lesson.key, lesson.route);
+    for (const { entry, learning } of this.#decideFor(own, lesson)) {
       const { head } = entry;
-      if (learning.kind === 'stale') tiers.updateMemory({ ...head, meta: learning.meta });
+      if (learning.kind === 'stale') tiers.updateHere({ ...head, meta: learning.meta });
       else if (isOver(learning)) tiers.dropHere(head);
     }
   }

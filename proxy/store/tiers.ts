@@ -76,12 +76,27 @@ export class Tiers {
 
   /** Every variant of a key that was stored under the route, once each; those from disk without content. */
   all(key: string, route: string): StoredEntry[] {
-    const entries = [...this.memory.get(key)];
+    const entries = this.own(key, route);
     const known = new Set(entries.map((entry) => entry.head.id));
     for (const head of this.#headsOnDisk(key)) {
-      if (!known.has(head.id)) entries.push(this.#withoutContent(head));
+      if (head.route === route && !known.has(head.id)) entries.push(this.#withoutContent(head));
+    }
+    return entries;
+  }
+
+  /** Those of `all` that this worker alone may have: in memory, or on their way to the disk. */
+  own(key: string, route: string): StoredEntry[] {
+    const entries = [...this.memory.get(key)];
+    const known = new Set(entries.map((entry) => entry.head.id));
+    for (const { head, content } of this.#underWay(key)) {
+      if (!known.has(head.id)) entries.push(new StoredEntry(head, content, this.sentFieldsOf(head), 'disk'));
     }
     return entries.filter((entry) => entry.head.route === route);
+  }
+
+  /** Whether another worker may have an entry of the key on its way to the disk, where this one does not find it. */
+  isUnderWayElsewhere(key: string): boolean {
+    return this.disk?.isUnderWayElsewhere(key) ?? false;
   }
 
   /**
@@ -123,6 +138,12 @@ export class Tiers {
     this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 
+  /** As `updateMemory`, also where the entry is on its way to the disk from this worker. */
+  updateHere(head: EntryHead): void {
+    this.updateMemory(head);
+    if (this.#isUnderWay(head)) void this.disk?.update(head);
+  }
+
   /** The whole content of an entry on disk; null: missing or damaged. */
   read(head: EntryHead): Uint8Array | null {
     return this.disk === null ? null : readWhole(this.disk, head);
@@ -133,12 +154,20 @@ export class Tiers {
    * synced, and the entry may be found after a restart. Never rejects.
    */
   async drop(head: EntryHead): Promise<boolean> {
-    this.dropHere(head);
+    this.#drop(head);
     return (await this.disk?.remove(head.key, head.id)) ?? true;
   }
 
-  /** Stops serving the entry on this worker. Requests that already read its content read on. */
-  dropHere({ key, id }: EntryHead): void {
+  /**
+   * Stops serving the entry on this worker. Requests that already read its content read on. Another worker has removed
+   * it from disk, unless it was on its way there from this one.
+   */
+  dropHere(head: EntryHead): void {
+    this.#drop(head);
+    if (this.#isUnderWay(head)) void this.disk?.remove(head.key, head.id);
+  }
+
+  #drop({ key, id }: EntryHead): void {
     this.#dropped.add(id);
     if (this.#dropped.size > DROPPED_IDS) this.#dropped.delete(this.#dropped.values().next().value!);
     this.memory.remove(key, id);
@@ -183,6 +212,14 @@ export class Tiers {
     if (head.sizeBytes >= 0 && head.meta.status !== 204) sized.push('Content-Length', String(head.sizeBytes));
     sized.push('Via', VIA);
     return sized;
+  }
+
+  #underWay(key: string): readonly DiskEntry[] {
+    return (this.disk?.underWay(key) ?? NONE_ON_DISK).filter(({ head }) => !this.#dropped.has(head.id));
+  }
+
+  #isUnderWay({ key, id }: EntryHead): boolean {
+    return this.disk?.underWay(key).some(({ head }) => head.id === id) ?? false;
   }
 
   #onDisk(key: string, route: string): readonly DiskEntry[] {

@@ -290,6 +290,14 @@ class RaceDisk implements DiskTier {
     return [...this.#disk.heads.values()].filter((head) => head.key === key);
   }
 
+  underWay(): DiskEntry[] {
+    return [];
+  }
+
+  isUnderWayElsewhere(): boolean {
+    return false;
+  }
+
   read({ id }: ContentOnDisk, position: number): Uint8Array | null {
     return this.#disk.contents.get(id)?.subarray(position) ?? null;
   }

@@ -15,6 +15,8 @@ const SHARED: OriginAnswer = { fields: ['Cache-Control', 'max-age=60'], body: 'c
 const FULL_DISK: DiskTier = {
   find: () => [],
   heads: () => [],
+  underWay: () => [],
+  isUnderWayElsewhere: () => false,
   read: () => null,
   pin: () => () => {},
   begin: () => null,

@@ -474,6 +474,14 @@ class FailingDisk implements DiskTier {
     return [...this.#heads.values()].filter((head) => head.key === key);
   }
 
+  underWay(): DiskEntry[] {
+    return [];
+  }
+
+  isUnderWayElsewhere(): boolean {
+    return false;
+  }
+
   read({ id }: ContentOnDisk, position: number): Uint8Array | null {
     this.readsLeft -= 1;
     return this.readsLeft < 0 ? null : (this.#contents.get(id)?.subarray(position) ?? null);

@@ -38,6 +38,7 @@ function learnerOver(writes: boolean) {
   const fenced: string[] = [];
   const disk = {
     heads: () => [],
+    underWay: () => [],
     remove: async () => writes,
     updateSynced: async () => writes,
   } as unknown as DiskTier;

@@ -6,6 +6,7 @@ import { diskCallsOf } from '../../proxy/store/disk/calls.ts';
 import type { Tables } from '../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES, chunkKey, idKey, numberKey, sealChunk } from '../../proxy/store/disk/format.ts';
 import { sealed } from '../../proxy/store/disk/record.ts';
+import { outcomesBuffer } from '../../proxy/store/disk/outcomes.ts';
 import { openDiskReader } from '../../proxy/store/disk/reader.ts';
 import { WorkerDiskTier, type DiskWriterLink } from '../../proxy/store/disk/worker-disk.ts';
 import { createUsedEntries } from '../../proxy/store/disk/used-entries.ts';
@@ -16,7 +17,7 @@ import { Tiers } from '../../proxy/store/tiers.ts';
 import { PeerLookups, type PeerLookupMessage } from '../../proxy/fetch/peers/lookups.ts';
 import { HASH_KEY_WORDS, KeyedHash } from '../../proxy/threads/keyed-hash.ts';
 import { content, entry, entryId, MIB, store } from './disk/support/entries.ts';
-import { openTables, scratchFolder } from './disk/support/open-disk.ts';
+import { callsParts, openTables, scratchFolder } from './disk/support/open-disk.ts';
 
 const SIZE = CHUNK_BYTES * 3 + 1_000;
 const HEAD = entry(1, { sizeBytes: SIZE });
@@ -29,8 +30,10 @@ async function workersOver(sizeBytes: number) {
   const path = scratchFolder();
   const disk = openTables(path);
   const workers: Tiers[] = [];
-  const { calls } = diskCallsOf(disk.writer, (dropped, droppedId) =>
-    workers.forEach((tiers) => tiers.forget(dropped, droppedId)),
+  const { calls } = diskCallsOf(
+    callsParts(disk.writer, (dropped, droppedId) =>
+      workers.forEach((tiers) => tiers.forget(dropped, droppedId)),
+    ),
   );
   const ask = calls as unknown as Record<string, (argument: unknown) => Promise<boolean>>;
   const link: DiskWriterLink = {
@@ -44,7 +47,8 @@ async function workersOver(sizeBytes: number) {
     if (opening.kind === 'failed') throw new Error(opening.reason);
     const { reader } = opening;
     onTestFinished(() => reader.close());
-    const tier = new WorkerDiskTier({ reader, writer: link, writesInFlight, used });
+    const outgoing = { outcomes: outcomesBuffer(1), worker: 0, creditBytes: MIB };
+    const tier = new WorkerDiskTier({ reader, writer: link, writesInFlight, used, ...outgoing });
     workers.push(new Tiers(createMemoryTier(8 * MIB, 0.5), tier, () => null));
   }
   expect(await store(disk.writer, 1, { sizeBytes })).toBe('stored');

@@ -18,9 +18,10 @@ const asked = (requestTimeMs: number, meta: Partial<StoredMeta> = {}) => ({
 /** The tiers of a worker whose disk, shared with other workers, has these entries. */
 function tiersOver(...heads: EntryHead[]): Tiers {
   const headsOf = (key: string): EntryHead[] => heads.filter((head) => head.key === key);
-  const disk: Pick<DiskTier, 'find' | 'heads' | 'read' | 'touch'> = {
+  const disk: Pick<DiskTier, 'find' | 'heads' | 'underWay' | 'read' | 'touch'> = {
     find: (key) => headsOf(key).map((head) => ({ head, content: null })),
     heads: headsOf,
+    underWay: () => [],
     read: (_id, position) => content(1, 10).subarray(position),
     touch: () => {},
   };

@@ -1,9 +1,10 @@
 import type { EntryHead } from '../entry-head.ts';
+import type { EntryBatch } from './outgoing.ts';
 
 /** A worker's calls to the coordinator's disk writer. */
 export type DiskCalls = {
-  /** A whole small entry, as `seal` writes it. */
-  storeEntry(argument: { readonly entry: Uint8Array }): boolean;
+  /** Whole small entries. What becomes of each is published in shared memory. */
+  storeEntries(batch: EntryBatch): void;
   beginEntry(argument: { readonly id: string }): void;
   appendChunk(argument: { readonly id: string; readonly index: number; readonly bytes: Uint8Array }): boolean;
   /** Makes an entry whose content was sent in chunks visible. `entry`: its record, as `seal` writes it. */

@@ -14,10 +14,13 @@ import { diskShared } from './shared.ts';
 import { DiskWriter, type DiskWriterOptions } from './writer.ts';
 
 export interface DiskOptions extends Pick<DiskWriterOptions, 'queueBytes' | 'log' | 'surplus'> {
+  /** As the writer's; absent: a few milliseconds. */
+  readonly lingerMs?: number;
   /** The cache's own folder; created with mode 0700 where it is missing. */
   readonly path: string;
   /** The largest size of the data file. */
   readonly sizeBytes: number;
+  readonly workers: number;
   /** `StateStore.starts`. */
   readonly starts: readonly string[];
   /** All of them, unless a test leaves some out. */
@@ -35,6 +38,9 @@ export type DiskOpening =
     }
   | { readonly kind: 'failed'; readonly reason: string };
 
+/** A transaction costs as much as some twenty small entries. */
+const LINGER_MS = 10;
+
 /** A smaller file has no room besides LMDB's own pages. */
 export const SMALLEST_BYTES = 4 * 1024 * 1024;
 
@@ -48,8 +54,9 @@ export async function openDiskWriter(options: DiskOptions): Promise<DiskOpening>
     const probe = new WriteProbe(path);
     const found = await openTrusted({ ...options, probe }, report);
     const writer = new DiskWriter({
+      lingerMs: LINGER_MS,
       ...options,
-      shared: diskShared(sizeBytes),
+      shared: diskShared(sizeBytes, options.workers),
       probe,
       tables: found.tables,
       quota: new DiskQuota(sizeBytes),

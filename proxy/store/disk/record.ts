@@ -9,7 +9,15 @@
 import { crc32 } from 'node:zlib';
 import type { LifetimeSource, StoredMeta } from '../../../policies/model.ts';
 import type { EntryHead } from '../entry-head.ts';
-import { contentKind, DIGEST_BYTES, digestOf, FORMAT_VERSION, idOf, INLINE_BYTES } from './format.ts';
+import {
+  contentKind,
+  DIGEST_BYTES,
+  digestOf,
+  FORMAT_VERSION,
+  idOf,
+  INLINE_BYTES,
+  SMALL_BYTES,
+} from './format.ts';
 
 /** Offsets of what has a fixed place. */
 const AT = {
@@ -232,6 +240,19 @@ export function claimedDigest(record: Buffer): Buffer | null {
   return record.length < FIXED_BYTES
     ? null
     : Buffer.from(record.subarray(AT.digest, AT.digest + DIGEST_BYTES));
+}
+
+/** Sealed entries that lie one behind the other, not copied. */
+export function entriesOf(batch: Uint8Array): Buffer[] {
+  const bytes = Buffer.from(batch.buffer, batch.byteOffset, batch.byteLength);
+  const entries: Buffer[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const sizeBytes = bytes.readDoubleLE(at + AT.numbers + 8);
+    const end = at + bytes.readUInt32LE(at + AT.headBytes) + (sizeBytes <= SMALL_BYTES ? sizeBytes : 0);
+    entries.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return entries;
 }
 
 /** Whether the checksum, the version and the lengths are right. */

@@ -3,6 +3,7 @@ import type { EntryHead } from '../entry-head.ts';
 import { noteContent } from '../garbage.ts';
 import type { DiskCalls } from './call-types.ts';
 import { chunkBytes, CHUNK_BYTES, SMALL_BYTES } from './format.ts';
+import { OutgoingEntries, type OutgoingParts } from './outgoing.ts';
 import { sealed } from './record.ts';
 import type { DiskReader } from './reader.ts';
 import type { UsedEntries } from './used-entries.ts';
@@ -10,27 +11,24 @@ import type { WritesInFlight } from './writes-in-flight.ts';
 
 /** The way to the coordinator's writer. Calls are answered in order. */
 export interface DiskWriterLink {
-  call<
-    Name extends
-      'storeEntry' | 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry',
-  >(
+  call<Name extends 'appendChunk' | 'commitEntry' | 'updateEntry' | 'removeEntry' | 'discardEntry'>(
     name: Name,
     argument: Parameters<DiskCalls[Name]>[0],
     transfer?: readonly ArrayBuffer[],
   ): Promise<boolean>;
-  tell<Name extends 'beginEntry' | 'abortEntry' | 'pinEntry' | 'unpinEntry'>(
+  tell<Name extends 'storeEntries' | 'beginEntry' | 'abortEntry' | 'pinEntry' | 'unpinEntry'>(
     name: Name,
     argument: Parameters<DiskCalls[Name]>[0],
+    transfer?: readonly ArrayBuffer[],
   ): void;
 }
 
 /** The most ids of hidden entries that are remembered; the oldest is forgotten first. */
 const HIDDEN_IDS = 4_096;
 
-export interface WorkerDiskParts {
+export interface WorkerDiskParts extends Omit<OutgoingParts, 'send'> {
   readonly reader: DiskReader;
   readonly writer: DiskWriterLink;
-  readonly writesInFlight: WritesInFlight;
   readonly used: UsedEntries;
 }
 
@@ -41,17 +39,26 @@ export class WorkerDiskTier implements DiskTier {
   readonly #writer: DiskWriterLink;
   readonly #pins = new Map<string, number>();
   readonly #hidden = new Set<string>();
+  readonly #outgoing: OutgoingEntries;
 
   constructor(parts: WorkerDiskParts) {
     this.#parts = parts;
     this.#reader = parts.reader;
     this.#writer = parts.writer;
+    this.#outgoing = new OutgoingEntries({
+      ...parts,
+      send: (batch) => this.#writer.tell('storeEntries', batch, [batch.entries.buffer]),
+    });
   }
 
   find(key: string): DiskEntry[] {
-    const entries = this.#reader.find(key);
-    for (const { content } of entries) if (content !== null) noteContent(content.byteLength);
-    return this.#hidden.size === 0 ? entries : entries.filter(({ head }) => !this.#hidden.has(head.id));
+    const found = this.#reader.find(key);
+    for (const { content } of found) if (content !== null) noteContent(content.byteLength);
+    const underWay = this.underWay(key);
+    if (underWay.length === 0 && this.#hidden.size === 0) return found;
+    const known = new Set(found.map(({ head }) => head.id));
+    const others = underWay.filter(({ head }) => !known.has(head.id));
+    return [...others, ...found].filter(({ head }) => !this.#hidden.has(head.id));
   }
 
   heads(key: string): EntryHead[] {
@@ -59,12 +66,21 @@ export class WorkerDiskTier implements DiskTier {
     return this.#hidden.size === 0 ? heads : heads.filter(({ id }) => !this.#hidden.has(id));
   }
 
+  underWay(key: string): DiskEntry[] {
+    const entries = this.#outgoing.find(key).filter(({ head }) => !this.#hidden.has(head.id));
+    return entries.map(({ head, pieces }) => ({ head, content: Buffer.concat(pieces) }));
+  }
+
+  isUnderWayElsewhere(key: string): boolean {
+    return this.#parts.writesInFlight.holderOf(key) !== null;
+  }
+
   read({ id, key, sizeBytes }: ContentOnDisk, position: number): Uint8Array | null {
     if (this.#hidden.has(id)) return null;
     const isWhole = sizeBytes >= 0 && sizeBytes <= SMALL_BYTES;
     const from = isWhole ? position : position % CHUNK_BYTES;
     const index = Math.floor(position / CHUNK_BYTES);
-    const bytes = isWhole ? this.#reader.content(key, id) : this.#reader.chunk(id, index);
+    const bytes = isWhole ? this.#content(key, id) : this.#reader.chunk(id, index);
     if (bytes === null) return null;
     noteContent(bytes.byteLength);
     if (isWhole) return bytes.byteLength === sizeBytes && from < sizeBytes ? bytes.subarray(from) : null;
@@ -92,26 +108,32 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   begin(id: string): DiskEntryWriter {
-    return new OutgoingEntry(id, this.#writer, this.#parts.writesInFlight);
+    return new EntryUpload(id, this.#writer, this.#outgoing, this.#parts.writesInFlight);
   }
 
   async update(head: EntryHead): Promise<void> {
+    this.#outgoing.update(head);
+    this.#outgoing.flush();
     // A failed call counts as a refused change: the coordinator ends, or its handler has failed.
     await this.#writer.call('updateEntry', { head, isSynced: false }).catch(() => {});
   }
 
   async updateSynced(head: EntryHead): Promise<boolean> {
+    this.#outgoing.update(head);
+    this.#outgoing.flush();
     // As above.
     return await this.#writer.call('updateEntry', { head, isSynced: true }).catch(() => false);
   }
 
   async remove(key: string, id: string): Promise<boolean> {
+    this.#outgoing.flush();
     // As above.
     return await this.#writer.call('removeEntry', { id, key }).catch(() => false);
   }
 
   async discard(key: string, id: string): Promise<void> {
     this.hide(id);
+    this.#outgoing.flush();
     // As above.
     await this.#writer.call('discardEntry', { id, key }).catch(() => {});
   }
@@ -124,15 +146,22 @@ export class WorkerDiskTier implements DiskTier {
   touch(id: string): void {
     this.#parts.used.set(id);
   }
+
+  /** The content of a small entry, on disk or on its way there. */
+  #content(key: string, id: string): Uint8Array | null {
+    const underWay = this.#outgoing.find(key).find(({ head }) => head.id === id);
+    return underWay === undefined ? this.#reader.content(key, id) : Buffer.concat(underWay.pieces);
+  }
 }
 
 /**
  * One entry's content on its way to the disk: kept until the commit while it is small, else cut into chunks that are
  * stored as they fill.
  */
-class OutgoingEntry implements DiskEntryWriter {
+class EntryUpload implements DiskEntryWriter {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
+  readonly #outgoing: OutgoingEntries;
   readonly #writesInFlight: WritesInFlight;
   /** What was appended and is not sent. */
   #pieces: Uint8Array[] = [];
@@ -143,9 +172,10 @@ class OutgoingEntry implements DiskEntryWriter {
   #hasFailed = false;
   #listener: (length: number) => void = () => {};
 
-  constructor(id: string, writer: DiskWriterLink, writesInFlight: WritesInFlight) {
+  constructor(id: string, writer: DiskWriterLink, outgoing: OutgoingEntries, writesInFlight: WritesInFlight) {
     this.#id = id;
     this.#writer = writer;
+    this.#outgoing = outgoing;
     this.#writesInFlight = writesInFlight;
   }
 
@@ -168,12 +198,15 @@ class OutgoingEntry implements DiskEntryWriter {
   async commit(head: EntryHead, maxVariants: number): Promise<boolean> {
     if (this.#chunks >= 0 && this.#unsentBytes > 0) this.#send(this.#unsentBytes);
     if (this.#hasFailed) return false;
+    if (this.#chunks < 0) {
+      const pieces = this.#pieces;
+      this.#pieces = [];
+      return await this.#outgoing.send(head, pieces, maxVariants);
+    }
     const arrived = this.#writesInFlight.sent(head.key);
-    const name = this.#chunks < 0 ? 'storeEntry' : 'commitEntry';
-    const entry = sealed(head, this.#pieces, maxVariants);
-    this.#pieces = [];
+    const entry = sealed(head, [], maxVariants);
     try {
-      return await this.#writer.call(name, { entry }, [entry.buffer]);
+      return await this.#writer.call('commitEntry', { entry }, [entry.buffer]);
     } catch {
       // The coordinator ends, and so does this worker.
       return false;

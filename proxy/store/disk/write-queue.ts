@@ -21,10 +21,16 @@ export interface WriteQueueParts {
   readonly guard: WriteGuard;
   /** The most bytes of new content and heads that may wait; beyond it new ones are refused. */
   readonly queueBytes: number;
+  /** How long new entries wait for others, to share a transaction. */
+  readonly lingerMs: number;
   log(event: DiskEvent): void;
 }
 
 interface Operation {
+  /** It may wait for others to share its transaction. */
+  readonly isPatient: boolean;
+  /** Monotonic. */
+  readonly addedAtMs: number;
   /** Content that it adds; an operation with 0 is accepted while storing is stopped, too. */
   readonly bytes: number;
   /** Bytes that the file may need for it. */
@@ -34,6 +40,13 @@ interface Operation {
   run(): void;
   settle(outcome: 'committed' | 'refused'): void;
   reject(error: unknown): void;
+}
+
+interface OperationOptions {
+  readonly headBytes?: number;
+  readonly isOwed?: boolean;
+  readonly growthBytes?: number;
+  readonly isPatient?: boolean;
 }
 
 /** The chunks of a removed entry stay this long: a reader that has just found its head must be able to pin it. */
@@ -57,6 +70,10 @@ export class WriteQueue {
   readonly #parts: WriteQueueParts;
   readonly #queue: Operation[] = [];
   #queuedBytes = 0;
+  /** Operations in the queue that may not wait for others. */
+  #urgent = 0;
+  /** `idle` and `close` wait for the queue. */
+  #isHurried = false;
   #running: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
@@ -74,15 +91,22 @@ export class WriteQueue {
    * written. Null: refused for want of room, because too much waits, or because the transaction failed. `bytes`:
    * content that it adds. `headBytes`: memory of the head of a new entry. `isOwed`: earlier operations of the entry
    * were accepted, so this one is accepted however much waits. `growthBytes`: that the file may need; the operation waits
-   * for room, and is refused where none can be had.
+   * for room, and is refused where none can be had. `isPatient`: it may wait for others to share its transaction, which
+   * costs as much as some twenty entries.
    */
-  do<T>(bytes: number, run: () => T, headBytes = 0, isOwed = false, growthBytes = bytes): Promise<T | null> {
+  do<T>(
+    bytes: number,
+    run: () => T,
+    { headBytes = 0, isOwed = false, growthBytes = bytes, isPatient = false }: OperationOptions = {},
+  ): Promise<T | null> {
     const isNew = bytes > 0 || headBytes > 0;
     const waitingBytes = isNew ? bytes + headBytes + OPERATION_BYTES : 0;
     if (!this.#takes(bytes, isOwed ? 0 : waitingBytes)) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       let value: T | null = null;
       const operation: Operation = {
+        isPatient,
+        addedAtMs: performance.now(),
         bytes,
         growthBytes,
         waitingBytes,
@@ -92,9 +116,10 @@ export class WriteQueue {
         settle: (outcome) => resolve(outcome === 'committed' ? value : null),
         reject,
       };
-      this.#queuedBytes += waitingBytes;
       this.#queue.push(operation);
-      this.#wake();
+      this.#count(operation, 1);
+      if (this.#isDue) this.#wake();
+      else if (this.#queue.length === 1) this.#sleep();
     });
   }
 
@@ -113,6 +138,7 @@ export class WriteQueue {
   /** Resolves when every operation is done and every orphaned chunk that nobody reads is deleted. */
   async idle(): Promise<void> {
     for (;;) {
+      this.#hurry();
       while (this.#running !== null) await this.#running;
       const waitMs = this.#untilSweepMs();
       if (waitMs === null) return;
@@ -124,8 +150,31 @@ export class WriteQueue {
   /** Finishes the operations that wait, and refuses new ones. */
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#hurry();
     while (this.#running !== null) await this.#running;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #hurry(): void {
+    this.#isHurried = this.#queue.length > 0;
+    if (this.#isHurried) this.#wake();
+  }
+
+  /** Whether the operations that wait are to run now. */
+  get #isDue(): boolean {
+    if (this.#queue.length === 0) return false;
+    if (this.#isHurried || this.#urgent > 0 || this.#queue.length >= BATCH_OPERATIONS) return true;
+    return this.#queuedBytes >= this.#parts.quota.batchBytes || this.#lingerLeftMs <= 0;
+  }
+
+  /** How long the operations that wait may do so yet. */
+  get #lingerLeftMs(): number {
+    return this.#queue[0]!.addedAtMs + this.#parts.lingerMs - performance.now();
+  }
+
+  #count({ waitingBytes, isPatient }: Operation, change: 1 | -1): void {
+    this.#queuedBytes += waitingBytes * change;
+    if (!isPatient) this.#urgent += change;
   }
 
   #takes(bytes: number, waitingBytes: number): boolean {
@@ -158,9 +207,16 @@ export class WriteQueue {
       while (this.#queue.length > 0) this.#take().settle('refused');
       return;
     }
-    if (this.#queue.length > 0) return this.#wake();
-    const waitMs = this.#closed ? null : this.#untilSweepMs();
-    if (waitMs !== null) this.#timer = setTimeout(() => this.#wake(), waitMs + 1).unref();
+    if (this.#isDue) return this.#wake();
+    if (this.#running !== null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const lingerMs = this.#queue.length === 0 ? Infinity : Math.ceil(this.#lingerLeftMs);
+    const sweepMs = this.#closed ? null : this.#untilSweepMs();
+    const waitMs = Math.min(lingerMs, sweepMs === null ? Infinity : sweepMs + 1);
+    if (waitMs === Infinity) return;
+    this.#timer = setTimeout(() => this.#wake(), waitMs);
+    if (lingerMs === Infinity) this.#timer.unref();
   }
 
   #untilSweepMs(): number | null {
@@ -211,7 +267,8 @@ export class WriteQueue {
 
   #take(): Operation {
     const operation = this.#queue.shift()!;
-    this.#queuedBytes -= operation.waitingBytes;
+    this.#count(operation, -1);
+    if (this.#queue.length === 0) this.#isHurried = false;
     return operation;
   }
 
@@ -224,7 +281,7 @@ export class WriteQueue {
 
   /** True: operations ran, were refused, or wait for room. */
   async #commitBatch(): Promise<boolean> {
-    if (this.#queue.length === 0) return false;
+    if (!this.#isDue) return false;
     if (this.#queue[0]!.bytes > 0 && !this.#parts.guard.check()) {
       this.#take().settle('refused');
       return true;
@@ -273,7 +330,9 @@ export class WriteQueue {
 
   #putBack(operations: readonly Operation[]): void {
     this.#queue.unshift(...operations);
-    for (const { waitingBytes } of operations) this.#queuedBytes += waitingBytes;
+    for (const operation of operations) this.#count(operation, 1);
+    // They have waited already.
+    this.#isHurried ||= operations.length > 0;
   }
 
   /** Evicts some of the entries that exceed the quota. True: it got on with that. */

@@ -14,6 +14,7 @@ import type { DiskEvent } from './events.ts';
 import { chunkCount, CHUNK_BYTES, contentKind, idKey, numberKey, numberOf } from './format.ts';
 import { DiskIndex, type Removed, type StoredVariant } from './index.ts';
 import { headOf, isSound, summaryOf, type RecordSummary } from './record.ts';
+import { refusedByWorkers } from './outcomes.ts';
 import type { DiskShared } from './shared.ts';
 import { createUsedEntries } from './used-entries.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -50,6 +51,8 @@ export interface DiskWriterOptions {
   readonly quota: DiskQuota;
   /** The most bytes of new entries that may wait to be written. */
   readonly queueBytes: number;
+  /** How long small entries wait for others, to share a transaction. */
+  readonly lingerMs: number;
   readonly shared: DiskShared;
   log(event: DiskEvent): void;
   /**
@@ -84,12 +87,12 @@ export class DiskWriter {
 
   constructor(options: DiskWriterOptions) {
     this.#options = options;
-    const { tables, probe, quota, queueBytes, path, log } = options;
+    const { tables, probe, quota, queueBytes, lingerMs, path, log } = options;
     this.#index = new DiskIndex(tables, createUsedEntries(options.shared.used));
     this.#committer = new Committer(tables.root, probe);
     this.#guard = new WriteGuard(path, quota.batchBytes, log);
     const parts = { index: this.#index, committer: this.#committer, guard: this.#guard };
-    this.#queue = new WriteQueue({ ...parts, tables, quota, queueBytes, log });
+    this.#queue = new WriteQueue({ ...parts, tables, quota, queueBytes, lingerMs, log });
     this.#counted = this.#count();
   }
 
@@ -123,7 +126,7 @@ export class DiskWriter {
         return true;
       },
       // Without room for the head, which follows, the content would be written in vain.
-      index === 0 ? HEAD_BYTES : 0,
+      { headBytes: index === 0 ? HEAD_BYTES : 0 },
     );
     if (stored !== true) this.#break(id);
     return stored === true;
@@ -140,7 +143,9 @@ export class DiskWriter {
     const isTooLarge = entry.byteLength > this.#options.quota.entryBytes;
     const outcome = isTooLarge
       ? null
-      : await this.#queue.do(entry.byteLength, () => this.#insert(bufferOf(entry), summary));
+      : await this.#queue.do(entry.byteLength, () => this.#insert(bufferOf(entry), summary), {
+          isPatient: true,
+        });
     if (outcome === null) this.#refused += 1;
     else this.#stored(outcome);
     return outcome === null ? 'refused' : 'stored';
@@ -159,8 +164,7 @@ export class DiskWriter {
       : await this.#queue.do(
           0,
           () => (this.#isWhole(id, sizeBytes) ? this.#insert(bufferOf(record), summary) : null),
-          record.byteLength,
-          true,
+          { headBytes: record.byteLength, isOwed: true },
         );
     if (outcome === null) {
       if (this.#partials.get(id)?.broken !== true) this.#refused += 1;
@@ -197,7 +201,7 @@ export class DiskWriter {
       this.#index.replaceHead({ ...change(stored), id, key, sizeBytes, evictLast });
       return true;
     };
-    return outcomeOf(await this.#queue.do(0, run, headBytes, false, headBytes));
+    return outcomeOf(await this.#queue.do(0, run, { headBytes, growthBytes: headBytes }));
   }
 
   async remove(id: string, key: string): Promise<ChangeOutcome> {
@@ -217,11 +221,14 @@ export class DiskWriter {
    * Removes an entry, complete or not, whose content is missing or damaged. Resolves when no reader finds it, or when
    * nothing can be written and it stays on the disk.
    */
-  async discard(id: string, key: string): Promise<void> {
+  async discard(id: string, key: string): Promise<ChangeOutcome> {
     this.#break(id);
-    if ((await this.remove(id, key)) !== 'done') return;
-    this.#discarded += 1;
-    this.#options.log({ kind: 'entry-damaged', id });
+    const outcome = await this.remove(id, key);
+    if (outcome === 'done') {
+      this.#discarded += 1;
+      this.#options.log({ kind: 'entry-damaged', id });
+    }
+    return outcome;
   }
 
   /** Keeps the chunks of an entry that a worker reads, though it is removed, until `unpin` was called as often. */
@@ -273,7 +280,7 @@ export class DiskWriter {
       fileBytes: file * PAGE_BYTES,
       evictions: this.#queue.evictions,
       variantsRemoved: this.#variantsRemoved,
-      refused: this.#refused,
+      refused: this.#refused + refusedByWorkers(this.#options.shared.outcomes),
       corrupt: this.#index.corrupt,
       discarded: this.#discarded,
       fullErrors: this.#guard.stops,

@@ -28,7 +28,7 @@ import {
   startsUntil,
   store,
 } from './support/entries.ts';
-import { openDisk, openTables, scratchFolder, type OpenDisk } from './support/open-disk.ts';
+import { callsParts, openDisk, openTables, scratchFolder, type OpenDisk } from './support/open-disk.ts';
 import { afterPowerFailure, syncedMeta } from './support/power-failure.ts';
 
 /** A folder with a closed cache of `count` entries, written under the first start. */
@@ -108,7 +108,7 @@ describe('a power failure', () => {
     await store(writer, 1);
     const sync = Promise.withResolvers<boolean>();
     Object.defineProperty(tables.root, 'flushed', { get: () => sync.promise });
-    const { calls } = diskCallsOf(writer, () => {});
+    const { calls } = diskCallsOf(callsParts(writer, () => {}));
     const { id, key } = entry(1);
     const head = entry(1, { floor: 77 });
     const answer = Promise.resolve(
@@ -124,7 +124,7 @@ describe('a power failure', () => {
     const { writer, close } = await openDisk(scratchFolder());
     await store(writer, 1);
     const dropped: string[] = [];
-    const { calls } = diskCallsOf(writer, (_key, id) => dropped.push(id));
+    const { calls } = diskCallsOf(callsParts(writer, (_key, id) => dropped.push(id)));
     await close();
     const { id, key } = entry(1);
     expect(await calls.removeEntry({ id, key })).toBe(false);
@@ -236,6 +236,7 @@ describe("a path that can't be used", () => {
       path: join(folder, 'file', 'cache'),
       sizeBytes: 8 * MIB,
       queueBytes: 2 ** 26,
+      workers: 1,
       starts: startsUntil(1),
       log: () => {},
     });

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { EntryHead } from '../../../proxy/store/entry-head.ts';
 import { CHUNK_BYTES, INLINE_BYTES, SMALL_BYTES } from '../../../proxy/store/disk/format.ts';
@@ -11,6 +12,7 @@ import {
   appendContent,
   META,
   scanned,
+  startsUntil,
   store,
 } from './support/entries.ts';
 import { openDisk, scratchFolder } from './support/open-disk.ts';
@@ -166,6 +168,35 @@ describe('an incomplete entry', () => {
     expect(reader.chunk(entryId(1), 0)).toBeNull();
     expect(writer.stats().usedBytes).toBeLessThan(before + CHUNK_BYTES * 2);
     expect(await commit(writer, entry(1, { sizeBytes: CHUNK_BYTES * 40 }))).toBe('refused');
+  });
+});
+
+describe('small entries', () => {
+  it('wait for others to share a transaction, unless something else is to be done', async () => {
+    const { writer, reader } = await openDisk(scratchFolder(), { lingerMs: 60_000 });
+    const stored = [1, 2, 3].map((n) => store(writer, n));
+    await nextTurn();
+    expect(reader.heads(entry(1).key)).toEqual([]);
+    expect(await writer.remove(entryId(2), entry(2).key)).toBe('done');
+    expect(await Promise.all(stored)).toEqual(['stored', 'stored', 'stored']);
+    expect([1, 2, 3].map((n) => reader.heads(entry(n).key).length)).toEqual([1, 0, 1]);
+  });
+
+  it('wait no longer than they may, and not until the cache closes', async () => {
+    const path = scratchFolder();
+    const first = await openDisk(path, { lingerMs: 5 });
+    expect(await store(first.writer, 1)).toBe('stored');
+    await first.close();
+    const second = await openDisk(path, { lingerMs: 60_000, starts: startsUntil(2) });
+    const stored = store(second.writer, 2);
+    await second.close();
+    expect(await stored).toBe('stored');
+  });
+
+  it('wait less where many of them do', async () => {
+    const { writer } = await openDisk(scratchFolder(), { lingerMs: 60_000 });
+    const stored = Array.from({ length: 256 }, (_each, n) => store(writer, n + 1));
+    expect(new Set(await Promise.all(stored))).toEqual(new Set(['stored']));
   });
 });
 

@@ -41,6 +41,8 @@ for (let round = 0; round < Number(rounds); round += 1) {
     path,
     sizeBytes: 16 * MIB,
     queueBytes: 2 ** 26,
+    workers: 1,
+    lingerMs: 0,
     starts: startsUntil(2),
     log: () => {},
   });

@@ -22,6 +22,8 @@ const opening = await openDiskWriter({
   path,
   sizeBytes: 64 * MIB,
   queueBytes: 2 ** 26,
+  workers: 1,
+  lingerMs: 0,
   starts: startsUntil(1),
   log: (event) => events.push(event),
 });

@@ -7,6 +7,8 @@ import type { DiskEvent } from '../../../../proxy/store/disk/events.ts';
 import { WriteProbe } from '../../../../proxy/state/write-probe.ts';
 import { openForWriting, type Tables } from '../../../../proxy/store/disk/environment.ts';
 import { openDiskWriter, type DiskOptions } from '../../../../proxy/store/disk/open.ts';
+import type { DiskCallsParts } from '../../../../proxy/store/disk/calls.ts';
+import { EntryOutcomes } from '../../../../proxy/store/disk/outcomes.ts';
 import { DiskQuota } from '../../../../proxy/store/disk/quota.ts';
 import { openDiskReader, type DiskReader } from '../../../../proxy/store/disk/reader.ts';
 import { diskShared } from '../../../../proxy/store/disk/shared.ts';
@@ -36,6 +38,8 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
     path,
     sizeBytes: 64 * MIB,
     queueBytes: 64 * MIB,
+    workers: 1,
+    lingerMs: 0,
     starts: startsUntil(1),
     log: (event) => events.push(event),
     ...options,
@@ -51,6 +55,12 @@ export async function openDisk(path: string, options: Partial<DiskOptions> = {})
   };
   onTestFinished(close);
   return { writer, reader: reading.reader, trusted, report, events, close };
+}
+
+/** The parts of one worker's calls. */
+export function callsParts(writer: DiskWriter, dropEntry: DiskCallsParts['dropEntry']): DiskCallsParts {
+  const outcomes = new EntryOutcomes(writer.shared.outcomes, 0);
+  return { writer, outcomes, dropEntry, arrivals: () => outcomes.arrived() };
 }
 
 /** The same with the writer's LMDB tables, so that the test can reach what lies in them. */
@@ -70,7 +80,8 @@ export function openTables(path: string): {
     tables,
     quota,
     queueBytes: sizeBytes,
-    shared: diskShared(sizeBytes),
+    lingerMs: 0,
+    shared: diskShared(sizeBytes, 1),
     log: () => {},
   });
   const reading = openDiskReader({ path });

@@ -13,6 +13,8 @@ const opening = await openDiskWriter({
   path: path!,
   sizeBytes: 512 * MIB,
   queueBytes: 2 ** 26,
+  workers: 1,
+  lingerMs: 0,
   starts: startsUntil(Number(start)),
   log: (event) => print(`! ${JSON.stringify(event)}`),
 });
