@@ -110,7 +110,9 @@ async function createSocketServer({ limits, tls }: ListenerOptions): Promise<Ser
   if (tls === null) return createServer(sockets);
   const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
   const handshakeTimeout = limits.requestMs;
-  return createTlsServer({ ...sockets, cert, key, handshakeTimeout, ALPNProtocols: ['http/1.1'] });
+  const server = createTlsServer({ ...sockets, cert, key, handshakeTimeout, ALPNProtocols: ['http/1.1'] });
+  // Node.js reports a handshake that failed or took too long, and leaves its socket open.
+  return server.on('tlsClientError', (_, socket) => socket.destroy());
 }
 
 function failed(error: unknown): ListenResult {

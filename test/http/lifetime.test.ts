@@ -198,6 +198,17 @@ describe('listen.tls', () => {
     expect((await ask(listener.port)).statusCode).toBe(200);
   });
 
+  it.each(['', '\x16\x03\x01\x02\x00\x01\x00'])(
+    'closes a connection that ends within its handshake: %j',
+    async (bytes) => {
+      await using listener = await listen({ tls, limits: { requestMs: 200 } });
+      const client = new RawClient(listener.port).send(bytes);
+      while (listener.connections() === 0) await new Promise(setImmediate);
+      client.socket.end();
+      await expect.poll(() => listener.connections()).toBe(0);
+    },
+  );
+
   it('stops although a client has not finished its handshake', async () => {
     const listener = await listen({ tls });
     const client = new RawClient(listener.port);
