@@ -287,7 +287,8 @@ export class Coordinator {
         forgetFlightClaims(flightClaims, index);
         calls.get(instance)?.forget();
         calls.delete(instance);
-        senders.delete(instance);
+        // Entries that it has sent may still wait in the writer's queue.
+        void Promise.resolve(senders.get(instance)?.arrived()).then(() => senders.delete(instance));
         this.#routeCounters.retire(instance);
         this.#writes.workerDied(instance);
       },

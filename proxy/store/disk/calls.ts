@@ -36,6 +36,7 @@ export function diskCallsOf({ writer, outcomes, dropEntry, arrivals }: DiskCalls
     calls: {
       async storeEntries({ entries, first }) {
         const all = entriesOf(entries);
+        outcomes?.receive(first + all.length);
         await Promise.all(
           all.map(async (entry, i) => {
             let isStored = false;

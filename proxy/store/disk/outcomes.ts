@@ -100,6 +100,12 @@ export class SentEntries {
 export class EntryOutcomes {
   readonly #ring: Ring;
   readonly #waiting: { readonly until: number; readonly resolve: () => void }[] = [];
+  /** The number behind the last entry that has reached the writer. */
+  #received = 0;
+  /** Every entry with a lower number has an outcome. */
+  #firstOpen = 0;
+  /** Later entries that have an outcome. */
+  readonly #settledAhead = new Set<number>();
   #isChanged = false;
   #isClosed = false;
 
@@ -107,9 +113,19 @@ export class EntryOutcomes {
     this.#ring = ringOf(buffer, worker);
   }
 
+  /** Notes that entries up to this number, excluded, have reached the writer. */
+  receive(until: number): void {
+    this.#received = until;
+  }
+
   /** Publishes the outcome of the entry with this number. The worker is woken once a turn. */
   settle(number: number, isStored: boolean): void {
-    if (this.#isClosed) return;
+    this.#settledAhead.add(number);
+    while (this.#settledAhead.delete(this.#firstOpen)) this.#firstOpen += 1;
+    if (this.#isClosed) {
+      this.#resolve();
+      return;
+    }
     const { words, outcomes } = this.#ring;
     Atomics.store(outcomes, number % OPEN_ENTRIES, isStored ? OUTCOME.stored : OUTCOME.refused);
     Atomics.add(words, WORDS.settled, 1);
@@ -123,16 +139,13 @@ export class EntryOutcomes {
   }
 
   /**
-   * Resolves when every entry that the worker has begun to send by now has an outcome, or the worker has died. Null: all
-   * have one.
+   * Resolves when every entry that the worker has begun to send by now has an outcome; of a worker that has died, every entry
+   * that has reached the writer. Null: all have one.
    */
   arrived(): Promise<void> | null {
-    const until = Atomics.load(this.#ring.words, WORDS.sent);
-    if (this.#isClosed || until === Atomics.load(this.#ring.words, WORDS.settled)) return null;
-    return new Promise((resolve) => {
-      this.#waiting.push({ until, resolve });
-      this.#resolve();
-    });
+    const until = this.#isClosed ? this.#received : this.#sent();
+    if (until <= this.#firstOpen) return null;
+    return new Promise((resolve) => this.#waiting.push({ until, resolve }));
   }
 
   /** The worker has died: what it sent is no longer answered, and its successor begins anew. */
@@ -144,11 +157,16 @@ export class EntryOutcomes {
     this.#resolve();
   }
 
+  /** How many entries the worker has begun to send. The shared word has the lowest 32 bits. */
+  #sent(): number {
+    const sent = Atomics.load(this.#ring.words, WORDS.sent);
+    return this.#firstOpen + ((sent - this.#firstOpen) | 0);
+  }
+
   #resolve(): void {
-    const settled = Atomics.load(this.#ring.words, WORDS.settled);
     while (this.#waiting.length > 0) {
       const { until, resolve } = this.#waiting[0]!;
-      if (!this.#isClosed && ((until - settled) | 0) > 0) return;
+      if ((this.#isClosed ? Math.min(until, this.#received) : until) > this.#firstOpen) return;
       this.#waiting.shift();
       resolve();
     }

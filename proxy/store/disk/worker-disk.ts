@@ -112,17 +112,11 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   async update(head: EntryHead): Promise<void> {
-    this.#outgoing.update(head);
-    this.#outgoing.flush();
-    // A failed call counts as a refused change: the coordinator ends, or its handler has failed.
-    await this.#writer.call('updateEntry', { head, isSynced: false }).catch(() => {});
+    await this.#update(head, false);
   }
 
   async updateSynced(head: EntryHead): Promise<boolean> {
-    this.#outgoing.update(head);
-    this.#outgoing.flush();
-    // As above.
-    return await this.#writer.call('updateEntry', { head, isSynced: true }).catch(() => false);
+    return await this.#update(head, true);
   }
 
   async remove(key: string, id: string): Promise<boolean> {
@@ -145,6 +139,17 @@ export class WorkerDiskTier implements DiskTier {
 
   touch(id: string): void {
     this.#parts.used.set(id);
+  }
+
+  /** Until the head is on disk, other workers ask this one for the entry: else each would have it confirmed again. */
+  async #update(head: EntryHead, isSynced: boolean): Promise<boolean> {
+    const arrived = this.#parts.writesInFlight.sent(head.key);
+    this.#outgoing.update(head);
+    this.#outgoing.flush();
+    // A failed call counts as a refused change: the coordinator ends, or its handler has failed.
+    const isWritten = await this.#writer.call('updateEntry', { head, isSynced }).catch(() => false);
+    arrived();
+    return isWritten;
   }
 
   /** The content of a small entry, on disk or on its way there. */
