@@ -28,7 +28,7 @@ export interface NormalTarget {
  * target differently: NUL or other controls, a fragment, a malformed escape in the path, or no leading slash.
  */
 export function normalizeTarget(target: string): NormalTarget | null {
-  if (PLAIN_TARGET.test(target) && !target.includes('/.')) return splitTarget(target);
+  if (isPlain(target)) return splitTarget(target);
   if (!target.startsWith('/') || FORBIDDEN.test(target) || /%00/.test(target)) return null;
   const { path, query } = splitTarget(target);
   if (BROKEN_ESCAPE.test(path)) return null;
@@ -48,6 +48,11 @@ export type TargetDecision =
 
 /** The normalised target, and whether every origin reads the same path in it. */
 export function decideTarget(target: string, rule: AmbiguousPathRule): TargetDecision {
+  // Nearly all targets: neither escapes nor backslashes nor dot segments.
+  if (isPlain(target)) {
+    const { path, query } = splitTarget(target);
+    return { kind: 'target', path, query, isAmbiguous: false };
+  }
   const normal = normalizeTarget(target);
   if (normal === null) return { kind: 'malformed' };
   const { path, query } = normal;
@@ -202,6 +207,11 @@ const PLAIN_TARGET = /^\/[\w\-./~!$&'()*+,;=:@]*(?:\?[\w\-./~!$&'()*+,;=:@/?]*)?
 // oxlint-disable-next-line no-control-regex -- controls are what it refuses
 const FORBIDDEN = /[\x00-\x20\x7f#]/;
 const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i;
+
+/** Whether it is in normal form, and every server reads the same path in it. */
+function isPlain(target: string): boolean {
+  return PLAIN_TARGET.test(target) && !target.includes('/.');
+}
 
 function splitTarget(target: string): NormalTarget {
   const mark = target.indexOf('?');

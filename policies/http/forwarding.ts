@@ -52,7 +52,21 @@ export function clientSite(client: Omit<ClientView, 'version'>): {
   );
 }
 
+/** Requests one after the other nearly always name the same host. */
+let lastSite: ReturnType<typeof clientSite> | null = null;
+let lastNamed = '';
+let lastScheme = '';
+
 function normalSite(scheme: 'http' | 'https', named: string): ReturnType<typeof clientSite> {
+  if (lastSite === null || named !== lastNamed || scheme !== lastScheme) {
+    lastSite = siteOf(scheme, named);
+    lastNamed = named;
+    lastScheme = scheme;
+  }
+  return lastSite;
+}
+
+function siteOf(scheme: 'http' | 'https', named: string): ReturnType<typeof clientSite> {
   const authority = normalAuthority(named) ?? named;
   const port = scheme === 'https' ? ':443' : ':80';
   return { scheme, authority: authority.endsWith(port) ? authority.slice(0, -port.length) : authority };
