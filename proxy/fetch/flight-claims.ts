@@ -7,8 +7,8 @@ import type { KeyedHash } from '../threads/keyed-hash.ts';
  * request to the origin.
  */
 export interface FlightClaims {
-  /** null: this worker has claimed the slot, now or before. Otherwise the index of the worker that has. */
-  claim(key: string): number | null;
+  /** `new`: this worker has claimed the slot now; `own`: before. Otherwise the index of the worker that has claimed it. */
+  claim(key: string): number | 'new' | 'own';
   /** To be called once for each successful `claim`. */
   release(key: string): void;
 }
@@ -43,8 +43,10 @@ export function createFlightClaims(buffer: SharedArrayBuffer, index: number, has
         const holder = Atomics.compareExchange(words, slot, 0, index + 1);
         if (holder !== 0) return holder - 1;
         claims.set(slot, 1);
-      } else claims.set(slot, own + 1);
-      return null;
+        return 'new';
+      }
+      claims.set(slot, own + 1);
+      return 'own';
     },
     release(key) {
       const slot = hash.hash(key) % SLOTS;

@@ -122,6 +122,7 @@ export class WorkerRuntime {
     this.#peers = new PeerPorts(start.index, start.workers, keyHash, {
       ...shared,
       flightClaims: deps.disk === null ? null : createFlightClaims(start.flightClaims, start.index, keyHash),
+      holderOf: (key) => this.#writesInFlight.holderOf(key),
       flights: () => this.#flights,
       learnInMemory: (lesson) => learner.learnInMemory(lesson),
     });

@@ -1,11 +1,16 @@
+import { MessageChannel } from 'node:worker_threads';
 import { expect, it } from 'vitest';
+import { createFlightClaims, flightClaimsBuffer } from '../../proxy/fetch/flight-claims.ts';
 import { PeerFetchClient, type PeerFetchClientDependencies } from '../../proxy/fetch/peers/client.ts';
 import type { PeerMessage } from '../../proxy/fetch/peers/messages.ts';
+import { PeerPorts, type PeerDependencies } from '../../proxy/fetch/peers/peers.ts';
 import { PeerFetchServer, type PeerFetchServerDependencies } from '../../proxy/fetch/peers/server.ts';
 import type { DiskTier } from '../../proxy/store/disk-tier.ts';
+import { KeyedHash } from '../../proxy/threads/keyed-hash.ts';
 import { settle } from '../support/barrier.ts';
 import { startWorkers, type OriginAnswer } from './workers.ts';
 
+const HASH = new KeyedHash(Uint32Array.of(1, 2, 3, 4));
 const SHARED: OriginAnswer = { fields: ['Cache-Control', 'max-age=60'], body: 'content' };
 
 /**
@@ -101,6 +106,23 @@ it('a worker without the claim of a key fetches nothing for another worker, whic
   );
   client.receive(sent[0]!);
   expect(events).toEqual(['owner-moved', 'over']);
+});
+
+it.each([
+  ['asks the worker that has just stored an entry', 1],
+  ['asks the origin itself where no worker has stored one', null],
+])('a worker that claims a key after its lookup %s', (_, holder) => {
+  const claims = createFlightClaims(flightClaimsBuffer(), 0, HASH);
+  const deps = { flightClaims: claims, holderOf: () => holder } as unknown as PeerDependencies;
+  const peers = new PeerPorts(0, 2, HASH, deps);
+  const { port1, port2 } = new MessageChannel();
+  peers.connect(1, port1);
+  const claim = peers.claimFlight('a');
+  expect(claim === peers.at(1)).toBe(holder === 1);
+  // A claim that is not used is released.
+  expect(claims.claim('a')).toBe(holder === 1 ? 'new' : 'own');
+  port1.close();
+  port2.close();
 });
 
 it('a failure of the origin answers clients of all workers while it is remembered', async () => {

@@ -33,6 +33,8 @@ export interface PeerDependencies
   extends PeerFetchClientDependencies, Omit<PeerFetchServerDependencies, 'peers'> {
   /** null: the worker that a key's hash selects owns the key, and has its entries in memory where there is no disk. */
   readonly flightClaims: FlightClaims | null;
+  /** The index of another worker that has an entry of the key which is not on disk yet; null: none has. */
+  holderOf(key: string): number | null;
   /** Applies another worker's lesson to the entries in this worker's memory. */
   learnInMemory(lesson: Lesson): void;
 }
@@ -69,10 +71,17 @@ export class PeerPorts implements Peers {
   }
 
   claimFlight(key: string): Peer | 'claimed' | 'unclaimed' {
-    const { flightClaims } = this.#deps;
+    const { flightClaims, holderOf } = this.#deps;
     if (flightClaims === null) return this.ownerOf(key) ?? 'unclaimed';
     const claimer = flightClaims.claim(key);
-    return claimer === null ? 'claimed' : (this.at(claimer) ?? 'unclaimed');
+    if (typeof claimer === 'number') return this.at(claimer) ?? 'unclaimed';
+    if (claimer === 'own') return 'claimed';
+    // A flight of another worker may have ended since this one looked for the entry: it may have what was stored.
+    const holder = holderOf(key);
+    const peer = holder === null ? null : this.at(holder);
+    if (peer === null) return 'claimed';
+    flightClaims.release(key);
+    return peer;
   }
 
   releaseFlight(key: string): void {
