@@ -29,8 +29,8 @@ export function pathSource(plan: PathPlan): () => string {
     }
     case 'zipf': {
       const random = randomNumbers(plan.seed);
-      const shares = zipfShares(plan.items, plan.exponent);
-      return () => `${plan.prefix}${indexOfShare(shares, random())}`;
+      const draw = zipfDraws(plan.items, plan.exponent, random);
+      return () => `${plan.prefix}${draw()}`;
     }
     default:
       return plan satisfies never;
@@ -46,6 +46,12 @@ export function randomNumbers(seed: number): () => number {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
+}
+
+/** Draws numbers below `items`; the n-th of them with a probability proportional to 1/n^exponent. */
+export function zipfDraws(items: number, exponent: number, random: () => number): () => number {
+  const shares = zipfShares(items, exponent);
+  return () => indexOfShare(shares, random());
 }
 
 /** The cumulative probabilities; the last is 1. */

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDiskReader } from '../store/disk/reader.ts';
 import { WorkerDiskTier } from '../store/disk/worker-disk.ts';
+import { createKnownDigests } from '../store/disk/known-digests.ts';
 import { createUsedEntries } from '../store/disk/used-entries.ts';
 import { createWritesInFlight } from '../store/disk/writes-in-flight.ts';
 import { systemClock } from '../threads/clock.ts';
@@ -84,6 +85,7 @@ function openDiskTier(): RuntimeDependencies['disk'] {
     writer: coordinator,
     writesInFlight: createWritesInFlight(start.writesInFlight, start.index, keyHashOf(start)),
     used: createUsedEntries(shared.used),
+    known: createKnownDigests(shared.known),
     outcomes: shared.outcomes,
     worker: start.index,
     // An entry on its way is in memory here, and in the writer's queue.

@@ -6,6 +6,7 @@ import { diskCallsOf } from '../../proxy/store/disk/calls.ts';
 import type { Tables } from '../../proxy/store/disk/environment.ts';
 import { CHUNK_BYTES, chunkKey, idKey, numberKey, sealChunk } from '../../proxy/store/disk/format.ts';
 import { sealed } from '../../proxy/store/disk/record.ts';
+import { createKnownDigests } from '../../proxy/store/disk/known-digests.ts';
 import { outcomesBuffer } from '../../proxy/store/disk/outcomes.ts';
 import { openDiskReader } from '../../proxy/store/disk/reader.ts';
 import { WorkerDiskTier, type DiskWriterLink } from '../../proxy/store/disk/worker-disk.ts';
@@ -47,7 +48,8 @@ async function workersOver(sizeBytes: number) {
     if (opening.kind === 'failed') throw new Error(opening.reason);
     const { reader } = opening;
     onTestFinished(() => reader.close());
-    const outgoing = { outcomes: outcomesBuffer(1), worker: 0, creditBytes: MIB };
+    const known = createKnownDigests(disk.writer.shared.known);
+    const outgoing = { outcomes: outcomesBuffer(1), worker: 0, creditBytes: MIB, known };
     const tier = new WorkerDiskTier({ reader, writer: link, writesInFlight, used, ...outgoing });
     workers.push(new Tiers(createMemoryTier(8 * MIB, 0.5), tier, () => null));
   }

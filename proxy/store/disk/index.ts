@@ -19,6 +19,7 @@ import {
 } from './format.ts';
 import { claimedDigest, headOf, isSound, sealed, summaryOf, type RecordSummary } from './record.ts';
 import { openRow, sealRow, type Variant } from './row.ts';
+import type { StoredDigests } from './stored-digests.ts';
 import type { UsedEntries } from './used-entries.ts';
 
 const PRESENT = Buffer.from([1]);
@@ -53,6 +54,7 @@ export class DiskIndex {
 
   readonly #tables: Tables;
   readonly #used: UsedEntries;
+  readonly #digests: StoredDigests;
   readonly #scratch = Buffer.allocUnsafe(SEALED_CHUNK_BYTES);
   /** The numbers of the next records. */
   #next: number;
@@ -60,10 +62,14 @@ export class DiskIndex {
   /** Eviction looks at the entry with this number next, or at the one after it. */
   #hand: number;
   #isChanged = false;
+  /** Digests of entries that the running transaction has added and removed. */
+  #added: Buffer[] = [];
+  #removed: Buffer[] = [];
 
-  constructor(tables: Tables, used: UsedEntries) {
+  constructor(tables: Tables, used: UsedEntries, digests: StoredDigests) {
     this.#tables = tables;
     this.#used = used;
+    this.#digests = digests;
     this.bytes = this.#about(TOTAL_BYTES) ?? this.#countBytes();
     this.#hand = this.#about(HAND) ?? 0;
     this.#next = (this.#newest(FIRST_LAST_NUMBER - 1) ?? 0) + 1;
@@ -92,6 +98,7 @@ export class DiskIndex {
     if (kind === 'chunks') this.#tables.orphans.removeSync(idKey(id));
     const variant = { id, number, floor, sizeBytes, possiblyStale, isUpdated: false };
     this.#tables.rows.putSync(digest, sealRow(digest, [...this.#row(digest), variant]));
+    this.#added.push(digest);
     this.#addBytes(sizeBytes);
   }
 
@@ -218,9 +225,19 @@ export class DiskIndex {
     this.#setAbout(HAND, this.#hand);
   }
 
+  /** To be called after each transaction that was committed. */
+  committed(): void {
+    for (const digest of this.#added) this.#digests.inserted(digest);
+    for (const digest of this.#removed) this.#digests.removed(digest);
+    this.#added = [];
+    this.#removed = [];
+  }
+
   /** To be called after a transaction has failed: goes back to what is committed. */
   reload(): void {
     this.#isChanged = false;
+    this.#added = [];
+    this.#removed = [];
     this.bytes = this.#about(TOTAL_BYTES) ?? this.#countBytes();
     this.#hand = this.#about(HAND) ?? 0;
   }
@@ -264,6 +281,7 @@ export class DiskIndex {
     const others = row.filter((each) => each !== variant);
     if (others.length === 0) this.#tables.rows.removeSync(digest);
     else this.#tables.rows.putSync(digest, sealRow(digest, others));
+    this.#removed.push(digest);
     if (variant.isUpdated) this.#tables.updates.removeSync(idKey(id));
     this.#dropRecord(variant.number);
     this.#leave(id, variant.sizeBytes);

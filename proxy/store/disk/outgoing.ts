@@ -5,12 +5,15 @@
  */
 import type { EntryHead } from '../entry-head.ts';
 import { mergedHead } from '../entry-head.ts';
+import { digestOf } from './format.ts';
+import type { KnownDigests } from './known-digests.ts';
 import { measure, seal, type Measured } from './record.ts';
 import { SentEntries } from './outcomes.ts';
 import type { WritesInFlight } from './writes-in-flight.ts';
 
 export interface OutgoingParts {
   readonly writesInFlight: WritesInFlight;
+  readonly known: KnownDigests;
   /** `outcomesBuffer`, and this worker's index in it. */
   readonly outcomes: SharedArrayBuffer;
   readonly worker: number;
@@ -74,6 +77,7 @@ export class OutgoingEntries {
       return Promise.resolve(false);
     }
     const arrived = this.#parts.writesInFlight.sent(head.key);
+    this.#parts.known.raise(digestOf(head.key));
     return new Promise((settle) => {
       const entry: OpenEntry = { head, pieces, bytes, arrived, settle };
       this.#open.push(entry);

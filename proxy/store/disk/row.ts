@@ -35,6 +35,11 @@ export function sealRow(digest: Uint8Array, variants: readonly Variant[]): Buffe
   return row;
 }
 
+/** How many variants a row has, by its length alone; 0 where that is wrong. */
+export function variantCount(row: Uint8Array): number {
+  return Math.max(0, Math.floor((row.byteLength - CHECKSUM_BYTES) / VARIANT_BYTES));
+}
+
 /** Null where the checksum or the length is wrong. */
 export function openRow(digest: Uint8Array, bytes: Uint8Array): Variant[] | null {
   const row = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,3 +1,4 @@
+import { knownDigestsBuffer } from './known-digests.ts';
 import { outcomesBuffer } from './outcomes.ts';
 import { usedEntriesBuffer } from './used-entries.ts';
 
@@ -5,8 +6,13 @@ import { usedEntriesBuffer } from './used-entries.ts';
 export interface DiskShared {
   readonly used: SharedArrayBuffer;
   readonly outcomes: SharedArrayBuffer;
+  readonly known: SharedArrayBuffer;
 }
 
 export function diskShared(diskBytes: number, workers: number): DiskShared {
-  return { used: usedEntriesBuffer(diskBytes), outcomes: outcomesBuffer(workers) };
+  return {
+    used: usedEntriesBuffer(diskBytes),
+    outcomes: outcomesBuffer(workers),
+    known: knownDigestsBuffer(diskBytes),
+  };
 }

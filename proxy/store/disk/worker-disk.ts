@@ -2,12 +2,11 @@ import type { ContentOnDisk, DiskEntry, DiskEntryWriter, DiskTier } from '../dis
 import type { EntryHead } from '../entry-head.ts';
 import { noteContent } from '../garbage.ts';
 import type { DiskCalls } from './call-types.ts';
-import { chunkBytes, CHUNK_BYTES, SMALL_BYTES } from './format.ts';
+import { chunkBytes, CHUNK_BYTES, digestOf, SMALL_BYTES } from './format.ts';
 import { OutgoingEntries, type OutgoingParts } from './outgoing.ts';
 import { sealed } from './record.ts';
 import type { DiskReader } from './reader.ts';
 import type { UsedEntries } from './used-entries.ts';
-import type { WritesInFlight } from './writes-in-flight.ts';
 
 /** The way to the coordinator's writer. Calls are answered in order. */
 export interface DiskWriterLink {
@@ -52,7 +51,7 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   find(key: string): DiskEntry[] {
-    const found = this.#reader.find(key);
+    const found = this.#mayHave(key) ? this.#reader.find(key) : [];
     for (const { content } of found) if (content !== null) noteContent(content.byteLength);
     const underWay = this.underWay(key);
     if (underWay.length === 0 && this.#hidden.size === 0) return found;
@@ -62,7 +61,7 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   heads(key: string): EntryHead[] {
-    const heads = this.#reader.heads(key);
+    const heads = this.#mayHave(key) ? this.#reader.heads(key) : [];
     return this.#hidden.size === 0 ? heads : heads.filter(({ id }) => !this.#hidden.has(id));
   }
 
@@ -108,7 +107,7 @@ export class WorkerDiskTier implements DiskTier {
   }
 
   begin(id: string): DiskEntryWriter {
-    return new EntryUpload(id, this.#writer, this.#outgoing, this.#parts.writesInFlight);
+    return new EntryUpload(id, this.#parts, this.#outgoing);
   }
 
   async update(head: EntryHead): Promise<void> {
@@ -152,6 +151,11 @@ export class WorkerDiskTier implements DiskTier {
     return isWritten;
   }
 
+  /** False: nobody has sent an entry of the key that may be there. */
+  #mayHave(key: string): boolean {
+    return this.#parts.known.mayHave(digestOf(key));
+  }
+
   /** The content of a small entry, on disk or on its way there. */
   #content(key: string, id: string): Uint8Array | null {
     const underWay = this.#outgoing.find(key).find(({ head }) => head.id === id);
@@ -167,7 +171,7 @@ class EntryUpload implements DiskEntryWriter {
   readonly #id: string;
   readonly #writer: DiskWriterLink;
   readonly #outgoing: OutgoingEntries;
-  readonly #writesInFlight: WritesInFlight;
+  readonly #parts: WorkerDiskParts;
   /** What was appended and is not sent. */
   #pieces: Uint8Array[] = [];
   #unsentBytes = 0;
@@ -177,11 +181,11 @@ class EntryUpload implements DiskEntryWriter {
   #hasFailed = false;
   #listener: (length: number) => void = () => {};
 
-  constructor(id: string, writer: DiskWriterLink, outgoing: OutgoingEntries, writesInFlight: WritesInFlight) {
+  constructor(id: string, parts: WorkerDiskParts, outgoing: OutgoingEntries) {
     this.#id = id;
-    this.#writer = writer;
+    this.#parts = parts;
+    this.#writer = parts.writer;
     this.#outgoing = outgoing;
-    this.#writesInFlight = writesInFlight;
   }
 
   append(bytes: Uint8Array): void {
@@ -208,7 +212,8 @@ class EntryUpload implements DiskEntryWriter {
       this.#pieces = [];
       return await this.#outgoing.send(head, pieces, maxVariants);
     }
-    const arrived = this.#writesInFlight.sent(head.key);
+    const arrived = this.#parts.writesInFlight.sent(head.key);
+    this.#parts.known.raise(digestOf(head.key));
     const entry = sealed(head, [], maxVariants);
     try {
       return await this.#writer.call('commitEntry', { entry }, [entry.buffer]);

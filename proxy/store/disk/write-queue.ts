@@ -11,6 +11,7 @@ import type { DiskEvent } from './events.ts';
 import { contentKind } from './format.ts';
 import type { DiskIndex, Removed } from './index.ts';
 import { pagesOf, type DiskQuota } from './quota.ts';
+import type { StoredDigests } from './stored-digests.ts';
 import type { WriteGuard } from './write-guard.ts';
 
 export interface WriteQueueParts {
@@ -19,6 +20,7 @@ export interface WriteQueueParts {
   readonly committer: Committer;
   readonly quota: DiskQuota;
   readonly guard: WriteGuard;
+  readonly digests: StoredDigests;
   /** The most bytes of new content and heads that may wait; beyond it new ones are refused. */
   readonly queueBytes: number;
   /** How long new entries wait for others, to share a transaction. */
@@ -231,7 +233,8 @@ export class WriteQueue {
       const evicted = await this.#evict();
       const done = this.#isGivenUp ? false : await this.#commitBatch();
       const swept = this.#closed ? false : await this.#sweep();
-      if (!evicted && !done && !swept) return;
+      const counted = this.#closed ? false : await this.#countDigests();
+      if (!evicted && !done && !swept && !counted) return;
     }
   }
 
@@ -308,7 +311,10 @@ export class WriteQueue {
       work();
       this.#parts.index.saveTotals();
     });
-    if (failure === null) this.#observe();
+    if (failure === null) {
+      this.#parts.index.committed();
+      this.#observe();
+    }
     return failure;
   }
 
@@ -378,6 +384,14 @@ export class WriteQueue {
     this.#note(failure);
     if (failure !== null) for (const id of swept) this.orphans.add(id, 0, performance.now());
     return failure === null;
+  }
+
+  /** Counts some of the digests that the start found. True: there were some left. */
+  async #countDigests(): Promise<boolean> {
+    if (this.#isGivenUp || this.#parts.digests.isOver) return false;
+    this.#parts.digests.countUntil(performance.now() + SLICE_MS);
+    await nextTurn();
+    return true;
   }
 
   #note(failure: CommitFailure | null): void {

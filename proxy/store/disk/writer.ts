@@ -12,10 +12,12 @@ import { Committer, SLICE_MS } from './committer.ts';
 import { countPages, type PageCounts, type Tables } from './environment.ts';
 import type { DiskEvent } from './events.ts';
 import { chunkCount, CHUNK_BYTES, contentKind, idKey, numberKey, numberOf } from './format.ts';
+import { createKnownDigests } from './known-digests.ts';
 import { DiskIndex, type Removed, type StoredVariant } from './index.ts';
 import { headOf, isSound, summaryOf, type RecordSummary } from './record.ts';
 import { refusedByWorkers } from './outcomes.ts';
 import type { DiskShared } from './shared.ts';
+import { StoredDigests } from './stored-digests.ts';
 import { createUsedEntries } from './used-entries.ts';
 import { WriteQueue } from './write-queue.ts';
 import type { DiskQuota } from './quota.ts';
@@ -75,6 +77,7 @@ interface PartialEntry {
 export class DiskWriter {
   readonly #options: DiskWriterOptions;
   readonly #index: DiskIndex;
+  readonly #digests: StoredDigests;
   readonly #committer: Committer;
   readonly #guard: WriteGuard;
   readonly #queue: WriteQueue;
@@ -87,11 +90,13 @@ export class DiskWriter {
 
   constructor(options: DiskWriterOptions) {
     this.#options = options;
-    const { tables, probe, quota, queueBytes, lingerMs, path, log } = options;
-    this.#index = new DiskIndex(tables, createUsedEntries(options.shared.used));
+    const { tables, probe, quota, shared, queueBytes, lingerMs, path, log } = options;
+    this.#digests = new StoredDigests(tables.rows, createKnownDigests(shared.known));
+    this.#index = new DiskIndex(tables, createUsedEntries(shared.used), this.#digests);
     this.#committer = new Committer(tables.root, probe);
     this.#guard = new WriteGuard(path, quota.batchBytes, log);
-    const parts = { index: this.#index, committer: this.#committer, guard: this.#guard };
+    const digests = this.#digests;
+    const parts = { index: this.#index, committer: this.#committer, guard: this.#guard, digests };
     this.#queue = new WriteQueue({ ...parts, tables, quota, queueBytes, lingerMs, log });
     this.#counted = this.#count();
   }
@@ -135,7 +140,8 @@ export class DiskWriter {
   /**
    * Stores a whole small entry under its key. It replaces an older entry of the same variant, and the variant that was
    * stored first where there are more than it allows. Refused where an entry with a higher floor is there, or where
-   * nothing can be stored. `entry`: as `seal` writes it; it must not change before the promise resolves.
+   * nothing can be stored. `entry`: as `seal` writes it; it must not change before the promise resolves. The sender has
+   * raised the counters of its digest in `shared.known`.
    */
   async store(entry: Uint8Array): Promise<'stored' | 'refused'> {
     if (this.#guard.state === 'stopped') this.#guard.check();
@@ -146,7 +152,7 @@ export class DiskWriter {
       : await this.#queue.do(entry.byteLength, () => this.#insert(bufferOf(entry), summary), {
           isPatient: true,
         });
-    if (outcome === null) this.#refused += 1;
+    if (outcome === null) this.#refuse(summary);
     else this.#stored(outcome);
     return outcome === null ? 'refused' : 'stored';
   }
@@ -167,6 +173,7 @@ export class DiskWriter {
           { headBytes: record.byteLength, isOwed: true },
         );
     if (outcome === null) {
+      this.#digests.refused(summary.digest);
       if (this.#partials.get(id)?.broken !== true) this.#refused += 1;
       this.abort(id);
       return 'refused';
@@ -325,6 +332,11 @@ export class DiskWriter {
     const removed = [...same, ...surplus].flatMap((each) => this.#index.remove(each.head.id, head.key));
     const ids = surplus.map((each) => each.head.id);
     return { removed: [...damaged, ...removed], key: head.key, surplus: ids };
+  }
+
+  #refuse({ digest }: RecordSummary): void {
+    this.#refused += 1;
+    this.#digests.refused(digest);
   }
 
   #stored({ removed, key, surplus }: Insertion): void {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { DiskCalls } from '../../../proxy/store/disk/call-types.ts';
 import { diskCallsOf } from '../../../proxy/store/disk/calls.ts';
 import { SMALL_BYTES } from '../../../proxy/store/disk/format.ts';
+import { createKnownDigests, knownDigestsBuffer } from '../../../proxy/store/disk/known-digests.ts';
 import { EntryOutcomes, OPEN_ENTRIES, outcomesBuffer } from '../../../proxy/store/disk/outcomes.ts';
 import type { EntryBatch } from '../../../proxy/store/disk/outgoing.ts';
 import { entriesOf, headOf } from '../../../proxy/store/disk/record.ts';
@@ -45,11 +46,13 @@ function worker(reader: DiskReader = NOTHING, creditBytes = MIB) {
   };
   const outcomes = outcomesBuffer(1);
   const inFlight = writesInFlightBuffer();
+  const known = createKnownDigests(knownDigestsBuffer(0));
   const tier = new WorkerDiskTier({
     reader,
     writer,
     writesInFlight: createWritesInFlight(inFlight, 1, HASH),
     used: createUsedEntries(usedEntriesBuffer(0)),
+    known,
     outcomes,
     worker: 0,
     creditBytes,
@@ -57,7 +60,7 @@ function worker(reader: DiskReader = NOTHING, creditBytes = MIB) {
   const batches = (): EntryBatch[] =>
     sent.filter(({ name }) => name === 'storeEntries').map(({ argument }) => argument as EntryBatch);
   const others = createWritesInFlight(inFlight, 0, HASH);
-  return { tier, sent, batches, outcomes: new EntryOutcomes(outcomes, 0), buffer: outcomes, others };
+  return { tier, sent, batches, outcomes: new EntryOutcomes(outcomes, 0), buffer: outcomes, others, known };
 }
 
 function store(tier: WorkerDiskTier, head: EntryHead): Promise<boolean> {
@@ -176,6 +179,35 @@ describe('an entry under way that another worker has outdated', () => {
   });
 });
 
+describe('a key that nobody has sent an entry of', () => {
+  it('is not looked for on disk', async () => {
+    let reads = 0;
+    const reader: DiskReader = {
+      ...NOTHING,
+      find: () => {
+        reads += 1;
+        return [];
+      },
+      heads: () => {
+        reads += 1;
+        return [];
+      },
+    };
+    const { tier, known } = worker(reader);
+    tier.find('a');
+    expect(reads).toBe(1);
+    known.complete();
+    tier.find('a');
+    tier.heads('a');
+    expect(reads).toBe(1);
+    void store(tier, entry(1));
+    tier.find(entry(1).key);
+    tier.heads(entry(1).key);
+    expect(reads).toBe(3);
+    await nextTurn();
+  });
+});
+
 describe('content that grows', () => {
   it.each([
     [SMALL_BYTES, ['storeEntries']],
@@ -207,6 +239,7 @@ describe('an entry that another worker has lent before the writer has it', () =>
       writer: { call: async () => true, tell: (_name, argument) => void held.push(argument as EntryBatch) },
       writesInFlight: createWritesInFlight(writesInFlightBuffer(), 1, HASH),
       used: createUsedEntries(writer.shared.used),
+      known: createKnownDigests(writer.shared.known),
       outcomes: writer.shared.outcomes,
       worker: 0,
       creditBytes: MIB,

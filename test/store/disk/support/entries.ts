@@ -1,6 +1,7 @@
 /** Entries and bodies for tests of the disk tier, without a test runner, because threads and processes use them, too. */
 import type { StoredMeta } from '../../../../policies/model.ts';
-import { CHUNK_BYTES, contentKind } from '../../../../proxy/store/disk/format.ts';
+import { CHUNK_BYTES, contentKind, digestOf } from '../../../../proxy/store/disk/format.ts';
+import { createKnownDigests } from '../../../../proxy/store/disk/known-digests.ts';
 import { sealed } from '../../../../proxy/store/disk/record.ts';
 import type { DiskReader } from '../../../../proxy/store/disk/reader.ts';
 import type { DiskWriter } from '../../../../proxy/store/disk/writer.ts';
@@ -85,13 +86,17 @@ export async function store(
 ): Promise<'stored' | 'refused'> {
   const head = entry(n, changes);
   const bytes = content(n, head.sizeBytes);
-  if (contentKind(head.sizeBytes) !== 'chunks') return await writer.store(sealed(head, [bytes], maxVariants));
+  if (contentKind(head.sizeBytes) !== 'chunks') {
+    createKnownDigests(writer.shared.known).raise(digestOf(head.key));
+    return await writer.store(sealed(head, [bytes], maxVariants));
+  }
   await appendContent(writer, head.id, bytes);
   return await commit(writer, head, maxVariants);
 }
 
 /** Commits an entry whose chunks were filled. */
 export function commit(writer: DiskWriter, head: EntryHead, maxVariants = 64): Promise<'stored' | 'refused'> {
+  createKnownDigests(writer.shared.known).raise(digestOf(head.key));
   return writer.commit(sealed(head, [], maxVariants));
 }
 
