@@ -2,7 +2,7 @@ import { combinedMeta, type StoredPart } from '../../policies/rfc9111/parts.ts';
 import { joinedTags } from '../fence/tag-hash.ts';
 import type { EntryHead } from './entry-head.ts';
 
-/** RFC 9111 §3.4: combines parts of one representation. Only parts in memory that share a strong ETag. */
+/** RFC 9111 §3.4: combines parts of one representation. Only parts that share a strong ETag, and that memory takes. */
 
 export interface PartEntry {
   readonly head: EntryHead;

@@ -127,12 +127,12 @@ export class EntryWriter {
     else void committed.then(over, over);
   }
 
-  /** The part combined with those that are in memory; null: with none. */
+  /** The part combined with those that are stored; null: with none. */
   #combined(head: EntryHead, content: Uint8Array): PartEntry | null {
     const { tiers, newEntryId } = this.#options;
     if (head.meta.part === null || newEntryId === null) return null;
-    const parts = tiers.memory.get(head.key).filter((other) => other.head.route === head.route);
-    const combined = combineParts({ head, content }, parts.flatMap(withContent));
+    const parts = tiers.partsOf(tiers.all(head.key, head.route)).flatMap(withContent);
+    const combined = combineParts({ head, content }, parts);
     return combined === null ? null : { ...combined, head: { ...combined.head, id: newEntryId() } };
   }
 

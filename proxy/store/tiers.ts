@@ -84,6 +84,22 @@ export class Tiers {
     return entries;
   }
 
+  /**
+   * The parts (206) among `stored`, as `all` gives them, with their content: those in memory, and those on disk that memory
+   * would take. The worker that has fetched one part is not always the one that fetches the next.
+   */
+  partsOf(stored: readonly StoredEntry[]): StoredEntry[] {
+    const parts: StoredEntry[] = [];
+    for (const entry of stored) {
+      const { head, content } = entry;
+      if (head.meta.part === null) continue;
+      const whole = content ?? (this.memory.admits(head.sizeBytes) ? this.read(head) : null);
+      if (whole !== null)
+        parts.push(content === null ? new StoredEntry(head, whole, entry.sentFields) : entry);
+    }
+    return parts;
+  }
+
   /** Those of `all` that this worker alone may have: in memory, or on their way to the disk. */
   own(key: string, route: string): StoredEntry[] {
     const entries = [...this.memory.get(key)];

@@ -23,7 +23,7 @@ function askedAbout(fetch: FetchContext): AskedEntries {
   const replacesServed = stored.some((entry) => isServed(fetch, entry));
   const confirmable = stored.filter((entry) => isConfirmableNow(fetch, entry));
   if (confirmable.length === 0) {
-    const incomplete = completable(fetch);
+    const incomplete = completable(fetch, stored);
     const conditions = incomplete === null ? NO_FIELDS : (completionFields(incomplete.meta) ?? NO_FIELDS);
     return { own: [], others: [], incomplete, conditions, replacesServed };
   }
@@ -65,13 +65,11 @@ function isServed({ deps, route, request, snapshot }: FetchContext, entry: Store
   return decision.kind === 'serve';
 }
 
-/** A part of the variant that answers the request, in memory and with a strong ETag. */
-function completable(fetch: FetchContext): StoredEntry | null {
+/** A part of the variant that answers the request, with its content and a strong ETag. */
+function completable(fetch: FetchContext, stored: readonly StoredEntry[]): StoredEntry | null {
   const { deps, request } = fetch;
-  const parts = deps.tiers.memory
-    .get(request.key)
-    .filter(({ head, content }) => head.route === request.route && content !== null);
   const wanted = request.request;
+  const parts = deps.tiers.partsOf(stored);
   return parts.find(({ meta }) => answers(meta, wanted) && isCompletable(fetch, meta)) ?? null;
 }
 
