@@ -257,7 +257,7 @@ class ListenerService implements ConnectionOwner {
   }
 }
 
-/** Of all times that a connection is measured by. */
+/** The shortest deadline of a connection, in milliseconds. */
 function shortestMs(limits: ListenLimits): number {
   const { requestMs, idleMs, bodyGraceMs, totalMs } = limits;
   return Math.min(requestMs, idleMs, bodyGraceMs, totalMs ?? requestMs, LINGER_MS, REFUSED_MS);

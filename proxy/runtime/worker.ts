@@ -88,7 +88,7 @@ function openDiskTier(): RuntimeDependencies['disk'] {
     known: createKnownDigests(shared.known),
     outcomes: shared.outcomes,
     worker: start.index,
-    // An entry on its way is in memory here, and in the writer's queue.
+    // An entry in flight is in memory here, and in the writer's queue.
     creditBytes: start.configuration.config.cache.disk.queueBytes / 2 / start.workers,
   });
   return { tier, corrupt: () => reader.counters.corrupt };

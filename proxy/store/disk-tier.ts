@@ -48,7 +48,7 @@ export interface DiskTier {
   touch(id: string): void;
 }
 
-/** One entry on its way to the disk. */
+/** One entry in flight to the disk. */
 export interface DiskEntryWriter {
   /**
    * Adds bytes, in order; they must not change before the end. The caller bounds what is not stored yet, which

@@ -100,7 +100,7 @@ export class Tiers {
     return parts;
   }
 
-  /** Those of `all` that this worker alone may have: in memory, or on their way to the disk. */
+  /** Those of `all` that this worker alone may have: in memory, or in flight to the disk. */
   own(key: string, route: string): StoredEntry[] {
     const entries = [...this.memory.get(key)];
     const known = new Set(entries.map((entry) => entry.head.id));
@@ -110,7 +110,7 @@ export class Tiers {
     return entries.filter((entry) => entry.head.route === route);
   }
 
-  /** Whether another worker may have an entry of the key on its way to the disk, where this one does not find it. */
+  /** Whether another worker may have an entry of the key in flight to the disk, where this one does not find it. */
   isUnderWayElsewhere(key: string): boolean {
     return this.disk?.isUnderWayElsewhere(key) ?? false;
   }
@@ -154,7 +154,7 @@ export class Tiers {
     this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 
-  /** As `updateMemory`, also where the entry is on its way to the disk from this worker. */
+  /** As `updateMemory`, also where this worker's entry is in flight to the disk. */
   updateHere(head: EntryHead): void {
     this.updateMemory(head);
     if (this.#isUnderWay(head)) void this.disk?.update(head);
@@ -176,7 +176,7 @@ export class Tiers {
 
   /**
    * Stops serving the entry on this worker. Requests that already read its content read on. Another worker has removed
-   * it from disk, unless it was on its way there from this one.
+   * it from disk, unless it was in flight there from this one.
    */
   dropHere(head: EntryHead): void {
     this.#drop(head);

@@ -45,7 +45,7 @@ const DRAINED_BYTES = 256 * 1024;
 /** How long a connection over the limit may take to send its request. */
 export const REFUSED_MS = 2_000;
 
-/** How long beyond `limits.idle`, which clients are told, a request may still be on its way. */
+/** How long after `limits.idle`, which the Keep-Alive field states, a request may still arrive. */
 const IDLE_RACE_MS = 1_000;
 
 /** When, after the client has ended its side, it is first asked whether it still reads. */
@@ -572,7 +572,7 @@ export class H1Connection implements ExchangeConnection, Timed {
   /**
    * Finds out whether a client that has ended its side still reads. One that has closed answers what it is sent with a reset:
    * a second 100 fails then (RFC 9110 §15.2: a client can parse any number of them). Within a response nothing can be sent but
-   * the response itself, so that a client is taken for gone where it waits without having got anything.
+   * the response itself, so a client that has got nothing since the last check counts as gone.
    */
   private askClient(afterMs: number): void {
     const exchange = this.current;

@@ -12,7 +12,7 @@ export interface DiskCallsParts {
   dropEntry(key: string, id: string): void;
   /**
    * Resolves when all entries that workers have begun to send by now have arrived; null: they have. A worker may know of
-   * an entry that another one has lent to it before the writer does.
+   * an entry that another one has sent to it before the writer does.
    */
   arrivals(): Promise<unknown> | null;
 }
@@ -22,7 +22,7 @@ export function diskCallsOf({ writer, outcomes, dropEntry, arrivals }: DiskCalls
   readonly calls: Handlers<DiskCalls>;
   forget(): void;
 } {
-  /** Repeats a change of an entry that is not stored once what is on its way has arrived. */
+  /** Repeats a change of an entry that is not stored once the entries in flight have arrived. */
   const changed = async (change: () => Promise<ChangeOutcome>): Promise<ChangeOutcome> => {
     const outcome = await change();
     const arriving = outcome === 'absent' ? arrivals() : null;

@@ -9,7 +9,7 @@ import { PAGE_BYTES } from '../../state/file-check.ts';
 /** Raised by every change that an older Weir would misread. A cache of another version is emptied. */
 export const FORMAT_VERSION = 4;
 
-/** Content up to this size lies in the entry's record, so that a hit reads the index and the record alone. */
+/** Content up to this size lies in the entry's record, so that a hit reads the row and the record only. */
 export const INLINE_BYTES = 4_096;
 /**
  * Content up to this size is stored in one piece, with the record, in one transaction. Larger content is stored in

@@ -1,7 +1,7 @@
 /**
- * Small entries on their way from a worker to the writer. All entries of a turn go in one message, sealed into one
+ * Small entries in flight from a worker to the writer. All entries of a turn go in one message, sealed into one
  * buffer, which is transferred. The writer answers in shared memory. Until then the worker keeps each entry, finds it,
- * and lends it to other workers.
+ * and gives it to other workers that look it up.
  */
 import type { EntryHead } from '../entry-head.ts';
 import { mergedHead } from '../entry-head.ts';
@@ -17,7 +17,7 @@ export interface OutgoingParts {
   /** `outcomesBuffer`, and this worker's index in it. */
   readonly outcomes: SharedArrayBuffer;
   readonly worker: number;
-  /** The most bytes of entries that may be on their way. */
+  /** The most bytes of entries that may be in flight. */
   readonly creditBytes: number;
   send(batch: EntryBatch): void;
 }
@@ -67,7 +67,7 @@ export class OutgoingEntries {
 
   /**
    * Sends a whole entry at the end of the turn. Resolves when it is stored, or known not to be. False at once where too
-   * much is on its way. `pieces`: its content; they must not change.
+   * much is in flight. `pieces`: its content; they must not change.
    */
   send(head: EntryHead, pieces: readonly Uint8Array[], maxVariants: number): Promise<boolean> {
     const measured = measure(head);
@@ -110,12 +110,12 @@ export class OutgoingEntries {
     this.#parts.send({ entries, first: this.#sent.count - unsent.length });
   }
 
-  /** Entries of the key that are on their way, the last one first, with their content. */
+  /** Entries of the key that are in flight, the last one first, with their content. */
   find(key: string): readonly { readonly head: EntryHead; readonly pieces: readonly Uint8Array[] }[] {
     return this.#byKey.get(key) ?? NONE;
   }
 
-  /** Changes the head of an entry that is on its way, here alone. */
+  /** Changes the head of an entry that is in flight, in this worker alone. */
   update(head: EntryHead): void {
     const entry = this.#entry(head.key, head.id);
     if (entry !== null) entry.head = mergedHead(entry.head, head);

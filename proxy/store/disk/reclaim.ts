@@ -1,5 +1,5 @@
 /**
- * Orphaned chunks: those without a head, which wait for deletion. A worker reads a body over many turns of its loop,
+ * Orphaned chunks: those without a row, which wait for deletion. A worker reads a body over many turns of its loop,
  * each time by a new snapshot, so the chunks of a removed entry stay until nobody reads it.
  */
 import { pagesOf } from './quota.ts';

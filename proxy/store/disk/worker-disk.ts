@@ -156,7 +156,7 @@ export class WorkerDiskTier implements DiskTier {
     return this.#parts.known.mayHave(digestOf(key));
   }
 
-  /** The content of a small entry, on disk or on its way there. */
+  /** The content of a small entry, on disk or in flight. */
   #content(key: string, id: string): Uint8Array | null {
     const underWay = this.#outgoing.find(key).find(({ head }) => head.id === id);
     return underWay === undefined ? this.#reader.content(key, id) : Buffer.concat(underWay.pieces);
@@ -164,7 +164,7 @@ export class WorkerDiskTier implements DiskTier {
 }
 
 /**
- * One entry's content on its way to the disk: kept until the commit while it is small, else cut into chunks that are
+ * One entry's content in flight to the disk: kept until the commit while it is small, else cut into chunks that are
  * stored as they fill.
  */
 class EntryUpload implements DiskEntryWriter {

@@ -341,7 +341,7 @@ export class WriteQueue {
     this.#isHurried ||= operations.length > 0;
   }
 
-  /** Evicts some of the entries that exceed the quota. True: it got on with that. */
+  /** Evicts some of the entries that exceed the quota. True: it removed or passed over at least one. */
   async #evict(): Promise<boolean> {
     if (this.#parts.guard.state !== 'on' || this.#pinnedSinceMs !== null) return false;
     let excess = this.#parts.quota.excessPages(this.orphans.pages);

@@ -192,8 +192,8 @@ export class DiskWriter {
   }
 
   /**
-   * Changes the head of the entry with that id. Its id, key, size and rank stay, whatever `change` returns. `headBytes`:
-   * of the record of the new head, about. Refused also where too much waits.
+   * Changes the head of the entry with that id. Its id, key, size and `evictLast` stay, whatever `change` returns. `headBytes` is
+   * about the size of the new head's record. Refused also where too much waits.
    */
   async update(
     id: string,
@@ -399,7 +399,7 @@ function outcomeOf(isDone: boolean | null): ChangeOutcome {
   return isDone === null ? 'refused' : isDone ? 'done' : 'absent';
 }
 
-/** Whether the chunk is in order and behind full chunks only, from which readers compute the place of each byte. */
+/** Whether the chunk follows full chunks in order: readers compute the place of each byte from its index. */
 function continues(partial: PartialEntry, index: number): boolean {
   return !partial.broken && partial.chunks === index && partial.bytes === index * CHUNK_BYTES;
 }

@@ -1,7 +1,7 @@
 import type { KeyedHash } from '../../threads/keyed-hash.ts';
 
 /**
- * Which worker has an entry in memory that is on its way to the disk, where no other worker finds it before the commit.
+ * Which worker has an entry in memory that is in flight to the disk, where no other worker finds it before the commit.
  * A table of fixed size in shared memory. Two keys may share a slot: that costs a lookup at a worker or a request to
  * the origin, never a wrong answer.
  */
