@@ -8,7 +8,12 @@ describe('a process whose memory has to be bounded', () => {
     const start = { ...START, execArgv: ['--import', './spy.mjs'], env: { HOME: '/' } };
     expect(decideRestart(start)).toEqual({
       execArgv: [...MAIN_HEAP_OPTIONS, '--import', './spy.mjs'],
-      env: { HOME: '/', MALLOC_ARENA_MAX: '2' },
+      env: {
+        HOME: '/',
+        MALLOC_ARENA_MAX: '2',
+        MALLOC_TRIM_THRESHOLD_: '131072',
+        MALLOC_MMAP_THRESHOLD_: '262144',
+      },
     });
   });
 
