@@ -106,15 +106,22 @@ export class Learner {
     await this.#deps.shareLesson(lesson);
   }
 
-  /** Applies an answer that another worker has received to the memory of this one. */
-  learnInMemory(lesson: Lesson): void {
-    const { tiers } = this.#deps;
+  /**
+   * Applies an answer that another worker has received to the memory of this one at once. Resolves when no worker finds on
+   * disk, as it was, what was in flight there from this one. Never rejects.
+   */
+  async learnInMemory(lesson: Lesson): Promise<void> {
+    const { tiers, outdateCopies } = this.#deps;
     const own = tiers.own(lesson.key, lesson.route);
-    for (const { entry, learning } of this.#decideFor(own, lesson)) {
+    const learnt = this.#decideFor(own, lesson).map(async ({ entry, learning }) => {
       const { head } = entry;
-      if (learning.kind === 'stale') tiers.updateHere({ ...head, meta: learning.meta });
-      else if (isOver(learning)) tiers.dropHere(head);
-    }
+      let isSafe = true;
+      if (learning.kind === 'stale') isSafe = await tiers.updateHere({ ...head, meta: learning.meta });
+      else if (isOver(learning)) isSafe = await tiers.dropHere(head);
+      // A restart would bring the entry back as it was, unless it is fenced.
+      if (!isSafe && learning.kind !== 'replaced') await outdateCopies(head, lesson.urlTag);
+    });
+    await Promise.all(learnt);
   }
 
   /**

@@ -154,10 +154,10 @@ export class Tiers {
     this.memory.update(new StoredEntry(head, known.content, this.sentFieldsOf(head)));
   }
 
-  /** As `updateMemory`, also where this worker's entry is in flight to the disk. */
-  updateHere(head: EntryHead): void {
+  /** As `updateMemory`; as `updateSynced` where this worker's entry is in flight to the disk. */
+  async updateHere(head: EntryHead): Promise<boolean> {
     this.updateMemory(head);
-    if (this.#isUnderWay(head)) void this.disk?.update(head);
+    return this.#isUnderWay(head) ? ((await this.disk?.updateSynced(head)) ?? true) : true;
   }
 
   /** The whole content of an entry on disk; null: missing or damaged. */
@@ -176,11 +176,12 @@ export class Tiers {
 
   /**
    * Stops serving the entry on this worker. Requests that already read its content read on. Another worker has removed
-   * it from disk, unless it was in flight there from this one.
+   * it from disk, unless it was in flight there from this one: then resolves as `drop` does. Never rejects.
    */
-  dropHere(head: EntryHead): void {
+  async dropHere(head: EntryHead): Promise<boolean> {
+    const isUnderWay = this.#isUnderWay(head);
     this.#drop(head);
-    if (this.#isUnderWay(head)) void this.disk?.remove(head.key, head.id);
+    return isUnderWay ? ((await this.disk?.remove(head.key, head.id)) ?? true) : true;
   }
 
   #drop({ key, id }: EntryHead): void {

@@ -53,7 +53,7 @@ describe('an entry in memory that another worker has replaced', () => {
     const later = entry(2, asked(2_000));
     const tiers = tiersOver(later);
     const own = inMemory(tiers, entry(1, asked(1_000)));
-    tiers.dropHere(later);
+    void tiers.dropHere(later);
     expect(tiers.findLater(own, REQUEST)).toBeNull();
   });
 

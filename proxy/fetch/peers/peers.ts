@@ -35,8 +35,8 @@ export interface PeerDependencies
   readonly flightClaims: FlightClaims | null;
   /** The index of another worker that has an entry of the key which is not on disk yet; null: none has. */
   holderOf(key: string): number | null;
-  /** Applies another worker's lesson to the entries in this worker's memory. */
-  learnInMemory(lesson: Lesson): void;
+  /** Applies another worker's lesson to the entries that this worker alone may have. Never rejects. */
+  learnInMemory(lesson: Lesson): Promise<void>;
 }
 
 /** The ports to the other workers. `index` identifies this worker; its replacement has the same index. */
@@ -204,8 +204,9 @@ class PeerLink implements Peer {
         this.#port.postMessage({ to: 'sender', id: envelope.id });
         return;
       case 'learner':
-        this.#deps.learnInMemory(envelope.lesson);
-        this.#port.postMessage({ to: 'sender', id: envelope.id });
+        void this.#deps
+          .learnInMemory(envelope.lesson)
+          .then(() => this.#port.postMessage({ to: 'sender', id: envelope.id }));
         return;
       case 'sender':
         this.#known(envelope.id);

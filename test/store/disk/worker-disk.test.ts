@@ -173,9 +173,27 @@ describe('an entry under way that another worker has outdated', () => {
     const head = entry(1);
     void store(tier, head);
     expect(tiers.own(head.key, head.route).map(({ content: bytes }) => bytes)).toEqual([content(1, 10)]);
-    tiers.dropHere(head);
+    void tiers.dropHere(head);
     expect(tiers.own(head.key, head.route)).toEqual([]);
     expect(sent.map(({ name }) => name)).toEqual(['storeEntries', 'removeEntry']);
+  });
+
+  it('counts as dropped only once no other worker finds it on disk', async () => {
+    const { tier } = worker();
+    const removed = Promise.withResolvers<boolean>();
+    tier.remove = () => removed.promise;
+    const tiers = new Tiers(createMemoryTier(0, 1), tier, () => null);
+    const head = entry(1);
+    void store(tier, head);
+    let isDropped = false;
+    const dropping = tiers.dropHere(head).then((isSynced) => {
+      isDropped = true;
+      return isSynced;
+    });
+    await new Promise(setImmediate);
+    expect(isDropped).toBe(false);
+    removed.resolve(false);
+    expect(await dropping).toBe(false);
   });
 });
 
