@@ -29,7 +29,7 @@ export type Claim =
 const cost = (row: RowFigures['row'], title = 'Weir'): Cost => ({ row, title });
 
 /** Compares Weir with another server in the same row. */
-function beside(row: ComparedRowName, title: string, aim: number | null, least: number | null): Claim {
+function against(row: ComparedRowName, title: string, aim: number | null, least: number | null): Claim {
   return { kind: 'ratio', label: `× ${title}`, of: cost(row), to: cost(row, title), aim, least };
 }
 
@@ -44,16 +44,16 @@ export const TWO_WORKERS_LABEL = 'miss, two workers';
 export const WORKERS = { one: 'one worker', two: 'two workers' } as const;
 
 export const CLAIMS: readonly Claim[] = [
-  beside('hit', 'nginx', 1, 1.25),
-  beside('hit-many', 'nginx', 1, 1.25),
-  beside('not-modified', 'nginx', 1.4, 1.6),
-  beside('hit-64k', 'nginx', 1.2, null),
-  beside('hit-64k', 'Varnish', null, 1),
-  beside('disk-hit', 'nginx', 1.2, 1.6),
+  against('hit', 'nginx', 1, 1.25),
+  against('hit-many', 'nginx', 1, 1.25),
+  against('not-modified', 'nginx', 1.4, 1.6),
+  against('hit-64k', 'nginx', 1.2, null),
+  against('hit-64k', 'Varnish', null, 1),
+  against('disk-hit', 'nginx', 1.2, 1.6),
   besideRow('disk-hit', 'hit-many', '× memory hit of 5,000 URLs', { aim: null, least: 1.5 }),
   besideRow('disk-hit-64k', 'hit-64k', '× memory hit of 64 KiB', { aim: 2, least: 3 }),
-  beside('pass', 'Varnish', 0.6, 0.8),
-  beside('miss', 'nginx', 1, 1.5),
+  against('pass', 'Varnish', 0.6, 0.8),
+  against('miss', 'nginx', 1, 1.5),
   {
     kind: 'ratio',
     label: `× ${WORKERS.one}`,
